@@ -1,0 +1,1 @@
+//! Content-addressed storage of stage results, safe for many processes at once.

@@ -1,0 +1,1 @@
+//! Athanor: a declarative pipeline orchestrator for training image models.
