@@ -1,1 +1,14 @@
 //! The stage kinds of Athanor: what a stage can be.
+//!
+//! A kind is a typed definition ([`kind::StageKind`]): its parameters, its input and output ports, and the work itself.
+//! Validation, documentation and JSON Schema all come from that one definition. This crate knows no scheduler, no cache
+//! layout and no YAML: a kind is handed paths and values, and writes the paths it is told to write.
+
+pub mod artifact;
+pub mod command;
+pub mod context;
+pub mod error;
+pub mod kind;
+pub mod params;
+pub mod ports;
+pub mod registry;

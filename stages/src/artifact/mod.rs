@@ -1,0 +1,32 @@
+//! The things that flow between stages, as types.
+
+use serde::{Deserialize, Serialize};
+
+/// What a port carries. Wiring is checked against it before anything runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArtifactType {
+    /// Any file or folder: what a program of the user's reads and writes.
+    Any,
+    /// A CSV file with a header row.
+    Table,
+    /// Numbers with a name for every row: a folder with `values.npy` and `ids.csv`, or a bare `.npy` file whose ids come
+    /// from elsewhere.
+    Matrix,
+}
+
+impl ArtifactType {
+    /// Whether a port of this type takes what a port of type `offered` makes.
+    pub fn accepts(self, offered: ArtifactType) -> bool {
+        self == ArtifactType::Any || offered == ArtifactType::Any || self == offered
+    }
+
+    /// The noun used in messages and documentation.
+    pub fn noun(self) -> &'static str {
+        match self {
+            ArtifactType::Any => "file or folder",
+            ArtifactType::Table => "table",
+            ArtifactType::Matrix => "matrix",
+        }
+    }
+}

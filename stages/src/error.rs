@@ -1,0 +1,79 @@
+//! Why a stage could not do its work: what happened, where, and what to do.
+
+use std::path::{Path, PathBuf};
+
+/// The failure of one stage.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// An input file holds something the stage cannot work with.
+    #[error("{file}{}: {message}", row.map(|row| format!(", row {row}")).unwrap_or_default())]
+    Input {
+        /// The file as the user knows it: a path, or the stage output it came from.
+        file: String,
+        /// 1-based line of the file (for a table, the header is line 1) or row of a matrix (1-based).
+        row: Option<u64>,
+        /// What is wrong there.
+        message: String,
+        /// What the user can do about it.
+        help: Option<String>,
+    },
+    /// The parts of the input are each valid, but do not fit together.
+    #[error("{message}")]
+    Mismatch {
+        /// What does not fit.
+        message: String,
+        /// What the user can do about it.
+        help: Option<String>,
+    },
+    /// The operating system refused to read or write a file.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The refusal.
+        source: std::io::Error,
+    },
+    /// The stage was asked to stop and did.
+    #[error("the stage was asked to stop")]
+    Interrupted,
+}
+
+impl StageError {
+    /// An error in `file` at `row`.
+    pub fn at_row(file: impl Into<String>, row: u64, message: impl Into<String>) -> Self {
+        StageError::Input { file: file.into(), row: Some(row), message: message.into(), help: None }
+    }
+
+    /// An error in `file` as a whole.
+    pub fn in_file(file: impl Into<String>, message: impl Into<String>) -> Self {
+        StageError::Input { file: file.into(), row: None, message: message.into(), help: None }
+    }
+
+    /// Inputs that contradict one another.
+    pub fn mismatch(message: impl Into<String>) -> Self {
+        StageError::Mismatch { message: message.into(), help: None }
+    }
+
+    /// An operating-system error on `path`; to be used with `map_err`.
+    pub fn io(path: &Path) -> impl FnOnce(std::io::Error) -> StageError + '_ {
+        move |source| StageError::Io { path: path.to_owned(), source }
+    }
+
+    /// Adds what the user can do.
+    #[must_use]
+    pub fn with_help(mut self, text: impl Into<String>) -> Self {
+        match &mut self {
+            StageError::Input { help, .. } | StageError::Mismatch { help, .. } => *help = Some(text.into()),
+            StageError::Io { .. } | StageError::Interrupted => {}
+        }
+        self
+    }
+
+    /// What the user can do, where there is something to say beyond the message.
+    pub fn help(&self) -> Option<&str> {
+        match self {
+            StageError::Input { help, .. } | StageError::Mismatch { help, .. } => help.as_deref(),
+            StageError::Io { .. } | StageError::Interrupted => None,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a stage kind is: a typed definition, and the same definition seen without its types.
+
+use schemars::Schema;
+use serde_json::Value;
+
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::params::{self, ParamProblem, Parameters};
+use crate::ports::{BindError, BoundInputs, BoundOutputs, InputPort, InputPorts, OutputPort, OutputPorts};
+
+/// A kind of stage, as its author writes it.
+pub trait StageKind: Send + Sync + 'static {
+    /// Its parameters.
+    type Params: Parameters;
+    /// What it reads.
+    type Inputs: InputPorts;
+    /// What it writes.
+    type Outputs: OutputPorts;
+
+    /// Name in `kind:`.
+    const NAME: &'static str;
+    /// Raised whenever the same parameters and inputs would give other outputs than before; part of every fingerprint.
+    const REVISION: u32;
+    /// One sentence for lists, then anything a user should know.
+    const DOC: &'static str;
+
+    /// Does the work. Every output that is not optional must be written on success. Must be a function of its arguments and
+    /// the context's seed alone.
+    fn run(
+        params: Self::Params,
+        inputs: Self::Inputs,
+        outputs: Self::Outputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError>;
+}
+
+/// A kind without its types: what the planner, the worker and the documentation see.
+pub trait Kind: Send + Sync {
+    /// Name in `kind:`.
+    fn name(&self) -> &'static str;
+    /// See [`StageKind::REVISION`].
+    fn revision(&self) -> u32;
+    /// See [`StageKind::DOC`].
+    fn doc(&self) -> &'static str;
+    /// JSON Schema of the parameters.
+    fn params_schema(&self) -> Schema;
+    /// What it reads and writes.
+    fn ports(&self) -> Ports;
+    /// Checks evaluated parameters and fills in defaults: the canonical value that is fingerprinted and recorded.
+    fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>>;
+    /// Who does the work.
+    fn runner(&self) -> Runner<'_>;
+}
+
+/// The ports of a kind.
+#[derive(Debug, Clone)]
+pub enum Ports {
+    /// The kind has these.
+    Fixed {
+        /// What it reads.
+        inputs: Vec<InputPort>,
+        /// What it writes; the first is the primary output.
+        outputs: Vec<OutputPort>,
+    },
+    /// The stage names its own, each a file or folder.
+    Declared,
+}
+
+/// Who does a kind's work.
+pub enum Runner<'a> {
+    /// This program, in a worker process.
+    Worker(&'a dyn BuiltIn),
+    /// A shell.
+    Shell,
+}
+
+/// Work that this program does itself.
+pub trait BuiltIn: Send + Sync {
+    /// Does the work; `params` is a canonical value from [`Kind::check_params`].
+    fn run(
+        &self,
+        params: &Value,
+        inputs: BoundInputs,
+        outputs: BoundOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), RunError>;
+}
+
+/// Why a worker could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The stage's own reason.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The order did not fit the kind.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The parameters did not fit the kind.
+    #[error("the parameters do not fit the kind: {0}")]
+    Params(String),
+}
+
+/// Gives a typed kind its untyped face.
+pub struct Typed<K>(pub std::marker::PhantomData<fn() -> K>);
+
+impl<K: StageKind> Typed<K> {
+    /// The one value of this type.
+    pub const NEW: Typed<K> = Typed(std::marker::PhantomData);
+}
+
+impl<K: StageKind> Kind for Typed<K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn revision(&self) -> u32 {
+        K::REVISION
+    }
+
+    fn doc(&self) -> &'static str {
+        K::DOC
+    }
+
+    fn params_schema(&self) -> Schema {
+        schemars::schema_for!(K::Params)
+    }
+
+    fn ports(&self) -> Ports {
+        Ports::Fixed { inputs: K::Inputs::ports(), outputs: K::Outputs::ports() }
+    }
+
+    fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>> {
+        params::parse::<K::Params>(value).map(|params| params::canonical(&params))
+    }
+
+    fn runner(&self) -> Runner<'_> {
+        Runner::Worker(self)
+    }
+}
+
+impl<K: StageKind> BuiltIn for Typed<K> {
+    fn run(
+        &self,
+        params: &Value,
+        inputs: BoundInputs,
+        outputs: BoundOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), RunError> {
+        let params = params::parse::<K::Params>(params).map_err(|problems| {
+            RunError::Params(problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>().join("; "))
+        })?;
+        K::run(params, K::Inputs::bind(inputs)?, K::Outputs::bind(outputs)?, context)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,17 @@
+//! All kinds by name.
+
+use crate::command::Command;
+use crate::kind::Kind;
+
+/// Every kind, in the order they are documented.
+static KINDS: &[&dyn Kind] = &[&Command];
+
+/// Every kind, in the order they are documented.
+pub fn kinds() -> &'static [&'static dyn Kind] {
+    KINDS
+}
+
+/// The kind called `name`.
+pub fn find(name: &str) -> Option<&'static dyn Kind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name)
+}
