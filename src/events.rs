@@ -1,0 +1,236 @@
+//! What happened in a run: the one vocabulary that dispatcher, event log, terminal, JSON and report share.
+//!
+//! Events are appended to the run's log as JSON lines and never changed; any view can be rebuilt from them. The format is
+//! versioned by [`EVENTS_VERSION`] in the first event of a run. A reader must ignore events and fields it does not know.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use athanor_cache::Digest;
+
+/// Version of the event vocabulary.
+pub const EVENTS_VERSION: u32 = 1;
+
+/// An event and when it happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stamped {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: RunEvent,
+}
+
+/// What happened. `instance` is an instance's name, e.g. `model[model=d121_i768,fold=0]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RunEvent {
+    /// A run began. Always the first event.
+    RunStarted {
+        /// [`EVENTS_VERSION`].
+        version: u32,
+        /// Identifier of the run; sorts by start time.
+        run: String,
+        /// The pipeline's name.
+        pipeline: String,
+        /// The pipeline file as given.
+        file: String,
+        /// How many instances the run is to bring up to date.
+        instances: usize,
+    },
+    /// The digests of input files are being established.
+    Hashing {
+        /// Input paths finished.
+        done: usize,
+        /// Input paths in all.
+        total: usize,
+    },
+    /// The instance's result was in the cache already.
+    Cached {
+        /// The instance.
+        instance: String,
+        /// What it computes.
+        fingerprint: Digest,
+    },
+    /// The instance is being made by another run; this one waits for it and does other work meanwhile.
+    Waiting {
+        /// The instance.
+        instance: String,
+    },
+    /// A process was started for the instance.
+    Started {
+        /// The instance.
+        instance: String,
+        /// What it computes.
+        fingerprint: Digest,
+        /// 1 for the first try.
+        attempt: u32,
+        /// CPUs it was given.
+        cpus: u32,
+        /// GPUs it was given, by index.
+        gpus: Vec<u32>,
+        /// Its log file, relative to the run's folder.
+        log: String,
+    },
+    /// The instance got further.
+    Progress {
+        /// The instance.
+        instance: String,
+        /// Units finished.
+        done: u64,
+        /// Units in all; 0 when unknown.
+        total: u64,
+        /// What a unit is.
+        unit: String,
+    },
+    /// The instance reported a figure.
+    Metric {
+        /// The instance.
+        instance: String,
+        /// The figure's name.
+        name: String,
+        /// The figure.
+        value: f64,
+        /// Epoch or other step, for curves.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<u64>,
+    },
+    /// The instance's outputs are in the cache.
+    Finished {
+        /// The instance.
+        instance: String,
+        /// What it computed.
+        fingerprint: Digest,
+        /// From start to commit.
+        duration_ms: u64,
+        /// Files it left behind that it does not declare, relative to its folder.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        undeclared: Vec<String>,
+    },
+    /// One try of the instance failed.
+    Failed {
+        /// The instance.
+        instance: String,
+        /// Which try.
+        attempt: u32,
+        /// Why, as a full sentence.
+        cause: String,
+        /// What to do, where there is something to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
+        /// The last lines of its log.
+        log_tail: Vec<String>,
+        /// Whether it will be tried again.
+        retrying: bool,
+    },
+    /// The instance cannot be made because one it needs failed.
+    Skipped {
+        /// The instance.
+        instance: String,
+        /// The one that failed.
+        because: String,
+    },
+    /// The instance was stopped by an interrupt.
+    Interrupted {
+        /// The instance.
+        instance: String,
+    },
+    /// The user asked the run to stop.
+    StopRequested {
+        /// False for the first request (running stages may finish cleanly), true for the second (they are killed).
+        forced: bool,
+    },
+    /// A result was put in place or left alone.
+    Result {
+        /// Path relative to the project folder.
+        path: String,
+        /// What was done.
+        action: ResultAction,
+    },
+    /// Something the user should know that is no failure.
+    Notice {
+        /// A full sentence.
+        message: String,
+    },
+    /// The run ended. Absent when it was killed.
+    RunFinished {
+        /// How.
+        outcome: Outcome,
+        /// How many instances ended how.
+        counts: Counts,
+        /// From the first event to this.
+        duration_ms: u64,
+    },
+}
+
+/// What was done with a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResultAction {
+    /// It is new or has changed.
+    Written,
+    /// It was as it should be.
+    Unchanged,
+    /// The user has edited it and the pipeline's has not changed, so it was left alone.
+    KeptEdited,
+    /// The user had edited it and the pipeline's has changed: theirs now lies beside it with `.edited` added to the name.
+    ReplacedEdited,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything asked for is up to date.
+    UpToDate,
+    /// At least one instance failed.
+    Failed,
+    /// The user stopped it.
+    Interrupted,
+}
+
+/// How many instances ended how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Made in this run.
+    pub ran: usize,
+    /// Found in the cache.
+    pub cached: usize,
+    /// Failed.
+    pub failed: usize,
+    /// Not tried because one they need failed.
+    pub skipped: usize,
+    /// Stopped or never started because of an interrupt.
+    pub interrupted: usize,
+}
+
+impl RunEvent {
+    /// The instance an event is about.
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            RunEvent::Cached { instance, .. }
+            | RunEvent::Waiting { instance }
+            | RunEvent::Started { instance, .. }
+            | RunEvent::Progress { instance, .. }
+            | RunEvent::Metric { instance, .. }
+            | RunEvent::Finished { instance, .. }
+            | RunEvent::Failed { instance, .. }
+            | RunEvent::Skipped { instance, .. }
+            | RunEvent::Interrupted { instance } => Some(instance),
+            RunEvent::RunStarted { .. }
+            | RunEvent::Hashing { .. }
+            | RunEvent::StopRequested { .. }
+            | RunEvent::Result { .. }
+            | RunEvent::Notice { .. }
+            | RunEvent::RunFinished { .. } => None,
+        }
+    }
+}
+
+/// Takes events as they happen: the terminal, plain lines, a JSON stream, the run's log.
+pub trait EventSink: Send {
+    /// Takes one event. A sink that cannot write (a closed pipe) drops it: a view never stops a run.
+    fn event(&mut self, event: &Stamped);
+    /// Called when nothing has happened for a moment, so that clocks can tick.
+    fn tick(&mut self) {}
+}
