@@ -1,1 +1,94 @@
 //! Content-addressed storage of stage results, safe for many processes at once.
+//!
+//! A cache is one folder. Files are stored once by the BLAKE3 digest of their content, folders as trees of hard links to
+//! them, and what a stage computed as a record from its fingerprint to the digests of its outputs. Everything appears by an
+//! atomic rename or link, the record last, so that a reader sees a result whole or not at all. Nothing here knows of stages,
+//! pipelines or scheduling.
+
+mod actions;
+mod digest;
+mod error;
+mod files;
+mod gc;
+mod locks;
+mod stat_index;
+mod store;
+mod tree;
+mod usage;
+mod verify;
+
+pub use actions::{ActionRecord, Lookup, OutputRecord};
+pub use digest::{Digest, ParseDigestError, hash_value};
+pub use error::CacheError;
+pub use gc::{Dropped, GcReport, GcRequest};
+pub use locks::{Claim, UseGuard};
+pub use store::Presence;
+pub use tree::{Artifact, ArtifactKind, Change, Tree, TreeEntry, diff};
+pub use usage::{Usage, UsageEntry};
+pub use verify::{Damage, VerifyReport};
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use locks::ClaimTable;
+use stat_index::StatIndex;
+
+/// Version of the layout on disk. A cache of a newer version is refused.
+const FORMAT: u32 = 1;
+
+/// The result of an operation on a cache.
+pub type Result<T> = std::result::Result<T, CacheError>;
+
+/// An open cache. Cheap to share between threads by reference.
+pub struct Cache {
+    root: PathBuf,
+    stat_index: StatIndex,
+    claims: Arc<ClaimTable>,
+}
+
+impl Cache {
+    /// Opens the cache in `root`, making it where there is none.
+    pub fn open(root: &Path) -> Result<Cache> {
+        for folder in ["objects", "trees", "manifests", "actions", "scratch", "tmp", "quarantine"] {
+            let path = root.join(folder);
+            std::fs::create_dir_all(&path).map_err(CacheError::io(&path))?;
+        }
+        let root = root.canonicalize().map_err(CacheError::io(root))?;
+        check_format(&root)?;
+        files::write_if_absent(&root, "CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
+        files::write_if_absent(&root, ".gitignore", "*\n")?;
+        let stat_index = StatIndex::new(&root);
+        let claims = ClaimTable::open(&root)?;
+        Ok(Cache { root, stat_index, claims })
+    }
+
+    /// The cache's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A folder on the same file system, for stages to work in.
+    pub fn scratch_root(&self) -> PathBuf {
+        self.root.join("scratch")
+    }
+
+    /// The digest of a file or folder anywhere on disk; for a folder also its tree. Unchanged files are not read again.
+    pub fn artifact_of(&self, path: &Path) -> Result<(Artifact, Option<Tree>)> {
+        self.stat_index.artifact_of(path)
+    }
+
+    /// Saves what [`Cache::artifact_of`] has learned.
+    pub fn flush_stat_index(&self) -> Result<()> {
+        self.stat_index.flush()
+    }
+}
+
+fn check_format(root: &Path) -> Result<()> {
+    files::write_if_absent(root, "format", &format!("{FORMAT}\n"))?;
+    let path = root.join("format");
+    let text = std::fs::read_to_string(&path).map_err(CacheError::io(&path))?;
+    match text.trim().parse::<u32>() {
+        Ok(FORMAT) => Ok(()),
+        _ => Err(CacheError::Format { root: root.to_owned(), found: text.trim().to_owned() }),
+    }
+}

@@ -1,0 +1,103 @@
+//! What was computed: from a fingerprint to the digests of its outputs.
+
+use std::fs;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, files, hash_value};
+
+/// One output of a recorded result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputRecord {
+    /// The port's name.
+    pub name: String,
+    /// The file or folder name the stage wrote it under.
+    pub file: String,
+    /// Its content.
+    pub artifact: Artifact,
+}
+
+/// What a fingerprint's work came to. Written last, whole, and not changed afterwards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionRecord {
+    /// What was computed.
+    pub fingerprint: Digest,
+    /// All that the fingerprint was made of, in the caller's own terms.
+    pub recipe: Value,
+    /// What came out.
+    pub outputs: Vec<OutputRecord>,
+    /// Figures reported on the way.
+    pub metrics: Map<String, Value>,
+    /// What the stage printed.
+    pub log: Option<Artifact>,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// When it was done.
+    pub finished_at: Timestamp,
+    /// Name and version of the program that did it.
+    pub program: String,
+}
+
+/// What the cache knows of a fingerprint.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lookup {
+    /// The result and all its outputs are there.
+    Hit(ActionRecord),
+    /// The result was there, but the named outputs are missing or damaged.
+    Incomplete {
+        /// The record.
+        record: ActionRecord,
+        /// Names of outputs.
+        lost: Vec<String>,
+    },
+    /// Nothing.
+    Miss,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    seal: Digest,
+    record: Value,
+}
+
+const SEAL_DOMAIN: &str = "athanor action 1";
+
+impl Cache {
+    /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
+    pub fn record(&self, record: &ActionRecord) -> Result<()> {
+        let path = self.action_path(&record.fingerprint);
+        let value = serde_json::to_value(record).map_err(|error| CacheError::io(&path)(error.into()))?;
+        let sealed = Sealed { seal: hash_value(SEAL_DOMAIN, &value), record: value };
+        let text = serde_json::to_vec(&sealed).map_err(|error| CacheError::io(&path)(error.into()))?;
+        files::write_atomically(&self.root, &path, &text)
+    }
+
+    /// The record of a fingerprint, whether or not its outputs are still there. A damaged record is moved to quarantine and
+    /// counts as none.
+    pub fn read_record(&self, fingerprint: &Digest) -> Result<Option<ActionRecord>> {
+        let path = self.action_path(fingerprint);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(CacheError::io(&path)(error)),
+        };
+        let sealed: Option<Sealed> = serde_json::from_slice(&bytes).ok();
+        let sound = sealed.filter(|sealed| hash_value(SEAL_DOMAIN, &sealed.record) == sealed.seal);
+        let record = sound.and_then(|sealed| serde_json::from_value::<ActionRecord>(sealed.record).ok());
+        let record = record.filter(|record| record.fingerprint == *fingerprint);
+        if record.is_none() {
+            self.quarantine(&path)?;
+        }
+        Ok(record)
+    }
+
+    /// What can be served for a fingerprint.
+    pub fn lookup(&self, fingerprint: &Digest) -> Result<Lookup> {
+        let Some(record) = self.read_record(fingerprint)? else { return Ok(Lookup::Miss) };
+        let lost = record.outputs.iter().filter(|output| self.presence(&output.artifact) != Presence::Present);
+        let lost: Vec<String> = lost.map(|output| output.name.clone()).collect();
+        Ok(if lost.is_empty() { Lookup::Hit(record) } else { Lookup::Incomplete { record, lost } })
+    }
+}

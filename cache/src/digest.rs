@@ -1,0 +1,193 @@
+//! Digests, and a stable hash of values.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+/// A BLAKE3 digest, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest::from(blake3::hash(bytes))
+    }
+
+    /// The first twelve digits, for people.
+    pub fn short(&self) -> String {
+        self.to_string()[..12].to_owned()
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<blake3::Hash> for Digest {
+    fn from(hash: blake3::Hash) -> Digest {
+        Digest(*hash.as_bytes())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(blake3::Hash::from_bytes(self.0).to_hex().as_str())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Digest({})", self.short())
+    }
+}
+
+/// Text that is no digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a digest is 64 lower-case hexadecimal digits")]
+pub struct ParseDigestError;
+
+impl FromStr for Digest {
+    type Err = ParseDigestError;
+
+    fn from_str(text: &str) -> Result<Digest, ParseDigestError> {
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(ParseDigestError);
+        }
+        blake3::Hash::from_hex(text).map(Digest::from).map_err(|_| ParseDigestError)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The digest of a value, as a documented contract that no upgrade may change.
+///
+/// Hashed are the length-prefixed `domain`, then the value: one tag byte (`n` null, `f` false, `t` true, `i` integer,
+/// `d` other number, `s` text, `l` list, `m` mapping) and its content. An integer is 16 bytes (i128), another number the
+/// 8 bytes of its f64 with negative zero as zero, text its length and bytes, a list its length and its values in order, a
+/// mapping its length and its keys (as text) and values in the order of the keys' bytes. All numbers and lengths (u64) are
+/// little endian. So 1 and 1.0 differ, and the order in which a mapping was written does not matter.
+pub fn hash_value(domain: &str, value: &Value) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    hash_text(&mut hasher, domain);
+    feed(&mut hasher, value);
+    Digest::from(hasher.finalize())
+}
+
+fn feed(hasher: &mut blake3::Hasher, value: &Value) {
+    match value {
+        Value::Null => tag(hasher, b'n'),
+        Value::Bool(false) => tag(hasher, b'f'),
+        Value::Bool(true) => tag(hasher, b't'),
+        Value::Number(number) => {
+            let integer = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+            if let Some(integer) = integer {
+                tag(hasher, b'i');
+                hasher.update(&integer.to_le_bytes());
+            } else {
+                tag(hasher, b'd');
+                // Adding zero turns negative zero into zero and leaves every other number as it is.
+                let float = number.as_f64().unwrap_or_default() + 0.0;
+                hasher.update(&float.to_bits().to_le_bytes());
+            }
+        }
+        Value::String(text) => {
+            tag(hasher, b's');
+            hash_text(hasher, text);
+        }
+        Value::Array(items) => {
+            tag(hasher, b'l');
+            hash_length(hasher, items.len());
+            items.iter().for_each(|item| feed(hasher, item));
+        }
+        Value::Object(map) => {
+            tag(hasher, b'm');
+            hash_length(hasher, map.len());
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by(|left, right| left.0.as_bytes().cmp(right.0.as_bytes()));
+            for (key, item) in entries {
+                hash_text(hasher, key);
+                feed(hasher, item);
+            }
+        }
+    }
+}
+
+fn tag(hasher: &mut blake3::Hasher, tag: u8) {
+    hasher.update(&[tag]);
+}
+
+fn hash_length(hasher: &mut blake3::Hasher, length: usize) {
+    hasher.update(&(length as u64).to_le_bytes());
+}
+
+fn hash_text(hasher: &mut blake3::Hasher, text: &str) {
+    hash_length(hasher, text.len());
+    hasher.update(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1e9f64..1e9).prop_map(Value::from),
+            "[a-c]{0,3}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::btree_map("[a-c]{0,2}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn equal_values_and_only_they_hash_equal(left in values(), right in values()) {
+            prop_assert_eq!(hash_value("t", &left) == hash_value("t", &right), left == right);
+        }
+    }
+
+    #[test]
+    fn the_contract_does_not_change_and_key_order_does_not_matter() {
+        let one = hash_value("athanor", &json!({"a": [1, 2.5, null, true], "b": "x"}));
+        let two = hash_value("athanor", &json!({"b": "x", "a": [1, 2.5, null, true]}));
+        assert_eq!(one, two);
+        assert_ne!(hash_value("t", &json!(1)), hash_value("t", &json!(1.0)));
+        assert_eq!(hash_value("t", &json!(0.0)), hash_value("t", &json!(-0.0)));
+        assert_ne!(hash_value("t", &json!(1)), hash_value("u", &json!(1)));
+    }
+
+    #[test]
+    fn digests_read_back_and_nothing_else_is_one() {
+        let digest = Digest::of(b"x");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!(digest.to_string().to_uppercase().parse::<Digest>(), Err(ParseDigestError));
+        assert_eq!("abc".parse::<Digest>(), Err(ParseDigestError));
+    }
+}

@@ -1,0 +1,77 @@
+//! What can go wrong with a cache: what happened, where, and what to do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A failed operation on a cache.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The operating system refused.
+    #[error("`{}`: {}", path.display(), explain(source))]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The refusal.
+        source: io::Error,
+    },
+    /// A file name that is not UTF-8.
+    #[error("`{}`: the name is not valid UTF-8. Rename it.", path.display())]
+    Name {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// Neither file nor folder.
+    #[error("`{}` is neither a file nor a folder. Remove it or keep it out of the stage's inputs and outputs.", path.display())]
+    Special {
+        /// What it lies at.
+        path: PathBuf,
+    },
+    /// A symbolic link to nothing.
+    #[error("`{}` is a symbolic link to nothing. Remove it or restore what it points to.", path.display())]
+    Dangling {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A folder that contains itself through a symbolic link.
+    #[error("`{}` leads back to a folder that contains it. Remove the symbolic link.", path.display())]
+    Cycle {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A cache of another version.
+    #[error("The cache in `{}` has format {found}, which this version of Athanor does not know. Upgrade Athanor, or use another cache with `--cache`.", root.display())]
+    Format {
+        /// The cache.
+        root: PathBuf,
+        /// What its `format` file says.
+        found: String,
+    },
+    /// Content that is not what its name says.
+    #[error("`{}` is damaged: {what}. Run `athanor cache verify`; the next run makes it again.", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How it shows.
+        what: String,
+    },
+}
+
+impl CacheError {
+    /// An operating-system error on `path`; to be used with `map_err`.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> CacheError + '_ {
+        move |source| CacheError::Io { path: path.to_owned(), source }
+    }
+}
+
+fn explain(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            " Free some space (`athanor cache gc` drops what no pipeline uses), then run again."
+        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            " Make it writable, or put the cache elsewhere with `--cache DIR`."
+        }
+        _ => "",
+    };
+    format!("{error}.{advice}")
+}

@@ -1,0 +1,196 @@
+//! What may go from the store, and what it would cost to make again.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, Result, files};
+
+/// What a collection is to do.
+#[derive(Debug, Clone, Default)]
+pub struct GcRequest {
+    /// Fingerprints whose results are in use.
+    pub keep: HashSet<Digest>,
+    /// Digests of manifests to keep beyond those of kept results.
+    pub keep_manifests: HashSet<Digest>,
+    /// Bytes the store may hold: results in use go too, cheapest to make again per byte first, until it fits.
+    pub max_size: Option<u64>,
+    /// Whether to only say what would happen.
+    pub dry_run: bool,
+}
+
+/// A result that went, or would go.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Dropped {
+    /// Its fingerprint.
+    pub fingerprint: Digest,
+    /// Bytes of its outputs.
+    pub bytes: u64,
+    /// Milliseconds it took to make.
+    pub duration_ms: u64,
+}
+
+/// What a collection did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct GcReport {
+    /// Results that went.
+    pub dropped: Vec<Dropped>,
+    /// Results that stayed.
+    pub kept: usize,
+    /// Bytes of stored files before.
+    pub bytes_before: u64,
+    /// Bytes of stored files that went.
+    pub bytes_freed: u64,
+}
+
+/// A stored file and how many kept results need it.
+struct Objects {
+    bytes: HashMap<PathBuf, u64>,
+    users: HashMap<PathBuf, usize>,
+}
+
+impl Cache {
+    /// Removes what is not in use. To be called with [`Cache::try_use_alone`]'s guard held, unless it is a dry run.
+    pub fn collect(&self, request: &GcRequest) -> Result<GcReport> {
+        let records = self.all_records()?;
+        let (mut kept, mut dropped): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| request.keep.contains(&record.fingerprint));
+        let mut objects = self.count_objects(&kept)?;
+        let bytes_before = objects.bytes.values().sum();
+        if let Some(limit) = request.max_size {
+            dropped.extend(self.shrink(&mut kept, &mut objects, limit));
+        }
+        let live: u64 = objects.live_bytes();
+        if !request.dry_run {
+            self.sweep(&kept, &dropped, &objects, request)?;
+        }
+        let dropped = dropped.iter().map(|record| Dropped {
+            fingerprint: record.fingerprint,
+            bytes: record.outputs.iter().map(|output| output.artifact.bytes).sum(),
+            duration_ms: record.duration_ms,
+        });
+        let dropped = dropped.collect();
+        Ok(GcReport { dropped, kept: kept.len(), bytes_before, bytes_freed: bytes_before - live })
+    }
+
+    pub(crate) fn all_records(&self) -> Result<Vec<ActionRecord>> {
+        let mut records = Vec::new();
+        for path in files::list_sharded(&self.root, "actions")? {
+            let fingerprint = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            match fingerprint {
+                Some(fingerprint) => records.extend(self.read_record(&fingerprint)?),
+                None => self.quarantine(&path)?,
+            }
+        }
+        Ok(records)
+    }
+
+    fn count_objects(&self, kept: &[ActionRecord]) -> Result<Objects> {
+        let mut objects = Objects { bytes: HashMap::new(), users: HashMap::new() };
+        for path in files::list_sharded(&self.root, "objects")? {
+            let bytes = fs::metadata(&path).map_err(CacheError::io(&path))?.len();
+            objects.bytes.insert(path, bytes);
+        }
+        for path in kept.iter().flat_map(|record| self.objects_of(record)) {
+            *objects.users.entry(path).or_default() += 1;
+        }
+        Ok(objects)
+    }
+
+    /// Paths of the files a result consists of, each once.
+    fn objects_of(&self, record: &ActionRecord) -> HashSet<PathBuf> {
+        artifacts_of(record).flat_map(|artifact| self.objects_of_artifact(artifact)).collect()
+    }
+
+    fn objects_of_artifact(&self, artifact: &Artifact) -> Vec<PathBuf> {
+        if artifact.kind != ArtifactKind::Folder {
+            return vec![self.path_of(artifact)];
+        }
+        let Ok(tree) = self.read_tree(&artifact.digest) else { return Vec::new() };
+        let files = tree.entries.iter().filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
+        files.collect()
+    }
+
+    /// Takes results out of `kept` until the rest fits into `limit` bytes; returns them.
+    fn shrink(&self, kept: &mut Vec<ActionRecord>, objects: &mut Objects, limit: u64) -> Vec<ActionRecord> {
+        let cost_per_byte = |record: &ActionRecord| {
+            let bytes: u64 = artifacts_of(record).map(|artifact| artifact.bytes).sum();
+            record.duration_ms as f64 / bytes.max(1) as f64
+        };
+        kept.sort_by(|left, right| {
+            cost_per_byte(right).total_cmp(&cost_per_byte(left)).then(left.fingerprint.cmp(&right.fingerprint))
+        });
+        let mut dropped = Vec::new();
+        let mut live = objects.live_bytes();
+        while live > limit {
+            let Some(record) = kept.pop() else { break };
+            for path in self.objects_of(&record) {
+                live -= objects.release(&path);
+            }
+            dropped.push(record);
+        }
+        dropped
+    }
+
+    fn sweep(
+        &self,
+        kept: &[ActionRecord],
+        gone: &[ActionRecord],
+        objects: &Objects,
+        request: &GcRequest,
+    ) -> Result<()> {
+        // Records go first: a record whose outputs are gone would promise what is not there.
+        for record in gone {
+            files::remove(&self.action_path(&record.fingerprint))?;
+        }
+        let folders = kept.iter().flat_map(artifacts_of).filter(|artifact| artifact.kind == ArtifactKind::Folder);
+        let trees: HashSet<Digest> = folders.map(|artifact| artifact.digest).collect();
+        let digest_of =
+            |path: &Path| path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        for path in files::list_sharded(&self.root, "trees")? {
+            if digest_of(&path).is_none_or(|digest: Digest| !trees.contains(&digest)) {
+                files::remove(&path)?;
+            }
+        }
+        for path in files::list_sharded(&self.root, "manifests")? {
+            let used = |digest: Digest| trees.contains(&digest) || request.keep_manifests.contains(&digest);
+            if !digest_of(&path).is_some_and(used) {
+                files::remove(&path)?;
+            }
+        }
+        for path in objects.bytes.keys().filter(|path| !objects.users.contains_key(*path)) {
+            files::remove(path)?;
+        }
+        for area in ["tmp", "scratch"] {
+            let folder = self.root.join(area);
+            for entry in fs::read_dir(&folder).map_err(CacheError::io(&folder))? {
+                files::remove(&entry.map_err(CacheError::io(&folder))?.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Objects {
+    fn live_bytes(&self) -> u64 {
+        self.users.keys().filter_map(|path| self.bytes.get(path)).sum()
+    }
+
+    /// One user less; returns the bytes that nobody uses any more.
+    fn release(&mut self, path: &Path) -> u64 {
+        let Some(users) = self.users.get_mut(path) else { return 0 };
+        *users -= 1;
+        if *users > 0 {
+            return 0;
+        }
+        self.users.remove(path);
+        self.bytes.get(path).copied().unwrap_or(0)
+    }
+}
+
+/// Outputs and log of a result.
+pub(crate) fn artifacts_of(record: &ActionRecord) -> impl Iterator<Item = &Artifact> {
+    record.outputs.iter().map(|output| &output.artifact).chain(&record.log)
+}

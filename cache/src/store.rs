@@ -1,0 +1,263 @@
+//! Objects and trees: content by digest.
+//!
+//! `objects/ab/<digest>` is a file (0444), `objects/ab/<digest>.x` the same as an executable (0555). `manifests/ab/<digest>.json`
+//! is a folder's tree, `trees/ab/<digest>` that folder made of hard links to objects, so that a whole folder is handed to
+//! a stage by one symbolic link.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::tree::{self, Found, TreeEntry};
+use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
+
+/// Whether the cache has an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// All of it, each file with the right size.
+    Present,
+    /// Something is not there.
+    Missing,
+    /// Something has the wrong size.
+    Damaged,
+}
+
+const PLAIN: u32 = 0o444;
+const EXECUTABLE: u32 = 0o555;
+
+impl Cache {
+    /// Takes a finished output, a file or folder on the cache's own file system, into the store. What lay at `path` is gone
+    /// afterwards. Files that something else links to are copied, so that nobody outside can change what is stored.
+    pub fn ingest(&self, path: &Path) -> Result<Artifact> {
+        let metadata = tree::metadata(path)?;
+        if metadata.is_dir() {
+            return self.ingest_folder(path);
+        }
+        let digest = tree::hash_file(path, metadata.len())?;
+        let artifact = tree::file_artifact(&metadata, digest);
+        self.store_file(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len())?;
+        files::remove(path)?;
+        Ok(artifact)
+    }
+
+    fn ingest_folder(&self, path: &Path) -> Result<Artifact> {
+        let found = tree::walk(path)?;
+        let entries = found.par_iter().map(|found| self.ingest_entry(found)).collect::<Result<Vec<_>>>()?;
+        let tree = Tree::new(entries);
+        self.remember_tree(&tree)?;
+        self.materialise(&tree)?;
+        files::remove(path)?;
+        Ok(tree.artifact())
+    }
+
+    fn ingest_entry(&self, found: &Found) -> Result<TreeEntry> {
+        let entry = tree::entry_of(found, |found| tree::hash_file(&found.path, found.metadata.len()))?;
+        if let Some(digest) = entry.digest {
+            self.store_file(&found.path, digest, entry.executable, entry.bytes)?;
+        }
+        Ok(entry)
+    }
+
+    fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
+        let object = self.object_path(&digest, executable);
+        match fs::metadata(&object) {
+            Ok(stored) if stored.len() == bytes => return Ok(()),
+            Ok(_) => self.quarantine(&object)?,
+            Err(_) => {}
+        }
+        files::make_parent(&object)?;
+        let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
+        let private = link.is_file() && link.nlink() == 1;
+        let copy = if private { None } else { Some(self.private_copy(path)?) };
+        let source = copy.as_ref().map_or(path, |copy| copy.path());
+        files::set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
+        fs::File::open(source).and_then(|file| file.sync_data()).map_err(CacheError::io(source))?;
+        match fs::hard_link(source, &object) {
+            // Somebody else has stored the same content meanwhile.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(CacheError::io(&object))?,
+        }
+        files::sync_parent(&object)
+    }
+
+    fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
+        let copy = files::temporary(&self.root)?;
+        fs::copy(path, copy.path()).map_err(CacheError::io(path))?;
+        Ok(copy)
+    }
+
+    /// Makes the folder of `tree` from stored objects, unless it is there.
+    fn materialise(&self, tree: &Tree) -> Result<()> {
+        let target = self.tree_path(&tree.artifact().digest);
+        if target.is_dir() {
+            return Ok(());
+        }
+        let temporary = tempfile::tempdir_in(self.root.join("tmp")).map_err(CacheError::io(&self.root))?;
+        let folder = temporary.path().join("tree");
+        fs::create_dir(&folder).map_err(CacheError::io(&folder))?;
+        tree.entries.par_iter().try_for_each(|entry| self.materialise_entry(&folder, entry))?;
+        files::make_parent(&target)?;
+        match fs::rename(&folder, &target) {
+            Err(_) if target.is_dir() => return Ok(()),
+            other => other.map_err(CacheError::io(&target))?,
+        }
+        lock_folders(&target)?;
+        files::sync_parent(&target)
+    }
+
+    fn materialise_entry(&self, folder: &Path, entry: &TreeEntry) -> Result<()> {
+        let path = folder.join(&entry.path);
+        let Some(digest) = entry.digest else {
+            return fs::create_dir_all(&path).map_err(CacheError::io(&path));
+        };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
+        }
+        let object = self.object_path(&digest, entry.executable);
+        match fs::hard_link(&object, &path) {
+            // A file system has a limit of links to one file; identical files beyond it are copied.
+            Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
+                fs::copy(&object, &path).map(|_| ()).map_err(CacheError::io(&path))
+            }
+            other => other.map_err(CacheError::io(&path)),
+        }
+    }
+
+    /// Where an artifact lies, for reading.
+    pub fn path_of(&self, artifact: &Artifact) -> PathBuf {
+        match artifact.kind {
+            ArtifactKind::Folder => self.tree_path(&artifact.digest),
+            kind => self.object_path(&artifact.digest, kind == ArtifactKind::Executable),
+        }
+    }
+
+    /// Whether an artifact is there, by existence and size of each of its files; nothing is read.
+    pub fn presence(&self, artifact: &Artifact) -> Presence {
+        let path = self.path_of(artifact);
+        if artifact.kind != ArtifactKind::Folder {
+            return presence_of_file(&path, artifact.bytes);
+        }
+        let Ok(tree) = self.read_tree(&artifact.digest) else { return Presence::Missing };
+        if !path.is_dir() {
+            return Presence::Missing;
+        }
+        let entries = tree.entries.par_iter().filter(|entry| entry.digest.is_some());
+        let worst = entries.map(|entry| presence_of_file(&path.join(&entry.path), entry.bytes));
+        worst.find_any(|presence| *presence != Presence::Present).unwrap_or(Presence::Present)
+    }
+
+    /// Puts an artifact at `path` for reading: a symbolic link into the store.
+    pub fn link_into(&self, artifact: &Artifact, path: &Path) -> Result<()> {
+        std::os::unix::fs::symlink(self.path_of(artifact), path).map_err(CacheError::io(path))
+    }
+
+    /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all.
+    pub fn copy_out(&self, artifact: &Artifact, path: &Path) -> Result<()> {
+        let parent = path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
+        let staging =
+            tempfile::Builder::new().prefix(".athanor-").tempdir_in(parent).map_err(CacheError::io(parent))?;
+        let copy = staging.path().join("copy");
+        self.copy_to(artifact, &copy)?;
+        let replaced = staging.path().join("replaced");
+        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) || copy.is_dir() && path.exists() {
+            // A folder cannot be replaced in one step; the old one goes away with the staging folder.
+            fs::rename(path, &replaced).map_err(CacheError::io(path))?;
+        }
+        fs::rename(&copy, path).map_err(CacheError::io(path))
+    }
+
+    fn copy_to(&self, artifact: &Artifact, copy: &Path) -> Result<()> {
+        if artifact.kind != ArtifactKind::Folder {
+            return clone_file(&self.path_of(artifact), copy, artifact.kind == ArtifactKind::Executable);
+        }
+        fs::create_dir(copy).map_err(CacheError::io(copy))?;
+        let tree = self.read_tree(&artifact.digest)?;
+        tree.entries.par_iter().try_for_each(|entry| {
+            let path = copy.join(&entry.path);
+            let folder = if entry.digest.is_some() { path.parent().unwrap_or(copy) } else { &path };
+            fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
+            match entry.digest {
+                Some(digest) => clone_file(&self.object_path(&digest, entry.executable), &path, entry.executable),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Keeps the manifest of a folder, wherever its files are, so that a later comparison can name what changed.
+    pub fn remember_tree(&self, tree: &Tree) -> Result<()> {
+        let path = self.manifest_path(&tree.artifact().digest);
+        if path.exists() {
+            return Ok(());
+        }
+        let text = serde_json::to_vec(tree).map_err(|error| CacheError::io(&path)(error.into()))?;
+        files::write_atomically(&self.root, &path, &text)
+    }
+
+    /// The manifest of a folder, checked against its digest.
+    pub fn read_tree(&self, digest: &Digest) -> Result<Tree> {
+        let path = self.manifest_path(digest);
+        let bytes = fs::read(&path).map_err(CacheError::io(&path))?;
+        let tree: Option<Tree> = serde_json::from_slice(&bytes).ok();
+        let sound = tree.filter(|tree| tree.artifact().digest == *digest);
+        sound.ok_or_else(|| CacheError::Damaged { path, what: "the manifest is not what its name says".to_owned() })
+    }
+
+    /// Moves something out of the store's sight, for the user to look at.
+    pub(crate) fn quarantine(&self, path: &Path) -> Result<()> {
+        let name = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('/', "_");
+        let folder = self.root.join("quarantine");
+        let free = (0..).map(|number| folder.join(format!("{name}.{number}"))).find(|path| !path.exists());
+        let target = free.expect("numbers do not end before free names do");
+        match fs::rename(path, &target) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(CacheError::io(path)),
+        }
+    }
+
+    pub(crate) fn object_path(&self, digest: &Digest, executable: bool) -> PathBuf {
+        self.sharded("objects", digest, if executable { ".x" } else { "" })
+    }
+
+    pub(crate) fn tree_path(&self, digest: &Digest) -> PathBuf {
+        self.sharded("trees", digest, "")
+    }
+
+    pub(crate) fn manifest_path(&self, digest: &Digest) -> PathBuf {
+        self.sharded("manifests", digest, ".json")
+    }
+
+    pub(crate) fn action_path(&self, fingerprint: &Digest) -> PathBuf {
+        self.sharded("actions", fingerprint, ".json")
+    }
+
+    fn sharded(&self, area: &str, digest: &Digest, suffix: &str) -> PathBuf {
+        let hex = digest.to_string();
+        self.root.join(area).join(&hex[..2]).join(format!("{hex}{suffix}"))
+    }
+}
+
+fn presence_of_file(path: &Path, bytes: u64) -> Presence {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == bytes => Presence::Present,
+        Ok(_) => Presence::Damaged,
+        Err(_) => Presence::Missing,
+    }
+}
+
+fn clone_file(from: &Path, to: &Path, executable: bool) -> Result<()> {
+    reflink_copy::reflink_or_copy(from, to).map_err(CacheError::io(from))?;
+    files::set_mode(to, if executable { 0o755 } else { 0o644 })
+}
+
+fn lock_folders(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
+        let entry = entry.map_err(CacheError::io(folder))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            lock_folders(&entry.path())?;
+        }
+    }
+    files::set_mode(folder, 0o555)
+}

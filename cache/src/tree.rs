@@ -1,0 +1,212 @@
+//! A file or folder as digests.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{CacheError, Digest, Result};
+
+/// What an artifact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArtifactKind {
+    /// A plain file; its digest is that of its content.
+    File,
+    /// A file with its executable bit set; its digest is that of its content.
+    Executable,
+    /// A folder; its digest is that of its tree.
+    Folder,
+}
+
+/// A file or folder by content.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Artifact {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Its content.
+    pub digest: Digest,
+    /// Bytes in all its files.
+    pub bytes: u64,
+    /// Number of its files.
+    pub files: u64,
+}
+
+/// One entry of a folder: a file, or a folder with nothing in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeEntry {
+    /// Path inside the folder, with `/` between parts.
+    pub path: String,
+    /// The file's content; `None` for an empty folder.
+    pub digest: Option<Digest>,
+    /// The file's size.
+    pub bytes: u64,
+    /// Whether the file's executable bit is set.
+    pub executable: bool,
+}
+
+/// All entries of a folder, sorted by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    /// The entries.
+    pub entries: Vec<TreeEntry>,
+}
+
+impl Tree {
+    pub(crate) fn new(mut entries: Vec<TreeEntry>) -> Tree {
+        entries.sort_by(|left, right| left.path.cmp(&right.path));
+        Tree { entries }
+    }
+
+    /// The folder as an artifact. Its digest covers paths, contents and executable bits: for every entry the length of its
+    /// path (u64, little endian), the path, one byte (0 empty folder, 1 file, 2 executable) and the content's digest.
+    pub fn artifact(&self) -> Artifact {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"athanor tree 1");
+        for entry in &self.entries {
+            hasher.update(&(entry.path.len() as u64).to_le_bytes());
+            hasher.update(entry.path.as_bytes());
+            hasher.update(&[u8::from(entry.digest.is_some()) + u8::from(entry.executable)]);
+            if let Some(digest) = entry.digest {
+                hasher.update(digest.bytes());
+            }
+        }
+        let files = self.entries.iter().filter(|entry| entry.digest.is_some()).count() as u64;
+        let bytes = self.entries.iter().map(|entry| entry.bytes).sum();
+        Artifact { kind: ArtifactKind::Folder, digest: Digest::from(hasher.finalize()), bytes, files }
+    }
+}
+
+/// A difference between two trees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Only the new tree has it.
+    Added(String),
+    /// Only the old tree has it.
+    Removed(String),
+    /// Both have it, with other content or another executable bit.
+    Modified(String),
+}
+
+/// What to do to `old` to get `new`, in the order of paths.
+pub fn diff(old: &Tree, new: &Tree) -> Vec<Change> {
+    let (mut before, mut after) = (old.entries.iter().peekable(), new.entries.iter().peekable());
+    let mut changes = Vec::new();
+    loop {
+        match (before.peek(), after.peek()) {
+            (None, None) => return changes,
+            (Some(left), Some(right)) if left.path == right.path => {
+                if left != right {
+                    changes.push(Change::Modified(left.path.clone()));
+                }
+                before.next();
+                after.next();
+            }
+            (Some(left), right) if right.is_none_or(|right| left.path < right.path) => {
+                changes.push(Change::Removed(left.path.clone()));
+                before.next();
+            }
+            (_, Some(right)) => {
+                changes.push(Change::Added(right.path.clone()));
+                after.next();
+            }
+            (Some(_), None) => unreachable!("a left entry without a right one was taken above"),
+        }
+    }
+}
+
+/// A file or empty folder found on disk, symbolic links followed.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Path inside the folder.
+    pub relative: String,
+    /// Path on disk.
+    pub path: PathBuf,
+    /// Of what the path leads to.
+    pub metadata: Metadata,
+}
+
+/// Everything below the folder `root`, in no particular order.
+pub(crate) fn walk(root: &Path) -> Result<Vec<Found>> {
+    let metadata = metadata(root)?;
+    walk_folder(root, "", &[(metadata.dev(), metadata.ino())])
+}
+
+fn walk_folder(folder: &Path, prefix: &str, ancestors: &[(u64, u64)]) -> Result<Vec<Found>> {
+    let entries = fs::read_dir(folder).map_err(CacheError::io(folder))?;
+    let paths: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(folder))).collect::<Result<_>>()?;
+    let found: Vec<Vec<Found>> = paths
+        .into_par_iter()
+        .map(|path| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let relative = format!("{prefix}{}", name.ok_or_else(|| CacheError::Name { path: path.clone() })?);
+            let metadata = metadata(&path)?;
+            if !metadata.is_dir() {
+                return Ok(vec![Found { relative, path, metadata }]);
+            }
+            let identity = (metadata.dev(), metadata.ino());
+            if ancestors.contains(&identity) {
+                return Err(CacheError::Cycle { path });
+            }
+            let below = walk_folder(&path, &format!("{relative}/"), &[ancestors, &[identity]].concat())?;
+            Ok(if below.is_empty() { vec![Found { relative, path, metadata }] } else { below })
+        })
+        .collect::<Result<_>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Metadata of what `path` leads to, or why nothing can be made of it.
+pub(crate) fn metadata(path: &Path) -> Result<Metadata> {
+    match fs::metadata(path) {
+        Ok(metadata) => {
+            let kind = metadata.file_type();
+            let special = kind.is_socket() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device();
+            if special { Err(CacheError::Special { path: path.to_owned() }) } else { Ok(metadata) }
+        }
+        Err(error) if fs::symlink_metadata(path).is_ok_and(|link| link.is_symlink()) => {
+            let looping = error.kind() != std::io::ErrorKind::NotFound;
+            let path = path.to_owned();
+            Err(if looping { CacheError::Cycle { path } } else { CacheError::Dangling { path } })
+        }
+        Err(error) => Err(CacheError::io(path)(error)),
+    }
+}
+
+/// Whether anybody may execute the file.
+pub(crate) fn is_executable(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+/// The digest of a file's content.
+pub(crate) fn hash_file(path: &Path, bytes: u64) -> Result<Digest> {
+    const WORTH_SEVERAL_THREADS: u64 = 1 << 20;
+    let mut hasher = blake3::Hasher::new();
+    let result = if bytes >= WORTH_SEVERAL_THREADS {
+        hasher.update_mmap_rayon(path).map(|_| ())
+    } else {
+        fs::File::open(path).and_then(|file| hasher.update_reader(file)).map(|_| ())
+    };
+    result.map_err(CacheError::io(path))?;
+    Ok(Digest::from(hasher.finalize()))
+}
+
+/// The artifact that a single file is.
+pub(crate) fn file_artifact(metadata: &Metadata, digest: Digest) -> Artifact {
+    let kind = if is_executable(metadata) { ArtifactKind::Executable } else { ArtifactKind::File };
+    Artifact { kind, digest, bytes: metadata.len(), files: 1 }
+}
+
+/// The tree entry that something found on disk is; `hash` gives a file's digest.
+pub(crate) fn entry_of(found: &Found, hash: impl FnOnce(&Found) -> Result<Digest>) -> Result<TreeEntry> {
+    let is_file = found.metadata.is_file();
+    Ok(TreeEntry {
+        path: found.relative.clone(),
+        digest: if is_file { Some(hash(found)?) } else { None },
+        bytes: if is_file { found.metadata.len() } else { 0 },
+        executable: is_file && is_executable(&found.metadata),
+    })
+}

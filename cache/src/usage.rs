@@ -1,0 +1,58 @@
+//! What takes the space.
+
+use std::fs;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::gc::artifacts_of;
+use crate::{Cache, CacheError, Digest, Result, files};
+
+/// One recorded result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UsageEntry {
+    /// Its fingerprint.
+    pub fingerprint: Digest,
+    /// What it was computed from, in the recorder's own terms.
+    pub recipe: Value,
+    /// Bytes of its outputs and log, whoever else shares them.
+    pub bytes: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// When it was done.
+    pub finished_at: Timestamp,
+}
+
+/// What is in the store.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Usage {
+    /// Recorded results, largest first.
+    pub entries: Vec<UsageEntry>,
+    /// Number of stored files.
+    pub objects: usize,
+    /// Bytes of stored files, shared ones counted once.
+    pub bytes: u64,
+}
+
+impl Cache {
+    /// What is in the store.
+    pub fn usage(&self) -> Result<Usage> {
+        let records = self.all_records()?;
+        let mut entries: Vec<UsageEntry> = records
+            .into_iter()
+            .map(|record| UsageEntry {
+                fingerprint: record.fingerprint,
+                bytes: artifacts_of(&record).map(|artifact| artifact.bytes).sum(),
+                recipe: record.recipe,
+                duration_ms: record.duration_ms,
+                finished_at: record.finished_at,
+            })
+            .collect();
+        entries.sort_by(|left, right| right.bytes.cmp(&left.bytes).then(left.fingerprint.cmp(&right.fingerprint)));
+        let objects = files::list_sharded(&self.root, "objects")?;
+        let sizes = objects.iter().map(|path| fs::metadata(path).map(|data| data.len()).map_err(CacheError::io(path)));
+        let bytes = sizes.sum::<Result<u64>>()?;
+        Ok(Usage { entries, objects: objects.len(), bytes })
+    }
+}

@@ -1,0 +1,334 @@
+//! The cache from outside, on real files.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use athanor_cache::{
+    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, OutputRecord, Presence,
+    diff,
+};
+use proptest::prelude::*;
+use serde_json::json;
+use tempfile::TempDir;
+
+fn open() -> (TempDir, Cache) {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("cache")).unwrap();
+    (folder, cache)
+}
+
+fn put(cache: &Cache, name: &str, content: &str) -> Artifact {
+    let path = cache.scratch_root().join(name);
+    fs::write(&path, content).unwrap();
+    cache.ingest(&path).unwrap()
+}
+
+fn record(cache: &Cache, name: &str, artifact: Artifact, duration_ms: u64) -> Digest {
+    let fingerprint = Digest::of(name.as_bytes());
+    let output = OutputRecord { name: "out".into(), file: "out.txt".into(), artifact };
+    let record = ActionRecord {
+        fingerprint,
+        recipe: json!({ "name": name }),
+        outputs: vec![output],
+        metrics: serde_json::Map::new(),
+        log: None,
+        duration_ms,
+        finished_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        program: "test".into(),
+    };
+    cache.record(&record).unwrap();
+    fingerprint
+}
+
+fn make_tree(root: &Path, files: &BTreeMap<String, (Vec<u8>, bool)>) {
+    fs::create_dir_all(root).unwrap();
+    for (name, (content, executable)) in files {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        let mode = if *executable { 0o755 } else { 0o644 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+fn read_tree(root: &Path) -> BTreeMap<String, (Vec<u8>, bool)> {
+    fn visit(root: &Path, at: &Path, found: &mut BTreeMap<String, (Vec<u8>, bool)>) {
+        for entry in fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(root, &path, found);
+            } else {
+                let executable = fs::metadata(&path).unwrap().permissions().mode() & 0o111 != 0;
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, (fs::read(&path).unwrap(), executable));
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    visit(root, root, &mut found);
+    found
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_goes_in_comes_out_and_has_the_digest_it_had_outside(
+        files in prop::collection::btree_map("[a-c é]{1,2}1(/[xy]2){0,2}3", (prop::collection::vec(any::<u8>(), 0..40), any::<bool>()), 0..8)
+    ) {
+        let (folder, cache) = open();
+        let outside = folder.path().join("outside");
+        make_tree(&outside, &files);
+        let (expected, tree) = cache.artifact_of(&outside).unwrap();
+        prop_assert_eq!(tree.unwrap().artifact(), expected.clone());
+        let scratch = cache.scratch_root().join("made");
+        make_tree(&scratch, &files);
+        let artifact = cache.ingest(&scratch).unwrap();
+        prop_assert_eq!(&artifact, &expected);
+        prop_assert!(!scratch.exists());
+        prop_assert_eq!(cache.presence(&artifact), Presence::Present);
+        let copy = folder.path().join("copy");
+        cache.copy_out(&artifact, &copy).unwrap();
+        prop_assert_eq!(read_tree(&copy), files.clone());
+        prop_assert_eq!(read_tree(&cache.path_of(&artifact)), files);
+        let report = cache.verify(&|_, _| {}).unwrap();
+        prop_assert_eq!(report.damaged, vec![]);
+    }
+}
+
+#[test]
+fn stored_files_are_read_only_and_identical_ones_are_stored_once() {
+    let (_folder, cache) = open();
+    let one = put(&cache, "one", "same");
+    let two = put(&cache, "two", "same");
+    assert_eq!(one, two);
+    assert_eq!(cache.usage().unwrap().objects, 1);
+    assert_eq!(fs::metadata(cache.path_of(&one)).unwrap().permissions().mode() & 0o777, 0o444);
+}
+
+#[test]
+fn an_output_that_something_else_links_to_is_copied() {
+    let (folder, cache) = open();
+    let outside = folder.path().join("mine");
+    fs::write(&outside, "before").unwrap();
+    for name in ["hard", "soft"] {
+        let output = cache.scratch_root().join(name);
+        if name == "hard" {
+            fs::hard_link(&outside, &output).unwrap();
+        } else {
+            std::os::unix::fs::symlink(&outside, &output).unwrap();
+        }
+        let artifact = cache.ingest(&output).unwrap();
+        fs::write(&outside, "after!").unwrap();
+        assert_eq!(fs::read_to_string(cache.path_of(&artifact)).unwrap(), "before");
+        fs::write(&outside, "before").unwrap();
+    }
+}
+
+#[test]
+fn a_copy_is_the_users_own_and_replaces_what_was_there() {
+    let (folder, cache) = open();
+    let artifact = put(&cache, "made", "content");
+    let copy = folder.path().join("results/deep/copy");
+    cache.copy_out(&artifact, &copy).unwrap();
+    fs::write(&copy, "edited by the user").unwrap();
+    assert_eq!(fs::read_to_string(cache.path_of(&artifact)).unwrap(), "content");
+    cache.copy_out(&artifact, &copy).unwrap();
+    assert_eq!(fs::read_to_string(&copy).unwrap(), "content");
+    let names: Vec<_> = fs::read_dir(copy.parent().unwrap()).unwrap().collect();
+    assert_eq!(names.len(), 1, "nothing temporary is left: {names:?}");
+}
+
+#[test]
+fn odd_things_in_a_folder_are_named() {
+    let (folder, cache) = open();
+    let root = folder.path().join("input");
+    fs::create_dir(&root).unwrap();
+    let link = root.join("link");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    assert!(matches!(cache.artifact_of(&root), Err(CacheError::Dangling { path }) if path == link));
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&root, &link).unwrap();
+    assert!(matches!(cache.artifact_of(&root), Err(CacheError::Cycle { path }) if path == link));
+    fs::remove_file(&link).unwrap();
+    nix::unistd::mkfifo(&link, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(matches!(cache.artifact_of(&root), Err(CacheError::Special { path }) if path == link));
+}
+
+#[test]
+fn trees_differ_by_what_was_added_removed_and_modified() {
+    let (folder, cache) = open();
+    let root = folder.path().join("input");
+    make_tree(&root, &BTreeMap::from([("a".into(), (vec![1], false)), ("b".into(), (vec![2], false))]));
+    let before = cache.artifact_of(&root).unwrap().1.unwrap();
+    fs::remove_file(root.join("a")).unwrap();
+    fs::write(root.join("b"), [3]).unwrap();
+    fs::write(root.join("c"), [4]).unwrap();
+    let after = cache.artifact_of(&root).unwrap().1.unwrap();
+    let changes = [Change::Removed("a".into()), Change::Modified("b".into()), Change::Added("c".into())];
+    assert_eq!(diff(&before, &after), changes);
+}
+
+#[test]
+fn a_lost_or_shortened_output_is_no_hit() {
+    let (_folder, cache) = open();
+    let artifact = put(&cache, "made", "content");
+    let fingerprint = record(&cache, "r", artifact.clone(), 1);
+    assert!(matches!(cache.lookup(&fingerprint).unwrap(), Lookup::Hit(_)));
+    assert_eq!(cache.lookup(&Digest::of(b"other")).unwrap(), Lookup::Miss);
+    let path = cache.path_of(&artifact);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "cont").unwrap();
+    assert_eq!(cache.presence(&artifact), Presence::Damaged);
+    assert!(matches!(cache.lookup(&fingerprint).unwrap(), Lookup::Incomplete { lost, .. } if lost == ["out"]));
+    // Storing the content again mends it.
+    put(&cache, "again", "content");
+    assert!(matches!(cache.lookup(&fingerprint).unwrap(), Lookup::Hit(_)));
+}
+
+#[test]
+fn verify_finds_a_flipped_bit_in_every_stored_file() {
+    let (_folder, cache) = open();
+    let scratch = cache.scratch_root().join("made");
+    make_tree(&scratch, &BTreeMap::from([("a".into(), (vec![1, 2], false)), ("d/b".into(), (vec![3], true))]));
+    let folder = cache.ingest(&scratch).unwrap();
+    record(&cache, "folder", folder, 1);
+    let file = put(&cache, "file", "content");
+    record(&cache, "file", file, 1);
+    for area in ["objects", "manifests", "actions"] {
+        for (name, (content, executable)) in read_tree(&cache.root().join(area)) {
+            let path = cache.root().join(area).join(&name);
+            let flipped: Vec<u8> = content.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 0)).collect();
+            let mode = fs::metadata(&path).unwrap().permissions();
+            let overwrite = |bytes: &[u8]| {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+                fs::write(&path, bytes).unwrap();
+                fs::set_permissions(&path, mode.clone()).unwrap();
+            };
+            overwrite(&flipped);
+            let report = cache.verify(&|_, _| {}).unwrap();
+            assert!(report.damaged.iter().any(|damage| damage.path == path), "{name} {executable}: {report:?}");
+            assert!(!path.exists());
+            for entry in fs::read_dir(cache.root().join("quarantine")).unwrap() {
+                let entry = entry.unwrap();
+                let stem = entry.file_name().to_str().unwrap().rsplit_once('.').unwrap().0.replacen('_', "/", 2);
+                let home = cache.root().join(stem);
+                fs::rename(entry.path(), &home).unwrap();
+            }
+            overwrite(&content);
+            assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
+        }
+    }
+}
+
+#[test]
+fn collection_keeps_what_is_in_use_and_shared_files_with_it() {
+    let (_folder, cache) = open();
+    let shared = put(&cache, "shared", "shared");
+    let (kept, gone) = (record(&cache, "kept", shared.clone(), 5), record(&cache, "gone", shared.clone(), 5));
+    let lonely = put(&cache, "lonely", "lonely content");
+    record(&cache, "lonely", lonely.clone(), 5);
+    let mut request = GcRequest { keep: HashSet::from([kept]), dry_run: true, ..GcRequest::default() };
+    let promised = cache.collect(&request).unwrap();
+    assert_eq!(promised.bytes_freed, lonely.bytes);
+    assert_eq!(cache.presence(&lonely), Presence::Present);
+    request.dry_run = false;
+    assert_eq!(cache.collect(&request).unwrap(), promised);
+    assert!(matches!(cache.lookup(&kept).unwrap(), Lookup::Hit(_)));
+    assert_eq!(cache.lookup(&gone).unwrap(), Lookup::Miss);
+    assert_eq!(cache.presence(&lonely), Presence::Missing);
+    assert_eq!(cache.presence(&shared), Presence::Present);
+}
+
+#[test]
+fn a_size_limit_drops_the_cheapest_to_recompute_per_byte_first() {
+    let (_folder, cache) = open();
+    let (cheap_artifact, dear_artifact) =
+        (put(&cache, "cheap", &"c".repeat(100)), put(&cache, "dear", &"d".repeat(100)));
+    let (cheap, dear) = (record(&cache, "cheap", cheap_artifact, 1), record(&cache, "dear", dear_artifact, 9000));
+    let keep = HashSet::from([cheap, dear]);
+    let report = cache.collect(&GcRequest { keep, max_size: Some(150), ..GcRequest::default() }).unwrap();
+    assert_eq!(report.dropped.iter().map(|dropped| dropped.fingerprint).collect::<Vec<_>>(), [cheap]);
+    assert!(matches!(cache.lookup(&dear).unwrap(), Lookup::Hit(_)));
+}
+
+#[test]
+fn one_claim_at_a_time_among_threads_and_handles() {
+    let (_folder, cache) = open();
+    let other = Cache::open(cache.root()).unwrap();
+    let fingerprint = Digest::of(b"x");
+    let claim = cache.try_claim(&fingerprint).unwrap();
+    assert!(claim.is_some());
+    assert!(cache.try_claim(&fingerprint).unwrap().is_none());
+    assert!(other.try_claim(&fingerprint).unwrap().is_none());
+    assert!(other.try_claim(&Digest::of(b"y")).unwrap().is_some());
+    drop(claim);
+    assert!(other.try_claim(&fingerprint).unwrap().is_some());
+}
+
+#[test]
+fn users_of_the_cache_keep_others_from_having_it_alone() {
+    let (_folder, cache) = open();
+    let guard = cache.use_shared().unwrap();
+    assert!(cache.try_use_alone().unwrap().is_none());
+    drop(guard);
+    assert!(cache.try_use_alone().unwrap().is_some());
+}
+
+const CHILD_VARIABLE: &str = "ATHANOR_TEST_CLAIM_IN";
+
+/// Not a test of its own: the process that [`a_claim_ends_with_its_process`] kills.
+#[test]
+fn claiming_child() {
+    let Ok(root) = std::env::var(CHILD_VARIABLE) else { return };
+    let cache = Cache::open(Path::new(&root)).unwrap();
+    let _claim = cache.try_claim(&Digest::of(b"x")).unwrap().expect("nobody else claims it");
+    fs::write(Path::new(&root).join("claimed"), "").unwrap();
+    std::io::Read::read(&mut std::io::stdin(), &mut [0]).unwrap();
+}
+
+#[test]
+fn a_claim_ends_with_its_process() {
+    let (_folder, cache) = open();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["claiming_child", "--exact", "--nocapture"]).env(CHILD_VARIABLE, cache.root());
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    while !cache.root().join("claimed").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the child must live until it is killed");
+        std::thread::yield_now();
+    }
+    assert!(cache.try_claim(&Digest::of(b"x")).unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(cache.try_claim(&Digest::of(b"x")).unwrap().is_some());
+}
+
+#[test]
+fn many_threads_store_the_same_and_different_content_at_once() {
+    let (_folder, cache) = open();
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let cache = &cache;
+            scope.spawn(move || {
+                for round in 0..20 {
+                    let artifact = put(cache, &format!("{worker}-{round}"), &format!("content {round}"));
+                    assert_eq!(cache.presence(&artifact), Presence::Present);
+                    assert_eq!(artifact.kind, ArtifactKind::File);
+                }
+            });
+        }
+    });
+    assert_eq!(cache.usage().unwrap().objects, 20);
+    assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
+}
+
+#[test]
+fn a_cache_of_another_format_is_refused() {
+    let (_folder, cache) = open();
+    fs::write(cache.root().join("format"), "9\n").unwrap();
+    assert!(matches!(Cache::open(cache.root()), Err(CacheError::Format { found, .. }) if found == "9"));
+}

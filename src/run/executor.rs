@@ -1,0 +1,85 @@
+//! What carries out a stage's work: the seam between the dispatcher and local processes, or later a cluster's queue.
+
+use std::path::PathBuf;
+
+use athanor_stages::context::StageReport;
+
+use crate::plan::InstanceId;
+use crate::run::protocol::Order;
+
+/// One try of one instance, ready to be started.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The instance.
+    pub id: InstanceId,
+    /// What to start.
+    pub launch: Launch,
+    /// The folder to start it in.
+    pub folder: PathBuf,
+    /// Where its output goes.
+    pub log: PathBuf,
+    /// Variables added to the environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub enum Launch {
+    /// A worker process of this program.
+    Worker(Order),
+    /// A shell line.
+    Shell(String),
+}
+
+/// What an executor says of a job.
+#[derive(Debug)]
+pub enum JobEvent {
+    /// The stage reported something.
+    Report(InstanceId, StageReport),
+    /// The job is over; nothing of it runs any more.
+    Exited(InstanceId, Exit),
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Exit {
+    /// It did its work.
+    Success,
+    /// It said why it could not.
+    Failed {
+        /// Why, as a full sentence.
+        message: String,
+        /// What to do.
+        help: Option<String>,
+        /// Whether it stopped because it was asked to.
+        interrupted: bool,
+    },
+    /// It ended with a status other than 0 and said nothing.
+    Status(i32),
+    /// A signal ended it.
+    Signal {
+        /// Its number.
+        number: i32,
+        /// Whether the kernel ran out of memory while it ran and killed something.
+        out_of_memory: bool,
+    },
+    /// It could not be started.
+    NotStarted(String),
+}
+
+/// How urgently a job is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// It may save its state first.
+    Gently,
+    /// Now, with everything it has started.
+    Now,
+}
+
+/// Carries out jobs. Its events arrive, in order for each job, on the channel it was made with.
+pub trait Executor {
+    /// Starts a job. That it cannot be started is an event, not an error.
+    fn start(&mut self, job: Job);
+    /// Stops a job; no effect on one that is over.
+    fn stop(&mut self, id: InstanceId, how: Stop);
+}

@@ -1,0 +1,114 @@
+//! The line protocol between a run and its stages: JSON lines, one message a line, over a pipe.
+//!
+//! A worker reads one [`Order`] line from standard input and writes [`Message`] lines to standard output, `started` first and
+//! `done` or `failed` last. A `command` stage may write `progress` and `metric` lines to the file named by
+//! `ATHANOR_EVENTS`. Either side ignores fields it does not know; an order of another version is refused.
+
+use std::path::PathBuf;
+
+use athanor_stages::context::StageReport;
+use athanor_stages::ports::{BoundInputs, BoundOutputs};
+use serde::{Deserialize, Serialize};
+
+/// Version of the protocol.
+pub const PROTOCOL: u32 = 1;
+
+/// The longest line a reader accepts, in bytes; a longer one is dropped.
+pub const MAX_LINE: u64 = 1 << 20;
+
+/// The environment variable that tells a `command` stage where to write progress and metrics.
+pub const EVENTS_VARIABLE: &str = "ATHANOR_EVENTS";
+
+/// What a worker is to do. Paths are relative to its working folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// The kind's name.
+    pub kind: String,
+    /// The kind's revision; a worker of another revision refuses.
+    pub revision: u32,
+    /// Canonical parameters.
+    pub params: serde_json::Value,
+    /// The stage's seed.
+    pub seed: u64,
+    /// What to read.
+    pub inputs: BoundInputs,
+    /// What to write.
+    pub outputs: BoundOutputs,
+    /// A private folder that goes away with the stage.
+    pub scratch: PathBuf,
+    /// Size of its thread pools.
+    pub threads: usize,
+}
+
+/// What a stage tells its run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Message {
+    /// Start and end.
+    Life(Life),
+    /// What happens in between.
+    Report(StageReport),
+}
+
+/// Start and end of a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Life {
+    /// The worker understood its order.
+    Started {
+        /// [`PROTOCOL`].
+        protocol: u32,
+    },
+    /// All outputs are written.
+    Done,
+    /// The stage could not do its work.
+    Failed {
+        /// Why, as a full sentence.
+        message: String,
+        /// What to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
+        /// Whether it stopped because it was asked to.
+        #[serde(default)]
+        interrupted: bool,
+    },
+}
+
+/// Reads one message; `None` for a line that is none, which a reader passes over.
+pub fn parse_message(line: &[u8]) -> Option<Message> {
+    serde_json::from_slice(line).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_look_as_documented_and_read_back() {
+        let cases = [
+            (Message::Life(Life::Started { protocol: 1 }), r#"{"event":"started","protocol":1}"#),
+            (Message::Life(Life::Done), r#"{"event":"done"}"#),
+            (
+                Message::Report(StageReport::Metric { name: "loss".into(), value: 0.5, step: Some(3) }),
+                r#"{"event":"metric","name":"loss","value":0.5,"step":3}"#,
+            ),
+            (
+                Message::Report(StageReport::Progress { done: 1, total: 2, unit: "rows".into() }),
+                r#"{"event":"progress","done":1,"total":2,"unit":"rows"}"#,
+            ),
+        ];
+        for (message, line) in cases {
+            assert_eq!(serde_json::to_string(&message).unwrap(), line);
+            assert_eq!(parse_message(line.as_bytes()), Some(message));
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_passed_over() {
+        for line in ["", "hello", "{}", r#"{"event":"dance"}"#, "{\"event\":", "\u{0}"] {
+            assert_eq!(parse_message(line.as_bytes()), None, "{line:?}");
+        }
+    }
+}

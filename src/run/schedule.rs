@@ -1,0 +1,222 @@
+//! Which stage goes next: a pure state machine over integer ids, with no processes and no clock.
+//!
+//! The dispatcher tells it what became of an instance; it answers which instances are to be looked up in the cache and
+//! which are to be started, with what resources. A device is never given out beyond what it has (see [`Pool`]).
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use crate::plan::{InstanceId, Resources};
+use crate::run::resources::{Allocation, Capacity, Pool};
+
+/// Where an instance stands. Each variant says what must have happened before.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// Not asked for in this run.
+    Unwanted,
+    /// `producers` of the instances it reads from are not settled yet.
+    Waiting {
+        /// How many.
+        producers: usize,
+    },
+    /// All it reads from is there; its fingerprint is to be looked up.
+    Ready,
+    /// The cache does not have it; it waits for resources.
+    Queued,
+    /// It has resources and was handed to the dispatcher.
+    Running(Allocation),
+    /// Another process, or another instance of this run, is making the same result.
+    Elsewhere,
+    /// Its outputs are in the cache.
+    Done,
+    /// It failed for good.
+    Failed,
+    /// One it reads from failed for good.
+    Skipped,
+    /// The run stopped before or while it was made.
+    Stopped,
+}
+
+impl State {
+    /// Whether nothing more will happen to the instance.
+    pub fn is_settled(&self) -> bool {
+        matches!(self, State::Unwanted | State::Done | State::Failed | State::Skipped | State::Stopped)
+    }
+}
+
+/// What the scheduler needs to know of an instance.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Instances it reads from.
+    pub producers: Vec<InstanceId>,
+    /// What it takes while it runs.
+    pub resources: Resources,
+    /// How long it is expected to take, in any unit that is the same for all.
+    pub expected: f64,
+    /// Whether this run is to bring it up to date.
+    pub wanted: bool,
+}
+
+/// The state of all instances of a run.
+pub struct Scheduler {
+    tasks: Vec<Task>,
+    consumers: Vec<Vec<InstanceId>>,
+    states: Vec<State>,
+    rank: Vec<f64>,
+    ready: Vec<InstanceId>,
+    /// Queued instances, most urgent first.
+    queue: BTreeSet<(Reverse<u64>, InstanceId)>,
+    pool: Pool,
+    unsettled: usize,
+    accepting: bool,
+}
+
+impl Scheduler {
+    /// `tasks[i]` describes instance `i`; `order` is a topological order of all of them. Producers of wanted instances must
+    /// be wanted too.
+    pub fn new(tasks: Vec<Task>, order: &[InstanceId], capacity: &Capacity) -> Scheduler {
+        let mut consumers = vec![Vec::new(); tasks.len()];
+        for id in order.iter().copied().filter(|id| tasks[id.index()].wanted) {
+            for producer in &tasks[id.index()].producers {
+                consumers[producer.index()].push(id);
+            }
+        }
+        let rank = critical_path(&tasks, &consumers, order);
+        let mut ready = Vec::new();
+        let mut states = vec![State::Unwanted; tasks.len()];
+        for id in order.iter().copied().filter(|id| tasks[id.index()].wanted) {
+            let producers = tasks[id.index()].producers.len();
+            states[id.index()] = if producers == 0 { State::Ready } else { State::Waiting { producers } };
+            if producers == 0 {
+                ready.push(id);
+            }
+        }
+        ready.reverse();
+        let unsettled = states.iter().filter(|state| !state.is_settled()).count();
+        let (queue, pool) = (BTreeSet::new(), Pool::new(capacity));
+        Scheduler { tasks, consumers, states, rank, ready, queue, pool, unsettled, accepting: true }
+    }
+
+    /// The state of an instance.
+    pub fn state(&self, id: InstanceId) -> &State {
+        &self.states[id.index()]
+    }
+
+    /// Whether every instance is settled.
+    pub fn is_finished(&self) -> bool {
+        self.unsettled == 0
+    }
+
+    /// The next instance whose fingerprint is to be looked up. It stays [`State::Ready`] until the caller says what came of it.
+    pub fn next_ready(&mut self) -> Option<InstanceId> {
+        self.ready.pop()
+    }
+
+    /// The next instance to start, and what it is given: the most urgent one that fits now.
+    pub fn next_start(&mut self) -> Option<(InstanceId, Allocation)> {
+        let pool = &mut self.pool;
+        let (key, allocation) = self.queue.iter().find_map(|key| {
+            let wanted = &self.tasks[key.1.index()].resources;
+            pool.take(wanted).map(|allocation| (*key, allocation))
+        })?;
+        self.queue.remove(&key);
+        self.states[key.1.index()] = State::Running(allocation.clone());
+        Some((key.1, allocation))
+    }
+
+    /// The instance is not in the cache and is to run when there is room.
+    pub fn enqueue(&mut self, id: InstanceId) {
+        if !self.accepting {
+            self.settle(id, State::Stopped);
+            return;
+        }
+        self.release(id);
+        self.states[id.index()] = State::Queued;
+        self.queue.insert((Reverse(self.rank[id.index()].to_bits()), id));
+    }
+
+    /// Somebody else is making the same result; the instance gives its resources back and waits.
+    pub fn made_elsewhere(&mut self, id: InstanceId) {
+        self.release(id);
+        self.states[id.index()] = State::Elsewhere;
+    }
+
+    /// The instance's outputs are in the cache. Instances that waited only for it become ready.
+    pub fn done(&mut self, id: InstanceId) {
+        self.settle(id, State::Done);
+        for consumer in self.consumers[id.index()].clone() {
+            if let State::Waiting { producers } = &mut self.states[consumer.index()] {
+                *producers -= 1;
+                if *producers == 0 {
+                    self.states[consumer.index()] = State::Ready;
+                    self.ready.push(consumer);
+                }
+            }
+        }
+    }
+
+    /// The instance failed for good. Returns the instances that can now not be made, in a stable order.
+    pub fn failed(&mut self, id: InstanceId) -> Vec<InstanceId> {
+        self.settle(id, State::Failed);
+        let mut skipped = Vec::new();
+        let mut front = vec![id];
+        while let Some(at) = front.pop() {
+            for consumer in self.consumers[at.index()].clone() {
+                if !self.states[consumer.index()].is_settled() {
+                    self.settle(consumer, State::Skipped);
+                    skipped.push(consumer);
+                    front.push(consumer);
+                }
+            }
+        }
+        skipped.sort_unstable();
+        skipped
+    }
+
+    /// The instance was stopped while it ran.
+    pub fn stopped(&mut self, id: InstanceId) {
+        self.settle(id, State::Stopped);
+    }
+
+    /// No instance is started any more: all that do not run are settled as stopped.
+    pub fn stop_accepting(&mut self) {
+        self.accepting = false;
+        for index in 0..self.states.len() {
+            let state = &self.states[index];
+            if !state.is_settled() && !matches!(state, State::Running(_)) {
+                self.states[index] = State::Stopped;
+                self.unsettled -= 1;
+            }
+        }
+        self.queue.clear();
+        self.ready.clear();
+    }
+
+    fn settle(&mut self, id: InstanceId, state: State) {
+        self.release(id);
+        if !self.states[id.index()].is_settled() {
+            self.unsettled -= 1;
+        }
+        self.states[id.index()] = state;
+    }
+
+    fn release(&mut self, id: InstanceId) {
+        match &self.states[id.index()] {
+            State::Running(allocation) => self.pool.give_back(&allocation.clone()),
+            State::Queued => {
+                self.queue.remove(&(Reverse(self.rank[id.index()].to_bits()), id));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// For each task the expected time from its start to the end of the longest chain of tasks behind it.
+fn critical_path(tasks: &[Task], consumers: &[Vec<InstanceId>], order: &[InstanceId]) -> Vec<f64> {
+    let mut rank = vec![0.0_f64; tasks.len()];
+    for id in order.iter().rev() {
+        let behind = consumers[id.index()].iter().map(|consumer| rank[consumer.index()]).fold(0.0, f64::max);
+        rank[id.index()] = behind + tasks[id.index()].expected.max(0.0);
+    }
+    rank
+}

@@ -1,0 +1,103 @@
+//! The worker process: one order in, one stage's work done, messages out.
+//!
+//! The process environment is read here and nowhere deeper. Standard output belongs to the protocol: it is moved away before
+//! any stage code runs, so that a stray print of a library lands in the stage's log instead.
+
+use std::fs::File;
+use std::io::{BufRead, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use athanor_stages::context::{Reporter, StageContext, StageReport};
+use athanor_stages::error::StageError;
+use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::registry;
+
+use crate::run::protocol::{Life, Message, Order, PROTOCOL};
+
+/// Does the one order given on standard input; returns the process's exit code.
+pub fn main() -> u8 {
+    let Ok(channel) = take_standard_output() else {
+        return 1;
+    };
+    let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
+    let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
+    // Without a handler the process ends at the first signal, which is a valid way to stop.
+    let _ = ctrlc::set_handler(|| reporter.stop.store(true, Ordering::SeqCst));
+    let outcome = read_order().and_then(|order| obey(&order, reporter));
+    let failed = outcome.is_err();
+    reporter.send(&Message::Life(outcome.err().unwrap_or(Life::Done)));
+    u8::from(failed)
+}
+
+fn take_standard_output() -> std::io::Result<File> {
+    let channel = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    nix::unistd::dup2_stdout(std::io::stderr())?;
+    Ok(channel)
+}
+
+fn read_order() -> Result<Order, Life> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| refusal(format!("The order cannot be read: {error}.")))?;
+    let order: Order = serde_json::from_str(&line).map_err(|error| refusal(format!("The order is malformed: {error}.")))?;
+    if order.protocol != PROTOCOL {
+        let theirs = order.protocol;
+        return Err(refusal(format!("The order speaks protocol {theirs}, this worker speaks {PROTOCOL}.")));
+    }
+    Ok(order)
+}
+
+fn obey(order: &Order, reporter: &PipeReporter) -> Result<(), Life> {
+    let kind = registry::find(&order.kind).filter(|kind| kind.revision() == order.revision);
+    let Some(Runner::Worker(work)) = kind.map(|kind| kind.runner()) else {
+        return Err(refusal(format!("This worker has no kind `{}` of revision {}.", order.kind, order.revision)));
+    };
+    reporter.send(&Message::Life(Life::Started { protocol: PROTOCOL }));
+    size_thread_pool(order.threads);
+    let context = StageContext::new(order.seed, order.threads, Path::new(&order.scratch).to_owned(), reporter);
+    work.run(&order.params, order.inputs.clone(), order.outputs.clone(), &context).map_err(|error| describe(&error))
+}
+
+fn size_thread_pool(threads: usize) {
+    // Fails only when a pool exists already, and then that one serves.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+}
+
+fn describe(error: &RunError) -> Life {
+    let (help, interrupted) = match error {
+        RunError::Stage(stage) => (stage.help().map(str::to_owned), matches!(stage, StageError::Interrupted)),
+        RunError::Bind(_) | RunError::Params(_) => (None, false),
+    };
+    Life::Failed { message: error.to_string(), help, interrupted }
+}
+
+fn refusal(message: String) -> Life {
+    Life::Failed { message, help: None, interrupted: false }
+}
+
+struct PipeReporter {
+    channel: Mutex<File>,
+    stop: AtomicBool,
+}
+
+impl PipeReporter {
+    fn send(&self, message: &Message) {
+        let Ok(mut line) = serde_json::to_vec(message) else { return };
+        line.push(b'\n');
+        let mut channel = self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A run that is gone reads nothing; the stage is about to be killed with it.
+        let _ = channel.write_all(&line);
+    }
+}
+
+impl Reporter for PipeReporter {
+    fn report(&self, report: StageReport) {
+        self.send(&Message::Report(report));
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+}
