@@ -5,7 +5,10 @@
 pub mod diagnostic;
 pub mod quantity;
 pub mod span;
-mod suggest;
+pub mod expression;
+pub mod node;
+mod scan;
+pub mod suggest;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use quantity::{ByteSize, GpuShare, QuantityError, parse_duration};
