@@ -3,11 +3,14 @@
 //! Texts come in, values and [`Diagnostics`] go out; nothing here reads a file, knows the cache or runs anything.
 
 pub mod diagnostic;
+pub mod document;
 pub mod quantity;
 pub mod span;
 pub mod expression;
 pub mod node;
+pub mod scalar;
 mod scan;
+pub mod shape;
 pub mod suggest;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
