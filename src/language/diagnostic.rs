@@ -17,6 +17,8 @@ pub struct Diagnostic {
     pub labels: Vec<Label>,
     /// What to do about it.
     pub help: Option<String>,
+    /// The instance it was found in, where a stage has several.
+    pub instance: Option<String>,
 }
 
 /// An underlined place.
@@ -32,7 +34,7 @@ impl Diagnostic {
     /// A mistake at `span`.
     pub fn new(span: Span, message: impl Into<String>) -> Self {
         let label = Label { span, text: String::new() };
-        Diagnostic { message: message.into(), labels: vec![label], help: None }
+        Diagnostic { message: message.into(), labels: vec![label], help: None, instance: None }
     }
 
     /// Says under the underlined place what it is.
@@ -52,6 +54,12 @@ impl Diagnostic {
     /// Says what to do, if there is something to say.
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
+        self
+    }
+
+    /// Says in which instance of a stage it was found.
+    pub fn in_instance(mut self, name: Option<&str>) -> Self {
+        self.instance = name.map(str::to_owned);
         self
     }
 
@@ -88,9 +96,17 @@ impl Diagnostics {
         let place = self.places.entry(diagnostic.span()).or_insert((next, 0));
         if place.0 == next {
             self.list.push(diagnostic);
-        } else if self.list[place.0].message != diagnostic.message {
-            place.1 += 1;
+        } else {
+            let first = &self.list[place.0];
+            if first.message != diagnostic.message || first.instance != diagnostic.instance {
+                place.1 += 1;
+            }
         }
+    }
+
+    /// Adds several.
+    pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        diagnostics.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
     /// Adds the mistake `message` at `span`; `help` says what to do.
@@ -111,9 +127,16 @@ impl Diagnostics {
     /// The mistakes in the order of the text, with "and N more" where one place has several.
     pub fn sorted(&self) -> Vec<Diagnostic> {
         let mut sorted: Vec<Diagnostic> = self.list.clone();
-        for (index, more) in self.places.values().copied().filter(|(_, more)| *more > 0) {
-            let noun = if more == 1 { "problem" } else { "problems" };
-            sorted[index].message.push_str(&format!(" (and {more} more {noun} here)"));
+        for (index, more) in self.places.values().copied() {
+            let diagnostic = &mut sorted[index];
+            let (noun, plural) = (diagnostic.instance.as_ref().map_or("problem", |_| "instance"), if more == 1 { "" } else { "s" });
+            let more = if more == 0 { String::new() } else { format!("{more} more {noun}{plural}") };
+            match (&diagnostic.instance, more.is_empty()) {
+                (None, true) => {}
+                (None, false) => diagnostic.message.push_str(&format!(" (and {more} here)")),
+                (Some(instance), true) => diagnostic.message.push_str(&format!(" (in `{instance}`)")),
+                (Some(instance), false) => diagnostic.message.push_str(&format!(" (in `{instance}` and {more})")),
+            }
         }
         sorted.sort_by_key(Diagnostic::span);
         sorted

@@ -1,6 +1,7 @@
 //! `${{ … }}`: templates compiled once and evaluated at every matrix point.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior, Value as Live};
@@ -9,7 +10,7 @@ use serde_json::Number;
 use super::diagnostic::Diagnostic;
 use super::node::{Entry, Key, Node, Value};
 use super::scan::{self, Chain, Piece};
-use super::span::Span;
+use super::span::{SourceText, Span};
 use super::suggest;
 
 /// Compiles expressions.
@@ -58,6 +59,8 @@ pub struct Compiled<'e> {
 #[derive(Clone, Default)]
 pub struct Scope {
     names: BTreeMap<&'static str, Live>,
+    /// Paths whose values could not be made; that was reported, and what reads them fails without another word.
+    failed: Arc<Vec<Vec<String>>>,
 }
 
 /// `matrix` in expressions that read fields of a point: where an axis goes over a mapping, `matrix.axis` alone is the key and
@@ -76,6 +79,17 @@ impl Scope {
         self
     }
 
+    /// Says which paths have no value because of a mistake that was reported.
+    pub fn with_failed(mut self, failed: Vec<Vec<String>>) -> Self {
+        self.failed = Arc::new(failed);
+        self
+    }
+
+    /// Whether a chain reads what could not be made.
+    fn is_failed(&self, chain: &Chain) -> bool {
+        self.failed.iter().any(|path| path.iter().zip(&chain.path).all(|(failed, read)| failed == read))
+    }
+
     /// Adds `matrix`: each axis with what it prints as and what its fields are read from.
     pub fn with_matrix<'n>(self, axes: impl IntoIterator<Item = (&'n str, Live, Live)>) -> Self {
         let mut plain = Vec::new();
@@ -89,6 +103,11 @@ impl Scope {
 
     fn live(&self) -> Live {
         Live::from_iter(self.names.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
+    }
+
+    /// The value that `chain` reads, as far as that is known without evaluating.
+    pub fn value(&self, chain: &Chain, place: Span) -> Option<Node> {
+        self.resolve(&chain.path).ok().and_then(|live| from_live(&live, place))
     }
 
     /// The value at the end of `path`, or how much of it exists and which names could follow.
@@ -127,23 +146,23 @@ impl Engine {
         Engine { environment }
     }
 
-    /// Compiles all expressions of `node`, in which the names `scope` may be used; `text` is what `node` was read from.
+    /// Compiles all expressions of `node`, in which the names `scope` may be used; `texts` are what spans count in.
     pub fn template<'e>(
         &'e self,
         node: &Node,
-        text: &str,
+        texts: &[SourceText],
         scope: &[&str],
         problems: &mut Vec<Diagnostic>,
     ) -> Template<'e> {
         let span = node.span;
         let shape = match &node.value {
-            Value::Text(value) if value.contains("${{") => self.scalar(value, span, text, scope, problems),
+            Value::Text(value) if value.contains("${{") => self.scalar(value, span, texts, scope, problems),
             Value::List(items) => {
-                let items: Vec<_> = items.iter().map(|item| self.template(item, text, scope, problems)).collect();
+                let items: Vec<_> = items.iter().map(|item| self.template(item, texts, scope, problems)).collect();
                 if items.iter().all(Template::is_constant) { Shape::Constant(node.value.clone()) } else { Shape::List(items) }
             }
             Value::Map(entries) => {
-                let compile = |entry: &Entry| (entry.key.clone(), self.template(&entry.value, text, scope, problems));
+                let compile = |entry: &Entry| (entry.key.clone(), self.template(&entry.value, texts, scope, problems));
                 let entries: Vec<_> = entries.iter().map(compile).collect();
                 let constant = entries.iter().all(|(_, value)| value.is_constant());
                 if constant { Shape::Constant(node.value.clone()) } else { Shape::Map(entries) }
@@ -157,11 +176,11 @@ impl Engine {
         &'e self,
         value: &str,
         span: Span,
-        text: &str,
+        texts: &[SourceText],
         scope: &[&str],
         problems: &mut Vec<Diagnostic>,
     ) -> Shape<'e> {
-        let raw = text.get(span.range()).unwrap_or_default();
+        let raw = texts.get(span.source as usize).and_then(|text| text.text.get(span.range())).unwrap_or_default();
         let pieces = match scan::pieces(value) {
             Ok(pieces) => pieces,
             Err(_) => {
@@ -353,6 +372,9 @@ impl Compiled<'_> {
 
     /// The expression's value, as if written at `place`.
     pub fn evaluate(&self, scope: &Scope, place: Span, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+        if self.chains.iter().any(|chain| scope.is_failed(chain)) {
+            return None;
+        }
         let failure = match self.expression.eval(scope.live()) {
             Ok(live) if !live.is_undefined() => match from_live(&live, place) {
                 Some(node) => return Some(node),

@@ -116,18 +116,19 @@ impl Node {
     }
 }
 
-/// Reads `text`, text number `source` of the compilation, as one YAML document.
-pub fn parse(text: &str, source: u32) -> Result<Node, Box<Diagnostic>> {
+/// Reads the bytes of `text` from `base` on as one YAML document; `source` is the text's number in the compilation.
+pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnostic>> {
     if text.len() >= u32::MAX as usize {
         let message = "the file is larger than 4 GiB; a pipeline file cannot be that large";
         return Err(Box::new(Diagnostic::new(Span::new(source, 0..0), message)));
     }
+    let text = &text[base..];
     let options = serde_yaml::options! { with_snippet: false };
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
-        Ok(raw) => Ok(Places { text, source }.node(raw)),
+        Ok(raw) => Ok(Places { text, base, source }.node(raw)),
         Err(error) => {
-            let places = Places { text, source };
-            let span = error.location().map_or(Span::new(source, 0..0), |location| places.error_span(location));
+            let places = Places { text, base, source };
+            let span = error.location().map_or(Span::new(source, base..base), |location| places.error_span(location));
             let message = format!("this is not valid YAML: {}", first_line(&error.to_string()));
             Err(Box::new(Diagnostic::new(span, message)))
         }
@@ -230,6 +231,8 @@ impl<'de> Visitor<'de> for RawVisitor {
 /// Turns the reader's locations into spans.
 struct Places<'t> {
     text: &'t str,
+    /// Where `text` begins in the text that spans count in.
+    base: usize,
     source: u32,
 }
 
@@ -260,20 +263,24 @@ impl Places<'_> {
         let end = self.floor(start + length);
         let written = self.text[start..end].trim_end();
         if written.len() > 1 || (!written.is_empty() && !matches!(written, "[" | "{")) {
-            return Span::new(self.source, start..start + written.len());
+            return self.placed(start..start + written.len());
         }
         let line = self.text[start..].lines().next().unwrap_or_default().trim_end();
-        Span::new(self.source, start..start + line.len())
+        self.placed(start..start + line.len())
     }
 
     fn error_span(&self, location: Location) -> Span {
         let span = self.span(location);
         // Past the end of the text there is nothing to underline but the last character.
         let last = self.text.trim_end().char_indices().next_back().map_or(0, |(at, _)| at);
-        if span.range().is_empty() && span.start as usize >= last {
-            return Span::new(self.source, last..self.text.trim_end().len());
+        if span.range().is_empty() && span.range().start >= self.base + last {
+            return self.placed(last..self.text.trim_end().len());
         }
         span
+    }
+
+    fn placed(&self, range: std::ops::Range<usize>) -> Span {
+        Span::new(self.source, self.base + range.start..self.base + range.end)
     }
 
     fn start(&self, location: Location) -> usize {
