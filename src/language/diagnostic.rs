@@ -1,0 +1,223 @@
+//! Mistakes in what a user wrote: collected, sorted, and shown with the excerpt they lie in.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+
+use super::span::{SourceText, Span};
+
+/// One mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What is wrong, as a sentence without a full stop.
+    pub message: String,
+    /// Where; the first is the place that is reported as file, line and column.
+    pub labels: Vec<Label>,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// The instance it was found in, where a stage has several.
+    pub instance: Option<String>,
+}
+
+/// An underlined place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The place.
+    pub span: Span,
+    /// What to say under it; may be empty.
+    pub text: String,
+}
+
+impl Diagnostic {
+    /// A mistake at `span`.
+    pub fn new(span: Span, message: impl Into<String>) -> Self {
+        let label = Label { span, text: String::new() };
+        Diagnostic { message: message.into(), labels: vec![label], help: None, instance: None }
+    }
+
+    /// Says under the underlined place what it is.
+    pub fn here(mut self, text: impl Into<String>) -> Self {
+        if let Some(label) = self.labels.first_mut() {
+            label.text = text.into();
+        }
+        self
+    }
+
+    /// Says what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Says what to do, if there is something to say.
+    pub fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help.or(self.help);
+        self
+    }
+
+    /// Says in which instance of a stage it was found.
+    pub fn in_instance(mut self, name: Option<&str>) -> Self {
+        self.instance = name.map(str::to_owned);
+        self
+    }
+
+    /// Underlines another place too.
+    pub fn also(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.labels.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// The place that is reported.
+    pub fn span(&self) -> Span {
+        self.labels.first().map(|label| label.span).unwrap_or_default()
+    }
+}
+
+/// All mistakes found, and the texts they lie in.
+#[derive(Debug, Clone)]
+pub struct Diagnostics {
+    texts: Arc<[SourceText]>,
+    list: Vec<Diagnostic>,
+    /// By place: the index in `list`, and how many more were found there.
+    places: HashMap<Span, (usize, usize)>,
+}
+
+impl Diagnostics {
+    /// No mistakes yet in these texts.
+    pub fn new(texts: Arc<[SourceText]>) -> Self {
+        Diagnostics { texts, list: Vec::new(), places: HashMap::new() }
+    }
+
+    /// Adds a mistake. One place is reported once: what instances of a stage repeat is counted, not listed.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        let next = self.list.len();
+        let place = self.places.entry(diagnostic.span()).or_insert((next, 0));
+        if place.0 == next {
+            self.list.push(diagnostic);
+        } else {
+            let first = &self.list[place.0];
+            if first.message != diagnostic.message || first.instance != diagnostic.instance {
+                place.1 += 1;
+            }
+        }
+    }
+
+    /// Adds several.
+    pub fn extend(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) {
+        diagnostics.into_iter().for_each(|diagnostic| self.push(diagnostic));
+    }
+
+    /// Adds the mistake `message` at `span`; `help` says what to do.
+    pub fn at(&mut self, span: Span, message: impl Into<String>, help: Option<String>) {
+        self.push(Diagnostic::new(span, message).maybe_help(help));
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many places are reported.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The mistakes in the order of the text, with "and N more" where one place has several.
+    pub fn sorted(&self) -> Vec<Diagnostic> {
+        let mut sorted: Vec<Diagnostic> = self.list.clone();
+        for (index, more) in self.places.values().copied() {
+            let diagnostic = &mut sorted[index];
+            let (noun, plural) = (diagnostic.instance.as_ref().map_or("problem", |_| "instance"), if more == 1 { "" } else { "s" });
+            let more = if more == 0 { String::new() } else { format!("{more} more {noun}{plural}") };
+            match (&diagnostic.instance, more.is_empty()) {
+                (None, true) => {}
+                (None, false) => diagnostic.message.push_str(&format!(" (and {more} here)")),
+                (Some(instance), true) => diagnostic.message.push_str(&format!(" (in `{instance}`)")),
+                (Some(instance), false) => diagnostic.message.push_str(&format!(" (in `{instance}` and {more})")),
+            }
+        }
+        sorted.sort_by_key(Diagnostic::span);
+        sorted
+    }
+
+    /// The texts the mistakes lie in.
+    pub fn texts(&self) -> &Arc<[SourceText]> {
+        &self.texts
+    }
+
+    /// Renders all mistakes; `color` allows terminal colours and `width` is the terminal's.
+    pub fn render(&self, color: bool, width: usize) -> String {
+        let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_links(false);
+        let mut rendered = String::new();
+        for diagnostic in self.sorted() {
+            let source = diagnostic.span().source;
+            let Some(text) = self.texts.get(source as usize) else { continue };
+            let report = Report {
+                source: NamedSource::new(&text.name, text.text.clone()),
+                text: text.text.len(),
+                source_index: source,
+                diagnostic,
+            };
+            if !rendered.is_empty() {
+                rendered.push('\n');
+            }
+            // Writing to a string cannot fail; a renderer that gives up still leaves the message.
+            if handler.render_report(&mut rendered, &report).is_err() {
+                rendered.push_str(&report.diagnostic.message);
+            }
+        }
+        rendered
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false, 120))
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+/// One mistake as miette sees it.
+#[derive(Debug)]
+struct Report {
+    source: NamedSource<String>,
+    text: usize,
+    source_index: u32,
+    diagnostic: Diagnostic,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.diagnostic.message)
+    }
+}
+
+impl std::error::Error for Report {}
+
+impl miette::Diagnostic for Report {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.diagnostic.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let mine = self.diagnostic.labels.iter().filter(|label| label.span.source == self.source_index);
+        Some(Box::new(mine.enumerate().map(|(index, label)| {
+            let range = label.span.range();
+            let start = range.start.min(self.text);
+            let text = (!label.text.is_empty()).then(|| label.text.clone());
+            let length = range.end.min(self.text).saturating_sub(start);
+            match index {
+                0 => LabeledSpan::new_primary_with_span(text, (start, length)),
+                _ => LabeledSpan::new_with_span(text, (start, length)),
+            }
+        })))
+    }
+}

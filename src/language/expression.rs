@@ -1,0 +1,462 @@
+//! `${{ … }}`: templates compiled once and evaluated at every matrix point.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::value::ValueKind;
+use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior, Value as Live};
+use serde_json::Number;
+
+use super::diagnostic::Diagnostic;
+use super::node::{Entry, Key, Node, Value};
+use super::scan::{self, Chain, Piece};
+use super::span::{SourceText, Span};
+use super::suggest;
+
+/// Compiles expressions.
+pub struct Engine {
+    environment: Environment<'static>,
+}
+
+/// A tree of YAML with the expressions in it compiled.
+pub struct Template<'e> {
+    /// Where it was written.
+    pub span: Span,
+    shape: Shape<'e>,
+}
+
+enum Shape<'e> {
+    /// No expression anywhere below.
+    Constant(Value),
+    /// One expression: keeps its type.
+    Whole(Compiled<'e>),
+    /// Text with expressions in it.
+    Text(Vec<Part<'e>>),
+    List(Vec<Template<'e>>),
+    Map(Vec<(Key, Template<'e>)>),
+}
+
+/// A part of a text.
+pub enum Part<'e> {
+    /// Plain text.
+    Text(String),
+    /// An expression.
+    Expression(Compiled<'e>),
+}
+
+/// A compiled expression.
+pub struct Compiled<'e> {
+    /// As written, without brackets.
+    pub source: String,
+    /// Where, with brackets.
+    pub span: Span,
+    /// The names in it.
+    pub chains: Vec<Chain>,
+    expression: Expression<'e, 'static>,
+}
+
+/// The names an expression may use, with their values.
+#[derive(Clone, Default)]
+pub struct Scope {
+    names: BTreeMap<&'static str, Live>,
+    /// Paths whose values could not be made; that was reported, and what reads them fails without another word.
+    failed: Arc<Vec<Vec<String>>>,
+}
+
+/// `matrix` in expressions that read fields of a point: where an axis goes over a mapping, `matrix.axis` alone is the key and
+/// `matrix.axis.field` reads the key's value. As long as `matrix`, so that positions stay right.
+const FIELDS: &str = "Matrix";
+
+impl Scope {
+    /// Adds `name` with the value of `node`.
+    pub fn with(self, name: &'static str, node: &Node) -> Self {
+        self.with_live(name, to_live(node))
+    }
+
+    /// Adds `name` with a value that is already in the engine's form.
+    pub fn with_live(mut self, name: &'static str, value: Live) -> Self {
+        self.names.insert(name, value);
+        self
+    }
+
+    /// Says which paths have no value because of a mistake that was reported.
+    pub fn with_failed(mut self, failed: Vec<Vec<String>>) -> Self {
+        self.failed = Arc::new(failed);
+        self
+    }
+
+    /// Whether a chain reads what could not be made.
+    fn is_failed(&self, chain: &Chain) -> bool {
+        self.failed.iter().any(|path| path.iter().zip(&chain.path).all(|(failed, read)| failed == read))
+    }
+
+    /// Adds `matrix`: each axis with what it prints as and what its fields are read from.
+    pub fn with_matrix<'n>(self, axes: impl IntoIterator<Item = (&'n str, Live, Live)>) -> Self {
+        let mut plain = Vec::new();
+        let mut fields = Vec::new();
+        for (axis, value, field) in axes {
+            plain.push((axis.to_owned(), value));
+            fields.push((axis.to_owned(), field));
+        }
+        self.with_live("matrix", Live::from_iter(plain)).with_live(FIELDS, Live::from_iter(fields))
+    }
+
+    fn live(&self) -> Live {
+        Live::from_iter(self.names.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
+    }
+
+    /// The value that `chain` reads, as far as that is known without evaluating.
+    pub fn value(&self, chain: &Chain, place: Span) -> Option<Node> {
+        self.resolve(&chain.path).ok().and_then(|live| from_live(&live, place))
+    }
+
+    /// The value at the end of `path`, or how much of it exists and which names could follow.
+    fn resolve(&self, path: &[String]) -> Result<Live, (usize, Vec<String>)> {
+        let root = if path.len() > 1 && path[0] == "matrix" { FIELDS } else { path[0].as_str() };
+        let mut value = self.names.get(root).cloned().ok_or_else(|| (0, Vec::new()))?;
+        for (depth, name) in path.iter().enumerate().skip(1) {
+            let index = name.parse::<usize>().ok().filter(|_| value.kind() == ValueKind::Seq);
+            let key = index.map_or_else(|| Live::from(name.as_str()), Live::from);
+            let field = value.get_item(&key).ok().filter(|field| !field.is_undefined());
+            value = field.ok_or_else(|| (depth, keys(&value)))?;
+        }
+        Ok(value)
+    }
+}
+
+fn keys(value: &Live) -> Vec<String> {
+    if value.kind() != ValueKind::Map {
+        return Vec::new();
+    }
+    value.try_iter().map(|keys| keys.map(|key| key.to_string()).collect()).unwrap_or_default()
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Engine::new()
+    }
+}
+
+impl Engine {
+    /// An engine that knows the engine's own filters and functions and nothing of the machine.
+    pub fn new() -> Self {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_debug(true);
+        Engine { environment }
+    }
+
+    /// Compiles all expressions of `node`, in which the names `scope` may be used; `texts` are what spans count in.
+    pub fn template<'e>(
+        &'e self,
+        node: &Node,
+        texts: &[SourceText],
+        scope: &[&str],
+        problems: &mut Vec<Diagnostic>,
+    ) -> Template<'e> {
+        let span = node.span;
+        let shape = match &node.value {
+            Value::Text(value) if value.contains("${{") => self.scalar(value, span, texts, scope, problems),
+            Value::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| self.template(item, texts, scope, problems)).collect();
+                if items.iter().all(Template::is_constant) { Shape::Constant(node.value.clone()) } else { Shape::List(items) }
+            }
+            Value::Map(entries) => {
+                let compile = |entry: &Entry| (entry.key.clone(), self.template(&entry.value, texts, scope, problems));
+                let entries: Vec<_> = entries.iter().map(compile).collect();
+                let constant = entries.iter().all(|(_, value)| value.is_constant());
+                if constant { Shape::Constant(node.value.clone()) } else { Shape::Map(entries) }
+            }
+            _ => Shape::Constant(node.value.clone()),
+        };
+        Template { span, shape }
+    }
+
+    fn scalar<'e>(
+        &'e self,
+        value: &str,
+        span: Span,
+        texts: &[SourceText],
+        scope: &[&str],
+        problems: &mut Vec<Diagnostic>,
+    ) -> Shape<'e> {
+        let raw = texts.get(span.source as usize).and_then(|text| text.text.get(span.range())).unwrap_or_default();
+        let pieces = match scan::pieces(value) {
+            Ok(pieces) => pieces,
+            Err(_) => {
+                let open = raw.rfind("${{").map_or(span, |at| span.part(at..at + 3));
+                let help = "close it with `}}`, or write `$${{` for these three characters themselves";
+                problems.push(Diagnostic::new(open, "`${{` without its `}}`").help(help));
+                return Shape::Constant(Value::Null);
+            }
+        };
+        let mut spans = expression_spans(&pieces, raw, span).into_iter();
+        let mut parts = Vec::new();
+        for piece in &pieces {
+            match piece {
+                Piece::Text(text) => parts.push(Part::Text(text.clone())),
+                Piece::Expression { inner, .. } => {
+                    let span = spans.next().unwrap_or(span);
+                    match self.compile(&value[inner.clone()], span, scope) {
+                        Ok(compiled) => parts.push(Part::Expression(compiled)),
+                        Err(problem) => problems.push(*problem),
+                    }
+                }
+            }
+        }
+        if parts.len() < pieces.len() {
+            return Shape::Constant(Value::Null);
+        }
+        if parts.iter().all(|part| matches!(part, Part::Text(_))) {
+            let text = parts.into_iter().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None });
+            return Shape::Constant(Value::Text(text.collect()));
+        }
+        match <[Part<'e>; 1]>::try_from(parts) {
+            Ok([Part::Expression(compiled)]) => Shape::Whole(compiled),
+            Ok(only) => Shape::Text(only.into()),
+            Err(parts) => Shape::Text(parts),
+        }
+    }
+
+    fn compile<'e>(&'e self, source: &str, span: Span, scope: &[&str]) -> Result<Compiled<'e>, Box<Diagnostic>> {
+        if source.is_empty() {
+            return Err(Box::new(Diagnostic::new(span, "an expression is missing between `${{` and `}}`")));
+        }
+        let chains = scan::chains(source);
+        let mut rewritten = source.to_owned();
+        for chain in &chains {
+            if chain.path[0] == "matrix" && chain.reads_fields() {
+                let start = chain.range.start;
+                rewritten.replace_range(start..start + FIELDS.len(), FIELDS);
+            }
+        }
+        let expression = self.environment.compile_expression_owned(rewritten).map_err(|error| {
+            let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+            Box::new(Diagnostic::new(span, format!("this expression cannot be read: {detail}")))
+        })?;
+        let mut unknown: Vec<String> = expression
+            .undeclared_variables(false)
+            .into_iter()
+            .filter(|name| name != FIELDS && !scope.contains(&name.as_str()))
+            .filter(|name| !self.environment.globals().any(|(global, _)| global == name.as_str()))
+            .collect();
+        unknown.sort();
+        if let Some(name) = unknown.first() {
+            let here = suggest::help(name, scope.iter().copied(), "names that can be used here");
+            return Err(Box::new(Diagnostic::new(span, format!("unknown name `{name}`")).maybe_help(here)));
+        }
+        Ok(Compiled { source: source.to_owned(), span, chains, expression })
+    }
+}
+
+/// Where the expressions among `pieces` are in the text as written; the whole scalar where quoting hides them.
+fn expression_spans(pieces: &[Piece], raw: &str, span: Span) -> Vec<Span> {
+    let outer = |piece: &Piece| if let Piece::Expression { outer, .. } = piece { Some(outer.clone()) } else { None };
+    let count = pieces.iter().filter_map(outer).count();
+    let written: Vec<_> = scan::pieces(raw).map(|pieces| pieces.iter().filter_map(outer).collect()).unwrap_or_default();
+    if written.len() == count {
+        written.into_iter().map(|range| span.part(range)).collect()
+    } else {
+        vec![span; count]
+    }
+}
+
+impl<'e> Template<'e> {
+    /// Whether there is no expression in it.
+    pub fn is_constant(&self) -> bool {
+        matches!(self.shape, Shape::Constant(_))
+    }
+
+    /// Its parts, when it is a text.
+    pub fn into_parts(self) -> Option<Vec<Part<'e>>> {
+        match self.shape {
+            Shape::Text(parts) => Some(parts),
+            Shape::Whole(compiled) => Some(vec![Part::Expression(compiled)]),
+            Shape::Constant(value) => scalar_text(&value).map(|text| vec![Part::Text(text)]),
+            Shape::List(_) | Shape::Map(_) => None,
+        }
+    }
+
+    /// Calls `visit` for every expression in it.
+    pub fn visit<'t>(&'t self, visit: &mut dyn FnMut(&'t Compiled<'e>)) {
+        match &self.shape {
+            Shape::Constant(_) => {}
+            Shape::Whole(compiled) => visit(compiled),
+            Shape::Text(parts) => {
+                for part in parts {
+                    if let Part::Expression(compiled) = part {
+                        visit(compiled);
+                    }
+                }
+            }
+            Shape::List(items) => items.iter().for_each(|item| item.visit(visit)),
+            Shape::Map(entries) => entries.iter().for_each(|(_, value)| value.visit(visit)),
+        }
+    }
+
+    /// The value at a matrix point.
+    pub fn evaluate(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+        let span = self.span;
+        let value = match &self.shape {
+            Shape::Constant(value) => value.clone(),
+            Shape::Whole(compiled) => return compiled.evaluate(scope, span, problems),
+            Shape::Text(parts) => Value::Text(interpolate(parts, scope, problems, &mut |value, compiled| plain(value, compiled))?),
+            Shape::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| item.evaluate(scope, problems)).collect();
+                Value::List(items.into_iter().collect::<Option<_>>()?)
+            }
+            Shape::Map(entries) => {
+                let entries: Vec<_> = entries
+                    .iter()
+                    .map(|(key, value)| Some(Entry { key: key.clone(), value: value.evaluate(scope, problems)? }))
+                    .collect();
+                Value::Map(entries.into_iter().collect::<Option<_>>()?)
+            }
+        };
+        Some(Node { value, span })
+    }
+}
+
+/// Puts the values of the expressions into the text; `render` says how a value is written.
+pub fn interpolate(
+    parts: &[Part<'_>],
+    scope: &Scope,
+    problems: &mut Vec<Diagnostic>,
+    render: &mut dyn FnMut(&Node, &Compiled<'_>) -> Result<String, Box<Diagnostic>>,
+) -> Option<String> {
+    let mut text = String::new();
+    let mut complete = true;
+    for part in parts {
+        match part {
+            Part::Text(plain) => text.push_str(plain),
+            Part::Expression(compiled) => {
+                let value = compiled.evaluate(scope, compiled.span, problems);
+                match value.map(|value| render(&value, compiled)) {
+                    Some(Ok(rendered)) => text.push_str(&rendered),
+                    Some(Err(problem)) => {
+                        problems.push(*problem);
+                        complete = false;
+                    }
+                    None => complete = false,
+                }
+            }
+        }
+    }
+    complete.then_some(text)
+}
+
+/// A scalar inside text.
+fn plain(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diagnostic>> {
+    scalar_text(&value.value).ok_or_else(|| {
+        let message = format!("{} cannot be put into text", value.value.noun());
+        let help = "only text, numbers and truth values can; a list can be joined with `| join(',')`";
+        Box::new(Diagnostic::new(compiled.span, message).help(help))
+    })
+}
+
+/// Text, numbers and truth values as text.
+pub fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Null | Value::List(_) | Value::Map(_) => None,
+    }
+}
+
+impl Compiled<'_> {
+    /// Whether it uses the name `root`.
+    pub fn mentions(&self, root: &str) -> bool {
+        self.chains.iter().any(|chain| chain.path[0] == root)
+    }
+
+    /// The expression's value, as if written at `place`.
+    pub fn evaluate(&self, scope: &Scope, place: Span, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+        if self.chains.iter().any(|chain| scope.is_failed(chain)) {
+            return None;
+        }
+        let failure = match self.expression.eval(scope.live()) {
+            Ok(live) if !live.is_undefined() => match from_live(&live, place) {
+                Some(node) => return Some(node),
+                None => "its value is neither text nor a number, truth value, list or mapping".to_owned(),
+            },
+            Ok(_) => "the value is not defined".to_owned(),
+            Err(error) => match self.unknown(scope) {
+                Some(problem) => {
+                    problems.push(problem);
+                    return None;
+                }
+                None if error.kind() == ErrorKind::UndefinedError => "the value is not defined".to_owned(),
+                None => error.detail().map_or_else(|| error.kind().to_string(), str::to_owned),
+            },
+        };
+        let problem = self.unknown(scope);
+        problems.push(problem.unwrap_or_else(|| Diagnostic::new(self.span, format!("this expression fails: {failure}"))));
+        None
+    }
+
+    /// The first name in the expression that has no value.
+    fn unknown(&self, scope: &Scope) -> Option<Diagnostic> {
+        self.chains.iter().filter(|chain| !chain.lenient).find_map(|chain| {
+            let (depth, known) = scope.resolve(&chain.path).err().filter(|(depth, _)| *depth > 0)?;
+            let parent = chain.path[..depth].join(".");
+            let name = &chain.path[depth];
+            let help = suggest::help(name, known.iter().map(String::as_str), &format!("names in `{parent}`"));
+            Some(Diagnostic::new(self.span, format!("unknown name `{parent}.{name}`")).maybe_help(help))
+        })
+    }
+}
+
+impl Chain {
+    /// Whether this reads a field of `matrix.axis`.
+    fn reads_fields(&self) -> bool {
+        self.path.len() > 2 || (self.path.len() == 2 && self.dynamic)
+    }
+}
+
+/// A value in the engine's form.
+pub fn to_live(node: &Node) -> Live {
+    match &node.value {
+        Value::Null => Live::from(()),
+        Value::Bool(value) => Live::from(*value),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(signed), _) => Live::from(signed),
+            (None, Some(unsigned)) => Live::from(unsigned),
+            (None, None) => Live::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::Text(text) => Live::from(text.as_str()),
+        Value::List(items) => Live::from(items.iter().map(to_live).collect::<Vec<_>>()),
+        Value::Map(entries) => {
+            Live::from_iter(entries.iter().map(|entry| (entry.key.name.clone(), to_live(&entry.value))))
+        }
+    }
+}
+
+fn from_live(live: &Live, span: Span) -> Option<Node> {
+    let value = match live.kind() {
+        ValueKind::None => Value::Null,
+        ValueKind::Bool => Value::Bool(live.is_true()),
+        ValueKind::Number => Value::Number(number(live)?),
+        ValueKind::String => Value::Text(live.as_str()?.to_owned()),
+        ValueKind::Seq | ValueKind::Iterable => {
+            Value::List(live.try_iter().ok()?.map(|item| from_live(&item, span)).collect::<Option<_>>()?)
+        }
+        ValueKind::Map => {
+            let entry = |key: Live| {
+                let value = from_live(&live.get_item(&key).ok()?, span)?;
+                Some(Entry { key: Key { name: key.to_string(), span }, value })
+            };
+            Value::Map(live.try_iter().ok()?.map(entry).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    };
+    Some(Node { value, span })
+}
+
+fn number(live: &Live) -> Option<Number> {
+    if !live.is_integer() {
+        return f64::try_from(live.clone()).ok().and_then(Number::from_f64);
+    }
+    let signed = i64::try_from(live.clone()).ok().map(Number::from);
+    signed.or_else(|| u64::try_from(live.clone()).ok().map(Number::from))
+}

@@ -1,0 +1,18 @@
+//! The pipeline language: what a user may write, read into typed values with every mistake located.
+//!
+//! Texts come in, values and [`Diagnostics`] go out; nothing here reads a file, knows the cache or runs anything.
+
+pub mod diagnostic;
+pub mod document;
+pub mod quantity;
+pub mod span;
+pub mod expression;
+pub mod node;
+pub mod scalar;
+mod scan;
+pub mod shape;
+pub mod suggest;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Label};
+pub use quantity::{ByteSize, GpuShare, QuantityError, parse_duration};
+pub use span::{SourceText, Span};

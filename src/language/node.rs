@@ -1,0 +1,305 @@
+//! YAML as a tree that knows where every key and value was written.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
+use serde_yaml::{Location, Spanned};
+
+use super::diagnostic::Diagnostic;
+use super::span::Span;
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The value.
+    pub value: Value,
+    /// Where.
+    pub span: Span,
+}
+
+/// A YAML value; mappings keep their order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer or a finite fraction.
+    Number(Number),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping; keys are distinct.
+    Map(Vec<Entry>),
+}
+
+/// A key of a mapping and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: Key,
+    /// Its value.
+    pub value: Node,
+}
+
+/// A key and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The key's text.
+    pub name: String,
+    /// Where.
+    pub span: Span,
+}
+
+impl Value {
+    /// What it is, for messages.
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a truth value",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+}
+
+impl Node {
+    /// The entries of a mapping.
+    pub fn entries(&self) -> Option<&[Entry]> {
+        if let Value::Map(entries) = &self.value { Some(entries) } else { None }
+    }
+
+    /// The text of a text.
+    pub fn text(&self) -> Option<&str> {
+        if let Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// The value of `name` in a mapping.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        self.entries()?.iter().find(|entry| entry.key.name == name).map(|entry| &entry.value)
+    }
+
+    /// The value as JSON, without the places.
+    pub fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => serde_json::Value::Bool(*value),
+            Value::Number(number) => serde_json::Value::Number(number.clone()),
+            Value::Text(text) => serde_json::Value::String(text.clone()),
+            Value::List(items) => items.iter().map(Node::to_json).collect(),
+            Value::Map(entries) => {
+                entries.iter().map(|entry| (entry.key.name.clone(), entry.value.to_json())).collect()
+            }
+        }
+    }
+
+    /// `json` as if all of it were written at `span`.
+    pub fn from_json(json: serde_json::Value, span: Span) -> Node {
+        let value = match json {
+            serde_json::Value::Null => Value::Null,
+            serde_json::Value::Bool(value) => Value::Bool(value),
+            serde_json::Value::Number(number) => Value::Number(number),
+            serde_json::Value::String(text) => Value::Text(text),
+            serde_json::Value::Array(items) => {
+                Value::List(items.into_iter().map(|item| Node::from_json(item, span)).collect())
+            }
+            serde_json::Value::Object(map) => {
+                let entry = |(name, value)| Entry { key: Key { name, span }, value: Node::from_json(value, span) };
+                Value::Map(map.into_iter().map(entry).collect())
+            }
+        };
+        Node { value, span }
+    }
+}
+
+/// Reads the bytes of `text` from `base` on as one YAML document; `source` is the text's number in the compilation.
+pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnostic>> {
+    if text.len() >= u32::MAX as usize {
+        let message = "the file is larger than 4 GiB; a pipeline file cannot be that large";
+        return Err(Box::new(Diagnostic::new(Span::new(source, 0..0), message)));
+    }
+    let text = &text[base..];
+    let options = serde_yaml::options! { with_snippet: false };
+    match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
+        Ok(raw) => Ok(Places { text, base, source }.node(raw)),
+        Err(error) => {
+            let places = Places { text, base, source };
+            let span = error.location().map_or(Span::new(source, base..base), |location| places.error_span(location));
+            let message = format!("this is not valid YAML: {}", first_line(&error.to_string()));
+            Err(Box::new(Diagnostic::new(span, message)))
+        }
+    }
+}
+
+/// The first line of the reader's message, without the position it ends with.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let end = line.find(" at line ").unwrap_or(line.len());
+    line[..end].trim_end_matches([':', ' ']).to_owned()
+}
+
+/// A tree as the YAML reader gives it.
+enum Raw {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Raw, D::Error> {
+        Raw::deserialize(deserializer)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Number(value.into()))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Number(value.into()))
+    }
+
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Raw, E> {
+        Number::from_i128(value).map(Raw::Number).ok_or_else(|| E::custom("the number has too many digits"))
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Raw, E> {
+        Number::from_u128(value).map(Raw::Number).ok_or_else(|| E::custom("the number has too many digits"))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Raw, E> {
+        Number::from_f64(value).map(Raw::Number).ok_or_else(|| E::custom("infinity and NaN are not values here"))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(value.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Raw, E> {
+        Ok(Raw::Text(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Raw, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Raw::Map(entries))
+    }
+}
+
+/// Turns the reader's locations into spans.
+struct Places<'t> {
+    text: &'t str,
+    /// Where `text` begins in the text that spans count in.
+    base: usize,
+    source: u32,
+}
+
+impl Places<'_> {
+    fn node(&self, raw: Spanned<Raw>) -> Node {
+        let span = self.span(raw.referenced);
+        let value = match raw.value {
+            Raw::Null => Value::Null,
+            Raw::Bool(value) => Value::Bool(value),
+            Raw::Number(number) => Value::Number(number),
+            Raw::Text(text) => Value::Text(text),
+            Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
+            Raw::Map(entries) => {
+                let entry = |(key, value): (Spanned<String>, Spanned<Raw>)| Entry {
+                    key: Key { span: self.span(key.referenced), name: key.value },
+                    value: self.node(value),
+                };
+                Value::Map(entries.into_iter().map(entry).collect())
+            }
+        };
+        Node { value, span }
+    }
+
+    /// The bytes at `location`; a collection, whose end the reader does not tell, is shown by its first line.
+    fn span(&self, location: Location) -> Span {
+        let start = self.start(location);
+        let length = location.span().byte_len().unwrap_or(0) as usize;
+        let end = self.floor(start + length);
+        let written = self.text[start..end].trim_end();
+        if written.len() > 1 || (!written.is_empty() && !matches!(written, "[" | "{")) {
+            return self.placed(start..start + written.len());
+        }
+        let line = self.text[start..].lines().next().unwrap_or_default().trim_end();
+        self.placed(start..start + line.len())
+    }
+
+    fn error_span(&self, location: Location) -> Span {
+        let span = self.span(location);
+        // Past the end of the text there is nothing to underline but the last character.
+        let last = self.text.trim_end().char_indices().next_back().map_or(0, |(at, _)| at);
+        if span.range().is_empty() && span.range().start >= self.base + last {
+            return self.placed(last..self.text.trim_end().len());
+        }
+        span
+    }
+
+    fn placed(&self, range: std::ops::Range<usize>) -> Span {
+        Span::new(self.source, self.base + range.start..self.base + range.end)
+    }
+
+    fn start(&self, location: Location) -> usize {
+        if let Some(offset) = location.span().byte_offset() {
+            return self.floor(offset as usize);
+        }
+        let line = (location.line() as usize).saturating_sub(1);
+        let line_start: usize = self.text.split_inclusive('\n').take(line).map(str::len).sum();
+        let column = (location.column() as usize).saturating_sub(1);
+        let inside: usize = self.text[line_start..].chars().take(column).map(char::len_utf8).sum();
+        self.floor(line_start + inside)
+    }
+
+    /// The character boundary at or before `at`.
+    fn floor(&self, at: usize) -> usize {
+        let mut at = at.min(self.text.len());
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}

@@ -1,0 +1,165 @@
+//! Quantities as users write them: sizes, shares of GPUs, durations.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Why a text is not the quantity it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
+pub struct QuantityError {
+    /// The text.
+    pub text: String,
+    /// What it should be, with an example.
+    pub expected: &'static str,
+}
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ByteSize(u64);
+
+/// Units, largest first, with the powers of 1024 ahead of those of 1000 so that display prefers them.
+const UNITS: &[(&str, u64)] = &[
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl ByteSize {
+    const EXPECTED: &'static str = "a size such as `24GiB` or `500MB`";
+
+    /// `bytes` bytes.
+    pub const fn new(bytes: u64) -> Self {
+        ByteSize(bytes)
+    }
+
+    /// How many bytes.
+    pub const fn bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit));
+        let (name, unit) = unit.copied().unwrap_or(("B", 1));
+        write!(f, "{}{name}", self.0 / unit)
+    }
+}
+
+impl FromStr for ByteSize {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let error = || QuantityError { text: text.to_owned(), expected: Self::EXPECTED };
+        let trimmed = text.trim();
+        let split = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let (number, unit) = trimmed.split_at(split);
+        let unit = unit.trim();
+        let factor = if unit.is_empty() {
+            1
+        } else {
+            UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).ok_or_else(error)?.1
+        };
+        if let Ok(whole) = number.parse::<u64>() {
+            return whole.checked_mul(factor).map(ByteSize).ok_or_else(error);
+        }
+        let bytes = number.parse::<f64>().map_err(|_| error())? * factor as f64;
+        // Beyond 2^63 a float no longer says how many bytes are meant.
+        if bytes.is_finite() && (0.0..9.2e18).contains(&bytes) {
+            Ok(ByteSize(bytes.round() as u64))
+        } else {
+            Err(error())
+        }
+    }
+}
+
+/// How much of the GPUs a stage wants: a whole number of devices, or a fraction of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct GpuShare {
+    thousandths: u32,
+}
+
+impl GpuShare {
+    const EXPECTED: &'static str = "a whole number of GPUs or a fraction of one (0.001 to 0.999)";
+
+    /// `count` whole devices.
+    pub const fn whole(count: u32) -> Self {
+        GpuShare { thousandths: count.saturating_mul(1000) }
+    }
+
+    /// The share that `number` stands for; `None` for negative numbers and for fractions above one device.
+    pub fn from_number(number: f64) -> Option<Self> {
+        let rounded = (number * 1000.0).round();
+        let fits = (0.0..=1000.0 * 100_000.0).contains(&rounded) && (number == 0.0 || rounded >= 1.0);
+        let thousandths = if fits { rounded as u32 } else { return None };
+        (thousandths < 1000 || thousandths.is_multiple_of(1000)).then_some(GpuShare { thousandths })
+    }
+
+    /// On how many devices it lies.
+    pub const fn devices(self) -> usize {
+        self.thousandths.div_ceil(1000) as usize
+    }
+
+    /// How many thousandths of each of those devices it takes.
+    pub const fn share_of_each(self) -> u32 {
+        if self.thousandths > 1000 { 1000 } else { self.thousandths }
+    }
+}
+
+impl fmt::Display for GpuShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", f64::from(self.thousandths) / 1000.0)
+    }
+}
+
+impl FromStr for GpuShare {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let number = text.trim().parse::<f64>().ok();
+        number
+            .and_then(GpuShare::from_number)
+            .ok_or_else(|| QuantityError { text: text.to_owned(), expected: Self::EXPECTED })
+    }
+}
+
+/// Reads a duration such as `90s`, `2h` or `1h30m`; units `d`, `h`, `m`, `s`, `ms`, each at most once and largest first.
+pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
+    let error = || QuantityError { text: text.to_owned(), expected: "a duration such as `90s`, `2h` or `1h30m`" };
+    let mut rest = text.trim();
+    let mut total = Duration::ZERO;
+    let mut smallest = u64::MAX;
+    if rest.is_empty() {
+        return Err(error());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let millis = match unit {
+            "d" => 86_400_000,
+            "h" => 3_600_000,
+            "m" | "min" => 60_000,
+            "s" => 1_000,
+            "ms" => 1,
+            _ => return Err(error()),
+        };
+        if millis >= smallest {
+            return Err(error());
+        }
+        smallest = millis;
+        let count: u64 = number.parse().map_err(|_| error())?;
+        let part = Duration::from_millis(count.checked_mul(millis).ok_or_else(error)?);
+        total = total.checked_add(part).ok_or_else(error)?;
+        rest = tail.trim_start();
+    }
+    Ok(total)
+}

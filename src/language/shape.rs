@@ -1,0 +1,275 @@
+//! Shapes: one definition of what may be written somewhere, from which come reading, its error messages, and JSON Schema.
+
+use std::marker::PhantomData;
+
+use serde_json::json;
+
+use super::diagnostic::Diagnostic;
+use super::node::{Key, Node, Value};
+use super::span::Span;
+
+/// What may be written somewhere.
+pub trait Shape: Sized {
+    /// Reads it, reporting every mistake; `None` when nothing useful can be made of it.
+    fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self>;
+    /// Its JSON Schema.
+    fn schema() -> serde_json::Value;
+}
+
+/// A scalar with a type, which may be written as an expression.
+pub trait Typed: Sized {
+    /// Reads the evaluated value; the error says what is expected instead.
+    fn parse(value: &Value) -> Result<Self, String>;
+    /// Its JSON Schema, expressions aside.
+    fn schema() -> serde_json::Value;
+}
+
+/// Anything, read later.
+#[derive(Debug, Clone)]
+pub struct Anything(pub Node);
+
+impl Shape for Anything {
+    fn read(node: &Node, _: &mut Vec<Diagnostic>) -> Option<Self> {
+        Some(Anything(node.clone()))
+    }
+
+    fn schema() -> serde_json::Value {
+        json!(true)
+    }
+}
+
+/// A [`Typed`] scalar, or an expression that will give one.
+#[derive(Debug, Clone)]
+pub struct Templated<T> {
+    /// As written.
+    pub node: Node,
+    typed: PhantomData<fn() -> T>,
+}
+
+impl<T: Typed> Templated<T> {
+    /// The typed value of the evaluated `node`.
+    pub fn parse(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<T> {
+        T::parse(&node.value).map_err(|message| problems.push(Diagnostic::new(node.span, message))).ok()
+    }
+}
+
+impl<T: Typed> Shape for Templated<T> {
+    fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
+        let expression = node.text().is_some_and(|text| text.contains("${{"));
+        if !expression {
+            Templated::<T>::parse(node, problems)?;
+        }
+        Some(Templated { node: node.clone(), typed: PhantomData })
+    }
+
+    fn schema() -> serde_json::Value {
+        or_expression(T::schema())
+    }
+}
+
+/// `schema`, or text with an expression in it.
+pub fn or_expression(schema: serde_json::Value) -> serde_json::Value {
+    json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{\\{" }] })
+}
+
+/// Which names a mapping may have.
+pub trait NameRule {
+    /// What such a name is, for messages.
+    const NOUN: &'static str;
+    /// Regular expression of the names.
+    const PATTERN: &'static str;
+    /// Whether `name` is one.
+    fn accepts(name: &str) -> bool;
+}
+
+/// Any name.
+#[derive(Debug, Clone)]
+pub struct AnyName;
+
+impl NameRule for AnyName {
+    const NOUN: &'static str = "a name";
+    const PATTERN: &'static str = "";
+
+    fn accepts(_: &str) -> bool {
+        true
+    }
+}
+
+/// Names of stages.
+#[derive(Debug, Clone)]
+pub struct StageName;
+
+impl NameRule for StageName {
+    const NOUN: &'static str = "a stage name (letters, digits, `_` and `-`, not starting with a digit or `-`)";
+    const PATTERN: &'static str = "^[A-Za-z_][A-Za-z0-9_-]*$";
+
+    fn accepts(name: &str) -> bool {
+        leading_name(name, true) == name && !name.is_empty()
+    }
+}
+
+/// Names that expressions read: axes, inputs, outputs.
+#[derive(Debug, Clone)]
+pub struct FieldName;
+
+impl NameRule for FieldName {
+    const NOUN: &'static str = "a name (letters, digits and `_`, not starting with a digit)";
+    const PATTERN: &'static str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
+    fn accepts(name: &str) -> bool {
+        leading_name(name, false) == name && !name.is_empty()
+    }
+}
+
+/// The longest name that `text` starts with; may be empty.
+pub fn leading_name(text: &str, dashes: bool) -> &str {
+    let inside = |c: char| c.is_ascii_alphanumeric() || c == '_' || (dashes && c == '-');
+    let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let end = text.find(|c| !inside(c)).unwrap_or(text.len());
+    if starts { &text[..end] } else { "" }
+}
+
+/// A mapping from names that follow a rule to values of one shape, in the order written.
+#[derive(Debug, Clone)]
+pub struct Named<R, T> {
+    /// Where.
+    pub span: Span,
+    /// The entries whose values could be read.
+    pub entries: Vec<(Key, T)>,
+    /// The names of all entries, also of those that could not be read.
+    pub names: Vec<String>,
+    rule: PhantomData<fn() -> R>,
+}
+
+impl<R: NameRule, T: Shape> Shape for Named<R, T> {
+    fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
+        let mut named = Named { span: node.span, entries: Vec::new(), names: Vec::new(), rule: PhantomData };
+        if node.value == Value::Null {
+            return Some(named);
+        }
+        let Some(entries) = node.entries() else {
+            let message = format!("expected a mapping of names to values, not {}", node.value.noun());
+            problems.push(Diagnostic::new(node.span, message));
+            return None;
+        };
+        for entry in entries {
+            named.names.push(entry.key.name.clone());
+            if !R::accepts(&entry.key.name) {
+                let message = format!("`{}` is not {}", entry.key.name, R::NOUN);
+                problems.push(Diagnostic::new(entry.key.span, message));
+            } else if let Some(value) = T::read(&entry.value, problems) {
+                named.entries.push((entry.key.clone(), value));
+            }
+        }
+        Some(named)
+    }
+
+    fn schema() -> serde_json::Value {
+        if R::PATTERN.is_empty() {
+            json!({ "type": ["object", "null"], "additionalProperties": T::schema() })
+        } else {
+            json!({
+                "type": ["object", "null"],
+                "propertyNames": { "pattern": R::PATTERN },
+                "additionalProperties": T::schema(),
+            })
+        }
+    }
+}
+
+/// The entries of a mapping whose keys are `known`; anything else is reported.
+pub fn read_keys<'n>(
+    node: &'n Node,
+    noun: &str,
+    known: &[&'static str],
+    required: &[&'static str],
+    problems: &mut Vec<Diagnostic>,
+) -> Option<&'n [super::node::Entry]> {
+    let Some(entries) = node.entries() else {
+        let message = format!("{noun} is a mapping, not {}", node.value.noun());
+        let help = super::suggest::listing(known.iter().copied(), "its keys");
+        problems.push(Diagnostic::new(node.span, message).maybe_help(help));
+        return None;
+    };
+    for entry in entries.iter().filter(|entry| !known.contains(&entry.key.name.as_str())) {
+        let help = super::suggest::help(&entry.key.name, known.iter().copied(), "keys");
+        let message = format!("unknown key `{}` in {noun}", entry.key.name);
+        problems.push(Diagnostic::new(entry.key.span, message).maybe_help(help));
+    }
+    Some(entries).inspect(|entries| {
+        for missing in required.iter().filter(|name| !entries.iter().any(|entry| entry.key.name == **name)) {
+            problems.push(Diagnostic::new(node.span, format!("missing key `{missing}` in {noun}")));
+        }
+    })
+}
+
+/// Declares a mapping with fixed keys: the struct, its reading with all mistakes reported, and its JSON Schema.
+///
+/// Every field is an `Option`: what is missing or cannot be read is `None`, and reported where it matters.
+macro_rules! keys {
+    (
+        $(#[doc = $doc:literal])+ $noun:literal
+        pub struct $name:ident { $($(#[doc = $field_doc:literal])+ $need:ident $field:ident: $shape:ty,)* }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            /// Where.
+            pub span: $crate::language::span::Span,
+            $($(#[doc = $field_doc])+ pub $field: Option<$shape>,)*
+        }
+
+        impl $crate::language::shape::Shape for $name {
+            fn read(
+                node: &$crate::language::node::Node,
+                problems: &mut Vec<$crate::language::diagnostic::Diagnostic>,
+            ) -> Option<Self> {
+                let known = [$(stringify!($field)),*];
+                let required: Vec<&'static str> =
+                    [$((stringify!($field), stringify!($need) == "required")),*]
+                        .into_iter().filter(|(_, required)| *required).map(|(name, _)| name).collect();
+                $crate::language::shape::read_keys(node, $noun, &known, &required, problems)?;
+                Some($name {
+                    span: node.span,
+                    $($field: node.get(stringify!($field)).and_then(|value| {
+                        <$shape as $crate::language::shape::Shape>::read(value, problems)
+                    }),)*
+                })
+            }
+
+            fn schema() -> serde_json::Value {
+                let mut properties = serde_json::Map::new();
+                let mut required: Vec<serde_json::Value> = Vec::new();
+                $(
+                    let documentation = concat!($($field_doc, "\n"),+).trim().replace("\n ", "\n");
+                    let schema = <$shape as $crate::language::shape::Shape>::schema();
+                    properties.insert(
+                        stringify!($field).to_owned(),
+                        $crate::language::shape::documented(schema, &documentation),
+                    );
+                    if stringify!($need) == "required" {
+                        required.push(stringify!($field).into());
+                    }
+                )*
+                serde_json::json!({
+                    "type": "object",
+                    "properties": properties,
+                    "required": required,
+                    "additionalProperties": false,
+                })
+            }
+        }
+    };
+}
+pub(crate) use keys;
+
+/// `schema` with its documentation.
+pub fn documented(schema: serde_json::Value, documentation: &str) -> serde_json::Value {
+    match schema {
+        serde_json::Value::Object(mut map) => {
+            map.insert("description".to_owned(), documentation.into());
+            serde_json::Value::Object(map)
+        }
+        _ => json!({ "description": documentation }),
+    }
+}

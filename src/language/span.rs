@@ -1,0 +1,42 @@
+//! Places in the texts a user wrote.
+
+use std::ops::Range;
+
+/// A text a user wrote, and what to call it in messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceText {
+    /// The file's path as given, or the option the text came from.
+    pub name: String,
+    /// The text itself.
+    pub text: String,
+}
+
+/// A range of bytes in one of the texts of a compilation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Span {
+    /// Which text: 0 is the pipeline file, `n` the `n`th `--set` argument.
+    pub source: u32,
+    /// Offset of the first byte.
+    pub start: u32,
+    /// Offset after the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The bytes `range` of text number `source`. Texts are far smaller than 4 GiB (the reader refuses larger ones).
+    pub fn new(source: u32, range: Range<usize>) -> Self {
+        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Span { source, start: offset(range.start), end: offset(range.end) }
+    }
+
+    /// The byte range, for slicing.
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// The bytes `range` counted from this span's start.
+    pub fn part(self, range: Range<usize>) -> Self {
+        let start = self.start as usize;
+        Span::new(self.source, start + range.start..start + range.end)
+    }
+}

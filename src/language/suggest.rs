@@ -1,0 +1,52 @@
+//! "Did you mean": the known name nearest to one that is not known.
+
+/// The candidate nearest to `name`, if one is near enough to have been meant.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    ranked(name, candidates).into_iter().next()
+}
+
+/// All candidates near enough to `name` to have been meant, nearest first.
+pub fn ranked<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    // A name longer than this is no slip of the pen for a short one, and comparing it would be slow.
+    const LONGEST: usize = 100;
+    if name.len() > LONGEST {
+        return Vec::new();
+    }
+    let wanted = name.to_lowercase();
+    let allowed = (wanted.chars().count() / 3).clamp(1, 4);
+    let mut near: Vec<(usize, &str)> = Vec::new();
+    for candidate in candidates.into_iter().filter(|candidate| candidate.len() <= LONGEST) {
+        let lower = candidate.to_lowercase();
+        let distance = strsim::osa_distance(&wanted, &lower);
+        let prefix =
+            wanted.len() >= 3 && (lower.starts_with(&wanted) || (lower.len() >= 3 && wanted.starts_with(&lower)));
+        if distance <= allowed && distance < lower.chars().count().max(2) {
+            near.push((distance, candidate));
+        } else if prefix {
+            near.push((allowed + distance, candidate));
+        }
+    }
+    near.sort();
+    near.dedup();
+    near.into_iter().map(|(_, candidate)| candidate).collect()
+}
+
+/// "did you mean `x`?", or else which names there are, in the order given.
+pub fn help<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str> + Clone, noun: &str) -> Option<String> {
+    if let Some(near) = nearest(name, candidates.clone()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    listing(candidates, noun)
+}
+
+/// Which names there are, in the order given; `noun` is their plural.
+pub fn listing<'a>(candidates: impl IntoIterator<Item = &'a str>, noun: &str) -> Option<String> {
+    const SHOWN: usize = 20;
+    let all: Vec<&str> = candidates.into_iter().collect();
+    if all.is_empty() {
+        return None;
+    }
+    let shown: Vec<String> = all.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = if all.len() > SHOWN { format!(" and {} more", all.len() - SHOWN) } else { String::new() };
+    Some(format!("{noun}: {}{more}", shown.join(", ")))
+}

@@ -1,0 +1,259 @@
+//! `matrix`: the points a stage is there at.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use minijinja::Value as Live;
+
+use crate::language::expression::{scalar_text, to_live};
+use crate::language::node::{Entry, Node, Value};
+use crate::language::shape::{FieldName, NameRule};
+use crate::language::{Diagnostic, suggest};
+
+/// The most points a matrix may have: more is a slip, and would only exhaust the memory.
+const MOST: usize = 200_000;
+
+/// One value of one axis.
+#[derive(Debug, Clone)]
+pub struct AxisValue {
+    /// What names it in instance names and selectors.
+    pub label: Arc<str>,
+    /// What `matrix.axis` gives.
+    plain: Live,
+    /// What `matrix.axis.field` reads.
+    fields: Live,
+}
+
+/// One point.
+#[derive(Debug, Clone, Default)]
+pub struct Point {
+    /// The axes that name the point, in order.
+    pub axes: Vec<(Arc<str>, AxisValue)>,
+    /// Further names that `include` added.
+    extra: Vec<(Arc<str>, AxisValue)>,
+}
+
+impl Point {
+    /// The label on `axis`.
+    pub fn label(&self, axis: &str) -> Option<&str> {
+        self.axes.iter().find(|(name, _)| &**name == axis).map(|(_, value)| &*value.label)
+    }
+
+    /// Every name of `matrix`, with what it prints as and what its fields are read from.
+    pub fn names(&self) -> impl Iterator<Item = (&str, Live, Live)> {
+        let all = self.axes.iter().chain(&self.extra);
+        all.map(|(name, value)| (&**name, value.plain.clone(), value.fields.clone()))
+    }
+}
+
+/// The points of an evaluated `matrix`, first axis slowest; `None` after a mistake.
+pub fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point>> {
+    let Some(entries) = matrix.entries() else {
+        let message = format!("`matrix` is a mapping of axes to their values, not {}", matrix.value.noun());
+        problems.push(Diagnostic::new(matrix.span, message));
+        return None;
+    };
+    let before = problems.len();
+    let special = |entry: &&Entry| matches!(entry.key.name.as_str(), "include" | "exclude");
+    let axes: Vec<Axis> = entries.iter().filter(|entry| !special(entry)).filter_map(|entry| axis(entry, problems)).collect();
+    let exclude = matrix.get("exclude").and_then(|node| changes(node, "exclude", problems)).unwrap_or_default();
+    let include = matrix.get("include").and_then(|node| changes(node, "include", problems)).unwrap_or_default();
+    let size = axes.iter().try_fold(1usize, |size, axis| size.checked_mul(axis.values.len()));
+    if size.is_none_or(|size| size + include.len() > MOST) {
+        problems.push(Diagnostic::new(matrix.span, format!("this matrix has more than {MOST} points")));
+    }
+    check_excluded(&exclude, &axes, problems);
+    if problems.len() > before {
+        return None;
+    }
+    let mut points = if axes.is_empty() { Vec::new() } else { product(&axes) };
+    remove(&mut points, &exclude);
+    add(&mut points, &include, &axes);
+    if points.is_empty() {
+        let message = "this matrix has no points, so the stage would never run";
+        problems.push(Diagnostic::new(matrix.span, message).help("use `when` to switch a stage off"));
+        return None;
+    }
+    let mut seen = HashSet::new();
+    let labels = |point: &Point| -> Vec<_> {
+        point.axes.iter().map(|(axis, value)| (Arc::clone(axis), Arc::clone(&value.label))).collect()
+    };
+    if points.iter().all(|point| seen.insert(labels(point))) {
+        return Some(points);
+    }
+    problems.push(Diagnostic::new(matrix.span, "this matrix has the same point twice"));
+    None
+}
+
+/// An axis as evaluated.
+struct Axis {
+    name: Arc<str>,
+    values: Vec<AxisValue>,
+}
+
+fn axis(entry: &Entry, problems: &mut Vec<Diagnostic>) -> Option<Axis> {
+    let name = &entry.key.name;
+    if !FieldName::accepts(name) {
+        problems.push(Diagnostic::new(entry.key.span, format!("the axis `{name}` is not {}", FieldName::NOUN)));
+        return None;
+    }
+    let mut values = Vec::new();
+    let mut seen = HashSet::new();
+    match &entry.value.value {
+        Value::List(items) => {
+            for item in items {
+                let value = plain_value(item);
+                if seen.insert(Arc::clone(&value.label)) {
+                    values.push(value);
+                } else {
+                    let message = format!("the axis `{name}` has the value `{}` twice", value.label);
+                    problems.push(Diagnostic::new(item.span, message));
+                    return None;
+                }
+            }
+        }
+        Value::Map(entries) => values.extend(entries.iter().map(|entry| keyed_value(&entry.key.name, &entry.value))),
+        other => {
+            let message = format!("the axis `{name}` is a list of values or a mapping, not {}", other.noun());
+            problems.push(Diagnostic::new(entry.value.span, message).help(format!("for one value write `{name}: [value]`")));
+            return None;
+        }
+    }
+    if values.is_empty() {
+        let message = format!("the axis `{name}` has no values, so the stage would never run");
+        problems.push(Diagnostic::new(entry.value.span, message).help("use `when` to switch a stage off"));
+        return None;
+    }
+    Some(Axis { name: name.as_str().into(), values })
+}
+
+fn plain_value(node: &Node) -> AxisValue {
+    let label = scalar_text(&node.value).unwrap_or_else(|| node.to_json().to_string());
+    let live = to_live(node);
+    AxisValue { label: label.into(), plain: live.clone(), fields: live }
+}
+
+fn keyed_value(key: &str, value: &Node) -> AxisValue {
+    AxisValue { label: key.into(), plain: Live::from(key), fields: to_live(value) }
+}
+
+/// The entries of `include` or `exclude`.
+fn changes<'n>(node: &'n Node, noun: &str, problems: &mut Vec<Diagnostic>) -> Option<Vec<&'n [Entry]>> {
+    let Value::List(items) = &node.value else {
+        let message = format!("`{noun}` is a list of mappings from axes to values, not {}", node.value.noun());
+        problems.push(Diagnostic::new(node.span, message));
+        return None;
+    };
+    let mut changes = Vec::new();
+    for item in items {
+        match item.entries() {
+            Some(entries) if !entries.is_empty() => {
+                for entry in entries.iter().filter(|entry| !FieldName::accepts(&entry.key.name)) {
+                    let message = format!("`{}` is not {}", entry.key.name, FieldName::NOUN);
+                    problems.push(Diagnostic::new(entry.key.span, message));
+                }
+                changes.push(entries);
+            }
+            _ => {
+                let message = format!("an entry of `{noun}` is a mapping from axes to values, not {}", item.value.noun());
+                problems.push(Diagnostic::new(item.span, message));
+            }
+        }
+    }
+    Some(changes)
+}
+
+fn check_excluded(exclude: &[&[Entry]], axes: &[Axis], problems: &mut Vec<Diagnostic>) {
+    for entry in exclude.iter().flat_map(|entries| entries.iter()) {
+        if !axes.iter().any(|axis| *axis.name == *entry.key.name) {
+            let help = suggest::help(&entry.key.name, axes.iter().map(|axis| &*axis.name), "axes");
+            let message = format!("`exclude` names an unknown axis `{}`", entry.key.name);
+            problems.push(Diagnostic::new(entry.key.span, message).maybe_help(help));
+        }
+    }
+}
+
+fn product(axes: &[Axis]) -> Vec<Point> {
+    axes.iter().fold(vec![Point::default()], |points, axis| {
+        let extended = |point: Point| {
+            axis.values.iter().map(move |value| {
+                let mut point = point.clone();
+                point.axes.push((Arc::clone(&axis.name), value.clone()));
+                point
+            })
+        };
+        points.into_iter().flat_map(extended).collect()
+    })
+}
+
+/// Takes away the points that agree with all keys of an entry. Entries are grouped by their keys, so that every point is
+/// looked up once a group, however many entries there are.
+fn remove(points: &mut Vec<Point>, exclude: &[&[Entry]]) {
+    let mut groups: HashMap<Vec<&str>, HashSet<Vec<Arc<str>>>> = HashMap::new();
+    for entries in exclude {
+        let (names, labels) = sorted_labels(entries.iter());
+        groups.entry(names).or_default().insert(labels);
+    }
+    points.retain(|point| {
+        !groups.iter().any(|(names, excluded)| labels_of(point, names).is_some_and(|labels| excluded.contains(&labels)))
+    });
+}
+
+/// Extends the points that agree with an entry in all axes it names; an entry that agrees with none becomes a point.
+fn add(points: &mut Vec<Point>, include: &[&[Entry]], axes: &[Axis]) {
+    let original = points.len();
+    let mut groups: HashMap<Vec<&str>, HashMap<Vec<Arc<str>>, Vec<usize>>> = HashMap::new();
+    for entries in include {
+        let is_axis = |entry: &&Entry| axes.iter().any(|axis| *axis.name == *entry.key.name);
+        let (names, labels) = sorted_labels(entries.iter().filter(is_axis));
+        let group = groups.entry(names.clone()).or_insert_with(|| {
+            let mut group: HashMap<Vec<Arc<str>>, Vec<usize>> = HashMap::new();
+            for (index, point) in points[..original].iter().enumerate() {
+                if let Some(labels) = labels_of(point, &names) {
+                    group.entry(labels).or_default().push(index);
+                }
+            }
+            group
+        });
+        match group.get(&labels) {
+            Some(agreeing) => {
+                for entry in entries.iter().filter(|entry| !is_axis(entry)) {
+                    let name: Arc<str> = entry.key.name.as_str().into();
+                    let value = plain_value(&entry.value);
+                    for index in agreeing {
+                        let extra = &mut points[*index].extra;
+                        extra.retain(|(known, _)| *known != name);
+                        extra.push((Arc::clone(&name), value.clone()));
+                    }
+                }
+            }
+            None => points.push(Point { axes: new_point(entries, axes), extra: Vec::new() }),
+        }
+    }
+}
+
+/// The point that an entry of `include` makes: the matrix's axes in their order, then its own names.
+fn new_point(entries: &[Entry], axes: &[Axis]) -> Vec<(Arc<str>, AxisValue)> {
+    let known = axes.iter().filter_map(|axis| {
+        let entry = entries.iter().find(|entry| *axis.name == *entry.key.name)?;
+        let value = plain_value(&entry.value);
+        let same = axis.values.iter().find(|known| known.label == value.label);
+        Some((Arc::clone(&axis.name), same.cloned().unwrap_or(value)))
+    });
+    let own = entries.iter().filter(|entry| !axes.iter().any(|axis| *axis.name == *entry.key.name));
+    known.chain(own.map(|entry| (entry.key.name.as_str().into(), plain_value(&entry.value)))).collect()
+}
+
+fn sorted_labels<'n>(entries: impl Iterator<Item = &'n Entry>) -> (Vec<&'n str>, Vec<Arc<str>>) {
+    let mut pairs: Vec<_> = entries.map(|entry| (entry.key.name.as_str(), plain_value(&entry.value).label)).collect();
+    pairs.sort();
+    pairs.into_iter().unzip()
+}
+
+fn labels_of(point: &Point, axes: &[&str]) -> Option<Vec<Arc<str>>> {
+    let label = |axis: &&str| {
+        let found = point.axes.iter().find(|(name, _)| **name == **axis);
+        found.map(|(_, value)| Arc::clone(&value.label))
+    };
+    axes.iter().map(label).collect()
+}

@@ -1,0 +1,13 @@
+//! The planner: from a pipeline's text to every instance of every stage, wired and checked, before anything runs.
+
+mod compile;
+mod matrix;
+mod model;
+mod select;
+mod vars;
+
+pub use compile::{Overrides, compile};
+pub use model::{
+    CommandLine, Feed, Input, Instance, InstanceId, Plan, Resources, ResultEntry, Source, SourceId, StageInfo, Work,
+};
+pub use select::{Choice, SelectError, Selector};

@@ -1,0 +1,256 @@
+//! The plan: every instance of every stage, wired.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use athanor_stages::artifact::ArtifactType;
+use athanor_stages::kind::Kind;
+use athanor_stages::ports::OutputPort;
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::language::{ByteSize, Diagnostics, GpuShare, SourceText, Span};
+
+/// Number of an instance: its place in [`Plan::instances`], and its node in [`Plan::graph`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct InstanceId(pub u32);
+
+impl InstanceId {
+    /// As an index into [`Plan::instances`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Number of a source: its place in [`Plan::sources`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(pub u32);
+
+impl SourceId {
+    /// As an index into [`Plan::sources`].
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A pipeline with everything evaluated and checked.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub name: String,
+    /// Every instance, stage by stage in the order written, matrix points with the first axis slowest.
+    pub instances: Vec<Instance>,
+    /// From producers to consumers; node `i` is instance `i`, and no edge is there twice.
+    pub graph: DiGraph<InstanceId, ()>,
+    /// The files and folders of the project that instances read, each once.
+    pub sources: Vec<Source>,
+    /// What the user gets.
+    pub results: Vec<ResultEntry>,
+    /// The stages, in the order written.
+    pub stages: Vec<StageInfo>,
+    /// The texts that spans point into: the pipeline file, then the `--set` arguments.
+    pub texts: Arc<[SourceText]>,
+}
+
+/// A stage as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageInfo {
+    /// Its name.
+    pub name: String,
+    /// Its kind's name.
+    pub kind: String,
+    /// What it is for, in the user's words.
+    pub description: Option<String>,
+}
+
+/// One stage at one point of its matrix.
+#[derive(Clone)]
+pub struct Instance {
+    /// Its number.
+    pub id: InstanceId,
+    /// Its stage, as an index into [`Plan::stages`].
+    pub stage: usize,
+    /// `stage`, or `stage[axis=value,…]`.
+    pub name: String,
+    /// Its matrix point: axes and their labels, in the order of the name.
+    pub point: Vec<(String, String)>,
+    /// What it is.
+    pub kind: &'static dyn Kind,
+    /// What it does.
+    pub work: Work,
+    /// Seed of its random numbers.
+    pub seed: u64,
+    /// What it reads, in the order of the kind's ports, or as written.
+    pub inputs: Vec<Input>,
+    /// What it writes; the first is the primary output.
+    pub outputs: Vec<OutputPort>,
+    /// What it needs to run.
+    pub resources: Resources,
+    /// When to give up on it.
+    pub timeout: Option<Duration>,
+    /// How often to try again after a failure.
+    pub retries: u32,
+    /// The stage's name in the pipeline file.
+    pub span: Span,
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("kind", &self.kind.name())
+            .field("work", &self.work)
+            .field("seed", &self.seed)
+            .field("inputs", &self.inputs)
+            .field("outputs", &self.outputs)
+            .field("resources", &self.resources)
+            .field("timeout", &self.timeout)
+            .field("retries", &self.retries)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a running instance takes from the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resources {
+    /// CPUs, at least 1.
+    pub cpus: u32,
+    /// GPUs.
+    pub gpus: GpuShare,
+    /// Main memory, where stated.
+    pub memory: Option<ByteSize>,
+    /// Memory on each GPU, where stated.
+    pub gpu_memory: Option<ByteSize>,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Resources { cpus: 1, gpus: GpuShare::default(), memory: None, gpu_memory: None }
+    }
+}
+
+/// What an instance does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// A kind of this program.
+    BuiltIn {
+        /// Canonical parameters, with defaults filled in.
+        params: serde_json::Value,
+    },
+    /// A shell line.
+    Command(CommandLine),
+}
+
+/// The shell line of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// What the shell gets.
+    pub line: String,
+    /// What enters the fingerprint: the line, but with expressions that mention `resources` left as text, followed by the
+    /// values they use, so that other resources alone rerun nothing.
+    pub identity: String,
+    /// Words that may be paths of project files: neither options nor inputs nor outputs.
+    pub mentions: Vec<String>,
+}
+
+/// One input of an instance, bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The port.
+    pub port: String,
+    /// Whether it takes several artifacts.
+    pub list: bool,
+    /// What it reads, in order.
+    pub feeds: Vec<Feed>,
+    /// Where each feed is linked in the stage's folder, e.g. `inputs/images` or `inputs/tables/0.csv`.
+    pub files: Vec<String>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+/// Where one artifact of an input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Feed {
+    /// An output of another instance.
+    Output {
+        /// The producer.
+        instance: InstanceId,
+        /// Index into the producer's outputs.
+        output: usize,
+    },
+    /// A file or folder of the project.
+    Source(SourceId),
+}
+
+/// A file or folder of the project that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Relative to the project folder, or absolute.
+    pub path: String,
+    /// What the port that reads it expects.
+    pub artifact: ArtifactType,
+    /// Where it is first written.
+    pub span: Span,
+    /// Names of stages that may be meant instead, best first.
+    pub suggestions: Vec<String>,
+}
+
+/// One entry of `results`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultEntry {
+    /// Path under the pipeline's folder of results.
+    pub path: String,
+    /// What is put there: instance and output index, each with a label from its matrix point when there are several.
+    pub feeds: Vec<(Option<String>, InstanceId, usize)>,
+    /// Where it is written.
+    pub span: Span,
+}
+
+impl Plan {
+    /// An empty list of mistakes about this plan's texts: for checks that need more than the texts.
+    pub fn diagnostics(&self) -> Diagnostics {
+        Diagnostics::new(Arc::clone(&self.texts))
+    }
+}
+
+impl Plan {
+    /// All instances, producers before consumers, else by number.
+    pub fn order(&self) -> Vec<InstanceId> {
+        let mut missing: Vec<usize> = self
+            .graph
+            .node_indices()
+            .map(|node| self.graph.neighbors_directed(node, Direction::Incoming).count())
+            .collect();
+        let free = |(index, count): (usize, &usize)| (*count == 0).then_some(Reverse(index));
+        let mut ready: BinaryHeap<Reverse<usize>> = missing.iter().enumerate().filter_map(free).collect();
+        let mut order = Vec::with_capacity(missing.len());
+        while let Some(Reverse(index)) = ready.pop() {
+            order.push(InstanceId(index as u32));
+            for consumer in self.graph.neighbors(NodeIndex::new(index)) {
+                missing[consumer.index()] -= 1;
+                if missing[consumer.index()] == 0 {
+                    ready.push(Reverse(consumer.index()));
+                }
+            }
+        }
+        order
+    }
+
+    /// The instances that `id` reads from.
+    pub fn producers(&self, id: InstanceId) -> impl Iterator<Item = InstanceId> + '_ {
+        self.neighbours(id, Direction::Incoming)
+    }
+
+    /// The instances that read from `id`.
+    pub fn consumers(&self, id: InstanceId) -> impl Iterator<Item = InstanceId> + '_ {
+        self.neighbours(id, Direction::Outgoing)
+    }
+
+    fn neighbours(&self, id: InstanceId, direction: Direction) -> impl Iterator<Item = InstanceId> + '_ {
+        let neighbours = self.graph.neighbors_directed(NodeIndex::new(id.index()), direction);
+        neighbours.map(|node| InstanceId(node.index() as u32))
+    }
+}
