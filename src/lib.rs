@@ -1,4 +1,5 @@
 //! Athanor: a declarative pipeline orchestrator for training image models.
 
+pub mod events;
 pub mod language;
 pub mod plan;
