@@ -1,6 +1,8 @@
 //! The planner: from a pipeline's text to every instance of every stage, wired and checked, before anything runs.
 
+mod command;
 mod compile;
+mod draft;
 mod matrix;
 mod model;
 mod select;
