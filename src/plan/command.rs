@@ -74,12 +74,14 @@ pub fn plain_path(path: &str) -> Result<String, &'static str> {
 /// The parts of a compiled `run`.
 pub struct Line<'e> {
     parts: Vec<Part<'e>>,
+    span: Span,
 }
 
 impl<'e> Line<'e> {
     /// Takes the compiled `run`; `None` where it is no text.
     pub fn new(run: Template<'e>) -> Option<Self> {
-        run.into_parts().map(|parts| Line { parts })
+        let span = run.span;
+        run.into_parts().map(|parts| Line { parts, span })
     }
 
     /// The shell line of an instance; `scope` has `vars` and `matrix`.
@@ -98,20 +100,12 @@ impl<'e> Line<'e> {
             .with("resources", &resources_node(resources, place));
         let line = interpolate(&self.parts, &scope, problems, &mut shell_words)?;
         if line.trim().is_empty() {
-            problems.push(Diagnostic::new(self.span(), "`run` is empty: there is nothing to run"));
+            problems.push(Diagnostic::new(self.span, "`run` is empty: there is nothing to run"));
             return None;
         }
         let identity = self.identity(&scope)?;
         let mentions = mentions(&line, outputs);
         Some(CommandLine { line, identity, mentions })
-    }
-
-    fn span(&self) -> Span {
-        let expression = self.parts.iter().find_map(|part| match part {
-            Part::Expression(compiled) => Some(compiled.span),
-            Part::Text(_) => None,
-        });
-        expression.unwrap_or_default()
     }
 
     /// The line with expressions that mention `resources` left as they are written, and the other values these use.

@@ -3,10 +3,13 @@
 mod command;
 mod compile;
 mod draft;
+mod index;
 mod matrix;
 mod model;
+mod params;
 mod select;
 mod vars;
+mod wiring;
 
 pub use compile::{Overrides, compile};
 pub use model::{
