@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use athanor_stages::ports::OutputPort;
 
-use crate::language::expression::{Compiled, Part, Scope, Template, interpolate, scalar_text};
+use crate::language::expression::{Compiled, Scope, Template, scalar_text};
 use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::{Diagnostic, Span};
 
@@ -36,10 +36,7 @@ pub fn check_outputs(paths: &mut [(&Key, Span, String)], problems: &mut Vec<Diag
 }
 
 /// Checks that no path is another's, or lies inside another.
-pub fn check_apart<'a>(
-    paths: impl Iterator<Item = (&'a str, Span, &'a str)> + Clone,
-    problems: &mut Vec<Diagnostic>,
-) {
+pub fn check_apart<'a>(paths: impl Iterator<Item = (&'a str, Span, &'a str)> + Clone, problems: &mut Vec<Diagnostic>) {
     let mut known: HashMap<&str, (&str, Span)> = HashMap::new();
     for (name, span, path) in paths.clone() {
         if let Some((other, place)) = known.insert(path, (name, span)) {
@@ -71,17 +68,15 @@ pub fn plain_path(path: &str) -> Result<String, &'static str> {
     if parts.is_empty() { Err("an empty path") } else { Ok(parts.join("/")) }
 }
 
-/// The parts of a compiled `run`.
-pub struct Line<'e> {
-    parts: Vec<Part<'e>>,
-    span: Span,
+/// A compiled `run`.
+pub struct Line<'t, 'e> {
+    run: &'t Template<'e>,
 }
 
-impl<'e> Line<'e> {
-    /// Takes the compiled `run`; `None` where it is no text.
-    pub fn new(run: Template<'e>) -> Option<Self> {
-        let span = run.span;
-        run.into_parts().map(|parts| Line { parts, span })
+impl<'t, 'e> Line<'t, 'e> {
+    /// Takes the compiled `run`.
+    pub fn new(run: &'t Template<'e>) -> Self {
+        Line { run }
     }
 
     /// The shell line of an instance; `scope` has `vars` and `matrix`.
@@ -96,11 +91,14 @@ impl<'e> Line<'e> {
         let place = Span::default();
         let scope = scope
             .with("inputs", &inputs_node(inputs, place))
-            .with("outputs", &map(outputs.iter().map(|output| (output.name.as_str(), text(&output.file, place))), place))
+            .with(
+                "outputs",
+                &map(outputs.iter().map(|output| (output.name.as_str(), text(&output.file, place))), place),
+            )
             .with("resources", &resources_node(resources, place));
-        let line = interpolate(&self.parts, &scope, problems, &mut shell_words)?;
+        let line = self.run.interpolate(&scope, problems, &mut shell_words)?;
         if line.trim().is_empty() {
-            problems.push(Diagnostic::new(self.span, "`run` is empty: there is nothing to run"));
+            problems.push(Diagnostic::new(self.run.span, "`run` is empty: there is nothing to run"));
             return None;
         }
         let identity = self.identity(&scope)?;
@@ -110,26 +108,22 @@ impl<'e> Line<'e> {
 
     /// The line with expressions that mention `resources` left as they are written, and the other values these use.
     fn identity(&self, scope: &Scope) -> Option<String> {
-        let mut identity = String::new();
-        for part in &self.parts {
-            match part {
-                Part::Text(text) => identity.push_str(text),
-                Part::Expression(compiled) if compiled.mentions("resources") => {
-                    identity.push_str(&format!("${{{{ {} }}}}", compiled.source));
-                }
-                // It was rendered without a mistake just before.
-                Part::Expression(compiled) => {
-                    let value = compiled.evaluate(scope, compiled.span, &mut Vec::new())?;
-                    identity.push_str(&shell_words(&value, compiled).ok()?);
-                }
+        let mut chains = Vec::new();
+        self.run.visit(&mut |compiled| {
+            if compiled.mentions("resources") {
+                chains.extend(&compiled.chains)
             }
-        }
-        let chains = self.parts.iter().filter_map(|part| match part {
-            Part::Expression(compiled) if compiled.mentions("resources") => Some(&compiled.chains),
-            _ => None,
         });
+        // The line was rendered without a mistake just before, so nothing is reported here.
+        let mut identity = self.run.interpolate(scope, &mut Vec::new(), &mut |value, compiled| {
+            if compiled.mentions("resources") {
+                Ok(format!("${{{{ {} }}}}", compiled.source))
+            } else {
+                shell_words(value, compiled)
+            }
+        })?;
         let mut told = Vec::new();
-        for chain in chains.flatten().filter(|chain| chain.path[0] != "resources") {
+        for chain in chains.into_iter().filter(|chain| chain.path[0] != "resources") {
             let name = chain.path.join(".");
             if let Some(value) = scope.value(chain, Span::default())
                 && !told.contains(&name)
@@ -162,7 +156,9 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diag
 
 fn inputs_node(inputs: &[Input], place: Span) -> Node {
     let value = |input: &Input| match (input.list, input.files.first()) {
-        (true, _) => Node { value: Value::List(input.files.iter().map(|file| text(file, place)).collect()), span: place },
+        (true, _) => {
+            Node { value: Value::List(input.files.iter().map(|file| text(file, place)).collect()), span: place }
+        }
         (false, Some(file)) => text(file, place),
         (false, None) => Node { value: Value::Null, span: place },
     };
@@ -205,7 +201,8 @@ fn mentions(line: &str, outputs: &[OutputPort]) -> Vec<String> {
         let parts = word.split([';', '|', '&', '<', '>', '(', ')', '`', '\n']);
         for candidate in parts.map(|part| option_value(part.trim())) {
             let Ok(path) = plain_path(candidate) else { continue };
-            let own = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let own =
+                |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let ours = own("inputs") || outputs.iter().any(|output| own(&output.file));
             let odd = candidate.starts_with('-') || path.contains(['*', '?', '$', '\n']) || candidate.contains("://");
             if !ours && !odd && !mentions.contains(&path) {

@@ -142,10 +142,20 @@ impl Drafting<'_> {
         let mut compile = |node: &Node, scope: &[&str]| self.engine.template(node, self.texts, scope, problems);
         let resources = keys.resources.as_ref();
         Templates {
-            inputs: keys.inputs.iter().flat_map(|inputs| &inputs.entries).map(|(key, value)| (key, compile(&value.0, scope))).collect(),
+            inputs: keys
+                .inputs
+                .iter()
+                .flat_map(|inputs| &inputs.entries)
+                .map(|(key, value)| (key, compile(&value.0, scope)))
+                .collect(),
             params: keys.params.as_ref().map(|params| compile(&params.0, scope)),
             run: keys.run.as_ref().map(|run| compile(&run.node, &run_scope)),
-            outputs: keys.outputs.iter().flat_map(|outputs| &outputs.entries).map(|(key, value)| (key, compile(&value.node, scope))).collect(),
+            outputs: keys
+                .outputs
+                .iter()
+                .flat_map(|outputs| &outputs.entries)
+                .map(|(key, value)| (key, compile(&value.node, scope)))
+                .collect(),
             cpus: resources.and_then(|keys| keys.cpus.as_ref()).map(|value| compile(&value.node, scope)),
             gpus: resources.and_then(|keys| keys.gpus.as_ref()).map(|value| compile(&value.node, scope)),
             memory: resources.and_then(|keys| keys.memory.as_ref()).map(|value| compile(&value.node, scope)),
@@ -249,13 +259,7 @@ fn declared(
 }
 
 /// Checks that a stage has the keys that its kind takes.
-fn check_keys(
-    key: &Key,
-    keys: &Stage,
-    kind: Option<&'static dyn Kind>,
-    fixed: bool,
-    problems: &mut Vec<Diagnostic>,
-) {
+fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: bool, problems: &mut Vec<Diagnostic>) {
     let Some(kind) = kind else { return };
     if !fixed && keys.run.is_none() {
         let help = "write the shell line as `run: …`";

@@ -48,7 +48,8 @@ impl SelectError {
 impl Selector {
     /// Reads a selector.
     pub fn parse(text: &str) -> Result<Selector, SelectError> {
-        let shape = || Some("a selector looks like `stage[axis=value].output`; axes and output may be left out".to_owned());
+        let shape =
+            || Some("a selector looks like `stage[axis=value].output`; axes and output may be left out".to_owned());
         let text = text.trim();
         let stage = leading_name(text, true);
         let mut rest = &text[stage.len()..];
@@ -132,7 +133,8 @@ impl fmt::Display for Selector {
 
 /// A label as it is written in a selector.
 pub fn quoted(label: &str) -> String {
-    let plain = !label.is_empty() && label != "*" && label.trim() == label && !label.contains([',', ']', '"', '\\', '\n']);
+    let plain =
+        !label.is_empty() && label != "*" && label.trim() == label && !label.contains([',', ']', '"', '\\', '\n']);
     if plain { label.to_owned() } else { format!("\"{}\"", label.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
@@ -156,9 +158,9 @@ impl Plan {
             return Err(SelectError::new(format!("`{text}` is an output (`{output}`), not a stage"), Some(help)));
         }
         let points: Vec<_> = self.instances.iter().filter(|instance| instance.stage == stage).collect();
-        selector.check(&axes(points.iter().map(|instance| {
-            instance.point.iter().map(|(axis, label)| (axis.as_str(), label.as_str()))
-        })))?;
+        selector.check(&axes(
+            points.iter().map(|instance| instance.point.iter().map(|(axis, label)| (axis.as_str(), label.as_str()))),
+        ))?;
         let agrees = |point: &[(String, String)]| {
             selector.axes.iter().all(|(axis, choice)| match choice {
                 Choice::All => true,

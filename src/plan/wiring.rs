@@ -19,6 +19,8 @@ use super::select::{Choice, SelectError, Selector};
 pub struct Wiring<'s, 'd, 'e> {
     drafts: &'s [Draft<'d, 'e>],
     by_name: HashMap<&'s str, usize>,
+    /// Stages that could not be read: their names are known, and nothing else.
+    unread: Vec<&'s str>,
     indices: Vec<Option<StageIndex<'s>>>,
     sources: Vec<Source>,
     source_ids: HashMap<(String, ArtifactType), SourceId>,
@@ -56,11 +58,12 @@ pub struct Found {
 pub type Failure = Option<Box<Diagnostic>>;
 
 impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
-    /// Knows these stages.
-    pub fn new(drafts: &'s [Draft<'d, 'e>]) -> Self {
+    /// Knows these stages; of those in `unread`, a mistake hides all but the name.
+    pub fn new(drafts: &'s [Draft<'d, 'e>], unread: Vec<&'s str>) -> Self {
         Wiring {
             drafts,
             by_name: drafts.iter().enumerate().map(|(index, draft)| (draft.key.name.as_str(), index)).collect(),
+            unread,
             indices: drafts.iter().map(|draft| draft.slots.as_deref().map(StageIndex::new)).collect(),
             sources: Vec::new(),
             source_ids: HashMap::new(),
@@ -72,32 +75,23 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         self.sources
     }
 
-    /// Whether `text` refers to a stage of this name.
-    pub fn stage_of(&self, text: &str) -> Option<usize> {
-        let name = leading_name(text, true);
-        let ends = matches!(text[name.len()..].chars().next(), None | Some('[' | '.'));
-        self.by_name.get(name).copied().filter(|_| ends)
+    /// Whether `text` refers to a stage there is.
+    pub fn is_stage(&self, text: &str) -> bool {
+        let name = stage_name(text);
+        self.by_name.contains_key(name) || self.unread.contains(&name)
     }
 
     /// The name of the stage nearest to what `text` starts with.
     pub fn near_stages(&self, text: &str) -> Vec<String> {
-        let name = leading_name(text, true);
-        let ends = matches!(text[name.len()..].chars().next(), None | Some('[' | '.'));
-        if !ends || name.is_empty() {
-            return Vec::new();
-        }
-        suggest::ranked(name, self.by_name.keys().copied()).into_iter().map(str::to_owned).collect()
+        suggest::ranked(stage_name(text), self.by_name.keys().copied()).into_iter().map(str::to_owned).collect()
     }
 
     /// The instances and output that `text`, which refers to a stage, stands for.
     pub fn find(&mut self, text: &str, span: Span, reader: &Reader<'_>) -> Result<Found, Failure> {
         let failed = |error: SelectError| Some(Box::new(Diagnostic::new(span, error.message).maybe_help(error.help)));
         let selector = Selector::parse(text).map_err(failed)?;
-        let Some(stage) = self.by_name.get(selector.stage.as_str()).copied() else {
-            let help = suggest::help(&selector.stage, self.drafts.iter().map(|draft| draft.key.name.as_str()), "stages");
-            let message = format!("unknown stage `{}`", selector.stage);
-            return Err(Some(Box::new(Diagnostic::new(span, message).maybe_help(help))));
-        };
+        // Only texts that refer to a stage come here, so a stage that is not known is one that could not be read.
+        let stage = self.by_name.get(selector.stage.as_str()).copied().ok_or(None)?;
         let slots = self.drafts[stage].slots.as_deref().ok_or(None)?;
         let index = self.indices[stage].as_mut().ok_or(None)?;
         selector.check(&index.axes).map_err(failed)?;
@@ -177,7 +171,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
 
     /// Adds what `text` stands for.
     fn bind(&mut self, text: &str, span: Span, reader: &Reader<'_>, bound: &mut Bound) -> Result<(), Failure> {
-        if self.stage_of(text).is_none() {
+        if !self.is_stage(text) {
             let source = self.source(text, span, reader.artifact);
             bound.files.push(extension(text).to_owned());
             bound.feeds.push(Feed::Source(source));
@@ -211,6 +205,12 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     }
 }
 
+/// The name that `text` starts with, if text with that start can refer to a stage.
+fn stage_name(text: &str) -> &str {
+    let name = leading_name(text, true);
+    if matches!(text[name.len()..].chars().next(), None | Some('[' | '.')) { name } else { "" }
+}
+
 /// What an input is bound to so far.
 struct Bound {
     feeds: Vec<Feed>,
@@ -225,7 +225,13 @@ fn item_noun(item: &Node) -> &'static str {
 }
 
 /// Whether the number of artifacts does not fit the port.
-fn miscount(bound: &Bound, list: bool, value: &Node, reader: &Reader<'_>, port: Option<&InputPort>) -> Option<Diagnostic> {
+fn miscount(
+    bound: &Bound,
+    list: bool,
+    value: &Node,
+    reader: &Reader<'_>,
+    port: Option<&InputPort>,
+) -> Option<Diagnostic> {
     let name = reader.port;
     match bound.feeds.len() {
         0 if port.is_some_and(|port| port.arity == Arity::Optional) => None,
@@ -256,11 +262,12 @@ fn nothing_fits(
     constraints: &[Constraint<'_>],
     span: Span,
 ) -> Diagnostic {
-    let wanted: Vec<String> = constraints.iter().map(|constraint| format!("{}={}", constraint.axis, constraint.label)).collect();
+    let wanted: Vec<String> =
+        constraints.iter().map(|constraint| format!("{}={}", constraint.axis, constraint.label)).collect();
     let message = format!("the stage `{}` has no instance with {}", selector.stage, wanted.join(", "));
-    let strange = constraints.iter().find(|constraint| {
-        !index.axes.get(constraint.axis).is_some_and(|labels| labels.contains(constraint.label))
-    });
+    let strange = constraints
+        .iter()
+        .find(|constraint| !index.axes.get(constraint.axis).is_some_and(|labels| labels.contains(constraint.label)));
     let help = match strange {
         Some(constraint) => {
             let labels = index.axes.get(constraint.axis).into_iter().flatten().copied();
