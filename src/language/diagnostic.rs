@@ -129,7 +129,8 @@ impl Diagnostics {
         let mut sorted: Vec<Diagnostic> = self.list.clone();
         for (index, more) in self.places.values().copied() {
             let diagnostic = &mut sorted[index];
-            let (noun, plural) = (diagnostic.instance.as_ref().map_or("problem", |_| "instance"), if more == 1 { "" } else { "s" });
+            let (noun, plural) =
+                (diagnostic.instance.as_ref().map_or("problem", |_| "instance"), if more == 1 { "" } else { "s" });
             let more = if more == 0 { String::new() } else { format!("{more} more {noun}{plural}") };
             match (&diagnostic.instance, more.is_empty()) {
                 (None, true) => {}

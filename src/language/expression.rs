@@ -37,7 +37,7 @@ enum Shape<'e> {
 }
 
 /// A part of a text.
-pub enum Part<'e> {
+enum Part<'e> {
     /// Plain text.
     Text(String),
     /// An expression.
@@ -159,7 +159,11 @@ impl Engine {
             Value::Text(value) if value.contains("${{") => self.scalar(value, span, texts, scope, problems),
             Value::List(items) => {
                 let items: Vec<_> = items.iter().map(|item| self.template(item, texts, scope, problems)).collect();
-                if items.iter().all(Template::is_constant) { Shape::Constant(node.value.clone()) } else { Shape::List(items) }
+                if items.iter().all(Template::is_constant) {
+                    Shape::Constant(node.value.clone())
+                } else {
+                    Shape::List(items)
+                }
             }
             Value::Map(entries) => {
                 let compile = |entry: &Entry| (entry.key.clone(), self.template(&entry.value, texts, scope, problems));
@@ -254,11 +258,7 @@ fn expression_spans(pieces: &[Piece], raw: &str, span: Span) -> Vec<Span> {
     let outer = |piece: &Piece| if let Piece::Expression { outer, .. } = piece { Some(outer.clone()) } else { None };
     let count = pieces.iter().filter_map(outer).count();
     let written: Vec<_> = scan::pieces(raw).map(|pieces| pieces.iter().filter_map(outer).collect()).unwrap_or_default();
-    if written.len() == count {
-        written.into_iter().map(|range| span.part(range)).collect()
-    } else {
-        vec![span; count]
-    }
+    if written.len() == count { written.into_iter().map(|range| span.part(range)).collect() } else { vec![span; count] }
 }
 
 impl<'e> Template<'e> {
@@ -267,12 +267,17 @@ impl<'e> Template<'e> {
         matches!(self.shape, Shape::Constant(_))
     }
 
-    /// Its parts, when it is a text.
-    pub fn into_parts(self) -> Option<Vec<Part<'e>>> {
-        match self.shape {
-            Shape::Text(parts) => Some(parts),
-            Shape::Whole(compiled) => Some(vec![Part::Expression(compiled)]),
-            Shape::Constant(value) => scalar_text(&value).map(|text| vec![Part::Text(text)]),
+    /// Its text at a matrix point, where `render` says how values are written; `None` for lists and mappings.
+    pub fn interpolate(
+        &self,
+        scope: &Scope,
+        problems: &mut Vec<Diagnostic>,
+        render: &mut Render<'_>,
+    ) -> Option<String> {
+        match &self.shape {
+            Shape::Text(parts) => interpolate(parts, scope, problems, render),
+            Shape::Whole(compiled) => expression_text(compiled, scope, problems, render),
+            Shape::Constant(value) => scalar_text(value),
             Shape::List(_) | Shape::Map(_) => None,
         }
     }
@@ -300,7 +305,7 @@ impl<'e> Template<'e> {
         let value = match &self.shape {
             Shape::Constant(value) => value.clone(),
             Shape::Whole(compiled) => return compiled.evaluate(scope, span, problems),
-            Shape::Text(parts) => Value::Text(interpolate(parts, scope, problems, &mut |value, compiled| plain(value, compiled))?),
+            Shape::Text(parts) => Value::Text(interpolate(parts, scope, problems, &mut plain)?),
             Shape::List(items) => {
                 let items: Vec<_> = items.iter().map(|item| item.evaluate(scope, problems)).collect();
                 Value::List(items.into_iter().collect::<Option<_>>()?)
@@ -317,32 +322,34 @@ impl<'e> Template<'e> {
     }
 }
 
-/// Puts the values of the expressions into the text; `render` says how a value is written.
-pub fn interpolate(
+/// How the value of an expression is written in text.
+pub type Render<'r> = dyn FnMut(&Node, &Compiled<'_>) -> Result<String, Box<Diagnostic>> + 'r;
+
+fn interpolate(
     parts: &[Part<'_>],
     scope: &Scope,
     problems: &mut Vec<Diagnostic>,
-    render: &mut dyn FnMut(&Node, &Compiled<'_>) -> Result<String, Box<Diagnostic>>,
+    render: &mut Render<'_>,
 ) -> Option<String> {
-    let mut text = String::new();
-    let mut complete = true;
+    let mut text = Some(String::new());
     for part in parts {
-        match part {
-            Part::Text(plain) => text.push_str(plain),
-            Part::Expression(compiled) => {
-                let value = compiled.evaluate(scope, compiled.span, problems);
-                match value.map(|value| render(&value, compiled)) {
-                    Some(Ok(rendered)) => text.push_str(&rendered),
-                    Some(Err(problem)) => {
-                        problems.push(*problem);
-                        complete = false;
-                    }
-                    None => complete = false,
-                }
-            }
-        }
+        let piece = match part {
+            Part::Text(plain) => Some(plain.clone()),
+            Part::Expression(compiled) => expression_text(compiled, scope, problems, render),
+        };
+        text = text.zip(piece).map(|(text, piece)| text + &piece);
     }
-    complete.then_some(text)
+    text
+}
+
+fn expression_text(
+    compiled: &Compiled<'_>,
+    scope: &Scope,
+    problems: &mut Vec<Diagnostic>,
+    render: &mut Render<'_>,
+) -> Option<String> {
+    let value = compiled.evaluate(scope, compiled.span, problems)?;
+    render(&value, compiled).map_err(|problem| problems.push(*problem)).ok()
 }
 
 /// A scalar inside text.
@@ -391,7 +398,8 @@ impl Compiled<'_> {
             },
         };
         let problem = self.unknown(scope);
-        problems.push(problem.unwrap_or_else(|| Diagnostic::new(self.span, format!("this expression fails: {failure}"))));
+        problems
+            .push(problem.unwrap_or_else(|| Diagnostic::new(self.span, format!("this expression fails: {failure}"))));
         None
     }
 

@@ -4,13 +4,13 @@
 
 pub mod diagnostic;
 pub mod document;
-pub mod quantity;
-pub mod span;
 pub mod expression;
 pub mod node;
+pub mod quantity;
 pub mod scalar;
 mod scan;
 pub mod shape;
+pub mod span;
 pub mod suggest;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};

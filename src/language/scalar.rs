@@ -216,5 +216,7 @@ impl Typed for Duration {
 
 fn whole(value: &Value) -> Option<u64> {
     let Value::Number(number) = value else { return None };
-    number.as_u64().or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..9.0e15).contains(n)).map(|n| n as u64))
+    number
+        .as_u64()
+        .or_else(|| number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..9.0e15).contains(n)).map(|n| n as u64))
 }

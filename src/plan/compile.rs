@@ -1,13 +1,27 @@
 //! From the pipeline's text to the plan.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::language::{Diagnostics, SourceText};
+use athanor_stages::kind::Kind;
+use athanor_stages::registry;
 
-use super::model::Plan;
+use crate::language::document::Document;
+use crate::language::expression::{Engine, Scope};
+use crate::language::node;
+use crate::language::shape::Shape;
+use crate::language::{Diagnostic, Diagnostics, SourceText};
+
+use super::draft::{Draft, Drafting};
+use super::finish::{Finisher, check_inputs};
+use super::graph::{check_circles, graph};
+use super::model::{Plan, StageInfo};
+use super::results::results;
+use super::vars::{self, Argument};
+use super::wiring::Wiring;
 
 /// What the command line changes in the pipeline's `vars`.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Names of profiles, applied in this order.
     pub profiles: Vec<String>,
@@ -17,9 +31,115 @@ pub struct Overrides {
 
 /// Compiles a pipeline, or says everything that is wrong with it.
 pub fn compile(source: &SourceText, overrides: &Overrides) -> Result<Plan, Diagnostics> {
-    let named =
-        |(index, text): (usize, &String)| SourceText { name: format!("--set #{}", index + 1), text: text.clone() };
-    let texts: Arc<[SourceText]> =
-        std::iter::once(source.clone()).chain(overrides.set.iter().enumerate().map(named)).collect();
-    Err(Diagnostics::new(texts))
+    compile_with(source, overrides, registry::kinds())
+}
+
+/// As [`compile`], with these kinds.
+pub fn compile_with(
+    source: &SourceText,
+    overrides: &Overrides,
+    kinds: &[&'static dyn Kind],
+) -> Result<Plan, Diagnostics> {
+    let texts = texts(source, overrides);
+    let mut problems = Diagnostics::new(Arc::clone(&texts));
+    let root = match node::parse(&source.text, 0, 0) {
+        Ok(root) => root,
+        Err(problem) => {
+            problems.push(*problem);
+            return Err(problems);
+        }
+    };
+    let mut found = Vec::new();
+    let document = Document::read(&root, &mut found);
+    problems.extend(found);
+    let Some(document) = document else { return Err(problems) };
+    Compilation { document: &document, texts: &texts, kinds, problems }.plan(overrides)
+}
+
+/// The pipeline file, the `--set` arguments, the `--profile` arguments.
+fn texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
+    let argument = |name: &str, text: &String| SourceText { name: name.to_owned(), text: text.clone() };
+    let settings = overrides.set.iter().map(|text| argument("--set", text));
+    let profiles = overrides.profiles.iter().map(|text| argument("--profile", text));
+    std::iter::once(source.clone()).chain(settings).chain(profiles).collect()
+}
+
+struct Compilation<'c> {
+    document: &'c Document,
+    texts: &'c Arc<[SourceText]>,
+    kinds: &'c [&'static dyn Kind],
+    problems: Diagnostics,
+}
+
+impl Compilation<'_> {
+    fn plan(mut self, overrides: &Overrides) -> Result<Plan, Diagnostics> {
+        let engine = Engine::new();
+        let scope = self.scope(&engine, overrides);
+        let drafting = Drafting { engine: &engine, texts: self.texts, kinds: self.kinds, scope: &scope };
+        let mut next = 0;
+        let stages = self.document.stages.iter().flat_map(|stages| &stages.entries);
+        let drafts: Vec<Draft<'_, '_>> =
+            stages.map(|(key, keys)| drafting.draft(key, keys, &mut next, &mut self.problems)).collect();
+
+        let mut wiring = Wiring::new(&drafts, unread(self.document));
+        let mut instances = Vec::with_capacity(next as usize);
+        let mut found: Vec<Diagnostic> = Vec::new();
+        for (stage, draft) in drafts.iter().enumerate() {
+            check_inputs(draft, &mut found);
+            instances.extend(Finisher::new(stage, draft, &scope).finish(&mut wiring, &mut self.problems));
+        }
+        let results = results(self.document, &drafts, &mut wiring, (&engine, self.texts, &scope), &mut found);
+        self.problems.extend(found);
+        // Numbers are places in the list only if no instance was lost to a mistake.
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let graph = graph(&instances);
+        let mut found = Vec::new();
+        check_circles(&graph, &instances, &mut found);
+        self.problems.extend(found);
+        match (&self.document.name, self.problems.is_empty()) {
+            (Some(name), true) => Ok(Plan {
+                name: name.0.clone(),
+                instances,
+                graph,
+                sources: wiring.into_sources(),
+                results,
+                stages: drafts.iter().map(info).collect(),
+                texts: Arc::clone(self.texts),
+            }),
+            _ => Err(self.problems),
+        }
+    }
+
+    /// The scope with the evaluated `vars`.
+    fn scope(&mut self, engine: &Engine, overrides: &Overrides) -> Scope {
+        let mut found = Vec::new();
+        let settings = arguments(1, &overrides.set);
+        let profiles = arguments(1 + overrides.set.len(), &overrides.profiles);
+        let merged = vars::merge(self.document, &profiles, &settings, &mut found);
+        let vars = vars::evaluate(&merged, engine, self.texts, &mut found);
+        self.problems.extend(found);
+        Scope::default().with("vars", &vars.value).with_failed(vars.failed)
+    }
+}
+
+/// The names of stages that could not be read; what refers to them is not to blame.
+fn unread(document: &Document) -> Vec<&str> {
+    let Some(stages) = &document.stages else { return Vec::new() };
+    let read: HashSet<&str> = stages.entries.iter().map(|(key, _)| key.name.as_str()).collect();
+    stages.names.iter().map(String::as_str).filter(|name| !read.contains(name)).collect()
+}
+
+/// Arguments with their numbers among the texts.
+fn arguments(first: usize, list: &[String]) -> Vec<Argument<'_>> {
+    list.iter().enumerate().map(|(index, text)| ((first + index) as u32, text.as_str())).collect()
+}
+
+fn info(draft: &Draft<'_, '_>) -> StageInfo {
+    StageInfo {
+        name: draft.key.name.clone(),
+        kind: draft.kind.map_or_else(String::new, |kind| kind.name().to_owned()),
+        description: draft.keys.description.as_ref().map(|prose| prose.0.clone()),
+    }
 }

@@ -55,7 +55,8 @@ pub fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point
     };
     let before = problems.len();
     let special = |entry: &&Entry| matches!(entry.key.name.as_str(), "include" | "exclude");
-    let axes: Vec<Axis> = entries.iter().filter(|entry| !special(entry)).filter_map(|entry| axis(entry, problems)).collect();
+    let axes: Vec<Axis> =
+        entries.iter().filter(|entry| !special(entry)).filter_map(|entry| axis(entry, problems)).collect();
     let exclude = matrix.get("exclude").and_then(|node| changes(node, "exclude", problems)).unwrap_or_default();
     let include = matrix.get("include").and_then(|node| changes(node, "include", problems)).unwrap_or_default();
     let size = axes.iter().try_fold(1usize, |size, axis| size.checked_mul(axis.values.len()));
@@ -115,7 +116,9 @@ fn axis(entry: &Entry, problems: &mut Vec<Diagnostic>) -> Option<Axis> {
         Value::Map(entries) => values.extend(entries.iter().map(|entry| keyed_value(&entry.key.name, &entry.value))),
         other => {
             let message = format!("the axis `{name}` is a list of values or a mapping, not {}", other.noun());
-            problems.push(Diagnostic::new(entry.value.span, message).help(format!("for one value write `{name}: [value]`")));
+            problems.push(
+                Diagnostic::new(entry.value.span, message).help(format!("for one value write `{name}: [value]`")),
+            );
             return None;
         }
     }
@@ -155,7 +158,8 @@ fn changes<'n>(node: &'n Node, noun: &str, problems: &mut Vec<Diagnostic>) -> Op
                 changes.push(entries);
             }
             _ => {
-                let message = format!("an entry of `{noun}` is a mapping from axes to values, not {}", item.value.noun());
+                let message =
+                    format!("an entry of `{noun}` is a mapping from axes to values, not {}", item.value.noun());
                 problems.push(Diagnostic::new(item.span, message));
             }
         }

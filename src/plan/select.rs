@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use indexmap::{IndexMap, IndexSet};
+
 use crate::language::shape::leading_name;
 use crate::language::suggest;
 
@@ -46,7 +48,8 @@ impl SelectError {
 impl Selector {
     /// Reads a selector.
     pub fn parse(text: &str) -> Result<Selector, SelectError> {
-        let shape = || Some("a selector looks like `stage[axis=value].output`; axes and output may be left out".to_owned());
+        let shape =
+            || Some("a selector looks like `stage[axis=value].output`; axes and output may be left out".to_owned());
         let text = text.trim();
         let stage = leading_name(text, true);
         let mut rest = &text[stage.len()..];
@@ -130,7 +133,8 @@ impl fmt::Display for Selector {
 
 /// A label as it is written in a selector.
 pub fn quoted(label: &str) -> String {
-    let plain = !label.is_empty() && label != "*" && label.trim() == label && !label.contains([',', ']', '"', '\\', '\n']);
+    let plain =
+        !label.is_empty() && label != "*" && label.trim() == label && !label.contains([',', ']', '"', '\\', '\n']);
     if plain { label.to_owned() } else { format!("\"{}\"", label.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
@@ -154,8 +158,9 @@ impl Plan {
             return Err(SelectError::new(format!("`{text}` is an output (`{output}`), not a stage"), Some(help)));
         }
         let points: Vec<_> = self.instances.iter().filter(|instance| instance.stage == stage).collect();
-        let axes = points.iter().map(|instance| instance.point.iter().map(|(axis, label)| (axis.as_str(), label.as_str())));
-        check_axes(&selector, axes)?;
+        selector.check(&axes(
+            points.iter().map(|instance| instance.point.iter().map(|(axis, label)| (axis.as_str(), label.as_str()))),
+        ))?;
         let agrees = |point: &[(String, String)]| {
             selector.axes.iter().all(|(axis, choice)| match choice {
                 Choice::All => true,
@@ -172,31 +177,35 @@ impl Plan {
     }
 }
 
-/// Checks that the selector's axes, and the labels on them, are among those of the points.
-pub fn check_axes<'a>(
-    selector: &Selector,
-    points: impl Iterator<Item: Iterator<Item = (&'a str, &'a str)>>,
-) -> Result<(), SelectError> {
-    if selector.axes.is_empty() {
-        return Ok(());
-    }
-    let mut known: indexmap::IndexMap<&str, indexmap::IndexSet<&str>> = indexmap::IndexMap::new();
+/// The axes of a stage, each with the labels on it, in the order of the points.
+pub type Axes<'a> = IndexMap<&'a str, IndexSet<&'a str>>;
+
+/// The axes of a stage with these points.
+pub fn axes<'a>(points: impl Iterator<Item: Iterator<Item = (&'a str, &'a str)>>) -> Axes<'a> {
+    let mut axes = Axes::new();
     for (axis, label) in points.flatten() {
-        known.entry(axis).or_default().insert(label);
+        axes.entry(axis).or_default().insert(label);
     }
-    for (axis, choice) in &selector.axes {
-        let Some(labels) = known.get(axis.as_str()) else {
-            let help = suggest::help(axis, known.keys().copied(), "axes");
-            let help = help.or_else(|| Some("the stage has no matrix".to_owned()));
-            return Err(SelectError::new(format!("the stage `{}` has no axis `{axis}`", selector.stage), help));
-        };
-        if let Choice::Label(label) = choice
-            && !labels.contains(label.as_str())
-        {
-            let help = suggest::help(label, labels.iter().copied(), "values");
-            let message = format!("the axis `{axis}` of `{}` has no value `{label}`", selector.stage);
-            return Err(SelectError::new(message, help));
+    axes
+}
+
+impl Selector {
+    /// Checks that its axes, and the labels on them, are among `known`.
+    pub fn check(&self, known: &Axes<'_>) -> Result<(), SelectError> {
+        for (axis, choice) in &self.axes {
+            let Some(labels) = known.get(axis.as_str()) else {
+                let help = suggest::help(axis, known.keys().copied(), "axes");
+                let help = help.or_else(|| Some("the stage has no matrix".to_owned()));
+                return Err(SelectError::new(format!("the stage `{}` has no axis `{axis}`", self.stage), help));
+            };
+            if let Choice::Label(label) = choice
+                && !labels.contains(label.as_str())
+            {
+                let help = suggest::help(label, labels.iter().copied(), "values");
+                let message = format!("the axis `{axis}` of `{}` has no value `{label}`", self.stage);
+                return Err(SelectError::new(message, help));
+            }
         }
+        Ok(())
     }
-    Ok(())
 }

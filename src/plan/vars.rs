@@ -31,7 +31,8 @@ pub fn merge(
     let mut merged = Node { value: Value::Map(entries), span };
     let known: Vec<String> = merged.entries().unwrap_or_default().iter().map(|entry| entry.key.name.clone()).collect();
     for (_, profile) in document.profiles.iter().flat_map(|profiles| &profiles.entries) {
-        for (key, _) in profile.vars.iter().flat_map(|vars| &vars.entries).filter(|(key, _)| !known.contains(&key.name)) {
+        for (key, _) in profile.vars.iter().flat_map(|vars| &vars.entries).filter(|(key, _)| !known.contains(&key.name))
+        {
             let help = suggest::help(&key.name, known.iter().map(String::as_str), "vars");
             let message = format!("this profile changes `{}`, which is not in `vars`", key.name);
             problems.push(Diagnostic::new(key.span, message).maybe_help(help));
@@ -47,7 +48,8 @@ pub fn merge(
             }
             None => {
                 let names = declared.map(|(key, _)| key.name.as_str());
-                let help = suggest::help(name, names, "profiles").unwrap_or_else(|| "there are no `profiles`".to_owned());
+                let help =
+                    suggest::help(name, names, "profiles").unwrap_or_else(|| "there are no `profiles`".to_owned());
                 let span = Span::new(*source, 0..name.len());
                 problems.push(Diagnostic::new(span, format!("unknown profile `{name}`")).help(help));
             }
@@ -101,7 +103,9 @@ fn set(vars: &mut Node, text: &str, source: u32) -> Result<(), Box<Diagnostic>> 
             } else {
                 suggest::help(name, names.iter().map(String::as_str), &format!("names in `{parent}`"))
             };
-            return Err(Box::new(Diagnostic::new(span, format!("there is no `{name}` in `{parent}`")).maybe_help(help)));
+            return Err(Box::new(
+                Diagnostic::new(span, format!("there is no `{name}` in `{parent}`")).maybe_help(help),
+            ));
         };
         target = &mut entry.value;
         parent = format!("{parent}.{name}");
@@ -116,7 +120,8 @@ pub fn evaluate(merged: &Node, engine: &Engine, texts: &[SourceText], problems: 
     let mut path = Vec::new();
     let value = resolver.subtree(merged, &mut path).unwrap_or_else(|| resolver.without_failed(merged, &mut Vec::new()));
     let failed = resolver.done.iter().filter(|(_, value)| value.is_none());
-    let failed = failed.map(|(path, _)| std::iter::once("vars".to_owned()).chain(path.iter().cloned()).collect()).collect();
+    let failed =
+        failed.map(|(path, _)| std::iter::once("vars".to_owned()).chain(path.iter().cloned()).collect()).collect();
     Vars { value, failed }
 }
 
@@ -192,7 +197,8 @@ impl Resolver<'_> {
         let before = self.problems.len();
         let template = self.engine.template(node, self.texts, &["vars"], self.problems);
         let mut chains = Vec::new();
-        template.visit(&mut |compiled| chains.extend(compiled.chains.iter().map(|chain| (chain.clone(), compiled.span))));
+        template
+            .visit(&mut |compiled| chains.extend(compiled.chains.iter().map(|chain| (chain.clone(), compiled.span))));
         let mut context = Node { value: Value::Map(Vec::new()), span: node.span };
         let mut complete = self.problems.len() == before;
         for (chain, span) in chains.into_iter().filter(|(chain, _)| chain.path[0] == "vars") {
@@ -258,10 +264,8 @@ fn insert(root: &mut Node, path: &[String], value: Node) {
     let mut node = root;
     for name in parents {
         let span = node.span;
-        let fresh = || Entry {
-            key: Key { name: name.clone(), span },
-            value: Node { value: Value::Map(Vec::new()), span },
-        };
+        let fresh =
+            || Entry { key: Key { name: name.clone(), span }, value: Node { value: Value::Map(Vec::new()), span } };
         let Value::Map(entries) = &mut node.value else { return };
         let at = entries.iter().position(|entry| entry.key.name == *name).unwrap_or_else(|| {
             entries.push(fresh());

@@ -1,0 +1,222 @@
+//! Commands: the outputs they declare and the shell line they run.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use athanor_stages::ports::OutputPort;
+
+use crate::language::expression::{Compiled, Scope, Template, scalar_text};
+use crate::language::node::{Entry, Key, Node, Value};
+use crate::language::{Diagnostic, Span};
+
+use super::draft::Reported;
+use super::model::{CommandLine, Input, Resources};
+
+/// Checks the paths of declared outputs and brings them into their plain form.
+pub fn check_outputs(paths: &mut [(&Key, Span, String)], problems: &mut Vec<Diagnostic>) -> Result<(), Reported> {
+    let before = problems.len();
+    for (key, span, path) in paths.iter_mut() {
+        match plain_path(path) {
+            Ok(plain) if plain == "inputs" || plain.starts_with("inputs/") => {
+                let message = format!("the output `{}` is under `inputs/`, where the stage's inputs are", key.name);
+                problems.push(Diagnostic::new(*span, message));
+            }
+            Ok(plain) => *path = plain,
+            Err(reason) => {
+                let message = format!("the output `{}` is {reason}", key.name);
+                let help = "an output is a path inside the stage's own folder, such as `figure.png`";
+                problems.push(Diagnostic::new(*span, message).help(help));
+            }
+        }
+    }
+    if problems.len() == before {
+        check_apart(paths.iter().map(|(key, span, path)| (key.name.as_str(), *span, path.as_str())), problems);
+    }
+    if problems.len() == before { Ok(()) } else { Err(Reported) }
+}
+
+/// Checks that no path is another's, or lies inside another.
+pub fn check_apart<'a>(paths: impl Iterator<Item = (&'a str, Span, &'a str)> + Clone, problems: &mut Vec<Diagnostic>) {
+    let mut known: HashMap<&str, (&str, Span)> = HashMap::new();
+    for (name, span, path) in paths.clone() {
+        if let Some((other, place)) = known.insert(path, (name, span)) {
+            let message = format!("`{name}` and `{other}` have the same path `{path}`");
+            problems.push(Diagnostic::new(span, message).also(place, "the other"));
+        }
+    }
+    for (name, span, path) in paths {
+        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+        if let Some((other, place)) = parents.filter_map(|parent| known.get(parent)).next() {
+            let message = format!("`{name}` lies inside `{other}`");
+            problems.push(Diagnostic::new(span, message).also(*place, "the other").help("give each a path of its own"));
+        }
+    }
+}
+
+/// `path` without needless parts, or why it cannot be inside a folder of ours.
+pub fn plain_path(path: &str) -> Result<String, &'static str> {
+    if path.starts_with('/') {
+        return Err("an absolute path");
+    }
+    if path.contains('\0') {
+        return Err("a path with a NUL character");
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.contains(&"..") {
+        return Err("a path with `..`");
+    }
+    if parts.is_empty() { Err("an empty path") } else { Ok(parts.join("/")) }
+}
+
+/// A compiled `run`.
+pub struct Line<'t, 'e> {
+    run: &'t Template<'e>,
+}
+
+impl<'t, 'e> Line<'t, 'e> {
+    /// Takes the compiled `run`.
+    pub fn new(run: &'t Template<'e>) -> Self {
+        Line { run }
+    }
+
+    /// The shell line of an instance; `scope` has `vars` and `matrix`.
+    pub fn render(
+        &self,
+        scope: Scope,
+        inputs: &[Input],
+        outputs: &[OutputPort],
+        resources: &Resources,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<CommandLine> {
+        let place = Span::default();
+        let scope = scope
+            .with("inputs", &inputs_node(inputs, place))
+            .with(
+                "outputs",
+                &map(outputs.iter().map(|output| (output.name.as_str(), text(&output.file, place))), place),
+            )
+            .with("resources", &resources_node(resources, place));
+        let line = self.run.interpolate(&scope, problems, &mut shell_words)?;
+        if line.trim().is_empty() {
+            problems.push(Diagnostic::new(self.run.span, "`run` is empty: there is nothing to run"));
+            return None;
+        }
+        let identity = self.identity(&scope)?;
+        let mentions = mentions(&line, outputs);
+        Some(CommandLine { line, identity, mentions })
+    }
+
+    /// The line with expressions that mention `resources` left as they are written, and the other values these use.
+    fn identity(&self, scope: &Scope) -> Option<String> {
+        let mut chains = Vec::new();
+        self.run.visit(&mut |compiled| {
+            if compiled.mentions("resources") {
+                chains.extend(&compiled.chains)
+            }
+        });
+        // The line was rendered without a mistake just before, so nothing is reported here.
+        let mut identity = self.run.interpolate(scope, &mut Vec::new(), &mut |value, compiled| {
+            if compiled.mentions("resources") {
+                Ok(format!("${{{{ {} }}}}", compiled.source))
+            } else {
+                shell_words(value, compiled)
+            }
+        })?;
+        let mut told = Vec::new();
+        for chain in chains.into_iter().filter(|chain| chain.path[0] != "resources") {
+            let name = chain.path.join(".");
+            if let Some(value) = scope.value(chain, Span::default())
+                && !told.contains(&name)
+            {
+                // Writing to a string cannot fail.
+                let _ = write!(identity, "\n# {name} = {}", value.to_json());
+                told.push(name);
+            }
+        }
+        Some(identity)
+    }
+}
+
+/// A value as words of the shell.
+fn shell_words(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diagnostic>> {
+    let words: Option<Vec<String>> = match &value.value {
+        Value::List(items) => items.iter().map(|item| scalar_text(&item.value)).collect(),
+        other => scalar_text(other).map(|text| vec![text]),
+    };
+    let Some(words) = words else {
+        let message = format!("{} cannot be put into a shell line", value.value.noun());
+        let help = "only text, numbers, truth values and lists of them can";
+        return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
+    };
+    shlex::try_join(words.iter().map(String::as_str)).map_err(|_| {
+        let message = "a value with a NUL character cannot be put into a shell line";
+        Box::new(Diagnostic::new(compiled.span, message))
+    })
+}
+
+fn inputs_node(inputs: &[Input], place: Span) -> Node {
+    let value = |input: &Input| match (input.list, input.files.first()) {
+        (true, _) => {
+            Node { value: Value::List(input.files.iter().map(|file| text(file, place)).collect()), span: place }
+        }
+        (false, Some(file)) => text(file, place),
+        (false, None) => Node { value: Value::Null, span: place },
+    };
+    map(inputs.iter().map(|input| (input.port.as_str(), value(input))), place)
+}
+
+fn resources_node(resources: &Resources, place: Span) -> Node {
+    let size = |size: Option<crate::language::ByteSize>| match size {
+        Some(size) => text(&size.to_string(), place),
+        None => Node { value: Value::Null, span: place },
+    };
+    let gpus = resources.gpus.to_string();
+    let gpus = gpus.parse::<u64>().map_or_else(
+        |_| serde_json::Number::from_f64(f64::from(resources.gpus.share_of_each()) / 1000.0),
+        |whole| Some(whole.into()),
+    );
+    let entries = [
+        ("cpus", Node { value: Value::Number(resources.cpus.into()), span: place }),
+        ("gpus", Node { value: gpus.map_or(Value::Null, Value::Number), span: place }),
+        ("memory", size(resources.memory)),
+        ("gpu_memory", size(resources.gpu_memory)),
+    ];
+    map(entries.into_iter(), place)
+}
+
+fn map<'a>(entries: impl Iterator<Item = (&'a str, Node)>, place: Span) -> Node {
+    let entry = |(name, value): (&str, Node)| Entry { key: Key { name: name.to_owned(), span: place }, value };
+    Node { value: Value::Map(entries.map(entry).collect()), span: place }
+}
+
+fn text(text: &str, place: Span) -> Node {
+    Node { value: Value::Text(text.to_owned()), span: place }
+}
+
+/// The words of a line that may be relative paths of project files: an over-estimate, to be looked up.
+fn mentions(line: &str, outputs: &[OutputPort]) -> Vec<String> {
+    let words = shlex::split(line).unwrap_or_else(|| line.split_whitespace().map(str::to_owned).collect());
+    let mut mentions: Vec<String> = Vec::new();
+    for word in words {
+        let parts = word.split([';', '|', '&', '<', '>', '(', ')', '`', '\n']);
+        for candidate in parts.map(|part| option_value(part.trim())) {
+            let Ok(path) = plain_path(candidate) else { continue };
+            let own =
+                |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let ours = own("inputs") || outputs.iter().any(|output| own(&output.file));
+            let odd = candidate.starts_with('-') || path.contains(['*', '?', '$', '\n']) || candidate.contains("://");
+            if !ours && !odd && !mentions.contains(&path) {
+                mentions.push(path);
+            }
+        }
+    }
+    mentions
+}
+
+/// The value of `--option=value` and `NAME=value`, else the word itself.
+fn option_value(word: &str) -> &str {
+    match word.split_once('=') {
+        Some((name, value)) if !name.contains('/') => value,
+        _ => word,
+    }
+}

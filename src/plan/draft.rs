@@ -1,0 +1,279 @@
+//! A stage on its way into the plan: its templates compiled, its points known, its instances numbered.
+
+use std::sync::Arc;
+
+use athanor_stages::artifact::ArtifactType;
+use athanor_stages::kind::{Kind, Ports};
+use athanor_stages::ports::{InputPort, OutputPort};
+
+use crate::language::document::Stage;
+use crate::language::expression::{Engine, Scope, Template};
+use crate::language::node::{Key, Node, Value};
+use crate::language::shape::{Templated, Typed};
+use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
+
+use super::command;
+use super::matrix::{self, Point};
+use super::model::InstanceId;
+use super::select::instance_name;
+
+/// A stage with everything known that does not need the other stages.
+pub struct Draft<'d, 'e> {
+    /// Its name, where it is written.
+    pub key: &'d Key,
+    /// Its keys.
+    pub keys: &'d Stage,
+    /// What it is; `None` after a mistake.
+    pub kind: Option<&'static dyn Kind>,
+    /// The ports of its kind; `None` where the stage names its own.
+    pub ports: Option<Vec<InputPort>>,
+    /// Its expressions.
+    pub templates: Templates<'d, 'e>,
+    /// Its instances; `None` when a mistake leaves them unknown.
+    pub slots: Option<Vec<Slot>>,
+}
+
+/// A stage at one point.
+pub struct Slot {
+    /// The point.
+    pub point: Point,
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub state: State,
+    /// What it writes; `None` when a mistake leaves that unknown.
+    pub outputs: Option<Arc<[OutputPort]>>,
+}
+
+/// What became of a stage at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is in the plan.
+    Kept(InstanceId),
+    /// Its `when` is false.
+    Dropped,
+    /// A mistake leaves unknown whether it is.
+    Unknown,
+}
+
+/// The expressions of a stage.
+pub struct Templates<'d, 'e> {
+    /// By name.
+    pub inputs: Vec<(&'d Key, Template<'e>)>,
+    /// All parameters.
+    pub params: Option<Template<'e>>,
+    /// The shell line.
+    pub run: Option<Template<'e>>,
+    /// By name.
+    pub outputs: Vec<(&'d Key, Template<'e>)>,
+    /// Keys of `resources`.
+    pub cpus: Option<Template<'e>>,
+    /// See `cpus`.
+    pub gpus: Option<Template<'e>>,
+    /// See `cpus`.
+    pub memory: Option<Template<'e>>,
+    /// See `cpus`.
+    pub gpu_memory: Option<Template<'e>>,
+    /// Time-out.
+    pub timeout: Option<Template<'e>>,
+    /// Retries.
+    pub retries: Option<Template<'e>>,
+    /// Seed.
+    pub seed: Option<Template<'e>>,
+    when: Option<Template<'e>>,
+}
+
+/// What drafting needs of the compilation.
+pub struct Drafting<'e> {
+    /// Compiles expressions.
+    pub engine: &'e Engine,
+    /// The texts that spans count in.
+    pub texts: &'e [SourceText],
+    /// The kinds there are.
+    pub kinds: &'e [&'static dyn Kind],
+    /// `vars`.
+    pub scope: &'e Scope,
+}
+
+impl Drafting<'_> {
+    /// Drafts a stage; kept instances are numbered from `next` on.
+    pub fn draft<'d>(
+        &self,
+        key: &'d Key,
+        keys: &'d Stage,
+        next: &mut u32,
+        problems: &mut Diagnostics,
+    ) -> Draft<'d, '_> {
+        let mut found = Vec::new();
+        let kind = keys.kind.as_ref().and_then(|kind| self.kind(&kind.name, kind.span, &mut found));
+        let templates = self.templates(keys, &mut found);
+        let points = self.points(keys, &mut found);
+        let (ports, fixed) = match kind.map(Kind::ports) {
+            Some(Ports::Fixed { inputs, outputs }) => (Some(inputs), Some(Arc::from(outputs))),
+            Some(Ports::Declared) | None => (None, None),
+        };
+        check_keys(key, keys, kind, ports.is_some(), &mut found);
+        problems.extend(found);
+        let slots = points.map(|points| {
+            let many = keys.matrix.is_some();
+            let mut slot = |point| self.slot(key, point, many, &templates, fixed.as_ref(), next, problems);
+            points.into_iter().map(&mut slot).collect()
+        });
+        Draft { key, keys, kind, ports, templates, slots }
+    }
+
+    fn kind(
+        &self,
+        name: &str,
+        span: crate::language::Span,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<&'static dyn Kind> {
+        let kind = self.kinds.iter().copied().find(|kind| kind.name() == name);
+        if kind.is_none() {
+            let help = suggest::help(name, self.kinds.iter().map(|kind| kind.name()), "kinds");
+            problems.push(Diagnostic::new(span, format!("unknown kind `{name}`")).maybe_help(help));
+        }
+        kind
+    }
+
+    fn templates<'d>(&self, keys: &'d Stage, problems: &mut Vec<Diagnostic>) -> Templates<'d, '_> {
+        let scope: &[&str] = if keys.matrix.is_some() { &["vars", "matrix"] } else { &["vars"] };
+        let run_scope: Vec<&str> = scope.iter().copied().chain(["inputs", "outputs", "resources"]).collect();
+        let mut compile = |node: &Node, scope: &[&str]| self.engine.template(node, self.texts, scope, problems);
+        let resources = keys.resources.as_ref();
+        Templates {
+            inputs: keys
+                .inputs
+                .iter()
+                .flat_map(|inputs| &inputs.entries)
+                .map(|(key, value)| (key, compile(&value.0, scope)))
+                .collect(),
+            params: keys.params.as_ref().map(|params| compile(&params.0, scope)),
+            run: keys.run.as_ref().map(|run| compile(&run.node, &run_scope)),
+            outputs: keys
+                .outputs
+                .iter()
+                .flat_map(|outputs| &outputs.entries)
+                .map(|(key, value)| (key, compile(&value.node, scope)))
+                .collect(),
+            cpus: resources.and_then(|keys| keys.cpus.as_ref()).map(|value| compile(&value.node, scope)),
+            gpus: resources.and_then(|keys| keys.gpus.as_ref()).map(|value| compile(&value.node, scope)),
+            memory: resources.and_then(|keys| keys.memory.as_ref()).map(|value| compile(&value.node, scope)),
+            gpu_memory: resources.and_then(|keys| keys.gpu_memory.as_ref()).map(|value| compile(&value.node, scope)),
+            timeout: keys.timeout.as_ref().map(|value| compile(&value.node, scope)),
+            retries: keys.retries.as_ref().map(|value| compile(&value.node, scope)),
+            seed: keys.seed.as_ref().map(|value| compile(&value.node, scope)),
+            when: keys.when.as_ref().map(|value| compile(&value.node, scope)),
+        }
+    }
+
+    fn points(&self, keys: &Stage, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point>> {
+        let Some(matrix) = &keys.matrix else { return Some(vec![Point::default()]) };
+        let template = self.engine.template(&matrix.0, self.texts, &["vars"], problems);
+        let matrix = template.evaluate(self.scope, problems)?;
+        if matrix.value == Value::Null {
+            return Some(vec![Point::default()]);
+        }
+        matrix::points(&matrix, problems)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a stage are borrowed apart from each other")]
+    fn slot(
+        &self,
+        key: &Key,
+        point: Point,
+        many: bool,
+        templates: &Templates<'_, '_>,
+        fixed: Option<&Arc<[OutputPort]>>,
+        next: &mut u32,
+        problems: &mut Diagnostics,
+    ) -> Slot {
+        let name = instance_name(&key.name, point.axes.iter().map(|(axis, value)| (&**axis, &*value.label)));
+        let scope = self.scope.at(&point, many);
+        let mut found = Vec::new();
+        let state = match evaluate::<bool>(templates.when.as_ref(), &scope, &mut found) {
+            Ok(Some(false)) => State::Dropped,
+            Ok(_) => {
+                *next += 1;
+                State::Kept(InstanceId(*next - 1))
+            }
+            Err(Reported) => State::Unknown,
+        };
+        let outputs = match fixed {
+            Some(fixed) => Some(Arc::clone(fixed)),
+            None if state == State::Dropped => declared(&templates.outputs, None, &mut found),
+            None => declared(&templates.outputs, Some(&scope), &mut found),
+        };
+        problems.extend(found.into_iter().map(|problem| problem.in_instance(many.then_some(&name))));
+        Slot { point, name, state, outputs }
+    }
+}
+
+/// A mistake that has been reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reported;
+
+/// The typed value of a template; `None` where there is no template.
+pub fn evaluate<T: Typed>(
+    template: Option<&Template<'_>>,
+    scope: &Scope,
+    problems: &mut Vec<Diagnostic>,
+) -> Result<Option<T>, Reported> {
+    let Some(template) = template else { return Ok(None) };
+    let node = template.evaluate(scope, problems).ok_or(Reported)?;
+    Templated::<T>::parse(&node, problems).map(Some).ok_or(Reported)
+}
+
+impl Scope {
+    /// The scope at a point of a stage.
+    pub fn at(&self, point: &Point, many: bool) -> Scope {
+        if many { self.clone().with_matrix(point.names()) } else { self.clone() }
+    }
+}
+
+/// The outputs that a stage names itself; of a dropped one only the names matter, so without a scope nothing is evaluated.
+fn declared(
+    templates: &[(&Key, Template<'_>)],
+    scope: Option<&Scope>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Arc<[OutputPort]>> {
+    let mut paths = Vec::new();
+    for (key, template) in templates {
+        let path = match scope {
+            Some(scope) => evaluate::<String>(Some(template), scope, problems).ok()?.unwrap_or_default(),
+            None => String::new(),
+        };
+        paths.push((*key, template.span, path));
+    }
+    if scope.is_some() {
+        command::check_outputs(&mut paths, problems).ok()?;
+    }
+    let port = |(key, _, file): (&Key, _, String)| OutputPort {
+        name: key.name.clone(),
+        artifact: ArtifactType::Any,
+        file,
+        optional: false,
+        doc: String::new(),
+    };
+    Some(paths.into_iter().map(port).collect())
+}
+
+/// Checks that a stage has the keys that its kind takes.
+fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: bool, problems: &mut Vec<Diagnostic>) {
+    let Some(kind) = kind else { return };
+    if !fixed && keys.run.is_none() {
+        let help = "write the shell line as `run: …`";
+        problems.push(Diagnostic::new(key.span, format!("the command `{}` lacks `run`", key.name)).help(help));
+    }
+    if fixed {
+        let message = |noun: &str| format!("`{noun}` is for commands; the kind `{}` has its own", kind.name());
+        let help = "take it out, or use `kind: command`";
+        if let Some(run) = &keys.run {
+            problems.push(Diagnostic::new(run.node.span, message("run")).help(help));
+        }
+        if let Some(outputs) = &keys.outputs {
+            let span = outputs.entries.first().map_or(outputs.span, |(key, _)| key.span);
+            problems.push(Diagnostic::new(span, message("outputs")).help(help));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `results`: which outputs the user gets, and under which paths.
+
+use athanor_stages::artifact::ArtifactType;
+
+use crate::language::document::Document;
+use crate::language::expression::{Engine, Scope};
+use crate::language::{Diagnostic, SourceText, suggest};
+
+use super::command::{check_apart, plain_path};
+use super::draft::{Draft, State, evaluate};
+use super::matrix::Point;
+use super::model::ResultEntry;
+use super::wiring::{Reader, Wiring};
+
+/// The results of the document.
+pub fn results(
+    document: &Document,
+    drafts: &[Draft<'_, '_>],
+    wiring: &mut Wiring<'_, '_, '_>,
+    (engine, texts, scope): (&Engine, &[SourceText], &Scope),
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<ResultEntry> {
+    let mut results = Vec::new();
+    let mut paths = Vec::new();
+    let nowhere = Point::default();
+    for (key, value) in document.results.iter().flat_map(|results| &results.entries) {
+        let path = match plain_path(&key.name) {
+            Ok(path) => path,
+            Err(reason) => {
+                let message = format!("the result `{}` is {reason}", key.name);
+                let help = "a result is a path under the pipeline's folder of results, such as `submission.csv`";
+                problems.push(Diagnostic::new(key.span, message).help(help));
+                continue;
+            }
+        };
+        paths.push((key.name.as_str(), key.span, path.clone()));
+        let template = engine.template(&value.node, texts, &["vars"], problems);
+        let Ok(Some(text)) = evaluate::<String>(Some(&template), scope, problems) else { continue };
+        let span = value.node.span;
+        if !wiring.is_stage(text.trim()) {
+            let names: Vec<&str> = drafts.iter().map(|draft| draft.key.name.as_str()).collect();
+            let near = wiring.near_stages(&text).first().map(|near| format!("did you mean `{near}`?"));
+            let help = near.or_else(|| suggest::listing(names.iter().copied(), "stages"));
+            problems.push(Diagnostic::new(span, format!("unknown stage `{}`", text.trim())).maybe_help(help));
+            continue;
+        }
+        let reader = Reader { point: &nowhere, artifact: ArtifactType::Any, free: true, port: &key.name };
+        match wiring.find(text.trim(), span, &reader) {
+            Ok(found) => {
+                let slots = drafts[found.stage].slots.as_deref().unwrap_or_default();
+                let mut feeds = Vec::new();
+                for slot in found.slots.iter().map(|slot| &slots[*slot]) {
+                    let free = slot.point.axes.iter().filter(|(axis, _)| !found.held.contains(&axis.to_string()));
+                    let label: Vec<String> = free.map(|(axis, value)| format!("{axis}={}", value.label)).collect();
+                    let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
+                    if let State::Kept(instance) = slot.state {
+                        feeds.push((label, instance, found.output));
+                    }
+                }
+                if !feeds.is_empty() {
+                    results.push(ResultEntry { path, feeds, span });
+                }
+            }
+            Err(failure) => problems.extend(failure.map(|problem| *problem)),
+        }
+    }
+    check_apart(paths.iter().map(|(name, span, path)| (*name, *span, path.as_str())), problems);
+    results
+}

@@ -1,0 +1,139 @@
+//! Kinds for tests, with ports and parameters of every sort.
+
+use athanor_stages::command::Command;
+use athanor_stages::context::StageContext;
+use athanor_stages::error::StageError;
+use athanor_stages::kind::{Kind, StageKind, Typed};
+use athanor_stages::params::{ParamProblem, Parameters};
+use athanor_stages::{artifact, input_ports, output_ports};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the tests compile with.
+pub const KINDS: &[&dyn Kind] = &[&Command, &Typed::<Split>::NEW, &Typed::<Train>::NEW, &Typed::<Mean>::NEW];
+
+/// Cuts a table in two.
+pub struct Split;
+
+/// Parameters of [`Split`].
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SplitParams {
+    /// Parts.
+    #[serde(default = "five")]
+    folds: u32,
+    /// Names.
+    #[serde(default)]
+    names: Vec<String>,
+}
+
+fn five() -> u32 {
+    5
+}
+
+impl Parameters for SplitParams {
+    fn check(&self) -> Vec<ParamProblem> {
+        if self.folds > 1 { Vec::new() } else { vec![ParamProblem::value("folds", "`folds` must be at least 2")] }
+    }
+}
+
+input_ports! {
+    /// Inputs of [`Split`].
+    pub struct SplitInputs {
+        /// Labels.
+        labels: artifact::Table,
+    }
+}
+
+output_ports! {
+    /// Outputs of [`Split`].
+    pub struct SplitOutputs {
+        /// Folds.
+        folds: artifact::Table = "folds.csv",
+        /// Weights.
+        weights: artifact::Matrix = "weights",
+        /// What was left over.
+        rest: artifact::Table = "rest.csv",
+    }
+}
+
+/// Trains.
+pub struct Train;
+
+/// Parameters of [`Train`].
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TrainParams {
+    /// Architecture.
+    arch: String,
+    /// Epochs.
+    #[serde(default = "five")]
+    epochs: u32,
+}
+
+impl Parameters for TrainParams {}
+
+input_ports! {
+    /// Inputs of [`Train`].
+    pub struct TrainInputs {
+        /// Folds.
+        split: artifact::Table,
+        /// Where to go on from.
+        start: Option<artifact::Matrix>,
+    }
+}
+
+output_ports! {
+    /// Outputs of [`Train`].
+    pub struct TrainOutputs {
+        /// Probabilities.
+        probabilities: artifact::Matrix = "probabilities.npy",
+    }
+}
+
+/// Averages.
+pub struct Mean;
+
+/// Parameters of [`Mean`].
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeanParams {}
+
+impl Parameters for MeanParams {}
+
+input_ports! {
+    /// Inputs of [`Mean`].
+    pub struct MeanInputs {
+        /// Probabilities.
+        probabilities: Vec<artifact::Matrix>,
+    }
+}
+
+output_ports! {
+    /// Outputs of [`Mean`].
+    pub struct MeanOutputs {
+        /// Mean.
+        mean: artifact::Matrix = "mean.npy",
+    }
+}
+
+macro_rules! kind {
+    ($kind:ident, $name:literal, $params:ty, $inputs:ty, $outputs:ty) => {
+        impl StageKind for $kind {
+            type Params = $params;
+            type Inputs = $inputs;
+            type Outputs = $outputs;
+            const NAME: &'static str = $name;
+            const REVISION: u32 = 1;
+            const DOC: &'static str = "A kind for tests.";
+
+            fn run(_: $params, _: $inputs, _: $outputs, _: &StageContext<'_>) -> Result<(), StageError> {
+                unreachable!("the planner runs nothing")
+            }
+        }
+    };
+}
+
+kind!(Split, "split_table", SplitParams, SplitInputs, SplitOutputs);
+kind!(Train, "train", TrainParams, TrainInputs, TrainOutputs);
+kind!(Mean, "mean", MeanParams, MeanInputs, MeanOutputs);

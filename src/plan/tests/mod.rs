@@ -1,0 +1,53 @@
+//! Tests of the planner as a whole.
+
+mod kinds;
+mod plans;
+
+use std::fmt::Write as _;
+
+use crate::language::{Diagnostics, SourceText};
+
+use super::{Feed, Overrides, Plan, Work, compile_with};
+
+fn compile(text: &str, set: &[&str], profiles: &[&str]) -> Result<Plan, Diagnostics> {
+    let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+    let overrides = Overrides { profiles: owned(profiles), set: owned(set) };
+    let source = SourceText { name: "pipeline.yaml".to_owned(), text: text.to_owned() };
+    compile_with(&source, &overrides, kinds::KINDS)
+}
+
+fn plan(text: &str) -> Plan {
+    compile(text, &[], &[]).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// The plan as text: one line an instance, with its work and inputs.
+fn show(plan: &Plan) -> String {
+    let mut text = String::new();
+    for instance in &plan.instances {
+        writeln!(text, "{} ({})", instance.name, instance.kind.name()).unwrap();
+        match &instance.work {
+            Work::BuiltIn { params } => writeln!(text, "  params {params}").unwrap(),
+            Work::Command(command) => writeln!(text, "  run {}", command.line).unwrap(),
+        }
+        for input in &instance.inputs {
+            let feeds = input.feeds.iter().zip(&input.files).map(|(feed, file)| match feed {
+                Feed::Output { instance, output } => {
+                    let producer = &plan.instances[instance.index()];
+                    format!("{}.{} as {file}", producer.name, producer.outputs[*output].name)
+                }
+                Feed::Source(source) => format!("file {} as {file}", plan.sources[source.index()].path),
+            });
+            let list = if input.list { "*" } else { "" };
+            writeln!(text, "  {}{list} = {}", input.port, feeds.collect::<Vec<_>>().join(", ")).unwrap();
+        }
+    }
+    for result in &plan.results {
+        let feeds = result.feeds.iter().map(|(label, instance, output)| {
+            let producer = &plan.instances[instance.index()];
+            let label = label.as_ref().map(|label| format!("{label}: ")).unwrap_or_default();
+            format!("{label}{}.{}", producer.name, producer.outputs[*output].name)
+        });
+        writeln!(text, "result {} = {}", result.path, feeds.collect::<Vec<_>>().join(", ")).unwrap();
+    }
+    text
+}

@@ -1,0 +1,342 @@
+//! From what `inputs` and `results` say to the instances and files that are meant.
+
+use std::collections::HashMap;
+
+use athanor_stages::artifact::ArtifactType;
+use athanor_stages::ports::{Arity, InputPort, OutputPort};
+
+use crate::language::node::{Node, Value};
+use crate::language::shape::leading_name;
+use crate::language::{Diagnostic, Span, suggest};
+
+use super::draft::{Draft, Slot, State};
+use super::index::{Constraint, StageIndex};
+use super::matrix::Point;
+use super::model::{Feed, Input, Source, SourceId};
+use super::select::{Choice, SelectError, Selector};
+
+/// Wires inputs and results; knows every stage's instances.
+pub struct Wiring<'s, 'd, 'e> {
+    drafts: &'s [Draft<'d, 'e>],
+    by_name: HashMap<&'s str, usize>,
+    /// Stages that could not be read: their names are known, and nothing else.
+    unread: Vec<&'s str>,
+    indices: Vec<Option<StageIndex<'s>>>,
+    sources: Vec<Source>,
+    source_ids: HashMap<(String, ArtifactType), SourceId>,
+}
+
+/// What reads.
+pub struct Reader<'r> {
+    /// The point of the consumer, whose axes are matched.
+    pub point: &'r Point,
+    /// What the port carries.
+    pub artifact: ArtifactType,
+    /// Whether the consumer names its own ports, so that an output must be clear without a type.
+    pub free: bool,
+    /// The consumer's name of the port.
+    pub port: &'r str,
+}
+
+/// What a reference to a stage stands for.
+pub struct Found {
+    /// The stage, as an index into the drafts.
+    pub stage: usize,
+    /// The kept instances, as indices into the stage's slots, in matrix order.
+    pub slots: Vec<usize>,
+    /// The output of each, as an index.
+    pub output: usize,
+    /// Whether axes were gathered, so that this is a list.
+    pub gathered: bool,
+    /// The axes that the selector or the consumer holds to one value.
+    pub held: Vec<String>,
+    /// An instance that fits but is dropped by its `when`.
+    pub dropped: Option<String>,
+}
+
+/// Why a reference stands for nothing: a mistake to report, or `None` where it was reported elsewhere.
+pub type Failure = Option<Box<Diagnostic>>;
+
+impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
+    /// Knows these stages; of those in `unread`, a mistake hides all but the name.
+    pub fn new(drafts: &'s [Draft<'d, 'e>], unread: Vec<&'s str>) -> Self {
+        Wiring {
+            drafts,
+            by_name: drafts.iter().enumerate().map(|(index, draft)| (draft.key.name.as_str(), index)).collect(),
+            unread,
+            indices: drafts.iter().map(|draft| draft.slots.as_deref().map(StageIndex::new)).collect(),
+            sources: Vec::new(),
+            source_ids: HashMap::new(),
+        }
+    }
+
+    /// The project's files and folders that were read.
+    pub fn into_sources(self) -> Vec<Source> {
+        self.sources
+    }
+
+    /// Whether `text` refers to a stage there is.
+    pub fn is_stage(&self, text: &str) -> bool {
+        let name = stage_name(text);
+        self.by_name.contains_key(name) || self.unread.contains(&name)
+    }
+
+    /// The name of the stage nearest to what `text` starts with.
+    pub fn near_stages(&self, text: &str) -> Vec<String> {
+        suggest::ranked(stage_name(text), self.by_name.keys().copied()).into_iter().map(str::to_owned).collect()
+    }
+
+    /// The instances and output that `text`, which refers to a stage, stands for.
+    pub fn find(&mut self, text: &str, span: Span, reader: &Reader<'_>) -> Result<Found, Failure> {
+        let failed = |error: SelectError| Some(Box::new(Diagnostic::new(span, error.message).maybe_help(error.help)));
+        let selector = Selector::parse(text).map_err(failed)?;
+        // Only texts that refer to a stage come here, so a stage that is not known is one that could not be read.
+        let stage = self.by_name.get(selector.stage.as_str()).copied().ok_or(None)?;
+        let slots = self.drafts[stage].slots.as_deref().ok_or(None)?;
+        let index = self.indices[stage].as_mut().ok_or(None)?;
+        selector.check(&index.axes).map_err(failed)?;
+        let outputs = slots.first().and_then(|slot| slot.outputs.as_deref()).ok_or(None)?;
+        let output = choose(outputs, &selector, reader).map_err(failed)?;
+        let mut constraints = Vec::new();
+        let mut gathered = false;
+        for axis in index.axes.keys().copied() {
+            let written = selector.axes.iter().find(|(name, _)| name == axis).map(|(_, choice)| choice);
+            let (label, absent_fits) = match (written, reader.point.label(axis)) {
+                (Some(Choice::Label(label)), _) => (label.as_str(), false),
+                (None, Some(label)) => (label, true),
+                (Some(Choice::All), _) | (None, None) => {
+                    gathered = true;
+                    continue;
+                }
+            };
+            constraints.push(Constraint { axis, label, absent_fits });
+        }
+        let fitting = index.find(slots, &constraints);
+        if fitting.is_empty() {
+            return Err(Some(Box::new(nothing_fits(&selector, index, slots, &constraints, span))));
+        }
+        if fitting.iter().any(|slot| slots[*slot].state == State::Unknown) {
+            return Err(None);
+        }
+        let dropped = fitting.iter().find(|slot| slots[**slot].state == State::Dropped);
+        let dropped = dropped.map(|slot| slots[*slot].name.clone());
+        let held = constraints.iter().map(|constraint| constraint.axis.to_owned()).collect();
+        let kept = fitting.into_iter().filter(|slot| matches!(slots[*slot].state, State::Kept(_))).collect();
+        Ok(Found { stage, slots: kept, output, gathered, held, dropped })
+    }
+
+    /// Wires one input of an instance.
+    pub fn input(
+        &mut self,
+        value: &Node,
+        reader: &Reader<'_>,
+        port: Option<&InputPort>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Input> {
+        let mut bound = Bound { feeds: Vec::new(), files: Vec::new(), gathered: false, dropped: None };
+        let (items, list) = match &value.value {
+            Value::List(items) => (items.as_slice(), true),
+            Value::Null => (&[][..], false),
+            _ => (std::slice::from_ref(value), false),
+        };
+        let mut complete = true;
+        for item in items {
+            let Some(text) = item.text().filter(|text| !text.trim().is_empty()) else {
+                let message = format!("an input is a stage or a path, not {}", item_noun(item));
+                problems.push(Diagnostic::new(item.span, message));
+                complete = false;
+                continue;
+            };
+            if let Err(failure) = self.bind(text.trim(), item.span, reader, &mut bound) {
+                problems.extend(failure.map(|problem| *problem));
+                complete = false;
+            }
+        }
+        if !complete {
+            return None;
+        }
+        let list = port.map_or(list || bound.gathered, |port| port.arity == Arity::Many);
+        if let Some(problem) = miscount(&bound, list, value, reader, port) {
+            problems.push(problem);
+            return None;
+        }
+        let base = format!("inputs/{}", reader.port);
+        let link = |(index, extension): (usize, &String)| match list {
+            true => format!("{base}/{index}{extension}"),
+            false => format!("{base}{extension}"),
+        };
+        let files = bound.files.iter().enumerate().map(link).collect();
+        Some(Input { port: reader.port.to_owned(), list, feeds: bound.feeds, files, span: value.span })
+    }
+
+    /// Adds what `text` stands for.
+    fn bind(&mut self, text: &str, span: Span, reader: &Reader<'_>, bound: &mut Bound) -> Result<(), Failure> {
+        if !self.is_stage(text) {
+            let source = self.source(text, span, reader.artifact);
+            bound.files.push(extension(text).to_owned());
+            bound.feeds.push(Feed::Source(source));
+            return Ok(());
+        }
+        let found = self.find(text, span, reader)?;
+        let slots = self.drafts[found.stage].slots.as_deref().unwrap_or_default();
+        for slot in &found.slots {
+            let slot = &slots[*slot];
+            let outputs = slot.outputs.as_deref().ok_or(None)?;
+            let State::Kept(instance) = slot.state else { continue };
+            let file = outputs.get(found.output).map_or("", |output| output.file.as_str());
+            bound.files.push(extension(file).to_owned());
+            bound.feeds.push(Feed::Output { instance, output: found.output });
+        }
+        bound.gathered |= found.gathered;
+        bound.dropped = bound.dropped.take().or(found.dropped);
+        Ok(())
+    }
+
+    fn source(&mut self, text: &str, span: Span, artifact: ArtifactType) -> SourceId {
+        let path = plain_source(text);
+        if let Some(id) = self.source_ids.get(&(path.clone(), artifact)) {
+            return *id;
+        }
+        let id = SourceId(self.sources.len() as u32);
+        let suggestions = self.near_stages(text);
+        self.sources.push(Source { path: path.clone(), artifact, span, suggestions });
+        self.source_ids.insert((path, artifact), id);
+        id
+    }
+}
+
+/// The name that `text` starts with, if text with that start can refer to a stage.
+fn stage_name(text: &str) -> &str {
+    let name = leading_name(text, true);
+    if matches!(text[name.len()..].chars().next(), None | Some('[' | '.')) { name } else { "" }
+}
+
+/// What an input is bound to so far.
+struct Bound {
+    feeds: Vec<Feed>,
+    /// File name extension of each feed, with its dot.
+    files: Vec<String>,
+    gathered: bool,
+    dropped: Option<String>,
+}
+
+fn item_noun(item: &Node) -> &'static str {
+    if item.text().is_some() { "an empty text" } else { item.value.noun() }
+}
+
+/// Whether the number of artifacts does not fit the port.
+fn miscount(
+    bound: &Bound,
+    list: bool,
+    value: &Node,
+    reader: &Reader<'_>,
+    port: Option<&InputPort>,
+) -> Option<Diagnostic> {
+    let name = reader.port;
+    match bound.feeds.len() {
+        0 if port.is_some_and(|port| port.arity == Arity::Optional) => None,
+        0 => {
+            let problem = match (&bound.dropped, list) {
+                (Some(dropped), _) => {
+                    let message = format!("the input `{name}` needs `{dropped}`, which its `when` leaves out");
+                    Diagnostic::new(value.span, message).help("give this stage the same `when`")
+                }
+                (None, true) => Diagnostic::new(value.span, format!("the input `{name}` needs at least one artifact")),
+                (None, false) => Diagnostic::new(value.span, format!("the input `{name}` is empty")),
+            };
+            Some(problem)
+        }
+        count if count > 1 && !list => {
+            let noun = port.map_or("artifact", |port| port.artifact.noun());
+            let message = format!("the input `{name}` takes one {noun}, but this gives {count}");
+            Some(Diagnostic::new(value.span, message).help("choose one with a selector: `stage[axis=value]`"))
+        }
+        _ => None,
+    }
+}
+
+fn nothing_fits(
+    selector: &Selector,
+    index: &StageIndex<'_>,
+    slots: &[Slot],
+    constraints: &[Constraint<'_>],
+    span: Span,
+) -> Diagnostic {
+    let wanted: Vec<String> =
+        constraints.iter().map(|constraint| format!("{}={}", constraint.axis, constraint.label)).collect();
+    let message = format!("the stage `{}` has no instance with {}", selector.stage, wanted.join(", "));
+    let strange = constraints
+        .iter()
+        .find(|constraint| !index.axes.get(constraint.axis).is_some_and(|labels| labels.contains(constraint.label)));
+    let help = match strange {
+        Some(constraint) => {
+            let labels = index.axes.get(constraint.axis).into_iter().flatten().copied();
+            suggest::listing(labels, &format!("values of its axis `{}`", constraint.axis))
+        }
+        None => slots.first().map(|slot| format!("one there is: `{}`", slot.name)),
+    };
+    Diagnostic::new(span, message).maybe_help(help)
+}
+
+/// The output that is meant.
+fn choose(outputs: &[OutputPort], selector: &Selector, reader: &Reader<'_>) -> Result<usize, SelectError> {
+    let names = outputs.iter().map(|output| output.name.as_str());
+    let stage = &selector.stage;
+    let chosen = match &selector.output {
+        Some(name) => names.clone().position(|known| known == name).ok_or_else(|| {
+            let near = suggest::help(name, names.clone(), "outputs").unwrap_or_else(|| "it has no outputs".to_owned());
+            let help = format!("{near} (a file of this name is written `./{stage}.{name}`)");
+            SelectError { message: format!("the stage `{stage}` has no output `{name}`"), help: Some(help) }
+        })?,
+        None if outputs.len() <= 1 => 0,
+        None => {
+            let mut fitting = outputs.iter().enumerate().filter(|(_, output)| reader.artifact.accepts(output.artifact));
+            match (fitting.next(), fitting.next()) {
+                (Some((only, _)), None) => only,
+                (Some((0, _)), Some(_)) if !reader.free => 0,
+                _ => {
+                    let message = format!("the stage `{stage}` has several outputs; which one is not clear");
+                    let ways: Vec<String> = names.map(|name| format!("`{stage}.{name}`")).collect();
+                    return Err(SelectError { message, help: Some(format!("write one of {}", ways.join(", "))) });
+                }
+            }
+        }
+    };
+    let Some(output) = outputs.get(chosen) else {
+        return Err(SelectError { message: format!("the stage `{stage}` has no outputs to read"), help: None });
+    };
+    if reader.artifact.accepts(output.artifact) {
+        return Ok(chosen);
+    }
+    let (wanted, given) = (reader.artifact.noun(), output.artifact.noun());
+    let message = format!("`{}` takes a {wanted}, but `{stage}.{}` is a {given}", reader.port, output.name);
+    let fitting: Vec<String> = outputs
+        .iter()
+        .filter(|output| reader.artifact.accepts(output.artifact))
+        .map(|output| format!("`{stage}.{}`", output.name))
+        .collect();
+    let help = (!fitting.is_empty()).then(|| format!("this would fit: {}", fitting.join(", ")));
+    Err(SelectError { message, help })
+}
+
+/// A path without needless parts.
+fn plain_source(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let joined = parts.join("/");
+    match (path.starts_with('/'), joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".to_owned(),
+        (false, false) => joined,
+    }
+}
+
+/// The extension of a file name, with its dot; empty if there is none.
+fn extension(path: &str) -> &str {
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    match name.rfind('.') {
+        Some(dot) if dot > 0 && dot + 1 < name.len() && name[dot + 1..].chars().all(|c| c.is_ascii_alphanumeric()) => {
+            &name[dot..]
+        }
+        _ => "",
+    }
+}
