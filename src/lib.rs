@@ -3,3 +3,4 @@
 pub mod events;
 pub mod language;
 pub mod plan;
+pub mod run;

@@ -1,6 +1,7 @@
 //! What carries out a stage's work: the seam between the dispatcher and local processes, or later a cluster's queue.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use athanor_stages::context::StageReport;
 
@@ -76,7 +77,10 @@ pub enum Stop {
     Now,
 }
 
-/// Carries out jobs. Its events arrive, in order for each job, on the channel it was made with.
+/// Hears what an executor says, from any thread; must not block.
+pub type JobListener = Arc<dyn Fn(JobEvent) + Send + Sync>;
+
+/// Carries out jobs. Its events go, in order for each job, to the listener it was made with.
 pub trait Executor {
     /// Starts a job. That it cannot be started is an event, not an error.
     fn start(&mut self, job: Job);

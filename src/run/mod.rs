@@ -1,4 +1,24 @@
 //! The only place where things happen: fingerprints, the scheduler and its processes, the record of a run.
 
+pub mod assess;
+mod attempt;
+mod dispatch;
+pub mod executor;
+mod failure;
+pub mod history;
+mod journal;
+mod local;
+pub mod machine;
+pub mod protocol;
+pub mod recipe;
+pub mod resolve;
 pub mod resources;
+mod results;
 pub mod schedule;
+mod session;
+pub mod sources;
+pub mod worker;
+mod workspace;
+
+pub use local::guardian_main;
+pub use session::{Interrupter, Project, RunError, RunReport, RunRequest, Session};

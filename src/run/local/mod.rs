@@ -14,8 +14,6 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::{Signal, killpg};
@@ -23,7 +21,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::plan::InstanceId;
-use crate::run::executor::{Executor, Exit, Job, JobEvent, Launch, Stop};
+use crate::run::executor::{Executor, Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::protocol::{EVENTS_VARIABLE, Life, MAX_LINE, Message, parse_message};
 
 pub use guardian::main as guardian_main;
@@ -32,14 +30,14 @@ use guardian::Guardian;
 /// Runs jobs as processes on this machine.
 pub struct LocalExecutor {
     program: PathBuf,
-    events: Sender<JobEvent>,
+    events: JobListener,
     guardian: Arc<Guardian>,
     running: HashMap<InstanceId, Arc<Mutex<Option<Pid>>>>,
 }
 
 impl LocalExecutor {
     /// `program` is the path of this program's binary; events go to `events`.
-    pub fn new(program: PathBuf, events: Sender<JobEvent>) -> LocalExecutor {
+    pub fn new(program: PathBuf, events: JobListener) -> LocalExecutor {
         let guardian = Arc::new(Guardian::start(&program));
         LocalExecutor { program, events, guardian, running: HashMap::new() }
     }
@@ -73,7 +71,7 @@ impl LocalExecutor {
             let _ = writeln!(stdin, "{line}");
         }
         let keep_open = matches!(job.launch, Launch::Shell(_)).then(|| OwnedFd::from(writer));
-        let listener = listen(job.id, reader, self.events.clone());
+        let listener = listen(job.id, reader, Arc::clone(&self.events));
         Ok(Running { child, listener, keep_open })
     }
 }
@@ -92,17 +90,16 @@ impl Executor for LocalExecutor {
             Ok(running) => {
                 let pid = Arc::new(Mutex::new(Some(Pid::from_raw(running.child.id().cast_signed()))));
                 self.running.insert(job.id, Arc::clone(&pid));
-                let (events, guardian) = (self.events.clone(), Arc::clone(&self.guardian));
+                let (events, guardian) = (Arc::clone(&self.events), Arc::clone(&self.guardian));
                 let is_worker = matches!(job.launch, Launch::Worker(_));
                 thread::spawn(move || {
                     let exit = wait(running, &pid, &guardian, is_worker);
-                    // The dispatcher is gone only when the whole run is.
-                    let _ = events.send(JobEvent::Exited(job.id, exit));
+                    events(JobEvent::Exited(job.id, exit));
                 });
             }
             Err(error) => {
                 let exit = Exit::NotStarted(format!("The process cannot be started: {error}."));
-                let _ = self.events.send(JobEvent::Exited(job.id, exit));
+                (self.events)(JobEvent::Exited(job.id, exit));
             }
         }
     }
@@ -122,7 +119,7 @@ impl Executor for LocalExecutor {
 }
 
 /// Reads messages until the pipe's last writer is gone; returns the last word of a worker.
-fn listen(id: InstanceId, pipe: std::io::PipeReader, events: Sender<JobEvent>) -> JoinHandle<Option<Life>> {
+fn listen(id: InstanceId, pipe: std::io::PipeReader, events: JobListener) -> JoinHandle<Option<Life>> {
     thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         let mut last_word = None;
@@ -133,7 +130,7 @@ fn listen(id: InstanceId, pipe: std::io::PipeReader, events: Sender<JobEvent>) -
                 Ok(0) | Err(_) => return last_word,
                 Ok(_) => match parse_message(&line) {
                     Some(Message::Report(report)) => {
-                        let _ = events.send(JobEvent::Report(id, report));
+                        events(JobEvent::Report(id, report));
                     }
                     Some(Message::Life(Life::Started { .. })) | None => {}
                     Some(Message::Life(life)) => last_word = Some(life),

@@ -1,0 +1,221 @@
+//! What a run would find: which instances are fresh, and exactly why the others are not.
+
+use std::collections::BTreeMap;
+
+use athanor_cache::{Cache, CacheError, Change, Digest, Lookup, OutputRecord, diff};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::plan::InstanceId;
+use crate::run::history::Ledger;
+use crate::run::recipe::{Recipe, RecipeInput, RecipeItem};
+use crate::run::resolve::Inputs;
+
+/// Where an instance stands before a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "standing")]
+pub enum Standing {
+    /// Its result is in the cache.
+    Fresh,
+    /// It would run.
+    Stale {
+        /// Why.
+        reasons: Vec<Reason>,
+    },
+    /// Whether it runs depends on what the named instances make.
+    Waits {
+        /// Instances it reads from that would run or wait themselves.
+        on: Vec<String>,
+    },
+}
+
+/// Why an instance would run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Reason {
+    /// It has no earlier result to compare with.
+    NeverRan,
+    /// Its last try failed.
+    Failed {
+        /// Why.
+        cause: String,
+    },
+    /// Its earlier result's record is no longer in the cache.
+    Forgotten,
+    /// Outputs of its result are missing from the cache or damaged.
+    OutputsLost {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// It is of another kind now.
+    Kind {
+        /// Before.
+        from: String,
+        /// Now.
+        to: String,
+    },
+    /// The kind computes differently since.
+    Revision {
+        /// Before.
+        from: u32,
+        /// Now.
+        to: u32,
+    },
+    /// The seed changed.
+    Seed {
+        /// Before.
+        from: u64,
+        /// Now.
+        to: u64,
+    },
+    /// A parameter changed.
+    Parameter {
+        /// Its name, with dots into mappings.
+        name: String,
+        /// Before; absent if it is new.
+        from: Option<Value>,
+        /// Now; absent if it is gone.
+        to: Option<Value>,
+    },
+    /// An input holds something else.
+    Input {
+        /// The port.
+        port: String,
+        /// What it is read from.
+        from: String,
+        /// Which files, for a folder whose earlier content is known.
+        files: Vec<Change>,
+    },
+    /// An input has other artifacts: more, fewer, or in another order.
+    InputList {
+        /// The port.
+        port: String,
+        /// How many before.
+        from: usize,
+        /// How many now.
+        to: usize,
+    },
+}
+
+/// Where every instance of `order` stands. Others are `None`.
+pub fn assess(
+    inputs: &Inputs<'_>,
+    cache: &Cache,
+    ledger: &Ledger,
+    order: &[InstanceId],
+) -> Result<Vec<Option<Standing>>, CacheError> {
+    let count = inputs.plan.instances.len();
+    let mut outputs: Vec<Option<Vec<OutputRecord>>> = vec![None; count];
+    let mut standings = vec![None; count];
+    for id in order.iter().copied() {
+        let unsettled = inputs.plan.producers(id).filter(|producer| outputs[producer.index()].is_none());
+        let on: Vec<String> = unsettled.map(|id| inputs.plan.instances[id.index()].name.clone()).collect();
+        if !on.is_empty() {
+            standings[id.index()] = Some(Standing::Waits { on });
+            continue;
+        }
+        let outcome = |producer: InstanceId| outputs[producer.index()].as_deref().unwrap_or_default();
+        let name = &inputs.plan.instances[id.index()].name;
+        let standing = match inputs.recipe(id, outcome) {
+            Err(unwritten) => Standing::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] },
+            Ok(recipe) => match cache.lookup(&recipe.fingerprint())? {
+                Lookup::Hit(record) => {
+                    outputs[id.index()] = Some(record.outputs);
+                    Standing::Fresh
+                }
+                Lookup::Incomplete { lost, .. } => Standing::Stale { reasons: vec![Reason::OutputsLost { names: lost }] },
+                Lookup::Miss => Standing::Stale { reasons: reasons(cache, ledger, name, &recipe)? },
+            },
+        };
+        standings[id.index()] = Some(standing);
+    }
+    Ok(standings)
+}
+
+fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Result<Vec<Reason>, CacheError> {
+    let remembered = ledger.instances.get(name);
+    let mut reasons = Vec::new();
+    if let Some(cause) = remembered.and_then(|remembered| remembered.failure.clone()) {
+        reasons.push(Reason::Failed { cause });
+    }
+    let Some(fingerprint) = remembered.and_then(|remembered| remembered.fingerprint) else {
+        if reasons.is_empty() {
+            reasons.push(Reason::NeverRan);
+        }
+        return Ok(reasons);
+    };
+    match earlier_recipe(cache, &fingerprint)? {
+        Some(earlier) => reasons.extend(compare(cache, &earlier, recipe)),
+        None => reasons.push(Reason::Forgotten),
+    }
+    if reasons.is_empty() {
+        reasons.push(Reason::Forgotten);
+    }
+    Ok(reasons)
+}
+
+/// The recipe of a recorded result.
+pub fn earlier_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Recipe>, CacheError> {
+    let record = cache.read_record(fingerprint)?;
+    Ok(record.and_then(|record| serde_json::from_value(record.recipe).ok()))
+}
+
+/// Everything in which two recipes differ.
+pub fn compare(cache: &Cache, before: &Recipe, now: &Recipe) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if before.kind != now.kind {
+        return vec![Reason::Kind { from: before.kind.clone(), to: now.kind.clone() }];
+    }
+    if before.revision != now.revision {
+        reasons.push(Reason::Revision { from: before.revision, to: now.revision });
+    }
+    if before.seed != now.seed {
+        reasons.push(Reason::Seed { from: before.seed, to: now.seed });
+    }
+    compare_params("", Some(&before.params), Some(&now.params), &mut reasons);
+    compare_inputs(cache, &before.inputs, &now.inputs, &mut reasons);
+    reasons
+}
+
+fn compare_params(name: &str, before: Option<&Value>, now: Option<&Value>, reasons: &mut Vec<Reason>) {
+    if before == now {
+        return;
+    }
+    if let (Some(Value::Object(left)), Some(Value::Object(right))) = (before, now) {
+        let keys: BTreeMap<&String, ()> = left.keys().chain(right.keys()).map(|key| (key, ())).collect();
+        for key in keys.into_keys() {
+            let inner = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+            compare_params(&inner, left.get(key), right.get(key), reasons);
+        }
+        return;
+    }
+    reasons.push(Reason::Parameter { name: name.to_owned(), from: before.cloned(), to: now.cloned() });
+}
+
+fn compare_inputs(cache: &Cache, before: &[RecipeInput], now: &[RecipeInput], reasons: &mut Vec<Reason>) {
+    let by_port = |inputs: &[RecipeInput]| -> BTreeMap<String, Vec<RecipeItem>> {
+        inputs.iter().map(|input| (input.port.clone(), input.items.clone())).collect()
+    };
+    let (mut before, now) = (by_port(before), by_port(now));
+    for (port, items) in now {
+        let earlier = before.remove(&port).unwrap_or_default();
+        if earlier.len() != items.len() {
+            reasons.push(Reason::InputList { port, from: earlier.len(), to: items.len() });
+            continue;
+        }
+        for (old, new) in earlier.iter().zip(&items) {
+            if old.artifact.digest != new.artifact.digest || old.artifact.kind != new.artifact.kind {
+                let files = changed_files(cache, old, new);
+                reasons.push(Reason::Input { port: port.clone(), from: new.from.clone(), files });
+            }
+        }
+    }
+    reasons.extend(before.into_iter().map(|(port, items)| Reason::InputList { port, from: items.len(), to: 0 }));
+}
+
+fn changed_files(cache: &Cache, old: &RecipeItem, new: &RecipeItem) -> Vec<Change> {
+    match (cache.read_tree(&old.artifact.digest), cache.read_tree(&new.artifact.digest)) {
+        (Ok(before), Ok(after)) => diff(&before, &after),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,195 @@
+//! One try of one instance: from its recipe to a job, and from what the job left to a recorded result.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Digest};
+use athanor_stages::context::StageReport;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::plan::{Instance, InstanceId, Work};
+use crate::run::executor::{Job, Launch};
+use crate::run::protocol::{Order, PROTOCOL};
+use crate::run::recipe::Recipe;
+use crate::run::resolve::Inputs;
+use crate::run::resources::Allocation;
+use crate::run::workspace::{TakeError, Workspace};
+
+/// Name and version of this program, as recorded with results.
+pub const PROGRAM: &str = concat!("athanor ", env!("CARGO_PKG_VERSION"));
+
+/// One try of one instance, while it lasts.
+pub struct Attempt {
+    /// What it computes.
+    pub fingerprint: Digest,
+    /// 1 for the first try.
+    pub number: u32,
+    /// When it started.
+    pub started: Instant,
+    /// Where its output goes.
+    pub log: PathBuf,
+    workspace: Workspace,
+    recipe: Recipe,
+    metrics: Map<String, Value>,
+    _claim: Claim,
+}
+
+/// Why a finished job's result could not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// An output is missing, or the cache refused.
+    #[error(transparent)]
+    Take(#[from] TakeError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// An input is not what it was.
+    #[error("`{path}` changed while the stage was running, so its result is not kept. Run again when nothing writes to it.")]
+    InputChanged {
+        /// The input's path as the user wrote it.
+        path: String,
+    },
+    /// The record cannot be written down.
+    #[error("The result cannot be described: {0}.")]
+    Describe(#[from] serde_json::Error),
+}
+
+/// A recorded result and what was noticed on the way.
+pub struct Committed {
+    /// The record.
+    pub record: ActionRecord,
+    /// Files left behind that are not declared.
+    pub undeclared: Vec<String>,
+}
+
+impl Attempt {
+    /// Makes the folder of a try.
+    pub fn prepare(
+        cache: &Cache,
+        inputs: &Inputs<'_>,
+        id: InstanceId,
+        recipe: Recipe,
+        claim: Claim,
+        place: Place,
+    ) -> Result<Attempt, CacheError> {
+        let instance = &inputs.plan.instances[id.index()];
+        let links = inputs.links(id, &recipe);
+        let workspace = Workspace::prepare(cache, place.folder, &links, &instance.outputs)?;
+        Ok(Attempt {
+            fingerprint: recipe.fingerprint(),
+            number: place.number,
+            started: Instant::now(),
+            log: place.log,
+            workspace,
+            recipe,
+            metrics: Map::new(),
+            _claim: claim,
+        })
+    }
+
+    /// The job that does the work.
+    pub fn job(&self, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
+        let launch = match &instance.work {
+            Work::Command(command) => Launch::Shell(command.line.clone()),
+            Work::BuiltIn { params } => Launch::Worker(Order {
+                protocol: PROTOCOL,
+                kind: instance.kind.name().to_owned(),
+                revision: instance.kind.revision(),
+                params: params.clone(),
+                seed: instance.seed,
+                inputs: instance.inputs.iter().map(|input| (input.port.clone(), inputs.input_files(input))).collect(),
+                outputs: instance.outputs.iter().map(|port| (port.name.clone(), PathBuf::from(&port.file))).collect(),
+                scratch: PathBuf::from(self.workspace.temporary()),
+                threads: allocation.cpus as usize,
+            }),
+        };
+        let environment = self.environment(inputs.project, instance, allocation);
+        let folder = self.workspace.folder().to_owned();
+        Job { id: instance.id, launch, folder, log: self.log.clone(), environment }
+    }
+
+    fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, String)> {
+        let devices: Vec<String> = allocation.gpus.iter().map(u32::to_string).collect();
+        let temporary = self.workspace.folder().join(self.workspace.temporary());
+        let mut environment = vec![
+            ("CUDA_VISIBLE_DEVICES".to_owned(), devices.join(",")),
+            ("ATHANOR_PROJECT".to_owned(), project.display().to_string()),
+            ("ATHANOR_STAGE".to_owned(), instance.name.clone()),
+            ("ATHANOR_SEED".to_owned(), instance.seed.to_string()),
+            ("TMPDIR".to_owned(), temporary.display().to_string()),
+        ];
+        let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
+        environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string())));
+        environment
+    }
+
+    /// Keeps a figure for the record. A curve keeps its last value.
+    pub fn note(&mut self, report: &StageReport) {
+        if let StageReport::Metric { name, value, .. } = report {
+            self.metrics.insert(name.clone(), Value::from(*value));
+        }
+    }
+
+    /// Records the result of a job that succeeded: outputs into the cache, inputs looked at again, the record last.
+    pub fn commit(
+        &self,
+        cache: &Cache,
+        instance: &Instance,
+        project: &Path,
+        read: &[String],
+    ) -> Result<Committed, CommitError> {
+        let outputs = self.workspace.take_outputs(cache, &instance.outputs)?;
+        self.recheck_inputs(cache, project, read)?;
+        let log_copy = self.workspace.folder().join(self.workspace.temporary()).join("stage.log");
+        let logged = std::fs::copy(&self.log, &log_copy).is_ok_and(|bytes| bytes > 0);
+        let log = if logged { Some(cache.ingest(&log_copy)?) } else { None };
+        let record = ActionRecord {
+            fingerprint: self.fingerprint,
+            recipe: self.describe(instance)?,
+            outputs,
+            metrics: self.metrics.clone(),
+            log,
+            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            finished_at: Timestamp::now(),
+            program: PROGRAM.to_owned(),
+        };
+        cache.record(&record)?;
+        Ok(Committed { record, undeclared: self.workspace.undeclared() })
+    }
+
+    fn describe(&self, instance: &Instance) -> Result<Value, serde_json::Error> {
+        let mut recipe = serde_json::to_value(&self.recipe)?;
+        if let Value::Object(map) = &mut recipe {
+            map.insert("instance".to_owned(), Value::from(instance.name.clone()));
+        }
+        Ok(recipe)
+    }
+
+    fn recheck_inputs(&self, cache: &Cache, project: &Path, read: &[String]) -> Result<(), CommitError> {
+        let items = || self.recipe.inputs.iter().flat_map(|input| &input.items);
+        for path in read {
+            let changed = || CommitError::InputChanged { path: path.clone() };
+            let (now, _) = cache.artifact_of(&project.join(path)).map_err(|_| changed())?;
+            if items().any(|item| item.from == *path && item.artifact != now) {
+                return Err(changed());
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the try's folder.
+    pub fn clean_up(&self) {
+        self.workspace.remove();
+    }
+}
+
+/// Where a try takes place.
+pub struct Place {
+    /// Its folder, which must not exist.
+    pub folder: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+    /// 1 for the first try.
+    pub number: u32,
+}

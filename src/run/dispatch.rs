@@ -1,0 +1,405 @@
+//! The heart of a run: alone holds its state, hears what happens, decides with the scheduler what happens next.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use athanor_cache::{ActionRecord, Cache, CacheError, Digest, Lookup, OutputRecord};
+use athanor_stages::context::StageReport;
+
+use crate::events::{Counts, Outcome, RunEvent};
+use crate::plan::{InstanceId, Plan};
+use crate::run::attempt::{Attempt, CommitError, Committed, Place};
+use crate::run::executor::{Executor, Exit, JobEvent, Stop};
+use crate::run::failure::{Failure, log_tail};
+use crate::run::journal::Journal;
+use crate::run::recipe::Recipe;
+use crate::run::resolve::Inputs;
+use crate::run::resources::Allocation;
+use crate::run::schedule::{Scheduler, State};
+
+/// How often results that another process is making are looked for.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What a run hears.
+pub enum Happening {
+    /// Something about a job.
+    Job(JobEvent),
+    /// A finished job's result was recorded, or not.
+    Committed(InstanceId, Box<Result<Committed, CommitError>>),
+    /// The user asks it to stop.
+    Interrupt,
+}
+
+/// How a run is to behave.
+#[derive(Debug, Clone, Default)]
+pub struct Conduct {
+    /// Whether to go on with what does not depend on a failed instance.
+    pub keep_going: bool,
+    /// Instances to make again even if the cache has them.
+    pub force: HashSet<InstanceId>,
+    /// Where stages' folders are made.
+    pub scratch: PathBuf,
+}
+
+/// A run in progress.
+pub struct Dispatcher<'a> {
+    inputs: Inputs<'a>,
+    cache: Arc<Cache>,
+    scheduler: Scheduler,
+    journal: &'a mut Journal,
+    conduct: Conduct,
+    executor: Box<dyn Executor>,
+    happenings: Receiver<Happening>,
+    sender: Sender<Happening>,
+    outputs: Vec<Vec<OutputRecord>>,
+    recipes: HashMap<InstanceId, Recipe>,
+    running: HashMap<InstanceId, Attempt>,
+    /// Instances that are queued or run, and those that wait for their result.
+    in_flight: HashMap<Digest, (InstanceId, Vec<InstanceId>)>,
+    elsewhere: Vec<InstanceId>,
+    tries: HashMap<InstanceId, u32>,
+    timed_out: HashSet<InstanceId>,
+    interrupts: u32,
+    counts: Counts,
+}
+
+/// What came of a run.
+pub struct Dispatched {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How many instances ended how.
+    pub counts: Counts,
+    /// Outputs by instance; `None` for instances that are not up to date.
+    pub outputs: Vec<Option<Vec<OutputRecord>>>,
+}
+
+impl<'a> Dispatcher<'a> {
+    /// A run that has not begun.
+    pub fn new(
+        inputs: Inputs<'a>,
+        cache: Arc<Cache>,
+        scheduler: Scheduler,
+        journal: &'a mut Journal,
+        conduct: Conduct,
+        executor: Box<dyn Executor>,
+        (sender, happenings): (Sender<Happening>, Receiver<Happening>),
+    ) -> Self {
+        let outputs = vec![Vec::new(); inputs.plan.instances.len()];
+        Dispatcher {
+            inputs,
+            cache,
+            scheduler,
+            journal,
+            conduct,
+            executor,
+            happenings,
+            sender,
+            outputs,
+            recipes: HashMap::new(),
+            running: HashMap::new(),
+            in_flight: HashMap::new(),
+            elsewhere: Vec::new(),
+            tries: HashMap::new(),
+            timed_out: HashSet::new(),
+            interrupts: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Runs until every instance is settled.
+    pub fn run(mut self) -> Result<Dispatched, CacheError> {
+        loop {
+            self.settle_ready()?;
+            self.start_what_fits()?;
+            if self.scheduler.is_finished() {
+                break;
+            }
+            match self.happenings.recv_timeout(self.patience()) {
+                Ok(happening) => self.hear(happening),
+                Err(RecvTimeoutError::Timeout) => self.journal.tick(),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("this dispatcher holds a sender itself"),
+            }
+            while let Ok(happening) = self.happenings.try_recv() {
+                self.hear(happening);
+            }
+            self.stop_overdue();
+            self.look_elsewhere()?;
+        }
+        Ok(self.conclude())
+    }
+
+    fn plan(&self) -> &'a Plan {
+        self.inputs.plan
+    }
+
+    fn name(&self, id: InstanceId) -> String {
+        self.plan().instances[id.index()].name.clone()
+    }
+
+    /// How long nothing may happen before there is something to look after.
+    fn patience(&self) -> Duration {
+        if self.elsewhere.is_empty() && self.running.is_empty() { Duration::from_secs(1) } else { POLL }
+    }
+
+    /// Looks up every instance whose inputs are all there.
+    fn settle_ready(&mut self) -> Result<(), CacheError> {
+        while let Some(id) = self.scheduler.next_ready() {
+            let recipe = match self.inputs.recipe(id, |producer| self.outputs[producer.index()].as_slice()) {
+                Ok(recipe) => recipe,
+                Err(unwritten) => {
+                    self.fail(id, &Failure::new(unwritten.to_string()));
+                    continue;
+                }
+            };
+            let fingerprint = recipe.fingerprint();
+            self.recipes.insert(id, recipe);
+            if let Some((_, waiters)) = self.in_flight.get_mut(&fingerprint) {
+                waiters.push(id);
+                self.scheduler.made_elsewhere(id);
+                continue;
+            }
+            if !self.conduct.force.contains(&id)
+                && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
+            {
+                self.cached(id, record);
+                continue;
+            }
+            self.in_flight.insert(fingerprint, (id, Vec::new()));
+            self.scheduler.enqueue(id);
+        }
+        Ok(())
+    }
+
+    fn start_what_fits(&mut self) -> Result<(), CacheError> {
+        while let Some((id, allocation)) = self.scheduler.next_start() {
+            let fingerprint = self.recipes[&id].fingerprint();
+            let Some(claim) = self.cache.try_claim(&fingerprint)? else {
+                self.scheduler.made_elsewhere(id);
+                self.journal.record(RunEvent::Waiting { instance: self.name(id) });
+                self.elsewhere.push(id);
+                continue;
+            };
+            // Between the first look and the claim another process may have finished it.
+            if !self.conduct.force.contains(&id)
+                && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
+            {
+                drop(claim);
+                self.cached(id, record);
+                self.settle_ready()?;
+                continue;
+            }
+            let number = self.tries.get(&id).copied().unwrap_or(0) + 1;
+            self.tries.insert(id, number);
+            let log = format!("logs/{}.{number}.log", id.0);
+            let place = Place {
+                folder: self.conduct.scratch.join(format!("{}.{number}", id.0)),
+                log: self.journal.folder().join(&log),
+                number,
+            };
+            let recipe = self.recipes[&id].clone();
+            match Attempt::prepare(&self.cache, &self.inputs, id, recipe, claim, place) {
+                Ok(attempt) => self.start(id, attempt, &allocation, log),
+                Err(error) => self.fail(id, &Failure::new(error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: InstanceId, attempt: Attempt, allocation: &Allocation, log: String) {
+        self.journal.record(RunEvent::Started {
+            instance: self.name(id),
+            fingerprint: attempt.fingerprint,
+            attempt: attempt.number,
+            cpus: allocation.cpus,
+            gpus: allocation.gpus.clone(),
+            log,
+        });
+        let job = attempt.job(&self.inputs, &self.plan().instances[id.index()], allocation);
+        self.running.insert(id, attempt);
+        self.executor.start(job);
+    }
+
+    fn hear(&mut self, happening: Happening) {
+        match happening {
+            Happening::Job(JobEvent::Report(id, report)) => self.report(id, report),
+            Happening::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
+            Happening::Committed(id, result) => match *result {
+                Ok(committed) => self.finished(id, committed),
+                Err(error) => self.failed_try(id, &Failure::new(error.to_string())),
+            },
+            Happening::Interrupt => self.interrupt(),
+        }
+    }
+
+    fn report(&mut self, id: InstanceId, report: StageReport) {
+        let Some(attempt) = self.running.get_mut(&id) else { return };
+        attempt.note(&report);
+        let instance = self.inputs.plan.instances[id.index()].name.clone();
+        match report {
+            StageReport::Progress { done, total, unit } => {
+                self.journal.progress(RunEvent::Progress { instance, done, total, unit });
+            }
+            StageReport::Metric { name, value, step } => {
+                self.journal.record(RunEvent::Metric { instance, name, value, step });
+            }
+            StageReport::Log { line } => append_line(&attempt.log, &line),
+        }
+    }
+
+    fn exited(&mut self, id: InstanceId, exit: Exit) {
+        let Some(attempt) = self.running.remove(&id) else { return };
+        if exit == Exit::Success && !self.timed_out.contains(&id) {
+            // Hashing large outputs takes a while, during which other stages want to be heard.
+            let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
+            let instance = self.plan().instances[id.index()].clone();
+            let project = self.inputs.project.to_owned();
+            let read: Vec<String> = self.inputs.paths_read(id).into_iter().map(str::to_owned).collect();
+            std::thread::spawn(move || {
+                let result = attempt.commit(&cache, &instance, &project, &read);
+                attempt.clean_up();
+                drop(attempt);
+                // Nobody listens only when the whole process ends.
+                let _ = sender.send(Happening::Committed(id, Box::new(result)));
+            });
+            return;
+        }
+        attempt.clean_up();
+        let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
+        let stopped = self.interrupts > 0 && timeout.is_none();
+        let tail = log_tail(&attempt.log);
+        drop(attempt);
+        if stopped {
+            self.counts.interrupted += 1;
+            self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
+            self.forget(id);
+            self.scheduler.stopped(id);
+        } else {
+            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail));
+        }
+    }
+
+    fn cached(&mut self, id: InstanceId, record: ActionRecord) {
+        self.counts.cached += 1;
+        self.journal.record(RunEvent::Cached { instance: self.name(id), fingerprint: record.fingerprint });
+        self.settle_done(id, record);
+    }
+
+    fn finished(&mut self, id: InstanceId, committed: Committed) {
+        self.counts.ran += 1;
+        let record = committed.record;
+        self.journal.record(RunEvent::Finished {
+            instance: self.name(id),
+            fingerprint: record.fingerprint,
+            duration_ms: record.duration_ms,
+            undeclared: committed.undeclared,
+        });
+        self.settle_done(id, record);
+    }
+
+    fn settle_done(&mut self, id: InstanceId, record: ActionRecord) {
+        let waiters = self.in_flight.remove(&record.fingerprint).map(|(_, waiters)| waiters).unwrap_or_default();
+        self.outputs[id.index()] = record.outputs.clone();
+        self.scheduler.done(id);
+        for waiter in waiters {
+            self.cached(waiter, record.clone());
+        }
+    }
+
+    /// A try came to nothing: another one, or failure for good.
+    fn failed_try(&mut self, id: InstanceId, failure: &Failure) {
+        let attempt = self.tries.get(&id).copied().unwrap_or(1);
+        if attempt <= self.plan().instances[id.index()].retries && self.interrupts == 0 {
+            self.journal.record(failure.event(self.name(id), attempt, true));
+            self.scheduler.enqueue(id);
+        } else {
+            self.fail(id, failure);
+        }
+    }
+
+    fn fail(&mut self, id: InstanceId, failure: &Failure) {
+        let attempt = self.tries.get(&id).copied().unwrap_or(1);
+        self.counts.failed += 1;
+        self.journal.record(failure.event(self.name(id), attempt, false));
+        let waiters = self.forget(id);
+        let mut skipped = self.scheduler.failed(id);
+        for waiter in waiters {
+            skipped.push(waiter);
+            skipped.extend(self.scheduler.failed(waiter));
+        }
+        self.counts.skipped += skipped.len();
+        for instance in skipped {
+            self.journal.record(RunEvent::Skipped { instance: self.name(instance), because: self.name(id) });
+        }
+        if !self.conduct.keep_going {
+            self.scheduler.stop_accepting();
+        }
+    }
+
+    /// Nobody is to wait for the result of `id` any more; returns who did.
+    fn forget(&mut self, id: InstanceId) -> Vec<InstanceId> {
+        let Some(recipe) = self.recipes.get(&id) else { return Vec::new() };
+        self.in_flight.remove(&recipe.fingerprint()).map(|(_, waiters)| waiters).unwrap_or_default()
+    }
+
+    fn interrupt(&mut self) {
+        self.interrupts += 1;
+        let forced = self.interrupts > 1;
+        self.journal.record(RunEvent::StopRequested { forced });
+        self.scheduler.stop_accepting();
+        self.elsewhere.clear();
+        let how = if forced { Stop::Now } else { Stop::Gently };
+        for id in self.running.keys() {
+            self.executor.stop(*id, how);
+        }
+    }
+
+    fn stop_overdue(&mut self) {
+        for (id, attempt) in &self.running {
+            let timeout = self.inputs.plan.instances[id.index()].timeout;
+            let overdue = timeout.is_some_and(|timeout| attempt.started.elapsed() >= timeout);
+            if overdue && self.timed_out.insert(*id) {
+                self.executor.stop(*id, Stop::Now);
+            }
+        }
+    }
+
+    /// Takes what other processes have made meanwhile, or takes over what they have given up.
+    fn look_elsewhere(&mut self) -> Result<(), CacheError> {
+        for id in std::mem::take(&mut self.elsewhere) {
+            if *self.scheduler.state(id) != State::Elsewhere {
+                continue;
+            }
+            let fingerprint = self.recipes[&id].fingerprint();
+            if let Some(claim) = self.cache.try_claim(&fingerprint)? {
+                drop(claim);
+                self.scheduler.enqueue(id);
+            } else {
+                self.elsewhere.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn conclude(self) -> Dispatched {
+        let outcome = match (self.interrupts, self.counts.failed) {
+            (0, 0) => Outcome::UpToDate,
+            (0, _) => Outcome::Failed,
+            _ => Outcome::Interrupted,
+        };
+        let ids = (0..).map(InstanceId).zip(self.outputs);
+        let done = |id| *self.scheduler.state(id) == State::Done;
+        let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
+        Dispatched { outcome, counts: self.counts, outputs }
+    }
+}
+
+fn append_line(log: &std::path::Path, line: &str) {
+    use std::io::Write;
+    let file = std::fs::File::options().append(true).create(true).open(log);
+    // A log that cannot be written loses a line, not a stage.
+    let _ = file.and_then(|mut file| writeln!(file, "{line}"));
+}
+

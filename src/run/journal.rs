@@ -1,0 +1,65 @@
+//! Events on their way to the run's log and the view.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::events::{EventSink, RunEvent, Stamped};
+use crate::run::history::RunLog;
+
+/// Progress of one instance is passed on at most this often.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
+
+/// Passes every event to the run's log and to the view.
+pub struct Journal {
+    log: RunLog,
+    view: Box<dyn EventSink>,
+    last_progress: HashMap<String, Instant>,
+}
+
+impl Journal {
+    /// A journal of the run that writes `log`.
+    pub fn new(log: RunLog, view: Box<dyn EventSink>) -> Journal {
+        Journal { log, view, last_progress: HashMap::new() }
+    }
+
+    /// Passes an event on.
+    pub fn record(&mut self, event: RunEvent) {
+        let stamped = Stamped { time: Timestamp::now(), event };
+        self.log.event(&stamped);
+        self.view.event(&stamped);
+    }
+
+    /// Passes an event on that only the view needs.
+    pub fn show(&mut self, event: RunEvent) {
+        self.view.event(&Stamped { time: Timestamp::now(), event });
+    }
+
+    /// Passes progress on, unless the same instance's was passed on a moment ago.
+    pub fn progress(&mut self, event: RunEvent) {
+        let instance = event.instance().unwrap_or_default().to_owned();
+        let now = Instant::now();
+        let recent = self.last_progress.get(&instance).is_some_and(|last| now - *last < PROGRESS_PAUSE);
+        if !recent {
+            self.last_progress.insert(instance, now);
+            self.record(event);
+        }
+    }
+
+    /// Nothing has happened for a moment.
+    pub fn tick(&mut self) {
+        self.view.tick();
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.log.folder
+    }
+
+    /// The run's identifier.
+    pub fn run(&self) -> &str {
+        &self.log.run
+    }
+}

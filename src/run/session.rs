@@ -1,0 +1,283 @@
+//! A project, a plan and the cache brought together: everything a command does with a pipeline starts here.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Instant;
+
+use athanor_cache::{Cache, CacheError};
+use jiff::Timestamp;
+
+use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
+use crate::plan::{InstanceId, Plan};
+use crate::run::assess::{Standing, assess};
+use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
+use crate::run::history::{History, Ledger};
+use crate::run::journal::Journal;
+use crate::run::local::LocalExecutor;
+use crate::run::resolve::Inputs;
+use crate::run::resources::{Capacity, never_fits};
+use crate::run::results::publish;
+use crate::run::schedule::{Scheduler, Task};
+use crate::run::sources::{self, Contents, Mentions};
+
+/// A folder with pipelines, and the cache they use.
+pub struct Project {
+    /// The project folder, absolute.
+    pub folder: PathBuf,
+    /// The cache.
+    pub cache: Arc<Cache>,
+}
+
+/// Why a run could not be carried through, apart from stages that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The record of runs cannot be read or written.
+    #[error("The record of earlier runs under `{}` cannot be used: {source}.", folder.display())]
+    History {
+        /// The cache's folder.
+        folder: PathBuf,
+        /// The refusal.
+        source: std::io::Error,
+    },
+    /// Stages that no moment of the run has room for.
+    #[error("{}", .0.join("\n"))]
+    NeverFits(Vec<String>),
+}
+
+/// A plan in its project, ready to be looked at or run.
+pub struct Session<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    project: &'a Project,
+    history: History,
+    wanted: Vec<InstanceId>,
+    mentions: Mentions,
+}
+
+/// How a run is to be carried out.
+pub struct RunRequest {
+    /// What it may use.
+    pub capacity: Capacity,
+    /// Whether to go on with what does not depend on a failed instance.
+    pub keep_going: bool,
+    /// Instances to make again.
+    pub force: HashSet<InstanceId>,
+    /// This program's binary.
+    pub program: PathBuf,
+    /// The pipeline file as given.
+    pub file: String,
+}
+
+/// What came of a run.
+pub struct RunReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// How many instances ended how.
+    pub counts: Counts,
+}
+
+/// Passes the user's wish to stop on to a run, from any thread.
+pub type Interrupter = Box<dyn Fn() + Send>;
+
+impl<'a> Session<'a> {
+    /// `targets` and all they read from are what the session is about; no targets mean everything.
+    pub fn new(
+        project: &'a Project,
+        plan: &'a Plan,
+        file: &Path,
+        profiles: &[String],
+        targets: &[InstanceId],
+    ) -> Result<Session<'a>, RunError> {
+        let wanted = needed_by(plan, targets);
+        let mentions = sources::mentions(plan, &wanted, &project.folder, project.cache.root());
+        let history = History::open(project.cache.root(), &project.folder, file, profiles);
+        let history = history.map_err(history_error(project))?;
+        Ok(Session { plan, project, history, wanted, mentions })
+    }
+
+    /// The pipeline's history.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What is remembered of the pipeline's instances.
+    pub fn ledger(&self) -> Result<Ledger, RunError> {
+        self.history.ledger().map_err(history_error(self.project))
+    }
+
+    /// The instances the session is about, producers first.
+    pub fn wanted(&self) -> &[InstanceId] {
+        &self.wanted
+    }
+
+    /// Where each of them stands.
+    pub fn assess(&self) -> Result<Vec<Option<Standing>>, RunError> {
+        let contents = self.read_sources(&|_, _| {})?;
+        let ledger = self.ledger()?;
+        Ok(assess(&self.inputs(&contents), &self.project.cache, &ledger, &self.wanted)?)
+    }
+
+    fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
+        let Project { folder, cache } = self.project;
+        Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
+    }
+
+    fn inputs<'s>(&'s self, contents: &'s Contents) -> Inputs<'s> {
+        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents }
+    }
+
+    /// Brings the wanted instances up to date. `on_start` is given a way to interrupt the run before it begins.
+    pub fn run(
+        &self,
+        request: RunRequest,
+        view: Box<dyn EventSink>,
+        on_start: impl FnOnce(Interrupter),
+    ) -> Result<RunReport, RunError> {
+        self.check_room(&request.capacity)?;
+        let begun = Instant::now();
+        let _use = self.project.cache.use_shared()?;
+        let (sender, happenings) = channel();
+        let interrupts: Sender<Happening> = sender.clone();
+        on_start(Box::new(move || drop(interrupts.send(Happening::Interrupt))));
+        let log = self.history.begin(Timestamp::now()).map_err(history_error(self.project))?;
+        let mut journal = Journal::new(log, view);
+        let run = journal.run().to_owned();
+        journal.record(RunEvent::RunStarted {
+            version: crate::events::EVENTS_VERSION,
+            run: run.clone(),
+            pipeline: self.plan.name.clone(),
+            file: request.file.clone(),
+            instances: self.wanted.len(),
+        });
+        let contents = self.read_sources(&|_, _| {})?;
+        let scratch = Scratch::make(&self.project.cache, &run)?;
+        let scheduler = Scheduler::new(self.tasks(&self.ledger()?), &self.plan.order(), &request.capacity);
+        let listener = sender.clone();
+        let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
+        let executor = Box::new(LocalExecutor::new(request.program, listener));
+        let conduct =
+            Conduct { keep_going: request.keep_going, force: request.force, scratch: scratch.folder.clone() };
+        let cache = Arc::clone(&self.project.cache);
+        let inputs = self.inputs(&contents);
+        let dispatcher =
+            Dispatcher::new(inputs, cache, scheduler, &mut journal, conduct, executor, (sender, happenings));
+        let dispatched = dispatcher.run()?;
+        self.publish(&dispatched, &mut journal)?;
+        journal.record(RunEvent::RunFinished {
+            outcome: dispatched.outcome,
+            counts: dispatched.counts,
+            duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        let plan = self.plan.instances.iter().map(|instance| instance.name.clone()).collect();
+        self.history.end(&run, plan).map_err(history_error(self.project))?;
+        Ok(RunReport { outcome: dispatched.outcome, counts: dispatched.counts })
+    }
+
+    fn publish(&self, dispatched: &Dispatched, journal: &mut Journal) -> Result<(), RunError> {
+        let outputs = |id: InstanceId| dispatched.outputs[id.index()].as_deref();
+        let Project { folder, cache } = self.project;
+        for (path, action) in publish(self.plan, cache, &self.history, folder, outputs)? {
+            let event = RunEvent::Result { path, action };
+            if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, capacity: &Capacity) -> Result<(), RunError> {
+        let instances = self.wanted.iter().map(|id| &self.plan.instances[id.index()]);
+        let misfits = instances.filter_map(|instance| {
+            never_fits(&instance.resources, capacity).map(|why| format!("`{}` {why}.", instance.name))
+        });
+        let misfits: Vec<String> = misfits.collect();
+        if misfits.is_empty() { Ok(()) } else { Err(RunError::NeverFits(misfits)) }
+    }
+
+    /// Expected durations are those of earlier runs; an instance without one is taken to need what its stage's instances
+    /// need on average, else what all do, else one unit, which makes the critical path the depth of the graph.
+    fn tasks(&self, ledger: &Ledger) -> Vec<Task> {
+        let wanted: HashSet<InstanceId> = self.wanted.iter().copied().collect();
+        let known = |name: &str| ledger.instances.get(name)?.duration_ms.map(|ms| ms as f64);
+        let mut by_stage = vec![(0.0, 0.0); self.plan.stages.len()];
+        let mut overall = (0.0, 0.0);
+        for instance in &self.plan.instances {
+            if let Some(duration) = known(&instance.name) {
+                for sum in [&mut by_stage[instance.stage], &mut overall] {
+                    *sum = (sum.0 + duration, sum.1 + 1.0);
+                }
+            }
+        }
+        let mean = |(sum, count): (f64, f64)| (count > 0.0).then(|| sum / count);
+        let task = |instance: &crate::plan::Instance| Task {
+            producers: self.plan.producers(instance.id).collect(),
+            resources: instance.resources.clone(),
+            expected: known(&instance.name)
+                .or_else(|| mean(by_stage[instance.stage]))
+                .or_else(|| mean(overall))
+                .unwrap_or(1.0),
+            wanted: wanted.contains(&instance.id),
+        };
+        self.plan.instances.iter().map(task).collect()
+    }
+}
+
+fn history_error(project: &Project) -> impl FnOnce(std::io::Error) -> RunError {
+    let folder = project.cache.root().to_owned();
+    move |source| RunError::History { folder, source }
+}
+
+/// `targets` (all instances if there are none) and everything they read from, producers first.
+fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
+    let order = plan.order();
+    if targets.is_empty() {
+        return order;
+    }
+    let mut needed: HashSet<InstanceId> = HashSet::new();
+    let mut front = targets.to_vec();
+    while let Some(id) = front.pop() {
+        if needed.insert(id) {
+            front.extend(plan.producers(id));
+        }
+    }
+    order.into_iter().filter(|id| needed.contains(id)).collect()
+}
+
+/// The folder in which a run's stages work; goes away with it, or with the first run after it was killed.
+struct Scratch {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Scratch {
+    fn make(cache: &Cache, run: &str) -> Result<Scratch, CacheError> {
+        let root = cache.scratch_root();
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CacheError::Io { path, source }
+        };
+        for entry in std::fs::read_dir(&root).map_err(io(&root))?.flatten() {
+            let lock = File::open(entry.path().join("lock"));
+            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+                // Whoever else sweeps at the same time is welcome to what this does not get to.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let folder = root.join(run);
+        std::fs::create_dir(&folder).map_err(io(&folder))?;
+        let lock = File::create(folder.join("lock")).map_err(io(&folder))?;
+        lock.lock().map_err(io(&folder))?;
+        Ok(Scratch { folder, _lock: lock })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept by the next run.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}

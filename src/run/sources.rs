@@ -1,0 +1,132 @@
+//! The project's own files that a plan reads: are they there, and what do they hold?
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use athanor_cache::{Artifact, Cache, CacheError};
+use athanor_stages::artifact::ArtifactType;
+use rayon::prelude::*;
+
+use crate::language::{Diagnostics, suggest};
+use crate::plan::{Feed, InstanceId, Plan, Source, Work};
+
+/// Files of the project folder that each command's line names, by instance.
+pub type Mentions = HashMap<InstanceId, Vec<String>>;
+
+/// Reports every source that is missing or of the wrong sort.
+pub fn probe(plan: &Plan, project: &Path) -> Diagnostics {
+    let mut diagnostics = plan.diagnostics();
+    for source in &plan.sources {
+        if let Some((message, help)) = complaint(source, project) {
+            diagnostics.at(source.span, message, help);
+        }
+    }
+    diagnostics
+}
+
+fn complaint(source: &Source, project: &Path) -> Option<(String, Option<String>)> {
+    let path = project.join(&source.path);
+    let metadata = match std::fs::metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(missing(source, &path)),
+        Err(error) => return Some((format!("`{}` cannot be read: {error}", source.path), None)),
+    };
+    match source.artifact {
+        ArtifactType::Table if metadata.is_dir() => {
+            let help = "Name one CSV file inside it.".to_owned();
+            Some((format!("`{}` is a folder, but a table is one CSV file", source.path), Some(help)))
+        }
+        _ => None,
+    }
+}
+
+fn missing(source: &Source, path: &Path) -> (String, Option<String>) {
+    if let Some(stage) = source.suggestions.first() {
+        let message = format!("unknown stage `{}`", source.path);
+        return (message, Some(format!("Did you mean `{stage}`? (There is no file of that name either.)")));
+    }
+    let message = format!("`{}` does not exist", source.path);
+    (message, similar(path).or_else(|| Some("Paths are relative to the folder the command is run in.".to_owned())))
+}
+
+/// A file beside the missing one whose name is close.
+fn similar(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_str()?;
+    let entries = std::fs::read_dir(path.parent()?).ok()?;
+    let names: BTreeSet<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    let best = suggest::nearest(wanted, names.iter().map(String::as_str))?;
+    Some(format!("Did you mean `{best}`, in the same folder?"))
+}
+
+/// The files of the project folder that each of the commands names in its line.
+pub fn mentions(plan: &Plan, ids: &[InstanceId], project: &Path, cache: &Path) -> Mentions {
+    let mut is_file = HashMap::new();
+    let mut mentions = Mentions::new();
+    for id in ids {
+        let Work::Command(command) = &plan.instances[id.index()].work else { continue };
+        let words: BTreeSet<&String> = command.mentions.iter().collect();
+        let found = words.into_iter().filter(|word| {
+            *is_file.entry((*word).clone()).or_insert_with(|| names_project_file(word, project, cache))
+        });
+        let found: Vec<String> = found.cloned().collect();
+        if !found.is_empty() {
+            mentions.insert(*id, found);
+        }
+    }
+    mentions
+}
+
+fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
+    let plain = Path::new(word).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let path = project.join(word);
+    plain && path.is_file() && !path.starts_with(cache)
+}
+
+/// What the project's files hold, by path as written.
+#[derive(Debug, Default)]
+pub struct Contents {
+    known: HashMap<String, Artifact>,
+}
+
+impl Contents {
+    /// Establishes what every source and mentioned file that `ids` read holds, in parallel. `progress` hears how many of how
+    /// many are done. Trees of folders are kept, so that a later comparison can name files.
+    pub fn read(
+        plan: &Plan,
+        ids: &[InstanceId],
+        mentions: &Mentions,
+        project: &Path,
+        cache: &Cache,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Contents, CacheError> {
+        let feeds = ids.iter().flat_map(|id| &plan.instances[id.index()].inputs).flat_map(|input| &input.feeds);
+        let sources = feeds.filter_map(|feed| match feed {
+            Feed::Source(source) => Some(plan.sources[source.index()].path.clone()),
+            Feed::Output { .. } => None,
+        });
+        let mentioned = ids.iter().filter_map(|id| mentions.get(id)).flatten().cloned();
+        let paths: BTreeSet<String> = sources.chain(mentioned).collect();
+        let (total, done) = (paths.len(), std::sync::atomic::AtomicUsize::new(0));
+        let read_one = |path: String| {
+            let content = read_path(cache, &project.join(&path))?;
+            progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, total);
+            Ok((path, content))
+        };
+        let known = paths.into_par_iter().map(read_one).collect::<Result<_, CacheError>>()?;
+        cache.flush_stat_index()?;
+        Ok(Contents { known })
+    }
+
+    /// What the file or folder at `path` (as written) held when it was read.
+    pub fn get(&self, path: &str) -> Option<&Artifact> {
+        self.known.get(path)
+    }
+}
+
+fn read_path(cache: &Cache, path: &Path) -> Result<Artifact, CacheError> {
+    let (artifact, tree) = cache.artifact_of(path)?;
+    if let Some(tree) = tree {
+        cache.remember_tree(&tree)?;
+    }
+    Ok(artifact)
+}
