@@ -98,11 +98,11 @@ impl Scope {
             plain.push((axis.to_owned(), value));
             fields.push((axis.to_owned(), field));
         }
-        self.with_live("matrix", Live::from_iter(plain)).with_live(FIELDS, Live::from_iter(fields))
+        self.with_live("matrix", Live::from_pairs(plain)).with_live(FIELDS, Live::from_pairs(fields))
     }
 
     fn live(&self) -> Live {
-        Live::from_iter(self.names.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
+        Live::from_pairs(self.names.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
     }
 
     /// The value that `chain` reads, as far as that is known without evaluating.
@@ -435,7 +435,7 @@ pub fn to_live(node: &Node) -> Live {
         Value::Text(text) => Live::from(text.as_str()),
         Value::List(items) => Live::from(items.iter().map(to_live).collect::<Vec<_>>()),
         Value::Map(entries) => {
-            Live::from_iter(entries.iter().map(|entry| (entry.key.name.clone(), to_live(&entry.value))))
+            Live::from_pairs(entries.iter().map(|entry| (entry.key.name.clone(), to_live(&entry.value))))
         }
     }
 }

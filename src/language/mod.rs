@@ -9,10 +9,12 @@ pub mod node;
 pub mod quantity;
 pub mod scalar;
 mod scan;
+mod schema;
 pub mod shape;
 pub mod span;
 pub mod suggest;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use quantity::{ByteSize, GpuShare, QuantityError, parse_duration};
+pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};

@@ -20,7 +20,7 @@ pub fn ranked<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> 
         let distance = strsim::osa_distance(&wanted, &lower);
         let prefix =
             wanted.len() >= 3 && (lower.starts_with(&wanted) || (lower.len() >= 3 && wanted.starts_with(&lower)));
-        if distance <= allowed && distance < lower.chars().count().max(2) {
+        if distance <= allowed && distance < lower.chars().count().min(wanted.chars().count()) {
             near.push((distance, candidate));
         } else if prefix {
             near.push((allowed + distance, candidate));

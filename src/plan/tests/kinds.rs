@@ -1,16 +1,50 @@
 //! Kinds for tests, with ports and parameters of every sort.
 
+use std::path::{Path, PathBuf};
+
+use athanor_stages::artifact::ArtifactType;
 use athanor_stages::command::Command;
 use athanor_stages::context::StageContext;
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{Kind, StageKind, Typed};
 use athanor_stages::params::{ParamProblem, Parameters};
-use athanor_stages::{artifact, input_ports, output_ports};
+use athanor_stages::ports::{InputFile, InputValue, OutputValue};
+use athanor_stages::{input_ports, output_ports};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the tests compile with.
 pub const KINDS: &[&dyn Kind] = &[&Command, &Typed::<Split>::NEW, &Typed::<Train>::NEW, &Typed::<Mean>::NEW];
+
+macro_rules! artifact {
+    ($name:ident) => {
+        /// An artifact.
+        pub struct $name(PathBuf);
+
+        impl InputValue for $name {
+            const TYPE: ArtifactType = ArtifactType::$name;
+
+            fn from_file(file: InputFile) -> Self {
+                $name(file.path)
+            }
+        }
+
+        impl OutputValue for $name {
+            const TYPE: ArtifactType = ArtifactType::$name;
+
+            fn from_path(path: PathBuf) -> Self {
+                $name(path)
+            }
+
+            fn path(&self) -> &Path {
+                &self.0
+            }
+        }
+    };
+}
+
+artifact!(Table);
+artifact!(Matrix);
 
 /// Cuts a table in two.
 pub struct Split;
@@ -41,7 +75,7 @@ input_ports! {
     /// Inputs of [`Split`].
     pub struct SplitInputs {
         /// Labels.
-        labels: artifact::Table,
+        labels: Table,
     }
 }
 
@@ -49,11 +83,11 @@ output_ports! {
     /// Outputs of [`Split`].
     pub struct SplitOutputs {
         /// Folds.
-        folds: artifact::Table = "folds.csv",
+        folds: Table = "folds.csv",
         /// Weights.
-        weights: artifact::Matrix = "weights",
+        weights: Matrix = "weights",
         /// What was left over.
-        rest: artifact::Table = "rest.csv",
+        rest: Table = "rest.csv",
     }
 }
 
@@ -77,9 +111,9 @@ input_ports! {
     /// Inputs of [`Train`].
     pub struct TrainInputs {
         /// Folds.
-        split: artifact::Table,
+        split: Table,
         /// Where to go on from.
-        start: Option<artifact::Matrix>,
+        start: Option<Matrix>,
     }
 }
 
@@ -87,7 +121,7 @@ output_ports! {
     /// Outputs of [`Train`].
     pub struct TrainOutputs {
         /// Probabilities.
-        probabilities: artifact::Matrix = "probabilities.npy",
+        probabilities: Matrix = "probabilities.npy",
     }
 }
 
@@ -105,7 +139,7 @@ input_ports! {
     /// Inputs of [`Mean`].
     pub struct MeanInputs {
         /// Probabilities.
-        probabilities: Vec<artifact::Matrix>,
+        probabilities: Vec<Matrix>,
     }
 }
 
@@ -113,7 +147,7 @@ output_ports! {
     /// Outputs of [`Mean`].
     pub struct MeanOutputs {
         /// Mean.
-        mean: artifact::Matrix = "mean.npy",
+        mean: Matrix = "mean.npy",
     }
 }
 

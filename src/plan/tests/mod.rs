@@ -1,5 +1,6 @@
 //! Tests of the planner as a whole.
 
+mod errors;
 mod kinds;
 mod plans;
 

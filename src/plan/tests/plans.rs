@@ -46,8 +46,14 @@ fn a_whole_pipeline() {
 fn settings_and_profiles() {
     let text = WHOLE.replace(
         "stages:\n",
-        "profiles: { smoke: { vars: { folds: [7], models: { large: { epochs: 1 } } } } }\nstages:\n",
+        "profiles: { smoke: { vars: { folds: [0, 1, 2], models: { large: { epochs: 1 } } } } }\nstages:\n",
     );
     let plan = compile(&text, &["models.small.epochs=9"], &["smoke"]).unwrap();
     insta::assert_snapshot!(show(&plan));
+}
+
+#[test]
+fn schema() {
+    let schema = crate::language::schema_with(super::kinds::KINDS);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&schema).unwrap());
 }
