@@ -123,7 +123,7 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
         return Err(Box::new(Diagnostic::new(Span::new(source, 0..0), message)));
     }
     let text = &text[base..];
-    let options = serde_yaml::options! { with_snippet: false };
+    let options = serde_yaml::options! { with_snippet: false, strict_booleans: true };
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => Ok(Places { text, base, source }.node(raw)),
         Err(error) => {
