@@ -413,6 +413,7 @@ impl Compiled<'_> {
             let parent = chain.path[..depth].join(".");
             let name = &chain.path[depth];
             let help = suggest::help(name, known.iter().map(String::as_str), &format!("names in `{parent}`"));
+            let help = help.or_else(|| Some(format!("`{parent}` has no names in it")));
             Some(Diagnostic::new(self.span, format!("unknown name `{parent}.{name}`")).maybe_help(help))
         })
     }
