@@ -42,6 +42,8 @@ enum Part<'e> {
     Text(String),
     /// An expression.
     Expression(Compiled<'e>),
+    /// An expression that cannot be read, which was reported.
+    Failed,
 }
 
 /// A compiled expression.
@@ -191,7 +193,7 @@ impl Engine {
                 let open = raw.rfind("${{").map_or(span, |at| span.part(at..at + 3));
                 let help = "close it with `}}`, or write `$${{` for these three characters themselves";
                 problems.push(Diagnostic::new(open, "`${{` without its `}}`").help(help));
-                return Shape::Constant(Value::Null);
+                return Shape::Text(vec![Part::Failed]);
             }
         };
         let mut spans = expression_spans(&pieces, raw, span).into_iter();
@@ -203,13 +205,13 @@ impl Engine {
                     let span = spans.next().unwrap_or(span);
                     match self.compile(&value[inner.clone()], span, scope) {
                         Ok(compiled) => parts.push(Part::Expression(compiled)),
-                        Err(problem) => problems.push(*problem),
+                        Err(problem) => {
+                            problems.push(*problem);
+                            parts.push(Part::Failed);
+                        }
                     }
                 }
             }
-        }
-        if parts.len() < pieces.len() {
-            return Shape::Constant(Value::Null);
         }
         if parts.iter().all(|part| matches!(part, Part::Text(_))) {
             let text = parts.into_iter().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None });
@@ -335,6 +337,7 @@ fn interpolate(
     for part in parts {
         let piece = match part {
             Part::Text(plain) => Some(plain.clone()),
+            Part::Failed => None,
             Part::Expression(compiled) => expression_text(compiled, scope, problems, render),
         };
         text = text.zip(piece).map(|(text, piece)| text + &piece);
@@ -410,6 +413,7 @@ impl Compiled<'_> {
             let parent = chain.path[..depth].join(".");
             let name = &chain.path[depth];
             let help = suggest::help(name, known.iter().map(String::as_str), &format!("names in `{parent}`"));
+            let help = help.or_else(|| Some(format!("`{parent}` has no names in it")));
             Some(Diagnostic::new(self.span, format!("unknown name `{parent}.{name}`")).maybe_help(help))
         })
     }

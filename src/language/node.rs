@@ -123,23 +123,30 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
         return Err(Box::new(Diagnostic::new(Span::new(source, 0..0), message)));
     }
     let text = &text[base..];
-    let options = serde_yaml::options! { with_snippet: false };
+    let options = serde_yaml::options! { with_snippet: false, strict_booleans: true };
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => Ok(Places { text, base, source }.node(raw)),
         Err(error) => {
             let places = Places { text, base, source };
             let span = error.location().map_or(Span::new(source, base..base), |location| places.error_span(location));
-            let message = format!("this is not valid YAML: {}", first_line(&error.to_string()));
-            Err(Box::new(Diagnostic::new(span, message)))
+            Err(Box::new(Diagnostic::new(span, explained(&error.to_string()))))
         }
     }
 }
 
-/// The first line of the reader's message, without the position it ends with.
-fn first_line(message: &str) -> String {
+/// The reader's message as a user needs it: its first line, without the position it ends with and without its options.
+fn explained(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let end = line.find(" at line ").unwrap_or(line.len());
-    line[..end].trim_end_matches([':', ' ']).to_owned()
+    let line = line[..end].trim_end_matches([':', ' ']);
+    if let Some(rest) = line.strip_prefix("duplicate mapping key: ") {
+        let key = rest.rsplit_once(", set ").map_or(rest, |(key, _)| key);
+        return format!("the key `{key}` is there twice");
+    }
+    if line.starts_with("non-finite float") {
+        return "infinity and NaN are not values in a pipeline".to_owned();
+    }
+    format!("this is not valid YAML: {line}")
 }
 
 /// A tree as the YAML reader gives it.

@@ -58,7 +58,12 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
         let mut instances = Vec::new();
         let many = draft.keys.matrix.is_some();
         for slot in draft.slots.iter().flatten() {
-            let State::Kept(id) = slot.state else { continue };
+            let id = match slot.state {
+                State::Kept(id) => id,
+                State::Dropped => continue,
+                // There will be no plan; its other mistakes are still to be found.
+                State::Unknown => InstanceId::default(),
+            };
             let mut found = Vec::new();
             let instance = self.instance(id, slot, many, wiring, &mut found);
             problems.extend(found.into_iter().map(|problem| problem.in_instance(many.then_some(&slot.name))));

@@ -63,6 +63,9 @@ impl Selector {
                 let axis = leading_name(inside, false);
                 let after = inside[axis.len()..].trim_start();
                 let Some(value) = after.strip_prefix('=').filter(|_| !axis.is_empty()) else {
+                    if after.is_empty() {
+                        return Err(SelectError::new(format!("`{text}` lacks its `]`"), shape()));
+                    }
                     return Err(SelectError::new(format!("`{text}` lacks `axis=value` before `{after}`"), shape()));
                 };
                 let (choice, after) = choice(value.trim_start())

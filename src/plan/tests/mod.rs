@@ -2,6 +2,7 @@
 
 mod errors;
 mod kinds;
+mod laws;
 mod plans;
 
 use std::fmt::Write as _;

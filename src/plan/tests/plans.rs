@@ -1,5 +1,6 @@
 //! Plans of correct pipelines.
 
+use super::super::{CommandLine, Plan, Work};
 use super::{compile, plan, show};
 
 const WHOLE: &str = r#"
@@ -56,4 +57,169 @@ fn settings_and_profiles() {
 fn schema() {
     let schema = crate::language::schema_with(super::kinds::KINDS);
     insta::assert_snapshot!(serde_json::to_string_pretty(&schema).unwrap());
+}
+
+/// The plan of `stages` under a head with some variables.
+fn stages(stages: &str) -> Plan {
+    plan(&format!(
+        "athanor: 1\nname: demo\nvars: {{ n: 2, name: a b, list: [x, y z], m: {{ p: {{ v: 1 }}, q: {{ v: 2 }} }} }}\nstages:\n{stages}"
+    ))
+}
+
+fn commands(plan: &Plan) -> Vec<&CommandLine> {
+    let work = plan.instances.iter().map(|instance| &instance.work);
+    work.filter_map(|work| if let Work::Command(command) = work { Some(command) } else { None }).collect()
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.instances.iter().map(|instance| instance.name.as_str()).collect()
+}
+
+#[test]
+fn values_keep_their_type_when_alone_and_are_quoted_in_a_line() {
+    let plan = stages(
+        r#"  a:
+    kind: command
+    matrix: { m: "${{ vars.m }}", n: "${{ range(vars.n) }}" }
+    run: run ${{ vars.name }} ${{ vars.list }} ${{ matrix.m }}=${{ matrix.m.v + matrix.n }} $${{ home }} ${{ matrix.m == 'p' }}
+"#,
+    );
+    let lines: Vec<&str> = commands(&plan).iter().map(|command| command.line.as_str()).collect();
+    assert_eq!(
+        lines,
+        [
+            "run 'a b' x 'y z' p=1 ${{ home }} true",
+            "run 'a b' x 'y z' p=2 ${{ home }} true",
+            "run 'a b' x 'y z' q=2 ${{ home }} false",
+            "run 'a b' x 'y z' q=3 ${{ home }} false",
+        ]
+    );
+    assert_eq!(names(&plan), ["a[m=p,n=0]", "a[m=p,n=1]", "a[m=q,n=0]", "a[m=q,n=1]"]);
+}
+
+#[test]
+fn resources_never_enter_the_identity_of_a_command() {
+    let with = |cpus: &str, n: &str| {
+        let text = format!(
+            "  a: {{ kind: command, run: 'run -j ${{{{ resources.cpus * vars.n }}}} ${{{{ vars.name }}}}', resources: {{ cpus: {cpus} }} }}\n"
+        );
+        let plan = compile(&format!("athanor: 1\nname: demo\nvars: {{ n: {n}, name: x }}\nstages:\n{text}"), &[], &[]);
+        commands(&plan.unwrap())[0].clone()
+    };
+    let (one, two, other) = (with("1", "2"), with("2", "2"), with("1", "3"));
+    assert_eq!((one.line.as_str(), two.line.as_str()), ("run -j 2 x", "run -j 4 x"));
+    assert_eq!(one.identity, two.identity);
+    assert_ne!(one.identity, other.identity);
+    assert_eq!(one.identity, "run -j ${{ resources.cpus * vars.n }} x\n# vars.n = 2");
+}
+
+#[test]
+fn words_that_may_be_files_are_mentioned() {
+    let plan = stages(
+        "  a: { kind: command, inputs: { i: x.csv }, outputs: { o: out }, \
+         run: 'python ./tools/a.py --config=conf.yaml -v ${{ inputs.i }} ${{ outputs.o }}/x > out; cat ../x /y \"b c\" *.csv' }\n",
+    );
+    assert_eq!(commands(&plan)[0].mentions, ["python", "tools/a.py", "conf.yaml", "cat", "b c"]);
+}
+
+#[test]
+fn include_and_exclude_are_those_of_github() {
+    let plan = stages(
+        r#"  a:
+    kind: command
+    matrix:
+      fruit: [apple, pear]
+      animal: [cat, dog]
+      include:
+        - { color: green }
+        - { color: pink, animal: cat }
+        - { fruit: apple, shape: circle }
+        - { fruit: banana }
+        - { fruit: banana, animal: cat }
+      exclude:
+        - { fruit: pear, animal: dog }
+    run: run ${{ matrix.fruit }} ${{ matrix.animal | default('-') }} ${{ matrix.color | default('-') }} ${{ matrix.shape | default('-') }}
+"#,
+    );
+    let lines: Vec<&str> = commands(&plan).iter().map(|command| command.line.as_str()).collect();
+    assert_eq!(
+        lines,
+        [
+            "run apple cat pink circle",
+            "run apple dog green circle",
+            "run pear cat pink -",
+            "run banana - - -",
+            "run banana cat - -",
+        ]
+    );
+    assert_eq!(names(&plan)[3..], ["a[fruit=banana]", "a[fruit=banana,animal=cat]"]);
+}
+
+#[test]
+fn what_is_switched_off_is_left_out_where_it_can_be() {
+    let plan = stages(
+        r#"  s: { kind: split_table, inputs: { labels: x.csv } }
+  m: { kind: train, matrix: { f: [0, 1, 2] }, when: "${{ matrix.f != 1 }}", inputs: { split: s.folds }, params: { arch: x } }
+  e: { kind: mean, inputs: { probabilities: m } }
+  t: { kind: train, inputs: { split: s.folds, start: "m[f=1]" }, params: { arch: x } }
+"#,
+    );
+    assert_eq!(names(&plan), ["s", "m[f=0]", "m[f=2]", "e", "t"]);
+    assert_eq!(plan.instances[3].inputs[0].feeds.len(), 2);
+    assert!(plan.instances[4].inputs[1].feeds.is_empty());
+}
+
+#[test]
+fn anchors_and_merge_keys_work() {
+    let plan = stages(
+        "  a: &a { kind: command, run: 'echo ${{ vars.n }}', resources: &r { cpus: 2, memory: 1.5GiB, gpus: 0.25 } }\n  b: *a\n  c: { <<: *a, run: other }\n",
+    );
+    assert_eq!(names(&plan), ["a", "b", "c"]);
+    assert_eq!(commands(&plan)[2].line, "other");
+    let resources = &plan.instances[2].resources;
+    assert_eq!((resources.cpus, resources.gpus.devices(), resources.gpus.share_of_each()), (2, 1, 250));
+    assert_eq!(resources.memory.unwrap().to_string(), "1536MiB");
+}
+
+#[test]
+fn names_of_stages_come_before_paths() {
+    let plan = stages(
+        r#"  s: { kind: split_table, inputs: { labels: "./s.csv" } }
+  t: { kind: split_table, inputs: { labels: "dir//t/labels.csv" } }
+  u: { kind: split_table, inputs: { labels: sx } }
+  v: { kind: command, run: x, inputs: { i: [s.folds, "./s", s/x.csv] } }
+  stage_one: { kind: split_table, inputs: { labels: stage_on } }
+"#,
+    );
+    let paths: Vec<&str> = plan.sources.iter().map(|source| source.path.as_str()).collect();
+    assert_eq!(paths, ["s.csv", "dir/t/labels.csv", "sx", "s", "s/x.csv", "stage_on"]);
+    assert_eq!(plan.sources[5].suggestions, ["stage_one"]);
+    assert_eq!(plan.instances[3].inputs[0].files, ["inputs/i/0.csv", "inputs/i/1", "inputs/i/2.csv"]);
+}
+
+#[test]
+fn selecting() {
+    let plan = plan(WHOLE);
+    let names = |text: &str| -> Vec<&str> {
+        plan.select(text).unwrap().iter().map(|id| plan.instances[id.index()].name.as_str()).collect()
+    };
+    assert_eq!(names("model[fold=1]"), ["model[model=small,fold=1]", "model[model=large,fold=1]"]);
+    assert_eq!(names("model[fold=*, model=large]").len(), 2);
+    assert_eq!(names("plot"), ["plot"]);
+    let errors = ["modle", "model[fould=1]", "model[fold=9]", "plot[a=1]", "model.probabilities", "model[", ""];
+    let errors: Vec<String> = errors
+        .iter()
+        .map(|text| plan.select(text).unwrap_err())
+        .map(|error| format!("{}\n  {}", error.message, error.help.unwrap_or_default()))
+        .collect();
+    insta::assert_snapshot!(errors.join("\n"));
+}
+
+#[test]
+fn a_later_check_reports_in_the_same_way() {
+    let plan = stages("  s: { kind: split_table, inputs: { labels: missing.csv } }\n");
+    let mut problems = plan.diagnostics();
+    let source = &plan.sources[0];
+    problems.at(source.span, format!("there is no file `{}`", source.path), Some("look".to_owned()));
+    insta::assert_snapshot!(problems.to_string());
 }
