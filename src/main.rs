@@ -1,3 +1,5 @@
 //! The `athanor` binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    athanor::cli::main()
+}

@@ -2,6 +2,7 @@
 
 pub mod assess;
 mod attempt;
+pub mod collect;
 mod dispatch;
 pub mod executor;
 mod failure;

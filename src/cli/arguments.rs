@@ -1,0 +1,211 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::language::ByteSize;
+use crate::run::resources::GpuDevice;
+
+/// Runs pipelines that train image models: declared in one YAML file, cached by content, scheduled over CPUs and GPUs.
+#[derive(Debug, Parser)]
+#[command(name = "athanor", version)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub place: CachePlace,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the cache is.
+#[derive(Debug, Args)]
+pub struct CachePlace {
+    /// The cache's folder; several projects may share one.
+    #[arg(long = "cache", value_name = "DIR", env = "ATHANOR_CACHE", default_value = ".athanor", global = true)]
+    pub cache: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring targets (default: everything) up to date.
+    Run(RunCommand),
+    /// Show what is fresh, stale or missing, and why.
+    Status(ViewCommand),
+    /// Show exactly what changed since a stage last ran.
+    Explain(SelectCommand),
+    /// Check a pipeline file without running anything.
+    Check(ViewCommand),
+    /// Draw the graph of stages.
+    Graph(GraphCommand),
+    /// Print a stage's log, also while it runs.
+    Logs(SelectCommand),
+    /// List the stage kinds, or describe one.
+    Kinds {
+        /// A kind's name.
+        kind: Option<String>,
+    },
+    /// Print the JSON Schema of the pipeline language, for editors.
+    Schema,
+    /// Look after the cache.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Show the CPUs and GPUs that a run would use.
+    Devices {
+        #[command(flatten)]
+        use_: MachineUse,
+    },
+    /// Write a small pipeline to start from.
+    Init {
+        /// The file to write.
+        #[arg(default_value = "pipeline.yaml")]
+        file: PathBuf,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Do one stage's work (used by runs).
+    #[command(hide = true)]
+    Worker,
+    /// Watch over a run's processes (used by runs).
+    #[command(hide = true)]
+    Guardian,
+}
+
+/// A pipeline file and what overrides it.
+#[derive(Debug, Args)]
+pub struct PipelineFile {
+    /// The pipeline file.
+    pub file: PathBuf,
+    /// Apply a profile of the file; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Vec<String>,
+    /// Set `vars.NAME`; dots go deeper, the value is YAML.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// What a run may use.
+#[derive(Debug, Args)]
+pub struct MachineUse {
+    /// CPUs to use [default: all].
+    #[arg(short = 'j', long = "cpus", value_name = "CPUS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub cpus: Option<u32>,
+    /// Main memory to use, e.g. 16GiB [default: all].
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<ByteSize>,
+    /// GPUs to use, by index, each optionally with its memory: 0,1 or 0:24GiB; `none` for none [default: all].
+    #[arg(long, value_name = "LIST", value_parser = parse_gpus)]
+    pub gpus: Option<Gpus>,
+}
+
+/// A list of GPUs.
+#[derive(Debug, Clone)]
+pub struct Gpus(pub Vec<GpuDevice>);
+
+fn parse_gpus(text: &str) -> Result<Gpus, String> {
+    if text == "none" || text.is_empty() {
+        return Ok(Gpus(Vec::new()));
+    }
+    let mut devices: Vec<GpuDevice> = Vec::new();
+    for item in text.split(',') {
+        let (index, memory) = item.split_once(':').map_or((item, None), |(index, memory)| (index, Some(memory)));
+        let index: u32 = index.trim().parse().map_err(|_| format!("`{item}` is no GPU: write `0`, `0,1` or `0:24GiB`"))?;
+        let memory = memory.map(str::parse::<ByteSize>).transpose().map_err(|error| error.to_string())?;
+        if devices.iter().any(|device| device.index == index) {
+            return Err(format!("GPU {index} is named twice"));
+        }
+        devices.push(GpuDevice { index, memory: memory.map(ByteSize::bytes) });
+    }
+    Ok(Gpus(devices))
+}
+
+#[derive(Debug, Args)]
+pub struct RunCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Selectors of what to bring up to date, e.g. `model` or `model[fold=0]` [default: everything].
+    pub targets: Vec<String>,
+    /// Only say what would run.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// After a failure go on with what does not depend on it.
+    #[arg(short = 'k', long)]
+    pub keep_going: bool,
+    /// Run what a selector selects even if the cache has it; may be given several times.
+    #[arg(long, value_name = "SELECTOR")]
+    pub force: Vec<String>,
+    /// Where stages run.
+    #[arg(long, value_enum, default_value = "local")]
+    pub executor: ExecutorName,
+    /// Print events as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub use_: MachineUse,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ExecutorName {
+    /// As processes of this machine.
+    Local,
+}
+
+#[derive(Debug, Args)]
+pub struct ViewCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SelectCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Which instances, e.g. `model` or `model[fold=0]`.
+    pub selector: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GraphCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// In what form.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Format {
+    Text,
+    Dot,
+    Mermaid,
+    Svg,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Show what takes the space.
+    Ls {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what the last runs of known pipelines do not use.
+    Gc {
+        /// Drop used results too, the cheapest to recompute per byte first, until the cache is no larger than this.
+        #[arg(long, value_name = "SIZE")]
+        max_size: Option<ByteSize>,
+        /// Only say what would go.
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+    },
+    /// Read everything again and move what is damaged to quarantine; the next run makes it anew.
+    Verify,
+}

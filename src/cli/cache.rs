@@ -1,0 +1,70 @@
+//! `athanor cache`.
+
+use crate::cli::arguments::{CacheCommand, CachePlace};
+use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
+use crate::language::ByteSize;
+use crate::run::collect::{self, CollectError};
+use crate::view::text::{bytes, count, duration, table};
+
+pub fn cache(place: &CachePlace, command: &CacheCommand) -> Result<u8, Exit> {
+    match command {
+        CacheCommand::Ls { json } => list(place, *json),
+        CacheCommand::Gc { max_size, dry_run } => collect(place, *max_size, *dry_run),
+        CacheCommand::Verify => verify(place),
+    }
+}
+
+fn list(place: &CachePlace, json: bool) -> Result<u8, Exit> {
+    let usage = load::project(place)?.cache.usage().map_err(Exit::failed)?;
+    if json {
+        return print(&(serde_json::to_string_pretty(&usage).map_err(Exit::failed)? + "\n"));
+    }
+    let text_of = |recipe: &serde_json::Value, key: &str| recipe[key].as_str().unwrap_or("?").to_owned();
+    let rows: Vec<Vec<String>> = usage
+        .entries
+        .iter()
+        .map(|entry| {
+            vec![
+                bytes(entry.bytes),
+                duration(entry.duration_ms),
+                entry.finished_at.strftime("%Y-%m-%d %H:%M").to_string(),
+                text_of(&entry.recipe, "kind"),
+                text_of(&entry.recipe, "instance"),
+                entry.fingerprint.short(),
+            ]
+        })
+        .collect();
+    let header = ["SIZE", "TOOK", "MADE (UTC)", "KIND", "FIRST MADE AS", "FINGERPRINT"];
+    let total = format!("{} in {}, {}", count(rows.len(), "result"), count(usage.objects, "file"), bytes(usage.bytes));
+    print(&format!("{}\n{total}\n", table(&header, &rows)))
+}
+
+fn collect(place: &CachePlace, max_size: Option<ByteSize>, dry_run: bool) -> Result<u8, Exit> {
+    let project = load::project(place)?;
+    let report = collect::collect(&project.cache, max_size.map(ByteSize::bytes), dry_run);
+    let report = report.map_err(|error: CollectError| Exit::failed(error))?;
+    let verb = if dry_run { "would drop" } else { "dropped" };
+    let freed = bytes(report.bytes_freed);
+    print(&format!(
+        "{verb} {} and {freed} of {}; {} kept\n",
+        count(report.dropped.len(), "result"),
+        bytes(report.bytes_before),
+        report.kept
+    ))
+}
+
+fn verify(place: &CachePlace) -> Result<u8, Exit> {
+    let project = load::project(place)?;
+    let report = project.cache.verify(&|_, _| {}).map_err(Exit::failed)?;
+    let mut text = String::new();
+    for damage in &report.damaged {
+        let path = damage.path.strip_prefix(project.cache.root()).unwrap_or(&damage.path);
+        text += &format!("damaged {}: {} (moved to quarantine)\n", damage.what, path.display());
+    }
+    text += &format!("{} checked, {} damaged", count(report.checked, "item"), report.damaged.len());
+    if !report.lost.is_empty() {
+        text += &format!("; the next run makes {} again", count(report.lost.len(), "result"));
+    }
+    print(&(text + "\n"))?;
+    Ok(if report.damaged.is_empty() { UP_TO_DATE } else { FAILED })
+}

@@ -1,0 +1,117 @@
+//! The commands that look without touching.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use athanor_stages::registry;
+use serde_json::json;
+
+use crate::cli::arguments::{CachePlace, Format, GraphCommand, SelectCommand, ViewCommand};
+use crate::cli::{Exit, UP_TO_DATE, load, print};
+use crate::language::{self, suggest};
+use crate::run::assess::Standing;
+use crate::view::graph::{GraphFormat, draw};
+use crate::view::text::{count, table};
+use crate::view::{kinds as kind_view, standing};
+
+pub fn check(command: &ViewCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(&command.pipeline)?;
+    if command.json {
+        return print_json(&json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }));
+    }
+    let (stages, instances) = (count(plan.stages.len(), "stage"), count(plan.instances.len(), "instance"));
+    print(&format!("{}: {stages}, {instances}, no mistakes\n", command.pipeline.file.display()))
+}
+
+pub fn status(place: &CachePlace, command: &ViewCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(&command.pipeline)?;
+    let project = load::project(place)?;
+    let session = load::session(&project, &plan, &command.pipeline, &[])?;
+    let standings = session.assess().map_err(Exit::failed)?;
+    let pairs = session.wanted().iter().filter_map(|id| {
+        Some((plan.instances[id.index()].name.clone(), standings[id.index()].as_ref()?))
+    });
+    if command.json {
+        let entries: Vec<_> = pairs.map(|(name, standing)| json!({ "instance": name, "state": standing })).collect();
+        return print_json(&json!(entries));
+    }
+    let rows: Vec<Vec<String>> = pairs.map(|(name, standing)| vec![name, standing::brief(standing)]).collect();
+    let fresh = standings.iter().flatten().filter(|standing| **standing == Standing::Fresh).count();
+    print(&format!("{}\n{fresh} of {} fresh\n", table(&["INSTANCE", "STATE"], &rows), rows.len()))
+}
+
+pub fn explain(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(&command.pipeline)?;
+    let targets = load::select(&plan, [&command.selector])?;
+    let project = load::project(place)?;
+    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+    let standings = session.assess().map_err(Exit::failed)?;
+    let mut entries = Vec::new();
+    let mut text = String::new();
+    for id in targets {
+        let name = &plan.instances[id.index()].name;
+        if let Some(standing) = &standings[id.index()] {
+            text += &standing::full(name, standing);
+            entries.push(json!({ "instance": name, "state": standing }));
+        }
+    }
+    if command.json { print_json(&json!(entries)) } else { print(&text) }
+}
+
+pub fn graph(command: &GraphCommand) -> Result<u8, Exit> {
+    let format = match command.format {
+        Format::Text => GraphFormat::Text,
+        Format::Dot => GraphFormat::Dot,
+        Format::Mermaid => GraphFormat::Mermaid,
+        Format::Svg => GraphFormat::Svg,
+    };
+    print(&draw(&load::plan(&command.pipeline)?, format))
+}
+
+pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
+    let plan = load::plan(&command.pipeline)?;
+    let targets = load::select(&plan, [&command.selector])?;
+    let project = load::project(place)?;
+    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+    let ledger = session.ledger().map_err(Exit::failed)?;
+    let several = targets.len() > 1;
+    for id in targets {
+        let name = &plan.instances[id.index()].name;
+        let remembered = ledger.instances.get(name).cloned().unwrap_or_default();
+        let in_run = remembered.log.map(|(run, path)| session.history().run_folder(&run).join(path));
+        let in_cache = || -> Option<PathBuf> {
+            let record = project.cache.read_record(&remembered.fingerprint?).ok()??;
+            Some(project.cache.path_of(&record.log?))
+        };
+        let log = in_run.filter(|path| path.exists()).or_else(in_cache).and_then(|path| std::fs::read(path).ok());
+        if several {
+            print(&format!("==> {name} <==\n"))?;
+        }
+        match log {
+            Some(bytes) => drop(std::io::stdout().write_all(&bytes)),
+            None => drop(print(&format!("{name} has no log: it never ran here, or printed nothing.\n"))?),
+        }
+    }
+    Ok(UP_TO_DATE)
+}
+
+pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {
+    let Some(name) = name else { return print(&kind_view::list(registry::kinds())) };
+    let names = || registry::kinds().iter().map(|kind| kind.name());
+    match registry::find(name) {
+        Some(kind) => print(&kind_view::describe(kind)),
+        None => {
+            let help = suggest::nearest(name, names()).map(|best| format!("; did you mean `{best}`?")).unwrap_or_default();
+            Err(Exit::wrong(format!("error: unknown kind `{name}`{help}\n  `athanor kinds` lists them.")))
+        }
+    }
+}
+
+pub fn schema() -> Result<u8, Exit> {
+    print_json(&language::schema())
+}
+
+fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
+    let text = serde_json::to_string_pretty(value).map_err(Exit::failed)?;
+    print(&(text + "\n"))
+}

@@ -1,0 +1,115 @@
+//! `athanor run` and `athanor devices`.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+use crate::cli::arguments::{CachePlace, ExecutorName, MachineUse, RunCommand};
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, WRONG, load, print};
+use crate::events::{EventSink, Outcome};
+use crate::run::assess::Standing;
+use crate::run::resources::Capacity;
+use crate::run::{Interrupter, RunError, RunRequest, Session, machine};
+use crate::view::json::JsonSink;
+use crate::view::plain::PlainSink;
+use crate::view::standing;
+use crate::view::terminal::TerminalSink;
+use crate::view::text::{bytes, count, table};
+
+pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(&command.pipeline)?;
+    let targets = load::select(&plan, &command.targets)?;
+    let force = load::select(&plan, &command.force)?;
+    let project = load::project(place)?;
+    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+    if command.dry_run {
+        return dry_run(&session);
+    }
+    let ExecutorName::Local = command.executor;
+    let program = std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
+    let request = RunRequest {
+        capacity: capacity(&command.use_),
+        keep_going: command.keep_going,
+        force: force.into_iter().collect(),
+        program,
+        file: command.pipeline.file.display().to_string(),
+    };
+    let report = session.run(request, view(command.json), |interrupter| on_signals(interrupter)).map_err(refused)?;
+    Ok(match report.outcome {
+        Outcome::UpToDate => UP_TO_DATE,
+        Outcome::Failed => FAILED,
+        Outcome::Interrupted => INTERRUPTED,
+    })
+}
+
+fn refused(error: RunError) -> Exit {
+    let code = if matches!(error, RunError::NeverFits(_)) { WRONG } else { FAILED };
+    Exit { code, ..Exit::failed(error) }
+}
+
+fn view(json: bool) -> Box<dyn EventSink> {
+    let live = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+    match (json, live) {
+        (true, _) => Box::new(JsonSink::new(std::io::stdout())),
+        (false, true) => Box::new(TerminalSink::new()),
+        (false, false) => Box::new(PlainSink::new(std::io::stdout())),
+    }
+}
+
+fn on_signals(interrupter: Interrupter) {
+    let interrupter = Mutex::new(interrupter);
+    // Without a handler a signal ends the process, and the next run finds what was finished.
+    let _ = ctrlc::set_handler(move || {
+        let interrupt = interrupter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        interrupt();
+    });
+}
+
+fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
+    let standings = session.assess().map_err(refused)?;
+    let mut text = String::new();
+    let mut fresh = 0;
+    for id in session.wanted() {
+        match &standings[id.index()] {
+            Some(Standing::Fresh) | None => fresh += 1,
+            Some(other) => text += &format!("{}: {}\n", session.plan.instances[id.index()].name, standing::brief(other)),
+        }
+    }
+    let rest = session.wanted().len() - fresh;
+    text += &format!("{} would run or wait, {fresh} fresh\n", count(rest, "instance"));
+    print(&text)
+}
+
+/// What a run may use: what the machine has, unless the command line says otherwise.
+fn capacity(use_: &MachineUse) -> Capacity {
+    let gpus = use_.gpus.as_ref().map(|gpus| gpus.0.clone());
+    let detect = || machine::gpus().unwrap_or_default().into_iter().map(|gpu| gpu.device).collect();
+    Capacity {
+        cpus: use_.cpus.unwrap_or_else(machine::cpus),
+        memory: use_.memory.map_or_else(machine::memory, |size| size.bytes()),
+        gpus: gpus.unwrap_or_else(detect),
+    }
+}
+
+pub fn devices(use_: &MachineUse) -> Result<u8, Exit> {
+    let capacity = capacity(use_);
+    let mut text = format!("CPUs    {}\nmemory  {}\n", capacity.cpus, bytes(capacity.memory));
+    let found = machine::gpus();
+    let name = |index: u32| {
+        let found = found.as_ref().ok()?;
+        found.iter().find(|gpu| gpu.device.index == index).map(|gpu| gpu.name.clone())
+    };
+    let rows: Vec<Vec<String>> = capacity
+        .gpus
+        .iter()
+        .map(|gpu| {
+            let memory = gpu.memory.map_or("unknown".to_owned(), bytes);
+            vec![gpu.index.to_string(), memory, name(gpu.index).unwrap_or_else(|| "as given by --gpus".to_owned())]
+        })
+        .collect();
+    match (&found, rows.is_empty()) {
+        (_, false) => text += &format!("\n{}", table(&["GPU", "MEMORY", "NAME"], &rows)),
+        (Err(reason), true) => text += &format!("GPUs    none: {reason}\n"),
+        (Ok(_), true) => text += "GPUs    none\n",
+    }
+    print(&text)
+}

@@ -1,0 +1,97 @@
+//! The stage kinds as documentation.
+
+use athanor_stages::kind::{Kind, Ports};
+use athanor_stages::ports::Arity;
+use serde_json::Value;
+
+use crate::view::text::table;
+
+/// Every kind with its first sentence.
+pub fn list(kinds: &[&dyn Kind]) -> String {
+    let rows: Vec<Vec<String>> = kinds
+        .iter()
+        .map(|kind| vec![kind.name().to_owned(), kind.doc().lines().next().unwrap_or_default().to_owned()])
+        .collect();
+    table(&["KIND", "WHAT IT DOES"], &rows)
+}
+
+/// One kind's documentation, parameters, inputs and outputs.
+pub fn describe(kind: &dyn Kind) -> String {
+    let mut text = format!("{} (revision {})\n\n{}\n", kind.name(), kind.revision(), kind.doc());
+    text += &parameters(&kind.params_schema().to_value());
+    match kind.ports() {
+        Ports::Declared => text += "\nInputs and outputs: as the stage declares, each a file or folder.\n",
+        Ports::Fixed { inputs, outputs } => {
+            text += "\nInputs\n";
+            for port in inputs {
+                let number = match port.arity {
+                    Arity::One => String::new(),
+                    Arity::Optional => ", optional".to_owned(),
+                    Arity::Many => ", one or more".to_owned(),
+                };
+                text += &entry(&port.name, &format!("{}{number}", port.artifact.noun()), &port.doc);
+            }
+            text += "\nOutputs\n";
+            for port in outputs {
+                let may = if port.optional { ", not always written" } else { "" };
+                text += &entry(&port.name, &format!("{}{may}: {}", port.artifact.noun(), port.file), &port.doc);
+            }
+        }
+    }
+    text
+}
+
+fn parameters(schema: &Value) -> String {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object).filter(|map| !map.is_empty()) else {
+        return "\nParameters: none.\n".to_owned();
+    };
+    let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut text = "\nParameters\n".to_owned();
+    for (name, property) in properties {
+        let presence = match property.get("default") {
+            Some(default) => format!(", default {}", short(default)),
+            None if required.contains(&Value::from(name.as_str())) => ", required".to_owned(),
+            None => ", optional".to_owned(),
+        };
+        let doc = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        text += &entry(name, &format!("{}{presence}", type_of(property, schema)), doc);
+    }
+    text
+}
+
+fn type_of(property: &Value, root: &Value) -> String {
+    let reference = property.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
+    if let Some(target) = reference.and_then(|path| root.pointer(path)) {
+        return type_of(target, root);
+    }
+    if let Some(names) = property.get("enum").and_then(Value::as_array) {
+        return names.iter().map(short).collect::<Vec<_>>().join(" or ");
+    }
+    for union in ["oneOf", "anyOf"] {
+        if let Some(options) = property.get(union).and_then(Value::as_array) {
+            return options.iter().map(|option| type_of(option, root)).collect::<Vec<_>>().join(" or ");
+        }
+    }
+    match property.get("type").or_else(|| property.get("const")) {
+        Some(Value::String(name)) if name == "array" => {
+            format!("list of {}", property.get("items").map_or("anything".to_owned(), |items| type_of(items, root)))
+        }
+        Some(Value::String(name)) => name.clone(),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => "anything".to_owned(),
+    }
+}
+
+fn short(value: &Value) -> String {
+    const LIMIT: usize = 60;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if text.chars().count() <= LIMIT { text } else { text.chars().take(LIMIT).chain(['…']).collect() }
+}
+
+fn entry(name: &str, what: &str, doc: &str) -> String {
+    let doc: String = doc.lines().map(|line| format!("      {line}\n")).collect();
+    format!("  {name}: {what}\n{doc}")
+}

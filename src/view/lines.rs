@@ -1,0 +1,130 @@
+//! Events as lines of text: the wording that the terminal and the plain view share.
+
+use crate::events::{Counts, Outcome, ResultAction, RunEvent};
+use crate::view::text::{count, duration};
+
+/// What an event looks like as permanent text, possibly of several lines; `None` for events that only move a clock or a bar.
+pub fn describe(event: &RunEvent) -> Option<String> {
+    match event {
+        RunEvent::RunStarted { pipeline, instances, .. } => Some(format!("{pipeline}: {}", count(*instances, "instance"))),
+        RunEvent::Waiting { instance } => Some(format!("waiting      {instance}: another run is making it")),
+        RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
+        RunEvent::Finished { instance, duration_ms, undeclared, .. } => {
+            let mut text = format!("finished     {instance} in {}", duration(*duration_ms));
+            if !undeclared.is_empty() {
+                text += &format!("\n  note: it also wrote {}, which it does not declare and which is not kept", list(undeclared));
+            }
+            Some(text)
+        }
+        RunEvent::Failed { instance, attempt, cause, help, log_tail, retrying } => {
+            let again = if *retrying { ", trying again" } else { "" };
+            let mut text = format!("failed       {instance} (try {attempt}{again}): {cause}");
+            if let Some(help) = help {
+                text += &format!("\n  help: {help}");
+            }
+            if !log_tail.is_empty() {
+                text += "\n  the end of its log:";
+                log_tail.iter().for_each(|line| text += &format!("\n  | {line}"));
+            }
+            Some(text)
+        }
+        RunEvent::Skipped { instance, because } => Some(format!("skipped      {instance}: it needs {because}, which failed")),
+        RunEvent::Interrupted { instance } => Some(format!("interrupted  {instance}")),
+        RunEvent::StopRequested { forced: false } => {
+            Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
+        }
+        RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
+        RunEvent::Result { path, action } => result(path, *action),
+        RunEvent::Notice { message } => Some(format!("note: {message}")),
+        RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
+        RunEvent::Hashing { .. } | RunEvent::Cached { .. } | RunEvent::Progress { .. } | RunEvent::Metric { .. } => None,
+    }
+}
+
+fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
+    let mut notes = Vec::new();
+    if attempt > 1 {
+        notes.push(format!("try {attempt}"));
+    }
+    if cpus > 1 {
+        notes.push(format!("{cpus} CPUs"));
+    }
+    if !gpus.is_empty() {
+        let devices: Vec<String> = gpus.iter().map(u32::to_string).collect();
+        notes.push(format!("GPU {}", devices.join(", ")));
+    }
+    let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
+    format!("started      {instance}{notes}")
+}
+
+fn result(path: &str, action: ResultAction) -> Option<String> {
+    match action {
+        ResultAction::Written => Some(format!("result       {path}")),
+        ResultAction::Unchanged => None,
+        ResultAction::KeptEdited => {
+            Some(format!("result       {path} was edited and is left as it is (delete it to get the pipeline's again)"))
+        }
+        ResultAction::ReplacedEdited => {
+            Some(format!("result       {path} is new; the edited file that was there is now {path}.edited"))
+        }
+    }
+}
+
+fn summary(outcome: Outcome, counts: &Counts, milliseconds: u64) -> String {
+    let parts = [
+        (counts.ran, "ran"),
+        (counts.cached, "cached"),
+        (counts.failed, "failed"),
+        (counts.skipped, "skipped"),
+        (counts.interrupted, "interrupted"),
+    ];
+    let shown: Vec<String> =
+        parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();
+    let shown = if shown.is_empty() { "nothing to do".to_owned() } else { shown.join(", ") };
+    let head = match outcome {
+        Outcome::UpToDate => "up to date",
+        Outcome::Failed => "failed",
+        Outcome::Interrupted => "interrupted",
+    };
+    format!("{head}: {shown} in {}", duration(milliseconds))
+}
+
+fn list(files: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = files.iter().take(SHOWN).map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ");
+    if files.len() > SHOWN {
+        text += &format!(" and {} more", files.len() - SHOWN);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_why_and_what_to_do() {
+        let event = RunEvent::Failed {
+            instance: "model[fold=0]".into(),
+            attempt: 1,
+            cause: "It ended with exit status 3.".into(),
+            help: Some("Look at its log.".into()),
+            log_tail: vec!["one".into(), "two".into()],
+            retrying: true,
+        };
+        insta::assert_snapshot!(describe(&event).unwrap(), @r"
+        failed       model[fold=0] (try 1, trying again): It ended with exit status 3.
+          help: Look at its log.
+          the end of its log:
+          | one
+          | two
+        ");
+    }
+
+    #[test]
+    fn a_run_with_nothing_to_do_says_so() {
+        let counts = Counts { cached: 3, ..Counts::default() };
+        assert_eq!(summary(Outcome::UpToDate, &counts, 12), "up to date: 3 cached in 12 ms");
+        assert_eq!(summary(Outcome::UpToDate, &Counts::default(), 12), "up to date: nothing to do in 12 ms");
+    }
+}

@@ -1,0 +1,46 @@
+//! One line an event, for logs and pipes.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use crate::events::{EventSink, RunEvent, Stamped};
+use crate::view::lines::describe;
+
+/// Progress is shown when it has gained at least this share since it was last shown.
+const PROGRESS_STEP: u64 = 10;
+
+/// Writes one line an event.
+pub struct PlainSink<W> {
+    out: W,
+    shown_percent: HashMap<String, u64>,
+}
+
+impl<W: Write + Send> PlainSink<W> {
+    /// A view that writes to `out`.
+    pub fn new(out: W) -> PlainSink<W> {
+        PlainSink { out, shown_percent: HashMap::new() }
+    }
+
+    fn progress(&mut self, instance: &str, done: u64, total: u64, unit: &str) -> Option<String> {
+        let percent = (done * 100).checked_div(total)?;
+        let shown = self.shown_percent.entry(instance.to_owned()).or_default();
+        if percent < *shown + PROGRESS_STEP {
+            return None;
+        }
+        *shown = percent;
+        Some(format!("progress     {instance}: {done} of {total} {unit} ({percent} %)"))
+    }
+}
+
+impl<W: Write + Send> EventSink for PlainSink<W> {
+    fn event(&mut self, event: &Stamped) {
+        let text = match &event.event {
+            RunEvent::Progress { instance, done, total, unit } => self.progress(instance, *done, *total, unit),
+            other => describe(other),
+        };
+        if let Some(text) = text {
+            // A closed pipe stops the view, not the run.
+            let _ = writeln!(self.out, "{text}");
+        }
+    }
+}
