@@ -37,14 +37,6 @@ impl Diagnostic {
         Diagnostic { message: message.into(), labels: vec![label], help: None, instance: None }
     }
 
-    /// Says under the underlined place what it is.
-    pub fn here(mut self, text: impl Into<String>) -> Self {
-        if let Some(label) = self.labels.first_mut() {
-            label.text = text.into();
-        }
-        self
-    }
-
     /// Says what to do.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

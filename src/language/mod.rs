@@ -10,6 +10,7 @@ pub mod quantity;
 pub mod scalar;
 mod scan;
 mod schema;
+pub mod scope;
 pub mod shape;
 pub mod span;
 pub mod suggest;
@@ -18,3 +19,6 @@ pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use quantity::{ByteSize, GpuShare, QuantityError, parse_duration};
 pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};
+
+#[cfg(test)]
+mod tests;

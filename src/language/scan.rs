@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::shape::leading_name;
+
 /// A piece of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
@@ -16,9 +18,9 @@ pub enum Piece {
     },
 }
 
-/// `${{` without its `}}`: where it opens.
+/// There is a `${{` without its `}}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unclosed(pub usize);
+pub struct Unclosed;
 
 /// Cuts a text into plain text and expressions.
 pub fn pieces(text: &str) -> Result<Vec<Piece>, Unclosed> {
@@ -34,7 +36,7 @@ pub fn pieces(text: &str) -> Result<Vec<Piece>, Unclosed> {
             continue;
         }
         plain.push_str(&text[at..open]);
-        let close = closing(text, open + 3).ok_or(Unclosed(open))?;
+        let close = closing(text, open + 3).ok_or(Unclosed)?;
         if !plain.is_empty() {
             pieces.push(Piece::Text(std::mem::take(&mut plain)));
         }
@@ -141,7 +143,13 @@ fn chain(expression: &str, start: usize, mut end: usize) -> Chain {
                 if !bytes.get(name).is_some_and(|byte| is_name_start(*byte) || byte.is_ascii_digit()) {
                     break;
                 }
-                end = name_end(bytes, name);
+                let name_end = name_end(bytes, name);
+                // A method is no field.
+                if bytes.get(skip_space(bytes, name_end)) == Some(&b'(') {
+                    dynamic = true;
+                    break;
+                }
+                end = name_end;
                 path.push(expression[name..end].to_owned());
             }
             Some(b'[') => match literal_index(expression, next) {
@@ -158,7 +166,8 @@ fn chain(expression: &str, start: usize, mut end: usize) -> Chain {
         }
     }
     let rest = expression[end..].trim_start();
-    let filter = rest.strip_prefix('|').is_some_and(|rest| rest.trim_start().starts_with('d'));
+    let filter = rest.strip_prefix('|').map(|rest| leading_name(rest.trim_start(), false));
+    let filter = matches!(filter, Some("d" | "default"));
     Chain { path, dynamic, range: start..end, lenient: filter || rest.starts_with("is ") }
 }
 

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use athanor_stages::ports::OutputPort;
 
-use crate::language::expression::{Compiled, Scope, Template, scalar_text};
+use crate::language::expression::{Compiled, Template, scalar_text};
 use crate::language::node::{Entry, Key, Node, Value};
+use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Span};
 
 use super::draft::Reported;

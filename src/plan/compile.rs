@@ -7,8 +7,9 @@ use athanor_stages::kind::Kind;
 use athanor_stages::registry;
 
 use crate::language::document::Document;
-use crate::language::expression::{Engine, Scope};
+use crate::language::expression::Engine;
 use crate::language::node;
+use crate::language::scope::Scope;
 use crate::language::shape::Shape;
 use crate::language::{Diagnostic, Diagnostics, SourceText};
 

@@ -7,8 +7,9 @@ use athanor_stages::kind::{Kind, Ports};
 use athanor_stages::ports::{InputPort, OutputPort};
 
 use crate::language::document::Stage;
-use crate::language::expression::{Engine, Scope, Template};
+use crate::language::expression::{Engine, Template};
 use crate::language::node::{Key, Node, Value};
+use crate::language::scope::Scope;
 use crate::language::shape::{Templated, Typed};
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 

@@ -3,9 +3,9 @@
 use athanor_stages::artifact::ArtifactType;
 use athanor_stages::ports::{Arity, InputPort};
 
-use crate::language::expression::Scope;
 use crate::language::quantity::{ByteSize, GpuShare};
 use crate::language::scalar::{Cpus, Retries, Seed};
+use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Diagnostics, suggest};
 
 use super::command::Line;

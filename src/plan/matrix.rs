@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use minijinja::Value as Live;
 
-use crate::language::expression::{scalar_text, to_live};
+use crate::language::expression::scalar_text;
 use crate::language::node::{Entry, Node, Value};
+use crate::language::scope::to_live;
 use crate::language::shape::{FieldName, NameRule};
 use crate::language::{Diagnostic, suggest};
 

@@ -3,7 +3,8 @@
 use athanor_stages::artifact::ArtifactType;
 
 use crate::language::document::Document;
-use crate::language::expression::{Engine, Scope};
+use crate::language::expression::Engine;
+use crate::language::scope::Scope;
 use crate::language::{Diagnostic, SourceText, suggest};
 
 use super::command::{check_apart, plain_path};

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use crate::language::document::Document;
-use crate::language::expression::{Engine, Scope};
+use crate::language::expression::Engine;
 use crate::language::node::{self, Entry, Key, Node, Value};
+use crate::language::scope::Scope;
 use crate::language::{Diagnostic, SourceText, Span, suggest};
 
 /// The evaluated `vars`, and the paths (from `vars` on) that have no value because of a mistake.
@@ -204,12 +205,17 @@ impl Resolver<'_> {
         for (chain, span) in chains.into_iter().filter(|(chain, _)| chain.path[0] == "vars") {
             let (depth, reached) = walk(self.merged, &chain.path[1..]);
             let missing = matches!(reached.value, Value::Map(_)) && depth + 1 < chain.path.len();
-            if missing && !chain.lenient {
+            let mut path = chain.path[1..=depth].to_vec();
+            if missing && chain.lenient {
+                let nothing = Node { value: Value::Map(Vec::new()), span: reached.span };
+                ensure(&mut context, &path, nothing);
+                continue;
+            }
+            if missing {
                 self.problems.push(unknown(reached, &chain.path[..=depth], &chain.path[depth + 1], span));
                 complete = false;
                 continue;
             }
-            let mut path = chain.path[1..=depth].to_vec();
             match self.subtree(reached, &mut path) {
                 Some(value) => insert(&mut context, &path, value),
                 None => complete = false,
@@ -253,6 +259,13 @@ fn walk<'n>(root: &'n Node, path: &[String]) -> (usize, &'n Node) {
         node = next;
     }
     (path.len(), node)
+}
+
+/// Puts `value` at `path` if nothing is there.
+fn ensure(root: &mut Node, path: &[String], value: Node) {
+    if walk(root, path).0 < path.len() {
+        insert(root, path, value);
+    }
 }
 
 /// Puts `value` at `path`, making the mappings on the way.

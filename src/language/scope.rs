@@ -1,0 +1,137 @@
+//! The names that expressions may use, and values on their way between YAML and the expression engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::Value as Live;
+use minijinja::value::ValueKind;
+use serde_json::Number;
+
+use super::node::{Entry, Key, Node, Value};
+use super::scan::Chain;
+use super::span::Span;
+
+/// The names an expression may use, with their values.
+#[derive(Clone, Default)]
+pub struct Scope {
+    names: BTreeMap<&'static str, Live>,
+    /// Paths whose values could not be made; that was reported, and what reads them fails without another word.
+    failed: Arc<Vec<Vec<String>>>,
+}
+
+/// `matrix` in expressions that read fields of a point: where an axis goes over a mapping, `matrix.axis` alone is the key and
+/// `matrix.axis.field` reads the key's value. As long as `matrix`, so that positions stay right.
+pub(super) const FIELDS: &str = "Matrix";
+
+impl Scope {
+    /// Adds `name` with the value of `node`.
+    pub fn with(self, name: &'static str, node: &Node) -> Self {
+        self.with_live(name, to_live(node))
+    }
+
+    /// Adds `name` with a value that is already in the engine's form.
+    pub fn with_live(mut self, name: &'static str, value: Live) -> Self {
+        self.names.insert(name, value);
+        self
+    }
+
+    /// Says which paths have no value because of a mistake that was reported.
+    pub fn with_failed(mut self, failed: Vec<Vec<String>>) -> Self {
+        self.failed = Arc::new(failed);
+        self
+    }
+
+    /// Whether a chain reads what could not be made.
+    pub(super) fn is_failed(&self, chain: &Chain) -> bool {
+        self.failed.iter().any(|path| path.iter().zip(&chain.path).all(|(failed, read)| failed == read))
+    }
+
+    /// Adds `matrix`: each axis with what it prints as and what its fields are read from.
+    pub fn with_matrix<'n>(self, axes: impl IntoIterator<Item = (&'n str, Live, Live)>) -> Self {
+        let mut plain = Vec::new();
+        let mut fields = Vec::new();
+        for (axis, value, field) in axes {
+            plain.push((axis.to_owned(), value));
+            fields.push((axis.to_owned(), field));
+        }
+        self.with_live("matrix", Live::from_pairs(plain)).with_live(FIELDS, Live::from_pairs(fields))
+    }
+
+    /// All names, in the engine's form.
+    pub(super) fn live(&self) -> Live {
+        Live::from_pairs(self.names.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
+    }
+
+    /// The value that `chain` reads, as far as that is known without evaluating.
+    pub fn value(&self, chain: &Chain, place: Span) -> Option<Node> {
+        self.resolve(&chain.path).ok().and_then(|live| from_live(&live, place))
+    }
+
+    /// The value at the end of `path`, or how much of it exists and which names could follow.
+    pub(super) fn resolve(&self, path: &[String]) -> Result<Live, (usize, Vec<String>)> {
+        let root = if path.len() > 1 && path[0] == "matrix" { FIELDS } else { path[0].as_str() };
+        let mut value = self.names.get(root).cloned().ok_or_else(|| (0, Vec::new()))?;
+        for (depth, name) in path.iter().enumerate().skip(1) {
+            let index = name.parse::<usize>().ok().filter(|_| value.kind() == ValueKind::Seq);
+            let key = index.map_or_else(|| Live::from(name.as_str()), Live::from);
+            let field = value.get_item(&key).ok().filter(|field| !field.is_undefined());
+            value = field.ok_or_else(|| (depth, keys(&value)))?;
+        }
+        Ok(value)
+    }
+}
+
+fn keys(value: &Live) -> Vec<String> {
+    if value.kind() != ValueKind::Map {
+        return Vec::new();
+    }
+    value.try_iter().map(|keys| keys.map(|key| key.to_string()).collect()).unwrap_or_default()
+}
+
+/// A value in the engine's form.
+pub fn to_live(node: &Node) -> Live {
+    match &node.value {
+        Value::Null => Live::from(()),
+        Value::Bool(value) => Live::from(*value),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(signed), _) => Live::from(signed),
+            (None, Some(unsigned)) => Live::from(unsigned),
+            (None, None) => Live::from(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::Text(text) => Live::from(text.as_str()),
+        Value::List(items) => Live::from(items.iter().map(to_live).collect::<Vec<_>>()),
+        Value::Map(entries) => {
+            Live::from_pairs(entries.iter().map(|entry| (entry.key.name.clone(), to_live(&entry.value))))
+        }
+    }
+}
+
+/// A value of the engine, as if all of it were written at `span`; `None` for what YAML does not have.
+pub(super) fn from_live(live: &Live, span: Span) -> Option<Node> {
+    let value = match live.kind() {
+        ValueKind::None => Value::Null,
+        ValueKind::Bool => Value::Bool(live.is_true()),
+        ValueKind::Number => Value::Number(number(live)?),
+        ValueKind::String => Value::Text(live.as_str()?.to_owned()),
+        ValueKind::Seq | ValueKind::Iterable => {
+            Value::List(live.try_iter().ok()?.map(|item| from_live(&item, span)).collect::<Option<_>>()?)
+        }
+        ValueKind::Map => {
+            let entry = |key: Live| {
+                let value = from_live(&live.get_item(&key).ok()?, span)?;
+                Some(Entry { key: Key { name: key.to_string(), span }, value })
+            };
+            Value::Map(live.try_iter().ok()?.map(entry).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    };
+    Some(Node { value, span })
+}
+
+fn number(live: &Live) -> Option<Number> {
+    if !live.is_integer() {
+        return f64::try_from(live.clone()).ok().and_then(Number::from_f64);
+    }
+    let signed = i64::try_from(live.clone()).ok().map(Number::from);
+    signed.or_else(|| u64::try_from(live.clone()).ok().map(Number::from))
+}

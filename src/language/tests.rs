@@ -1,0 +1,158 @@
+//! Tests of the language's parts.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::expression::Engine;
+use super::node::{self, Node};
+use super::quantity::{ByteSize, GpuShare, parse_duration};
+use super::scan::{self, Piece};
+use super::scope::Scope;
+use super::span::SourceText;
+use super::suggest;
+
+#[test]
+fn sizes() {
+    let bytes = |text: &str| text.parse::<ByteSize>().map(ByteSize::bytes).ok();
+    assert_eq!(bytes("24GiB"), Some(24 << 30));
+    assert_eq!(bytes("1.5 kb"), Some(1500));
+    assert_eq!(bytes("0"), Some(0));
+    assert_eq!(bytes("99999999999TiB"), None);
+    assert_eq!(bytes("-1B"), None);
+    assert_eq!(bytes("1.2.3GB"), None);
+    assert_eq!(bytes("GiB"), None);
+    assert_eq!(bytes("3 parsecs"), None);
+    assert_eq!(ByteSize::new(1536 << 20).to_string(), "1536MiB");
+    assert_eq!(ByteSize::new(24 << 30).to_string(), "24GiB");
+    assert_eq!(ByteSize::new(0).to_string(), "0B");
+}
+
+#[test]
+fn shares() {
+    let share = |text: &str| text.parse::<GpuShare>().ok().map(|share| (share.devices(), share.share_of_each()));
+    assert_eq!(share("0"), Some((0, 0)));
+    assert_eq!(share("0.25"), Some((1, 250)));
+    assert_eq!(share("1"), Some((1, 1000)));
+    assert_eq!(share("4"), Some((4, 1000)));
+    for wrong in ["1.5", "-1", "0.0001", "NaN", "inf", "x"] {
+        assert_eq!(share(wrong), None, "{wrong}");
+    }
+    assert_eq!(GpuShare::whole(2).to_string(), "2");
+    assert_eq!("0.5".parse::<GpuShare>().unwrap().to_string(), "0.5");
+}
+
+#[test]
+fn durations() {
+    let seconds = |text: &str| parse_duration(text).ok().map(|duration| duration.as_secs_f64());
+    assert_eq!(seconds("90s"), Some(90.0));
+    assert_eq!(seconds("1h30m"), Some(5400.0));
+    assert_eq!(seconds("1d 2h"), Some(93_600.0));
+    assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
+    for wrong in ["", "5", "30m1h", "1h1h", "h", "1y", "99999999999999999999s", "18446744073709551615d"] {
+        assert_eq!(seconds(wrong), None, "{wrong}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn sizes_round_trip(bytes in any::<u64>()) {
+        prop_assert_eq!(ByteSize::new(bytes).to_string().parse::<ByteSize>().unwrap(), ByteSize::new(bytes));
+    }
+
+    #[test]
+    fn shares_round_trip(thousandths in 0u32..1000, whole in 0u32..64) {
+        for share in [GpuShare::from_number(f64::from(thousandths) / 1000.0).unwrap(), GpuShare::whole(whole)] {
+            prop_assert_eq!(share.to_string().parse::<GpuShare>().unwrap(), share);
+        }
+    }
+
+    #[test]
+    fn text_without_expressions_stays(text in "[^$]{0,40}") {
+        let pieces = scan::pieces(&text).unwrap();
+        prop_assert_eq!(pieces.into_iter().map(|piece| match piece {
+            Piece::Text(text) => text,
+            Piece::Expression { .. } => "an expression".to_owned(),
+        }).collect::<String>(), text);
+    }
+
+    #[test]
+    fn scanning_stays_inside_any_text(text in "[-a-z0-9${}\\[\\]()., '\"|é]{0,40}") {
+        if let Ok(pieces) = scan::pieces(&text) {
+            for piece in pieces {
+                if let Piece::Expression { inner, outer } = piece {
+                    prop_assert!(text[outer].contains(&text[inner]));
+                }
+            }
+        }
+        for chain in scan::chains(&text) {
+            prop_assert!(text[chain.range].starts_with(&chain.path[0]));
+        }
+    }
+}
+
+#[test]
+fn expressions_end_where_their_braces_do() {
+    let expressions = |text: &str| -> Vec<String> {
+        let inner =
+            |piece| if let Piece::Expression { inner, .. } = piece { Some(text[inner].to_owned()) } else { None };
+        scan::pieces(text).unwrap().into_iter().filter_map(inner).collect()
+    };
+    assert_eq!(expressions("a ${{ {'b': {'c': 1}} }} ${{ '}}' }} $${{ d }}"), ["{'b': {'c': 1}}", "'}}'"]);
+    assert!(scan::pieces("${{ 'a }}").is_err());
+}
+
+#[test]
+fn chains_are_what_an_expression_reads() {
+    let chains = |text: &str| -> Vec<String> {
+        let show = |chain: scan::Chain| {
+            format!(
+                "{}{}{}",
+                chain.path.join("."),
+                if chain.dynamic { "[]" } else { "" },
+                if chain.lenient { "?" } else { "" }
+            )
+        };
+        scan::chains(text).into_iter().map(show).collect()
+    };
+    assert_eq!(chains("vars.a['b'][0].c + 'vars.x' ~ matrix.d"), ["vars.a.b.0.c", "matrix.d"]);
+    assert_eq!(chains("vars.a[matrix.b] | join(',')"), ["vars.a[]", "matrix.b"]);
+    assert_eq!(chains("vars.a | default(1)"), ["vars.a?"]);
+    assert_eq!(chains("vars.a.items()"), ["vars.a[]"]);
+}
+
+#[test]
+fn suggestions_are_near() {
+    assert_eq!(suggest::nearest("resize", ["resized", "model"]), Some("resized"));
+    assert_eq!(suggest::nearest("fodls", ["folds", "fields"]), Some("folds"));
+    assert_eq!(suggest::nearest("7", ["1", "2"]), None);
+    assert_eq!(suggest::nearest("ensemble", ["model"]), None);
+    assert_eq!(suggest::listing([], "names"), None);
+}
+
+/// The value of a YAML scalar with expressions over `vars`.
+fn value(yaml: &str, vars: &str) -> Option<serde_json::Value> {
+    let texts = [SourceText { name: "test".to_owned(), text: yaml.to_owned() }];
+    let engine = Engine::new();
+    let mut problems = Vec::new();
+    let template = engine.template(&node::parse(yaml, 0, 0).unwrap(), &texts, &["vars"], &mut problems);
+    let scope = Scope::default().with("vars", &node::parse(vars, 0, 0).unwrap());
+    template.evaluate(&scope, &mut problems).as_ref().map(Node::to_json)
+}
+
+#[test]
+fn evaluated_values() {
+    use serde_json::json;
+    let vars = "{ n: 3, big: 18446744073709551615, f: 0.5, one: 1.0, l: [1, a], m: { k: v }, t: yes }";
+    assert_eq!(value("${{ vars.n }}", vars), Some(json!(3)));
+    assert_eq!(value("${{ vars.n / 2 }}", vars), Some(json!(1.5)));
+    assert_eq!(value("${{ vars.big }}", vars), Some(json!(18446744073709551615u64)));
+    assert_eq!(value("${{ vars.one }}", vars), Some(json!(1.0)));
+    assert_eq!(value("[x, '${{ vars.l }}', '${{ vars.m }}']", vars), Some(json!(["x", [1, "a"], { "k": "v" }])));
+    assert_eq!(value("a-${{ vars.f }}-${{ vars.t }}", vars), Some(json!("a-0.5-yes")));
+    assert_eq!(value("$${{ vars.f }}", vars), Some(json!("${{ vars.f }}")));
+    assert_eq!(value("${{ vars.none | default(4) }}", vars), Some(json!(4)));
+    assert_eq!(value("${{ vars.none }}", vars), None);
+    assert_eq!(value("${{ vars.n + }}", vars), None);
+    assert_eq!(value("${{ 1 / 0 }}", vars), None);
+}
