@@ -111,7 +111,8 @@ fn parse_gpus(text: &str) -> Result<Gpus, String> {
     let mut devices: Vec<GpuDevice> = Vec::new();
     for item in text.split(',') {
         let (index, memory) = item.split_once(':').map_or((item, None), |(index, memory)| (index, Some(memory)));
-        let index: u32 = index.trim().parse().map_err(|_| format!("`{item}` is no GPU: write `0`, `0,1` or `0:24GiB`"))?;
+        let index: u32 =
+            index.trim().parse().map_err(|_| format!("`{item}` is no GPU: write `0`, `0,1` or `0:24GiB`"))?;
         let memory = memory.map(str::parse::<ByteSize>).transpose().map_err(|error| error.to_string())?;
         if devices.iter().any(|device| device.index == index) {
             return Err(format!("GPU {index} is named twice"));

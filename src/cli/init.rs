@@ -12,12 +12,15 @@ pub fn init(file: &Path) -> Result<u8, Exit> {
     let mut options = std::fs::File::options();
     let created = options.write(true).create_new(true).open(file);
     let mut created = created.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            Exit::wrong(format!("error: `{0}` exists already. Name another file: `athanor init NAME.yaml`.", file.display()))
-        }
+        std::io::ErrorKind::AlreadyExists => Exit::wrong(format!(
+            "error: `{0}` exists already. Name another file: `athanor init NAME.yaml`.",
+            file.display()
+        )),
         _ => Exit::failed(format!("`{}` cannot be written: {error}.", file.display())),
     })?;
     created.write_all(TEMPLATE.as_bytes()).map_err(Exit::failed)?;
     let name = file.display();
-    print(&format!("wrote {name}\n\n  athanor run {name}      run it\n  athanor status {name}   see what is up to date\n"))
+    print(&format!(
+        "wrote {name}\n\n  athanor run {name}      run it\n  athanor status {name}   see what is up to date\n"
+    ))
 }

@@ -17,7 +17,9 @@ use crate::view::{kinds as kind_view, standing};
 pub fn check(command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(&command.pipeline)?;
     if command.json {
-        return print_json(&json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }));
+        return print_json(
+            &json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }),
+        );
     }
     let (stages, instances) = (count(plan.stages.len(), "stage"), count(plan.instances.len(), "instance"));
     print(&format!("{}: {stages}, {instances}, no mistakes\n", command.pipeline.file.display()))
@@ -28,9 +30,10 @@ pub fn status(place: &CachePlace, command: &ViewCommand) -> Result<u8, Exit> {
     let project = load::project(place)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let standings = session.assess().map_err(Exit::failed)?;
-    let pairs = session.wanted().iter().filter_map(|id| {
-        Some((plan.instances[id.index()].name.clone(), standings[id.index()].as_ref()?))
-    });
+    let pairs = session
+        .wanted()
+        .iter()
+        .filter_map(|id| Some((plan.instances[id.index()].name.clone(), standings[id.index()].as_ref()?)));
     if command.json {
         let entries: Vec<_> = pairs.map(|(name, standing)| json!({ "instance": name, "state": standing })).collect();
         return print_json(&json!(entries));
@@ -101,7 +104,8 @@ pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {
     match registry::find(name) {
         Some(kind) => print(&kind_view::describe(kind)),
         None => {
-            let help = suggest::nearest(name, names()).map(|best| format!("; did you mean `{best}`?")).unwrap_or_default();
+            let help =
+                suggest::nearest(name, names()).map(|best| format!("; did you mean `{best}`?")).unwrap_or_default();
             Err(Exit::wrong(format!("error: unknown kind `{name}`{help}\n  `athanor kinds` lists them.")))
         }
     }

@@ -18,7 +18,8 @@ const REPORT_WIDTH: usize = 100;
 /// The plan of a pipeline file, without a look at the files it reads.
 pub fn plan(file: &PipelineFile) -> Result<Plan, Exit> {
     let name = file.file.display().to_string();
-    let bytes = std::fs::read(&file.file).map_err(|error| Exit::wrong(format!("error: `{name}` cannot be read: {error}")))?;
+    let bytes =
+        std::fs::read(&file.file).map_err(|error| Exit::wrong(format!("error: `{name}` cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Exit::wrong(format!("error: `{name}` is not UTF-8 text (byte {at}). Save it as UTF-8."))

@@ -25,7 +25,8 @@ pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
         return dry_run(&session);
     }
     let ExecutorName::Local = command.executor;
-    let program = std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     let request = RunRequest {
         capacity: capacity(&command.use_),
         keep_going: command.keep_going,
@@ -71,7 +72,9 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
     for id in session.wanted() {
         match &standings[id.index()] {
             Some(Standing::Fresh) | None => fresh += 1,
-            Some(other) => text += &format!("{}: {}\n", session.plan.instances[id.index()].name, standing::brief(other)),
+            Some(other) => {
+                text += &format!("{}: {}\n", session.plan.instances[id.index()].name, standing::brief(other))
+            }
         }
     }
     let rest = session.wanted().len() - fresh;

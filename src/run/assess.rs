@@ -123,7 +123,9 @@ pub fn assess(
                     outputs[id.index()] = Some(record.outputs);
                     Standing::Fresh
                 }
-                Lookup::Incomplete { lost, .. } => Standing::Stale { reasons: vec![Reason::OutputsLost { names: lost }] },
+                Lookup::Incomplete { lost, .. } => {
+                    Standing::Stale { reasons: vec![Reason::OutputsLost { names: lost }] }
+                }
                 Lookup::Miss => Standing::Stale { reasons: reasons(cache, ledger, name, &recipe)? },
             },
         };

@@ -45,7 +45,9 @@ pub enum CommitError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// An input is not what it was.
-    #[error("`{path}` changed while the stage was running, so its result is not kept. Run again when nothing writes to it.")]
+    #[error(
+        "`{path}` changed while the stage was running, so its result is not kept. Run again when nothing writes to it."
+    )]
     InputChanged {
         /// The input's path as the user wrote it.
         path: String,

@@ -402,4 +402,3 @@ fn append_line(log: &std::path::Path, line: &str) {
     // A log that cannot be written loses a line, not a stage.
     let _ = file.and_then(|mut file| writeln!(file, "{line}"));
 }
-

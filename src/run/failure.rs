@@ -45,7 +45,8 @@ impl Failure {
             }
             Exit::Status(status) => Failure::new(format!("It ended with exit status {status}.")),
             Exit::Signal { out_of_memory: true, .. } => {
-                let help = "State how much memory it needs (`resources: { memory: … }`), so that fewer stages run beside it.";
+                let help =
+                    "State how much memory it needs (`resources: { memory: … }`), so that fewer stages run beside it.";
                 let cause = "It was killed (SIGKILL) when the machine ran out of memory.".to_owned();
                 Failure { help: Some(help.to_owned()), ..Failure::new(cause) }
             }

@@ -47,7 +47,10 @@ impl Inputs<'_> {
         }
         for path in self.mentioned(id) {
             let artifact = self.content(path).clone();
-            inputs.push(RecipeInput { port: format!("./{path}"), items: vec![RecipeItem { artifact, from: path.clone() }] });
+            inputs.push(RecipeInput {
+                port: format!("./{path}"),
+                items: vec![RecipeItem { artifact, from: path.clone() }],
+            });
         }
         Ok(Recipe::new(instance, inputs))
     }

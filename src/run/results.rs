@@ -46,7 +46,8 @@ pub fn publish<'o>(
     }
     if !actions.is_empty() {
         let note = PathBuf::from(NOTE);
-        let bytes = serde_json::to_vec(&published).map_err(|error| CacheError::Io { path: note.clone(), source: error.into() })?;
+        let bytes = serde_json::to_vec(&published)
+            .map_err(|error| CacheError::Io { path: note.clone(), source: error.into() })?;
         history.write_note(NOTE, &bytes).map_err(|source| CacheError::Io { path: note, source })?;
         cache.flush_stat_index()?;
     }
@@ -59,13 +60,16 @@ fn wanted<'o>(plan: &Plan, outputs: &impl Fn(InstanceId) -> Option<&'o [OutputRe
     for entry in &plan.results {
         for (label, instance, output) in &entry.feeds {
             let name = &plan.instances[instance.index()].outputs[*output].name;
-            let Some(record) = outputs(*instance).and_then(|records| records.iter().find(|record| record.name == *name))
+            let Some(record) =
+                outputs(*instance).and_then(|records| records.iter().find(|record| record.name == *name))
             else {
                 continue;
             };
             let path = match label {
                 None => format!("{root}/{}", entry.path),
-                Some(label) => format!("{root}/{}/{label}{}", entry.path.trim_end_matches('/'), extension(&record.file)),
+                Some(label) => {
+                    format!("{root}/{}/{label}{}", entry.path.trim_end_matches('/'), extension(&record.file))
+                }
             };
             all.push(Wanted { path, artifact: record.artifact.clone() });
         }

@@ -161,8 +161,7 @@ impl<'a> Session<'a> {
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let executor = Box::new(LocalExecutor::new(request.program, listener));
-        let conduct =
-            Conduct { keep_going: request.keep_going, force: request.force, scratch: scratch.folder.clone() };
+        let conduct = Conduct { keep_going: request.keep_going, force: request.force, scratch: scratch.folder.clone() };
         let cache = Arc::clone(&self.project.cache);
         let inputs = self.inputs(&contents);
         let dispatcher =

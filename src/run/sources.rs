@@ -65,9 +65,9 @@ pub fn mentions(plan: &Plan, ids: &[InstanceId], project: &Path, cache: &Path) -
     for id in ids {
         let Work::Command(command) = &plan.instances[id.index()].work else { continue };
         let words: BTreeSet<&String> = command.mentions.iter().collect();
-        let found = words.into_iter().filter(|word| {
-            *is_file.entry((*word).clone()).or_insert_with(|| names_project_file(word, project, cache))
-        });
+        let found = words
+            .into_iter()
+            .filter(|word| *is_file.entry((*word).clone()).or_insert_with(|| names_project_file(word, project, cache)));
         let found: Vec<String> = found.cloned().collect();
         if !found.is_empty() {
             mentions.insert(*id, found);

@@ -40,8 +40,12 @@ fn take_standard_output() -> std::io::Result<File> {
 
 fn read_order() -> Result<Order, Life> {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).map_err(|error| refusal(format!("The order cannot be read: {error}.")))?;
-    let order: Order = serde_json::from_str(&line).map_err(|error| refusal(format!("The order is malformed: {error}.")))?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| refusal(format!("The order cannot be read: {error}.")))?;
+    let order: Order =
+        serde_json::from_str(&line).map_err(|error| refusal(format!("The order is malformed: {error}.")))?;
     if order.protocol != PROTOCOL {
         let theirs = order.protocol;
         return Err(refusal(format!("The order speaks protocol {theirs}, this worker speaks {PROTOCOL}.")));

@@ -136,4 +136,3 @@ fn make(folder: &Path) -> Result<(), CacheError> {
 fn make_parent(path: &Path) -> Result<(), CacheError> {
     path.parent().map_or(Ok(()), make)
 }
-

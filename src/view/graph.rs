@@ -144,9 +144,7 @@ impl Drawing {
         const MARGIN: usize = 20;
         let layers = self.by_layer();
         let rows = layers.iter().map(Vec::len).max().unwrap_or(0);
-        let place = |column: usize, row: usize| {
-            (MARGIN + column * (BOX.0 + GAP.0), MARGIN + row * (BOX.1 + GAP.1))
-        };
+        let place = |column: usize, row: usize| (MARGIN + column * (BOX.0 + GAP.0), MARGIN + row * (BOX.1 + GAP.1));
         let mut places = BTreeMap::new();
         for (column, layer) in layers.iter().enumerate() {
             for (row, index) in layer.iter().enumerate() {

@@ -6,13 +6,18 @@ use crate::view::text::{count, duration};
 /// What an event looks like as permanent text, possibly of several lines; `None` for events that only move a clock or a bar.
 pub fn describe(event: &RunEvent) -> Option<String> {
     match event {
-        RunEvent::RunStarted { pipeline, instances, .. } => Some(format!("{pipeline}: {}", count(*instances, "instance"))),
+        RunEvent::RunStarted { pipeline, instances, .. } => {
+            Some(format!("{pipeline}: {}", count(*instances, "instance")))
+        }
         RunEvent::Waiting { instance } => Some(format!("waiting      {instance}: another run is making it")),
         RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
         RunEvent::Finished { instance, duration_ms, undeclared, .. } => {
             let mut text = format!("finished     {instance} in {}", duration(*duration_ms));
             if !undeclared.is_empty() {
-                text += &format!("\n  note: it also wrote {}, which it does not declare and which is not kept", list(undeclared));
+                text += &format!(
+                    "\n  note: it also wrote {}, which it does not declare and which is not kept",
+                    list(undeclared)
+                );
             }
             Some(text)
         }
@@ -28,7 +33,9 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             }
             Some(text)
         }
-        RunEvent::Skipped { instance, because } => Some(format!("skipped      {instance}: it needs {because}, which failed")),
+        RunEvent::Skipped { instance, because } => {
+            Some(format!("skipped      {instance}: it needs {because}, which failed"))
+        }
         RunEvent::Interrupted { instance } => Some(format!("interrupted  {instance}")),
         RunEvent::StopRequested { forced: false } => {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
@@ -37,7 +44,9 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::Result { path, action } => result(path, *action),
         RunEvent::Notice { message } => Some(format!("note: {message}")),
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
-        RunEvent::Hashing { .. } | RunEvent::Cached { .. } | RunEvent::Progress { .. } | RunEvent::Metric { .. } => None,
+        RunEvent::Hashing { .. } | RunEvent::Cached { .. } | RunEvent::Progress { .. } | RunEvent::Metric { .. } => {
+            None
+        }
     }
 }
 

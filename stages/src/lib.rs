@@ -7,8 +7,11 @@
 pub mod artifact;
 pub mod command;
 pub mod context;
+pub mod ensemble;
 pub mod error;
 pub mod kind;
+pub mod numpy_random;
 pub mod params;
 pub mod ports;
 pub mod registry;
+pub mod tables;

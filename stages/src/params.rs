@@ -57,8 +57,10 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
     let schema = schemars::schema_for!(P);
     let mut problems = take_unknown(&mut given, &schema);
     problems.extend(missing(&given, &schema));
-    let required_present = problems.iter().all(|problem| problem.at_key);
-    while required_present {
+    if problems.iter().any(|problem| !problem.at_key) {
+        return Err(problems);
+    }
+    loop {
         match serde_path_to_error::deserialize::<_, P>(&Value::Object(given.clone())) {
             Ok(params) => {
                 problems.extend(params.check());
@@ -76,12 +78,11 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
                 // Without the culprit the rest can still be checked, as long as it has a default to fall back on.
                 let recovered = culprit.is_some_and(|key| !is_required(&schema, &key) && given.remove(&key).is_some());
                 if !recovered {
-                    break;
+                    return Err(problems);
                 }
             }
         }
     }
-    Err(problems)
 }
 
 /// The value that stands for `params` in fingerprints and records.

@@ -1,10 +1,15 @@
 //! All kinds by name.
 
 use crate::command::Command;
-use crate::kind::Kind;
+use crate::kind::{Kind, StageKind, Typed};
+use crate::tables::folds::Folds;
 
 /// Every kind, in the order they are documented.
-static KINDS: &[&dyn Kind] = &[&Command];
+static KINDS: &[&dyn Kind] = &[&Command, &typed::<Folds>()];
+
+const fn typed<K: StageKind>() -> Typed<K> {
+    Typed::NEW
+}
 
 /// Every kind, in the order they are documented.
 pub fn kinds() -> &'static [&'static dyn Kind] {

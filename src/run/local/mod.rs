@@ -24,8 +24,8 @@ use crate::plan::InstanceId;
 use crate::run::executor::{Executor, Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::protocol::{EVENTS_VARIABLE, Life, MAX_LINE, Message, parse_message};
 
-pub use guardian::main as guardian_main;
 use guardian::Guardian;
+pub use guardian::main as guardian_main;
 
 /// Runs jobs as processes on this machine.
 pub struct LocalExecutor {
@@ -170,7 +170,8 @@ fn judge(status: ExitStatus, last_word: Option<Life>, is_worker: bool, kills_bef
     match (last_word, status.signal(), status.code()) {
         (_, Some(number), _) => {
             let killed = number == Signal::SIGKILL as i32;
-            let out_of_memory = killed && kills_before.is_some_and(|before| kernel_out_of_memory_kills() > Some(before));
+            let out_of_memory =
+                killed && kills_before.is_some_and(|before| kernel_out_of_memory_kills() > Some(before));
             Exit::Signal { number, out_of_memory }
         }
         (Some(Life::Failed { message, help, interrupted }), ..) if is_worker => {

@@ -1,5 +1,9 @@
 //! The things that flow between stages, as types.
 
+pub mod labels;
+pub mod matrix;
+pub mod table;
+
 use serde::{Deserialize, Serialize};
 
 /// What a port carries. Wiring is checked against it before anything runs.

@@ -1,0 +1,126 @@
+//! Multi-label targets: class numbers separated by spaces.
+
+use crate::artifact::table::Table;
+use crate::error::StageError;
+
+/// Number of classes of the Human Protein Atlas challenge.
+pub const HPA_CLASSES: usize = 28;
+
+/// The classes of the Human Protein Atlas challenge, by number.
+pub const HPA_CLASS_NAMES: [&str; HPA_CLASSES] = [
+    "Nucleoplasm",
+    "Nuclear membrane",
+    "Nucleoli",
+    "Nucleoli fibrillar center",
+    "Nuclear speckles",
+    "Nuclear bodies",
+    "Endoplasmic reticulum",
+    "Golgi apparatus",
+    "Peroxisomes",
+    "Endosomes",
+    "Lysosomes",
+    "Intermediate filaments",
+    "Actin filaments",
+    "Focal adhesion sites",
+    "Microtubules",
+    "Microtubule ends",
+    "Cytokinetic bridge",
+    "Mitotic spindle",
+    "Microtubule organizing center",
+    "Centrosome",
+    "Lipid droplets",
+    "Plasma membrane",
+    "Cell junctions",
+    "Mitochondria",
+    "Aggresome",
+    "Cytosol",
+    "Cytoplasmic bodies",
+    "Rods & rings",
+];
+
+/// The classes of one row, ascending, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target(Vec<usize>);
+
+impl Target {
+    /// The given classes.
+    pub fn new(classes: impl IntoIterator<Item = usize>) -> Target {
+        let mut classes: Vec<usize> = classes.into_iter().collect();
+        classes.sort_unstable();
+        classes.dedup();
+        Target(classes)
+    }
+
+    /// The classes, ascending.
+    pub fn classes(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// Whether the row has the class.
+    pub fn has(&self, class: usize) -> bool {
+        self.0.binary_search(&class).is_ok()
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let classes: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        formatter.write_str(&classes.join(" "))
+    }
+}
+
+/// Reads one cell of class numbers; says what is wrong with it.
+pub fn parse_target(cell: &str, classes: usize) -> Result<Target, String> {
+    let numbers = cell.split_whitespace().map(|word| match word.parse::<usize>() {
+        Ok(number) if number < classes => Ok(number),
+        Ok(number) => Err(format!("there is no class {number}: classes go from 0 to {}", classes - 1)),
+        Err(_) => Err(format!("`{word}` is no class number: a target is class numbers separated by spaces")),
+    });
+    Ok(Target::new(numbers.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// Ids and targets of a table, in its order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labels {
+    /// The ids, each once.
+    pub ids: Vec<String>,
+    /// Their targets, none empty.
+    pub targets: Vec<Target>,
+}
+
+impl Labels {
+    /// Reads the columns `Id` and `Target`.
+    pub fn of(table: &Table, classes: usize) -> Result<Labels, StageError> {
+        table.require_rows()?;
+        let ids = table.unique_ids("Id")?;
+        let targets = targets_of(table, "Target", classes)?;
+        Ok(Labels { ids, targets })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Number of rows with each class.
+    pub fn counts(&self, classes: usize) -> Vec<usize> {
+        let mut counts = vec![0; classes];
+        self.targets.iter().flat_map(Target::classes).for_each(|class| counts[*class] += 1);
+        counts
+    }
+}
+
+/// The targets in a column; an empty one is an error.
+pub fn targets_of(table: &Table, column: &str, classes: usize) -> Result<Vec<Target>, StageError> {
+    let at = table.column(column)?;
+    let read = |row: usize| {
+        let target = parse_target(table.cell(row, at), classes).map_err(|message| table.error(row, message))?;
+        if target.classes().is_empty() { Err(table.error(row, format!("`{column}` is empty"))) } else { Ok(target) }
+    };
+    (0..table.len()).map(read).collect()
+}

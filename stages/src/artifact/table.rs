@@ -1,0 +1,188 @@
+//! Tables: CSV files with a header row.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::artifact::ArtifactType;
+use crate::error::StageError;
+use crate::ports::{InputFile, InputValue, OutputValue};
+
+/// A table to be read.
+#[derive(Debug, Clone)]
+pub struct TableInput(pub InputFile);
+
+impl InputValue for TableInput {
+    const TYPE: ArtifactType = ArtifactType::Table;
+    fn from_file(file: InputFile) -> Self {
+        TableInput(file)
+    }
+}
+
+/// A table to be written.
+#[derive(Debug, Clone)]
+pub struct TableOutput(PathBuf);
+
+impl OutputValue for TableOutput {
+    const TYPE: ArtifactType = ArtifactType::Table;
+    fn from_path(path: PathBuf) -> Self {
+        TableOutput(path)
+    }
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// A table in memory: every cell is text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What the user calls the file.
+    pub label: String,
+    header: Vec<String>,
+    rows: Vec<csv::StringRecord>,
+    lines: Vec<u64>,
+}
+
+impl TableInput {
+    /// Reads the whole table. A byte-order mark and CRLF line ends are taken as if they were not there.
+    ///
+    /// # Errors
+    /// Names file and line for bytes that are not UTF-8, rows with more or fewer cells than the header, and an empty file.
+    pub fn read(&self) -> Result<Table, StageError> {
+        let InputFile { path, label } = &self.0;
+        let bytes =
+            std::fs::read(path).map_err(|error| StageError::in_file(label, format!("cannot be read: {error}")))?;
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(&bytes);
+        let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(bytes);
+        let header =
+            reader.headers().map_err(|error| explain(label, &error))?.iter().map(|cell| cell.trim().to_owned());
+        let header: Vec<String> = header.collect();
+        if header.is_empty() {
+            return Err(StageError::in_file(label, "the file is empty").with_help("A table starts with a header row."));
+        }
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
+        for row in reader.records() {
+            let row = row.map_err(|error| explain(label, &error))?;
+            lines.push(row.position().map_or(0, csv::Position::line));
+            rows.push(row);
+        }
+        Ok(Table { label: label.clone(), header, rows, lines })
+    }
+}
+
+fn explain(label: &str, error: &csv::Error) -> StageError {
+    let line = error.position().map(csv::Position::line);
+    let (message, help) = match error.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => (
+            format!("the row has {len} cells, but the header has {expected_len}"),
+            "Look for a missing or an extra comma; a cell that holds a comma needs double quotes around it.",
+        ),
+        csv::ErrorKind::Utf8 { .. } => ("the row is not UTF-8 text".to_owned(), "Save the file as UTF-8."),
+        _ => (error.to_string(), "The file must be CSV with a header row."),
+    };
+    let error = match line {
+        Some(line) => StageError::at_row(label, line, message),
+        None => StageError::in_file(label, message),
+    };
+    error.with_help(help)
+}
+
+impl Table {
+    /// Number of rows, the header not counted.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is nothing but the header.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Names of the columns.
+    pub fn header(&self) -> &[String] {
+        &self.header
+    }
+
+    /// The position of a column, if the table has it.
+    pub fn find(&self, column: &str) -> Option<usize> {
+        self.header.iter().position(|name| name == column)
+    }
+
+    /// The position of a column that the table must have.
+    pub fn column(&self, column: &str) -> Result<usize, StageError> {
+        self.find(column).ok_or_else(|| {
+            let found = self.header.join("`, `");
+            StageError::at_row(&self.label, 1, format!("there is no column `{column}`"))
+                .with_help(format!("The header has `{found}`."))
+        })
+    }
+
+    /// A cell.
+    pub fn cell(&self, row: usize, column: usize) -> &str {
+        self.rows.get(row).and_then(|cells| cells.get(column)).unwrap_or_default()
+    }
+
+    /// All cells of a row.
+    pub fn row(&self, row: usize) -> impl Iterator<Item = &str> {
+        self.rows[row].iter()
+    }
+
+    /// An error about a row.
+    pub fn error(&self, row: usize, message: impl Into<String>) -> StageError {
+        StageError::at_row(&self.label, self.lines.get(row).copied().unwrap_or(0), message)
+    }
+
+    /// Fails for a table without rows.
+    pub fn require_rows(&self) -> Result<(), StageError> {
+        if self.is_empty() { Err(StageError::in_file(&self.label, "the table has no rows")) } else { Ok(()) }
+    }
+
+    /// The ids in `column`, in order; an empty or repeated one is an error.
+    pub fn unique_ids(&self, column: &str) -> Result<Vec<String>, StageError> {
+        let at = self.column(column)?;
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(self.len());
+        for row in 0..self.len() {
+            let id = self.cell(row, at);
+            if id.is_empty() {
+                return Err(self.error(row, format!("`{column}` is empty")));
+            }
+            if let Some(first) = seen.insert(id, row) {
+                let line = self.lines[first];
+                return Err(self.error(row, format!("the id `{id}` stands in row {line} already")));
+            }
+        }
+        Ok((0..self.len()).map(|row| self.cell(row, at).to_owned()).collect())
+    }
+
+    /// Where each id of `column` stands, first come first kept.
+    pub fn index(&self, column: &str) -> Result<HashMap<&str, usize>, StageError> {
+        let at = self.column(column)?;
+        let mut index = HashMap::with_capacity(self.len());
+        for row in 0..self.len() {
+            index.entry(self.cell(row, at)).or_insert(row);
+        }
+        Ok(index)
+    }
+}
+
+impl TableOutput {
+    /// Writes a table with LF line ends.
+    pub fn write<R, C>(&self, header: &[&str], rows: impl IntoIterator<Item = R>) -> Result<(), StageError>
+    where
+        R: IntoIterator<Item = C>,
+        C: AsRef<[u8]>,
+    {
+        let failed = |error: csv::Error| StageError::io(&self.0)(error.into());
+        let mut writer = csv::WriterBuilder::new().from_path(&self.0).map_err(failed)?;
+        writer.write_record(header).map_err(failed)?;
+        for row in rows {
+            writer.write_record(row).map_err(failed)?;
+        }
+        writer.flush().map_err(StageError::io(&self.0))
+    }
+
+    /// Writes the given rows of `table`, all columns.
+    pub fn write_rows(&self, table: &Table, rows: impl IntoIterator<Item = usize>) -> Result<(), StageError> {
+        let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
+        self.write(&header, rows.into_iter().map(|row| table.row(row).collect::<Vec<_>>()))
+    }
+}

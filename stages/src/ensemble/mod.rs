@@ -1,0 +1,1 @@
+//! Kinds that turn many predictions into one submission. One kind a file.
