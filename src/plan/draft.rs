@@ -84,6 +84,15 @@ pub struct Templates<'d, 'e> {
     when: Option<Template<'e>>,
 }
 
+/// What the instances of a stage have in common.
+struct Common<'c> {
+    name: &'c str,
+    many: bool,
+    templates: &'c Templates<'c, 'c>,
+    /// What its kind writes; `None` where the stage names its own outputs.
+    fixed: Option<Arc<[OutputPort]>>,
+}
+
 /// What drafting needs of the compilation.
 pub struct Drafting<'e> {
     /// Compiles expressions.
@@ -116,9 +125,8 @@ impl Drafting<'_> {
         check_keys(key, keys, kind, ports.is_some(), &mut found);
         problems.extend(found);
         let slots = points.map(|points| {
-            let many = keys.matrix.is_some();
-            let mut slot = |point| self.slot(key, point, many, &templates, fixed.as_ref(), next, problems);
-            points.into_iter().map(&mut slot).collect()
+            let stage = Common { name: &key.name, many: keys.matrix.is_some(), templates: &templates, fixed };
+            points.into_iter().map(|point| self.slot(&stage, point, next, problems)).collect()
         });
         Draft { key, keys, kind, ports, templates, slots }
     }
@@ -178,19 +186,10 @@ impl Drafting<'_> {
         matrix::points(&matrix, problems)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a stage are borrowed apart from each other")]
-    fn slot(
-        &self,
-        key: &Key,
-        point: Point,
-        many: bool,
-        templates: &Templates<'_, '_>,
-        fixed: Option<&Arc<[OutputPort]>>,
-        next: &mut u32,
-        problems: &mut Diagnostics,
-    ) -> Slot {
-        let name = instance_name(&key.name, point.axes.iter().map(|(axis, value)| (&**axis, &*value.label)));
-        let scope = self.scope.at(&point, many);
+    fn slot(&self, stage: &Common<'_>, point: Point, next: &mut u32, problems: &mut Diagnostics) -> Slot {
+        let name = instance_name(stage.name, point.axes.iter().map(|(axis, value)| (&**axis, &*value.label)));
+        let scope = self.scope.at(&point, stage.many);
+        let templates = stage.templates;
         let mut found = Vec::new();
         let state = match evaluate::<bool>(templates.when.as_ref(), &scope, &mut found) {
             Ok(Some(false)) => State::Dropped,
@@ -200,12 +199,12 @@ impl Drafting<'_> {
             }
             Err(Reported) => State::Unknown,
         };
-        let outputs = match fixed {
+        let outputs = match &stage.fixed {
             Some(fixed) => Some(Arc::clone(fixed)),
             None if state == State::Dropped => declared(&templates.outputs, None, &mut found),
             None => declared(&templates.outputs, Some(&scope), &mut found),
         };
-        problems.extend(found.into_iter().map(|problem| problem.in_instance(many.then_some(&name))));
+        problems.extend(found.into_iter().map(|problem| problem.in_instance(stage.many.then_some(&name))));
         Slot { point, name, state, outputs }
     }
 }
