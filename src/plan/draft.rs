@@ -10,7 +10,7 @@ use crate::language::document::Stage;
 use crate::language::expression::{Engine, Template};
 use crate::language::node::{Key, Node, Value};
 use crate::language::scope::Scope;
-use crate::language::shape::{Templated, Typed};
+use crate::language::shape::{Named, Templated, Typed};
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
 use super::command;
@@ -91,6 +91,8 @@ struct Common<'c> {
     templates: &'c Templates<'c, 'c>,
     /// What its kind writes; `None` where the stage names its own outputs.
     fixed: Option<Arc<[OutputPort]>>,
+    /// Whether its outputs are known; if not, what reads them is not to blame.
+    known: bool,
 }
 
 /// What drafting needs of the compilation.
@@ -125,7 +127,10 @@ impl Drafting<'_> {
         check_keys(key, keys, kind, ports.is_some(), &mut found);
         problems.extend(found);
         let slots = points.map(|points| {
-            let stage = Common { name: &key.name, many: keys.matrix.is_some(), templates: &templates, fixed };
+            let readable = |outputs: &Named<_, _>| outputs.names.len() == outputs.entries.len();
+            let known =
+                kind.is_some() && !keys.unread.contains(&"outputs") && keys.outputs.as_ref().is_none_or(readable);
+            let stage = Common { name: &key.name, many: keys.matrix.is_some(), templates: &templates, fixed, known };
             points.into_iter().map(|point| self.slot(&stage, point, next, problems)).collect()
         });
         Draft { key, keys, kind, ports, templates, slots }
@@ -200,6 +205,7 @@ impl Drafting<'_> {
             Err(Reported) => State::Unknown,
         };
         let outputs = match &stage.fixed {
+            _ if !stage.known => None,
             Some(fixed) => Some(Arc::clone(fixed)),
             None if state == State::Dropped => declared(&templates.outputs, None, &mut found),
             None => declared(&templates.outputs, Some(&scope), &mut found),
@@ -261,7 +267,7 @@ fn declared(
 /// Checks that a stage has the keys that its kind takes.
 fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: bool, problems: &mut Vec<Diagnostic>) {
     let Some(kind) = kind else { return };
-    if !fixed && keys.run.is_none() {
+    if !fixed && keys.run.is_none() && !keys.unread.contains(&"run") {
         let help = "write the shell line as `run: …`";
         problems.push(Diagnostic::new(key.span, format!("the command `{}` lacks `run`", key.name)).help(help));
     }
