@@ -235,6 +235,26 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
+/// Where the `[…]` or `{…}` that `line` starts with ends, if it is one and ends on the line.
+fn flow_end(line: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    let mut quote = None;
+    for (at, c) in line.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') if depth > 0 => quote = Some(c),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return (at > 0).then_some(at + c.len_utf8());
+        }
+    }
+    None
+}
+
 /// Turns the reader's locations into spans.
 struct Places<'t> {
     text: &'t str,
@@ -263,7 +283,7 @@ impl Places<'_> {
         Node { value, span }
     }
 
-    /// The bytes at `location`; a collection, whose end the reader does not tell, is shown by its first line.
+    /// The bytes at `location`; of a collection, whose end the reader does not tell, what is on its first line.
     fn span(&self, location: Location) -> Span {
         let start = self.start(location);
         let length = location.span().byte_len().unwrap_or(0) as usize;
@@ -273,7 +293,7 @@ impl Places<'_> {
             return self.placed(start..start + written.len());
         }
         let line = self.text[start..].lines().next().unwrap_or_default().trim_end();
-        self.placed(start..start + line.len())
+        self.placed(start..start + flow_end(line).unwrap_or(line.len()))
     }
 
     fn error_span(&self, location: Location) -> Span {

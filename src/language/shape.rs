@@ -216,6 +216,8 @@ macro_rules! keys {
         pub struct $name {
             /// Where.
             pub span: $crate::language::span::Span,
+            /// Keys that are there but could not be read.
+            pub unread: Vec<&'static str>,
             $($(#[doc = $field_doc])+ pub $field: Option<$shape>,)*
         }
 
@@ -229,12 +231,17 @@ macro_rules! keys {
                     [$((stringify!($field), stringify!($need) == "required")),*]
                         .into_iter().filter(|(_, required)| *required).map(|(name, _)| name).collect();
                 $crate::language::shape::read_keys(node, $noun, &known, &required, problems)?;
-                Some($name {
+                let mut read = $name {
                     span: node.span,
+                    unread: Vec::new(),
                     $($field: node.get(stringify!($field)).and_then(|value| {
                         <$shape as $crate::language::shape::Shape>::read(value, problems)
                     }),)*
-                })
+                };
+                $(if read.$field.is_none() && node.get(stringify!($field)).is_some() {
+                    read.unread.push(stringify!($field));
+                })*
+                Some(read)
             }
 
             fn schema() -> serde_json::Value {

@@ -9,21 +9,25 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 pub fn ranked<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     // A name longer than this is no slip of the pen for a short one, and comparing it would be slow.
     const LONGEST: usize = 100;
-    if name.len() > LONGEST {
+    if name.is_empty() || name.len() > LONGEST {
         return Vec::new();
     }
     let wanted = name.to_lowercase();
-    let allowed = (wanted.chars().count() / 3).clamp(1, 4);
+    let length = wanted.chars().count();
+    let allowed = (length / 3).clamp(1, 4);
     let mut near: Vec<(usize, &str)> = Vec::new();
     for candidate in candidates.into_iter().filter(|candidate| candidate.len() <= LONGEST) {
         let lower = candidate.to_lowercase();
-        let distance = strsim::osa_distance(&wanted, &lower);
-        let prefix =
-            wanted.len() >= 3 && (lower.starts_with(&wanted) || (lower.len() >= 3 && wanted.starts_with(&lower)));
-        if distance <= allowed && distance < lower.chars().count().min(wanted.chars().count()) {
-            near.push((distance, candidate));
-        } else if prefix {
-            near.push((allowed + distance, candidate));
+        let known = lower.chars().count();
+        let prefix = length.min(known) >= 3 && (lower.starts_with(&wanted) || wanted.starts_with(&lower));
+        if prefix {
+            near.push((length.abs_diff(known), candidate));
+        } else if length.abs_diff(known) <= allowed {
+            // The distance is worth its time only where the lengths allow it.
+            let distance = strsim::osa_distance(&wanted, &lower);
+            if distance <= allowed && distance < length.min(known) {
+                near.push((distance, candidate));
+            }
         }
     }
     near.sort();

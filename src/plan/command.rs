@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use athanor_stages::ports::OutputPort;
+use indexmap::IndexSet;
 
 use crate::language::expression::{Compiled, Template, scalar_text};
 use crate::language::node::{Entry, Key, Node, Value};
@@ -197,7 +198,7 @@ fn text(text: &str, place: Span) -> Node {
 /// The words of a line that may be relative paths of project files: an over-estimate, to be looked up.
 fn mentions(line: &str, outputs: &[OutputPort]) -> Vec<String> {
     let words = shlex::split(line).unwrap_or_else(|| line.split_whitespace().map(str::to_owned).collect());
-    let mut mentions: Vec<String> = Vec::new();
+    let mut mentions = IndexSet::new();
     for word in words {
         let parts = word.split([';', '|', '&', '<', '>', '(', ')', '`', '\n']);
         for candidate in parts.map(|part| option_value(part.trim())) {
@@ -206,12 +207,12 @@ fn mentions(line: &str, outputs: &[OutputPort]) -> Vec<String> {
                 |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
             let ours = own("inputs") || outputs.iter().any(|output| own(&output.file));
             let odd = candidate.starts_with('-') || path.contains(['*', '?', '$', '\n']) || candidate.contains("://");
-            if !ours && !odd && !mentions.contains(&path) {
-                mentions.push(path);
+            if !ours && !odd {
+                mentions.insert(path);
             }
         }
     }
-    mentions
+    mentions.into_iter().collect()
 }
 
 /// The value of `--option=value` and `NAME=value`, else the word itself.

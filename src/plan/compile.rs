@@ -121,7 +121,11 @@ impl Compilation<'_> {
         let merged = vars::merge(self.document, &profiles, &settings, &mut found);
         let vars = vars::evaluate(&merged, engine, self.texts, &mut found);
         self.problems.extend(found);
-        Scope::default().with("vars", &vars.value).with_failed(vars.failed)
+        let mut failed = vars.failed;
+        if self.document.unread.contains(&"vars") {
+            failed.push(vec!["vars".to_owned()]);
+        }
+        Scope::default().with("vars", &vars.value).with_failed(failed)
     }
 }
 

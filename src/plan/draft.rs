@@ -10,7 +10,7 @@ use crate::language::document::Stage;
 use crate::language::expression::{Engine, Template};
 use crate::language::node::{Key, Node, Value};
 use crate::language::scope::Scope;
-use crate::language::shape::{Templated, Typed};
+use crate::language::shape::{Named, Templated, Typed};
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
 use super::command;
@@ -84,6 +84,17 @@ pub struct Templates<'d, 'e> {
     when: Option<Template<'e>>,
 }
 
+/// What the instances of a stage have in common.
+struct Common<'c> {
+    name: &'c str,
+    many: bool,
+    templates: &'c Templates<'c, 'c>,
+    /// What its kind writes; `None` where the stage names its own outputs.
+    fixed: Option<Arc<[OutputPort]>>,
+    /// Whether its outputs are known; if not, what reads them is not to blame.
+    known: bool,
+}
+
 /// What drafting needs of the compilation.
 pub struct Drafting<'e> {
     /// Compiles expressions.
@@ -116,9 +127,11 @@ impl Drafting<'_> {
         check_keys(key, keys, kind, ports.is_some(), &mut found);
         problems.extend(found);
         let slots = points.map(|points| {
-            let many = keys.matrix.is_some();
-            let mut slot = |point| self.slot(key, point, many, &templates, fixed.as_ref(), next, problems);
-            points.into_iter().map(&mut slot).collect()
+            let readable = |outputs: &Named<_, _>| outputs.names.len() == outputs.entries.len();
+            let known =
+                kind.is_some() && !keys.unread.contains(&"outputs") && keys.outputs.as_ref().is_none_or(readable);
+            let stage = Common { name: &key.name, many: keys.matrix.is_some(), templates: &templates, fixed, known };
+            points.into_iter().map(|point| self.slot(&stage, point, next, problems)).collect()
         });
         Draft { key, keys, kind, ports, templates, slots }
     }
@@ -178,19 +191,10 @@ impl Drafting<'_> {
         matrix::points(&matrix, problems)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a stage are borrowed apart from each other")]
-    fn slot(
-        &self,
-        key: &Key,
-        point: Point,
-        many: bool,
-        templates: &Templates<'_, '_>,
-        fixed: Option<&Arc<[OutputPort]>>,
-        next: &mut u32,
-        problems: &mut Diagnostics,
-    ) -> Slot {
-        let name = instance_name(&key.name, point.axes.iter().map(|(axis, value)| (&**axis, &*value.label)));
-        let scope = self.scope.at(&point, many);
+    fn slot(&self, stage: &Common<'_>, point: Point, next: &mut u32, problems: &mut Diagnostics) -> Slot {
+        let name = instance_name(stage.name, point.axes.iter().map(|(axis, value)| (&**axis, &*value.label)));
+        let scope = self.scope.at(&point, stage.many);
+        let templates = stage.templates;
         let mut found = Vec::new();
         let state = match evaluate::<bool>(templates.when.as_ref(), &scope, &mut found) {
             Ok(Some(false)) => State::Dropped,
@@ -200,12 +204,13 @@ impl Drafting<'_> {
             }
             Err(Reported) => State::Unknown,
         };
-        let outputs = match fixed {
+        let outputs = match &stage.fixed {
+            _ if !stage.known => None,
             Some(fixed) => Some(Arc::clone(fixed)),
             None if state == State::Dropped => declared(&templates.outputs, None, &mut found),
             None => declared(&templates.outputs, Some(&scope), &mut found),
         };
-        problems.extend(found.into_iter().map(|problem| problem.in_instance(many.then_some(&name))));
+        problems.extend(found.into_iter().map(|problem| problem.in_instance(stage.many.then_some(&name))));
         Slot { point, name, state, outputs }
     }
 }
@@ -262,7 +267,7 @@ fn declared(
 /// Checks that a stage has the keys that its kind takes.
 fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: bool, problems: &mut Vec<Diagnostic>) {
     let Some(kind) = kind else { return };
-    if !fixed && keys.run.is_none() {
+    if !fixed && keys.run.is_none() && !keys.unread.contains(&"run") {
         let help = "write the shell line as `run: …`";
         problems.push(Diagnostic::new(key.span, format!("the command `{}` lacks `run`", key.name)).help(help));
     }

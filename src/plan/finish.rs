@@ -25,6 +25,9 @@ pub fn check_inputs(draft: &Draft<'_, '_>, problems: &mut Vec<Diagnostic>) {
         }
     }
     let given = draft.keys.inputs.iter().flat_map(|inputs| &inputs.names).collect::<Vec<_>>();
+    if draft.keys.unread.contains(&"inputs") {
+        return;
+    }
     let lacking = ports.iter().filter(|port| port.arity != Arity::Optional && !given.contains(&&port.name));
     let lacking: Vec<String> = lacking.map(|port| format!("`{}` ({})", port.name, port.artifact.noun())).collect();
     if !lacking.is_empty() {
@@ -56,6 +59,10 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
     pub fn finish(mut self, wiring: &mut Wiring<'s, 'd, 'e>, problems: &mut Diagnostics) -> Vec<Instance> {
         let draft = self.draft;
         let mut instances = Vec::new();
+        if draft.kind.is_none() {
+            // What its inputs and parameters should be is not known.
+            return instances;
+        }
         let many = draft.keys.matrix.is_some();
         for slot in draft.slots.iter().flatten() {
             let id = match slot.state {

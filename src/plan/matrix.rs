@@ -204,15 +204,18 @@ fn remove(points: &mut Vec<Point>, exclude: &[&[Entry]]) {
     });
 }
 
+/// Indices of points by their labels on some axes.
+type ByLabels = HashMap<Vec<Arc<str>>, Vec<usize>>;
+
 /// Extends the points that agree with an entry in all axes it names; an entry that agrees with none becomes a point.
 fn add(points: &mut Vec<Point>, include: &[&[Entry]], axes: &[Axis]) {
     let original = points.len();
-    let mut groups: HashMap<Vec<&str>, HashMap<Vec<Arc<str>>, Vec<usize>>> = HashMap::new();
+    let mut groups: HashMap<Vec<&str>, ByLabels> = HashMap::new();
     for entries in include {
         let is_axis = |entry: &&Entry| axes.iter().any(|axis| *axis.name == *entry.key.name);
         let (names, labels) = sorted_labels(entries.iter().filter(is_axis));
         let group = groups.entry(names.clone()).or_insert_with(|| {
-            let mut group: HashMap<Vec<Arc<str>>, Vec<usize>> = HashMap::new();
+            let mut group = ByLabels::new();
             for (index, point) in points[..original].iter().enumerate() {
                 if let Some(labels) = labels_of(point, &names) {
                     group.entry(labels).or_default().push(index);

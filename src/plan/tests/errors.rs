@@ -90,6 +90,8 @@ errors! {
     run_for_others: said_of_stages("  a: { kind: split_table, run: x, outputs: { o: o }, inputs: { labels: x.csv } }\n");
     output_paths: said_of_stages("  a: { kind: command, run: x, outputs: { a: /tmp/x, b: ../x, c: inputs/x, d: '' } }\n");
     outputs_collide: said_of_stages("  a: { kind: command, run: x, outputs: { a: d, b: ./d } }\n  b: { kind: command, run: x, outputs: { a: d, b: d/e } }\n");
+    one_mistake_is_said_once: said_of_stages("  a: { kind: trian, inputs: { x: split }, run: '${{ vars.folds }}' }\n  b: { kind: mean, inputs: { probabilities: a.out } }\n  c: { kind: command, run: [x], inputs: [y], outputs: { o: [p] } }\n  d: { kind: mean, inputs: { probabilities: c.o } }\n  e: { kind: mean, matrix: { n: 1 }, inputs: { probabilities: c.o } }\n  f: { kind: mean, inputs: { probabilities: 'e[n=1]' } }\nresults: { x: e, y: c, z: a.b }\n");
+    unreadable_vars: said("vars: [a]\nstages: { a: { kind: command, run: 'echo ${{ vars.a }}' } }\n");
     empty_run: said_of_stages("  a: { kind: command, run: ' ' }\n");
     results_wrong: said_of_stages("results: { ../x: model, a: modle, b: split, c: split.fold, d/e: split.folds, d: split.folds }\n");
 }

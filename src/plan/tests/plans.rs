@@ -223,3 +223,21 @@ fn a_later_check_reports_in_the_same_way() {
     problems.at(source.span, format!("there is no file `{}`", source.path), Some("look".to_owned()));
     insta::assert_snapshot!(problems.to_string());
 }
+
+#[test]
+fn variables_may_use_variables() {
+    let plan = plan(
+        r#"
+athanor: 1
+name: demo
+vars:
+  root: "${{ vars.missing | default('data') }}"
+  sets: { train: "${{ vars.root }}/train", all: "${{ [vars.sets.train, vars.list[0]] }}" }
+  list: [first, "${{ vars.root }}"]
+  copy: "${{ vars.sets }}"
+stages:
+  a: { kind: command, run: "echo ${{ vars.copy.all }} ${{ vars.copy['train'] }} ${{ vars.list }}" }
+"#,
+    );
+    assert_eq!(commands(&plan)[0].line, "echo data/train first data/train first data");
+}
