@@ -1,1 +1,6 @@
 //! Kinds that turn many predictions into one submission. One kind a file.
+
+pub mod combine;
+mod soft_f1;
+pub mod submission;
+pub mod thresholds;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::labels::{HPA_CLASSES, Labels};
+use crate::artifact::labels::Labels;
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -11,6 +11,7 @@ use crate::kind::StageKind;
 use crate::numpy_random::RandomState;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::MayWrite;
+use crate::tables::class_params::{check_classes, hpa_classes};
 use crate::tables::stratify::stratify;
 use crate::{input_ports, output_ports};
 
@@ -33,20 +34,13 @@ fn five() -> usize {
     5
 }
 
-/// The default number of classes.
-pub fn hpa_classes() -> usize {
-    HPA_CLASSES
-}
-
 impl Parameters for FoldsParams {
     fn check(&self) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
         if self.folds < 2 {
             problems.push(ParamProblem::value("folds", "there must be at least 2 folds"));
         }
-        if self.classes == 0 {
-            problems.push(ParamProblem::value("classes", "there must be at least one class"));
-        }
+        problems.extend(check_classes(self.classes));
         problems
     }
 }
