@@ -177,6 +177,19 @@ pub trait OutputPorts: Sized {
     fn bind(bound: BoundOutputs) -> Result<Self, BindError>;
 }
 
+/// The input ports of a kind that reads nothing.
+pub struct NoInputs;
+
+impl InputPorts for NoInputs {
+    fn ports() -> Vec<InputPort> {
+        Vec::new()
+    }
+
+    fn bind(_bound: BoundInputs) -> Result<Self, BindError> {
+        Ok(NoInputs)
+    }
+}
+
 /// Declares a struct of input ports.
 #[macro_export]
 macro_rules! input_ports {

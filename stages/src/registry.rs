@@ -1,21 +1,41 @@
 //! All kinds by name.
 
 use crate::command::Command;
+use crate::ensemble::average_duplicates::AverageDuplicates;
+use crate::ensemble::classification_report::ClassificationReport;
 use crate::ensemble::combine::Ensemble;
 use crate::ensemble::submission::Submission;
 use crate::ensemble::thresholds::Thresholds;
 use crate::kind::{Kind, StageKind, Typed};
+use crate::tables::antibody_split::AntibodySplit;
+use crate::tables::clean_split::CleanSplit;
+use crate::tables::corrected_targets::CorrectedTargets;
+use crate::tables::fold_split::FoldSplit;
 use crate::tables::folds::Folds;
+use crate::tables::label_table::LabelTable;
 use crate::tables::leak_rows::LeakRows;
+use crate::tables::rows::Rows;
+use crate::tables::synthetic_predictions::SyntheticPredictions;
+use crate::tables::synthetic_tables::SyntheticTables;
 
 /// Every kind, in the order they are documented.
 static KINDS: &[&dyn Kind] = &[
     &Command,
     &typed::<Folds>(),
+    &typed::<LabelTable>(),
+    &typed::<FoldSplit>(),
+    &typed::<CleanSplit>(),
+    &typed::<AntibodySplit>(),
+    &typed::<CorrectedTargets>(),
+    &typed::<Rows>(),
     &typed::<LeakRows>(),
     &typed::<Ensemble>(),
     &typed::<Thresholds>(),
     &typed::<Submission>(),
+    &typed::<SyntheticPredictions>(),
+    &typed::<SyntheticTables>(),
+    &typed::<ClassificationReport>(),
+    &typed::<AverageDuplicates>(),
 ];
 
 const fn typed<K: StageKind>() -> Typed<K> {

@@ -1,0 +1,113 @@
+//! `label_table`: one row an id with its classes spelled out.
+
+use std::collections::{BTreeSet, HashMap};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::labels::{HPA_CLASS_NAMES, Labels};
+use crate::artifact::table::{Table, TableInput, TableOutput};
+use crate::params::{ParamProblem, Parameters};
+
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::kind::StageKind;
+use crate::{input_ports, output_ports};
+
+/// The kind.
+pub struct LabelTable;
+
+/// Parameters of [`LabelTable`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LabelTableParams {
+    /// Whether the rows are external: their ids start with an antibody's number, which gets columns of its own.
+    #[serde(default)]
+    pub external: bool,
+    /// Names of the classes, by number.
+    #[serde(default = "hpa_names")]
+    pub classes: Vec<String>,
+}
+
+fn hpa_names() -> Vec<String> {
+    HPA_CLASS_NAMES.map(str::to_owned).to_vec()
+}
+
+impl Parameters for LabelTableParams {
+    fn check(&self) -> Vec<ParamProblem> {
+        let empty = self.classes.is_empty().then(|| ParamProblem::value("classes", "there must be at least one class"));
+        empty.into_iter().collect()
+    }
+}
+
+input_ports! {
+    /// What [`LabelTable`] reads.
+    pub struct LabelTableInputs {
+        /// Labelled rows: `Id,Target`.
+        labels: TableInput,
+    }
+}
+
+output_ports! {
+    /// What [`LabelTable`] writes.
+    pub struct LabelTableOutputs {
+        /// `Id`, `Target` (ascending, each once), a 0/1 column a class, `External`; for external rows also `antibody` and `antibody_code`.
+        table: TableOutput = "labels.csv",
+    }
+}
+
+impl StageKind for LabelTable {
+    type Params = LabelTableParams;
+    type Inputs = LabelTableInputs;
+    type Outputs = LabelTableOutputs;
+
+    const NAME: &'static str = "label_table";
+    const REVISION: u32 = 1;
+    const DOC: &'static str = "Spells a label table out: sorted targets, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.";
+
+    fn run(
+        params: LabelTableParams,
+        inputs: LabelTableInputs,
+        outputs: LabelTableOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let table = inputs.labels.read()?;
+        let labels = Labels::of(&table, params.classes.len())?;
+        let antibodies = if params.external { Some(antibodies(&table, &labels.ids)?) } else { None };
+        let mut header = vec!["Id", "Target"];
+        header.extend(params.classes.iter().map(String::as_str));
+        header.push("External");
+        if params.external {
+            header.extend(["antibody", "antibody_code"]);
+        }
+        let rows = labels.ids.iter().zip(&labels.targets).enumerate().map(|(row, (id, target))| {
+            let mut cells = vec![id.clone(), target.to_string()];
+            cells.extend((0..params.classes.len()).map(|class| u8::from(target.has(class)).to_string()));
+            cells.push(if params.external { "True" } else { "False" }.to_owned());
+            if let Some(antibodies) = &antibodies {
+                let (name, code) = &antibodies[row];
+                cells.extend([name.clone(), code.to_string()]);
+            }
+            cells
+        });
+        context.metric("rows", labels.len() as f64);
+        outputs.table.write(&header, rows)
+    }
+}
+
+/// For each id its antibody and the antibody's rank among the distinct ones, sorted as text.
+fn antibodies(table: &Table, ids: &[String]) -> Result<Vec<(String, usize)>, StageError> {
+    let antibody = |(row, id): (usize, &String)| match id.split_once('_') {
+        Some((antibody, _)) if !antibody.is_empty() && antibody.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Ok(antibody.to_owned())
+        }
+        _ => Err(table
+            .error(row, format!("the external id `{id}` does not start with an antibody's number and `_`"))
+            .with_help("External ids look like `10580_1610_C1_1`.")),
+    };
+    let names = ids.iter().enumerate().map(antibody).collect::<Result<Vec<_>, _>>()?;
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    let codes: HashMap<&String, usize> = distinct.into_iter().enumerate().map(|(code, name)| (name, code)).collect();
+    let coded = names.iter().map(|name| (name.clone(), codes[name])).collect();
+    Ok(coded)
+}
