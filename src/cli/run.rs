@@ -34,7 +34,7 @@ pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
         program,
         file: command.pipeline.file.display().to_string(),
     };
-    let report = session.run(request, view(command.json), |interrupter| on_signals(interrupter)).map_err(refused)?;
+    let report = session.run(request, view(command.json), on_signals).map_err(refused)?;
     Ok(match report.outcome {
         Outcome::UpToDate => UP_TO_DATE,
         Outcome::Failed => FAILED,

@@ -1,0 +1,95 @@
+//! A project folder to run the program in.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A project folder that goes away with the test.
+pub struct Project {
+    folder: TempDir,
+}
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Project {
+    pub fn new(pipeline: &str) -> Project {
+        let project = Project { folder: tempfile::tempdir().unwrap() };
+        project.write("p.yaml", pipeline);
+        project
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Replaces a piece of the pipeline.
+    pub fn edit(&self, from: &str, to: &str) {
+        let text = self.read("p.yaml");
+        assert!(text.contains(from), "{from} is not in {text}");
+        self.write("p.yaml", &text.replace(from, to));
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
+        command.current_dir(self.folder.path()).args(arguments);
+        command.env_remove("ATHANOR_CACHE").env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+    }
+
+    pub fn athanor(&self, arguments: &[&str]) -> Outcome {
+        let output = self.command(arguments).output().unwrap();
+        Outcome {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        self.athanor(&[&["run", "p.yaml"], arguments].concat())
+    }
+
+    /// Runs and returns the instances that were made, in the order they finished.
+    pub fn made(&self, arguments: &[&str]) -> Vec<String> {
+        let outcome = self.run(&[&["--json"], arguments].concat());
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        events(&outcome.out, "finished")
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(&[&["run", "p.yaml"], arguments].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+}
+
+/// Instances of the events of one type.
+pub fn events(json_lines: &str, event: &str) -> Vec<String> {
+    let lines = json_lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter(|line| line["event"] == event).map(|line| line["instance"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits for a file that a stage makes, as long as `process` lives.
+pub fn wait_for(path: &Path, process: &mut Child) {
+    while !path.exists() {
+        assert!(process.try_wait().unwrap().is_none(), "the run ended before it made {}", path.display());
+        std::thread::yield_now();
+    }
+}
