@@ -1,0 +1,101 @@
+//! Results are the user's, the cache is the program's: each survives what happens to the other.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use support::Project;
+
+const PIPELINE: &str = "athanor: 1\nname: p\nvars: { word: one }\nstages:\n  a: { kind: command, run: \"echo ${{ vars.word }} > ${{ outputs.o }}\", outputs: { o: o.txt } }\n  \
+    d: { kind: command, inputs: { i: a }, run: \"mkdir out && cp ${{ inputs.i }} out/x\", outputs: { d: out } }\nresults: { o.txt: a, folder: d }\n";
+
+fn ran() -> Project {
+    let project = Project::new(PIPELINE);
+    assert_eq!(project.made(&[]), ["a", "d"]);
+    project
+}
+
+fn objects(project: &Project) -> Vec<PathBuf> {
+    let shards = std::fs::read_dir(project.path(".athanor/objects")).unwrap();
+    shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap()).map(|file| file.unwrap().path()).collect()
+}
+
+#[test]
+fn an_edited_result_is_left_alone_and_the_cache_is_not_touched() {
+    let project = ran();
+    project.write("results/p/o.txt", "mine\n");
+    let outcome = project.run(&[]);
+    assert!(outcome.out.contains("results/p/o.txt was edited and is left as it is"), "{}", outcome.out);
+    assert_eq!(project.read("results/p/o.txt"), "mine\n");
+    std::fs::remove_file(project.path("results/p/o.txt")).unwrap();
+    assert!(project.made(&[]).is_empty());
+    assert_eq!(project.read("results/p/o.txt"), "one\n");
+}
+
+#[test]
+fn a_new_result_sets_the_edited_one_aside() {
+    let project = ran();
+    project.write("results/p/o.txt", "mine\n");
+    let outcome = project.run(&["--set", "word=two"]);
+    assert!(outcome.out.contains("the edited file that was there is now results/p/o.txt.edited"), "{}", outcome.out);
+    assert_eq!(project.read("results/p/o.txt"), "two\n");
+    assert_eq!(project.read("results/p/o.txt.edited"), "mine\n");
+    assert_eq!(project.read("results/p/folder/x"), "two\n");
+}
+
+#[test]
+fn stored_files_are_read_only_and_stored_once() {
+    let project = ran();
+    let objects = objects(&project);
+    assert_eq!(objects.len(), 1, "both outputs have the same content: {objects:?}");
+    assert_eq!(std::fs::metadata(&objects[0]).unwrap().permissions().mode() & 0o222, 0);
+}
+
+#[test]
+fn verify_finds_damage_and_the_next_run_mends_it() {
+    let project = ran();
+    let object = objects(&project).remove(0);
+    std::fs::set_permissions(&object, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(&object, "onf\n").unwrap();
+    let outcome = project.athanor(&["cache", "verify"]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.out.contains("damaged file: objects/"), "{}", outcome.out);
+    assert!(outcome.out.contains("the next run makes 2 results again"), "{}", outcome.out);
+    assert_eq!(project.made(&[]), ["a", "d"]);
+    assert_eq!(project.athanor(&["cache", "verify"]).code, 0);
+}
+
+#[test]
+fn a_file_of_the_wrong_size_is_never_served() {
+    let project = ran();
+    let object = objects(&project).remove(0);
+    std::fs::remove_file(&object).unwrap();
+    std::fs::write(&object, "on").unwrap();
+    assert_eq!(project.made(&[]), ["a"], "the folder has the content still");
+    assert!(project.made(&[]).is_empty());
+}
+
+#[test]
+fn collection_keeps_what_the_last_runs_use() {
+    let project = ran();
+    project.made(&["--set", "word=two"]);
+    let promised = project.athanor(&["cache", "gc", "-n"]).out;
+    assert!(promised.starts_with("would drop 2 results"), "{promised}");
+    assert!(project.athanor(&["cache", "gc"]).out.starts_with("dropped 2 results"));
+    assert!(project.made(&["--set", "word=two"]).is_empty());
+    assert_eq!(project.made(&[]), ["a", "d"]);
+    assert!(project.athanor(&["cache", "gc", "--max-size", "0"]).out.contains("0 kept"));
+    assert_eq!(project.made(&[]), ["a", "d"]);
+}
+
+#[test]
+fn several_projects_share_one_cache() {
+    let (one, two) = (Project::new(PIPELINE), Project::new(PIPELINE));
+    let cache = one.path("shared-cache");
+    let place = ["--cache", cache.to_str().unwrap()];
+    assert_eq!(one.made(&place).len(), 2);
+    assert!(two.made(&place).is_empty());
+    assert_eq!(two.read("results/p/o.txt"), "one\n");
+    assert!(one.athanor(&["cache", "gc", place[0], place[1]]).out.contains("2 kept"));
+}

@@ -1,0 +1,184 @@
+//! Stages that fail, hang, are stopped or killed: the run says so and its state stays right.
+
+mod support;
+
+use std::process::Child;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::{Project, events, wait_for};
+
+/// A pipeline of commands: name, line, further keys.
+fn commands(stages: &[(&str, &str, &str)]) -> Project {
+    let mut text = String::from("athanor: 1\nname: p\nstages:\n");
+    for (name, line, more) in stages {
+        text += &format!("  {name}:\n    kind: command\n    run: |\n      {}\n    outputs: {{ o: o.txt }}\n", line.replace('\n', "\n      "));
+        more.lines().for_each(|line| text += &format!("    {line}\n"));
+    }
+    Project::new(&text)
+}
+
+const GOOD: &str = "echo fine > ${{ outputs.o }}";
+
+#[test]
+fn a_failed_stage_shows_its_cause_and_the_end_of_its_log() {
+    let project = commands(&[("bad", "echo first >&2; echo last words; exit 3", ""), ("after", GOOD, "inputs: { i: bad }")]);
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    for piece in ["It ended with exit status 3.", "  | first", "  | last words", "skipped      after: it needs bad, which failed"] {
+        assert!(outcome.out.contains(piece), "{piece}: {}", outcome.out);
+    }
+    assert_eq!(project.athanor(&["logs", "p.yaml", "bad"]).out, "first\nlast words\n");
+    assert!(project.athanor(&["status", "p.yaml"]).out.contains("its last try failed: It ended with exit status 3."));
+}
+
+#[test]
+fn signals_missing_programs_and_missing_outputs_are_told_apart() {
+    for (line, cause) in [
+        ("kill -SEGV $$", "It was killed by signal 11 (SIGSEGV)."),
+        ("kill -ABRT $$", "It was killed by signal 6 (SIGABRT)."),
+        ("no-such-program", "help: A program in the line was not found"),
+        ("true", "did not write its output `o` (`o.txt`)"),
+    ] {
+        let outcome = commands(&[("bad", line, "")]).run(&[]);
+        assert_eq!(outcome.code, 1);
+        assert!(outcome.out.contains(cause), "{cause}: {}", outcome.out);
+    }
+}
+
+#[test]
+fn an_output_appears_only_when_its_stage_succeeds() {
+    let project = commands(&[("bad", "echo half > ${{ outputs.o }}; exit 1", "")]);
+    assert_eq!(project.run(&[]).code, 1);
+    assert!(project.athanor(&["cache", "ls"]).out.contains("0 results in 0 files"));
+}
+
+#[test]
+fn undeclared_files_are_reported() {
+    let project = commands(&[("a", "echo x > ${{ outputs.o }}; mkdir d; echo y > d/stray", "")]);
+    assert!(project.run(&[]).out.contains("note: it also wrote `d/stray`"));
+}
+
+#[test]
+fn keep_going_makes_what_does_not_depend_on_the_failure() {
+    let stages = [("bad", "exit 1", ""), ("after", GOOD, "inputs: { i: bad }"), ("other", "sleep 0; echo > ${{ outputs.o }}", "inputs: { i: third }"), ("third", GOOD, "")];
+    let project = commands(&stages);
+    let outcome = project.run(&["-j", "1", "-k", "--json"]);
+    assert_eq!(outcome.code, 1);
+    assert_eq!(events(&outcome.out, "finished"), ["third", "other"]);
+    assert_eq!(events(&outcome.out, "skipped"), ["after"]);
+}
+
+#[test]
+fn a_retry_can_succeed() {
+    let marker = "marker=$ATHANOR_PROJECT/tried; if [ -e $marker ]; then echo ok > ${{ outputs.o }}; else touch $marker; exit 1; fi";
+    let project = commands(&[("flaky", marker, "retries: 1")]);
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert!(outcome.out.contains("flaky (try 1, trying again)"));
+    assert!(outcome.out.contains("started      flaky (try 2)"));
+}
+
+#[test]
+fn a_timeout_kills_the_whole_process_group() {
+    let line = "(trap '' TERM; echo $$ > $ATHANOR_PROJECT/pid; sleep 1000) & wait";
+    let project = commands(&[("slow", line, "timeout: 300ms")]);
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.out.contains("It took longer than its timeout of 300ms and was killed."), "{}", outcome.out);
+    wait_for_group_to_end(&project);
+}
+
+/// Waits until the process group whose number the file `pid` holds is gone: killed processes go only once they are reaped.
+fn wait_for_group_to_end(project: &Project) {
+    let pid: i32 = project.read("pid").trim().parse().unwrap();
+    while kill(Pid::from_raw(-pid), None).is_ok() {
+        std::thread::yield_now();
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+}
+
+#[test]
+fn the_first_interrupt_lets_a_stage_stop_cleanly() {
+    let line = "trap 'echo saved > $ATHANOR_PROJECT/saved; exit 0' TERM; touch $ATHANOR_PROJECT/up; while :; do sleep 0.01; done";
+    let project = commands(&[("long", line, ""), ("after", GOOD, "inputs: { i: long }")]);
+    let mut child = project.start(&[]);
+    wait_for(&project.path("up"), &mut child);
+    signal(&child, Signal::SIGINT);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(project.read("saved"), "saved\n");
+    assert!(project.athanor(&["cache", "verify"]).out.contains("0 damaged"));
+}
+
+#[test]
+fn the_second_interrupt_kills() {
+    let line = "trap 'touch $ATHANOR_PROJECT/heard' TERM; touch $ATHANOR_PROJECT/up; while :; do sleep 0.01; done";
+    let project = commands(&[("deaf", line, "")]);
+    let mut child = project.start(&[]);
+    wait_for(&project.path("up"), &mut child);
+    signal(&child, Signal::SIGINT);
+    wait_for(&project.path("heard"), &mut child);
+    signal(&child, Signal::SIGINT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_killed_run_leaves_no_orphans_and_loses_only_the_work_in_flight() {
+    let line = "echo $$ > $ATHANOR_PROJECT/pid; [ -e $ATHANOR_PROJECT/second ] || while :; do sleep 0.01; done; echo > ${{ outputs.o }}";
+    let project = commands(&[("quick", GOOD, ""), ("long", line, "inputs: { i: quick }")]);
+    let mut child = project.start(&[]);
+    wait_for(&project.path("pid"), &mut child);
+    while project.read("pid").trim().is_empty() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for_group_to_end(&project);
+    project.write("second", "");
+    assert_eq!(project.made(&[]), ["long"]);
+    assert!(project.athanor(&["cache", "verify"]).out.contains("0 damaged"));
+    let left = std::fs::read_dir(project.path(".athanor/scratch")).unwrap().count();
+    assert_eq!(left, 0, "the killed run's folder is swept");
+}
+
+#[test]
+fn an_input_that_changes_under_its_stage_is_not_recorded() {
+    let line = "cat ${{ inputs.i }} > ${{ outputs.o }}; echo other > $ATHANOR_PROJECT/in.txt";
+    let project = commands(&[("a", line, "inputs: { i: in.txt }")]);
+    project.write("in.txt", "thing\n");
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.out.contains("`in.txt` changed while the stage was running"), "{}", outcome.out);
+    assert!(project.athanor(&["cache", "ls"]).out.contains("0 results"));
+}
+
+#[test]
+fn two_runs_at_once_share_the_work() {
+    let line = "echo x >> $ATHANOR_PROJECT/count; while [ ! -e $ATHANOR_PROJECT/go ]; do sleep 0.01; done; echo > ${{ outputs.o }}";
+    let project = commands(&[("a", line, ""), ("b", "cat ${{ inputs.i }} > ${{ outputs.o }}; echo y >> $ATHANOR_PROJECT/count", "inputs: { i: a }")]);
+    let mut first = project.start(&[]);
+    wait_for(&project.path("count"), &mut first);
+    let mut second = project.start(&[]);
+    let mut seen = String::new();
+    let mut reader = std::io::BufReader::new(second.stdout.take().unwrap());
+    while !seen.contains("waiting      a") {
+        assert!(std::io::BufRead::read_line(&mut reader, &mut seen).unwrap() > 0, "{seen}");
+    }
+    project.write("go", "");
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+    std::io::Read::read_to_string(&mut reader, &mut seen).unwrap();
+    assert_eq!(second.wait().unwrap().code(), Some(0), "{seen}");
+    assert_eq!(project.read("count"), "x\ny\n");
+}
+
+#[test]
+fn a_stage_reports_progress_and_metrics_through_its_events_file() {
+    let line = r#"echo '{"event":"metric","name":"loss","value":0.5}' > $ATHANOR_EVENTS; echo 'junk' > $ATHANOR_EVENTS; echo > ${{ outputs.o }}"#;
+    let outcome = commands(&[("a", line, "")]).run(&["--json"]);
+    assert_eq!(outcome.code, 0);
+    assert!(outcome.out.contains(r#""event":"metric","instance":"a","name":"loss","value":0.5"#), "{}", outcome.out);
+}
