@@ -18,7 +18,10 @@ fn ran() -> Project {
 
 fn objects(project: &Project) -> Vec<PathBuf> {
     let shards = std::fs::read_dir(project.path(".athanor/objects")).unwrap();
-    shards.flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap()).map(|file| file.unwrap().path()).collect()
+    shards
+        .flat_map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect()
 }
 
 #[test]

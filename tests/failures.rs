@@ -12,7 +12,10 @@ use support::{Project, events, wait_for};
 fn commands(stages: &[(&str, &str, &str)]) -> Project {
     let mut text = String::from("athanor: 1\nname: p\nstages:\n");
     for (name, line, more) in stages {
-        text += &format!("  {name}:\n    kind: command\n    run: |\n      {}\n    outputs: {{ o: o.txt }}\n", line.replace('\n', "\n      "));
+        text += &format!(
+            "  {name}:\n    kind: command\n    run: |\n      {}\n    outputs: {{ o: o.txt }}\n",
+            line.replace('\n', "\n      ")
+        );
         more.lines().for_each(|line| text += &format!("    {line}\n"));
     }
     Project::new(&text)
@@ -22,10 +25,16 @@ const GOOD: &str = "echo fine > ${{ outputs.o }}";
 
 #[test]
 fn a_failed_stage_shows_its_cause_and_the_end_of_its_log() {
-    let project = commands(&[("bad", "echo first >&2; echo last words; exit 3", ""), ("after", GOOD, "inputs: { i: bad }")]);
+    let project =
+        commands(&[("bad", "echo first >&2; echo last words; exit 3", ""), ("after", GOOD, "inputs: { i: bad }")]);
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 1, "{outcome:?}");
-    for piece in ["It ended with exit status 3.", "  | first", "  | last words", "skipped      after: it needs bad, which failed"] {
+    for piece in [
+        "It ended with exit status 3.",
+        "  | first",
+        "  | last words",
+        "skipped      after: it needs bad, which failed",
+    ] {
         assert!(outcome.out.contains(piece), "{piece}: {}", outcome.out);
     }
     assert_eq!(project.athanor(&["logs", "p.yaml", "bad"]).out, "first\nlast words\n");
@@ -61,7 +70,12 @@ fn undeclared_files_are_reported() {
 
 #[test]
 fn keep_going_makes_what_does_not_depend_on_the_failure() {
-    let stages = [("bad", "exit 1", ""), ("after", GOOD, "inputs: { i: bad }"), ("other", "sleep 0; echo > ${{ outputs.o }}", "inputs: { i: third }"), ("third", GOOD, "")];
+    let stages = [
+        ("bad", "exit 1", ""),
+        ("after", GOOD, "inputs: { i: bad }"),
+        ("other", "sleep 0; echo > ${{ outputs.o }}", "inputs: { i: third }"),
+        ("third", GOOD, ""),
+    ];
     let project = commands(&stages);
     let outcome = project.run(&["-j", "1", "-k", "--json"]);
     assert_eq!(outcome.code, 1);
@@ -159,7 +173,10 @@ fn an_input_that_changes_under_its_stage_is_not_recorded() {
 #[test]
 fn two_runs_at_once_share_the_work() {
     let line = "echo x >> $ATHANOR_PROJECT/count; while [ ! -e $ATHANOR_PROJECT/go ]; do sleep 0.01; done; echo > ${{ outputs.o }}";
-    let project = commands(&[("a", line, ""), ("b", "cat ${{ inputs.i }} > ${{ outputs.o }}; echo y >> $ATHANOR_PROJECT/count", "inputs: { i: a }")]);
+    let project = commands(&[
+        ("a", line, ""),
+        ("b", "cat ${{ inputs.i }} > ${{ outputs.o }}; echo y >> $ATHANOR_PROJECT/count", "inputs: { i: a }"),
+    ]);
     let mut first = project.start(&[]);
     wait_for(&project.path("count"), &mut first);
     let mut second = project.start(&[]);

@@ -12,7 +12,7 @@ fn timeline(count: usize, resources: &str, gpus: &str) -> Vec<(bool, String, Vec
     let numbers: Vec<String> = (0..count).map(|number| number.to_string()).collect();
     let project = Project::new(&format!(
         "athanor: 1\nname: p\nstages:\n  train:\n    kind: command\n    matrix: {{ n: [{}] }}\n    resources: {resources}\n    \
-         run: echo $CUDA_VISIBLE_DEVICES ${{{{ matrix.n }}}} > ${{{{ outputs.o }}}}\n    outputs: {{ o: o.txt }}\nresults: {{ o: train }}\n",
+         run: echo \"$CUDA_VISIBLE_DEVICES\" ${{{{ matrix.n }}}} > ${{{{ outputs.o }}}}\n    outputs: {{ o: o.txt }}\nresults: {{ o: train }}\n",
         numbers.join(", ")
     ));
     let outcome = project.run(&["--json", "-j", "64", "--gpus", gpus]);

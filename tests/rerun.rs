@@ -74,11 +74,15 @@ fn a_rewrite_with_the_same_content_or_another_time_reruns_nothing() {
 #[test]
 fn names_comments_order_descriptions_and_resources_rerun_nothing() {
     let project = chain();
-    project.edit("  short:\n    kind: command\n", "  # a comment\n  brief:\n    description: short\n    kind: command\n");
+    project
+        .edit("  short:\n    kind: command\n", "  # a comment\n  brief:\n    description: short\n    kind: command\n");
     project.edit("inputs: { text: short }", "inputs: { text: brief }");
     project.edit("name: chain\n", "");
     project.edit("vars: {", "name: chain\nvars: {");
-    project.edit("    outputs: { text: last.txt }", "    outputs: { text: last.txt }\n    resources: { cpus: 1, memory: 1MiB }\n    retries: 2\n    timeout: 1h");
+    project.edit(
+        "    outputs: { text: last.txt }",
+        "    outputs: { text: last.txt }\n    resources: { cpus: 1, memory: 1MiB }\n    retries: 2\n    timeout: 1h",
+    );
     assert!(project.made(&["-j", "2"]).is_empty());
 }
 

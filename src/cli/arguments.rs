@@ -70,7 +70,10 @@ pub enum Command {
     Worker,
     /// Watch over a run's processes (used by runs).
     #[command(hide = true)]
-    Guardian,
+    Guardian {
+        /// What marks the processes.
+        mark: String,
+    },
 }
 
 /// A pipeline file and what overrides it.

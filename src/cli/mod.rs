@@ -76,7 +76,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
             print(&String::from_utf8_lossy(&script))
         }
         Command::Worker => Ok(crate::run::worker::main()),
-        Command::Guardian => Ok(crate::run::guardian_main()),
+        Command::Guardian { mark } => Ok(crate::run::guardian_main(&mark)),
     }
 }
 

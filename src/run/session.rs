@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
         let scheduler = Scheduler::new(self.tasks(&self.ledger()?), &self.plan.order(), &request.capacity);
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
-        let executor = Box::new(LocalExecutor::new(request.program, listener));
+        let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone()));
         let conduct = Conduct { keep_going: request.keep_going, force: request.force, scratch: scratch.folder.clone() };
         let cache = Arc::clone(&self.project.cache);
         let inputs = self.inputs(&contents);

@@ -24,25 +24,29 @@ use crate::plan::InstanceId;
 use crate::run::executor::{Executor, Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::protocol::{EVENTS_VARIABLE, Life, MAX_LINE, Message, parse_message};
 
-use guardian::Guardian;
 pub use guardian::main as guardian_main;
+use guardian::{Guardian, MARK_VARIABLE};
 
 /// Runs jobs as processes on this machine.
 pub struct LocalExecutor {
     program: PathBuf,
     events: JobListener,
-    guardian: Arc<Guardian>,
+    mark: String,
+    guardian: Option<Guardian>,
     running: HashMap<InstanceId, Arc<Mutex<Option<Pid>>>>,
 }
 
 impl LocalExecutor {
-    /// `program` is the path of this program's binary; events go to `events`.
-    pub fn new(program: PathBuf, events: JobListener) -> LocalExecutor {
-        let guardian = Arc::new(Guardian::start(&program));
-        LocalExecutor { program, events, guardian, running: HashMap::new() }
+    /// `program` is the path of this program's binary; events go to `events`; `mark` tells this run's processes from all
+    /// others.
+    pub fn new(program: PathBuf, events: JobListener, mark: String) -> LocalExecutor {
+        LocalExecutor { program, events, mark, guardian: None, running: HashMap::new() }
     }
 
     fn launch(&mut self, job: &Job) -> std::io::Result<Running> {
+        if self.guardian.is_none() {
+            self.guardian = Guardian::start(&self.program, &self.mark);
+        }
         let log = File::options().create(true).append(true).open(&job.log)?;
         let (reader, writer) = std::io::pipe()?;
         let mut command = match &job.launch {
@@ -61,9 +65,8 @@ impl LocalExecutor {
             }
         };
         command.stderr(log).current_dir(&job.folder).process_group(0);
-        command.envs(job.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(job.environment.iter().map(|(name, value)| (name, value))).env(MARK_VARIABLE, &self.mark);
         let mut child = command.spawn()?;
-        self.guardian.watch(child.id());
         drop(command);
         if let (Launch::Worker(order), Some(mut stdin)) = (&job.launch, child.stdin.take()) {
             let line = serde_json::to_string(order).map_err(std::io::Error::other)?;
@@ -90,10 +93,10 @@ impl Executor for LocalExecutor {
             Ok(running) => {
                 let pid = Arc::new(Mutex::new(Some(Pid::from_raw(running.child.id().cast_signed()))));
                 self.running.insert(job.id, Arc::clone(&pid));
-                let (events, guardian) = (Arc::clone(&self.events), Arc::clone(&self.guardian));
+                let events = Arc::clone(&self.events);
                 let is_worker = matches!(job.launch, Launch::Worker(_));
                 thread::spawn(move || {
-                    let exit = wait(running, &pid, &guardian, is_worker);
+                    let exit = wait(running, &pid, is_worker);
                     events(JobEvent::Exited(job.id, exit));
                 });
             }
@@ -141,7 +144,7 @@ fn listen(id: InstanceId, pipe: std::io::PipeReader, events: JobListener) -> Joi
 }
 
 /// Waits for the process, kills what is left of its group, and says how it ended.
-fn wait(mut running: Running, pid: &Mutex<Option<Pid>>, guardian: &Guardian, is_worker: bool) -> Exit {
+fn wait(mut running: Running, pid: &Mutex<Option<Pid>>, is_worker: bool) -> Exit {
     let kills_before = kernel_out_of_memory_kills();
     let group = Pid::from_raw(running.child.id().cast_signed());
     // Waiting without reaping keeps the process number taken, so that no signal can hit a stranger.
@@ -154,7 +157,6 @@ fn wait(mut running: Running, pid: &Mutex<Option<Pid>>, guardian: &Guardian, is_
     let mut guarded = pid.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = killpg(group, Signal::SIGKILL);
     *guarded = None;
-    guardian.release(running.child.id());
     let status = running.child.wait();
     drop(guarded);
     drop(running.keep_open.take());
