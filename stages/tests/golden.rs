@@ -1,0 +1,286 @@
+//! The kinds against NumPy, scikit-learn and iterative-stratification (see `tests/golden/stages.py`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use athanor_stages::context::{Reporter, StageContext, StageReport};
+use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::ports::{BoundInputs, BoundOutputs, InputFile};
+use athanor_stages::registry;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("../../tests/golden/stages.json")).unwrap()
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<StageReport>>);
+
+impl Reporter for Heard {
+    fn report(&self, report: StageReport) {
+        self.0.lock().unwrap().push(report);
+    }
+    fn should_stop(&self) -> bool {
+        false
+    }
+}
+
+/// A folder to run a kind in.
+struct Bench {
+    folder: TempDir,
+    heard: Heard,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench { folder: tempfile::tempdir().unwrap(), heard: Heard::default() }
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> InputFile {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        InputFile { path, label: name.to_owned() }
+    }
+
+    fn labels(&self, name: &str, targets: &Value) -> InputFile {
+        let rows = targets.as_array().unwrap().iter().enumerate();
+        let rows: String = rows.map(|(row, target)| format!("id{row},{}\n", target.as_str().unwrap())).collect();
+        self.file(name, format!("Id,Target\n{rows}"))
+    }
+
+    /// A matrix of named rows, as the kinds exchange them.
+    fn matrix(&self, name: &str, values: &Value) -> InputFile {
+        let rows: Vec<Vec<f64>> = serde_json::from_value(values.clone()).unwrap();
+        let ids: String = (0..rows.len()).map(|row| format!("id{row}\n")).collect();
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("ids.csv"), format!("Id\n{ids}")).unwrap();
+        std::fs::write(folder.join("values.npy"), npy(rows.len(), rows[0].len(), &rows.concat())).unwrap();
+        InputFile { path: folder, label: name.to_owned() }
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(
+        &self,
+        kind: &str,
+        params: Value,
+        seed: u64,
+        inputs: &[(&str, Vec<InputFile>)],
+        outputs: &[(&str, &str)],
+    ) -> Result<(), RunError> {
+        let kind = registry::find(kind).unwrap();
+        let params = kind.check_params(&params).unwrap();
+        let Runner::Worker(work) = kind.runner() else { panic!("not a built-in kind") };
+        let inputs: BoundInputs = inputs.iter().map(|(port, files)| ((*port).to_owned(), files.clone())).collect();
+        let outputs: BoundOutputs = outputs.iter().map(|(port, name)| ((*port).to_owned(), self.out(name))).collect();
+        let context = StageContext::new(seed, 1, self.out("scratch"), &self.heard);
+        work.run(&params, inputs, outputs, &context)
+    }
+
+    fn metric(&self, wanted: &str) -> f64 {
+        let heard = self.heard.0.lock().unwrap();
+        let found = heard.iter().find_map(|report| match report {
+            StageReport::Metric { name, value, .. } if name == wanted => Some(*value),
+            _ => None,
+        });
+        found.unwrap()
+    }
+}
+
+/// A `.npy` file as NumPy writes it.
+fn npy(rows: usize, columns: usize, values: &[f64]) -> Vec<u8> {
+    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
+    bytes.extend(header.as_bytes());
+    values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    bytes
+}
+
+fn column(path: &Path, column: usize) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().to_owned()).collect()
+}
+
+fn numbers(path: &Path, at: usize) -> Vec<f64> {
+    column(path, at).iter().map(|cell| cell.parse().unwrap()).collect()
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn random_numbers_are_numpys() {
+    use athanor_stages::numpy_random::RandomState;
+    for case in golden()["random_state"].as_array().unwrap() {
+        let seed = case["seed"].as_u64().unwrap();
+        let mut random = RandomState::new(seed).unwrap();
+        assert_eq!(json!(random.permutation(20)), case["permutation"]);
+        assert_eq!(json!([2, 3, 7, 28, 1000].map(|count| random.choice(count))), case["choices"]);
+        let permuted = RandomState::new(seed).unwrap().permutation(50);
+        assert_eq!(json!(permuted[..10]), case["held_out"]);
+        let permuted = RandomState::new(seed).unwrap().permutation(13);
+        assert_eq!(json!(permuted[..3]), case["validation"]);
+        assert_eq!(json!(permuted[3..]), case["train"]);
+    }
+    assert!(RandomState::new(1 << 32).is_err());
+}
+
+#[test]
+fn folds_are_the_references_row_for_row() {
+    for case in golden()["folds"].as_array().unwrap() {
+        let bench = Bench::new();
+        let params = json!({ "folds": case["folds"], "classes": case["classes"] });
+        let train = bench.labels("train.csv", &case["targets"]);
+        let outputs = [("train", "folds.csv"), ("external", "external.csv")];
+        bench.run("folds", params, case["seed"].as_u64().unwrap(), &[("train", vec![train])], &outputs).unwrap();
+        assert_eq!(json!(numbers(&bench.out("folds.csv"), 1).iter().map(|fold| *fold as u64).collect::<Vec<_>>()), case["fold"]);
+        assert!(!bench.out("external.csv").exists());
+    }
+}
+
+#[test]
+fn thresholds_by_ratio_are_numpys() {
+    for case in golden()["thresholds"].as_array().unwrap() {
+        let bench = Bench::new();
+        let values: Vec<Vec<f64>> = floats(&case["values"]).into_iter().map(|value| vec![value]).collect();
+        let probabilities = bench.matrix("probabilities", &json!(values));
+        let labels = bench.labels("labels.csv", &json!(["0", "0"]));
+        let inputs = [("probabilities", vec![probabilities]), ("labels", vec![labels])];
+        let params = json!({ "ratios": [case["ratio"]] });
+        bench.run("thresholds", params, 0, &inputs, &[("thresholds", "thresholds.csv")]).unwrap();
+        assert_eq!(json!(numbers(&bench.out("thresholds.csv"), 1)[0]), case["threshold"]);
+    }
+}
+
+#[test]
+fn soft_f1_thresholds_are_as_good_as_an_exhaustive_search() {
+    for case in golden()["soft_f1"].as_array().unwrap() {
+        let bench = Bench::new();
+        let values: Vec<Vec<f64>> = floats(&case["values"]).into_iter().map(|value| vec![value, 0.0]).collect();
+        let positive: Vec<bool> = serde_json::from_value(case["positive"].clone()).unwrap();
+        let targets: Vec<&str> = positive.iter().map(|positive| if *positive { "0" } else { "1" }).collect();
+        let probabilities = bench.matrix("probabilities", &json!(values));
+        let inputs = [("probabilities", vec![probabilities]), ("labels", vec![bench.labels("labels.csv", &json!(targets))])];
+        bench.run("thresholds", json!({ "method": "soft_f1" }), 0, &inputs, &[("thresholds", "thresholds.csv")]).unwrap();
+        let found = numbers(&bench.out("thresholds.csv"), 1)[0];
+        assert!((found - case["threshold"].as_f64().unwrap()).abs() < 1e-4, "{found} is not {}", case["threshold"]);
+    }
+}
+
+#[test]
+fn the_report_is_scikit_learns() {
+    let case = &golden()["report"];
+    let bench = Bench::new();
+    let inputs = [
+        ("probabilities", vec![bench.matrix("probabilities", &case["values"])]),
+        ("labels", vec![bench.labels("labels.csv", &case["targets"])]),
+    ];
+    let outputs = [("report", "report.csv"), ("summary", "summary.csv")];
+    bench.run("classification_report", json!({}), 0, &inputs, &outputs).unwrap();
+    for (at, name) in [(1, "f1"), (2, "precision"), (3, "recall")] {
+        for (ours, theirs) in numbers(&bench.out("report.csv"), at).iter().zip(floats(&case[name])) {
+            assert!((ours - theirs).abs() < 1e-12, "{name}: {ours} is not {theirs}");
+        }
+    }
+    for name in ["accuracy", "macro_f1", "focal_loss"] {
+        assert!((bench.metric(name) - case[name].as_f64().unwrap()).abs() < 1e-12, "{name}");
+    }
+}
+
+#[test]
+fn means_and_maxima_are_numpys_to_the_last_bit() {
+    let case = &golden()["ensembles"];
+    for method in ["mean", "maximum"] {
+        let bench = Bench::new();
+        let stack = case["stack"].as_array().unwrap().iter().enumerate();
+        let matrices = stack.map(|(number, values)| bench.matrix(&number.to_string(), values)).collect();
+        bench.run("ensemble", json!({ "method": method }), 0, &[("matrices", matrices)], &[("matrix", "out")]).unwrap();
+        let bytes = std::fs::read(bench.out("out/values.npy")).unwrap();
+        let expected: Vec<Vec<f64>> = serde_json::from_value(case[method].clone()).unwrap();
+        let expected: Vec<u8> = expected.concat().iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert!(bytes.ends_with(&expected), "{method}");
+    }
+}
+
+/// What `folds` says of a table.
+fn complaint(content: &[u8]) -> String {
+    let bench = Bench::new();
+    let train = bench.file("train.csv", content);
+    let outputs = [("train", "folds.csv"), ("external", "external.csv")];
+    let error = bench.run("folds", json!({ "folds": 2 }), 0, &[("train", vec![train])], &outputs).unwrap_err();
+    error.to_string()
+}
+
+#[test]
+fn bad_tables_are_named_with_file_and_row() {
+    for (content, expected) in [
+        ("Id,Target\na,0\nb,0,1\n", "train.csv, row 3: the row has 3 cells, but the header has 2"),
+        ("Id,Target\na,28\nb,0\n", "train.csv, row 2: there is no class 28: classes go from 0 to 27"),
+        ("Id,Target\na,x\n", "train.csv, row 2: `x` is no class number: a target is class numbers separated by spaces"),
+        ("Id,Target\na,0\nb,1\na,0\n", "train.csv, row 4: the id `a` stands in row 2 already"),
+        ("Id,Target\n,0\n", "train.csv, row 2: `Id` is empty"),
+        ("Id,Target\na,\n", "train.csv, row 2: `Target` is empty"),
+        ("id,target\na,0\n", "train.csv, row 1: there is no column `Id`"),
+        ("Id,Target\n", "train.csv: the table has no rows"),
+        ("", "train.csv: the file is empty"),
+        ("Id,Target\na,0\n", "train.csv: 1 rows cannot be split into 2 folds"),
+    ] {
+        assert_eq!(complaint(content.as_bytes()), expected);
+    }
+    assert_eq!(complaint(b"Id,Target\na,0\n\xff,0\n"), "train.csv, row 3: the row is not UTF-8 text");
+}
+
+#[test]
+fn byte_order_marks_and_crlf_are_taken_in_stride() {
+    let bench = Bench::new();
+    let train = bench.file("train.csv", "\u{feff}Id,Target\r\na,0\r\nb,1\r\n");
+    let outputs = [("train", "folds.csv"), ("external", "external.csv")];
+    bench.run("folds", json!({ "folds": 2 }), 0, &[("train", vec![train])], &outputs).unwrap();
+    assert_eq!(column(&bench.out("folds.csv"), 0), ["a", "b"]);
+}
+
+/// What `ensemble` says of a bare matrix.
+fn matrix_complaint(content: &[u8]) -> String {
+    let bench = Bench::new();
+    let inputs = [("matrices", vec![bench.file("m.npy", content)]), ("ids", vec![bench.file("ids.csv", "Id\na\nb\n")])];
+    let error = bench.run("ensemble", json!({ "method": "mean" }), 0, &inputs, &[("matrix", "out")]).unwrap_err();
+    error.to_string()
+}
+
+#[test]
+fn bad_matrices_are_named_with_file_and_row() {
+    assert_eq!(matrix_complaint(&npy(2, 2, &[0.0, 0.5, f64::NAN, 1.0])), "m.npy, row 2: column 0 holds NaN");
+    assert_eq!(matrix_complaint(&npy(3, 1, &[0.0, 0.5, 1.0])), "m.npy: the matrix has 3 rows, but there are 2 ids");
+    assert_eq!(
+        matrix_complaint(&npy(1 << 40, 1 << 20, &[0.0])),
+        format!("m.npy: the header promises {} x {} values, but the file is shorter", 1_u64 << 40, 1 << 20)
+    );
+    assert!(matrix_complaint(b"junk").starts_with("m.npy: cannot be read as .npy"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let bench = Bench::new();
+        let mut near = npy(1, 1, &[0.0]);
+        let at = bytes.len() % near.len();
+        near.splice(at..at, bytes.iter().copied().take(3));
+        for content in [bytes.clone(), near, [b"Id,Target\n", bytes.as_slice()].concat()] {
+            let inputs = [("matrices", vec![bench.file("m", &content)]), ("ids", vec![bench.file("i", &content)])];
+            let _ = bench.run("ensemble", json!({ "method": "mean" }), 0, &inputs, &[("matrix", "out")]);
+            let outputs = [("train", "folds.csv"), ("external", "external.csv")];
+            let _ = bench.run("folds", json!({}), 0, &[("train", vec![bench.file("t", &content)])], &outputs);
+        }
+    }
+}
