@@ -220,3 +220,121 @@ fn critical_path(tasks: &[Task], consumers: &[Vec<InstanceId>], order: &[Instanc
     }
     rank
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::language::{ByteSize, GpuShare};
+    use crate::run::resources::GpuDevice;
+
+    fn task(producers: &[u32], expected: f64) -> Task {
+        let producers = producers.iter().map(|id| InstanceId(*id)).collect();
+        Task { producers, resources: Resources::default(), expected, wanted: true }
+    }
+
+    fn order(count: usize) -> Vec<InstanceId> {
+        (0..count).map(|id| InstanceId(u32::try_from(id).unwrap())).collect()
+    }
+
+    fn machine(cpus: u32, gpus: u32) -> Capacity {
+        let gpus = (0..gpus).map(|index| GpuDevice { index, memory: Some(10) }).collect();
+        Capacity { cpus, memory: 100, gpus }
+    }
+
+    fn queue_ready(scheduler: &mut Scheduler) {
+        while let Some(id) = scheduler.next_ready() {
+            scheduler.enqueue(id);
+        }
+    }
+
+    #[test]
+    fn the_longest_chain_goes_first() {
+        // 0 stands alone and is long; 1 is short, but 2, which needs it, is longer still.
+        let tasks = vec![task(&[], 5.0), task(&[], 1.0), task(&[1], 6.0), task(&[], 2.0)];
+        let mut scheduler = Scheduler::new(tasks, &order(4), &machine(1, 0));
+        queue_ready(&mut scheduler);
+        let mut started = Vec::new();
+        while let Some((id, _)) = scheduler.next_start() {
+            started.push(id.0);
+            scheduler.done(id);
+            queue_ready(&mut scheduler);
+        }
+        assert_eq!(started, [1, 2, 0, 3]);
+        assert!(scheduler.is_finished());
+    }
+
+    fn any_tasks() -> impl Strategy<Value = Vec<Task>> {
+        let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..3), 1..3_u32, 0..5_usize, 0..8_u64, 0.0..9.0);
+        prop::collection::vec(one, 1..30).prop_map(|drafts| {
+            let build = |(at, (producers, cpus, gpus, memory, expected)): (
+                usize,
+                (Vec<prop::sample::Index>, _, usize, _, _),
+            )| {
+                let mut producers: Vec<InstanceId> =
+                    if at == 0 { Vec::new() } else { producers.iter().map(|pick| order(at)[pick.index(at)]).collect() };
+                producers.sort_unstable();
+                producers.dedup();
+                let gpus = GpuShare::from_number([0.0, 0.3, 0.5, 1.0, 2.0][gpus]).unwrap();
+                let gpu_memory = Some(ByteSize::new(memory));
+                let resources = Resources { cpus, gpus, memory: Some(ByteSize::new(memory)), gpu_memory };
+                Task { producers, resources, expected, wanted: true }
+            };
+            drafts.into_iter().enumerate().map(build).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn all_settle_and_nothing_is_given_out_twice(
+            tasks in any_tasks(),
+            fates in prop::collection::vec((any::<prop::sample::Index>(), 0..5_u8), 200),
+        ) {
+            let mut scheduler = Scheduler::new(tasks.clone(), &order(tasks.len()), &machine(3, 2));
+            let mut running: Vec<(InstanceId, Allocation)> = Vec::new();
+            let mut failed = Vec::new();
+            let mut fates = fates.into_iter().cycle();
+            while !scheduler.is_finished() {
+                queue_ready(&mut scheduler);
+                while let Some(start) = scheduler.next_start() {
+                    for producer in &tasks[start.0.index()].producers {
+                        prop_assert_eq!(scheduler.state(*producer), &State::Done);
+                    }
+                    running.push(start);
+                }
+                let cpus: u32 = running.iter().map(|(_, given)| given.cpus).sum();
+                let memory: u64 = running.iter().map(|(_, given)| given.memory).sum();
+                prop_assert!(cpus <= 3 && memory <= 100);
+                for device in 0..2 {
+                    let on = running.iter().filter(|(_, given)| given.gpus.contains(&device));
+                    let wanted: Vec<&Resources> = on.map(|(id, _)| &tasks[id.index()].resources).collect();
+                    prop_assert!(wanted.iter().map(|wanted| wanted.gpus.share_of_each()).sum::<u32>() <= 1000);
+                    let memory: u64 = wanted.iter().filter_map(|wanted| wanted.gpu_memory).map(ByteSize::bytes).sum();
+                    prop_assert!(memory <= 10);
+                }
+                prop_assert!(!running.is_empty(), "something that fits must run");
+                let (pick, fate) = fates.next().unwrap();
+                let (id, given) = running.swap_remove(pick.index(running.len()));
+                prop_assert_eq!(given.gpus.len(), tasks[id.index()].resources.gpus.devices());
+                if fate == 0 {
+                    scheduler.failed(id);
+                    failed.push(id);
+                } else {
+                    scheduler.done(id);
+                }
+            }
+            for (id, task) in order(tasks.len()).into_iter().zip(&tasks) {
+                let lost = |producer: &InstanceId| matches!(scheduler.state(*producer), State::Failed | State::Skipped);
+                let expected = if failed.contains(&id) {
+                    State::Failed
+                } else if task.producers.iter().any(lost) {
+                    State::Skipped
+                } else {
+                    State::Done
+                };
+                prop_assert_eq!(scheduler.state(id), &expected);
+            }
+        }
+    }
+}

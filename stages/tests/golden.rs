@@ -144,7 +144,10 @@ fn folds_are_the_references_row_for_row() {
         let train = bench.labels("train.csv", &case["targets"]);
         let outputs = [("train", "folds.csv"), ("external", "external.csv")];
         bench.run("folds", params, case["seed"].as_u64().unwrap(), &[("train", vec![train])], &outputs).unwrap();
-        assert_eq!(json!(numbers(&bench.out("folds.csv"), 1).iter().map(|fold| *fold as u64).collect::<Vec<_>>()), case["fold"]);
+        assert_eq!(
+            json!(numbers(&bench.out("folds.csv"), 1).iter().map(|fold| *fold as u64).collect::<Vec<_>>()),
+            case["fold"]
+        );
         assert!(!bench.out("external.csv").exists());
     }
 }
@@ -171,8 +174,11 @@ fn soft_f1_thresholds_are_as_good_as_an_exhaustive_search() {
         let positive: Vec<bool> = serde_json::from_value(case["positive"].clone()).unwrap();
         let targets: Vec<&str> = positive.iter().map(|positive| if *positive { "0" } else { "1" }).collect();
         let probabilities = bench.matrix("probabilities", &json!(values));
-        let inputs = [("probabilities", vec![probabilities]), ("labels", vec![bench.labels("labels.csv", &json!(targets))])];
-        bench.run("thresholds", json!({ "method": "soft_f1" }), 0, &inputs, &[("thresholds", "thresholds.csv")]).unwrap();
+        let inputs =
+            [("probabilities", vec![probabilities]), ("labels", vec![bench.labels("labels.csv", &json!(targets))])];
+        bench
+            .run("thresholds", json!({ "method": "soft_f1" }), 0, &inputs, &[("thresholds", "thresholds.csv")])
+            .unwrap();
         let found = numbers(&bench.out("thresholds.csv"), 1)[0];
         assert!((found - case["threshold"].as_f64().unwrap()).abs() < 1e-4, "{found} is not {}", case["threshold"]);
     }
