@@ -147,11 +147,6 @@ pub enum RunEvent {
         /// What was done.
         action: ResultAction,
     },
-    /// Something the user should know that is no failure.
-    Notice {
-        /// A full sentence.
-        message: String,
-    },
     /// The run ended. Absent when it was killed.
     RunFinished {
         /// How.
@@ -221,7 +216,6 @@ impl RunEvent {
             | RunEvent::Hashing { .. }
             | RunEvent::StopRequested { .. }
             | RunEvent::Result { .. }
-            | RunEvent::Notice { .. }
             | RunEvent::RunFinished { .. } => None,
         }
     }

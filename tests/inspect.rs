@@ -135,12 +135,12 @@ fn missing_files_and_misspelt_stages_are_told_apart() {
     let outcome = project.athanor(&["check", "p.yaml"]);
     assert_eq!(outcome.code, 2);
     assert!(outcome.err.contains("`tarin.csv` does not exist"), "{}", outcome.err);
-    assert!(outcome.err.contains("Did you mean `train.csv`, in the same folder?"), "{}", outcome.err);
+    assert!(outcome.err.contains("did you mean `train.csv` in the same folder?"), "{}", outcome.err);
     project.edit("train: tarin.csv", "train: train.csv");
     project.edit("f: folds.train", "f: fold");
     let outcome = project.athanor(&["check", "p.yaml"]);
     assert!(
-        outcome.err.contains("unknown stage `fold`") && outcome.err.contains("Did you mean `folds`?"),
+        outcome.err.contains("unknown stage `fold`") && outcome.err.contains("did you mean `folds`?"),
         "{}",
         outcome.err
     );

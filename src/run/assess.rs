@@ -221,3 +221,67 @@ fn changed_files(cache: &Cache, old: &RecipeItem, new: &RecipeItem) -> Vec<Chang
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use athanor_cache::{Artifact, ArtifactKind};
+    use serde_json::json;
+
+    use super::*;
+
+    fn recipe(content: &[u8]) -> Recipe {
+        let digest = Digest::of(content);
+        let artifact = Artifact { kind: ArtifactKind::File, digest, bytes: content.len() as u64, files: 1 };
+        let items = vec![RecipeItem { artifact, from: "data/a.csv".to_owned() }];
+        let inputs = vec![RecipeInput { port: "table".to_owned(), items }];
+        let params = json!({ "epochs": 5, "schedule": { "rate": 0.1 } });
+        Recipe { kind: "train".to_owned(), revision: 1, params, seed: 0, inputs }
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let before = recipe(b"one");
+        assert_eq!(compare(&cache, &before, &before), []);
+        let mut now = recipe(b"two");
+        now.revision = 2;
+        now.seed = 7;
+        now.params = json!({ "schedule": { "rate": 0.2 }, "batch": 8 });
+        let parameter = |name: &str, from, to| Reason::Parameter { name: name.to_owned(), from, to };
+        let expected = [
+            Reason::Revision { from: 1, to: 2 },
+            Reason::Seed { from: 0, to: 7 },
+            parameter("batch", None, Some(json!(8))),
+            parameter("epochs", Some(json!(5)), None),
+            parameter("schedule.rate", Some(json!(0.1)), Some(json!(0.2))),
+            Reason::Input { port: "table".to_owned(), from: "data/a.csv".to_owned(), files: Vec::new() },
+        ];
+        assert_eq!(compare(&cache, &before, &now), expected);
+        now.kind = "other".to_owned();
+        let kind = Reason::Kind { from: "train".to_owned(), to: "other".to_owned() };
+        assert_eq!(compare(&cache, &before, &now), [kind]);
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_the_work_and_not_of_names() {
+        let one = recipe(b"one");
+        let mut moved = recipe(b"one");
+        moved.inputs[0].items[0].from = "elsewhere/b.csv".to_owned();
+        assert_eq!(one.fingerprint(), moved.fingerprint());
+        let changes: [fn(&mut Recipe); 6] = [
+            |recipe| recipe.kind.push('2'),
+            |recipe| recipe.revision += 1,
+            |recipe| recipe.seed += 1,
+            |recipe| recipe.params["epochs"] = json!(6),
+            |recipe| recipe.inputs[0].port.push('2'),
+            |recipe| recipe.inputs[0].items.clear(),
+        ];
+        for change in changes {
+            let mut changed = recipe(b"one");
+            change(&mut changed);
+            assert_ne!(one.fingerprint(), changed.fingerprint(), "{changed:?}");
+        }
+        assert_ne!(one.fingerprint(), recipe(b"two").fingerprint());
+    }
+}

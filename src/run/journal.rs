@@ -40,12 +40,25 @@ impl Journal {
     /// Passes progress on, unless the same instance's was passed on a moment ago.
     pub fn progress(&mut self, event: RunEvent) {
         let instance = event.instance().unwrap_or_default().to_owned();
-        let now = Instant::now();
-        let recent = self.last_progress.get(&instance).is_some_and(|last| now - *last < PROGRESS_PAUSE);
-        if !recent {
-            self.last_progress.insert(instance, now);
+        if self.is_due(&instance) {
             self.record(event);
         }
+    }
+
+    /// Shows how far the hashing of input files is, unless that was shown a moment ago. Not for the log: it says nothing later.
+    pub fn hashing(&mut self, done: usize, total: usize) {
+        if done == total || self.is_due("") {
+            self.show(RunEvent::Hashing { done, total });
+        }
+    }
+
+    fn is_due(&mut self, instance: &str) -> bool {
+        let now = Instant::now();
+        let recent = self.last_progress.get(instance).is_some_and(|last| now - *last < PROGRESS_PAUSE);
+        if !recent {
+            self.last_progress.insert(instance.to_owned(), now);
+        }
+        !recent
     }
 
     /// Nothing has happened for a moment.

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use athanor_cache::{Cache, CacheError};
@@ -155,7 +155,12 @@ impl<'a> Session<'a> {
             file: request.file.clone(),
             instances: self.wanted.len(),
         });
-        let contents = self.read_sources(&|_, _| {})?;
+        let contents = {
+            let journal = Mutex::new(&mut journal);
+            self.read_sources(&|done, total| {
+                journal.lock().unwrap_or_else(PoisonError::into_inner).hashing(done, total);
+            })?
+        };
         let scratch = Scratch::make(&self.project.cache, &run)?;
         let scheduler = Scheduler::new(self.tasks(&self.ledger()?), &self.plan.order(), &request.capacity);
         let listener = sender.clone();

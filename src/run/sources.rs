@@ -33,7 +33,7 @@ fn complaint(source: &Source, project: &Path) -> Option<(String, Option<String>)
     };
     match source.artifact {
         ArtifactType::Table if metadata.is_dir() => {
-            let help = "Name one CSV file inside it.".to_owned();
+            let help = "name one CSV file inside it".to_owned();
             Some((format!("`{}` is a folder, but a table is one CSV file", source.path), Some(help)))
         }
         _ => None,
@@ -43,10 +43,10 @@ fn complaint(source: &Source, project: &Path) -> Option<(String, Option<String>)
 fn missing(source: &Source, path: &Path) -> (String, Option<String>) {
     if let Some(stage) = source.suggestions.first() {
         let message = format!("unknown stage `{}`", source.path);
-        return (message, Some(format!("Did you mean `{stage}`? (There is no file of that name either.)")));
+        return (message, Some(format!("did you mean `{stage}`? there is no file of that name either")));
     }
     let message = format!("`{}` does not exist", source.path);
-    (message, similar(path).or_else(|| Some("Paths are relative to the folder the command is run in.".to_owned())))
+    (message, similar(path).or_else(|| Some("paths are relative to the folder the command is run in".to_owned())))
 }
 
 /// A file beside the missing one whose name is close.
@@ -55,7 +55,7 @@ fn similar(path: &Path) -> Option<String> {
     let entries = std::fs::read_dir(path.parent()?).ok()?;
     let names: BTreeSet<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
     let best = suggest::nearest(wanted, names.iter().map(String::as_str))?;
-    Some(format!("Did you mean `{best}`, in the same folder?"))
+    Some(format!("did you mean `{best}` in the same folder?"))
 }
 
 /// The files of the project folder that each of the commands names in its line.

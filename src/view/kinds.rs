@@ -72,7 +72,10 @@ fn type_of(property: &Value, root: &Value) -> String {
             return options.iter().map(|option| type_of(option, root)).collect::<Vec<_>>().join(" or ");
         }
     }
-    match property.get("type").or_else(|| property.get("const")) {
+    if let Some(value) = property.get("const") {
+        return short(value);
+    }
+    match property.get("type") {
         Some(Value::String(name)) if name == "array" => {
             format!("list of {}", property.get("items").map_or("anything".to_owned(), |items| type_of(items, root)))
         }

@@ -42,7 +42,6 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         }
         RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
         RunEvent::Result { path, action } => result(path, *action),
-        RunEvent::Notice { message } => Some(format!("note: {message}")),
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. } | RunEvent::Cached { .. } | RunEvent::Progress { .. } | RunEvent::Metric { .. } => {
             None

@@ -64,6 +64,10 @@ impl EventSink for TerminalSink {
     fn event(&mut self, event: &Stamped) {
         match &event.event {
             RunEvent::RunStarted { instances, .. } => self.overall.set_length(*instances as u64),
+            RunEvent::Hashing { done, total } if done < total => {
+                self.overall.set_message(format!("hashing inputs, {done} of {total}"));
+            }
+            RunEvent::Hashing { .. } => self.overall.set_message(""),
             RunEvent::Started { instance, .. } => return self.start(instance),
             RunEvent::Progress { instance, done, total, unit } => return self.progress(instance, *done, *total, unit),
             RunEvent::Cached { .. } => self.overall.inc(1),
