@@ -171,6 +171,19 @@ fn an_input_that_changes_under_its_stage_is_not_recorded() {
 }
 
 #[test]
+fn a_stage_that_writes_to_its_input_does_not_spoil_the_cache() {
+    let line =
+        "chmod u+w $(readlink ${{ inputs.i }}); echo bad >> ${{ inputs.i }}; cat ${{ inputs.i }} > ${{ outputs.o }}";
+    let project = commands(&[("good", GOOD, ""), ("rude", line, "inputs: { i: good }")]);
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.out.contains("It changed its own input `good.o`"), "{}", outcome.out);
+    assert!(project.athanor(&["cache", "verify"]).out.contains("0 damaged"));
+    project.edit("chmod u+w $(readlink ${{ inputs.i }}); echo bad >> ${{ inputs.i }}; ", "");
+    assert_eq!(project.made(&[]), ["good", "rude"]);
+}
+
+#[test]
 fn two_runs_at_once_share_the_work() {
     let line = "echo x >> $ATHANOR_PROJECT/count; while [ ! -e $ATHANOR_PROJECT/go ]; do sleep 0.01; done; echo > ${{ outputs.o }}";
     let project = commands(&[

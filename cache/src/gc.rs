@@ -104,7 +104,7 @@ impl Cache {
         artifacts_of(record).flat_map(|artifact| self.objects_of_artifact(artifact)).collect()
     }
 
-    fn objects_of_artifact(&self, artifact: &Artifact) -> Vec<PathBuf> {
+    pub(crate) fn objects_of_artifact(&self, artifact: &Artifact) -> Vec<PathBuf> {
         if artifact.kind != ArtifactKind::Folder {
             return vec![self.path_of(artifact)];
         }

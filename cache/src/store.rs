@@ -7,6 +7,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 
@@ -146,6 +147,22 @@ impl Cache {
         let entries = tree.entries.par_iter().filter(|entry| entry.digest.is_some());
         let worst = entries.map(|entry| presence_of_file(&path.join(&entry.path), entry.bytes));
         worst.find_any(|presence| *presence != Presence::Present).unwrap_or(Presence::Present)
+    }
+
+    /// Moves every file of a stored artifact that was written to at `since` or later to quarantine; says whether there was
+    /// one. Stored files are read-only, but their owner can make them writable, and the superuser need not.
+    pub fn quarantine_if_written_since(&self, artifact: &Artifact, since: SystemTime) -> Result<bool> {
+        let written = |path: &PathBuf| {
+            let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+            modified.is_ok_and(|modified| modified >= since)
+        };
+        let objects = self.objects_of_artifact(artifact);
+        let written: Vec<PathBuf> = objects.into_par_iter().filter(written).collect();
+        written.iter().try_for_each(|path| self.quarantine(path))?;
+        if !written.is_empty() && artifact.kind == ArtifactKind::Folder {
+            self.quarantine(&self.path_of(artifact))?;
+        }
+        Ok(!written.is_empty())
     }
 
     /// Puts an artifact at `path` for reading: a symbolic link into the store.

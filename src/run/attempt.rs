@@ -1,7 +1,7 @@
 //! One try of one instance: from its recipe to a job, and from what the job left to a recorded result.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Digest};
 use athanor_stages::context::StageReport;
@@ -29,6 +29,7 @@ pub struct Attempt {
     pub started: Instant,
     /// Where its output goes.
     pub log: PathBuf,
+    prepared_at: SystemTime,
     workspace: Workspace,
     recipe: Recipe,
     metrics: Map<String, Value>,
@@ -51,6 +52,14 @@ pub enum CommitError {
     InputChanged {
         /// The input's path as the user wrote it.
         path: String,
+    },
+    /// The stage wrote to what it was only to read.
+    #[error(
+        "It changed its own input `{from}`, so its result is not kept, and the stored copy of that input was thrown away. Let it work on a copy, and run again."
+    )]
+    InputWritten {
+        /// What the input was read from.
+        from: String,
     },
     /// The record cannot be written down.
     #[error("The result cannot be described: {0}.")]
@@ -83,6 +92,7 @@ impl Attempt {
             number: place.number,
             started: Instant::now(),
             log: place.log,
+            prepared_at: SystemTime::now(),
             workspace,
             recipe,
             metrics: Map::new(),
@@ -170,6 +180,11 @@ impl Attempt {
 
     fn recheck_inputs(&self, cache: &Cache, project: &Path, read: &[String]) -> Result<(), CommitError> {
         let items = || self.recipe.inputs.iter().flat_map(|input| &input.items);
+        for item in items().filter(|item| !read.contains(&item.from)) {
+            if cache.quarantine_if_written_since(&item.artifact, self.prepared_at)? {
+                return Err(CommitError::InputWritten { from: item.from.clone() });
+            }
+        }
         for path in read {
             let changed = || CommitError::InputChanged { path: path.clone() };
             let (now, _) = cache.artifact_of(&project.join(path)).map_err(|_| changed())?;

@@ -1,46 +1,19 @@
 //! `classification_report`: how good predictions of labelled rows are.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::artifact::labels::{Labels, Target};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::ensemble::submission::{predict, read_thresholds};
 use crate::ensemble::thresholds::targets_of_rows;
-use crate::params::{ParamProblem, Parameters};
 
 use crate::context::StageContext;
+use crate::ensemble::threshold_params::ThresholdParams;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
 /// The kind.
 pub struct ClassificationReport;
-
-/// Parameters of [`ClassificationReport`].
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReportParams {
-    /// The threshold of every class when no table of thresholds is given.
-    #[serde(default = "half")]
-    pub threshold: f64,
-}
-
-fn half() -> f64 {
-    0.5
-}
-
-impl Parameters for ReportParams {
-    fn check(&self) -> Vec<ParamProblem> {
-        let sound = (0.0..=1.0).contains(&self.threshold);
-        if sound {
-            Vec::new()
-        } else {
-            vec![ParamProblem::value("threshold", "the threshold must lie between 0 and 1")]
-        }
-    }
-}
 
 /// Probabilities are kept this far from 0 and 1 before a logarithm is taken.
 const EPSILON: f64 = 1e-15;
@@ -70,7 +43,7 @@ output_ports! {
 }
 
 impl StageKind for ClassificationReport {
-    type Params = ReportParams;
+    type Params = ThresholdParams;
     type Inputs = ClassificationReportInputs;
     type Outputs = ClassificationReportOutputs;
 
@@ -79,7 +52,7 @@ impl StageKind for ClassificationReport {
     const DOC: &'static str = "Compares predictions with labels: accuracy over all (row, class) decisions, macro F1, focal loss (gamma 2, summed over classes, mean over rows), and F1, precision, recall and counts of each class.\n\nA row is predicted every class above its threshold, and always the most probable one. A class that is neither predicted nor present has F1, precision and recall 0, as in scikit-learn with `zero_division=0`.";
 
     fn run(
-        params: ReportParams,
+        params: ThresholdParams,
         inputs: ClassificationReportInputs,
         outputs: ClassificationReportOutputs,
         context: &StageContext<'_>,

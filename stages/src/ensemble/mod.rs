@@ -5,4 +5,5 @@ pub mod classification_report;
 pub mod combine;
 mod soft_f1;
 pub mod submission;
+pub mod threshold_params;
 pub mod thresholds;

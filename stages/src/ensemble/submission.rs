@@ -1,43 +1,16 @@
 //! `submission`: from probabilities and thresholds to labels, with known answers put in.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use crate::artifact::labels::{Target, parse_target, targets_of};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::context::StageContext;
+use crate::ensemble::threshold_params::ThresholdParams;
 use crate::error::StageError;
 use crate::kind::StageKind;
-use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
 
 /// The kind.
 pub struct Submission;
-
-/// Parameters of [`Submission`].
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SubmissionParams {
-    /// The threshold of every class when no table of thresholds is given.
-    #[serde(default = "half")]
-    pub threshold: f64,
-}
-
-fn half() -> f64 {
-    0.5
-}
-
-impl Parameters for SubmissionParams {
-    fn check(&self) -> Vec<ParamProblem> {
-        let sound = (0.0..=1.0).contains(&self.threshold);
-        if sound {
-            Vec::new()
-        } else {
-            vec![ParamProblem::value("threshold", "the threshold must lie between 0 and 1")]
-        }
-    }
-}
 
 input_ports! {
     /// What [`Submission`] reads.
@@ -62,7 +35,7 @@ output_ports! {
 }
 
 impl StageKind for Submission {
-    type Params = SubmissionParams;
+    type Params = ThresholdParams;
     type Inputs = SubmissionInputs;
     type Outputs = SubmissionOutputs;
 
@@ -72,7 +45,7 @@ impl StageKind for Submission {
         Rows with a known answer (`leak`) take it. The metric `leak_rows_changed` counts those whose labels differed.";
 
     fn run(
-        params: SubmissionParams,
+        params: ThresholdParams,
         inputs: SubmissionInputs,
         outputs: SubmissionOutputs,
         context: &StageContext<'_>,
