@@ -92,7 +92,11 @@ impl History {
     /// The histories of all pipelines that use the cache.
     pub fn all(cache: &Path) -> std::io::Result<Vec<History>> {
         let Ok(entries) = fs::read_dir(cache.join("pipelines")) else { return Ok(Vec::new()) };
-        entries.map(|entry| Ok(History { folder: entry?.path() })).collect()
+        let folders = entries.map(|entry| entry.map(|entry| entry.path()));
+        folders
+            .filter(|folder| folder.as_ref().map_or(true, |folder| folder.is_dir()))
+            .map(|folder| Ok(History { folder: folder? }))
+            .collect()
     }
 
     /// What is remembered, runs that were killed or still go on included.
@@ -156,8 +160,7 @@ impl History {
 
     /// Sums up what a run that has ended did to the plan whose instances are `plan`.
     pub fn end(&self, run: &str, plan: Vec<String>) -> std::io::Result<()> {
-        let lock = File::create(self.folder.join("ledger.lock"))?;
-        lock.lock()?;
+        let _alone = lock(&self.folder.join("ledger.lock"))?;
         let mut ledger = self.summed_up()?;
         for earlier in self.runs()? {
             let unknown = ledger.last_run.as_ref().is_none_or(|last| *last < earlier);
@@ -172,6 +175,11 @@ impl History {
         write_whole(&self.folder, "ledger.json", &serde_json::to_vec(&ledger)?)
     }
 
+    /// Waits until no other run of any pipeline in this cache puts its results in place, and keeps others from it.
+    pub fn lock_results(&self) -> std::io::Result<File> {
+        lock(&self.folder.with_file_name("results.lock"))
+    }
+
     /// Reads a small file of the pipeline's own.
     pub fn read_note(&self, name: &str) -> Option<Vec<u8>> {
         fs::read(self.folder.join(name)).ok()
@@ -181,6 +189,13 @@ impl History {
     pub fn write_note(&self, name: &str, content: &[u8]) -> std::io::Result<()> {
         write_whole(&self.folder, name, content)
     }
+}
+
+/// An exclusive lock for as long as the file is held.
+fn lock(path: &Path) -> std::io::Result<File> {
+    let file = File::create(path)?;
+    file.lock()?;
+    Ok(file)
 }
 
 fn write_whole(folder: &Path, name: &str, content: &[u8]) -> std::io::Result<()> {

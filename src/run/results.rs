@@ -33,6 +33,8 @@ pub fn publish<'o>(
     project: &Path,
     outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>,
 ) -> Result<Vec<(String, ResultAction)>, CacheError> {
+    let refused = |source| CacheError::Io { path: PathBuf::from(NOTE), source };
+    let _alone = history.lock_results().map_err(refused)?;
     let note = history.read_note(NOTE);
     let mut published: Published = note.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let mut actions = Vec::new();
@@ -45,10 +47,8 @@ pub fn publish<'o>(
         actions.push((wanted.path, action));
     }
     if !actions.is_empty() {
-        let note = PathBuf::from(NOTE);
-        let bytes = serde_json::to_vec(&published)
-            .map_err(|error| CacheError::Io { path: note.clone(), source: error.into() })?;
-        history.write_note(NOTE, &bytes).map_err(|source| CacheError::Io { path: note, source })?;
+        let bytes = serde_json::to_vec(&published).map_err(|error| refused(error.into()))?;
+        history.write_note(NOTE, &bytes).map_err(refused)?;
         cache.flush_stat_index()?;
     }
     Ok(actions)
