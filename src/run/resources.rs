@@ -66,6 +66,11 @@ impl Pool {
         Pool { cpus_left: capacity.cpus, memory_left: capacity.memory, devices: devices.collect() }
     }
 
+    /// Whether nothing at all can be taken now: whatever runs takes a CPU.
+    pub fn is_exhausted(&self) -> bool {
+        self.cpus_left == 0
+    }
+
     /// Takes what `wanted` asks for, or nothing at all when it does not fit now.
     pub fn take(&mut self, wanted: &Resources) -> Option<Allocation> {
         let memory = wanted.memory.map_or(0, |size| size.bytes());

@@ -115,6 +115,10 @@ impl Scheduler {
     /// The next instance to start, and what it is given: the most urgent one that fits now.
     pub fn next_start(&mut self) -> Option<(InstanceId, Allocation)> {
         let pool = &mut self.pool;
+        if pool.is_exhausted() {
+            // A long queue is not looked through in vain each time something else happens.
+            return None;
+        }
         let (key, allocation) = self.queue.iter().find_map(|key| {
             let wanted = &self.tasks[key.1.index()].resources;
             pool.take(wanted).map(|allocation| (*key, allocation))
