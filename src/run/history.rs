@@ -149,7 +149,8 @@ impl History {
     pub fn begin(&self, now: Timestamp) -> std::io::Result<RunLog> {
         let runs = self.runs()?;
         for old in runs.iter().rev().skip(KEPT_RUNS) {
-            fs::remove_dir_all(self.run_folder(old))?;
+            // Another run may be removing it too, and an old log that stays harms nobody.
+            let _ = fs::remove_dir_all(self.run_folder(old));
         }
         let run = format!("{}-{}", now.strftime("%Y%m%d-%H%M%S%.6f"), std::process::id());
         let folder = self.run_folder(&run);

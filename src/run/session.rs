@@ -252,8 +252,12 @@ fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
 }
 
 /// The folder in which a run's stages work; goes away with it, or with the first run after it was killed.
+///
+/// `RUN.lock` beside the folder `RUN` is locked before the folder is made and for as long as the run lives: a folder whose
+/// lock can be had belongs to nobody.
 struct Scratch {
     folder: PathBuf,
+    lock_path: PathBuf,
     _lock: File,
 }
 
@@ -265,17 +269,26 @@ impl Scratch {
             move |source| CacheError::Io { path, source }
         };
         for entry in std::fs::read_dir(&root).map_err(io(&root))?.flatten() {
-            let lock = File::open(entry.path().join("lock"));
-            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
-                // Whoever else sweeps at the same time is welcome to what this does not get to.
-                let _ = std::fs::remove_dir_all(entry.path());
+            if entry.path().is_dir() {
+                sweep_if_abandoned(&entry.path());
             }
         }
-        let folder = root.join(run);
+        let (folder, lock_path) = (root.join(run), root.join(format!("{run}.lock")));
+        let lock = File::create(&lock_path).map_err(io(&lock_path))?;
+        lock.lock().map_err(io(&lock_path))?;
         std::fs::create_dir(&folder).map_err(io(&folder))?;
-        let lock = File::create(folder.join("lock")).map_err(io(&folder))?;
-        lock.lock().map_err(io(&folder))?;
-        Ok(Scratch { folder, _lock: lock })
+        Ok(Scratch { folder, lock_path, _lock: lock })
+    }
+}
+
+fn sweep_if_abandoned(folder: &Path) {
+    let mut lock_path = folder.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let alive = File::open(&lock_path).is_ok_and(|lock| lock.try_lock().is_err());
+    if !alive {
+        // Whoever else sweeps at the same time is welcome to what this does not get to.
+        let _ = std::fs::remove_dir_all(folder);
+        let _ = std::fs::remove_file(lock_path);
     }
 }
 
@@ -283,5 +296,6 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next run.
         let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = std::fs::remove_file(&self.lock_path);
     }
 }
