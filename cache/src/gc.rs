@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::store::digest_in_name;
 use crate::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, Result, files};
 
 /// What a collection is to do.
@@ -78,8 +79,7 @@ impl Cache {
     pub(crate) fn all_records(&self) -> Result<Vec<ActionRecord>> {
         let mut records = Vec::new();
         for path in files::list_sharded(&self.root, "actions")? {
-            let fingerprint = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-            match fingerprint {
+            match digest_in_name(&path) {
                 Some(fingerprint) => records.extend(self.read_record(&fingerprint)?),
                 None => self.quarantine(&path)?,
             }
@@ -147,16 +147,14 @@ impl Cache {
         }
         let folders = kept.iter().flat_map(artifacts_of).filter(|artifact| artifact.kind == ArtifactKind::Folder);
         let trees: HashSet<Digest> = folders.map(|artifact| artifact.digest).collect();
-        let digest_of =
-            |path: &Path| path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         for path in files::list_sharded(&self.root, "trees")? {
-            if digest_of(&path).is_none_or(|digest: Digest| !trees.contains(&digest)) {
+            if digest_in_name(&path).is_none_or(|digest: Digest| !trees.contains(&digest)) {
                 files::remove(&path)?;
             }
         }
         for path in files::list_sharded(&self.root, "manifests")? {
             let used = |digest: Digest| trees.contains(&digest) || request.keep_manifests.contains(&digest);
-            if !digest_of(&path).is_some_and(used) {
+            if !digest_in_name(&path).is_some_and(used) {
                 files::remove(&path)?;
             }
         }

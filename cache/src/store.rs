@@ -7,7 +7,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
 
@@ -25,6 +25,8 @@ pub enum Presence {
     Damaged,
 }
 
+/// File systems stamp files with a clock that may lag this much behind the one programs read.
+const CLOCK_TICK: Duration = Duration::from_millis(50);
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
@@ -149,20 +151,23 @@ impl Cache {
         worst.find_any(|presence| *presence != Presence::Present).unwrap_or(Presence::Present)
     }
 
-    /// Moves every file of a stored artifact that was written to at `since` or later to quarantine; says whether there was
-    /// one. Stored files are read-only, but their owner can make them writable, and the superuser need not.
-    pub fn quarantine_if_written_since(&self, artifact: &Artifact, since: SystemTime) -> Result<bool> {
-        let written = |path: &PathBuf| {
-            let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-            modified.is_ok_and(|modified| modified >= since)
+    /// Moves every file of a stored artifact that was spoilt at `since` or later to quarantine; says whether there was one.
+    /// Stored files are read-only, but their owner can make them writable, and the superuser need not. Only files whose time
+    /// of modification allows it are read again.
+    pub fn quarantine_if_spoilt_since(&self, artifact: &Artifact, since: SystemTime) -> Result<bool> {
+        let suspicious_from = since.checked_sub(CLOCK_TICK).unwrap_or(since);
+        let spoilt = |path: &PathBuf| {
+            let metadata = fs::symlink_metadata(path).ok()?;
+            let suspicious = metadata.modified().is_ok_and(|modified| modified >= suspicious_from);
+            let sound = !suspicious || tree::hash_file(path, metadata.len()).ok() == digest_in_name(path);
+            (!sound).then(|| path.clone())
         };
-        let objects = self.objects_of_artifact(artifact);
-        let written: Vec<PathBuf> = objects.into_par_iter().filter(written).collect();
-        written.iter().try_for_each(|path| self.quarantine(path))?;
-        if !written.is_empty() && artifact.kind == ArtifactKind::Folder {
+        let spoilt: Vec<PathBuf> = self.objects_of_artifact(artifact).par_iter().filter_map(spoilt).collect();
+        spoilt.iter().try_for_each(|path| self.quarantine(path))?;
+        if !spoilt.is_empty() && artifact.kind == ArtifactKind::Folder {
             self.quarantine(&self.path_of(artifact))?;
         }
-        Ok(!written.is_empty())
+        Ok(!spoilt.is_empty())
     }
 
     /// Puts an artifact at `path` for reading: a symbolic link into the store.
@@ -254,6 +259,11 @@ impl Cache {
         let hex = digest.to_string();
         self.root.join(area).join(&hex[..2]).join(format!("{hex}{suffix}"))
     }
+}
+
+/// The digest that the name of a stored file promises.
+pub(crate) fn digest_in_name(path: &Path) -> Option<Digest> {
+    path.file_stem()?.to_str()?.parse().ok()
 }
 
 fn presence_of_file(path: &Path, bytes: u64) -> Presence {

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::gc::artifacts_of;
+use crate::store::digest_in_name;
 use crate::{Cache, CacheError, Digest, Presence, Result, files, tree};
 
 /// Something in the store that is not what its name says.
@@ -93,8 +94,4 @@ fn object_is_sound(path: &Path) -> bool {
         Ok(right_mode && Some(tree::hash_file(path, metadata.len())?) == digest_in_name(path))
     };
     read().unwrap_or(false)
-}
-
-fn digest_in_name(path: &Path) -> Option<Digest> {
-    path.file_stem()?.to_str()?.parse().ok()
 }

@@ -181,7 +181,7 @@ impl Attempt {
     fn recheck_inputs(&self, cache: &Cache, project: &Path, read: &[String]) -> Result<(), CommitError> {
         let items = || self.recipe.inputs.iter().flat_map(|input| &input.items);
         for item in items().filter(|item| !read.contains(&item.from)) {
-            if cache.quarantine_if_written_since(&item.artifact, self.prepared_at)? {
+            if cache.quarantine_if_spoilt_since(&item.artifact, self.prepared_at)? {
                 return Err(CommitError::InputWritten { from: item.from.clone() });
             }
         }
