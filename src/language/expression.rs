@@ -198,7 +198,7 @@ impl<'e> Template<'e> {
     ) -> Option<String> {
         match &self.shape {
             Shape::Text(parts) => interpolate(parts, scope, problems, render),
-            Shape::Whole(compiled) => expression_text(compiled, scope, problems, render),
+            Shape::Whole(compiled) => expression_text(compiled, "", scope, problems, render),
             Shape::Constant(value) => scalar_text(value),
             Shape::List(_) | Shape::Map(_) => None,
         }
@@ -244,8 +244,8 @@ impl<'e> Template<'e> {
     }
 }
 
-/// How the value of an expression is written in text.
-pub type Render<'r> = dyn FnMut(&Node, &Compiled<'_>) -> Result<String, Box<Diagnostic>> + 'r;
+/// How the value of an expression is written in text, of which the beginning is given.
+pub type Render<'r> = dyn FnMut(&Node, &Compiled<'_>, &str) -> Result<String, Box<Diagnostic>> + 'r;
 
 fn interpolate(
     parts: &[Part<'_>],
@@ -258,7 +258,9 @@ fn interpolate(
         let piece = match part {
             Part::Text(plain) => Some(plain.clone()),
             Part::Failed => None,
-            Part::Expression(compiled) => expression_text(compiled, scope, problems, render),
+            Part::Expression(compiled) => {
+                expression_text(compiled, text.as_deref().unwrap_or_default(), scope, problems, render)
+            }
         };
         text = text.zip(piece).map(|(text, piece)| text + &piece);
     }
@@ -267,16 +269,17 @@ fn interpolate(
 
 fn expression_text(
     compiled: &Compiled<'_>,
+    before: &str,
     scope: &Scope,
     problems: &mut Vec<Diagnostic>,
     render: &mut Render<'_>,
 ) -> Option<String> {
     let value = compiled.evaluate(scope, compiled.span, problems)?;
-    render(&value, compiled).map_err(|problem| problems.push(*problem)).ok()
+    render(&value, compiled, before).map_err(|problem| problems.push(*problem)).ok()
 }
 
 /// A scalar inside text.
-fn plain(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diagnostic>> {
+fn plain(value: &Node, compiled: &Compiled<'_>, _before: &str) -> Result<String, Box<Diagnostic>> {
     scalar_text(&value.value).ok_or_else(|| {
         let message = format!("{} cannot be put into text", value.value.noun());
         let help = "only text, numbers and truth values can; a list can be joined with `| join(',')`";

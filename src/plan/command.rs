@@ -13,6 +13,7 @@ use crate::language::{Diagnostic, Span};
 
 use super::draft::Reported;
 use super::model::{CommandLine, Input, Resources};
+use super::shell;
 
 /// Checks the paths of declared outputs and brings them into their plain form.
 pub fn check_outputs(paths: &mut [(&Key, Span, String)], problems: &mut Vec<Diagnostic>) -> Result<(), Reported> {
@@ -117,11 +118,11 @@ impl<'t, 'e> Line<'t, 'e> {
             }
         });
         // The line was rendered without a mistake just before, so nothing is reported here.
-        let mut identity = self.run.interpolate(scope, &mut Vec::new(), &mut |value, compiled| {
+        let mut identity = self.run.interpolate(scope, &mut Vec::new(), &mut |value, compiled, before| {
             if compiled.mentions("resources") {
                 Ok(format!("${{{{ {} }}}}", compiled.source))
             } else {
-                shell_words(value, compiled)
+                shell_words(value, compiled, before)
             }
         })?;
         let mut told = Vec::new();
@@ -139,8 +140,8 @@ impl<'t, 'e> Line<'t, 'e> {
     }
 }
 
-/// A value as words of the shell.
-fn shell_words(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diagnostic>> {
+/// A value as it is written in the shell line that begins with `before`.
+fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str) -> Result<String, Box<Diagnostic>> {
     let words: Option<Vec<String>> = match &value.value {
         Value::List(items) => items.iter().map(|item| scalar_text(&item.value)).collect(),
         other => scalar_text(other).map(|text| vec![text]),
@@ -150,10 +151,10 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diag
         let help = "only text, numbers, truth values and lists of them can";
         return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
     };
-    shlex::try_join(words.iter().map(String::as_str)).map_err(|_| {
-        let message = "a value with a NUL character cannot be put into a shell line";
-        Box::new(Diagnostic::new(compiled.span, message))
-    })
+    let list = matches!(value.value, Value::List(_));
+    shell::place(before)
+        .and_then(|place| shell::write(&words, list, place))
+        .map_err(|shell::Misplaced(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
 }
 
 fn inputs_node(inputs: &[Input], place: Span) -> Node {

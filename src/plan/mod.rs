@@ -11,6 +11,7 @@ mod model;
 mod params;
 mod results;
 mod select;
+mod shell;
 mod vars;
 mod wiring;
 
