@@ -122,7 +122,15 @@ fn all_mistakes_are_reported_at_once_with_their_places() {
     project.edit("{ f: folds.train }", "{ f: folds.trian, g: missing.csv }");
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 2);
-    for piece in ["unknown parameter `fold`", "did you mean `folds`", "p.yaml:", "`trian`", "3 mistakes in p.yaml"] {
+    for piece in [
+        "unknown parameter `fold`",
+        "did you mean `folds`",
+        "p.yaml:",
+        "`trian`",
+        "the text `two`",
+        "`missing.csv` does not exist",
+        "4 mistakes in p.yaml",
+    ] {
         assert!(outcome.err.contains(piece), "{piece}: {}", outcome.err);
     }
     assert!(!project.path(".athanor").exists(), "nothing is made for a wrong pipeline");
@@ -144,6 +152,28 @@ fn missing_files_and_misspelt_stages_are_told_apart() {
         "{}",
         outcome.err
     );
+}
+
+#[test]
+fn every_missing_file_of_a_list_is_named() {
+    let project = project();
+    project.edit(
+        "{ f: folds.train }",
+        "{ f: folds.train, g: \"${{ ['absent/1.csv', 'absent/2.csv'] }}\", h: /absent/3.csv }",
+    );
+    let outcome = project.athanor(&["check", "p.yaml"]);
+    for piece in ["`absent/1.csv` does not exist", "`absent/2.csv` does not exist", "`/` is as far as it exists"] {
+        assert!(outcome.err.contains(piece), "{piece}: {}", outcome.err);
+    }
+}
+
+#[test]
+fn every_wrong_selector_is_named() {
+    let outcome = project().run(&["fold", "show[at=z]", "--force", "shown"]);
+    assert_eq!(outcome.code, 2);
+    for piece in ["unknown stage `fold`", "no value `z`", "unknown stage `shown`", "did you mean `show`?"] {
+        assert!(outcome.err.contains(piece), "{piece}: {}", outcome.err);
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ use crate::view::text::{bytes, count, table};
 
 pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(&command.pipeline)?;
+    // All together first, so that what is wrong with any of them is said at once.
+    load::select(&plan, command.targets.iter().chain(&command.force))?;
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
     let project = load::project(place)?;

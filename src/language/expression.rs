@@ -204,6 +204,15 @@ impl<'e> Template<'e> {
         }
     }
 
+    /// The keys of a mapping, which are known without evaluating anything.
+    pub fn keys(&self) -> Vec<&Key> {
+        match &self.shape {
+            Shape::Map(entries) => entries.iter().map(|(key, _)| key).collect(),
+            Shape::Constant(Value::Map(entries)) => entries.iter().map(|entry| &entry.key).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Calls `visit` for every expression in it.
     pub fn visit<'t>(&'t self, visit: &mut dyn FnMut(&'t Compiled<'e>)) {
         match &self.shape {
@@ -253,18 +262,18 @@ fn interpolate(
     problems: &mut Vec<Diagnostic>,
     render: &mut Render<'_>,
 ) -> Option<String> {
-    let mut text = Some(String::new());
+    let mut text = String::new();
+    let mut complete = true;
     for part in parts {
         let piece = match part {
             Part::Text(plain) => Some(plain.clone()),
             Part::Failed => None,
-            Part::Expression(compiled) => {
-                expression_text(compiled, text.as_deref().unwrap_or_default(), scope, problems, render)
-            }
+            Part::Expression(compiled) => expression_text(compiled, &text, scope, problems, render),
         };
-        text = text.zip(piece).map(|(text, piece)| text + &piece);
+        complete &= piece.is_some();
+        text += &piece.unwrap_or_default();
     }
-    text
+    complete.then_some(text)
 }
 
 fn expression_text(
@@ -336,7 +345,7 @@ impl Compiled<'_> {
             let parent = chain.path[..depth].join(".");
             let name = &chain.path[depth];
             let help = suggest::help(name, known.iter().map(String::as_str), &format!("names in `{parent}`"));
-            let help = help.or_else(|| Some(format!("`{parent}` has no names in it")));
+            let help = help.or_else(|| Some(scope.without_names(&chain.path[..depth], &parent)));
             Some(Diagnostic::new(self.span, format!("unknown name `{parent}.{name}`")).maybe_help(help))
         })
     }

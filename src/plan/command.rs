@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use athanor_stages::ports::OutputPort;
 use indexmap::IndexSet;
 
+use crate::language::document::Stage;
 use crate::language::expression::{Compiled, Template, scalar_text};
 use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
@@ -71,6 +72,9 @@ pub fn plain_path(path: &str) -> Result<String, &'static str> {
     if parts.is_empty() { Err("an empty path") } else { Ok(parts.join("/")) }
 }
 
+/// The names in `resources`.
+const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];
+
 /// A compiled `run`.
 pub struct Line<'t, 'e> {
     run: &'t Template<'e>,
@@ -107,6 +111,27 @@ impl<'t, 'e> Line<'t, 'e> {
         let identity = self.identity(&scope)?;
         let mentions = mentions(&line, outputs);
         Some(CommandLine { line, identity, mentions })
+    }
+
+    /// Looks for mistakes in the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
+    /// are known, their values are not.
+    pub fn check(&self, scope: Scope, keys: &Stage, problems: &mut Vec<Diagnostic>) {
+        let inputs = keys.inputs.as_ref().map(|inputs| inputs.names.as_slice()).unwrap_or_default();
+        let outputs = keys.outputs.as_ref().map(|outputs| outputs.names.as_slice()).unwrap_or_default();
+        let resources = RESOURCES.map(str::to_owned);
+        let mut named = scope;
+        for (root, names) in [("inputs", inputs), ("outputs", outputs), ("resources", &resources)] {
+            let path = |name: &String| vec![root.to_owned(), name.clone()];
+            let failed = if keys.unread.contains(&root) {
+                vec![vec![root.to_owned()]]
+            } else {
+                names.iter().map(path).collect()
+            };
+            let place = Span::default();
+            let values = names.iter().map(|name| (name.as_str(), Node { value: Value::Null, span: place }));
+            named = named.with(root, &map(values, place)).with_failed(failed);
+        }
+        self.run.interpolate(&named, problems, &mut shell_words);
     }
 
     /// The line with expressions that mention `resources` left as they are written, and the other values these use.
@@ -178,13 +203,13 @@ fn resources_node(resources: &Resources, place: Span) -> Node {
         |_| serde_json::Number::from_f64(f64::from(resources.gpus.share_of_each()) / 1000.0),
         |whole| Some(whole.into()),
     );
-    let entries = [
-        ("cpus", Node { value: Value::Number(resources.cpus.into()), span: place }),
-        ("gpus", Node { value: gpus.map_or(Value::Null, Value::Number), span: place }),
-        ("memory", size(resources.memory)),
-        ("gpu_memory", size(resources.gpu_memory)),
+    let values = [
+        Node { value: Value::Number(resources.cpus.into()), span: place },
+        Node { value: gpus.map_or(Value::Null, Value::Number), span: place },
+        size(resources.memory),
+        size(resources.gpu_memory),
     ];
-    map(entries.into_iter(), place)
+    map(RESOURCES.into_iter().zip(values), place)
 }
 
 fn map<'a>(entries: impl Iterator<Item = (&'a str, Node)>, place: Span) -> Node {

@@ -11,7 +11,7 @@ use crate::language::{Diagnostic, Diagnostics, suggest};
 use super::command::Line;
 use super::draft::{Draft, Slot, State, evaluate};
 use super::model::{Input, Instance, InstanceId, Resources, Work};
-use super::params::ParamCheck;
+use super::params::{ParamCheck, check_names};
 use super::wiring::{Reader, Wiring};
 
 /// Checks the names of a stage's inputs against the ports of its kind.
@@ -95,17 +95,18 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
         let retries = evaluate::<Retries>(templates.retries.as_ref(), &scope, problems);
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
-        let params = match &templates.params {
-            Some(params) => params.evaluate(&scope, problems).map(Some),
-            None => Some(None),
+        let params = self.params(&scope, problems);
+        let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
+        let (Some(resources), Some(inputs), Some(params), Some(outputs)) = (resources, inputs, params, outputs) else {
+            if let Some(line) = line {
+                line.check(scope, draft.keys, problems);
+            }
+            return None;
         };
-        let params = params.and_then(|params| self.params.as_mut()?.check(params.as_ref(), problems));
-        let (resources, inputs, params) = (resources?, inputs?, params?);
-        let outputs = slot.outputs.as_deref()?;
-        let work = match (&draft.ports, &self.line) {
-            (Some(_), _) => Work::BuiltIn { params },
-            (None, Some(line)) => Work::Command(line.render(scope, &inputs, outputs, &resources, problems)?),
-            (None, None) => return None,
+        let work = match line {
+            Some(line) => Work::Command(line.render(scope, &inputs, outputs, &resources, problems)?),
+            None if draft.ports.is_some() => Work::BuiltIn { params },
+            None => return None,
         };
         Some(Instance {
             id,
@@ -122,6 +123,17 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
             retries: retries.ok()?.map_or(0, |retries| retries.0),
             span: draft.key.span,
         })
+    }
+
+    /// The canonical parameters.
+    fn params(&mut self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<serde_json::Value> {
+        let check = self.params.as_mut()?;
+        let Some(template) = &self.draft.templates.params else { return check.check(None, problems) };
+        let Some(params) = template.evaluate(scope, problems) else {
+            check_names(self.draft.kind?, &template.keys(), problems);
+            return None;
+        };
+        check.check(Some(&params), problems)
     }
 
     fn resources(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Resources> {

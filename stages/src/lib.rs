@@ -15,3 +15,4 @@ pub mod params;
 pub mod ports;
 pub mod registry;
 pub mod tables;
+mod wording;

@@ -15,7 +15,7 @@ fn compile(text: &str, set: &[&str], profiles: &[&str]) -> Result<Plan, Diagnost
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
     let overrides = Overrides { profiles: owned(profiles), set: owned(set) };
     let source = SourceText { name: "pipeline.yaml".to_owned(), text: text.to_owned() };
-    compile_with(&source, &overrides, kinds::KINDS)
+    compile_with(&source, &overrides, kinds::KINDS).map_err(|mistakes| mistakes.diagnostics)
 }
 
 fn plan(text: &str) -> Plan {
