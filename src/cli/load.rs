@@ -46,7 +46,8 @@ fn compiled(file: &PipelineFile) -> Result<Result<Plan, Box<Mistakes>>, Exit> {
     Ok(compile(&SourceText { name, text }, &overrides))
 }
 
-fn report(diagnostics: &Diagnostics) -> Exit {
+/// Ends a command with all mistakes shown.
+pub fn report(diagnostics: &Diagnostics) -> Exit {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut message = diagnostics.render(color, REPORT_WIDTH);
     let count = diagnostics.len();

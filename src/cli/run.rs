@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 
 use crate::cli::arguments::{CachePlace, ExecutorName, MachineUse, RunCommand};
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, WRONG, load, print};
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print};
 use crate::events::{EventSink, Outcome};
 use crate::run::assess::Standing;
 use crate::run::resources::Capacity;
@@ -23,14 +23,16 @@ pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
     let force = load::select(&plan, &command.force)?;
     let project = load::project(place)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+    let capacity = capacity(&command.use_);
     if command.dry_run {
+        session.check_room(&capacity).map_err(refused)?;
         return dry_run(&session);
     }
     let ExecutorName::Local = command.executor;
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     let request = RunRequest {
-        capacity: capacity(&command.use_),
+        capacity,
         keep_going: command.keep_going,
         force: force.into_iter().collect(),
         program,
@@ -45,8 +47,10 @@ pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
 }
 
 fn refused(error: RunError) -> Exit {
-    let code = if matches!(error, RunError::NeverFits(_)) { WRONG } else { FAILED };
-    Exit { code, ..Exit::failed(error) }
+    match error {
+        RunError::NeverFits(problems) => load::report(&problems),
+        other => Exit::failed(other),
+    }
 }
 
 fn view(json: bool) -> Box<dyn EventSink> {

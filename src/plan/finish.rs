@@ -119,6 +119,7 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
             inputs,
             outputs: outputs.to_vec(),
             resources,
+            resources_span: draft.keys.resources.as_ref().map_or(draft.key.span, |resources| resources.span),
             timeout: timeout.ok()?,
             retries: retries.ok()?.map_or(0, |retries| retries.0),
             span: draft.key.span,
@@ -142,6 +143,10 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
         let gpus = evaluate::<GpuShare>(templates.gpus.as_ref(), scope, problems);
         let memory = evaluate::<ByteSize>(templates.memory.as_ref(), scope, problems);
         let gpu_memory = evaluate::<ByteSize>(templates.gpu_memory.as_ref(), scope, problems);
+        if let (Some(template), None) = (&templates.gpu_memory, &templates.gpus) {
+            let help = "add `gpus: 1`, or a fraction such as `gpus: 0.5` to share one";
+            problems.push(Diagnostic::new(template.span, "`gpu_memory` is for stages that have `gpus`").help(help));
+        }
         Some(Resources {
             cpus: cpus.ok()?.map_or(1, |cpus| cpus.0),
             gpus: gpus.ok()?.unwrap_or_default(),

@@ -11,6 +11,7 @@ use athanor_cache::{Cache, CacheError};
 use jiff::Timestamp;
 
 use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
+use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
 use crate::run::assess::{Standing, assess};
 use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
@@ -18,7 +19,7 @@ use crate::run::history::{History, Ledger};
 use crate::run::journal::Journal;
 use crate::run::local::LocalExecutor;
 use crate::run::resolve::Inputs;
-use crate::run::resources::{Capacity, never_fits};
+use crate::run::resources::{Capacity, misfits};
 use crate::run::results::publish;
 use crate::run::schedule::{Scheduler, Task};
 use crate::run::sources::{self, Contents, Mentions};
@@ -46,8 +47,8 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// Stages that no moment of the run has room for.
-    #[error("{}", .0.join("\n"))]
-    NeverFits(Vec<String>),
+    #[error("{0}")]
+    NeverFits(Box<Diagnostics>),
 }
 
 /// A plan in its project, ready to be looked at or run.
@@ -193,13 +194,19 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn check_room(&self, capacity: &Capacity) -> Result<(), RunError> {
-        let instances = self.wanted.iter().map(|id| &self.plan.instances[id.index()]);
-        let misfits = instances.filter_map(|instance| {
-            never_fits(&instance.resources, capacity).map(|why| format!("`{}` {why}.", instance.name))
-        });
-        let misfits: Vec<String> = misfits.collect();
-        if misfits.is_empty() { Ok(()) } else { Err(RunError::NeverFits(misfits)) }
+    /// Refuses stages that can never fit into `capacity`.
+    pub fn check_room(&self, capacity: &Capacity) -> Result<(), RunError> {
+        let mut problems = self.plan.diagnostics();
+        for instance in self.wanted.iter().map(|id| &self.plan.instances[id.index()]) {
+            let stage = &self.plan.stages[instance.stage].name;
+            let many = (instance.name != *stage).then_some(instance.name.as_str());
+            for misfit in misfits(&instance.resources, capacity) {
+                let message = format!("the stage `{stage}` {}", misfit.why);
+                let problem = Diagnostic::new(instance.resources_span, message).help(misfit.help);
+                problems.push(problem.in_instance(many));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
     }
 
     /// Expected durations are those of earlier runs; an instance without one is taken to need what its stage's instances
