@@ -42,6 +42,20 @@ fn a_failed_stage_shows_its_cause_and_the_end_of_its_log() {
 }
 
 #[test]
+fn what_was_not_come_to_is_counted() {
+    let project = commands(&[("bad", "false", ""), ("b", "sleep 1; echo b", ""), ("c", "sleep 1; echo c", "")]);
+    let outcome = project.run(&["-j", "1"]);
+    assert!(outcome.out.contains("failed: 1 failed, 2 not started in"), "{}", outcome.out);
+}
+
+#[test]
+fn a_log_does_not_reach_the_terminal_as_commands() {
+    let project = commands(&[("bad", "printf 'a\\033[31mred\\rb\\n'; exit 1", "")]);
+    assert!(project.run(&[]).out.contains("  | a[31mredb\n"));
+    assert_eq!(project.athanor(&["logs", "p.yaml", "bad"]).out, "a\u{1b}[31mred\rb\n");
+}
+
+#[test]
 fn signals_missing_programs_and_missing_outputs_are_told_apart() {
     for (line, cause) in [
         ("kill -SEGV $$", "It was killed by signal 11 (SIGSEGV)."),

@@ -56,13 +56,33 @@ fn a_dry_run_says_what_would_run_and_runs_nothing() {
 #[test]
 fn logs_come_from_the_last_try_or_from_the_cache() {
     let project = project();
-    assert!(project.athanor(&["logs", "p.yaml", "show[at=x]"]).out.contains("has no log"));
+    assert!(project.athanor(&["logs", "p.yaml", "show[at=x]"]).err.contains("has no log"));
     project.made(&[]);
     assert_eq!(project.athanor(&["logs", "p.yaml", "show[at=x]"]).out, "hello x\n");
     assert_eq!(
         project.athanor(&["logs", "p.yaml", "show"]).out,
         "==> show[at=x] <==\nhello x\n==> show[at=y] <==\nhello y\n"
     );
+}
+
+#[test]
+fn an_empty_log_is_told_from_none() {
+    let project = project();
+    project.made(&[]);
+    let outcome = project.athanor(&["logs", "p.yaml", "folds"]);
+    assert_eq!((outcome.out.as_str(), outcome.err.as_str()), ("", "folds printed nothing.\n"));
+}
+
+#[test]
+fn figures_are_shown_as_they_come() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  t: { kind: synthetic_tables }\n  \
+         s: { kind: submission, inputs: { probabilities: p, sample: t.sample } }\n  \
+         p: { kind: synthetic_predictions, inputs: { labels: t.test_labels }, params: { noise: 0.5 } }\n  \
+         r: { kind: classification_report, inputs: { probabilities: p, labels: t.test_labels } }\n",
+    );
+    let outcome = project.run(&[]);
+    assert!(outcome.out.contains("metric       r: macro_f1 = 0."), "{outcome:?}");
 }
 
 #[test]
@@ -73,6 +93,8 @@ fn graphs_come_in_four_forms() {
         graph("text"),
         "folds  (folds)\n  └─ result folds.csv\nshow ×2  (command)\n  ├─ reads folds\n  └─ result shown\n"
     );
+    project.edit(", shown: show", "");
+    assert!(graph("text").ends_with("show ×2  (command)\n  └─ reads folds\n"));
     assert!(graph("dot").contains("s0 -> s1;"));
     assert!(graph("mermaid").contains("s0 --> s1"));
     let svg = graph("svg");

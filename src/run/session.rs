@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use athanor_cache::{Cache, CacheError};
+use athanor_cache::{Cache, CacheError, OutputRecord};
 use jiff::Timestamp;
 
 use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
@@ -20,7 +20,7 @@ use crate::run::journal::Journal;
 use crate::run::local::LocalExecutor;
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
-use crate::run::results::publish;
+use crate::run::results::{Published, publish};
 use crate::run::schedule::{Scheduler, Task};
 use crate::run::sources::{self, Contents, Mentions};
 
@@ -43,6 +43,14 @@ pub enum RunError {
     History {
         /// The cache's folder.
         folder: PathBuf,
+        /// The refusal.
+        source: std::io::Error,
+    },
+    /// A result could not be put where the user looks for it.
+    #[error("The results cannot be put under `results/`: `{}`: {source}. They are in the cache: make the folder writable and run again.", path.display())]
+    Results {
+        /// The file or folder.
+        path: PathBuf,
         /// The refusal.
         source: std::io::Error,
     },
@@ -172,23 +180,29 @@ impl<'a> Session<'a> {
         let inputs = self.inputs(&contents);
         let dispatcher =
             Dispatcher::new(inputs, cache, scheduler, &mut journal, conduct, executor, (sender, happenings));
-        let dispatched = dispatcher.run()?;
-        self.publish(&dispatched, &mut journal)?;
+        let Dispatched { outcome, mut counts, outputs } = dispatcher.run()?;
+        counts.not_started = self.wanted.len().saturating_sub(counts.total());
+        let published = self.publish(&outputs, &mut journal);
+        let outcome = if published.is_ok() { outcome } else { Outcome::Failed };
         journal.record(RunEvent::RunFinished {
-            outcome: dispatched.outcome,
-            counts: dispatched.counts,
+            outcome,
+            counts,
             duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
         let plan = self.plan.instances.iter().map(|instance| instance.name.clone()).collect();
         self.history.end(&run, plan).map_err(history_error(self.project))?;
-        Ok(RunReport { outcome: dispatched.outcome, counts: dispatched.counts })
+        published.map(|()| RunReport { outcome, counts })
     }
 
-    fn publish(&self, dispatched: &Dispatched, journal: &mut Journal) -> Result<(), RunError> {
-        let outputs = |id: InstanceId| dispatched.outputs[id.index()].as_deref();
+    fn publish(&self, outputs: &[Option<Vec<OutputRecord>>], journal: &mut Journal) -> Result<(), RunError> {
+        let outputs = |id: InstanceId| outputs[id.index()].as_deref();
         let Project { folder, cache } = self.project;
-        for (path, action) in publish(self.plan, cache, &self.history, folder, outputs)? {
-            let event = RunEvent::Result { path, action };
+        let published = publish(self.plan, cache, &self.history, folder, outputs).map_err(|error| match error {
+            CacheError::Io { path, source } => RunError::Results { path, source },
+            other => RunError::Cache(other),
+        });
+        for Published { path, action, aside } in published? {
+            let event = RunEvent::Result { path, action, aside };
             if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
         }
         Ok(())
