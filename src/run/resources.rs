@@ -169,7 +169,7 @@ pub fn misfits(wanted: &Resources, capacity: &Capacity) -> Vec<Misfit> {
 /// A size in GiB, two digits and not a byte too much; small ones exactly.
 fn rounded_down(bytes: u64) -> String {
     const GIB: u64 = 1 << 30;
-    if bytes < GIB || bytes % GIB == 0 {
+    if bytes < GIB || bytes.is_multiple_of(GIB) {
         return crate::language::ByteSize::new(bytes).to_string();
     }
     format!("{}.{:02}GiB", bytes / GIB, bytes % GIB * 100 / GIB)
