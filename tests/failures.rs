@@ -69,6 +69,39 @@ fn signals_missing_programs_and_missing_outputs_are_told_apart() {
     }
 }
 
+/// The worker process of a run, once there is one.
+fn worker_of(run: &mut Child) -> Pid {
+    let parent = format!("PPid:\t{}\n", run.id());
+    loop {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended before its worker was found");
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            let read = |name: &str| std::fs::read_to_string(process.path().join(name)).unwrap_or_default();
+            if read("cmdline").contains("\0worker\0") && read("status").contains(&parent) {
+                return Pid::from_raw(process.file_name().to_str().unwrap().parse().unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_crashes_is_a_failed_stage() {
+    for (signal, cause) in [
+        (Signal::SIGSEGV, "It was killed by signal 11 (SIGSEGV)."),
+        (Signal::SIGABRT, "It was killed by signal 6 (SIGABRT)."),
+        (Signal::SIGKILL, "It was killed by signal 9 (SIGKILL)."),
+    ] {
+        let big = "athanor: 1\nname: p\nstages: { big: { kind: synthetic_tables, params: { train: 2000000 } } }\n";
+        let project = Project::new(big);
+        let mut run = project.start(&[]);
+        kill(worker_of(&mut run), signal).unwrap();
+        let output = run.wait_with_output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{out}");
+        assert!(out.contains(cause), "{out}");
+        assert!(project.athanor(&["cache", "ls"]).out.contains("0 results"));
+    }
+}
+
 #[test]
 fn an_output_appears_only_when_its_stage_succeeds() {
     let project = commands(&[("bad", "echo half > ${{ outputs.o }}; exit 1", "")]);
