@@ -60,6 +60,19 @@ fn what_was_set_aside_before_stays_too() {
 }
 
 #[test]
+fn what_the_pipeline_itself_wrote_under_another_profile_or_name_is_no_edit() {
+    let project = ran();
+    project.write("p.yaml", &format!("{PIPELINE}profiles: {{ loud: {{ vars: {{ word: loud }} }} }}\n"));
+    for arguments in [&["p.yaml", "--profile", "loud"][..], &["p.yaml"], &["./p.yaml", "--set", "word=two"]] {
+        let outcome = project.athanor(&[&["run"], arguments].concat());
+        assert!(outcome.out.contains("result       results/p/o.txt\n"), "{arguments:?}: {}", outcome.out);
+    }
+    assert!(!project.path("results/p/o.txt.edited").exists());
+    let why = project.athanor(&["explain", "p.yaml", "a", "--set", "word=four"]).out;
+    assert!(why.contains("echo two") && why.contains("echo four"), "both spellings are one pipeline: {why}");
+}
+
+#[test]
 fn results_that_cannot_be_put_in_place_are_named_and_come_with_the_next_run() {
     let project = Project::new(PIPELINE);
     project.write("results", "in the way");

@@ -10,9 +10,6 @@ use crate::events::ResultAction;
 use crate::plan::{InstanceId, Plan};
 use crate::run::history::History;
 
-/// Name of the note in the pipeline's history.
-const NOTE: &str = "results.json";
-
 /// What was last put where, by path relative to the project folder.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Note {
@@ -43,10 +40,12 @@ pub fn publish<'o>(
     project: &Path,
     outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>,
 ) -> Result<Vec<Published>, CacheError> {
-    let refused = |source| CacheError::Io { path: PathBuf::from(NOTE), source };
-    let _alone = history.lock_results().map_err(refused)?;
-    let note = history.read_note(NOTE);
-    let mut published: Note = note.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let root = root(plan);
+    let refused = |source| CacheError::Io { path: PathBuf::from(&root), source };
+    let note = history.results_note(project, &root);
+    let _alone = note.lock().map_err(refused)?;
+    let known = note.read();
+    let mut published: Note = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let mut actions = Vec::new();
     for wanted in wanted(plan, &outputs) {
         let last = published.artifacts.get(&wanted.path);
@@ -58,14 +57,19 @@ pub fn publish<'o>(
     }
     if !actions.is_empty() {
         let bytes = serde_json::to_vec(&published).map_err(|error| refused(error.into()))?;
-        history.write_note(NOTE, &bytes).map_err(refused)?;
+        note.write(&bytes).map_err(refused)?;
         cache.flush_stat_index()?;
     }
     Ok(actions)
 }
 
+/// The pipeline's folder of results, relative to the project folder.
+fn root(plan: &Plan) -> String {
+    format!("results/{}", plan.name)
+}
+
 fn wanted<'o>(plan: &Plan, outputs: &impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Vec<Wanted> {
-    let root = format!("results/{}", plan.name);
+    let root = root(plan);
     let mut all = Vec::new();
     for entry in &plan.results {
         for (label, instance, output) in &entry.feeds {
