@@ -86,7 +86,7 @@ fn worker_of(run: &mut Child) -> Pid {
 #[test]
 fn a_worker_that_crashes_is_a_failed_stage() {
     for (signal, cause) in [
-        (Signal::SIGSEGV, "It was killed by signal 11 (SIGSEGV)."),
+        (Signal::SIGILL, "It was killed by signal 4 (SIGILL)."),
         (Signal::SIGABRT, "It was killed by signal 6 (SIGABRT)."),
         (Signal::SIGKILL, "It was killed by signal 9 (SIGKILL)."),
     ] {
@@ -173,6 +173,24 @@ fn the_first_interrupt_lets_a_stage_stop_cleanly() {
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(project.read("saved"), "saved\n");
     assert!(project.athanor(&["cache", "verify"]).out.contains("0 damaged"));
+}
+
+#[test]
+fn an_interrupt_while_inputs_are_hashed_ends_the_run_at_once() {
+    let project = commands(&[("a", GOOD, "inputs: { small: small.txt, big: big.bin }")]);
+    project.write("small.txt", "small");
+    // Without blocks on disk, but so large that hashing it takes far longer than this test.
+    std::fs::File::create(project.path("big.bin")).unwrap().set_len(200 << 30).unwrap();
+    let mut run = project.start(&["--json"]);
+    let mut out = std::io::BufReader::new(run.stdout.take().unwrap());
+    let mut seen = String::new();
+    while !seen.contains(r#""event":"hashing""#) {
+        assert!(std::io::BufRead::read_line(&mut out, &mut seen).unwrap() > 0, "{seen}");
+    }
+    signal(&run, Signal::SIGINT);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    project.write("big.bin", "now small");
+    assert_eq!(project.made(&[]), ["a"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `athanor run` and `athanor devices`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use crate::cli::arguments::{CachePlace, ExecutorName, MachineUse, RunCommand};
@@ -8,7 +8,7 @@ use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print};
 use crate::events::{EventSink, Outcome};
 use crate::run::assess::Standing;
 use crate::run::resources::Capacity;
-use crate::run::{Interrupter, RunError, RunRequest, Session, machine};
+use crate::run::{Heard, Interrupter, RunError, RunRequest, Session, machine};
 use crate::view::json::JsonSink;
 use crate::view::plain::PlainSink;
 use crate::view::standing;
@@ -67,7 +67,11 @@ fn on_signals(interrupter: Interrupter) {
     // Without a handler a signal ends the process, and the next run finds what was finished.
     let _ = ctrlc::set_handler(move || {
         let interrupt = interrupter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        interrupt();
+        if interrupt() == Heard::NothingRuns {
+            // A terminal that is gone hears nothing, and the process ends all the same.
+            let _ = writeln!(std::io::stderr(), "interrupted: nothing had been started");
+            std::process::exit(i32::from(INTERRUPTED));
+        }
     });
 }
 

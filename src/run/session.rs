@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -92,7 +93,16 @@ pub struct RunReport {
 }
 
 /// Passes the user's wish to stop on to a run, from any thread.
-pub type Interrupter = Box<dyn Fn() + Send>;
+pub type Interrupter = Box<dyn Fn() -> Heard + Send>;
+
+/// What a wish to stop comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// The run stops what it runs and then ends.
+    Passed,
+    /// No stage has been started yet, and what was hashed so far is remembered: the process may end at once.
+    NothingRuns,
+}
 
 impl<'a> Session<'a> {
     /// `targets` and all they read from are what the session is about; no targets mean everything.
@@ -152,8 +162,8 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         let _use = self.project.cache.use_shared()?;
         let (sender, happenings) = channel();
-        let interrupts: Sender<Happening> = sender.clone();
-        on_start(Box::new(move || drop(interrupts.send(Happening::Interrupt))));
+        let may_start = Arc::new(AtomicBool::new(false));
+        on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
         let log = self.history.begin(Timestamp::now()).map_err(history_error(self.project))?;
         let mut journal = Journal::new(log, view);
         let run = journal.run().to_owned();
@@ -170,6 +180,7 @@ impl<'a> Session<'a> {
                 journal.lock().unwrap_or_else(PoisonError::into_inner).hashing(done, total);
             })?
         };
+        may_start.store(true, Ordering::SeqCst);
         let scratch = Scratch::make(&self.project.cache, &run)?;
         let scheduler = Scheduler::new(self.tasks(&self.ledger()?), &self.plan.order(), &request.capacity);
         let listener = sender.clone();
@@ -192,6 +203,21 @@ impl<'a> Session<'a> {
         let plan = self.plan.instances.iter().map(|instance| instance.name.clone()).collect();
         self.history.end(&run, plan).map_err(history_error(self.project))?;
         published.map(|()| RunReport { outcome, counts })
+    }
+
+    /// Hashing large inputs can take long, and nobody hears messages meanwhile.
+    fn interrupter(&self, run: Sender<Happening>, may_start: Arc<AtomicBool>) -> Interrupter {
+        let cache = Arc::clone(&self.project.cache);
+        Box::new(move || {
+            if may_start.load(Ordering::SeqCst) {
+                // A run that has ended needs no interrupt.
+                let _ = run.send(Happening::Interrupt);
+                return Heard::Passed;
+            }
+            // What is not remembered is hashed again.
+            let _ = cache.flush_stat_index();
+            Heard::NothingRuns
+        })
     }
 
     fn publish(&self, outputs: &[Option<Vec<OutputRecord>>], journal: &mut Journal) -> Result<(), RunError> {
