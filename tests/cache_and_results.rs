@@ -73,6 +73,20 @@ fn what_the_pipeline_itself_wrote_under_another_profile_or_name_is_no_edit() {
 }
 
 #[test]
+fn no_label_leads_a_result_out_of_its_folder() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    matrix: { at: [../../../../x, a/b, a%2Fb] }\n    \
+         run: echo ${{ matrix.at }} > ${{ outputs.o }}\n    outputs: { o: o.txt }\nresults: { all: a }\n",
+    );
+    assert_eq!(project.made(&[]).len(), 3);
+    for (name, content) in
+        [("at=..%2F..%2F..%2F..%2Fx", "../../../../x\n"), ("at=a%2Fb", "a/b\n"), ("at=a%252Fb", "a%2Fb\n")]
+    {
+        assert_eq!(project.read(&format!("results/p/all/{name}.txt")), content);
+    }
+}
+
+#[test]
 fn results_that_cannot_be_put_in_place_are_named_and_come_with_the_next_run() {
     let project = Project::new(PIPELINE);
     project.write("results", "in the way");

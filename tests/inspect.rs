@@ -106,6 +106,9 @@ fn kinds_describe_themselves() {
     let project = project();
     let kinds = project.athanor(&["kinds"]).out;
     assert!(kinds.contains("folds") && kinds.contains("command"));
+    assert!(
+        kinds.contains("Overrides targets with newer ones, but for the classes in `keep`, whose old value stays.\n")
+    );
     let folds = project.athanor(&["kinds", "folds"]).out;
     for piece in [
         "folds: integer, default 5",
