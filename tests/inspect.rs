@@ -74,7 +74,7 @@ fn an_empty_log_is_told_from_none() {
 }
 
 #[test]
-fn figures_are_shown_as_they_come() {
+fn the_figures_of_a_stage_are_shown_when_it_has_finished() {
     let project = Project::new(
         "athanor: 1\nname: p\nstages:\n  t: { kind: synthetic_tables }\n  \
          s: { kind: submission, inputs: { probabilities: p, sample: t.sample } }\n  \
@@ -82,7 +82,8 @@ fn figures_are_shown_as_they_come() {
          r: { kind: classification_report, inputs: { probabilities: p, labels: t.test_labels } }\n",
     );
     let outcome = project.run(&[]);
-    assert!(outcome.out.contains("metric       r: macro_f1 = 0."), "{outcome:?}");
+    let finished = outcome.out.lines().find(|line| line.starts_with("finished     r in ")).unwrap();
+    assert!(finished.contains(" ms: ") && finished.contains("macro_f1 = 0."), "{finished}");
 }
 
 #[test]

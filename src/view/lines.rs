@@ -41,9 +41,6 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
         }
         RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
-        RunEvent::Metric { instance, name, value, step: None } => {
-            Some(format!("metric       {instance}: {name} = {value}"))
-        }
         RunEvent::Result { path, action, aside } => result(path, *action, aside.as_deref()),
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. } | RunEvent::Cached { .. } | RunEvent::Progress { .. } | RunEvent::Metric { .. } => {
