@@ -175,21 +175,38 @@ fn the_first_interrupt_lets_a_stage_stop_cleanly() {
     assert!(project.athanor(&["cache", "verify"]).out.contains("0 damaged"));
 }
 
-#[test]
-fn an_interrupt_while_inputs_are_hashed_ends_the_run_at_once() {
-    let project = commands(&[("a", GOOD, "inputs: { small: small.txt, big: big.bin }")]);
+/// Starts a run and waits until it hashes an input that takes far longer than any test.
+fn start_hashing(project: &Project) -> Child {
     project.write("small.txt", "small");
-    // Without blocks on disk, but so large that hashing it takes far longer than this test.
+    // Without blocks on disk.
     std::fs::File::create(project.path("big.bin")).unwrap().set_len(200 << 30).unwrap();
     let mut run = project.start(&["--json"]);
-    let mut out = std::io::BufReader::new(run.stdout.take().unwrap());
+    let mut out = std::io::BufReader::new(run.stdout.as_mut().unwrap());
     let mut seen = String::new();
     while !seen.contains(r#""event":"hashing""#) {
         assert!(std::io::BufRead::read_line(&mut out, &mut seen).unwrap() > 0, "{seen}");
     }
+    run
+}
+
+#[test]
+fn an_interrupt_while_inputs_are_hashed_ends_the_run_at_once() {
+    let project = commands(&[("a", GOOD, "inputs: { small: small.txt, big: big.bin }")]);
+    let mut run = start_hashing(&project);
     signal(&run, Signal::SIGINT);
     assert_eq!(run.wait().unwrap().code(), Some(130));
     project.write("big.bin", "now small");
+    assert_eq!(project.made(&[]), ["a"]);
+}
+
+#[test]
+fn an_input_that_is_cut_short_while_it_is_hashed_stops_no_run() {
+    let project = commands(&[("a", GOOD, "inputs: { small: small.txt, big: big.bin }")]);
+    let run = start_hashing(&project);
+    project.write("big.bin", "now small");
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("`big.bin` changed"), "{output:?}");
     assert_eq!(project.made(&[]), ["a"]);
 }
 
