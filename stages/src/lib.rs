@@ -18,3 +18,4 @@ pub mod params;
 pub mod ports;
 pub mod registry;
 pub mod tables;
+mod wording;
