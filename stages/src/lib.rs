@@ -10,6 +10,8 @@ pub mod context;
 pub mod download;
 pub mod ensemble;
 pub mod error;
+pub mod images;
+pub mod items;
 pub mod kind;
 pub mod numpy_random;
 pub mod params;
