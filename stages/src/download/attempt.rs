@@ -118,13 +118,8 @@ impl Attempt<'_> {
     }
 
     fn explain(&self, error: &reqwest::Error) -> Reason {
-        let untrusted = causes(error).any(|cause| {
-            matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)))
-                || cause
-                    .downcast_ref::<std::io::Error>()
-                    .and_then(std::io::Error::get_ref)
-                    .is_some_and(|inner| matches!(inner.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
-        });
+        let untrusted =
+            causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))));
         if untrusted {
             return Reason::Untrusted(innermost(error));
         }

@@ -34,7 +34,7 @@ impl Fetcher {
         Ok(Fetcher { hosts: Hosts::new(options.per_host), client, options, runtime: runtime.map_err(failed)? })
     }
 
-    /// Fetches one file into `target`, whose folder must exist. The file appears there complete and verified, or not at all; until then
+    /// Fetches one file into `target`, making its folder if need be. The file appears there complete and verified, or not at all; until then
     /// its bytes are beside it, and a later call goes on with them where the server allows it.
     ///
     /// May be called from many threads. Must not be called from asynchronous code.
@@ -42,6 +42,12 @@ impl Fetcher {
     /// # Errors
     /// Says why the last attempt failed; [`Reason::Interrupted`] when `watch` wished to stop.
     pub fn fetch(&self, request: &Request<'_>, target: &Path, watch: Watch<'_>) -> Result<Fetched, FetchError> {
+        if let Some(folder) = target.parent()
+            && let Err(source) = std::fs::create_dir_all(folder)
+        {
+            let reason = Reason::Write { path: folder.to_owned(), source };
+            return Err(FetchError { url: shown(&request.url), attempts: 0, reason });
+        }
         self.runtime.block_on(self.fetch_patiently(request, target, watch))
     }
 

@@ -1,7 +1,7 @@
 //! Many files at once: every one is tried, whatever becomes of the others.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
@@ -10,7 +10,7 @@ use super::fetcher::Fetcher;
 use super::hosts;
 use super::pace::{Pace, Progress};
 use super::patience::Watch;
-use super::reason::{FetchError, Reason, shown};
+use super::reason::FetchError;
 use super::request::{Fetched, Order};
 
 /// How often a waiting thread asks whether to stop.
@@ -18,27 +18,33 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often progress is reported at most.
 const REPORT: Duration = Duration::from_millis(200);
 
+/// What a caller hears and says while many files are fetched, from any thread.
+pub struct Listener<'a> {
+    /// Told now and then where things stand.
+    pub progress: &'a (dyn Fn(Progress) + Sync),
+    /// Told of each file as soon as it is settled, by its position.
+    pub settled: &'a (dyn Fn(usize, Result<Fetched, FetchError>) + Sync),
+    /// Whether to stop.
+    pub should_stop: &'a (dyn Fn() -> bool + Sync),
+}
+
 impl Fetcher {
-    /// Fetches all files, several at once, and says of each, in the order given, what became of it. `progress` is told now and then, from
-    /// any thread. Once `should_stop` says so, what is not finished counts as [`Reason::Interrupted`].
-    pub fn fetch_all(
-        &self,
-        orders: &[Order<'_>],
-        progress: &(dyn Fn(Progress) + Sync),
-        should_stop: &(dyn Fn() -> bool + Sync),
-    ) -> Vec<Result<Fetched, FetchError>> {
-        let board = Board::new(orders.len(), progress);
+    /// Fetches all files, several at once, whatever becomes of some. When it is time to stop, those under way end as
+    /// [`Reason::Interrupted`], and of those that were not begun nothing is said.
+    ///
+    /// [`Reason::Interrupted`]: super::reason::Reason::Interrupted
+    pub fn fetch_all(&self, orders: &[Order<'_>], listener: &Listener<'_>) {
+        let board = Board::new(orders.len(), listener.progress);
         let arrived = |bytes| board.tell(|pace, at| pace.arrived(at, bytes));
-        let watch = Watch { should_stop, arrived: &arrived };
+        let watch = Watch { should_stop: listener.should_stop, arrived: &arrived };
         let queue = Queue::new(orders, self.options.per_host);
-        let outcomes: Vec<OnceLock<_>> = orders.iter().map(|_| OnceLock::new()).collect();
         let work = || {
-            while let Some((index, host)) = queue.next(should_stop) {
+            while let Some((index, host)) = queue.next(listener.should_stop) {
                 let Order { request, target } = &orders[index];
                 let outcome = self.fetch(request, target, watch);
                 queue.done(host);
                 board.tell(|pace, _| pace.finished(outcome.is_ok()));
-                let _ = outcomes[index].set(outcome);
+                (listener.settled)(index, outcome);
             }
         };
         std::thread::scope(|scope| {
@@ -48,11 +54,6 @@ impl Fetcher {
             work();
         });
         board.report();
-        let untried = |order: &Order<'_>| {
-            Err(FetchError { url: shown(&order.request.url), attempts: 0, reason: Reason::Interrupted })
-        };
-        let settled = outcomes.into_iter().zip(orders);
-        settled.map(|(outcome, order)| outcome.into_inner().unwrap_or_else(|| untried(order))).collect()
     }
 }
 

@@ -19,6 +19,7 @@ pub mod request;
 
 pub use client::SetupError;
 pub use fetcher::Fetcher;
+pub use many::Listener;
 pub use options::{Options, Surroundings};
 pub use patience::Watch;
 pub use reason::{FetchError, Reason};

@@ -39,7 +39,7 @@ impl<'a> Request<'a> {
 pub struct Order<'a> {
     /// What.
     pub request: Request<'a>,
-    /// Where to; its folder must exist.
+    /// Where to.
     pub target: PathBuf,
 }
 
