@@ -16,6 +16,7 @@ mod partial;
 mod patience;
 pub mod reason;
 pub mod request;
+pub mod unpack;
 
 pub use client::SetupError;
 pub use fetcher::Fetcher;
