@@ -10,6 +10,7 @@ pub mod context;
 pub mod download;
 pub mod ensemble;
 pub mod error;
+pub mod image_sets;
 pub mod images;
 pub mod items;
 pub mod kind;
