@@ -14,8 +14,11 @@ pub mod options;
 pub mod pace;
 mod partial;
 mod patience;
+pub mod pattern;
 pub mod reason;
 pub mod request;
+pub mod stage;
+pub mod template;
 pub mod unpack;
 
 pub use client::SetupError;

@@ -1,16 +1,14 @@
 //! Fetching from servers that misbehave.
 
-mod loopback;
-
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::loopback::{Act, Asked, Server, answer, head, ok, redirect, status};
 use athanor_stages::download::{
     FetchError, Fetched, Fetcher, Listener, Options, Order, Reason, Request, Surroundings, Watch, parse_url,
 };
-use loopback::{Act, Asked, Server, answer, head, ok, redirect, status};
 use tempfile::TempDir;
 
 const PATIENT: Duration = Duration::from_secs(20);
