@@ -237,13 +237,13 @@ impl Cache {
             return clone_file(&self.path_of(artifact), copy, artifact.kind == ArtifactKind::Executable);
         }
         fs::create_dir(copy).map_err(CacheError::io(copy))?;
-        let tree = self.read_tree(&artifact.digest)?;
+        let (tree, stored) = (self.read_tree(&artifact.digest)?, self.path_of(artifact));
         tree.entries.par_iter().try_for_each(|entry| {
             let path = copy.join(&entry.path);
             let folder = if entry.digest.is_some() { path.parent().unwrap_or(copy) } else { &path };
             fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
             match entry.digest {
-                Some(digest) => clone_file(&self.object_path(&digest, entry.executable), &path, entry.executable),
+                Some(_) => clone_file(&stored.join(&entry.path), &path, entry.executable),
                 None => Ok(()),
             }
         })
