@@ -7,6 +7,7 @@
 pub mod artifact;
 pub mod command;
 pub mod context;
+pub mod download;
 pub mod ensemble;
 pub mod error;
 pub mod image_sets;
