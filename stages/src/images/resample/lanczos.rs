@@ -76,7 +76,8 @@ fn sinc(x: f64) -> f64 {
     x.sin() / x
 }
 
-/// Columns first, then rows, each narrowed to samples.
+/// Columns first, then rows, each narrowed to samples; or the other way round where Pillow (since 12) does so because the
+/// height shrinks by more than twice as many pixels as the width.
 fn two_passes<T: Copy, S: Copy + Default>(
     source: Plane<'_, T>,
     columns: Option<Vec<Kernel<S>>>,
@@ -84,28 +85,57 @@ fn two_passes<T: Copy, S: Copy + Default>(
     add: impl Fn(S, S, T) -> S,
     narrow: impl Fn(S) -> T,
 ) -> Vec<T> {
-    let (width, across) = match columns {
-        None => (source.width, source.samples.to_vec()),
-        Some(columns) => {
-            let mut out = Vec::with_capacity(columns.len() * source.height);
-            for row in 0..source.height {
-                let old = source.row(row);
-                out.extend(columns.iter().map(|kernel| {
-                    let covered = kernel.weights.iter().zip(&old[kernel.first..]);
-                    narrow(covered.fold(S::default(), |sum, (&weight, &sample)| add(sum, weight, sample)))
-                }));
-            }
-            (columns.len(), out)
+    let (width, height) =
+        (columns.as_ref().map_or(source.width, Vec::len), rows.as_ref().map_or(source.height, Vec::len));
+    let shrinks_by = |from: usize, to: usize| from as i64 - to as i64;
+    let lower_by = shrinks_by(source.height, height);
+    let rows_first = lower_by > 0 && lower_by > 2 * shrinks_by(source.width, width);
+    let mut done = source.samples.to_vec();
+    let mut held = (source.width, source.height);
+    for rows_now in [rows_first, !rows_first] {
+        let plane = Plane { width: held.0, height: held.1, samples: &done };
+        if rows_now {
+            let Some(rows) = &rows else { continue };
+            done = down(plane, rows, &add, &narrow);
+            held.1 = height;
+        } else {
+            let Some(columns) = &columns else { continue };
+            done = across(plane, columns, &add, &narrow);
+            held.0 = width;
         }
-    };
-    let Some(rows) = rows else { return across };
-    let mut out = Vec::with_capacity(width * rows.len());
-    let mut sums = vec![S::default(); width];
-    for kernel in &rows {
+    }
+    done
+}
+
+fn across<T: Copy, S: Copy + Default>(
+    source: Plane<'_, T>,
+    columns: &[Kernel<S>],
+    add: impl Fn(S, S, T) -> S,
+    narrow: impl Fn(S) -> T,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(columns.len() * source.height);
+    for row in 0..source.height {
+        let old = source.row(row);
+        out.extend(columns.iter().map(|kernel| {
+            let covered = kernel.weights.iter().zip(&old[kernel.first..]);
+            narrow(covered.fold(S::default(), |sum, (&weight, &sample)| add(sum, weight, sample)))
+        }));
+    }
+    out
+}
+
+fn down<T: Copy, S: Copy + Default>(
+    source: Plane<'_, T>,
+    rows: &[Kernel<S>],
+    add: impl Fn(S, S, T) -> S,
+    narrow: impl Fn(S) -> T,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(source.width * rows.len());
+    let mut sums = vec![S::default(); source.width];
+    for kernel in rows {
         sums.fill(S::default());
         for (at, &weight) in kernel.weights.iter().enumerate() {
-            let old = &across[(kernel.first + at) * width..][..width];
-            for (sum, &sample) in sums.iter_mut().zip(old) {
+            for (sum, &sample) in sums.iter_mut().zip(source.row(kernel.first + at)) {
                 *sum = add(*sum, weight, sample);
             }
         }
