@@ -48,6 +48,7 @@ pub fn png(pixels: &Pixels) -> Result<Vec<u8>, EncodeError> {
         _ => png::ColorType::Rgba,
     });
     encoder.set_compression(png::Compression::Fast);
+    encoder.set_filter(png::Filter::Adaptive);
     match &pixels.samples {
         Samples::U8(samples) => encoder.write_header().map_err(refuse)?.write_image_data(samples).map_err(refuse)?,
         Samples::U16(samples) => {

@@ -4,8 +4,10 @@
 //! possible; see [`linear`], [`area`] and [`lanczos`].
 
 mod area;
+mod columns;
 mod lanczos;
 mod linear;
+mod rows;
 
 use super::pixels::{Pixels, Samples};
 

@@ -56,7 +56,7 @@ fn gather<T: Sample>(bytes: &[u8], header: &Header, layout: &Layout) -> Result<V
     let in_chunk = if layout.planar { 1 } else { channels };
     let row_samples = layout.chunk_width * in_chunk;
     let mut out = vec![T::default(); width * height * channels];
-    let mut unpacked = vec![0; layout.chunk_height * row_samples * size_of::<T>()];
+    let mut buffer = Vec::new();
     let mut row = vec![T::default(); row_samples];
     for (index, chunk) in layout.chunks.iter().enumerate() {
         let (plane, at) = (index / layout.chunks_a_plane(), index % layout.chunks_a_plane());
@@ -64,10 +64,11 @@ fn gather<T: Sample>(bytes: &[u8], header: &Header, layout: &Layout) -> Result<V
         let (used_width, used_height) = (layout.chunk_width.min(width - left), layout.chunk_height.min(height - top));
         // The last strip ends with the image; a tile is always whole.
         let stored_rows = if layout.tiled { layout.chunk_height } else { used_height };
-        let unpacked = &mut unpacked[..stored_rows * row_samples * size_of::<T>()];
         let packed =
             bytes.get(chunk.clone()).ok_or_else(|| damaged(FORMAT, "it ends before its last strip or tile"))?;
-        unpack::unpack(layout.compression, packed, unpacked).map_err(|reason| damaged(FORMAT, reason))?;
+        let unpacked =
+            unpack::unpack(layout.compression, packed, stored_rows * row_samples * size_of::<T>(), &mut buffer)
+                .map_err(|reason| damaged(FORMAT, reason))?;
         for (y, stored) in unpacked.chunks_exact(row_samples * size_of::<T>()).take(used_height).enumerate() {
             for (sample, stored) in row.iter_mut().zip(stored.chunks_exact(size_of::<T>())) {
                 *sample = T::read(stored, layout.big_endian);

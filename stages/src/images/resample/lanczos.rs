@@ -10,40 +10,97 @@ use super::Plane;
 /// Lobes of the window.
 const LOBES: f64 = 3.0;
 
-/// Bits behind the point of a fixed-point weight.
+/// Bits behind the point of a fixed-point weight of 8-bit samples.
 const WEIGHT_BITS: u32 = 32 - 8 - 2;
 
-/// The weights of one new position: the first old position they apply to, then one after another.
-struct Kernel<W> {
-    first: usize,
-    weights: Vec<W>,
-}
+/// Bits of the lower part of such a weight: with two parts, both fit the 16-bit products that processors add in pairs.
+const LOW_BITS: u32 = 11;
 
 pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
-    let fixed = |kernel: Kernel<f64>| {
-        let fixed = |weight: f64| (weight * f64::from(1 << WEIGHT_BITS) + 0.5f64.copysign(weight)) as i32;
-        Kernel { first: kernel.first, weights: kernel.weights.into_iter().map(fixed).collect() }
-    };
-    let columns: Option<Vec<Kernel<i32>>> =
-        kernels(source.width, width).map(|all| all.into_iter().map(fixed).collect());
-    let rows: Option<Vec<Kernel<i32>>> = kernels(source.height, height).map(|all| all.into_iter().map(fixed).collect());
-    // The sum of the weights is 1 and that of their magnitudes below 2, so that an i32 holds the sums.
-    let half = 1 << (WEIGHT_BITS - 1);
-    let narrow = |sum: i32| ((sum + half) >> WEIGHT_BITS).clamp(0, 255) as u8;
-    two_passes(source, columns, rows, |sum: i32, weight, sample: u8| sum + weight * i32::from(sample), narrow)
+    two_passes(source, width, height)
 }
 
 pub fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u16> {
-    let (columns, rows) = (kernels(source.width, width), kernels(source.height, height));
-    let narrow = |sum: f64| (sum + 0.5).floor().clamp(0.0, 65_535.0) as u16;
-    two_passes(source, columns, rows, |sum: f64, weight, sample: u16| sum + weight * f64::from(sample), narrow)
+    two_passes(source, width, height)
 }
 
-/// The weights along one axis; none where the size stays and Pillow leaves the axis alone.
-fn kernels(from: usize, to: usize) -> Option<Vec<Kernel<f64>>> {
-    if from == to {
-        return None;
+/// The arithmetic of one depth.
+trait Sample: Copy {
+    /// The weights of one new sample.
+    type Weights;
+    /// A sum of weighted samples.
+    type Sum: Copy + Default;
+    fn weights(weights: Vec<f64>) -> Self::Weights;
+    /// The weighted sum of a row's samples.
+    fn dot(weights: &Self::Weights, samples: &[Self]) -> Self::Sum;
+    /// Adds a whole row, weighted by weight `at`.
+    fn add(weights: &Self::Weights, at: usize, row: &[Self], sums: &mut [Self::Sum]);
+    fn narrow(sum: Self::Sum) -> Self;
+}
+
+impl Sample for u8 {
+    /// The upper and the lower part of every weight.
+    type Weights = [Vec<i16>; 2];
+    type Sum = i32;
+
+    fn weights(weights: Vec<f64>) -> Self::Weights {
+        let fixed = |weight: &f64| (weight * f64::from(1 << WEIGHT_BITS) + 0.5f64.copysign(*weight)) as i32;
+        // At most 2^22 in magnitude, so that the upper part has 12 bits with its sign.
+        let high = |weight| (fixed(weight) >> LOW_BITS) as i16;
+        let low = |weight| (fixed(weight) & ((1 << LOW_BITS) - 1)) as i16;
+        [weights.iter().map(high).collect(), weights.iter().map(low).collect()]
     }
+
+    fn dot([high, low]: &Self::Weights, samples: &[u8]) -> i32 {
+        let sum = |weights: &[i16]| -> i32 {
+            let product = |(&weight, &sample): (&i16, &u8)| i32::from(weight) * i32::from(i16::from(sample));
+            weights.iter().zip(samples).map(product).sum()
+        };
+        // The magnitudes of the weights add up to less than 2^23, so that an i32 holds the sum and both its parts.
+        (sum(high) << LOW_BITS) + sum(low)
+    }
+
+    fn add([high, low]: &Self::Weights, at: usize, row: &[u8], sums: &mut [i32]) {
+        let weight = (i32::from(high[at]) << LOW_BITS) + i32::from(low[at]);
+        sums.iter_mut().zip(row).for_each(|(sum, &sample)| *sum += weight * i32::from(sample));
+    }
+
+    fn narrow(sum: i32) -> u8 {
+        ((sum + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8
+    }
+}
+
+impl Sample for u16 {
+    type Weights = Vec<f64>;
+    type Sum = f64;
+
+    fn weights(weights: Vec<f64>) -> Vec<f64> {
+        weights
+    }
+
+    fn dot(weights: &Vec<f64>, samples: &[u16]) -> f64 {
+        weights.iter().zip(samples).map(|(weight, &sample)| weight * f64::from(sample)).sum()
+    }
+
+    fn add(weights: &Vec<f64>, at: usize, row: &[u16], sums: &mut [f64]) {
+        sums.iter_mut().zip(row).for_each(|(sum, &sample)| *sum += weights[at] * f64::from(sample));
+    }
+
+    fn narrow(sum: f64) -> u16 {
+        (sum + 0.5).floor().clamp(0.0, 65_535.0) as u16
+    }
+}
+
+/// How one new position comes from the old ones.
+struct Kernel<W> {
+    /// The first old position that has a weight.
+    first: usize,
+    /// How many have.
+    count: usize,
+    weights: W,
+}
+
+fn kernels<T: Sample>(from: usize, to: usize) -> Vec<Kernel<T::Weights>> {
     let scale = from as f64 / to as f64;
     let widening = scale.max(1.0);
     let support = LOBES * widening;
@@ -59,9 +116,9 @@ fn kernels(from: usize, to: usize) -> Option<Vec<Kernel<f64>>> {
         if sum != 0.0 {
             weights.iter_mut().for_each(|weight| *weight /= sum);
         }
-        Kernel { first, weights }
+        Kernel { first, count: weights.len(), weights: T::weights(weights) }
     };
-    Some((0..to).map(kernel).collect())
+    (0..to).map(kernel).collect()
 }
 
 fn lanczos(x: f64) -> f64 {
@@ -77,69 +134,45 @@ fn sinc(x: f64) -> f64 {
 }
 
 /// Columns first, then rows, each narrowed to samples; or the other way round where Pillow (since 12) does so because the
-/// height shrinks by more than twice as many pixels as the width.
-fn two_passes<T: Copy, S: Copy + Default>(
-    source: Plane<'_, T>,
-    columns: Option<Vec<Kernel<S>>>,
-    rows: Option<Vec<Kernel<S>>>,
-    add: impl Fn(S, S, T) -> S,
-    narrow: impl Fn(S) -> T,
-) -> Vec<T> {
-    let (width, height) =
-        (columns.as_ref().map_or(source.width, Vec::len), rows.as_ref().map_or(source.height, Vec::len));
+/// height shrinks by more than twice as many pixels as the width. A side that stays is left alone.
+fn two_passes<T: Sample>(source: Plane<'_, T>, width: usize, height: usize) -> Vec<T> {
     let shrinks_by = |from: usize, to: usize| from as i64 - to as i64;
     let lower_by = shrinks_by(source.height, height);
     let rows_first = lower_by > 0 && lower_by > 2 * shrinks_by(source.width, width);
-    let mut done = source.samples.to_vec();
-    let mut held = (source.width, source.height);
-    for rows_now in [rows_first, !rows_first] {
-        let plane = Plane { width: held.0, height: held.1, samples: &done };
-        if rows_now {
-            let Some(rows) = &rows else { continue };
-            done = down(plane, rows, &add, &narrow);
-            held.1 = height;
-        } else {
-            let Some(columns) = &columns else { continue };
-            done = across(plane, columns, &add, &narrow);
-            held.0 = width;
-        }
-    }
-    done
+    let pass = |plane: Plane<'_, T>, rows: bool| match rows {
+        true if plane.height != height => Some(down(plane, height)),
+        false if plane.width != width => Some(across(plane, width)),
+        _ => None,
+    };
+    let first = pass(source, rows_first);
+    let between = match &first {
+        Some(samples) if rows_first => Plane { width: source.width, height, samples },
+        Some(samples) => Plane { width, height: source.height, samples },
+        None => source,
+    };
+    pass(between, !rows_first).or(first).unwrap_or_else(|| source.samples.to_vec())
 }
 
-fn across<T: Copy, S: Copy + Default>(
-    source: Plane<'_, T>,
-    columns: &[Kernel<S>],
-    add: impl Fn(S, S, T) -> S,
-    narrow: impl Fn(S) -> T,
-) -> Vec<T> {
-    let mut out = Vec::with_capacity(columns.len() * source.height);
+fn across<T: Sample>(source: Plane<'_, T>, width: usize) -> Vec<T> {
+    let kernels = kernels::<T>(source.width, width);
+    let mut out = Vec::with_capacity(width * source.height);
     for row in 0..source.height {
         let old = source.row(row);
-        out.extend(columns.iter().map(|kernel| {
-            let covered = kernel.weights.iter().zip(&old[kernel.first..]);
-            narrow(covered.fold(S::default(), |sum, (&weight, &sample)| add(sum, weight, sample)))
-        }));
+        let value = |kernel: &Kernel<T::Weights>| T::dot(&kernel.weights, &old[kernel.first..][..kernel.count]);
+        out.extend(kernels.iter().map(|kernel| T::narrow(value(kernel))));
     }
     out
 }
 
-fn down<T: Copy, S: Copy + Default>(
-    source: Plane<'_, T>,
-    rows: &[Kernel<S>],
-    add: impl Fn(S, S, T) -> S,
-    narrow: impl Fn(S) -> T,
-) -> Vec<T> {
-    let mut out = Vec::with_capacity(source.width * rows.len());
-    let mut sums = vec![S::default(); source.width];
-    for kernel in rows {
-        sums.fill(S::default());
-        for (at, &weight) in kernel.weights.iter().enumerate() {
-            for (sum, &sample) in sums.iter_mut().zip(source.row(kernel.first + at)) {
-                *sum = add(*sum, weight, sample);
-            }
+fn down<T: Sample>(source: Plane<'_, T>, height: usize) -> Vec<T> {
+    let mut out = Vec::with_capacity(source.width * height);
+    let mut sums = vec![T::Sum::default(); source.width];
+    for kernel in kernels::<T>(source.height, height) {
+        sums.fill(T::Sum::default());
+        for at in 0..kernel.count {
+            T::add(&kernel.weights, at, source.row(kernel.first + at), &mut sums);
         }
-        out.extend(sums.iter().map(|&sum| narrow(sum)));
+        out.extend(sums.iter().map(|&sum| T::narrow(sum)));
     }
     out
 }

@@ -30,25 +30,28 @@ impl Compression {
     }
 }
 
-/// Fills `out` from what is packed; bytes beyond that are left alone, as other readers do.
+/// The `length` bytes that `packed` holds, in `buffer` if they had to be unpacked; what comes after them is left alone, as
+/// other readers do.
 ///
 /// # Errors
-/// Why `out` could not be filled.
-pub fn unpack(compression: Compression, packed: &[u8], out: &mut [u8]) -> Result<(), String> {
-    let filled = match compression {
-        Compression::Raw => {
-            let length = packed.len().min(out.len());
-            out[..length].copy_from_slice(&packed[..length]);
-            length
-        }
-        Compression::Lzw => lzw(packed, out)?,
-        Compression::Deflate => deflate(packed, out)?,
-        Compression::PackBits => pack_bits(packed, out),
-    };
-    if filled < out.len() {
-        return Err(format!("a strip or tile holds {filled} of {} bytes", out.len()));
+/// Why there are not as many.
+pub fn unpack<'a>(
+    compression: Compression,
+    packed: &'a [u8],
+    length: usize,
+    buffer: &'a mut Vec<u8>,
+) -> Result<&'a [u8], String> {
+    let short = |held: usize| format!("a strip or tile holds {held} of {length} bytes");
+    if compression != Compression::Raw {
+        buffer.resize(length, 0);
     }
-    Ok(())
+    let filled = match compression {
+        Compression::Raw => return packed.get(..length).ok_or_else(|| short(packed.len())),
+        Compression::Lzw => lzw(packed, buffer)?,
+        Compression::Deflate => deflate(packed, buffer)?,
+        Compression::PackBits => pack_bits(packed, buffer),
+    };
+    if filled < length { Err(short(filled)) } else { Ok(buffer) }
 }
 
 fn lzw(packed: &[u8], out: &mut [u8]) -> Result<usize, String> {
