@@ -5,6 +5,7 @@
 
 mod area;
 mod columns;
+mod dot;
 mod lanczos;
 mod linear;
 mod rows;

@@ -5,16 +5,13 @@
 
 use std::f64::consts::PI;
 
-use super::Plane;
+use super::{Plane, dot};
 
 /// Lobes of the window.
 const LOBES: f64 = 3.0;
 
 /// Bits behind the point of a fixed-point weight of 8-bit samples.
 const WEIGHT_BITS: u32 = 32 - 8 - 2;
-
-/// Bits of the lower part of such a weight: with two parts, both fit the 16-bit products that processors add in pairs.
-const LOW_BITS: u32 = 11;
 
 pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
     two_passes(source, width, height)
@@ -28,11 +25,14 @@ pub fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u1
 trait Sample: Copy {
     /// The weights of one new sample.
     type Weights;
+    /// A sample as it is multiplied.
+    type Wide: Copy + Default;
     /// A sum of weighted samples.
     type Sum: Copy + Default;
     fn weights(weights: Vec<f64>) -> Self::Weights;
-    /// The weighted sum of a row's samples.
-    fn dot(weights: &Self::Weights, samples: &[Self]) -> Self::Sum;
+    fn widen(self) -> Self::Wide;
+    /// The weighted sum of the first of the samples.
+    fn dot(weights: &Self::Weights, samples: &[Self::Wide]) -> Self::Sum;
     /// Adds a whole row, weighted by weight `at`.
     fn add(weights: &Self::Weights, at: usize, row: &[Self], sums: &mut [Self::Sum]);
     fn narrow(sum: Self::Sum) -> Self;
@@ -41,27 +41,27 @@ trait Sample: Copy {
 impl Sample for u8 {
     /// The upper and the lower part of every weight.
     type Weights = [Vec<i16>; 2];
+    type Wide = i16;
     type Sum = i32;
+
+    fn widen(self) -> i16 {
+        self.into()
+    }
 
     fn weights(weights: Vec<f64>) -> Self::Weights {
         let fixed = |weight: &f64| (weight * f64::from(1 << WEIGHT_BITS) + 0.5f64.copysign(*weight)) as i32;
         // At most 2^22 in magnitude, so that the upper part has 12 bits with its sign.
-        let high = |weight| (fixed(weight) >> LOW_BITS) as i16;
-        let low = |weight| (fixed(weight) & ((1 << LOW_BITS) - 1)) as i16;
+        let high = |weight| (fixed(weight) >> dot::LOW_BITS) as i16;
+        let low = |weight| (fixed(weight) & ((1 << dot::LOW_BITS) - 1)) as i16;
         [weights.iter().map(high).collect(), weights.iter().map(low).collect()]
     }
 
-    fn dot([high, low]: &Self::Weights, samples: &[u8]) -> i32 {
-        let sum = |weights: &[i16]| -> i32 {
-            let product = |(&weight, &sample): (&i16, &u8)| i32::from(weight) * i32::from(i16::from(sample));
-            weights.iter().zip(samples).map(product).sum()
-        };
-        // The magnitudes of the weights add up to less than 2^23, so that an i32 holds the sum and both its parts.
-        (sum(high) << LOW_BITS) + sum(low)
+    fn dot([high, low]: &Self::Weights, samples: &[i16]) -> i32 {
+        dot::in_parts(high, low, samples)
     }
 
     fn add([high, low]: &Self::Weights, at: usize, row: &[u8], sums: &mut [i32]) {
-        let weight = (i32::from(high[at]) << LOW_BITS) + i32::from(low[at]);
+        let weight = (i32::from(high[at]) << dot::LOW_BITS) + i32::from(low[at]);
         sums.iter_mut().zip(row).for_each(|(sum, &sample)| *sum += weight * i32::from(sample));
     }
 
@@ -72,14 +72,19 @@ impl Sample for u8 {
 
 impl Sample for u16 {
     type Weights = Vec<f64>;
+    type Wide = f64;
     type Sum = f64;
+
+    fn widen(self) -> f64 {
+        self.into()
+    }
 
     fn weights(weights: Vec<f64>) -> Vec<f64> {
         weights
     }
 
-    fn dot(weights: &Vec<f64>, samples: &[u16]) -> f64 {
-        weights.iter().zip(samples).map(|(weight, &sample)| weight * f64::from(sample)).sum()
+    fn dot(weights: &Vec<f64>, samples: &[f64]) -> f64 {
+        weights.iter().zip(samples).map(|(weight, sample)| weight * sample).sum()
     }
 
     fn add(weights: &Vec<f64>, at: usize, row: &[u16], sums: &mut [f64]) {
@@ -97,6 +102,7 @@ struct Kernel<W> {
     first: usize,
     /// How many have.
     count: usize,
+    /// The weights, and zeros up to a multiple of [`dot::STRIDE`].
     weights: W,
 }
 
@@ -116,7 +122,9 @@ fn kernels<T: Sample>(from: usize, to: usize) -> Vec<Kernel<T::Weights>> {
         if sum != 0.0 {
             weights.iter_mut().for_each(|weight| *weight /= sum);
         }
-        Kernel { first, count: weights.len(), weights: T::weights(weights) }
+        let count = weights.len();
+        weights.resize(count.next_multiple_of(dot::STRIDE), 0.0);
+        Kernel { first, count, weights: T::weights(weights) }
     };
     (0..to).map(kernel).collect()
 }
@@ -139,9 +147,14 @@ fn two_passes<T: Sample>(source: Plane<'_, T>, width: usize, height: usize) -> V
     let shrinks_by = |from: usize, to: usize| from as i64 - to as i64;
     let lower_by = shrinks_by(source.height, height);
     let rows_first = lower_by > 0 && lower_by > 2 * shrinks_by(source.width, width);
-    let pass = |plane: Plane<'_, T>, rows: bool| match rows {
-        true if plane.height != height => Some(down(plane, height)),
-        false if plane.width != width => Some(across(plane, width)),
+    let columns = kernels::<T>(source.width, width);
+    // Square images are the rule, and the weights take longer than the second pass.
+    let rows = (source.width, width) != (source.height, height);
+    let rows = rows.then(|| kernels::<T>(source.height, height));
+    let rows = rows.as_ref().unwrap_or(&columns);
+    let pass = |plane: Plane<'_, T>, by_rows: bool| match by_rows {
+        true if plane.height != height => Some(down(plane, rows)),
+        false if plane.width != width => Some(across(plane, &columns)),
         _ => None,
     };
     let first = pass(source, rows_first);
@@ -153,21 +166,23 @@ fn two_passes<T: Sample>(source: Plane<'_, T>, width: usize, height: usize) -> V
     pass(between, !rows_first).or(first).unwrap_or_else(|| source.samples.to_vec())
 }
 
-fn across<T: Sample>(source: Plane<'_, T>, width: usize) -> Vec<T> {
-    let kernels = kernels::<T>(source.width, width);
-    let mut out = Vec::with_capacity(width * source.height);
+fn across<T: Sample>(source: Plane<'_, T>, columns: &[Kernel<T::Weights>]) -> Vec<T> {
+    let mut out = Vec::with_capacity(columns.len() * source.height);
+    let mut old = Vec::with_capacity(source.width + dot::STRIDE);
     for row in 0..source.height {
-        let old = source.row(row);
-        let value = |kernel: &Kernel<T::Weights>| T::dot(&kernel.weights, &old[kernel.first..][..kernel.count]);
-        out.extend(kernels.iter().map(|kernel| T::narrow(value(kernel))));
+        old.clear();
+        old.extend(source.row(row).iter().map(|sample| sample.widen()));
+        old.resize(source.width + dot::STRIDE, T::Wide::default());
+        let value = |kernel: &Kernel<T::Weights>| T::dot(&kernel.weights, &old[kernel.first..]);
+        out.extend(columns.iter().map(|kernel| T::narrow(value(kernel))));
     }
     out
 }
 
-fn down<T: Sample>(source: Plane<'_, T>, height: usize) -> Vec<T> {
-    let mut out = Vec::with_capacity(source.width * height);
+fn down<T: Sample>(source: Plane<'_, T>, rows: &[Kernel<T::Weights>]) -> Vec<T> {
+    let mut out = Vec::with_capacity(source.width * rows.len());
     let mut sums = vec![T::Sum::default(); source.width];
-    for kernel in kernels::<T>(source.height, height) {
+    for kernel in rows {
         sums.fill(T::Sum::default());
         for at in 0..kernel.count {
             T::add(&kernel.weights, at, source.row(kernel.first + at), &mut sums);
