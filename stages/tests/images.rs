@@ -1,5 +1,7 @@
 //! The pixel functions against Pillow, OpenCV, ImageHash, NumPy, tifffile and pypng (see `tests/golden/images.py`).
 
+use std::path::{Path, PathBuf};
+
 use athanor_stages::images::decode::{DecodeError, Limits, decode, header};
 use athanor_stages::images::encode;
 use athanor_stages::images::phash::phash;
@@ -8,6 +10,7 @@ use athanor_stages::images::resample::{Interpolation, resize};
 use athanor_stages::images::statistics::statistics;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rayon::prelude::*;
 use serde_json::Value;
 
 fn golden(part: &str) -> Vec<Value> {
@@ -128,4 +131,32 @@ fn png_files_hold_what_was_written() {
         let pixels = image(&case["image"]);
         assert_eq!(decode(&encode::png(&pixels).unwrap(), &Limits::default()), Ok(pixels), "{}", name(&case));
     }
+}
+
+/// The real images may not be passed on; only the figures of `tests/golden/real_images.py` are here.
+#[test]
+fn real_images_agree() {
+    let folder = std::env::var_os("ATHANOR_SHARED_DATA").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"));
+    let folder = folder.join("hpa-images");
+    if !folder.is_dir() {
+        println!("skipped: the real images are not here");
+        return;
+    }
+    let mut table = csv::Reader::from_reader(include_bytes!("../../tests/golden/real_images.csv").as_slice());
+    let rows: Vec<csv::StringRecord> = table.records().collect::<Result<_, _>>().unwrap();
+    assert!(rows.len() > 300);
+    rows.par_iter().for_each(|row| {
+        let pixels = decode(&std::fs::read(folder.join(&row[0])).unwrap(), &Limits::default()).unwrap();
+        let pixels = pixels.channel(row[1].parse().unwrap());
+        let (mean, std) = statistics(&pixels);
+        assert!((mean - row[3].parse::<f64>().unwrap()).abs() < 1e-9, "{}: mean {mean}", &row[0]);
+        assert!((std - row[4].parse::<f64>().unwrap()).abs() < 1e-9, "{}: deviation {std}", &row[0]);
+        let pixels = pixels.to_u8();
+        assert_eq!(phash(&pixels).to_string(), row[2], "{}", &row[0]);
+        for (size, crc) in [(384, &row[5]), (768, &row[6])] {
+            let Samples::U8(samples) = resize(&pixels, size, size, Interpolation::Bilinear).samples else { panic!() };
+            assert_eq!(crc32fast::hash(&samples).to_string(), crc, "{} at {size}", &row[0]);
+        }
+    });
 }

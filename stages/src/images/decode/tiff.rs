@@ -1,23 +1,18 @@
 //! TIFF and BigTIFF: 8 and 16 bits, grey and colour, strips and tiles, raw, PackBits, LZW and deflate, either byte order.
 //!
-//! The `tiff` crate reads the directory; the strips and tiles are unpacked here, each into a buffer of the size that the
-//! directory says, so that what a damaged file can make us allocate is known beforehand.
+//! Strips and tiles are unpacked into buffers of the size that the directory says, so that what a damaged file can make us
+//! allocate is known beforehand.
 
+mod directory;
 mod layout;
 mod unpack;
 
-use std::io::Cursor;
-
-use ::tiff::TiffError;
-use ::tiff::decoder::Decoder;
-
 use super::super::pixels::{Pixels, Samples};
 use super::{DecodeError, Header, ImageFormat, Limits, damaged, unsupported};
+use directory::{Directory, Tag};
 use layout::Layout;
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
-
-type Reader<'a> = Decoder<Cursor<&'a [u8]>>;
 
 pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
     Ok(open(bytes, limits)?.0)
@@ -33,21 +28,17 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
 }
 
 fn open(bytes: &[u8], limits: &Limits) -> Result<(Header, Layout), DecodeError> {
-    let mut reader: Reader<'_> = Decoder::new(Cursor::new(bytes)).map_err(refusal)?;
-    let (width, height) = reader.dimensions().map_err(refusal)?;
-    let (channels, depth) = layout::samples(&mut reader)?;
-    // Lossless: the crate runs where a usize has at least 32 bits.
-    let header = Header { format: FORMAT, width: width as usize, height: height as usize, channels, depth };
+    let directory = Directory::first(bytes).map_err(broken)?;
+    let (channels, depth) = layout::samples(&directory)?;
+    let side = |tag| directory.number(tag, 0).map_err(broken);
+    let header = Header { format: FORMAT, width: side(Tag::Width)?, height: side(Tag::Height)?, channels, depth };
     let header = header.within(limits, bytes.len())?;
-    let layout = Layout::read(&mut reader, &header, limits)?;
+    let layout = Layout::read(&directory, &header, limits)?;
     Ok((header, layout))
 }
 
-fn refusal(error: TiffError) -> DecodeError {
-    match error {
-        TiffError::UnsupportedError(what) => unsupported(FORMAT, what),
-        other => damaged(FORMAT, other),
-    }
+fn broken(reason: String) -> DecodeError {
+    damaged(FORMAT, reason)
 }
 
 /// The image's samples out of all its strips or tiles.
@@ -68,7 +59,7 @@ fn gather<T: Sample>(bytes: &[u8], header: &Header, layout: &Layout) -> Result<V
             bytes.get(chunk.clone()).ok_or_else(|| damaged(FORMAT, "it ends before its last strip or tile"))?;
         let unpacked =
             unpack::unpack(layout.compression, packed, stored_rows * row_samples * size_of::<T>(), &mut buffer)
-                .map_err(|reason| damaged(FORMAT, reason))?;
+                .map_err(broken)?;
         for (y, stored) in unpacked.chunks_exact(row_samples * size_of::<T>()).take(used_height).enumerate() {
             for (sample, stored) in row.iter_mut().zip(stored.chunks_exact(size_of::<T>())) {
                 *sample = T::read(stored, layout.big_endian);
