@@ -146,7 +146,8 @@ fn real_images_agree() {
     let mut table = csv::Reader::from_reader(include_bytes!("../../tests/golden/real_images.csv").as_slice());
     let rows: Vec<csv::StringRecord> = table.records().collect::<Result<_, _>>().unwrap();
     assert!(rows.len() > 300);
-    rows.par_iter().for_each(|row| {
+    // Every fifth row, which takes turns among the colours; all would take a minute without optimisation.
+    rows.par_iter().step_by(5).for_each(|row| {
         let pixels = decode(&std::fs::read(folder.join(&row[0])).unwrap(), &Limits::default()).unwrap();
         let pixels = pixels.channel(row[1].parse().unwrap());
         let (mean, std) = statistics(&pixels);

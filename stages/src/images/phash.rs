@@ -106,3 +106,19 @@ fn cosine(step: usize) -> f64 {
         LazyLock::new(|| std::array::from_fn(|step| (PI * step as f64 / (2 * SIDE) as f64).cos()));
     TABLE[step % (4 * SIDE)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_written_and_read_as_sixteen_digits() {
+        let hash = PerceptualHash(0x00ab_0000_0000_00f0);
+        assert_eq!(hash.to_string(), "00ab0000000000f0");
+        assert_eq!("00AB0000000000f0".parse(), Ok(hash));
+        assert_eq!(hash.distance(PerceptualHash(0x00ab_0000_0000_000f)), 8);
+        for wrong in ["", "ab", "+0ab0000000000f0", "00ab0000000000f01", "00ab0000000000g0"] {
+            assert!(wrong.parse::<PerceptualHash>().is_err(), "{wrong}");
+        }
+    }
+}
