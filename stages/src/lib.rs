@@ -9,6 +9,7 @@ pub mod command;
 pub mod context;
 pub mod ensemble;
 pub mod error;
+pub mod images;
 pub mod kind;
 pub mod numpy_random;
 pub mod params;

@@ -1,0 +1,3 @@
+//! Kinds that make, measure and match images.
+
+pub mod synthetic;
