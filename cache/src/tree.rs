@@ -60,6 +60,12 @@ impl Tree {
         Tree { entries }
     }
 
+    /// The tree of the folder at `path`, every file of it read.
+    pub fn of_folder(path: &Path) -> Result<Tree> {
+        let entry = |found: &Found| entry_of(found, |found| hash_file(&found.path, found.metadata.len()));
+        Ok(Tree::new(walk(path)?.par_iter().map(entry).collect::<Result<_>>()?))
+    }
+
     /// The folder as an artifact. Its digest covers paths, contents and executable bits: for every entry the length of its
     /// path (u64, little endian), the path, one byte (0 empty folder, 1 file, 2 executable) and the content's digest.
     pub fn artifact(&self) -> Artifact {
@@ -127,15 +133,17 @@ pub(crate) struct Found {
     pub path: PathBuf,
     /// Of what the path leads to.
     pub metadata: Metadata,
+    /// Whether a folder on the way is reached by a symbolic link, so that what lies at the path is somebody else's.
+    pub behind_link: bool,
 }
 
 /// Everything below the folder `root`, in no particular order.
 pub(crate) fn walk(root: &Path) -> Result<Vec<Found>> {
     let metadata = metadata(root)?;
-    walk_folder(root, "", &[(metadata.dev(), metadata.ino())])
+    walk_folder(root, "", &[(metadata.dev(), metadata.ino())], false)
 }
 
-fn walk_folder(folder: &Path, prefix: &str, ancestors: &[(u64, u64)]) -> Result<Vec<Found>> {
+fn walk_folder(folder: &Path, prefix: &str, ancestors: &[(u64, u64)], behind_link: bool) -> Result<Vec<Found>> {
     let entries = fs::read_dir(folder).map_err(CacheError::io(folder))?;
     let paths: Vec<PathBuf> =
         entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(folder))).collect::<Result<_>>()?;
@@ -146,14 +154,15 @@ fn walk_folder(folder: &Path, prefix: &str, ancestors: &[(u64, u64)]) -> Result<
             let relative = format!("{prefix}{}", name.ok_or_else(|| CacheError::Name { path: path.clone() })?);
             let metadata = metadata(&path)?;
             if !metadata.is_dir() {
-                return Ok(vec![Found { relative, path, metadata }]);
+                return Ok(vec![Found { relative, path, metadata, behind_link }]);
             }
             let identity = (metadata.dev(), metadata.ino());
             if ancestors.contains(&identity) {
                 return Err(CacheError::Cycle { path });
             }
-            let below = walk_folder(&path, &format!("{relative}/"), &[ancestors, &[identity]].concat())?;
-            Ok(if below.is_empty() { vec![Found { relative, path, metadata }] } else { below })
+            let behind_link = behind_link || path.is_symlink();
+            let below = walk_folder(&path, &format!("{relative}/"), &[ancestors, &[identity]].concat(), behind_link)?;
+            Ok(if below.is_empty() { vec![Found { relative, path, metadata, behind_link }] } else { below })
         })
         .collect::<Result<_>>()?;
     Ok(found.into_iter().flatten().collect())

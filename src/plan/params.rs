@@ -1,9 +1,11 @@
 //! Parameters: checked by the kind, with its problems put where they are written.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use athanor_stages::kind::Kind;
 use athanor_stages::params::ParamProblem;
+use athanor_stages::ports::OutputPort;
 
 use crate::language::node::{Node, Value};
 use crate::language::{Diagnostic, Span, suggest};
@@ -13,7 +15,16 @@ pub struct ParamCheck {
     kind: &'static dyn Kind,
     /// The stage's name, where missing parameters are reported when there is no `params`.
     span: Span,
-    known: HashMap<String, Result<serde_json::Value, Vec<ParamProblem>>>,
+    known: HashMap<String, Result<Checked, Vec<ParamProblem>>>,
+}
+
+/// Parameters that are right.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Their canonical value.
+    pub params: serde_json::Value,
+    /// The outputs that they give; `None` where the stage names its own.
+    pub outputs: Option<Arc<[OutputPort]>>,
 }
 
 impl ParamCheck {
@@ -22,12 +33,17 @@ impl ParamCheck {
         ParamCheck { kind, span, known: HashMap::new() }
     }
 
-    /// The canonical value of `params`.
-    pub fn check(&mut self, params: Option<&Node>, problems: &mut Vec<Diagnostic>) -> Option<serde_json::Value> {
+    /// What `params` come to.
+    pub fn check(&mut self, params: Option<&Node>, problems: &mut Vec<Diagnostic>) -> Option<Checked> {
         let json = params.map_or(serde_json::Value::Null, Node::to_json);
-        let checked = self.known.entry(json.to_string()).or_insert_with(|| self.kind.check_params(&json));
+        let kind = self.kind;
+        let checked = self.known.entry(json.to_string()).or_insert_with(|| {
+            let params = kind.check_params(&json)?;
+            let outputs = kind.outputs(&params).map(Arc::from);
+            Ok(Checked { params, outputs })
+        });
         match checked {
-            Ok(canonical) => Some(canonical.clone()),
+            Ok(checked) => Some(checked.clone()),
             Err(found) => {
                 let nothing = Node { value: Value::Null, span: self.span };
                 problems.extend(found.iter().map(|problem| place(problem, params.unwrap_or(&nothing), self.span)));

@@ -50,12 +50,13 @@ pub fn results(
             Ok(found) => {
                 let slots = drafts[found.stage].slots.as_deref().unwrap_or_default();
                 let mut feeds = Vec::new();
-                for slot in found.slots.iter().map(|slot| &slots[*slot]) {
+                for (slot, output) in &found.slots {
+                    let slot = &slots[*slot];
                     let free = slot.point.axes.iter().filter(|(axis, _)| !found.held.contains(&axis.to_string()));
                     let label: Vec<String> = free.map(|(axis, value)| format!("{axis}={}", value.label)).collect();
                     let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
                     if let State::Kept(instance) = slot.state {
-                        feeds.push((label, instance, found.output));
+                        feeds.push((label, instance, *output));
                     }
                 }
                 if !feeds.is_empty() {

@@ -30,6 +30,9 @@ pub struct History {
 pub struct Remembered {
     /// What it last computed, or was served from the cache.
     pub fingerprint: Option<Digest>,
+    /// What it began to compute and did not finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Digest>,
     /// How long that took, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
@@ -57,9 +60,13 @@ impl Ledger {
         let Some(instance) = event.instance() else { return };
         let entry = self.instances.entry(instance.to_owned()).or_default();
         match event {
-            RunEvent::Started { log, .. } => entry.log = Some((run.to_owned(), log)),
+            RunEvent::Started { fingerprint, log, .. } => {
+                entry.unfinished = Some(fingerprint);
+                entry.log = Some((run.to_owned(), log));
+            }
             RunEvent::Finished { fingerprint, duration_ms, .. } => {
                 entry.fingerprint = Some(fingerprint);
+                entry.unfinished = None;
                 entry.duration_ms = Some(duration_ms);
                 entry.failure = None;
             }
@@ -67,6 +74,7 @@ impl Ledger {
                 if entry.fingerprint != Some(fingerprint) {
                     entry.log = None;
                 }
+                entry.unfinished = None;
                 entry.fingerprint = Some(fingerprint);
                 entry.failure = None;
             }

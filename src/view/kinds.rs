@@ -21,7 +21,7 @@ pub fn describe(kind: &dyn Kind) -> String {
     text += &parameters(&kind.params_schema().to_value());
     match kind.ports() {
         Ports::Declared => text += "\nInputs and outputs: as the stage declares, each a file or folder.\n",
-        Ports::Fixed { inputs, outputs } => {
+        Ports::Fixed { inputs, outputs, outputs_vary } => {
             text += "\nInputs\n";
             for port in inputs {
                 let number = match port.arity {
@@ -31,7 +31,7 @@ pub fn describe(kind: &dyn Kind) -> String {
                 };
                 text += &entry(&port.name, &format!("{}{number}", port.artifact.noun()), &port.doc);
             }
-            text += "\nOutputs\n";
+            text += if outputs_vary { "\nOutputs, as the parameters decide\n" } else { "\nOutputs\n" };
             for port in outputs {
                 let may = if port.optional { ", not always written" } else { "" };
                 text += &entry(&port.name, &format!("{}{may}: {}", port.artifact.noun(), port.file), &port.doc);

@@ -10,6 +10,7 @@ pub mod context;
 pub mod ensemble;
 pub mod error;
 pub mod images;
+pub mod items;
 pub mod kind;
 pub mod numpy_random;
 pub mod params;

@@ -100,6 +100,6 @@ impl BareGround {
 /// Whether any of the cell can be seen.
 fn in_sight(cell: &Cell) -> bool {
     let reach = cell.body.reach(1.2);
-    let within = |value: f32| value > -reach && value < 1.0 + reach;
-    within(cell.body.centre.x) && within(cell.body.centre.y)
+    let within = |value: f32, reach: f32| value > -reach && value < 1.0 + reach;
+    within(cell.body.centre.x, reach.x) && within(cell.body.centre.y, reach.y)
 }

@@ -7,7 +7,7 @@ use super::shading::{bump, decay, step};
 use super::specimen::{Site, Specimen};
 
 /// Width and brightness of a microtubule, as one figure.
-const MICROTUBULE: f32 = 0.0009;
+const MICROTUBULE: f32 = 0.00085;
 /// Lines of half a spindle.
 const SPINDLE_LINES: usize = 26;
 
@@ -20,7 +20,7 @@ pub fn red(specimen: &Specimen) -> Plane {
     }
     let haze = specimen.shade(|at| {
         let outside = at.cytoplasm() + 0.25 * at.chromatin();
-        0.07 * at.cell.vigour * outside * (1.0 + 1.6 * decay(0.03, at.place.nucleus)) * (1.0 + 0.3 * at.grain)
+        0.055 * at.cell.vigour * outside * (1.0 + 1.6 * decay(0.03, at.place.nucleus)) * (1.0 + 0.3 * at.grain)
     });
     plane.light.iter_mut().zip(&haze.light).for_each(|(value, haze)| *value += haze);
     plane
@@ -87,6 +87,9 @@ fn draw_chromocentres(specimen: &Specimen, plane: &mut Plane) {
         let mut random = cell.random.part(3);
         for _ in 0..9 + random.below(8) {
             let centre = cell.nucleus.random_point(0.82, &mut random);
+            if specimen.chart.at(centre).nucleus < 0.006 {
+                continue;
+            }
             plane.dot(centre, random.between(0.004, 0.008), cell.vigour * random.between(0.8, 1.2));
         }
     }

@@ -1,5 +1,6 @@
 //! Smooth random fields over the picture: cubic B-splines over a lattice of random values.
 
+use super::point::Point;
 use super::random::Random;
 
 /// Brings the field's values to about -1..1; the spline averages neighbours.
@@ -22,15 +23,27 @@ impl Noise {
         Noise { points, lattice, waves: waves as f32 }
     }
 
+    /// The field at a point; of the nearest one in the picture, for points beyond it.
+    pub fn at(&self, point: Point) -> f32 {
+        let along = |position: f32| spline(position.clamp(0.0, 1.0) * self.waves * 0.9999);
+        let ((column, across), (row, down)) = (along(point.x), along(point.y));
+        let lines = [0, 1, 2, 3].map(|tap| {
+            let first = (row + tap) * self.points + column;
+            blend(&self.lattice[first..first + TAPS], &across)
+        });
+        blend(&lines, &down)
+    }
+
     /// The field at the centres of `side` x `side` pixels.
     pub fn raster(&self, side: usize) -> Vec<f32> {
         let weights: Vec<(usize, [f32; TAPS])> =
             (0..side).map(|pixel| spline((pixel as f32 + 0.5) / side as f32 * self.waves)).collect();
-        let stretched: Vec<f32> = self
-            .lattice
-            .chunks_exact(self.points)
-            .flat_map(|row| weights.iter().map(move |(first, weights)| blend(&row[*first..], weights)))
-            .collect();
+        let mut stretched = vec![0.0; self.points * side];
+        for (source, target) in self.lattice.chunks_exact(self.points).zip(stretched.chunks_exact_mut(side)) {
+            for (value, (first, weights)) in target.iter_mut().zip(&weights) {
+                *value = blend(&source[*first..first + TAPS], weights);
+            }
+        }
         let mut field = vec![0.0; side * side];
         for (row, (first, weights)) in field.chunks_exact_mut(side).zip(&weights) {
             for (tap, weight) in weights.iter().enumerate() {

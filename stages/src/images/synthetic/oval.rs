@@ -20,7 +20,12 @@ pub struct Oval {
     pub three_lobes: Point,
     /// The same of five lobes.
     pub five_lobes: Point,
+    per_long: f32,
+    per_short: f32,
 }
+
+/// The middle itself counts as this far from the middle.
+const LEAST_NORM: f32 = 1e-3;
 
 /// How far a point is from an oval's middle.
 #[derive(Debug, Clone, Copy)]
@@ -50,23 +55,43 @@ impl Oval {
         let stretch = elongation.sqrt();
         let none = Point::new(0.0, 0.0);
         let (long, short) = (radius * stretch, radius / stretch);
-        Oval { centre, axis, long, short, bend: 0.0, three_lobes: none, five_lobes: none }
+        let (per_long, per_short) = (1.0 / long, 1.0 / short);
+        Oval { centre, axis, long, short, bend: 0.0, three_lobes: none, five_lobes: none, per_long, per_short }
     }
 
-    /// Where `point` is.
-    pub fn measure(&self, point: Point) -> Measure {
+    /// The same oval elsewhere.
+    pub fn moved(&self, shift: Point) -> Oval {
+        Oval { centre: self.centre + shift, ..self.clone() }
+    }
+
+    /// Where `point` is, in half-axes along and across.
+    #[inline(always)]
+    fn inside(&self, point: Point) -> Point {
         let from = point - self.centre;
         let along = from.dot(self.axis);
         let across = from.dot(self.axis.perpendicular()) + self.bend * along * along;
-        let (u, v) = (along / self.long, across / self.short);
-        let norm = (u * u + v * v).sqrt().max(1e-3);
-        let (steep_u, steep_v) = (u / self.long, v / self.short);
-        let slope = (steep_u * steep_u + steep_v * steep_v).sqrt().max(1e-3) / norm;
-        let lobes = 1.0 - self.lobes(Point::new(u, v) * (1.0 / norm));
-        Measure { norm: norm * lobes, slope: slope * lobes }
+        Point::new(along * self.per_long, across * self.per_short)
+    }
+
+    /// The norm alone of [`Oval::measure`], for loops over many points.
+    #[inline(always)]
+    pub fn norm(&self, point: Point) -> f32 {
+        let inside = self.inside(point);
+        let norm = inside.dot(inside).sqrt().max(LEAST_NORM);
+        norm * (1.0 - self.lobes(inside * (1.0 / norm)))
+    }
+
+    /// How far from the middle `point` is.
+    pub fn measure(&self, point: Point) -> Measure {
+        let inside = self.inside(point);
+        let norm = inside.dot(inside).sqrt().max(LEAST_NORM);
+        let steep = Point::new(inside.x * self.per_long, inside.y * self.per_short);
+        let lobes = 1.0 - self.lobes(inside * (1.0 / norm));
+        Measure { norm: norm * lobes, slope: steep.length().max(LEAST_NORM) / norm * lobes }
     }
 
     /// How much farther out than an ellipse's the outline is in a direction, as a share.
+    #[inline(always)]
     fn lobes(&self, direction: Point) -> f32 {
         let turned = |one: Point, two: Point| Point::new(one.x * two.x - one.y * two.y, one.x * two.y + one.y * two.x);
         let twice = turned(direction, direction);
@@ -87,8 +112,14 @@ impl Oval {
         self.point(at.x, at.y)
     }
 
-    /// No part of the oval, enlarged by `share`, is farther from its middle than this.
-    pub fn reach(&self, share: f32) -> f32 {
-        share * (1.15 * self.long.max(self.short) + self.bend.abs() * self.long * self.long * share)
+    /// No part of the oval, enlarged by `share`, is farther from its middle than this along either side of the picture.
+    pub fn reach(&self, share: f32) -> Point {
+        let along = share * self.long;
+        let across = share * self.short + self.bend.abs() * along * along;
+        let half = |along_axis: f32, across_axis: f32| {
+            let (long, short) = (along * along_axis, across * across_axis);
+            (long * long + short * short).sqrt() * (1.0 + self.three_lobes.length() + self.five_lobes.length())
+        };
+        Point::new(half(self.axis.x, self.axis.y), half(self.axis.y, self.axis.x))
     }
 }

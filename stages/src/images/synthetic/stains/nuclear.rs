@@ -46,7 +46,9 @@ pub fn fibrillar_centres(specimen: &Specimen) -> Plane {
             for _ in 0..2 + pen.random.below(3) {
                 let centre = nucleolus.centre + pen.random.in_disc() * (0.75 * nucleolus.radius);
                 let radius = pen.size(0.0034, 0.0048);
-                pen.dot(centre, radius, 1.7);
+                if pen.place(centre).nucleus > 0.0 {
+                    pen.dot(centre, radius, 1.7);
+                }
             }
         }
     });

@@ -1,0 +1,301 @@
+//! Results of single items: what a stage that treats its items one by one has computed for each of them.
+//!
+//! `items/ab/<scope>/*.log` are append-only files, one a writing process, so that writers never wait for each other. A line is
+//! an item's key, the digest of the rest of the line, and the item's value and files as JSON. A line that was cut off or
+//! damaged counts as absent. Files of items lie among the objects, on disk before the line that names them is written: what
+//! a killed stage has finished is there for the next one.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::store::{link_or_copy, presence_of_file};
+use crate::tree;
+use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value, unfinished};
+
+/// More finished logs of one scope than this are merged into one when it is opened.
+const MANY_LOGS: usize = 8;
+
+/// What was computed for an item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemRecord {
+    /// What is small.
+    pub value: Value,
+    /// What is large.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ItemFile>,
+}
+
+/// A stored file of an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemFile {
+    /// Name among the item's files.
+    pub name: String,
+    /// Its content.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The items of one scope: those computed by the same kind.
+pub struct Items<'c> {
+    cache: &'c Cache,
+    folder: PathBuf,
+    /// What the logs held when they were opened. Lines are judged when they are asked for: there may be many.
+    lines: Vec<Vec<u8>>,
+    /// For each key, which of the lines it is in, and where.
+    known: HashMap<Digest, (usize, Range<usize>)>,
+    log: Mutex<Option<File>>,
+    unfinished: PathBuf,
+}
+
+impl Cache {
+    /// The items of `scope`, a name of the caller's. `unfinished` is the folder of the work that asks for them
+    /// ([`Cache::unfinished`]): while it is there, the items it has computed are in use.
+    pub fn items(&self, scope: &str, unfinished: &Path) -> Result<Items<'_>> {
+        let folder = self.items_path(scope);
+        fs::create_dir_all(&folder).map_err(CacheError::io(&folder))?;
+        let paths = files::read_folder(&folder)?;
+        let mut lines = Vec::new();
+        for path in &paths {
+            // A log that is gone was merged into another by another process; at worst some items are computed again.
+            lines.extend(read_if_there(path)?);
+        }
+        let mut known = HashMap::new();
+        for (log, bytes) in lines.iter().enumerate() {
+            known.extend(line_ranges(bytes).filter_map(|range| Some((key_of(&bytes[range.clone()])?, (log, range)))));
+        }
+        if paths.len() > MANY_LOGS {
+            self.merge_logs(&folder, &paths)?;
+        }
+        Ok(Items { cache: self, folder, lines, known, log: Mutex::default(), unfinished: unfinished.to_owned() })
+    }
+
+    /// Merges the logs that nobody writes to any more into one.
+    fn merge_logs(&self, folder: &Path, paths: &[PathBuf]) -> Result<()> {
+        let opened = paths.iter().filter_map(|path| Some((path, File::open(path).ok()?)));
+        let finished: Vec<(&PathBuf, File)> = opened.filter(|(_, log)| log.try_lock().is_ok()).collect();
+        let mut latest = HashMap::new();
+        for (path, _lock) in &finished {
+            let bytes = read_if_there(path)?.unwrap_or_default();
+            let lines = line_ranges(&bytes).map(|range| &bytes[range]);
+            latest.extend(lines.filter_map(|line| Some((decode(line)?.0, line.to_vec()))));
+        }
+        let mut merged: Vec<&[u8]> = latest.values().map(Vec::as_slice).collect();
+        merged.sort_unstable();
+        let merged: Vec<u8> = merged.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
+        let target = folder.join(format!("{}.log", Digest::of(&merged)));
+        files::write_atomically(&self.root, &target, &merged)?;
+        finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| files::remove(path))
+    }
+
+    /// Drops every item of scopes that are not in `scopes`, and those that lost a file.
+    pub(crate) fn sweep_items(&self, scopes: &HashSet<String>) -> Result<()> {
+        let kept: HashSet<PathBuf> = scopes.iter().map(|scope| self.items_path(scope)).collect();
+        for folder in files::list_sharded(&self.root, "items")? {
+            if !kept.contains(&folder) {
+                files::remove(&folder)?;
+                continue;
+            }
+            for log in files::read_folder(&folder)? {
+                self.filter_log(&log, |record| record.files.iter().all(|file| self.has_file(file)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Damaged logs of items, whose sound lines stay.
+    pub(crate) fn verify_items(&self) -> Result<Vec<PathBuf>> {
+        let mut damaged = Vec::new();
+        for folder in files::list_sharded(&self.root, "items")? {
+            for log in files::read_folder(&folder)? {
+                let bytes = read_if_there(&log)?.unwrap_or_default();
+                let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n') && !is_being_written(&log);
+                if cut_off || line_ranges(&bytes).any(|range| decode(&bytes[range]).is_none()) {
+                    let copy = files::temporary(&self.root)?;
+                    fs::write(copy.path(), &bytes).map_err(CacheError::io(&log))?;
+                    self.filter_log(&log, |_| true)?;
+                    let (_, copy) = copy.keep().map_err(|error| CacheError::io(&log)(error.error))?;
+                    self.quarantine(&copy)?;
+                    damaged.push(log);
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Rewrites a log with the sound lines that `keep` wants.
+    fn filter_log(&self, log: &Path, keep: impl Fn(&ItemRecord) -> bool) -> Result<()> {
+        let Some(bytes) = read_if_there(log)? else { return Ok(()) };
+        let wanted = |line: &&[u8]| decode(line).is_some_and(|(_, record)| keep(&record));
+        let lines: Vec<&[u8]> = line_ranges(&bytes).map(|range| &bytes[range]).filter(wanted).collect();
+        let filtered: Vec<u8> = lines.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
+        match filtered.is_empty() {
+            true => files::remove(log),
+            false if filtered == bytes => Ok(()),
+            false => files::write_atomically(&self.root, log, &filtered),
+        }
+    }
+
+    fn has_file(&self, file: &ItemFile) -> bool {
+        presence_of_file(&self.object_path(&file.digest, false), file.bytes) == Presence::Present
+    }
+
+    fn items_path(&self, scope: &str) -> PathBuf {
+        self.sharded("items", &hash_value("athanor items 1", &Value::from(scope)), "")
+    }
+}
+
+impl Items<'_> {
+    /// What was computed for the item with `key`, if all of it is still there.
+    pub fn find(&self, key: &Digest) -> Option<ItemRecord> {
+        let (log, range) = self.known.get(key)?;
+        let (_, record) = decode(&self.lines[*log][range.clone()])?;
+        record.files.iter().all(|file| self.cache.has_file(file)).then_some(record)
+    }
+
+    /// Stores what was computed for the item with `key`: `value`, and every file in `folder`, which are gone from there
+    /// afterwards. It is found again by every later stage, whatever becomes of this one.
+    pub fn keep(&self, key: &Digest, value: Value, folder: &Path) -> Result<ItemRecord> {
+        let mut files = Vec::new();
+        for path in files::read_folder(folder)? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.ok_or_else(|| CacheError::Name { path: path.clone() })?.to_owned();
+            let bytes = tree::metadata(&path)?.len();
+            let digest = tree::hash_file(&path, bytes)?;
+            self.cache.store_file(&path, digest, false, bytes)?;
+            files::remove(&path)?;
+            files.push(ItemFile { name, digest, bytes });
+        }
+        files.sort_by(|left, right| left.name.cmp(&right.name));
+        let record = ItemRecord { value, files };
+        self.append(key, &record)?;
+        Ok(record)
+    }
+
+    fn append(&self, key: &Digest, record: &ItemRecord) -> Result<()> {
+        let line = encode(key, record).map_err(|error| CacheError::io(&self.folder)(error.into()))?;
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        unfinished::note_files(&self.unfinished, &record.files)?;
+        let file = match &mut *log {
+            Some(file) => file,
+            none => none.insert(self.new_log()?),
+        };
+        file.write_all(&line).map_err(CacheError::io(&self.folder))
+    }
+
+    /// A log of this process's own; its lock says that it is being written.
+    fn new_log(&self) -> Result<File> {
+        loop {
+            let log = tempfile::Builder::new().suffix(".log").tempfile_in(&self.folder);
+            let log = log.and_then(|log| log.keep().map_err(Into::into)).and_then(|(file, _)| {
+                file.lock()?;
+                let links = file.metadata()?.nlink();
+                Ok((file, links))
+            });
+            let (file, links) = log.map_err(CacheError::io(&self.folder))?;
+            // Before it was locked, another process may have taken it for finished and merged it away.
+            if links > 0 {
+                return Ok(file);
+            }
+        }
+    }
+
+    /// Puts a file of an item at `path`, as another name of the stored file, and notes it in `placements`.
+    pub fn place(&self, file: &ItemFile, path: &Path, placements: &Placements) -> Result<()> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
+        }
+        link_or_copy(&self.cache.object_path(&file.digest, false), path)?;
+        placements.note(path, file.digest)
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CacheError::io(path)(error)),
+    }
+}
+
+fn is_being_written(log: &Path) -> bool {
+    File::open(log).is_ok_and(|log| log.try_lock().is_err())
+}
+
+/// Where the whole lines of a log are, without their ends.
+fn line_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let length = bytes[start..].iter().position(|byte| *byte == b'\n')?;
+        let range = start..start + length;
+        start = range.end + 1;
+        Some(range)
+    })
+}
+
+/// `key`, digest of the rest, record, with a space between them.
+fn encode(key: &Digest, record: &ItemRecord) -> serde_json::Result<Vec<u8>> {
+    let body = serde_json::to_string(record)?;
+    Ok(format!("{key} {} {body}\n", seal(key, body.as_bytes())).into_bytes())
+}
+
+fn key_of(line: &[u8]) -> Option<Digest> {
+    Digest::from_hex(line.split(|byte| *byte == b' ').next()?)
+}
+
+fn decode(line: &[u8]) -> Option<(Digest, ItemRecord)> {
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let (key, sealed) = (Digest::from_hex(parts.next()?)?, Digest::from_hex(parts.next()?)?);
+    let body = parts.next()?;
+    let record = (seal(&key, body) == sealed).then(|| serde_json::from_slice(body).ok()).flatten()?;
+    Some((key, record))
+}
+
+fn seal(key: &Digest, body: &[u8]) -> Digest {
+    Digest::of(&[key.bytes().as_slice(), body].concat())
+}
+
+/// A list of stored files that a stage has put among its outputs, which therefore need not be read to be known.
+///
+/// It is only a hint: [`Cache::ingest_placed`] believes an entry if the file at its path is the very stored file.
+pub struct Placements {
+    file: Mutex<File>,
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Placement {
+    path: PathBuf,
+    digest: Digest,
+}
+
+impl Placements {
+    /// A list kept in the file `path`.
+    pub fn create(path: &Path) -> Result<Placements> {
+        let file = File::options().create(true).append(true).open(path).map_err(CacheError::io(path))?;
+        Ok(Placements { file: Mutex::new(file), path: path.to_owned() })
+    }
+
+    /// What the list in the file `list` says, by path; relative paths are taken from `base`. No list says nothing.
+    pub fn read(list: &Path, base: &Path) -> HashMap<PathBuf, Digest> {
+        let lines = fs::read(list).unwrap_or_default();
+        let placements = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        placements.map(|Placement { path, digest }| (base.join(path), digest)).collect()
+    }
+
+    fn note(&self, path: &Path, digest: Digest) -> Result<()> {
+        let placement = Placement { path: path.to_owned(), digest };
+        let mut line = serde_json::to_vec(&placement).map_err(|error| CacheError::io(&self.path)(error.into()))?;
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&line).map_err(CacheError::io(&self.path))
+    }
+}
