@@ -180,7 +180,13 @@ impl Items<'_> {
         Ok(record)
     }
 
-    fn append(&self, key: &Digest, record: &ItemRecord) -> Result<()> {
+    /// Where a file of an item can be read.
+    pub fn path_of(&self, file: &ItemFile) -> PathBuf {
+        self.cache.object_path(&file.digest, false)
+    }
+
+    /// As [`Items::keep`], with files that are stored already.
+    pub fn append(&self, key: &Digest, record: &ItemRecord) -> Result<()> {
         let line = encode(key, record).map_err(|error| CacheError::io(&self.folder)(error.into()))?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         unfinished::note_files(&self.unfinished, &record.files)?;

@@ -36,6 +36,11 @@ fn complaint(source: &Source, project: &Path) -> Option<(String, Option<String>)
             let help = "name one CSV file inside it".to_owned();
             Some((format!("`{}` is a folder, but a table is one CSV file", source.path), Some(help)))
         }
+        ArtifactType::ImageSet | ArtifactType::PackedImages if !metadata.is_dir() => {
+            let noun = source.artifact.noun();
+            let help = "name the folder that the images are in".to_owned();
+            Some((format!("`{}` is a file, but {noun}s are folders", source.path), Some(help)))
+        }
         _ => None,
     }
 }

@@ -164,6 +164,18 @@ impl<'c> Items<'c> {
         Ok(Computed { value, files: record.files })
     }
 
+    /// Keeps a result without files of its own for the item with `key`: `value`, and files that other items have.
+    pub fn note(&self, key: &Digest, value: impl Serialize, files: &[ItemFile]) -> Result<(), StageError> {
+        let Some((items, _)) = &self.memory else { return Ok(()) };
+        let value = serde_json::to_value(value).map_err(|error| StageError::mismatch(error.to_string()))?;
+        Ok(items.append(key, &ItemRecord { value, files: files.to_vec() })?)
+    }
+
+    /// Where a file of an item can be read.
+    pub fn path_of(&self, file: &ItemFile) -> Option<PathBuf> {
+        self.memory.as_ref().map(|(items, _)| items.path_of(file))
+    }
+
     /// Puts a file of an item at `path`, an output or inside one.
     pub fn place(&self, file: &ItemFile, path: &Path) -> Result<(), StageError> {
         match &self.memory {

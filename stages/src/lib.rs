@@ -9,6 +9,7 @@ pub mod command;
 pub mod context;
 pub mod ensemble;
 pub mod error;
+pub mod image_sets;
 pub mod images;
 pub mod items;
 pub mod kind;
