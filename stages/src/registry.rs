@@ -12,6 +12,7 @@ use crate::image_sets::match_images::MatchImages;
 use crate::image_sets::pack_images::PackImages;
 use crate::image_sets::perceptual_hashes::PerceptualHashes;
 use crate::image_sets::resize_images::ResizeImages;
+use crate::image_sets::synthetic_cells::SyntheticCells;
 use crate::kind::{Kind, StageKind, Typed};
 use crate::tables::antibody_split::AntibodySplit;
 use crate::tables::clean_split::CleanSplit;
@@ -28,6 +29,7 @@ use crate::tables::synthetic_tables::SyntheticTables;
 static KINDS: &[&dyn Kind] = &[
     &Command,
     &typed::<ImportImages>(),
+    &typed::<SyntheticCells>(),
     &typed::<ResizeImages>(),
     &typed::<ChannelStatistics>(),
     &typed::<PerceptualHashes>(),

@@ -17,7 +17,7 @@ mod noise;
 mod oval;
 mod plane;
 mod point;
-mod random;
+pub(crate) mod random;
 mod shading;
 mod specimen;
 mod stains;
@@ -27,9 +27,6 @@ use camera::{Exposure, drawing_side};
 use random::Random;
 use specimen::Specimen;
 use style::Style;
-
-/// Raised whenever the same scene would give other bytes than before.
-pub const LOOKS: u32 = 1;
 
 /// What one image shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,3 +66,6 @@ pub fn render(scene: &Scene) -> [Vec<u8>; 4] {
         Exposure::new(&mut lamp, gain, shot.part(channel)).develop(light, scene.side)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,8 +59,7 @@ impl Specimen {
         let cells = layout::cells(wishes, &style, &random.part(0));
         let unevenness = Unevenness::new(&style, &mut random.part(1));
         let chart = Rc::new(Anatomy::new(&cells, &unevenness, CHART));
-        let anatomy =
-            if side == CHART { Rc::clone(&chart) } else { Rc::new(Anatomy::new(&cells, &unevenness, side)) };
+        let anatomy = if side == CHART { Rc::clone(&chart) } else { Rc::new(Anatomy::new(&cells, &unevenness, side)) };
         let mut nucleoli = Plane::dark(side);
         for body in cells.iter().flat_map(|cell| &cell.nucleoli) {
             nucleoli.dot(body.centre, body.radius, 1.0);
@@ -102,7 +101,6 @@ impl Specimen {
     pub fn side(&self) -> usize {
         self.nucleoli.side
     }
-
 }
 
 impl Site<'_> {

@@ -7,7 +7,7 @@ use crate::images::synthetic::specimen::Specimen;
 
 /// Short dashes at free borders, pointing inwards.
 pub fn focal_adhesion_sites(specimen: &Specimen) -> Plane {
-    let mut plane = specimen.shade(|at| 0.06 * at.cell.expression * at.body());
+    let mut plane = specimen.shade(|at| 0.03 * at.cell.expression * at.body());
     in_cells(specimen, &mut plane, 113, |pen| {
         for _ in 0..pen.count(34.0, 50.0) {
             let at_border = pen.find(1.15, |place| place.free > 0.004 && place.free < 0.026 && place.contact > 0.03);
@@ -33,6 +33,6 @@ pub fn plasma_membrane(specimen: &Specimen) -> Plane {
 pub fn cell_junctions(specimen: &Specimen) -> Plane {
     specimen.shade(|at| {
         let shared = bump(0.009, at.place.contact) * step(0.004, 0.022, at.place.free);
-        at.cell.expression * (shared * (1.0 + 0.5 * at.grain) + 0.05 * at.body())
+        at.cell.expression * (shared * (1.0 + 0.5 * at.grain) + 0.03 * at.body())
     })
 }

@@ -6,14 +6,14 @@ use crate::images::synthetic::specimen::Specimen;
 
 /// A ribbon of stacks beside the nucleus.
 pub fn golgi_apparatus(specimen: &Specimen) -> Plane {
-    let mut plane = specimen.shade(|at| 0.03 * at.cell.expression * at.body());
+    let mut plane = specimen.shade(|at| 0.02 * at.cell.expression * at.body());
     in_cells(specimen, &mut plane, 107, |pen| {
         let outwards = (pen.cell.centrosome - pen.cell.nucleus.centre).unit();
         let along = outwards.perpendicular();
-        for _ in 0..pen.count(13.0, 20.0) {
-            let sideways = 0.030 * pen.random.signed();
+        for _ in 0..pen.count(18.0, 27.0) {
+            let sideways = 0.038 * pen.random.signed();
             // The ribbon bends around the nucleus.
-            let outside = 0.009 * pen.random.signed() - 9.0 * sideways * sideways;
+            let outside = 0.010 * pen.random.signed() - 7.0 * sideways * sideways;
             let middle = pen.cell.centrosome + along * sideways + outwards * outside;
             let tilt = (along + pen.random.in_disc() * 0.9).unit() * pen.random.between(0.004, 0.010);
             let radius = pen.size(0.0032, 0.0048);
@@ -27,7 +27,7 @@ pub fn golgi_apparatus(specimen: &Specimen) -> Plane {
 /// One bright spot in a haze.
 pub fn microtubule_organizing_center(specimen: &Specimen) -> Plane {
     const HAZE: [(f32, f32); 4] = [(0.040, 0.16), (0.030, 0.28), (0.021, 0.48), (0.012, 1.0)];
-    let mut plane = specimen.shade(|at| 0.05 * at.cell.expression * at.body());
+    let mut plane = specimen.shade(|at| 0.025 * at.cell.expression * at.body());
     in_cells(specimen, &mut plane, 118, |pen| {
         for (radius, light) in HAZE {
             pen.dot(pen.cell.centrosome, radius, light);
@@ -38,7 +38,7 @@ pub fn microtubule_organizing_center(specimen: &Specimen) -> Plane {
 
 /// One or two tiny bright dots.
 pub fn centrosome(specimen: &Specimen) -> Plane {
-    let mut plane = specimen.shade(|at| 0.05 * at.cell.expression * at.body());
+    let mut plane = specimen.shade(|at| 0.025 * at.cell.expression * at.body());
     in_cells(specimen, &mut plane, 119, |pen| {
         let apart = pen.random.direction() * 0.0065;
         let pair = pen.random.chance(0.7);

@@ -7,7 +7,7 @@ use crate::images::synthetic::point::Point;
 use crate::images::synthetic::specimen::Specimen;
 
 /// Light in cells that do not divide.
-const ELSEWHERE: f32 = 0.07;
+const ELSEWHERE: f32 = 0.03;
 
 /// Two bars between sisters, with a gap where the bridge will be cut.
 pub fn cytokinetic_bridge(specimen: &Specimen) -> Plane {

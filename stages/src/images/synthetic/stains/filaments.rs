@@ -33,9 +33,8 @@ fn around_nucleus(pen: &mut Pen<'_>, start: Point) -> Point {
 
 /// Straight fibres along the cell, from border to border.
 pub fn actin_filaments(specimen: &Specimen) -> Plane {
-    let mut plane = specimen.shade(|at| {
-        at.cell.expression * (0.04 * at.body() + 0.22 * bump(0.012, at.place.rim - 0.006))
-    });
+    let mut plane =
+        specimen.shade(|at| at.cell.expression * (0.04 * at.body() + 0.22 * bump(0.012, at.place.rim - 0.006)));
     in_cells(specimen, &mut plane, 112, |pen| {
         for _ in 0..pen.count(24.0, 36.0) {
             let Some(middle) = pen.find(1.0, |place| place.rim > 0.01) else { continue };

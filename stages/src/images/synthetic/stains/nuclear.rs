@@ -34,13 +34,13 @@ pub fn nuclear_membrane(specimen: &Specimen) -> Plane {
 pub fn nucleoli(specimen: &Specimen) -> Plane {
     specimen.shade(|at| {
         let texture = 0.95 + 0.3 * at.grain;
-        at.cell.expression * at.nucleus() * (at.nucleolus * texture + 0.09 * (1.0 - at.nucleolus))
+        at.cell.expression * at.nucleus() * (at.nucleolus * texture + 0.06 * (1.0 - at.nucleolus))
     })
 }
 
 /// Small dots inside the nucleoli.
 pub fn fibrillar_centres(specimen: &Specimen) -> Plane {
-    let mut plane = faintly(specimen, 0.06);
+    let mut plane = faintly(specimen, 0.04);
     in_cells(specimen, &mut plane, 103, |pen| {
         for nucleolus in &pen.cell.nucleoli {
             for _ in 0..2 + pen.random.below(3) {
@@ -57,7 +57,7 @@ pub fn fibrillar_centres(specimen: &Specimen) -> Plane {
 
 /// Many irregular spots.
 pub fn nuclear_speckles(specimen: &Specimen) -> Plane {
-    let mut plane = faintly(specimen, 0.15);
+    let mut plane = faintly(specimen, 0.12);
     in_cells(specimen, &mut plane, 104, |pen| {
         for _ in 0..pen.count(20.0, 34.0) {
             let Some(centre) = pen.in_nucleus() else { continue };
@@ -74,7 +74,7 @@ pub fn nuclear_speckles(specimen: &Specimen) -> Plane {
 
 /// A few round dots.
 pub fn nuclear_bodies(specimen: &Specimen) -> Plane {
-    let mut plane = faintly(specimen, 0.10);
+    let mut plane = faintly(specimen, 0.07);
     in_cells(specimen, &mut plane, 105, |pen| {
         for _ in 0..pen.count(3.0, 7.0) {
             let Some(centre) = pen.in_nucleus() else { continue };
