@@ -1,6 +1,6 @@
 //! Writes sheets of made-up images as PNG, to look at.
 //!
-//! `contact_sheet classes <file.png> [side]` draws each class once, in colour and as green alone;
+//! `contact_sheet classes <file.png> <side> <seed>` draws each class once, in colour and as green alone;
 //! `contact_sheet scene <file.png> <side> <seed> <class>…` draws one image in colour, and `planes` its four planes in grey.
 
 use std::error::Error;
@@ -17,14 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        ["classes", file, ref rest @ ..] => {
-            let side = rest.first().map_or(Ok(256), |side| side.parse())?;
-            let seed = rest.get(1).map_or(Ok(1), |seed| seed.parse())?;
-            class_sheet(side, seed).write(file)
-        }
+        ["classes", file, side, seed] => class_sheet(side.parse()?, seed.parse()?).write(file),
         ["scene", file, side, seed, ref classes @ ..] => colour(&image(side, seed, classes)?).write(file),
         ["planes", file, side, seed, ref classes @ ..] => planes(&image(side, seed, classes)?).write(file),
-        _ => Err("usage: contact_sheet classes|scene|planes <file.png> …".into()),
+        _ => Err("usage: contact_sheet classes|scene|planes <file.png> <side> <seed> [<class>…]".into()),
     }
 }
 
@@ -101,6 +97,7 @@ impl Sheet {
         let mut encoder = png::Encoder::new(BufWriter::new(File::create(file)?), self.width as u32, height as u32);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::High);
         encoder.write_header()?.write_image_data(self.pixels.as_flattened())?;
         Ok(())
     }

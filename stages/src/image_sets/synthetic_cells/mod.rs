@@ -134,7 +134,7 @@ fn place_set(
             for stored in drawn.files.iter().filter(|file| file.name == *channel) {
                 let file = format!("{}_{channel}.png", entry.id);
                 items.place(stored, &set.path().join(&file))?;
-                let (id, channel, header) = (entry.id.clone(), channel.clone(), header.clone());
+                let (id, channel) = (entry.id.clone(), channel.clone());
                 let (bytes, digest) = (stored.bytes, stored.digest);
                 manifest.push(ManifestRow { id, channel, file, header, bytes, digest });
             }

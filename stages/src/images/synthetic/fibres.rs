@@ -7,7 +7,7 @@ use super::random::Random;
 use super::style::Style;
 
 /// Distance between two points of a fibre.
-const STRIDE: f32 = 0.011;
+const STRIDE: f32 = 0.014;
 /// Fibres turn away from a border that is nearer than this.
 const BORDER: f32 = 0.03;
 /// Fibres end when the border is nearer than this.
@@ -64,7 +64,7 @@ impl Ground<'_> {
     }
 }
 
-const MICROTUBULE: Habit = Habit { strides: 28, wobble: 0.12 };
+const MICROTUBULE: Habit = Habit { strides: 22, wobble: 0.14 };
 
 /// The microtubules of each cell: half from the centrosome, half from around the nucleus, outwards.
 pub fn microtubules(cells: &[Cell], chart: &Anatomy, style: &Style) -> Vec<Vec<Fibre>> {

@@ -52,8 +52,8 @@ fn centres(wishes: Wishes, style: &Style, dice: &mut Random) -> Vec<Point> {
     let area = (1.0 + 2.0 * MARGIN) * (1.0 + 2.0 * MARGIN) / (3.0 * style.cell_radius * style.cell_radius);
     let crowding = match (wishes.contacts, wishes.free_borders) {
         (true, false) => dice.between(1.1, 1.4),
-        (_, true) => dice.between(0.55, 0.75),
-        (false, false) => dice.between(0.9, 1.5),
+        (_, true) => dice.between(0.65, 0.85),
+        (false, false) => dice.between(0.8, 1.35),
     };
     let count = (area * crowding) as usize;
     let special = wishes.dividing + wishes.parted;
@@ -88,7 +88,7 @@ impl BareGround {
         let crowded = wishes.contacts || wishes.dividing + wishes.parted > 0;
         let there = dice.chance(0.35) && !crowded;
         let centre = Point::new(dice.between(-0.1, 1.1), dice.between(-0.1, 1.1));
-        let radius = dice.between(0.2, 0.38);
+        let radius = dice.between(0.18, 0.32);
         BareGround { centre, radius: if there { radius } else { 0.0 } }
     }
 

@@ -7,7 +7,7 @@ use super::shading::{bump, decay, step};
 use super::specimen::{Site, Specimen};
 
 /// Width and brightness of a microtubule, as one figure.
-const MICROTUBULE: f32 = 0.00085;
+const MICROTUBULE: f32 = 0.0008;
 /// Lines of half a spindle.
 const SPINDLE_LINES: usize = 26;
 

@@ -33,7 +33,7 @@ use style::Style;
 pub struct Scene {
     /// Where the protein of interest is: classes below [`HPA_CLASSES`](crate::artifact::labels::HPA_CLASSES).
     pub classes: Vec<usize>,
-    /// Pixels along a side.
+    /// Pixels along a side, at least 1.
     pub side: usize,
     /// Decides the cells.
     pub seed: u64,
