@@ -7,6 +7,7 @@
 pub mod artifact;
 pub mod command;
 pub mod context;
+pub mod download;
 pub mod ensemble;
 pub mod error;
 pub mod image_sets;
@@ -18,3 +19,4 @@ pub mod params;
 pub mod ports;
 pub mod registry;
 pub mod tables;
+mod wording;

@@ -1,6 +1,7 @@
 //! All kinds by name.
 
 use crate::command::Command;
+use crate::download::stage::Download;
 use crate::ensemble::average_duplicates::AverageDuplicates;
 use crate::ensemble::classification_report::ClassificationReport;
 use crate::ensemble::combine::Ensemble;
@@ -28,6 +29,7 @@ use crate::tables::synthetic_tables::SyntheticTables;
 /// Every kind, in the order they are documented.
 static KINDS: &[&dyn Kind] = &[
     &Command,
+    &typed::<Download>(),
     &typed::<ImportImages>(),
     &typed::<SyntheticCells>(),
     &typed::<ResizeImages>(),
