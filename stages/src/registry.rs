@@ -13,6 +13,7 @@ use crate::image_sets::match_images::MatchImages;
 use crate::image_sets::pack_images::PackImages;
 use crate::image_sets::perceptual_hashes::PerceptualHashes;
 use crate::image_sets::resize_images::ResizeImages;
+use crate::image_sets::synthetic_cells::SyntheticCells;
 use crate::kind::{Kind, StageKind, Typed};
 use crate::tables::antibody_split::AntibodySplit;
 use crate::tables::clean_split::CleanSplit;
@@ -30,6 +31,7 @@ static KINDS: &[&dyn Kind] = &[
     &Command,
     &typed::<Download>(),
     &typed::<ImportImages>(),
+    &typed::<SyntheticCells>(),
     &typed::<ResizeImages>(),
     &typed::<ChannelStatistics>(),
     &typed::<PerceptualHashes>(),
