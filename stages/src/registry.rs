@@ -13,6 +13,8 @@ use crate::image_sets::pack_images::PackImages;
 use crate::image_sets::perceptual_hashes::PerceptualHashes;
 use crate::image_sets::resize_images::ResizeImages;
 use crate::kind::{Kind, StageKind, Typed};
+use crate::neighbours::apply_neighbours::ApplyNeighbours;
+use crate::neighbours::find_neighbours::Neighbours;
 use crate::tables::antibody_split::AntibodySplit;
 use crate::tables::clean_split::CleanSplit;
 use crate::tables::corrected_targets::CorrectedTargets;
@@ -48,6 +50,8 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<SyntheticTables>(),
     &typed::<ClassificationReport>(),
     &typed::<AverageDuplicates>(),
+    &typed::<Neighbours>(),
+    &typed::<ApplyNeighbours>(),
 ];
 
 const fn typed<K: StageKind>() -> Typed<K> {
