@@ -15,6 +15,7 @@ use crate::image_sets::resize_images::ResizeImages;
 use crate::kind::{Kind, StageKind, Typed};
 use crate::neighbours::apply_neighbours::ApplyNeighbours;
 use crate::neighbours::find_neighbours::Neighbours;
+use crate::neighbours::pseudo_labels::PseudoLabels;
 use crate::tables::antibody_split::AntibodySplit;
 use crate::tables::clean_split::CleanSplit;
 use crate::tables::corrected_targets::CorrectedTargets;
@@ -52,6 +53,7 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<AverageDuplicates>(),
     &typed::<Neighbours>(),
     &typed::<ApplyNeighbours>(),
+    &typed::<PseudoLabels>(),
 ];
 
 const fn typed<K: StageKind>() -> Typed<K> {

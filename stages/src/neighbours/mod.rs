@@ -10,5 +10,6 @@ pub mod apply_neighbours;
 pub mod find_neighbours;
 mod multiply;
 pub mod neighbour_table;
+pub mod pseudo_labels;
 pub mod search;
 pub mod unit_rows;

@@ -1,6 +1,7 @@
 //! Neighbours and pseudo labels (see `tests/golden/neighbours.py`).
 
 mod errors;
+mod pseudo_labels;
 mod search;
 
 use super::*;
