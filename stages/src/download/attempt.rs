@@ -79,6 +79,9 @@ impl Attempt<'_> {
         loop {
             let host = self.hosts.of(&url);
             let leave = self.patience.wait_long(host.enter()).await?;
+            if let Some(reason) = host.given_up() {
+                return Err(reason);
+            }
             let response = self.ask(&url, resume).await?;
             let status = response.status();
             if status.is_redirection() && response.headers().contains_key(LOCATION) {
@@ -97,10 +100,16 @@ impl Attempt<'_> {
                 (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => return Err(Reason::Changed),
                 _ => {
                     let refusal = self.refusal(response).await;
-                    if let Some(pause) = refusal.retry_after() {
-                        host.leave_alone(pause.min(self.options.longest_pause));
-                    }
-                    return Err(refusal);
+                    return Err(match refusal.retry_after() {
+                        Some(pause) if pause > self.options.longest_pause => {
+                            host.close(pause);
+                            Reason::LeftAlone(pause)
+                        }
+                        pause => {
+                            host.leave_alone(pause.unwrap_or_default());
+                            refusal
+                        }
+                    });
                 }
             }
         }

@@ -330,7 +330,32 @@ fn a_server_that_asks_for_a_pause_gets_it() {
     assert!(start.elapsed() >= Duration::from_secs(1));
 
     let server = Server::start(|_, _| Act::Send(answer("503 Service Unavailable", &[("Retry-After", "3600")], "")));
-    assert_eq!(Bench::new().fetch(&server.url("/")).unwrap_err().attempts, 1, "an hour is not waited for");
+    let bench = Bench::with(Options { per_host: 2, ..options() });
+    let orders = orders(&bench, (0..20).map(|index| server.url(&format!("/{index}"))));
+    let (outcomes, _) = fetch_all(&bench, &orders, &AtomicBool::new(false));
+    let left_alone = |outcome: &Option<Result<_, FetchError>>| {
+        matches!(outcome, Some(Err(FetchError { reason: Reason::LeftAlone(_), attempts: 1, .. })))
+    };
+    assert!(outcomes.iter().all(left_alone), "an hour is not waited for");
+    assert!(server.asked().len() <= 2, "and the host is asked no more");
+}
+
+#[test]
+fn a_host_that_is_down_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let up = Server::start(|_, _| ok("fine"));
+    let bench = Bench::with(Options { retries: 1, ..options() });
+    let dead = (0..60).map(|index| format!("http://{address}/{index}"));
+    let orders = orders(&bench, dead.chain([up.url("/")]));
+    let (outcomes, _) = fetch_all(&bench, &orders, &AtomicBool::new(false));
+    assert!(matches!(outcomes.last(), Some(Some(Ok(_)))));
+    let given_up = |outcome: &&Option<Result<_, FetchError>>| {
+        matches!(outcome, Some(Err(FetchError { reason: Reason::GivenUp(_), .. })))
+    };
+    let given_up = outcomes.iter().filter(given_up).count();
+    assert!((20..=40).contains(&given_up), "{given_up}");
 }
 
 #[test]

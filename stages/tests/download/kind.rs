@@ -214,11 +214,11 @@ fn parameters_that_contradict_each_other_are_refused() {
         ["sha256", "name", "max_unpacked"]
     );
     assert_eq!(
-        problems(json!({ "as": "file", "url": "http://h/", "manner": { "jobs": 0, "stall_timeout": -1.0 } })),
-        ["manner", "manner"]
+        problems(json!({ "as": "file", "url": "http://h/", "jobs": 0, "stall_timeout": -1.0 })),
+        ["jobs", "stall_timeout"]
     );
-    let usual = kind.check_params(&json!({ "as": "file", "url": "http://h/", "manner": { "retries": 5 } })).unwrap();
-    assert!(usual.get("manner").is_none(), "the usual manner is no part of what is computed");
+    let usual = kind.check_params(&json!({ "as": "file", "url": "http://h/" })).unwrap();
+    assert!(usual.get("jobs").is_none(), "the usual manner is no part of what is computed");
     let names: Vec<String> = kind.outputs(&usual).unwrap().into_iter().map(|port| port.name).collect();
     assert_eq!(names, ["file"]);
 }
@@ -289,7 +289,7 @@ fn an_interrupted_download_keeps_what_it_has() {
         ok(&request.target)
     });
     let rows = (0..FILES).fold("Id\n".to_owned(), |rows, id| format!("{rows}id{id}\n"));
-    let params = json!({ "as": "files", "url": server.url("/{Id}.png"), "manner": { "jobs": 2 } });
+    let params = json!({ "as": "files", "url": server.url("/{Id}.png"), "jobs": 2 });
     let error = bench.run(params.clone(), Some(&rows)).unwrap_err();
     assert_eq!(error.to_string(), "the stage was asked to stop");
     let before = server.asked().len();
