@@ -2,8 +2,12 @@
 //!
 //! `items/ab/<scope>/*.log` are append-only files, one a writing process, so that writers never wait for each other. A line is
 //! an item's key, the digest of the rest of the line, and the item's value and files as JSON. A line that was cut off or
-//! damaged counts as absent. Files of items lie among the objects, on disk before the line that names them is written: what
-//! a killed stage has finished is there for the next one.
+//! damaged counts as absent. Files of items lie among the objects: what a killed stage has finished is there for the next one.
+//!
+//! Waiting for the disk after every item would cost more than many items do. So a log starts with the boot of the machine that
+//! it is written under (`boot <digest of id> <id>`), and now and then, when everything before has been brought safely to disk, says so
+//! (`synced`). Items after the last such line are believed under the same boot, since then no power was lost; otherwise only
+//! if their files still have the content they should.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -12,11 +16,12 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::store::{link_or_copy, presence_of_file};
+use crate::store::{Safety, link_or_copy, presence_of_file};
 use crate::tree;
 use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value, unfinished};
 
@@ -50,11 +55,31 @@ pub struct Items<'c> {
     folder: PathBuf,
     /// What the logs held when they were opened. Lines are judged when they are asked for: there may be many.
     lines: Vec<Vec<u8>>,
-    /// For each key, which of the lines it is in, and where.
-    known: HashMap<Digest, (usize, Range<usize>)>,
-    log: Mutex<Option<File>>,
+    known: HashMap<Digest, Place>,
+    log: Mutex<Option<Log>>,
     unfinished: PathBuf,
 }
+
+/// Where an item's line is.
+struct Place {
+    log: usize,
+    range: Range<usize>,
+    /// Whether its files are known to be on disk.
+    safe: bool,
+}
+
+/// The log that this process writes.
+struct Log {
+    file: File,
+    synced: Instant,
+    /// Files that a power cut could take.
+    unsafe_files: HashSet<Digest>,
+}
+
+/// How often a log that is being written is brought safely to disk.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+const SYNCED: &[u8] = b"synced";
+const BOOT: &[u8] = b"boot ";
 
 impl Cache {
     /// The items of `scope`, a name of the caller's. `unfinished` is the folder of the work that asks for them
@@ -68,9 +93,13 @@ impl Cache {
             // A log that is gone was merged into another by another process; at worst some items are computed again.
             lines.extend(read_if_there(path)?);
         }
-        let mut known = HashMap::new();
+        let (mut known, boot) = (HashMap::new(), boot_line());
         for (log, bytes) in lines.iter().enumerate() {
-            known.extend(line_ranges(bytes).filter_map(|range| Some((key_of(&bytes[range.clone()])?, (log, range)))));
+            let safe_up_to = safe_length(bytes, &boot);
+            for range in line_ranges(bytes) {
+                let Some(key) = key_of(&bytes[range.clone()]) else { continue };
+                known.insert(key, Place { log, safe: range.end <= safe_up_to, range });
+            }
         }
         if paths.len() > MANY_LOGS {
             self.merge_logs(&folder, &paths)?;
@@ -82,15 +111,22 @@ impl Cache {
     fn merge_logs(&self, folder: &Path, paths: &[PathBuf]) -> Result<()> {
         let opened = paths.iter().filter_map(|path| Some((path, File::open(path).ok()?)));
         let finished: Vec<(&PathBuf, File)> = opened.filter(|(_, log)| log.try_lock().is_ok()).collect();
-        let mut latest = HashMap::new();
+        let (mut latest, boot) = (HashMap::new(), boot_line());
         for (path, _lock) in &finished {
             let bytes = read_if_there(path)?.unwrap_or_default();
-            let lines = line_ranges(&bytes).map(|range| &bytes[range]);
-            latest.extend(lines.filter_map(|line| Some((decode(line)?.0, line.to_vec()))));
+            let safe_up_to = safe_length(&bytes, &boot);
+            for range in line_ranges(&bytes) {
+                let Some((key, record)) = decode(&bytes[range.clone()]) else { continue };
+                if range.end <= safe_up_to || record.files.iter().all(|file| self.has_content(file)) {
+                    latest.insert(key, bytes[range].to_vec());
+                }
+            }
         }
+        let known = latest.values().filter_map(|line: &Vec<u8>| decode(line)).flat_map(|(_, record)| record.files);
+        self.sync(&known.map(|file| self.object_path(&file.digest, false)).collect::<Vec<_>>())?;
         let mut merged: Vec<&[u8]> = latest.values().map(Vec::as_slice).collect();
         merged.sort_unstable();
-        let merged: Vec<u8> = merged.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
+        let merged: Vec<u8> = merged.into_iter().chain([SYNCED]).flat_map(|line| [line, b"\n"].concat()).collect();
         let target = folder.join(format!("{}.log", Digest::of(&merged)));
         files::write_atomically(&self.root, &target, &merged)?;
         finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| files::remove(path))
@@ -118,7 +154,8 @@ impl Cache {
             for log in files::read_folder(&folder)? {
                 let bytes = read_if_there(&log)?.unwrap_or_default();
                 let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n') && !is_being_written(&log);
-                if cut_off || line_ranges(&bytes).any(|range| decode(&bytes[range]).is_none()) {
+                let is_sound = |line: &[u8]| is_remark(line) || decode(line).is_some();
+                if cut_off || !line_ranges(&bytes).all(|range| is_sound(&bytes[range])) {
                     let copy = files::temporary(&self.root)?;
                     fs::write(copy.path(), &bytes).map_err(CacheError::io(&log))?;
                     self.filter_log(&log, |_| true)?;
@@ -134,14 +171,20 @@ impl Cache {
     /// Rewrites a log with the sound lines that `keep` wants.
     fn filter_log(&self, log: &Path, keep: impl Fn(&ItemRecord) -> bool) -> Result<()> {
         let Some(bytes) = read_if_there(log)? else { return Ok(()) };
-        let wanted = |line: &&[u8]| decode(line).is_some_and(|(_, record)| keep(&record));
+        let wanted = |line: &&[u8]| is_remark(line) || decode(line).is_some_and(|(_, record)| keep(&record));
         let lines: Vec<&[u8]> = line_ranges(&bytes).map(|range| &bytes[range]).filter(wanted).collect();
+        let is_empty = lines.iter().all(|line| is_remark(line));
         let filtered: Vec<u8> = lines.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
-        match filtered.is_empty() {
+        match is_empty {
             true => files::remove(log),
             false if filtered == bytes => Ok(()),
             false => files::write_atomically(&self.root, log, &filtered),
         }
+    }
+
+    fn has_content(&self, file: &ItemFile) -> bool {
+        let object = self.object_path(&file.digest, false);
+        self.has_file(file) && tree::hash_file(&object, file.bytes).is_ok_and(|digest| digest == file.digest)
     }
 
     fn has_file(&self, file: &ItemFile) -> bool {
@@ -156,9 +199,10 @@ impl Cache {
 impl Items<'_> {
     /// What was computed for the item with `key`, if all of it is still there.
     pub fn find(&self, key: &Digest) -> Option<ItemRecord> {
-        let (log, range) = self.known.get(key)?;
-        let (_, record) = decode(&self.lines[*log][range.clone()])?;
-        record.files.iter().all(|file| self.cache.has_file(file)).then_some(record)
+        let place = self.known.get(key)?;
+        let (_, record) = decode(&self.lines[place.log][place.range.clone()])?;
+        let is_there = |file| if place.safe { self.cache.has_file(file) } else { self.cache.has_content(file) };
+        record.files.iter().all(is_there).then_some(record)
     }
 
     /// Stores what was computed for the item with `key`: `value`, and every file in `folder`, which are gone from there
@@ -170,7 +214,7 @@ impl Items<'_> {
             let name = name.ok_or_else(|| CacheError::Name { path: path.clone() })?.to_owned();
             let bytes = tree::metadata(&path)?.len();
             let digest = tree::hash_file(&path, bytes)?;
-            self.cache.store_file(&path, digest, false, bytes)?;
+            self.cache.store_file(&path, digest, false, bytes, Safety::Later)?;
             files::remove(&path)?;
             files.push(ItemFile { name, digest, bytes });
         }
@@ -190,11 +234,29 @@ impl Items<'_> {
         let line = encode(key, record).map_err(|error| CacheError::io(&self.folder)(error.into()))?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         unfinished::note_files(&self.unfinished, &record.files)?;
-        let file = match &mut *log {
-            Some(file) => file,
-            none => none.insert(self.new_log()?),
+        let log = match &mut *log {
+            Some(log) => log,
+            none => none.insert(Log { file: self.new_log()?, synced: Instant::now(), unsafe_files: HashSet::new() }),
         };
-        file.write_all(&line).map_err(CacheError::io(&self.folder))
+        log.file.write_all(&line).map_err(CacheError::io(&self.folder))?;
+        log.unsafe_files.extend(record.files.iter().map(|file| file.digest));
+        if log.synced.elapsed() >= SYNC_EVERY { self.sync_log(log) } else { Ok(()) }
+    }
+
+    /// Brings everything that was kept safely to disk.
+    pub fn sync(&self) -> Result<()> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.as_mut().map_or(Ok(()), |log| self.sync_log(log))
+    }
+
+    /// No other thread keeps an item meanwhile: whoever calls this has the log.
+    fn sync_log(&self, log: &mut Log) -> Result<()> {
+        let files: Vec<PathBuf> = log.unsafe_files.iter().map(|digest| self.cache.object_path(digest, false)).collect();
+        self.cache.sync(&files)?;
+        log.file.write_all(&[SYNCED, b"\n"].concat()).map_err(CacheError::io(&self.folder))?;
+        log.unsafe_files.clear();
+        log.synced = Instant::now();
+        Ok(())
     }
 
     /// A log of this process's own; its lock says that it is being written.
@@ -206,7 +268,8 @@ impl Items<'_> {
                 let links = file.metadata()?.nlink();
                 Ok((file, links))
             });
-            let (file, links) = log.map_err(CacheError::io(&self.folder))?;
+            let (mut file, links) = log.map_err(CacheError::io(&self.folder))?;
+            file.write_all(&[&boot_line(), b"\n".as_slice()].concat()).map_err(CacheError::io(&self.folder))?;
             // Before it was locked, another process may have taken it for finished and merged it away.
             if links > 0 {
                 return Ok(file);
@@ -214,8 +277,14 @@ impl Items<'_> {
         }
     }
 
-    /// Puts a file of an item at `path`, as another name of the stored file, and notes it in `placements`.
+    /// Puts a file of an item at `path`, as another name of the stored file, and notes it in `placements`. A file that is in
+    /// an output is safely on disk.
     pub fn place(&self, file: &ItemFile, path: &Path, placements: &Placements) -> Result<()> {
+        if let Some(log) = &mut *self.log.lock().unwrap_or_else(PoisonError::into_inner)
+            && log.unsafe_files.contains(&file.digest)
+        {
+            self.sync_log(log)?;
+        }
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
         }
@@ -230,6 +299,30 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(CacheError::io(path)(error)),
     }
+}
+
+/// What a log that is written now starts with. Where the machine does not tell, no two are equal to it.
+fn boot_line() -> Vec<u8> {
+    let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    [BOOT, Digest::of(id.trim_ascii()).to_string().as_bytes(), b" ", id.trim_ascii()].concat()
+}
+
+/// Whether a line is about the log rather than an item.
+fn is_remark(line: &[u8]) -> bool {
+    let sealed = |rest: &[u8]| {
+        let (digest, id) = rest.split_at_checked(64)?;
+        Some(Digest::from_hex(digest)? == Digest::of(id.strip_prefix(b" ")?))
+    };
+    line == SYNCED || line.strip_prefix(BOOT).and_then(sealed) == Some(true)
+}
+
+/// How much of a log is about files that are known to be on disk.
+fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
+    let first = line_ranges(bytes).next().map(|range| &bytes[range]);
+    if first == Some(boot) && !boot.ends_with(b" ") {
+        return bytes.len();
+    }
+    line_ranges(bytes).filter(|range| bytes[range.clone()] == *SYNCED).map(|range| range.end).last().unwrap_or(0)
 }
 
 fn is_being_written(log: &Path) -> bool {

@@ -4,7 +4,7 @@
 //! is a folder's tree, `trees/ab/<digest>` that folder made of hard links to objects, so that a whole folder is handed to
 //! a stage by one symbolic link.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,28 @@ pub enum Presence {
     Damaged,
 }
 
+/// When a stored file survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Safety {
+    /// When it has been stored.
+    Now,
+    /// When the caller has called [`Cache::sync`], which it must do before it promises the file to anybody.
+    Later,
+}
+
+/// A file of a folder that was stored.
+struct Ingested {
+    entry: TreeEntry,
+    /// Whether what lies at its path is the stored file itself.
+    in_place: bool,
+    /// Whether it may not have been stored before.
+    is_new: bool,
+}
+
 /// File systems stamp files with a clock that may lag this much behind the one programs read.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
+/// More files than this are brought safely to disk with all else on their file system: each single one costs a wait.
+const SYNCED_ONE_BY_ONE: usize = 256;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
@@ -46,15 +66,20 @@ impl Cache {
         }
         let digest = tree::hash_file(path, metadata.len())?;
         let artifact = tree::file_artifact(&metadata, digest);
-        self.store_file(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len())?;
+        self.store_file(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len(), Safety::Now)?;
         files::remove(path)?;
         Ok(artifact)
     }
 
     fn ingest_folder(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
         let found = tree::walk(path)?;
-        let ingested = found.par_iter().map(|found| self.ingest_entry(found, placed)).collect::<Result<Vec<_>>>()?;
-        let (entries, in_place): (Vec<TreeEntry>, Vec<bool>) = ingested.into_iter().unzip();
+        let ingest = |found| self.ingest_entry(found, placed);
+        let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
+        let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
+        let written = written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
+        self.sync(&written.collect::<Vec<_>>())?;
+        let in_place = ingested.iter().all(|one| one.in_place);
+        let entries = ingested.into_iter().map(|one| one.entry).collect();
         let tree = Tree::new(entries);
         let artifact = tree.artifact();
         self.remember_tree(&tree)?;
@@ -63,7 +88,7 @@ impl Cache {
             self.quarantine(&target)?;
         }
         // A folder that already consists of stored files becomes the stored folder as it is.
-        if in_place.into_iter().all(|in_place| in_place) {
+        if in_place {
             self.move_into_place(path, &target)?;
         } else {
             self.materialise(&tree, &target)?;
@@ -72,25 +97,25 @@ impl Cache {
         Ok(artifact)
     }
 
-    /// Stores one file of a folder; says whether what lies at its path is now the stored file itself.
-    fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<(TreeEntry, bool)> {
+    /// Stores one file of a folder.
+    fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
         let stored_as = placed.get(&found.path).filter(|digest| self.is_object(&found.metadata, digest));
         let entry = tree::entry_of(found, |found| match stored_as {
             Some(digest) => Ok(*digest),
             None => tree::hash_file(&found.path, found.metadata.len()),
         })?;
-        let Some(digest) = entry.digest else { return Ok((entry, !found.behind_link)) };
-        if stored_as.is_some() {
-            return Ok((entry, !found.behind_link));
-        }
-        if found.behind_link {
-            let copy = self.private_copy(&found.path)?;
-            self.store_file(copy.path(), digest, entry.executable, entry.bytes)?;
-            return Ok((entry, false));
-        }
-        self.store_file(&found.path, digest, entry.executable, entry.bytes)?;
-        let in_place = self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable))?;
-        Ok((entry, in_place))
+        let Some(digest) = entry.digest.filter(|_| stored_as.is_none()) else {
+            return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
+        };
+        let store = |path: &Path| self.store_file(path, digest, entry.executable, entry.bytes, Safety::Later);
+        let in_place = if found.behind_link {
+            store(self.private_copy(&found.path)?.path())?;
+            false
+        } else {
+            store(&found.path)?;
+            self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable))?
+        };
+        Ok(Ingested { entry, in_place, is_new: true })
     }
 
     /// Whether `metadata` is that of the stored plain file with this digest.
@@ -118,7 +143,14 @@ impl Cache {
         files::sync_parent(target)
     }
 
-    pub(crate) fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
+    pub(crate) fn store_file(
+        &self,
+        path: &Path,
+        digest: Digest,
+        executable: bool,
+        bytes: u64,
+        safety: Safety,
+    ) -> Result<()> {
         let object = self.object_path(&digest, executable);
         match fs::metadata(&object) {
             Ok(stored) if stored.len() == bytes => return Ok(()),
@@ -131,13 +163,28 @@ impl Cache {
         let copy = if private { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         files::set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
-        fs::File::open(source).and_then(|file| file.sync_data()).map_err(CacheError::io(source))?;
+        if safety == Safety::Now {
+            fs::File::open(source).and_then(|file| file.sync_data()).map_err(CacheError::io(source))?;
+        }
         match fs::hard_link(source, &object) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             other => other.map_err(CacheError::io(&object))?,
         }
-        files::sync_parent(&object)
+        if safety == Safety::Now { files::sync_parent(&object) } else { Ok(()) }
+    }
+
+    /// Makes sure that these stored files survive a power cut.
+    pub(crate) fn sync(&self, objects: &[PathBuf]) -> Result<()> {
+        if objects.len() <= SYNCED_ONE_BY_ONE {
+            let folders: HashSet<&Path> = objects.iter().filter_map(|object| object.parent()).collect();
+            let paths: Vec<&Path> = objects.iter().map(PathBuf::as_path).chain(folders).collect();
+            return paths.par_iter().try_for_each(|path| {
+                fs::File::open(path).and_then(|file| file.sync_all()).map_err(CacheError::io(path))
+            });
+        }
+        let root = fs::File::open(&self.root).map_err(CacheError::io(&self.root))?;
+        nix::unistd::syncfs(root).map_err(|error| CacheError::io(&self.root)(error.into()))
     }
 
     fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {

@@ -8,11 +8,14 @@ use crate::view::text::table;
 
 /// Every kind with its first sentence.
 pub fn list(kinds: &[&dyn Kind]) -> String {
-    let rows: Vec<Vec<String>> = kinds
-        .iter()
-        .map(|kind| vec![kind.name().to_owned(), kind.doc().lines().next().unwrap_or_default().to_owned()])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        kinds.iter().map(|kind| vec![kind.name().to_owned(), first_sentence(kind.doc())]).collect();
     table(&["KIND", "WHAT IT DOES"], &rows)
+}
+
+fn first_sentence(doc: &str) -> String {
+    let line = doc.lines().next().unwrap_or_default();
+    line.split_once(". ").map_or_else(|| line.to_owned(), |(first, _)| format!("{first}."))
 }
 
 /// One kind's documentation, parameters, inputs and outputs.

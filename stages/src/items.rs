@@ -109,6 +109,7 @@ impl<'c> Items<'c> {
                 Some(result)
             })
             .collect();
+        self.sync()?;
         if self.context.should_stop() {
             return Err(StageError::Interrupted);
         }
@@ -169,6 +170,14 @@ impl<'c> Items<'c> {
         let Some((items, _)) = &self.memory else { return Ok(()) };
         let value = serde_json::to_value(value).map_err(|error| StageError::mismatch(error.to_string()))?;
         Ok(items.append(key, &ItemRecord { value, files: files.to_vec() })?)
+    }
+
+    /// Brings everything that was kept safely to disk; what was not is computed again after a power cut.
+    pub fn sync(&self) -> Result<(), StageError> {
+        match &self.memory {
+            Some((items, _)) => Ok(items.sync()?),
+            None => Ok(()),
+        }
     }
 
     /// Where a file of an item can be read.

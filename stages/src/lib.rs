@@ -19,3 +19,4 @@ pub mod params;
 pub mod ports;
 pub mod registry;
 pub mod tables;
+mod wording;
