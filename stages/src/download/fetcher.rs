@@ -35,8 +35,8 @@ impl Fetcher {
         Ok(Fetcher { options, client, hosts, network: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Fetches one file into `target`, making its folder if need be. The file appears there complete and verified, or not at all; until then
-    /// its bytes are beside it, and a later call goes on with them where the server allows it.
+    /// Fetches one file into `target`, making its folder if need be. The file appears there complete and verified, or
+    /// not at all; until then its bytes are beside it, and a later call goes on with them where the server allows it.
     ///
     /// May be called from many threads. Must not be called from asynchronous code.
     ///

@@ -1,4 +1,5 @@
-//! Politeness: how many requests a host gets at once, when it asked to be left alone, and when there is no point in asking it.
+//! Politeness: how many requests a host gets at once, when it asked to be left alone, and when there is no point in
+//! asking it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,8 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::reason::{Reason, Wait};
 
-/// So many files in a row, each with all its attempts, for which a host could not be reached: it is down, and the rest of a long list
-/// need not wait for it.
+/// So many files in a row, each with all its attempts, for which a host could not be reached: it is down, and the rest
+/// of a long list need not wait for it.
 const GIVE_UP: u32 = 20;
 
 /// What is known of every host.

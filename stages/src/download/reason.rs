@@ -103,6 +103,9 @@ pub enum Reason {
         /// Bytes expected.
         expected: u64,
     },
+    /// The file is larger than anything that makes sense there.
+    #[error("the file has more than {0} bytes")]
+    TooLarge(u64),
     /// The file does not hold what it should.
     #[error("the SHA-256 is {found}, but {expected} is expected")]
     WrongChecksum {
@@ -207,7 +210,7 @@ impl Reason {
             Reason::WrongSize { .. } | Reason::WrongChecksum { .. } => {
                 "Check the expected value, and whether the server has a new version."
             }
-            Reason::Rejected { .. } => {
+            Reason::Rejected { .. } | Reason::TooLarge(_) => {
                 "Look at the address in a browser; pages that say `not found` often come with status 200."
             }
             Reason::TooManyRedirects(_) | Reason::RedirectLoop(_) => {

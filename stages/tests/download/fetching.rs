@@ -177,6 +177,42 @@ fn a_cut_body_is_fetched_anew_where_nothing_tells_whether_it_is_the_same() {
 }
 
 #[test]
+fn a_server_may_send_less_than_the_rest() {
+    let whole = body(10_000);
+    let served = whole.clone();
+    let server = Server::start(move |asked, before| match (before, asked.start()) {
+        (1, Some(start)) => {
+            let range = format!("bytes {start}-{}/10000", start + 999);
+            let headers = [("ETag", "\"v\""), ("Content-Range", range.as_str())];
+            Act::Send(answer("206 Partial Content", &headers, &served[start..start + 1000]))
+        }
+        (0, _) => resumable(asked, &served, "\"v\"", Some(4000)),
+        _ => resumable(asked, &served, "\"v\"", None),
+    });
+    let bench = Bench::new();
+    assert_eq!(bench.fetch(&server.url("/")).unwrap().attempts, 3);
+    assert_eq!(bench.content(), whole);
+    assert_eq!(server.asked()[2].start(), Some(5000));
+}
+
+#[test]
+fn no_more_is_taken_than_makes_sense() {
+    let server = Server::start(|asked, _| match asked.target.as_str() {
+        "/declared" => Act::Hang(head("200 OK", &[], Some(2000))),
+        _ => Act::Drip([&head("200 OK", &[], None)[..], &[b'x'; 1000]].concat(), Duration::ZERO),
+    });
+    let bench = Bench::new();
+    for path in ["/declared", "/endless"] {
+        let mut request = Request::new(parse_url(&server.url(path)).unwrap());
+        request.most = Some(1500);
+        let error = bench.fetch_request(&request).unwrap_err();
+        assert!(matches!(error.reason, Reason::TooLarge(1500)), "{error}");
+        assert_eq!(error.attempts, 1);
+        assert!(bench.names().is_empty());
+    }
+}
+
+#[test]
 fn a_file_that_changes_while_it_is_resumed_is_fetched_anew() {
     let (old, new) = (body(50_000), vec![7; 60_000]);
     // A server that heeds `If-Range`, one that does not, and one that finds the range outside of the file.

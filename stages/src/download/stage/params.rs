@@ -19,8 +19,9 @@ pub struct DownloadParams {
     /// What comes of it; the output has the same name.
     #[serde(rename = "as")]
     pub form: Form,
-    /// The address. With a list it has gaps for each row, `http://host/{plate}/{well}_{channel}.jpg`: columns of the list, fields of
-    /// `parse`, and `channel`. Values are percent-encoded; `{+column}` leaves the characters that have a meaning in an address.
+    /// The address. With a list it has gaps for each row, `http://host/{plate}/{well}_{channel}.jpg`: columns of the
+    /// list, fields of `parse`, and `channel`. Values are percent-encoded; `{+column}` leaves the characters that have
+    /// a meaning in an address.
     #[serde(default)]
     pub url: Option<String>,
     /// Instead of `url`: the column of the list that holds the whole address.
@@ -29,15 +30,17 @@ pub struct DownloadParams {
     /// The column that tells the rows apart; ids of images.
     #[serde(default = "id_column")]
     pub id_column: String,
-    /// Takes the ids apart into fields for `url` and `name`, as in `{antibody}_{plate}_{well}_{n}`. A field holds neither the text
-    /// before it nor the text after it.
+    /// Takes the ids apart into fields for `url` and `name`, as in `{antibody}_{plate}_{well}_{n}`. A field holds
+    /// neither the text before it nor the text after it.
     #[serde(default)]
     pub parse: Option<String>,
-    /// What `{channel}` stands for; every row is fetched once for each. Without it, the list's column `channel`, if it has one.
+    /// What `{channel}` stands for; every row is fetched once for each. Without it, the list's column `channel`, if it
+    /// has one.
     #[serde(default)]
     pub channels: Option<Vec<String>>,
-    /// What a file is called, with the same gaps as `url`, `{file}` for the last part of the address, and `{ext}` for its extension.
-    /// For `files` the default is `{<id column>}_{channel}.{ext}`, or without channels `{<id column>}.{ext}`; for `file`, `{file}`.
+    /// What a file is called, with the same gaps as `url`, `{file}` for the last part of the address, and `{ext}` for
+    /// its extension. For `files` the default is `{<id column>}_{channel}.{ext}`, or without channels `{<id
+    /// column>}.{ext}`; for `file`, `{file}`.
     #[serde(default)]
     pub name: Option<String>,
     /// The SHA-256 of the one file.
@@ -46,17 +49,19 @@ pub struct DownloadParams {
     /// The length in bytes of the one file.
     #[serde(default)]
     pub size: Option<u64>,
-    /// The column that holds each file's SHA-256; with `{channel}` in it, one column a channel. Empty cells are not checked.
+    /// The column that holds each file's SHA-256; with `{channel}` in it, one column a channel. Empty cells are not
+    /// checked.
     #[serde(default)]
     pub sha256_column: Option<String>,
-    /// The column that holds each file's length in bytes; with `{channel}` in it, one column a channel. Empty cells are not checked.
+    /// The column that holds each file's length in bytes; with `{channel}` in it, one column a channel. Empty cells are
+    /// not checked.
     #[serde(default)]
     pub size_column: Option<String>,
     /// Most bytes that an archive may unpack to. Without it, 200 times its own length, but at least 1 GiB.
     #[serde(default)]
     pub max_unpacked: Option<u64>,
-    /// What becomes of a file that cannot be fetched, or is no image where one is expected, after everything else was tried: the
-    /// stage fails, or the file, or the id with all its channels, is left out and listed in `failures`.
+    /// What becomes of a file that cannot be fetched, or is no image where one is expected, after everything else was
+    /// tried: the stage fails, or the file, or the id with all its channels, is left out and listed in `failures`.
     #[serde(default)]
     pub on_bad: OnBad,
     /// How patiently and politely it goes about it.
@@ -68,7 +73,8 @@ pub struct DownloadParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// An image set from a list. Every file must decode; it is called `<id>_<channel>` with the extension of what it really is.
+    /// An image set from a list. Every file must decode; it is called `<id>_<channel>` with the extension of what it
+    /// really is.
     Images,
     /// A folder of files from a list, byte for byte.
     Files,
