@@ -64,7 +64,7 @@ impl Attempt<'_> {
             let total = continues(&response, part)?;
             let sink = part.resume(checksum).map_err(write)?;
             // A server may send less than the rest; then there is more to ask for.
-            let expected = total.or_else(|| Some(sink.len() + declared?));
+            let expected = total.or_else(|| Some(sink.len().saturating_add(declared?)));
             (sink, expected)
         } else {
             self.right_size(declared)?;
