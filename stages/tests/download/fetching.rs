@@ -9,6 +9,7 @@ use crate::loopback::{Act, Asked, Server, answer, head, ok, redirect, status};
 use athanor_stages::download::{
     FetchError, Fetched, Fetcher, Listener, Options, Order, Reason, Request, Surroundings, Watch, parse_url,
 };
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 const PATIENT: Duration = Duration::from_secs(20);
@@ -645,4 +646,30 @@ fn many_stop_at_once() {
     };
     assert_eq!(outcomes.iter().filter(interrupted).count(), 3);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_none()).count(), 16);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever a server sends, there is a file that is what it sent, or a reason, and nothing is left that is neither.
+    #[test]
+    fn any_answer_is_a_file_or_a_reason(
+        status in "(HTTP/1.1 )?(200 OK|206 P|302 F|304 N|416 R|503 S|[0-9]{0,4})",
+        headers in "((Content-Length: (0|5|7|99999999999999999999|18446744073709551615)|Content-Range: bytes (0|5)-(4|9)/(5|[*])|Transfer-Encoding: chunked|Location: (/x|http:|[?])|Retry-After: (0|x|-1)|ETag: \"a\"|:|[a-z ]{0,4})\r\n){0,4}",
+        body in "(5\r\nabcde\r\n0\r\n\r\n|abcde|ffffffffffffffff\r\n|)",
+    ) {
+        let bytes = format!("{status}\r\n{headers}\r\n{body}").into_bytes();
+        let server = Server::start(move |_, _| Act::Send(bytes.clone()));
+        let bench = Bench::with(Options { retries: 1, ..options() });
+        match bench.fetch(&server.url("/")) {
+            Ok(fetched) => {
+                prop_assert_eq!(bench.content().len() as u64, fetched.bytes);
+                prop_assert_eq!(bench.names(), ["file"]);
+            }
+            Err(error) => {
+                prop_assert!(!error.to_string().is_empty() && !error.reason.help().is_empty());
+                prop_assert!(!bench.target().exists());
+            }
+        }
+    }
 }
