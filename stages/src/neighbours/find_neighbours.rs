@@ -92,7 +92,7 @@ impl StageKind for Neighbours {
     const DOC: &'static str = "Finds for every query the references with the largest cosine of their features, by a full search.\n\n\
         Each set is standardised per column by its own mean and standard deviation, as scikit-learn's `StandardScaler` does: a \
         constant column counts for nothing. Cosines are exact to float64; equally near references come in the order of \
-        their file. The search needs about 200 MB of memory beside the ids and what it finds, however many references \
+        their file. The search needs about 150 MB of memory beside the ids and what it finds, however many references \
         there are. The metric `mean_cosine` is the mean cosine of the nearest neighbours.";
 
     fn run(

@@ -48,14 +48,16 @@ const PANEL_BYTES: usize = 96 << 20;
 const BLOCK_BYTES: usize = 12 << 20;
 /// Bytes of a value in a [`UnitBlock`].
 const VALUE_BYTES: usize = size_of::<f64>() + size_of::<f32>();
-/// Queries of a tile: their rough cosines with a block of references are written and read again within a processor's cache.
+/// Queries of a tile.
 const TILE: usize = 128;
+/// The most references of a block, however narrow they are: a tile's rough cosines stay within 1 MiB, a core's own cache.
+const MOST_REFERENCES: usize = (1 << 20) / (size_of::<f32>() * TILE);
 
 impl Blocks {
     /// Blocks of a fixed size in memory for rows of `columns` values.
     pub fn for_columns(columns: usize) -> Blocks {
         let rows = |bytes: usize| (bytes / (VALUE_BYTES * columns)).max(1);
-        Blocks { queries: rows(PANEL_BYTES), references: rows(BLOCK_BYTES), tile: TILE }
+        Blocks { queries: rows(PANEL_BYTES), references: rows(BLOCK_BYTES).min(MOST_REFERENCES), tile: TILE }
     }
 }
 

@@ -99,6 +99,16 @@ fn wide_rows_are_found_too_whatever_the_blocks() {
 }
 
 #[test]
+fn blocks_are_bounded_whatever_the_width() {
+    for columns in [1, 28, 512, 2048, 1 << 24] {
+        let Blocks { queries, references, tile } = Blocks::for_columns(columns);
+        assert!(queries == 1 || queries * columns * 12 <= 96 << 20, "{columns}");
+        assert!(references == 1 || references * columns * 12 <= 12 << 20, "{columns}");
+        assert!(tile * references * 4 <= 1 << 20, "{columns}");
+    }
+}
+
+#[test]
 fn a_search_stops_when_asked_wherever_it_is() {
     let bench = Bench::new();
     let values: Vec<f64> = (0..80).map(f64::from).collect();
