@@ -21,6 +21,11 @@ impl Digest {
         self.to_string()[..12].to_owned()
     }
 
+    /// The digest written as 64 hexadecimal digits, if it is one.
+    pub(crate) fn from_hex(digits: &[u8]) -> Option<Digest> {
+        blake3::Hash::from_hex(digits).ok().map(Digest::from)
+    }
+
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Digest {
         Digest(bytes)
     }

@@ -89,7 +89,8 @@ pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<std::path::PathBuf>> 
     Ok(found)
 }
 
-fn read_folder(path: &Path) -> Result<Vec<std::path::PathBuf>> {
+/// What lies in a folder, in no particular order.
+pub fn read_folder(path: &Path) -> Result<Vec<std::path::PathBuf>> {
     let entries = fs::read_dir(path).map_err(CacheError::io(path))?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(path))).collect()
 }

@@ -16,6 +16,10 @@ pub struct GcRequest {
     pub keep: HashSet<Digest>,
     /// Digests of manifests to keep beyond those of kept results.
     pub keep_manifests: HashSet<Digest>,
+    /// Fingerprints of cut-off work whose state is to stay.
+    pub keep_unfinished: HashSet<Digest>,
+    /// Scopes of [`crate::Items`] whose values are in use.
+    pub keep_items: HashSet<String>,
     /// Bytes the store may hold: results in use go too, cheapest to make again per byte first, until it fits.
     pub max_size: Option<u64>,
     /// Whether to only say what would happen.
@@ -58,7 +62,7 @@ impl Cache {
         let records = self.all_records()?;
         let (mut kept, mut dropped): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| request.keep.contains(&record.fingerprint));
-        let mut objects = self.count_objects(&kept)?;
+        let mut objects = self.count_objects(&kept, &request.keep_unfinished)?;
         let bytes_before = objects.bytes.values().sum();
         if let Some(limit) = request.max_size {
             dropped.extend(self.shrink(&mut kept, &mut objects, limit));
@@ -87,13 +91,14 @@ impl Cache {
         Ok(records)
     }
 
-    fn count_objects(&self, kept: &[ActionRecord]) -> Result<Objects> {
+    fn count_objects(&self, kept: &[ActionRecord], unfinished: &HashSet<Digest>) -> Result<Objects> {
         let mut objects = Objects { bytes: HashMap::new(), users: HashMap::new() };
         for path in files::list_sharded(&self.root, "objects")? {
             let bytes = fs::metadata(&path).map_err(CacheError::io(&path))?.len();
             objects.bytes.insert(path, bytes);
         }
-        for path in kept.iter().flat_map(|record| self.objects_of(record)) {
+        let of_results = kept.iter().flat_map(|record| self.objects_of(record));
+        for path in of_results.chain(self.files_of_unfinished(unfinished)) {
             *objects.users.entry(path).or_default() += 1;
         }
         Ok(objects)
@@ -161,6 +166,8 @@ impl Cache {
         for path in objects.bytes.keys().filter(|path| !objects.users.contains_key(*path)) {
             files::remove(path)?;
         }
+        self.sweep_items(&request.keep_items)?;
+        self.sweep_unfinished(&request.keep_unfinished)?;
         for area in ["tmp", "scratch"] {
             let folder = self.root.join(area);
             for entry in fs::read_dir(&folder).map_err(CacheError::io(&folder))? {

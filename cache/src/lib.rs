@@ -10,10 +10,12 @@ mod digest;
 mod error;
 mod files;
 mod gc;
+mod items;
 mod locks;
 mod stat_index;
 mod store;
 mod tree;
+mod unfinished;
 mod usage;
 mod verify;
 
@@ -21,6 +23,7 @@ pub use actions::{ActionRecord, Lookup, OutputRecord};
 pub use digest::{Digest, ParseDigestError, hash_value};
 pub use error::CacheError;
 pub use gc::{Dropped, GcReport, GcRequest};
+pub use items::{ItemFile, ItemRecord, Items, Placements};
 pub use locks::{Claim, UseGuard};
 pub use store::Presence;
 pub use tree::{Artifact, ArtifactKind, Change, Tree, TreeEntry, diff};
@@ -49,7 +52,9 @@ pub struct Cache {
 impl Cache {
     /// Opens the cache in `root`, making it where there is none.
     pub fn open(root: &Path) -> Result<Cache> {
-        for folder in ["objects", "trees", "manifests", "actions", "scratch", "tmp", "quarantine"] {
+        for folder in
+            ["objects", "trees", "manifests", "actions", "items", "unfinished", "scratch", "tmp", "quarantine"]
+        {
             let path = root.join(folder);
             std::fs::create_dir_all(&path).map_err(CacheError::io(&path))?;
         }

@@ -4,6 +4,7 @@
 //! is a folder's tree, `trees/ab/<digest>` that folder made of hard links to objects, so that a whole folder is handed to
 //! a stage by one symbolic link.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,28 @@ pub enum Presence {
     Damaged,
 }
 
+/// When a stored file survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Safety {
+    /// When it has been stored.
+    Now,
+    /// When the caller has called [`Cache::sync`], which it must do before it promises the file to anybody.
+    Later,
+}
+
+/// A file of a folder that was stored.
+struct Ingested {
+    entry: TreeEntry,
+    /// Whether what lies at its path is the stored file itself.
+    in_place: bool,
+    /// Whether it may not have been stored before.
+    is_new: bool,
+}
+
 /// File systems stamp files with a clock that may lag this much behind the one programs read.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
+/// More files than this are brought safely to disk with all else on their file system: each single one costs a wait.
+const SYNCED_ONE_BY_ONE: usize = 256;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
@@ -34,36 +55,102 @@ impl Cache {
     /// Takes a finished output, a file or folder on the cache's own file system, into the store. What lay at `path` is gone
     /// afterwards. Files that something else links to are copied, so that nobody outside can change what is stored.
     pub fn ingest(&self, path: &Path) -> Result<Artifact> {
+        self.ingest_placed(path, &HashMap::new())
+    }
+
+    /// As [`Cache::ingest`]. Stored files that `placed` names, and that really are that stored file, are not read again.
+    pub fn ingest_placed(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
         let metadata = tree::metadata(path)?;
         if metadata.is_dir() {
-            return self.ingest_folder(path);
+            return self.ingest_folder(path, placed);
         }
         let digest = tree::hash_file(path, metadata.len())?;
         let artifact = tree::file_artifact(&metadata, digest);
-        self.store_file(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len())?;
+        self.store_file(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len(), Safety::Now)?;
         files::remove(path)?;
         Ok(artifact)
     }
 
-    fn ingest_folder(&self, path: &Path) -> Result<Artifact> {
+    fn ingest_folder(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
         let found = tree::walk(path)?;
-        let entries = found.par_iter().map(|found| self.ingest_entry(found)).collect::<Result<Vec<_>>>()?;
+        let ingest = |found| self.ingest_entry(found, placed);
+        let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
+        let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
+        let written = written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
+        self.sync(&written.collect::<Vec<_>>())?;
+        let in_place = ingested.iter().all(|one| one.in_place);
+        let entries = ingested.into_iter().map(|one| one.entry).collect();
         let tree = Tree::new(entries);
+        let artifact = tree.artifact();
         self.remember_tree(&tree)?;
-        self.materialise(&tree)?;
-        files::remove(path)?;
-        Ok(tree.artifact())
-    }
-
-    fn ingest_entry(&self, found: &Found) -> Result<TreeEntry> {
-        let entry = tree::entry_of(found, |found| tree::hash_file(&found.path, found.metadata.len()))?;
-        if let Some(digest) = entry.digest {
-            self.store_file(&found.path, digest, entry.executable, entry.bytes)?;
+        let target = self.tree_path(&artifact.digest);
+        if target.exists() && self.presence(&artifact) != Presence::Present {
+            self.quarantine(&target)?;
         }
-        Ok(entry)
+        // A folder that already consists of stored files becomes the stored folder as it is.
+        if in_place {
+            self.move_into_place(path, &target)?;
+        } else {
+            self.materialise(&tree, &target)?;
+        }
+        files::remove(path)?;
+        Ok(artifact)
     }
 
-    fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
+    /// Stores one file of a folder.
+    fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
+        let stored_as = placed.get(&found.path).filter(|digest| self.is_object(&found.metadata, digest));
+        let entry = tree::entry_of(found, |found| match stored_as {
+            Some(digest) => Ok(*digest),
+            None => tree::hash_file(&found.path, found.metadata.len()),
+        })?;
+        let Some(digest) = entry.digest.filter(|_| stored_as.is_none()) else {
+            return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
+        };
+        let store = |path: &Path| self.store_file(path, digest, entry.executable, entry.bytes, Safety::Later);
+        let in_place = if found.behind_link {
+            store(self.private_copy(&found.path)?.path())?;
+            false
+        } else {
+            store(&found.path)?;
+            self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable))?
+        };
+        Ok(Ingested { entry, in_place, is_new: true })
+    }
+
+    /// Whether `metadata` is that of the stored plain file with this digest.
+    fn is_object(&self, metadata: &fs::Metadata, digest: &Digest) -> bool {
+        fs::symlink_metadata(self.object_path(digest, false)).is_ok_and(|object| same_file(&object, metadata))
+    }
+
+    /// Makes the file at `path` another name of `object`; says whether it is.
+    fn replace_by_object(&self, path: &Path, object: &Path) -> Result<bool> {
+        let (ours, stored) = (fs::symlink_metadata(path), fs::symlink_metadata(object));
+        if same_file(&ours.map_err(CacheError::io(path))?, &stored.map_err(CacheError::io(object))?) {
+            return Ok(true);
+        }
+        fs::remove_file(path).map_err(CacheError::io(path))?;
+        link_or_copy(object, path).map(|()| true)
+    }
+
+    fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
+        files::make_parent(target)?;
+        match fs::rename(folder, target) {
+            Err(_) if target.is_dir() => return Ok(()),
+            other => other.map_err(CacheError::io(target))?,
+        }
+        lock_folders(target)?;
+        files::sync_parent(target)
+    }
+
+    pub(crate) fn store_file(
+        &self,
+        path: &Path,
+        digest: Digest,
+        executable: bool,
+        bytes: u64,
+        safety: Safety,
+    ) -> Result<()> {
         let object = self.object_path(&digest, executable);
         match fs::metadata(&object) {
             Ok(stored) if stored.len() == bytes => return Ok(()),
@@ -76,13 +163,28 @@ impl Cache {
         let copy = if private { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         files::set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
-        fs::File::open(source).and_then(|file| file.sync_data()).map_err(CacheError::io(source))?;
+        if safety == Safety::Now {
+            fs::File::open(source).and_then(|file| file.sync_data()).map_err(CacheError::io(source))?;
+        }
         match fs::hard_link(source, &object) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             other => other.map_err(CacheError::io(&object))?,
         }
-        files::sync_parent(&object)
+        if safety == Safety::Now { files::sync_parent(&object) } else { Ok(()) }
+    }
+
+    /// Makes sure that these stored files survive a power cut.
+    pub(crate) fn sync(&self, objects: &[PathBuf]) -> Result<()> {
+        if objects.len() <= SYNCED_ONE_BY_ONE {
+            let folders: HashSet<&Path> = objects.iter().filter_map(|object| object.parent()).collect();
+            let paths: Vec<&Path> = objects.iter().map(PathBuf::as_path).chain(folders).collect();
+            return paths.par_iter().try_for_each(|path| {
+                fs::File::open(path).and_then(|file| file.sync_all()).map_err(CacheError::io(path))
+            });
+        }
+        let root = fs::File::open(&self.root).map_err(CacheError::io(&self.root))?;
+        nix::unistd::syncfs(root).map_err(|error| CacheError::io(&self.root)(error.into()))
     }
 
     fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
@@ -91,9 +193,8 @@ impl Cache {
         Ok(copy)
     }
 
-    /// Makes the folder of `tree` from stored objects, unless it is there.
-    fn materialise(&self, tree: &Tree) -> Result<()> {
-        let target = self.tree_path(&tree.artifact().digest);
+    /// Makes the folder of `tree` at `target` from stored objects, unless it is there.
+    fn materialise(&self, tree: &Tree, target: &Path) -> Result<()> {
         if target.is_dir() {
             return Ok(());
         }
@@ -101,13 +202,7 @@ impl Cache {
         let folder = temporary.path().join("tree");
         fs::create_dir(&folder).map_err(CacheError::io(&folder))?;
         tree.entries.par_iter().try_for_each(|entry| self.materialise_entry(&folder, entry))?;
-        files::make_parent(&target)?;
-        match fs::rename(&folder, &target) {
-            Err(_) if target.is_dir() => return Ok(()),
-            other => other.map_err(CacheError::io(&target))?,
-        }
-        lock_folders(&target)?;
-        files::sync_parent(&target)
+        self.move_into_place(&folder, target)
     }
 
     fn materialise_entry(&self, folder: &Path, entry: &TreeEntry) -> Result<()> {
@@ -118,14 +213,7 @@ impl Cache {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
         }
-        let object = self.object_path(&digest, entry.executable);
-        match fs::hard_link(&object, &path) {
-            // A file system has a limit of links to one file; identical files beyond it are copied.
-            Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
-                fs::copy(&object, &path).map(|_| ()).map_err(CacheError::io(&path))
-            }
-            other => other.map_err(CacheError::io(&path)),
-        }
+        link_or_copy(&self.object_path(&digest, entry.executable), &path)
     }
 
     /// Where an artifact lies, for reading.
@@ -196,13 +284,13 @@ impl Cache {
             return clone_file(&self.path_of(artifact), copy, artifact.kind == ArtifactKind::Executable);
         }
         fs::create_dir(copy).map_err(CacheError::io(copy))?;
-        let tree = self.read_tree(&artifact.digest)?;
+        let (tree, stored) = (self.read_tree(&artifact.digest)?, self.path_of(artifact));
         tree.entries.par_iter().try_for_each(|entry| {
             let path = copy.join(&entry.path);
             let folder = if entry.digest.is_some() { path.parent().unwrap_or(copy) } else { &path };
             fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
             match entry.digest {
-                Some(digest) => clone_file(&self.object_path(&digest, entry.executable), &path, entry.executable),
+                Some(_) => clone_file(&stored.join(&entry.path), &path, entry.executable),
                 None => Ok(()),
             }
         })
@@ -255,7 +343,7 @@ impl Cache {
         self.sharded("actions", fingerprint, ".json")
     }
 
-    fn sharded(&self, area: &str, digest: &Digest, suffix: &str) -> PathBuf {
+    pub(crate) fn sharded(&self, area: &str, digest: &Digest, suffix: &str) -> PathBuf {
         let hex = digest.to_string();
         self.root.join(area).join(&hex[..2]).join(format!("{hex}{suffix}"))
     }
@@ -266,11 +354,25 @@ pub(crate) fn digest_in_name(path: &Path) -> Option<Digest> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-fn presence_of_file(path: &Path, bytes: u64) -> Presence {
+pub(crate) fn presence_of_file(path: &Path, bytes: u64) -> Presence {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() && metadata.len() == bytes => Presence::Present,
         Ok(_) => Presence::Damaged,
         Err(_) => Presence::Missing,
+    }
+}
+
+fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Gives a stored file another name. A file system has a limit of names for one file; beyond it `path` is a copy.
+pub(crate) fn link_or_copy(object: &Path, path: &Path) -> Result<()> {
+    match fs::hard_link(object, path) {
+        Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
+            fs::copy(object, path).map(|_| ()).map_err(CacheError::io(path))
+        }
+        other => other.map_err(CacheError::io(path)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A file or folder as digests.
 
 use std::fs::{self, Metadata};
+use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,12 @@ impl Tree {
     pub(crate) fn new(mut entries: Vec<TreeEntry>) -> Tree {
         entries.sort_by(|left, right| left.path.cmp(&right.path));
         Tree { entries }
+    }
+
+    /// The tree of the folder at `path`, every file of it read.
+    pub fn of_folder(path: &Path) -> Result<Tree> {
+        let entry = |found: &Found| entry_of(found, |found| hash_file(&found.path, found.metadata.len()));
+        Ok(Tree::new(walk(path)?.par_iter().map(entry).collect::<Result<_>>()?))
     }
 
     /// The folder as an artifact. Its digest covers paths, contents and executable bits: for every entry the length of its
@@ -127,15 +134,17 @@ pub(crate) struct Found {
     pub path: PathBuf,
     /// Of what the path leads to.
     pub metadata: Metadata,
+    /// Whether a folder on the way is reached by a symbolic link, so that what lies at the path is somebody else's.
+    pub behind_link: bool,
 }
 
 /// Everything below the folder `root`, in no particular order.
 pub(crate) fn walk(root: &Path) -> Result<Vec<Found>> {
     let metadata = metadata(root)?;
-    walk_folder(root, "", &[(metadata.dev(), metadata.ino())])
+    walk_folder(root, "", &[(metadata.dev(), metadata.ino())], false)
 }
 
-fn walk_folder(folder: &Path, prefix: &str, ancestors: &[(u64, u64)]) -> Result<Vec<Found>> {
+fn walk_folder(folder: &Path, prefix: &str, ancestors: &[(u64, u64)], behind_link: bool) -> Result<Vec<Found>> {
     let entries = fs::read_dir(folder).map_err(CacheError::io(folder))?;
     let paths: Vec<PathBuf> =
         entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(folder))).collect::<Result<_>>()?;
@@ -146,14 +155,15 @@ fn walk_folder(folder: &Path, prefix: &str, ancestors: &[(u64, u64)]) -> Result<
             let relative = format!("{prefix}{}", name.ok_or_else(|| CacheError::Name { path: path.clone() })?);
             let metadata = metadata(&path)?;
             if !metadata.is_dir() {
-                return Ok(vec![Found { relative, path, metadata }]);
+                return Ok(vec![Found { relative, path, metadata, behind_link }]);
             }
             let identity = (metadata.dev(), metadata.ino());
             if ancestors.contains(&identity) {
                 return Err(CacheError::Cycle { path });
             }
-            let below = walk_folder(&path, &format!("{relative}/"), &[ancestors, &[identity]].concat())?;
-            Ok(if below.is_empty() { vec![Found { relative, path, metadata }] } else { below })
+            let behind_link = behind_link || path.is_symlink();
+            let below = walk_folder(&path, &format!("{relative}/"), &[ancestors, &[identity]].concat(), behind_link)?;
+            Ok(if below.is_empty() { vec![Found { relative, path, metadata, behind_link }] } else { below })
         })
         .collect::<Result<_>>()?;
     Ok(found.into_iter().flatten().collect())
@@ -183,14 +193,20 @@ pub(crate) fn is_executable(metadata: &Metadata) -> bool {
 
 /// The digest of a file's content.
 pub(crate) fn hash_file(path: &Path, bytes: u64) -> Result<Digest> {
+    // Files are read, not mapped: one that is cut short meanwhile would take the whole process with it.
+    const PIECE: u64 = 16 << 20;
     const WORTH_SEVERAL_THREADS: u64 = 1 << 20;
     let mut hasher = blake3::Hasher::new();
-    let result = if bytes >= WORTH_SEVERAL_THREADS {
-        hasher.update_mmap_rayon(path).map(|_| ())
-    } else {
-        fs::File::open(path).and_then(|file| hasher.update_reader(file)).map(|_| ())
-    };
-    result.map_err(CacheError::io(path))?;
+    let mut file = fs::File::open(path).map_err(CacheError::io(path))?;
+    if bytes < WORTH_SEVERAL_THREADS {
+        hasher.update_reader(file).map_err(CacheError::io(path))?;
+        return Ok(Digest::from(hasher.finalize()));
+    }
+    let mut piece = Vec::with_capacity(bytes.min(PIECE) as usize);
+    while file.by_ref().take(PIECE).read_to_end(&mut piece).map_err(CacheError::io(path))? > 0 {
+        hasher.update_rayon(&piece);
+        piece.clear();
+    }
     Ok(Digest::from(hasher.finalize()))
 }
 

@@ -56,6 +56,7 @@ impl Cache {
         damaged.extend(check(manifests, "manifest", &|path| {
             digest_in_name(path).is_some_and(|digest| self.read_tree(&digest).is_ok())
         })?);
+        damaged.extend(self.verify_items()?.into_iter().map(|path| Damage { path, what: "item records" }));
         let records = actions.len();
         let sound_records = self.all_records()?;
         let readable: HashSet<PathBuf> =
@@ -75,14 +76,7 @@ impl Cache {
     /// Whether a materialised folder has exactly the entries of its manifest, each with the right content.
     fn tree_is_sound(&self, path: &Path) -> bool {
         let Some(digest) = digest_in_name(path) else { return false };
-        let read = || -> Result<Digest> {
-            let found = tree::walk(path)?;
-            let entry =
-                |found: &tree::Found| tree::entry_of(found, |found| tree::hash_file(&found.path, found.metadata.len()));
-            let entries = found.par_iter().map(entry).collect::<Result<Vec<_>>>()?;
-            Ok(tree::Tree::new(entries).artifact().digest)
-        };
-        read().is_ok_and(|actual| actual == digest)
+        tree::Tree::of_folder(path).is_ok_and(|tree| tree.artifact().digest == digest)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -331,4 +331,43 @@ fn a_cache_of_another_format_is_refused() {
     let (_folder, cache) = open();
     fs::write(cache.root().join("format"), "9\n").unwrap();
     assert!(matches!(Cache::open(cache.root()), Err(CacheError::Format { found, .. }) if found == "9"));
+}
+
+#[test]
+fn a_folder_behind_a_link_in_an_output_stays_as_it_was() {
+    let (folder, cache) = open();
+    let theirs = folder.path().join("theirs");
+    fs::create_dir_all(theirs.join("deep")).unwrap();
+    fs::write(theirs.join("deep/file"), "mine").unwrap();
+    let output = cache.scratch_root().join("out");
+    fs::create_dir(&output).unwrap();
+    std::os::unix::fs::symlink(&theirs, output.join("linked")).unwrap();
+    std::os::unix::fs::symlink(theirs.join("deep/file"), output.join("file")).unwrap();
+    let artifact = cache.ingest(&output).unwrap();
+    let metadata = fs::metadata(theirs.join("deep/file")).unwrap();
+    assert_eq!((metadata.permissions().mode() & 0o777, metadata.nlink()), (0o644, 1));
+    fs::write(theirs.join("deep/file"), "edited").unwrap();
+    let stored = read_tree(&cache.path_of(&artifact));
+    let content = |name: &str| stored[name].0.clone();
+    assert_eq!((content("linked/deep/file"), content("file")), (b"mine".to_vec(), b"mine".to_vec()));
+    assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
+}
+
+#[test]
+fn a_stored_folder_that_lost_a_file_is_made_whole_by_the_next_ingest() {
+    let (_folder, cache) = open();
+    let files = BTreeMap::from([("a".to_owned(), (b"1".to_vec(), false)), ("b".to_owned(), (b"2".to_vec(), true))]);
+    let ingest = || {
+        let output = cache.scratch_root().join("out");
+        make_tree(&output, &files);
+        cache.ingest(&output).unwrap()
+    };
+    let artifact = ingest();
+    let stored = cache.path_of(&artifact);
+    fs::set_permissions(&stored, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::remove_file(stored.join("a")).unwrap();
+    assert_eq!(cache.presence(&artifact), Presence::Missing);
+    assert_eq!(ingest(), artifact);
+    assert_eq!(cache.presence(&artifact), Presence::Present);
+    assert_eq!(read_tree(&stored), files);
 }

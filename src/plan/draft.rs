@@ -16,6 +16,7 @@ use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 use super::command;
 use super::matrix::{self, Point};
 use super::model::InstanceId;
+use super::params::{Checked, ParamCheck};
 use super::select::instance_name;
 
 /// A stage with everything known that does not need the other stages.
@@ -42,8 +43,10 @@ pub struct Slot {
     pub name: String,
     /// What became of it.
     pub state: State,
-    /// What it writes; `None` when a mistake leaves that unknown.
+    /// What it writes; `None` when a mistake, or a false `when`, leaves that unknown.
     pub outputs: Option<Arc<[OutputPort]>>,
+    /// The canonical value of its parameters; `None` after a mistake, and where it is dropped.
+    pub params: Option<serde_json::Value>,
 }
 
 /// What became of a stage at a point.
@@ -61,8 +64,7 @@ pub enum State {
 pub struct Templates<'d, 'e> {
     /// By name.
     pub inputs: Vec<(&'d Key, Template<'e>)>,
-    /// All parameters.
-    pub params: Option<Template<'e>>,
+    params: Option<Template<'e>>,
     /// The shell line.
     pub run: Option<Template<'e>>,
     /// By name.
@@ -89,8 +91,10 @@ struct Common<'c> {
     name: &'c str,
     many: bool,
     templates: &'c Templates<'c, 'c>,
-    /// What its kind writes; `None` where the stage names its own outputs.
+    /// What its kind writes whatever the parameters.
     fixed: Option<Arc<[OutputPort]>>,
+    /// Whether the stage names its own outputs.
+    declares: bool,
     /// Whether its outputs are known; if not, what reads them is not to blame.
     known: bool,
 }
@@ -121,7 +125,9 @@ impl Drafting<'_> {
         let templates = self.templates(keys, &mut found);
         let points = self.points(keys, &mut found);
         let (ports, fixed) = match kind.map(Kind::ports) {
-            Some(Ports::Fixed { inputs, outputs }) => (Some(inputs), Some(Arc::from(outputs))),
+            Some(Ports::Fixed { inputs, outputs, outputs_vary }) => {
+                (Some(inputs), (!outputs_vary).then(|| Arc::from(outputs)))
+            }
             Some(Ports::Declared) | None => (None, None),
         };
         check_keys(key, keys, kind, ports.is_some(), &mut found);
@@ -130,8 +136,10 @@ impl Drafting<'_> {
             let readable = |outputs: &Named<_, _>| outputs.names.len() == outputs.entries.len();
             let known =
                 kind.is_some() && !keys.unread.contains(&"outputs") && keys.outputs.as_ref().is_none_or(readable);
-            let stage = Common { name: &key.name, many: keys.matrix.is_some(), templates: &templates, fixed, known };
-            points.into_iter().map(|point| self.slot(&stage, point, next, problems)).collect()
+            let (many, declares) = (keys.matrix.is_some(), ports.is_none());
+            let stage = Common { name: &key.name, many, templates: &templates, fixed, declares, known };
+            let mut check = kind.map(|kind| ParamCheck::new(kind, key.span));
+            points.into_iter().map(|point| self.slot(&stage, point, check.as_mut(), next, problems)).collect()
         });
         Draft { key, keys, kind, ports, templates, slots }
     }
@@ -191,7 +199,14 @@ impl Drafting<'_> {
         matrix::points(&matrix, problems)
     }
 
-    fn slot(&self, stage: &Common<'_>, point: Point, next: &mut u32, problems: &mut Diagnostics) -> Slot {
+    fn slot(
+        &self,
+        stage: &Common<'_>,
+        point: Point,
+        check: Option<&mut ParamCheck>,
+        next: &mut u32,
+        problems: &mut Diagnostics,
+    ) -> Slot {
         let name = instance_name(stage.name, point.axes.iter().map(|(axis, value)| (&**axis, &*value.label)));
         let scope = self.scope.at(&point, stage.many);
         let templates = stage.templates;
@@ -204,15 +219,34 @@ impl Drafting<'_> {
             }
             Err(Reported) => State::Unknown,
         };
+        let dropped = state == State::Dropped;
+        // Parameters may make no sense where `when` is false.
+        let checked = check.filter(|_| !dropped).and_then(|check| parameters(templates, &scope, check, &mut found));
+        let (params, by_params) = checked.map_or((None, None), |checked| (Some(checked.params), checked.outputs));
         let outputs = match &stage.fixed {
             _ if !stage.known => None,
             Some(fixed) => Some(Arc::clone(fixed)),
-            None if state == State::Dropped => declared(&templates.outputs, None, &mut found),
-            None => declared(&templates.outputs, Some(&scope), &mut found),
+            None if stage.declares => declared(&templates.outputs, (!dropped).then_some(&scope), &mut found),
+            None => by_params,
         };
         problems.extend(found.into_iter().map(|problem| problem.in_instance(stage.many.then_some(&name))));
-        Slot { point, name, state, outputs }
+        Slot { point, name, state, outputs, params }
     }
+}
+
+/// What the parameters come to at a point.
+fn parameters(
+    templates: &Templates<'_, '_>,
+    scope: &Scope,
+    check: &mut ParamCheck,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Checked> {
+    let Some(template) = &templates.params else { return check.check(None, problems) };
+    let Some(params) = template.evaluate(scope, problems) else {
+        check.check_names(&template.keys(), problems);
+        return None;
+    };
+    check.check(Some(&params), problems)
 }
 
 /// A mistake that has been reported.

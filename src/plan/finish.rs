@@ -11,7 +11,6 @@ use crate::language::{Diagnostic, Diagnostics, suggest};
 use super::command::Line;
 use super::draft::{Draft, Slot, State, evaluate};
 use super::model::{Input, Instance, InstanceId, Resources, Work};
-use super::params::ParamCheck;
 use super::wiring::{Reader, Wiring};
 
 /// Checks the names of a stage's inputs against the ports of its kind.
@@ -43,20 +42,18 @@ pub struct Finisher<'s, 'd, 'e> {
     stage: usize,
     draft: &'s Draft<'d, 'e>,
     scope: &'s Scope,
-    params: Option<ParamCheck>,
     line: Option<Line<'s, 'e>>,
 }
 
 impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
     /// For the stage number `stage`; `scope` has `vars`.
     pub fn new(stage: usize, draft: &'s Draft<'d, 'e>, scope: &'s Scope) -> Self {
-        let params = draft.kind.map(|kind| ParamCheck::new(kind, draft.key.span));
         let line = draft.templates.run.as_ref().map(Line::new);
-        Finisher { stage, draft, scope, params, line }
+        Finisher { stage, draft, scope, line }
     }
 
     /// The stage's instances that are kept and free of mistakes.
-    pub fn finish(mut self, wiring: &mut Wiring<'s, 'd, 'e>, problems: &mut Diagnostics) -> Vec<Instance> {
+    pub fn finish(self, wiring: &mut Wiring<'s, 'd, 'e>, problems: &mut Diagnostics) -> Vec<Instance> {
         let draft = self.draft;
         let mut instances = Vec::new();
         if draft.kind.is_none() {
@@ -80,7 +77,7 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
     }
 
     fn instance(
-        &mut self,
+        &self,
         id: InstanceId,
         slot: &'s Slot,
         many: bool,
@@ -95,17 +92,18 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
         let retries = evaluate::<Retries>(templates.retries.as_ref(), &scope, problems);
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
-        let params = match &templates.params {
-            Some(params) => params.evaluate(&scope, problems).map(Some),
-            None => Some(None),
+        let params = slot.params.clone();
+        let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
+        let (Some(resources), Some(inputs), Some(params), Some(outputs)) = (resources, inputs, params, outputs) else {
+            if let Some(line) = line {
+                line.check(scope, draft.keys, problems);
+            }
+            return None;
         };
-        let params = params.and_then(|params| self.params.as_mut()?.check(params.as_ref(), problems));
-        let (resources, inputs, params) = (resources?, inputs?, params?);
-        let outputs = slot.outputs.as_deref()?;
-        let work = match (&draft.ports, &self.line) {
-            (Some(_), _) => Work::BuiltIn { params },
-            (None, Some(line)) => Work::Command(line.render(scope, &inputs, outputs, &resources, problems)?),
-            (None, None) => return None,
+        let work = match line {
+            Some(line) => Work::Command(line.render(scope, &inputs, outputs, &resources, problems)?),
+            None if draft.ports.is_some() => Work::BuiltIn { params },
+            None => return None,
         };
         Some(Instance {
             id,
@@ -118,6 +116,7 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
             inputs,
             outputs: outputs.to_vec(),
             resources,
+            resources_span: draft.keys.resources.as_ref().map_or(draft.key.span, |resources| resources.span),
             timeout: timeout.ok()?,
             retries: retries.ok()?.map_or(0, |retries| retries.0),
             span: draft.key.span,
@@ -130,6 +129,10 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
         let gpus = evaluate::<GpuShare>(templates.gpus.as_ref(), scope, problems);
         let memory = evaluate::<ByteSize>(templates.memory.as_ref(), scope, problems);
         let gpu_memory = evaluate::<ByteSize>(templates.gpu_memory.as_ref(), scope, problems);
+        if let (Some(template), None) = (&templates.gpu_memory, &templates.gpus) {
+            let help = "add `gpus: 1`, or a fraction such as `gpus: 0.5` to share one";
+            problems.push(Diagnostic::new(template.span, "`gpu_memory` is for stages that have `gpus`").help(help));
+        }
         Some(Resources {
             cpus: cpus.ok()?.map_or(1, |cpus| cpus.0),
             gpus: gpus.ok()?.unwrap_or_default(),

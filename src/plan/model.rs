@@ -88,6 +88,8 @@ pub struct Instance {
     pub outputs: Vec<OutputPort>,
     /// What it needs to run.
     pub resources: Resources,
+    /// Where these are written; the stage's name where they are not.
+    pub resources_span: Span,
     /// When to give up on it.
     pub timeout: Option<Duration>,
     /// How often to try again after a failure.

@@ -1,11 +1,13 @@
 //! Parameters: checked by the kind, with its problems put where they are written.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use athanor_stages::kind::Kind;
 use athanor_stages::params::ParamProblem;
+use athanor_stages::ports::OutputPort;
 
-use crate::language::node::{Node, Value};
+use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::{Diagnostic, Span, suggest};
 
 /// Checks the parameters of the instances of one stage; instances with the same parameters are checked once.
@@ -13,7 +15,16 @@ pub struct ParamCheck {
     kind: &'static dyn Kind,
     /// The stage's name, where missing parameters are reported when there is no `params`.
     span: Span,
-    known: HashMap<String, Result<serde_json::Value, Vec<ParamProblem>>>,
+    known: HashMap<String, Result<Checked, Vec<ParamProblem>>>,
+}
+
+/// Parameters that are right.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// Their canonical value.
+    pub params: serde_json::Value,
+    /// The outputs that they give; `None` where the stage names its own.
+    pub outputs: Option<Arc<[OutputPort]>>,
 }
 
 impl ParamCheck {
@@ -22,23 +33,38 @@ impl ParamCheck {
         ParamCheck { kind, span, known: HashMap::new() }
     }
 
-    /// The canonical value of `params`.
-    pub fn check(&mut self, params: Option<&Node>, problems: &mut Vec<Diagnostic>) -> Option<serde_json::Value> {
+    /// What `params` come to.
+    pub fn check(&mut self, params: Option<&Node>, problems: &mut Vec<Diagnostic>) -> Option<Checked> {
         let json = params.map_or(serde_json::Value::Null, Node::to_json);
-        let checked = self.known.entry(json.to_string()).or_insert_with(|| self.kind.check_params(&json));
+        let kind = self.kind;
+        let checked = self.known.entry(json.to_string()).or_insert_with(|| {
+            let params = kind.check_params(&json)?;
+            let outputs = kind.outputs(&params).map(Arc::from);
+            Ok(Checked { params, outputs })
+        });
         match checked {
-            Ok(canonical) => Some(canonical.clone()),
+            Ok(checked) => Some(checked.clone()),
             Err(found) => {
                 let nothing = Node { value: Value::Null, span: self.span };
-                problems.extend(found.iter().map(|problem| place(problem, params.unwrap_or(&nothing), self.span)));
+                let params = params.unwrap_or(&nothing);
+                problems.extend(found.iter().map(|problem| place(problem, self.kind, params, self.span)));
                 None
             }
         }
     }
+
+    /// Reports keys that are no parameters, where a mistake in a value hides what the values are.
+    pub fn check_names(&self, keys: &[&Key], problems: &mut Vec<Diagnostic>) {
+        let entry = |key: &&Key| Entry { key: (*key).clone(), value: Node { value: Value::Null, span: key.span } };
+        let params = Node { value: Value::Map(keys.iter().map(entry).collect()), span: Span::default() };
+        let found = self.kind.check_params(&params.to_json()).err().unwrap_or_default();
+        let names = found.iter().filter(|problem| problem.at_key);
+        problems.extend(names.map(|problem| place(problem, self.kind, &params, Span::default())));
+    }
 }
 
 /// The problem at the key or value it is about.
-fn place(problem: &ParamProblem, params: &Node, stage: Span) -> Diagnostic {
+fn place(problem: &ParamProblem, kind: &dyn Kind, params: &Node, stage: Span) -> Diagnostic {
     let mut node = params;
     let mut span = if problem.path.is_empty() { stage } else { params.span };
     for (depth, name) in problem.path.iter().enumerate() {
@@ -58,7 +84,11 @@ fn place(problem: &ParamProblem, params: &Node, stage: Span) -> Diagnostic {
             _ => break,
         }
     }
-    let last = problem.path.last().map_or("", String::as_str);
     let candidates = problem.candidates.iter().map(String::as_str);
-    Diagnostic::new(span, problem.message.clone()).maybe_help(suggest::help(last, candidates, "parameters"))
+    let help = match problem.path.last() {
+        None => Some(format!("`athanor kinds {}` describes the parameters", kind.name())),
+        Some(key) if problem.at_key => suggest::help(key, candidates, "parameters"),
+        Some(_) => suggest::help(node.text().unwrap_or_default(), candidates, "values"),
+    };
+    Diagnostic::new(span, problem.message.clone()).maybe_help(help)
 }

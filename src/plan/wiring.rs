@@ -1,6 +1,7 @@
 //! From what `inputs` and `results` say to the instances and files that are meant.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use athanor_stages::artifact::ArtifactType;
 use athanor_stages::ports::{Arity, InputPort, OutputPort};
@@ -42,10 +43,8 @@ pub struct Reader<'r> {
 pub struct Found {
     /// The stage, as an index into the drafts.
     pub stage: usize,
-    /// The kept instances, as indices into the stage's slots, in matrix order.
-    pub slots: Vec<usize>,
-    /// The output of each, as an index.
-    pub output: usize,
+    /// The kept instances, as indices into the stage's slots, in matrix order, each with the index of its output.
+    pub slots: Vec<(usize, usize)>,
     /// Whether axes were gathered, so that this is a list.
     pub gathered: bool,
     /// The axes that the selector or the consumer holds to one value.
@@ -95,8 +94,10 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         let slots = self.drafts[stage].slots.as_deref().ok_or(None)?;
         let index = self.indices[stage].as_mut().ok_or(None)?;
         selector.check(&index.axes).map_err(failed)?;
-        let outputs = slots.first().and_then(|slot| slot.outputs.as_deref()).ok_or(None)?;
-        let output = choose(outputs, &selector, reader).map_err(failed)?;
+        let mut output_of = OutputChoice::new(&selector, reader);
+        // A wrong name is said even where nothing is selected.
+        let first = slots.iter().find_map(|slot| slot.outputs.as_ref()).ok_or(None)?;
+        output_of.find(first).map_err(failed)?;
         let mut constraints = Vec::new();
         let mut gathered = false;
         for axis in index.axes.keys().copied() {
@@ -121,8 +122,12 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         let dropped = fitting.iter().find(|slot| slots[**slot].state == State::Dropped);
         let dropped = dropped.map(|slot| slots[*slot].name.clone());
         let held = constraints.iter().map(|constraint| constraint.axis.to_owned()).collect();
-        let kept = fitting.into_iter().filter(|slot| matches!(slots[*slot].state, State::Kept(_))).collect();
-        Ok(Found { stage, slots: kept, output, gathered, held, dropped })
+        let mut kept = Vec::with_capacity(fitting.len());
+        for slot in fitting.into_iter().filter(|slot| matches!(slots[*slot].state, State::Kept(_))) {
+            let outputs = slots[slot].outputs.as_ref().ok_or(None)?;
+            kept.push((slot, output_of.find(outputs).map_err(failed)?));
+        }
+        Ok(Found { stage, slots: kept, gathered, held, dropped })
     }
 
     /// Wires one input of an instance.
@@ -179,13 +184,13 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         }
         let found = self.find(text, span, reader)?;
         let slots = self.drafts[found.stage].slots.as_deref().unwrap_or_default();
-        for slot in &found.slots {
-            let slot = &slots[*slot];
+        for (slot, output) in found.slots {
+            let slot = &slots[slot];
             let outputs = slot.outputs.as_deref().ok_or(None)?;
             let State::Kept(instance) = slot.state else { continue };
-            let file = outputs.get(found.output).map_or("", |output| output.file.as_str());
+            let file = outputs.get(output).map_or("", |output| output.file.as_str());
             bound.files.push(extension(file).to_owned());
-            bound.feeds.push(Feed::Output { instance, output: found.output });
+            bound.feeds.push(Feed::Output { instance, output });
         }
         bound.gathered |= found.gathered;
         bound.dropped = bound.dropped.take().or(found.dropped);
@@ -276,6 +281,30 @@ fn nothing_fits(
         None => slots.first().map(|slot| format!("one there is: `{}`", slot.name)),
     };
     Diagnostic::new(span, message).maybe_help(help)
+}
+
+/// Finds the output that is meant among those of one instance after another, which mostly are the same.
+struct OutputChoice<'c> {
+    selector: &'c Selector,
+    reader: &'c Reader<'c>,
+    last: Option<(Arc<[OutputPort]>, usize)>,
+}
+
+impl<'c> OutputChoice<'c> {
+    fn new(selector: &'c Selector, reader: &'c Reader<'c>) -> Self {
+        OutputChoice { selector, reader, last: None }
+    }
+
+    fn find(&mut self, outputs: &Arc<[OutputPort]>) -> Result<usize, SelectError> {
+        if let Some((known, output)) = &self.last
+            && Arc::ptr_eq(known, outputs)
+        {
+            return Ok(*output);
+        }
+        let output = choose(outputs, self.selector, self.reader)?;
+        self.last = Some((Arc::clone(outputs), output));
+        Ok(output)
+    }
 }
 
 /// The output that is meant.

@@ -1,9 +1,10 @@
 //! One try of one instance: from its recipe to a job, and from what the job left to a recorded result.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Digest};
+use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest};
 use athanor_stages::context::StageReport;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -33,6 +34,7 @@ pub struct Attempt {
     workspace: Workspace,
     recipe: Recipe,
     metrics: Map<String, Value>,
+    anew: bool,
     _claim: Claim,
 }
 
@@ -86,6 +88,9 @@ impl Attempt {
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
         let links = inputs.links(id, &recipe);
+        if place.anew && place.number == 1 {
+            cache.forget_unfinished(&recipe.fingerprint())?;
+        }
         let workspace = Workspace::prepare(cache, place.folder, &links, &instance.outputs)?;
         Ok(Attempt {
             fingerprint: recipe.fingerprint(),
@@ -96,12 +101,13 @@ impl Attempt {
             workspace,
             recipe,
             metrics: Map::new(),
+            anew: place.anew,
             _claim: claim,
         })
     }
 
     /// The job that does the work.
-    pub fn job(&self, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
+    pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
         let launch = match &instance.work {
             Work::Command(command) => Launch::Shell(command.line.clone()),
             Work::BuiltIn { params } => Launch::Worker(Order {
@@ -113,12 +119,24 @@ impl Attempt {
                 inputs: instance.inputs.iter().map(|input| (input.port.clone(), inputs.input_files(input))).collect(),
                 outputs: instance.outputs.iter().map(|port| (port.name.clone(), PathBuf::from(&port.file))).collect(),
                 scratch: PathBuf::from(self.workspace.temporary()),
+                cache: cache.root().to_owned(),
+                fingerprint: self.fingerprint,
+                contents: self.contents(instance),
+                anew: self.anew,
+                placements: self.workspace.placements(),
                 threads: allocation.cpus as usize,
             }),
         };
         let environment = self.environment(inputs.project, instance, allocation);
         let folder = self.workspace.folder().to_owned();
         Job { id: instance.id, launch, folder, log: self.log.clone(), environment }
+    }
+
+    /// What lies at the paths that the stage is given.
+    fn contents(&self, instance: &Instance) -> BTreeMap<PathBuf, Artifact> {
+        let bound = instance.inputs.iter().zip(&self.recipe.inputs);
+        let items = bound.flat_map(|(input, bound)| input.files.iter().zip(&bound.items));
+        items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
     }
 
     fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, String)> {
@@ -167,6 +185,7 @@ impl Attempt {
             program: PROGRAM.to_owned(),
         };
         cache.record(&record)?;
+        cache.forget_unfinished(&self.fingerprint)?;
         Ok(Committed { record, undeclared: self.workspace.undeclared() })
     }
 
@@ -209,4 +228,6 @@ pub struct Place {
     pub log: PathBuf,
     /// 1 for the first try.
     pub number: u32,
+    /// Whether the work is to be done from scratch, whatever is known.
+    pub anew: bool,
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use athanor_cache::{Cache, CacheError, Digest, GcReport, GcRequest};
+use athanor_cache::{Cache, CacheError, GcReport, GcRequest};
+use athanor_stages::{items, registry};
 
 use crate::run::assess::earlier_recipe;
 use crate::run::history::History;
@@ -24,11 +25,12 @@ pub enum CollectError {
 /// Removes what the last runs of known pipelines do not use.
 pub fn collect(cache: &Cache, max_size: Option<u64>, dry_run: bool) -> Result<GcReport, CollectError> {
     let _alone = if dry_run { None } else { Some(cache.try_use_alone()?.ok_or(CollectError::InUse)?) };
-    let mut keep: HashSet<Digest> = HashSet::new();
+    let (mut keep, mut keep_unfinished) = (HashSet::new(), HashSet::new());
     for history in History::all(cache.root())? {
         let ledger = history.ledger()?;
-        let current = ledger.plan.iter().filter_map(|name| ledger.instances.get(name)?.fingerprint);
-        keep.extend(current);
+        let current = || ledger.plan.iter().filter_map(|name| ledger.instances.get(name));
+        keep.extend(current().filter_map(|remembered| remembered.fingerprint));
+        keep_unfinished.extend(current().filter_map(|remembered| remembered.unfinished));
     }
     let mut keep_manifests = HashSet::new();
     for fingerprint in &keep {
@@ -36,5 +38,6 @@ pub fn collect(cache: &Cache, max_size: Option<u64>, dry_run: bool) -> Result<Gc
         let items = recipe.into_iter().flat_map(|recipe| recipe.inputs).flat_map(|input| input.items);
         keep_manifests.extend(items.map(|item| item.artifact.digest));
     }
-    Ok(cache.collect(&GcRequest { keep, keep_manifests, max_size, dry_run })?)
+    let keep_items = registry::kinds().iter().map(|kind| items::scope(kind.name(), kind.revision())).collect();
+    Ok(cache.collect(&GcRequest { keep, keep_manifests, keep_unfinished, keep_items, max_size, dry_run })?)
 }

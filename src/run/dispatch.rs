@@ -198,6 +198,7 @@ impl<'a> Dispatcher<'a> {
                 folder: self.conduct.scratch.join(format!("{}.{number}", id.0)),
                 log: self.journal.folder().join(&log),
                 number,
+                anew: self.conduct.force.contains(&id),
             };
             let recipe = self.recipes[&id].clone();
             match Attempt::prepare(&self.cache, &self.inputs, id, recipe, claim, place) {
@@ -217,7 +218,7 @@ impl<'a> Dispatcher<'a> {
             gpus: allocation.gpus.clone(),
             log,
         });
-        let job = attempt.job(&self.inputs, &self.plan().instances[id.index()], allocation);
+        let job = attempt.job(&self.cache, &self.inputs, &self.plan().instances[id.index()], allocation);
         self.running.insert(id, attempt);
         self.executor.start(job);
     }

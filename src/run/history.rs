@@ -2,7 +2,7 @@
 //!
 //! Under the cache, `pipelines/<key>/` belongs to one pipeline file with one choice of profiles. Every run has a folder in
 //! `runs/` with its append-only `events.jsonl` and its stages' logs. `ledger.json` sums up the runs that have ended; a run
-//! that was killed is read from its events.
+//! that was killed is read from its events. `pipelines/results-<key>.json` notes what was put into one folder of results.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -30,6 +30,9 @@ pub struct History {
 pub struct Remembered {
     /// What it last computed, or was served from the cache.
     pub fingerprint: Option<Digest>,
+    /// What it began to compute and did not finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<Digest>,
     /// How long that took, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
@@ -57,9 +60,13 @@ impl Ledger {
         let Some(instance) = event.instance() else { return };
         let entry = self.instances.entry(instance.to_owned()).or_default();
         match event {
-            RunEvent::Started { log, .. } => entry.log = Some((run.to_owned(), log)),
+            RunEvent::Started { fingerprint, log, .. } => {
+                entry.unfinished = Some(fingerprint);
+                entry.log = Some((run.to_owned(), log));
+            }
             RunEvent::Finished { fingerprint, duration_ms, .. } => {
                 entry.fingerprint = Some(fingerprint);
+                entry.unfinished = None;
                 entry.duration_ms = Some(duration_ms);
                 entry.failure = None;
             }
@@ -67,6 +74,7 @@ impl Ledger {
                 if entry.fingerprint != Some(fingerprint) {
                     entry.log = None;
                 }
+                entry.unfinished = None;
                 entry.fingerprint = Some(fingerprint);
                 entry.failure = None;
             }
@@ -79,6 +87,8 @@ impl Ledger {
 impl History {
     /// The history of the pipeline `file` of `project` under `profiles`, in the cache at `cache`.
     pub fn open(cache: &Path, project: &Path, file: &Path, profiles: &[String]) -> std::io::Result<History> {
+        // However the user spells the way to it, it is one file.
+        let file = fs::canonicalize(project.join(file)).unwrap_or_else(|_| project.join(file));
         let identity = json!({ "project": project, "file": file, "profiles": profiles });
         let key = hash_value("athanor pipeline 1", &identity).short();
         let folder = cache.join("pipelines").join(key);
@@ -176,19 +186,36 @@ impl History {
         write_whole(&self.folder, "ledger.json", &serde_json::to_vec(&ledger)?)
     }
 
+    /// The note about what was put into the folder `results` of `project`, whichever pipeline file and profiles it came from.
+    pub fn results_note(&self, project: &Path, results: &str) -> ResultsNote {
+        let identity = json!({ "project": project, "results": results });
+        let key = hash_value("athanor results 1", &identity).short();
+        let folder = self.folder.parent().unwrap_or(&self.folder).to_owned();
+        ResultsNote { folder, name: format!("results-{key}.json") }
+    }
+}
+
+/// A small file about what was put into one folder of results.
+#[derive(Debug)]
+pub struct ResultsNote {
+    folder: PathBuf,
+    name: String,
+}
+
+impl ResultsNote {
     /// Waits until no other run of any pipeline in this cache puts its results in place, and keeps others from it.
-    pub fn lock_results(&self) -> std::io::Result<File> {
-        lock(&self.folder.with_file_name("results.lock"))
+    pub fn lock(&self) -> std::io::Result<File> {
+        lock(&self.folder.join("results.lock"))
     }
 
-    /// Reads a small file of the pipeline's own.
-    pub fn read_note(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.folder.join(name)).ok()
+    /// What the note says, if it is there.
+    pub fn read(&self) -> Option<Vec<u8>> {
+        fs::read(self.folder.join(&self.name)).ok()
     }
 
-    /// Writes a small file of the pipeline's own, whole or not at all.
-    pub fn write_note(&self, name: &str, content: &[u8]) -> std::io::Result<()> {
-        write_whole(&self.folder, name, content)
+    /// Writes the note, whole or not at all.
+    pub fn write(&self, content: &[u8]) -> std::io::Result<()> {
+        write_whole(&self.folder, &self.name, content)
     }
 }
 

@@ -4,14 +4,16 @@
 //! `done` or `failed` last. A `command` stage may write `progress` and `metric` lines to the file named by
 //! `ATHANOR_EVENTS`. Either side ignores fields it does not know; an order of another version is refused.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use athanor_cache::{Artifact, Digest};
 use athanor_stages::context::StageReport;
 use athanor_stages::ports::{BoundInputs, BoundOutputs};
 use serde::{Deserialize, Serialize};
 
 /// Version of the protocol.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The longest line a reader accepts, in bytes; a longer one is dropped.
 pub const MAX_LINE: u64 = 1 << 20;
@@ -38,6 +40,16 @@ pub struct Order {
     pub outputs: BoundOutputs,
     /// A private folder that goes away with the stage.
     pub scratch: PathBuf,
+    /// The cache, absolute: where items of earlier work are.
+    pub cache: PathBuf,
+    /// What the stage computes.
+    pub fingerprint: Digest,
+    /// What lies at the paths in `inputs`.
+    pub contents: BTreeMap<PathBuf, Artifact>,
+    /// Whether the work is to be done again from scratch, whatever is known.
+    pub anew: bool,
+    /// Where the worker notes which stored files it has put among the outputs.
+    pub placements: PathBuf,
     /// Size of its thread pools.
     pub threads: usize,
 }

@@ -115,24 +115,62 @@ impl Pool {
     }
 }
 
-/// Why `wanted` can never fit into `capacity`, as the end of a sentence ("asks for …"); `None` when it can.
-pub fn never_fits(wanted: &Resources, capacity: &Capacity) -> Option<String> {
-    let memory = wanted.memory.map_or(0, |size| size.bytes());
+/// Why a stage can never run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// The end of a sentence about the stage: "asks for …".
+    pub why: String,
+    /// What to do.
+    pub help: &'static str,
+}
+
+/// Everything for which `wanted` can never fit into `capacity`.
+pub fn misfits(wanted: &Resources, capacity: &Capacity) -> Vec<Misfit> {
+    let mut misfits = Vec::new();
+    let mut misfit = |why: String, help| misfits.push(Misfit { why, help });
     if wanted.cpus > capacity.cpus {
-        return Some(format!("asks for {} CPUs, but the run has {} (`-j` changes that)", wanted.cpus, capacity.cpus));
+        let why = format!("asks for {} CPUs, but the run has {}", wanted.cpus, capacity.cpus);
+        misfit(why, "ask for fewer, or give the run more with `-j`");
     }
-    if let Some(size) = wanted.memory.filter(|_| memory > capacity.memory) {
-        let has = crate::language::ByteSize::new(capacity.memory);
-        return Some(format!("asks for {size} of memory, but the run has {has} (`--memory` changes that)"));
+    if let Some(size) = wanted.memory.filter(|size| size.bytes() > capacity.memory) {
+        let why = format!("asks for {size} of memory, but the run has {}", rounded_down(capacity.memory));
+        misfit(why, "ask for less, or give the run more with `--memory`");
     }
-    let count = wanted.gpus.devices();
-    if count > capacity.gpus.len() {
-        let has = capacity.gpus.len();
-        return Some(format!("asks for {} GPU(s), but the run has {has} (`--gpus` changes that)", wanted.gpus));
+    let (count, has) = (wanted.gpus.devices(), capacity.gpus.len());
+    if count > has {
+        let noun = if count == 1 { "GPU" } else { "GPUs" };
+        let why = format!(
+            "asks for {} {noun}, but the run has {}",
+            wanted.gpus,
+            if has == 0 { "none".to_owned() } else { has.to_string() }
+        );
+        misfit(
+            why,
+            "ask for fewer, or name the run's GPUs with `--gpus`; `athanor devices` shows those that were found",
+        );
+    } else if let Some(size) = wanted.gpu_memory {
+        let enough = capacity.gpus.iter().filter(|gpu| gpu.memory.is_none_or(|has| has >= size.bytes())).count();
+        if enough < count {
+            let on = if count == 1 { "a GPU".to_owned() } else { format!("each of {count} GPUs") };
+            let have = match enough {
+                0 => "none has as much".to_owned(),
+                1 => "only 1 has as much".to_owned(),
+                _ => format!("only {enough} have as much"),
+            };
+            misfit(
+                format!("asks for {size} of memory on {on}, but {have}"),
+                "ask for less; `athanor devices` shows what each has",
+            );
+        }
     }
-    if Pool::new(capacity).take(wanted).is_none() {
-        let size = wanted.gpu_memory.map(|size| size.to_string()).unwrap_or_default();
-        return Some(format!("asks for {size} of memory on {count} GPU(s), and no device has as much"));
+    misfits
+}
+
+/// A size in GiB, two digits and not a byte too much; small ones exactly.
+fn rounded_down(bytes: u64) -> String {
+    const GIB: u64 = 1 << 30;
+    if bytes < GIB || bytes.is_multiple_of(GIB) {
+        return crate::language::ByteSize::new(bytes).to_string();
     }
-    None
+    format!("{}.{:02}GiB", bytes / GIB, bytes % GIB * 100 / GIB)
 }

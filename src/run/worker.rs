@@ -3,14 +3,15 @@
 //! The process environment is read here and nowhere deeper. Standard output belongs to the protocol: it is moved away before
 //! any stage code runs, so that a stray print of a library lands in the stage's log instead.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use athanor_stages::context::{Reporter, StageContext, StageReport};
+use athanor_cache::Cache;
+use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{RunError, Runner};
 use athanor_stages::registry;
@@ -60,8 +61,25 @@ fn obey(order: &Order, reporter: &PipeReporter) -> Result<(), Life> {
     };
     reporter.send(&Message::Life(Life::Started { protocol: PROTOCOL }));
     size_thread_pool(order.threads);
-    let context = StageContext::new(order.seed, order.threads, Path::new(&order.scratch).to_owned(), reporter);
+    let cache = Cache::open(&order.cache).map_err(|error| refusal(error.to_string()))?;
+    let memory = Memory {
+        cache: &cache,
+        fingerprint: order.fingerprint,
+        contents: order.contents.clone().into_iter().collect(),
+        anew: order.anew,
+        placements: order.placements.clone(),
+    };
+    let context = StageContext::new(order.seed, order.threads, order.scratch.clone(), reporter)
+        .with_memory(memory)
+        .with_environment(passed_on());
     work.run(&order.params, order.inputs.clone(), order.outputs.clone(), &context).map_err(|error| describe(&error))
+}
+
+/// What of the environment kinds may ask for.
+fn passed_on() -> HashMap<String, String> {
+    let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+    let names = names.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]);
+    names.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value))).collect()
 }
 
 fn size_thread_pool(threads: usize) {

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Artifact, Cache, CacheError, OutputRecord};
+use athanor_cache::{Artifact, Cache, CacheError, OutputRecord, Placements};
 use athanor_stages::ports::OutputPort;
 
 /// Temporary files of the stage, which are nobody's outputs.
 const TEMPORARY: &str = ".tmp";
+/// The list of stored files that the stage has put among its outputs.
+const PLACEMENTS: &str = ".tmp/placements";
 
 /// One artifact to be linked in.
 #[derive(Debug, Clone)]
@@ -82,8 +84,14 @@ impl Workspace {
         TEMPORARY
     }
 
+    /// Where the stage notes which stored files it has put among its outputs, relative to the folder.
+    pub fn placements(&self) -> PathBuf {
+        PathBuf::from(PLACEMENTS)
+    }
+
     /// Moves the declared outputs into the cache.
     pub fn take_outputs(&self, cache: &Cache, outputs: &[OutputPort]) -> Result<Vec<OutputRecord>, TakeError> {
+        let placed = Placements::read(&self.folder.join(PLACEMENTS), &self.folder);
         let mut records = Vec::with_capacity(outputs.len());
         for output in outputs {
             let path = self.folder.join(&output.file);
@@ -93,7 +101,7 @@ impl Workspace {
                 }
                 return Err(TakeError::NotWritten { name: output.name.clone(), file: output.file.clone() });
             }
-            let artifact = cache.ingest(&path)?;
+            let artifact = cache.ingest_placed(&path, &placed)?;
             records.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
         }
         Ok(records)

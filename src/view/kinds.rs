@@ -8,11 +8,14 @@ use crate::view::text::table;
 
 /// Every kind with its first sentence.
 pub fn list(kinds: &[&dyn Kind]) -> String {
-    let rows: Vec<Vec<String>> = kinds
-        .iter()
-        .map(|kind| vec![kind.name().to_owned(), kind.doc().lines().next().unwrap_or_default().to_owned()])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        kinds.iter().map(|kind| vec![kind.name().to_owned(), first_sentence(kind.doc())]).collect();
     table(&["KIND", "WHAT IT DOES"], &rows)
+}
+
+fn first_sentence(doc: &str) -> String {
+    let line = doc.lines().next().unwrap_or_default();
+    line.split_once(". ").map_or_else(|| line.to_owned(), |(first, _)| format!("{first}."))
 }
 
 /// One kind's documentation, parameters, inputs and outputs.
@@ -21,7 +24,7 @@ pub fn describe(kind: &dyn Kind) -> String {
     text += &parameters(&kind.params_schema().to_value());
     match kind.ports() {
         Ports::Declared => text += "\nInputs and outputs: as the stage declares, each a file or folder.\n",
-        Ports::Fixed { inputs, outputs } => {
+        Ports::Fixed { inputs, outputs, outputs_vary } => {
             text += "\nInputs\n";
             for port in inputs {
                 let number = match port.arity {
@@ -31,7 +34,7 @@ pub fn describe(kind: &dyn Kind) -> String {
                 };
                 text += &entry(&port.name, &format!("{}{number}", port.artifact.noun()), &port.doc);
             }
-            text += "\nOutputs\n";
+            text += if outputs_vary { "\nOutputs, as the parameters decide\n" } else { "\nOutputs\n" };
             for port in outputs {
                 let may = if port.optional { ", not always written" } else { "" };
                 text += &entry(&port.name, &format!("{}{may}: {}", port.artifact.noun(), port.file), &port.doc);

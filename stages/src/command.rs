@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::kind::{Kind, Ports, Runner};
 use crate::params::{self, NoParams, ParamProblem};
+use crate::ports::OutputPort;
 
 /// The kind `command`: runs a shell line on inputs and outputs that the stage names itself.
 pub struct Command;
@@ -35,6 +36,10 @@ impl Kind for Command {
 
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>> {
         params::parse::<NoParams>(value).map(|params| params::canonical(&params))
+    }
+
+    fn outputs(&self, _params: &Value) -> Option<Vec<OutputPort>> {
+        None
     }
 
     fn runner(&self) -> Runner<'_> {

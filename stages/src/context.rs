@@ -1,8 +1,12 @@
 //! What a running stage may touch beyond its ports: its seed, its threads, a scratch folder, and a way to report.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
+use athanor_cache::{Artifact, Cache, Digest, Tree};
 use serde::{Deserialize, Serialize};
+
+use crate::error::StageError;
 
 /// What a stage tells the outside while it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +46,20 @@ pub trait Reporter: Send + Sync {
     fn should_stop(&self) -> bool;
 }
 
+/// What of earlier work a stage may use again.
+pub struct Memory<'a> {
+    /// Where items are kept.
+    pub cache: &'a Cache,
+    /// What the stage computes.
+    pub fingerprint: Digest,
+    /// What lies at the paths of the stage's inputs.
+    pub contents: HashMap<PathBuf, Artifact>,
+    /// Whether items are to be computed again even if they are known.
+    pub anew: bool,
+    /// Where the stage notes which stored files it has put among its outputs.
+    pub placements: PathBuf,
+}
+
 /// What a running stage may touch.
 pub struct StageContext<'a> {
     /// The stage's seed; the only source of randomness.
@@ -50,13 +68,56 @@ pub struct StageContext<'a> {
     pub threads: usize,
     /// A private, empty folder that goes away with the stage.
     pub scratch: PathBuf,
+    /// Values of the environment that a kind may ask for, by name.
+    pub environment: HashMap<String, String>,
     reporter: &'a dyn Reporter,
+    memory: Option<Memory<'a>>,
 }
 
 impl<'a> StageContext<'a> {
-    /// A context that reports to `reporter`.
+    /// A context that reports to `reporter` and knows of no earlier work.
     pub fn new(seed: u64, threads: usize, scratch: PathBuf, reporter: &'a dyn Reporter) -> Self {
-        StageContext { seed, threads, scratch, reporter }
+        StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, memory: None }
+    }
+
+    /// With what earlier work has left.
+    #[must_use]
+    pub fn with_memory(mut self, memory: Memory<'a>) -> Self {
+        self.memory = Some(memory);
+        self
+    }
+
+    /// With these values of the environment.
+    #[must_use]
+    pub fn with_environment(mut self, environment: HashMap<String, String>) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    pub(crate) fn memory(&self) -> Option<&Memory<'a>> {
+        self.memory.as_ref()
+    }
+
+    /// A folder, made if need be, in which the stage can leave its state: when it is killed, or stopped, the next try of the
+    /// same work finds it as it was left; when it succeeds, or its work changes, nobody does.
+    pub fn unfinished(&self) -> Result<PathBuf, StageError> {
+        let folder = match &self.memory {
+            Some(memory) => memory.cache.unfinished(&memory.fingerprint),
+            None => self.scratch.join("unfinished"),
+        };
+        std::fs::create_dir_all(&folder).map_err(StageError::io(&folder))?;
+        Ok(folder)
+    }
+
+    /// The files below an input folder with their digests, as the stage's fingerprint counts them.
+    pub fn tree_of(&self, folder: &Path) -> Result<Tree, StageError> {
+        if let Some(memory) = &self.memory
+            && let Some(artifact) = memory.contents.get(folder)
+        {
+            return Ok(memory.cache.read_tree(&artifact.digest)?);
+        }
+        let tree = athanor_cache::Tree::of_folder(folder)?;
+        Ok(tree)
     }
 
     /// Reports that `done` of `total` `unit`s are finished.

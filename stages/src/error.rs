@@ -33,6 +33,9 @@ pub enum StageError {
         /// The refusal.
         source: std::io::Error,
     },
+    /// The cache refused to read or write.
+    #[error(transparent)]
+    Cache(#[from] athanor_cache::CacheError),
     /// The stage was asked to stop and did.
     #[error("the stage was asked to stop")]
     Interrupted,
@@ -64,7 +67,7 @@ impl StageError {
     pub fn with_help(mut self, text: impl Into<String>) -> Self {
         match &mut self {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => *help = Some(text.into()),
-            StageError::Io { .. } | StageError::Interrupted => {}
+            StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => {}
         }
         self
     }
@@ -73,7 +76,7 @@ impl StageError {
     pub fn help(&self) -> Option<&str> {
         match self {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => help.as_deref(),
-            StageError::Io { .. } | StageError::Interrupted => None,
+            StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => None,
         }
     }
 }

@@ -23,6 +23,13 @@ pub trait StageKind: Send + Sync + 'static {
     const REVISION: u32;
     /// One sentence for lists, then anything a user should know.
     const DOC: &'static str;
+    /// Whether the parameters decide which outputs there are; then [`StageKind::outputs`] says which.
+    const OUTPUTS_VARY: bool = false;
+
+    /// The outputs that these parameters give.
+    fn outputs(_params: &Self::Params) -> Vec<OutputPort> {
+        Self::Outputs::ports()
+    }
 
     /// Does the work. Every output that is not optional must be written on success. Must be a function of its arguments and
     /// the context's seed alone.
@@ -48,6 +55,8 @@ pub trait Kind: Send + Sync {
     fn ports(&self) -> Ports;
     /// Checks evaluated parameters and fills in defaults: the canonical value that is fingerprinted and recorded.
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>>;
+    /// The outputs that a canonical value from [`Kind::check_params`] gives; `None` where the stage names its own.
+    fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>>;
     /// Who does the work.
     fn runner(&self) -> Runner<'_>;
 }
@@ -61,6 +70,8 @@ pub enum Ports {
         inputs: Vec<InputPort>,
         /// What it writes; the first is the primary output.
         outputs: Vec<OutputPort>,
+        /// Whether the parameters decide which of the outputs there are, and under which names.
+        outputs_vary: bool,
     },
     /// The stage names its own, each a file or folder.
     Declared,
@@ -126,11 +137,15 @@ impl<K: StageKind> Kind for Typed<K> {
     }
 
     fn ports(&self) -> Ports {
-        Ports::Fixed { inputs: K::Inputs::ports(), outputs: K::Outputs::ports() }
+        Ports::Fixed { inputs: K::Inputs::ports(), outputs: K::Outputs::ports(), outputs_vary: K::OUTPUTS_VARY }
     }
 
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>> {
         params::parse::<K::Params>(value).map(|params| params::canonical(&params))
+    }
+
+    fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>> {
+        params::parse::<K::Params>(params).ok().map(|params| K::outputs(&params))
     }
 
     fn runner(&self) -> Runner<'_> {

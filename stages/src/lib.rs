@@ -7,12 +7,16 @@
 pub mod artifact;
 pub mod command;
 pub mod context;
+pub mod download;
 pub mod ensemble;
 pub mod error;
+pub mod image_sets;
 pub mod images;
+pub mod items;
 pub mod kind;
 pub mod numpy_random;
 pub mod params;
 pub mod ports;
 pub mod registry;
 pub mod tables;
+mod wording;

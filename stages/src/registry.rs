@@ -1,11 +1,18 @@
 //! All kinds by name.
 
 use crate::command::Command;
+use crate::download::stage::Download;
 use crate::ensemble::average_duplicates::AverageDuplicates;
 use crate::ensemble::classification_report::ClassificationReport;
 use crate::ensemble::combine::Ensemble;
 use crate::ensemble::submission::Submission;
 use crate::ensemble::thresholds::Thresholds;
+use crate::image_sets::channel_statistics::ChannelStatistics;
+use crate::image_sets::import_images::ImportImages;
+use crate::image_sets::match_images::MatchImages;
+use crate::image_sets::pack_images::PackImages;
+use crate::image_sets::perceptual_hashes::PerceptualHashes;
+use crate::image_sets::resize_images::ResizeImages;
 use crate::kind::{Kind, StageKind, Typed};
 use crate::tables::antibody_split::AntibodySplit;
 use crate::tables::clean_split::CleanSplit;
@@ -21,6 +28,13 @@ use crate::tables::synthetic_tables::SyntheticTables;
 /// Every kind, in the order they are documented.
 static KINDS: &[&dyn Kind] = &[
     &Command,
+    &typed::<Download>(),
+    &typed::<ImportImages>(),
+    &typed::<ResizeImages>(),
+    &typed::<ChannelStatistics>(),
+    &typed::<PerceptualHashes>(),
+    &typed::<MatchImages>(),
+    &typed::<PackImages>(),
     &typed::<Folds>(),
     &typed::<LabelTable>(),
     &typed::<FoldSplit>(),

@@ -238,6 +238,7 @@ fn bad_tables_are_named_with_file_and_row() {
         ("Id,Target\n,0\n", "train.csv, row 2: `Id` is empty"),
         ("Id,Target\na,\n", "train.csv, row 2: `Target` is empty"),
         ("id,target\na,0\n", "train.csv, row 1: there is no column `Id`"),
+        ("Id,Target,Id\na,0,b\n", "train.csv, row 1: the column `Id` is there more than once"),
         ("Id,Target\n", "train.csv: the table has no rows"),
         ("", "train.csv: the file is empty"),
         ("Id,Target\na,0\n", "train.csv: 1 rows cannot be split into 2 folds"),
@@ -266,7 +267,10 @@ fn matrix_complaint(content: &[u8]) -> String {
 
 #[test]
 fn bad_matrices_are_named_with_file_and_row() {
-    assert_eq!(matrix_complaint(&npy(2, 2, &[0.0, 0.5, f64::NAN, 1.0])), "m.npy, row 2: column 0 holds NaN");
+    assert_eq!(
+        matrix_complaint(&npy(2, 2, &[0.0, 0.5, f64::NAN, 1.0])),
+        "m.npy, row 2: column 1 (at [1, 0]) holds NaN"
+    );
     assert_eq!(matrix_complaint(&npy(3, 1, &[0.0, 0.5, 1.0])), "m.npy: the matrix has 3 rows, but there are 2 ids");
     assert_eq!(
         matrix_complaint(&npy(1 << 40, 1 << 20, &[0.0])),

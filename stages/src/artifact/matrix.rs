@@ -89,10 +89,8 @@ impl Matrix {
     pub fn require_probabilities(&self) -> Result<(), StageError> {
         let odd = self.values.iter().position(|value| !(0.0..=1.0).contains(value));
         odd.map_or(Ok(()), |at| {
-            let (row, column) = (at / self.columns, at % self.columns);
-            let message = format!("column {column} holds {}, which is no probability", self.values[at]);
-            Err(StageError::at_row(&self.label, row as u64 + 1, message)
-                .with_help("Probabilities lie between 0 and 1."))
+            let message = format!("holds {}, which is no probability", self.values[at]);
+            Err(at_value(&self.label, at, self.columns, &message).with_help("Probabilities lie between 0 and 1."))
         })
     }
 }
@@ -120,7 +118,9 @@ fn read_values(path: &Path, label: &str) -> Result<Matrix, StageError> {
     let bytes = file.metadata().map_err(unreadable)?.len();
     let npy = NpyFile::new(BufReader::new(file)).map_err(unreadable)?;
     let [rows, columns] = *npy.shape() else {
-        return Err(wrong(format!("the array has {} dimensions, but a matrix has 2", npy.shape().len())));
+        let shape: Vec<String> = npy.shape().iter().map(u64::to_string).collect();
+        let message = format!("the array has the shape [{}], but a matrix has rows and columns", shape.join(", "));
+        return Err(StageError::in_file(label, message).with_help("Save it with two dimensions."));
     };
     if npy.order() == Order::Fortran {
         return Err(StageError::in_file(label, "the array is in Fortran order")
@@ -142,11 +142,16 @@ fn read_values(path: &Path, label: &str) -> Result<Matrix, StageError> {
     };
     let columns = usize::try_from(columns).map_err(|_| wrong("the array is too wide".to_owned()))?;
     if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        let message = format!("column {} holds {}", at % columns, values[at]);
         let help = "Every value must be a finite number; look at what made the matrix.";
-        return Err(StageError::at_row(label, (at / columns) as u64 + 1, message).with_help(help));
+        return Err(at_value(label, at, columns, &format!("holds {}", values[at])).with_help(help));
     }
     Ok(Matrix { label: label.to_owned(), ids: None, columns, values })
+}
+
+/// An error about the value at `at`, counted row by row; rows and columns are named from 1 on, and as NumPy would index them.
+fn at_value(label: &str, at: usize, columns: usize, what: &str) -> StageError {
+    let (row, column) = (at / columns, at % columns);
+    StageError::at_row(label, row as u64 + 1, format!("column {} (at [{row}, {column}]) {what}", column + 1))
 }
 
 impl MatrixOutput {

@@ -1,7 +1,9 @@
 //! The things that flow between stages, as types.
 
+pub mod image_set;
 pub mod labels;
 pub mod matrix;
+pub mod packed_images;
 pub mod table;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,10 @@ pub enum ArtifactType {
     /// Numbers with a name for every row: a folder with `values.npy` and `ids.csv`, or a bare `.npy` file whose ids come
     /// from elsewhere.
     Matrix,
+    /// Images by id and channel: a folder of image files, read by their names or by the set's manifest.
+    ImageSet,
+    /// Images by id as plain arrays, in memory-mapped files.
+    PackedImages,
 }
 
 impl ArtifactType {
@@ -31,6 +37,8 @@ impl ArtifactType {
             ArtifactType::Any => "file or folder",
             ArtifactType::Table => "table",
             ArtifactType::Matrix => "matrix",
+            ArtifactType::ImageSet => "image set",
+            ArtifactType::PackedImages => "packed image set",
         }
     }
 }

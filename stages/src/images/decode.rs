@@ -10,10 +10,13 @@ mod tiff;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::pixels::Pixels;
 
 /// The kinds of image file that can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ImageFormat {
     /// Portable Network Graphics.
     Png,
@@ -74,7 +77,7 @@ impl Default for Limits {
 }
 
 /// What a file says about its image before the pixels are decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The file's format.
     pub format: ImageFormat,

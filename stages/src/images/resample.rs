@@ -10,12 +10,17 @@ mod lanczos;
 mod linear;
 mod rows;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::pixels::{Pixels, Samples};
 
 /// How the new pixels come from the old.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Interpolation {
     /// OpenCV's `INTER_LINEAR`: between the nearest 2 x 2 pixels, pixel centres at halves, no antialiasing.
+    #[default]
     Bilinear,
     /// OpenCV's `INTER_AREA`: the mean over the area that a new pixel covers; bilinear when it enlarges.
     Area,

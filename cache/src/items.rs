@@ -1,0 +1,400 @@
+//! Results of single items: what a stage that treats its items one by one has computed for each of them.
+//!
+//! `items/ab/<scope>/*.log` are append-only files, one a writing process, so that writers never wait for each other. A line is
+//! an item's key, the digest of the rest of the line, and the item's value and files as JSON. A line that was cut off or
+//! damaged counts as absent. Files of items lie among the objects: what a killed stage has finished is there for the next one.
+//!
+//! Waiting for the disk after every item would cost more than many items do. So a log starts with the boot of the machine that
+//! it is written under (`boot <digest of id> <id>`), and now and then, when everything before has been brought safely to disk, says so
+//! (`synced`). Items after the last such line are believed under the same boot, since then no power was lost; otherwise only
+//! if their files still have the content they should.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::store::{Safety, link_or_copy, presence_of_file};
+use crate::tree;
+use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value, unfinished};
+
+/// More finished logs of one scope than this are merged into one when it is opened.
+const MANY_LOGS: usize = 8;
+
+/// What was computed for an item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemRecord {
+    /// What is small.
+    pub value: Value,
+    /// What is large.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ItemFile>,
+}
+
+/// A stored file of an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemFile {
+    /// Name among the item's files.
+    pub name: String,
+    /// Its content.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The items of one scope: those computed by the same kind.
+pub struct Items<'c> {
+    cache: &'c Cache,
+    folder: PathBuf,
+    /// What the logs held when they were opened. Lines are judged when they are asked for: there may be many.
+    lines: Vec<Vec<u8>>,
+    known: HashMap<Digest, Place>,
+    log: Mutex<Option<Log>>,
+    unfinished: PathBuf,
+}
+
+/// Where an item's line is.
+struct Place {
+    log: usize,
+    range: Range<usize>,
+    /// Whether its files are known to be on disk.
+    safe: bool,
+}
+
+/// The log that this process writes.
+struct Log {
+    file: File,
+    synced: Instant,
+    /// Files that a power cut could take.
+    unsafe_files: HashSet<Digest>,
+}
+
+/// How often a log that is being written is brought safely to disk.
+const SYNC_EVERY: Duration = Duration::from_secs(5);
+const SYNCED: &[u8] = b"synced";
+const BOOT: &[u8] = b"boot ";
+
+impl Cache {
+    /// The items of `scope`, a name of the caller's. `unfinished` is the folder of the work that asks for them
+    /// ([`Cache::unfinished`]): while it is there, the items it has computed are in use.
+    pub fn items(&self, scope: &str, unfinished: &Path) -> Result<Items<'_>> {
+        let folder = self.items_path(scope);
+        fs::create_dir_all(&folder).map_err(CacheError::io(&folder))?;
+        let paths = files::read_folder(&folder)?;
+        let mut lines = Vec::new();
+        for path in &paths {
+            // A log that is gone was merged into another by another process; at worst some items are computed again.
+            lines.extend(read_if_there(path)?);
+        }
+        let (mut known, boot) = (HashMap::new(), boot_line());
+        for (log, bytes) in lines.iter().enumerate() {
+            let safe_up_to = safe_length(bytes, &boot);
+            for range in line_ranges(bytes) {
+                let Some(key) = key_of(&bytes[range.clone()]) else { continue };
+                known.insert(key, Place { log, safe: range.end <= safe_up_to, range });
+            }
+        }
+        if paths.len() > MANY_LOGS {
+            self.merge_logs(&folder, &paths)?;
+        }
+        Ok(Items { cache: self, folder, lines, known, log: Mutex::default(), unfinished: unfinished.to_owned() })
+    }
+
+    /// Merges the logs that nobody writes to any more into one.
+    fn merge_logs(&self, folder: &Path, paths: &[PathBuf]) -> Result<()> {
+        let opened = paths.iter().filter_map(|path| Some((path, File::open(path).ok()?)));
+        let finished: Vec<(&PathBuf, File)> = opened.filter(|(_, log)| log.try_lock().is_ok()).collect();
+        let (mut latest, boot) = (HashMap::new(), boot_line());
+        for (path, _lock) in &finished {
+            let bytes = read_if_there(path)?.unwrap_or_default();
+            let safe_up_to = safe_length(&bytes, &boot);
+            for range in line_ranges(&bytes) {
+                let Some((key, record)) = decode(&bytes[range.clone()]) else { continue };
+                if range.end <= safe_up_to || record.files.iter().all(|file| self.has_content(file)) {
+                    latest.insert(key, bytes[range].to_vec());
+                }
+            }
+        }
+        let known = latest.values().filter_map(|line: &Vec<u8>| decode(line)).flat_map(|(_, record)| record.files);
+        self.sync(&known.map(|file| self.object_path(&file.digest, false)).collect::<Vec<_>>())?;
+        let mut merged: Vec<&[u8]> = latest.values().map(Vec::as_slice).collect();
+        merged.sort_unstable();
+        let merged: Vec<u8> = merged.into_iter().chain([SYNCED]).flat_map(|line| [line, b"\n"].concat()).collect();
+        let target = folder.join(format!("{}.log", Digest::of(&merged)));
+        files::write_atomically(&self.root, &target, &merged)?;
+        finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| files::remove(path))
+    }
+
+    /// Drops every item of scopes that are not in `scopes`, and those that lost a file.
+    pub(crate) fn sweep_items(&self, scopes: &HashSet<String>) -> Result<()> {
+        let kept: HashSet<PathBuf> = scopes.iter().map(|scope| self.items_path(scope)).collect();
+        for folder in files::list_sharded(&self.root, "items")? {
+            if !kept.contains(&folder) {
+                files::remove(&folder)?;
+                continue;
+            }
+            for log in files::read_folder(&folder)? {
+                self.filter_log(&log, |record| record.files.iter().all(|file| self.has_file(file)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Damaged logs of items, whose sound lines stay.
+    pub(crate) fn verify_items(&self) -> Result<Vec<PathBuf>> {
+        let mut damaged = Vec::new();
+        for folder in files::list_sharded(&self.root, "items")? {
+            for log in files::read_folder(&folder)? {
+                let bytes = read_if_there(&log)?.unwrap_or_default();
+                let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n') && !is_being_written(&log);
+                let is_sound = |line: &[u8]| is_remark(line) || decode(line).is_some();
+                if cut_off || !line_ranges(&bytes).all(|range| is_sound(&bytes[range])) {
+                    let copy = files::temporary(&self.root)?;
+                    fs::write(copy.path(), &bytes).map_err(CacheError::io(&log))?;
+                    self.filter_log(&log, |_| true)?;
+                    let (_, copy) = copy.keep().map_err(|error| CacheError::io(&log)(error.error))?;
+                    self.quarantine(&copy)?;
+                    damaged.push(log);
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Rewrites a log with the sound lines that `keep` wants.
+    fn filter_log(&self, log: &Path, keep: impl Fn(&ItemRecord) -> bool) -> Result<()> {
+        let Some(bytes) = read_if_there(log)? else { return Ok(()) };
+        let wanted = |line: &&[u8]| is_remark(line) || decode(line).is_some_and(|(_, record)| keep(&record));
+        let lines: Vec<&[u8]> = line_ranges(&bytes).map(|range| &bytes[range]).filter(wanted).collect();
+        let is_empty = lines.iter().all(|line| is_remark(line));
+        let filtered: Vec<u8> = lines.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
+        match is_empty {
+            true => files::remove(log),
+            false if filtered == bytes => Ok(()),
+            false => files::write_atomically(&self.root, log, &filtered),
+        }
+    }
+
+    fn has_content(&self, file: &ItemFile) -> bool {
+        let object = self.object_path(&file.digest, false);
+        self.has_file(file) && tree::hash_file(&object, file.bytes).is_ok_and(|digest| digest == file.digest)
+    }
+
+    fn has_file(&self, file: &ItemFile) -> bool {
+        presence_of_file(&self.object_path(&file.digest, false), file.bytes) == Presence::Present
+    }
+
+    fn items_path(&self, scope: &str) -> PathBuf {
+        self.sharded("items", &hash_value("athanor items 1", &Value::from(scope)), "")
+    }
+}
+
+impl Items<'_> {
+    /// What was computed for the item with `key`, if all of it is still there.
+    pub fn find(&self, key: &Digest) -> Option<ItemRecord> {
+        let place = self.known.get(key)?;
+        let (_, record) = decode(&self.lines[place.log][place.range.clone()])?;
+        let is_there = |file| if place.safe { self.cache.has_file(file) } else { self.cache.has_content(file) };
+        record.files.iter().all(is_there).then_some(record)
+    }
+
+    /// Stores what was computed for the item with `key`: `value`, and every file in `folder`, which are gone from there
+    /// afterwards. It is found again by every later stage, whatever becomes of this one.
+    pub fn keep(&self, key: &Digest, value: Value, folder: &Path) -> Result<ItemRecord> {
+        let mut files = Vec::new();
+        for path in files::read_folder(folder)? {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.ok_or_else(|| CacheError::Name { path: path.clone() })?.to_owned();
+            let bytes = tree::metadata(&path)?.len();
+            let digest = tree::hash_file(&path, bytes)?;
+            self.cache.store_file(&path, digest, false, bytes, Safety::Later)?;
+            files::remove(&path)?;
+            files.push(ItemFile { name, digest, bytes });
+        }
+        files.sort_by(|left, right| left.name.cmp(&right.name));
+        let record = ItemRecord { value, files };
+        self.append(key, &record)?;
+        Ok(record)
+    }
+
+    /// Where a file of an item can be read.
+    pub fn path_of(&self, file: &ItemFile) -> PathBuf {
+        self.cache.object_path(&file.digest, false)
+    }
+
+    /// As [`Items::keep`], with files that are stored already.
+    pub fn append(&self, key: &Digest, record: &ItemRecord) -> Result<()> {
+        let line = encode(key, record).map_err(|error| CacheError::io(&self.folder)(error.into()))?;
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        unfinished::note_files(&self.unfinished, &record.files)?;
+        let log = match &mut *log {
+            Some(log) => log,
+            none => none.insert(Log { file: self.new_log()?, synced: Instant::now(), unsafe_files: HashSet::new() }),
+        };
+        log.file.write_all(&line).map_err(CacheError::io(&self.folder))?;
+        log.unsafe_files.extend(record.files.iter().map(|file| file.digest));
+        if log.synced.elapsed() >= SYNC_EVERY { self.sync_log(log) } else { Ok(()) }
+    }
+
+    /// Brings everything that was kept safely to disk.
+    pub fn sync(&self) -> Result<()> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.as_mut().map_or(Ok(()), |log| self.sync_log(log))
+    }
+
+    /// No other thread keeps an item meanwhile: whoever calls this has the log.
+    fn sync_log(&self, log: &mut Log) -> Result<()> {
+        let files: Vec<PathBuf> = log.unsafe_files.iter().map(|digest| self.cache.object_path(digest, false)).collect();
+        self.cache.sync(&files)?;
+        log.file.write_all(&[SYNCED, b"\n"].concat()).map_err(CacheError::io(&self.folder))?;
+        log.unsafe_files.clear();
+        log.synced = Instant::now();
+        Ok(())
+    }
+
+    /// A log of this process's own; its lock says that it is being written.
+    fn new_log(&self) -> Result<File> {
+        loop {
+            let log = tempfile::Builder::new().suffix(".log").tempfile_in(&self.folder);
+            let log = log.and_then(|log| log.keep().map_err(Into::into)).and_then(|(file, _)| {
+                file.lock()?;
+                let links = file.metadata()?.nlink();
+                Ok((file, links))
+            });
+            let (mut file, links) = log.map_err(CacheError::io(&self.folder))?;
+            file.write_all(&[&boot_line(), b"\n".as_slice()].concat()).map_err(CacheError::io(&self.folder))?;
+            // Before it was locked, another process may have taken it for finished and merged it away.
+            if links > 0 {
+                return Ok(file);
+            }
+        }
+    }
+
+    /// Puts a file of an item at `path`, as another name of the stored file, and notes it in `placements`. A file that is in
+    /// an output is safely on disk.
+    pub fn place(&self, file: &ItemFile, path: &Path, placements: &Placements) -> Result<()> {
+        if let Some(log) = &mut *self.log.lock().unwrap_or_else(PoisonError::into_inner)
+            && log.unsafe_files.contains(&file.digest)
+        {
+            self.sync_log(log)?;
+        }
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
+        }
+        link_or_copy(&self.cache.object_path(&file.digest, false), path)?;
+        placements.note(path, file.digest)
+    }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CacheError::io(path)(error)),
+    }
+}
+
+/// What a log that is written now starts with. Where the machine does not tell, no two are equal to it.
+fn boot_line() -> Vec<u8> {
+    let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    [BOOT, Digest::of(id.trim_ascii()).to_string().as_bytes(), b" ", id.trim_ascii()].concat()
+}
+
+/// Whether a line is about the log rather than an item.
+fn is_remark(line: &[u8]) -> bool {
+    let sealed = |rest: &[u8]| {
+        let (digest, id) = rest.split_at_checked(64)?;
+        Some(Digest::from_hex(digest)? == Digest::of(id.strip_prefix(b" ")?))
+    };
+    line == SYNCED || line.strip_prefix(BOOT).and_then(sealed) == Some(true)
+}
+
+/// How much of a log is about files that are known to be on disk.
+fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
+    let first = line_ranges(bytes).next().map(|range| &bytes[range]);
+    if first == Some(boot) && !boot.ends_with(b" ") {
+        return bytes.len();
+    }
+    line_ranges(bytes).filter(|range| bytes[range.clone()] == *SYNCED).map(|range| range.end).last().unwrap_or(0)
+}
+
+fn is_being_written(log: &Path) -> bool {
+    File::open(log).is_ok_and(|log| log.try_lock().is_err())
+}
+
+/// Where the whole lines of a log are, without their ends.
+fn line_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let length = bytes[start..].iter().position(|byte| *byte == b'\n')?;
+        let range = start..start + length;
+        start = range.end + 1;
+        Some(range)
+    })
+}
+
+/// `key`, digest of the rest, record, with a space between them.
+fn encode(key: &Digest, record: &ItemRecord) -> serde_json::Result<Vec<u8>> {
+    let body = serde_json::to_string(record)?;
+    Ok(format!("{key} {} {body}\n", seal(key, body.as_bytes())).into_bytes())
+}
+
+fn key_of(line: &[u8]) -> Option<Digest> {
+    Digest::from_hex(line.split(|byte| *byte == b' ').next()?)
+}
+
+fn decode(line: &[u8]) -> Option<(Digest, ItemRecord)> {
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let (key, sealed) = (Digest::from_hex(parts.next()?)?, Digest::from_hex(parts.next()?)?);
+    let body = parts.next()?;
+    let record = (seal(&key, body) == sealed).then(|| serde_json::from_slice(body).ok()).flatten()?;
+    Some((key, record))
+}
+
+fn seal(key: &Digest, body: &[u8]) -> Digest {
+    Digest::of(&[key.bytes().as_slice(), body].concat())
+}
+
+/// A list of stored files that a stage has put among its outputs, which therefore need not be read to be known.
+///
+/// It is only a hint: [`Cache::ingest_placed`] believes an entry if the file at its path is the very stored file.
+pub struct Placements {
+    file: Mutex<File>,
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Placement {
+    path: PathBuf,
+    digest: Digest,
+}
+
+impl Placements {
+    /// A list kept in the file `path`.
+    pub fn create(path: &Path) -> Result<Placements> {
+        let file = File::options().create(true).append(true).open(path).map_err(CacheError::io(path))?;
+        Ok(Placements { file: Mutex::new(file), path: path.to_owned() })
+    }
+
+    /// What the list in the file `list` says, by path; relative paths are taken from `base`. No list says nothing.
+    pub fn read(list: &Path, base: &Path) -> HashMap<PathBuf, Digest> {
+        let lines = fs::read(list).unwrap_or_default();
+        let placements = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        placements.map(|Placement { path, digest }| (base.join(path), digest)).collect()
+    }
+
+    fn note(&self, path: &Path, digest: Digest) -> Result<()> {
+        let placement = Placement { path: path.to_owned(), digest };
+        let mut line = serde_json::to_vec(&placement).map_err(|error| CacheError::io(&self.path)(error.into()))?;
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&line).map_err(CacheError::io(&self.path))
+    }
+}
