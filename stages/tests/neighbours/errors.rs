@@ -31,8 +31,8 @@ fn features_that_cannot_be_compared() {
     let huge = npy(3, 2, &[0.0, 1.0, 2.0, 1e300, 4.0, -1e300]);
     let text = typed_npy("|S1", 3, 2, &[0.0; 6], |_| [b'x']);
     for (queries, references, query_ids, reference_ids, expected) in [
-        (&nan, &good, abc, abc, "q.npy, row 3: column 0 holds NaN"),
-        (&good, &infinite, abc, abc, "r.npy, row 2: column 0 holds inf"),
+        (&nan, &good, abc, abc, "q.npy, row 3: column 1 (at [2, 0]) holds NaN"),
+        (&good, &infinite, abc, abc, "r.npy, row 2: column 1 (at [1, 0]) holds inf"),
         (&good, &huge, abc, abc, "r.npy: the values of column 1 are too large to be standardised"),
         (&good, &good, ab, abc, "q.npy: the matrix has 3 rows, but there are 2 ids"),
         (&good, &good, abc, "Id\na\nb\na\n", "r.csv, row 4: the id `a` stands in row 2 already"),

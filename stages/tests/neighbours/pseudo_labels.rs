@@ -91,7 +91,12 @@ fn predictions_that_do_not_fit_a_split() {
         (&two, "Id\na\n", "Id,Target\nx,0\n", "p.npy: the matrix has 2 rows, but there are 1 ids"),
         (&two, "Id\na\na\n", "Id,Target\nx,0\n", "i.csv, row 3: the id `a` stands in row 2 already"),
         (&npy(2, 1, &[0.0, 1.0]), ids, "Id,Target\nx,0\n", "p.npy: has 1 columns, but `classes` names 2"),
-        (&npy(1, 2, &[0.0, 1.5]), ids, "Id,Target\nx,0\n", "p.npy, row 1: column 1 holds 1.5, which is no probability"),
+        (
+            &npy(1, 2, &[0.0, 1.5]),
+            ids,
+            "Id,Target\nx,0\n",
+            "p.npy, row 1: column 2 (at [0, 1]) holds 1.5, which is no probability",
+        ),
     ] {
         let inputs = [
             ("probabilities", "p.npy", values.as_slice()),

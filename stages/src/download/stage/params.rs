@@ -237,6 +237,9 @@ pub fn is_sha256(text: &str) -> bool {
 }
 
 impl Parameters for DownloadParams {
+    const MANNER: &'static [&'static str] =
+        &["jobs", "per_host", "retries", "connect_timeout", "stall_timeout", "total_timeout"];
+
     fn check(&self) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
         let mut complain = |name: &str, message: String| problems.push(ParamProblem::value(name, message));
