@@ -210,9 +210,12 @@ fn a_killed_stage_keeps_the_images_it_finished() {
     assert!(project.made(&[]).is_empty());
 }
 
+/// What is wrong, how it comes about, and what the message says of it.
+type Case<'c> = (&'c str, &'c dyn Fn(&Project), &'c str);
+
 #[test]
 fn bad_images_are_errors_that_name_the_file() {
-    let cases: [(&str, &dyn Fn(&Project), &str); 6] = [
+    let cases: [Case<'_>; 6] = [
         ("missing", &|project| std::fs::remove_file(project.path("data/id-1_blue.png")).unwrap(), "data/id-1_blue.*: "),
         (
             "twice",
