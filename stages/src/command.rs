@@ -38,6 +38,10 @@ impl Kind for Command {
         params::parse::<NoParams>(value).map(|params| params::canonical(&params))
     }
 
+    fn manner(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn outputs(&self, _params: &Value) -> Option<Vec<OutputPort>> {
         None
     }

@@ -48,6 +48,9 @@ pub struct Computed<V> {
     pub files: Vec<ItemFile>,
 }
 
+/// What came of an item.
+pub type Outcome<V> = Result<Computed<V>, StageError>;
+
 /// Whether the first item that fails ends the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
@@ -93,10 +96,10 @@ impl<'c> Items<'c> {
         work: &P,
         items: &[P::Item],
         on_failure: OnFailure,
-    ) -> Result<Vec<Result<Computed<P::Value>, StageError>>, StageError> {
+    ) -> Result<Vec<Outcome<P::Value>>, StageError> {
         let (failed, reused) = (AtomicBool::new(false), AtomicUsize::new(0));
         let progress = Progress::new(self.context, items.len(), P::UNIT);
-        let results: Vec<Option<Result<Computed<P::Value>, StageError>>> = items
+        let results: Vec<Option<Outcome<P::Value>>> = items
             .par_iter()
             .map(|item| {
                 let over = failed.load(Ordering::Relaxed) && on_failure == OnFailure::Stop;

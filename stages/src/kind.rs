@@ -55,6 +55,8 @@ pub trait Kind: Send + Sync {
     fn ports(&self) -> Ports;
     /// Checks evaluated parameters and fills in defaults: the canonical value that is fingerprinted and recorded.
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>>;
+    /// See [`Parameters::MANNER`].
+    fn manner(&self) -> &'static [&'static str];
     /// The outputs that a canonical value from [`Kind::check_params`] gives; `None` where the stage names its own.
     fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>>;
     /// Who does the work.
@@ -142,6 +144,10 @@ impl<K: StageKind> Kind for Typed<K> {
 
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>> {
         params::parse::<K::Params>(value).map(|params| params::canonical(&params))
+    }
+
+    fn manner(&self) -> &'static [&'static str] {
+        K::Params::MANNER
     }
 
     fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>> {

@@ -14,6 +14,7 @@ pub mod image_sets;
 pub mod images;
 pub mod items;
 pub mod kind;
+pub mod neighbours;
 pub mod numpy_random;
 pub mod params;
 pub mod ports;

@@ -33,6 +33,10 @@ impl ParamProblem {
 /// The canonical value has defaults filled in. So that an upgrade of the program alone reruns nothing, a parameter that is
 /// added without a change of the kind's revision must be skipped in serialisation while it has its default value.
 pub trait Parameters: Serialize + DeserializeOwned + JsonSchema + Send {
+    /// Names of parameters that say how the work is done and not what comes out, such as how many files are fetched at once:
+    /// they are no part of the fingerprint.
+    const MANNER: &'static [&'static str] = &[];
+
     /// Checks what types alone cannot say; one problem a violated rule.
     fn check(&self) -> Vec<ParamProblem> {
         Vec::new()

@@ -15,6 +15,9 @@ use crate::image_sets::perceptual_hashes::PerceptualHashes;
 use crate::image_sets::resize_images::ResizeImages;
 use crate::image_sets::synthetic_cells::SyntheticCells;
 use crate::kind::{Kind, StageKind, Typed};
+use crate::neighbours::apply_neighbours::ApplyNeighbours;
+use crate::neighbours::find_neighbours::Neighbours;
+use crate::neighbours::pseudo_labels::PseudoLabels;
 use crate::tables::antibody_split::AntibodySplit;
 use crate::tables::clean_split::CleanSplit;
 use crate::tables::corrected_targets::CorrectedTargets;
@@ -52,6 +55,9 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<SyntheticTables>(),
     &typed::<ClassificationReport>(),
     &typed::<AverageDuplicates>(),
+    &typed::<Neighbours>(),
+    &typed::<ApplyNeighbours>(),
+    &typed::<PseudoLabels>(),
 ];
 
 const fn typed<K: StageKind>() -> Typed<K> {

@@ -1,4 +1,6 @@
-//! The kinds against NumPy, scikit-learn and iterative-stratification (see `tests/golden/stages.py`).
+//! The kinds against NumPy, scikit-learn and iterative-stratification (see `tests/golden/*.py`).
+
+mod neighbours;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -92,9 +94,20 @@ impl Bench {
     }
 }
 
-/// A `.npy` file as NumPy writes it.
+/// A `.npy` file of float64 as NumPy writes it.
 fn npy(rows: usize, columns: usize, values: &[f64]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    typed_npy("<f8", rows, columns, values, f64::to_le_bytes)
+}
+
+/// A `.npy` file of the type `descr`, whose values `encode` writes.
+fn typed_npy<const N: usize>(
+    descr: &str,
+    rows: usize,
+    columns: usize,
+    values: &[f64],
+    encode: fn(f64) -> [u8; N],
+) -> Vec<u8> {
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
     }
@@ -102,7 +115,7 @@ fn npy(rows: usize, columns: usize, values: &[f64]) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
     bytes.extend(header.as_bytes());
-    values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    values.iter().for_each(|value| bytes.extend(encode(*value)));
     bytes
 }
 

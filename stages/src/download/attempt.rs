@@ -30,8 +30,8 @@ pub(super) struct Attempt<'a> {
 /// A failed attempt.
 pub(super) struct Failure {
     pub reason: Reason,
-    /// Whether what arrived came in several answers, or in one that does not say where it ends: then what is wrong with it may be
-    /// the way's fault rather than the server's.
+    /// Whether what arrived came in several answers, or in one that does not say where it ends: then what is wrong with
+    /// it may be the way's fault rather than the server's.
     pub doubtful: bool,
 }
 
@@ -60,14 +60,17 @@ impl Attempt<'_> {
         let checksum = self.request.sha256.is_some();
         let path = part.path().to_owned();
         let write = |source| Reason::Write { path: path.clone(), source };
-        let mut sink = if resumed {
-            continues(&response, part)?;
-            part.resume(checksum).map_err(write)?
+        let (mut sink, expected) = if resumed {
+            let total = continues(&response, part)?;
+            let sink = part.resume(checksum).map_err(write)?;
+            // A server may send less than the rest; then there is more to ask for.
+            let expected = total.or_else(|| Some(sink.len().saturating_add(declared?)));
+            (sink, expected)
         } else {
             self.right_size(declared)?;
-            part.start(headers::note(response.headers()), checksum).map_err(write)?
+            self.within(declared.unwrap_or(0))?;
+            (part.start(headers::note(response.headers()), checksum).map_err(write)?, declared)
         };
-        let expected = declared.map(|length| sink.len() + length);
         self.pour(response, &mut sink, expected, &write).await?;
         Ok(Arrival { checksum: sink.checksum(), doubtful: resumed || !framed })
     }
@@ -79,6 +82,9 @@ impl Attempt<'_> {
         loop {
             let host = self.hosts.of(&url);
             let leave = self.patience.wait_long(host.enter()).await?;
+            if let Some(reason) = host.given_up() {
+                return Err(reason);
+            }
             let response = self.ask(&url, resume).await?;
             let status = response.status();
             if status.is_redirection() && response.headers().contains_key(LOCATION) {
@@ -97,10 +103,16 @@ impl Attempt<'_> {
                 (StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => return Err(Reason::Changed),
                 _ => {
                     let refusal = self.refusal(response).await;
-                    if let Some(pause) = refusal.retry_after() {
-                        host.leave_alone(pause.min(self.options.longest_pause));
-                    }
-                    return Err(refusal);
+                    return Err(match refusal.retry_after() {
+                        Some(pause) if pause > self.options.longest_pause => {
+                            host.close(pause);
+                            Reason::LeftAlone(pause)
+                        }
+                        pause => {
+                            host.leave_alone(pause.unwrap_or_default());
+                            refusal
+                        }
+                    });
                 }
             }
         }
@@ -166,6 +178,7 @@ impl Attempt<'_> {
             if lately >= LEAST_PROGRESS {
                 (since, lately) = (Instant::now(), 0);
             }
+            self.within(sink.len())?;
             if let Some(size) = self.request.size.filter(|size| sink.len() > *size) {
                 return Err(Reason::WrongSize { found: sink.len(), at_least: true, expected: size });
             }
@@ -179,6 +192,10 @@ impl Attempt<'_> {
     async fn copy_local(&self, part: &mut Part) -> Result<Arrival, Reason> {
         let no_path = || Reason::Local(std::io::ErrorKind::NotFound.into());
         let source = self.request.url.to_file_path().map_err(|()| no_path())?;
+        // Opening a pipe would wait for a writer.
+        if !std::fs::metadata(&source).map_err(Reason::Local)?.is_file() {
+            return Err(Reason::Local(std::io::Error::other("it is not a file")));
+        }
         let mut file = std::fs::File::open(source).map_err(Reason::Local)?;
         let path = part.path().to_owned();
         let write = |source| Reason::Write { path: path.clone(), source };
@@ -206,6 +223,13 @@ impl Attempt<'_> {
         check(part.path()).map_err(|message| Reason::Rejected { found: found_in(part), message })
     }
 
+    fn within(&self, bytes: u64) -> Result<(), Reason> {
+        match self.request.most {
+            Some(most) if bytes > most => Err(Reason::TooLarge(most)),
+            _ => Ok(()),
+        }
+    }
+
     fn right_size(&self, found: Option<u64>) -> Result<(), Reason> {
         match (self.request.size, found) {
             (Some(expected), Some(found)) if expected != found => {
@@ -230,8 +254,8 @@ fn next_hop(from: &Url, response: &Response) -> Result<Url, Reason> {
     Err(Reason::BadRedirect { to: shown(&url), why })
 }
 
-/// Whether a partial answer goes on where `part` ends, in the same file.
-fn continues(response: &Response, part: &Part) -> Result<(), Reason> {
+/// Whether a partial answer goes on where `part` ends, in the same file; gives the length of the whole, if it is known.
+fn continues(response: &Response, part: &Part) -> Result<Option<u64>, Reason> {
     let Some((start, total)) = headers::content_range(response.headers()) else {
         return Err(Reason::Protocol("a part without `Content-Range`".to_owned()));
     };
@@ -240,7 +264,7 @@ fn continues(response: &Response, part: &Part) -> Result<(), Reason> {
     let tag = headers::text(response.headers(), &ETAG);
     let other_tag = tag.is_some() && note.is_some_and(|note| note.etag.is_some() && note.etag.as_deref() != tag);
     let other_total = known.is_some() && total.is_some() && known != total;
-    if start != part.len() || other_total || other_tag { Err(Reason::Changed) } else { Ok(()) }
+    if start != part.len() || other_total || other_tag { Err(Reason::Changed) } else { Ok(known.or(total)) }
 }
 
 /// What a file is by its first bytes.

@@ -83,7 +83,8 @@ pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     causes(error).last().map_or_else(String::new, ToString::to_string)
 }
 
-/// An error and what caused it, outermost first. An [`std::io::Error`] hides the error that it wraps from its own `source`.
+/// An error and what caused it, outermost first. An [`std::io::Error`] hides the error that it wraps from its own
+/// `source`.
 pub(super) fn causes<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {

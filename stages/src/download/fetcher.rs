@@ -1,10 +1,9 @@
 //! One file, with as many attempts as it takes.
 
 use std::path::Path;
-use std::time::Duration;
 
 use reqwest::Client;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::attempt::{Attempt, Failure};
 use super::client::{self, SetupError};
@@ -20,8 +19,9 @@ pub struct Fetcher {
     pub(super) options: Options,
     client: Client,
     hosts: Hosts,
-    // Last, so that the connections are dropped while there still is a runtime.
-    runtime: Runtime,
+    network: Handle,
+    /// Taken when it ends.
+    runtime: Option<Runtime>,
 }
 
 impl Fetcher {
@@ -29,13 +29,14 @@ impl Fetcher {
     pub fn new(options: Options, surroundings: &Surroundings) -> Result<Fetcher, SetupError> {
         let failed = |error: std::io::Error| SetupError::Client(error.to_string());
         // The threads that fetch do the work themselves; this one only hears what the network has to say.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let client = client::client(&options, surroundings)?;
-        Ok(Fetcher { hosts: Hosts::new(options.per_host), client, options, runtime: runtime.map_err(failed)? })
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        let (client, hosts) = (client::client(&options, surroundings)?, Hosts::new(options.per_host));
+        Ok(Fetcher { options, client, hosts, network: runtime.handle().clone(), runtime: Some(runtime) })
     }
 
-    /// Fetches one file into `target`, making its folder if need be. The file appears there complete and verified, or not at all; until then
-    /// its bytes are beside it, and a later call goes on with them where the server allows it.
+    /// Fetches one file into `target`, making its folder if need be. The file appears there complete and verified, or
+    /// not at all; until then its bytes are beside it, and a later call goes on with them where the server allows it.
     ///
     /// May be called from many threads. Must not be called from asynchronous code.
     ///
@@ -48,7 +49,9 @@ impl Fetcher {
             let reason = Reason::Write { path: folder.to_owned(), source };
             return Err(FetchError { url: shown(&request.url), attempts: 0, reason });
         }
-        self.runtime.block_on(self.fetch_patiently(request, target, watch))
+        let outcome = self.network.block_on(self.fetch_patiently(request, target, watch));
+        self.hosts.of(&request.url).learn(outcome.as_ref().map(drop).map_err(|error| &error.reason));
+        outcome
     }
 
     async fn fetch_patiently(
@@ -82,7 +85,7 @@ impl Fetcher {
             if !(reason.may_pass() || doubtful) || retry >= self.options.retries {
                 break reason;
             }
-            let Some(pause) = self.pause(&url, retry, &reason) else { break reason };
+            let pause = self.options.pause(&url, retry).max(reason.retry_after().unwrap_or_default());
             retry += 1;
             if let Err(stopped) = patience.wait_long(tokio::time::sleep(pause)).await {
                 break if matches!(stopped, Reason::Interrupted) { stopped } else { reason };
@@ -90,14 +93,13 @@ impl Fetcher {
         };
         Err(FetchError { url, attempts, reason })
     }
+}
 
-    /// The pause before the next attempt; nothing if the server asks for more than we are ready to give.
-    fn pause(&self, url: &str, retry: u32, reason: &Reason) -> Option<Duration> {
-        let own = self.options.pause(url, retry);
-        match reason.retry_after() {
-            Some(asked) if asked > self.options.longest_pause => None,
-            Some(asked) => Some(asked.max(own)),
-            None => Some(own),
+impl Drop for Fetcher {
+    fn drop(&mut self) {
+        // Not waited for: the search for a host's address cannot be broken off.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

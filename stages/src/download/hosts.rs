@@ -1,11 +1,19 @@
-//! Politeness: how many requests a host gets at once, and when it asked to be left alone.
+//! Politeness: how many requests a host gets at once, when it asked to be left alone, and when there is no point in
+//! asking it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::reason::{Reason, Wait};
+
+/// So many files in a row, each with all its attempts, for which a host could not be reached: it is down, and the rest
+/// of a long list need not wait for it.
+const GIVE_UP: u32 = 20;
 
 /// What is known of every host.
 pub(super) struct Hosts {
@@ -17,6 +25,10 @@ pub(super) struct Hosts {
 pub(super) struct Host {
     slots: Arc<Semaphore>,
     alone_until: Mutex<Option<Instant>>,
+    /// For how long it asked to be left alone, if that is longer than anyone waits.
+    closed: OnceLock<Duration>,
+    /// Files in a row for which it could not be reached.
+    unreached: AtomicU32,
 }
 
 /// Leave to have one request under way.
@@ -38,7 +50,8 @@ impl Hosts {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let host = known.entry(name(url)).or_insert_with(|| {
             let slots = Arc::new(Semaphore::new(self.per_host));
-            Arc::new(Host { slots, alone_until: Mutex::default() })
+            let (alone_until, closed, unreached) = (Mutex::default(), OnceLock::new(), AtomicU32::new(0));
+            Arc::new(Host { slots, alone_until, closed, unreached })
         });
         Arc::clone(host)
     }
@@ -52,6 +65,31 @@ impl Host {
             tokio::time::sleep(pause).await;
         }
         Leave { _slot: slot }
+    }
+
+    /// Why the host need not be asked, if so.
+    pub(super) fn given_up(&self) -> Option<Reason> {
+        let closed = self.closed.get().map(|pause| Reason::LeftAlone(*pause));
+        let unreached = self.unreached.load(Ordering::Relaxed);
+        closed.or_else(|| (unreached >= GIVE_UP).then_some(Reason::GivenUp(unreached)))
+    }
+
+    /// Learns from what became of a file.
+    pub(super) fn learn(&self, outcome: Result<(), &Reason>) {
+        match outcome {
+            Err(Reason::Unreachable(_) | Reason::NoAnswer(_))
+            | Err(Reason::TimedOut { wait: Wait::Connection | Wait::Answer, .. }) => {
+                self.unreached.fetch_add(1, Ordering::Relaxed);
+            }
+            // Nothing was learnt about the host.
+            Err(Reason::Interrupted | Reason::GivenUp(_) | Reason::LeftAlone(_) | Reason::Write { .. }) => {}
+            _ => self.unreached.store(0, Ordering::Relaxed),
+        }
+    }
+
+    /// Leaves the host alone for longer than anyone waits.
+    pub(super) fn close(&self, pause: Duration) {
+        let _ = self.closed.set(pause);
     }
 
     /// Leaves the host alone for `pause`.

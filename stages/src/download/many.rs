@@ -57,7 +57,8 @@ impl Fetcher {
     }
 }
 
-/// What is still to be fetched, by host: a host that has all it may have must not keep threads waiting while another has none.
+/// What is still to be fetched, by host: a host that has all it may have must not keep threads waiting while another
+/// has none.
 struct Queue {
     per_host: usize,
     hosts: Mutex<Vec<Line>>,
@@ -80,8 +81,8 @@ impl Queue {
         Queue { per_host: per_host.max(1), hosts: Mutex::new(lines.into_values().collect()), freed: Condvar::new() }
     }
 
-    /// The next file and the position of its host: that of the host with the fewest under way. Nothing when none is left, or when it is
-    /// time to stop.
+    /// The next file and the position of its host: that of the host with the fewest under way. Nothing when none is
+    /// left, or when it is time to stop.
     fn next(&self, should_stop: &(dyn Fn() -> bool + Sync)) -> Option<(usize, usize)> {
         let mut hosts = self.lock();
         loop {

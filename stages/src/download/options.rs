@@ -15,8 +15,8 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// Longest time for one file with all its attempts; none by default, since a large archive may take a day.
     pub total_timeout: Option<Duration>,
-    /// Attempts after the first that may fail one after another. An attempt that brought [`FRESH_START`] bytes on which the
-    /// next can build does not count.
+    /// Attempts after the first that may fail one after another. An attempt that brought [`FRESH_START`] bytes on which
+    /// the next can build does not count.
     pub retries: u32,
     /// Pause before the first retry; it doubles with each further one.
     pub back_off: Duration,
@@ -28,8 +28,8 @@ pub struct Options {
     pub user_agent: String,
 }
 
-/// A body that brings fewer bytes than this within the stall time-out has stalled, so that a server cannot hold a connection
-/// for ever by a byte a second.
+/// A body that brings fewer bytes than this within the stall time-out has stalled, so that a server cannot hold a
+/// connection for ever by a byte a second.
 pub const LEAST_PROGRESS: u64 = 4 << 10;
 
 /// An attempt that brings this many bytes for the next to build on has succeeded in part.
@@ -53,8 +53,8 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The pause before retry number `retry` (from 0) of `key`: exponential, with a jitter between one half and one that depends on
-    /// nothing but its arguments, so that many files that failed together do not come back together.
+    /// The pause before retry number `retry` (from 0) of `key`: exponential, with a jitter between one half and one
+    /// that depends on nothing but its arguments, so that many files that failed together do not come back together.
     pub fn pause(&self, key: &str, retry: u32) -> Duration {
         let whole = self.back_off.saturating_mul(1_u32.checked_shl(retry).unwrap_or(u32::MAX)).min(self.longest_pause);
         let mut hash = athanor_cache::Digest::of(format!("{retry} {key}").as_bytes()).to_string();
@@ -71,14 +71,16 @@ pub struct Surroundings {
     pub http_proxy: Option<String>,
     /// Proxy for `https` addresses, as in `HTTPS_PROXY`.
     pub https_proxy: Option<String>,
-    /// Hosts that are reached directly, separated by commas, as in `NO_PROXY`: domains with all below them, IP addresses, networks.
+    /// Hosts that are reached directly, separated by commas, as in `NO_PROXY`: domains with all below them, IP
+    /// addresses, networks.
     pub no_proxy: Option<String>,
     /// Root certificates trusted beside Mozilla's, each in DER.
     pub roots: Vec<Vec<u8>>,
 }
 
 impl Surroundings {
-    /// Takes the customary variables through `lookup`, the lower-case spelling first as curl does. Empty ones count as absent.
+    /// Takes the customary variables through `lookup`, the lower-case spelling first as curl does. Empty ones count as
+    /// absent.
     pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Surroundings {
         let find = |name: &str| {
             let spellings = [name.to_lowercase(), name.to_owned()];

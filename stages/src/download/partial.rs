@@ -1,5 +1,5 @@
-//! A file on its way: `NAME.part` with the bytes so far, and `NAME.part.json` with what tells whether the server still has the
-//! same file, so that a later attempt, or a later process, can ask for the rest alone.
+//! A file on its way: `NAME.part` with the bytes so far, and `NAME.part.json` with what tells whether the server still
+//! has the same file, so that a later attempt, or a later process, can ask for the rest alone.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

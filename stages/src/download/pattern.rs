@@ -4,8 +4,8 @@ use super::template::{Piece, Template, TemplateError};
 
 /// Takes texts apart.
 ///
-/// A field is one or more characters and holds neither the text before it nor the text after it, so that there is one way to take a
-/// text apart, or none.
+/// A field is one or more characters and holds neither the text before it nor the text after it, so that there is one
+/// way to take a text apart, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     /// What stands in front of all fields.

@@ -84,6 +84,12 @@ pub enum Reason {
         /// How long the server asks to be left alone.
         retry_after: Option<Duration>,
     },
+    /// The host asked to be left alone for longer than is waited for.
+    #[error("its host asks to be left alone for {} s", .0.as_secs())]
+    LeftAlone(Duration),
+    /// The host was not to be reached for many files in a row.
+    #[error("its host could not be reached for {0} files in a row, so this one was not tried any more")]
+    GivenUp(u32),
     /// The answer breaks HTTP's rules.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(String),
@@ -97,6 +103,9 @@ pub enum Reason {
         /// Bytes expected.
         expected: u64,
     },
+    /// The file is larger than anything that makes sense there.
+    #[error("the file has more than {0} bytes")]
+    TooLarge(u64),
     /// The file does not hold what it should.
     #[error("the SHA-256 is {found}, but {expected} is expected")]
     WrongChecksum {
@@ -162,7 +171,11 @@ impl Reason {
     pub fn keeps_part(&self) -> bool {
         match self {
             Reason::Changed | Reason::WrongSize { .. } => false,
-            Reason::Interrupted | Reason::Write { .. } | Reason::TimedOut { .. } => true,
+            Reason::Interrupted
+            | Reason::Write { .. }
+            | Reason::TimedOut { .. }
+            | Reason::LeftAlone(_)
+            | Reason::GivenUp(_) => true,
             _ => self.may_pass(),
         }
     }
@@ -178,7 +191,7 @@ impl Reason {
     /// What the user can do.
     pub fn help(&self) -> &'static str {
         match self {
-            Reason::Unreachable(_) => "Check the address, the network, and the proxy variables.",
+            Reason::Unreachable(_) | Reason::GivenUp(_) => "Check the address, the network, and the proxy variables.",
             Reason::Untrusted(_) => "Check the machine's clock, and whether a proxy opens TLS connections.",
             Reason::TimedOut { wait: Wait::Whole, .. } => "Raise `total_timeout`; what has arrived is kept.",
             Reason::TimedOut { .. } | Reason::Cut { .. } => {
@@ -189,7 +202,7 @@ impl Reason {
                 "The server wants to know who asks; look at the address in a browser."
             }
             Reason::Status { code: 404 | 410, .. } => "Check the address, and the columns it is made of.",
-            Reason::Status { code: 429, .. } => "Lower `per_host`, or run again later.",
+            Reason::Status { code: 429, .. } | Reason::LeftAlone(_) => "Lower `per_host`, or run again later.",
             Reason::Status { .. } => "Look at the address in a browser, or run again later.",
             Reason::NoAnswer(_) | Reason::Protocol(_) => {
                 "Look at the address with another program, or tell the server's owner."
@@ -197,7 +210,7 @@ impl Reason {
             Reason::WrongSize { .. } | Reason::WrongChecksum { .. } => {
                 "Check the expected value, and whether the server has a new version."
             }
-            Reason::Rejected { .. } => {
+            Reason::Rejected { .. } | Reason::TooLarge(_) => {
                 "Look at the address in a browser; pages that say `not found` often come with status 200."
             }
             Reason::TooManyRedirects(_) | Reason::RedirectLoop(_) => {

@@ -14,6 +14,8 @@ pub struct Request<'a> {
     pub url: Url,
     /// Its length, if known beforehand.
     pub size: Option<u64>,
+    /// Most bytes that are taken.
+    pub most: Option<u64>,
     /// Its SHA-256 in hexadecimal, if known beforehand.
     pub sha256: Option<String>,
     /// Looks at the complete file before it counts as fetched.
@@ -23,7 +25,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A file of which nothing is known but its address.
     pub fn new(url: Url) -> Self {
-        Request { url, size: None, sha256: None, check: None }
+        Request { url, size: None, most: None, sha256: None, check: None }
     }
 
     /// The same with a check of the complete file.

@@ -52,8 +52,8 @@ pub enum TemplateError {
 /// What fills a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// The value, as RFC 6570 writes it into an address: everything but letters, digits and `-._~` percent-encoded; for `{+name}` also
-    /// the characters that have a meaning there are left as they are.
+    /// The value, as RFC 6570 writes it into an address: everything but letters, digits and `-._~` percent-encoded; for
+    /// `{+name}` also the characters that have a meaning there are left as they are.
     Address,
     /// The value as it is.
     Plain,

@@ -9,6 +9,7 @@ use crate::loopback::{Act, Asked, Server, answer, head, ok, redirect, status};
 use athanor_stages::download::{
     FetchError, Fetched, Fetcher, Listener, Options, Order, Reason, Request, Surroundings, Watch, parse_url,
 };
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 const PATIENT: Duration = Duration::from_secs(20);
@@ -177,6 +178,42 @@ fn a_cut_body_is_fetched_anew_where_nothing_tells_whether_it_is_the_same() {
 }
 
 #[test]
+fn a_server_may_send_less_than_the_rest() {
+    let whole = body(10_000);
+    let served = whole.clone();
+    let server = Server::start(move |asked, before| match (before, asked.start()) {
+        (1, Some(start)) => {
+            let range = format!("bytes {start}-{}/10000", start + 999);
+            let headers = [("ETag", "\"v\""), ("Content-Range", range.as_str())];
+            Act::Send(answer("206 Partial Content", &headers, &served[start..start + 1000]))
+        }
+        (0, _) => resumable(asked, &served, "\"v\"", Some(4000)),
+        _ => resumable(asked, &served, "\"v\"", None),
+    });
+    let bench = Bench::new();
+    assert_eq!(bench.fetch(&server.url("/")).unwrap().attempts, 3);
+    assert_eq!(bench.content(), whole);
+    assert_eq!(server.asked()[2].start(), Some(5000));
+}
+
+#[test]
+fn no_more_is_taken_than_makes_sense() {
+    let server = Server::start(|asked, _| match asked.target.as_str() {
+        "/declared" => Act::Hang(head("200 OK", &[], Some(2000))),
+        _ => Act::Drip([&head("200 OK", &[], None)[..], &[b'x'; 1000]].concat(), Duration::ZERO),
+    });
+    let bench = Bench::new();
+    for path in ["/declared", "/endless"] {
+        let mut request = Request::new(parse_url(&server.url(path)).unwrap());
+        request.most = Some(1500);
+        let error = bench.fetch_request(&request).unwrap_err();
+        assert!(matches!(error.reason, Reason::TooLarge(1500)), "{error}");
+        assert_eq!(error.attempts, 1);
+        assert!(bench.names().is_empty());
+    }
+}
+
+#[test]
 fn a_file_that_changes_while_it_is_resumed_is_fetched_anew() {
     let (old, new) = (body(50_000), vec![7; 60_000]);
     // A server that heeds `If-Range`, one that does not, and one that finds the range outside of the file.
@@ -330,7 +367,32 @@ fn a_server_that_asks_for_a_pause_gets_it() {
     assert!(start.elapsed() >= Duration::from_secs(1));
 
     let server = Server::start(|_, _| Act::Send(answer("503 Service Unavailable", &[("Retry-After", "3600")], "")));
-    assert_eq!(Bench::new().fetch(&server.url("/")).unwrap_err().attempts, 1, "an hour is not waited for");
+    let bench = Bench::with(Options { per_host: 2, ..options() });
+    let orders = orders(&bench, (0..20).map(|index| server.url(&format!("/{index}"))));
+    let (outcomes, _) = fetch_all(&bench, &orders, &AtomicBool::new(false));
+    let left_alone = |outcome: &Option<Result<_, FetchError>>| {
+        matches!(outcome, Some(Err(FetchError { reason: Reason::LeftAlone(_), attempts: 1, .. })))
+    };
+    assert!(outcomes.iter().all(left_alone), "an hour is not waited for");
+    assert!(server.asked().len() <= 2, "and the host is asked no more");
+}
+
+#[test]
+fn a_host_that_is_down_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let up = Server::start(|_, _| ok("fine"));
+    let bench = Bench::with(Options { retries: 1, ..options() });
+    let dead = (0..60).map(|index| format!("http://{address}/{index}"));
+    let orders = orders(&bench, dead.chain([up.url("/")]));
+    let (outcomes, _) = fetch_all(&bench, &orders, &AtomicBool::new(false));
+    assert!(matches!(outcomes.last(), Some(Some(Ok(_)))));
+    let given_up = |outcome: &&Option<Result<_, FetchError>>| {
+        matches!(outcome, Some(Err(FetchError { reason: Reason::GivenUp(_), .. })))
+    };
+    let given_up = outcomes.iter().filter(given_up).count();
+    assert!((20..=40).contains(&given_up), "{given_up}");
 }
 
 #[test]
@@ -584,4 +646,30 @@ fn many_stop_at_once() {
     };
     assert_eq!(outcomes.iter().filter(interrupted).count(), 3);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_none()).count(), 16);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Whatever a server sends, there is a file that is what it sent, or a reason, and nothing is left that is neither.
+    #[test]
+    fn any_answer_is_a_file_or_a_reason(
+        status in "(HTTP/1.1 )?(200 OK|206 P|302 F|304 N|416 R|503 S|[0-9]{0,4})",
+        headers in "((Content-Length: (0|5|7|99999999999999999999|18446744073709551615)|Content-Range: bytes (0|5)-(4|9)/(5|[*])|Transfer-Encoding: chunked|Location: (/x|http:|[?])|Retry-After: (0|x|-1)|ETag: \"a\"|:|[a-z ]{0,4})\r\n){0,4}",
+        body in "(5\r\nabcde\r\n0\r\n\r\n|abcde|ffffffffffffffff\r\n|)",
+    ) {
+        let bytes = format!("{status}\r\n{headers}\r\n{body}").into_bytes();
+        let server = Server::start(move |_, _| Act::Send(bytes.clone()));
+        let bench = Bench::with(Options { retries: 1, ..options() });
+        match bench.fetch(&server.url("/")) {
+            Ok(fetched) => {
+                prop_assert_eq!(bench.content().len() as u64, fetched.bytes);
+                prop_assert_eq!(bench.names(), ["file"]);
+            }
+            Err(error) => {
+                prop_assert!(!error.to_string().is_empty() && !error.reason.help().is_empty());
+                prop_assert!(!bench.target().exists());
+            }
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::loopback::{Act, Server, ok, status};
+use crate::loopback::{Act, Server, answer, head, ok, status};
 use athanor_cache::{Cache, Digest};
 use athanor_stages::artifact::image_set::ImageSetInput;
 use athanor_stages::artifact::table::TableInput;
@@ -103,6 +103,13 @@ impl Bench {
         let entries = std::fs::read_dir(self.out(output)).unwrap().map(Result::unwrap);
         entries.map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())).collect()
     }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok);
+    entries
+        .flat_map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { vec![entry.path()] })
+        .collect()
 }
 
 fn image(side: usize, grey: u8) -> Vec<u8> {
@@ -214,11 +221,11 @@ fn parameters_that_contradict_each_other_are_refused() {
         ["sha256", "name", "max_unpacked"]
     );
     assert_eq!(
-        problems(json!({ "as": "file", "url": "http://h/", "manner": { "jobs": 0, "stall_timeout": -1.0 } })),
-        ["manner", "manner"]
+        problems(json!({ "as": "file", "url": "http://h/", "jobs": 0, "stall_timeout": -1.0 })),
+        ["jobs", "stall_timeout"]
     );
-    let usual = kind.check_params(&json!({ "as": "file", "url": "http://h/", "manner": { "retries": 5 } })).unwrap();
-    assert!(usual.get("manner").is_none(), "the usual manner is no part of what is computed");
+    let usual = kind.check_params(&json!({ "as": "file", "url": "http://h/" })).unwrap();
+    assert!(usual.get("jobs").is_none(), "the usual manner is no part of what is computed");
     let names: Vec<String> = kind.outputs(&usual).unwrap().into_iter().map(|port| port.name).collect();
     assert_eq!(names, ["file"]);
 }
@@ -289,7 +296,7 @@ fn an_interrupted_download_keeps_what_it_has() {
         ok(&request.target)
     });
     let rows = (0..FILES).fold("Id\n".to_owned(), |rows, id| format!("{rows}id{id}\n"));
-    let params = json!({ "as": "files", "url": server.url("/{Id}.png"), "manner": { "jobs": 2 } });
+    let params = json!({ "as": "files", "url": server.url("/{Id}.png"), "jobs": 2 });
     let error = bench.run(params.clone(), Some(&rows)).unwrap_err();
     assert_eq!(error.to_string(), "the stage was asked to stop");
     let before = server.asked().len();
@@ -300,6 +307,41 @@ fn an_interrupted_download_keeps_what_it_has() {
     assert_eq!(bench.files("files").len(), FILES);
     let again = server.asked().len() - FILES;
     assert!(again <= 2, "only what was under way is fetched again");
+}
+
+#[test]
+fn a_file_that_was_cut_by_an_interruption_is_gone_on_with() {
+    let mut bench = Bench::new();
+    let server = Server::start(|asked, before| {
+        let whole = [b'x'; 1000];
+        let tag = [("ETag", "\"v\""), ("Content-Range", "bytes 400-999/1000")];
+        match before {
+            0 => Act::Hang([&head("200 OK", &tag[..1], Some(1000))[..], &whole[..400]].concat()),
+            _ => {
+                assert_eq!(asked.start(), Some(400));
+                Act::Send(answer("206 Partial Content", &tag, &whole[400..]))
+            }
+        }
+    });
+    let params = json!({ "as": "file", "url": server.url("/big.bin") });
+    let (stop, folder) = (Arc::clone(&bench.heard.stop), bench.folder.path().join("cache"));
+    let watcher = std::thread::spawn(move || {
+        let arrived = |folder: &Path| {
+            let parts =
+                files_below(folder).into_iter().filter(|path| path.extension().is_some_and(|end| end == "part"));
+            parts.filter_map(|path| std::fs::metadata(path).ok()).any(|part| part.len() == 400)
+        };
+        while !arrived(&folder) {
+            std::thread::yield_now();
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    bench.run(params.clone(), None).unwrap_err();
+    watcher.join().unwrap();
+    bench.heard.stop.store(false, Ordering::SeqCst);
+    bench.run(params, None).unwrap();
+    assert_eq!(std::fs::read(bench.out("big.bin")).unwrap(), [b'x'; 1000]);
+    assert_eq!(server.asked().len(), 2);
 }
 
 #[test]
@@ -357,7 +399,7 @@ fn an_archive_is_unpacked_and_not_kept() {
 
 #[test]
 fn proxies_of_the_environment_are_used() {
-    let proxy = Server::start(|asked, _| Act::Send(crate::loopback::answer("200 OK", &[], &asked.target)));
+    let proxy = Server::start(|asked, _| Act::Send(answer("200 OK", &[], &asked.target)));
     let mut bench = Bench::new();
     bench.environment.insert("http_proxy".to_owned(), format!("http://{}", proxy.address));
     bench.run(json!({ "as": "file", "url": "http://example.org/x.txt" }), None).unwrap();

@@ -20,6 +20,8 @@ use crate::error::StageError;
 use crate::images::decode::{self, Header, Limits};
 use crate::items::{Computed, Items};
 
+/// No image has more bytes.
+const MOST_IMAGE_BYTES: u64 = 1 << 30;
 /// Between two lines about the pace in the log.
 const LOG_EVERY: Duration = Duration::from_secs(15);
 
@@ -120,7 +122,8 @@ fn fetch(
     let image = params.form == Form::Images;
     let order = |Missing { key, wanted, .. }: &Missing<'_>| {
         let (url, size, sha256) = (wanted.url.clone(), wanted.size, wanted.sha256.clone());
-        let request = Request { url, size, sha256, check: image.then_some(&is_image) };
+        let most = image.then_some(MOST_IMAGE_BYTES);
+        let request = Request { url, size, most, sha256, check: image.then_some(&is_image) };
         Order { request, target: unfinished.join(key.to_string()).join("file") }
     };
     let orders: Vec<Order<'_>> = missing.iter().map(order).collect();

@@ -1,21 +1,19 @@
 //! `download`: files from elsewhere as an image set, a folder, a file, or the content of an archive.
 
+mod archive;
 mod gather;
 mod outputs;
 mod params;
 mod plan;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use indexmap::IndexSet;
 
 use crate::artifact::image_set::{ImageSetOutput, ManifestRow, OnBad, write_manifest};
 use crate::artifact::table::TableInput;
 use crate::context::StageContext;
-use crate::download::request::Request;
-use crate::download::unpack::{Limits, UnpackError, unpack};
-use crate::download::{FetchError, Reason, Watch};
+use crate::download::FetchError;
 use crate::error::StageError;
 use crate::input_ports;
 use crate::items::{Computed, Items};
@@ -68,7 +66,7 @@ impl StageKind for Download {
             }
         };
         if params.form == Form::Unpacked {
-            return unpack_one(&params, &wanted[0], &outputs, context);
+            return archive::unpack_one(&params, &wanted[0], &outputs.files, context);
         }
         let items = Items::of::<Self>(context)?;
         let gathered = gather::gather(&params, &wanted, &items, context)?;
@@ -147,44 +145,5 @@ fn place_files(
             items.place(stored, &path)?;
         }
     }
-    Ok(())
-}
-
-/// Fetches an archive and unpacks it. The archive itself is not kept beside its content; until that is complete it waits in the stage's
-/// unfinished state, so that a stage that is stopped while it unpacks need not fetch it again.
-fn unpack_one(
-    params: &DownloadParams,
-    wanted: &Wanted,
-    outputs: &DownloadOutputs,
-    context: &StageContext<'_>,
-) -> Result<(), StageError> {
-    let archive = context.unfinished()?.join("archive");
-    if !archive.exists() {
-        let request =
-            Request { url: wanted.url.clone(), size: wanted.size, sha256: wanted.sha256.clone(), check: None };
-        let so_far = AtomicU64::new(0);
-        let arrived = |bytes: u64| {
-            let now = so_far.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            context.progress(now, wanted.size.unwrap_or(0), "bytes");
-        };
-        let watch = Watch { should_stop: &|| context.should_stop(), arrived: &arrived };
-        gather::fetcher(params, context)?.fetch(&request, &archive, watch).map_err(|error| match error.reason {
-            Reason::Interrupted => StageError::Interrupted,
-            _ => StageError::mismatch(error.to_string()).with_help(error.reason.help()),
-        })?;
-    }
-    let limits = Limits { bytes: params.max_unpacked, ..Limits::default() };
-    let unpacked = unpack(&archive, &outputs.files, &limits, &|| context.should_stop());
-    if !matches!(unpacked, Err(UnpackError::Interrupted | UnpackError::Write { .. })) {
-        // A damaged archive must be fetched again next time.
-        let _ = std::fs::remove_file(&archive);
-    }
-    let unpacked = unpacked.map_err(|error| match error {
-        UnpackError::Interrupted => StageError::Interrupted,
-        UnpackError::Write { path, source } => StageError::Io { path, source },
-        error => StageError::in_file(gather::address(wanted), error.to_string()).with_help(error.help()),
-    })?;
-    context.metric("files", unpacked.files as f64);
-    context.metric("bytes", unpacked.bytes as f64);
     Ok(())
 }

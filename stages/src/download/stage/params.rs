@@ -15,13 +15,13 @@ use crate::params::{ParamProblem, Parameters};
 
 /// Parameters of [`super::Download`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct DownloadParams {
     /// What comes of it; the output has the same name.
     #[serde(rename = "as")]
     pub form: Form,
-    /// The address. With a list it has gaps for each row, `http://host/{plate}/{well}_{channel}.jpg`: columns of the list, fields of
-    /// `parse`, and `channel`. Values are percent-encoded; `{+column}` leaves the characters that have a meaning in an address.
+    /// The address. With a list it has gaps for each row, `http://host/{plate}/{well}_{channel}.jpg`: columns of the
+    /// list, fields of `parse`, and `channel`. Values are percent-encoded; `{+column}` leaves the characters that have
+    /// a meaning in an address.
     #[serde(default)]
     pub url: Option<String>,
     /// Instead of `url`: the column of the list that holds the whole address.
@@ -30,15 +30,17 @@ pub struct DownloadParams {
     /// The column that tells the rows apart; ids of images.
     #[serde(default = "id_column")]
     pub id_column: String,
-    /// Takes the ids apart into fields for `url` and `name`, as in `{antibody}_{plate}_{well}_{n}`. A field holds neither the text
-    /// before it nor the text after it.
+    /// Takes the ids apart into fields for `url` and `name`, as in `{antibody}_{plate}_{well}_{n}`. A field holds
+    /// neither the text before it nor the text after it.
     #[serde(default)]
     pub parse: Option<String>,
-    /// What `{channel}` stands for; every row is fetched once for each. Without it, the list's column `channel`, if it has one.
+    /// What `{channel}` stands for; every row is fetched once for each. Without it, the list's column `channel`, if it
+    /// has one.
     #[serde(default)]
     pub channels: Option<Vec<String>>,
-    /// What a file is called, with the same gaps as `url`, `{file}` for the last part of the address, and `{ext}` for its extension.
-    /// For `files` the default is `{<id column>}_{channel}.{ext}`, or without channels `{<id column>}.{ext}`; for `file`, `{file}`.
+    /// What a file is called, with the same gaps as `url`, `{file}` for the last part of the address, and `{ext}` for
+    /// its extension. For `files` the default is `{<id column>}_{channel}.{ext}`, or without channels `{<id
+    /// column>}.{ext}`; for `file`, `{file}`.
     #[serde(default)]
     pub name: Option<String>,
     /// The SHA-256 of the one file.
@@ -47,21 +49,23 @@ pub struct DownloadParams {
     /// The length in bytes of the one file.
     #[serde(default)]
     pub size: Option<u64>,
-    /// The column that holds each file's SHA-256; with `{channel}` in it, one column a channel. Empty cells are not checked.
+    /// The column that holds each file's SHA-256; with `{channel}` in it, one column a channel. Empty cells are not
+    /// checked.
     #[serde(default)]
     pub sha256_column: Option<String>,
-    /// The column that holds each file's length in bytes; with `{channel}` in it, one column a channel. Empty cells are not checked.
+    /// The column that holds each file's length in bytes; with `{channel}` in it, one column a channel. Empty cells are
+    /// not checked.
     #[serde(default)]
     pub size_column: Option<String>,
     /// Most bytes that an archive may unpack to. Without it, 200 times its own length, but at least 1 GiB.
     #[serde(default)]
     pub max_unpacked: Option<u64>,
-    /// What becomes of a file that cannot be fetched, or is no image where one is expected, after everything else was tried: the
-    /// stage fails, or the file, or the id with all its channels, is left out and listed in `failures`.
+    /// What becomes of a file that cannot be fetched, or is no image where one is expected, after everything else was
+    /// tried: the stage fails, or the file, or the id with all its channels, is left out and listed in `failures`.
     #[serde(default)]
     pub on_bad: OnBad,
-    /// How patiently and politely it goes about it. Does not change what the files hold.
-    #[serde(default, skip_serializing_if = "Manner::is_usual")]
+    /// How patiently and politely it goes about it.
+    #[serde(flatten)]
     pub manner: Manner,
 }
 
@@ -69,7 +73,8 @@ pub struct DownloadParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// An image set from a list. Every file must decode; it is called `<id>_<channel>` with the extension of what it really is.
+    /// An image set from a list. Every file must decode; it is called `<id>_<channel>` with the extension of what it
+    /// really is.
     Images,
     /// A folder of files from a list, byte for byte.
     Files,
@@ -96,48 +101,42 @@ impl Form {
     }
 }
 
-/// How patiently and politely files are fetched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+/// How patiently and politely files are fetched. Does not change what they hold.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manner {
-    /// Files fetched at once.
-    pub jobs: usize,
-    /// Files fetched at once from one host.
-    pub per_host: usize,
-    /// Attempts after the first that may fail one after another, with longer and longer pauses.
-    pub retries: u32,
-    /// Seconds for finding a host and connecting to it.
-    pub connect_timeout: f64,
-    /// Seconds without progress after which an attempt has failed.
-    pub stall_timeout: f64,
-    /// Seconds for one file with all attempts; without it, as long as it takes.
+    /// Files fetched at once; 16 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<usize>,
+    /// Files fetched at once from one host; 8 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_host: Option<usize>,
+    /// Attempts after the first that may fail one after another, with longer and longer pauses; 5 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Seconds for finding a host and connecting to it; 15 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<f64>,
+    /// Seconds without progress after which an attempt has failed; 30 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall_timeout: Option<f64>,
+    /// Seconds for one file with all attempts; by default as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_timeout: Option<f64>,
 }
 
-impl Default for Manner {
-    fn default() -> Self {
-        let Options { jobs, per_host, retries, connect_timeout, stall_timeout, .. } = Options::default();
-        let (connect_timeout, stall_timeout) = (connect_timeout.as_secs_f64(), stall_timeout.as_secs_f64());
-        Manner { jobs, per_host, retries, connect_timeout, stall_timeout, total_timeout: None }
-    }
-}
-
 impl Manner {
-    fn is_usual(&self) -> bool {
-        *self == Manner::default()
-    }
-
     /// The same for the fetcher.
     pub fn options(&self) -> Options {
+        let usual = Options::default();
         let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         Options {
-            jobs: self.jobs,
-            per_host: self.per_host,
-            retries: self.retries,
-            connect_timeout: seconds(self.connect_timeout),
-            stall_timeout: seconds(self.stall_timeout),
+            jobs: self.jobs.unwrap_or(usual.jobs),
+            per_host: self.per_host.unwrap_or(usual.per_host),
+            retries: self.retries.unwrap_or(usual.retries),
+            connect_timeout: self.connect_timeout.map_or(usual.connect_timeout, seconds),
+            stall_timeout: self.stall_timeout.map_or(usual.stall_timeout, seconds),
             total_timeout: self.total_timeout.map(seconds),
-            ..Options::default()
+            ..usual
         }
     }
 
@@ -145,18 +144,18 @@ impl Manner {
         const MOST_JOBS: usize = 256;
         const LONGEST: f64 = 7.0 * 24.0 * 3600.0;
         for (name, count) in [("jobs", self.jobs), ("per_host", self.per_host)] {
-            if !(1..=MOST_JOBS).contains(&count) {
-                complain("manner", format!("`{name}` is 1 to {MOST_JOBS}"));
+            if count.is_some_and(|count| !(1..=MOST_JOBS).contains(&count)) {
+                complain(name, format!("`{name}` is 1 to {MOST_JOBS}"));
             }
         }
         let timeouts = [
-            ("connect_timeout", Some(self.connect_timeout)),
-            ("stall_timeout", Some(self.stall_timeout)),
+            ("connect_timeout", self.connect_timeout),
+            ("stall_timeout", self.stall_timeout),
             ("total_timeout", self.total_timeout),
         ];
         for (name, seconds) in timeouts {
             if seconds.is_some_and(|seconds| !(seconds > 0.0 && seconds <= LONGEST)) {
-                complain("manner", format!("`{name}` is more than 0 and at most {LONGEST} seconds"));
+                complain(name, format!("`{name}` is more than 0 and at most {LONGEST} seconds"));
             }
         }
     }
@@ -238,6 +237,9 @@ pub fn is_sha256(text: &str) -> bool {
 }
 
 impl Parameters for DownloadParams {
+    const MANNER: &'static [&'static str] =
+        &["jobs", "per_host", "retries", "connect_timeout", "stall_timeout", "total_timeout"];
+
     fn check(&self) -> Vec<ParamProblem> {
         let mut problems = Vec::new();
         let mut complain = |name: &str, message: String| problems.push(ParamProblem::value(name, message));

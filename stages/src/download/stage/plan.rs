@@ -55,8 +55,8 @@ pub fn single(params: &DownloadParams) -> Result<Wanted, StageError> {
 /// The files that a list asks for, row by row and within a row by channel.
 ///
 /// # Errors
-/// Names the row: an id that does not fit the pattern or is there twice, an empty cell where a value is needed, something that is no
-/// address, two files of one name; for images also an id without all channels.
+/// Names the row: an id that does not fit the pattern or is there twice, an empty cell where a value is needed,
+/// something that is no address, two files of one name; for images also an id without all channels.
 pub fn of_list(params: &DownloadParams, list: &Table) -> Result<Vec<Wanted>, StageError> {
     list.require_rows()?;
     let reader = Reader::new(params, list)?;

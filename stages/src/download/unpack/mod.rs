@@ -1,8 +1,8 @@
 //! Archives (zip, tar, tar.gz) into a folder, without trusting them.
 //!
-//! What an archive is comes from its first bytes. Nothing is written outside of the folder, whatever the names inside say; links are
-//! replaced by copies of what they point to, so that the folder holds plain files and folders only; permissions, owners and times are
-//! not taken over. An archive that cannot be unpacked whole leaves nothing behind.
+//! What an archive is comes from its first bytes. Nothing is written outside of the folder, whatever the names inside
+//! say; links are replaced by copies of what they point to, so that the folder holds plain files and folders only;
+//! permissions, owners and times are not taken over. An archive that cannot be unpacked whole leaves nothing behind.
 
 mod error;
 mod growth;
@@ -30,8 +30,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How many times its own length an archive may hold by default. Images hardly shrink in an archive; more than this is rather
-    /// meant to fill the disk.
+    /// How many times its own length an archive may hold by default. Images hardly shrink in an archive; more than this
+    /// is rather meant to fill the disk.
     pub const EXPANSION: u64 = 200;
     /// What every archive may hold by default.
     pub const ALWAYS: u64 = 1 << 30;

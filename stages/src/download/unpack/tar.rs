@@ -1,7 +1,7 @@
 //! Tar archives, read strictly: the plain, ustar, GNU and pax forms.
 //!
-//! The `tar` crate decodes single headers; walking the archive is done here, since a reader of untrusted archives must notice a
-//! missing end, and must not take names of any length into memory.
+//! The `tar` crate decodes single headers; walking the archive is done here, since a reader of untrusted archives must
+//! notice a missing end, and must not take names of any length into memory.
 
 use std::io::{ErrorKind, Read};
 
