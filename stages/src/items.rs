@@ -188,6 +188,11 @@ impl<'c> Items<'c> {
         self.memory.as_ref().map(|(items, _)| items.path_of(file))
     }
 
+    /// Puts files of items at paths, in parallel; see [`Items::place`].
+    pub fn place_all(&self, files: &[(&ItemFile, PathBuf)]) -> Result<(), StageError> {
+        files.par_iter().try_for_each(|(file, path)| self.place(file, path))
+    }
+
     /// Puts a file of an item at `path`, an output or inside one.
     pub fn place(&self, file: &ItemFile, path: &Path) -> Result<(), StageError> {
         match &self.memory {
