@@ -240,8 +240,7 @@ impl Items<'_> {
             let name = name.ok_or_else(|| CacheError::Name { path: path.clone() })?.to_owned();
             let bytes = tree::metadata(&path)?.len();
             let digest = tree::hash_file(&path, bytes)?;
-            self.cache.store_file(&path, digest, false, bytes, Safety::Later)?;
-            files::remove(&path)?;
+            self.cache.move_in(&path, digest, false, bytes, Safety::Later)?;
             files.push(ItemFile { name, digest, bytes });
         }
         files.sort_by(|left, right| left.name.cmp(&right.name));

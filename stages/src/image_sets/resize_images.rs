@@ -168,6 +168,7 @@ impl StageKind for ResizeImages {
     const NAME: &'static str = "resize_images";
     const REVISION: u32 = 1;
     const DOC: &'static str = "Resizes images to squares of one or several sizes, from one decoding each, as grey files.\n\nReads PNG, JPEG and TIFF, whatever the files are called; of files with colours it takes the colour that holds the channel.";
+    const USES_ALL_CPUS: bool = true;
     const OUTPUTS_VARY: bool = true;
 
     fn outputs(params: &ResizeImagesParams) -> Vec<OutputPort> {
