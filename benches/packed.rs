@@ -54,7 +54,7 @@ fn pack(folder: &Path, images: usize, side: usize) {
     for (shard, ids) in (0..images).collect::<Vec<_>>().chunks(IMAGES_PER_SHARD).enumerate() {
         let name = format!("{shard:05}.safetensors");
         let planes = |id: &usize| {
-            let bytes = (0..CHANNELS * side * side).map(|at| (at * (id + 3) >> 5) as u8).collect();
+            let bytes = (0..CHANNELS * side * side).map(|at| ((at * (id + 3)) >> 5) as u8).collect();
             (format!("id{id:05}"), Planes { shape: [CHANNELS, side, side], bytes })
         };
         write_shard(&folder.join(&name), &channels, &ids.iter().map(planes).collect::<Vec<_>>())

@@ -76,7 +76,14 @@ impl StageError {
     pub fn help(&self) -> Option<&str> {
         match self {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => help.as_deref(),
+            StageError::Io { source, .. } if is_full(source) => {
+                Some("Free some space (`athanor cache gc` drops what no pipeline uses), then run again.")
+            }
             StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => None,
         }
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }

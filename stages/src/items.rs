@@ -119,8 +119,9 @@ impl<'c> Items<'c> {
         if self.context.should_stop() {
             return Err(StageError::Interrupted);
         }
-        let (total, known) = (items.len(), reused.into_inner());
-        self.context.log(format!("{total} {}: {known} known from before, {} computed", P::UNIT, total - known));
+        let (done, known) = (results.iter().flatten().filter(|result| result.is_ok()).count(), reused.into_inner());
+        let computed = done - known;
+        self.context.log(format!("{} {}: {known} known from before, {computed} computed", items.len(), P::UNIT));
         if on_failure == OnFailure::Stop {
             let done = results.into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
             return Ok(done.into_iter().map(Ok).collect());
