@@ -94,14 +94,23 @@ pub fn wait_for(path: &Path, process: &mut Child) {
     }
 }
 
-/// The folder of the real tables, if it is here; says so if not.
+/// The folder of the challenge's real tables, if it is here; says so if not.
 pub fn real_tables() -> Option<PathBuf> {
-    let folder = std::env::var_os("ATHANOR_SHARED_DATA").map(PathBuf::from);
-    let folder =
-        folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data")).join("hpa-meta");
-    let found = folder.join("train.csv").exists().then_some(folder);
+    real_data("hpa-meta", "the challenge's real tables")
+}
+
+/// The folder of real images, if it is here; says so if not.
+pub fn real_images() -> Option<PathBuf> {
+    real_data("hpa-images", "real images")
+}
+
+fn real_data(name: &str, what: &str) -> Option<PathBuf> {
+    let shared = std::env::var_os("ATHANOR_SHARED_DATA").map(PathBuf::from);
+    let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let found =
+        Some(shared.join(name)).filter(|folder| folder.join("README.md").exists() || folder.join("train.csv").exists());
     if found.is_none() {
-        println!("skipped: the challenge's real tables are not here");
+        println!("skipped: {what} are not here");
     }
     found
 }
