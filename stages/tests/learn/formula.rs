@@ -44,13 +44,18 @@ pub fn tensor<const D: usize>(name: &str, shape: [usize; D], device: &Device) ->
 
 /// Parameters and running statistics of the right size for their places.
 pub fn weights(like: &StateDict) -> StateDict {
-    let weight = |name: &String, old: &TensorData| match &old.shape()[..] {
-        [_, inner @ ..] if !inner.is_empty() => {
-            let fan_in = inner.iter().product::<usize>() as f64;
-            data(name, old.shape().as_slice(), (6.0 / fan_in).sqrt(), 0.0)
-        }
-        shape if name.ends_with("running_var") || name.ends_with(".weight") => data(name, shape, 0.25, 1.0),
-        shape => data(name, shape, 0.25, 0.0),
+    let weight = |name: &String, old: &TensorData| {
+        let shape = old.shape().as_slice();
+        let fan_in = shape[1..].iter().product::<usize>() as f64;
+        let (scale, offset) = match name.rsplit('.').next() {
+            _ if shape.len() > 1 => ((6.0 / fan_in).sqrt(), 0.0),
+            Some("weight") => (0.125, 0.5),
+            Some("bias") => (0.25, 0.75),
+            Some("running_mean") => (0.25, 0.0),
+            Some("running_var") => (0.25, 1.0),
+            _ => panic!("no rule for {name}"),
+        };
+        data(name, shape, scale, offset)
     };
     like.iter().map(|(name, old)| (name.clone(), weight(name, old))).collect()
 }

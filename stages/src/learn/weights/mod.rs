@@ -12,4 +12,5 @@ mod pretrained;
 
 pub use apply::{StateDict, load_state_dict, state_dict};
 pub use checkpoint::{Checkpoint, save_checkpoint};
+pub use file::WeightsFile;
 pub use pretrained::load_pretrained;
