@@ -8,9 +8,9 @@
 
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::prelude::*;
-use burn::tensor::Distribution;
 use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::{DType, Distribution};
 
 /// How much of a batch's statistics goes into the running ones.
 const MOMENTUM: f64 = 0.1;
@@ -104,10 +104,15 @@ impl BatchNorm {
         self
     }
 
-    /// `[batch, channel, ..]` to the same shape and type; statistics are computed in the parameters' type.
+    /// The type of its parameters, in which it computes whatever its input is of.
+    pub fn kind(&self) -> DType {
+        self.weight.val().dtype()
+    }
+
+    /// `[batch, channel, ..]` to the same shape and type.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         let kind = input.dtype();
-        let input = input.cast(self.weight.val().dtype());
+        let input = input.cast(self.kind());
         let output = if input.device().is_autodiff() && self.training.is_enabled() {
             self.by_batch(input)
         } else {

@@ -6,7 +6,7 @@
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig};
 use burn::prelude::*;
-use burn::tensor::FloatDType;
+use burn::tensor::DType;
 use burn::tensor::activation::relu;
 
 use super::{Architecture, Backbone, Model};
@@ -54,9 +54,9 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Images `[batch, channel, height, width]` to logits `[batch, class]`, which are float32 whatever the images are.
+    /// Images `[batch, channel, height, width]` to logits `[batch, class]`, of the parameters' type.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head.forward(pooled(self.backbone.forward(images)))
+        self.head.forward(pooled(self.backbone.forward(images), self.head.bn1.kind()))
     }
 }
 
@@ -145,9 +145,9 @@ pub struct MetricModel {
 }
 
 impl MetricModel {
-    /// Images `[batch, channel, height, width]` to features `[batch, 512]`, which are float32 whatever the images are.
+    /// Images `[batch, channel, height, width]` to features `[batch, 512]`, of the parameters' type.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head.forward(pooled(self.backbone.forward(images)))
+        self.head.forward(pooled(self.backbone.forward(images), self.head.bn1.kind()))
     }
 
     /// Features `[batch, 512]` to the cosines of their angles with each identity's direction, `[batch, identity]`.
@@ -202,9 +202,9 @@ impl FeatureHead {
     }
 }
 
-/// Mean and maximum of each feature map side by side, in float32: `[batch, c, h, w]` to `[batch, 2 c]`.
-fn pooled(maps: Tensor<4>) -> Tensor<2> {
-    let maps: Tensor<3> = maps.cast(FloatDType::F32).flatten(2, 3);
+/// Mean and maximum of each feature map side by side, in the type `kind`: `[batch, c, h, w]` to `[batch, 2 c]`.
+fn pooled(maps: Tensor<4>, kind: DType) -> Tensor<2> {
+    let maps: Tensor<3> = maps.cast(kind).flatten(2, 3);
     let mean = maps.clone().mean_dim(2);
     let maximum = maps.max_dim(2);
     Tensor::cat(vec![mean, maximum], 1).flatten(1, 2)
