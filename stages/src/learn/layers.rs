@@ -30,11 +30,12 @@ pub struct Conv2d {
 impl Conv2d {
     /// A convolution from `channels` `[in, out]` with stride 1 and no padding.
     ///
-    /// Weights are drawn as He et al. 2015 do for ReLU: normal, with variance 2 / (out * height * width).
+    /// Weights are drawn as in He et al. 2015, <https://arxiv.org/abs/1502.01852>: normal, with variance
+    /// 2 / (in * height * width), which keeps the size of values through a ReLU.
     pub fn new(channels: [usize; 2], kernel: [usize; 2], device: &Device) -> Self {
         let [channels_in, channels_out] = channels;
         let [height, width] = kernel;
-        let deviation = (2.0 / (channels_out * height * width) as f64).sqrt();
+        let deviation = (2.0 / (channels_in * height * width) as f64).sqrt();
         let shape = [channels_out, channels_in, height, width];
         let weight = Tensor::random(shape, Distribution::Normal(0.0, deviation), device);
         Conv2d { weight: Param::from_tensor(weight), stride: [1, 1], padding: [0, 0] }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use athanor_stages::learn::models::{Architecture, ClassifierConfig, MetricConfig, Model};
 use athanor_stages::learn::weights::{StateDict, load_state_dict, state_dict};
-use burn::module::{Flag, ModuleMapper, Param};
+use burn::module::{Flag, Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::DType;
@@ -174,6 +174,46 @@ fn densenet121_large_is_torchvisions() {
 #[test]
 fn inceptionv3_is_torchvisions() {
     compare_classifier(Architecture::InceptionV3);
+}
+
+#[test]
+fn images_in_bfloat16_make_mixed_precision() {
+    let device = Device::flex().autodiff();
+    let config = ClassifierConfig { dropout: 0.0, ..ClassifierConfig::new(Architecture::Resnet18, CHANNELS, CLASSES) };
+    let model = config.init(&device);
+    let model =
+        load_state_dict(model.clone(), model.architecture(), weights(&state_dict(&model, model.architecture())));
+    let model = model.unwrap().map(&mut Still);
+    let images = images("images", [2, CHANNELS, 64, 64], &device).cast(DType::F32);
+    let single: Vec<f32> = model.forward(images.clone()).into_data().try_into_vec().unwrap();
+    let logits = model.forward(images.cast(DType::BF16));
+    assert_eq!(logits.dtype(), DType::F32);
+    let gradients = GradientsParams::from_grads(logits.clone().sum().backward(), &model);
+    for (name, gradient) in gradients_by_name(&model, &gradients) {
+        assert_eq!(gradient.dtype(), DType::F32, "{name}");
+        assert!(gradient.iter::<f32>().all(f32::is_finite), "{name}");
+    }
+    let largest = single.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    for (mixed, single) in logits.into_data().iter::<f32>().zip(single) {
+        assert!((mixed - single).abs() < 0.05 * largest, "{mixed} is far from {single}");
+    }
+}
+
+#[test]
+fn a_frozen_backbone_learns_nothing_and_keeps_its_statistics() {
+    let device = Device::flex().autodiff();
+    let model = ClassifierConfig::new(Architecture::Resnet18, CHANNELS, CLASSES).init(&device);
+    let frozen = model.backbone().clone().freeze();
+    let model = model.with_backbone(frozen);
+    let before = state_dict(&model, model.architecture());
+    let loss = model.forward(images("images", [2, CHANNELS, 64, 64], &device).cast(DType::F32)).sum();
+    let gradients = GradientsParams::from_grads(loss.backward(), &model);
+    let head: Vec<&String> = before.keys().filter(|name| name.starts_with("head.")).collect();
+    let statistics = head.iter().filter(|name| name.contains("running_")).count();
+    assert_eq!(gradients.len(), head.len() - statistics);
+    for (name, after) in state_dict(&model, model.architecture()) {
+        assert_eq!(after == before[&name], !name.starts_with("head.") || !name.contains("running_"), "{name}");
+    }
 }
 
 #[test]

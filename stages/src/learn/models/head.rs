@@ -48,8 +48,7 @@ impl ClassifierConfig {
 /// Says of each class how much it is in an image.
 #[derive(Module, Debug)]
 pub struct Classifier {
-    /// The network below the head.
-    pub backbone: Backbone,
+    backbone: Backbone,
     head: ClassifierHead,
 }
 
@@ -67,6 +66,10 @@ impl Model for Classifier {
 
     fn backbone(&self) -> &Backbone {
         &self.backbone
+    }
+
+    fn with_backbone(self, backbone: Backbone) -> Self {
+        Self { backbone, ..self }
     }
 
     fn outputs(&self) -> usize {
@@ -137,8 +140,7 @@ impl MetricConfig {
 /// Gives each image a feature; features of one identity point the same way.
 #[derive(Module, Debug)]
 pub struct MetricModel {
-    /// The network below the head.
-    pub backbone: Backbone,
+    backbone: Backbone,
     head: FeatureHead,
     /// Where the features of each identity should point, `[identity, 512]`.
     directions: Param<Tensor<2>>,
@@ -164,6 +166,10 @@ impl Model for MetricModel {
 
     fn backbone(&self) -> &Backbone {
         &self.backbone
+    }
+
+    fn with_backbone(self, backbone: Backbone) -> Self {
+        Self { backbone, ..self }
     }
 
     fn outputs(&self) -> usize {
