@@ -146,6 +146,9 @@ pub enum RunEvent {
         path: String,
         /// What was done.
         action: ResultAction,
+        /// Where the user's edited one is now, if it had to give way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        aside: Option<String>,
     },
     /// The run ended. Absent when it was killed.
     RunFinished {
@@ -168,7 +171,7 @@ pub enum ResultAction {
     Unchanged,
     /// The user has edited it and the pipeline's has not changed, so it was left alone.
     KeptEdited,
-    /// The user had edited it and the pipeline's has changed: theirs now lies beside it with `.edited` added to the name.
+    /// The user had edited it and the pipeline's has changed: theirs now lies beside it.
     ReplacedEdited,
 }
 
@@ -195,8 +198,18 @@ pub struct Counts {
     pub failed: usize,
     /// Not tried because one they need failed.
     pub skipped: usize,
-    /// Stopped or never started because of an interrupt.
+    /// Stopped by an interrupt.
     pub interrupted: usize,
+    /// Not come to, because the run ended early.
+    #[serde(default)]
+    pub not_started: usize,
+}
+
+impl Counts {
+    /// How many instances are accounted for.
+    pub fn total(&self) -> usize {
+        self.ran + self.cached + self.failed + self.skipped + self.interrupted + self.not_started
+    }
 }
 
 impl RunEvent {

@@ -41,10 +41,62 @@ fn a_new_result_sets_the_edited_one_aside() {
     let project = ran();
     project.write("results/p/o.txt", "mine\n");
     let outcome = project.run(&["--set", "word=two"]);
-    assert!(outcome.out.contains("the edited file that was there is now results/p/o.txt.edited"), "{}", outcome.out);
+    assert!(outcome.out.contains("the edited one that was there is now results/p/o.txt.edited"), "{}", outcome.out);
     assert_eq!(project.read("results/p/o.txt"), "two\n");
     assert_eq!(project.read("results/p/o.txt.edited"), "mine\n");
     assert_eq!(project.read("results/p/folder/x"), "two\n");
+}
+
+#[test]
+fn what_was_set_aside_before_stays_too() {
+    let project = ran();
+    for (mine, word, aside) in [("first", "two", "o.txt.edited"), ("second", "three", "o.txt.edited-2")] {
+        project.write("results/p/o.txt", mine);
+        let outcome = project.run(&["--set", &format!("word={word}")]);
+        assert!(outcome.out.contains(&format!("is now results/p/{aside}\n")), "{}", outcome.out);
+    }
+    assert_eq!(project.read("results/p/o.txt.edited"), "first");
+    assert_eq!(project.read("results/p/o.txt.edited-2"), "second");
+}
+
+#[test]
+fn what_the_pipeline_itself_wrote_under_another_profile_or_name_is_no_edit() {
+    let project = ran();
+    project.write("p.yaml", &format!("{PIPELINE}profiles: {{ loud: {{ vars: {{ word: loud }} }} }}\n"));
+    for arguments in [&["p.yaml", "--profile", "loud"][..], &["p.yaml"], &["./p.yaml", "--set", "word=two"]] {
+        let outcome = project.athanor(&[&["run"], arguments].concat());
+        assert!(outcome.out.contains("result       results/p/o.txt\n"), "{arguments:?}: {}", outcome.out);
+    }
+    assert!(!project.path("results/p/o.txt.edited").exists());
+    let why = project.athanor(&["explain", "p.yaml", "a", "--set", "word=four"]).out;
+    assert!(why.contains("echo two") && why.contains("echo four"), "both spellings are one pipeline: {why}");
+}
+
+#[test]
+fn no_label_leads_a_result_out_of_its_folder() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    matrix: { at: [../../../../x, a/b, a%2Fb] }\n    \
+         run: echo ${{ matrix.at }} > ${{ outputs.o }}\n    outputs: { o: o.txt }\nresults: { all: a }\n",
+    );
+    assert_eq!(project.made(&[]).len(), 3);
+    for (name, content) in
+        [("at=..%2F..%2F..%2F..%2Fx", "../../../../x\n"), ("at=a%2Fb", "a/b\n"), ("at=a%252Fb", "a%2Fb\n")]
+    {
+        assert_eq!(project.read(&format!("results/p/all/{name}.txt")), content);
+    }
+}
+
+#[test]
+fn results_that_cannot_be_put_in_place_are_named_and_come_with_the_next_run() {
+    let project = Project::new(PIPELINE);
+    project.write("results", "in the way");
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.out.contains("failed: 2 ran"), "{}", outcome.out);
+    assert!(outcome.err.contains("The results cannot be put under `results/`"), "{}", outcome.err);
+    std::fs::remove_file(project.path("results")).unwrap();
+    assert!(project.made(&[]).is_empty());
+    assert_eq!(project.read("results/p/o.txt"), "one\n");
 }
 
 #[test]

@@ -42,6 +42,20 @@ fn a_failed_stage_shows_its_cause_and_the_end_of_its_log() {
 }
 
 #[test]
+fn what_was_not_come_to_is_counted() {
+    let project = commands(&[("bad", "false", ""), ("b", "sleep 1; echo b", ""), ("c", "sleep 1; echo c", "")]);
+    let outcome = project.run(&["-j", "1"]);
+    assert!(outcome.out.contains("failed: 1 failed, 2 not started in"), "{}", outcome.out);
+}
+
+#[test]
+fn a_log_does_not_reach_the_terminal_as_commands() {
+    let project = commands(&[("bad", "printf 'a\\033[31mred\\rb\\n'; exit 1", "")]);
+    assert!(project.run(&[]).out.contains("  | a[31mredb\n"));
+    assert_eq!(project.athanor(&["logs", "p.yaml", "bad"]).out, "a\u{1b}[31mred\rb\n");
+}
+
+#[test]
 fn signals_missing_programs_and_missing_outputs_are_told_apart() {
     for (line, cause) in [
         ("kill -SEGV $$", "It was killed by signal 11 (SIGSEGV)."),
@@ -52,6 +66,39 @@ fn signals_missing_programs_and_missing_outputs_are_told_apart() {
         let outcome = commands(&[("bad", line, "")]).run(&[]);
         assert_eq!(outcome.code, 1);
         assert!(outcome.out.contains(cause), "{cause}: {}", outcome.out);
+    }
+}
+
+/// The worker process of a run, once there is one.
+fn worker_of(run: &mut Child) -> Pid {
+    let parent = format!("PPid:\t{}\n", run.id());
+    loop {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended before its worker was found");
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            let read = |name: &str| std::fs::read_to_string(process.path().join(name)).unwrap_or_default();
+            if read("cmdline").contains("\0worker\0") && read("status").contains(&parent) {
+                return Pid::from_raw(process.file_name().to_str().unwrap().parse().unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_crashes_is_a_failed_stage() {
+    for (signal, cause) in [
+        (Signal::SIGILL, "It was killed by signal 4 (SIGILL)."),
+        (Signal::SIGABRT, "It was killed by signal 6 (SIGABRT)."),
+        (Signal::SIGKILL, "It was killed by signal 9 (SIGKILL)."),
+    ] {
+        let big = "athanor: 1\nname: p\nstages: { big: { kind: synthetic_tables, params: { train: 2000000 } } }\n";
+        let project = Project::new(big);
+        let mut run = project.start(&[]);
+        kill(worker_of(&mut run), signal).unwrap();
+        let output = run.wait_with_output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{out}");
+        assert!(out.contains(cause), "{out}");
+        assert!(project.athanor(&["cache", "ls"]).out.contains("0 results"));
     }
 }
 
@@ -126,6 +173,41 @@ fn the_first_interrupt_lets_a_stage_stop_cleanly() {
     assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(project.read("saved"), "saved\n");
     assert!(project.athanor(&["cache", "verify"]).out.contains("0 damaged"));
+}
+
+/// Starts a run and waits until it hashes an input that takes far longer than any test.
+fn start_hashing(project: &Project) -> Child {
+    project.write("small.txt", "small");
+    // Without blocks on disk.
+    std::fs::File::create(project.path("big.bin")).unwrap().set_len(200 << 30).unwrap();
+    let mut run = project.start(&["--json"]);
+    let mut out = std::io::BufReader::new(run.stdout.as_mut().unwrap());
+    let mut seen = String::new();
+    while !seen.contains(r#""event":"hashing""#) {
+        assert!(std::io::BufRead::read_line(&mut out, &mut seen).unwrap() > 0, "{seen}");
+    }
+    run
+}
+
+#[test]
+fn an_interrupt_while_inputs_are_hashed_ends_the_run_at_once() {
+    let project = commands(&[("a", GOOD, "inputs: { small: small.txt, big: big.bin }")]);
+    let mut run = start_hashing(&project);
+    signal(&run, Signal::SIGINT);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    project.write("big.bin", "now small");
+    assert_eq!(project.made(&[]), ["a"]);
+}
+
+#[test]
+fn an_input_that_is_cut_short_while_it_is_hashed_stops_no_run() {
+    let project = commands(&[("a", GOOD, "inputs: { small: small.txt, big: big.bin }")]);
+    let run = start_hashing(&project);
+    project.write("big.bin", "now small");
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("`big.bin` changed"), "{output:?}");
+    assert_eq!(project.made(&[]), ["a"]);
 }
 
 #[test]

@@ -87,19 +87,37 @@ fn a_stage_without_gpus_sees_none() {
 
 #[test]
 fn what_can_never_fit_is_refused_before_anything_runs() {
-    for (resources, arguments, message) in [
-        ("{ gpus: 2 }", ["--gpus", "0"], "asks for 2 GPU(s), but the run has 1"),
-        ("{ gpus: 1, gpu_memory: 80GiB }", ["--gpus", "0:40GiB"], "asks for 80GiB of memory on 1 GPU(s)"),
-        ("{ cpus: 9 }", ["-j", "8"], "asks for 9 CPUs, but the run has 8"),
-        ("{ memory: 2GiB }", ["--memory", "1GiB"], "asks for 2GiB of memory, but the run has 1GiB"),
-    ] {
-        let project = Project::new(&format!(
-            "athanor: 1\nname: p\nstages:\n  first: {{ kind: command, run: touch $ATHANOR_PROJECT/ran, outputs: {{}} }}\n  \
-             big: {{ kind: command, run: \"true\", outputs: {{ o: o }}, resources: {resources} }}\n"
-        ));
-        let outcome = project.run(&arguments);
+    let project = Project::new(
+        "athanor: 1
+name: p
+stages:
+  first: { kind: command, run: touch $ATHANOR_PROJECT/ran }
+  fits: { kind: command, run: 'true', resources: { cpus: 8, memory: 1GiB, gpus: 0.5, gpu_memory: 40GiB } }
+  big: { kind: command, run: 'true', resources: { cpus: 9, memory: 2GiB } }
+  gpus: { kind: command, matrix: { i: [1, 2] }, run: 'echo ${{ matrix.i }}', resources: { gpus: 3 } }
+  wide:
+    kind: command
+    run: 'true'
+    resources:
+      gpus: 2
+      gpu_memory: 40GiB
+",
+    );
+    for dry in [&[][..], &["-n"]] {
+        let outcome = project.run(&[&["-j", "8", "--memory", "1600MiB", "--gpus", "0:40GiB,1:8GiB"], dry].concat());
         assert_eq!(outcome.code, 2, "{outcome:?}");
-        assert!(outcome.err.contains(message), "{}", outcome.err);
+        insta::assert_snapshot!("never_fits", outcome.err);
         assert!(!project.path("ran").exists());
     }
+    let one = project.run(&["-j", "8", "--gpus", "none", "first", "gpus[i=1]"]);
+    assert!(one.err.contains("the stage `gpus` asks for 3 GPUs, but the run has none (in `gpus[i=1]`)"), "{}", one.err);
+}
+
+#[test]
+fn memory_on_a_gpu_needs_a_gpu() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages: { a: { kind: command, run: x, resources: { gpu_memory: 1GiB } } }\n",
+    );
+    let outcome = project.athanor(&["check", "p.yaml"]);
+    assert!(outcome.err.contains("`gpu_memory` is for stages that have `gpus`"), "{}", outcome.err);
 }

@@ -56,13 +56,34 @@ fn a_dry_run_says_what_would_run_and_runs_nothing() {
 #[test]
 fn logs_come_from_the_last_try_or_from_the_cache() {
     let project = project();
-    assert!(project.athanor(&["logs", "p.yaml", "show[at=x]"]).out.contains("has no log"));
+    assert!(project.athanor(&["logs", "p.yaml", "show[at=x]"]).err.contains("has no log"));
     project.made(&[]);
     assert_eq!(project.athanor(&["logs", "p.yaml", "show[at=x]"]).out, "hello x\n");
     assert_eq!(
         project.athanor(&["logs", "p.yaml", "show"]).out,
         "==> show[at=x] <==\nhello x\n==> show[at=y] <==\nhello y\n"
     );
+}
+
+#[test]
+fn an_empty_log_is_told_from_none() {
+    let project = project();
+    project.made(&[]);
+    let outcome = project.athanor(&["logs", "p.yaml", "folds"]);
+    assert_eq!((outcome.out.as_str(), outcome.err.as_str()), ("", "folds printed nothing.\n"));
+}
+
+#[test]
+fn the_figures_of_a_stage_are_shown_when_it_has_finished() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  t: { kind: synthetic_tables }\n  \
+         s: { kind: submission, inputs: { probabilities: p, sample: t.sample } }\n  \
+         p: { kind: synthetic_predictions, inputs: { labels: t.test_labels }, params: { noise: 0.5 } }\n  \
+         r: { kind: classification_report, inputs: { probabilities: p, labels: t.test_labels } }\n",
+    );
+    let outcome = project.run(&[]);
+    let finished = outcome.out.lines().find(|line| line.starts_with("finished     r in ")).unwrap();
+    assert!(finished.contains(" ms: ") && finished.contains("macro_f1 = 0."), "{finished}");
 }
 
 #[test]
@@ -73,6 +94,8 @@ fn graphs_come_in_four_forms() {
         graph("text"),
         "folds  (folds)\n  └─ result folds.csv\nshow ×2  (command)\n  ├─ reads folds\n  └─ result shown\n"
     );
+    project.edit(", shown: show", "");
+    assert!(graph("text").ends_with("show ×2  (command)\n  └─ reads folds\n"));
     assert!(graph("dot").contains("s0 -> s1;"));
     assert!(graph("mermaid").contains("s0 --> s1"));
     let svg = graph("svg");
@@ -84,6 +107,9 @@ fn kinds_describe_themselves() {
     let project = project();
     let kinds = project.athanor(&["kinds"]).out;
     assert!(kinds.contains("folds") && kinds.contains("command"));
+    assert!(
+        kinds.contains("Overrides targets with newer ones, but for the classes in `keep`, whose old value stays.\n")
+    );
     let folds = project.athanor(&["kinds", "folds"]).out;
     for piece in [
         "folds: integer, default 5",
@@ -122,7 +148,15 @@ fn all_mistakes_are_reported_at_once_with_their_places() {
     project.edit("{ f: folds.train }", "{ f: folds.trian, g: missing.csv }");
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 2);
-    for piece in ["unknown parameter `fold`", "did you mean `folds`", "p.yaml:", "`trian`", "3 mistakes in p.yaml"] {
+    for piece in [
+        "unknown parameter `fold`",
+        "did you mean `folds`",
+        "p.yaml:",
+        "`trian`",
+        "the text `two`",
+        "`missing.csv` does not exist",
+        "4 mistakes in p.yaml",
+    ] {
         assert!(outcome.err.contains(piece), "{piece}: {}", outcome.err);
     }
     assert!(!project.path(".athanor").exists(), "nothing is made for a wrong pipeline");
@@ -144,6 +178,28 @@ fn missing_files_and_misspelt_stages_are_told_apart() {
         "{}",
         outcome.err
     );
+}
+
+#[test]
+fn every_missing_file_of_a_list_is_named() {
+    let project = project();
+    project.edit(
+        "{ f: folds.train }",
+        "{ f: folds.train, g: \"${{ ['absent/1.csv', 'absent/2.csv'] }}\", h: /absent/3.csv }",
+    );
+    let outcome = project.athanor(&["check", "p.yaml"]);
+    for piece in ["`absent/1.csv` does not exist", "`absent/2.csv` does not exist", "`/` is as far as it exists"] {
+        assert!(outcome.err.contains(piece), "{piece}: {}", outcome.err);
+    }
+}
+
+#[test]
+fn every_wrong_selector_is_named() {
+    let outcome = project().run(&["fold", "show[at=z]", "--force", "shown"]);
+    assert_eq!(outcome.code, 2);
+    for piece in ["unknown stage `fold`", "no value `z`", "unknown stage `shown`", "did you mean `show`?"] {
+        assert!(outcome.err.contains(piece), "{piece}: {}", outcome.err);
+    }
 }
 
 #[test]

@@ -2,22 +2,10 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use support::Project;
-
-/// The folder of the real tables, if it is here; says so if not.
-fn real_tables() -> Option<PathBuf> {
-    let folder = std::env::var_os("ATHANOR_SHARED_DATA").map(PathBuf::from);
-    let folder =
-        folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data")).join("hpa-meta");
-    let found = folder.join("train.csv").exists().then_some(folder);
-    if found.is_none() {
-        println!("skipped: the challenge's real tables are not here");
-    }
-    found
-}
+use support::{Project, real_tables};
 
 fn project_on(folder: &Path) -> (Project, String) {
     let project = Project::new(include_str!("../pipelines/hpa-tables.yaml"));

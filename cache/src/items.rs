@@ -2,23 +2,29 @@
 //!
 //! `items/ab/<scope>/*.log` are append-only files, one a writing process, so that writers never wait for each other. A line is
 //! an item's key, the digest of the rest of the line, and the item's value and files as JSON. A line that was cut off or
-//! damaged counts as absent. Files of items lie among the objects, on disk before the line that names them is written: what
-//! a killed stage has finished is there for the next one.
+//! damaged counts as absent. Files of items lie among the objects: what a killed stage has finished is there for the next one.
+//!
+//! Waiting for the disk after every item would cost more than many items do. So a log starts with the boot of the machine that
+//! it is written under (`boot <digest of id> <id>`), and now and then, when everything before has been brought safely to disk, says so
+//! (`synced <bytes> <seal>`: so much of the log). Items after that are believed under the same boot, since then no power was lost; otherwise only
+//! if their files still have the content they should.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::store::{link_or_copy, presence_of_file};
+use crate::store::{Safety, link_or_copy, presence_of_file};
 use crate::tree;
-use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value, unfinished};
+use crate::unfinished::FilesInUse;
+use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value};
 
 /// More finished logs of one scope than this are merged into one when it is opened.
 const MANY_LOGS: usize = 8;
@@ -50,11 +56,42 @@ pub struct Items<'c> {
     folder: PathBuf,
     /// What the logs held when they were opened. Lines are judged when they are asked for: there may be many.
     lines: Vec<Vec<u8>>,
-    /// For each key, which of the lines it is in, and where.
-    known: HashMap<Digest, (usize, Range<usize>)>,
-    log: Mutex<Option<File>>,
+    known: HashMap<Digest, Place>,
+    log: Mutex<Option<Log>>,
+    /// Held by whoever brings files to disk, so that others can go on keeping items meanwhile.
+    syncing: Mutex<()>,
     unfinished: PathBuf,
 }
+
+/// Where an item's line is.
+struct Place {
+    log: usize,
+    range: Range<usize>,
+    /// Whether its files are known to be on disk.
+    safe: bool,
+}
+
+/// The log that this process writes.
+struct Log {
+    file: File,
+    in_use: FilesInUse,
+    length: usize,
+    synced: Instant,
+    /// Files that a power cut could take.
+    unsafe_files: HashSet<Digest>,
+}
+
+impl Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.length += line.len() + 1;
+        self.file.write_all(&[line, b"\n"].concat())
+    }
+}
+
+/// How often a log that is being written is brought safely to disk.
+const SYNC_EVERY: Duration = Duration::from_secs(20);
+const SYNCED: &[u8] = b"synced ";
+const BOOT: &[u8] = b"boot ";
 
 impl Cache {
     /// The items of `scope`, a name of the caller's. `unfinished` is the folder of the work that asks for them
@@ -68,29 +105,42 @@ impl Cache {
             // A log that is gone was merged into another by another process; at worst some items are computed again.
             lines.extend(read_if_there(path)?);
         }
-        let mut known = HashMap::new();
+        let (mut known, boot) = (HashMap::new(), boot_line());
         for (log, bytes) in lines.iter().enumerate() {
-            known.extend(line_ranges(bytes).filter_map(|range| Some((key_of(&bytes[range.clone()])?, (log, range)))));
+            let safe_up_to = safe_length(bytes, &boot);
+            for range in line_ranges(bytes) {
+                let Some(key) = key_of(&bytes[range.clone()]) else { continue };
+                known.insert(key, Place { log, safe: range.end <= safe_up_to, range });
+            }
         }
         if paths.len() > MANY_LOGS {
             self.merge_logs(&folder, &paths)?;
         }
-        Ok(Items { cache: self, folder, lines, known, log: Mutex::default(), unfinished: unfinished.to_owned() })
+        let unfinished = unfinished.to_owned();
+        Ok(Items { cache: self, folder, lines, known, log: Mutex::default(), syncing: Mutex::default(), unfinished })
     }
 
     /// Merges the logs that nobody writes to any more into one.
     fn merge_logs(&self, folder: &Path, paths: &[PathBuf]) -> Result<()> {
         let opened = paths.iter().filter_map(|path| Some((path, File::open(path).ok()?)));
         let finished: Vec<(&PathBuf, File)> = opened.filter(|(_, log)| log.try_lock().is_ok()).collect();
-        let mut latest = HashMap::new();
+        let (mut latest, boot) = (HashMap::new(), boot_line());
         for (path, _lock) in &finished {
             let bytes = read_if_there(path)?.unwrap_or_default();
-            let lines = line_ranges(&bytes).map(|range| &bytes[range]);
-            latest.extend(lines.filter_map(|line| Some((decode(line)?.0, line.to_vec()))));
+            let safe_up_to = safe_length(&bytes, &boot);
+            for range in line_ranges(&bytes) {
+                let Some((key, record)) = decode(&bytes[range.clone()]) else { continue };
+                if range.end <= safe_up_to || record.files.iter().all(|file| self.has_content(file)) {
+                    latest.insert(key, bytes[range].to_vec());
+                }
+            }
         }
+        let known = latest.values().filter_map(|line: &Vec<u8>| decode(line)).flat_map(|(_, record)| record.files);
+        self.sync(&known.map(|file| self.object_path(&file.digest, false)).collect::<Vec<_>>())?;
         let mut merged: Vec<&[u8]> = latest.values().map(Vec::as_slice).collect();
         merged.sort_unstable();
-        let merged: Vec<u8> = merged.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
+        let mut merged: Vec<u8> = merged.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
+        merged.extend([synced_line(merged.len()), b"\n".to_vec()].concat());
         let target = folder.join(format!("{}.log", Digest::of(&merged)));
         files::write_atomically(&self.root, &target, &merged)?;
         finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| files::remove(path))
@@ -118,7 +168,8 @@ impl Cache {
             for log in files::read_folder(&folder)? {
                 let bytes = read_if_there(&log)?.unwrap_or_default();
                 let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n') && !is_being_written(&log);
-                if cut_off || line_ranges(&bytes).any(|range| decode(&bytes[range]).is_none()) {
+                let is_sound = |line: &[u8]| is_remark(line) || decode(line).is_some();
+                if cut_off || !line_ranges(&bytes).all(|range| is_sound(&bytes[range])) {
                     let copy = files::temporary(&self.root)?;
                     fs::write(copy.path(), &bytes).map_err(CacheError::io(&log))?;
                     self.filter_log(&log, |_| true)?;
@@ -134,14 +185,32 @@ impl Cache {
     /// Rewrites a log with the sound lines that `keep` wants.
     fn filter_log(&self, log: &Path, keep: impl Fn(&ItemRecord) -> bool) -> Result<()> {
         let Some(bytes) = read_if_there(log)? else { return Ok(()) };
-        let wanted = |line: &&[u8]| decode(line).is_some_and(|(_, record)| keep(&record));
-        let lines: Vec<&[u8]> = line_ranges(&bytes).map(|range| &bytes[range]).filter(wanted).collect();
-        let filtered: Vec<u8> = lines.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
-        match filtered.is_empty() {
+        let safe_up_to = safe_length(&bytes, b"");
+        let (mut safe, mut not_safe, mut boot) = (Vec::new(), Vec::new(), Vec::new());
+        for range in line_ranges(&bytes) {
+            let line = &bytes[range.clone()];
+            let part = match decode(line) {
+                Some((_, record)) if !keep(&record) => continue,
+                Some(_) if range.end <= safe_up_to => &mut safe,
+                Some(_) => &mut not_safe,
+                None if is_remark(line) && line.starts_with(BOOT) => &mut boot,
+                None => continue,
+            };
+            part.extend([line, b"\n"].concat());
+        }
+        let is_empty = safe.is_empty() && not_safe.is_empty();
+        let mut filtered = [boot, safe].concat();
+        filtered.extend([synced_line(filtered.len()), b"\n".to_vec(), not_safe].concat());
+        match is_empty {
             true => files::remove(log),
             false if filtered == bytes => Ok(()),
             false => files::write_atomically(&self.root, log, &filtered),
         }
+    }
+
+    fn has_content(&self, file: &ItemFile) -> bool {
+        let object = self.object_path(&file.digest, false);
+        self.has_file(file) && tree::hash_file(&object, file.bytes).is_ok_and(|digest| digest == file.digest)
     }
 
     fn has_file(&self, file: &ItemFile) -> bool {
@@ -156,9 +225,10 @@ impl Cache {
 impl Items<'_> {
     /// What was computed for the item with `key`, if all of it is still there.
     pub fn find(&self, key: &Digest) -> Option<ItemRecord> {
-        let (log, range) = self.known.get(key)?;
-        let (_, record) = decode(&self.lines[*log][range.clone()])?;
-        record.files.iter().all(|file| self.cache.has_file(file)).then_some(record)
+        let place = self.known.get(key)?;
+        let (_, record) = decode(&self.lines[place.log][place.range.clone()])?;
+        let is_there = |file| if place.safe { self.cache.has_file(file) } else { self.cache.has_content(file) };
+        record.files.iter().all(is_there).then_some(record)
     }
 
     /// Stores what was computed for the item with `key`: `value`, and every file in `folder`, which are gone from there
@@ -170,13 +240,13 @@ impl Items<'_> {
             let name = name.ok_or_else(|| CacheError::Name { path: path.clone() })?.to_owned();
             let bytes = tree::metadata(&path)?.len();
             let digest = tree::hash_file(&path, bytes)?;
-            self.cache.store_file(&path, digest, false, bytes)?;
-            files::remove(&path)?;
+            self.cache.move_in(&path, digest, false, bytes, Safety::Later)?;
             files.push(ItemFile { name, digest, bytes });
         }
         files.sort_by(|left, right| left.name.cmp(&right.name));
         let record = ItemRecord { value, files };
         self.append(key, &record)?;
+        self.sync_now_and_then()?;
         Ok(record)
     }
 
@@ -189,16 +259,51 @@ impl Items<'_> {
     pub fn append(&self, key: &Digest, record: &ItemRecord) -> Result<()> {
         let line = encode(key, record).map_err(|error| CacheError::io(&self.folder)(error.into()))?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        unfinished::note_files(&self.unfinished, &record.files)?;
-        let file = match &mut *log {
-            Some(file) => file,
+        let log = match &mut *log {
+            Some(log) => log,
             none => none.insert(self.new_log()?),
         };
-        file.write_all(&line).map_err(CacheError::io(&self.folder))
+        if !record.files.is_empty() {
+            log.in_use.add(&record.files)?;
+        }
+        log.write(&line).map_err(CacheError::io(&self.folder))?;
+        log.unsafe_files.extend(record.files.iter().map(|file| file.digest));
+        Ok(())
+    }
+
+    /// Brings everything that was kept so far safely to disk.
+    pub fn sync(&self) -> Result<()> {
+        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sync_kept()
+    }
+
+    /// As [`Items::sync`] if that was not done for a while and nobody is at it.
+    fn sync_now_and_then(&self) -> Result<()> {
+        let Ok(_alone) = self.syncing.try_lock() else { return Ok(()) };
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = log.as_ref().is_some_and(|log| log.synced.elapsed() >= SYNC_EVERY);
+        drop(log);
+        if due { self.sync_kept() } else { Ok(()) }
+    }
+
+    /// Only for the holder of `syncing`.
+    fn sync_kept(&self) -> Result<()> {
+        let log = || self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = log().as_ref().map(|log| (log.unsafe_files.clone(), log.length));
+        let Some((files, length)) = kept.filter(|(files, _)| !files.is_empty()) else { return Ok(()) };
+        self.cache.sync(&files.iter().map(|digest| self.cache.object_path(digest, false)).collect::<Vec<_>>())?;
+        match &mut *log() {
+            Some(log) => {
+                log.unsafe_files.retain(|digest| !files.contains(digest));
+                log.synced = Instant::now();
+                log.write(&synced_line(length)).map_err(CacheError::io(&self.folder))
+            }
+            None => Ok(()),
+        }
     }
 
     /// A log of this process's own; its lock says that it is being written.
-    fn new_log(&self) -> Result<File> {
+    fn new_log(&self) -> Result<Log> {
         loop {
             let log = tempfile::Builder::new().suffix(".log").tempfile_in(&self.folder);
             let log = log.and_then(|log| log.keep().map_err(Into::into)).and_then(|(file, _)| {
@@ -207,15 +312,25 @@ impl Items<'_> {
                 Ok((file, links))
             });
             let (file, links) = log.map_err(CacheError::io(&self.folder))?;
+            let in_use = FilesInUse::open(&self.unfinished)?;
+            let mut log = Log { file, in_use, length: 0, synced: Instant::now(), unsafe_files: HashSet::new() };
+            log.write(&boot_line()).map_err(CacheError::io(&self.folder))?;
             // Before it was locked, another process may have taken it for finished and merged it away.
             if links > 0 {
-                return Ok(file);
+                return Ok(log);
             }
         }
     }
 
-    /// Puts a file of an item at `path`, as another name of the stored file, and notes it in `placements`.
+    /// Puts a file of an item at `path`, as another name of the stored file, and notes it in `placements`. A file that is in
+    /// an output is safely on disk.
     pub fn place(&self, file: &ItemFile, path: &Path, placements: &Placements) -> Result<()> {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_unsafe = log.as_ref().is_some_and(|log| log.unsafe_files.contains(&file.digest));
+        drop(log);
+        if is_unsafe {
+            self.sync()?;
+        }
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
         }
@@ -230,6 +345,41 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(CacheError::io(path)(error)),
     }
+}
+
+/// What a log that is written now starts with. Where the machine does not tell, no two are equal to it.
+fn boot_line() -> Vec<u8> {
+    let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    [BOOT, Digest::of(id.trim_ascii()).to_string().as_bytes(), b" ", id.trim_ascii()].concat()
+}
+
+/// Whether a line is about the log rather than an item.
+fn is_remark(line: &[u8]) -> bool {
+    let sealed = |rest: &[u8]| {
+        let (digest, id) = rest.split_at_checked(64)?;
+        Some(Digest::from_hex(digest)? == Digest::of(id.strip_prefix(b" ")?))
+    };
+    synced_length(line).is_some() || line.strip_prefix(BOOT).and_then(sealed) == Some(true)
+}
+
+/// What a log says when its first `length` bytes are about files that are safely on disk.
+fn synced_line(length: usize) -> Vec<u8> {
+    let length = length.to_string();
+    [SYNCED, length.as_bytes(), b" ", Digest::of(length.as_bytes()).to_string().as_bytes()].concat()
+}
+
+fn synced_length(line: &[u8]) -> Option<usize> {
+    let length: usize = std::str::from_utf8(line.strip_prefix(SYNCED)?).ok()?.split(' ').next()?.parse().ok()?;
+    (synced_line(length) == line).then_some(length)
+}
+
+/// How much of a log is about files that are known to be on disk.
+fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
+    let first = line_ranges(bytes).next().map(|range| &bytes[range]);
+    if first == Some(boot) && !boot.ends_with(b" ") {
+        return bytes.len();
+    }
+    line_ranges(bytes).filter_map(|range| synced_length(&bytes[range])).max().unwrap_or(0)
 }
 
 fn is_being_written(log: &Path) -> bool {
@@ -250,7 +400,7 @@ fn line_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
 /// `key`, digest of the rest, record, with a space between them.
 fn encode(key: &Digest, record: &ItemRecord) -> serde_json::Result<Vec<u8>> {
     let body = serde_json::to_string(record)?;
-    Ok(format!("{key} {} {body}\n", seal(key, body.as_bytes())).into_bytes())
+    Ok(format!("{key} {} {body}", seal(key, body.as_bytes())).into_bytes())
 }
 
 fn key_of(line: &[u8]) -> Option<Digest> {
@@ -273,7 +423,7 @@ fn seal(key: &Digest, body: &[u8]) -> Digest {
 ///
 /// It is only a hint: [`Cache::ingest_placed`] believes an entry if the file at its path is the very stored file.
 pub struct Placements {
-    file: Mutex<File>,
+    file: Mutex<BufWriter<File>>,
     path: PathBuf,
 }
 
@@ -287,7 +437,7 @@ impl Placements {
     /// A list kept in the file `path`.
     pub fn create(path: &Path) -> Result<Placements> {
         let file = File::options().create(true).append(true).open(path).map_err(CacheError::io(path))?;
-        Ok(Placements { file: Mutex::new(file), path: path.to_owned() })
+        Ok(Placements { file: Mutex::new(BufWriter::new(file)), path: path.to_owned() })
     }
 
     /// What the list in the file `list` says, by path; relative paths are taken from `base`. No list says nothing.

@@ -4,7 +4,7 @@
 //! is a folder's tree, `trees/ab/<digest>` that folder made of hard links to objects, so that a whole folder is handed to
 //! a stage by one symbolic link.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,28 @@ pub enum Presence {
     Damaged,
 }
 
+/// When a stored file survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Safety {
+    /// When it has been stored.
+    Now,
+    /// When the caller has called [`Cache::sync`], which it must do before it promises the file to anybody.
+    Later,
+}
+
+/// A file of a folder that was stored.
+struct Ingested {
+    entry: TreeEntry,
+    /// Whether what lies at its path is the stored file itself.
+    in_place: bool,
+    /// Whether it may not have been stored before.
+    is_new: bool,
+}
+
 /// File systems stamp files with a clock that may lag this much behind the one programs read.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
+/// More files than this are brought safely to disk with all else on their file system: each single one costs a wait.
+const SYNCED_ONE_BY_ONE: usize = 256;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
@@ -46,15 +66,19 @@ impl Cache {
         }
         let digest = tree::hash_file(path, metadata.len())?;
         let artifact = tree::file_artifact(&metadata, digest);
-        self.store_file(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len())?;
-        files::remove(path)?;
+        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len(), Safety::Now)?;
         Ok(artifact)
     }
 
     fn ingest_folder(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
         let found = tree::walk(path)?;
-        let ingested = found.par_iter().map(|found| self.ingest_entry(found, placed)).collect::<Result<Vec<_>>>()?;
-        let (entries, in_place): (Vec<TreeEntry>, Vec<bool>) = ingested.into_iter().unzip();
+        let ingest = |found| self.ingest_entry(found, placed);
+        let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
+        let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
+        let written = written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
+        self.sync(&written.collect::<Vec<_>>())?;
+        let in_place = ingested.iter().all(|one| one.in_place);
+        let entries = ingested.into_iter().map(|one| one.entry).collect();
         let tree = Tree::new(entries);
         let artifact = tree.artifact();
         self.remember_tree(&tree)?;
@@ -63,7 +87,7 @@ impl Cache {
             self.quarantine(&target)?;
         }
         // A folder that already consists of stored files becomes the stored folder as it is.
-        if in_place.into_iter().all(|in_place| in_place) {
+        if in_place {
             self.move_into_place(path, &target)?;
         } else {
             self.materialise(&tree, &target)?;
@@ -72,25 +96,25 @@ impl Cache {
         Ok(artifact)
     }
 
-    /// Stores one file of a folder; says whether what lies at its path is now the stored file itself.
-    fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<(TreeEntry, bool)> {
+    /// Stores one file of a folder.
+    fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
         let stored_as = placed.get(&found.path).filter(|digest| self.is_object(&found.metadata, digest));
         let entry = tree::entry_of(found, |found| match stored_as {
             Some(digest) => Ok(*digest),
             None => tree::hash_file(&found.path, found.metadata.len()),
         })?;
-        let Some(digest) = entry.digest else { return Ok((entry, !found.behind_link)) };
-        if stored_as.is_some() {
-            return Ok((entry, !found.behind_link));
-        }
-        if found.behind_link {
-            let copy = self.private_copy(&found.path)?;
-            self.store_file(copy.path(), digest, entry.executable, entry.bytes)?;
-            return Ok((entry, false));
-        }
-        self.store_file(&found.path, digest, entry.executable, entry.bytes)?;
-        let in_place = self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable))?;
-        Ok((entry, in_place))
+        let Some(digest) = entry.digest.filter(|_| stored_as.is_none()) else {
+            return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
+        };
+        let store = |path: &Path| self.store_file(path, digest, entry.executable, entry.bytes, Safety::Later);
+        let in_place = if found.behind_link {
+            store(self.private_copy(&found.path)?.path())?;
+            false
+        } else {
+            store(&found.path)?;
+            self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable))?
+        };
+        Ok(Ingested { entry, in_place, is_new: true })
     }
 
     /// Whether `metadata` is that of the stored plain file with this digest.
@@ -118,26 +142,65 @@ impl Cache {
         files::sync_parent(target)
     }
 
-    pub(crate) fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
+    /// Stores the file at `path`, which is gone from there afterwards.
+    pub(crate) fn move_in(
+        &self,
+        path: &Path,
+        digest: Digest,
+        executable: bool,
+        bytes: u64,
+        safety: Safety,
+    ) -> Result<()> {
+        let object = self.object_path(&digest, executable);
+        let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
+        if safety == Safety::Later && is_private(&link) && !object.exists() {
+            files::make_parent(&object)?;
+            files::set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
+            if files::rename_unless_there(path, &object).is_ok() {
+                return Ok(());
+            }
+        }
+        self.store_file(path, digest, executable, bytes, safety)?;
+        files::remove(path)
+    }
+
+    /// Stores the file at `path`, which becomes another name of the stored file if nothing else links to it.
+    fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64, safety: Safety) -> Result<()> {
         let object = self.object_path(&digest, executable);
         match fs::metadata(&object) {
+            // Whoever stored it may not have waited for the disk.
+            Ok(stored) if stored.len() == bytes && safety == Safety::Now => return self.sync(&[object]),
             Ok(stored) if stored.len() == bytes => return Ok(()),
             Ok(_) => self.quarantine(&object)?,
             Err(_) => {}
         }
         files::make_parent(&object)?;
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        let private = link.is_file() && link.nlink() == 1;
-        let copy = if private { None } else { Some(self.private_copy(path)?) };
+        let copy = if is_private(&link) { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         files::set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
-        fs::File::open(source).and_then(|file| file.sync_data()).map_err(CacheError::io(source))?;
+        if safety == Safety::Now {
+            fs::File::open(source).and_then(|file| file.sync_data()).map_err(CacheError::io(source))?;
+        }
         match fs::hard_link(source, &object) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             other => other.map_err(CacheError::io(&object))?,
         }
-        files::sync_parent(&object)
+        if safety == Safety::Now { files::sync_parent(&object) } else { Ok(()) }
+    }
+
+    /// Makes sure that these stored files survive a power cut.
+    pub(crate) fn sync(&self, objects: &[PathBuf]) -> Result<()> {
+        if objects.len() <= SYNCED_ONE_BY_ONE {
+            let folders: HashSet<&Path> = objects.iter().filter_map(|object| object.parent()).collect();
+            let paths: Vec<&Path> = objects.iter().map(PathBuf::as_path).chain(folders).collect();
+            return paths.par_iter().try_for_each(|path| {
+                fs::File::open(path).and_then(|file| file.sync_all()).map_err(CacheError::io(path))
+            });
+        }
+        let root = fs::File::open(&self.root).map_err(CacheError::io(&self.root))?;
+        nix::unistd::syncfs(root).map_err(|error| CacheError::io(&self.root)(error.into()))
     }
 
     fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
@@ -237,13 +300,13 @@ impl Cache {
             return clone_file(&self.path_of(artifact), copy, artifact.kind == ArtifactKind::Executable);
         }
         fs::create_dir(copy).map_err(CacheError::io(copy))?;
-        let tree = self.read_tree(&artifact.digest)?;
+        let (tree, stored) = (self.read_tree(&artifact.digest)?, self.path_of(artifact));
         tree.entries.par_iter().try_for_each(|entry| {
             let path = copy.join(&entry.path);
             let folder = if entry.digest.is_some() { path.parent().unwrap_or(copy) } else { &path };
             fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
             match entry.digest {
-                Some(digest) => clone_file(&self.object_path(&digest, entry.executable), &path, entry.executable),
+                Some(_) => clone_file(&stored.join(&entry.path), &path, entry.executable),
                 None => Ok(()),
             }
         })
@@ -313,6 +376,11 @@ pub(crate) fn presence_of_file(path: &Path, bytes: u64) -> Presence {
         Ok(_) => Presence::Damaged,
         Err(_) => Presence::Missing,
     }
+}
+
+/// Whether nobody else has a name for the file, so that nobody can change it once it is stored.
+fn is_private(metadata: &fs::Metadata) -> bool {
+    metadata.is_file() && metadata.nlink() == 1
 }
 
 fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {

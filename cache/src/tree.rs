@@ -1,6 +1,7 @@
 //! A file or folder as digests.
 
 use std::fs::{self, Metadata};
+use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -192,14 +193,20 @@ pub(crate) fn is_executable(metadata: &Metadata) -> bool {
 
 /// The digest of a file's content.
 pub(crate) fn hash_file(path: &Path, bytes: u64) -> Result<Digest> {
+    // Files are read, not mapped: one that is cut short meanwhile would take the whole process with it.
+    const PIECE: u64 = 16 << 20;
     const WORTH_SEVERAL_THREADS: u64 = 1 << 20;
     let mut hasher = blake3::Hasher::new();
-    let result = if bytes >= WORTH_SEVERAL_THREADS {
-        hasher.update_mmap_rayon(path).map(|_| ())
-    } else {
-        fs::File::open(path).and_then(|file| hasher.update_reader(file)).map(|_| ())
-    };
-    result.map_err(CacheError::io(path))?;
+    let mut file = fs::File::open(path).map_err(CacheError::io(path))?;
+    if bytes < WORTH_SEVERAL_THREADS {
+        hasher.update_reader(file).map_err(CacheError::io(path))?;
+        return Ok(Digest::from(hasher.finalize()));
+    }
+    let mut piece = Vec::with_capacity(bytes.min(PIECE) as usize);
+    while file.by_ref().take(PIECE).read_to_end(&mut piece).map_err(CacheError::io(path))? > 0 {
+        hasher.update_rayon(&piece);
+        piece.clear();
+    }
     Ok(Digest::from(hasher.finalize()))
 }
 

@@ -90,10 +90,12 @@ pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
         if several {
             print(&format!("==> {name} <==\n"))?;
         }
-        match log {
-            Some(bytes) => drop(std::io::stdout().write_all(&bytes)),
-            None => drop(print(&format!("{name} has no log: it never ran here, or printed nothing.\n"))?),
-        }
+        // A reader that has gone away is no error.
+        let _ = match log {
+            Some(bytes) if !bytes.is_empty() => std::io::stdout().write_all(&bytes),
+            Some(_) => writeln!(std::io::stderr(), "{name} printed nothing."),
+            None => writeln!(std::io::stderr(), "{name} has no log: it never ran here, or its log is gone."),
+        };
     }
     Ok(UP_TO_DATE)
 }

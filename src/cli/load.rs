@@ -8,7 +8,7 @@ use athanor_cache::Cache;
 use crate::cli::arguments::{CachePlace, PipelineFile};
 use crate::cli::{Exit, WRONG};
 use crate::language::{Diagnostics, SourceText};
-use crate::plan::{InstanceId, Overrides, Plan, compile};
+use crate::plan::{InstanceId, Mistakes, Overrides, Plan, compile};
 use crate::run::sources::probe;
 use crate::run::{Project, Session};
 
@@ -17,6 +17,24 @@ const REPORT_WIDTH: usize = 100;
 
 /// The plan of a pipeline file, without a look at the files it reads.
 pub fn plan(file: &PipelineFile) -> Result<Plan, Exit> {
+    compiled(file)?.map_err(|mistakes| report(&mistakes.diagnostics))
+}
+
+/// The plan of a pipeline file, with every file it reads looked for.
+pub fn checked_plan(file: &PipelineFile) -> Result<Plan, Exit> {
+    let compiled = compiled(file)?;
+    let (mut problems, sources) = match &compiled {
+        Ok(plan) => (plan.diagnostics(), &plan.sources),
+        Err(mistakes) => (mistakes.diagnostics.clone(), &mistakes.sources),
+    };
+    probe(sources, &current_folder()?, &mut problems);
+    match compiled {
+        Ok(plan) if problems.is_empty() => Ok(plan),
+        _ => Err(report(&problems)),
+    }
+}
+
+fn compiled(file: &PipelineFile) -> Result<Result<Plan, Box<Mistakes>>, Exit> {
     let name = file.file.display().to_string();
     let bytes =
         std::fs::read(&file.file).map_err(|error| Exit::wrong(format!("error: `{name}` cannot be read: {error}")))?;
@@ -25,17 +43,11 @@ pub fn plan(file: &PipelineFile) -> Result<Plan, Exit> {
         Exit::wrong(format!("error: `{name}` is not UTF-8 text (byte {at}). Save it as UTF-8."))
     })?;
     let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone() };
-    compile(&SourceText { name: name.clone(), text }, &overrides).map_err(|diagnostics| report(&diagnostics))
+    Ok(compile(&SourceText { name, text }, &overrides))
 }
 
-/// The plan of a pipeline file, with every file it reads looked for.
-pub fn checked_plan(file: &PipelineFile) -> Result<Plan, Exit> {
-    let plan = plan(file)?;
-    let diagnostics = probe(&plan, &current_folder()?);
-    if diagnostics.is_empty() { Ok(plan) } else { Err(report(&diagnostics)) }
-}
-
-fn report(diagnostics: &Diagnostics) -> Exit {
+/// Ends a command with all mistakes shown.
+pub fn report(diagnostics: &Diagnostics) -> Exit {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut message = diagnostics.render(color, REPORT_WIDTH);
     let count = diagnostics.len();
@@ -60,14 +72,17 @@ pub fn project(place: &CachePlace) -> Result<Project, Exit> {
 /// The instances that selectors select; none for no selectors.
 pub fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s String>) -> Result<Vec<InstanceId>, Exit> {
     let mut selected = Vec::new();
+    let mut refused = Vec::new();
     for selector in selectors {
-        let ids = plan.select(selector).map_err(|error| {
-            let help = error.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
-            Exit::wrong(format!("error: `{selector}`: {error}{help}"))
-        })?;
-        selected.extend(ids);
+        match plan.select(selector) {
+            Ok(ids) => selected.extend(ids),
+            Err(error) => {
+                let help = error.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+                refused.push(format!("error: `{selector}`: {error}{help}"));
+            }
+        }
     }
-    Ok(selected)
+    if refused.is_empty() { Ok(selected) } else { Err(Exit::wrong(refused.join("\n"))) }
 }
 
 /// The session about `targets` of a plan.

@@ -1,14 +1,14 @@
 //! `athanor run` and `athanor devices`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use crate::cli::arguments::{CachePlace, ExecutorName, MachineUse, RunCommand};
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, WRONG, load, print};
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print};
 use crate::events::{EventSink, Outcome};
 use crate::run::assess::Standing;
 use crate::run::resources::Capacity;
-use crate::run::{Interrupter, RunError, RunRequest, Session, machine};
+use crate::run::{Heard, Interrupter, RunError, RunRequest, Session, machine};
 use crate::view::json::JsonSink;
 use crate::view::plain::PlainSink;
 use crate::view::standing;
@@ -17,18 +17,22 @@ use crate::view::text::{bytes, count, table};
 
 pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(&command.pipeline)?;
+    // All together first, so that what is wrong with any of them is said at once.
+    load::select(&plan, command.targets.iter().chain(&command.force))?;
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
     let project = load::project(place)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+    let capacity = capacity(&command.use_);
     if command.dry_run {
+        session.check_room(&capacity).map_err(refused)?;
         return dry_run(&session);
     }
     let ExecutorName::Local = command.executor;
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     let request = RunRequest {
-        capacity: capacity(&command.use_),
+        capacity,
         keep_going: command.keep_going,
         force: force.into_iter().collect(),
         program,
@@ -43,8 +47,10 @@ pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
 }
 
 fn refused(error: RunError) -> Exit {
-    let code = if matches!(error, RunError::NeverFits(_)) { WRONG } else { FAILED };
-    Exit { code, ..Exit::failed(error) }
+    match error {
+        RunError::NeverFits(problems) => load::report(&problems),
+        other => Exit::failed(other),
+    }
 }
 
 fn view(json: bool) -> Box<dyn EventSink> {
@@ -61,7 +67,11 @@ fn on_signals(interrupter: Interrupter) {
     // Without a handler a signal ends the process, and the next run finds what was finished.
     let _ = ctrlc::set_handler(move || {
         let interrupt = interrupter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        interrupt();
+        if interrupt() == Heard::NothingRuns {
+            // A terminal that is gone hears nothing, and the process ends all the same.
+            let _ = writeln!(std::io::stderr(), "interrupted: nothing had been started");
+            std::process::exit(i32::from(INTERRUPTED));
+        }
     });
 }
 

@@ -72,26 +72,43 @@ impl Diagnostic {
 pub struct Diagnostics {
     texts: Arc<[SourceText]>,
     list: Vec<Diagnostic>,
-    /// By place: the index in `list`, and how many more were found there.
-    places: HashMap<Span, (usize, usize)>,
+    /// By place: the indices in `list` of what was found there.
+    places: HashMap<Span, Vec<usize>>,
+    /// What was found beyond what is listed, by the index in `list` it is counted at.
+    more: HashMap<usize, More>,
 }
+
+/// Mistakes that are counted, not listed.
+#[derive(Debug, Clone, Default)]
+struct More {
+    count: usize,
+    /// The instance counted last: one with several mistakes counts once.
+    instance: Option<String>,
+}
+
+/// Most mistakes that are listed at one place.
+const LISTED: usize = 10;
 
 impl Diagnostics {
     /// No mistakes yet in these texts.
     pub fn new(texts: Arc<[SourceText]>) -> Self {
-        Diagnostics { texts, list: Vec::new(), places: HashMap::new() }
+        Diagnostics { texts, list: Vec::new(), places: HashMap::new(), more: HashMap::new() }
     }
 
-    /// Adds a mistake. One place is reported once: what instances of a stage repeat is counted, not listed.
+    /// Adds a mistake. What further instances of a stage have to say about one place is counted, not listed.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        let next = self.list.len();
-        let place = self.places.entry(diagnostic.span()).or_insert((next, 0));
-        if place.0 == next {
-            self.list.push(diagnostic);
-        } else {
-            let first = &self.list[place.0];
-            if first.message != diagnostic.message || first.instance != diagnostic.instance {
-                place.1 += 1;
+        let place = self.places.entry(diagnostic.span()).or_default();
+        let first = place.first().map(|index| &self.list[*index]);
+        let same = place.iter().find(|index| self.list[**index].message == diagnostic.message);
+        match (same, first) {
+            (Some(same), _) if self.list[*same].instance == diagnostic.instance => {}
+            (Some(same), _) => self.more.entry(*same).or_default().add(diagnostic.instance),
+            (None, Some(first)) if first.instance != diagnostic.instance || place.len() == LISTED => {
+                self.more.entry(place[0]).or_default().add(diagnostic.instance);
+            }
+            (None, _) => {
+                place.push(self.list.len());
+                self.list.push(diagnostic);
             }
         }
     }
@@ -111,7 +128,7 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
-    /// How many places are reported.
+    /// How many are reported.
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -119,17 +136,19 @@ impl Diagnostics {
     /// The mistakes in the order of the text, with "and N more" where one place has several.
     pub fn sorted(&self) -> Vec<Diagnostic> {
         let mut sorted: Vec<Diagnostic> = self.list.clone();
-        for (index, more) in self.places.values().copied() {
-            let diagnostic = &mut sorted[index];
-            let (noun, plural) =
-                (diagnostic.instance.as_ref().map_or("problem", |_| "instance"), if more == 1 { "" } else { "s" });
-            let more = if more == 0 { String::new() } else { format!("{more} more {noun}{plural}") };
-            match (&diagnostic.instance, more.is_empty()) {
-                (None, true) => {}
-                (None, false) => diagnostic.message.push_str(&format!(" (and {more} here)")),
-                (Some(instance), true) => diagnostic.message.push_str(&format!(" (in `{instance}`)")),
-                (Some(instance), false) => diagnostic.message.push_str(&format!(" (in `{instance}` and {more})")),
-            }
+        for (index, diagnostic) in sorted.iter_mut().enumerate() {
+            let noun = diagnostic.instance.as_ref().map_or("problem", |_| "instance");
+            let more = self.more.get(&index).map(|more| match more.count {
+                1 => format!("1 more {noun}"),
+                count => format!("{count} more {noun}s"),
+            });
+            let note = match (&diagnostic.instance, more) {
+                (None, None) => continue,
+                (None, Some(more)) => format!(" (and {more} here)"),
+                (Some(instance), None) => format!(" (in `{instance}`)"),
+                (Some(instance), Some(more)) => format!(" (in `{instance}` and {more})"),
+            };
+            diagnostic.message.push_str(&note);
         }
         sorted.sort_by_key(Diagnostic::span);
         sorted
@@ -163,6 +182,15 @@ impl Diagnostics {
             }
         }
         rendered
+    }
+}
+
+impl More {
+    fn add(&mut self, instance: Option<String>) {
+        if instance.is_none() || instance != self.instance {
+            self.count += 1;
+        }
+        self.instance = instance;
     }
 }
 

@@ -47,7 +47,7 @@ keys! {
         optional inputs: Named<FieldName, Anything>,
         /// Parameters of the kind.
         optional params: Anything,
-        /// Shell line of a `command`.
+        /// Shell line of a `command`. Values that expressions put into it are quoted for where they stand, in quotes or not.
         optional run: Templated<String>,
         /// Files or folders that a `command` writes, by name.
         optional outputs: Named<FieldName, Templated<String>>,

@@ -198,9 +198,18 @@ impl<'e> Template<'e> {
     ) -> Option<String> {
         match &self.shape {
             Shape::Text(parts) => interpolate(parts, scope, problems, render),
-            Shape::Whole(compiled) => expression_text(compiled, scope, problems, render),
+            Shape::Whole(compiled) => expression_text(compiled, "", scope, problems, render),
             Shape::Constant(value) => scalar_text(value),
             Shape::List(_) | Shape::Map(_) => None,
+        }
+    }
+
+    /// The keys of a mapping, which are known without evaluating anything.
+    pub fn keys(&self) -> Vec<&Key> {
+        match &self.shape {
+            Shape::Map(entries) => entries.iter().map(|(key, _)| key).collect(),
+            Shape::Constant(Value::Map(entries)) => entries.iter().map(|entry| &entry.key).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -244,8 +253,8 @@ impl<'e> Template<'e> {
     }
 }
 
-/// How the value of an expression is written in text.
-pub type Render<'r> = dyn FnMut(&Node, &Compiled<'_>) -> Result<String, Box<Diagnostic>> + 'r;
+/// How the value of an expression is written in text, of which the beginning is given.
+pub type Render<'r> = dyn FnMut(&Node, &Compiled<'_>, &str) -> Result<String, Box<Diagnostic>> + 'r;
 
 fn interpolate(
     parts: &[Part<'_>],
@@ -253,30 +262,33 @@ fn interpolate(
     problems: &mut Vec<Diagnostic>,
     render: &mut Render<'_>,
 ) -> Option<String> {
-    let mut text = Some(String::new());
+    let mut text = String::new();
+    let mut complete = true;
     for part in parts {
         let piece = match part {
             Part::Text(plain) => Some(plain.clone()),
             Part::Failed => None,
-            Part::Expression(compiled) => expression_text(compiled, scope, problems, render),
+            Part::Expression(compiled) => expression_text(compiled, &text, scope, problems, render),
         };
-        text = text.zip(piece).map(|(text, piece)| text + &piece);
+        complete &= piece.is_some();
+        text += &piece.unwrap_or_default();
     }
-    text
+    complete.then_some(text)
 }
 
 fn expression_text(
     compiled: &Compiled<'_>,
+    before: &str,
     scope: &Scope,
     problems: &mut Vec<Diagnostic>,
     render: &mut Render<'_>,
 ) -> Option<String> {
     let value = compiled.evaluate(scope, compiled.span, problems)?;
-    render(&value, compiled).map_err(|problem| problems.push(*problem)).ok()
+    render(&value, compiled, before).map_err(|problem| problems.push(*problem)).ok()
 }
 
 /// A scalar inside text.
-fn plain(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diagnostic>> {
+fn plain(value: &Node, compiled: &Compiled<'_>, _before: &str) -> Result<String, Box<Diagnostic>> {
     scalar_text(&value.value).ok_or_else(|| {
         let message = format!("{} cannot be put into text", value.value.noun());
         let help = "only text, numbers and truth values can; a list can be joined with `| join(',')`";
@@ -333,7 +345,7 @@ impl Compiled<'_> {
             let parent = chain.path[..depth].join(".");
             let name = &chain.path[depth];
             let help = suggest::help(name, known.iter().map(String::as_str), &format!("names in `{parent}`"));
-            let help = help.or_else(|| Some(format!("`{parent}` has no names in it")));
+            let help = help.or_else(|| Some(scope.without_names(&chain.path[..depth], &parent)));
             Some(Diagnostic::new(self.span, format!("unknown name `{parent}.{name}`")).maybe_help(help))
         })
     }

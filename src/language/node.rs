@@ -129,7 +129,8 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
         Err(error) => {
             let places = Places { text, base, source };
             let span = error.location().map_or(Span::new(source, base..base), |location| places.error_span(location));
-            Err(Box::new(Diagnostic::new(span, explained(&error.to_string()))))
+            let message = error.to_string();
+            Err(Box::new(Diagnostic::new(span, explained(&message)).maybe_help(remedy(&message))))
         }
     }
 }
@@ -147,6 +148,17 @@ fn explained(message: &str) -> String {
         return "infinity and NaN are not values in a pipeline".to_owned();
     }
     format!("this is not valid YAML: {line}")
+}
+
+/// What to do about the mistakes that are made most.
+fn remedy(message: &str) -> Option<String> {
+    let remedies = [
+        ("tabs disallowed", "indent with spaces"),
+        ("block mapping", "the keys of one mapping start in the same column; this line or one before it does not"),
+        ("unclosed bracket", "close it, or put the text in quotes"),
+        ("unclosed quote", "close it"),
+    ];
+    remedies.iter().find(|(part, _)| message.contains(part)).map(|(_, help)| (*help).to_owned())
 }
 
 /// A tree as the YAML reader gives it.

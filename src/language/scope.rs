@@ -35,9 +35,9 @@ impl Scope {
         self
     }
 
-    /// Says which paths have no value because of a mistake that was reported.
+    /// Says which further paths have no value because of a mistake that was reported.
     pub fn with_failed(mut self, failed: Vec<Vec<String>>) -> Self {
-        self.failed = Arc::new(failed);
+        Arc::make_mut(&mut self.failed).extend(failed);
         self
     }
 
@@ -65,6 +65,18 @@ impl Scope {
     /// The value that `chain` reads, as far as that is known without evaluating.
     pub fn value(&self, chain: &Chain, place: Span) -> Option<Node> {
         self.resolve(&chain.path).ok().and_then(|live| from_live(&live, place))
+    }
+
+    /// What to say of the value at `path`, called `name`, in which there are no names.
+    pub(super) fn without_names(&self, path: &[String], name: &str) -> String {
+        let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq);
+        match value.and_then(|value| value.len()) {
+            Some(0) => format!("`{name}` is an empty list"),
+            Some(length) => {
+                format!("`{name}` is a list: `{name}[0]` is its first element, `{name}[{}]` its last", length - 1)
+            }
+            None => format!("`{name}` has no names in it"),
+        }
     }
 
     /// The value at the end of `path`, or how much of it exists and which names could follow.

@@ -177,12 +177,13 @@ impl<R: NameRule, T: Shape> Shape for Named<R, T> {
     }
 }
 
-/// The entries of a mapping whose keys are `known`; anything else is reported.
+/// The entries of a mapping whose keys are `known`; anything else is reported, and what is missing of `required`, of which each
+/// has its documentation.
 pub fn read_keys<'n>(
     node: &'n Node,
     noun: &str,
     known: &[&'static str],
-    required: &[&'static str],
+    required: &[(&'static str, &'static str)],
     problems: &mut Vec<Diagnostic>,
 ) -> Option<&'n [super::node::Entry]> {
     let Some(entries) = node.entries() else {
@@ -197,8 +198,9 @@ pub fn read_keys<'n>(
         problems.push(Diagnostic::new(entry.key.span, message).maybe_help(help));
     }
     Some(entries).inspect(|entries| {
-        for missing in required.iter().filter(|name| !entries.iter().any(|entry| entry.key.name == **name)) {
-            problems.push(Diagnostic::new(node.span, format!("missing key `{missing}` in {noun}")));
+        for (missing, doc) in required.iter().filter(|(name, _)| !entries.iter().any(|entry| entry.key.name == *name)) {
+            let message = format!("missing key `{missing}` in {noun}");
+            problems.push(Diagnostic::new(node.span, message).help(format!("`{missing}`: {}", doc.trim())));
         }
     })
 }
@@ -227,9 +229,9 @@ macro_rules! keys {
                 problems: &mut Vec<$crate::language::diagnostic::Diagnostic>,
             ) -> Option<Self> {
                 let known = [$(stringify!($field)),*];
-                let required: Vec<&'static str> =
-                    [$((stringify!($field), stringify!($need) == "required")),*]
-                        .into_iter().filter(|(_, required)| *required).map(|(name, _)| name).collect();
+                let required: Vec<(&'static str, &'static str)> =
+                    [$((stringify!($field), stringify!($need) == "required", concat!($($field_doc),+))),*]
+                        .into_iter().filter(|(_, required, _)| *required).map(|(name, _, doc)| (name, doc)).collect();
                 $crate::language::shape::read_keys(node, $noun, &known, &required, problems)?;
                 let mut read = $name {
                     span: node.span,

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use athanor_stages::ports::OutputPort;
 use indexmap::IndexSet;
 
+use crate::language::document::Stage;
 use crate::language::expression::{Compiled, Template, scalar_text};
 use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
@@ -13,6 +14,7 @@ use crate::language::{Diagnostic, Span};
 
 use super::draft::Reported;
 use super::model::{CommandLine, Input, Resources};
+use super::shell;
 
 /// Checks the paths of declared outputs and brings them into their plain form.
 pub fn check_outputs(paths: &mut [(&Key, Span, String)], problems: &mut Vec<Diagnostic>) -> Result<(), Reported> {
@@ -70,6 +72,9 @@ pub fn plain_path(path: &str) -> Result<String, &'static str> {
     if parts.is_empty() { Err("an empty path") } else { Ok(parts.join("/")) }
 }
 
+/// The names in `resources`.
+const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];
+
 /// A compiled `run`.
 pub struct Line<'t, 'e> {
     run: &'t Template<'e>,
@@ -108,6 +113,27 @@ impl<'t, 'e> Line<'t, 'e> {
         Some(CommandLine { line, identity, mentions })
     }
 
+    /// Looks for mistakes in the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
+    /// are known, their values are not.
+    pub fn check(&self, scope: Scope, keys: &Stage, problems: &mut Vec<Diagnostic>) {
+        let inputs = keys.inputs.as_ref().map(|inputs| inputs.names.as_slice()).unwrap_or_default();
+        let outputs = keys.outputs.as_ref().map(|outputs| outputs.names.as_slice()).unwrap_or_default();
+        let resources = RESOURCES.map(str::to_owned);
+        let mut named = scope;
+        for (root, names) in [("inputs", inputs), ("outputs", outputs), ("resources", &resources)] {
+            let path = |name: &String| vec![root.to_owned(), name.clone()];
+            let failed = if keys.unread.contains(&root) {
+                vec![vec![root.to_owned()]]
+            } else {
+                names.iter().map(path).collect()
+            };
+            let place = Span::default();
+            let values = names.iter().map(|name| (name.as_str(), Node { value: Value::Null, span: place }));
+            named = named.with(root, &map(values, place)).with_failed(failed);
+        }
+        self.run.interpolate(&named, problems, &mut shell_words);
+    }
+
     /// The line with expressions that mention `resources` left as they are written, and the other values these use.
     fn identity(&self, scope: &Scope) -> Option<String> {
         let mut chains = Vec::new();
@@ -117,11 +143,11 @@ impl<'t, 'e> Line<'t, 'e> {
             }
         });
         // The line was rendered without a mistake just before, so nothing is reported here.
-        let mut identity = self.run.interpolate(scope, &mut Vec::new(), &mut |value, compiled| {
+        let mut identity = self.run.interpolate(scope, &mut Vec::new(), &mut |value, compiled, before| {
             if compiled.mentions("resources") {
                 Ok(format!("${{{{ {} }}}}", compiled.source))
             } else {
-                shell_words(value, compiled)
+                shell_words(value, compiled, before)
             }
         })?;
         let mut told = Vec::new();
@@ -139,8 +165,8 @@ impl<'t, 'e> Line<'t, 'e> {
     }
 }
 
-/// A value as words of the shell.
-fn shell_words(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diagnostic>> {
+/// A value as it is written in the shell line that begins with `before`.
+fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str) -> Result<String, Box<Diagnostic>> {
     let words: Option<Vec<String>> = match &value.value {
         Value::List(items) => items.iter().map(|item| scalar_text(&item.value)).collect(),
         other => scalar_text(other).map(|text| vec![text]),
@@ -150,10 +176,10 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>) -> Result<String, Box<Diag
         let help = "only text, numbers, truth values and lists of them can";
         return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
     };
-    shlex::try_join(words.iter().map(String::as_str)).map_err(|_| {
-        let message = "a value with a NUL character cannot be put into a shell line";
-        Box::new(Diagnostic::new(compiled.span, message))
-    })
+    let list = matches!(value.value, Value::List(_));
+    shell::place(before)
+        .and_then(|place| shell::write(&words, list, place))
+        .map_err(|shell::Misplaced(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
 }
 
 fn inputs_node(inputs: &[Input], place: Span) -> Node {
@@ -177,13 +203,13 @@ fn resources_node(resources: &Resources, place: Span) -> Node {
         |_| serde_json::Number::from_f64(f64::from(resources.gpus.share_of_each()) / 1000.0),
         |whole| Some(whole.into()),
     );
-    let entries = [
-        ("cpus", Node { value: Value::Number(resources.cpus.into()), span: place }),
-        ("gpus", Node { value: gpus.map_or(Value::Null, Value::Number), span: place }),
-        ("memory", size(resources.memory)),
-        ("gpu_memory", size(resources.gpu_memory)),
+    let values = [
+        Node { value: resources.cpus.map_or(Value::Null, |cpus| Value::Number(cpus.into())), span: place },
+        Node { value: gpus.map_or(Value::Null, Value::Number), span: place },
+        size(resources.memory),
+        size(resources.gpu_memory),
     ];
-    map(entries.into_iter(), place)
+    map(RESOURCES.into_iter().zip(values), place)
 }
 
 fn map<'a>(entries: impl Iterator<Item = (&'a str, Node)>, place: Span) -> Node {

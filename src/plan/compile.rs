@@ -16,7 +16,7 @@ use crate::language::{Diagnostic, Diagnostics, SourceText};
 use super::draft::{Draft, Drafting};
 use super::finish::{Finisher, check_inputs};
 use super::graph::{check_circles, graph};
-use super::model::{Plan, StageInfo};
+use super::model::{Plan, Source, StageInfo};
 use super::results::results;
 use super::vars::{self, Argument};
 use super::wiring::Wiring;
@@ -30,8 +30,24 @@ pub struct Overrides {
     pub set: Vec<String>,
 }
 
+/// Why a pipeline has no plan.
+#[derive(Debug, Clone)]
+pub struct Mistakes {
+    /// Everything that is wrong with its text.
+    pub diagnostics: Diagnostics,
+    /// The project's files and folders that it reads as far as that is known, so that these can be looked for all the same.
+    pub sources: Vec<Source>,
+}
+
+impl Mistakes {
+    /// Mistakes that hide which files are read.
+    fn alone(diagnostics: Diagnostics) -> Box<Mistakes> {
+        Box::new(Mistakes { diagnostics, sources: Vec::new() })
+    }
+}
+
 /// Compiles a pipeline, or says everything that is wrong with it.
-pub fn compile(source: &SourceText, overrides: &Overrides) -> Result<Plan, Diagnostics> {
+pub fn compile(source: &SourceText, overrides: &Overrides) -> Result<Plan, Box<Mistakes>> {
     compile_with(source, overrides, registry::kinds())
 }
 
@@ -40,20 +56,20 @@ pub fn compile_with(
     source: &SourceText,
     overrides: &Overrides,
     kinds: &[&'static dyn Kind],
-) -> Result<Plan, Diagnostics> {
+) -> Result<Plan, Box<Mistakes>> {
     let texts = texts(source, overrides);
     let mut problems = Diagnostics::new(Arc::clone(&texts));
     let root = match node::parse(&source.text, 0, 0) {
         Ok(root) => root,
         Err(problem) => {
             problems.push(*problem);
-            return Err(problems);
+            return Err(Mistakes::alone(problems));
         }
     };
     let mut found = Vec::new();
     let document = Document::read(&root, &mut found);
     problems.extend(found);
-    let Some(document) = document else { return Err(problems) };
+    let Some(document) = document else { return Err(Mistakes::alone(problems)) };
     Compilation { document: &document, texts: &texts, kinds, problems }.plan(overrides)
 }
 
@@ -73,7 +89,7 @@ struct Compilation<'c> {
 }
 
 impl Compilation<'_> {
-    fn plan(mut self, overrides: &Overrides) -> Result<Plan, Diagnostics> {
+    fn plan(mut self, overrides: &Overrides) -> Result<Plan, Box<Mistakes>> {
         let engine = Engine::new();
         let scope = self.scope(&engine, overrides);
         let drafting = Drafting { engine: &engine, texts: self.texts, kinds: self.kinds, scope: &scope };
@@ -91,9 +107,10 @@ impl Compilation<'_> {
         }
         let results = results(self.document, &drafts, &mut wiring, (&engine, self.texts, &scope), &mut found);
         self.problems.extend(found);
+        let sources = wiring.into_sources();
         // Numbers are places in the list only if no instance was lost to a mistake.
         if !self.problems.is_empty() {
-            return Err(self.problems);
+            return Err(Box::new(Mistakes { diagnostics: self.problems, sources }));
         }
         let graph = graph(&instances);
         let mut found = Vec::new();
@@ -104,12 +121,12 @@ impl Compilation<'_> {
                 name: name.0.clone(),
                 instances,
                 graph,
-                sources: wiring.into_sources(),
+                sources,
                 results,
                 stages: drafts.iter().map(info).collect(),
                 texts: Arc::clone(self.texts),
             }),
-            _ => Err(self.problems),
+            _ => Err(Box::new(Mistakes { diagnostics: self.problems, sources })),
         }
     }
 

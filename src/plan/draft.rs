@@ -241,11 +241,12 @@ fn parameters(
     check: &mut ParamCheck,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Checked> {
-    let node = match &templates.params {
-        Some(template) => Some(template.evaluate(scope, problems)?),
-        None => None,
+    let Some(template) = &templates.params else { return check.check(None, problems) };
+    let Some(params) = template.evaluate(scope, problems) else {
+        check.check_names(&template.keys(), problems);
+        return None;
     };
-    check.check(node.as_ref(), problems)
+    check.check(Some(&params), problems)
 }
 
 /// A mistake that has been reported.

@@ -92,12 +92,18 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
         let retries = evaluate::<Retries>(templates.retries.as_ref(), &scope, problems);
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
-        let (resources, inputs, params) = (resources?, inputs?, slot.params.clone()?);
-        let outputs = slot.outputs.as_deref()?;
-        let work = match (&draft.ports, &self.line) {
-            (Some(_), _) => Work::BuiltIn { params },
-            (None, Some(line)) => Work::Command(line.render(scope, &inputs, outputs, &resources, problems)?),
-            (None, None) => return None,
+        let params = slot.params.clone();
+        let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
+        let (Some(resources), Some(inputs), Some(params), Some(outputs)) = (resources, inputs, params, outputs) else {
+            if let Some(line) = line {
+                line.check(scope, draft.keys, problems);
+            }
+            return None;
+        };
+        let work = match line {
+            Some(line) => Work::Command(line.render(scope, &inputs, outputs, &resources, problems)?),
+            None if draft.ports.is_some() => Work::BuiltIn { params },
+            None => return None,
         };
         Some(Instance {
             id,
@@ -110,6 +116,7 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
             inputs,
             outputs: outputs.to_vec(),
             resources,
+            resources_span: draft.keys.resources.as_ref().map_or(draft.key.span, |resources| resources.span),
             timeout: timeout.ok()?,
             retries: retries.ok()?.map_or(0, |retries| retries.0),
             span: draft.key.span,
@@ -122,8 +129,15 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
         let gpus = evaluate::<GpuShare>(templates.gpus.as_ref(), scope, problems);
         let memory = evaluate::<ByteSize>(templates.memory.as_ref(), scope, problems);
         let gpu_memory = evaluate::<ByteSize>(templates.gpu_memory.as_ref(), scope, problems);
+        if let (Some(template), None) = (&templates.gpu_memory, &templates.gpus) {
+            let help = "add `gpus: 1`, or a fraction such as `gpus: 0.5` to share one";
+            problems.push(Diagnostic::new(template.span, "`gpu_memory` is for stages that have `gpus`").help(help));
+        }
         Some(Resources {
-            cpus: cpus.ok()?.map_or(1, |cpus| cpus.0),
+            cpus: match cpus.ok()? {
+                None if self.draft.kind.is_some_and(|kind| kind.uses_all_cpus()) => None,
+                given => Some(given.map_or(1, |cpus| cpus.0)),
+            },
             gpus: gpus.ok()?.unwrap_or_default(),
             memory: memory.ok()?,
             gpu_memory: gpu_memory.ok()?,

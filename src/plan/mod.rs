@@ -11,10 +11,11 @@ mod model;
 mod params;
 mod results;
 mod select;
+mod shell;
 mod vars;
 mod wiring;
 
-pub use compile::{Overrides, compile, compile_with};
+pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub use model::{
     CommandLine, Feed, Input, Instance, InstanceId, Plan, Resources, ResultEntry, Source, SourceId, StageInfo, Work,
 };

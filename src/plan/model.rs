@@ -88,6 +88,8 @@ pub struct Instance {
     pub outputs: Vec<OutputPort>,
     /// What it needs to run.
     pub resources: Resources,
+    /// Where these are written; the stage's name where they are not.
+    pub resources_span: Span,
     /// When to give up on it.
     pub timeout: Option<Duration>,
     /// How often to try again after a failure.
@@ -116,8 +118,8 @@ impl std::fmt::Debug for Instance {
 /// What a running instance takes from the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
-    /// CPUs, at least 1.
-    pub cpus: u32,
+    /// CPUs, at least 1; `None` for all that the run has.
+    pub cpus: Option<u32>,
     /// GPUs.
     pub gpus: GpuShare,
     /// Main memory, where stated.
@@ -128,7 +130,7 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        Resources { cpus: 1, gpus: GpuShare::default(), memory: None, gpu_memory: None }
+        Resources { cpus: Some(1), gpus: GpuShare::default(), memory: None, gpu_memory: None }
     }
 }
 

@@ -7,7 +7,7 @@ use athanor_stages::kind::Kind;
 use athanor_stages::params::ParamProblem;
 use athanor_stages::ports::OutputPort;
 
-use crate::language::node::{Node, Value};
+use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::{Diagnostic, Span, suggest};
 
 /// Checks the parameters of the instances of one stage; instances with the same parameters are checked once.
@@ -46,15 +46,25 @@ impl ParamCheck {
             Ok(checked) => Some(checked.clone()),
             Err(found) => {
                 let nothing = Node { value: Value::Null, span: self.span };
-                problems.extend(found.iter().map(|problem| place(problem, params.unwrap_or(&nothing), self.span)));
+                let params = params.unwrap_or(&nothing);
+                problems.extend(found.iter().map(|problem| place(problem, self.kind, params, self.span)));
                 None
             }
         }
     }
+
+    /// Reports keys that are no parameters, where a mistake in a value hides what the values are.
+    pub fn check_names(&self, keys: &[&Key], problems: &mut Vec<Diagnostic>) {
+        let entry = |key: &&Key| Entry { key: (*key).clone(), value: Node { value: Value::Null, span: key.span } };
+        let params = Node { value: Value::Map(keys.iter().map(entry).collect()), span: Span::default() };
+        let found = self.kind.check_params(&params.to_json()).err().unwrap_or_default();
+        let names = found.iter().filter(|problem| problem.at_key);
+        problems.extend(names.map(|problem| place(problem, self.kind, &params, Span::default())));
+    }
 }
 
 /// The problem at the key or value it is about.
-fn place(problem: &ParamProblem, params: &Node, stage: Span) -> Diagnostic {
+fn place(problem: &ParamProblem, kind: &dyn Kind, params: &Node, stage: Span) -> Diagnostic {
     let mut node = params;
     let mut span = if problem.path.is_empty() { stage } else { params.span };
     for (depth, name) in problem.path.iter().enumerate() {
@@ -74,7 +84,11 @@ fn place(problem: &ParamProblem, params: &Node, stage: Span) -> Diagnostic {
             _ => break,
         }
     }
-    let last = problem.path.last().map_or("", String::as_str);
     let candidates = problem.candidates.iter().map(String::as_str);
-    Diagnostic::new(span, problem.message.clone()).maybe_help(suggest::help(last, candidates, "parameters"))
+    let help = match problem.path.last() {
+        None => Some(format!("`athanor kinds {}` describes the parameters", kind.name())),
+        Some(key) if problem.at_key => suggest::help(key, candidates, "parameters"),
+        Some(_) => suggest::help(node.text().unwrap_or_default(), candidates, "values"),
+    };
+    Diagnostic::new(span, problem.message.clone()).maybe_help(help)
 }

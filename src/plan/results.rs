@@ -53,7 +53,8 @@ pub fn results(
                 for (slot, output) in &found.slots {
                     let slot = &slots[*slot];
                     let free = slot.point.axes.iter().filter(|(axis, _)| !found.held.contains(&axis.to_string()));
-                    let label: Vec<String> = free.map(|(axis, value)| format!("{axis}={}", value.label)).collect();
+                    let label: Vec<String> =
+                        free.map(|(axis, value)| format!("{axis}={}", in_file_name(&value.label))).collect();
                     let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
                     if let State::Kept(instance) = slot.state {
                         feeds.push((label, instance, *output));
@@ -68,4 +69,9 @@ pub fn results(
     }
     check_apart(paths.iter().map(|(name, span, path)| (*name, *span, path.as_str())), problems);
     results
+}
+
+/// A label as part of one file's name: without slashes, and no two labels alike.
+fn in_file_name(label: &str) -> String {
+    label.replace('%', "%25").replace('/', "%2F").replace('\0', "%00")
 }

@@ -95,7 +95,8 @@ fn set(vars: &mut Node, text: &str, source: u32) -> Result<(), Box<Diagnostic>> 
         let noun = target.value.noun();
         let Value::Map(entries) = &mut target.value else {
             let message = format!("`{parent}` is {noun}, so there is no `{name}` in it to set");
-            return Err(Box::new(Diagnostic::new(span, message)));
+            let help = format!("set all of it: `--set {}=VALUE`", &text[..start - name.len() - 2]);
+            return Err(Box::new(Diagnostic::new(span, message).help(help)));
         };
         let names: Vec<String> = entries.iter().map(|entry| entry.key.name.clone()).collect();
         let Some(entry) = entries.iter_mut().find(|entry| entry.key.name == name) else {

@@ -108,8 +108,10 @@ pub fn assess(
     let mut outputs: Vec<Option<Vec<OutputRecord>>> = vec![None; count];
     let mut standings = vec![None; count];
     for id in order.iter().copied() {
-        let unsettled = inputs.plan.producers(id).filter(|producer| outputs[producer.index()].is_none());
-        let on: Vec<String> = unsettled.map(|id| inputs.plan.instances[id.index()].name.clone()).collect();
+        let mut unsettled: Vec<InstanceId> =
+            inputs.plan.producers(id).filter(|producer| outputs[producer.index()].is_none()).collect();
+        unsettled.sort_unstable();
+        let on: Vec<String> = unsettled.into_iter().map(|id| inputs.plan.instances[id.index()].name.clone()).collect();
         if !on.is_empty() {
             standings[id.index()] = Some(Standing::Waits { on });
             continue;

@@ -110,7 +110,7 @@ impl Attempt {
     pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
         let launch = match &instance.work {
             Work::Command(command) => Launch::Shell(command.line.clone()),
-            Work::BuiltIn { params } => Launch::Worker(Order {
+            Work::BuiltIn { params } => Launch::Worker(Box::new(Order {
                 protocol: PROTOCOL,
                 kind: instance.kind.name().to_owned(),
                 revision: instance.kind.revision(),
@@ -125,7 +125,7 @@ impl Attempt {
                 anew: self.anew,
                 placements: self.workspace.placements(),
                 threads: allocation.cpus as usize,
-            }),
+            })),
         };
         let environment = self.environment(inputs.project, instance, allocation);
         let folder = self.workspace.folder().to_owned();

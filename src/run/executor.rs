@@ -27,7 +27,7 @@ pub struct Job {
 #[derive(Debug, Clone)]
 pub enum Launch {
     /// A worker process of this program.
-    Worker(Order),
+    Worker(Box<Order>),
     /// A shell line.
     Shell(String),
 }

@@ -2,7 +2,7 @@
 //!
 //! Under the cache, `pipelines/<key>/` belongs to one pipeline file with one choice of profiles. Every run has a folder in
 //! `runs/` with its append-only `events.jsonl` and its stages' logs. `ledger.json` sums up the runs that have ended; a run
-//! that was killed is read from its events.
+//! that was killed is read from its events. `pipelines/results-<key>.json` notes what was put into one folder of results.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -87,6 +87,8 @@ impl Ledger {
 impl History {
     /// The history of the pipeline `file` of `project` under `profiles`, in the cache at `cache`.
     pub fn open(cache: &Path, project: &Path, file: &Path, profiles: &[String]) -> std::io::Result<History> {
+        // However the user spells the way to it, it is one file.
+        let file = fs::canonicalize(project.join(file)).unwrap_or_else(|_| project.join(file));
         let identity = json!({ "project": project, "file": file, "profiles": profiles });
         let key = hash_value("athanor pipeline 1", &identity).short();
         let folder = cache.join("pipelines").join(key);
@@ -184,19 +186,36 @@ impl History {
         write_whole(&self.folder, "ledger.json", &serde_json::to_vec(&ledger)?)
     }
 
+    /// The note about what was put into the folder `results` of `project`, whichever pipeline file and profiles it came from.
+    pub fn results_note(&self, project: &Path, results: &str) -> ResultsNote {
+        let identity = json!({ "project": project, "results": results });
+        let key = hash_value("athanor results 1", &identity).short();
+        let folder = self.folder.parent().unwrap_or(&self.folder).to_owned();
+        ResultsNote { folder, name: format!("results-{key}.json") }
+    }
+}
+
+/// A small file about what was put into one folder of results.
+#[derive(Debug)]
+pub struct ResultsNote {
+    folder: PathBuf,
+    name: String,
+}
+
+impl ResultsNote {
     /// Waits until no other run of any pipeline in this cache puts its results in place, and keeps others from it.
-    pub fn lock_results(&self) -> std::io::Result<File> {
-        lock(&self.folder.with_file_name("results.lock"))
+    pub fn lock(&self) -> std::io::Result<File> {
+        lock(&self.folder.join("results.lock"))
     }
 
-    /// Reads a small file of the pipeline's own.
-    pub fn read_note(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.folder.join(name)).ok()
+    /// What the note says, if it is there.
+    pub fn read(&self) -> Option<Vec<u8>> {
+        fs::read(self.folder.join(&self.name)).ok()
     }
 
-    /// Writes a small file of the pipeline's own, whole or not at all.
-    pub fn write_note(&self, name: &str, content: &[u8]) -> std::io::Result<()> {
-        write_whole(&self.folder, name, content)
+    /// Writes the note, whole or not at all.
+    pub fn write(&self, content: &[u8]) -> std::io::Result<()> {
+        write_whole(&self.folder, &self.name, content)
     }
 }
 

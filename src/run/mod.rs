@@ -22,4 +22,4 @@ pub mod worker;
 mod workspace;
 
 pub use local::guardian_main;
-pub use session::{Interrupter, Project, RunError, RunReport, RunRequest, Session};
+pub use session::{Heard, Interrupter, Project, RunError, RunReport, RunRequest, Session};

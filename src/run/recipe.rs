@@ -13,7 +13,7 @@ pub struct Recipe {
     pub kind: String,
     /// The kind's revision.
     pub revision: u32,
-    /// Canonical parameters; for a command its line and outputs.
+    /// Canonical parameters without those that say how rather than what; for a command its line and outputs.
     pub params: Value,
     /// The seed.
     pub seed: u64,
@@ -39,11 +39,19 @@ pub struct RecipeItem {
     pub from: String,
 }
 
+fn without(params: &Value, names: &[&str]) -> Value {
+    let mut params = params.clone();
+    if let Value::Object(map) = &mut params {
+        map.retain(|name, _| !names.contains(&name.as_str()));
+    }
+    params
+}
+
 impl Recipe {
     /// The recipe of `instance`, given what its inputs hold.
     pub fn new(instance: &Instance, inputs: Vec<RecipeInput>) -> Recipe {
         let params = match &instance.work {
-            Work::BuiltIn { params } => params.clone(),
+            Work::BuiltIn { params } => without(params, instance.kind.manner()),
             Work::Command(command) => {
                 let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
                 let outputs: serde_json::Map<String, Value> = outputs.collect();

@@ -50,6 +50,7 @@ struct Device {
 /// What is free at the moment.
 #[derive(Debug, Clone)]
 pub struct Pool {
+    cpus: u32,
     cpus_left: u32,
     memory_left: u64,
     devices: Vec<Device>,
@@ -63,7 +64,7 @@ impl Pool {
             share_left: WHOLE_GPU,
             memory_left: gpu.memory.unwrap_or(u64::MAX),
         });
-        Pool { cpus_left: capacity.cpus, memory_left: capacity.memory, devices: devices.collect() }
+        Pool { cpus: capacity.cpus, cpus_left: capacity.cpus, memory_left: capacity.memory, devices: devices.collect() }
     }
 
     /// Whether nothing at all can be taken now: whatever runs takes a CPU.
@@ -74,12 +75,13 @@ impl Pool {
     /// Takes what `wanted` asks for, or nothing at all when it does not fit now.
     pub fn take(&mut self, wanted: &Resources) -> Option<Allocation> {
         let memory = wanted.memory.map_or(0, |size| size.bytes());
-        if wanted.cpus > self.cpus_left || memory > self.memory_left {
+        let cpus = wanted.cpus.unwrap_or(self.cpus);
+        if cpus > self.cpus_left || memory > self.memory_left {
             return None;
         }
         let (share, gpu_memory) = (wanted.gpus.share_of_each(), wanted.gpu_memory.map_or(0, |size| size.bytes()));
         let chosen = self.choose_devices(wanted.gpus.devices(), share, gpu_memory)?;
-        self.cpus_left -= wanted.cpus;
+        self.cpus_left -= cpus;
         self.memory_left -= memory;
         let mut gpus = Vec::with_capacity(chosen.len());
         for slot in chosen {
@@ -89,7 +91,7 @@ impl Pool {
             gpus.push(device.gpu.index);
         }
         gpus.sort_unstable();
-        Some(Allocation { cpus: wanted.cpus, memory, gpus, gpu_share: share, gpu_memory })
+        Some(Allocation { cpus, memory, gpus, gpu_share: share, gpu_memory })
     }
 
     /// Gives back what [`Pool::take`] gave.
@@ -115,24 +117,62 @@ impl Pool {
     }
 }
 
-/// Why `wanted` can never fit into `capacity`, as the end of a sentence ("asks for …"); `None` when it can.
-pub fn never_fits(wanted: &Resources, capacity: &Capacity) -> Option<String> {
-    let memory = wanted.memory.map_or(0, |size| size.bytes());
-    if wanted.cpus > capacity.cpus {
-        return Some(format!("asks for {} CPUs, but the run has {} (`-j` changes that)", wanted.cpus, capacity.cpus));
+/// Why a stage can never run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// The end of a sentence about the stage: "asks for …".
+    pub why: String,
+    /// What to do.
+    pub help: &'static str,
+}
+
+/// Everything for which `wanted` can never fit into `capacity`.
+pub fn misfits(wanted: &Resources, capacity: &Capacity) -> Vec<Misfit> {
+    let mut misfits = Vec::new();
+    let mut misfit = |why: String, help| misfits.push(Misfit { why, help });
+    if let Some(cpus) = wanted.cpus.filter(|cpus| *cpus > capacity.cpus) {
+        let why = format!("asks for {cpus} CPUs, but the run has {}", capacity.cpus);
+        misfit(why, "ask for fewer, or give the run more with `-j`");
     }
-    if let Some(size) = wanted.memory.filter(|_| memory > capacity.memory) {
-        let has = crate::language::ByteSize::new(capacity.memory);
-        return Some(format!("asks for {size} of memory, but the run has {has} (`--memory` changes that)"));
+    if let Some(size) = wanted.memory.filter(|size| size.bytes() > capacity.memory) {
+        let why = format!("asks for {size} of memory, but the run has {}", rounded_down(capacity.memory));
+        misfit(why, "ask for less, or give the run more with `--memory`");
     }
-    let count = wanted.gpus.devices();
-    if count > capacity.gpus.len() {
-        let has = capacity.gpus.len();
-        return Some(format!("asks for {} GPU(s), but the run has {has} (`--gpus` changes that)", wanted.gpus));
+    let (count, has) = (wanted.gpus.devices(), capacity.gpus.len());
+    if count > has {
+        let noun = if count == 1 { "GPU" } else { "GPUs" };
+        let why = format!(
+            "asks for {} {noun}, but the run has {}",
+            wanted.gpus,
+            if has == 0 { "none".to_owned() } else { has.to_string() }
+        );
+        misfit(
+            why,
+            "ask for fewer, or name the run's GPUs with `--gpus`; `athanor devices` shows those that were found",
+        );
+    } else if let Some(size) = wanted.gpu_memory {
+        let enough = capacity.gpus.iter().filter(|gpu| gpu.memory.is_none_or(|has| has >= size.bytes())).count();
+        if enough < count {
+            let on = if count == 1 { "a GPU".to_owned() } else { format!("each of {count} GPUs") };
+            let have = match enough {
+                0 => "none has as much".to_owned(),
+                1 => "only 1 has as much".to_owned(),
+                _ => format!("only {enough} have as much"),
+            };
+            misfit(
+                format!("asks for {size} of memory on {on}, but {have}"),
+                "ask for less; `athanor devices` shows what each has",
+            );
+        }
     }
-    if Pool::new(capacity).take(wanted).is_none() {
-        let size = wanted.gpu_memory.map(|size| size.to_string()).unwrap_or_default();
-        return Some(format!("asks for {size} of memory on {count} GPU(s), and no device has as much"));
+    misfits
+}
+
+/// A size in GiB, two digits and not a byte too much; small ones exactly.
+fn rounded_down(bytes: u64) -> String {
+    const GIB: u64 = 1 << 30;
+    if bytes < GIB || bytes.is_multiple_of(GIB) {
+        return crate::language::ByteSize::new(bytes).to_string();
     }
-    None
+    format!("{}.{:02}GiB", bytes / GIB, bytes % GIB * 100 / GIB)
 }

@@ -10,13 +10,20 @@ use crate::events::ResultAction;
 use crate::plan::{InstanceId, Plan};
 use crate::run::history::History;
 
-/// Name of the note in the pipeline's history.
-const NOTE: &str = "results.json";
-
 /// What was last put where, by path relative to the project folder.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Published {
+struct Note {
     artifacts: BTreeMap<String, Artifact>,
+}
+
+/// What was done with one result.
+pub struct Published {
+    /// Relative to the project folder.
+    pub path: String,
+    /// What was done.
+    pub action: ResultAction,
+    /// Where the user's edited one is now, if it had to give way.
+    pub aside: Option<String>,
 }
 
 /// One result to be put in place.
@@ -25,37 +32,44 @@ struct Wanted {
     artifact: Artifact,
 }
 
-/// Puts every result in place whose instances are done. Returns what was done, by path relative to the project folder.
+/// Puts every result in place whose instances are done. Returns what was done.
 pub fn publish<'o>(
     plan: &Plan,
     cache: &Cache,
     history: &History,
     project: &Path,
     outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>,
-) -> Result<Vec<(String, ResultAction)>, CacheError> {
-    let refused = |source| CacheError::Io { path: PathBuf::from(NOTE), source };
-    let _alone = history.lock_results().map_err(refused)?;
-    let note = history.read_note(NOTE);
-    let mut published: Published = note.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+) -> Result<Vec<Published>, CacheError> {
+    let root = root(plan);
+    let refused = |source| CacheError::Io { path: PathBuf::from(&root), source };
+    let note = history.results_note(project, &root);
+    let _alone = note.lock().map_err(refused)?;
+    let known = note.read();
+    let mut published: Note = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let mut actions = Vec::new();
     for wanted in wanted(plan, &outputs) {
         let last = published.artifacts.get(&wanted.path);
-        let action = place(cache, &project.join(&wanted.path), &wanted.artifact, last)?;
+        let (action, aside) = place(cache, project, &wanted, last)?;
         if action != ResultAction::KeptEdited {
             published.artifacts.insert(wanted.path.clone(), wanted.artifact);
         }
-        actions.push((wanted.path, action));
+        actions.push(Published { path: wanted.path, action, aside });
     }
     if !actions.is_empty() {
         let bytes = serde_json::to_vec(&published).map_err(|error| refused(error.into()))?;
-        history.write_note(NOTE, &bytes).map_err(refused)?;
+        note.write(&bytes).map_err(refused)?;
         cache.flush_stat_index()?;
     }
     Ok(actions)
 }
 
+/// The pipeline's folder of results, relative to the project folder.
+fn root(plan: &Plan) -> String {
+    format!("results/{}", plan.name)
+}
+
 fn wanted<'o>(plan: &Plan, outputs: &impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Vec<Wanted> {
-    let root = format!("results/{}", plan.name);
+    let root = root(plan);
     let mut all = Vec::new();
     for entry in &plan.results {
         for (label, instance, output) in &entry.feeds {
@@ -81,27 +95,41 @@ fn extension(file: &str) -> String {
     Path::new(file).extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default()
 }
 
-fn place(cache: &Cache, path: &Path, wanted: &Artifact, last: Option<&Artifact>) -> Result<ResultAction, CacheError> {
-    if std::fs::symlink_metadata(path).is_err() {
-        cache.copy_out(wanted, path)?;
-        return Ok(ResultAction::Written);
+fn place(
+    cache: &Cache,
+    project: &Path,
+    wanted: &Wanted,
+    last: Option<&Artifact>,
+) -> Result<(ResultAction, Option<String>), CacheError> {
+    let Wanted { path, artifact } = wanted;
+    let target = project.join(path);
+    if std::fs::symlink_metadata(&target).is_err() {
+        cache.copy_out(artifact, &target)?;
+        return Ok((ResultAction::Written, None));
     }
-    let (current, _) = cache.artifact_of(path)?;
+    let (current, _) = cache.artifact_of(&target)?;
     // The executable bit is the user's to set.
     let same = |artifact: &Artifact| artifact.digest == current.digest;
-    if same(wanted) {
-        return Ok(ResultAction::Unchanged);
+    if same(artifact) {
+        return Ok((ResultAction::Unchanged, None));
     }
     if last.is_some_and(same) {
-        cache.copy_out(wanted, path)?;
-        return Ok(ResultAction::Written);
+        cache.copy_out(artifact, &target)?;
+        return Ok((ResultAction::Written, None));
     }
-    if last == Some(wanted) {
-        return Ok(ResultAction::KeptEdited);
+    if last == Some(artifact) {
+        return Ok((ResultAction::KeptEdited, None));
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".edited");
-    std::fs::rename(path, &aside).map_err(|source| CacheError::Io { path: path.to_owned(), source })?;
-    cache.copy_out(wanted, path)?;
-    Ok(ResultAction::ReplacedEdited)
+    let aside = free_name(project, path);
+    std::fs::rename(&target, project.join(&aside)).map_err(|source| CacheError::Io { path: target.clone(), source })?;
+    cache.copy_out(artifact, &target)?;
+    Ok((ResultAction::ReplacedEdited, Some(aside)))
+}
+
+/// A name beside `path` that nothing has yet: what was set aside before stays, too.
+fn free_name(project: &Path, path: &str) -> String {
+    let first = format!("{path}.edited");
+    let further = (2..).map(|number| format!("{path}.edited-{number}"));
+    let free = |name: &String| std::fs::symlink_metadata(project.join(name)).is_err();
+    std::iter::once(first).chain(further).find(free).expect("no folder has a name for every number")
 }

@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use athanor_cache::{Cache, CacheError};
+use athanor_cache::{Cache, CacheError, OutputRecord};
 use jiff::Timestamp;
 
 use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
+use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
 use crate::run::assess::{Standing, assess};
 use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
@@ -18,8 +20,8 @@ use crate::run::history::{History, Ledger};
 use crate::run::journal::Journal;
 use crate::run::local::LocalExecutor;
 use crate::run::resolve::Inputs;
-use crate::run::resources::{Capacity, never_fits};
-use crate::run::results::publish;
+use crate::run::resources::{Capacity, misfits};
+use crate::run::results::{Published, publish};
 use crate::run::schedule::{Scheduler, Task};
 use crate::run::sources::{self, Contents, Mentions};
 
@@ -45,9 +47,17 @@ pub enum RunError {
         /// The refusal.
         source: std::io::Error,
     },
+    /// A result could not be put where the user looks for it.
+    #[error("The results cannot be put under `results/`: `{}`: {source}. They are in the cache: make the folder writable and run again.", path.display())]
+    Results {
+        /// The file or folder.
+        path: PathBuf,
+        /// The refusal.
+        source: std::io::Error,
+    },
     /// Stages that no moment of the run has room for.
-    #[error("{}", .0.join("\n"))]
-    NeverFits(Vec<String>),
+    #[error("{0}")]
+    NeverFits(Box<Diagnostics>),
 }
 
 /// A plan in its project, ready to be looked at or run.
@@ -83,7 +93,16 @@ pub struct RunReport {
 }
 
 /// Passes the user's wish to stop on to a run, from any thread.
-pub type Interrupter = Box<dyn Fn() + Send>;
+pub type Interrupter = Box<dyn Fn() -> Heard + Send>;
+
+/// What a wish to stop comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// The run stops what it runs and then ends.
+    Passed,
+    /// No stage has been started yet, and what was hashed so far is remembered: the process may end at once.
+    NothingRuns,
+}
 
 impl<'a> Session<'a> {
     /// `targets` and all they read from are what the session is about; no targets mean everything.
@@ -143,8 +162,8 @@ impl<'a> Session<'a> {
         let begun = Instant::now();
         let _use = self.project.cache.use_shared()?;
         let (sender, happenings) = channel();
-        let interrupts: Sender<Happening> = sender.clone();
-        on_start(Box::new(move || drop(interrupts.send(Happening::Interrupt))));
+        let may_start = Arc::new(AtomicBool::new(false));
+        on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
         let log = self.history.begin(Timestamp::now()).map_err(history_error(self.project))?;
         let mut journal = Journal::new(log, view);
         let run = journal.run().to_owned();
@@ -161,6 +180,7 @@ impl<'a> Session<'a> {
                 journal.lock().unwrap_or_else(PoisonError::into_inner).hashing(done, total);
             })?
         };
+        may_start.store(true, Ordering::SeqCst);
         let scratch = Scratch::make(&self.project.cache, &run)?;
         let scheduler = Scheduler::new(self.tasks(&self.ledger()?), &self.plan.order(), &request.capacity);
         let listener = sender.clone();
@@ -171,35 +191,62 @@ impl<'a> Session<'a> {
         let inputs = self.inputs(&contents);
         let dispatcher =
             Dispatcher::new(inputs, cache, scheduler, &mut journal, conduct, executor, (sender, happenings));
-        let dispatched = dispatcher.run()?;
-        self.publish(&dispatched, &mut journal)?;
+        let Dispatched { outcome, mut counts, outputs } = dispatcher.run()?;
+        counts.not_started = self.wanted.len().saturating_sub(counts.total());
+        let published = self.publish(&outputs, &mut journal);
+        let outcome = if published.is_ok() { outcome } else { Outcome::Failed };
         journal.record(RunEvent::RunFinished {
-            outcome: dispatched.outcome,
-            counts: dispatched.counts,
+            outcome,
+            counts,
             duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
         let plan = self.plan.instances.iter().map(|instance| instance.name.clone()).collect();
         self.history.end(&run, plan).map_err(history_error(self.project))?;
-        Ok(RunReport { outcome: dispatched.outcome, counts: dispatched.counts })
+        published.map(|()| RunReport { outcome, counts })
     }
 
-    fn publish(&self, dispatched: &Dispatched, journal: &mut Journal) -> Result<(), RunError> {
-        let outputs = |id: InstanceId| dispatched.outputs[id.index()].as_deref();
+    /// Hashing large inputs can take long, and nobody hears messages meanwhile.
+    fn interrupter(&self, run: Sender<Happening>, may_start: Arc<AtomicBool>) -> Interrupter {
+        let cache = Arc::clone(&self.project.cache);
+        Box::new(move || {
+            if may_start.load(Ordering::SeqCst) {
+                // A run that has ended needs no interrupt.
+                let _ = run.send(Happening::Interrupt);
+                return Heard::Passed;
+            }
+            // What is not remembered is hashed again.
+            let _ = cache.flush_stat_index();
+            Heard::NothingRuns
+        })
+    }
+
+    fn publish(&self, outputs: &[Option<Vec<OutputRecord>>], journal: &mut Journal) -> Result<(), RunError> {
+        let outputs = |id: InstanceId| outputs[id.index()].as_deref();
         let Project { folder, cache } = self.project;
-        for (path, action) in publish(self.plan, cache, &self.history, folder, outputs)? {
-            let event = RunEvent::Result { path, action };
+        let published = publish(self.plan, cache, &self.history, folder, outputs).map_err(|error| match error {
+            CacheError::Io { path, source } => RunError::Results { path, source },
+            other => RunError::Cache(other),
+        });
+        for Published { path, action, aside } in published? {
+            let event = RunEvent::Result { path, action, aside };
             if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
         }
         Ok(())
     }
 
-    fn check_room(&self, capacity: &Capacity) -> Result<(), RunError> {
-        let instances = self.wanted.iter().map(|id| &self.plan.instances[id.index()]);
-        let misfits = instances.filter_map(|instance| {
-            never_fits(&instance.resources, capacity).map(|why| format!("`{}` {why}.", instance.name))
-        });
-        let misfits: Vec<String> = misfits.collect();
-        if misfits.is_empty() { Ok(()) } else { Err(RunError::NeverFits(misfits)) }
+    /// Refuses stages that can never fit into `capacity`.
+    pub fn check_room(&self, capacity: &Capacity) -> Result<(), RunError> {
+        let mut problems = self.plan.diagnostics();
+        for instance in self.wanted.iter().map(|id| &self.plan.instances[id.index()]) {
+            let stage = &self.plan.stages[instance.stage].name;
+            let many = (instance.name != *stage).then_some(instance.name.as_str());
+            for misfit in misfits(&instance.resources, capacity) {
+                let message = format!("the stage `{stage}` {}", misfit.why);
+                let problem = Diagnostic::new(instance.resources_span, message).help(misfit.help);
+                problems.push(problem.in_instance(many));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
     }
 
     /// Expected durations are those of earlier runs; an instance without one is taken to need what its stage's instances

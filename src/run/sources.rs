@@ -13,15 +13,13 @@ use crate::plan::{Feed, InstanceId, Plan, Source, Work};
 /// Files of the project folder that each command's line names, by instance.
 pub type Mentions = HashMap<InstanceId, Vec<String>>;
 
-/// Reports every source that is missing or of the wrong sort.
-pub fn probe(plan: &Plan, project: &Path) -> Diagnostics {
-    let mut diagnostics = plan.diagnostics();
-    for source in &plan.sources {
+/// Reports every one of `sources` that is missing or of the wrong sort.
+pub fn probe(sources: &[Source], project: &Path, problems: &mut Diagnostics) {
+    for source in sources {
         if let Some((message, help)) = complaint(source, project) {
-            diagnostics.at(source.span, message, help);
+            problems.at(source.span, message, help);
         }
     }
-    diagnostics
 }
 
 fn complaint(source: &Source, project: &Path) -> Option<(String, Option<String>)> {
@@ -51,7 +49,16 @@ fn missing(source: &Source, path: &Path) -> (String, Option<String>) {
         return (message, Some(format!("did you mean `{stage}`? there is no file of that name either")));
     }
     let message = format!("`{}` does not exist", source.path);
-    (message, similar(path).or_else(|| Some("paths are relative to the folder the command is run in".to_owned())))
+    (message, similar(path).or_else(|| Some(whereabouts(source, path))))
+}
+
+/// Where the missing path was looked for, and how far it exists.
+fn whereabouts(source: &Source, path: &Path) -> String {
+    let there = path.ancestors().skip(1).find(|parent| parent.exists());
+    match there {
+        Some(there) if Path::new(&source.path).is_absolute() => format!("`{}` is as far as it exists", there.display()),
+        _ => "paths are relative to the folder the command is run in".to_owned(),
+    }
 }
 
 /// A file beside the missing one whose name is close.

@@ -95,11 +95,12 @@ impl Drawing {
             write!(out, "{}", node.title())?;
             writeln!(out, "  ({})", node.kind)?;
             let producers = self.producers(index);
-            if !producers.is_empty() {
-                writeln!(out, "  ├─ reads {}", producers.join(", "))?;
-            }
-            for result in self.results.get(&index).into_iter().flatten() {
-                writeln!(out, "  └─ result {result}")?;
+            let reads = (!producers.is_empty()).then(|| format!("reads {}", producers.join(", ")));
+            let results = self.results.get(&index).into_iter().flatten().map(|result| format!("result {result}"));
+            let branches: Vec<String> = reads.into_iter().chain(results).collect();
+            for (number, branch) in branches.iter().enumerate() {
+                let joint = if number + 1 == branches.len() { '└' } else { '├' };
+                writeln!(out, "  {joint}─ {branch}")?;
             }
         }
         Ok(out)

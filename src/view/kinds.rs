@@ -8,16 +8,22 @@ use crate::view::text::table;
 
 /// Every kind with its first sentence.
 pub fn list(kinds: &[&dyn Kind]) -> String {
-    let rows: Vec<Vec<String>> = kinds
-        .iter()
-        .map(|kind| vec![kind.name().to_owned(), kind.doc().lines().next().unwrap_or_default().to_owned()])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        kinds.iter().map(|kind| vec![kind.name().to_owned(), first_sentence(kind.doc())]).collect();
     table(&["KIND", "WHAT IT DOES"], &rows)
+}
+
+fn first_sentence(doc: &str) -> String {
+    let line = doc.lines().next().unwrap_or_default();
+    line.split_once(". ").map_or_else(|| line.to_owned(), |(first, _)| format!("{first}."))
 }
 
 /// One kind's documentation, parameters, inputs and outputs.
 pub fn describe(kind: &dyn Kind) -> String {
     let mut text = format!("{} (revision {})\n\n{}\n", kind.name(), kind.revision(), kind.doc());
+    if kind.uses_all_cpus() {
+        text += "\nIt is given all CPUs of the run, unless `resources.cpus` says how many.\n";
+    }
     text += &parameters(&kind.params_schema().to_value());
     match kind.ports() {
         Ports::Declared => text += "\nInputs and outputs: as the stage declares, each a file or folder.\n",

@@ -29,7 +29,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             }
             if !log_tail.is_empty() {
                 text += "\n  the end of its log:";
-                log_tail.iter().for_each(|line| text += &format!("\n  | {line}"));
+                log_tail.iter().for_each(|line| text += &format!("\n  | {}", printable(line)));
             }
             Some(text)
         }
@@ -41,12 +41,17 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
         }
         RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
-        RunEvent::Result { path, action } => result(path, *action),
+        RunEvent::Result { path, action, aside } => result(path, *action, aside.as_deref()),
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. } | RunEvent::Cached { .. } | RunEvent::Progress { .. } | RunEvent::Metric { .. } => {
             None
         }
     }
+}
+
+/// `line` without what would move a terminal's cursor or change its colours.
+fn printable(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control() || *c == '\t').collect()
 }
 
 fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
@@ -65,7 +70,7 @@ fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
     format!("started      {instance}{notes}")
 }
 
-fn result(path: &str, action: ResultAction) -> Option<String> {
+fn result(path: &str, action: ResultAction, aside: Option<&str>) -> Option<String> {
     match action {
         ResultAction::Written => Some(format!("result       {path}")),
         ResultAction::Unchanged => None,
@@ -73,7 +78,9 @@ fn result(path: &str, action: ResultAction) -> Option<String> {
             Some(format!("result       {path} was edited and is left as it is (delete it to get the pipeline's again)"))
         }
         ResultAction::ReplacedEdited => {
-            Some(format!("result       {path} is new; the edited file that was there is now {path}.edited"))
+            let aside =
+                aside.map(|aside| format!("; the edited one that was there is now {aside}")).unwrap_or_default();
+            Some(format!("result       {path} is new{aside}"))
         }
     }
 }
@@ -85,6 +92,7 @@ fn summary(outcome: Outcome, counts: &Counts, milliseconds: u64) -> String {
         (counts.failed, "failed"),
         (counts.skipped, "skipped"),
         (counts.interrupted, "interrupted"),
+        (counts.not_started, "not started"),
     ];
     let shown: Vec<String> =
         parts.iter().filter(|(number, _)| *number > 0).map(|(number, word)| format!("{number} {word}")).collect();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use crate::events::{EventSink, RunEvent, Stamped};
-use crate::view::lines::describe;
+use crate::view::figures::Figures;
 
 /// Progress is shown when it has gained at least this share since it was last shown.
 const PROGRESS_STEP: u64 = 10;
@@ -13,12 +13,13 @@ const PROGRESS_STEP: u64 = 10;
 pub struct PlainSink<W> {
     out: W,
     shown_percent: HashMap<String, u64>,
+    figures: Figures,
 }
 
 impl<W: Write + Send> PlainSink<W> {
     /// A view that writes to `out`.
     pub fn new(out: W) -> PlainSink<W> {
-        PlainSink { out, shown_percent: HashMap::new() }
+        PlainSink { out, shown_percent: HashMap::new(), figures: Figures::default() }
     }
 
     fn progress(&mut self, instance: &str, done: u64, total: u64, unit: &str) -> Option<String> {
@@ -36,7 +37,7 @@ impl<W: Write + Send> EventSink for PlainSink<W> {
     fn event(&mut self, event: &Stamped) {
         let text = match &event.event {
             RunEvent::Progress { instance, done, total, unit } => self.progress(instance, *done, *total, unit),
-            other => describe(other),
+            other => self.figures.describe(other),
         };
         if let Some(text) = text {
             // A closed pipe stops the view, not the run.

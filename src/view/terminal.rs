@@ -6,13 +6,14 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::events::{EventSink, RunEvent, Stamped};
-use crate::view::lines::describe;
+use crate::view::figures::Figures;
 
 /// Draws on the terminal (standard error).
 pub struct TerminalSink {
     lines: MultiProgress,
     running: HashMap<String, ProgressBar>,
     overall: ProgressBar,
+    figures: Figures,
 }
 
 impl TerminalSink {
@@ -21,7 +22,7 @@ impl TerminalSink {
         let lines = MultiProgress::new();
         let overall = lines.add(ProgressBar::new(0));
         overall.set_style(style("{elapsed:>6} {bar:24} {pos}/{len} instances {msg}"));
-        TerminalSink { lines, running: HashMap::new(), overall }
+        TerminalSink { lines, running: HashMap::new(), overall, figures: Figures::default() }
     }
 
     fn start(&mut self, instance: &str) {
@@ -79,7 +80,7 @@ impl EventSink for TerminalSink {
             RunEvent::RunFinished { .. } => self.overall.finish_and_clear(),
             _ => {}
         }
-        if let Some(text) = describe(&event.event) {
+        if let Some(text) = self.figures.describe(&event.event) {
             // A terminal that is gone stops the view, not the run.
             let _ = self.lines.println(text);
         }

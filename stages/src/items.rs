@@ -6,8 +6,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use athanor_cache::{Digest, ItemFile, ItemRecord, Placements, hash_value};
@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -48,6 +49,9 @@ pub struct Computed<V> {
     pub files: Vec<ItemFile>,
 }
 
+/// What came of an item.
+pub type Outcome<V> = Result<Computed<V>, StageError>;
+
 /// Whether the first item that fails ends the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
@@ -66,6 +70,8 @@ pub struct Items<'c> {
     scratch: PathBuf,
     memory: Option<(athanor_cache::Items<'c>, Placements)>,
     anew: bool,
+    /// Empty folders to write the files of an item into: making one costs more than many a small file.
+    folders: Mutex<Vec<TempDir>>,
 }
 
 impl<'c> Items<'c> {
@@ -83,7 +89,7 @@ impl<'c> Items<'c> {
         let scratch = context.scratch.join("items");
         fs::create_dir_all(&scratch).map_err(StageError::io(&scratch))?;
         let anew = context.memory().is_some_and(|memory| memory.anew);
-        Ok(Items { kind, revision, context, scratch, memory, anew })
+        Ok(Items { kind, revision, context, scratch, memory, anew, folders: Mutex::default() })
     }
 
     /// Results in the order of `items`; computes those that are not known. With [`OnFailure::Stop`] the error is that of the
@@ -93,10 +99,10 @@ impl<'c> Items<'c> {
         work: &P,
         items: &[P::Item],
         on_failure: OnFailure,
-    ) -> Result<Vec<Result<Computed<P::Value>, StageError>>, StageError> {
+    ) -> Result<Vec<Outcome<P::Value>>, StageError> {
         let (failed, reused) = (AtomicBool::new(false), AtomicUsize::new(0));
         let progress = Progress::new(self.context, items.len(), P::UNIT);
-        let results: Vec<Option<Result<Computed<P::Value>, StageError>>> = items
+        let results: Vec<Option<Outcome<P::Value>>> = items
             .par_iter()
             .map(|item| {
                 let over = failed.load(Ordering::Relaxed) && on_failure == OnFailure::Stop;
@@ -109,6 +115,7 @@ impl<'c> Items<'c> {
                 Some(result)
             })
             .collect();
+        self.sync()?;
         if self.context.should_stop() {
             return Err(StageError::Interrupted);
         }
@@ -134,7 +141,9 @@ impl<'c> Items<'c> {
         }
         let folder = self.folder()?;
         let value = work.compute(item, folder.path())?;
-        self.keep(&key, value, folder.path())
+        let computed = self.keep(&key, value, folder.path())?;
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+        Ok(computed)
     }
 
     /// The key of an item whose result depends on `parts`.
@@ -149,8 +158,12 @@ impl<'c> Items<'c> {
         Some(Computed { value: serde_json::from_value(value).ok()?, files })
     }
 
-    /// A new folder to write an item's files into; goes away with the value that is returned.
-    pub fn folder(&self) -> Result<tempfile::TempDir, StageError> {
+    /// An empty folder to write an item's files into; goes away with the value that is returned.
+    pub fn folder(&self) -> Result<TempDir, StageError> {
+        let spare = self.folders.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(folder) = spare {
+            return Ok(folder);
+        }
         tempfile::tempdir_in(&self.scratch).map_err(StageError::io(&self.scratch))
     }
 
@@ -171,9 +184,22 @@ impl<'c> Items<'c> {
         Ok(items.append(key, &ItemRecord { value, files: files.to_vec() })?)
     }
 
+    /// Brings everything that was kept safely to disk; what was not is computed again after a power cut.
+    pub fn sync(&self) -> Result<(), StageError> {
+        match &self.memory {
+            Some((items, _)) => Ok(items.sync()?),
+            None => Ok(()),
+        }
+    }
+
     /// Where a file of an item can be read.
     pub fn path_of(&self, file: &ItemFile) -> Option<PathBuf> {
         self.memory.as_ref().map(|(items, _)| items.path_of(file))
+    }
+
+    /// Puts files of items at paths, in parallel; see [`Items::place`].
+    pub fn place_all(&self, files: &[(&ItemFile, PathBuf)]) -> Result<(), StageError> {
+        files.par_iter().try_for_each(|(file, path)| self.place(file, path))
     }
 
     /// Puts a file of an item at `path`, an output or inside one.

@@ -10,6 +10,7 @@
 pub mod artifact;
 pub mod command;
 pub mod context;
+pub mod download;
 pub mod ensemble;
 pub mod error;
 pub mod image_sets;
@@ -17,8 +18,10 @@ pub mod images;
 pub mod items;
 pub mod kind;
 pub mod learn;
+pub mod neighbours;
 pub mod numpy_random;
 pub mod params;
 pub mod ports;
 pub mod registry;
 pub mod tables;
+mod wording;

@@ -5,6 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::wording::{Wording, reworded};
+
 /// One problem with the parameters of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamProblem {
@@ -31,6 +33,10 @@ impl ParamProblem {
 /// The canonical value has defaults filled in. So that an upgrade of the program alone reruns nothing, a parameter that is
 /// added without a change of the kind's revision must be skipped in serialisation while it has its default value.
 pub trait Parameters: Serialize + DeserializeOwned + JsonSchema + Send {
+    /// Names of parameters that say how the work is done and not what comes out, such as how many files are fetched at once:
+    /// they are no part of the fingerprint.
+    const MANNER: &'static [&'static str] = &[];
+
     /// Checks what types alone cannot say; one problem a violated rule.
     fn check(&self) -> Vec<ParamProblem> {
         Vec::new()
@@ -63,18 +69,17 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
     loop {
         match serde_path_to_error::deserialize::<_, P>(&Value::Object(given.clone())) {
             Ok(params) => {
-                problems.extend(params.check());
+                // With a value left out the rules would blame what is not there.
+                if problems.iter().all(|problem| problem.at_key) {
+                    problems.extend(params.check());
+                }
                 return if problems.is_empty() { Ok(params) } else { Err(problems) };
             }
             Err(error) => {
                 let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
                 let culprit = path.first().cloned();
-                problems.push(ParamProblem {
-                    path,
-                    at_key: false,
-                    message: error.into_inner().to_string(),
-                    candidates: Vec::new(),
-                });
+                let Wording { message, candidates } = reworded(&error.into_inner().to_string());
+                problems.push(ParamProblem { path, at_key: false, message, candidates });
                 // Without the culprit the rest can still be checked, as long as it has a default to fall back on.
                 let recovered = culprit.is_some_and(|key| !is_required(&schema, &key) && given.remove(&key).is_some());
                 if !recovered {

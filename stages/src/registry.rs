@@ -1,6 +1,7 @@
 //! All kinds by name.
 
 use crate::command::Command;
+use crate::download::stage::Download;
 use crate::ensemble::average_duplicates::AverageDuplicates;
 use crate::ensemble::classification_report::ClassificationReport;
 use crate::ensemble::combine::Ensemble;
@@ -12,7 +13,11 @@ use crate::image_sets::match_images::MatchImages;
 use crate::image_sets::pack_images::PackImages;
 use crate::image_sets::perceptual_hashes::PerceptualHashes;
 use crate::image_sets::resize_images::ResizeImages;
+use crate::image_sets::synthetic_cells::SyntheticCells;
 use crate::kind::{Kind, StageKind, Typed};
+use crate::neighbours::apply_neighbours::ApplyNeighbours;
+use crate::neighbours::find_neighbours::Neighbours;
+use crate::neighbours::pseudo_labels::PseudoLabels;
 use crate::tables::antibody_split::AntibodySplit;
 use crate::tables::clean_split::CleanSplit;
 use crate::tables::corrected_targets::CorrectedTargets;
@@ -27,7 +32,9 @@ use crate::tables::synthetic_tables::SyntheticTables;
 /// Every kind, in the order they are documented.
 static KINDS: &[&dyn Kind] = &[
     &Command,
+    &typed::<Download>(),
     &typed::<ImportImages>(),
+    &typed::<SyntheticCells>(),
     &typed::<ResizeImages>(),
     &typed::<ChannelStatistics>(),
     &typed::<PerceptualHashes>(),
@@ -48,6 +55,9 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<SyntheticTables>(),
     &typed::<ClassificationReport>(),
     &typed::<AverageDuplicates>(),
+    &typed::<Neighbours>(),
+    &typed::<ApplyNeighbours>(),
+    &typed::<PseudoLabels>(),
 ];
 
 const fn typed<K: StageKind>() -> Typed<K> {

@@ -1,4 +1,6 @@
-//! The kinds against NumPy, scikit-learn and iterative-stratification (see `tests/golden/stages.py`).
+//! The kinds against NumPy, scikit-learn and iterative-stratification (see `tests/golden/*.py`).
+
+mod neighbours;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -92,9 +94,20 @@ impl Bench {
     }
 }
 
-/// A `.npy` file as NumPy writes it.
+/// A `.npy` file of float64 as NumPy writes it.
 fn npy(rows: usize, columns: usize, values: &[f64]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
+    typed_npy("<f8", rows, columns, values, f64::to_le_bytes)
+}
+
+/// A `.npy` file of the type `descr`, whose values `encode` writes.
+fn typed_npy<const N: usize>(
+    descr: &str,
+    rows: usize,
+    columns: usize,
+    values: &[f64],
+    encode: fn(f64) -> [u8; N],
+) -> Vec<u8> {
+    let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({rows}, {columns}), }}");
     while (10 + header.len() + 1) % 64 != 0 {
         header.push(' ');
     }
@@ -102,7 +115,7 @@ fn npy(rows: usize, columns: usize, values: &[f64]) -> Vec<u8> {
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend(u16::try_from(header.len()).unwrap().to_le_bytes());
     bytes.extend(header.as_bytes());
-    values.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    values.iter().for_each(|value| bytes.extend(encode(*value)));
     bytes
 }
 
@@ -238,6 +251,7 @@ fn bad_tables_are_named_with_file_and_row() {
         ("Id,Target\n,0\n", "train.csv, row 2: `Id` is empty"),
         ("Id,Target\na,\n", "train.csv, row 2: `Target` is empty"),
         ("id,target\na,0\n", "train.csv, row 1: there is no column `Id`"),
+        ("Id,Target,Id\na,0,b\n", "train.csv, row 1: the column `Id` is there more than once"),
         ("Id,Target\n", "train.csv: the table has no rows"),
         ("", "train.csv: the file is empty"),
         ("Id,Target\na,0\n", "train.csv: 1 rows cannot be split into 2 folds"),
@@ -266,7 +280,10 @@ fn matrix_complaint(content: &[u8]) -> String {
 
 #[test]
 fn bad_matrices_are_named_with_file_and_row() {
-    assert_eq!(matrix_complaint(&npy(2, 2, &[0.0, 0.5, f64::NAN, 1.0])), "m.npy, row 2: column 0 holds NaN");
+    assert_eq!(
+        matrix_complaint(&npy(2, 2, &[0.0, 0.5, f64::NAN, 1.0])),
+        "m.npy, row 2: column 1 (at [1, 0]) holds NaN"
+    );
     assert_eq!(matrix_complaint(&npy(3, 1, &[0.0, 0.5, 1.0])), "m.npy: the matrix has 3 rows, but there are 2 ids");
     assert_eq!(
         matrix_complaint(&npy(1 << 40, 1 << 20, &[0.0])),

@@ -51,6 +51,10 @@ errors! {
     bad_stage_name: said("stages: { '1 a': { kind: command, run: x } }\n");
     wrong_scalars: said("stages:\n  a:\n    kind: command\n    run: x\n    timeout: 5\n    retries: -1\n    seed: 1.5\n    when: maybe\n    resources: { cpus: 0, gpus: 1.5, memory: 24, gpu_memory: 3 parsecs }\n");
     wrong_evaluated_scalars: said("vars: { n: 0 }\nstages:\n  a:\n    kind: command\n    run: x\n    timeout: \"${{ vars.n }}s\"\n    when: \"${{ vars.n }}\"\n    resources: { cpus: \"${{ vars.n }}\" }\n");
+    none_hides_another: said_of_stages("  a:\n    kind: train\n    inputs: { split: split.folds }\n    params: { arch: \"${{ vars.arch }}\", epoch: 3 }\n  b:\n    kind: command\n    inputs: { x: splt.folds, y: split.fold }\n    run: echo ${{ inputs.z }} ${{ outputs.q }} ${{ resources.cpu }} ${{ inputs.y }}\n    outputs: { o: ../o }\n    resources: { cpus: none }\n");
+    index_beyond_a_list: said_of_stages("  a: { kind: command, run: 'echo ${{ vars.folds[7] }} ${{ vars.folds.x }}' }\n");
+    list_in_quotes: said_of_stages("  a: { kind: command, run: \"echo '${{ vars.folds }}' `echo ${{ vars.folds[0] }}`\" }\n");
+    no_kind: said_of_stages("  a: { run: 'true' }\n");
     unknown_kind: said_of_stages("  a: { kind: trian }\n");
     unclosed_expression: said_of_stages("  a: { kind: command, run: 'echo ${{ vars.folds' }\n");
     broken_expression: said_of_stages("  a: { kind: command, run: 'echo ${{ 1 + }} ${{ }}' }\n");

@@ -11,11 +11,11 @@ use crate::language::{Diagnostics, SourceText};
 
 use super::{Feed, Overrides, Plan, Work, compile_with};
 
-fn compile(text: &str, set: &[&str], profiles: &[&str]) -> Result<Plan, Diagnostics> {
+fn compile(text: &str, set: &[&str], profiles: &[&str]) -> Result<Plan, Box<Diagnostics>> {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
     let overrides = Overrides { profiles: owned(profiles), set: owned(set) };
     let source = SourceText { name: "pipeline.yaml".to_owned(), text: text.to_owned() };
-    compile_with(&source, &overrides, kinds::KINDS)
+    compile_with(&source, &overrides, kinds::KINDS).map_err(|mistakes| Box::new(mistakes.diagnostics))
 }
 
 fn plan(text: &str) -> Plan {

@@ -4,12 +4,12 @@
 //! ids another input gives.
 
 use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use npyz::{DType, NpyFile, Order, TypeChar, WriterBuilder};
+use npyz::WriterBuilder;
 
 use crate::artifact::ArtifactType;
+use crate::artifact::matrix_rows::MatrixRows;
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::error::StageError;
 use crate::ports::{InputFile, InputValue, OutputValue};
@@ -68,31 +68,17 @@ impl Matrix {
         &self.values[row * self.columns..][..self.columns]
     }
 
-    /// The names of the rows; `given` where the artifact has none of its own, which must be as many as there are rows.
+    /// The names of the rows; see [`name_rows`].
     pub fn take_ids(&mut self, given: Option<&[String]>) -> Result<Vec<String>, StageError> {
-        let ids = match (self.ids.take(), given) {
-            (Some(ids), _) => ids,
-            (None, Some(given)) => given.to_vec(),
-            (None, None) => {
-                return Err(StageError::in_file(&self.label, "the matrix has no ids")
-                    .with_help("Give the input `ids`: a table whose column `Id` names the rows in order."));
-            }
-        };
-        if ids.len() != self.rows() {
-            let message = format!("the matrix has {} rows, but there are {} ids", self.rows(), ids.len());
-            return Err(StageError::in_file(&self.label, message));
-        }
-        Ok(ids)
+        name_rows(&self.label, self.ids.take(), given, self.rows())
     }
 
     /// Fails unless every value lies between 0 and 1.
     pub fn require_probabilities(&self) -> Result<(), StageError> {
         let odd = self.values.iter().position(|value| !(0.0..=1.0).contains(value));
         odd.map_or(Ok(()), |at| {
-            let (row, column) = (at / self.columns, at % self.columns);
-            let message = format!("column {column} holds {}, which is no probability", self.values[at]);
-            Err(StageError::at_row(&self.label, row as u64 + 1, message)
-                .with_help("Probabilities lie between 0 and 1."))
+            let message = format!("holds {}, which is no probability", self.values[at]);
+            Err(at_value(&self.label, at, self.columns, &message).with_help("Probabilities lie between 0 and 1."))
         })
     }
 }
@@ -100,53 +86,33 @@ impl Matrix {
 impl MatrixInput {
     /// Reads the matrix: float32 or float64, two dimensions, C order.
     pub fn read(&self) -> Result<Matrix, StageError> {
+        let mut rows = self.open()?;
+        let mut values = Vec::new();
+        rows.read(0..rows.len(), &mut values)?;
+        Ok(Matrix { label: rows.label, ids: rows.ids, columns: rows.columns, values })
+    }
+
+    /// Opens the matrix to read some of its rows at a time.
+    ///
+    /// # Errors
+    /// Those of [`MatrixRows::open`], and ids that are empty, come twice, or are not as many as the rows.
+    pub fn open(&self) -> Result<MatrixRows, StageError> {
         let InputFile { path, label } = &self.0;
         if !path.is_dir() {
-            return read_values(path, label);
+            return MatrixRows::open(path, label);
         }
-        let mut matrix = read_values(&path.join("values.npy"), label)?;
+        let mut rows = MatrixRows::open(&path.join("values.npy"), label)?;
         let ids = InputFile { path: path.join("ids.csv"), label: format!("{label}/ids.csv") };
         let ids = TableInput(ids).read()?.unique_ids("Id")?;
-        matrix.ids = Some(ids);
-        matrix.ids = Some(matrix.take_ids(None)?);
-        Ok(matrix)
+        rows.ids = Some(name_rows(label, Some(ids), None, rows.len())?);
+        Ok(rows)
     }
 }
 
-fn read_values(path: &Path, label: &str) -> Result<Matrix, StageError> {
-    let wrong = |message: String| StageError::in_file(label, message).with_help("Save it with `numpy.save`.");
-    let unreadable = |error: std::io::Error| wrong(format!("cannot be read as .npy: {error}"));
-    let file = File::open(path).map_err(unreadable)?;
-    let bytes = file.metadata().map_err(unreadable)?.len();
-    let npy = NpyFile::new(BufReader::new(file)).map_err(unreadable)?;
-    let [rows, columns] = *npy.shape() else {
-        return Err(wrong(format!("the array has {} dimensions, but a matrix has 2", npy.shape().len())));
-    };
-    if npy.order() == Order::Fortran {
-        return Err(StageError::in_file(label, "the array is in Fortran order")
-            .with_help("Save `numpy.ascontiguousarray(array)`."));
-    }
-    let DType::Plain(kind) = npy.dtype() else { return Err(wrong("the array has fields".to_owned())) };
-    let size = kind.size_field();
-    // A lying header must not make us ask for more memory than the file could fill.
-    if rows.checked_mul(columns).and_then(|count| count.checked_mul(size)).is_none_or(|needed| needed > bytes) {
-        return Err(wrong(format!("the header promises {rows} x {columns} values, but the file is shorter")));
-    }
-    if rows == 0 || columns == 0 {
-        return Err(wrong(format!("the array is empty: {rows} x {columns}")));
-    }
-    let values: Vec<f64> = match (kind.type_char(), size) {
-        (TypeChar::Float, 8) => npy.into_vec().map_err(unreadable)?,
-        (TypeChar::Float, 4) => npy.into_vec::<f32>().map_err(unreadable)?.into_iter().map(f64::from).collect(),
-        _ => return Err(wrong(format!("the array holds {kind}, but a matrix holds float32 or float64"))),
-    };
-    let columns = usize::try_from(columns).map_err(|_| wrong("the array is too wide".to_owned()))?;
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        let message = format!("column {} holds {}", at % columns, values[at]);
-        let help = "Every value must be a finite number; look at what made the matrix.";
-        return Err(StageError::at_row(label, (at / columns) as u64 + 1, message).with_help(help));
-    }
-    Ok(Matrix { label: label.to_owned(), ids: None, columns, values })
+/// An error about the value at `at`, counted row by row; rows and columns are named from 1 on, and as NumPy would index them.
+pub(super) fn at_value(label: &str, at: usize, columns: usize, what: &str) -> StageError {
+    let (row, column) = (at / columns, at % columns);
+    StageError::at_row(label, row as u64 + 1, format!("column {} (at [{row}, {column}]) {what}", column + 1))
 }
 
 impl MatrixOutput {
@@ -164,6 +130,27 @@ impl MatrixOutput {
         write().map_err(StageError::io(&path))?;
         TableOutput::from_path(self.0.join("ids.csv")).write(&["Id"], ids.iter().map(|id| [id]))
     }
+}
+
+/// The names of `rows` rows of the matrix called `label`: its own, or `given` where it has none.
+///
+/// # Errors
+/// If there are no names, or not as many as there are rows.
+pub fn name_rows(
+    label: &str,
+    own: Option<Vec<String>>,
+    given: Option<&[String]>,
+    rows: usize,
+) -> Result<Vec<String>, StageError> {
+    let Some(ids) = own.or_else(|| given.map(<[String]>::to_vec)) else {
+        return Err(StageError::in_file(label, "the matrix has no ids")
+            .with_help("Give a table whose column `Id` names the rows in order."));
+    };
+    if ids.len() != rows {
+        let message = format!("the matrix has {rows} rows, but there are {} ids", ids.len());
+        return Err(StageError::in_file(label, message));
+    }
+    Ok(ids)
 }
 
 /// The ids in the column `Id` of an optional table.

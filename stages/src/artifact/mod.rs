@@ -3,6 +3,7 @@
 pub mod image_set;
 pub mod labels;
 pub mod matrix;
+pub mod matrix_rows;
 pub mod packed_images;
 pub mod table;
 

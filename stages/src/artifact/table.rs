@@ -73,7 +73,7 @@ fn explain(label: &str, error: &csv::Error) -> StageError {
     let line = error.position().map(csv::Position::line);
     let (message, help) = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => (
-            format!("the row has {len} cells, but the header has {expected_len}"),
+            format!("the row has {len} cell{}, but the header has {expected_len}", if *len == 1 { "" } else { "s" }),
             "Look for a missing or an extra comma; a cell that holds a comma needs double quotes around it.",
         ),
         csv::ErrorKind::Utf8 { .. } => ("the row is not UTF-8 text".to_owned(), "Save the file as UTF-8."),
@@ -109,6 +109,10 @@ impl Table {
 
     /// The position of a column that the table must have.
     pub fn column(&self, column: &str) -> Result<usize, StageError> {
+        if self.header.iter().filter(|name| *name == column).count() > 1 {
+            let message = format!("the column `{column}` is there more than once");
+            return Err(StageError::at_row(&self.label, 1, message).with_help("Take the wrong one out, or rename it."));
+        }
         self.find(column).ok_or_else(|| {
             let found = self.header.join("`, `");
             StageError::at_row(&self.label, 1, format!("there is no column `{column}`"))

@@ -102,14 +102,20 @@ fn rows_in_order<'m>(wanted: &[String], ids: &[String], matrix: &'m Matrix) -> R
     wanted.iter().map(row).collect()
 }
 
-/// Every class above its threshold, and always the most probable one (the first of equals).
-pub fn predict(row: &[f64], thresholds: &[f64]) -> Target {
+/// The most probable class of a row, the first of equals.
+pub fn most_probable(row: &[f64]) -> usize {
     let mut best = 0;
     for class in 1..row.len() {
         if row[class] > row[best] {
             best = class;
         }
     }
+    best
+}
+
+/// Every class above its threshold, and always the most probable one.
+pub fn predict(row: &[f64], thresholds: &[f64]) -> Target {
+    let best = most_probable(row);
     Target::new((0..row.len()).filter(|class| *class == best || row[*class] > thresholds[*class]))
 }
 

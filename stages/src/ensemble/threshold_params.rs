@@ -14,17 +14,19 @@ pub struct ThresholdParams {
     pub threshold: f64,
 }
 
-fn half() -> f64 {
+/// The usual threshold, as a default.
+pub fn half() -> f64 {
     0.5
+}
+
+/// The problem with a probability given as the parameter `name`, if there is one.
+pub fn check_probability(name: &str, value: f64) -> Option<ParamProblem> {
+    (!(0.0..=1.0).contains(&value))
+        .then(|| ParamProblem::value(name, format!("the {name} must lie between 0 and 1").replace('_', " ")))
 }
 
 impl Parameters for ThresholdParams {
     fn check(&self) -> Vec<ParamProblem> {
-        let sound = (0.0..=1.0).contains(&self.threshold);
-        if sound {
-            Vec::new()
-        } else {
-            vec![ParamProblem::value("threshold", "the threshold must lie between 0 and 1")]
-        }
+        check_probability("threshold", self.threshold).into_iter().collect()
     }
 }

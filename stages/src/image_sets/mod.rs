@@ -10,3 +10,4 @@ pub mod pack_images;
 pub mod perceptual_hashes;
 pub mod reading;
 pub mod resize_images;
+pub mod synthetic_cells;

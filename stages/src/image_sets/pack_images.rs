@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use athanor_cache::{Digest, ItemFile};
 use schemars::JsonSchema;
@@ -75,6 +76,7 @@ impl StageKind for PackImages {
     const NAME: &'static str = "pack_images";
     const REVISION: u32 = 1;
     const DOC: &'static str = "Decodes an image set into memory-mapped safetensors files, from which any crop is read without decoding.\n\nWhich file an image is in depends on its id alone, so that a new image changes one file; the others in that file are copied, not decoded again.";
+    const USES_ALL_CPUS: bool = true;
 
     fn run(
         params: PackImagesParams,
@@ -84,11 +86,14 @@ impl StageKind for PackImages {
     ) -> Result<(), StageError> {
         let items = Items::of::<Self>(context)?;
         let (set, mut bad) = params.reading.read(&inputs.images, context)?;
-        let pack = Pack { reading: &params.reading, channels: &set.channels, items: &items };
+        let (copied, decoded) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let pack = Pack { reading: &params.reading, channels: &set.channels, items: &items, copied, decoded };
         let shards = shards_of(&set, params.images_per_shard);
         let names: Vec<&String> = shards.keys().collect();
         let members: Vec<Vec<Member<'_>>> = shards.values().cloned().collect();
         let packed = items.compute(&pack, &members, OnFailure::Stop)?;
+        let [decoded, copied] = [&pack.decoded, &pack.copied].map(|count| count.load(Ordering::Relaxed));
+        context.log(format!("{decoded} images decoded, {copied} copied from earlier shards"));
         let mut index = Vec::with_capacity(set.ids.len());
         for ((name, members), packed) in names.into_iter().zip(&members).zip(packed) {
             let packed = packed?;
@@ -159,6 +164,8 @@ struct Pack<'p> {
     reading: &'p Reading,
     channels: &'p [String],
     items: &'p Items<'p>,
+    copied: AtomicUsize,
+    decoded: AtomicUsize,
 }
 
 impl<'s> PerItem for Pack<'s> {
@@ -175,8 +182,14 @@ impl<'s> PerItem for Pack<'s> {
         let (mut outcomes, mut images) = (Vec::with_capacity(members.len()), Vec::with_capacity(members.len()));
         for member in members {
             let planes = match self.known(member) {
-                Some(planes) => Ok(planes),
-                None => self.decode(member)?,
+                Some(planes) => {
+                    self.copied.fetch_add(1, Ordering::Relaxed);
+                    Ok(planes)
+                }
+                None => {
+                    self.decoded.fetch_add(1, Ordering::Relaxed);
+                    self.decode(member)?
+                }
             };
             match planes {
                 Ok(planes) => {

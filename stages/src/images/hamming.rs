@@ -121,3 +121,65 @@ fn search_one(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const QUIET: Watch<'static> = Watch { progress: &|_, _| {}, should_stop: &|| false };
+
+    fn plainly(left: &[Vec<u64>], right: &[Vec<u64>], thresholds: &[u32], same: bool) -> Vec<Match> {
+        let mut found = Vec::new();
+        for item in 0..left[0].len() {
+            for other in (0..right[0].len()).filter(|&other| !(same && other == item)) {
+                let distance = |channel: usize| (left[channel][item] ^ right[channel][other]).count_ones();
+                let distances: Vec<u32> = (0..left.len()).map(distance).collect();
+                if distances.iter().zip(thresholds).all(|(distance, threshold)| distance <= threshold) {
+                    found.push(Match { left: item, right: other, distances });
+                }
+            }
+        }
+        found
+    }
+
+    fn channels(items: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Vec<u64>>> {
+        // Few bits, so that many pairs are close.
+        let hash = || any::<u64>().prop_map(|bits| bits & 0x1111_1111);
+        items.prop_flat_map(move |count| prop::collection::vec(prop::collection::vec(hash(), count), 2))
+    }
+
+    proptest! {
+        #[test]
+        fn the_pairs_are_those_of_a_plain_search(
+            left in channels(0..600), right in channels(0..40), thresholds in prop::collection::vec(0..9u32, 2),
+        ) {
+            prop_assert_eq!(matches(&left, &right, &thresholds, &QUIET).unwrap(), plainly(&left, &right, &thresholds, false));
+            prop_assert_eq!(matches_within(&right, &thresholds, &QUIET).unwrap(), plainly(&right, &right, &thresholds, true));
+        }
+    }
+
+    #[test]
+    fn progress_reaches_the_end_and_a_wish_to_stop_is_heard() {
+        let hashes = vec![vec![0; 1000]];
+        let done = AtomicUsize::new(0);
+        let progress = |now: usize, of: usize| {
+            assert_eq!(of, 1000);
+            done.fetch_max(now, Ordering::Relaxed);
+        };
+        let watch = Watch { progress: &progress, should_stop: &|| false };
+        assert_eq!(matches(&hashes, &[vec![0; 3]], &[0], &watch).unwrap().len(), 3000);
+        assert_eq!(done.into_inner(), 1000);
+        let stop = Watch { progress: &|_, _| {}, should_stop: &|| true };
+        assert_eq!(matches(&hashes, &hashes, &[0], &stop), Err(Interrupted));
+    }
+
+    #[test]
+    fn without_channels_or_items_nothing_matches() {
+        assert_eq!(matches(&[], &[], &[], &QUIET), Ok(Vec::new()));
+        assert_eq!(matches(&[vec![]], &[vec![1]], &[64], &QUIET), Ok(Vec::new()));
+    }
+}

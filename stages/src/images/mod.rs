@@ -10,3 +10,4 @@ pub mod phash;
 pub mod pixels;
 pub mod resample;
 pub mod statistics;
+pub mod synthetic;

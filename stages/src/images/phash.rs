@@ -63,11 +63,6 @@ pub fn phash(pixels: &Pixels) -> PerceptualHash {
     PerceptualHash(low.iter().fold(0, |hash, &value| hash << 1 | u64::from(value > median)))
 }
 
-/// `COSINES[k][n]` = cos(pi k (2n + 1) / 64), for the left half of the positions.
-static COSINES: LazyLock<[[f64; SIDE / 2]; KEPT]> = LazyLock::new(|| {
-    std::array::from_fn(|k| std::array::from_fn(|n| (PI * (k * (2 * n + 1)) as f64 / (2 * SIDE) as f64).cos()))
-});
-
 /// The lowest frequencies of the unnormalised 2-D DCT-II, rows of rising vertical frequency.
 fn low_frequencies(samples: &[u8]) -> [f64; KEPT * KEPT] {
     let mut columns = [[0.0; SIDE]; KEPT];
@@ -84,13 +79,46 @@ fn low_frequencies(samples: &[u8]) -> [f64; KEPT * KEPT] {
     low
 }
 
-/// The lowest frequencies of the unnormalised DCT-II. The halves are added or subtracted before they are weighted, so that
-/// what symmetry makes zero is exactly zero, as it is in the fast transform of SciPy.
+/// The `KEPT` lowest frequencies of the unnormalised DCT-II.
+///
+/// The halves are added for the even frequencies and subtracted for the odd ones, again and again, so that what is zero
+/// by symmetry (of a flat image: all but the first) comes out exactly zero, as it does from the fast transform of SciPy.
 fn dct(values: &[f64; SIDE]) -> [f64; KEPT] {
-    std::array::from_fn(|k| {
-        let folded = |n: usize| {
-            if k % 2 == 0 { values[n] + values[SIDE - 1 - n] } else { values[n] - values[SIDE - 1 - n] }
-        };
-        2.0 * (0..SIDE / 2).map(|n| folded(n) * COSINES[k][n]).sum::<f64>()
-    })
+    let mut low = [0.0; KEPT];
+    let (mut folded, mut stride) = (*values, 1);
+    while stride < SIDE {
+        let half = SIDE / stride / 2;
+        // The odd frequencies of the transform of the 2 * half values are every other of those wanted.
+        for k in (stride..KEPT).step_by(2 * stride) {
+            let weighted = |n: usize| (folded[n] - folded[2 * half - 1 - n]) * cosine(k * (2 * n + 1));
+            low[k] = 2.0 * (0..half).map(weighted).sum::<f64>();
+        }
+        (0..half).for_each(|n| folded[n] += folded[2 * half - 1 - n]);
+        stride *= 2;
+    }
+    low[0] = 2.0 * folded[0];
+    low
+}
+
+/// cos(pi `step` / 64).
+fn cosine(step: usize) -> f64 {
+    static TABLE: LazyLock<[f64; 4 * SIDE]> =
+        LazyLock::new(|| std::array::from_fn(|step| (PI * step as f64 / (2 * SIDE) as f64).cos()));
+    TABLE[step % (4 * SIDE)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_written_and_read_as_sixteen_digits() {
+        let hash = PerceptualHash(0x00ab_0000_0000_00f0);
+        assert_eq!(hash.to_string(), "00ab0000000000f0");
+        assert_eq!("00AB0000000000f0".parse(), Ok(hash));
+        assert_eq!(hash.distance(PerceptualHash(0x00ab_0000_0000_000f)), 8);
+        for wrong in ["", "ab", "+0ab0000000000f0", "00ab0000000000f01", "00ab0000000000g0"] {
+            assert!(wrong.parse::<PerceptualHash>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -94,3 +94,20 @@ impl Pixels {
 fn every_nth<T: Copy>(samples: &[T], first: usize, step: usize) -> Vec<T> {
     samples.iter().skip(first).step_by(step).copied().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_every_nth_sample() {
+        let pixels = Pixels { width: 2, height: 1, channels: 3, samples: Samples::U16(vec![1, 2, 3, 4, 5, 6]) };
+        assert_eq!(pixels.channel(1), Pixels::grey16(2, 1, vec![2, 5]));
+    }
+
+    #[test]
+    fn the_upper_bits_of_sixteen_are_kept() {
+        let pixels = Pixels::grey16(4, 1, vec![0, 255, 256, 65_535]);
+        assert_eq!(pixels.to_u8(), Pixels::grey8(4, 1, vec![0, 0, 1, 255]));
+    }
+}

@@ -4,8 +4,11 @@
 //! possible; see [`linear`], [`area`] and [`lanczos`].
 
 mod area;
+mod columns;
+mod dot;
 mod lanczos;
 mod linear;
+mod rows;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

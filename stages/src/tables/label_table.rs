@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::labels::{HPA_CLASS_NAMES, Labels};
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::params::{ParamProblem, Parameters};
+use crate::tables::class_params::check_classes;
 
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -29,14 +30,14 @@ pub struct LabelTableParams {
     pub classes: Vec<String>,
 }
 
-fn hpa_names() -> Vec<String> {
+/// The challenge's classes, as a default.
+pub fn hpa_names() -> Vec<String> {
     HPA_CLASS_NAMES.map(str::to_owned).to_vec()
 }
 
 impl Parameters for LabelTableParams {
     fn check(&self) -> Vec<ParamProblem> {
-        let empty = self.classes.is_empty().then(|| ParamProblem::value("classes", "there must be at least one class"));
-        empty.into_iter().collect()
+        check_classes(self.classes.len()).into_iter().collect()
     }
 }
 
@@ -74,16 +75,14 @@ impl StageKind for LabelTable {
         let table = inputs.labels.read()?;
         let labels = Labels::of(&table, params.classes.len())?;
         let antibodies = if params.external { Some(antibodies(&table, &labels.ids)?) } else { None };
-        let mut header = vec!["Id", "Target"];
-        header.extend(params.classes.iter().map(String::as_str));
-        header.push("External");
+        let mut header = header(&params.classes);
         if params.external {
             header.extend(["antibody", "antibody_code"]);
         }
         let rows = labels.ids.iter().zip(&labels.targets).enumerate().map(|(row, (id, target))| {
             let mut cells = vec![id.clone(), target.to_string()];
             cells.extend((0..params.classes.len()).map(|class| u8::from(target.has(class)).to_string()));
-            cells.push(if params.external { "True" } else { "False" }.to_owned());
+            cells.push(truth(params.external).to_owned());
             if let Some(antibodies) = &antibodies {
                 let (name, code) = &antibodies[row];
                 cells.extend([name.clone(), code.to_string()]);
@@ -93,6 +92,16 @@ impl StageKind for LabelTable {
         context.metric("rows", labels.len() as f64);
         outputs.table.write(&header, rows)
     }
+}
+
+/// The columns of every label table.
+pub fn header(classes: &[String]) -> Vec<&str> {
+    ["Id", "Target"].into_iter().chain(classes.iter().map(String::as_str)).chain(["External"]).collect()
+}
+
+/// How label tables write a truth value.
+pub fn truth(holds: bool) -> &'static str {
+    if holds { "True" } else { "False" }
 }
 
 /// For each id its antibody and the antibody's rank among the distinct ones, sorted as text.

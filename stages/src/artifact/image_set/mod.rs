@@ -164,8 +164,8 @@ pub fn refuse(bad: &[BadImage]) -> Result<(), StageError> {
     let Some(first) = bad.first() else { return Ok(()) };
     let others = match bad.len() {
         1 => String::new(),
-        2 => " (and 1 other image is bad)".to_owned(),
-        count => format!(" (and {} other images are bad)", count - 1),
+        2 => "; 1 more file is bad".to_owned(),
+        count => format!("; {} more files are bad", count - 1),
     };
     let help = "Mend or remove it, or leave such images out with `on_bad: skip`.";
     Err(StageError::in_file(&first.file, format!("{}{others}", first.reason)).with_help(help))

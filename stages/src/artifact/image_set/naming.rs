@@ -127,11 +127,12 @@ pub fn read(naming: &Naming, tree: &Tree, root: &Path, label: &str) -> Result<(I
             let (file, reason) = match of_id.get(channel).map(Vec::as_slice) {
                 None | Some([]) => {
                     let file = label_inside(label, &naming.example(id, name));
-                    (file, format!("is missing: the image `{id}` has no channel `{name}`"))
+                    (file, format!("there is no such file, so the image `{id}` lacks its channel `{name}`"))
                 }
                 Some([_]) => return None,
                 Some([first, second, ..]) => {
-                    let reason = format!("is channel `{name}` of the image `{id}`, and so is `{}`", second.name);
+                    let reason =
+                        format!("this is the channel `{name}` of the image `{id}`, and so is `{}`", second.name);
                     (first.label.clone(), reason)
                 }
             };

@@ -1,9 +1,10 @@
 //! Bilinear interpolation as OpenCV's `INTER_LINEAR` (`imgproc/src/resize.cpp`).
 //!
-//! For 8 bits the arithmetic is OpenCV's fixed point, so that the results are the same bits: weights of 11 bits, rows
-//! first, then columns with a rounding of their own. For 16 bits it is single precision, as there.
+//! For 8 bits the arithmetic is OpenCV's fixed point, so that the results are the same bits: weights of 11 bits, columns
+//! first and exactly, then rows with a rounding of their own. For 16 bits it is single precision, as there.
 
-use super::{Plane, area};
+use super::columns::Columns;
+use super::{Plane, area, rows};
 
 /// Bits of a fixed-point weight.
 const WEIGHT_BITS: u32 = 11;
@@ -16,28 +17,23 @@ impl Taps {
     /// Pixel centres at halves.
     fn centred(from: usize, to: usize) -> Taps {
         let scale = 1.0 / (to as f64 / from as f64);
-        Taps(
-            (0..to)
-                .map(|at| {
-                    let position = ((at as f64 + 0.5) * scale - 0.5) as f32;
-                    let left = position.floor();
-                    (left as isize, position - left)
-                })
-                .collect(),
-        )
+        let tap = |at: usize| {
+            let position = ((at as f64 + 0.5) * scale - 0.5) as f32;
+            let left = position.floor();
+            (left as isize, position - left)
+        };
+        Taps((0..to).map(tap).collect())
     }
 
     /// Beyond the first and the last old position there is only that one to take.
-    fn clamped(mut self, from: usize) -> Taps {
+    fn clamped(self, from: usize) -> impl Iterator<Item = (usize, f32)> {
         let last = from as isize - 1;
-        for tap in &mut self.0 {
-            if tap.0 < 0 {
-                *tap = (0, 0.0);
-            } else if tap.0 >= last {
-                *tap = (last, 0.0);
-            }
-        }
-        self
+        self.0.into_iter().map(move |(left, weight)| match left {
+            ..0 => (0, 0.0),
+            left if left >= last => (from - 1, 0.0),
+            // Not negative here.
+            left => (left as usize, weight),
+        })
     }
 }
 
@@ -85,41 +81,21 @@ fn two_passes<T: Copy + Default, M: Copy + Default>(
     out
 }
 
-pub fn with_taps_u8(source: Plane<'_, u8>, columns: Taps, rows: Taps) -> Vec<u8> {
+pub fn with_taps_u8(source: Plane<'_, u8>, columns: Taps, lines: Taps) -> Vec<u8> {
     let width = columns.0.len();
-    let columns: Vec<(u32, u32, i32, i32)> = columns
-        .clamped(source.width)
-        .0
-        .into_iter()
-        .map(|(left, weight)| {
-            let right = (left as usize + 1).min(source.width - 1);
-            (left as u32, right as u32, fixed(1.0 - weight), fixed(weight))
-        })
-        .collect();
-    let horizontal = |old: &[u8], row: &mut [i32]| {
-        for (value, &(left, right, left_weight, right_weight)) in row.iter_mut().zip(&columns) {
-            *value = i32::from(old[left as usize]) * left_weight + i32::from(old[right as usize]) * right_weight;
-        }
+    let weights = |(left, weight)| (left, [fixed(1.0 - weight), fixed(weight)]);
+    let columns = Columns::new(columns.clamped(source.width).map(weights), source.width);
+    let vertical = |upper: &[i16], lower: &[i16], weight: f32, new: &mut [u8]| {
+        rows::blend(upper, lower, [fixed(1.0 - weight), fixed(weight)], new);
     };
-    let vertical = |upper: &[i32], lower: &[i32], weight: f32, new: &mut [u8]| {
-        let (upper_weight, lower_weight) = (fixed(1.0 - weight), fixed(weight));
-        for ((new, &upper), &lower) in new.iter_mut().zip(upper).zip(lower) {
-            let sum = ((upper_weight * (upper >> 4)) >> 16) + ((lower_weight * (lower >> 4)) >> 16);
-            // At most (255 * 2^22 >> 20) + 2 >> 2 = 255.
-            *new = ((sum + 2) >> 2) as u8;
-        }
-    };
-    two_passes(source, width, &rows, horizontal, vertical)
+    two_passes(source, width, &lines, |old, new| columns.apply(old, new), vertical)
 }
 
-pub fn with_taps_u16(source: Plane<'_, u16>, columns: Taps, rows: Taps) -> Vec<u16> {
+pub fn with_taps_u16(source: Plane<'_, u16>, columns: Taps, lines: Taps) -> Vec<u16> {
     let width = columns.0.len();
-    let columns: Vec<(usize, usize, f32)> = columns
-        .clamped(source.width)
-        .0
-        .into_iter()
-        .map(|(left, weight)| (left as usize, (left as usize + 1).min(source.width - 1), weight))
-        .collect();
+    let right = |left: usize| (left + 1).min(source.width - 1);
+    let columns: Vec<(usize, usize, f32)> =
+        columns.clamped(source.width).map(|(left, weight)| (left, right(left), weight)).collect();
     let horizontal = |old: &[u16], row: &mut [f32]| {
         for (value, &(left, right, weight)) in row.iter_mut().zip(&columns) {
             *value = f32::from(old[left]) * (1.0 - weight) + f32::from(old[right]) * weight;
@@ -131,10 +107,10 @@ pub fn with_taps_u16(source: Plane<'_, u16>, columns: Taps, rows: Taps) -> Vec<u
             *new = (upper * (1.0 - weight) + lower * weight).round_ties_even() as u16;
         }
     };
-    two_passes(source, width, &rows, horizontal, vertical)
+    two_passes(source, width, &lines, horizontal, vertical)
 }
 
 /// A weight of 0 to 1 in units of 2^-11.
-fn fixed(weight: f32) -> i32 {
-    (weight * ONE).round_ties_even() as i32
+fn fixed(weight: f32) -> i16 {
+    (weight * ONE).round_ties_even() as i16
 }

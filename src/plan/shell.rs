@@ -1,0 +1,265 @@
+//! Where in a shell line a value stands, and how it is written there so that the shell reads back the very value.
+
+/// Where in a shell line a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'t> {
+    /// Outside quotes: the value becomes words.
+    Plain,
+    /// Inside `'…'`.
+    Single,
+    /// Inside `"…"`, where these characters need a backslash.
+    Double(&'static [char]),
+    /// Inside a here-document that ends with the line `end`; these characters need a backslash.
+    Here {
+        /// The line that ends it.
+        end: &'t str,
+        /// What the shell would not take literally.
+        special: &'static [char],
+    },
+    /// Inside a comment.
+    Comment,
+}
+
+/// Why a value cannot be written where it stands: the message, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Misplaced(pub &'static str, pub &'static str);
+
+const IN_DOUBLE: &[char] = &['\\', '"', '$', '`'];
+const IN_DOUBLE_BRACES: &[char] = &['\\', '"', '$', '`', '}'];
+const IN_HERE: &[char] = &['\\', '$', '`'];
+
+/// What the shell is inside of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Frame {
+    /// The line itself, or `$(…)`; with parentheses open in it.
+    Code { parentheses: usize },
+    /// `"…"`.
+    Double,
+    /// `${…}`, itself inside double quotes or not.
+    Braces { quoted: bool },
+    /// `` `…` ``.
+    Backticks,
+}
+
+/// A here-document whose text begins on the next line.
+struct Here<'t> {
+    end: &'t str,
+    tabs_ignored: bool,
+    literal: bool,
+}
+
+/// Where the end of `before`, the beginning of a shell line, stands.
+pub fn place(before: &str) -> Result<Place<'_>, Misplaced> {
+    let bytes = before.as_bytes();
+    let mut frames = vec![Frame::Code { parentheses: 0 }];
+    let mut pending = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let frame = *frames.last().unwrap_or(&Frame::Code { parentheses: 0 });
+        let code = matches!(frame, Frame::Code { .. } | Frame::Backticks);
+        let next = bytes.get(at + 1);
+        match bytes[at] {
+            b'\\' if next.is_none() => return Err(AFTER_BACKSLASH),
+            b'\\' => at += 1,
+            b'\'' if code || frame == (Frame::Braces { quoted: false }) => match before[at + 1..].find('\'') {
+                Some(end) => at += end + 1,
+                None => return Ok(Place::Single),
+            },
+            b'"' if frame == Frame::Double => drop(frames.pop()),
+            b'"' => frames.push(Frame::Double),
+            b'`' => match frames.iter().position(|open| *open == Frame::Backticks) {
+                Some(open) => frames.truncate(open),
+                None => frames.push(Frame::Backticks),
+            },
+            b'$' if next == Some(&b'(') => {
+                frames.push(Frame::Code { parentheses: 0 });
+                at += 1;
+            }
+            b'$' if next == Some(&b'{') => {
+                frames.push(Frame::Braces { quoted: matches!(frame, Frame::Double | Frame::Braces { quoted: true }) });
+                at += 1;
+            }
+            b'}' if matches!(frame, Frame::Braces { .. }) => drop(frames.pop()),
+            bracket @ (b'(' | b')') if code => parenthesis(&mut frames, bracket),
+            b'#' if code && begins_word(&bytes[..at]) => match before[at..].find('\n') {
+                Some(end) => at += end - 1,
+                None => return Ok(Place::Comment),
+            },
+            b'<' if code && before[at..].starts_with("<<") => {
+                let (here, length) = here_document(&before[at + 2..]);
+                pending.extend(here);
+                at += 1 + length;
+            }
+            b'\n' if code => {
+                for here in pending.drain(..) {
+                    match after_here_document(before, at + 1, &here) {
+                        Some(after) => at = after - 1,
+                        None => {
+                            return Ok(Place::Here {
+                                end: here.end,
+                                special: if here.literal { &[] } else { IN_HERE },
+                            });
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if frames.contains(&Frame::Backticks) {
+        return Err(IN_BACKTICKS);
+    }
+    Ok(match frames.last() {
+        Some(Frame::Double) => Place::Double(IN_DOUBLE),
+        Some(Frame::Braces { quoted: true }) => Place::Double(IN_DOUBLE_BRACES),
+        _ => Place::Plain,
+    })
+}
+
+const AFTER_BACKSLASH: Misplaced =
+    Misplaced("a value cannot follow a backslash", "take the backslash away: values are quoted as they need");
+const IN_BACKTICKS: Misplaced = Misplaced("a value cannot stand inside backticks", "write `$(…)` instead");
+const LIST_IN_QUOTES: Misplaced =
+    Misplaced("a list cannot stand inside quotes", "take the quotes away: each of its words is quoted as it needs");
+const NUL: Misplaced = Misplaced("a value with a NUL character cannot be put into a shell line", "leave it out");
+const ENDS_HERE: Misplaced = Misplaced("the value would end the here-document", "end it with another word");
+
+fn parenthesis(frames: &mut Vec<Frame>, bracket: u8) {
+    let inner = frames.len() > 1;
+    match frames.last_mut() {
+        Some(Frame::Code { parentheses }) if bracket == b'(' => *parentheses += 1,
+        Some(Frame::Code { parentheses: 0 }) if inner => drop(frames.pop()),
+        // One that nothing opened ends a pattern of `case`.
+        Some(Frame::Code { parentheses }) => *parentheses = parentheses.saturating_sub(1),
+        _ => {}
+    }
+}
+
+fn begins_word(before: &[u8]) -> bool {
+    before.last().is_none_or(|last| last.is_ascii_whitespace() || b";&|()".contains(last))
+}
+
+/// The here-document that `<<` before `text` starts, and the length of its end word; none for `<<<`.
+fn here_document(text: &str) -> (Option<Here<'_>>, usize) {
+    let Some(word) = text.strip_prefix('<').map_or(Some(text), |_| None) else { return (None, 1) };
+    let tabs_ignored = word.starts_with('-');
+    let word = word.strip_prefix('-').unwrap_or(word).trim_start_matches([' ', '\t']);
+    let word = &word[..word.find(|c: char| c.is_whitespace() || ";&|()<>".contains(c)).unwrap_or(word.len())];
+    let end = word.trim_start_matches('\\').trim_matches(['\'', '"']);
+    let length = word.as_ptr() as usize - text.as_ptr() as usize + word.len();
+    ((!end.is_empty()).then_some(Here { end, tabs_ignored, literal: end.len() < word.len() }), length)
+}
+
+/// Where the line after a here-document begins, whose text begins at `from`; `None` if `text` ends before it does.
+fn after_here_document(text: &str, from: usize, here: &Here<'_>) -> Option<usize> {
+    let mut at = from;
+    for line in text[from..].split_inclusive('\n') {
+        at += line.len();
+        let line = line.strip_suffix('\n')?;
+        if here.end == if here.tabs_ignored { line.trim_start_matches('\t') } else { line } {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// `words` as they are written at `place`; `list` if they are the words of a list.
+pub fn write(words: &[String], list: bool, place: Place<'_>) -> Result<String, Misplaced> {
+    if words.iter().any(|word| word.contains('\0')) {
+        return Err(NUL);
+    }
+    if list && matches!(place, Place::Single | Place::Double(_)) {
+        return Err(LIST_IN_QUOTES);
+    }
+    let text = words.join(" ");
+    match place {
+        Place::Plain => shlex::try_join(words.iter().map(String::as_str)).map_err(|_| NUL),
+        Place::Single => Ok(text.replace('\'', r"'\''")),
+        Place::Double(special) => Ok(escaped(&text, special)),
+        Place::Here { end, .. } if text.lines().any(|line| line.trim_start_matches('\t') == end) => Err(ENDS_HERE),
+        Place::Here { special, .. } => Ok(escaped(&text, special)),
+        Place::Comment => Ok(text.replace(['\n', '\r'], " ")),
+    }
+}
+
+fn escaped(text: &str, special: &[char]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if special.contains(&c) {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Lines that print `@`, a value, and nothing else.
+    const LINES: [&str; 14] = [
+        "printf %s @",
+        "printf %s '@'",
+        "printf %s \"@\"",
+        "printf %s \"$(printf %s @)\"",
+        "printf %s \"$(printf %s \"@\")\"",
+        "printf %s \"$(printf %s '@')\"",
+        "printf %s \"${UNSET:-@}\"",
+        "printf %s ${UNSET:-\"@\"}",
+        "# it's a comment \"\nprintf %s @",
+        "x=@; printf %s \"$x\"",
+        "(case a in a) printf %s \"@\";; esac)",
+        "cat <<E >/dev/null\nit's a \"text\nE\nprintf %s '@'",
+        "printf '%s' \\'\\\" >/dev/null; printf %s \"@\"",
+        "printf %s \"$((1))${#UNSET}\" >/dev/null; printf %s @",
+    ];
+
+    fn filled(line: &str, value: &str) -> Result<String, Misplaced> {
+        let at = line.find('@').unwrap();
+        let value = write(&[value.to_owned()], false, place(&line[..at])?)?;
+        Ok(format!("{}{value}{}", &line[..at], &line[at + 1..]))
+    }
+
+    fn printed(line: &str) -> String {
+        let output = Command::new("/bin/sh").args(["-c", line]).env_remove("UNSET").output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_shell_reads_back_the_very_value(value in r#"[a-c '"$`\\(){};&|<>#*~!=@-]{1,12}"#, line in 0..LINES.len()) {
+            prop_assert_eq!(printed(&filled(LINES[line], &value).unwrap()), value);
+        }
+
+        #[test]
+        fn no_line_is_too_strange(before in r#"[a '"$`\\(){}<E\n#é-]{0,24}"#) {
+            let _ = place(&before);
+        }
+    }
+
+    #[test]
+    fn here_documents_and_comments_keep_values_inside() {
+        let value = "$(echo run) `x` \\ 'q\"";
+        for line in ["cat <<E\n@\nE\n", "cat <<'E'\n@\nE\n", "cat <<-E\n\tx\n\tE\ncat <<\\E\n@\nE\n"] {
+            assert!(printed(&filled(line, value).unwrap()).ends_with(&format!("{value}\n")), "{line}");
+        }
+        assert_eq!(filled("cat <<E\n@", "a\nE\nrm x"), Err(ENDS_HERE));
+        assert_eq!(printed(&filled("echo a # @", "b\necho c").unwrap()), "a\n");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused() {
+        assert_eq!(place("echo `cat "), Err(IN_BACKTICKS));
+        assert_eq!(place("echo \\"), Err(AFTER_BACKSLASH));
+        assert_eq!(write(&["a".to_owned()], true, Place::Double(IN_DOUBLE)), Err(LIST_IN_QUOTES));
+        assert_eq!(write(&["a\0".to_owned()], false, Place::Plain), Err(NUL));
+    }
+}

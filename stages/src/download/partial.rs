@@ -1,0 +1,161 @@
+//! A file on its way: `NAME.part` with the bytes so far, and `NAME.part.json` with what tells whether the server still
+//! has the same file, so that a later attempt, or a later process, can ask for the rest alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// What an answer says about the file it carries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The address asked for.
+    pub url: String,
+    /// The answer's `ETag`.
+    pub etag: Option<String>,
+    /// The answer's `Last-Modified`.
+    pub last_modified: Option<String>,
+    /// Length of the whole file.
+    pub total: Option<u64>,
+}
+
+impl Note {
+    /// What to put in `If-Range`: a strong entity tag or a date. A weak tag does not promise the same bytes.
+    fn validator(&self) -> Option<&str> {
+        let strong = self.etag.as_deref().filter(|tag| tag.starts_with('"'));
+        strong.or(self.last_modified.as_deref())
+    }
+}
+
+/// Where a file is to be gone on with, and how the server tells whether it still is the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// Bytes that are there.
+    pub have: u64,
+    /// Value of `If-Range`.
+    pub validator: String,
+}
+
+/// A file on its way.
+#[derive(Debug)]
+pub struct Part {
+    target: PathBuf,
+    path: PathBuf,
+    note_path: PathBuf,
+    url: String,
+    note: Option<Note>,
+    len: u64,
+}
+
+impl Part {
+    /// The file that will be `target`, with what an earlier attempt left of it.
+    pub fn open(target: &Path, url: &str) -> Part {
+        let beside = |suffix: &str| {
+            let mut name = target.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let (path, note_path) = (beside(".part"), beside(".part.json"));
+        let note = std::fs::read(&note_path).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+        let note = note.filter(|note| note.url == url);
+        let len = std::fs::metadata(&path).map_or(0, |found| found.len());
+        Part { target: target.to_owned(), path, note_path, url: url.to_owned(), note, len }
+    }
+
+    /// Bytes that are there.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Where they are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the first answer said.
+    pub fn note(&self) -> Option<&Note> {
+        self.note.as_ref()
+    }
+
+    /// What to ask for to get the rest alone; nothing if that cannot be.
+    pub fn resume_point(&self) -> Option<ResumePoint> {
+        let note = self.note.as_ref()?;
+        let complete = note.total.is_some_and(|total| total <= self.len);
+        let validator = note.validator()?.to_owned();
+        (self.len > 0 && !complete).then_some(ResumePoint { have: self.len, validator })
+    }
+
+    /// Starts over with an answer of which `note` tells.
+    pub fn start(&mut self, mut note: Note, checksum: bool) -> io::Result<Sink<'_>> {
+        let file = File::create(&self.path)?;
+        self.len = 0;
+        note.url.clone_from(&self.url);
+        std::fs::write(&self.note_path, serde_json::to_vec(&note)?)?;
+        self.note = Some(note);
+        Ok(Sink { file, hash: checksum.then(Sha256::new), len: &mut self.len })
+    }
+
+    /// Goes on where the last attempt ended.
+    pub fn resume(&mut self, checksum: bool) -> io::Result<Sink<'_>> {
+        let file = OpenOptions::new().append(true).open(&self.path)?;
+        let mut hash = checksum.then(Sha256::new);
+        if let Some(hash) = &mut hash {
+            let mut so_far = File::open(&self.path)?.take(self.len);
+            let mut buffer = vec![0; 1 << 16];
+            loop {
+                match so_far.read(&mut buffer)? {
+                    0 => break,
+                    read => hash.update(&buffer[..read]),
+                }
+            }
+        }
+        Ok(Sink { file, hash, len: &mut self.len })
+    }
+
+    /// Throws away what is there.
+    pub fn discard(&mut self) {
+        for path in [&self.note_path, &self.path] {
+            let _ = std::fs::remove_file(path);
+        }
+        self.note = None;
+        self.len = 0;
+    }
+
+    /// Puts the finished file in place, whole or not at all.
+    pub fn finish(self) -> io::Result<()> {
+        std::fs::rename(&self.path, &self.target)?;
+        let _ = std::fs::remove_file(&self.note_path);
+        Ok(())
+    }
+}
+
+/// Takes the bytes of one answer.
+pub struct Sink<'a> {
+    file: File,
+    hash: Option<Sha256>,
+    len: &'a mut u64,
+}
+
+impl Sink<'_> {
+    /// Takes the next bytes.
+    pub fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+        *self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Bytes that are there, those of earlier attempts among them.
+    pub fn len(&self) -> u64 {
+        *self.len
+    }
+
+    /// The checksum of all of them, if it was asked for.
+    pub fn checksum(self) -> Option<String> {
+        self.hash.map(|hash| hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}

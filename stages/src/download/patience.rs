@@ -1,0 +1,82 @@
+//! Waiting that ends: when the work is done, when the time is up, or when the caller wishes to stop.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use super::reason::{Reason, Wait};
+
+/// How often the caller is asked whether it wishes to stop.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a caller hears and says while a file is fetched.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Whether to stop; asked about twenty times a second.
+    pub should_stop: &'a (dyn Fn() -> bool + Sync),
+    /// Told of bytes as they arrive.
+    pub arrived: &'a (dyn Fn(u64) + Sync),
+}
+
+/// Patience with one file.
+pub(super) struct Patience<'a> {
+    watch: Watch<'a>,
+    whole: Option<(Instant, Duration)>,
+}
+
+impl<'a> Patience<'a> {
+    /// Patience from now on, for `total` at most.
+    pub(super) fn new(watch: Watch<'a>, total: Option<Duration>) -> Patience<'a> {
+        Patience { watch, whole: total.map(|limit| (Instant::now(), limit)) }
+    }
+
+    pub(super) fn arrived(&self, bytes: u64) {
+        (self.watch.arrived)(bytes);
+    }
+
+    /// Waits for `work`, for `limit` at most.
+    pub(super) async fn wait<T>(
+        &self,
+        wait: Wait,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Reason> {
+        self.hold(Some((Instant::now(), limit, wait)), work).await
+    }
+
+    /// Waits for `work`, however long it takes.
+    pub(super) async fn wait_long<T>(&self, work: impl Future<Output = T>) -> Result<T, Reason> {
+        self.hold(None, work).await
+    }
+
+    async fn hold<T>(
+        &self,
+        limit: Option<(Instant, Duration, Wait)>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Reason> {
+        // Asked here too: a body that keeps coming never lets a tick pass.
+        if (self.watch.should_stop)() {
+            return Err(Reason::Interrupted);
+        }
+        let mut work = pin!(work);
+        let whole = self.whole.map(|(since, limit)| (since, limit, Wait::Whole));
+        loop {
+            let mut tick = TICK;
+            for (since, limit, wait) in [limit, whole].into_iter().flatten() {
+                let left = limit.saturating_sub(since.elapsed());
+                if left.is_zero() {
+                    return Err(Reason::TimedOut { wait, limit });
+                }
+                tick = tick.min(left);
+            }
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = tokio::time::sleep(tick) => {}
+            }
+            if (self.watch.should_stop)() {
+                return Err(Reason::Interrupted);
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Why a file could not be fetched, and whether another attempt may help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::Url;
+
+/// A file that could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[error("{url}: {reason}{}", if *attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() })]
+pub struct FetchError {
+    /// The address, without a password.
+    pub url: String,
+    /// Attempts made.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub reason: Reason,
+}
+
+/// What was waited for when the time was up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// A connection.
+    Connection,
+    /// The start of an answer.
+    Answer,
+    /// More of the body.
+    Body,
+    /// The whole file.
+    Whole,
+}
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Wait::Connection => "there was no connection",
+            Wait::Answer => "there was no answer",
+            Wait::Body => "the body stalled: next to nothing arrived",
+            Wait::Whole => "the file was not complete",
+        })
+    }
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// No connection to the host or its proxy.
+    #[error("cannot connect: {0}")]
+    Unreachable(String),
+    /// The connection broke before there was an answer, or what came was none.
+    #[error("no proper answer came: {0}")]
+    NoAnswer(String),
+    /// The server's certificate is not to be trusted.
+    #[error("the server's certificate is not trusted: {0}")]
+    Untrusted(String),
+    /// Nothing, or too little, came for too long.
+    #[error("{wait} within {} s", limit.as_secs_f64())]
+    TimedOut {
+        /// What was waited for.
+        wait: Wait,
+        /// How long.
+        limit: Duration,
+    },
+    /// The body ended before it was complete.
+    #[error("the body was cut off after {got} bytes{}", expected.map(|all| format!(" of {all}")).unwrap_or_default())]
+    Cut {
+        /// Bytes that are there.
+        got: u64,
+        /// Bytes that should be.
+        expected: Option<u64>,
+    },
+    /// What the server keeps at the address changed between two attempts.
+    #[error("the file changed on the server while it was fetched")]
+    Changed,
+    /// The server refused.
+    #[error("the server answered {status}{}", if found.is_empty() { String::new() } else { format!(" with {found}") })]
+    Status {
+        /// Number and words.
+        status: String,
+        /// The number.
+        code: u16,
+        /// What the answer holds.
+        found: String,
+        /// How long the server asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The host asked to be left alone for longer than is waited for.
+    #[error("its host asks to be left alone for {} s", .0.as_secs())]
+    LeftAlone(Duration),
+    /// The host was not to be reached for many files in a row.
+    #[error("its host could not be reached for {0} files in a row, so this one was not tried any more")]
+    GivenUp(u32),
+    /// The answer breaks HTTP's rules.
+    #[error("the server's answer makes no sense: {0}")]
+    Protocol(String),
+    /// The file is not as long as it should be.
+    #[error("the file has {found} bytes{}, but {expected} are expected", if *at_least { " or more" } else { "" })]
+    WrongSize {
+        /// Bytes found.
+        found: u64,
+        /// Whether there were more to come.
+        at_least: bool,
+        /// Bytes expected.
+        expected: u64,
+    },
+    /// The file is larger than anything that makes sense there.
+    #[error("the file has more than {0} bytes")]
+    TooLarge(u64),
+    /// The file does not hold what it should.
+    #[error("the SHA-256 is {found}, but {expected} is expected")]
+    WrongChecksum {
+        /// Checksum found.
+        found: String,
+        /// Checksum expected.
+        expected: String,
+    },
+    /// The file is complete, but not what was asked for.
+    #[error("the server sent {found}: {message}")]
+    Rejected {
+        /// What the file is.
+        found: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// More redirects than allowed.
+    #[error("there were more than {0} redirects")]
+    TooManyRedirects(usize),
+    /// Redirects that lead back to where they came from.
+    #[error("the redirects go in a circle, back to {0}")]
+    RedirectLoop(String),
+    /// A redirect that must not be followed.
+    #[error("it redirects to {to}, which is not followed: {why}")]
+    BadRedirect {
+        /// Where to.
+        to: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A file of this machine that cannot be read.
+    #[error("cannot be read: {0}")]
+    Local(std::io::Error),
+    /// The file cannot be written.
+    #[error("{path} cannot be written: {source}", path = path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The caller wished to stop.
+    #[error("stopped before it was complete")]
+    Interrupted,
+}
+
+impl Reason {
+    /// Whether another attempt may go better.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Reason::Unreachable(_)
+            | Reason::NoAnswer(_)
+            | Reason::Cut { .. }
+            | Reason::Changed
+            | Reason::WrongSize { .. } => true,
+            Reason::TimedOut { wait, .. } => *wait != Wait::Whole,
+            Reason::Status { code, .. } => matches!(code, 408 | 425 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+
+    /// Whether what has arrived is of use to a later attempt.
+    pub fn keeps_part(&self) -> bool {
+        match self {
+            Reason::Changed | Reason::WrongSize { .. } => false,
+            Reason::Interrupted
+            | Reason::Write { .. }
+            | Reason::TimedOut { .. }
+            | Reason::LeftAlone(_)
+            | Reason::GivenUp(_) => true,
+            _ => self.may_pass(),
+        }
+    }
+
+    /// How long the server asks to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Reason::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// What the user can do.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Reason::Unreachable(_) | Reason::GivenUp(_) => "Check the address, the network, and the proxy variables.",
+            Reason::Untrusted(_) => "Check the machine's clock, and whether a proxy opens TLS connections.",
+            Reason::TimedOut { wait: Wait::Whole, .. } => "Raise `total_timeout`; what has arrived is kept.",
+            Reason::TimedOut { .. } | Reason::Cut { .. } => {
+                "Run again later; what has arrived is kept if the server allows it."
+            }
+            Reason::Changed => "Run again when the server's file is no longer being written.",
+            Reason::Status { code: 401 | 403 | 407, .. } => {
+                "The server wants to know who asks; look at the address in a browser."
+            }
+            Reason::Status { code: 404 | 410, .. } => "Check the address, and the columns it is made of.",
+            Reason::Status { code: 429, .. } | Reason::LeftAlone(_) => "Lower `per_host`, or run again later.",
+            Reason::Status { .. } => "Look at the address in a browser, or run again later.",
+            Reason::NoAnswer(_) | Reason::Protocol(_) => {
+                "Look at the address with another program, or tell the server's owner."
+            }
+            Reason::WrongSize { .. } | Reason::WrongChecksum { .. } => {
+                "Check the expected value, and whether the server has a new version."
+            }
+            Reason::Rejected { .. } | Reason::TooLarge(_) => {
+                "Look at the address in a browser; pages that say `not found` often come with status 200."
+            }
+            Reason::TooManyRedirects(_) | Reason::RedirectLoop(_) => {
+                "Look at the address in a browser; it may want a log-in."
+            }
+            Reason::BadRedirect { .. } => "Write the final address if you trust it.",
+            Reason::Local(_) => "Check the path.",
+            Reason::Write { .. } => "Check the space and the rights on the disk.",
+            Reason::Interrupted => "Run again; what has arrived is kept.",
+        }
+    }
+}
+
+/// The address as it may be shown: without a password.
+pub fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.password().is_some() {
+        let _ = url.set_password(Some("***"));
+    }
+    url.into()
+}

@@ -1,0 +1,125 @@
+//! What can be chosen about made-up images.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::image_set::HPA_CHANNELS;
+use crate::artifact::labels::HPA_CLASSES;
+use crate::params::{ParamProblem, Parameters};
+
+/// Parameters of [`SyntheticCells`](super::SyntheticCells).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SyntheticCellsParams {
+    /// Train images.
+    #[serde(default = "train_images")]
+    pub train: usize,
+    /// External images.
+    #[serde(default = "external_images")]
+    pub external: usize,
+    /// Test images.
+    #[serde(default = "test_images")]
+    pub test: usize,
+    /// Pixels a side. The same image looks alike at every size.
+    #[serde(default = "side")]
+    pub size: usize,
+    /// Channels to write, of red, green, blue and yellow.
+    #[serde(default = "channels")]
+    pub channels: Vec<String>,
+    /// How often each class occurs, by its number; classes that are not named do not occur. The default: as often as in the
+    /// challenge's train set.
+    #[serde(default = "challenge_weights")]
+    pub class_weights: BTreeMap<usize, f64>,
+    /// How often an image has one class, two, and so on. The default: as in the challenge.
+    #[serde(default = "challenge_label_counts")]
+    pub label_counts: Vec<f64>,
+    /// External images of one antibody; they show the same cell line and, mostly, the same classes.
+    #[serde(default = "images_per_antibody")]
+    pub images_per_antibody: usize,
+    /// Share of train images, and of test images, that show what an external image shows, and of test images that show what
+    /// their predecessor shows; brightness and noise differ a little.
+    #[serde(default = "duplicates")]
+    pub duplicates: f64,
+}
+
+fn train_images() -> usize {
+    600
+}
+
+fn external_images() -> usize {
+    900
+}
+
+fn test_images() -> usize {
+    300
+}
+
+fn side() -> usize {
+    128
+}
+
+fn channels() -> Vec<String> {
+    HPA_CHANNELS.map(str::to_owned).to_vec()
+}
+
+/// Images of the challenge's train set with each class.
+const CHALLENGE_COUNTS: [u32; HPA_CLASSES] = [
+    12885, 1254, 3621, 1561, 1858, 2513, 1008, 2822, 53, 45, 28, 1093, 688, 537, 1066, 21, 530, 210, 902, 1482, 172,
+    3777, 802, 2965, 322, 8228, 328, 11,
+];
+
+fn challenge_weights() -> BTreeMap<usize, f64> {
+    CHALLENGE_COUNTS.iter().map(|count| f64::from(*count)).enumerate().collect()
+}
+
+fn challenge_label_counts() -> Vec<f64> {
+    vec![0.49, 0.40, 0.10, 0.01]
+}
+
+fn images_per_antibody() -> usize {
+    6
+}
+
+fn duplicates() -> f64 {
+    0.05
+}
+
+/// Smallest and largest side that is drawn.
+const SIDES: std::ops::RangeInclusive<usize> = 16..=4096;
+/// Largest share of duplicates: beyond it nothing would be left to learn from.
+const MOST_DUPLICATES: f64 = 0.5;
+
+impl Parameters for SyntheticCellsParams {
+    fn check(&self) -> Vec<ParamProblem> {
+        let rules = [
+            (self.train > 0, "train", "there must be at least one image"),
+            (self.external > 0, "external", "there must be at least one image"),
+            (self.test > 0, "test", "there must be at least one image"),
+            (SIDES.contains(&self.size), "size", "a size is 16 to 4096 pixels"),
+            (self.has_channels(), "channels", "`channels` names some of red, green, blue and yellow, each once"),
+            (self.class_weights.keys().all(|class| *class < HPA_CLASSES), "class_weights", "classes go from 0 to 27"),
+            (are_weights(self.class_weights.values()), "class_weights", WEIGHTS),
+            (are_weights(self.label_counts.iter()), "label_counts", WEIGHTS),
+            (self.images_per_antibody > 0, "images_per_antibody", "an antibody has at least one image"),
+            ((0.0..=MOST_DUPLICATES).contains(&self.duplicates), "duplicates", "a share here is 0 to 0.5"),
+        ];
+        let broken = rules.into_iter().filter(|(holds, ..)| !holds);
+        broken.map(|(_, name, message)| ParamProblem::value(name, message)).collect()
+    }
+}
+
+const WEIGHTS: &str = "weights are numbers from 0, at least one of them above";
+
+fn are_weights<'a>(mut weights: impl Iterator<Item = &'a f64> + Clone) -> bool {
+    weights.clone().all(|weight| weight.is_finite() && *weight >= 0.0) && weights.any(|weight| *weight > 0.0)
+}
+
+impl SyntheticCellsParams {
+    fn has_channels(&self) -> bool {
+        let known = |name: &String| HPA_CHANNELS.contains(&name.as_str());
+        let once = |at: usize| !self.channels[..at].contains(&self.channels[at]);
+        !self.channels.is_empty() && self.channels.iter().all(known) && (0..self.channels.len()).all(once)
+    }
+}
