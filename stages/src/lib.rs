@@ -4,6 +4,9 @@
 //! Validation, documentation and JSON Schema all come from that one definition. This crate knows no scheduler, no cache
 //! layout and no YAML: a kind is handed paths and values, and writes the paths it is told to write.
 
+// Burn's modules nest their generic types deeply.
+#![recursion_limit = "256"]
+
 pub mod artifact;
 pub mod command;
 pub mod context;
@@ -14,6 +17,7 @@ pub mod image_sets;
 pub mod images;
 pub mod items;
 pub mod kind;
+pub mod learn;
 pub mod neighbours;
 pub mod numpy_random;
 pub mod params;

@@ -1,0 +1,194 @@
+//! The layers that all models are made of, with PyTorch's parameter names, layouts and statistics.
+//!
+//! Burn's own layers name the parameters of a batch norm differently, store a linear layer's weights transposed, and keep
+//! biased running variances. With these a model's parameters are a PyTorch state dict as they are.
+//!
+//! A layer computes in the type of its input and leaves its parameters in their own: a bfloat16 image makes a model whose
+//! parameters are float32 compute in mixed precision, and gradients arrive in float32.
+
+use burn::module::{Flag, Module, Param, RunningState};
+use burn::prelude::*;
+use burn::tensor::Distribution;
+use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+
+/// How much of a batch's statistics goes into the running ones.
+const MOMENTUM: f64 = 0.1;
+
+/// What PyTorch adds to a variance unless told otherwise.
+pub const DEFAULT_EPSILON: f64 = 1e-5;
+
+/// A convolution without bias, as a batch norm follows each of them.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    /// `[out, in, height, width]`
+    weight: Param<Tensor<4>>,
+    stride: [usize; 2],
+    padding: [usize; 2],
+}
+
+impl Conv2d {
+    /// A convolution from `channels` `[in, out]` with stride 1 and no padding.
+    ///
+    /// Weights are drawn as He et al. 2015 do for ReLU: normal, with variance 2 / (out * height * width).
+    pub fn new(channels: [usize; 2], kernel: [usize; 2], device: &Device) -> Self {
+        let [channels_in, channels_out] = channels;
+        let [height, width] = kernel;
+        let deviation = (2.0 / (channels_out * height * width) as f64).sqrt();
+        let shape = [channels_out, channels_in, height, width];
+        let weight = Tensor::random(shape, Distribution::Normal(0.0, deviation), device);
+        Conv2d { weight: Param::from_tensor(weight), stride: [1, 1], padding: [0, 0] }
+    }
+
+    /// The same with another stride, for both axes.
+    #[must_use]
+    pub fn stride(mut self, stride: usize) -> Self {
+        self.stride = [stride, stride];
+        self
+    }
+
+    /// The same with zeros around the image: rows above and below, columns left and right.
+    #[must_use]
+    pub fn padding(mut self, padding: [usize; 2]) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Channels of its input.
+    pub fn channels_in(&self) -> usize {
+        self.weight.dims()[1]
+    }
+
+    /// `[batch, in, height, width]` to `[batch, out, height', width']`.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        const NO_DILATION: [usize; 2] = [1, 1];
+        const ONE_GROUP: usize = 1;
+        let weight = self.weight.val().cast(input.dtype());
+        conv2d(input, weight, None, ConvOptions::new(self.stride, self.padding, NO_DILATION, ONE_GROUP))
+    }
+}
+
+/// Batch normalisation (Ioffe and Szegedy, <https://arxiv.org/abs/1502.03167>) over all axes but the second.
+///
+/// It uses and remembers the batch's statistics where its input can be differentiated and it is not frozen, else the
+/// running ones.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// Scale, `[channel]`.
+    weight: Param<Tensor<1>>,
+    /// Shift, `[channel]`.
+    bias: Param<Tensor<1>>,
+    running_mean: RunningState<Tensor<1>>,
+    running_var: RunningState<Tensor<1>>,
+    training: Param<Flag>,
+    epsilon: f64,
+}
+
+impl BatchNorm {
+    /// Scale one, shift zero; running mean zero, running variance one.
+    pub fn new(channels: usize, device: &Device) -> Self {
+        BatchNorm {
+            weight: Param::from_tensor(Tensor::ones([channels], device)),
+            bias: Param::from_tensor(Tensor::zeros([channels], device)),
+            running_mean: RunningState::new(Tensor::zeros([channels], device)),
+            running_var: RunningState::new(Tensor::ones([channels], device)),
+            training: Param::from_bool(true),
+            epsilon: DEFAULT_EPSILON,
+        }
+    }
+
+    /// The same with another number added to variances.
+    #[must_use]
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// `[batch, channel, ..]` to the same shape and type; statistics are computed in the parameters' type.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let kind = input.dtype();
+        let input = input.cast(self.weight.val().dtype());
+        let output = if input.device().is_autodiff() && self.training.is_enabled() {
+            self.by_batch(input)
+        } else {
+            self.by_running_statistics(input)
+        };
+        output.cast(kind)
+    }
+
+    fn by_running_statistics<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let device = input.device();
+        let mean = self.running_mean.value_sync().to_device(&device);
+        let variance = self.running_var.value_sync().to_device(&device);
+        batch_norm(input, self.weight.val(), self.bias.val(), mean, variance, self.epsilon)
+    }
+
+    fn by_batch<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let values_a_channel = input.shape().num_elements() / input.dims()[1];
+        let result = batch_norm_train(input, self.weight.val(), self.bias.val(), self.epsilon);
+        remember(&self.running_mean, result.mean.detach());
+        remember(&self.running_var, result.variance.detach() * bessel(values_a_channel));
+        result.output
+    }
+}
+
+/// Moves a running statistic towards that of a batch.
+fn remember(running: &RunningState<Tensor<1>>, of_batch: Tensor<1>) {
+    let old = running.value_sync().to_device(&of_batch.device());
+    running.update((old * (1.0 - MOMENTUM) + of_batch * MOMENTUM).detach());
+}
+
+/// What makes the variance of `count` values an unbiased estimate.
+fn bessel(count: usize) -> f64 {
+    count as f64 / count.saturating_sub(1).max(1) as f64
+}
+
+/// A fully connected layer.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[out, in]`
+    weight: Param<Tensor<2>>,
+    /// `[out]`
+    bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// A layer from `features` `[in, out]`; weights and biases uniform within 1 / sqrt(in), as PyTorch draws them.
+    pub fn new(features: [usize; 2], device: &Device) -> Self {
+        let [features_in, features_out] = features;
+        let uniform = uniform_within(1.0 / (features_in as f64).sqrt());
+        Linear {
+            weight: Param::from_tensor(Tensor::random([features_out, features_in], uniform, device)),
+            bias: Param::from_tensor(Tensor::random([features_out], uniform, device)),
+        }
+    }
+
+    /// Length of its output.
+    pub fn features_out(&self) -> usize {
+        self.bias.dims()[0]
+    }
+
+    /// `[batch, in]` to `[batch, out]`.
+    pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        let kind = input.dtype();
+        let weight = self.weight.val().transpose().cast(kind);
+        linear(input, weight, Some(self.bias.val().cast(kind)))
+    }
+}
+
+/// Uniform from `-bound` to `bound`.
+pub fn uniform_within(bound: f64) -> Distribution {
+    Distribution::Uniform(-bound, bound)
+}
+
+/// The largest value of each `kernel` x `kernel` window; `padding` rows and columns around the image never win.
+pub fn max_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+    let options = MaxPoolOptions::new([kernel, kernel]).with_stride([stride, stride]).with_padding([padding, padding]);
+    max_pool2d(input, options)
+}
+
+/// The mean of each `kernel` x `kernel` window; `padding` rows and columns of zeros around the image count.
+pub fn average_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+    let options = AvgPoolOptions::new([kernel, kernel]).with_stride([stride, stride]).with_padding([padding, padding]);
+    avg_pool2d(input, options)
+}

@@ -1,0 +1,11 @@
+//! Learning: networks, their weights, what they are trained to make small, and how their parameters move.
+//!
+//! Everything here is a function of tensors and files; it knows no stage kind, no cache and no engine. Tensors are
+//! [Burn](https://burn.dev)'s; parameters, layouts and statistics are PyTorch's to the letter, and the golden tests hold
+//! both against each other.
+
+pub mod layers;
+pub mod losses;
+pub mod models;
+pub mod optim;
+pub mod weights;

@@ -1,0 +1,97 @@
+//! The numbers that both sides compute alike, rather than store.
+
+use athanor_stages::learn::weights::StateDict;
+use burn::prelude::*;
+
+/// Entries of a gradient that are compared one by one.
+const SAMPLES: usize = 3;
+
+/// A file beside the script that wrote it.
+pub fn golden(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
+}
+
+/// A golden JSON file.
+pub fn golden_json(name: &str) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(golden(name)).unwrap()).unwrap()
+}
+
+/// Numbers in [-1, 1) that depend on `name` alone: FNV-1a of the name, then SplitMix64.
+pub fn unit(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
+    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |seed, byte| {
+        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    (1..=count as u64).map(move |number| {
+        let mut z = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        (z >> 40) as f64 / f64::from(1 << 23) - 1.0
+    })
+}
+
+/// The named numbers, scaled and shifted.
+pub fn data(name: &str, shape: &[usize], scale: f64, offset: f64) -> TensorData {
+    let count = shape.iter().product();
+    let values: Vec<f32> = unit(name, count).map(|value| (value * scale + offset) as f32).collect();
+    TensorData::new(values, shape.to_vec())
+}
+
+/// The named numbers as a tensor.
+pub fn tensor<const D: usize>(name: &str, shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(data(name, &shape, 1.0, 0.0), device)
+}
+
+/// Parameters and running statistics of the right size for their places.
+pub fn weights(like: &StateDict) -> StateDict {
+    let weight = |name: &String, old: &TensorData| {
+        let shape = old.shape().as_slice();
+        let fan_in = shape[1..].iter().product::<usize>() as f64;
+        let (scale, offset) = match name.rsplit('.').next() {
+            _ if shape.len() > 1 => ((6.0 / fan_in).sqrt(), 0.0),
+            Some("weight") => (0.125, 0.5),
+            Some("bias") => (0.25, 0.75),
+            Some("running_mean") => (0.25, 0.0),
+            Some("running_var") => (0.25, 1.0),
+            _ => panic!("no rule for {name}"),
+        };
+        data(name, shape, scale, offset)
+    };
+    like.iter().map(|(name, old)| (name.clone(), weight(name, old))).collect()
+}
+
+/// What is stored of a tensor: its norm, its projection, and a few entries.
+pub struct Summary {
+    count: usize,
+    norm: f64,
+    projection: f64,
+    entries: Vec<f64>,
+}
+
+impl Summary {
+    pub fn of(name: &str, values: &[f32]) -> Summary {
+        let samples = unit(&format!("{name}/samples"), SAMPLES);
+        let indices = samples.map(|value| ((value + 1.0) / 2.0 * values.len() as f64) as usize);
+        let projection = unit(&format!("{name}/projection"), values.len());
+        Summary {
+            count: values.len(),
+            norm: values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt(),
+            projection: values.iter().zip(projection).map(|(value, by)| f64::from(*value) * by).sum(),
+            entries: indices.map(|index| f64::from(values[index])).collect(),
+        }
+    }
+
+    /// The largest relative difference from the stored values.
+    ///
+    /// Norm and projection are relative to the norm. An entry is relative to itself or to the root mean square of all, if
+    /// that is larger. `floor` is a norm below which differences do not matter.
+    pub fn difference(&self, stored: &serde_json::Value, floor: f64) -> f64 {
+        let stored: Vec<f64> = serde_json::from_value(stored.clone()).unwrap();
+        let [norm, projection, entries @ ..] = stored.as_slice() else { panic!("a norm, a projection, entries") };
+        let size = norm.max(floor);
+        let usual = size / (self.count as f64).sqrt();
+        let of_entries = self.entries.iter().zip(entries).map(|(a, b)| (a - b).abs() / b.abs().max(usual));
+        let of_whole = [(self.norm - norm).abs() / size, (self.projection - projection).abs() / size];
+        of_entries.chain(of_whole).fold(0.0, f64::max)
+    }
+}
