@@ -18,9 +18,9 @@ pub fn golden_json(name: &str) -> serde_json::Value {
 
 /// Numbers in [-1, 1) that depend on `name` alone: FNV-1a of the name, then SplitMix64.
 pub fn unit(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
-    let seed = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |seed, byte| {
-        (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
-    });
+    let seed = name
+        .bytes()
+        .fold(0xCBF2_9CE4_8422_2325_u64, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
     (1..=count as u64).map(move |number| {
         let mut z = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -91,7 +91,9 @@ fn compare_mode<M: Model>(model: &M, forward: impl Fn(&M, Tensor<4>) -> Tensor<2
     let largest = stored.values().map(|stored| stored[0].as_f64().unwrap()).fold(0.0, f64::max);
     let differences: BTreeMap<&String, f64> = gradients
         .iter()
-        .map(|(name, values)| (name, Summary::of(name, values.as_slice().unwrap()).difference(&stored[name], NEGLIGIBLE * largest)))
+        .map(|(name, values)| {
+            (name, Summary::of(name, values.as_slice().unwrap()).difference(&stored[name], NEGLIGIBLE * largest))
+        })
         .collect();
     let (worst, difference) = differences.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     println!("{architecture} {mode}: worst gradient {worst}, {difference:.1e}");

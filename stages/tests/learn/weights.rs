@@ -4,7 +4,9 @@ use std::path::Path;
 
 use athanor_stages::error::StageError;
 use athanor_stages::learn::models::{Architecture, Backbone, Classifier, ClassifierConfig, MetricModel, Model};
-use athanor_stages::learn::weights::{Checkpoint, StateDict, WeightsFile, load_pretrained, save_checkpoint, state_dict};
+use athanor_stages::learn::weights::{
+    Checkpoint, StateDict, WeightsFile, load_pretrained, save_checkpoint, state_dict,
+};
 use athanor_stages::ports::InputFile;
 use burn::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
@@ -22,9 +24,9 @@ fn device() -> Device {
 
 /// Writes a state dict as other programs do.
 fn write(state: &StateDict, path: &Path) {
-    let views = state.iter().map(|(name, data)| {
-        (name, TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes()).unwrap())
-    });
+    let views = state
+        .iter()
+        .map(|(name, data)| (name, TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes()).unwrap()));
     safetensors::serialize_to_file(views, None, path).unwrap();
 }
 
@@ -62,7 +64,9 @@ fn files_that_hold_no_weights_are_told() {
         let told = told(content);
         assert!(told.starts_with("weights: cannot be read as weights in "), "{told}");
     }
-    assert!(complaint(WeightsFile::read(&input(folder.path().join("nowhere")))).starts_with("weights: cannot be read: "));
+    assert!(
+        complaint(WeightsFile::read(&input(folder.path().join("nowhere")))).starts_with("weights: cannot be read: ")
+    );
     let integers = complaint(WeightsFile::read(&input(golden("learn-integers.pth"))));
     assert_eq!(integers, "weights: `conv1.weight` does not hold floating-point numbers");
 }
@@ -177,7 +181,10 @@ fn densenets_of_both_spellings_are_read() {
     let error = pretrained(Architecture::Resnet18, 4, &path).err().unwrap();
     assert_eq!(error.help(), Some("It looks like weights of densenet121."));
     let told = error.to_string();
-    assert!(told.starts_with("weights: holds no weights of resnet18: it lacks `bn1.bias`, `bn1.running_mean`, "), "{told}");
+    assert!(
+        told.starts_with("weights: holds no weights of resnet18: it lacks `bn1.bias`, `bn1.running_mean`, "),
+        "{told}"
+    );
     assert!(told.contains(" more; has `classifier.weight`, "), "{told}");
 }
 

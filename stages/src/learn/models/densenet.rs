@@ -188,7 +188,8 @@ impl Network for DenseNet {
 
     /// Checkpoints before torchvision 0.2 spell `norm.1` and `conv.2` for `norm1` and `conv2`.
     fn modern_key(key: &str) -> String {
-        let spellings = [(".norm.1.", ".norm1."), (".norm.2.", ".norm2."), (".conv.1.", ".conv1."), (".conv.2.", ".conv2.")];
+        let spellings =
+            [(".norm.1.", ".norm1."), (".norm.2.", ".norm2."), (".conv.1.", ".conv1."), (".conv.2.", ".conv2.")];
         spellings.iter().fold(key.to_owned(), |key, (old, new)| key.replace(old, new))
     }
 }

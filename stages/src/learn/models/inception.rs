@@ -331,7 +331,9 @@ impl Network for InceptionV3 {
         let x = max_pool(x, 3, 2, 0);
         let x = self.mixed_5d.forward(self.mixed_5c.forward(self.mixed_5b.forward(x)));
         let x = self.mixed_6a.forward(x);
-        let x = [&self.mixed_6b, &self.mixed_6c, &self.mixed_6d, &self.mixed_6e].iter().fold(x, |x, mixed| mixed.forward(x));
+        let x = [&self.mixed_6b, &self.mixed_6c, &self.mixed_6d, &self.mixed_6e]
+            .iter()
+            .fold(x, |x, mixed| mixed.forward(x));
         let x = self.mixed_7a.forward(x);
         self.mixed_7c.forward(self.mixed_7b.forward(x))
     }

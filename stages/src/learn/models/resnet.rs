@@ -110,8 +110,7 @@ fn conv3x3(channels: [usize; 2], stride: usize, device: &Device) -> Conv2d {
 fn downsample(channels: [usize; 2], stride: usize, device: &Device) -> Option<(Conv2d, BatchNorm)> {
     let [channels_in, channels_out] = channels;
     let differs = stride != 1 || channels_in != channels_out;
-    differs
-        .then(|| (Conv2d::new(channels, [1, 1], device).stride(stride), BatchNorm::new(channels_out, device)))
+    differs.then(|| (Conv2d::new(channels, [1, 1], device).stride(stride), BatchNorm::new(channels_out, device)))
 }
 
 /// A ResNet without its classifier.

@@ -92,13 +92,15 @@ mod tests {
     #[test]
     fn rates_fall_after_the_epochs_that_the_reference_names() {
         let adam45 = schedule("\"adam45\"");
-        assert_eq!([1, 25, 26, 30, 31, 35, 36, 40, 41, 45].map(|epoch| adam45.rate(epoch)), [
-            3e-4, 3e-4, 1.5e-4, 1.5e-4, 7.5e-5, 7.5e-5, 3e-5, 3e-5, 1e-5, 1e-5
-        ]);
+        assert_eq!(
+            [1, 25, 26, 30, 31, 35, 36, 40, 41, 45].map(|epoch| adam45.rate(epoch)),
+            [3e-4, 3e-4, 1.5e-4, 1.5e-4, 7.5e-5, 7.5e-5, 3e-5, 3e-5, 1e-5, 1e-5]
+        );
         let adam55 = schedule("\"adam55\"");
-        assert_eq!([25, 26, 35, 36, 45, 46, 50, 51].map(|epoch| adam55.rate(epoch)), [
-            3e-4, 1.5e-4, 1.5e-4, 7.5e-5, 7.5e-5, 3e-5, 3e-5, 1e-5
-        ]);
+        assert_eq!(
+            [25, 26, 35, 36, 45, 46, 50, 51].map(|epoch| adam55.rate(epoch)),
+            [3e-4, 1.5e-4, 1.5e-4, 7.5e-5, 7.5e-5, 3e-5, 3e-5, 1e-5]
+        );
         assert_eq!(schedule("\"constant\"").rate(50), 1e-4);
         assert_eq!(schedule("2e-4").rate(50), 2e-4);
         let steps = schedule("[[1, 0.1], [3, 0.01]]");

@@ -49,7 +49,8 @@ impl fmt::Display for Mismatch {
         }
         if !self.misshapen.is_empty() {
             let shapes = self.misshapen.iter();
-            let shapes = shapes.map(|(name, wanted, found)| format!("`{name}` in shape {found:?} instead of {wanted:?}"));
+            let shapes =
+                shapes.map(|(name, wanted, found)| format!("`{name}` in shape {found:?} instead of {wanted:?}"));
             parts.push(format!("has {}", a_few(shapes)));
         }
         out.write_str(&parts.join("; "))

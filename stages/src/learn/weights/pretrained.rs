@@ -42,7 +42,8 @@ fn looks_like(state: &StateDict, wanted: Architecture) -> Option<Architecture> {
 
 fn too_many_channels(file: &InputFile, found: usize, wanted: usize) -> StageError {
     let message = format!("its weights are for images of {found} channels, but the images have {wanted}");
-    StageError::in_file(&file.label, message).with_help("Weights can be extended to more channels, but not cut to fewer.")
+    StageError::in_file(&file.label, message)
+        .with_help("Weights can be extended to more channels, but not cut to fewer.")
 }
 
 /// Filters `[out, in, height, width]` for so many channels, or else how many they are for.
