@@ -1,8 +1,9 @@
 """Golden values of the learning parts, from PyTorch and torchvision.
 
-Usage: python learn.py FOLDER
+Usage: python learn.py FOLDER [models]
 
-Writes learn-models.json, learn-losses.json, learn-optim.json and the small weight files learn-*.pth into FOLDER.
+Writes learn-models.json into FOLDER, and without `models` learn-losses.json, learn-optim.json and the small weight files
+learn-*.pth too.
 
 Weights are never stored: both sides compute them from a hash of name and index. Of each gradient the norm, the dot product
 with a projection from the same hash, and a few entries are stored. PyTorch computes in float64, so that what is compared is
@@ -24,6 +25,7 @@ CHANNELS = 4
 CLASSES = 5
 IDENTITIES = 7
 SAMPLES = 3
+NOISES = ["images/3", "images", "images/5"]
 
 
 def unit(name, count):
@@ -52,7 +54,7 @@ def weight(name, shape):
     """
     if len(shape) > 1:
         return tensor(name, shape, scale=math.sqrt(6.0 / math.prod(shape[1:])))
-    scale, offset = {"weight": (0.125, 0.5), "bias": (0.25, 0.75), "running_mean": (0.25, 0.0), "running_var": (0.25, 1.0)}[
+    scale, offset = {"weight": (0.1, 0.4), "bias": (0.25, 1.0), "running_mean": (0.25, 0.0), "running_var": (0.25, 1.0)}[
         name.rsplit(".")[-1]
     ]
     return tensor(name, shape, scale, offset)
@@ -63,7 +65,7 @@ def sample_indices(name, count):
 
 
 def rounded(value):
-    return float(f"{float(value):.8g}")
+    return float(f"{float(value):.6g}")
 
 
 def summary(name, values):
@@ -163,38 +165,43 @@ class Model(nn.Module):
         return out
 
 
-def model_case(architecture, kind, network, features, width, size, batch):
-    metric = kind == "metric"
-    model = Model(network, features, (FeatureHead if metric else ClassifierHead)(width), metric).double()
-    names = {}
+def images_of(name, batch, size):
+    """Noise around a different brightness in each image and channel, so that images differ after pooling too."""
+    return tensor(name, (batch, CHANNELS, size, size), 0.5) + tensor("brightness", (batch, CHANNELS, 1, 1))
+
+
+def model_case(architecture, kind, build, head, width, size, batch, noise):
+    network, features = build()
+    model = Model(network, features, head(width), kind == "metric").double()
+    modes = {}
     for mode in ("eval", "train"):
         state = {key: weight(key, value.shape) for key, value in model.state_dict().items() if value.ndim > 0}
         model.load_state_dict(state, strict=False)
         model.train(mode == "train")
         model.zero_grad()
-        images = tensor("images", (batch, CHANNELS, size, size))
-        logits = model(images)
-        direction = tensor("direction", logits.shape)
-        (logits * direction).sum().backward()
+        logits = model(images_of(noise, batch, size))
+        (logits * tensor("direction", logits.shape)).sum().backward()
         gradients = {name: summary(name, parameter.grad) for name, parameter in model.named_parameters()}
-        names[mode] = {"logits": [rounded(v) for v in logits.detach().reshape(-1)], "gradients": gradients}
-    buffers = {name: summary(name, value) for name, value in model.named_buffers() if value.ndim > 0}
-    print(architecture, kind, len(gradients), "parameters", flush=True)
-    case = {"architecture": architecture, "kind": kind, "size": size, "batch": batch, "running": buffers}
-    return case | names
+        modes[mode] = {"logits": [rounded(v) for v in logits.detach().reshape(-1)], "gradients": gradients}
+    running = {name: summary(name, value) for name, value in model.named_buffers() if value.ndim > 0}
+    print(architecture, kind, noise, len(gradients), "parameters", flush=True)
+    case = {"architecture": architecture, "size": size, "batch": batch, "noise": noise, "running": running}
+    return case | modes
 
 
 def models():
+    """Each network with several images: in some of them rounding moves a value across a kink, in others not."""
     two = nn.MaxPool2d(2, 2)
     tv = torchvision.models
-    return [
-        model_case("resnet18", "classifier", *resnet(tv.resnet18, two), 512, 64, 4),
-        model_case("resnet34", "classifier", *resnet(tv.resnet34, two), 512, 64, 4),
-        model_case("resnet50", "metric", *resnet(tv.resnet50), 2048, 64, 4),
-        model_case("densenet121", "classifier", *densenet(False), 1024, 64, 4),
-        model_case("densenet121_large", "classifier", *densenet(True), 1024, 96, 4),
-        model_case("inceptionv3", "classifier", *inception(), 2048, 107, 8),
+    networks = [
+        ("resnet18", "classifier", lambda: resnet(tv.resnet18, two), ClassifierHead, 512, 64, 4),
+        ("resnet34", "classifier", lambda: resnet(tv.resnet34, two), ClassifierHead, 512, 64, 4),
+        ("resnet50", "metric", lambda: resnet(tv.resnet50), FeatureHead, 2048, 64, 8),
+        ("densenet121", "classifier", lambda: densenet(False), ClassifierHead, 1024, 64, 4),
+        ("densenet121_large", "classifier", lambda: densenet(True), ClassifierHead, 1024, 128, 4),
+        ("inceptionv3", "classifier", inception, ClassifierHead, 2048, 107, 4),
     ]
+    return [model_case(*network, noise) for network in networks for noise in NOISES]
 
 
 def cross_entropies(z, y):
@@ -330,7 +337,8 @@ def write(path, value):
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     torch.manual_seed(0)
-    weight_files(folder)
-    write(folder / "learn-losses.json", losses())
-    write(folder / "learn-optim.json", optimiser())
+    if sys.argv[2:] != ["models"]:
+        weight_files(folder)
+        write(folder / "learn-losses.json", losses())
+        write(folder / "learn-optim.json", optimiser())
     write(folder / "learn-models.json", models())

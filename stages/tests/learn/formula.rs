@@ -42,6 +42,12 @@ pub fn tensor<const D: usize>(name: &str, shape: [usize; D], device: &Device) ->
     Tensor::from_data(data(name, &shape, 1.0, 0.0), device)
 }
 
+/// Noise around a different brightness in each image and channel.
+pub fn images(noise: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
+    let [batch, channels, _, _] = shape;
+    tensor(noise, shape, device) * 0.5 + tensor("brightness", [batch, channels, 1, 1], device)
+}
+
 /// Parameters and running statistics of the right size for their places.
 pub fn weights(like: &StateDict) -> StateDict {
     let weight = |name: &String, old: &TensorData| {
@@ -49,8 +55,8 @@ pub fn weights(like: &StateDict) -> StateDict {
         let fan_in = shape[1..].iter().product::<usize>() as f64;
         let (scale, offset) = match name.rsplit('.').next() {
             _ if shape.len() > 1 => ((6.0 / fan_in).sqrt(), 0.0),
-            Some("weight") => (0.125, 0.5),
-            Some("bias") => (0.25, 0.75),
+            Some("weight") => (0.1, 0.4),
+            Some("bias") => (0.25, 1.0),
             Some("running_mean") => (0.25, 0.0),
             Some("running_var") => (0.25, 1.0),
             _ => panic!("no rule for {name}"),

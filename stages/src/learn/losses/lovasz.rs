@@ -32,6 +32,6 @@ fn lovasz_gradient(targets: Tensor<2>) -> Tensor<2> {
     let union = positives + complement(targets).cumsum(0);
     let distance = complement(intersection / union);
     let none = Tensor::zeros([1, classes], &distance.device());
-    let before = Tensor::cat(vec![none, distance.clone().slice([0..batch - 1])], 0);
+    let before = Tensor::cat(vec![none, distance.clone().slice_dim(0, 0..batch - 1)], 0);
     distance - before
 }
