@@ -15,6 +15,8 @@ use crate::image_sets::perceptual_hashes::PerceptualHashes;
 use crate::image_sets::resize_images::ResizeImages;
 use crate::image_sets::synthetic_cells::SyntheticCells;
 use crate::kind::{Kind, StageKind, Typed};
+use crate::learn::predict::Predict;
+use crate::learn::train_classifier::TrainClassifier;
 use crate::neighbours::apply_neighbours::ApplyNeighbours;
 use crate::neighbours::find_neighbours::Neighbours;
 use crate::neighbours::pseudo_labels::PseudoLabels;
@@ -48,6 +50,8 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<CorrectedTargets>(),
     &typed::<Rows>(),
     &typed::<LeakRows>(),
+    &typed::<TrainClassifier>(),
+    &typed::<Predict>(),
     &typed::<Ensemble>(),
     &typed::<Thresholds>(),
     &typed::<Submission>(),

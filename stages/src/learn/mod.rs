@@ -9,4 +9,8 @@ pub mod layers;
 pub mod losses;
 pub mod models;
 pub mod optim;
+pub mod predict;
+pub mod preparation;
+pub mod train;
+pub mod train_classifier;
 pub mod weights;

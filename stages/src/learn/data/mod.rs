@@ -4,14 +4,18 @@
 //! bytes, whatever the number of threads.
 
 pub mod augmentation;
+mod batches;
 mod examples;
+mod labelled;
 pub mod loader;
 mod normalisation;
 pub mod sampling;
 pub mod view;
 
 pub use augmentation::Augmentation;
+pub use batches::{Batch, Batches};
 pub use examples::ImagePool;
+pub use labelled::Labelled;
 pub use normalisation::Normalisation;
 
 use crate::images::synthetic::random::Random;
@@ -32,4 +36,12 @@ pub enum Use {
 /// The random numbers of one use in one epoch (0 where there are none).
 pub fn random(seed: u64, what: Use, epoch: u32) -> Random {
     Random::new(seed).part(what as u64).part(u64::from(epoch))
+}
+
+/// The random numbers of an image, by its id.
+pub fn random_view(seed: u64, id: &str) -> Random {
+    let digest = athanor_cache::Digest::of(id.as_bytes()).to_string();
+    // A digest is hexadecimal.
+    let number = u64::from_str_radix(&digest[..16], 16).unwrap_or_default();
+    random(seed, Use::Views, 0).part(number)
 }
