@@ -24,7 +24,7 @@ from torch import nn
 CHANNELS = 4
 CLASSES = 5
 IDENTITIES = 7
-SAMPLES = 3
+SAMPLES = 5
 NOISES = ["images/3", "images", "images/5"]
 
 

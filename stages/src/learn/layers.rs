@@ -8,9 +8,9 @@
 
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::prelude::*;
-use burn::tensor::Distribution;
 use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::{DType, Distribution};
 
 /// How much of a batch's statistics goes into the running ones.
 const MOMENTUM: f64 = 0.1;
@@ -30,11 +30,12 @@ pub struct Conv2d {
 impl Conv2d {
     /// A convolution from `channels` `[in, out]` with stride 1 and no padding.
     ///
-    /// Weights are drawn as He et al. 2015 do for ReLU: normal, with variance 2 / (out * height * width).
+    /// Weights are drawn as in He et al. 2015, <https://arxiv.org/abs/1502.01852>: normal, with variance
+    /// 2 / (in * height * width), which keeps the size of values through a ReLU.
     pub fn new(channels: [usize; 2], kernel: [usize; 2], device: &Device) -> Self {
         let [channels_in, channels_out] = channels;
         let [height, width] = kernel;
-        let deviation = (2.0 / (channels_out * height * width) as f64).sqrt();
+        let deviation = (2.0 / (channels_in * height * width) as f64).sqrt();
         let shape = [channels_out, channels_in, height, width];
         let weight = Tensor::random(shape, Distribution::Normal(0.0, deviation), device);
         Conv2d { weight: Param::from_tensor(weight), stride: [1, 1], padding: [0, 0] }
@@ -104,10 +105,15 @@ impl BatchNorm {
         self
     }
 
-    /// `[batch, channel, ..]` to the same shape and type; statistics are computed in the parameters' type.
+    /// The type of its parameters, in which it computes whatever its input is of.
+    pub fn kind(&self) -> DType {
+        self.weight.val().dtype()
+    }
+
+    /// `[batch, channel, ..]` to the same shape and type.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         let kind = input.dtype();
-        let input = input.cast(self.weight.val().dtype());
+        let input = input.cast(self.kind());
         let output = if input.device().is_autodiff() && self.training.is_enabled() {
             self.by_batch(input)
         } else {

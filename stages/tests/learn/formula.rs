@@ -2,9 +2,10 @@
 
 use athanor_stages::learn::weights::StateDict;
 use burn::prelude::*;
+use burn::tensor::DType;
 
 /// Entries of a gradient that are compared one by one.
-const SAMPLES: usize = 3;
+const SAMPLES: usize = 5;
 
 /// A file beside the script that wrote it.
 pub fn golden(name: &str) -> std::path::PathBuf {
@@ -45,7 +46,8 @@ pub fn tensor<const D: usize>(name: &str, shape: [usize; D], device: &Device) ->
 /// Noise around a different brightness in each image and channel.
 pub fn images(noise: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
     let [batch, channels, _, _] = shape;
-    tensor(noise, shape, device) * 0.5 + tensor("brightness", [batch, channels, 1, 1], device)
+    let noise = tensor(noise, shape, device).cast(DType::F64);
+    noise * 0.5 + tensor("brightness", [batch, channels, 1, 1], device).cast(DType::F64)
 }
 
 /// Parameters and running statistics of the right size for their places.
@@ -75,29 +77,32 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn of(name: &str, values: &[f32]) -> Summary {
+    pub fn of(name: &str, values: &TensorData) -> Summary {
+        let values: Vec<f64> = values.iter().collect();
         let samples = unit(&format!("{name}/samples"), SAMPLES);
         let indices = samples.map(|value| ((value + 1.0) / 2.0 * values.len() as f64) as usize);
         let projection = unit(&format!("{name}/projection"), values.len());
         Summary {
             count: values.len(),
-            norm: values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt(),
-            projection: values.iter().zip(projection).map(|(value, by)| f64::from(*value) * by).sum(),
-            entries: indices.map(|index| f64::from(values[index])).collect(),
+            norm: values.iter().map(|value| value * value).sum::<f64>().sqrt(),
+            projection: values.iter().zip(projection).map(|(value, by)| value * by).sum(),
+            entries: indices.map(|index| values[index]).collect(),
         }
     }
 
-    /// The largest relative difference from the stored values.
+    /// An estimate of the relative difference from the stored tensor: the norm of the difference by that of the tensor.
     ///
-    /// Norm and projection are relative to the norm. An entry is relative to itself or to the root mean square of all, if
-    /// that is larger. `floor` is a norm below which differences do not matter.
+    /// It is the root mean square of how much the norm, the projection and the entries differ, each by its usual size.
+    /// `floor` is a norm below which differences do not matter.
     pub fn difference(&self, stored: &serde_json::Value, floor: f64) -> f64 {
         let stored: Vec<f64> = serde_json::from_value(stored.clone()).unwrap();
         let [norm, projection, entries @ ..] = stored.as_slice() else { panic!("a norm, a projection, entries") };
         let size = norm.max(floor);
-        let usual = size / (self.count as f64).sqrt();
-        let of_entries = self.entries.iter().zip(entries).map(|(a, b)| (a - b).abs() / b.abs().max(usual));
-        let of_whole = [(self.norm - norm).abs() / size, (self.projection - projection).abs() / size];
-        of_entries.chain(of_whole).fold(0.0, f64::max)
+        let usual_projection = size / 3.0_f64.sqrt();
+        let usual_entry = size / (self.count as f64).sqrt();
+        let of_whole = [(self.norm - norm) / size, (self.projection - projection) / usual_projection];
+        let of_entries = self.entries.iter().zip(entries).map(|(ours, theirs)| (ours - theirs) / usual_entry);
+        let squares: Vec<f64> = of_entries.chain(of_whole).map(|difference| difference * difference).collect();
+        (squares.iter().sum::<f64>() / squares.len() as f64).sqrt()
     }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use athanor_stages::learn::models::{Architecture, ClassifierConfig, MetricConfig, Model};
 use athanor_stages::learn::weights::{StateDict, load_state_dict, state_dict};
-use burn::module::{Flag, ModuleMapper, Param};
+use burn::module::{Flag, Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::prelude::*;
+use burn::tensor::DType;
 use serde_json::Value;
 
 use crate::formula::{Summary, golden_json, images, tensor, weights};
@@ -15,8 +16,16 @@ const CHANNELS: usize = 4;
 const CLASSES: usize = 5;
 const IDENTITIES: usize = 7;
 
-/// Relative.
-const TOLERANCE: f64 = 1e-3;
+/// A type to compute in, and the relative difference allowed in it.
+struct Precision {
+    kind: DType,
+    tolerance: f64,
+}
+
+/// What is asked for in training's own precision.
+const SINGLE: Precision = Precision { kind: DType::F32, tolerance: 1e-3 };
+/// What six stored digits allow.
+const DOUBLE: Precision = Precision { kind: DType::F64, tolerance: 2e-5 };
 
 /// Gradients smaller than this share of the largest, some of which are zero but for rounding, are compared with the share.
 const NEGLIGIBLE: f64 = 1e-3;
@@ -51,42 +60,35 @@ fn gradients_by_name<M: Model>(model: &M, gradients: &GradientsParams) -> StateD
     found
 }
 
-/// Compares one network with several images.
+/// Casts parameters and running statistics.
+struct InKind(DType);
+
+impl ModuleMapper for InKind {
+    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        parameter.map(|values| values.cast(self.0))
+    }
+}
+
+/// Compares one network in both modes and both precisions.
 ///
-/// Rounding can move a value across the kink of a ReLU or to another maximum, which changes gradients by up to some percents
-/// in float32; it depends on the processor in which images it does. With some images all gradients must agree, with all of
-/// them logits and running statistics.
+/// In float32, rounding can move a value across the kink of a ReLU or to another maximum, which changes gradients by up to
+/// some percents; in which images it does depends on the processor. So all gradients must agree with some of the images, and
+/// logits and running statistics with all that are tried. In float64 nothing comes near a kink.
 fn compare<M: Model>(model: M, forward: impl Fn(&M, Tensor<4>) -> Tensor<2>) {
     let architecture = model.architecture();
     let weights = weights(&state_dict(&model, architecture));
+    let cases = cases(architecture);
     for mode in ["eval", "train"] {
-        let agrees = cases(architecture).iter().any(|case| {
+        let agrees = |case: &Value, precision: &Precision| {
             let model = load_state_dict(model.clone(), architecture, weights.clone()).unwrap();
+            let model = model.map(&mut InKind(precision.kind)).train();
             let model = if mode == "eval" { model.map(&mut Still) } else { model };
-            let (worst, difference) = worst_gradient(&model, &forward, case, mode);
-            if mode == "train" {
-                check_running_statistics(&model, case);
-            }
-            println!("{architecture} {mode}: worst gradient {worst}, {difference:.1e}");
-            difference < TOLERANCE
-        });
-        assert!(agrees, "{architecture} {mode}: gradients differ");
-    }
-}
-
-fn check_running_statistics<M: Model>(model: &M, case: &Value) {
-    let state = state_dict(model, model.architecture());
-    for (name, stored) in case["running"].as_object().unwrap() {
-        let difference = Summary::of(name, state[name].as_slice().unwrap()).difference(stored, 0.0);
-        assert!(difference < TOLERANCE, "{name}: {difference}");
-    }
-}
-
-fn check_logits(logits: Tensor<2>, stored: &Value) {
-    let stored: Vec<f64> = serde_json::from_value(stored.clone()).unwrap();
-    let largest = stored.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-    for (ours, theirs) in logits.into_data().iter::<f64>().zip(stored) {
-        assert!((ours - theirs).abs() < TOLERANCE * largest, "logit {ours} is not {theirs}");
+            let (worst, difference) = worst_gradient(&model, &forward, case, mode, precision);
+            println!("{architecture} {mode} {:?}: worst gradient {worst}, {difference:.1e}", precision.kind);
+            difference < precision.tolerance
+        };
+        assert!(agrees(&cases[0], &DOUBLE), "{architecture} {mode}: gradients differ in float64");
+        assert!(cases.iter().any(|case| agrees(case, &SINGLE)), "{architecture} {mode}: gradients differ in float32");
     }
 }
 
@@ -96,30 +98,50 @@ fn worst_gradient<M: Model>(
     forward: impl Fn(&M, Tensor<4>) -> Tensor<2>,
     case: &Value,
     mode: &str,
+    precision: &Precision,
 ) -> (String, f64) {
     let device = Device::flex().autodiff();
     let [side, batch] = ["size", "batch"].map(|key| case[key].as_u64().unwrap() as usize);
     let images = images(case["noise"].as_str().unwrap(), [batch, CHANNELS, side, side], &device);
-    let logits = forward(model, images);
-    let loss = (logits.clone() * tensor("direction", logits.dims(), &device)).sum();
-    let gradients = GradientsParams::from_grads(loss.backward(), model);
-    check_logits(logits, &case[mode]["logits"]);
+    let logits = forward(model, images.cast(precision.kind));
+    let direction = tensor("direction", logits.dims(), &device).cast(precision.kind);
+    let gradients = GradientsParams::from_grads((logits.clone() * direction).sum().backward(), model);
+    check_logits(logits, &case[mode]["logits"], precision);
+    if mode == "train" {
+        check_running_statistics(model, case, precision);
+    }
 
     let gradients = gradients_by_name(model, &gradients);
     let stored = case[mode]["gradients"].as_object().unwrap();
     assert_eq!(gradients.keys().collect::<BTreeSet<_>>(), stored.keys().collect::<BTreeSet<_>>());
     let largest = stored.values().map(|stored| stored[0].as_f64().unwrap()).fold(0.0, f64::max);
     let differences = gradients.into_iter().map(|(name, values)| {
-        let ours = Summary::of(&name, values.as_slice().unwrap());
+        let ours = Summary::of(&name, &values);
         let difference = ours.difference(&stored[&name], NEGLIGIBLE * largest);
         (name, difference)
     });
     differences.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
 }
 
+fn check_logits(logits: Tensor<2>, stored: &Value, precision: &Precision) {
+    let stored: Vec<f64> = serde_json::from_value(stored.clone()).unwrap();
+    let largest = stored.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    for (ours, theirs) in logits.into_data().iter::<f64>().zip(stored) {
+        assert!((ours - theirs).abs() < precision.tolerance * largest, "logit {ours} is not {theirs}");
+    }
+}
+
+fn check_running_statistics<M: Model>(model: &M, case: &Value, precision: &Precision) {
+    let state = state_dict(model, model.architecture());
+    for (name, stored) in case["running"].as_object().unwrap() {
+        let difference = Summary::of(name, &state[name]).difference(stored, 0.0);
+        assert!(difference < precision.tolerance, "{name}: {difference}");
+    }
+}
+
 fn compare_classifier(architecture: Architecture) {
     let config = ClassifierConfig { dropout: 0.0, ..ClassifierConfig::new(architecture, CHANNELS, CLASSES) };
-    compare(config.init(&Device::flex().autodiff()), |model, images| model.forward(images));
+    compare(config.init(&Device::flex()), |model, images| model.forward(images));
 }
 
 #[test]
@@ -136,8 +158,7 @@ fn resnet34_is_torchvisions() {
 fn resnet50_with_the_metric_head_is_torchvisions() {
     let config =
         MetricConfig { dropout: [0.0, 0.0], ..MetricConfig::new(Architecture::Resnet50, CHANNELS, IDENTITIES) };
-    let model = config.init(&Device::flex().autodiff());
-    compare(model, |model, images| model.cosines(model.features(images)));
+    compare(config.init(&Device::flex()), |model, images| model.cosines(model.features(images)));
 }
 
 #[test]
@@ -153,6 +174,46 @@ fn densenet121_large_is_torchvisions() {
 #[test]
 fn inceptionv3_is_torchvisions() {
     compare_classifier(Architecture::InceptionV3);
+}
+
+#[test]
+fn images_in_bfloat16_make_mixed_precision() {
+    let device = Device::flex().autodiff();
+    let config = ClassifierConfig { dropout: 0.0, ..ClassifierConfig::new(Architecture::Resnet18, CHANNELS, CLASSES) };
+    let model = config.init(&device);
+    let model =
+        load_state_dict(model.clone(), model.architecture(), weights(&state_dict(&model, model.architecture())));
+    let model = model.unwrap().map(&mut Still);
+    let images = images("images", [2, CHANNELS, 64, 64], &device).cast(DType::F32);
+    let single: Vec<f32> = model.forward(images.clone()).into_data().try_into_vec().unwrap();
+    let logits = model.forward(images.cast(DType::BF16));
+    assert_eq!(logits.dtype(), DType::F32);
+    let gradients = GradientsParams::from_grads(logits.clone().sum().backward(), &model);
+    for (name, gradient) in gradients_by_name(&model, &gradients) {
+        assert_eq!(gradient.dtype(), DType::F32, "{name}");
+        assert!(gradient.iter::<f32>().all(f32::is_finite), "{name}");
+    }
+    let largest = single.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    for (mixed, single) in logits.into_data().iter::<f32>().zip(single) {
+        assert!((mixed - single).abs() < 0.05 * largest, "{mixed} is far from {single}");
+    }
+}
+
+#[test]
+fn a_frozen_backbone_learns_nothing_and_keeps_its_statistics() {
+    let device = Device::flex().autodiff();
+    let model = ClassifierConfig::new(Architecture::Resnet18, CHANNELS, CLASSES).init(&device);
+    let frozen = model.backbone().clone().freeze();
+    let model = model.with_backbone(frozen);
+    let before = state_dict(&model, model.architecture());
+    let loss = model.forward(images("images", [2, CHANNELS, 64, 64], &device).cast(DType::F32)).sum();
+    let gradients = GradientsParams::from_grads(loss.backward(), &model);
+    let head: Vec<&String> = before.keys().filter(|name| name.starts_with("head.")).collect();
+    let statistics = head.iter().filter(|name| name.contains("running_")).count();
+    assert_eq!(gradients.len(), head.len() - statistics);
+    for (name, after) in state_dict(&model, model.architecture()) {
+        assert_eq!(after == before[&name], !name.starts_with("head.") || !name.contains("running_"), "{name}");
+    }
 }
 
 #[test]

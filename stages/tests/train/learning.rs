@@ -1,6 +1,11 @@
 //! What is learned, and that it is the same every time.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use athanor_stages::learn::weights::{Part, StateDict, WeightsFile, write_container};
+use athanor_stages::ports::InputFile;
+use burn::prelude::*;
+use serde_json::{Value, json};
 
 use crate::bench::{Bench, Heard, Run, alone, params};
 
@@ -41,4 +46,55 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
         assert!(of("one") == of("three"), "{file} differs from run to run, or depends on the number of threads");
         assert!(of("one") != of("other"), "{file} does not depend on the seed");
     }
+}
+
+#[test]
+fn a_frozen_backbone_stays_as_it_is() {
+    let _alone = alone();
+    let bench = Bench::new(16);
+    let trained = |name: &str, rate: f64, frozen: u32| {
+        let params = params(json!({ "epochs": 1, "schedule": rate, "freeze_epochs": frozen }));
+        bench.train(&params, name, Run::new(&Heard::patient())).unwrap();
+        WeightsFile::read(&bench.input(&format!("{name}/last.safetensors"))).unwrap().state
+    };
+    let (slow, fast, thawed) = (trained("slow", 1e-4, 1), trained("fast", 1e-3, 1), trained("thawed", 1e-3, 0));
+    let differ = |one: &StateDict, other: &StateDict, head: bool| {
+        one.iter().filter(|(name, data)| name.starts_with("head.") == head && other[*name] != **data).count()
+    };
+    assert_eq!(differ(&slow, &fast, false), 0, "of the backbone");
+    assert!(differ(&slow, &fast, true) > 0, "of the head");
+    assert!(differ(&fast, &thawed, false) > 0, "of the backbone");
+}
+
+#[test]
+fn weights_of_an_earlier_training_and_soft_labels_are_learned_from() {
+    let _alone = alone();
+    let bench = Bench::new(16);
+    let rate = json!({ "epochs": 1, "schedule": 1e-9, "freeze_epochs": 1, "loss": "bce" });
+    let losses = |name: &str, changes: Value, more: &[(&'static str, InputFile)]| {
+        let mut params = params(rate.clone());
+        params.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let inputs: Vec<_> = bench.inputs().into_iter().chain(more.iter().cloned()).collect();
+        let heard = Heard::patient();
+        bench.run("train_classifier", &params, &inputs, name, Run::new(&heard)).unwrap();
+        heard.metric("loss")[0]
+    };
+    let hard = losses("hard", json!({}), &[]);
+    assert_eq!(losses("checkpointed", json!({ "gradient_checkpointing": true }), &[]), hard);
+    let mixed = losses("mixed", json!({ "precision": "bf16" }), &[]);
+    assert!(mixed != hard && (mixed - hard).abs() < 0.05 * hard, "{mixed} in bfloat16, {hard} in float32");
+    bench.matrix("soft", &["image0".to_owned()], 2, &[0.5, 0.5]);
+    assert_ne!(losses("soft-labels", json!({}), &[("soft_labels", bench.input("soft"))]), hard);
+    let backbone = WeightsFile::read(&bench.input("hard/last.safetensors")).unwrap().state;
+    let views = backbone.iter().filter(|(name, _)| !name.starts_with("head.")).map(|(name, data)| {
+        let halved: Vec<f32> = data.iter::<f32>().map(|value| value / 2.0).collect();
+        (name.clone(), TensorData::new(halved, data.shape().to_vec()))
+    });
+    let halved: StateDict = views.collect();
+    let parts: Vec<Part<'_>> = halved.iter().map(|(name, data)| Part::float32(name, data)).collect();
+    write_container(&bench.path("halved.safetensors"), &parts, &BTreeMap::new()).unwrap();
+    let pretrained = [("pretrained", bench.input("halved.safetensors"))];
+    assert_ne!(losses("pretrained", json!({}), &pretrained), hard);
+    let last = WeightsFile::read(&bench.input("pretrained/last.safetensors")).unwrap().state;
+    assert!(halved.iter().all(|(name, data)| last[name] == *data), "the frozen backbone is the one that was given");
 }

@@ -6,7 +6,7 @@
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig};
 use burn::prelude::*;
-use burn::tensor::FloatDType;
+use burn::tensor::DType;
 use burn::tensor::activation::relu;
 
 use super::{Architecture, Backbone, Model};
@@ -48,15 +48,14 @@ impl ClassifierConfig {
 /// Says of each class how much it is in an image.
 #[derive(Module, Debug)]
 pub struct Classifier {
-    /// The network below the head.
-    pub backbone: Backbone,
+    backbone: Backbone,
     head: ClassifierHead,
 }
 
 impl Classifier {
-    /// Images `[batch, channel, height, width]` to logits `[batch, class]`, which are float32 whatever the images are.
+    /// Images `[batch, channel, height, width]` to logits `[batch, class]`, of the parameters' type.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head.forward(pooled(self.backbone.forward(images)))
+        self.head.forward(pooled(self.backbone.forward(images), self.head.bn1.kind()))
     }
 }
 
@@ -67,6 +66,10 @@ impl Model for Classifier {
 
     fn backbone(&self) -> &Backbone {
         &self.backbone
+    }
+
+    fn with_backbone(self, backbone: Backbone) -> Self {
+        Self { backbone, ..self }
     }
 
     fn outputs(&self) -> usize {
@@ -137,17 +140,16 @@ impl MetricConfig {
 /// Gives each image a feature; features of one identity point the same way.
 #[derive(Module, Debug)]
 pub struct MetricModel {
-    /// The network below the head.
-    pub backbone: Backbone,
+    backbone: Backbone,
     head: FeatureHead,
     /// Where the features of each identity should point, `[identity, 512]`.
     directions: Param<Tensor<2>>,
 }
 
 impl MetricModel {
-    /// Images `[batch, channel, height, width]` to features `[batch, 512]`, which are float32 whatever the images are.
+    /// Images `[batch, channel, height, width]` to features `[batch, 512]`, of the parameters' type.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
-        self.head.forward(pooled(self.backbone.forward(images)))
+        self.head.forward(pooled(self.backbone.forward(images), self.head.bn1.kind()))
     }
 
     /// Features `[batch, 512]` to the cosines of their angles with each identity's direction, `[batch, identity]`.
@@ -164,6 +166,10 @@ impl Model for MetricModel {
 
     fn backbone(&self) -> &Backbone {
         &self.backbone
+    }
+
+    fn with_backbone(self, backbone: Backbone) -> Self {
+        Self { backbone, ..self }
     }
 
     fn outputs(&self) -> usize {
@@ -202,9 +208,9 @@ impl FeatureHead {
     }
 }
 
-/// Mean and maximum of each feature map side by side, in float32: `[batch, c, h, w]` to `[batch, 2 c]`.
-fn pooled(maps: Tensor<4>) -> Tensor<2> {
-    let maps: Tensor<3> = maps.cast(FloatDType::F32).flatten(2, 3);
+/// Mean and maximum of each feature map side by side, in the type `kind`: `[batch, c, h, w]` to `[batch, 2 c]`.
+fn pooled(maps: Tensor<4>, kind: DType) -> Tensor<2> {
+    let maps: Tensor<3> = maps.cast(kind).flatten(2, 3);
     let mean = maps.clone().mean_dim(2);
     let maximum = maps.max_dim(2);
     Tensor::cat(vec![mean, maximum], 1).flatten(1, 2)

@@ -52,6 +52,10 @@ pub trait Model: Module {
     /// The network below the head.
     fn backbone(&self) -> &Backbone;
 
+    /// The same head on another backbone: one that is frozen, or has other weights.
+    #[must_use]
+    fn with_backbone(self, backbone: Backbone) -> Self;
+
     /// How many classes or identities it tells apart.
     fn outputs(&self) -> usize;
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use athanor_cache::Digest;
-use burn::module::{Module, ParamGroup};
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::prelude::*;
 use burn::tensor::FloatDType;
@@ -221,12 +221,13 @@ impl<T: Task> Training<'_, T> {
 
     /// The network with its backbone frozen, or not, as the epoch wants it.
     fn thawed(&self, model: T::Model) -> T::Model {
-        let backbone = || ParamGroup::from_predicate("backbone");
-        match (self.standing.epoch, self.plan.freeze_epochs) {
-            (_, 0) => model,
-            (epoch, frozen) if epoch <= frozen => model.freeze_group(backbone()),
-            _ => model.unfreeze_group(backbone()),
-        }
+        let backbone = || model.backbone().clone();
+        let backbone = match (self.standing.epoch, self.plan.freeze_epochs) {
+            (_, 0) => return model,
+            (epoch, frozen) if epoch <= frozen => backbone().freeze(),
+            _ => backbone().unfreeze(),
+        };
+        model.with_backbone(backbone)
     }
 
     fn steps(

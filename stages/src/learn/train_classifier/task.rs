@@ -10,7 +10,7 @@ use crate::error::StageError;
 use crate::images::synthetic::random::Random;
 use crate::learn::data::view::View;
 use crate::learn::data::{Batches, ImagePool, Labelled, Normalisation};
-use crate::learn::models::{Classifier, ClassifierConfig};
+use crate::learn::models::{Classifier, ClassifierConfig, Model};
 use crate::learn::preparation::Preparation;
 use crate::learn::train::scores::Scores;
 use crate::learn::train::{Task, Validated};
@@ -56,11 +56,10 @@ impl Task for ClassifierTask {
     }
 
     fn fresh(&self, device: &Device) -> Result<Classifier, StageError> {
-        let mut model = self.config().init(device);
-        if let Some(file) = &self.pretrained {
-            model.backbone = load_pretrained(model.backbone, self.pool.channels.len(), file)?;
-        }
-        Ok(model)
+        let model = self.config().init(device);
+        let Some(file) = &self.pretrained else { return Ok(model) };
+        let backbone = load_pretrained(model.backbone().clone(), self.pool.channels.len(), file)?;
+        Ok(model.with_backbone(backbone))
     }
 
     fn loss(&self, model: &Classifier, images: Tensor<4>, examples: &[usize]) -> Tensor<1> {

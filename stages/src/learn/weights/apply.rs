@@ -29,6 +29,8 @@ pub fn load_state_dict<M: Module>(module: M, architecture: Architecture, state: 
     let mut shapes = Shapes { path: Path::new(architecture), found: BTreeMap::new() };
     module.visit(&mut shapes);
     Mismatch::check(&shapes.found, &state)?;
+    // Settles what the last batch added to running statistics, or it would take the place of what is loaded.
+    drop(module.valid());
     Ok(module.map(&mut Loader { path: Path::new(architecture), state }))
 }
 
