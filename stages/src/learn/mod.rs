@@ -5,6 +5,7 @@
 //! both against each other.
 
 pub mod data;
+pub mod embed;
 pub mod layers;
 pub mod losses;
 pub mod models;
@@ -13,4 +14,5 @@ pub mod predict;
 pub mod preparation;
 pub mod train;
 pub mod train_classifier;
+pub mod train_metric;
 pub mod weights;

@@ -5,5 +5,6 @@
 mod bench;
 mod errors;
 mod learning;
+mod metric;
 mod predicting;
 mod resuming;

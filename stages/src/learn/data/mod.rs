@@ -6,6 +6,7 @@
 pub mod augmentation;
 mod batches;
 mod examples;
+mod identified;
 mod labelled;
 pub mod loader;
 mod normalisation;
@@ -15,9 +16,12 @@ pub mod view;
 pub use augmentation::Augmentation;
 pub use batches::{Batch, Batches};
 pub use examples::ImagePool;
+pub use identified::Identified;
 pub use labelled::Labelled;
 pub use normalisation::Normalisation;
 
+use crate::artifact::table::TableInput;
+use crate::error::StageError;
 use crate::images::synthetic::random::Random;
 
 /// Names of the uses that random numbers are put to, so that no two uses share any.
@@ -44,4 +48,15 @@ pub fn random_view(seed: u64, id: &str) -> Random {
     // A digest is hexadecimal.
     let number = u64::from_str_radix(&digest[..16], 16).unwrap_or_default();
     random(seed, Use::Views, 0).part(number)
+}
+
+/// The ids in the column `Id` of a table, or all of the pool.
+///
+/// # Errors
+/// A table without rows, or with an id twice.
+pub fn chosen_ids(table: Option<&TableInput>, pool: &ImagePool) -> Result<Vec<String>, StageError> {
+    let Some(table) = table else { return Ok(pool.ids()) };
+    let table = table.read()?;
+    table.require_rows()?;
+    table.unique_ids("Id")
 }

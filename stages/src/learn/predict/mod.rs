@@ -14,7 +14,7 @@ use crate::error::StageError;
 use crate::input_ports;
 use crate::kind::StageKind;
 use crate::learn::data::view::View;
-use crate::learn::data::{Batches, ImagePool, random_view};
+use crate::learn::data::{Batches, ImagePool, chosen_ids, random_view};
 use crate::learn::models::{Classifier, ClassifierConfig};
 use crate::learn::preparation::Preparation;
 use crate::learn::train::{device, in_pool};
@@ -63,14 +63,7 @@ impl StageKind for Predict {
         let file = &inputs.checkpoint.0;
         let checkpoint = Checkpoint::read::<Classifier>(file)?;
         let preparation = Preparation::of(&checkpoint, &file.label, &pool)?;
-        let ids = match &inputs.ids {
-            Some(table) => {
-                let table = table.read()?;
-                table.require_rows()?;
-                table.unique_ids("Id")?
-            }
-            None => pool.ids(),
-        };
+        let ids = chosen_ids(inputs.ids.as_ref(), &pool)?;
         let images = pool.find(&ids, preparation.side)?;
         let device = device::pick();
         params.precision.check(&device)?;

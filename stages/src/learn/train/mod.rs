@@ -4,16 +4,21 @@
 //! All of the state is written to a folder now and then. Everything random is a function of the seed, the epoch and the
 //! batch, so that training which goes on from such a state takes the very steps it would have taken.
 
+pub mod defaults;
 pub mod device;
 mod numbering;
+mod plan;
 pub mod scores;
+mod stage;
 mod state;
 mod trainer;
 
 use crate::error::StageError;
 
+pub use plan::{Plan, Precision};
+pub use stage::{Results, train_and_write};
 pub use state::{Epoch, StateFolder};
-pub use trainer::{Plan, Precision, Task, Trained, Validated, train};
+pub use trainer::{Task, Trained, Validated, train};
 
 /// Networks are nested deeply, and moved whole; memory that is not touched costs nothing.
 const STACK_BYTES: usize = 64 << 20;

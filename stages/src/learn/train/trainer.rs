@@ -1,17 +1,16 @@
 //! The loop of epochs and steps.
 
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Instant;
 
 use athanor_cache::Digest;
 use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::prelude::*;
-use burn::tensor::FloatDType;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::numbering::number_parameters;
+use super::plan::Plan;
 use super::state::{Best, Epoch, Saved, Standing, StateFolder};
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -21,7 +20,7 @@ use crate::learn::data::sampling::epoch_order;
 use crate::learn::data::view::View;
 use crate::learn::data::{Batch, Batches, ImagePool, Normalisation, Use, random};
 use crate::learn::models::Model;
-use crate::learn::optim::{Schedule, adam, clip_gradient_norm};
+use crate::learn::optim::{adam, clip_gradient_norm};
 use crate::learn::weights::{load_state_dict, state_dict};
 
 /// The losses of so many steps are read from the device at once, so that it need not be waited for at every step.
@@ -31,63 +30,6 @@ const LOSSES_READ_AT_ONCE: usize = 16;
 const LARGEST_LOSS: f64 = 1e6;
 
 const DIVERGED_HELP: &str = "Choose smaller rates in `schedule`, or a smaller `clip_norm`.";
-
-/// What a network computes in; its parameters and what the optimiser keeps are float32 either way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// float32.
-    #[default]
-    F32,
-    /// bfloat16 below the head.
-    Bf16,
-}
-
-impl Precision {
-    /// Images in this precision.
-    pub fn of(self, images: Tensor<4>) -> Tensor<4> {
-        match self {
-            Precision::F32 => images,
-            Precision::Bf16 => images.cast(FloatDType::BF16),
-        }
-    }
-
-    /// Fails if the device cannot compute in it.
-    pub fn check(self, device: &Device) -> Result<(), StageError> {
-        if self == Precision::Bf16 && !device.supports_dtype(FloatDType::BF16) {
-            let message = format!("the device {device:?} does not compute in bfloat16");
-            return Err(StageError::mismatch(message).with_help("Leave `precision` at `f32`."));
-        }
-        Ok(())
-    }
-}
-
-/// How a network is trained, whatever it learns.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    /// Pixels a side of what it sees of an image.
-    pub side: usize,
-    /// Images in a batch.
-    pub batch: usize,
-    /// Batches whose gradients' mean makes a step.
-    pub accumulation: usize,
-    /// Epochs.
-    pub epochs: u32,
-    /// Their learning rates.
-    pub schedule: Schedule,
-    /// The largest norm of all gradients together.
-    pub clip_norm: f64,
-    /// Epochs in which the backbone stays as it is.
-    pub freeze_epochs: u32,
-    /// After so many epochs that were no better than the best, it ends.
-    pub early_stopping: Option<u32>,
-    /// What the network computes in.
-    pub precision: Precision,
-    /// Whether activations are computed again rather than kept for the backward pass.
-    pub gradient_checkpointing: bool,
-    /// Between two states that are saved.
-    pub save_every: Duration,
-}
 
 /// What is learned, and from what.
 pub trait Task: Sync {
@@ -114,7 +56,7 @@ pub trait Task: Sync {
         context: &StageContext<'_>,
     ) -> Result<Validated, StageError>;
     /// Writes a checkpoint.
-    fn save(&self, model: &Self::Model, path: &std::path::Path) -> Result<(), StageError>;
+    fn save(&self, model: &Self::Model, path: &Path) -> Result<(), StageError>;
 }
 
 /// How well a network does.
@@ -298,7 +240,7 @@ impl<T: Task> Training<'_, T> {
     /// Saves the state if it is time to; breaks, after saving, if the stage should stop.
     fn save_if_due(&mut self, model: &T::Model) -> Result<ControlFlow<()>, StageError> {
         let stop = self.context.should_stop();
-        if stop || self.saved_at.elapsed() >= self.plan.save_every {
+        if stop || self.saved_at.elapsed().as_secs_f64() >= self.plan.save_every {
             self.save(model)?;
         }
         Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

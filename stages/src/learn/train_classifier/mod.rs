@@ -12,7 +12,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::learn::data::{ImagePool, Labelled, Normalisation};
 use crate::learn::preparation::Preparation;
-use crate::learn::train::{Epoch, StateFolder, Task, Trained, device, in_pool, train};
+use crate::learn::train::{Results, train_and_write};
 use crate::ports::OutputValue;
 use crate::{input_ports, output_ports};
 
@@ -68,24 +68,15 @@ impl StageKind for TrainClassifier {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let task = prepare(params, &inputs)?;
-        let plan = task.params.plan();
-        let device = device::pick();
-        plan.precision.check(&device)?;
-        context.log(format!("{} learns on {device:?}", task.params.arch));
-        let mut folder = StateFolder::new(context.unfinished()?);
-        let Trained { model, best, history } =
-            in_pool(context.threads, || train(&task, &plan, &mut folder, &device, context))?;
-        let (kept, checkpoint) = (folder.best(best), outputs.checkpoint.path());
-        std::fs::copy(&kept, checkpoint).map_err(StageError::io(&kept))?;
-        task.save(&model, outputs.last.path())?;
-        context.metric("best_epoch", f64::from(best));
-        write_history(&outputs.metrics, &history)
+        let results =
+            Results { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
+        train_and_write(&task, &task.params.plan(), &results, context)
     }
 }
 
 /// Reads and checks everything before training starts.
 fn prepare(params: TrainClassifierParams, inputs: &TrainClassifierInputs) -> Result<ClassifierTask, StageError> {
-    let TrainClassifierParams { classes, crop, batch, accumulation, .. } = params;
+    let TrainClassifierParams { classes, crop, .. } = params;
     let pool = ImagePool::open(&inputs.images)?;
     let mut train = Labelled::read(&inputs.train, &pool, classes, crop)?;
     let validation = Labelled::read(&inputs.validation, &pool, classes, crop)?;
@@ -93,11 +84,7 @@ fn prepare(params: TrainClassifierParams, inputs: &TrainClassifierInputs) -> Res
         Some(upsample) => upsample.repeats(train.hard.iter().map(|target| target.classes()), classes),
         None => vec![1; train.images.len()],
     };
-    let (shown, needed) = (repeats.iter().sum::<usize>(), batch * accumulation);
-    if shown < needed {
-        let message = format!("an epoch shows {shown} images, but a step needs {needed}");
-        return Err(StageError::mismatch(message).with_help("Choose a smaller `batch` or `accumulation`."));
-    }
+    params.plan().require_a_step(repeats.iter().sum())?;
     if let Some(soft) = &inputs.soft_labels {
         if params.loss != Loss::Bce {
             let message = "soft labels are given, but the loss is for labels that are 0 or 1";
@@ -112,16 +99,4 @@ fn prepare(params: TrainClassifierParams, inputs: &TrainClassifierInputs) -> Res
     let preparation = Preparation { side: crop, channels: pool.channels.clone(), normalisation };
     let pretrained = inputs.pretrained.as_ref().map(|weights| weights.0.clone());
     Ok(ClassifierTask { params, pool, preparation, train, validation, repeats, pretrained })
-}
-
-fn write_history(output: &TableOutput, history: &[Epoch]) -> Result<(), StageError> {
-    let figures = history.first().map(|epoch| epoch.figures.as_slice()).unwrap_or_default();
-    let names = figures.iter().map(|(name, _)| name.as_str());
-    let header: Vec<&str> = ["epoch", "rate", "loss"].into_iter().chain(names).collect();
-    let rows = history.iter().map(|epoch| {
-        let Epoch { number, rate, loss, figures, .. } = epoch;
-        let figures = figures.iter().map(|(_, value)| value.to_string());
-        [number.to_string(), rate.to_string(), loss.to_string()].into_iter().chain(figures).collect::<Vec<_>>()
-    });
-    output.write(&header, rows)
 }

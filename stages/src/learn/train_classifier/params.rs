@@ -1,7 +1,5 @@
 //! The parameters of `train_classifier`.
 
-use std::time::Duration;
-
 use burn::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::learn::data::sampling::Upsampling;
 use crate::learn::losses;
 use crate::learn::models::Architecture;
-use crate::learn::optim::{NamedSchedule, Schedule};
-use crate::learn::train::{Plan, Precision};
+use crate::learn::optim::Schedule;
+use crate::learn::train::{Plan, Precision, defaults};
 use crate::params::{ParamProblem, Parameters};
 use crate::tables::class_params::{check_classes, hpa_classes};
 
@@ -29,12 +27,12 @@ pub struct TrainClassifierParams {
     /// Images in a batch. Those that do not fill a batch at the end of an epoch are left out.
     pub batch: usize,
     /// Batches whose gradients are averaged for one step.
-    #[serde(default = "one")]
+    #[serde(default = "defaults::accumulation")]
     pub accumulation: usize,
     /// How often every image is shown.
     pub epochs: u32,
     /// The learning rate: one of the schedules by name, a number, or a list of `[epoch, rate]` from epoch 1 on.
-    #[serde(default = "constant")]
+    #[serde(default = "defaults::schedule")]
     pub schedule: Schedule,
     /// What training makes small.
     #[serde(default)]
@@ -43,7 +41,7 @@ pub struct TrainClassifierParams {
     #[serde(default)]
     pub freeze_epochs: u32,
     /// The largest norm of all gradients together; larger ones are scaled down.
-    #[serde(default = "unit")]
+    #[serde(default = "defaults::clip_norm")]
     pub clip_norm: f64,
     /// Ends after so many epochs without a better one.
     #[serde(default)]
@@ -61,28 +59,12 @@ pub struct TrainClassifierParams {
     #[serde(default)]
     pub gradient_checkpointing: bool,
     /// Seconds between two states that are saved; from the last one training goes on if it is killed.
-    #[serde(default = "two_minutes")]
+    #[serde(default = "defaults::save_every")]
     pub save_every: f64,
-}
-
-fn one() -> usize {
-    1
-}
-
-fn unit() -> f64 {
-    1.0
 }
 
 fn half() -> f64 {
     0.5
-}
-
-fn two_minutes() -> f64 {
-    120.0
-}
-
-fn constant() -> Schedule {
-    Schedule::Named(NamedSchedule::Constant)
 }
 
 /// What training makes small.
@@ -113,26 +95,18 @@ impl Parameters for TrainClassifierParams {
     const MANNER: &'static [&'static str] = &["save_every"];
 
     fn check(&self) -> Vec<ParamProblem> {
-        let mut problems: Vec<ParamProblem> = check_classes(self.classes).into_iter().collect();
+        let mut problems = self.plan().problems();
+        problems.extend(check_classes(self.classes));
         let mut require = |holds: bool, name: &str, message: &str| {
             if !holds {
                 problems.push(ParamProblem::value(name, message));
             }
         };
         require(self.crop > 0, "crop", "there must be at least one pixel");
-        require(self.batch > 1, "batch", "a batch must have at least 2 images, for the statistics of batch norm");
-        require(self.accumulation > 0, "accumulation", "a step needs at least one batch");
-        require(self.epochs > 0, "epochs", "there must be at least one epoch");
-        require(self.clip_norm > 0.0, "clip_norm", "the norm must be above 0");
-        require(self.early_stopping != Some(0), "early_stopping", "at least one epoch must pass");
         require((0.0..1.0).contains(&self.dropout), "dropout", "the share is from 0 to below 1");
-        require((0.0..=1e9).contains(&self.save_every), "save_every", "give seconds, not below 0");
         if let Some(Upsampling { share, at_most }) = self.upsample {
             require(share > 0.0 && share <= 1.0, "upsample", "`share` is above 0 and at most 1");
             require(at_most > 0, "upsample", "`at_most` is at least 1");
-        }
-        if let Err(error) = self.schedule.check() {
-            problems.push(ParamProblem::value("schedule", error.to_string()));
         }
         problems
     }
@@ -152,7 +126,7 @@ impl TrainClassifierParams {
             early_stopping: self.early_stopping,
             precision: self.precision,
             gradient_checkpointing: self.gradient_checkpointing,
-            save_every: Duration::from_secs_f64(self.save_every),
+            save_every: self.save_every,
         }
     }
 }
