@@ -130,6 +130,11 @@ impl<'a> StageContext<'a> {
         self.reporter.report(StageReport::Metric { name: name.to_owned(), value, step: None });
     }
 
+    /// Reports a figure that belongs to an epoch or another step, for curves.
+    pub fn metric_at(&self, name: &str, value: f64, step: u64) {
+        self.reporter.report(StageReport::Metric { name: name.to_owned(), value, step: Some(step) });
+    }
+
     /// Writes a line to the stage's log.
     pub fn log(&self, line: impl Into<String>) {
         self.reporter.report(StageReport::Log { line: line.into() });

@@ -15,6 +15,10 @@ use crate::image_sets::perceptual_hashes::PerceptualHashes;
 use crate::image_sets::resize_images::ResizeImages;
 use crate::image_sets::synthetic_cells::SyntheticCells;
 use crate::kind::{Kind, StageKind, Typed};
+use crate::learn::embed::Embed;
+use crate::learn::predict::Predict;
+use crate::learn::train_classifier::TrainClassifier;
+use crate::learn::train_metric::TrainMetric;
 use crate::neighbours::apply_neighbours::ApplyNeighbours;
 use crate::neighbours::find_neighbours::Neighbours;
 use crate::neighbours::pseudo_labels::PseudoLabels;
@@ -48,6 +52,10 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<CorrectedTargets>(),
     &typed::<Rows>(),
     &typed::<LeakRows>(),
+    &typed::<TrainClassifier>(),
+    &typed::<Predict>(),
+    &typed::<TrainMetric>(),
+    &typed::<Embed>(),
     &typed::<Ensemble>(),
     &typed::<Thresholds>(),
     &typed::<Submission>(),

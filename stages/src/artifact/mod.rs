@@ -1,5 +1,6 @@
 //! The things that flow between stages, as types.
 
+pub mod checkpoint;
 pub mod image_set;
 pub mod labels;
 pub mod matrix;
@@ -24,6 +25,8 @@ pub enum ArtifactType {
     ImageSet,
     /// Images by id as plain arrays, in memory-mapped files.
     PackedImages,
+    /// A trained network in a safetensors file.
+    Checkpoint,
 }
 
 impl ArtifactType {
@@ -40,6 +43,7 @@ impl ArtifactType {
             ArtifactType::Matrix => "matrix",
             ArtifactType::ImageSet => "image set",
             ArtifactType::PackedImages => "packed image set",
+            ArtifactType::Checkpoint => "checkpoint",
         }
     }
 }

@@ -4,8 +4,15 @@
 //! [Burn](https://burn.dev)'s; parameters, layouts and statistics are PyTorch's to the letter, and the golden tests hold
 //! both against each other.
 
+pub mod data;
+pub mod embed;
 pub mod layers;
 pub mod losses;
 pub mod models;
 pub mod optim;
+pub mod predict;
+pub mod preparation;
+pub mod train;
+pub mod train_classifier;
+pub mod train_metric;
 pub mod weights;

@@ -4,7 +4,7 @@ mod clip;
 mod schedule;
 
 pub use clip::clip_gradient_norm;
-pub use schedule::{Schedule, ScheduleError};
+pub use schedule::{NamedSchedule, Schedule, ScheduleError};
 
 use burn::optim::{AdamConfig, ModuleOptimizer};
 

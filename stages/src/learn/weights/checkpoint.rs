@@ -1,10 +1,9 @@
 //! Checkpoints: a model's parameters in a safetensors file that says which model it is.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
-
+use super::container::{Part, write_container};
 use super::file::WeightsFile;
 use super::{StateDict, load_state_dict, state_dict};
 use crate::error::StageError;
@@ -18,34 +17,24 @@ const ARCHITECTURE: &str = "athanor.architecture";
 
 /// Writes a model's parameters and running statistics to `path`: whole or not at all, and replacing what was there.
 pub fn save_checkpoint<M: Model>(model: &M, path: &Path) -> Result<(), StageError> {
+    save_checkpoint_with(model, BTreeMap::new(), path)
+}
+
+/// The same with metadata of the caller's.
+pub fn save_checkpoint_with<M: Model>(
+    model: &M,
+    mut metadata: BTreeMap<String, String>,
+    path: &Path,
+) -> Result<(), StageError> {
     let architecture = model.architecture();
     let state = state_dict(model, architecture);
-    let metadata = HashMap::from([
+    metadata.extend([
         (FORMAT.0.to_owned(), FORMAT.1.to_owned()),
         (MODEL.to_owned(), M::KIND.to_owned()),
         (ARCHITECTURE.to_owned(), architecture.name().to_owned()),
     ]);
-    let beside = beside(path);
-    write(&state, metadata, &beside)?;
-    std::fs::rename(&beside, path).map_err(StageError::io(path))
-}
-
-/// Where a file is written before it takes its place.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    path.with_file_name(name)
-}
-
-fn write(state: &StateDict, metadata: HashMap<String, String>, path: &Path) -> Result<(), StageError> {
-    let failed = |error: safetensors::SafeTensorError| StageError::io(path)(std::io::Error::other(error));
-    let mut views = Vec::with_capacity(state.len());
-    for (name, data) in state {
-        views.push((name, TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes()).map_err(failed)?));
-    }
-    safetensors::serialize_to_file(views, Some(metadata), path).map_err(failed)?;
-    let written = std::fs::File::open(path).and_then(|file| file.sync_all());
-    written.map_err(StageError::io(path))
+    let parts: Vec<Part<'_>> = state.iter().map(|(name, data)| Part::float32(name, data)).collect();
+    write_container(path, &parts, &metadata)
 }
 
 /// A checkpoint that was read and not yet put into a model.
@@ -58,6 +47,8 @@ pub struct Checkpoint {
     pub channels: usize,
     /// Classes or identities.
     pub outputs: usize,
+    /// What the file says about itself.
+    pub metadata: HashMap<String, String>,
     state: StateDict,
 }
 
@@ -84,7 +75,7 @@ impl Checkpoint {
         let first = architecture.first_convolution();
         let channels = axis(first, 1).ok_or_else(|| lacks(first))?;
         let outputs = axis(M::OUTPUT, 0).ok_or_else(|| lacks(M::OUTPUT))?;
-        Ok(Checkpoint { label: file.label.clone(), architecture, channels, outputs, state })
+        Ok(Checkpoint { label: file.label.clone(), architecture, channels, outputs, metadata, state })
     }
 
     /// The model with the checkpoint's parameters and running statistics.

@@ -6,11 +6,13 @@
 
 mod apply;
 mod checkpoint;
+mod container;
 mod file;
 mod mismatch;
 mod pretrained;
 
 pub use apply::{StateDict, load_state_dict, state_dict};
-pub use checkpoint::{Checkpoint, save_checkpoint};
+pub use checkpoint::{Checkpoint, save_checkpoint, save_checkpoint_with};
+pub use container::{Part, write_container};
 pub use file::WeightsFile;
 pub use pretrained::load_pretrained;

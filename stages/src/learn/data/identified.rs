@@ -1,0 +1,45 @@
+//! Images with the identities of what is in them.
+
+use super::ImagePool;
+use crate::artifact::table::TableInput;
+use crate::error::StageError;
+
+/// More identities than any network tells apart: each costs it 512 numbers.
+const MOST: usize = 1_000_000;
+
+/// Images and the number of the identity that each shows.
+#[derive(Debug)]
+pub struct Identified {
+    /// Their numbers in the pool.
+    pub images: Vec<usize>,
+    /// Their identities, from 0.
+    pub identities: Vec<usize>,
+}
+
+impl Identified {
+    /// The rows of a table with `Id` and a column of identities, whose images are in the pool and at least `side` pixels high
+    /// and wide.
+    ///
+    /// # Errors
+    /// An empty table, what is no number, an image that is not there or too small.
+    pub fn read(table: &TableInput, column: &str, pool: &ImagePool, side: usize) -> Result<Identified, StageError> {
+        let table = table.read()?;
+        table.require_rows()?;
+        let images = pool.find(&table.unique_ids("Id")?, side)?;
+        let at = table.column(column)?;
+        let identity = |row: usize| {
+            let cell = table.cell(row, at);
+            let number = cell.parse().ok().filter(|number| *number < MOST);
+            number.ok_or_else(|| {
+                table.error(row, format!("`{cell}` is no number of an identity, from 0 to {}", MOST - 1))
+            })
+        };
+        let identities = (0..table.len()).map(identity).collect::<Result<_, _>>()?;
+        Ok(Identified { images, identities })
+    }
+
+    /// One more than the largest identity.
+    pub fn count(&self) -> usize {
+        self.identities.iter().max().map_or(0, |largest| largest + 1)
+    }
+}

@@ -1,0 +1,85 @@
+//! Bytes of pixels to what networks learn from.
+
+use burn::prelude::*;
+use burn::tensor::DType;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::table::TableInput;
+use crate::error::StageError;
+
+/// Full scale of a byte.
+const WHITE: f32 = 255.0;
+
+/// Mean and standard deviation of each channel, as shares of full scale.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// One a channel.
+    pub mean: Vec<f32>,
+    /// One a channel, above 0.
+    pub std: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Nothing but division by full scale.
+    pub fn none(channels: usize) -> Normalisation {
+        Normalisation { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    /// The figures of a table `color,mean,std`, for these channels in this order.
+    ///
+    /// # Errors
+    /// A channel that the table lacks; figures that are no numbers, or a standard deviation that is not above 0.
+    pub fn of_table(table: &TableInput, channels: &[String]) -> Result<Normalisation, StageError> {
+        let table = table.read()?;
+        let rows = table.index("color")?;
+        let (mean, std) = (table.column("mean")?, table.column("std")?);
+        let mut normalisation = Normalisation { mean: Vec::new(), std: Vec::new() };
+        for channel in channels {
+            let row = *rows.get(channel.as_str()).ok_or_else(|| {
+                let help = "Measure the same images with `channel_statistics`.";
+                StageError::in_file(&table.label, format!("there is no row for the channel `{channel}`"))
+                    .with_help(help)
+            })?;
+            let number = |column: usize| {
+                let cell = table.cell(row, column);
+                let number = cell.trim().parse::<f32>().ok().filter(|number| number.is_finite());
+                number.ok_or_else(|| table.error(row, format!("`{cell}` is no number")))
+            };
+            normalisation.mean.push(number(mean)?);
+            let deviation = number(std)?;
+            if deviation <= 0.0 {
+                let message = format!("the standard deviation of `{channel}` is {deviation}");
+                return Err(table
+                    .error(row, message)
+                    .with_help("A channel that never changes cannot be learned from."));
+            }
+            normalisation.std.push(deviation);
+        }
+        Ok(normalisation)
+    }
+
+    /// Bytes `[batch, channel, side, side]` to a float tensor on `device`: divided by 255, less the mean, by the standard
+    /// deviation. The bytes travel to the device as they are.
+    pub fn images(&self, bytes: Vec<u8>, batch: usize, side: usize, device: &Device) -> Tensor<4> {
+        let channels = self.mean.len();
+        let data = TensorData::new(bytes, [batch, channels, side, side]);
+        let images = Tensor::<4, Int>::from_data(data, (device, DType::U8)).float();
+        let a_channel = |values: &[f32]| Tensor::<1>::from_floats(values, device).reshape([1, channels, 1, 1]);
+        (images / WHITE - a_channel(&self.mean)) / a_channel(&self.std)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_channel_is_normalised_by_its_own_figures() {
+        let normalisation = Normalisation { mean: vec![0.0, 0.5], std: vec![1.0, 0.25] };
+        let images = normalisation.images(vec![0, 255, 51, 102, 0, 255, 51, 102], 1, 2, &Device::flex());
+        let values: Vec<f32> = images.into_data().iter().collect();
+        for (value, expected) in values.into_iter().zip([0.0, 1.0, 0.2, 0.4, -2.0, 2.0, -1.2, -0.4]) {
+            assert!((value - expected).abs() < 1e-6, "{value} is not {expected}");
+        }
+    }
+}

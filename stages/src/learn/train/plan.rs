@@ -1,0 +1,94 @@
+//! How a network is trained, whatever it learns.
+
+use burn::prelude::*;
+use burn::tensor::FloatDType;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StageError;
+use crate::learn::optim::Schedule;
+use crate::params::ParamProblem;
+
+/// How a network is trained.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Pixels a side of what it sees of an image.
+    pub side: usize,
+    /// Images in a batch.
+    pub batch: usize,
+    /// Batches whose gradients' mean makes a step.
+    pub accumulation: usize,
+    /// Epochs.
+    pub epochs: u32,
+    /// Their learning rates.
+    pub schedule: Schedule,
+    /// The largest norm of all gradients together.
+    pub clip_norm: f64,
+    /// Epochs in which the backbone stays as it is.
+    pub freeze_epochs: u32,
+    /// After so many epochs that were no better than the best, it ends.
+    pub early_stopping: Option<u32>,
+    /// What the network computes in.
+    pub precision: Precision,
+    /// Whether activations are computed again rather than kept for the backward pass.
+    pub gradient_checkpointing: bool,
+    /// Seconds between two states that are saved.
+    pub save_every: f64,
+}
+
+/// What a network computes in; its parameters and what the optimiser keeps are float32 either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// float32.
+    #[default]
+    F32,
+    /// bfloat16 below the head.
+    Bf16,
+}
+
+impl Plan {
+    /// What is wrong with parameters of these names.
+    pub fn problems(&self) -> Vec<ParamProblem> {
+        let rules = [
+            (self.batch > 1, "batch", "a batch must have at least 2 images, for the statistics of batch norm"),
+            (self.accumulation > 0, "accumulation", "a step needs at least one batch"),
+            (self.epochs > 0, "epochs", "there must be at least one epoch"),
+            (self.clip_norm > 0.0, "clip_norm", "the norm must be above 0"),
+            (self.early_stopping != Some(0), "early_stopping", "at least one epoch must pass"),
+            (self.save_every >= 0.0, "save_every", "give seconds, not below 0"),
+        ];
+        let broken = rules.into_iter().filter(|(holds, ..)| !holds);
+        let schedule = self.schedule.check().err().map(|error| ParamProblem::value("schedule", error.to_string()));
+        broken.map(|(_, name, message)| ParamProblem::value(name, message)).chain(schedule).collect()
+    }
+
+    /// Fails if an epoch that shows so many images has no step.
+    pub fn require_a_step(&self, shown: usize) -> Result<(), StageError> {
+        let needed = self.batch * self.accumulation;
+        if shown >= needed {
+            return Ok(());
+        }
+        let message = format!("an epoch shows {shown} images, but a step needs {needed}");
+        Err(StageError::mismatch(message).with_help("Choose a smaller `batch` or `accumulation`."))
+    }
+}
+
+impl Precision {
+    /// Images in this precision.
+    pub fn of(self, images: Tensor<4>) -> Tensor<4> {
+        match self {
+            Precision::F32 => images,
+            Precision::Bf16 => images.cast(FloatDType::BF16),
+        }
+    }
+
+    /// Fails if the device cannot compute in it.
+    pub fn check(self, device: &Device) -> Result<(), StageError> {
+        if self == Precision::Bf16 && !device.supports_dtype(FloatDType::BF16) {
+            let message = format!("the device {device:?} does not compute in bfloat16");
+            return Err(StageError::mismatch(message).with_help("Leave `precision` at `f32`."));
+        }
+        Ok(())
+    }
+}

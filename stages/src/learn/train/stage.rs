@@ -1,0 +1,56 @@
+//! What all kinds that train do: train on the device there is, then write what came of it.
+
+use std::path::Path;
+
+use super::plan::Plan;
+use super::state::{Epoch, StateFolder};
+use super::trainer::{Task, Trained, train};
+use super::{device, in_pool};
+use crate::artifact::table::TableOutput;
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::learn::models::Model;
+
+/// Where results go.
+pub struct Results<'a> {
+    /// The network after its best epoch.
+    pub checkpoint: &'a Path,
+    /// The network after the last epoch.
+    pub last: &'a Path,
+    /// A row an epoch.
+    pub metrics: &'a TableOutput,
+}
+
+/// Trains and writes the results.
+pub fn train_and_write<T: Task>(
+    task: &T,
+    plan: &Plan,
+    results: &Results<'_>,
+    context: &StageContext<'_>,
+) -> Result<(), StageError> {
+    let device = device::pick();
+    plan.precision.check(&device)?;
+    let mut folder = StateFolder::new(context.unfinished()?);
+    in_pool(context.threads, || {
+        let Trained { model, best, history } = train(task, plan, &mut folder, &device, context)?;
+        context.log(format!("{} was trained on {device:?}", model.architecture()));
+        let kept = folder.best(best);
+        std::fs::copy(&kept, results.checkpoint).map_err(StageError::io(&kept))?;
+        task.save(&model, results.last)?;
+        context.metric("best_epoch", f64::from(best));
+        write_history(results.metrics, &history)
+    })
+}
+
+/// A row an epoch: its number, its rate, its loss, and the task's figures.
+fn write_history(output: &TableOutput, history: &[Epoch]) -> Result<(), StageError> {
+    let figures = history.first().map(|epoch| epoch.figures.as_slice()).unwrap_or_default();
+    let names = figures.iter().map(|(name, _)| name.as_str());
+    let header: Vec<&str> = ["epoch", "rate", "loss"].into_iter().chain(names).collect();
+    let rows = history.iter().map(|epoch| {
+        let Epoch { number, rate, loss, figures, .. } = epoch;
+        let figures = figures.iter().map(|(_, value)| value.to_string());
+        [number.to_string(), rate.to_string(), loss.to_string()].into_iter().chain(figures).collect::<Vec<_>>()
+    });
+    output.write(&header, rows)
+}

@@ -1,0 +1,190 @@
+//! The state of a training that is not finished, in a folder.
+//!
+//! Two files take turns, each written whole or not at all, so that the state before the last is there if the last is
+//! damaged. What cannot be trusted is as good as not there: training then starts from an earlier state, or anew.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use athanor_cache::Digest;
+use burn::prelude::*;
+use burn::tensor::{Bytes, DType};
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::error::StageError;
+use crate::learn::weights::{Part, StateDict, write_container};
+
+/// The two files.
+const FILES: [&str; 2] = ["state-0.safetensors", "state-1.safetensors"];
+/// The tensor that holds the optimiser's state.
+const OPTIMISER: &str = "optimiser";
+/// What the names of the network's tensors begin with.
+const WEIGHTS: &str = "weights/";
+/// Where it stands, as JSON.
+const STANDING: &str = "standing";
+/// The digest of all else.
+const DIGEST: &str = "digest";
+
+/// What became of one epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its learning rate.
+    pub rate: f64,
+    /// The mean loss of its steps.
+    pub loss: f64,
+    /// What the network is judged by after it; smaller is better.
+    pub judged: f64,
+    /// Figures of the network after it, by name.
+    pub figures: Vec<(String, f64)>,
+}
+
+/// The best epoch so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Its number.
+    pub epoch: u32,
+    /// What it is judged by.
+    pub judged: f64,
+    /// The content of its checkpoint.
+    pub digest: Digest,
+}
+
+/// Where training stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The epoch it is in, from 1.
+    pub epoch: u32,
+    /// Steps of it that are done.
+    pub step: usize,
+    /// The sum of their losses.
+    pub loss_sum: f64,
+    /// The best epoch.
+    pub best: Option<Best>,
+    /// The epochs that are over.
+    pub history: Vec<Epoch>,
+}
+
+impl Standing {
+    /// Before the first step.
+    pub fn new() -> Standing {
+        Standing { epoch: 1, step: 0, loss_sum: 0.0, best: None, history: Vec::new() }
+    }
+}
+
+/// All that training needs to go on.
+pub struct Saved {
+    /// Parameters and running statistics.
+    pub weights: StateDict,
+    /// The optimiser's state as it writes itself.
+    pub optimiser: Bytes,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// The folder.
+pub struct StateFolder {
+    folder: PathBuf,
+    /// How many states were saved: the next goes to file `saved % 2`.
+    saved: u64,
+    /// The best epochs of the last two states.
+    held: [Option<u32>; 2],
+}
+
+#[derive(Serialize, Deserialize)]
+struct Numbered {
+    number: u64,
+    standing: Standing,
+}
+
+impl StateFolder {
+    /// The folder at `folder`, which is there.
+    pub fn new(folder: PathBuf) -> StateFolder {
+        StateFolder { folder, saved: 0, held: [None, None] }
+    }
+
+    /// The last state that is whole.
+    pub fn restore(&mut self) -> Option<Saved> {
+        let found = FILES.iter().filter_map(|name| read(&self.folder.join(name)));
+        let trusted = found.filter(|(_, saved)| self.has_best(&saved.standing));
+        let (number, saved) = trusted.max_by_key(|(number, _)| *number)?;
+        self.saved = number + 1;
+        self.held[(number % 2) as usize] = saved.standing.best.as_ref().map(|best| best.epoch);
+        Some(saved)
+    }
+
+    fn has_best(&self, standing: &Standing) -> bool {
+        standing.best.as_ref().is_none_or(|best| {
+            std::fs::read(self.best(best.epoch)).is_ok_and(|bytes| Digest::of(&bytes) == best.digest)
+        })
+    }
+
+    /// Keeps a state; it takes the place of the one before the last.
+    pub fn save(&mut self, state: &Saved) -> Result<(), StageError> {
+        let Saved { weights, optimiser, standing } = state;
+        let slot = (self.saved % 2) as usize;
+        let standing_text = serde_json::to_string(&Numbered { number: self.saved, standing: standing.clone() })
+            .map_err(|error| StageError::io(&self.folder)(error.into()))?;
+        let names: Vec<String> = weights.keys().map(|name| format!("{WEIGHTS}{name}")).collect();
+        let length = [optimiser.len()];
+        let mut parts: Vec<Part<'_>> =
+            names.iter().zip(weights.values()).map(|(name, data)| Part::float32(name, data)).collect();
+        parts.push(Part::bytes(OPTIMISER, optimiser, &length));
+        let digest = digest(parts.iter().map(|part| (part.name, part.bytes)), &standing_text);
+        let metadata = BTreeMap::from([(STANDING.to_owned(), standing_text), (DIGEST.to_owned(), digest)]);
+        write_container(&self.folder.join(FILES[slot]), &parts, &metadata)?;
+        self.saved += 1;
+        self.held[slot] = standing.best.as_ref().map(|best| best.epoch);
+        self.drop_checkpoints()
+    }
+
+    /// Where the checkpoint of an epoch is kept, if it is the best.
+    pub fn best(&self, epoch: u32) -> PathBuf {
+        self.folder.join(format!("best-{epoch}.safetensors"))
+    }
+
+    /// Removes the checkpoints that neither state needs.
+    fn drop_checkpoints(&self) -> Result<(), StageError> {
+        let needed: Vec<PathBuf> = self.held.iter().flatten().map(|epoch| self.best(*epoch)).collect();
+        for entry in std::fs::read_dir(&self.folder).map_err(StageError::io(&self.folder))? {
+            let path = entry.map_err(StageError::io(&self.folder))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("best-") && !needed.contains(&path) {
+                std::fs::remove_file(&path).map_err(StageError::io(&path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The digest of tensors, whatever their order, and of where training stands.
+fn digest<'a>(parts: impl Iterator<Item = (&'a str, &'a [u8])>, standing: &str) -> String {
+    let digests: BTreeMap<&str, Digest> = parts.map(|(name, bytes)| (name, Digest::of(bytes))).collect();
+    let lines = digests.iter().map(|(name, digest)| format!("{digest} {name}\n"));
+    Digest::of((lines.collect::<String>() + standing).as_bytes()).to_string()
+}
+
+/// A state and its number; nothing if it is not there or not as it was written.
+fn read(path: &Path) -> Option<(u64, Saved)> {
+    let bytes = std::fs::read(path).ok()?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
+    let metadata = header.metadata().as_ref()?;
+    let standing = metadata.get(STANDING)?;
+    let tensors = SafeTensors::deserialize(&bytes).ok()?;
+    let parts = tensors.iter().map(|(name, tensor)| (name, tensor.data()));
+    if digest(parts, standing) != *metadata.get(DIGEST)? {
+        return None;
+    }
+    let Numbered { number, standing } = serde_json::from_str(standing).ok()?;
+    let optimiser = Bytes::from_bytes_vec(tensors.tensor(OPTIMISER).ok()?.data().to_vec());
+    let mut weights = StateDict::new();
+    for (name, tensor) in tensors.iter() {
+        if let Some(name) = name.strip_prefix(WEIGHTS).filter(|_| tensor.dtype() == Dtype::F32) {
+            let data = TensorData::try_from_bytes_vec(tensor.data().to_vec(), tensor.shape().to_vec(), DType::F32);
+            weights.insert(name.to_owned(), data.ok()?);
+        }
+    }
+    Some((number, Saved { weights, optimiser, standing }))
+}

@@ -1,0 +1,102 @@
+//! `train_classifier`: a network learns which classes are in an image.
+
+mod params;
+mod task;
+
+use crate::artifact::checkpoint::{CheckpointOutput, WeightsInput};
+use crate::artifact::matrix::MatrixInput;
+use crate::artifact::packed_images::PackedImagesInput;
+use crate::artifact::table::{TableInput, TableOutput};
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::kind::StageKind;
+use crate::learn::data::{ImagePool, Labelled, Normalisation};
+use crate::learn::preparation::Preparation;
+use crate::learn::train::{Results, train_and_write};
+use crate::ports::OutputValue;
+use crate::{input_ports, output_ports};
+
+pub use params::{Loss, TrainClassifierParams};
+use task::ClassifierTask;
+
+/// The kind.
+pub struct TrainClassifier;
+
+input_ports! {
+    /// What [`TrainClassifier`] reads.
+    pub struct TrainClassifierInputs {
+        /// The images, packed; several sets with the same channels count as one.
+        images: Vec<PackedImagesInput>,
+        /// Rows to learn from: `Id,Target`.
+        train: TableInput,
+        /// Rows to judge by: `Id,Target`.
+        validation: TableInput,
+        /// `color,mean,std` of the channels, by which pixels are normalised; without it they are only divided by 255.
+        statistics: Option<TableInput>,
+        /// torchvision's weights for the backbone, `.pth` or safetensors; a channel beyond red, green and blue starts as red.
+        pretrained: Option<WeightsInput>,
+        /// Probabilities `[id, class]` in the place of the targets of rows to learn from.
+        soft_labels: Option<MatrixInput>,
+    }
+}
+
+output_ports! {
+    /// What [`TrainClassifier`] writes.
+    pub struct TrainClassifierOutputs {
+        /// The network after the epoch with the lowest focal loss on validation.
+        checkpoint: CheckpointOutput = "checkpoint.safetensors",
+        /// The network after the last epoch.
+        last: CheckpointOutput = "last.safetensors",
+        /// A row an epoch: `epoch,rate,loss,validation_loss,focal,accuracy,macro_f1`, then the F1 of every class.
+        metrics: TableOutput = "metrics.csv",
+    }
+}
+
+impl StageKind for TrainClassifier {
+    type Params = TrainClassifierParams;
+    type Inputs = TrainClassifierInputs;
+    type Outputs = TrainClassifierOutputs;
+
+    const NAME: &'static str = "train_classifier";
+    const REVISION: u32 = 1;
+    const DOC: &'static str = "Trains a network to say which classes are in an image, with Adam.\n\nA training that is stopped or killed goes on from where it last saved its state, and on a CPU ends with the same bits as if nothing had happened.";
+
+    fn run(
+        params: TrainClassifierParams,
+        inputs: TrainClassifierInputs,
+        outputs: TrainClassifierOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let task = prepare(params, &inputs)?;
+        let results =
+            Results { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
+        train_and_write(&task, &task.params.plan(), &results, context)
+    }
+}
+
+/// Reads and checks everything before training starts.
+fn prepare(params: TrainClassifierParams, inputs: &TrainClassifierInputs) -> Result<ClassifierTask, StageError> {
+    let TrainClassifierParams { classes, crop, .. } = params;
+    let pool = ImagePool::open(&inputs.images)?;
+    let mut train = Labelled::read(&inputs.train, &pool, classes, crop)?;
+    let validation = Labelled::read(&inputs.validation, &pool, classes, crop)?;
+    let repeats = match &params.upsample {
+        Some(upsample) => upsample.repeats(train.hard.iter().map(|target| target.classes()), classes),
+        None => vec![1; train.images.len()],
+    };
+    params.plan().require_a_step(repeats.iter().sum())?;
+    if let Some(soft) = &inputs.soft_labels {
+        if params.loss != Loss::Bce {
+            let message = "soft labels are given, but the loss is for labels that are 0 or 1";
+            return Err(StageError::mismatch(message).with_help("Choose `loss: bce`."));
+        }
+        train.soften(soft)?;
+    }
+    let normalisation = match &inputs.statistics {
+        Some(table) => Normalisation::of_table(table, &pool.channels)?,
+        None => Normalisation::none(pool.channels.len()),
+    };
+    let preparation = Preparation { side: crop, channels: pool.channels.clone(), normalisation };
+    let pretrained = inputs.pretrained.as_ref().map(|weights| weights.0.clone());
+    Ok(ClassifierTask { params, pool, preparation, train, validation, repeats, pretrained })
+}

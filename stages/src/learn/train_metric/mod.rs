@@ -1,0 +1,92 @@
+//! `train_metric`: a network learns a feature in which images of the same identity lie close.
+
+mod params;
+mod ranks;
+mod task;
+
+use crate::artifact::checkpoint::{CheckpointOutput, WeightsInput};
+use crate::artifact::packed_images::PackedImagesInput;
+use crate::artifact::table::{TableInput, TableOutput};
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::kind::StageKind;
+use crate::learn::data::{Identified, ImagePool, Normalisation};
+use crate::learn::preparation::Preparation;
+use crate::learn::train::{Results, train_and_write};
+use crate::ports::OutputValue;
+use crate::{input_ports, output_ports};
+
+pub use params::TrainMetricParams;
+use task::MetricTask;
+
+/// The kind.
+pub struct TrainMetric;
+
+input_ports! {
+    /// What [`TrainMetric`] reads.
+    pub struct TrainMetricInputs {
+        /// The images, packed; several sets with the same channels count as one. Pixels are only divided by 255.
+        images: Vec<PackedImagesInput>,
+        /// Rows to learn from: `Id` and a column of identities, as `antibody_split` writes them.
+        train: TableInput,
+        /// Rows to judge by, of identities that are learned.
+        validation: TableInput,
+        /// torchvision's weights for the backbone, `.pth` or safetensors; a channel beyond red, green and blue starts as red.
+        pretrained: Option<WeightsInput>,
+    }
+}
+
+output_ports! {
+    /// What [`TrainMetric`] writes.
+    pub struct TrainMetricOutputs {
+        /// The network after the epoch with the highest MAP@5 on validation.
+        checkpoint: CheckpointOutput = "checkpoint.safetensors",
+        /// The network after the last epoch.
+        last: CheckpointOutput = "last.safetensors",
+        /// A row an epoch: `epoch,rate,loss,validation_loss,map_at_5,accuracy`.
+        metrics: TableOutput = "metrics.csv",
+    }
+}
+
+impl StageKind for TrainMetric {
+    type Params = TrainMetricParams;
+    type Inputs = TrainMetricInputs;
+    type Outputs = TrainMetricOutputs;
+
+    const NAME: &'static str = "train_metric";
+    const REVISION: u32 = 1;
+    const DOC: &'static str = "Trains a network to give images of one identity like features, with ArcFace and Adam.\n\nIt goes on from where it last saved its state, as `train_classifier` does.";
+
+    fn run(
+        params: TrainMetricParams,
+        inputs: TrainMetricInputs,
+        outputs: TrainMetricOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let task = prepare(params, &inputs)?;
+        let results =
+            Results { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
+        train_and_write(&task, &task.params.plan(), &results, context)
+    }
+}
+
+/// Reads and checks everything before training starts.
+fn prepare(params: TrainMetricParams, inputs: &TrainMetricInputs) -> Result<MetricTask, StageError> {
+    let TrainMetricParams { size, identity, .. } = &params;
+    let pool = ImagePool::open(&inputs.images)?;
+    let train = Identified::read(&inputs.train, identity, &pool, *size)?;
+    let validation = Identified::read(&inputs.validation, identity, &pool, *size)?;
+    let learned: std::collections::HashSet<usize> = train.identities.iter().copied().collect();
+    if let Some(unknown) = validation.identities.iter().find(|identity| !learned.contains(identity)) {
+        let message = format!("validation has images of identity {unknown}, which training has not");
+        return Err(
+            StageError::mismatch(message).with_help("Split the rows of each identity, as `antibody_split` does.")
+        );
+    }
+    params.plan().require_a_step(train.images.len())?;
+    let normalisation = Normalisation::none(pool.channels.len());
+    let preparation = Preparation { side: *size, channels: pool.channels.clone(), normalisation };
+    let pretrained = inputs.pretrained.as_ref().map(|weights| weights.0.clone());
+    let repeats = vec![1; train.images.len()];
+    Ok(MetricTask { params, pool, preparation, train, validation, repeats, pretrained })
+}

@@ -1,0 +1,100 @@
+//! What is learned, and that it is the same every time.
+
+use std::collections::BTreeMap;
+
+use athanor_stages::learn::weights::{Part, StateDict, WeightsFile, write_container};
+use athanor_stages::ports::InputFile;
+use burn::prelude::*;
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Heard, Run, alone, params};
+
+#[test]
+fn what_is_easily_told_apart_is_learned() {
+    let _alone = alone();
+    let bench = Bench::new(64);
+    let heard = Heard::patient();
+    let params = params(json!({ "epochs": 10, "schedule": 3e-4, "batch": 8 }));
+    bench.train(&params, "run", Run { threads: 2, ..Run::new(&heard) }).unwrap();
+    let [losses, focal, macro_f1] = ["loss", "focal", "macro_f1"].map(|name| heard.metric(name));
+    assert_eq!(losses.len(), 10);
+    assert!(losses[9] < 0.2 * losses[0], "{losses:?}");
+    let best = heard.metric("best_epoch")[0] as usize;
+    assert!(macro_f1[best - 1] > 0.9, "{macro_f1:?}");
+    assert_eq!(
+        focal.iter().copied().fold(f64::INFINITY, f64::min),
+        focal[best - 1],
+        "the best has the lowest focal loss"
+    );
+    assert!(heard.metric("share_waiting_for_data").iter().all(|share| (0.0..0.9).contains(share)));
+    let table = String::from_utf8(bench.bytes("run/metrics.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines[0], "epoch,rate,loss,validation_loss,focal,accuracy,macro_f1,f1_0,f1_1");
+    assert_eq!(lines.len(), 1 + 10);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
+    let _alone = alone();
+    let bench = Bench::new(24);
+    for (name, seed, threads) in [("one", 7, 1), ("three", 7, 3), ("other", 8, 1)] {
+        let heard = Heard::patient();
+        bench.train(&params(json!({})), name, Run { seed, threads, heard: &heard }).unwrap();
+    }
+    for file in ["checkpoint.safetensors", "last.safetensors", "metrics.csv"] {
+        let of = |name: &str| bench.bytes(format!("{name}/{file}"));
+        assert!(of("one") == of("three"), "{file} differs from run to run, or depends on the number of threads");
+        assert!(of("one") != of("other"), "{file} does not depend on the seed");
+    }
+}
+
+#[test]
+fn a_frozen_backbone_stays_as_it_is() {
+    let _alone = alone();
+    let bench = Bench::new(16);
+    let trained = |name: &str, rate: f64, frozen: u32| {
+        let params = params(json!({ "epochs": 1, "schedule": rate, "freeze_epochs": frozen }));
+        bench.train(&params, name, Run::new(&Heard::patient())).unwrap();
+        WeightsFile::read(&bench.input(&format!("{name}/last.safetensors"))).unwrap().state
+    };
+    let (slow, fast, thawed) = (trained("slow", 1e-4, 1), trained("fast", 1e-3, 1), trained("thawed", 1e-3, 0));
+    let differ = |one: &StateDict, other: &StateDict, head: bool| {
+        one.iter().filter(|(name, data)| name.starts_with("head.") == head && other[*name] != **data).count()
+    };
+    assert_eq!(differ(&slow, &fast, false), 0, "of the backbone");
+    assert!(differ(&slow, &fast, true) > 0, "of the head");
+    assert!(differ(&fast, &thawed, false) > 0, "of the backbone");
+}
+
+#[test]
+fn weights_of_an_earlier_training_and_soft_labels_are_learned_from() {
+    let _alone = alone();
+    let bench = Bench::new(16);
+    let rate = json!({ "epochs": 1, "schedule": 1e-9, "freeze_epochs": 1, "loss": "bce" });
+    let losses = |name: &str, changes: Value, more: &[(&'static str, InputFile)]| {
+        let mut params = params(rate.clone());
+        params.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let inputs: Vec<_> = bench.inputs().into_iter().chain(more.iter().cloned()).collect();
+        let heard = Heard::patient();
+        bench.run("train_classifier", &params, &inputs, name, Run::new(&heard)).unwrap();
+        heard.metric("loss")[0]
+    };
+    let hard = losses("hard", json!({}), &[]);
+    assert_eq!(losses("checkpointed", json!({ "gradient_checkpointing": true }), &[]), hard);
+    let mixed = losses("mixed", json!({ "precision": "bf16" }), &[]);
+    assert!(mixed != hard && (mixed - hard).abs() < 0.05 * hard, "{mixed} in bfloat16, {hard} in float32");
+    bench.matrix("soft", &["image0".to_owned()], 2, &[0.5, 0.5]);
+    assert_ne!(losses("soft-labels", json!({}), &[("soft_labels", bench.input("soft"))]), hard);
+    let backbone = WeightsFile::read(&bench.input("hard/last.safetensors")).unwrap().state;
+    let views = backbone.iter().filter(|(name, _)| !name.starts_with("head.")).map(|(name, data)| {
+        let halved: Vec<f32> = data.iter::<f32>().map(|value| value / 2.0).collect();
+        (name.clone(), TensorData::new(halved, data.shape().to_vec()))
+    });
+    let halved: StateDict = views.collect();
+    let parts: Vec<Part<'_>> = halved.iter().map(|(name, data)| Part::float32(name, data)).collect();
+    write_container(&bench.path("halved.safetensors"), &parts, &BTreeMap::new()).unwrap();
+    let pretrained = [("pretrained", bench.input("halved.safetensors"))];
+    assert_ne!(losses("pretrained", json!({}), &pretrained), hard);
+    let last = WeightsFile::read(&bench.input("pretrained/last.safetensors")).unwrap().state;
+    assert!(halved.iter().all(|(name, data)| last[name] == *data), "the frozen backbone is the one that was given");
+}

@@ -1,0 +1,74 @@
+//! Metric learning and the features it makes.
+
+use athanor_stages::artifact::matrix::MatrixInput;
+use athanor_stages::ports::InputFile;
+use serde_json::json;
+
+use crate::bench::{Bench, Heard, Run, alone, class};
+
+/// The inputs of training, with classes as identities.
+fn inputs(bench: &Bench, images: usize) -> Vec<(&'static str, InputFile)> {
+    let table = |name: &str, rows: &mut dyn Iterator<Item = usize>| {
+        let rows: String = rows.map(|image| format!("image{image},{}\n", class(image))).collect();
+        bench.file(name, format!("Id,identity\n{rows}"))
+    };
+    vec![
+        ("images", bench.input("images")),
+        ("train", table("train.csv", &mut (0..images).filter(|image| image % 8 < 6))),
+        ("validation", table("validation.csv", &mut (0..images).filter(|image| image % 8 >= 6))),
+    ]
+}
+
+#[test]
+fn features_of_one_identity_lie_close() {
+    let _alone = alone();
+    let images = 48;
+    let bench = Bench::new(images);
+    let heard = Heard::patient();
+    let params = json!({
+        "arch": "resnet18", "identity": "identity", "size": 16, "batch": 6, "epochs": 8, "schedule": 3e-4,
+    });
+    bench.run("train_metric", &params, &inputs(&bench, images), "run", Run { threads: 2, ..Run::new(&heard) }).unwrap();
+    let losses = heard.metric("loss");
+    assert!(losses[7] < 0.5 * losses[0], "{losses:?}");
+    let best = heard.metric("best_epoch")[0] as usize;
+    assert!(heard.metric("map_at_5")[best - 1] > 0.9, "{:?}", heard.metric("map_at_5"));
+    let table = String::from_utf8(bench.bytes("run/metrics.csv")).unwrap();
+    assert!(table.starts_with("epoch,rate,loss,validation_loss,map_at_5,accuracy\n1,0.0003,"), "{table}");
+
+    let given = [("checkpoint", bench.input("run/last.safetensors")), ("images", bench.input("images"))];
+    bench.run("embed", &json!({ "batch": 10 }), &given, "embedded", Run::new(&heard)).unwrap();
+    let features = MatrixInput(bench.input("embedded/features")).read().unwrap();
+    assert_eq!((features.rows(), features.columns), (images, 512));
+    let cosine = |one: usize, other: usize| {
+        let dot = |one: usize, other: usize| -> f64 {
+            features.row(one).iter().zip(features.row(other)).map(|(one, other)| one * other).sum()
+        };
+        dot(one, other) / (dot(one, one) * dot(other, other)).sqrt()
+    };
+    assert!(cosine(0, 2) > cosine(0, 1) && cosine(1, 3) > cosine(1, 2), "images 0 and 2, and 1 and 3, are alike");
+
+    let predicted = bench.run("predict", &json!({}), &given, "predicted", Run::new(&heard)).unwrap_err();
+    assert_eq!(predicted.to_string(), "run/last.safetensors: is the checkpoint of a metric model, not of a classifier");
+}
+
+#[test]
+fn identities_that_are_not_learned_are_refused() {
+    let bench = Bench::new(16);
+    let params = json!({ "arch": "resnet18", "identity": "identity", "size": 16, "batch": 4, "epochs": 1 });
+    let told = |port: &'static str, content: &str| {
+        let mut inputs = inputs(&bench, 16);
+        inputs.retain(|(name, _)| *name != port);
+        inputs.push((port, bench.file("bad.csv", content)));
+        bench.run("train_metric", &params, &inputs, "run", Run::new(&Heard::patient())).unwrap_err().to_string()
+    };
+    assert_eq!(
+        told("validation", "Id,identity\nimage0,5\n"),
+        "validation has images of identity 5, which training has not"
+    );
+    assert_eq!(
+        told("train", "Id,identity\nimage0,x\n"),
+        "bad.csv, row 2: `x` is no number of an identity, from 0 to 999999"
+    );
+    assert_eq!(told("train", "Id,Target\nimage0,1\n"), "bad.csv, row 1: there is no column `identity`");
+}
