@@ -47,6 +47,12 @@ pub fn sync_parent(path: &Path) -> Result<()> {
     File::open(parent).and_then(|folder| folder.sync_all()).map_err(CacheError::io(parent))
 }
 
+/// Renames a file, unless something has the new name already.
+pub fn rename_unless_there(from: &Path, to: &Path) -> std::io::Result<()> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    Ok(renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE)?)
+}
+
 /// Sets the permission bits.
 pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(CacheError::io(path))

@@ -6,12 +6,12 @@
 //!
 //! Waiting for the disk after every item would cost more than many items do. So a log starts with the boot of the machine that
 //! it is written under (`boot <digest of id> <id>`), and now and then, when everything before has been brought safely to disk, says so
-//! (`synced`). Items after the last such line are believed under the same boot, since then no power was lost; otherwise only
+//! (`synced <bytes> <seal>`: so much of the log). Items after that are believed under the same boot, since then no power was lost; otherwise only
 //! if their files still have the content they should.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,8 @@ use serde_json::Value;
 
 use crate::store::{Safety, link_or_copy, presence_of_file};
 use crate::tree;
-use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value, unfinished};
+use crate::unfinished::FilesInUse;
+use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value};
 
 /// More finished logs of one scope than this are merged into one when it is opened.
 const MANY_LOGS: usize = 8;
@@ -57,6 +58,8 @@ pub struct Items<'c> {
     lines: Vec<Vec<u8>>,
     known: HashMap<Digest, Place>,
     log: Mutex<Option<Log>>,
+    /// Held by whoever brings files to disk, so that others can go on keeping items meanwhile.
+    syncing: Mutex<()>,
     unfinished: PathBuf,
 }
 
@@ -71,14 +74,23 @@ struct Place {
 /// The log that this process writes.
 struct Log {
     file: File,
+    in_use: FilesInUse,
+    length: usize,
     synced: Instant,
     /// Files that a power cut could take.
     unsafe_files: HashSet<Digest>,
 }
 
+impl Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.length += line.len() + 1;
+        self.file.write_all(&[line, b"\n"].concat())
+    }
+}
+
 /// How often a log that is being written is brought safely to disk.
-const SYNC_EVERY: Duration = Duration::from_secs(5);
-const SYNCED: &[u8] = b"synced";
+const SYNC_EVERY: Duration = Duration::from_secs(20);
+const SYNCED: &[u8] = b"synced ";
 const BOOT: &[u8] = b"boot ";
 
 impl Cache {
@@ -104,7 +116,8 @@ impl Cache {
         if paths.len() > MANY_LOGS {
             self.merge_logs(&folder, &paths)?;
         }
-        Ok(Items { cache: self, folder, lines, known, log: Mutex::default(), unfinished: unfinished.to_owned() })
+        let unfinished = unfinished.to_owned();
+        Ok(Items { cache: self, folder, lines, known, log: Mutex::default(), syncing: Mutex::default(), unfinished })
     }
 
     /// Merges the logs that nobody writes to any more into one.
@@ -126,7 +139,8 @@ impl Cache {
         self.sync(&known.map(|file| self.object_path(&file.digest, false)).collect::<Vec<_>>())?;
         let mut merged: Vec<&[u8]> = latest.values().map(Vec::as_slice).collect();
         merged.sort_unstable();
-        let merged: Vec<u8> = merged.into_iter().chain([SYNCED]).flat_map(|line| [line, b"\n"].concat()).collect();
+        let mut merged: Vec<u8> = merged.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
+        merged.extend([synced_line(merged.len()), b"\n".to_vec()].concat());
         let target = folder.join(format!("{}.log", Digest::of(&merged)));
         files::write_atomically(&self.root, &target, &merged)?;
         finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| files::remove(path))
@@ -171,10 +185,22 @@ impl Cache {
     /// Rewrites a log with the sound lines that `keep` wants.
     fn filter_log(&self, log: &Path, keep: impl Fn(&ItemRecord) -> bool) -> Result<()> {
         let Some(bytes) = read_if_there(log)? else { return Ok(()) };
-        let wanted = |line: &&[u8]| is_remark(line) || decode(line).is_some_and(|(_, record)| keep(&record));
-        let lines: Vec<&[u8]> = line_ranges(&bytes).map(|range| &bytes[range]).filter(wanted).collect();
-        let is_empty = lines.iter().all(|line| is_remark(line));
-        let filtered: Vec<u8> = lines.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
+        let safe_up_to = safe_length(&bytes, b"");
+        let (mut safe, mut not_safe, mut boot) = (Vec::new(), Vec::new(), Vec::new());
+        for range in line_ranges(&bytes) {
+            let line = &bytes[range.clone()];
+            let part = match decode(line) {
+                Some((_, record)) if !keep(&record) => continue,
+                Some(_) if range.end <= safe_up_to => &mut safe,
+                Some(_) => &mut not_safe,
+                None if is_remark(line) && line.starts_with(BOOT) => &mut boot,
+                None => continue,
+            };
+            part.extend([line, b"\n"].concat());
+        }
+        let is_empty = safe.is_empty() && not_safe.is_empty();
+        let mut filtered = [boot, safe].concat();
+        filtered.extend([synced_line(filtered.len()), b"\n".to_vec(), not_safe].concat());
         match is_empty {
             true => files::remove(log),
             false if filtered == bytes => Ok(()),
@@ -214,13 +240,13 @@ impl Items<'_> {
             let name = name.ok_or_else(|| CacheError::Name { path: path.clone() })?.to_owned();
             let bytes = tree::metadata(&path)?.len();
             let digest = tree::hash_file(&path, bytes)?;
-            self.cache.store_file(&path, digest, false, bytes, Safety::Later)?;
-            files::remove(&path)?;
+            self.cache.move_in(&path, digest, false, bytes, Safety::Later)?;
             files.push(ItemFile { name, digest, bytes });
         }
         files.sort_by(|left, right| left.name.cmp(&right.name));
         let record = ItemRecord { value, files };
         self.append(key, &record)?;
+        self.sync_now_and_then()?;
         Ok(record)
     }
 
@@ -233,34 +259,51 @@ impl Items<'_> {
     pub fn append(&self, key: &Digest, record: &ItemRecord) -> Result<()> {
         let line = encode(key, record).map_err(|error| CacheError::io(&self.folder)(error.into()))?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        unfinished::note_files(&self.unfinished, &record.files)?;
         let log = match &mut *log {
             Some(log) => log,
-            none => none.insert(Log { file: self.new_log()?, synced: Instant::now(), unsafe_files: HashSet::new() }),
+            none => none.insert(self.new_log()?),
         };
-        log.file.write_all(&line).map_err(CacheError::io(&self.folder))?;
+        if !record.files.is_empty() {
+            log.in_use.add(&record.files)?;
+        }
+        log.write(&line).map_err(CacheError::io(&self.folder))?;
         log.unsafe_files.extend(record.files.iter().map(|file| file.digest));
-        if log.synced.elapsed() >= SYNC_EVERY { self.sync_log(log) } else { Ok(()) }
-    }
-
-    /// Brings everything that was kept safely to disk.
-    pub fn sync(&self) -> Result<()> {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.as_mut().map_or(Ok(()), |log| self.sync_log(log))
-    }
-
-    /// No other thread keeps an item meanwhile: whoever calls this has the log.
-    fn sync_log(&self, log: &mut Log) -> Result<()> {
-        let files: Vec<PathBuf> = log.unsafe_files.iter().map(|digest| self.cache.object_path(digest, false)).collect();
-        self.cache.sync(&files)?;
-        log.file.write_all(&[SYNCED, b"\n"].concat()).map_err(CacheError::io(&self.folder))?;
-        log.unsafe_files.clear();
-        log.synced = Instant::now();
         Ok(())
     }
 
+    /// Brings everything that was kept so far safely to disk.
+    pub fn sync(&self) -> Result<()> {
+        let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sync_kept()
+    }
+
+    /// As [`Items::sync`] if that was not done for a while and nobody is at it.
+    fn sync_now_and_then(&self) -> Result<()> {
+        let Ok(_alone) = self.syncing.try_lock() else { return Ok(()) };
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = log.as_ref().is_some_and(|log| log.synced.elapsed() >= SYNC_EVERY);
+        drop(log);
+        if due { self.sync_kept() } else { Ok(()) }
+    }
+
+    /// Only for the holder of `syncing`.
+    fn sync_kept(&self) -> Result<()> {
+        let log = || self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = log().as_ref().map(|log| (log.unsafe_files.clone(), log.length));
+        let Some((files, length)) = kept.filter(|(files, _)| !files.is_empty()) else { return Ok(()) };
+        self.cache.sync(&files.iter().map(|digest| self.cache.object_path(digest, false)).collect::<Vec<_>>())?;
+        match &mut *log() {
+            Some(log) => {
+                log.unsafe_files.retain(|digest| !files.contains(digest));
+                log.synced = Instant::now();
+                log.write(&synced_line(length)).map_err(CacheError::io(&self.folder))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A log of this process's own; its lock says that it is being written.
-    fn new_log(&self) -> Result<File> {
+    fn new_log(&self) -> Result<Log> {
         loop {
             let log = tempfile::Builder::new().suffix(".log").tempfile_in(&self.folder);
             let log = log.and_then(|log| log.keep().map_err(Into::into)).and_then(|(file, _)| {
@@ -268,11 +311,13 @@ impl Items<'_> {
                 let links = file.metadata()?.nlink();
                 Ok((file, links))
             });
-            let (mut file, links) = log.map_err(CacheError::io(&self.folder))?;
-            file.write_all(&[&boot_line(), b"\n".as_slice()].concat()).map_err(CacheError::io(&self.folder))?;
+            let (file, links) = log.map_err(CacheError::io(&self.folder))?;
+            let in_use = FilesInUse::open(&self.unfinished)?;
+            let mut log = Log { file, in_use, length: 0, synced: Instant::now(), unsafe_files: HashSet::new() };
+            log.write(&boot_line()).map_err(CacheError::io(&self.folder))?;
             // Before it was locked, another process may have taken it for finished and merged it away.
             if links > 0 {
-                return Ok(file);
+                return Ok(log);
             }
         }
     }
@@ -280,10 +325,11 @@ impl Items<'_> {
     /// Puts a file of an item at `path`, as another name of the stored file, and notes it in `placements`. A file that is in
     /// an output is safely on disk.
     pub fn place(&self, file: &ItemFile, path: &Path, placements: &Placements) -> Result<()> {
-        if let Some(log) = &mut *self.log.lock().unwrap_or_else(PoisonError::into_inner)
-            && log.unsafe_files.contains(&file.digest)
-        {
-            self.sync_log(log)?;
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_unsafe = log.as_ref().is_some_and(|log| log.unsafe_files.contains(&file.digest));
+        drop(log);
+        if is_unsafe {
+            self.sync()?;
         }
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
@@ -313,7 +359,18 @@ fn is_remark(line: &[u8]) -> bool {
         let (digest, id) = rest.split_at_checked(64)?;
         Some(Digest::from_hex(digest)? == Digest::of(id.strip_prefix(b" ")?))
     };
-    line == SYNCED || line.strip_prefix(BOOT).and_then(sealed) == Some(true)
+    synced_length(line).is_some() || line.strip_prefix(BOOT).and_then(sealed) == Some(true)
+}
+
+/// What a log says when its first `length` bytes are about files that are safely on disk.
+fn synced_line(length: usize) -> Vec<u8> {
+    let length = length.to_string();
+    [SYNCED, length.as_bytes(), b" ", Digest::of(length.as_bytes()).to_string().as_bytes()].concat()
+}
+
+fn synced_length(line: &[u8]) -> Option<usize> {
+    let length: usize = std::str::from_utf8(line.strip_prefix(SYNCED)?).ok()?.split(' ').next()?.parse().ok()?;
+    (synced_line(length) == line).then_some(length)
 }
 
 /// How much of a log is about files that are known to be on disk.
@@ -322,7 +379,7 @@ fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
     if first == Some(boot) && !boot.ends_with(b" ") {
         return bytes.len();
     }
-    line_ranges(bytes).filter(|range| bytes[range.clone()] == *SYNCED).map(|range| range.end).last().unwrap_or(0)
+    line_ranges(bytes).filter_map(|range| synced_length(&bytes[range])).max().unwrap_or(0)
 }
 
 fn is_being_written(log: &Path) -> bool {
@@ -343,7 +400,7 @@ fn line_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
 /// `key`, digest of the rest, record, with a space between them.
 fn encode(key: &Digest, record: &ItemRecord) -> serde_json::Result<Vec<u8>> {
     let body = serde_json::to_string(record)?;
-    Ok(format!("{key} {} {body}\n", seal(key, body.as_bytes())).into_bytes())
+    Ok(format!("{key} {} {body}", seal(key, body.as_bytes())).into_bytes())
 }
 
 fn key_of(line: &[u8]) -> Option<Digest> {
@@ -366,7 +423,7 @@ fn seal(key: &Digest, body: &[u8]) -> Digest {
 ///
 /// It is only a hint: [`Cache::ingest_placed`] believes an entry if the file at its path is the very stored file.
 pub struct Placements {
-    file: Mutex<File>,
+    file: Mutex<BufWriter<File>>,
     path: PathBuf,
 }
 
@@ -380,7 +437,7 @@ impl Placements {
     /// A list kept in the file `path`.
     pub fn create(path: &Path) -> Result<Placements> {
         let file = File::options().create(true).append(true).open(path).map_err(CacheError::io(path))?;
-        Ok(Placements { file: Mutex::new(file), path: path.to_owned() })
+        Ok(Placements { file: Mutex::new(BufWriter::new(file)), path: path.to_owned() })
     }
 
     /// What the list in the file `list` says, by path; relative paths are taken from `base`. No list says nothing.

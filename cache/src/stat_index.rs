@@ -19,6 +19,8 @@ use crate::{Artifact, CacheError, Digest, Result, Tree, files};
 
 /// How long before its hashing a file must have rested to be believed: coarse clocks of network file systems included.
 const MARGIN_NS: i128 = 2_000_000_000;
+/// New entries beyond one in this many of the index are an occasion to clear it of files that are gone.
+const GROWTH: usize = 8;
 const MAGIC: &[u8; 16] = b"athanor stats 1\n";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +115,10 @@ impl StatIndex {
         let lock = File::create(&lock_path).map_err(CacheError::io(&lock_path))?;
         lock.lock().map_err(CacheError::io(&lock_path))?;
         let mut entries = load(&self.root);
-        // The index grows only while files do: entries of files that are gone go when it is written anyway.
-        entries.retain(|path, _| learned.contains_key(path) || fs::symlink_metadata(path).is_ok());
+        // Looking for entries of files that are gone costs a call each, so that is done when the index grows much.
+        if learned.len() * GROWTH >= entries.len() {
+            entries.retain(|path, _| learned.contains_key(path) || fs::symlink_metadata(path).is_ok());
+        }
         entries.extend(learned);
         files::write_atomically(&self.root, &self.root.join("stat-index"), &encode(&entries))
     }

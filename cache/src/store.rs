@@ -66,8 +66,7 @@ impl Cache {
         }
         let digest = tree::hash_file(path, metadata.len())?;
         let artifact = tree::file_artifact(&metadata, digest);
-        self.store_file(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len(), Safety::Now)?;
-        files::remove(path)?;
+        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len(), Safety::Now)?;
         Ok(artifact)
     }
 
@@ -143,7 +142,8 @@ impl Cache {
         files::sync_parent(target)
     }
 
-    pub(crate) fn store_file(
+    /// Stores the file at `path`, which is gone from there afterwards.
+    pub(crate) fn move_in(
         &self,
         path: &Path,
         digest: Digest,
@@ -152,15 +152,31 @@ impl Cache {
         safety: Safety,
     ) -> Result<()> {
         let object = self.object_path(&digest, executable);
+        let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
+        if safety == Safety::Later && is_private(&link) && !object.exists() {
+            files::make_parent(&object)?;
+            files::set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
+            if files::rename_unless_there(path, &object).is_ok() {
+                return Ok(());
+            }
+        }
+        self.store_file(path, digest, executable, bytes, safety)?;
+        files::remove(path)
+    }
+
+    /// Stores the file at `path`, which becomes another name of the stored file if nothing else links to it.
+    fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64, safety: Safety) -> Result<()> {
+        let object = self.object_path(&digest, executable);
         match fs::metadata(&object) {
+            // Whoever stored it may not have waited for the disk.
+            Ok(stored) if stored.len() == bytes && safety == Safety::Now => return self.sync(&[object]),
             Ok(stored) if stored.len() == bytes => return Ok(()),
             Ok(_) => self.quarantine(&object)?,
             Err(_) => {}
         }
         files::make_parent(&object)?;
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        let private = link.is_file() && link.nlink() == 1;
-        let copy = if private { None } else { Some(self.private_copy(path)?) };
+        let copy = if is_private(&link) { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         files::set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
         if safety == Safety::Now {
@@ -360,6 +376,11 @@ pub(crate) fn presence_of_file(path: &Path, bytes: u64) -> Presence {
         Ok(_) => Presence::Damaged,
         Err(_) => Presence::Missing,
     }
+}
+
+/// Whether nobody else has a name for the file, so that nobody can change it once it is stored.
+fn is_private(metadata: &fs::Metadata) -> bool {
+    metadata.is_file() && metadata.nlink() == 1
 }
 
 fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {

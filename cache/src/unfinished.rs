@@ -39,13 +39,23 @@ impl Cache {
     }
 }
 
-/// Notes in the folder `unfinished` that these files are in use.
-pub(crate) fn note_files(unfinished: &Path, used: &[ItemFile]) -> Result<()> {
-    if used.is_empty() {
-        return Ok(());
+/// The list, in the folder of some work, of items' files that are in use as long as that folder is there.
+pub(crate) struct FilesInUse {
+    list: File,
+    folder: PathBuf,
+}
+
+impl FilesInUse {
+    /// The list in `folder`, which is made if need be.
+    pub fn open(folder: &Path) -> Result<FilesInUse> {
+        fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
+        let list = File::options().append(true).create(true).open(folder.join(FILES));
+        Ok(FilesInUse { list: list.map_err(CacheError::io(folder))?, folder: folder.to_owned() })
     }
-    let lines: String = used.iter().map(|file| format!("{}\n", file.digest)).collect();
-    fs::create_dir_all(unfinished).map_err(CacheError::io(unfinished))?;
-    let list = File::options().append(true).create(true).open(unfinished.join(FILES));
-    list.and_then(|mut list| list.write_all(lines.as_bytes())).map_err(CacheError::io(unfinished))
+
+    /// Adds files.
+    pub fn add(&mut self, used: &[ItemFile]) -> Result<()> {
+        let lines: String = used.iter().map(|file| format!("{}\n", file.digest)).collect();
+        self.list.write_all(lines.as_bytes()).map_err(CacheError::io(&self.folder))
+    }
 }

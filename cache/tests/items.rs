@@ -119,6 +119,7 @@ fn placed_files_are_taken_in_unread_and_only_if_they_are_what_the_list_says() {
     // Something replaces a placed file afterwards: its list entry is a lie from then on.
     fs::remove_file(output.join("b.txt")).unwrap();
     fs::write(output.join("b.txt"), "changed").unwrap();
+    drop(placements);
     let artifact = cache.ingest_placed(&output, &Placements::read(&list, Path::new(""))).unwrap();
     let stored = cache.path_of(&artifact);
     assert_eq!(fs::read_to_string(stored.join("a.txt")).unwrap(), "content");

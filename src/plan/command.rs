@@ -204,7 +204,7 @@ fn resources_node(resources: &Resources, place: Span) -> Node {
         |whole| Some(whole.into()),
     );
     let values = [
-        Node { value: Value::Number(resources.cpus.into()), span: place },
+        Node { value: resources.cpus.map_or(Value::Null, |cpus| Value::Number(cpus.into())), span: place },
         Node { value: gpus.map_or(Value::Null, Value::Number), span: place },
         size(resources.memory),
         size(resources.gpu_memory),

@@ -134,7 +134,10 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
             problems.push(Diagnostic::new(template.span, "`gpu_memory` is for stages that have `gpus`").help(help));
         }
         Some(Resources {
-            cpus: cpus.ok()?.map_or(1, |cpus| cpus.0),
+            cpus: match cpus.ok()? {
+                None if self.draft.kind.is_some_and(|kind| kind.uses_all_cpus()) => None,
+                given => Some(given.map_or(1, |cpus| cpus.0)),
+            },
             gpus: gpus.ok()?.unwrap_or_default(),
             memory: memory.ok()?,
             gpu_memory: gpu_memory.ok()?,

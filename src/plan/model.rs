@@ -118,8 +118,8 @@ impl std::fmt::Debug for Instance {
 /// What a running instance takes from the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resources {
-    /// CPUs, at least 1.
-    pub cpus: u32,
+    /// CPUs, at least 1; `None` for all that the run has.
+    pub cpus: Option<u32>,
     /// GPUs.
     pub gpus: GpuShare,
     /// Main memory, where stated.
@@ -130,7 +130,7 @@ pub struct Resources {
 
 impl Default for Resources {
     fn default() -> Self {
-        Resources { cpus: 1, gpus: GpuShare::default(), memory: None, gpu_memory: None }
+        Resources { cpus: Some(1), gpus: GpuShare::default(), memory: None, gpu_memory: None }
     }
 }
 

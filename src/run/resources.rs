@@ -50,6 +50,7 @@ struct Device {
 /// What is free at the moment.
 #[derive(Debug, Clone)]
 pub struct Pool {
+    cpus: u32,
     cpus_left: u32,
     memory_left: u64,
     devices: Vec<Device>,
@@ -63,7 +64,7 @@ impl Pool {
             share_left: WHOLE_GPU,
             memory_left: gpu.memory.unwrap_or(u64::MAX),
         });
-        Pool { cpus_left: capacity.cpus, memory_left: capacity.memory, devices: devices.collect() }
+        Pool { cpus: capacity.cpus, cpus_left: capacity.cpus, memory_left: capacity.memory, devices: devices.collect() }
     }
 
     /// Whether nothing at all can be taken now: whatever runs takes a CPU.
@@ -74,12 +75,13 @@ impl Pool {
     /// Takes what `wanted` asks for, or nothing at all when it does not fit now.
     pub fn take(&mut self, wanted: &Resources) -> Option<Allocation> {
         let memory = wanted.memory.map_or(0, |size| size.bytes());
-        if wanted.cpus > self.cpus_left || memory > self.memory_left {
+        let cpus = wanted.cpus.unwrap_or(self.cpus);
+        if cpus > self.cpus_left || memory > self.memory_left {
             return None;
         }
         let (share, gpu_memory) = (wanted.gpus.share_of_each(), wanted.gpu_memory.map_or(0, |size| size.bytes()));
         let chosen = self.choose_devices(wanted.gpus.devices(), share, gpu_memory)?;
-        self.cpus_left -= wanted.cpus;
+        self.cpus_left -= cpus;
         self.memory_left -= memory;
         let mut gpus = Vec::with_capacity(chosen.len());
         for slot in chosen {
@@ -89,7 +91,7 @@ impl Pool {
             gpus.push(device.gpu.index);
         }
         gpus.sort_unstable();
-        Some(Allocation { cpus: wanted.cpus, memory, gpus, gpu_share: share, gpu_memory })
+        Some(Allocation { cpus, memory, gpus, gpu_share: share, gpu_memory })
     }
 
     /// Gives back what [`Pool::take`] gave.
@@ -128,8 +130,8 @@ pub struct Misfit {
 pub fn misfits(wanted: &Resources, capacity: &Capacity) -> Vec<Misfit> {
     let mut misfits = Vec::new();
     let mut misfit = |why: String, help| misfits.push(Misfit { why, help });
-    if wanted.cpus > capacity.cpus {
-        let why = format!("asks for {} CPUs, but the run has {}", wanted.cpus, capacity.cpus);
+    if let Some(cpus) = wanted.cpus.filter(|cpus| *cpus > capacity.cpus) {
+        let why = format!("asks for {cpus} CPUs, but the run has {}", capacity.cpus);
         misfit(why, "ask for fewer, or give the run more with `-j`");
     }
     if let Some(size) = wanted.memory.filter(|size| size.bytes() > capacity.memory) {

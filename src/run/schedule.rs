@@ -270,7 +270,7 @@ mod tests {
     }
 
     fn any_tasks() -> impl Strategy<Value = Vec<Task>> {
-        let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..3), 1..3_u32, 0..5_usize, 0..8_u64, 0.0..9.0);
+        let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..3), 0..3_u32, 0..5_usize, 0..8_u64, 0.0..9.0);
         prop::collection::vec(one, 1..30).prop_map(|drafts| {
             let build = |(at, (producers, cpus, gpus, memory, expected)): (
                 usize,
@@ -282,6 +282,7 @@ mod tests {
                 producers.dedup();
                 let gpus = GpuShare::from_number([0.0, 0.3, 0.5, 1.0, 2.0][gpus]).unwrap();
                 let gpu_memory = Some(ByteSize::new(memory));
+                let cpus = (cpus > 0).then_some(cpus);
                 let resources = Resources { cpus, gpus, memory: Some(ByteSize::new(memory)), gpu_memory };
                 Task { producers, resources, expected, wanted: true }
             };

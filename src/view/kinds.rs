@@ -21,6 +21,9 @@ fn first_sentence(doc: &str) -> String {
 /// One kind's documentation, parameters, inputs and outputs.
 pub fn describe(kind: &dyn Kind) -> String {
     let mut text = format!("{} (revision {})\n\n{}\n", kind.name(), kind.revision(), kind.doc());
+    if kind.uses_all_cpus() {
+        text += "\nIt is given all CPUs of the run, unless `resources.cpus` says how many.\n";
+    }
     text += &parameters(&kind.params_schema().to_value());
     match kind.ports() {
         Ports::Declared => text += "\nInputs and outputs: as the stage declares, each a file or folder.\n",

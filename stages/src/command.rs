@@ -38,6 +38,10 @@ impl Kind for Command {
         params::parse::<NoParams>(value).map(|params| params::canonical(&params))
     }
 
+    fn uses_all_cpus(&self) -> bool {
+        false
+    }
+
     fn manner(&self) -> &'static [&'static str] {
         &[]
     }

@@ -6,8 +6,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use athanor_cache::{Digest, ItemFile, ItemRecord, Placements, hash_value};
@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -69,6 +70,8 @@ pub struct Items<'c> {
     scratch: PathBuf,
     memory: Option<(athanor_cache::Items<'c>, Placements)>,
     anew: bool,
+    /// Empty folders to write the files of an item into: making one costs more than many a small file.
+    folders: Mutex<Vec<TempDir>>,
 }
 
 impl<'c> Items<'c> {
@@ -86,7 +89,7 @@ impl<'c> Items<'c> {
         let scratch = context.scratch.join("items");
         fs::create_dir_all(&scratch).map_err(StageError::io(&scratch))?;
         let anew = context.memory().is_some_and(|memory| memory.anew);
-        Ok(Items { kind, revision, context, scratch, memory, anew })
+        Ok(Items { kind, revision, context, scratch, memory, anew, folders: Mutex::default() })
     }
 
     /// Results in the order of `items`; computes those that are not known. With [`OnFailure::Stop`] the error is that of the
@@ -138,7 +141,9 @@ impl<'c> Items<'c> {
         }
         let folder = self.folder()?;
         let value = work.compute(item, folder.path())?;
-        self.keep(&key, value, folder.path())
+        let computed = self.keep(&key, value, folder.path())?;
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
+        Ok(computed)
     }
 
     /// The key of an item whose result depends on `parts`.
@@ -153,8 +158,12 @@ impl<'c> Items<'c> {
         Some(Computed { value: serde_json::from_value(value).ok()?, files })
     }
 
-    /// A new folder to write an item's files into; goes away with the value that is returned.
-    pub fn folder(&self) -> Result<tempfile::TempDir, StageError> {
+    /// An empty folder to write an item's files into; goes away with the value that is returned.
+    pub fn folder(&self) -> Result<TempDir, StageError> {
+        let spare = self.folders.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        if let Some(folder) = spare {
+            return Ok(folder);
+        }
         tempfile::tempdir_in(&self.scratch).map_err(StageError::io(&self.scratch))
     }
 
@@ -186,6 +195,11 @@ impl<'c> Items<'c> {
     /// Where a file of an item can be read.
     pub fn path_of(&self, file: &ItemFile) -> Option<PathBuf> {
         self.memory.as_ref().map(|(items, _)| items.path_of(file))
+    }
+
+    /// Puts files of items at paths, in parallel; see [`Items::place`].
+    pub fn place_all(&self, files: &[(&ItemFile, PathBuf)]) -> Result<(), StageError> {
+        files.par_iter().try_for_each(|(file, path)| self.place(file, path))
     }
 
     /// Puts a file of an item at `path`, an output or inside one.

@@ -23,6 +23,8 @@ pub trait StageKind: Send + Sync + 'static {
     const REVISION: u32;
     /// One sentence for lists, then anything a user should know.
     const DOC: &'static str;
+    /// Whether it makes good use of every CPU: without `resources.cpus` it is given all.
+    const USES_ALL_CPUS: bool = false;
     /// Whether the parameters decide which outputs there are; then [`StageKind::outputs`] says which.
     const OUTPUTS_VARY: bool = false;
 
@@ -55,6 +57,8 @@ pub trait Kind: Send + Sync {
     fn ports(&self) -> Ports;
     /// Checks evaluated parameters and fills in defaults: the canonical value that is fingerprinted and recorded.
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>>;
+    /// See [`StageKind::USES_ALL_CPUS`].
+    fn uses_all_cpus(&self) -> bool;
     /// See [`Parameters::MANNER`].
     fn manner(&self) -> &'static [&'static str];
     /// The outputs that a canonical value from [`Kind::check_params`] gives; `None` where the stage names its own.
@@ -144,6 +148,10 @@ impl<K: StageKind> Kind for Typed<K> {
 
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>> {
         params::parse::<K::Params>(value).map(|params| params::canonical(&params))
+    }
+
+    fn uses_all_cpus(&self) -> bool {
+        K::USES_ALL_CPUS
     }
 
     fn manner(&self) -> &'static [&'static str] {

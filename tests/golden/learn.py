@@ -25,7 +25,17 @@ CHANNELS = 4
 CLASSES = 5
 IDENTITIES = 7
 SAMPLES = 5
+
+# Names of the images of each network.
 NOISES = ["images/3", "images", "images/5"]
+
+# Of batch norms and biases.
+SCALES_AND_OFFSETS = {
+    "weight": (0.1, 0.4),
+    "bias": (0.25, 1.0),
+    "running_mean": (0.25, 0.0),
+    "running_var": (0.25, 1.0),
+}
 
 
 def unit(name, count):
@@ -54,10 +64,7 @@ def weight(name, shape):
     """
     if len(shape) > 1:
         return tensor(name, shape, scale=math.sqrt(6.0 / math.prod(shape[1:])))
-    scale, offset = {"weight": (0.1, 0.4), "bias": (0.25, 1.0), "running_mean": (0.25, 0.0), "running_var": (0.25, 1.0)}[
-        name.rsplit(".")[-1]
-    ]
-    return tensor(name, shape, scale, offset)
+    return tensor(name, shape, *SCALES_AND_OFFSETS[name.split(".")[-1]])
 
 
 def sample_indices(name, count):

@@ -177,7 +177,7 @@ fn anchors_and_merge_keys_work() {
     assert_eq!(names(&plan), ["a", "b", "c"]);
     assert_eq!(commands(&plan)[2].line, "other");
     let resources = &plan.instances[2].resources;
-    assert_eq!((resources.cpus, resources.gpus.devices(), resources.gpus.share_of_each()), (2, 1, 250));
+    assert_eq!((resources.cpus.unwrap(), resources.gpus.devices(), resources.gpus.share_of_each()), (2, 1, 250));
     assert_eq!(resources.memory.unwrap().to_string(), "1536MiB");
 }
 

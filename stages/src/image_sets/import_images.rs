@@ -64,6 +64,7 @@ impl StageKind for ImportImages {
     const NAME: &'static str = "import_images";
     const REVISION: u32 = 1;
     const DOC: &'static str = "Takes a folder of images into the cache as an image set, each of them checked by decoding it.\n\nThe other image kinds read such a folder as well; importing it keeps a copy of the images as they are now, under names that tell what they really are.";
+    const USES_ALL_CPUS: bool = true;
 
     fn run(
         params: ImportImagesParams,
@@ -73,17 +74,18 @@ impl StageKind for ImportImages {
     ) -> Result<(), StageError> {
         let items = Items::of::<Self>(context)?;
         let each = each_image(&params.reading, &inputs.images, &Import(&params.reading), &items, context)?;
-        let mut manifest = Vec::with_capacity(each.results.len());
+        let (mut manifest, mut files) = (Vec::with_capacity(each.results.len()), Vec::new());
         for (image, result) in each.set.files.iter().zip(&each.results) {
             let header = result.value;
             let file = format!("{}_{}.{}", image.id, image.channel, header.format.extension());
             for stored in &result.files {
-                items.place(stored, &outputs.images.path().join(&file))?;
+                files.push((stored, outputs.images.path().join(&file)));
                 let (digest, bytes) = (stored.digest, stored.bytes);
                 let (id, channel, file) = (image.id.clone(), image.channel.clone(), file.clone());
                 manifest.push(ManifestRow { id, channel, file, header, bytes, digest });
             }
         }
+        items.place_all(&files)?;
         write_manifest(&outputs.images, &manifest)?;
         write_skipped(&outputs.skipped, &each.bad)
     }

@@ -168,6 +168,7 @@ impl StageKind for ResizeImages {
     const NAME: &'static str = "resize_images";
     const REVISION: u32 = 1;
     const DOC: &'static str = "Resizes images to squares of one or several sizes, from one decoding each, as grey files.\n\nReads PNG, JPEG and TIFF, whatever the files are called; of files with colours it takes the colour that holds the channel.";
+    const USES_ALL_CPUS: bool = true;
     const OUTPUTS_VARY: bool = true;
 
     fn outputs(params: &ResizeImagesParams) -> Vec<OutputPort> {
@@ -188,17 +189,18 @@ impl StageKind for ResizeImages {
         for size in params.all_sizes() {
             let port = port_name(&params, size);
             let folder = outputs.by_name.get(&port).cloned().unwrap_or_else(|| PathBuf::from(&port));
-            let mut manifest = Vec::with_capacity(each.results.len());
+            let (mut manifest, mut files) = (Vec::with_capacity(each.results.len()), Vec::new());
             for (image, result) in each.set.files.iter().zip(&each.results) {
                 let header = params.header(size, result.value);
                 let name = format!("{}_{}.{}", image.id, image.channel, header.format.extension());
                 for stored in result.files.iter().filter(|file| file.name == size.to_string()) {
-                    items.place(stored, &folder.join(&name))?;
+                    files.push((stored, folder.join(&name)));
                     let (id, channel, file) = (image.id.clone(), image.channel.clone(), name.clone());
                     let (bytes, digest) = (stored.bytes, stored.digest);
                     manifest.push(ManifestRow { id, channel, file, header, bytes, digest });
                 }
             }
+            items.place_all(&files)?;
             write_manifest(&ImageSetOutput::from_path(folder), &manifest)?;
         }
         write_skipped(&outputs.skipped, &each.bad)

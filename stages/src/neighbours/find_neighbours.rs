@@ -94,6 +94,7 @@ impl StageKind for Neighbours {
         constant column counts for nothing. Cosines are exact to float64; equally near references come in the order of \
         their file. The search needs about 150 MB of memory beside the ids and what it finds, however many references \
         there are. The metric `mean_cosine` is the mean cosine of the nearest neighbours.";
+    const USES_ALL_CPUS: bool = true;
 
     fn run(
         params: NeighboursParams,

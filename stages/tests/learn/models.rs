@@ -217,6 +217,16 @@ fn a_frozen_backbone_learns_nothing_and_keeps_its_statistics() {
 }
 
 #[test]
+fn each_network_takes_the_smallest_image_it_promises() {
+    for architecture in Architecture::ALL {
+        let network = architecture.init(1, &Device::flex());
+        let side = architecture.smallest_image();
+        let maps = network.forward(Tensor::ones([1, 1, side, side], &Device::flex()));
+        assert_eq!(maps.dims(), [1, architecture.width(), 1, 1], "{architecture}");
+    }
+}
+
+#[test]
 fn unknown_names_come_with_the_known_ones() {
     let error = "resnet19".parse::<Architecture>().unwrap_err();
     assert_eq!(error.to_string(), "there is no architecture `resnet19`");

@@ -9,6 +9,8 @@ use super::style::Style;
 const MARGIN: f32 = 0.14;
 /// Places looked at for each cell; the one farthest from other cells is taken.
 const CANDIDATES: usize = 14;
+/// More room than this is no better, so that the first cells do not all seek the corners.
+const ENOUGH_ROOM: f32 = 0.5;
 /// Share of cells that happen to divide.
 const MITOTIC: f32 = 0.02;
 
@@ -67,8 +69,7 @@ fn centres(wishes: Wishes, style: &Style, dice: &mut Random) -> Vec<Point> {
         }
         let room = |point: &Point| {
             let nearest = centres.iter().map(|other| (*other - *point).length()).fold(f32::MAX, f32::min);
-            // Cells of a picture's border count as near it, or they would all lie along it.
-            nearest.min(0.5)
+            nearest.min(ENOUGH_ROOM)
         };
         let best = candidates.into_iter().max_by(|one, two| room(one).total_cmp(&room(two)));
         let least = if number < special { 0.0 } else { 1.0 * style.cell_radius };

@@ -51,19 +51,17 @@ pub fn render(scene: &Scene) -> [Vec<u8>; 4] {
     let gain = style.gain;
     let wishes = stains::wishes(&scene.classes);
     let specimen = Specimen::new(wishes, style, &random.part(0), drawing_side(scene.side));
-    let planes = [
-        (markers::red(&specimen), 0.9),
-        (stains::green(&specimen, &scene.classes), gain),
-        (markers::blue(&specimen), 0.85),
-        (markers::yellow(&specimen), 0.9),
+    let channels = [
+        (1, markers::red(&specimen), 0.9),
+        (2, stains::green(&specimen, &scene.classes), gain),
+        (3, markers::blue(&specimen), 0.85),
+        (4, markers::yellow(&specimen), 0.9),
     ];
     let mut lamp = random.part(1);
     let mut shot = Random::new(scene.exposure);
-    let mut channel = 0;
-    planes.map(|(light, gain)| {
-        channel += 1;
+    channels.map(|(number, light, gain)| {
         let gain = gain * lamp.between(0.7, 1.15) * shot.between(0.95, 1.05);
-        Exposure::new(&mut lamp, gain, shot.part(channel)).develop(light, scene.side)
+        Exposure::new(&mut lamp, gain, shot.part(number)).develop(light, scene.side)
     })
 }
 

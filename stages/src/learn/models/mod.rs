@@ -70,9 +70,12 @@ pub trait Model: Module {
     }
 }
 
-/// Makes [`Architecture`] and [`Backbone`] from a list of `Variant "name" width: Family = constructor`.
+/// Makes [`Architecture`] and [`Backbone`] from a list of `Variant("name", width, smallest): Family = constructor`: how many
+/// channels its feature maps have, and how many pixels a side an image must have at least.
 macro_rules! architectures {
-    ($($(#[$doc:meta])* $variant:ident $name:literal $width:literal: $family:ty = $make:path,)+) => {
+    ($(
+        $(#[$doc:meta])* $variant:ident($name:literal, $width:literal, $smallest:literal): $family:ty = $make:path,
+    )+) => {
         /// A network by name.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         pub enum Architecture {
@@ -91,6 +94,11 @@ macro_rules! architectures {
             /// Channels of the feature maps.
             pub fn width(self) -> usize {
                 match self { $(Architecture::$variant => $width,)+ }
+            }
+
+            /// Rows and columns that an image must have at least.
+            pub fn smallest_image(self) -> usize {
+                match self { $(Architecture::$variant => $smallest,)+ }
             }
 
             /// A network with random weights for images of so many channels.
@@ -147,17 +155,17 @@ macro_rules! architectures {
 
 architectures! {
     /// DenseNet-121.
-    Densenet121 "densenet121" 1024: densenet::DenseNet = densenet::densenet121,
+    Densenet121("densenet121", 1024, 29): densenet::DenseNet = densenet::densenet121,
     /// DenseNet-121 with a further 2x2 max pool after the stem, for images twice as large.
-    Densenet121Large "densenet121_large" 1024: densenet::DenseNet = densenet::densenet121_large,
+    Densenet121Large("densenet121_large", 1024, 61): densenet::DenseNet = densenet::densenet121_large,
     /// Inception v3 without its auxiliary head.
-    InceptionV3 "inceptionv3" 2048: inception::InceptionV3 = inception::inceptionv3,
+    InceptionV3("inceptionv3", 2048, 75): inception::InceptionV3 = inception::inceptionv3,
     /// ResNet-18; its stem pools 2x2.
-    Resnet18 "resnet18" 512: resnet::ResNet = resnet::resnet18,
+    Resnet18("resnet18", 512, 3): resnet::ResNet = resnet::resnet18,
     /// ResNet-34; its stem pools 2x2.
-    Resnet34 "resnet34" 512: resnet::ResNet = resnet::resnet34,
+    Resnet34("resnet34", 512, 3): resnet::ResNet = resnet::resnet34,
     /// ResNet-50; its stem pools 3x3.
-    Resnet50 "resnet50" 2048: resnet::ResNet = resnet::resnet50,
+    Resnet50("resnet50", 2048, 1): resnet::ResNet = resnet::resnet50,
 }
 
 impl fmt::Display for Architecture {

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 /// The learning rate of each epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a schedule is `adam45`, `adam55`, `constant`, a learning rate, or a list of [epoch, learning rate]"
+)]
 pub enum Schedule {
     /// One of the schedules by name.
     Named(NamedSchedule),
@@ -115,5 +118,7 @@ mod tests {
         assert_eq!(schedule("[[1, 0.1], [3, 0.0]]").check(), Err(ScheduleError::Rate(0.0)));
         assert_eq!(schedule("-1.0").check(), Err(ScheduleError::Rate(-1.0)));
         assert_eq!(schedule("\"adam45\"").check(), Ok(()));
+        let unknown = serde_json::from_str::<Schedule>("\"adam50\"").unwrap_err().to_string();
+        assert!(unknown.starts_with("a schedule is `adam45`, `adam55`, `constant`, "), "{unknown}");
     }
 }

@@ -9,6 +9,9 @@ use crate::images::synthetic::specimen::Specimen;
 /// Light in cells that do not divide.
 const ELSEWHERE: f32 = 0.03;
 
+/// Width and brightness of a spindle's line, as one figure.
+const SPINDLE_LINE: f32 = 0.0017;
+
 /// Two bars between sisters, with a gap where the bridge will be cut.
 pub fn cytokinetic_bridge(specimen: &Specimen) -> Plane {
     let mut plane = elsewhere(specimen);
@@ -25,7 +28,7 @@ pub fn cytokinetic_bridge(specimen: &Specimen) -> Plane {
 pub fn mitotic_spindle(specimen: &Specimen) -> Plane {
     let mut plane = elsewhere(specimen);
     for cell in specimen.cells.iter().filter(|cell| cell.phase == Phase::Dividing) {
-        markers::draw_division(&mut plane, cell, 0.0017 * cell.expression);
+        markers::draw_division(&mut plane, cell, SPINDLE_LINE * cell.expression);
         poles(cell).into_iter().for_each(|pole| plane.dot(pole, 0.0085, 0.9 * cell.expression));
     }
     plane

@@ -8,6 +8,9 @@ use crate::images::synthetic::point::Point;
 use crate::images::synthetic::shading::bump;
 use crate::images::synthetic::specimen::Specimen;
 
+/// Width and brightness of a microtubule, as one figure.
+const MICROTUBULE: f32 = 0.0011;
+
 /// Wavy bundles that cage the nucleus.
 pub fn intermediate_filaments(specimen: &Specimen) -> Plane {
     const HABIT: Habit = Habit { strides: 14, wobble: 0.75 };
@@ -66,8 +69,8 @@ fn border(pen: &Pen<'_>, start: Point, direction: Point) -> Point {
 pub fn microtubules(specimen: &Specimen) -> Plane {
     let mut plane = specimen.shade(|at| 0.04 * at.cell.expression * at.cytoplasm());
     for (cell, fibres) in specimen.cells.iter().zip(&specimen.microtubules) {
-        fibres.iter().for_each(|fibre| markers::draw(&mut plane, fibre, 0.0011 * cell.expression));
-        markers::draw_division(&mut plane, cell, 0.0011 * cell.expression);
+        fibres.iter().for_each(|fibre| markers::draw(&mut plane, fibre, MICROTUBULE * cell.expression));
+        markers::draw_division(&mut plane, cell, MICROTUBULE * cell.expression);
     }
     plane
 }

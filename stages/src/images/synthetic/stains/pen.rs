@@ -23,7 +23,8 @@ pub struct Pen<'a> {
     plane: &'a mut Plane,
 }
 
-/// Draws onto `plane` in every cell that has a nucleus; `purpose` tells one structure's random numbers from another's.
+/// Draws onto `plane` in every cell that has a nucleus; `purpose` tells one structure's
+/// random numbers from another's, and is 100 and the number of the class.
 pub fn in_cells(specimen: &Specimen, plane: &mut Plane, purpose: u64, mut draw: impl FnMut(&mut Pen<'_>)) {
     for (number, cell) in specimen.cells.iter().enumerate().filter(|(_, cell)| cell.rests()) {
         let ground = Ground { chart: &specimen.chart, cell, number: number as u8 };
