@@ -194,7 +194,7 @@ fn blake3_of(bytes: &[u8]) -> String {
 #[test]
 fn a_killed_stage_keeps_the_images_it_finished() {
     let project = Project::new(
-        "athanor: 1\nname: images\nstages:\n  resized:\n    kind: resize_images\n    inputs: { images: data }\n    params: { sizes: [300], interpolation: lanczos }\n",
+        "athanor: 1\nname: images\nstages:\n  resized:\n    kind: resize_images\n    inputs: { images: data }\n    params: { sizes: [700, 800, 900], interpolation: lanczos }\n",
     );
     (0..20).for_each(|number| add_image(&project, &format!("id-{number}"), number));
     let mut run = project.start(&["--json", "-j", "1"]);

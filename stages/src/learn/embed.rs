@@ -73,6 +73,7 @@ impl StageKind for Embed {
 
     const NAME: &'static str = "embed";
     const REVISION: u32 = 1;
+    const USES_ALL_CPUS: bool = true;
     const DOC: &'static str =
         "Gives each image the feature that a metric model has learned to see in it, from the whole image as it is.";
 

@@ -128,6 +128,8 @@ fn parameters_are_checked() {
     );
     assert_eq!(train(json!({ "schedule": [[2, 0.1]] })), "the schedule must begin with epoch 1");
     assert_eq!(train(json!({ "upsample": { "share": 0 } })), "`share` is above 0 and at most 1");
+    let small = train(json!({ "arch": "inceptionv3" }));
+    assert_eq!(small, "inceptionv3 needs images of at least 75 x 75 pixels");
     let arch = train(json!({ "arch": "resnet19" }));
     assert!(arch.contains("resnet19"), "{arch}");
     let predict = |given: Value| told("predict", given);

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
+use crate::learn::models::Architecture;
 use crate::learn::optim::Schedule;
 use crate::params::ParamProblem;
 
@@ -61,6 +62,13 @@ impl Plan {
         let broken = rules.into_iter().filter(|(holds, ..)| !holds);
         let schedule = self.schedule.check().err().map(|error| ParamProblem::value("schedule", error.to_string()));
         broken.map(|(_, name, message)| ParamProblem::value(name, message)).chain(schedule).collect()
+    }
+
+    /// What is wrong with what this network is to see of an image, which the parameter `name` says.
+    pub fn side_problem(&self, architecture: Architecture, name: &str) -> Option<ParamProblem> {
+        let smallest = architecture.smallest_image();
+        let message = || format!("{architecture} needs images of at least {smallest} x {smallest} pixels");
+        (self.side < smallest).then(|| ParamProblem::value(name, message()))
     }
 
     /// Fails if an epoch that shows so many images has no step.

@@ -97,12 +97,12 @@ impl Parameters for TrainClassifierParams {
     fn check(&self) -> Vec<ParamProblem> {
         let mut problems = self.plan().problems();
         problems.extend(check_classes(self.classes));
+        problems.extend(self.plan().side_problem(self.arch, "crop"));
         let mut require = |holds: bool, name: &str, message: &str| {
             if !holds {
                 problems.push(ParamProblem::value(name, message));
             }
         };
-        require(self.crop > 0, "crop", "there must be at least one pixel");
         require((0.0..1.0).contains(&self.dropout), "dropout", "the share is from 0 to below 1");
         if let Some(Upsampling { share, at_most }) = self.upsample {
             require(share > 0.0 && share <= 1.0, "upsample", "`share` is above 0 and at most 1");

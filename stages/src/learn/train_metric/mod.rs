@@ -55,6 +55,7 @@ impl StageKind for TrainMetric {
 
     const NAME: &'static str = "train_metric";
     const REVISION: u32 = 1;
+    const USES_ALL_CPUS: bool = true;
     const DOC: &'static str = "Trains a network to give images of one identity like features, with ArcFace and Adam.\n\nIt goes on from where it last saved its state, as `train_classifier` does.";
 
     fn run(

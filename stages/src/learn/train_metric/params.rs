@@ -65,9 +65,7 @@ impl Parameters for TrainMetricParams {
 
     fn check(&self) -> Vec<ParamProblem> {
         let mut problems = self.plan().problems();
-        if self.size == 0 {
-            problems.push(ParamProblem::value("size", "there must be at least one pixel"));
-        }
+        problems.extend(self.plan().side_problem(self.arch, "size"));
         if self.dropout.iter().any(|share| !(0.0..1.0).contains(share)) {
             problems.push(ParamProblem::value("dropout", "the shares are from 0 to below 1"));
         }
