@@ -11,7 +11,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::item_log::{
+    BOOT, boot_line, decode, encode, is_being_written, is_remark, key_of, line_ranges, read_if_there, safe_length,
+    synced_line,
+};
+use crate::placements::Placements;
 use crate::store::{Safety, link_or_copy, presence_of_file};
 use crate::tree;
 use crate::unfinished::FilesInUse;
@@ -90,8 +95,6 @@ impl Log {
 
 /// How often a log that is being written is brought safely to disk.
 const SYNC_EVERY: Duration = Duration::from_secs(20);
-const SYNCED: &[u8] = b"synced ";
-const BOOT: &[u8] = b"boot ";
 
 impl Cache {
     /// The items of `scope`, a name of the caller's. `unfinished` is the folder of the work that asks for them
@@ -336,122 +339,5 @@ impl Items<'_> {
         }
         link_or_copy(&self.cache.object_path(&file.digest, false), path)?;
         placements.note(path, file.digest)
-    }
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(CacheError::io(path)(error)),
-    }
-}
-
-/// What a log that is written now starts with. Where the machine does not tell, no two are equal to it.
-fn boot_line() -> Vec<u8> {
-    let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    [BOOT, Digest::of(id.trim_ascii()).to_string().as_bytes(), b" ", id.trim_ascii()].concat()
-}
-
-/// Whether a line is about the log rather than an item.
-fn is_remark(line: &[u8]) -> bool {
-    let sealed = |rest: &[u8]| {
-        let (digest, id) = rest.split_at_checked(64)?;
-        Some(Digest::from_hex(digest)? == Digest::of(id.strip_prefix(b" ")?))
-    };
-    synced_length(line).is_some() || line.strip_prefix(BOOT).and_then(sealed) == Some(true)
-}
-
-/// What a log says when its first `length` bytes are about files that are safely on disk.
-fn synced_line(length: usize) -> Vec<u8> {
-    let length = length.to_string();
-    [SYNCED, length.as_bytes(), b" ", Digest::of(length.as_bytes()).to_string().as_bytes()].concat()
-}
-
-fn synced_length(line: &[u8]) -> Option<usize> {
-    let length: usize = std::str::from_utf8(line.strip_prefix(SYNCED)?).ok()?.split(' ').next()?.parse().ok()?;
-    (synced_line(length) == line).then_some(length)
-}
-
-/// How much of a log is about files that are known to be on disk.
-fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
-    let first = line_ranges(bytes).next().map(|range| &bytes[range]);
-    if first == Some(boot) && !boot.ends_with(b" ") {
-        return bytes.len();
-    }
-    line_ranges(bytes).filter_map(|range| synced_length(&bytes[range])).max().unwrap_or(0)
-}
-
-fn is_being_written(log: &Path) -> bool {
-    File::open(log).is_ok_and(|log| log.try_lock().is_err())
-}
-
-/// Where the whole lines of a log are, without their ends.
-fn line_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let length = bytes[start..].iter().position(|byte| *byte == b'\n')?;
-        let range = start..start + length;
-        start = range.end + 1;
-        Some(range)
-    })
-}
-
-/// `key`, digest of the rest, record, with a space between them.
-fn encode(key: &Digest, record: &ItemRecord) -> serde_json::Result<Vec<u8>> {
-    let body = serde_json::to_string(record)?;
-    Ok(format!("{key} {} {body}", seal(key, body.as_bytes())).into_bytes())
-}
-
-fn key_of(line: &[u8]) -> Option<Digest> {
-    Digest::from_hex(line.split(|byte| *byte == b' ').next()?)
-}
-
-fn decode(line: &[u8]) -> Option<(Digest, ItemRecord)> {
-    let mut parts = line.splitn(3, |byte| *byte == b' ');
-    let (key, sealed) = (Digest::from_hex(parts.next()?)?, Digest::from_hex(parts.next()?)?);
-    let body = parts.next()?;
-    let record = (seal(&key, body) == sealed).then(|| serde_json::from_slice(body).ok()).flatten()?;
-    Some((key, record))
-}
-
-fn seal(key: &Digest, body: &[u8]) -> Digest {
-    Digest::of(&[key.bytes().as_slice(), body].concat())
-}
-
-/// A list of stored files that a stage has put among its outputs, which therefore need not be read to be known.
-///
-/// It is only a hint: [`Cache::ingest_placed`] believes an entry if the file at its path is the very stored file.
-pub struct Placements {
-    file: Mutex<BufWriter<File>>,
-    path: PathBuf,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Placement {
-    path: PathBuf,
-    digest: Digest,
-}
-
-impl Placements {
-    /// A list kept in the file `path`.
-    pub fn create(path: &Path) -> Result<Placements> {
-        let file = File::options().create(true).append(true).open(path).map_err(CacheError::io(path))?;
-        Ok(Placements { file: Mutex::new(BufWriter::new(file)), path: path.to_owned() })
-    }
-
-    /// What the list in the file `list` says, by path; relative paths are taken from `base`. No list says nothing.
-    pub fn read(list: &Path, base: &Path) -> HashMap<PathBuf, Digest> {
-        let lines = fs::read(list).unwrap_or_default();
-        let placements = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-        placements.map(|Placement { path, digest }| (base.join(path), digest)).collect()
-    }
-
-    fn note(&self, path: &Path, digest: Digest) -> Result<()> {
-        let placement = Placement { path: path.to_owned(), digest };
-        let mut line = serde_json::to_vec(&placement).map_err(|error| CacheError::io(&self.path)(error.into()))?;
-        line.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&line).map_err(CacheError::io(&self.path))
     }
 }

@@ -1,0 +1,97 @@
+//! What a log of items looks like: the lines, how they are sealed, and how much of a log is safely on disk.
+
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::Path;
+
+use crate::{CacheError, Digest, ItemRecord, Result};
+
+/// How the line starts that says how much is safely on disk.
+const SYNCED: &[u8] = b"synced ";
+/// How the line starts that names the boot.
+pub const BOOT: &[u8] = b"boot ";
+
+/// The bytes of a log; `None` if another process has merged it away.
+pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CacheError::io(path)(error)),
+    }
+}
+
+/// What a log that is written now starts with. Where the machine does not tell, no two are equal to it.
+pub fn boot_line() -> Vec<u8> {
+    let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    [BOOT, Digest::of(id.trim_ascii()).to_string().as_bytes(), b" ", id.trim_ascii()].concat()
+}
+
+/// Whether a line is about the log rather than an item.
+pub fn is_remark(line: &[u8]) -> bool {
+    let sealed = |rest: &[u8]| {
+        let (digest, id) = rest.split_at_checked(64)?;
+        Some(Digest::from_hex(digest)? == Digest::of(id.strip_prefix(b" ")?))
+    };
+    synced_length(line).is_some() || line.strip_prefix(BOOT).and_then(sealed) == Some(true)
+}
+
+/// What a log says when its first `length` bytes are about files that are safely on disk.
+pub fn synced_line(length: usize) -> Vec<u8> {
+    let length = length.to_string();
+    [SYNCED, length.as_bytes(), b" ", Digest::of(length.as_bytes()).to_string().as_bytes()].concat()
+}
+
+/// What [`synced_line`] says.
+pub fn synced_length(line: &[u8]) -> Option<usize> {
+    let length: usize = std::str::from_utf8(line.strip_prefix(SYNCED)?).ok()?.split(' ').next()?.parse().ok()?;
+    (synced_line(length) == line).then_some(length)
+}
+
+/// How much of a log is about files that are known to be on disk.
+pub fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
+    let first = line_ranges(bytes).next().map(|range| &bytes[range]);
+    if first == Some(boot) && !boot.ends_with(b" ") {
+        return bytes.len();
+    }
+    line_ranges(bytes).filter_map(|range| synced_length(&bytes[range])).max().unwrap_or(0)
+}
+
+/// Whether a process has the log locked for writing.
+pub fn is_being_written(log: &Path) -> bool {
+    File::open(log).is_ok_and(|log| log.try_lock().is_err())
+}
+
+/// Where the whole lines of a log are, without their ends.
+pub fn line_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let length = bytes[start..].iter().position(|byte| *byte == b'\n')?;
+        let range = start..start + length;
+        start = range.end + 1;
+        Some(range)
+    })
+}
+
+/// `key`, digest of the rest, record, with a space between them.
+pub fn encode(key: &Digest, record: &ItemRecord) -> serde_json::Result<Vec<u8>> {
+    let body = serde_json::to_string(record)?;
+    Ok(format!("{key} {} {body}", seal(key, body.as_bytes())).into_bytes())
+}
+
+/// The key that a line is about.
+pub fn key_of(line: &[u8]) -> Option<Digest> {
+    Digest::from_hex(line.split(|byte| *byte == b' ').next()?)
+}
+
+/// Key and record of a line; `None` for one that is damaged or about the log itself.
+pub fn decode(line: &[u8]) -> Option<(Digest, ItemRecord)> {
+    let mut parts = line.splitn(3, |byte| *byte == b' ');
+    let (key, sealed) = (Digest::from_hex(parts.next()?)?, Digest::from_hex(parts.next()?)?);
+    let body = parts.next()?;
+    let record = (seal(&key, body) == sealed).then(|| serde_json::from_slice(body).ok()).flatten()?;
+    Some((key, record))
+}
+
+fn seal(key: &Digest, body: &[u8]) -> Digest {
+    Digest::of(&[key.bytes().as_slice(), body].concat())
+}

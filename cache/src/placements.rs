@@ -1,0 +1,49 @@
+//! Which stored files a stage has put among its outputs, so that they need not be read to be known.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CacheError, Digest, Result};
+
+/// A list of stored files that a stage has put among its outputs, which therefore need not be read to be known.
+///
+/// It is only a hint: [`Cache::ingest_placed`] believes an entry if the file at its path is the very stored file.
+pub struct Placements {
+    file: Mutex<BufWriter<File>>,
+    path: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Placement {
+    path: PathBuf,
+    digest: Digest,
+}
+
+impl Placements {
+    /// A list kept in the file `path`.
+    pub fn create(path: &Path) -> Result<Placements> {
+        let file = File::options().create(true).append(true).open(path).map_err(CacheError::io(path))?;
+        Ok(Placements { file: Mutex::new(BufWriter::new(file)), path: path.to_owned() })
+    }
+
+    /// What the list in the file `list` says, by path; relative paths are taken from `base`. No list says nothing.
+    pub fn read(list: &Path, base: &Path) -> HashMap<PathBuf, Digest> {
+        let lines = fs::read(list).unwrap_or_default();
+        let placements = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        placements.map(|Placement { path, digest }| (base.join(path), digest)).collect()
+    }
+
+    /// Notes that the file at `path` is the stored file with this digest.
+    pub(crate) fn note(&self, path: &Path, digest: Digest) -> Result<()> {
+        let placement = Placement { path: path.to_owned(), digest };
+        let mut line = serde_json::to_vec(&placement).map_err(|error| CacheError::io(&self.path)(error.into()))?;
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&line).map_err(CacheError::io(&self.path))
+    }
+}
