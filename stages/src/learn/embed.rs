@@ -72,7 +72,7 @@ impl StageKind for Embed {
     type Outputs = EmbedOutputs;
 
     const NAME: &'static str = "embed";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
     const DOC: &'static str =
         "Gives each image the feature that a metric model has learned to see in it, from the whole image as it is.";

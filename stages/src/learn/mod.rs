@@ -7,6 +7,8 @@
 pub mod bench;
 pub mod data;
 pub mod embed;
+mod heap;
+mod kernels;
 pub mod layers;
 pub mod losses;
 pub mod models;

@@ -14,6 +14,7 @@ mod state;
 mod trainer;
 
 use crate::error::StageError;
+use crate::learn::heap::keep_freed_memory;
 
 pub use plan::{Plan, Precision};
 pub use stage::{Results, train_and_write};
@@ -25,6 +26,7 @@ const STACK_BYTES: usize = 64 << 20;
 
 /// Does work on so many threads.
 pub fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> Result<R, StageError> + Send) -> Result<R, StageError> {
+    keep_freed_memory();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).stack_size(STACK_BYTES).build();
     pool.map_err(|error| StageError::mismatch(format!("no threads could be started: {error}")))?.install(work)
 }
