@@ -6,6 +6,7 @@
 
 pub mod data;
 pub mod embed;
+pub mod initial_weights;
 pub mod layers;
 pub mod losses;
 pub mod models;
