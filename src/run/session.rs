@@ -24,6 +24,7 @@ use crate::run::resources::{Capacity, misfits};
 use crate::run::results::{Published, publish};
 use crate::run::schedule::{Scheduler, Task};
 use crate::run::sources::{self, Contents, Mentions};
+use crate::run::workshop::OnDisk;
 
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
@@ -165,8 +166,8 @@ impl<'a> Session<'a> {
         let may_start = Arc::new(AtomicBool::new(false));
         on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
         let log = self.history.begin(Timestamp::now()).map_err(history_error(self.project))?;
-        let mut journal = Journal::new(log, view);
-        let run = journal.run().to_owned();
+        let (run, logs) = (log.run.clone(), log.folder.clone());
+        let mut journal = Journal::new(Box::new(log), view);
         journal.record(RunEvent::RunStarted {
             version: crate::events::EVENTS_VERSION,
             run: run.clone(),
@@ -186,12 +187,12 @@ impl<'a> Session<'a> {
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone()));
-        let conduct = Conduct { keep_going: request.keep_going, force: request.force, scratch: scratch.folder.clone() };
-        let cache = Arc::clone(&self.project.cache);
+        let RunRequest { keep_going, force, .. } = request;
+        let conduct = Conduct { keep_going, force, scratch: scratch.folder.clone(), logs };
+        let workshop = OnDisk::new(Arc::clone(&self.project.cache), sender);
         let inputs = self.inputs(&contents);
-        let dispatcher =
-            Dispatcher::new(inputs, cache, scheduler, &mut journal, conduct, executor, (sender, happenings));
-        let Dispatched { outcome, mut counts, outputs } = dispatcher.run()?;
+        let dispatcher = Dispatcher::new(inputs, workshop, scheduler, &mut journal, conduct, executor);
+        let Dispatched { outcome, mut counts, outputs } = dispatcher.run(&happenings)?;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
         let published = self.publish(&outputs, &mut journal);
         let outcome = if published.is_ok() { outcome } else { Outcome::Failed };

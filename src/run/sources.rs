@@ -135,6 +135,13 @@ impl Contents {
     }
 }
 
+impl FromIterator<(String, Artifact)> for Contents {
+    /// What each path is known to hold.
+    fn from_iter<I: IntoIterator<Item = (String, Artifact)>>(known: I) -> Contents {
+        Contents { known: known.into_iter().collect() }
+    }
+}
+
 fn read_path(cache: &Cache, path: &Path) -> Result<Artifact, CacheError> {
     let (artifact, tree) = cache.artifact_of(path)?;
     if let Some(tree) = tree {
