@@ -20,7 +20,7 @@ mod session;
 pub mod sources;
 pub mod worker;
 pub mod workshop;
-mod workspace;
+pub mod workspace;
 
 pub use local::guardian_main;
-pub use session::{Heard, Interrupter, Project, RunError, RunReport, RunRequest, Session};
+pub use session::{Heard, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};

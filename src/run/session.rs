@@ -115,7 +115,9 @@ impl<'a> Session<'a> {
         targets: &[InstanceId],
     ) -> Result<Session<'a>, RunError> {
         let wanted = needed_by(plan, targets);
-        let mentions = sources::mentions(plan, &wanted, &project.folder, project.cache.root());
+        let mentions = sources::mentions(plan, &wanted, |word| {
+            sources::names_project_file(word, &project.folder, project.cache.root())
+        });
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let history = history.map_err(history_error(project))?;
         Ok(Session { plan, project, history, wanted, mentions })
@@ -284,7 +286,7 @@ fn history_error(project: &Project) -> impl FnOnce(std::io::Error) -> RunError {
 }
 
 /// `targets` (all instances if there are none) and everything they read from, producers first.
-fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
+pub fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
     let order = plan.order();
     if targets.is_empty() {
         return order;
