@@ -1,8 +1,8 @@
 //! The oracle: random pipelines, random edits, random failures and kills, held after every step against a model that computes
 //! everything from scratch. The same bytes, and exactly the work that had to be done.
 //!
-//! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program; a case
-//! that fails prints the `ATHANOR_ORACLE_SEED` that replays it alone.
+//! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program, and
+//! `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone replays it.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -28,12 +28,14 @@ fn setting(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")))
 }
 
-/// Goes through `cases` seeds on all CPUs, or the one that is asked for. Returns the sum of what the cases say they did.
-fn go_through(cases: u64, threads: usize, case: fn(u64) -> Result<u64, String>) -> u64 {
-    let (from, to) = match setting("ATHANOR_ORACLE_SEED") {
-        Some(seed) => (seed, seed + 1),
-        None => (FIRST_SEED, FIRST_SEED + cases),
-    };
+/// Goes through as many seeds as the variable `wanted` says, on all CPUs. Returns how many that were, and the sum of the runs
+/// that they needed.
+fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) -> (u64, u64) {
+    let seed = setting("ATHANOR_ORACLE_SEED");
+    let cases = setting(wanted).unwrap_or(if seed.is_some() { 1 } else { usually });
+    let from = seed.unwrap_or(FIRST_SEED);
+    let to = from + cases;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (next, done) = (AtomicU64::new(from), AtomicU64::new(0));
     let worker = || {
         loop {
@@ -53,23 +55,17 @@ fn go_through(cases: u64, threads: usize, case: fn(u64) -> Result<u64, String>) 
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|_| panic!("a case failed; see above")));
     });
-    done.into_inner()
-}
-
-fn cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    (cases, done.into_inner())
 }
 
 #[test]
 fn decisions_are_those_of_the_model() {
-    let cases = setting("ATHANOR_ORACLE_CASES").unwrap_or(1_500);
-    let runs = go_through(cases, cpus(), in_memory::case);
+    let (cases, runs) = go_through("ATHANOR_ORACLE_CASES", 300, in_memory::case);
     println!("{cases} cases in memory, {runs} runs");
 }
 
 #[test]
 fn the_program_does_what_the_model_says() {
-    let cases = setting("ATHANOR_ORACLE_RUNS").unwrap_or(3);
-    let runs = go_through(cases, cpus(), program::case);
+    let (cases, runs) = go_through("ATHANOR_ORACLE_RUNS", 3, program::case);
     println!("{cases} cases through the program, {runs} runs");
 }
