@@ -90,11 +90,11 @@ impl Case {
     }
 
     fn failing(&mut self) -> Failing {
-        if self.rng.u32(0..3) > 0 {
+        if self.rng.bool() {
             return Failing::default();
         }
-        let broken = (0..self.rng.u32(0..2)).map(|_| self.rng.u32(0..4)).collect();
-        let flaky = (0..self.rng.u32(0..2)).map(|_| (self.rng.u32(0..4), self.rng.u32(1..3))).collect();
+        let broken = (0..self.rng.u32(0..3)).map(|_| self.rng.u32(0..4)).collect();
+        let flaky = (0..self.rng.u32(0..3)).map(|_| (self.rng.u32(0..4), self.rng.u32(1..3))).collect();
         Failing { broken, flaky }
     }
 
