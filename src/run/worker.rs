@@ -21,7 +21,7 @@ use crate::run::protocol::{Life, Message, Order, PROTOCOL};
 /// Does the one order given on standard input; returns the process's exit code.
 pub fn main() -> u8 {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::train::device::settle_default() };
+    unsafe { athanor_stages::learn::devices::settle_default() };
     let Ok(channel) = take_standard_output() else {
         return 1;
     };

@@ -9,6 +9,7 @@ use athanor_stages::context::{Reporter, StageContext, StageReport};
 use athanor_stages::kind::{RunError, Runner};
 use athanor_stages::ports::{BoundInputs, BoundOutputs, InputFile, OutputValue};
 use athanor_stages::registry;
+use burn::prelude::Device;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,7 +18,7 @@ pub const IMAGE: usize = 24;
 /// Channels of the images.
 pub const CHANNELS: [&str; 2] = ["red", "green"];
 
-/// Burn's random numbers are those of the whole process: one training at a time.
+/// The random numbers of new networks are those of the whole process: one training at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub fn alone() -> MutexGuard<'static, ()> {
@@ -164,7 +165,8 @@ impl Bench {
         let outputs = kind.outputs(&params).unwrap();
         let outputs: BoundOutputs =
             outputs.into_iter().map(|port| (port.name.clone(), folder.join(port.file))).collect();
-        let context = StageContext::new(run.seed, run.threads, folder.join("scratch"), run.heard);
+        let context = StageContext::new(run.seed, run.threads, folder.join("scratch"), run.heard)
+            .with_devices(vec![Device::flex(); run.devices]);
         work.run(&params, bound, outputs, &context)
     }
 
@@ -187,12 +189,14 @@ impl Bench {
 pub struct Run<'a> {
     pub seed: u64,
     pub threads: usize,
+    /// How many CPUs take the place of devices.
+    pub devices: usize,
     pub heard: &'a Heard<'a>,
 }
 
 impl<'a> Run<'a> {
     pub fn new(heard: &'a Heard<'a>) -> Run<'a> {
-        Run { seed: 7, threads: 1, heard }
+        Run { seed: 7, threads: 1, devices: 1, heard }
     }
 }
 

@@ -39,7 +39,7 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
     let bench = Bench::new(24);
     for (name, seed, threads) in [("one", 7, 1), ("three", 7, 3), ("other", 8, 1)] {
         let heard = Heard::patient();
-        bench.train(&params(json!({})), name, Run { seed, threads, heard: &heard }).unwrap();
+        bench.train(&params(json!({})), name, Run { seed, threads, ..Run::new(&heard) }).unwrap();
     }
     for file in ["checkpoint.safetensors", "last.safetensors", "metrics.csv"] {
         let of = |name: &str| bench.bytes(format!("{name}/{file}"));

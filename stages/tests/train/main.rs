@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 mod bench;
+mod devices;
 mod errors;
 mod learning;
 mod metric;

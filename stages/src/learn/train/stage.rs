@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use super::in_pool;
 use super::plan::Plan;
 use super::state::{Epoch, StateFolder};
 use super::trainer::{Task, Trained, train};
-use super::{device, in_pool};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
+use crate::learn::devices::Devices;
 use crate::learn::models::Model;
 
 /// Where results go.
@@ -28,12 +29,12 @@ pub fn train_and_write<T: Task>(
     results: &Results<'_>,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
-    let device = device::pick();
-    plan.precision.check(&device)?;
+    let devices = Devices::of(context);
+    plan.precision.check(devices.first())?;
     let mut folder = StateFolder::new(context.unfinished()?);
     in_pool(context.threads, || {
-        let Trained { model, best, history } = train(task, plan, &mut folder, &device, context)?;
-        context.log(format!("{} was trained on {device:?}", model.architecture()));
+        let Trained { model, best, history } = train(task, plan, &mut folder, &devices, context)?;
+        context.log(format!("{} was trained on {devices}", model.architecture()));
         let kept = folder.best(best);
         std::fs::copy(&kept, results.checkpoint).map_err(StageError::io(&kept))?;
         task.save(&model, results.last)?;
