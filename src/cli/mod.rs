@@ -2,6 +2,7 @@
 
 mod arguments;
 mod cache;
+mod devices;
 mod init;
 mod inspect;
 mod load;
@@ -67,7 +68,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Logs(command) => inspect::logs(&place, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
         Command::Schema => inspect::schema(),
-        Command::Devices { use_ } => run::devices(&use_),
+        Command::Devices { use_ } => devices::devices(&use_),
         Command::Cache(command) => cache::cache(&place, &command),
         Command::Init { file } => init::init(&file),
         Command::Completions { shell } => {

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{Artifact, Cache, Digest, Tree};
-use burn::prelude::Device;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
+use crate::learn::devices::Devices;
 
 /// What a stage tells the outside while it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,7 +73,7 @@ pub struct StageContext<'a> {
     pub environment: HashMap<String, String>,
     reporter: &'a dyn Reporter,
     memory: Option<Memory<'a>>,
-    devices: Option<Vec<Device>>,
+    devices: Option<Devices>,
 }
 
 impl<'a> StageContext<'a> {
@@ -96,15 +96,15 @@ impl<'a> StageContext<'a> {
         self
     }
 
-    /// With these devices to compute on, all of one type, in the place of those that the process sees.
+    /// With these devices to compute on, in the place of those that the process sees.
     #[must_use]
-    pub fn with_devices(mut self, devices: Vec<Device>) -> Self {
+    pub fn with_devices(mut self, devices: Devices) -> Self {
         self.devices = Some(devices);
         self
     }
 
-    pub(crate) fn devices(&self) -> Option<&[Device]> {
-        self.devices.as_deref()
+    pub(crate) fn devices(&self) -> Option<&Devices> {
+        self.devices.as_ref()
     }
 
     pub(crate) fn memory(&self) -> Option<&Memory<'a>> {

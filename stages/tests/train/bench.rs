@@ -7,6 +7,7 @@ use athanor_stages::artifact::matrix::MatrixOutput;
 use athanor_stages::artifact::packed_images::{IndexRow, PackedImagesOutput, Planes, write_shard};
 use athanor_stages::context::{Reporter, StageContext, StageReport};
 use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::learn::devices::Devices;
 use athanor_stages::ports::{BoundInputs, BoundOutputs, InputFile, OutputValue};
 use athanor_stages::registry;
 use burn::prelude::Device;
@@ -166,7 +167,7 @@ impl Bench {
         let outputs: BoundOutputs =
             outputs.into_iter().map(|port| (port.name.clone(), folder.join(port.file))).collect();
         let context = StageContext::new(run.seed, run.threads, folder.join("scratch"), run.heard)
-            .with_devices(vec![Device::flex(); run.devices]);
+            .with_devices(Devices::simulated(vec![Device::flex(); run.devices], run.room));
         work.run(&params, bound, outputs, &context)
     }
 
@@ -191,12 +192,23 @@ pub struct Run<'a> {
     pub threads: usize,
     /// How many CPUs take the place of devices.
     pub devices: usize,
+    /// Images at once for which these have room.
+    pub room: Option<usize>,
     pub heard: &'a Heard<'a>,
 }
 
 impl<'a> Run<'a> {
     pub fn new(heard: &'a Heard<'a>) -> Run<'a> {
-        Run { seed: 7, threads: 1, devices: 1, heard }
+        Run { seed: 7, threads: 1, devices: 1, room: None, heard }
+    }
+}
+
+/// Copies the files of a folder.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
 }
 

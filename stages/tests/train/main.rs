@@ -6,6 +6,7 @@ mod bench;
 mod devices;
 mod errors;
 mod learning;
+mod memory;
 mod metric;
 mod predicting;
 mod resuming;

@@ -1,5 +1,6 @@
 //! Threads that keep several devices busy at the same time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, scope};
 
@@ -15,7 +16,7 @@ pub struct Crew<J, R> {
 
 struct Member<J, R> {
     jobs: Sender<J>,
-    results: Receiver<R>,
+    results: Receiver<std::thread::Result<R>>,
 }
 
 /// Calls `lead` with a crew of one thread for each of `states`, which does jobs by `work` and keeps its state between them.
@@ -35,7 +36,9 @@ pub fn with_crew<S: Send, J: Send, R: Send, T>(
             let serve = move || {
                 // Ends when the leader has gone.
                 while let Ok(job) = given.recv() {
-                    if done.send(work(&mut state, job)).is_err() {
+                    let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, job)));
+                    let panicked = result.is_err();
+                    if done.send(result).is_err() || panicked {
                         return;
                     }
                 }
@@ -58,9 +61,9 @@ impl<J, R> Crew<J, R> {
     /// the order of `jobs`.
     ///
     /// # Panics
-    /// If a member has.
+    /// As a member has.
     pub fn share(&mut self, jobs: impl IntoIterator<Item = J>, own: impl FnOnce(J) -> R) -> Vec<R> {
-        const GONE: &str = "the thread of another device has panicked";
+        const GONE: &str = "a member that has panicked is not asked again";
         let mut jobs = jobs.into_iter();
         let Some(first) = jobs.next() else { return Vec::new() };
         let given = self.members.iter().zip(jobs).map(|(member, job)| {
@@ -69,7 +72,8 @@ impl<J, R> Crew<J, R> {
         });
         let busy: Vec<&Member<J, R>> = given.collect();
         let mut results = vec![own(first)];
-        results.extend(busy.into_iter().map(|member| member.results.recv().expect(GONE)));
+        let of_member = |member: &Member<J, R>| member.results.recv().expect(GONE);
+        results.extend(busy.into_iter().map(|member| of_member(member).unwrap_or_else(|panic| resume_unwind(panic))));
         results
     }
 }
@@ -107,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_of_a_member_is_not_waited_for() {
-        let work = |(): &mut (), job: usize| assert!(job < 2);
-        let outcome = std::panic::catch_unwind(|| with_crew(vec![()], work, |crew| Ok(crew.share([1, 2], |_| ()))));
-        assert!(outcome.is_err());
+    fn a_panic_of_a_member_is_one_of_its_leader() {
+        let work = |(): &mut (), job: usize| assert!(job < 2, "two is too much");
+        let outcome = catch_unwind(|| with_crew(vec![()], work, |crew| Ok(crew.share([1, 2], |_| ()))));
+        assert_eq!(*outcome.unwrap_err().downcast::<&str>().unwrap(), "two is too much");
     }
 }

@@ -1,24 +1,45 @@
 //! The devices that a stage computes on.
 
 mod crew;
+pub mod cuda;
+mod memory;
 
 use burn::prelude::*;
 
 use crate::context::StageContext;
 
 pub use crew::{Crew, STACK_BYTES, with_crew};
+pub use memory::OutOfMemory;
 
 /// The devices of a stage, of one type: at least one. What is computed does not depend on how many there are.
 #[derive(Debug, Clone)]
 pub struct Devices {
     all: Vec<Device>,
+    /// Images at once for which a simulated device has room.
+    room: Option<usize>,
 }
 
 impl Devices {
     /// Those that the stage was given; else all GPUs that are visible, where this program can use any; else the CPU.
     pub fn of(context: &StageContext<'_>) -> Devices {
-        let all = context.devices().map_or_else(gpus, <[Device]>::to_vec);
-        Devices { all: if all.is_empty() { vec![Device::flex()] } else { all } }
+        context.devices().cloned().unwrap_or_else(|| {
+            let all = cuda::gpus();
+            let given = context.environment.get("CUDA_VISIBLE_DEVICES").is_some_and(|gpus| !gpus.is_empty());
+            if let (true, true, Err(reason)) = (given, all.is_empty(), cuda::find()) {
+                context.log(format!("computes on the CPU, although the stage was given a GPU: {reason}"));
+            }
+            Devices { all: if all.is_empty() { vec![Device::flex()] } else { all }, room: None }
+        })
+    }
+
+    /// Devices that take the place of those that the process sees; with `room` each runs out of memory, as a GPU does, when
+    /// it is to compute with more images at once.
+    ///
+    /// # Panics
+    /// Without any device.
+    pub fn simulated(all: Vec<Device>, room: Option<usize>) -> Devices {
+        assert!(!all.is_empty(), "there is always a device");
+        Devices { all, room }
     }
 
     /// The first: what only one device does, it does.
@@ -45,7 +66,7 @@ impl Devices {
     /// Each of them, changed.
     #[must_use]
     pub fn map(self, change: impl FnMut(Device) -> Device) -> Devices {
-        Devices { all: self.all.into_iter().map(change).collect() }
+        Devices { all: self.all.into_iter().map(change).collect(), ..self }
     }
 }
 
@@ -59,25 +80,16 @@ impl std::fmt::Display for Devices {
     }
 }
 
-#[cfg(feature = "cuda")]
-fn gpus() -> Vec<Device> {
-    Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()
-}
-
-#[cfg(not(feature = "cuda"))]
-fn gpus() -> Vec<Device> {
-    Vec::new()
-}
-
-/// Makes the CPU the default device of a process that sees no GPU.
+/// Sets up a process that may compute: kernels are kept, and without a GPU the CPU is the default device.
 ///
 /// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA is a GPU even where there is
 /// none.
 ///
 /// # Safety
 /// Nothing else may run in this process yet: it writes to the environment.
-pub unsafe fn settle_default() {
-    if cfg!(feature = "cuda") && gpus().is_empty() {
+pub unsafe fn set_up() {
+    cuda::configure();
+    if cfg!(feature = "cuda") && cuda::gpus().is_empty() {
         // SAFETY: The caller's promise.
         unsafe { std::env::set_var("BURN_DEVICE", "flex") };
     }

@@ -38,8 +38,28 @@ impl Questions<'_> {
     /// same work are not asked for again.
     ///
     /// # Errors
-    /// The wish to stop; answers that cannot be kept.
+    /// The wish to stop; answers that cannot be kept; a device without room for a batch.
     pub fn ask<M: Module>(
+        &self,
+        models: Vec<M>,
+        devices: &Devices,
+        see: impl Fn(usize) -> (usize, View) + Sync,
+        answer: impl Fn(&M, Tensor<4>) -> Vec<f32> + Sync,
+        context: &StageContext<'_>,
+    ) -> Result<Vec<f32>, StageError> {
+        devices.watch(|| self.ask_all(models, devices, see, answer, context)).unwrap_or_else(|out_of_memory| {
+            let side = self.preparation.side;
+            let what = format!("batches of {} images of {side} x {side} pixels", self.batch);
+            let smaller = (self.batch / 2).max(1);
+            Err(StageError::DeviceMemory {
+                message: out_of_memory.describe(&what),
+                help: format!("Choose a smaller `batch`, such as {smaller}."),
+                again: false,
+            })
+        })
+    }
+
+    fn ask_all<M: Module>(
         &self,
         models: Vec<M>,
         devices: &Devices,
@@ -65,6 +85,7 @@ impl Questions<'_> {
                     if context.should_stop() {
                         return Err(StageError::Interrupted);
                     }
+                    devices.simulate(self.batch.min(self.count - kept.rows()));
                     let answers = crew.share(loader.take(crew.width()), |batch| say(&mut own, batch));
                     if answers.is_empty() {
                         return Ok(());

@@ -5,6 +5,7 @@
 //! batch, so that training which goes on from such a state takes the very steps it would have taken.
 
 pub mod defaults;
+mod fitting;
 mod lesson;
 mod numbering;
 mod plan;
@@ -17,6 +18,7 @@ mod trainer;
 use crate::error::StageError;
 use crate::learn::devices::STACK_BYTES;
 
+pub use fitting::OnOutOfMemory;
 pub use plan::{Plan, Precision};
 pub use stage::{Results, train_and_write};
 pub use state::{Epoch, StateFolder};

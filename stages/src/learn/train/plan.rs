@@ -6,6 +6,7 @@ use burn::tensor::FloatDType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fitting::OnOutOfMemory;
 use crate::error::StageError;
 use crate::learn::models::{Architecture, Model};
 use crate::learn::optim::Schedule;
@@ -34,6 +35,8 @@ pub struct Plan {
     pub precision: Precision,
     /// Whether activations are computed again rather than kept for the backward pass.
     pub gradient_checkpointing: bool,
+    /// What happens when a device runs out of memory.
+    pub on_out_of_memory: OnOutOfMemory,
     /// Seconds between two states that are saved.
     pub save_every: f64,
 }
@@ -120,6 +123,14 @@ impl Precision {
         match self {
             Precision::F32 => images,
             Precision::Bf16 => images.cast(FloatDType::BF16),
+        }
+    }
+
+    /// Its name in sentences.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "float32",
+            Precision::Bf16 => "bfloat16",
         }
     }
 

@@ -256,6 +256,7 @@ impl<T: Task> Training<'_, T> {
         let (mut accumulator, mut statistics) = (GradientsAccumulator::new(), Vec::new());
         let mut lessons = lessons.into_iter();
         let mut moved = true;
+        self.devices.simulate(plan.batch);
         while lessons.len() > 0 {
             let places = std::iter::once(device).chain(self.devices.others()).enumerate();
             let jobs = places.zip(lessons.by_ref()).map(|((place, device), lesson)| {
