@@ -60,8 +60,27 @@ mod tests {
     fn gpus_are_shown_with_what_training_makes_of_them() {
         let version = Version { major: 13, minor: 0 };
         let cuda = Cuda { gpus: 1, driver: version, compiler: version };
-        insta::assert_snapshot!(described(vec![gpu().device], Ok(cuda)), @"");
-        insta::assert_snapshot!(described(vec![gpu().device], Err(NoCuda::NotBuilt)), @"");
-        insta::assert_snapshot!(described(Vec::new(), Ok(cuda)), @"");
+        insta::assert_snapshot!(described(vec![gpu().device], Ok(cuda)), @r"
+        CPUs      16
+        memory    128.0 GiB
+        training  on a stage's GPUs (CUDA: driver 13.0, compiler 13.0); without any, on the CPU
+
+        GPU  MEMORY    NAME
+        0    80.0 GiB  NVIDIA H100
+        ");
+        insta::assert_snapshot!(described(vec![gpu().device], Err(NoCuda::NotBuilt)), @r"
+        CPUs      16
+        memory    128.0 GiB
+        training  on the CPU: this program was built without CUDA; build it with `cargo install --path . --features cuda`
+
+        GPU  MEMORY    NAME
+        0    80.0 GiB  NVIDIA H100
+        ");
+        insta::assert_snapshot!(described(Vec::new(), Ok(cuda)), @r"
+        CPUs      16
+        memory    128.0 GiB
+        GPUs      none
+        training  on the CPU, as no GPU is given to the run
+        ");
     }
 }
