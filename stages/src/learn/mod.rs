@@ -9,6 +9,7 @@ pub mod devices;
 pub mod dropout;
 pub mod embed;
 pub mod infer;
+pub mod initial_weights;
 pub mod layers;
 pub mod losses;
 pub mod models;
