@@ -4,6 +4,7 @@
 //! [Burn](https://burn.dev)'s; parameters, layouts and statistics are PyTorch's to the letter, and the golden tests hold
 //! both against each other.
 
+pub mod bench;
 pub mod data;
 pub mod devices;
 pub mod dropout;

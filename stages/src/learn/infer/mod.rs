@@ -2,6 +2,8 @@
 
 mod kept;
 
+use std::time::Instant;
+
 use burn::module::Module;
 use burn::prelude::*;
 
@@ -81,17 +83,20 @@ impl Questions<'_> {
         let Some(mut own) = pairs.next() else { return Ok(Vec::new()) };
         with_crew(pairs.collect(), say, |crew| {
             batches.load(kept.rows()..self.count, see, |loader| {
+                let since = Instant::now();
                 loop {
+                    context.progress(kept.rows() as u64, self.count as u64, "images");
                     if context.should_stop() {
                         return Err(StageError::Interrupted);
                     }
                     devices.simulate(self.batch.min(self.count - kept.rows()));
                     let answers = crew.share(loader.take(crew.width()), |batch| say(&mut own, batch));
                     if answers.is_empty() {
+                        let share = loader.waited().as_secs_f64() / since.elapsed().as_secs_f64();
+                        context.metric("share_waiting_for_data", share);
                         return Ok(());
                     }
                     answers.iter().try_for_each(|answers| kept.add(answers))?;
-                    context.progress(kept.rows() as u64, self.count as u64, "images");
                 }
             })
         })?;
