@@ -1,6 +1,7 @@
 //! The command line: arguments in, a library call, an exit code out. No logic of its own.
 
 mod arguments;
+mod bench;
 mod cache;
 mod init;
 mod inspect;
@@ -69,6 +70,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Schema => inspect::schema(),
         Command::Devices { use_ } => run::devices(&use_),
         Command::Cache(command) => cache::cache(&place, &command),
+        Command::Bench(command) => bench::bench(&command),
         Command::Init { file } => init::init(&file),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -120,6 +120,14 @@ impl<'a> StageContext<'a> {
         Ok(tree)
     }
 
+    /// The content of an input file, as the stage's fingerprint counts it.
+    pub fn digest_of(&self, file: &Path) -> Result<Digest, StageError> {
+        if let Some(artifact) = self.memory.as_ref().and_then(|memory| memory.contents.get(file)) {
+            return Ok(artifact.digest);
+        }
+        Ok(Digest::of(&std::fs::read(file).map_err(StageError::io(file))?))
+    }
+
     /// Reports that `done` of `total` `unit`s are finished.
     pub fn progress(&self, done: u64, total: u64, unit: &str) {
         self.reporter.report(StageReport::Progress { done, total, unit: unit.to_owned() });

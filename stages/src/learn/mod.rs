@@ -4,8 +4,10 @@
 //! [Burn](https://burn.dev)'s; parameters, layouts and statistics are PyTorch's to the letter, and the golden tests hold
 //! both against each other.
 
+pub mod bench;
 pub mod data;
 pub mod embed;
+pub mod initial_weights;
 pub mod layers;
 pub mod losses;
 pub mod models;

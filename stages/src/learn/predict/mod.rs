@@ -3,6 +3,8 @@
 mod outputs;
 mod params;
 
+use std::time::Instant;
+
 use burn::prelude::*;
 use burn::tensor::activation::sigmoid;
 
@@ -106,7 +108,9 @@ impl Prediction {
             0..count,
             |row| self.see(row),
             |loader| {
-                for batch in loader {
+                let since = Instant::now();
+                context.progress(0, count as u64, "images");
+                while let Some(batch) = loader.next() {
                     if context.should_stop() {
                         return Err(StageError::Interrupted);
                     }
@@ -118,6 +122,8 @@ impl Prediction {
                     }
                     context.progress(batch.positions.end as u64, count as u64, "images");
                 }
+                let share = loader.waited().as_secs_f64() / since.elapsed().as_secs_f64();
+                context.metric("share_waiting_for_data", share);
                 Ok(())
             },
         )?;
