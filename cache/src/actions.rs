@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, files, hash_value};
+use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, hash_value};
 
 /// One output of a recorded result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl Cache {
         let value = serde_json::to_value(record).map_err(|error| CacheError::io(&path)(error.into()))?;
         let sealed = Sealed { seal: hash_value(SEAL_DOMAIN, &value), record: value };
         let text = serde_json::to_vec(&sealed).map_err(|error| CacheError::io(&path)(error.into()))?;
-        files::write_atomically(&self.root, &path, &text)
+        self.disk.write_atomically(&path, &text)
     }
 
     /// The record of a fingerprint, whether or not its outputs are still there. A damaged record is moved to quarantine and

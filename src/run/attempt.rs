@@ -24,10 +24,7 @@ pub const PROGRAM: &str = concat!("athanor ", env!("CARGO_PKG_VERSION"));
 pub struct Attempt {
     /// What it computes.
     pub fingerprint: Digest,
-    /// 1 for the first try.
-    pub number: u32,
-    /// When it started.
-    pub started: Instant,
+    started: Instant,
     /// Where its output goes.
     pub log: PathBuf,
     prepared_at: SystemTime,
@@ -94,7 +91,6 @@ impl Attempt {
         let workspace = Workspace::prepare(cache, place.folder, &links, &instance.outputs)?;
         Ok(Attempt {
             fingerprint: recipe.fingerprint(),
-            number: place.number,
             started: Instant::now(),
             log: place.log,
             prepared_at: SystemTime::now(),

@@ -2,26 +2,28 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-use athanor_cache::{ActionRecord, Cache, CacheError, Digest, Lookup, OutputRecord};
+use athanor_cache::{ActionRecord, CacheError, Digest, Lookup, OutputRecord};
 use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
-use crate::run::attempt::{Attempt, CommitError, Committed, Place};
+use crate::run::attempt::{CommitError, Committed, Place};
 use crate::run::executor::{Executor, Exit, JobEvent, Stop};
-use crate::run::failure::{Failure, log_tail};
+use crate::run::failure::Failure;
 use crate::run::journal::Journal;
 use crate::run::recipe::Recipe;
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
 use crate::run::schedule::{Scheduler, State};
+use crate::run::workshop::Workshop;
 
 /// How often results that another process is making are looked for.
 const POLL: Duration = Duration::from_millis(50);
+/// How often a stage may ask for another try: each of them needs half of what the one before needed.
+const MOST_TRIES_ASKED_FOR: u32 = 20;
 
 /// What a run hears.
 pub enum Happening {
@@ -42,21 +44,27 @@ pub struct Conduct {
     pub force: HashSet<InstanceId>,
     /// Where stages' folders are made.
     pub scratch: PathBuf,
+    /// The run's folder, for logs.
+    pub logs: PathBuf,
+}
+
+/// A try under way.
+struct Running<A> {
+    attempt: A,
+    started: Instant,
 }
 
 /// A run in progress.
-pub struct Dispatcher<'a> {
+pub struct Dispatcher<'a, W: Workshop> {
     inputs: Inputs<'a>,
-    cache: Arc<Cache>,
+    workshop: W,
     scheduler: Scheduler,
     journal: &'a mut Journal,
     conduct: Conduct,
     executor: Box<dyn Executor>,
-    happenings: Receiver<Happening>,
-    sender: Sender<Happening>,
     outputs: Vec<Vec<OutputRecord>>,
     recipes: HashMap<InstanceId, Recipe>,
-    running: HashMap<InstanceId, Attempt>,
+    running: HashMap<InstanceId, Running<W::Attempt>>,
     /// Instances that are queued or run, and those that wait for their result.
     in_flight: HashMap<Digest, (InstanceId, Vec<InstanceId>)>,
     elsewhere: Vec<InstanceId>,
@@ -76,27 +84,24 @@ pub struct Dispatched {
     pub outputs: Vec<Option<Vec<OutputRecord>>>,
 }
 
-impl<'a> Dispatcher<'a> {
+impl<'a, W: Workshop> Dispatcher<'a, W> {
     /// A run that has not begun.
     pub fn new(
         inputs: Inputs<'a>,
-        cache: Arc<Cache>,
+        workshop: W,
         scheduler: Scheduler,
         journal: &'a mut Journal,
         conduct: Conduct,
         executor: Box<dyn Executor>,
-        (sender, happenings): (Sender<Happening>, Receiver<Happening>),
     ) -> Self {
         let outputs = vec![Vec::new(); inputs.plan.instances.len()];
         Dispatcher {
             inputs,
-            cache,
+            workshop,
             scheduler,
             journal,
             conduct,
             executor,
-            happenings,
-            sender,
             outputs,
             recipes: HashMap::new(),
             running: HashMap::new(),
@@ -110,25 +115,32 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Runs until every instance is settled.
-    pub fn run(mut self) -> Result<Dispatched, CacheError> {
-        loop {
-            self.settle_ready()?;
-            self.start_what_fits()?;
-            if self.scheduler.is_finished() {
-                break;
-            }
-            match self.happenings.recv_timeout(self.patience()) {
+    pub fn run(mut self, happenings: &Receiver<Happening>) -> Result<Dispatched, CacheError> {
+        while !self.advance()? {
+            match happenings.recv_timeout(self.patience()) {
                 Ok(happening) => self.hear(happening),
                 Err(RecvTimeoutError::Timeout) => self.journal.tick(),
-                Err(RecvTimeoutError::Disconnected) => unreachable!("this dispatcher holds a sender itself"),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the run's jobs hold senders as long as it lasts"),
             }
-            while let Ok(happening) = self.happenings.try_recv() {
+            while let Ok(happening) = happenings.try_recv() {
                 self.hear(happening);
             }
-            self.stop_overdue();
-            self.look_elsewhere()?;
+            self.look_around()?;
         }
         Ok(self.conclude())
+    }
+
+    /// Decides and starts all that can be now; says whether every instance is settled.
+    pub fn advance(&mut self) -> Result<bool, CacheError> {
+        self.settle_ready()?;
+        self.start_what_fits()?;
+        Ok(self.scheduler.is_finished())
+    }
+
+    /// Looks after what nobody reports: overdue jobs, and what other processes do.
+    pub fn look_around(&mut self) -> Result<(), CacheError> {
+        self.stop_overdue();
+        self.look_elsewhere()
     }
 
     fn plan(&self) -> &'a Plan {
@@ -162,7 +174,7 @@ impl<'a> Dispatcher<'a> {
                 continue;
             }
             if !self.conduct.force.contains(&id)
-                && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
+                && let Lookup::Hit(record) = self.workshop.lookup(&fingerprint)?
             {
                 self.cached(id, record);
                 continue;
@@ -176,7 +188,7 @@ impl<'a> Dispatcher<'a> {
     fn start_what_fits(&mut self) -> Result<(), CacheError> {
         while let Some((id, allocation)) = self.scheduler.next_start() {
             let fingerprint = self.recipes[&id].fingerprint();
-            let Some(claim) = self.cache.try_claim(&fingerprint)? else {
+            let Some(claim) = self.workshop.try_claim(&fingerprint)? else {
                 self.scheduler.made_elsewhere(id);
                 self.journal.record(RunEvent::Waiting { instance: self.name(id) });
                 self.elsewhere.push(id);
@@ -184,7 +196,7 @@ impl<'a> Dispatcher<'a> {
             };
             // Between the first look and the claim another process may have finished it.
             if !self.conduct.force.contains(&id)
-                && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
+                && let Lookup::Hit(record) = self.workshop.lookup(&fingerprint)?
             {
                 drop(claim);
                 self.cached(id, record);
@@ -196,12 +208,12 @@ impl<'a> Dispatcher<'a> {
             let log = format!("logs/{}.{number}.log", id.0);
             let place = Place {
                 folder: self.conduct.scratch.join(format!("{}.{number}", id.0)),
-                log: self.journal.folder().join(&log),
+                log: self.conduct.logs.join(&log),
                 number,
                 anew: self.conduct.force.contains(&id),
             };
             let recipe = self.recipes[&id].clone();
-            match Attempt::prepare(&self.cache, &self.inputs, id, recipe, claim, place) {
+            match self.workshop.prepare(&self.inputs, id, recipe, claim, place) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
                 Err(error) => self.fail(id, &Failure::new(error.to_string())),
             }
@@ -209,35 +221,36 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn start(&mut self, id: InstanceId, attempt: Attempt, allocation: &Allocation, log: String) {
+    fn start(&mut self, id: InstanceId, attempt: W::Attempt, allocation: &Allocation, log: String) {
         self.journal.record(RunEvent::Started {
             instance: self.name(id),
-            fingerprint: attempt.fingerprint,
-            attempt: attempt.number,
+            fingerprint: self.recipes[&id].fingerprint(),
+            attempt: self.tries[&id],
             cpus: allocation.cpus,
             gpus: allocation.gpus.clone(),
             log,
         });
-        let job = attempt.job(&self.cache, &self.inputs, &self.plan().instances[id.index()], allocation);
-        self.running.insert(id, attempt);
+        let job = self.workshop.job(&self.inputs, id, &attempt, allocation);
+        self.running.insert(id, Running { attempt, started: Instant::now() });
         self.executor.start(job);
     }
 
-    fn hear(&mut self, happening: Happening) {
+    /// Takes in what has happened.
+    pub fn hear(&mut self, happening: Happening) {
         match happening {
             Happening::Job(JobEvent::Report(id, report)) => self.report(id, report),
             Happening::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
             Happening::Committed(id, result) => match *result {
                 Ok(committed) => self.finished(id, committed),
-                Err(error) => self.failed_try(id, &Failure::new(error.to_string())),
+                Err(error) => self.failed_try(id, &Failure::new(error.to_string()), false),
             },
             Happening::Interrupt => self.interrupt(),
         }
     }
 
     fn report(&mut self, id: InstanceId, report: StageReport) {
-        let Some(attempt) = self.running.get_mut(&id) else { return };
-        attempt.note(&report);
+        let Some(running) = self.running.get_mut(&id) else { return };
+        self.workshop.note(&mut running.attempt, &report);
         let instance = self.inputs.plan.instances[id.index()].name.clone();
         match report {
             StageReport::Progress { done, total, unit } => {
@@ -246,39 +259,27 @@ impl<'a> Dispatcher<'a> {
             StageReport::Metric { name, value, step } => {
                 self.journal.record(RunEvent::Metric { instance, name, value, step });
             }
-            StageReport::Log { line } => append_line(&attempt.log, &line),
+            StageReport::Log { .. } => {}
         }
     }
 
     fn exited(&mut self, id: InstanceId, exit: Exit) {
-        let Some(attempt) = self.running.remove(&id) else { return };
+        let Some(Running { attempt, .. }) = self.running.remove(&id) else { return };
         if exit == Exit::Success && !self.timed_out.contains(&id) {
-            // Hashing large outputs takes a while, during which other stages want to be heard.
-            let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
-            let instance = self.plan().instances[id.index()].clone();
-            let project = self.inputs.project.to_owned();
-            let read: Vec<String> = self.inputs.paths_read(id).into_iter().map(str::to_owned).collect();
-            std::thread::spawn(move || {
-                let result = attempt.commit(&cache, &instance, &project, &read);
-                attempt.clean_up();
-                drop(attempt);
-                // Nobody listens only when the whole process ends.
-                let _ = sender.send(Happening::Committed(id, Box::new(result)));
-            });
+            self.workshop.commit(&self.inputs, id, attempt);
             return;
         }
-        attempt.clean_up();
+        let tail = self.workshop.abandon(attempt);
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         let stopped = self.interrupts > 0 && timeout.is_none();
-        let tail = log_tail(&attempt.log);
-        drop(attempt);
         if stopped {
             self.counts.interrupted += 1;
             self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
             self.forget(id);
             self.scheduler.stopped(id);
         } else {
-            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail));
+            let again = matches!(exit, Exit::Failed { again: true, .. });
+            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail), again);
         }
     }
 
@@ -309,10 +310,12 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// A try came to nothing: another one, or failure for good.
-    fn failed_try(&mut self, id: InstanceId, failure: &Failure) {
+    /// A try came to nothing: another one, if the user or the stage itself asks for it, or failure for good.
+    fn failed_try(&mut self, id: InstanceId, failure: &Failure, asked: bool) {
         let attempt = self.tries.get(&id).copied().unwrap_or(1);
-        if attempt <= self.plan().instances[id.index()].retries && self.interrupts == 0 {
+        let retries = self.plan().instances[id.index()].retries;
+        let retries = if asked { retries.max(MOST_TRIES_ASKED_FOR) } else { retries };
+        if attempt <= retries && self.interrupts == 0 {
             self.journal.record(failure.event(self.name(id), attempt, true));
             self.scheduler.enqueue(id);
         } else {
@@ -358,9 +361,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn stop_overdue(&mut self) {
-        for (id, attempt) in &self.running {
+        for (id, running) in &self.running {
             let timeout = self.inputs.plan.instances[id.index()].timeout;
-            let overdue = timeout.is_some_and(|timeout| attempt.started.elapsed() >= timeout);
+            let overdue = timeout.is_some_and(|timeout| running.started.elapsed() >= timeout);
             if overdue && self.timed_out.insert(*id) {
                 self.executor.stop(*id, Stop::Now);
             }
@@ -374,7 +377,7 @@ impl<'a> Dispatcher<'a> {
                 continue;
             }
             let fingerprint = self.recipes[&id].fingerprint();
-            if let Some(claim) = self.cache.try_claim(&fingerprint)? {
+            if let Some(claim) = self.workshop.try_claim(&fingerprint)? {
                 drop(claim);
                 self.scheduler.enqueue(id);
             } else {
@@ -384,7 +387,8 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn conclude(self) -> Dispatched {
+    /// What came of the run.
+    pub fn conclude(self) -> Dispatched {
         let outcome = match (self.interrupts, self.counts.failed) {
             (0, 0) => Outcome::UpToDate,
             (0, _) => Outcome::Failed,
@@ -395,11 +399,4 @@ impl<'a> Dispatcher<'a> {
         let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
         Dispatched { outcome, counts: self.counts, outputs }
     }
-}
-
-fn append_line(log: &std::path::Path, line: &str) {
-    use std::io::Write;
-    let file = std::fs::File::options().append(true).create(true).open(log);
-    // A log that cannot be written loses a line, not a stage.
-    let _ = file.and_then(|mut file| writeln!(file, "{line}"));
 }

@@ -56,7 +56,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    fn apply(&mut self, run: &str, event: RunEvent) {
+    /// Takes in an event of the run `run`.
+    pub fn apply(&mut self, run: &str, event: RunEvent) {
         let Some(instance) = event.instance() else { return };
         let entry = self.instances.entry(instance.to_owned()).or_default();
         match event {
@@ -146,8 +147,7 @@ impl History {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let lines = BufReader::new(file).split(b'\n');
-        Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok()).collect())
+        Ok(read_events(BufReader::new(file)))
     }
 
     /// The folder of a run.
@@ -193,6 +193,12 @@ impl History {
         let folder = self.folder.parent().unwrap_or(&self.folder).to_owned();
         ResultsNote { folder, name: format!("results-{key}.json") }
     }
+}
+
+/// The events of a log; lines that are none, such as one that was cut off, are passed over.
+pub fn read_events(log: impl BufRead) -> Vec<Stamped> {
+    let lines = log.split(b'\n').map_while(Result::ok);
+    lines.filter_map(|line| serde_json::from_slice(&line).ok()).collect()
 }
 
 /// A small file about what was put into one folder of results.

@@ -1,13 +1,13 @@
 //! The only place where things happen: fingerprints, the scheduler and its processes, the record of a run.
 
 pub mod assess;
-mod attempt;
+pub mod attempt;
 pub mod collect;
-mod dispatch;
+pub mod dispatch;
 pub mod executor;
 mod failure;
 pub mod history;
-mod journal;
+pub mod journal;
 mod local;
 pub mod machine;
 pub mod protocol;
@@ -19,7 +19,8 @@ pub mod schedule;
 mod session;
 pub mod sources;
 pub mod worker;
-mod workspace;
+pub mod workshop;
+pub mod workspace;
 
 pub use local::guardian_main;
-pub use session::{Heard, Interrupter, Project, RunError, RunReport, RunRequest, Session};
+pub use session::{Heard, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};

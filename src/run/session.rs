@@ -24,6 +24,7 @@ use crate::run::resources::{Capacity, misfits};
 use crate::run::results::{Published, publish};
 use crate::run::schedule::{Scheduler, Task};
 use crate::run::sources::{self, Contents, Mentions};
+use crate::run::workshop::OnDisk;
 
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
@@ -114,7 +115,9 @@ impl<'a> Session<'a> {
         targets: &[InstanceId],
     ) -> Result<Session<'a>, RunError> {
         let wanted = needed_by(plan, targets);
-        let mentions = sources::mentions(plan, &wanted, &project.folder, project.cache.root());
+        let mentions = sources::mentions(plan, &wanted, |word| {
+            sources::names_project_file(word, &project.folder, project.cache.root())
+        });
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let history = history.map_err(history_error(project))?;
         Ok(Session { plan, project, history, wanted, mentions })
@@ -165,8 +168,8 @@ impl<'a> Session<'a> {
         let may_start = Arc::new(AtomicBool::new(false));
         on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
         let log = self.history.begin(Timestamp::now()).map_err(history_error(self.project))?;
-        let mut journal = Journal::new(log, view);
-        let run = journal.run().to_owned();
+        let (run, logs) = (log.run.clone(), log.folder.clone());
+        let mut journal = Journal::new(Box::new(log), view);
         journal.record(RunEvent::RunStarted {
             version: crate::events::EVENTS_VERSION,
             run: run.clone(),
@@ -186,12 +189,12 @@ impl<'a> Session<'a> {
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone()));
-        let conduct = Conduct { keep_going: request.keep_going, force: request.force, scratch: scratch.folder.clone() };
-        let cache = Arc::clone(&self.project.cache);
+        let RunRequest { keep_going, force, .. } = request;
+        let conduct = Conduct { keep_going, force, scratch: scratch.folder.clone(), logs };
+        let workshop = OnDisk::new(Arc::clone(&self.project.cache), sender);
         let inputs = self.inputs(&contents);
-        let dispatcher =
-            Dispatcher::new(inputs, cache, scheduler, &mut journal, conduct, executor, (sender, happenings));
-        let Dispatched { outcome, mut counts, outputs } = dispatcher.run()?;
+        let dispatcher = Dispatcher::new(inputs, workshop, scheduler, &mut journal, conduct, executor);
+        let Dispatched { outcome, mut counts, outputs } = dispatcher.run(&happenings)?;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
         let published = self.publish(&outputs, &mut journal);
         let outcome = if published.is_ok() { outcome } else { Outcome::Failed };
@@ -283,7 +286,7 @@ fn history_error(project: &Project) -> impl FnOnce(std::io::Error) -> RunError {
 }
 
 /// `targets` (all instances if there are none) and everything they read from, producers first.
-fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
+pub fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
     let order = plan.order();
     if targets.is_empty() {
         return order;

@@ -70,16 +70,14 @@ fn similar(path: &Path) -> Option<String> {
     Some(format!("did you mean `{best}` in the same folder?"))
 }
 
-/// The files of the project folder that each of the commands names in its line.
-pub fn mentions(plan: &Plan, ids: &[InstanceId], project: &Path, cache: &Path) -> Mentions {
+/// The files of the project folder that each of the commands names in its line; `is_there` says what is such a file.
+pub fn mentions(plan: &Plan, ids: &[InstanceId], is_there: impl Fn(&str) -> bool) -> Mentions {
     let mut is_file = HashMap::new();
     let mut mentions = Mentions::new();
     for id in ids {
         let Work::Command(command) = &plan.instances[id.index()].work else { continue };
         let words: BTreeSet<&String> = command.mentions.iter().collect();
-        let found = words
-            .into_iter()
-            .filter(|word| *is_file.entry((*word).clone()).or_insert_with(|| names_project_file(word, project, cache)));
+        let found = words.into_iter().filter(|word| *is_file.entry((*word).clone()).or_insert_with(|| is_there(word)));
         let found: Vec<String> = found.cloned().collect();
         if !found.is_empty() {
             mentions.insert(*id, found);
@@ -88,7 +86,8 @@ pub fn mentions(plan: &Plan, ids: &[InstanceId], project: &Path, cache: &Path) -
     mentions
 }
 
-fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
+/// Whether `word` is the path of a file in the project folder, the cache's own excepted.
+pub fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
     let plain = Path::new(word).components().all(|part| matches!(part, std::path::Component::Normal(_)));
     let path = project.join(word);
     plain && path.is_file() && !path.starts_with(cache)
@@ -132,6 +131,13 @@ impl Contents {
     /// What the file or folder at `path` (as written) held when it was read.
     pub fn get(&self, path: &str) -> Option<&Artifact> {
         self.known.get(path)
+    }
+}
+
+impl FromIterator<(String, Artifact)> for Contents {
+    /// What each path is known to hold.
+    fn from_iter<I: IntoIterator<Item = (String, Artifact)>>(known: I) -> Contents {
+        Contents { known: known.into_iter().collect() }
     }
 }
 

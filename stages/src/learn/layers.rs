@@ -13,7 +13,7 @@ use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, lin
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Distribution};
 
-use super::kernels;
+use super::{kernels, pass};
 
 /// How much of a batch's statistics goes into the running ones.
 const MOMENTUM: f64 = 0.1;
@@ -119,7 +119,7 @@ impl Conv2d {
 /// Batch normalisation (Ioffe and Szegedy, <https://arxiv.org/abs/1502.03167>) over all axes but the second.
 ///
 /// It uses and remembers the batch's statistics where its input can be differentiated and it is not frozen, else the
-/// running ones.
+/// running ones. In a pass that is learned from ([`pass::learn_from`]) they are left to be remembered in the right order.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     /// Scale, `[channel]`.
@@ -197,8 +197,11 @@ impl BatchNorm {
             let result = batch_norm_train(input, weight, bias, self.epsilon);
             (if with_relu { relu(result.output) } else { result.output }, result.mean, result.variance)
         };
-        remember(&self.running_mean, mean.detach());
-        remember(&self.running_var, variance.detach() * bessel(values_a_channel));
+        let (mean, variance) = (mean.detach(), variance.detach() * bessel(values_a_channel));
+        if let Some([mean, variance]) = pass::leave(self.weight.id, mean, variance) {
+            remember(&self.running_mean, mean);
+            remember(&self.running_var, variance);
+        }
         output
     }
 
@@ -219,7 +222,12 @@ impl BatchNorm {
 /// Moves a running statistic towards that of a batch.
 fn remember(running: &RunningState<Tensor<1>>, of_batch: Tensor<1>) {
     let old = running.value_sync().to_device(&of_batch.device());
-    running.update((old * (1.0 - MOMENTUM) + of_batch * MOMENTUM).detach());
+    running.update(moved_towards(old, of_batch).detach());
+}
+
+/// A running statistic after a batch.
+pub(super) fn moved_towards<const D: usize>(old: Tensor<D>, of_batch: Tensor<D>) -> Tensor<D> {
+    old * (1.0 - MOMENTUM) + of_batch * MOMENTUM
 }
 
 /// What makes the variance of `count` values an unbiased estimate.

@@ -6,13 +6,18 @@
 
 pub mod bench;
 pub mod data;
+pub mod devices;
+pub mod dropout;
 pub mod embed;
 mod heap;
+pub mod infer;
+pub mod initial_weights;
 mod kernels;
 pub mod layers;
 pub mod losses;
 pub mod models;
 pub mod optim;
+pub mod pass;
 pub mod predict;
 pub mod preparation;
 pub mod train;
