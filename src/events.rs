@@ -240,4 +240,6 @@ pub trait EventSink: Send {
     fn event(&mut self, event: &Stamped);
     /// Called when nothing has happened for a moment, so that clocks can tick.
     fn tick(&mut self) {}
+    /// Called when no further event is at hand: what was taken is to be seen now.
+    fn flush(&mut self) {}
 }

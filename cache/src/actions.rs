@@ -1,12 +1,13 @@
 //! What was computed: from a fingerprint to the digests of its outputs.
 
 use std::fs;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, files, hash_value};
+use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, files, hash_value};
 
 /// One output of a recorded result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,11 +68,29 @@ const SEAL_DOMAIN: &str = "athanor action 1";
 impl Cache {
     /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
     pub fn record(&self, record: &ActionRecord) -> Result<()> {
+        self.record_all([(record, &Unsynced::default())])
+    }
+
+    /// Records results, bringing first what belongs to them and then the records safely to disk: many at once wait for the
+    /// device as long as one.
+    pub fn record_all<'r>(
+        &self,
+        results: impl IntoIterator<Item = (&'r ActionRecord, &'r Unsynced)> + Clone,
+    ) -> Result<()> {
+        let objects = results.clone().into_iter().flat_map(|(_, unsynced)| unsynced.0.iter().cloned());
+        self.sync(&objects.collect::<Vec<_>>())?;
+        let records = results.into_iter().map(|(record, _)| self.write_record(record));
+        self.sync(&records.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// Writes a record, not yet safe from a power cut; returns its path.
+    fn write_record(&self, record: &ActionRecord) -> Result<PathBuf> {
         let path = self.action_path(&record.fingerprint);
         let value = serde_json::to_value(record).map_err(|error| CacheError::io(&path)(error.into()))?;
         let sealed = Sealed { seal: hash_value(SEAL_DOMAIN, &value), record: value };
         let text = serde_json::to_vec(&sealed).map_err(|error| CacheError::io(&path)(error.into()))?;
-        files::write_atomically(&self.root, &path, &text)
+        files::write_unsynced(&self.root, &path, &text)?;
+        Ok(path)
     }
 
     /// The record of a fingerprint, whether or not its outputs are still there. A damaged record is moved to quarantine and

@@ -25,20 +25,36 @@ pub fn write_atomically(root: &Path, path: &Path, content: &[u8]) -> Result<()> 
     sync_parent(path)
 }
 
+/// As [`write_atomically`], but what is written survives a power cut only when the caller has brought it to disk. A file that
+/// is there already is safe from the first moment, so that nothing is lost that was promised before.
+pub fn write_unsynced(root: &Path, path: &Path, content: &[u8]) -> Result<()> {
+    if path.exists() {
+        return write_atomically(root, path, content);
+    }
+    ensure_parent(path)?;
+    let mut file = temporary(root)?;
+    file.write_all(content).map_err(CacheError::io(path))?;
+    file.persist(path).map(|_| ()).map_err(|error| CacheError::io(path)(error.error))
+}
+
 /// Writes a small file that never changes, unless it is there.
 pub fn write_if_absent(root: &Path, name: &str, content: &str) -> Result<()> {
     let path = root.join(name);
     if path.exists() { Ok(()) } else { write_atomically(root, &path, content.as_bytes()) }
 }
 
-/// Makes the folder that `path` lies in.
+/// Makes the folder that `path` lies in, and makes sure that it survives a power cut.
 pub fn make_parent(path: &Path) -> Result<()> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    if parent.is_dir() {
-        return Ok(());
+    match (ensure_parent(path)?, path.parent()) {
+        (true, Some(parent)) => sync_parent(parent),
+        _ => Ok(()),
     }
-    fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
-    sync_parent(parent)
+}
+
+/// Makes the folder that `path` lies in; says whether it was not there.
+pub fn ensure_parent(path: &Path) -> Result<bool> {
+    let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) else { return Ok(false) };
+    fs::create_dir_all(parent).map(|()| true).map_err(CacheError::io(parent))
 }
 
 /// Makes sure that the entry of `path` in its folder survives a power cut.

@@ -28,7 +28,7 @@ pub use gc::{Dropped, GcReport, GcRequest};
 pub use items::{ItemFile, ItemRecord, Items};
 pub use locks::{Claim, UseGuard};
 pub use placements::Placements;
-pub use store::Presence;
+pub use store::{Presence, Unsynced};
 pub use tree::{Artifact, ArtifactKind, Change, Tree, TreeEntry, diff};
 pub use usage::{Usage, UsageEntry};
 pub use verify::{Damage, VerifyReport};

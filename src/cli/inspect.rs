@@ -1,7 +1,6 @@
 //! The commands that look without touching.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use athanor_stages::registry;
 use serde_json::json;
@@ -82,11 +81,12 @@ pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
         let name = &plan.instances[id.index()].name;
         let remembered = ledger.instances.get(name).cloned().unwrap_or_default();
         let in_run = remembered.log.map(|(run, path)| session.history().run_folder(&run).join(path));
-        let in_cache = || -> Option<PathBuf> {
+        let in_cache = || {
             let record = project.cache.read_record(&remembered.fingerprint?).ok()??;
-            Some(project.cache.path_of(&record.log?))
+            // A record without a log is one of a stage that printed nothing.
+            record.log.map_or(Some(Vec::new()), |log| std::fs::read(project.cache.path_of(&log)).ok())
         };
-        let log = in_run.filter(|path| path.exists()).or_else(in_cache).and_then(|path| std::fs::read(path).ok());
+        let log = in_run.and_then(|path| std::fs::read(path).ok()).or_else(in_cache);
         if several {
             print(&format!("==> {name} <==\n"))?;
         }

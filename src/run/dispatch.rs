@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use athanor_cache::{ActionRecord, Cache, CacheError, Digest, Lookup, OutputRecord};
+use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Digest, Lookup};
 use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
-use crate::run::attempt::{Attempt, CommitError, Committed, Place};
+use crate::run::attempt::{Attempt, CommitError, Place, Stored};
+use crate::run::crew::Crew;
 use crate::run::executor::{Executor, Exit, JobEvent, Stop};
 use crate::run::failure::{Failure, log_tail};
+use crate::run::flights::{Boarding, Flights, Outputs};
 use crate::run::journal::Journal;
-use crate::run::recipe::Recipe;
+use crate::run::places::Places;
+use crate::run::recipe::Resolved;
+use crate::run::recorder::{Recorded, Recorder, Unrecorded};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
 use crate::run::schedule::{Scheduler, State};
@@ -27,10 +31,21 @@ const POLL: Duration = Duration::from_millis(50);
 pub enum Happening {
     /// Something about a job.
     Job(JobEvent),
-    /// A finished job's result was recorded, or not.
-    Committed(InstanceId, Box<Result<Committed, CommitError>>),
+    /// A finished job's result was stored, or not; the try is over.
+    Ended(InstanceId, Box<Ended>),
+    /// Results were recorded, or not.
+    Recorded(Recorded),
     /// The user asks it to stop.
     Interrupt,
+}
+
+/// A try that is over.
+pub struct Ended {
+    result: Result<Stored, CommitError>,
+    claim: Claim,
+    folder: Option<PathBuf>,
+    /// Its log, if nothing was printed.
+    empty_log: Option<PathBuf>,
 }
 
 /// How a run is to behave.
@@ -40,8 +55,6 @@ pub struct Conduct {
     pub keep_going: bool,
     /// Instances to make again even if the cache has them.
     pub force: HashSet<InstanceId>,
-    /// Where stages' folders are made.
-    pub scratch: PathBuf,
 }
 
 /// A run in progress.
@@ -51,14 +64,23 @@ pub struct Dispatcher<'a> {
     scheduler: Scheduler,
     journal: &'a mut Journal,
     conduct: Conduct,
+    places: Places,
     executor: Box<dyn Executor>,
+    crew: Crew,
+    recorder: Recorder,
     happenings: Receiver<Happening>,
     sender: Sender<Happening>,
-    outputs: Vec<Vec<OutputRecord>>,
-    recipes: HashMap<InstanceId, Recipe>,
+    outputs: Vec<Outputs>,
+    /// What instances that are not settled are to do.
+    resolved: HashMap<InstanceId, Resolved>,
     running: HashMap<InstanceId, Attempt>,
-    /// Instances that are queued or run, and those that wait for their result.
-    in_flight: HashMap<Digest, (InstanceId, Vec<InstanceId>)>,
+    /// How many results are being stored.
+    storing: usize,
+    /// How many are stored and not yet recorded.
+    unrecorded: usize,
+    /// Instances whose result was stored and could not be recorded.
+    lost: HashSet<InstanceId>,
+    flights: Flights,
     elsewhere: Vec<InstanceId>,
     tries: HashMap<InstanceId, u32>,
     timed_out: HashSet<InstanceId>,
@@ -73,7 +95,7 @@ pub struct Dispatched {
     /// How many instances ended how.
     pub counts: Counts,
     /// Outputs by instance; `None` for instances that are not up to date.
-    pub outputs: Vec<Option<Vec<OutputRecord>>>,
+    pub outputs: Vec<Option<Outputs>>,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -83,24 +105,34 @@ impl<'a> Dispatcher<'a> {
         cache: Arc<Cache>,
         scheduler: Scheduler,
         journal: &'a mut Journal,
-        conduct: Conduct,
-        executor: Box<dyn Executor>,
+        (conduct, places): (Conduct, Places),
+        (executor, crew): (Box<dyn Executor>, Crew),
         (sender, happenings): (Sender<Happening>, Receiver<Happening>),
     ) -> Self {
-        let outputs = vec![Vec::new(); inputs.plan.instances.len()];
+        let outputs = vec![Outputs::from([]); inputs.plan.instances.len()];
+        let heard = sender.clone();
+        // Nobody listens only when the whole run ends early.
+        let recorder =
+            Recorder::start(Arc::clone(&cache), move |recorded| drop(heard.send(Happening::Recorded(recorded))));
         Dispatcher {
             inputs,
             cache,
             scheduler,
             journal,
             conduct,
+            places,
             executor,
+            crew,
+            recorder,
             happenings,
             sender,
             outputs,
-            recipes: HashMap::new(),
+            resolved: HashMap::new(),
             running: HashMap::new(),
-            in_flight: HashMap::new(),
+            storing: 0,
+            unrecorded: 0,
+            lost: HashSet::new(),
+            flights: Flights::default(),
             elsewhere: Vec::new(),
             tries: HashMap::new(),
             timed_out: HashSet::new(),
@@ -114,9 +146,12 @@ impl<'a> Dispatcher<'a> {
         loop {
             self.settle_ready()?;
             self.start_what_fits()?;
-            if self.scheduler.is_finished() {
+            if self.running.is_empty() && self.storing == 0 && self.unrecorded > 0 {
+                self.recorder.hurry();
+            } else if self.scheduler.is_finished() && self.storing == 0 && self.unrecorded == 0 {
                 break;
             }
+            self.journal.flush();
             match self.happenings.recv_timeout(self.patience()) {
                 Ok(happening) => self.hear(happening),
                 Err(RecvTimeoutError::Timeout) => self.journal.tick(),
@@ -147,7 +182,7 @@ impl<'a> Dispatcher<'a> {
     /// Looks up every instance whose inputs are all there.
     fn settle_ready(&mut self) -> Result<(), CacheError> {
         while let Some(id) = self.scheduler.next_ready() {
-            let recipe = match self.inputs.recipe(id, |producer| self.outputs[producer.index()].as_slice()) {
+            let recipe = match self.inputs.recipe(id, |producer| &*self.outputs[producer.index()]) {
                 Ok(recipe) => recipe,
                 Err(unwritten) => {
                     self.fail(id, &Failure::new(unwritten.to_string()));
@@ -155,19 +190,25 @@ impl<'a> Dispatcher<'a> {
                 }
             };
             let fingerprint = recipe.fingerprint();
-            self.recipes.insert(id, recipe);
-            if let Some((_, waiters)) = self.in_flight.get_mut(&fingerprint) {
-                waiters.push(id);
-                self.scheduler.made_elsewhere(id);
-                continue;
+            match self.flights.board(&fingerprint, id) {
+                Boarding::Nobody => {}
+                Boarding::Waits => {
+                    self.scheduler.made_elsewhere(id);
+                    continue;
+                }
+                Boarding::Stored(outputs) => {
+                    self.settle(id, outputs);
+                    continue;
+                }
             }
             if !self.conduct.force.contains(&id)
                 && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
             {
-                self.cached(id, record);
+                self.cached(id, &record);
                 continue;
             }
-            self.in_flight.insert(fingerprint, (id, Vec::new()));
+            self.resolved.insert(id, Resolved { recipe, fingerprint });
+            self.flights.begin(fingerprint);
             self.scheduler.enqueue(id);
         }
         Ok(())
@@ -175,7 +216,7 @@ impl<'a> Dispatcher<'a> {
 
     fn start_what_fits(&mut self) -> Result<(), CacheError> {
         while let Some((id, allocation)) = self.scheduler.next_start() {
-            let fingerprint = self.recipes[&id].fingerprint();
+            let fingerprint = self.resolved[&id].fingerprint;
             let Some(claim) = self.cache.try_claim(&fingerprint)? else {
                 self.scheduler.made_elsewhere(id);
                 self.journal.record(RunEvent::Waiting { instance: self.name(id) });
@@ -187,7 +228,7 @@ impl<'a> Dispatcher<'a> {
                 && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
             {
                 drop(claim);
-                self.cached(id, record);
+                self.cached(id, &record);
                 self.settle_ready()?;
                 continue;
             }
@@ -195,13 +236,13 @@ impl<'a> Dispatcher<'a> {
             self.tries.insert(id, number);
             let log = format!("logs/{}.{number}.log", id.0);
             let place = Place {
-                folder: self.conduct.scratch.join(format!("{}.{number}", id.0)),
-                log: self.journal.folder().join(&log),
+                folder: self.places.folder(),
+                log: self.places.log(self.journal.folder().join(&log)),
                 number,
                 anew: self.conduct.force.contains(&id),
             };
-            let recipe = self.recipes[&id].clone();
-            match Attempt::prepare(&self.cache, &self.inputs, id, recipe, claim, place) {
+            let resolved = self.resolved[&id].clone();
+            match Attempt::prepare(&self.cache, &self.inputs, id, resolved, claim, place) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
                 Err(error) => self.fail(id, &Failure::new(error.to_string())),
             }
@@ -227,10 +268,8 @@ impl<'a> Dispatcher<'a> {
         match happening {
             Happening::Job(JobEvent::Report(id, report)) => self.report(id, report),
             Happening::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
-            Happening::Committed(id, result) => match *result {
-                Ok(committed) => self.finished(id, committed),
-                Err(error) => self.failed_try(id, &Failure::new(error.to_string())),
-            },
+            Happening::Ended(id, ended) => self.ended(id, *ended),
+            Happening::Recorded(recorded) => self.recorded(recorded),
             Happening::Interrupt => self.interrupt(),
         }
     }
@@ -258,20 +297,22 @@ impl<'a> Dispatcher<'a> {
             let instance = self.plan().instances[id.index()].clone();
             let project = self.inputs.project.to_owned();
             let read: Vec<String> = self.inputs.paths_read(id).into_iter().map(str::to_owned).collect();
-            std::thread::spawn(move || {
-                let result = attempt.commit(&cache, &instance, &project, &read);
-                attempt.clean_up();
-                drop(attempt);
+            self.storing += 1;
+            self.crew.run(move || {
+                let result = attempt.store(&cache, &instance, &project, &read);
+                let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
+                let (claim, folder) = attempt.end();
                 // Nobody listens only when the whole process ends.
-                let _ = sender.send(Happening::Committed(id, Box::new(result)));
+                let _ = sender.send(Happening::Ended(id, Box::new(Ended { result, claim, folder, empty_log })));
             });
             return;
         }
-        attempt.clean_up();
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         let stopped = self.interrupts > 0 && timeout.is_none();
         let tail = log_tail(&attempt.log);
-        drop(attempt);
+        let (claim, folder) = attempt.end();
+        drop(claim);
+        self.places.vacate(folder, None);
         if stopped {
             self.counts.interrupted += 1;
             self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
@@ -282,31 +323,76 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn cached(&mut self, id: InstanceId, record: ActionRecord) {
-        self.counts.cached += 1;
-        self.journal.record(RunEvent::Cached { instance: self.name(id), fingerprint: record.fingerprint });
-        self.settle_done(id, record);
-    }
-
-    fn finished(&mut self, id: InstanceId, committed: Committed) {
-        self.counts.ran += 1;
-        let record = committed.record;
-        self.journal.record(RunEvent::Finished {
-            instance: self.name(id),
-            fingerprint: record.fingerprint,
-            duration_ms: record.duration_ms,
-            undeclared: committed.undeclared,
-        });
-        self.settle_done(id, record);
-    }
-
-    fn settle_done(&mut self, id: InstanceId, record: ActionRecord) {
-        let waiters = self.in_flight.remove(&record.fingerprint).map(|(_, waiters)| waiters).unwrap_or_default();
-        self.outputs[id.index()] = record.outputs.clone();
-        self.scheduler.done(id);
-        for waiter in waiters {
-            self.cached(waiter, record.clone());
+    /// The result of `id` is in the cache, and so is that of all who waited for it.
+    fn cached(&mut self, id: InstanceId, record: &ActionRecord) {
+        let outputs = Outputs::from(record.outputs.as_slice());
+        for id in std::iter::once(id).chain(self.flights.landed(&record.fingerprint)) {
+            self.note_cached(id, record.fingerprint);
+            self.settle(id, Arc::clone(&outputs));
         }
+    }
+
+    fn note_cached(&mut self, id: InstanceId, fingerprint: Digest) {
+        self.counts.cached += 1;
+        self.journal.record(RunEvent::Cached { instance: self.name(id), fingerprint });
+    }
+
+    fn settle(&mut self, id: InstanceId, outputs: Outputs) {
+        self.outputs[id.index()] = outputs;
+        self.resolved.remove(&id);
+        self.scheduler.done(id);
+    }
+
+    /// What a try made is stored, so that others can read it; it is finished when it is recorded.
+    fn ended(&mut self, id: InstanceId, ended: Ended) {
+        self.storing -= 1;
+        self.places.vacate(ended.folder, ended.empty_log);
+        let stored = match ended.result {
+            Ok(stored) => stored,
+            Err(error) => {
+                drop(ended.claim);
+                return self.failed_try(id, &Failure::new(error.to_string()));
+            }
+        };
+        let outputs = Outputs::from(stored.record.outputs.as_slice());
+        let followers = self.flights.stored(&stored.record.fingerprint, &outputs);
+        for id in std::iter::once(id).chain(followers) {
+            self.settle(id, Arc::clone(&outputs));
+        }
+        self.unrecorded += 1;
+        self.recorder.record(Unrecorded { id, stored, _claim: ended.claim });
+    }
+
+    fn recorded(&mut self, recorded: Recorded) {
+        let refusal = recorded.refusal.map(|error| Failure::new(format!("Its result cannot be recorded: {error}")));
+        for (id, stored) in recorded.results {
+            self.unrecorded -= 1;
+            let fingerprint = stored.record.fingerprint;
+            let followers = self.flights.landed(&fingerprint);
+            if let Some(refusal) = &refusal {
+                self.lose(id, followers, refusal);
+                continue;
+            }
+            self.counts.ran += 1;
+            self.journal.record(RunEvent::Finished {
+                instance: self.name(id),
+                fingerprint,
+                duration_ms: stored.record.duration_ms,
+                undeclared: stored.undeclared,
+            });
+            followers.into_iter().for_each(|id| self.note_cached(id, fingerprint));
+        }
+    }
+
+    /// The stored result of `id` cannot be recorded. What was made from it stands, but nothing more is begun.
+    fn lose(&mut self, id: InstanceId, followers: Vec<InstanceId>, refusal: &Failure) {
+        let attempt = self.tries.get(&id).copied().unwrap_or(1);
+        for id in std::iter::once(id).chain(followers) {
+            self.counts.failed += 1;
+            self.journal.record(refusal.event(self.name(id), attempt, false));
+            self.lost.insert(id);
+        }
+        self.scheduler.stop_accepting();
     }
 
     /// A try came to nothing: another one, or failure for good.
@@ -341,8 +427,8 @@ impl<'a> Dispatcher<'a> {
 
     /// Nobody is to wait for the result of `id` any more; returns who did.
     fn forget(&mut self, id: InstanceId) -> Vec<InstanceId> {
-        let Some(recipe) = self.recipes.get(&id) else { return Vec::new() };
-        self.in_flight.remove(&recipe.fingerprint()).map(|(_, waiters)| waiters).unwrap_or_default()
+        let Some(resolved) = self.resolved.get(&id) else { return Vec::new() };
+        self.flights.landed(&resolved.fingerprint)
     }
 
     fn interrupt(&mut self) {
@@ -373,7 +459,7 @@ impl<'a> Dispatcher<'a> {
             if *self.scheduler.state(id) != State::Elsewhere {
                 continue;
             }
-            let fingerprint = self.recipes[&id].fingerprint();
+            let fingerprint = self.resolved[&id].fingerprint;
             if let Some(claim) = self.cache.try_claim(&fingerprint)? {
                 drop(claim);
                 self.scheduler.enqueue(id);
@@ -391,7 +477,7 @@ impl<'a> Dispatcher<'a> {
             _ => Outcome::Interrupted,
         };
         let ids = (0..).map(InstanceId).zip(self.outputs);
-        let done = |id| *self.scheduler.state(id) == State::Done;
+        let done = |id| *self.scheduler.state(id) == State::Done && !self.lost.contains(&id);
         let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
         Dispatched { outcome, counts: self.counts, outputs }
     }

@@ -166,7 +166,7 @@ impl History {
         let folder = self.run_folder(&run);
         fs::create_dir_all(folder.join("logs"))?;
         let file = File::options().create(true).append(true).open(folder.join("events.jsonl"))?;
-        Ok(RunLog { run, folder, file })
+        Ok(RunLog { run, folder, file, lines: Vec::new() })
     }
 
     /// Sums up what a run that has ended did to the plan whose instances are `plan`.
@@ -242,14 +242,23 @@ pub struct RunLog {
     /// The run's folder.
     pub folder: PathBuf,
     file: File,
+    /// Whole lines that are still to be written.
+    lines: Vec<u8>,
 }
 
 impl EventSink for RunLog {
     fn event(&mut self, event: &Stamped) {
-        let Ok(mut line) = serde_json::to_vec(event) else { return };
-        line.push(b'\n');
-        // One write a line: a reader, or the next run after a kill, sees whole lines. A full disk stops no run here; it
+        let before = self.lines.len();
+        match serde_json::to_writer(&mut self.lines, event) {
+            Ok(()) => self.lines.push(b'\n'),
+            Err(_) => self.lines.truncate(before),
+        }
+    }
+
+    fn flush(&mut self) {
+        // One write of whole lines: a reader, or the next run after a kill, sees no halves. A full disk stops no run here; it
         // fails the stages that need space.
-        let _ = self.file.write_all(&line);
+        let _ = self.file.write_all(&self.lines);
+        self.lines.clear();
     }
 }

@@ -21,6 +21,15 @@ pub struct Recipe {
     pub inputs: Vec<RecipeInput>,
 }
 
+/// A recipe and its fingerprint.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// What is to be done.
+    pub recipe: Recipe,
+    /// [`Recipe::fingerprint`] of it.
+    pub fingerprint: Digest,
+}
+
 /// What one port reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecipeInput {

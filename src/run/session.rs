@@ -8,17 +8,20 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use athanor_cache::{Cache, CacheError, OutputRecord};
+use athanor_cache::{Cache, CacheError};
 use jiff::Timestamp;
 
 use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
 use crate::run::assess::{Standing, assess};
+use crate::run::crew::Crew;
 use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
+use crate::run::flights::Outputs;
 use crate::run::history::{History, Ledger};
 use crate::run::journal::Journal;
 use crate::run::local::LocalExecutor;
+use crate::run::places::Places;
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
 use crate::run::results::{Published, publish};
@@ -185,12 +188,21 @@ impl<'a> Session<'a> {
         let scheduler = Scheduler::new(self.tasks(&self.ledger()?), &self.plan.order(), &request.capacity);
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
-        let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone()));
-        let conduct = Conduct { keep_going: request.keep_going, force: request.force, scratch: scratch.folder.clone() };
+        let crew = Crew::default();
+        let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone(), crew.clone()));
+        let conduct = Conduct { keep_going: request.keep_going, force: request.force };
+        let places = Places::new(scratch.folder.clone());
         let cache = Arc::clone(&self.project.cache);
         let inputs = self.inputs(&contents);
-        let dispatcher =
-            Dispatcher::new(inputs, cache, scheduler, &mut journal, conduct, executor, (sender, happenings));
+        let dispatcher = Dispatcher::new(
+            inputs,
+            cache,
+            scheduler,
+            &mut journal,
+            (conduct, places),
+            (executor, crew),
+            (sender, happenings),
+        );
         let Dispatched { outcome, mut counts, outputs } = dispatcher.run()?;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
         let published = self.publish(&outputs, &mut journal);
@@ -200,6 +212,7 @@ impl<'a> Session<'a> {
             counts,
             duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
+        journal.flush();
         let plan = self.plan.instances.iter().map(|instance| instance.name.clone()).collect();
         self.history.end(&run, plan).map_err(history_error(self.project))?;
         published.map(|()| RunReport { outcome, counts })
@@ -220,7 +233,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn publish(&self, outputs: &[Option<Vec<OutputRecord>>], journal: &mut Journal) -> Result<(), RunError> {
+    fn publish(&self, outputs: &[Option<Outputs>], journal: &mut Journal) -> Result<(), RunError> {
         let outputs = |id: InstanceId| outputs[id.index()].as_deref();
         let Project { folder, cache } = self.project;
         let published = publish(self.plan, cache, &self.history, folder, outputs).map_err(|error| match error {
