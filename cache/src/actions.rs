@@ -1,6 +1,7 @@
 //! What was computed: from a fingerprint to the digests of its outputs.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -57,6 +58,16 @@ pub enum Lookup {
     Miss,
 }
 
+/// By what the file of a record is known again without being read. Records are written whole under a new inode, so that
+/// another one has another stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordStamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     seal: Digest,
@@ -64,6 +75,23 @@ struct Sealed {
 }
 
 const SEAL_DOMAIN: &str = "athanor action 1";
+
+impl ActionRecord {
+    /// The record as it is written: JSON in one line, with a checksum.
+    pub(crate) fn sealed(&self) -> serde_json::Result<Vec<u8>> {
+        let record = serde_json::to_value(self)?;
+        serde_json::to_vec(&Sealed { seal: hash_value(SEAL_DOMAIN, &record), record })
+    }
+
+    /// The record that was written; `None` if it is not as it was.
+    pub(crate) fn unsealed(bytes: &[u8]) -> Option<ActionRecord> {
+        let sealed: Sealed = serde_json::from_slice(bytes).ok()?;
+        if hash_value(SEAL_DOMAIN, &sealed.record) != sealed.seal {
+            return None;
+        }
+        serde_json::from_value(sealed.record).ok()
+    }
+}
 
 impl Cache {
     /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
@@ -86,9 +114,7 @@ impl Cache {
     /// Writes a record, not yet safe from a power cut; returns its path.
     fn write_record(&self, record: &ActionRecord) -> Result<PathBuf> {
         let path = self.action_path(&record.fingerprint);
-        let value = serde_json::to_value(record).map_err(|error| CacheError::io(&path)(error.into()))?;
-        let sealed = Sealed { seal: hash_value(SEAL_DOMAIN, &value), record: value };
-        let text = serde_json::to_vec(&sealed).map_err(|error| CacheError::io(&path)(error.into()))?;
+        let text = record.sealed().map_err(|error| CacheError::io(&path)(error.into()))?;
         files::write_unsynced(&self.root, &path, &text)?;
         Ok(path)
     }
@@ -102,14 +128,23 @@ impl Cache {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(CacheError::io(&path)(error)),
         };
-        let sealed: Option<Sealed> = serde_json::from_slice(&bytes).ok();
-        let sound = sealed.filter(|sealed| hash_value(SEAL_DOMAIN, &sealed.record) == sealed.seal);
-        let record = sound.and_then(|sealed| serde_json::from_value::<ActionRecord>(sealed.record).ok());
+        let record = ActionRecord::unsealed(&bytes);
         let record = record.filter(|record| record.fingerprint == *fingerprint);
         if record.is_none() {
             self.quarantine(&path)?;
         }
         Ok(record)
+    }
+
+    /// The stamp of a fingerprint's record; `None` if there is none.
+    pub fn record_stamp(&self, fingerprint: &Digest) -> Option<RecordStamp> {
+        let metadata = fs::symlink_metadata(self.action_path(fingerprint)).ok()?;
+        Some(RecordStamp {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 
     /// What can be served for a fingerprint.

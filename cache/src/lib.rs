@@ -13,6 +13,7 @@ mod gc;
 mod item_log;
 mod items;
 mod locks;
+mod pending;
 mod placements;
 mod stat_index;
 mod store;
@@ -21,15 +22,16 @@ mod unfinished;
 mod usage;
 mod verify;
 
-pub use actions::{ActionRecord, Lookup, OutputRecord};
-pub use digest::{Digest, ParseDigestError, hash_value};
+pub use actions::{ActionRecord, Lookup, OutputRecord, RecordStamp};
+pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use error::CacheError;
 pub use gc::{Dropped, GcReport, GcRequest};
 pub use items::{ItemFile, ItemRecord, Items};
 pub use locks::{Claim, UseGuard};
+pub use pending::Pending;
 pub use placements::Placements;
 pub use store::{Presence, Unsynced};
-pub use tree::{Artifact, ArtifactKind, Change, Tree, TreeEntry, diff};
+pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
 pub use usage::{Usage, UsageEntry};
 pub use verify::{Damage, VerifyReport};
 
@@ -55,9 +57,18 @@ pub struct Cache {
 impl Cache {
     /// Opens the cache in `root`, making it where there is none.
     pub fn open(root: &Path) -> Result<Cache> {
-        for folder in
-            ["objects", "trees", "manifests", "actions", "items", "unfinished", "scratch", "tmp", "quarantine"]
-        {
+        for folder in [
+            "objects",
+            "trees",
+            "manifests",
+            "actions",
+            "items",
+            "unfinished",
+            pending::AREA,
+            "scratch",
+            "tmp",
+            "quarantine",
+        ] {
             let path = root.join(folder);
             std::fs::create_dir_all(&path).map_err(CacheError::io(&path))?;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Digest, Lookup};
+use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup};
 use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
@@ -18,6 +18,7 @@ use crate::run::failure::{Failure, log_tail};
 use crate::run::flights::{Boarding, Flights, Outputs};
 use crate::run::journal::Journal;
 use crate::run::places::Places;
+use crate::run::recall::Recall;
 use crate::run::recipe::Resolved;
 use crate::run::recorder::{Recorded, Recorder, Unrecorded};
 use crate::run::resolve::Inputs;
@@ -57,10 +58,23 @@ pub struct Conduct {
     pub force: HashSet<InstanceId>,
 }
 
+/// What is known before a run.
+pub struct Knowledge<'k> {
+    /// Results of earlier runs.
+    pub recall: &'k Recall,
+    /// Whether it is to be logged, too, that they are still there.
+    pub news: bool,
+    /// How long each instance is expected to take; asked for if any is to be made.
+    pub durations: Box<dyn Fn() -> Vec<f64> + 'k>,
+}
+
 /// A run in progress.
 pub struct Dispatcher<'a> {
     inputs: Inputs<'a>,
     cache: Arc<Cache>,
+    knowledge: Knowledge<'a>,
+    /// Whether the scheduler knows how long things take.
+    informed: bool,
     scheduler: Scheduler,
     journal: &'a mut Journal,
     conduct: Conduct,
@@ -71,6 +85,7 @@ pub struct Dispatcher<'a> {
     happenings: Receiver<Happening>,
     sender: Sender<Happening>,
     outputs: Vec<Outputs>,
+    fingerprints: Vec<Option<Digest>>,
     /// What instances that are not settled are to do.
     resolved: HashMap<InstanceId, Resolved>,
     running: HashMap<InstanceId, Attempt>,
@@ -96,20 +111,25 @@ pub struct Dispatched {
     pub counts: Counts,
     /// Outputs by instance; `None` for instances that are not up to date.
     pub outputs: Vec<Option<Outputs>>,
+    /// Fingerprints by instance, as far as known.
+    pub fingerprints: Vec<Option<Digest>>,
 }
 
 impl<'a> Dispatcher<'a> {
     /// A run that has not begun.
+    #[expect(clippy::too_many_arguments, reason = "everything that a run consists of, once")]
     pub fn new(
         inputs: Inputs<'a>,
         cache: Arc<Cache>,
+        knowledge: Knowledge<'a>,
         scheduler: Scheduler,
         journal: &'a mut Journal,
         (conduct, places): (Conduct, Places),
         (executor, crew): (Box<dyn Executor>, Crew),
         (sender, happenings): (Sender<Happening>, Receiver<Happening>),
     ) -> Self {
-        let outputs = vec![Outputs::from([]); inputs.plan.instances.len()];
+        let count = inputs.plan.instances.len();
+        let outputs = vec![Outputs::from([]); count];
         let heard = sender.clone();
         // Nobody listens only when the whole run ends early.
         let recorder =
@@ -117,6 +137,8 @@ impl<'a> Dispatcher<'a> {
         Dispatcher {
             inputs,
             cache,
+            knowledge,
+            informed: false,
             scheduler,
             journal,
             conduct,
@@ -127,6 +149,7 @@ impl<'a> Dispatcher<'a> {
             happenings,
             sender,
             outputs,
+            fingerprints: vec![None; count],
             resolved: HashMap::new(),
             running: HashMap::new(),
             storing: 0,
@@ -182,14 +205,14 @@ impl<'a> Dispatcher<'a> {
     /// Looks up every instance whose inputs are all there.
     fn settle_ready(&mut self) -> Result<(), CacheError> {
         while let Some(id) = self.scheduler.next_ready() {
-            let recipe = match self.inputs.recipe(id, |producer| &*self.outputs[producer.index()]) {
-                Ok(recipe) => recipe,
+            let fingerprint = match self.inputs.fingerprint(id, |producer| &*self.outputs[producer.index()]) {
+                Ok(fingerprint) => fingerprint,
                 Err(unwritten) => {
                     self.fail(id, &Failure::new(unwritten.to_string()));
                     continue;
                 }
             };
-            let fingerprint = recipe.fingerprint();
+            self.fingerprints[id.index()] = Some(fingerprint);
             match self.flights.board(&fingerprint, id) {
                 Boarding::Nobody => {}
                 Boarding::Waits => {
@@ -202,16 +225,38 @@ impl<'a> Dispatcher<'a> {
                 }
             }
             if !self.conduct.force.contains(&id)
-                && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
+                && let Some(outputs) = self.look_up(&fingerprint)?
             {
-                self.cached(id, &record);
+                self.cached(id, fingerprint, &outputs);
                 continue;
             }
-            self.resolved.insert(id, Resolved { recipe, fingerprint });
-            self.flights.begin(fingerprint);
-            self.scheduler.enqueue(id);
+            match self.inputs.recipe(id, |producer| &*self.outputs[producer.index()]) {
+                Ok(recipe) => self.enqueue(id, Resolved { recipe, fingerprint }),
+                Err(unwritten) => self.fail(id, &Failure::new(unwritten.to_string())),
+            }
         }
         Ok(())
+    }
+
+    /// The outputs of a result that is in the cache.
+    fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError> {
+        if let Some(outputs) = self.knowledge.recall.outputs(fingerprint) {
+            return Ok(Some(Arc::clone(outputs)));
+        }
+        Ok(match self.cache.lookup(fingerprint)? {
+            Lookup::Hit(record) => Some(record.outputs.into()),
+            Lookup::Incomplete { .. } | Lookup::Miss => None,
+        })
+    }
+
+    fn enqueue(&mut self, id: InstanceId, resolved: Resolved) {
+        if !self.informed {
+            self.scheduler.expect(&(self.knowledge.durations)());
+            self.informed = true;
+        }
+        self.flights.begin(resolved.fingerprint);
+        self.resolved.insert(id, resolved);
+        self.scheduler.enqueue(id);
     }
 
     fn start_what_fits(&mut self) -> Result<(), CacheError> {
@@ -228,15 +273,17 @@ impl<'a> Dispatcher<'a> {
                 && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
             {
                 drop(claim);
-                self.cached(id, &record);
+                self.cached(id, fingerprint, &record.outputs.into());
                 self.settle_ready()?;
                 continue;
             }
             let number = self.tries.get(&id).copied().unwrap_or(0) + 1;
             self.tries.insert(id, number);
             let log = format!("logs/{}.{number}.log", id.0);
+            let made = self.journal.make_folder();
+            made.map_err(|source| CacheError::Io { path: self.journal.folder().to_owned(), source })?;
             let place = Place {
-                folder: self.places.folder(),
+                folder: self.places.folder()?,
                 log: self.places.log(self.journal.folder().join(&log)),
                 number,
                 anew: self.conduct.force.contains(&id),
@@ -324,17 +371,19 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// The result of `id` is in the cache, and so is that of all who waited for it.
-    fn cached(&mut self, id: InstanceId, record: &ActionRecord) {
-        let outputs = Outputs::from(record.outputs.as_slice());
-        for id in std::iter::once(id).chain(self.flights.landed(&record.fingerprint)) {
-            self.note_cached(id, record.fingerprint);
-            self.settle(id, Arc::clone(&outputs));
+    fn cached(&mut self, id: InstanceId, fingerprint: Digest, outputs: &Outputs) {
+        for id in std::iter::once(id).chain(self.flights.landed(&fingerprint)) {
+            self.note_cached(id, fingerprint);
+            self.settle(id, Arc::clone(outputs));
         }
     }
 
     fn note_cached(&mut self, id: InstanceId, fingerprint: Digest) {
         self.counts.cached += 1;
-        self.journal.record(RunEvent::Cached { instance: self.name(id), fingerprint });
+        let instance = &self.inputs.plan.instances[id.index()].name;
+        let news = self.knowledge.news || !self.knowledge.recall.is_current(instance, &fingerprint);
+        let event = RunEvent::Cached { instance: instance.clone(), fingerprint };
+        if news { self.journal.record(event) } else { self.journal.show(event) }
     }
 
     fn settle(&mut self, id: InstanceId, outputs: Outputs) {
@@ -479,7 +528,7 @@ impl<'a> Dispatcher<'a> {
         let ids = (0..).map(InstanceId).zip(self.outputs);
         let done = |id| *self.scheduler.state(id) == State::Done && !self.lost.contains(&id);
         let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
-        Dispatched { outcome, counts: self.counts, outputs }
+        Dispatched { outcome, counts: self.counts, outputs, fingerprints: self.fingerprints }
     }
 }
 

@@ -73,6 +73,16 @@ impl Journal {
         self.view.tick();
     }
 
+    /// Makes the run's folder, where stages' logs go.
+    pub fn make_folder(&mut self) -> std::io::Result<()> {
+        self.log.make().map(|_| ())
+    }
+
+    /// Whether the run has left a log.
+    pub fn has_log(&self) -> bool {
+        self.log.is_made()
+    }
+
     /// The run's folder.
     pub fn folder(&self) -> &Path {
         &self.log.folder

@@ -1,7 +1,7 @@
 //! Recording results a few at a time, because each time costs a wait for the disk.
 //!
-//! A result that is stored but not recorded is believed by nobody but this run; it counts as finished when its record is
-//! safely on disk. How long it may wait is bounded by how much work is at stake.
+//! A result that is stored counts as finished when its record is safely on disk. Until then only this run believes it, and, if
+//! this process is killed, the next one. How long it may wait is bounded by how much work is at stake in a power cut.
 
 use std::mem;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Cache, CacheError, Claim};
+use athanor_cache::{Cache, CacheError, Claim, Pending};
 
 use crate::plan::InstanceId;
 use crate::run::attempt::Stored;
@@ -42,6 +42,7 @@ enum Word {
 
 /// Records results on a thread of its own.
 pub struct Recorder {
+    pending: Arc<Pending>,
     words: Option<Sender<Word>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,12 +51,16 @@ impl Recorder {
     /// `listener` hears of every result that is given to [`Recorder::record`].
     pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + 'static) -> Recorder {
         let (sender, words) = channel();
-        let thread = thread::spawn(move || keep_records(&cache, &words, &listener));
-        Recorder { words: Some(sender), thread: Some(thread) }
+        let pending = Arc::new(Pending::new(&cache));
+        let noted = Arc::clone(&pending);
+        let thread = thread::spawn(move || keep_records(&cache, &noted, &words, &listener));
+        Recorder { pending, words: Some(sender), thread: Some(thread) }
     }
 
-    /// Records a result soon.
+    /// Records a result soon. Should this process be killed before, the next one does it.
     pub fn record(&self, result: Unrecorded) {
+        // A disk that takes no note will not take the record either, and then that is what is reported.
+        let _ = self.pending.note(&result.stored.record);
         self.say(Word::Record(Box::new(result)));
     }
 
@@ -101,7 +106,7 @@ impl Waiting {
     }
 }
 
-fn keep_records(cache: &Cache, words: &Receiver<Word>, listener: &dyn Fn(Recorded)) {
+fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listener: &dyn Fn(Recorded)) {
     while let Ok(word) = words.recv() {
         let Word::Record(first) = word else { continue };
         let mut waiting = Waiting::begin(*first);
@@ -111,7 +116,9 @@ fn keep_records(cache: &Cache, words: &Receiver<Word>, listener: &dyn Fn(Recorde
                 Ok(Word::Hurry) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        listener(write_down(cache, mem::take(&mut waiting.results)));
+        let recorded = write_down(cache, mem::take(&mut waiting.results));
+        pending.settle(recorded.results.len());
+        listener(recorded);
     }
 }
 

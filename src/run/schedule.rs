@@ -51,8 +51,6 @@ pub struct Task {
     pub producers: Vec<InstanceId>,
     /// What it takes while it runs.
     pub resources: Resources,
-    /// How long it is expected to take, in any unit that is the same for all.
-    pub expected: f64,
     /// Whether this run is to bring it up to date.
     pub wanted: bool,
 }
@@ -62,6 +60,7 @@ pub struct Scheduler {
     tasks: Vec<Task>,
     consumers: Vec<Vec<InstanceId>>,
     states: Vec<State>,
+    order: Vec<InstanceId>,
     rank: Vec<f64>,
     ready: Vec<InstanceId>,
     /// Queued instances, most urgent first.
@@ -81,7 +80,8 @@ impl Scheduler {
                 consumers[producer.index()].push(id);
             }
         }
-        let rank = critical_path(&tasks, &consumers, order);
+        let rank = critical_path(&vec![1.0; tasks.len()], &consumers, order);
+        let order_of_all = order.to_vec();
         let mut ready = Vec::new();
         let mut states = vec![State::Unwanted; tasks.len()];
         for id in order.iter().copied().filter(|id| tasks[id.index()].wanted) {
@@ -94,7 +94,25 @@ impl Scheduler {
         ready.reverse();
         let unsettled = states.iter().filter(|state| !state.is_settled()).count();
         let (queue, pool) = (BTreeSet::new(), Pool::new(capacity));
-        Scheduler { tasks, consumers, states, rank, ready, queue, pool, unsettled, accepting: true }
+        Scheduler {
+            tasks,
+            consumers,
+            states,
+            order: order_of_all,
+            rank,
+            ready,
+            queue,
+            pool,
+            unsettled,
+            accepting: true,
+        }
+    }
+
+    /// Says how long each instance is expected to take, in any unit that is the same for all, before any is enqueued. Until
+    /// then all take the same.
+    pub fn expect(&mut self, durations: &[f64]) {
+        debug_assert!(self.queue.is_empty(), "what is queued has its place already");
+        self.rank = critical_path(durations, &self.consumers, &self.order);
     }
 
     /// The state of an instance.
@@ -216,11 +234,11 @@ impl Scheduler {
 }
 
 /// For each task the expected time from its start to the end of the longest chain of tasks behind it.
-fn critical_path(tasks: &[Task], consumers: &[Vec<InstanceId>], order: &[InstanceId]) -> Vec<f64> {
-    let mut rank = vec![0.0_f64; tasks.len()];
+fn critical_path(expected: &[f64], consumers: &[Vec<InstanceId>], order: &[InstanceId]) -> Vec<f64> {
+    let mut rank = vec![0.0_f64; expected.len()];
     for id in order.iter().rev() {
         let behind = consumers[id.index()].iter().map(|consumer| rank[consumer.index()]).fold(0.0, f64::max);
-        rank[id.index()] = behind + tasks[id.index()].expected.max(0.0);
+        rank[id.index()] = behind + expected[id.index()].max(0.0);
     }
     rank
 }
@@ -233,9 +251,9 @@ mod tests {
     use crate::language::{ByteSize, GpuShare};
     use crate::run::resources::GpuDevice;
 
-    fn task(producers: &[u32], expected: f64) -> Task {
+    fn task(producers: &[u32]) -> Task {
         let producers = producers.iter().map(|id| InstanceId(*id)).collect();
-        Task { producers, resources: Resources::default(), expected, wanted: true }
+        Task { producers, resources: Resources::default(), wanted: true }
     }
 
     fn order(count: usize) -> Vec<InstanceId> {
@@ -256,8 +274,9 @@ mod tests {
     #[test]
     fn the_longest_chain_goes_first() {
         // 0 stands alone and is long; 1 is short, but 2, which needs it, is longer still.
-        let tasks = vec![task(&[], 5.0), task(&[], 1.0), task(&[1], 6.0), task(&[], 2.0)];
+        let tasks = vec![task(&[]), task(&[]), task(&[1]), task(&[])];
         let mut scheduler = Scheduler::new(tasks, &order(4), &machine(1, 0));
+        scheduler.expect(&[5.0, 1.0, 6.0, 2.0]);
         queue_ready(&mut scheduler);
         let mut started = Vec::new();
         while let Some((id, _)) = scheduler.next_start() {
@@ -270,12 +289,9 @@ mod tests {
     }
 
     fn any_tasks() -> impl Strategy<Value = Vec<Task>> {
-        let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..3), 0..3_u32, 0..5_usize, 0..8_u64, 0.0..9.0);
+        let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..3), 0..3_u32, 0..5_usize, 0..8_u64);
         prop::collection::vec(one, 1..30).prop_map(|drafts| {
-            let build = |(at, (producers, cpus, gpus, memory, expected)): (
-                usize,
-                (Vec<prop::sample::Index>, _, usize, _, _),
-            )| {
+            let build = |(at, (producers, cpus, gpus, memory)): (usize, (Vec<prop::sample::Index>, _, usize, _))| {
                 let mut producers: Vec<InstanceId> =
                     if at == 0 { Vec::new() } else { producers.iter().map(|pick| order(at)[pick.index(at)]).collect() };
                 producers.sort_unstable();
@@ -284,7 +300,7 @@ mod tests {
                 let gpu_memory = Some(ByteSize::new(memory));
                 let cpus = (cpus > 0).then_some(cpus);
                 let resources = Resources { cpus, gpus, memory: Some(ByteSize::new(memory)), gpu_memory };
-                Task { producers, resources, expected, wanted: true }
+                Task { producers, resources, wanted: true }
             };
             drafts.into_iter().enumerate().map(build).collect()
         })
@@ -294,9 +310,11 @@ mod tests {
         #[test]
         fn all_settle_and_nothing_is_given_out_twice(
             tasks in any_tasks(),
+            expected in prop::collection::vec(0.0..9.0, 30),
             fates in prop::collection::vec((any::<prop::sample::Index>(), 0..5_u8), 200),
         ) {
             let mut scheduler = Scheduler::new(tasks.clone(), &order(tasks.len()), &machine(3, 2));
+            scheduler.expect(&expected[..tasks.len()]);
             let mut running: Vec<(InstanceId, Allocation)> = Vec::new();
             let mut failed = Vec::new();
             let mut fates = fates.into_iter().cycle();
