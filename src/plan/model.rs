@@ -118,7 +118,7 @@ impl std::fmt::Debug for Instance {
 }
 
 /// What a running instance takes from the machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resources {
     /// CPUs, at least 1; `None` for all that the run has.
     pub cpus: Option<u32>,

@@ -403,6 +403,7 @@ impl<'a> Dispatcher<'a> {
                 return self.failed_try(id, &Failure::new(error.to_string()));
             }
         };
+        self.journal.record(RunEvent::Stored { instance: self.name(id) });
         let outputs = Outputs::from(stored.record.outputs.as_slice());
         let followers = self.flights.stored(&stored.record.fingerprint, &outputs);
         for id in std::iter::once(id).chain(followers) {

@@ -94,7 +94,8 @@ impl Recall {
         instances: impl IntoIterator<Item = (&'n str, Digest, &'n Outputs)>,
     ) {
         let entry = |(instance, fingerprint, outputs): (&str, Digest, &Outputs)| {
-            let known = self.results.get(&fingerprint).map(|known| known.stamp);
+            let known = self.results.get(&fingerprint).filter(|known| Outputs::ptr_eq(&known.outputs, outputs));
+            let known = known.map(|known| known.stamp);
             let stamp = known.or_else(|| cache.record_stamp(&fingerprint))?;
             Some(Entry { instance: instance.to_owned(), fingerprint, stamp, outputs: outputs.to_vec() })
         };

@@ -4,7 +4,7 @@
 //! which are to be started, with what resources. A device is never given out beyond what it has (see [`Pool`]).
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::plan::{InstanceId, Resources};
 use crate::run::resources::{Allocation, Capacity, Pool};
@@ -57,23 +57,33 @@ pub struct Task {
 
 /// The state of all instances of a run.
 pub struct Scheduler {
-    tasks: Vec<Task>,
     consumers: Vec<Vec<InstanceId>>,
     states: Vec<State>,
     order: Vec<InstanceId>,
     rank: Vec<f64>,
     ready: Vec<InstanceId>,
-    /// Queued instances, most urgent first.
-    queue: BTreeSet<(Reverse<u64>, InstanceId)>,
+    /// Which of `queues` each instance belongs to.
+    class: Vec<usize>,
+    /// Queued instances by what they take: either the most urgent one of a queue fits now, or none of it does.
+    queues: Vec<Queue>,
     pool: Pool,
     unsettled: usize,
     accepting: bool,
 }
 
+/// Instances that take the same, most urgent first.
+struct Queue {
+    resources: Resources,
+    waiting: BTreeSet<Urgency>,
+}
+
+/// Sorts instances, most urgent first: by the expected time to the end of the longest chain behind them, then by number.
+type Urgency = (Reverse<u64>, InstanceId);
+
 impl Scheduler {
     /// `tasks[i]` describes instance `i`; `order` is a topological order of all of them. Producers of wanted instances must
     /// be wanted too.
-    pub fn new(tasks: Vec<Task>, order: &[InstanceId], capacity: &Capacity) -> Scheduler {
+    pub fn new(tasks: &[Task], order: &[InstanceId], capacity: &Capacity) -> Scheduler {
         let mut consumers = vec![Vec::new(); tasks.len()];
         for id in order.iter().copied().filter(|id| tasks[id.index()].wanted) {
             for producer in &tasks[id.index()].producers {
@@ -93,15 +103,16 @@ impl Scheduler {
         }
         ready.reverse();
         let unsettled = states.iter().filter(|state| !state.is_settled()).count();
-        let (queue, pool) = (BTreeSet::new(), Pool::new(capacity));
+        let (class, queues) = classify(tasks);
+        let pool = Pool::new(capacity);
         Scheduler {
-            tasks,
             consumers,
             states,
             order: order_of_all,
             rank,
             ready,
-            queue,
+            class,
+            queues,
             pool,
             unsettled,
             accepting: true,
@@ -111,7 +122,7 @@ impl Scheduler {
     /// Says how long each instance is expected to take, in any unit that is the same for all, before any is enqueued. Until
     /// then all take the same.
     pub fn expect(&mut self, durations: &[f64]) {
-        debug_assert!(self.queue.is_empty(), "what is queued has its place already");
+        debug_assert!(self.queues.iter().all(|queue| queue.waiting.is_empty()), "what is queued has its place already");
         self.rank = critical_path(durations, &self.consumers, &self.order);
     }
 
@@ -132,18 +143,20 @@ impl Scheduler {
 
     /// The next instance to start, and what it is given: the most urgent one that fits now.
     pub fn next_start(&mut self) -> Option<(InstanceId, Allocation)> {
-        let pool = &mut self.pool;
-        if pool.is_exhausted() {
-            // A long queue is not looked through in vain each time something else happens.
+        if self.pool.is_exhausted() {
             return None;
         }
-        let (key, allocation) = self.queue.iter().find_map(|key| {
-            let wanted = &self.tasks[key.1.index()].resources;
-            pool.take(wanted).map(|allocation| (*key, allocation))
+        let queues = self.queues.iter().enumerate();
+        let mut heads: Vec<(Urgency, usize)> =
+            queues.filter_map(|(class, queue)| Some((*queue.waiting.first()?, class))).collect();
+        heads.sort_unstable();
+        let (urgency, class, allocation) = heads.into_iter().find_map(|(urgency, class)| {
+            let allocation = self.pool.take(&self.queues[class].resources)?;
+            Some((urgency, class, allocation))
         })?;
-        self.queue.remove(&key);
-        self.states[key.1.index()] = State::Running(allocation.clone());
-        Some((key.1, allocation))
+        self.queues[class].waiting.remove(&urgency);
+        self.states[urgency.1.index()] = State::Running(allocation.clone());
+        Some((urgency.1, allocation))
     }
 
     /// The instance is not in the cache and is to run when there is room.
@@ -154,7 +167,12 @@ impl Scheduler {
         }
         self.release(id);
         self.states[id.index()] = State::Queued;
-        self.queue.insert((Reverse(self.rank[id.index()].to_bits()), id));
+        let urgency = self.urgency(id);
+        self.queues[self.class[id.index()]].waiting.insert(urgency);
+    }
+
+    fn urgency(&self, id: InstanceId) -> Urgency {
+        (Reverse(self.rank[id.index()].to_bits()), id)
     }
 
     /// Somebody else is making the same result; the instance gives its resources back and waits.
@@ -210,7 +228,7 @@ impl Scheduler {
                 self.unsettled -= 1;
             }
         }
-        self.queue.clear();
+        self.queues.iter_mut().for_each(|queue| queue.waiting.clear());
         self.ready.clear();
     }
 
@@ -226,11 +244,25 @@ impl Scheduler {
         match &self.states[id.index()] {
             State::Running(allocation) => self.pool.give_back(&allocation.clone()),
             State::Queued => {
-                self.queue.remove(&(Reverse(self.rank[id.index()].to_bits()), id));
+                let urgency = self.urgency(id);
+                self.queues[self.class[id.index()]].waiting.remove(&urgency);
             }
             _ => {}
         }
     }
+}
+
+/// A queue for each choice of resources, and which one each task belongs to.
+fn classify(tasks: &[Task]) -> (Vec<usize>, Vec<Queue>) {
+    let mut known: HashMap<&Resources, usize> = HashMap::new();
+    let mut queues = Vec::new();
+    let class = tasks.iter().map(|task| {
+        *known.entry(&task.resources).or_insert_with(|| {
+            queues.push(Queue { resources: task.resources.clone(), waiting: BTreeSet::new() });
+            queues.len() - 1
+        })
+    });
+    (class.collect(), queues)
 }
 
 /// For each task the expected time from its start to the end of the longest chain of tasks behind it.
@@ -275,7 +307,7 @@ mod tests {
     fn the_longest_chain_goes_first() {
         // 0 stands alone and is long; 1 is short, but 2, which needs it, is longer still.
         let tasks = vec![task(&[]), task(&[]), task(&[1]), task(&[])];
-        let mut scheduler = Scheduler::new(tasks, &order(4), &machine(1, 0));
+        let mut scheduler = Scheduler::new(&tasks, &order(4), &machine(1, 0));
         scheduler.expect(&[5.0, 1.0, 6.0, 2.0]);
         queue_ready(&mut scheduler);
         let mut started = Vec::new();
@@ -313,7 +345,7 @@ mod tests {
             expected in prop::collection::vec(0.0..9.0, 30),
             fates in prop::collection::vec((any::<prop::sample::Index>(), 0..5_u8), 200),
         ) {
-            let mut scheduler = Scheduler::new(tasks.clone(), &order(tasks.len()), &machine(3, 2));
+            let mut scheduler = Scheduler::new(&tasks, &order(tasks.len()), &machine(3, 2));
             scheduler.expect(&expected[..tasks.len()]);
             let mut running: Vec<(InstanceId, Allocation)> = Vec::new();
             let mut failed = Vec::new();

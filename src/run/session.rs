@@ -195,7 +195,7 @@ impl<'a> Session<'a> {
         };
         may_start.store(true, Ordering::SeqCst);
         let known_run = self.history.last_run().map_err(history_error(self.project))?;
-        let scheduler = Scheduler::new(self.tasks(), &self.plan.order(), &request.capacity);
+        let scheduler = Scheduler::new(&self.tasks(), &self.plan.order(), &request.capacity);
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let crew = Crew::default();
