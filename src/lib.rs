@@ -1,5 +1,6 @@
 //! Athanor: a declarative pipeline orchestrator for training image models.
 
+pub mod bench;
 pub mod cli;
 pub mod events;
 pub mod language;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, files, hash_value};
+use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
 /// One output of a recorded result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,7 +115,7 @@ impl Cache {
     fn write_record(&self, record: &ActionRecord) -> Result<PathBuf> {
         let path = self.action_path(&record.fingerprint);
         let text = record.sealed().map_err(|error| CacheError::io(&path)(error.into()))?;
-        files::write_unsynced(&self.root, &path, &text)?;
+        self.disk.write_unsynced(&path, &text)?;
         Ok(path)
     }
 

@@ -82,7 +82,7 @@ impl Cache {
 
     pub(crate) fn all_records(&self) -> Result<Vec<ActionRecord>> {
         let mut records = Vec::new();
-        for path in files::list_sharded(&self.root, "actions")? {
+        for path in files::list_sharded(self.root(), "actions")? {
             match digest_in_name(&path) {
                 Some(fingerprint) => records.extend(self.read_record(&fingerprint)?),
                 None => self.quarantine(&path)?,
@@ -93,7 +93,7 @@ impl Cache {
 
     fn count_objects(&self, kept: &[ActionRecord], unfinished: &HashSet<Digest>) -> Result<Objects> {
         let mut objects = Objects { bytes: HashMap::new(), users: HashMap::new() };
-        for path in files::list_sharded(&self.root, "objects")? {
+        for path in files::list_sharded(self.root(), "objects")? {
             let bytes = fs::metadata(&path).map_err(CacheError::io(&path))?.len();
             objects.bytes.insert(path, bytes);
         }
@@ -148,30 +148,30 @@ impl Cache {
     ) -> Result<()> {
         // Records go first: a record whose outputs are gone would promise what is not there.
         for record in gone {
-            files::remove(&self.action_path(&record.fingerprint))?;
+            self.disk.remove(&self.action_path(&record.fingerprint))?;
         }
         let folders = kept.iter().flat_map(artifacts_of).filter(|artifact| artifact.kind == ArtifactKind::Folder);
         let trees: HashSet<Digest> = folders.map(|artifact| artifact.digest).collect();
-        for path in files::list_sharded(&self.root, "trees")? {
+        for path in files::list_sharded(self.root(), "trees")? {
             if digest_in_name(&path).is_none_or(|digest: Digest| !trees.contains(&digest)) {
-                files::remove(&path)?;
+                self.disk.remove(&path)?;
             }
         }
-        for path in files::list_sharded(&self.root, "manifests")? {
+        for path in files::list_sharded(self.root(), "manifests")? {
             let used = |digest: Digest| trees.contains(&digest) || request.keep_manifests.contains(&digest);
             if !digest_in_name(&path).is_some_and(used) {
-                files::remove(&path)?;
+                self.disk.remove(&path)?;
             }
         }
         for path in objects.bytes.keys().filter(|path| !objects.users.contains_key(*path)) {
-            files::remove(path)?;
+            self.disk.remove(path)?;
         }
         self.sweep_items(&request.keep_items)?;
         self.sweep_unfinished(&request.keep_unfinished)?;
         for area in ["tmp", "scratch"] {
-            let folder = self.root.join(area);
+            let folder = self.root().join(area);
             for entry in fs::read_dir(&folder).map_err(CacheError::io(&folder))? {
-                files::remove(&entry.map_err(CacheError::io(&folder))?.path())?;
+                self.disk.remove(&entry.map_err(CacheError::io(&folder))?.path())?;
             }
         }
         Ok(())

@@ -10,8 +10,7 @@
 //! if their files still have the content they should.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,12 +20,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::disk::Disk;
 use crate::item_log::{
     BOOT, boot_line, decode, encode, is_being_written, is_remark, key_of, line_ranges, read_if_there, safe_length,
     synced_line,
 };
 use crate::placements::Placements;
-use crate::store::{link_or_copy, presence_of_file};
+use crate::store::presence_of_file;
 use crate::tree;
 use crate::unfinished::FilesInUse;
 use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value};
@@ -78,7 +78,9 @@ struct Place {
 
 /// The log that this process writes.
 struct Log {
+    disk: Disk,
     file: File,
+    path: PathBuf,
     in_use: FilesInUse,
     length: usize,
     synced: Instant,
@@ -89,7 +91,7 @@ struct Log {
 impl Log {
     fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
         self.length += line.len() + 1;
-        self.file.write_all(&[line, b"\n"].concat())
+        self.disk.append(&self.file, &self.path, &[line, b"\n"].concat())
     }
 }
 
@@ -101,7 +103,7 @@ impl Cache {
     /// ([`Cache::unfinished`]): while it is there, the items it has computed are in use.
     pub fn items(&self, scope: &str, unfinished: &Path) -> Result<Items<'_>> {
         let folder = self.items_path(scope);
-        fs::create_dir_all(&folder).map_err(CacheError::io(&folder))?;
+        self.disk.make_lasting_folders(&folder)?;
         let paths = files::read_folder(&folder)?;
         let mut lines = Vec::new();
         for path in &paths {
@@ -145,16 +147,16 @@ impl Cache {
         let mut merged: Vec<u8> = merged.into_iter().flat_map(|line| [line, b"\n"].concat()).collect();
         merged.extend([synced_line(merged.len()), b"\n".to_vec()].concat());
         let target = folder.join(format!("{}.log", Digest::of(&merged)));
-        files::write_atomically(&self.root, &target, &merged)?;
-        finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| files::remove(path))
+        self.disk.write_atomically(&target, &merged)?;
+        finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| self.disk.remove(path))
     }
 
     /// Drops every item of scopes that are not in `scopes`, and those that lost a file.
     pub(crate) fn sweep_items(&self, scopes: &HashSet<String>) -> Result<()> {
         let kept: HashSet<PathBuf> = scopes.iter().map(|scope| self.items_path(scope)).collect();
-        for folder in files::list_sharded(&self.root, "items")? {
+        for folder in files::list_sharded(self.root(), "items")? {
             if !kept.contains(&folder) {
-                files::remove(&folder)?;
+                self.disk.remove(&folder)?;
                 continue;
             }
             for log in files::read_folder(&folder)? {
@@ -167,14 +169,14 @@ impl Cache {
     /// Damaged logs of items, whose sound lines stay.
     pub(crate) fn verify_items(&self) -> Result<Vec<PathBuf>> {
         let mut damaged = Vec::new();
-        for folder in files::list_sharded(&self.root, "items")? {
+        for folder in files::list_sharded(self.root(), "items")? {
             for log in files::read_folder(&folder)? {
                 let bytes = read_if_there(&log)?.unwrap_or_default();
                 let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n') && !is_being_written(&log);
                 let is_sound = |line: &[u8]| is_remark(line) || decode(line).is_some();
                 if cut_off || !line_ranges(&bytes).all(|range| is_sound(&bytes[range])) {
-                    let copy = files::temporary(&self.root)?;
-                    fs::write(copy.path(), &bytes).map_err(CacheError::io(&log))?;
+                    let copy = self.disk.temporary()?;
+                    self.disk.append(copy.as_file(), copy.path(), &bytes).map_err(CacheError::io(&log))?;
                     self.filter_log(&log, |_| true)?;
                     let (_, copy) = copy.keep().map_err(|error| CacheError::io(&log)(error.error))?;
                     self.quarantine(&copy)?;
@@ -205,9 +207,9 @@ impl Cache {
         let mut filtered = [boot, safe].concat();
         filtered.extend([synced_line(filtered.len()), b"\n".to_vec(), not_safe].concat());
         match is_empty {
-            true => files::remove(log),
+            true => self.disk.remove(log),
             false if filtered == bytes => Ok(()),
-            false => files::write_atomically(&self.root, log, &filtered),
+            false => self.disk.write_atomically(log, &filtered),
         }
     }
 
@@ -308,15 +310,17 @@ impl Items<'_> {
     /// A log of this process's own; its lock says that it is being written.
     fn new_log(&self) -> Result<Log> {
         loop {
-            let log = tempfile::Builder::new().suffix(".log").tempfile_in(&self.folder);
-            let log = log.and_then(|log| log.keep().map_err(Into::into)).and_then(|(file, _)| {
+            let disk = self.cache.disk.clone();
+            let log = disk.temporary_in(&self.folder, ".log");
+            let log = log.and_then(|log| log.keep().map_err(Into::into)).and_then(|(file, path)| {
                 file.lock()?;
                 let links = file.metadata()?.nlink();
-                Ok((file, links))
+                Ok((file, path, links))
             });
-            let (file, links) = log.map_err(CacheError::io(&self.folder))?;
-            let in_use = FilesInUse::open(&self.unfinished)?;
-            let mut log = Log { file, in_use, length: 0, synced: Instant::now(), unsafe_files: HashSet::new() };
+            let (file, path, links) = log.map_err(CacheError::io(&self.folder))?;
+            let in_use = FilesInUse::open(&disk, &self.unfinished)?;
+            let (synced, unsafe_files) = (Instant::now(), HashSet::new());
+            let mut log = Log { disk, file, path, in_use, length: 0, synced, unsafe_files };
             log.write(&boot_line()).map_err(CacheError::io(&self.folder))?;
             // Before it was locked, another process may have taken it for finished and merged it away.
             if links > 0 {
@@ -335,9 +339,9 @@ impl Items<'_> {
             self.sync()?;
         }
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
+            self.cache.disk.make_folders(parent).map_err(CacheError::io(parent))?;
         }
-        link_or_copy(&self.cache.object_path(&file.digest, false), path)?;
+        self.cache.link_or_copy(&self.cache.object_path(&file.digest, false), path)?;
         placements.note(path, file.digest)
     }
 }

@@ -7,6 +7,7 @@
 
 mod actions;
 mod digest;
+mod disk;
 mod error;
 mod files;
 mod gc;
@@ -24,6 +25,7 @@ mod verify;
 
 pub use actions::{ActionRecord, Lookup, OutputRecord, RecordStamp};
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
+pub use disk::{Operation, Watch};
 pub use error::CacheError;
 pub use gc::{Dropped, GcReport, GcRequest};
 pub use items::{ItemFile, ItemRecord, Items};
@@ -38,6 +40,7 @@ pub use verify::{Damage, VerifyReport};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use disk::Disk;
 use locks::ClaimTable;
 use stat_index::StatIndex;
 
@@ -49,7 +52,7 @@ pub type Result<T> = std::result::Result<T, CacheError>;
 
 /// An open cache. Cheap to share between threads by reference.
 pub struct Cache {
-    root: PathBuf,
+    disk: Disk,
     stat_index: StatIndex,
     claims: Arc<ClaimTable>,
 }
@@ -57,6 +60,13 @@ pub struct Cache {
 impl Cache {
     /// Opens the cache in `root`, making it where there is none.
     pub fn open(root: &Path) -> Result<Cache> {
+        Cache::open_watched(root, None)
+    }
+
+    /// As [`Cache::open`], with something that stands before every change of files.
+    pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
+        let root = std::path::absolute(root).map_err(CacheError::io(root))?;
+        let disk = Disk::new(&root, watch.clone());
         for folder in [
             "objects",
             "trees",
@@ -69,26 +79,26 @@ impl Cache {
             "tmp",
             "quarantine",
         ] {
-            let path = root.join(folder);
-            std::fs::create_dir_all(&path).map_err(CacheError::io(&path))?;
+            disk.make_lasting_folders(&root.join(folder))?;
         }
-        let root = root.canonicalize().map_err(CacheError::io(root))?;
-        check_format(&root)?;
-        files::write_if_absent(&root, "CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
-        files::write_if_absent(&root, ".gitignore", "*\n")?;
-        let stat_index = StatIndex::new(&root);
+        let root = root.canonicalize().map_err(CacheError::io(&root))?;
+        let disk = Disk::new(&root, watch);
+        check_format(&disk)?;
+        disk.write_if_absent("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
+        disk.write_if_absent(".gitignore", "*\n")?;
+        let stat_index = StatIndex::new(disk.clone());
         let claims = ClaimTable::open(&root)?;
-        Ok(Cache { root, stat_index, claims })
+        Ok(Cache { disk, stat_index, claims })
     }
 
     /// The cache's folder.
     pub fn root(&self) -> &Path {
-        &self.root
+        self.disk.root()
     }
 
     /// A folder on the same file system, for stages to work in.
     pub fn scratch_root(&self) -> PathBuf {
-        self.root.join("scratch")
+        self.root().join("scratch")
     }
 
     /// The digest of a file or folder anywhere on disk; for a folder also its tree. Unchanged files are not read again.
@@ -102,12 +112,12 @@ impl Cache {
     }
 }
 
-fn check_format(root: &Path) -> Result<()> {
-    files::write_if_absent(root, "format", &format!("{FORMAT}\n"))?;
-    let path = root.join("format");
+fn check_format(disk: &Disk) -> Result<()> {
+    disk.write_if_absent("format", &format!("{FORMAT}\n"))?;
+    let path = disk.root().join("format");
     let text = std::fs::read_to_string(&path).map_err(CacheError::io(&path))?;
     match text.trim().parse::<u32>() {
         Ok(FORMAT) => Ok(()),
-        _ => Err(CacheError::Format { root: root.to_owned(), found: text.trim().to_owned() }),
+        _ => Err(CacheError::Format { root: disk.root().to_owned(), found: text.trim().to_owned() }),
     }
 }

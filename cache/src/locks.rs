@@ -98,7 +98,7 @@ impl Cache {
     }
 
     fn use_file(&self) -> Result<(PathBuf, File)> {
-        let path = self.root.join("in-use");
+        let path = self.root().join("in-use");
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(CacheError::io(&path))?;
         Ok((path, file))

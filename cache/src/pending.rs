@@ -4,11 +4,12 @@
 //! then comes a line for every result that was stored and may not be recorded yet. Under the same boot no power was lost
 //! since, so what is noted there is true; after another one nothing is known of it, and it counts for nothing.
 
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::disk::Disk;
 use crate::item_log;
 use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, Unsynced, files};
 
@@ -17,13 +18,13 @@ pub(crate) const AREA: &str = "pending";
 
 /// The records that this process is about to bring to disk.
 pub struct Pending {
-    root: PathBuf,
+    disk: Disk,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The file, once there is something in it.
+    /// The file, as long as there is something in it.
     file: Option<(PathBuf, File)>,
     /// Notes in it whose records are not on disk.
     open: usize,
@@ -32,40 +33,31 @@ struct State {
 impl Pending {
     /// For results in `cache`.
     pub fn new(cache: &Cache) -> Pending {
-        Pending { root: cache.root.clone(), state: Mutex::default() }
+        Pending { disk: cache.disk.clone(), state: Mutex::default() }
     }
 
     /// Notes a result whose outputs are stored.
     pub fn note(&self, record: &ActionRecord) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.file.is_none() {
-            state.file = Some(create(&self.root)?);
-        }
         state.open += 1;
-        let Some((path, file)) = &mut state.file else { return Ok(()) };
+        let (path, file) = match state.file.take() {
+            Some(file) => state.file.insert(file),
+            None => state.file.insert(create(&self.disk)?),
+        };
         let mut line = record.sealed().map_err(|error| CacheError::io(path)(error.into()))?;
         line.push(b'\n');
-        file.write_all(&line).map_err(CacheError::io(path))
+        self.disk.append(file, path, &line).map_err(CacheError::io(path))
     }
 
     /// `count` results that were noted are recorded, or will not be.
     pub fn settle(&self, count: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open = state.open.saturating_sub(count);
-        if let (0, Some((_, file))) = (state.open, &mut state.file) {
-            // What stays is recorded already.
-            let start = boot_line().len() as u64;
-            let _ = file.set_len(start).and_then(|()| file.seek(SeekFrom::Start(start)));
-        }
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let (0, Some((path, _))) = (state.open, &state.file) {
-            // One that stays is removed by the next process.
-            let _ = fs::remove_file(path);
+        if state.open == 0
+            && let Some((path, _)) = state.file.take()
+        {
+            // One that stays is removed by the next process: all in it is recorded.
+            let _ = self.disk.remove_file(&path);
         }
     }
 }
@@ -76,19 +68,20 @@ fn boot_line() -> Vec<u8> {
 }
 
 /// A file that is locked before others can see it.
-fn create(root: &Path) -> Result<(PathBuf, File)> {
-    let mut file = files::temporary(root)?;
-    file.as_file().lock().map_err(CacheError::io(file.path()))?;
-    file.write_all(&boot_line()).map_err(CacheError::io(file.path()))?;
-    let path = root.join(AREA).join(file.path().file_name().unwrap_or_default());
-    let file = file.persist(&path).map_err(|error| CacheError::io(&path)(error.error))?;
+fn create(disk: &Disk) -> Result<(PathBuf, File)> {
+    let temporary = disk.temporary()?;
+    let file = temporary.as_file().try_clone().map_err(CacheError::io(temporary.path()))?;
+    file.lock().map_err(CacheError::io(temporary.path()))?;
+    disk.append(&file, temporary.path(), &boot_line()).map_err(CacheError::io(temporary.path()))?;
+    let path = disk.root().join(AREA).join(temporary.path().file_name().unwrap_or_default());
+    disk.persist(temporary, &path).map_err(CacheError::io(&path))?;
     Ok((path, file))
 }
 
 impl Cache {
     /// Records what processes that were killed had stored and not yet recorded.
     pub fn adopt_pending(&self) -> Result<()> {
-        for path in files::read_folder(&self.root.join(AREA))? {
+        for path in files::read_folder(&self.root().join(AREA))? {
             let Ok(mut file) = File::open(&path) else { continue };
             if file.try_lock().is_err() {
                 continue;
@@ -96,7 +89,7 @@ impl Cache {
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes).map_err(CacheError::io(&path))?;
             self.adopt(&bytes)?;
-            files::remove(&path)?;
+            self.disk.remove(&path)?;
         }
         Ok(())
     }

@@ -14,8 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 
+use crate::disk::Disk;
 use crate::tree::{self, Found};
-use crate::{Artifact, CacheError, Digest, Result, Tree, files};
+use crate::{Artifact, CacheError, Digest, Result, Tree};
 
 /// How long before its hashing a file must have rested to be believed: coarse clocks of network file systems included.
 const MARGIN_NS: i128 = 2_000_000_000;
@@ -62,15 +63,15 @@ type Entries = HashMap<PathBuf, Entry>;
 
 /// The remembered digests of one cache.
 pub struct StatIndex {
-    root: PathBuf,
+    disk: Disk,
     known: OnceLock<Entries>,
     learned: Mutex<Entries>,
 }
 
 impl StatIndex {
-    /// The index kept in the cache at `root`; read when it is first needed.
-    pub fn new(root: &Path) -> StatIndex {
-        StatIndex { root: root.to_owned(), known: OnceLock::new(), learned: Mutex::default() }
+    /// The index kept in the cache on `disk`; read when it is first needed.
+    pub fn new(disk: Disk) -> StatIndex {
+        StatIndex { disk, known: OnceLock::new(), learned: Mutex::default() }
     }
 
     /// See [`crate::Cache::artifact_of`].
@@ -102,7 +103,7 @@ impl StatIndex {
     }
 
     fn known(&self) -> &Entries {
-        self.known.get_or_init(|| load(&self.root))
+        self.known.get_or_init(|| load(self.disk.root()))
     }
 
     /// See [`crate::Cache::flush_stat_index`]. What other processes have learned meanwhile is kept.
@@ -111,16 +112,16 @@ impl StatIndex {
         if learned.is_empty() {
             return Ok(());
         }
-        let lock_path = self.root.join("stat-index.lock");
+        let lock_path = self.disk.root().join("stat-index.lock");
         let lock = File::create(&lock_path).map_err(CacheError::io(&lock_path))?;
         lock.lock().map_err(CacheError::io(&lock_path))?;
-        let mut entries = load(&self.root);
+        let mut entries = load(self.disk.root());
         // Looking for entries of files that are gone costs a call each, so that is done when the index grows much.
         if learned.len() * GROWTH >= entries.len() {
             entries.retain(|path, _| learned.contains_key(path) || fs::symlink_metadata(path).is_ok());
         }
         entries.extend(learned);
-        files::write_atomically(&self.root, &self.root.join("stat-index"), &encode(&entries))
+        self.disk.write_atomically(&self.disk.root().join("stat-index"), &encode(&entries))
     }
 }
 
@@ -195,7 +196,7 @@ mod tests {
     fn a_rewrite_of_the_same_size_in_the_same_tick_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let index = StatIndex::new(folder.path());
+        let index = StatIndex::new(Disk::new(folder.path(), None));
         for content in [b"one", b"two", b"six"] {
             fs::write(&path, content).unwrap();
             assert_eq!(index.artifact_of(&path).unwrap().0.digest, Digest::of(content));
@@ -208,7 +209,7 @@ mod tests {
         let path = folder.path().join("file");
         fs::write(&path, "one").unwrap();
         aged(&path);
-        let index = StatIndex::new(folder.path());
+        let index = StatIndex::new(Disk::new(folder.path(), None));
         index.artifact_of(&path).unwrap();
         let before = fs::metadata(&path).unwrap().modified().unwrap();
         fs::write(&path, "two").unwrap();

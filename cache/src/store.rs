@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use rayon::prelude::*;
 
 use crate::tree::{self, Found, TreeEntry};
-use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
+use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
 
 /// Whether the cache has an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Cache {
         } else {
             self.materialise(&tree, &target)?;
         }
-        files::remove(path)?;
+        self.disk.remove(path)?;
         Ok(artifact)
     }
 
@@ -140,18 +140,18 @@ impl Cache {
         if same_file(&ours.map_err(CacheError::io(path))?, &stored.map_err(CacheError::io(object))?) {
             return Ok(true);
         }
-        fs::remove_file(path).map_err(CacheError::io(path))?;
-        link_or_copy(object, path).map(|()| true)
+        self.disk.remove_file(path).map_err(CacheError::io(path))?;
+        self.link_or_copy(object, path).map(|()| true)
     }
 
     fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
-        files::make_parent(target)?;
-        match fs::rename(folder, target) {
+        self.disk.make_parent(target)?;
+        match self.disk.rename(folder, target) {
             Err(_) if target.is_dir() => return Ok(()),
             other => other.map_err(CacheError::io(target))?,
         }
-        lock_folders(target)?;
-        files::sync_parent(target)
+        self.lock_folders(target)?;
+        self.disk.sync_parent(target)
     }
 
     /// Stores the file at `path`, which is gone from there afterwards. It survives a power cut when the caller has called
@@ -160,14 +160,14 @@ impl Cache {
         let object = self.object_path(&digest, executable);
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
         if is_private(&link) && !object.exists() {
-            files::ensure_parent(&object)?;
-            files::set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
-            if files::rename_unless_there(path, &object).is_ok() {
+            self.disk.ensure_parent(&object)?;
+            self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
+            if self.disk.rename_unless_there(path, &object).is_ok() {
                 return Ok(());
             }
         }
         self.store_file(path, digest, executable, bytes)?;
-        files::remove(path)
+        self.disk.remove(path)
     }
 
     /// Stores the file at `path`, which becomes another name of the stored file if nothing else links to it.
@@ -178,12 +178,12 @@ impl Cache {
             Ok(_) => self.quarantine(&object)?,
             Err(_) => {}
         }
-        files::ensure_parent(&object)?;
+        self.disk.ensure_parent(&object)?;
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
         let copy = if is_private(&link) { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
-        files::set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
-        match fs::hard_link(source, &object) {
+        self.set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
+        match self.disk.link(source, &object) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             other => other.map_err(CacheError::io(&object)),
@@ -196,17 +196,14 @@ impl Cache {
             let folders: HashSet<&Path> =
                 objects.iter().flat_map(|object| object.ancestors().skip(1).take(2)).collect();
             let paths: Vec<&Path> = objects.iter().map(PathBuf::as_path).chain(folders).collect();
-            return paths.par_iter().try_for_each(|path| {
-                fs::File::open(path).and_then(|file| file.sync_all()).map_err(CacheError::io(path))
-            });
+            return paths.par_iter().try_for_each(|path| self.disk.sync(path).map_err(CacheError::io(path)));
         }
-        let root = fs::File::open(&self.root).map_err(CacheError::io(&self.root))?;
-        nix::unistd::syncfs(root).map_err(|error| CacheError::io(&self.root)(error.into()))
+        self.disk.sync_everything().map_err(CacheError::io(self.root()))
     }
 
     fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
-        let copy = files::temporary(&self.root)?;
-        fs::copy(path, copy.path()).map_err(CacheError::io(path))?;
+        let copy = self.disk.temporary()?;
+        self.disk.copy(path, copy.path()).map_err(CacheError::io(path))?;
         Ok(copy)
     }
 
@@ -215,9 +212,10 @@ impl Cache {
         if target.is_dir() {
             return Ok(());
         }
-        let temporary = tempfile::tempdir_in(self.root.join("tmp")).map_err(CacheError::io(&self.root))?;
+        let temporary =
+            self.disk.temporary_folder_in(&self.root().join("tmp"), "").map_err(CacheError::io(self.root()))?;
         let folder = temporary.path().join("tree");
-        fs::create_dir(&folder).map_err(CacheError::io(&folder))?;
+        self.disk.make_folder(&folder).map_err(CacheError::io(&folder))?;
         tree.entries.par_iter().try_for_each(|entry| self.materialise_entry(&folder, entry))?;
         self.move_into_place(&folder, target)
     }
@@ -225,12 +223,12 @@ impl Cache {
     fn materialise_entry(&self, folder: &Path, entry: &TreeEntry) -> Result<()> {
         let path = folder.join(&entry.path);
         let Some(digest) = entry.digest else {
-            return fs::create_dir_all(&path).map_err(CacheError::io(&path));
+            return self.disk.make_folders(&path).map_err(CacheError::io(&path));
         };
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
+            self.disk.make_folders(parent).map_err(CacheError::io(parent))?;
         }
-        link_or_copy(&self.object_path(&digest, entry.executable), &path)
+        self.link_or_copy(&self.object_path(&digest, entry.executable), &path)
     }
 
     /// Where an artifact lies, for reading.
@@ -279,40 +277,39 @@ impl Cache {
     /// (and a file that can have no further name there) as a symbolic link into the store.
     pub fn link_into(&self, artifact: &Artifact, path: &Path) -> Result<()> {
         let stored = self.path_of(artifact);
-        if artifact.kind != ArtifactKind::Folder && fs::hard_link(&stored, path).is_ok() {
+        if artifact.kind != ArtifactKind::Folder && self.disk.link(&stored, path).is_ok() {
             return Ok(());
         }
-        std::os::unix::fs::symlink(stored, path).map_err(CacheError::io(path))
+        self.disk.link_symbolic(&stored, path).map_err(CacheError::io(path))
     }
 
     /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all.
     pub fn copy_out(&self, artifact: &Artifact, path: &Path) -> Result<()> {
         let parent = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(parent).map_err(CacheError::io(parent))?;
-        let staging =
-            tempfile::Builder::new().prefix(".athanor-").tempdir_in(parent).map_err(CacheError::io(parent))?;
+        self.disk.make_folders(parent).map_err(CacheError::io(parent))?;
+        let staging = self.disk.temporary_folder_in(parent, ".athanor-").map_err(CacheError::io(parent))?;
         let copy = staging.path().join("copy");
         self.copy_to(artifact, &copy)?;
         let replaced = staging.path().join("replaced");
         if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) || copy.is_dir() && path.exists() {
             // A folder cannot be replaced in one step; the old one goes away with the staging folder.
-            fs::rename(path, &replaced).map_err(CacheError::io(path))?;
+            self.disk.rename(path, &replaced).map_err(CacheError::io(path))?;
         }
-        fs::rename(&copy, path).map_err(CacheError::io(path))
+        self.disk.rename(&copy, path).map_err(CacheError::io(path))
     }
 
     fn copy_to(&self, artifact: &Artifact, copy: &Path) -> Result<()> {
         if artifact.kind != ArtifactKind::Folder {
-            return clone_file(&self.path_of(artifact), copy, artifact.kind == ArtifactKind::Executable);
+            return self.clone_file(&self.path_of(artifact), copy, artifact.kind == ArtifactKind::Executable);
         }
-        fs::create_dir(copy).map_err(CacheError::io(copy))?;
+        self.disk.make_folder(copy).map_err(CacheError::io(copy))?;
         let (tree, stored) = (self.read_tree(&artifact.digest)?, self.path_of(artifact));
         tree.entries.par_iter().try_for_each(|entry| {
             let path = copy.join(&entry.path);
             let folder = if entry.digest.is_some() { path.parent().unwrap_or(copy) } else { &path };
-            fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
+            self.disk.make_folders(folder).map_err(CacheError::io(folder))?;
             match entry.digest {
-                Some(_) => clone_file(&stored.join(&entry.path), &path, entry.executable),
+                Some(_) => self.clone_file(&stored.join(&entry.path), &path, entry.executable),
                 None => Ok(()),
             }
         })
@@ -325,7 +322,7 @@ impl Cache {
             return Ok(());
         }
         let text = serde_json::to_vec(tree).map_err(|error| CacheError::io(&path)(error.into()))?;
-        files::write_atomically(&self.root, &path, &text)
+        self.disk.write_atomically(&path, &text)
     }
 
     /// The manifest of a folder, checked against its digest.
@@ -339,11 +336,11 @@ impl Cache {
 
     /// Moves something out of the store's sight, for the user to look at.
     pub(crate) fn quarantine(&self, path: &Path) -> Result<()> {
-        let name = path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('/', "_");
-        let folder = self.root.join("quarantine");
+        let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");
+        let folder = self.root().join("quarantine");
         let free = (0..).map(|number| folder.join(format!("{name}.{number}"))).find(|path| !path.exists());
         let target = free.expect("numbers do not end before free names do");
-        match fs::rename(path, &target) {
+        match self.disk.rename(path, &target) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(CacheError::io(path)),
         }
@@ -367,7 +364,37 @@ impl Cache {
 
     pub(crate) fn sharded(&self, area: &str, digest: &Digest, suffix: &str) -> PathBuf {
         let hex = digest.to_string();
-        self.root.join(area).join(&hex[..2]).join(format!("{hex}{suffix}"))
+        self.root().join(area).join(&hex[..2]).join(format!("{hex}{suffix}"))
+    }
+
+    /// Gives a stored file another name. A file system has a limit of names for one file; beyond it `path` is a copy.
+    pub(crate) fn link_or_copy(&self, object: &Path, path: &Path) -> Result<()> {
+        match self.disk.link(object, path) {
+            Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
+                self.disk.copy(object, path).map_err(CacheError::io(path))?;
+                self.set_mode(path, if object.extension().is_some() { EXECUTABLE } else { PLAIN })
+            }
+            other => other.map_err(CacheError::io(path)),
+        }
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path, executable: bool) -> Result<()> {
+        self.disk.copy(from, to).map_err(CacheError::io(from))?;
+        self.set_mode(to, if executable { 0o755 } else { 0o644 })
+    }
+
+    fn lock_folders(&self, folder: &Path) -> Result<()> {
+        for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
+            let entry = entry.map_err(CacheError::io(folder))?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.lock_folders(&entry.path())?;
+            }
+        }
+        self.set_mode(folder, 0o555)
+    }
+
+    fn set_mode(&self, path: &Path, mode: u32) -> Result<()> {
+        self.disk.set_mode(path, mode).map_err(CacheError::io(path))
     }
 }
 
@@ -391,29 +418,4 @@ fn is_private(metadata: &fs::Metadata) -> bool {
 
 fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// Gives a stored file another name. A file system has a limit of names for one file; beyond it `path` is a copy.
-pub(crate) fn link_or_copy(object: &Path, path: &Path) -> Result<()> {
-    match fs::hard_link(object, path) {
-        Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
-            fs::copy(object, path).map(|_| ()).map_err(CacheError::io(path))
-        }
-        other => other.map_err(CacheError::io(path)),
-    }
-}
-
-fn clone_file(from: &Path, to: &Path, executable: bool) -> Result<()> {
-    reflink_copy::reflink_or_copy(from, to).map_err(CacheError::io(from))?;
-    files::set_mode(to, if executable { 0o755 } else { 0o644 })
-}
-
-fn lock_folders(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
-        let entry = entry.map_err(CacheError::io(folder))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            lock_folders(&entry.path())?;
-        }
-    }
-    files::set_mode(folder, 0o555)
 }

@@ -5,9 +5,9 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::disk::Disk;
 use crate::{Cache, CacheError, Digest, ItemFile, Result, files};
 
 /// The file in such a folder that lists digests of items' files, which are in use as long as the folder is there.
@@ -21,7 +21,7 @@ impl Cache {
 
     /// Throws away the state of work that is finished.
     pub fn forget_unfinished(&self, fingerprint: &Digest) -> Result<()> {
-        files::remove(&self.unfinished(fingerprint))
+        self.disk.remove(&self.unfinished(fingerprint))
     }
 
     /// Files of items that cut-off work has computed, for every fingerprint in `kept`.
@@ -34,28 +34,30 @@ impl Cache {
     /// Throws away the state of all work but that on the fingerprints in `kept`.
     pub(crate) fn sweep_unfinished(&self, kept: &HashSet<Digest>) -> Result<()> {
         let kept: HashSet<PathBuf> = kept.iter().map(|fingerprint| self.unfinished(fingerprint)).collect();
-        let folders = files::list_sharded(&self.root, "unfinished")?;
-        folders.iter().filter(|folder| !kept.contains(*folder)).try_for_each(|folder| files::remove(folder))
+        let folders = files::list_sharded(self.root(), "unfinished")?;
+        folders.iter().filter(|folder| !kept.contains(*folder)).try_for_each(|folder| self.disk.remove(folder))
     }
 }
 
 /// The list, in the folder of some work, of items' files that are in use as long as that folder is there.
 pub(crate) struct FilesInUse {
+    disk: Disk,
     list: File,
-    folder: PathBuf,
+    path: PathBuf,
 }
 
 impl FilesInUse {
     /// The list in `folder`, which is made if need be.
-    pub fn open(folder: &Path) -> Result<FilesInUse> {
-        fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
-        let list = File::options().append(true).create(true).open(folder.join(FILES));
-        Ok(FilesInUse { list: list.map_err(CacheError::io(folder))?, folder: folder.to_owned() })
+    pub fn open(disk: &Disk, folder: &Path) -> Result<FilesInUse> {
+        disk.make_folders(folder).map_err(CacheError::io(folder))?;
+        let path = folder.join(FILES);
+        let list = disk.open_to_append(&path).map_err(CacheError::io(&path))?;
+        Ok(FilesInUse { disk: disk.clone(), list, path })
     }
 
     /// Adds files.
     pub fn add(&mut self, used: &[ItemFile]) -> Result<()> {
         let lines: String = used.iter().map(|file| format!("{}\n", file.digest)).collect();
-        self.list.write_all(lines.as_bytes()).map_err(CacheError::io(&self.folder))
+        self.disk.append(&self.list, &self.path, lines.as_bytes()).map_err(CacheError::io(&self.path))
     }
 }

@@ -35,7 +35,7 @@ pub struct VerifyReport {
 impl Cache {
     /// Rehashes everything in the store, in parallel. `progress` hears how many of how many items are done.
     pub fn verify(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<VerifyReport> {
-        let list = |area| files::list_sharded(&self.root, area);
+        let list = |area| files::list_sharded(self.root(), area);
         let (objects, manifests, trees, actions) =
             (list("objects")?, list("manifests")?, list("trees")?, list("actions")?);
         let total = objects.len() + manifests.len() + trees.len() + actions.len();

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use athanor_stages::learn::models::Architecture;
+use athanor_stages::learn::train::Precision;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::language::ByteSize;
+use crate::language::{ByteSize, suggest};
 use crate::run::resources::GpuDevice;
 
 /// Runs pipelines that train image models: declared in one YAML file, cached by content, scheduled over CPUs and GPUs.
@@ -54,6 +56,9 @@ pub enum Command {
         #[command(flatten)]
         use_: MachineUse,
     },
+    /// Measure how fast networks are trained or used, on images that are made up.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Write a small pipeline to start from.
     Init {
         /// The file to write.
@@ -212,4 +217,56 @@ pub enum CacheCommand {
     },
     /// Read everything again and move what is damaged to quarantine; the next run makes it anew.
     Verify,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Train: steps of the stage `train_classifier`.
+    Train(BenchOptions),
+    /// Predict: batches of the stage `predict`.
+    Predict(BenchOptions),
+    /// Make one measurement (used by `bench`).
+    #[command(hide = true)]
+    Order {
+        /// Which, as JSON.
+        order: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct BenchOptions {
+    /// A network; may be given several times [default: all].
+    #[arg(long, value_name = "NAME", value_parser = parse_architecture)]
+    pub arch: Vec<Architecture>,
+    /// Pixels a side of what the network sees.
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    pub size: usize,
+    /// Images in a batch.
+    #[arg(long, value_name = "IMAGES", default_value_t = 8)]
+    pub batch: usize,
+    /// What the network computes in: f32 or bf16.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]
+    pub precision: Precision,
+    /// Threads to compute with [default: all CPUs].
+    #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub threads: Option<u32>,
+    /// Batches to measure; as many before them do not count.
+    #[arg(long, value_name = "BATCHES", default_value_t = 5)]
+    pub steps: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_architecture(text: &str) -> Result<Architecture, String> {
+    let names = || Architecture::ALL.iter().map(|arch| arch.name());
+    text.parse().map_err(|error| match suggest::help(text, names(), "architectures") {
+        Some(help) => format!("{error}; {help}"),
+        None => format!("{error}"),
+    })
+}
+
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    let value = serde_json::Value::String(text.to_owned());
+    serde_json::from_value(value).map_err(|_| "a precision is `f32` or `bf16`".to_owned())
 }

@@ -117,7 +117,8 @@ pub fn schema() -> Result<u8, Exit> {
     print_json(&language::schema())
 }
 
-fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
+/// Prints a value for programs to read.
+pub fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
     let text = serde_json::to_string_pretty(value).map_err(Exit::failed)?;
     print(&(text + "\n"))
 }

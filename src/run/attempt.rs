@@ -24,10 +24,7 @@ pub const PROGRAM: &str = concat!("athanor ", env!("CARGO_PKG_VERSION"));
 pub struct Attempt {
     /// What it computes.
     pub fingerprint: Digest,
-    /// 1 for the first try.
-    pub number: u32,
-    /// When it started.
-    pub started: Instant,
+    started: Instant,
     /// Where its output goes.
     pub log: PathBuf,
     prepared_at: SystemTime,
@@ -72,8 +69,6 @@ pub enum CommitError {
 pub struct Stored {
     /// What is to be recorded.
     pub record: ActionRecord,
-    /// What must be safely on disk before.
-    pub unsynced: Unsynced,
     /// Files left behind that are not declared.
     pub undeclared: Vec<String>,
 }
@@ -86,6 +81,7 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
+        folder: PathBuf,
         place: Place,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
@@ -93,10 +89,9 @@ impl Attempt {
         if place.anew && place.number == 1 {
             cache.forget_unfinished(&fingerprint)?;
         }
-        let workspace = Workspace::prepare(cache, place.folder, &links, &instance.outputs)?;
+        let workspace = Workspace::prepare(cache, folder, &links, &instance.outputs)?;
         Ok(Attempt {
             fingerprint,
-            number: place.number,
             started: Instant::now(),
             log: place.log,
             prepared_at: SystemTime::now(),
@@ -170,7 +165,7 @@ impl Attempt {
         instance: &Instance,
         project: &Path,
         read: &[String],
-    ) -> Result<Stored, CommitError> {
+    ) -> Result<(Stored, Unsynced), CommitError> {
         let mut unsynced = Unsynced::default();
         let outputs = self.workspace.take_outputs(cache, &instance.outputs, &mut unsynced)?;
         self.recheck_inputs(cache, project, read)?;
@@ -185,7 +180,7 @@ impl Attempt {
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
         };
-        Ok(Stored { record, unsynced, undeclared: self.workspace.undeclared() })
+        Ok((Stored { record, undeclared: self.workspace.undeclared() }, unsynced))
     }
 
     /// Stores a copy of what the stage printed; `None` if that is nothing.
@@ -236,8 +231,6 @@ impl Attempt {
 
 /// Where a try takes place.
 pub struct Place {
-    /// Its folder: one that an earlier try has left empty, or one that does not exist.
-    pub folder: PathBuf,
     /// Its log.
     pub log: PathBuf,
     /// 1 for the first try.

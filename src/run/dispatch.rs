@@ -3,50 +3,41 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
-use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup};
+use athanor_cache::{CacheError, Digest};
 use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
-use crate::run::attempt::{Attempt, CommitError, Place, Stored};
-use crate::run::crew::Crew;
+use crate::run::attempt::{CommitError, Place, Stored};
 use crate::run::executor::{Executor, Exit, JobEvent, Stop};
-use crate::run::failure::{Failure, log_tail};
+use crate::run::failure::Failure;
 use crate::run::flights::{Boarding, Flights, Outputs};
 use crate::run::journal::Journal;
-use crate::run::places::Places;
-use crate::run::recall::Recall;
 use crate::run::recipe::Resolved;
-use crate::run::recorder::{Recorded, Recorder, Unrecorded};
+use crate::run::recorder::Recorded;
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
 use crate::run::schedule::{Scheduler, State};
+use crate::run::workshop::Workshop;
 
 /// How often results that another process is making are looked for.
 const POLL: Duration = Duration::from_millis(50);
+/// How often a stage may ask for another try: each of them needs half of what the one before needed.
+const MOST_TRIES_ASKED_FOR: u32 = 20;
 
 /// What a run hears.
 pub enum Happening {
     /// Something about a job.
     Job(JobEvent),
     /// A finished job's result was stored, or not; the try is over.
-    Ended(InstanceId, Box<Ended>),
+    Stored(InstanceId, Box<Result<Stored, CommitError>>),
     /// Results were recorded, or not.
     Recorded(Recorded),
     /// The user asks it to stop.
     Interrupt,
-}
-
-/// A try that is over.
-pub struct Ended {
-    result: Result<Stored, CommitError>,
-    claim: Claim,
-    folder: Option<PathBuf>,
-    /// Its log, if nothing was printed.
-    empty_log: Option<PathBuf>,
 }
 
 /// How a run is to behave.
@@ -56,43 +47,35 @@ pub struct Conduct {
     pub keep_going: bool,
     /// Instances to make again even if the cache has them.
     pub force: HashSet<InstanceId>,
+    /// The run's folder, for logs.
+    pub logs: PathBuf,
 }
 
-/// What is known before a run.
-pub struct Knowledge<'k> {
-    /// Results of earlier runs.
-    pub recall: &'k Recall,
-    /// Whether it is to be logged, too, that they are still there.
-    pub news: bool,
-    /// How long each instance is expected to take; asked for if any is to be made.
-    pub durations: Box<dyn Fn() -> Vec<f64> + 'k>,
+/// A try under way.
+struct Running<A> {
+    attempt: A,
+    started: Instant,
 }
 
 /// A run in progress.
-pub struct Dispatcher<'a> {
+pub struct Dispatcher<'a, W: Workshop> {
     inputs: Inputs<'a>,
-    cache: Arc<Cache>,
-    knowledge: Knowledge<'a>,
-    /// Whether the scheduler knows how long things take.
-    informed: bool,
+    workshop: W,
     scheduler: Scheduler,
     journal: &'a mut Journal,
     conduct: Conduct,
-    places: Places,
     executor: Box<dyn Executor>,
-    crew: Crew,
-    recorder: Recorder,
-    happenings: Receiver<Happening>,
-    sender: Sender<Happening>,
+    /// How long each instance is expected to take; asked for if any is to be made.
+    durations: Option<Durations<'a>>,
     outputs: Vec<Outputs>,
     fingerprints: Vec<Option<Digest>>,
     /// What instances that are not settled are to do.
     resolved: HashMap<InstanceId, Resolved>,
-    running: HashMap<InstanceId, Attempt>,
+    running: HashMap<InstanceId, Running<W::Attempt>>,
     /// How many results are being stored.
     storing: usize,
-    /// How many are stored and not yet recorded.
-    unrecorded: usize,
+    /// Results that are stored and not yet recorded.
+    unrecorded: HashMap<InstanceId, Stored>,
     /// Instances whose result was stored and could not be recorded.
     lost: HashSet<InstanceId>,
     flights: Flights,
@@ -115,45 +98,35 @@ pub struct Dispatched {
     pub fingerprints: Vec<Option<Digest>>,
 }
 
-impl<'a> Dispatcher<'a> {
+/// Says how long each instance is expected to take, in any unit that is the same for all.
+pub type Durations<'d> = Box<dyn FnOnce() -> Vec<f64> + 'd>;
+
+impl<'a, W: Workshop> Dispatcher<'a, W> {
     /// A run that has not begun.
-    #[expect(clippy::too_many_arguments, reason = "everything that a run consists of, once")]
     pub fn new(
         inputs: Inputs<'a>,
-        cache: Arc<Cache>,
-        knowledge: Knowledge<'a>,
+        workshop: W,
         scheduler: Scheduler,
         journal: &'a mut Journal,
-        (conduct, places): (Conduct, Places),
-        (executor, crew): (Box<dyn Executor>, Crew),
-        (sender, happenings): (Sender<Happening>, Receiver<Happening>),
+        conduct: Conduct,
+        executor: Box<dyn Executor>,
+        durations: Durations<'a>,
     ) -> Self {
         let count = inputs.plan.instances.len();
-        let outputs = vec![Outputs::from([]); count];
-        let heard = sender.clone();
-        // Nobody listens only when the whole run ends early.
-        let recorder =
-            Recorder::start(Arc::clone(&cache), move |recorded| drop(heard.send(Happening::Recorded(recorded))));
         Dispatcher {
             inputs,
-            cache,
-            knowledge,
-            informed: false,
+            workshop,
             scheduler,
             journal,
             conduct,
-            places,
             executor,
-            crew,
-            recorder,
-            happenings,
-            sender,
-            outputs,
+            durations: Some(durations),
+            outputs: vec![Outputs::from([]); count],
             fingerprints: vec![None; count],
             resolved: HashMap::new(),
             running: HashMap::new(),
             storing: 0,
-            unrecorded: 0,
+            unrecorded: HashMap::new(),
             lost: HashSet::new(),
             flights: Flights::default(),
             elsewhere: Vec::new(),
@@ -165,28 +138,36 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// Runs until every instance is settled.
-    pub fn run(mut self) -> Result<Dispatched, CacheError> {
-        loop {
-            self.settle_ready()?;
-            self.start_what_fits()?;
-            if self.running.is_empty() && self.storing == 0 && self.unrecorded > 0 {
-                self.recorder.hurry();
-            } else if self.scheduler.is_finished() && self.storing == 0 && self.unrecorded == 0 {
-                break;
-            }
-            self.journal.flush();
-            match self.happenings.recv_timeout(self.patience()) {
+    pub fn run(mut self, happenings: &Receiver<Happening>) -> Result<Dispatched, CacheError> {
+        while !self.advance()? {
+            match happenings.recv_timeout(self.patience()) {
                 Ok(happening) => self.hear(happening),
                 Err(RecvTimeoutError::Timeout) => self.journal.tick(),
-                Err(RecvTimeoutError::Disconnected) => unreachable!("this dispatcher holds a sender itself"),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the run's jobs hold senders as long as it lasts"),
             }
-            while let Ok(happening) = self.happenings.try_recv() {
+            while let Ok(happening) = happenings.try_recv() {
                 self.hear(happening);
             }
-            self.stop_overdue();
-            self.look_elsewhere()?;
+            self.look_around()?;
         }
         Ok(self.conclude())
+    }
+
+    /// Decides and starts all that can be now; says whether every instance is settled.
+    pub fn advance(&mut self) -> Result<bool, CacheError> {
+        self.settle_ready()?;
+        self.start_what_fits()?;
+        self.journal.flush();
+        if self.running.is_empty() && self.storing == 0 && !self.unrecorded.is_empty() {
+            self.workshop.hurry();
+        }
+        Ok(self.scheduler.is_finished() && self.storing == 0 && self.unrecorded.is_empty())
+    }
+
+    /// Looks after what nobody reports: overdue jobs, and what other processes do.
+    pub fn look_around(&mut self) -> Result<(), CacheError> {
+        self.stop_overdue();
+        self.look_elsewhere()
     }
 
     fn plan(&self) -> &'a Plan {
@@ -225,7 +206,7 @@ impl<'a> Dispatcher<'a> {
                 }
             }
             if !self.conduct.force.contains(&id)
-                && let Some(outputs) = self.look_up(&fingerprint)?
+                && let Some(outputs) = self.workshop.look_up(&fingerprint)?
             {
                 self.cached(id, fingerprint, &outputs);
                 continue;
@@ -238,21 +219,9 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    /// The outputs of a result that is in the cache.
-    fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError> {
-        if let Some(outputs) = self.knowledge.recall.outputs(fingerprint) {
-            return Ok(Some(Arc::clone(outputs)));
-        }
-        Ok(match self.cache.lookup(fingerprint)? {
-            Lookup::Hit(record) => Some(record.outputs.into()),
-            Lookup::Incomplete { .. } | Lookup::Miss => None,
-        })
-    }
-
     fn enqueue(&mut self, id: InstanceId, resolved: Resolved) {
-        if !self.informed {
-            self.scheduler.expect(&(self.knowledge.durations)());
-            self.informed = true;
+        if let Some(durations) = self.durations.take() {
+            self.scheduler.expect(&durations());
         }
         self.flights.begin(resolved.fingerprint);
         self.resolved.insert(id, resolved);
@@ -262,7 +231,7 @@ impl<'a> Dispatcher<'a> {
     fn start_what_fits(&mut self) -> Result<(), CacheError> {
         while let Some((id, allocation)) = self.scheduler.next_start() {
             let fingerprint = self.resolved[&id].fingerprint;
-            let Some(claim) = self.cache.try_claim(&fingerprint)? else {
+            let Some(claim) = self.workshop.try_claim(&fingerprint)? else {
                 self.scheduler.made_elsewhere(id);
                 self.journal.record(RunEvent::Waiting { instance: self.name(id) });
                 self.elsewhere.push(id);
@@ -270,26 +239,19 @@ impl<'a> Dispatcher<'a> {
             };
             // Between the first look and the claim another process may have finished it.
             if !self.conduct.force.contains(&id)
-                && let Lookup::Hit(record) = self.cache.lookup(&fingerprint)?
+                && let Some(outputs) = self.workshop.look_up(&fingerprint)?
             {
                 drop(claim);
-                self.cached(id, fingerprint, &record.outputs.into());
+                self.cached(id, fingerprint, &outputs);
                 self.settle_ready()?;
                 continue;
             }
             let number = self.tries.get(&id).copied().unwrap_or(0) + 1;
             self.tries.insert(id, number);
             let log = format!("logs/{}.{number}.log", id.0);
-            let made = self.journal.make_folder();
-            made.map_err(|source| CacheError::Io { path: self.journal.folder().to_owned(), source })?;
-            let place = Place {
-                folder: self.places.folder()?,
-                log: self.places.log(self.journal.folder().join(&log)),
-                number,
-                anew: self.conduct.force.contains(&id),
-            };
+            let place = Place { log: self.conduct.logs.join(&log), number, anew: self.conduct.force.contains(&id) };
             let resolved = self.resolved[&id].clone();
-            match Attempt::prepare(&self.cache, &self.inputs, id, resolved, claim, place) {
+            match self.workshop.prepare(&self.inputs, id, resolved, claim, place) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
                 Err(error) => self.fail(id, &Failure::new(error.to_string())),
             }
@@ -297,33 +259,34 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn start(&mut self, id: InstanceId, attempt: Attempt, allocation: &Allocation, log: String) {
+    fn start(&mut self, id: InstanceId, attempt: W::Attempt, allocation: &Allocation, log: String) {
         self.journal.record(RunEvent::Started {
             instance: self.name(id),
-            fingerprint: attempt.fingerprint,
-            attempt: attempt.number,
+            fingerprint: self.resolved[&id].fingerprint,
+            attempt: self.tries[&id],
             cpus: allocation.cpus,
             gpus: allocation.gpus.clone(),
             log,
         });
-        let job = attempt.job(&self.cache, &self.inputs, &self.plan().instances[id.index()], allocation);
-        self.running.insert(id, attempt);
+        let job = self.workshop.job(&self.inputs, id, &attempt, allocation);
+        self.running.insert(id, Running { attempt, started: Instant::now() });
         self.executor.start(job);
     }
 
-    fn hear(&mut self, happening: Happening) {
+    /// Takes in what has happened.
+    pub fn hear(&mut self, happening: Happening) {
         match happening {
             Happening::Job(JobEvent::Report(id, report)) => self.report(id, report),
             Happening::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
-            Happening::Ended(id, ended) => self.ended(id, *ended),
+            Happening::Stored(id, result) => self.stored(id, *result),
             Happening::Recorded(recorded) => self.recorded(recorded),
             Happening::Interrupt => self.interrupt(),
         }
     }
 
     fn report(&mut self, id: InstanceId, report: StageReport) {
-        let Some(attempt) = self.running.get_mut(&id) else { return };
-        attempt.note(&report);
+        let Some(running) = self.running.get_mut(&id) else { return };
+        self.workshop.note(&mut running.attempt, &report);
         let instance = self.inputs.plan.instances[id.index()].name.clone();
         match report {
             StageReport::Progress { done, total, unit } => {
@@ -332,41 +295,28 @@ impl<'a> Dispatcher<'a> {
             StageReport::Metric { name, value, step } => {
                 self.journal.record(RunEvent::Metric { instance, name, value, step });
             }
-            StageReport::Log { line } => append_line(&attempt.log, &line),
+            StageReport::Log { .. } => {}
         }
     }
 
     fn exited(&mut self, id: InstanceId, exit: Exit) {
-        let Some(attempt) = self.running.remove(&id) else { return };
+        let Some(Running { attempt, .. }) = self.running.remove(&id) else { return };
         if exit == Exit::Success && !self.timed_out.contains(&id) {
-            // Hashing large outputs takes a while, during which other stages want to be heard.
-            let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
-            let instance = self.plan().instances[id.index()].clone();
-            let project = self.inputs.project.to_owned();
-            let read: Vec<String> = self.inputs.paths_read(id).into_iter().map(str::to_owned).collect();
             self.storing += 1;
-            self.crew.run(move || {
-                let result = attempt.store(&cache, &instance, &project, &read);
-                let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
-                let (claim, folder) = attempt.end();
-                // Nobody listens only when the whole process ends.
-                let _ = sender.send(Happening::Ended(id, Box::new(Ended { result, claim, folder, empty_log })));
-            });
+            self.workshop.store(&self.inputs, id, attempt);
             return;
         }
+        let tail = self.workshop.abandon(attempt);
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         let stopped = self.interrupts > 0 && timeout.is_none();
-        let tail = log_tail(&attempt.log);
-        let (claim, folder) = attempt.end();
-        drop(claim);
-        self.places.vacate(folder, None);
         if stopped {
             self.counts.interrupted += 1;
             self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
             self.forget(id);
             self.scheduler.stopped(id);
         } else {
-            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail));
+            let again = matches!(exit, Exit::Failed { again: true, .. });
+            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail), again);
         }
     }
 
@@ -381,7 +331,7 @@ impl<'a> Dispatcher<'a> {
     fn note_cached(&mut self, id: InstanceId, fingerprint: Digest) {
         self.counts.cached += 1;
         let instance = &self.inputs.plan.instances[id.index()].name;
-        let news = self.knowledge.news || !self.knowledge.recall.is_current(instance, &fingerprint);
+        let news = self.workshop.is_news(instance, &fingerprint);
         let event = RunEvent::Cached { instance: instance.clone(), fingerprint };
         if news { self.journal.record(event) } else { self.journal.show(event) }
     }
@@ -393,32 +343,27 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// What a try made is stored, so that others can read it; it is finished when it is recorded.
-    fn ended(&mut self, id: InstanceId, ended: Ended) {
+    fn stored(&mut self, id: InstanceId, result: Result<Stored, CommitError>) {
         self.storing -= 1;
-        self.places.vacate(ended.folder, ended.empty_log);
-        let stored = match ended.result {
+        let stored = match result {
             Ok(stored) => stored,
-            Err(error) => {
-                drop(ended.claim);
-                return self.failed_try(id, &Failure::new(error.to_string()));
-            }
+            Err(error) => return self.failed_try(id, &Failure::new(error.to_string()), false),
         };
+        self.workshop.record(id, &stored);
         self.journal.record(RunEvent::Stored { instance: self.name(id) });
         let outputs = Outputs::from(stored.record.outputs.as_slice());
         let followers = self.flights.stored(&stored.record.fingerprint, &outputs);
         for id in std::iter::once(id).chain(followers) {
             self.settle(id, Arc::clone(&outputs));
         }
-        self.unrecorded += 1;
-        self.recorder.record(Unrecorded { id, stored, _claim: ended.claim });
+        self.unrecorded.insert(id, stored);
     }
 
     fn recorded(&mut self, recorded: Recorded) {
         let refusal = recorded.refusal.map(|error| Failure::new(format!("Its result cannot be recorded: {error}")));
-        for (id, stored) in recorded.results {
-            self.unrecorded -= 1;
-            let fingerprint = stored.record.fingerprint;
-            let followers = self.flights.landed(&fingerprint);
+        for id in recorded.ids {
+            let Some(Stored { record, undeclared }) = self.unrecorded.remove(&id) else { continue };
+            let followers = self.flights.landed(&record.fingerprint);
             if let Some(refusal) = &refusal {
                 self.lose(id, followers, refusal);
                 continue;
@@ -426,11 +371,11 @@ impl<'a> Dispatcher<'a> {
             self.counts.ran += 1;
             self.journal.record(RunEvent::Finished {
                 instance: self.name(id),
-                fingerprint,
-                duration_ms: stored.record.duration_ms,
-                undeclared: stored.undeclared,
+                fingerprint: record.fingerprint,
+                duration_ms: record.duration_ms,
+                undeclared,
             });
-            followers.into_iter().for_each(|id| self.note_cached(id, fingerprint));
+            followers.into_iter().for_each(|id| self.note_cached(id, record.fingerprint));
         }
     }
 
@@ -445,10 +390,12 @@ impl<'a> Dispatcher<'a> {
         self.scheduler.stop_accepting();
     }
 
-    /// A try came to nothing: another one, or failure for good.
-    fn failed_try(&mut self, id: InstanceId, failure: &Failure) {
+    /// A try came to nothing: another one, if the user or the stage itself asks for it, or failure for good.
+    fn failed_try(&mut self, id: InstanceId, failure: &Failure, asked: bool) {
         let attempt = self.tries.get(&id).copied().unwrap_or(1);
-        if attempt <= self.plan().instances[id.index()].retries && self.interrupts == 0 {
+        let retries = self.plan().instances[id.index()].retries;
+        let retries = if asked { retries.max(MOST_TRIES_ASKED_FOR) } else { retries };
+        if attempt <= retries && self.interrupts == 0 {
             self.journal.record(failure.event(self.name(id), attempt, true));
             self.scheduler.enqueue(id);
         } else {
@@ -494,9 +441,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn stop_overdue(&mut self) {
-        for (id, attempt) in &self.running {
+        for (id, running) in &self.running {
             let timeout = self.inputs.plan.instances[id.index()].timeout;
-            let overdue = timeout.is_some_and(|timeout| attempt.started.elapsed() >= timeout);
+            let overdue = timeout.is_some_and(|timeout| running.started.elapsed() >= timeout);
             if overdue && self.timed_out.insert(*id) {
                 self.executor.stop(*id, Stop::Now);
             }
@@ -510,7 +457,7 @@ impl<'a> Dispatcher<'a> {
                 continue;
             }
             let fingerprint = self.resolved[&id].fingerprint;
-            if let Some(claim) = self.cache.try_claim(&fingerprint)? {
+            if let Some(claim) = self.workshop.try_claim(&fingerprint)? {
                 drop(claim);
                 self.scheduler.enqueue(id);
             } else {
@@ -520,7 +467,8 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    fn conclude(self) -> Dispatched {
+    /// What came of the run.
+    pub fn conclude(self) -> Dispatched {
         let outcome = match (self.interrupts, self.counts.failed) {
             (0, 0) => Outcome::UpToDate,
             (0, _) => Outcome::Failed,
@@ -531,11 +479,4 @@ impl<'a> Dispatcher<'a> {
         let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
         Dispatched { outcome, counts: self.counts, outputs, fingerprints: self.fingerprints }
     }
-}
-
-fn append_line(log: &std::path::Path, line: &str) {
-    use std::io::Write;
-    let file = std::fs::File::options().append(true).create(true).open(log);
-    // A log that cannot be written loses a line, not a stage.
-    let _ = file.and_then(|mut file| writeln!(file, "{line}"));
 }

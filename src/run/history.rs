@@ -61,7 +61,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    fn apply(&mut self, run: &str, event: RunEvent) {
+    /// Takes in an event of the run `run`.
+    pub fn apply(&mut self, run: &str, event: RunEvent) {
         let Some(instance) = event.instance() else { return };
         let entry = self.instances.entry(instance.to_owned()).or_default();
         match event {
@@ -151,6 +152,11 @@ impl History {
         Ok(String::from_utf8(line).ok().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()))
     }
 
+    /// Whether a run left a log.
+    pub fn has_log(&self, run: &str) -> bool {
+        self.events_path(run).exists()
+    }
+
     /// The newest run that left a log.
     pub fn last_run(&self) -> std::io::Result<Option<String>> {
         Ok(self.runs()?.pop())
@@ -171,8 +177,7 @@ impl History {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let lines = BufReader::new(file).split(b'\n');
-        Ok(lines.map_while(Result::ok).filter_map(|line| serde_json::from_slice(&line).ok()).collect())
+        Ok(read_events(BufReader::new(file)))
     }
 
     fn events_path(&self, run: &str) -> PathBuf {
@@ -243,6 +248,12 @@ impl History {
         let folder = self.folder.parent().unwrap_or(&self.folder).to_owned();
         ResultsNote { folder, name: format!("results-{key}.json") }
     }
+}
+
+/// The events of a log; lines that are none, such as one that was cut off, are passed over.
+pub fn read_events(log: impl BufRead) -> Vec<Stamped> {
+    let lines = log.split(b'\n').map_while(Result::ok);
+    lines.filter_map(|line| serde_json::from_slice(&line).ok()).collect()
 }
 
 /// A small file about what was put into one folder of results.
@@ -319,7 +330,7 @@ pub struct RunLog {
 
 impl RunLog {
     /// Makes the run's folder and log, if that was not done before.
-    pub fn make(&mut self) -> std::io::Result<&mut File> {
+    fn make(&mut self) -> std::io::Result<&mut File> {
         if self.file.is_none() {
             self.history.forget_old_runs()?;
             fs::create_dir_all(self.folder.join("logs"))?;
@@ -331,11 +342,6 @@ impl RunLog {
                 Ok(none.insert(File::options().create(true).append(true).open(events)?))
             }
         }
-    }
-
-    /// Whether the run has left a log.
-    pub fn is_made(&self) -> bool {
-        self.file.is_some()
     }
 }
 

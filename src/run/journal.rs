@@ -1,27 +1,25 @@
 //! Events on their way to the run's log and the view.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::events::{EventSink, RunEvent, Stamped};
-use crate::run::history::RunLog;
 
 /// Progress of one instance is passed on at most this often.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 
 /// Passes every event to the run's log and to the view.
 pub struct Journal {
-    log: RunLog,
+    log: Box<dyn EventSink>,
     view: Box<dyn EventSink>,
     last_progress: HashMap<String, Instant>,
 }
 
 impl Journal {
-    /// A journal of the run that writes `log`.
-    pub fn new(log: RunLog, view: Box<dyn EventSink>) -> Journal {
+    /// A journal that passes everything on to `log` and `view`.
+    pub fn new(log: Box<dyn EventSink>, view: Box<dyn EventSink>) -> Journal {
         Journal { log, view, last_progress: HashMap::new() }
     }
 
@@ -71,25 +69,5 @@ impl Journal {
     /// Nothing has happened for a moment.
     pub fn tick(&mut self) {
         self.view.tick();
-    }
-
-    /// Makes the run's folder, where stages' logs go.
-    pub fn make_folder(&mut self) -> std::io::Result<()> {
-        self.log.make().map(|_| ())
-    }
-
-    /// Whether the run has left a log.
-    pub fn has_log(&self) -> bool {
-        self.log.is_made()
-    }
-
-    /// The run's folder.
-    pub fn folder(&self) -> &Path {
-        &self.log.folder
-    }
-
-    /// The run's identifier.
-    pub fn run(&self) -> &str {
-        &self.log.run
     }
 }

@@ -35,13 +35,15 @@ impl Places {
         Ok(self.scratch.insert(scratch).folder.join(self.made.to_string()))
     }
 
-    /// `path` for the next try's log, which need not exist: an empty one takes that name if there is one.
-    pub fn log(&mut self, path: PathBuf) -> PathBuf {
+    /// Makes `path` ready for a try's log: an empty one takes that name if there is one.
+    pub fn prepare_log(&mut self, path: &Path) -> Result<(), CacheError> {
         if let Some(empty) = self.logs.pop() {
             // One that cannot be renamed stays where it is, and the new one is made when it is opened.
-            let _ = fs::rename(empty, &path);
+            let _ = fs::rename(empty, path);
+            return Ok(());
         }
-        path
+        let Some(folder) = path.parent() else { return Ok(()) };
+        fs::create_dir_all(folder).map_err(|source| CacheError::Io { path: folder.to_owned(), source })
     }
 
     /// Takes back what a try has left empty.

@@ -9,10 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Cache, CacheError, Claim, Pending};
+use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Pending, Unsynced};
 
 use crate::plan::InstanceId;
-use crate::run::attempt::Stored;
 
 /// A result waits at most this long for others, and no longer once results that took this long to make wait.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -21,16 +20,18 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub struct Unrecorded {
     /// Whose it is.
     pub id: InstanceId,
-    /// The result.
-    pub stored: Stored,
+    /// What is to be recorded.
+    pub record: ActionRecord,
+    /// What must be safely on disk before.
+    pub unsynced: Unsynced,
     /// Nobody else makes the same result until it is recorded.
     pub _claim: Claim,
 }
 
 /// What became of results that were to be recorded.
 pub struct Recorded {
-    /// The results.
-    pub results: Vec<(InstanceId, Stored)>,
+    /// Whose they are.
+    pub ids: Vec<InstanceId>,
     /// Why they could not be recorded, if that is so.
     pub refusal: Option<CacheError>,
 }
@@ -60,7 +61,7 @@ impl Recorder {
     /// Records a result soon. Should this process be killed before, the next one does it.
     pub fn record(&self, result: Unrecorded) {
         // A disk that takes no note will not take the record either, and then that is what is reported.
-        let _ = self.pending.note(&result.stored.record);
+        let _ = self.pending.note(&result.record);
         self.say(Word::Record(Box::new(result)));
     }
 
@@ -98,7 +99,7 @@ impl Waiting {
     }
 
     fn add(&mut self, result: Unrecorded) {
-        self.work_ms += result.stored.record.duration_ms;
+        self.work_ms += result.record.duration_ms;
         if u128::from(self.work_ms) >= PATIENCE.as_millis() * 2 {
             self.deadline = Instant::now();
         }
@@ -117,18 +118,14 @@ fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listen
             }
         }
         let recorded = write_down(cache, mem::take(&mut waiting.results));
-        pending.settle(recorded.results.len());
+        pending.settle(recorded.ids.len());
         listener(recorded);
     }
 }
 
 fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
-    let written = cache.record_all(results.iter().map(|result| (&result.stored.record, &result.stored.unsynced)));
-    let forgotten = written.and_then(|()| {
-        results.iter().try_for_each(|result| cache.forget_unfinished(&result.stored.record.fingerprint))
-    });
-    Recorded {
-        results: results.into_iter().map(|result| (result.id, result.stored)).collect(),
-        refusal: forgotten.err(),
-    }
+    let written = cache.record_all(results.iter().map(|result| (&result.record, &result.unsynced)));
+    let forgotten = written
+        .and_then(|()| results.iter().try_for_each(|result| cache.forget_unfinished(&result.record.fingerprint)));
+    Recorded { ids: results.into_iter().map(|result| result.id).collect(), refusal: forgotten.err() }
 }

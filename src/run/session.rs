@@ -15,7 +15,7 @@ use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
 use crate::run::assess::{Known, Standing, assess};
 use crate::run::crew::Crew;
-use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening, Knowledge};
+use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
 use crate::run::flights::Outputs;
 use crate::run::history::{History, Ledger};
 use crate::run::journal::Journal;
@@ -28,6 +28,7 @@ use crate::run::resources::{Capacity, misfits};
 use crate::run::results::{Published, publish};
 use crate::run::schedule::{Scheduler, Task};
 use crate::run::sources::{self, Contents, Mentions};
+use crate::run::workshop::OnDisk;
 
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
@@ -120,7 +121,9 @@ impl<'a> Session<'a> {
     ) -> Result<Session<'a>, RunError> {
         project.cache.adopt_pending()?;
         let wanted = needed_by(plan, targets);
-        let mentions = sources::mentions(plan, &wanted, &project.folder, project.cache.root());
+        let mentions = sources::mentions(plan, &wanted, |words| {
+            sources::project_files(words, &project.folder, project.cache.root())
+        });
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let history = history.map_err(history_error(project))?;
         let keep = History::keep(project.cache.root(), &project.folder, file, profiles);
@@ -178,8 +181,9 @@ impl<'a> Session<'a> {
         let may_start = Arc::new(AtomicBool::new(false));
         on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
         let recall = Recall::read(&self.keep, &self.project.cache);
-        let mut journal = Journal::new(self.history.begin(Timestamp::now()), view);
-        let run = journal.run().to_owned();
+        let log = self.history.begin(Timestamp::now());
+        let (run, logs) = (log.run.clone(), log.folder.clone());
+        let mut journal = Journal::new(Box::new(log), view);
         journal.record(RunEvent::RunStarted {
             version: crate::events::EVENTS_VERSION,
             run: run.clone(),
@@ -200,24 +204,17 @@ impl<'a> Session<'a> {
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let crew = Crew::default();
         let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone(), crew.clone()));
-        let conduct = Conduct { keep_going: request.keep_going, force: request.force };
-        let knowledge = Knowledge {
-            recall: &recall,
-            // What is summed up there is no news; what came later might contradict it.
-            news: !recall.is_of(known_run.as_ref()),
-            durations: Box::new(|| self.expected_durations()),
-        };
-        let dispatcher = Dispatcher::new(
-            self.inputs(&contents),
-            Arc::clone(&self.project.cache),
-            knowledge,
-            scheduler,
-            &mut journal,
-            (conduct, Places::new(Arc::clone(&self.project.cache), run.clone())),
-            (executor, crew),
-            (sender, happenings),
-        );
-        let Dispatched { outcome, mut counts, outputs, fingerprints } = dispatcher.run()?;
+        let RunRequest { keep_going, force, .. } = request;
+        let conduct = Conduct { keep_going, force, logs };
+        let cache = Arc::clone(&self.project.cache);
+        let places = Places::new(Arc::clone(&cache), run.clone());
+        // What is summed up there is no news; what came later might contradict it.
+        let all_is_news = !recall.is_of(known_run.as_ref());
+        let workshop = OnDisk::new(cache, (&recall, all_is_news), places, crew, sender);
+        let durations = Box::new(|| self.expected_durations());
+        let inputs = self.inputs(&contents);
+        let dispatcher = Dispatcher::new(inputs, workshop, scheduler, &mut journal, conduct, executor, durations);
+        let Dispatched { outcome, mut counts, outputs, fingerprints } = dispatcher.run(&happenings)?;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
         let published = self.publish(&outputs, &mut journal);
         let outcome = if published.is_ok() { outcome } else { Outcome::Failed };
@@ -227,17 +224,16 @@ impl<'a> Session<'a> {
             duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
         journal.flush();
-        let last_run = if journal.has_log() { Some(run) } else { known_run };
-        self.sum_up(&journal, &recall, last_run, &outputs, &fingerprints).map_err(history_error(self.project))?;
+        let logged = self.history.has_log(&run).then_some(run);
+        self.sum_up(&recall, (logged, known_run), &outputs, &fingerprints).map_err(history_error(self.project))?;
         published.map(|()| RunReport { outcome, counts })
     }
 
     /// Remembers for later runs what this one came to.
     fn sum_up(
         &self,
-        journal: &Journal,
         recall: &Recall,
-        last_run: Option<String>,
+        (logged, known_run): (Option<String>, Option<String>),
         outputs: &[Option<Outputs>],
         fingerprints: &[Option<Digest>],
     ) -> std::io::Result<()> {
@@ -248,14 +244,14 @@ impl<'a> Session<'a> {
             (Some(fingerprint), Some(_)) => recall.is_current(name, fingerprint),
             _ => false,
         });
-        if journal.has_log() {
-            self.history.end(journal.run())?;
+        if let Some(run) = &logged {
+            self.history.end(run)?;
         } else if known && recall.len() == names.len() {
             return Ok(());
         }
         let results =
             results().filter_map(|((name, fingerprint), outputs)| Some((*name, (*fingerprint)?, outputs.as_ref()?)));
-        recall.write(&self.keep, &self.project.cache, last_run, results);
+        recall.write(&self.keep, &self.project.cache, logged.or(known_run), results);
         Ok(())
     }
 
@@ -342,7 +338,7 @@ fn history_error(project: &Project) -> impl FnOnce(std::io::Error) -> RunError {
 }
 
 /// `targets` (all instances if there are none) and everything they read from, producers first.
-fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
+pub fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
     let order = plan.order();
     if targets.is_empty() {
         return order;

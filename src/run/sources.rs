@@ -70,15 +70,19 @@ fn similar(path: &Path) -> Option<String> {
     Some(format!("did you mean `{best}` in the same folder?"))
 }
 
-/// The files of the project folder that each of the commands names in its line.
-pub fn mentions(plan: &Plan, ids: &[InstanceId], project: &Path, cache: &Path) -> Mentions {
+/// The files of the project folder that each of the commands names in its line; `are_there` picks those that are such files.
+pub fn mentions<'p>(
+    plan: &'p Plan,
+    ids: &[InstanceId],
+    are_there: impl FnOnce(HashSet<&'p str>) -> HashSet<&'p str>,
+) -> Mentions {
     let commands = ids.iter().filter_map(|id| match &plan.instances[id.index()].work {
         Work::Command(command) => Some((*id, command)),
         Work::BuiltIn { .. } => None,
     });
     let words: HashSet<&str> =
         commands.clone().flat_map(|(_, command)| command.mentions.iter().map(String::as_str)).collect();
-    let files = project_files(&words, project, cache);
+    let files = are_there(words);
     if files.is_empty() {
         return Mentions::new();
     }
@@ -93,8 +97,8 @@ pub fn mentions(plan: &Plan, ids: &[InstanceId], project: &Path, cache: &Path) -
 /// More words than this that would lie in one folder are looked up in its list, instead of one by one on disk.
 const LISTED: usize = 64;
 
-/// Those of `words` that are files of the project.
-fn project_files<'w>(words: &HashSet<&'w str>, project: &Path, cache: &Path) -> HashSet<&'w str> {
+/// Those of `words` that are paths of files in the project folder, the cache's own excepted.
+pub fn project_files<'w>(words: HashSet<&'w str>, project: &Path, cache: &Path) -> HashSet<&'w str> {
     let mut by_folder: HashMap<&str, Vec<&'w str>> = HashMap::new();
     for word in words {
         by_folder.entry(word.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default().push(word);
@@ -112,6 +116,7 @@ fn project_files<'w>(words: &HashSet<&'w str>, project: &Path, cache: &Path) -> 
     files
 }
 
+/// Whether `word` is the path of a file in the project folder, the cache's own excepted.
 fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
     let plain = Path::new(word).components().all(|part| matches!(part, std::path::Component::Normal(_)));
     let path = project.join(word);
@@ -156,6 +161,13 @@ impl Contents {
     /// What the file or folder at `path` (as written) held when it was read.
     pub fn get(&self, path: &str) -> Option<&Artifact> {
         self.known.get(path)
+    }
+}
+
+impl FromIterator<(String, Artifact)> for Contents {
+    /// What each path is known to hold.
+    fn from_iter<I: IntoIterator<Item = (String, Artifact)>>(known: I) -> Contents {
+        Contents { known: known.into_iter().collect() }
     }
 }
 

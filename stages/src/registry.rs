@@ -16,6 +16,7 @@ use crate::image_sets::resize_images::ResizeImages;
 use crate::image_sets::synthetic_cells::SyntheticCells;
 use crate::kind::{Kind, StageKind, Typed};
 use crate::learn::embed::Embed;
+use crate::learn::initial_weights::InitialWeights;
 use crate::learn::predict::Predict;
 use crate::learn::train_classifier::TrainClassifier;
 use crate::learn::train_metric::TrainMetric;
@@ -52,6 +53,7 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<CorrectedTargets>(),
     &typed::<Rows>(),
     &typed::<LeakRows>(),
+    &typed::<InitialWeights>(),
     &typed::<TrainClassifier>(),
     &typed::<Predict>(),
     &typed::<TrainMetric>(),

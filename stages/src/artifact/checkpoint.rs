@@ -40,3 +40,17 @@ impl InputValue for WeightsInput {
         WeightsInput(file)
     }
 }
+
+/// Weights to be written.
+#[derive(Debug, Clone)]
+pub struct WeightsOutput(PathBuf);
+
+impl OutputValue for WeightsOutput {
+    const TYPE: ArtifactType = ArtifactType::Any;
+    fn from_path(path: PathBuf) -> Self {
+        WeightsOutput(path)
+    }
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}

@@ -1,6 +1,7 @@
 //! The things that flow between stages, as types.
 
 pub mod checkpoint;
+pub mod folder;
 pub mod image_set;
 pub mod labels;
 pub mod matrix;

@@ -4,12 +4,18 @@
 //! [Burn](https://burn.dev)'s; parameters, layouts and statistics are PyTorch's to the letter, and the golden tests hold
 //! both against each other.
 
+pub mod bench;
 pub mod data;
+pub mod devices;
+pub mod dropout;
 pub mod embed;
+pub mod infer;
+pub mod initial_weights;
 pub mod layers;
 pub mod losses;
 pub mod models;
 pub mod optim;
+pub mod pass;
 pub mod predict;
 pub mod preparation;
 pub mod train;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::fetching::sha256;
 use crate::loopback::{Act, Server, answer, head, ok, status};
 use athanor_cache::{Cache, Digest};
 use athanor_stages::artifact::image_set::ImageSetInput;
@@ -40,6 +41,8 @@ impl Reporter for Heard {
 struct Bench {
     folder: TempDir,
     cache: Cache,
+    /// A folder to be a mirror, inside `folder`.
+    mirror: Option<PathBuf>,
     environment: HashMap<String, String>,
     heard: Heard,
 }
@@ -48,7 +51,7 @@ impl Bench {
     fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
-        Bench { folder, cache, environment: HashMap::new(), heard: Heard::default() }
+        Bench { folder, cache, mirror: None, environment: HashMap::new(), heard: Heard::default() }
     }
 
     fn list(&self, rows: &str) -> InputFile {
@@ -66,7 +69,10 @@ impl Bench {
         let kind = registry::find("download").unwrap();
         let params = kind.check_params(&params).unwrap();
         let Runner::Worker(work) = kind.runner() else { panic!("not a built-in kind") };
-        let inputs: BoundInputs = list.map(|rows| ("list".to_owned(), vec![self.list(rows)])).into_iter().collect();
+        let mirror = self.mirror.clone().map(|path| InputFile { path, label: "mirror".to_owned() });
+        let inputs = [("list", list.map(|rows| self.list(rows))), ("mirror", mirror)];
+        let inputs: BoundInputs =
+            inputs.into_iter().filter_map(|(port, file)| Some((port.to_owned(), vec![file?]))).collect();
         let _ = std::fs::remove_dir_all(self.out(""));
         std::fs::create_dir(self.out("")).unwrap();
         let ports = kind.outputs(&params).unwrap();
@@ -281,6 +287,48 @@ fn every_failure_is_told_and_only_what_failed_is_tried_again() {
 
     let error = bench.run(params("skip"), Some("Id\nbad1\n")).unwrap_err();
     assert!(error.to_string().starts_with("2 of 2 files"), "nothing at all is an error: {error}");
+}
+
+#[test]
+fn what_a_mirror_has_is_not_fetched_but_checked_alike() {
+    let server = images();
+    let mut bench = Bench::new();
+    let mirror = bench.folder.path().join("mirror");
+    std::fs::create_dir(&mirror).unwrap();
+    std::fs::write(mirror.join("a_red.jpeg"), image(4, 200)).unwrap();
+    bench.mirror = Some(mirror.clone());
+    let params = json!({ "as": "images", "url": server.url("/{Id}/{channel}"), "channels": ["red", "green"] });
+    bench.run(params.clone(), Some("Id\na\n")).unwrap();
+    assert_eq!(server.asked().into_iter().map(|asked| asked.target).collect::<Vec<_>>(), ["/a/green"]);
+    assert_eq!(bench.files("images")["a_red.png"], image(4, 200));
+
+    std::fs::write(mirror.join("a_red.jpeg"), image(4, 100)).unwrap();
+    bench.run(params.clone(), Some("Id\na\n")).unwrap();
+    assert_eq!(server.asked().len(), 1);
+    assert_eq!(bench.files("images")["a_red.png"], image(4, 100), "another content is another file");
+
+    std::fs::write(mirror.join("a_red.jpeg"), "no image").unwrap();
+    let error = bench.run(params.clone(), Some("Id\na\n")).unwrap_err().to_string();
+    assert!(error.starts_with("1 of 2 files could not be fetched:\n") && error.contains("a_red.jpeg"), "{error}");
+
+    std::fs::write(mirror.join("a_red.png"), image(4, 1)).unwrap();
+    let error = bench.run(params, Some("Id\na\n")).unwrap_err().to_string();
+    assert_eq!(error, "`mirror` has both `a_red.jpeg` and `a_red.png` for one image");
+}
+
+#[test]
+fn a_file_of_a_mirror_is_found_by_its_name() {
+    let server = images();
+    let mut bench = Bench::new();
+    let mirror = bench.folder.path().join("mirror");
+    std::fs::create_dir(&mirror).unwrap();
+    std::fs::write(mirror.join("weights.pth"), "weights").unwrap();
+    bench.mirror = Some(mirror);
+    let url = server.url("/models/weights.pth");
+    bench.run(json!({ "as": "file", "url": url, "sha256": sha256(b"weights")[..8] }), None).unwrap();
+    assert_eq!(std::fs::read_to_string(bench.out("file")).unwrap(), "weights");
+    bench.run(json!({ "as": "file", "url": url, "sha256": sha256(b"others") }), None).unwrap_err();
+    assert_eq!(server.asked().len(), 0);
 }
 
 #[test]

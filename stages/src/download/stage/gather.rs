@@ -103,8 +103,11 @@ fn known(items: &Items<'_>, key: &Digest) -> OnceLock<Outcome> {
 
 /// What a file depends on, as far as that is known.
 fn key(items: &Items<'_>, wanted: &Wanted, image: bool) -> Digest {
-    let Wanted { url, size, sha256, .. } = wanted;
-    items.key(json!({ "url": url.as_str(), "size": size, "sha256": sha256, "image": image }))
+    let Wanted { url, size, sha256, mirrored, .. } = wanted;
+    items.key(match mirrored {
+        None => json!({ "url": url.as_str(), "size": size, "sha256": sha256, "image": image }),
+        Some(content) => json!({ "content": content, "size": size, "sha256": sha256, "image": image }),
+    })
 }
 
 fn fetch(

@@ -2,6 +2,7 @@
 
 mod archive;
 mod gather;
+mod mirror;
 mod outputs;
 mod params;
 mod plan;
@@ -10,6 +11,7 @@ use std::collections::HashSet;
 
 use indexmap::IndexSet;
 
+use crate::artifact::folder::FolderInput;
 use crate::artifact::image_set::{ImageSetOutput, ManifestRow, OnBad, write_manifest};
 use crate::artifact::table::TableInput;
 use crate::context::StageContext;
@@ -20,6 +22,7 @@ use crate::items::{Computed, Items};
 use crate::kind::StageKind;
 use crate::ports::{OutputPort, OutputValue};
 use gather::{Gathered, Kept};
+use mirror::Mirror;
 pub use outputs::DownloadOutputs;
 pub use params::{DownloadParams, Form, Manner};
 pub use plan::{Wanted, of_list, single};
@@ -32,6 +35,9 @@ input_ports! {
     pub struct DownloadInputs {
         /// For `as: images` and `as: files`: the table whose rows tell what to fetch.
         list: Option<TableInput>,
+        /// A folder of files that you have already, called as the stage calls them (images `<id>_<channel>` with any
+        /// extension), or the one file that is wanted: what is there is checked and copied, and only the rest is fetched.
+        mirror: Option<FolderInput>,
     }
 }
 
@@ -55,7 +61,7 @@ impl StageKind for Download {
         outputs: DownloadOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let wanted = match (&inputs.list, params.form.has_list()) {
+        let mut wanted = match (&inputs.list, params.form.has_list()) {
             (Some(list), true) => of_list(&params, &list.read()?)?,
             (None, false) => vec![single(&params)?],
             (list, _) => {
@@ -65,6 +71,10 @@ impl StageKind for Download {
                 return Err(StageError::mismatch(message).with_help("Lists are for `as: images` and `as: files`."));
             }
         };
+        if let Some(mirror) = &inputs.mirror {
+            let found = Mirror::open(mirror, params.form, context)?.answer_for(&mut wanted);
+            context.log(format!("{found} of {} files are in the mirror", wanted.len()));
+        }
         if params.form == Form::Unpacked {
             return archive::unpack_one(&params, &wanted[0], &outputs.files, context);
         }

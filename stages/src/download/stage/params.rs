@@ -43,7 +43,7 @@ pub struct DownloadParams {
     /// column>}.{ext}`; for `file`, `{file}`.
     #[serde(default)]
     pub name: Option<String>,
-    /// The SHA-256 of the one file.
+    /// The SHA-256 of the one file, or at least its first 8 digits, as torchvision puts them into the names of its files.
     #[serde(default)]
     pub sha256: Option<String>,
     /// The length in bytes of the one file.
@@ -226,14 +226,17 @@ impl DownloadParams {
             complain("on_bad", "`on_bad: skip` is for lists, `as: images` or `as: files`".to_owned());
         }
         if self.sha256.as_ref().is_some_and(|text| !is_sha256(text)) {
-            complain("sha256", "a SHA-256 is 64 hexadecimal digits".to_owned());
+            complain(
+                "sha256",
+                "a SHA-256 is 64 hexadecimal digits, of which at least the first 8 are needed".to_owned(),
+            );
         }
     }
 }
 
-/// Whether a text is a SHA-256 in hexadecimal.
+/// Whether a text is a SHA-256 in hexadecimal, or enough of its start.
 pub fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl Parameters for DownloadParams {

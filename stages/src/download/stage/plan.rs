@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use athanor_cache::Digest;
 use reqwest::Url;
 
 use super::params::{DownloadParams, Form, is_sha256};
@@ -33,6 +34,8 @@ pub struct Wanted {
     pub size: Option<u64>,
     /// Its SHA-256 in lower case, if known.
     pub sha256: Option<String>,
+    /// The content it has in a mirror, if it is taken from there.
+    pub mirrored: Option<Digest>,
 }
 
 /// The one file of a download without a list.
@@ -49,7 +52,7 @@ pub fn single(params: &DownloadParams) -> Result<Wanted, StageError> {
     })?;
     let name = if fit_for_file(&name) { name } else { "file".to_owned() };
     let sha256 = params.sha256.as_ref().map(|sum| sum.to_lowercase());
-    Ok(Wanted { id: String::new(), channel: String::new(), url, name, size: params.size, sha256 })
+    Ok(Wanted { id: String::new(), channel: String::new(), url, name, size: params.size, sha256, mirrored: None })
 }
 
 /// The files that a list asks for, row by row and within a row by channel.
@@ -198,7 +201,7 @@ impl<'a> Reader<'a> {
             Some(text) if !is_sha256(text) => return Err(wrong(format!("`{text}` is no SHA-256 in hexadecimal"))),
             text => text.map(str::to_lowercase),
         };
-        Ok(Wanted { id, channel: channel.to_owned(), url, name, size, sha256 })
+        Ok(Wanted { id, channel: channel.to_owned(), url, name, size, sha256, mirrored: None })
     }
 
     fn name<'v>(

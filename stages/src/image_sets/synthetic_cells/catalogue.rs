@@ -1,6 +1,8 @@
 //! Which images there are and what each shows: a pure function of parameters and seed, entry by entry, so that one image more
 //! changes no other.
 
+use std::collections::BTreeMap;
+
 use super::params::SyntheticCellsParams;
 use crate::artifact::labels::Target;
 use crate::images::synthetic::Scene;
@@ -43,9 +45,13 @@ pub struct Catalogue {
     pub corrections: Vec<(usize, Target)>,
 }
 
-/// Draws entries.
+/// Draws entries. Classes here are the challenge's, which decide how an image looks; only targets have the stage's own numbers.
 struct Maker<'p> {
     params: &'p SyntheticCellsParams,
+    /// Classes, by their number in targets.
+    looks: Vec<usize>,
+    /// How often each class occurs.
+    weights: BTreeMap<usize, f64>,
     train: Random,
     external: Random,
     antibodies: Random,
@@ -56,7 +62,8 @@ struct Maker<'p> {
 pub fn catalogue(params: &SyntheticCellsParams, seed: u64) -> Catalogue {
     let random = Random::new(seed);
     let [train, external, antibodies, test] = [0, 1, 2, 3].map(|part| random.part(part));
-    let maker = Maker { params, train, external, antibodies, test };
+    let (looks, weights) = (params.looks(), params.weights_of_looks());
+    let maker = Maker { params, looks, weights, train, external, antibodies, test };
     let both = |number: &usize| *number < params.external;
     let train_pairs = (0..params.train).filter(|number| maker.is_pair(*number)).filter(both);
     let test_leaks = (0..params.test).filter(|number| maker.leak(*number).is_some_and(|extra| both(&extra)));
@@ -96,8 +103,13 @@ impl Maker<'_> {
 
     /// A new exposure of `scene`.
     fn entry(&self, id: String, scene: Scene, random: &Random) -> Entry {
-        let target = Target::new(scene.classes.iter().copied());
+        let target = self.target(&scene.classes);
         Entry { id, scene: Scene { exposure: random.part(EXPOSURE).bits(), ..scene }, target }
+    }
+
+    /// What is said of an image that shows these classes.
+    fn target(&self, classes: &[usize]) -> Target {
+        Target::new(classes.iter().filter_map(|class| self.looks.iter().position(|look| look == class)))
     }
 
     fn scene(&self, classes: Vec<usize>, random: &Random, antibody: u64) -> Scene {
@@ -158,14 +170,14 @@ impl Maker<'_> {
     fn correction(&self, number: usize) -> Option<Target> {
         let confirmed = self.external.part(number as u64).part(CONFIRMATION).chance(CONFIRMED);
         let listed = confirmed || self.is_mislabelled(number);
-        listed.then(|| Target::new(self.external_scene(number).classes))
+        listed.then(|| self.target(&self.external_scene(number).classes))
     }
 
     /// A target that is not quite `classes`; the same only if there is no other.
     fn mistake(&self, classes: &[usize], dice: &mut Random) -> Target {
         const TRIES: usize = 20;
-        let right = Target::new(classes.iter().copied());
-        let wrong = (0..TRIES).map(|_| Target::new(self.changed(classes, dice))).find(|target| *target != right);
+        let right = self.target(classes);
+        let wrong = (0..TRIES).map(|_| self.target(&self.changed(classes, dice))).find(|target| *target != right);
         wrong.unwrap_or(right)
     }
 
@@ -182,7 +194,7 @@ impl Maker<'_> {
 
     /// The classes of one image, as often as the parameters say.
     fn classes(&self, dice: &mut Random) -> Vec<usize> {
-        let possible = self.params.class_weights.values().filter(|weight| **weight > 0.0).count();
+        let possible = self.weights.values().filter(|weight| **weight > 0.0).count();
         let count = (1 + pick(self.params.label_counts.iter().copied(), dice)).min(possible);
         let mut classes: Vec<usize> = Vec::with_capacity(count);
         while classes.len() < count {
@@ -195,8 +207,8 @@ impl Maker<'_> {
     }
 
     fn class(&self, dice: &mut Random) -> usize {
-        let place = pick(self.params.class_weights.values().copied(), dice);
-        self.params.class_weights.keys().nth(place).copied().unwrap_or_default()
+        let place = pick(self.weights.values().copied(), dice);
+        self.weights.keys().nth(place).copied().unwrap_or_default()
     }
 }
 

@@ -61,7 +61,7 @@ impl StageKind for SyntheticCells {
     type Outputs = SyntheticCellsOutputs;
 
     const NAME: &'static str = "synthetic_cells";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DOC: &'static str = "Makes up fluorescence images of cells that show the 28 classes of the Human Protein Atlas challenge, and the tables that belong to them, so that a whole pipeline runs without any data.\n\nSome images show the same as others, some targets are wrong, as in the real data. The same seed gives the same images on every machine; one image more changes no other.";
     const USES_ALL_CPUS: bool = true;
 

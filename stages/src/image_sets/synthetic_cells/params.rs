@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::image_set::HPA_CHANNELS;
-use crate::artifact::labels::HPA_CLASSES;
+use crate::artifact::labels::{HPA_CLASS_NAMES, HPA_CLASSES};
 use crate::params::{ParamProblem, Parameters};
+use crate::tables::label_table::hpa_names;
 
 /// Parameters of [`SyntheticCells`](super::SyntheticCells).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -28,10 +29,13 @@ pub struct SyntheticCellsParams {
     /// Channels to write, of red, green, blue and yellow.
     #[serde(default = "channels")]
     pub channels: Vec<String>,
+    /// Names of the classes, by number: some of the challenge's 28, in any order.
+    #[serde(default = "hpa_names")]
+    pub classes: Vec<String>,
     /// How often each class occurs, by its number; classes that are not named do not occur. The default: as often as in the
     /// challenge's train set.
-    #[serde(default = "challenge_weights")]
-    pub class_weights: BTreeMap<usize, f64>,
+    #[serde(default)]
+    pub class_weights: Option<BTreeMap<usize, f64>>,
     /// How often an image has one class, two, and so on. The default: as in the challenge.
     #[serde(default = "challenge_label_counts")]
     pub label_counts: Vec<f64>,
@@ -70,10 +74,6 @@ const CHALLENGE_COUNTS: [u32; HPA_CLASSES] = [
     3777, 802, 2965, 322, 8228, 328, 11,
 ];
 
-fn challenge_weights() -> BTreeMap<usize, f64> {
-    CHALLENGE_COUNTS.iter().map(|count| f64::from(*count)).enumerate().collect()
-}
-
 fn challenge_label_counts() -> Vec<f64> {
     vec![0.49, 0.40, 0.10, 0.01]
 }
@@ -99,8 +99,9 @@ impl Parameters for SyntheticCellsParams {
             (self.test > 0, "test", "there must be at least one image"),
             (SIDES.contains(&self.size), "size", "a size is 16 to 4096 pixels"),
             (self.has_channels(), "channels", "`channels` names some of red, green, blue and yellow, each once"),
-            (self.class_weights.keys().all(|class| *class < HPA_CLASSES), "class_weights", "classes go from 0 to 27"),
-            (are_weights(self.class_weights.values()), "class_weights", WEIGHTS),
+            (self.has_classes(), "classes", "`classes` names some of the challenge's 28 classes, each once"),
+            (self.weighs_its_classes(), "class_weights", "a class is a number below that of `classes`"),
+            (self.class_weights.as_ref().is_none_or(|weights| are_weights(weights.values())), "class_weights", WEIGHTS),
             (are_weights(self.label_counts.iter()), "label_counts", WEIGHTS),
             (self.images_per_antibody > 0, "images_per_antibody", "an antibody has at least one image"),
             ((0.0..=MOST_DUPLICATES).contains(&self.duplicates), "duplicates", "a share here is 0 to 0.5"),
@@ -117,9 +118,35 @@ fn are_weights<'a>(mut weights: impl Iterator<Item = &'a f64> + Clone) -> bool {
 }
 
 impl SyntheticCellsParams {
-    fn has_channels(&self) -> bool {
-        let known = |name: &String| HPA_CHANNELS.contains(&name.as_str());
-        let once = |at: usize| !self.channels[..at].contains(&self.channels[at]);
-        !self.channels.is_empty() && self.channels.iter().all(known) && (0..self.channels.len()).all(once)
+    /// The challenge's numbers of the classes, by number.
+    pub fn looks(&self) -> Vec<usize> {
+        self.classes.iter().filter_map(|name| HPA_CLASS_NAMES.iter().position(|known| known == name)).collect()
     }
+
+    /// How often each class occurs, by the challenge's number.
+    pub fn weights_of_looks(&self) -> BTreeMap<usize, f64> {
+        let looks = self.looks();
+        match &self.class_weights {
+            Some(weights) => weights.iter().map(|(class, weight)| (looks[*class], *weight)).collect(),
+            None => looks.into_iter().map(|look| (look, f64::from(CHALLENGE_COUNTS[look]))).collect(),
+        }
+    }
+
+    fn has_channels(&self) -> bool {
+        are_some_of(&self.channels, &HPA_CHANNELS)
+    }
+
+    fn has_classes(&self) -> bool {
+        are_some_of(&self.classes, &HPA_CLASS_NAMES)
+    }
+
+    fn weighs_its_classes(&self) -> bool {
+        self.class_weights.iter().flat_map(BTreeMap::keys).all(|class| *class < self.classes.len())
+    }
+}
+
+/// Whether there are names, each one of `known`, and each once.
+fn are_some_of(names: &[String], known: &[&str]) -> bool {
+    let is_new = |at: usize| !names[..at].contains(&names[at]);
+    !names.is_empty() && names.iter().all(|name| known.contains(&name.as_str())) && (0..names.len()).all(is_new)
 }

@@ -159,6 +159,19 @@ fn classes_occur_as_often_as_asked() {
 }
 
 #[test]
+fn classes_of_ones_own_have_their_own_numbers_and_the_looks_of_their_names() {
+    let given = json!({ "size": 16, "classes": ["Mitochondria", "Nucleoli"], "duplicates": 0 });
+    let catalogue = catalogue(&params(given), 4);
+    let number_of = |look: &usize| [23, 2].iter().position(|known| known == look).unwrap();
+    let shown = |entry: &Entry| Target::new(entry.scene.classes.iter().map(number_of));
+    assert!(catalogue.train.iter().chain(&catalogue.test).all(|entry| entry.target == shown(entry)));
+    assert!(catalogue.corrections.iter().all(|(extra, target)| *target == shown(&catalogue.external[*extra])));
+    for class in 0..2 {
+        assert!(catalogue.train.iter().any(|entry| entry.target == Target::new([class])));
+    }
+}
+
+#[test]
 fn images_of_one_antibody_look_and_mostly_are_alike() {
     let external = catalogue(&small(), 6).external;
     let mut alike = 0;
@@ -175,8 +188,8 @@ fn images_of_one_antibody_look_and_mostly_are_alike() {
 fn every_rule_of_the_parameters_is_checked() {
     let bad = json!({
         "train": 0, "external": 0, "test": 0, "size": 4, "channels": ["red", "pink"], "class_weights": { "28": 0.0 },
-        "label_counts": [-1.0], "images_per_antibody": 0, "duplicates": 0.9,
+        "label_counts": [-1.0], "images_per_antibody": 0, "duplicates": 0.9, "classes": ["Nucleoli", "Nucleoli"],
     });
-    assert_eq!(params(bad).check().len(), 10);
+    assert_eq!(params(bad).check().len(), 11);
     assert!(params(json!({})).check().is_empty());
 }

@@ -8,7 +8,10 @@ use crate::error::StageError;
 use crate::learn::models::{Architecture, Backbone};
 use crate::ports::InputFile;
 
-/// The backbone with the weights of a torchvision checkpoint, `.pth` or safetensors.
+/// How the names of our own classifiers' and metric models' heads begin.
+const OUR_HEADS: [&str; 2] = ["head.", "directions"];
+
+/// The backbone with the weights of a torchvision checkpoint, `.pth` or safetensors, or of one of ours.
 ///
 /// The classifier in the file is left out. Where images have more channels than the file's, the filters of each new channel
 /// are those of the first, red.
@@ -18,7 +21,8 @@ use crate::ports::InputFile;
 pub fn load_pretrained(backbone: Backbone, channels: usize, file: &InputFile) -> Result<Backbone, StageError> {
     let architecture = backbone.architecture();
     let mut state = WeightsFile::read(file)?.state;
-    state.retain(|key, _| !architecture.torchvision_head().iter().any(|head| key.starts_with(head)));
+    let heads = || architecture.torchvision_head().iter().chain(&OUR_HEADS);
+    state.retain(|key, _| !heads().any(|head| key.starts_with(head)));
     let mut state: StateDict = state.into_iter().map(|(key, data)| (architecture.modern_key(&key), data)).collect();
     if let Some(filters) = state.remove(architecture.first_convolution()) {
         let filters = for_channels(filters, channels).map_err(|found| too_many_channels(file, found, channels))?;

@@ -1,0 +1,79 @@
+//! `athanor bench`: measurements of training and prediction, each in a process of its own, so that none finds the memory, the
+//! threads or the compiled kernels of another.
+
+use std::path::Path;
+use std::process::Command;
+
+use athanor_stages::error::StageError;
+use athanor_stages::learn::bench::{Bench, Figures};
+
+use crate::view::text::{bytes, table};
+
+/// Why a measurement failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// What was measured failed.
+    #[error("{0}{help}", help = help(.0))]
+    Stage(#[from] StageError),
+    /// The process that measures cannot be started.
+    #[error("`{program}` cannot be started: {source}")]
+    Start {
+        /// This program.
+        program: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The process that measures failed; what it says of it has been shown.
+    #[error("{0} could not be measured")]
+    Process(String),
+}
+
+fn help(error: &StageError) -> String {
+    error.help().map(|help| format!("\n  help: {help}")).unwrap_or_default()
+}
+
+/// Makes a measurement in this process, which makes no other.
+pub fn measure(bench: &Bench) -> Result<Figures, BenchError> {
+    // SAFETY: This is the process's only thread so far.
+    unsafe { athanor_stages::learn::devices::set_up() };
+    Ok(bench.run()?)
+}
+
+/// Makes a measurement in a process of `program`, which is this program.
+pub fn measure_apart(program: &Path, bench: &Bench) -> Result<Figures, BenchError> {
+    let order = serde_json::to_string(bench).expect("numbers and names always serialise");
+    let start = |source| BenchError::Start { program: program.display().to_string(), source };
+    let output = Command::new(program)
+        .args(["bench", "order", &order])
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(start)?;
+    let figures = output.status.success().then(|| serde_json::from_slice(&output.stdout).ok()).flatten();
+    figures.ok_or_else(|| BenchError::Process(bench.arch.to_string()))
+}
+
+/// Figures for people to read.
+pub fn describe(figures: &[Figures]) -> String {
+    let header =
+        ["NETWORK", "SIZE", "BATCH", "IMAGES/S", "S/STEP", "WAITING", "MEMORY", "GPU MEMORY", "THREADS", "DEVICE"];
+    let rows: Vec<Vec<String>> = figures
+        .iter()
+        .map(|figures| {
+            let of = figures.bench;
+            let memory = |count: Option<u64>| count.map_or("-".to_owned(), bytes);
+            vec![
+                of.arch.to_string(),
+                of.size.to_string(),
+                of.batch.to_string(),
+                format!("{:.2}", figures.images_per_second),
+                format!("{:.3}", figures.seconds_per_step),
+                format!("{:.1} %", 100.0 * figures.share_waiting_for_data),
+                memory(figures.peak_memory),
+                memory(figures.peak_gpu_memory),
+                of.threads.to_string(),
+                figures.device.clone(),
+            ]
+        })
+        .collect();
+    table(&header, &rows)
+}

@@ -1,0 +1,37 @@
+//! `athanor bench`.
+
+use athanor_stages::learn::bench::{Bench, Figures, Work};
+use athanor_stages::learn::models::Architecture;
+
+use crate::bench::{BenchError, describe, measure, measure_apart};
+use crate::cli::arguments::{BenchCommand, BenchOptions};
+use crate::cli::inspect::print_json;
+use crate::cli::{Exit, print};
+use crate::run::machine;
+
+pub fn bench(command: &BenchCommand) -> Result<u8, Exit> {
+    let (work, options) = match command {
+        BenchCommand::Train(options) => (Work::Train, options),
+        BenchCommand::Predict(options) => (Work::Predict, options),
+        BenchCommand::Order { order } => return obey(order),
+    };
+    let program = std::env::current_exe().map_err(Exit::failed)?;
+    let archs = if options.arch.is_empty() { Architecture::ALL } else { &options.arch };
+    let measured = archs.iter().map(|arch| measure_apart(&program, &order(work, *arch, options)));
+    let figures = measured.collect::<Result<Vec<Figures>, BenchError>>().map_err(Exit::failed)?;
+    if options.json { print_json(&serde_json::json!(figures)) } else { print(&describe(&figures)) }
+}
+
+fn order(work: Work, arch: Architecture, options: &BenchOptions) -> Bench {
+    let BenchOptions { size, batch, precision, steps, .. } = *options;
+    let threads = options.threads.unwrap_or_else(machine::cpus) as usize;
+    Bench { work, arch, size, batch, precision, threads, steps }
+}
+
+/// Makes the one measurement that another process of this program asks for.
+fn obey(order: &str) -> Result<u8, Exit> {
+    let bench =
+        serde_json::from_str(order).map_err(|error| Exit::wrong(format!("error: this is no order: {error}")))?;
+    let figures = measure(&bench).map_err(Exit::failed)?;
+    print_json(&serde_json::json!(figures))
+}

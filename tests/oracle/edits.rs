@@ -1,0 +1,257 @@
+//! Random projects and random edits of them. Every choice comes from one generator, so that a seed says everything.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use super::pipeline::{Axis, Filter, From, Input, Project, Revisions, Stage, Word, Work, script_path};
+
+/// How large projects are.
+#[derive(Debug, Clone, Copy)]
+pub struct Size {
+    pub stages: usize,
+    pub instances: usize,
+    /// In how many of a hundred stages a built-in kind works.
+    pub built_in: u32,
+}
+
+const FILES: [&str; 3] = ["data/a.txt", "data/b.txt", "c.txt"];
+const SCRIPTS: usize = 2;
+const AXES: [&str; 2] = ["a", "b"];
+/// Words of lines and scripts; few, so that stages sometimes do the same work.
+const WORDS: u32 = 4;
+
+/// A random project.
+pub fn project(rng: &mut Rng, size: Size) -> Project {
+    let mut files = BTreeMap::new();
+    (0..SCRIPTS).for_each(|number| drop(files.insert(script_path(number), script(rng))));
+    FILES.iter().for_each(|path| drop(files.insert((*path).to_owned(), content(rng))));
+    let mut project = Project {
+        vars: (0..3).map(|_| rng.u32(0..WORDS)).collect(),
+        axes: AXES.iter().map(|name| Axis { name, values: vec![] }).collect(),
+        stages: Vec::new(),
+        order: Vec::new(),
+        files,
+        retries: rng.u32(0..2),
+        reversed: false,
+        comment: 0,
+        revisions: Revisions { tables: 1, rows: 1 },
+    };
+    for axis in 0..AXES.len() {
+        let mut values: Vec<u32> = (0..WORDS).collect();
+        rng.shuffle(&mut values);
+        values.truncate(rng.usize(1..4));
+        project.axes[axis].values = values;
+    }
+    for _ in 0..rng.usize(1..=size.stages) {
+        add_stage(&mut project, rng, size);
+    }
+    rng.shuffle(&mut project.order);
+    project
+}
+
+fn content(rng: &mut Rng) -> String {
+    let words: Vec<String> = (0..rng.u32(0..4)).map(|_| rng.u32(0..3).to_string()).collect();
+    format!("{}\n", words.join(" "))
+}
+
+fn script(rng: &mut Rng) -> String {
+    format!("echo {} $*\n", rng.u32(0..3))
+}
+
+fn instances(project: &Project) -> usize {
+    project.stages.iter().map(|stage| project.points(stage).len()).sum()
+}
+
+fn add_stage(project: &mut Project, rng: &mut Rng, size: Size) {
+    let mut axes: Vec<usize> = (0..AXES.len()).filter(|_| rng.u32(0..3) == 0).collect();
+    rng.shuffle(&mut axes);
+    let name = free_name(project, rng);
+    let (work, inputs) =
+        if rng.u32(0..100) < size.built_in { built_in(project, rng, &axes) } else { command(project, rng, &axes) };
+    let stage = Stage { name, work, seed: rng.u32(0..2), axes, inputs, cpus: rng.u32(1..3) };
+    project.stages.push(stage);
+    if instances(project) > size.instances {
+        project.stages.pop();
+    } else {
+        project.order.push(project.stages.len() - 1);
+    }
+}
+
+fn free_name(project: &Project, rng: &mut Rng) -> String {
+    loop {
+        let name = format!("s{}", rng.u32(0..100));
+        if project.stages.iter().all(|stage| stage.name != name) {
+            return name;
+        }
+    }
+}
+
+fn word(project: &Project, rng: &mut Rng, axes: &[usize]) -> Word {
+    match rng.u32(0..3) {
+        0 => Word::Var(rng.usize(0..project.vars.len())),
+        1 if !axes.is_empty() => Word::Axis(axes[rng.usize(0..axes.len())]),
+        _ => Word::Plain(rng.u32(0..WORDS)),
+    }
+}
+
+fn command(project: &Project, rng: &mut Rng, axes: &[usize]) -> (Work, Vec<Input>) {
+    let words = (0..rng.u32(1..3)).map(|_| word(project, rng, axes)).collect();
+    let script = (rng.u32(0..4) == 0).then(|| rng.usize(0..SCRIPTS));
+    let file = ["out.txt", "made.txt"][rng.usize(0..2)];
+    let work = Work::Command { script, words, filter: filter(rng), file, second: rng.u32(0..4) == 0 };
+    let inputs = (0..rng.usize(0..3)).map(|number| Input { port: format!("i{number}"), from: source(project, rng) });
+    (work, inputs.collect())
+}
+
+fn filter(rng: &mut Rng) -> Filter {
+    [Filter::Head(3), Filter::Head(60), Filter::Head(300), Filter::Count][rng.usize(0..4)]
+}
+
+fn source(project: &Project, rng: &mut Rng) -> From {
+    if project.stages.is_empty() || rng.u32(0..4) == 0 {
+        return From::File(FILES[rng.usize(0..FILES.len())].to_owned());
+    }
+    let stage = rng.usize(0..project.stages.len());
+    let producer = &project.stages[stage];
+    let held =
+        (!producer.axes.is_empty() && rng.u32(0..4) == 0).then(|| producer.axes[rng.usize(0..producer.axes.len())]);
+    let second = matches!(producer.work, Work::Command { second: true, .. }) && rng.bool();
+    From::Stage { stage, second, held }
+}
+
+/// Tables, or rows of a table that is there at every point.
+fn built_in(project: &Project, rng: &mut Rng, axes: &[usize]) -> (Work, Vec<Input>) {
+    let fits = |stage: &Stage| {
+        !matches!(stage.work, Work::Command { .. }) && stage.axes.iter().all(|axis| axes.contains(axis))
+    };
+    let tables: Vec<usize> = (0..project.stages.len()).filter(|at| fits(&project.stages[*at])).collect();
+    if tables.is_empty() || rng.u32(0..3) == 0 {
+        return (Work::Tables(Word::Plain(rng.u32(20..24))), Vec::new());
+    }
+    let from = From::Stage { stage: tables[rng.usize(0..tables.len())], second: false, held: None };
+    (Work::Rows(Word::Plain(rng.u32(1..4))), vec![Input { port: "table".to_owned(), from }])
+}
+
+/// One random edit; often one that means nothing. Says what it was.
+pub fn edit(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) -> &'static str {
+    let at = rng.usize(0..project.stages.len());
+    match rng.u32(0..20) {
+        0..3 => {
+            let var = rng.usize(0..project.vars.len());
+            project.vars[var] = rng.u32(0..WORDS);
+            "a variable"
+        }
+        3..6 => {
+            let path = FILES[rng.usize(0..FILES.len())];
+            project.files.insert(path.to_owned(), content(rng));
+            "an input file"
+        }
+        6 => {
+            project.files.insert(script_path(rng.usize(0..SCRIPTS)), script(rng));
+            "a script"
+        }
+        7 => {
+            project.stages[at].name = free_name(project, rng);
+            "a stage's name"
+        }
+        8 => {
+            rng.shuffle(&mut project.order);
+            project.reversed = rng.bool();
+            project.comment += 1;
+            "the order and a comment"
+        }
+        9 => {
+            project.retries = rng.u32(0..3);
+            project.stages[at].cpus = rng.u32(1..5);
+            "retries and resources"
+        }
+        10 => {
+            project.stages[at].seed = rng.u32(0..3);
+            "a seed"
+        }
+        11 | 12 => change_work(project, rng, at),
+        13 => change_axis(project, rng, size),
+        14 if may_revise => {
+            let revision = [&mut project.revisions.tables, &mut project.revisions.rows];
+            *revision.into_iter().nth(rng.usize(0..2)).expect("there are two") = rng.u32(1..4);
+            "a kind's revision"
+        }
+        15 | 16 => {
+            add_stage(project, rng, size);
+            "a new stage"
+        }
+        17 => remove_stage(project, at),
+        18 => change_inputs(project, rng, at),
+        _ => "nothing",
+    }
+}
+
+fn change_work(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str {
+    let axes = project.stages[at].axes.clone();
+    let plain = word(project, rng, &axes);
+    match &mut project.stages[at].work {
+        Work::Command { words, filter: was, file, .. } => match rng.u32(0..3) {
+            0 => words[0] = plain,
+            1 => *was = filter(rng),
+            _ => *file = ["out.txt", "made.txt"][rng.usize(0..2)],
+        },
+        Work::Tables(rows) => *rows = Word::Plain(rng.u32(20..24)),
+        Work::Rows(rows) => *rows = Word::Plain(rng.u32(1..4)),
+    }
+    "what a stage does"
+}
+
+fn change_axis(project: &mut Project, rng: &mut Rng, size: Size) -> &'static str {
+    let axis = rng.usize(0..AXES.len());
+    let before = project.axes[axis].values.clone();
+    let values = &mut project.axes[axis].values;
+    match rng.u32(0..3) {
+        0 => rng.shuffle(values),
+        1 if values.len() > 1 => drop(values.pop()),
+        _ => values.extend((0..WORDS).find(|value| !before.contains(value))),
+    }
+    if instances(project) > size.instances {
+        project.axes[axis].values = before;
+    }
+    "an axis"
+}
+
+fn change_inputs(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str {
+    if !matches!(project.stages[at].work, Work::Command { .. }) {
+        return "nothing";
+    }
+    let mut before = project.clone();
+    before.stages.truncate(at);
+    let inputs = &mut project.stages[at].inputs;
+    match rng.u32(0..4) {
+        0 => rng.shuffle(inputs),
+        1 if inputs.len() < 3 => {
+            let port =
+                (0..9).map(|number| format!("i{number}")).find(|port| inputs.iter().all(|input| input.port != *port));
+            inputs.extend(port.map(|port| Input { port, from: source(&before, rng) }));
+        }
+        2 => drop(inputs.pop()),
+        _ => inputs.iter_mut().for_each(|input| input.from = source(&before, rng)),
+    }
+    "what a stage reads"
+}
+
+/// Removes a stage that nobody reads from.
+fn remove_stage(project: &mut Project, at: usize) -> &'static str {
+    let reads = |input: &Input| matches!(input.from, From::Stage { stage, .. } if stage == at);
+    if project.stages.len() == 1 || project.stages.iter().any(|stage| stage.inputs.iter().any(reads)) {
+        return "nothing";
+    }
+    project.stages.remove(at);
+    project.order.retain(|index| *index != at);
+    project.order.iter_mut().filter(|index| **index > at).for_each(|index| *index -= 1);
+    for input in project.stages.iter_mut().flat_map(|stage| &mut stage.inputs) {
+        if let From::Stage { stage, .. } = &mut input.from
+            && *stage > at
+        {
+            *stage -= 1;
+        }
+    }
+    "a stage taken out"
+}

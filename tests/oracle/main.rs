@@ -1,0 +1,71 @@
+//! The oracle: random pipelines, random edits, random failures and kills, held after every step against a model that computes
+//! everything from scratch. The same bytes, and exactly the work that had to be done.
+//!
+//! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program, and
+//! `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone replays it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod edits;
+mod in_memory;
+mod kinds;
+mod memory;
+mod model;
+mod pipeline;
+mod program;
+mod simulation;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where seeds begin, so that two test runs go through the same cases.
+const FIRST_SEED: u64 = 1;
+
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")))
+}
+
+/// Goes through as many seeds as the variable `wanted` says, on all CPUs. Returns how many that were, and the sum of the runs
+/// that they needed.
+fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) -> (u64, u64) {
+    let seed = setting("ATHANOR_ORACLE_SEED");
+    let cases = setting(wanted).unwrap_or(if seed.is_some() { 1 } else { usually });
+    let from = seed.unwrap_or(FIRST_SEED);
+    let to = from + cases;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, done) = (AtomicU64::new(from), AtomicU64::new(0));
+    let worker = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= to {
+                return;
+            }
+            let outcome = std::panic::catch_unwind(|| case(seed));
+            match outcome {
+                Ok(Ok(steps)) => done.fetch_add(steps, Ordering::Relaxed),
+                Ok(Err(problem)) => panic!("replay with ATHANOR_ORACLE_SEED={seed}:\n{problem}"),
+                Err(_) => panic!("replay with ATHANOR_ORACLE_SEED={seed}"),
+            };
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|_| panic!("a case failed; see above")));
+    });
+    (cases, done.into_inner())
+}
+
+#[test]
+fn decisions_are_those_of_the_model() {
+    let (cases, runs) = go_through("ATHANOR_ORACLE_CASES", 300, in_memory::case);
+    println!("{cases} cases in memory, {runs} runs");
+}
+
+#[test]
+fn the_program_does_what_the_model_says() {
+    let (cases, runs) = go_through("ATHANOR_ORACLE_RUNS", 3, program::case);
+    println!("{cases} cases through the program, {runs} runs");
+}

@@ -1,0 +1,293 @@
+//! A cache, folders of tries and processes, all in memory: under the program's own planner, fingerprints and dispatcher.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use athanor::plan::{Instance, InstanceId};
+use athanor::run::attempt::{Place, Stored};
+use athanor::run::executor::{Executor, Exit, Job, Launch, Stop};
+use athanor::run::flights::Outputs;
+use athanor::run::recipe::Resolved;
+use athanor::run::resolve::Inputs;
+use athanor::run::resources::Allocation;
+use athanor::run::workshop::Workshop;
+use athanor::run::workspace::Target;
+use athanor_cache::{ActionRecord, Artifact, ArtifactKind, CacheError, Digest, OutputRecord};
+use athanor_stages::context::StageReport;
+use serde_json::Map;
+
+use super::pipeline::{GUARD, Work};
+
+/// The folder that projects seem to lie in.
+pub const PROJECT: &str = "/project";
+
+type Folder = HashMap<String, Vec<u8>>;
+
+/// What outlives runs.
+#[derive(Default)]
+pub struct Store {
+    pub records: HashMap<Digest, ActionRecord>,
+    pub contents: HashMap<Digest, Vec<u8>>,
+    claims: HashSet<Digest>,
+    /// The user's files.
+    pub files: BTreeMap<String, String>,
+    /// Folders of tries.
+    folders: HashMap<PathBuf, Folder>,
+}
+
+pub type Shared = Rc<RefCell<Store>>;
+
+impl Store {
+    /// A new run begins: nothing of an earlier one goes on, and the user's files are these.
+    pub fn begin(&mut self, files: &BTreeMap<String, String>) {
+        self.folders.clear();
+        self.files.clone_from(files);
+    }
+}
+
+/// What a project's file holds, as the cache would say.
+pub fn artifact(content: &[u8]) -> Artifact {
+    Artifact { kind: ArtifactKind::File, digest: Digest::of(content), bytes: content.len() as u64, files: 1 }
+}
+
+/// A claim, given back when it is dropped.
+pub struct Claim {
+    store: Shared,
+    fingerprint: Digest,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.store.borrow_mut().claims.remove(&self.fingerprint);
+    }
+}
+
+/// A try in memory.
+pub struct Attempt {
+    folder: PathBuf,
+    fingerprint: Digest,
+    claim: Claim,
+}
+
+/// A stored result that is to be recorded, and the claim on it; should the run be killed, the next process records it.
+pub type Unrecorded = (InstanceId, ActionRecord, Option<Claim>);
+
+/// Jobs that run, tries whose results are being stored, and results that are to be recorded.
+#[derive(Default)]
+pub struct Desk {
+    pub jobs: Vec<(Job, Option<Stop>)>,
+    pub stores: Vec<(InstanceId, Instance, Attempt)>,
+    pub unrecorded: Vec<Unrecorded>,
+    /// Claims on results that are stored.
+    claims: HashMap<InstanceId, Claim>,
+}
+
+/// The place of one run.
+pub struct InMemory {
+    pub store: Shared,
+    /// Where folders of tries seem to lie.
+    pub scratch: PathBuf,
+    pub desk: Rc<RefCell<Desk>>,
+}
+
+impl Workshop for InMemory {
+    type Claim = Claim;
+    type Attempt = Attempt;
+
+    fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError> {
+        let outputs = self.store.borrow().records.get(fingerprint).map(|record| record.outputs.as_slice().into());
+        Ok(outputs)
+    }
+
+    fn is_news(&self, _: &str, _: &Digest) -> bool {
+        true
+    }
+
+    fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>, CacheError> {
+        let free = self.store.borrow_mut().claims.insert(*fingerprint);
+        Ok(free.then(|| Claim { store: Rc::clone(&self.store), fingerprint: *fingerprint }))
+    }
+
+    fn prepare(
+        &mut self,
+        inputs: &Inputs<'_>,
+        id: InstanceId,
+        Resolved { recipe, fingerprint }: Resolved,
+        claim: Claim,
+        place: Place,
+    ) -> Result<Attempt, CacheError> {
+        let at = self.scratch.join(format!("{}.{}", id.0, place.number));
+        let store = &mut *self.store.borrow_mut();
+        let mut folder = Folder::new();
+        for link in inputs.links(id, &recipe) {
+            let content = match link.target {
+                Target::Stored(artifact) => store.contents[&artifact.digest].clone(),
+                Target::OnDisk(path) => store.files[in_project(&path)].clone().into_bytes(),
+            };
+            folder.insert(link.at, content);
+        }
+        assert!(store.folders.insert(at.clone(), folder).is_none(), "a try's folder is its own");
+        Ok(Attempt { folder: at, fingerprint, claim })
+    }
+
+    fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, _: &Allocation) -> Job {
+        let instance = &inputs.plan.instances[id.index()];
+        let launch = match &instance.work {
+            athanor::plan::Work::Command(command) => Launch::Shell(command.line.clone()),
+            // What a worker gets is the kind, its parameters, the seed and files; here all are in the line.
+            athanor::plan::Work::BuiltIn { params } => {
+                let (kind, revision, seed) = (instance.kind.name(), instance.kind.revision(), instance.seed);
+                let files: Vec<&str> =
+                    instance.inputs.iter().flat_map(|input| &input.files).map(String::as_str).collect();
+                let output = &instance.outputs[0].file;
+                Launch::Shell(format!("built-in {kind} {revision} {seed} {params} {output} {}", files.join(" ")))
+            }
+        };
+        Job { id, launch, folder: attempt.folder.clone(), log: PathBuf::new(), environment: Vec::new() }
+    }
+
+    fn note(&self, _: &mut Attempt, _: &StageReport) {}
+
+    fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
+        let instance = inputs.plan.instances[id.index()].clone();
+        self.desk.borrow_mut().stores.push((id, instance, attempt));
+    }
+
+    fn record(&mut self, id: InstanceId, stored: &Stored) {
+        let desk = &mut *self.desk.borrow_mut();
+        desk.unrecorded.push((id, stored.record.clone(), desk.claims.remove(&id)));
+    }
+
+    fn hurry(&self) {}
+
+    fn abandon(&mut self, attempt: Attempt) -> Vec<String> {
+        self.store.borrow_mut().folders.remove(&attempt.folder);
+        drop(attempt.claim);
+        Vec::new()
+    }
+}
+
+fn in_project(path: &Path) -> &str {
+    path.strip_prefix(PROJECT).ok().and_then(Path::to_str).expect("paths of the project lie in its folder")
+}
+
+/// Stores the result of a try.
+pub fn store(desk: &mut Desk, store: &Shared, id: InstanceId, instance: &Instance, attempt: Attempt) -> Stored {
+    let mut stored = store.borrow_mut();
+    let folder = stored.folders.remove(&attempt.folder).expect("a try has its folder");
+    let mut outputs = Vec::new();
+    for output in &instance.outputs {
+        // The built-in kinds' outputs that nobody reads are left out.
+        let Some(content) = folder.get(&output.file) else { continue };
+        let artifact = artifact(content);
+        stored.contents.insert(artifact.digest, content.clone());
+        outputs.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
+    }
+    let record = ActionRecord {
+        fingerprint: attempt.fingerprint,
+        recipe: serde_json::Value::Null,
+        outputs,
+        metrics: Map::new(),
+        log: None,
+        duration_ms: 1,
+        finished_at: jiff::Timestamp::UNIX_EPOCH,
+        program: String::new(),
+    };
+    desk.claims.insert(id, attempt.claim);
+    Stored { record, undeclared: Vec::new() }
+}
+
+/// Records a stored result, and gives up the claim on it.
+pub fn record(store: &Shared, (_, record, claim): Unrecorded) {
+    store.borrow_mut().records.insert(record.fingerprint, record);
+    drop(claim);
+}
+
+/// Starts jobs by putting them on the desk.
+pub struct OnTheDesk(pub Rc<RefCell<Desk>>);
+
+impl Executor for OnTheDesk {
+    fn start(&mut self, job: Job) {
+        self.0.borrow_mut().jobs.push((job, None));
+    }
+
+    fn stop(&mut self, id: InstanceId, how: Stop) {
+        self.0
+            .borrow_mut()
+            .jobs
+            .iter_mut()
+            .filter(|(job, _)| job.id == id)
+            .for_each(|(_, stopped)| *stopped = Some(how));
+    }
+}
+
+/// Does a job's work; `fails` says whether this line fails, by its first word.
+pub fn work(store: &Shared, job: &Job, fails: impl FnOnce(&str) -> bool) -> Exit {
+    let Launch::Shell(line) = &job.launch else { unreachable!("every job here is a line") };
+    if fails(line) {
+        return Exit::Status(1);
+    }
+    let mut stored = store.borrow_mut();
+    let folder = stored.folders.get_mut(&job.folder).expect("a try has its folder");
+    match line.strip_prefix(GUARD) {
+        Some(command) => shell(command, folder),
+        None => built_in(line, folder),
+    }
+    Exit::Success
+}
+
+/// Lines of commands, as the pipelines here have them: `WORD && (SAY WORDS; cat FILES /dev/null) | FILTER > FILE [&& echo WORDS > FILE]`.
+fn shell(line: &str, folder: &mut Folder) {
+    let mut parts = line.split(" && ").skip(1);
+    let (made, second) = (parts.next().expect("a line makes something"), parts.next());
+    let (say, rest) = made.trim_start_matches('(').split_once("; cat ").expect("a line says something first");
+    let (files, rest) = rest.split_once("/dev/null) | ").expect("a line reads something");
+    let (filter, out) = rest.split_once(" > ").expect("a line writes something");
+    let said = match say.strip_prefix("echo ") {
+        Some(words) => words.to_owned(),
+        None => {
+            let (script, words) = say.trim_start_matches("sh ").split_once(' ').expect("a script has words");
+            let script = String::from_utf8(folder[script].clone()).expect("scripts are text");
+            super::model::said_by(&script, words)
+        }
+    };
+    let mut text = format!("{said}\n").into_bytes();
+    files.split_whitespace().for_each(|file| text.extend(&folder[file]));
+    let made = match filter.strip_prefix("head -c ") {
+        Some(bytes) => text[..text.len().min(bytes.parse().expect("a number of bytes"))].to_vec(),
+        None => format!("{}\n", text.len()).into_bytes(),
+    };
+    folder.insert(out.to_owned(), made);
+    if let Some((words, out)) = second.and_then(|second| second.trim_start_matches("echo ").split_once(" > ")) {
+        folder.insert(out.to_owned(), format!("{words}\n").into_bytes());
+    }
+}
+
+fn built_in(line: &str, folder: &mut Folder) {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [_, kind, revision, seed, params, output, files @ ..] = words.as_slice() else { unreachable!("see `job`") };
+    let params: serde_json::Value = serde_json::from_str(params).expect("parameters are JSON without spaces");
+    let work = if *kind == "rows" { Work::Rows } else { Work::Tables };
+    let number = params[if *kind == "rows" { "first" } else { "train" }].as_u64().expect("a number of rows");
+    let read: Vec<u8> = files.iter().filter(|file| !file.is_empty()).flat_map(|file| folder[*file].clone()).collect();
+    let number = u32::try_from(number).expect("numbers are small");
+    let revision = revision.parse().expect("a number");
+    let seed = seed.parse().expect("a number");
+    let made = pretend(&work(super::pipeline::Word::Plain(number)), revision, seed, number, &read);
+    folder.insert((*output).to_owned(), made);
+}
+
+/// What a built-in kind makes, in memory: tables have lines of their seed, rows are lines of a table.
+pub fn pretend(work: &Work, revision: u32, seed: u32, number: u32, read: &[u8]) -> Vec<u8> {
+    if matches!(work, Work::Rows(_)) {
+        let lines = read.split_inclusive(|byte| *byte == b'\n').take(number as usize);
+        let mut rows: Vec<u8> = lines.flatten().copied().collect();
+        // One in two revisions makes the same as the one before.
+        rows.extend(format!("{}\n", revision / 2).as_bytes());
+        return rows;
+    }
+    let lines = (0..number).map(|line| format!("{}\n", (line * 7 + seed * 3 + revision) % 5));
+    lines.collect::<String>().into_bytes()
+}
