@@ -4,9 +4,6 @@
 //! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program, and
 //! `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone replays it.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod edits;
 mod in_memory;
 mod kinds;
@@ -20,6 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where seeds begin, so that two test runs go through the same cases.
 const FIRST_SEED: u64 = 1;
+
+/// Kills of runs and of their processes, in all cases.
+static KILLS: AtomicU64 = AtomicU64::new(0);
 
 /// A number from the environment.
 fn setting(name: &str) -> Option<u64> {
@@ -67,5 +67,5 @@ fn decisions_are_those_of_the_model() {
 #[test]
 fn the_program_does_what_the_model_says() {
     let (cases, runs) = go_through("ATHANOR_ORACLE_RUNS", 3, program::case);
-    println!("{cases} cases through the program, {runs} runs");
+    println!("{cases} cases through the program, {runs} runs, {} kills", KILLS.load(Ordering::Relaxed));
 }
