@@ -35,7 +35,7 @@ fn help(error: &StageError) -> String {
 /// Makes a measurement in this process, which makes no other.
 pub fn measure(bench: &Bench) -> Result<Figures, BenchError> {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::train::device::settle_default() };
+    unsafe { athanor_stages::learn::devices::set_up() };
     Ok(bench.run()?)
 }
 

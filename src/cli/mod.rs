@@ -3,6 +3,7 @@
 mod arguments;
 mod bench;
 mod cache;
+mod devices;
 mod init;
 mod inspect;
 mod load;
@@ -68,7 +69,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Logs(command) => inspect::logs(&place, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
         Command::Schema => inspect::schema(),
-        Command::Devices { use_ } => run::devices(&use_),
+        Command::Devices { use_ } => devices::devices(&use_),
         Command::Cache(command) => cache::cache(&place, &command),
         Command::Bench(command) => bench::bench(&command),
         Command::Init { file } => init::init(&file),

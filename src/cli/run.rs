@@ -1,4 +1,4 @@
-//! `athanor run` and `athanor devices`.
+//! `athanor run`.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::view::json::JsonSink;
 use crate::view::plain::PlainSink;
 use crate::view::standing;
 use crate::view::terminal::TerminalSink;
-use crate::view::text::{bytes, count, table};
+use crate::view::text::count;
 
 pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(&command.pipeline)?;
@@ -93,7 +93,7 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
 }
 
 /// What a run may use: what the machine has, unless the command line says otherwise.
-fn capacity(use_: &MachineUse) -> Capacity {
+pub fn capacity(use_: &MachineUse) -> Capacity {
     let gpus = use_.gpus.as_ref().map(|gpus| gpus.0.clone());
     let detect = || machine::gpus().unwrap_or_default().into_iter().map(|gpu| gpu.device).collect();
     Capacity {
@@ -101,28 +101,4 @@ fn capacity(use_: &MachineUse) -> Capacity {
         memory: use_.memory.map_or_else(machine::memory, |size| size.bytes()),
         gpus: gpus.unwrap_or_else(detect),
     }
-}
-
-pub fn devices(use_: &MachineUse) -> Result<u8, Exit> {
-    let capacity = capacity(use_);
-    let mut text = format!("CPUs    {}\nmemory  {}\n", capacity.cpus, bytes(capacity.memory));
-    let found = machine::gpus();
-    let name = |index: u32| {
-        let found = found.as_ref().ok()?;
-        found.iter().find(|gpu| gpu.device.index == index).map(|gpu| gpu.name.clone())
-    };
-    let rows: Vec<Vec<String>> = capacity
-        .gpus
-        .iter()
-        .map(|gpu| {
-            let memory = gpu.memory.map_or("unknown".to_owned(), bytes);
-            vec![gpu.index.to_string(), memory, name(gpu.index).unwrap_or_else(|| "as given by --gpus".to_owned())]
-        })
-        .collect();
-    match (&found, rows.is_empty()) {
-        (_, false) => text += &format!("\n{}", table(&["GPU", "MEMORY", "NAME"], &rows)),
-        (Err(reason), true) => text += &format!("GPUs    none: {reason}\n"),
-        (Ok(_), true) => text += "GPUs    none\n",
-    }
-    print(&text)
 }

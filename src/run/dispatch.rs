@@ -22,6 +22,8 @@ use crate::run::workshop::Workshop;
 
 /// How often results that another process is making are looked for.
 const POLL: Duration = Duration::from_millis(50);
+/// How often a stage may ask for another try: each of them needs half of what the one before needed.
+const MOST_TRIES_ASKED_FOR: u32 = 20;
 
 /// What a run hears.
 pub enum Happening {
@@ -240,7 +242,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             Happening::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
             Happening::Committed(id, result) => match *result {
                 Ok(committed) => self.finished(id, committed),
-                Err(error) => self.failed_try(id, &Failure::new(error.to_string())),
+                Err(error) => self.failed_try(id, &Failure::new(error.to_string()), false),
             },
             Happening::Interrupt => self.interrupt(),
         }
@@ -276,7 +278,8 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             self.forget(id);
             self.scheduler.stopped(id);
         } else {
-            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail));
+            let again = matches!(exit, Exit::Failed { again: true, .. });
+            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail), again);
         }
     }
 
@@ -307,10 +310,12 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         }
     }
 
-    /// A try came to nothing: another one, or failure for good.
-    fn failed_try(&mut self, id: InstanceId, failure: &Failure) {
+    /// A try came to nothing: another one, if the user or the stage itself asks for it, or failure for good.
+    fn failed_try(&mut self, id: InstanceId, failure: &Failure, asked: bool) {
         let attempt = self.tries.get(&id).copied().unwrap_or(1);
-        if attempt <= self.plan().instances[id.index()].retries && self.interrupts == 0 {
+        let retries = self.plan().instances[id.index()].retries;
+        let retries = if asked { retries.max(MOST_TRIES_ASKED_FOR) } else { retries };
+        if attempt <= retries && self.interrupts == 0 {
             self.journal.record(failure.event(self.name(id), attempt, true));
             self.scheduler.enqueue(id);
         } else {

@@ -54,6 +54,8 @@ pub enum Exit {
         help: Option<String>,
         /// Whether it stopped because it was asked to.
         interrupted: bool,
+        /// Whether it asks for another try.
+        again: bool,
     },
     /// It ended with a status other than 0 and said nothing.
     Status(i32),

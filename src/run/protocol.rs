@@ -85,6 +85,9 @@ pub enum Life {
         /// Whether it stopped because it was asked to.
         #[serde(default)]
         interrupted: bool,
+        /// Whether it has changed how it goes about its work, so that another try, in a process of its own, may succeed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
 }
 

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, Write};
 use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,6 +15,7 @@ use athanor_cache::Cache;
 use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::panics::{self, Panic};
 use athanor_stages::registry;
 
 use crate::run::protocol::{Life, Message, Order, PROTOCOL};
@@ -21,10 +23,11 @@ use crate::run::protocol::{Life, Message, Order, PROTOCOL};
 /// Does the one order given on standard input; returns the process's exit code.
 pub fn main() -> u8 {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::train::device::settle_default() };
+    unsafe { athanor_stages::learn::devices::set_up() };
     let Ok(channel) = take_standard_output() else {
         return 1;
     };
+    panics::remember();
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
     // Without a handler the process ends at the first signal, which is a valid way to stop.
@@ -74,13 +77,39 @@ fn obey(order: &Order, reporter: &PipeReporter) -> Result<(), Life> {
     let context = StageContext::new(order.seed, order.threads, order.scratch.clone(), reporter)
         .with_memory(memory)
         .with_environment(passed_on());
-    work.run(&order.params, order.inputs.clone(), order.outputs.clone(), &context).map_err(|error| describe(&error))
+    guarded(|| work.run(&order.params, order.inputs.clone(), order.outputs.clone(), &context))
+}
+
+/// Does a stage's work; a panic is its failure, like any other.
+fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), Life> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result.map_err(|error| describe(&error)),
+        Err(payload) => Err(describe_panic(&panics::behind(payload.as_ref()))),
+    }
+}
+
+/// Signs that it was a GPU, or what drives it, that failed.
+const SIGNS_OF_A_GPU: [&str; 4] = ["CUDA", "Cuda", "NVRTC", "device was poisoned"];
+
+fn describe_panic(panic: &Panic) -> Life {
+    let first_line = panic.message.lines().next().unwrap_or_default().trim_end_matches('.');
+    let on_gpu = SIGNS_OF_A_GPU.iter().any(|sign| panic.message.contains(sign));
+    let at = panic.location.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default();
+    let (what, help) = if on_gpu {
+        let help = "Only this stage is affected. `athanor devices` shows what this program makes of the GPUs; the stage's log has the whole error.";
+        ("A call to the GPU failed", help)
+    } else {
+        ("It panicked", "This is a mistake in Athanor or in a library; the stage's log has the whole error.")
+    };
+    let message = format!("{what}: {first_line}{at}.");
+    Life::Failed { message, help: Some(help.to_owned()), interrupted: false, again: false }
 }
 
 /// What of the environment kinds may ask for.
 fn passed_on() -> HashMap<String, String> {
     let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
     let names = names.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]);
+    let names = names.chain(["CUDA_VISIBLE_DEVICES".to_owned()]);
     names.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value))).collect()
 }
 
@@ -90,15 +119,23 @@ fn size_thread_pool(threads: usize) {
 }
 
 fn describe(error: &RunError) -> Life {
-    let (help, interrupted) = match error {
-        RunError::Stage(stage) => (stage.help().map(str::to_owned), matches!(stage, StageError::Interrupted)),
-        RunError::Bind(_) | RunError::Params(_) => (None, false),
-    };
-    Life::Failed { message: error.to_string(), help, interrupted }
+    let message = error.to_string();
+    match error {
+        RunError::Stage(stage) => {
+            let interrupted = matches!(stage, StageError::Interrupted);
+            Life::Failed {
+                message,
+                help: stage.help().map(str::to_owned),
+                interrupted,
+                again: stage.may_succeed_again(),
+            }
+        }
+        RunError::Bind(_) | RunError::Params(_) => refusal(message),
+    }
 }
 
 fn refusal(message: String) -> Life {
-    Life::Failed { message, help: None, interrupted: false }
+    Life::Failed { message, help: None, interrupted: false, again: false }
 }
 
 struct PipeReporter {
@@ -123,5 +160,40 @@ impl Reporter for PipeReporter {
 
     fn should_stop(&self) -> bool {
         self.stop.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(work: impl FnOnce() -> Result<(), RunError>) -> (String, bool) {
+        match guarded(work) {
+            Err(Life::Failed { message, help, again, .. }) => {
+                (format!("{message} {}", help.unwrap_or_default()), again)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn panics_are_failures_in_words() {
+        let (told_of_gpu, _) = told(|| panic!("DriverError(CUDA_ERROR_LAUNCH_FAILED, \"launch failed\")\nbacktrace"));
+        assert!(
+            told_of_gpu.starts_with("A call to the GPU failed: DriverError(CUDA_ERROR_LAUNCH_FAILED"),
+            "{told_of_gpu}"
+        );
+        assert!(told_of_gpu.contains("`athanor devices`") && !told_of_gpu.contains("backtrace"), "{told_of_gpu}");
+        let (other, _) = told(|| panic!("index out of bounds"));
+        assert!(other.starts_with("It panicked: index out of bounds. This is a mistake in Athanor"), "{other}");
+    }
+
+    #[test]
+    fn a_stage_may_ask_for_another_try() {
+        let failing = |again| {
+            let (message, help) = ("the GPU has no room".to_owned(), "It goes on.".to_owned());
+            told(move || Err(StageError::DeviceMemory { message, help, again }.into()))
+        };
+        assert_eq!([failing(true), failing(false)].map(|(_, again)| again), [true, false]);
     }
 }

@@ -1,5 +1,6 @@
 //! What users see: views read events and plans, and decide nothing.
 
+pub mod devices;
 pub mod figures;
 pub mod graph;
 pub mod json;

@@ -7,6 +7,7 @@ use athanor_cache::{Artifact, Cache, Digest, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
+use crate::learn::devices::Devices;
 
 /// What a stage tells the outside while it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,12 +73,13 @@ pub struct StageContext<'a> {
     pub environment: HashMap<String, String>,
     reporter: &'a dyn Reporter,
     memory: Option<Memory<'a>>,
+    devices: Option<Devices>,
 }
 
 impl<'a> StageContext<'a> {
     /// A context that reports to `reporter` and knows of no earlier work.
     pub fn new(seed: u64, threads: usize, scratch: PathBuf, reporter: &'a dyn Reporter) -> Self {
-        StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, memory: None }
+        StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, memory: None, devices: None }
     }
 
     /// With what earlier work has left.
@@ -92,6 +94,17 @@ impl<'a> StageContext<'a> {
     pub fn with_environment(mut self, environment: HashMap<String, String>) -> Self {
         self.environment = environment;
         self
+    }
+
+    /// With these devices to compute on, in the place of those that the process sees.
+    #[must_use]
+    pub fn with_devices(mut self, devices: Devices) -> Self {
+        self.devices = Some(devices);
+        self
+    }
+
+    pub(crate) fn devices(&self) -> Option<&Devices> {
+        self.devices.as_ref()
     }
 
     pub(crate) fn memory(&self) -> Option<&Memory<'a>> {

@@ -36,6 +36,16 @@ pub enum StageError {
     /// The cache refused to read or write.
     #[error(transparent)]
     Cache(#[from] athanor_cache::CacheError),
+    /// A device had too little memory.
+    #[error("{message}")]
+    DeviceMemory {
+        /// What did not fit.
+        message: String,
+        /// What the user can do about it.
+        help: String,
+        /// Whether the stage has made itself need less, so that another try may succeed.
+        again: bool,
+    },
     /// The stage was asked to stop and did.
     #[error("the stage was asked to stop")]
     Interrupted,
@@ -67,15 +77,22 @@ impl StageError {
     pub fn with_help(mut self, text: impl Into<String>) -> Self {
         match &mut self {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => *help = Some(text.into()),
+            StageError::DeviceMemory { help, .. } => *help = text.into(),
             StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => {}
         }
         self
+    }
+
+    /// Whether the same stage may succeed when it is tried again at once, in another process.
+    pub fn may_succeed_again(&self) -> bool {
+        matches!(self, StageError::DeviceMemory { again: true, .. })
     }
 
     /// What the user can do, where there is something to say beyond the message.
     pub fn help(&self) -> Option<&str> {
         match self {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => help.as_deref(),
+            StageError::DeviceMemory { help, .. } => Some(help),
             StageError::Io { source, .. } if is_full(source) => {
                 Some("Free some space (`athanor cache gc` drops what no pipeline uses), then run again.")
             }

@@ -20,6 +20,7 @@ pub mod kind;
 pub mod learn;
 pub mod neighbours;
 pub mod numpy_random;
+pub mod panics;
 pub mod params;
 pub mod ports;
 pub mod registry;

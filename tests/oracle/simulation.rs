@@ -263,9 +263,12 @@ impl Run<'_> {
         let (job, stopped) = self.desk.borrow_mut().jobs.swap_remove(pick);
         let exit = match stopped {
             Some(Stop::Now) => Exit::Signal { number: 9, out_of_memory: false },
-            Some(Stop::Gently) if rng.bool() => {
-                Exit::Failed { message: "It was asked to stop.".to_owned(), help: None, interrupted: true }
-            }
+            Some(Stop::Gently) if rng.bool() => Exit::Failed {
+                message: "It was asked to stop.".to_owned(),
+                help: None,
+                interrupted: true,
+                again: false,
+            },
             _ => work(store, &job, |line| failing.fails(first_word(line), try_number(&job))),
         };
         self.dispatcher.hear(Happening::Job(JobEvent::Exited(job.id, exit)));

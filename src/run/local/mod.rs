@@ -176,8 +176,8 @@ fn judge(status: ExitStatus, last_word: Option<Life>, is_worker: bool, kills_bef
                 killed && kills_before.is_some_and(|before| kernel_out_of_memory_kills() > Some(before));
             Exit::Signal { number, out_of_memory }
         }
-        (Some(Life::Failed { message, help, interrupted }), ..) if is_worker => {
-            Exit::Failed { message, help, interrupted }
+        (Some(Life::Failed { message, help, interrupted, again }), ..) if is_worker => {
+            Exit::Failed { message, help, interrupted, again }
         }
         (Some(Life::Done), _, Some(0)) if is_worker => Exit::Success,
         (_, _, Some(0)) if !is_worker => Exit::Success,

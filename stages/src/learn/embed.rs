@@ -1,6 +1,5 @@
 //! `embed`: the features of images by a trained metric model.
 
-use burn::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +11,12 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::learn::data::view::View;
-use crate::learn::data::{Batches, ImagePool, chosen_ids};
+use crate::learn::data::{ImagePool, chosen_ids};
+use crate::learn::devices::Devices;
+use crate::learn::infer::Questions;
 use crate::learn::models::{FEATURE_LENGTH, MetricConfig, MetricModel};
 use crate::learn::preparation::Preparation;
-use crate::learn::train::{Precision, device, in_pool};
+use crate::learn::train::{Precision, in_pool};
 use crate::learn::weights::Checkpoint;
 use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
@@ -74,8 +75,7 @@ impl StageKind for Embed {
     const NAME: &'static str = "embed";
     const REVISION: u32 = 1;
     const USES_ALL_CPUS: bool = true;
-    const DOC: &'static str =
-        "Gives each image the feature that a metric model has learned to see in it, from the whole image as it is.";
+    const DOC: &'static str = "Gives each image the feature that a metric model has learned to see in it, from the whole image as it is.\n\nA stage that is stopped or killed goes on after the images it has seen.";
 
     fn run(
         params: EmbedParams,
@@ -86,34 +86,32 @@ impl StageKind for Embed {
         let pool = ImagePool::open(&inputs.images)?;
         let file = &inputs.checkpoint.0;
         let checkpoint = Checkpoint::read::<MetricModel>(file)?;
-        let Preparation { side, normalisation, .. } = Preparation::of(&checkpoint, &file.label, &pool)?;
+        let preparation = Preparation::of(&checkpoint, &file.label, &pool)?;
         let ids = chosen_ids(inputs.ids.as_ref(), &pool)?;
-        let images = pool.find(&ids, side)?;
-        let device = device::pick();
-        params.precision.check(&device)?;
-        let batches = Batches { pool: &pool, side, size: params.batch, threads: context.threads };
-        let see = |row: usize| (images[row], View::whole(pool.size(images[row]), side));
+        let images = pool.find(&ids, preparation.side)?;
+        let devices = Devices::of(context);
+        params.precision.check(devices.first())?;
+        let EmbedParams { batch, precision } = params;
+        let questions = Questions {
+            pool: &pool,
+            preparation: &preparation,
+            count: images.len(),
+            batch,
+            precision,
+            width: FEATURE_LENGTH,
+        };
+        let see = |row: usize| (images[row], View::whole(pool.size(images[row]), preparation.side));
         let features = in_pool(context.threads, || {
             let config = MetricConfig::new(checkpoint.architecture, checkpoint.channels, checkpoint.outputs);
-            let model: MetricModel = checkpoint.into_model(config.init(&device))?;
-            let mut features = Vec::with_capacity(images.len() * FEATURE_LENGTH);
-            batches.load(0..images.len(), see, |loader| {
-                for batch in loader {
-                    if context.should_stop() {
-                        return Err(StageError::Interrupted);
-                    }
-                    let images = normalisation.images(batch.bytes, batch.positions.len(), side, &device);
-                    let found: Tensor<2> = model.features(params.precision.of(images));
-                    features.extend(found.into_data().iter::<f64>());
-                    context.progress(batch.positions.end as u64, ids.len() as u64, "images");
-                }
-                Ok(())
-            })?;
-            Ok(features)
+            let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
+            let models: Vec<MetricModel> = models.collect::<Result<_, _>>()?;
+            let feature = |model: &MetricModel, images| model.features(images).into_data().iter().collect();
+            questions.ask(models, &devices, see, feature, context)
         })?;
         if features.iter().any(|number| !number.is_finite()) {
             return Err(StageError::mismatch("the network's features are not numbers; its training did not go well"));
         }
+        let features: Vec<f64> = features.into_iter().map(f64::from).collect();
         outputs.features.write(&ids, FEATURE_LENGTH, &features)
     }
 }

@@ -12,6 +12,8 @@ use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, lin
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Distribution};
 
+use super::pass;
+
 /// How much of a batch's statistics goes into the running ones.
 const MOMENTUM: f64 = 0.1;
 
@@ -72,7 +74,7 @@ impl Conv2d {
 /// Batch normalisation (Ioffe and Szegedy, <https://arxiv.org/abs/1502.03167>) over all axes but the second.
 ///
 /// It uses and remembers the batch's statistics where its input can be differentiated and it is not frozen, else the
-/// running ones.
+/// running ones. In a pass that is learned from ([`pass::learn_from`]) they are left to be remembered in the right order.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     /// Scale, `[channel]`.
@@ -132,8 +134,11 @@ impl BatchNorm {
     fn by_batch<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         let values_a_channel = input.shape().num_elements() / input.dims()[1];
         let result = batch_norm_train(input, self.weight.val(), self.bias.val(), self.epsilon);
-        remember(&self.running_mean, result.mean.detach());
-        remember(&self.running_var, result.variance.detach() * bessel(values_a_channel));
+        let (mean, variance) = (result.mean.detach(), result.variance.detach() * bessel(values_a_channel));
+        if let Some([mean, variance]) = pass::leave(self.weight.id, mean, variance) {
+            remember(&self.running_mean, mean);
+            remember(&self.running_var, variance);
+        }
         result.output
     }
 }
@@ -141,7 +146,12 @@ impl BatchNorm {
 /// Moves a running statistic towards that of a batch.
 fn remember(running: &RunningState<Tensor<1>>, of_batch: Tensor<1>) {
     let old = running.value_sync().to_device(&of_batch.device());
-    running.update((old * (1.0 - MOMENTUM) + of_batch * MOMENTUM).detach());
+    running.update(moved_towards(old, of_batch).detach());
+}
+
+/// A running statistic after a batch.
+pub(super) fn moved_towards<const D: usize>(old: Tensor<D>, of_batch: Tensor<D>) -> Tensor<D> {
+    old * (1.0 - MOMENTUM) + of_batch * MOMENTUM
 }
 
 /// What makes the variance of `count` values an unbiased estimate.

@@ -6,12 +6,16 @@
 
 pub mod bench;
 pub mod data;
+pub mod devices;
+pub mod dropout;
 pub mod embed;
+pub mod infer;
 pub mod initial_weights;
 pub mod layers;
 pub mod losses;
 pub mod models;
 pub mod optim;
+pub mod pass;
 pub mod predict;
 pub mod preparation;
 pub mod train;

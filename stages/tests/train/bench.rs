@@ -7,8 +7,10 @@ use athanor_stages::artifact::matrix::MatrixOutput;
 use athanor_stages::artifact::packed_images::{IndexRow, PackedImagesOutput, Planes, write_shard};
 use athanor_stages::context::{Reporter, StageContext, StageReport};
 use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::learn::devices::Devices;
 use athanor_stages::ports::{BoundInputs, BoundOutputs, InputFile, OutputValue};
 use athanor_stages::registry;
+use burn::prelude::Device;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -17,7 +19,7 @@ pub const IMAGE: usize = 24;
 /// Channels of the images.
 pub const CHANNELS: [&str; 2] = ["red", "green"];
 
-/// Burn's random numbers are those of the whole process: one training at a time.
+/// The random numbers of new networks are those of the whole process: one training at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub fn alone() -> MutexGuard<'static, ()> {
@@ -164,7 +166,8 @@ impl Bench {
         let outputs = kind.outputs(&params).unwrap();
         let outputs: BoundOutputs =
             outputs.into_iter().map(|port| (port.name.clone(), folder.join(port.file))).collect();
-        let context = StageContext::new(run.seed, run.threads, folder.join("scratch"), run.heard);
+        let context = StageContext::new(run.seed, run.threads, folder.join("scratch"), run.heard)
+            .with_devices(Devices::simulated(vec![Device::flex(); run.devices], run.room));
         work.run(&params, bound, outputs, &context)
     }
 
@@ -187,12 +190,25 @@ impl Bench {
 pub struct Run<'a> {
     pub seed: u64,
     pub threads: usize,
+    /// How many CPUs take the place of devices.
+    pub devices: usize,
+    /// Images at once for which these have room.
+    pub room: Option<usize>,
     pub heard: &'a Heard<'a>,
 }
 
 impl<'a> Run<'a> {
     pub fn new(heard: &'a Heard<'a>) -> Run<'a> {
-        Run { seed: 7, threads: 1, heard }
+        Run { seed: 7, threads: 1, devices: 1, room: None, heard }
+    }
+}
+
+/// Copies the files of a folder.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
 }
 

@@ -88,6 +88,17 @@ fn bad_weights_are_refused() {
     let told = refused(&bench, &params, &[("pretrained", cut.clone())]);
     assert!(told.starts_with("cut.safetensors: cannot be read as weights in the safetensors format"), "{told}");
 
+    let pretrained =
+        |params: &Value| refused(&bench, params, &[("pretrained", bench.input("trained/checkpoint.safetensors"))]);
+    let mut deeper = params.clone();
+    deeper["arch"] = json!("resnet34");
+    let told = pretrained(&deeper);
+    assert!(told.starts_with("trained/checkpoint.safetensors: holds no weights of resnet34: it lacks `"), "{told}");
+    let wide = bench.pack("wide", &["red", "green", "blue"], 16, 24);
+    let changes = [("pretrained", bench.input("trained/checkpoint.safetensors")), ("images", wide.clone())];
+    let told = refused(&bench, &params, &changes);
+    assert!(told.starts_with("trained/checkpoint.safetensors: ") && told.contains("channels"), "{told}");
+
     let heard = Heard::patient();
     let predict = |checkpoint: InputFile, images: InputFile| {
         let inputs = [("checkpoint", checkpoint), ("images", images)];
@@ -96,7 +107,6 @@ fn bad_weights_are_refused() {
     let good = bench.input("trained/checkpoint.safetensors");
     let told = predict(cut, bench.input("images"));
     assert!(told.starts_with("cut.safetensors: cannot be read as weights in the safetensors format"), "{told}");
-    let wide = bench.pack("wide", &["red", "green", "blue"], 1, 24);
     assert_eq!(
         predict(good.clone(), wide),
         "trained/checkpoint.safetensors: was trained on the channels red, green, but the images have red, green, blue"

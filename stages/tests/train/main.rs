@@ -3,8 +3,10 @@
 #![recursion_limit = "256"]
 
 mod bench;
+mod devices;
 mod errors;
 mod learning;
+mod memory;
 mod metric;
 mod predicting;
 mod resuming;

@@ -4,7 +4,7 @@ use athanor_stages::artifact::matrix::MatrixInput;
 use athanor_stages::ports::InputFile;
 use serde_json::json;
 
-use crate::bench::{Bench, Heard, Run, alone, class};
+use crate::bench::{Bench, Heard, Run, alone, class, copy_folder, steps};
 
 /// The inputs of training, with classes as identities.
 fn inputs(bench: &Bench, images: usize) -> Vec<(&'static str, InputFile)> {
@@ -71,4 +71,40 @@ fn identities_that_are_not_learned_are_refused() {
         "bad.csv, row 2: `x` is no number of an identity, from 0 to 999999"
     );
     assert_eq!(told("train", "Id,Target\nimage0,1\n"), "bad.csv, row 1: there is no column `identity`");
+}
+
+#[test]
+fn stopped_and_killed_trainings_end_as_if_nothing_had_happened() {
+    let _alone = alone();
+    let images = 22;
+    let bench = Bench::new(images);
+    let params = |save_every: f64| {
+        json!({
+            "arch": "resnet18", "identity": "identity", "size": 12, "batch": 2, "accumulation": 2, "epochs": 2,
+            "freeze_epochs": 1, "save_every": save_every,
+        })
+    };
+    let train = |name: &str, save_every: f64, heard: &Heard<'_>| {
+        bench.run("train_metric", &params(save_every), &inputs(&bench, images), name, Run::new(heard))
+    };
+    train("whole", 1e9, &Heard::patient()).unwrap();
+    // A state after every step; what lies there when the sixth begins is what a kill at that instant would leave.
+    let (unfinished, copy) = (bench.unfinished("killed"), bench.unfinished("copy"));
+    let killed = Heard::stopping(|reports| {
+        let now = steps(reports).last() == Some(&5);
+        if now && !copy.exists() {
+            copy_folder(&unfinished, &copy);
+        }
+        now
+    });
+    train("killed", 0.0, &killed).unwrap_err();
+    for (name, began_after) in [("copy", 5), ("killed", 6)] {
+        let heard = Heard::patient();
+        train(name, 1e9, &heard).unwrap();
+        assert_eq!(heard.began_after(), began_after, "{name}");
+        for file in ["checkpoint.safetensors", "last.safetensors", "metrics.csv"] {
+            let same = bench.bytes(format!("{name}/{file}")) == bench.bytes(format!("whole/{file}"));
+            assert!(same, "{file} of `{name}` is not that of a training in one go");
+        }
+    }
 }

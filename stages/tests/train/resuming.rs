@@ -1,13 +1,12 @@
 //! Training that is stopped, killed, or finds its state damaged, ends as if nothing had happened.
 
-use std::path::Path;
 use std::sync::OnceLock;
 
 use athanor_stages::error::StageError;
 use athanor_stages::kind::RunError;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Heard, Run, alone, params, steps};
+use crate::bench::{Bench, Heard, Run, alone, copy_folder, params, steps};
 
 /// Two epochs of four steps; the first with a frozen backbone.
 fn four_steps_an_epoch() -> Value {
@@ -35,14 +34,6 @@ fn assert_same(bench: &Bench, name: &str) {
     for (file, expected) in OUTPUTS.iter().zip(in_one_go()) {
         let written = bench.bytes(format!("{name}/{file}"));
         assert!(written == *expected, "{file} of `{name}` is not that of a training in one go");
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
 }
 

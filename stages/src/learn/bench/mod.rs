@@ -18,9 +18,10 @@ use self::watch::{Seen, Watch};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
+use crate::learn::devices::Devices;
 use crate::learn::models::Architecture;
 use crate::learn::predict::{Predict, PredictInputs};
-use crate::learn::train::{Precision, device};
+use crate::learn::train::Precision;
 use crate::learn::train_classifier::{TrainClassifier, TrainClassifierInputs};
 use crate::params::{self, ParamProblem};
 use crate::ports::OutputPorts;
@@ -98,7 +99,7 @@ impl Bench {
         let seconds_per_step = seen.seconds / self.steps as f64;
         Ok(Figures {
             bench: *self,
-            device: format!("{:?}", device::pick()),
+            device: Devices::visible().to_string(),
             images_per_second: self.batch as f64 / seconds_per_step,
             seconds_per_step,
             share_waiting_for_data: seen.share_waiting,

@@ -4,12 +4,12 @@
 //! <https://doi.org/10.1038/s41592-019-0658-6>).
 
 use burn::module::{Module, Param};
-use burn::nn::{Dropout, DropoutConfig};
 use burn::prelude::*;
 use burn::tensor::DType;
 use burn::tensor::activation::relu;
 
 use super::{Architecture, Backbone, Model};
+use crate::learn::dropout::Dropout;
 use crate::learn::layers::{BatchNorm, Linear, uniform_within};
 
 /// Numbers in the feature of the metric model.
@@ -92,10 +92,10 @@ impl ClassifierHead {
     fn new(width: usize, classes: usize, dropout: f64, device: &Device) -> Self {
         ClassifierHead {
             bn1: BatchNorm::new(2 * width, device),
-            dropout1: DropoutConfig::new(dropout).init(),
+            dropout1: Dropout::new(dropout),
             fc1: Linear::new([2 * width, width], device),
             bn2: BatchNorm::new(width, device),
-            dropout2: DropoutConfig::new(dropout).init(),
+            dropout2: Dropout::new(dropout),
             fc2: Linear::new([width, classes], device),
         }
     }
@@ -193,10 +193,10 @@ impl FeatureHead {
     fn new(width: usize, dropout: [f64; 2], device: &Device) -> Self {
         FeatureHead {
             bn1: BatchNorm::new(2 * width, device),
-            dropout1: DropoutConfig::new(dropout[0]).init(),
+            dropout1: Dropout::new(dropout[0]),
             fc1: Linear::new([2 * width, width], device),
             bn2: BatchNorm::new(width, device),
-            dropout2: DropoutConfig::new(dropout[1]).init(),
+            dropout2: Dropout::new(dropout[1]),
             fc2: Linear::new([width, FEATURE_LENGTH], device),
             bn3: BatchNorm::new(FEATURE_LENGTH, device),
         }

@@ -3,8 +3,6 @@
 mod outputs;
 mod params;
 
-use std::time::Instant;
-
 use burn::prelude::*;
 use burn::tensor::activation::sigmoid;
 
@@ -16,10 +14,12 @@ use crate::error::StageError;
 use crate::input_ports;
 use crate::kind::StageKind;
 use crate::learn::data::view::View;
-use crate::learn::data::{Batches, ImagePool, chosen_ids, random_view};
+use crate::learn::data::{Augmentation, ImagePool, chosen_ids, random_view};
+use crate::learn::devices::Devices;
+use crate::learn::infer::Questions;
 use crate::learn::models::{Classifier, ClassifierConfig};
 use crate::learn::preparation::Preparation;
-use crate::learn::train::{device, in_pool};
+use crate::learn::train::in_pool;
 use crate::learn::weights::Checkpoint;
 use crate::ports::OutputPort;
 
@@ -49,7 +49,7 @@ impl StageKind for Predict {
     const NAME: &'static str = "predict";
     const REVISION: u32 = 1;
     const USES_ALL_CPUS: bool = true;
-    const DOC: &'static str = "Says how likely each class is in each image, under several flips and transposes of it.\n\nWith `seed` 0 the network sees the whole image; with another, a random part of it as in training. The same part is seen under all augmentations, and depends on the image's id alone.";
+    const DOC: &'static str = "Says how likely each class is in each image, under several flips and transposes of it.\n\nWith `seed` 0 the network sees the whole image; with another, a random part of it as in training. The same part is seen under all augmentations, and depends on the image's id alone.\n\nA stage that is stopped or killed goes on after the images it has answered for.";
     const OUTPUTS_VARY: bool = true;
 
     fn outputs(params: &PredictParams) -> Vec<OutputPort> {
@@ -68,14 +68,14 @@ impl StageKind for Predict {
         let preparation = Preparation::of(&checkpoint, &file.label, &pool)?;
         let ids = chosen_ids(inputs.ids.as_ref(), &pool)?;
         let images = pool.find(&ids, preparation.side)?;
-        let device = device::pick();
-        params.precision.check(&device)?;
-        let prediction = Prediction { params, pool, preparation, ids, images };
-        let (classes, matrices) = in_pool(context.threads, || {
-            let classes = checkpoint.outputs;
+        let devices = Devices::of(context);
+        params.precision.check(devices.first())?;
+        let classes = checkpoint.outputs;
+        let prediction = Prediction { params, pool, preparation, ids, images, classes };
+        let matrices = in_pool(context.threads, || {
             let config = ClassifierConfig::new(checkpoint.architecture, checkpoint.channels, classes);
-            let model = checkpoint.into_model(config.init(&device))?;
-            Ok((classes, prediction.run(&model, &device, context)?))
+            let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
+            prediction.run(models.collect::<Result<_, _>>()?, &devices, context)
         })?;
         let Prediction { params, ids, .. } = prediction;
         outputs.write(&params, &ids, classes, &matrices)
@@ -90,48 +90,39 @@ struct Prediction {
     ids: Vec<String>,
     /// Their numbers in the pool.
     images: Vec<usize>,
+    classes: usize,
 }
 
 impl Prediction {
     /// For each augmentation the probabilities `[id, class]`.
     fn run(
         &self,
-        model: &Classifier,
-        device: &Device,
+        models: Vec<Classifier>,
+        devices: &Devices,
         context: &StageContext<'_>,
     ) -> Result<Vec<Vec<f64>>, StageError> {
-        let Preparation { side, normalisation, .. } = &self.preparation;
-        let batches = Batches { pool: &self.pool, side: *side, size: self.params.batch, threads: context.threads };
-        let count = self.images.len();
-        let mut matrices = vec![Vec::new(); self.params.augmentations.len()];
-        batches.load(
-            0..count,
-            |row| self.see(row),
-            |loader| {
-                let since = Instant::now();
-                context.progress(0, count as u64, "images");
-                while let Some(batch) = loader.next() {
-                    if context.should_stop() {
-                        return Err(StageError::Interrupted);
-                    }
-                    let images = normalisation.images(batch.bytes, batch.positions.len(), *side, device);
-                    let images = self.params.precision.of(images);
-                    for (augmentation, matrix) in self.params.augmentations.iter().zip(&mut matrices) {
-                        let logits = model.forward(augmentation.on_device(images.clone()));
-                        matrix.extend(sigmoid(logits).into_data().iter::<f64>());
-                    }
-                    context.progress(batch.positions.end as u64, count as u64, "images");
-                }
-                let share = loader.waited().as_secs_f64() / since.elapsed().as_secs_f64();
-                context.metric("share_waiting_for_data", share);
-                Ok(())
-            },
-        )?;
-        if matrices.iter().flatten().any(|probability| probability.is_nan()) {
+        let PredictParams { augmentations, batch, precision, .. } = &self.params;
+        let (count, width) = (self.images.len(), augmentations.len() * self.classes);
+        let (batch, precision) = (*batch, *precision);
+        let questions = Questions { pool: &self.pool, preparation: &self.preparation, count, batch, precision, width };
+        let answers =
+            questions.ask(models, devices, |row| self.see(row), |model, images| self.say(model, images), context)?;
+        if answers.iter().any(|probability| probability.is_nan()) {
             let message = "the network's answers are not numbers; its training did not go well";
             return Err(StageError::mismatch(message));
         }
-        Ok(matrices)
+        let of_augmentation = |number: usize| {
+            let rows = answers.chunks(width).flat_map(move |row| &row[number * self.classes..][..self.classes]);
+            rows.map(|probability| f64::from(*probability)).collect()
+        };
+        Ok((0..augmentations.len()).map(of_augmentation).collect())
+    }
+
+    /// The probabilities `[image, augmentation, class]`.
+    fn say(&self, model: &Classifier, images: Tensor<4>) -> Vec<f32> {
+        let under = |augmentation: &Augmentation| sigmoid(model.forward(augmentation.on_device(images.clone())));
+        let probabilities: Tensor<3> = Tensor::stack(self.params.augmentations.iter().map(under).collect(), 1);
+        probabilities.into_data().iter().collect()
     }
 
     /// The image of a row, and what is seen of it.

@@ -5,23 +5,24 @@
 //! batch, so that training which goes on from such a state takes the very steps it would have taken.
 
 pub mod defaults;
-pub mod device;
+mod fitting;
+mod lesson;
 mod numbering;
 mod plan;
+mod replica;
 pub mod scores;
 mod stage;
 mod state;
 mod trainer;
 
 use crate::error::StageError;
+use crate::learn::devices::STACK_BYTES;
 
+pub use fitting::OnOutOfMemory;
 pub use plan::{Plan, Precision};
 pub use stage::{Results, train_and_write};
 pub use state::{Epoch, StateFolder};
 pub use trainer::{Task, Trained, Validated, train};
-
-/// Networks are nested deeply, and moved whole; memory that is not touched costs nothing.
-const STACK_BYTES: usize = 64 << 20;
 
 /// Does work on so many threads.
 pub fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> Result<R, StageError> + Send) -> Result<R, StageError> {

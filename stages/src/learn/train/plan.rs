@@ -1,12 +1,14 @@
 //! How a network is trained, whatever it learns.
 
+use burn::module::Module;
 use burn::prelude::*;
 use burn::tensor::FloatDType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::fitting::OnOutOfMemory;
 use crate::error::StageError;
-use crate::learn::models::Architecture;
+use crate::learn::models::{Architecture, Model};
 use crate::learn::optim::Schedule;
 use crate::params::ParamProblem;
 
@@ -33,6 +35,8 @@ pub struct Plan {
     pub precision: Precision,
     /// Whether activations are computed again rather than kept for the backward pass.
     pub gradient_checkpointing: bool,
+    /// What happens when a device runs out of memory.
+    pub on_out_of_memory: OnOutOfMemory,
     /// Seconds between two states that are saved.
     pub save_every: f64,
 }
@@ -71,6 +75,37 @@ impl Plan {
         (self.side < smallest).then(|| ParamProblem::value(name, message()))
     }
 
+    /// Fails if a step has fewer batches than there are devices to share them.
+    pub fn require_work_for(&self, devices: usize) -> Result<(), StageError> {
+        let batches = self.accumulation;
+        if devices <= batches {
+            return Ok(());
+        }
+        let noun = if batches == 1 { "batch" } else { "batches" };
+        let message = format!("the stage has {devices} GPUs, but a step only has {batches} {noun} to share out");
+        let help = format!(
+            "Raise `accumulation` to a multiple of {devices} (with a smaller `batch`, for the same images a step), or ask for fewer `gpus`."
+        );
+        Err(StageError::mismatch(message).with_help(help))
+    }
+
+    /// A device as it is learned on.
+    pub fn learning(&self, device: Device) -> Device {
+        let device = device.autodiff();
+        if self.gradient_checkpointing { device.gradient_checkpointing() } else { device }
+    }
+
+    /// A network with its backbone frozen, or not, as the epoch wants it.
+    pub fn thawed<M: Model>(&self, model: M, epoch: u32) -> M {
+        let backbone = || model.backbone().clone();
+        let backbone = match self.freeze_epochs {
+            0 => return model,
+            frozen if epoch <= frozen => backbone().freeze(),
+            _ => backbone().unfreeze(),
+        };
+        model.with_backbone(backbone)
+    }
+
     /// Fails if an epoch that shows so many images has no step.
     pub fn require_a_step(&self, shown: usize) -> Result<(), StageError> {
         let needed = self.batch * self.accumulation;
@@ -88,6 +123,14 @@ impl Precision {
         match self {
             Precision::F32 => images,
             Precision::Bf16 => images.cast(FloatDType::BF16),
+        }
+    }
+
+    /// Its name in sentences.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "float32",
+            Precision::Bf16 => "bfloat16",
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use super::fitting::Split;
+use super::in_pool;
 use super::plan::Plan;
 use super::state::{Epoch, StateFolder};
 use super::trainer::{Task, Trained, train};
-use super::{device, in_pool};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
+use crate::learn::devices::Devices;
 use crate::learn::models::Model;
 
 /// Where results go.
@@ -28,18 +30,39 @@ pub fn train_and_write<T: Task>(
     results: &Results<'_>,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
-    let device = device::pick();
-    plan.precision.check(&device)?;
-    let mut folder = StateFolder::new(context.unfinished()?);
-    in_pool(context.threads, || {
-        let Trained { model, best, history } = train(task, plan, &mut folder, &device, context)?;
-        context.log(format!("{} was trained on {device:?}", model.architecture()));
-        let kept = folder.best(best);
-        std::fs::copy(&kept, results.checkpoint).map_err(StageError::io(&kept))?;
-        task.save(&model, results.last)?;
-        context.metric("best_epoch", f64::from(best));
-        write_history(results.metrics, &history)
-    })
+    let devices = Devices::of(context);
+    plan.precision.check(devices.first())?;
+    let folder = context.unfinished()?;
+    let split = Split::of(&folder);
+    let fitting = split.applied(plan);
+    if fitting.batch != plan.batch {
+        let Plan { batch, accumulation, .. } = fitting;
+        context.log(format!("{accumulation} batches of {batch} images a step, as larger ones did not fit into memory"));
+    }
+    let trained = devices.watch(|| {
+        in_pool(context.threads, || {
+            let mut folder = StateFolder::new(folder.clone());
+            let trained = train(task, &fitting, &mut folder, &devices, context)?;
+            context.log(format!("{} was trained on {devices}", trained.model.architecture()));
+            write(task, trained, &folder, results, context)
+        })
+    });
+    trained.unwrap_or_else(|out_of_memory| Err(plan.does_not_fit(out_of_memory, split, &folder)))
+}
+
+fn write<T: Task>(
+    task: &T,
+    trained: Trained<T::Model>,
+    folder: &StateFolder,
+    results: &Results<'_>,
+    context: &StageContext<'_>,
+) -> Result<(), StageError> {
+    let Trained { model, best, history } = trained;
+    let kept = folder.best(best);
+    std::fs::copy(&kept, results.checkpoint).map_err(StageError::io(&kept))?;
+    task.save(&model, results.last)?;
+    context.metric("best_epoch", f64::from(best));
+    write_history(results.metrics, &history)
 }
 
 /// A row an epoch: its number, its rate, its loss, and the task's figures.

@@ -9,8 +9,10 @@ use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::prelude::*;
 
+use super::lesson::{Learned, Lesson};
 use super::numbering::number_parameters;
 use super::plan::Plan;
+use super::replica::Parameters;
 use super::state::{Best, Epoch, Saved, Standing, StateFolder};
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -19,8 +21,10 @@ use crate::learn::data::loader::Loader;
 use crate::learn::data::sampling::epoch_order;
 use crate::learn::data::view::View;
 use crate::learn::data::{Batch, Batches, ImagePool, Normalisation, Use, random};
+use crate::learn::devices::{Crew, Devices, with_crew};
 use crate::learn::models::Model;
 use crate::learn::optim::{adam, clip_gradient_norm};
+use crate::learn::pass::Statistics;
 use crate::learn::weights::{load_state_dict, state_dict};
 
 /// The losses of so many steps are read from the device at once, so that it need not be waited for at every step.
@@ -79,18 +83,23 @@ pub struct Trained<M> {
 
 /// Trains; goes on from the state in `folder` if there is one, and keeps the best network's checkpoint there.
 ///
+/// The batches of a step are shared out over `devices`; what comes of them is put together in their order, so that the
+/// number of devices changes nothing.
+///
 /// # Errors
-/// Those of the task; a loss that is no number, or grows without end; the wish to stop.
+/// Those of the task; more devices than a step has batches; a loss that is no number, or grows without end; the wish to
+/// stop.
 pub fn train<T: Task>(
     task: &T,
     plan: &Plan,
     folder: &mut StateFolder,
-    device: &Device,
+    devices: &Devices,
     context: &StageContext<'_>,
 ) -> Result<Trained<T::Model>, StageError> {
+    plan.require_work_for(devices.len())?;
+    let devices = devices.clone().map(|device| plan.learning(device));
+    let device = devices.first().clone();
     let saved = folder.restore();
-    let device = device.clone().autodiff();
-    let device = if plan.gradient_checkpointing { device.gradient_checkpointing() } else { device };
     device.seed(random(context.seed, Use::Weights, 0).bits());
     let mut model = number_parameters(task.fresh(&device)?);
     let mut optimiser = adam();
@@ -103,23 +112,65 @@ pub fn train<T: Task>(
         model = load_state_dict(model, architecture, saved.weights).map_err(|error| unlike(error.to_string()))?;
         optimiser = optimiser.from_bytes(saved.optimiser).map_err(|error| unlike(error.to_string()))?;
     }
-    let saved_at = Instant::now();
-    let mut training =
-        Training { task, plan, folder, device, context, optimiser, standing, unread: Vec::new(), saved_at };
-    training.standing.history.iter().for_each(|epoch| training.report(epoch));
-    while !training.is_over() {
-        model = training.epoch(model)?;
+    let replica = |device: &Device| {
+        let model = number_parameters(task.fresh(device)?);
+        Ok(Replica { model, device: device.clone(), epoch: 0 })
+    };
+    let replicas = devices.others().iter().map(replica).collect::<Result<Vec<_>, StageError>>()?;
+    let help = |replica: &mut Replica<T::Model>, (lesson, update): Job| replica.learn(lesson, update, task, plan);
+    with_crew(replicas, help, |crew| {
+        let saved_at = Instant::now();
+        let unread = Vec::new();
+        let mut training =
+            Training { task, plan, folder, devices, crew, context, optimiser, standing, unread, saved_at };
+        training.standing.history.iter().for_each(|epoch| training.report(epoch));
+        while !training.is_over() {
+            model = training.epoch(model)?;
+        }
+        let Standing { best, history, .. } = training.standing;
+        let best = best.map_or(0, |best| best.epoch);
+        Ok(Trained { model: model.valid(), best, history })
+    })
+}
+
+/// The network on a further device.
+struct Replica<M> {
+    model: M,
+    device: Device,
+    /// The epoch it is ready for.
+    epoch: u32,
+}
+
+/// A lesson for a replica, and what has changed since its last one.
+type Job = (Lesson, Update);
+
+struct Update {
+    epoch: u32,
+    /// If they have moved.
+    parameters: Option<Parameters>,
+}
+
+impl<M: Model> Replica<M> {
+    fn learn<T: Task<Model = M>>(&mut self, lesson: Lesson, update: Update, task: &T, plan: &Plan) -> Learned {
+        let Update { epoch, parameters } = update;
+        let mut model = self.model.clone();
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            model = plan.thawed(model, epoch);
+        }
+        if let Some(parameters) = parameters {
+            model = parameters.put_in(model);
+        }
+        self.model = model;
+        lesson.learn(task, plan, &self.model, &self.device)
     }
-    let Standing { best, history, .. } = training.standing;
-    let best = best.map_or(0, |best| best.epoch);
-    Ok(Trained { model: model.valid(), best, history })
 }
 
 struct Training<'a, T: Task> {
     task: &'a T,
     plan: &'a Plan,
     folder: &'a mut StateFolder,
-    device: Device,
+    devices: Devices,
+    crew: &'a mut Crew<Job, Learned>,
     context: &'a StageContext<'a>,
     optimiser: ModuleOptimizer,
     standing: Standing,
@@ -145,7 +196,7 @@ impl<T: Task> Training<'_, T> {
         let see = |position: usize| task.see(order[position], &mut views.part(position as u64));
         let begun = self.standing.step * batch * accumulation;
         let batches = Batches { pool: task.pool(), side, size: batch, threads: self.context.threads };
-        let model = self.thawed(model);
+        let model = self.plan.thawed(model, number);
         let since = Instant::now();
         let model = batches.load(begun..order.len(), see, |loader| {
             let model = self.steps(model, &order, loader)?;
@@ -161,17 +212,6 @@ impl<T: Task> Training<'_, T> {
         Ok(model)
     }
 
-    /// The network with its backbone frozen, or not, as the epoch wants it.
-    fn thawed(&self, model: T::Model) -> T::Model {
-        let backbone = || model.backbone().clone();
-        let backbone = match (self.standing.epoch, self.plan.freeze_epochs) {
-            (_, 0) => return model,
-            (epoch, frozen) if epoch <= frozen => backbone().freeze(),
-            _ => backbone().unfreeze(),
-        };
-        model.with_backbone(backbone)
-    }
-
     fn steps(
         &mut self,
         mut model: T::Model,
@@ -184,17 +224,16 @@ impl<T: Task> Training<'_, T> {
         loop {
             let done = u64::from(self.standing.epoch - 1) * per_epoch + self.standing.step as u64;
             self.context.progress(done, total, "steps");
-            let mut accumulator = GradientsAccumulator::new();
-            for batch in loader.take(self.plan.accumulation) {
-                accumulator.accumulate(&model, self.gradients(&model, order, batch));
-            }
-            let mut gradients = accumulator.grads();
-            if gradients.is_empty() {
+            let lessons: Vec<Lesson> =
+                loader.take(self.plan.accumulation).map(|batch| self.lesson(order, batch)).collect();
+            if lessons.is_empty() {
                 self.read_losses()?;
                 return Ok(model);
             }
+            let (mut gradients, statistics) = self.learn(&model, lessons);
             clip_gradient_norm(&model, &mut gradients, self.plan.clip_norm);
             model = self.optimiser.step(rate, model, gradients);
+            model = statistics.into_iter().fold(model, |model, statistics| statistics.remember_in(model));
             self.standing.step += 1;
             if self.unread.len() >= LOSSES_READ_AT_ONCE {
                 self.read_losses()?;
@@ -205,16 +244,35 @@ impl<T: Task> Training<'_, T> {
         }
     }
 
-    /// The gradients of one batch, a share of those of the step.
-    fn gradients(&mut self, model: &T::Model, order: &[usize], batch: Batch) -> GradientsParams {
-        let Plan { side, accumulation, precision, .. } = *self.plan;
-        let examples = &order[batch.positions.clone()];
-        let dropout = random(self.context.seed, Use::Dropout, self.standing.epoch).part(batch.positions.start as u64);
-        self.device.seed(dropout.clone().bits());
-        let images = self.task.normalisation().images(batch.bytes, examples.len(), side, &self.device);
-        let loss = self.task.loss(model, precision.of(images), examples) / accumulation as f64;
-        self.unread.push(loss.clone().detach().inner());
-        GradientsParams::from_grads(loss.backward(), model)
+    fn lesson(&self, order: &[usize], batch: Batch) -> Lesson {
+        let random = random(self.context.seed, Use::Dropout, self.standing.epoch);
+        let random = random.part(batch.positions.start as u64);
+        Lesson { bytes: batch.bytes, examples: order[batch.positions].to_vec(), random }
+    }
+
+    /// The gradients of a step, and what its batches' statistics were.
+    fn learn(&mut self, model: &T::Model, lessons: Vec<Lesson>) -> (GradientsParams, Vec<Statistics>) {
+        let (task, plan, device, epoch) = (self.task, self.plan, self.devices.first(), self.standing.epoch);
+        let (mut accumulator, mut statistics) = (GradientsAccumulator::new(), Vec::new());
+        let mut lessons = lessons.into_iter();
+        let mut moved = true;
+        self.devices.simulate(plan.batch);
+        while lessons.len() > 0 {
+            let places = std::iter::once(device).chain(self.devices.others()).enumerate();
+            let jobs = places.zip(lessons.by_ref()).map(|((place, device), lesson)| {
+                let parameters = (moved && place > 0).then(|| Parameters::on(model, device));
+                (lesson, Update { epoch, parameters })
+            });
+            let round = self.crew.share(jobs, |(lesson, _)| lesson.learn(task, plan, model, device));
+            for learned in round {
+                let learned = learned.on(device, model);
+                accumulator.accumulate(model, learned.gradients);
+                self.unread.push(learned.loss);
+                statistics.push(learned.statistics);
+            }
+            moved = false;
+        }
+        (accumulator.grads(), statistics)
     }
 
     /// Adds up the losses that are still on the device.
@@ -260,7 +318,8 @@ impl<T: Task> Training<'_, T> {
     fn judge(&mut self, model: &T::Model) -> Result<(), StageError> {
         let Standing { epoch: number, step, loss_sum, .. } = self.standing;
         let model = model.valid();
-        let Validated { judged, figures } = self.task.validate(&model, &self.device.clone().inner(), self.context)?;
+        let Validated { judged, figures } =
+            self.task.validate(&model, &self.devices.first().clone().inner(), self.context)?;
         if !judged.is_finite() {
             let message = format!("after epoch {number} the network's answers are not numbers any more");
             return Err(StageError::mismatch(message).with_help(DIVERGED_HELP));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::learn::models::Architecture;
 use crate::learn::optim::Schedule;
-use crate::learn::train::{Plan, Precision, defaults};
+use crate::learn::train::{OnOutOfMemory, Plan, Precision, defaults};
 use crate::params::{ParamProblem, Parameters};
 
 /// Parameters of [`TrainMetric`](super::TrainMetric).
@@ -47,6 +47,10 @@ pub struct TrainMetricParams {
     /// Computes activations again for the backward pass rather than keeping them: less memory, more time.
     #[serde(default)]
     pub gradient_checkpointing: bool,
+    /// What happens when a GPU runs out of memory: `error`, which says what would fit, or `split`, which goes on with smaller
+    /// batches, as many images a step. Batch norm then sees smaller batches, so that the result depends on the GPU's memory.
+    #[serde(default, skip_serializing_if = "OnOutOfMemory::is_default")]
+    pub on_out_of_memory: OnOutOfMemory,
     /// Seconds between two states that are saved; from the last one training goes on if it is killed.
     #[serde(default = "defaults::save_every")]
     pub save_every: f64,
@@ -87,6 +91,7 @@ impl TrainMetricParams {
             early_stopping: self.early_stopping,
             precision: self.precision,
             gradient_checkpointing: self.gradient_checkpointing,
+            on_out_of_memory: self.on_out_of_memory,
             save_every: self.save_every,
         }
     }

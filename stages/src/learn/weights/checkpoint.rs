@@ -38,7 +38,7 @@ pub fn save_checkpoint_with<M: Model>(
 }
 
 /// A checkpoint that was read and not yet put into a model.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Checkpoint {
     label: String,
     /// The backbone.

@@ -1,0 +1,86 @@
+//! What a run would compute with, in words.
+
+use athanor_stages::learn::devices::cuda::{Cuda, NoCuda};
+
+use crate::run::machine::GpuInfo;
+use crate::run::resources::Capacity;
+use crate::view::text::{bytes, table};
+
+/// CPUs, memory and GPUs that a run may give to stages, and whether this program can train on such GPUs itself.
+///
+/// `found` is what the driver's tools report, `cuda` what the program finds when it looks by itself.
+pub fn describe(capacity: &Capacity, found: &Result<Vec<GpuInfo>, String>, cuda: &Result<Cuda, NoCuda>) -> String {
+    let mut text = format!("CPUs      {}\nmemory    {}\n", capacity.cpus, bytes(capacity.memory));
+    let name = |index: u32| {
+        let found = found.as_ref().ok()?;
+        found.iter().find(|gpu| gpu.device.index == index).map(|gpu| gpu.name.clone())
+    };
+    let rows = capacity.gpus.iter().map(|gpu| {
+        let memory = gpu.memory.map_or("unknown".to_owned(), bytes);
+        vec![gpu.index.to_string(), memory, name(gpu.index).unwrap_or_else(|| "as given by --gpus".to_owned())]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    match (found, rows.is_empty()) {
+        (Err(reason), true) => text += &format!("GPUs      none: {reason}\n"),
+        (Ok(_), true) => text += "GPUs      none\n",
+        (_, false) => {}
+    }
+    text += &match cuda {
+        Ok(Cuda { driver, compiler, .. }) if !rows.is_empty() => {
+            format!(
+                "training  on a stage's GPUs (CUDA: driver {driver}, compiler {compiler}); without any, on the CPU\n"
+            )
+        }
+        Ok(_) => "training  on the CPU, as no GPU is given to the run\n".to_owned(),
+        Err(reason) => format!("training  on the CPU: {reason}\n"),
+    };
+    if !rows.is_empty() {
+        text += &format!("\n{}", table(&["GPU", "MEMORY", "NAME"], &rows));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use athanor_stages::learn::devices::cuda::Version;
+
+    use super::*;
+    use crate::run::resources::GpuDevice;
+
+    fn gpu() -> GpuInfo {
+        GpuInfo { device: GpuDevice { index: 0, memory: Some(80 << 30) }, name: "NVIDIA H100".to_owned() }
+    }
+
+    fn described(gpus: Vec<GpuDevice>, cuda: Result<Cuda, NoCuda>) -> String {
+        let capacity = Capacity { cpus: 16, memory: 128 << 30, gpus };
+        describe(&capacity, &Ok(vec![gpu()]), &cuda)
+    }
+
+    #[test]
+    fn gpus_are_shown_with_what_training_makes_of_them() {
+        let version = Version { major: 13, minor: 0 };
+        let cuda = Cuda { gpus: 1, driver: version, compiler: version };
+        insta::assert_snapshot!(described(vec![gpu().device], Ok(cuda)), @r"
+        CPUs      16
+        memory    128.0 GiB
+        training  on a stage's GPUs (CUDA: driver 13.0, compiler 13.0); without any, on the CPU
+
+        GPU  MEMORY    NAME
+        0    80.0 GiB  NVIDIA H100
+        ");
+        insta::assert_snapshot!(described(vec![gpu().device], Err(NoCuda::NotBuilt)), @r"
+        CPUs      16
+        memory    128.0 GiB
+        training  on the CPU: this program was built without CUDA; build it with `cargo install --path . --features cuda`
+
+        GPU  MEMORY    NAME
+        0    80.0 GiB  NVIDIA H100
+        ");
+        insta::assert_snapshot!(described(Vec::new(), Ok(cuda)), @r"
+        CPUs      16
+        memory    128.0 GiB
+        GPUs      none
+        training  on the CPU, as no GPU is given to the run
+        ");
+    }
+}

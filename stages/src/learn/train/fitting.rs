@@ -1,0 +1,126 @@
+//! Making a step fit into the memory of a device.
+//!
+//! A step can be made of more and smaller batches: it then needs less memory at a time, and shows the same images. Batch norm
+//! sees smaller batches, though, so what is learned is something else; that is done only if it was asked for.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Plan, Precision};
+use crate::error::StageError;
+use crate::learn::devices::OutOfMemory;
+
+/// What a training does when a device runs out of memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnOutOfMemory {
+    /// It fails, and says what would fit.
+    #[default]
+    Error,
+    /// It goes on from its last state with batches of half the size, and twice as many a step. Batch norm then sees smaller
+    /// batches: the result depends on how much memory the GPU has.
+    Split,
+}
+
+impl OnOutOfMemory {
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == OnOutOfMemory::default()
+    }
+}
+
+/// Where it is kept, beside the state of the training that needs it.
+const FILE: &str = "split";
+
+/// Into how many parts batches are split, so that they fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    parts: usize,
+}
+
+impl Split {
+    /// The one that earlier tries of the same work have come to.
+    pub fn of(folder: &Path) -> Split {
+        let parts = std::fs::read_to_string(folder.join(FILE)).ok().and_then(|text| text.trim().parse().ok());
+        Split { parts: parts.unwrap_or(1) }
+    }
+
+    fn keep(self, folder: &Path) -> Result<(), StageError> {
+        let path = folder.join(FILE);
+        std::fs::write(&path, format!("{}\n", self.parts)).map_err(StageError::io(&path))
+    }
+
+    /// The next finer split of batches of so many images, none of which gets fewer than two.
+    fn finer(self, batch: usize) -> Option<Split> {
+        (2 * self.parts..=batch / 2).find(|parts| batch.is_multiple_of(*parts)).map(|parts| Split { parts })
+    }
+
+    /// The plan with batches so split. A split that does not fit its batches is none.
+    pub fn applied(self, plan: &Plan) -> Plan {
+        let parts = if self.parts > 0 && plan.batch.is_multiple_of(self.parts) { self.parts } else { 1 };
+        Plan { batch: plan.batch / parts, accumulation: plan.accumulation * parts, ..plan.clone() }
+    }
+}
+
+impl Plan {
+    /// The failure of a training by this plan, split so far by `split`, that ran out of memory. If it is to be split further
+    /// that is noted in `folder`, for the next try.
+    pub fn does_not_fit(&self, found: OutOfMemory, split: Split, folder: &Path) -> StageError {
+        let Plan { batch, side, precision, .. } = split.applied(self);
+        let message =
+            found.describe(&format!("batches of {batch} images of {side} x {side} pixels in {}", precision.name()));
+        let finer = split.finer(self.batch);
+        let choices = self.what_needs_less(finer);
+        let split_further = match (self.on_out_of_memory, finer) {
+            (OnOutOfMemory::Error, _) => Ok((format!("{choices}, or `on_out_of_memory: split`"), false)),
+            (OnOutOfMemory::Split, None) => Ok((format!("Batches cannot be split further. {choices}"), false)),
+            (OnOutOfMemory::Split, Some(finer)) => {
+                let Plan { batch, accumulation, .. } = finer.applied(self);
+                let help = format!("It goes on with {accumulation} batches of {batch} images a step. {choices}");
+                finer.keep(folder).map(|()| (help, true))
+            }
+        };
+        match split_further {
+            Ok((help, again)) => StageError::DeviceMemory { message, help: help + ".", again },
+            Err(error) => error,
+        }
+    }
+
+    /// What the user could choose to need less memory, as a sentence without its end.
+    fn what_needs_less(&self, finer: Option<Split>) -> String {
+        let smaller = finer.map(|finer| {
+            let Plan { batch, accumulation, .. } = finer.applied(self);
+            format!("`batch: {batch}` with `accumulation: {accumulation}` (as many images a step)")
+        });
+        let narrower = (self.precision == Precision::F32).then(|| "`precision: bf16`".to_owned());
+        let forgetful = (!self.gradient_checkpointing).then(|| "`gradient_checkpointing: true`".to_owned());
+        let choices: Vec<String> = smaller.into_iter().chain(narrower).chain(forgetful).collect();
+        match choices.is_empty() {
+            true => "Choose a smaller `batch`, or a GPU with more memory".to_owned(),
+            false => format!("What needs less: {}", choices.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finer(parts: usize, batch: usize) -> Option<usize> {
+        Split { parts }.finer(batch).map(|split| split.parts)
+    }
+
+    #[test]
+    fn batches_are_halved_as_long_as_they_can_be() {
+        let parts_of_48 = [1, 2, 4, 8, 16].map(|parts| finer(parts, 48));
+        assert_eq!(parts_of_48, [Some(2), Some(4), Some(8), Some(16), None]);
+        assert_eq!([2, 3, 7].map(|batch| finer(1, batch)), [None; 3], "a batch norm needs two images");
+        assert_eq!(
+            [finer(1, 9), finer(3, 9), finer(1, 15)],
+            [Some(3), None, Some(3)],
+            "odd ones as well as they can be"
+        );
+    }
+}
