@@ -82,6 +82,10 @@ impl Cache {
         let entries = ingested.into_iter().map(|one| one.entry).collect();
         let tree = Tree::new(entries);
         let artifact = tree.artifact();
+        let manifest = self.manifest_path(&artifact.digest);
+        if manifest.exists() && self.read_tree(&artifact.digest).is_err() {
+            self.quarantine(&manifest)?;
+        }
         self.remember_tree(&tree)?;
         let target = self.tree_path(&artifact.digest);
         if target.exists() && !self.is_made_of_objects(&tree, &target) {

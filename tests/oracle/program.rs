@@ -70,6 +70,18 @@ impl Workplace {
         Going { child, events, said: String::new() }
     }
 
+    /// The user has the results that the model computes.
+    pub fn holds(&self, project: &Project, computation: &Computation) -> Result<(), String> {
+        for instance in &computation.instances {
+            let Some(contents) = &instance.contents else { continue };
+            let found = self.result(project, instance);
+            if found.as_ref() != Some(&contents[0]) {
+                return Err(format!("`{}` holds {found:?} and should hold {:?}", instance.name, contents[0]));
+            }
+        }
+        Ok(())
+    }
+
     fn result(&self, project: &Project, at: &super::model::Computed) -> Option<Vec<u8>> {
         let path = project.result_path(&project.stages[at.stage], &at.point);
         std::fs::read(self.folder.join("results/oracle").join(path)).ok()
@@ -235,17 +247,7 @@ impl Case {
         if ran.code != Some(code) {
             return Err(format!("it ended with {:?} instead of {code}:\n{}", ran.code, ran.said));
         }
-        for instance in &computation.instances {
-            let Some(contents) = &instance.contents else { continue };
-            let found = self.place.result(&self.project, instance);
-            if found.as_ref() != Some(&contents[0]) {
-                return Err(format!(
-                    "`{}` holds {found:?} and should hold {:?}\n{}",
-                    instance.name, contents[0], ran.said
-                ));
-            }
-        }
-        Ok(())
+        self.place.holds(&self.project, computation).map_err(|problem| format!("{problem}\n{}", ran.said))
     }
 
     /// Runs that are killed, or whose stages are, one after the other, and then one that goes through.
