@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use rayon::prelude::*;
 
 use crate::tree::{self, Found, TreeEntry};
-use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
+use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
 
 /// Whether the cache has an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +94,10 @@ impl Cache {
         let entries = ingested.into_iter().map(|one| one.entry).collect();
         let tree = Tree::new(entries);
         let artifact = tree.artifact();
+        let manifest = self.manifest_path(&artifact.digest);
+        if manifest.exists() && self.read_tree(&artifact.digest).is_err() {
+            self.quarantine(&manifest)?;
+        }
         self.remember_tree(&tree)?;
         let target = self.tree_path(&artifact.digest);
         if target.exists() && !self.is_made_of_objects(&tree, &target) {
@@ -322,19 +326,29 @@ impl Cache {
         self.disk.link_symbolic(&stored, path).map_err(CacheError::io(path))
     }
 
-    /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all.
+    /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all. It is
+    /// safely on disk then: what a power cut left of it would look like an edit of the user's.
     pub fn copy_out(&self, artifact: &Artifact, path: &Path) -> Result<()> {
         let parent = path.parent().unwrap_or(Path::new("."));
-        self.disk.make_folders(parent).map_err(CacheError::io(parent))?;
+        self.disk.make_lasting_folders(parent)?;
         let staging = self.disk.temporary_folder_in(parent, ".athanor-").map_err(CacheError::io(parent))?;
         let copy = staging.path().join("copy");
         self.copy_to(artifact, &copy)?;
+        self.sync_copy(&copy)?;
         let replaced = staging.path().join("replaced");
         if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) || copy.is_dir() && path.exists() {
             // A folder cannot be replaced in one step; the old one goes away with the staging folder.
             self.disk.rename(path, &replaced).map_err(CacheError::io(path))?;
         }
-        self.disk.rename(&copy, path).map_err(CacheError::io(path))
+        self.disk.rename(&copy, path).map_err(CacheError::io(path))?;
+        self.disk.sync_parent(path)
+    }
+
+    fn sync_copy(&self, copy: &Path) -> Result<()> {
+        if copy.is_dir() {
+            files::read_folder(copy)?.par_iter().try_for_each(|path| self.sync_copy(path))?;
+        }
+        self.disk.sync(copy).map_err(CacheError::io(copy))
     }
 
     fn copy_to(&self, artifact: &Artifact, copy: &Path) -> Result<()> {
