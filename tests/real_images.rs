@@ -71,3 +71,16 @@ fn every_complete_set_gives_the_reference_figures() {
         assert!(project.made(&["--set", &images]).is_empty());
     }
 }
+
+#[test]
+fn two_classes_of_real_images_are_learned() {
+    let Some(folder) = support::real_images() else { return };
+    let project = Project::new(include_str!("../pipelines/hpa-images.yaml"));
+    let images = folder.join("kaggle_train_4ch");
+    let settings = [format!("images={}", images.display()), format!("labels={}", images.join("labels.csv").display())];
+    let outcome = project.run(&["--set", &settings[0], "--set", &settings[1]]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let summary = project.read("results/hpa-images/learned.csv");
+    let accuracy: f64 = summary.lines().find_map(|line| line.strip_prefix("accuracy,")).unwrap().parse().unwrap();
+    assert!(accuracy >= 0.95, "{summary}");
+}

@@ -8,12 +8,13 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
 
 use crate::tree::{self, Found, TreeEntry};
-use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
+use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
 
 /// Whether the cache has an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,14 +27,9 @@ pub enum Presence {
     Damaged,
 }
 
-/// When a stored file survives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Safety {
-    /// When it has been stored.
-    Now,
-    /// When the caller has called [`Cache::sync`], which it must do before it promises the file to anybody.
-    Later,
-}
+/// Stored files that may not survive a power cut yet.
+#[derive(Debug, Default)]
+pub struct Unsynced(pub(crate) Vec<PathBuf>);
 
 /// A file of a folder that was stored.
 struct Ingested {
@@ -46,8 +42,9 @@ struct Ingested {
 
 /// File systems stamp files with a clock that may lag this much behind the one programs read.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
-/// More files than this are brought safely to disk with all else on their file system: each single one costs a wait.
-const SYNCED_ONE_BY_ONE: usize = 256;
+/// More files than this are brought safely to disk with all else on their file system: each single one costs a wait for the
+/// device, and all else may be much.
+const SYNCED_ONE_BY_ONE: usize = 16;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
@@ -60,13 +57,29 @@ impl Cache {
 
     /// As [`Cache::ingest`]. Stored files that `placed` names, and that really are that stored file, are not read again.
     pub fn ingest_placed(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
+        let mut unsynced = Unsynced::default();
+        let artifact = self.ingest_unsynced(path, placed, &mut unsynced)?;
+        self.sync(&unsynced.0)?;
+        Ok(artifact)
+    }
+
+    /// As [`Cache::ingest_placed`], but what is added to `unsynced` survives a power cut only when it has been brought to
+    /// disk, as [`Cache::record_all`] does. Until then nobody may be promised that it is there.
+    pub fn ingest_unsynced(
+        &self,
+        path: &Path,
+        placed: &HashMap<PathBuf, Digest>,
+        unsynced: &mut Unsynced,
+    ) -> Result<Artifact> {
         let metadata = tree::metadata(path)?;
         if metadata.is_dir() {
             return self.ingest_folder(path, placed);
         }
         let digest = tree::hash_file(path, metadata.len())?;
         let artifact = tree::file_artifact(&metadata, digest);
-        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len(), Safety::Now)?;
+        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len())?;
+        // Even if it was there before: whoever stored it may not have waited for the disk.
+        unsynced.0.push(self.path_of(&artifact));
         Ok(artifact)
     }
 
@@ -81,9 +94,13 @@ impl Cache {
         let entries = ingested.into_iter().map(|one| one.entry).collect();
         let tree = Tree::new(entries);
         let artifact = tree.artifact();
+        let manifest = self.manifest_path(&artifact.digest);
+        if manifest.exists() && self.read_tree(&artifact.digest).is_err() {
+            self.quarantine(&manifest)?;
+        }
         self.remember_tree(&tree)?;
         let target = self.tree_path(&artifact.digest);
-        if target.exists() && self.presence(&artifact) != Presence::Present {
+        if target.exists() && !self.is_made_of_objects(&tree, &target) {
             self.quarantine(&target)?;
         }
         // A folder that already consists of stored files becomes the stored folder as it is.
@@ -106,7 +123,7 @@ impl Cache {
         let Some(digest) = entry.digest.filter(|_| stored_as.is_none()) else {
             return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
         };
-        let store = |path: &Path| self.store_file(path, digest, entry.executable, entry.bytes, Safety::Later);
+        let store = |path: &Path| self.store_file(path, digest, entry.executable, entry.bytes);
         let in_place = if found.behind_link {
             store(self.private_copy(&found.path)?.path())?;
             false
@@ -135,65 +152,92 @@ impl Cache {
     fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
         self.disk.make_parent(target)?;
         match self.disk.rename(folder, target) {
-            Err(_) if target.is_dir() => return Ok(()),
+            // It was stored before, by somebody who may not have waited for the disk.
+            Err(_) if target.is_dir() => {}
             other => other.map_err(CacheError::io(target))?,
         }
-        self.lock_folders(target)?;
+        self.settle_folders(target)?;
         self.disk.sync_parent(target)
     }
 
-    /// Stores the file at `path`, which is gone from there afterwards.
-    pub(crate) fn move_in(
-        &self,
-        path: &Path,
-        digest: Digest,
-        executable: bool,
-        bytes: u64,
-        safety: Safety,
-    ) -> Result<()> {
+    /// Stores the file at `path`, which is gone from there afterwards. It survives a power cut when the caller has called
+    /// [`Cache::sync`], which it must do before it promises the file to anybody.
+    pub(crate) fn move_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        if safety == Safety::Later && is_private(&link) && !object.exists() {
-            self.disk.make_parent(&object)?;
+        if is_private(&link) && !object.exists() {
+            self.disk.ensure_parent(&object)?;
             self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
             if self.disk.rename_unless_there(path, &object).is_ok() {
                 return Ok(());
             }
         }
-        self.store_file(path, digest, executable, bytes, safety)?;
+        self.store_file(path, digest, executable, bytes)?;
         self.disk.remove(path)
     }
 
     /// Stores the file at `path`, which becomes another name of the stored file if nothing else links to it.
-    fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64, safety: Safety) -> Result<()> {
+    fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
-        match fs::metadata(&object) {
-            // Whoever stored it may not have waited for the disk.
-            Ok(stored) if stored.len() == bytes && safety == Safety::Now => return self.sync(&[object]),
-            Ok(stored) if stored.len() == bytes => return Ok(()),
-            Ok(_) => self.quarantine(&object)?,
-            Err(_) => {}
+        if self.has_sound(&object, digest, executable, bytes)? {
+            return Ok(());
         }
-        self.disk.make_parent(&object)?;
+        self.disk.ensure_parent(&object)?;
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
         let copy = if is_private(&link) { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         self.set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
-        if safety == Safety::Now {
-            self.disk.sync_content(source).map_err(CacheError::io(source))?;
-        }
         match self.disk.link(source, &object) {
             // Somebody else has stored the same content meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            other => other.map_err(CacheError::io(&object))?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other.map_err(CacheError::io(&object)),
         }
-        if safety == Safety::Now { self.disk.sync_parent(&object) } else { Ok(()) }
     }
 
-    /// Makes sure that these stored files survive a power cut.
+    /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
+    fn has_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
+        if !object.exists() || self.is_sound(object, digest, executable, bytes)? {
+            return Ok(object.exists());
+        }
+        // One thread at a time: what another has put in its place meanwhile stays.
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_sound(object, digest, executable, bytes)? {
+            return Ok(true);
+        }
+        self.quarantine(object)?;
+        Ok(false)
+    }
+
+    /// Whether a stored file is what its name says. It is read: size alone does not tell.
+    fn is_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
+        let Ok(metadata) = fs::symlink_metadata(object) else { return Ok(false) };
+        if metadata.len() != bytes || tree::hash_file(object, bytes).ok() != Some(digest) {
+            return Ok(false);
+        }
+        let mode = if executable { EXECUTABLE } else { PLAIN };
+        if metadata.mode() & 0o777 != mode {
+            self.set_mode(object, mode)?;
+        }
+        Ok(true)
+    }
+
+    /// Whether a stored folder consists of the stored files, all of them.
+    fn is_made_of_objects(&self, tree: &Tree, folder: &Path) -> bool {
+        tree.entries.par_iter().all(|entry| {
+            let path = folder.join(&entry.path);
+            let Some(digest) = entry.digest else { return path.is_dir() };
+            let (ours, stored) =
+                (fs::symlink_metadata(path), fs::metadata(self.object_path(&digest, entry.executable)));
+            matches!((ours, stored), (Ok(ours), Ok(stored)) if same_file(&ours, &stored))
+        })
+    }
+
+    /// Makes sure that these files (`area/ab/name`) survive a power cut, with the entries that lead to them.
     pub(crate) fn sync(&self, objects: &[PathBuf]) -> Result<()> {
         if objects.len() <= SYNCED_ONE_BY_ONE {
-            let folders: HashSet<&Path> = objects.iter().filter_map(|object| object.parent()).collect();
+            let folders: HashSet<&Path> =
+                objects.iter().flat_map(|object| object.ancestors().skip(1).take(2)).collect();
             let paths: Vec<&Path> = objects.iter().map(PathBuf::as_path).chain(folders).collect();
             return paths.par_iter().try_for_each(|path| self.disk.sync(path).map_err(CacheError::io(path)));
         }
@@ -272,24 +316,39 @@ impl Cache {
         Ok(!spoilt.is_empty())
     }
 
-    /// Puts an artifact at `path` for reading: a symbolic link into the store.
+    /// Puts an artifact at `path` for reading: a file as another name of the stored one, which costs no new inode, a folder
+    /// (and a file that can have no further name there) as a symbolic link into the store.
     pub fn link_into(&self, artifact: &Artifact, path: &Path) -> Result<()> {
-        self.disk.link_symbolic(&self.path_of(artifact), path).map_err(CacheError::io(path))
+        let stored = self.path_of(artifact);
+        if artifact.kind != ArtifactKind::Folder && self.disk.link(&stored, path).is_ok() {
+            return Ok(());
+        }
+        self.disk.link_symbolic(&stored, path).map_err(CacheError::io(path))
     }
 
-    /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all.
+    /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all. It is
+    /// safely on disk then: what a power cut left of it would look like an edit of the user's.
     pub fn copy_out(&self, artifact: &Artifact, path: &Path) -> Result<()> {
         let parent = path.parent().unwrap_or(Path::new("."));
-        self.disk.make_folders(parent).map_err(CacheError::io(parent))?;
+        self.disk.make_lasting_folders(parent)?;
         let staging = self.disk.temporary_folder_in(parent, ".athanor-").map_err(CacheError::io(parent))?;
         let copy = staging.path().join("copy");
         self.copy_to(artifact, &copy)?;
+        self.sync_copy(&copy)?;
         let replaced = staging.path().join("replaced");
         if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) || copy.is_dir() && path.exists() {
             // A folder cannot be replaced in one step; the old one goes away with the staging folder.
             self.disk.rename(path, &replaced).map_err(CacheError::io(path))?;
         }
-        self.disk.rename(&copy, path).map_err(CacheError::io(path))
+        self.disk.rename(&copy, path).map_err(CacheError::io(path))?;
+        self.disk.sync_parent(path)
+    }
+
+    fn sync_copy(&self, copy: &Path) -> Result<()> {
+        if copy.is_dir() {
+            files::read_folder(copy)?.par_iter().try_for_each(|path| self.sync_copy(path))?;
+        }
+        self.disk.sync(copy).map_err(CacheError::io(copy))
     }
 
     fn copy_to(&self, artifact: &Artifact, copy: &Path) -> Result<()> {
@@ -366,7 +425,8 @@ impl Cache {
         match self.disk.link(object, path) {
             Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
                 self.disk.copy(object, path).map_err(CacheError::io(path))?;
-                self.set_mode(path, if object.extension().is_some() { EXECUTABLE } else { PLAIN })
+                self.set_mode(path, if object.extension().is_some() { EXECUTABLE } else { PLAIN })?;
+                self.disk.sync_content(path).map_err(CacheError::io(path))
             }
             other => other.map_err(CacheError::io(path)),
         }
@@ -377,14 +437,16 @@ impl Cache {
         self.set_mode(to, if executable { 0o755 } else { 0o644 })
     }
 
-    fn lock_folders(&self, folder: &Path) -> Result<()> {
+    /// Makes a folder and those in it read-only, and brings their entries to disk.
+    fn settle_folders(&self, folder: &Path) -> Result<()> {
         for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
             let entry = entry.map_err(CacheError::io(folder))?;
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.lock_folders(&entry.path())?;
+                self.settle_folders(&entry.path())?;
             }
         }
-        self.set_mode(folder, 0o555)
+        self.set_mode(folder, 0o555)?;
+        self.disk.sync(folder).map_err(CacheError::io(folder))
     }
 
     fn set_mode(&self, path: &Path, mode: u32) -> Result<()> {

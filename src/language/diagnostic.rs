@@ -165,8 +165,17 @@ impl Diagnostics {
         let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_links(false);
         let mut rendered = String::new();
         for diagnostic in self.sorted() {
+            let diagnostic = diagnostic.clipped();
             let source = diagnostic.span().source;
             let Some(text) = self.texts.get(source as usize) else { continue };
+            if !diagnostic
+                .labels
+                .iter()
+                .all(|label| label.span.source != source || is_showable(&text.text, &label.span))
+            {
+                rendered.push_str(&diagnostic.without_excerpt(text));
+                continue;
+            }
             let report = Report {
                 source: NamedSource::new(&text.name, text.text.clone()),
                 text: text.text.len(),
@@ -201,6 +210,46 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+/// The longest message or help that is shown, in characters: either may name what was written, however long that is.
+const LONGEST_MESSAGE: usize = 600;
+/// Bytes of the lines around a place beyond which they are not shown.
+const LONGEST_EXCERPT: usize = 10_000;
+
+impl Diagnostic {
+    /// The same with nothing longer than anybody would read.
+    fn clipped(mut self) -> Diagnostic {
+        let clip = |text: &mut String| {
+            if let Some((at, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
+                text.truncate(at);
+                text.push('…');
+            }
+        };
+        clip(&mut self.message);
+        self.help.iter_mut().for_each(clip);
+        self.labels.iter_mut().for_each(|label| clip(&mut label.text));
+        self
+    }
+
+    /// The mistake and its place, for lines that are too long to show.
+    fn without_excerpt(&self, text: &SourceText) -> String {
+        let before = text.text.get(..self.span().range().start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let help = self.help.as_ref().map_or_else(String::new, |help| format!("  help: {help}\n"));
+        format!("  × {}\n   at {}:{line}:{column}, in a line too long to show\n{help}", self.message, text.name)
+    }
+}
+
+/// Whether the lines that `span` touches, with one before and one after, are short enough to show.
+fn is_showable(text: &str, span: &Span) -> bool {
+    let (start, end) = (span.range().start.min(text.len()), span.range().end.min(text.len()));
+    let bytes = text.as_bytes();
+    let ends = |byte: &u8| *byte == b'\n';
+    let before: usize = bytes[..start].rsplit(ends).take(2).map(<[u8]>::len).sum();
+    let after: usize = bytes[end..].split(ends).take(2).map(<[u8]>::len).sum();
+    before + (end - start) + after <= LONGEST_EXCERPT
+}
 
 /// One mistake as miette sees it.
 #[derive(Debug)]

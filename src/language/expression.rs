@@ -2,10 +2,11 @@
 
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
 
+use super::bounds;
 use super::diagnostic::Diagnostic;
 use super::node::{Entry, Key, Node, Value};
 use super::scan::{self, Chain, Piece};
-use super::scope::{FIELDS, Scope, from_live};
+use super::scope::{FIELDS, Scope, Unfit, from_live};
 use super::span::{SourceText, Span};
 use super::suggest;
 
@@ -65,6 +66,7 @@ impl Engine {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_debug(true);
+        bounds::bound(&mut environment);
         Engine { environment }
     }
 
@@ -319,8 +321,11 @@ impl Compiled<'_> {
         }
         let failure = match self.expression.eval(scope.live()) {
             Ok(live) if !live.is_undefined() => match from_live(&live, place) {
-                Some(node) => return Some(node),
-                None => "its value is neither text nor a number, truth value, list or mapping".to_owned(),
+                Ok(node) => return Some(node),
+                Err(Unfit::Strange) => {
+                    "its value is neither text nor a number, truth value, list or mapping".to_owned()
+                }
+                Err(Unfit::TooLarge) => bounds::too_large(),
             },
             Ok(_) => "the value is not defined".to_owned(),
             Err(error) => match self.unknown(scope) {

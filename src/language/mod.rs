@@ -2,6 +2,7 @@
 //!
 //! Texts come in, values and [`Diagnostics`] go out; nothing here reads a file, knows the cache or runs anything.
 
+mod bounds;
 pub mod diagnostic;
 pub mod document;
 pub mod expression;

@@ -7,6 +7,7 @@ use minijinja::Value as Live;
 use minijinja::value::ValueKind;
 use serde_json::Number;
 
+use super::bounds::MOST_ENTRIES;
 use super::node::{Entry, Key, Node, Value};
 use super::scan::Chain;
 use super::span::Span;
@@ -64,7 +65,7 @@ impl Scope {
 
     /// The value that `chain` reads, as far as that is known without evaluating.
     pub fn value(&self, chain: &Chain, place: Span) -> Option<Node> {
-        self.resolve(&chain.path).ok().and_then(|live| from_live(&live, place))
+        self.resolve(&chain.path).ok().and_then(|live| from_live(&live, place).ok())
     }
 
     /// What to say of the value at `path`, called `name`, in which there are no names.
@@ -119,25 +120,42 @@ pub fn to_live(node: &Node) -> Live {
 }
 
 /// A value of the engine, as if all of it were written at `span`; `None` for what YAML does not have.
-pub(super) fn from_live(live: &Live, span: Span) -> Option<Node> {
+pub(super) fn from_live(live: &Live, span: Span) -> Result<Node, Unfit> {
+    node(live, span, &mut MOST_ENTRIES.clone())
+}
+
+/// Why a value of the engine is none of YAML's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// It is something that YAML does not have.
+    Strange,
+    /// It has too many entries.
+    TooLarge,
+}
+
+/// `left` is how many entries there may still be.
+fn node(live: &Live, span: Span, left: &mut usize) -> Result<Node, Unfit> {
+    *left = left.checked_sub(1).ok_or(Unfit::TooLarge)?;
     let value = match live.kind() {
         ValueKind::None => Value::Null,
         ValueKind::Bool => Value::Bool(live.is_true()),
-        ValueKind::Number => Value::Number(number(live)?),
-        ValueKind::String => Value::Text(live.as_str()?.to_owned()),
+        ValueKind::Number => Value::Number(number(live).ok_or(Unfit::Strange)?),
+        ValueKind::String => Value::Text(live.as_str().ok_or(Unfit::Strange)?.to_owned()),
         ValueKind::Seq | ValueKind::Iterable => {
-            Value::List(live.try_iter().ok()?.map(|item| from_live(&item, span)).collect::<Option<_>>()?)
+            let items = live.try_iter().map_err(|_| Unfit::Strange)?;
+            Value::List(items.map(|item| node(&item, span, left)).collect::<Result<_, _>>()?)
         }
         ValueKind::Map => {
             let entry = |key: Live| {
-                let value = from_live(&live.get_item(&key).ok()?, span)?;
-                Some(Entry { key: Key { name: key.to_string(), span }, value })
+                let value = node(&live.get_item(&key).map_err(|_| Unfit::Strange)?, span, left)?;
+                Ok(Entry { key: Key { name: key.to_string(), span }, value })
             };
-            Value::Map(live.try_iter().ok()?.map(entry).collect::<Option<_>>()?)
+            let keys = live.try_iter().map_err(|_| Unfit::Strange)?;
+            Value::Map(keys.map(entry).collect::<Result<_, _>>()?)
         }
-        _ => return None,
+        _ => return Err(Unfit::Strange),
     };
-    Some(Node { value, span })
+    Ok(Node { value, span })
 }
 
 fn number(live: &Live) -> Option<Number> {

@@ -141,6 +141,19 @@ fn value(yaml: &str, vars: &str) -> Option<serde_json::Value> {
 }
 
 #[test]
+fn no_short_expression_makes_a_value_without_end() {
+    for huge in [
+        "[4] * 21 ** 6",
+        "[[4] * 999999] * 999999",
+        "([4] * 21 ** 6) | join",
+        "[0, [4] * 21 ** 6]",
+        "([4] * 21 ** 6) | list",
+    ] {
+        assert_eq!(value(&format!("${{{{ {huge} }}}}"), "{}"), None, "{huge}");
+    }
+}
+
+#[test]
 fn evaluated_values() {
     use serde_json::json;
     let vars = "{ n: 3, big: 18446744073709551615, f: 0.5, one: 1.0, l: [1, a], m: { k: v }, t: yes }";
@@ -155,4 +168,6 @@ fn evaluated_values() {
     assert_eq!(value("${{ vars.none }}", vars), None);
     assert_eq!(value("${{ vars.n + }}", vars), None);
     assert_eq!(value("${{ 1 / 0 }}", vars), None);
+    assert_eq!(value("${{ [1] * 3 | join(',') }}", vars), None, "a filter binds more tightly");
+    assert_eq!(value("${{ ([1] * 3) | join(',') }}", vars), Some(json!("1,1,1")));
 }

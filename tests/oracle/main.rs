@@ -1,12 +1,10 @@
 //! The oracle: random pipelines, random edits, random failures and kills, held after every step against a model that computes
 //! everything from scratch. The same bytes, and exactly the work that had to be done.
 //!
-//! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program, and
-//! `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone replays it.
+//! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program,
+//! `ATHANOR_ORACLE_COMPANY` that of cases with eight processes, and `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone replays it.
 
-#[path = "../support/mod.rs"]
-mod support;
-
+mod company;
 mod edits;
 mod in_memory;
 mod kinds;
@@ -20,6 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where seeds begin, so that two test runs go through the same cases.
 const FIRST_SEED: u64 = 1;
+
+/// Kills of runs and of their processes, in all cases.
+static KILLS: AtomicU64 = AtomicU64::new(0);
 
 /// A number from the environment.
 fn setting(name: &str) -> Option<u64> {
@@ -60,12 +61,18 @@ fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) 
 
 #[test]
 fn decisions_are_those_of_the_model() {
-    let (cases, runs) = go_through("ATHANOR_ORACLE_CASES", 300, in_memory::case);
+    let (cases, runs) = go_through("ATHANOR_ORACLE_CASES", 400, in_memory::case);
     println!("{cases} cases in memory, {runs} runs");
+}
+
+#[test]
+fn eight_processes_share_one_cache() {
+    let (cases, runs) = go_through("ATHANOR_ORACLE_COMPANY", 1, company::case);
+    println!("{cases} cases of company, {runs} runs");
 }
 
 #[test]
 fn the_program_does_what_the_model_says() {
     let (cases, runs) = go_through("ATHANOR_ORACLE_RUNS", 3, program::case);
-    println!("{cases} cases through the program, {runs} runs");
+    println!("{cases} cases through the program, {runs} runs, {} kills", KILLS.load(Ordering::Relaxed));
 }

@@ -1,0 +1,51 @@
+//! Bounds on what expressions may make: `[0] * 1000000000` is short to write and would fill any machine's memory.
+
+use std::sync::LazyLock;
+
+use minijinja::value::{Rest, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
+
+/// Entries that a value of an expression may have, those of lists and mappings in it included.
+pub const MOST_ENTRIES: usize = 1_000_000;
+
+/// Filters that go through all of what they are given.
+const GOING_THROUGH: [&str; 16] = [
+    "batch", "chain", "items", "join", "last", "list", "map", "max", "min", "reject", "select", "slice", "sort",
+    "string", "sum", "unique",
+];
+
+/// The engine's own filters.
+static ORIGINAL: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment
+});
+
+/// Makes filters refuse what is too long to go through.
+pub fn bound(environment: &mut Environment<'static>) {
+    for name in GOING_THROUGH {
+        environment.add_filter(name, move |_: &State<'_, '_>, arguments: Rest<Value>| {
+            arguments.iter().try_for_each(check)?;
+            ORIGINAL.empty_state().apply_filter(name, &arguments)
+        });
+    }
+}
+
+fn check(value: &Value) -> Result<(), Error> {
+    let has_entries = matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map);
+    let too_many = |length: usize| length > MOST_ENTRIES;
+    let too_long = match value.len().filter(|_| has_entries) {
+        Some(length) => too_many(length),
+        None if has_entries => too_many(value.try_iter()?.take(MOST_ENTRIES + 1).count()),
+        None => false,
+    };
+    match too_long {
+        true => Err(Error::new(ErrorKind::InvalidOperation, too_large())),
+        false => Ok(()),
+    }
+}
+
+/// What is said of a value with more entries.
+pub fn too_large() -> String {
+    format!("it makes a value with more than {MOST_ENTRIES} entries")
+}

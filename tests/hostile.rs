@@ -1,0 +1,88 @@
+//! Pipeline files made to do harm are refused within bounds: half a minute of CPU and two gigabytes of address space, which
+//! the operating system enforces.
+
+mod support;
+
+use std::process::Command;
+
+use support::Project;
+
+/// Checks a pipeline within bounds; returns exit code and what was said.
+fn check(pipeline: &str) -> (Option<i32>, String) {
+    let project = Project::new(pipeline);
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg("-c")
+        .arg("ulimit -t 30; ulimit -v 2000000; exec \"$0\" check p.yaml")
+        .arg(env!("CARGO_BIN_EXE_athanor"));
+    let output = command.current_dir(project.path("")).env("NO_COLOR", "1").output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn is_refused(what: &str, pipeline: &str) {
+    let (code, said) = check(pipeline);
+    assert_eq!(code, Some(2), "{what}: {}", said.chars().take(2000).collect::<String>());
+    assert!(said.contains("p.yaml"), "{what}: {said}");
+    assert!(said.len() < 1 << 20, "{what}: {} bytes of complaint", said.len());
+}
+
+/// A pipeline with this in its variables.
+fn with_vars(vars: &str) -> String {
+    format!("athanor: 1\nname: p\nvars: {vars}\nstages: {{ a: {{ kind: command, run: x }} }}\n")
+}
+
+#[test]
+fn a_bomb_of_aliases() {
+    let mut levels = String::from("\n  a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..30 {
+        let alias = format!("*a{}", level - 1);
+        levels += &format!("  a{level}: &a{level} [{}]\n", vec![alias; 10].join(", "));
+    }
+    is_refused("lists", &with_vars(&levels));
+}
+
+#[test]
+fn an_alias_of_what_it_lies_in() {
+    is_refused("a list in itself", &with_vars("{ a: &a [*a] }"));
+    is_refused("a mapping merged into itself", &with_vars("\n  a: &a { b: 1, <<: *a }\n"));
+}
+
+#[test]
+fn deep_nesting() {
+    let depth = 200_000;
+    is_refused("lists", &with_vars(&("[".repeat(depth) + &"]".repeat(depth))));
+    is_refused("lists that do not end", &with_vars(&"[".repeat(depth)));
+    is_refused("mappings", &with_vars(&("{ a: ".repeat(depth) + &"}".repeat(depth))));
+    is_refused("lists in lines", &format!("athanor: 1\n{}", "- ".repeat(depth)));
+    let blocks: String = (0..3_000).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
+    is_refused("mappings in lines", &blocks);
+    is_refused(
+        "an expression",
+        &with_vars(&format!("{{ a: \"${{{{ {}1{} }}}}\" }}", "(".repeat(depth), ")".repeat(depth))),
+    );
+    is_refused("another", &with_vars(&format!("{{ a: \"${{{{ {}1 }}}}\" }}", "not ".repeat(depth))));
+}
+
+#[test]
+fn huge_keys_and_texts() {
+    let huge = "k".repeat(10 << 20);
+    is_refused("a key", &format!("athanor: 1\nname: p\n{huge}: 1\nstages: {{ a: {{ kind: command, run: x }} }}\n"));
+    is_refused("a stage's name", &format!("athanor: 1\nname: p\nstages: {{ {huge} : {{ kind: command, run: x }} }}\n"));
+    is_refused("a kind", &format!("athanor: 1\nname: p\nstages: {{ a: {{ kind: {huge}, run: x }} }}\n"));
+    is_refused(
+        "a selector",
+        &format!("athanor: 1\nname: p\nstages: {{ a: {{ kind: command, run: x, inputs: {{ i: \"a[{huge}\" }} }} }}\n"),
+    );
+}
+
+#[test]
+fn what_leads_in_circles_or_out_of_the_file() {
+    is_refused("variables", &with_vars("{ a: \"${{ vars.b }}\", b: \"${{ vars.a }}\" }"));
+    is_refused("an include", "!include p.yaml\n");
+    is_refused("an include of vars", &with_vars("!include p.yaml"));
+    is_refused("a long expression's value", &with_vars("{ a: \"${{ [0] * 10 ** 9 }}\" }"));
+    is_refused(
+        "a huge matrix",
+        "athanor: 1\nname: p\nstages: { a: { kind: command, run: x, matrix: { m: \"${{ range(99999) }}\", n: \"${{ range(99999) }}\" } } }\n",
+    );
+}

@@ -1,0 +1,72 @@
+//! Eight processes on one cache: half of them of one project, half of others, some killed.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::edits;
+use super::model::{Key, World, compute};
+use super::pipeline::{Project, Work};
+use super::program::{Ran, SIZE, Workplace};
+
+/// A project of commands alone, whose bytes the model knows beforehand.
+fn commands(rng: &mut Rng) -> Project {
+    edits::project(rng, edits::Size { built_in: 0, ..SIZE })
+}
+
+/// Goes through the case with this seed; says how many runs that were.
+pub fn case(seed: u64) -> Result<u64, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let mut rng = Rng::with_seed(seed);
+    let (same, others) = (commands(&mut rng), [(); 4].map(|()| commands(&mut rng)));
+    let projects: Vec<&Project> = (0..4).map(|_| &same).chain(&others).collect();
+    let place = |number: usize| Workplace { folder: root.join(number.to_string()), cache: root.join("cache") };
+    let places: Vec<Workplace> = (0..projects.len()).map(place).collect();
+    for (place, project) in places.iter().zip(&projects) {
+        std::fs::create_dir(&place.folder).unwrap();
+        place.write(project, &[]);
+    }
+    let killed: HashSet<usize> = (0..2).map(|_| rng.usize(0..projects.len())).collect();
+    let mut going: Vec<_> = places.iter().zip(&projects).map(|(place, project)| place.start(project, 2)).collect();
+    for at in &killed {
+        std::thread::sleep(Duration::from_micros(rng.u64(0..30_000)));
+        going[*at].kill();
+    }
+    let ran: Vec<Ran> = going.into_iter().map(super::program::Going::end).collect();
+    // Who was killed takes its claims with it: the next run of the same project waits for nobody.
+    let again: Vec<Ran> = killed.iter().map(|at| places[*at].start(projects[*at], 2).end()).collect();
+
+    let mut times: HashMap<Key, usize> = HashMap::new();
+    let mut in_flight: HashMap<Key, usize> = HashMap::new();
+    let runs = ran.iter().enumerate().chain(killed.iter().copied().zip(&again));
+    for (number, (at, ran)) in runs.enumerate() {
+        let was_killed = number < projects.len() && killed.contains(&at) && ran.code.is_none();
+        if !was_killed && ran.code != Some(0) {
+            return Err(format!("run {number} ended with {:?}:\n{}", ran.code, ran.said));
+        }
+        let project = projects[at];
+        let world = World { fails: &|_, _| false, built_in: &|_, _: &Work, _, _| None };
+        let computation = compute(project, &HashSet::new(), &world);
+        for instance in &computation.instances {
+            let Some(key) = &instance.key else { continue };
+            if ran.started.contains(&instance.name) {
+                *times.entry(key.clone()).or_default() += 1;
+                if was_killed && !ran.finished.contains(&instance.name) {
+                    *in_flight.entry(key.clone()).or_default() += 1;
+                }
+            }
+        }
+        if !was_killed {
+            places[at].holds(project, &computation)?;
+        }
+    }
+    for (key, times) in times {
+        let most = 1 + in_flight.get(&key).copied().unwrap_or(0);
+        if times > most {
+            return Err(format!("done {times} times, where {most} are allowed: {key}"));
+        }
+    }
+    Ok((ran.len() + again.len()) as u64)
+}

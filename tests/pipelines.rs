@@ -1,0 +1,91 @@
+//! The pipelines that users run and copy, whole: the reference solution on a small scale, and what it is at its real one.
+
+mod support;
+
+use support::Project;
+
+const HPA: &str = include_str!("../pipelines/hpa.yaml");
+const SMOKE: [&str; 2] = ["--profile", "smoke"];
+
+/// Files and folders of the challenge that `hpa.yaml` reads.
+const DATA: [&str; 9] = [
+    "train.csv",
+    "sample_submission.csv",
+    "HPAv18RBGY_wodpl.csv",
+    "HPAv18RGBY_WithoutUncertain_wodpl.csv",
+    "TestEtraMatchingUnder_259_R14_G12_B10.csv",
+    "train/a_red.png",
+    "test/a_red.png",
+    "train_full_size/a_red.tif",
+    "test_full_size/a_red.tif",
+];
+
+/// Stages in the file.
+fn stages(pipeline: &str) -> Vec<&str> {
+    let (_, stages) = pipeline.split_once("\nstages:\n").unwrap();
+    let (stages, _) = stages.split_once("\nresults:\n").unwrap();
+    stages
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
+        .filter(|name| !name.starts_with(' '))
+        .collect()
+}
+
+fn stage_of(instance: &str) -> &str {
+    instance.split('[').next().unwrap_or(instance)
+}
+
+#[test]
+fn the_whole_solution_runs_small_and_a_model_more_costs_a_model_more() {
+    let project = Project::new(HPA);
+    let made = project.made(&SMOKE);
+    for stage in stages(HPA) {
+        assert!(made.iter().any(|instance| stage_of(instance) == stage), "`{stage}` did not run");
+    }
+    let submission = project.read("results/hpa/submission.csv");
+    let ensemble = project.read("results/hpa/ensemble_submission.csv");
+    let ids = |table: &str| table.lines().map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(ids(&submission), ids(&ensemble));
+    assert_eq!(submission.lines().next(), Some("Id,Predicted"));
+    assert!(submission.lines().skip(1).all(|line| line.split_once(',').is_some_and(|(_, labels)| !labels.is_empty())));
+    for model in ["d121_i768", "d121_i1536", "inception_i768", "r34_i1536"] {
+        let report = project.read(&format!("results/hpa/validation/report/model={model}.csv"));
+        assert_eq!(report.lines().count(), 29, "{report}");
+        assert!(project.path(&format!("results/hpa/checkpoints/model={model},fold=1.safetensors")).exists());
+    }
+    assert_eq!(project.made(&SMOKE), Vec::<String>::new());
+
+    let line = "    r18: { arch: resnet18, image: 80, crop: 64, batch: 8, epochs: 1, schedule: adam45, split: random_folds5 }\n";
+    project.edit("\n  models:\n", &format!("\n  models:\n{line}"));
+    let made = project.made(&SMOKE);
+    let own: Vec<&String> = made.iter().filter(|instance| instance.contains("model=r18")).collect();
+    for stage in
+        ["model", "validation_prediction", "test_prediction", "validation", "validation_report", "test_of_model"]
+    {
+        assert!(own.iter().any(|instance| stage_of(instance) == stage), "`{stage}` did not run for the new model");
+    }
+    let joint = ["teacher", "teacher_thresholds", "pseudo_labels", "test", "deduplicated", "thresholds", "submission"];
+    let joint = |instance: &str| {
+        let stage = stage_of(instance);
+        joint.contains(&stage) || stage == "ensemble_submission" || stage.contains("student")
+    };
+    let others: Vec<&String> =
+        made.iter().filter(|instance| !instance.contains("model=r18") && !joint(instance)).collect();
+    assert!(others.is_empty(), "these have nothing to do with the new model: {others:?}");
+}
+
+#[test]
+fn the_whole_solution_is_what_the_reference_says() {
+    let project = Project::new(HPA);
+    for file in DATA {
+        project.write(&format!("data/hpa/{file}"), "");
+    }
+    let checked = project.athanor(&["check", "p.yaml"]);
+    assert_eq!(checked.code, 0, "{checked:?}");
+    let graph = project.athanor(&["graph", "p.yaml", "--format", "dot"]).out;
+    let has = |node: &str| graph.contains(&format!("label=\"{node}\\n"));
+    // Four models and five folds; four seeds.
+    assert!(has("model ×20"), "{graph}");
+    assert!(has("test_prediction ×80") && has("validation_prediction ×80"), "{graph}");
+    assert!(!graph.contains("student"), "distillation is a choice");
+}
