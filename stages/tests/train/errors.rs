@@ -94,10 +94,12 @@ fn bad_weights_are_refused() {
     deeper["arch"] = json!("resnet34");
     let told = pretrained(&deeper);
     assert!(told.starts_with("trained/checkpoint.safetensors: holds no weights of resnet34: it lacks `"), "{told}");
-    let wide = bench.pack("wide", &["red", "green", "blue"], 16, 24);
-    let changes = [("pretrained", bench.input("trained/checkpoint.safetensors")), ("images", wide.clone())];
-    let told = refused(&bench, &params, &changes);
-    assert!(told.starts_with("trained/checkpoint.safetensors: ") && told.contains("channels"), "{told}");
+    let narrow = bench.pack("narrow", &["red"], 16, 24);
+    let changes = [("pretrained", bench.input("trained/checkpoint.safetensors")), ("images", narrow)];
+    assert_eq!(
+        refused(&bench, &params, &changes),
+        "trained/checkpoint.safetensors: its weights are for images of 2 channels, but the images have 1"
+    );
 
     let heard = Heard::patient();
     let predict = |checkpoint: InputFile, images: InputFile| {
@@ -107,6 +109,7 @@ fn bad_weights_are_refused() {
     let good = bench.input("trained/checkpoint.safetensors");
     let told = predict(cut, bench.input("images"));
     assert!(told.starts_with("cut.safetensors: cannot be read as weights in the safetensors format"), "{told}");
+    let wide = bench.pack("wide", &["red", "green", "blue"], 1, 24);
     assert_eq!(
         predict(good.clone(), wide),
         "trained/checkpoint.safetensors: was trained on the channels red, green, but the images have red, green, blue"

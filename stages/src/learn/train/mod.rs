@@ -8,6 +8,7 @@ pub mod defaults;
 mod fitting;
 mod lesson;
 mod numbering;
+pub(crate) mod params;
 mod plan;
 mod replica;
 pub mod scores;

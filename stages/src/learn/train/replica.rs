@@ -4,6 +4,50 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 use burn::tensor::container::TensorContainer;
 
+use super::lesson::{Learned, Lesson};
+use super::numbering::number_parameters;
+use super::plan::Plan;
+use super::trainer::Task;
+use crate::error::StageError;
+use crate::learn::models::Model;
+
+/// The network on a further device.
+pub struct Replica<M> {
+    model: M,
+    device: Device,
+    /// The epoch it is ready for.
+    epoch: u32,
+}
+
+/// A lesson for a replica, and what has changed since its last one.
+pub struct Job {
+    /// The lesson.
+    pub lesson: Lesson,
+    /// The epoch that it belongs to.
+    pub epoch: u32,
+    /// The network's, if they have moved.
+    pub parameters: Option<Parameters>,
+}
+
+impl<M: Model> Replica<M> {
+    /// One that waits for the network's parameters.
+    pub fn new<T: Task<Model = M>>(task: &T, device: &Device) -> Result<Replica<M>, StageError> {
+        Ok(Replica { model: number_parameters(task.fresh(device)?), device: device.clone(), epoch: 0 })
+    }
+
+    /// Learns what the network would, had it the time.
+    pub fn learn<T: Task<Model = M>>(&mut self, job: Job, task: &T, plan: &Plan) -> Learned {
+        let Job { lesson, epoch, parameters } = job;
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            self.model = plan.thawed(self.model.clone(), epoch);
+        }
+        if let Some(parameters) = parameters {
+            self.model = parameters.put_in(self.model.clone());
+        }
+        lesson.learn(task, plan, &self.model, &self.device)
+    }
+}
+
 /// The parameters and running statistics of a network, by their place in it.
 pub struct Parameters {
     tensors: TensorContainer<usize>,

@@ -12,7 +12,7 @@ use burn::prelude::*;
 use super::lesson::{Learned, Lesson};
 use super::numbering::number_parameters;
 use super::plan::Plan;
-use super::replica::Parameters;
+use super::replica::{Job, Parameters, Replica};
 use super::state::{Best, Epoch, Saved, Standing, StateFolder};
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -99,70 +99,52 @@ pub fn train<T: Task>(
     plan.require_work_for(devices.len())?;
     let devices = devices.clone().map(|device| plan.learning(device));
     let device = devices.first().clone();
-    let saved = folder.restore();
-    device.seed(random(context.seed, Use::Weights, 0).bits());
-    let mut model = number_parameters(task.fresh(&device)?);
-    let mut optimiser = adam();
-    let mut standing = Standing::new();
-    if let Some(saved) = saved {
-        standing = saved.standing;
-        context.log(format!("goes on in epoch {} after step {}", standing.epoch, standing.step));
-        let architecture = model.architecture();
-        let unlike = |message: String| StageError::mismatch(format!("the state of an earlier try {message}"));
-        model = load_state_dict(model, architecture, saved.weights).map_err(|error| unlike(error.to_string()))?;
-        optimiser = optimiser.from_bytes(saved.optimiser).map_err(|error| unlike(error.to_string()))?;
-    }
-    let replica = |device: &Device| {
-        let model = number_parameters(task.fresh(device)?);
-        Ok(Replica { model, device: device.clone(), epoch: 0 })
-    };
-    let replicas = devices.others().iter().map(replica).collect::<Result<Vec<_>, StageError>>()?;
-    let help = |replica: &mut Replica<T::Model>, (lesson, update): Job| replica.learn(lesson, update, task, plan);
-    with_crew(replicas, help, |crew| {
-        let saved_at = Instant::now();
-        let unread = Vec::new();
-        let mut training =
-            Training { task, plan, folder, devices, crew, context, optimiser, standing, unread, saved_at };
-        training.standing.history.iter().for_each(|epoch| training.report(epoch));
-        while !training.is_over() {
-            model = training.epoch(model)?;
-        }
-        let Standing { best, history, .. } = training.standing;
-        let best = best.map_or(0, |best| best.epoch);
-        Ok(Trained { model: model.valid(), best, history })
-    })
+    let Begun { mut model, optimiser, standing } = begin(task, folder, &device, context)?;
+    let replicas = devices.others().iter().map(|device| Replica::new(task, device)).collect::<Result<Vec<_>, _>>()?;
+    with_crew(
+        replicas,
+        |replica, job| replica.learn(job, task, plan),
+        |crew| {
+            let saved_at = Instant::now();
+            let unread = Vec::new();
+            let mut training =
+                Training { task, plan, folder, devices, crew, context, optimiser, standing, unread, saved_at };
+            training.standing.history.iter().for_each(|epoch| training.report(epoch));
+            while !training.is_over() {
+                model = training.epoch(model)?;
+            }
+            let Standing { best, history, .. } = training.standing;
+            let best = best.map_or(0, |best| best.epoch);
+            Ok(Trained { model: model.valid(), best, history })
+        },
+    )
 }
 
-/// The network on a further device.
-struct Replica<M> {
+/// A training that has begun, or goes on.
+struct Begun<M> {
     model: M,
-    device: Device,
-    /// The epoch it is ready for.
-    epoch: u32,
+    optimiser: ModuleOptimizer,
+    standing: Standing,
 }
 
-/// A lesson for a replica, and what has changed since its last one.
-type Job = (Lesson, Update);
-
-struct Update {
-    epoch: u32,
-    /// If they have moved.
-    parameters: Option<Parameters>,
-}
-
-impl<M: Model> Replica<M> {
-    fn learn<T: Task<Model = M>>(&mut self, lesson: Lesson, update: Update, task: &T, plan: &Plan) -> Learned {
-        let Update { epoch, parameters } = update;
-        let mut model = self.model.clone();
-        if std::mem::replace(&mut self.epoch, epoch) != epoch {
-            model = plan.thawed(model, epoch);
-        }
-        if let Some(parameters) = parameters {
-            model = parameters.put_in(model);
-        }
-        self.model = model;
-        lesson.learn(task, plan, &self.model, &self.device)
-    }
+/// A network as it was left, or else a fresh one.
+fn begin<T: Task>(
+    task: &T,
+    folder: &mut StateFolder,
+    device: &Device,
+    context: &StageContext<'_>,
+) -> Result<Begun<T::Model>, StageError> {
+    device.seed(random(context.seed, Use::Weights, 0).bits());
+    let (model, optimiser) = (number_parameters(task.fresh(device)?), adam());
+    let Some(Saved { weights, optimiser: left, standing }) = folder.restore() else {
+        return Ok(Begun { model, optimiser, standing: Standing::new() });
+    };
+    context.log(format!("goes on in epoch {} after step {}", standing.epoch, standing.step));
+    let architecture = model.architecture();
+    let unlike = |message: String| StageError::mismatch(format!("the state of an earlier try {message}"));
+    let model = load_state_dict(model, architecture, weights).map_err(|error| unlike(error.to_string()))?;
+    let optimiser = optimiser.from_bytes(left).map_err(|error| unlike(error.to_string()))?;
+    Ok(Begun { model, optimiser, standing })
 }
 
 struct Training<'a, T: Task> {
@@ -261,9 +243,9 @@ impl<T: Task> Training<'_, T> {
             let places = std::iter::once(device).chain(self.devices.others()).enumerate();
             let jobs = places.zip(lessons.by_ref()).map(|((place, device), lesson)| {
                 let parameters = (moved && place > 0).then(|| Parameters::on(model, device));
-                (lesson, Update { epoch, parameters })
+                Job { lesson, epoch, parameters }
             });
-            let round = self.crew.share(jobs, |(lesson, _)| lesson.learn(task, plan, model, device));
+            let round = self.crew.share(jobs, |job| job.lesson.learn(task, plan, model, device));
             for learned in round {
                 let learned = learned.on(device, model);
                 accumulator.accumulate(model, learned.gradients);

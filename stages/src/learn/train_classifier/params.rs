@@ -6,65 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::learn::data::sampling::Upsampling;
 use crate::learn::losses;
-use crate::learn::models::Architecture;
-use crate::learn::optim::Schedule;
-use crate::learn::train::{OnOutOfMemory, Plan, Precision, defaults};
+use crate::learn::train::params::training_params;
 use crate::params::{ParamProblem, Parameters};
 use crate::tables::class_params::{check_classes, hpa_classes};
 
-/// Parameters of [`TrainClassifier`](super::TrainClassifier).
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TrainClassifierParams {
-    /// The network.
-    pub arch: Architecture,
-    /// Number of classes; targets hold numbers below it.
-    #[serde(default = "hpa_classes")]
-    pub classes: usize,
-    /// Pixels a side of what the network sees. While it learns: a random square of at least that size, resized; when it is
-    /// judged: the whole image, resized.
-    pub crop: usize,
-    /// Images in a batch. Those that do not fill a batch at the end of an epoch are left out.
-    pub batch: usize,
-    /// Batches whose gradients are averaged for one step.
-    #[serde(default = "defaults::accumulation")]
-    pub accumulation: usize,
-    /// How often every image is shown.
-    pub epochs: u32,
-    /// The learning rate: one of the schedules by name, a number, or a list of `[epoch, rate]` from epoch 1 on.
-    #[serde(default = "defaults::schedule")]
-    pub schedule: Schedule,
-    /// What training makes small.
-    #[serde(default)]
-    pub loss: Loss,
-    /// In so many epochs at the start the backbone stays as it is, and only the head learns.
-    #[serde(default)]
-    pub freeze_epochs: u32,
-    /// The largest norm of all gradients together; larger ones are scaled down.
-    #[serde(default = "defaults::clip_norm")]
-    pub clip_norm: f64,
-    /// Ends after so many epochs without a better one.
-    #[serde(default)]
-    pub early_stopping: Option<u32>,
-    /// Shows images of rare classes several times an epoch.
-    #[serde(default)]
-    pub upsample: Option<Upsampling>,
-    /// Share of values that the head drops while it learns, from 0 to below 1.
-    #[serde(default = "half")]
-    pub dropout: f64,
-    /// What the network computes in; parameters are float32 either way.
-    #[serde(default)]
-    pub precision: Precision,
-    /// Computes activations again for the backward pass rather than keeping them: less memory, more time.
-    #[serde(default)]
-    pub gradient_checkpointing: bool,
-    /// What happens when a GPU runs out of memory: `error`, which says what would fit, or `split`, which goes on with smaller
-    /// batches, as many images a step. Batch norm then sees smaller batches, so that the result depends on the GPU's memory.
-    #[serde(default, skip_serializing_if = "OnOutOfMemory::is_default")]
-    pub on_out_of_memory: OnOutOfMemory,
-    /// Seconds between two states that are saved; from the last one training goes on if it is killed.
-    #[serde(default = "defaults::save_every")]
-    pub save_every: f64,
+training_params! {
+    /// Parameters of [`TrainClassifier`](super::TrainClassifier).
+    pub struct TrainClassifierParams(crop) {
+        /// Number of classes; targets hold numbers below it.
+        #[serde(default = "hpa_classes")]
+        pub classes: usize,
+        /// Pixels a side of what the network sees. While it learns: a random square of at least that size, resized; when it
+        /// is judged: the whole image, resized.
+        pub crop: usize,
+        /// What training makes small.
+        #[serde(default)]
+        pub loss: Loss,
+        /// Shows images of rare classes several times an epoch.
+        #[serde(default)]
+        pub upsample: Option<Upsampling>,
+        /// Share of values that the head drops while it learns, from 0 to below 1.
+        #[serde(default = "half")]
+        pub dropout: f64,
+    }
 }
 
 fn half() -> f64 {
@@ -113,25 +77,5 @@ impl Parameters for TrainClassifierParams {
             require(at_most > 0, "upsample", "`at_most` is at least 1");
         }
         problems
-    }
-}
-
-impl TrainClassifierParams {
-    /// What of them says how the network is trained.
-    pub fn plan(&self) -> Plan {
-        Plan {
-            side: self.crop,
-            batch: self.batch,
-            accumulation: self.accumulation,
-            epochs: self.epochs,
-            schedule: self.schedule.clone(),
-            clip_norm: self.clip_norm,
-            freeze_epochs: self.freeze_epochs,
-            early_stopping: self.early_stopping,
-            precision: self.precision,
-            gradient_checkpointing: self.gradient_checkpointing,
-            on_out_of_memory: self.on_out_of_memory,
-            save_every: self.save_every,
-        }
     }
 }
