@@ -63,6 +63,9 @@ pub struct Items<'c> {
     lines: Vec<Vec<u8>>,
     known: HashMap<Digest, Place>,
     log: Mutex<Option<Log>>,
+    /// Files of items that earlier work kept and may not have brought to disk; found out when it is first asked for, and
+    /// none once they were brought there.
+    doubtful: Mutex<Option<HashSet<Digest>>>,
     /// Held by whoever brings files to disk, so that others can go on keeping items meanwhile.
     syncing: Mutex<()>,
     unfinished: PathBuf,
@@ -72,8 +75,10 @@ pub struct Items<'c> {
 struct Place {
     log: usize,
     range: Range<usize>,
-    /// Whether its files are known to be on disk.
+    /// Whether its files are believed to be as they were written: under the boot that they were written under, or on disk.
     safe: bool,
+    /// Whether its files are known to be on disk.
+    on_disk: bool,
 }
 
 /// The log that this process writes.
@@ -112,17 +117,27 @@ impl Cache {
         }
         let (mut known, boot) = (HashMap::new(), boot_line());
         for (log, bytes) in lines.iter().enumerate() {
-            let safe_up_to = safe_length(bytes, &boot);
+            let (safe_up_to, on_disk_up_to) = (safe_length(bytes, &boot), safe_length(bytes, b""));
             for range in line_ranges(bytes) {
                 let Some(key) = key_of(&bytes[range.clone()]) else { continue };
-                known.insert(key, Place { log, safe: range.end <= safe_up_to, range });
+                let (safe, on_disk) = (range.end <= safe_up_to, range.end <= on_disk_up_to);
+                known.insert(key, Place { log, safe, on_disk, range });
             }
         }
         if paths.len() > MANY_LOGS {
             self.merge_logs(&folder, &paths)?;
         }
         let unfinished = unfinished.to_owned();
-        Ok(Items { cache: self, folder, lines, known, log: Mutex::default(), syncing: Mutex::default(), unfinished })
+        Ok(Items {
+            cache: self,
+            folder,
+            lines,
+            known,
+            log: Mutex::default(),
+            doubtful: Mutex::default(),
+            syncing: Mutex::default(),
+            unfinished,
+        })
     }
 
     /// Merges the logs that nobody writes to any more into one.
@@ -291,6 +306,24 @@ impl Items<'_> {
         if due { self.sync_kept() } else { Ok(()) }
     }
 
+    /// Brings files of earlier work to disk if `file` is one of those that may not be there: all at once, since more of them
+    /// will be asked for.
+    fn settle_doubts_about(&self, file: &ItemFile) -> Result<()> {
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = doubtful.get_or_insert_with(|| {
+            let places = self.known.values().filter(|place| !place.on_disk);
+            let records = places.filter_map(|place| decode(&self.lines[place.log][place.range.clone()]));
+            records.flat_map(|(_, record)| record.files).map(|file| file.digest).collect()
+        });
+        if files.contains(&file.digest) {
+            let objects = files.iter().map(|digest| self.cache.object_path(digest, false));
+            // What is not there any more is found by nobody.
+            self.cache.sync(&objects.filter(|object| object.exists()).collect::<Vec<_>>())?;
+            files.clear();
+        }
+        Ok(())
+    }
+
     /// Only for the holder of `syncing`.
     fn sync_kept(&self) -> Result<()> {
         let log = || self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -338,6 +371,7 @@ impl Items<'_> {
         if is_unsafe {
             self.sync()?;
         }
+        self.settle_doubts_about(file)?;
         if let Some(parent) = path.parent() {
             self.cache.disk.make_folders(parent).map_err(CacheError::io(parent))?;
         }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rayon::prelude::*;
@@ -95,7 +96,7 @@ impl Cache {
         let artifact = tree.artifact();
         self.remember_tree(&tree)?;
         let target = self.tree_path(&artifact.digest);
-        if target.exists() && self.presence(&artifact) != Presence::Present {
+        if target.exists() && !self.is_made_of_objects(&tree, &target) {
             self.quarantine(&target)?;
         }
         // A folder that already consists of stored files becomes the stored folder as it is.
@@ -147,10 +148,11 @@ impl Cache {
     fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
         self.disk.make_parent(target)?;
         match self.disk.rename(folder, target) {
-            Err(_) if target.is_dir() => return Ok(()),
+            // It was stored before, by somebody who may not have waited for the disk.
+            Err(_) if target.is_dir() => {}
             other => other.map_err(CacheError::io(target))?,
         }
-        self.lock_folders(target)?;
+        self.settle_folders(target)?;
         self.disk.sync_parent(target)
     }
 
@@ -173,10 +175,8 @@ impl Cache {
     /// Stores the file at `path`, which becomes another name of the stored file if nothing else links to it.
     fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
-        match fs::metadata(&object) {
-            Ok(stored) if stored.len() == bytes => return Ok(()),
-            Ok(_) => self.quarantine(&object)?,
-            Err(_) => {}
+        if self.has_sound(&object, digest, executable, bytes)? {
+            return Ok(());
         }
         self.disk.ensure_parent(&object)?;
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
@@ -188,6 +188,45 @@ impl Cache {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             other => other.map_err(CacheError::io(&object)),
         }
+    }
+
+    /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
+    fn has_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
+        if !object.exists() || self.is_sound(object, digest, executable, bytes)? {
+            return Ok(object.exists());
+        }
+        // One thread at a time: what another has put in its place meanwhile stays.
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_sound(object, digest, executable, bytes)? {
+            return Ok(true);
+        }
+        self.quarantine(object)?;
+        Ok(false)
+    }
+
+    /// Whether a stored file is what its name says. It is read: size alone does not tell.
+    fn is_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
+        let Ok(metadata) = fs::symlink_metadata(object) else { return Ok(false) };
+        if metadata.len() != bytes || tree::hash_file(object, bytes).ok() != Some(digest) {
+            return Ok(false);
+        }
+        let mode = if executable { EXECUTABLE } else { PLAIN };
+        if metadata.mode() & 0o777 != mode {
+            self.set_mode(object, mode)?;
+        }
+        Ok(true)
+    }
+
+    /// Whether a stored folder consists of the stored files, all of them.
+    fn is_made_of_objects(&self, tree: &Tree, folder: &Path) -> bool {
+        tree.entries.par_iter().all(|entry| {
+            let path = folder.join(&entry.path);
+            let Some(digest) = entry.digest else { return path.is_dir() };
+            let (ours, stored) =
+                (fs::symlink_metadata(path), fs::metadata(self.object_path(&digest, entry.executable)));
+            matches!((ours, stored), (Ok(ours), Ok(stored)) if same_file(&ours, &stored))
+        })
     }
 
     /// Makes sure that these files (`area/ab/name`) survive a power cut, with the entries that lead to them.
@@ -372,7 +411,8 @@ impl Cache {
         match self.disk.link(object, path) {
             Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
                 self.disk.copy(object, path).map_err(CacheError::io(path))?;
-                self.set_mode(path, if object.extension().is_some() { EXECUTABLE } else { PLAIN })
+                self.set_mode(path, if object.extension().is_some() { EXECUTABLE } else { PLAIN })?;
+                self.disk.sync_content(path).map_err(CacheError::io(path))
             }
             other => other.map_err(CacheError::io(path)),
         }
@@ -383,14 +423,16 @@ impl Cache {
         self.set_mode(to, if executable { 0o755 } else { 0o644 })
     }
 
-    fn lock_folders(&self, folder: &Path) -> Result<()> {
+    /// Makes a folder and those in it read-only, and brings their entries to disk.
+    fn settle_folders(&self, folder: &Path) -> Result<()> {
         for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
             let entry = entry.map_err(CacheError::io(folder))?;
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.lock_folders(&entry.path())?;
+                self.settle_folders(&entry.path())?;
             }
         }
-        self.set_mode(folder, 0o555)
+        self.set_mode(folder, 0o555)?;
+        self.disk.sync(folder).map_err(CacheError::io(folder))
     }
 
     fn set_mode(&self, path: &Path, mode: u32) -> Result<()> {

@@ -60,7 +60,7 @@ fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) 
 
 #[test]
 fn decisions_are_those_of_the_model() {
-    let (cases, runs) = go_through("ATHANOR_ORACLE_CASES", 300, in_memory::case);
+    let (cases, runs) = go_through("ATHANOR_ORACLE_CASES", 400, in_memory::case);
     println!("{cases} cases in memory, {runs} runs");
 }
 

@@ -20,21 +20,23 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Those that the stage was given; else all GPUs that are visible, where this program can use any; else the CPU.
-    pub fn of(context: &StageContext<'_>) -> Devices {
-        context.devices().cloned().unwrap_or_else(|| {
-            let given = context.environment.get("CUDA_VISIBLE_DEVICES").is_some_and(|gpus| !gpus.is_empty());
-            if let (true, true, Err(reason)) = (given, cuda::gpus().is_empty(), cuda::find()) {
-                context.log(format!("computes on the CPU, although the stage was given a GPU: {reason}"));
-            }
-            Devices::visible()
-        })
-    }
-
     /// All GPUs that are visible, where this program can use any; else the CPU.
     pub fn visible() -> Devices {
-        let all = cuda::gpus();
-        Devices { all: if all.is_empty() { vec![Device::flex()] } else { all }, room: None }
+        let gpus = cuda::gpus();
+        Devices { all: if gpus.is_empty() { vec![Device::flex()] } else { gpus }, room: None }
+    }
+
+    /// Those that the stage was given; else those that are visible.
+    pub fn of(context: &StageContext<'_>) -> Devices {
+        if let Some(devices) = context.devices() {
+            return devices.clone();
+        }
+        let visible = Devices::visible();
+        let given = context.environment.get("CUDA_VISIBLE_DEVICES").is_some_and(|gpus| !gpus.is_empty());
+        if let (true, Err(reason)) = (given && *visible.first() == Device::flex(), cuda::find()) {
+            context.log(format!("computes on the CPU, although the stage was given a GPU: {reason}"));
+        }
+        visible
     }
 
     /// Devices that take the place of those that the process sees; with `room` each runs out of memory, as a GPU does, when

@@ -84,8 +84,8 @@ impl Questions<'_> {
         with_crew(pairs.collect(), say, |crew| {
             batches.load(kept.rows()..self.count, see, |loader| {
                 let since = Instant::now();
-                context.progress(kept.rows() as u64, self.count as u64, "images");
                 loop {
+                    context.progress(kept.rows() as u64, self.count as u64, "images");
                     if context.should_stop() {
                         return Err(StageError::Interrupted);
                     }
@@ -97,7 +97,6 @@ impl Questions<'_> {
                         return Ok(());
                     }
                     answers.iter().try_for_each(|answers| kept.add(answers))?;
-                    context.progress(kept.rows() as u64, self.count as u64, "images");
                 }
             })
         })?;

@@ -1,0 +1,395 @@
+//! What a cache goes through in these tests, what it promised on the way, and what must be true of it whatever happened.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use athanor_cache::{
+    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, GcRequest, ItemRecord, Items, Lookup,
+    OutputRecord, Placements, Watch,
+};
+use fastrand::Rng;
+use serde_json::{Map, json};
+
+use super::simulated::Recorder;
+
+const SCOPE: &str = "kind 1";
+
+/// What work makes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// A file; whether it is executable.
+    File(Vec<u8>, bool),
+    /// A folder: path to content and whether that is executable.
+    Folder(BTreeMap<String, (Vec<u8>, bool)>),
+    /// A folder with the file of each of these items.
+    Items(Vec<u32>),
+}
+
+/// One thing that happens.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Work is done, or done again, and its result recorded.
+    Work(usize),
+    /// The item is computed and kept by work that may never end.
+    Item(u32),
+    /// The user gets the result.
+    Publish(usize),
+    /// All but the results of these works goes.
+    Collect(Vec<usize>),
+}
+
+/// Something that was promised after `since` operations, and taken back after `until`.
+#[derive(Debug, Clone)]
+pub struct Promise {
+    pub since: usize,
+    pub until: usize,
+    pub what: Promised,
+}
+
+/// What was promised.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Promised {
+    /// The result of a work is in the cache.
+    Recorded(usize),
+    /// The user has the result of a work.
+    Published(usize),
+}
+
+/// Works, by number, and what happens.
+#[derive(Debug)]
+pub struct Story {
+    outputs: Vec<Output>,
+    steps: Vec<Step>,
+}
+
+/// The content of an item: several have the same.
+fn item_content(item: u32) -> Vec<u8> {
+    content(item % 5)
+}
+
+fn content(number: u32) -> Vec<u8> {
+    format!("content {number}").repeat(1 + number as usize % 4).into_bytes()
+}
+
+impl Story {
+    /// A random story. Contents are few, so that works and items share some.
+    pub fn new(rng: &mut Rng) -> Story {
+        let outputs: Vec<Output> = (0..6)
+            .map(|_| match rng.u32(0..3) {
+                0 => Output::File(content(rng.u32(0..6)), rng.u32(0..4) == 0),
+                1 => {
+                    let paths = ["a", "b", "sub/c", "sub/deep/d"];
+                    let some: Vec<_> = paths.iter().filter(|_| rng.bool()).collect();
+                    let file = |path: &&str| ((*path).to_owned(), (content(rng.u32(0..6)), rng.u32(0..4) == 0));
+                    Output::Folder(some.iter().copied().map(file).collect())
+                }
+                _ => Output::Items((0..4).filter(|_| rng.bool()).collect()),
+            })
+            .collect();
+        let steps = (0..12).map(|_| match rng.u32(0..10) {
+            0..6 => Step::Work(rng.usize(0..6)),
+            6 | 7 => Step::Item(rng.u32(0..8)),
+            8 => Step::Publish(rng.usize(0..6)),
+            _ => Step::Collect((0..6).filter(|_| rng.bool()).collect()),
+        });
+        Story { steps: steps.collect(), outputs }
+    }
+
+    /// Lets the story happen on the disk that `recorder` watches; returns what was promised.
+    pub fn tell(&self, base: &Path, recorder: &Arc<Recorder>) -> Vec<Promise> {
+        let watch: Arc<dyn Watch> = Arc::clone(recorder) as _;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| self.tell_alone(base, recorder, watch))
+    }
+
+    fn tell_alone(&self, base: &Path, recorder: &Recorder, watch: Arc<dyn Watch>) -> Vec<Promise> {
+        let cache = Cache::open_watched(&base.join("cache"), Some(watch)).unwrap();
+        let stage = Stage(Some(recorder));
+        let mut promises: Vec<Promise> = Vec::new();
+        for (number, step) in self.steps.iter().enumerate() {
+            let began = recorder.length();
+            let Some(what) = self.step(step, number, &cache, base, stage).unwrap() else {
+                let Step::Collect(kept) = step else { continue };
+                let goes = |what: &Promised| matches!(what, Promised::Recorded(work) if !kept.contains(work));
+                let promises = promises.iter_mut().filter(|promise| goes(&promise.what));
+                promises.for_each(|promise| promise.until = promise.until.min(began));
+                continue;
+            };
+            if let Promised::Published(_) = what {
+                // What the user has gives way to what the user gets.
+                let earlier = promises.iter_mut().filter(|promise| promise.what == what);
+                earlier.for_each(|promise| promise.until = promise.until.min(began));
+            }
+            promises.push(Promise { since: recorder.length(), until: usize::MAX, what });
+        }
+        promises
+    }
+
+    /// The story once more, on a disk that may refuse anything; what fails is left undone.
+    pub fn try_to_tell(&self, base: &Path, watch: Arc<dyn Watch>) {
+        let Ok(cache) = Cache::open_watched(&base.join("cache"), Some(watch)) else { return };
+        for (number, step) in self.steps.iter().enumerate() {
+            let outcome = self.step(step, number, &cache, base, Stage(None));
+            assert!(outcome.as_ref().err().is_none_or(|error| !error.to_string().is_empty()));
+        }
+    }
+
+    fn step(
+        &self,
+        step: &Step,
+        number: usize,
+        cache: &Cache,
+        base: &Path,
+        stage: Stage<'_>,
+    ) -> Result<Option<Promised>, CacheError> {
+        match step {
+            Step::Work(work) => {
+                self.work(*work, number, cache, stage)?;
+                Ok(Some(Promised::Recorded(*work)))
+            }
+            Step::Item(item) => {
+                let items = cache.items(SCOPE, &cache.unfinished(&fingerprint(99)))?;
+                keep(&items, cache, *item, stage)?;
+                Ok(None)
+            }
+            Step::Publish(work) => match cache.lookup(&fingerprint(*work))? {
+                Lookup::Hit(record) => {
+                    cache.copy_out(&record.outputs[0].artifact, &published(base, *work))?;
+                    Ok(Some(Promised::Published(*work)))
+                }
+                _ => Ok(None),
+            },
+            Step::Collect(works) => {
+                let keep = works.iter().map(|work| fingerprint(*work)).collect();
+                let keep_items = [SCOPE.to_owned()].into();
+                cache.collect(&GcRequest { keep, keep_items, ..GcRequest::default() })?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Does the work and records its result.
+    fn work(&self, work: usize, number: usize, cache: &Cache, stage: Stage<'_>) -> Result<(), CacheError> {
+        let folder = cache.scratch_root().join(format!("{number}.{work}"));
+        let path = folder.join("out");
+        let mut placed = std::collections::HashMap::new();
+        match &self.outputs[work] {
+            Output::File(content, executable) => stage.write(&path, content, *executable),
+            Output::Folder(files) => {
+                stage.make_folder(&path);
+                for (name, (content, executable)) in files {
+                    stage.write(&path.join(name), content, *executable);
+                }
+            }
+            Output::Items(wanted) => {
+                stage.make_folder(&path);
+                let items = cache.items(SCOPE, &cache.unfinished(&fingerprint(work)))?;
+                let placements = Placements::create(&folder.join("placements"))?;
+                for item in wanted {
+                    let record = match items.find(&item_key(*item)) {
+                        Some(record) => record,
+                        None => keep(&items, cache, *item, stage)?,
+                    };
+                    items.place(&record.files[0], &path.join(item.to_string()), &placements)?;
+                }
+                items.sync()?;
+                drop(placements);
+                placed = Placements::read(&folder.join("placements"), &folder);
+            }
+        }
+        let artifact = cache.ingest_placed(&path, &placed)?;
+        let outputs = vec![OutputRecord { name: "out".to_owned(), file: "out".to_owned(), artifact }];
+        let record = ActionRecord {
+            fingerprint: fingerprint(work),
+            recipe: json!({ "work": work }),
+            outputs,
+            metrics: Map::new(),
+            log: None,
+            duration_ms: 1,
+            finished_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+            program: "test".to_owned(),
+        };
+        cache.record(&record)?;
+        cache.forget_unfinished(&record.fingerprint)
+    }
+
+    /// What the work makes, as files; a file alone has no name.
+    fn expected(&self, work: usize) -> BTreeMap<String, (Vec<u8>, bool)> {
+        match &self.outputs[work] {
+            Output::File(content, executable) => BTreeMap::from([(String::new(), (content.clone(), *executable))]),
+            Output::Folder(files) => files.clone(),
+            Output::Items(items) => items.iter().map(|item| (item.to_string(), (item_content(*item), false))).collect(),
+        }
+    }
+
+    /// The cache says nothing wrong of a work; says whether it has its result.
+    fn is_right(&self, work: usize, cache: &Cache) -> Result<bool, String> {
+        let found = cache.lookup(&fingerprint(work)).map_err(|error| format!("work {work}: {error}"))?;
+        let Lookup::Hit(record) = found else { return Ok(false) };
+        let artifact = &record.outputs[0].artifact;
+        same(&format!("work {work}"), &read(&cache.path_of(artifact), artifact), &self.expected(work))?;
+        Ok(true)
+    }
+}
+
+/// What must be true of the disk at `base` after a cut: what was promised is there, nothing is wrong, and the rest can be made.
+pub fn check(story: &Story, base: &Path, promises: &[&Promise]) -> Result<(), String> {
+    reboot(&base.join("cache/items"));
+    let cache = Cache::open(&base.join("cache")).map_err(|error| format!("the cache cannot be opened: {error}"))?;
+    for Promise { what, .. } in promises {
+        match what {
+            Promised::Recorded(work) if !story.is_right(*work, &cache)? => {
+                let found = cache.lookup(&fingerprint(*work));
+                let lies = match &found {
+                    Ok(Lookup::Incomplete { record, .. }) => read_any(&cache.path_of(&record.outputs[0].artifact)),
+                    _ => BTreeMap::new(),
+                };
+                return Err(format!("the promised result of work {work} is not there: {found:?}; there is {lies:?}"));
+            }
+            Promised::Recorded(_) => {}
+            Promised::Published(work) => {
+                let found = read_any(&published(base, *work));
+                same(&format!("the user's result of work {work}"), &found, &story.expected(*work))?;
+            }
+        }
+    }
+    let items = cache.items(SCOPE, &cache.unfinished(&fingerprint(98))).map_err(|error| error.to_string())?;
+    for item in 0..8 {
+        let Some(record) = items.find(&item_key(item)) else { continue };
+        let content = fs::read(items.path_of(&record.files[0])).ok();
+        if content != Some(item_content(item)) {
+            return Err(format!("item {item} is found with {content:?}"));
+        }
+    }
+    drop(items);
+    make_the_rest(story, base, &cache)
+}
+
+/// Everything that is missing can be made, and then is right: nothing that the cut has left behind is in the way.
+pub fn make_the_rest(story: &Story, base: &Path, cache: &Cache) -> Result<(), String> {
+    for work in 0..story.outputs.len() {
+        if !story.is_right(work, cache)? {
+            story.work(work, 1000, cache, Stage(None)).map_err(|error| format!("work {work} again: {error}"))?;
+        }
+        if !story.is_right(work, cache)? {
+            return Err(format!("work {work} was done again, and its result is not there"));
+        }
+    }
+    for work in 0..story.outputs.len() {
+        let step = story.step(&Step::Publish(work), 0, cache, base, Stage(None));
+        step.map_err(|error| format!("result {work}: {error}"))?;
+        same("the user's result", &read_any(&published(base, work)), &story.expected(work))?;
+        story.is_right(work, cache)?;
+    }
+    let report = cache.verify(&|_, _| {}).map_err(|error| error.to_string())?;
+    match report.lost.is_empty() {
+        true => Ok(()),
+        false => Err(format!("results that are there do not verify: {:?}", report.damaged)),
+    }
+}
+
+/// Makes logs of items look as if they were written before the machine started.
+fn reboot(folder: &Path) {
+    for shard in list(folder) {
+        for log in list(&shard).iter().flat_map(|scope| list(scope)) {
+            let text = String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
+            if let Some(rest) = text.strip_prefix("boot ")
+                && let Some((_, rest)) = rest.split_once('\n')
+            {
+                fs::write(&log, format!("boot {} earlier\n{rest}", Digest::of(b"earlier"))).unwrap();
+            }
+        }
+    }
+}
+
+fn list(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn keep(items: &Items<'_>, cache: &Cache, item: u32, stage: Stage<'_>) -> Result<ItemRecord, CacheError> {
+    let folder = cache.scratch_root().join(format!("item{item}"));
+    stage.write(&folder.join("out"), &item_content(item), false);
+    items.keep(&item_key(item), json!({ "item": item }), &folder)
+}
+
+/// What stages do to the disk: on one that is watched it is written down.
+#[derive(Clone, Copy)]
+struct Stage<'r>(Option<&'r Recorder>);
+
+impl Stage<'_> {
+    fn write(self, path: &Path, content: &[u8], executable: bool) {
+        match self.0 {
+            Some(recorder) => recorder.write(path, content, executable),
+            None => {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                let _ = fs::remove_file(path);
+                fs::write(path, content).unwrap();
+                let mode = if executable { 0o755 } else { 0o644 };
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+    }
+
+    fn make_folder(self, path: &Path) {
+        match self.0 {
+            Some(recorder) => recorder.make_folders(path),
+            None => fs::create_dir_all(path).unwrap(),
+        }
+    }
+}
+
+fn fingerprint(work: usize) -> Digest {
+    Digest::of(format!("work {work}").as_bytes())
+}
+
+fn item_key(item: u32) -> Digest {
+    Digest::of(format!("item {item}").as_bytes())
+}
+
+fn published(base: &Path, work: usize) -> PathBuf {
+    base.join(format!("project/results/{work}"))
+}
+
+fn same(
+    what: &str,
+    found: &BTreeMap<String, (Vec<u8>, bool)>,
+    expected: &BTreeMap<String, (Vec<u8>, bool)>,
+) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what} is {found:?} and should be {expected:?}")) }
+}
+
+fn read(path: &Path, artifact: &Artifact) -> BTreeMap<String, (Vec<u8>, bool)> {
+    let mut found = read_any(path);
+    if let (ArtifactKind::File | ArtifactKind::Executable, Some(file)) = (artifact.kind, found.get_mut("")) {
+        file.1 = artifact.kind == ArtifactKind::Executable;
+    }
+    found
+}
+
+fn read_any(path: &Path) -> BTreeMap<String, (Vec<u8>, bool)> {
+    let mut found = BTreeMap::new();
+    visit(path, path, &mut found);
+    found
+}
+
+fn visit(root: &Path, at: &Path, found: &mut BTreeMap<String, (Vec<u8>, bool)>) {
+    if at.is_dir() {
+        list(at).iter().for_each(|path| visit(root, path, found));
+    } else if let Ok(content) = fs::read(at) {
+        let executable = fs::metadata(at).unwrap().permissions().mode() & 0o111 != 0;
+        found.insert(at.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), (content, executable));
+    }
+}
+
+/// Removes a folder with read-only folders in it.
+pub fn clear(folder: &Path) {
+    fn unlock(folder: &Path) {
+        let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o755));
+        list(folder).iter().filter(|path| path.is_dir() && !path.is_symlink()).for_each(|path| unlock(path));
+    }
+    unlock(folder);
+    fs::remove_dir_all(folder).unwrap();
+}
