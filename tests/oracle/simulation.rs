@@ -313,7 +313,7 @@ fn try_number(job: &Job) -> u32 {
 
 /// What is up to date at the end of a run, and what it holds.
 fn conclude(prepared: &Prepared, store: &Shared, dispatcher: Dispatcher<'_, InMemory>) -> Result<End, String> {
-    let Dispatched { outcome, counts, outputs } = dispatcher.conclude();
+    let Dispatched { outcome, counts, outputs, .. } = dispatcher.conclude();
     let store = store.borrow();
     let mut contents = HashMap::new();
     for (instance, records) in prepared.plan.instances.iter().zip(&outputs) {
