@@ -190,7 +190,7 @@ fn any_jobs(dice: &mut Dice, capacity: &Capacity) -> Vec<Job> {
         producers.sort_unstable();
         producers.dedup();
         let most = capacity.gpus.len() as f64;
-        let gpus = f64::min(dice.pick(&[0.0, 0.1, 0.25, 0.3, 0.5, 0.7, 1.0, 2.0, 3.0]), most);
+        let gpus = dice.pick(&[0.0_f64, 0.1, 0.25, 0.3, 0.5, 0.7, 1.0, 2.0, 3.0]).min(most);
         let memory = if gpus > 0.0 { dice.below(GPU_MEMORY + 1) } else { 0 };
         let mut job = job(producers, gpus, memory, dice.below(100));
         job.task.resources.cpus = dice.pick(&[None, Some(1), Some(1), Some(2), Some(16)]);
