@@ -95,6 +95,12 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<u64>,
     },
+    /// The instance's work is done: its outputs are stored, others may read them, and what it was given is free again. It is
+    /// finished when its record is safely on disk.
+    Stored {
+        /// The instance.
+        instance: String,
+    },
     /// The instance's outputs are in the cache.
     Finished {
         /// The instance.
@@ -221,6 +227,7 @@ impl RunEvent {
             | RunEvent::Started { instance, .. }
             | RunEvent::Progress { instance, .. }
             | RunEvent::Metric { instance, .. }
+            | RunEvent::Stored { instance }
             | RunEvent::Finished { instance, .. }
             | RunEvent::Failed { instance, .. }
             | RunEvent::Skipped { instance, .. }
@@ -240,4 +247,6 @@ pub trait EventSink: Send {
     fn event(&mut self, event: &Stamped);
     /// Called when nothing has happened for a moment, so that clocks can tick.
     fn tick(&mut self) {}
+    /// Called when no further event is at hand: what was taken is to be seen now.
+    fn flush(&mut self) {}
 }

@@ -1,12 +1,14 @@
 //! What was computed: from a fingerprint to the digests of its outputs.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, hash_value};
+use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
 /// One output of a recorded result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +58,16 @@ pub enum Lookup {
     Miss,
 }
 
+/// By what the file of a record is known again without being read. Records are written whole under a new inode, so that
+/// another one has another stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordStamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     seal: Digest,
@@ -64,14 +76,47 @@ struct Sealed {
 
 const SEAL_DOMAIN: &str = "athanor action 1";
 
+impl ActionRecord {
+    /// The record as it is written: JSON in one line, with a checksum.
+    pub(crate) fn sealed(&self) -> serde_json::Result<Vec<u8>> {
+        let record = serde_json::to_value(self)?;
+        serde_json::to_vec(&Sealed { seal: hash_value(SEAL_DOMAIN, &record), record })
+    }
+
+    /// The record that was written; `None` if it is not as it was.
+    pub(crate) fn unsealed(bytes: &[u8]) -> Option<ActionRecord> {
+        let sealed: Sealed = serde_json::from_slice(bytes).ok()?;
+        if hash_value(SEAL_DOMAIN, &sealed.record) != sealed.seal {
+            return None;
+        }
+        serde_json::from_value(sealed.record).ok()
+    }
+}
+
 impl Cache {
     /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
     pub fn record(&self, record: &ActionRecord) -> Result<()> {
+        self.record_all([(record, &Unsynced::default())])
+    }
+
+    /// Records results, bringing first what belongs to them and then the records safely to disk: many at once wait for the
+    /// device as long as one.
+    pub fn record_all<'r>(
+        &self,
+        results: impl IntoIterator<Item = (&'r ActionRecord, &'r Unsynced)> + Clone,
+    ) -> Result<()> {
+        let objects = results.clone().into_iter().flat_map(|(_, unsynced)| unsynced.0.iter().cloned());
+        self.sync(&objects.collect::<Vec<_>>())?;
+        let records = results.into_iter().map(|(record, _)| self.write_record(record));
+        self.sync(&records.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// Writes a record, not yet safe from a power cut; returns its path.
+    fn write_record(&self, record: &ActionRecord) -> Result<PathBuf> {
         let path = self.action_path(&record.fingerprint);
-        let value = serde_json::to_value(record).map_err(|error| CacheError::io(&path)(error.into()))?;
-        let sealed = Sealed { seal: hash_value(SEAL_DOMAIN, &value), record: value };
-        let text = serde_json::to_vec(&sealed).map_err(|error| CacheError::io(&path)(error.into()))?;
-        self.disk.write_atomically(&path, &text)
+        let text = record.sealed().map_err(|error| CacheError::io(&path)(error.into()))?;
+        self.disk.write_unsynced(&path, &text)?;
+        Ok(path)
     }
 
     /// The record of a fingerprint, whether or not its outputs are still there. A damaged record is moved to quarantine and
@@ -83,14 +128,23 @@ impl Cache {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(CacheError::io(&path)(error)),
         };
-        let sealed: Option<Sealed> = serde_json::from_slice(&bytes).ok();
-        let sound = sealed.filter(|sealed| hash_value(SEAL_DOMAIN, &sealed.record) == sealed.seal);
-        let record = sound.and_then(|sealed| serde_json::from_value::<ActionRecord>(sealed.record).ok());
+        let record = ActionRecord::unsealed(&bytes);
         let record = record.filter(|record| record.fingerprint == *fingerprint);
         if record.is_none() {
             self.quarantine(&path)?;
         }
         Ok(record)
+    }
+
+    /// The stamp of a fingerprint's record; `None` if there is none.
+    pub fn record_stamp(&self, fingerprint: &Digest) -> Option<RecordStamp> {
+        let metadata = fs::symlink_metadata(self.action_path(fingerprint)).ok()?;
+        Some(RecordStamp {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     }
 
     /// What can be served for a fingerprint.

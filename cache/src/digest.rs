@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// A BLAKE3 digest, written as 64 lower-case hexadecimal digits.
+/// A BLAKE3 digest, written as 64 lower-case hexadecimal digits; in binary formats its 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -30,7 +31,13 @@ impl Digest {
         Digest(bytes)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8; 32] {
+    /// The digest of `bytes` under a key.
+    pub fn keyed(key: &Digest, bytes: &[u8]) -> Digest {
+        Digest::from(blake3::keyed_hash(&key.0, bytes))
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
@@ -71,13 +78,30 @@ impl FromStr for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_bytes(&self.0) }
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        if deserializer.is_human_readable() {
+            return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
+        }
+        deserializer.deserialize_bytes(BytesVisitor)
+    }
+}
+
+struct BytesVisitor;
+
+impl Visitor<'_> for BytesVisitor {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the 32 bytes of a digest")
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Digest, E> {
+        bytes.try_into().map(Digest).map_err(|_| E::invalid_length(bytes.len(), &self))
     }
 }
 
@@ -89,62 +113,96 @@ impl<'de> Deserialize<'de> for Digest {
 /// mapping its length and its keys (as text) and values in the order of the keys' bytes. All numbers and lengths (u64) are
 /// little endian. So 1 and 1.0 differ, and the order in which a mapping was written does not matter.
 pub fn hash_value(domain: &str, value: &Value) -> Digest {
-    let mut hasher = blake3::Hasher::new();
-    hash_text(&mut hasher, domain);
-    feed(&mut hasher, value);
-    Digest::from(hasher.finalize())
+    let mut hasher = ValueHasher::new(domain);
+    hasher.value(value);
+    hasher.finish()
 }
 
-fn feed(hasher: &mut blake3::Hasher, value: &Value) {
-    match value {
-        Value::Null => tag(hasher, b'n'),
-        Value::Bool(false) => tag(hasher, b'f'),
-        Value::Bool(true) => tag(hasher, b't'),
-        Value::Number(number) => {
-            let integer = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
-            if let Some(integer) = integer {
-                tag(hasher, b'i');
-                hasher.update(&integer.to_le_bytes());
-            } else {
-                tag(hasher, b'd');
-                // Adding zero turns negative zero into zero and leaves every other number as it is.
-                let float = number.as_f64().unwrap_or_default() + 0.0;
-                hasher.update(&float.to_bits().to_le_bytes());
+/// [`hash_value`] of a value that need not be there in one piece: its parts are given in the order in which they are hashed.
+pub struct ValueHasher {
+    bytes: Vec<u8>,
+}
+
+impl ValueHasher {
+    /// Begins the one value in `domain`.
+    pub fn new(domain: &str) -> ValueHasher {
+        let mut hasher = ValueHasher { bytes: Vec::with_capacity(1024) };
+        hasher.key(domain);
+        hasher
+    }
+
+    /// A whole value.
+    pub fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.bytes.push(b'n'),
+            Value::Bool(false) => self.bytes.push(b'f'),
+            Value::Bool(true) => self.bytes.push(b't'),
+            Value::Number(number) => {
+                let integer = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+                if let Some(integer) = integer {
+                    self.integer(integer);
+                } else {
+                    self.bytes.push(b'd');
+                    // Adding zero turns negative zero into zero and leaves every other number as it is.
+                    let float = number.as_f64().unwrap_or_default() + 0.0;
+                    self.bytes.extend(float.to_bits().to_le_bytes());
+                }
             }
-        }
-        Value::String(text) => {
-            tag(hasher, b's');
-            hash_text(hasher, text);
-        }
-        Value::Array(items) => {
-            tag(hasher, b'l');
-            hash_length(hasher, items.len());
-            items.iter().for_each(|item| feed(hasher, item));
-        }
-        Value::Object(map) => {
-            tag(hasher, b'm');
-            hash_length(hasher, map.len());
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by(|left, right| left.0.as_bytes().cmp(right.0.as_bytes()));
-            for (key, item) in entries {
-                hash_text(hasher, key);
-                feed(hasher, item);
+            Value::String(text) => self.text(text),
+            Value::Array(items) => {
+                self.list(items.len());
+                items.iter().for_each(|item| self.value(item));
+            }
+            Value::Object(map) => {
+                self.map(map.len());
+                let mut entries: Vec<_> = map.iter().collect();
+                entries.sort_unstable_by(|left, right| left.0.as_bytes().cmp(right.0.as_bytes()));
+                for (key, item) in entries {
+                    self.key(key);
+                    self.value(item);
+                }
             }
         }
     }
-}
 
-fn tag(hasher: &mut blake3::Hasher, tag: u8) {
-    hasher.update(&[tag]);
-}
+    /// An integer.
+    pub fn integer(&mut self, integer: i128) {
+        self.bytes.push(b'i');
+        self.bytes.extend(integer.to_le_bytes());
+    }
 
-fn hash_length(hasher: &mut blake3::Hasher, length: usize) {
-    hasher.update(&(length as u64).to_le_bytes());
-}
+    /// A text.
+    pub fn text(&mut self, text: &str) {
+        self.bytes.push(b's');
+        self.key(text);
+    }
 
-fn hash_text(hasher: &mut blake3::Hasher, text: &str) {
-    hash_length(hasher, text.len());
-    hasher.update(text.as_bytes());
+    /// A list, whose `length` values are to follow.
+    pub fn list(&mut self, length: usize) {
+        self.bytes.push(b'l');
+        self.length(length);
+    }
+
+    /// A mapping, whose `length` keys are to follow in the order of their bytes, each with its value.
+    pub fn map(&mut self, length: usize) {
+        self.bytes.push(b'm');
+        self.length(length);
+    }
+
+    /// A key of a mapping.
+    pub fn key(&mut self, key: &str) {
+        self.length(key.len());
+        self.bytes.extend(key.as_bytes());
+    }
+
+    fn length(&mut self, length: usize) {
+        self.bytes.extend((length as u64).to_le_bytes());
+    }
+
+    /// The digest of all that was given.
+    pub fn finish(self) -> Digest {
+        Digest::of(&self.bytes)
+    }
 }
 
 #[cfg(test)]

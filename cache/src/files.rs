@@ -25,6 +25,24 @@ impl Disk {
         self.sync_parent(path)
     }
 
+    /// As [`Disk::write_atomically`], but what is written survives a power cut only when the caller has brought it to disk. A
+    /// file that is there already is safe from the first moment, so that nothing is lost that was promised before.
+    pub(crate) fn write_unsynced(&self, path: &Path, content: &[u8]) -> Result<()> {
+        if path.exists() {
+            return self.write_atomically(path, content);
+        }
+        self.ensure_parent(path)?;
+        let file = self.temporary()?;
+        self.append(file.as_file(), file.path(), content).map_err(CacheError::io(path))?;
+        self.persist(file, path).map_err(CacheError::io(path))
+    }
+
+    /// Makes the folder that `path` lies in.
+    pub(crate) fn ensure_parent(&self, path: &Path) -> Result<()> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        self.make_folders(parent).map_err(CacheError::io(parent))
+    }
+
     /// Writes a small file that never changes, unless it is there.
     pub(crate) fn write_if_absent(&self, name: &str, content: &str) -> Result<()> {
         let path = self.root().join(name);

@@ -26,7 +26,7 @@ use crate::item_log::{
     synced_line,
 };
 use crate::placements::Placements;
-use crate::store::{Safety, presence_of_file};
+use crate::store::presence_of_file;
 use crate::tree;
 use crate::unfinished::FilesInUse;
 use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value};
@@ -260,7 +260,7 @@ impl Items<'_> {
             let name = name.ok_or_else(|| CacheError::Name { path: path.clone() })?.to_owned();
             let bytes = tree::metadata(&path)?.len();
             let digest = tree::hash_file(&path, bytes)?;
-            self.cache.move_in(&path, digest, false, bytes, Safety::Later)?;
+            self.cache.move_in(&path, digest, false, bytes)?;
             files.push(ItemFile { name, digest, bytes });
         }
         files.sort_by(|left, right| left.name.cmp(&right.name));

@@ -14,6 +14,7 @@ mod gc;
 mod item_log;
 mod items;
 mod locks;
+mod pending;
 mod placements;
 mod stat_index;
 mod store;
@@ -22,16 +23,17 @@ mod unfinished;
 mod usage;
 mod verify;
 
-pub use actions::{ActionRecord, Lookup, OutputRecord};
-pub use digest::{Digest, ParseDigestError, hash_value};
+pub use actions::{ActionRecord, Lookup, OutputRecord, RecordStamp};
+pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use disk::{Operation, Watch};
 pub use error::CacheError;
 pub use gc::{Dropped, GcReport, GcRequest};
 pub use items::{ItemFile, ItemRecord, Items};
 pub use locks::{Claim, UseGuard};
+pub use pending::Pending;
 pub use placements::Placements;
-pub use store::Presence;
-pub use tree::{Artifact, ArtifactKind, Change, Tree, TreeEntry, diff};
+pub use store::{Presence, Unsynced};
+pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
 pub use usage::{Usage, UsageEntry};
 pub use verify::{Damage, VerifyReport};
 
@@ -65,9 +67,18 @@ impl Cache {
     pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
         let root = std::path::absolute(root).map_err(CacheError::io(root))?;
         let disk = Disk::new(&root, watch.clone());
-        for folder in
-            ["objects", "trees", "manifests", "actions", "items", "unfinished", "scratch", "tmp", "quarantine"]
-        {
+        for folder in [
+            "objects",
+            "trees",
+            "manifests",
+            "actions",
+            "items",
+            "unfinished",
+            pending::AREA,
+            "scratch",
+            "tmp",
+            "quarantine",
+        ] {
             disk.make_lasting_folders(&root.join(folder))?;
         }
         let root = root.canonicalize().map_err(CacheError::io(&root))?;

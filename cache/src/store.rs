@@ -27,14 +27,9 @@ pub enum Presence {
     Damaged,
 }
 
-/// When a stored file survives a power cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Safety {
-    /// When it has been stored.
-    Now,
-    /// When the caller has called [`Cache::sync`], which it must do before it promises the file to anybody.
-    Later,
-}
+/// Stored files that may not survive a power cut yet.
+#[derive(Debug, Default)]
+pub struct Unsynced(pub(crate) Vec<PathBuf>);
 
 /// A file of a folder that was stored.
 struct Ingested {
@@ -47,8 +42,9 @@ struct Ingested {
 
 /// File systems stamp files with a clock that may lag this much behind the one programs read.
 const CLOCK_TICK: Duration = Duration::from_millis(50);
-/// More files than this are brought safely to disk with all else on their file system: each single one costs a wait.
-const SYNCED_ONE_BY_ONE: usize = 256;
+/// More files than this are brought safely to disk with all else on their file system: each single one costs a wait for the
+/// device, and all else may be much.
+const SYNCED_ONE_BY_ONE: usize = 16;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
@@ -61,13 +57,29 @@ impl Cache {
 
     /// As [`Cache::ingest`]. Stored files that `placed` names, and that really are that stored file, are not read again.
     pub fn ingest_placed(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
+        let mut unsynced = Unsynced::default();
+        let artifact = self.ingest_unsynced(path, placed, &mut unsynced)?;
+        self.sync(&unsynced.0)?;
+        Ok(artifact)
+    }
+
+    /// As [`Cache::ingest_placed`], but what is added to `unsynced` survives a power cut only when it has been brought to
+    /// disk, as [`Cache::record_all`] does. Until then nobody may be promised that it is there.
+    pub fn ingest_unsynced(
+        &self,
+        path: &Path,
+        placed: &HashMap<PathBuf, Digest>,
+        unsynced: &mut Unsynced,
+    ) -> Result<Artifact> {
         let metadata = tree::metadata(path)?;
         if metadata.is_dir() {
             return self.ingest_folder(path, placed);
         }
         let digest = tree::hash_file(path, metadata.len())?;
         let artifact = tree::file_artifact(&metadata, digest);
-        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len(), Safety::Now)?;
+        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len())?;
+        // Even if it was there before: whoever stored it may not have waited for the disk.
+        unsynced.0.push(self.path_of(&artifact));
         Ok(artifact)
     }
 
@@ -111,7 +123,7 @@ impl Cache {
         let Some(digest) = entry.digest.filter(|_| stored_as.is_none()) else {
             return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
         };
-        let store = |path: &Path| self.store_file(path, digest, entry.executable, entry.bytes, Safety::Later);
+        let store = |path: &Path| self.store_file(path, digest, entry.executable, entry.bytes);
         let in_place = if found.behind_link {
             store(self.private_copy(&found.path)?.path())?;
             false
@@ -148,49 +160,38 @@ impl Cache {
         self.disk.sync_parent(target)
     }
 
-    /// Stores the file at `path`, which is gone from there afterwards.
-    pub(crate) fn move_in(
-        &self,
-        path: &Path,
-        digest: Digest,
-        executable: bool,
-        bytes: u64,
-        safety: Safety,
-    ) -> Result<()> {
+    /// Stores the file at `path`, which is gone from there afterwards. It survives a power cut when the caller has called
+    /// [`Cache::sync`], which it must do before it promises the file to anybody.
+    pub(crate) fn move_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        if safety == Safety::Later && is_private(&link) && !object.exists() {
-            self.disk.make_parent(&object)?;
+        if is_private(&link) && !object.exists() {
+            self.disk.ensure_parent(&object)?;
             self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
             if self.disk.rename_unless_there(path, &object).is_ok() {
                 return Ok(());
             }
         }
-        self.store_file(path, digest, executable, bytes, safety)?;
+        self.store_file(path, digest, executable, bytes)?;
         self.disk.remove(path)
     }
 
     /// Stores the file at `path`, which becomes another name of the stored file if nothing else links to it.
-    fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64, safety: Safety) -> Result<()> {
+    fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         if self.has_sound(&object, digest, executable, bytes)? {
-            // Whoever stored it may not have waited for the disk.
-            return if safety == Safety::Now { self.sync(&[object]) } else { Ok(()) };
+            return Ok(());
         }
-        self.disk.make_parent(&object)?;
+        self.disk.ensure_parent(&object)?;
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
         let copy = if is_private(&link) { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         self.set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
-        if safety == Safety::Now {
-            self.disk.sync_content(source).map_err(CacheError::io(source))?;
-        }
         match self.disk.link(source, &object) {
             // Somebody else has stored the same content meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            other => other.map_err(CacheError::io(&object))?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other.map_err(CacheError::io(&object)),
         }
-        if safety == Safety::Now { self.disk.sync_parent(&object) } else { Ok(()) }
     }
 
     /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
@@ -232,10 +233,11 @@ impl Cache {
         })
     }
 
-    /// Makes sure that these stored files survive a power cut.
+    /// Makes sure that these files (`area/ab/name`) survive a power cut, with the entries that lead to them.
     pub(crate) fn sync(&self, objects: &[PathBuf]) -> Result<()> {
         if objects.len() <= SYNCED_ONE_BY_ONE {
-            let folders: HashSet<&Path> = objects.iter().filter_map(|object| object.parent()).collect();
+            let folders: HashSet<&Path> =
+                objects.iter().flat_map(|object| object.ancestors().skip(1).take(2)).collect();
             let paths: Vec<&Path> = objects.iter().map(PathBuf::as_path).chain(folders).collect();
             return paths.par_iter().try_for_each(|path| self.disk.sync(path).map_err(CacheError::io(path)));
         }
@@ -314,9 +316,14 @@ impl Cache {
         Ok(!spoilt.is_empty())
     }
 
-    /// Puts an artifact at `path` for reading: a symbolic link into the store.
+    /// Puts an artifact at `path` for reading: a file as another name of the stored one, which costs no new inode, a folder
+    /// (and a file that can have no further name there) as a symbolic link into the store.
     pub fn link_into(&self, artifact: &Artifact, path: &Path) -> Result<()> {
-        self.disk.link_symbolic(&self.path_of(artifact), path).map_err(CacheError::io(path))
+        let stored = self.path_of(artifact);
+        if artifact.kind != ArtifactKind::Folder && self.disk.link(&stored, path).is_ok() {
+            return Ok(());
+        }
+        self.disk.link_symbolic(&stored, path).map_err(CacheError::io(path))
     }
 
     /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all. It is

@@ -22,6 +22,27 @@ pub enum ArtifactKind {
     Folder,
 }
 
+impl ArtifactKind {
+    /// Its name, as it is serialised.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ArtifactKind::File => "file",
+            ArtifactKind::Executable => "executable",
+            ArtifactKind::Folder => "folder",
+        }
+    }
+}
+
+/// What something is and its content: all of an artifact that a stage can compute from.
+pub type Content = (ArtifactKind, Digest);
+
+impl Artifact {
+    /// What it is and its content.
+    pub fn content(&self) -> Content {
+        (self.kind, self.digest)
+    }
+}
+
 /// A file or folder by content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Artifact {

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use athanor_cache::{
-    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, OutputRecord, Presence,
-    diff,
+    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, OutputRecord, Pending,
+    Presence, diff,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -27,10 +27,15 @@ fn put(cache: &Cache, name: &str, content: &str) -> Artifact {
 }
 
 fn record(cache: &Cache, name: &str, artifact: Artifact, duration_ms: u64) -> Digest {
-    let fingerprint = Digest::of(name.as_bytes());
+    let record = described(name, artifact, duration_ms);
+    cache.record(&record).unwrap();
+    record.fingerprint
+}
+
+fn described(name: &str, artifact: Artifact, duration_ms: u64) -> ActionRecord {
     let output = OutputRecord { name: "out".into(), file: "out.txt".into(), artifact };
-    let record = ActionRecord {
-        fingerprint,
+    ActionRecord {
+        fingerprint: Digest::of(name.as_bytes()),
         recipe: json!({ "name": name }),
         outputs: vec![output],
         metrics: serde_json::Map::new(),
@@ -38,9 +43,7 @@ fn record(cache: &Cache, name: &str, artifact: Artifact, duration_ms: u64) -> Di
         duration_ms,
         finished_at: "2026-01-01T00:00:00Z".parse().unwrap(),
         program: "test".into(),
-    };
-    cache.record(&record).unwrap();
-    fingerprint
+    }
 }
 
 fn make_tree(root: &Path, files: &BTreeMap<String, (Vec<u8>, bool)>) {
@@ -370,4 +373,46 @@ fn a_stored_folder_that_lost_a_file_is_made_whole_by_the_next_ingest() {
     assert_eq!(ingest(), artifact);
     assert_eq!(cache.presence(&artifact), Presence::Present);
     assert_eq!(read_tree(&stored), files);
+}
+
+#[test]
+fn the_next_process_records_what_a_killed_one_had_stored() {
+    let (_folder, cache) = open();
+    let pending = Pending::new(&cache);
+    let noted: Vec<ActionRecord> =
+        ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
+    noted.iter().for_each(|record| pending.note(record).unwrap());
+    cache.adopt_pending().unwrap();
+    assert_eq!(cache.lookup(&noted[0].fingerprint).unwrap(), Lookup::Miss, "its process still lives");
+    let file = fs::read_dir(cache.root().join("pending")).unwrap().next().unwrap().unwrap().path();
+    let bytes = fs::read(&file).unwrap();
+    drop(pending);
+
+    // Torn, and from before a power cut, and of a result that has gone since.
+    fs::write(&file, &bytes[..bytes.len() - 9]).unwrap();
+    cache.adopt_pending().unwrap();
+    assert_eq!(cache.lookup(&noted[0].fingerprint).unwrap(), Lookup::Hit(noted[0].clone()));
+    assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
+    let mut earlier = bytes.clone();
+    earlier[6] ^= 1;
+    fs::write(&file, &earlier).unwrap();
+    cache.adopt_pending().unwrap();
+    assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
+    fs::remove_file(cache.path_of(&noted[1].outputs[0].artifact)).unwrap();
+    fs::write(&file, &bytes).unwrap();
+    cache.adopt_pending().unwrap();
+    assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
+    assert!(!file.exists());
+}
+
+#[test]
+fn what_is_recorded_is_not_pending() {
+    let (_folder, cache) = open();
+    let pending = Pending::new(&cache);
+    let result = described("one", put(&cache, "one", "one"), 5);
+    pending.note(&result).unwrap();
+    cache.record(&result).unwrap();
+    pending.settle(1);
+    drop(pending);
+    assert_eq!(fs::read_dir(cache.root().join("pending")).unwrap().count(), 0);
 }

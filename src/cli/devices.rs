@@ -8,5 +8,5 @@ use crate::run::machine;
 use crate::view::devices::describe;
 
 pub fn devices(use_: &MachineUse) -> Result<u8, Exit> {
-    print(&describe(&run::capacity(use_), &machine::gpus(), &cuda::find()))
+    print(&describe(&run::capacity(use_, true), &machine::gpus(), &cuda::find()))
 }

@@ -1,7 +1,6 @@
 //! The commands that look without touching.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use athanor_stages::registry;
 use serde_json::json;
@@ -14,8 +13,8 @@ use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
 use crate::view::{kinds as kind_view, standing};
 
-pub fn check(command: &ViewCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(&command.pipeline)?;
+pub fn check(place: &CachePlace, command: &ViewCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(place, &command.pipeline)?;
     if command.json {
         return print_json(
             &json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }),
@@ -26,7 +25,7 @@ pub fn check(command: &ViewCommand) -> Result<u8, Exit> {
 }
 
 pub fn status(place: &CachePlace, command: &ViewCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(&command.pipeline)?;
+    let plan = load::checked_plan(place, &command.pipeline)?;
     let project = load::project(place)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let standings = session.assess().map_err(Exit::failed)?;
@@ -44,7 +43,7 @@ pub fn status(place: &CachePlace, command: &ViewCommand) -> Result<u8, Exit> {
 }
 
 pub fn explain(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(&command.pipeline)?;
+    let plan = load::checked_plan(place, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
     let project = load::project(place)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
@@ -61,18 +60,18 @@ pub fn explain(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> 
     if command.json { print_json(&json!(entries)) } else { print(&text) }
 }
 
-pub fn graph(command: &GraphCommand) -> Result<u8, Exit> {
+pub fn graph(place: &CachePlace, command: &GraphCommand) -> Result<u8, Exit> {
     let format = match command.format {
         Format::Text => GraphFormat::Text,
         Format::Dot => GraphFormat::Dot,
         Format::Mermaid => GraphFormat::Mermaid,
         Format::Svg => GraphFormat::Svg,
     };
-    print(&draw(&load::plan(&command.pipeline)?, format))
+    print(&draw(&*load::plan(place, &command.pipeline)?, format))
 }
 
 pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
-    let plan = load::plan(&command.pipeline)?;
+    let plan = load::plan(place, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
     let project = load::project(place)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
@@ -82,11 +81,12 @@ pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
         let name = &plan.instances[id.index()].name;
         let remembered = ledger.instances.get(name).cloned().unwrap_or_default();
         let in_run = remembered.log.map(|(run, path)| session.history().run_folder(&run).join(path));
-        let in_cache = || -> Option<PathBuf> {
+        let in_cache = || {
             let record = project.cache.read_record(&remembered.fingerprint?).ok()??;
-            Some(project.cache.path_of(&record.log?))
+            // A record without a log is one of a stage that printed nothing.
+            record.log.map_or(Some(Vec::new()), |log| std::fs::read(project.cache.path_of(&log)).ok())
         };
-        let log = in_run.filter(|path| path.exists()).or_else(in_cache).and_then(|path| std::fs::read(path).ok());
+        let log = in_run.and_then(|path| std::fs::read(path).ok()).or_else(in_cache);
         if several {
             print(&format!("==> {name} <==\n"))?;
         }

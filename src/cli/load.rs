@@ -1,28 +1,62 @@
 //! From arguments to a checked plan in its project.
 
 use std::io::IsTerminal;
+use std::ops::Deref;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use athanor_cache::Cache;
+use athanor_cache::{Cache, Digest};
 
 use crate::cli::arguments::{CachePlace, PipelineFile};
 use crate::cli::{Exit, WRONG};
 use crate::language::{Diagnostics, SourceText};
-use crate::plan::{InstanceId, Mistakes, Overrides, Plan, compile};
+use crate::plan::{InstanceId, Mistakes, Overrides, Plan, compile, kept};
+use crate::run::history::History;
+use crate::run::keep::Keep;
 use crate::run::sources::probe;
-use crate::run::{Project, Session};
+use crate::run::{PROGRAM, Project, Session};
 
 /// Widest that a report of mistakes is drawn.
 const REPORT_WIDTH: usize = 100;
 
+/// A plan, and how it is found again by who needs it next.
+pub struct Loaded {
+    plan: Plan,
+    keep: Keep,
+    key: Digest,
+    is_kept: bool,
+}
+
+impl Deref for Loaded {
+    type Target = Plan;
+
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl Loaded {
+    /// Keeps the plan, unless it was found kept.
+    fn keep(&self) {
+        if !self.is_kept
+            && let Some(bytes) = kept::encode(&self.plan)
+        {
+            self.keep.write(PLAN, &self.key, &bytes);
+        }
+    }
+}
+
+/// The name of the kept plan.
+const PLAN: &str = "plan";
+
 /// The plan of a pipeline file, without a look at the files it reads.
-pub fn plan(file: &PipelineFile) -> Result<Plan, Exit> {
-    compiled(file)?.map_err(|mistakes| report(&mistakes.diagnostics))
+pub fn plan(place: &CachePlace, file: &PipelineFile) -> Result<Loaded, Exit> {
+    compiled(place, file)?.map_err(|mistakes| report(&mistakes.diagnostics))
 }
 
 /// The plan of a pipeline file, with every file it reads looked for.
-pub fn checked_plan(file: &PipelineFile) -> Result<Plan, Exit> {
-    let compiled = compiled(file)?;
+pub fn checked_plan(place: &CachePlace, file: &PipelineFile) -> Result<Loaded, Exit> {
+    let compiled = compiled(place, file)?;
     let (mut problems, sources) = match &compiled {
         Ok(plan) => (plan.diagnostics(), &plan.sources),
         Err(mistakes) => (mistakes.diagnostics.clone(), &mistakes.sources),
@@ -34,7 +68,7 @@ pub fn checked_plan(file: &PipelineFile) -> Result<Plan, Exit> {
     }
 }
 
-fn compiled(file: &PipelineFile) -> Result<Result<Plan, Box<Mistakes>>, Exit> {
+fn compiled(place: &CachePlace, file: &PipelineFile) -> Result<Result<Loaded, Box<Mistakes>>, Exit> {
     let name = file.file.display().to_string();
     let bytes =
         std::fs::read(&file.file).map_err(|error| Exit::wrong(format!("error: `{name}` cannot be read: {error}")))?;
@@ -43,7 +77,21 @@ fn compiled(file: &PipelineFile) -> Result<Result<Plan, Box<Mistakes>>, Exit> {
         Exit::wrong(format!("error: `{name}` is not UTF-8 text (byte {at}). Save it as UTF-8."))
     })?;
     let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone() };
-    Ok(compile(&SourceText { name, text }, &overrides))
+    let source = SourceText { name, text };
+    let keep = History::keep(&place.cache, &current_folder()?, &file.file, &file.profile);
+    let key = kept::key(&source, &overrides, &program());
+    if let Some(plan) = keep.read(PLAN, &key).and_then(|bytes| kept::decode(&bytes, &source, &overrides)) {
+        return Ok(Ok(Loaded { plan, keep, key, is_kept: true }));
+    }
+    Ok(compile(&source, &overrides).map(|plan| Loaded { plan, keep, key, is_kept: false }))
+}
+
+/// What no other build of this program has in common with this one.
+fn program() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata);
+    let stamp =
+        file.map(|file| (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime_nsec()));
+    format!("{PROGRAM} {stamp:?}")
 }
 
 /// Ends a command with all mistakes shown.
@@ -88,9 +136,10 @@ pub fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s String>) 
 /// The session about `targets` of a plan.
 pub fn session<'a>(
     project: &'a Project,
-    plan: &'a Plan,
+    plan: &'a Loaded,
     file: &PipelineFile,
     targets: &[InstanceId],
 ) -> Result<Session<'a>, Exit> {
+    plan.keep();
     Session::new(project, plan, &file.file, &file.profile, targets).map_err(Exit::failed)
 }

@@ -16,14 +16,16 @@ use crate::view::terminal::TerminalSink;
 use crate::view::text::count;
 
 pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(&command.pipeline)?;
+    let plan = load::checked_plan(place, &command.pipeline)?;
     // All together first, so that what is wrong with any of them is said at once.
     load::select(&plan, command.targets.iter().chain(&command.force))?;
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
     let project = load::project(place)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let capacity = capacity(&command.use_);
+    // To ask for GPUs takes longer than most runs that need none.
+    let needs_gpus = plan.instances.iter().any(|instance| instance.resources.gpus.devices() > 0);
+    let capacity = capacity(&command.use_, needs_gpus);
     if command.dry_run {
         session.check_room(&capacity).map_err(refused)?;
         return dry_run(&session);
@@ -92,10 +94,11 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
     print(&text)
 }
 
-/// What a run may use: what the machine has, unless the command line says otherwise.
-pub fn capacity(use_: &MachineUse) -> Capacity {
+/// What a run may use: what the machine has, unless the command line says otherwise. GPUs are looked for on demand.
+pub fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
     let gpus = use_.gpus.as_ref().map(|gpus| gpus.0.clone());
-    let detect = || machine::gpus().unwrap_or_default().into_iter().map(|gpu| gpu.device).collect();
+    let found = || if needs_gpus { machine::gpus().unwrap_or_default() } else { Vec::new() };
+    let detect = || found().into_iter().map(|gpu| gpu.device).collect();
     Capacity {
         cpus: use_.cpus.unwrap_or_else(machine::cpus),
         memory: use_.memory.map_or_else(machine::memory, |size| size.bytes()),

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// A text a user wrote, and what to call it in messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceText {
@@ -12,7 +14,7 @@ pub struct SourceText {
 }
 
 /// A range of bytes in one of the texts of a compilation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Span {
     /// Which text: 0 is the pipeline file, `n` the `n`th `--set` argument.
     pub source: u32,

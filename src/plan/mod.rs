@@ -6,6 +6,7 @@ mod draft;
 mod finish;
 mod graph;
 mod index;
+pub mod kept;
 mod matrix;
 mod model;
 mod params;

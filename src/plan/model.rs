@@ -10,11 +10,12 @@ use athanor_stages::kind::Kind;
 use athanor_stages::ports::OutputPort;
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
+use serde::{Deserialize, Serialize};
 
 use crate::language::{ByteSize, Diagnostics, GpuShare, SourceText, Span};
 
 /// Number of an instance: its place in [`Plan::instances`], and its node in [`Plan::graph`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct InstanceId(pub u32);
 
 impl InstanceId {
@@ -25,7 +26,7 @@ impl InstanceId {
 }
 
 /// Number of a source: its place in [`Plan::sources`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SourceId(pub u32);
 
 impl SourceId {
@@ -55,7 +56,7 @@ pub struct Plan {
 }
 
 /// A stage as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageInfo {
     /// Its name.
     pub name: String,
@@ -66,7 +67,7 @@ pub struct StageInfo {
 }
 
 /// One stage at one point of its matrix.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Instance {
     /// Its number.
     pub id: InstanceId,
@@ -77,6 +78,7 @@ pub struct Instance {
     /// Its matrix point: axes and their labels, in the order of the name.
     pub point: Vec<(String, String)>,
     /// What it is.
+    #[serde(with = "super::kept::by_name")]
     pub kind: &'static dyn Kind,
     /// What it does.
     pub work: Work,
@@ -116,7 +118,7 @@ impl std::fmt::Debug for Instance {
 }
 
 /// What a running instance takes from the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resources {
     /// CPUs, at least 1; `None` for all that the run has.
     pub cpus: Option<u32>,
@@ -135,7 +137,7 @@ impl Default for Resources {
 }
 
 /// What an instance does.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Work {
     /// A kind of this program.
     BuiltIn {
@@ -147,7 +149,7 @@ pub enum Work {
 }
 
 /// The shell line of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandLine {
     /// What the shell gets.
     pub line: String,
@@ -159,7 +161,7 @@ pub struct CommandLine {
 }
 
 /// One input of an instance, bound.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// The port.
     pub port: String,
@@ -174,7 +176,7 @@ pub struct Input {
 }
 
 /// Where one artifact of an input comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Feed {
     /// An output of another instance.
     Output {
@@ -188,7 +190,7 @@ pub enum Feed {
 }
 
 /// A file or folder of the project that is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Relative to the project folder, or absolute.
     pub path: String,
@@ -201,7 +203,7 @@ pub struct Source {
 }
 
 /// One entry of `results`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultEntry {
     /// Path under the pipeline's folder of results.
     pub path: String,

@@ -1,5 +1,6 @@
 //! What a run would find: which instances are fresh, and exactly why the others are not.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use athanor_cache::{Cache, CacheError, Change, Digest, Lookup, OutputRecord, diff};
@@ -7,9 +8,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::plan::InstanceId;
+use crate::run::RunError;
+use crate::run::flights::Outputs;
 use crate::run::history::Ledger;
+use crate::run::recall::Recall;
 use crate::run::recipe::{Recipe, RecipeInput, RecipeItem};
-use crate::run::resolve::Inputs;
+use crate::run::resolve::{Inputs, Unwritten};
 
 /// Where an instance stands before a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -97,15 +101,26 @@ pub enum Reason {
     },
 }
 
+/// What is known of earlier runs.
+pub struct Known<'k> {
+    /// Their results.
+    pub cache: &'k Cache,
+    /// A summary of these.
+    pub recall: &'k Recall,
+    /// What became of each instance; asked for if anything is not fresh.
+    pub ledger: &'k dyn Fn() -> Result<Ledger, RunError>,
+}
+
 /// Where every instance of `order` stands. Others are `None`.
-pub fn assess(
-    inputs: &Inputs<'_>,
-    cache: &Cache,
-    ledger: &Ledger,
-    order: &[InstanceId],
-) -> Result<Vec<Option<Standing>>, CacheError> {
+pub fn assess(inputs: &Inputs<'_>, known: &Known<'_>, order: &[InstanceId]) -> Result<Vec<Option<Standing>>, RunError> {
+    let cache = known.cache;
+    let ledger = OnceCell::new();
+    let ledger = || match ledger.get() {
+        Some(ledger) => Ok(ledger),
+        None => (known.ledger)().map(|read| ledger.get_or_init(|| read)),
+    };
     let count = inputs.plan.instances.len();
-    let mut outputs: Vec<Option<Vec<OutputRecord>>> = vec![None; count];
+    let mut outputs: Vec<Option<Outputs>> = vec![None; count];
     let mut standings = vec![None; count];
     for id in order.iter().copied() {
         let mut unsettled: Vec<InstanceId> =
@@ -116,19 +131,31 @@ pub fn assess(
             standings[id.index()] = Some(Standing::Waits { on });
             continue;
         }
-        let outcome = |producer: InstanceId| outputs[producer.index()].as_deref().unwrap_or_default();
+        let outcome =
+            |producer: InstanceId| -> &[OutputRecord] { outputs[producer.index()].as_deref().unwrap_or_default() };
         let name = &inputs.plan.instances[id.index()].name;
-        let standing = match inputs.recipe(id, outcome) {
-            Err(unwritten) => Standing::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] },
-            Ok(recipe) => match cache.lookup(&recipe.fingerprint())? {
-                Lookup::Hit(record) => {
-                    outputs[id.index()] = Some(record.outputs);
+        let cannot =
+            |unwritten: Unwritten| Standing::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] };
+        let standing = match inputs.fingerprint(id, outcome) {
+            Err(unwritten) => cannot(unwritten),
+            Ok(fingerprint) => match known.recall.outputs(&fingerprint) {
+                Some(recalled) => {
+                    outputs[id.index()] = Some(Outputs::clone(recalled));
                     Standing::Fresh
                 }
-                Lookup::Incomplete { lost, .. } => {
-                    Standing::Stale { reasons: vec![Reason::OutputsLost { names: lost }] }
-                }
-                Lookup::Miss => Standing::Stale { reasons: reasons(cache, ledger, name, &recipe)? },
+                None => match cache.lookup(&fingerprint)? {
+                    Lookup::Hit(record) => {
+                        outputs[id.index()] = Some(record.outputs.into());
+                        Standing::Fresh
+                    }
+                    Lookup::Incomplete { lost, .. } => {
+                        Standing::Stale { reasons: vec![Reason::OutputsLost { names: lost }] }
+                    }
+                    Lookup::Miss => match inputs.recipe(id, outcome) {
+                        Ok(recipe) => Standing::Stale { reasons: reasons(cache, ledger()?, name, &recipe)? },
+                        Err(unwritten) => cannot(unwritten),
+                    },
+                },
             },
         };
         standings[id.index()] = Some(standing);

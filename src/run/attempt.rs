@@ -1,10 +1,10 @@
 //! One try of one instance: from its recipe to a job, and from what the job left to a recorded result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
-use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest};
+use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest, Unsynced};
 use athanor_stages::context::StageReport;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::plan::{Instance, InstanceId, Work};
 use crate::run::executor::{Job, Launch};
 use crate::run::protocol::{Order, PROTOCOL};
-use crate::run::recipe::Recipe;
+use crate::run::recipe::{Recipe, Resolved};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
 use crate::run::workspace::{TakeError, Workspace};
@@ -32,7 +32,7 @@ pub struct Attempt {
     recipe: Recipe,
     metrics: Map<String, Value>,
     anew: bool,
-    _claim: Claim,
+    claim: Claim,
 }
 
 /// Why a finished job's result could not be recorded.
@@ -65,9 +65,9 @@ pub enum CommitError {
     Describe(#[from] serde_json::Error),
 }
 
-/// A recorded result and what was noticed on the way.
-pub struct Committed {
-    /// The record.
+/// A stored result, to be recorded, and what was noticed on the way.
+pub struct Stored {
+    /// What is to be recorded.
     pub record: ActionRecord,
     /// Files left behind that are not declared.
     pub undeclared: Vec<String>,
@@ -79,18 +79,19 @@ impl Attempt {
         cache: &Cache,
         inputs: &Inputs<'_>,
         id: InstanceId,
-        recipe: Recipe,
+        Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
+        folder: PathBuf,
         place: Place,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
         let links = inputs.links(id, &recipe);
         if place.anew && place.number == 1 {
-            cache.forget_unfinished(&recipe.fingerprint())?;
+            cache.forget_unfinished(&fingerprint)?;
         }
-        let workspace = Workspace::prepare(cache, place.folder, &links, &instance.outputs)?;
+        let workspace = Workspace::prepare(cache, folder, &links, &instance.outputs)?;
         Ok(Attempt {
-            fingerprint: recipe.fingerprint(),
+            fingerprint,
             started: Instant::now(),
             log: place.log,
             prepared_at: SystemTime::now(),
@@ -98,7 +99,7 @@ impl Attempt {
             recipe,
             metrics: Map::new(),
             anew: place.anew,
-            _claim: claim,
+            claim,
         })
     }
 
@@ -157,19 +158,18 @@ impl Attempt {
         }
     }
 
-    /// Records the result of a job that succeeded: outputs into the cache, inputs looked at again, the record last.
-    pub fn commit(
+    /// Stores the result of a job that succeeded: outputs into the cache, then inputs looked at again.
+    pub fn store(
         &self,
         cache: &Cache,
         instance: &Instance,
         project: &Path,
         read: &[String],
-    ) -> Result<Committed, CommitError> {
-        let outputs = self.workspace.take_outputs(cache, &instance.outputs)?;
+    ) -> Result<(Stored, Unsynced), CommitError> {
+        let mut unsynced = Unsynced::default();
+        let outputs = self.workspace.take_outputs(cache, &instance.outputs, &mut unsynced)?;
         self.recheck_inputs(cache, project, read)?;
-        let log_copy = self.workspace.folder().join(self.workspace.temporary()).join("stage.log");
-        let logged = std::fs::copy(&self.log, &log_copy).is_ok_and(|bytes| bytes > 0);
-        let log = if logged { Some(cache.ingest(&log_copy)?) } else { None };
+        let log = self.store_log(cache, &mut unsynced)?;
         let record = ActionRecord {
             fingerprint: self.fingerprint,
             recipe: self.describe(instance)?,
@@ -180,9 +180,22 @@ impl Attempt {
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
         };
-        cache.record(&record)?;
-        cache.forget_unfinished(&self.fingerprint)?;
-        Ok(Committed { record, undeclared: self.workspace.undeclared() })
+        Ok((Stored { record, undeclared: self.workspace.undeclared() }, unsynced))
+    }
+
+    /// Stores a copy of what the stage printed; `None` if that is nothing.
+    fn store_log(&self, cache: &Cache, unsynced: &mut Unsynced) -> Result<Option<Artifact>, CacheError> {
+        if self.is_silent() {
+            return Ok(None);
+        }
+        let copy = self.workspace.folder().join(self.workspace.temporary()).join("stage.log");
+        let copied = std::fs::copy(&self.log, &copy).is_ok();
+        if copied { cache.ingest_unsynced(&copy, &HashMap::new(), unsynced).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether the stage has printed nothing so far.
+    pub fn is_silent(&self) -> bool {
+        std::fs::metadata(&self.log).is_ok_and(|log| log.len() == 0)
     }
 
     fn describe(&self, instance: &Instance) -> Result<Value, serde_json::Error> {
@@ -210,16 +223,14 @@ impl Attempt {
         Ok(())
     }
 
-    /// Removes the try's folder.
-    pub fn clean_up(&self) {
-        self.workspace.remove();
+    /// Ends the try: its folder is emptied, for the next one to use, or removed. The claim goes on.
+    pub fn end(self) -> (Claim, Option<PathBuf>) {
+        (self.claim, self.workspace.clear())
     }
 }
 
 /// Where a try takes place.
 pub struct Place {
-    /// Its folder, which must not exist.
-    pub folder: PathBuf,
     /// Its log.
     pub log: PathBuf,
     /// 1 for the first try.

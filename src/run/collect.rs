@@ -25,6 +25,7 @@ pub enum CollectError {
 /// Removes what the last runs of known pipelines do not use.
 pub fn collect(cache: &Cache, max_size: Option<u64>, dry_run: bool) -> Result<GcReport, CollectError> {
     let _alone = if dry_run { None } else { Some(cache.try_use_alone()?.ok_or(CollectError::InUse)?) };
+    cache.adopt_pending()?;
     let (mut keep, mut keep_unfinished) = (HashSet::new(), HashSet::new());
     for history in History::all(cache.root())? {
         let ledger = history.ledger()?;

@@ -2,19 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{ActionRecord, CacheError, Digest, Lookup, OutputRecord};
+use athanor_cache::{CacheError, Digest};
 use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
-use crate::run::attempt::{CommitError, Committed, Place};
+use crate::run::attempt::{CommitError, Place, Stored};
 use crate::run::executor::{Executor, Exit, JobEvent, Stop};
 use crate::run::failure::Failure;
+use crate::run::flights::{Boarding, Flights, Outputs};
 use crate::run::journal::Journal;
-use crate::run::recipe::Recipe;
+use crate::run::recipe::Resolved;
+use crate::run::recorder::Recorded;
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
 use crate::run::schedule::{Scheduler, State};
@@ -29,8 +32,10 @@ const MOST_TRIES_ASKED_FOR: u32 = 20;
 pub enum Happening {
     /// Something about a job.
     Job(JobEvent),
-    /// A finished job's result was recorded, or not.
-    Committed(InstanceId, Box<Result<Committed, CommitError>>),
+    /// A finished job's result was stored, or not; the try is over.
+    Stored(InstanceId, Box<Result<Stored, CommitError>>),
+    /// Results were recorded, or not.
+    Recorded(Recorded),
     /// The user asks it to stop.
     Interrupt,
 }
@@ -42,8 +47,6 @@ pub struct Conduct {
     pub keep_going: bool,
     /// Instances to make again even if the cache has them.
     pub force: HashSet<InstanceId>,
-    /// Where stages' folders are made.
-    pub scratch: PathBuf,
     /// The run's folder, for logs.
     pub logs: PathBuf,
 }
@@ -62,11 +65,20 @@ pub struct Dispatcher<'a, W: Workshop> {
     journal: &'a mut Journal,
     conduct: Conduct,
     executor: Box<dyn Executor>,
-    outputs: Vec<Vec<OutputRecord>>,
-    recipes: HashMap<InstanceId, Recipe>,
+    /// How long each instance is expected to take; asked for if any is to be made.
+    durations: Option<Durations<'a>>,
+    outputs: Vec<Outputs>,
+    fingerprints: Vec<Option<Digest>>,
+    /// What instances that are not settled are to do.
+    resolved: HashMap<InstanceId, Resolved>,
     running: HashMap<InstanceId, Running<W::Attempt>>,
-    /// Instances that are queued or run, and those that wait for their result.
-    in_flight: HashMap<Digest, (InstanceId, Vec<InstanceId>)>,
+    /// How many results are being stored.
+    storing: usize,
+    /// Results that are stored and not yet recorded.
+    unrecorded: HashMap<InstanceId, Stored>,
+    /// Instances whose result was stored and could not be recorded.
+    lost: HashSet<InstanceId>,
+    flights: Flights,
     elsewhere: Vec<InstanceId>,
     tries: HashMap<InstanceId, u32>,
     timed_out: HashSet<InstanceId>,
@@ -81,8 +93,13 @@ pub struct Dispatched {
     /// How many instances ended how.
     pub counts: Counts,
     /// Outputs by instance; `None` for instances that are not up to date.
-    pub outputs: Vec<Option<Vec<OutputRecord>>>,
+    pub outputs: Vec<Option<Outputs>>,
+    /// Fingerprints by instance, as far as known.
+    pub fingerprints: Vec<Option<Digest>>,
 }
+
+/// Says how long each instance is expected to take, in any unit that is the same for all.
+pub type Durations<'d> = Box<dyn FnOnce() -> Vec<f64> + 'd>;
 
 impl<'a, W: Workshop> Dispatcher<'a, W> {
     /// A run that has not begun.
@@ -93,8 +110,9 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         journal: &'a mut Journal,
         conduct: Conduct,
         executor: Box<dyn Executor>,
+        durations: Durations<'a>,
     ) -> Self {
-        let outputs = vec![Vec::new(); inputs.plan.instances.len()];
+        let count = inputs.plan.instances.len();
         Dispatcher {
             inputs,
             workshop,
@@ -102,10 +120,15 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             journal,
             conduct,
             executor,
-            outputs,
-            recipes: HashMap::new(),
+            durations: Some(durations),
+            outputs: vec![Outputs::from([]); count],
+            fingerprints: vec![None; count],
+            resolved: HashMap::new(),
             running: HashMap::new(),
-            in_flight: HashMap::new(),
+            storing: 0,
+            unrecorded: HashMap::new(),
+            lost: HashSet::new(),
+            flights: Flights::default(),
             elsewhere: Vec::new(),
             tries: HashMap::new(),
             timed_out: HashSet::new(),
@@ -134,7 +157,11 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     pub fn advance(&mut self) -> Result<bool, CacheError> {
         self.settle_ready()?;
         self.start_what_fits()?;
-        Ok(self.scheduler.is_finished())
+        self.journal.flush();
+        if self.running.is_empty() && self.storing == 0 && !self.unrecorded.is_empty() {
+            self.workshop.hurry();
+        }
+        Ok(self.scheduler.is_finished() && self.storing == 0 && self.unrecorded.is_empty())
     }
 
     /// Looks after what nobody reports: overdue jobs, and what other processes do.
@@ -159,35 +186,51 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     /// Looks up every instance whose inputs are all there.
     fn settle_ready(&mut self) -> Result<(), CacheError> {
         while let Some(id) = self.scheduler.next_ready() {
-            let recipe = match self.inputs.recipe(id, |producer| self.outputs[producer.index()].as_slice()) {
-                Ok(recipe) => recipe,
+            let fingerprint = match self.inputs.fingerprint(id, |producer| &*self.outputs[producer.index()]) {
+                Ok(fingerprint) => fingerprint,
                 Err(unwritten) => {
                     self.fail(id, &Failure::new(unwritten.to_string()));
                     continue;
                 }
             };
-            let fingerprint = recipe.fingerprint();
-            self.recipes.insert(id, recipe);
-            if let Some((_, waiters)) = self.in_flight.get_mut(&fingerprint) {
-                waiters.push(id);
-                self.scheduler.made_elsewhere(id);
-                continue;
+            self.fingerprints[id.index()] = Some(fingerprint);
+            match self.flights.board(&fingerprint, id) {
+                Boarding::Nobody => {}
+                Boarding::Waits => {
+                    self.scheduler.made_elsewhere(id);
+                    continue;
+                }
+                Boarding::Stored(outputs) => {
+                    self.settle(id, outputs);
+                    continue;
+                }
             }
             if !self.conduct.force.contains(&id)
-                && let Lookup::Hit(record) = self.workshop.lookup(&fingerprint)?
+                && let Some(outputs) = self.workshop.look_up(&fingerprint)?
             {
-                self.cached(id, record);
+                self.cached(id, fingerprint, &outputs);
                 continue;
             }
-            self.in_flight.insert(fingerprint, (id, Vec::new()));
-            self.scheduler.enqueue(id);
+            match self.inputs.recipe(id, |producer| &*self.outputs[producer.index()]) {
+                Ok(recipe) => self.enqueue(id, Resolved { recipe, fingerprint }),
+                Err(unwritten) => self.fail(id, &Failure::new(unwritten.to_string())),
+            }
         }
         Ok(())
     }
 
+    fn enqueue(&mut self, id: InstanceId, resolved: Resolved) {
+        if let Some(durations) = self.durations.take() {
+            self.scheduler.expect(&durations());
+        }
+        self.flights.begin(resolved.fingerprint);
+        self.resolved.insert(id, resolved);
+        self.scheduler.enqueue(id);
+    }
+
     fn start_what_fits(&mut self) -> Result<(), CacheError> {
         while let Some((id, allocation)) = self.scheduler.next_start() {
-            let fingerprint = self.recipes[&id].fingerprint();
+            let fingerprint = self.resolved[&id].fingerprint;
             let Some(claim) = self.workshop.try_claim(&fingerprint)? else {
                 self.scheduler.made_elsewhere(id);
                 self.journal.record(RunEvent::Waiting { instance: self.name(id) });
@@ -196,24 +239,19 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             };
             // Between the first look and the claim another process may have finished it.
             if !self.conduct.force.contains(&id)
-                && let Lookup::Hit(record) = self.workshop.lookup(&fingerprint)?
+                && let Some(outputs) = self.workshop.look_up(&fingerprint)?
             {
                 drop(claim);
-                self.cached(id, record);
+                self.cached(id, fingerprint, &outputs);
                 self.settle_ready()?;
                 continue;
             }
             let number = self.tries.get(&id).copied().unwrap_or(0) + 1;
             self.tries.insert(id, number);
             let log = format!("logs/{}.{number}.log", id.0);
-            let place = Place {
-                folder: self.conduct.scratch.join(format!("{}.{number}", id.0)),
-                log: self.conduct.logs.join(&log),
-                number,
-                anew: self.conduct.force.contains(&id),
-            };
-            let recipe = self.recipes[&id].clone();
-            match self.workshop.prepare(&self.inputs, id, recipe, claim, place) {
+            let place = Place { log: self.conduct.logs.join(&log), number, anew: self.conduct.force.contains(&id) };
+            let resolved = self.resolved[&id].clone();
+            match self.workshop.prepare(&self.inputs, id, resolved, claim, place) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
                 Err(error) => self.fail(id, &Failure::new(error.to_string())),
             }
@@ -224,7 +262,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     fn start(&mut self, id: InstanceId, attempt: W::Attempt, allocation: &Allocation, log: String) {
         self.journal.record(RunEvent::Started {
             instance: self.name(id),
-            fingerprint: self.recipes[&id].fingerprint(),
+            fingerprint: self.resolved[&id].fingerprint,
             attempt: self.tries[&id],
             cpus: allocation.cpus,
             gpus: allocation.gpus.clone(),
@@ -240,10 +278,8 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         match happening {
             Happening::Job(JobEvent::Report(id, report)) => self.report(id, report),
             Happening::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
-            Happening::Committed(id, result) => match *result {
-                Ok(committed) => self.finished(id, committed),
-                Err(error) => self.failed_try(id, &Failure::new(error.to_string()), false),
-            },
+            Happening::Stored(id, result) => self.stored(id, *result),
+            Happening::Recorded(recorded) => self.recorded(recorded),
             Happening::Interrupt => self.interrupt(),
         }
     }
@@ -266,7 +302,8 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     fn exited(&mut self, id: InstanceId, exit: Exit) {
         let Some(Running { attempt, .. }) = self.running.remove(&id) else { return };
         if exit == Exit::Success && !self.timed_out.contains(&id) {
-            self.workshop.commit(&self.inputs, id, attempt);
+            self.storing += 1;
+            self.workshop.store(&self.inputs, id, attempt);
             return;
         }
         let tail = self.workshop.abandon(attempt);
@@ -283,31 +320,74 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         }
     }
 
-    fn cached(&mut self, id: InstanceId, record: ActionRecord) {
-        self.counts.cached += 1;
-        self.journal.record(RunEvent::Cached { instance: self.name(id), fingerprint: record.fingerprint });
-        self.settle_done(id, record);
-    }
-
-    fn finished(&mut self, id: InstanceId, committed: Committed) {
-        self.counts.ran += 1;
-        let record = committed.record;
-        self.journal.record(RunEvent::Finished {
-            instance: self.name(id),
-            fingerprint: record.fingerprint,
-            duration_ms: record.duration_ms,
-            undeclared: committed.undeclared,
-        });
-        self.settle_done(id, record);
-    }
-
-    fn settle_done(&mut self, id: InstanceId, record: ActionRecord) {
-        let waiters = self.in_flight.remove(&record.fingerprint).map(|(_, waiters)| waiters).unwrap_or_default();
-        self.outputs[id.index()] = record.outputs.clone();
-        self.scheduler.done(id);
-        for waiter in waiters {
-            self.cached(waiter, record.clone());
+    /// The result of `id` is in the cache, and so is that of all who waited for it.
+    fn cached(&mut self, id: InstanceId, fingerprint: Digest, outputs: &Outputs) {
+        for id in std::iter::once(id).chain(self.flights.landed(&fingerprint)) {
+            self.note_cached(id, fingerprint);
+            self.settle(id, Arc::clone(outputs));
         }
+    }
+
+    fn note_cached(&mut self, id: InstanceId, fingerprint: Digest) {
+        self.counts.cached += 1;
+        let instance = &self.inputs.plan.instances[id.index()].name;
+        let news = self.workshop.is_news(instance, &fingerprint);
+        let event = RunEvent::Cached { instance: instance.clone(), fingerprint };
+        if news { self.journal.record(event) } else { self.journal.show(event) }
+    }
+
+    fn settle(&mut self, id: InstanceId, outputs: Outputs) {
+        self.outputs[id.index()] = outputs;
+        self.resolved.remove(&id);
+        self.scheduler.done(id);
+    }
+
+    /// What a try made is stored, so that others can read it; it is finished when it is recorded.
+    fn stored(&mut self, id: InstanceId, result: Result<Stored, CommitError>) {
+        self.storing -= 1;
+        let stored = match result {
+            Ok(stored) => stored,
+            Err(error) => return self.failed_try(id, &Failure::new(error.to_string()), false),
+        };
+        self.workshop.record(id, &stored);
+        self.journal.record(RunEvent::Stored { instance: self.name(id) });
+        let outputs = Outputs::from(stored.record.outputs.as_slice());
+        let followers = self.flights.stored(&stored.record.fingerprint, &outputs);
+        for id in std::iter::once(id).chain(followers) {
+            self.settle(id, Arc::clone(&outputs));
+        }
+        self.unrecorded.insert(id, stored);
+    }
+
+    fn recorded(&mut self, recorded: Recorded) {
+        let refusal = recorded.refusal.map(|error| Failure::new(format!("Its result cannot be recorded: {error}")));
+        for id in recorded.ids {
+            let Some(Stored { record, undeclared }) = self.unrecorded.remove(&id) else { continue };
+            let followers = self.flights.landed(&record.fingerprint);
+            if let Some(refusal) = &refusal {
+                self.lose(id, followers, refusal);
+                continue;
+            }
+            self.counts.ran += 1;
+            self.journal.record(RunEvent::Finished {
+                instance: self.name(id),
+                fingerprint: record.fingerprint,
+                duration_ms: record.duration_ms,
+                undeclared,
+            });
+            followers.into_iter().for_each(|id| self.note_cached(id, record.fingerprint));
+        }
+    }
+
+    /// The stored result of `id` cannot be recorded. What was made from it stands, but nothing more is begun.
+    fn lose(&mut self, id: InstanceId, followers: Vec<InstanceId>, refusal: &Failure) {
+        let attempt = self.tries.get(&id).copied().unwrap_or(1);
+        for id in std::iter::once(id).chain(followers) {
+            self.counts.failed += 1;
+            self.journal.record(refusal.event(self.name(id), attempt, false));
+            self.lost.insert(id);
+        }
+        self.scheduler.stop_accepting();
     }
 
     /// A try came to nothing: another one, if the user or the stage itself asks for it, or failure for good.
@@ -344,8 +424,8 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
 
     /// Nobody is to wait for the result of `id` any more; returns who did.
     fn forget(&mut self, id: InstanceId) -> Vec<InstanceId> {
-        let Some(recipe) = self.recipes.get(&id) else { return Vec::new() };
-        self.in_flight.remove(&recipe.fingerprint()).map(|(_, waiters)| waiters).unwrap_or_default()
+        let Some(resolved) = self.resolved.get(&id) else { return Vec::new() };
+        self.flights.landed(&resolved.fingerprint)
     }
 
     fn interrupt(&mut self) {
@@ -376,7 +456,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             if *self.scheduler.state(id) != State::Elsewhere {
                 continue;
             }
-            let fingerprint = self.recipes[&id].fingerprint();
+            let fingerprint = self.resolved[&id].fingerprint;
             if let Some(claim) = self.workshop.try_claim(&fingerprint)? {
                 drop(claim);
                 self.scheduler.enqueue(id);
@@ -395,8 +475,8 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             _ => Outcome::Interrupted,
         };
         let ids = (0..).map(InstanceId).zip(self.outputs);
-        let done = |id| *self.scheduler.state(id) == State::Done;
+        let done = |id| *self.scheduler.state(id) == State::Done && !self.lost.contains(&id);
         let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
-        Dispatched { outcome, counts: self.counts, outputs }
+        Dispatched { outcome, counts: self.counts, outputs, fingerprints: self.fingerprints }
     }
 }

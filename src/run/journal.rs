@@ -47,6 +47,7 @@ impl Journal {
     pub fn hashing(&mut self, done: usize, total: usize) {
         if done == total || self.is_due("") {
             self.show(RunEvent::Hashing { done, total });
+            self.view.flush();
         }
     }
 
@@ -57,6 +58,12 @@ impl Journal {
             self.last_progress.insert(instance.to_owned(), now);
         }
         !recent
+    }
+
+    /// No further event is at hand.
+    pub fn flush(&mut self) {
+        self.log.flush();
+        self.view.flush();
     }
 
     /// Nothing has happened for a moment.

@@ -3,15 +3,21 @@
 pub mod assess;
 pub mod attempt;
 pub mod collect;
+mod crew;
 pub mod dispatch;
 pub mod executor;
 mod failure;
+pub mod flights;
 pub mod history;
 pub mod journal;
+pub mod keep;
 mod local;
 pub mod machine;
+mod places;
 pub mod protocol;
+pub mod recall;
 pub mod recipe;
+pub mod recorder;
 pub mod resolve;
 pub mod resources;
 mod results;
@@ -22,5 +28,6 @@ pub mod worker;
 pub mod workshop;
 pub mod workspace;
 
+pub use attempt::PROGRAM;
 pub use local::guardian_main;
 pub use session::{Heard, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};

@@ -1,6 +1,6 @@
 //! What an instance computes from, and the fingerprint of it.
 
-use athanor_cache::{Artifact, Digest, hash_value};
+use athanor_cache::{Artifact, Content, Digest, ValueHasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -19,6 +19,15 @@ pub struct Recipe {
     pub seed: u64,
     /// What it reads, by port.
     pub inputs: Vec<RecipeInput>,
+}
+
+/// A recipe and its fingerprint.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// What is to be done.
+    pub recipe: Recipe,
+    /// [`Recipe::fingerprint`] of it.
+    pub fingerprint: Digest,
 }
 
 /// What one port reads.
@@ -65,21 +74,68 @@ impl Recipe {
     /// Equal for two recipes if and only if they describe the same work: kind, revision, parameters, seed, and each input's
     /// name and content. Not names of stages, paths, resources or times.
     pub fn fingerprint(&self) -> Digest {
-        let inputs: serde_json::Map<String, Value> = self
-            .inputs
-            .iter()
-            .map(|input| {
-                let items = input.items.iter().map(|item| json!([item.artifact.kind, item.artifact.digest]));
-                (input.port.clone(), items.collect())
-            })
-            .collect();
-        let parts = json!({
-            "kind": self.kind,
-            "revision": self.revision,
-            "params": self.params,
-            "seed": self.seed,
-            "inputs": inputs,
-        });
-        hash_value("athanor stage 1", &parts)
+        let contents = |input: &RecipeInput| input.items.iter().map(|item| item.artifact.content()).collect();
+        let mut inputs: Vec<Port<'_>> =
+            self.inputs.iter().map(|input| (input.port.as_str(), contents(input))).collect();
+        fingerprint(&self.kind, self.revision, self.seed, &mut inputs, |hasher| hasher.value(&self.params))
     }
+}
+
+/// What a port reads.
+pub type Port<'p> = (&'p str, Vec<Content>);
+
+/// The fingerprint of a recipe for `instance` that reads `inputs`: [`Recipe::fingerprint`], without the recipe being made.
+pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>]) -> Digest {
+    let kind = instance.kind;
+    fingerprint(kind.name(), kind.revision(), instance.seed, inputs, |hasher| match &instance.work {
+        Work::BuiltIn { params } if kind.manner().is_empty() => hasher.value(params),
+        Work::BuiltIn { params } => hasher.value(&without(params, kind.manner())),
+        Work::Command(command) => {
+            let mut outputs: Vec<(&str, &str)> =
+                instance.outputs.iter().map(|output| (output.name.as_str(), output.file.as_str())).collect();
+            outputs.sort_unstable();
+            hasher.map(2);
+            hasher.key("outputs");
+            hasher.map(outputs.len());
+            for (name, file) in outputs {
+                hasher.key(name);
+                hasher.text(file);
+            }
+            hasher.key("run");
+            hasher.text(&command.identity);
+        }
+    })
+}
+
+/// Hashes `{inputs: {port: [[artifact kind, digest], …]}, kind, params, revision, seed}`.
+fn fingerprint(
+    kind: &str,
+    revision: u32,
+    seed: u64,
+    inputs: &mut [Port<'_>],
+    params: impl FnOnce(&mut ValueHasher),
+) -> Digest {
+    inputs.sort_unstable_by(|left, right| left.0.as_bytes().cmp(right.0.as_bytes()));
+    let mut hasher = ValueHasher::new("athanor stage 1");
+    hasher.map(5);
+    hasher.key("inputs");
+    hasher.map(inputs.len());
+    for (port, contents) in inputs {
+        hasher.key(port);
+        hasher.list(contents.len());
+        for (kind, digest) in contents {
+            hasher.list(2);
+            hasher.text(kind.name());
+            hasher.text(&digest.to_string());
+        }
+    }
+    hasher.key("kind");
+    hasher.text(kind);
+    hasher.key("params");
+    params(&mut hasher);
+    hasher.key("revision");
+    hasher.integer(revision.into());
+    hasher.key("seed");
+    hasher.integer(seed.into());
+    hasher.finish()
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use athanor_cache::{Artifact, OutputRecord};
+use athanor_cache::{Artifact, Digest, OutputRecord};
 use athanor_stages::ports::InputFile;
 
 use crate::plan::{Feed, Input, InstanceId, Plan};
-use crate::run::recipe::{Recipe, RecipeInput, RecipeItem};
+use crate::run::recipe::{Port, Recipe, RecipeInput, RecipeItem, fingerprint_of};
 use crate::run::sources::{Contents, Mentions};
 use crate::run::workspace::{Link, Target};
 
@@ -22,6 +22,11 @@ pub struct Inputs<'a> {
     pub contents: &'a Contents,
 }
 
+/// The port of a project file that a command names.
+fn mention_port(path: &str) -> String {
+    format!("./{path}")
+}
+
 /// An output that a producer was free to leave unwritten, and did.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("It needs the output `{output}` of `{producer}`, which that stage did not write this time.")]
@@ -33,45 +38,64 @@ pub struct Unwritten {
 }
 
 impl Inputs<'_> {
+    /// The fingerprint of [`Inputs::recipe`].
+    pub fn fingerprint<'o>(
+        &'o self,
+        id: InstanceId,
+        outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
+    ) -> Result<Digest, Unwritten> {
+        let instance = &self.plan.instances[id.index()];
+        let named: Vec<String> = self.mentioned(id).iter().map(|path| mention_port(path)).collect();
+        let mut ports: Vec<Port<'_>> = Vec::with_capacity(instance.inputs.len() + named.len());
+        for input in &instance.inputs {
+            let contents = input.feeds.iter().map(|feed| Ok(self.artifact(*feed, &outcome)?.content()));
+            ports.push((&input.port, contents.collect::<Result<_, Unwritten>>()?));
+        }
+        let mentioned = self.mentioned(id).iter().map(|path| vec![self.content(path).content()]);
+        ports.extend(named.iter().map(String::as_str).zip(mentioned));
+        Ok(fingerprint_of(instance, &mut ports))
+    }
+
     /// The recipe of `id`. `outcome` gives the outputs of an instance that is done.
     pub fn recipe<'o>(
-        &self,
+        &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
     ) -> Result<Recipe, Unwritten> {
         let instance = &self.plan.instances[id.index()];
         let mut inputs = Vec::with_capacity(instance.inputs.len());
         for input in &instance.inputs {
-            let items = input.feeds.iter().map(|feed| self.item(*feed, &outcome)).collect::<Result<_, _>>()?;
+            let item = |feed: &Feed| {
+                Ok(RecipeItem { artifact: self.artifact(*feed, &outcome)?.clone(), from: self.label(*feed) })
+            };
+            let items = input.feeds.iter().map(item).collect::<Result<_, _>>()?;
             inputs.push(RecipeInput { port: input.port.clone(), items });
         }
         for path in self.mentioned(id) {
             let artifact = self.content(path).clone();
             inputs.push(RecipeInput {
-                port: format!("./{path}"),
+                port: mention_port(path),
                 items: vec![RecipeItem { artifact, from: path.clone() }],
             });
         }
         Ok(Recipe::new(instance, inputs))
     }
 
-    fn item<'o>(
-        &self,
+    fn artifact<'o>(
+        &'o self,
         feed: Feed,
         outcome: &impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<RecipeItem, Unwritten> {
-        let from = self.label(feed);
-        let artifact = match feed {
-            Feed::Source(source) => self.content(&self.plan.sources[source.index()].path).clone(),
+    ) -> Result<&'o Artifact, Unwritten> {
+        match feed {
+            Feed::Source(source) => Ok(self.content(&self.plan.sources[source.index()].path)),
             Feed::Output { instance, output } => {
                 let producer = &self.plan.instances[instance.index()];
                 let wanted = &producer.outputs[output].name;
                 let record = outcome(instance).iter().find(|record| record.name == *wanted);
                 let unwritten = || Unwritten { producer: producer.name.clone(), output: wanted.clone() };
-                record.ok_or_else(unwritten)?.artifact.clone()
+                Ok(&record.ok_or_else(unwritten)?.artifact)
             }
-        };
-        Ok(RecipeItem { artifact, from })
+        }
     }
 
     fn content(&self, path: &str) -> &Artifact {

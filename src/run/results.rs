@@ -42,24 +42,29 @@ pub fn publish<'o>(
 ) -> Result<Vec<Published>, CacheError> {
     let root = root(plan);
     let refused = |source| CacheError::Io { path: PathBuf::from(&root), source };
+    if plan.results.is_empty() {
+        return Ok(Vec::new());
+    }
     let note = history.results_note(project, &root);
     let _alone = note.lock().map_err(refused)?;
     let known = note.read();
     let mut published: Note = known.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let mut actions = Vec::new();
+    let mut changed = false;
     for wanted in wanted(plan, &outputs) {
         let last = published.artifacts.get(&wanted.path);
         let (action, aside) = place(cache, project, &wanted, last)?;
-        if action != ResultAction::KeptEdited {
+        if action != ResultAction::KeptEdited && last != Some(&wanted.artifact) {
             published.artifacts.insert(wanted.path.clone(), wanted.artifact);
+            changed = true;
         }
         actions.push(Published { path: wanted.path, action, aside });
     }
-    if !actions.is_empty() {
+    if changed {
         let bytes = serde_json::to_vec(&published).map_err(|error| refused(error.into()))?;
         note.write(&bytes).map_err(refused)?;
-        cache.flush_stat_index()?;
     }
+    cache.flush_stat_index()?;
     Ok(actions)
 }
 

@@ -4,7 +4,7 @@
 //! which are to be started, with what resources. A device is never given out beyond what it has (see [`Pool`]).
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::plan::{InstanceId, Resources};
 use crate::run::resources::{Allocation, Capacity, Pool};
@@ -51,37 +51,47 @@ pub struct Task {
     pub producers: Vec<InstanceId>,
     /// What it takes while it runs.
     pub resources: Resources,
-    /// How long it is expected to take, in any unit that is the same for all.
-    pub expected: f64,
     /// Whether this run is to bring it up to date.
     pub wanted: bool,
 }
 
 /// The state of all instances of a run.
 pub struct Scheduler {
-    tasks: Vec<Task>,
     consumers: Vec<Vec<InstanceId>>,
     states: Vec<State>,
+    order: Vec<InstanceId>,
     rank: Vec<f64>,
     ready: Vec<InstanceId>,
-    /// Queued instances, most urgent first.
-    queue: BTreeSet<(Reverse<u64>, InstanceId)>,
+    /// Which of `queues` each instance belongs to.
+    class: Vec<usize>,
+    /// Queued instances by what they take: either the most urgent one of a queue fits now, or none of it does.
+    queues: Vec<Queue>,
     pool: Pool,
     unsettled: usize,
     accepting: bool,
 }
 
+/// Instances that take the same, most urgent first.
+struct Queue {
+    resources: Resources,
+    waiting: BTreeSet<Urgency>,
+}
+
+/// Sorts instances, most urgent first: by the expected time to the end of the longest chain behind them, then by number.
+type Urgency = (Reverse<u64>, InstanceId);
+
 impl Scheduler {
     /// `tasks[i]` describes instance `i`; `order` is a topological order of all of them. Producers of wanted instances must
     /// be wanted too.
-    pub fn new(tasks: Vec<Task>, order: &[InstanceId], capacity: &Capacity) -> Scheduler {
+    pub fn new(tasks: &[Task], order: &[InstanceId], capacity: &Capacity) -> Scheduler {
         let mut consumers = vec![Vec::new(); tasks.len()];
         for id in order.iter().copied().filter(|id| tasks[id.index()].wanted) {
             for producer in &tasks[id.index()].producers {
                 consumers[producer.index()].push(id);
             }
         }
-        let rank = critical_path(&tasks, &consumers, order);
+        let rank = critical_path(&vec![1.0; tasks.len()], &consumers, order);
+        let order_of_all = order.to_vec();
         let mut ready = Vec::new();
         let mut states = vec![State::Unwanted; tasks.len()];
         for id in order.iter().copied().filter(|id| tasks[id.index()].wanted) {
@@ -93,8 +103,27 @@ impl Scheduler {
         }
         ready.reverse();
         let unsettled = states.iter().filter(|state| !state.is_settled()).count();
-        let (queue, pool) = (BTreeSet::new(), Pool::new(capacity));
-        Scheduler { tasks, consumers, states, rank, ready, queue, pool, unsettled, accepting: true }
+        let (class, queues) = classify(tasks);
+        let pool = Pool::new(capacity);
+        Scheduler {
+            consumers,
+            states,
+            order: order_of_all,
+            rank,
+            ready,
+            class,
+            queues,
+            pool,
+            unsettled,
+            accepting: true,
+        }
+    }
+
+    /// Says how long each instance is expected to take, in any unit that is the same for all, before any is enqueued. Until
+    /// then all take the same.
+    pub fn expect(&mut self, durations: &[f64]) {
+        debug_assert!(self.queues.iter().all(|queue| queue.waiting.is_empty()), "what is queued has its place already");
+        self.rank = critical_path(durations, &self.consumers, &self.order);
     }
 
     /// The state of an instance.
@@ -114,18 +143,20 @@ impl Scheduler {
 
     /// The next instance to start, and what it is given: the most urgent one that fits now.
     pub fn next_start(&mut self) -> Option<(InstanceId, Allocation)> {
-        let pool = &mut self.pool;
-        if pool.is_exhausted() {
-            // A long queue is not looked through in vain each time something else happens.
+        if self.pool.is_exhausted() {
             return None;
         }
-        let (key, allocation) = self.queue.iter().find_map(|key| {
-            let wanted = &self.tasks[key.1.index()].resources;
-            pool.take(wanted).map(|allocation| (*key, allocation))
+        let queues = self.queues.iter().enumerate();
+        let mut heads: Vec<(Urgency, usize)> =
+            queues.filter_map(|(class, queue)| Some((*queue.waiting.first()?, class))).collect();
+        heads.sort_unstable();
+        let (urgency, class, allocation) = heads.into_iter().find_map(|(urgency, class)| {
+            let allocation = self.pool.take(&self.queues[class].resources)?;
+            Some((urgency, class, allocation))
         })?;
-        self.queue.remove(&key);
-        self.states[key.1.index()] = State::Running(allocation.clone());
-        Some((key.1, allocation))
+        self.queues[class].waiting.remove(&urgency);
+        self.states[urgency.1.index()] = State::Running(allocation.clone());
+        Some((urgency.1, allocation))
     }
 
     /// The instance is not in the cache and is to run when there is room.
@@ -136,7 +167,12 @@ impl Scheduler {
         }
         self.release(id);
         self.states[id.index()] = State::Queued;
-        self.queue.insert((Reverse(self.rank[id.index()].to_bits()), id));
+        let urgency = self.urgency(id);
+        self.queues[self.class[id.index()]].waiting.insert(urgency);
+    }
+
+    fn urgency(&self, id: InstanceId) -> Urgency {
+        (Reverse(self.rank[id.index()].to_bits()), id)
     }
 
     /// Somebody else is making the same result; the instance gives its resources back and waits.
@@ -192,7 +228,7 @@ impl Scheduler {
                 self.unsettled -= 1;
             }
         }
-        self.queue.clear();
+        self.queues.iter_mut().for_each(|queue| queue.waiting.clear());
         self.ready.clear();
     }
 
@@ -208,19 +244,33 @@ impl Scheduler {
         match &self.states[id.index()] {
             State::Running(allocation) => self.pool.give_back(&allocation.clone()),
             State::Queued => {
-                self.queue.remove(&(Reverse(self.rank[id.index()].to_bits()), id));
+                let urgency = self.urgency(id);
+                self.queues[self.class[id.index()]].waiting.remove(&urgency);
             }
             _ => {}
         }
     }
 }
 
+/// A queue for each choice of resources, and which one each task belongs to.
+fn classify(tasks: &[Task]) -> (Vec<usize>, Vec<Queue>) {
+    let mut known: HashMap<&Resources, usize> = HashMap::new();
+    let mut queues = Vec::new();
+    let class = tasks.iter().map(|task| {
+        *known.entry(&task.resources).or_insert_with(|| {
+            queues.push(Queue { resources: task.resources.clone(), waiting: BTreeSet::new() });
+            queues.len() - 1
+        })
+    });
+    (class.collect(), queues)
+}
+
 /// For each task the expected time from its start to the end of the longest chain of tasks behind it.
-fn critical_path(tasks: &[Task], consumers: &[Vec<InstanceId>], order: &[InstanceId]) -> Vec<f64> {
-    let mut rank = vec![0.0_f64; tasks.len()];
+fn critical_path(expected: &[f64], consumers: &[Vec<InstanceId>], order: &[InstanceId]) -> Vec<f64> {
+    let mut rank = vec![0.0_f64; expected.len()];
     for id in order.iter().rev() {
         let behind = consumers[id.index()].iter().map(|consumer| rank[consumer.index()]).fold(0.0, f64::max);
-        rank[id.index()] = behind + tasks[id.index()].expected.max(0.0);
+        rank[id.index()] = behind + expected[id.index()].max(0.0);
     }
     rank
 }
@@ -233,9 +283,9 @@ mod tests {
     use crate::language::{ByteSize, GpuShare};
     use crate::run::resources::GpuDevice;
 
-    fn task(producers: &[u32], expected: f64) -> Task {
+    fn task(producers: &[u32]) -> Task {
         let producers = producers.iter().map(|id| InstanceId(*id)).collect();
-        Task { producers, resources: Resources::default(), expected, wanted: true }
+        Task { producers, resources: Resources::default(), wanted: true }
     }
 
     fn order(count: usize) -> Vec<InstanceId> {
@@ -256,8 +306,9 @@ mod tests {
     #[test]
     fn the_longest_chain_goes_first() {
         // 0 stands alone and is long; 1 is short, but 2, which needs it, is longer still.
-        let tasks = vec![task(&[], 5.0), task(&[], 1.0), task(&[1], 6.0), task(&[], 2.0)];
-        let mut scheduler = Scheduler::new(tasks, &order(4), &machine(1, 0));
+        let tasks = vec![task(&[]), task(&[]), task(&[1]), task(&[])];
+        let mut scheduler = Scheduler::new(&tasks, &order(4), &machine(1, 0));
+        scheduler.expect(&[5.0, 1.0, 6.0, 2.0]);
         queue_ready(&mut scheduler);
         let mut started = Vec::new();
         while let Some((id, _)) = scheduler.next_start() {
@@ -270,12 +321,9 @@ mod tests {
     }
 
     fn any_tasks() -> impl Strategy<Value = Vec<Task>> {
-        let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..3), 0..3_u32, 0..5_usize, 0..8_u64, 0.0..9.0);
+        let one = (prop::collection::vec(any::<prop::sample::Index>(), 0..3), 0..3_u32, 0..5_usize, 0..8_u64);
         prop::collection::vec(one, 1..30).prop_map(|drafts| {
-            let build = |(at, (producers, cpus, gpus, memory, expected)): (
-                usize,
-                (Vec<prop::sample::Index>, _, usize, _, _),
-            )| {
+            let build = |(at, (producers, cpus, gpus, memory)): (usize, (Vec<prop::sample::Index>, _, usize, _))| {
                 let mut producers: Vec<InstanceId> =
                     if at == 0 { Vec::new() } else { producers.iter().map(|pick| order(at)[pick.index(at)]).collect() };
                 producers.sort_unstable();
@@ -284,7 +332,7 @@ mod tests {
                 let gpu_memory = Some(ByteSize::new(memory));
                 let cpus = (cpus > 0).then_some(cpus);
                 let resources = Resources { cpus, gpus, memory: Some(ByteSize::new(memory)), gpu_memory };
-                Task { producers, resources, expected, wanted: true }
+                Task { producers, resources, wanted: true }
             };
             drafts.into_iter().enumerate().map(build).collect()
         })
@@ -294,9 +342,11 @@ mod tests {
         #[test]
         fn all_settle_and_nothing_is_given_out_twice(
             tasks in any_tasks(),
+            expected in prop::collection::vec(0.0..9.0, 30),
             fates in prop::collection::vec((any::<prop::sample::Index>(), 0..5_u8), 200),
         ) {
-            let mut scheduler = Scheduler::new(tasks.clone(), &order(tasks.len()), &machine(3, 2));
+            let mut scheduler = Scheduler::new(&tasks, &order(tasks.len()), &machine(3, 2));
+            scheduler.expect(&expected[..tasks.len()]);
             let mut running: Vec<(InstanceId, Allocation)> = Vec::new();
             let mut failed = Vec::new();
             let mut fates = fates.into_iter().cycle();

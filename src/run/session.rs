@@ -1,24 +1,28 @@
 //! A project, a plan and the cache brought together: everything a command does with a pipeline starts here.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use athanor_cache::{Cache, CacheError, OutputRecord};
+use athanor_cache::{Cache, CacheError, Digest};
 use jiff::Timestamp;
 
 use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
-use crate::run::assess::{Standing, assess};
+use crate::run::assess::{Known, Standing, assess};
+use crate::run::crew::Crew;
 use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
+use crate::run::flights::Outputs;
 use crate::run::history::{History, Ledger};
 use crate::run::journal::Journal;
+use crate::run::keep::Keep;
 use crate::run::local::LocalExecutor;
+use crate::run::places::Places;
+use crate::run::recall::Recall;
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
 use crate::run::results::{Published, publish};
@@ -67,6 +71,7 @@ pub struct Session<'a> {
     pub plan: &'a Plan,
     project: &'a Project,
     history: History,
+    keep: Keep,
     wanted: Vec<InstanceId>,
     mentions: Mentions,
 }
@@ -114,13 +119,20 @@ impl<'a> Session<'a> {
         profiles: &[String],
         targets: &[InstanceId],
     ) -> Result<Session<'a>, RunError> {
+        project.cache.adopt_pending()?;
         let wanted = needed_by(plan, targets);
-        let mentions = sources::mentions(plan, &wanted, |word| {
-            sources::names_project_file(word, &project.folder, project.cache.root())
+        let mentions = sources::mentions(plan, &wanted, |words| {
+            sources::project_files(words, &project.folder, project.cache.root())
         });
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let history = history.map_err(history_error(project))?;
-        Ok(Session { plan, project, history, wanted, mentions })
+        let keep = History::keep(project.cache.root(), &project.folder, file, profiles);
+        Ok(Session { plan, project, history, keep, wanted, mentions })
+    }
+
+    /// What is kept of the pipeline to be quick.
+    pub fn keep(&self) -> &Keep {
+        &self.keep
     }
 
     /// The pipeline's history.
@@ -141,8 +153,9 @@ impl<'a> Session<'a> {
     /// Where each of them stands.
     pub fn assess(&self) -> Result<Vec<Option<Standing>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
-        let ledger = self.ledger()?;
-        Ok(assess(&self.inputs(&contents), &self.project.cache, &ledger, &self.wanted)?)
+        let recall = Recall::read(&self.keep, &self.project.cache);
+        let known = Known { cache: &self.project.cache, recall: &recall, ledger: &|| self.ledger() };
+        assess(&self.inputs(&contents), &known, &self.wanted)
     }
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
@@ -167,7 +180,8 @@ impl<'a> Session<'a> {
         let (sender, happenings) = channel();
         let may_start = Arc::new(AtomicBool::new(false));
         on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
-        let log = self.history.begin(Timestamp::now()).map_err(history_error(self.project))?;
+        let recall = Recall::read(&self.keep, &self.project.cache);
+        let log = self.history.begin(Timestamp::now());
         let (run, logs) = (log.run.clone(), log.folder.clone());
         let mut journal = Journal::new(Box::new(log), view);
         journal.record(RunEvent::RunStarted {
@@ -184,17 +198,23 @@ impl<'a> Session<'a> {
             })?
         };
         may_start.store(true, Ordering::SeqCst);
-        let scratch = Scratch::make(&self.project.cache, &run)?;
-        let scheduler = Scheduler::new(self.tasks(&self.ledger()?), &self.plan.order(), &request.capacity);
+        let known_run = self.history.last_run().map_err(history_error(self.project))?;
+        let scheduler = Scheduler::new(&self.tasks(), &self.plan.order(), &request.capacity);
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
-        let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone()));
+        let crew = Crew::default();
+        let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone(), crew.clone()));
         let RunRequest { keep_going, force, .. } = request;
-        let conduct = Conduct { keep_going, force, scratch: scratch.folder.clone(), logs };
-        let workshop = OnDisk::new(Arc::clone(&self.project.cache), sender);
+        let conduct = Conduct { keep_going, force, logs };
+        let cache = Arc::clone(&self.project.cache);
+        let places = Places::new(Arc::clone(&cache), run.clone());
+        // What is summed up there is no news; what came later might contradict it.
+        let all_is_news = !recall.is_of(known_run.as_ref());
+        let workshop = OnDisk::new(cache, (&recall, all_is_news), places, crew, sender);
+        let durations = Box::new(|| self.expected_durations());
         let inputs = self.inputs(&contents);
-        let dispatcher = Dispatcher::new(inputs, workshop, scheduler, &mut journal, conduct, executor);
-        let Dispatched { outcome, mut counts, outputs } = dispatcher.run(&happenings)?;
+        let dispatcher = Dispatcher::new(inputs, workshop, scheduler, &mut journal, conduct, executor, durations);
+        let Dispatched { outcome, mut counts, outputs, fingerprints } = dispatcher.run(&happenings)?;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
         let published = self.publish(&outputs, &mut journal);
         let outcome = if published.is_ok() { outcome } else { Outcome::Failed };
@@ -203,9 +223,36 @@ impl<'a> Session<'a> {
             counts,
             duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
-        let plan = self.plan.instances.iter().map(|instance| instance.name.clone()).collect();
-        self.history.end(&run, plan).map_err(history_error(self.project))?;
+        journal.flush();
+        let logged = self.history.has_log(&run).then_some(run);
+        self.sum_up(&recall, (logged, known_run), &outputs, &fingerprints).map_err(history_error(self.project))?;
         published.map(|()| RunReport { outcome, counts })
+    }
+
+    /// Remembers for later runs what this one came to.
+    fn sum_up(
+        &self,
+        recall: &Recall,
+        (logged, known_run): (Option<String>, Option<String>),
+        outputs: &[Option<Outputs>],
+        fingerprints: &[Option<Digest>],
+    ) -> std::io::Result<()> {
+        let names: Vec<&str> = self.plan.instances.iter().map(|instance| instance.name.as_str()).collect();
+        self.history.note_plan(&names)?;
+        let results = || names.iter().zip(fingerprints).zip(outputs);
+        let known = results().all(|((name, fingerprint), outputs)| match (fingerprint, outputs) {
+            (Some(fingerprint), Some(_)) => recall.is_current(name, fingerprint),
+            _ => false,
+        });
+        if let Some(run) = &logged {
+            self.history.end(run)?;
+        } else if known && recall.len() == names.len() {
+            return Ok(());
+        }
+        let results =
+            results().filter_map(|((name, fingerprint), outputs)| Some((*name, (*fingerprint)?, outputs.as_ref()?)));
+        recall.write(&self.keep, &self.project.cache, logged.or(known_run), results);
+        Ok(())
     }
 
     /// Hashing large inputs can take long, and nobody hears messages meanwhile.
@@ -223,7 +270,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn publish(&self, outputs: &[Option<Vec<OutputRecord>>], journal: &mut Journal) -> Result<(), RunError> {
+    fn publish(&self, outputs: &[Option<Outputs>], journal: &mut Journal) -> Result<(), RunError> {
         let outputs = |id: InstanceId| outputs[id.index()].as_deref();
         let Project { folder, cache } = self.project;
         let published = publish(self.plan, cache, &self.history, folder, outputs).map_err(|error| match error {
@@ -252,31 +299,36 @@ impl<'a> Session<'a> {
         if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
     }
 
-    /// Expected durations are those of earlier runs; an instance without one is taken to need what its stage's instances
-    /// need on average, else what all do, else one unit, which makes the critical path the depth of the graph.
-    fn tasks(&self, ledger: &Ledger) -> Vec<Task> {
+    fn tasks(&self) -> Vec<Task> {
         let wanted: HashSet<InstanceId> = self.wanted.iter().copied().collect();
+        let task = |instance: &crate::plan::Instance| Task {
+            producers: self.plan.producers(instance.id).collect(),
+            resources: instance.resources.clone(),
+            wanted: wanted.contains(&instance.id),
+        };
+        self.plan.instances.iter().map(task).collect()
+    }
+
+    /// How long each instance is expected to take: as in earlier runs; an instance without one is taken to need what its
+    /// stage's instances need on average, else what all do, else one unit, which makes the critical path the depth of the
+    /// graph. A history that cannot be read counts as none: only the order of work depends on it.
+    fn expected_durations(&self) -> Vec<f64> {
+        let ledger = self.ledger().unwrap_or_default();
         let known = |name: &str| ledger.instances.get(name)?.duration_ms.map(|ms| ms as f64);
+        let known: Vec<Option<f64>> = self.plan.instances.iter().map(|instance| known(&instance.name)).collect();
         let mut by_stage = vec![(0.0, 0.0); self.plan.stages.len()];
         let mut overall = (0.0, 0.0);
-        for instance in &self.plan.instances {
-            if let Some(duration) = known(&instance.name) {
+        for (instance, duration) in self.plan.instances.iter().zip(&known) {
+            if let Some(duration) = duration {
                 for sum in [&mut by_stage[instance.stage], &mut overall] {
                     *sum = (sum.0 + duration, sum.1 + 1.0);
                 }
             }
         }
         let mean = |(sum, count): (f64, f64)| (count > 0.0).then(|| sum / count);
-        let task = |instance: &crate::plan::Instance| Task {
-            producers: self.plan.producers(instance.id).collect(),
-            resources: instance.resources.clone(),
-            expected: known(&instance.name)
-                .or_else(|| mean(by_stage[instance.stage]))
-                .or_else(|| mean(overall))
-                .unwrap_or(1.0),
-            wanted: wanted.contains(&instance.id),
-        };
-        self.plan.instances.iter().map(task).collect()
+        let guess = |stage: usize| mean(by_stage[stage]).or_else(|| mean(overall)).unwrap_or(1.0);
+        let stages = self.plan.instances.iter().map(|instance| instance.stage);
+        stages.zip(known).map(|(stage, known)| known.unwrap_or_else(|| guess(stage))).collect()
     }
 }
 
@@ -299,53 +351,4 @@ pub fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
         }
     }
     order.into_iter().filter(|id| needed.contains(id)).collect()
-}
-
-/// The folder in which a run's stages work; goes away with it, or with the first run after it was killed.
-///
-/// `RUN.lock` beside the folder `RUN` is locked before the folder is made and for as long as the run lives: a folder whose
-/// lock can be had belongs to nobody.
-struct Scratch {
-    folder: PathBuf,
-    lock_path: PathBuf,
-    _lock: File,
-}
-
-impl Scratch {
-    fn make(cache: &Cache, run: &str) -> Result<Scratch, CacheError> {
-        let root = cache.scratch_root();
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CacheError::Io { path, source }
-        };
-        for entry in std::fs::read_dir(&root).map_err(io(&root))?.flatten() {
-            if entry.path().is_dir() {
-                sweep_if_abandoned(&entry.path());
-            }
-        }
-        let (folder, lock_path) = (root.join(run), root.join(format!("{run}.lock")));
-        let lock = File::create(&lock_path).map_err(io(&lock_path))?;
-        lock.lock().map_err(io(&lock_path))?;
-        std::fs::create_dir(&folder).map_err(io(&folder))?;
-        Ok(Scratch { folder, lock_path, _lock: lock })
-    }
-}
-
-fn sweep_if_abandoned(folder: &Path) {
-    let mut lock_path = folder.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let alive = File::open(&lock_path).is_ok_and(|lock| lock.try_lock().is_err());
-    if !alive {
-        // Whoever else sweeps at the same time is welcome to what this does not get to.
-        let _ = std::fs::remove_dir_all(folder);
-        let _ = std::fs::remove_file(lock_path);
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed now is swept by the next run.
-        let _ = std::fs::remove_dir_all(&self.folder);
-        let _ = std::fs::remove_file(&self.lock_path);
-    }
 }

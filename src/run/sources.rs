@@ -1,6 +1,6 @@
 //! The project's own files that a plan reads: are they there, and what do they hold?
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use athanor_cache::{Artifact, Cache, CacheError};
@@ -70,24 +70,54 @@ fn similar(path: &Path) -> Option<String> {
     Some(format!("did you mean `{best}` in the same folder?"))
 }
 
-/// The files of the project folder that each of the commands names in its line; `is_there` says what is such a file.
-pub fn mentions(plan: &Plan, ids: &[InstanceId], is_there: impl Fn(&str) -> bool) -> Mentions {
-    let mut is_file = HashMap::new();
-    let mut mentions = Mentions::new();
-    for id in ids {
-        let Work::Command(command) = &plan.instances[id.index()].work else { continue };
-        let words: BTreeSet<&String> = command.mentions.iter().collect();
-        let found = words.into_iter().filter(|word| *is_file.entry((*word).clone()).or_insert_with(|| is_there(word)));
-        let found: Vec<String> = found.cloned().collect();
-        if !found.is_empty() {
-            mentions.insert(*id, found);
-        }
+/// The files of the project folder that each of the commands names in its line; `are_there` picks those that are such files.
+pub fn mentions<'p>(
+    plan: &'p Plan,
+    ids: &[InstanceId],
+    are_there: impl FnOnce(HashSet<&'p str>) -> HashSet<&'p str>,
+) -> Mentions {
+    let commands = ids.iter().filter_map(|id| match &plan.instances[id.index()].work {
+        Work::Command(command) => Some((*id, command)),
+        Work::BuiltIn { .. } => None,
+    });
+    let words: HashSet<&str> =
+        commands.clone().flat_map(|(_, command)| command.mentions.iter().map(String::as_str)).collect();
+    let files = are_there(words);
+    if files.is_empty() {
+        return Mentions::new();
     }
-    mentions
+    let named = commands.map(|(id, command)| {
+        let named: BTreeSet<&str> =
+            command.mentions.iter().map(String::as_str).filter(|word| files.contains(word)).collect();
+        (id, named.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    });
+    named.filter(|(_, named)| !named.is_empty()).collect()
+}
+
+/// More words than this that would lie in one folder are looked up in its list, instead of one by one on disk.
+const LISTED: usize = 64;
+
+/// Those of `words` that are paths of files in the project folder, the cache's own excepted.
+pub fn project_files<'w>(words: HashSet<&'w str>, project: &Path, cache: &Path) -> HashSet<&'w str> {
+    let mut by_folder: HashMap<&str, Vec<&'w str>> = HashMap::new();
+    for word in words {
+        by_folder.entry(word.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default().push(word);
+    }
+    let mut files = HashSet::new();
+    for (folder, mut words) in by_folder {
+        if words.len() > LISTED
+            && let Ok(entries) = std::fs::read_dir(project.join(folder))
+        {
+            let names: HashSet<std::ffi::OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
+            words.retain(|word| names.contains(std::ffi::OsStr::new(word.rsplit('/').next().unwrap_or(word))));
+        }
+        files.extend(words.into_iter().filter(|word| names_project_file(word, project, cache)));
+    }
+    files
 }
 
 /// Whether `word` is the path of a file in the project folder, the cache's own excepted.
-pub fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
+fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
     let plain = Path::new(word).components().all(|part| matches!(part, std::path::Component::Normal(_)));
     let path = project.join(word);
     plain && path.is_file() && !path.starts_with(cache)

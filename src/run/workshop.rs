@@ -3,19 +3,25 @@
 //! [`OnDisk`] is the cache with folders for tries. A simulation keeps all of it in memory, so that millions of runs can be
 //! held against a model.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup};
+use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup, Unsynced};
 use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
-use crate::run::attempt::{Attempt, Place};
+use crate::run::attempt::{Attempt, Place, Stored};
+use crate::run::crew::Crew;
 use crate::run::dispatch::Happening;
 use crate::run::executor::Job;
 use crate::run::failure::log_tail;
-use crate::run::recipe::Recipe;
+use crate::run::flights::Outputs;
+use crate::run::places::Places;
+use crate::run::recall::Recall;
+use crate::run::recipe::Resolved;
+use crate::run::recorder::{Recorder, Unrecorded};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
 
@@ -26,16 +32,18 @@ pub trait Workshop {
     /// One try of one instance, prepared; holds its claim.
     type Attempt;
 
-    /// What can be served for a fingerprint.
-    fn lookup(&self, fingerprint: &Digest) -> Result<Lookup, CacheError>;
+    /// The outputs of a result that can be served.
+    fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError>;
+    /// Whether it is news that the instance called `name` has this result, for those who look at the history.
+    fn is_news(&self, name: &str, fingerprint: &Digest) -> bool;
     /// Claims the right to make a fingerprint's result; `None` while somebody else has it.
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Self::Claim>, CacheError>;
-    /// Prepares a try of `id`, whose recipe is `recipe`.
+    /// Prepares a try of `id`, which is to do what is resolved.
     fn prepare(
         &mut self,
         inputs: &Inputs<'_>,
         id: InstanceId,
-        recipe: Recipe,
+        resolved: Resolved,
         claim: Self::Claim,
         place: Place,
     ) -> Result<Self::Attempt, CacheError>;
@@ -43,31 +51,64 @@ pub trait Workshop {
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Self::Attempt, allocation: &Allocation) -> Job;
     /// Keeps what a stage reports with its try.
     fn note(&self, attempt: &mut Self::Attempt, report: &StageReport);
-    /// Records the result of a job that succeeded and ends the try; [`Happening::Committed`] follows.
-    fn commit(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
+    /// Stores the result of a job that succeeded and ends the try; [`Happening::Stored`] follows.
+    fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
+    /// Records a stored result, soon; [`Happening::Recorded`] follows. Until then its claim goes on.
+    fn record(&mut self, id: InstanceId, stored: &Stored);
+    /// Nothing else is going on: what is to be recorded need not wait any longer.
+    fn hurry(&self);
     /// Ends a try that came to nothing; returns the last lines of its log.
-    fn abandon(&self, attempt: Self::Attempt) -> Vec<String>;
+    fn abandon(&mut self, attempt: Self::Attempt) -> Vec<String>;
 }
 
 /// The cache, and folders of tries.
-pub struct OnDisk {
+pub struct OnDisk<'r> {
     cache: Arc<Cache>,
+    recall: &'r Recall,
+    all_is_news: bool,
+    crew: Crew,
+    places: Arc<Mutex<Places>>,
+    /// What belongs to results that are stored.
+    stored: Arc<Mutex<HashMap<InstanceId, (Claim, Unsynced)>>>,
+    recorder: Recorder,
     run: Sender<Happening>,
 }
 
-impl OnDisk {
-    /// Results go into `cache`; the run hears of it through `run`.
-    pub fn new(cache: Arc<Cache>, run: Sender<Happening>) -> OnDisk {
-        OnDisk { cache, run }
+impl<'r> OnDisk<'r> {
+    /// Results go into `cache`, of which `recall` is a summary; the run hears of it through `run`. `all_is_news` says that the
+    /// history may contradict the summary.
+    pub fn new(
+        cache: Arc<Cache>,
+        (recall, all_is_news): (&'r Recall, bool),
+        places: Places,
+        crew: Crew,
+        run: Sender<Happening>,
+    ) -> OnDisk<'r> {
+        let heard = run.clone();
+        // Nobody listens only when the whole run ends early.
+        let listener = move |recorded| drop(heard.send(Happening::Recorded(recorded)));
+        let recorder = Recorder::start(Arc::clone(&cache), listener);
+        let (places, stored) = (Arc::new(Mutex::new(places)), Arc::default());
+        OnDisk { cache, recall, all_is_news, crew, places, stored, recorder, run }
     }
 }
 
-impl Workshop for OnDisk {
+impl Workshop for OnDisk<'_> {
     type Claim = Claim;
     type Attempt = Attempt;
 
-    fn lookup(&self, fingerprint: &Digest) -> Result<Lookup, CacheError> {
-        self.cache.lookup(fingerprint)
+    fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError> {
+        if let Some(outputs) = self.recall.outputs(fingerprint) {
+            return Ok(Some(Arc::clone(outputs)));
+        }
+        Ok(match self.cache.lookup(fingerprint)? {
+            Lookup::Hit(record) => Some(record.outputs.into()),
+            Lookup::Incomplete { .. } | Lookup::Miss => None,
+        })
+    }
+
+    fn is_news(&self, name: &str, fingerprint: &Digest) -> bool {
+        self.all_is_news || !self.recall.is_current(name, fingerprint)
     }
 
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>, CacheError> {
@@ -78,11 +119,16 @@ impl Workshop for OnDisk {
         &mut self,
         inputs: &Inputs<'_>,
         id: InstanceId,
-        recipe: Recipe,
+        resolved: Resolved,
         claim: Claim,
         place: Place,
     ) -> Result<Attempt, CacheError> {
-        Attempt::prepare(&self.cache, inputs, id, recipe, claim, place)
+        let folder = {
+            let mut places = lock(&self.places);
+            places.prepare_log(&place.log)?;
+            places.folder()?
+        };
+        Attempt::prepare(&self.cache, inputs, id, resolved, claim, folder, place)
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, allocation: &Allocation) -> Job {
@@ -96,25 +142,47 @@ impl Workshop for OnDisk {
         }
     }
 
-    fn commit(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
+    fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
         let (cache, run) = (Arc::clone(&self.cache), self.run.clone());
+        let (places, stored) = (Arc::clone(&self.places), Arc::clone(&self.stored));
         let instance = inputs.plan.instances[id.index()].clone();
         let project: PathBuf = inputs.project.to_owned();
         let read: Vec<String> = inputs.paths_read(id).into_iter().map(str::to_owned).collect();
         // Hashing large outputs takes a while, during which other stages want to be heard.
-        std::thread::spawn(move || {
-            let result = attempt.commit(&cache, &instance, &project, &read);
-            attempt.clean_up();
-            drop(attempt);
+        self.crew.run(move || {
+            let result = attempt.store(&cache, &instance, &project, &read);
+            let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
+            let (claim, folder) = attempt.end();
+            lock(&places).vacate(folder, empty_log);
+            let result = result.map(|(result, unsynced)| {
+                lock(&stored).insert(id, (claim, unsynced));
+                result
+            });
             // Nobody listens only when the whole process ends.
-            let _ = run.send(Happening::Committed(id, Box::new(result)));
+            let _ = run.send(Happening::Stored(id, Box::new(result)));
         });
     }
 
-    fn abandon(&self, attempt: Attempt) -> Vec<String> {
-        attempt.clean_up();
-        log_tail(&attempt.log)
+    fn record(&mut self, id: InstanceId, result: &Stored) {
+        if let Some((claim, unsynced)) = lock(&self.stored).remove(&id) {
+            self.recorder.record(Unrecorded { id, record: result.record.clone(), unsynced, _claim: claim });
+        }
     }
+
+    fn hurry(&self) {
+        self.recorder.hurry();
+    }
+
+    fn abandon(&mut self, attempt: Attempt) -> Vec<String> {
+        let tail = log_tail(&attempt.log);
+        let (_, folder) = attempt.end();
+        lock(&self.places).vacate(folder, None);
+        tail
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn append_line(log: &Path, line: &str) {

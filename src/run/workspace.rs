@@ -1,14 +1,19 @@
 //! A stage's own folder: its inputs linked in before it runs, its outputs taken out afterwards.
+//!
+//! A folder is emptied and used again by a later stage: to make and to remove one costs more than a small stage does.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Artifact, Cache, CacheError, OutputRecord, Placements};
+use athanor_cache::{Artifact, Cache, CacheError, OutputRecord, Placements, Unsynced};
 use athanor_stages::ports::OutputPort;
 
 /// Temporary files of the stage, which are nobody's outputs.
 const TEMPORARY: &str = ".tmp";
+/// Where most inputs are linked in.
+const INPUTS: &str = "inputs";
 /// The list of stored files that the stage has put among its outputs.
 const PLACEMENTS: &str = ".tmp/placements";
 
@@ -54,9 +59,12 @@ pub enum TakeError {
 }
 
 impl Workspace {
-    /// Makes the folder, which must not exist, and links everything in.
+    /// Links everything into the folder, which does not exist or was left by [`Workspace::clear`].
     pub fn prepare(cache: &Cache, folder: PathBuf, links: &[Link], outputs: &[OutputPort]) -> Result<Self, CacheError> {
-        make(&folder.join(TEMPORARY))?;
+        if !folder.exists() {
+            make(&folder.join(TEMPORARY))?;
+            make(&folder.join(INPUTS))?;
+        }
         for link in links {
             let at = folder.join(&link.at);
             make_parent(&at)?;
@@ -90,7 +98,12 @@ impl Workspace {
     }
 
     /// Moves the declared outputs into the cache.
-    pub fn take_outputs(&self, cache: &Cache, outputs: &[OutputPort]) -> Result<Vec<OutputRecord>, TakeError> {
+    pub fn take_outputs(
+        &self,
+        cache: &Cache,
+        outputs: &[OutputPort],
+        unsynced: &mut Unsynced,
+    ) -> Result<Vec<OutputRecord>, TakeError> {
         let placed = Placements::read(&self.folder.join(PLACEMENTS), &self.folder);
         let mut records = Vec::with_capacity(outputs.len());
         for output in outputs {
@@ -101,7 +114,7 @@ impl Workspace {
                 }
                 return Err(TakeError::NotWritten { name: output.name.clone(), file: output.file.clone() });
             }
-            let artifact = cache.ingest_placed(&path, &placed)?;
+            let artifact = cache.ingest_unsynced(&path, &placed, unsynced)?;
             records.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
         }
         Ok(records)
@@ -130,11 +143,38 @@ impl Workspace {
         }
     }
 
-    /// Removes the folder and what is left in it.
-    pub fn remove(&self) {
+    /// Empties the folder for another stage; where that does not succeed, the folder goes away and is not returned.
+    pub fn clear(self) -> Option<PathBuf> {
+        let kept = [TEMPORARY, INPUTS];
+        let emptied = is_plain_folder(&self.folder)
+            && kept.iter().all(|name| is_plain_folder(&self.folder.join(name)))
+            && kept.iter().try_for_each(|name| empty(&self.folder.join(name), &[])).is_ok()
+            && empty(&self.folder, &kept).is_ok();
+        if emptied {
+            return Some(self.folder);
+        }
         // What cannot be removed now is swept by the next collection; the result does not depend on it.
         let _ = fs::remove_dir_all(&self.folder);
+        None
     }
+}
+
+/// Whether `path` is a folder, no link to one, and as writable as it was made.
+fn is_plain_folder(path: &Path) -> bool {
+    let all = |metadata: &fs::Metadata| metadata.permissions().mode() & 0o700 == 0o700;
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && all(&metadata))
+}
+
+/// Removes everything in a folder but what has one of the names in `kept`.
+fn empty(folder: &Path, kept: &[&str]) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if kept.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }?;
+    }
+    Ok(())
 }
 
 fn make(folder: &Path) -> Result<(), CacheError> {

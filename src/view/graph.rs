@@ -75,8 +75,13 @@ impl Drawing {
         Drawing { nodes, edges, results }
     }
 
-    fn producers(&self, node: usize) -> Vec<&str> {
-        self.edges.iter().filter(|(_, to)| *to == node).map(|(from, _)| self.nodes[*from].name.as_str()).collect()
+    /// Names of the nodes that each node reads from.
+    fn producers(&self) -> Vec<Vec<&str>> {
+        let mut producers = vec![Vec::new(); self.nodes.len()];
+        for (from, to) in &self.edges {
+            producers[*to].push(self.nodes[*from].name.as_str());
+        }
+        producers
     }
 
     fn by_layer(&self) -> Vec<Vec<usize>> {
@@ -90,11 +95,12 @@ impl Drawing {
 
     fn text(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::new();
+        let producers = self.producers();
         for index in self.by_layer().into_iter().flatten() {
             let node = &self.nodes[index];
             write!(out, "{}", node.title())?;
             writeln!(out, "  ({})", node.kind)?;
-            let producers = self.producers(index);
+            let producers = &producers[index];
             let reads = (!producers.is_empty()).then(|| format!("reads {}", producers.join(", ")));
             let results = self.results.get(&index).into_iter().flatten().map(|result| format!("result {result}"));
             let branches: Vec<String> = reads.into_iter().chain(results).collect();

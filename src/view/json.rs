@@ -1,18 +1,18 @@
 //! Events as JSON lines, for programs.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use crate::events::{EventSink, Stamped};
 
 /// Writes each event as one JSON line.
-pub struct JsonSink<W> {
-    out: W,
+pub struct JsonSink<W: Write> {
+    out: BufWriter<W>,
 }
 
 impl<W: Write + Send> JsonSink<W> {
     /// A view that writes to `out`.
     pub fn new(out: W) -> JsonSink<W> {
-        JsonSink { out }
+        JsonSink { out: BufWriter::new(out) }
     }
 }
 
@@ -20,6 +20,10 @@ impl<W: Write + Send> EventSink for JsonSink<W> {
     fn event(&mut self, event: &Stamped) {
         let Ok(line) = serde_json::to_string(event) else { return };
         // A closed pipe stops the view, not the run.
-        let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+        let _ = writeln!(self.out, "{line}");
+    }
+
+    fn flush(&mut self) {
+        let _ = self.out.flush();
     }
 }

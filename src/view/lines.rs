@@ -43,9 +43,11 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
         RunEvent::Result { path, action, aside } => result(path, *action, aside.as_deref()),
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
-        RunEvent::Hashing { .. } | RunEvent::Cached { .. } | RunEvent::Progress { .. } | RunEvent::Metric { .. } => {
-            None
-        }
+        RunEvent::Hashing { .. }
+        | RunEvent::Cached { .. }
+        | RunEvent::Stored { .. }
+        | RunEvent::Progress { .. }
+        | RunEvent::Metric { .. } => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! One line an event, for logs and pipes.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use crate::events::{EventSink, RunEvent, Stamped};
 use crate::view::figures::Figures;
@@ -10,8 +10,8 @@ use crate::view::figures::Figures;
 const PROGRESS_STEP: u64 = 10;
 
 /// Writes one line an event.
-pub struct PlainSink<W> {
-    out: W,
+pub struct PlainSink<W: Write> {
+    out: BufWriter<W>,
     shown_percent: HashMap<String, u64>,
     figures: Figures,
 }
@@ -19,7 +19,7 @@ pub struct PlainSink<W> {
 impl<W: Write + Send> PlainSink<W> {
     /// A view that writes to `out`.
     pub fn new(out: W) -> PlainSink<W> {
-        PlainSink { out, shown_percent: HashMap::new(), figures: Figures::default() }
+        PlainSink { out: BufWriter::new(out), shown_percent: HashMap::new(), figures: Figures::default() }
     }
 
     fn progress(&mut self, instance: &str, done: u64, total: u64, unit: &str) -> Option<String> {
@@ -43,5 +43,9 @@ impl<W: Write + Send> EventSink for PlainSink<W> {
             // A closed pipe stops the view, not the run.
             let _ = writeln!(self.out, "{text}");
         }
+    }
+
+    fn flush(&mut self) {
+        let _ = self.out.flush();
     }
 }

@@ -37,7 +37,7 @@ pub struct InputPort {
 }
 
 /// Description of one output port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputPort {
     /// Name after the dot in `stage.output`.
     pub name: String,

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use athanor::plan::{Instance, InstanceId};
-use athanor::run::attempt::{Committed, Place};
+use athanor::run::attempt::{Place, Stored};
 use athanor::run::executor::{Executor, Exit, Job, Launch, Stop};
-use athanor::run::recipe::Recipe;
+use athanor::run::flights::Outputs;
+use athanor::run::recipe::Resolved;
 use athanor::run::resolve::Inputs;
 use athanor::run::resources::Allocation;
 use athanor::run::workshop::Workshop;
 use athanor::run::workspace::Target;
-use athanor_cache::{ActionRecord, Artifact, ArtifactKind, CacheError, Digest, Lookup, OutputRecord};
+use athanor_cache::{ActionRecord, Artifact, ArtifactKind, CacheError, Digest, OutputRecord};
 use athanor_stages::context::StageReport;
 use serde_json::Map;
 
@@ -66,20 +67,28 @@ impl Drop for Claim {
 /// A try in memory.
 pub struct Attempt {
     folder: PathBuf,
-    recipe: Recipe,
+    fingerprint: Digest,
     claim: Claim,
 }
 
-/// A job that runs, and a try whose result is being recorded.
+/// A stored result that is to be recorded, and the claim on it; should the run be killed, the next process records it.
+pub type Unrecorded = (InstanceId, ActionRecord, Option<Claim>);
+
+/// Jobs that run, tries whose results are being stored, and results that are to be recorded.
 #[derive(Default)]
 pub struct Desk {
     pub jobs: Vec<(Job, Option<Stop>)>,
-    pub commits: Vec<(InstanceId, Instance, Attempt)>,
+    pub stores: Vec<(InstanceId, Instance, Attempt)>,
+    pub unrecorded: Vec<Unrecorded>,
+    /// Claims on results that are stored.
+    claims: HashMap<InstanceId, Claim>,
 }
 
 /// The place of one run.
 pub struct InMemory {
     pub store: Shared,
+    /// Where folders of tries seem to lie.
+    pub scratch: PathBuf,
     pub desk: Rc<RefCell<Desk>>,
 }
 
@@ -87,9 +96,13 @@ impl Workshop for InMemory {
     type Claim = Claim;
     type Attempt = Attempt;
 
-    fn lookup(&self, fingerprint: &Digest) -> Result<Lookup, CacheError> {
-        let record = self.store.borrow().records.get(fingerprint).cloned();
-        Ok(record.map_or(Lookup::Miss, Lookup::Hit))
+    fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError> {
+        let outputs = self.store.borrow().records.get(fingerprint).map(|record| record.outputs.as_slice().into());
+        Ok(outputs)
+    }
+
+    fn is_news(&self, _: &str, _: &Digest) -> bool {
+        true
     }
 
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>, CacheError> {
@@ -101,10 +114,11 @@ impl Workshop for InMemory {
         &mut self,
         inputs: &Inputs<'_>,
         id: InstanceId,
-        recipe: Recipe,
+        Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
         place: Place,
     ) -> Result<Attempt, CacheError> {
+        let at = self.scratch.join(format!("{}.{}", id.0, place.number));
         let store = &mut *self.store.borrow_mut();
         let mut folder = Folder::new();
         for link in inputs.links(id, &recipe) {
@@ -114,8 +128,8 @@ impl Workshop for InMemory {
             };
             folder.insert(link.at, content);
         }
-        assert!(store.folders.insert(place.folder.clone(), folder).is_none(), "a try's folder is its own");
-        Ok(Attempt { folder: place.folder, recipe, claim })
+        assert!(store.folders.insert(at.clone(), folder).is_none(), "a try's folder is its own");
+        Ok(Attempt { folder: at, fingerprint, claim })
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, _: &Allocation) -> Job {
@@ -136,12 +150,19 @@ impl Workshop for InMemory {
 
     fn note(&self, _: &mut Attempt, _: &StageReport) {}
 
-    fn commit(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
+    fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
         let instance = inputs.plan.instances[id.index()].clone();
-        self.desk.borrow_mut().commits.push((id, instance, attempt));
+        self.desk.borrow_mut().stores.push((id, instance, attempt));
     }
 
-    fn abandon(&self, attempt: Attempt) -> Vec<String> {
+    fn record(&mut self, id: InstanceId, stored: &Stored) {
+        let desk = &mut *self.desk.borrow_mut();
+        desk.unrecorded.push((id, stored.record.clone(), desk.claims.remove(&id)));
+    }
+
+    fn hurry(&self) {}
+
+    fn abandon(&mut self, attempt: Attempt) -> Vec<String> {
         self.store.borrow_mut().folders.remove(&attempt.folder);
         drop(attempt.claim);
         Vec::new()
@@ -152,8 +173,8 @@ fn in_project(path: &Path) -> &str {
     path.strip_prefix(PROJECT).ok().and_then(Path::to_str).expect("paths of the project lie in its folder")
 }
 
-/// Records the result of a try.
-pub fn record(store: &Shared, instance: &Instance, attempt: Attempt) -> Committed {
+/// Stores the result of a try.
+pub fn store(desk: &mut Desk, store: &Shared, id: InstanceId, instance: &Instance, attempt: Attempt) -> Stored {
     let mut stored = store.borrow_mut();
     let folder = stored.folders.remove(&attempt.folder).expect("a try has its folder");
     let mut outputs = Vec::new();
@@ -165,7 +186,7 @@ pub fn record(store: &Shared, instance: &Instance, attempt: Attempt) -> Committe
         outputs.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
     }
     let record = ActionRecord {
-        fingerprint: attempt.recipe.fingerprint(),
+        fingerprint: attempt.fingerprint,
         recipe: serde_json::Value::Null,
         outputs,
         metrics: Map::new(),
@@ -174,9 +195,14 @@ pub fn record(store: &Shared, instance: &Instance, attempt: Attempt) -> Committe
         finished_at: jiff::Timestamp::UNIX_EPOCH,
         program: String::new(),
     };
-    stored.records.insert(record.fingerprint, record.clone());
-    drop(stored);
-    Committed { record, undeclared: Vec::new() }
+    desk.claims.insert(id, attempt.claim);
+    Stored { record, undeclared: Vec::new() }
+}
+
+/// Records a stored result, and gives up the claim on it.
+pub fn record(store: &Shared, (_, record, claim): Unrecorded) {
+    store.borrow_mut().records.insert(record.fingerprint, record);
+    drop(claim);
 }
 
 /// Starts jobs by putting them on the desk.

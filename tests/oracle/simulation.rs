@@ -21,7 +21,9 @@ use athanor_stages::context::StageReport;
 use fastrand::Rng;
 
 use super::kinds::kinds;
-use super::memory::{Desk, InMemory, OnTheDesk, PROJECT, Shared, artifact, record, work};
+use athanor::run::recorder::Recorded;
+
+use super::memory::{Desk, InMemory, OnTheDesk, PROJECT, Shared, artifact, record, store as store_result, work};
 use super::pipeline::{GUARD, Project};
 
 /// How a run is asked for.
@@ -96,7 +98,10 @@ impl Prepared {
         let targets = request.targets.iter().map(id).collect::<Result<Vec<_>, _>>()?;
         let force = request.force.iter().map(id).collect::<Result<_, _>>()?;
         let wanted = needed_by(&plan, &targets);
-        let mentions = mentions(&plan, &wanted, |word| project.files.contains_key(word));
+        let mentions = mentions(&plan, &wanted, |mut words| {
+            words.retain(|word| project.files.contains_key(*word));
+            words
+        });
         let files = project.files.iter();
         let contents = files.map(|(path, content)| (path.clone(), artifact(content.as_bytes()))).collect();
         Ok(Prepared { plan, contents, mentions, request, wanted, force })
@@ -106,17 +111,16 @@ impl Prepared {
         Inputs { plan: &self.plan, project: Path::new(PROJECT), mentions: &self.mentions, contents: &self.contents }
     }
 
-    fn scheduler(&self, rng: &mut Rng) -> Scheduler {
+    fn scheduler(&self) -> Scheduler {
         let wanted: HashSet<InstanceId> = self.wanted.iter().copied().collect();
         let task = |instance: &athanor::plan::Instance| Task {
             producers: self.plan.producers(instance.id).collect(),
             resources: instance.resources.clone(),
-            expected: rng.f64(),
             wanted: wanted.contains(&instance.id),
         };
         let tasks: Vec<Task> = self.plan.instances.iter().map(task).collect();
         let cpus = tasks.iter().filter_map(|task| task.resources.cpus).max().unwrap_or(1).max(self.request.jobs);
-        Scheduler::new(tasks, &self.plan.order(), &Capacity { cpus, memory: 1 << 30, gpus: Vec::new() })
+        Scheduler::new(&tasks, &self.plan.order(), &Capacity { cpus, memory: 1 << 30, gpus: Vec::new() })
     }
 
     fn name(&self, id: InstanceId) -> &str {
@@ -165,10 +169,11 @@ pub fn run(
     for run in runs {
         let Run { prepared, dispatcher, desk, mut recorded, .. } = run;
         if !whole {
-            // What was being recorded when the kill came is there or not.
-            for (id, instance, attempt) in desk.borrow_mut().commits.drain(..).filter(|_| rng.bool()) {
-                record(store, &instance, attempt);
-                recorded.push(prepared.name(id).to_owned());
+            // What was stored is recorded by the next process; what was being stored when the kill came is lost.
+            let unrecorded = std::mem::take(&mut desk.borrow_mut().unrecorded);
+            for result in unrecorded {
+                recorded.push(prepared.name(result.0).to_owned());
+                record(store, result);
             }
         }
         let end = if whole { Some(conclude(prepared, store, dispatcher)?) } else { None };
@@ -186,16 +191,15 @@ fn begin<'p>(
     journal: &'p mut Journal,
 ) -> Run<'p> {
     let desk = Rc::new(RefCell::new(Desk::default()));
-    let workshop = InMemory { store: Rc::clone(store), desk: Rc::clone(&desk) };
-    let conduct = Conduct {
-        keep_going: prepared.request.keep_going,
-        force: prepared.force.clone(),
-        scratch: PathBuf::from(format!("/scratch/{number}")),
-        logs: PathBuf::new(),
-    };
+    let scratch = PathBuf::from(format!("/scratch/{number}"));
+    let workshop = InMemory { store: Rc::clone(store), scratch, desk: Rc::clone(&desk) };
+    let conduct =
+        Conduct { keep_going: prepared.request.keep_going, force: prepared.force.clone(), logs: PathBuf::new() };
     let executor = Box::new(OnTheDesk(Rc::clone(&desk)));
-    let scheduler = prepared.scheduler(rng);
-    let dispatcher = Dispatcher::new(prepared.inputs(), workshop, scheduler, journal, conduct, executor);
+    let expected: Vec<f64> = prepared.plan.instances.iter().map(|_| rng.f64()).collect();
+    let durations = Box::new(move || expected);
+    let scheduler = prepared.scheduler();
+    let dispatcher = Dispatcher::new(prepared.inputs(), workshop, scheduler, journal, conduct, executor, durations);
     Run { prepared, dispatcher, desk, recorded: Vec::new(), finished: false }
 }
 
@@ -241,18 +245,35 @@ fn drive(
 impl Run<'_> {
     fn is_busy(&self) -> bool {
         let desk = self.desk.borrow();
-        !desk.jobs.is_empty() || !desk.commits.is_empty()
+        !desk.jobs.is_empty() || !desk.stores.is_empty() || !desk.unrecorded.is_empty()
     }
 
     /// One job goes on or ends, or one result is recorded.
     fn happen(&mut self, rng: &mut Rng, store: &Shared, failing: &Failing) {
-        let (jobs, commits) = (self.desk.borrow().jobs.len(), self.desk.borrow().commits.len());
-        let pick = rng.usize(0..jobs + commits);
+        let (jobs, stores) = (self.desk.borrow().jobs.len(), self.desk.borrow().stores.len());
+        let pick = rng.usize(0..jobs + stores + self.desk.borrow().unrecorded.len());
+        if pick >= jobs + stores {
+            // Some of those that wait, and always this one.
+            let mut waiting = std::mem::take(&mut self.desk.borrow_mut().unrecorded);
+            let first = waiting.swap_remove(pick - jobs - stores);
+            let (with_it, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|_| rng.bool());
+            self.desk.borrow_mut().unrecorded = later;
+            let mut ids = Vec::new();
+            for result in std::iter::once(first).chain(with_it) {
+                ids.push(result.0);
+                self.recorded.push(self.prepared.name(result.0).to_owned());
+                record(store, result);
+            }
+            self.dispatcher.hear(Happening::Recorded(Recorded { ids, refusal: None }));
+            return;
+        }
         if pick >= jobs {
-            let (id, instance, attempt) = self.desk.borrow_mut().commits.swap_remove(pick - jobs);
-            let committed = record(store, &instance, attempt);
-            self.recorded.push(instance.name);
-            self.dispatcher.hear(Happening::Committed(id, Box::new(Ok(committed))));
+            let stored = {
+                let desk = &mut *self.desk.borrow_mut();
+                let (id, instance, attempt) = desk.stores.swap_remove(pick - jobs);
+                (id, store_result(desk, store, id, &instance, attempt))
+            };
+            self.dispatcher.hear(Happening::Stored(stored.0, Box::new(Ok(stored.1))));
             return;
         }
         if rng.u32(0..8) == 0 {
@@ -292,7 +313,7 @@ fn try_number(job: &Job) -> u32 {
 
 /// What is up to date at the end of a run, and what it holds.
 fn conclude(prepared: &Prepared, store: &Shared, dispatcher: Dispatcher<'_, InMemory>) -> Result<End, String> {
-    let Dispatched { outcome, counts, outputs } = dispatcher.conclude();
+    let Dispatched { outcome, counts, outputs, .. } = dispatcher.conclude();
     let store = store.borrow();
     let mut contents = HashMap::new();
     for (instance, records) in prepared.plan.instances.iter().zip(&outputs) {

@@ -1,6 +1,7 @@
 //! Tests of the planner as a whole.
 
 mod errors;
+mod kept;
 mod kinds;
 mod laws;
 mod plans;

@@ -13,14 +13,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::plan::InstanceId;
+use crate::run::crew::Crew;
 use crate::run::executor::{Executor, Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::protocol::{EVENTS_VARIABLE, Life, MAX_LINE, Message, parse_message};
 
@@ -33,14 +34,15 @@ pub struct LocalExecutor {
     events: JobListener,
     mark: String,
     guardian: Option<Guardian>,
+    crew: Crew,
     running: HashMap<InstanceId, Arc<Mutex<Option<Pid>>>>,
 }
 
 impl LocalExecutor {
     /// `program` is the path of this program's binary; events go to `events`; `mark` tells this run's processes from all
-    /// others.
-    pub fn new(program: PathBuf, events: JobListener, mark: String) -> LocalExecutor {
-        LocalExecutor { program, events, mark, guardian: None, running: HashMap::new() }
+    /// others; jobs are waited for by `crew`.
+    pub fn new(program: PathBuf, events: JobListener, mark: String, crew: Crew) -> LocalExecutor {
+        LocalExecutor { program, events, mark, guardian: None, crew, running: HashMap::new() }
     }
 
     fn launch(&mut self, job: &Job) -> std::io::Result<Running> {
@@ -74,7 +76,7 @@ impl LocalExecutor {
             let _ = writeln!(stdin, "{line}");
         }
         let keep_open = matches!(job.launch, Launch::Shell(_)).then(|| OwnedFd::from(writer));
-        let listener = listen(job.id, reader, Arc::clone(&self.events));
+        let listener = listen(&self.crew, job.id, reader, Arc::clone(&self.events));
         Ok(Running { child, listener, keep_open })
     }
 }
@@ -82,7 +84,7 @@ impl LocalExecutor {
 /// A process and what is needed to learn how it ended.
 struct Running {
     child: Child,
-    listener: JoinHandle<Option<Life>>,
+    listener: Receiver<Option<Life>>,
     /// Our end of a shell line's event pipe: the line may open and close it many times, so it must not count as closed.
     keep_open: Option<OwnedFd>,
 }
@@ -95,7 +97,7 @@ impl Executor for LocalExecutor {
                 self.running.insert(job.id, Arc::clone(&pid));
                 let events = Arc::clone(&self.events);
                 let is_worker = matches!(job.launch, Launch::Worker(_));
-                thread::spawn(move || {
+                self.crew.run(move || {
                     let exit = wait(running, &pid, is_worker);
                     events(JobEvent::Exited(job.id, exit));
                 });
@@ -122,25 +124,32 @@ impl Executor for LocalExecutor {
 }
 
 /// Reads messages until the pipe's last writer is gone; returns the last word of a worker.
-fn listen(id: InstanceId, pipe: std::io::PipeReader, events: JobListener) -> JoinHandle<Option<Life>> {
-    thread::spawn(move || {
-        let mut reader = BufReader::new(pipe);
-        let mut last_word = None;
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            match reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => return last_word,
-                Ok(_) => match parse_message(&line) {
-                    Some(Message::Report(report)) => {
-                        events(JobEvent::Report(id, report));
-                    }
-                    Some(Message::Life(Life::Started { .. })) | None => {}
-                    Some(Message::Life(life)) => last_word = Some(life),
-                },
-            }
+fn listen(crew: &Crew, id: InstanceId, pipe: std::io::PipeReader, events: JobListener) -> Receiver<Option<Life>> {
+    let (sender, last_word) = channel();
+    crew.run(move || {
+        // Nobody asks for it only when the whole process ends.
+        let _ = sender.send(pass_on(id, pipe, &events));
+    });
+    last_word
+}
+
+fn pass_on(id: InstanceId, pipe: std::io::PipeReader, events: &JobListener) -> Option<Life> {
+    let mut reader = BufReader::new(pipe);
+    let mut last_word = None;
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return last_word,
+            Ok(_) => match parse_message(&line) {
+                Some(Message::Report(report)) => {
+                    events(JobEvent::Report(id, report));
+                }
+                Some(Message::Life(Life::Started { .. })) | None => {}
+                Some(Message::Life(life)) => last_word = Some(life),
+            },
         }
-    })
+    }
 }
 
 /// Waits for the process, kills what is left of its group, and says how it ended.
@@ -160,7 +169,7 @@ fn wait(mut running: Running, pid: &Mutex<Option<Pid>>, is_worker: bool) -> Exit
     let status = running.child.wait();
     drop(guarded);
     drop(running.keep_open.take());
-    let last_word = running.listener.join().unwrap_or_default();
+    let last_word = running.listener.recv().unwrap_or_default();
     match (waited, status) {
         (Ok(_), Ok(status)) => judge(status, last_word, is_worker, kills_before),
         (Err(error), _) => Exit::NotStarted(format!("The process was lost: {error}.")),

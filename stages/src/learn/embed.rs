@@ -73,7 +73,7 @@ impl StageKind for Embed {
     type Outputs = EmbedOutputs;
 
     const NAME: &'static str = "embed";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
     const DOC: &'static str = "Gives each image the feature that a metric model has learned to see in it, from the whole image as it is.\n\nA stage that is stopped or killed goes on after the images it has seen.";
 

@@ -8,11 +8,12 @@
 
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::prelude::*;
+use burn::tensor::activation::relu;
 use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Distribution};
 
-use super::pass;
+use super::{kernels, pass};
 
 /// How much of a batch's statistics goes into the running ones.
 const MOMENTUM: f64 = 0.1;
@@ -67,7 +68,51 @@ impl Conv2d {
         const NO_DILATION: [usize; 2] = [1, 1];
         const ONE_GROUP: usize = 1;
         let weight = self.weight.val().cast(input.dtype());
+        if kernels::can_take(&input) {
+            return kernels::convolve(input, weight, self.stride, self.padding);
+        }
         conv2d(input, weight, None, ConvOptions::new(self.stride, self.padding, NO_DILATION, ONE_GROUP))
+    }
+
+    /// The same, then a batch norm.
+    pub fn forward_norm(&self, input: Tensor<4>, norm: &BatchNorm) -> Tensor<4> {
+        if self.finishes(&input, norm) {
+            return self.forward_finished(input, norm, None, false);
+        }
+        norm.forward(self.forward(input))
+    }
+
+    /// The same, then a batch norm and a ReLU.
+    pub fn forward_norm_relu(&self, input: Tensor<4>, norm: &BatchNorm) -> Tensor<4> {
+        if self.finishes(&input, norm) {
+            return self.forward_finished(input, norm, None, true);
+        }
+        norm.forward_relu(self.forward(input))
+    }
+
+    /// The same, then a batch norm, a sum with `summand` and a ReLU.
+    pub fn forward_norm_add_relu(&self, input: Tensor<4>, norm: &BatchNorm, summand: Tensor<4>) -> Tensor<4> {
+        if self.finishes(&input, norm) {
+            return self.forward_finished(input, norm, Some(summand), true);
+        }
+        let output = norm.forward(self.forward(input));
+        if kernels::can_take(&output) { kernels::add_relu(output, summand) } else { relu(output + summand) }
+    }
+
+    /// Whether the convolution can do with each number, while it has it at hand, what comes after it.
+    fn finishes(&self, input: &Tensor<4>, norm: &BatchNorm) -> bool {
+        kernels::can_take(input) && norm.kind() == DType::F32 && !input.device().is_autodiff()
+    }
+
+    fn forward_finished(
+        &self,
+        input: Tensor<4>,
+        norm: &BatchNorm,
+        summand: Option<Tensor<4>>,
+        relu: bool,
+    ) -> Tensor<4> {
+        let line = norm.line(&input.device());
+        kernels::convolve_and_finish(input, self.weight.val(), line, summand, (self.stride, self.padding), relu)
     }
 }
 
@@ -114,32 +159,63 @@ impl BatchNorm {
 
     /// `[batch, channel, ..]` to the same shape and type.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.normalised(input, false)
+    }
+
+    /// The same, then a ReLU.
+    pub fn forward_relu<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.normalised(input, true)
+    }
+
+    fn normalised<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
         let kind = input.dtype();
         let input = input.cast(self.kind());
         let output = if input.device().is_autodiff() && self.training.is_enabled() {
-            self.by_batch(input)
+            self.by_batch(input, with_relu)
         } else {
-            self.by_running_statistics(input)
+            self.by_running_statistics(input, with_relu)
         };
         output.cast(kind)
     }
 
-    fn by_running_statistics<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let device = input.device();
-        let mean = self.running_mean.value_sync().to_device(&device);
-        let variance = self.running_var.value_sync().to_device(&device);
-        batch_norm(input, self.weight.val(), self.bias.val(), mean, variance, self.epsilon)
+    fn by_running_statistics<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
+        let [mean, variance] = self.running_statistics(&input.device());
+        if kernels::can_take(&input) && !input.device().is_autodiff() {
+            let known = [self.weight.val(), self.bias.val(), mean, variance];
+            return kernels::normalise_by_known(input, known, self.epsilon, with_relu);
+        }
+        let output = batch_norm(input, self.weight.val(), self.bias.val(), mean, variance, self.epsilon);
+        if with_relu { relu(output) } else { output }
     }
 
-    fn by_batch<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+    fn by_batch<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
         let values_a_channel = input.shape().num_elements() / input.dims()[1];
-        let result = batch_norm_train(input, self.weight.val(), self.bias.val(), self.epsilon);
-        let (mean, variance) = (result.mean.detach(), result.variance.detach() * bessel(values_a_channel));
+        let (weight, bias) = (self.weight.val(), self.bias.val());
+        let (output, mean, variance) = if kernels::can_take(&input) {
+            kernels::normalise(input, weight, bias, self.epsilon, with_relu)
+        } else {
+            let result = batch_norm_train(input, weight, bias, self.epsilon);
+            (if with_relu { relu(result.output) } else { result.output }, result.mean, result.variance)
+        };
+        let (mean, variance) = (mean.detach(), variance.detach() * bessel(values_a_channel));
         if let Some([mean, variance]) = pass::leave(self.weight.id, mean, variance) {
             remember(&self.running_mean, mean);
             remember(&self.running_var, variance);
         }
-        result.output
+        output
+    }
+
+    /// Running mean and variance.
+    fn running_statistics(&self, device: &Device) -> [Tensor<1>; 2] {
+        [&self.running_mean, &self.running_var].map(|running| running.value_sync().to_device(device))
+    }
+
+    /// What each channel is multiplied by and what is added then, by the running statistics.
+    fn line(&self, device: &Device) -> [Tensor<1>; 2] {
+        let [mean, variance] = self.running_statistics(device);
+        let scale = self.weight.val() / (variance + self.epsilon).sqrt();
+        let shift = self.bias.val() - mean * scale.clone();
+        [scale, shift]
     }
 }
 
@@ -199,12 +275,18 @@ pub fn uniform_within(bound: f64) -> Distribution {
 
 /// The largest value of each `kernel` x `kernel` window; `padding` rows and columns around the image never win.
 pub fn max_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+    if kernels::can_take(&input) {
+        return kernels::max_pool(input, kernel, stride, padding);
+    }
     let options = MaxPoolOptions::new([kernel, kernel]).with_stride([stride, stride]).with_padding([padding, padding]);
     max_pool2d(input, options)
 }
 
 /// The mean of each `kernel` x `kernel` window; `padding` rows and columns of zeros around the image count.
 pub fn average_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
+    if kernels::can_take(&input) {
+        return kernels::average_pool(input, kernel, stride, padding);
+    }
     let options = AvgPoolOptions::new([kernel, kernel]).with_stride([stride, stride]).with_padding([padding, padding]);
     avg_pool2d(input, options)
 }

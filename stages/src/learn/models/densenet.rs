@@ -6,7 +6,6 @@
 
 use burn::module::Module;
 use burn::prelude::*;
-use burn::tensor::activation::relu;
 
 use super::Network;
 use crate::learn::layers::{BatchNorm, Conv2d, average_pool, max_pool};
@@ -59,8 +58,8 @@ impl DenseLayer {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward(relu(self.norm1.forward(input)));
-        self.conv2.forward(relu(self.norm2.forward(x)))
+        let x = self.conv1.forward_norm_relu(self.norm1.forward_relu(input), &self.norm2);
+        self.conv2.forward(x)
     }
 }
 
@@ -99,7 +98,7 @@ impl Transition {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        average_pool(self.conv.forward(relu(self.norm.forward(input))), 2, 2, 0)
+        average_pool(self.conv.forward(self.norm.forward_relu(input)), 2, 2, 0)
     }
 }
 
@@ -170,12 +169,12 @@ impl Network for DenseNet {
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let net = &self.features;
-        let x = max_pool(relu(net.norm0.forward(net.conv0.forward(images))), 3, 2, 1);
+        let x = max_pool(net.conv0.forward_norm_relu(images, &net.norm0), 3, 2, 1);
         let x = if self.pool_after_stem { max_pool(x, 2, 2, 0) } else { x };
         let x = net.transition1.forward(net.denseblock1.forward(x));
         let x = net.transition2.forward(net.denseblock2.forward(x));
         let x = net.transition3.forward(net.denseblock3.forward(x));
-        relu(net.norm5.forward(net.denseblock4.forward(x)))
+        net.norm5.forward_relu(net.denseblock4.forward(x))
     }
 
     /// Layers are numbered from one and have no list of their own: `layers.0` is `denselayer1`.

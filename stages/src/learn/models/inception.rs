@@ -7,7 +7,6 @@
 
 use burn::module::Module;
 use burn::prelude::*;
-use burn::tensor::activation::relu;
 
 use super::Network;
 use crate::learn::layers::{BatchNorm, Conv2d, average_pool, max_pool};
@@ -42,7 +41,7 @@ impl BasicConv2d {
     }
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        relu(self.bn.forward(self.conv.forward(input)))
+        self.conv.forward_norm_relu(input, &self.bn)
     }
 }
 

@@ -6,7 +6,6 @@
 
 use burn::module::Module;
 use burn::prelude::*;
-use burn::tensor::activation::relu;
 
 use super::Network;
 use crate::learn::layers::{BatchNorm, Conv2d, max_pool};
@@ -91,15 +90,16 @@ impl Block {
 
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some((conv, norm)) => norm.forward(conv.forward(input.clone())),
+            Some((conv, norm)) => conv.forward_norm(input.clone(), norm),
             None => input.clone(),
         };
-        let x = relu(self.bn1.forward(self.conv1.forward(input)));
-        let mut x = self.bn2.forward(self.conv2.forward(x));
-        if let (Some(conv), Some(norm)) = (&self.conv3, &self.bn3) {
-            x = norm.forward(conv.forward(relu(x)));
+        let x = self.conv1.forward_norm_relu(input, &self.bn1);
+        match (&self.conv3, &self.bn3) {
+            (Some(conv), Some(norm)) => {
+                conv.forward_norm_add_relu(self.conv2.forward_norm_relu(x, &self.bn2), norm, shortcut)
+            }
+            _ => self.conv2.forward_norm_add_relu(x, &self.bn2, shortcut),
         }
-        relu(x + shortcut)
     }
 }
 
@@ -163,7 +163,7 @@ impl Network for ResNet {
     }
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = relu(self.bn1.forward(self.conv1.forward(images)));
+        let x = self.conv1.forward_norm_relu(images, &self.bn1);
         let x = max_pool(x, self.stem_pool.kernel, 2, self.stem_pool.padding);
         let blocks = self.layer1.iter().chain(&self.layer2).chain(&self.layer3).chain(&self.layer4);
         blocks.fold(x, |x, block| block.forward(x))

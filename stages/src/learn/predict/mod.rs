@@ -47,7 +47,7 @@ impl StageKind for Predict {
     type Outputs = PredictOutputs;
 
     const NAME: &'static str = "predict";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
     const DOC: &'static str = "Says how likely each class is in each image, under several flips and transposes of it.\n\nWith `seed` 0 the network sees the whole image; with another, a random part of it as in training. The same part is seen under all augmentations, and depends on the image's id alone.\n\nA stage that is stopped or killed goes on after the images it has answered for.";
     const OUTPUTS_VARY: bool = true;

@@ -17,6 +17,7 @@ mod trainer;
 
 use crate::error::StageError;
 use crate::learn::devices::STACK_BYTES;
+use crate::learn::heap::keep_freed_memory;
 
 pub use fitting::OnOutOfMemory;
 pub use plan::{Plan, Precision};
@@ -26,6 +27,7 @@ pub use trainer::{Task, Trained, Validated, train};
 
 /// Does work on so many threads.
 pub fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> Result<R, StageError> + Send) -> Result<R, StageError> {
+    keep_freed_memory();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).stack_size(STACK_BYTES).build();
     pool.map_err(|error| StageError::mismatch(format!("no threads could be started: {error}")))?.install(work)
 }

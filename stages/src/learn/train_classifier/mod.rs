@@ -58,7 +58,7 @@ impl StageKind for TrainClassifier {
     type Outputs = TrainClassifierOutputs;
 
     const NAME: &'static str = "train_classifier";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const USES_ALL_CPUS: bool = true;
     const DOC: &'static str = "Trains a network to say which classes are in an image, with Adam.\n\nA training that is stopped or killed goes on from where it last saved its state, and on a CPU ends with the same bits as if nothing had happened.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share out the batches of a step, of which there are `accumulation`; the result is that of one.";
 

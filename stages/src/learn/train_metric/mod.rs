@@ -54,7 +54,7 @@ impl StageKind for TrainMetric {
     type Outputs = TrainMetricOutputs;
 
     const NAME: &'static str = "train_metric";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const USES_ALL_CPUS: bool = true;
     const DOC: &'static str = "Trains a network to give images of one identity like features, with ArcFace and Adam.\n\nIt goes on from where it last saved its state, as `train_classifier` does.";
 

@@ -1,0 +1,216 @@
+//! The innermost loops: vectors of AVX-512.
+//!
+//! All functions here need a processor with AVX-512 and pointers to as many numbers as they say.
+
+use std::arch::x86_64::{
+    __m128, __m512, _MM_HINT_T0, _mm_add_ps, _mm_cvtss_f32, _mm_loadu_ps, _mm_prefetch, _mm_storeu_ps, _mm512_add_ps,
+    _mm512_extractf32x4_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_ps, _mm512_storeu_ps,
+    _mm512_unpackhi_ps, _mm512_unpacklo_ps,
+};
+
+use super::columns::{LANES, PANEL, Places, Run, VECTORS};
+
+/// So many channels ahead pixels are asked for: they lie too far apart for the processor to guess.
+const AHEAD: isize = 2;
+
+/// Rows of a tile of the product.
+pub const ROWS: usize = 8;
+
+/// What is done to each sum at its end.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish<'a> {
+    /// What each channel is multiplied by.
+    pub scale: &'a [f32],
+    /// What is added to each channel then.
+    pub shift: &'a [f32],
+    /// What is added then, as long as the result.
+    pub summand: Option<&'a [f32]>,
+    /// Whether what is below zero becomes zero in the end.
+    pub relu: bool,
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn gather(base: *const f32, runs: &[Run]) -> __m512 {
+    let mut vector = _mm512_setzero_ps();
+    if let [run, rest @ ..] = runs {
+        // SAFETY: Only lanes that lie in the plane are read.
+        unsafe {
+            vector = _mm512_maskz_loadu_ps(run.lanes, base.wrapping_offset(run.offset));
+            for run in rest {
+                vector = _mm512_mask_loadu_ps(vector, run.lanes, base.wrapping_offset(run.offset));
+            }
+        }
+    }
+    vector
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn scatter(base: *mut f32, runs: &[Run], vector: __m512) {
+    for run in runs {
+        // SAFETY: Only lanes that lie in the plane are written.
+        unsafe { _mm512_mask_storeu_ps(base.wrapping_offset(run.offset), run.lanes, vector) };
+    }
+}
+
+/// Where packed pixels go: lines of vectors.
+#[derive(Clone, Copy)]
+pub struct Lines {
+    /// The first.
+    pub base: *mut f32,
+    /// Numbers from one line to the next.
+    pub stride: usize,
+    /// Vectors in a line.
+    pub vectors: usize,
+}
+
+/// Copies pixels: the vectors of `places`, which are whole lines, of each of `channels` planes that lie `stride` numbers apart.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn pack(to: Lines, source: *const f32, (channels, stride): (usize, usize), places: &Places) {
+    let lines = places.count() / to.vectors;
+    for channel in 0..channels {
+        let source = source.wrapping_add(channel * stride);
+        for line in 0..lines {
+            let target = to.base.wrapping_add((channel * lines + line) * to.stride);
+            for vector in 0..to.vectors {
+                let runs = places.of(line * to.vectors + vector);
+                // SAFETY: The caller's promise; asking for memory ahead of time is harmless wherever it lies.
+                unsafe {
+                    if let Some(run) = runs.first() {
+                        _mm_prefetch::<_MM_HINT_T0>(
+                            source.wrapping_offset(run.offset + AHEAD * stride.cast_signed()).cast(),
+                        );
+                    }
+                    _mm512_storeu_ps(target.add(vector * LANES), gather(source, runs));
+                }
+            }
+        }
+    }
+}
+
+/// Where a tile of sums goes.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// The first row.
+    pub base: *mut f32,
+    /// Numbers from one row to the next.
+    pub stride: usize,
+    /// The panel's places in the first row.
+    pub places: &'a Places,
+    /// Whether there are sums already, to which these are added.
+    pub begun: bool,
+}
+
+/// `R` rows of `weights`, `row` numbers apart, times a panel of `depth` lines; with what finishes them, and the first row's
+/// number, if these are the last.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn multiply<const R: usize>(
+    depth: usize,
+    weights: *const f32,
+    row: usize,
+    panel: *const f32,
+    target: Target<'_>,
+    finish: Option<(&Finish<'_>, usize, *const f32)>,
+) {
+    let mut sums = [[_mm512_setzero_ps(); VECTORS]; R];
+    for line in 0..depth {
+        // SAFETY: The caller's promise.
+        unsafe {
+            let columns: [__m512; VECTORS] =
+                std::array::from_fn(|vector| _mm512_loadu_ps(panel.add(line * PANEL + vector * LANES)));
+            for (number, sums) in sums.iter_mut().enumerate() {
+                let weight = _mm512_set1_ps(*weights.add(number * row + line));
+                for (sum, column) in sums.iter_mut().zip(columns) {
+                    *sum = _mm512_fmadd_ps(weight, column, *sum);
+                }
+            }
+        }
+    }
+    for (number, sums) in sums.iter().enumerate() {
+        let base = target.base.wrapping_add(number * target.stride);
+        for (vector, sum) in sums.iter().enumerate() {
+            let (runs, mut sum) = (target.places.of(vector), *sum);
+            // SAFETY: The caller's promise.
+            unsafe {
+                if target.begun {
+                    sum = _mm512_add_ps(sum, gather(base, runs));
+                }
+                if let Some((finish, first, summand)) = finish {
+                    let [scale, shift] = [finish.scale, finish.shift].map(|of| *of.get_unchecked(first + number));
+                    sum = _mm512_fmadd_ps(sum, _mm512_set1_ps(scale), _mm512_set1_ps(shift));
+                    if !summand.is_null() {
+                        sum = _mm512_add_ps(sum, gather(summand.wrapping_add(number * target.stride), runs));
+                    }
+                    if finish.relu {
+                        sum = _mm512_max_ps(sum, _mm512_setzero_ps());
+                    }
+                }
+                scatter(base, runs, sum);
+            }
+        }
+    }
+}
+
+/// Lines of one side in a tile of inner products.
+pub const SIDE: usize = 4;
+
+/// Adds to `sums`, [`SIDE`] rows of as many numbers, `stride` apart, the inner products of so many lines of `left` with so
+/// many of `right`, all of `vectors` vectors and `line` numbers apart.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn inner_products(
+    vectors: usize,
+    (left, right, line): (*const f32, *const f32, usize),
+    (sums, stride): (*mut f32, usize),
+) {
+    let mut products = [[_mm512_setzero_ps(); SIDE]; SIDE];
+    for vector in 0..vectors {
+        // SAFETY: The caller's promise.
+        unsafe {
+            let right: [__m512; SIDE] =
+                std::array::from_fn(|number| _mm512_loadu_ps(right.add(number * line + vector * LANES)));
+            for (number, products) in products.iter_mut().enumerate() {
+                let left = _mm512_loadu_ps(left.add(number * line + vector * LANES));
+                for (product, right) in products.iter_mut().zip(right) {
+                    *product = _mm512_fmadd_ps(left, right, *product);
+                }
+            }
+        }
+    }
+    for (row, products) in products.into_iter().enumerate() {
+        // SAFETY: The caller's promise.
+        unsafe {
+            let sums = sums.add(row * stride);
+            _mm_storeu_ps(sums, _mm_add_ps(_mm_loadu_ps(sums), totals(products)));
+        }
+    }
+}
+
+/// The sum of each vector's numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn totals([a, b, c, d]: [__m512; SIDE]) -> __m128 {
+    let pair = |a: __m512, b: __m512| _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    let (ab, cd) = (pair(a, b), pair(c, d));
+    let quads = _mm512_add_ps(_mm512_shuffle_ps::<0b01_00_01_00>(ab, cd), _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd));
+    let [first, second] = [_mm512_extractf32x4_ps::<0>(quads), _mm512_extractf32x4_ps::<1>(quads)];
+    let [third, fourth] = [_mm512_extractf32x4_ps::<2>(quads), _mm512_extractf32x4_ps::<3>(quads)];
+    _mm_add_ps(_mm_add_ps(first, second), _mm_add_ps(third, fourth))
+}
+
+/// Adds to `sum` the inner product of two lines of `vectors` vectors: the same bits as in a tile.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn inner_product(vectors: usize, left: *const f32, right: *const f32, sum: *mut f32) {
+    let mut product = _mm512_setzero_ps();
+    for vector in 0..vectors {
+        // SAFETY: The caller's promise.
+        unsafe {
+            let [left, right] = [left, right].map(|line| _mm512_loadu_ps(line.add(vector * LANES)));
+            product = _mm512_fmadd_ps(left, right, product);
+        }
+    }
+    let zero = _mm512_setzero_ps();
+    // SAFETY: The caller's promise.
+    unsafe { *sum += _mm_cvtss_f32(totals([product, zero, zero, zero])) };
+}

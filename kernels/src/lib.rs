@@ -1,0 +1,22 @@
+//! Arithmetic of neural networks on slices of float32: convolutions, batch normalisation, pooling.
+//!
+//! It knows no tensors and no gradients' graph. Results do not depend on the number of threads: each number is summed up in an
+//! order of its own. The kernels are written for AVX-512; [`available`] says whether this processor has it.
+
+pub mod conv;
+pub mod elementwise;
+mod memory;
+pub mod norm;
+pub mod pool;
+
+/// Whether this processor can run what is here.
+pub fn available() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512f")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}

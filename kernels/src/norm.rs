@@ -1,0 +1,275 @@
+//! Batch normalisation of maps `[batch, channel, pixel]`, with or without a ReLU after it, and its gradient.
+//!
+//! One thread has a channel from beginning to end, so that its pixels are read from memory once and then from the cache.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::memory::{SharedMut, filled};
+
+/// Sums that are kept side by side: enough that none waits for another.
+const ABREAST: usize = 64;
+/// Channels a thread takes at once are so few that each thread comes so often.
+const PIECES: usize = 4;
+
+/// The shape of maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Maps {
+    /// Images.
+    pub batch: usize,
+    /// Channels.
+    pub channels: usize,
+    /// Pixels of a channel of an image.
+    pub area: usize,
+}
+
+impl Maps {
+    fn length(&self) -> usize {
+        self.batch * self.channels * self.area
+    }
+
+    /// Where each image's pixels of a channel are.
+    fn planes(self, channel: usize) -> impl Iterator<Item = Range<usize>> {
+        (0..self.batch).map(move |image| {
+            let start = (image * self.channels + channel) * self.area;
+            start..start + self.area
+        })
+    }
+
+    /// Does something for every channel, several at a time.
+    fn for_each_channel(&self, work: impl Fn(usize) + Send + Sync) {
+        let at_once = self.channels.div_ceil(PIECES * rayon::current_num_threads());
+        (0..self.channels).into_par_iter().with_min_len(at_once).for_each(work);
+    }
+}
+
+/// A normalisation: what becomes of maps.
+#[derive(Debug, Clone, Copy)]
+pub struct Normalisation<'a> {
+    /// The maps' shape.
+    pub maps: Maps,
+    /// What each channel is multiplied by when it has mean 0 and variance 1.
+    pub weight: &'a [f32],
+    /// What is added to each channel then.
+    pub bias: &'a [f32],
+    /// What is added to variances.
+    pub epsilon: f64,
+    /// Whether what is below zero becomes zero in the end.
+    pub relu: bool,
+}
+
+/// Maps that were normalised, and what they were before.
+#[derive(Debug)]
+pub struct Normalised {
+    /// `[batch, channel, pixel]`.
+    pub output: Vec<f32>,
+    /// The mean of each channel.
+    pub mean: Vec<f32>,
+    /// The biased variance of each channel.
+    pub variance: Vec<f32>,
+}
+
+/// Gradients of a normalisation.
+#[derive(Debug)]
+pub struct NormalisationGradients {
+    /// Of the maps.
+    pub input: Vec<f32>,
+    /// Of the weights.
+    pub weight: Vec<f32>,
+    /// Of the biases.
+    pub bias: Vec<f32>,
+}
+
+/// A channel's pixel `x` becomes `x * scale + shift`.
+#[derive(Clone, Copy)]
+struct Line {
+    scale: f32,
+    shift: f32,
+    relu: bool,
+}
+
+impl Normalisation<'_> {
+    fn line(&self, channel: usize, mean: f32, variance: f32) -> Line {
+        let scale = self.weight[channel] * self.inverse_deviation(variance);
+        Line { scale, shift: mean.mul_add(-scale, self.bias[channel]), relu: self.relu }
+    }
+
+    fn inverse_deviation(&self, variance: f32) -> f32 {
+        (1.0 / (f64::from(variance) + self.epsilon).sqrt()) as f32
+    }
+
+    fn check(&self, input: &[f32]) {
+        let Maps { channels, .. } = self.maps;
+        assert_eq!(input.len(), self.maps.length(), "the maps' length");
+        assert_eq!([self.weight.len(), self.bias.len()], [channels; 2], "weights and biases");
+    }
+
+    /// Normalises with the maps' own means and variances.
+    pub fn by_batch(&self, input: &[f32]) -> Normalised {
+        self.check(input);
+        let count = (self.maps.batch * self.maps.area) as f64;
+        let [mut mean, mut variance] = [0, 1].map(|_| vec![0.0; self.maps.channels]);
+        let (means, variances) = (SharedMut::of(&mut mean), SharedMut::of(&mut variance));
+        let output = filled(self.maps.length(), |output| {
+            self.maps.for_each_channel(|channel| {
+                let planes = || self.maps.planes(channel).map(|plane| &input[plane]);
+                // SAFETY: The processor has been asked; each channel is one thread's.
+                unsafe {
+                    let mean = (planes().map(|plane| sum(plane)).sum::<f64>() / count) as f32;
+                    let variance = (planes().map(|plane| deviations(plane, mean)).sum::<f64>() / count) as f32;
+                    *means.at(channel) = mean;
+                    *variances.at(channel) = variance;
+                    let line = self.line(channel, mean, variance);
+                    self.maps.planes(channel).for_each(|plane| apply(&input[plane.clone()], line, output.part(plane)));
+                }
+            });
+        });
+        Normalised { output, mean, variance }
+    }
+
+    /// Normalises with means and variances that are known.
+    pub fn by_known(&self, input: &[f32], mean: &[f32], variance: &[f32]) -> Vec<f32> {
+        self.check(input);
+        filled(self.maps.length(), |output| {
+            self.maps.for_each_channel(|channel| {
+                let line = self.line(channel, mean[channel], variance[channel]);
+                // SAFETY: As above.
+                unsafe {
+                    self.maps.planes(channel).for_each(|plane| apply(&input[plane.clone()], line, output.part(plane)));
+                }
+            });
+        })
+    }
+
+    /// The gradients of [`by_batch`](Self::by_batch), given that of its output and what it found.
+    pub fn gradients(&self, input: &[f32], gradient: &[f32], mean: &[f32], variance: &[f32]) -> NormalisationGradients {
+        self.check(input);
+        self.check(gradient);
+        let count = (self.maps.batch * self.maps.area) as f64;
+        let [mut weight, mut bias] = [0, 1].map(|_| vec![0.0; self.maps.channels]);
+        let (weights, biases) = (SharedMut::of(&mut weight), SharedMut::of(&mut bias));
+        let input = filled(self.maps.length(), |output| {
+            self.maps.for_each_channel(|channel| {
+                let (mean, inverse) = (mean[channel], self.inverse_deviation(variance[channel]));
+                let line = self.line(channel, mean, variance[channel]);
+                // SAFETY: As above.
+                unsafe {
+                    let sums = self
+                        .maps
+                        .planes(channel)
+                        .map(|plane| gradient_sums(&input[plane.clone()], &gradient[plane], mean, line));
+                    let [plain, by_deviation] = sums.fold([0.0; 2], |[a, b], [c, d]| [a + c, b + d]);
+                    let by_deviation = by_deviation * f64::from(inverse);
+                    *biases.at(channel) = plain as f32;
+                    *weights.at(channel) = by_deviation as f32;
+                    let scale = f64::from(line.scale);
+                    let constant = (-scale * plain / count) as f32;
+                    let slope = (-scale * f64::from(inverse) * by_deviation / count) as f32;
+                    self.maps.planes(channel).for_each(|plane| {
+                        let (input, gradient) = (&input[plane.clone()], &gradient[plane.clone()]);
+                        apply_gradient(input, gradient, (mean, constant, slope), line, output.part(plane));
+                    });
+                }
+            });
+        });
+        NormalisationGradients { input, weight, bias }
+    }
+}
+
+/// Closures of functions for one kind of processor are not inlined into functions for all; hence the loops in what follows.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn total(sums: &[f32; ABREAST]) -> f64 {
+    let mut total = [0.0_f64; 8];
+    for eight in sums.as_chunks::<8>().0 {
+        for at in 0..8 {
+            total[at] += f64::from(eight[at]);
+        }
+    }
+    let [a, b, c, d, e, f, g, h] = total;
+    ((a + b) + (c + d)) + ((e + f) + (g + h))
+}
+
+#[target_feature(enable = "avx512f")]
+fn sum(values: &[f32]) -> f64 {
+    let mut sums = [0.0_f32; ABREAST];
+    let (chunks, rest) = values.as_chunks::<ABREAST>();
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum += value;
+        }
+    }
+    for (sum, value) in sums.iter_mut().zip(rest) {
+        *sum += value;
+    }
+    total(&sums)
+}
+
+/// The sum of squared differences from `mean`.
+#[target_feature(enable = "avx512f")]
+fn deviations(values: &[f32], mean: f32) -> f64 {
+    let mut sums = [0.0_f32; ABREAST];
+    let (chunks, rest) = values.as_chunks::<ABREAST>();
+    for chunk in chunks {
+        for (sum, value) in sums.iter_mut().zip(chunk) {
+            *sum = (value - mean).mul_add(value - mean, *sum);
+        }
+    }
+    for (sum, value) in sums.iter_mut().zip(rest) {
+        *sum = (value - mean).mul_add(value - mean, *sum);
+    }
+    total(&sums)
+}
+
+#[target_feature(enable = "avx512f")]
+fn apply(input: &[f32], Line { scale, shift, relu }: Line, output: &mut [MaybeUninit<f32>]) {
+    let lowest = if relu { 0.0 } else { f32::NEG_INFINITY };
+    for (output, input) in output.iter_mut().zip(input) {
+        let value = input.mul_add(scale, shift);
+        // Written so that what is no number stays none.
+        output.write(if value < lowest { lowest } else { value });
+    }
+}
+
+/// The gradient that comes through the ReLU, if there is one.
+#[inline(always)]
+fn passed(input: f32, gradient: f32, Line { scale, shift, relu }: Line) -> f32 {
+    if relu && input.mul_add(scale, shift) <= 0.0 { 0.0 } else { gradient }
+}
+
+/// The sum of the gradient, and of the gradient times the difference from the mean.
+#[target_feature(enable = "avx512f")]
+fn gradient_sums(input: &[f32], gradient: &[f32], mean: f32, line: Line) -> [f64; 2] {
+    let (mut plain, mut by_deviation) = ([0.0_f32; ABREAST], [0.0_f32; ABREAST]);
+    let (inputs, last_input) = input.as_chunks::<ABREAST>();
+    let (gradients, last_gradient) = gradient.as_chunks::<ABREAST>();
+    for (input, gradient) in inputs.iter().zip(gradients) {
+        for at in 0..ABREAST {
+            let passed = passed(input[at], gradient[at], line);
+            plain[at] += passed;
+            by_deviation[at] = passed.mul_add(input[at] - mean, by_deviation[at]);
+        }
+    }
+    for (at, (input, gradient)) in last_input.iter().zip(last_gradient).enumerate() {
+        let passed = passed(*input, *gradient, line);
+        plain[at] += passed;
+        by_deviation[at] = passed.mul_add(input - mean, by_deviation[at]);
+    }
+    [total(&plain), total(&by_deviation)]
+}
+
+#[target_feature(enable = "avx512f")]
+fn apply_gradient(
+    input: &[f32],
+    gradient: &[f32],
+    (mean, constant, slope): (f32, f32, f32),
+    line: Line,
+    output: &mut [MaybeUninit<f32>],
+) {
+    for ((output, input), gradient) in output.iter_mut().zip(input).zip(gradient) {
+        let own = passed(*input, *gradient, line).mul_add(line.scale, constant);
+        output.write((input - mean).mul_add(slope, own));
+    }
+}

@@ -1,0 +1,79 @@
+//! Plans as bytes, so that a file that was compiled once need not be compiled again.
+
+use std::sync::Arc;
+
+use athanor_cache::{Digest, hash_value};
+use athanor_stages::registry;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::language::SourceText;
+
+use super::compile::{Overrides, texts};
+use super::graph::graph;
+use super::model::{Instance, Plan, ResultEntry, Source, StageInfo};
+
+/// Instances in one piece; pieces are read in parallel.
+const PIECE: usize = 1024;
+
+/// What is written of a plan: all but what follows from the rest or from the texts.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    name: String,
+    pieces: Vec<Vec<u8>>,
+    sources: Vec<Source>,
+    results: Vec<ResultEntry>,
+    stages: Vec<StageInfo>,
+}
+
+/// Covers everything that a plan is compiled from: the texts, and the program with its kinds. `program` is anything that
+/// another build of this program does not share.
+pub fn key(source: &SourceText, overrides: &Overrides, program: &str) -> Digest {
+    let kinds: Vec<_> = registry::kinds().iter().map(|kind| json!([kind.name(), kind.revision()])).collect();
+    let text = Digest::of(source.text.as_bytes());
+    let parts = json!([program, kinds, source.name, text, overrides.profiles, overrides.set]);
+    hash_value("athanor plan 1", &parts)
+}
+
+/// The plan as bytes; `None` for one that cannot be written.
+pub fn encode(plan: &Plan) -> Option<Vec<u8>> {
+    let pieces = plan.instances.par_chunks(PIECE).map(|piece| rmp_serde::to_vec(piece).ok());
+    let kept = Kept {
+        name: plan.name.clone(),
+        pieces: pieces.collect::<Option<_>>()?,
+        sources: plan.sources.clone(),
+        results: plan.results.clone(),
+        stages: plan.stages.clone(),
+    };
+    rmp_serde::to_vec(&kept).ok()
+}
+
+/// The plan of these texts that [`encode`] wrote; `None` for bytes that are no plan.
+pub fn decode(bytes: &[u8], source: &SourceText, overrides: &Overrides) -> Option<Plan> {
+    let kept: Kept = rmp_serde::from_slice(bytes).ok()?;
+    let pieces = kept.pieces.par_iter().map(|piece| rmp_serde::from_slice::<Vec<Instance>>(piece).ok());
+    let instances = pieces.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect::<Vec<_>>();
+    let Kept { name, sources, results, stages, .. } = kept;
+    let graph = graph(&instances);
+    Some(Plan { name, instances, graph, sources, results, stages, texts: Arc::clone(&texts(source, overrides)) })
+}
+
+/// Kinds are written by name.
+pub mod by_name {
+    use athanor_stages::kind::Kind;
+    use athanor_stages::registry;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes the name.
+    pub fn serialize<S: Serializer>(kind: &&'static dyn Kind, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(kind.name())
+    }
+
+    /// Finds the kind of that name in the registry.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static dyn Kind, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        registry::find(&name).ok_or_else(|| D::Error::custom("no such kind"))
+    }
+}

@@ -1,0 +1,131 @@
+//! Recording results a few at a time, because each time costs a wait for the disk.
+//!
+//! A result that is stored counts as finished when its record is safely on disk. Until then only this run believes it, and, if
+//! this process is killed, the next one. How long it may wait is bounded by how much work is at stake in a power cut.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Pending, Unsynced};
+
+use crate::plan::InstanceId;
+
+/// A result waits at most this long for others, and no longer once results that took this long to make wait.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A stored result and the right to record it.
+pub struct Unrecorded {
+    /// Whose it is.
+    pub id: InstanceId,
+    /// What is to be recorded.
+    pub record: ActionRecord,
+    /// What must be safely on disk before.
+    pub unsynced: Unsynced,
+    /// Nobody else makes the same result until it is recorded.
+    pub _claim: Claim,
+}
+
+/// What became of results that were to be recorded.
+pub struct Recorded {
+    /// Whose they are.
+    pub ids: Vec<InstanceId>,
+    /// Why they could not be recorded, if that is so.
+    pub refusal: Option<CacheError>,
+}
+
+enum Word {
+    Record(Box<Unrecorded>),
+    Hurry,
+}
+
+/// Records results on a thread of its own.
+pub struct Recorder {
+    pending: Arc<Pending>,
+    words: Option<Sender<Word>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Recorder {
+    /// `listener` hears of every result that is given to [`Recorder::record`].
+    pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + 'static) -> Recorder {
+        let (sender, words) = channel();
+        let pending = Arc::new(Pending::new(&cache));
+        let noted = Arc::clone(&pending);
+        let thread = thread::spawn(move || keep_records(&cache, &noted, &words, &listener));
+        Recorder { pending, words: Some(sender), thread: Some(thread) }
+    }
+
+    /// Records a result soon. Should this process be killed before, the next one does it.
+    pub fn record(&self, result: Unrecorded) {
+        // A disk that takes no note will not take the record either, and then that is what is reported.
+        let _ = self.pending.note(&result.record);
+        self.say(Word::Record(Box::new(result)));
+    }
+
+    /// Says that nothing else is going on: what waits need not wait any longer.
+    pub fn hurry(&self) {
+        self.say(Word::Hurry);
+    }
+
+    fn say(&self, word: Word) {
+        // The thread ends only when this end of the channel is gone.
+        let _ = self.words.as_ref().map(|words| words.send(word));
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.words = None;
+        // A panic there has been printed, and what was not recorded is made again.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Results that wait to be recorded together.
+struct Waiting {
+    results: Vec<Unrecorded>,
+    deadline: Instant,
+    work_ms: u64,
+}
+
+impl Waiting {
+    fn begin(first: Unrecorded) -> Waiting {
+        let mut waiting = Waiting { results: Vec::new(), deadline: Instant::now() + PATIENCE, work_ms: 0 };
+        waiting.add(first);
+        waiting
+    }
+
+    fn add(&mut self, result: Unrecorded) {
+        self.work_ms += result.record.duration_ms;
+        if u128::from(self.work_ms) >= PATIENCE.as_millis() * 2 {
+            self.deadline = Instant::now();
+        }
+        self.results.push(result);
+    }
+}
+
+fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listener: &dyn Fn(Recorded)) {
+    while let Ok(word) = words.recv() {
+        let Word::Record(first) = word else { continue };
+        let mut waiting = Waiting::begin(*first);
+        loop {
+            match words.recv_timeout(waiting.deadline.saturating_duration_since(Instant::now())) {
+                Ok(Word::Record(result)) => waiting.add(*result),
+                Ok(Word::Hurry) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let recorded = write_down(cache, mem::take(&mut waiting.results));
+        pending.settle(recorded.ids.len());
+        listener(recorded);
+    }
+}
+
+fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
+    let written = cache.record_all(results.iter().map(|result| (&result.record, &result.unsynced)));
+    let forgotten = written
+        .and_then(|()| results.iter().try_for_each(|result| cache.forget_unfinished(&result.record.fingerprint)));
+    Recorded { ids: results.into_iter().map(|result| result.id).collect(), refusal: forgotten.err() }
+}
