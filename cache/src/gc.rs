@@ -146,10 +146,13 @@ impl Cache {
         objects: &Objects,
         request: &GcRequest,
     ) -> Result<()> {
-        // Records go first: a record whose outputs are gone would promise what is not there.
+        // Records go first: a record whose outputs are gone would promise what is not there. That they are gone is brought to
+        // disk: one that a power cut brought back could find a file of the same name that was not yet written out.
         for record in gone {
             self.disk.remove(&self.action_path(&record.fingerprint))?;
         }
+        let sync = || self.disk.sync_everything().map_err(CacheError::io(self.root()));
+        sync()?;
         let folders = kept.iter().flat_map(artifacts_of).filter(|artifact| artifact.kind == ArtifactKind::Folder);
         let trees: HashSet<Digest> = folders.map(|artifact| artifact.digest).collect();
         for path in files::list_sharded(self.root(), "trees")? {
@@ -174,7 +177,7 @@ impl Cache {
                 self.disk.remove(&entry.map_err(CacheError::io(&folder))?.path())?;
             }
         }
-        Ok(())
+        sync()
     }
 }
 

@@ -10,6 +10,9 @@ use super::scope::{FIELDS, Scope, Unfit, from_live};
 use super::span::{SourceText, Span};
 use super::suggest;
 
+/// Bytes of one expression. The engine reads operators in front of each other, as in `not not not x`, by calling itself.
+const LONGEST: usize = 2_000;
+
 /// Compiles expressions.
 pub struct Engine {
     environment: Environment<'static>,
@@ -147,6 +150,11 @@ impl Engine {
     }
 
     fn compile<'e>(&'e self, source: &str, span: Span, scope: &[&str]) -> Result<Compiled<'e>, Box<Diagnostic>> {
+        if source.len() > LONGEST {
+            let message = format!("this expression is longer than {LONGEST} bytes");
+            let help = "put parts of it into `vars`, and name them here";
+            return Err(Box::new(Diagnostic::new(span, message).help(help)));
+        }
         if source.is_empty() {
             return Err(Box::new(Diagnostic::new(span, "an expression is missing between `${{` and `}}`")));
         }
