@@ -76,7 +76,7 @@ impl Recall {
     }
 
     /// How many instances are known.
-    pub fn len(&self) -> usize {
+    pub fn instances(&self) -> usize {
         self.instances.len()
     }
 

@@ -5,7 +5,7 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -111,11 +111,10 @@ fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listen
     while let Ok(word) = words.recv() {
         let Word::Record(first) = word else { continue };
         let mut waiting = Waiting::begin(*first);
-        loop {
-            match words.recv_timeout(waiting.deadline.saturating_duration_since(Instant::now())) {
-                Ok(Word::Record(result)) => waiting.add(*result),
-                Ok(Word::Hurry) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+        while let Ok(Word::Record(result)) =
+            words.recv_timeout(waiting.deadline.saturating_duration_since(Instant::now()))
+        {
+            waiting.add(*result);
         }
         let recorded = write_down(cache, mem::take(&mut waiting.results));
         pending.settle(recorded.ids.len());

@@ -246,7 +246,7 @@ impl<'a> Session<'a> {
         });
         if let Some(run) = &logged {
             self.history.end(run)?;
-        } else if known && recall.len() == names.len() {
+        } else if known && recall.instances() == names.len() {
             return Ok(());
         }
         let results =
