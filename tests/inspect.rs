@@ -226,6 +226,9 @@ fn wrong_command_lines_end_with_2() {
 fn devices_and_completions_are_there() {
     let project = project();
     let devices = project.athanor(&["devices", "--gpus", "0:24GiB,3", "-j", "5"]).out;
-    assert!(devices.contains("CPUs    5") && devices.contains("24.0 GiB") && devices.contains("unknown"), "{devices}");
+    assert!(
+        devices.contains("CPUs      5") && devices.contains("24.0 GiB") && devices.contains("unknown"),
+        "{devices}"
+    );
     assert!(project.athanor(&["completions", "bash"]).out.contains("_athanor"));
 }

@@ -62,7 +62,7 @@ impl AdamStep {
         });
     }
 
-    #[target_feature(enable = "avx512f")]
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
     fn step(&self, parameters: &mut [f32], gradients: &[f32], (first, second): (&mut [f32], &mut [f32])) {
         let moments = first.iter_mut().zip(second);
         for ((parameter, gradient), (first, second)) in parameters.iter_mut().zip(gradients).zip(moments) {

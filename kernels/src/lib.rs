@@ -3,6 +3,9 @@
 //! It knows no tensors and no gradients' graph. Results do not depend on the number of threads: each number is summed up in an
 //! order of its own. The kernels are written for AVX-512; [`available`] says whether this processor has it.
 
+// Elsewhere the functions are not those of one kind of processor, and calling them is no promise.
+#![cfg_attr(not(target_arch = "x86_64"), allow(unused_unsafe))]
+
 pub mod conv;
 pub mod elementwise;
 mod memory;

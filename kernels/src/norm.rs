@@ -180,7 +180,7 @@ impl Normalisation<'_> {
 
 /// Closures of functions for one kind of processor are not inlined into functions for all; hence the loops in what follows.
 #[inline]
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn total(sums: &[f32; ABREAST]) -> f64 {
     let mut total = [0.0_f64; 8];
     for eight in sums.as_chunks::<8>().0 {
@@ -192,7 +192,7 @@ fn total(sums: &[f32; ABREAST]) -> f64 {
     ((a + b) + (c + d)) + ((e + f) + (g + h))
 }
 
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn sum(values: &[f32]) -> f64 {
     let mut sums = [0.0_f32; ABREAST];
     let (chunks, rest) = values.as_chunks::<ABREAST>();
@@ -208,7 +208,7 @@ fn sum(values: &[f32]) -> f64 {
 }
 
 /// The sum of squared differences from `mean`.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn deviations(values: &[f32], mean: f32) -> f64 {
     let mut sums = [0.0_f32; ABREAST];
     let (chunks, rest) = values.as_chunks::<ABREAST>();
@@ -223,7 +223,7 @@ fn deviations(values: &[f32], mean: f32) -> f64 {
     total(&sums)
 }
 
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn apply(input: &[f32], Line { scale, shift, relu }: Line, output: &mut [MaybeUninit<f32>]) {
     let lowest = if relu { 0.0 } else { f32::NEG_INFINITY };
     for (output, input) in output.iter_mut().zip(input) {
@@ -240,7 +240,7 @@ fn passed(input: f32, gradient: f32, Line { scale, shift, relu }: Line) -> f32 {
 }
 
 /// The sum of the gradient, and of the gradient times the difference from the mean.
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn gradient_sums(input: &[f32], gradient: &[f32], mean: f32, line: Line) -> [f64; 2] {
     let (mut plain, mut by_deviation) = ([0.0_f32; ABREAST], [0.0_f32; ABREAST]);
     let (inputs, last_input) = input.as_chunks::<ABREAST>();
@@ -260,7 +260,7 @@ fn gradient_sums(input: &[f32], gradient: &[f32], mean: f32, line: Line) -> [f64
     [total(&plain), total(&by_deviation)]
 }
 
-#[target_feature(enable = "avx512f")]
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn apply_gradient(
     input: &[f32],
     gradient: &[f32],

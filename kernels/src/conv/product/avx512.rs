@@ -9,26 +9,11 @@ use std::arch::x86_64::{
     _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 
-use super::columns::{LANES, PANEL, Places, Run, VECTORS};
+use super::super::columns::{LANES, PANEL, Places, Run, VECTORS};
+use super::{Finish, Lines, SIDE, Target};
 
 /// So many channels ahead pixels are asked for: they lie too far apart for the processor to guess.
 const AHEAD: isize = 2;
-
-/// Rows of a tile of the product.
-pub const ROWS: usize = 8;
-
-/// What is done to each sum at its end.
-#[derive(Debug, Clone, Copy)]
-pub struct Finish<'a> {
-    /// What each channel is multiplied by.
-    pub scale: &'a [f32],
-    /// What is added to each channel then.
-    pub shift: &'a [f32],
-    /// What is added then, as long as the result.
-    pub summand: Option<&'a [f32]>,
-    /// Whether what is below zero becomes zero in the end.
-    pub relu: bool,
-}
 
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -55,17 +40,6 @@ unsafe fn scatter(base: *mut f32, runs: &[Run], vector: __m512) {
     }
 }
 
-/// Where packed pixels go: lines of vectors.
-#[derive(Clone, Copy)]
-pub struct Lines {
-    /// The first.
-    pub base: *mut f32,
-    /// Numbers from one line to the next.
-    pub stride: usize,
-    /// Vectors in a line.
-    pub vectors: usize,
-}
-
 /// Copies pixels: the vectors of `places`, which are whole lines, of each of `channels` planes that lie `stride` numbers apart.
 #[target_feature(enable = "avx512f")]
 pub unsafe fn pack(to: Lines, source: *const f32, (channels, stride): (usize, usize), places: &Places) {
@@ -88,19 +62,6 @@ pub unsafe fn pack(to: Lines, source: *const f32, (channels, stride): (usize, us
             }
         }
     }
-}
-
-/// Where a tile of sums goes.
-#[derive(Clone, Copy)]
-pub struct Target<'a> {
-    /// The first row.
-    pub base: *mut f32,
-    /// Numbers from one row to the next.
-    pub stride: usize,
-    /// The panel's places in the first row.
-    pub places: &'a Places,
-    /// Whether there are sums already, to which these are added.
-    pub begun: bool,
 }
 
 /// `R` rows of `weights`, `row` numbers apart, times a panel of `depth` lines; with what finishes them, and the first row's
@@ -144,7 +105,8 @@ pub unsafe fn multiply<const R: usize>(
                         sum = _mm512_add_ps(sum, gather(summand.wrapping_add(number * target.stride), runs));
                     }
                     if finish.relu {
-                        sum = _mm512_max_ps(sum, _mm512_setzero_ps());
+                        // In this order what is no number stays none.
+                        sum = _mm512_max_ps(_mm512_setzero_ps(), sum);
                     }
                 }
                 scatter(base, runs, sum);
@@ -152,9 +114,6 @@ pub unsafe fn multiply<const R: usize>(
         }
     }
 }
-
-/// Lines of one side in a tile of inner products.
-pub const SIDE: usize = 4;
 
 /// Adds to `sums`, [`SIDE`] rows of as many numbers, `stride` apart, the inner products of so many lines of `left` with so
 /// many of `right`, all of `vectors` vectors and `line` numbers apart.
