@@ -313,7 +313,7 @@ fn what_a_mirror_has_is_not_fetched_but_checked_alike() {
 
     std::fs::write(mirror.join("a_red.png"), image(4, 1)).unwrap();
     let error = bench.run(params, Some("Id\na\n")).unwrap_err().to_string();
-    assert_eq!(error, "`mirror` has both `a_red.jpeg` and `a_red.png` for one image");
+    assert_eq!(error, "mirror: has both `a_red.jpeg` and `a_red.png` for one image");
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn a_file_of_a_mirror_is_found_by_its_name() {
     bench.mirror = Some(mirror);
     let url = server.url("/models/weights.pth");
     bench.run(json!({ "as": "file", "url": url, "sha256": sha256(b"weights")[..8] }), None).unwrap();
-    assert_eq!(std::fs::read_to_string(bench.out("file")).unwrap(), "weights");
+    assert_eq!(std::fs::read_to_string(bench.out("weights.pth")).unwrap(), "weights");
     bench.run(json!({ "as": "file", "url": url, "sha256": sha256(b"others") }), None).unwrap_err();
     assert_eq!(server.asked().len(), 0);
 }
