@@ -203,7 +203,7 @@ class Bench:
         """A chain of its own, one stage long, reads a file that changes every time."""
         text = (folder / "p.yaml").read_text()
         line = "cat ${{ inputs.i }} > ${{ outputs.o }}; echo leaf >> ${{ outputs.o }}"
-        text += f"  leaf:\n    kind: command\n    inputs: {{ i: leaf.txt }}\n    run: {line}\n    outputs: {{ o: o.txt }}\n"
+        text += f"  leaf:\n    kind: command\n    inputs: {{ i: ./leaf.txt }}\n    run: {line}\n    outputs: {{ o: o.txt }}\n"
         (folder / "p.yaml").write_text(text)
         with (folder / "build.ninja").open("a") as file:
             file.write("build leaf.out: next leaf.txt\n  n = leaf\n")
