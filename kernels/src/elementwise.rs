@@ -52,6 +52,7 @@ pub struct AdamStep {
 impl AdamStep {
     /// Moves parameters and moments.
     pub fn take(&self, parameters: &mut [f32], gradients: &[f32], moments: [&mut [f32]; 2]) {
+        crate::require();
         let [first, second] = moments;
         assert_eq!([gradients.len(), first.len(), second.len()], [parameters.len(); 3], "as many of each");
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));

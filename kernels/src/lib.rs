@@ -12,6 +12,11 @@ mod memory;
 pub mod norm;
 pub mod pool;
 
+/// Stops a caller who has not asked whether the kernels are [`available`]: what is behind this must run nowhere else.
+fn require() {
+    assert!(available(), "the kernels need a processor with AVX-512");
+}
+
 /// Whether this processor can run what is here.
 pub fn available() -> bool {
     #[cfg(target_arch = "x86_64")]

@@ -108,6 +108,7 @@ impl Normalisation<'_> {
 
     /// Normalises with the maps' own means and variances.
     pub fn by_batch(&self, input: &[f32]) -> Normalised {
+        crate::require();
         self.check(input);
         let count = (self.maps.batch * self.maps.area) as f64;
         let [mut mean, mut variance] = [0, 1].map(|_| vec![0.0; self.maps.channels]);
@@ -131,6 +132,7 @@ impl Normalisation<'_> {
 
     /// Normalises with means and variances that are known.
     pub fn by_known(&self, input: &[f32], mean: &[f32], variance: &[f32]) -> Vec<f32> {
+        crate::require();
         self.check(input);
         filled(self.maps.length(), |output| {
             self.maps.for_each_channel(|channel| {
@@ -145,6 +147,7 @@ impl Normalisation<'_> {
 
     /// The gradients of [`by_batch`](Self::by_batch), given that of its output and what it found.
     pub fn gradients(&self, input: &[f32], gradient: &[f32], mean: &[f32], variance: &[f32]) -> NormalisationGradients {
+        crate::require();
         self.check(input);
         self.check(gradient);
         let count = (self.maps.batch * self.maps.area) as f64;

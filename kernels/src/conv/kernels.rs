@@ -24,6 +24,7 @@ thread_local! {
 
 /// The gradient of the kernels, given the input and the result's gradient.
 pub fn kernel_gradient(convolution: &Convolution, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    crate::require();
     assert_eq!(input.len(), convolution.input_length(), "the input's length");
     assert_eq!(gradient.len(), convolution.output_length(), "the gradient's length");
     let Convolution { batch, channels_in, channels_out, .. } = *convolution;

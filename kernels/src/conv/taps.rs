@@ -70,6 +70,7 @@ thread_local! {
 
 /// The convolution of `input` with `kernels`; each sum is finished as `finish` says.
 pub fn forward(convolution: &Convolution, input: &[f32], kernels: &[f32], finish: Option<&Finish<'_>>) -> Vec<f32> {
+    crate::require();
     assert_eq!(input.len(), convolution.input_length(), "the input's length");
     assert_eq!(kernels.len(), convolution.kernel_length(), "the kernels' length");
     if let Some(Finish { scale, shift, summand, .. }) = finish {
@@ -142,6 +143,7 @@ fn take_apart(convolution: &Convolution, input: &[f32], phases: &[[usize; 2]], p
 
 /// The gradient of the input, given that of the result.
 pub fn input_gradient(convolution: &Convolution, gradient: &[f32], kernels: &[f32]) -> Vec<f32> {
+    crate::require();
     assert_eq!(gradient.len(), convolution.output_length(), "the gradient's length");
     assert_eq!(kernels.len(), convolution.kernel_length(), "the kernels' length");
     let Convolution { batch, channels_in, size, stride, .. } = *convolution;
