@@ -29,11 +29,36 @@ impl Figures {
     }
 }
 
+/// Whole numbers as they are, others with four digits that count: all of them are in the run's events.
+fn shortened(value: f64) -> String {
+    const DIGITS: i32 = 4;
+    if value.fract() == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let leading = value.abs().log10().floor() as i32 + 1;
+    match usize::try_from(DIGITS - leading) {
+        Ok(decimals) if leading > -DIGITS => format!("{value:.decimals$}"),
+        Ok(_) => format!("{value:.3e}"),
+        Err(_) => format!("{value:.0}"),
+    }
+}
+
 fn with_figures(text: &str, figures: &[(String, f64)]) -> String {
     if figures.is_empty() {
         return text.to_owned();
     }
-    let shown: Vec<String> = figures.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    let shown: Vec<String> = figures.iter().map(|(name, value)| format!("{name} = {}", shortened(*value))).collect();
     let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
     format!("{first}: {}{rest}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn figures_show_the_digits_that_count() {
+        let shown = [0.9081703169195526, 12.0, 31072.4, 3.2568, 0.00001712253218, -0.25, f64::NAN].map(shortened);
+        assert_eq!(shown, ["0.9082", "12", "31072", "3.257", "1.712e-5", "-0.2500", "NaN"]);
+    }
 }
