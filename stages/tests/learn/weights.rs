@@ -161,6 +161,19 @@ fn new_channels_see_what_red_saw() {
 }
 
 #[test]
+fn a_checkpoint_is_a_start_for_another_training() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let architecture = Architecture::Resnet18;
+    let classifier = ClassifierConfig::new(architecture, 4, 3).init(&device());
+    save_checkpoint(&classifier, &path).unwrap();
+    let learned = state_dict(&classifier, architecture);
+    let loaded = state_dict(&pretrained(architecture, 4, &path).unwrap(), architecture);
+    assert!(learned.keys().any(|name| name.starts_with("head.")) && !loaded.is_empty());
+    assert!(loaded.iter().all(|(name, data)| *data == learned[name]));
+}
+
+#[test]
 fn densenets_of_both_spellings_are_read() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("densenet121.safetensors");

@@ -33,7 +33,8 @@ input_ports! {
         validation: TableInput,
         /// `color,mean,std` of the channels, by which pixels are normalised; without it they are only divided by 255.
         statistics: Option<TableInput>,
-        /// torchvision's weights for the backbone, `.pth` or safetensors; a channel beyond red, green and blue starts as red.
+        /// Weights for the backbone to start from: torchvision's, `.pth` or safetensors, or a checkpoint of the same network; a
+        /// channel that they lack starts as red.
         pretrained: Option<WeightsInput>,
         /// Probabilities `[id, class]` in the place of the targets of rows to learn from.
         soft_labels: Option<MatrixInput>,

@@ -31,7 +31,8 @@ input_ports! {
         train: TableInput,
         /// Rows to judge by, of identities that are learned.
         validation: TableInput,
-        /// torchvision's weights for the backbone, `.pth` or safetensors; a channel beyond red, green and blue starts as red.
+        /// Weights for the backbone to start from: torchvision's, `.pth` or safetensors, or a checkpoint of the same network; a
+        /// channel that they lack starts as red.
         pretrained: Option<WeightsInput>,
     }
 }
