@@ -76,11 +76,19 @@ struct Sealed {
 
 const SEAL_DOMAIN: &str = "athanor action 1";
 
+/// A record as it is written: JSON in one line, with a checksum.
+#[derive(Debug, Clone)]
+pub struct SealedRecord {
+    fingerprint: Digest,
+    pub(crate) line: Vec<u8>,
+}
+
 impl ActionRecord {
-    /// The record as it is written: JSON in one line, with a checksum.
-    pub(crate) fn sealed(&self) -> serde_json::Result<Vec<u8>> {
+    /// The record as it is to be written.
+    pub fn seal(&self) -> serde_json::Result<SealedRecord> {
         let record = serde_json::to_value(self)?;
-        serde_json::to_vec(&Sealed { seal: hash_value(SEAL_DOMAIN, &record), record })
+        let line = serde_json::to_vec(&Sealed { seal: hash_value(SEAL_DOMAIN, &record), record })?;
+        Ok(SealedRecord { fingerprint: self.fingerprint, line })
     }
 
     /// The record that was written; `None` if it is not as it was.
@@ -96,14 +104,15 @@ impl ActionRecord {
 impl Cache {
     /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
     pub fn record(&self, record: &ActionRecord) -> Result<()> {
-        self.record_all([(record, &Unsynced::default())])
+        let sealed = record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?;
+        self.record_all([(&sealed, &Unsynced::default())])
     }
 
     /// Records results, bringing first what belongs to them and then the records safely to disk: many at once wait for the
     /// device as long as one.
     pub fn record_all<'r>(
         &self,
-        results: impl IntoIterator<Item = (&'r ActionRecord, &'r Unsynced)> + Clone,
+        results: impl IntoIterator<Item = (&'r SealedRecord, &'r Unsynced)> + Clone,
     ) -> Result<()> {
         let objects = results.clone().into_iter().flat_map(|(_, unsynced)| unsynced.0.iter().cloned());
         self.sync(&objects.collect::<Vec<_>>())?;
@@ -112,10 +121,9 @@ impl Cache {
     }
 
     /// Writes a record, not yet safe from a power cut; returns its path.
-    fn write_record(&self, record: &ActionRecord) -> Result<PathBuf> {
+    fn write_record(&self, record: &SealedRecord) -> Result<PathBuf> {
         let path = self.action_path(&record.fingerprint);
-        let text = record.sealed().map_err(|error| CacheError::io(&path)(error.into()))?;
-        self.disk.write_unsynced(&path, &text)?;
+        self.disk.write_unsynced(&path, &record.line)?;
         Ok(path)
     }
 

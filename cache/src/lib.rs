@@ -23,7 +23,7 @@ mod unfinished;
 mod usage;
 mod verify;
 
-pub use actions::{ActionRecord, Lookup, OutputRecord, RecordStamp};
+pub use actions::{ActionRecord, Lookup, OutputRecord, RecordStamp, SealedRecord};
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use disk::{Operation, Watch};
 pub use error::CacheError;

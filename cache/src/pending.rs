@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::disk::Disk;
 use crate::item_log;
-use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, Unsynced, files};
+use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, SealedRecord, Unsynced, files};
 
 /// The folder of such files.
 pub(crate) const AREA: &str = "pending";
@@ -37,15 +37,14 @@ impl Pending {
     }
 
     /// Notes a result whose outputs are stored.
-    pub fn note(&self, record: &ActionRecord) -> Result<()> {
+    pub fn note(&self, record: &SealedRecord) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open += 1;
         let (path, file) = match state.file.take() {
             Some(file) => state.file.insert(file),
             None => state.file.insert(create(&self.disk)?),
         };
-        let mut line = record.sealed().map_err(|error| CacheError::io(path)(error.into()))?;
-        line.push(b'\n');
+        let line = [&record.line, b"\n".as_slice()].concat();
         self.disk.append(file, path, &line).map_err(CacheError::io(path))
     }
 
@@ -108,7 +107,7 @@ impl Cache {
                 // Folders are stored safely at once.
                 let files = artifacts.iter().filter(|artifact| artifact.kind != ArtifactKind::Folder);
                 let unsynced = Unsynced(files.map(|artifact| self.path_of(artifact)).collect());
-                results.push((record, unsynced));
+                results.push((record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?, unsynced));
             }
         }
         self.record_all(results.iter().map(|(record, unsynced)| (record, unsynced)))

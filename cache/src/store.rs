@@ -308,7 +308,11 @@ impl Cache {
             let sound = !suspicious || tree::hash_file(path, metadata.len()).ok() == digest_in_name(path);
             (!sound).then(|| path.clone())
         };
-        let spoilt: Vec<PathBuf> = self.objects_of_artifact(artifact).par_iter().filter_map(spoilt).collect();
+        let spoilt: Vec<PathBuf> = match artifact.kind {
+            // Threads for one file cost a small stage more than all else here.
+            ArtifactKind::File | ArtifactKind::Executable => spoilt(&self.path_of(artifact)).into_iter().collect(),
+            ArtifactKind::Folder => self.objects_of_artifact(artifact).par_iter().filter_map(spoilt).collect(),
+        };
         spoilt.iter().try_for_each(|path| self.quarantine(path))?;
         if !spoilt.is_empty() && artifact.kind == ArtifactKind::Folder {
             self.quarantine(&self.path_of(artifact))?;

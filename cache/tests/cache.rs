@@ -410,7 +410,7 @@ fn what_is_recorded_is_not_pending() {
     let (_folder, cache) = open();
     let pending = Pending::new(&cache);
     let result = described("one", put(&cache, "one", "one"), 5);
-    pending.note(&result).unwrap();
+    pending.note(&result.seal().unwrap()).unwrap();
     cache.record(&result).unwrap();
     pending.settle(1);
     drop(pending);

@@ -158,18 +158,19 @@ impl Attempt {
         }
     }
 
-    /// Stores the result of a job that succeeded: outputs into the cache, then inputs looked at again.
+    /// Stores the result of a job that succeeded: outputs into the cache, then inputs looked at again. What is still to be
+    /// brought to disk is added to `unsynced`.
     pub fn store(
         &self,
         cache: &Cache,
         instance: &Instance,
         project: &Path,
         read: &[String],
-    ) -> Result<(Stored, Unsynced), CommitError> {
-        let mut unsynced = Unsynced::default();
-        let outputs = self.workspace.take_outputs(cache, &instance.outputs, &mut unsynced)?;
+        unsynced: &mut Unsynced,
+    ) -> Result<Stored, CommitError> {
+        let outputs = self.workspace.take_outputs(cache, &instance.outputs, unsynced)?;
         self.recheck_inputs(cache, project, read)?;
-        let log = self.store_log(cache, &mut unsynced)?;
+        let log = self.store_log(cache, unsynced)?;
         let record = ActionRecord {
             fingerprint: self.fingerprint,
             recipe: self.describe(instance)?,
@@ -180,7 +181,7 @@ impl Attempt {
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
         };
-        Ok((Stored { record, undeclared: self.workspace.undeclared() }, unsynced))
+        Ok(Stored { record, undeclared: self.workspace.undeclared() })
     }
 
     /// Stores a copy of what the stage printed; `None` if that is nothing.

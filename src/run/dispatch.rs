@@ -27,6 +27,8 @@ use crate::run::workshop::Workshop;
 const POLL: Duration = Duration::from_millis(50);
 /// How often a stage may ask for another try: each of them needs half of what the one before needed.
 const MOST_TRIES_ASKED_FOR: u32 = 20;
+/// Nothing is started while this many results wait to be stored, so that work cannot run ahead of the disk without end.
+const MOST_STORING: usize = 32;
 
 /// What a run hears.
 pub enum Happening {
@@ -229,7 +231,9 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     }
 
     fn start_what_fits(&mut self) -> Result<(), CacheError> {
-        while let Some((id, allocation)) = self.scheduler.next_start() {
+        while self.storing < MOST_STORING
+            && let Some((id, allocation)) = self.scheduler.next_start()
+        {
             let fingerprint = self.resolved[&id].fingerprint;
             let Some(claim) = self.workshop.try_claim(&fingerprint)? else {
                 self.scheduler.made_elsewhere(id);
@@ -303,6 +307,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         let Some(Running { attempt, .. }) = self.running.remove(&id) else { return };
         if exit == Exit::Success && !self.timed_out.contains(&id) {
             self.storing += 1;
+            self.scheduler.worked(id);
             self.workshop.store(&self.inputs, id, attempt);
             return;
         }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Pending, Unsynced};
+use athanor_cache::{Cache, CacheError, Claim, Digest, Pending, SealedRecord, Unsynced};
 
 use crate::plan::InstanceId;
 
@@ -20,8 +20,12 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub struct Unrecorded {
     /// Whose it is.
     pub id: InstanceId,
+    /// What it was made for.
+    pub fingerprint: Digest,
+    /// How long it took to make, in milliseconds.
+    pub work_ms: u64,
     /// What is to be recorded.
-    pub record: ActionRecord,
+    pub record: SealedRecord,
     /// What must be safely on disk before.
     pub unsynced: Unsynced,
     /// Nobody else makes the same result until it is recorded.
@@ -99,7 +103,7 @@ impl Waiting {
     }
 
     fn add(&mut self, result: Unrecorded) {
-        self.work_ms += result.record.duration_ms;
+        self.work_ms += result.work_ms;
         if u128::from(self.work_ms) >= PATIENCE.as_millis() * 2 {
             self.deadline = Instant::now();
         }
@@ -125,6 +129,6 @@ fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listen
 fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     let written = cache.record_all(results.iter().map(|result| (&result.record, &result.unsynced)));
     let forgotten = written
-        .and_then(|()| results.iter().try_for_each(|result| cache.forget_unfinished(&result.record.fingerprint)));
+        .and_then(|()| results.iter().try_for_each(|result| cache.forget_unfinished(&result.fingerprint)));
     Recorded { ids: results.into_iter().map(|result| result.id).collect(), refusal: forgotten.err() }
 }

@@ -25,6 +25,8 @@ pub enum State {
     Queued,
     /// It has resources and was handed to the dispatcher.
     Running(Allocation),
+    /// Its work is done and its resources are free again; its outputs are being stored.
+    Storing,
     /// Another process, or another instance of this run, is making the same result.
     Elsewhere,
     /// Its outputs are in the cache.
@@ -175,6 +177,12 @@ impl Scheduler {
         (Reverse(self.rank[id.index()].to_bits()), id)
     }
 
+    /// The work of a running instance is done: others get its resources while its outputs are stored.
+    pub fn worked(&mut self, id: InstanceId) {
+        self.release(id);
+        self.states[id.index()] = State::Storing;
+    }
+
     /// Somebody else is making the same result; the instance gives its resources back and waits.
     pub fn made_elsewhere(&mut self, id: InstanceId) {
         self.release(id);
@@ -218,12 +226,12 @@ impl Scheduler {
         self.settle(id, State::Stopped);
     }
 
-    /// No instance is started any more: all that do not run are settled as stopped.
+    /// No instance is started any more: all that have not been are settled as stopped.
     pub fn stop_accepting(&mut self) {
         self.accepting = false;
         for index in 0..self.states.len() {
             let state = &self.states[index];
-            if !state.is_settled() && !matches!(state, State::Running(_)) {
+            if !state.is_settled() && !matches!(state, State::Running(_) | State::Storing) {
                 self.states[index] = State::Stopped;
                 self.unsettled -= 1;
             }
@@ -372,6 +380,9 @@ mod tests {
                 let (pick, fate) = fates.next().unwrap();
                 let (id, given) = running.swap_remove(pick.index(running.len()));
                 prop_assert_eq!(given.gpus.len(), tasks[id.index()].resources.gpus.devices());
+                if fate % 2 == 1 {
+                    scheduler.worked(id);
+                }
                 if fate == 0 {
                     scheduler.failed(id);
                     failed.push(id);

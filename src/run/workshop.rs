@@ -68,8 +68,8 @@ pub struct OnDisk<'r> {
     all_is_news: bool,
     crew: Crew,
     places: Arc<Mutex<Places>>,
-    /// What belongs to results that are stored.
-    stored: Arc<Mutex<HashMap<InstanceId, (Claim, Unsynced)>>>,
+    /// Results that are stored, ready to be recorded.
+    stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
     recorder: Recorder,
     run: Sender<Happening>,
 }
@@ -150,12 +150,15 @@ impl Workshop for OnDisk<'_> {
         let read: Vec<String> = inputs.paths_read(id).into_iter().map(str::to_owned).collect();
         // Hashing large outputs takes a while, during which other stages want to be heard.
         self.crew.run(move || {
-            let result = attempt.store(&cache, &instance, &project, &read);
+            let mut unsynced = Unsynced::default();
+            let result = attempt.store(&cache, &instance, &project, &read, &mut unsynced);
+            let result = result.and_then(|result| Ok((result.record.seal()?, result)));
             let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
             let (claim, folder) = attempt.end();
             lock(&places).vacate(folder, empty_log);
-            let result = result.map(|(result, unsynced)| {
-                lock(&stored).insert(id, (claim, unsynced));
+            let result = result.map(|(record, result)| {
+                let (fingerprint, work_ms) = (result.record.fingerprint, result.record.duration_ms);
+                lock(&stored).insert(id, Unrecorded { id, fingerprint, work_ms, record, unsynced, _claim: claim });
                 result
             });
             // Nobody listens only when the whole process ends.
@@ -163,9 +166,9 @@ impl Workshop for OnDisk<'_> {
         });
     }
 
-    fn record(&mut self, id: InstanceId, result: &Stored) {
-        if let Some((claim, unsynced)) = lock(&self.stored).remove(&id) {
-            self.recorder.record(Unrecorded { id, record: result.record.clone(), unsynced, _claim: claim });
+    fn record(&mut self, id: InstanceId, _result: &Stored) {
+        if let Some(result) = lock(&self.stored).remove(&id) {
+            self.recorder.record(result);
         }
     }
 

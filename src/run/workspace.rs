@@ -61,10 +61,15 @@ pub enum TakeError {
 impl Workspace {
     /// Links everything into the folder, which does not exist or was left by [`Workspace::clear`].
     pub fn prepare(cache: &Cache, folder: PathBuf, links: &[Link], outputs: &[OutputPort]) -> Result<Self, CacheError> {
+        let inputs = folder.join(INPUTS);
         if !folder.exists() {
             make(&folder.join(TEMPORARY))?;
-            make(&folder.join(INPUTS))?;
+            make(&inputs)?;
         }
+        let make_parent = |path: &Path| match path.parent() {
+            Some(parent) if parent != folder && parent != inputs => make(parent),
+            _ => Ok(()),
+        };
         for link in links {
             let at = folder.join(&link.at);
             make_parent(&at)?;
@@ -179,8 +184,4 @@ fn empty(folder: &Path, kept: &[&str]) -> std::io::Result<()> {
 
 fn make(folder: &Path) -> Result<(), CacheError> {
     fs::create_dir_all(folder).map_err(|source| CacheError::Io { path: folder.to_owned(), source })
-}
-
-fn make_parent(path: &Path) -> Result<(), CacheError> {
-    path.parent().map_or(Ok(()), make)
 }
