@@ -78,12 +78,7 @@ impl Messages {
 
 /// Waits until the process `leader` has ended, and passes on what it says meanwhile. The process is not reaped, so that its
 /// number stays taken.
-pub fn until_exit(
-    crew: &Crew,
-    leader: Pid,
-    messages: &mut Messages,
-    each: &mut dyn FnMut(&[u8]),
-) -> io::Result<()> {
+pub fn until_exit(crew: &Crew, leader: Pid, messages: &mut Messages, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
     let exit = exit_sign(crew, leader)?;
     loop {
         let sign = PollFd::new(&exit, PollFlags::IN);
