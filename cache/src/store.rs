@@ -165,7 +165,7 @@ impl Cache {
     pub(crate) fn move_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        if is_private(&link) && !object.exists() {
+        if is_private(&link) {
             self.disk.ensure_parent(&object)?;
             self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
             if self.disk.rename_unless_there(path, &object).is_ok() {

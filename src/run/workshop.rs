@@ -24,6 +24,7 @@ use crate::run::recipe::Resolved;
 use crate::run::recorder::{Recorder, Unrecorded};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
+use crate::run::workspace::Cleared;
 
 /// What a run needs for its results and its tries.
 pub trait Workshop {
@@ -152,14 +153,15 @@ impl Workshop for OnDisk<'_> {
         self.crew.run(move || {
             let mut unsynced = Unsynced::default();
             let result = attempt.store(&cache, &instance, &project, &read, &mut unsynced);
-            let result = result.and_then(|result| Ok((result.record.seal()?, result)));
+            let result = result.and_then(|record| Ok((record.seal()?, record)));
             let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
-            let (claim, folder) = attempt.end();
+            let (claim, Cleared { folder, undeclared }) = attempt.end();
             lock(&places).vacate(folder, empty_log);
-            let result = result.map(|(record, result)| {
-                let (fingerprint, work_ms) = (result.record.fingerprint, result.record.duration_ms);
-                lock(&stored).insert(id, Unrecorded { id, fingerprint, work_ms, record, unsynced, _claim: claim });
-                result
+            let result = result.map(|(sealed, record)| {
+                let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
+                let unrecorded = Unrecorded { id, fingerprint, work_ms, record: sealed, unsynced, _claim: claim };
+                lock(&stored).insert(id, unrecorded);
+                Stored { record, undeclared }
             });
             // Nobody listens only when the whole process ends.
             let _ = run.send(Happening::Stored(id, Box::new(result)));
@@ -178,8 +180,8 @@ impl Workshop for OnDisk<'_> {
 
     fn abandon(&mut self, attempt: Attempt) -> Vec<String> {
         let tail = log_tail(&attempt.log);
-        let (_, folder) = attempt.end();
-        lock(&self.places).vacate(folder, None);
+        let (_, cleared) = attempt.end();
+        lock(&self.places).vacate(cleared.folder, None);
         tail
     }
 }
