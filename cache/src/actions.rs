@@ -1,13 +1,14 @@
 //! What was computed: from a fingerprint to the digests of its outputs.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::look::Stamp;
+use crate::store::action_name;
 use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
 /// One output of a recorded result.
@@ -56,16 +57,6 @@ pub enum Lookup {
     },
     /// Nothing.
     Miss,
-}
-
-/// By what the file of a record is known again without being read. Records are written whole under a new inode, so that
-/// another one has another stamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordStamp {
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,14 +136,8 @@ impl Cache {
     }
 
     /// The stamp of a fingerprint's record; `None` if there is none.
-    pub fn record_stamp(&self, fingerprint: &Digest) -> Option<RecordStamp> {
-        let metadata = fs::symlink_metadata(self.action_path(fingerprint)).ok()?;
-        Some(RecordStamp {
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+    pub fn record_stamp(&self, fingerprint: &Digest) -> Option<Stamp> {
+        self.glance.stamp(&action_name(fingerprint))
     }
 
     /// What can be served for a fingerprint.
