@@ -101,7 +101,7 @@ fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// The files two levels below `root/area` (`area/ab/name`), sorted.
+/// The files two levels below `root/area` (`area/a/name`), sorted.
 pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for shard in read_folder(&root.join(area))? {
