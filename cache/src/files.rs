@@ -49,6 +49,12 @@ impl Disk {
         if path.exists() { Ok(()) } else { self.write_atomically(&path, content.as_bytes()) }
     }
 
+    /// As [`Disk::write_if_absent`], for what is written again should a power cut lose it.
+    pub(crate) fn write_unsynced_if_absent(&self, name: &str, content: &str) -> Result<()> {
+        let path = self.root().join(name);
+        if path.exists() { Ok(()) } else { self.write_unsynced(&path, content.as_bytes()) }
+    }
+
     /// Makes the folder that `path` lies in, to survive a power cut.
     pub(crate) fn make_parent(&self, path: &Path) -> Result<()> {
         path.parent().map_or(Ok(()), |parent| self.make_lasting_folders(parent))

@@ -71,6 +71,8 @@ impl Cache {
     pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
         let root = std::path::absolute(root).map_err(CacheError::io(root))?;
         let disk = Disk::new(&root, watch.clone());
+        disk.make_lasting_folders(&root)?;
+        let mut missing = false;
         for folder in [
             "objects",
             "trees",
@@ -83,13 +85,18 @@ impl Cache {
             "tmp",
             "quarantine",
         ] {
-            disk.make_lasting_folders(&root.join(folder))?;
+            missing |= !root.join(folder).is_dir();
+            disk.make_folders(&root.join(folder)).map_err(CacheError::io(&root))?;
+        }
+        if missing {
+            disk.sync(&root).map_err(CacheError::io(&root))?;
         }
         let root = root.canonicalize().map_err(CacheError::io(&root))?;
         let disk = Disk::new(&root, watch);
         let layout = layout_on(&disk)?;
-        disk.write_if_absent("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
-        disk.write_if_absent(".gitignore", "*\n")?;
+        // Nothing depends on these two.
+        disk.write_unsynced_if_absent("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
+        disk.write_unsynced_if_absent(".gitignore", "*\n")?;
         let stat_index = StatIndex::new(disk.clone());
         let claims = ClaimTable::open(&root)?;
         let glance = Glance::new(&root)?;
