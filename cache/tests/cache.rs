@@ -381,7 +381,7 @@ fn the_next_process_records_what_a_killed_one_had_stored() {
     let pending = Pending::new(&cache);
     let noted: Vec<ActionRecord> =
         ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
-    noted.iter().for_each(|record| pending.note(record).unwrap());
+    noted.iter().for_each(|record| pending.note(&record.seal().unwrap()).unwrap());
     cache.adopt_pending().unwrap();
     assert_eq!(cache.lookup(&noted[0].fingerprint).unwrap(), Lookup::Miss, "its process still lives");
     let file = fs::read_dir(cache.root().join("pending")).unwrap().next().unwrap().unwrap().path();
