@@ -10,6 +10,7 @@ mod digest;
 mod disk;
 mod error;
 mod files;
+mod gaps;
 mod gc;
 mod item_log;
 mod items;
@@ -75,6 +76,7 @@ impl Cache {
             "items",
             "unfinished",
             pending::AREA,
+            gaps::AREA,
             "scratch",
             "tmp",
             "quarantine",

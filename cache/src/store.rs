@@ -168,8 +168,9 @@ impl Cache {
         if is_private(&link) && !object.exists() {
             self.disk.ensure_parent(&object)?;
             self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
+            let fills_gap = self.prepare_for_gap(path, &object)?;
             if self.disk.rename_unless_there(path, &object).is_ok() {
-                return Ok(());
+                return if fills_gap { self.close_gap(&object) } else { Ok(()) };
             }
         }
         self.store_file(path, digest, executable, bytes)?;
@@ -187,11 +188,13 @@ impl Cache {
         let copy = if is_private(&link) { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         self.set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
+        let fills_gap = self.prepare_for_gap(source, &object)?;
         match self.disk.link(source, &object) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             other => other.map_err(CacheError::io(&object)),
-        }
+        }?;
+        if fills_gap { self.close_gap(&object) } else { Ok(()) }
     }
 
     /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
@@ -391,8 +394,9 @@ impl Cache {
         sound.ok_or_else(|| CacheError::Damaged { path, what: "the manifest is not what its name says".to_owned() })
     }
 
-    /// Moves something out of the store's sight, for the user to look at.
+    /// Moves something out of the store's sight, for the user to look at. It does not come back in a power cut.
     pub(crate) fn quarantine(&self, path: &Path) -> Result<()> {
+        self.open_gap(path)?;
         let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");
         let folder = self.root().join("quarantine");
         let free = (0..).map(|number| folder.join(format!("{name}.{number}"))).find(|path| !path.exists());
@@ -400,7 +404,8 @@ impl Cache {
         match self.disk.rename(path, &target) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(CacheError::io(path)),
-        }
+        }?;
+        self.disk.sync_parent(path)
     }
 
     pub(crate) fn object_path(&self, digest: &Digest, executable: bool) -> PathBuf {
