@@ -9,10 +9,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+use crate::stamp::CLOCK_TICK;
 use crate::tree::{self, Found, TreeEntry};
 use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
 
@@ -40,8 +41,6 @@ struct Ingested {
     is_new: bool,
 }
 
-/// File systems stamp files with a clock that may lag this much behind the one programs read.
-const CLOCK_TICK: Duration = Duration::from_millis(50);
 /// More files than this are brought safely to disk with all else on their file system: each single one costs a wait for the
 /// device, and all else may be much.
 const SYNCED_ONE_BY_ONE: usize = 16;
