@@ -8,7 +8,9 @@ use fastrand::Rng;
 use super::edits;
 use super::model::{Key, World, compute};
 use super::pipeline::{Project, Work};
-use super::program::{Ran, SIZE, Workplace};
+use super::program::SIZE;
+use super::request::Request;
+use super::workplace::{Broken, Going, Ran, Workplace};
 
 /// A project of commands alone, whose bytes the model knows beforehand.
 fn commands(rng: &mut Rng) -> Project {
@@ -26,17 +28,19 @@ pub fn case(seed: u64) -> Result<u64, String> {
     let places: Vec<Workplace> = (0..projects.len()).map(place).collect();
     for (place, project) in places.iter().zip(&projects) {
         std::fs::create_dir(&place.folder).unwrap();
-        place.write(project, &[]);
+        place.write(project, &Broken::new());
     }
+    let request = Request { jobs: 2, keep_going: true, ..Request::default() };
     let killed: HashSet<usize> = (0..2).map(|_| rng.usize(0..projects.len())).collect();
-    let mut going: Vec<_> = places.iter().zip(&projects).map(|(place, project)| place.start(project, 2)).collect();
+    let mut going: Vec<_> =
+        places.iter().zip(&projects).map(|(place, project)| place.start(project, &request)).collect();
     for at in &killed {
         std::thread::sleep(Duration::from_micros(rng.u64(0..30_000)));
         going[*at].kill();
     }
-    let ran: Vec<Ran> = going.into_iter().map(super::program::Going::end).collect();
+    let ran: Vec<Ran> = going.into_iter().map(Going::end).collect();
     // Who was killed takes its claims with it: the next run of the same project waits for nobody.
-    let again: Vec<Ran> = killed.iter().map(|at| places[*at].start(projects[*at], 2).end()).collect();
+    let again: Vec<Ran> = killed.iter().map(|at| places[*at].start(projects[*at], &request).end()).collect();
 
     let mut times: HashMap<Key, usize> = HashMap::new();
     let mut in_flight: HashMap<Key, usize> = HashMap::new();
@@ -48,7 +52,7 @@ pub fn case(seed: u64) -> Result<u64, String> {
         }
         let project = projects[at];
         let world = World { fails: &|_, _| false, built_in: &|_, _: &Work, _, _| None };
-        let computation = compute(project, &HashSet::new(), &world);
+        let computation = compute(project, &HashSet::new(), &world)?;
         for instance in &computation.instances {
             let Some(key) = &instance.key else { continue };
             if ran.started.contains(&instance.name) {
@@ -59,7 +63,7 @@ pub fn case(seed: u64) -> Result<u64, String> {
             }
         }
         if !was_killed {
-            places[at].holds(project, &computation)?;
+            places[at].holds(project, &computation, |_| true)?;
         }
     }
     for (key, times) in times {
