@@ -10,7 +10,7 @@ use athanor::language::SourceText;
 use athanor::plan::{Overrides, compile};
 use athanor::run::resources::Capacity;
 use athanor::run::{Project, RunRequest, Session};
-use athanor_cache::Cache;
+use athanor_cache::{Cache, Digest};
 
 const PIPELINE: &str = "athanor: 1
 name: p
@@ -46,7 +46,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
     let plan = compile(&source, &Overrides::default()).unwrap_or_else(|_| panic!("the pipeline has mistakes"));
     let cache = Arc::new(Cache::open(&folder.path().join("cache")).unwrap());
     let project = Project { folder: folder.path().to_owned(), cache };
-    let session = Session::new(&project, &plan, Path::new("p.yaml"), &[], &[]).unwrap();
+    let session = Session::new(&project, (&plan, Digest::of(b"plan")), Path::new("p.yaml"), &[], &[]).unwrap();
     let request = RunRequest {
         capacity: Capacity { cpus: 1, memory: 1 << 30, gpus: Vec::new() },
         keep_going: false,

@@ -1,13 +1,17 @@
 //! What was computed: from a fingerprint to the digests of its outputs.
+//!
+//! `actions/ab/<fingerprint>.json` is a file with the record, one line of it. Records that are written together are lines of one
+//! file that has the names of them all: to make a file costs more than all else that a record costs. A record is gone when
+//! its name is, and another one that takes its name is in another file.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::look::Stamp;
+use crate::store::action_name;
 use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
 /// One output of a recorded result.
@@ -58,21 +62,14 @@ pub enum Lookup {
     Miss,
 }
 
-/// By what the file of a record is known again without being read. Records are written whole under a new inode, so that
-/// another one has another stamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordStamp {
-    inode: u64,
-    bytes: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
 #[derive(Serialize, Deserialize)]
 struct Sealed {
     seal: Digest,
     record: Value,
 }
+
+/// More records would make each of them slow to find.
+const RECORDS_IN_A_FILE: usize = 16;
 
 const SEAL_DOMAIN: &str = "athanor action 1";
 
@@ -116,15 +113,31 @@ impl Cache {
     ) -> Result<()> {
         let objects = results.clone().into_iter().flat_map(|(_, unsynced)| unsynced.0.iter().cloned());
         self.sync(&objects.collect::<Vec<_>>())?;
-        let records = results.into_iter().map(|(record, _)| self.write_record(record));
-        self.sync(&records.collect::<Result<Vec<_>>>()?)
+        let is_known = |record: &&SealedRecord| self.glance.stamp(&action_name(&record.fingerprint)).is_some();
+        let records = results.into_iter().map(|(record, _)| record);
+        let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) = records.partition(is_known);
+        for record in known {
+            // Safe from the first moment: what was promised before is not lost.
+            self.disk.write_atomically(&self.action_path(&record.fingerprint), &record.line)?;
+        }
+        new.chunks(RECORDS_IN_A_FILE).try_for_each(|records| self.write_records(records))?;
+        self.sync(&new.iter().map(|record| self.action_path(&record.fingerprint)).collect::<Vec<_>>())
     }
 
-    /// Writes a record, not yet safe from a power cut; returns its path.
-    fn write_record(&self, record: &SealedRecord) -> Result<PathBuf> {
-        let path = self.action_path(&record.fingerprint);
-        self.disk.write_unsynced(&path, &record.line)?;
-        Ok(path)
+    /// Writes records into one file, not yet safe from a power cut.
+    fn write_records(&self, records: &[&SealedRecord]) -> Result<()> {
+        let lines: Vec<&[u8]> = records.iter().map(|record| record.line.as_slice()).collect();
+        let mut paths = records.iter().map(|record| self.action_path(&record.fingerprint));
+        let Some(first) = paths.next() else { return Ok(()) };
+        self.disk.write_unsynced(&first, &lines.join(&b'\n'))?;
+        paths.try_for_each(|path| {
+            self.disk.ensure_parent(&path)?;
+            match self.disk.link(&first, &path) {
+                // Another process had the same result pending.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+                other => other.map_err(CacheError::io(&path)),
+            }
+        })
     }
 
     /// The record of a fingerprint, whether or not its outputs are still there. A damaged record is moved to quarantine and
@@ -136,8 +149,11 @@ impl Cache {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(CacheError::io(&path)(error)),
         };
-        let record = ActionRecord::unsealed(&bytes);
-        let record = record.filter(|record| record.fingerprint == *fingerprint);
+        let hex = fingerprint.to_hex();
+        let names_it = |line: &&[u8]| str::from_utf8(line).is_ok_and(|line| line.contains(&*hex));
+        let mut lines = bytes.split(|byte| *byte == b'\n').filter(names_it);
+        let record =
+            lines.find_map(|line| ActionRecord::unsealed(line).filter(|record| record.fingerprint == *fingerprint));
         if record.is_none() {
             self.quarantine(&path)?;
         }
@@ -145,14 +161,8 @@ impl Cache {
     }
 
     /// The stamp of a fingerprint's record; `None` if there is none.
-    pub fn record_stamp(&self, fingerprint: &Digest) -> Option<RecordStamp> {
-        let metadata = fs::symlink_metadata(self.action_path(fingerprint)).ok()?;
-        Some(RecordStamp {
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
+    pub fn record_stamp(&self, fingerprint: &Digest) -> Option<Stamp> {
+        self.glance.stamp(&action_name(fingerprint))
     }
 
     /// What can be served for a fingerprint.

@@ -27,6 +27,11 @@ impl Digest {
         blake3::Hash::from_hex(digits).ok().map(Digest::from)
     }
 
+    /// The 64 hexadecimal digits, without a text of their own.
+    pub(crate) fn to_hex(self) -> impl std::ops::Deref<Target = str> {
+        blake3::Hash::from_bytes(self.0).to_hex()
+    }
+
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Digest {
         Digest(bytes)
     }

@@ -26,7 +26,7 @@ use crate::item_log::{
     synced_line,
 };
 use crate::placements::Placements;
-use crate::store::presence_of_file;
+use crate::store::object_name;
 use crate::tree;
 use crate::unfinished::FilesInUse;
 use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value};
@@ -235,7 +235,7 @@ impl Cache {
     }
 
     fn has_file(&self, file: &ItemFile) -> bool {
-        presence_of_file(&self.object_path(&file.digest, false), file.bytes) == Presence::Present
+        self.glance.presence(&object_name(&file.digest, false), file.bytes) == Presence::Present
     }
 
     fn items_path(&self, scope: &str) -> PathBuf {

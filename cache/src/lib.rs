@@ -15,27 +15,29 @@ mod gc;
 mod item_log;
 mod items;
 mod locks;
+mod look;
 mod pending;
 mod placements;
-mod stamp;
 mod stat_index;
 mod store;
+mod trace;
 mod tree;
 mod unfinished;
 mod usage;
 mod verify;
 
-pub use actions::{ActionRecord, Lookup, OutputRecord, RecordStamp, SealedRecord};
+pub use actions::{ActionRecord, Lookup, OutputRecord, SealedRecord};
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use disk::{Operation, Watch};
 pub use error::CacheError;
 pub use gc::{Dropped, GcReport, GcRequest};
 pub use items::{ItemFile, ItemRecord, Items};
 pub use locks::{Claim, UseGuard};
+pub use look::Stamp;
 pub use pending::Pending;
 pub use placements::Placements;
-pub use stamp::Stamp;
 pub use store::{Presence, Unsynced};
+pub use trace::Trace;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
 pub use usage::{Usage, UsageEntry};
 pub use verify::{Damage, VerifyReport};
@@ -45,6 +47,7 @@ use std::sync::Arc;
 
 use disk::Disk;
 use locks::ClaimTable;
+use look::Glance;
 use stat_index::StatIndex;
 
 /// Version of the layout on disk. A cache of a newer version is refused.
@@ -58,6 +61,7 @@ pub struct Cache {
     disk: Disk,
     stat_index: StatIndex,
     claims: Arc<ClaimTable>,
+    glance: Glance,
 }
 
 impl Cache {
@@ -92,7 +96,8 @@ impl Cache {
         disk.write_if_absent(".gitignore", "*\n")?;
         let stat_index = StatIndex::new(disk.clone());
         let claims = ClaimTable::open(&root)?;
-        Ok(Cache { disk, stat_index, claims })
+        let glance = Glance::new(&root)?;
+        Ok(Cache { disk, stat_index, claims, glance })
     }
 
     /// The cache's folder.

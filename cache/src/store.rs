@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
-use crate::stamp::CLOCK_TICK;
+use crate::trace::CLOCK_TICK;
 use crate::tree::{self, Found, TreeEntry};
 use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
 
@@ -164,7 +164,7 @@ impl Cache {
     pub(crate) fn move_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        if is_private(&link) && !object.exists() {
+        if is_private(&link) {
             self.disk.ensure_parent(&object)?;
             self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
             let fills_gap = self.prepare_for_gap(path, &object)?;
@@ -286,16 +286,17 @@ impl Cache {
 
     /// Whether an artifact is there, by existence and size of each of its files; nothing is read.
     pub fn presence(&self, artifact: &Artifact) -> Presence {
-        let path = self.path_of(artifact);
         if artifact.kind != ArtifactKind::Folder {
-            return presence_of_file(&path, artifact.bytes);
+            let executable = artifact.kind == ArtifactKind::Executable;
+            return self.glance.presence(&object_name(&artifact.digest, executable), artifact.bytes);
         }
         let Ok(tree) = self.read_tree(&artifact.digest) else { return Presence::Missing };
-        if !path.is_dir() {
+        let folder = tree_name(&artifact.digest);
+        if !self.root().join(&folder).is_dir() {
             return Presence::Missing;
         }
         let entries = tree.entries.par_iter().filter(|entry| entry.digest.is_some());
-        let worst = entries.map(|entry| presence_of_file(&path.join(&entry.path), entry.bytes));
+        let worst = entries.map(|entry| self.glance.presence(&format!("{folder}/{}", entry.path), entry.bytes));
         worst.find_any(|presence| *presence != Presence::Present).unwrap_or(Presence::Present)
     }
 
@@ -408,11 +409,11 @@ impl Cache {
     }
 
     pub(crate) fn object_path(&self, digest: &Digest, executable: bool) -> PathBuf {
-        self.sharded("objects", digest, if executable { ".x" } else { "" })
+        self.root().join(object_name(digest, executable))
     }
 
     pub(crate) fn tree_path(&self, digest: &Digest) -> PathBuf {
-        self.sharded("trees", digest, "")
+        self.root().join(tree_name(digest))
     }
 
     pub(crate) fn manifest_path(&self, digest: &Digest) -> PathBuf {
@@ -420,12 +421,11 @@ impl Cache {
     }
 
     pub(crate) fn action_path(&self, fingerprint: &Digest) -> PathBuf {
-        self.sharded("actions", fingerprint, ".json")
+        self.root().join(action_name(fingerprint))
     }
 
     pub(crate) fn sharded(&self, area: &str, digest: &Digest, suffix: &str) -> PathBuf {
-        let hex = digest.to_string();
-        self.root().join(area).join(&hex[..2]).join(format!("{hex}{suffix}"))
+        self.root().join(sharded_name(area, digest, suffix))
     }
 
     /// Gives a stored file another name. A file system has a limit of names for one file; beyond it `path` is a copy.
@@ -467,12 +467,22 @@ pub(crate) fn digest_in_name(path: &Path) -> Option<Digest> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-pub(crate) fn presence_of_file(path: &Path, bytes: u64) -> Presence {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() == bytes => Presence::Present,
-        Ok(_) => Presence::Damaged,
-        Err(_) => Presence::Missing,
-    }
+/// Where a stored file lies, relative to the cache's folder.
+pub(crate) fn object_name(digest: &Digest, executable: bool) -> String {
+    sharded_name("objects", digest, if executable { ".x" } else { "" })
+}
+
+fn tree_name(digest: &Digest) -> String {
+    sharded_name("trees", digest, "")
+}
+
+pub(crate) fn action_name(fingerprint: &Digest) -> String {
+    sharded_name("actions", fingerprint, ".json")
+}
+
+fn sharded_name(area: &str, digest: &Digest, suffix: &str) -> String {
+    let hex = digest.to_hex();
+    [area, "/", &hex[..2], "/", &hex, suffix].concat()
 }
 
 /// Whether nobody else has a name for the file, so that nobody can change it once it is stored.

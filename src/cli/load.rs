@@ -141,5 +141,5 @@ pub fn session<'a>(
     targets: &[InstanceId],
 ) -> Result<Session<'a>, Exit> {
     plan.keep();
-    Session::new(project, plan, &file.file, &file.profile, targets).map_err(Exit::failed)
+    Session::new(project, (plan, plan.key), &file.file, &file.profile, targets).map_err(Exit::failed)
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use athanor_cache::{Digest, hash_value};
 use athanor_stages::registry;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -13,15 +12,12 @@ use crate::language::SourceText;
 use super::compile::{Overrides, texts};
 use super::graph::graph;
 use super::model::{Instance, Plan, ResultEntry, Source, StageInfo};
+use super::pieces;
 
-/// Instances in one piece; pieces are read in parallel.
-const PIECE: usize = 1024;
-
-/// What is written of a plan: all but what follows from the rest or from the texts.
+/// What is written of a plan beside its instances: all but what follows from the rest or from the texts.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     name: String,
-    pieces: Vec<Vec<u8>>,
     sources: Vec<Source>,
     results: Vec<ResultEntry>,
     stages: Vec<StageInfo>,
@@ -38,23 +34,15 @@ pub fn key(source: &SourceText, overrides: &Overrides, program: &str) -> Digest 
 
 /// The plan as bytes; `None` for one that cannot be written.
 pub fn encode(plan: &Plan) -> Option<Vec<u8>> {
-    let pieces = plan.instances.par_chunks(PIECE).map(|piece| rmp_serde::to_vec(piece).ok());
-    let kept = Kept {
-        name: plan.name.clone(),
-        pieces: pieces.collect::<Option<_>>()?,
-        sources: plan.sources.clone(),
-        results: plan.results.clone(),
-        stages: plan.stages.clone(),
-    };
-    rmp_serde::to_vec(&kept).ok()
+    let Plan { name, instances, sources, results, stages, .. } = plan;
+    let kept = Kept { name: name.clone(), sources: sources.clone(), results: results.clone(), stages: stages.clone() };
+    pieces::encode(kept, instances)
 }
 
 /// The plan of these texts that [`encode`] wrote; `None` for bytes that are no plan.
 pub fn decode(bytes: &[u8], source: &SourceText, overrides: &Overrides) -> Option<Plan> {
-    let kept: Kept = rmp_serde::from_slice(bytes).ok()?;
-    let pieces = kept.pieces.par_iter().map(|piece| rmp_serde::from_slice::<Vec<Instance>>(piece).ok());
-    let instances = pieces.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect::<Vec<_>>();
-    let Kept { name, sources, results, stages, .. } = kept;
+    let (kept, instances) = pieces::decode::<Kept, Instance>(bytes, |_| true)?;
+    let Kept { name, sources, results, stages } = kept;
     let graph = graph(&instances);
     Some(Plan { name, instances, graph, sources, results, stages, texts: Arc::clone(&texts(source, overrides)) })
 }

@@ -10,6 +10,7 @@ pub mod kept;
 mod matrix;
 mod model;
 mod params;
+pub mod pieces;
 mod results;
 mod select;
 mod shell;

@@ -11,7 +11,7 @@ use crate::plan::InstanceId;
 use crate::run::RunError;
 use crate::run::flights::Outputs;
 use crate::run::history::Ledger;
-use crate::run::recall::Recall;
+use crate::run::recall::{Recall, Settled};
 use crate::run::recipe::{Recipe, RecipeInput, RecipeItem};
 use crate::run::resolve::{Inputs, Unwritten};
 
@@ -107,6 +107,8 @@ pub struct Known<'k> {
     pub cache: &'k Cache,
     /// A summary of these.
     pub recall: &'k Recall,
+    /// What follows from the summary without a look at the cache, by instance.
+    pub unchanged: Vec<Option<Settled>>,
     /// What became of each instance; asked for if anything is not fresh.
     pub ledger: &'k dyn Fn() -> Result<Ledger, RunError>,
 }
@@ -123,6 +125,11 @@ pub fn assess(inputs: &Inputs<'_>, known: &Known<'_>, order: &[InstanceId]) -> R
     let mut outputs: Vec<Option<Outputs>> = vec![None; count];
     let mut standings = vec![None; count];
     for id in order.iter().copied() {
+        if let Some(settled) = &known.unchanged[id.index()] {
+            outputs[id.index()] = Some(Outputs::clone(&settled.outputs));
+            standings[id.index()] = Some(Standing::Fresh);
+            continue;
+        }
         let mut unsettled: Vec<InstanceId> =
             inputs.plan.producers(id).filter(|producer| outputs[producer.index()].is_none()).collect();
         unsettled.sort_unstable();

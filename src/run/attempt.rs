@@ -15,8 +15,8 @@ use crate::run::protocol::{Order, PROTOCOL};
 use crate::run::recipe::{Recipe, Resolved};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
-use crate::run::stamps::Untouched;
-use crate::run::workspace::{TakeError, Workspace};
+use crate::run::traces::Untouched;
+use crate::run::workspace::{Cleared, TakeError, Workspace};
 
 /// Name and version of this program, as recorded with results.
 pub const PROGRAM: &str = concat!("athanor ", env!("CARGO_PKG_VERSION"));
@@ -171,11 +171,11 @@ impl Attempt {
         project: &Path,
         read: &[String],
         unsynced: &mut Unsynced,
-    ) -> Result<Stored, CommitError> {
+    ) -> Result<ActionRecord, CommitError> {
         let outputs = self.workspace.take_outputs(cache, &instance.outputs, unsynced)?;
         self.recheck_inputs(cache, project, read)?;
         let log = self.store_log(cache, unsynced)?;
-        let record = ActionRecord {
+        Ok(ActionRecord {
             fingerprint: self.fingerprint,
             recipe: self.describe(instance)?,
             outputs,
@@ -184,8 +184,7 @@ impl Attempt {
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
-        };
-        Ok(Stored { record, undeclared: self.workspace.undeclared() })
+        })
     }
 
     /// Stores a copy of what the stage printed; `None` if that is nothing.
@@ -231,7 +230,7 @@ impl Attempt {
     }
 
     /// Ends the try: its folder is emptied, for the next one to use, or removed. The claim goes on.
-    pub fn end(self) -> (Claim, Option<PathBuf>) {
+    pub fn end(self) -> (Claim, Cleared) {
         (self.claim, self.workspace.clear())
     }
 }

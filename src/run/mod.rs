@@ -24,7 +24,7 @@ mod results;
 pub mod schedule;
 mod session;
 pub mod sources;
-mod stamps;
+mod traces;
 pub mod worker;
 pub mod workshop;
 pub mod workspace;

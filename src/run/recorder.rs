@@ -128,7 +128,7 @@ fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listen
 
 fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     let written = cache.record_all(results.iter().map(|result| (&result.record, &result.unsynced)));
-    let forgotten = written
-        .and_then(|()| results.iter().try_for_each(|result| cache.forget_unfinished(&result.fingerprint)));
+    let forgotten =
+        written.and_then(|()| results.iter().try_for_each(|result| cache.forget_unfinished(&result.fingerprint)));
     Recorded { ids: results.into_iter().map(|result| result.id).collect(), refusal: forgotten.err() }
 }

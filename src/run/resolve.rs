@@ -102,7 +102,8 @@ impl Inputs<'_> {
         self.contents.get(path).expect("every path that a wanted instance reads was read before")
     }
 
-    fn mentioned(&self, id: InstanceId) -> &[String] {
+    /// Files of the project that the line of `id` names.
+    pub fn mentioned(&self, id: InstanceId) -> &[String] {
         self.mentions.get(&id).map_or(&[], Vec::as_slice)
     }
 

@@ -25,6 +25,31 @@ pub struct Capacity {
     pub gpus: Vec<GpuDevice>,
 }
 
+/// How many resources [`Capacity::shares`] tells apart.
+pub const SHARES: usize = 4;
+
+impl Capacity {
+    /// What part of all there is `wanted` takes of CPUs, main memory, GPUs and the memory of GPUs. The largest of them is its
+    /// dominant share (Ghodsi and others, "Dominant resource fairness", NSDI 2011).
+    pub fn shares(&self, wanted: &Resources) -> [f64; SHARES] {
+        let part = |of: f64, all: f64| if of > 0.0 { of / all } else { 0.0 };
+        let cpus = part(wanted.cpus.unwrap_or(self.cpus).into(), self.cpus.into());
+        let memory = part(wanted.memory.map_or(0, |size| size.bytes()) as f64, self.memory as f64);
+        let (devices, share) = (wanted.gpus.devices() as f64, wanted.gpus.share_of_each());
+        let gpus = part(devices * f64::from(share) / f64::from(WHOLE_GPU), self.gpus.len() as f64);
+        let gpu_memory = match (share, wanted.gpu_memory) {
+            // Nobody else is on such a device, so nobody else has its memory.
+            (WHOLE_GPU, _) => gpus,
+            (_, Some(size)) => {
+                let all = self.gpus.iter().map(|gpu| gpu.memory).sum::<Option<u64>>();
+                all.map_or(0.0, |all| part(devices * size.bytes() as f64, all as f64))
+            }
+            (_, None) => 0.0,
+        };
+        [cpus, memory, gpus, gpu_memory]
+    }
+}
+
 /// What one running stage has been given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allocation {
@@ -106,6 +131,9 @@ impl Pool {
 
     /// Slots of `count` devices that have room; the fullest that still fit first, so that whole devices stay free.
     fn choose_devices(&self, count: usize, share: u32, memory: u64) -> Option<Vec<usize>> {
+        if count == 0 {
+            return Some(Vec::new());
+        }
         let fits = |device: &Device| device.share_left >= share && device.memory_left >= memory;
         let mut slots: Vec<usize> = (0..self.devices.len()).filter(|slot| fits(&self.devices[*slot])).collect();
         if slots.len() < count {
@@ -175,4 +203,24 @@ fn rounded_down(bytes: u64) -> String {
         return crate::language::ByteSize::new(bytes).to_string();
     }
     format!("{}.{:02}GiB", bytes / GIB, bytes % GIB * 100 / GIB)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::{ByteSize, GpuShare};
+
+    #[test]
+    fn shares_are_of_all_there_is() {
+        let gpus = |memory| (0..2).map(|index| GpuDevice { index, memory }).collect();
+        let capacity = Capacity { cpus: 8, memory: 100, gpus: gpus(Some(10)) };
+        let (memory, gpu_memory) = (Some(ByteSize::new(25)), Some(ByteSize::new(4)));
+        let half = Resources { cpus: Some(2), gpus: GpuShare::from_number(0.5).unwrap(), memory, gpu_memory };
+        assert_eq!(capacity.shares(&half), [0.25, 0.25, 0.25, 0.2]);
+        let whole = Resources { cpus: None, gpus: GpuShare::whole(1), ..half.clone() };
+        assert_eq!(capacity.shares(&whole), [1.0, 0.25, 0.5, 0.5], "nobody else is on that device");
+        assert_eq!(Capacity { gpus: gpus(None), ..capacity }.shares(&half), [0.25, 0.25, 0.25, 0.0]);
+        let nothing = Capacity { cpus: 1, memory: 0, gpus: Vec::new() };
+        assert_eq!(nothing.shares(&Resources::default()), [1.0, 0.0, 0.0, 0.0]);
+    }
 }

@@ -22,7 +22,7 @@ use crate::run::journal::Journal;
 use crate::run::keep::Keep;
 use crate::run::local::LocalExecutor;
 use crate::run::places::Places;
-use crate::run::recall::Recall;
+use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
 use crate::run::results::{Published, publish};
@@ -69,6 +69,8 @@ pub enum RunError {
 pub struct Session<'a> {
     /// The plan.
     pub plan: &'a Plan,
+    /// What it was compiled from.
+    plan_key: Digest,
     project: &'a Project,
     history: History,
     keep: Keep,
@@ -111,10 +113,11 @@ pub enum Heard {
 }
 
 impl<'a> Session<'a> {
-    /// `targets` and all they read from are what the session is about; no targets mean everything.
+    /// `targets` and all they read from are what the session is about; no targets mean everything. The key of the plan covers
+    /// all that it was compiled from.
     pub fn new(
         project: &'a Project,
-        plan: &'a Plan,
+        (plan, plan_key): (&'a Plan, Digest),
         file: &Path,
         profiles: &[String],
         targets: &[InstanceId],
@@ -127,7 +130,7 @@ impl<'a> Session<'a> {
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let history = history.map_err(history_error(project))?;
         let keep = History::keep(project.cache.root(), &project.folder, file, profiles);
-        Ok(Session { plan, project, history, keep, wanted, mentions })
+        Ok(Session { plan, plan_key, project, history, keep, wanted, mentions })
     }
 
     /// What is kept of the pipeline to be quick.
@@ -154,7 +157,8 @@ impl<'a> Session<'a> {
     pub fn assess(&self) -> Result<Vec<Option<Standing>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
         let recall = Recall::read(&self.keep, &self.project.cache);
-        let known = Known { cache: &self.project.cache, recall: &recall, ledger: &|| self.ledger() };
+        let unchanged = recall.unchanged(&self.plan_key, &self.inputs(&contents), &self.wanted);
+        let known = Known { cache: &self.project.cache, recall: &recall, unchanged, ledger: &|| self.ledger() };
         assess(&self.inputs(&contents), &known, &self.wanted)
     }
 
@@ -199,7 +203,14 @@ impl<'a> Session<'a> {
         };
         may_start.store(true, Ordering::SeqCst);
         let known_run = self.history.last_run().map_err(history_error(self.project))?;
-        let scheduler = Scheduler::new(&self.tasks(), &self.plan.order(), &request.capacity);
+        // What is summed up there is no news; what came later might contradict it.
+        let all_is_news = !recall.is_of(known_run.as_ref());
+        let known = if all_is_news {
+            vec![None; self.plan.instances.len()]
+        } else {
+            self.unchanged(&recall, &contents, &request.force)
+        };
+        let scheduler = Scheduler::new(&self.tasks(&known), &self.plan.order(), &request.capacity);
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let crew = Crew::default();
@@ -208,12 +219,12 @@ impl<'a> Session<'a> {
         let conduct = Conduct { keep_going, force, logs };
         let cache = Arc::clone(&self.project.cache);
         let places = Places::new(Arc::clone(&cache), run.clone());
-        // What is summed up there is no news; what came later might contradict it.
-        let all_is_news = !recall.is_of(known_run.as_ref());
         let workshop = OnDisk::new(cache, (&recall, all_is_news), places, crew, sender);
+        let nothing_new = self.wanted.iter().all(|id| known[id.index()].is_some());
         let durations = Box::new(|| self.expected_durations());
         let inputs = self.inputs(&contents);
-        let dispatcher = Dispatcher::new(inputs, workshop, scheduler, &mut journal, conduct, executor, durations);
+        let mut dispatcher = Dispatcher::new(inputs, workshop, scheduler, &mut journal, conduct, executor, durations);
+        dispatcher.take_as_known(known);
         let Dispatched { outcome, mut counts, outputs, fingerprints } = dispatcher.run(&happenings)?;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
         let published = self.publish(&outputs, &mut journal);
@@ -225,8 +236,15 @@ impl<'a> Session<'a> {
         });
         journal.flush();
         let logged = self.history.has_log(&run).then_some(run);
-        self.sum_up(&recall, (logged, known_run), &outputs, &fingerprints).map_err(history_error(self.project))?;
+        let summed_up = self.sum_up(&recall, (logged, known_run), &contents, nothing_new, (&outputs, &fingerprints));
+        summed_up.map_err(history_error(self.project))?;
         published.map(|()| RunReport { outcome, counts })
+    }
+
+    /// What the run before this one knows of instances that compute from just what they computed from then.
+    fn unchanged(&self, recall: &Recall, contents: &Contents, force: &HashSet<InstanceId>) -> Vec<Option<Settled>> {
+        let order: Vec<InstanceId> = self.wanted.iter().copied().filter(|id| !force.contains(id)).collect();
+        recall.unchanged(&self.plan_key, &self.inputs(contents), &order)
     }
 
     /// Remembers for later runs what this one came to.
@@ -234,24 +252,21 @@ impl<'a> Session<'a> {
         &self,
         recall: &Recall,
         (logged, known_run): (Option<String>, Option<String>),
-        outputs: &[Option<Outputs>],
-        fingerprints: &[Option<Digest>],
+        contents: &Contents,
+        nothing_new: bool,
+        (outputs, fingerprints): (&[Option<Outputs>], &[Option<Digest>]),
     ) -> std::io::Result<()> {
         let names: Vec<&str> = self.plan.instances.iter().map(|instance| instance.name.as_str()).collect();
         self.history.note_plan(&names)?;
-        let results = || names.iter().zip(fingerprints).zip(outputs);
-        let known = results().all(|((name, fingerprint), outputs)| match (fingerprint, outputs) {
-            (Some(fingerprint), Some(_)) => recall.is_current(name, fingerprint),
-            _ => false,
-        });
         if let Some(run) = &logged {
             self.history.end(run)?;
-        } else if known && recall.instances() == names.len() {
+        } else if nothing_new {
             return Ok(());
         }
-        let results =
-            results().filter_map(|((name, fingerprint), outputs)| Some((*name, (*fingerprint)?, outputs.as_ref()?)));
-        recall.write(&self.keep, &self.project.cache, logged.or(known_run), results);
+        let results = (0..).map(InstanceId).zip(fingerprints).zip(outputs);
+        let results = results.filter_map(|((id, fingerprint), outputs)| Some((id, (*fingerprint)?, outputs.as_ref()?)));
+        let made_from = (self.plan_key, &self.inputs(contents));
+        recall.write((&self.keep, &self.project.cache), logged.or(known_run), made_from, results);
         Ok(())
     }
 
@@ -299,12 +314,15 @@ impl<'a> Session<'a> {
         if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
     }
 
-    fn tasks(&self) -> Vec<Task> {
-        let wanted: HashSet<InstanceId> = self.wanted.iter().copied().collect();
+    /// What is to be scheduled: all but what is known.
+    fn tasks(&self, known: &[Option<Settled>]) -> Vec<Task> {
+        let mut wanted = vec![false; self.plan.instances.len()];
+        self.wanted.iter().for_each(|id| wanted[id.index()] = known[id.index()].is_none());
+        let is_open = |id: &InstanceId| known[id.index()].is_none();
         let task = |instance: &crate::plan::Instance| Task {
-            producers: self.plan.producers(instance.id).collect(),
+            producers: self.plan.producers(instance.id).filter(is_open).collect(),
             resources: instance.resources.clone(),
-            wanted: wanted.contains(&instance.id),
+            wanted: wanted[instance.id.index()],
         };
         self.plan.instances.iter().map(task).collect()
     }

@@ -108,8 +108,10 @@ pub fn project_files<'w>(words: HashSet<&'w str>, project: &Path, cache: &Path) 
         if words.len() > LISTED
             && let Ok(entries) = std::fs::read_dir(project.join(folder))
         {
-            let names: HashSet<std::ffi::OsString> = entries.flatten().map(|entry| entry.file_name()).collect();
-            words.retain(|word| names.contains(std::ffi::OsStr::new(word.rsplit('/').next().unwrap_or(word))));
+            let last_part = |word: &'w str| word.rsplit_once('/').map_or(word, |(_, name)| name);
+            let by_name: HashMap<&str, &'w str> = words.iter().map(|word| (last_part(word), *word)).collect();
+            let listed = entries.flatten().filter_map(|entry| by_name.get(entry.file_name().to_str()?).copied());
+            words = listed.collect();
         }
         files.extend(words.into_iter().filter(|word| names_project_file(word, project, cache)));
     }
@@ -161,6 +163,11 @@ impl Contents {
     /// What the file or folder at `path` (as written) held when it was read.
     pub fn get(&self, path: &str) -> Option<&Artifact> {
         self.known.get(path)
+    }
+
+    /// Every path that was read, and what it held.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Artifact)> {
+        self.known.iter().map(|(path, artifact)| (path.as_str(), artifact))
     }
 }
 

@@ -24,7 +24,8 @@ use crate::run::recipe::Resolved;
 use crate::run::recorder::{Recorder, Unrecorded};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
-use crate::run::stamps::Stamps;
+use crate::run::traces::Traces;
+use crate::run::workspace::Cleared;
 
 /// What a run needs for its results and its tries.
 pub trait Workshop {
@@ -69,7 +70,7 @@ pub struct OnDisk<'r> {
     all_is_news: bool,
     crew: Crew,
     places: Arc<Mutex<Places>>,
-    stamps: Stamps,
+    traces: Traces,
     /// Results that are stored, ready to be recorded.
     stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
     recorder: Recorder,
@@ -91,7 +92,7 @@ impl<'r> OnDisk<'r> {
         let listener = move |recorded| drop(heard.send(Happening::Recorded(recorded)));
         let recorder = Recorder::start(Arc::clone(&cache), listener);
         let (places, stored) = (Arc::new(Mutex::new(places)), Arc::default());
-        OnDisk { cache, recall, all_is_news, crew, places, stamps: Stamps::default(), stored, recorder, run }
+        OnDisk { cache, recall, all_is_news, crew, places, traces: Traces::default(), stored, recorder, run }
     }
 }
 
@@ -130,7 +131,7 @@ impl Workshop for OnDisk<'_> {
             places.prepare_log(&place.log)?;
             places.folder()?
         };
-        let reads = inputs.paths_read(id).into_iter().map(|path| self.stamps.take(&inputs.project.join(path)));
+        let reads = inputs.paths_read(id).into_iter().map(|path| self.traces.take(&inputs.project.join(path)));
         let reads = reads.collect::<Result<_, _>>()?;
         Attempt::prepare(&self.cache, inputs, id, resolved, claim, (folder, reads), place)
     }
@@ -156,14 +157,15 @@ impl Workshop for OnDisk<'_> {
         self.crew.run(move || {
             let mut unsynced = Unsynced::default();
             let result = attempt.store(&cache, &instance, &project, &read, &mut unsynced);
-            let result = result.and_then(|result| Ok((result.record.seal()?, result)));
+            let result = result.and_then(|record| Ok((record.seal()?, record)));
             let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
-            let (claim, folder) = attempt.end();
+            let (claim, Cleared { folder, undeclared }) = attempt.end();
             lock(&places).vacate(folder, empty_log);
-            let result = result.map(|(record, result)| {
-                let (fingerprint, work_ms) = (result.record.fingerprint, result.record.duration_ms);
-                lock(&stored).insert(id, Unrecorded { id, fingerprint, work_ms, record, unsynced, _claim: claim });
-                result
+            let result = result.map(|(sealed, record)| {
+                let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
+                let unrecorded = Unrecorded { id, fingerprint, work_ms, record: sealed, unsynced, _claim: claim };
+                lock(&stored).insert(id, unrecorded);
+                Stored { record, undeclared }
             });
             // Nobody listens only when the whole process ends.
             let _ = run.send(Happening::Stored(id, Box::new(result)));
@@ -182,8 +184,8 @@ impl Workshop for OnDisk<'_> {
 
     fn abandon(&mut self, attempt: Attempt) -> Vec<String> {
         let tail = log_tail(&attempt.log);
-        let (_, folder) = attempt.end();
-        lock(&self.places).vacate(folder, None);
+        let (_, cleared) = attempt.end();
+        lock(&self.places).vacate(cleared.folder, None);
         tail
     }
 }

@@ -14,6 +14,8 @@ use athanor_stages::ports::OutputPort;
 const TEMPORARY: &str = ".tmp";
 /// Where most inputs are linked in.
 const INPUTS: &str = "inputs";
+/// The folders that every try has.
+const KEPT: [&str; 2] = [TEMPORARY, INPUTS];
 /// The list of stored files that the stage has put among its outputs.
 const PLACEMENTS: &str = ".tmp/placements";
 
@@ -125,43 +127,73 @@ impl Workspace {
         Ok(records)
     }
 
-    /// Files that are neither inputs nor (after [`Workspace::take_outputs`]) outputs, relative to the folder, sorted.
-    pub fn undeclared(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        self.list(&self.folder, &mut found);
-        found.sort();
-        found
-    }
-
-    fn list(&self, folder: &Path, found: &mut Vec<String>) {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            let relative = path.strip_prefix(&self.folder).unwrap_or(&path).to_string_lossy().into_owned();
-            if relative == TEMPORARY || self.links.contains(&relative) {
-                continue;
-            }
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.list(&path, found);
-            } else {
-                found.push(relative);
-            }
-        }
-    }
-
-    /// Empties the folder for another stage; where that does not succeed, the folder goes away and is not returned.
-    pub fn clear(self) -> Option<PathBuf> {
-        let kept = [TEMPORARY, INPUTS];
-        let emptied = is_plain_folder(&self.folder)
-            && kept.iter().all(|name| is_plain_folder(&self.folder.join(name)))
-            && kept.iter().try_for_each(|name| empty(&self.folder.join(name), &[])).is_ok()
-            && empty(&self.folder, &kept).is_ok();
+    /// Empties the folder for another stage. To be called after [`Workspace::take_outputs`]: what is left that is no input is
+    /// undeclared.
+    pub fn clear(self) -> Cleared {
+        let mut undeclared = Vec::new();
+        let emptied =
+            KEPT.iter().all(|name| is_plain_folder(&self.folder.join(name))) && self.sweep("", &mut undeclared);
+        undeclared.sort();
         if emptied {
-            return Some(self.folder);
+            return Cleared { folder: Some(self.folder), undeclared };
         }
         // What cannot be removed now is swept by the next collection; the result does not depend on it.
         let _ = fs::remove_dir_all(&self.folder);
-        None
+        Cleared { folder: None, undeclared }
     }
+
+    /// Removes everything in the folder `within` (relative) but the folders that every try has; says whether that succeeded.
+    fn sweep(&self, within: &str, undeclared: &mut Vec<String>) -> bool {
+        let folder = self.folder.join(within);
+        let Some(entries) = is_plain_folder(&folder).then(|| fs::read_dir(&folder)).and_then(Result::ok) else {
+            return false;
+        };
+        let mut emptied = true;
+        for entry in entries {
+            emptied &= entry.is_ok_and(|entry| {
+                let relative = relative(within, &entry);
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() && KEPT.contains(&relative.as_str()) => self.sweep(&relative, undeclared),
+                    Ok(kind) if kind.is_dir() => {
+                        self.list(&relative, undeclared);
+                        fs::remove_dir_all(entry.path()).is_ok()
+                    }
+                    _ => {
+                        self.note(relative, undeclared);
+                        fs::remove_file(entry.path()).is_ok()
+                    }
+                }
+            });
+        }
+        emptied
+    }
+
+    /// Notes all undeclared files in the folder `within` (relative).
+    fn list(&self, within: &str, undeclared: &mut Vec<String>) {
+        for entry in fs::read_dir(self.folder.join(within)).into_iter().flatten().flatten() {
+            let relative = relative(within, &entry);
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.list(&relative, undeclared);
+            } else {
+                self.note(relative, undeclared);
+            }
+        }
+    }
+
+    fn note(&self, relative: String, undeclared: &mut Vec<String>) {
+        let is_temporary = relative.split('/').next() == Some(TEMPORARY);
+        if !is_temporary && !self.links.contains(&relative) {
+            undeclared.push(relative);
+        }
+    }
+}
+
+/// What is left of a try's folder.
+pub struct Cleared {
+    /// The folder, if another try can use it.
+    pub folder: Option<PathBuf>,
+    /// Files that were neither inputs nor outputs, relative to the folder, sorted.
+    pub undeclared: Vec<String>,
 }
 
 /// Whether `path` is a folder, no link to one, and as writable as it was made.
@@ -170,16 +202,11 @@ fn is_plain_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && all(&metadata))
 }
 
-/// Removes everything in a folder but what has one of the names in `kept`.
-fn empty(folder: &Path, kept: &[&str]) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if kept.iter().any(|name| entry.file_name() == *name) {
-            continue;
-        }
-        if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }?;
-    }
-    Ok(())
+/// The path of an entry of the folder `within`.
+fn relative(within: &str, entry: &fs::DirEntry) -> String {
+    let name = entry.file_name();
+    let name = name.to_string_lossy();
+    if within.is_empty() { name.into_owned() } else { format!("{within}/{name}") }
 }
 
 fn make(folder: &Path) -> Result<(), CacheError> {

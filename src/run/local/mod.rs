@@ -17,8 +17,8 @@ use crate::plan::InstanceId;
 use crate::run::crew::Crew;
 use crate::run::executor::{Executor, Job, JobEvent, JobListener, Stop};
 
-pub use guardian::main as guardian_main;
 use guardian::Guardian;
+pub use guardian::main as guardian_main;
 use kernel_kills::KernelKills;
 use process::{Process, Shared, carry_out};
 

@@ -157,9 +157,7 @@ impl Running {
         // The last words of those that were killed with it.
         self.messages.take(&mut hear);
         match watched.and(status) {
-            Ok(status) => {
-                judge(status, last_word, is_worker, || shared.kernel_kills.happened_since(self.kernel_kills))
-            }
+            Ok(status) => judge(status, last_word, is_worker, || shared.kernel_kills.happened_since(self.kernel_kills)),
             Err(error) => Exit::NotStarted(format!("The process was lost: {error}.")),
         }
     }

@@ -78,12 +78,7 @@ impl Messages {
 
 /// Waits until the process `leader` has ended, and passes on what it says meanwhile. The process is not reaped, so that its
 /// number stays taken.
-pub fn until_exit(
-    crew: &Crew,
-    leader: Pid,
-    messages: &mut Messages,
-    each: &mut dyn FnMut(&[u8]),
-) -> io::Result<()> {
+pub fn until_exit(crew: &Crew, leader: Pid, messages: &mut Messages, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
     let exit = exit_sign(crew, leader)?;
     loop {
         let sign = PollFd::new(&exit, PollFlags::IN);
@@ -125,7 +120,7 @@ mod tests {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut messages = Messages::new(reader).unwrap();
         let mut lines: Vec<String> = Vec::new();
-        let mut take = |messages: &mut Messages, lines: &mut Vec<String>| {
+        let take = |messages: &mut Messages, lines: &mut Vec<String>| {
             messages.take(&mut |line| lines.push(String::from_utf8_lossy(line).into_owned()));
         };
         take(&mut messages, &mut lines);
@@ -145,8 +140,8 @@ mod tests {
     #[test]
     fn an_exit_is_noticed_although_others_hold_the_pipe() {
         let (reader, writer) = io::pipe().unwrap();
-        let mut child = std::process::Command::new("/bin/echo").arg("said").stdout(writer.try_clone().unwrap());
-        let mut child = child.spawn().unwrap();
+        let mut command = std::process::Command::new("/bin/echo");
+        let mut child = command.arg("said").stdout(writer.try_clone().unwrap()).spawn().unwrap();
         let mut messages = Messages::new(reader).unwrap();
         let mut lines = Vec::new();
         let leader = Pid::from_raw(child.id().cast_signed());

@@ -1,6 +1,9 @@
 //! The scheduler in simulated time: how well it fills GPUs, and that it never gives out more than there is.
 //!
-//! `ATHANOR_SCHEDULE_EVENTS=1000000` simulates that many events instead of a few thousand.
+//! `ATHANOR_SCHEDULE_EVENTS=1000000` simulates that many events instead of a few thousand, `ATHANOR_SCHEDULE_DRAWS=2000` fills GPUs
+//! with that many draws instead of 50.
+
+mod bound;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -9,6 +12,8 @@ use athanor::language::{ByteSize, GpuShare};
 use athanor::plan::{InstanceId, Resources};
 use athanor::run::resources::{Allocation, Capacity, GpuDevice};
 use athanor::run::schedule::{Scheduler, State, Task};
+
+use bound::{bound, plain_bound};
 
 const GIB: u64 = 1 << 30;
 const GPU_MEMORY: u64 = 80 * GIB;
@@ -79,12 +84,21 @@ impl Book {
     }
 }
 
+/// How long jobs take, as one that knows them would expect.
+fn minutes(jobs: &[Job]) -> Vec<f64> {
+    jobs.iter().map(|job| job.minutes as f64).collect()
+}
+
 /// Runs all jobs; returns when the last one ends, and how many starts and ends there were. `fails` says which end badly.
-fn simulate(jobs: &[Job], capacity: &Capacity, mut fails: impl FnMut(InstanceId) -> bool) -> (u64, usize) {
+fn simulate(
+    jobs: &[Job],
+    expected: &[f64],
+    capacity: &Capacity,
+    mut fails: impl FnMut(InstanceId) -> bool,
+) -> (u64, usize) {
     let tasks: Vec<Task> = jobs.iter().map(|job| job.task.clone()).collect();
     let mut scheduler = Scheduler::new(&tasks, &order(jobs.len()), capacity);
-    let expected: Vec<f64> = jobs.iter().map(|job| job.minutes as f64).collect();
-    scheduler.expect(&expected);
+    scheduler.expect(expected);
     let (mut book, mut now, mut events) = (Book::default(), 0, 0);
     let mut running: BinaryHeap<Reverse<(u64, InstanceId)>> = BinaryHeap::new();
     let mut given: BTreeMap<InstanceId, Allocation> = BTreeMap::new();
@@ -144,39 +158,71 @@ fn trainings(dice: &mut Dice) -> Vec<Job> {
     jobs
 }
 
-/// No schedule is shorter: neither than the longest chain nor than the work on GPUs, counted by what of them it takes most.
-fn bound(jobs: &[Job], gpus: u32) -> f64 {
-    let mut ends: Vec<u64> = Vec::new();
-    for job in jobs {
-        let start = job.task.producers.iter().map(|producer| ends[producer.index()]).max().unwrap_or(0);
-        ends.push(start + job.minutes);
+/// A number from the environment.
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")))
+}
+
+/// How long all draws take, over what no schedule can beat.
+#[derive(Debug, Default)]
+struct Ratios {
+    worst: f64,
+    seed: u64,
+    mean: f64,
+    /// Over the bound that counts shares and memory apart.
+    worst_over_plain: f64,
+}
+
+/// Simulates draws on 1, 2, 4 and 8 GPUs; `expect` says how long jobs are thought to take.
+fn fill_gpus(expect: impl Fn(&mut Dice, &[Job]) -> Vec<f64>) -> BTreeMap<u32, Ratios> {
+    let draws = setting("ATHANOR_SCHEDULE_DRAWS").unwrap_or(50);
+    let mut all: BTreeMap<u32, Ratios> = BTreeMap::new();
+    for (gpus, seed) in [1, 2, 4, 8].into_iter().flat_map(|gpus| (0..draws).map(move |seed| (gpus, seed))) {
+        let mut dice = Dice(seed);
+        let jobs = trainings(&mut dice);
+        let expected = expect(&mut dice, &jobs);
+        let (makespan, _) = simulate(&jobs, &expected, &machine(gpus), |_| false);
+        let ratio = makespan as f64 / bound(&jobs, gpus);
+        let ratios = all.entry(gpus).or_default();
+        ratios.mean += ratio / draws as f64;
+        ratios.worst_over_plain = ratios.worst_over_plain.max(makespan as f64 / plain_bound(&jobs, gpus));
+        if ratio > ratios.worst {
+            (ratios.worst, ratios.seed) = (ratio, seed);
+        }
     }
-    let chain = ends.iter().max().copied().unwrap_or(0) as f64;
-    let sum = |take: &dyn Fn(&Resources) -> f64| -> f64 {
-        jobs.iter().map(|job| take(&job.task.resources) * job.minutes as f64).sum::<f64>() / f64::from(gpus)
-    };
-    let share = sum(&|wanted| f64::from(wanted.gpus.share_of_each()) / 1000.0 * wanted.gpus.devices() as f64);
-    let memory = sum(&|wanted| wanted.gpu_memory.map_or(0, ByteSize::bytes) as f64 / GPU_MEMORY as f64);
-    chain.max(share).max(memory)
+    println!("makespan over its lower bound, by GPUs: {all:#.3?}");
+    all
 }
 
 #[test]
-#[ignore = "not reached yet: the worst of 50 draws is 1.12 on 1, 2 and 4 GPUs and 1.18 on 8"]
 fn folds_of_uneven_length_fill_the_gpus() {
-    let mut worst = BTreeMap::new();
-    for gpus in [1, 2, 4, 8] {
-        for seed in 0..50 {
-            let jobs = trainings(&mut Dice(seed));
-            let (makespan, _) = simulate(&jobs, &machine(gpus), |_| false);
-            let ratio = makespan as f64 / bound(&jobs, gpus);
-            let entry = worst.entry(gpus).or_insert((0.0_f64, 0));
-            if ratio > entry.0 {
-                *entry = (ratio, seed);
-            }
-        }
-    }
-    println!("worst makespan over its lower bound, with its seed, by GPUs: {worst:?}");
-    assert!(worst.values().all(|(ratio, _)| *ratio <= 1.1), "{worst:?}");
+    let ratios = fill_gpus(|_, jobs| minutes(jobs));
+    assert!(ratios.values().all(|ratios| ratios.worst <= 1.1), "{ratios:?}");
+}
+
+/// Between half and twice as long as they take.
+#[test]
+fn wrong_expectations_cost_little() {
+    let ratios = fill_gpus(|dice, jobs| {
+        let factor = |dice: &mut Dice| 2.0_f64.powf(dice.below(2001) as f64 / 1000.0 - 1.0);
+        minutes(jobs).into_iter().map(|minutes| minutes * factor(dice)).collect()
+    });
+    assert!(ratios.values().all(|ratios| ratios.worst <= 1.25 && ratios.mean <= 1.05), "{ratios:?}");
+}
+
+/// As in a first run.
+#[test]
+fn without_expectations_gpus_are_still_filled() {
+    let ratios = fill_gpus(|_, jobs| vec![1.0; jobs.len()]);
+    assert!(ratios.values().all(|ratios| ratios.worst <= 1.3 && ratios.mean <= 1.1), "{ratios:?}");
+}
+
+#[test]
+fn there_are_draws_that_no_schedule_fits_into_the_plain_bound() {
+    let jobs = trainings(&mut Dice(16));
+    assert!(bound(&jobs, 1) > 1.1 * plain_bound(&jobs, 1));
 }
 
 /// A random graph on a random machine.
@@ -203,14 +249,15 @@ fn any_jobs(dice: &mut Dice, capacity: &Capacity) -> Vec<Job> {
 
 #[test]
 fn nothing_is_given_out_twice() {
-    let wanted: usize =
-        std::env::var("ATHANOR_SCHEDULE_EVENTS").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000);
+    let wanted = setting("ATHANOR_SCHEDULE_EVENTS").unwrap_or(20_000);
     let (mut events, mut seed) = (0, 0);
     while events < wanted {
         let mut dice = Dice(seed);
         let capacity = machine(dice.below(9) as u32);
         let jobs = any_jobs(&mut dice, &capacity);
-        events += simulate(&jobs, &capacity, |_| dice.below(10) == 0).1;
+        // Rehearsing takes far longer than what it is for, and all that it decides is the order.
+        let expected = if seed.is_multiple_of(8) { minutes(&jobs) } else { vec![1.0; jobs.len()] };
+        events += simulate(&jobs, &expected, &capacity, |_| dice.below(10) == 0).1 as u64;
         seed += 1;
     }
     println!("{events} starts and ends in {seed} runs");

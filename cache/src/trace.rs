@@ -13,18 +13,18 @@ pub(crate) const CLOCK_TICK: Duration = Duration::from_millis(50);
 
 /// Names, sizes, inodes and times of everything at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct Trace {
     seal: Digest,
     /// When the last change was, in nanoseconds since 1970. No program can set this time.
     changed_ns: i128,
 }
 
-impl Stamp {
+impl Trace {
     /// Of what `path` leads to.
-    pub fn of(path: &Path) -> Result<Stamp> {
+    pub fn of(path: &Path) -> Result<Trace> {
         let metadata = tree::metadata(path)?;
         if !metadata.is_dir() {
-            return Ok(Stamp { seal: Digest::of(line("", &metadata).as_bytes()), changed_ns: changed_ns(&metadata) });
+            return Ok(Trace { seal: Digest::of(line("", &metadata).as_bytes()), changed_ns: changed_ns(&metadata) });
         }
         let mut found = tree::walk(path)?;
         found.sort_unstable_by(|left, right| left.relative.cmp(&right.relative));
@@ -32,11 +32,11 @@ impl Stamp {
         // What is gone left its trace on the folder.
         let all = found.iter().map(|found| &found.metadata).chain([&metadata]);
         let changed_ns = all.map(changed_ns).max().unwrap_or_default();
-        Ok(Stamp { seal: Digest::of(lines.as_bytes()), changed_ns })
+        Ok(Trace { seal: Digest::of(lines.as_bytes()), changed_ns })
     }
 
     /// Whether something was changed at `since` or later, given what there is `now`.
-    pub fn shows_change(&self, now: &Stamp, since: SystemTime) -> bool {
+    pub fn shows_change(&self, now: &Trace, since: SystemTime) -> bool {
         let since = since.checked_sub(CLOCK_TICK).unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH).unwrap_or_default();
         self.seal != now.seal && now.changed_ns >= i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
     }

@@ -1,13 +1,18 @@
 //! Which stage goes next: a pure state machine over integer ids, with no processes and no clock.
 //!
 //! The dispatcher tells it what became of an instance; it answers which instances are to be looked up in the cache and
-//! which are to be started, with what resources. A device is never given out beyond what it has (see [`Pool`]).
+//! which are to be started, with what resources. A device is never given out beyond what it has (see
+//! [`Pool`](crate::run::resources::Pool)). The most urgent instance that fits is started whenever one fits; how urgent each is
+//! follows from the chain of work behind it, or, where instances compete for GPUs, from a rehearsal.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+mod queues;
+mod rehearsal;
 
 use crate::plan::{InstanceId, Resources};
-use crate::run::resources::{Allocation, Capacity, Pool};
+use crate::run::resources::{Allocation, Capacity};
+
+use queues::Queues;
+use rehearsal::Rehearsal;
 
 /// Where an instance stands. Each variant says what must have happened before.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,25 +67,13 @@ pub struct Scheduler {
     consumers: Vec<Vec<InstanceId>>,
     states: Vec<State>,
     order: Vec<InstanceId>,
-    rank: Vec<f64>,
     ready: Vec<InstanceId>,
-    /// Which of `queues` each instance belongs to.
-    class: Vec<usize>,
-    /// Queued instances by what they take: either the most urgent one of a queue fits now, or none of it does.
-    queues: Vec<Queue>,
-    pool: Pool,
+    queues: Queues,
+    /// How long each instance is expected to take, while the run is still to be rehearsed with it.
+    expected: Option<Vec<f64>>,
     unsettled: usize,
     accepting: bool,
 }
-
-/// Instances that take the same, most urgent first.
-struct Queue {
-    resources: Resources,
-    waiting: BTreeSet<Urgency>,
-}
-
-/// Sorts instances, most urgent first: by the expected time to the end of the longest chain behind them, then by number.
-type Urgency = (Reverse<u64>, InstanceId);
 
 impl Scheduler {
     /// `tasks[i]` describes instance `i`; `order` is a topological order of all of them. Producers of wanted instances must
@@ -92,8 +85,8 @@ impl Scheduler {
                 consumers[producer.index()].push(id);
             }
         }
-        let rank = critical_path(&vec![1.0; tasks.len()], &consumers, order);
-        let order_of_all = order.to_vec();
+        let mut queues = Queues::new(tasks, capacity);
+        queues.set_urgency(critical_path(&vec![1.0; tasks.len()], &consumers, order));
         let mut ready = Vec::new();
         let mut states = vec![State::Unwanted; tasks.len()];
         for id in order.iter().copied().filter(|id| tasks[id.index()].wanted) {
@@ -105,27 +98,27 @@ impl Scheduler {
         }
         ready.reverse();
         let unsettled = states.iter().filter(|state| !state.is_settled()).count();
-        let (class, queues) = classify(tasks);
-        let pool = Pool::new(capacity);
-        Scheduler {
-            consumers,
-            states,
-            order: order_of_all,
-            rank,
-            ready,
-            class,
-            queues,
-            pool,
-            unsettled,
-            accepting: true,
-        }
+        let order = order.to_vec();
+        Scheduler { consumers, states, order, ready, queues, expected: None, unsettled, accepting: true }
     }
 
-    /// Says how long each instance is expected to take, in any unit that is the same for all, before any is enqueued. Until
-    /// then all take the same.
+    /// Says how long each instance is expected to take, in any unit that is the same for all. Until then all take the same.
+    /// Nothing must have been started.
     pub fn expect(&mut self, durations: &[f64]) {
-        debug_assert!(self.queues.iter().all(|queue| queue.waiting.is_empty()), "what is queued has its place already");
-        self.rank = critical_path(durations, &self.consumers, &self.order);
+        debug_assert!(!self.states.iter().any(|state| matches!(state, State::Running(_))), "expected before it runs");
+        self.queues.set_urgency(critical_path(durations, &self.consumers, &self.order));
+        self.expected = self.queues.any_wants_gpus().then(|| durations.to_vec());
+    }
+
+    /// Finds a better order for what is left to do than that of critical paths, where there is something to gain. Waits for
+    /// the first start, as only then it is known how much of the plan the cache has.
+    fn rehearse(&mut self, expected: &[f64]) {
+        let is_left = |id: &InstanceId| !self.states[id.index()].is_settled();
+        let left: Vec<InstanceId> = self.order.iter().copied().filter(is_left).collect();
+        let rehearsal = Rehearsal::new(&self.queues, &self.consumers, expected, left);
+        if let Some(urgency) = rehearsal.and_then(Rehearsal::find_order) {
+            self.queues.set_urgency(urgency);
+        }
     }
 
     /// The state of an instance.
@@ -145,20 +138,12 @@ impl Scheduler {
 
     /// The next instance to start, and what it is given: the most urgent one that fits now.
     pub fn next_start(&mut self) -> Option<(InstanceId, Allocation)> {
-        if self.pool.is_exhausted() {
-            return None;
+        if let Some(expected) = self.expected.take() {
+            self.rehearse(&expected);
         }
-        let queues = self.queues.iter().enumerate();
-        let mut heads: Vec<(Urgency, usize)> =
-            queues.filter_map(|(class, queue)| Some((*queue.waiting.first()?, class))).collect();
-        heads.sort_unstable();
-        let (urgency, class, allocation) = heads.into_iter().find_map(|(urgency, class)| {
-            let allocation = self.pool.take(&self.queues[class].resources)?;
-            Some((urgency, class, allocation))
-        })?;
-        self.queues[class].waiting.remove(&urgency);
-        self.states[urgency.1.index()] = State::Running(allocation.clone());
-        Some((urgency.1, allocation))
+        let (id, allocation) = self.queues.start_next()?;
+        self.states[id.index()] = State::Running(allocation.clone());
+        Some((id, allocation))
     }
 
     /// The instance is not in the cache and is to run when there is room.
@@ -169,12 +154,7 @@ impl Scheduler {
         }
         self.release(id);
         self.states[id.index()] = State::Queued;
-        let urgency = self.urgency(id);
-        self.queues[self.class[id.index()]].waiting.insert(urgency);
-    }
-
-    fn urgency(&self, id: InstanceId) -> Urgency {
-        (Reverse(self.rank[id.index()].to_bits()), id)
+        self.queues.insert(id);
     }
 
     /// The work of a running instance is done: others get its resources while its outputs are stored.
@@ -236,7 +216,7 @@ impl Scheduler {
                 self.unsettled -= 1;
             }
         }
-        self.queues.iter_mut().for_each(|queue| queue.waiting.clear());
+        self.queues.clear();
         self.ready.clear();
     }
 
@@ -250,27 +230,11 @@ impl Scheduler {
 
     fn release(&mut self, id: InstanceId) {
         match &self.states[id.index()] {
-            State::Running(allocation) => self.pool.give_back(&allocation.clone()),
-            State::Queued => {
-                let urgency = self.urgency(id);
-                self.queues[self.class[id.index()]].waiting.remove(&urgency);
-            }
+            State::Running(allocation) => self.queues.give_back(allocation),
+            State::Queued => self.queues.remove(id),
             _ => {}
         }
     }
-}
-
-/// A queue for each choice of resources, and which one each task belongs to.
-fn classify(tasks: &[Task]) -> (Vec<usize>, Vec<Queue>) {
-    let mut known: HashMap<&Resources, usize> = HashMap::new();
-    let mut queues = Vec::new();
-    let class = tasks.iter().map(|task| {
-        *known.entry(&task.resources).or_insert_with(|| {
-            queues.push(Queue { resources: task.resources.clone(), waiting: BTreeSet::new() });
-            queues.len() - 1
-        })
-    });
-    (class.collect(), queues)
 }
 
 /// For each task the expected time from its start to the end of the longest chain of tasks behind it.
@@ -351,6 +315,7 @@ mod tests {
         fn all_settle_and_nothing_is_given_out_twice(
             tasks in any_tasks(),
             expected in prop::collection::vec(0.0..9.0, 30),
+            cached in prop::collection::vec(prop::bool::weighted(0.2), 30),
             fates in prop::collection::vec((any::<prop::sample::Index>(), 0..5_u8), 200),
         ) {
             let mut scheduler = Scheduler::new(&tasks, &order(tasks.len()), &machine(3, 2));
@@ -359,7 +324,9 @@ mod tests {
             let mut failed = Vec::new();
             let mut fates = fates.into_iter().cycle();
             while !scheduler.is_finished() {
-                queue_ready(&mut scheduler);
+                while let Some(id) = scheduler.next_ready() {
+                    if cached[id.index()] { scheduler.done(id) } else { scheduler.enqueue(id) }
+                }
                 while let Some(start) = scheduler.next_start() {
                     for producer in &tasks[start.0.index()].producers {
                         prop_assert_eq!(scheduler.state(*producer), &State::Done);
@@ -375,6 +342,9 @@ mod tests {
                     prop_assert!(wanted.iter().map(|wanted| wanted.gpus.share_of_each()).sum::<u32>() <= 1000);
                     let memory: u64 = wanted.iter().filter_map(|wanted| wanted.gpu_memory).map(ByteSize::bytes).sum();
                     prop_assert!(memory <= 10);
+                }
+                if scheduler.is_finished() {
+                    break;
                 }
                 prop_assert!(!running.is_empty(), "something that fits must run");
                 let (pick, fate) = fates.next().unwrap();

@@ -7,38 +7,38 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use athanor_cache::{CacheError, Stamp};
+use athanor_cache::{CacheError, Trace};
 
-/// Stamps of the project's folders from when a run first used them: to look at every file of one for every stage would take
+/// Traces of the project's folders from when a run first used them: to look at every file of one for every stage would take
 /// long.
 #[derive(Default)]
-pub struct Stamps {
-    folders: HashMap<PathBuf, Stamp>,
+pub struct Traces {
+    folders: HashMap<PathBuf, Trace>,
 }
 
 /// What a try reads, as it was before it began.
 pub struct Untouched {
     path: PathBuf,
-    stamp: Stamp,
+    trace: Trace,
 }
 
-impl Stamps {
+impl Traces {
     /// What lies at `path` before a try that reads it begins.
     pub fn take(&mut self, path: &Path) -> Result<Untouched, CacheError> {
-        if let Some(stamp) = self.folders.get(path) {
-            return Ok(Untouched { path: path.to_owned(), stamp: *stamp });
+        if let Some(trace) = self.folders.get(path) {
+            return Ok(Untouched { path: path.to_owned(), trace: *trace });
         }
-        let stamp = Stamp::of(path)?;
+        let trace = Trace::of(path)?;
         if path.is_dir() {
-            self.folders.insert(path.to_owned(), stamp);
+            self.folders.insert(path.to_owned(), trace);
         }
-        Ok(Untouched { path: path.to_owned(), stamp })
+        Ok(Untouched { path: path.to_owned(), trace })
     }
 }
 
 impl Untouched {
     /// Whether nobody has touched it since the try began, at `began`.
     pub fn is_untouched(&self, began: SystemTime) -> bool {
-        Stamp::of(&self.path).is_ok_and(|now| !self.stamp.shows_change(&now, began))
+        Trace::of(&self.path).is_ok_and(|now| !self.trace.shows_change(&now, began))
     }
 }
