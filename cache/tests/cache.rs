@@ -416,3 +416,25 @@ fn what_is_recorded_is_not_pending() {
     drop(pending);
     assert_eq!(fs::read_dir(cache.root().join("pending")).unwrap().count(), 0);
 }
+
+#[test]
+fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
+    let (_folder, cache) = open();
+    let records: Vec<ActionRecord> =
+        ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
+    let sealed: Vec<_> = records.iter().map(|record| record.seal().unwrap()).collect();
+    let unsynced = athanor_cache::Unsynced::default();
+    cache.record_all(sealed.iter().map(|record| (record, &unsynced))).unwrap();
+    let path = |record: &ActionRecord| {
+        let name = record.fingerprint.to_string();
+        cache.root().join("actions").join(&name[..2]).join(format!("{name}.json"))
+    };
+    fs::remove_file(path(&records[0])).unwrap();
+    let mut bytes = fs::read(path(&records[1])).unwrap();
+    let gone = records[0].fingerprint.to_string();
+    let at = bytes.windows(gone.len()).position(|window| window == gone.as_bytes()).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path(&records[1]), bytes).unwrap();
+    assert_eq!(cache.verify(&|_, _| {}).unwrap().damaged.len(), 1);
+    assert_eq!(cache.lookup(&records[1].fingerprint).unwrap(), Lookup::Miss);
+}
