@@ -105,15 +105,16 @@ impl Case {
         Ok(())
     }
 
-    /// What the model says, once it knows what the built-in kinds have made in the run before, as far as they succeeded.
-    pub fn computed(&mut self, fails: &dyn Fn(u32) -> bool) -> Result<Computation, String> {
+    /// What the model says, once it knows what the built-in kinds have made as far as `ran` brought them up to date.
+    pub fn computed(&mut self, ran: &Ran, fails: &dyn Fn(u32) -> bool) -> Result<Computation, String> {
         loop {
             let learned = &self.learned;
             let world = World { fails: &|_, word| fails(word), built_in: &|key, _, _, _| learned.get(key).cloned() };
             let computation = compute(&self.project, &self.known, &world)?;
             let is_built_in = |stage: usize| !matches!(self.project.stages[stage].work, Work::Command { .. });
             let unknown = computation.instances.iter().find(|instance| {
-                is_built_in(instance.stage) && instance.key.as_ref().is_some_and(|key| !self.learned.contains_key(key))
+                let is_current = is_built_in(instance.stage) && ran.current.contains(&instance.name);
+                is_current && instance.key.as_ref().is_some_and(|key| !self.learned.contains_key(key))
             });
             let Some(instance) = unknown else { return Ok(computation) };
             let Some(made) = self.place.result(&self.project, instance) else { return Ok(computation) };
@@ -130,7 +131,7 @@ impl Case {
     fn whole_after(&mut self, acknowledged: &HashSet<String>, begun: &HashSet<String>) -> Result<HashSet<Key>, String> {
         let request = self.request();
         let ran = self.start(&request, &Broken::new()).end();
-        let computation = self.computed(&|_| false)?;
+        let computation = self.computed(&ran, &|_| false)?;
         self.is_right(&computation, &ran, 0)?;
         let (acknowledged, begun) = (computation.keys_of(acknowledged), computation.keys_of(begun));
         let executed = computation.keys_of(&ran.started);
@@ -205,7 +206,7 @@ impl Case {
             self.project = project;
             let request = self.request();
             let ran = self.start(&request, &Broken::new()).end();
-            let computation = self.computed(&|_| false)?;
+            let computation = self.computed(&ran, &|_| false)?;
             self.is_right(&computation, &ran, 0)?;
             self.known.extend(computation.instances.iter().filter_map(|instance| instance.key.clone()));
         }
@@ -249,7 +250,7 @@ impl Case {
         let (broken, fails) = self.broken();
         let request = self.request();
         let ran = self.start(&request, &broken).end();
-        let computation = self.computed(&fails)?;
+        let computation = self.computed(&ran, &fails)?;
         let all_well = computation.instances.iter().all(|instance| instance.contents.is_some());
         self.is_right(&computation, &ran, i32::from(!all_well))?;
         self.is_needed(&computation, &ran)?;
@@ -284,7 +285,7 @@ impl Case {
         let request = Request { keep_going: false, ..self.request() };
         let ran = self.start(&request, &broken).end();
         // What built-in kinds did not come to is found out in the next run.
-        let computation = self.computed(&fails)?;
+        let computation = self.computed(&ran, &fails)?;
         self.is_needed(&computation, &ran)?;
         let fails =
             |key: &Key| computation.instances.iter().any(|one| one.key.as_ref() == Some(key) && one.contents.is_none());
@@ -306,7 +307,7 @@ impl Case {
         let force: Vec<String> = names.into_iter().filter(|_| self.rng.u32(0..3) == 0).collect();
         let request = Request { force: force.clone(), ..self.request() };
         let ran = self.start(&request, &Broken::new()).end();
-        let computation = self.computed(&|_| false)?;
+        let computation = self.computed(&ran, &|_| false)?;
         self.is_right(&computation, &ran, 0)?;
         let forced = computation.keys_of(&force.into_iter().collect());
         let needed = computation.needed(&computation.needed_by(&[]), &self.known);
@@ -332,7 +333,7 @@ impl Case {
         let target = self.project.instance_name(&self.project.stages[wired[at].stage], &wired[at].point);
         let request = Request { targets: vec![target], ..self.request() };
         let ran = self.start(&request, &Broken::new()).end();
-        let computation = self.computed(&|_| false)?;
+        let computation = self.computed(&ran, &|_| false)?;
         let wanted = computation.needed_by(&[at]);
         let names: HashSet<String> = wanted.iter().map(|at| computation.instances[*at].name.clone()).collect();
         if let Some(name) = ran.started.iter().find(|name| !names.contains(*name)) {

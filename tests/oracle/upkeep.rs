@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::model::Key;
 use super::program::Case;
+use super::workplace::Ran;
 
 impl Case {
     /// A collection keeps exactly what the last run came to, or as much of it as fits; what went is made again.
@@ -64,7 +65,7 @@ impl Case {
 
     /// The work of the project as it is.
     fn keys(&mut self) -> Result<HashSet<Key>, String> {
-        let computation = self.computed(&|_| false)?;
+        let computation = self.computed(&Ran::default(), &|_| false)?;
         Ok(computation.instances.into_iter().filter_map(|instance| instance.key).collect())
     }
 }

@@ -32,6 +32,8 @@ pub struct Ran {
     pub started: HashSet<String>,
     /// Instances that were said to be finished.
     pub finished: HashSet<String>,
+    /// Instances that were said to be finished or in the cache.
+    pub current: HashSet<String>,
     /// All it said.
     pub said: String,
 }
@@ -159,9 +161,11 @@ impl Going {
             match event["event"].as_str() {
                 Some("started") => drop(ran.started.insert(instance())),
                 Some("finished") => drop(ran.finished.insert(instance())),
+                Some("cached") => drop(ran.current.insert(instance())),
                 _ => {}
             }
         }
+        ran.current.extend(ran.finished.iter().cloned());
         ran.said = self.said + &String::from_utf8_lossy(&output.stderr);
         ran
     }
