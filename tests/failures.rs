@@ -253,6 +253,37 @@ fn an_input_that_changes_under_its_stage_is_not_recorded() {
 }
 
 #[test]
+fn an_input_that_changes_under_its_stage_and_back_is_not_recorded() {
+    let back = "cat ${{ inputs.i }} > ${{ outputs.o }}; cd $ATHANOR_PROJECT; cp -p in.txt was; echo other > in.txt; cp -p was in.txt";
+    let folder =
+        "cat ${{ inputs.i }}/* > ${{ outputs.o }}; cd $ATHANOR_PROJECT/many; echo new > b; mv b a; echo same > a";
+    for (line, input) in [(back, "in.txt"), (folder, "many")] {
+        let project = commands(&[("a", line, &format!("inputs: {{ i: {input} }}"))]);
+        project.write("in.txt", "thing\n");
+        project.write("many/a", "same\n");
+        let outcome = project.run(&[]);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(outcome.out.contains(&format!("`{input}` changed while the stage was running")), "{}", outcome.out);
+        assert!(project.athanor(&["cache", "ls"]).out.contains("0 results"));
+    }
+}
+
+#[test]
+fn an_input_that_was_written_just_before_its_stage_is_no_reason_to_fail() {
+    let project = commands(&[
+        (
+            "a",
+            "cat ${{ inputs.i }} > ${{ outputs.o }}; echo late > $ATHANOR_PROJECT/other.txt",
+            "inputs: { i: in.txt }",
+        ),
+        ("b", "cat ${{ inputs.a }} ${{ inputs.i }}/x > ${{ outputs.o }}", "inputs: { a: a, i: many }"),
+    ]);
+    project.write("in.txt", "thing\n");
+    project.write("many/x", "thing\n");
+    assert_eq!(project.made(&[]), ["a", "b"]);
+}
+
+#[test]
 fn a_stage_that_writes_to_its_input_does_not_spoil_the_cache() {
     let line =
         "chmod u+w $(readlink ${{ inputs.i }}); echo bad >> ${{ inputs.i }}; cat ${{ inputs.i }} > ${{ outputs.o }}";

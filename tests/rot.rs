@@ -28,6 +28,15 @@ fn stored(project: &Project) -> Vec<PathBuf> {
     found
 }
 
+/// Every other file of the cache.
+fn about(project: &Project) -> Vec<PathBuf> {
+    let (mut found, stored) = (Vec::new(), stored(project));
+    list(&project.path(".athanor"), &mut found);
+    found.retain(|path| !stored.contains(path));
+    found.sort();
+    found
+}
+
 fn list(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -73,11 +82,49 @@ fn a_flipped_bit_in_any_stored_file_is_found_and_what_it_spoilt_is_made_again() 
 fn a_stored_file_of_the_wrong_size_is_never_served() {
     let project = Project::new(PIPELINE);
     assert_eq!(project.made(&[]).len(), 3);
-    for path in stored(&project) {
-        overwrite(&path, |bytes| bytes.truncate(bytes.len() - 1));
+    let changes: [fn(&mut Vec<u8>); 3] = [|bytes| bytes.truncate(bytes.len() - 1), |bytes| bytes.push(0), Vec::clear];
+    for (path, change) in stored(&project).iter().flat_map(|path| changes.map(|change| (path, change))) {
+        overwrite(path, change);
         fs::remove_dir_all(project.path("results")).unwrap();
-        assert!(!project.made(&[]).is_empty(), "{}", path.display());
+        let made = project.made(&[]);
+        // What is wrong with a file of several records may concern one that is gone.
+        assert!(!made.is_empty() || path.starts_with(project.path(".athanor/actions")), "{}", path.display());
         results_are_right(&project);
     }
+    project.athanor(&["cache", "verify"]);
     assert!(project.athanor(&["cache", "verify"]).out.contains(" 0 damaged"));
+}
+
+#[test]
+fn damage_to_what_is_known_about_the_store_changes_no_result() {
+    let project = Project::new(PIPELINE);
+    assert_eq!(project.made(&[]).len(), 3);
+    // What is remembered of files, once they have rested for a while, and what the last runs came to.
+    project.made(&["--force", "both"]);
+    let files = about(&project);
+    assert!(files.len() >= 6, "{files:?}");
+    let changes: [fn(&mut Vec<u8>); 4] = [
+        |bytes| bytes.iter_mut().take(1).for_each(|byte| *byte ^= 4),
+        |bytes| (0..bytes.len()).step_by(7).for_each(|at| bytes[at] ^= 1 << (at % 8)),
+        |bytes| bytes.truncate(bytes.len() / 2),
+        Vec::clear,
+    ];
+    for (path, change) in files.iter().flat_map(|path| changes.map(|change| (path, change))) {
+        let Ok(before) = fs::read(path) else { continue };
+        overwrite(path, change);
+        let damaged = fs::read(path).unwrap();
+        let _ = fs::remove_dir_all(project.path("results"));
+        let outcome = project.run(&[]);
+        if path.ends_with("format") && damaged.trim_ascii() != before.trim_ascii() {
+            // Which version wrote the cache is not guessed.
+            assert_eq!(outcome.code, 1, "{outcome:?}");
+            fs::write(path, before).unwrap();
+            continue;
+        }
+        assert_eq!(outcome.code, 0, "{}: {outcome:?}", path.display());
+        results_are_right(&project);
+        assert_eq!(project.athanor(&["status", "p.yaml"]).code, 0, "{}", path.display());
+    }
+    assert!(project.athanor(&["cache", "verify"]).out.contains(" 0 damaged"));
+    assert_eq!(project.made(&[]).len(), 0);
 }

@@ -146,11 +146,13 @@ impl Cache {
         objects: &Objects,
         request: &GcRequest,
     ) -> Result<()> {
-        // Records go first: a record whose outputs are gone would promise what is not there. That they are gone is brought to
-        // disk: one that a power cut brought back could find a file of the same name that was not yet written out.
+        // Records and items go first: they would promise what is not there. That they are gone is brought to disk: one that a
+        // power cut brought back, or whose files went before it did, could find a file of the same name that was not yet
+        // written out.
         for record in gone {
             self.disk.remove(&self.action_path(&record.fingerprint))?;
         }
+        self.sweep_items(&request.keep_items, |object| objects.users.contains_key(object))?;
         let sync = || self.disk.sync_everything().map_err(CacheError::io(self.root()));
         sync()?;
         let folders = kept.iter().flat_map(artifacts_of).filter(|artifact| artifact.kind == ArtifactKind::Folder);
@@ -169,7 +171,7 @@ impl Cache {
         for path in objects.bytes.keys().filter(|path| !objects.users.contains_key(*path)) {
             self.disk.remove(path)?;
         }
-        self.sweep_items(&request.keep_items)?;
+        self.sweep_gaps(|object| objects.users.contains_key(object))?;
         self.sweep_unfinished(&request.keep_unfinished)?;
         for area in ["tmp", "scratch"] {
             let folder = self.root().join(area);

@@ -165,8 +165,9 @@ impl Cache {
         finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| self.disk.remove(path))
     }
 
-    /// Drops every item of scopes that are not in `scopes`, and those that lost a file.
-    pub(crate) fn sweep_items(&self, scopes: &HashSet<String>) -> Result<()> {
+    /// Drops every item of scopes that are not in `scopes`, and those that lost a file or are to lose one that does not stay.
+    pub(crate) fn sweep_items(&self, scopes: &HashSet<String>, stays: impl Fn(&Path) -> bool) -> Result<()> {
+        let is_left = |file: &ItemFile| self.has_file(file) && stays(&self.object_path(&file.digest, false));
         let kept: HashSet<PathBuf> = scopes.iter().map(|scope| self.items_path(scope)).collect();
         for folder in files::list_sharded(self.root(), "items")? {
             if !kept.contains(&folder) {
@@ -174,7 +175,7 @@ impl Cache {
                 continue;
             }
             for log in files::read_folder(&folder)? {
-                self.filter_log(&log, |record| record.files.iter().all(|file| self.has_file(file)))?;
+                self.filter_log(&log, |record| record.files.iter().all(is_left))?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ mod digest;
 mod disk;
 mod error;
 mod files;
+mod gaps;
 mod gc;
 mod item_log;
 mod items;
@@ -20,6 +21,7 @@ mod pending;
 mod placements;
 mod stat_index;
 mod store;
+mod trace;
 mod tree;
 mod unfinished;
 mod usage;
@@ -36,6 +38,7 @@ pub use look::Stamp;
 pub use pending::Pending;
 pub use placements::Placements;
 pub use store::{Presence, Unsynced};
+pub use trace::Trace;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
 pub use usage::{Usage, UsageEntry};
 pub use verify::{Damage, VerifyReport};
@@ -81,6 +84,7 @@ impl Cache {
             "items",
             "unfinished",
             pending::AREA,
+            gaps::AREA,
             "scratch",
             "tmp",
             "quarantine",

@@ -9,10 +9,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+use crate::trace::CLOCK_TICK;
 use crate::tree::{self, Found, TreeEntry};
 use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
 
@@ -40,8 +41,6 @@ struct Ingested {
     is_new: bool,
 }
 
-/// File systems stamp files with a clock that may lag this much behind the one programs read.
-const CLOCK_TICK: Duration = Duration::from_millis(50);
 /// More files than this are brought safely to disk with all else on their file system: each single one costs a wait for the
 /// device, and all else may be much.
 const SYNCED_ONE_BY_ONE: usize = 16;
@@ -168,8 +167,9 @@ impl Cache {
         if is_private(&link) {
             self.disk.ensure_parent(&object)?;
             self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
+            let fills_gap = self.prepare_for_gap(path, &object)?;
             if self.disk.rename_unless_there(path, &object).is_ok() {
-                return Ok(());
+                return if fills_gap { self.close_gap(&object) } else { Ok(()) };
             }
         }
         self.store_file(path, digest, executable, bytes)?;
@@ -187,11 +187,13 @@ impl Cache {
         let copy = if is_private(&link) { None } else { Some(self.private_copy(path)?) };
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         self.set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
+        let fills_gap = self.prepare_for_gap(source, &object)?;
         match self.disk.link(source, &object) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             other => other.map_err(CacheError::io(&object)),
-        }
+        }?;
+        if fills_gap { self.close_gap(&object) } else { Ok(()) }
     }
 
     /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
@@ -392,8 +394,9 @@ impl Cache {
         sound.ok_or_else(|| CacheError::Damaged { path, what: "the manifest is not what its name says".to_owned() })
     }
 
-    /// Moves something out of the store's sight, for the user to look at.
+    /// Moves something out of the store's sight, for the user to look at. It does not come back in a power cut.
     pub(crate) fn quarantine(&self, path: &Path) -> Result<()> {
+        self.open_gap(path)?;
         let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");
         let folder = self.root().join("quarantine");
         let free = (0..).map(|number| folder.join(format!("{name}.{number}"))).find(|path| !path.exists());
@@ -401,7 +404,8 @@ impl Cache {
         match self.disk.rename(path, &target) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(CacheError::io(path)),
-        }
+        }?;
+        self.disk.sync_parent(path)
     }
 
     pub(crate) fn object_path(&self, digest: &Digest, executable: bool) -> PathBuf {

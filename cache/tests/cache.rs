@@ -381,7 +381,7 @@ fn the_next_process_records_what_a_killed_one_had_stored() {
     let pending = Pending::new(&cache);
     let noted: Vec<ActionRecord> =
         ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
-    noted.iter().for_each(|record| pending.note(record).unwrap());
+    noted.iter().for_each(|record| pending.note(&record.seal().unwrap()).unwrap());
     cache.adopt_pending().unwrap();
     assert_eq!(cache.lookup(&noted[0].fingerprint).unwrap(), Lookup::Miss, "its process still lives");
     let file = fs::read_dir(cache.root().join("pending")).unwrap().next().unwrap().unwrap().path();
@@ -415,4 +415,26 @@ fn what_is_recorded_is_not_pending() {
     pending.settle(1);
     drop(pending);
     assert_eq!(fs::read_dir(cache.root().join("pending")).unwrap().count(), 0);
+}
+
+#[test]
+fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
+    let (_folder, cache) = open();
+    let records: Vec<ActionRecord> =
+        ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
+    let sealed: Vec<_> = records.iter().map(|record| record.seal().unwrap()).collect();
+    let unsynced = athanor_cache::Unsynced::default();
+    cache.record_all(sealed.iter().map(|record| (record, &unsynced))).unwrap();
+    let path = |record: &ActionRecord| {
+        let name = record.fingerprint.to_string();
+        cache.root().join("actions").join(&name[..2]).join(format!("{name}.json"))
+    };
+    fs::remove_file(path(&records[0])).unwrap();
+    let mut bytes = fs::read(path(&records[1])).unwrap();
+    let gone = records[0].fingerprint.to_string();
+    let at = bytes.windows(gone.len()).position(|window| window == gone.as_bytes()).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path(&records[1]), bytes).unwrap();
+    assert_eq!(cache.verify(&|_, _| {}).unwrap().damaged.len(), 1);
+    assert_eq!(cache.lookup(&records[1].fingerprint).unwrap(), Lookup::Miss);
 }

@@ -15,6 +15,7 @@ use crate::run::protocol::{Order, PROTOCOL};
 use crate::run::recipe::{Recipe, Resolved};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
+use crate::run::traces::Untouched;
 use crate::run::workspace::{Cleared, TakeError, Workspace};
 
 /// Name and version of this program, as recorded with results.
@@ -29,6 +30,8 @@ pub struct Attempt {
     pub log: PathBuf,
     prepared_at: SystemTime,
     workspace: Workspace,
+    /// The project's files that it reads.
+    reads: Vec<Untouched>,
     recipe: Recipe,
     metrics: Map<String, Value>,
     anew: bool,
@@ -81,7 +84,7 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        folder: PathBuf,
+        (folder, reads): (PathBuf, Vec<Untouched>),
         place: Place,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
@@ -96,6 +99,7 @@ impl Attempt {
             log: place.log,
             prepared_at: SystemTime::now(),
             workspace,
+            reads,
             recipe,
             metrics: Map::new(),
             anew: place.anew,
@@ -213,10 +217,12 @@ impl Attempt {
                 return Err(CommitError::InputWritten { from: item.from.clone() });
             }
         }
-        for path in read {
+        for (path, untouched) in read.iter().zip(&self.reads) {
             let changed = || CommitError::InputChanged { path: path.clone() };
             let (now, _) = cache.artifact_of(&project.join(path)).map_err(|_| changed())?;
-            if items().any(|item| item.from == *path && item.artifact != now) {
+            let is_other = items().any(|item| item.from == *path && item.artifact != now);
+            // What holds the same again may have held something else meanwhile.
+            if is_other || !untouched.is_untouched(self.prepared_at) {
                 return Err(changed());
             }
         }

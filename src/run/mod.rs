@@ -24,6 +24,7 @@ mod results;
 pub mod schedule;
 mod session;
 pub mod sources;
+mod traces;
 pub mod worker;
 pub mod workshop;
 pub mod workspace;

@@ -24,6 +24,7 @@ use crate::run::recipe::Resolved;
 use crate::run::recorder::{Recorder, Unrecorded};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
+use crate::run::traces::Traces;
 use crate::run::workspace::Cleared;
 
 /// What a run needs for its results and its tries.
@@ -69,6 +70,7 @@ pub struct OnDisk<'r> {
     all_is_news: bool,
     crew: Crew,
     places: Arc<Mutex<Places>>,
+    traces: Traces,
     /// Results that are stored, ready to be recorded.
     stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
     recorder: Recorder,
@@ -90,7 +92,7 @@ impl<'r> OnDisk<'r> {
         let listener = move |recorded| drop(heard.send(Happening::Recorded(recorded)));
         let recorder = Recorder::start(Arc::clone(&cache), listener);
         let (places, stored) = (Arc::new(Mutex::new(places)), Arc::default());
-        OnDisk { cache, recall, all_is_news, crew, places, stored, recorder, run }
+        OnDisk { cache, recall, all_is_news, crew, places, traces: Traces::default(), stored, recorder, run }
     }
 }
 
@@ -129,7 +131,9 @@ impl Workshop for OnDisk<'_> {
             places.prepare_log(&place.log)?;
             places.folder()?
         };
-        Attempt::prepare(&self.cache, inputs, id, resolved, claim, folder, place)
+        let reads = inputs.paths_read(id).into_iter().map(|path| self.traces.take(&inputs.project.join(path)));
+        let reads = reads.collect::<Result<_, _>>()?;
+        Attempt::prepare(&self.cache, inputs, id, resolved, claim, (folder, reads), place)
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, allocation: &Allocation) -> Job {

@@ -1,14 +1,19 @@
-//! Eight processes on one cache: half of them of one project, half of others, some killed.
+//! Eight processes on one cache: half of them of one project, in folders of their own or in the same, half of others; some are
+//! killed, and of some a stage.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fastrand::Rng;
 
+use super::KILLS;
 use super::edits;
 use super::model::{Key, World, compute};
 use super::pipeline::{Project, Work};
-use super::program::{Ran, SIZE, Workplace};
+use super::program::SIZE;
+use super::request::Request;
+use super::workplace::{Broken, Going, Ran, Workplace};
 
 /// A project of commands alone, whose bytes the model knows beforehand.
 fn commands(rng: &mut Rng) -> Project {
@@ -22,33 +27,48 @@ pub fn case(seed: u64) -> Result<u64, String> {
     let mut rng = Rng::with_seed(seed);
     let (same, others) = (commands(&mut rng), [(); 4].map(|()| commands(&mut rng)));
     let projects: Vec<&Project> = (0..4).map(|_| &same).chain(&others).collect();
-    let place = |number: usize| Workplace { folder: root.join(number.to_string()), cache: root.join("cache") };
+    let together = rng.bool();
+    let place = |number: usize| {
+        let folder = if together && number < 4 { 0 } else { number };
+        Workplace { folder: root.join(folder.to_string()), cache: root.join("cache") }
+    };
     let places: Vec<Workplace> = (0..projects.len()).map(place).collect();
     for (place, project) in places.iter().zip(&projects) {
-        std::fs::create_dir(&place.folder).unwrap();
-        place.write(project, &[]);
+        std::fs::create_dir_all(&place.folder).unwrap();
+        place.write(project, &Broken::new());
     }
-    let killed: HashSet<usize> = (0..2).map(|_| rng.usize(0..projects.len())).collect();
-    let mut going: Vec<_> = places.iter().zip(&projects).map(|(place, project)| place.start(project, 2)).collect();
-    for at in &killed {
-        std::thread::sleep(Duration::from_micros(rng.u64(0..30_000)));
-        going[*at].kill();
+    let request = Request { jobs: 2, keep_going: true, ..Request::default() };
+    let mut picked = || (0..2).map(|_| rng.usize(0..projects.len())).collect::<BTreeSet<usize>>();
+    let (killed, hurt) = (picked(), picked());
+    let mut going: Vec<_> =
+        places.iter().zip(&projects).map(|(place, project)| place.start(project, &request)).collect();
+    for at in killed.union(&hurt) {
+        std::thread::sleep(Duration::from_micros(rng.u64(0..20_000)));
+        if killed.contains(at) {
+            going[*at].kill();
+            KILLS.fetch_add(1, Ordering::Relaxed);
+        } else if going[*at].kill_a_child(&mut rng) {
+            KILLS.fetch_add(1, Ordering::Relaxed);
+        }
     }
-    let ran: Vec<Ran> = going.into_iter().map(super::program::Going::end).collect();
+    let ran: Vec<Ran> = going.into_iter().map(Going::end).collect();
     // Who was killed takes its claims with it: the next run of the same project waits for nobody.
-    let again: Vec<Ran> = killed.iter().map(|at| places[*at].start(projects[*at], 2).end()).collect();
+    let once_more: Vec<usize> = killed.union(&hurt).copied().collect();
+    let again: Vec<Ran> = once_more.iter().map(|at| places[*at].start(projects[*at], &request).end()).collect();
 
     let mut times: HashMap<Key, usize> = HashMap::new();
     let mut in_flight: HashMap<Key, usize> = HashMap::new();
-    let runs = ran.iter().enumerate().chain(killed.iter().copied().zip(&again));
+    let runs = ran.iter().enumerate().chain(once_more.iter().copied().zip(&again));
     for (number, (at, ran)) in runs.enumerate() {
-        let was_killed = number < projects.len() && killed.contains(&at) && ran.code.is_none();
+        let first = number < projects.len();
+        let was_killed =
+            first && (killed.contains(&at) && ran.code.is_none() || hurt.contains(&at) && ran.code == Some(1));
         if !was_killed && ran.code != Some(0) {
             return Err(format!("run {number} ended with {:?}:\n{}", ran.code, ran.said));
         }
         let project = projects[at];
         let world = World { fails: &|_, _| false, built_in: &|_, _: &Work, _, _| None };
-        let computation = compute(project, &HashSet::new(), &world);
+        let computation = compute(project, &HashSet::new(), &world)?;
         for instance in &computation.instances {
             let Some(key) = &instance.key else { continue };
             if ran.started.contains(&instance.name) {
@@ -59,13 +79,19 @@ pub fn case(seed: u64) -> Result<u64, String> {
             }
         }
         if !was_killed {
-            places[at].holds(project, &computation)?;
+            places[at].holds(project, &computation, |_| true)?;
         }
     }
     for (key, times) in times {
         let most = 1 + in_flight.get(&key).copied().unwrap_or(0);
         if times > most {
             return Err(format!("done {times} times, where {most} are allowed: {key}"));
+        }
+    }
+    for arguments in [["verify"], ["gc"]] {
+        let (code, said) = places[0].look_after(&arguments);
+        if code != Some(0) {
+            return Err(format!("{arguments:?}: {said}"));
         }
     }
     Ok((ran.len() + again.len()) as u64)

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use super::pipeline::{Axis, Filter, From, Input, Project, Revisions, Stage, Word, Work, script_path};
+use super::pipeline::{Axis, Filter, From, Held, Input, Project, Revisions, Shape, Stage, Word, Work, script_path};
+use super::points;
+use super::wiring::wire;
 
 /// How large projects are.
 #[derive(Debug, Clone, Copy)]
@@ -15,11 +17,18 @@ pub struct Size {
     pub built_in: u32,
 }
 
+impl Size {
+    /// Whether a project is larger.
+    pub fn is_exceeded_by(self, project: &Project) -> bool {
+        wire(project).is_ok_and(|wired| wired.len() > self.instances)
+    }
+}
+
 const FILES: [&str; 3] = ["data/a.txt", "data/b.txt", "c.txt"];
 const SCRIPTS: usize = 2;
 const AXES: [&str; 2] = ["a", "b"];
 /// Words of lines and scripts; few, so that stages sometimes do the same work.
-const WORDS: u32 = 4;
+pub const WORDS: u32 = 4;
 
 /// A random project.
 pub fn project(rng: &mut Rng, size: Size) -> Project {
@@ -33,6 +42,7 @@ pub fn project(rng: &mut Rng, size: Size) -> Project {
         order: Vec::new(),
         files,
         retries: rng.u32(0..2),
+        timeout: 0,
         reversed: false,
         comment: 0,
         revisions: Revisions { tables: 1, rows: 1 },
@@ -44,6 +54,9 @@ pub fn project(rng: &mut Rng, size: Size) -> Project {
         project.axes[axis].values = values;
     }
     for _ in 0..rng.usize(1..=size.stages) {
+        add_stage(&mut project, rng, size);
+    }
+    while project.stages.is_empty() {
         add_stage(&mut project, rng, size);
     }
     rng.shuffle(&mut project.order);
@@ -59,19 +72,17 @@ fn script(rng: &mut Rng) -> String {
     format!("echo {} $*\n", rng.u32(0..3))
 }
 
-fn instances(project: &Project) -> usize {
-    project.stages.iter().map(|stage| project.points(stage).len()).sum()
-}
-
 fn add_stage(project: &mut Project, rng: &mut Rng, size: Size) {
     let mut axes: Vec<usize> = (0..AXES.len()).filter(|_| rng.u32(0..3) == 0).collect();
     rng.shuffle(&mut axes);
     let name = free_name(project, rng);
     let (work, inputs) =
         if rng.u32(0..100) < size.built_in { built_in(project, rng, &axes) } else { command(project, rng, &axes) };
-    let stage = Stage { name, work, seed: rng.u32(0..2), axes, inputs, cpus: rng.u32(1..3) };
-    project.stages.push(stage);
-    if instances(project) > size.instances {
+    let when = points::when(project, rng, &axes);
+    let (exclude, include) = (points::exclude(project, rng, &axes), points::include(project, rng, &axes));
+    let (seed, cpus) = (rng.u32(0..2), rng.u32(1..3));
+    project.stages.push(Stage { name, work, seed, axes, exclude, include, when, inputs, cpus });
+    if wire(project).is_err() || size.is_exceeded_by(project) {
         project.stages.pop();
     } else {
         project.order.push(project.stages.len() - 1);
@@ -87,7 +98,8 @@ fn free_name(project: &Project, rng: &mut Rng) -> String {
     }
 }
 
-fn word(project: &Project, rng: &mut Rng, axes: &[usize]) -> Word {
+/// A word of a stage with these axes.
+pub fn word(project: &Project, rng: &mut Rng, axes: &[usize]) -> Word {
     match rng.u32(0..3) {
         0 => Word::Var(rng.usize(0..project.vars.len())),
         1 if !axes.is_empty() => Word::Axis(axes[rng.usize(0..axes.len())]),
@@ -98,8 +110,7 @@ fn word(project: &Project, rng: &mut Rng, axes: &[usize]) -> Word {
 fn command(project: &Project, rng: &mut Rng, axes: &[usize]) -> (Work, Vec<Input>) {
     let words = (0..rng.u32(1..3)).map(|_| word(project, rng, axes)).collect();
     let script = (rng.u32(0..4) == 0).then(|| rng.usize(0..SCRIPTS));
-    let file = ["out.txt", "made.txt"][rng.usize(0..2)];
-    let work = Work::Command { script, words, filter: filter(rng), file, second: rng.u32(0..4) == 0 };
+    let work = Work::Command { script, words, filter: filter(rng), shape: shape(rng), second: rng.u32(0..4) == 0 };
     let inputs = (0..rng.usize(0..3)).map(|number| Input { port: format!("i{number}"), from: source(project, rng) });
     (work, inputs.collect())
 }
@@ -108,14 +119,23 @@ fn filter(rng: &mut Rng) -> Filter {
     [Filter::Head(3), Filter::Head(60), Filter::Head(300), Filter::Count][rng.usize(0..4)]
 }
 
+fn shape(rng: &mut Rng) -> Shape {
+    match rng.u32(0..10) {
+        0..2 => Shape::Folder,
+        2 => Shape::Empty,
+        3..7 => Shape::File("out.txt"),
+        _ => Shape::File("made.txt"),
+    }
+}
+
 fn source(project: &Project, rng: &mut Rng) -> From {
     if project.stages.is_empty() || rng.u32(0..4) == 0 {
         return From::File(FILES[rng.usize(0..FILES.len())].to_owned());
     }
     let stage = rng.usize(0..project.stages.len());
     let producer = &project.stages[stage];
-    let held =
-        (!producer.axes.is_empty() && rng.u32(0..4) == 0).then(|| producer.axes[rng.usize(0..producer.axes.len())]);
+    let some = producer.axes.iter().filter(|_| rng.u32(0..4) == 0).copied().collect::<Vec<_>>();
+    let held = some.into_iter().map(|axis| (axis, if rng.bool() { Held::First } else { Held::All })).collect();
     let second = matches!(producer.work, Work::Command { second: true, .. }) && rng.bool();
     From::Stage { stage, second, held }
 }
@@ -129,14 +149,24 @@ fn built_in(project: &Project, rng: &mut Rng, axes: &[usize]) -> (Work, Vec<Inpu
     if tables.is_empty() || rng.u32(0..3) == 0 {
         return (Work::Tables(Word::Plain(rng.u32(20..24))), Vec::new());
     }
-    let from = From::Stage { stage: tables[rng.usize(0..tables.len())], second: false, held: None };
+    let from = From::Stage { stage: tables[rng.usize(0..tables.len())], second: false, held: Vec::new() };
     (Work::Rows(Word::Plain(rng.u32(1..4))), vec![Input { port: "table".to_owned(), from }])
 }
 
-/// One random edit; often one that means nothing. Says what it was.
+/// One random edit; often one that means nothing, now and then one that makes the project one to be refused. Says what it was.
 pub fn edit(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) -> &'static str {
+    let before = project.clone();
+    let what = edit_anyhow(project, rng, size, may_revise);
+    if rng.u32(0..4) > 0 && wire(project).is_err() || size.is_exceeded_by(project) {
+        *project = before;
+        return "nothing";
+    }
+    what
+}
+
+fn edit_anyhow(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) -> &'static str {
     let at = rng.usize(0..project.stages.len());
-    match rng.u32(0..20) {
+    match rng.u32(0..22) {
         0..3 => {
             let var = rng.usize(0..project.vars.len());
             project.vars[var] = rng.u32(0..WORDS);
@@ -163,15 +193,16 @@ pub fn edit(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) 
         }
         9 => {
             project.retries = rng.u32(0..3);
+            project.timeout = [0, 3600][rng.usize(0..2)];
             project.stages[at].cpus = rng.u32(1..5);
-            "retries and resources"
+            "retries, timeouts and resources"
         }
         10 => {
             project.stages[at].seed = rng.u32(0..3);
             "a seed"
         }
         11 | 12 => change_work(project, rng, at),
-        13 => change_axis(project, rng, size),
+        13 => points::change_axis(project, rng, size),
         14 if may_revise => {
             let revision = [&mut project.revisions.tables, &mut project.revisions.rows];
             *revision.into_iter().nth(rng.usize(0..2)).expect("there are two") = rng.u32(1..4);
@@ -183,6 +214,7 @@ pub fn edit(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) 
         }
         17 => remove_stage(project, at),
         18 => change_inputs(project, rng, at),
+        19 | 20 => points::change(project, rng, at),
         _ => "nothing",
     }
 }
@@ -191,30 +223,15 @@ fn change_work(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str 
     let axes = project.stages[at].axes.clone();
     let plain = word(project, rng, &axes);
     match &mut project.stages[at].work {
-        Work::Command { words, filter: was, file, .. } => match rng.u32(0..3) {
+        Work::Command { words, filter: was, shape: form, .. } => match rng.u32(0..3) {
             0 => words[0] = plain,
             1 => *was = filter(rng),
-            _ => *file = ["out.txt", "made.txt"][rng.usize(0..2)],
+            _ => *form = shape(rng),
         },
         Work::Tables(rows) => *rows = Word::Plain(rng.u32(20..24)),
         Work::Rows(rows) => *rows = Word::Plain(rng.u32(1..4)),
     }
     "what a stage does"
-}
-
-fn change_axis(project: &mut Project, rng: &mut Rng, size: Size) -> &'static str {
-    let axis = rng.usize(0..AXES.len());
-    let before = project.axes[axis].values.clone();
-    let values = &mut project.axes[axis].values;
-    match rng.u32(0..3) {
-        0 => rng.shuffle(values),
-        1 if values.len() > 1 => drop(values.pop()),
-        _ => values.extend((0..WORDS).find(|value| !before.contains(value))),
-    }
-    if instances(project) > size.instances {
-        project.axes[axis].values = before;
-    }
-    "an axis"
 }
 
 fn change_inputs(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str {

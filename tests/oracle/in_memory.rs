@@ -4,30 +4,33 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use athanor::events::{Outcome, RunEvent};
+use athanor::events::Outcome;
 use athanor_cache::Digest;
 use fastrand::Rng;
 
 use super::edits::{self, Size};
-use super::memory::{Shared, Store, pretend};
+use super::memory::{Shared, Store};
 use super::model::{Computation, Key, World, compute};
 use super::pipeline::{Project, Work};
-use super::simulation::{Cut, Failing, Prepared, Report, Request, run};
+use super::request::{Failing, Request};
+use super::shell::pretend;
+use super::simulation::{Cut, Prepared, Report, run};
+use super::wiring::wire;
 
 const SIZE: Size = Size { stages: 6, instances: 14, built_in: 30 };
 
 /// A case in progress.
-struct Case {
+pub struct Case {
     rng: Rng,
     store: Shared,
     project: Project,
     /// Earlier projects, to go back to.
     earlier: Vec<Project>,
     /// Work that is recorded.
-    known: HashSet<Key>,
+    pub known: HashSet<Key>,
     /// Work and its fingerprint: the same for the same, and only for the same.
-    fingerprints: HashMap<Key, Digest>,
-    keys: HashMap<Digest, Key>,
+    pub fingerprints: HashMap<Key, Digest>,
+    pub keys: HashMap<Digest, Key>,
     runs: u64,
     story: Vec<String>,
 }
@@ -61,14 +64,41 @@ impl Case {
     fn step(&mut self) -> Result<(), String> {
         let before = self.project.clone();
         let what = self.edit();
-        let sort = self.rng.u32(0..16);
+        let sort = self.rng.u32(0..17);
         self.story.push(format!("{what}, sort {sort}"));
+        if let Err(reason) = wire(&self.project) {
+            return self.refused(&reason, before);
+        }
         match sort {
             0 | 1 => self.cut_short(),
             2 => self.stopping_at_failures(),
             3 => self.forced(),
             4 => self.company(before),
+            5 => {
+                self.collect();
+                self.plain()
+            }
             _ => self.plain(),
+        }
+    }
+
+    /// What may not be is refused, and the user takes it back.
+    fn refused(&mut self, reason: &str, before: Project) -> Result<(), String> {
+        let request = self.request();
+        if Prepared::new(&self.project, request).is_ok() {
+            return Err(format!("it was not refused: {reason}"));
+        }
+        self.project = before;
+        Ok(())
+    }
+
+    /// Some results go, as a collection or a bad disk would have it.
+    fn collect(&mut self) {
+        let mut known: Vec<Key> = self.known.iter().cloned().collect();
+        known.sort();
+        for key in known.into_iter().filter(|_| self.rng.u32(0..3) == 0) {
+            self.store.borrow_mut().records.remove(&self.fingerprints[&key]);
+            self.known.remove(&key);
         }
     }
 
@@ -85,8 +115,7 @@ impl Case {
     }
 
     fn request(&mut self) -> Request {
-        let set = (0..self.project.vars.len()).filter(|_| self.rng.u32(0..4) == 0).collect();
-        Request { jobs: self.rng.u32(1..9), keep_going: true, set, ..Request::default() }
+        Request::new(&mut self.rng, &self.project)
     }
 
     fn failing(&mut self) -> Failing {
@@ -99,7 +128,7 @@ impl Case {
     }
 
     /// What the model makes of the project.
-    fn computed(&self, project: &Project, failing: &Failing) -> Computation {
+    fn computed(&self, project: &Project, failing: &Failing) -> Result<Computation, String> {
         // What is tried again may succeed at last.
         let fails = |_: &Key, word: u32| failing.fails(word, project.retries + 1);
         let built_in = |key: &Key, work: &Work, number: u32, read: &[u8]| {
@@ -119,10 +148,10 @@ impl Case {
     /// A run that goes through everything, with targets now and then, and failures.
     fn plain(&mut self) -> Result<(), String> {
         let failing = self.failing();
-        let computation = self.computed(&self.project, &failing);
+        let computation = self.computed(&self.project, &failing)?;
         let mut request = self.request();
         let mut targets = Vec::new();
-        if self.rng.u32(0..5) == 0 {
+        if self.rng.u32(0..5) == 0 && !computation.instances.is_empty() {
             targets.push(self.rng.usize(0..computation.instances.len()));
             request.targets = vec![computation.instances[targets[0]].name.clone()];
         }
@@ -155,7 +184,7 @@ impl Case {
     /// A run that is killed or interrupted.
     fn cut_short(&mut self) -> Result<(), String> {
         let failing = self.failing();
-        let computation = self.computed(&self.project, &failing);
+        let computation = self.computed(&self.project, &failing)?;
         let at = self.rng.u32(0..12);
         let cut = if self.rng.bool() { Cut::Kill(at) } else { Cut::Interrupt(at) };
         let request = self.request();
@@ -167,7 +196,7 @@ impl Case {
     /// A run that ends at the first failure.
     fn stopping_at_failures(&mut self) -> Result<(), String> {
         let failing = self.failing();
-        let computation = self.computed(&self.project, &failing);
+        let computation = self.computed(&self.project, &failing)?;
         let request = Request { keep_going: false, ..self.request() };
         let prepared = [Prepared::new(&self.project, request)?];
         let reports = self.simulate(&prepared, &failing, None)?;
@@ -182,7 +211,7 @@ impl Case {
 
     /// A run that makes some instances again.
     fn forced(&mut self) -> Result<(), String> {
-        let computation = self.computed(&self.project, &Failing::default());
+        let computation = self.computed(&self.project, &Failing::default())?;
         let forced: Vec<usize> = (0..computation.instances.len()).filter(|_| self.rng.u32(0..4) == 0).collect();
         let force = forced.iter().map(|at| computation.instances[*at].name.clone()).collect();
         let request = Request { force, ..self.request() };
@@ -211,7 +240,7 @@ impl Case {
     fn company(&mut self, before: Project) -> Result<(), String> {
         let other = Project { files: self.project.files.clone(), revisions: self.project.revisions, ..before };
         let computations =
-            [self.computed(&self.project, &Failing::default()), self.computed(&other, &Failing::default())];
+            [self.computed(&self.project, &Failing::default())?, self.computed(&other, &Failing::default())?];
         let requests = [self.request(), self.request()];
         let [one, two] = requests;
         let prepared = [Prepared::new(&self.project, one)?, Prepared::new(&other, two)?];
@@ -232,85 +261,6 @@ impl Case {
         }
         for (computation, report) in computations.iter().zip(&reports) {
             self.holds(computation, report, &computation.needed_by(&[]), true)?;
-        }
-        Ok(())
-    }
-
-    /// Checks of runs that do not come to everything: no more than what is needed was done, and what is said is true.
-    fn at_most_what_is_needed(&mut self, computation: &Computation, report: &Report) -> Result<(), String> {
-        let everything = computation.needed_by(&[]);
-        let needed = computation.needed(&everything, &self.known);
-        for (key, times) in self.executed(computation, report)? {
-            let same: Vec<_> = computation.instances.iter().filter(|one| one.key.as_ref() == Some(&key)).collect();
-            let most = if same[0].contents.is_some() { 1 } else { same.len() };
-            if times > most || !needed.contains(&key) {
-                return Err(format!("executed {times} times, where at most {most} were expected: {key}"));
-            }
-        }
-        self.holds(computation, report, &everything, false)
-    }
-
-    /// How often which work was executed; checks on the way that fingerprints stand for work one to one.
-    fn executed(&mut self, computation: &Computation, report: &Report) -> Result<HashMap<Key, usize>, String> {
-        let by_name = computation.by_name();
-        let mut executed = HashMap::new();
-        for event in &report.events {
-            let (instance, fingerprint, is_execution) = match event {
-                RunEvent::Started { instance, fingerprint, attempt, .. } => (instance, fingerprint, *attempt == 1),
-                RunEvent::Cached { instance, fingerprint } => (instance, fingerprint, false),
-                _ => continue,
-            };
-            let computed = by_name.get(instance.as_str()).ok_or_else(|| format!("`{instance}` is no instance"))?;
-            let key = computed.key.clone().ok_or_else(|| format!("`{instance}` cannot be begun"))?;
-            let known = self.fingerprints.entry(Rc::clone(&key)).or_insert(*fingerprint);
-            if *known != *fingerprint {
-                return Err(format!("two fingerprints for the same work: {key}"));
-            }
-            let known = self.keys.entry(*fingerprint).or_insert_with(|| Rc::clone(&key));
-            if *known != key {
-                return Err(format!("one fingerprint for\n{known}\nand\n{key}"));
-            }
-            if is_execution {
-                *executed.entry(key).or_default() += 1;
-            }
-        }
-        Ok(executed)
-    }
-
-    /// What is said to be up to date holds what the model says; takes note of what is recorded now.
-    fn holds(
-        &mut self,
-        computation: &Computation,
-        report: &Report,
-        wanted: &HashSet<usize>,
-        all: bool,
-    ) -> Result<(), String> {
-        let by_name = computation.by_name();
-        let finished = report.events.iter().filter_map(|event| match event {
-            RunEvent::Finished { instance, .. } => Some(instance),
-            _ => None,
-        });
-        if let Some(instance) = finished.clone().find(|instance| !report.recorded.contains(*instance)) {
-            return Err(format!("`{instance}` is said to be finished and is not recorded"));
-        }
-        for instance in &report.recorded {
-            let computed = by_name[instance.as_str()];
-            if computed.contents.is_none() {
-                return Err(format!("`{instance}` was recorded, but fails"));
-            }
-            self.known.extend(computed.key.clone());
-        }
-        let Some((_, contents)) = &report.end else { return Ok(()) };
-        for (at, computed) in computation.instances.iter().enumerate() {
-            let made = contents.get(&computed.name);
-            match (&computed.contents, made) {
-                (Some(expected), Some(made)) if **expected == *made => {}
-                (None, None) => {}
-                (_, None) if !all || !wanted.contains(&at) => {}
-                (expected, made) => {
-                    return Err(format!("`{}` holds {made:?} and should hold {expected:?}", computed.name));
-                }
-            }
         }
         Ok(())
     }

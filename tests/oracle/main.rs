@@ -4,17 +4,28 @@
 //! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program,
 //! `ATHANOR_ORACLE_COMPANY` that of cases with eight processes, and `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone replays it.
 
+mod checks;
 mod company;
 mod edits;
 mod in_memory;
 mod kinds;
+mod made;
 mod memory;
 mod model;
 mod pipeline;
+mod points;
 mod program;
+mod request;
+mod shell;
 mod simulation;
+mod upkeep;
+mod wiring;
+mod workplace;
+mod yaml;
 
+use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Where seeds begin, so that two test runs go through the same cases.
 const FIRST_SEED: u64 = 1;
@@ -29,15 +40,20 @@ fn setting(name: &str) -> Option<u64> {
         .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")))
 }
 
-/// Goes through as many seeds as the variable `wanted` says, on all CPUs. Returns how many that were, and the sum of the runs
-/// that they needed.
+/// How often a long run says how far it is.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Goes through as many seeds as the variable `wanted` says, on all CPUs, until a case fails. Returns how many that were, and
+/// the sum of the runs that they needed.
 fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) -> (u64, u64) {
     let seed = setting("ATHANOR_ORACLE_SEED");
     let cases = setting(wanted).unwrap_or(if seed.is_some() { 1 } else { usually });
     let from = seed.unwrap_or(FIRST_SEED);
     let to = from + cases;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (next, done) = (AtomicU64::new(from), AtomicU64::new(0));
+    let (next, runs) = (AtomicU64::new(from), AtomicU64::new(0));
+    let began = Instant::now();
+    let said = AtomicU64::new(1);
     let worker = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -46,17 +62,28 @@ fn go_through(wanted: &str, usually: u64, case: fn(u64) -> Result<u64, String>) 
             }
             let outcome = std::panic::catch_unwind(|| case(seed));
             match outcome {
-                Ok(Ok(steps)) => done.fetch_add(steps, Ordering::Relaxed),
-                Ok(Err(problem)) => panic!("replay with ATHANOR_ORACLE_SEED={seed}:\n{problem}"),
-                Err(_) => panic!("replay with ATHANOR_ORACLE_SEED={seed}"),
+                Ok(Ok(steps)) => runs.fetch_add(steps, Ordering::Relaxed),
+                failed => {
+                    next.store(to, Ordering::Relaxed);
+                    let problem =
+                        failed.map_or_else(|_| "see above".to_owned(), |failed| failed.err().unwrap_or_default());
+                    panic!("replay with ATHANOR_ORACLE_SEED={seed}:\n{problem}");
+                }
             };
+            let due = SAY_EVERY.as_secs() * said.load(Ordering::Relaxed);
+            if began.elapsed().as_secs() >= due && said.fetch_add(1, Ordering::Relaxed) * SAY_EVERY.as_secs() == due {
+                let (done, runs) = (seed + 1 - from, runs.load(Ordering::Relaxed));
+                let rate = done as f64 / began.elapsed().as_secs_f64();
+                // Not by a macro, whose words a test keeps to itself.
+                let _ = writeln!(std::io::stderr(), "{done} of {cases} cases, {runs} runs, {rate:.0} cases/s");
+            }
         }
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap_or_else(|_| panic!("a case failed; see above")));
     });
-    (cases, done.into_inner())
+    (cases, runs.into_inner())
 }
 
 #[test]

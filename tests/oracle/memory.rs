@@ -18,21 +18,20 @@ use athanor_cache::{ActionRecord, Artifact, ArtifactKind, CacheError, Digest, Ou
 use athanor_stages::context::StageReport;
 use serde_json::Map;
 
-use super::pipeline::{GUARD, Work};
+use super::made::Made;
+use super::shell::{self, Folder};
 
 /// The folder that projects seem to lie in.
 pub const PROJECT: &str = "/project";
-
-type Folder = HashMap<String, Vec<u8>>;
 
 /// What outlives runs.
 #[derive(Default)]
 pub struct Store {
     pub records: HashMap<Digest, ActionRecord>,
-    pub contents: HashMap<Digest, Vec<u8>>,
+    pub contents: HashMap<Digest, Made>,
     claims: HashSet<Digest>,
     /// The user's files.
-    pub files: BTreeMap<String, String>,
+    files: BTreeMap<String, String>,
     /// Folders of tries.
     folders: HashMap<PathBuf, Folder>,
 }
@@ -47,9 +46,19 @@ impl Store {
     }
 }
 
-/// What a project's file holds, as the cache would say.
-pub fn artifact(content: &[u8]) -> Artifact {
-    Artifact { kind: ArtifactKind::File, digest: Digest::of(content), bytes: content.len() as u64, files: 1 }
+/// What something holds, as the cache would say.
+pub fn artifact(made: &Made) -> Artifact {
+    match made {
+        Made::File(content) => {
+            Artifact { kind: ArtifactKind::File, digest: Digest::of(content), bytes: content.len() as u64, files: 1 }
+        }
+        Made::Folder(entries) => Artifact {
+            kind: ArtifactKind::Folder,
+            digest: Digest::of(format!("{entries:?}").as_bytes()),
+            bytes: entries.values().flatten().map(|content| content.len() as u64).sum(),
+            files: entries.values().flatten().count() as u64,
+        },
+    }
 }
 
 /// A claim, given back when it is dropped.
@@ -124,7 +133,7 @@ impl Workshop for InMemory {
         for link in inputs.links(id, &recipe) {
             let content = match link.target {
                 Target::Stored(artifact) => store.contents[&artifact.digest].clone(),
-                Target::OnDisk(path) => store.files[in_project(&path)].clone().into_bytes(),
+                Target::OnDisk(path) => Made::File(store.files[in_project(&path)].clone().into_bytes()),
             };
             folder.insert(link.at, content);
         }
@@ -226,68 +235,12 @@ impl Executor for OnTheDesk {
 /// Does a job's work; `fails` says whether this line fails, by its first word.
 pub fn work(store: &Shared, job: &Job, fails: impl FnOnce(&str) -> bool) -> Exit {
     let Launch::Shell(line) = &job.launch else { unreachable!("every job here is a line") };
-    if fails(line) {
-        return Exit::Status(1);
-    }
     let mut stored = store.borrow_mut();
     let folder = stored.folders.get_mut(&job.folder).expect("a try has its folder");
-    match line.strip_prefix(GUARD) {
-        Some(command) => shell(command, folder),
-        None => built_in(line, folder),
+    if fails(line) {
+        shell::fail(folder);
+        return Exit::Status(1);
     }
+    shell::carry_out(line, folder);
     Exit::Success
-}
-
-/// Lines of commands, as the pipelines here have them: `WORD && (SAY WORDS; cat FILES /dev/null) | FILTER > FILE [&& echo WORDS > FILE]`.
-fn shell(line: &str, folder: &mut Folder) {
-    let mut parts = line.split(" && ").skip(1);
-    let (made, second) = (parts.next().expect("a line makes something"), parts.next());
-    let (say, rest) = made.trim_start_matches('(').split_once("; cat ").expect("a line says something first");
-    let (files, rest) = rest.split_once("/dev/null) | ").expect("a line reads something");
-    let (filter, out) = rest.split_once(" > ").expect("a line writes something");
-    let said = match say.strip_prefix("echo ") {
-        Some(words) => words.to_owned(),
-        None => {
-            let (script, words) = say.trim_start_matches("sh ").split_once(' ').expect("a script has words");
-            let script = String::from_utf8(folder[script].clone()).expect("scripts are text");
-            super::model::said_by(&script, words)
-        }
-    };
-    let mut text = format!("{said}\n").into_bytes();
-    files.split_whitespace().for_each(|file| text.extend(&folder[file]));
-    let made = match filter.strip_prefix("head -c ") {
-        Some(bytes) => text[..text.len().min(bytes.parse().expect("a number of bytes"))].to_vec(),
-        None => format!("{}\n", text.len()).into_bytes(),
-    };
-    folder.insert(out.to_owned(), made);
-    if let Some((words, out)) = second.and_then(|second| second.trim_start_matches("echo ").split_once(" > ")) {
-        folder.insert(out.to_owned(), format!("{words}\n").into_bytes());
-    }
-}
-
-fn built_in(line: &str, folder: &mut Folder) {
-    let words: Vec<&str> = line.split(' ').collect();
-    let [_, kind, revision, seed, params, output, files @ ..] = words.as_slice() else { unreachable!("see `job`") };
-    let params: serde_json::Value = serde_json::from_str(params).expect("parameters are JSON without spaces");
-    let work = if *kind == "rows" { Work::Rows } else { Work::Tables };
-    let number = params[if *kind == "rows" { "first" } else { "train" }].as_u64().expect("a number of rows");
-    let read: Vec<u8> = files.iter().filter(|file| !file.is_empty()).flat_map(|file| folder[*file].clone()).collect();
-    let number = u32::try_from(number).expect("numbers are small");
-    let revision = revision.parse().expect("a number");
-    let seed = seed.parse().expect("a number");
-    let made = pretend(&work(super::pipeline::Word::Plain(number)), revision, seed, number, &read);
-    folder.insert((*output).to_owned(), made);
-}
-
-/// What a built-in kind makes, in memory: tables have lines of their seed, rows are lines of a table.
-pub fn pretend(work: &Work, revision: u32, seed: u32, number: u32, read: &[u8]) -> Vec<u8> {
-    if matches!(work, Work::Rows(_)) {
-        let lines = read.split_inclusive(|byte| *byte == b'\n').take(number as usize);
-        let mut rows: Vec<u8> = lines.flatten().copied().collect();
-        // One in two revisions makes the same as the one before.
-        rows.extend(format!("{}\n", revision / 2).as_bytes());
-        return rows;
-    }
-    let lines = (0..number).map(|line| format!("{}\n", (line * 7 + seed * 3 + revision) % 5));
-    lines.collect::<String>().into_bytes()
 }

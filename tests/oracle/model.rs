@@ -6,13 +6,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
-use super::pipeline::{From, GUARD, Point, Project, Stage, Work, script_path};
+use super::made::{Entries, Made};
+use super::pipeline::{Point, Project, Shape, Stage, Work, script_path};
+use super::wiring::{self, Source, Wired, wire};
+use super::yaml::GUARD;
 
 /// What an instance computes from, in full.
 pub type Key = Rc<str>;
 
-/// Contents of the outputs that others may read: the first and, if there is one, the second.
-pub type Contents = Rc<Vec<Vec<u8>>>;
+/// The outputs that others may read: the first and, if there is one, the second.
+pub type Contents = Rc<Vec<Made>>;
 
 /// Makes what a built-in kind makes of its number and its input.
 pub type BuiltIn<'w> = dyn Fn(&Key, &Work, u32, &[u8]) -> Option<Vec<u8>> + 'w;
@@ -46,109 +49,77 @@ pub struct World<'w> {
     pub built_in: &'w BuiltIn<'w>,
 }
 
-/// Computes everything. Work that is in `known` succeeds, whatever `world` says of new work.
-pub fn compute(project: &Project, known: &HashSet<Key>, world: &World<'_>) -> Computation {
+/// Computes everything. Work that is in `known` succeeds, whatever `world` says of new work. An error says why the project is
+/// to be refused.
+pub fn compute(project: &Project, known: &HashSet<Key>, world: &World<'_>) -> Result<Computation, String> {
     let mut instances: Vec<Computed> = Vec::new();
-    let mut first_of: Vec<usize> = Vec::new();
-    for (index, stage) in project.stages.iter().enumerate() {
-        first_of.push(instances.len());
-        for point in project.points(stage) {
-            let computed = compute_one(project, (index, stage), point, (&instances, &first_of), known, world);
-            instances.push(computed);
-        }
+    for wired in wire(project)? {
+        let computed = compute_one(project, wired, &instances, known, world);
+        instances.push(computed);
     }
-    Computation { instances }
+    Ok(Computation { instances })
 }
 
 /// What one input reads.
 struct Read {
-    port: String,
-    /// Whether it is a list, which its paths show.
-    list: bool,
-    /// The extension of its files, which its paths show too.
-    extension: &'static str,
-    contents: Option<Vec<Vec<u8>>>,
-    producers: Vec<usize>,
+    wired: wiring::Read,
+    contents: Option<Vec<Made>>,
 }
 
 fn compute_one(
     project: &Project,
-    (index, stage): (usize, &Stage),
-    point: Point,
-    earlier: (&[Computed], &[usize]),
+    Wired { stage: index, point, reads }: Wired,
+    earlier: &[Computed],
     known: &HashSet<Key>,
     world: &World<'_>,
 ) -> Computed {
-    let reads: Vec<Read> =
-        stage.inputs.iter().map(|input| read(project, &input.port, &input.from, &point, earlier)).collect();
-    let producers = reads.iter().flat_map(|read| read.producers.iter().copied()).collect();
+    let stage = &project.stages[index];
+    let producers = reads.iter().flat_map(|read| match &read.source {
+        Source::File(_) => &[],
+        Source::Instances(numbers, _) => numbers.as_slice(),
+    });
+    let producers = producers.copied().collect();
     let name = project.instance_name(stage, &point);
     let mut computed = Computed { name, stage: index, point, key: None, contents: None, producers };
+    let reads: Vec<Read> = reads.into_iter().map(|read| reading(project, read, earlier)).collect();
     if reads.iter().any(|read| read.contents.is_none()) {
         return computed;
     }
-    let key: Key = describe(project, stage, &computed.point, &reads).into();
-    let word = stage.work.words().first().map_or(0, |word| project.value(word, &computed.point));
-    if known.contains(&key) || !(world.fails)(&key, word) {
-        computed.contents = contents(project, stage, &computed.point, &reads, &key, world).map(Rc::new);
+    let words: Vec<u32> = stage.work.words().iter().filter_map(|word| project.value(word, &computed.point)).collect();
+    let key: Key = describe(project, stage, &words, &reads).into();
+    if known.contains(&key) || !(world.fails)(&key, words[0]) {
+        computed.contents = contents(project, stage, &words, &reads, &key, world).map(Rc::new);
     }
     computed.key = Some(key);
     computed
 }
 
-fn read(
-    project: &Project,
-    port: &str,
-    from: &From,
-    point: &Point,
-    (instances, first_of): (&[Computed], &[usize]),
-) -> Read {
-    let port = port.to_owned();
-    match from {
-        From::File(path) => {
-            let contents = project.files.get(path).map(|content| vec![content.clone().into_bytes()]);
-            Read { port, list: false, extension: "txt", contents, producers: Vec::new() }
+fn reading(project: &Project, wired: wiring::Read, instances: &[Computed]) -> Read {
+    let contents = match &wired.source {
+        Source::File(path) => project.files.get(path).map(|content| vec![Made::File(content.clone().into_bytes())]),
+        Source::Instances(numbers, second) => {
+            let pick = |at: &usize| instances[*at].contents.as_ref().map(|made| made[usize::from(*second)].clone());
+            numbers.iter().map(pick).collect()
         }
-        From::Stage { stage, second, held } => {
-            let producer = &project.stages[*stage];
-            let fits = |candidate: &Point| {
-                candidate.iter().all(|(axis, value)| match held {
-                    Some(held) if held == axis => *value == project.axes[*axis].values[0],
-                    _ => point.iter().find(|(at, _)| at == axis).is_none_or(|(_, wanted)| wanted == value),
-                })
-            };
-            let own: Vec<usize> = project
-                .points(producer)
-                .iter()
-                .enumerate()
-                .filter(|(_, at)| fits(at))
-                .map(|(at, _)| first_of[*stage] + at)
-                .collect();
-            let gathers =
-                producer.axes.iter().any(|axis| *held != Some(*axis) && !point.iter().any(|(at, _)| at == axis));
-            let pick =
-                |at: &usize| instances[*at].contents.as_ref().map(|contents| contents[usize::from(*second)].clone());
-            let contents = own.iter().map(pick).collect();
-            Read { port, list: gathers, extension: producer.work.extension(), contents, producers: own }
-        }
-    }
+    };
+    Read { wired, contents }
 }
 
 /// The identity of work, by what the language says it is.
-fn describe(project: &Project, stage: &Stage, point: &Point, reads: &[Read]) -> String {
-    let inputs: BTreeMap<&str, _> = reads.iter().map(|read| (read.port.as_str(), &read.contents)).collect();
+fn describe(project: &Project, stage: &Stage, words: &[u32], reads: &[Read]) -> String {
+    let inputs: BTreeMap<&str, _> = reads.iter().map(|read| (read.wired.port.as_str(), &read.contents)).collect();
     let work = match &stage.work {
-        Work::Command { script, words, filter, file, second } => {
-            let words: Vec<u32> = words.iter().map(|word| project.value(word, point)).collect();
-            let paths: Vec<_> = reads
-                .iter()
-                .map(|read| (&read.port, read.list, read.extension, read.contents.as_ref().map(Vec::len)))
-                .collect();
+        Work::Command { script, filter, shape, second, .. } => {
+            let path = |read: &Read| {
+                let (port, count) = (read.wired.port.clone(), read.contents.as_ref().map(Vec::len));
+                (port, read.wired.list, read.wired.extension, count)
+            };
+            let paths: Vec<_> = reads.iter().map(path).collect();
             let script = script.map(|script| (script, &project.files[&script_path(script)]));
-            format!("{GUARD} {script:?} {words:?} {paths:?} {filter:?} {file} {second}")
+            format!("{GUARD} {script:?} {words:?} {paths:?} {filter:?} {shape:?} {second}")
         }
-        Work::Tables(word) => format!("tables {} {}", project.revisions.tables, project.value(word, point)),
-        Work::Rows(word) => format!("rows {} {}", project.revisions.rows, project.value(word, point)),
+        Work::Tables(_) => format!("tables {} {}", project.revisions.tables, words[0]),
+        Work::Rows(_) => format!("rows {} {}", project.revisions.rows, words[0]),
     };
     format!("{work} {} {inputs:?}", stage.seed)
 }
@@ -156,29 +127,35 @@ fn describe(project: &Project, stage: &Stage, point: &Point, reads: &[Read]) -> 
 fn contents(
     project: &Project,
     stage: &Stage,
-    point: &Point,
+    words: &[u32],
     reads: &[Read],
     key: &Key,
     world: &World<'_>,
-) -> Option<Vec<Vec<u8>>> {
-    let read: Vec<u8> = reads.iter().filter_map(|read| read.contents.as_ref()).flatten().flatten().copied().collect();
-    match &stage.work {
-        Work::Command { script, words, filter, second, .. } => {
-            let words: Vec<String> = words.iter().map(|word| project.value(word, point).to_string()).collect();
-            let words = words.join(" ");
-            let said = match script {
-                Some(script) => said_by(&project.files[&script_path(*script)], &words),
-                None => words.clone(),
-            };
-            let text = [format!("{said}\n").as_bytes(), &read].concat();
-            let mut contents = vec![filter.apply(&text)];
-            contents.extend(second.then(|| format!("{words}\n").into_bytes()));
-            Some(contents)
-        }
-        Work::Tables(word) | Work::Rows(word) => {
-            (world.built_in)(key, &stage.work, project.value(word, point), &read).map(|content| vec![content])
-        }
-    }
+) -> Option<Vec<Made>> {
+    let read: Vec<u8> =
+        reads.iter().filter_map(|read| read.contents.as_ref()).flatten().flat_map(Made::shown).collect();
+    let Work::Command { script, filter, shape, second, .. } = &stage.work else {
+        let made = (world.built_in)(key, &stage.work, words[0], &read);
+        return made.map(|content| vec![Made::File(content)]);
+    };
+    let first = words[0];
+    let words = words.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
+    let said = match script {
+        Some(script) => said_by(&project.files[&script_path(*script)], &words),
+        None => words.clone(),
+    };
+    let text = filter.apply(&[format!("{said}\n").as_bytes(), &read].concat());
+    let words = format!("{words}\n").into_bytes();
+    let made = match shape {
+        Shape::File(_) => Made::File(text),
+        Shape::Empty => Made::Folder(Entries::new()),
+        Shape::Folder => Made::Folder(Entries::from([
+            ("text.txt".to_owned(), Some(text)),
+            (format!("sub/deep/w{first}.txt"), Some(words.clone())),
+            ("none".to_owned(), None),
+        ])),
+    };
+    Some(std::iter::once(made).chain(second.then_some(Made::File(words))).collect())
 }
 
 /// What a script says: all scripts are `echo WORD $*`.
@@ -211,5 +188,11 @@ impl Computation {
             }
         }
         needed
+    }
+
+    /// The work of the instances with these names.
+    pub fn keys_of(&self, names: &HashSet<String>) -> HashSet<Key> {
+        let named = self.instances.iter().filter(|one| names.contains(&one.name));
+        named.filter_map(|one| one.key.clone()).collect()
     }
 }

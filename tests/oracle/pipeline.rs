@@ -1,7 +1,6 @@
 //! Small pipelines as data: what the oracle makes up, edits, writes as YAML and computes itself.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// A project: a pipeline and the files it reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +17,8 @@ pub struct Project {
     pub files: BTreeMap<String, String>,
     /// How often every stage is tried again.
     pub retries: u32,
+    /// Seconds after which every stage is killed; 0 for never.
+    pub timeout: u32,
     /// Whether mappings are written last key first.
     pub reversed: bool,
     /// A comment, which means nothing.
@@ -48,9 +49,21 @@ pub struct Stage {
     pub seed: u32,
     /// Its axes, as indices into [`Project::axes`], the first slowest.
     pub axes: Vec<usize>,
+    /// Points that are taken out: all that agree.
+    pub exclude: Vec<Point>,
+    /// Points that are added, unless there is one that agrees.
+    pub include: Vec<Point>,
+    pub when: Option<When>,
     pub inputs: Vec<Input>,
     /// CPUs it asks for, which change nothing.
     pub cpus: u32,
+}
+
+/// Where a stage is there: where `left` is not this number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct When {
+    pub left: Word,
+    pub is_not: u32,
 }
 
 /// What a stage does.
@@ -62,8 +75,8 @@ pub enum Work {
         script: Option<usize>,
         words: Vec<Word>,
         filter: Filter,
-        /// The file of the first output.
-        file: &'static str,
+        /// What the first output is.
+        shape: Shape,
         /// Whether there is a second output, with the words alone.
         second: bool,
     },
@@ -71,6 +84,17 @@ pub enum Work {
     Tables(Word),
     /// `rows` with so many rows.
     Rows(Word),
+}
+
+/// What an output of a command is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Shape {
+    /// A file of this name.
+    File(&'static str),
+    /// A folder: with the text, deeper a file that has its name from the first word, and a folder with nothing in it.
+    Folder,
+    /// A folder with nothing in it.
+    Empty,
 }
 
 /// A word of a line, or a number.
@@ -106,150 +130,58 @@ pub enum From {
         stage: usize,
         /// Whether the second output is meant.
         second: bool,
-        /// An axis of the producer that is held to its first value.
-        held: Option<usize>,
+        /// What the selector says of axes of the producer.
+        held: Vec<(usize, Held)>,
     },
+}
+
+/// What a selector says of an axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Held {
+    /// Its first value.
+    First,
+    /// `*`.
+    All,
 }
 
 /// One stage at one point: the values of its axes.
 pub type Point = Vec<(usize, u32)>;
 
 impl Project {
-    /// The points of a stage, in order.
-    pub fn points(&self, stage: &Stage) -> Vec<Point> {
-        let mut points = vec![Vec::new()];
-        for axis in &stage.axes {
-            let with = |point: &Point| {
-                let point = point.clone();
-                self.axes[*axis].values.iter().map(move |value| [point.clone(), vec![(*axis, *value)]].concat())
-            };
-            points = points.iter().flat_map(with).collect();
-        }
-        points
-    }
-
     /// The name of an instance.
     pub fn instance_name(&self, stage: &Stage, point: &Point) -> String {
-        let axes: Vec<String> =
-            point.iter().map(|(axis, value)| format!("{}={value}", self.axes[*axis].name)).collect();
-        if axes.is_empty() { stage.name.clone() } else { format!("{}[{}]", stage.name, axes.join(",")) }
+        if stage.axes.is_empty() { stage.name.clone() } else { format!("{}[{}]", stage.name, self.labels(point)) }
+    }
+
+    /// A point as names show it.
+    fn labels(&self, point: &Point) -> String {
+        let label = |(axis, value): &(usize, u32)| format!("{}={value}", self.axes[*axis].name);
+        point.iter().map(label).collect::<Vec<_>>().join(",")
     }
 
     /// Where a result lies under `results/oracle/`.
     pub fn result_path(&self, stage: &Stage, point: &Point) -> String {
-        let axes: Vec<String> =
-            point.iter().map(|(axis, value)| format!("{}={value}", self.axes[*axis].name)).collect();
         let entry = self.result_entry(stage);
-        if axes.is_empty() { entry } else { format!("{entry}/{}.{}", axes.join(","), stage.work.extension()) }
+        if stage.axes.is_empty() {
+            return entry;
+        }
+        format!("{entry}/{}.{}", self.labels(point), stage.work.extension(false))
     }
 
-    fn result_entry(&self, stage: &Stage) -> String {
+    /// The key of a stage's results.
+    pub fn result_entry(&self, stage: &Stage) -> String {
         if stage.axes.is_empty() { format!("{}.one", stage.name) } else { format!("{}.all", stage.name) }
     }
 
-    /// The pipeline file. Variables named in `set` have another value here, which `--set` puts right.
-    pub fn yaml(&self, set: &[usize]) -> String {
-        let mut text = format!("# {}\nathanor: 1\nname: oracle\nvars:\n", self.comment);
-        for (index, value) in self.vars.iter().enumerate() {
-            let value = if set.contains(&index) { 99 } else { *value };
-            let _ = writeln!(text, "  v{index}: {value}");
-        }
-        for axis in &self.axes {
-            let _ = writeln!(text, "  {}: {:?}", axis.name, axis.values);
-        }
-        text += "stages:\n";
-        for stage in self.order.iter().map(|index| &self.stages[*index]) {
-            let _ = writeln!(text, "  {}:", stage.name);
-            let mut keys = self.keys(stage);
-            if self.reversed {
-                keys.reverse();
-            }
-            keys.iter().for_each(|key| text += &format!("    {key}\n"));
-        }
-        text += "results:\n";
-        for stage in &self.stages {
-            let _ = writeln!(text, "  {}: {}.{}", self.result_entry(stage), stage.name, stage.work.output(false));
-        }
-        text
-    }
-
-    /// What `--set` has to say for the variables in `set`.
-    pub fn settings(&self, set: &[usize]) -> Vec<String> {
-        set.iter().map(|index| format!("v{index}={}", self.vars[*index])).collect()
-    }
-
-    fn keys(&self, stage: &Stage) -> Vec<String> {
-        let mut keys = vec![format!("kind: {}", stage.work.kind())];
-        if !stage.axes.is_empty() {
-            let axis = |axis: &usize| format!("{0}: \"${{{{ vars.{0} }}}}\"", self.axes[*axis].name);
-            keys.push(format!("matrix: {{ {} }}", stage.axes.iter().map(axis).collect::<Vec<_>>().join(", ")));
-        }
-        if !stage.inputs.is_empty() {
-            let input = |input: &Input| format!("{}: \"{}\"", input.port, self.selector(&input.from));
-            keys.push(format!("inputs: {{ {} }}", stage.inputs.iter().map(input).collect::<Vec<_>>().join(", ")));
-        }
-        if stage.seed > 0 {
-            keys.push(format!("seed: {}", stage.seed));
-        }
-        if self.retries > 0 {
-            keys.push(format!("retries: {}", self.retries));
-        }
-        keys.push(format!("resources: {{ cpus: {} }}", stage.cpus));
-        match &stage.work {
-            Work::Command { script, words, filter, file, second } => {
-                keys.push(format!("run: {}", self.line(stage, *script, words, *filter, *second)));
-                let more = if *second { ", q: second.txt" } else { "" };
-                keys.push(format!("outputs: {{ o: {file}{more} }}"));
-            }
-            Work::Tables(word) => {
-                keys.push(format!("params: {{ train: {}, external: 20, test: 20 }}", self.word(word)))
-            }
-            Work::Rows(word) => keys.push(format!("params: {{ first: {} }}", self.word(word))),
-        }
-        keys
-    }
-
-    fn line(&self, stage: &Stage, script: Option<usize>, words: &[Word], filter: Filter, second: bool) -> String {
-        let first = words.first().map_or_else(String::new, |word| self.word(word));
-        let words: String = words.iter().map(|word| format!(" {}", self.word(word))).collect();
-        let say = script.map_or("echo".to_owned(), |script| format!("sh {}", script_path(script)));
-        let inputs: String = stage.inputs.iter().map(|input| format!(" ${{{{ inputs.{} }}}}", input.port)).collect();
-        let more = if second { format!(" && echo{words} > ${{{{ outputs.q }}}}") } else { String::new() };
-        let make = format!("({say}{words}; cat{inputs} /dev/null) | {}", filter.program());
-        format!("{GUARD}{first} && {make} > ${{{{ outputs.o }}}}{more}")
-    }
-
-    fn word(&self, word: &Word) -> String {
+    /// The value of a word at a point; `None` if it names an axis that the point does not have.
+    pub fn value(&self, word: &Word, point: &Point) -> Option<u32> {
         match word {
-            Word::Plain(number) => number.to_string(),
-            Word::Var(index) => format!("${{{{ vars.v{index} }}}}"),
-            Word::Axis(axis) => format!("${{{{ matrix.{} }}}}", self.axes[*axis].name),
-        }
-    }
-
-    /// The value of a word at a point.
-    pub fn value(&self, word: &Word, point: &Point) -> u32 {
-        match word {
-            Word::Plain(number) => *number,
-            Word::Var(index) => self.vars[*index],
-            Word::Axis(axis) => point.iter().find(|(at, _)| at == axis).map_or(0, |(_, value)| *value),
-        }
-    }
-
-    fn selector(&self, from: &From) -> String {
-        match from {
-            From::File(path) => path.clone(),
-            From::Stage { stage, second, held } => {
-                let producer = &self.stages[*stage];
-                let held = held.map(|axis| format!("[{}={}]", self.axes[axis].name, self.axes[axis].values[0]));
-                format!("{}{}.{}", producer.name, held.unwrap_or_default(), producer.work.output(*second))
-            }
+            Word::Plain(number) => Some(*number),
+            Word::Var(index) => Some(self.vars[*index]),
+            Word::Axis(axis) => point.iter().find(|(at, _)| at == axis).map(|(_, value)| *value),
         }
     }
 }
-
-/// How every line starts: it fails while there is a file for its first word.
-pub const GUARD: &str = "test ! -e $ATHANOR_PROJECT/broken/";
 
 /// The path of a script.
 pub fn script_path(number: usize) -> String {
@@ -257,13 +189,6 @@ pub fn script_path(number: usize) -> String {
 }
 
 impl Filter {
-    pub fn program(self) -> String {
-        match self {
-            Filter::Head(bytes) => format!("head -c {bytes}"),
-            Filter::Count => "wc -c".to_owned(),
-        }
-    }
-
     /// What it makes of a text.
     pub fn apply(self, text: &[u8]) -> Vec<u8> {
         match self {
@@ -293,8 +218,17 @@ impl Work {
     }
 
     /// The extension of an output's file.
-    pub fn extension(&self) -> &'static str {
-        if matches!(self, Work::Command { .. }) { "txt" } else { "csv" }
+    pub fn extension(&self, second: bool) -> &'static str {
+        match self {
+            Work::Command { shape: Shape::Folder | Shape::Empty, .. } if !second => "d",
+            Work::Command { .. } => "txt",
+            Work::Tables(_) | Work::Rows(_) => "csv",
+        }
+    }
+
+    /// Whether an output is a folder.
+    pub fn is_folder(&self, second: bool) -> bool {
+        self.extension(second) == "d"
     }
 
     pub fn words(&self) -> &[Word] {

@@ -1,151 +1,30 @@
 //! One case through the program: real processes, a real file system, real kills.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fastrand::Rng;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::edits::{self, Size};
 use super::model::{Computation, Key, World, compute};
 use super::pipeline::{Project, Work};
+use super::request::Request;
+use super::wiring::wire;
+use super::workplace::{Broken, Going, Ran, Workplace};
 
 pub const SIZE: Size = Size { stages: 5, instances: 9, built_in: 12 };
 
-/// A project folder and a cache.
-pub struct Workplace {
-    pub folder: PathBuf,
-    pub cache: PathBuf,
-}
-
-/// What one run of the program came to.
-#[derive(Debug, Default)]
-pub struct Ran {
-    /// Its exit code; `None` if it was killed.
-    pub code: Option<i32>,
-    /// Instances that were started at least once.
-    pub started: HashSet<String>,
-    /// Instances that were said to be finished.
-    pub finished: HashSet<String>,
-    /// All it said.
-    pub said: String,
-}
-
-/// A run that goes on.
-pub struct Going {
-    child: Child,
-    events: BufReader<std::process::ChildStdout>,
-    said: String,
-}
-
-impl Workplace {
-    /// Writes the project's files and its pipeline, and which work is to fail.
-    pub fn write(&self, project: &Project, broken: &[u32]) {
-        for (path, content) in &project.files {
-            write_if_other(&self.folder.join(path), content);
-        }
-        write_if_other(&self.folder.join("p.yaml"), &project.yaml(&[]));
-        let folder = self.folder.join("broken");
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        broken.iter().for_each(|word| std::fs::write(folder.join(word.to_string()), "").unwrap());
-    }
-
-    /// Starts a run.
-    pub fn start(&self, project: &Project, jobs: u32) -> Going {
-        let cpus = project.stages.iter().map(|stage| stage.cpus).max().unwrap_or(1).max(jobs).to_string();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
-        command
-            .current_dir(&self.folder)
-            .args(["run", "p.yaml", "-k", "--json", "-j", &cpus, "--cache"])
-            .arg(&self.cache);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let events = BufReader::new(child.stdout.take().unwrap());
-        Going { child, events, said: String::new() }
-    }
-
-    /// The user has the results that the model computes.
-    pub fn holds(&self, project: &Project, computation: &Computation) -> Result<(), String> {
-        for instance in &computation.instances {
-            let Some(contents) = &instance.contents else { continue };
-            let found = self.result(project, instance);
-            if found.as_ref() != Some(&contents[0]) {
-                return Err(format!("`{}` holds {found:?} and should hold {:?}", instance.name, contents[0]));
-            }
-        }
-        Ok(())
-    }
-
-    fn result(&self, project: &Project, at: &super::model::Computed) -> Option<Vec<u8>> {
-        let path = project.result_path(&project.stages[at.stage], &at.point);
-        std::fs::read(self.folder.join("results/oracle").join(path)).ok()
-    }
-}
-
-fn write_if_other(path: &Path, content: &str) {
-    if std::fs::read_to_string(path).ok().as_deref() != Some(content) {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, content).unwrap();
-    }
-}
-
-impl Going {
-    /// Waits until so many events were said, or the run ends.
-    pub fn hear(&mut self, events: u32) {
-        for _ in 0..events {
-            if self.events.read_line(&mut self.said).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-    }
-
-    /// Kills the run itself, as nothing could prevent.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-    }
-
-    /// Kills one of its children: a worker, a shell, or the guardian.
-    pub fn kill_a_child(&self, rng: &mut Rng) -> bool {
-        let list = format!("/proc/{0}/task/{0}/children", self.child.id());
-        let children = std::fs::read_to_string(list).unwrap_or_default();
-        let children: Vec<i32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
-        let child = (!children.is_empty()).then(|| children[rng.usize(0..children.len())]);
-        child.is_some_and(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok())
-    }
-
-    /// Waits for the end.
-    pub fn end(mut self) -> Ran {
-        while self.events.read_line(&mut self.said).unwrap_or(0) > 0 {}
-        let output = self.child.wait_with_output().unwrap();
-        let mut ran = Ran { code: output.status.code(), ..Ran::default() };
-        for line in self.said.lines() {
-            // The last line of a killed run may be cut off.
-            let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-            let instance = || event["instance"].as_str().unwrap_or_default().to_owned();
-            match event["event"].as_str() {
-                Some("started") => drop(ran.started.insert(instance())),
-                Some("finished") => drop(ran.finished.insert(instance())),
-                _ => {}
-            }
-        }
-        ran.said = self.said + &String::from_utf8_lossy(&output.stderr);
-        ran
-    }
-}
-
 /// A case in progress.
-struct Case {
-    rng: Rng,
-    place: Workplace,
-    project: Project,
+pub struct Case {
+    pub rng: Rng,
+    pub place: Workplace,
+    pub project: Project,
     earlier: Vec<Project>,
-    known: HashSet<Key>,
+    /// Work whose results are there.
+    pub known: HashSet<Key>,
+    /// Work whose results may be there.
+    pub maybe: HashSet<Key>,
     /// What built-in kinds were seen to make. That it is right is seen at the end, when everything is made again.
     learned: HashMap<Key, Vec<u8>>,
     runs: u64,
@@ -160,9 +39,18 @@ pub fn case(seed: u64) -> Result<u64, String> {
     let place = Workplace { folder: root.join("project"), cache: root.join("cache") };
     std::fs::create_dir(&place.folder).unwrap();
     let mut rng = Rng::with_seed(seed);
-    let project = edits::project(&mut rng, SIZE);
-    let (known, learned, earlier) = (HashSet::new(), HashMap::new(), Vec::new());
-    let mut case = Case { rng, place, project, earlier, known, learned, runs: 0, kills: 0, _folder: folder };
+    let mut case = Case {
+        project: edits::project(&mut rng, SIZE),
+        rng,
+        place,
+        earlier: Vec::new(),
+        known: HashSet::new(),
+        maybe: HashSet::new(),
+        learned: HashMap::new(),
+        runs: 0,
+        kills: 0,
+        _folder: folder,
+    };
     let outcome = (0..5).try_for_each(|_| case.step()).and_then(|()| case.end());
     super::KILLS.fetch_add(case.kills, std::sync::atomic::Ordering::Relaxed);
     outcome.map(|()| case.runs).map_err(|problem| format!("{problem}\n\n{}", case.project.yaml(&[])))
@@ -170,6 +58,7 @@ pub fn case(seed: u64) -> Result<u64, String> {
 
 impl Case {
     fn step(&mut self) -> Result<(), String> {
+        let before = self.project.clone();
         if self.rng.u32(0..5) == 0 && !self.earlier.is_empty() {
             let at = self.rng.usize(0..self.earlier.len());
             self.project = self.earlier[at].clone();
@@ -179,67 +68,86 @@ impl Case {
                 edits::edit(&mut self.project, &mut self.rng, SIZE, false);
             }
         }
-        match self.rng.u32(0..8) {
+        if let Err(reason) = wire(&self.project) {
+            return self.refused(&reason, before);
+        }
+        match self.rng.u32(0..14) {
             0..5 => self.killed(),
             5 => self.changed_under_it(),
-            6 => self.failing(),
-            _ => self.whole(&HashSet::new(), &HashSet::new()),
+            6 | 7 => self.failing(),
+            8 => self.stopping_at_failures(),
+            9 => self.forced(),
+            10 => self.targeted(),
+            11 => self.collected(),
+            12 => self.rotten(),
+            _ => self.whole().map(drop),
         }
     }
 
-    fn start(&mut self, project: &Project, broken: &[u32]) -> Going {
-        self.place.write(project, broken);
-        self.runs += 1;
-        let jobs = self.rng.u32(1..9);
-        self.place.start(project, jobs)
+    fn request(&mut self) -> Request {
+        Request::new(&mut self.rng, &self.project)
     }
 
-    /// What the model says, once it knows what the built-in kinds have made in the run before.
-    fn computed(&mut self, broken: &[u32]) -> Result<Computation, String> {
+    fn start(&mut self, request: &Request, broken: &Broken) -> Going {
+        self.place.write(&self.project, broken);
+        self.runs += 1;
+        self.place.start(&self.project, request)
+    }
+
+    /// What may not be is refused before anything runs, and the user takes it back.
+    fn refused(&mut self, reason: &str, before: Project) -> Result<(), String> {
+        let request = self.request();
+        let ran = self.start(&request, &Broken::new()).end();
+        if ran.code != Some(2) || !ran.started.is_empty() {
+            return Err(format!("it was not refused ({reason}):\n{}", ran.said));
+        }
+        self.project = before;
+        Ok(())
+    }
+
+    /// What the model says, once it knows what the built-in kinds have made as far as `ran` brought them up to date.
+    pub fn computed(&mut self, ran: &Ran, fails: &dyn Fn(u32) -> bool) -> Result<Computation, String> {
         loop {
             let learned = &self.learned;
-            let world =
-                World { fails: &|_, word| broken.contains(&word), built_in: &|key, _, _, _| learned.get(key).cloned() };
-            let computation = compute(&self.project, &self.known, &world);
+            let world = World { fails: &|_, word| fails(word), built_in: &|key, _, _, _| learned.get(key).cloned() };
+            let computation = compute(&self.project, &self.known, &world)?;
             let is_built_in = |stage: usize| !matches!(self.project.stages[stage].work, Work::Command { .. });
             let unknown = computation.instances.iter().find(|instance| {
-                is_built_in(instance.stage) && instance.key.as_ref().is_some_and(|key| !self.learned.contains_key(key))
+                let is_current = is_built_in(instance.stage) && ran.current.contains(&instance.name);
+                is_current && instance.key.as_ref().is_some_and(|key| !self.learned.contains_key(key))
             });
             let Some(instance) = unknown else { return Ok(computation) };
-            let made = self.place.result(&self.project, instance);
-            let made = made.ok_or_else(|| format!("`{}` has no result", instance.name))?;
-            self.learned.extend(instance.key.clone().map(|key| (key, made)));
+            let Some(made) = self.place.result(&self.project, instance) else { return Ok(computation) };
+            self.learned.extend(instance.key.clone().map(|key| (key, made.bytes().to_vec())));
         }
     }
 
-    /// A run that goes through, after runs that were cut off: `acknowledged` was said to be finished there, `begun` may be.
-    fn whole(&mut self, acknowledged: &HashSet<String>, begun: &HashSet<String>) -> Result<(), String> {
-        let project = self.project.clone();
-        let ran = self.start(&project, &[]).end();
-        let computation = self.computed(&[])?;
+    /// A run that goes through. Exactly what is missing is done; says what that was.
+    pub fn whole(&mut self) -> Result<HashSet<Key>, String> {
+        self.whole_after(&HashSet::new(), &HashSet::new())
+    }
+
+    /// As [`Case::whole`], after runs that were cut off: `acknowledged` was said to be finished there, `begun` may be.
+    fn whole_after(&mut self, acknowledged: &HashSet<String>, begun: &HashSet<String>) -> Result<HashSet<Key>, String> {
+        let request = self.request();
+        let ran = self.start(&request, &Broken::new()).end();
+        let computation = self.computed(&ran, &|_| false)?;
         self.is_right(&computation, &ran, 0)?;
-        let keys = |names: &HashSet<String>| -> HashSet<Key> {
-            computation
-                .instances
-                .iter()
-                .filter(|one| names.contains(&one.name))
-                .filter_map(|one| one.key.clone())
-                .collect()
-        };
-        let (acknowledged, begun, executed) = (keys(acknowledged), keys(begun), keys(&ran.started));
-        let everything = computation.needed_by(&[]);
-        let needed = computation.needed(&everything, &self.known);
+        let (acknowledged, begun) = (computation.keys_of(acknowledged), computation.keys_of(begun));
+        let executed = computation.keys_of(&ran.started);
+        let needed = computation.needed(&computation.needed_by(&[]), &self.known);
         if ran.started.len() != executed.len() {
             return Err(format!("the same work was done twice: {:?}", ran.started));
         }
         if let Some(key) = executed.iter().find(|key| !needed.contains(*key) || acknowledged.contains(*key)) {
             return Err(format!("done again, though it was there: {key}\n{}", ran.said));
         }
-        if let Some(key) = needed.iter().find(|key| !executed.contains(*key) && !begun.contains(*key)) {
+        let may_be_there = |key: &Key| begun.contains(key) || self.maybe.contains(key);
+        if let Some(key) = needed.iter().find(|key| !executed.contains(*key) && !may_be_there(key)) {
             return Err(format!("not done: {key}\n{}", ran.said));
         }
         self.known.extend(needed);
-        Ok(())
+        Ok(executed)
     }
 
     /// What is said is true, and results hold what they should.
@@ -247,22 +155,25 @@ impl Case {
         if ran.code != Some(code) {
             return Err(format!("it ended with {:?} instead of {code}:\n{}", ran.code, ran.said));
         }
-        self.place.holds(&self.project, computation).map_err(|problem| format!("{problem}\n{}", ran.said))
+        let holds = self.place.holds(&self.project, computation, |_| true);
+        holds.map_err(|problem| format!("{problem}\n{}", ran.said))
     }
 
-    /// Runs that are killed, or whose stages are, one after the other, and then one that goes through.
+    /// Runs that are killed or interrupted, or whose stages are killed, one after the other, and then one that goes through.
     fn killed(&mut self) -> Result<(), String> {
         let (mut acknowledged, mut begun) = (HashSet::new(), HashSet::new());
         for _ in 0..self.rng.u32(1..5) {
-            let project = self.project.clone();
-            let mut going = self.start(&project, &[]);
+            let request = self.request();
+            let mut going = self.start(&request, &Broken::new());
             going.hear(self.rng.u32(0..12));
             std::thread::sleep(Duration::from_micros(self.rng.u64(0..15_000)));
-            if self.rng.u32(0..3) == 0 {
-                self.kills += u64::from(going.kill_a_child(&mut self.rng));
-            } else {
-                going.kill();
-                self.kills += 1;
+            match self.rng.u32(0..8) {
+                0..3 => self.kills += u64::from(going.kill_a_child(&mut self.rng)),
+                3 => going.interrupt(),
+                _ => {
+                    going.kill();
+                    self.kills += 1;
+                }
             }
             let ran = going.end();
             if let Some(again) = ran.started.iter().find(|name| acknowledged.contains(*name)) {
@@ -271,41 +182,92 @@ impl Case {
             acknowledged.extend(ran.finished);
             begun.extend(ran.started);
         }
-        self.whole(&acknowledged, &begun)
+        self.whole_after(&acknowledged, &begun).map(drop)
     }
 
-    /// An input file is changed while stages run, and changed back later.
+    /// An input file is changed while stages run, perhaps changed back at once, and changed back later.
     fn changed_under_it(&mut self) -> Result<(), String> {
         let before = self.project.clone();
-        let mut going = self.start(&before, &[]);
+        let request = self.request();
+        let mut going = self.start(&request, &Broken::new());
         going.hear(self.rng.u32(1..6));
         let path = ["data/a.txt", "data/b.txt", "c.txt"][self.rng.usize(0..3)];
         let content = format!("changed {}\n", self.rng.u32(0..3));
-        self.project.files.insert(path.to_owned(), content.clone());
         // In place, so that a stage that has the file open sees it too.
-        std::fs::write(self.place.folder.join(path), content).unwrap();
+        std::fs::write(self.place.folder.join(path), &content).unwrap();
+        if self.rng.bool() {
+            std::thread::sleep(Duration::from_micros(self.rng.u64(0..5_000)));
+            std::fs::write(self.place.folder.join(path), &before.files[path]).unwrap();
+        } else {
+            self.project.files.insert(path.to_owned(), content);
+        }
         going.end();
         for project in [self.project.clone(), before] {
             self.project = project;
-            let ran = {
-                let project = self.project.clone();
-                self.start(&project, &[]).end()
-            };
-            let computation = self.computed(&[])?;
+            let request = self.request();
+            let ran = self.start(&request, &Broken::new()).end();
+            let computation = self.computed(&ran, &|_| false)?;
             self.is_right(&computation, &ran, 0)?;
             self.known.extend(computation.instances.iter().filter_map(|instance| instance.key.clone()));
         }
         Ok(())
     }
 
-    /// A run in which some work fails.
+    /// Work that fails for good, in every way there is, and work that fails at its first try; says which fails in the end.
+    fn broken(&mut self) -> (Broken, impl Fn(u32) -> bool + use<>) {
+        let mut broken = Broken::new();
+        let (mut fail, mut hesitate) = (HashSet::new(), HashSet::new());
+        for _ in 0..3 {
+            let word = self.rng.u32(0..4);
+            let line = match self.rng.u32(0..10) {
+                0..3 => "exit 3",
+                3..5 => {
+                    "mkdir -p made.d/sub; echo half > made.d/sub/half; echo half | tee out.txt > second.txt; exit 1"
+                }
+                5 => "kill -9 $$",
+                6 if self.project.retries == 0 => {
+                    self.project.timeout = 3;
+                    "sleep 1000"
+                }
+                _ => "mkdir \"$ATHANOR_PROJECT/broken/tried-$ATHANOR_STAGE\" 2> /dev/null && exit 1; true",
+            };
+            broken.insert(word, format!("{line}\n"));
+            fail.remove(&word);
+            hesitate.remove(&word);
+            if line.starts_with("mkdir \"") {
+                hesitate.insert(word)
+            } else {
+                fail.insert(word)
+            };
+        }
+        let is_tried_again = self.project.retries > 0;
+        (broken, move |word| fail.contains(&word) || hesitate.contains(&word) && !is_tried_again)
+    }
+
+    /// A run in which some work fails, and everything else is done.
     fn failing(&mut self) -> Result<(), String> {
-        let broken: Vec<u32> = (0..2).map(|_| self.rng.u32(0..4)).collect();
-        let project = self.project.clone();
-        let ran = self.start(&project, &broken).end();
-        let computation = self.computed(&broken)?;
+        let timeout = self.project.timeout;
+        let (broken, fails) = self.broken();
+        let request = self.request();
+        let ran = self.start(&request, &broken).end();
+        let computation = self.computed(&ran, &fails)?;
         let all_well = computation.instances.iter().all(|instance| instance.contents.is_some());
         self.is_right(&computation, &ran, i32::from(!all_well))?;
+        self.is_needed(&computation, &ran)?;
+        let executed = computation.keys_of(&ran.started);
+        let done = computation.instances.iter().filter(|instance| instance.contents.is_some());
+        let done: HashSet<Key> = done.filter_map(|instance| instance.key.clone()).collect();
+        let is_there = |key: &&Key| self.known.contains(*key) || self.maybe.contains(*key);
+        if let Some(key) = done.iter().find(|key| !executed.contains(*key) && !is_there(key)) {
+            return Err(format!("not done: {key}\n{}", ran.said));
+        }
+        self.known.extend(done);
+        self.project.timeout = timeout;
+        Ok(())
+    }
+
+    /// Nothing was begun that was there or could not be begun.
+    fn is_needed(&self, computation: &Computation, ran: &Ran) -> Result<(), String> {
         let by_name = computation.by_name();
         for name in &ran.started {
             let key = by_name[name.as_str()].key.as_ref();
@@ -313,25 +275,89 @@ impl Case {
                 return Err(format!("`{name}` need not or cannot be done\n{}", ran.said));
             }
         }
-        let done = computation.instances.iter().filter(|instance| instance.contents.is_some());
-        self.known.extend(done.filter_map(|instance| instance.key.clone()));
+        Ok(())
+    }
+
+    /// A run that ends at the first failure.
+    fn stopping_at_failures(&mut self) -> Result<(), String> {
+        let timeout = self.project.timeout;
+        let (broken, fails) = self.broken();
+        let request = Request { keep_going: false, ..self.request() };
+        let ran = self.start(&request, &broken).end();
+        // What built-in kinds did not come to is found out in the next run.
+        let computation = self.computed(&ran, &fails)?;
+        self.is_needed(&computation, &ran)?;
+        let fails =
+            |key: &Key| computation.instances.iter().any(|one| one.key.as_ref() == Some(key) && one.contents.is_none());
+        let failed = computation.keys_of(&ran.started).iter().any(fails);
+        if ran.code != Some(i32::from(failed)) && ran.code != Some(1) {
+            return Err(format!("it ended with {:?}:\n{}", ran.code, ran.said));
+        }
+        self.known.extend(computation.keys_of(&ran.finished));
+        self.project.timeout = timeout;
+        self.whole().map(drop)
+    }
+
+    /// A run that makes some instances again.
+    fn forced(&mut self) -> Result<(), String> {
+        let names: Vec<String> = wire(&self.project)?
+            .iter()
+            .map(|wired| self.project.instance_name(&self.project.stages[wired.stage], &wired.point))
+            .collect();
+        let force: Vec<String> = names.into_iter().filter(|_| self.rng.u32(0..3) == 0).collect();
+        let request = Request { force: force.clone(), ..self.request() };
+        let ran = self.start(&request, &Broken::new()).end();
+        let computation = self.computed(&ran, &|_| false)?;
+        self.is_right(&computation, &ran, 0)?;
+        let forced = computation.keys_of(&force.into_iter().collect());
+        let needed = computation.needed(&computation.needed_by(&[]), &self.known);
+        let executed = computation.keys_of(&ran.started);
+        if let Some(key) = executed.iter().find(|key| !needed.contains(*key) && !forced.contains(*key)) {
+            return Err(format!("done again, though nobody asked for it: {key}\n{}", ran.said));
+        }
+        let is_left = |key: &&Key| !executed.contains(*key) && !self.maybe.contains(*key);
+        if let Some(key) = needed.iter().filter(is_left).chain(forced.difference(&executed)).next() {
+            return Err(format!("not done: {key}\n{}", ran.said));
+        }
+        self.known.extend(needed);
+        Ok(())
+    }
+
+    /// A run of one instance and what it reads from.
+    fn targeted(&mut self) -> Result<(), String> {
+        let wired = wire(&self.project)?;
+        if wired.is_empty() {
+            return Ok(());
+        }
+        let at = self.rng.usize(0..wired.len());
+        let target = self.project.instance_name(&self.project.stages[wired[at].stage], &wired[at].point);
+        let request = Request { targets: vec![target], ..self.request() };
+        let ran = self.start(&request, &Broken::new()).end();
+        let computation = self.computed(&ran, &|_| false)?;
+        let wanted = computation.needed_by(&[at]);
+        let names: HashSet<String> = wanted.iter().map(|at| computation.instances[*at].name.clone()).collect();
+        if let Some(name) = ran.started.iter().find(|name| !names.contains(*name)) {
+            return Err(format!("`{name}` was not asked for\n{}", ran.said));
+        }
+        if ran.code != Some(0) {
+            return Err(format!("it ended with {:?}:\n{}", ran.code, ran.said));
+        }
+        self.is_needed(&computation, &ran)?;
+        self.place.holds(&self.project, &computation, |at| wanted.contains(&at))?;
+        self.known.extend(computation.keys_of(&names));
         Ok(())
     }
 
     /// At the end everything is made again from nothing, with another cache: the same bytes.
     fn end(&mut self) -> Result<(), String> {
-        self.whole(&HashSet::new(), &HashSet::new())?;
-        let verified = Command::new(env!("CARGO_BIN_EXE_athanor"))
-            .args(["cache", "verify", "--cache"])
-            .arg(&self.place.cache)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-        if !said.contains("0 damaged") {
+        self.whole()?;
+        let (_, said) = self.place.look_after(&["verify"]);
+        if !said.contains(" 0 damaged") {
             return Err(format!("the cache is damaged: {said}"));
         }
         self.place.cache = self.place.cache.with_file_name("fresh");
         self.known.clear();
-        self.whole(&HashSet::new(), &HashSet::new())
+        self.maybe.clear();
+        self.whole().map(drop)
     }
 }

@@ -13,6 +13,7 @@ use athanor::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
 use athanor::run::executor::{Exit, Job, JobEvent, Launch, Stop};
 use athanor::run::journal::Journal;
 use athanor::run::needed_by;
+use athanor::run::recorder::Recorded;
 use athanor::run::resolve::Inputs;
 use athanor::run::resources::Capacity;
 use athanor::run::schedule::{Scheduler, Task};
@@ -21,22 +22,11 @@ use athanor_stages::context::StageReport;
 use fastrand::Rng;
 
 use super::kinds::kinds;
-use athanor::run::recorder::Recorded;
-
+use super::made::Made;
 use super::memory::{Desk, InMemory, OnTheDesk, PROJECT, Shared, artifact, record, store as store_result, work};
-use super::pipeline::{GUARD, Project};
-
-/// How a run is asked for.
-#[derive(Debug, Clone, Default)]
-pub struct Request {
-    pub jobs: u32,
-    pub keep_going: bool,
-    /// Names of instances.
-    pub targets: Vec<String>,
-    pub force: Vec<String>,
-    /// Variables that `--set` sets.
-    pub set: Vec<usize>,
-}
+use super::pipeline::Project;
+use super::request::{Failing, Request};
+use super::shell::first_word;
 
 /// What ends runs early, after so many happenings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,24 +35,8 @@ pub enum Cut {
     Interrupt(u32),
 }
 
-/// New work that fails, by its first word.
-#[derive(Debug, Clone, Default)]
-pub struct Failing {
-    /// For good.
-    pub broken: HashSet<u32>,
-    /// So many times.
-    pub flaky: HashMap<u32, u32>,
-}
-
-impl Failing {
-    /// Whether the try with this number fails.
-    pub fn fails(&self, word: u32, number: u32) -> bool {
-        self.broken.contains(&word) || self.flaky.get(&word).is_some_and(|times| number <= *times)
-    }
-}
-
 /// How a run ended, with the contents of the outputs of every instance that is up to date.
-pub type End = (Outcome, HashMap<String, Vec<Vec<u8>>>);
+pub type End = (Outcome, HashMap<String, Vec<Made>>);
 
 /// What one run came to.
 #[derive(Debug)]
@@ -85,7 +59,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Compiles a project.
+    /// Compiles a project; an error is what the user would be told.
     pub fn new(project: &Project, request: Request) -> Result<Prepared, String> {
         let source = SourceText { name: "p.yaml".to_owned(), text: project.yaml(&request.set) };
         let overrides = Overrides { profiles: Vec::new(), set: project.settings(&request.set) };
@@ -103,7 +77,8 @@ impl Prepared {
             words
         });
         let files = project.files.iter();
-        let contents = files.map(|(path, content)| (path.clone(), artifact(content.as_bytes()))).collect();
+        let contents =
+            files.map(|(path, content)| (path.clone(), artifact(&Made::File(content.clone().into_bytes())))).collect();
         Ok(Prepared { plan, contents, mentions, request, wanted, force })
     }
 
@@ -294,15 +269,6 @@ impl Run<'_> {
         };
         self.dispatcher.hear(Happening::Job(JobEvent::Exited(job.id, exit)));
     }
-}
-
-/// The word that says which work fails: the first of a command, the number of rows of a built-in kind.
-fn first_word(line: &str) -> u32 {
-    let word = match line.strip_prefix(GUARD) {
-        Some(rest) => rest.split(' ').next(),
-        None => line.split(['{', '}', ':', ',']).find(|part| part.parse::<u32>().is_ok()),
-    };
-    word.and_then(|word| word.parse().ok()).expect("every line has a first word")
 }
 
 /// Folders of tries are named by the instance and the number of the try.

@@ -48,8 +48,11 @@ fn whatever_is_refused_nothing_is_wrong_and_the_rest_can_be_made_later() {
                 let refuser = Arc::new(Refuser { done: AtomicUsize::new(0), at, from_then_on, error });
                 story.try_to_tell(&base, Arc::clone(&refuser) as _);
                 let cache = Cache::open(&base.join("cache"));
-                let outcome =
-                    cache.map_err(|error| error.to_string()).and_then(|cache| make_the_rest(&story, &base, &cache));
+                let outcome = cache.map_err(|error| error.to_string()).and_then(|cache| {
+                    // What rotted may not have been found.
+                    cache.verify(&|_, _| {}).map_err(|error| error.to_string())?;
+                    make_the_rest(&story, &base, &cache)
+                });
                 if let Err(problem) = outcome {
                     panic!(
                         "replay with ATHANOR_DISK_SEED={seed}: operation {at} refused with {error}, all after it: {from_then_on}: {problem}"

@@ -27,17 +27,49 @@ pub enum Done {
     LinkSymbolic(PathBuf, PathBuf),
     SetMode(PathBuf, u32),
     Remove(PathBuf),
+    /// No operation: a bit of a file flips on the disk, at this byte.
+    Rot(PathBuf, usize),
 }
 
 /// Writes down every operation below `base`.
 pub struct Recorder {
     base: PathBuf,
     log: Mutex<Vec<Done>>,
+    /// How many operations the process may still carry out before it is killed.
+    left: Mutex<Option<usize>>,
 }
 
 impl Recorder {
     pub fn new(base: &Path) -> Recorder {
-        Recorder { base: base.to_owned(), log: Mutex::default() }
+        Recorder { base: base.to_owned(), log: Mutex::default(), left: Mutex::default() }
+    }
+
+    /// The process is killed after so many more operations; `None`: another one goes on.
+    pub fn kill_after(&self, operations: Option<usize>) {
+        *self.left.lock().unwrap() = operations;
+    }
+
+    /// Whether the process may still do something.
+    fn lives(&self) -> bool {
+        match &mut *self.left.lock().unwrap() {
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// A bit of a file flips on the disk.
+    pub fn rot(&self, path: &Path, at: usize) {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[at] ^= 4;
+        let mode = fs::metadata(path).unwrap().permissions();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::write(path, bytes).unwrap();
+        fs::set_permissions(path, mode).unwrap();
+        self.log.lock().unwrap().push(Done::Rot(self.relative(path), at));
     }
 
     /// Operations so far.
@@ -53,6 +85,10 @@ impl Recorder {
     /// What a stage does: it writes a file and syncs nothing.
     pub fn write(&self, path: &Path, content: &[u8], executable: bool) {
         self.make_folders(path.parent().unwrap());
+        // What a killed process left.
+        if fs::remove_file(path).is_ok() {
+            self.log.lock().unwrap().push(Done::Remove(self.relative(path)));
+        }
         fs::write(path, content).unwrap();
         let mode = if executable { 0o755 } else { 0o644 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -78,6 +114,9 @@ impl Recorder {
 
 impl Watch for Recorder {
     fn carry_out(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+        if !self.lives() {
+            return Err(io::Error::other("the process was killed"));
+        }
         // Held while the operation goes on, so that the log has them in the order in which they were done.
         let mut log = self.log.lock().unwrap();
         let removed = match operation {
@@ -205,6 +244,11 @@ impl Simulated {
                 }
             }
             Done::Remove(path) => self.set(path, None),
+            Done::Rot(path, byte) => {
+                let at = self.at(path);
+                let Node::File { synced, now, .. } = &mut self.nodes[at] else { panic!("{path:?} is no file") };
+                [synced, now].into_iter().flat_map(|bytes| bytes.get_mut(*byte)).for_each(|byte| *byte ^= 4);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use athanor_cache::{
     ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, GcRequest, ItemRecord, Items, Lookup,
-    OutputRecord, Placements, Watch,
+    OutputRecord, Placements, Unsynced, Watch,
 };
 use fastrand::Rng;
 use serde_json::{Map, json};
@@ -39,6 +39,8 @@ enum Step {
     Publish(usize),
     /// All but the results of these works goes.
     Collect(Vec<usize>),
+    /// The stored files with this content rot, which is found.
+    Rot(u32),
 }
 
 /// Something that was promised after `since` operations, and taken back after `until`.
@@ -62,7 +64,17 @@ pub enum Promised {
 #[derive(Debug)]
 pub struct Story {
     outputs: Vec<Output>,
-    steps: Vec<Step>,
+    /// What happens, and after how many operations the process that does it is killed.
+    steps: Vec<(Step, Option<usize>)>,
+}
+
+/// What happened, as far as it matters after a power cut.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// What was promised on the way.
+    pub promises: Vec<Promise>,
+    /// Operations between which something has rotted and was not yet found.
+    pub rotten: Vec<std::ops::Range<usize>>,
 }
 
 /// The content of an item: several have the same.
@@ -89,49 +101,67 @@ impl Story {
                 _ => Output::Items((0..4).filter(|_| rng.bool()).collect()),
             })
             .collect();
-        let steps = (0..12).map(|_| match rng.u32(0..10) {
+        let step = |rng: &mut Rng| match rng.u32(0..11) {
             0..6 => Step::Work(rng.usize(0..6)),
             6 | 7 => Step::Item(rng.u32(0..8)),
             8 => Step::Publish(rng.usize(0..6)),
-            _ => Step::Collect((0..6).filter(|_| rng.bool()).collect()),
-        });
+            9 => Step::Collect((0..6).filter(|_| rng.bool()).collect()),
+            _ => Step::Rot(rng.u32(0..6)),
+        };
+        let steps = (0..12).map(|_| (step(rng), (rng.u32(0..6) == 0).then(|| rng.usize(0..25))));
         Story { steps: steps.collect(), outputs }
     }
 
-    /// Lets the story happen on the disk that `recorder` watches; returns what was promised.
-    pub fn tell(&self, base: &Path, recorder: &Arc<Recorder>) -> Vec<Promise> {
+    /// Lets the story happen on the disk that `recorder` watches.
+    pub fn tell(&self, base: &Path, recorder: &Arc<Recorder>) -> Told {
         let watch: Arc<dyn Watch> = Arc::clone(recorder) as _;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         pool.install(|| self.tell_alone(base, recorder, watch))
     }
 
-    fn tell_alone(&self, base: &Path, recorder: &Recorder, watch: Arc<dyn Watch>) -> Vec<Promise> {
+    fn tell_alone(&self, base: &Path, recorder: &Recorder, watch: Arc<dyn Watch>) -> Told {
         let cache = Cache::open_watched(&base.join("cache"), Some(watch)).unwrap();
         let stage = Stage(Some(recorder));
-        let mut promises: Vec<Promise> = Vec::new();
-        for (number, step) in self.steps.iter().enumerate() {
+        let mut told = Told::default();
+        for (number, (step, killed_after)) in self.steps.iter().enumerate() {
             let began = recorder.length();
-            let Some(what) = self.step(step, number, &cache, base, stage).unwrap() else {
-                let Step::Collect(kept) = step else { continue };
-                let goes = |what: &Promised| matches!(what, Promised::Recorded(work) if !kept.contains(work));
-                let promises = promises.iter_mut().filter(|promise| goes(&promise.what));
-                promises.for_each(|promise| promise.until = promise.until.min(began));
-                continue;
-            };
-            if let Promised::Published(_) = what {
+            recorder.kill_after(*killed_after);
+            let outcome = self.step(step, number, &cache, base, stage);
+            recorder.kill_after(None);
+            let ended = recorder.length();
+            let goes = |what: &Promised| match (step, what) {
+                (Step::Collect(kept), Promised::Recorded(work)) => !kept.contains(work),
+                (Step::Rot(number), Promised::Recorded(work)) => self.consists_of(*work, &content(*number)),
                 // What the user has gives way to what the user gets.
-                let earlier = promises.iter_mut().filter(|promise| promise.what == what);
-                earlier.for_each(|promise| promise.until = promise.until.min(began));
+                (Step::Publish(work), Promised::Published(other)) => work == other,
+                _ => false,
+            };
+            let gone = told.promises.iter_mut().filter(|promise| goes(&promise.what));
+            gone.for_each(|promise| promise.until = promise.until.min(began));
+            if let Step::Rot(_) = step {
+                // A verification that is killed leaves the rest to the next one.
+                let verified = outcome.is_ok() || cache.verify(&|_, _| {}).is_ok();
+                assert!(verified, "a cache can be verified");
+                told.rotten.push(began..recorder.length());
             }
-            promises.push(Promise { since: recorder.length(), until: usize::MAX, what });
+            match outcome {
+                Ok(Some(what)) => told.promises.push(Promise { since: ended, until: usize::MAX, what }),
+                Ok(None) => {}
+                Err(error) => assert!(killed_after.is_some(), "{error}"),
+            }
         }
-        promises
+        told
+    }
+
+    /// Whether a file of a work has this content.
+    fn consists_of(&self, work: usize, content: &[u8]) -> bool {
+        self.expected(work).values().any(|(own, _)| own == content)
     }
 
     /// The story once more, on a disk that may refuse anything; what fails is left undone.
     pub fn try_to_tell(&self, base: &Path, watch: Arc<dyn Watch>) {
         let Ok(cache) = Cache::open_watched(&base.join("cache"), Some(watch)) else { return };
-        for (number, step) in self.steps.iter().enumerate() {
+        for (number, (step, _)) in self.steps.iter().enumerate() {
             let outcome = self.step(step, number, &cache, base, Stage(None));
             assert!(outcome.as_ref().err().is_none_or(|error| !error.to_string().is_empty()));
         }
@@ -168,6 +198,16 @@ impl Story {
                 cache.collect(&GcRequest { keep, keep_items, ..GcRequest::default() })?;
                 Ok(None)
             }
+            Step::Rot(number) => {
+                let digest = Digest::of(&content(*number));
+                for kind in [ArtifactKind::File, ArtifactKind::Executable] {
+                    let path = cache.path_of(&Artifact { kind, digest, bytes: 0, files: 1 });
+                    if path.exists() {
+                        stage.rot(&path);
+                    }
+                }
+                cache.verify(&|_, _| {}).map(|_| None)
+            }
         }
     }
 
@@ -200,7 +240,8 @@ impl Story {
                 placed = Placements::read(&folder.join("placements"), &folder);
             }
         }
-        let artifact = cache.ingest_placed(&path, &placed)?;
+        let mut unsynced = Unsynced::default();
+        let artifact = cache.ingest_unsynced(&path, &placed, &mut unsynced)?;
         let outputs = vec![OutputRecord { name: "out".to_owned(), file: "out".to_owned(), artifact }];
         let record = ActionRecord {
             fingerprint: fingerprint(work),
@@ -212,7 +253,7 @@ impl Story {
             finished_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             program: "test".to_owned(),
         };
-        cache.record(&record)?;
+        cache.record_all([(&record.seal().unwrap(), &unsynced)])?;
         cache.forget_unfinished(&record.fingerprint)
     }
 
@@ -236,9 +277,13 @@ impl Story {
 }
 
 /// What must be true of the disk at `base` after a cut: what was promised is there, nothing is wrong, and the rest can be made.
-pub fn check(story: &Story, base: &Path, promises: &[&Promise]) -> Result<(), String> {
+/// Something that `is_rotten` is to be found first.
+pub fn check(story: &Story, base: &Path, promises: &[&Promise], is_rotten: bool) -> Result<(), String> {
     reboot(&base.join("cache/items"));
     let cache = Cache::open(&base.join("cache")).map_err(|error| format!("the cache cannot be opened: {error}"))?;
+    if is_rotten {
+        cache.verify(&|_, _| {}).map_err(|error| format!("the cache cannot be verified: {error}"))?;
+    }
     for Promise { what, .. } in promises {
         match what {
             Promised::Recorded(work) if !story.is_right(*work, &cache)? => {
@@ -329,6 +374,19 @@ impl Stage<'_> {
                 fs::write(path, content).unwrap();
                 let mode = if executable { 0o755 } else { 0o644 };
                 fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            }
+        }
+    }
+
+    /// A bit of a stored file flips.
+    fn rot(self, path: &Path) {
+        match self.0 {
+            Some(recorder) => recorder.rot(path, 3),
+            None => {
+                let mut bytes = fs::read(path).unwrap();
+                bytes[3] ^= 4;
+                fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+                fs::write(path, bytes).unwrap();
             }
         }
     }

@@ -1,0 +1,91 @@
+//! What has to be true of a run in memory.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use athanor::events::RunEvent;
+
+use super::in_memory::Case;
+use super::model::{Computation, Key};
+use super::simulation::Report;
+
+impl Case {
+    /// Checks of runs that do not come to everything: no more than what is needed was done, and what is said is true.
+    pub fn at_most_what_is_needed(&mut self, computation: &Computation, report: &Report) -> Result<(), String> {
+        let everything = computation.needed_by(&[]);
+        let needed = computation.needed(&everything, &self.known);
+        for (key, times) in self.executed(computation, report)? {
+            let same: Vec<_> = computation.instances.iter().filter(|one| one.key.as_ref() == Some(&key)).collect();
+            let most = if same[0].contents.is_some() { 1 } else { same.len() };
+            if times > most || !needed.contains(&key) {
+                return Err(format!("executed {times} times, where at most {most} were expected: {key}"));
+            }
+        }
+        self.holds(computation, report, &everything, false)
+    }
+
+    /// How often which work was executed; checks on the way that fingerprints stand for work one to one.
+    pub fn executed(&mut self, computation: &Computation, report: &Report) -> Result<HashMap<Key, usize>, String> {
+        let by_name = computation.by_name();
+        let mut executed = HashMap::new();
+        for event in &report.events {
+            let (instance, fingerprint, is_execution) = match event {
+                RunEvent::Started { instance, fingerprint, attempt, .. } => (instance, fingerprint, *attempt == 1),
+                RunEvent::Cached { instance, fingerprint } => (instance, fingerprint, false),
+                _ => continue,
+            };
+            let computed = by_name.get(instance.as_str()).ok_or_else(|| format!("`{instance}` is no instance"))?;
+            let key = computed.key.clone().ok_or_else(|| format!("`{instance}` cannot be begun"))?;
+            let known = self.fingerprints.entry(Rc::clone(&key)).or_insert(*fingerprint);
+            if *known != *fingerprint {
+                return Err(format!("two fingerprints for the same work: {key}"));
+            }
+            let known = self.keys.entry(*fingerprint).or_insert_with(|| Rc::clone(&key));
+            if *known != key {
+                return Err(format!("one fingerprint for\n{known}\nand\n{key}"));
+            }
+            if is_execution {
+                *executed.entry(key).or_default() += 1;
+            }
+        }
+        Ok(executed)
+    }
+
+    /// What is said to be up to date holds what the model says; takes note of what is recorded now.
+    pub fn holds(
+        &mut self,
+        computation: &Computation,
+        report: &Report,
+        wanted: &HashSet<usize>,
+        all: bool,
+    ) -> Result<(), String> {
+        let by_name = computation.by_name();
+        let finished = report.events.iter().filter_map(|event| match event {
+            RunEvent::Finished { instance, .. } => Some(instance),
+            _ => None,
+        });
+        if let Some(instance) = finished.clone().find(|instance| !report.recorded.contains(*instance)) {
+            return Err(format!("`{instance}` is said to be finished and is not recorded"));
+        }
+        for instance in &report.recorded {
+            let computed = by_name[instance.as_str()];
+            if computed.contents.is_none() {
+                return Err(format!("`{instance}` was recorded, but fails"));
+            }
+            self.known.extend(computed.key.clone());
+        }
+        let Some((_, contents)) = &report.end else { return Ok(()) };
+        for (at, computed) in computation.instances.iter().enumerate() {
+            let made = contents.get(&computed.name);
+            match (&computed.contents, made) {
+                (Some(expected), Some(made)) if **expected == *made => {}
+                (None, None) => {}
+                (_, None) if !all || !wanted.contains(&at) => {}
+                (expected, made) => {
+                    return Err(format!("`{}` holds {made:?} and should hold {expected:?}", computed.name));
+                }
+            }
+        }
+        Ok(())
+    }
+}

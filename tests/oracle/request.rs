@@ -1,0 +1,43 @@
+//! How runs are asked for, and which work is to fail.
+
+use std::collections::{HashMap, HashSet};
+
+use fastrand::Rng;
+
+use super::pipeline::Project;
+
+/// How a run is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    pub jobs: u32,
+    pub keep_going: bool,
+    /// Names of instances.
+    pub targets: Vec<String>,
+    pub force: Vec<String>,
+    /// Variables that `--set` sets.
+    pub set: Vec<usize>,
+}
+
+impl Request {
+    /// Everything, with some number of jobs, and going on after failures.
+    pub fn new(rng: &mut Rng, project: &Project) -> Request {
+        let set = (0..project.vars.len()).filter(|_| rng.u32(0..4) == 0).collect();
+        Request { jobs: rng.u32(1..9), keep_going: true, set, ..Request::default() }
+    }
+}
+
+/// New work that fails, by its first word.
+#[derive(Debug, Clone, Default)]
+pub struct Failing {
+    /// For good.
+    pub broken: HashSet<u32>,
+    /// So many times.
+    pub flaky: HashMap<u32, u32>,
+}
+
+impl Failing {
+    /// Whether the try with this number fails.
+    pub fn fails(&self, word: u32, number: u32) -> bool {
+        self.broken.contains(&word) || self.flaky.get(&word).is_some_and(|times| number <= *times)
+    }
+}
