@@ -292,14 +292,14 @@ class Bench:
         subprocess.run([self.athanor, "cache", "ls"], cwd=full, check=True, stdout=subprocess.DEVNULL)
         actions = full / ".athanor" / "actions"
         source, names = None, random.Random(2)
-        for shard in range(256):
-            (actions / f"{shard:02x}").mkdir(exist_ok=True)
+        for shard in range(16):
+            (actions / f"{shard:x}").mkdir(exist_ok=True)
         for number in range(records):
             if number % 50_000 == 0:
                 source = full / f"record{number}"
                 source.write_text("{}")
             name = names.randbytes(32).hex()
-            os.link(source, actions / name[:2] / f"{name}.json")
+            os.link(source, actions / name[0] / f"{name}.json")
         taken = {}
         for name, folder in (("empty cache", plain), (f"{records:,} records", full)):
             cold = [Taken(self.run(), folder)]

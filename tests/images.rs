@@ -174,7 +174,7 @@ fn items_survive_a_collection_and_damage_and_force_does_without_them() {
     assert_eq!(counts(&project, "statistics"), (16, 4));
     let name = project.path("results/images/resized/id-1_red.png");
     let digest = blake3_of(&std::fs::read(&name).unwrap());
-    let object = project.path(&format!(".athanor/objects/{}/{digest}", &digest[..2]));
+    let object = project.path(&format!(".athanor/objects/{}/{digest}", &digest[..1]));
     let mut bytes = std::fs::read(&object).unwrap();
     bytes[40] ^= 1;
     // In place, so that the stored folder has the damage too.

@@ -1,6 +1,6 @@
 //! What was computed: from a fingerprint to the digests of its outputs.
 //!
-//! `actions/ab/<fingerprint>.json` is a file with the record, one line of it. Records that are written together are lines of one
+//! `actions/a/<fingerprint>.json` is a file with the record, one line of it. Records that are written together are lines of one
 //! file that has the names of them all: to make a file costs more than all else that a record costs. A record is gone when
 //! its name is, and another one that takes its name is in another file.
 
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::look::Stamp;
-use crate::store::action_name;
 use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
 /// One output of a recorded result.
@@ -113,7 +112,7 @@ impl Cache {
     ) -> Result<()> {
         let objects = results.clone().into_iter().flat_map(|(_, unsynced)| unsynced.0.iter().cloned());
         self.sync(&objects.collect::<Vec<_>>())?;
-        let is_known = |record: &&SealedRecord| self.glance.stamp(&action_name(&record.fingerprint)).is_some();
+        let is_known = |record: &&SealedRecord| self.glance.stamp(&self.layout.action(&record.fingerprint)).is_some();
         let records = results.into_iter().map(|(record, _)| record);
         let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) = records.partition(is_known);
         for record in known {
@@ -162,7 +161,7 @@ impl Cache {
 
     /// The stamp of a fingerprint's record; `None` if there is none.
     pub fn record_stamp(&self, fingerprint: &Digest) -> Option<Stamp> {
-        self.glance.stamp(&action_name(fingerprint))
+        self.glance.stamp(&self.layout.action(fingerprint))
     }
 
     /// What can be served for a fingerprint.

@@ -49,6 +49,12 @@ impl Disk {
         if path.exists() { Ok(()) } else { self.write_atomically(&path, content.as_bytes()) }
     }
 
+    /// As [`Disk::write_if_absent`], for what is written again should a power cut lose it.
+    pub(crate) fn write_unsynced_if_absent(&self, name: &str, content: &str) -> Result<()> {
+        let path = self.root().join(name);
+        if path.exists() { Ok(()) } else { self.write_unsynced(&path, content.as_bytes()) }
+    }
+
     /// Makes the folder that `path` lies in, to survive a power cut.
     pub(crate) fn make_parent(&self, path: &Path) -> Result<()> {
         path.parent().map_or(Ok(()), |parent| self.make_lasting_folders(parent))
@@ -107,7 +113,7 @@ fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// The files two levels below `root/area` (`area/ab/name`), sorted.
+/// The files two levels below `root/area` (`area/a/name`), sorted.
 pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for shard in read_folder(&root.join(area))? {

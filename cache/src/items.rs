@@ -1,6 +1,6 @@
 //! Results of single items: what a stage that treats its items one by one has computed for each of them.
 //!
-//! `items/ab/<scope>/*.log` are append-only files, one a writing process, so that writers never wait for each other. A line is
+//! `items/a/<scope>/*.log` are append-only files, one a writing process, so that writers never wait for each other. A line is
 //! an item's key, the digest of the rest of the line, and the item's value and files as JSON. A line that was cut off or
 //! damaged counts as absent. Files of items lie among the objects: what a killed stage has finished is there for the next one.
 //!
@@ -26,7 +26,6 @@ use crate::item_log::{
     synced_line,
 };
 use crate::placements::Placements;
-use crate::store::object_name;
 use crate::tree;
 use crate::unfinished::FilesInUse;
 use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value};
@@ -235,11 +234,11 @@ impl Cache {
     }
 
     fn has_file(&self, file: &ItemFile) -> bool {
-        self.glance.presence(&object_name(&file.digest, false), file.bytes) == Presence::Present
+        self.glance.presence(&self.layout.object(&file.digest, false), file.bytes) == Presence::Present
     }
 
     fn items_path(&self, scope: &str) -> PathBuf {
-        self.sharded("items", &hash_value("athanor items 1", &Value::from(scope)), "")
+        self.root().join(self.layout.items(&hash_value("athanor items 1", &Value::from(scope))))
     }
 }
 

@@ -14,6 +14,7 @@ mod gaps;
 mod gc;
 mod item_log;
 mod items;
+mod layout;
 mod locks;
 mod look;
 mod pending;
@@ -46,12 +47,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use disk::Disk;
+use layout::Layout;
 use locks::ClaimTable;
 use look::Glance;
 use stat_index::StatIndex;
-
-/// Version of the layout on disk. A cache of a newer version is refused.
-const FORMAT: u32 = 1;
 
 /// The result of an operation on a cache.
 pub type Result<T> = std::result::Result<T, CacheError>;
@@ -62,6 +61,7 @@ pub struct Cache {
     stat_index: StatIndex,
     claims: Arc<ClaimTable>,
     glance: Glance,
+    layout: Layout,
 }
 
 impl Cache {
@@ -74,6 +74,8 @@ impl Cache {
     pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
         let root = std::path::absolute(root).map_err(CacheError::io(root))?;
         let disk = Disk::new(&root, watch.clone());
+        disk.make_lasting_folders(&root)?;
+        let mut missing = false;
         for folder in [
             "objects",
             "trees",
@@ -87,17 +89,22 @@ impl Cache {
             "tmp",
             "quarantine",
         ] {
-            disk.make_lasting_folders(&root.join(folder))?;
+            missing |= !root.join(folder).is_dir();
+            disk.make_folders(&root.join(folder)).map_err(CacheError::io(&root))?;
+        }
+        if missing {
+            disk.sync(&root).map_err(CacheError::io(&root))?;
         }
         let root = root.canonicalize().map_err(CacheError::io(&root))?;
         let disk = Disk::new(&root, watch);
-        check_format(&disk)?;
-        disk.write_if_absent("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
-        disk.write_if_absent(".gitignore", "*\n")?;
+        let layout = layout_on(&disk)?;
+        // Nothing depends on these two.
+        disk.write_unsynced_if_absent("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
+        disk.write_unsynced_if_absent(".gitignore", "*\n")?;
         let stat_index = StatIndex::new(disk.clone());
         let claims = ClaimTable::open(&root)?;
         let glance = Glance::new(&root)?;
-        Ok(Cache { disk, stat_index, claims, glance })
+        Ok(Cache { disk, stat_index, claims, glance, layout })
     }
 
     /// The cache's folder.
@@ -121,12 +128,11 @@ impl Cache {
     }
 }
 
-fn check_format(disk: &Disk) -> Result<()> {
-    disk.write_if_absent("format", &format!("{FORMAT}\n"))?;
+/// The layout of the cache on `disk`. A cache of a newer format is refused.
+fn layout_on(disk: &Disk) -> Result<Layout> {
+    disk.write_if_absent("format", &format!("{}\n", Layout::NEWEST))?;
     let path = disk.root().join("format");
     let text = std::fs::read_to_string(&path).map_err(CacheError::io(&path))?;
-    match text.trim().parse::<u32>() {
-        Ok(FORMAT) => Ok(()),
-        _ => Err(CacheError::Format { root: disk.root().to_owned(), found: text.trim().to_owned() }),
-    }
+    let layout = text.trim().parse().ok().and_then(Layout::of_format);
+    layout.ok_or_else(|| CacheError::Format { root: disk.root().to_owned(), found: text.trim().to_owned() })
 }

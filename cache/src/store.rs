@@ -1,7 +1,7 @@
 //! Objects and trees: content by digest.
 //!
-//! `objects/ab/<digest>` is a file (0444), `objects/ab/<digest>.x` the same as an executable (0555). `manifests/ab/<digest>.json`
-//! is a folder's tree, `trees/ab/<digest>` that folder made of hard links to objects, so that a whole folder is handed to
+//! `objects/a/<digest>` is a file (0444), `objects/a/<digest>.x` the same as an executable (0555). `manifests/a/<digest>.json`
+//! is a folder's tree, `trees/a/<digest>` that folder made of hard links to objects, so that a whole folder is handed to
 //! a stage by one symbolic link.
 
 use std::collections::{HashMap, HashSet};
@@ -244,7 +244,7 @@ impl Cache {
         })
     }
 
-    /// Makes sure that these files (`area/ab/name`) survive a power cut, with the entries that lead to them.
+    /// Makes sure that these files (`area/a/name`) survive a power cut, with the entries that lead to them.
     pub(crate) fn sync(&self, objects: &[PathBuf]) -> Result<()> {
         if objects.len() <= SYNCED_ONE_BY_ONE {
             let folders: HashSet<&Path> =
@@ -294,10 +294,10 @@ impl Cache {
     pub fn presence(&self, artifact: &Artifact) -> Presence {
         if artifact.kind != ArtifactKind::Folder {
             let executable = artifact.kind == ArtifactKind::Executable;
-            return self.glance.presence(&object_name(&artifact.digest, executable), artifact.bytes);
+            return self.glance.presence(&self.layout.object(&artifact.digest, executable), artifact.bytes);
         }
         let Ok(tree) = self.read_tree(&artifact.digest) else { return Presence::Missing };
-        let folder = tree_name(&artifact.digest);
+        let folder = self.layout.tree(&artifact.digest);
         if !self.root().join(&folder).is_dir() {
             return Presence::Missing;
         }
@@ -415,23 +415,19 @@ impl Cache {
     }
 
     pub(crate) fn object_path(&self, digest: &Digest, executable: bool) -> PathBuf {
-        self.root().join(object_name(digest, executable))
+        self.root().join(self.layout.object(digest, executable))
     }
 
     pub(crate) fn tree_path(&self, digest: &Digest) -> PathBuf {
-        self.root().join(tree_name(digest))
+        self.root().join(self.layout.tree(digest))
     }
 
     pub(crate) fn manifest_path(&self, digest: &Digest) -> PathBuf {
-        self.sharded("manifests", digest, ".json")
+        self.root().join(self.layout.manifest(digest))
     }
 
     pub(crate) fn action_path(&self, fingerprint: &Digest) -> PathBuf {
-        self.root().join(action_name(fingerprint))
-    }
-
-    pub(crate) fn sharded(&self, area: &str, digest: &Digest, suffix: &str) -> PathBuf {
-        self.root().join(sharded_name(area, digest, suffix))
+        self.root().join(self.layout.action(fingerprint))
     }
 
     /// Gives a stored file another name. A file system has a limit of names for one file; beyond it `path` is a copy.
@@ -471,24 +467,6 @@ impl Cache {
 /// The digest that the name of a stored file promises.
 pub(crate) fn digest_in_name(path: &Path) -> Option<Digest> {
     path.file_stem()?.to_str()?.parse().ok()
-}
-
-/// Where a stored file lies, relative to the cache's folder.
-pub(crate) fn object_name(digest: &Digest, executable: bool) -> String {
-    sharded_name("objects", digest, if executable { ".x" } else { "" })
-}
-
-fn tree_name(digest: &Digest) -> String {
-    sharded_name("trees", digest, "")
-}
-
-pub(crate) fn action_name(fingerprint: &Digest) -> String {
-    sharded_name("actions", fingerprint, ".json")
-}
-
-fn sharded_name(area: &str, digest: &Digest, suffix: &str) -> String {
-    let hex = digest.to_hex();
-    [area, "/", &hex[..2], "/", &hex, suffix].concat()
 }
 
 /// Whether nobody else has a name for the file, so that nobody can change it once it is stored.

@@ -1,6 +1,6 @@
 //! State of work that was cut off, for the same work to go on from.
 //!
-//! `unfinished/ab/<fingerprint>/` belongs to the holder of the claim on that fingerprint, and goes away when the result is
+//! `unfinished/a/<fingerprint>/` belongs to the holder of the claim on that fingerprint, and goes away when the result is
 //! recorded. Since its name is the fingerprint, changed work never finds it.
 
 use std::collections::HashSet;
@@ -16,7 +16,7 @@ const FILES: &str = "item-files";
 impl Cache {
     /// Where work on `fingerprint` keeps its state. The folder need not exist.
     pub fn unfinished(&self, fingerprint: &Digest) -> PathBuf {
-        self.sharded("unfinished", fingerprint, "")
+        self.root().join(self.layout.unfinished(fingerprint))
     }
 
     /// Throws away the state of work that is finished.

@@ -427,7 +427,7 @@ fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
     cache.record_all(sealed.iter().map(|record| (record, &unsynced))).unwrap();
     let path = |record: &ActionRecord| {
         let name = record.fingerprint.to_string();
-        cache.root().join("actions").join(&name[..2]).join(format!("{name}.json"))
+        cache.root().join("actions").join(&name[..1]).join(format!("{name}.json"))
     };
     fs::remove_file(path(&records[0])).unwrap();
     let mut bytes = fs::read(path(&records[1])).unwrap();
@@ -437,4 +437,23 @@ fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
     fs::write(path(&records[1]), bytes).unwrap();
     assert_eq!(cache.verify(&|_, _| {}).unwrap().damaged.len(), 1);
     assert_eq!(cache.lookup(&records[1].fingerprint).unwrap(), Lookup::Miss);
+}
+
+#[test]
+fn a_cache_of_the_format_before_goes_on_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("cache");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("format"), "1\n").unwrap();
+    let fingerprint = {
+        let cache = Cache::open(&root).unwrap();
+        let artifact = put(&cache, "one", "one");
+        record(&cache, "one", artifact, 5)
+    };
+    let name = fingerprint.to_string();
+    assert!(root.join("actions").join(&name[..2]).join(format!("{name}.json")).exists());
+    let cache = Cache::open(&root).unwrap();
+    assert!(matches!(cache.lookup(&fingerprint).unwrap(), Lookup::Hit(_)));
+    assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
+    assert_eq!(fs::read_to_string(root.join("format")).unwrap(), "1\n");
 }

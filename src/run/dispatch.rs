@@ -77,7 +77,9 @@ pub struct Dispatcher<'a, W: Workshop> {
     /// What instances that are not settled are to do.
     resolved: HashMap<InstanceId, Resolved>,
     running: HashMap<InstanceId, Running<W::Attempt>>,
-    /// How many results are being stored.
+    /// Tries whose work is done and whose results are to be stored.
+    worked: Vec<(InstanceId, W::Attempt)>,
+    /// How many results are being stored, or are to be.
     storing: usize,
     /// Results that are stored and not yet recorded.
     unrecorded: HashMap<InstanceId, Stored>,
@@ -131,6 +133,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             settled: HashSet::new(),
             resolved: HashMap::new(),
             running: HashMap::new(),
+            worked: Vec::new(),
             storing: 0,
             unrecorded: HashMap::new(),
             lost: HashSet::new(),
@@ -176,6 +179,10 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     pub fn advance(&mut self) -> Result<bool, CacheError> {
         self.settle_ready()?;
         self.start_what_fits()?;
+        // Resources are idle until something is started; what has been made can wait as long.
+        for (id, attempt) in std::mem::take(&mut self.worked) {
+            self.workshop.store(&self.inputs, id, attempt);
+        }
         self.journal.flush();
         if self.running.is_empty() && self.storing == 0 && !self.unrecorded.is_empty() {
             self.workshop.hurry();
@@ -325,7 +332,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         if exit == Exit::Success && !self.timed_out.contains(&id) {
             self.storing += 1;
             self.scheduler.worked(id);
-            self.workshop.store(&self.inputs, id, attempt);
+            self.worked.push((id, attempt));
             return;
         }
         let tail = self.workshop.abandon(attempt);

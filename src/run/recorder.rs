@@ -13,8 +13,12 @@ use athanor_cache::{Cache, CacheError, Claim, Digest, Pending, SealedRecord, Uns
 
 use crate::plan::InstanceId;
 
-/// A result waits at most this long for others, and no longer once results that took this long to make wait.
+/// A result waits this long for others; not as long once results that took twice this to make wait.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Where the disk is slow, results wait longer: recording them takes at most one part in so many of the time …
+const SHARE: u32 = 5;
+/// … but they never wait longer than this.
+const MOST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A stored result and the right to record it.
 pub struct Unrecorded {
@@ -91,20 +95,22 @@ impl Drop for Recorder {
 /// Results that wait to be recorded together.
 struct Waiting {
     results: Vec<Unrecorded>,
+    patience: Duration,
     deadline: Instant,
-    work_ms: u64,
+    work: Duration,
 }
 
 impl Waiting {
-    fn begin(first: Unrecorded) -> Waiting {
-        let mut waiting = Waiting { results: Vec::new(), deadline: Instant::now() + PATIENCE, work_ms: 0 };
+    fn begin(first: Unrecorded, patience: Duration) -> Waiting {
+        let deadline = Instant::now() + patience;
+        let mut waiting = Waiting { results: Vec::new(), patience, deadline, work: Duration::ZERO };
         waiting.add(first);
         waiting
     }
 
     fn add(&mut self, result: Unrecorded) {
-        self.work_ms += result.work_ms;
-        if u128::from(self.work_ms) >= PATIENCE.as_millis() * 2 {
+        self.work += Duration::from_millis(result.work_ms);
+        if self.work >= self.patience * 2 {
             self.deadline = Instant::now();
         }
         self.results.push(result);
@@ -112,15 +118,18 @@ impl Waiting {
 }
 
 fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listener: &dyn Fn(Recorded)) {
+    let mut patience = PATIENCE;
     while let Ok(word) = words.recv() {
         let Word::Record(first) = word else { continue };
-        let mut waiting = Waiting::begin(*first);
+        let mut waiting = Waiting::begin(*first, patience);
         while let Ok(Word::Record(result)) =
             words.recv_timeout(waiting.deadline.saturating_duration_since(Instant::now()))
         {
             waiting.add(*result);
         }
+        let begun = Instant::now();
         let recorded = write_down(cache, mem::take(&mut waiting.results));
+        patience = (begun.elapsed() * (SHARE - 1)).clamp(PATIENCE, MOST_PATIENCE);
         pending.settle(recorded.ids.len());
         listener(recorded);
     }
