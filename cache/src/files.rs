@@ -76,6 +76,12 @@ impl Disk {
         self.sync(parent).map_err(CacheError::io(parent))
     }
 
+    /// Makes sure that the entries that lead to a stored file or folder (`area/ab/name`) survive a power cut, whoever made them:
+    /// that may have been a process that was killed while waiting for the disk.
+    pub(crate) fn sync_way_to(&self, path: &Path) -> Result<()> {
+        path.ancestors().skip(1).take(2).try_for_each(|folder| self.sync(folder).map_err(CacheError::io(folder)))
+    }
+
     /// Removes a file or a folder with read-only folders in it; one that is not there is fine.
     pub(crate) fn remove(&self, path: &Path) -> Result<()> {
         let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };

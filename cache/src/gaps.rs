@@ -20,7 +20,7 @@ impl Cache {
         let Some(gap) = self.moved(path, OBJECTS, AREA) else { return Ok(()) };
         self.disk.make_parent(&gap)?;
         self.disk.open_to_append(&gap).map_err(CacheError::io(&gap))?;
-        self.disk.sync_parent(&gap)
+        self.disk.sync_way_to(&gap)
     }
 
     /// Makes sure that `file` is on disk if it is about to become the stored file `object` where there is a gap; says whether

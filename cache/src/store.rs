@@ -98,12 +98,16 @@ impl Cache {
             self.quarantine(&manifest)?;
         }
         self.remember_tree(&tree)?;
+        self.disk.sync_way_to(&manifest)?;
         let target = self.tree_path(&artifact.digest);
         if target.exists() && !self.is_made_of_objects(&tree, &target) {
             self.quarantine(&target)?;
         }
-        // A folder that already consists of stored files becomes the stored folder as it is.
-        if in_place {
+        // A folder that already consists of stored files becomes the stored folder as it is. Whoever stored it before may have
+        // been killed while waiting for the disk.
+        if target.is_dir() {
+            self.settle(&target)?;
+        } else if in_place {
             self.move_into_place(path, &target)?;
         } else {
             self.materialise(&tree, &target)?;
@@ -151,12 +155,17 @@ impl Cache {
     fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
         self.disk.make_parent(target)?;
         match self.disk.rename(folder, target) {
-            // It was stored before, by somebody who may not have waited for the disk.
+            // Somebody else was faster, who may not have waited for the disk.
             Err(_) if target.is_dir() => {}
             other => other.map_err(CacheError::io(target))?,
         }
+        self.settle(target)
+    }
+
+    /// Makes a stored folder read-only, and makes sure that it survives a power cut.
+    fn settle(&self, target: &Path) -> Result<()> {
         self.settle_folders(target)?;
-        self.disk.sync_parent(target)
+        self.disk.sync_way_to(target)
     }
 
     /// Stores the file at `path`, which is gone from there afterwards. It survives a power cut when the caller has called
@@ -252,11 +261,8 @@ impl Cache {
         Ok(copy)
     }
 
-    /// Makes the folder of `tree` at `target` from stored objects, unless it is there.
+    /// Makes the folder of `tree` at `target` from stored objects.
     fn materialise(&self, tree: &Tree, target: &Path) -> Result<()> {
-        if target.is_dir() {
-            return Ok(());
-        }
         let temporary =
             self.disk.temporary_folder_in(&self.root().join("tmp"), "").map_err(CacheError::io(self.root()))?;
         let folder = temporary.path().join("tree");

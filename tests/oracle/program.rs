@@ -105,12 +105,22 @@ impl Case {
         Ok(())
     }
 
-    /// What the model says, once it knows what the built-in kinds have made as far as `ran` brought them up to date.
+    /// What the model says, once it knows from `ran` what was there of all that may have been, and what the built-in kinds made
+    /// as far as they were brought up to date.
     pub fn computed(&mut self, ran: &Ran, fails: &dyn Fn(u32) -> bool) -> Result<Computation, String> {
         loop {
             let learned = &self.learned;
             let world = World { fails: &|_, word| fails(word), built_in: &|key, _, _, _| learned.get(key).cloned() };
             let computation = compute(&self.project, &self.known, &world)?;
+            let executed = computation.keys_of(&ran.started);
+            let found = computation
+                .keys_of(&ran.current)
+                .into_iter()
+                .find(|key| self.maybe.contains(key) && !self.known.contains(key) && !executed.contains(key));
+            if let Some(key) = found {
+                self.known.insert(key);
+                continue;
+            }
             let is_built_in = |stage: usize| !matches!(self.project.stages[stage].work, Work::Command { .. });
             let unknown = computation.instances.iter().find(|instance| {
                 let is_current = is_built_in(instance.stage) && ran.current.contains(&instance.name);
