@@ -229,12 +229,12 @@ class Bench:
         table("10,000 instances compiled anew: `check` without a kept plan (target: 1)",
               alternating(contestants, self.rounds), "written")
 
-    def tree(self, name, files, size):
+    def tree(self, name, files, size, flat=False):
         folder = self.work / name
         if not (folder / "data").exists():
             source = random.Random(1)
             for number in range(files):
-                path = folder / "data" / f"{number % 100:02}" / f"{number}.bin"
+                path = folder / "data" / ("" if flat else f"{number % 100:02}") / f"{number}.bin"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(source.randbytes(size))
         (folder / "p.yaml").write_text("athanor: 1\nname: tree\nstages:\n  s:\n    kind: command\n    inputs: { i: data }\n"
@@ -258,16 +258,20 @@ class Bench:
         table("10,000 files, 2 GB, in the page cache (target: 1 / 0.9 = 1.11 for the first time)", {**series, **again}, "b3sum")
 
     def stat(self):
-        folder = self.tree("stat", 100_000, 100)
+        halves = [f"find data/[{half}]? -printf '%s %T@\\n' > /dev/null" for half in ("0-4", "5-9")]
+        self.unchanged("stat", "100,000 files in 100 folders", halves)
+        halves = [f"find data -name '*[{half}].bin' -printf '%s %T@\\n' > /dev/null" for half in ("0-4", "5-9")]
+        self.unchanged("stat-flat", "100,000 files in one folder", halves)
+
+    def unchanged(self, name, what, halves):
+        folder = self.tree(name, 100_000, 100, flat=name == "stat-flat")
         Taken([self.athanor, "status", "p.yaml"], folder)
         time.sleep(3)
         for _ in range(2):
             Taken([self.athanor, "status", "p.yaml"], folder)
-        halves = "find data/[0-4]? -printf '%s %T@\\n' > /dev/null & find data/[5-9]? -printf '%s %T@\\n' > /dev/null; wait"
-        contestants = {"two finds with a stat each": lambda: Taken(["sh", "-c", halves], folder),
+        contestants = {"two finds with a stat each": lambda: Taken(["sh", "-c", " & ".join(halves) + "; wait"], folder),
                        "athanor status": lambda: Taken([self.athanor, "status", "p.yaml"], folder)}
-        table("100,000 files, unchanged (target: 1)", alternating(contestants, self.rounds),
-              "two finds with a stat each")
+        table(f"{what}, unchanged (target: 1)", alternating(contestants, self.rounds), "two finds with a stat each")
 
     def flat(self):
         print("\n### Cost a stage, cold and with nothing to do\n\n| stages | cold, clock | cold, CPU | again | memory |\n"

@@ -26,6 +26,7 @@ use crate::item_log::{
     synced_line,
 };
 use crate::placements::Placements;
+use crate::stat::Stat;
 use crate::tree;
 use crate::unfinished::FilesInUse;
 use crate::{Cache, CacheError, Digest, Presence, Result, files, hash_value};
@@ -258,7 +259,7 @@ impl Items<'_> {
         for path in files::read_folder(folder)? {
             let name = path.file_name().and_then(|name| name.to_str());
             let name = name.ok_or_else(|| CacheError::Name { path: path.clone() })?.to_owned();
-            let bytes = tree::metadata(&path)?.len();
+            let bytes = Stat::of(&path)?.size;
             let digest = tree::hash_file(&path, bytes)?;
             self.cache.move_in(&path, digest, false, bytes)?;
             files.push(ItemFile { name, digest, bytes });

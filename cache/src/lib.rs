@@ -19,6 +19,7 @@ mod locks;
 mod look;
 mod pending;
 mod placements;
+mod stat;
 mod stat_index;
 mod store;
 mod trace;
@@ -26,6 +27,7 @@ mod tree;
 mod unfinished;
 mod usage;
 mod verify;
+mod walk;
 
 pub use actions::{ActionRecord, Lookup, OutputRecord, SealedRecord};
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
@@ -117,9 +119,19 @@ impl Cache {
         self.root().join("scratch")
     }
 
-    /// The digest of a file or folder anywhere on disk; for a folder also its tree. Unchanged files are not read again.
-    pub fn artifact_of(&self, path: &Path) -> Result<(Artifact, Option<Tree>)> {
-        self.stat_index.artifact_of(path)
+    /// The digest of a file or folder anywhere on disk. Unchanged files are not read again.
+    pub fn artifact_of(&self, path: &Path) -> Result<Artifact> {
+        Ok(self.stat_index.look_at(path)?.artifact)
+    }
+
+    /// As [`Cache::artifact_of`]; the manifest of a folder is kept, so that a later comparison can name what changed.
+    pub fn artifact_with_manifest_of(&self, path: &Path) -> Result<Artifact> {
+        let look = self.stat_index.look_at(path)?;
+        let artifact = look.artifact.clone();
+        if artifact.kind == ArtifactKind::Folder {
+            self.keep_manifest(&artifact.digest, || look.into_tree())?;
+        }
+        Ok(artifact)
     }
 
     /// Saves what [`Cache::artifact_of`] has learned.

@@ -4,6 +4,7 @@
 //! is a folder's tree, `trees/a/<digest>` that folder made of hard links to objects, so that a whole folder is handed to
 //! a stage by one symbolic link.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,8 +14,10 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+use crate::stat::Stat;
 use crate::trace::CLOCK_TICK;
-use crate::tree::{self, Found, TreeEntry};
+use crate::tree::{self, TreeEntry};
+use crate::walk::{self, Found};
 use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
 
 /// Whether the cache has an artifact.
@@ -70,20 +73,20 @@ impl Cache {
         placed: &HashMap<PathBuf, Digest>,
         unsynced: &mut Unsynced,
     ) -> Result<Artifact> {
-        let metadata = tree::metadata(path)?;
-        if metadata.is_dir() {
+        let stat = Stat::of(path)?;
+        if stat.is_folder() {
             return self.ingest_folder(path, placed);
         }
-        let digest = tree::hash_file(path, metadata.len())?;
-        let artifact = tree::file_artifact(&metadata, digest);
-        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, metadata.len())?;
+        let digest = tree::hash_file(path, stat.size)?;
+        let artifact = tree::file_artifact(&stat, digest);
+        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
         // Even if it was there before: whoever stored it may not have waited for the disk.
         unsynced.0.push(self.path_of(&artifact));
         Ok(artifact)
     }
 
     fn ingest_folder(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
-        let found = tree::walk(path)?;
+        let found = walk::find_all(path)?;
         let ingest = |found| self.ingest_entry(found, placed);
         let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
         let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
@@ -97,7 +100,7 @@ impl Cache {
         if manifest.exists() && self.read_tree(&artifact.digest).is_err() {
             self.quarantine(&manifest)?;
         }
-        self.remember_tree(&tree)?;
+        self.keep_manifest(&artifact.digest, || &tree)?;
         self.disk.sync_way_to(&manifest)?;
         let target = self.tree_path(&artifact.digest);
         if target.exists() && !self.is_made_of_objects(&tree, &target) {
@@ -118,10 +121,10 @@ impl Cache {
 
     /// Stores one file of a folder.
     fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
-        let stored_as = placed.get(&found.path).filter(|digest| self.is_object(&found.metadata, digest));
+        let stored_as = placed.get(&found.path).filter(|digest| self.is_object(&found.stat, digest));
         let entry = tree::entry_of(found, |found| match stored_as {
             Some(digest) => Ok(*digest),
-            None => tree::hash_file(&found.path, found.metadata.len()),
+            None => tree::hash_file(&found.path, found.stat.size),
         })?;
         let Some(digest) = entry.digest.filter(|_| stored_as.is_none()) else {
             return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
@@ -137,9 +140,10 @@ impl Cache {
         Ok(Ingested { entry, in_place, is_new: true })
     }
 
-    /// Whether `metadata` is that of the stored plain file with this digest.
-    fn is_object(&self, metadata: &fs::Metadata, digest: &Digest) -> bool {
-        fs::symlink_metadata(self.object_path(digest, false)).is_ok_and(|object| same_file(&object, metadata))
+    /// Whether `stat` is that of the stored plain file with this digest.
+    fn is_object(&self, stat: &Stat, digest: &Digest) -> bool {
+        let object = fs::symlink_metadata(self.object_path(digest, false));
+        object.is_ok_and(|object| (object.dev(), object.ino()) == stat.identity())
     }
 
     /// Makes the file at `path` another name of `object`; says whether it is.
@@ -381,13 +385,13 @@ impl Cache {
         })
     }
 
-    /// Keeps the manifest of a folder, wherever its files are, so that a later comparison can name what changed.
-    pub fn remember_tree(&self, tree: &Tree) -> Result<()> {
-        let path = self.manifest_path(&tree.artifact().digest);
+    /// Keeps the manifest of a folder, wherever its files are. `tree` is asked for only if there is none of this digest yet.
+    pub(crate) fn keep_manifest<T: Borrow<Tree>>(&self, digest: &Digest, tree: impl FnOnce() -> T) -> Result<()> {
+        let path = self.manifest_path(digest);
         if path.exists() {
             return Ok(());
         }
-        let text = serde_json::to_vec(tree).map_err(|error| CacheError::io(&path)(error.into()))?;
+        let text = serde_json::to_vec(tree().borrow()).map_err(|error| CacheError::io(&path)(error.into()))?;
         self.disk.write_atomically(&path, &text)
     }
 

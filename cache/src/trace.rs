@@ -1,12 +1,10 @@
 //! What `stat` says of a file, or of every file of a folder, so that it shows when somebody touches one.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::tree;
-use crate::{Digest, Result};
+use crate::stat::Stat;
+use crate::{Digest, Result, walk};
 
 /// File systems stamp files with a clock that may lag this much behind the one programs read.
 pub(crate) const CLOCK_TICK: Duration = Duration::from_millis(50);
@@ -22,16 +20,16 @@ pub struct Trace {
 impl Trace {
     /// Of what `path` leads to.
     pub fn of(path: &Path) -> Result<Trace> {
-        let metadata = tree::metadata(path)?;
-        if !metadata.is_dir() {
-            return Ok(Trace { seal: Digest::of(line("", &metadata).as_bytes()), changed_ns: changed_ns(&metadata) });
+        let stat = Stat::of(path)?;
+        if !stat.is_folder() {
+            return Ok(Trace { seal: Digest::of(line("", &stat).as_bytes()), changed_ns: stat.changed.in_ns() });
         }
-        let mut found = tree::walk(path)?;
+        let mut found = walk::find_all(path)?;
         found.sort_unstable_by(|left, right| left.relative.cmp(&right.relative));
-        let lines: String = found.iter().map(|found| line(&found.relative, &found.metadata)).collect();
+        let lines: String = found.iter().map(|found| line(&found.relative, &found.stat)).collect();
         // What is gone left its trace on the folder.
-        let all = found.iter().map(|found| &found.metadata).chain([&metadata]);
-        let changed_ns = all.map(changed_ns).max().unwrap_or_default();
+        let all = found.iter().map(|found| found.stat).chain([stat]);
+        let changed_ns = all.map(|stat| stat.changed.in_ns()).max().unwrap_or_default();
         Ok(Trace { seal: Digest::of(lines.as_bytes()), changed_ns })
     }
 
@@ -42,12 +40,7 @@ impl Trace {
     }
 }
 
-fn line(name: &str, metadata: &Metadata) -> String {
-    let (size, inode, device) = (metadata.len(), metadata.ino(), metadata.dev());
-    let (modified, changed) = ((metadata.mtime(), metadata.mtime_nsec()), changed_ns(metadata));
-    format!("{name} {size} {inode} {device} {modified:?} {changed}\n")
-}
-
-fn changed_ns(metadata: &Metadata) -> i128 {
-    i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec())
+fn line(name: &str, stat: &Stat) -> String {
+    let Stat { size, inode, device, .. } = stat;
+    format!("{name} {size} {inode} {device} {} {}\n", stat.modified.in_ns(), stat.changed.in_ns())
 }

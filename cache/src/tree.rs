@@ -1,13 +1,14 @@
 //! A file or folder as digests.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::stat::Stat;
+use crate::walk::{self, Found};
 use crate::{CacheError, Digest, Result};
 
 /// What an artifact is.
@@ -78,14 +79,14 @@ pub struct Tree {
 
 impl Tree {
     pub(crate) fn new(mut entries: Vec<TreeEntry>) -> Tree {
-        entries.sort_by(|left, right| left.path.cmp(&right.path));
+        entries.par_sort_unstable_by(|left, right| left.path.cmp(&right.path));
         Tree { entries }
     }
 
     /// The tree of the folder at `path`, every file of it read.
     pub fn of_folder(path: &Path) -> Result<Tree> {
-        let entry = |found: &Found| entry_of(found, |found| hash_file(&found.path, found.metadata.len()));
-        Ok(Tree::new(walk(path)?.par_iter().map(entry).collect::<Result<_>>()?))
+        let entry = |found: &Found| entry_of(found, |found| hash_file(&found.path, found.stat.size));
+        Ok(Tree::new(walk::find_all(path)?.par_iter().map(entry).collect::<Result<_>>()?))
     }
 
     /// The folder as an artifact. Its digest covers paths, contents and executable bits: for every entry the length of its
@@ -146,72 +147,6 @@ pub fn diff(old: &Tree, new: &Tree) -> Vec<Change> {
     }
 }
 
-/// A file or empty folder found on disk, symbolic links followed.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// Path inside the folder.
-    pub relative: String,
-    /// Path on disk.
-    pub path: PathBuf,
-    /// Of what the path leads to.
-    pub metadata: Metadata,
-    /// Whether a folder on the way is reached by a symbolic link, so that what lies at the path is somebody else's.
-    pub behind_link: bool,
-}
-
-/// Everything below the folder `root`, in no particular order.
-pub(crate) fn walk(root: &Path) -> Result<Vec<Found>> {
-    let metadata = metadata(root)?;
-    walk_folder(root, "", &[(metadata.dev(), metadata.ino())], false)
-}
-
-fn walk_folder(folder: &Path, prefix: &str, ancestors: &[(u64, u64)], behind_link: bool) -> Result<Vec<Found>> {
-    let entries = fs::read_dir(folder).map_err(CacheError::io(folder))?;
-    let paths: Vec<PathBuf> =
-        entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(folder))).collect::<Result<_>>()?;
-    let found: Vec<Vec<Found>> = paths
-        .into_par_iter()
-        .map(|path| {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let relative = format!("{prefix}{}", name.ok_or_else(|| CacheError::Name { path: path.clone() })?);
-            let metadata = metadata(&path)?;
-            if !metadata.is_dir() {
-                return Ok(vec![Found { relative, path, metadata, behind_link }]);
-            }
-            let identity = (metadata.dev(), metadata.ino());
-            if ancestors.contains(&identity) {
-                return Err(CacheError::Cycle { path });
-            }
-            let behind_link = behind_link || path.is_symlink();
-            let below = walk_folder(&path, &format!("{relative}/"), &[ancestors, &[identity]].concat(), behind_link)?;
-            Ok(if below.is_empty() { vec![Found { relative, path, metadata, behind_link }] } else { below })
-        })
-        .collect::<Result<_>>()?;
-    Ok(found.into_iter().flatten().collect())
-}
-
-/// Metadata of what `path` leads to, or why nothing can be made of it.
-pub(crate) fn metadata(path: &Path) -> Result<Metadata> {
-    match fs::metadata(path) {
-        Ok(metadata) => {
-            let kind = metadata.file_type();
-            let special = kind.is_socket() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device();
-            if special { Err(CacheError::Special { path: path.to_owned() }) } else { Ok(metadata) }
-        }
-        Err(error) if fs::symlink_metadata(path).is_ok_and(|link| link.is_symlink()) => {
-            let looping = error.kind() != std::io::ErrorKind::NotFound;
-            let path = path.to_owned();
-            Err(if looping { CacheError::Cycle { path } } else { CacheError::Dangling { path } })
-        }
-        Err(error) => Err(CacheError::io(path)(error)),
-    }
-}
-
-/// Whether anybody may execute the file.
-pub(crate) fn is_executable(metadata: &Metadata) -> bool {
-    metadata.permissions().mode() & 0o111 != 0
-}
-
 /// The digest of a file's content.
 pub(crate) fn hash_file(path: &Path, bytes: u64) -> Result<Digest> {
     // Files are read, not mapped: one that is cut short meanwhile would take the whole process with it.
@@ -232,18 +167,23 @@ pub(crate) fn hash_file(path: &Path, bytes: u64) -> Result<Digest> {
 }
 
 /// The artifact that a single file is.
-pub(crate) fn file_artifact(metadata: &Metadata, digest: Digest) -> Artifact {
-    let kind = if is_executable(metadata) { ArtifactKind::Executable } else { ArtifactKind::File };
-    Artifact { kind, digest, bytes: metadata.len(), files: 1 }
+pub(crate) fn file_artifact(stat: &Stat, digest: Digest) -> Artifact {
+    let kind = if stat.is_executable() { ArtifactKind::Executable } else { ArtifactKind::File };
+    Artifact { kind, digest, bytes: stat.size, files: 1 }
+}
+
+/// The tree entry of a file at `path` in its folder.
+pub(crate) fn file_entry(path: String, stat: &Stat, digest: Digest) -> TreeEntry {
+    TreeEntry { path, digest: Some(digest), bytes: stat.size, executable: stat.is_executable() }
+}
+
+/// The tree entry of an empty folder.
+pub(crate) fn empty_folder_entry(path: String) -> TreeEntry {
+    TreeEntry { path, digest: None, bytes: 0, executable: false }
 }
 
 /// The tree entry that something found on disk is; `hash` gives a file's digest.
 pub(crate) fn entry_of(found: &Found, hash: impl FnOnce(&Found) -> Result<Digest>) -> Result<TreeEntry> {
-    let is_file = found.metadata.is_file();
-    Ok(TreeEntry {
-        path: found.relative.clone(),
-        digest: if is_file { Some(hash(found)?) } else { None },
-        bytes: if is_file { found.metadata.len() } else { 0 },
-        executable: is_file && is_executable(&found.metadata),
-    })
+    let path = found.relative.clone();
+    Ok(if found.stat.is_folder() { empty_folder_entry(path) } else { file_entry(path, &found.stat, hash(found)?) })
 }

@@ -1,6 +1,7 @@
 //! Reading everything again: what is not what its name says goes to quarantine.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use crate::gc::artifacts_of;
 use crate::store::digest_in_name;
-use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result, files, tree};
+use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result, files, stat, tree};
 
 /// Something in the store that is not what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -86,7 +87,7 @@ fn object_is_sound(path: &Path) -> bool {
     let executable = path.extension().is_some();
     let read = || -> Result<bool> {
         let metadata = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        let right_mode = tree::is_executable(&metadata) == executable;
+        let right_mode = stat::is_executable(metadata.mode()) == executable;
         Ok(right_mode && Some(tree::hash_file(path, metadata.len())?) == digest_in_name(path))
     };
     read().unwrap_or(false)

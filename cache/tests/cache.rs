@@ -85,8 +85,8 @@ proptest! {
         let (folder, cache) = open();
         let outside = folder.path().join("outside");
         make_tree(&outside, &files);
-        let (expected, tree) = cache.artifact_of(&outside).unwrap();
-        prop_assert_eq!(tree.unwrap().artifact(), expected.clone());
+        let expected = cache.artifact_with_manifest_of(&outside).unwrap();
+        prop_assert_eq!(cache.read_tree(&expected.digest).unwrap().artifact(), expected.clone());
         let scratch = cache.scratch_root().join("made");
         make_tree(&scratch, &files);
         let artifact = cache.ingest(&scratch).unwrap();
@@ -166,11 +166,12 @@ fn trees_differ_by_what_was_added_removed_and_modified() {
     let (folder, cache) = open();
     let root = folder.path().join("input");
     make_tree(&root, &BTreeMap::from([("a".into(), (vec![1], false)), ("b".into(), (vec![2], false))]));
-    let before = cache.artifact_of(&root).unwrap().1.unwrap();
+    let tree = || cache.read_tree(&cache.artifact_with_manifest_of(&root).unwrap().digest).unwrap();
+    let before = tree();
     fs::remove_file(root.join("a")).unwrap();
     fs::write(root.join("b"), [3]).unwrap();
     fs::write(root.join("c"), [4]).unwrap();
-    let after = cache.artifact_of(&root).unwrap().1.unwrap();
+    let after = tree();
     let changes = [Change::Removed("a".into()), Change::Modified("b".into()), Change::Added("c".into())];
     assert_eq!(diff(&before, &after), changes);
 }

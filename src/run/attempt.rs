@@ -219,7 +219,7 @@ impl Attempt {
         }
         for (path, untouched) in read.iter().zip(&self.reads) {
             let changed = || CommitError::InputChanged { path: path.clone() };
-            let (now, _) = cache.artifact_of(&project.join(path)).map_err(|_| changed())?;
+            let now = cache.artifact_of(&project.join(path)).map_err(|_| changed())?;
             let is_other = items().any(|item| item.from == *path && item.artifact != now);
             // What holds the same again may have held something else meanwhile.
             if is_other || !untouched.is_untouched(self.prepared_at) {

@@ -112,7 +112,7 @@ fn place(
         cache.copy_out(artifact, &target)?;
         return Ok((ResultAction::Written, None));
     }
-    let (current, _) = cache.artifact_of(&target)?;
+    let current = cache.artifact_of(&target)?;
     // The executable bit is the user's to set.
     let same = |artifact: &Artifact| artifact.digest == current.digest;
     if same(artifact) {

@@ -133,7 +133,7 @@ pub struct Contents {
 
 impl Contents {
     /// Establishes what every source and mentioned file that `ids` read holds, in parallel. `progress` hears how many of how
-    /// many are done. Trees of folders are kept, so that a later comparison can name files.
+    /// many are done. Manifests of folders are kept, so that a later comparison can name files.
     pub fn read(
         plan: &Plan,
         ids: &[InstanceId],
@@ -151,7 +151,7 @@ impl Contents {
         let paths: BTreeSet<String> = sources.chain(mentioned).collect();
         let (total, done) = (paths.len(), std::sync::atomic::AtomicUsize::new(0));
         let read_one = |path: String| {
-            let content = read_path(cache, &project.join(&path))?;
+            let content = cache.artifact_with_manifest_of(&project.join(&path))?;
             progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, total);
             Ok((path, content))
         };
@@ -176,12 +176,4 @@ impl FromIterator<(String, Artifact)> for Contents {
     fn from_iter<I: IntoIterator<Item = (String, Artifact)>>(known: I) -> Contents {
         Contents { known: known.into_iter().collect() }
     }
-}
-
-fn read_path(cache: &Cache, path: &Path) -> Result<Artifact, CacheError> {
-    let (artifact, tree) = cache.artifact_of(path)?;
-    if let Some(tree) = tree {
-        cache.remember_tree(&tree)?;
-    }
-    Ok(artifact)
 }
