@@ -95,8 +95,12 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<u64>,
     },
-    /// The instance's work is done: its outputs are stored, others may read them, and what it was given is free again. It is
-    /// finished when its record is safely on disk.
+    /// The instance's work is done, and what it was given is free again; its outputs are being stored.
+    Storing {
+        /// The instance.
+        instance: String,
+    },
+    /// The instance's outputs are stored, and others may read them. It is finished when its record is safely on disk.
     Stored {
         /// The instance.
         instance: String,
@@ -227,6 +231,7 @@ impl RunEvent {
             | RunEvent::Started { instance, .. }
             | RunEvent::Progress { instance, .. }
             | RunEvent::Metric { instance, .. }
+            | RunEvent::Storing { instance }
             | RunEvent::Stored { instance }
             | RunEvent::Finished { instance, .. }
             | RunEvent::Failed { instance, .. }

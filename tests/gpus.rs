@@ -26,7 +26,7 @@ fn timeline(count: usize, resources: &str, gpus: &str) -> Vec<(bool, String, Vec
             let given: Vec<u64> = event["gpus"].as_array().unwrap().iter().map(|gpu| gpu.as_u64().unwrap()).collect();
             devices.insert(name.clone(), given.clone());
             timeline.push((true, name, given));
-        } else if event["event"] == "stored" {
+        } else if event["event"] == "storing" {
             let given = devices[&name].clone();
             timeline.push((false, name, given));
         }

@@ -332,6 +332,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         if exit == Exit::Success && !self.timed_out.contains(&id) {
             self.storing += 1;
             self.scheduler.worked(id);
+            self.journal.record(RunEvent::Storing { instance: self.name(id) });
             self.worked.push((id, attempt));
             return;
         }

@@ -45,6 +45,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. }
         | RunEvent::Cached { .. }
+        | RunEvent::Storing { .. }
         | RunEvent::Stored { .. }
         | RunEvent::Progress { .. }
         | RunEvent::Metric { .. } => None,
