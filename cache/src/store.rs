@@ -217,8 +217,9 @@ impl Cache {
         // One thread at a time: what another has put in its place meanwhile stays.
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_sound(object, digest, executable, bytes)? {
-            return Ok(true);
+        // One that is not there is about to be put there: to move away what then lies there would take it from that thread.
+        if !object.exists() || self.is_sound(object, digest, executable, bytes)? {
+            return Ok(object.exists());
         }
         self.quarantine(object)?;
         Ok(false)

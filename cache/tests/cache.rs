@@ -331,6 +331,24 @@ fn many_threads_store_the_same_and_different_content_at_once() {
 }
 
 #[test]
+fn a_damaged_file_is_replaced_by_whichever_thread_is_first_and_stays() {
+    let (_folder, cache) = open();
+    let artifact = put(&cache, "made", "content");
+    let stored = cache.path_of(&artifact);
+    for round in 0..200 {
+        fs::remove_file(&stored).unwrap();
+        fs::write(&stored, "damaged").unwrap();
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let cache = &cache;
+                scope.spawn(move || put(cache, &format!("{round}-{worker}"), "content"));
+            }
+        });
+        assert_eq!(fs::read_to_string(&stored).unwrap(), "content", "round {round}");
+    }
+}
+
+#[test]
 fn a_cache_of_another_format_is_refused() {
     let (_folder, cache) = open();
     fs::write(cache.root().join("format"), "9\n").unwrap();
