@@ -38,6 +38,9 @@ impl Case {
     pub fn rotten(&mut self) -> Result<(), String> {
         self.whole()?;
         let files = stored(&self.place.cache);
+        if files.is_empty() {
+            return Ok(());
+        }
         let path = &files[self.rng.usize(0..files.len())];
         let mut bytes = std::fs::read(path).unwrap();
         match bytes.len() {
