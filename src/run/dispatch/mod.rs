@@ -1,5 +1,7 @@
 //! The heart of a run: alone holds its state, hears what happens, decides with the scheduler what happens next.
 
+mod trouble;
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use athanor_stages::context::StageReport;
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempt::{CommitError, Place, Stored};
-use crate::run::executor::{Executor, Exit, JobEvent, Stop};
+use crate::run::executor::{Executor, Exit, JobEvent};
 use crate::run::failure::Failure;
 use crate::run::flights::{Boarding, Flights, Outputs};
 use crate::run::journal::Journal;
@@ -26,8 +28,6 @@ use crate::run::workshop::Workshop;
 
 /// How often results that another process is making are looked for.
 const POLL: Duration = Duration::from_millis(50);
-/// How often a stage may ask for another try: each of them needs half of what the one before needed.
-const MOST_TRIES_ASKED_FOR: u32 = 20;
 /// Nothing is started while this many results wait to be stored, so that work cannot run ahead of the disk without end.
 const MOST_STORING: usize = 32;
 
@@ -406,77 +406,6 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
                 undeclared,
             });
             followers.into_iter().for_each(|id| self.note_cached(id, record.fingerprint));
-        }
-    }
-
-    /// The stored result of `id` cannot be recorded. What was made from it stands, but nothing more is begun.
-    fn lose(&mut self, id: InstanceId, followers: Vec<InstanceId>, refusal: &Failure) {
-        let attempt = self.tries.get(&id).copied().unwrap_or(1);
-        for id in std::iter::once(id).chain(followers) {
-            self.counts.failed += 1;
-            self.journal.record(refusal.event(self.name(id), attempt, false));
-            self.lost.insert(id);
-        }
-        self.scheduler.stop_accepting();
-    }
-
-    /// A try came to nothing: another one, if the user or the stage itself asks for it, or failure for good.
-    fn failed_try(&mut self, id: InstanceId, failure: &Failure, asked: bool) {
-        let attempt = self.tries.get(&id).copied().unwrap_or(1);
-        let retries = self.plan().instances[id.index()].retries;
-        let retries = if asked { retries.max(MOST_TRIES_ASKED_FOR) } else { retries };
-        if attempt <= retries && self.interrupts == 0 {
-            self.journal.record(failure.event(self.name(id), attempt, true));
-            self.scheduler.enqueue(id);
-        } else {
-            self.fail(id, failure);
-        }
-    }
-
-    fn fail(&mut self, id: InstanceId, failure: &Failure) {
-        let attempt = self.tries.get(&id).copied().unwrap_or(1);
-        self.counts.failed += 1;
-        self.journal.record(failure.event(self.name(id), attempt, false));
-        let waiters = self.forget(id);
-        let mut skipped = self.scheduler.failed(id);
-        for waiter in waiters {
-            skipped.push(waiter);
-            skipped.extend(self.scheduler.failed(waiter));
-        }
-        self.counts.skipped += skipped.len();
-        for instance in skipped {
-            self.journal.record(RunEvent::Skipped { instance: self.name(instance), because: self.name(id) });
-        }
-        if !self.conduct.keep_going {
-            self.scheduler.stop_accepting();
-        }
-    }
-
-    /// Nobody is to wait for the result of `id` any more; returns who did.
-    fn forget(&mut self, id: InstanceId) -> Vec<InstanceId> {
-        let Some(resolved) = self.resolved.get(&id) else { return Vec::new() };
-        self.flights.landed(&resolved.fingerprint)
-    }
-
-    fn interrupt(&mut self) {
-        self.interrupts += 1;
-        let forced = self.interrupts > 1;
-        self.journal.record(RunEvent::StopRequested { forced });
-        self.scheduler.stop_accepting();
-        self.elsewhere.clear();
-        let how = if forced { Stop::Now } else { Stop::Gently };
-        for id in self.running.keys() {
-            self.executor.stop(*id, how);
-        }
-    }
-
-    fn stop_overdue(&mut self) {
-        for (id, running) in &self.running {
-            let timeout = self.inputs.plan.instances[id.index()].timeout;
-            let overdue = timeout.is_some_and(|timeout| running.started.elapsed() >= timeout);
-            if overdue && self.timed_out.insert(*id) {
-                self.executor.stop(*id, Stop::Now);
-            }
         }
     }
 
