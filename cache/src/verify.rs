@@ -57,7 +57,11 @@ impl Cache {
             digest_in_name(path).is_some_and(|digest| self.read_tree(&digest).is_ok())
         })?);
         damaged.extend(self.verify_items()?.into_iter().map(|path| Damage { path, what: "item records" }));
+        let unsound = actions.par_iter().filter(|path| !record_is_sound(path));
+        let whole: Vec<ActionRecord> = unsound.filter_map(|path| own_record(path)).collect();
         damaged.extend(check(actions, "record", &record_is_sound)?);
+        // A line that is whole does not go with its neighbour: it goes on in a file of its own.
+        whole.iter().try_for_each(|record| self.record(record))?;
         let sound_records = self.all_records()?;
         damaged.sort();
         let lost = sound_records.iter().filter(|record| {
@@ -81,6 +85,13 @@ fn record_is_sound(path: &Path) -> bool {
     let Ok(bytes) = fs::read(path) else { return false };
     let records = bytes.split(|byte| *byte == b'\n').map(ActionRecord::unsealed).collect::<Option<Vec<_>>>();
     records.is_some_and(|records| records.iter().any(|record| Some(record.fingerprint) == digest_in_name(path)))
+}
+
+/// The record that the name of a file promises, if that line of the file is whole.
+fn own_record(path: &Path) -> Option<ActionRecord> {
+    let bytes = fs::read(path).ok()?;
+    let mut records = bytes.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed);
+    records.find(|record| Some(record.fingerprint) == digest_in_name(path))
 }
 
 fn object_is_sound(path: &Path) -> bool {

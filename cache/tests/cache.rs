@@ -455,7 +455,8 @@ fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
     bytes[at] ^= 1;
     fs::write(path(&records[1]), bytes).unwrap();
     assert_eq!(cache.verify(&|_, _| {}).unwrap().damaged.len(), 1);
-    assert_eq!(cache.lookup(&records[1].fingerprint).unwrap(), Lookup::Miss);
+    assert!(matches!(cache.lookup(&records[1].fingerprint).unwrap(), Lookup::Hit(_)), "its own line is whole");
+    assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
 }
 
 #[test]
