@@ -4,6 +4,7 @@
 //! file that has the names of them all: to make a file costs more than all else that a record costs. A record is gone when
 //! its name is, and another one that takes its name is in another file.
 
+use std::collections::HashMap;
 use std::fs;
 
 use jiff::Timestamp;
@@ -43,6 +44,15 @@ pub struct ActionRecord {
     pub finished_at: Timestamp,
     /// Name and version of the program that did it.
     pub program: String,
+    /// Its place in the order of all that happened in the cache; 0 in records of earlier formats.
+    #[serde(default)]
+    pub sequence: u64,
+    /// Where more about the result is kept that no up-to-date check needs: see [`Cache::store_annex`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annex: Option<Digest>,
+    /// What later versions add; a version that does not know a field leaves it alone.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extensions: Map<String, Value>,
 }
 
 /// What the cache knows of a fingerprint.
@@ -157,6 +167,24 @@ impl Cache {
             self.quarantine(&path)?;
         }
         Ok(record)
+    }
+
+    /// Stores what belongs to a result and no up-to-date check needs (curves, figures, resources used), for
+    /// [`ActionRecord::annex`]. What is added to `unsynced` is on disk when the record is.
+    pub fn store_annex(&self, content: &[u8], unsynced: &mut Unsynced) -> Result<Digest> {
+        let file = self.disk.temporary()?;
+        self.disk.append(file.as_file(), file.path(), content).map_err(CacheError::io(file.path()))?;
+        Ok(self.ingest_unsynced(file.path(), &HashMap::new(), unsynced)?.digest)
+    }
+
+    /// The content of an annex, which is looked at for damage.
+    pub fn read_annex(&self, annex: &Digest) -> Result<Vec<u8>> {
+        let path = self.object_path(annex, false);
+        let content = fs::read(&path).map_err(CacheError::io(&path))?;
+        let sound = Digest::of(&content) == *annex;
+        sound
+            .then_some(content)
+            .ok_or_else(|| CacheError::Damaged { path, what: "it is not what its name says".to_owned() })
     }
 
     /// The stamp of a fingerprint's record; `None` if there is none.

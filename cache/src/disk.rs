@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +19,13 @@ pub enum Operation<'a> {
     Create(&'a Path),
     /// Bytes are added at the end of a file.
     Append {
+        /// The file.
+        path: &'a Path,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// The beginning of a file is replaced by bytes that fit into one sector.
+    Overwrite {
         /// The file.
         path: &'a Path,
         /// The bytes.
@@ -141,6 +148,13 @@ impl Disk {
         self.perform(Operation::Create(path), || File::options().append(true).create(true).open(path))
     }
 
+    /// Opens a file for [`Disk::overwrite`], making it where none is.
+    pub fn open_to_overwrite(&self, path: &Path) -> io::Result<File> {
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        self.perform(Operation::Create(path), || options.open(path))
+    }
+
     /// A file in `folder` with a name nobody else has, removed when it is dropped.
     pub fn temporary_in(&self, folder: &Path, suffix: &str) -> io::Result<NamedTempFile> {
         tempfile::Builder::new().suffix(suffix).make_in(folder, |path| self.create_new(path))
@@ -155,6 +169,11 @@ impl Disk {
     /// Adds `bytes` at the end of the file at `path`, open as `file`.
     pub fn append(&self, mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.perform(Operation::Append { path, bytes }, || file.write_all(bytes))
+    }
+
+    /// Replaces the beginning of the file at `path`, open as `file`, by `bytes`, which are no more than a sector.
+    pub fn overwrite(&self, file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.perform(Operation::Overwrite { path, bytes }, || file.write_all_at(bytes, 0))
     }
 
     /// Copies a file, sharing its blocks where the file system can.

@@ -106,7 +106,8 @@ impl Cache {
 
     /// Paths of the files a result consists of, each once.
     fn objects_of(&self, record: &ActionRecord) -> HashSet<PathBuf> {
-        artifacts_of(record).flat_map(|artifact| self.objects_of_artifact(artifact)).collect()
+        let annex = record.annex.iter().map(|annex| self.object_path(annex, false));
+        artifacts_of(record).flat_map(|artifact| self.objects_of_artifact(artifact)).chain(annex).collect()
     }
 
     pub(crate) fn objects_of_artifact(&self, artifact: &Artifact) -> Vec<PathBuf> {

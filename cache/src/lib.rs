@@ -19,6 +19,7 @@ mod locks;
 mod look;
 mod pending;
 mod placements;
+mod sequence;
 mod stat;
 mod stat_index;
 mod store;
@@ -62,6 +63,7 @@ pub struct Cache {
     disk: Disk,
     stat_index: StatIndex,
     claims: Arc<ClaimTable>,
+    counter: sequence::Counter,
     glance: Glance,
     layout: Layout,
 }
@@ -106,7 +108,7 @@ impl Cache {
         let stat_index = StatIndex::new(disk.clone());
         let claims = ClaimTable::open(&root)?;
         let glance = Glance::new(&root)?;
-        Ok(Cache { disk, stat_index, claims, glance, layout })
+        Ok(Cache { disk, stat_index, claims, counter: sequence::Counter::default(), glance, layout })
     }
 
     /// The cache's folder.

@@ -43,6 +43,9 @@ fn described(name: &str, artifact: Artifact, duration_ms: u64) -> ActionRecord {
         duration_ms,
         finished_at: "2026-01-01T00:00:00Z".parse().unwrap(),
         program: "test".into(),
+        sequence: 0,
+        annex: None,
+        extensions: serde_json::Map::new(),
     }
 }
 

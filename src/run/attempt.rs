@@ -184,6 +184,9 @@ impl Attempt {
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
+            sequence: cache.next_sequence(0)?,
+            annex: None,
+            extensions: Map::new(),
         })
     }
 

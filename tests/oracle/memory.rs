@@ -203,6 +203,9 @@ pub fn store(desk: &mut Desk, store: &Shared, id: InstanceId, instance: &Instanc
         duration_ms: 1,
         finished_at: jiff::Timestamp::UNIX_EPOCH,
         program: String::new(),
+        sequence: 0,
+        annex: None,
+        extensions: Map::new(),
     };
     desk.claims.insert(id, attempt.claim);
     Stored { record, undeclared: Vec::new() }

@@ -19,6 +19,7 @@ use fastrand::Rng;
 pub enum Done {
     Create(PathBuf),
     Append(PathBuf, Vec<u8>),
+    Overwrite(PathBuf, Vec<u8>),
     Sync(PathBuf),
     SyncAll,
     MakeFolder(PathBuf),
@@ -129,6 +130,7 @@ impl Watch for Recorder {
             Operation::Create(_) if existed => {}
             Operation::Create(path) => log.push(Done::Create(self.relative(path))),
             Operation::Append { path, bytes } => log.push(Done::Append(self.relative(path), bytes.to_vec())),
+            Operation::Overwrite { path, bytes } => log.push(Done::Overwrite(self.relative(path), bytes.to_vec())),
             Operation::Copy { to, .. } => {
                 let path = self.relative(to);
                 log.extend([Done::Create(path.clone()), Done::Append(path, fs::read(to)?)]);
@@ -216,6 +218,12 @@ impl Simulated {
                 let at = self.at(path);
                 let Node::File { now, .. } = &mut self.nodes[at] else { panic!("{path:?} is no file") };
                 now.extend(bytes);
+            }
+            Done::Overwrite(path, bytes) => {
+                let at = self.at(path);
+                let Node::File { now, .. } = &mut self.nodes[at] else { panic!("{path:?} is no file") };
+                now.resize(now.len().max(bytes.len()), 0);
+                now[..bytes.len()].copy_from_slice(bytes);
             }
             Done::Sync(path) => {
                 let at = self.at(path);

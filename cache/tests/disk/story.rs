@@ -252,6 +252,9 @@ impl Story {
             duration_ms: 1,
             finished_at: "2026-01-01T00:00:00Z".parse().unwrap(),
             program: "test".to_owned(),
+            sequence: 0,
+            annex: None,
+            extensions: Map::new(),
         };
         cache.record_all([(&record.seal().unwrap(), &unsynced)])?;
         cache.forget_unfinished(&record.fingerprint)
