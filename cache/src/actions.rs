@@ -6,12 +6,14 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::look::Stamp;
+use crate::store::{digest_in_name, stored_at};
 use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
 /// One output of a recorded result.
@@ -111,26 +113,39 @@ impl Cache {
     /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
     pub fn record(&self, record: &ActionRecord) -> Result<()> {
         let sealed = record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?;
-        self.record_all([(&sealed, &Unsynced::default())])
+        self.record_all(&[(&sealed, &Unsynced::default())]).map(|_| ())
     }
 
     /// Records results, bringing first what belongs to them and then the records safely to disk: many at once wait for the
-    /// device as long as one.
-    pub fn record_all<'r>(
-        &self,
-        results: impl IntoIterator<Item = (&'r SealedRecord, &'r Unsynced)> + Clone,
-    ) -> Result<()> {
-        let objects = results.clone().into_iter().flat_map(|(_, unsynced)| unsynced.0.iter().cloned());
-        self.sync(&objects.collect::<Vec<_>>())?;
+    /// device as long as one. A result that lost an output since it was stored is not recorded; says for each whether it was.
+    pub fn record_all(&self, results: &[(&SealedRecord, &Unsynced)]) -> Result<Vec<bool>> {
+        let is_whole =
+            |(_, unsynced): &(&SealedRecord, &Unsynced)| unsynced.0.iter().all(|object| self.is_as_stored(object));
+        let whole: Vec<bool> = results.iter().map(is_whole).collect();
+        let whole_results = || results.iter().zip(&whole).filter(|(_, whole)| **whole).map(|(result, _)| *result);
+        let mut objects: Vec<PathBuf> = whole_results().flat_map(|(_, unsynced)| unsynced.0.iter().cloned()).collect();
+        if self.sequence_path().exists() {
+            objects.push(self.sequence_path());
+        }
+        self.sync(&objects)?;
         let is_known = |record: &&SealedRecord| self.glance.stamp(&self.layout.action(&record.fingerprint)).is_some();
-        let records = results.into_iter().map(|(record, _)| record);
-        let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) = records.partition(is_known);
+        let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) =
+            whole_results().map(|(record, _)| record).partition(is_known);
         for record in known {
             // Safe from the first moment: what was promised before is not lost.
             self.disk.write_atomically(&self.action_path(&record.fingerprint), &record.line)?;
         }
         new.chunks(RECORDS_IN_A_FILE).try_for_each(|records| self.write_records(records))?;
-        self.sync(&new.iter().map(|record| self.action_path(&record.fingerprint)).collect::<Vec<_>>())
+        self.sync(&new.iter().map(|record| self.action_path(&record.fingerprint)).collect::<Vec<_>>())?;
+        self.flush_integrity();
+        Ok(whole)
+    }
+
+    /// Whether a file that was stored a moment ago is still there, as it was or with the same content.
+    fn is_as_stored(&self, object: &Path) -> bool {
+        let (Some(stored), Some(digest)) = (stored_at(object), digest_in_name(object)) else { return true };
+        let Ok(metadata) = fs::symlink_metadata(object) else { return false };
+        self.is_right(&stored, object, digest, metadata.len()).unwrap_or(false)
     }
 
     /// Writes records into one file, not yet safe from a power cut.
