@@ -6,6 +6,7 @@
 //! pipelines or scheduling.
 
 mod actions;
+mod copies;
 mod digest;
 mod disk;
 mod error;

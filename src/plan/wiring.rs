@@ -139,6 +139,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Input> {
         let mut bound = Bound { feeds: Vec::new(), files: Vec::new(), gathered: false, dropped: None };
+        let Written { from: value, writable } = Written::read(value, problems)?;
         let (items, list) = match &value.value {
             Value::List(items) => (items.as_slice(), true),
             Value::Null => (&[][..], false),
@@ -171,7 +172,8 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
             false => format!("{base}{extension}"),
         };
         let files = bound.files.iter().enumerate().map(link).collect();
-        Some(Input { port: reader.port.to_owned(), list, feeds: bound.feeds, files, span: value.span })
+        let port = reader.port.to_owned();
+        Some(Input { port, list, feeds: bound.feeds, files, writable, span: value.span })
     }
 
     /// Adds what `text` stands for.
@@ -215,6 +217,42 @@ fn stage_name(text: &str) -> &str {
     let name = leading_name(text, true);
     if matches!(text[name.len()..].chars().next(), None | Some('[' | '.')) { name } else { "" }
 }
+
+/// An input as it is written: what it reads, or a mapping that says more.
+struct Written<'n> {
+    from: &'n Node,
+    writable: bool,
+}
+
+impl<'n> Written<'n> {
+    fn read(value: &'n Node, problems: &mut Vec<Diagnostic>) -> Option<Written<'n>> {
+        let Some(entries) = value.entries() else { return Some(Written { from: value, writable: false }) };
+        let before = problems.len();
+        for entry in entries.iter().filter(|entry| !INPUT_KEYS.contains(&entry.key.name.as_str())) {
+            let help = suggest::help(&entry.key.name, INPUT_KEYS.into_iter(), "its keys");
+            let message = format!("an input has no key `{}`", entry.key.name);
+            problems.push(Diagnostic::new(entry.key.span, message).maybe_help(help));
+        }
+        let writable = match value.get("writable") {
+            None => false,
+            Some(Node { value: Value::Bool(writable), .. }) => *writable,
+            Some(other) => {
+                let message = format!("`writable` is true or false, not {}", other.value.noun());
+                problems.push(Diagnostic::new(other.span, message));
+                false
+            }
+        };
+        let from = value.get("from");
+        if from.is_none() {
+            let help = "write `{ from: stage, writable: true }`";
+            problems.push(Diagnostic::new(value.span, "an input lacks `from`: what it reads").help(help));
+        }
+        from.filter(|_| problems.len() == before).map(|from| Written { from, writable })
+    }
+}
+
+/// The keys of an input that is written as a mapping.
+const INPUT_KEYS: [&str; 2] = ["from", "writable"];
 
 /// What an input is bound to so far.
 struct Bound {
