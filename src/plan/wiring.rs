@@ -1,6 +1,7 @@
 //! From what `inputs` and `results` say to the instances and files that are meant.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use athanor_stages::artifact::ArtifactType;
@@ -16,15 +17,22 @@ use super::matrix::Point;
 use super::model::{Feed, Input, Source, SourceId};
 use super::select::{Choice, SelectError, Selector};
 
+/// Texts that near names of stages are looked for.
+const LOOKED_FOR: usize = 200;
+/// Names that are suggested for one text.
+const SUGGESTED: usize = 5;
+
 /// Wires inputs and results; knows every stage's instances.
 pub struct Wiring<'s, 'd, 'e> {
     drafts: &'s [Draft<'d, 'e>],
     by_name: HashMap<&'s str, usize>,
     /// Stages that could not be read: their names are known, and nothing else.
-    unread: Vec<&'s str>,
+    unread: HashSet<&'s str>,
     indices: Vec<Option<StageIndex<'s>>>,
     sources: Vec<Source>,
     source_ids: HashMap<(String, ArtifactType), SourceId>,
+    /// Texts that near names of stages were looked for.
+    looked_for: Cell<usize>,
 }
 
 /// What reads.
@@ -58,7 +66,7 @@ pub type Failure = Option<Box<Diagnostic>>;
 
 impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     /// Knows these stages; of those in `unread`, a mistake hides all but the name.
-    pub fn new(drafts: &'s [Draft<'d, 'e>], unread: Vec<&'s str>) -> Self {
+    pub fn new(drafts: &'s [Draft<'d, 'e>], unread: HashSet<&'s str>) -> Self {
         Wiring {
             drafts,
             by_name: drafts.iter().enumerate().map(|(index, draft)| (draft.key.name.as_str(), index)).collect(),
@@ -66,6 +74,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
             indices: drafts.iter().map(|draft| draft.slots.as_deref().map(StageIndex::new)).collect(),
             sources: Vec::new(),
             source_ids: HashMap::new(),
+            looked_for: Cell::new(0),
         }
     }
 
@@ -77,12 +86,19 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     /// Whether `text` refers to a stage there is.
     pub fn is_stage(&self, text: &str) -> bool {
         let name = stage_name(text);
-        self.by_name.contains_key(name) || self.unread.contains(&name)
+        self.by_name.contains_key(name) || self.unread.contains(name)
     }
 
-    /// The name of the stage nearest to what `text` starts with.
+    /// The names of the stages nearest to what `text` starts with. To look through all names for each of as many texts would
+    /// take the time of their product, so only so many are looked for.
     pub fn near_stages(&self, text: &str) -> Vec<String> {
-        suggest::ranked(stage_name(text), self.by_name.keys().copied()).into_iter().map(str::to_owned).collect()
+        let name = stage_name(text);
+        if name.is_empty() || self.looked_for.get() == LOOKED_FOR {
+            return Vec::new();
+        }
+        self.looked_for.set(self.looked_for.get() + 1);
+        let near = suggest::ranked(name, self.by_name.keys().copied());
+        near.into_iter().take(SUGGESTED).map(str::to_owned).collect()
     }
 
     /// The instances and output that `text`, which refers to a stage, stands for.
