@@ -79,6 +79,8 @@ struct Sealed {
     record: Value,
 }
 
+/// The file that [`Cache::keep_doubts`] writes.
+const DOUBTS: &str = "doubts";
 /// More records would make each of them slow to find.
 const RECORDS_IN_A_FILE: usize = 16;
 
@@ -200,6 +202,27 @@ impl Cache {
         sound
             .then_some(content)
             .ok_or_else(|| CacheError::Damaged { path, what: "it is not what its name says".to_owned() })
+    }
+
+    /// All recorded results, in no particular order.
+    pub fn records(&self) -> Result<Vec<ActionRecord>> {
+        self.all_records()
+    }
+
+    /// What was last kept with [`Cache::keep_doubts`]; nothing if that is not there.
+    pub fn doubts(&self) -> Vec<u8> {
+        fs::read(self.root().join(DOUBTS)).unwrap_or_default()
+    }
+
+    /// Keeps what the caller knows of results that may be wrong, in the caller's own terms, until it is replaced.
+    pub fn keep_doubts(&self, doubts: &[u8]) -> Result<()> {
+        let path = self.root().join(DOUBTS);
+        if doubts.is_empty() { self.disk.remove(&path) } else { self.disk.write_atomically(&path, doubts) }
+    }
+
+    /// Sets the record of a result aside, so that the result is made again; what it consists of stays until a collection.
+    pub fn set_record_aside(&self, fingerprint: &Digest) -> Result<()> {
+        self.quarantine(&self.action_path(fingerprint))
     }
 
     /// The stamp of a fingerprint's record; `None` if there is none.

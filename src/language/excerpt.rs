@@ -109,7 +109,9 @@ mod tests {
         let text = "a: 1\r\nb: \u{1b}[31mé\rx\nc: 3\n".to_owned();
         let excerpts = Excerpts::new(&SourceText { name: "p\u{7}".to_owned(), text: text.clone() });
         assert_eq!(excerpts.text, "a: 1\r\nb: \\u{1b}[31mé\\rx\nc: 3\n");
-        for (piece, shown) in [("1", "1"), ("[31m", "[31m"), ("\u{1b}", "\\u{1b}"), ("x", "x"), ("é\rx", "é\\rx"), ("3", "3")] {
+        for (piece, shown) in
+            [("1", "1"), ("[31m", "[31m"), ("\u{1b}", "\\u{1b}"), ("x", "x"), ("é\rx", "é\\rx"), ("3", "3")]
+        {
             let at = text.find(piece).unwrap();
             let (start, length) = excerpts.place(at..at + piece.len());
             assert_eq!(&excerpts.text[start..start + length], shown);
@@ -139,7 +141,9 @@ mod tests {
                         found.data().to_vec()
                     });
                     assert_eq!(ours.ok(), whole.ok(), "{start} {length} {context}");
-                    let line = |source: &dyn SourceCode| source.read_span(&span, context, context).ok().map(|found| (found.line(), found.column()));
+                    let line = |source: &dyn SourceCode| {
+                        source.read_span(&span, context, context).ok().map(|found| (found.line(), found.column()))
+                    };
                     assert_eq!(line(&excerpts), line(&text), "{start} {length} {context}");
                 }
             }

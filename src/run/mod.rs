@@ -27,6 +27,7 @@ mod results;
 pub mod schedule;
 mod session;
 pub mod sources;
+pub mod suspects;
 mod traces;
 pub mod worker;
 pub mod workshop;
