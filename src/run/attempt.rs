@@ -186,7 +186,7 @@ impl Attempt {
     ) -> Result<(ActionRecord, Vec<String>), CommitError> {
         let outputs = self.workspace.take_outputs(cache, &instance.outputs, unsynced)?;
         let removed = self.inputs.check(cache, &self.recipe, others_run)?;
-        let log = self.store_log(cache, unsynced)?;
+        let log = self.store_log(cache, unsynced);
         let record = ActionRecord {
             fingerprint: self.fingerprint,
             recipe: self.describe(instance)?,
@@ -203,14 +203,9 @@ impl Attempt {
         Ok((record, removed))
     }
 
-    /// Stores a copy of what the stage printed; `None` if that is nothing.
-    fn store_log(&self, cache: &Cache, unsynced: &mut Unsynced) -> Result<Option<Artifact>, CacheError> {
-        if self.is_silent() {
-            return Ok(None);
-        }
-        let copy = self.workspace.folder().join(self.workspace.temporary()).join("stage.log");
-        let copied = std::fs::copy(&self.log, &copy).is_ok();
-        if copied { cache.ingest_unsynced(&copy, &HashMap::new(), unsynced).map(Some) } else { Ok(None) }
+    /// Moves what the stage printed into the cache; `None` if that is nothing. A log that cannot be stored stays where it is.
+    fn store_log(&self, cache: &Cache, unsynced: &mut Unsynced) -> Option<Artifact> {
+        if self.is_silent() { None } else { cache.ingest_unsynced(&self.log, &HashMap::new(), unsynced).ok() }
     }
 
     /// Whether the stage has printed nothing so far.
