@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::fallback::Durability;
 use crate::look::Stamp;
 use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
@@ -80,6 +81,9 @@ struct Sealed {
 /// More records would make each of them slow to find.
 const RECORDS_IN_A_FILE: usize = 16;
 
+/// Permission bits of a file of records, where further names of it have to be copies.
+const RECORD_MODE: u32 = 0o644;
+
 const SEAL_DOMAIN: &str = "athanor action 1";
 
 /// A record as it is written: JSON in one line, with a checksum.
@@ -141,7 +145,7 @@ impl Cache {
         self.disk.write_unsynced(&first, &lines.join(&b'\n'))?;
         paths.try_for_each(|path| {
             self.disk.ensure_parent(&path)?;
-            match self.disk.link(&first, &path) {
+            match self.disk.link_or_copy(&first, &path, RECORD_MODE, Durability::Later) {
                 // Another process had the same result pending.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
                 other => other.map_err(CacheError::io(&path)),

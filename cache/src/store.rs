@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+use crate::fallback::Durability;
 use crate::stat::Stat;
 use crate::trace::CLOCK_TICK;
 use crate::tree::{self, TreeEntry};
@@ -201,7 +202,8 @@ impl Cache {
         let source = copy.as_ref().map_or(path, |copy| copy.path());
         self.set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
         let fills_gap = self.prepare_for_gap(source, &object)?;
-        match self.disk.link(source, &object) {
+        let mode = if executable { EXECUTABLE } else { PLAIN };
+        match self.disk.link_or_copy(source, &object, mode, Durability::Later) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             other => other.map_err(CacheError::io(&object)),
@@ -341,7 +343,7 @@ impl Cache {
         if artifact.kind != ArtifactKind::Folder && self.disk.link(&stored, path).is_ok() {
             return Ok(());
         }
-        self.disk.link_symbolic(&stored, path).map_err(CacheError::io(path))
+        self.disk.link_symbolic_or_copy(&stored, path).map_err(CacheError::io(path))
     }
 
     /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all. It is
@@ -405,14 +407,19 @@ impl Cache {
         sound.ok_or_else(|| CacheError::Damaged { path, what: "the manifest is not what its name says".to_owned() })
     }
 
-    /// Moves something out of the store's sight, for the user to look at. It does not come back in a power cut.
+    /// Moves something out of the store's sight, for the user to look at. It does not come back in a power cut. In a cache that
+    /// cannot be changed it stays, and is passed over again by the next look.
     pub(crate) fn quarantine(&self, path: &Path) -> Result<()> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         self.open_gap(path)?;
         let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");
         let folder = self.root().join("quarantine");
-        let free = (0..).map(|number| folder.join(format!("{name}.{number}"))).find(|path| !path.exists());
-        let target = free.expect("numbers do not end before free names do");
-        match self.disk.rename(path, &target) {
+        let mut free = (0..).map(|number| folder.join(format!("{name}.{number}")));
+        let target = free.find(|path| fs::symlink_metadata(path).is_err());
+        let target = target.expect("numbers do not end before free names do");
+        match self.disk.rename_unlocked(path, &target) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(CacheError::io(path)),
         }?;
@@ -435,16 +442,11 @@ impl Cache {
         self.root().join(self.layout.action(fingerprint))
     }
 
-    /// Gives a stored file another name. A file system has a limit of names for one file; beyond it `path` is a copy.
+    /// Gives a stored file another name. A file system has a limit of names for one file, or none for further ones; beyond it
+    /// `path` is a copy.
     pub(crate) fn link_or_copy(&self, object: &Path, path: &Path) -> Result<()> {
-        match self.disk.link(object, path) {
-            Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
-                self.disk.copy(object, path).map_err(CacheError::io(path))?;
-                self.set_mode(path, if object.extension().is_some() { EXECUTABLE } else { PLAIN })?;
-                self.disk.sync_content(path).map_err(CacheError::io(path))
-            }
-            other => other.map_err(CacheError::io(path)),
-        }
+        let mode = if object.extension().is_some() { EXECUTABLE } else { PLAIN };
+        self.disk.link_or_copy(object, path, mode, Durability::Now).map_err(CacheError::io(path))
     }
 
     fn clone_file(&self, from: &Path, to: &Path, executable: bool) -> Result<()> {
@@ -460,12 +462,12 @@ impl Cache {
                 self.settle_folders(&entry.path())?;
             }
         }
-        self.set_mode(folder, 0o555)?;
+        self.set_mode(folder, self.disk.stored_folder_mode())?;
         self.disk.sync(folder).map_err(CacheError::io(folder))
     }
 
     fn set_mode(&self, path: &Path, mode: u32) -> Result<()> {
-        self.disk.set_mode(path, mode).map_err(CacheError::io(path))
+        self.disk.set_mode_if_possible(path, mode).map(drop).map_err(CacheError::io(path))
     }
 }
 
