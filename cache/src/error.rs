@@ -63,7 +63,7 @@ pub enum CacheError {
         path: PathBuf,
     },
     /// A change of a cache that can only be looked at.
-    #[error("The cache in `{}` is read-only: {}", root.display(), explain(root, source))]
+    #[error("The cache in `{}` can only be looked at: {}", root.display(), explain(&root.join("locks"), source))]
     ReadOnly {
         /// The cache.
         root: PathBuf,

@@ -201,7 +201,7 @@ impl Cache {
     }
 
     /// Refuses what would change a cache that cannot be changed.
-    pub(crate) fn require_writable(&self) -> Result<()> {
+    pub fn require_writable(&self) -> Result<()> {
         match self.disk.refusal() {
             None => Ok(()),
             Some(source) => Err(CacheError::ReadOnly { root: self.root().to_owned(), source }),

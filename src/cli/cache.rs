@@ -59,7 +59,8 @@ fn verify(place: &CachePlace) -> Result<u8, Exit> {
     let mut text = String::new();
     for damage in &report.damaged {
         let path = damage.path.strip_prefix(project.cache.root()).unwrap_or(&damage.path);
-        text += &format!("damaged {}: {} (moved to quarantine)\n", damage.what, path.display());
+        let fate = if project.cache.is_read_only() { "left where it is" } else { "moved to quarantine" };
+        text += &format!("damaged {}: {} ({fate})\n", damage.what, path.display());
     }
     text += &format!("{} checked, {} damaged", count(report.checked, "item"), report.damaged.len());
     if !report.lost.is_empty() {

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Artifact, Cache, CacheError, OutputRecord, Placements, Unsynced};
+use athanor_cache::{Artifact, Cache, CacheError, OutputRecord, Placements, Unsynced, remove_tree, symlink_or_copy};
 use athanor_stages::ports::OutputPort;
 
 /// Temporary files of the stage, which are nobody's outputs.
@@ -78,8 +78,7 @@ impl Workspace {
             match &link.target {
                 Target::Stored(artifact) => cache.link_into(artifact, &at)?,
                 Target::OnDisk(path) => {
-                    std::os::unix::fs::symlink(path, &at)
-                        .map_err(|source| CacheError::Io { path: at.clone(), source })?;
+                    symlink_or_copy(path, &at).map_err(|source| CacheError::Io { path: at.clone(), source })?;
                 }
             }
         }
@@ -138,7 +137,7 @@ impl Workspace {
             return Cleared { folder: Some(self.folder), undeclared };
         }
         // What cannot be removed now is swept by the next collection; the result does not depend on it.
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = remove_tree(&self.folder);
         Cleared { folder: None, undeclared }
     }
 
@@ -156,7 +155,7 @@ impl Workspace {
                     Ok(kind) if kind.is_dir() && KEPT.contains(&relative.as_str()) => self.sweep(&relative, undeclared),
                     Ok(kind) if kind.is_dir() => {
                         self.list(&relative, undeclared);
-                        fs::remove_dir_all(entry.path()).is_ok()
+                        remove_tree(&entry.path()).is_ok()
                     }
                     _ => {
                         self.note(relative, undeclared);
