@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::fallback::Durability;
 use crate::look::Stamp;
 use crate::store::{digest_in_name, stored_at};
 use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
@@ -84,6 +85,9 @@ const DOUBTS: &str = "doubts";
 /// More records would make each of them slow to find.
 const RECORDS_IN_A_FILE: usize = 16;
 
+/// Permission bits of a file of records, where further names of it have to be copies.
+const RECORD_MODE: u32 = 0o644;
+
 const SEAL_DOMAIN: &str = "athanor action 1";
 
 /// A record as it is written: JSON in one line, with a checksum.
@@ -150,6 +154,13 @@ impl Cache {
         self.is_right(&stored, object, digest, metadata.len()).unwrap_or(false)
     }
 
+    /// Whether a result with the same outputs is recorded already.
+    pub fn has_same_outputs(&self, sealed: &SealedRecord) -> Result<bool> {
+        let ours = ActionRecord::unsealed(&sealed.line).map(|record| record.outputs);
+        let recorded = self.read_record(&sealed.fingerprint)?.map(|record| record.outputs);
+        Ok(ours.is_some() && recorded == ours)
+    }
+
     /// Writes records into one file, not yet safe from a power cut.
     fn write_records(&self, records: &[&SealedRecord]) -> Result<()> {
         let lines: Vec<&[u8]> = records.iter().map(|record| record.line.as_slice()).collect();
@@ -158,7 +169,7 @@ impl Cache {
         self.disk.write_unsynced(&first, &lines.join(&b'\n'))?;
         paths.try_for_each(|path| {
             self.disk.ensure_parent(&path)?;
-            match self.disk.link(&first, &path) {
+            match self.disk.link_or_copy(&first, &path, RECORD_MODE, Durability::Later) {
                 // Another process had the same result pending.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
                 other => other.map_err(CacheError::io(&path)),

@@ -9,8 +9,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use tempfile::NamedTempFile;
+
+use crate::fallback::{is_unsupported, remove_tree};
+use crate::names;
 
 /// An operation that is about to be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +93,10 @@ pub trait Watch: Send + Sync {
 pub struct Disk {
     root: PathBuf,
     watch: Option<Arc<dyn Watch>>,
+    /// The error number with which every change is refused; 0 if changes are possible.
+    refusal: Arc<AtomicI32>,
+    /// Whether a group shares the cache.
+    is_team: bool,
 }
 
 /// A folder that goes away with this value.
@@ -106,7 +114,7 @@ impl TemporaryFolder {
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next collection.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = remove_tree(&self.path);
     }
 }
 
@@ -119,7 +127,25 @@ impl fmt::Debug for Disk {
 impl Disk {
     /// The disk under the cache at `root`; `watch` stands before every operation.
     pub fn new(root: &Path, watch: Option<Arc<dyn Watch>>) -> Disk {
-        Disk { root: root.to_owned(), watch }
+        let is_team = fs::metadata(root).is_ok_and(|folder| folder.permissions().mode() & 0o2020 == 0o2020);
+        Disk { root: root.to_owned(), watch, refusal: Arc::default(), is_team }
+    }
+
+    /// From now on every change is refused with this error number, before it is tried.
+    pub fn refuse_changes(&self, errno: i32) {
+        self.refusal.store(errno, Ordering::Relaxed);
+    }
+
+    /// Why nothing can be changed here; `None` where it can.
+    pub fn refusal(&self) -> Option<io::Error> {
+        let errno = self.refusal.load(Ordering::Relaxed);
+        (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+    }
+
+    /// The permission bits of stored folders. Whoever shares the cache may collect them: what is to be moved or removed has
+    /// to be writable.
+    pub fn stored_folder_mode(&self) -> u32 {
+        if self.is_team { 0o575 } else { 0o555 }
     }
 
     /// The cache's folder.
@@ -128,6 +154,9 @@ impl Disk {
     }
 
     fn perform<T>(&self, operation: Operation<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
         let Some(watch) = &self.watch else { return act() };
         let (mut act, mut done) = (Some(act), None);
         watch.carry_out(operation, &mut || match act.take() {
@@ -157,11 +186,12 @@ impl Disk {
 
     /// A file in `folder` with a name nobody else has, removed when it is dropped.
     pub fn temporary_in(&self, folder: &Path, suffix: &str) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().suffix(suffix).make_in(folder, |path| self.create_new(path))
+        tempfile::Builder::new().prefix(names::TEMPORARY).suffix(suffix).make_in(folder, |path| self.create_new(path))
     }
 
     /// A folder in `parent` with a name nobody else has, removed when it is dropped.
     pub fn temporary_folder_in(&self, parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
+        let prefix = if prefix.is_empty() { names::TEMPORARY } else { prefix };
         let made = tempfile::Builder::new().prefix(prefix).make_in(parent, |path| self.make_folder(path))?;
         Ok(TemporaryFolder { path: made.into_temp_path().keep()? })
     }
@@ -211,12 +241,25 @@ impl Disk {
 
     /// Makes a folder and all it lies in; those that are there are fine.
     pub fn make_folders(&self, path: &Path) -> io::Result<()> {
-        if path.as_os_str().is_empty() || path.is_dir() {
+        if path.as_os_str().is_empty() || self.is_folder(path) {
             return Ok(());
         }
         path.parent().map_or(Ok(()), |parent| self.make_folders(parent))?;
         // Another process may be faster.
-        self.make_folder(path).or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })
+        self.make_folder(path).or_else(|error| match error.kind() {
+            _ if self.is_folder(path) => Ok(()),
+            io::ErrorKind::AlreadyExists if path.is_symlink() => Err(io::Error::other(
+                "it is a symbolic link, which is never followed inside a cache; put what it points to in its place",
+            )),
+            _ => Err(error),
+        })
+    }
+
+    /// Whether there is a folder; inside the cache a symbolic link to one is none.
+    pub fn is_folder(&self, path: &Path) -> bool {
+        let is_inside = path.parent().is_some_and(|parent| parent.starts_with(&self.root));
+        let found = if is_inside { fs::symlink_metadata(path) } else { fs::metadata(path) };
+        found.is_ok_and(|metadata| metadata.is_dir())
     }
 
     /// Renames, in place of what has the new name.
@@ -235,7 +278,27 @@ impl Disk {
     pub fn rename_unless_there(&self, from: &Path, to: &Path) -> io::Result<()> {
         use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
         let flags = RenameFlags::RENAME_NOREPLACE;
-        self.perform(Operation::Rename { from, to }, || Ok(renameat2(AT_FDCWD, from, AT_FDCWD, to, flags)?))
+        let renamed =
+            self.perform(Operation::Rename { from, to }, || Ok(renameat2(AT_FDCWD, from, AT_FDCWD, to, flags)?));
+        match renamed {
+            Err(error) if is_unsupported(&error) => self.rename_in_steps(from, to),
+            other => other,
+        }
+    }
+
+    /// As [`Disk::rename_unless_there`], where the file system cannot do that in one step.
+    fn rename_in_steps(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.link(from, to) {
+            Ok(()) => return self.remove_file(from),
+            Err(error) if !is_unsupported(&error) => return Err(error),
+            Err(_) => {}
+        }
+        if fs::symlink_metadata(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        // Another process may put the same content there just now, and promise it: what takes its place is on disk.
+        self.sync(from)?;
+        self.rename(from, to)
     }
 
     /// Gives a file a further name.
@@ -259,8 +322,8 @@ impl Disk {
         self.perform(Operation::Remove(path), || fs::remove_file(path))
     }
 
-    /// Removes a folder with everything in it.
+    /// Removes a folder with everything in it, whatever its permission bits.
     pub fn remove_folder(&self, path: &Path) -> io::Result<()> {
-        self.perform(Operation::RemoveFolder(path), || fs::remove_dir_all(path))
+        self.perform(Operation::RemoveFolder(path), || remove_tree(path))
     }
 }

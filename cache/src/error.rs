@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::advice::explain;
+
 /// A failed operation on a cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The operating system refused.
-    #[error("`{}`: {}", path.display(), explain(source))]
+    #[error("`{}`: {}", path.display(), explain(path, source))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -52,6 +54,28 @@ pub enum CacheError {
         /// Where it was.
         path: PathBuf,
     },
+    /// A folder with something else in it than a cache.
+    #[error("`{}` is no cache of Athanor's: it holds {holds}. Nothing was changed in it. Name an empty folder, or one that does not exist, with `--cache`.", root.display())]
+    Foreign {
+        /// The folder.
+        root: PathBuf,
+        /// Some of what is in it.
+        holds: String,
+    },
+    /// A folder of the cache that is something else, such as a symbolic link.
+    #[error("`{}` is not a plain folder or file of the cache's own: a cache reaches nothing through symbolic links. Put what it points to in its place, or remove it; `--cache` may name a link to a whole cache.", path.display())]
+    Area {
+        /// Where it lies.
+        path: PathBuf,
+    },
+    /// A change of a cache that can only be looked at.
+    #[error("The cache in `{}` can only be looked at: {}", root.display(), explain(&root.join("locks"), source))]
+    ReadOnly {
+        /// The cache.
+        root: PathBuf,
+        /// How the operating system refused a change.
+        source: io::Error,
+    },
     /// Content that is not what its name says.
     #[error("`{}` is damaged: {what}. Run `athanor cache verify`; the next run makes it again.", path.display())]
     Damaged {
@@ -67,17 +91,4 @@ impl CacheError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> CacheError + '_ {
         move |source| CacheError::Io { path: path.to_owned(), source }
     }
-}
-
-fn explain(error: &io::Error) -> String {
-    let advice = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            " Free some space (`athanor cache gc` drops what no pipeline uses), then run again."
-        }
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
-            " Make it writable, or put the cache elsewhere with `--cache DIR`."
-        }
-        _ => "",
-    };
-    format!("{error}.{advice}")
 }

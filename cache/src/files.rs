@@ -1,12 +1,12 @@
 //! Small compound operations that keep the cache's promises: whole or not at all, and safely on disk.
 
-use std::fs;
+use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::disk::Disk;
-use crate::{CacheError, Result};
+use crate::{CacheError, Result, names};
 
 impl Disk {
     /// A temporary file of the cache's own.
@@ -43,13 +43,7 @@ impl Disk {
         self.make_folders(parent).map_err(CacheError::io(parent))
     }
 
-    /// Writes a small file that never changes, unless it is there.
-    pub(crate) fn write_if_absent(&self, name: &str, content: &str) -> Result<()> {
-        let path = self.root().join(name);
-        if path.exists() { Ok(()) } else { self.write_atomically(&path, content.as_bytes()) }
-    }
-
-    /// As [`Disk::write_if_absent`], for what is written again should a power cut lose it.
+    /// Writes a small file that never changes, unless it is there; one that nothing depends on should a power cut lose it.
     pub(crate) fn write_unsynced_if_absent(&self, name: &str, content: &str) -> Result<()> {
         let path = self.root().join(name);
         if path.exists() { Ok(()) } else { self.write_unsynced(&path, content.as_bytes()) }
@@ -62,7 +56,7 @@ impl Disk {
 
     /// Makes a folder and all it lies in, to survive a power cut; those that are there are fine.
     pub(crate) fn make_lasting_folders(&self, path: &Path) -> Result<()> {
-        if path.as_os_str().is_empty() || path.is_dir() {
+        if path.as_os_str().is_empty() || self.is_folder(path) {
             return Ok(());
         }
         self.make_parent(path)?;
@@ -81,52 +75,55 @@ impl Disk {
     pub(crate) fn sync_way_to(&self, path: &Path) -> Result<()> {
         path.ancestors().skip(1).take(2).try_for_each(|folder| self.sync(folder).map_err(CacheError::io(folder)))
     }
-
-    /// Removes a file or a folder with read-only folders in it; one that is not there is fine.
-    pub(crate) fn remove(&self, path: &Path) -> Result<()> {
-        let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-        if !metadata.is_dir() {
-            return self.remove_file(path).or_else(absent_is_fine).map_err(CacheError::io(path));
-        }
-        self.unlock_folders(path)?;
-        self.remove_folder(path).or_else(absent_is_fine).map_err(CacheError::io(path))
-    }
-
-    pub(crate) fn unlock_folders(&self, path: &Path) -> Result<()> {
-        self.set_mode(path, 0o755).map_err(CacheError::io(path))?;
-        folders_in(path)?.iter().try_for_each(|folder| self.unlock_folders(folder))
-    }
 }
 
-fn folders_in(path: &Path) -> Result<Vec<PathBuf>> {
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(path).map_err(CacheError::io(path))? {
-        let entry = entry.map_err(CacheError::io(path))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            folders.push(entry.path());
-        }
-    }
-    Ok(folders)
-}
-
-fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-/// The files two levels below `root/area` (`area/a/name`), sorted.
+/// What the cache has made in `area`, in folders by first digits (`area/a/name`), sorted: names that it does not give are
+/// somebody else's. Nothing is reached through a symbolic link; one that has such a name itself is listed only among what is
+/// verified.
 pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
+    let is_verified = matches!(area, "objects" | "trees" | "manifests" | "actions");
     let mut found = Vec::new();
-    for shard in read_folder(&root.join(area))? {
-        if shard.is_dir() {
-            found.extend(read_folder(&shard)?);
+    for (shard, kind) in entries(&root.join(area))? {
+        if !kind.is_dir() || !shard.file_name().is_some_and(names::is_shard) {
+            continue;
         }
+        let own = entries(&shard)?.into_iter().filter(|(path, kind)| {
+            (is_verified || !kind.is_symlink()) && path.file_name().is_some_and(|name| names::is_own(area, name))
+        });
+        found.extend(own.map(|(path, _)| path));
     }
     found.sort();
     Ok(found)
+}
+
+/// What the cache has made in an area without such folders, in no particular order, without symbolic links.
+pub fn list_own(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
+    let entries = entries(&root.join(area))?.into_iter();
+    let own = entries
+        .filter(|(path, kind)| !kind.is_symlink() && path.file_name().is_some_and(|name| names::is_own(area, name)));
+    Ok(own.map(|(path, _)| path).collect())
+}
+
+/// The logs of items in the folder of a scope.
+pub fn list_item_logs(folder: &Path) -> Result<Vec<PathBuf>> {
+    let logs = entries(folder)?.into_iter();
+    let logs = logs.filter(|(path, kind)| kind.is_file() && path.file_name().is_some_and(names::is_item_log));
+    Ok(logs.map(|(path, _)| path).collect())
 }
 
 /// What lies in a folder, in no particular order.
 pub fn read_folder(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path).map_err(CacheError::io(path))?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(path))).collect()
+}
+
+/// What lies in a folder of the cache, links not followed; nothing if there is none, as in a read-only cache of earlier days.
+fn entries(folder: &Path) -> Result<Vec<(PathBuf, FileType)>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(CacheError::io(folder)(error)),
+    };
+    let entry = |entry: std::io::Result<fs::DirEntry>| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
+    entries.map(|found| entry(found).map_err(CacheError::io(folder))).collect()
 }

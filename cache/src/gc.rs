@@ -83,11 +83,8 @@ impl Cache {
 
     pub(crate) fn all_records(&self) -> Result<Vec<ActionRecord>> {
         let mut records = Vec::new();
-        for path in files::list_sharded(self.root(), "actions")? {
-            match digest_in_name(&path) {
-                Some(fingerprint) => records.extend(self.read_record(&fingerprint)?),
-                None => self.quarantine(&path)?,
-            }
+        for fingerprint in files::list_sharded(self.root(), "actions")?.iter().filter_map(|path| digest_in_name(path)) {
+            records.extend(self.read_record(&fingerprint)?);
         }
         Ok(records)
     }
@@ -95,7 +92,7 @@ impl Cache {
     fn count_objects(&self, kept: &[ActionRecord], unfinished: &HashSet<Digest>) -> Result<Objects> {
         let mut objects = Objects { bytes: HashMap::new(), users: HashMap::new() };
         for path in files::list_sharded(self.root(), "objects")? {
-            let bytes = fs::metadata(&path).map_err(CacheError::io(&path))?.len();
+            let bytes = fs::symlink_metadata(&path).map_err(CacheError::io(&path))?.len();
             objects.bytes.insert(path, bytes);
         }
         let of_results = kept.iter().flat_map(|record| self.objects_of(record));
@@ -178,11 +175,11 @@ impl Cache {
         self.sweep_gaps(|object| objects.users.contains_key(object))?;
         self.sweep_unfinished(&request.keep_unfinished)?;
         for area in ["tmp", "scratch"] {
-            let folder = self.root().join(area);
-            for entry in fs::read_dir(&folder).map_err(CacheError::io(&folder))? {
-                self.disk.remove(&entry.map_err(CacheError::io(&folder))?.path())?;
+            for path in files::list_own(self.root(), area)? {
+                self.disk.remove(&path)?;
             }
         }
+        self.locks.sweep()?;
         sync()
     }
 }

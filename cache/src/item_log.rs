@@ -1,6 +1,6 @@
 //! What a log of items looks like: the lines, how they are sealed, and how much of a log is safely on disk.
 
-use std::fs::{self, File};
+use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
@@ -54,11 +54,6 @@ pub fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
         return bytes.len();
     }
     line_ranges(bytes).filter_map(|range| synced_length(&bytes[range])).max().unwrap_or(0)
-}
-
-/// Whether a process has the log locked for writing.
-pub fn is_being_written(log: &Path) -> bool {
-    File::open(log).is_ok_and(|log| log.try_lock().is_err())
 }
 
 /// Where the whole lines of a log are, without their ends.

@@ -23,9 +23,9 @@ use serde_json::Value;
 use crate::disk::Disk;
 use crate::integrity::Stored;
 use crate::item_log::{
-    BOOT, boot_line, decode, encode, is_being_written, is_remark, key_of, line_ranges, read_if_there, safe_length,
-    synced_line,
+    BOOT, boot_line, decode, encode, is_remark, key_of, line_ranges, read_if_there, safe_length, synced_line,
 };
+use crate::locks::Lock;
 use crate::placements::Placements;
 use crate::stat::Stat;
 use crate::tree;
@@ -87,6 +87,7 @@ struct Log {
     disk: Disk,
     file: File,
     path: PathBuf,
+    _lock: Option<Lock>,
     in_use: FilesInUse,
     length: usize,
     synced: Instant,
@@ -110,7 +111,7 @@ impl Cache {
     pub fn items(&self, scope: &str, unfinished: &Path) -> Result<Items<'_>> {
         let folder = self.items_path(scope);
         self.disk.make_lasting_folders(&folder)?;
-        let paths = files::read_folder(&folder)?;
+        let paths = files::list_item_logs(&folder)?;
         let mut lines = Vec::new();
         for path in &paths {
             // A log that is gone was merged into another by another process; at worst some items are computed again.
@@ -143,8 +144,8 @@ impl Cache {
 
     /// Merges the logs that nobody writes to any more into one.
     fn merge_logs(&self, folder: &Path, paths: &[PathBuf]) -> Result<()> {
-        let opened = paths.iter().filter_map(|path| Some((path, File::open(path).ok()?)));
-        let finished: Vec<(&PathBuf, File)> = opened.filter(|(_, log)| log.try_lock().is_ok()).collect();
+        let lock = |path| self.locks.try_lock_existing(path).ok().flatten();
+        let finished: Vec<(&PathBuf, Lock)> = paths.iter().filter_map(|path| Some((path, lock(path)?))).collect();
         let (mut latest, boot) = (HashMap::new(), boot_line());
         for (path, _lock) in &finished {
             let bytes = read_if_there(path)?.unwrap_or_default();
@@ -176,7 +177,7 @@ impl Cache {
                 self.disk.remove(&folder)?;
                 continue;
             }
-            for log in files::read_folder(&folder)? {
+            for log in files::list_item_logs(&folder)? {
                 self.filter_log(&log, |record| record.files.iter().all(is_left))?;
             }
         }
@@ -187,9 +188,9 @@ impl Cache {
     pub(crate) fn verify_items(&self) -> Result<Vec<PathBuf>> {
         let mut damaged = Vec::new();
         for folder in files::list_sharded(self.root(), "items")? {
-            for log in files::read_folder(&folder)? {
+            for log in files::list_item_logs(&folder)? {
                 let bytes = read_if_there(&log)?.unwrap_or_default();
-                let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n') && !is_being_written(&log);
+                let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n') && !self.locks.is_locked(&log);
                 let is_sound = |line: &[u8]| is_remark(line) || decode(line).is_some();
                 if cut_off || !line_ranges(&bytes).all(|range| is_sound(&bytes[range])) {
                     let copy = self.disk.temporary()?;
@@ -353,15 +354,13 @@ impl Items<'_> {
         loop {
             let disk = self.cache.disk.clone();
             let log = disk.temporary_in(&self.folder, ".log");
-            let log = log.and_then(|log| log.keep().map_err(Into::into)).and_then(|(file, path)| {
-                file.lock()?;
-                let links = file.metadata()?.nlink();
-                Ok((file, path, links))
-            });
-            let (file, path, links) = log.map_err(CacheError::io(&self.folder))?;
+            let log = log.and_then(|log| log.keep().map_err(Into::into));
+            let (file, path) = log.map_err(CacheError::io(&self.folder))?;
+            let lock = self.cache.locks.lock_own(&file, &path)?;
+            let links = file.metadata().map_err(CacheError::io(&path))?.nlink();
             let in_use = FilesInUse::open(&disk, &self.unfinished)?;
             let (synced, unsafe_files) = (Instant::now(), HashSet::new());
-            let mut log = Log { disk, file, path, in_use, length: 0, synced, unsafe_files };
+            let mut log = Log { disk, file, path, _lock: lock, in_use, length: 0, synced, unsafe_files };
             log.write(&boot_line()).map_err(CacheError::io(&self.folder))?;
             // Before it was locked, another process may have taken it for finished and merged it away.
             if links > 0 {

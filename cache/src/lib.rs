@@ -5,11 +5,15 @@
 //! atomic rename or link, the record last, so that a reader sees a result whole or not at all. Nothing here knows of stages,
 //! pipelines or scheduling.
 
+mod abilities;
 mod actions;
+mod advice;
+mod clock;
 mod copies;
 mod digest;
 mod disk;
 mod error;
+mod fallback;
 mod files;
 mod fs_time;
 mod gaps;
@@ -19,8 +23,11 @@ mod integrity;
 mod item_log;
 mod items;
 mod layout;
+mod leases;
 mod locks;
 mod look;
+mod names;
+mod opening;
 mod pending;
 mod placements;
 mod presence;
@@ -38,18 +45,22 @@ mod walk;
 mod writers;
 
 pub use actions::{ActionRecord, Lookup, OutputRecord, SealedRecord};
+pub use clock::fs_time;
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use disk::{Operation, Watch};
-pub use error::CacheError;
+pub use error::{CacheError, explain};
+pub use fallback::{move_folder, remove_tree, symlink_or_copy};
 pub use fs_time::FsTime;
 pub use gc::{Dropped, GcReport, GcRequest};
 pub use integrity::Evidence;
 pub use items::{ItemFile, ItemRecord, Items};
-pub use locks::{Claim, UseGuard};
+pub use locks::{Claim, Lock, Locks, UseGuard};
 pub use look::Stamp;
+pub use names::is_run as is_name_of_run;
 pub use pending::Pending;
 pub use placements::Placements;
 pub use presence::InputState;
+pub use stat::Moment;
 pub use store::{Presence, Unsynced};
 pub use trace::Trace;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
@@ -59,9 +70,9 @@ pub use verify::{Damage, VerifyReport};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clock::FileSystemClock;
 use disk::Disk;
 use layout::Layout;
-use locks::ClaimTable;
 use look::Glance;
 use stat_index::StatIndex;
 
@@ -72,65 +83,24 @@ pub type Result<T> = std::result::Result<T, CacheError>;
 pub struct Cache {
     disk: Disk,
     stat_index: StatIndex,
-    claims: Arc<ClaimTable>,
+    locks: Arc<Locks>,
+    clock: Arc<FileSystemClock>,
     counter: sequence::Counter,
-    fs_clock: fs_time::FsClock,
     glance: Glance,
     integrity: integrity::Integrity,
     layout: Layout,
 }
 
 impl Cache {
-    /// Opens the cache in `root`, making it where there is none.
+    /// Opens the cache in `root`, making it where there is nothing. A folder with anything else in it is refused. A cache that
+    /// cannot be changed is opened for looking.
     pub fn open(root: &Path) -> Result<Cache> {
-        Cache::open_watched(root, None)
+        opening::open(root, None)
     }
 
     /// As [`Cache::open`], with something that stands before every change of files.
     pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
-        let root = std::path::absolute(root).map_err(CacheError::io(root))?;
-        let disk = Disk::new(&root, watch.clone());
-        disk.make_lasting_folders(&root)?;
-        let mut missing = false;
-        for folder in [
-            "objects",
-            "trees",
-            "manifests",
-            "actions",
-            "items",
-            "unfinished",
-            pending::AREA,
-            gaps::AREA,
-            integrity::AREA,
-            "scratch",
-            "tmp",
-            "quarantine",
-        ] {
-            missing |= !root.join(folder).is_dir();
-            disk.make_folders(&root.join(folder)).map_err(CacheError::io(&root))?;
-        }
-        if missing {
-            disk.sync(&root).map_err(CacheError::io(&root))?;
-        }
-        let root = root.canonicalize().map_err(CacheError::io(&root))?;
-        let disk = Disk::new(&root, watch);
-        let layout = layout_on(&disk)?;
-        // Nothing depends on these two.
-        disk.write_unsynced_if_absent("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
-        disk.write_unsynced_if_absent(".gitignore", "*\n")?;
-        let stat_index = StatIndex::new(disk.clone());
-        let claims = ClaimTable::open(&root)?;
-        let glance = Glance::new(&root)?;
-        Ok(Cache {
-            disk,
-            stat_index,
-            claims,
-            counter: sequence::Counter::default(),
-            fs_clock: fs_time::FsClock::default(),
-            glance,
-            integrity: integrity::Integrity::default(),
-            layout,
-        })
+        opening::open(root, watch)
     }
 
     /// The cache's folder.
@@ -152,7 +122,7 @@ impl Cache {
     pub fn artifact_with_manifest_of(&self, path: &Path) -> Result<Artifact> {
         let look = self.stat_index.look_at(path)?;
         let artifact = look.artifact.clone();
-        if artifact.kind == ArtifactKind::Folder {
+        if artifact.kind == ArtifactKind::Folder && !self.is_read_only() {
             self.keep_manifest(&artifact.digest, || look.into_tree())?;
         }
         Ok(artifact)
@@ -168,18 +138,4 @@ impl Drop for Cache {
     fn drop(&mut self) {
         self.flush_integrity();
     }
-}
-
-/// The layout of the cache on `disk`. A cache of a newer format is refused, one of an older format becomes one of this.
-fn layout_on(disk: &Disk) -> Result<Layout> {
-    disk.write_if_absent("format", Layout::NEWEST)?;
-    let path = disk.root().join("format");
-    let text = std::fs::read_to_string(&path).map_err(CacheError::io(&path))?;
-    let unknown = || CacheError::Format { root: disk.root().to_owned(), found: text.trim().to_owned() };
-    let (layout, upgraded) = Layout::of_format(&text).ok_or_else(unknown)?;
-    if let Some(upgraded) = upgraded {
-        // Where it cannot be written, nothing can be changed that earlier programs would not understand.
-        let _ = disk.write_atomically(&path, upgraded.as_bytes());
-    }
-    Ok(layout)
 }

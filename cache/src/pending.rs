@@ -5,12 +5,12 @@
 //! since, so what is noted there is true; after another one nothing is known of it, and it counts for nothing.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::disk::Disk;
 use crate::item_log;
+use crate::locks::{Lock, Locks};
 use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, SealedRecord, Unsynced, files};
 
 /// The folder of such files.
@@ -19,13 +19,21 @@ pub(crate) const AREA: &str = "pending";
 /// The records that this process is about to bring to disk.
 pub struct Pending {
     disk: Disk,
+    locks: Arc<Locks>,
     state: Mutex<State>,
+}
+
+/// A file that this process has locked.
+struct OwnFile {
+    path: PathBuf,
+    file: File,
+    _lock: Option<Lock>,
 }
 
 #[derive(Default)]
 struct State {
     /// The file, as long as there is something in it.
-    file: Option<(PathBuf, File)>,
+    file: Option<OwnFile>,
     /// Notes in it whose records are not on disk.
     open: usize,
 }
@@ -33,16 +41,16 @@ struct State {
 impl Pending {
     /// For results in `cache`.
     pub fn new(cache: &Cache) -> Pending {
-        Pending { disk: cache.disk.clone(), state: Mutex::default() }
+        Pending { disk: cache.disk.clone(), locks: Arc::clone(&cache.locks), state: Mutex::default() }
     }
 
     /// Notes a result whose outputs are stored.
     pub fn note(&self, record: &SealedRecord) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open += 1;
-        let (path, file) = match state.file.take() {
+        let OwnFile { path, file, .. } = match state.file.take() {
             Some(file) => state.file.insert(file),
-            None => state.file.insert(create(&self.disk)?),
+            None => state.file.insert(create(&self.disk, &self.locks)?),
         };
         let line = [&record.line, b"\n".as_slice()].concat();
         self.disk.append(file, path, &line).map_err(CacheError::io(path))
@@ -53,7 +61,7 @@ impl Pending {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open = state.open.saturating_sub(count);
         if state.open == 0
-            && let Some((path, _)) = state.file.take()
+            && let Some(OwnFile { path, .. }) = state.file.take()
         {
             // One that stays is removed by the next process: all in it is recorded.
             let _ = self.disk.remove_file(&path);
@@ -67,26 +75,30 @@ fn boot_line() -> Vec<u8> {
 }
 
 /// A file that is locked before others can see it.
-fn create(disk: &Disk) -> Result<(PathBuf, File)> {
+fn create(disk: &Disk, locks: &Locks) -> Result<OwnFile> {
     let temporary = disk.temporary()?;
     let file = temporary.as_file().try_clone().map_err(CacheError::io(temporary.path()))?;
-    file.lock().map_err(CacheError::io(temporary.path()))?;
-    disk.append(&file, temporary.path(), &boot_line()).map_err(CacheError::io(temporary.path()))?;
     let path = disk.root().join(AREA).join(temporary.path().file_name().unwrap_or_default());
+    let lock = locks.lock_own(&file, &path)?;
+    disk.append(&file, temporary.path(), &boot_line()).map_err(CacheError::io(temporary.path()))?;
     disk.persist(temporary, &path).map_err(CacheError::io(&path))?;
-    Ok((path, file))
+    Ok(OwnFile { path, file, _lock: lock })
 }
 
 impl Cache {
-    /// Records what processes that were killed had stored and not yet recorded.
+    /// Records what processes that were killed had stored and not yet recorded. In a cache that cannot be changed that waits.
     pub fn adopt_pending(&self) -> Result<()> {
-        for path in files::read_folder(&self.root().join(AREA))? {
-            let Ok(mut file) = File::open(&path) else { continue };
-            if file.try_lock().is_err() {
-                continue;
-            }
-            let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(CacheError::io(&path))?;
+        if self.is_read_only() {
+            return Ok(());
+        }
+        for path in files::list_own(self.root(), AREA)? {
+            let Some(_lock) = self.locks.try_lock_existing(&path)? else { continue };
+            let bytes = match std::fs::read(&path) {
+                Ok(bytes) => bytes,
+                // Its process has just ended, or another one has adopted it.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(CacheError::io(&path)(error)),
+            };
             self.adopt(&bytes)?;
             self.disk.remove(&path)?;
         }

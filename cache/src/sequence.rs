@@ -32,10 +32,9 @@ impl Cache {
             Some(file) => file,
             None => self.disk.open_to_overwrite(&path).map_err(CacheError::io(&path))?,
         };
-        // The lock goes with this scope or with the process.
-        file.lock().map_err(CacheError::io(&path))?;
+        let alone = self.locks.lock_handle(&file, &path)?;
         let advanced = self.advance(&file, floor);
-        file.unlock().map_err(CacheError::io(&path))?;
+        drop(alone);
         *open = Some(file);
         advanced
     }

@@ -9,10 +9,12 @@ use rustix::io::Errno;
 
 use crate::{CacheError, Result};
 
-/// A moment on the file system's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
+/// Moment by a file system's clock, which is not the machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// Seconds since 1970.
     pub seconds: i64,
+    /// Nanoseconds since then.
     pub nanoseconds: u32,
 }
 
@@ -20,6 +22,14 @@ impl Moment {
     /// Nanoseconds since 1970.
     pub fn in_ns(self) -> i128 {
         i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds)
+    }
+
+    /// The moment after this one.
+    pub(crate) fn next(self) -> Moment {
+        match self.nanoseconds {
+            999_999_999.. => Moment { seconds: self.seconds + 1, nanoseconds: 0 },
+            nanoseconds => Moment { nanoseconds: nanoseconds + 1, ..self },
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::fallback::Durability;
 use crate::integrity::{Evidence, Stored};
 use crate::stat::Stat;
 use crate::tree::{self, TreeEntry};
@@ -47,7 +48,6 @@ struct Ingested {
 const SYNCED_ONE_BY_ONE: usize = 16;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
-const FOLDER: u32 = 0o555;
 
 impl Cache {
     /// Takes a finished output, a file or folder on the cache's own file system, into the store. What lay at `path` is gone
@@ -217,9 +217,10 @@ impl Cache {
             return Ok(());
         }
         self.disk.ensure_parent(&object)?;
-        self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
+        let mode = if executable { EXECUTABLE } else { PLAIN };
+        self.set_mode(path, mode)?;
         let fills_gap = self.prepare_for_gap(path, &object)?;
-        match self.disk.link(path, &object) {
+        match self.disk.link_or_copy(path, &object, mode, Durability::Later) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
             other => other.map_err(CacheError::io(&object))?,
@@ -336,7 +337,7 @@ impl Cache {
 
     /// Puts something stored at `path` for reading: as a symbolic link, or as a copy where there can be none.
     pub(crate) fn link_symbolic_or_copy(&self, stored: &Path, path: &Path) -> Result<()> {
-        self.disk.link_symbolic(stored, path).map_err(CacheError::io(path))
+        self.disk.link_symbolic_or_copy(stored, path).map_err(CacheError::io(path))
     }
 
     /// Gives a stored file another name, and notes what `stat` says of it afterwards, since the link moves its time of change.
@@ -415,14 +416,19 @@ impl Cache {
         sound.ok_or_else(|| CacheError::Damaged { path, what: "the manifest is not what its name says".to_owned() })
     }
 
-    /// Moves something out of the store's sight, for the user to look at. It does not come back in a power cut.
+    /// Moves something out of the store's sight, for the user to look at. It does not come back in a power cut. In a cache that
+    /// cannot be changed it stays, and is passed over again by the next look.
     pub(crate) fn quarantine(&self, path: &Path) -> Result<()> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         self.open_gap(path)?;
         let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");
         let folder = self.root().join("quarantine");
-        let free = (0..).map(|number| folder.join(format!("{name}.{number}"))).find(|path| !path.exists());
-        let target = free.expect("numbers do not end before free names do");
-        match self.disk.rename(path, &target) {
+        let mut free = (0..).map(|number| folder.join(format!("{name}.{number}")));
+        let target = free.find(|path| fs::symlink_metadata(path).is_err());
+        let target = target.expect("numbers do not end before free names do");
+        match self.disk.rename_unlocked(path, &target) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             other => other.map_err(CacheError::io(path)),
         }?;
@@ -445,16 +451,11 @@ impl Cache {
         self.root().join(self.layout.action(fingerprint))
     }
 
-    /// Gives a stored file another name. A file system has a limit of names for one file; beyond it `path` is a copy.
+    /// Gives a stored file another name. A file system has a limit of names for one file, or none for further ones; beyond it
+    /// `path` is a copy.
     pub(crate) fn link_or_copy(&self, object: &Path, path: &Path) -> Result<()> {
-        match self.disk.link(object, path) {
-            Err(error) if error.kind() == std::io::ErrorKind::TooManyLinks => {
-                self.disk.copy(object, path).map_err(CacheError::io(path))?;
-                self.set_mode(path, if object.extension().is_some() { EXECUTABLE } else { PLAIN })?;
-                self.disk.sync_content(path).map_err(CacheError::io(path))
-            }
-            other => other.map_err(CacheError::io(path)),
-        }
+        let mode = if object.extension().is_some() { EXECUTABLE } else { PLAIN };
+        self.disk.link_or_copy(object, path, mode, Durability::Now).map_err(CacheError::io(path))
     }
 
     fn clone_file(&self, from: &Path, to: &Path, executable: bool) -> Result<()> {
@@ -470,23 +471,24 @@ impl Cache {
                 self.settle_folders(&entry.path())?;
             }
         }
-        self.set_mode(folder, FOLDER)?;
+        self.set_mode(folder, self.disk.stored_folder_mode())?;
         self.disk.sync(folder).map_err(CacheError::io(folder))
     }
 
     /// Makes the folders of a stored folder read-only again.
     pub(crate) fn settle_modes(&self, folder: &Path) -> Result<()> {
-        let is_as_made = rustix::fs::lstat(folder).is_ok_and(|stat| stat.st_mode & 0o777 == FOLDER);
+        let mode = self.disk.stored_folder_mode();
+        let is_as_made = rustix::fs::lstat(folder).is_ok_and(|stat| stat.st_mode & 0o777 == mode);
         for path in files::read_folder(folder)? {
             if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
                 self.settle_modes(&path)?;
             }
         }
-        if is_as_made { Ok(()) } else { self.set_mode(folder, FOLDER) }
+        if is_as_made { Ok(()) } else { self.set_mode(folder, mode) }
     }
 
     fn set_mode(&self, path: &Path, mode: u32) -> Result<()> {
-        self.disk.set_mode(path, mode).map_err(CacheError::io(path))
+        self.disk.set_mode_if_possible(path, mode).map(drop).map_err(CacheError::io(path))
     }
 }
 

@@ -12,10 +12,13 @@ use rustix::fs::FileType;
 
 use crate::integrity::{Evidence, Note, Stored};
 use crate::stat::{Moment, Stat};
-use crate::{Cache, CacheError, Digest, Result, Tree, tree};
+use crate::{Cache, CacheError, Digest, Result, Tree, files, tree};
 
 /// Entries of one folder beyond which several threads look at them.
 const WORTH_SEVERAL_THREADS: usize = 512;
+
+/// Bits of a stored folder while names in it are changed.
+const UNLOCKED: u32 = 0o755;
 
 /// Something in a stored folder.
 #[derive(Debug)]
@@ -184,7 +187,7 @@ impl Cache {
 
     /// Makes a stored folder be what its manifest says, from the stored files. Of these every one must be right.
     pub(crate) fn restore_tree(&self, tree: &Tree, folder: &Path, deviation: &Deviation) -> Result<()> {
-        self.disk.unlock_folders(folder)?;
+        self.unlock_folders(folder)?;
         for path in deviation.added.iter().chain(&deviation.changed) {
             self.disk.remove(&folder.join(path))?;
         }
@@ -195,6 +198,17 @@ impl Cache {
             }
         }
         self.settle(folder)
+    }
+
+    /// Lets names in a stored folder, and in those in it, be changed.
+    fn unlock_folders(&self, folder: &Path) -> Result<()> {
+        self.disk.set_mode_if_possible(folder, UNLOCKED).map_err(CacheError::io(folder))?;
+        for path in files::read_folder(folder)? {
+            if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
+                self.unlock_folders(&path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether every file that `tree` names is stored and right. Those that are not go to quarantine; their digests come back.

@@ -51,7 +51,8 @@ impl Cache {
             .collect();
         entries.sort_by(|left, right| right.bytes.cmp(&left.bytes).then(left.fingerprint.cmp(&right.fingerprint)));
         let objects = files::list_sharded(self.root(), "objects")?;
-        let sizes = objects.iter().map(|path| fs::metadata(path).map(|data| data.len()).map_err(CacheError::io(path)));
+        let sizes =
+            objects.iter().map(|path| fs::symlink_metadata(path).map(|data| data.len()).map_err(CacheError::io(path)));
         let bytes = sizes.sum::<Result<u64>>()?;
         Ok(Usage { entries, objects: objects.len(), bytes })
     }

@@ -63,7 +63,11 @@ fn verify(place: &CachePlace, repair: bool) -> Result<u8, Exit> {
     let mut text = String::new();
     for damage in &report.damaged {
         let path = damage.path.strip_prefix(cache.root()).unwrap_or(&damage.path);
-        let now = if damage.restored { "made right again from stored files" } else { "moved to quarantine" };
+        let now = match damage.restored {
+            true => "made right again from stored files",
+            false if cache.is_read_only() => "left where it is",
+            false => "moved to quarantine",
+        };
         text += &format!("damaged {}: {} ({now})\n", damage.what, visible(&path.display().to_string()));
     }
     for Suspect { instance, fingerprint, read, .. } in &suspects {

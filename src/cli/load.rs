@@ -1,6 +1,6 @@
 //! From arguments to a checked plan in its project.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -114,7 +114,12 @@ pub fn current_folder() -> Result<std::path::PathBuf, Exit> {
 
 /// The current folder as a project.
 pub fn project(place: &CachePlace) -> Result<Project, Exit> {
-    Ok(Project { folder: current_folder()?, cache: Arc::new(Cache::open(&place.cache).map_err(Exit::failed)?) })
+    let cache = Cache::open(&place.cache).map_err(Exit::failed)?;
+    for notice in cache.notices() {
+        // A terminal that is gone needs no notice.
+        let _ = writeln!(std::io::stderr(), "{notice}");
+    }
+    Ok(Project { folder: current_folder()?, cache: Arc::new(cache) })
 }
 
 /// The instances that selectors select; none for no selectors.

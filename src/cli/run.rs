@@ -22,6 +22,9 @@ pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
     let project = load::project(place)?;
+    if !command.dry_run {
+        project.cache.require_writable().map_err(Exit::failed)?;
+    }
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     // To ask for GPUs takes longer than most runs that need none.
     let needs_gpus = plan.instances.iter().any(|instance| instance.resources.gpus.devices() > 0);

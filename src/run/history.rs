@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Digest, hash_value};
+use athanor_cache::{CacheError, Digest, Lock, Locks, hash_value};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -24,6 +24,8 @@ const KEPT_RUNS: usize = 50;
 const SUMMED_UP_RUNS: usize = 16;
 const SUMMED_UP_BYTES: u64 = 256 * 1024;
 
+/// The folder of all histories.
+const PIPELINES: &str = "pipelines";
 const LEDGER: &str = "ledger";
 const PLAN: &str = "instances.json";
 
@@ -215,7 +217,7 @@ impl History {
 
     /// A run that left a log has ended: sums it up with others, if it is time to.
     pub fn end(&self, run: &str) -> std::io::Result<()> {
-        let _alone = lock(&self.folder.join("ledger.lock"))?;
+        let _alone = lock(&self.folder, "ledger.lock")?;
         let last = self.last_summed_up()?;
         let waiting: Vec<String> =
             self.runs()?.into_iter().filter(|run| last.as_ref().is_none_or(|last| last < run)).collect();
@@ -265,8 +267,8 @@ pub struct ResultsNote {
 
 impl ResultsNote {
     /// Waits until no other run of any pipeline in this cache puts its results in place, and keeps others from it.
-    pub fn lock(&self) -> std::io::Result<File> {
-        lock(&self.folder.join("results.lock"))
+    pub fn lock(&self) -> std::io::Result<Lock> {
+        lock(&self.folder, "results.lock")
     }
 
     /// What the note says, if it is there.
@@ -286,7 +288,7 @@ fn place(cache: &Path, project: &Path, file: &Path, profiles: &[String]) -> (Pat
     let file = fs::canonicalize(project.join(file)).unwrap_or_else(|_| project.join(file));
     let identity = json!({ "project": project, "file": file, "profiles": profiles });
     let key = hash_value("athanor pipeline 1", &identity).short();
-    (cache.join("pipelines").join(key), identity)
+    (cache.join(PIPELINES).join(key), identity)
 }
 
 fn read_if_there(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
@@ -297,11 +299,14 @@ fn read_if_there(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// An exclusive lock for as long as the file is held.
-fn lock(path: &Path) -> std::io::Result<File> {
-    let file = File::create(path)?;
-    file.lock()?;
-    Ok(file)
+/// An exclusive lock, named after a file in `folder`, which lies below the cache's folder of pipelines.
+fn lock(folder: &Path, name: &str) -> std::io::Result<Lock> {
+    let pipelines = folder.ancestors().find(|place| place.ends_with(PIPELINES));
+    let cache = pipelines.and_then(Path::parent).unwrap_or(folder);
+    Locks::of(cache).lock(&folder.join(name)).map_err(|error| match error {
+        CacheError::Io { source, .. } => source,
+        other => std::io::Error::other(other),
+    })
 }
 
 fn write_whole(folder: &Path, name: &str, content: &[u8]) -> std::io::Result<()> {

@@ -1,10 +1,10 @@
 //! Where tries take place: folders and logs that are used again as long as nothing is in them.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use athanor_cache::{Cache, CacheError};
+use athanor_cache::{Cache, CacheError, Lock, is_name_of_run, remove_tree};
 
 /// The folders of a run's tries, and logs in which nothing was printed.
 pub struct Places {
@@ -58,7 +58,7 @@ impl Places {
     pub fn others_run(&self) -> bool {
         let own = self.scratch.as_ref().map(|scratch| scratch.lock_path.clone());
         let is_lock = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lock");
-        let is_held = |path: &PathBuf| File::open(path).is_ok_and(|lock| lock.try_lock().is_err());
+        let is_held = |path: &PathBuf| self.cache.locks().is_locked(path);
         let entries = fs::read_dir(self.cache.scratch_root()).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).any(|path| is_lock(&path) && Some(&path) != own.as_ref() && is_held(&path))
     }
@@ -80,7 +80,7 @@ impl Drop for Places {
 struct Scratch {
     folder: PathBuf,
     lock_path: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Scratch {
@@ -91,25 +91,25 @@ impl Scratch {
             move |source| CacheError::Io { path, source }
         };
         for entry in std::fs::read_dir(&root).map_err(io(&root))?.flatten() {
-            if entry.path().is_dir() {
-                sweep_if_abandoned(&entry.path());
+            let is_run = entry.file_name().to_str().is_some_and(is_name_of_run);
+            if is_run && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                sweep_if_abandoned(cache, &entry.path());
             }
         }
         let (folder, lock_path) = (root.join(run), root.join(format!("{run}.lock")));
-        let lock = File::create(&lock_path).map_err(io(&lock_path))?;
-        lock.lock().map_err(io(&lock_path))?;
+        let lock = cache.locks().lock(&lock_path)?;
         std::fs::create_dir(&folder).map_err(io(&folder))?;
         Ok(Scratch { folder, lock_path, _lock: lock })
     }
 }
 
-fn sweep_if_abandoned(folder: &Path) {
+fn sweep_if_abandoned(cache: &Cache, folder: &Path) {
     let mut lock_path = folder.as_os_str().to_owned();
     lock_path.push(".lock");
-    let alive = File::open(&lock_path).is_ok_and(|lock| lock.try_lock().is_err());
-    if !alive {
+    let lock_path = PathBuf::from(lock_path);
+    if !cache.locks().is_locked(&lock_path) {
         // Whoever else sweeps at the same time is welcome to what this does not get to.
-        let _ = std::fs::remove_dir_all(folder);
+        let _ = remove_tree(folder);
         let _ = std::fs::remove_file(lock_path);
     }
 }
@@ -117,7 +117,7 @@ fn sweep_if_abandoned(folder: &Path) {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next run.
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = remove_tree(&self.folder);
         let _ = std::fs::remove_file(&self.lock_path);
     }
 }

@@ -33,7 +33,7 @@ pub struct Unrecorded {
     /// What must be safely on disk before.
     pub unsynced: Unsynced,
     /// Nobody else makes the same result until it is recorded.
-    pub _claim: Claim,
+    pub claim: Claim,
 }
 
 /// What became of results that were to be recorded.
@@ -138,18 +138,23 @@ fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listen
 }
 
 fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
-    let pairs: Vec<_> = results.iter().map(|result| (&result.record, &result.unsynced)).collect();
-    let written = cache.record_all(&pairs);
     let ids = results.iter().map(|result| result.id).collect();
-    match written {
-        Ok(written) => {
-            let is_lost = |(result, written): (&Unrecorded, &bool)| (!written).then_some(result.id);
-            let lost = results.iter().zip(&written).filter_map(is_lost).collect();
-            let recorded = results.iter().zip(&written).filter(|(_, written)| **written);
-            let forgotten =
-                recorded.map(|(result, _)| result).try_for_each(|result| cache.forget_unfinished(&result.fingerprint));
-            Recorded { ids, lost, refusal: forgotten.err() }
+    // Somebody else may have taken over the right to make such a result, and made it.
+    let (held, overtaken): (Vec<&Unrecorded>, Vec<&Unrecorded>) =
+        results.iter().partition(|result| !result.claim.is_lost());
+    let pairs: Vec<_> = held.iter().map(|result| (&result.record, &result.unsynced)).collect();
+    let written = match cache.record_all(&pairs) {
+        Ok(written) => written,
+        Err(refusal) => return Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },
+    };
+    let (mut lost, mut refusal) = (Vec::new(), None);
+    for (result, written) in held.iter().zip(&written) {
+        match written {
+            true => refusal = cache.forget_unfinished(&result.fingerprint).err().or(refusal),
+            false => lost.push(result.id),
         }
-        Err(refusal) => Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },
     }
+    let is_other = |result: &&Unrecorded| !cache.has_same_outputs(&result.record).unwrap_or(false);
+    lost.extend(overtaken.into_iter().filter(is_other).map(|result| result.id));
+    Recorded { ids, lost, refusal }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use athanor_cache::{Cache, CacheError, Digest};
+use athanor_cache::{Cache, CacheError, Digest, explain};
 use jiff::Timestamp;
 
 use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
@@ -41,7 +41,7 @@ pub enum RunError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// The record of runs cannot be read or written.
-    #[error("The record of earlier runs under `{}` cannot be used: {source}.", folder.display())]
+    #[error("The record of earlier runs under `{}` cannot be used: {}", folder.display(), explain(folder, source))]
     History {
         /// The cache's folder.
         folder: PathBuf,

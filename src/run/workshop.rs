@@ -188,7 +188,7 @@ impl Workshop for OnDisk<'_> {
             lock(&places).vacate(folder, empty_log);
             let result = result.map(|(sealed, record, removed)| {
                 let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
-                let unrecorded = Unrecorded { id, fingerprint, work_ms, record: sealed, unsynced, _claim: claim };
+                let unrecorded = Unrecorded { id, fingerprint, work_ms, record: sealed, unsynced, claim };
                 lock(&stored).insert(id, unrecorded);
                 Stored { record, undeclared, removed }
             });

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Artifact, Cache, CacheError, OutputRecord, Placements, Unsynced};
+use athanor_cache::{Artifact, Cache, CacheError, OutputRecord, Placements, Unsynced, remove_tree, symlink_or_copy};
 use athanor_stages::ports::OutputPort;
 
 /// The folder a stage runs in.
@@ -88,7 +88,7 @@ impl Workspace {
                 Target::Stored(artifact) if link.copy => cache.copy_for_stage(artifact, &at)?,
                 Target::Stored(artifact) => cache.link_into(artifact, &at)?,
                 Target::OnDisk(path) if link.copy => cache.copy_in(path, &at)?,
-                Target::OnDisk(path) => std::os::unix::fs::symlink(path, &at).map_err(refused(&at))?,
+                Target::OnDisk(path) => symlink_or_copy(path, &at).map_err(refused(&at))?,
             }
         }
         for output in outputs {
@@ -159,7 +159,7 @@ impl Workspace {
             return Cleared { folder: Some(self.root), undeclared };
         }
         // What cannot be removed now is swept by the next collection; the result does not depend on it.
-        let _ = fs::remove_dir_all(&self.root);
+        let _ = remove_tree(&self.root);
         Cleared { folder: None, undeclared }
     }
 
@@ -175,7 +175,7 @@ impl Workspace {
                     _ if relative == TEMPORARY || relative == INPUTS => true,
                     Ok(kind) if kind.is_dir() => {
                         self.list(&entry.path(), &relative, undeclared);
-                        fs::remove_dir_all(entry.path()).is_ok()
+                        remove_tree(&entry.path()).is_ok()
                     }
                     _ => {
                         self.note(relative, undeclared);

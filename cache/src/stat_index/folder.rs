@@ -1,12 +1,13 @@
 //! A look at a folder: what of it is as it was known, what is not, and what the whole is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::listing::{KnownFile, Listing};
-use super::{Clock, Hashed, hash};
+use super::{Hashed, hash};
+use crate::clock::FileSystemClock;
 use crate::tree::{self, Tree, TreeEntry};
 use crate::walk::{self, FileIn, Place, Visited};
 use crate::{Artifact, Digest, Result};
@@ -44,7 +45,7 @@ pub(super) struct Folder {
 /// Looks at all folders from `root` on. `known` says what is known of the files in a folder.
 pub(super) fn look_at(
     root: &Path,
-    clock: Clock,
+    clock: &FileSystemClock,
     known: impl Fn(&Path) -> Option<Arc<Listing>> + Sync,
 ) -> Result<Vec<Folder>> {
     let visited = walk::walk(root, |place, first, files| see(known(&place.path), place, first, files, clock))?;
@@ -60,7 +61,13 @@ struct Seen {
     hashed: Vec<Hashed>,
 }
 
-fn see(known: Option<Arc<Listing>>, place: &Place, first: usize, files: &[FileIn<'_>], clock: Clock) -> Result<Seen> {
+fn see(
+    known: Option<Arc<Listing>>,
+    place: &Place,
+    first: usize,
+    files: &[FileIn<'_>],
+    clock: &FileSystemClock,
+) -> Result<Seen> {
     let mut next = first;
     let mut number_of = |file: &FileIn<'_>| {
         let known = known.as_ref()?;
@@ -69,12 +76,16 @@ fn see(known: Option<Arc<Listing>>, place: &Place, first: usize, files: &[FileIn
         known.file(number).filter(|known| known.stat == file.stat).map(|_| number)
     };
     let numbers: Vec<Option<usize>> = files.iter().map(&mut number_of).collect();
-    let hashed = if numbers.contains(&None) {
-        let others = files.par_iter().zip(&numbers).filter(|(_, number)| number.is_none());
-        let hash = |file: &FileIn<'_>| hash(&place.path.join(file.name), file.name.as_bytes(), file.stat, clock);
-        others.map(|(file, _)| hash(file)).collect::<Result<_>>()?
-    } else {
-        Vec::new()
+    let mut ticks = clock.ticks();
+    let others = files.iter().zip(&numbers).filter(|(_, number)| number.is_none());
+    let others: Vec<_> = others.map(|(file, _)| (file, place.path.join(file.name))).collect();
+    let others: Vec<_> = others.into_iter().map(|(file, path)| (ticks.rests(&path, &file.stat), file, path)).collect();
+    let hash_one =
+        |(rests, file, path): (bool, &FileIn<'_>, PathBuf)| hash(&path, file.name.as_bytes(), file.stat, rests);
+    // Threads for nothing cost an unchanged folder more than all else here.
+    let hashed = match others.is_empty() {
+        true => Vec::new(),
+        false => others.into_par_iter().map(hash_one).collect::<Result<_>>()?,
     };
     Ok(Seen { known, numbers, hashed })
 }

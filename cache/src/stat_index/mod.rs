@@ -1,8 +1,8 @@
 //! Digests of files on disk, remembered by what `stat` says, as git's index does.
 //!
 //! A file is believed to be as it was while size, modification and change time, inode, device and mode are as they were. It is
-//! remembered only if it was last touched clearly before it was hashed: a file touched in the same tick could change once more
-//! without its times showing it (git calls such an entry racily clean).
+//! remembered only if it was last touched in an earlier tick of its file system's clock than the one in which it was hashed: a
+//! file touched in the same tick could change once more without its times showing it (git calls such an entry racily clean).
 //!
 //! Files are remembered by folder, in the order in which the folder lists them. So a folder that did not change is compared
 //! with what is known of it in one pass, and its digest is known without being computed.
@@ -15,24 +15,23 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use listing::{KnownFile, Listing};
 use saved::{Saved, TreeSum};
 
+use crate::clock::FileSystemClock;
 use crate::disk::Disk;
+use crate::locks::Locks;
 use crate::stat::Stat;
 use crate::tree;
 use crate::{CacheError, Digest, Result};
 
 pub(crate) use folder::Look;
 
-/// How long before its hashing a file must have rested to be believed: coarse clocks of network file systems included.
-const MARGIN_NS: i128 = 2_000_000_000;
 /// News of more than one in this many of what is known is an occasion to forget what is gone.
 const GROWTH: usize = 8;
 
@@ -52,21 +51,9 @@ impl Hashed {
     }
 }
 
-/// Nanoseconds since 1970.
-type Clock = fn() -> i128;
-
-fn now_ns() -> i128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
-}
-
-fn hash(path: &Path, name: &[u8], stat: Stat, clock: Clock) -> Result<Hashed> {
-    let is_settled = has_rested(&stat, clock());
+/// Reads a file. Whether it is settled has to be found out before.
+fn hash(path: &Path, name: &[u8], stat: Stat, is_settled: bool) -> Result<Hashed> {
     Ok(Hashed { name: name.into(), stat, digest: tree::hash_file(path, stat.size)?, is_settled })
-}
-
-fn has_rested(stat: &Stat, now_ns: i128) -> bool {
-    stat.modified.in_ns().max(stat.changed.in_ns()) + MARGIN_NS < now_ns
 }
 
 /// What is not saved yet.
@@ -88,15 +75,16 @@ impl Learned {
 /// The remembered digests of one cache.
 pub(crate) struct StatIndex {
     disk: Disk,
-    clock: Clock,
+    locks: Arc<Locks>,
+    clock: Arc<FileSystemClock>,
     saved: Mutex<Option<Arc<Saved>>>,
     learned: Mutex<Learned>,
 }
 
 impl StatIndex {
     /// The index kept in the cache on `disk`; read when it is first needed.
-    pub fn new(disk: Disk) -> StatIndex {
-        StatIndex { disk, clock: now_ns, saved: Mutex::default(), learned: Mutex::default() }
+    pub fn new(disk: Disk, locks: Arc<Locks>, clock: Arc<FileSystemClock>) -> StatIndex {
+        StatIndex { disk, locks, clock, saved: Mutex::default(), learned: Mutex::default() }
     }
 
     /// See [`crate::Cache::artifact_of`].
@@ -112,7 +100,7 @@ impl StatIndex {
 
     fn look_at_folder(&self, root: &Path) -> Result<Look> {
         let saved = self.saved();
-        let folders = folder::look_at(root, self.clock, |folder| self.listing(&saved, folder))?;
+        let folders = folder::look_at(root, &self.clock, |folder| self.listing(&saved, folder))?;
         let listings = folder::digest_of_listings(&folders);
         let mut learned = self.learned();
         for folder in folders.iter().filter(|folder| folder.is_news) {
@@ -138,7 +126,8 @@ impl StatIndex {
         if let Some(digest) = self.known_digest(folder, name, &stat) {
             return Ok(digest);
         }
-        let hashed = hash(path, name.as_bytes(), stat, self.clock)?;
+        let is_settled = self.clock.ticks().rests(path, &stat);
+        let hashed = hash(path, name.as_bytes(), stat, is_settled)?;
         let digest = hashed.digest;
         if hashed.is_settled {
             self.learned().files.entry(folder.to_owned()).or_default().insert(name.to_owned(), hashed);
@@ -176,12 +165,10 @@ impl StatIndex {
     /// See [`crate::Cache::flush_stat_index`]. What other processes have learned meanwhile is kept.
     pub fn flush(&self) -> Result<()> {
         let learned = std::mem::take(&mut *self.learned());
-        if learned.is_empty() {
+        if learned.is_empty() || self.disk.refusal().is_some() {
             return Ok(());
         }
-        let lock_path = self.disk.root().join("stat-index.lock");
-        let lock = File::create(&lock_path).map_err(CacheError::io(&lock_path))?;
-        lock.lock().map_err(CacheError::io(&lock_path))?;
+        let _alone = self.locks.lock(&self.disk.root().join("stat-index.lock"))?;
         let before = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         let (listings, sums) = combine(&before, &Saved::open(&self.path()), learned);
         self.disk.write_atomically(&self.path(), &saved::encode(&listings, &sums))

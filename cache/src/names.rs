@@ -1,0 +1,157 @@
+//! Names that a cache gives. Everything else in its folder is somebody else's, and is neither listed, moved nor removed.
+
+use std::ffi::OsStr;
+
+use crate::Digest;
+
+/// How the names of temporary files and folders start.
+pub const TEMPORARY: &str = "athanor-";
+/// How the names of temporary files started in earlier versions.
+const TEMPORARY_BEFORE: &str = ".tmp";
+/// Random letters and digits in the names of temporary files.
+const RANDOM: usize = 6;
+
+/// The folders of a cache, each made when the cache is opened.
+pub const AREAS: [&str; 13] = [
+    "objects",
+    "trees",
+    "manifests",
+    "actions",
+    "items",
+    "unfinished",
+    "pending",
+    "gaps",
+    "integrity",
+    "leases",
+    "scratch",
+    "tmp",
+    "quarantine",
+];
+/// The folder of pipelines' histories, which the cache's caller makes.
+pub const PIPELINES: &str = "pipelines";
+/// The file that says which format the cache has.
+pub const FORMAT: &str = "format";
+/// The other files at the top of a cache.
+const FILES: [&str; 10] = [
+    "CACHEDIR.TAG",
+    ".gitignore",
+    "abilities",
+    "doubts",
+    "in-use",
+    "incidents",
+    "locks",
+    "sequence",
+    "stat-index",
+    "stat-index.lock",
+];
+
+/// Whether something at the top of a cache's folder is the cache's own.
+pub fn is_own_at_top(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    name == FORMAT || name == PIPELINES || FILES.contains(&name) || AREAS.contains(&name) || is_temporary(name)
+}
+
+/// Whether a cache gives such names in this area, or (where the area has folders by first digits) in the folders of it.
+pub fn is_own(area: &str, name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    match area {
+        "objects" | "gaps" => is_digest(name.strip_suffix(".x").unwrap_or(name)),
+        "trees" | "items" | "unfinished" => is_digest(name),
+        "manifests" | "actions" => name.strip_suffix(".json").is_some_and(is_digest),
+        "pending" | "tmp" => is_temporary(name),
+        "integrity" => is_shard(OsStr::new(name)),
+        "leases" => true,
+        "scratch" => is_run(name.strip_suffix(".lock").unwrap_or(name)),
+        "quarantine" => is_set_aside(name),
+        _ => false,
+    }
+}
+
+/// Whether a folder has things by the first digits of their digests: one digit, or two in caches of format 1.
+pub fn is_shard(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    matches!(name.len(), 1 | 2) && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether a file is a log of items.
+pub fn is_item_log(name: &OsStr) -> bool {
+    let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { return false };
+    is_digest(name) || is_temporary(name)
+}
+
+/// Whether a file or folder is one of our temporary ones.
+pub fn is_temporary(name: &str) -> bool {
+    let random = name.strip_prefix(TEMPORARY).or_else(|| name.strip_prefix(TEMPORARY_BEFORE));
+    random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Whether this is what a run is called: `20261126-215848.123456-4711`.
+pub fn is_run(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (Some(date), Some(time), Some(process)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let (seconds, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    date.len() == 8
+        && seconds.len() == 6
+        && [date, seconds, fraction, process].into_iter().all(are_digits)
+        && parts.all(are_digits)
+}
+
+/// Whether this is the name of something in quarantine: where it lay, with `_` for `/`, and a number.
+fn is_set_aside(name: &str) -> bool {
+    let Some((place, number)) = name.rsplit_once('.') else { return false };
+    let area = |area: &&str| place.strip_prefix(area).is_some_and(|rest| rest.starts_with('_'));
+    AREAS.iter().any(|known| area(&known)) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_digest(name: &str) -> bool {
+    name.parse::<Digest>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_a_cache_gives_are_its_own() {
+        let digest = Digest::of(b"x").to_string();
+        let own = [
+            ("objects", digest.clone()),
+            ("objects", format!("{digest}.x")),
+            ("gaps", format!("{digest}.x")),
+            ("trees", digest.clone()),
+            ("actions", format!("{digest}.json")),
+            ("pending", "athanor-a1B2c3".to_owned()),
+            ("tmp", ".tmpa1B2c3".to_owned()),
+            ("scratch", "20261126-215848.123456-4711".to_owned()),
+            ("scratch", "20261126-215848.123456-4711.lock".to_owned()),
+            ("quarantine", format!("objects_a_{digest}.0")),
+        ];
+        for (area, name) in &own {
+            assert!(is_own(area, OsStr::new(name)), "{area}/{name}");
+        }
+        let upper = digest.to_uppercase();
+        let foreign = [
+            ("objects", "model.bin"),
+            ("objects", upper.as_str()),
+            ("trees", "oak"),
+            ("trees", "notes.txt"),
+            ("actions", "build.json"),
+            ("tmp", "keep.txt"),
+            ("tmp", "athanor-notes"),
+            ("tmp", "athanor-1234567"),
+            ("scratch", "thesis.tex"),
+            ("scratch", "2026-backup"),
+            ("scratch", "20261126-215848"),
+            ("scratch", "20261126-215848.txt-1"),
+            ("quarantine", "my_notes.1"),
+            ("quarantine", "objects.1"),
+            ("elsewhere", digest.as_str()),
+        ];
+        for (area, name) in foreign {
+            assert!(!is_own(area, OsStr::new(name)), "{area}/{name}");
+        }
+        assert!(["a", "0f"].iter().all(|name| is_shard(OsStr::new(name))));
+        assert!(!["", "g", "A", "abc"].iter().any(|name| is_shard(OsStr::new(name))));
+    }
+}
