@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::disk::Disk;
 use crate::item_log;
+use crate::leftovers::is_temporary;
 use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, SealedRecord, Unsynced, files};
 
 /// The folder of such files.
@@ -66,6 +67,14 @@ fn boot_line() -> Vec<u8> {
     [item_log::boot_line().as_slice(), b"\n"].concat()
 }
 
+/// The records that a file notes, if it is of this boot.
+fn noted_in(bytes: &[u8]) -> Vec<ActionRecord> {
+    let boot = boot_line();
+    // Where the machine does not tell its boot, none is the same.
+    let lines = bytes.strip_prefix(boot.as_slice()).filter(|_| !boot.ends_with(b" \n")).unwrap_or_default();
+    lines.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed).collect()
+}
+
 /// A file that is locked before others can see it.
 fn create(disk: &Disk) -> Result<(PathBuf, File)> {
     let temporary = disk.temporary()?;
@@ -80,7 +89,7 @@ fn create(disk: &Disk) -> Result<(PathBuf, File)> {
 impl Cache {
     /// Records what processes that were killed had stored and not yet recorded.
     pub fn adopt_pending(&self) -> Result<()> {
-        for path in files::read_folder(&self.root().join(AREA))? {
+        for path in self.pending_files()? {
             let Ok(mut file) = File::open(&path) else { continue };
             if file.try_lock().is_err() {
                 continue;
@@ -93,14 +102,30 @@ impl Cache {
         Ok(())
     }
 
+    /// Results that were stored and are not recorded, as far as this boot knows of them.
+    pub(crate) fn pending_records(&self) -> Result<Vec<ActionRecord>> {
+        let mut pending = Vec::new();
+        for path in self.pending_files()? {
+            // One that is gone was adopted just now.
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            for record in noted_in(&bytes) {
+                if self.read_record(&record.fingerprint)?.is_none() {
+                    pending.push(record);
+                }
+            }
+        }
+        Ok(pending)
+    }
+
+    /// Files with names that were made here.
+    fn pending_files(&self) -> Result<Vec<PathBuf>> {
+        let files = files::read_folder(&self.root().join(AREA))?.into_iter();
+        Ok(files.filter(|path| is_temporary(path)).collect())
+    }
+
     fn adopt(&self, bytes: &[u8]) -> Result<()> {
-        let boot = boot_line();
-        // Where the machine does not tell its boot, none is the same.
-        let Some(lines) = bytes.strip_prefix(boot.as_slice()).filter(|_| !boot.ends_with(b" \n")) else {
-            return Ok(());
-        };
         let mut results = Vec::new();
-        for record in lines.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed) {
+        for record in noted_in(bytes) {
             let artifacts: Vec<_> = record.outputs.iter().map(|output| &output.artifact).chain(&record.log).collect();
             let there = artifacts.iter().all(|artifact| self.presence(artifact) == Presence::Present);
             if there && self.read_record(&record.fingerprint)?.is_none() {
