@@ -206,7 +206,9 @@ impl<'a> Session<'a> {
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let crew = Crew::default();
-        let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone(), crew.clone()));
+        // Runs of other caches may have the same name, and none may end another's processes.
+        let mark = format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond());
+        let executor = Box::new(LocalExecutor::new(request.program, listener, mark, crew.clone()));
         let RunRequest { keep_going, force, .. } = request;
         let conduct = Conduct { keep_going, force, logs };
         let cache = Arc::clone(&self.project.cache);
