@@ -159,6 +159,24 @@ fn a_run_of_targets_and_a_run_that_fails_keep_the_others() {
 }
 
 #[test]
+fn what_a_run_that_ended_early_did_not_come_to_is_not_lost() {
+    let project = Project::new(PIPELINE);
+    for word in ["one", "two", "one"] {
+        project.made(&["--set", &format!("word={word}")]);
+    }
+    // Back to the second value, of which only the first stage is found before a failure ends the run.
+    let stages = project.read("p.yaml");
+    project.edit("  many:\n", "  broken: { kind: command, run: \"exit 3\", outputs: { o: o } }\n  many:\n");
+    project.edit("inputs: { i: first }", "inputs: { i: first, b: broken }");
+    assert_eq!(project.run(&["--set", "word=two"]).code, 1);
+    project.write("p.yaml", &stages);
+    let said = collection_loses_nothing(&project, &["--set", "word=two"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(project.made(&["--set", "word=two"]).is_empty());
+    assert!(project.athanor(&["cache", "gc"]).out.contains("; 6 kept"));
+}
+
+#[test]
 fn unfinished_work_of_a_killed_run_stays_and_goes_when_it_is_finished() {
     let project = Project::new(PIPELINE);
     kill_at(&project, "last", &[]);

@@ -102,11 +102,14 @@ impl History {
                 before.open.insert(other);
             }
         }
-        let mut list = if was_overtaken || !nobody_else_runs {
-            before.clone()
-        } else {
-            InstanceList { newest: before.newest.clone(), open: before.open.clone(), ..InstanceList::default() }
-        };
+        let mut list = before.clone();
+        if !was_overtaken && nobody_else_runs {
+            match instances.iter().all(|instance| instance.is_done) {
+                true => list.instances.clear(),
+                // An instance that it did not come to may be an earlier one under another name.
+                false => list.instances.values_mut().for_each(|work| work.is_unsettled = true),
+            }
+        }
         for instance in instances {
             let earlier = before.instances.get(instance.name);
             let work = work_of(instance, earlier);
@@ -193,8 +196,8 @@ fn exactly(instances: &[Ended<'_>]) -> InstanceList {
 fn work_of(instance: &Ended<'_>, earlier: Option<&Work>) -> Work {
     let earlier = earlier.cloned().unwrap_or_default();
     match instance.fingerprint {
-        Some(fingerprint) if instance.is_done => Work { results: vec![fingerprint], unfinished: Vec::new() },
-        Some(fingerprint) => Work { unfinished: vec![fingerprint], ..earlier },
-        None => earlier,
+        Some(fingerprint) if instance.is_done => Work { results: vec![fingerprint], ..Work::default() },
+        Some(fingerprint) => Work { unfinished: vec![fingerprint], is_unsettled: false, ..earlier },
+        None => Work { is_unsettled: true, ..earlier },
     }
 }

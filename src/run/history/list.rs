@@ -46,6 +46,9 @@ pub struct Work {
     /// Fingerprints of what was begun and not finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<Digest>,
+    /// Whether the last run ended before it came to the instance: then everything that it ever came to may be wanted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unsettled: bool,
 }
 
 /// A list as it lies on disk.

@@ -131,5 +131,6 @@ fn work_of(remembered: &Remembered) -> Work {
     Work {
         results: remembered.fingerprint.into_iter().collect(),
         unfinished: remembered.unfinished.into_iter().collect(),
+        is_unsettled: false,
     }
 }

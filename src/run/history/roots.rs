@@ -66,9 +66,15 @@ impl History {
                 roots.since = roots.since.into_iter().chain(run.sequence()).min();
             }
         }
-        if roots.all_unfinished {
-            // More may have been found in the cache than the log had time to say.
-            self.add_all_ever_named(&mut list).map_err(unknown)?;
+        let unsettled = list.instances.iter().filter(|(_, work)| work.is_unsettled);
+        let unsettled: HashSet<String> = unsettled.map(|(name, _)| name.clone()).collect();
+        if roots.all_unfinished || !unsettled.is_empty() {
+            let mut ever_named = InstanceList::default();
+            self.add_all_ever_named(&mut ever_named).map_err(unknown)?;
+            // A run that did not end may have found more in the cache than its log had time to say.
+            let may_be_wanted = |name: &String| roots.all_unfinished || unsettled.contains(name);
+            let wanted = ever_named.instances.iter().filter(|(name, _)| may_be_wanted(name));
+            wanted.for_each(|(name, work)| list.add(name, work));
         }
         for work in list.instances.values() {
             roots.results.extend(work.results.iter().chain(&work.unfinished));
