@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::integrity::Stored;
+use crate::leftovers::Freed;
 use crate::store::digest_in_name;
+use crate::tree::Tree;
 use crate::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, Result, files};
 
 /// What a collection is to do.
@@ -49,6 +51,12 @@ pub struct GcReport {
     pub bytes_before: u64,
     /// Bytes of stored files that went.
     pub bytes_freed: u64,
+    /// What had been set aside as damaged.
+    pub quarantine: Freed,
+    /// State of cut-off work that nobody will go on with.
+    pub unfinished: Freed,
+    /// What killed processes had left in working folders.
+    pub leftovers: Freed,
 }
 
 /// A stored file and how many kept results need it.
@@ -60,15 +68,21 @@ struct Objects {
 impl Cache {
     /// Removes what is not in use. To be called with [`Cache::try_use_alone`]'s guard held, unless it is a dry run.
     pub fn collect(&self, request: &GcRequest) -> Result<GcReport> {
+        // Before anything else, so that a full disk has room for what has to be rewritten.
+        let quarantine = self.sweep_quarantine(request.dry_run)?;
+        let leftovers = self.sweep_leftovers(request.dry_run)?;
         let records = self.all_records()?;
         let (mut kept, mut dropped): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| request.keep.contains(&record.fingerprint));
+        // What could not be recorded yet may belong to anybody.
+        kept.extend(self.pending_records()?);
         let mut objects = self.count_objects(&kept, &request.keep_unfinished)?;
         let bytes_before = objects.bytes.values().sum();
         if let Some(limit) = request.max_size {
             dropped.extend(self.shrink(&mut kept, &mut objects, limit));
         }
         let live: u64 = objects.live_bytes();
+        let unfinished = self.unfinished_but(&request.keep_unfinished)?;
         if !request.dry_run {
             self.sweep(&kept, &dropped, &objects, request)?;
         }
@@ -78,7 +92,19 @@ impl Cache {
             duration_ms: record.duration_ms,
         });
         let dropped = dropped.collect();
-        Ok(GcReport { dropped, kept: kept.len(), bytes_before, bytes_freed: bytes_before - live })
+        let (kept, bytes_freed) = (kept.len(), bytes_before - live);
+        Ok(GcReport { dropped, kept, bytes_before, bytes_freed, quarantine, unfinished, leftovers })
+    }
+
+    /// Whether any result is recorded, or has such a name.
+    pub fn has_records(&self) -> Result<bool> {
+        Ok(files::list_sharded(self.root(), "actions")?.iter().any(|path| digest_in_name(path).is_some()))
+    }
+
+    /// Fingerprints of all results that were recorded with this sequence number or a higher one.
+    pub fn recorded_since(&self, sequence: u64) -> Result<Vec<Digest>> {
+        let records = self.all_records()?.into_iter().filter(|record| record.sequence >= sequence);
+        Ok(records.map(|record| record.fingerprint).collect())
     }
 
     pub(crate) fn all_records(&self) -> Result<Vec<ActionRecord>> {
@@ -112,7 +138,9 @@ impl Cache {
         if artifact.kind != ArtifactKind::Folder {
             return vec![self.path_of(artifact)];
         }
-        let Ok(tree) = self.read_tree(&artifact.digest) else { return Vec::new() };
+        // Where the manifest is damaged, the folder itself still says what is in it.
+        let by_folder = || Tree::of_folder(&self.tree_path(&artifact.digest));
+        let Ok(tree) = self.read_tree(&artifact.digest).or_else(|_| by_folder()) else { return Vec::new() };
         let files = tree.entries.iter().filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
         files.collect()
     }
@@ -157,13 +185,13 @@ impl Cache {
         let folders = kept.iter().flat_map(artifacts_of).filter(|artifact| artifact.kind == ArtifactKind::Folder);
         let trees: HashSet<Digest> = folders.map(|artifact| artifact.digest).collect();
         for path in files::list_sharded(self.root(), "trees")? {
-            if digest_in_name(&path).is_none_or(|digest: Digest| !trees.contains(&digest)) {
+            if digest_in_name(&path).is_some_and(|digest: Digest| !trees.contains(&digest)) {
                 self.disk.remove(&path)?;
             }
         }
         for path in files::list_sharded(self.root(), "manifests")? {
             let used = |digest: Digest| trees.contains(&digest) || request.keep_manifests.contains(&digest);
-            if !digest_in_name(&path).is_some_and(used) {
+            if digest_in_name(&path).is_some_and(|digest| !used(digest)) {
                 self.disk.remove(&path)?;
             }
         }
@@ -174,11 +202,6 @@ impl Cache {
         self.sweep_incidents()?;
         self.sweep_gaps(|object| objects.users.contains_key(object))?;
         self.sweep_unfinished(&request.keep_unfinished)?;
-        for area in ["tmp", "scratch"] {
-            for path in files::list_own(self.root(), area)? {
-                self.disk.remove(&path)?;
-            }
-        }
         self.locks.sweep()?;
         sync()
     }

@@ -85,8 +85,22 @@ pub fn is_temporary(name: &str) -> bool {
     random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Whether this is what a run is called: `20261126-215848.123456-4711`.
+/// Whether this is what a run is called: `000042-20261126-213007`, or `20261126-215848.123456-4711` in earlier formats.
 pub fn is_run(name: &str) -> bool {
+    is_numbered_run(name) || is_dated_run(name)
+}
+
+fn is_numbered_run(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('-').collect();
+    let are_digits = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    parts.len() == 3
+        && parts[0].len() >= 6
+        && parts[1].len() == 8
+        && parts[2].len() == 6
+        && parts.iter().all(are_digits)
+}
+
+fn is_dated_run(name: &str) -> bool {
     let mut parts = name.split('-');
     let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (Some(date), Some(time), Some(process)) = (parts.next(), parts.next(), parts.next()) else { return false };
@@ -125,6 +139,7 @@ mod tests {
             ("tmp", ".tmpa1B2c3".to_owned()),
             ("scratch", "20261126-215848.123456-4711".to_owned()),
             ("scratch", "20261126-215848.123456-4711.lock".to_owned()),
+            ("scratch", "000042-20261126-213007".to_owned()),
             ("quarantine", format!("objects_a_{digest}.0")),
         ];
         for (area, name) in &own {

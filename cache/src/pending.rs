@@ -74,6 +74,14 @@ fn boot_line() -> Vec<u8> {
     [item_log::boot_line().as_slice(), b"\n"].concat()
 }
 
+/// The records that a file notes, if it is of this boot.
+fn noted_in(bytes: &[u8]) -> Vec<ActionRecord> {
+    let boot = boot_line();
+    // Where the machine does not tell its boot, none is the same.
+    let lines = bytes.strip_prefix(boot.as_slice()).filter(|_| !boot.ends_with(b" \n")).unwrap_or_default();
+    lines.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed).collect()
+}
+
 /// A file that is locked before others can see it.
 fn create(disk: &Disk, locks: &Locks) -> Result<OwnFile> {
     let temporary = disk.temporary()?;
@@ -105,14 +113,24 @@ impl Cache {
         Ok(())
     }
 
+    /// Results that were stored and are not recorded, as far as this boot knows of them.
+    pub(crate) fn pending_records(&self) -> Result<Vec<ActionRecord>> {
+        let mut pending = Vec::new();
+        for path in files::list_own(self.root(), AREA)? {
+            // One that is gone was adopted just now.
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            for record in noted_in(&bytes) {
+                if self.read_record(&record.fingerprint)?.is_none() {
+                    pending.push(record);
+                }
+            }
+        }
+        Ok(pending)
+    }
+
     fn adopt(&self, bytes: &[u8]) -> Result<()> {
-        let boot = boot_line();
-        // Where the machine does not tell its boot, none is the same.
-        let Some(lines) = bytes.strip_prefix(boot.as_slice()).filter(|_| !boot.ends_with(b" \n")) else {
-            return Ok(());
-        };
         let mut results = Vec::new();
-        for record in lines.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed) {
+        for record in noted_in(bytes) {
             let artifacts: Vec<_> = record.outputs.iter().map(|output| &output.artifact).chain(&record.log).collect();
             let there = artifacts.iter().all(|artifact| self.presence(artifact) == Presence::Present);
             if there && self.read_record(&record.fingerprint)?.is_none() {

@@ -303,7 +303,7 @@ impl Cache {
     /// Makes the folder of `tree` at `target` from stored objects.
     pub(crate) fn materialise(&self, tree: &Tree, target: &Path) -> Result<()> {
         let temporary =
-            self.disk.temporary_folder_in(&self.root().join("tmp"), "").map_err(CacheError::io(self.root()))?;
+            self.disk.temporary_folder_in(&self.root().join("tmp"), ".tmp").map_err(CacheError::io(self.root()))?;
         let folder = temporary.path().join("tree");
         self.disk.make_folder(&folder).map_err(CacheError::io(&folder))?;
         tree.entries.par_iter().try_for_each(|entry| self.materialise_entry(&folder, entry))?;

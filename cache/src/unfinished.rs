@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
+use crate::leftovers::Freed;
+use crate::store::digest_in_name;
 use crate::{Cache, CacheError, Digest, ItemFile, Result, files};
 
 /// The file in such a folder that lists digests of items' files, which are in use as long as the folder is there.
@@ -34,8 +36,20 @@ impl Cache {
     /// Throws away the state of all work but that on the fingerprints in `kept`.
     pub(crate) fn sweep_unfinished(&self, kept: &HashSet<Digest>) -> Result<()> {
         let kept: HashSet<PathBuf> = kept.iter().map(|fingerprint| self.unfinished(fingerprint)).collect();
-        let folders = files::list_sharded(self.root(), "unfinished")?;
-        folders.iter().filter(|folder| !kept.contains(*folder)).try_for_each(|folder| self.disk.remove(folder))
+        let folders = files::list_sharded(self.root(), "unfinished")?.into_iter();
+        let ours = folders.filter(|folder| digest_in_name(folder).is_some());
+        ours.filter(|folder| !kept.contains(folder)).try_for_each(|folder| self.disk.remove(&folder))
+    }
+
+    /// Fingerprints of all work that was begun and has left something.
+    pub fn all_unfinished(&self) -> Result<Vec<Digest>> {
+        Ok(files::list_sharded(self.root(), "unfinished")?.iter().filter_map(|path| digest_in_name(path)).collect())
+    }
+
+    /// How much the state of all work takes but that on the fingerprints in `kept`.
+    pub(crate) fn unfinished_but(&self, kept: &HashSet<Digest>) -> Result<Freed> {
+        let others = self.all_unfinished()?.into_iter().filter(|fingerprint| !kept.contains(fingerprint));
+        Ok(others.map(|fingerprint| Freed::of(&self.unfinished(&fingerprint))).sum())
     }
 }
 

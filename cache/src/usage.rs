@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::gc::artifacts_of;
+use crate::leftovers::Freed;
 use crate::{Cache, CacheError, Digest, Result, files};
 
 /// One recorded result.
@@ -33,6 +34,8 @@ pub struct Usage {
     pub objects: usize,
     /// Bytes of stored files, shared ones counted once.
     pub bytes: u64,
+    /// What was set aside as damaged; a collection frees it.
+    pub quarantine: Freed,
 }
 
 impl Cache {
@@ -54,6 +57,6 @@ impl Cache {
         let sizes =
             objects.iter().map(|path| fs::symlink_metadata(path).map(|data| data.len()).map_err(CacheError::io(path)));
         let bytes = sizes.sum::<Result<u64>>()?;
-        Ok(Usage { entries, objects: objects.len(), bytes })
+        Ok(Usage { entries, objects: objects.len(), bytes, quarantine: self.sweep_quarantine(true)? })
     }
 }

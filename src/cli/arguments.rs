@@ -214,6 +214,9 @@ pub enum CacheCommand {
         /// Only say what would go.
         #[arg(short = 'n', long)]
         dry_run: bool,
+        /// Forget a pipeline (its file, or its name as `cache ls` shows it) and what only it uses; may be given several times.
+        #[arg(long, value_name = "PIPELINE")]
+        forget: Vec<PathBuf>,
     },
     /// Read everything again, move what is damaged to quarantine, and name what may have been computed from it; the next run
     /// makes again what is missing.

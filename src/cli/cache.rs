@@ -1,9 +1,12 @@
 //! `athanor cache`.
 
+use serde_json::json;
+
 use crate::cli::arguments::{CacheCommand, CachePlace};
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
 use crate::language::ByteSize;
-use crate::run::collect::{self, CollectError};
+use crate::run::collect::{self, Collected, Collection, name_of};
+use crate::run::history::History;
 use crate::run::suspects::{self, Suspect};
 use crate::view::text::{bytes, count, duration, table};
 use crate::visible::visible;
@@ -11,14 +14,21 @@ use crate::visible::visible;
 pub fn cache(place: &CachePlace, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
         CacheCommand::Ls { json } => list(place, *json),
-        CacheCommand::Gc { max_size, dry_run } => collect(place, *max_size, *dry_run),
+        CacheCommand::Gc { max_size, dry_run, forget } => {
+            let (max_size, folder) = (max_size.map(ByteSize::bytes), load::current_folder()?);
+            collect(place, &Collection { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
+        }
         CacheCommand::Verify { repair } => verify(place, *repair),
     }
 }
 
 fn list(place: &CachePlace, json: bool) -> Result<u8, Exit> {
-    let usage = load::project(place)?.cache.usage().map_err(Exit::failed)?;
+    let cache = load::project(place)?.cache;
+    let usage = cache.usage().map_err(Exit::failed)?;
+    let histories = History::all(cache.root()).map_err(Exit::failed)?.unwrap_or_default();
     if json {
+        let mut usage = serde_json::to_value(&usage).map_err(Exit::failed)?;
+        usage["pipelines"] = histories.iter().map(|it| json!({ "key": it.key(), "name": name_of(it) })).collect();
         return print(&(serde_json::to_string_pretty(&usage).map_err(Exit::failed)? + "\n"));
     }
     let text_of = |recipe: &serde_json::Value, key: &str| recipe[key].as_str().unwrap_or("?").to_owned();
@@ -37,22 +47,39 @@ fn list(place: &CachePlace, json: bool) -> Result<u8, Exit> {
         })
         .collect();
     let header = ["SIZE", "TOOK", "MADE (UTC)", "KIND", "FIRST MADE AS", "FINGERPRINT"];
-    let total = format!("{} in {}, {}", count(rows.len(), "result"), count(usage.objects, "file"), bytes(usage.bytes));
-    print(&format!("{}\n{total}\n", table(&header, &rows)))
+    let mut total =
+        format!("{} in {}, {}", count(rows.len(), "result"), count(usage.objects, "file"), bytes(usage.bytes));
+    if usage.quarantine.items > 0 {
+        total += &format!("; {} in quarantine, which `athanor cache gc` frees", bytes(usage.quarantine.bytes));
+    }
+    let pipelines: Vec<Vec<String>> = histories.iter().map(|it| vec![it.key().to_owned(), name_of(it)]).collect();
+    let pipelines = table(&["PIPELINE", "FILE"], &pipelines);
+    print(&format!("{}\n{pipelines}\n{total}\n", table(&header, &rows)))
 }
 
-fn collect(place: &CachePlace, max_size: Option<ByteSize>, dry_run: bool) -> Result<u8, Exit> {
-    let project = load::project(place)?;
-    let report = collect::collect(&project.cache, max_size.map(ByteSize::bytes), dry_run);
-    let report = report.map_err(|error: CollectError| Exit::failed(error))?;
-    let verb = if dry_run { "would drop" } else { "dropped" };
-    let freed = bytes(report.bytes_freed);
-    print(&format!(
-        "{verb} {} and {freed} of {}; {} kept\n",
-        count(report.dropped.len(), "result"),
-        bytes(report.bytes_before),
-        report.kept
-    ))
+fn collect(place: &CachePlace, collection: &Collection) -> Result<u8, Exit> {
+    let cache = load::project(place)?.cache;
+    let Collected { forgotten, rebuilt, store } = collect::collect(&cache, collection).map_err(Exit::failed)?;
+    let did = |did: &str, would: &str| if collection.dry_run { format!("would {would}") } else { did.to_owned() };
+    let mut text = String::new();
+    for (pipeline, why) in forgotten {
+        text += &format!("{} {pipeline}: {why}\n", did("forgot", "forget"));
+    }
+    for (pipeline, why) in rebuilt {
+        text += &format!("{} all that {pipeline} ever made: {why}\n", did("kept", "keep"));
+    }
+    let freed = [
+        (store.quarantine, "set aside as damaged"),
+        (store.unfinished, "of work that nobody goes on with"),
+        (store.leftovers, "left by killed processes"),
+    ];
+    for (freed, what) in freed.iter().filter(|(freed, _)| freed.items > 0) {
+        let (verb, size) = (did("freed", "free"), bytes(freed.bytes));
+        text += &format!("{verb} {size} {what} ({})\n", count(freed.items, "item"));
+    }
+    let (dropped, of) = (count(store.dropped.len(), "result"), bytes(store.bytes_before));
+    let (verb, size) = (did("dropped", "drop"), bytes(store.bytes_freed));
+    print(&format!("{text}{verb} {dropped} and {size} of {of}; {} kept\n", store.kept))
 }
 
 fn verify(place: &CachePlace, repair: bool) -> Result<u8, Exit> {

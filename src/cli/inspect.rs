@@ -80,7 +80,7 @@ pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
     for id in targets {
         let name = &plan.instances[id.index()].name;
         let remembered = ledger.instances.get(name).cloned().unwrap_or_default();
-        let in_run = remembered.log.map(|(run, path)| session.history().run_folder(&run).join(path));
+        let in_run = remembered.log.map(|(run, path)| session.history().run_folder_called(&run).join(path));
         let in_cache = || {
             let record = project.cache.read_record(&remembered.fingerprint?).ok()??;
             // A record without a log is one of a stage that printed nothing.

@@ -1,8 +1,12 @@
 //! What is kept between runs to be quick, and may be lost at any time: sealed files that count as absent unless they are
-//! exactly what was written for the same key.
+//! exactly what was written for the same key, by the same user.
+//!
+//! A seal proves that a file is whole, not who wrote it: in a cache that a team shares, a kept plan says which commands run. So a
+//! file counts only if it is the user's own and nobody else may write to it.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use athanor_cache::Digest;
@@ -23,7 +27,7 @@ impl Keep {
 
     /// What was kept as `name` for `key`.
     pub fn read(&self, name: &str, key: &Digest) -> Option<Vec<u8>> {
-        let mut bytes = fs::read(self.folder.join(name)).ok()?;
+        let mut bytes = read_own(&self.folder.join(name))?;
         let seal: [u8; 64] = *bytes.strip_prefix(MAGIC)?.first_chunk()?;
         let body = bytes.split_off(MAGIC.len() + seal.len());
         (seal == seal_of(key, &body)).then_some(body)
@@ -34,7 +38,9 @@ impl Keep {
         let temporary = self.folder.join(format!("{name}.{}", std::process::id()));
         let write = || -> std::io::Result<()> {
             fs::create_dir_all(&self.folder)?;
-            let mut file = File::create(&temporary)?;
+            // Left by a process of the same number that was killed, or planted: what is written goes into a file of our own.
+            let _ = fs::remove_file(&temporary);
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
             file.write_all(MAGIC)?;
             file.write_all(&seal_of(key, body))?;
             file.write_all(body)?;
@@ -44,6 +50,21 @@ impl Keep {
             let _ = fs::remove_file(&temporary);
         }
     }
+}
+
+/// Content of a regular file of this user, to which nobody else may write.
+fn read_own(path: &Path) -> Option<Vec<u8>> {
+    // A pipe in its place must not be waited for.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let mut file = File::options().read(true).custom_flags(flags).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0;
+    if !metadata.is_file() || !is_own {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// The key, and a digest of key and body.
@@ -58,6 +79,41 @@ fn seal_of(key: &Digest, body: &[u8]) -> [u8; 64] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_somebody_else_may_have_written_is_not_believed() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let keep = Keep::new(folder.path());
+        let key = Digest::of(b"key");
+        let path = folder.path().join("it");
+        let set_mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        keep.write("it", &key, b"body");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        for mode in [0o620, 0o602, 0o666] {
+            set_mode(mode);
+            assert_eq!(keep.read("it", &key), None, "mode {mode:o}");
+        }
+        set_mode(0o644);
+        assert!(keep.read("it", &key).is_some());
+        fs::rename(&path, folder.path().join("other")).unwrap();
+        std::os::unix::fs::symlink("other", &path).unwrap();
+        assert_eq!(keep.read("it", &key), None, "a link");
+        keep.write("it", &key, b"new");
+        assert_eq!(keep.read("it", &key).as_deref(), Some(b"new".as_slice()));
+        assert_eq!(
+            keep.read("other", &key).as_deref(),
+            Some(b"body".as_slice()),
+            "nothing was written through the link"
+        );
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            assert_eq!(keep.read("it", &key), None, "another user's");
+        } else {
+            println!("skipped: only root can give a file away");
+        }
+    }
 
     #[test]
     fn only_what_was_written_for_the_same_key_is_read() {

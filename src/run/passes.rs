@@ -39,6 +39,8 @@ pub struct Passes<'r> {
     pub keep_going: bool,
     /// The run's identifier.
     pub run: String,
+    /// Tells the run's processes from all others.
+    pub mark: String,
     /// The run's folder, for logs.
     pub logs: PathBuf,
     /// For who tells the run of something.
@@ -157,7 +159,7 @@ impl Passes<'_> {
         let listener = self.sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let crew = Crew::default();
-        let executor = LocalExecutor::new(self.program.clone(), listener, self.run.clone(), crew.clone());
+        let executor = LocalExecutor::new(self.program.clone(), listener, self.mark.clone(), crew.clone());
         let cache = Arc::clone(&self.session.project.cache);
         let places = Places::new(Arc::clone(&cache), self.run.clone());
         let workshop = OnDisk::new(cache, recall, places, crew, self.sender.clone());

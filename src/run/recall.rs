@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{Feed, InstanceId, Plan, pieces};
 use crate::run::flights::Outputs;
+use crate::run::history::RunId;
 use crate::run::keep::Keep;
 use crate::run::resolve::Inputs;
 
@@ -27,7 +28,9 @@ pub struct Recall {
 #[derive(Default, Serialize, Deserialize)]
 struct Head {
     /// The newest run that is summed up here.
-    last_run: Option<String>,
+    last_run: Option<RunId>,
+    /// Seal of the list of what the pipeline uses, which goes with it.
+    list: Option<Digest>,
     /// What its plan was compiled from.
     plan: Option<Digest>,
     /// What the project's files held, by path as written.
@@ -138,8 +141,13 @@ impl Recall {
     }
 
     /// Whether it sums up `run`, or whatever came last if that is `None`.
-    pub fn is_of(&self, run: Option<&String>) -> bool {
+    pub fn is_of(&self, run: Option<&RunId>) -> bool {
         self.head.last_run.as_ref() == run
+    }
+
+    /// Seal of the list of what the pipeline used when this was kept.
+    pub fn list(&self) -> Option<&Digest> {
+        self.head.list.as_ref()
     }
 
     /// Keeps what a run came to: `results` gives fingerprint and outputs of instances that are up to date. `plan` is what the
@@ -147,7 +155,7 @@ impl Recall {
     pub fn write<'r>(
         &self,
         (keep, cache): (&Keep, &Cache),
-        last_run: Option<String>,
+        (last_run, list): (Option<RunId>, Option<Digest>),
         (plan, inputs): (Digest, &Inputs<'_>),
         results: impl Iterator<Item = (InstanceId, Digest, &'r Outputs)>,
     ) {
@@ -166,7 +174,7 @@ impl Recall {
         };
         let results: Vec<Remembered> = results.filter_map(remember).collect();
         let contents = inputs.contents.all().map(|(path, artifact)| (path.to_owned(), artifact.content())).collect();
-        let head = Head { last_run, plan: Some(plan), contents };
+        let head = Head { last_run, list, plan: Some(plan), contents };
         if let Some(bytes) = pieces::encode(head, &results) {
             keep.write(NAME, &key(), &bytes);
         }

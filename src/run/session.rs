@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use athanor_cache::{Cache, CacheError, Digest, explain};
+use athanor_cache::{Cache, CacheError, Digest};
 use jiff::Timestamp;
 
 use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
@@ -16,7 +16,7 @@ use crate::plan::{InstanceId, Plan};
 use crate::run::assess::{Known, Standing, assess};
 use crate::run::dispatch::{Dispatched, Happening};
 use crate::run::flights::Outputs;
-use crate::run::history::{History, Ledger};
+use crate::run::history::{Announced, Ended, History, Ledger, RunId};
 use crate::run::journal::Journal;
 use crate::run::keep::Keep;
 use crate::run::passes::Passes;
@@ -40,14 +40,6 @@ pub enum RunError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// The record of runs cannot be read or written.
-    #[error("The record of earlier runs under `{}` cannot be used: {}", folder.display(), explain(folder, source))]
-    History {
-        /// The cache's folder.
-        folder: PathBuf,
-        /// The refusal.
-        source: std::io::Error,
-    },
     /// A result could not be put where the user looks for it.
     #[error("The results cannot be put under `results/`: `{}`: {source}. They are in the cache: make the folder writable and run again.", path.display())]
     Results {
@@ -124,7 +116,6 @@ impl<'a> Session<'a> {
             sources::project_files(words, &project.folder, project.cache.root())
         });
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
-        let history = history.map_err(history_error(project))?;
         let keep = History::keep(project.cache.root(), &project.folder, file, profiles);
         Ok(Session { plan, plan_key, project, history, keep, wanted, mentions })
     }
@@ -141,7 +132,7 @@ impl<'a> Session<'a> {
 
     /// What is remembered of the pipeline's instances.
     pub fn ledger(&self) -> Result<Ledger, RunError> {
-        self.history.ledger().map_err(history_error(self.project))
+        Ok(self.history.ledger()?)
     }
 
     /// The instances the session is about, producers first.
@@ -181,8 +172,10 @@ impl<'a> Session<'a> {
         let may_start = Arc::new(AtomicBool::new(false));
         on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
         let recall = Recall::read(&self.keep, &self.project.cache);
-        let log = self.history.begin(Timestamp::now());
-        let (run, logs) = (log.run.clone(), log.folder.clone());
+        let known_run = self.history.last_run()?;
+        let log = self.history.begin(&self.project.cache, known_run.as_ref(), Timestamp::now())?;
+        let (id, logs) = (log.run.clone(), log.folder.clone());
+        let run = id.to_string();
         let mut journal = Journal::new(Box::new(log), view);
         journal.record(RunEvent::RunStarted {
             version: crate::events::EVENTS_VERSION,
@@ -198,7 +191,6 @@ impl<'a> Session<'a> {
             })?
         };
         may_start.store(true, Ordering::SeqCst);
-        let known_run = self.history.last_run().map_err(history_error(self.project))?;
         // What is summed up there is no news; what came later might contradict it.
         let all_is_news = !recall.is_of(known_run.as_ref());
         let known = if all_is_news {
@@ -207,6 +199,8 @@ impl<'a> Session<'a> {
             self.unchanged(&recall, &contents, &request.force)
         };
         let nothing_new = self.wanted.iter().all(|id| known[id.index()].is_some());
+        // From now on a collection leaves alone whatever this run makes, should it be killed.
+        let announced = if nothing_new { None } else { Some(self.history.announce(&id, self.names())?) };
         let inputs = self.inputs(&contents);
         let incidents = self.project.cache.incident_mark();
         let mut passes = Passes {
@@ -215,6 +209,8 @@ impl<'a> Session<'a> {
             capacity: request.capacity,
             program: request.program,
             keep_going: request.keep_going,
+            // Runs of other caches may have the same name, and none may end another's processes.
+            mark: format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond()),
             run: run.clone(),
             logs,
             sender,
@@ -232,9 +228,7 @@ impl<'a> Session<'a> {
             duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
         journal.flush();
-        let logged = self.history.has_log(&run).then_some(run);
-        let summed_up = self.sum_up(&recall, (logged, known_run), &contents, nothing_new, (&outputs, &fingerprints));
-        summed_up.map_err(history_error(self.project))?;
+        self.sum_up(&recall, (&id, announced, known_run), &contents, (&outputs, &fingerprints))?;
         published.map(|()| RunReport { outcome, counts })
     }
 
@@ -244,27 +238,39 @@ impl<'a> Session<'a> {
         recall.unchanged(&self.plan_key, &self.inputs(contents), &order)
     }
 
-    /// Remembers for later runs what this one came to.
+    /// Remembers for later runs, and for collections, what this one came to.
     fn sum_up(
         &self,
         recall: &Recall,
-        (logged, known_run): (Option<String>, Option<String>),
+        (run, announced, known_run): (&RunId, Option<Announced>, Option<RunId>),
         contents: &Contents,
-        nothing_new: bool,
         (outputs, fingerprints): (&[Option<Outputs>], &[Option<Digest>]),
-    ) -> std::io::Result<()> {
-        let names: Vec<&str> = self.plan.instances.iter().map(|instance| instance.name.as_str()).collect();
-        self.history.note_plan(&names)?;
-        if let Some(run) = &logged {
-            self.history.end(run)?;
-        } else if nothing_new {
+    ) -> Result<(), CacheError> {
+        let nothing_new = announced.is_none();
+        if nothing_new && recall.list().is_some_and(|list| self.history.is_listed(list)) {
             return Ok(());
+        }
+        let ended = |((name, fingerprint), outputs): ((_, &Option<Digest>), &Option<Outputs>)| Ended {
+            name,
+            fingerprint: *fingerprint,
+            is_done: outputs.is_some(),
+        };
+        let ended: Vec<Ended<'_>> = self.names().zip(fingerprints).zip(outputs).map(ended).collect();
+        let list = self.history.settle(run, announced, &ended)?;
+        let logged = self.history.has_log(run).then(|| run.clone());
+        if let Some(run) = &logged {
+            self.history.sum_up(run)?;
         }
         let results = (0..).map(InstanceId).zip(fingerprints).zip(outputs);
         let results = results.filter_map(|((id, fingerprint), outputs)| Some((id, (*fingerprint)?, outputs.as_ref()?)));
         let made_from = (self.plan_key, &self.inputs(contents));
-        recall.write((&self.keep, &self.project.cache), logged.or(known_run), made_from, results);
+        recall.write((&self.keep, &self.project.cache), (logged.or(known_run), list), made_from, results);
         Ok(())
+    }
+
+    /// Names of the plan's instances.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.plan.instances.iter().map(|instance| instance.name.as_str())
     }
 
     /// Hashing large inputs can take long, and nobody hears messages meanwhile.
@@ -332,11 +338,6 @@ impl<'a> Session<'a> {
         let stages = self.plan.instances.iter().map(|instance| instance.stage);
         stages.zip(known).map(|(stage, known)| known.unwrap_or_else(|| guess(stage))).collect()
     }
-}
-
-fn history_error(project: &Project) -> impl FnOnce(std::io::Error) -> RunError {
-    let folder = project.cache.root().to_owned();
-    move |source| RunError::History { folder, source }
 }
 
 /// `targets` (all instances if there are none) and everything they read from, producers first.

@@ -194,6 +194,7 @@ impl Case {
             }
             acknowledged.extend(ran.finished);
             begun.extend(ran.started);
+            self.perhaps_collected()?;
         }
         self.whole_after(&acknowledged, &begun).map(drop)
     }
@@ -308,6 +309,7 @@ impl Case {
         }
         self.known.extend(computation.keys_of(&ran.finished));
         self.project.timeout = timeout;
+        self.perhaps_collected()?;
         self.whole().map(drop)
     }
 
@@ -358,7 +360,7 @@ impl Case {
         self.is_needed(&computation, &ran)?;
         self.place.holds(&self.project, &computation, |at| wanted.contains(&at))?;
         self.known.extend(computation.keys_of(&names));
-        Ok(())
+        self.perhaps_collected()
     }
 
     /// At the end everything is made again from nothing, with another cache: the same bytes.

@@ -34,6 +34,23 @@ impl Case {
         Ok(())
     }
 
+    /// Now and then a collection right after a run that was killed, or that did not come to everything: it loses nothing of
+    /// the project as it is.
+    pub fn perhaps_collected(&mut self) -> Result<(), String> {
+        if self.rng.u32(0..3) > 0 {
+            return Ok(());
+        }
+        let of_project = self.keys()?;
+        let (code, said) = self.place.look_after(&["gc"]);
+        if code != Some(0) {
+            return Err(format!("collection: {said}"));
+        }
+        let (known, elsewhere) = self.known.drain().partition(|key| of_project.contains(key));
+        self.known = known;
+        self.maybe.extend::<HashSet<Key>>(elsewhere);
+        Ok(())
+    }
+
     /// A bit of a stored file flips, or its end is lost: it is found, and no more is made again than it spoilt.
     pub fn rotten(&mut self) -> Result<(), String> {
         self.whole()?;
