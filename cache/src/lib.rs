@@ -6,6 +6,7 @@
 //! pipelines or scheduling.
 
 mod actions;
+pub mod any_path;
 mod digest;
 mod disk;
 mod error;

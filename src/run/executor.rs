@@ -1,5 +1,6 @@
 //! What carries out a stage's work: the seam between the dispatcher and local processes, or later a cluster's queue.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub struct Job {
     /// Where its output goes.
     pub log: PathBuf,
     /// Variables added to the environment.
-    pub environment: Vec<(String, String)>,
+    pub environment: Vec<(String, OsString)>,
 }
 
 /// What to start.
