@@ -10,7 +10,7 @@ use crate::events::{EventSink, Outcome};
 use crate::run::assess::Standing;
 use crate::run::machine::{Available, Source};
 use crate::run::resources::Capacity;
-use crate::run::{Heard, Interrupter, RunError, RunRequest, Session, machine};
+use crate::run::{ATTEMPT_VARIABLE, Heard, Interrupter, RunError, RunRequest, Session, machine};
 use crate::view::json::JsonSink;
 use crate::view::plain::PlainSink;
 use crate::view::standing;
@@ -41,6 +41,7 @@ pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
         force: force.into_iter().collect(),
         program,
         file: command.pipeline.file.display().to_string(),
+        within: variable(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
     let report = session.run(request, view(command.json), on_signals).map_err(refused)?;
     Ok(match report.outcome {

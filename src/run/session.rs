@@ -20,7 +20,7 @@ use crate::run::flights::Outputs;
 use crate::run::history::{History, Ledger};
 use crate::run::journal::Journal;
 use crate::run::keep::Keep;
-use crate::run::local::LocalExecutor;
+use crate::run::local::{DEFAULT_LOG_LIMIT, LocalExecutor, LocalSettings};
 use crate::run::places::Places;
 use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
@@ -90,6 +90,8 @@ pub struct RunRequest {
     pub program: PathBuf,
     /// The pipeline file as given.
     pub file: String,
+    /// The value of [`crate::run::ATTEMPT_VARIABLE`] in this process: empty if the run is not part of another one's stage.
+    pub within: String,
 }
 
 /// What came of a run.
@@ -214,8 +216,9 @@ impl<'a> Session<'a> {
         let listener = sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let crew = Crew::default();
-        let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone(), crew.clone()));
-        let RunRequest { keep_going, force, .. } = request;
+        let RunRequest { keep_going, force, program, within, .. } = request;
+        let local = LocalSettings { program, mark: run.clone(), within, log_limit: DEFAULT_LOG_LIMIT };
+        let executor = Box::new(LocalExecutor::new(local, listener, crew.clone()));
         let conduct = Conduct { keep_going, force, logs };
         let cache = Arc::clone(&self.project.cache);
         let places = Places::new(Arc::clone(&cache), run.clone());

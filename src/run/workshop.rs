@@ -4,7 +4,7 @@
 //! held against a model.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -142,9 +142,6 @@ impl Workshop for OnDisk<'_> {
 
     fn note(&self, attempt: &mut Attempt, report: &StageReport) {
         attempt.note(report);
-        if let StageReport::Log { line } = report {
-            append_line(&attempt.log, line);
-        }
     }
 
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
@@ -158,9 +155,8 @@ impl Workshop for OnDisk<'_> {
             let mut unsynced = Unsynced::default();
             let result = attempt.store(&cache, &instance, &project, &read, &mut unsynced);
             let result = result.and_then(|record| Ok((record.seal()?, record)));
-            let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
             let (claim, Cleared { folder, undeclared }) = attempt.end();
-            lock(&places).vacate(folder, empty_log);
+            lock(&places).vacate(folder);
             let result = result.map(|(sealed, record)| {
                 let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
                 let unrecorded = Unrecorded { id, fingerprint, work_ms, record: sealed, unsynced, _claim: claim };
@@ -185,18 +181,11 @@ impl Workshop for OnDisk<'_> {
     fn abandon(&mut self, attempt: Attempt) -> Vec<String> {
         let tail = log_tail(&attempt.log);
         let (_, cleared) = attempt.end();
-        lock(&self.places).vacate(cleared.folder, None);
+        lock(&self.places).vacate(cleared.folder);
         tail
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn append_line(log: &Path, line: &str) {
-    use std::io::Write;
-    let file = std::fs::File::options().append(true).create(true).open(log);
-    // A log that cannot be written loses a line, not a stage.
-    let _ = file.and_then(|mut file| writeln!(file, "{line}"));
 }

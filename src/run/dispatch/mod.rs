@@ -345,7 +345,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             self.forget(id);
             self.scheduler.stopped(id);
         } else {
-            let again = matches!(exit, Exit::Failed { again: true, .. });
+            let again = exit.asks_again();
             self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail), again);
         }
     }
