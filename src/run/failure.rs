@@ -1,6 +1,6 @@
 //! Why a try of a stage failed, in words.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::events::RunEvent;
 use crate::run::executor::Exit;
+use crate::run::shortage;
 
 /// Lines of a failed stage's log that are shown.
 const TAIL_LINES: usize = 20;
@@ -15,7 +16,7 @@ const TAIL_LINES: usize = 20;
 const TAIL_BYTES: u64 = 16 * 1024;
 
 /// What to do about a full disk.
-const FREE_SPACE: &str = "Free space there, then run again: what is finished is kept.";
+const FREE_SPACE: &str = "Free space, then run again: what is finished is kept.";
 
 /// Why a try failed.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +65,18 @@ impl Failure {
             Exit::NotStarted(reason) => Failure::new(reason),
             Exit::Hampered { exit, log, full } => Failure::of_exit(*exit, timeout).hampered(log, full),
         }
+    }
+
+    /// The failure that an error of the cache or the disk means; `begin` begins the sentence. What the system lacks is looked
+    /// for behind the error.
+    pub fn of_error(begin: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+        let refusals = std::iter::successors(Some(error), |error| error.source());
+        let help =
+            refusals.filter_map(|error| error.downcast_ref::<std::io::Error>()).find_map(|error| match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(FREE_SPACE.to_owned()),
+                _ => shortage::advice(error),
+            });
+        Failure { help, ..Failure::new(format!("{begin}{error}")) }
     }
 
     /// A kill for lack of memory.
@@ -130,8 +143,21 @@ mod tests {
         };
         let failure = exit(Exit::Status(1));
         assert_eq!(failure.cause, "It ended with exit status 1. Its log is not whole: No space left on device.");
-        let help = "The disk of `/d` is full. Free space there, then run again: what is finished is kept.";
+        let help = "The disk of `/d` is full. Free space, then run again: what is finished is kept.";
         assert_eq!(failure.help.as_deref(), Some(help));
+    }
+
+    #[test]
+    fn what_the_system_lacks_is_found_behind_an_error() {
+        let help = |errno: nix::errno::Errno| {
+            let source = std::io::Error::from_raw_os_error(errno as i32);
+            let error = athanor_cache::CacheError::Io { path: "/d".into(), source };
+            let error = crate::run::workspace::TakeError::Cache(error);
+            Failure::of_error("It broke: ", &crate::run::attempt::CommitError::Take(error)).help
+        };
+        assert_eq!(help(nix::errno::Errno::ENOSPC).as_deref(), Some(FREE_SPACE));
+        assert!(help(nix::errno::Errno::EMFILE).unwrap().contains("`ulimit -n`"));
+        assert_eq!(help(nix::errno::Errno::EIO), None);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::io;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
+/// A limit that there is not.
+const UNLIMITED: &str = "unlimited";
+
 /// Whether an operation was refused for lack of something that others may give back.
 pub fn is_shortage(error: &io::Error) -> bool {
     advice(error).is_some()
@@ -15,10 +18,15 @@ pub fn advice(error: &io::Error) -> Option<String> {
     let limit = |resource| getrlimit(resource).map_or("unknown".to_owned(), |(soft, _)| in_words(soft));
     let fewer = "or let fewer stages run at once (`-j`)";
     Some(match Errno::from_raw(error.raw_os_error()?) {
-        Errno::EAGAIN => format!(
-            "No more processes or threads may be made: raise `ulimit -u` (now {}) or the container's limit on them, {fewer}.",
-            limit(Resource::RLIMIT_NPROC)
-        ),
+        Errno::EAGAIN => {
+            let processes = limit(Resource::RLIMIT_NPROC);
+            let memory = limit(Resource::RLIMIT_AS);
+            // A thread that finds no memory for its stack is refused in the same way.
+            let memory = if memory == UNLIMITED { String::new() } else { format!(", `ulimit -v` (now {memory})") };
+            format!(
+                "No more processes or threads may be made: raise `ulimit -u` (now {processes}){memory} or the container's limit on them, {fewer}."
+            )
+        }
         Errno::EMFILE => {
             format!("Too many files are open: raise `ulimit -n` (now {}), {fewer}.", limit(Resource::RLIMIT_NOFILE))
         }
@@ -32,7 +40,7 @@ pub fn advice(error: &io::Error) -> Option<String> {
 }
 
 fn in_words(limit: nix::libc::rlim_t) -> String {
-    if limit == nix::libc::RLIM_INFINITY { "unlimited".to_owned() } else { limit.to_string() }
+    if limit == nix::libc::RLIM_INFINITY { UNLIMITED.to_owned() } else { limit.to_string() }
 }
 
 #[cfg(test)]

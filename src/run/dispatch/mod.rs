@@ -281,7 +281,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             let resolved = self.resolved[&id].clone();
             match self.workshop.prepare(&self.inputs, id, resolved, claim, place) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
-                Err(error) => self.fail(id, &Failure::new(error.to_string())),
+                Err(error) => self.fail(id, &Failure::of_error("", &error)),
             }
         }
         Ok(())
@@ -377,7 +377,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         self.storing -= 1;
         let stored = match result {
             Ok(stored) => stored,
-            Err(error) => return self.failed_try(id, &Failure::new(error.to_string()), false),
+            Err(error) => return self.failed_try(id, &Failure::of_error("", &error), false),
         };
         self.workshop.record(id, &stored);
         self.journal.record(RunEvent::Stored { instance: self.name(id) });
@@ -390,7 +390,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     }
 
     fn recorded(&mut self, recorded: Recorded) {
-        let refusal = recorded.refusal.map(|error| Failure::new(format!("Its result cannot be recorded: {error}")));
+        let refusal = recorded.refusal.map(|error| Failure::of_error("Its result cannot be recorded: ", &error));
         for id in recorded.ids {
             let Some(Stored { record, undeclared }) = self.unrecorded.remove(&id) else { continue };
             let followers = self.flights.landed(&record.fingerprint);

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
-use crate::run::local::mark::{RunMark, works_in};
+use crate::run::local::mark::{ATTEMPT_VARIABLE, RunMark, works_in};
 
 /// The first wait for processes that were killed; each further one is twice as long …
 const FIRST_WAIT: Duration = Duration::from_micros(100);
@@ -27,6 +28,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(20);
 pub struct Household {
     mark: RunMark,
     children: Children,
+    starting: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -69,7 +71,8 @@ impl Household {
         let children = Children::open();
         let strangers: HashSet<i32> = children.list().into_iter().collect();
         let had_children = !strangers.is_empty();
-        Household { mark, children, state: Mutex::new(State { strangers, had_children, ..State::default() }) }
+        let state = State { strangers, had_children, ..State::default() };
+        Household { mark, children, starting: Mutex::default(), state: Mutex::new(state) }
     }
 
     /// The run's mark.
@@ -91,10 +94,18 @@ impl Household {
         number
     }
 
-    /// The attempt's leader has been started.
-    pub fn started(&self, number: u32, leader: Pid) {
-        self.mark.brand(leader, number);
-        self.state().running.insert(number, Leader::Process(leader.as_raw()));
+    /// Starts the attempt's leader, which has the attempt's marks from its first instruction.
+    pub fn start(&self, number: u32, command: &mut Command) -> std::io::Result<Child> {
+        // One mark is a property of this process that children inherit, so that only one can be started at a time.
+        let started = {
+            let _alone = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+            self.mark.pass_on(number);
+            command.env(ATTEMPT_VARIABLE, self.mark.variable(number)).spawn()
+        };
+        if let Ok(leader) = &started {
+            self.state().running.insert(number, Leader::Process(leader.id().cast_signed()));
+        }
+        started
     }
 
     /// Whether other attempts than this one have a process.

@@ -8,8 +8,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
-use nix::unistd::Pid;
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Names the attempts that a process belongs to, outermost first, with spaces between: a stage may itself run a pipeline.
 pub const ATTEMPT_VARIABLE: &str = "ATHANOR_ATTEMPT";
@@ -54,16 +53,15 @@ impl RunMark {
         if within.is_empty() { format!("{name}/{number}") } else { format!("{within} {name}/{number}") }
     }
 
-    /// Sets the limit of a process that belongs to the attempt of this number. Best effort: where the system or the user has
-    /// set limits of their own, the variable has to do.
-    pub fn brand(&self, process: Pid, number: u32) {
+    /// Sets this process's limit, which processes inherit that are started from now on, to that of the attempt of this number.
+    /// Where the system or the user has set limits of their own, the variable has to do.
+    pub fn pass_on(&self, number: u32) {
         let ours = getrlimit(Resource::Rttime);
         let is_free = ours.current.is_none_or(|limit| limit >= LIMIT_BASE);
         let value = self.limit | u64::from(number) & ((1 << NUMBER_BITS) - 1);
         if is_free && ours.maximum.is_none_or(|most| most >= value) {
-            let process = rustix::process::Pid::from_raw(process.as_raw());
-            // A process that has ended needs no mark.
-            let _ = prlimit(process, Resource::Rttime, Rlimit { current: Some(value), maximum: ours.maximum });
+            // As above: nothing depends on this mark alone.
+            let _ = setrlimit(Resource::Rttime, Rlimit { current: Some(value), maximum: ours.maximum });
         }
     }
 
@@ -138,14 +136,14 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_limit_alone() {
         let run = RunMark::new("some run", "");
-        let child = start(&[]);
-        let process = child.id().cast_signed();
-        let before = run.attempt_of(process);
-        run.brand(Pid::from_raw(process), 12);
-        let marks = [&run, &RunMark::new("another run", "")].map(|mark| mark.attempt_of(process));
-        end(child);
-        assert_eq!(before, None);
-        assert_eq!(marks, [Some(12), None]);
+        let before = start(&[]);
+        run.pass_on(12);
+        let after = start(&[]);
+        let marks = [&run, &RunMark::new("another run", "")]
+            .map(|mark| [&before, &after].map(|child| mark.attempt_of(child.id().cast_signed())));
+        end(before);
+        end(after);
+        assert_eq!(marks, [[None, Some(12)], [None, None]]);
     }
 
     #[test]

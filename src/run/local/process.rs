@@ -17,7 +17,6 @@ use crate::run::executor::{Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::local::household::{Household, Unkillable};
 use crate::run::local::kernel_kills::{Counts, KernelKills};
 use crate::run::local::log::Log;
-use crate::run::local::mark::ATTEMPT_VARIABLE;
 use crate::run::local::watch::{Ears, Messages, Output, until_exit};
 use crate::run::protocol::{EVENTS_VARIABLE, Life, Message, parse_message};
 use crate::run::shortage;
@@ -27,7 +26,7 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(5);
 /// … up to this.
 const LONGEST_PATIENCE: Duration = Duration::from_millis(200);
 /// Tries to start a process while no other job runs that could give something back.
-const TRIES_ALONE: u32 = 8;
+const TRIES_ALONE: u32 = 6;
 
 /// The shell's status for a program that a signal ended is this more than the signal's number.
 const SHELL_SIGNAL: i32 = 128;
@@ -192,10 +191,8 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     };
     command.stderr(print).current_dir(&job.folder).process_group(0);
     command.envs(job.environment.iter().map(|(name, value)| (name, value)));
-    command.env(ATTEMPT_VARIABLE, shared.household.mark().variable(number));
-    let mut child = command.spawn()?;
+    let mut child = shared.household.start(number, &mut command)?;
     drop(command);
-    shared.household.started(number, Pid::from_raw(child.id().cast_signed()));
     if let Some(mut stdin) = child.stdin.take() {
         // A worker that dies before it reads its order is reported by its exit.
         let _ = writeln!(stdin, "{order}");
