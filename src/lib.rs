@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cli;
 pub mod events;
 pub mod language;
+pub mod last_words;
 pub mod plan;
 pub mod run;
 pub mod view;

@@ -53,6 +53,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
         force: HashSet::new(),
         program,
         file: "p.yaml".to_owned(),
+        within: String::new(),
     };
     let seen = Failures::default();
     let report = session.run(request, Box::new(seen.clone()), |_| ()).unwrap();

@@ -8,6 +8,7 @@
 mod abilities;
 mod actions;
 mod advice;
+pub mod any_path;
 mod clock;
 mod copies;
 mod digest;

@@ -20,6 +20,7 @@ pub struct Placements {
 
 #[derive(Serialize, Deserialize)]
 struct Placement {
+    #[serde(with = "crate::any_path")]
     path: PathBuf,
     digest: Digest,
 }

@@ -78,6 +78,8 @@ pub enum Command {
     Guardian {
         /// What marks the processes.
         mark: String,
+        /// The folder in which they work.
+        folder: PathBuf,
     },
 }
 

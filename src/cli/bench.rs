@@ -24,7 +24,7 @@ pub fn bench(command: &BenchCommand) -> Result<u8, Exit> {
 
 fn order(work: Work, arch: Architecture, options: &BenchOptions) -> Bench {
     let BenchOptions { size, batch, precision, steps, .. } = *options;
-    let threads = options.threads.unwrap_or_else(machine::cpus) as usize;
+    let threads = options.threads.unwrap_or_else(|| machine::cpus(&|name| std::env::var(name).ok()).amount) as usize;
     Bench { work, arch, size, batch, precision, threads, steps }
 }
 

@@ -8,5 +8,7 @@ use crate::run::machine;
 use crate::view::devices::describe;
 
 pub fn devices(use_: &MachineUse) -> Result<u8, Exit> {
-    print(&describe(&run::capacity(use_, true), &machine::gpus(), &cuda::find()))
+    let capacity = run::capacity(use_, true);
+    let sources = (&run::cpus(use_).source, &run::memory(use_).source);
+    print(&describe(&capacity, sources, &machine::gpus(), &cuda::find()))
 }

@@ -1,6 +1,7 @@
 //! The commands that look without touching.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 use athanor_stages::registry;
 use serde_json::json;
@@ -86,7 +87,7 @@ pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
             // A record without a log is one of a stage that printed nothing.
             record.log.map_or(Some(Vec::new()), |log| std::fs::read(project.cache.path_of(&log)).ok())
         };
-        let log = in_run.and_then(|path| std::fs::read(path).ok()).or_else(in_cache);
+        let log = in_run.and_then(|path| read_log(&path)).or_else(in_cache);
         if several {
             print(&format!("==> {name} <==\n"))?;
         }
@@ -98,6 +99,14 @@ pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
         };
     }
     Ok(UP_TO_DATE)
+}
+
+/// A log of a run; none when the run's logs are gone. A stage that has printed nothing has no file among them.
+fn read_log(path: &Path) -> Option<Vec<u8>> {
+    match std::fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && path.parent()?.is_dir() => Some(Vec::new()),
+        read => read.ok(),
+    }
 }
 
 pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {

@@ -16,6 +16,8 @@ use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 
+use crate::run::threads::make_pool;
+
 /// All is up to date.
 pub const UP_TO_DATE: u8 = 0;
 /// A stage failed, or the machine refused.
@@ -60,6 +62,11 @@ pub fn main() -> ExitCode {
 
 fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
     let place = arguments.place;
+    if needs_threads(&arguments.command) {
+        let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
+        let wanted = wanted.filter(|count| *count > 0).unwrap_or_else(threads_of_machine);
+        make_pool(wanted).map_err(Exit::failed)?;
+    }
     match arguments.command {
         Command::Run(command) => run::run(&place, &command),
         Command::Status(command) => inspect::status(&place, &command),
@@ -79,8 +86,23 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
             print(&String::from_utf8_lossy(&script))
         }
         Command::Worker => Ok(crate::run::worker::main()),
-        Command::Guardian { mark } => Ok(crate::run::guardian_main(&mark)),
+        Command::Guardian { mark, folder } => Ok(crate::run::guardian_main(&mark, &folder)),
     }
+}
+
+/// Whether a command reads so much that several threads do it.
+fn needs_threads(command: &Command) -> bool {
+    match command {
+        Command::Run(_) | Command::Status(_) | Command::Explain(_) | Command::Check(_) | Command::Graph(_) => true,
+        Command::Logs(_) | Command::Cache(_) => true,
+        Command::Kinds { .. } | Command::Schema | Command::Devices { .. } | Command::Init { .. } => false,
+        // These make their own, or need none.
+        Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::Guardian { .. } => false,
+    }
+}
+
+fn threads_of_machine() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Prints to standard output. A reader that has gone away (`| head`) is no error.

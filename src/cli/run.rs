@@ -1,14 +1,16 @@
 //! `athanor run`.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Mutex;
 
 use crate::cli::arguments::{CachePlace, ExecutorName, MachineUse, RunCommand};
 use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print};
 use crate::events::{EventSink, Outcome};
 use crate::run::assess::Standing;
+use crate::run::machine::{Available, Source};
 use crate::run::resources::Capacity;
-use crate::run::{Heard, Interrupter, RunError, RunRequest, Session, machine};
+use crate::run::{ATTEMPT_VARIABLE, Heard, Interrupter, RunError, RunRequest, Session, machine};
 use crate::view::json::JsonSink;
 use crate::view::plain::PlainSink;
 use crate::view::standing;
@@ -42,6 +44,7 @@ pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
         force: force.into_iter().collect(),
         program,
         file: command.pipeline.file.display().to_string(),
+        within: variable(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
     let report = session.run(request, view(command.json), on_signals).map_err(refused)?;
     Ok(match report.outcome {
@@ -97,14 +100,26 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
     print(&text)
 }
 
-/// What a run may use: what the machine has, unless the command line says otherwise. GPUs are looked for on demand.
+/// What a run may use, unless the command line says otherwise. GPUs are looked for on demand.
 pub fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
     let gpus = use_.gpus.as_ref().map(|gpus| gpus.0.clone());
     let found = || if needs_gpus { machine::gpus().unwrap_or_default() } else { Vec::new() };
     let detect = || found().into_iter().map(|gpu| gpu.device).collect();
-    Capacity {
-        cpus: use_.cpus.unwrap_or_else(machine::cpus),
-        memory: use_.memory.map_or_else(machine::memory, |size| size.bytes()),
-        gpus: gpus.unwrap_or_else(detect),
-    }
+    Capacity { cpus: cpus(use_).amount, memory: memory(use_).amount, gpus: gpus.unwrap_or_else(detect) }
+}
+
+/// The CPUs that a run may use.
+pub fn cpus(use_: &MachineUse) -> Available<u32> {
+    let given = use_.cpus.map(|amount| Available { amount, source: Source::Option("--cpus") });
+    given.unwrap_or_else(|| machine::cpus(&variable))
+}
+
+/// The bytes of memory that a run may use.
+pub fn memory(use_: &MachineUse) -> Available<u64> {
+    let given = use_.memory.map(|size| Available { amount: size.bytes(), source: Source::Option("--memory") });
+    given.unwrap_or_else(|| machine::memory(Path::new("/"), &variable))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

@@ -45,6 +45,16 @@ impl ByteSize {
     pub const fn bytes(self) -> u64 {
         self.0
     }
+
+    /// The size for people, rounded: `1.4 GiB`.
+    pub fn rounded(self) -> String {
+        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+        if self.0 < 1024 {
+            return format!("{} B", self.0);
+        }
+        let power = (self.0.ilog2() / 10).min(5);
+        format!("{:.1} {}", self.0 as f64 / 1024_f64.powi(power.cast_signed()), UNITS[power as usize - 1])
+    }
 }
 
 impl fmt::Display for ByteSize {

@@ -1,6 +1,7 @@
 //! One try of one instance: from its recipe to a job, and from what the job left to a recorded result.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -132,7 +133,8 @@ impl Attempt {
         };
         let environment = self.environment(inputs.project, instance, allocation);
         let folder = self.workspace.folder().to_owned();
-        Job { id: instance.id, launch, folder, log: self.log.clone(), environment }
+        let attempt = self.workspace.root().to_owned();
+        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment }
     }
 
     /// Puts the inputs in order after an attempt that came to nothing, for all who read them later; says whether another stage
@@ -152,18 +154,18 @@ impl Attempt {
         items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
     }
 
-    fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, String)> {
+    fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, OsString)> {
         let devices: Vec<String> = allocation.gpus.iter().map(u32::to_string).collect();
         let temporary = self.workspace.folder().join(self.workspace.temporary());
         let mut environment = vec![
-            ("CUDA_VISIBLE_DEVICES".to_owned(), devices.join(",")),
-            ("ATHANOR_PROJECT".to_owned(), project.display().to_string()),
-            ("ATHANOR_STAGE".to_owned(), instance.name.clone()),
-            ("ATHANOR_SEED".to_owned(), instance.seed.to_string()),
-            ("TMPDIR".to_owned(), temporary.display().to_string()),
+            ("CUDA_VISIBLE_DEVICES".to_owned(), devices.join(",").into()),
+            ("ATHANOR_PROJECT".to_owned(), project.into()),
+            ("ATHANOR_STAGE".to_owned(), instance.name.clone().into()),
+            ("ATHANOR_SEED".to_owned(), instance.seed.to_string().into()),
+            ("TMPDIR".to_owned(), temporary.into()),
         ];
         let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
-        environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string())));
+        environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
         environment
     }
 
@@ -210,7 +212,8 @@ impl Attempt {
 
     /// Whether the stage has printed nothing so far.
     pub fn is_silent(&self) -> bool {
-        std::fs::metadata(&self.log).is_ok_and(|log| log.len() == 0)
+        // A log is made when something is printed.
+        !std::fs::metadata(&self.log).is_ok_and(|log| log.len() > 0)
     }
 
     fn describe(&self, instance: &Instance) -> Result<Value, serde_json::Error> {

@@ -1,47 +1,100 @@
 //! Threads that are kept for the next task: a stage that takes a millisecond should not wait for threads to be made.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// As many threads as there ever were tasks at once. They end with the crew, each after the task it is at.
+/// As many threads as there ever were tasks at once, as long as the system gives them. They end with the crew, each after the
+/// task it is at.
 #[derive(Clone, Default)]
-pub struct Crew {
-    idle: Arc<Mutex<Vec<Sender<Task>>>>,
+pub struct Crew(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Sender<Task>>,
+    /// Tasks for which there was no thread.
+    waiting: VecDeque<Task>,
+    /// Threads, idle or not.
+    threads: usize,
 }
 
 impl Crew {
-    /// Does a task on a thread of its own.
+    /// Does a task on a thread of its own. Where the system gives no more threads, the task waits for one, and where there is
+    /// none at all, it is done before this returns.
     pub fn run(&self, task: impl FnOnce() + Send + 'static) {
         let mut task: Task = Box::new(task);
-        while let Some(thread) = lock(&self.idle).pop() {
+        while let Some(thread) = lock(&self.0).idle.pop() {
             // A thread that is gone gives the task back.
             match thread.send(task) {
                 Ok(()) => return,
                 Err(unsent) => task = unsent.0,
             }
         }
-        let idle = Arc::downgrade(&self.idle);
-        thread::spawn(move || {
+        if let Err(task) = self.hire(task) {
+            let mut state = lock(&self.0);
+            if state.threads > 0 {
+                return match state.idle.pop() {
+                    // One has become idle meanwhile; it looks for what waits before it ends.
+                    Some(thread) => drop(thread.send(task)),
+                    None => state.waiting.push_back(task),
+                };
+            }
+            drop(state);
+            task();
+        }
+    }
+
+    /// Starts a thread that begins with a task; gives the task back if there is none to be had.
+    fn hire(&self, task: Task) -> Result<(), Task> {
+        lock(&self.0).threads += 1;
+        let first = Arc::new(Mutex::new(Some(task)));
+        let (crew, task) = (Arc::downgrade(&self.0), Arc::clone(&first));
+        let hired = thread::Builder::new().spawn(move || {
+            let Some(mut task) = lock(&task).take() else { return };
             let (sender, tasks) = channel::<Task>();
+            let _leave = Leave(crew.clone());
             loop {
                 task();
-                let Some(idle) = idle.upgrade() else { return };
-                lock(&idle).push(sender.clone());
-                drop(idle);
-                match tasks.recv() {
+                let Some(crew) = crew.upgrade() else { return };
+                let next = {
+                    let mut state = lock(&crew);
+                    let next = state.waiting.pop_front();
+                    if next.is_none() {
+                        state.idle.push(sender.clone());
+                    }
+                    next
+                };
+                drop(crew);
+                match next.map_or_else(|| tasks.recv(), Ok) {
                     Ok(next) => task = next,
                     Err(_) => return,
                 }
             }
         });
+        if hired.is_ok() {
+            return Ok(());
+        }
+        lock(&self.0).threads -= 1;
+        lock(&first).take().map_or(Ok(()), Err)
     }
 }
 
-fn lock(idle: &Mutex<Vec<Sender<Task>>>) -> std::sync::MutexGuard<'_, Vec<Sender<Task>>> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
+/// Counts a thread out when it ends, also by a panic.
+struct Leave(std::sync::Weak<Mutex<State>>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        if let Some(crew) = self.0.upgrade() {
+            lock(&crew).threads -= 1;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -68,7 +121,7 @@ mod tests {
         go.send(()).unwrap();
         let first = met.recv().unwrap();
         assert_ne!(first, second);
-        while lock(&crew.idle).len() < 2 {
+        while lock(&crew.0).idle.len() < 2 {
             thread::yield_now();
         }
         crew.run(move || meet.send(thread::current().id()).unwrap());

@@ -1,5 +1,6 @@
 //! What carries out a stage's work: the seam between the dispatcher and local processes, or later a cluster's queue.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,10 +18,12 @@ pub struct Job {
     pub launch: Launch,
     /// The folder to start it in.
     pub folder: PathBuf,
-    /// Where its output goes.
+    /// The folder that all of its attempt lies in.
+    pub attempt: PathBuf,
+    /// Where its output goes; a job that prints nothing leaves no file there.
     pub log: PathBuf,
     /// Variables added to the environment.
-    pub environment: Vec<(String, String)>,
+    pub environment: Vec<(String, OsString)>,
 }
 
 /// What to start.
@@ -66,8 +69,35 @@ pub enum Exit {
         /// Whether the kernel ran out of memory while it ran and killed something.
         out_of_memory: bool,
     },
+    /// A shell line ended because a program in it was ended by a signal, which the shell reports by its status.
+    ProgramSignal {
+        /// The signal's number: 128 less than the shell's status.
+        number: i32,
+        /// Whether the kernel ran out of memory while it ran and killed something.
+        out_of_memory: bool,
+    },
     /// It could not be started.
     NotStarted(String),
+    /// It failed, and the machine stood in its way.
+    Hampered {
+        /// How it ended.
+        exit: Box<Exit>,
+        /// Why its log is not whole, if that is so.
+        log: Option<String>,
+        /// Which disk is full, as a sentence, if one is.
+        full: Option<String>,
+    },
+}
+
+impl Exit {
+    /// Whether it asks for another try.
+    pub fn asks_again(&self) -> bool {
+        match self {
+            Exit::Failed { again, .. } => *again,
+            Exit::Hampered { exit, .. } => exit.asks_again(),
+            _ => false,
+        }
+    }
 }
 
 /// How urgently a job is to stop.

@@ -16,7 +16,7 @@ use crate::run::crew::Crew;
 use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
 use crate::run::flights::Outputs;
 use crate::run::journal::Journal;
-use crate::run::local::LocalExecutor;
+use crate::run::local::{LocalExecutor, LocalSettings};
 use crate::run::places::Places;
 use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
@@ -33,14 +33,12 @@ pub struct Passes<'r> {
     pub recall: (&'r Recall, bool),
     /// What the run may use.
     pub capacity: Capacity,
-    /// This program's binary.
-    pub program: PathBuf,
+    /// How stages are run as processes.
+    pub local: LocalSettings,
     /// Whether to go on with what does not depend on a failed instance.
     pub keep_going: bool,
     /// The run's identifier.
     pub run: String,
-    /// Tells the run's processes from all others.
-    pub mark: String,
     /// The run's folder, for logs.
     pub logs: PathBuf,
     /// For who tells the run of something.
@@ -159,7 +157,7 @@ impl Passes<'_> {
         let listener = self.sender.clone();
         let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
         let crew = Crew::default();
-        let executor = LocalExecutor::new(self.program.clone(), listener, self.mark.clone(), crew.clone());
+        let executor = LocalExecutor::new(self.local.clone(), listener, crew.clone());
         let cache = Arc::clone(&self.session.project.cache);
         let places = Places::new(Arc::clone(&cache), self.run.clone());
         let workshop = OnDisk::new(cache, recall, places, crew, self.sender.clone());

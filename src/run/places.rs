@@ -1,4 +1,4 @@
-//! Where tries take place: folders and logs that are used again as long as nothing is in them.
+//! Where tries take place: folders that are used again as long as nothing is in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,21 @@ use std::sync::Arc;
 
 use athanor_cache::{Cache, CacheError, Lock, is_name_of_run, remove_tree};
 
-/// The folders of a run's tries, and logs in which nothing was printed.
+/// The folders of a run's tries.
 pub struct Places {
     cache: Arc<Cache>,
     run: String,
     scratch: Option<Scratch>,
     made: usize,
     folders: Vec<PathBuf>,
-    logs: Vec<PathBuf>,
+    /// The folder of logs that was made last.
+    logs: Option<PathBuf>,
 }
 
 impl Places {
     /// For the run called `run`.
     pub fn new(cache: Arc<Cache>, run: String) -> Places {
-        Places { cache, run, scratch: None, made: 0, folders: Vec::new(), logs: Vec::new() }
+        Places { cache, run, scratch: None, made: 0, folders: Vec::new(), logs: None }
     }
 
     /// A folder for the next try.
@@ -35,25 +36,23 @@ impl Places {
         Ok(self.scratch.insert(scratch).folder.join(self.made.to_string()))
     }
 
-    /// Makes `path` ready for a try's log: an empty one takes that name if there is one.
+    /// Makes the folder of a try's log.
     pub fn prepare_log(&mut self, path: &Path) -> Result<(), CacheError> {
-        if let Some(empty) = self.logs.pop() {
-            // One that cannot be renamed stays where it is, and the new one is made when it is opened.
-            let _ = fs::rename(empty, path);
-            return Ok(());
+        match path.parent() {
+            Some(folder) if self.logs.as_deref() != Some(folder) => {
+                fs::create_dir_all(folder).map_err(|source| CacheError::Io { path: folder.to_owned(), source })?;
+                self.logs = Some(folder.to_owned());
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        let Some(folder) = path.parent() else { return Ok(()) };
-        fs::create_dir_all(folder).map_err(|source| CacheError::Io { path: folder.to_owned(), source })
     }
 
     /// Takes back what a try has left empty.
-    pub fn vacate(&mut self, folder: Option<PathBuf>, log: Option<PathBuf>) {
+    pub fn vacate(&mut self, folder: Option<PathBuf>) {
         self.folders.extend(folder);
-        self.logs.extend(log);
     }
-}
 
-impl Places {
     /// Whether another run works with the cache at this moment.
     pub fn others_run(&self) -> bool {
         let own = self.scratch.as_ref().map(|scratch| scratch.lock_path.clone());
@@ -61,15 +60,6 @@ impl Places {
         let is_held = |path: &PathBuf| self.cache.locks().is_locked(path);
         let entries = fs::read_dir(self.cache.scratch_root()).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).any(|path| is_lock(&path) && Some(&path) != own.as_ref() && is_held(&path))
-    }
-}
-
-impl Drop for Places {
-    fn drop(&mut self) {
-        for log in &self.logs {
-            // An empty log that stays harms nobody.
-            let _ = fs::remove_file(log);
-        }
     }
 }
 

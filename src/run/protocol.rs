@@ -39,8 +39,10 @@ pub struct Order {
     /// What to write.
     pub outputs: BoundOutputs,
     /// A private folder that goes away with the stage.
+    #[serde(with = "athanor_cache::any_path")]
     pub scratch: PathBuf,
     /// The cache, absolute: where items of earlier work are.
+    #[serde(with = "athanor_cache::any_path")]
     pub cache: PathBuf,
     /// What the stage computes.
     pub fingerprint: Digest,
@@ -49,6 +51,7 @@ pub struct Order {
     /// Whether the work is to be done again from scratch, whatever is known.
     pub anew: bool,
     /// Where the worker notes which stored files it has put among the outputs.
+    #[serde(with = "athanor_cache::any_path")]
     pub placements: PathBuf,
     /// Size of its thread pools.
     pub threads: usize,

@@ -51,28 +51,39 @@ enum Word {
     Hurry,
 }
 
+/// Hears what became of results.
+type Listener = Arc<dyn Fn(Recorded) + Send + Sync>;
+
 /// Records results on a thread of its own.
 pub struct Recorder {
+    cache: Arc<Cache>,
     pending: Arc<Pending>,
-    words: Option<Sender<Word>>,
-    thread: Option<JoinHandle<()>>,
+    listener: Listener,
+    /// `None` where the system gives no thread: then each result is recorded at once.
+    thread: Option<(Sender<Word>, JoinHandle<()>)>,
 }
 
 impl Recorder {
     /// `listener` hears of every result that is given to [`Recorder::record`].
-    pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + 'static) -> Recorder {
+    pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + Sync + 'static) -> Recorder {
         let (sender, words) = channel();
         let pending = Arc::new(Pending::new(&cache));
-        let noted = Arc::clone(&pending);
-        let thread = thread::spawn(move || keep_records(&cache, &noted, &words, &listener));
-        Recorder { pending, words: Some(sender), thread: Some(thread) }
+        let listener: Listener = Arc::new(listener);
+        let theirs = (Arc::clone(&cache), Arc::clone(&pending), Arc::clone(&listener));
+        let thread = thread::Builder::new().spawn(move || keep_records(&theirs.0, &theirs.1, &words, &*theirs.2));
+        Recorder { cache, pending, listener, thread: thread.ok().map(|thread| (sender, thread)) }
     }
 
     /// Records a result soon. Should this process be killed before, the next one does it.
     pub fn record(&self, result: Unrecorded) {
         // A disk that takes no note will not take the record either, and then that is what is reported.
         let _ = self.pending.note(&result.record);
-        self.say(Word::Record(Box::new(result)));
+        if self.thread.is_some() {
+            return self.say(Word::Record(Box::new(result)));
+        }
+        let recorded = write_down(&self.cache, vec![result]);
+        self.pending.settle(recorded.ids.len());
+        (self.listener)(recorded);
     }
 
     /// Says that nothing else is going on: what waits need not wait any longer.
@@ -82,15 +93,17 @@ impl Recorder {
 
     fn say(&self, word: Word) {
         // The thread ends only when this end of the channel is gone.
-        let _ = self.words.as_ref().map(|words| words.send(word));
+        let _ = self.thread.as_ref().map(|(words, _)| words.send(word));
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.words = None;
-        // A panic there has been printed, and what was not recorded is made again.
-        let _ = self.thread.take().map(JoinHandle::join);
+        if let Some((words, thread)) = self.thread.take() {
+            drop(words);
+            // A panic there has been printed, and what was not recorded is made again.
+            let _ = thread.join();
+        }
     }
 }
 

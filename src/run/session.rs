@@ -20,6 +20,7 @@ use crate::run::history::{Announced, Ended, History, Ledger, RunId};
 use crate::run::journal::Journal;
 use crate::run::keep::Keep;
 use crate::run::passes::Passes;
+use crate::run::local::LocalSettings;
 use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
@@ -78,6 +79,8 @@ pub struct RunRequest {
     pub program: PathBuf,
     /// The pipeline file as given.
     pub file: String,
+    /// The value of [`crate::run::ATTEMPT_VARIABLE`] in this process: empty if the run is not part of another one's stage.
+    pub within: String,
 }
 
 /// What came of a run.
@@ -207,10 +210,14 @@ impl<'a> Session<'a> {
             session: self,
             recall: (&recall, all_is_news),
             capacity: request.capacity,
-            program: request.program,
+            local: LocalSettings {
+                program: request.program,
+                // Runs of other caches may have the same name, and none may end another's processes.
+                mark: format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond()),
+                within: request.within,
+                log_limit: self.project.log_limit,
+            },
             keep_going: request.keep_going,
-            // Runs of other caches may have the same name, and none may end another's processes.
-            mark: format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond()),
             run: run.clone(),
             logs,
             sender,

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,9 @@ use athanor_stages::kind::{RunError, Runner};
 use athanor_stages::panics::{self, Panic};
 use athanor_stages::registry;
 
+use crate::last_words;
 use crate::run::protocol::{Life, Message, Order, PROTOCOL};
+use crate::run::threads::make_pool;
 
 /// Does the one order given on standard input; returns the process's exit code.
 pub fn main() -> u8 {
@@ -27,6 +29,7 @@ pub fn main() -> u8 {
     let Ok(channel) = take_standard_output() else {
         return 1;
     };
+    last_words::report_to(channel.as_raw_fd());
     panics::remember();
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
@@ -65,7 +68,7 @@ fn obey(order: &Order, reporter: &PipeReporter) -> Result<(), Life> {
         return Err(refusal(format!("This worker has no kind `{}` of revision {}.", order.kind, order.revision)));
     };
     reporter.send(&Message::Life(Life::Started { protocol: PROTOCOL }));
-    size_thread_pool(order.threads);
+    make_pool(order.threads).map_err(refusal)?;
     let cache = Cache::open(&order.cache).map_err(|error| refusal(error.to_string()))?;
     let memory = Memory {
         cache: &cache,
@@ -91,11 +94,19 @@ fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), Life> {
 /// Signs that it was a GPU, or what drives it, that failed.
 const SIGNS_OF_A_GPU: [&str; 4] = ["CUDA", "Cuda", "NVRTC", "device was poisoned"];
 
+/// Signs that the system had no more of something: the texts of EAGAIN, ENOMEM and EMFILE.
+const SIGNS_OF_A_SHORTAGE: [&str; 3] =
+    ["Resource temporarily unavailable", "Cannot allocate memory", "Too many open files"];
+
 fn describe_panic(panic: &Panic) -> Life {
     let first_line = panic.message.lines().next().unwrap_or_default().trim_end_matches('.');
     let on_gpu = SIGNS_OF_A_GPU.iter().any(|sign| panic.message.contains(sign));
     let at = panic.location.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default();
-    let (what, help) = if on_gpu {
+    let is_shortage = SIGNS_OF_A_SHORTAGE.iter().any(|sign| panic.message.contains(sign));
+    let (what, help) = if is_shortage {
+        let help = "The system refused it a thread, a handle or memory: raise the limit on them (`ulimit -a` lists limits), or let fewer stages run at once (`-j`).";
+        ("It could not go on", help)
+    } else if on_gpu {
         let help = "Only this stage is affected. `athanor devices` shows what this program makes of the GPUs; the stage's log has the whole error.";
         ("A call to the GPU failed", help)
     } else {
@@ -111,11 +122,6 @@ fn passed_on() -> HashMap<String, String> {
     let names = names.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]);
     let names = names.chain(["CUDA_VISIBLE_DEVICES".to_owned()]);
     names.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value))).collect()
-}
-
-fn size_thread_pool(threads: usize) {
-    // Fails only when a pool exists already, and then that one serves.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
 }
 
 fn describe(error: &RunError) -> Life {
@@ -184,6 +190,11 @@ mod tests {
             "{told_of_gpu}"
         );
         assert!(told_of_gpu.contains("`athanor devices`") && !told_of_gpu.contains("backtrace"), "{told_of_gpu}");
+        let (refused, _) = told(|| panic!("failed to spawn thread: Resource temporarily unavailable (os error 11)"));
+        assert!(
+            refused.starts_with("It could not go on: failed to spawn") && refused.contains("`ulimit -a`"),
+            "{refused}"
+        );
         let (other, _) = told(|| panic!("index out of bounds"));
         assert!(other.starts_with("It panicked: index out of bounds. This is a mistake in Athanor"), "{other}");
     }

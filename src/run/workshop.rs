@@ -169,9 +169,6 @@ impl Workshop for OnDisk<'_> {
 
     fn note(&self, attempt: &mut Attempt, report: &StageReport) {
         attempt.note(report);
-        if let StageReport::Log { line } = report {
-            append_line(&attempt.log, line);
-        }
     }
 
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
@@ -183,9 +180,8 @@ impl Workshop for OnDisk<'_> {
             let mut unsynced = Unsynced::default();
             let result = attempt.store(&cache, &instance, || lock(&places).others_run(), &mut unsynced);
             let result = result.and_then(|(record, removed)| Ok((record.seal()?, record, removed)));
-            let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
             let (claim, Cleared { folder, undeclared }) = attempt.end();
-            lock(&places).vacate(folder, empty_log);
+            lock(&places).vacate(folder);
             let result = result.map(|(sealed, record, removed)| {
                 let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
                 let unrecorded = Unrecorded { id, fingerprint, work_ms, record: sealed, unsynced, claim };
@@ -211,18 +207,11 @@ impl Workshop for OnDisk<'_> {
         let log_tail = log_tail(&attempt.log);
         let disturbed = attempt.disturbed(&self.cache, || lock(&self.places).others_run());
         let (_, cleared) = attempt.end();
-        lock(&self.places).vacate(cleared.folder, None);
+        lock(&self.places).vacate(cleared.folder);
         Abandoned { log_tail, disturbed }
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn append_line(log: &Path, line: &str) {
-    use std::io::Write;
-    let file = std::fs::File::options().append(true).create(true).open(log);
-    // A log that cannot be written loses a line, not a stage.
-    let _ = file.and_then(|mut file| writeln!(file, "{line}"));
 }

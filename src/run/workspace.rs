@@ -97,6 +97,11 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// The folder that all of the attempt lies in.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// The folder the stage runs in.
     pub fn folder(&self) -> &Path {
         &self.work

@@ -2,15 +2,22 @@
 
 use athanor_stages::learn::devices::cuda::{Cuda, NoCuda};
 
-use crate::run::machine::GpuInfo;
+use crate::run::machine::{GpuInfo, Source};
 use crate::run::resources::Capacity;
 use crate::view::text::{bytes, table};
 
 /// CPUs, memory and GPUs that a run may give to stages, and whether this program can train on such GPUs itself.
 ///
-/// `found` is what the driver's tools report, `cuda` what the program finds when it looks by itself.
-pub fn describe(capacity: &Capacity, found: &Result<Vec<GpuInfo>, String>, cuda: &Result<Cuda, NoCuda>) -> String {
-    let mut text = format!("CPUs      {}\nmemory    {}\n", capacity.cpus, bytes(capacity.memory));
+/// `cpus` and `memory` say where these numbers come from, `found` is what the driver's tools report, `cuda` what the program
+/// finds when it looks by itself.
+pub fn describe(
+    capacity: &Capacity,
+    (cpus, memory): (&Source, &Source),
+    found: &Result<Vec<GpuInfo>, String>,
+    cuda: &Result<Cuda, NoCuda>,
+) -> String {
+    let mut text = format!("CPUs      {}{}\n", capacity.cpus, origin(cpus));
+    text += &format!("memory    {}{}\n", bytes(capacity.memory), origin(memory));
     let name = |index: u32| {
         let found = found.as_ref().ok()?;
         found.iter().find(|gpu| gpu.device.index == index).map(|gpu| gpu.name.clone())
@@ -40,6 +47,16 @@ pub fn describe(capacity: &Capacity, found: &Result<Vec<GpuInfo>, String>, cuda:
     text
 }
 
+/// Who set a number, in words; nothing where it is all that the machine has.
+fn origin(source: &Source) -> String {
+    match source {
+        Source::Machine => String::new(),
+        Source::ControlGroup(folder) => format!(" (limit of the control group `{}`)", folder.display()),
+        Source::Slurm(variable) => format!(" (given by Slurm, {variable})"),
+        Source::Option(option) => format!(" (given by {option})"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use athanor_stages::learn::devices::cuda::Version;
@@ -53,7 +70,19 @@ mod tests {
 
     fn described(gpus: Vec<GpuDevice>, cuda: Result<Cuda, NoCuda>) -> String {
         let capacity = Capacity { cpus: 16, memory: 128 << 30, gpus };
-        describe(&capacity, &Ok(vec![gpu()]), &cuda)
+        describe(&capacity, (&Source::Machine, &Source::Machine), &Ok(vec![gpu()]), &cuda)
+    }
+
+    #[test]
+    fn it_is_said_who_set_a_limit() {
+        let capacity = Capacity { cpus: 4, memory: 512 << 20, gpus: Vec::new() };
+        let sources = (&Source::Slurm("SLURM_CPUS_PER_TASK"), &Source::ControlGroup("/sys/fs/cgroup/job".into()));
+        insta::assert_snapshot!(describe(&capacity, sources, &Ok(Vec::new()), &Err(NoCuda::NotBuilt)), @r"
+        CPUs      4 (given by Slurm, SLURM_CPUS_PER_TASK)
+        memory    512.0 MiB (limit of the control group `/sys/fs/cgroup/job`)
+        GPUs      none
+        training  on the CPU: this program was built without CUDA; build it with `cargo install --path . --features cuda`
+        ");
     }
 
     #[test]

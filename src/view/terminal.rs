@@ -1,7 +1,6 @@
 //! The live view: one line a running stage, with progress and the time it still needs; the rest as permanent lines.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -29,7 +28,6 @@ impl TerminalSink {
         let bar = self.lines.insert_before(&self.overall, ProgressBar::new_spinner());
         bar.set_style(style("{elapsed:>6} {spinner} {msg}"));
         bar.set_message(instance.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(120));
         self.running.insert(instance.to_owned(), bar);
     }
 
@@ -87,6 +85,7 @@ impl EventSink for TerminalSink {
     }
 
     fn tick(&mut self) {
-        self.overall.tick();
+        // The run calls often enough: a thread for this could be refused.
+        self.running.values().chain([&self.overall]).for_each(ProgressBar::tick);
     }
 }

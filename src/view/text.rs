@@ -1,5 +1,7 @@
 //! Durations, sizes and tables as text.
 
+use crate::language::ByteSize;
+
 /// A duration for people: `340 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`.
 pub fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
@@ -13,12 +15,7 @@ pub fn duration(milliseconds: u64) -> String {
 
 /// A size for people: `1.4 GiB`.
 pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let power = (count.ilog2() / 10).min(5);
-    format!("{:.1} {}", count as f64 / 1024_f64.powi(power.cast_signed()), UNITS[power as usize - 1])
+    ByteSize::new(count).rounded()
 }
 
 /// `1 stage`, `2 stages`.

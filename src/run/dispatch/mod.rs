@@ -306,7 +306,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             match self.workshop.prepare(&self.inputs, id, resolved, claim, place) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
                 Err(CacheError::Gone { .. }) => self.defer(id, "a stored input of it was lost".to_owned()),
-                Err(error) => self.fail(id, &Failure::new(error.to_string())),
+                Err(error) => self.fail(id, &Failure::of_error("", &error)),
             }
         }
         Ok(())
@@ -372,7 +372,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         } else if let Some(because) = disturbed.filter(|_| timeout.is_none()) {
             self.defer(id, because);
         } else {
-            let again = matches!(exit, Exit::Failed { again: true, .. });
+            let again = exit.asks_again();
             self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(log_tail), again);
         }
     }
@@ -405,7 +405,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         let stored = match result {
             Ok(stored) => stored,
             Err(CommitError::Input(error @ InputError::Disturbed { .. })) => return self.defer(id, error.to_string()),
-            Err(error) => return self.failed_try(id, &Failure::new(error.to_string()), false),
+            Err(error) => return self.failed_try(id, &Failure::of_error("", &error), false),
         };
         self.workshop.record(id, &stored);
         self.journal.record(RunEvent::Stored { instance: self.name(id) });
@@ -418,7 +418,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     }
 
     fn recorded(&mut self, recorded: Recorded) {
-        let refusal = recorded.refusal.map(|error| Failure::new(format!("Its result cannot be recorded: {error}")));
+        let refusal = recorded.refusal.map(|error| Failure::of_error("Its result cannot be recorded: ", &error));
         for id in recorded.ids {
             let Some(Stored { record, undeclared, removed }) = self.unrecorded.remove(&id) else { continue };
             let followers = self.flights.landed(&record.fingerprint);

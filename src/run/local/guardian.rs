@@ -1,9 +1,9 @@
 //! A small process that kills a run's stages when the run itself is killed.
 //!
 //! A run that gets `kill -9` cannot clean up. The guardian waits at the end of a pipe; when the pipe closes without a word,
-//! its run is gone, and it kills every process that carries the run's mark in its environment, with its group, so that no
-//! orphan keeps a GPU from the next run. The mark is there from a stage's first instruction, so nothing has to be told to
-//! the guardian while the run goes on.
+//! its run is gone, and it kills every process that carries the run's mark, with its group, and every process that works in
+//! the run's folder, so that no orphan keeps a GPU from the next run. The mark is there from a stage's first instruction, so
+//! nothing has to be told to the guardian while the run goes on.
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -14,14 +14,16 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgid};
 
-/// The environment variable that marks the processes of a run.
-pub const MARK_VARIABLE: &str = "ATHANOR_RUN_MARK";
+use crate::run::local::mark::{RunMark, works_in};
 
 /// What a run says when it ends by itself.
 const FAREWELL: &[u8] = b"done";
 
 /// Between two looks for marked processes: one that was being started during the first has its mark by the second.
 const SECOND_LOOK: Duration = Duration::from_millis(50);
+
+/// Looks that found something, after which the guardian gives up: what is left cannot be killed.
+const MOST_LOOKS: u32 = 1200;
 
 /// The run's end of the guardian.
 pub struct Guardian {
@@ -30,15 +32,20 @@ pub struct Guardian {
 }
 
 impl Guardian {
-    /// Starts the guardian of the processes marked with `mark`. Where that fails the run goes on without: only the orphans
-    /// of a killed run are at stake.
-    pub fn start(program: &Path, mark: &str) -> Option<Guardian> {
+    /// Starts the guardian of the processes of the run with this mark, whose stages work below `folder`. Where that fails the
+    /// run goes on without: only the orphans of a killed run are at stake.
+    pub fn start(program: &Path, mark: &RunMark, folder: &Path) -> Option<Guardian> {
         let mut command = Command::new(program);
-        command.arg("guardian").arg(mark);
+        command.arg("guardian").arg(mark.name()).arg(folder);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut process = command.spawn().ok()?;
         let pipe = process.stdin.take();
         Some(Guardian { process, pipe })
+    }
+
+    /// The guardian's process.
+    pub fn process(&self) -> i32 {
+        self.process.id().cast_signed()
     }
 }
 
@@ -52,42 +59,50 @@ impl Drop for Guardian {
     }
 }
 
-/// The guardian process.
-pub fn main(mark: &str) -> u8 {
+/// The guardian process of the run called `mark`, whose stages work below `folder`.
+pub fn main(mark: &str, folder: &Path) -> u8 {
     let mut words = Vec::new();
     let heard = std::io::stdin().lock().read_to_end(&mut words);
     if heard.is_ok() && words == FAREWELL {
         return 0;
     }
-    let marked = format!("{MARK_VARIABLE}={mark}");
-    let mut quiet = 0;
-    while quiet < 2 {
-        let found = kill_marked(marked.as_bytes());
+    let mark = RunMark::new(mark, "");
+    let (mut quiet, mut looks) = (0, 0);
+    while quiet < 2 && looks < MOST_LOOKS {
+        let found = kill_marked(&mark, folder);
         quiet = if found { 0 } else { quiet + 1 };
+        looks += 1;
         std::thread::sleep(SECOND_LOOK);
     }
     0
 }
 
-/// Kills every living process that has `marked` in its environment, with its group; says whether there was one.
-fn kill_marked(marked: &[u8]) -> bool {
+/// Kills every living process that has the mark, with its group, and every one that works below `folder`; says whether there
+/// was one.
+fn kill_marked(mark: &RunMark, folder: &Path) -> bool {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let mut found = false;
-    for number in numbers.filter(|number| has_mark(*number, marked)) {
-        found = true;
+    for number in numbers.filter(|number| *number != std::process::id().cast_signed()) {
         let process = Pid::from_raw(number);
-        // Any of these may fail because the process has just ended, which is what is wanted.
-        if let Ok(group) = getpgid(Some(process)) {
-            let _ = killpg(group, Signal::SIGKILL);
+        if is_dead(number) {
+            continue;
+        } else if mark.attempt_of(number).is_some() {
+            // Any of these may fail because the process has just ended, which is what is wanted.
+            if let Ok(group) = getpgid(Some(process)) {
+                let _ = killpg(group, Signal::SIGKILL);
+            }
+        } else if !works_in(number, folder) {
+            continue;
         }
+        found = true;
         let _ = kill(process, Signal::SIGKILL);
     }
     found
 }
 
-fn has_mark(process: i32, marked: &[u8]) -> bool {
-    // The environment of a process that has ended but is not yet reaped reads as empty.
-    let environment = std::fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-    environment.split(|byte| *byte == 0).any(|entry| entry == marked)
+/// Whether a process has ended and waits to be reaped, which nobody may do for long.
+fn is_dead(process: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
