@@ -6,5 +6,6 @@ pub mod events;
 pub mod language;
 pub mod plan;
 pub mod run;
+pub mod settings;
 pub mod view;
 pub mod visible;

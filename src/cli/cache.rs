@@ -1,25 +1,33 @@
 //! `athanor cache`.
 
-use crate::cli::arguments::{CacheCommand, CachePlace};
+use athanor_stages::secrets::mask_value;
+
+use crate::cli::arguments::CacheCommand;
+use crate::cli::inspect::print_json;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
 use crate::language::ByteSize;
 use crate::run::collect::{self, CollectError};
+use crate::settings::Settings;
 use crate::view::text::{bytes, count, duration, table};
+use crate::visible::visible;
 
-pub fn cache(place: &CachePlace, command: &CacheCommand) -> Result<u8, Exit> {
+pub fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
-        CacheCommand::Ls { json } => list(place, *json),
-        CacheCommand::Gc { max_size, dry_run } => collect(place, *max_size, *dry_run),
-        CacheCommand::Verify => verify(place),
+        CacheCommand::Ls { json } => list(settings, *json),
+        CacheCommand::Gc { max_size, dry_run } => collect(settings, *max_size, *dry_run),
+        CacheCommand::Verify => verify(settings),
     }
 }
 
-fn list(place: &CachePlace, json: bool) -> Result<u8, Exit> {
-    let usage = load::project(place)?.cache.usage().map_err(Exit::failed)?;
+fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
+    let usage = load::project(settings)?.cache.usage().map_err(Exit::failed)?;
     if json {
-        return print(&(serde_json::to_string_pretty(&usage).map_err(Exit::failed)? + "\n"));
+        let mut usage = serde_json::json!(usage);
+        // Records of earlier versions have secrets in them.
+        mask_value(&mut usage);
+        return print_json(&usage);
     }
-    let text_of = |recipe: &serde_json::Value, key: &str| recipe[key].as_str().unwrap_or("?").to_owned();
+    let text_of = |recipe: &serde_json::Value, key: &str| visible(recipe[key].as_str().unwrap_or("?")).into_owned();
     let rows: Vec<Vec<String>> = usage
         .entries
         .iter()
@@ -39,8 +47,8 @@ fn list(place: &CachePlace, json: bool) -> Result<u8, Exit> {
     print(&format!("{}\n{total}\n", table(&header, &rows)))
 }
 
-fn collect(place: &CachePlace, max_size: Option<ByteSize>, dry_run: bool) -> Result<u8, Exit> {
-    let project = load::project(place)?;
+fn collect(settings: &Settings, max_size: Option<ByteSize>, dry_run: bool) -> Result<u8, Exit> {
+    let project = load::project(settings)?;
     let report = collect::collect(&project.cache, max_size.map(ByteSize::bytes), dry_run);
     let report = report.map_err(|error: CollectError| Exit::failed(error))?;
     let verb = if dry_run { "would drop" } else { "dropped" };
@@ -53,13 +61,13 @@ fn collect(place: &CachePlace, max_size: Option<ByteSize>, dry_run: bool) -> Res
     ))
 }
 
-fn verify(place: &CachePlace) -> Result<u8, Exit> {
-    let project = load::project(place)?;
+fn verify(settings: &Settings) -> Result<u8, Exit> {
+    let project = load::project(settings)?;
     let report = project.cache.verify(&|_, _| {}).map_err(Exit::failed)?;
     let mut text = String::new();
     for damage in &report.damaged {
         let path = damage.path.strip_prefix(project.cache.root()).unwrap_or(&damage.path);
-        text += &format!("damaged {}: {} (moved to quarantine)\n", damage.what, path.display());
+        text += &format!("damaged {}: {} (moved to quarantine)\n", damage.what, visible(&path.display().to_string()));
     }
     text += &format!("{} checked, {} damaged", count(report.checked, "item"), report.damaged.len());
     if !report.lost.is_empty() {
