@@ -7,5 +7,6 @@ pub mod language;
 pub mod last_words;
 pub mod plan;
 pub mod run;
+pub mod settings;
 pub mod view;
 pub mod visible;

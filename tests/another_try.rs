@@ -45,7 +45,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
     let source = SourceText { name: "p.yaml".to_owned(), text: PIPELINE.to_owned() };
     let plan = compile(&source, &Overrides::default()).unwrap_or_else(|_| panic!("the pipeline has mistakes"));
     let cache = Arc::new(Cache::open(&folder.path().join("cache")).unwrap());
-    let project = Project { folder: folder.path().to_owned(), cache };
+    let project = Project::new(folder.path().to_owned(), cache);
     let session = Session::new(&project, (&plan, Digest::of(b"plan")), Path::new("p.yaml"), &[], &[]).unwrap();
     let request = RunRequest {
         capacity: Capacity { cpus: 1, memory: 1 << 30, gpus: Vec::new() },

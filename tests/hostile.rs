@@ -86,3 +86,48 @@ fn what_leads_in_circles_or_out_of_the_file() {
         "athanor: 1\nname: p\nstages: { a: { kind: command, run: x, matrix: { m: \"${{ range(99999) }}\", n: \"${{ range(99999) }}\" } } }\n",
     );
 }
+
+#[test]
+fn what_is_written_out_is_read_however_much_it_is() {
+    let mut stages = String::from("athanor: 1\nname: p\nstages:\n");
+    for number in 0..30_000 {
+        stages += &format!(
+            "  s{number}: {{ kind: command, run: \"echo {number} > ${{{{ outputs.o }}}}\", outputs: {{ o: o.txt }} }}\n"
+        );
+    }
+    let (code, said) = check(&stages);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = check(&with_vars(&format!("{{ a: [{}0] }}", "[],".repeat(500_000))));
+    assert_eq!(code, Some(0), "{said}");
+    // As many aliases of one mapping as stages use it.
+    let mut merged = String::from("athanor: 1\nname: p\nvars:\n  base: &base { a: 1, b: 2 }\n  all:\n");
+    (0..5_000).for_each(|_| merged += "    - { <<: *base, c: 3 }\n");
+    let (code, said) = check(&(merged + "stages: { a: { kind: command, run: x } }\n"));
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn ten_thousand_mistakes_take_no_longer_than_ten_thousand_stages() {
+    let mut stages = String::from("athanor: 1\nname: p\nstages:\n");
+    for number in 0..5_000 {
+        stages += &format!(
+            "  s{number}: {{ kind: command, inputs: {{ x: t{number} }}, run: \"cat ${{{{ inputs.x }}}}\" }}\n"
+        );
+    }
+    let (code, said) = check(&stages);
+    assert_eq!(code, Some(2));
+    assert!(said.ends_with("5000 mistakes in p.yaml\n"), "{}", said.len());
+}
+
+#[test]
+fn a_bomb_of_merges_and_of_anchors() {
+    let mut levels = String::from("\n  a0: &a0 { x: 1 }\n");
+    for level in 1..30 {
+        let last = level - 1;
+        levels += &format!("  a{level}: &a{level} {{ l: *a{last}, r: *a{last}, m: {{ <<: *a{last} }} }}\n");
+    }
+    is_refused("mappings", &with_vars(&levels));
+    let text = "x".repeat(1 << 20);
+    let aliases = vec!["*a"; 3_000].join(", ");
+    is_refused("a long text", &with_vars(&format!("{{ a: &a {text}, b: [{aliases}] }}")));
+}

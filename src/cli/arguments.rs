@@ -14,17 +14,17 @@ use crate::run::resources::GpuDevice;
 #[command(name = "athanor", version)]
 pub struct Arguments {
     #[command(flatten)]
-    pub place: CachePlace,
+    pub settings: SettingOptions,
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Where the cache is.
-#[derive(Debug, Args)]
-pub struct CachePlace {
-    /// The cache's folder; several projects may share one.
-    #[arg(long = "cache", value_name = "DIR", env = "ATHANOR_CACHE", default_value = ".athanor", global = true)]
-    pub cache: PathBuf,
+/// Settings that the command line overrides.
+#[derive(Debug, Default, Args)]
+pub struct SettingOptions {
+    /// The cache's folder; several projects may share one [setting: cache] [env: ATHANOR_CACHE] [default: .athanor].
+    #[arg(long = "cache", value_name = "DIR", global = true)]
+    pub cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -47,7 +47,17 @@ pub enum Command {
         kind: Option<String>,
     },
     /// Print the JSON Schema of the pipeline language, for editors.
-    Schema,
+    Schema {
+        /// Of settings files (`athanor.config.yaml`) instead.
+        #[arg(long)]
+        config: bool,
+    },
+    /// Show the settings that hold, and where each comes from.
+    Config {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look after the cache.
     #[command(subcommand)]
     Cache(CacheCommand),

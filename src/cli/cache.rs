@@ -1,37 +1,42 @@
 //! `athanor cache`.
 
+use athanor_stages::secrets::mask_value;
 use serde_json::json;
 
-use crate::cli::arguments::{CacheCommand, CachePlace};
+use crate::cli::arguments::CacheCommand;
+use crate::cli::inspect::print_json;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
 use crate::language::ByteSize;
 use crate::run::collect::{self, Collected, Collection, name_of};
 use crate::run::history::History;
 use crate::run::suspects::{self, Suspect};
+use crate::settings::Settings;
 use crate::view::text::{bytes, count, duration, table};
 use crate::visible::visible;
 
-pub fn cache(place: &CachePlace, command: &CacheCommand) -> Result<u8, Exit> {
+pub fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
-        CacheCommand::Ls { json } => list(place, *json),
+        CacheCommand::Ls { json } => list(settings, *json),
         CacheCommand::Gc { max_size, dry_run, forget } => {
             let (max_size, folder) = (max_size.map(ByteSize::bytes), load::current_folder()?);
-            collect(place, &Collection { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
+            collect(settings, &Collection { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
         }
-        CacheCommand::Verify { repair } => verify(place, *repair),
+        CacheCommand::Verify { repair } => verify(settings, *repair),
     }
 }
 
-fn list(place: &CachePlace, json: bool) -> Result<u8, Exit> {
-    let cache = load::project(place)?.cache;
+fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
+    let cache = load::project(settings)?.cache;
     let usage = cache.usage().map_err(Exit::failed)?;
     let histories = History::all(cache.root()).map_err(Exit::failed)?.unwrap_or_default();
     if json {
         let mut usage = serde_json::to_value(&usage).map_err(Exit::failed)?;
         usage["pipelines"] = histories.iter().map(|it| json!({ "key": it.key(), "name": name_of(it) })).collect();
-        return print(&(serde_json::to_string_pretty(&usage).map_err(Exit::failed)? + "\n"));
+        // Records of earlier versions have secrets in them.
+        mask_value(&mut usage);
+        return print_json(&usage);
     }
-    let text_of = |recipe: &serde_json::Value, key: &str| recipe[key].as_str().unwrap_or("?").to_owned();
+    let text_of = |recipe: &serde_json::Value, key: &str| visible(recipe[key].as_str().unwrap_or("?")).into_owned();
     let rows: Vec<Vec<String>> = usage
         .entries
         .iter()
@@ -57,8 +62,8 @@ fn list(place: &CachePlace, json: bool) -> Result<u8, Exit> {
     print(&format!("{}\n{pipelines}\n{total}\n", table(&header, &rows)))
 }
 
-fn collect(place: &CachePlace, collection: &Collection) -> Result<u8, Exit> {
-    let cache = load::project(place)?.cache;
+fn collect(settings: &Settings, collection: &Collection) -> Result<u8, Exit> {
+    let cache = load::project(settings)?.cache;
     let Collected { forgotten, rebuilt, store } = collect::collect(&cache, collection).map_err(Exit::failed)?;
     let did = |did: &str, would: &str| if collection.dry_run { format!("would {would}") } else { did.to_owned() };
     let mut text = String::new();
@@ -82,8 +87,8 @@ fn collect(place: &CachePlace, collection: &Collection) -> Result<u8, Exit> {
     print(&format!("{text}{verb} {dropped} and {size} of {of}; {} kept\n", store.kept))
 }
 
-fn verify(place: &CachePlace, repair: bool) -> Result<u8, Exit> {
-    let project = load::project(place)?;
+fn verify(settings: &Settings, repair: bool) -> Result<u8, Exit> {
+    let project = load::project(settings)?;
     let cache = &project.cache;
     let report = cache.verify(&|_, _| {}).map_err(Exit::failed)?;
     let suspects = suspects::remembered(cache, &report.damaged).map_err(Exit::failed)?;

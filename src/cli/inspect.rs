@@ -1,33 +1,36 @@
 //! The commands that look without touching.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 
 use athanor_stages::registry;
 use serde_json::json;
 
-use crate::cli::arguments::{CachePlace, Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, UP_TO_DATE, load, print};
+use crate::cli::arguments::{Format, GraphCommand, SelectCommand, ViewCommand};
+use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is};
 use crate::language::{self, suggest};
 use crate::run::assess::Standing;
+use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
 use crate::view::{kinds as kind_view, standing};
+use crate::visible::{visible, visible_json, visible_lines};
 
-pub fn check(place: &CachePlace, command: &ViewCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(place, &command.pipeline)?;
+pub fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(settings, &command.pipeline)?;
     if command.json {
         return print_json(
             &json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }),
         );
     }
     let (stages, instances) = (count(plan.stages.len(), "stage"), count(plan.instances.len(), "instance"));
-    print(&format!("{}: {stages}, {instances}, no mistakes\n", command.pipeline.file.display()))
+    let file = command.pipeline.file.display().to_string();
+    print(&format!("{}: {stages}, {instances}, no mistakes\n", visible(&file)))
 }
 
-pub fn status(place: &CachePlace, command: &ViewCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(place, &command.pipeline)?;
-    let project = load::project(place)?;
+pub fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(settings, &command.pipeline)?;
+    let project = load::project(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let standings = session.assess().map_err(Exit::failed)?;
     let pairs = session
@@ -38,15 +41,16 @@ pub fn status(place: &CachePlace, command: &ViewCommand) -> Result<u8, Exit> {
         let entries: Vec<_> = pairs.map(|(name, standing)| json!({ "instance": name, "state": standing })).collect();
         return print_json(&json!(entries));
     }
-    let rows: Vec<Vec<String>> = pairs.map(|(name, standing)| vec![name, standing::brief(standing)]).collect();
+    let rows: Vec<Vec<String>> =
+        pairs.map(|(name, standing)| vec![visible(&name).into_owned(), standing::brief(standing)]).collect();
     let fresh = standings.iter().flatten().filter(|standing| **standing == Standing::Fresh).count();
     print(&format!("{}\n{fresh} of {} fresh\n", table(&["INSTANCE", "STATE"], &rows), rows.len()))
 }
 
-pub fn explain(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(place, &command.pipeline)?;
+pub fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project(place)?;
+    let project = load::project(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let standings = session.assess().map_err(Exit::failed)?;
     let mut entries = Vec::new();
@@ -61,20 +65,20 @@ pub fn explain(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> 
     if command.json { print_json(&json!(entries)) } else { print(&text) }
 }
 
-pub fn graph(place: &CachePlace, command: &GraphCommand) -> Result<u8, Exit> {
+pub fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, Exit> {
     let format = match command.format {
         Format::Text => GraphFormat::Text,
         Format::Dot => GraphFormat::Dot,
         Format::Mermaid => GraphFormat::Mermaid,
         Format::Svg => GraphFormat::Svg,
     };
-    print(&draw(&*load::plan(place, &command.pipeline)?, format))
+    print(&draw(&*load::plan(settings, &command.pipeline)?, format))
 }
 
-pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
-    let plan = load::plan(place, &command.pipeline)?;
+pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
+    let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project(place)?;
+    let project = load::project(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let ledger = session.ledger().map_err(Exit::failed)?;
     let several = targets.len() > 1;
@@ -88,12 +92,13 @@ pub fn logs(place: &CachePlace, command: &SelectCommand) -> Result<u8, Exit> {
             record.log.map_or(Some(Vec::new()), |log| std::fs::read(project.cache.path_of(&log)).ok())
         };
         let log = in_run.and_then(|path| read_log(&path)).or_else(in_cache);
+        let name = visible(name);
         if several {
             print(&format!("==> {name} <==\n"))?;
         }
         // A reader that has gone away is no error.
         let _ = match log {
-            Some(bytes) if !bytes.is_empty() => std::io::stdout().write_all(&bytes),
+            Some(bytes) if !bytes.is_empty() => write_log(&bytes),
             Some(_) => writeln!(std::io::stderr(), "{name} printed nothing."),
             None => writeln!(std::io::stderr(), "{name} has no log: it never ran here, or its log is gone."),
         };
@@ -109,6 +114,15 @@ fn read_log(path: &Path) -> Option<Vec<u8>> {
     }
 }
 
+/// Writes a log: for a terminal with everything made visible, for anything else as it is.
+fn write_log(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        return out.write_all(visible_lines(&String::from_utf8_lossy(bytes)).as_bytes());
+    }
+    out.write_all(bytes)
+}
+
 pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {
     let Some(name) = name else { return print(&kind_view::list(registry::kinds())) };
     let names = || registry::kinds().iter().map(|kind| kind.name());
@@ -122,12 +136,12 @@ pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {
     }
 }
 
-pub fn schema() -> Result<u8, Exit> {
-    print_json(&language::schema())
+pub fn schema(config: bool) -> Result<u8, Exit> {
+    print_json(&if config { crate::settings::schema() } else { language::schema() })
 }
 
 /// Prints a value for programs to read.
 pub fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
     let text = serde_json::to_string_pretty(value).map_err(Exit::failed)?;
-    print(&(text + "\n"))
+    print_as_it_is(&visible_json(&(text + "\n")))
 }

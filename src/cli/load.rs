@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use athanor_cache::{Cache, Digest};
 
-use crate::cli::arguments::{CachePlace, PipelineFile};
+use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
 use crate::language::{Diagnostics, SourceText};
 use crate::plan::{InstanceId, Mistakes, Overrides, Plan, compile, kept};
@@ -15,6 +15,8 @@ use crate::run::history::History;
 use crate::run::keep::Keep;
 use crate::run::sources::probe;
 use crate::run::{PROGRAM, Project, Session};
+use crate::settings::Settings;
+use crate::visible::visible;
 
 /// Widest that a report of mistakes is drawn.
 const REPORT_WIDTH: usize = 100;
@@ -36,12 +38,14 @@ impl Deref for Loaded {
 }
 
 impl Loaded {
-    /// Keeps the plan, unless it was found kept.
+    /// Keeps the plan, unless it was found kept or has secrets in it.
     fn keep(&self) {
-        if !self.is_kept
-            && let Some(bytes) = kept::encode(&self.plan)
-        {
-            self.keep.write(PLAN, &self.key, &bytes);
+        if self.is_kept {
+            return;
+        }
+        match kept::encode(&self.plan) {
+            Some(bytes) => self.keep.write(PLAN, &self.key, &bytes),
+            None => self.keep.forget(PLAN),
         }
     }
 }
@@ -50,13 +54,13 @@ impl Loaded {
 const PLAN: &str = "plan";
 
 /// The plan of a pipeline file, without a look at the files it reads.
-pub fn plan(place: &CachePlace, file: &PipelineFile) -> Result<Loaded, Exit> {
-    compiled(place, file)?.map_err(|mistakes| report(&mistakes.diagnostics))
+pub fn plan(settings: &Settings, file: &PipelineFile) -> Result<Loaded, Exit> {
+    compiled(settings, file)?.map_err(|mistakes| report(&mistakes.diagnostics))
 }
 
 /// The plan of a pipeline file, with every file it reads looked for.
-pub fn checked_plan(place: &CachePlace, file: &PipelineFile) -> Result<Loaded, Exit> {
-    let compiled = compiled(place, file)?;
+pub fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<Loaded, Exit> {
+    let compiled = compiled(settings, file)?;
     let (mut problems, sources) = match &compiled {
         Ok(plan) => (plan.diagnostics(), &plan.sources),
         Err(mistakes) => (mistakes.diagnostics.clone(), &mistakes.sources),
@@ -68,7 +72,7 @@ pub fn checked_plan(place: &CachePlace, file: &PipelineFile) -> Result<Loaded, E
     }
 }
 
-fn compiled(place: &CachePlace, file: &PipelineFile) -> Result<Result<Loaded, Box<Mistakes>>, Exit> {
+fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<Loaded, Box<Mistakes>>, Exit> {
     let name = file.file.display().to_string();
     let bytes =
         std::fs::read(&file.file).map_err(|error| Exit::wrong(format!("error: `{name}` cannot be read: {error}")))?;
@@ -78,7 +82,7 @@ fn compiled(place: &CachePlace, file: &PipelineFile) -> Result<Result<Loaded, Bo
     })?;
     let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone() };
     let source = SourceText { name, text };
-    let keep = History::keep(&place.cache, &current_folder()?, &file.file, &file.profile);
+    let keep = History::keep(&settings.cache.value, &current_folder()?, &file.file, &file.profile);
     let key = kept::key(&source, &overrides, &program());
     if let Some(plan) = keep.read(PLAN, &key).and_then(|bytes| kept::decode(&bytes, &source, &overrides)) {
         return Ok(Ok(Loaded { plan, keep, key, is_kept: true }));
@@ -96,15 +100,16 @@ fn program() -> String {
 
 /// Ends a command with all mistakes shown.
 pub fn report(diagnostics: &Diagnostics) -> Exit {
-    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut message = diagnostics.render(color, REPORT_WIDTH);
-    let count = diagnostics.len();
-    message += &format!("\n{} in {}\n", crate::view::text::count(count, "mistake"), first_text(diagnostics));
-    Exit { message, code: WRONG }
+    let first = diagnostics.texts().first().map(|text| visible(&text.name)).unwrap_or_default();
+    report_in(diagnostics, &first)
 }
 
-fn first_text(diagnostics: &Diagnostics) -> String {
-    diagnostics.texts().first().map(|text| text.name.clone()).unwrap_or_default()
+/// As [`report`], of mistakes that lie in `whole`.
+pub fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut message = diagnostics.render(color, REPORT_WIDTH);
+    message += &format!("\n{} in {whole}\n", crate::view::text::count(diagnostics.len(), "mistake"));
+    Exit { message, code: WRONG }
 }
 
 /// The folder the command was run in.
@@ -113,13 +118,19 @@ pub fn current_folder() -> Result<std::path::PathBuf, Exit> {
 }
 
 /// The current folder as a project.
-pub fn project(place: &CachePlace) -> Result<Project, Exit> {
-    let cache = Cache::open(&place.cache).map_err(Exit::failed)?;
+pub fn project(settings: &Settings) -> Result<Project, Exit> {
+    let cache = Cache::open(&settings.cache.value).map_err(Exit::failed)?;
     for notice in cache.notices() {
         // A terminal that is gone needs no notice.
         let _ = writeln!(std::io::stderr(), "{notice}");
     }
-    Ok(Project { folder: current_folder()?, cache: Arc::new(cache) })
+    Ok(Project {
+        folder: current_folder()?,
+        cache: Arc::new(cache),
+        results: settings.results.value.clone(),
+        log_limit: settings.log_limit.value.bytes(),
+        verify_on_use: settings.verify_on_use.value,
+    })
 }
 
 /// The instances that selectors select; none for no selectors.

@@ -8,15 +8,18 @@ mod init;
 mod inspect;
 mod load;
 mod run;
+mod settings;
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use athanor_stages::secrets::mask;
 use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 
 use crate::run::threads::make_pool;
+use crate::visible::{is_hidden, visible_lines};
 
 /// All is up to date.
 pub const UP_TO_DATE: u8 = 0;
@@ -34,12 +37,12 @@ pub struct Exit {
 }
 
 impl Exit {
-    fn wrong(message: impl Into<String>) -> Exit {
-        Exit { message: message.into(), code: WRONG }
+    fn wrong(message: impl AsRef<str>) -> Exit {
+        Exit { message: shown(message.as_ref()), code: WRONG }
     }
 
     fn failed(error: impl std::fmt::Display) -> Exit {
-        Exit { message: format!("error: {error}"), code: FAILED }
+        Exit { message: shown(&format!("error: {error}")), code: FAILED }
     }
 }
 
@@ -49,7 +52,11 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nothing is left to tell when the terminal itself is gone.
-            let _ = error.print();
+            let _ = if std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_hidden)) {
+                write!(std::io::stderr(), "{}", shown(&error.to_string()))
+            } else {
+                error.print()
+            };
             return ExitCode::from(if error.use_stderr() { WRONG } else { UP_TO_DATE });
         }
     };
@@ -61,29 +68,31 @@ pub fn main() -> ExitCode {
 }
 
 fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
-    let place = arguments.place;
     if needs_threads(&arguments.command) {
         let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
         let wanted = wanted.filter(|count| *count > 0).unwrap_or_else(threads_of_machine);
         make_pool(wanted).map_err(Exit::failed)?;
     }
+    let options = arguments.settings;
+    let settings = || settings::load(&options);
     match arguments.command {
-        Command::Run(command) => run::run(&place, &command),
-        Command::Status(command) => inspect::status(&place, &command),
-        Command::Explain(command) => inspect::explain(&place, &command),
-        Command::Check(command) => inspect::check(&place, &command),
-        Command::Graph(command) => inspect::graph(&place, &command),
-        Command::Logs(command) => inspect::logs(&place, &command),
+        Command::Run(command) => run::run(&settings()?, &command),
+        Command::Status(command) => inspect::status(&settings()?, &command),
+        Command::Explain(command) => inspect::explain(&settings()?, &command),
+        Command::Check(command) => inspect::check(&settings()?, &command),
+        Command::Graph(command) => inspect::graph(&settings()?, &command),
+        Command::Logs(command) => inspect::logs(&settings()?, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
-        Command::Schema => inspect::schema(),
+        Command::Schema { config } => inspect::schema(config),
+        Command::Config { json } => settings::config(&options, json),
         Command::Devices { use_ } => devices::devices(&use_),
-        Command::Cache(command) => cache::cache(&place, &command),
+        Command::Cache(command) => cache::cache(&settings()?, &command),
         Command::Bench(command) => bench::bench(&command),
         Command::Init { file } => init::init(&file),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "athanor", &mut script);
-            print(&String::from_utf8_lossy(&script))
+            print_as_it_is(&String::from_utf8_lossy(&script))
         }
         Command::Worker => Ok(crate::run::worker::main()),
         Command::Guardian { mark, folder } => Ok(crate::run::guardian_main(&mark, &folder)),
@@ -95,7 +104,11 @@ fn needs_threads(command: &Command) -> bool {
     match command {
         Command::Run(_) | Command::Status(_) | Command::Explain(_) | Command::Check(_) | Command::Graph(_) => true,
         Command::Logs(_) | Command::Cache(_) => true,
-        Command::Kinds { .. } | Command::Schema | Command::Devices { .. } | Command::Init { .. } => false,
+        Command::Kinds { .. }
+        | Command::Schema { .. }
+        | Command::Config { .. }
+        | Command::Devices { .. }
+        | Command::Init { .. } => false,
         // These make their own, or need none.
         Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::Guardian { .. } => false,
     }
@@ -105,8 +118,18 @@ fn threads_of_machine() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-/// Prints to standard output. A reader that has gone away (`| head`) is no error.
+/// Prints text for people to standard output.
 fn print(text: &str) -> Result<u8, Exit> {
+    print_as_it_is(&shown(text))
+}
+
+/// Text for people: without the secrets of addresses, and with everything else made visible.
+fn shown(text: &str) -> String {
+    visible_lines(&mask(text)).into_owned()
+}
+
+/// Prints to standard output. A reader that has gone away (`| head`) is no error.
+fn print_as_it_is(text: &str) -> Result<u8, Exit> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::failed(error)),

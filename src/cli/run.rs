@@ -4,26 +4,28 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::cli::arguments::{CachePlace, ExecutorName, MachineUse, RunCommand};
+use crate::cli::arguments::{ExecutorName, MachineUse, RunCommand};
 use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print};
 use crate::events::{EventSink, Outcome};
 use crate::run::assess::Standing;
 use crate::run::machine::{Available, Source};
 use crate::run::resources::Capacity;
 use crate::run::{ATTEMPT_VARIABLE, Heard, Interrupter, RunError, RunRequest, Session, machine};
+use crate::settings::Settings;
 use crate::view::json::JsonSink;
 use crate::view::plain::PlainSink;
 use crate::view::standing;
 use crate::view::terminal::TerminalSink;
 use crate::view::text::count;
+use crate::visible::visible;
 
-pub fn run(place: &CachePlace, command: &RunCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(place, &command.pipeline)?;
+pub fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit> {
+    let plan = load::checked_plan(settings, &command.pipeline)?;
     // All together first, so that what is wrong with any of them is said at once.
     load::select(&plan, command.targets.iter().chain(&command.force))?;
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
-    let project = load::project(place)?;
+    let project = load::project(settings)?;
     if !command.dry_run {
         project.cache.require_writable().map_err(Exit::failed)?;
     }
@@ -91,7 +93,8 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
         match &standings[id.index()] {
             Some(Standing::Fresh) | None => fresh += 1,
             Some(other) => {
-                text += &format!("{}: {}\n", session.plan.instances[id.index()].name, standing::brief(other))
+                let name = visible(&session.plan.instances[id.index()].name);
+                text += &format!("{name}: {}\n", standing::brief(other))
             }
         }
     }

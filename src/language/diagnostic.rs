@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use athanor_stages::secrets::mask;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan};
 
 use super::excerpt::Excerpts;
@@ -219,6 +220,8 @@ impl Diagnostic {
     /// The same with nothing longer than anybody would read, and nothing in it that is not seen.
     fn shown(mut self) -> Diagnostic {
         let clip = |text: &mut String| {
+            // Masked before it is cut: what tells a secret from other text may stand behind it.
+            *text = mask(text).into_owned();
             if let Some((at, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
                 text.truncate(at);
                 text.push('…');
@@ -233,9 +236,7 @@ impl Diagnostic {
 
     /// The mistake and its place, for lines that are too long to show.
     fn without_excerpt(&self, text: &SourceText) -> String {
-        let before = text.text.get(..self.span().range().start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let (line, column) = text.line_and_column(self.span().range().start);
         let help = self.help.as_ref().map_or_else(String::new, |help| format!("  help: {help}\n"));
         let name = visible(&text.name);
         format!("  × {}\n   at {name}:{line}:{column}, in a line too long to show\n{help}", self.message)

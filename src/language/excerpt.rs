@@ -1,5 +1,10 @@
-//! A text as its mistakes are shown in it: with everything made visible, and lines that are found without reading the whole text.
+//! A text as its mistakes are shown in it: without secrets, with everything made visible, and with lines that are found without
+//! reading the whole text.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
+use athanor_stages::secrets::{MASK, secrets};
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use super::span::SourceText;
@@ -9,11 +14,11 @@ use crate::visible::{is_hidden, visible};
 #[derive(Debug)]
 pub(super) struct Excerpts {
     name: String,
-    /// The text with what is hidden made visible; line breaks and tabs are as they were.
+    /// The text with secrets masked and what is hidden made visible; line breaks and tabs are as they were.
     text: String,
     /// Where its lines begin.
     lines: Vec<usize>,
-    /// Behind each character that was made visible: the place in the text as written, and in `text`.
+    /// Behind each piece that is shown as another one: the place in the text as written, and in `text`.
     rewritten: Vec<(usize, usize)>,
 }
 
@@ -26,7 +31,7 @@ impl Excerpts {
     }
 
     /// Where the bytes `range` of the text as written are, as offset and length.
-    pub(super) fn place(&self, range: std::ops::Range<usize>) -> (usize, usize) {
+    pub(super) fn place(&self, range: Range<usize>) -> (usize, usize) {
         let shown = |at: usize| {
             let before = self.rewritten.partition_point(|(written, _)| *written <= at);
             let (written, shown) = before.checked_sub(1).map_or((0, 0), |index| self.rewritten[index]);
@@ -56,8 +61,8 @@ impl SourceCode for Excerpts {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        let line = self.line_of(span.offset());
-        let first = line.saturating_sub(before);
+        // The line break before an empty place counts among what is looked at.
+        let first = self.line_of(span.offset().saturating_sub(1)).saturating_sub(before);
         let start = self.lines[first];
         // One line more than is shown, so that the last one ends as it does in the whole text.
         let last = self.line_of(span.offset() + span.len()) + after + 2;
@@ -72,7 +77,8 @@ impl SourceCode for Excerpts {
             (data, from, contents.line(), contents.column(), contents.line_count())
         };
         if before == 0 {
-            column = self.written(span.offset()) - self.written(self.lines[line]);
+            let line = self.lines[self.line_of(span.offset())];
+            column = self.written(span.offset()) - self.written(line);
         }
         let place = SourceSpan::from((start + from, data.len()));
         let name = self.name.clone();
@@ -80,21 +86,27 @@ impl SourceCode for Excerpts {
     }
 }
 
-/// The text with what is hidden made visible, and the places behind each such character: as written, and as shown.
+/// The text as it is shown, and the places behind each piece that is shown as another one: as written, and as shown.
 fn made_visible(text: &str) -> (String, Vec<(usize, usize)>) {
     let mut shown = String::with_capacity(text.len());
     let mut rewritten = Vec::new();
     let mut copied = 0;
-    for (at, c) in text.char_indices().filter(|(_, c)| is_hidden(*c)) {
-        let breaks_line = c == '\r' && text[at + 1..].starts_with('\n');
-        if breaks_line || matches!(c, '\n' | '\t') {
-            continue;
+    let hidden = text.char_indices().filter(|(at, c)| {
+        let breaks_line = *c == '\r' && text[at + 1..].starts_with('\n');
+        is_hidden(*c) && !breaks_line && !matches!(c, '\n' | '\t')
+    });
+    let hidden = hidden.map(|(at, c)| (at..at + c.len_utf8(), visible(&text[at..at + c.len_utf8()])));
+    let masked = secrets(text).into_iter().map(|range| (range, Cow::Borrowed(MASK)));
+    let mut pieces: Vec<(Range<usize>, Cow<'_, str>)> = hidden.chain(masked).collect();
+    pieces.sort_by_key(|(range, _)| range.start);
+    for (range, instead) in pieces {
+        // What is hidden within a secret is gone with it.
+        if range.start >= copied {
+            shown.push_str(&text[copied..range.start]);
+            shown.push_str(&instead);
+            rewritten.push((range.end, shown.len()));
+            copied = range.end;
         }
-        let end = at + c.len_utf8();
-        shown.push_str(&text[copied..at]);
-        shown.push_str(&visible(&text[at..end]));
-        rewritten.push((end, shown.len()));
-        copied = end;
     }
     shown.push_str(&text[copied..]);
     (shown, rewritten)
@@ -121,6 +133,16 @@ mod tests {
         let contents = excerpts.read_span(&(start, length).into(), 0, 0).unwrap();
         assert_eq!((contents.name(), contents.line()), (Some("p\\u{7}"), 1));
         assert_eq!(contents.column(), "b: \u{1b}[31mé\r".len());
+    }
+
+    #[test]
+    fn secrets_are_masked_and_places_behind_them_found() {
+        let text = "\u{7}url: https://u:hunter\u{200b}2@h/?token=t, b: 1\n".to_owned();
+        let excerpts = Excerpts::new(&SourceText { name: "p".to_owned(), text: text.clone() });
+        assert_eq!(excerpts.text, "\\u{7}url: https://u:***@h/?token=*** b: 1\n");
+        let at = text.find("b: 1").unwrap();
+        let (start, length) = excerpts.place(at..at + 4);
+        assert_eq!(&excerpts.text[start..start + length], "b: 1");
     }
 
     #[test]

@@ -67,6 +67,36 @@ impl<T: Typed> Shape for Templated<T> {
     }
 }
 
+/// A [`Typed`] scalar as it is written; expressions are not known there.
+#[derive(Debug, Clone)]
+pub struct Literal<T> {
+    /// The value.
+    pub value: T,
+    /// Where.
+    pub span: Span,
+}
+
+impl<T: Typed> Shape for Literal<T> {
+    fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
+        if node.text().is_some_and(|text| text.contains("${{")) {
+            let help = "write the value itself; expressions belong into pipeline files";
+            problems.push(Diagnostic::new(node.span, "there are no expressions here").help(help));
+            return None;
+        }
+        match T::parse(&node.value) {
+            Ok(value) => Some(Literal { value, span: node.span }),
+            Err(message) => {
+                problems.push(Diagnostic::new(node.span, message));
+                None
+            }
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        T::schema()
+    }
+}
+
 /// `schema`, or text with an expression in it.
 pub fn or_expression(schema: serde_json::Value) -> serde_json::Value {
     json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{\\{" }] })
@@ -215,6 +245,7 @@ macro_rules! keys {
     ) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone)]
+        #[allow(dead_code, reason = "not every reader asks where a mapping is, or what could not be read")]
         pub struct $name {
             /// Where.
             pub span: $crate::language::span::Span,

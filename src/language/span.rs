@@ -13,6 +13,15 @@ pub struct SourceText {
     pub text: String,
 }
 
+impl SourceText {
+    /// Line and column of the byte `at`, both from 1; columns are counted in characters.
+    pub fn line_and_column(&self, at: usize) -> (usize, usize) {
+        let before = self.text.get(..at).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
+    }
+}
+
 /// A range of bytes in one of the texts of a compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Span {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use athanor_cache::{Digest, hash_value};
-use athanor_stages::registry;
+use athanor_stages::{registry, secrets};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use crate::language::SourceText;
 
 use super::compile::{Overrides, texts};
 use super::graph::graph;
-use super::model::{Instance, Plan, ResultEntry, Source, StageInfo};
+use super::model::{Instance, Plan, ResultEntry, Source, StageInfo, Work};
 use super::pieces;
 
 /// What is written of a plan beside its instances: all but what follows from the rest or from the texts.
@@ -32,11 +33,24 @@ pub fn key(source: &SourceText, overrides: &Overrides, program: &str) -> Digest 
     hash_value("athanor plan 1", &parts)
 }
 
-/// The plan as bytes; `None` for one that cannot be written.
+/// The plan as bytes; `None` for one that cannot be written, or that has secrets in it, which are not to lie about.
 pub fn encode(plan: &Plan) -> Option<Vec<u8>> {
+    if plan.instances.par_iter().any(|instance| has_secret(&instance.work)) {
+        return None;
+    }
     let Plan { name, instances, sources, results, stages, .. } = plan;
     let kept = Kept { name: name.clone(), sources: sources.clone(), results: results.clone(), stages: stages.clone() };
     pieces::encode(kept, instances)
+}
+
+fn has_secret(work: &Work) -> bool {
+    let in_text = |text: &String| !secrets::secrets(text).is_empty();
+    match work {
+        Work::BuiltIn { params } => secrets::has_secret(params),
+        Work::Command(command) => {
+            in_text(&command.line) || in_text(&command.identity) || command.mentions.iter().any(in_text)
+        }
+    }
 }
 
 /// The plan of these texts that [`encode`] wrote; `None` for bytes that are no plan.

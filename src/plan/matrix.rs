@@ -1,8 +1,10 @@
 //! `matrix`: the points a stage is there at.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use athanor_stages::secrets::mask;
 use minijinja::Value as Live;
 
 use crate::language::expression::scalar_text;
@@ -76,6 +78,7 @@ pub fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point
         problems.push(Diagnostic::new(matrix.span, message).help("use `when` to switch a stage off"));
         return None;
     }
+    let masked = mask_labels(&mut points);
     let mut seen = HashSet::new();
     let labels = |point: &Point| -> Vec<_> {
         point.axes.iter().map(|(axis, value)| (Arc::clone(axis), Arc::clone(&value.label))).collect()
@@ -83,8 +86,22 @@ pub fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point
     if points.iter().all(|point| seen.insert(labels(point))) {
         return Some(points);
     }
-    problems.push(Diagnostic::new(matrix.span, "this matrix has the same point twice"));
+    let help = "points that differ in a secret alone are named by a mapping: `axis: { one: …, two: … }`";
+    let problem = Diagnostic::new(matrix.span, "this matrix has the same point twice");
+    problems.push(problem.maybe_help(masked.then(|| help.to_owned())));
     None
+}
+
+/// Masks secrets in labels, which are names of instances and of results and as such shown and kept; tells whether there are any.
+fn mask_labels(points: &mut [Point]) -> bool {
+    let mut any = false;
+    for (_, value) in points.iter_mut().flat_map(|point| &mut point.axes) {
+        if let Cow::Owned(masked) = mask(&value.label) {
+            value.label = masked.into();
+            any = true;
+        }
+    }
+    any
 }
 
 /// An axis as evaluated.

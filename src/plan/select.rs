@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use athanor_stages::secrets::mask;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::language::shape::leading_name;
@@ -99,7 +100,7 @@ fn choice(text: &str) -> Option<(Choice, &str)> {
         let mut chars = quoted.char_indices();
         while let Some((at, c)) = chars.next() {
             match c {
-                '"' => return Some((Choice::Label(label), &quoted[at + 1..])),
+                '"' => return Some((labelled(&label), &quoted[at + 1..])),
                 '\\' => label.push(chars.next()?.1),
                 c => label.push(c),
             }
@@ -110,8 +111,13 @@ fn choice(text: &str) -> Option<(Choice, &str)> {
     match text[..end].trim_end() {
         "" => None,
         "*" => Some((Choice::All, &text[end..])),
-        label => Some((Choice::Label(label.to_owned()), &text[end..])),
+        label => Some((labelled(label), &text[end..])),
     }
+}
+
+/// The value that is called `label`: labels have no secrets in them.
+fn labelled(label: &str) -> Choice {
+    Choice::Label(mask(label).into_owned())
 }
 
 impl fmt::Display for Selector {

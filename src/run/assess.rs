@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use athanor_cache::{Cache, CacheError, Change, Digest, Lookup, OutputRecord, diff};
+use athanor_stages::secrets;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -81,6 +82,8 @@ pub enum Reason {
         /// Now; absent if it is gone.
         to: Option<Value>,
     },
+    /// A secret in an address changed. Records hold none, so that its values are not known.
+    Secret,
     /// An input holds something else.
     Input {
         /// The port.
@@ -183,7 +186,7 @@ fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Resul
         return Ok(reasons);
     };
     match earlier_recipe(cache, &fingerprint)? {
-        Some(earlier) => reasons.extend(compare(cache, &earlier, recipe)),
+        Some(earlier) => reasons.extend(compare_masked(cache, (fingerprint, earlier), recipe)),
         None => reasons.push(Reason::Forgotten),
     }
     if reasons.is_empty() {
@@ -196,6 +199,17 @@ fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Resul
 pub fn earlier_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Recipe>, CacheError> {
     let record = cache.read_record(fingerprint)?;
     Ok(record.and_then(|record| serde_json::from_value(record.recipe).ok()))
+}
+
+/// Everything in which a recorded recipe, which has no secrets in it, and one of now differ.
+fn compare_masked(cache: &Cache, (fingerprint, mut before): (Digest, Recipe), now: &Recipe) -> Vec<Reason> {
+    let mut masked = now.clone();
+    // Records of earlier versions have secrets.
+    secrets::mask_value(&mut before.params);
+    let has_secrets = secrets::mask_value(&mut masked.params);
+    let reasons = compare(cache, &before, &masked);
+    let unseen = reasons.is_empty() && has_secrets && fingerprint != now.fingerprint();
+    if unseen { vec![Reason::Secret] } else { reasons }
 }
 
 /// Everything in which two recipes differ.
@@ -297,6 +311,28 @@ mod tests {
         now.kind = "other".to_owned();
         let kind = Reason::Kind { from: "train".to_owned(), to: "other".to_owned() };
         assert_eq!(compare(&cache, &before, &now), [kind]);
+    }
+
+    #[test]
+    fn a_changed_secret_is_said_to_have_changed_and_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let with = |secret: &str, path: &str| {
+            let mut recipe = recipe(b"one");
+            recipe.params = json!({ "url": format!("https://u:{secret}@h/{path}") });
+            recipe
+        };
+        let recorded = |of: &Recipe| {
+            let mut masked = of.clone();
+            secrets::mask_value(&mut masked.params);
+            (of.fingerprint(), masked)
+        };
+        let before = with("one", "x");
+        assert_eq!(compare_masked(&cache, recorded(&before), &before), []);
+        assert_eq!(compare_masked(&cache, recorded(&before), &with("two", "x")), [Reason::Secret]);
+        assert_eq!(compare_masked(&cache, (before.fingerprint(), before.clone()), &with("two", "x")), [Reason::Secret]);
+        let told = format!("{:?}", compare_masked(&cache, recorded(&before), &with("two", "y")));
+        assert!(told.contains("u:***@h/x") && told.contains("u:***@h/y") && !told.contains("two"), "{told}");
     }
 
     #[test]

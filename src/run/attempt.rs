@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest, Unsynced};
 use athanor_stages::context::StageReport;
+use athanor_stages::secrets;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -218,6 +219,7 @@ impl Attempt {
 
     fn describe(&self, instance: &Instance) -> Result<Value, serde_json::Error> {
         let mut recipe = serde_json::to_value(&self.recipe)?;
+        secrets::mask_value(&mut recipe);
         if let Value::Object(map) = &mut recipe {
             map.insert("instance".to_owned(), Value::from(instance.name.clone()));
         }

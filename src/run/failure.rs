@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
+use athanor_stages::secrets::mask;
 use nix::sys::signal::Signal;
 
 use crate::events::RunEvent;
@@ -103,9 +104,11 @@ impl Failure {
         self
     }
 
-    /// The failure as an event.
+    /// The failure as an event, which is shown and kept: without the secrets of addresses.
     pub fn event(&self, instance: String, attempt: u32, retrying: bool) -> RunEvent {
-        let Failure { cause, help, log_tail } = self.clone();
+        let masked = |text: &String| mask(text).into_owned();
+        let (cause, help) = (masked(&self.cause), self.help.as_ref().map(masked));
+        let log_tail = self.log_tail.iter().map(masked).collect();
         RunEvent::Failed { instance, attempt, cause, help, log_tail, retrying }
     }
 }

@@ -33,6 +33,12 @@ impl Keep {
         (seal == seal_of(key, &body)).then_some(body)
     }
 
+    /// Removes what was kept as `name`, for whatever key.
+    pub fn forget(&self, name: &str) {
+        // What is not there or cannot be removed is never believed for another key.
+        let _ = fs::remove_file(self.folder.join(name));
+    }
+
     /// Keeps `body` as `name` for `key`, if that is possible: nothing depends on it.
     pub fn write(&self, name: &str, key: &Digest, body: &[u8]) {
         let temporary = self.folder.join(format!("{name}.{}", std::process::id()));

@@ -19,13 +19,14 @@ use crate::run::flights::Outputs;
 use crate::run::history::{Announced, Ended, History, Ledger, RunId};
 use crate::run::journal::Journal;
 use crate::run::keep::Keep;
-use crate::run::passes::Passes;
 use crate::run::local::LocalSettings;
+use crate::run::passes::Passes;
 use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
 use crate::run::results::{Published, publish};
 use crate::run::sources::{self, Contents, Mentions};
+use crate::settings::{Settings, VerifyOnUse};
 
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
@@ -33,6 +34,21 @@ pub struct Project {
     pub folder: PathBuf,
     /// The cache.
     pub cache: Arc<Cache>,
+    /// The folder of all pipelines' results, absolute or relative to the project folder.
+    pub results: PathBuf,
+    /// Most bytes that are kept of what one stage prints.
+    pub log_limit: u64,
+    /// When stored files are hashed again before they are used.
+    pub verify_on_use: VerifyOnUse,
+}
+
+impl Project {
+    /// A project with the settings that are built in.
+    pub fn new(folder: PathBuf, cache: Arc<Cache>) -> Project {
+        let Settings { results, log_limit, verify_on_use, .. } = Settings::default();
+        let (results, log_limit, verify_on_use) = (results.value, log_limit.value.bytes(), verify_on_use.value);
+        Project { folder, cache, results, log_limit, verify_on_use }
+    }
 }
 
 /// Why a run could not be carried through, apart from stages that failed.
@@ -153,7 +169,7 @@ impl<'a> Session<'a> {
     }
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
-        let Project { folder, cache } = self.project;
+        let Project { folder, cache, .. } = self.project;
         Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
     }
 
@@ -297,7 +313,7 @@ impl<'a> Session<'a> {
 
     fn publish(&self, outputs: &[Option<Outputs>], journal: &mut Journal) -> Result<(), RunError> {
         let outputs = |id: InstanceId| outputs[id.index()].as_deref();
-        let Project { folder, cache } = self.project;
+        let Project { folder, cache, .. } = self.project;
         let published = publish(self.plan, cache, &self.history, folder, outputs).map_err(|error| match error {
             CacheError::Io { path, source } => RunError::Results { path, source },
             other => RunError::Cache(other),

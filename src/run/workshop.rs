@@ -4,7 +4,6 @@
 //! held against a model.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::events::RunEvent;
 use crate::view::lines::describe;
+use crate::visible::visible;
 
 /// Figures of instances that still run. Curves, which have a step, are not for lines of text.
 #[derive(Debug, Default)]
@@ -47,7 +48,8 @@ fn with_figures(text: &str, figures: &[(String, f64)]) -> String {
     if figures.is_empty() {
         return text.to_owned();
     }
-    let shown: Vec<String> = figures.iter().map(|(name, value)| format!("{name} = {}", shortened(*value))).collect();
+    let shown: Vec<String> =
+        figures.iter().map(|(name, value)| format!("{} = {}", visible(name), shortened(*value))).collect();
     let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
     format!("{first}: {}{rest}", shown.join(", "))
 }

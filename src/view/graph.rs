@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::plan::Plan;
+use crate::visible::visible;
 
 /// In what form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub fn draw(plan: &Plan, format: GraphFormat) -> String {
     let drawing = Drawing::of(plan);
     let text = match format {
         GraphFormat::Text => drawing.text(),
-        GraphFormat::Dot => drawing.dot(&plan.name),
+        GraphFormat::Dot => drawing.dot(&visible(&plan.name)),
         GraphFormat::Mermaid => drawing.mermaid(),
         GraphFormat::Svg => drawing.svg(),
     };
@@ -52,7 +53,12 @@ impl Drawing {
         let mut nodes: Vec<Node> = plan
             .stages
             .iter()
-            .map(|stage| Node { name: stage.name.clone(), kind: stage.kind.clone(), instances: 0, layer: 0 })
+            .map(|stage| Node {
+                name: visible(&stage.name).into_owned(),
+                kind: visible(&stage.kind).into_owned(),
+                instances: 0,
+                layer: 0,
+            })
             .collect();
         let mut edges = BTreeSet::new();
         for id in plan.order() {
@@ -69,7 +75,7 @@ impl Drawing {
             let stages: BTreeSet<usize> =
                 entry.feeds.iter().map(|(_, instance, _)| plan.instances[instance.index()].stage).collect();
             for stage in stages {
-                results.entry(stage).or_default().push(entry.path.clone());
+                results.entry(stage).or_default().push(visible(&entry.path).into_owned());
             }
         }
         Drawing { nodes, edges, results }
@@ -128,7 +134,8 @@ impl Drawing {
 
     fn mermaid(&self) -> Result<String, std::fmt::Error> {
         let mut out = String::from("flowchart LR\n");
-        let escape = |text: &str| text.replace('"', "#quot;");
+        let escape =
+            |text: &str| text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;");
         for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.instances > 0) {
             writeln!(out, "  s{index}[\"{}<br/><i>{}</i>\"]", escape(&node.title()), escape(&node.kind))?;
         }

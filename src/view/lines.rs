@@ -2,17 +2,18 @@
 
 use crate::events::{Counts, Outcome, ResultAction, RunEvent};
 use crate::view::text::{count, duration};
+use crate::visible::{visible, visible_lines};
 
 /// What an event looks like as permanent text, possibly of several lines; `None` for events that only move a clock or a bar.
 pub fn describe(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::RunStarted { pipeline, instances, .. } => {
-            Some(format!("{pipeline}: {}", count(*instances, "instance")))
+            Some(format!("{}: {}", visible(pipeline), count(*instances, "instance")))
         }
-        RunEvent::Waiting { instance } => Some(format!("waiting      {instance}: another run is making it")),
+        RunEvent::Waiting { instance } => Some(format!("waiting      {}: another run is making it", visible(instance))),
         RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
-            let mut text = format!("finished     {instance} in {}", duration(*duration_ms));
+            let mut text = format!("finished     {} in {}", visible(instance), duration(*duration_ms));
             if !undeclared.is_empty() {
                 text += &format!(
                     "\n  note: it also wrote {}, which it does not declare and which is not kept",
@@ -27,28 +28,19 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             }
             Some(text)
         }
-        RunEvent::Failed { instance, attempt, cause, help, log_tail, retrying } => {
-            let again = if *retrying { ", trying again" } else { "" };
-            let mut text = format!("failed       {instance} (try {attempt}{again}): {cause}");
-            if let Some(help) = help {
-                text += &format!("\n  help: {help}");
-            }
-            if !log_tail.is_empty() {
-                text += "\n  the end of its log:";
-                log_tail.iter().for_each(|line| text += &format!("\n  | {}", printable(line)));
-            }
-            Some(text)
+        RunEvent::Failed { .. } => failed(event),
+        RunEvent::Deferred { instance, because } => {
+            Some(format!("repeating    {}: {}", visible(instance), visible(because)))
         }
-        RunEvent::Deferred { instance, because } => Some(format!("repeating    {instance}: {because}")),
         RunEvent::Skipped { instance, because } => {
-            Some(format!("skipped      {instance}: it needs {because}, which failed"))
+            Some(format!("skipped      {}: it needs {}, which failed", visible(instance), visible(because)))
         }
-        RunEvent::Interrupted { instance } => Some(format!("interrupted  {instance}")),
+        RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", visible(instance))),
         RunEvent::StopRequested { forced: false } => {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
         }
         RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
-        RunEvent::Result { path, action, aside } => result(path, *action, aside.as_deref()),
+        RunEvent::Result { path, action, aside } => result(&visible(path), *action, aside.as_deref()),
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. }
         | RunEvent::Cached { .. }
@@ -59,9 +51,18 @@ pub fn describe(event: &RunEvent) -> Option<String> {
     }
 }
 
-/// `line` without what would move a terminal's cursor or change its colours.
-fn printable(line: &str) -> String {
-    line.chars().filter(|c| !c.is_control() || *c == '\t').collect()
+fn failed(event: &RunEvent) -> Option<String> {
+    let RunEvent::Failed { instance, attempt, cause, help, log_tail, retrying } = event else { return None };
+    let again = if *retrying { ", trying again" } else { "" };
+    let mut text = format!("failed       {} (try {attempt}{again}): {}", visible(instance), visible_lines(cause));
+    if let Some(help) = help {
+        text += &format!("\n  help: {}", visible_lines(help));
+    }
+    if !log_tail.is_empty() {
+        text += "\n  the end of its log:";
+        log_tail.iter().for_each(|line| text += &format!("\n  | {}", visible_lines(line)));
+    }
+    Some(text)
 }
 
 fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
@@ -77,7 +78,7 @@ fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
         notes.push(format!("GPU {}", devices.join(", ")));
     }
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
-    format!("started      {instance}{notes}")
+    format!("started      {}{notes}", visible(instance))
 }
 
 fn result(path: &str, action: ResultAction, aside: Option<&str>) -> Option<String> {
@@ -88,8 +89,9 @@ fn result(path: &str, action: ResultAction, aside: Option<&str>) -> Option<Strin
             Some(format!("result       {path} was edited and is left as it is (delete it to get the pipeline's again)"))
         }
         ResultAction::ReplacedEdited => {
-            let aside =
-                aside.map(|aside| format!("; the edited one that was there is now {aside}")).unwrap_or_default();
+            let aside = aside
+                .map(|aside| format!("; the edited one that was there is now {}", visible(aside)))
+                .unwrap_or_default();
             Some(format!("result       {path} is new{aside}"))
         }
     }
@@ -117,7 +119,7 @@ fn summary(outcome: Outcome, counts: &Counts, milliseconds: u64) -> String {
 
 fn list(files: &[String]) -> String {
     const SHOWN: usize = 5;
-    let mut text = files.iter().take(SHOWN).map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ");
+    let mut text = files.iter().take(SHOWN).map(|file| format!("`{}`", visible(file))).collect::<Vec<_>>().join(", ");
     if files.len() > SHOWN {
         text += &format!(" and {} more", files.len() - SHOWN);
     }
@@ -145,6 +147,37 @@ mod tests {
           | one
           | two
         ");
+    }
+
+    #[test]
+    fn nothing_that_a_stage_says_or_is_called_reaches_a_terminal_unseen() {
+        let nasty = "\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{7}\ra";
+        let owned = || nasty.to_owned();
+        let fingerprint = athanor_cache::Digest::of(b"x");
+        let events = [
+            RunEvent::RunStarted { version: 1, run: owned(), pipeline: owned(), file: owned(), instances: 1 },
+            RunEvent::Waiting { instance: owned() },
+            RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
+            RunEvent::Finished { instance: owned(), fingerprint, duration_ms: 1, undeclared: vec![owned()] },
+            RunEvent::Failed {
+                instance: owned(),
+                attempt: 1,
+                cause: owned(),
+                help: Some(owned()),
+                log_tail: vec![owned()],
+                retrying: false,
+            },
+            RunEvent::Skipped { instance: owned(), because: owned() },
+            RunEvent::Interrupted { instance: owned() },
+            RunEvent::Result { path: owned(), action: ResultAction::Written, aside: None },
+            RunEvent::Result { path: owned(), action: ResultAction::KeptEdited, aside: None },
+            RunEvent::Result { path: owned(), action: ResultAction::ReplacedEdited, aside: Some(owned()) },
+        ];
+        for event in events {
+            let text = describe(&event).unwrap();
+            assert!(text.contains(r"\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{7}\ra"), "{text}");
+            assert!(!text.contains(|c| c != '\n' && crate::visible::is_hidden(c)), "{text:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io::{BufWriter, Write};
 
 use crate::events::{EventSink, RunEvent, Stamped};
 use crate::view::figures::Figures;
+use crate::visible::visible;
 
 /// Progress is shown when it has gained at least this share since it was last shown.
 const PROGRESS_STEP: u64 = 10;
@@ -29,7 +30,7 @@ impl<W: Write + Send> PlainSink<W> {
             return None;
         }
         *shown = percent;
-        Some(format!("progress     {instance}: {done} of {total} {unit} ({percent} %)"))
+        Some(format!("progress     {}: {done} of {total} {} ({percent} %)", visible(instance), visible(unit)))
     }
 }
 

@@ -4,6 +4,7 @@ use athanor_cache::Change;
 use serde_json::Value;
 
 use crate::run::assess::{Reason, Standing};
+use crate::visible::{visible, visible_json, visible_lines};
 
 /// Files named for one input before the rest is counted.
 const SHOWN_FILES: usize = 10;
@@ -26,10 +27,11 @@ pub fn brief(standing: &Standing) -> String {
 
 /// All there is to say, for `explain`.
 pub fn full(instance: &str, standing: &Standing) -> String {
+    let instance = visible(instance);
     match standing {
         Standing::Fresh => format!("{instance} is fresh: nothing it computes from has changed.\n"),
         Standing::Waits { on } => {
-            let on: Vec<String> = on.iter().map(|name| format!("  - {name}\n")).collect();
+            let on: Vec<String> = on.iter().map(|name| format!("  - {}\n", visible(name))).collect();
             format!("{instance} depends on what these make, which are not up to date themselves:\n{}", on.concat())
         }
         Standing::Stale { reasons } => {
@@ -42,24 +44,31 @@ pub fn full(instance: &str, standing: &Standing) -> String {
 fn reason(reason: &Reason) -> String {
     match reason {
         Reason::NeverRan => "never ran".to_owned(),
-        Reason::Failed { cause } => format!("its last try failed: {cause}"),
+        Reason::Failed { cause } => format!("its last try failed: {}", visible_lines(cause)),
         Reason::Forgotten => "its earlier result is no longer in the cache".to_owned(),
-        Reason::OutputsLost { names } => format!("outputs are missing from the cache or damaged: {}", names.join(", ")),
-        Reason::Kind { from, to } => format!("its kind changed from `{from}` to `{to}`"),
+        Reason::OutputsLost { names } => {
+            format!("outputs are missing from the cache or damaged: {}", visible(&names.join(", ")))
+        }
+        Reason::Kind { from, to } => format!("its kind changed from `{}` to `{}`", visible(from), visible(to)),
         Reason::Revision { from, to } => format!("its kind computes differently since revision {to} (was {from})"),
         Reason::Seed { from, to } => format!("its seed changed from {from} to {to}"),
-        Reason::Parameter { name, from: None, to: Some(to) } => format!("parameter `{name}` is new: {}", value(to)),
-        Reason::Parameter { name, from: Some(from), to: None } => {
-            format!("parameter `{name}` is gone (was {})", value(from))
-        }
-        Reason::Parameter { name, from, to } => {
-            let show = |side: &Option<Value>| side.as_ref().map(value).unwrap_or_default();
+        Reason::Parameter { name, from, to } => parameter(&visible(name), from.as_ref(), to.as_ref()),
+        Reason::Secret => "a secret in an address of its parameters changed (its value is not kept)".to_owned(),
+        Reason::Input { port, from, files } => input(&visible(port), &visible(from), files),
+        Reason::InputList { port, from: 0, .. } => format!("input `{}` is new", visible(port)),
+        Reason::InputList { port, to: 0, .. } => format!("input `{}` is gone", visible(port)),
+        Reason::InputList { port, from, to } => format!("input `{}` has {to} artifacts (had {from})", visible(port)),
+    }
+}
+
+fn parameter(name: &str, from: Option<&Value>, to: Option<&Value>) -> String {
+    match (from, to) {
+        (None, Some(to)) => format!("parameter `{name}` is new: {}", value(to)),
+        (Some(from), None) => format!("parameter `{name}` is gone (was {})", value(from)),
+        (from, to) => {
+            let show = |side: Option<&Value>| side.map(value).unwrap_or_default();
             format!("parameter `{name}` changed from {} to {}", show(from), show(to))
         }
-        Reason::Input { port, from, files } => input(port, from, files),
-        Reason::InputList { port, from: 0, .. } => format!("input `{port}` is new"),
-        Reason::InputList { port, to: 0, .. } => format!("input `{port}` is gone"),
-        Reason::InputList { port, from, to } => format!("input `{port}` has {to} artifacts (had {from})"),
     }
 }
 
@@ -67,9 +76,9 @@ fn input(port: &str, from: &str, files: &[Change]) -> String {
     let mut text = format!("input `{port}` changed: {from}");
     for change in files.iter().take(SHOWN_FILES) {
         text += &match change {
-            Change::Added(path) => format!("\n      added    {path}"),
-            Change::Removed(path) => format!("\n      removed  {path}"),
-            Change::Modified(path) => format!("\n      modified {path}"),
+            Change::Added(path) => format!("\n      added    {}", visible(path)),
+            Change::Removed(path) => format!("\n      removed  {}", visible(path)),
+            Change::Modified(path) => format!("\n      modified {}", visible(path)),
         };
     }
     if files.len() > SHOWN_FILES {
@@ -80,15 +89,15 @@ fn input(port: &str, from: &str, files: &[Change]) -> String {
 
 fn value(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("`{text}`"),
-        other => other.to_string(),
+        Value::String(text) => format!("`{}`", visible(text)),
+        other => visible_json(&other.to_string()).into_owned(),
     }
 }
 
 fn shorten(names: &[String]) -> String {
     match names {
         [] => String::new(),
-        [one] => one.clone(),
-        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        [one] => visible(one).into_owned(),
+        [first, rest @ ..] => format!("{} and {} more", visible(first), rest.len()),
     }
 }

@@ -6,6 +6,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::events::{EventSink, RunEvent, Stamped};
 use crate::view::figures::Figures;
+use crate::visible::visible;
 
 /// Draws on the terminal (standard error).
 pub struct TerminalSink {
@@ -27,7 +28,7 @@ impl TerminalSink {
     fn start(&mut self, instance: &str) {
         let bar = self.lines.insert_before(&self.overall, ProgressBar::new_spinner());
         bar.set_style(style("{elapsed:>6} {spinner} {msg}"));
-        bar.set_message(instance.to_owned());
+        bar.set_message(visible(instance).into_owned());
         self.running.insert(instance.to_owned(), bar);
     }
 
@@ -37,7 +38,7 @@ impl TerminalSink {
             bar.set_style(style("{elapsed:>6} {bar:24} {pos}/{len} {prefix}, {eta} left: {msg}"));
             bar.set_length(total);
         }
-        bar.set_prefix(unit.to_owned());
+        bar.set_prefix(visible(unit).into_owned());
         bar.set_position(done);
     }
 

@@ -156,9 +156,10 @@ impl<'a> StageContext<'a> {
         self.reporter.report(StageReport::Metric { name: name.to_owned(), value, step: Some(step) });
     }
 
-    /// Writes a line to the stage's log.
+    /// Writes a line to the stage's log, without the secrets of addresses.
     pub fn log(&self, line: impl Into<String>) {
-        self.reporter.report(StageReport::Log { line: line.into() });
+        let line = crate::secrets::mask(&line.into()).into_owned();
+        self.reporter.report(StageReport::Log { line });
     }
 
     /// Whether the stage should stop at the next safe point, by returning [`crate::error::StageError::Interrupted`].

@@ -24,5 +24,6 @@ pub mod panics;
 pub mod params;
 pub mod ports;
 pub mod registry;
+pub mod secrets;
 pub mod tables;
 mod wording;

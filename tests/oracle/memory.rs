@@ -154,7 +154,14 @@ impl Workshop for InMemory {
                 Launch::Shell(format!("built-in {kind} {revision} {seed} {params} {output} {}", files.join(" ")))
             }
         };
-        Job { id, launch, folder: attempt.folder.clone(), attempt: attempt.folder.clone(), log: PathBuf::new(), environment: Vec::new() }
+        Job {
+            id,
+            launch,
+            folder: attempt.folder.clone(),
+            attempt: attempt.folder.clone(),
+            log: PathBuf::new(),
+            environment: Vec::new(),
+        }
     }
 
     fn note(&self, _: &mut Attempt, _: &StageReport) {}

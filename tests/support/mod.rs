@@ -50,7 +50,12 @@ impl Project {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.current_dir(self.folder.path()).args(arguments);
-        command.env_remove("ATHANOR_CACHE").env("NO_COLOR", "1").stdin(Stdio::null());
+        for name in ["ATHANOR_CACHE", "ATHANOR_CACHE_VERIFY_ON_USE", "ATHANOR_LOG_LIMIT", "ATHANOR_RESULTS"] {
+            command.env_remove(name);
+        }
+        // The settings of who runs the tests are not to decide them.
+        command.env("XDG_CONFIG_HOME", self.path("config"));
+        command.env("NO_COLOR", "1").stdin(Stdio::null());
         command
     }
 

@@ -10,8 +10,6 @@ use std::path::PathBuf;
 
 use crate::language::ByteSize;
 
-/// Limit of a log where nothing else is said.
-pub const DEFAULT_LIMIT: u64 = 64 << 20;
 /// The smallest limit: a notice and some lines around it.
 const LEAST_LIMIT: u64 = 4096;
 /// Bytes between beginning and end that say what is missing.

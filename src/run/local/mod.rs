@@ -24,7 +24,6 @@ use guardian::Guardian;
 pub use guardian::main as guardian_main;
 use household::Household;
 use kernel_kills::KernelKills;
-pub use log::DEFAULT_LIMIT as DEFAULT_LOG_LIMIT;
 pub use mark::ATTEMPT_VARIABLE;
 use mark::RunMark;
 use process::{Process, Shared, carry_out};

@@ -17,6 +17,7 @@ use super::partial::{Note, Part, ResumePoint, Sink};
 use super::patience::Patience;
 use super::reason::{Reason, Wait, shown};
 use super::request::Request;
+use crate::secrets::mask;
 
 /// What every attempt needs.
 pub(super) struct Attempt<'a> {
@@ -244,7 +245,8 @@ impl Attempt<'_> {
 fn next_hop(from: &Url, response: &Response) -> Result<Url, Reason> {
     let to = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let to = to.unwrap_or_default();
-    let mut url = from.join(&to).map_err(|_| Reason::BadRedirect { to, why: "it is not an address" })?;
+    let mut url =
+        from.join(&to).map_err(|_| Reason::BadRedirect { to: mask(&to).into_owned(), why: "it is not an address" })?;
     url.set_fragment(None);
     let why = match (from.scheme(), url.scheme()) {
         ("https", "http") => "it leads from https to http",

@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::options::{Options, Surroundings};
+use crate::secrets::mask;
 
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +15,7 @@ pub enum SetupError {
     /// A proxy variable that is not an address.
     #[error("`{value}` is not the address of a proxy, which looks like `http://host:3128`: {why}")]
     Proxy {
-        /// The variable's value.
+        /// The variable's value, without its secrets.
         value: String,
         /// What is wrong with it.
         why: String,
@@ -58,7 +59,7 @@ pub(super) fn client(options: &Options, surroundings: &Surroundings) -> Result<C
 }
 
 fn parse_proxy(address: &str, proxy: MakeProxy) -> Result<Proxy, SetupError> {
-    let failed = |why: String| SetupError::Proxy { value: address.to_owned(), why };
+    let failed = |why: String| SetupError::Proxy { value: mask(address).into_owned(), why };
     if let Some((scheme, _)) = address.split_once("://")
         && !matches!(scheme, "http" | "https")
     {

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::secrets::mask;
+
 /// A file that could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[error("{url}: {reason}{}", if *attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() })]
 pub struct FetchError {
-    /// The address, without a password.
+    /// The address, without its secrets.
     pub url: String,
     /// Attempts made.
     pub attempts: u32,
@@ -224,11 +226,7 @@ impl Reason {
     }
 }
 
-/// The address as it may be shown: without a password.
+/// The address as it may be shown: without its secrets.
 pub fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    if url.password().is_some() {
-        let _ = url.set_password(Some("***"));
-    }
-    url.into()
+    mask(url.as_str()).into_owned()
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
+use crate::secrets::mask;
+
 /// Looks at a complete file and says what is wrong with it.
 pub type Check<'a> = &'a (dyn Fn(&Path) -> Result<(), String> + Sync);
 
@@ -84,12 +86,13 @@ pub enum UrlError {
 /// Reads an address.
 pub fn parse_url(text: &str) -> Result<Url, UrlError> {
     let text = text.trim();
-    let url =
-        Url::parse(text).map_err(|error| UrlError::Malformed { text: text.to_owned(), why: error.to_string() })?;
+    // Messages go into logs.
+    let shown = || mask(text).into_owned();
+    let url = Url::parse(text).map_err(|error| UrlError::Malformed { text: shown(), why: error.to_string() })?;
     match url.scheme() {
         "http" | "https" => Ok(url),
         "file" if url.to_file_path().is_ok() => Ok(url),
-        "file" => Err(UrlError::NotLocal { text: text.to_owned() }),
-        scheme => Err(UrlError::Scheme { text: text.to_owned(), scheme: scheme.to_owned() }),
+        "file" => Err(UrlError::NotLocal { text: shown() }),
+        scheme => Err(UrlError::Scheme { text: shown(), scheme: scheme.to_owned() }),
     }
 }

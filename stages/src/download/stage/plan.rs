@@ -8,9 +8,11 @@ use reqwest::Url;
 use super::params::{DownloadParams, Form, is_sha256};
 use crate::artifact::table::Table;
 use crate::download::pattern::Pattern;
+use crate::download::reason::shown;
 use crate::download::request::parse_url;
 use crate::download::template::{Encoding, Template, TemplateError};
 use crate::error::StageError;
+use crate::secrets::mask;
 
 /// Longest name of a file.
 const NAME_MAX: usize = 255;
@@ -190,7 +192,7 @@ impl<'a> Reader<'a> {
         let id = self.id_of(row).to_owned();
         let name = match &self.name {
             None if fit_for_file(&id) => String::new(),
-            None => return Err(wrong(format!("the id `{id}` cannot be part of a file's name"))),
+            None => return Err(wrong(format!("the id `{}` cannot be part of a file's name", mask(&id)))),
             Some(template) => self.name(row, template, &url, value)?,
         };
         let size = match self.cell_of(row, self.params.size_column.as_deref(), channel)? {
@@ -215,7 +217,7 @@ impl<'a> Reader<'a> {
         let filled = template.fill(Encoding::Plain, |field| match field {
             "file" if self.list.find(field).is_none() => Ok(file.as_str()),
             "ext" if self.list.find(field).is_none() && extension.is_empty() => {
-                let message = format!("the address `{url}` has no extension");
+                let message = format!("the address `{}` has no extension", shown(url));
                 Err(self.list.error(row, message).with_help("Give a `name` without `{ext}`."))
             }
             "ext" if self.list.find(field).is_none() => Ok(extension.as_str()),
@@ -224,7 +226,7 @@ impl<'a> Reader<'a> {
         if fit_for_file(&filled) {
             return Ok(filled);
         }
-        Err(self.list.error(row, format!("`{filled}` cannot be the name of a file")))
+        Err(self.list.error(row, format!("`{}` cannot be the name of a file", mask(&filled))))
     }
 
     /// The cell of a column that may be one of several, one a channel; nothing if it is empty.

@@ -1,0 +1,201 @@
+//! Settings from files, environment and options, and `athanor config`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::cli::arguments::SettingOptions;
+use crate::cli::inspect::print_json;
+use crate::cli::{Exit, load, print};
+use crate::language::{Diagnostic, Diagnostics, SourceText};
+use crate::settings::{self, FILE, Layer, Settings, Variable};
+use crate::view::text::table;
+use crate::visible::visible;
+
+/// Most bytes in a settings file.
+const LARGEST: u64 = 1 << 20;
+
+/// Where settings are looked for.
+struct Places {
+    /// Files, lowest first.
+    files: Vec<PathBuf>,
+    variables: Vec<(Variable, OsString)>,
+    /// The home folder, which `~` stands for.
+    home: Option<PathBuf>,
+}
+
+impl Places {
+    /// Those of this process.
+    fn here() -> Places {
+        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = absolute("HOME");
+        let user = absolute("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+        let files = std::iter::once(PathBuf::from("/etc")).chain(user).map(|folder| folder.join("athanor/config.yaml"));
+        Places {
+            files: files.chain([PathBuf::from(FILE)]).collect(),
+            variables: Variable::ALL.into_iter().filter_map(|it| Some((it, std::env::var_os(it.name())?))).collect(),
+            home,
+        }
+    }
+
+    /// The settings that hold, and the files that say so.
+    fn read(&self, options: &SettingOptions) -> Result<(Settings, Vec<String>), Exit> {
+        let home = self.home.as_deref();
+        let mut texts: Vec<SourceText> = Vec::new();
+        let mut problems: Vec<Diagnostic> = Vec::new();
+        let mut layers: Vec<Layer> = Vec::new();
+        for file in &self.files {
+            if let Some(text) = text_of(file)? {
+                layers.push(settings::read(&text, texts.len() as u32, home, &mut problems));
+                texts.push(text);
+            }
+        }
+        let read = texts.iter().map(|text| text.name.clone()).collect();
+        let values = self.variables.iter().map(|(variable, value)| (*variable, value.as_os_str()));
+        layers.push(settings::variables(values, home, &mut texts, &mut problems));
+        layers.push(settings::options(options.cache.as_deref(), home, &mut texts, &mut problems));
+        if problems.is_empty() {
+            return Ok((Settings::over(layers), read));
+        }
+        let mut diagnostics = Diagnostics::new(texts.into());
+        diagnostics.extend(problems);
+        Err(load::report_in(&diagnostics, "the settings"))
+    }
+}
+
+/// The text of a settings file; `None` if there is none.
+fn text_of(path: &Path) -> Result<Option<SourceText>, Exit> {
+    let name = path.display().to_string();
+    let wrong = |why: String| Exit::wrong(format!("error: the settings file `{}` {why}", visible(&name)));
+    let refused = |error: std::io::Error| {
+        wrong(format!("cannot be read: {error}.\n  help: Make it readable, or move it out of the way."))
+    };
+    match std::fs::metadata(path) {
+        // A file where a folder of the path should be, such as `~/.config`, is no settings file either.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(refused(error)),
+        // Opening a pipe would wait for a writer.
+        Ok(found) if !found.is_file() => return Err(wrong("is not a file. Move it out of the way.".to_owned())),
+        Ok(found) if found.len() > LARGEST => return Err(wrong(too_large())),
+        Ok(_) => {}
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(refused)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(wrong(too_large()));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(SourceText { name, text })),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            Err(wrong(format!("is not UTF-8 text (byte {at}). Save it as UTF-8.")))
+        }
+    }
+}
+
+fn too_large() -> String {
+    format!("is larger than {}, and settings are a few lines. Is it another file?", crate::view::text::bytes(LARGEST))
+}
+
+/// The settings that hold for this process.
+pub fn load(options: &SettingOptions) -> Result<Settings, Exit> {
+    Places::here().read(options).map(|(settings, _)| settings)
+}
+
+/// Prints the settings that hold.
+pub fn config(options: &SettingOptions, as_json: bool) -> Result<u8, Exit> {
+    let places = Places::here();
+    let (settings, read) = places.read(options)?;
+    let files = places.files.iter().map(|file| file.display().to_string());
+    if as_json {
+        let files: Vec<_> = files.map(|file| json!({ "read": read.contains(&file), "file": file })).collect();
+        return print_json(&json!({ "settings": settings.json(), "files": files }));
+    }
+    let row = |(name, value, origin): (&str, String, &settings::Origin)| {
+        vec![name.to_owned(), visible(&value).into_owned(), visible(&origin.to_string()).into_owned()]
+    };
+    let rows: Vec<Vec<String>> = settings.list().into_iter().map(row).collect();
+    let mut text = table(&["SETTING", "VALUE", "FROM"], &rows) + "\nfiles, lowest first:\n";
+    for file in files {
+        let absent = if read.contains(&file) { "" } else { " (absent)" };
+        text += &format!("  {}{absent}\n", visible(&file));
+    }
+    print(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(folder: &Path, variables: &[(Variable, &str)]) -> Places {
+        let files = ["etc", "user", "project"].map(|name| folder.join(name)).into();
+        let variables = variables.iter().map(|(variable, value)| (*variable, OsString::from(value))).collect();
+        Places { files, variables, home: Some("/home/ann".into()) }
+    }
+
+    fn origins(settings: &Settings) -> Vec<String> {
+        settings.list().into_iter().map(|(_, value, origin)| format!("{value} {origin}")).collect()
+    }
+
+    #[test]
+    fn each_layer_lies_over_the_ones_below() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let shown = |name: &str| at(name).display().to_string();
+        let read = |variables: &[(Variable, &str)], options: &SettingOptions| {
+            origins(&places(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
+        };
+        let none = SettingOptions::default();
+        assert_eq!(read(&[], &none), [".athanor default", "never default", "64MiB default", "results default"]);
+        std::fs::write(
+            at("etc"),
+            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\n",
+        )
+        .unwrap();
+        std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\n").unwrap();
+        std::fs::write(at("project"), "# mine\n\ncache:\n  dir: ~/cache\n").unwrap();
+        let (etc, user, project) = (shown("etc"), shown("user"), shown("project"));
+        assert_eq!(
+            read(&[], &none),
+            [
+                format!("/home/ann/cache {project}:4"),
+                format!("sample {user}:3"),
+                format!("2GiB {user}:2"),
+                format!("out {etc}:3")
+            ]
+        );
+        let variables = [(Variable::Cache, "c"), (Variable::LogLimit, "3MB"), (Variable::Results, "")];
+        assert_eq!(
+            read(&variables, &SettingOptions { cache: Some("d".into()) }),
+            ["d --cache", &format!("sample {user}:3"), "3MB ATHANOR_LOG_LIMIT", &format!("out {etc}:3")]
+        );
+        assert_eq!(read(&variables, &none)[0], "c ATHANOR_CACHE");
+    }
+
+    #[test]
+    fn the_mistakes_of_all_layers_are_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("etc"), "cahce: x\n").unwrap();
+        std::fs::write(folder.path().join("project"), "log_limit: 64 parsecs\n").unwrap();
+        let variables = [(Variable::VerifyOnUse, "smaple")];
+        let exit =
+            places(folder.path(), &variables).read(&SettingOptions { cache: Some("~bob/c".into()) }).unwrap_err();
+        assert_eq!(exit.code, crate::cli::WRONG);
+        for piece in [
+            "unknown key `cahce` in a settings file",
+            "did you mean `cache`?",
+            "etc:1:1",
+            "`64 parsecs` is not a size",
+            "project:1:12",
+            "the variable `ATHANOR_CACHE_VERIFY_ON_USE`: `smaple` is not one of",
+            "did you mean `sample`?",
+            "the option `--cache`: `~bob` is not expanded",
+            "4 mistakes in the settings",
+        ] {
+            assert!(exit.message.contains(piece), "{piece}: {}", exit.message);
+        }
+    }
+}

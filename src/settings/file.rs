@@ -1,0 +1,181 @@
+//! A settings file: its keys, and what it says.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use crate::language::node::{self, Entry, Node, Value};
+use crate::language::shape::{Literal, Shape, keys};
+use crate::language::{Diagnostic, SourceText, Span, suggest};
+
+use super::folder::{Written, folder};
+use super::layer::{Layer, LogLimit};
+use super::{Origin, Setting, VerifyOnUse};
+
+keys! {
+    /// A settings file.
+    "a settings file"
+    pub struct SettingsKeys {
+        /// The cache: its folder, or a mapping of `dir` and `verify_on_use`.
+        optional cache: CacheSetting,
+        /// Most that is kept of what one stage prints, its beginning and its end, such as `64MiB`.
+        optional log_limit: Literal<LogLimit>,
+        /// Folder under which the results of every pipeline are put, `results` if left out. `~` is the home folder; a
+        /// relative path starts in the project folder.
+        optional results: Literal<Written>,
+    }
+}
+
+keys! {
+    /// What is said of the cache.
+    "`cache`"
+    pub struct CacheKeys {
+        /// Folder of the cache, `.athanor` if left out; several projects may share one. `~` is the home folder; a relative
+        /// path starts in the project folder.
+        optional dir: Literal<Written>,
+        /// When stored files are hashed again before they are used: `never`, `sample` or `always`; `never` if left out.
+        optional verify_on_use: Literal<VerifyOnUse>,
+    }
+}
+
+/// All names of settings, as they may be written in one line of a file.
+pub const NAMES: [&str; 5] = ["cache", "cache.dir", "cache.verify_on_use", "log_limit", "results"];
+
+/// The cache's folder, or all that is said of it.
+#[derive(Debug, Clone)]
+pub struct CacheSetting(CacheKeys);
+
+impl Shape for CacheSetting {
+    fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
+        match &node.value {
+            Value::Map(_) => CacheKeys::read(node, problems).map(CacheSetting),
+            Value::Text(_) => {
+                let dir = Some(Literal::read(node, problems)?);
+                Some(CacheSetting(CacheKeys { span: node.span, unread: Vec::new(), dir, verify_on_use: None }))
+            }
+            other => {
+                let message = format!("`cache` is a folder or a mapping, not {}", other.noun());
+                problems.push(Diagnostic::new(node.span, message).help("write `cache: DIR`, or `cache: { dir: DIR }`"));
+                None
+            }
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [{ "type": "string" }, CacheKeys::schema()] })
+    }
+}
+
+/// What a settings file says. `number` is the file's number among the texts that spans count in.
+pub fn read(file: &SourceText, number: u32, home: Option<&Path>, problems: &mut Vec<Diagnostic>) -> Layer {
+    let root = match node::parse(&file.text, 0, number) {
+        Ok(root) => root,
+        Err(problem) => {
+            problems.push(*problem);
+            return Layer::default();
+        }
+    };
+    if root.value == Value::Null {
+        return Layer::default();
+    }
+    let root = nested(known(root, problems), problems);
+    let Some(keys) = SettingsKeys::read(&root, problems) else { return Layer::default() };
+    let origin = |span: Span| {
+        let (line, column) = file.line_and_column(span.range().start);
+        Origin::File { file: file.name.clone(), line, column }
+    };
+    let mut path = |written: Literal<Written>| -> Option<Setting<PathBuf>> {
+        match folder(Path::new(&written.value.0), home) {
+            Ok(value) => Some(Setting { value, origin: origin(written.span) }),
+            Err(message) => {
+                problems.push(Diagnostic::new(written.span, message));
+                None
+            }
+        }
+    };
+    let (dir, verify) = keys.cache.map_or((None, None), |CacheSetting(keys)| (keys.dir, keys.verify_on_use));
+    Layer {
+        cache: dir.and_then(&mut path),
+        results: keys.results.and_then(&mut path),
+        verify_on_use: verify.map(|written| Setting { value: written.value, origin: origin(written.span) }),
+        log_limit: keys.log_limit.map(|written| Setting { value: written.value.0, origin: origin(written.span) }),
+    }
+}
+
+/// The same without keys that there are not, each of which is reported.
+fn known(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
+    let Value::Map(entries) = &mut root.value else { return root };
+    entries.retain(|Entry { key, .. }| {
+        let first = key.name.split('.').next().unwrap_or_default();
+        if NAMES.contains(&key.name.as_str()) || (first != key.name && first == "cache") {
+            return true;
+        }
+        let inner = NAMES.iter().find(|name| name.rsplit('.').next() == Some(key.name.as_str()));
+        let help = inner.map(|name| format!("did you mean `{name}`?"));
+        let help = help.or_else(|| suggest::help(&key.name, NAMES, "its keys"));
+        let message = format!("unknown key `{}` in a settings file", key.name);
+        problems.push(Diagnostic::new(key.span, message).maybe_help(help));
+        false
+    });
+    root
+}
+
+/// The same with `cache.NAME: …` written as `cache: { NAME: … }`.
+fn nested(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
+    let Value::Map(entries) = &mut root.value else { return root };
+    let (dotted, mut plain): (Vec<Entry>, Vec<Entry>) =
+        std::mem::take(entries).into_iter().partition(|entry| entry.key.name.contains('.'));
+    for mut entry in dotted {
+        let Some((outer, inner)) = entry.key.name.split_once('.').map(|(o, i)| (o.to_owned(), i.to_owned())) else {
+            continue;
+        };
+        let whole = std::mem::replace(&mut entry.key.name, inner);
+        let into = match plain.iter_mut().find(|other| other.key.name == outer) {
+            Some(other) => mapping_of(&mut other.value),
+            None => {
+                let key = node::Key { name: outer, span: entry.key.span };
+                let value = Node { value: Value::Map(Vec::new()), span: entry.value.span };
+                plain.push(Entry { key, value });
+                plain.last_mut().and_then(|last| mapping_of(&mut last.value))
+            }
+        };
+        match into {
+            Some(into) if into.iter().any(|other| other.key.name == entry.key.name) => {
+                let message = format!("`{whole}` is there twice");
+                problems.push(Diagnostic::new(entry.key.span, message).help("take one of them out"));
+            }
+            Some(into) => into.push(entry),
+            // Of another type than it may be: that is reported where it is read.
+            None => {}
+        }
+    }
+    *entries = plain;
+    root
+}
+
+/// The entries of `cache`; where it is the folder alone, that becomes one of them.
+fn mapping_of(value: &mut Node) -> Option<&mut Vec<Entry>> {
+    if let Value::Text(_) = &value.value {
+        let key = node::Key { name: "dir".to_owned(), span: value.span };
+        let dir = Entry { key, value: value.clone() };
+        value.value = Value::Map(vec![dir]);
+    }
+    if let Value::Map(entries) = &mut value.value { Some(entries) } else { None }
+}
+
+/// The JSON Schema of a settings file.
+pub fn schema() -> Json {
+    let mut schema = SettingsKeys::schema();
+    let cache = CacheKeys::schema();
+    if let Some(Json::Object(properties)) = schema.get_mut("properties") {
+        for (name, inner) in cache["properties"].as_object().into_iter().flatten() {
+            properties.insert(format!("cache.{name}"), inner.clone());
+        }
+    }
+    if let Json::Object(map) = &mut schema {
+        map.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+        map.insert("title".to_owned(), "Athanor settings".into());
+        map.insert("type".to_owned(), json!(["object", "null"]));
+    }
+    schema
+}

@@ -1,0 +1,158 @@
+//! Partial settings: what one file, the variables or the options say.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::language::node::Value;
+use crate::language::shape::Typed;
+use crate::language::{ByteSize, Diagnostic, SourceText, Span};
+
+use super::folder::folder;
+use super::{Origin, Setting, VerifyOnUse};
+
+/// Settings of one origin; those that it does not mention are `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layer {
+    /// See [`Settings`](super::Settings).
+    pub cache: Option<Setting<PathBuf>>,
+    /// See [`Settings`](super::Settings).
+    pub verify_on_use: Option<Setting<VerifyOnUse>>,
+    /// See [`Settings`](super::Settings).
+    pub log_limit: Option<Setting<ByteSize>>,
+    /// See [`Settings`](super::Settings).
+    pub results: Option<Setting<PathBuf>>,
+}
+
+/// The environment variables that are settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variable {
+    /// `cache`.
+    Cache,
+    /// `cache.verify_on_use`.
+    VerifyOnUse,
+    /// `log_limit`.
+    LogLimit,
+    /// `results`.
+    Results,
+}
+
+impl Variable {
+    /// All of them.
+    pub const ALL: [Variable; 4] = [Variable::Cache, Variable::VerifyOnUse, Variable::LogLimit, Variable::Results];
+
+    /// Its name in the environment.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Variable::Cache => "ATHANOR_CACHE",
+            Variable::VerifyOnUse => "ATHANOR_CACHE_VERIFY_ON_USE",
+            Variable::LogLimit => "ATHANOR_LOG_LIMIT",
+            Variable::Results => "ATHANOR_RESULTS",
+        }
+    }
+}
+
+/// Reads variables. An empty one counts as one that is not set. A mistake lies in a text of the variable's name, which is
+/// added to `texts`.
+pub fn variables<'v>(
+    values: impl IntoIterator<Item = (Variable, &'v OsStr)>,
+    home: Option<&Path>,
+    texts: &mut Vec<SourceText>,
+    problems: &mut Vec<Diagnostic>,
+) -> Layer {
+    let mut layer = Layer::default();
+    for (variable, value) in values.into_iter().filter(|(_, value)| !value.is_empty()) {
+        let read = match variable {
+            Variable::Cache => path(value, home).map(|path| layer.cache = Some(of(variable, path))),
+            Variable::Results => path(value, home).map(|path| layer.results = Some(of(variable, path))),
+            Variable::VerifyOnUse => typed(value).map(|choice| layer.verify_on_use = Some(of(variable, choice))),
+            Variable::LogLimit => typed(value).map(|LogLimit(size)| layer.log_limit = Some(of(variable, size))),
+        };
+        if let Err(message) = read {
+            let text = value.to_string_lossy().into_owned();
+            let span = Span::new(texts.len() as u32, 0..text.len());
+            problems.push(Diagnostic::new(span, format!("the variable `{}`: {message}", variable.name())));
+            texts.push(SourceText { name: variable.name().to_owned(), text });
+        }
+    }
+    layer
+}
+
+/// Reads options.
+pub fn options(
+    cache: Option<&Path>,
+    home: Option<&Path>,
+    texts: &mut Vec<SourceText>,
+    problems: &mut Vec<Diagnostic>,
+) -> Layer {
+    const NAME: &str = "--cache";
+    let read = cache.map(|written| path(written.as_os_str(), home).map_err(|message| (written, message)));
+    match read.transpose() {
+        Ok(path) => {
+            let origin = Origin::Option { name: NAME };
+            Layer { cache: path.map(|value| Setting { value, origin }), ..Layer::default() }
+        }
+        Err((written, message)) => {
+            let text = written.to_string_lossy().into_owned();
+            let span = Span::new(texts.len() as u32, 0..text.len());
+            problems.push(Diagnostic::new(span, format!("the option `{NAME}`: {message}")));
+            texts.push(SourceText { name: NAME.to_owned(), text });
+            Layer::default()
+        }
+    }
+}
+
+fn of<T>(variable: Variable, value: T) -> Setting<T> {
+    Setting { value, origin: Origin::Variable { name: variable.name() } }
+}
+
+fn path(value: &OsStr, home: Option<&Path>) -> Result<PathBuf, String> {
+    folder(Path::new(value), home)
+}
+
+fn typed<T: Typed>(value: &OsStr) -> Result<T, String> {
+    let text = value.to_str().ok_or("its value is not UTF-8 text")?;
+    T::parse(&Value::Text(text.to_owned()))
+}
+
+/// Most bytes that are kept of what one stage prints.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LogLimit(pub ByteSize);
+
+impl Typed for LogLimit {
+    fn parse(value: &Value) -> Result<Self, String> {
+        /// Less would not hold one message.
+        const LEAST: ByteSize = ByteSize::new(1 << 10);
+        let size = ByteSize::parse(value)?;
+        if size < LEAST {
+            Err(format!("`{size}` is too little: at least {LEAST} of a log are kept"))
+        } else {
+            Ok(Self(size))
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        ByteSize::schema()
+    }
+}
+
+impl Typed for VerifyOnUse {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let names = VerifyOnUse::ALL.map(VerifyOnUse::name);
+        let Value::Text(text) = value else {
+            return Err(format!("expected one of {}, not {}", quoted(&names), value.noun()));
+        };
+        VerifyOnUse::ALL.into_iter().find(|choice| choice.name() == text).ok_or_else(|| {
+            let near = crate::language::suggest::nearest(text, names);
+            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            format!("`{text}` is not one of {}{near}", quoted(&names))
+        })
+    }
+
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "enum": VerifyOnUse::ALL.map(VerifyOnUse::name) })
+    }
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,160 @@
+//! Settings of the program: values that hold on a machine, for a user or in a project, and where each comes from.
+//!
+//! Layers are laid over each other, lowest first: built-in defaults, the machine's file, the user's, the project's, variables,
+//! options. They say how and where work is done, never what comes out: no setting is part of a fingerprint. Texts and values
+//! come in; nothing here reads a file or the environment.
+
+mod file;
+mod folder;
+mod layer;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+
+pub use file::{NAMES, read, schema};
+pub use layer::{Layer, Variable, options, variables};
+
+use crate::language::ByteSize;
+
+/// Name of a settings file in a project.
+pub const FILE: &str = "athanor.config.yaml";
+
+/// A value and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "source")]
+pub enum Origin {
+    /// It is built in.
+    Default,
+    /// A settings file.
+    File {
+        /// Its path, as it is shown.
+        file: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// An environment variable.
+    Variable {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A command-line option.
+    Option {
+        /// As it is written.
+        name: &'static str,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File { file, line, .. } => write!(f, "{file}:{line}"),
+            Origin::Variable { name } | Origin::Option { name } => f.write_str(name),
+        }
+    }
+}
+
+/// When stored files are hashed again before they are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyOnUse {
+    /// Never: `athanor cache verify` does that.
+    #[default]
+    Never,
+    /// Some of them, at random.
+    Sample,
+    /// All of them.
+    Always,
+}
+
+impl VerifyOnUse {
+    /// All choices.
+    pub const ALL: [VerifyOnUse; 3] = [VerifyOnUse::Never, VerifyOnUse::Sample, VerifyOnUse::Always];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            VerifyOnUse::Never => "never",
+            VerifyOnUse::Sample => "sample",
+            VerifyOnUse::Always => "always",
+        }
+    }
+}
+
+/// The settings that hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The cache's folder, absolute or relative to the project folder.
+    pub cache: Setting<PathBuf>,
+    /// When stored files are hashed again before they are used.
+    pub verify_on_use: Setting<VerifyOnUse>,
+    /// Most bytes that are kept of what one stage prints.
+    pub log_limit: Setting<ByteSize>,
+    /// The folder of all pipelines' results, absolute or relative to the project folder.
+    pub results: Setting<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        const LOG_LIMIT: ByteSize = ByteSize::new(64 << 20);
+        Settings {
+            cache: built_in(".athanor".into()),
+            verify_on_use: built_in(VerifyOnUse::default()),
+            log_limit: built_in(LOG_LIMIT),
+            results: built_in("results".into()),
+        }
+    }
+}
+
+fn built_in<T>(value: T) -> Setting<T> {
+    Setting { value, origin: Origin::Default }
+}
+
+impl Settings {
+    /// The defaults with `layers` over them, lowest first.
+    pub fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
+        let mut settings = Settings::default();
+        for Layer { cache, verify_on_use, log_limit, results } in layers {
+            settings.cache = cache.unwrap_or(settings.cache);
+            settings.verify_on_use = verify_on_use.unwrap_or(settings.verify_on_use);
+            settings.log_limit = log_limit.unwrap_or(settings.log_limit);
+            settings.results = results.unwrap_or(settings.results);
+        }
+        settings
+    }
+
+    /// Every setting's name, value as text, and origin, in the order of the documentation.
+    pub fn list(&self) -> Vec<(&'static str, String, &Origin)> {
+        vec![
+            ("cache", self.cache.value.display().to_string(), &self.cache.origin),
+            ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
+            ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
+            ("results", self.results.value.display().to_string(), &self.results.origin),
+        ]
+    }
+
+    /// The same for programs.
+    pub fn json(&self) -> Json {
+        let entry = |(name, value, origin): (&str, String, &Origin)| {
+            (name.to_owned(), json!({ "value": value, "from": origin }))
+        };
+        self.list().into_iter().map(entry).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Tests of settings files.
+
+use std::path::Path;
+
+use super::*;
+use crate::language::{Diagnostic, SourceText};
+
+fn read_text(text: &str) -> (Layer, Vec<Diagnostic>) {
+    let file = SourceText { name: FILE.to_owned(), text: text.to_owned() };
+    let mut problems = Vec::new();
+    let layer = read(&file, 0, Some(Path::new("/home/ann")), &mut problems);
+    (layer, problems)
+}
+
+fn settings(text: &str) -> Vec<String> {
+    let (layer, problems) = read_text(text);
+    assert_eq!(problems, [], "{text}");
+    Settings::over([layer]).list().into_iter().map(|(_, value, origin)| format!("{value} {origin}")).collect()
+}
+
+#[test]
+fn the_ways_to_write_the_cache_mean_the_same() {
+    for text in [
+        "cache: ~/c\ncache.verify_on_use: sample\n",
+        "cache.verify_on_use: sample\ncache: ~/c\n",
+        "cache: { dir: ~/c, verify_on_use: sample }\n",
+        "cache.dir: ~/c\ncache.verify_on_use: sample\n",
+        "cache: { dir: ~/c }\ncache.verify_on_use: sample\n",
+        "{\"cache\": \"~/c\", \"cache.verify_on_use\": \"sample\"}",
+    ] {
+        let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        assert_eq!(shown, ["/home/ann/c", "sample", "64MiB", "results"], "{text}");
+    }
+    assert_eq!(settings("cache.verify_on_use: always")[0], ".athanor default");
+    for nothing in ["", "# nothing\n", "---\n", "{}"] {
+        assert_eq!(settings(nothing), settings(""));
+    }
+}
+
+#[test]
+fn each_mistake_is_told_where_it_is() {
+    let cases = [
+        ("cach: x\n", "unknown key `cach` in a settings file", "did you mean `cache`?"),
+        ("verify_on_use: x\n", "unknown key `verify_on_use` in a settings file", "did you mean `cache.verify_on_use`?"),
+        ("cache.verify: always\n", "unknown key `verify` in `cache`", "did you mean `verify_on_use`?"),
+        (
+            "cache: { verify_on_use: alwys }\n",
+            "`alwys` is not one of `never`, `sample`, `always`; did you mean `always`?",
+            "",
+        ),
+        ("cache.verify_on_use: true\n", "expected one of `never`, `sample`, `always`, not a truth value", ""),
+        ("cache: [a]\n", "`cache` is a folder or a mapping, not a list", "write `cache: DIR`"),
+        ("cache: ''\n", "expected the path of a folder, not an empty text", ""),
+        ("cache: ~bob/x\n", "`~bob` is not expanded", ""),
+        ("cache: a\ncache.dir: b\n", "`cache.dir` is there twice", ""),
+        ("cache: 7\ncache.dir: b\n", "`cache` is a folder or a mapping, not a number", ""),
+        ("log_limit: 64\n", "expected a size with its unit", ""),
+        ("log_limit: 1B\n", "`1B` is too little", ""),
+        ("results: 7\n", "expected the path of a folder, not a number", ""),
+        ("results: ${{ vars.x }}\n", "there are no expressions here", ""),
+        ("a b\n", "a settings file is a mapping, not text", ""),
+        ("cache: x\n\tresults: y\n", "this is not valid YAML", ""),
+        ("cache: x\ncache: y\n", "the key `cache` is there twice", ""),
+    ];
+    for (text, message, help) in cases {
+        let (_, problems) = read_text(text);
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        assert!(problems[0].message.contains(message), "{text}: {}", problems[0].message);
+        assert!(problems[0].help.clone().unwrap_or_default().contains(help), "{text}: {:?}", problems[0].help);
+    }
+}
+
+#[test]
+fn the_schema_has_every_name_with_its_documentation() {
+    let schema = schema();
+    for name in NAMES {
+        assert!(schema["properties"][name]["description"].is_string(), "{name}");
+    }
+    assert_eq!(schema["additionalProperties"], false);
+}
