@@ -109,7 +109,7 @@ fn folders_in(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
+pub(crate) fn absent_is_fine(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 

@@ -6,6 +6,7 @@
 //! pipelines or scheduling.
 
 mod actions;
+mod checkout;
 mod digest;
 mod disk;
 mod error;
@@ -31,6 +32,7 @@ mod verify;
 mod walk;
 
 pub use actions::{ActionRecord, Lookup, OutputRecord, SealedRecord};
+pub use checkout::{Checkout, ResultsLock, Staged, Swap};
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use disk::{Operation, Watch};
 pub use error::CacheError;
@@ -40,6 +42,7 @@ pub use locks::{Claim, UseGuard};
 pub use look::Stamp;
 pub use pending::Pending;
 pub use placements::Placements;
+pub use stat_index::Look;
 pub use store::{Presence, Unsynced};
 pub use trace::Trace;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
@@ -124,6 +127,11 @@ impl Cache {
     /// The digest of a file or folder anywhere on disk. Unchanged files are not read again.
     pub fn artifact_of(&self, path: &Path) -> Result<Artifact> {
         Ok(self.stat_index.look_at(path)?.artifact)
+    }
+
+    /// As [`Cache::artifact_of`], for those who may want to know what is in a folder, too.
+    pub fn look_at(&self, path: &Path) -> Result<Look> {
+        self.stat_index.look_at(path)
     }
 
     /// As [`Cache::artifact_of`]; the manifest of a folder is kept, so that a later comparison can name what changed.

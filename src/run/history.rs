@@ -3,7 +3,7 @@
 //! Under the cache, `pipelines/<key>/` belongs to one pipeline file with one choice of profiles. Every run has a folder in
 //! `runs/` with its append-only `events.jsonl` and its stages' logs; a run in which nothing new happened leaves none. `ledger`
 //! sums up earlier runs; later ones, and those that were killed, are read from their events. `instances.json` lists the
-//! instances of the last plan. `pipelines/results-<key>.json` notes what was put into one folder of results.
+//! instances of the last plan. `pipelines/results-<key>.json` is what earlier versions noted about one folder of results.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -241,12 +241,12 @@ impl History {
         write_whole(&self.folder, LEDGER, &text)
     }
 
-    /// The note about what was put into the folder `results` of `project`, whichever pipeline file and profiles it came from.
-    pub fn results_note(&self, project: &Path, results: &str) -> ResultsNote {
+    /// What an earlier version noted in the cache about what it put into the folder `results` of `project`, if it did.
+    pub fn earlier_results_note(&self, project: &Path, results: &str) -> Option<Vec<u8>> {
         let identity = json!({ "project": project, "results": results });
         let key = hash_value("athanor results 1", &identity).short();
-        let folder = self.folder.parent().unwrap_or(&self.folder).to_owned();
-        ResultsNote { folder, name: format!("results-{key}.json") }
+        let folder = self.folder.parent().unwrap_or(&self.folder);
+        fs::read(folder.join(format!("results-{key}.json"))).ok()
     }
 }
 
@@ -254,30 +254,6 @@ impl History {
 pub fn read_events(log: impl BufRead) -> Vec<Stamped> {
     let lines = log.split(b'\n').map_while(Result::ok);
     lines.filter_map(|line| serde_json::from_slice(&line).ok()).collect()
-}
-
-/// A small file about what was put into one folder of results.
-#[derive(Debug)]
-pub struct ResultsNote {
-    folder: PathBuf,
-    name: String,
-}
-
-impl ResultsNote {
-    /// Waits until no other run of any pipeline in this cache puts its results in place, and keeps others from it.
-    pub fn lock(&self) -> std::io::Result<File> {
-        lock(&self.folder.join("results.lock"))
-    }
-
-    /// What the note says, if it is there.
-    pub fn read(&self) -> Option<Vec<u8>> {
-        fs::read(self.folder.join(&self.name)).ok()
-    }
-
-    /// Writes the note, whole or not at all.
-    pub fn write(&self, content: &[u8]) -> std::io::Result<()> {
-        write_whole(&self.folder, &self.name, content)
-    }
 }
 
 /// Where the history of a pipeline is, and what its name was made of.

@@ -22,10 +22,10 @@ use crate::run::journal::Journal;
 use crate::run::keep::Keep;
 use crate::run::local::LocalExecutor;
 use crate::run::places::Places;
+use crate::run::publish::{Publication, Published, Publishing, RESULTS, Refused, explain};
 use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
-use crate::run::results::{Published, publish};
 use crate::run::schedule::{Scheduler, Task};
 use crate::run::sources::{self, Contents, Mentions};
 use crate::run::workshop::OnDisk;
@@ -49,14 +49,6 @@ pub enum RunError {
     History {
         /// The cache's folder.
         folder: PathBuf,
-        /// The refusal.
-        source: std::io::Error,
-    },
-    /// A result could not be put where the user looks for it.
-    #[error("The results cannot be put under `results/`: `{}`: {source}. They are in the cache: make the folder writable and run again.", path.display())]
-    Results {
-        /// The file or folder.
-        path: PathBuf,
         /// The refusal.
         source: std::io::Error,
     },
@@ -227,8 +219,9 @@ impl<'a> Session<'a> {
         dispatcher.take_as_known(known);
         let Dispatched { outcome, mut counts, outputs, fingerprints } = dispatcher.run(&happenings)?;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
-        let published = self.publish(&outputs, &mut journal);
-        let outcome = if published.is_ok() { outcome } else { Outcome::Failed };
+        let publication = self.publish(&outputs, &run);
+        let outcome = if publication.refused.is_empty() { outcome } else { Outcome::Failed };
+        report(self.plan, publication, &mut journal);
         journal.record(RunEvent::RunFinished {
             outcome,
             counts,
@@ -238,7 +231,7 @@ impl<'a> Session<'a> {
         let logged = self.history.has_log(&run).then_some(run);
         let summed_up = self.sum_up(&recall, (logged, known_run), &contents, nothing_new, (&outputs, &fingerprints));
         summed_up.map_err(history_error(self.project))?;
-        published.map(|()| RunReport { outcome, counts })
+        Ok(RunReport { outcome, counts })
     }
 
     /// What the run before this one knows of instances that compute from just what they computed from then.
@@ -285,18 +278,11 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn publish(&self, outputs: &[Option<Outputs>], journal: &mut Journal) -> Result<(), RunError> {
-        let outputs = |id: InstanceId| outputs[id.index()].as_deref();
+    fn publish(&self, outputs: &[Option<Outputs>], run: &str) -> Publication {
         let Project { folder, cache } = self.project;
-        let published = publish(self.plan, cache, &self.history, folder, outputs).map_err(|error| match error {
-            CacheError::Io { path, source } => RunError::Results { path, source },
-            other => RunError::Cache(other),
-        });
-        for Published { path, action, aside } in published? {
-            let event = RunEvent::Result { path, action, aside };
-            if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
-        }
-        Ok(())
+        let results = Path::new(RESULTS);
+        let publishing = Publishing { plan: self.plan, cache, history: &self.history, project: folder, results, run };
+        publishing.publish(|id| outputs[id.index()].as_deref())
     }
 
     /// Refuses stages that can never fit into `capacity`.
@@ -347,6 +333,22 @@ impl<'a> Session<'a> {
         let guess = |stage: usize| mean(by_stage[stage]).or_else(|| mean(overall)).unwrap_or(1.0);
         let stages = self.plan.instances.iter().map(|instance| instance.stage);
         stages.zip(known).map(|(stage, known)| known.unwrap_or_else(|| guess(stage))).collect()
+    }
+}
+
+/// Says what became of the results.
+fn report(plan: &Plan, publication: Publication, journal: &mut Journal) {
+    for Published { path, action, aside } in publication.published {
+        let event = RunEvent::Result { path, action, aside, cause: None, help: None };
+        if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
+    }
+    for Refused { path, error, lost, target, instance } in publication.refused {
+        let (cause, help) = explain(&error, &target);
+        let (action, cause) = match lost {
+            true => (ResultAction::Lost, format!("What `{}` made is damaged.", plan.instances[instance.index()].name)),
+            false => (ResultAction::Refused, cause),
+        };
+        journal.record(RunEvent::Result { path, action, aside: None, cause: Some(cause), help });
     }
 }
 

@@ -29,7 +29,7 @@ use crate::stat::Stat;
 use crate::tree;
 use crate::{CacheError, Digest, Result};
 
-pub(crate) use folder::Look;
+pub use folder::Look;
 
 /// How long before its hashing a file must have rested to be believed: coarse clocks of network file systems included.
 const MARGIN_NS: i128 = 2_000_000_000;
