@@ -69,9 +69,10 @@ impl<'a> Publisher<'a> {
             let paths: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.path.as_str()).collect();
             self.note.results.retain(|path, _| paths.contains(path.as_str()));
         }
+        let left: Vec<PathBuf> = self.note.pending.keys().map(|path| self.folder.join(path)).collect();
         let mut works: Vec<Work> = wanted.into_iter().filter_map(|wanted| self.look(wanted)).collect();
-        if !works.is_empty() || !self.note.pending.is_empty() {
-            self.sweep(&works);
+        if !works.is_empty() || !left.is_empty() {
+            self.sweep(works.iter().map(|work| &work.target).chain(&left));
         }
         if !works.is_empty() {
             match self.note_ahead(&works) {
@@ -168,9 +169,7 @@ impl<'a> Publisher<'a> {
     }
 
     /// Removes what a killed run has left where results are to lie.
-    fn sweep(&self, works: &[Work]) {
-        let pending = self.note.pending.keys().map(|path| self.folder.join(path));
-        let targets = works.iter().map(|work| work.target.clone()).chain(pending);
+    fn sweep<'p>(&self, targets: impl Iterator<Item = &'p PathBuf>) {
         let parents = targets.filter_map(|target| target.parent().map(Path::to_owned));
         let folders: BTreeSet<PathBuf> = parents.chain([self.folder.clone()]).collect();
         for folder in folders.iter().filter(|folder| folder.is_dir()) {
