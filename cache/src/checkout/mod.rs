@@ -280,9 +280,9 @@ impl Checkout<'_> {
     pub fn write(&mut self, path: &Path, content: &[u8]) -> Result<()> {
         let parent = parent_of(path);
         let disk = &self.cache.disk;
-        if self.may_come_from_inside(parent) {
+        if let Some(inside) = self.inside_for(parent) {
             self.number += 1;
-            let draft = self.inside()?.join(self.number.to_string());
+            let draft = inside.join(self.number.to_string());
             self.write_draft(&draft, content)?;
             match disk.rename(&draft, path) {
                 Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
@@ -328,8 +328,8 @@ impl Checkout<'_> {
 
     /// The folder that copies for `parent` are made in.
     fn staging_for(&mut self, parent: &Path) -> Result<PathBuf> {
-        if self.may_come_from_inside(parent) {
-            return self.inside();
+        if let Some(inside) = self.inside_for(parent) {
+            return Ok(inside);
         }
         if let Some(folder) = self.beside.get(parent) {
             return Ok(folder.path().to_owned());
@@ -341,12 +341,24 @@ impl Checkout<'_> {
         Ok(path)
     }
 
-    fn inside(&mut self) -> Result<PathBuf> {
+    /// The folder of the cache that copies for `parent` are made in, if they may be.
+    fn inside_for(&mut self, parent: &Path) -> Option<PathBuf> {
+        if !self.may_come_from_inside(parent) {
+            return None;
+        }
+        // A cache that cannot be written to can be read all the same.
+        let inside = self.inside();
+        if inside.is_err() {
+            self.reached.insert(parent.to_owned(), false);
+        }
+        inside.ok()
+    }
+
+    fn inside(&mut self) -> std::io::Result<PathBuf> {
         if let Some(folder) = &self.inside {
             return Ok(folder.path().to_owned());
         }
-        let tmp = self.cache.root().join("tmp");
-        let made = self.cache.disk.temporary_folder_in(&tmp, STAGING).map_err(CacheError::io(&tmp))?;
+        let made = self.cache.disk.temporary_folder_in(&self.cache.root().join("tmp"), STAGING)?;
         Ok(self.inside.insert(made).path().to_owned())
     }
 
