@@ -116,6 +116,9 @@ pub enum RunEvent {
         /// Files it left behind that it does not declare, relative to its folder.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         undeclared: Vec<String>,
+        /// Files that it added to folders it was only to read, which are gone again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        removed: Vec<String>,
     },
     /// One try of the instance failed.
     Failed {
@@ -132,6 +135,14 @@ pub enum RunEvent {
         log_tail: Vec<String>,
         /// Whether it will be tried again.
         retrying: bool,
+    },
+    /// What the instance read may not have been what it should, since somebody changed it meanwhile; its result is not kept,
+    /// and it runs again when everything else is done.
+    Deferred {
+        /// The instance.
+        instance: String,
+        /// Why, as a full sentence.
+        because: String,
     },
     /// The instance cannot be made because one it needs failed.
     Skipped {
@@ -245,6 +256,7 @@ impl RunEvent {
             | RunEvent::Stored { instance }
             | RunEvent::Finished { instance, .. }
             | RunEvent::Failed { instance, .. }
+            | RunEvent::Deferred { instance, .. }
             | RunEvent::Skipped { instance, .. }
             | RunEvent::Interrupted { instance } => Some(instance),
             RunEvent::RunStarted { .. }

@@ -7,3 +7,4 @@ pub mod language;
 pub mod plan;
 pub mod run;
 pub mod view;
+pub mod visible;

@@ -6,12 +6,14 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::look::Stamp;
+use crate::store::{digest_in_name, stored_at};
 use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
 /// One output of a recorded result.
@@ -77,6 +79,8 @@ struct Sealed {
     record: Value,
 }
 
+/// The file that [`Cache::keep_doubts`] writes.
+const DOUBTS: &str = "doubts";
 /// More records would make each of them slow to find.
 const RECORDS_IN_A_FILE: usize = 16;
 
@@ -111,26 +115,39 @@ impl Cache {
     /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
     pub fn record(&self, record: &ActionRecord) -> Result<()> {
         let sealed = record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?;
-        self.record_all([(&sealed, &Unsynced::default())])
+        self.record_all(&[(&sealed, &Unsynced::default())]).map(|_| ())
     }
 
     /// Records results, bringing first what belongs to them and then the records safely to disk: many at once wait for the
-    /// device as long as one.
-    pub fn record_all<'r>(
-        &self,
-        results: impl IntoIterator<Item = (&'r SealedRecord, &'r Unsynced)> + Clone,
-    ) -> Result<()> {
-        let objects = results.clone().into_iter().flat_map(|(_, unsynced)| unsynced.0.iter().cloned());
-        self.sync(&objects.collect::<Vec<_>>())?;
+    /// device as long as one. A result that lost an output since it was stored is not recorded; says for each whether it was.
+    pub fn record_all(&self, results: &[(&SealedRecord, &Unsynced)]) -> Result<Vec<bool>> {
+        let is_whole =
+            |(_, unsynced): &(&SealedRecord, &Unsynced)| unsynced.0.iter().all(|object| self.is_as_stored(object));
+        let whole: Vec<bool> = results.iter().map(is_whole).collect();
+        let whole_results = || results.iter().zip(&whole).filter(|(_, whole)| **whole).map(|(result, _)| *result);
+        let mut objects: Vec<PathBuf> = whole_results().flat_map(|(_, unsynced)| unsynced.0.iter().cloned()).collect();
+        if self.sequence_path().exists() {
+            objects.push(self.sequence_path());
+        }
+        self.sync(&objects)?;
         let is_known = |record: &&SealedRecord| self.glance.stamp(&self.layout.action(&record.fingerprint)).is_some();
-        let records = results.into_iter().map(|(record, _)| record);
-        let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) = records.partition(is_known);
+        let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) =
+            whole_results().map(|(record, _)| record).partition(is_known);
         for record in known {
             // Safe from the first moment: what was promised before is not lost.
             self.disk.write_atomically(&self.action_path(&record.fingerprint), &record.line)?;
         }
         new.chunks(RECORDS_IN_A_FILE).try_for_each(|records| self.write_records(records))?;
-        self.sync(&new.iter().map(|record| self.action_path(&record.fingerprint)).collect::<Vec<_>>())
+        self.sync(&new.iter().map(|record| self.action_path(&record.fingerprint)).collect::<Vec<_>>())?;
+        self.flush_integrity();
+        Ok(whole)
+    }
+
+    /// Whether a file that was stored a moment ago is still there, as it was or with the same content.
+    fn is_as_stored(&self, object: &Path) -> bool {
+        let (Some(stored), Some(digest)) = (stored_at(object), digest_in_name(object)) else { return true };
+        let Ok(metadata) = fs::symlink_metadata(object) else { return false };
+        self.is_right(&stored, object, digest, metadata.len()).unwrap_or(false)
     }
 
     /// Writes records into one file, not yet safe from a power cut.
@@ -185,6 +202,27 @@ impl Cache {
         sound
             .then_some(content)
             .ok_or_else(|| CacheError::Damaged { path, what: "it is not what its name says".to_owned() })
+    }
+
+    /// All recorded results, in no particular order.
+    pub fn records(&self) -> Result<Vec<ActionRecord>> {
+        self.all_records()
+    }
+
+    /// What was last kept with [`Cache::keep_doubts`]; nothing if that is not there.
+    pub fn doubts(&self) -> Vec<u8> {
+        fs::read(self.root().join(DOUBTS)).unwrap_or_default()
+    }
+
+    /// Keeps what the caller knows of results that may be wrong, in the caller's own terms, until it is replaced.
+    pub fn keep_doubts(&self, doubts: &[u8]) -> Result<()> {
+        let path = self.root().join(DOUBTS);
+        if doubts.is_empty() { self.disk.remove(&path) } else { self.disk.write_atomically(&path, doubts) }
+    }
+
+    /// Sets the record of a result aside, so that the result is made again; what it consists of stays until a collection.
+    pub fn set_record_aside(&self, fingerprint: &Digest) -> Result<()> {
+        self.quarantine(&self.action_path(fingerprint))
     }
 
     /// The stamp of a fingerprint's record; `None` if there is none.

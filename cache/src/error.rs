@@ -46,6 +46,12 @@ pub enum CacheError {
         /// What its `format` file says.
         found: String,
     },
+    /// Stored content that went away while a run needed it.
+    #[error("`{}` is no longer in the cache. Run again: it is made again.", path.display())]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// Content that is not what its name says.
     #[error("`{}` is damaged: {what}. Run `athanor cache verify`; the next run makes it again.", path.display())]
     Damaged {

@@ -92,7 +92,7 @@ impl Disk {
         self.remove_folder(path).or_else(absent_is_fine).map_err(CacheError::io(path))
     }
 
-    fn unlock_folders(&self, path: &Path) -> Result<()> {
+    pub(crate) fn unlock_folders(&self, path: &Path) -> Result<()> {
         self.set_mode(path, 0o755).map_err(CacheError::io(path))?;
         folders_in(path)?.iter().try_for_each(|folder| self.unlock_folders(folder))
     }

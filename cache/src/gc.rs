@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::integrity::Stored;
 use crate::store::digest_in_name;
 use crate::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, Result, files};
 
@@ -172,6 +173,8 @@ impl Cache {
         for path in objects.bytes.keys().filter(|path| !objects.users.contains_key(*path)) {
             self.disk.remove(path)?;
         }
+        self.sweep_integrity(|stored| self.stays(stored, objects, &trees))?;
+        self.sweep_incidents()?;
         self.sweep_gaps(|object| objects.users.contains_key(object))?;
         self.sweep_unfinished(&request.keep_unfinished)?;
         for area in ["tmp", "scratch"] {
@@ -181,6 +184,17 @@ impl Cache {
             }
         }
         sync()
+    }
+}
+
+impl Cache {
+    /// Whether stored content is there after a collection.
+    fn stays(&self, stored: &Stored, objects: &Objects, trees: &HashSet<Digest>) -> bool {
+        match stored {
+            Stored::Tree(digest) => trees.contains(digest),
+            Stored::File(digest) => objects.users.contains_key(&self.object_path(digest, false)),
+            Stored::Executable(digest) => objects.users.contains_key(&self.object_path(digest, true)),
+        }
     }
 }
 

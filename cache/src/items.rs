@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::disk::Disk;
+use crate::integrity::Stored;
 use crate::item_log::{
     BOOT, boot_line, decode, encode, is_being_written, is_remark, key_of, line_ranges, read_if_there, safe_length,
     synced_line,
@@ -238,6 +239,12 @@ impl Cache {
         self.glance.presence(&self.layout.object(&file.digest, false), file.bytes) == Presence::Present
     }
 
+    /// As [`Cache::has_file`], and read if `stat` does not say that it is as it was when it was last read.
+    fn has_right_file(&self, file: &ItemFile) -> bool {
+        let object = self.object_path(&file.digest, false);
+        self.is_right(&Stored::File(file.digest), &object, file.digest, file.bytes).unwrap_or(false)
+    }
+
     fn items_path(&self, scope: &str) -> PathBuf {
         self.root().join(self.layout.items(&hash_value("athanor items 1", &Value::from(scope))))
     }
@@ -248,7 +255,7 @@ impl Items<'_> {
     pub fn find(&self, key: &Digest) -> Option<ItemRecord> {
         let place = self.known.get(key)?;
         let (_, record) = decode(&self.lines[place.log][place.range.clone()])?;
-        let is_there = |file| if place.safe { self.cache.has_file(file) } else { self.cache.has_content(file) };
+        let is_there = |file| if place.safe { self.cache.has_right_file(file) } else { self.cache.has_content(file) };
         record.files.iter().all(is_there).then_some(record)
     }
 
@@ -363,7 +370,7 @@ impl Items<'_> {
         }
     }
 
-    /// Puts a file of an item at `path`, as another name of the stored file, and notes it in `placements`. A file that is in
+    /// Puts a file of an item at `path`, as a symbolic link to the stored file, and notes it in `placements`. A file that is in
     /// an output is safely on disk.
     pub fn place(&self, file: &ItemFile, path: &Path, placements: &Placements) -> Result<()> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -376,7 +383,7 @@ impl Items<'_> {
         if let Some(parent) = path.parent() {
             self.cache.disk.make_folders(parent).map_err(CacheError::io(parent))?;
         }
-        self.cache.link_or_copy(&self.cache.object_path(&file.digest, false), path)?;
+        self.cache.link_symbolic_or_copy(&self.cache.object_path(&file.digest, false), path)?;
         placements.note(path, file.digest)
     }
 }

@@ -7,12 +7,16 @@
 
 mod actions;
 mod checkout;
+mod copies;
 mod digest;
 mod disk;
 mod error;
 mod files;
+mod fs_time;
 mod gaps;
 mod gc;
+mod incidents;
+mod integrity;
 mod item_log;
 mod items;
 mod layout;
@@ -20,28 +24,34 @@ mod locks;
 mod look;
 mod pending;
 mod placements;
+mod presence;
 mod sequence;
 mod stat;
 mod stat_index;
 mod store;
+mod stored_tree;
 mod trace;
 mod tree;
 mod unfinished;
 mod usage;
 mod verify;
 mod walk;
+mod writers;
 
 pub use actions::{ActionRecord, Lookup, OutputRecord, SealedRecord};
 pub use checkout::{Checkout, ResultsLock, Staged, Swap};
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use disk::{Operation, Watch};
 pub use error::CacheError;
+pub use fs_time::FsTime;
 pub use gc::{Dropped, GcReport, GcRequest};
+pub use integrity::Evidence;
 pub use items::{ItemFile, ItemRecord, Items};
 pub use locks::{Claim, UseGuard};
 pub use look::Stamp;
 pub use pending::Pending;
 pub use placements::Placements;
+pub use presence::InputState;
 pub use stat_index::Look;
 pub use store::{Presence, Unsynced};
 pub use trace::Trace;
@@ -67,7 +77,9 @@ pub struct Cache {
     stat_index: StatIndex,
     claims: Arc<ClaimTable>,
     counter: sequence::Counter,
+    fs_clock: fs_time::FsClock,
     glance: Glance,
+    integrity: integrity::Integrity,
     layout: Layout,
 }
 
@@ -92,6 +104,7 @@ impl Cache {
             "unfinished",
             pending::AREA,
             gaps::AREA,
+            integrity::AREA,
             "scratch",
             "tmp",
             "quarantine",
@@ -111,7 +124,16 @@ impl Cache {
         let stat_index = StatIndex::new(disk.clone());
         let claims = ClaimTable::open(&root)?;
         let glance = Glance::new(&root)?;
-        Ok(Cache { disk, stat_index, claims, counter: sequence::Counter::default(), glance, layout })
+        Ok(Cache {
+            disk,
+            stat_index,
+            claims,
+            counter: sequence::Counter::default(),
+            fs_clock: fs_time::FsClock::default(),
+            glance,
+            integrity: integrity::Integrity::default(),
+            layout,
+        })
     }
 
     /// The cache's folder.
@@ -150,11 +172,22 @@ impl Cache {
     }
 }
 
-/// The layout of the cache on `disk`. A cache of a newer format is refused.
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.flush_integrity();
+    }
+}
+
+/// The layout of the cache on `disk`. A cache of a newer format is refused, one of an older format becomes one of this.
 fn layout_on(disk: &Disk) -> Result<Layout> {
-    disk.write_if_absent("format", &format!("{}\n", Layout::NEWEST))?;
+    disk.write_if_absent("format", Layout::NEWEST)?;
     let path = disk.root().join("format");
     let text = std::fs::read_to_string(&path).map_err(CacheError::io(&path))?;
-    let layout = text.trim().parse().ok().and_then(Layout::of_format);
-    layout.ok_or_else(|| CacheError::Format { root: disk.root().to_owned(), found: text.trim().to_owned() })
+    let unknown = || CacheError::Format { root: disk.root().to_owned(), found: text.trim().to_owned() };
+    let (layout, upgraded) = Layout::of_format(&text).ok_or_else(unknown)?;
+    if let Some(upgraded) = upgraded {
+        // Where it cannot be written, nothing can be changed that earlier programs would not understand.
+        let _ = disk.write_atomically(&path, upgraded.as_bytes());
+    }
+    Ok(layout)
 }

@@ -10,6 +10,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{FileStat, SFlag, fstatat};
 use serde::{Deserialize, Serialize};
 
+use crate::stat::Stat;
 use crate::store::Presence;
 use crate::{CacheError, Result};
 
@@ -44,6 +45,12 @@ impl Glance {
             Ok(_) => Presence::Damaged,
             Err(_) => Presence::Missing,
         }
+    }
+
+    /// Of a regular file; `None` for anything else.
+    pub fn file(&self, relative: &str) -> Option<Stat> {
+        let stat = rustix::fs::statat(&self.folder, relative, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(Stat::from(stat)).filter(Stat::is_file)
     }
 
     /// The stamp of a file; `None` if it is not there.

@@ -110,6 +110,7 @@ impl Cache {
                 results.push((record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?, unsynced));
             }
         }
-        self.record_all(results.iter().map(|(record, unsynced)| (record, unsynced)))
+        let results: Vec<_> = results.iter().map(|(record, unsynced)| (record, unsynced)).collect();
+        self.record_all(&results).map(|_| ())
     }
 }

@@ -5,7 +5,7 @@
 //! record has, with a gap for numbers that no record has.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,7 +16,7 @@ pub(crate) const NAME: &str = "sequence";
 /// Numbers skipped after the counter was lost: more than runs have numbers beyond those of their records.
 const GAP: u64 = 1 << 20;
 /// Bytes of the line; whatever follows it is none of ours.
-const LENGTH: u64 = 20 + 1 + 12 + 1;
+const LENGTH: usize = 20 + 1 + 12 + 1;
 const SEAL: &[u8] = b"athanor sequence 1";
 
 /// The counter's open file; opened when the first number is asked for.
@@ -52,6 +52,19 @@ impl Cache {
         Ok(next)
     }
 
+    /// The last number given out, as far as that can be told without waiting; 0 where it cannot.
+    pub(crate) fn peek_sequence(&self) -> u64 {
+        let open = self.counter.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match &*open {
+            Some(file) => read(file),
+            None => File::open(self.sequence_path()).and_then(|file| read(&file)),
+        };
+        match opened {
+            Ok(State::Last(last)) => last,
+            _ => 0,
+        }
+    }
+
     pub(crate) fn sequence_path(&self) -> PathBuf {
         self.root().join(NAME)
     }
@@ -69,17 +82,15 @@ fn line(number: u64) -> String {
     format!("{number} {}\n", Digest::of(&[SEAL, number.as_bytes()].concat()).short())
 }
 
-fn read(mut file: &File) -> std::io::Result<State> {
-    let mut text = String::new();
-    file.seek(SeekFrom::Start(0))?;
-    if file.take(LENGTH).read_to_string(&mut text).is_err() {
-        return Ok(State::Lost);
-    }
-    if text.is_empty() {
+fn read(file: &File) -> std::io::Result<State> {
+    let mut bytes = [0; LENGTH];
+    let length = file.read_at(&mut bytes, 0)?;
+    if length == 0 {
         return Ok(State::New);
     }
+    let text = str::from_utf8(&bytes[..length]).unwrap_or_default();
     let number = text.get(..20).and_then(|digits| digits.parse().ok());
-    Ok(number.filter(|number| line(*number) == text).map_or(State::Lost, State::Last))
+    Ok(number.filter(|number| line(*number) == *text).map_or(State::Lost, State::Last))
 }
 
 #[cfg(test)]

@@ -7,18 +7,16 @@
 use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use rayon::prelude::*;
 
+use crate::integrity::{Evidence, Stored};
 use crate::stat::Stat;
-use crate::trace::CLOCK_TICK;
 use crate::tree::{self, TreeEntry};
 use crate::walk::{self, Found};
-use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
+use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files, writers};
 
 /// Whether the cache has an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +36,7 @@ pub struct Unsynced(pub(crate) Vec<PathBuf>);
 /// A file of a folder that was stored.
 struct Ingested {
     entry: TreeEntry,
-    /// Whether what lies at its path is the stored file itself.
+    /// Whether its path is a name of the stored file itself, or a copy that is as good.
     in_place: bool,
     /// Whether it may not have been stored before.
     is_new: bool,
@@ -49,6 +47,7 @@ struct Ingested {
 pub(crate) const SYNCED_ONE_BY_ONE: usize = 16;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
+const FOLDER: u32 = 0o555;
 
 impl Cache {
     /// Takes a finished output, a file or folder on the cache's own file system, into the store. What lay at `path` is gone
@@ -77,12 +76,24 @@ impl Cache {
         if stat.is_folder() {
             return self.ingest_folder(path, placed);
         }
-        let digest = tree::hash_file(path, stat.size)?;
+        let own = self.own(path)?;
+        let stat = Stat { mode: stat.mode, ..Stat::of(own.path())? };
+        let digest = tree::hash_file(own.path(), stat.size)?;
         let artifact = tree::file_artifact(&stat, digest);
-        self.move_in(path, digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
+        self.move_in(own.path(), digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
+        self.disk.remove(path)?;
         // Even if it was there before: whoever stored it may not have waited for the disk.
         unsynced.0.push(self.path_of(&artifact));
         Ok(artifact)
+    }
+
+    /// The file at `path` if nobody else can change it; a copy of it if something else links to it, or somebody may still write
+    /// to it.
+    fn own<'p>(&self, path: &'p Path) -> Result<Own<'p>> {
+        let link = rustix::fs::lstat(path).map_err(|error| CacheError::io(path)(error.into()))?;
+        let is_private = link.st_nlink == 1 && Stat::from(link).is_file();
+        let is_written = || fs::File::open(path).is_ok_and(|file| writers::is_open_for_writing(&file));
+        if is_private && !is_written() { Ok(Own::Itself(path)) } else { Ok(Own::Copy(self.private_copy(path)?)) }
     }
 
     fn ingest_folder(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
@@ -103,12 +114,10 @@ impl Cache {
         self.keep_manifest(&artifact.digest, || &tree)?;
         self.disk.sync_way_to(&manifest)?;
         let target = self.tree_path(&artifact.digest);
-        if target.exists() && !self.is_made_of_objects(&tree, &target) {
-            self.quarantine(&target)?;
-        }
+        let is_there = self.has_sound_tree(&tree, &artifact.digest)?;
         // A folder that already consists of stored files becomes the stored folder as it is. Whoever stored it before may have
         // been killed while waiting for the disk.
-        if target.is_dir() {
+        if is_there {
             self.settle(&target)?;
         } else if in_place {
             self.move_into_place(path, &target)?;
@@ -116,44 +125,50 @@ impl Cache {
             self.materialise(&tree, &target)?;
         }
         self.disk.remove(path)?;
+        if let Ok(snapshot) = self.tree_snapshot(&artifact.digest) {
+            self.note_tree(&artifact.digest, &snapshot);
+        }
         Ok(artifact)
     }
 
     /// Stores one file of a folder.
     fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
-        let stored_as = placed.get(&found.path).filter(|digest| self.is_object(&found.stat, digest));
-        let entry = tree::entry_of(found, |found| match stored_as {
-            Some(digest) => Ok(*digest),
-            None => tree::hash_file(&found.path, found.stat.size),
-        })?;
-        let Some(digest) = entry.digest.filter(|_| stored_as.is_none()) else {
+        if found.stat.is_folder() {
+            let entry = tree::empty_folder_entry(found.relative.clone());
             return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
-        };
-        let store = |path: &Path| self.store_file(path, digest, entry.executable, entry.bytes);
-        let in_place = if found.behind_link {
-            store(self.private_copy(&found.path)?.path())?;
-            false
-        } else {
-            store(&found.path)?;
-            self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable))?
-        };
+        }
+        if let Some(digest) = placed.get(&found.path)
+            && self.is_object(&found.stat, digest)?
+        {
+            let entry = tree::file_entry(found.relative.clone(), &found.stat, *digest);
+            return Ok(Ingested { entry, in_place: false, is_new: false });
+        }
+        let own = if found.behind_link { Own::Copy(self.private_copy(&found.path)?) } else { self.own(&found.path)? };
+        let stat = Stat { mode: found.stat.mode, ..Stat::of(own.path())? };
+        let digest = tree::hash_file(own.path(), stat.size)?;
+        let entry = tree::file_entry(found.relative.clone(), &stat, digest);
+        self.store_file(own.path(), digest, entry.executable, entry.bytes)?;
+        let in_place = !found.behind_link
+            && self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable), digest)?;
         Ok(Ingested { entry, in_place, is_new: true })
     }
 
-    /// Whether `stat` is that of the stored plain file with this digest.
-    fn is_object(&self, stat: &Stat, digest: &Digest) -> bool {
-        let object = fs::symlink_metadata(self.object_path(digest, false));
-        object.is_ok_and(|object| (object.dev(), object.ino()) == stat.identity())
+    /// Whether `stat` is that of the stored plain file with this digest, which is right.
+    fn is_object(&self, stat: &Stat, digest: &Digest) -> Result<bool> {
+        let object = self.object_path(digest, false);
+        let is_it = rustix::fs::lstat(&object).is_ok_and(|object| Stat::from(object).identity() == stat.identity());
+        Ok(is_it && self.is_right(&Stored::File(*digest), &object, *digest, stat.size)?)
     }
 
-    /// Makes the file at `path` another name of `object`; says whether it is.
-    fn replace_by_object(&self, path: &Path, object: &Path) -> Result<bool> {
-        let (ours, stored) = (fs::symlink_metadata(path), fs::symlink_metadata(object));
-        if same_file(&ours.map_err(CacheError::io(path))?, &stored.map_err(CacheError::io(object))?) {
+    /// Makes the file at `path` another name of `object`, or a copy where it can have no further name; says whether it is.
+    fn replace_by_object(&self, path: &Path, object: &Path, digest: Digest) -> Result<bool> {
+        let stat =
+            |path: &Path| rustix::fs::lstat(path).map(Stat::from).map_err(|error| CacheError::io(path)(error.into()));
+        if stat(path)?.identity() == stat(object)?.identity() {
             return Ok(true);
         }
         self.disk.remove_file(path).map_err(CacheError::io(path))?;
-        self.link_or_copy(object, path).map(|()| true)
+        self.link_stored(object, digest, path).map(|()| true)
     }
 
     fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
@@ -167,86 +182,99 @@ impl Cache {
     }
 
     /// Makes a stored folder read-only, and makes sure that it survives a power cut.
-    fn settle(&self, target: &Path) -> Result<()> {
+    pub(crate) fn settle(&self, target: &Path) -> Result<()> {
         self.settle_folders(target)?;
         self.disk.sync_way_to(target)
     }
 
-    /// Stores the file at `path`, which is gone from there afterwards. It survives a power cut when the caller has called
-    /// [`Cache::sync`], which it must do before it promises the file to anybody.
+    /// Stores the file at `path`, which nobody else can change and which is gone from there afterwards. It survives a power cut
+    /// when the caller has called [`Cache::sync`], which it must do before it promises the file to anybody.
     pub(crate) fn move_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
-        let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        if is_private(&link) {
+        if !self.has_sound(&object, digest, executable, bytes)? {
             self.disk.ensure_parent(&object)?;
             self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
             let fills_gap = self.prepare_for_gap(path, &object)?;
-            if self.disk.rename_unless_there(path, &object).is_ok() {
-                return if fills_gap { self.close_gap(&object) } else { Ok(()) };
+            match self.disk.rename_unless_there(path, &object) {
+                // Somebody else has stored the same content meanwhile.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                other => {
+                    other.map_err(CacheError::io(&object))?;
+                    self.note_file(Stored::file(digest, executable), &object);
+                    if fills_gap {
+                        self.close_gap(&object)?;
+                    }
+                }
             }
         }
-        self.store_file(path, digest, executable, bytes)?;
         self.disk.remove(path)
     }
 
-    /// Stores the file at `path`, which becomes another name of the stored file if nothing else links to it.
+    /// Stores the file at `path`, which nobody else can change and which becomes another name of the stored file.
     fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         if self.has_sound(&object, digest, executable, bytes)? {
             return Ok(());
         }
         self.disk.ensure_parent(&object)?;
-        let link = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        let copy = if is_private(&link) { None } else { Some(self.private_copy(path)?) };
-        let source = copy.as_ref().map_or(path, |copy| copy.path());
-        self.set_mode(source, if executable { EXECUTABLE } else { PLAIN })?;
-        let fills_gap = self.prepare_for_gap(source, &object)?;
-        match self.disk.link(source, &object) {
+        self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
+        let fills_gap = self.prepare_for_gap(path, &object)?;
+        match self.disk.link(path, &object) {
             // Somebody else has stored the same content meanwhile.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            other => other.map_err(CacheError::io(&object)),
-        }?;
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+            other => other.map_err(CacheError::io(&object))?,
+        }
+        self.note_file(Stored::file(digest, executable), &object);
         if fills_gap { self.close_gap(&object) } else { Ok(()) }
     }
 
     /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
-    fn has_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
-        if !object.exists() || self.is_sound(object, digest, executable, bytes)? {
-            return Ok(object.exists());
+    pub(crate) fn has_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
+        let is_there = || fs::symlink_metadata(object).is_ok();
+        if !is_there() || self.is_sound(object, digest, executable, bytes)? {
+            return Ok(is_there());
         }
         // One thread at a time: what another has put in its place meanwhile stays.
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is not there is about to be put there: to move away what then lies there would take it from that thread.
-        if !object.exists() || self.is_sound(object, digest, executable, bytes)? {
-            return Ok(object.exists());
+        if !is_there() || self.is_sound(object, digest, executable, bytes)? {
+            return Ok(is_there());
         }
         self.quarantine(object)?;
         Ok(false)
     }
 
-    /// Whether a stored file is what its name says. It is read: size alone does not tell.
+    /// Whether a stored file is what its name says. It is read unless `stat` says that it is as it was when it was last read.
     fn is_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
-        let Ok(metadata) = fs::symlink_metadata(object) else { return Ok(false) };
-        if metadata.len() != bytes || tree::hash_file(object, bytes).ok() != Some(digest) {
-            return Ok(false);
-        }
-        let mode = if executable { EXECUTABLE } else { PLAIN };
-        if metadata.mode() & 0o777 != mode {
-            self.set_mode(object, mode)?;
-        }
-        Ok(true)
+        self.settle_mode(object, executable)?;
+        self.is_right(&Stored::file(digest, executable), object, digest, bytes)
     }
 
-    /// Whether a stored folder consists of the stored files, all of them.
-    fn is_made_of_objects(&self, tree: &Tree, folder: &Path) -> bool {
-        tree.entries.par_iter().all(|entry| {
-            let path = folder.join(&entry.path);
-            let Some(digest) = entry.digest else { return path.is_dir() };
-            let (ours, stored) =
-                (fs::symlink_metadata(path), fs::metadata(self.object_path(&digest, entry.executable)));
-            matches!((ours, stored), (Ok(ours), Ok(stored)) if same_file(&ours, &stored))
-        })
+    /// Gives a stored file its bits, if it is a file and does not have them.
+    pub(crate) fn settle_mode(&self, path: &Path, executable: bool) -> Result<()> {
+        let mode = if executable { EXECUTABLE } else { PLAIN };
+        let is_other = |stat: rustix::fs::Stat| stat.st_mode & 0o777 != mode && Stat::from(stat).is_file();
+        if rustix::fs::lstat(path).is_ok_and(is_other) { self.set_mode(path, mode) } else { Ok(()) }
+    }
+
+    /// Whether a stored folder is there and is what its manifest says. One that is not is made so again from the stored files,
+    /// which must be right.
+    fn has_sound_tree(&self, tree: &Tree, digest: &Digest) -> Result<bool> {
+        let target = self.tree_path(digest);
+        if fs::symlink_metadata(&target).is_err() {
+            return Ok(false);
+        }
+        let Ok(snapshot) = self.tree_snapshot(digest) else {
+            self.quarantine(&target)?;
+            return Ok(false);
+        };
+        let deviation = self.deviation(tree, &target, &snapshot);
+        if deviation.is_none() || self.restore_tree(tree, &target, &deviation).is_ok() {
+            return Ok(true);
+        }
+        self.quarantine(&target)?;
+        Ok(false)
     }
 
     /// Makes sure that these files (`area/a/name`) survive a power cut, with the entries that lead to them.
@@ -255,9 +283,14 @@ impl Cache {
             let folders: HashSet<&Path> =
                 objects.iter().flat_map(|object| object.ancestors().skip(1).take(2)).collect();
             let paths: Vec<&Path> = objects.iter().map(PathBuf::as_path).chain(folders).collect();
-            return paths.par_iter().try_for_each(|path| self.disk.sync(path).map_err(CacheError::io(path)));
+            paths.par_iter().try_for_each(|path| self.disk.sync(path).map_err(CacheError::io(path)))?;
+            self.integrity.mark_durable(objects.iter().filter_map(|object| stored_at(object)));
+            return Ok(());
         }
-        self.disk.sync_everything().map_err(CacheError::io(self.root()))
+        let volatile = self.integrity.all_volatile();
+        self.disk.sync_everything().map_err(CacheError::io(self.root()))?;
+        self.integrity.mark_durable(volatile);
+        Ok(())
     }
 
     fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
@@ -267,7 +300,7 @@ impl Cache {
     }
 
     /// Makes the folder of `tree` at `target` from stored objects.
-    fn materialise(&self, tree: &Tree, target: &Path) -> Result<()> {
+    pub(crate) fn materialise(&self, tree: &Tree, target: &Path) -> Result<()> {
         let temporary =
             self.disk.temporary_folder_in(&self.root().join("tmp"), "").map_err(CacheError::io(self.root()))?;
         let folder = temporary.path().join("tree");
@@ -276,7 +309,7 @@ impl Cache {
         self.move_into_place(&folder, target)
     }
 
-    fn materialise_entry(&self, folder: &Path, entry: &TreeEntry) -> Result<()> {
+    pub(crate) fn materialise_entry(&self, folder: &Path, entry: &TreeEntry) -> Result<()> {
         let path = folder.join(&entry.path);
         let Some(digest) = entry.digest else {
             return self.disk.make_folders(&path).map_err(CacheError::io(&path));
@@ -284,7 +317,7 @@ impl Cache {
         if let Some(parent) = path.parent() {
             self.disk.make_folders(parent).map_err(CacheError::io(parent))?;
         }
-        self.link_or_copy(&self.object_path(&digest, entry.executable), &path)
+        self.link_stored(&self.object_path(&digest, entry.executable), digest, &path)
     }
 
     /// Where an artifact lies, for reading.
@@ -295,53 +328,30 @@ impl Cache {
         }
     }
 
-    /// Whether an artifact is there, by existence and size of each of its files; nothing is read.
-    pub fn presence(&self, artifact: &Artifact) -> Presence {
-        if artifact.kind != ArtifactKind::Folder {
-            let executable = artifact.kind == ArtifactKind::Executable;
-            return self.glance.presence(&self.layout.object(&artifact.digest, executable), artifact.bytes);
-        }
-        let Ok(tree) = self.read_tree(&artifact.digest) else { return Presence::Missing };
-        let folder = self.layout.tree(&artifact.digest);
-        if !self.root().join(&folder).is_dir() {
-            return Presence::Missing;
-        }
-        let entries = tree.entries.par_iter().filter(|entry| entry.digest.is_some());
-        let worst = entries.map(|entry| self.glance.presence(&format!("{folder}/{}", entry.path), entry.bytes));
-        worst.find_any(|presence| *presence != Presence::Present).unwrap_or(Presence::Present)
-    }
-
-    /// Moves every file of a stored artifact that was spoilt at `since` or later to quarantine; says whether there was one.
-    /// Stored files are read-only, but their owner can make them writable, and the superuser need not. Only files whose time
-    /// of modification allows it are read again.
-    pub fn quarantine_if_spoilt_since(&self, artifact: &Artifact, since: SystemTime) -> Result<bool> {
-        let suspicious_from = since.checked_sub(CLOCK_TICK).unwrap_or(since);
-        let spoilt = |path: &PathBuf| {
-            let metadata = fs::symlink_metadata(path).ok()?;
-            let suspicious = metadata.modified().is_ok_and(|modified| modified >= suspicious_from);
-            let sound = !suspicious || tree::hash_file(path, metadata.len()).ok() == digest_in_name(path);
-            (!sound).then(|| path.clone())
-        };
-        let spoilt: Vec<PathBuf> = match artifact.kind {
-            // Threads for one file cost a small stage more than all else here.
-            ArtifactKind::File | ArtifactKind::Executable => spoilt(&self.path_of(artifact)).into_iter().collect(),
-            ArtifactKind::Folder => self.objects_of_artifact(artifact).par_iter().filter_map(spoilt).collect(),
-        };
-        spoilt.iter().try_for_each(|path| self.quarantine(path))?;
-        if !spoilt.is_empty() && artifact.kind == ArtifactKind::Folder {
-            self.quarantine(&self.path_of(artifact))?;
-        }
-        Ok(!spoilt.is_empty())
-    }
-
-    /// Puts an artifact at `path` for reading: a file as another name of the stored one, which costs no new inode, a folder
-    /// (and a file that can have no further name there) as a symbolic link into the store.
+    /// Puts an artifact at `path` for reading, as a symbolic link into the store: another name of a stored file would let who
+    /// may write to the folder of `path` change the bits of the stored file.
     pub fn link_into(&self, artifact: &Artifact, path: &Path) -> Result<()> {
-        let stored = self.path_of(artifact);
-        if artifact.kind != ArtifactKind::Folder && self.disk.link(&stored, path).is_ok() {
-            return Ok(());
+        self.link_symbolic_or_copy(&self.path_of(artifact), path)
+    }
+
+    /// Puts something stored at `path` for reading: as a symbolic link, or as a copy where there can be none.
+    pub(crate) fn link_symbolic_or_copy(&self, stored: &Path, path: &Path) -> Result<()> {
+        self.disk.link_symbolic(stored, path).map_err(CacheError::io(path))
+    }
+
+    /// Gives a stored file another name, and notes what `stat` says of it afterwards, since the link moves its time of change.
+    pub(crate) fn link_stored(&self, object: &Path, digest: Digest, path: &Path) -> Result<()> {
+        // Two threads that link one file at once would each note what the other has just moved.
+        static STRIPES: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
+        let _alone = STRIPES[usize::from(digest.bytes()[31] % 64)].lock().unwrap_or_else(PoisonError::into_inner);
+        let stored = Stored::file(digest, object.extension().is_some());
+        let before = rustix::fs::lstat(object).map(Stat::from);
+        let was_right = before.is_ok_and(|stat| self.is_noted(&stored, &Evidence::of_file(&stat)));
+        self.link_or_copy(object, path)?;
+        if was_right {
+            self.note_file(stored, object);
         }
-        self.disk.link_symbolic(&stored, path).map_err(CacheError::io(path))
+        Ok(())
     }
 
     /// Keeps the manifest of a folder, wherever its files are. `tree` is asked for only if there is none of this digest yet.
@@ -413,8 +423,19 @@ impl Cache {
                 self.settle_folders(&entry.path())?;
             }
         }
-        self.set_mode(folder, 0o555)?;
+        self.set_mode(folder, FOLDER)?;
         self.disk.sync(folder).map_err(CacheError::io(folder))
+    }
+
+    /// Makes the folders of a stored folder read-only again.
+    pub(crate) fn settle_modes(&self, folder: &Path) -> Result<()> {
+        let is_as_made = rustix::fs::lstat(folder).is_ok_and(|stat| stat.st_mode & 0o777 == FOLDER);
+        for path in files::read_folder(folder)? {
+            if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
+                self.settle_modes(&path)?;
+            }
+        }
+        if is_as_made { Ok(()) } else { self.set_mode(folder, FOLDER) }
     }
 
     fn set_mode(&self, path: &Path, mode: u32) -> Result<()> {
@@ -422,16 +443,27 @@ impl Cache {
     }
 }
 
+/// The stored file that lies at a path in `objects`.
+pub(crate) fn stored_at(path: &Path) -> Option<Stored> {
+    Some(Stored::file(digest_in_name(path)?, path.extension().is_some_and(|extension| extension == "x")))
+}
+
 /// The digest that the name of a stored file promises.
 pub(crate) fn digest_in_name(path: &Path) -> Option<Digest> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-/// Whether nobody else has a name for the file, so that nobody can change it once it is stored.
-fn is_private(metadata: &fs::Metadata) -> bool {
-    metadata.is_file() && metadata.nlink() == 1
+/// A file that nobody else can change.
+enum Own<'p> {
+    Itself(&'p Path),
+    Copy(tempfile::NamedTempFile),
 }
 
-fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
+impl Own<'_> {
+    fn path(&self) -> &Path {
+        match self {
+            Own::Itself(path) => path,
+            Own::Copy(copy) => copy.path(),
+        }
+    }
 }

@@ -1,20 +1,17 @@
 //! What `stat` says of a file, or of every file of a folder, so that it shows when somebody touches one.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::stat::Stat;
+use crate::fs_time::FsTime;
+use crate::stat::{Moment, Stat};
 use crate::{Digest, Result, walk};
-
-/// File systems stamp files with a clock that may lag this much behind the one programs read.
-pub(crate) const CLOCK_TICK: Duration = Duration::from_millis(50);
 
 /// Names, sizes, inodes and times of everything at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
     seal: Digest,
-    /// When the last change was, in nanoseconds since 1970. No program can set this time.
-    changed_ns: i128,
+    /// When the last change was. No program can set this time.
+    changed: Moment,
 }
 
 impl Trace {
@@ -22,21 +19,21 @@ impl Trace {
     pub fn of(path: &Path) -> Result<Trace> {
         let stat = Stat::of(path)?;
         if !stat.is_folder() {
-            return Ok(Trace { seal: Digest::of(line("", &stat).as_bytes()), changed_ns: stat.changed.in_ns() });
+            return Ok(Trace { seal: Digest::of(line("", &stat).as_bytes()), changed: stat.changed });
         }
         let mut found = walk::find_all(path)?;
         found.sort_unstable_by(|left, right| left.relative.cmp(&right.relative));
         let lines: String = found.iter().map(|found| line(&found.relative, &found.stat)).collect();
         // What is gone left its trace on the folder.
         let all = found.iter().map(|found| found.stat).chain([stat]);
-        let changed_ns = all.map(|stat| stat.changed.in_ns()).max().unwrap_or_default();
-        Ok(Trace { seal: Digest::of(lines.as_bytes()), changed_ns })
+        let changed = all.map(|stat| stat.changed).max_by_key(|changed| changed.in_ns()).unwrap_or(stat.changed);
+        Ok(Trace { seal: Digest::of(lines.as_bytes()), changed })
     }
 
-    /// Whether something was changed at `since` or later, given what there is `now`.
-    pub fn shows_change(&self, now: &Trace, since: SystemTime) -> bool {
-        let since = since.checked_sub(CLOCK_TICK).unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.seal != now.seal && now.changed_ns >= i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
+    /// Whether something was changed at `since` or later, given how it is `now`; where that time is not known, whether
+    /// something was changed at all.
+    pub fn shows_change(&self, now: &Trace, since: Option<FsTime>) -> bool {
+        self.seal != now.seal && since.is_none_or(|since| since.may_precede(now.changed))
     }
 }
 

@@ -1,7 +1,6 @@
 //! Reading everything again: what is not what its name says goes to quarantine.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,8 +8,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::gc::artifacts_of;
-use crate::store::digest_in_name;
-use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result, files, stat, tree};
+use crate::integrity::{Evidence, Note, Stored};
+use crate::stat::Stat;
+use crate::store::{digest_in_name, stored_at};
+use crate::{ActionRecord, Cache, Digest, Presence, Result, files, tree};
 
 /// Something in the store that is not what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -19,6 +20,10 @@ pub struct Damage {
     pub path: PathBuf,
     /// What it is, e.g. `file`.
     pub what: &'static str,
+    /// Whether it is right again, made from stored files; if not, it is in quarantine.
+    pub restored: bool,
+    /// Of a stored file or folder: its digest, and the sequence number up to which it is known to have been right.
+    pub content: Option<(Digest, u64)>,
 }
 
 /// What a verification found.
@@ -26,10 +31,23 @@ pub struct Damage {
 pub struct VerifyReport {
     /// Files, folders, manifests and records read.
     pub checked: usize,
-    /// What was damaged, by path; now in quarantine.
+    /// What was damaged, by path.
     pub damaged: Vec<Damage>,
     /// Fingerprints whose result lost an output and will be made again.
     pub lost: Vec<Digest>,
+}
+
+/// Counts what is done for somebody who waits.
+struct Progress<'p> {
+    done: AtomicUsize,
+    total: usize,
+    hear: &'p (dyn Fn(usize, usize) + Sync),
+}
+
+impl Progress<'_> {
+    fn one(&self) {
+        (self.hear)(self.done.fetch_add(1, Ordering::Relaxed) + 1, self.total);
+    }
 }
 
 impl Cache {
@@ -39,29 +57,19 @@ impl Cache {
         let (objects, manifests, trees, actions) =
             (list("objects")?, list("manifests")?, list("trees")?, list("actions")?);
         let total = objects.len() + manifests.len() + trees.len() + actions.len();
-        let done = AtomicUsize::new(0);
-        let check = |paths: Vec<PathBuf>, what, is_sound: &(dyn Fn(&Path) -> bool + Sync)| -> Result<Vec<Damage>> {
-            let unsound = paths.into_par_iter().filter(|path| {
-                let sound = is_sound(path);
-                progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-                !sound
-            });
-            let damaged: Vec<Damage> = unsound.map(|path| Damage { path, what }).collect();
-            damaged.iter().try_for_each(|damage| self.quarantine(&damage.path))?;
-            Ok(damaged)
-        };
-        // Folders share their files with the objects, so they are judged by the manifests before objects go away.
-        let mut damaged = check(trees, "folder", &|path| self.tree_is_sound(path))?;
-        damaged.extend(check(objects, "file", &object_is_sound)?);
-        damaged.extend(check(manifests, "manifest", &|path| {
-            digest_in_name(path).is_some_and(|digest| self.read_tree(&digest).is_ok())
-        })?);
-        damaged.extend(self.verify_items()?.into_iter().map(|path| Damage { path, what: "item records" }));
-        let unsound = actions.par_iter().filter(|path| !record_is_sound(path));
-        let whole: Vec<ActionRecord> = unsound.filter_map(|path| own_record(path)).collect();
-        damaged.extend(check(actions, "record", &record_is_sound)?);
-        // A line that is whole does not go with its neighbour: it goes on in a file of its own.
-        whole.iter().try_for_each(|record| self.record(record))?;
+        let progress = Progress { done: AtomicUsize::new(0), total, hear: progress };
+        let sequence = self.next_sequence(0)?;
+        let mut damaged = self.verify_files(&objects, sequence, &progress)?;
+        damaged.extend(self.verify_manifests(manifests, &progress)?);
+        damaged.extend(self.verify_trees(&trees, &progress)?);
+        let items = self.verify_items()?;
+        damaged.extend(items.into_iter().map(|path| Damage {
+            path,
+            what: "item records",
+            restored: false,
+            content: None,
+        }));
+        damaged.extend(self.verify_records(actions, &progress)?);
         let sound_records = self.all_records()?;
         damaged.sort();
         let lost = sound_records.iter().filter(|record| {
@@ -69,13 +77,98 @@ impl Cache {
             artifacts.par_iter().any(|artifact| self.presence(artifact) != Presence::Present)
         });
         let lost = lost.map(|record| record.fingerprint).collect();
+        self.flush_integrity();
         Ok(VerifyReport { checked: total, damaged, lost })
     }
 
-    /// Whether a materialised folder has exactly the entries of its manifest, each with the right content.
-    fn tree_is_sound(&self, path: &Path) -> bool {
-        let Some(digest) = digest_in_name(path) else { return false };
-        tree::Tree::of_folder(path).is_ok_and(|tree| tree.artifact().digest == digest)
+    /// Reads every stored file, and notes those that are right as seen at `sequence`.
+    fn verify_files(&self, objects: &[PathBuf], sequence: u64, progress: &Progress<'_>) -> Result<Vec<Damage>> {
+        let check = |path: &PathBuf| -> Result<Option<Damage>> {
+            let damage = self.verify_file(path, sequence)?;
+            progress.one();
+            Ok(damage)
+        };
+        let found = objects.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn verify_file(&self, path: &Path, sequence: u64) -> Result<Option<Damage>> {
+        let (Some(stored), Some(digest)) = (stored_at(path), digest_in_name(path)) else { return Ok(None) };
+        // Of before it is read: whatever happens later moves the time of change.
+        let stat = rustix::fs::lstat(path).map(Stat::from).ok().filter(Stat::is_file);
+        let executable = path.extension().is_some();
+        let right = stat.is_some_and(|stat| tree::hash_file(path, stat.size).ok() == Some(digest));
+        match stat.filter(|stat| right && stat.is_executable() == executable) {
+            Some(stat) => {
+                let durable = self.is_noted_durable(&stored);
+                let (evidence, changed) = (Evidence::of_file(&stat), stat.changed);
+                self.note(stored, Note { evidence, changed, sequence, durable });
+                Ok(None)
+            }
+            None => {
+                let content = Some((digest, self.last_known_right(&stored)));
+                self.forget_note(&stored);
+                self.quarantine(path)?;
+                Ok(Some(Damage { path: path.to_owned(), what: "file", restored: false, content }))
+            }
+        }
+    }
+
+    /// Holds every stored folder against its manifest and the stored files, which were all read just before.
+    fn verify_trees(&self, trees: &[PathBuf], progress: &Progress<'_>) -> Result<Vec<Damage>> {
+        let check = |path: &PathBuf| -> Result<Option<Damage>> {
+            let damage = digest_in_name(path).map(|digest| self.verify_tree(path, digest)).transpose()?.flatten();
+            progress.one();
+            Ok(damage)
+        };
+        let found = trees.iter().map(check).collect::<Result<Vec<_>>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn verify_tree(&self, path: &Path, digest: Digest) -> Result<Option<Damage>> {
+        let last_right = self.last_known_right(&Stored::Tree(digest));
+        let damage = |restored| {
+            Some(Damage { path: path.to_owned(), what: "folder", restored, content: Some((digest, last_right)) })
+        };
+        let Ok(tree) = self.read_tree(&digest) else {
+            self.quarantine(path)?;
+            return Ok(damage(false));
+        };
+        let (deviation, lost) = self.put_in_order(&tree, &digest)?;
+        Ok(if deviation.is_none() { None } else { damage(lost.is_empty()) })
+    }
+
+    fn verify_manifests(&self, manifests: Vec<PathBuf>, progress: &Progress<'_>) -> Result<Vec<Damage>> {
+        self.set_aside(manifests, "manifest", progress, &|path| {
+            digest_in_name(path).is_some_and(|digest| self.read_tree(&digest).is_ok())
+        })
+    }
+
+    fn verify_records(&self, actions: Vec<PathBuf>, progress: &Progress<'_>) -> Result<Vec<Damage>> {
+        let unsound = actions.par_iter().filter(|path| !record_is_sound(path));
+        let whole: Vec<ActionRecord> = unsound.filter_map(|path| own_record(path)).collect();
+        let damaged = self.set_aside(actions, "record", progress, &record_is_sound)?;
+        // A line that is whole does not go with its neighbour: it goes on in a file of its own.
+        whole.iter().try_for_each(|record| self.record(record))?;
+        Ok(damaged)
+    }
+
+    /// Moves everything to quarantine that is not sound.
+    fn set_aside(
+        &self,
+        paths: Vec<PathBuf>,
+        what: &'static str,
+        progress: &Progress<'_>,
+        is_sound: &(dyn Fn(&Path) -> bool + Sync),
+    ) -> Result<Vec<Damage>> {
+        let unsound = paths.into_par_iter().filter(|path| {
+            let sound = is_sound(path);
+            progress.one();
+            !sound
+        });
+        let damaged: Vec<Damage> = unsound.map(|path| Damage { path, what, restored: false, content: None }).collect();
+        damaged.iter().try_for_each(|damage| self.quarantine(&damage.path))?;
+        Ok(damaged)
     }
 }
 
@@ -92,14 +185,4 @@ fn own_record(path: &Path) -> Option<ActionRecord> {
     let bytes = fs::read(path).ok()?;
     let mut records = bytes.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed);
     records.find(|record| Some(record.fingerprint) == digest_in_name(path))
-}
-
-fn object_is_sound(path: &Path) -> bool {
-    let executable = path.extension().is_some();
-    let read = || -> Result<bool> {
-        let metadata = fs::symlink_metadata(path).map_err(CacheError::io(path))?;
-        let right_mode = stat::is_executable(metadata.mode()) == executable;
-        Ok(right_mode && Some(tree::hash_file(path, metadata.len())?) == digest_in_name(path))
-    };
-    read().unwrap_or(false)
 }

@@ -388,7 +388,7 @@ fn a_folder_behind_a_link_in_an_output_stays_as_it_was() {
 }
 
 #[test]
-fn a_stored_folder_that_lost_a_file_is_made_whole_by_the_next_ingest() {
+fn a_stored_folder_that_lost_a_file_is_made_whole_from_the_stored_files() {
     let (_folder, cache) = open();
     let files = BTreeMap::from([("a".to_owned(), (b"1".to_vec(), false)), ("b".to_owned(), (b"2".to_vec(), true))]);
     let ingest = || {
@@ -400,9 +400,11 @@ fn a_stored_folder_that_lost_a_file_is_made_whole_by_the_next_ingest() {
     let stored = cache.path_of(&artifact);
     fs::set_permissions(&stored, fs::Permissions::from_mode(0o755)).unwrap();
     fs::remove_file(stored.join("a")).unwrap();
-    assert_eq!(cache.presence(&artifact), Presence::Missing);
-    assert_eq!(ingest(), artifact);
     assert_eq!(cache.presence(&artifact), Presence::Present);
+    assert_eq!(read_tree(&stored), files);
+    fs::set_permissions(&stored, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::remove_file(stored.join("b")).unwrap();
+    assert_eq!(ingest(), artifact);
     assert_eq!(read_tree(&stored), files);
 }
 
@@ -455,7 +457,8 @@ fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
         ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
     let sealed: Vec<_> = records.iter().map(|record| record.seal().unwrap()).collect();
     let unsynced = athanor_cache::Unsynced::default();
-    cache.record_all(sealed.iter().map(|record| (record, &unsynced))).unwrap();
+    let results: Vec<_> = sealed.iter().map(|record| (record, &unsynced)).collect();
+    assert!(cache.record_all(&results).unwrap().into_iter().all(|recorded| recorded));
     let path = |record: &ActionRecord| {
         let name = record.fingerprint.to_string();
         cache.root().join("actions").join(&name[..1]).join(format!("{name}.json"))
@@ -472,7 +475,7 @@ fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
 }
 
 #[test]
-fn a_cache_of_the_format_before_goes_on_as_it_is() {
+fn a_cache_of_the_first_format_becomes_one_of_the_newest_where_it_lies() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("cache");
     fs::create_dir(&root).unwrap();
@@ -487,5 +490,5 @@ fn a_cache_of_the_format_before_goes_on_as_it_is() {
     let cache = Cache::open(&root).unwrap();
     assert!(matches!(cache.lookup(&fingerprint).unwrap(), Lookup::Hit(_)));
     assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
-    assert_eq!(fs::read_to_string(root.join("format")).unwrap(), "1\n");
+    assert_eq!(fs::read_to_string(root.join("format")).unwrap(), "3\n256 folders\n");
 }

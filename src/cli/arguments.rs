@@ -215,8 +215,13 @@ pub enum CacheCommand {
         #[arg(short = 'n', long)]
         dry_run: bool,
     },
-    /// Read everything again and move what is damaged to quarantine; the next run makes it anew.
-    Verify,
+    /// Read everything again, move what is damaged to quarantine, and name what may have been computed from it; the next run
+    /// makes again what is missing.
+    Verify {
+        /// Have the next run make the named results again, too.
+        #[arg(long)]
+        repair: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,13 +4,15 @@ use crate::cli::arguments::{CacheCommand, CachePlace};
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
 use crate::language::ByteSize;
 use crate::run::collect::{self, CollectError};
+use crate::run::suspects::{self, Suspect};
 use crate::view::text::{bytes, count, duration, table};
+use crate::visible::visible;
 
 pub fn cache(place: &CachePlace, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
         CacheCommand::Ls { json } => list(place, *json),
         CacheCommand::Gc { max_size, dry_run } => collect(place, *max_size, *dry_run),
-        CacheCommand::Verify => verify(place),
+        CacheCommand::Verify { repair } => verify(place, *repair),
     }
 }
 
@@ -53,17 +55,30 @@ fn collect(place: &CachePlace, max_size: Option<ByteSize>, dry_run: bool) -> Res
     ))
 }
 
-fn verify(place: &CachePlace) -> Result<u8, Exit> {
+fn verify(place: &CachePlace, repair: bool) -> Result<u8, Exit> {
     let project = load::project(place)?;
-    let report = project.cache.verify(&|_, _| {}).map_err(Exit::failed)?;
+    let cache = &project.cache;
+    let report = cache.verify(&|_, _| {}).map_err(Exit::failed)?;
+    let suspects = suspects::remembered(cache, &report.damaged).map_err(Exit::failed)?;
     let mut text = String::new();
     for damage in &report.damaged {
-        let path = damage.path.strip_prefix(project.cache.root()).unwrap_or(&damage.path);
-        text += &format!("damaged {}: {} (moved to quarantine)\n", damage.what, path.display());
+        let path = damage.path.strip_prefix(cache.root()).unwrap_or(&damage.path);
+        let now = if damage.restored { "made right again from stored files" } else { "moved to quarantine" };
+        text += &format!("damaged {}: {} ({now})\n", damage.what, visible(&path.display().to_string()));
+    }
+    for Suspect { instance, fingerprint, read, .. } in &suspects {
+        let (instance, read, short) = (visible(instance), visible(read), fingerprint.short());
+        text += &format!("suspect result: {instance} ({short}) read {read} after it was last known to be right\n");
+    }
+    if repair {
+        suspects::set_aside(cache, &suspects).map_err(Exit::failed)?;
+    } else if !suspects.is_empty() {
+        text += "`athanor cache verify --repair` has the next run make suspect results again\n";
     }
     text += &format!("{} checked, {} damaged", count(report.checked, "item"), report.damaged.len());
-    if !report.lost.is_empty() {
-        text += &format!("; the next run makes {} again", count(report.lost.len(), "result"));
+    let again = report.lost.len() + if repair { suspects.len() } else { 0 };
+    if again > 0 {
+        text += &format!("; the next run makes {} again", count(again, "result"));
     }
     print(&(text + "\n"))?;
     Ok(if report.damaged.is_empty() { UP_TO_DATE } else { FAILED })

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan};
 
+use super::excerpt::Excerpts;
 use super::span::{SourceText, Span};
+use crate::visible::{visible, visible_lines};
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,8 +166,9 @@ impl Diagnostics {
         let theme = if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_links(false);
         let mut rendered = String::new();
+        let mut excerpts: HashMap<u32, Excerpts> = HashMap::new();
         for diagnostic in self.sorted() {
-            let diagnostic = diagnostic.clipped();
+            let diagnostic = diagnostic.shown();
             let source = diagnostic.span().source;
             let Some(text) = self.texts.get(source as usize) else { continue };
             if !diagnostic
@@ -176,12 +179,8 @@ impl Diagnostics {
                 rendered.push_str(&diagnostic.without_excerpt(text));
                 continue;
             }
-            let report = Report {
-                source: NamedSource::new(&text.name, text.text.clone()),
-                text: text.text.len(),
-                source_index: source,
-                diagnostic,
-            };
+            let source = excerpts.entry(source).or_insert_with(|| Excerpts::new(text));
+            let report = Report { source, text: text.text.len(), diagnostic };
             if !rendered.is_empty() {
                 rendered.push('\n');
             }
@@ -217,13 +216,14 @@ const LONGEST_MESSAGE: usize = 600;
 const LONGEST_EXCERPT: usize = 10_000;
 
 impl Diagnostic {
-    /// The same with nothing longer than anybody would read.
-    fn clipped(mut self) -> Diagnostic {
+    /// The same with nothing longer than anybody would read, and nothing in it that is not seen.
+    fn shown(mut self) -> Diagnostic {
         let clip = |text: &mut String| {
             if let Some((at, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
                 text.truncate(at);
                 text.push('…');
             }
+            *text = visible_lines(text).into_owned();
         };
         clip(&mut self.message);
         self.help.iter_mut().for_each(clip);
@@ -237,7 +237,8 @@ impl Diagnostic {
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         let help = self.help.as_ref().map_or_else(String::new, |help| format!("  help: {help}\n"));
-        format!("  × {}\n   at {}:{line}:{column}, in a line too long to show\n{help}", self.message, text.name)
+        let name = visible(&text.name);
+        format!("  × {}\n   at {name}:{line}:{column}, in a line too long to show\n{help}", self.message)
     }
 }
 
@@ -253,40 +254,41 @@ fn is_showable(text: &str, span: &Span) -> bool {
 
 /// One mistake as miette sees it.
 #[derive(Debug)]
-struct Report {
-    source: NamedSource<String>,
+struct Report<'r> {
+    source: &'r Excerpts,
+    /// Bytes in the text.
     text: usize,
-    source_index: u32,
     diagnostic: Diagnostic,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.diagnostic.message)
     }
 }
 
-impl std::error::Error for Report {}
+impl std::error::Error for Report<'_> {}
 
-impl miette::Diagnostic for Report {
+impl miette::Diagnostic for Report<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.diagnostic.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        Some(&self.source)
+        Some(self.source)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let mine = self.diagnostic.labels.iter().filter(|label| label.span.source == self.source_index);
+        let source = self.diagnostic.span().source;
+        let mine = self.diagnostic.labels.iter().filter(move |label| label.span.source == source);
         Some(Box::new(mine.enumerate().map(|(index, label)| {
             let range = label.span.range();
-            let start = range.start.min(self.text);
+            let (start, end) = (range.start.min(self.text), range.end.min(self.text));
             let text = (!label.text.is_empty()).then(|| label.text.clone());
-            let length = range.end.min(self.text).saturating_sub(start);
+            let place = self.source.place(start..end.max(start));
             match index {
-                0 => LabeledSpan::new_primary_with_span(text, (start, length)),
-                _ => LabeledSpan::new_with_span(text, (start, length)),
+                0 => LabeledSpan::new_primary_with_span(text, place),
+                _ => LabeledSpan::new_with_span(text, place),
             }
         })))
     }

@@ -43,7 +43,8 @@ keys! {
         /// Axes and their values: the stage is there once for each point of their product, in the order written.
         /// `exclude` and `include` take away and add points as in GitHub Actions.
         optional matrix: Anything,
-        /// What the stage reads: outputs of other stages (`stage`, `stage.output`, `stage[axis=value]`), or paths.
+        /// What the stage reads: outputs of other stages (`stage`, `stage.output`, `stage[axis=value]`), or paths. As
+        /// `{ from: stage, writable: true }` it gets a copy of its own that it may write to.
         optional inputs: Named<FieldName, Anything>,
         /// Parameters of the kind.
         optional params: Anything,

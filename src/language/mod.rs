@@ -5,6 +5,7 @@
 mod bounds;
 pub mod diagnostic;
 pub mod document;
+mod excerpt;
 pub mod expression;
 pub mod node;
 pub mod quantity;

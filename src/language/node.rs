@@ -123,8 +123,13 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
         return Err(Box::new(Diagnostic::new(Span::new(source, 0..0), message)));
     }
     let text = &text[base..];
-    let options = serde_yaml::options! { with_snippet: false, strict_booleans: true };
-    match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options) {
+    let options = serde_yaml::options! {
+        with_snippet: false,
+        strict_booleans: true,
+        budget: Some(budget(text.len())),
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: REPLAYED + text.len() },
+    };
+    match serde_yaml::from_str_with_options::<Placed<Raw>>(text, options) {
         Ok(raw) => Ok(Places { text, base, source }.node(raw)),
         Err(error) => {
             let places = Places { text, base, source };
@@ -133,6 +138,28 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
             Err(Box::new(Diagnostic::new(span, explained(&message)).maybe_help(remedy(&message))))
         }
     }
+}
+
+/// Events that aliases and merges may add to any file.
+const REPLAYED: usize = 1_000_000;
+
+/// Limits against files that expand to more than they hold: they go by the size of the file, so that nothing that is written
+/// out is ever refused for its length, and nothing that is read is much larger than its text.
+fn budget(bytes: usize) -> serde_yaml::Budget {
+    let written = |least: usize, share: usize| least.saturating_add(bytes / share);
+    let mut budget = serde_yaml::Budget::default();
+    // A byte makes two nodes and three events at most: `[?,?]` has two mappings of nothing to nothing.
+    budget.max_nodes = REPLAYED.saturating_add(bytes.saturating_mul(3));
+    budget.max_events = REPLAYED.saturating_add(bytes.saturating_mul(4));
+    budget.max_anchors = written(budget.max_anchors, 2);
+    budget.max_aliases = written(budget.max_aliases, 2);
+    budget.max_merge_keys = written(budget.max_merge_keys, 2);
+    budget.max_recorded_anchor_events = written(budget.max_recorded_anchor_events, 1);
+    budget.max_recorded_anchor_bytes = written(budget.max_recorded_anchor_bytes, 1);
+    budget.max_total_scalar_bytes = written(budget.max_total_scalar_bytes, 1);
+    // One mapping of defaults that a thousand stages merge is no attack; the number of replayed events bounds those.
+    budget.enforce_alias_anchor_ratio = false;
+    budget
 }
 
 /// The reader's message as a user needs it: its first line, without the position it ends with and without its options.
@@ -147,7 +174,19 @@ fn explained(message: &str) -> String {
     if line.starts_with("non-finite float") {
         return "infinity and NaN are not values in a pipeline".to_owned();
     }
+    if let Some(limit) = line.strip_prefix("budget breached: ") {
+        return over_budget(limit.split_whitespace().next().unwrap_or_default());
+    }
     format!("this is not valid YAML: {line}")
+}
+
+/// What exceeds the limit that the reader calls by this name.
+fn over_budget(limit: &str) -> String {
+    match limit {
+        "Depth" => "this lies too deep: collections may lie in one another 64 levels deep".to_owned(),
+        "Documents" => "these are many documents, and a pipeline is one".to_owned(),
+        _ => "aliases make this far larger than its text: what they repeat is read as often as they do".to_owned(),
+    }
 }
 
 /// What to do about the mistakes that are made most.
@@ -167,8 +206,22 @@ enum Raw {
     Bool(bool),
     Number(Number),
     Text(String),
-    List(Vec<Spanned<Raw>>),
-    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+    List(Vec<Placed<Raw>>),
+    Map(Vec<(Placed<String>, Placed<Raw>)>),
+}
+
+/// A value and where it is used. Of the two places that the reader knows only this one is kept: they are most of what a large
+/// file takes in memory.
+struct Placed<T> {
+    value: T,
+    at: Location,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Placed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Spanned { value, referenced, .. } = Spanned::deserialize(deserializer)?;
+        Ok(Placed { value, at: referenced })
+    }
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -267,6 +320,9 @@ fn flow_end(line: &str) -> Option<usize> {
     None
 }
 
+/// Most bytes that are underlined of a collection.
+const LONGEST_UNDERLINED: usize = 1_000;
+
 /// Turns the reader's locations into spans.
 struct Places<'t> {
     text: &'t str,
@@ -276,8 +332,8 @@ struct Places<'t> {
 }
 
 impl Places<'_> {
-    fn node(&self, raw: Spanned<Raw>) -> Node {
-        let span = self.span(raw.referenced);
+    fn node(&self, raw: Placed<Raw>) -> Node {
+        let span = self.span(raw.at);
         let value = match raw.value {
             Raw::Null => Value::Null,
             Raw::Bool(value) => Value::Bool(value),
@@ -285,8 +341,8 @@ impl Places<'_> {
             Raw::Text(text) => Value::Text(text),
             Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
             Raw::Map(entries) => {
-                let entry = |(key, value): (Spanned<String>, Spanned<Raw>)| Entry {
-                    key: Key { span: self.span(key.referenced), name: key.value },
+                let entry = |(key, value): (Placed<String>, Placed<Raw>)| Entry {
+                    key: Key { span: self.span(key.at), name: key.value },
                     value: self.node(value),
                 };
                 Value::Map(entries.into_iter().map(entry).collect())
@@ -304,7 +360,9 @@ impl Places<'_> {
         if written.len() > 1 || (!written.is_empty() && !matches!(written, "[" | "{")) {
             return self.placed(start..start + written.len());
         }
-        let line = self.text[start..].lines().next().unwrap_or_default().trim_end();
+        // A line that is longer is not read for every collection on it.
+        let rest = &self.text[start..self.floor(start + LONGEST_UNDERLINED)];
+        let line = rest.lines().next().unwrap_or_default().trim_end();
         self.placed(start..start + flow_end(line).unwrap_or(line.len()))
     }
 

@@ -80,7 +80,17 @@ fn inputs_schema(ports: &[InputPort]) -> Value {
 
 /// A stage or path, or several.
 fn input_value() -> Value {
-    json!({ "anyOf": [{ "type": ["string", "null"] }, { "type": "array", "items": { "type": "string" } }] })
+    let reads = json!([{ "type": ["string", "null"] }, { "type": "array", "items": { "type": "string" } }]);
+    let writable = "Whether the stage gets a copy of its own that it may write to.";
+    json!({ "anyOf": [reads[0], reads[1], {
+        "type": "object",
+        "properties": {
+            "from": { "description": "What the stage reads.", "anyOf": reads },
+            "writable": { "description": writable, "default": false, "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": "\\$\\{\\{" }] },
+        },
+        "required": ["from"],
+        "additionalProperties": false,
+    }] })
 }
 
 /// The parameters' schema, where expressions may stand for values. Its definitions move to the root under the kind's name.

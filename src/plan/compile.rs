@@ -147,8 +147,8 @@ impl Compilation<'_> {
 }
 
 /// The names of stages that could not be read; what refers to them is not to blame.
-fn unread(document: &Document) -> Vec<&str> {
-    let Some(stages) = &document.stages else { return Vec::new() };
+fn unread(document: &Document) -> HashSet<&str> {
+    let Some(stages) = &document.stages else { return HashSet::new() };
     let read: HashSet<&str> = stages.entries.iter().map(|(key, _)| key.name.as_str()).collect();
     stages.names.iter().map(String::as_str).filter(|name| !read.contains(name)).collect()
 }

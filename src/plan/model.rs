@@ -171,6 +171,8 @@ pub struct Input {
     pub feeds: Vec<Feed>,
     /// Where each feed is linked in the stage's folder, e.g. `inputs/images` or `inputs/tables/0.csv`.
     pub files: Vec<String>,
+    /// Whether the stage gets a copy of its own that it may write to.
+    pub writable: bool,
     /// Where it is written.
     pub span: Span,
 }

@@ -1,6 +1,7 @@
 //! From what `inputs` and `results` say to the instances and files that are meant.
 
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use athanor_stages::artifact::ArtifactType;
@@ -16,15 +17,22 @@ use super::matrix::Point;
 use super::model::{Feed, Input, Source, SourceId};
 use super::select::{Choice, SelectError, Selector};
 
+/// Texts that near names of stages are looked for.
+const LOOKED_FOR: usize = 200;
+/// Names that are suggested for one text.
+const SUGGESTED: usize = 5;
+
 /// Wires inputs and results; knows every stage's instances.
 pub struct Wiring<'s, 'd, 'e> {
     drafts: &'s [Draft<'d, 'e>],
     by_name: HashMap<&'s str, usize>,
     /// Stages that could not be read: their names are known, and nothing else.
-    unread: Vec<&'s str>,
+    unread: HashSet<&'s str>,
     indices: Vec<Option<StageIndex<'s>>>,
     sources: Vec<Source>,
     source_ids: HashMap<(String, ArtifactType), SourceId>,
+    /// Texts that near names of stages were looked for.
+    looked_for: Cell<usize>,
 }
 
 /// What reads.
@@ -58,7 +66,7 @@ pub type Failure = Option<Box<Diagnostic>>;
 
 impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     /// Knows these stages; of those in `unread`, a mistake hides all but the name.
-    pub fn new(drafts: &'s [Draft<'d, 'e>], unread: Vec<&'s str>) -> Self {
+    pub fn new(drafts: &'s [Draft<'d, 'e>], unread: HashSet<&'s str>) -> Self {
         Wiring {
             drafts,
             by_name: drafts.iter().enumerate().map(|(index, draft)| (draft.key.name.as_str(), index)).collect(),
@@ -66,6 +74,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
             indices: drafts.iter().map(|draft| draft.slots.as_deref().map(StageIndex::new)).collect(),
             sources: Vec::new(),
             source_ids: HashMap::new(),
+            looked_for: Cell::new(0),
         }
     }
 
@@ -77,12 +86,19 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     /// Whether `text` refers to a stage there is.
     pub fn is_stage(&self, text: &str) -> bool {
         let name = stage_name(text);
-        self.by_name.contains_key(name) || self.unread.contains(&name)
+        self.by_name.contains_key(name) || self.unread.contains(name)
     }
 
-    /// The name of the stage nearest to what `text` starts with.
+    /// The names of the stages nearest to what `text` starts with. To look through all names for each of as many texts would
+    /// take the time of their product, so only so many are looked for.
     pub fn near_stages(&self, text: &str) -> Vec<String> {
-        suggest::ranked(stage_name(text), self.by_name.keys().copied()).into_iter().map(str::to_owned).collect()
+        let name = stage_name(text);
+        if name.is_empty() || self.looked_for.get() == LOOKED_FOR {
+            return Vec::new();
+        }
+        self.looked_for.set(self.looked_for.get() + 1);
+        let near = suggest::ranked(name, self.by_name.keys().copied());
+        near.into_iter().take(SUGGESTED).map(str::to_owned).collect()
     }
 
     /// The instances and output that `text`, which refers to a stage, stands for.
@@ -139,6 +155,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Input> {
         let mut bound = Bound { feeds: Vec::new(), files: Vec::new(), gathered: false, dropped: None };
+        let Written { from: value, writable } = Written::read(value, problems)?;
         let (items, list) = match &value.value {
             Value::List(items) => (items.as_slice(), true),
             Value::Null => (&[][..], false),
@@ -171,7 +188,8 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
             false => format!("{base}{extension}"),
         };
         let files = bound.files.iter().enumerate().map(link).collect();
-        Some(Input { port: reader.port.to_owned(), list, feeds: bound.feeds, files, span: value.span })
+        let port = reader.port.to_owned();
+        Some(Input { port, list, feeds: bound.feeds, files, writable, span: value.span })
     }
 
     /// Adds what `text` stands for.
@@ -215,6 +233,42 @@ fn stage_name(text: &str) -> &str {
     let name = leading_name(text, true);
     if matches!(text[name.len()..].chars().next(), None | Some('[' | '.')) { name } else { "" }
 }
+
+/// An input as it is written: what it reads, or a mapping that says more.
+struct Written<'n> {
+    from: &'n Node,
+    writable: bool,
+}
+
+impl<'n> Written<'n> {
+    fn read(value: &'n Node, problems: &mut Vec<Diagnostic>) -> Option<Written<'n>> {
+        let Some(entries) = value.entries() else { return Some(Written { from: value, writable: false }) };
+        let before = problems.len();
+        for entry in entries.iter().filter(|entry| !INPUT_KEYS.contains(&entry.key.name.as_str())) {
+            let help = suggest::help(&entry.key.name, INPUT_KEYS.into_iter(), "its keys");
+            let message = format!("an input has no key `{}`", entry.key.name);
+            problems.push(Diagnostic::new(entry.key.span, message).maybe_help(help));
+        }
+        let writable = match value.get("writable") {
+            None => false,
+            Some(Node { value: Value::Bool(writable), .. }) => *writable,
+            Some(other) => {
+                let message = format!("`writable` is true or false, not {}", other.value.noun());
+                problems.push(Diagnostic::new(other.span, message));
+                false
+            }
+        };
+        let from = value.get("from");
+        if from.is_none() {
+            let help = "write `{ from: stage, writable: true }`";
+            problems.push(Diagnostic::new(value.span, "an input lacks `from`: what it reads").help(help));
+        }
+        from.filter(|_| problems.len() == before).map(|from| Written { from, writable })
+    }
+}
+
+/// The keys of an input that is written as a mapping.
+const INPUT_KEYS: [&str; 2] = ["from", "writable"];
 
 /// What an input is bound to so far.
 struct Bound {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Instant;
 
 use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest, Unsynced};
 use athanor_stages::context::StageReport;
@@ -11,7 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::plan::{Instance, InstanceId, Work};
 use crate::run::executor::{Job, Launch};
+use crate::run::input_guard::{Began, InputError, InputGuard};
 use crate::run::protocol::{Order, PROTOCOL};
+use crate::run::readers::Reader;
 use crate::run::recipe::{Recipe, Resolved};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
@@ -28,10 +31,8 @@ pub struct Attempt {
     started: Instant,
     /// Where its output goes.
     pub log: PathBuf,
-    prepared_at: SystemTime,
     workspace: Workspace,
-    /// The project's files that it reads.
-    reads: Vec<Untouched>,
+    inputs: InputGuard,
     recipe: Recipe,
     metrics: Map<String, Value>,
     anew: bool,
@@ -47,22 +48,9 @@ pub enum CommitError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// An input is not what it was.
-    #[error(
-        "`{path}` changed while the stage was running, so its result is not kept. Run again when nothing writes to it."
-    )]
-    InputChanged {
-        /// The input's path as the user wrote it.
-        path: String,
-    },
-    /// The stage wrote to what it was only to read.
-    #[error(
-        "It changed its own input `{from}`, so its result is not kept, and the stored copy of that input was thrown away. Let it work on a copy, and run again."
-    )]
-    InputWritten {
-        /// What the input was read from.
-        from: String,
-    },
+    /// An input is not what it should be.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// The record cannot be written down.
     #[error("The result cannot be described: {0}.")]
     Describe(#[from] serde_json::Error),
@@ -74,6 +62,18 @@ pub struct Stored {
     pub record: ActionRecord,
     /// Files left behind that are not declared.
     pub undeclared: Vec<String>,
+    /// Files that it added to its inputs, and that are gone again.
+    pub removed: Vec<String>,
+}
+
+/// What an attempt needs to know about before it begins.
+pub struct Surroundings {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The project's files that it reads, as they are before it begins.
+    pub reads: Vec<Untouched>,
+    /// Itself among the attempts that go on at the same time.
+    pub reader: Arc<Reader>,
 }
 
 impl Attempt {
@@ -84,22 +84,24 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        (folder, reads): (PathBuf, Vec<Untouched>),
+        Surroundings { folder, reads, reader }: Surroundings,
         place: Place,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
-        let links = inputs.links(id, &recipe);
+        let links = inputs.links(id, &recipe, place.private);
         if place.anew && place.number == 1 {
             cache.forget_unfinished(&fingerprint)?;
         }
+        // Of before the inputs are put in place: whatever happens to them from now on shows.
+        let began = Began::now(cache)?;
         let workspace = Workspace::prepare(cache, folder, &links, &instance.outputs)?;
+        let inputs = InputGuard::new(&workspace, instance, &links, reads, (began, reader))?;
         Ok(Attempt {
             fingerprint,
             started: Instant::now(),
             log: place.log,
-            prepared_at: SystemTime::now(),
             workspace,
-            reads,
+            inputs,
             recipe,
             metrics: Map::new(),
             anew: place.anew,
@@ -133,6 +135,16 @@ impl Attempt {
         Job { id: instance.id, launch, folder, log: self.log.clone(), environment }
     }
 
+    /// Puts the inputs in order after an attempt that came to nothing, for all who read them later; says whether another stage
+    /// may have changed what this one read.
+    pub fn disturbed(&self, cache: &Cache, others_run: impl Fn() -> bool) -> Option<String> {
+        match self.inputs.check_stored(cache, &self.recipe, others_run) {
+            Err(error @ InputError::Disturbed { .. }) => Some(error.to_string()),
+            // It failed in any case; one that cannot be looked at now is looked at by who reads it next.
+            _ => None,
+        }
+    }
+
     /// What lies at the paths that the stage is given.
     fn contents(&self, instance: &Instance) -> BTreeMap<PathBuf, Artifact> {
         let bound = instance.inputs.iter().zip(&self.recipe.inputs);
@@ -163,19 +175,19 @@ impl Attempt {
     }
 
     /// Stores the result of a job that succeeded: outputs into the cache, then inputs looked at again. What is still to be
-    /// brought to disk is added to `unsynced`.
+    /// brought to disk is added to `unsynced`. `others_run` says whether another run works with the cache. Returns the files
+    /// that the stage added to its inputs, too.
     pub fn store(
         &self,
         cache: &Cache,
         instance: &Instance,
-        project: &Path,
-        read: &[String],
+        others_run: impl Fn() -> bool,
         unsynced: &mut Unsynced,
-    ) -> Result<ActionRecord, CommitError> {
+    ) -> Result<(ActionRecord, Vec<String>), CommitError> {
         let outputs = self.workspace.take_outputs(cache, &instance.outputs, unsynced)?;
-        self.recheck_inputs(cache, project, read)?;
-        let log = self.store_log(cache, unsynced)?;
-        Ok(ActionRecord {
+        let removed = self.inputs.check(cache, &self.recipe, others_run)?;
+        let log = self.store_log(cache, unsynced);
+        let record = ActionRecord {
             fingerprint: self.fingerprint,
             recipe: self.describe(instance)?,
             outputs,
@@ -187,17 +199,13 @@ impl Attempt {
             sequence: cache.next_sequence(0)?,
             annex: None,
             extensions: Map::new(),
-        })
+        };
+        Ok((record, removed))
     }
 
-    /// Stores a copy of what the stage printed; `None` if that is nothing.
-    fn store_log(&self, cache: &Cache, unsynced: &mut Unsynced) -> Result<Option<Artifact>, CacheError> {
-        if self.is_silent() {
-            return Ok(None);
-        }
-        let copy = self.workspace.folder().join(self.workspace.temporary()).join("stage.log");
-        let copied = std::fs::copy(&self.log, &copy).is_ok();
-        if copied { cache.ingest_unsynced(&copy, &HashMap::new(), unsynced).map(Some) } else { Ok(None) }
+    /// Moves what the stage printed into the cache; `None` if that is nothing. A log that cannot be stored stays where it is.
+    fn store_log(&self, cache: &Cache, unsynced: &mut Unsynced) -> Option<Artifact> {
+        if self.is_silent() { None } else { cache.ingest_unsynced(&self.log, &HashMap::new(), unsynced).ok() }
     }
 
     /// Whether the stage has printed nothing so far.
@@ -211,25 +219,6 @@ impl Attempt {
             map.insert("instance".to_owned(), Value::from(instance.name.clone()));
         }
         Ok(recipe)
-    }
-
-    fn recheck_inputs(&self, cache: &Cache, project: &Path, read: &[String]) -> Result<(), CommitError> {
-        let items = || self.recipe.inputs.iter().flat_map(|input| &input.items);
-        for item in items().filter(|item| !read.contains(&item.from)) {
-            if cache.quarantine_if_spoilt_since(&item.artifact, self.prepared_at)? {
-                return Err(CommitError::InputWritten { from: item.from.clone() });
-            }
-        }
-        for (path, untouched) in read.iter().zip(&self.reads) {
-            let changed = || CommitError::InputChanged { path: path.clone() };
-            let now = cache.artifact_of(&project.join(path)).map_err(|_| changed())?;
-            let is_other = items().any(|item| item.from == *path && item.artifact != now);
-            // What holds the same again may have held something else meanwhile.
-            if is_other || !untouched.is_untouched(self.prepared_at) {
-                return Err(changed());
-            }
-        }
-        Ok(())
     }
 
     /// Ends the try: its folder is emptied, for the next one to use, or removed. The claim goes on.
@@ -246,4 +235,6 @@ pub struct Place {
     pub number: u32,
     /// Whether the work is to be done from scratch, whatever is known.
     pub anew: bool,
+    /// Whether it gets copies of its stored inputs, since the last attempt may have read what another stage had changed.
+    pub private: bool,
 }

@@ -53,6 +53,17 @@ impl Places {
     }
 }
 
+impl Places {
+    /// Whether another run works with the cache at this moment.
+    pub fn others_run(&self) -> bool {
+        let own = self.scratch.as_ref().map(|scratch| scratch.lock_path.clone());
+        let is_lock = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "lock");
+        let is_held = |path: &PathBuf| File::open(path).is_ok_and(|lock| lock.try_lock().is_err());
+        let entries = fs::read_dir(self.cache.scratch_root()).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|path| is_lock(&path) && Some(&path) != own.as_ref() && is_held(&path))
+    }
+}
+
 impl Drop for Places {
     fn drop(&mut self) {
         for log in &self.logs {

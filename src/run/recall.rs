@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use athanor_cache::{Cache, Content, Digest, OutputRecord, Presence, Stamp};
+use athanor_cache::{Cache, Content, Digest, Evidence, Stamp};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Feed, InstanceId, Plan, pieces};
@@ -45,6 +45,8 @@ struct Remembered {
     fingerprint: Digest,
     stamp: Stamp,
     outputs: Outputs,
+    /// By which each output is known to be right without being read.
+    evidence: Vec<Evidence>,
 }
 
 /// For a plan that is not the one of that run.
@@ -63,11 +65,14 @@ pub struct Settled {
 }
 
 impl Recall {
-    /// What is kept, without what has changed in the cache since. Records and outputs are looked at, and not read.
+    /// What is kept, without what has changed in the cache since. Records and outputs are looked at; only those are read that
+    /// do not look as they did.
     pub fn read(keep: &Keep, cache: &Cache) -> Recall {
         let holds = |result: &Remembered| {
-            let there = |output: &OutputRecord| cache.presence(&output.artifact) == Presence::Present;
-            cache.record_stamp(&result.fingerprint) == Some(result.stamp) && result.outputs.iter().all(there)
+            let mut outputs = result.outputs.iter().zip(&result.evidence);
+            cache.record_stamp(&result.fingerprint) == Some(result.stamp)
+                && result.outputs.len() == result.evidence.len()
+                && outputs.all(|(output, evidence)| cache.is_present(&output.artifact, evidence))
         };
         let bytes = keep.read(NAME, &key());
         let kept = bytes.and_then(|bytes| pieces::decode(&bytes, holds));
@@ -151,7 +156,13 @@ impl Recall {
             let stamp = known.map(|known| known.stamp).or_else(|| cache.record_stamp(&fingerprint))?;
             let name = inputs.plan.instances[number.index()].name.clone();
             let mentioned = inputs.mentioned(number).to_vec();
-            Some(Remembered { number, name, mentioned, fingerprint, stamp, outputs: Outputs::clone(outputs) })
+            let seen = || outputs.iter().map(|output| cache.evidence(&output.artifact)).collect::<Option<Vec<_>>>();
+            let evidence = match known {
+                Some(known) => known.evidence.clone(),
+                None => seen()?,
+            };
+            let outputs = Outputs::clone(outputs);
+            Some(Remembered { number, name, mentioned, fingerprint, stamp, outputs, evidence })
         };
         let results: Vec<Remembered> = results.filter_map(remember).collect();
         let contents = inputs.contents.all().map(|(path, artifact)| (path.to_owned(), artifact.content())).collect();
@@ -168,5 +179,5 @@ fn feeds(plan: &Plan, id: InstanceId) -> impl Iterator<Item = Feed> + '_ {
 
 /// Of the form in which it is kept.
 fn key() -> Digest {
-    Digest::of(b"athanor recall 2")
+    Digest::of(b"athanor recall 3")
 }

@@ -40,6 +40,8 @@ pub struct Unrecorded {
 pub struct Recorded {
     /// Whose they are.
     pub ids: Vec<InstanceId>,
+    /// Those of them that lost an output after it was stored, and are not recorded.
+    pub lost: Vec<InstanceId>,
     /// Why they could not be recorded, if that is so.
     pub refusal: Option<CacheError>,
 }
@@ -136,8 +138,18 @@ fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listen
 }
 
 fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
-    let written = cache.record_all(results.iter().map(|result| (&result.record, &result.unsynced)));
-    let forgotten =
-        written.and_then(|()| results.iter().try_for_each(|result| cache.forget_unfinished(&result.fingerprint)));
-    Recorded { ids: results.into_iter().map(|result| result.id).collect(), refusal: forgotten.err() }
+    let pairs: Vec<_> = results.iter().map(|result| (&result.record, &result.unsynced)).collect();
+    let written = cache.record_all(&pairs);
+    let ids = results.iter().map(|result| result.id).collect();
+    match written {
+        Ok(written) => {
+            let is_lost = |(result, written): (&Unrecorded, &bool)| (!written).then_some(result.id);
+            let lost = results.iter().zip(&written).filter_map(is_lost).collect();
+            let recorded = results.iter().zip(&written).filter(|(_, written)| **written);
+            let forgotten =
+                recorded.map(|(result, _)| result).try_for_each(|result| cache.forget_unfinished(&result.fingerprint));
+            Recorded { ids, lost, refusal: forgotten.err() }
+        }
+        Err(refusal) => Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },
+    }
 }

@@ -118,8 +118,8 @@ impl Inputs<'_> {
         }
     }
 
-    /// What is to be linked into the folder of `id`, whose recipe is `recipe`.
-    pub fn links(&self, id: InstanceId, recipe: &Recipe) -> Vec<Link> {
+    /// What is to be put among the inputs of `id`, whose recipe is `recipe`; `private` asks for copies of everything stored.
+    pub fn links(&self, id: InstanceId, recipe: &Recipe, private: bool) -> Vec<Link> {
         let instance = &self.plan.instances[id.index()];
         let mut links = Vec::new();
         for (input, bound) in instance.inputs.iter().zip(&recipe.inputs) {
@@ -128,12 +128,20 @@ impl Inputs<'_> {
                     Feed::Source(source) => self.on_disk(&self.plan.sources[source.index()].path),
                     Feed::Output { .. } => Target::Stored(item.artifact.clone()),
                 };
-                links.push(Link { at: at.clone(), target });
+                let copy = input.writable || private && matches!(target, Target::Stored(_));
+                links.push(Link { at: at.clone(), target, copy });
             }
         }
         let mentioned = self.mentioned(id).iter();
-        links.extend(mentioned.map(|path| Link { at: path.clone(), target: self.on_disk(path) }));
+        links.extend(mentioned.map(|path| Link { at: path.clone(), target: self.on_disk(path), copy: false }));
         links
+    }
+
+    /// The stored artifacts that `id` reads, whose recipe is `recipe`.
+    pub fn stored(&self, id: InstanceId, recipe: &Recipe) -> Vec<Artifact> {
+        let inputs = self.plan.instances[id.index()].inputs.iter().zip(&recipe.inputs);
+        let fed = inputs.flat_map(|(input, bound)| input.feeds.iter().zip(&bound.items));
+        fed.filter(|(feed, _)| matches!(feed, Feed::Output { .. })).map(|(_, item)| item.artifact.clone()).collect()
     }
 
     fn on_disk(&self, path: &str) -> Target {

@@ -14,21 +14,17 @@ use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
 use crate::run::assess::{Known, Standing, assess};
-use crate::run::crew::Crew;
-use crate::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
+use crate::run::dispatch::{Dispatched, Happening};
 use crate::run::flights::Outputs;
 use crate::run::history::{History, Ledger};
 use crate::run::journal::Journal;
 use crate::run::keep::Keep;
-use crate::run::local::LocalExecutor;
-use crate::run::places::Places;
+use crate::run::passes::Passes;
 use crate::run::publish::{Publication, Published, Publishing, RESULTS, Refused, explain};
 use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
-use crate::run::schedule::{Scheduler, Task};
 use crate::run::sources::{self, Contents, Mentions};
-use crate::run::workshop::OnDisk;
 
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
@@ -63,10 +59,10 @@ pub struct Session<'a> {
     pub plan: &'a Plan,
     /// What it was compiled from.
     plan_key: Digest,
-    project: &'a Project,
+    pub(super) project: &'a Project,
     history: History,
     keep: Keep,
-    wanted: Vec<InstanceId>,
+    pub(super) wanted: Vec<InstanceId>,
     mentions: Mentions,
 }
 
@@ -202,22 +198,23 @@ impl<'a> Session<'a> {
         } else {
             self.unchanged(&recall, &contents, &request.force)
         };
-        let scheduler = Scheduler::new(&self.tasks(&known), &self.plan.order(), &request.capacity);
-        let listener = sender.clone();
-        let listener = Arc::new(move |event| drop(listener.send(Happening::Job(event))));
-        let crew = Crew::default();
-        let executor = Box::new(LocalExecutor::new(request.program, listener, run.clone(), crew.clone()));
-        let RunRequest { keep_going, force, .. } = request;
-        let conduct = Conduct { keep_going, force, logs };
-        let cache = Arc::clone(&self.project.cache);
-        let places = Places::new(Arc::clone(&cache), run.clone());
-        let workshop = OnDisk::new(cache, (&recall, all_is_news), places, crew, sender);
         let nothing_new = self.wanted.iter().all(|id| known[id.index()].is_some());
-        let durations = Box::new(|| self.expected_durations());
         let inputs = self.inputs(&contents);
-        let mut dispatcher = Dispatcher::new(inputs, workshop, scheduler, &mut journal, conduct, executor, durations);
-        dispatcher.take_as_known(known);
-        let Dispatched { outcome, mut counts, outputs, fingerprints } = dispatcher.run(&happenings)?;
+        let incidents = self.project.cache.incident_mark();
+        let mut passes = Passes {
+            session: self,
+            recall: (&recall, all_is_news),
+            capacity: request.capacity,
+            program: request.program,
+            keep_going: request.keep_going,
+            run: run.clone(),
+            logs,
+            sender,
+            happenings,
+        };
+        let first = passes.first(inputs, known, request.force.clone(), &mut journal)?;
+        let done = passes.second(self.inputs(&contents), first, request.force, incidents, &mut journal)?;
+        let Dispatched { outcome, mut counts, outputs, fingerprints, .. } = done;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
         let publication = self.publish(&outputs, &run);
         let outcome = if publication.refused.is_empty() { outcome } else { Outcome::Failed };
@@ -300,23 +297,10 @@ impl<'a> Session<'a> {
         if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
     }
 
-    /// What is to be scheduled: all but what is known.
-    fn tasks(&self, known: &[Option<Settled>]) -> Vec<Task> {
-        let mut wanted = vec![false; self.plan.instances.len()];
-        self.wanted.iter().for_each(|id| wanted[id.index()] = known[id.index()].is_none());
-        let is_open = |id: &InstanceId| known[id.index()].is_none();
-        let task = |instance: &crate::plan::Instance| Task {
-            producers: self.plan.producers(instance.id).filter(is_open).collect(),
-            resources: instance.resources.clone(),
-            wanted: wanted[instance.id.index()],
-        };
-        self.plan.instances.iter().map(task).collect()
-    }
-
     /// How long each instance is expected to take: as in earlier runs; an instance without one is taken to need what its
     /// stage's instances need on average, else what all do, else one unit, which makes the critical path the depth of the
     /// graph. A history that cannot be read counts as none: only the order of work depends on it.
-    fn expected_durations(&self) -> Vec<f64> {
+    pub(super) fn expected_durations(&self) -> Vec<f64> {
         let ledger = self.ledger().unwrap_or_default();
         let known = |name: &str| ledger.instances.get(name)?.duration_ms.map(|ms| ms as f64);
         let known: Vec<Option<f64>> = self.plan.instances.iter().map(|instance| known(&instance.name)).collect();

@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use athanor_cache::{CacheError, Trace};
+use athanor_cache::{CacheError, FsTime, Trace};
 
 /// Traces of the project's folders from when a run first used them: to look at every file of one for every stage would take
 /// long.
@@ -18,27 +17,40 @@ pub struct Traces {
 
 /// What a try reads, as it was before it began.
 pub struct Untouched {
+    /// As the user wrote it.
+    name: String,
     path: PathBuf,
     trace: Trace,
 }
 
 impl Traces {
-    /// What lies at `path` before a try that reads it begins.
-    pub fn take(&mut self, path: &Path) -> Result<Untouched, CacheError> {
-        if let Some(trace) = self.folders.get(path) {
-            return Ok(Untouched { path: path.to_owned(), trace: *trace });
-        }
-        let trace = Trace::of(path)?;
+    /// What lies at `name` in the folder `project` before an attempt that reads it begins.
+    pub fn take(&mut self, project: &Path, name: &str) -> Result<Untouched, CacheError> {
+        let path = project.join(name);
+        let trace = match self.folders.get(&path) {
+            Some(trace) => *trace,
+            None => Trace::of(&path)?,
+        };
         if path.is_dir() {
-            self.folders.insert(path.to_owned(), trace);
+            self.folders.insert(path.clone(), trace);
         }
-        Ok(Untouched { path: path.to_owned(), trace })
+        Ok(Untouched { name: name.to_owned(), path, trace })
     }
 }
 
 impl Untouched {
-    /// Whether nobody has touched it since the try began, at `began`.
-    pub fn is_untouched(&self, began: SystemTime) -> bool {
+    /// Its path as the user wrote it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether nobody has touched it since the attempt began, at `began` on the clock of its file system if that is known.
+    pub fn is_untouched(&self, began: Option<FsTime>) -> bool {
         Trace::of(&self.path).is_ok_and(|now| !self.trace.shows_change(&now, began))
     }
 }

@@ -4,7 +4,7 @@
 //! held against a model.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,13 +12,14 @@ use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup, Unsynced};
 use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
-use crate::run::attempt::{Attempt, Place, Stored};
+use crate::run::attempt::{Attempt, Place, Stored, Surroundings};
 use crate::run::crew::Crew;
 use crate::run::dispatch::Happening;
 use crate::run::executor::Job;
 use crate::run::failure::log_tail;
 use crate::run::flights::Outputs;
 use crate::run::places::Places;
+use crate::run::readers::Readers;
 use crate::run::recall::Recall;
 use crate::run::recipe::Resolved;
 use crate::run::recorder::{Recorder, Unrecorded};
@@ -59,8 +60,17 @@ pub trait Workshop {
     fn record(&mut self, id: InstanceId, stored: &Stored);
     /// Nothing else is going on: what is to be recorded need not wait any longer.
     fn hurry(&self);
-    /// Ends a try that came to nothing; returns the last lines of its log.
-    fn abandon(&mut self, attempt: Self::Attempt) -> Vec<String>;
+    /// Ends a try that came to nothing.
+    fn abandon(&mut self, attempt: Self::Attempt) -> Abandoned;
+}
+
+/// What is left of a try that came to nothing.
+#[derive(Debug, Default)]
+pub struct Abandoned {
+    /// The last lines of its log.
+    pub log_tail: Vec<String>,
+    /// Why it may have failed through no fault of its own: another stage changed what it read.
+    pub disturbed: Option<String>,
 }
 
 /// The cache, and folders of tries.
@@ -71,6 +81,7 @@ pub struct OnDisk<'r> {
     crew: Crew,
     places: Arc<Mutex<Places>>,
     traces: Traces,
+    readers: Readers,
     /// Results that are stored, ready to be recorded.
     stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
     recorder: Recorder,
@@ -92,7 +103,18 @@ impl<'r> OnDisk<'r> {
         let listener = move |recorded| drop(heard.send(Happening::Recorded(recorded)));
         let recorder = Recorder::start(Arc::clone(&cache), listener);
         let (places, stored) = (Arc::new(Mutex::new(places)), Arc::default());
-        OnDisk { cache, recall, all_is_news, crew, places, traces: Traces::default(), stored, recorder, run }
+        OnDisk {
+            cache,
+            recall,
+            all_is_news,
+            crew,
+            places,
+            traces: Traces::default(),
+            readers: Readers::default(),
+            stored,
+            recorder,
+            run,
+        }
     }
 }
 
@@ -131,9 +153,14 @@ impl Workshop for OnDisk<'_> {
             places.prepare_log(&place.log)?;
             places.folder()?
         };
-        let reads = inputs.paths_read(id).into_iter().map(|path| self.traces.take(&inputs.project.join(path)));
+        let reads = inputs.paths_read(id).into_iter().map(|path| self.traces.take(inputs.project, path));
         let reads = reads.collect::<Result<_, _>>()?;
-        Attempt::prepare(&self.cache, inputs, id, resolved, claim, (folder, reads), place)
+        let stored = inputs.stored(id, &resolved.recipe);
+        if let Some(gone) = stored.iter().find(|artifact| !self.cache.seems_present(artifact)) {
+            return Err(CacheError::Gone { path: self.cache.path_of(gone) });
+        }
+        let surroundings = Surroundings { folder, reads, reader: self.readers.begin(stored) };
+        Attempt::prepare(&self.cache, inputs, id, resolved, claim, surroundings, place)
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, allocation: &Allocation) -> Job {
@@ -151,21 +178,19 @@ impl Workshop for OnDisk<'_> {
         let (cache, run) = (Arc::clone(&self.cache), self.run.clone());
         let (places, stored) = (Arc::clone(&self.places), Arc::clone(&self.stored));
         let instance = inputs.plan.instances[id.index()].clone();
-        let project: PathBuf = inputs.project.to_owned();
-        let read: Vec<String> = inputs.paths_read(id).into_iter().map(str::to_owned).collect();
         // Hashing large outputs takes a while, during which other stages want to be heard.
         self.crew.run(move || {
             let mut unsynced = Unsynced::default();
-            let result = attempt.store(&cache, &instance, &project, &read, &mut unsynced);
-            let result = result.and_then(|record| Ok((record.seal()?, record)));
+            let result = attempt.store(&cache, &instance, || lock(&places).others_run(), &mut unsynced);
+            let result = result.and_then(|(record, removed)| Ok((record.seal()?, record, removed)));
             let empty_log = (result.is_ok() && attempt.is_silent()).then(|| attempt.log.clone());
             let (claim, Cleared { folder, undeclared }) = attempt.end();
             lock(&places).vacate(folder, empty_log);
-            let result = result.map(|(sealed, record)| {
+            let result = result.map(|(sealed, record, removed)| {
                 let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
                 let unrecorded = Unrecorded { id, fingerprint, work_ms, record: sealed, unsynced, _claim: claim };
                 lock(&stored).insert(id, unrecorded);
-                Stored { record, undeclared }
+                Stored { record, undeclared, removed }
             });
             // Nobody listens only when the whole process ends.
             let _ = run.send(Happening::Stored(id, Box::new(result)));
@@ -182,11 +207,12 @@ impl Workshop for OnDisk<'_> {
         self.recorder.hurry();
     }
 
-    fn abandon(&mut self, attempt: Attempt) -> Vec<String> {
-        let tail = log_tail(&attempt.log);
+    fn abandon(&mut self, attempt: Attempt) -> Abandoned {
+        let log_tail = log_tail(&attempt.log);
+        let disturbed = attempt.disturbed(&self.cache, || lock(&self.places).others_run());
         let (_, cleared) = attempt.end();
         lock(&self.places).vacate(cleared.folder, None);
-        tail
+        Abandoned { log_tail, disturbed }
     }
 }
 

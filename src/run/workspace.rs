@@ -1,6 +1,7 @@
-//! A stage's own folder: its inputs linked in before it runs, its outputs taken out afterwards.
+//! An attempt's folders: `work`, where the stage runs and writes, and `inputs` beside it, which it reads; `work/inputs` is a
+//! symbolic link there. Nothing in either is another name of a stored file.
 //!
-//! A folder is emptied and used again by a later stage: to make and to remove one costs more than a small stage does.
+//! The folders are emptied and used again by a later attempt: to make and to remove them costs more than a small stage does.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,25 +11,27 @@ use std::path::{Path, PathBuf};
 use athanor_cache::{Artifact, Cache, CacheError, OutputRecord, Placements, Unsynced};
 use athanor_stages::ports::OutputPort;
 
+/// The folder a stage runs in.
+const WORK: &str = "work";
 /// Temporary files of the stage, which are nobody's outputs.
 const TEMPORARY: &str = ".tmp";
-/// Where most inputs are linked in.
+/// Where most inputs are: beside the folder the stage runs in, and the name of the link that leads there.
 const INPUTS: &str = "inputs";
-/// The folders that every try has.
-const KEPT: [&str; 2] = [TEMPORARY, INPUTS];
 /// The list of stored files that the stage has put among its outputs.
 const PLACEMENTS: &str = ".tmp/placements";
 
-/// One artifact to be linked in.
+/// One artifact to be put among the inputs.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// Where, relative to the folder.
+    /// Where, relative to the folder the stage runs in.
     pub at: String,
     /// What.
     pub target: Target,
+    /// Whether it is to be a copy that the stage may write to.
+    pub copy: bool,
 }
 
-/// What is linked in.
+/// What an input is.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// Something in the cache.
@@ -37,10 +40,11 @@ pub enum Target {
     OnDisk(PathBuf),
 }
 
-/// The folder of one try of one stage.
+/// The folders of one attempt of one stage.
 #[derive(Debug)]
 pub struct Workspace {
-    folder: PathBuf,
+    root: PathBuf,
+    work: PathBuf,
     links: BTreeSet<String>,
 }
 
@@ -61,37 +65,49 @@ pub enum TakeError {
 }
 
 impl Workspace {
-    /// Links everything into the folder, which does not exist or was left by [`Workspace::clear`].
-    pub fn prepare(cache: &Cache, folder: PathBuf, links: &[Link], outputs: &[OutputPort]) -> Result<Self, CacheError> {
-        let inputs = folder.join(INPUTS);
-        if !folder.exists() {
-            make(&folder.join(TEMPORARY))?;
+    /// Puts all inputs into the folder `root`, which does not exist or was left by [`Workspace::clear`].
+    pub fn prepare(cache: &Cache, root: PathBuf, links: &[Link], outputs: &[OutputPort]) -> Result<Self, CacheError> {
+        let (work, inputs) = (root.join(WORK), root.join(INPUTS));
+        if !root.exists() {
+            make(&work.join(TEMPORARY))?;
             make(&inputs)?;
         }
+        let at = work.join(INPUTS);
+        if fs::symlink_metadata(&at).is_err() {
+            std::os::unix::fs::symlink(Path::new("..").join(INPUTS), &at).map_err(refused(&at))?;
+        }
+        let workspace = Workspace { root, work, links: links.iter().map(|link| link.at.clone()).collect() };
         let make_parent = |path: &Path| match path.parent() {
-            Some(parent) if parent != folder && parent != inputs => make(parent),
+            Some(parent) if parent != workspace.work && parent != inputs => make(parent),
             _ => Ok(()),
         };
         for link in links {
-            let at = folder.join(&link.at);
+            let at = workspace.path_of(&link.at);
             make_parent(&at)?;
             match &link.target {
+                Target::Stored(artifact) if link.copy => cache.copy_for_stage(artifact, &at)?,
                 Target::Stored(artifact) => cache.link_into(artifact, &at)?,
-                Target::OnDisk(path) => {
-                    std::os::unix::fs::symlink(path, &at)
-                        .map_err(|source| CacheError::Io { path: at.clone(), source })?;
-                }
+                Target::OnDisk(path) if link.copy => cache.copy_in(path, &at)?,
+                Target::OnDisk(path) => std::os::unix::fs::symlink(path, &at).map_err(refused(&at))?,
             }
         }
         for output in outputs {
-            make_parent(&folder.join(&output.file))?;
+            make_parent(&workspace.work.join(&output.file))?;
         }
-        Ok(Workspace { folder, links: links.iter().map(|link| link.at.clone()).collect() })
+        Ok(workspace)
     }
 
-    /// The folder.
+    /// The folder the stage runs in.
     pub fn folder(&self) -> &Path {
-        &self.folder
+        &self.work
+    }
+
+    /// Where an input lies that the stage finds at `at`, relative to the folder it runs in.
+    pub fn path_of(&self, at: &str) -> PathBuf {
+        match at.strip_prefix(INPUTS).and_then(|rest| rest.strip_prefix('/')) {
+            Some(rest) => self.root.join(INPUTS).join(rest),
+            None => self.work.join(at),
+        }
     }
 
     /// A folder inside for temporary files, relative to the folder.
@@ -111,10 +127,10 @@ impl Workspace {
         outputs: &[OutputPort],
         unsynced: &mut Unsynced,
     ) -> Result<Vec<OutputRecord>, TakeError> {
-        let placed = Placements::read(&self.folder.join(PLACEMENTS), &self.folder);
+        let placed = Placements::read(&self.work.join(PLACEMENTS), &self.work);
         let mut records = Vec::with_capacity(outputs.len());
         for output in outputs {
-            let path = self.folder.join(&output.file);
+            let path = self.work.join(&output.file);
             if fs::symlink_metadata(&path).is_err() {
                 if output.optional {
                     continue;
@@ -127,35 +143,38 @@ impl Workspace {
         Ok(records)
     }
 
-    /// Empties the folder for another stage. To be called after [`Workspace::take_outputs`]: what is left that is no input is
+    /// Empties the folders for another attempt. To be called after [`Workspace::take_outputs`]: anything left that is no input is
     /// undeclared.
     pub fn clear(self) -> Cleared {
         let mut undeclared = Vec::new();
-        let emptied =
-            KEPT.iter().all(|name| is_plain_folder(&self.folder.join(name))) && self.sweep("", &mut undeclared);
+        let is_link = fs::read_link(self.work.join(INPUTS)).is_ok_and(|to| to == Path::new("..").join(INPUTS));
+        let folders =
+            [(self.work.clone(), ""), (self.work.join(TEMPORARY), TEMPORARY), (self.root.join(INPUTS), INPUTS)];
+        let mut emptied = is_link && is_plain_folder(&self.root) && holds_only(&self.root, &[WORK, INPUTS]);
+        for (folder, within) in &folders {
+            emptied &= is_plain_folder(folder) && self.sweep(folder, within, &mut undeclared);
+        }
         undeclared.sort();
         if emptied {
-            return Cleared { folder: Some(self.folder), undeclared };
+            return Cleared { folder: Some(self.root), undeclared };
         }
         // What cannot be removed now is swept by the next collection; the result does not depend on it.
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.root);
         Cleared { folder: None, undeclared }
     }
 
-    /// Removes everything in the folder `within` (relative) but the folders that every try has; says whether that succeeded.
-    fn sweep(&self, within: &str, undeclared: &mut Vec<String>) -> bool {
-        let folder = self.folder.join(within);
-        let Some(entries) = is_plain_folder(&folder).then(|| fs::read_dir(&folder)).and_then(Result::ok) else {
-            return false;
-        };
+    /// Removes everything in a folder that is called `within` in the folder the stage runs in, but what every attempt has; says
+    /// whether that succeeded.
+    fn sweep(&self, folder: &Path, within: &str, undeclared: &mut Vec<String>) -> bool {
+        let Ok(entries) = fs::read_dir(folder) else { return false };
         let mut emptied = true;
         for entry in entries {
             emptied &= entry.is_ok_and(|entry| {
                 let relative = relative(within, &entry);
                 match entry.file_type() {
-                    Ok(kind) if kind.is_dir() && KEPT.contains(&relative.as_str()) => self.sweep(&relative, undeclared),
+                    _ if relative == TEMPORARY || relative == INPUTS => true,
                     Ok(kind) if kind.is_dir() => {
-                        self.list(&relative, undeclared);
+                        self.list(&entry.path(), &relative, undeclared);
                         fs::remove_dir_all(entry.path()).is_ok()
                     }
                     _ => {
@@ -168,12 +187,16 @@ impl Workspace {
         emptied
     }
 
-    /// Notes all undeclared files in the folder `within` (relative).
-    fn list(&self, within: &str, undeclared: &mut Vec<String>) {
-        for entry in fs::read_dir(self.folder.join(within)).into_iter().flatten().flatten() {
+    /// Notes all undeclared files in a folder that is called `within`.
+    fn list(&self, folder: &Path, within: &str, undeclared: &mut Vec<String>) {
+        if self.links.contains(within) {
+            // A copy of an input, which is the stage's own.
+            return;
+        }
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let relative = relative(within, &entry);
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.list(&relative, undeclared);
+                self.list(&entry.path(), &relative, undeclared);
             } else {
                 self.note(relative, undeclared);
             }
@@ -209,6 +232,19 @@ fn relative(within: &str, entry: &fs::DirEntry) -> String {
     if within.is_empty() { name.into_owned() } else { format!("{within}/{name}") }
 }
 
+/// Whether nothing lies in a folder but what has one of these names.
+fn holds_only(folder: &Path, names: &[&str]) -> bool {
+    let is_one = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| names.iter().any(|name| entry.file_name() == *name))
+    };
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_one))
+}
+
 fn make(folder: &Path) -> Result<(), CacheError> {
-    fs::create_dir_all(folder).map_err(|source| CacheError::Io { path: folder.to_owned(), source })
+    fs::create_dir_all(folder).map_err(refused(folder))
+}
+
+fn refused(path: &Path) -> impl FnOnce(std::io::Error) -> CacheError {
+    let path = path.to_owned();
+    move |source| CacheError::Io { path, source }
 }

@@ -11,12 +11,18 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         }
         RunEvent::Waiting { instance } => Some(format!("waiting      {instance}: another run is making it")),
         RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
-        RunEvent::Finished { instance, duration_ms, undeclared, .. } => {
+        RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
             let mut text = format!("finished     {instance} in {}", duration(*duration_ms));
             if !undeclared.is_empty() {
                 text += &format!(
                     "\n  note: it also wrote {}, which it does not declare and which is not kept",
                     list(undeclared)
+                );
+            }
+            if !removed.is_empty() {
+                text += &format!(
+                    "\n  warning: it added {} to its inputs, where these files were removed again; let it write into its own folder, or give it a copy (`writable: true`)",
+                    list(removed)
                 );
             }
             Some(text)
@@ -33,6 +39,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             }
             Some(text)
         }
+        RunEvent::Deferred { instance, because } => Some(format!("repeating    {instance}: {because}")),
         RunEvent::Skipped { instance, because } => {
             Some(format!("skipped      {instance}: it needs {because}, which failed"))
         }

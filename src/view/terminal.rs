@@ -73,9 +73,10 @@ impl EventSink for TerminalSink {
             RunEvent::Progress { instance, done, total, unit } => return self.progress(instance, *done, *total, unit),
             RunEvent::Cached { .. } => self.overall.inc(1),
             RunEvent::Finished { .. } => self.overall.inc(1),
-            RunEvent::Stored { instance } | RunEvent::Failed { instance, .. } | RunEvent::Interrupted { instance } => {
-                self.end(instance)
-            }
+            RunEvent::Stored { instance }
+            | RunEvent::Failed { instance, .. }
+            | RunEvent::Deferred { instance, .. }
+            | RunEvent::Interrupted { instance } => self.end(instance),
             RunEvent::RunFinished { .. } => self.overall.finish_and_clear(),
             _ => {}
         }

@@ -12,7 +12,7 @@ use athanor::run::flights::Outputs;
 use athanor::run::recipe::Resolved;
 use athanor::run::resolve::Inputs;
 use athanor::run::resources::Allocation;
-use athanor::run::workshop::Workshop;
+use athanor::run::workshop::{Abandoned, Workshop};
 use athanor::run::workspace::Target;
 use athanor_cache::{ActionRecord, Artifact, ArtifactKind, CacheError, Digest, OutputRecord};
 use athanor_stages::context::StageReport;
@@ -130,7 +130,7 @@ impl Workshop for InMemory {
         let at = self.scratch.join(format!("{}.{}", id.0, place.number));
         let store = &mut *self.store.borrow_mut();
         let mut folder = Folder::new();
-        for link in inputs.links(id, &recipe) {
+        for link in inputs.links(id, &recipe, place.private) {
             let content = match link.target {
                 Target::Stored(artifact) => store.contents[&artifact.digest].clone(),
                 Target::OnDisk(path) => Made::File(store.files[in_project(&path)].clone().into_bytes()),
@@ -171,10 +171,10 @@ impl Workshop for InMemory {
 
     fn hurry(&self) {}
 
-    fn abandon(&mut self, attempt: Attempt) -> Vec<String> {
+    fn abandon(&mut self, attempt: Attempt) -> Abandoned {
         self.store.borrow_mut().folders.remove(&attempt.folder);
         drop(attempt.claim);
-        Vec::new()
+        Abandoned::default()
     }
 }
 
@@ -208,7 +208,7 @@ pub fn store(desk: &mut Desk, store: &Shared, id: InstanceId, instance: &Instanc
         extensions: Map::new(),
     };
     desk.claims.insert(id, attempt.claim);
-    Stored { record, undeclared: Vec::new() }
+    Stored { record, undeclared: Vec::new(), removed: Vec::new() }
 }
 
 /// Records a stored result, and gives up the claim on it.

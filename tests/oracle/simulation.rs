@@ -168,8 +168,12 @@ fn begin<'p>(
     let desk = Rc::new(RefCell::new(Desk::default()));
     let scratch = PathBuf::from(format!("/scratch/{number}"));
     let workshop = InMemory { store: Rc::clone(store), scratch, desk: Rc::clone(&desk) };
-    let conduct =
-        Conduct { keep_going: prepared.request.keep_going, force: prepared.force.clone(), logs: PathBuf::new() };
+    let conduct = Conduct {
+        keep_going: prepared.request.keep_going,
+        force: prepared.force.clone(),
+        logs: PathBuf::new(),
+        private_inputs: false,
+    };
     let executor = Box::new(OnTheDesk(Rc::clone(&desk)));
     let expected: Vec<f64> = prepared.plan.instances.iter().map(|_| rng.f64()).collect();
     let durations = Box::new(move || expected);
@@ -239,7 +243,7 @@ impl Run<'_> {
                 self.recorded.push(self.prepared.name(result.0).to_owned());
                 record(store, result);
             }
-            self.dispatcher.hear(Happening::Recorded(Recorded { ids, refusal: None }));
+            self.dispatcher.hear(Happening::Recorded(Recorded { ids, lost: Vec::new(), refusal: None }));
             return;
         }
         if pick >= jobs {

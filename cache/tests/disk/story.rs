@@ -258,7 +258,7 @@ impl Story {
             annex: None,
             extensions: Map::new(),
         };
-        cache.record_all([(&record.seal().unwrap(), &unsynced)])?;
+        cache.record_all(&[(&record.seal().unwrap(), &unsynced)])?;
         cache.forget_unfinished(&record.fingerprint)
     }
 

@@ -17,6 +17,7 @@ use crate::run::attempt::{CommitError, Place, Stored};
 use crate::run::executor::{Executor, Exit, JobEvent};
 use crate::run::failure::Failure;
 use crate::run::flights::{Boarding, Flights, Outputs};
+use crate::run::input_guard::InputError;
 use crate::run::journal::Journal;
 use crate::run::recall::Settled;
 use crate::run::recipe::Resolved;
@@ -24,7 +25,7 @@ use crate::run::recorder::Recorded;
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
 use crate::run::schedule::{Scheduler, State};
-use crate::run::workshop::Workshop;
+use crate::run::workshop::{Abandoned, Workshop};
 
 /// How often results that another process is making are looked for.
 const POLL: Duration = Duration::from_millis(50);
@@ -52,6 +53,8 @@ pub struct Conduct {
     pub force: HashSet<InstanceId>,
     /// The run's folder, for logs.
     pub logs: PathBuf,
+    /// Whether attempts get copies of their stored inputs.
+    pub private_inputs: bool,
 }
 
 /// A try under way.
@@ -85,6 +88,8 @@ pub struct Dispatcher<'a, W: Workshop> {
     unrecorded: HashMap<InstanceId, Stored>,
     /// Instances whose result was stored and could not be recorded.
     lost: HashSet<InstanceId>,
+    /// Instances that another pass is to make because of what happened to their inputs or outputs.
+    disturbed: Vec<InstanceId>,
     flights: Flights,
     elsewhere: Vec<InstanceId>,
     tries: HashMap<InstanceId, u32>,
@@ -103,6 +108,10 @@ pub struct Dispatched {
     pub outputs: Vec<Option<Outputs>>,
     /// Fingerprints by instance, as far as known.
     pub fingerprints: Vec<Option<Digest>>,
+    /// Instances that another pass is to make: those that were disturbed, and those that wait for them.
+    pub deferred: Vec<InstanceId>,
+    /// Instances whose inputs or outputs somebody changed.
+    pub disturbed: Vec<InstanceId>,
 }
 
 /// Says how long each instance is expected to take, in any unit that is the same for all.
@@ -137,6 +146,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             storing: 0,
             unrecorded: HashMap::new(),
             lost: HashSet::new(),
+            disturbed: Vec::new(),
             flights: Flights::default(),
             elsewhere: Vec::new(),
             tries: HashMap::new(),
@@ -159,6 +169,16 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         }
     }
 
+    /// Takes these results, by instance, as made by an earlier pass, which has told of them.
+    pub fn take_as_made(&mut self, made: Vec<Option<Settled>>) {
+        for (id, made) in (0..).map(InstanceId).zip(made) {
+            let Some(Settled { fingerprint, outputs }) = made else { continue };
+            self.fingerprints[id.index()] = Some(fingerprint);
+            self.outputs[id.index()] = outputs;
+            self.settled.insert(id);
+        }
+    }
+
     /// Runs until every instance is settled.
     pub fn run(mut self, happenings: &Receiver<Happening>) -> Result<Dispatched, CacheError> {
         while !self.advance()? {
@@ -178,6 +198,8 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     /// Decides and starts all that can be now; says whether every instance is settled.
     pub fn advance(&mut self) -> Result<bool, CacheError> {
         self.settle_ready()?;
+        // A collection after a kill must find in the log whatever this run relies on.
+        self.journal.flush();
         self.start_what_fits()?;
         // Resources are idle until something is started; what has been made can wait as long.
         for (id, attempt) in std::mem::take(&mut self.worked) {
@@ -276,11 +298,14 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             }
             let number = self.tries.get(&id).copied().unwrap_or(0) + 1;
             self.tries.insert(id, number);
-            let log = format!("logs/{}.{number}.log", id.0);
-            let place = Place { log: self.conduct.logs.join(&log), number, anew: self.conduct.force.contains(&id) };
+            let pass = if self.conduct.private_inputs { "again." } else { "" };
+            let log = format!("logs/{}.{pass}{number}.log", id.0);
+            let Conduct { force, logs, private_inputs, .. } = &self.conduct;
+            let place = Place { log: logs.join(&log), number, anew: force.contains(&id), private: *private_inputs };
             let resolved = self.resolved[&id].clone();
             match self.workshop.prepare(&self.inputs, id, resolved, claim, place) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
+                Err(CacheError::Gone { .. }) => self.defer(id, "a stored input of it was lost".to_owned()),
                 Err(error) => self.fail(id, &Failure::new(error.to_string())),
             }
         }
@@ -336,7 +361,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             self.worked.push((id, attempt));
             return;
         }
-        let tail = self.workshop.abandon(attempt);
+        let Abandoned { log_tail, disturbed } = self.workshop.abandon(attempt);
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         let stopped = self.interrupts > 0 && timeout.is_none();
         if stopped {
@@ -344,9 +369,11 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
             self.forget(id);
             self.scheduler.stopped(id);
+        } else if let Some(because) = disturbed.filter(|_| timeout.is_none()) {
+            self.defer(id, because);
         } else {
             let again = matches!(exit, Exit::Failed { again: true, .. });
-            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(tail), again);
+            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(log_tail), again);
         }
     }
 
@@ -377,6 +404,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         self.storing -= 1;
         let stored = match result {
             Ok(stored) => stored,
+            Err(CommitError::Input(error @ InputError::Disturbed { .. })) => return self.defer(id, error.to_string()),
             Err(error) => return self.failed_try(id, &Failure::new(error.to_string()), false),
         };
         self.workshop.record(id, &stored);
@@ -392,8 +420,13 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     fn recorded(&mut self, recorded: Recorded) {
         let refusal = recorded.refusal.map(|error| Failure::new(format!("Its result cannot be recorded: {error}")));
         for id in recorded.ids {
-            let Some(Stored { record, undeclared }) = self.unrecorded.remove(&id) else { continue };
+            let Some(Stored { record, undeclared, removed }) = self.unrecorded.remove(&id) else { continue };
             let followers = self.flights.landed(&record.fingerprint);
+            if recorded.lost.contains(&id) {
+                let because = "its stored output was changed before it was recorded".to_owned();
+                followers.into_iter().chain([id]).for_each(|id| self.defer(id, because.clone()));
+                continue;
+            }
             if let Some(refusal) = &refusal {
                 self.lose(id, followers, refusal);
                 continue;
@@ -404,6 +437,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
                 fingerprint: record.fingerprint,
                 duration_ms: record.duration_ms,
                 undeclared,
+                removed,
             });
             followers.into_iter().for_each(|id| self.note_cached(id, record.fingerprint));
         }
@@ -437,6 +471,15 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         let made = |id| *self.scheduler.state(id) == State::Done && !self.lost.contains(&id);
         let done = |id| self.settled.contains(&id) || made(id);
         let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
-        Dispatched { outcome, counts: self.counts, outputs, fingerprints: self.fingerprints }
+        let deferred = (0..).map(InstanceId).take(self.fingerprints.len());
+        let deferred = deferred.filter(|id| *self.scheduler.state(*id) == State::Deferred).collect();
+        Dispatched {
+            outcome,
+            counts: self.counts,
+            outputs,
+            fingerprints: self.fingerprints,
+            deferred,
+            disturbed: self.disturbed,
+        }
     }
 }

@@ -24,6 +24,19 @@ impl<W: Workshop> Dispatcher<'_, W> {
         self.scheduler.stop_accepting();
     }
 
+    /// Leaves `id`, and what waits for it, to another pass; in that pass, and when no more passes follow, it fails.
+    pub(super) fn defer(&mut self, id: InstanceId, because: String) {
+        if self.conduct.private_inputs {
+            return self.fail(id, &Failure::new(format!("It could not be made: {because}.")));
+        }
+        let followers = self.forget(id);
+        for id in std::iter::once(id).chain(followers) {
+            self.journal.record(RunEvent::Deferred { instance: self.name(id), because: because.clone() });
+            self.scheduler.deferred(id);
+            self.disturbed.push(id);
+        }
+    }
+
     /// A try came to nothing: another one, if the user or the stage itself asks for it, or failure for good.
     pub(super) fn failed_try(&mut self, id: InstanceId, failure: &Failure, asked: bool) {
         let attempt = self.tries.get(&id).copied().unwrap_or(1);

@@ -42,12 +42,17 @@ pub enum State {
     Skipped,
     /// The run stopped before or while it was made.
     Stopped,
+    /// It, or one it reads from, is to be made again by another pass.
+    Deferred,
 }
 
 impl State {
     /// Whether nothing more will happen to the instance.
     pub fn is_settled(&self) -> bool {
-        matches!(self, State::Unwanted | State::Done | State::Failed | State::Skipped | State::Stopped)
+        matches!(
+            self,
+            State::Unwanted | State::Done | State::Failed | State::Skipped | State::Stopped | State::Deferred
+        )
     }
 }
 
@@ -133,7 +138,8 @@ impl Scheduler {
 
     /// The next instance whose fingerprint is to be looked up. It stays [`State::Ready`] until the caller says what came of it.
     pub fn next_ready(&mut self) -> Option<InstanceId> {
-        self.ready.pop()
+        // One that was deferred meanwhile is still on the list.
+        std::iter::from_fn(|| self.ready.pop()).find(|id| self.states[id.index()] == State::Ready)
     }
 
     /// The next instance to start, and what it is given: the most urgent one that fits now.
@@ -186,19 +192,31 @@ impl Scheduler {
     /// The instance failed for good. Returns the instances that can now not be made, in a stable order.
     pub fn failed(&mut self, id: InstanceId) -> Vec<InstanceId> {
         self.settle(id, State::Failed);
-        let mut skipped = Vec::new();
+        self.settle_consumers(id, State::Skipped)
+    }
+
+    /// The instance is to be made by another pass, with all that waits for it.
+    pub fn deferred(&mut self, id: InstanceId) {
+        self.settle(id, State::Deferred);
+        self.settle_consumers(id, State::Deferred);
+    }
+
+    /// Settles everything that waits for `id`, however indirectly; returns it in a stable order.
+    fn settle_consumers(&mut self, id: InstanceId, state: State) -> Vec<InstanceId> {
+        let mut settled = Vec::new();
         let mut front = vec![id];
         while let Some(at) = front.pop() {
             for consumer in self.consumers[at.index()].clone() {
-                if !self.states[consumer.index()].is_settled() {
-                    self.settle(consumer, State::Skipped);
-                    skipped.push(consumer);
+                let is_under_way = matches!(self.states[consumer.index()], State::Running(_) | State::Storing);
+                if !self.states[consumer.index()].is_settled() && !is_under_way {
+                    self.settle(consumer, state.clone());
+                    settled.push(consumer);
                     front.push(consumer);
                 }
             }
         }
-        skipped.sort_unstable();
-        skipped
+        settled.sort_unstable();
+        settled
     }
 
     /// The instance was stopped while it ran.

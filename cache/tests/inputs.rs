@@ -1,0 +1,207 @@
+//! What becomes of stored inputs that a stage writes to, as the user who owns them or as the superuser.
+
+use std::fs::{self, FileTimes, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use athanor_cache::{Artifact, Cache, FsTime, InputState, Presence};
+
+struct Fixture {
+    _folder: tempfile::TempDir,
+    cache: Cache,
+    began: FsTime,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("cache")).unwrap();
+        let began = cache.fs_now().unwrap();
+        Fixture { _folder: folder, cache, began }
+    }
+
+    fn folder(&self) -> Artifact {
+        let output = self.cache.scratch_root().join("out");
+        fs::create_dir_all(output.join("sub")).unwrap();
+        for (name, content) in [("x", "BBBB"), ("y", "CCCC"), ("sub/z", "DDDD")] {
+            fs::write(output.join(name), content).unwrap();
+        }
+        self.cache.ingest(&output).unwrap()
+    }
+
+    fn file(&self) -> Artifact {
+        let output = self.cache.scratch_root().join("out.txt");
+        fs::write(&output, "AAAA").unwrap();
+        self.cache.ingest(&output).unwrap()
+    }
+
+    fn check(&self, artifact: &Artifact) -> InputState {
+        self.cache.check_input(artifact, self.began).unwrap()
+    }
+
+    fn content(&self, artifact: &Artifact) -> Vec<(String, String)> {
+        let root = self.cache.path_of(artifact);
+        let mut found = Vec::new();
+        list(&root, &root, &mut found);
+        found.sort();
+        found
+    }
+
+    fn as_made(&self) -> Vec<(String, String)> {
+        [("sub/z", "DDDD"), ("x", "BBBB"), ("y", "CCCC")].map(|(path, text)| (path.to_owned(), text.to_owned())).into()
+    }
+}
+
+fn list(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            list(root, &path, found);
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            found.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+fn unlock(path: &Path) -> PathBuf {
+    let mode = if path.is_dir() { 0o755 } else { 0o644 };
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    path.to_owned()
+}
+
+/// Writes other content of the same length and puts the times back, as `touch -r` does.
+fn rewrite_unseen(path: &Path, content: &str) {
+    let metadata = fs::metadata(path).unwrap();
+    let times = FileTimes::new().set_modified(metadata.modified().unwrap()).set_accessed(metadata.accessed().unwrap());
+    fs::write(unlock(path), content).unwrap();
+    fs::File::options().write(true).open(path).unwrap().set_times(times).unwrap();
+    fs::set_permissions(path, metadata.permissions()).unwrap();
+}
+
+#[test]
+fn inputs_that_nobody_touched_are_intact_in_any_process() {
+    let fixture = Fixture::new();
+    let (file, folder) = (fixture.file(), fixture.folder());
+    assert_eq!((fixture.check(&file), fixture.check(&folder)), (InputState::Intact, InputState::Intact));
+    let evidence = fixture.cache.evidence(&folder).unwrap();
+    fixture.cache.flush_integrity();
+    let other = Cache::open(fixture.cache.root()).unwrap();
+    assert!(other.is_present(&folder, &evidence));
+    assert_eq!(other.check_input(&folder, other.fs_now().unwrap()).unwrap(), InputState::Intact);
+    assert_eq!(fixture.cache.incident_mark(), 0);
+}
+
+#[test]
+fn a_stored_file_that_was_rewritten_is_set_aside_though_its_times_were_put_back() {
+    let fixture = Fixture::new();
+    let file = fixture.file();
+    rewrite_unseen(&fixture.cache.path_of(&file), "ZZZZ");
+    assert_eq!(fixture.check(&file), InputState::Changed { paths: Vec::new(), lost: true });
+    assert_eq!(fixture.cache.presence(&file), Presence::Missing);
+    assert_eq!(fixture.cache.incidents_since(0).unwrap(), [file.digest]);
+    assert_eq!(fixture.file(), file);
+    assert_eq!(fixture.check(&file), InputState::Intact);
+}
+
+#[test]
+fn bits_of_a_stored_file_that_were_changed_are_put_back() {
+    let fixture = Fixture::new();
+    let file = fixture.file();
+    let path = fixture.cache.path_of(&file);
+    for mode in [0o644, 0o777, 0o000] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        assert_eq!(fixture.check(&file), InputState::Intact, "{mode:o}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o444);
+    }
+    let folder = fixture.folder();
+    let inner = fixture.cache.path_of(&folder).join("x");
+    for mode in [0o644, 0o777, 0o000] {
+        fs::set_permissions(&inner, Permissions::from_mode(mode)).unwrap();
+        assert_eq!(fixture.check(&folder), InputState::Intact, "{mode:o}");
+        assert_eq!(fs::metadata(&inner).unwrap().permissions().mode() & 0o777, 0o444);
+    }
+}
+
+#[test]
+fn files_added_to_a_stored_folder_are_gone_and_named() {
+    let fixture = Fixture::new();
+    let folder = fixture.folder();
+    let root = unlock(&fixture.cache.path_of(&folder));
+    fs::write(root.join("labels.cache"), "index").unwrap();
+    fs::create_dir(root.join("__pycache__")).unwrap();
+    fs::write(root.join("__pycache__/pkg.pyc"), "code").unwrap();
+    fs::create_dir(unlock(&root.join("sub")).join("empty")).unwrap();
+    std::os::unix::fs::symlink("/", root.join("everything")).unwrap();
+    let names = ["__pycache__", "everything", "labels.cache", "sub/empty"].map(str::to_owned).to_vec();
+    assert_eq!(fixture.check(&folder), InputState::Added(names));
+    assert_eq!(fixture.content(&folder), fixture.as_made());
+    assert_eq!(fs::metadata(&root).unwrap().permissions().mode() & 0o777, 0o555);
+    assert_eq!(fixture.cache.incidents_since(0).unwrap(), [folder.digest]);
+    assert_eq!(fixture.check(&folder), InputState::Intact);
+}
+
+#[test]
+fn names_changed_in_a_stored_folder_are_put_back() {
+    type Change = (&'static str, fn(&Path));
+    let changes: [Change; 4] = [
+        ("deleted", |root| fs::remove_file(root.join("x")).unwrap()),
+        ("swapped", |root| {
+            fs::rename(root.join("x"), root.join("t")).unwrap();
+            fs::rename(root.join("y"), root.join("x")).unwrap();
+            fs::rename(root.join("t"), root.join("y")).unwrap();
+        }),
+        ("written by way of another file", |root| {
+            fs::write(root.join("t"), "ZZZZ").unwrap();
+            fs::rename(root.join("t"), root.join("x")).unwrap();
+        }),
+        ("a folder instead of a file", |root| {
+            fs::remove_file(root.join("x")).unwrap();
+            fs::create_dir(root.join("x")).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let fixture = Fixture::new();
+        let folder = fixture.folder();
+        change(&unlock(&fixture.cache.path_of(&folder)));
+        let InputState::Changed { paths, lost: false } = fixture.check(&folder) else { panic!("{what}") };
+        assert!(paths.contains(&"x".to_owned()), "{what}: {paths:?}");
+        assert_eq!(fixture.content(&folder), fixture.as_made(), "{what}");
+        assert_eq!(fixture.check(&folder), InputState::Intact, "{what}");
+    }
+}
+
+#[test]
+fn content_changed_in_a_stored_folder_is_lost_and_made_again() {
+    let fixture = Fixture::new();
+    let folder = fixture.folder();
+    rewrite_unseen(&fixture.cache.path_of(&folder).join("sub/z"), "ZZZZ");
+    assert_eq!(fixture.cache.presence(&folder), Presence::Damaged);
+    let fixture = Fixture::new();
+    let folder = fixture.folder();
+    rewrite_unseen(&fixture.cache.path_of(&folder).join("sub/z"), "ZZZZ");
+    assert_eq!(fixture.check(&folder), InputState::Changed { paths: vec!["sub/z".to_owned()], lost: true });
+    assert_eq!(fixture.cache.presence(&folder), Presence::Missing);
+    assert_eq!(fixture.folder(), folder);
+    assert_eq!(fixture.content(&folder), fixture.as_made());
+}
+
+#[test]
+fn an_output_that_somebody_may_still_write_to_is_copied() {
+    use std::io::Write;
+    let fixture = Fixture::new();
+    let output = fixture.cache.scratch_root().join("out.txt");
+    fs::write(&output, "GOOD").unwrap();
+    let mut late = fs::File::options().write(true).open(&output).unwrap();
+    let artifact = fixture.cache.ingest(&output).unwrap();
+    late.write_all(b"EVIL").unwrap();
+    assert_eq!(fs::read_to_string(fixture.cache.path_of(&artifact)).unwrap(), "GOOD");
+    assert_eq!(fixture.cache.presence(&artifact), Presence::Present);
+    let folder = fixture.cache.scratch_root().join("out");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("x"), "FINE").unwrap();
+    let mut late = fs::File::options().write(true).open(folder.join("x")).unwrap();
+    let artifact = fixture.cache.ingest(&folder).unwrap();
+    late.write_all(b"EVIL").unwrap();
+    assert_eq!(fs::read_to_string(fixture.cache.path_of(&artifact).join("x")).unwrap(), "FINE");
+}
