@@ -170,6 +170,12 @@ pub enum RunEvent {
         /// Where the user's edited one is now, if it had to give way.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         aside: Option<String>,
+        /// Why it was not put in place, as a full sentence, if it was not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+        /// What to do about that, where there is something to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        help: Option<String>,
     },
     /// The run ended. Absent when it was killed.
     RunFinished {
@@ -194,6 +200,10 @@ pub enum ResultAction {
     KeptEdited,
     /// The user had edited it and the pipeline's has changed: theirs now lies beside it.
     ReplacedEdited,
+    /// It could not be put in place.
+    Refused,
+    /// It was damaged in the cache, and its instance has to make it again.
+    Lost,
 }
 
 /// How a run ended.

@@ -93,7 +93,11 @@ fn results_that_cannot_be_put_in_place_are_named_and_come_with_the_next_run() {
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 1, "{outcome:?}");
     assert!(outcome.out.contains("failed: 2 ran"), "{}", outcome.out);
-    assert!(outcome.err.contains("The results cannot be put under `results/`"), "{}", outcome.err);
+    for result in ["o.txt", "folder"] {
+        let line = format!("result       results/p/{result} cannot be put in place: `");
+        assert!(outcome.out.contains(&line), "{}", outcome.out);
+    }
+    assert!(outcome.out.contains("results` is no folder.\n  help: It is in the cache: move away"), "{}", outcome.out);
     std::fs::remove_file(project.path("results")).unwrap();
     assert!(project.made(&[]).is_empty());
     assert_eq!(project.read("results/p/o.txt"), "one\n");

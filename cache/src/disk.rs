@@ -55,6 +55,13 @@ pub enum Operation<'a> {
         /// The new name.
         to: &'a Path,
     },
+    /// Two files or folders, or one of each, swap their names.
+    Exchange {
+        /// One of them.
+        one: &'a Path,
+        /// The other one.
+        other: &'a Path,
+    },
     /// A file gets a further name.
     Link {
         /// A name it has.
@@ -214,6 +221,11 @@ impl Disk {
         })
     }
 
+    /// As [`Disk::copy`], by `act`, which makes the copy and says what it found.
+    pub fn copy_by<T>(&self, from: &Path, to: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.perform(Operation::Copy { from, to }, act)
+    }
+
     /// Brings the content of a file, or the entries of a folder, to disk.
     pub fn sync(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::Sync(path), || File::open(path)?.sync_all())
@@ -231,7 +243,12 @@ impl Disk {
 
     /// Brings everything on the cache's file system to disk.
     pub fn sync_everything(&self) -> io::Result<()> {
-        self.perform(Operation::SyncAll(&self.root), || Ok(nix::unistd::syncfs(File::open(&self.root)?)?))
+        self.sync_file_system(&self.root)
+    }
+
+    /// Brings everything on the file system of a folder to disk.
+    pub fn sync_file_system(&self, folder: &Path) -> io::Result<()> {
+        self.perform(Operation::SyncAll(folder), || Ok(nix::unistd::syncfs(File::open(folder)?)?))
     }
 
     /// Makes a folder in one that is there.
@@ -301,6 +318,13 @@ impl Disk {
         self.rename(from, to)
     }
 
+    /// Lets two files or folders swap their names, so that there is no moment without either.
+    pub fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        self.perform(Operation::Exchange { one, other }, || Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, flags)?))
+    }
+
     /// Gives a file a further name.
     pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.perform(Operation::Link { from, to }, || fs::hard_link(from, to))
@@ -320,6 +344,11 @@ impl Disk {
     /// Removes a name of a file.
     pub fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::Remove(path), || fs::remove_file(path))
+    }
+
+    /// Removes a folder with nothing in it.
+    pub fn remove_empty_folder(&self, path: &Path) -> io::Result<()> {
+        self.perform(Operation::RemoveFolder(path), || fs::remove_dir(path))
     }
 
     /// Removes a folder with everything in it, whatever its permission bits.

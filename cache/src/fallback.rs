@@ -98,7 +98,7 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     })
 }
 
-fn absent_is_fine(error: io::Error) -> io::Result<()> {
+pub(crate) fn absent_is_fine(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 

@@ -9,6 +9,7 @@ mod abilities;
 mod actions;
 mod advice;
 pub mod any_path;
+mod checkout;
 mod clock;
 mod copies;
 mod digest;
@@ -47,6 +48,7 @@ mod walk;
 mod writers;
 
 pub use actions::{ActionRecord, Lookup, OutputRecord, SealedRecord};
+pub use checkout::{Checkout, ResultsLock, Staged, Swap};
 pub use clock::fs_time;
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use disk::{Operation, Watch};
@@ -64,6 +66,7 @@ pub use pending::Pending;
 pub use placements::Placements;
 pub use presence::InputState;
 pub use stat::Moment;
+pub use stat_index::Look;
 pub use store::{Presence, Unsynced};
 pub use trace::Trace;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
@@ -119,6 +122,11 @@ impl Cache {
     /// The digest of a file or folder anywhere on disk. Unchanged files are not read again.
     pub fn artifact_of(&self, path: &Path) -> Result<Artifact> {
         Ok(self.stat_index.look_at(path)?.artifact)
+    }
+
+    /// As [`Cache::artifact_of`], for those who may want to know what is in a folder, too.
+    pub fn look_at(&self, path: &Path) -> Result<Look> {
+        self.stat_index.look_at(path)
     }
 
     /// As [`Cache::artifact_of`]; the manifest of a folder is kept, so that a later comparison can name what changed.

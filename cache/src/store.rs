@@ -45,7 +45,7 @@ struct Ingested {
 
 /// More files than this are brought safely to disk with all else on their file system: each single one costs a wait for the
 /// device, and all else may be much.
-const SYNCED_ONE_BY_ONE: usize = 16;
+pub(crate) const SYNCED_ONE_BY_ONE: usize = 16;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
@@ -355,48 +355,6 @@ impl Cache {
         Ok(())
     }
 
-    /// Puts the user's own, writable copy of an artifact at `path`, in place of whatever is there, whole or not at all. It is
-    /// safely on disk then: what a power cut left of it would look like an edit of the user's.
-    pub fn copy_out(&self, artifact: &Artifact, path: &Path) -> Result<()> {
-        let parent = path.parent().unwrap_or(Path::new("."));
-        self.disk.make_lasting_folders(parent)?;
-        let staging = self.disk.temporary_folder_in(parent, ".athanor-").map_err(CacheError::io(parent))?;
-        let copy = staging.path().join("copy");
-        self.copy_to(artifact, &copy)?;
-        self.sync_copy(&copy)?;
-        let replaced = staging.path().join("replaced");
-        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) || copy.is_dir() && path.exists() {
-            // A folder cannot be replaced in one step; the old one goes away with the staging folder.
-            self.disk.rename(path, &replaced).map_err(CacheError::io(path))?;
-        }
-        self.disk.rename(&copy, path).map_err(CacheError::io(path))?;
-        self.disk.sync_parent(path)
-    }
-
-    fn sync_copy(&self, copy: &Path) -> Result<()> {
-        if copy.is_dir() {
-            files::read_folder(copy)?.par_iter().try_for_each(|path| self.sync_copy(path))?;
-        }
-        self.disk.sync(copy).map_err(CacheError::io(copy))
-    }
-
-    fn copy_to(&self, artifact: &Artifact, copy: &Path) -> Result<()> {
-        if artifact.kind != ArtifactKind::Folder {
-            return self.clone_file(&self.path_of(artifact), copy, artifact.kind == ArtifactKind::Executable);
-        }
-        self.disk.make_folder(copy).map_err(CacheError::io(copy))?;
-        let (tree, stored) = (self.read_tree(&artifact.digest)?, self.path_of(artifact));
-        tree.entries.par_iter().try_for_each(|entry| {
-            let path = copy.join(&entry.path);
-            let folder = if entry.digest.is_some() { path.parent().unwrap_or(copy) } else { &path };
-            self.disk.make_folders(folder).map_err(CacheError::io(folder))?;
-            match entry.digest {
-                Some(_) => self.clone_file(&stored.join(&entry.path), &path, entry.executable),
-                None => Ok(()),
-            }
-        })
-    }
-
     /// Keeps the manifest of a folder, wherever its files are. `tree` is asked for only if there is none of this digest yet.
     pub(crate) fn keep_manifest<T: Borrow<Tree>>(&self, digest: &Digest, tree: impl FnOnce() -> T) -> Result<()> {
         let path = self.manifest_path(digest);
@@ -456,11 +414,6 @@ impl Cache {
     pub(crate) fn link_or_copy(&self, object: &Path, path: &Path) -> Result<()> {
         let mode = if object.extension().is_some() { EXECUTABLE } else { PLAIN };
         self.disk.link_or_copy(object, path, mode, Durability::Now).map_err(CacheError::io(path))
-    }
-
-    fn clone_file(&self, from: &Path, to: &Path, executable: bool) -> Result<()> {
-        self.disk.copy(from, to).map_err(CacheError::io(from))?;
-        self.set_mode(to, if executable { 0o755 } else { 0o644 })
     }
 
     /// Makes a folder and those in it read-only, and brings their entries to disk.

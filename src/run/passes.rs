@@ -64,18 +64,18 @@ impl Passes<'_> {
         dispatcher.run(&self.happenings)
     }
 
-    /// Makes again what the first pass left to this one, and what it made and lost; `incidents` is how long the cache's list of
-    /// them was before it. Returns what came of both.
+    /// Makes again what the first pass left to this one and, if it is to look for that, what was made and lost since. Returns
+    /// what came of both.
     pub fn second(
         &mut self,
         inputs: Inputs<'_>,
         first: Dispatched,
         force: HashSet<InstanceId>,
-        incidents: u64,
+        look_for_lost: bool,
         journal: &mut Journal,
     ) -> Result<Dispatched, CacheError> {
         let mut made = settled(&first);
-        if self.session.project.cache.incident_mark() != incidents {
+        if look_for_lost {
             self.drop_lost(&mut made);
         }
         let is_left = |id: &InstanceId| made[id.index()].is_none() && first.outputs[id.index()].is_some();

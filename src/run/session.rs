@@ -1,6 +1,6 @@
 //! A project, a plan and the cache brought together: everything a command does with a pipeline starts here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -21,10 +21,10 @@ use crate::run::journal::Journal;
 use crate::run::keep::Keep;
 use crate::run::local::LocalSettings;
 use crate::run::passes::Passes;
+use crate::run::publish::{Publication, Published, Publishing, Refused, explain};
 use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
-use crate::run::results::{Published, publish};
 use crate::run::sources::{self, Contents, Mentions};
 use crate::settings::{Settings, VerifyOnUse};
 
@@ -57,14 +57,6 @@ pub enum RunError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// A result could not be put where the user looks for it.
-    #[error("The results cannot be put under `results/`: `{}`: {source}. They are in the cache: make the folder writable and run again.", path.display())]
-    Results {
-        /// The file or folder.
-        path: PathBuf,
-        /// The refusal.
-        source: std::io::Error,
-    },
     /// Stages that no moment of the run has room for.
     #[error("{0}")]
     NeverFits(Box<Diagnostics>),
@@ -240,11 +232,17 @@ impl<'a> Session<'a> {
             happenings,
         };
         let first = passes.first(inputs, known, request.force.clone(), &mut journal)?;
-        let done = passes.second(self.inputs(&contents), first, request.force, incidents, &mut journal)?;
+        let look_for_lost = self.project.cache.incident_mark() != incidents;
+        let mut done = passes.second(self.inputs(&contents), first, request.force, look_for_lost, &mut journal)?;
+        let mut publication = self.publish(&done.outputs, &run);
+        if publication.refused.iter().any(|refused| refused.lost) {
+            done = passes.second(self.inputs(&contents), done, HashSet::new(), true, &mut journal)?;
+            publication = again(publication, self.publish(&done.outputs, &run));
+        }
         let Dispatched { outcome, mut counts, outputs, fingerprints, .. } = done;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
-        let published = self.publish(&outputs, &mut journal);
-        let outcome = if published.is_ok() { outcome } else { Outcome::Failed };
+        let outcome = if publication.refused.is_empty() { outcome } else { Outcome::Failed };
+        report(self.plan, publication, &mut journal);
         journal.record(RunEvent::RunFinished {
             outcome,
             counts,
@@ -252,7 +250,7 @@ impl<'a> Session<'a> {
         });
         journal.flush();
         self.sum_up(&recall, (&id, announced, known_run), &contents, (&outputs, &fingerprints))?;
-        published.map(|()| RunReport { outcome, counts })
+        Ok(RunReport { outcome, counts })
     }
 
     /// What the run before this one knows of instances that compute from just what they computed from then.
@@ -311,18 +309,10 @@ impl<'a> Session<'a> {
         })
     }
 
-    fn publish(&self, outputs: &[Option<Outputs>], journal: &mut Journal) -> Result<(), RunError> {
-        let outputs = |id: InstanceId| outputs[id.index()].as_deref();
-        let Project { folder, cache, .. } = self.project;
-        let published = publish(self.plan, cache, &self.history, folder, outputs).map_err(|error| match error {
-            CacheError::Io { path, source } => RunError::Results { path, source },
-            other => RunError::Cache(other),
-        });
-        for Published { path, action, aside } in published? {
-            let event = RunEvent::Result { path, action, aside };
-            if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
-        }
-        Ok(())
+    fn publish(&self, outputs: &[Option<Outputs>], run: &str) -> Publication {
+        let Project { folder, cache, results, .. } = self.project;
+        let publishing = Publishing { plan: self.plan, cache, history: &self.history, project: folder, results, run };
+        publishing.publish(|id| outputs[id.index()].as_deref())
     }
 
     /// Refuses stages that can never fit into `capacity`.
@@ -360,6 +350,36 @@ impl<'a> Session<'a> {
         let guess = |stage: usize| mean(by_stage[stage]).or_else(|| mean(overall)).unwrap_or(1.0);
         let stages = self.plan.instances.iter().map(|instance| instance.stage);
         stages.zip(known).map(|(stage, known)| known.unwrap_or_else(|| guess(stage))).collect()
+    }
+}
+
+/// What became of the results after those that were lost had been made again.
+fn again(first: Publication, mut second: Publication) -> Publication {
+    let done: HashMap<String, Published> =
+        first.published.into_iter().map(|published| (published.path.clone(), published)).collect();
+    for published in &mut second.published {
+        if let Some(Published { action, aside, .. }) = done.get(&published.path)
+            && published.action == ResultAction::Unchanged
+        {
+            (published.action, published.aside) = (*action, aside.clone());
+        }
+    }
+    second
+}
+
+/// Says what became of the results.
+fn report(plan: &Plan, publication: Publication, journal: &mut Journal) {
+    for Published { path, action, aside } in publication.published {
+        let event = RunEvent::Result { path, action, aside, cause: None, help: None };
+        if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
+    }
+    for Refused { path, error, lost, target, instance } in publication.refused {
+        let (cause, help) = explain(&error, &target);
+        let (action, cause) = match lost {
+            true => (ResultAction::Lost, format!("What `{}` made is damaged.", plan.instances[instance.index()].name)),
+            false => (ResultAction::Refused, cause),
+        };
+        journal.record(RunEvent::Result { path, action, aside: None, cause: Some(cause), help });
     }
 }
 

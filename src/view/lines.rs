@@ -40,7 +40,9 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
         }
         RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
-        RunEvent::Result { path, action, aside } => result(&visible(path), *action, aside.as_deref()),
+        RunEvent::Result { path, action, aside, cause, help } => {
+            result(&visible(path), *action, aside.as_deref(), (cause.as_deref(), help.as_deref()))
+        }
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. }
         | RunEvent::Cached { .. }
@@ -81,7 +83,12 @@ fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
     format!("started      {}{notes}", visible(instance))
 }
 
-fn result(path: &str, action: ResultAction, aside: Option<&str>) -> Option<String> {
+fn result(
+    path: &str,
+    action: ResultAction,
+    aside: Option<&str>,
+    (cause, help): (Option<&str>, Option<&str>),
+) -> Option<String> {
     match action {
         ResultAction::Written => Some(format!("result       {path}")),
         ResultAction::Unchanged => None,
@@ -94,6 +101,14 @@ fn result(path: &str, action: ResultAction, aside: Option<&str>) -> Option<Strin
                 .unwrap_or_default();
             Some(format!("result       {path} is new{aside}"))
         }
+        ResultAction::Refused => {
+            let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            let help = help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
+            Some(format!("result       {path} cannot be put in place{cause}{help}"))
+        }
+        ResultAction::Lost => Some(format!(
+            "result       {path} is damaged in the cache and is not put in place; run again to make it again"
+        )),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{Artifact, Digest, Result};
 
 /// What a look at a path found.
 #[derive(Debug)]
-pub(crate) struct Look {
+pub struct Look {
     /// What lies there.
     pub artifact: Artifact,
     pub(super) folders: Vec<Folder>,

@@ -30,7 +30,7 @@ use crate::stat::Stat;
 use crate::tree;
 use crate::{CacheError, Digest, Result};
 
-pub(crate) use folder::Look;
+pub use folder::Look;
 
 /// News of more than one in this many of what is known is an occasion to forget what is gone.
 const GROWTH: usize = 8;

@@ -24,6 +24,7 @@ pub enum Done {
     SyncAll,
     MakeFolder(PathBuf),
     Rename(PathBuf, PathBuf),
+    Exchange(PathBuf, PathBuf),
     Link(PathBuf, PathBuf),
     LinkSymbolic(PathBuf, PathBuf),
     SetMode(PathBuf, u32),
@@ -133,12 +134,21 @@ impl Watch for Recorder {
             Operation::Overwrite { path, bytes } => log.push(Done::Overwrite(self.relative(path), bytes.to_vec())),
             Operation::Copy { to, .. } => {
                 let path = self.relative(to);
-                log.extend([Done::Create(path.clone()), Done::Append(path, fs::read(to)?)]);
+                let mode = fs::metadata(to)?.permissions().mode() & 0o777;
+                let content = fs::read(to)?;
+                log.extend([
+                    Done::Create(path.clone()),
+                    Done::SetMode(path.clone(), mode),
+                    Done::Append(path, content),
+                ]);
             }
             Operation::Sync(path) => log.push(Done::Sync(self.relative(path))),
             Operation::SyncAll(_) => log.push(Done::SyncAll),
             Operation::MakeFolder(path) => log.push(Done::MakeFolder(self.relative(path))),
             Operation::Rename { from, to } => log.push(Done::Rename(self.relative(from), self.relative(to))),
+            Operation::Exchange { one, other } => {
+                log.push(Done::Exchange(self.relative(one), self.relative(other)));
+            }
             Operation::Link { from, to } => log.push(Done::Link(self.relative(from), self.relative(to))),
             Operation::LinkSymbolic { target, at } => {
                 log.push(Done::LinkSymbolic(target.to_owned(), self.relative(at)));
@@ -240,6 +250,11 @@ impl Simulated {
                 }
                 self.set(to, Some(at));
             }
+            Done::Exchange(one, other) => {
+                let (first, second) = (self.at(one), self.at(other));
+                self.set_moved(one, second);
+                self.set_moved(other, first);
+            }
             Done::Link(from, to) => {
                 let at = self.at(from);
                 self.set(to, Some(at));
@@ -309,6 +324,14 @@ impl Simulated {
             homes.push(Some((folder, name)));
         } else if let Some(Node::Folder { homes, .. }) = before.map(|before| &mut self.nodes[before]) {
             homes.push(None);
+        }
+    }
+
+    /// Lets a name lead to what had another one, and no more has it; what the name led to lies elsewhere already, or soon will.
+    fn set_moved(&mut self, path: &Path, to: usize) {
+        let (folder, name) = self.set_entry(path, Some(to));
+        if let Node::Folder { homes, .. } = &mut self.nodes[to] {
+            homes.push(Some((folder, name)));
         }
     }
 

@@ -37,7 +37,6 @@ pub use files::is_half_written;
 pub use identity::Identity;
 pub use ledger::{Ledger, Remembered};
 pub use log::{RunLog, read_events};
-pub use results_note::ResultsNote;
 pub use roots::{Roots, Unknown};
 pub use run_id::RunId;
 

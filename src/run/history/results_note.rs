@@ -1,46 +1,20 @@
-//! The note about what was put into one folder of results, whichever pipeline file and profiles it came from.
+//! The note of earlier versions about what was put into one folder of results.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use athanor_cache::{Lock, hash_value};
+use athanor_cache::hash_value;
 use serde_json::json;
 
 use crate::run::history::History;
-use crate::run::history::files::{lock, make_lasting_folders, write_whole};
 use crate::run::history::identity::path_value;
 
-/// A small file about what was put into one folder of results.
-#[derive(Debug)]
-pub struct ResultsNote {
-    folder: PathBuf,
-    name: String,
-}
-
 impl History {
-    /// The note about what was put into the folder `results` of `project`.
-    pub fn results_note(&self, project: &Path, results: &str) -> ResultsNote {
+    /// What an earlier version noted in the cache about what it put into the folder `results` of `project`, if it did.
+    pub fn earlier_results_note(&self, project: &Path, results: &str) -> Option<Vec<u8>> {
         let identity = json!({ "project": path_value(project), "results": results });
         let key = hash_value("athanor results 1", &identity).short();
-        let folder = self.folder().parent().unwrap_or(self.folder()).to_owned();
-        ResultsNote { folder, name: format!("results-{key}.json") }
-    }
-}
-
-impl ResultsNote {
-    /// Waits until no other run of any pipeline in this cache puts its results in place, and keeps others from it.
-    pub fn lock(&self) -> std::io::Result<Lock> {
-        make_lasting_folders(&self.folder)?;
-        lock(&self.folder.join("results.lock"))
-    }
-
-    /// What the note says, if it is there.
-    pub fn read(&self) -> Option<Vec<u8>> {
-        fs::read(self.folder.join(&self.name)).ok()
-    }
-
-    /// Writes the note, whole or not at all.
-    pub fn write(&self, content: &[u8]) -> std::io::Result<()> {
-        write_whole(&self.folder, &self.name, content)
+        let folder = self.folder().parent().unwrap_or(self.folder());
+        fs::read(folder.join(format!("results-{key}.json"))).ok()
     }
 }

@@ -1,0 +1,128 @@
+//! Putting results where the user looks for them.
+//!
+//! What a folder of results holds is compared with what [`note::Note`] says of it. What Athanor has put there may be replaced;
+//! everything else is the user's, and is left alone or set aside. Results are copied out of the cache and hashed on the way, all
+//! of them before the first is put in place; one that is refused keeps no other from its place.
+
+mod note;
+mod place;
+mod refusal;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use athanor_cache::{Artifact, Cache, CacheError, OutputRecord};
+
+use crate::events::ResultAction;
+use crate::plan::{InstanceId, Plan};
+use crate::run::history::History;
+
+use place::Publisher;
+pub use refusal::explain;
+
+/// What became of the results.
+#[derive(Debug, Default)]
+pub struct Publication {
+    /// Those that are where they should be, or that the user has edited.
+    pub published: Vec<Published>,
+    /// Those that are not.
+    pub refused: Vec<Refused>,
+}
+
+/// What was done with one result.
+#[derive(Debug)]
+pub struct Published {
+    /// Relative to the project folder.
+    pub path: String,
+    /// What was done.
+    pub action: ResultAction,
+    /// Where the user's edited one is now, if it had to give way.
+    pub aside: Option<String>,
+}
+
+/// A result that could not be put in place.
+#[derive(Debug)]
+pub struct Refused {
+    /// Relative to the project folder.
+    pub path: String,
+    /// Why not.
+    pub error: CacheError,
+    /// Whether it is damaged in the cache, and no longer served from there: its instance has to make it again.
+    pub lost: bool,
+    /// The instance that made it.
+    pub instance: InstanceId,
+    /// Where it was to be.
+    pub target: PathBuf,
+}
+
+/// A project and the pipeline's run in it that puts results in place.
+pub struct Publishing<'a> {
+    /// The pipeline.
+    pub plan: &'a Plan,
+    /// Where its results are stored.
+    pub cache: &'a Cache,
+    /// What is known of it.
+    pub history: &'a History,
+    /// The project folder.
+    pub project: &'a Path,
+    /// The folder of all pipelines' results; if relative, then to the project folder.
+    pub results: &'a Path,
+    /// The run.
+    pub run: &'a str,
+}
+
+/// One result to be put in place.
+#[derive(Debug, Clone)]
+struct Wanted {
+    /// Below the pipeline's folder of results.
+    path: String,
+    artifact: Artifact,
+    instance: InstanceId,
+    /// The instance's name.
+    made_by: String,
+}
+
+impl Publishing<'_> {
+    /// Puts every result in place whose instances are done.
+    pub fn publish<'o>(&self, outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Publication {
+        let wanted = self.wanted(&outputs);
+        if wanted.is_empty() {
+            return Publication::default();
+        }
+        let shown = self.results.join(&self.plan.name);
+        let earlier = || self.history.earlier_results_note(self.project, &format!("results/{}", self.plan.name));
+        let folder = self.project.join(&shown);
+        let shown = shown.display().to_string();
+        let publication = Publisher::new(self.cache, folder, shown, self.run).publish(wanted, earlier);
+        // What is not remembered is hashed again.
+        let _ = self.cache.flush_stat_index();
+        publication
+    }
+
+    fn wanted<'o>(&self, outputs: &impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Vec<Wanted> {
+        let mut all = Vec::new();
+        for entry in &self.plan.results {
+            for (label, instance, output) in &entry.feeds {
+                let made_by = &self.plan.instances[instance.index()];
+                let name = &made_by.outputs[*output].name;
+                let record = outputs(*instance).and_then(|records| records.iter().find(|record| record.name == *name));
+                let Some(record) = record else { continue };
+                let path = match label {
+                    None => entry.path.trim_end_matches('/').to_owned(),
+                    Some(label) => {
+                        format!("{}/{label}{}", entry.path.trim_end_matches('/'), extension(&record.file))
+                    }
+                };
+                let (artifact, made_by) = (record.artifact.clone(), made_by.name.clone());
+                all.push(Wanted { path, artifact, instance: *instance, made_by });
+            }
+        }
+        all
+    }
+}
+
+fn extension(file: &str) -> String {
+    Path::new(file).extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default()
+}

@@ -1,0 +1,180 @@
+//! The file `.athanor.json` in a folder of results: which files there are Athanor's own, and what it has put into them.
+//!
+//! It lies with the results, so that it is right wherever they are moved, mounted or copied to. Before results are put in place
+//! it says which are about to be, so that a killed run's results are known as Athanor's, too.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use athanor_cache::{Artifact, ArtifactKind, Digest, Swap};
+use serde::{Deserialize, Serialize};
+
+/// The note's name in its folder.
+pub const NAME: &str = ".athanor.json";
+const VERSION: u32 = 1;
+
+/// What is known of a folder of results. Fields that are not known here are ignored.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Note {
+    version: u32,
+    /// What lies there, by path below the folder.
+    #[serde(default)]
+    pub results: BTreeMap<String, Entry>,
+    /// What may lie there, because somebody was about to put it there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pending: BTreeMap<String, Pending>,
+    /// Whether it is here as it was written, of the very folder that it lies in.
+    #[serde(skip)]
+    pub is_reliable: bool,
+}
+
+/// A result that was put in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Its content.
+    pub digest: Digest,
+    /// That of a folder without executable bits, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bare: Option<Digest>,
+    /// The instance that made it.
+    #[serde(default)]
+    pub instance: String,
+    /// The run that put it in place.
+    #[serde(default)]
+    pub run: String,
+}
+
+/// A result that is about to be put in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The result.
+    pub entry: Entry,
+    /// Which of its files are swapped one by one; if there are none, all of it is replaced at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub swaps: Vec<Swap>,
+}
+
+impl Entry {
+    /// The digest of its content without executable bits.
+    pub fn bare_digest(&self) -> Digest {
+        self.bare.unwrap_or(self.digest)
+    }
+}
+
+/// A note of earlier versions, kept in the cache by paths below the project folder.
+#[derive(Deserialize)]
+struct EarlierNote {
+    artifacts: BTreeMap<String, Artifact>,
+}
+
+impl Note {
+    /// The note in `folder`. If it is not there, `earlier` is asked for one that an earlier version kept elsewhere, about results
+    /// whose paths begin with `prefix`.
+    pub fn read(folder: &Path, prefix: &str, earlier: impl FnOnce() -> Option<Vec<u8>>) -> Note {
+        match read(&folder.join(NAME)) {
+            Some(bytes) => Note::parse(&bytes),
+            None => earlier().map(|bytes| Note::parse_earlier(&bytes, prefix)).unwrap_or_default(),
+        }
+    }
+
+    /// A note that is damaged says what can still be read of it, and is not relied on.
+    fn parse(bytes: &[u8]) -> Note {
+        let seal = bytes.split_inclusive(|byte| *byte == b'\n').nth(1).unwrap_or_default();
+        let body = bytes.get(SEAL_AT + seal.len()..).unwrap_or_default();
+        let is_reliable = seal == seal_of(body).as_bytes() && bytes.starts_with(b"{\n");
+        let note: Option<Note> = serde_json::from_slice(bytes).ok();
+        note.map(|note| Note { is_reliable, ..note }).unwrap_or_default()
+    }
+
+    fn parse_earlier(bytes: &[u8], prefix: &str) -> Note {
+        let earlier: Option<EarlierNote> = serde_json::from_slice(bytes).ok();
+        let artifacts = earlier.into_iter().flat_map(|note| note.artifacts);
+        let results = artifacts.filter_map(|(path, artifact)| {
+            let path = path.strip_prefix(prefix)?.strip_prefix('/')?.to_owned();
+            let Artifact { kind, digest, .. } = artifact;
+            Some((path, Entry { kind, digest, bare: None, instance: String::new(), run: String::new() }))
+        });
+        Note { results: results.collect(), ..Note::default() }
+    }
+
+    /// The note as text, with a digest of what follows it in the second line.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Body<'n> {
+            version: u32,
+            results: &'n BTreeMap<String, Entry>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            pending: &'n BTreeMap<String, Pending>,
+        }
+        let body = Body { version: VERSION, results: &self.results, pending: &self.pending };
+        let mut text = serde_json::to_vec_pretty(&body)?;
+        let body = text.split_off(SEAL_AT);
+        text.extend(seal_of(&body).into_bytes());
+        text.extend(body);
+        text.push(b'\n');
+        Ok(text)
+    }
+}
+
+/// Where the line with the digest begins: after the first brace and its line's end.
+const SEAL_AT: usize = 2;
+
+fn seal_of(body: &[u8]) -> String {
+    let body = body.strip_suffix(b"\n").unwrap_or(body);
+    format!("  \"seal\": \"{}\",\n", Digest::of(body))
+}
+
+/// The content of a file. Something else in its place is nobody's note, and a pipe would never end.
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
+    let mut file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path).ok()?;
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+    file.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note() -> Note {
+        let entry = |text: &str| Entry {
+            kind: ArtifactKind::File,
+            digest: Digest::of(text.as_bytes()),
+            bare: None,
+            instance: "model[fold=0]".to_owned(),
+            run: "20260101-1".to_owned(),
+        };
+        let results = BTreeMap::from([("a.txt".to_owned(), entry("a")), ("é/b".to_owned(), entry("b"))]);
+        let pending = Pending { entry: entry("c"), swaps: Vec::new() };
+        Note { results, pending: BTreeMap::from([("a.txt".to_owned(), pending)]), ..Note::default() }
+    }
+
+    #[test]
+    fn a_note_reads_back_and_ignores_what_it_does_not_know() {
+        let bytes = note().to_bytes().unwrap();
+        let read = Note::parse(&bytes);
+        assert!(read.is_reliable);
+        assert_eq!((&read.results, &read.pending), (&note().results, &note().pending));
+        let newer = String::from_utf8(bytes).unwrap().replace("\"run\"", "\"colour\": 7, \"run\"");
+        let newer = Note::parse(newer.as_bytes());
+        assert_eq!(newer.results, note().results);
+    }
+
+    #[test]
+    fn a_damaged_note_is_not_relied_on() {
+        let bytes = note().to_bytes().unwrap();
+        for at in 0..bytes.len() - 1 {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(!Note::parse(&damaged).is_reliable, "byte {at}");
+            assert!(!Note::parse(&bytes[..at]).is_reliable, "byte {at}");
+        }
+    }
+}
