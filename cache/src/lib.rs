@@ -26,6 +26,7 @@ mod names;
 mod opening;
 mod pending;
 mod placements;
+mod process;
 mod sequence;
 mod stat;
 mod stat_index;
