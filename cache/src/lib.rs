@@ -34,6 +34,7 @@ mod opening;
 mod pending;
 mod placements;
 mod presence;
+mod process;
 mod sequence;
 mod stat;
 mod stat_index;

@@ -303,7 +303,7 @@ impl Locks {
         }
         loop {
             // First ours, then the look: of two that do so at once, at least one sees the other.
-            let lease = self.wait_for(&format!("{SHARED}{}", crate::leases::random()))?;
+            let lease = self.wait_for(&format!("{SHARED}{}", crate::process::random()))?;
             match self.leases.observe(ALONE)? {
                 Standing::Free => return Ok(UseGuard { lock: Lock { _file: None, lease: Some(lease) } }),
                 Standing::Stale => drop(self.leases.put_away(ALONE)?),

@@ -115,7 +115,7 @@ fn is_dated_run(name: &str) -> bool {
 fn is_set_aside(name: &str) -> bool {
     let Some((place, number)) = name.rsplit_once('.') else { return false };
     let area = |area: &&str| place.strip_prefix(area).is_some_and(|rest| rest.starts_with('_'));
-    AREAS.iter().any(|known| area(&known)) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    AREAS.iter().any(area) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_digest(name: &str) -> bool {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use athanor_cache::{
     ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, OutputRecord, Pending,
-    Presence, diff,
+    Presence, diff, move_folder,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -232,7 +232,7 @@ fn verify_finds_a_flipped_bit_in_every_stored_file() {
                 let entry = entry.unwrap();
                 let stem = entry.file_name().to_str().unwrap().rsplit_once('.').unwrap().0.replacen('_', "/", 2);
                 let home = cache.root().join(stem);
-                fs::rename(entry.path(), &home).unwrap();
+                move_folder(&entry.path(), &home).unwrap();
             }
             overwrite(&content);
             assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());

@@ -185,7 +185,7 @@ fn nothing_is_stored_through_a_link_in_the_place_of_a_folder() {
     symlink(&mine, root.join("objects").join(first)).unwrap();
     let path = cache.scratch_root().join("file");
     fs::write(&path, "content").unwrap();
-    let error = cache.ingest(&path).err().expect("a link is not followed");
+    let error = cache.ingest(&path).expect_err("a link is not followed");
     assert!(error.to_string().contains("symbolic link"), "{error}");
     assert_eq!(fs::read_dir(&mine).unwrap().count(), 0);
 }
