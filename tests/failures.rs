@@ -51,7 +51,7 @@ fn what_was_not_come_to_is_counted() {
 #[test]
 fn a_log_does_not_reach_the_terminal_as_commands() {
     let project = commands(&[("bad", "printf 'a\\033[31mred\\rb\\n'; exit 1", "")]);
-    assert!(project.run(&[]).out.contains("  | a[31mredb\n"));
+    assert!(project.run(&[]).out.contains("  | a\\u{1b}[31mred\\rb\n"));
     assert_eq!(project.athanor(&["logs", "p.yaml", "bad"]).out, "a\u{1b}[31mred\rb\n");
 }
 
