@@ -157,6 +157,38 @@ fn a_copy_is_the_users_own_and_replaces_what_was_there() {
     assert_eq!(names.len(), 1, "nothing temporary is left: {names:?}");
 }
 
+/// Another byte in a stored file.
+fn rot(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, "rotten!").unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+}
+
+#[test]
+fn what_has_rotted_is_not_handed_out_and_goes_to_quarantine_with_its_folder() {
+    let (folder, cache) = open();
+    let made = cache.scratch_root().join("folder");
+    fs::create_dir_all(made.join("deep")).unwrap();
+    fs::write(made.join("deep/file"), "content").unwrap();
+    fs::write(made.join("other"), "other").unwrap();
+    let tree = cache.ingest(&made).unwrap();
+    let file = put(&cache, "file", "content");
+    let object = cache.path_of(&file);
+    rot(&object);
+    let target = folder.path().join("results/target");
+    for artifact in [&tree, &file] {
+        let staged = cache.checkout().stage(artifact, &target);
+        assert!(matches!(staged, Err(CacheError::Damaged { .. })), "{staged:?}");
+        assert_ne!(cache.presence(artifact), Presence::Present);
+    }
+    assert!(!object.exists() && !target.exists());
+    assert_eq!(fs::read_dir(cache.root().join("quarantine")).unwrap().count(), 2);
+    let again = put(&cache, "file", "content");
+    hand_out(&cache, &again, &target);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "content");
+    assert_eq!(fs::read_dir(cache.root().join("tmp")).unwrap().count(), 0, "nothing is left");
+}
+
 #[test]
 fn odd_things_in_a_folder_are_named() {
     let (folder, cache) = open();

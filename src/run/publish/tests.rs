@@ -194,6 +194,31 @@ fn kill_anywhere(beside: bool) {
     }
 }
 
+#[test]
+fn a_lost_result_keeps_no_other_from_its_place_and_its_copy_in_the_project_stays() {
+    let base = folder();
+    let cache = Cache::open(&base.path().join("cache")).unwrap();
+    let (first, old) = version(&cache, 1);
+    let (second, new) = version(&cache, 2);
+    publish(&cache, base.path(), &named(&first));
+    let object = cache.path_of(&second[2]);
+    fs::set_permissions(&object, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&object, "FILE 2").unwrap();
+    let publication = publish(&cache, base.path(), &named(&second));
+    let [refused] = publication.refused.as_slice() else { panic!("{publication:?}") };
+    assert!(refused.lost && refused.path == "results/p/file.txt", "{refused:?}");
+    assert_eq!(publication.published.len(), 2);
+    let mut expected = new;
+    expected.insert("file.txt".to_owned(), old["file.txt"].clone());
+    assert_eq!(files_below(&base.path().join("project/results/p")), expected);
+    // It was not edited, and gives way to what is made again.
+    let again = version(&cache, 2);
+    let publication = publish(&cache, base.path(), &named(&again.0));
+    assert!(publication.refused.is_empty());
+    assert!(publication.published.iter().all(|result| result.aside.is_none()), "{publication:?}");
+    assert_eq!(files_below(&base.path().join("project/results/p")), again.1);
+}
+
 fn manifest(base: &Path, artifact: &Artifact) -> PathBuf {
     let name = artifact.digest.to_string();
     base.join("cache/manifests").join(&name[..1]).join(format!("{name}.json"))
