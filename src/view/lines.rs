@@ -102,8 +102,8 @@ fn result(
             Some(format!("result       {path} is new{aside}"))
         }
         ResultAction::Refused => {
-            let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-            let help = help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
+            let cause = cause.map(|cause| format!(": {}", visible(cause))).unwrap_or_default();
+            let help = help.map(|help| format!("\n  help: {}", visible(help))).unwrap_or_default();
             Some(format!("result       {path} cannot be put in place{cause}{help}"))
         }
         ResultAction::Lost => Some(format!(
@@ -173,7 +173,14 @@ mod tests {
             RunEvent::RunStarted { version: 1, run: owned(), pipeline: owned(), file: owned(), instances: 1 },
             RunEvent::Waiting { instance: owned() },
             RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
-            RunEvent::Finished { instance: owned(), fingerprint, duration_ms: 1, undeclared: vec![owned()] },
+            RunEvent::Finished {
+                instance: owned(),
+                fingerprint,
+                duration_ms: 1,
+                undeclared: vec![owned()],
+                removed: vec![owned()],
+            },
+            RunEvent::Deferred { instance: owned(), because: owned() },
             RunEvent::Failed {
                 instance: owned(),
                 attempt: 1,
@@ -184,9 +191,21 @@ mod tests {
             },
             RunEvent::Skipped { instance: owned(), because: owned() },
             RunEvent::Interrupted { instance: owned() },
-            RunEvent::Result { path: owned(), action: ResultAction::Written, aside: None },
-            RunEvent::Result { path: owned(), action: ResultAction::KeptEdited, aside: None },
-            RunEvent::Result { path: owned(), action: ResultAction::ReplacedEdited, aside: Some(owned()) },
+            RunEvent::Result { path: owned(), action: ResultAction::Written, aside: None, cause: None, help: None },
+            RunEvent::Result {
+                path: owned(),
+                action: ResultAction::Refused,
+                aside: None,
+                cause: Some(owned()),
+                help: Some(owned()),
+            },
+            RunEvent::Result {
+                path: owned(),
+                action: ResultAction::ReplacedEdited,
+                aside: Some(owned()),
+                cause: None,
+                help: None,
+            },
         ];
         for event in events {
             let text = describe(&event).unwrap();
