@@ -48,7 +48,7 @@ impl Cache {
         let mut state = self.verify_on_use.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = match state.rehash {
             Rehash::Suspicious => return false,
-            Rehash::Sample => digest.bytes()[1].wrapping_add(state.salt) % SAMPLED == 0,
+            Rehash::Sample => digest.bytes()[1].wrapping_add(state.salt).is_multiple_of(SAMPLED),
             Rehash::All => true,
         };
         if !is_due || !state.read.insert(stored) {
