@@ -144,7 +144,7 @@ pub(crate) struct Integrity {
 impl Default for Integrity {
     fn default() -> Self {
         let id = boot_line();
-        let unknown = id.ends_with(b" ").then(|| std::process::id().to_le_bytes()).unwrap_or_default();
+        let unknown = if id.ends_with(b" ") { std::process::id().to_le_bytes() } else { [0; 4] };
         let mut boot = [0; 8];
         boot.copy_from_slice(&Digest::of(&[id.as_slice(), &unknown].concat()).bytes()[..8]);
         Integrity { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), volatile: Mutex::default(), boot }
