@@ -59,7 +59,7 @@ impl Cache {
             (list("objects")?, list("manifests")?, list("trees")?, list("actions")?);
         let total = objects.len() + manifests.len() + trees.len() + actions.len();
         let progress = Progress { done: AtomicUsize::new(0), total, hear: progress };
-        let sequence = self.next_sequence(0)?;
+        let sequence = if self.is_read_only() { self.peek_sequence() } else { self.next_sequence(0)? };
         let mut damaged = self.verify_files(&objects, sequence, &progress)?;
         damaged.extend(self.verify_manifests(manifests, &progress)?);
         damaged.extend(self.verify_trees(&trees, &progress)?);

@@ -70,11 +70,13 @@ impl Workspace {
     /// Puts all inputs into the folder `root`, which does not exist or was left by [`Workspace::clear`].
     pub fn prepare(cache: &Cache, root: PathBuf, links: &[Link], outputs: &[OutputPort]) -> Result<Self, CacheError> {
         let work = root.join(WORK);
-        if !root.exists() {
+        let inputs = if root.exists() {
+            root.join(INPUTS)
+        } else {
             make(&work.join(TEMPORARY))?;
             make(&root.join(INPUTS))?;
-        }
-        let inputs = inputs_of(&root, &work)?;
+            inputs_of(&root, &work)?
+        };
         let workspace = Workspace { root, work, inputs, links: links.iter().map(|link| link.at.clone()).collect() };
         let make_parent = |path: &Path| match path.parent() {
             Some(parent) if parent != workspace.work && parent != workspace.inputs => make(parent),
@@ -239,9 +241,6 @@ fn relative(within: &str, entry: &fs::DirEntry) -> String {
 /// The folder of inputs, which the folder `work` gets a link to; on a file system without symbolic links it lies in there.
 fn inputs_of(root: &Path, work: &Path) -> Result<PathBuf, CacheError> {
     let at = work.join(INPUTS);
-    if fs::symlink_metadata(&at).is_ok() {
-        return Ok(root.join(INPUTS));
-    }
     match std::os::unix::fs::symlink(Path::new("..").join(INPUTS), &at) {
         Ok(()) => Ok(root.join(INPUTS)),
         Err(error) if NO_LINKS.contains(&error.raw_os_error().unwrap_or(0)) => {
