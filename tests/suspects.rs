@@ -67,7 +67,7 @@ fn results_that_read_damaged_content_after_it_was_last_right_are_named_until_the
             verified.out.contains("suspect result: c (") && verified.out.contains("read b.o after"),
             "{verified:?}"
         );
-        assert_eq!(verified.out.matches("suspect result").count(), 2, "{verified:?}");
+        assert_eq!(verified.out.matches("suspect result: ").count(), 2, "{verified:?}");
     }
     let repaired = project.athanor(&["cache", "verify", "--repair"]);
     assert!(repaired.out.contains("the next run makes 3 results again"), "{repaired:?}");
