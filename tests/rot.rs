@@ -115,8 +115,9 @@ fn damage_to_what_is_known_about_the_store_changes_no_result() {
         let damaged = fs::read(path).unwrap();
         let _ = fs::remove_dir_all(project.path("results"));
         let outcome = project.run(&[]);
-        if path.ends_with("format") && damaged.trim_ascii() != before.trim_ascii() {
-            // Which version wrote the cache is not guessed.
+        let formats = [before.trim_ascii(), b"1", b"2"];
+        if path.ends_with("format") && !formats.contains(&damaged.trim_ascii()) {
+            // Which version wrote the cache is not guessed; an earlier one's is served as it ever was, and upgraded.
             assert_eq!(outcome.code, 1, "{outcome:?}");
             fs::write(path, before).unwrap();
             continue;
