@@ -67,7 +67,12 @@ pub fn case(seed: u64) -> Result<u64, String> {
             return Err(format!("run {number} ended with {:?}:\n{}", ran.code, ran.said));
         }
         let project = projects[at];
-        let world = World { fails: &|_, _| false, built_in: &|_, _: &Work, _, _| None };
+        let world = World {
+            fails: &|_, _| false,
+            changes: &|_, _| false,
+            regardless: false,
+            built_in: &|_, _: &Work, _, _| None,
+        };
         let computation = compute(project, &HashSet::new(), &world)?;
         for instance in &computation.instances {
             let Some(key) = &instance.key else { continue };
