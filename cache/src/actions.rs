@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::fallback::Durability;
+use crate::integrity::Evidence;
 use crate::look::Stamp;
+use crate::stat::Stat;
 use crate::store::{digest_in_name, stored_at};
 use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
 
@@ -150,8 +152,10 @@ impl Cache {
     /// Whether a file that was stored a moment ago is still there, as it was or with the same content.
     fn is_as_stored(&self, object: &Path) -> bool {
         let (Some(stored), Some(digest)) = (stored_at(object), digest_in_name(object)) else { return true };
-        let Ok(metadata) = fs::symlink_metadata(object) else { return false };
-        self.is_right(&stored, object, digest, metadata.len()).unwrap_or(false)
+        let Ok(stat) = rustix::fs::lstat(object) else { return false };
+        let stat = Stat::from(stat);
+        self.is_noted(&stored, &Evidence::of_file(&stat))
+            || self.is_right(&stored, object, digest, stat.size).unwrap_or(false)
     }
 
     /// Whether a result with the same outputs is recorded already.

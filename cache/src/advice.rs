@@ -60,10 +60,8 @@ fn of_another_user(path: &Path) -> Option<String> {
         ));
     }
     let team = name_of("/etc/group", cache.gid());
-    Some(format!(
-        " It belongs to `{owner}`, who worked without sharing it. Let `{owner}`, or root, run: {}",
-        mend(root, &team)
-    ))
+    let who = if owner == "root" { "root".to_owned() } else { format!("`{owner}`, or root,") };
+    Some(format!(" It belongs to `{owner}`, who worked without sharing it. Let {who} run: {}", mend(root, &team)))
 }
 
 /// The commands that let a team share a cache, stored files staying read-only.

@@ -4,7 +4,7 @@
 //! noted need not be read to be trusted. A time of change that moved is a suspicion, not a finding: it is read again before it is
 //! served or recorded. Links that the cache makes move that time too, and are noted as they are made.
 //!
-//! `integrity/ab` holds notes about content whose digest begins so: records of a fixed length, each with a checksum, appended by
+//! `integrity/a` holds notes about content whose digest begins so: records of a fixed length, each with a checksum, appended by
 //! any process; of several about the same content the last one holds. Every note may be lost at any time: the content is then
 //! read again. A note is only kept for later processes when the file system's clock has moved on since the time it is about, since
 //! a file could change once more at the same time. Content that may not be on disk yet could be torn by a power cut and look as
@@ -13,7 +13,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ use crate::{Cache, CacheError, Digest, Result};
 
 /// The folder of notes.
 pub(crate) const AREA: &str = "integrity";
-const SHARDS: usize = 256;
+const SHARDS: usize = 16;
 const PAYLOAD: usize = 40;
 /// Kind, digest, payload, time, sequence number, boot, checksum.
 const RECORD: usize = 1 + 32 + PAYLOAD + 12 + 8 + 8 + 8;
@@ -130,6 +130,8 @@ struct Shard {
     /// How much of the file has been read.
     read: u64,
     unsaved: HashMap<Stored, Note>,
+    /// The file, open for appending.
+    file: Option<File>,
 }
 
 /// The notes of one cache.
@@ -144,7 +146,7 @@ pub(crate) struct Integrity {
 impl Default for Integrity {
     fn default() -> Self {
         let id = boot_line();
-        let unknown = id.ends_with(b" ").then(|| std::process::id().to_le_bytes()).unwrap_or_default();
+        let unknown = if id.ends_with(b" ") { std::process::id().to_le_bytes() } else { [0; 4] };
         let mut boot = [0; 8];
         boot.copy_from_slice(&Digest::of(&[id.as_slice(), &unknown].concat()).bytes()[..8]);
         Integrity { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), volatile: Mutex::default(), boot }
@@ -152,7 +154,7 @@ impl Default for Integrity {
 }
 
 fn number_of(stored: &Stored) -> usize {
-    usize::from(stored.digest().bytes()[0])
+    usize::from(stored.digest().bytes()[0] >> 4)
 }
 
 impl Integrity {
@@ -187,7 +189,7 @@ impl Integrity {
 
 impl Cache {
     fn integrity_path(&self, number: usize) -> PathBuf {
-        self.root().join(AREA).join(format!("{number:02x}"))
+        self.root().join(AREA).join(format!("{number:x}"))
     }
 
     /// Whether `evidence` is what was last noted of `stored`, by this process or another.
@@ -294,17 +296,17 @@ impl Cache {
         // The rest is tried again with the next notes, when the clock will have moved on.
         shard.unsaved.retain(|_, note| !settled(note));
         let path = self.integrity_path(number);
-        let append = || -> std::io::Result<()> {
-            let mut file = File::options().create(true).append(true).open(&path)?;
-            // A record that another process was killed at must not shift all that follow.
-            let torn = file.metadata()?.len() % RECORD as u64;
-            if torn != 0 {
-                file.write_all(&vec![0; RECORD - torn as usize])?;
-            }
-            file.write_all(&bytes)
+        let append = |shard: &mut Shard| -> std::io::Result<()> {
+            let mut file = match shard.file.take() {
+                Some(file) => file,
+                None => open_to_append(&path)?,
+            };
+            file.write_all(&bytes)?;
+            shard.file = Some(file);
+            Ok(())
         };
         if !bytes.is_empty() {
-            let _ = append();
+            let _ = append(shard);
         }
     }
 
@@ -328,6 +330,16 @@ impl Cache {
         }
         Ok(())
     }
+}
+
+fn open_to_append(path: &Path) -> std::io::Result<File> {
+    let mut file = File::options().create(true).append(true).open(path)?;
+    // A record that another process was killed at must not shift all that follow.
+    let torn = file.metadata()?.len() % RECORD as u64;
+    if torn != 0 {
+        file.write_all(&vec![0; RECORD - torn as usize])?;
+    }
+    Ok(file)
 }
 
 fn encode(stored: &Stored, note: &Note, boot: &[u8; 8]) -> [u8; RECORD] {

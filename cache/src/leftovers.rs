@@ -4,7 +4,7 @@
 use std::fs;
 use std::iter::Sum;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ impl Cache {
     }
 
     /// Removes what is in no use; false where another user's must be left to them.
-    fn removed(&self, path: &PathBuf) -> Result<bool> {
+    fn removed(&self, path: &Path) -> Result<bool> {
         match self.disk.remove(path) {
             Err(CacheError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(false),
             other => other.map(|()| true),

@@ -45,6 +45,7 @@ mod tree;
 mod unfinished;
 mod usage;
 mod verify;
+mod verify_on_use;
 mod walk;
 mod writers;
 
@@ -73,6 +74,7 @@ pub use trace::Trace;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
 pub use usage::{Usage, UsageEntry};
 pub use verify::{Damage, VerifyReport};
+pub use verify_on_use::Rehash;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,6 +98,7 @@ pub struct Cache {
     glance: Glance,
     integrity: integrity::Integrity,
     layout: Layout,
+    verify_on_use: verify_on_use::VerifyOnUse,
 }
 
 impl Cache {

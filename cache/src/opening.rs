@@ -18,6 +18,7 @@ use crate::leases::LeaseTimes;
 use crate::locks::{Locks, open_to_lock};
 use crate::look::Glance;
 use crate::stat_index::StatIndex;
+use crate::verify_on_use::VerifyOnUse;
 use crate::{Cache, CacheError, Result, names, sequence};
 
 /// Names of a folder's entries that an error mentions.
@@ -68,6 +69,7 @@ pub(crate) fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> 
         glance,
         integrity: Integrity::default(),
         layout,
+        verify_on_use: VerifyOnUse::default(),
     })
 }
 

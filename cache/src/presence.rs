@@ -32,6 +32,7 @@ impl Cache {
     /// Whether an artifact is there and right. Nothing is read whose `stat` is as it was when it was last known to be right.
     /// A stored folder that somebody changed is made what it was, where its files are intact.
     pub fn presence(&self, artifact: &Artifact) -> Presence {
+        self.doubts_before_use(stored(artifact), &artifact.digest);
         match stored_file(artifact) {
             Some(stored) => self.presence_of_file(stored, artifact),
             None => self.presence_of_tree(&artifact.digest),
@@ -79,7 +80,9 @@ impl Cache {
 
     /// Whether an artifact is there and right, given what `stat` said of it at some time when it was.
     pub fn is_present(&self, artifact: &Artifact, evidence: &Evidence) -> bool {
-        self.evidence_now(artifact).as_ref() == Some(evidence) || self.presence(artifact) == Presence::Present
+        let is_doubted = self.doubts_before_use(stored(artifact), &artifact.digest);
+        !is_doubted && self.evidence_now(artifact).as_ref() == Some(evidence)
+            || self.presence(artifact) == Presence::Present
     }
 
     /// Looks at an input that a stage had for reading since `since`, and puts it in order. Stored files are read-only, but
@@ -169,6 +172,10 @@ impl Cache {
         }
         Ok((deviation, lost))
     }
+}
+
+fn stored(artifact: &Artifact) -> Stored {
+    stored_file(artifact).unwrap_or(Stored::Tree(artifact.digest))
 }
 
 fn stored_file(artifact: &Artifact) -> Option<Stored> {

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::{Cache, CacheError, Digest, Result};
@@ -21,7 +22,7 @@ const SEAL: &[u8] = b"athanor sequence 1";
 
 /// The counter's open file; opened when the first number is asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(Mutex<Option<File>>);
+pub(crate) struct Counter(Mutex<Option<File>>, AtomicU64);
 
 impl Cache {
     /// The next sequence number: greater than every one given out before by any process, and than `floor`.
@@ -48,11 +49,16 @@ impl Cache {
         };
         let next = last.max(floor) + 1;
         self.disk.overwrite(file, &path, line(next).as_bytes()).map_err(CacheError::io(&path))?;
+        self.counter.1.store(next, Ordering::Relaxed);
         Ok(next)
     }
 
-    /// The last number given out, as far as that can be told without waiting; 0 where it cannot.
+    /// A number that was given out, and hardly any later one, as far as that can be told without waiting; 0 where it cannot.
     pub(crate) fn peek_sequence(&self) -> u64 {
+        match self.counter.1.load(Ordering::Relaxed) {
+            0 => {}
+            own => return own,
+        }
         let open = self.counter.0.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match &*open {
             Some(file) => read(file),

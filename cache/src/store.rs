@@ -76,24 +76,37 @@ impl Cache {
         if stat.is_folder() {
             return self.ingest_folder(path, placed);
         }
-        let own = self.own(path)?;
-        let stat = Stat { mode: stat.mode, ..Stat::of(own.path())? };
-        let digest = tree::hash_file(own.path(), stat.size)?;
+        let Own { place, stat, digest } = self.own(path, &stat)?;
         let artifact = tree::file_artifact(&stat, digest);
-        self.move_in(own.path(), digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
-        self.disk.remove(path)?;
+        self.move_in(place.path(), digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
+        if let Place::Copy(_) = place {
+            self.disk.remove(path)?;
+        }
         // Even if it was there before: whoever stored it may not have waited for the disk.
         unsynced.0.push(self.path_of(&artifact));
         Ok(artifact)
     }
 
-    /// The file at `path` if nobody else can change it; a copy of it if something else links to it, or somebody may still write
-    /// to it.
-    fn own<'p>(&self, path: &'p Path) -> Result<Own<'p>> {
+    /// The file at `path`, of which `stat` is known, if nobody else can change it; a copy of it if something else links to it,
+    /// or somebody may still write to it.
+    fn own<'p>(&self, path: &'p Path, stat: &Stat) -> Result<Own<'p>> {
         let link = rustix::fs::lstat(path).map_err(|error| CacheError::io(path)(error.into()))?;
-        let is_private = link.st_nlink == 1 && Stat::from(link).is_file();
-        let is_written = || fs::File::open(path).is_ok_and(|file| writers::is_open_for_writing(&file));
-        if is_private && !is_written() { Ok(Own::Itself(path)) } else { Ok(Own::Copy(self.private_copy(path)?)) }
+        if link.st_nlink == 1 && Stat::from(link).is_file() {
+            let file = fs::File::open(path).map_err(CacheError::io(path))?;
+            if !writers::is_open_for_writing(&file) {
+                // Whoever wrote to it has done so by now.
+                let stat = Stat { size: Stat::from(rustix::fs::fstat(&file).map_err(errno_at(path))?).size, ..*stat };
+                return Ok(Own { place: Place::Itself(path), stat, digest: tree::hash_open(file, path, stat.size)? });
+            }
+        }
+        self.own_copy(path, stat)
+    }
+
+    fn own_copy<'p>(&self, path: &Path, stat: &Stat) -> Result<Own<'p>> {
+        let copy = self.private_copy(path)?;
+        let stat = Stat { size: Stat::of(copy.path())?.size, ..*stat };
+        let digest = tree::hash_file(copy.path(), stat.size)?;
+        Ok(Own { place: Place::Copy(copy), stat, digest })
     }
 
     fn ingest_folder(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
@@ -143,11 +156,14 @@ impl Cache {
             let entry = tree::file_entry(found.relative.clone(), &found.stat, *digest);
             return Ok(Ingested { entry, in_place: false, is_new: false });
         }
-        let own = if found.behind_link { Own::Copy(self.private_copy(&found.path)?) } else { self.own(&found.path)? };
-        let stat = Stat { mode: found.stat.mode, ..Stat::of(own.path())? };
-        let digest = tree::hash_file(own.path(), stat.size)?;
+        let own = if found.behind_link {
+            self.own_copy(&found.path, &found.stat)?
+        } else {
+            self.own(&found.path, &found.stat)?
+        };
+        let Own { place, stat, digest } = own;
         let entry = tree::file_entry(found.relative.clone(), &stat, digest);
-        self.store_file(own.path(), digest, entry.executable, entry.bytes)?;
+        self.store_file(place.path(), digest, entry.executable, entry.bytes)?;
         let in_place = !found.behind_link
             && self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable), digest)?;
         Ok(Ingested { entry, in_place, is_new: true })
@@ -201,9 +217,7 @@ impl Cache {
                 other => {
                     other.map_err(CacheError::io(&object))?;
                     self.note_file(Stored::file(digest, executable), &object);
-                    if fills_gap {
-                        self.close_gap(&object)?;
-                    }
+                    return if fills_gap { self.close_gap(&object) } else { Ok(()) };
                 }
             }
         }
@@ -232,7 +246,10 @@ impl Cache {
     /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
     pub(crate) fn has_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
         let is_there = || fs::symlink_metadata(object).is_ok();
-        if !is_there() || self.is_sound(object, digest, executable, bytes)? {
+        if !is_there() {
+            return Ok(false);
+        }
+        if self.is_sound(object, digest, executable, bytes)? {
             return Ok(is_there());
         }
         // One thread at a time: what another has put in its place meanwhile stays.
@@ -455,17 +472,28 @@ pub(crate) fn digest_in_name(path: &Path) -> Option<Digest> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-/// A file that nobody else can change.
-enum Own<'p> {
+/// A file that nobody else can change, and its content.
+struct Own<'p> {
+    place: Place<'p>,
+    stat: Stat,
+    digest: Digest,
+}
+
+/// Where it lies.
+enum Place<'p> {
     Itself(&'p Path),
     Copy(tempfile::NamedTempFile),
 }
 
-impl Own<'_> {
+impl Place<'_> {
     fn path(&self) -> &Path {
         match self {
-            Own::Itself(path) => path,
-            Own::Copy(copy) => copy.path(),
+            Place::Itself(path) => path,
+            Place::Copy(copy) => copy.path(),
         }
     }
+}
+
+fn errno_at(path: &Path) -> impl FnOnce(rustix::io::Errno) -> CacheError + '_ {
+    move |errno| CacheError::io(path)(errno.into())
 }

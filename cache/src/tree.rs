@@ -149,11 +149,15 @@ pub fn diff(old: &Tree, new: &Tree) -> Vec<Change> {
 
 /// The digest of a file's content.
 pub(crate) fn hash_file(path: &Path, bytes: u64) -> Result<Digest> {
+    hash_open(fs::File::open(path).map_err(CacheError::io(path))?, path, bytes)
+}
+
+/// As [`hash_file`], of an open file from where it stands.
+pub(crate) fn hash_open(mut file: fs::File, path: &Path, bytes: u64) -> Result<Digest> {
     // Files are read, not mapped: one that is cut short meanwhile would take the whole process with it.
     const PIECE: u64 = 16 << 20;
     const WORTH_SEVERAL_THREADS: u64 = 1 << 20;
     let mut hasher = blake3::Hasher::new();
-    let mut file = fs::File::open(path).map_err(CacheError::io(path))?;
     if bytes < WORTH_SEVERAL_THREADS {
         hasher.update_reader(file).map_err(CacheError::io(path))?;
         return Ok(Digest::from(hasher.finalize()));

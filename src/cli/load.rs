@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use athanor_cache::{Cache, Digest};
+use athanor_cache::{Cache, Digest, Rehash};
 
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
@@ -15,7 +15,7 @@ use crate::run::history::History;
 use crate::run::keep::Keep;
 use crate::run::sources::probe;
 use crate::run::{PROGRAM, Project, Session};
-use crate::settings::Settings;
+use crate::settings::{Settings, VerifyOnUse};
 use crate::visible::visible;
 
 /// Widest that a report of mistakes is drawn.
@@ -124,12 +124,16 @@ pub fn project(settings: &Settings) -> Result<Project, Exit> {
         // A terminal that is gone needs no notice.
         let _ = writeln!(std::io::stderr(), "{notice}");
     }
+    cache.rehash_on_use(match settings.verify_on_use.value {
+        VerifyOnUse::Never => Rehash::Suspicious,
+        VerifyOnUse::Sample => Rehash::Sample,
+        VerifyOnUse::Always => Rehash::All,
+    });
     Ok(Project {
         folder: current_folder()?,
         cache: Arc::new(cache),
         results: settings.results.value.clone(),
         log_limit: settings.log_limit.value.bytes(),
-        verify_on_use: settings.verify_on_use.value,
     })
 }
 

@@ -245,7 +245,7 @@ impl<'n> Written<'n> {
         let Some(entries) = value.entries() else { return Some(Written { from: value, writable: false }) };
         let before = problems.len();
         for entry in entries.iter().filter(|entry| !INPUT_KEYS.contains(&entry.key.name.as_str())) {
-            let help = suggest::help(&entry.key.name, INPUT_KEYS.into_iter(), "its keys");
+            let help = suggest::help(&entry.key.name, INPUT_KEYS, "its keys");
             let message = format!("an input has no key `{}`", entry.key.name);
             problems.push(Diagnostic::new(entry.key.span, message).maybe_help(help));
         }

@@ -26,7 +26,7 @@ use crate::run::recall::{Recall, Settled};
 use crate::run::resolve::Inputs;
 use crate::run::resources::{Capacity, misfits};
 use crate::run::sources::{self, Contents, Mentions};
-use crate::settings::{Settings, VerifyOnUse};
+use crate::settings::Settings;
 
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
@@ -38,16 +38,13 @@ pub struct Project {
     pub results: PathBuf,
     /// Most bytes that are kept of what one stage prints.
     pub log_limit: u64,
-    /// When stored files are hashed again before they are used.
-    pub verify_on_use: VerifyOnUse,
 }
 
 impl Project {
     /// A project with the settings that are built in.
     pub fn new(folder: PathBuf, cache: Arc<Cache>) -> Project {
-        let Settings { results, log_limit, verify_on_use, .. } = Settings::default();
-        let (results, log_limit, verify_on_use) = (results.value, log_limit.value.bytes(), verify_on_use.value);
-        Project { folder, cache, results, log_limit, verify_on_use }
+        let Settings { results, log_limit, .. } = Settings::default();
+        Project { folder, cache, results: results.value, log_limit: log_limit.value.bytes() }
     }
 }
 

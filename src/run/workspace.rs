@@ -45,6 +45,8 @@ pub enum Target {
 pub struct Workspace {
     root: PathBuf,
     work: PathBuf,
+    /// Where most inputs lie.
+    inputs: PathBuf,
     links: BTreeSet<String>,
 }
 
@@ -67,18 +69,17 @@ pub enum TakeError {
 impl Workspace {
     /// Puts all inputs into the folder `root`, which does not exist or was left by [`Workspace::clear`].
     pub fn prepare(cache: &Cache, root: PathBuf, links: &[Link], outputs: &[OutputPort]) -> Result<Self, CacheError> {
-        let (work, inputs) = (root.join(WORK), root.join(INPUTS));
-        if !root.exists() {
+        let work = root.join(WORK);
+        let inputs = if root.exists() {
+            root.join(INPUTS)
+        } else {
             make(&work.join(TEMPORARY))?;
-            make(&inputs)?;
-        }
-        let at = work.join(INPUTS);
-        if fs::symlink_metadata(&at).is_err() {
-            std::os::unix::fs::symlink(Path::new("..").join(INPUTS), &at).map_err(refused(&at))?;
-        }
-        let workspace = Workspace { root, work, links: links.iter().map(|link| link.at.clone()).collect() };
+            make(&root.join(INPUTS))?;
+            inputs_of(&root, &work)?
+        };
+        let workspace = Workspace { root, work, inputs, links: links.iter().map(|link| link.at.clone()).collect() };
         let make_parent = |path: &Path| match path.parent() {
-            Some(parent) if parent != workspace.work && parent != inputs => make(parent),
+            Some(parent) if parent != workspace.work && parent != workspace.inputs => make(parent),
             _ => Ok(()),
         };
         for link in links {
@@ -110,7 +111,7 @@ impl Workspace {
     /// Where an input lies that the stage finds at `at`, relative to the folder it runs in.
     pub fn path_of(&self, at: &str) -> PathBuf {
         match at.strip_prefix(INPUTS).and_then(|rest| rest.strip_prefix('/')) {
-            Some(rest) => self.root.join(INPUTS).join(rest),
+            Some(rest) => self.inputs.join(rest),
             None => self.work.join(at),
         }
     }
@@ -236,6 +237,22 @@ fn relative(within: &str, entry: &fs::DirEntry) -> String {
     let name = name.to_string_lossy();
     if within.is_empty() { name.into_owned() } else { format!("{within}/{name}") }
 }
+
+/// The folder of inputs, which the folder `work` gets a link to; on a file system without symbolic links it lies in there.
+fn inputs_of(root: &Path, work: &Path) -> Result<PathBuf, CacheError> {
+    let at = work.join(INPUTS);
+    match std::os::unix::fs::symlink(Path::new("..").join(INPUTS), &at) {
+        Ok(()) => Ok(root.join(INPUTS)),
+        Err(error) if NO_LINKS.contains(&error.raw_os_error().unwrap_or(0)) => {
+            make(&at)?;
+            Ok(at)
+        }
+        Err(error) => Err(refused(&at)(error)),
+    }
+}
+
+/// How file systems without symbolic links refuse them.
+const NO_LINKS: [i32; 3] = [nix::libc::ENOSYS, nix::libc::EPERM, nix::libc::EOPNOTSUPP];
 
 /// Whether nothing lies in a folder but what has one of these names.
 fn holds_only(folder: &Path, names: &[&str]) -> bool {

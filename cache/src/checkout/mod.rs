@@ -173,8 +173,11 @@ impl Checkout<'_> {
             _ => {
                 // Without its list a stored folder is of no use.
                 let manifest = self.cache.manifest_path(digest);
-                let bad = [&manifest, &stored].into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
-                bad.map(|path| self.cache.quarantine(path)).collect::<Result<()>>()?;
+                for path in [&manifest, &stored] {
+                    if fs::symlink_metadata(path).is_ok() {
+                        self.cache.quarantine(path)?;
+                    }
+                }
                 Err(CacheError::Damaged { path: stored, what: "it is gone, or its list of files is".to_owned() })
             }
         }

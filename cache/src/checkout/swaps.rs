@@ -42,7 +42,7 @@ impl Tree {
         let file_on_the_way =
             ancestors(&after.path).any(|path| self.entry(path).is_some_and(|entry| entry.digest.is_some()));
         let changes_kind = swap.before.as_ref().is_some_and(|before| before.digest.is_some() != is_file);
-        !file_on_the_way && !changes_kind && !(is_file && self.has_below(&after.path))
+        !(file_on_the_way || changes_kind || is_file && self.has_below(&after.path))
     }
 
     /// The entry with this very path.
