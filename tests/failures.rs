@@ -293,7 +293,7 @@ fn a_stage_that_writes_to_its_input_does_not_spoil_the_cache() {
     assert!(outcome.out.contains("It changed its own input `good.o`"), "{}", outcome.out);
     assert!(project.athanor(&["cache", "verify"]).out.contains("0 damaged"));
     project.edit("chmod u+w $(readlink ${{ inputs.i }}); echo bad >> ${{ inputs.i }}; ", "");
-    assert_eq!(project.made(&[]), ["good", "rude"]);
+    assert_eq!(project.made(&[]), ["rude"], "what it had spoiled was made again at once");
 }
 
 #[test]

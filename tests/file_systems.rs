@@ -30,7 +30,7 @@ fn shim() -> Option<(tempfile::TempDir, PathBuf)> {
     if compiler.status().is_ok_and(|status| status.success()) {
         return Some((folder, library));
     }
-    println!("skipped: there is no C compiler for the library that refuses operations");
+    support::skips("there is no C compiler for the library that refuses operations");
     None
 }
 
@@ -168,7 +168,7 @@ impl ReadOnly {
                 .is_ok_and(|done| done.success())
         };
         if !mount(&["--bind"]) {
-            println!("skipped: as the superuser this needs the right to mount");
+            support::skips("as the superuser this needs the right to mount");
             return None;
         }
         let bound = read_only(true);

@@ -110,7 +110,7 @@ impl Group {
         let made = std::fs::create_dir(&folder)
             .and_then(|()| std::fs::write(folder.join("memory.limit_in_bytes"), bytes.to_string()));
         if made.is_err() {
-            println!("skipped: this needs root and memory control groups of version 1");
+            support::skips("this needs root and memory control groups of version 1");
         }
         made.is_ok().then_some(Group(folder))
     }
@@ -127,7 +127,7 @@ impl Drop for Group {
 }
 
 #[test]
-fn a_kill_for_lack_of_memory_is_named_also_behind_a_shell() {
+fn a_kill_for_lack_of_memory_is_named_also_behind_a_shell_as_root() {
     let Some(group) = Group::make("kill", 64 << 20) else { return };
     let text = "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    run: \"head -c 300000000 /dev/zero | tail -c 300000000 | cat > ${{ outputs.o }}; head -c 300000000 /dev/zero | tail -c 300000000\"\n    outputs: { o: o.txt }\n";
     let outcome = run_under(&Project::new(text), &group.enter());
@@ -137,7 +137,7 @@ fn a_kill_for_lack_of_memory_is_named_also_behind_a_shell() {
 }
 
 #[test]
-fn a_run_gives_out_no_more_than_its_control_group_has() {
+fn a_run_gives_out_no_more_than_its_control_group_has_as_root() {
     let Some(group) = Group::make("limit", 512 << 20) else { return };
     let text = "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    resources: { memory: 1GiB }\n    run: \"true\"\n    outputs: { o: o.txt }\n";
     let outcome = run_under(&Project::new(text), &group.enter());
@@ -155,7 +155,7 @@ impl SmallDisk {
         mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(folder.path()).stderr(Stdio::null());
         let mounted = mount.status().is_ok_and(|status| status.success());
         if !mounted {
-            println!("skipped: this needs root, to mount a small disk");
+            support::skips("this needs root, to mount a small disk");
         }
         mounted.then_some(SmallDisk(folder))
     }
@@ -168,7 +168,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_is_named_where_a_program_only_fails() {
+fn a_full_disk_is_named_where_a_program_only_fails_as_root() {
     let Some(disk) = SmallDisk::mount() else { return };
     let text = "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    run: \"head -c 3000000 /dev/zero > ${{ outputs.o }} 2> /dev/null\"\n    outputs: { o: o.txt }\n";
     let project = Project::new(text);

@@ -121,6 +121,55 @@ fn a_killed_run_leaves_nobody_without_environment_either() {
     }
 }
 
+/// The numbers of the guardians of runs in this project.
+fn guardians(project: &Project) -> Vec<String> {
+    let folder = project.path(".athanor").canonicalize().unwrap().display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let is_one = |process: &String| {
+        let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        line.contains("\0guardian\0") && line.contains(&folder) && lives(process)
+    };
+    processes.filter(is_one).collect()
+}
+
+#[test]
+fn the_guardian_of_a_killed_run_kills_who_shows_no_mark_and_spares_who_only_looks() {
+    let line = format!(
+        "echo $PWD > $ATHANOR_PROJECT/folder; env -i PATH=$PATH P=$ATHANOR_PROJECT prlimit --rttime=unlimited setsid sh -c '{STAY}' <&- >&- 2>&- &\nwait"
+    );
+    let project = stage(&line);
+    let mut run = project.start(&[]);
+    wait_for(&project.path("pid"), &mut run);
+    let folder = project.read("folder");
+    let mut looking = std::process::Command::new("sleep").arg("1000").current_dir(folder.trim()).spawn().unwrap();
+    assert_eq!(guardians(&project).len(), 1);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    while !guardians(&project).is_empty() {
+        std::thread::yield_now();
+    }
+    let (is_gone, is_spared) = (!lives(&project.read("pid")), looking.try_wait().unwrap().is_none());
+    looking.kill().unwrap();
+    looking.wait().unwrap();
+    assert!(is_gone && is_spared, "the orphan is gone: {is_gone}; who looks is spared: {is_spared}");
+}
+
+#[test]
+fn a_run_and_a_collection_may_follow_a_killed_run_at_once() {
+    for next in [&["run", "p.yaml"][..], &["cache", "gc"]] {
+        // A folder that takes long to clear away.
+        let project = stage(
+            "mkdir many; (cd many; seq 3000 | xargs touch); [ -e $ATHANOR_PROJECT/there ] || { touch $ATHANOR_PROJECT/there; sleep 1000; }; echo > ${{ outputs.o }}",
+        );
+        let mut run = project.start(&[]);
+        wait_for(&project.path("there"), &mut run);
+        run.kill().unwrap();
+        run.wait().unwrap();
+        let outcome = project.athanor(next);
+        assert_eq!(outcome.code, 0, "{next:?}: {outcome:?}");
+    }
+}
+
 #[test]
 fn a_run_within_a_stage_goes_with_the_stage() {
     let inner = "athanor: 1\nname: inner\nstages:\n  a:\n    kind: command\n    run: echo $$ > $ATHANOR_PROJECT/../pid; setsid sleep 1000\n    outputs: { o: o.txt }\n";

@@ -232,7 +232,7 @@ fn a_link_of_the_users_inside_a_folder_is_an_edit_even_if_its_content_is_the_sam
 fn results_may_lie_on_another_disk() {
     let elsewhere = match tempfile::tempdir_in("/dev/shm") {
         Ok(folder) => folder,
-        Err(error) => return println!("skipped: no second file system: {error}"),
+        Err(error) => return support::skips(&format!("no second file system: {error}")),
     };
     for linked in ["results", "results/p", "results/p/sub"] {
         let project = Project::new(&PIPELINE.replace("folder: d", "sub/folder: d"));
@@ -345,13 +345,13 @@ fn what_an_earlier_version_noted_in_the_cache_is_still_known() {
 
 /// In a private place of mounts; needs root.
 #[test]
-fn on_an_overlay_file_system_results_of_a_lower_layer_are_replaced() {
+fn on_an_overlay_file_system_results_of_a_lower_layer_are_replaced_as_root() {
     let project = Project::new(&PIPELINE.replace("out/x", "out/x && mkdir out/deep && cp out/x out/deep/y"));
     project.made(&[]);
     // On an overlay file system its layers cannot lie.
     let layers = match tempfile::tempdir_in("/dev/shm") {
         Ok(folder) => folder,
-        Err(error) => return println!("skipped: no place for layers: {error}"),
+        Err(error) => return support::skips(&format!("no place for layers: {error}")),
     };
     let script = r#"
         mount -t overlay overlay -o lowerdir="$1",upperdir="$2/upper",workdir="$2/work" "$1" || exit 77
@@ -368,9 +368,9 @@ fn on_an_overlay_file_system_results_of_a_lower_layer_are_replaced() {
         .arg(project.path("").canonicalize().unwrap());
     let output = match command.arg(layers.path()).env_remove("ATHANOR_CACHE").output() {
         Ok(output) if output.status.code() == Some(77) || output.stdout.is_empty() => {
-            return println!("skipped: nothing can be mounted: {}", String::from_utf8_lossy(&output.stderr));
+            return support::skips(&format!("nothing can be mounted: {}", String::from_utf8_lossy(&output.stderr)));
         }
-        Err(error) => return println!("skipped: nothing can be mounted: {error}"),
+        Err(error) => return support::skips(&format!("nothing can be mounted: {error}")),
         Ok(output) => output,
     };
     let out = String::from_utf8(output.stdout).unwrap();

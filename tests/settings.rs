@@ -134,7 +134,7 @@ fn what_is_no_settings_file_is_refused() {
 #[test]
 fn a_settings_file_that_may_not_be_read_is_refused() {
     if rustix::process::geteuid().is_root() {
-        println!("skipped: root may read every file");
+        support::skips("root may read every file");
         return;
     }
     let refused = refusal(|project| {
@@ -142,6 +142,19 @@ fn a_settings_file_that_may_not_be_read_is_refused() {
         std::fs::set_permissions(project.path("athanor.config.yaml"), std::fs::Permissions::from_mode(0o000)).unwrap();
     });
     assert!(refused.err.contains("cannot be read"), "{}", refused.err);
+}
+
+#[test]
+fn a_home_that_only_another_user_may_enter_has_no_settings() {
+    let project = Project::new(PIPELINE);
+    let home = project.path("home");
+    std::fs::create_dir(&home).unwrap();
+    let set_mode = |mode| std::fs::set_permissions(&home, std::fs::Permissions::from_mode(mode)).unwrap();
+    set_mode(0o000);
+    let mut command = project.command(&["check", "p.yaml"]);
+    let output = command.env("XDG_CONFIG_HOME", &home).output().unwrap();
+    set_mode(0o755);
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -112,6 +112,6 @@ fn a_log_is_what_the_stage_wrote_unless_a_terminal_shows_it() {
             let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
             assert!(shown.contains(r"b\u{1b}[31m"), "{shown:?}");
         }
-        _ => println!("skipped: there is no `script` to make a terminal with"),
+        _ => support::skips("there is no `script` to make a terminal with"),
     }
 }

@@ -231,6 +231,9 @@ impl Cache {
 
     /// Keeps what the caller knows of results that may be wrong, in the caller's own terms, until it is replaced.
     pub fn keep_doubts(&self, doubts: &[u8]) -> Result<()> {
+        if self.is_read_only() {
+            return Ok(());
+        }
         let path = self.root().join(DOUBTS);
         if doubts.is_empty() { self.disk.remove(&path) } else { self.disk.write_atomically(&path, doubts) }
     }

@@ -35,6 +35,7 @@ mod pending;
 mod placements;
 mod presence;
 mod process;
+mod reading;
 mod sequence;
 mod stat;
 mod stat_index;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use rustix::fs::FileType;
 
 use crate::integrity::{Evidence, Note, Stored};
+use crate::reading;
 use crate::stat::{Moment, Stat};
 use crate::{Cache, CacheError, Digest, Result, Tree, files, tree};
 
@@ -236,7 +237,7 @@ impl Cache {
             return Ok(true);
         }
         let sequence = self.peek_sequence();
-        let is_right = tree::hash_file(path, bytes).is_ok_and(|found| found == digest);
+        let is_right = reading::holds(path, bytes, digest)?;
         if is_right {
             self.note(
                 *stored,

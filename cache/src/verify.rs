@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::gc::artifacts_of;
 use crate::integrity::{Evidence, Note, Stored};
+use crate::reading::{self, unless_damaged};
 use crate::stat::Stat;
 use crate::store::{digest_in_name, stored_at};
-use crate::{ActionRecord, Cache, Digest, Presence, Result, files, tree};
+use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result, files};
 
 /// Something in the store that is not what its name says.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -58,7 +59,7 @@ impl Cache {
             (list("objects")?, list("manifests")?, list("trees")?, list("actions")?);
         let total = objects.len() + manifests.len() + trees.len() + actions.len();
         let progress = Progress { done: AtomicUsize::new(0), total, hear: progress };
-        let sequence = self.next_sequence(0)?;
+        let sequence = if self.is_read_only() { self.peek_sequence() } else { self.next_sequence(0)? };
         let mut damaged = self.verify_files(&objects, sequence, &progress)?;
         damaged.extend(self.verify_manifests(manifests, &progress)?);
         damaged.extend(self.verify_trees(&trees, &progress)?);
@@ -97,7 +98,7 @@ impl Cache {
         // Of before it is read: whatever happens later moves the time of change.
         let stat = rustix::fs::lstat(path).map(Stat::from).ok().filter(Stat::is_file);
         let executable = path.extension().is_some();
-        let right = stat.is_some_and(|stat| tree::hash_file(path, stat.size).ok() == Some(digest));
+        let right = stat.map_or(Ok(false), |stat| reading::holds(path, stat.size, digest))?;
         match stat.filter(|stat| right && stat.is_executable() == executable) {
             Some(stat) => {
                 let durable = self.is_noted_durable(&stored);
@@ -130,7 +131,7 @@ impl Cache {
         let damage = |restored| {
             Some(Damage { path: path.to_owned(), what: "folder", restored, content: Some((digest, last_right)) })
         };
-        let Ok(tree) = self.read_tree(&digest) else {
+        let Some(tree) = unless_damaged(|| self.read_tree(&digest))? else {
             self.quarantine(path)?;
             return Ok(damage(false));
         };
@@ -140,16 +141,17 @@ impl Cache {
 
     fn verify_manifests(&self, manifests: Vec<PathBuf>, progress: &Progress<'_>) -> Result<Vec<Damage>> {
         self.set_aside(manifests, "manifest", progress, &|path| {
-            digest_in_name(path).is_some_and(|digest| self.read_tree(&digest).is_ok())
+            let Some(digest) = digest_in_name(path) else { return Ok(false) };
+            Ok(unless_damaged(|| self.read_tree(&digest))?.is_some())
         })
     }
 
     fn verify_records(&self, actions: Vec<PathBuf>, progress: &Progress<'_>) -> Result<Vec<Damage>> {
-        let unsound = actions.par_iter().filter(|path| !record_is_sound(path));
-        let whole: Vec<ActionRecord> = unsound.filter_map(|path| own_record(path)).collect();
+        let whole = |path: &PathBuf| if record_is_sound(path)? { Ok(None) } else { own_record(path) };
+        let whole = actions.par_iter().map(whole).collect::<Result<Vec<Option<ActionRecord>>>>()?;
         let damaged = self.set_aside(actions, "record", progress, &record_is_sound)?;
         // A line that is whole does not go with its neighbour: it goes on in a file of its own.
-        whole.iter().try_for_each(|record| self.record(record))?;
+        whole.iter().flatten().try_for_each(|record| self.record(record))?;
         Ok(damaged)
     }
 
@@ -159,14 +161,15 @@ impl Cache {
         paths: Vec<PathBuf>,
         what: &'static str,
         progress: &Progress<'_>,
-        is_sound: &(dyn Fn(&Path) -> bool + Sync),
+        is_sound: &(dyn Fn(&Path) -> Result<bool> + Sync),
     ) -> Result<Vec<Damage>> {
-        let unsound = paths.into_par_iter().filter(|path| {
-            let sound = is_sound(path);
+        let check = |path: PathBuf| -> Result<Option<Damage>> {
+            let sound = is_sound(&path)?;
             progress.one();
-            !sound
-        });
-        let damaged: Vec<Damage> = unsound.map(|path| Damage { path, what, restored: false, content: None }).collect();
+            Ok((!sound).then_some(Damage { path, what, restored: false, content: None }))
+        };
+        let damaged = paths.into_par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        let damaged: Vec<Damage> = damaged.into_iter().flatten().collect();
         damaged.iter().try_for_each(|damage| self.quarantine(&damage.path))?;
         Ok(damaged)
     }
@@ -174,15 +177,20 @@ impl Cache {
 
 /// Whether a file of records has the one that its name promises. Others are written into the same file, and may be gone since:
 /// their lines are read, too, so that no damage goes unseen.
-fn record_is_sound(path: &Path) -> bool {
-    let Ok(bytes) = fs::read(path) else { return false };
+fn record_is_sound(path: &Path) -> Result<bool> {
+    let Some(bytes) = bytes_of(path)? else { return Ok(false) };
     let records = bytes.split(|byte| *byte == b'\n').map(ActionRecord::unsealed).collect::<Option<Vec<_>>>();
-    records.is_some_and(|records| records.iter().any(|record| Some(record.fingerprint) == digest_in_name(path)))
+    Ok(records.is_some_and(|records| records.iter().any(|record| Some(record.fingerprint) == digest_in_name(path))))
 }
 
 /// The record that the name of a file promises, if that line of the file is whole.
-fn own_record(path: &Path) -> Option<ActionRecord> {
-    let bytes = fs::read(path).ok()?;
+fn own_record(path: &Path) -> Result<Option<ActionRecord>> {
+    let bytes = bytes_of(path)?.unwrap_or_default();
     let mut records = bytes.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed);
-    records.find(|record| Some(record.fingerprint) == digest_in_name(path))
+    Ok(records.find(|record| Some(record.fingerprint) == digest_in_name(path)))
+}
+
+/// What a file holds; `None` if that is damaged.
+fn bytes_of(path: &Path) -> Result<Option<Vec<u8>>> {
+    unless_damaged(|| fs::read(path).map_err(CacheError::io(path)))
 }

@@ -1,6 +1,6 @@
 //! The commands that look without touching.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use athanor_stages::registry;
@@ -85,13 +85,17 @@ pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     for id in targets {
         let name = &plan.instances[id.index()].name;
         let remembered = ledger.instances.get(name).cloned().unwrap_or_default();
-        let in_run = remembered.log.map(|(run, path)| session.history().run_folder_called(&run).join(path));
+        let in_run = remembered.log.as_ref().map(|(run, path)| session.history().run_folder_called(run).join(path));
         let in_cache = || {
-            let record = project.cache.read_record(&remembered.fingerprint?).ok()??;
+            // The log of a try that ended well went into the cache; an earlier one's is not that of a try that failed.
+            let ended_well = remembered.unfinished.is_none() && remembered.failure.is_none();
+            let fingerprint = remembered.fingerprint.filter(|_| ended_well)?;
+            let record = project.cache.read_record(&fingerprint).ok()??;
             // A record without a log is one of a stage that printed nothing.
             record.log.map_or(Some(Vec::new()), |log| std::fs::read(project.cache.path_of(&log)).ok())
         };
-        let log = in_run.and_then(|path| read_log(&path)).or_else(in_cache);
+        let log = in_run.as_deref().and_then(|path| std::fs::read(path).ok()).or_else(in_cache);
+        let log = log.or_else(|| in_run.as_deref().filter(|path| is_silent(path)).map(|_| Vec::new()));
         let name = visible(name);
         if several {
             print(&format!("==> {name} <==\n"))?;
@@ -106,12 +110,9 @@ pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     Ok(UP_TO_DATE)
 }
 
-/// A log of a run; none when the run's logs are gone. A stage that has printed nothing has no file among them.
-fn read_log(path: &Path) -> Option<Vec<u8>> {
-    match std::fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound && path.parent()?.is_dir() => Some(Vec::new()),
-        read => read.ok(),
-    }
+/// Whether a run that has logs has none at `path`: that of a stage that has printed nothing.
+fn is_silent(path: &Path) -> bool {
+    !path.exists() && path.parent().is_some_and(Path::is_dir)
 }
 
 /// Writes a log: for a terminal with everything made visible, for anything else as it is.

@@ -74,8 +74,13 @@ fn text_of(path: &Path) -> Result<Option<SourceText>, Exit> {
         wrong(format!("cannot be read: {error}.\n  help: Make it readable, or move it out of the way."))
     };
     match std::fs::metadata(path) {
-        // A file where a folder of the path should be, such as `~/.config`, is no settings file either.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        // A file where a folder of the path should be, such as `~/.config`, is no settings file either; nor is one behind a
+        // folder that only another user may enter, as where `sudo -u` and containers leave `HOME` to be root's.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied) =>
+        {
+            return Ok(None);
+        }
         Err(error) => return Err(refused(error)),
         // Opening a pipe would wait for a writer.
         Ok(found) if !found.is_file() => return Err(wrong("is not a file. Move it out of the way.".to_owned())),

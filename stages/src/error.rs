@@ -94,7 +94,7 @@ impl StageError {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => help.as_deref(),
             StageError::DeviceMemory { help, .. } => Some(help),
             StageError::Io { source, .. } if is_full(source) => {
-                Some("Free some space (`athanor cache gc` drops what no pipeline uses), then run again.")
+                Some("Free some space, then run again: what is finished is kept.")
             }
             StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => None,
         }

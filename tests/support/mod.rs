@@ -1,6 +1,11 @@
 //! A project folder to run the program in.
+//!
+//! **Tests that need the superuser** have `as_root` in their names and begin with [`is_root`], so that a run as an ordinary user
+//! says that it skips them, and `cargo test --workspace as_root`, as the superuser, runs them alone. All others pass as any user.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -62,7 +67,8 @@ impl Project {
     pub fn athanor(&self, arguments: &[&str]) -> Outcome {
         let output = self.command(arguments).output().unwrap();
         Outcome {
-            code: output.status.code().unwrap_or(-1),
+            // A signal is told from an exit status by its sign.
+            code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
@@ -109,13 +115,29 @@ pub fn real_images() -> Option<PathBuf> {
     real_data("hpa-images", "real images")
 }
 
+/// Says why the calling test skips. Unlike `println!` this is seen even if the test passes.
+pub fn skips(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // In one piece, as other tests write, too.
+    let _ = std::io::stderr().write_all(format!("skipped: {test}: {why}\n").as_bytes());
+}
+
+/// Whether this is the superuser; if not, says that the calling test skips.
+pub fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        skips("only the superuser can do what it needs");
+    }
+    is_root
+}
+
 fn real_data(name: &str, what: &str) -> Option<PathBuf> {
     let shared = std::env::var_os("ATHANOR_SHARED_DATA").map(PathBuf::from);
     let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
     let found =
         Some(shared.join(name)).filter(|folder| folder.join("README.md").exists() || folder.join("train.csv").exists());
     if found.is_none() {
-        println!("skipped: {what} are not here");
+        skips(&format!("{what} are not here"));
     }
     found
 }

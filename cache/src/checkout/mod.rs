@@ -18,8 +18,9 @@ use std::sync::atomic::AtomicBool;
 use rayon::prelude::*;
 
 use crate::disk::TemporaryFolder;
+use crate::reading;
 use crate::store::SYNCED_ONE_BY_ONE;
-use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files, tree};
+use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree, files};
 
 pub use lock::ResultsLock;
 pub use swaps::Swap;
@@ -221,7 +222,7 @@ impl Checkout<'_> {
     /// Moves a stored file to quarantine if it is there and is not what its name says.
     fn set_damaged_aside(&self, object: &Path, digest: Digest) -> Result<()> {
         let Ok(metadata) = fs::symlink_metadata(object) else { return Ok(()) };
-        let sound = metadata.is_file() && tree::hash_file(object, metadata.len()).ok() == Some(digest);
+        let sound = metadata.is_file() && reading::holds(object, metadata.len(), digest)?;
         if sound { Ok(()) } else { self.cache.quarantine(object) }
     }
 

@@ -248,17 +248,18 @@ impl Children {
 }
 
 fn search() -> Vec<i32> {
-    let us = std::process::id().to_string();
+    let us = std::process::id().cast_signed();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    numbers.filter(|process| parent_of(*process).as_deref() == Some(&us)).collect()
+    numbers.filter(|process| parent_of(*process) == Some(us)).collect()
 }
 
-fn parent_of(process: i32) -> Option<String> {
+/// The parent of a process, if that is there.
+pub fn parent_of(process: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The program's name is in parentheses and may hold anything.
     let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_whitespace().nth(1).map(str::to_owned)
+    after_name.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn name_of(process: i32) -> String {

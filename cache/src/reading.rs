@@ -1,0 +1,59 @@
+//! Damage told from the trouble that a reader has by itself.
+
+use std::io;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use crate::{CacheError, Digest, Result, tree};
+
+/// Reads, and once more where that fails. `None` if what is there is damaged; an error if nothing is known of it: to somebody
+/// who lacks handles, memory or the right to read, sound content looks like none.
+pub(crate) fn unless_damaged<T>(read: impl Fn() -> Result<T>) -> Result<Option<T>> {
+    match read().or_else(|_| read()) {
+        Ok(found) => Ok(Some(found)),
+        Err(CacheError::Io { source, .. }) if tells_of_damage(&source) => Ok(None),
+        Err(error @ CacheError::Io { .. }) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether the file at `path`, which has `bytes` bytes, has content of this digest.
+pub(crate) fn holds(path: &Path, bytes: u64, digest: Digest) -> Result<bool> {
+    Ok(unless_damaged(|| tree::hash_file(path, bytes))? == Some(digest))
+}
+
+/// Whether an error that comes back says that content is gone, cannot be read by anybody, or is not of the right type.
+fn tells_of_damage(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    let by_kind = [Kind::NotFound, Kind::NotADirectory, Kind::IsADirectory, Kind::UnexpectedEof, Kind::InvalidData];
+    let by_number = [Errno::EIO, Errno::EBADMSG, Errno::EUCLEAN, Errno::ENXIO, Errno::ELOOP];
+    by_kind.contains(&error.kind())
+        || error.raw_os_error().is_some_and(|number| by_number.contains(&Errno::from_raw(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn io(number: Errno) -> CacheError {
+        CacheError::io(Path::new("x"))(io::Error::from(number))
+    }
+
+    #[test]
+    fn only_an_error_that_comes_back_and_tells_of_damage_is_damage() {
+        assert!(matches!(unless_damaged(|| Ok(1)), Ok(Some(1))));
+        assert!(matches!(unless_damaged(|| Err::<(), _>(io(Errno::EIO))), Ok(None)));
+        for trouble in [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EACCES, Errno::EPERM, Errno::ESTALE] {
+            assert!(unless_damaged(|| Err::<(), _>(io(trouble))).is_err(), "{trouble}");
+        }
+        let looks = Cell::new(0);
+        let once = unless_damaged(|| {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 { Err(io(Errno::EIO)) } else { Ok(()) }
+        });
+        assert!(matches!(once, Ok(Some(()))));
+    }
+}
