@@ -169,6 +169,7 @@ impl Findings {
         match state {
             InputState::Intact if !is_among => {}
             InputState::Intact => self.disturbed = Some(from),
+            // What a stage does to its input and takes back again is its own affair, if nobody else reads it.
             _ if is_among || blameless() => self.disturbed = Some(from),
             own => self.copy(from, own),
         }
@@ -177,7 +178,7 @@ impl Findings {
     /// Takes in the state of an input that nobody else can have changed.
     pub fn copy(&mut self, from: String, state: InputState) {
         match state {
-            InputState::Intact => {}
+            InputState::Intact | InputState::Touched => {}
             InputState::Added(files) => self.removed.extend(named(&from, &files)),
             InputState::Changed { paths, .. } => self.own = Some(written(from, &paths)),
         }
