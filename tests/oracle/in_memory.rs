@@ -155,7 +155,7 @@ impl Case {
                 if matches!(work, Work::Rows(_)) { project.revisions.rows } else { project.revisions.tables };
             Some(pretend(work, revision, seed_in(key), number, read))
         };
-        let changes = |word: u32, input: &Made| failing.changes(word, input);
+        let changes = |_: &Key, word: u32, input: &Made| failing.changes(word, input);
         compute(project, known, &World { fails: &fails, changes: &changes, regardless, built_in: &built_in })
     }
 

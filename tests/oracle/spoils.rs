@@ -11,6 +11,10 @@ pub enum Spoil {
     Remove,
     /// A file is added to a folder.
     Add,
+    /// It is changed, and changed back at once.
+    Passing,
+    /// Nothing that could be read.
+    Nothing,
 }
 
 impl Spoil {
@@ -20,6 +24,14 @@ impl Spoil {
             (Spoil::Alter, Made::File(_)) => true,
             (Spoil::Alter | Spoil::Remove, Made::Folder(entries)) => entries.values().any(Option::is_some),
             _ => false,
+        }
+    }
+
+    /// Whether others could read something else in such an input for some time.
+    pub fn touches(self, input: &Made) -> bool {
+        match (self, input) {
+            (Spoil::Nothing, _) | (Spoil::Add | Spoil::Remove, Made::File(_)) => false,
+            _ => true,
         }
     }
 }
