@@ -26,12 +26,15 @@ fn shim() -> Option<(tempfile::TempDir, PathBuf)> {
     let library = folder.path().join("shim.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/shim.c");
     let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").stderr(Stdio::null());
-    if compiler.status().is_ok_and(|status| status.success()) {
-        return Some((folder, library));
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+    match compiler.output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => {
+            support::skips(&format!("this needs a C compiler: {error}"));
+            return None;
+        }
     }
-    support::skips("there is no C compiler for the library that refuses operations");
-    None
+    Some((folder, library))
 }
 
 /// A project on a file system without some operations.

@@ -48,6 +48,12 @@ pub enum CacheError {
         /// What its `format` file says.
         found: String,
     },
+    /// A file that says of which version a cache is, and says nothing.
+    #[error("`{}` is damaged: it holds no number. Write `3` into it if this version of Athanor has used the cache, or use another cache with `--cache`.", path.display())]
+    FormatDamaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// Stored content that went away while a run needed it.
     #[error("`{}` is no longer in the cache. Run again: it is made again.", path.display())]
     Gone {

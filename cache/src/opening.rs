@@ -44,7 +44,7 @@ pub(crate) fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> 
     let is_whole = !HALLMARKS.iter().any(|area| missing.contains(area));
     let (layout, upgraded) = match Layout::of_format(&text) {
         Some(found) if is_whole || is_made_by_us(&root)? => found,
-        None if is_whole => return Err(CacheError::Format { root, found: text.trim().to_owned() }),
+        None if is_whole => return Err(unknown(root, text.trim())),
         _ => return Err(foreign(&root)?),
     };
     let disk = Disk::new(&root, watch);
@@ -94,6 +94,16 @@ fn find_or_make_format(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Str
         let disk = Disk::new(root, watch.clone());
         disk.make_lasting_folders(root)?;
         make_format(&disk)?;
+    }
+}
+
+/// A whole cache of a format that is not ours: a later one, or none.
+fn unknown(root: PathBuf, found: &str) -> CacheError {
+    let is_number = !found.is_empty() && found.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number {
+        CacheError::Format { root, found: found.to_owned() }
+    } else {
+        CacheError::FormatDamaged { path: root.join(names::FORMAT) }
     }
 }
 

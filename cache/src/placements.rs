@@ -12,7 +12,7 @@ use crate::{CacheError, Digest, Result};
 
 /// A list of stored files that a stage has put among its outputs, which therefore need not be read to be known.
 ///
-/// It is only a hint: [`Cache::ingest_placed`] believes an entry if the file at its path is the very stored file.
+/// It is only a hint: [`Cache::ingest_unsynced`](crate::Cache::ingest_unsynced) believes an entry if the file at its path is the very stored file.
 pub struct Placements {
     file: Mutex<BufWriter<File>>,
     path: PathBuf,

@@ -397,6 +397,10 @@ fn a_cache_of_another_format_is_refused() {
     let (_folder, cache) = open();
     fs::write(cache.root().join("format"), "9\n").unwrap();
     assert!(matches!(Cache::open(cache.root()), Err(CacheError::Format { found, .. }) if found == "9"));
+    for damaged in ["", "\n", "3*", "\u{ff}", "3\n3\n"] {
+        fs::write(cache.root().join("format"), damaged).unwrap();
+        assert!(matches!(Cache::open(cache.root()), Err(CacheError::FormatDamaged { .. })), "{damaged:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Input and output ports: the typed sockets by which stages are wired together.
 //!
-//! A kind declares its ports as plain structs through [`input_ports!`] and [`output_ports!`]; the field's type says what the
+//! A kind declares its ports as plain structs through `input_ports!` and `output_ports!`; the field's type says what the
 //! port carries and how many (`T`, `Option<T>`, `Vec<T>`), its doc comment is its documentation.
 
 use std::collections::BTreeMap;
@@ -161,7 +161,7 @@ pub struct BindError {
     pub port: &'static str,
 }
 
-/// A struct of input ports; see [`input_ports!`].
+/// A struct of input ports; see `input_ports!`.
 pub trait InputPorts: Sized {
     /// Descriptions, in declaration order.
     fn ports() -> Vec<InputPort>;
@@ -169,7 +169,7 @@ pub trait InputPorts: Sized {
     fn bind(bound: BoundInputs) -> Result<Self, BindError>;
 }
 
-/// A struct of output ports; see [`output_ports!`].
+/// A struct of output ports; see `output_ports!`.
 pub trait OutputPorts: Sized {
     /// Descriptions, in declaration order; the first is the primary output.
     fn ports() -> Vec<OutputPort>;

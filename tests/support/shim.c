@@ -21,7 +21,7 @@ static const char *path_of(int fd, char *buffer, size_t size) {
     buffer[length < 0 ? 0 : length] = 0;
     return buffer;
 }
-#define REAL(type, name) type real = (type)dlsym(RTLD_NEXT, name)
+#define REAL(type, name) __typeof__(type) real = (__typeof__(type))dlsym(RTLD_NEXT, name)
 
 int flock(int fd, int how) {
     REAL(int (*)(int, int), "flock");

@@ -1,6 +1,6 @@
 //! Convolutions of images `[batch, channel, row, column]` with kernels `[out, in, row, column]`, and their gradients.
 //!
-//! Forward and the gradient of the input are one algorithm, a sum over taps: see [`taps`]. The gradient of the kernels is a
+//! Forward and the gradient of the input are one algorithm, a sum over taps: see `taps`. The gradient of the kernels is a
 //! product of its own.
 
 mod columns;

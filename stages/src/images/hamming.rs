@@ -48,13 +48,13 @@ pub fn matches(
     search(left, right, thresholds, false, watch)
 }
 
-/// As [`matches`] of a set with itself, without the pairs of an item with itself; other pairs come in both orders.
+/// As [`matches()`] of a set with itself, without the pairs of an item with itself; other pairs come in both orders.
 ///
 /// # Errors
 /// If it was asked to stop.
 ///
 /// # Panics
-/// As [`matches`].
+/// As [`matches()`].
 pub fn matches_within(items: &[Vec<u64>], thresholds: &[u32], watch: &Watch<'_>) -> Result<Vec<Match>, Interrupted> {
     search(items, items, thresholds, true, watch)
 }

@@ -1,7 +1,7 @@
 //! Grey images at another size.
 //!
 //! Each way of interpolating is that of a library whose results others compare with, to the last bit where that is
-//! possible; see [`linear`], [`area`] and [`lanczos`].
+//! possible; see `linear`, `area` and `lanczos`.
 
 mod area;
 mod columns;
