@@ -118,10 +118,21 @@ fn a_stage_that_reads_what_another_is_changing_runs_again_and_does_not_fail() {
         (1, spoil("chmod u+w $(readlink -f ${{ inputs.f }}); echo x >> ${{ inputs.f }}")),
         (1, spoil("chmod u+w ${{ inputs.d }}/; rm -f ${{ inputs.d }}/x.txt")),
         (0, spoil("chmod u+w ${{ inputs.d }}/; echo index > ${{ inputs.d }}/labels.cache")),
+        // Changed back when the other one has read it.
+        (
+            0,
+            spoil("cp ${{ inputs.f }} f; chmod u+w $(readlink -f ${{ inputs.f }}); echo x >> ${{ inputs.f }}")
+                + "; until [ -e $ATHANOR_PROJECT/read ]; do sleep 0.01; done; cat f > ${{ inputs.f }}",
+        ),
     ];
     for (code, line) in lines {
         let wait = "touch $ATHANOR_PROJECT/c; until [ -e $ATHANOR_PROJECT/spoilt ]; do sleep 0.01; done; (cat";
-        let project = Project::new(&pipeline(&line, false).replace("run: (cat", &format!("run: {wait}")));
+        let pipeline = pipeline(&line, false).replace("run: (cat", &format!("run: {wait}"));
+        let pipeline = pipeline.replace(
+            "cat x.txt y.txt) > ${{ outputs.o }}",
+            "cat x.txt y.txt) > ${{ outputs.o }}; touch $ATHANOR_PROJECT/read",
+        );
+        let project = Project::new(&pipeline);
         let outcome = project.run(&["--json", "-k", "-j", "2"]);
         assert_eq!(outcome.code, code, "{line}: {}", outcome.out);
         assert!(events(&outcome.out, "deferred").contains(&"c".to_owned()), "{line}: {}", outcome.out);
@@ -178,4 +189,17 @@ fn a_spoilt_output_fails_nobody_else() {
     assert!(!out.contains("cannot be recorded") && !out.contains("failed       a"), "{out}");
     assert_eq!(project.read("results/p/other"), "fine\n");
     assert_sound(&project, "spoilt");
+}
+
+#[test]
+fn a_stage_that_changes_an_input_and_makes_the_same_again_fails() {
+    // What it makes takes the place of what it has changed, and hides it.
+    let line = "chmod u+w $(readlink -f ${{ inputs.f }}); echo x >> ${{ inputs.f }}; echo AAAA > ${{ outputs.g }}";
+    let project = Project::new(&pipeline(line, true));
+    project.edit("outputs: { o: o.txt }", "outputs: { o: o.txt, g: g }");
+    project.edit("after: evil }", "after: evil.o }");
+    let Outcome { code, out, err } = project.run(&["-k"]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("failed       evil") && out.contains("It changed its own input `a.f`"), "{out}");
+    assert_sound(&project, "the same again");
 }

@@ -5,16 +5,46 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::walk;
 use crate::{Artifact, ArtifactKind, Cache, CacheError, Change, InputState, Result, Trace, Tree, TreeEntry, diff};
+use crate::{tree, walk};
 
 /// Bits of files and folders in such a copy.
 const PLAIN: u32 = 0o644;
 const EXECUTABLE: u32 = 0o755;
+/// How often something stored is copied that others change at the same time.
+const COPIES: u32 = 3;
 
 impl Cache {
-    /// Puts a copy of an artifact at `path`, where nothing is, for one stage alone. It need not survive a power cut.
+    /// Puts a copy of an artifact at `path`, where nothing is, for one stage alone. It need not survive a power cut. What is
+    /// stored is [`CacheError::Gone`] if somebody has changed it.
     pub fn copy_for_stage(&self, artifact: &Artifact, path: &Path) -> Result<()> {
+        for _ in 0..COPIES {
+            let since = self.fs_now()?;
+            let copied = self.copy_stored(artifact, path);
+            if copied.is_ok() && self.is_copy(artifact, path)? {
+                return Ok(());
+            }
+            // Somebody writes to it at this moment, or has taken it away.
+            match self.check_input(artifact, since)? {
+                InputState::Changed { lost: true, .. } => break,
+                InputState::Intact => copied?,
+                _ => {}
+            }
+            self.disk.remove(path)?;
+        }
+        Err(CacheError::Gone { path: self.path_of(artifact) })
+    }
+
+    /// Whether a copy holds what the artifact says.
+    fn is_copy(&self, artifact: &Artifact, path: &Path) -> Result<bool> {
+        let digest = match artifact.kind {
+            ArtifactKind::Folder => Tree::of_folder(path)?.artifact().digest,
+            ArtifactKind::File | ArtifactKind::Executable => tree::hash_file(path, artifact.bytes)?,
+        };
+        Ok(digest == artifact.digest)
+    }
+
+    fn copy_stored(&self, artifact: &Artifact, path: &Path) -> Result<()> {
         let stored = self.path_of(artifact);
         if artifact.kind != ArtifactKind::Folder {
             return self.copy_file_for_stage(&stored, path, artifact.kind == ArtifactKind::Executable);

@@ -14,6 +14,11 @@ impl FsTime {
     pub(crate) fn may_precede(self, changed: Moment) -> bool {
         changed >= self.0
     }
+
+    /// Whether this moment is certainly earlier.
+    pub(crate) fn precedes(self, changed: Moment) -> bool {
+        changed > self.0
+    }
 }
 
 impl Cache {

@@ -27,6 +27,8 @@ use crate::{Cache, CacheError, Digest, Result};
 pub(crate) const AREA: &str = "integrity";
 const SHARDS: usize = 16;
 const PAYLOAD: usize = 40;
+/// What of a payload says that a file was written to: inode, size and time of content.
+const CONTENT: usize = 28;
 /// Kind, digest, payload, time, sequence number, boot, checksum.
 const RECORD: usize = 1 + 32 + PAYLOAD + 12 + 8 + 8 + 8;
 const CHECK: usize = RECORD - 8;
@@ -103,6 +105,11 @@ impl Evidence {
             bytes[at + 8..at + 12].copy_from_slice(&moment.nanoseconds.to_le_bytes());
         }
         Evidence(bytes)
+    }
+
+    /// Whether it is about another file than `other`, or another state of its content; links and bits are no content.
+    fn is_of_other_content(&self, other: &Evidence) -> bool {
+        self.0[..CONTENT] != other.0[..CONTENT]
     }
 
     pub(crate) fn of_tree(seal: &Digest) -> Evidence {
@@ -202,6 +209,12 @@ impl Cache {
             self.read_on(number, &mut shard);
             is_it(&shard)
         }
+    }
+
+    /// Whether something was noted of the stored file `stored` that says that it was written to since, or replaced.
+    pub(crate) fn is_noted_otherwise(&self, stored: &Stored, evidence: &Evidence) -> bool {
+        let shard = self.integrity.shard(number_of(stored));
+        shard.notes.get(stored).is_some_and(|note| note.evidence.is_of_other_content(evidence))
     }
 
     /// Whether `stored` is known to be on disk.

@@ -14,6 +14,8 @@ use crate::{Artifact, ArtifactKind, Cache, Digest, Presence, Result, Tree};
 pub enum InputState {
     /// It is as it was.
     Intact,
+    /// It is as it was, and somebody has written to it meanwhile.
+    Touched,
     /// Files were added to it, which are gone again; their paths inside the folder.
     Added(Vec<String>),
     /// Its content was changed. It is as it was again, unless its content is `lost`.
@@ -103,24 +105,41 @@ impl Cache {
         {
             return Ok(InputState::Intact);
         }
+        let is_there = found.is_ok();
+        let is_touched = found.is_ok_and(|stat| self.is_noted_otherwise(&stored, &Evidence::of_file(&stat)));
         // Changed within the tick that the note is about, it would look as it did.
         self.forget_note(&stored);
         let _alone = IN_ORDER.lock().unwrap_or_else(PoisonError::into_inner);
         let executable = artifact.kind == ArtifactKind::Executable;
         if self.has_sound(&path, artifact.digest, executable, artifact.bytes)? {
-            return Ok(InputState::Intact);
+            return self.touched_if(is_touched, &artifact.digest);
         }
-        self.note_incident(&[artifact.digest])?;
+        if !is_there {
+            self.note_incident(&[artifact.digest])?;
+        }
         Ok(InputState::Changed { paths: Vec::new(), lost: true })
+    }
+
+    /// Content that is right, and may not have been for some time.
+    fn touched_if(&self, is_touched: bool, digest: &Digest) -> Result<InputState> {
+        if is_touched {
+            self.note_incident(&[*digest])?;
+        }
+        Ok(if is_touched { InputState::Touched } else { InputState::Intact })
     }
 
     fn check_input_folder(&self, digest: &Digest, since: FsTime) -> Result<InputState> {
         let is_intact = |snapshot: &Snapshot| {
             self.is_noted(&Stored::Tree(*digest), &snapshot.evidence()) && !since.may_precede(snapshot.changed())
         };
-        if self.tree_snapshot(digest).is_ok_and(|snapshot| is_intact(&snapshot)) {
+        let found = self.tree_snapshot(digest);
+        if found.as_ref().is_ok_and(is_intact) {
             return Ok(InputState::Intact);
         }
+        let is_touched = found.is_ok_and(|snapshot| {
+            let stored = Stored::Tree(*digest);
+            !self.is_noted(&stored, &snapshot.evidence()) && snapshot.is_written_since(since, self.changed_at(&stored))
+        });
         let _alone = IN_ORDER.lock().unwrap_or_else(PoisonError::into_inner);
         let tree = self.read_tree(digest)?;
         tree.entries.iter().filter_map(stored_entry).for_each(|stored| {
@@ -139,7 +158,7 @@ impl Cache {
                 InputState::Changed { paths: changed.iter().map(text).collect(), lost: false }
             }
             Deviation { added, .. } if !added.is_empty() => InputState::Added(added.iter().map(text).collect()),
-            Deviation { .. } => InputState::Intact,
+            Deviation { .. } => self.touched_if(is_touched, digest)?,
         })
     }
 
@@ -153,7 +172,7 @@ impl Cache {
         };
         let lost = if deviation.changed.is_empty() { Vec::new() } else { self.damaged_files_of(tree)? };
         if !lost.is_empty() {
-            self.note_incident(&[&[*digest], lost.as_slice()].concat())?;
+            self.note_incident(&lost)?;
             self.quarantine(&folder)?;
             return Ok((deviation, lost));
         }

@@ -288,7 +288,11 @@ impl Cache {
             return Ok(false);
         };
         let deviation = self.deviation(tree, &target, &snapshot);
-        if deviation.is_none() || self.restore_tree(tree, &target, &deviation).is_ok() {
+        if deviation.is_none() {
+            return Ok(true);
+        }
+        self.note_incident(&[*digest])?;
+        if self.restore_tree(tree, &target, &deviation).is_ok() {
             return Ok(true);
         }
         self.quarantine(&target)?;
@@ -397,6 +401,8 @@ impl Cache {
         if self.is_read_only() {
             return Ok(());
         }
+        // Who reads it at this moment learns of it when done, whatever has taken its place by then.
+        digest_in_name(path).map_or(Ok(()), |digest| self.note_incident(&[digest]))?;
         self.open_gap(path)?;
         let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");
         let folder = self.root().join("quarantine");

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use rustix::fs::FileType;
 
+use crate::fs_time::FsTime;
 use crate::integrity::{Evidence, Note, Stored};
 use crate::reading;
 use crate::stat::{Moment, Stat};
@@ -74,6 +75,12 @@ impl Snapshot {
     pub fn changed(&self) -> Moment {
         let changed = self.nodes.iter().filter(|node| !node.stat.is_folder()).map(|node| node.stat.changed);
         changed.max_by_key(|changed| changed.in_ns()).unwrap_or(Moment { seconds: 0, nanoseconds: 0 })
+    }
+
+    /// Whether a file was written to, or the names in a folder changed, later than `since` and than it was `noted`.
+    pub fn is_written_since(&self, since: FsTime, noted: Option<Moment>) -> bool {
+        let mut written = self.nodes.iter().map(|node| node.stat.modified);
+        written.any(|written| since.precedes(written) && noted.is_none_or(|noted| noted < written))
     }
 
     fn note(&self, sequence: u64) -> Note {

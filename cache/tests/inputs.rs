@@ -4,7 +4,7 @@ use std::fs::{self, FileTimes, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Artifact, Cache, FsTime, InputState, Presence};
+use athanor_cache::{Artifact, Cache, CacheError, FsTime, InputState, Presence};
 
 struct Fixture {
     _folder: tempfile::TempDir,
@@ -204,4 +204,66 @@ fn an_output_that_somebody_may_still_write_to_is_copied() {
     let artifact = fixture.cache.ingest(&folder).unwrap();
     late.write_all(b"EVIL").unwrap();
     assert_eq!(fs::read_to_string(fixture.cache.path_of(&artifact).join("x")).unwrap(), "FINE");
+}
+
+#[test]
+fn what_takes_the_place_of_a_changed_input_does_not_hide_that_it_was_changed() {
+    let fixture = Fixture::new();
+    let (file, folder) = (fixture.file(), fixture.folder());
+    rewrite_unseen(&fixture.cache.path_of(&file), "ZZZZ");
+    fs::remove_file(unlock(&fixture.cache.path_of(&folder)).join("x")).unwrap();
+    assert_eq!((fixture.file(), fixture.folder()), (file.clone(), folder.clone()));
+    assert_eq!((fixture.check(&file), fixture.check(&folder)), (InputState::Intact, InputState::Intact));
+    assert_eq!(fixture.cache.incidents_since(0).unwrap(), [file.digest, folder.digest]);
+}
+
+#[test]
+fn content_that_was_changed_and_changed_back_is_told_from_content_that_was_not() {
+    let fixture = Fixture::new();
+    let (file, folder) = (fixture.file(), fixture.folder());
+    let later = || {
+        // Until the file system's clock has moved on.
+        let mark = fixture.cache.scratch_root().join("mark");
+        let time = || fs::write(&mark, "").and_then(|()| fs::metadata(&mark)?.modified()).unwrap();
+        let now = time();
+        while time() == now {}
+    };
+    later();
+    let began = fixture.cache.fs_now().unwrap();
+    later();
+    let path = unlock(&fixture.cache.path_of(&file));
+    fs::write(&path, "ZZZZ").unwrap();
+    fs::write(&path, "AAAA").unwrap();
+    let root = unlock(&fixture.cache.path_of(&folder));
+    fs::rename(root.join("x"), root.join("t")).unwrap();
+    fs::rename(root.join("t"), root.join("x")).unwrap();
+    for artifact in [&file, &folder] {
+        assert_eq!(fixture.cache.check_input(artifact, began).unwrap(), InputState::Touched);
+        let later = fixture.cache.fs_now().unwrap();
+        assert_eq!(fixture.cache.check_input(artifact, later).unwrap(), InputState::Intact);
+    }
+    assert_eq!(fixture.cache.incidents_since(0).unwrap(), [file.digest, folder.digest]);
+}
+
+#[test]
+fn a_copy_for_a_stage_holds_what_was_stored_or_is_none() {
+    let fixture = Fixture::new();
+    let copy = fixture.cache.scratch_root().join("copy");
+    let (file, folder) = (fixture.file(), fixture.folder());
+    fs::write(unlock(&fixture.cache.path_of(&folder)).join("added"), "").unwrap();
+    fs::remove_file(fixture.cache.path_of(&folder).join("y")).unwrap();
+    fixture.cache.copy_for_stage(&folder, &copy).unwrap();
+    let mut found = Vec::new();
+    list(&copy, &copy, &mut found);
+    found.sort();
+    assert_eq!(found, fixture.as_made());
+    fs::remove_dir_all(&copy).unwrap();
+    for (artifact, path) in [(&file, fixture.cache.path_of(&file)), (&folder, fixture.cache.path_of(&folder).join("x"))]
+    {
+        rewrite_unseen(&path, "ZZZZ");
+        let refused = fixture.cache.copy_for_stage(artifact, &copy);
+        assert!(matches!(refused, Err(CacheError::Gone { .. })), "{refused:?}");
+        let _ = fs::remove_file(&copy).or_else(|_| fs::remove_dir_all(&copy));
+        assert_eq!(fixture.cache.presence(artifact), Presence::Missing);
+    }
 }

@@ -21,7 +21,7 @@ use crate::run::recipe::{Recipe, Resolved};
 use crate::run::resolve::Inputs;
 use crate::run::resources::Allocation;
 use crate::run::traces::Untouched;
-use crate::run::workspace::{Cleared, TakeError, Workspace};
+use crate::run::workspace::{Cleared, Link, TakeError, Workspace};
 
 /// Name and version of this program, as recorded with results.
 pub const PROGRAM: &str = concat!("athanor ", env!("CARGO_PKG_VERSION"));
@@ -96,6 +96,10 @@ impl Attempt {
         }
         // Of before the inputs are put in place: whatever happens to them from now on shows.
         let began = Began::now(cache)?;
+        let mut stored = links.iter().filter_map(Link::stored);
+        if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
+            return Err(CacheError::Gone { path: cache.path_of(gone) });
+        }
         let workspace = Workspace::prepare(cache, folder, &links, &instance.outputs)?;
         let inputs = InputGuard::new(&workspace, instance, &links, reads, (began, reader))?;
         Ok(Attempt {

@@ -125,32 +125,17 @@ impl InputGuard {
         others_run: impl Fn() -> bool,
     ) -> Result<Vec<String>, InputError> {
         let incidents = cache.incidents_since(self.began.incidents)?;
-        let (mut removed, mut disturbed, mut own) = (Vec::new(), None, None);
+        let mut findings = Findings::default();
         for artifact in &self.stored {
-            let from = || from(recipe, artifact);
             let state = cache.check_input(artifact, self.began.at)?;
-            let is_among = incidents.contains(&artifact.digest);
             let blameless = || self.reader.shared(cache, artifact) || others_run();
-            match state {
-                InputState::Intact if is_among => disturbed = Some(from()),
-                InputState::Intact => {}
-                _ if is_among || blameless() => disturbed = Some(from()),
-                InputState::Added(files) => removed.extend(named(&from(), &files)),
-                InputState::Changed { paths, .. } => own = Some(written(from(), &paths)),
-            }
+            findings.stored(name_of(recipe, artifact), state, incidents.contains(&artifact.digest), blameless);
         }
         for copy in &self.copies {
-            match cache.check_copy(&copy.artifact, &copy.path, &copy.before)? {
-                InputState::Intact => {}
-                InputState::Added(files) => removed.extend(named(&from(recipe, &copy.artifact), &files)),
-                InputState::Changed { paths, .. } => own = Some(written(from(recipe, &copy.artifact), &paths)),
-            }
+            let state = cache.check_copy(&copy.artifact, &copy.path, &copy.before)?;
+            findings.copy(name_of(recipe, &copy.artifact), state);
         }
-        match (own, disturbed) {
-            (Some(own), _) => Err(own),
-            (None, Some(from)) => Err(InputError::Disturbed { from }),
-            (None, None) => Ok(removed),
-        }
+        findings.conclude()
     }
 
     fn check_project_files(&self, cache: &Cache, recipe: &Recipe) -> Result<(), InputError> {
@@ -169,8 +154,48 @@ impl InputGuard {
     }
 }
 
+/// How an attempt's inputs were found when it had ended, and what follows from that for its result.
+#[derive(Debug, Default)]
+pub struct Findings {
+    removed: Vec<String>,
+    disturbed: Option<String>,
+    own: Option<InputError>,
+}
+
+impl Findings {
+    /// Takes in the state of a stored input that the user calls `from`. `is_among` says that it was found changed by somebody
+    /// while the attempt went on, `blameless` that somebody else may have changed it.
+    pub fn stored(&mut self, from: String, state: InputState, is_among: bool, blameless: impl FnOnce() -> bool) {
+        match state {
+            InputState::Intact if !is_among => {}
+            InputState::Intact => self.disturbed = Some(from),
+            // What a stage does to its input and takes back again is its own affair, if nobody else reads it.
+            _ if is_among || blameless() => self.disturbed = Some(from),
+            own => self.copy(from, own),
+        }
+    }
+
+    /// Takes in the state of an input that nobody else can have changed.
+    pub fn copy(&mut self, from: String, state: InputState) {
+        match state {
+            InputState::Intact | InputState::Touched => {}
+            InputState::Added(files) => self.removed.extend(named(&from, &files)),
+            InputState::Changed { paths, .. } => self.own = Some(written(from, &paths)),
+        }
+    }
+
+    /// The files that the stage added to folders it was only to read, or why its result is not kept.
+    pub fn conclude(self) -> Result<Vec<String>, InputError> {
+        match (self.own, self.disturbed) {
+            (Some(own), _) => Err(own),
+            (None, Some(from)) => Err(InputError::Disturbed { from }),
+            (None, None) => Ok(self.removed),
+        }
+    }
+}
+
 /// What the user calls an input.
-fn from(recipe: &Recipe, artifact: &Artifact) -> String {
+pub fn name_of(recipe: &Recipe, artifact: &Artifact) -> String {
     let mut items = recipe.inputs.iter().flat_map(|input| &input.items);
     items.find(|item| item.artifact.digest == artifact.digest).map(|item| item.from.clone()).unwrap_or_default()
 }

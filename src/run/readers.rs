@@ -37,7 +37,12 @@ impl Readers {
 impl Reader {
     /// Whether another attempt of the run had some of the content of `artifact` for reading while this one went on.
     pub fn shared(&self, cache: &Cache, artifact: &Artifact) -> bool {
-        lock(&self.others).iter().any(|others| others.iter().any(|other| cache.share_content(artifact, other)))
+        self.overlapped(|other| cache.share_content(artifact, other))
+    }
+
+    /// Whether another attempt of the run had an artifact like this for reading while this one went on.
+    pub fn overlapped(&self, is_like_it: impl Fn(&Artifact) -> bool) -> bool {
+        lock(&self.others).iter().any(|others| others.iter().any(&is_like_it))
     }
 }
 

@@ -154,11 +154,8 @@ impl Workshop for OnDisk<'_> {
         };
         let reads = inputs.paths_read(id).into_iter().map(|path| self.traces.take(inputs.project, path));
         let reads = reads.collect::<Result<_, _>>()?;
-        let stored = inputs.stored(id, &resolved.recipe);
-        if let Some(gone) = stored.iter().find(|artifact| !self.cache.seems_present(artifact)) {
-            return Err(CacheError::Gone { path: self.cache.path_of(gone) });
-        }
-        let surroundings = Surroundings { folder, reads, reader: self.readers.begin(stored) };
+        let reader = self.readers.begin(inputs.stored(id, &resolved.recipe));
+        let surroundings = Surroundings { folder, reads, reader };
         Attempt::prepare(&self.cache, inputs, id, resolved, claim, surroundings, place)
     }
 

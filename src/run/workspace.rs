@@ -31,6 +31,16 @@ pub struct Link {
     pub copy: bool,
 }
 
+impl Link {
+    /// The artifact, if it is in the cache.
+    pub fn stored(&self) -> Option<&Artifact> {
+        match &self.target {
+            Target::Stored(artifact) => Some(artifact),
+            Target::OnDisk(_) => None,
+        }
+    }
+}
+
 /// What an input is.
 #[derive(Debug, Clone)]
 pub enum Target {

@@ -3,10 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use athanor::events::RunEvent;
+use athanor::events::{Outcome, RunEvent};
 
 use super::in_memory::Case;
-use super::model::{Computation, Key};
+use super::made::Made;
+use super::model::{Computation, Computed, Key};
+use super::request::Failing;
+use super::shelf::digests;
 use super::simulation::Report;
 
 impl Case {
@@ -84,6 +87,66 @@ impl Case {
                 (expected, made) => {
                     return Err(format!("`{}` holds {made:?} and should hold {expected:?}", computed.name));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks of a run in which stages wrote to what they were only to read: whatever is recorded or said to be up to date is
+    /// right, nobody fails for what others did, and nothing is made again that was not touched. If the run went through
+    /// (`whole`), all is done that can be.
+    pub fn nothing_is_spoilt(&mut self, failing: &Failing, report: &Report, whole: bool) -> Result<(), String> {
+        let right = self.computed_with(&self.project, failing, &self.known, true)?;
+        let by_name = right.by_name();
+        let executed = self.executed(&right, report)?;
+        let kept = self.known.iter().filter(|key| !executed.contains_key(*key)).cloned().collect();
+        let possible = self.computed_with(&self.project, failing, &kept, false)?;
+        self.is_excusable(&right, &executed)?;
+        for event in &report.events {
+            if let RunEvent::Failed { instance, cause, retrying: false, .. } = event
+                && !by_name[instance.as_str()].fails
+            {
+                return Err(format!("`{instance}` failed for what others did: {cause}"));
+            }
+        }
+        if let Some(instance) = report.recorded.iter().find(|instance| by_name[instance.as_str()].fails) {
+            return Err(format!("`{instance}` was recorded, but fails"));
+        }
+        self.holds(&right, report, &HashSet::new(), false)?;
+        if let Some((outcome, contents)) = report.end.as_ref().filter(|_| whole) {
+            let is_missing = |one: &&Computed| one.contents.is_some() && !contents.contains_key(&one.name);
+            if let Some(missing) = possible.instances.iter().find(is_missing) {
+                return Err(format!("`{}` was not done", missing.name));
+            }
+            let all = contents.len() == right.instances.len();
+            if all != (*outcome == Outcome::UpToDate) {
+                return Err(format!("the run ended as {outcome:?} with {} instances up to date", contents.len()));
+            }
+        }
+        let store = self.store.borrow();
+        self.known.retain(|key| store.has(&self.fingerprints[key]));
+        Ok(())
+    }
+
+    /// Nothing was executed without need: only once what nobody touched, and again only what was lost.
+    fn is_excusable(&self, right: &Computation, executed: &HashMap<Key, usize>) -> Result<(), String> {
+        let store = self.store.borrow();
+        let is_touched = |made: &Made| !digests(made).is_disjoint(store.shelf.spoilt());
+        for (key, times) in executed {
+            let same: Vec<_> = right.instances.iter().filter(|one| one.key.as_ref() == Some(key)).collect();
+            let is_lost = same[0].contents.iter().any(|made| made.iter().any(is_touched));
+            if self.known.contains(key) && !is_lost {
+                return Err(format!("executed, though it is recorded and nobody touched it: {key}"));
+            }
+            let is_touched = is_lost || right.read_by(same[0]).any(is_touched);
+            // In the first pass each of those that are the same work may be disturbed.
+            let most = match (same[0].fails, is_touched) {
+                (true, _) => same.len() * (1 + usize::from(is_touched)),
+                (false, true) => same.len() + 1,
+                (false, false) => 1,
+            };
+            if *times > most {
+                return Err(format!("executed {times} times, where at most {most} were expected: {key}"));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::KILLS;
+use super::clock::Clock;
 use super::edits;
 use super::model::{Key, World, compute};
 use super::pipeline::{Project, Work};
@@ -30,7 +31,7 @@ pub fn case(seed: u64) -> Result<u64, String> {
     let together = rng.bool();
     let place = |number: usize| {
         let folder = if together && number < 4 { 0 } else { number };
-        Workplace { folder: root.join(folder.to_string()), cache: root.join("cache") }
+        Workplace { folder: root.join(folder.to_string()), cache: root.join("cache"), clock: Clock::Real }
     };
     let places: Vec<Workplace> = (0..projects.len()).map(place).collect();
     for (place, project) in places.iter().zip(&projects) {
@@ -67,7 +68,12 @@ pub fn case(seed: u64) -> Result<u64, String> {
             return Err(format!("run {number} ended with {:?}:\n{}", ran.code, ran.said));
         }
         let project = projects[at];
-        let world = World { fails: &|_, _| false, built_in: &|_, _: &Work, _, _| None };
+        let world = World {
+            fails: &|_, _| false,
+            changes: &|_, _, _| false,
+            regardless: false,
+            built_in: &|_, _: &Work, _, _| None,
+        };
         let computation = compute(project, &HashSet::new(), &world)?;
         for instance in &computation.instances {
             let Some(key) = &instance.key else { continue };

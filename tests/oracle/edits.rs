@@ -111,8 +111,13 @@ fn command(project: &Project, rng: &mut Rng, axes: &[usize]) -> (Work, Vec<Input
     let words = (0..rng.u32(1..3)).map(|_| word(project, rng, axes)).collect();
     let script = (rng.u32(0..4) == 0).then(|| rng.usize(0..SCRIPTS));
     let work = Work::Command { script, words, filter: filter(rng), shape: shape(rng), second: rng.u32(0..4) == 0 };
-    let inputs = (0..rng.usize(0..3)).map(|number| Input { port: format!("i{number}"), from: source(project, rng) });
+    let inputs = (0..rng.usize(0..3)).map(|number| Input { port: port(rng, number), from: source(project, rng) });
     (work, inputs.collect())
+}
+
+/// The name of a port, which says whether the stage may write to what it reads there.
+fn port(rng: &mut Rng, number: usize) -> String {
+    format!("{}{number}", if rng.u32(0..5) == 0 { 'w' } else { 'i' })
 }
 
 fn filter(rng: &mut Rng) -> Filter {
@@ -244,8 +249,9 @@ fn change_inputs(project: &mut Project, rng: &mut Rng, at: usize) -> &'static st
     match rng.u32(0..4) {
         0 => rng.shuffle(inputs),
         1 if inputs.len() < 3 => {
-            let port =
-                (0..9).map(|number| format!("i{number}")).find(|port| inputs.iter().all(|input| input.port != *port));
+            let port = (0..9)
+                .map(|number| port(rng, number))
+                .find(|port| inputs.iter().all(|input| input.port[1..] != port[1..]));
             inputs.extend(port.map(|port| Input { port, from: source(&before, rng) }));
         }
         2 => drop(inputs.pop()),

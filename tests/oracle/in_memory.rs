@@ -9,12 +9,14 @@ use athanor_cache::Digest;
 use fastrand::Rng;
 
 use super::edits::{self, Size};
+use super::made::Made;
 use super::memory::{Shared, Store};
 use super::model::{Computation, Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::request::{Failing, Request};
 use super::shell::pretend;
 use super::simulation::{Cut, Prepared, Report, run};
+use super::spoils::Spoil;
 use super::wiring::wire;
 
 const SIZE: Size = Size { stages: 6, instances: 14, built_in: 30 };
@@ -22,8 +24,8 @@ const SIZE: Size = Size { stages: 6, instances: 14, built_in: 30 };
 /// A case in progress.
 pub struct Case {
     rng: Rng,
-    store: Shared,
-    project: Project,
+    pub store: Shared,
+    pub project: Project,
     /// Earlier projects, to go back to.
     earlier: Vec<Project>,
     /// Work that is recorded.
@@ -64,7 +66,7 @@ impl Case {
     fn step(&mut self) -> Result<(), String> {
         let before = self.project.clone();
         let what = self.edit();
-        let sort = self.rng.u32(0..17);
+        let sort = self.rng.u32(0..20);
         self.story.push(format!("{what}, sort {sort}"));
         if let Err(reason) = wire(&self.project) {
             return self.refused(&reason, before);
@@ -77,6 +79,12 @@ impl Case {
             5 => {
                 self.collect();
                 self.plain()
+            }
+            6..9 => self.spoilt(None),
+            9 => {
+                let at = self.rng.u32(0..12);
+                let cut = if self.rng.bool() { Cut::Kill(at) } else { Cut::Interrupt(at) };
+                self.spoilt(Some(cut))
             }
             _ => self.plain(),
         }
@@ -124,11 +132,22 @@ impl Case {
         }
         let broken = (0..self.rng.u32(0..3)).map(|_| self.rng.u32(0..4)).collect();
         let flaky = (0..self.rng.u32(0..3)).map(|_| (self.rng.u32(0..4), self.rng.u32(1..3))).collect();
-        Failing { broken, flaky }
+        Failing { broken, flaky, ..Failing::default() }
     }
 
     /// What the model makes of the project.
     fn computed(&self, project: &Project, failing: &Failing) -> Result<Computation, String> {
+        self.computed_with(project, failing, &self.known, false)
+    }
+
+    /// What the model makes of the project where `known` is recorded; `regardless` of what fails.
+    pub fn computed_with(
+        &self,
+        project: &Project,
+        failing: &Failing,
+        known: &HashSet<Key>,
+        regardless: bool,
+    ) -> Result<Computation, String> {
         // What is tried again may succeed at last.
         let fails = |_: &Key, word: u32| failing.fails(word, project.retries + 1);
         let built_in = |key: &Key, work: &Work, number: u32, read: &[u8]| {
@@ -136,7 +155,8 @@ impl Case {
                 if matches!(work, Work::Rows(_)) { project.revisions.rows } else { project.revisions.tables };
             Some(pretend(work, revision, seed_in(key), number, read))
         };
-        compute(project, &self.known, &World { fails: &fails, built_in: &built_in })
+        let changes = |_: &Key, word: u32, input: &Made| failing.changes(word, input);
+        compute(project, known, &World { fails: &fails, changes: &changes, regardless, built_in: &built_in })
     }
 
     fn simulate(&mut self, prepared: &[Prepared], failing: &Failing, cut: Option<Cut>) -> Result<Vec<Report>, String> {
@@ -207,6 +227,21 @@ impl Case {
             (Some(Outcome::UpToDate), true) | (Some(Outcome::Failed), false) => Ok(()),
             other => Err(format!("(outcome, everything can succeed): {other:?}")),
         }
+    }
+
+    /// A run in which some stages write to what they are only to read; perhaps one that is cut short, or ends at the first
+    /// failure.
+    fn spoilt(&mut self, cut: Option<Cut>) -> Result<(), String> {
+        let mut failing = self.failing();
+        for _ in 0..self.rng.u32(1..3) {
+            let spoil = [Spoil::Alter, Spoil::Alter, Spoil::Remove, Spoil::Add][self.rng.usize(0..4)];
+            failing.spoiling.insert(self.rng.u32(0..4), spoil);
+        }
+        let keep_going = self.rng.u32(0..4) > 0;
+        let request = Request { keep_going, ..self.request() };
+        let prepared = [Prepared::new(&self.project, request)?];
+        let reports = self.simulate(&prepared, &failing, cut)?;
+        self.nothing_is_spoilt(&failing, &reports[0], keep_going && cut.is_none())
     }
 
     /// A run that makes some instances again.

@@ -2,9 +2,13 @@
 //! everything from scratch. The same bytes, and exactly the work that had to be done.
 //!
 //! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program,
-//! `ATHANOR_ORACLE_COMPANY` that of cases with eight processes, and `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone replays it.
+//! `ATHANOR_ORACLE_COLLECTIONS` that of cases with a collection after every run that was cut off, `ATHANOR_ORACLE_COMPANY` that
+//! of cases with eight processes, and `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone
+//! replays it.
 
+mod actions;
 mod checks;
+mod clock;
 mod company;
 mod edits;
 mod in_memory;
@@ -16,8 +20,11 @@ mod pipeline;
 mod points;
 mod program;
 mod request;
+mod shelf;
 mod shell;
 mod simulation;
+mod spoiling;
+mod spoils;
 mod upkeep;
 mod wiring;
 mod workplace;
@@ -102,4 +109,10 @@ fn eight_processes_share_one_cache() {
 fn the_program_does_what_the_model_says() {
     let (cases, runs) = go_through("ATHANOR_ORACLE_RUNS", 3, program::case);
     println!("{cases} cases through the program, {runs} runs, {} kills", KILLS.load(Ordering::Relaxed));
+}
+
+#[test]
+fn collections_after_kills_lose_nothing() {
+    let (cases, runs) = go_through("ATHANOR_ORACLE_COLLECTIONS", 1, program::collections);
+    println!("{cases} cases with collections, {runs} runs, {} kills", KILLS.load(Ordering::Relaxed));
 }

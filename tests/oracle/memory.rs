@@ -4,22 +4,28 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use athanor::plan::{Instance, InstanceId};
-use athanor::run::attempt::{Place, Stored};
+use athanor::run::attempt::{CommitError, Place, Stored};
 use athanor::run::executor::{Executor, Exit, Job, Launch, Stop};
 use athanor::run::flights::Outputs;
-use athanor::run::recipe::Resolved;
+use athanor::run::input_guard::{Findings, InputError, name_of};
+use athanor::run::readers::{Reader, Readers};
+use athanor::run::recipe::{Recipe, Resolved};
 use athanor::run::resolve::Inputs;
 use athanor::run::resources::Allocation;
 use athanor::run::workshop::{Abandoned, Workshop};
 use athanor::run::workspace::Target;
-use athanor_cache::{ActionRecord, Artifact, ArtifactKind, CacheError, Digest, OutputRecord};
+use athanor_cache::{ActionRecord, Artifact, CacheError, Digest, InputState, OutputRecord};
 use athanor_stages::context::StageReport;
+use fastrand::Rng;
 use serde_json::Map;
 
 use super::made::Made;
+use super::shelf::Shelf;
 use super::shell::{self, Folder};
+use super::spoils::{Spoil, is_writable};
 
 /// The folder that projects seem to lie in.
 pub const PROJECT: &str = "/project";
@@ -29,11 +35,24 @@ pub const PROJECT: &str = "/project";
 pub struct Store {
     pub records: HashMap<Digest, ActionRecord>,
     pub contents: HashMap<Digest, Made>,
+    /// What lies there of it.
+    pub shelf: Shelf,
+    /// Runs that go on.
+    pub running: usize,
     claims: HashSet<Digest>,
     /// The user's files.
     files: BTreeMap<String, String>,
     /// Folders of tries.
-    folders: HashMap<PathBuf, Folder>,
+    folders: HashMap<PathBuf, Tried>,
+}
+
+/// The folder of a try.
+struct Tried {
+    folder: Folder,
+    /// Stored inputs that are read where they lie.
+    links: Vec<(String, Artifact)>,
+    /// Copies of stored inputs that are not to be written to.
+    copies: Vec<(String, Artifact)>,
 }
 
 pub type Shared = Rc<RefCell<Store>>;
@@ -42,22 +61,22 @@ impl Store {
     /// A new run begins: nothing of an earlier one goes on, and the user's files are these.
     pub fn begin(&mut self, files: &BTreeMap<String, String>) {
         self.folders.clear();
+        self.shelf.forget_spoilt();
         self.files.clone_from(files);
     }
-}
 
-/// What something holds, as the cache would say.
-pub fn artifact(made: &Made) -> Artifact {
-    match made {
-        Made::File(content) => {
-            Artifact { kind: ArtifactKind::File, digest: Digest::of(content), bytes: content.len() as u64, files: 1 }
+    /// A copy of something stored, which is right; `None` if it is lost.
+    fn copy(&mut self, artifact: &Artifact) -> Option<Made> {
+        if self.shelf.seen(artifact).is_some_and(|seen| seen != self.contents[&artifact.digest]) {
+            self.shelf.check_input(artifact);
         }
-        Made::Folder(entries) => Artifact {
-            kind: ArtifactKind::Folder,
-            digest: Digest::of(format!("{entries:?}").as_bytes()),
-            bytes: entries.values().flatten().map(|content| content.len() as u64).sum(),
-            files: entries.values().flatten().count() as u64,
-        },
+        self.shelf.seen(artifact)
+    }
+
+    /// Whether a result is recorded and all of it is there.
+    pub fn has(&self, fingerprint: &Digest) -> bool {
+        let is_whole = |output: &OutputRecord| self.shelf.is_whole(&output.artifact);
+        self.records.get(fingerprint).is_some_and(|record| record.outputs.iter().all(is_whole))
     }
 }
 
@@ -77,6 +96,10 @@ impl Drop for Claim {
 pub struct Attempt {
     folder: PathBuf,
     fingerprint: Digest,
+    recipe: Recipe,
+    reader: Arc<Reader>,
+    /// How much had been found changed when it began.
+    incidents: usize,
     claim: Claim,
 }
 
@@ -99,6 +122,7 @@ pub struct InMemory {
     /// Where folders of tries seem to lie.
     pub scratch: PathBuf,
     pub desk: Rc<RefCell<Desk>>,
+    pub readers: Readers,
 }
 
 impl Workshop for InMemory {
@@ -106,8 +130,10 @@ impl Workshop for InMemory {
     type Attempt = Attempt;
 
     fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError> {
-        let outputs = self.store.borrow().records.get(fingerprint).map(|record| record.outputs.as_slice().into());
-        Ok(outputs)
+        let Store { records, shelf, .. } = &mut *self.store.borrow_mut();
+        let Some(record) = records.get(fingerprint) else { return Ok(None) };
+        let lost = record.outputs.iter().filter(|output| !shelf.is_present(&output.artifact)).count();
+        Ok((lost == 0).then(|| record.outputs.as_slice().into()))
     }
 
     fn is_news(&self, _: &str, _: &Digest) -> bool {
@@ -129,16 +155,30 @@ impl Workshop for InMemory {
     ) -> Result<Attempt, CacheError> {
         let at = self.scratch.join(format!("{}.{}", id.0, place.number));
         let store = &mut *self.store.borrow_mut();
-        let mut folder = Folder::new();
+        let reader = self.readers.begin(inputs.stored(id, &recipe));
+        let incidents = store.shelf.incident_mark();
+        let mut tried = Tried { folder: Folder::new(), links: Vec::new(), copies: Vec::new() };
         for link in inputs.links(id, &recipe, place.private) {
             let content = match link.target {
-                Target::Stored(artifact) => store.contents[&artifact.digest].clone(),
+                Target::Stored(artifact) => {
+                    let seen = match link.copy {
+                        true => store.copy(&artifact),
+                        false => store.shelf.seen(&artifact),
+                    };
+                    let seen = seen.ok_or_else(|| CacheError::Gone { path: PathBuf::from(&link.at) })?;
+                    match link.copy {
+                        false => tried.links.push((link.at.clone(), artifact)),
+                        true if is_writable(link.at.trim_start_matches("inputs/")) => {}
+                        true => tried.copies.push((link.at.clone(), artifact)),
+                    }
+                    seen
+                }
                 Target::OnDisk(path) => Made::File(store.files[in_project(&path)].clone().into_bytes()),
             };
-            folder.insert(link.at, content);
+            tried.folder.insert(link.at, content);
         }
-        assert!(store.folders.insert(at.clone(), folder).is_none(), "a try's folder is its own");
-        Ok(Attempt { folder: at, fingerprint, claim })
+        assert!(store.folders.insert(at.clone(), tried).is_none(), "a try's folder is its own");
+        Ok(Attempt { folder: at, fingerprint, recipe, reader, incidents, claim })
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, _: &Allocation) -> Job {
@@ -179,9 +219,47 @@ impl Workshop for InMemory {
     fn hurry(&self) {}
 
     fn abandon(&mut self, attempt: Attempt) -> Abandoned {
+        let disturbed = match attempt.check(&mut self.store.borrow_mut()) {
+            Err(error @ InputError::Disturbed { .. }) => Some(error.to_string()),
+            _ => None,
+        };
         self.store.borrow_mut().folders.remove(&attempt.folder);
-        drop(attempt.claim);
-        Abandoned::default()
+        Abandoned { disturbed, ..Abandoned::default() }
+    }
+}
+
+impl Attempt {
+    /// Looks at its stored inputs again.
+    fn check(&self, store: &mut Store) -> Result<Vec<String>, InputError> {
+        let Store { shelf, contents, folders, running, .. } = store;
+        let tried = &folders[&self.folder];
+        let incidents: HashSet<Digest> = shelf.incidents_since(self.incidents).iter().copied().collect();
+        let mut findings = Findings::default();
+        for (_, artifact) in &tried.links {
+            let state = shelf.check_input(artifact);
+            let shared = self.reader.overlapped(|other| shelf.share_content(artifact, other));
+            let blameless = || shared || *running > 1;
+            let from = name_of(&self.recipe, artifact);
+            findings.stored(from, state, incidents.contains(&artifact.digest), blameless);
+        }
+        for (at, artifact) in &tried.copies {
+            let state = compare(&contents[&artifact.digest], &tried.folder[at]);
+            findings.copy(name_of(&self.recipe, artifact), state);
+        }
+        findings.conclude()
+    }
+}
+
+/// What became of a copy.
+fn compare(before: &Made, now: &Made) -> InputState {
+    match (before, now) {
+        _ if before == now => InputState::Intact,
+        (Made::Folder(before), Made::Folder(now))
+            if before.iter().all(|(path, content)| now.get(path) == Some(content)) =>
+        {
+            InputState::Added(now.keys().filter(|path| !before.contains_key(*path)).cloned().collect())
+        }
+        _ => InputState::Changed { paths: Vec::new(), lost: false },
     }
 }
 
@@ -190,19 +268,18 @@ fn in_project(path: &Path) -> &str {
 }
 
 /// Stores the result of a try.
-pub fn store(desk: &mut Desk, store: &Shared, id: InstanceId, instance: &Instance, attempt: Attempt) -> Stored {
-    let mut stored = store.borrow_mut();
-    let folder = stored.folders.remove(&attempt.folder).expect("a try has its folder");
-    let mut outputs = Vec::new();
-    for output in &instance.outputs {
-        // The built-in kinds' outputs that nobody reads are left out.
-        let Some(content) = folder.get(&output.file) else { continue };
-        let artifact = artifact(content);
-        stored.contents.insert(artifact.digest, content.clone());
-        outputs.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
-    }
+pub fn store(
+    desk: &mut Desk,
+    store: &Shared,
+    id: InstanceId,
+    instance: &Instance,
+    attempt: Attempt,
+) -> Result<Stored, CommitError> {
+    let (outputs, removed) = take(&mut store.borrow_mut(), instance, &attempt);
+    let removed = removed?;
+    let Attempt { fingerprint, claim, .. } = attempt;
     let record = ActionRecord {
-        fingerprint: attempt.fingerprint,
+        fingerprint,
         recipe: serde_json::Value::Null,
         outputs,
         metrics: Map::new(),
@@ -214,14 +291,41 @@ pub fn store(desk: &mut Desk, store: &Shared, id: InstanceId, instance: &Instanc
         annex: None,
         extensions: Map::new(),
     };
-    desk.claims.insert(id, attempt.claim);
-    Stored { record, undeclared: Vec::new(), removed: Vec::new() }
+    desk.claims.insert(id, claim);
+    Ok(Stored { record, undeclared: Vec::new(), removed })
 }
 
-/// Records a stored result, and gives up the claim on it.
-pub fn record(store: &Shared, (_, record, claim): Unrecorded) {
-    store.borrow_mut().records.insert(record.fingerprint, record);
+/// Stores the outputs of a try and looks at its inputs again; its folder is gone then.
+fn take(
+    store: &mut Store,
+    instance: &Instance,
+    attempt: &Attempt,
+) -> (Vec<OutputRecord>, Result<Vec<String>, InputError>) {
+    let mut outputs = Vec::new();
+    for output in &instance.outputs {
+        // The built-in kinds' outputs that nobody reads are left out.
+        let Some(content) = store.folders[&attempt.folder].folder.get(&output.file) else { continue };
+        let artifact = store.shelf.store(content);
+        store.contents.insert(artifact.digest, content.clone());
+        outputs.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
+    }
+    let checked = attempt.check(store);
+    store.folders.remove(&attempt.folder);
+    (outputs, checked)
+}
+
+/// Records a stored result, and gives up the claim on it; says whether it was still whole.
+pub fn record(store: &Shared, (_, record, claim): Unrecorded) -> bool {
+    let is_whole = {
+        let Store { records, shelf, .. } = &mut *store.borrow_mut();
+        let lost = record.outputs.iter().filter(|output| !shelf.is_present(&output.artifact)).count();
+        if lost == 0 {
+            records.insert(record.fingerprint, record);
+        }
+        lost == 0
+    };
     drop(claim);
+    is_whole
 }
 
 /// Starts jobs by putting them on the desk.
@@ -242,11 +346,31 @@ impl Executor for OnTheDesk {
     }
 }
 
-/// Does a job's work; `fails` says whether this line fails, by its first word.
-pub fn work(store: &Shared, job: &Job, fails: impl FnOnce(&str) -> bool) -> Exit {
+/// A job's stage does something to the inputs that it is only to read.
+pub fn spoil(store: &Shared, job: &Job, spoil: Spoil) {
+    let Store { shelf, folders, .. } = &mut *store.borrow_mut();
+    let Tried { folder, links, copies } = folders.get_mut(&job.folder).expect("a try has its folder");
+    links.iter().for_each(|(_, artifact)| shelf.spoil(artifact, spoil));
+    for (at, _) in copies {
+        spoil.apply(folder.get_mut(at).expect("copies are in the folder"));
+    }
+}
+
+/// Does a job's work; `fails` says whether this line fails, by its first word. Stored inputs are read as they lay there when it
+/// began or as they do now.
+pub fn work(store: &Shared, job: &Job, rng: &mut Rng, fails: impl FnOnce(&str) -> bool) -> Exit {
     let Launch::Shell(line) = &job.launch else { unreachable!("every job here is a line") };
-    let mut stored = store.borrow_mut();
-    let folder = stored.folders.get_mut(&job.folder).expect("a try has its folder");
+    let Store { shelf, folders, .. } = &mut *store.borrow_mut();
+    let Tried { folder, links, .. } = folders.get_mut(&job.folder).expect("a try has its folder");
+    for (at, artifact) in links.iter().filter(|_| rng.bool()) {
+        match shelf.seen(artifact) {
+            Some(seen) => drop(folder.insert(at.clone(), seen)),
+            None => {
+                shell::fail(folder);
+                return Exit::Status(1);
+            }
+        }
+    }
     if fails(line) {
         shell::fail(folder);
         return Exit::Status(1);

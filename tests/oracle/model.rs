@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::made::{Entries, Made};
 use super::pipeline::{Point, Project, Shape, Stage, Work, script_path};
+use super::spoils::is_writable;
 use super::wiring::{self, Source, Wired, wire};
 use super::yaml::GUARD;
 
@@ -30,6 +31,12 @@ pub struct Computed {
     pub key: Option<Key>,
     /// What comes out; `None` if it fails or cannot be computed.
     pub contents: Option<Contents>,
+    /// Whether it fails if it has to be made.
+    pub fails: bool,
+    /// Its first word.
+    pub word: u32,
+    /// The stored inputs that it is only to read.
+    pub exposed: Vec<Made>,
     /// The instances it reads from, by index.
     pub producers: Vec<usize>,
 }
@@ -45,6 +52,10 @@ pub struct Computation {
 pub struct World<'w> {
     /// Whether new work with this key and this first word fails for good.
     pub fails: &'w dyn Fn(&Key, u32) -> bool,
+    /// Whether work with this first word changes what such a stored input holds, and so fails for good.
+    pub changes: &'w dyn Fn(&Key, u32, &Made) -> bool,
+    /// Whether to go on with what comes out of work that fails, as if it did not.
+    pub regardless: bool,
     /// What a built-in kind makes: key, and the content of its input.
     pub built_in: &'w BuiltIn<'w>,
 }
@@ -80,14 +91,22 @@ fn compute_one(
     });
     let producers = producers.copied().collect();
     let name = project.instance_name(stage, &point);
-    let mut computed = Computed { name, stage: index, point, key: None, contents: None, producers };
+    let (word, exposed) = (0, Vec::new());
+    let mut computed =
+        Computed { name, stage: index, point, key: None, contents: None, fails: false, word, exposed, producers };
     let reads: Vec<Read> = reads.into_iter().map(|read| reading(project, read, earlier)).collect();
     if reads.iter().any(|read| read.contents.is_none()) {
         return computed;
     }
     let words: Vec<u32> = stage.work.words().iter().filter_map(|word| project.value(word, &computed.point)).collect();
     let key: Key = describe(project, stage, &words, &reads).into();
-    if known.contains(&key) || !(world.fails)(&key, words[0]) {
+    let is_exposed =
+        |read: &&Read| matches!(read.wired.source, Source::Instances(..)) && !is_writable(&read.wired.port);
+    let exposed = reads.iter().filter(is_exposed).filter_map(|read| read.contents.clone());
+    (computed.word, computed.exposed) = (words[0], exposed.flatten().collect());
+    let changes = computed.exposed.iter().any(|made| (world.changes)(&key, words[0], made));
+    computed.fails = changes || (world.fails)(&key, words[0]);
+    if world.regardless || known.contains(&key) || !computed.fails {
         computed.contents = contents(project, stage, &words, &reads, &key, world).map(Rc::new);
     }
     computed.key = Some(key);
@@ -165,6 +184,11 @@ pub fn said_by(script: &str, words: &str) -> String {
 }
 
 impl Computation {
+    /// What an instance may have read of others, in full.
+    pub fn read_by<'c>(&'c self, instance: &'c Computed) -> impl Iterator<Item = &'c Made> {
+        instance.producers.iter().filter_map(|at| self.instances[*at].contents.as_deref()).flatten()
+    }
+
     /// The instances by name.
     pub fn by_name(&self) -> HashMap<&str, &Computed> {
         self.instances.iter().map(|instance| (instance.name.as_str(), instance)).collect()

@@ -6,8 +6,10 @@ use std::time::Duration;
 use fastrand::Rng;
 use tempfile::TempDir;
 
+use super::clock::Clock;
 use super::edits::{self, Size};
-use super::model::{Computation, Key, World, compute};
+use super::made::Made;
+use super::model::{Computation, Computed, Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::request::Request;
 use super::wiring::wire;
@@ -29,15 +31,32 @@ pub struct Case {
     /// What built-in kinds were seen to make. That it is right is seen at the end, when everything is made again.
     learned: HashMap<Key, Vec<u8>>,
     runs: u64,
-    kills: u64,
+    pub kills: u64,
+    /// Whether the cache is collected after every run that was cut off.
+    pub collects_always: bool,
+    /// Whether something may have been spoilt that nobody has looked at since.
+    pub is_doubtful: bool,
+    /// The project as it was when a run last said that it had begun.
+    pub begun: Option<Project>,
+    /// What happened, in short.
+    pub story: Vec<String>,
     _folder: TempDir,
 }
 
 /// Goes through the case with this seed; says how many runs that were.
 pub fn case(seed: u64) -> Result<u64, String> {
+    go_through(seed, false)
+}
+
+/// As [`case`], with runs that are cut off in every way, and a collection after each.
+pub fn collections(seed: u64) -> Result<u64, String> {
+    go_through(seed, true)
+}
+
+fn go_through(seed: u64, collects_always: bool) -> Result<u64, String> {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
-    let place = Workplace { folder: root.join("project"), cache: root.join("cache") };
+    let place = Workplace { folder: root.join("project"), cache: root.join("cache"), clock: Clock::Real };
     std::fs::create_dir(&place.folder).unwrap();
     let mut rng = Rng::with_seed(seed);
     let mut case = Case {
@@ -50,11 +69,17 @@ pub fn case(seed: u64) -> Result<u64, String> {
         learned: HashMap::new(),
         runs: 0,
         kills: 0,
+        collects_always,
+        is_doubtful: false,
+        begun: None,
+        story: Vec::new(),
         _folder: folder,
     };
     let outcome = (0..5).try_for_each(|_| case.step()).and_then(|()| case.end());
     super::KILLS.fetch_add(case.kills, std::sync::atomic::Ordering::Relaxed);
-    outcome.map(|()| case.runs).map_err(|problem| format!("{problem}\n\n{}", case.project.yaml(&[])))
+    outcome
+        .map(|()| case.runs)
+        .map_err(|problem| format!("{problem}\n\nsteps: {:#?}\n\n{}", case.story, case.project.yaml(&[])))
 }
 
 impl Case {
@@ -66,13 +91,20 @@ impl Case {
         } else {
             self.earlier.push(self.project.clone());
             for _ in 0..self.rng.u32(0..4) {
-                edits::edit(&mut self.project, &mut self.rng, SIZE, false);
+                self.story.push(edits::edit(&mut self.project, &mut self.rng, SIZE, false).to_owned());
             }
         }
         if let Err(reason) = wire(&self.project) {
             return self.refused(&reason, before);
         }
-        match self.rng.u32(0..14) {
+        let sort = self.rng.u32(if self.collects_always { 18..26 } else { 0..18 });
+        self.story.push(format!("sort {sort}"));
+        match sort {
+            18..23 => self.killed(),
+            23 => self.stopping_at_failures(),
+            24 => self.targeted(),
+            25.. => self.spoilt(),
+            14.. => self.spoilt(),
             0..5 => self.killed(),
             5 => self.changed_under_it(),
             6 | 7 => self.failing(),
@@ -85,20 +117,36 @@ impl Case {
         }
     }
 
-    fn request(&mut self) -> Request {
+    pub fn request(&mut self) -> Request {
         Request::new(&mut self.rng, &self.project)
     }
 
-    fn start(&mut self, request: &Request, broken: &Broken) -> Going {
+    pub fn start(&mut self, request: &Request, broken: &Broken) -> Going {
         self.place.write(&self.project, broken);
+        self.place.clock = self.place.clock.jump(&mut self.rng);
         self.runs += 1;
+        self.story.push(format!("run, broken {:?}, {:?}", broken.keys(), self.place.clock));
         self.place.start(&self.project, request)
+    }
+
+    /// Waits for the end of a run.
+    pub fn end_of(&mut self, going: Going) -> Ran {
+        let ran = going.end();
+        if ran.said.contains("run_started") {
+            self.begun = Some(self.project.clone());
+        }
+        ran
+    }
+
+    fn run(&mut self, request: &Request, broken: &Broken) -> Ran {
+        let going = self.start(request, broken);
+        self.end_of(going)
     }
 
     /// What may not be is refused before anything runs, and the user takes it back.
     fn refused(&mut self, reason: &str, before: Project) -> Result<(), String> {
         let request = self.request();
-        let ran = self.start(&request, &Broken::new()).end();
+        let ran = self.run(&request, &Broken::new());
         if ran.code != Some(2) || !ran.started.is_empty() {
             return Err(format!("it was not refused ({reason}):\n{}", ran.said));
         }
@@ -109,12 +157,27 @@ impl Case {
     /// What the model says, once it knows from `ran` what was there of all that may have been, and what the built-in kinds made
     /// as far as they were brought up to date.
     pub fn computed(&mut self, ran: &Ran, fails: &dyn Fn(u32) -> bool) -> Result<Computation, String> {
+        self.computed_with(ran, fails, &|_, _| false, false, &HashSet::new())
+    }
+
+    /// As [`Case::computed`], where some work `changes` its inputs and what was known is `lost`; `regardless` of what fails.
+    pub fn computed_with(
+        &mut self,
+        ran: &Ran,
+        fails: &dyn Fn(u32) -> bool,
+        changes: &dyn Fn(u32, &Made) -> bool,
+        regardless: bool,
+        lost: &HashSet<Key>,
+    ) -> Result<Computation, String> {
         loop {
             let learned = &self.learned;
             // Only lines can be made to fail.
             let fails = |key: &Key, word: u32| key.starts_with(GUARD) && fails(word);
-            let world = World { fails: &fails, built_in: &|key, _, _, _| learned.get(key).cloned() };
-            let computation = compute(&self.project, &self.known, &world)?;
+            let changes = |key: &Key, word: u32, input: &Made| key.starts_with(GUARD) && changes(word, input);
+            let built_in = |key: &Key, _: &Work, _, _: &[u8]| learned.get(key).cloned();
+            let world = World { fails: &fails, changes: &changes, regardless, built_in: &built_in };
+            let known = self.known.difference(lost).cloned().collect();
+            let computation = compute(&self.project, &known, &world)?;
             let executed = computation.keys_of(&ran.started);
             let found = computation
                 .keys_of(&ran.current)
@@ -124,9 +187,8 @@ impl Case {
                 self.known.insert(key);
                 continue;
             }
-            let is_built_in = |stage: usize| !matches!(self.project.stages[stage].work, Work::Command { .. });
             let unknown = computation.instances.iter().find(|instance| {
-                let is_current = is_built_in(instance.stage) && ran.current.contains(&instance.name);
+                let is_current = !self.is_command(instance) && ran.current.contains(&instance.name);
                 is_current && instance.key.as_ref().is_some_and(|key| !self.learned.contains_key(key))
             });
             let Some(instance) = unknown else { return Ok(computation) };
@@ -135,15 +197,24 @@ impl Case {
         }
     }
 
+    /// Whether an instance is a line.
+    pub fn is_command(&self, instance: &Computed) -> bool {
+        matches!(self.project.stages[instance.stage].work, Work::Command { .. })
+    }
+
     /// A run that goes through. Exactly what is missing is done; says what that was.
     pub fn whole(&mut self) -> Result<HashSet<Key>, String> {
         self.whole_after(&HashSet::new(), &HashSet::new())
     }
 
     /// As [`Case::whole`], after runs that were cut off: `acknowledged` was said to be finished there, `begun` may be.
-    fn whole_after(&mut self, acknowledged: &HashSet<String>, begun: &HashSet<String>) -> Result<HashSet<Key>, String> {
+    pub fn whole_after(
+        &mut self,
+        acknowledged: &HashSet<String>,
+        begun: &HashSet<String>,
+    ) -> Result<HashSet<Key>, String> {
         let request = self.request();
-        let ran = self.start(&request, &Broken::new()).end();
+        let ran = self.run(&request, &Broken::new());
         let computation = self.computed(&ran, &|_| false)?;
         self.is_right(&computation, &ran, 0)?;
         let (acknowledged, begun) = (computation.keys_of(acknowledged), computation.keys_of(begun));
@@ -188,7 +259,7 @@ impl Case {
                     self.kills += 1;
                 }
             }
-            let ran = going.end();
+            let ran = self.end_of(going);
             if let Some(again) = ran.started.iter().find(|name| acknowledged.contains(*name)) {
                 return Err(format!("`{again}` was done again, though it was said to be finished\n{}", ran.said));
             }
@@ -215,11 +286,11 @@ impl Case {
         } else {
             self.project.files.insert(path.to_owned(), content);
         }
-        going.end();
+        self.end_of(going);
         for project in [self.project.clone(), before] {
             self.project = project;
             let request = self.request();
-            let ran = self.start(&request, &Broken::new()).end();
+            let ran = self.run(&request, &Broken::new());
             let computation = self.computed(&ran, &|_| false)?;
             self.is_right(&computation, &ran, 0)?;
             self.known.extend(computation.instances.iter().filter_map(|instance| instance.key.clone()));
@@ -263,7 +334,7 @@ impl Case {
         let timeout = self.project.timeout;
         let (broken, fails) = self.broken();
         let request = self.request();
-        let ran = self.start(&request, &broken).end();
+        let ran = self.run(&request, &broken);
         let computation = self.computed(&ran, &fails)?;
         let all_well = computation.instances.iter().all(|instance| instance.contents.is_some());
         self.is_right(&computation, &ran, i32::from(!all_well))?;
@@ -297,7 +368,7 @@ impl Case {
         let timeout = self.project.timeout;
         let (broken, fails) = self.broken();
         let request = Request { keep_going: false, ..self.request() };
-        let ran = self.start(&request, &broken).end();
+        let ran = self.run(&request, &broken);
         // What built-in kinds did not come to is found out in the next run.
         let computation = self.computed(&ran, &fails)?;
         self.is_needed(&computation, &ran)?;
@@ -321,7 +392,7 @@ impl Case {
             .collect();
         let force: Vec<String> = names.into_iter().filter(|_| self.rng.u32(0..3) == 0).collect();
         let request = Request { force: force.clone(), ..self.request() };
-        let ran = self.start(&request, &Broken::new()).end();
+        let ran = self.run(&request, &Broken::new());
         let computation = self.computed(&ran, &|_| false)?;
         self.is_right(&computation, &ran, 0)?;
         let forced = computation.keys_of(&force.into_iter().collect());
@@ -347,7 +418,7 @@ impl Case {
         let at = self.rng.usize(0..wired.len());
         let target = self.project.instance_name(&self.project.stages[wired[at].stage], &wired[at].point);
         let request = Request { targets: vec![target], ..self.request() };
-        let ran = self.start(&request, &Broken::new()).end();
+        let ran = self.run(&request, &Broken::new());
         let computation = self.computed(&ran, &|_| false)?;
         let wanted = computation.needed_by(&[at]);
         let names: HashSet<String> = wanted.iter().map(|at| computation.instances[*at].name.clone()).collect();
@@ -366,7 +437,13 @@ impl Case {
     /// At the end everything is made again from nothing, with another cache: the same bytes.
     fn end(&mut self) -> Result<(), String> {
         self.whole()?;
-        let (_, said) = self.place.look_after(&["verify"]);
+        let (_, mut said) = self.place.look_after(&["verify"]);
+        if std::mem::take(&mut self.is_doubtful) {
+            // What this project does not use was not looked at since.
+            self.maybe.extend(self.known.drain());
+            self.whole()?;
+            said = self.place.look_after(&["verify"]).1;
+        }
         if !said.contains(" 0 damaged") {
             return Err(format!("the cache is damaged: {said}"));
         }

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use fastrand::Rng;
 
+use super::made::Made;
 use super::pipeline::Project;
+use super::spoils::Spoil;
 
 /// How a run is asked for.
 #[derive(Debug, Clone, Default)]
@@ -33,11 +35,18 @@ pub struct Failing {
     pub broken: HashSet<u32>,
     /// So many times.
     pub flaky: HashMap<u32, u32>,
+    /// By what it does to the stored inputs that it is only to read.
+    pub spoiling: HashMap<u32, Spoil>,
 }
 
 impl Failing {
     /// Whether the try with this number fails.
     pub fn fails(&self, word: u32, number: u32) -> bool {
         self.broken.contains(&word) || self.flaky.get(&word).is_some_and(|times| number <= *times)
+    }
+
+    /// Whether work with this first word changes what such an input holds.
+    pub fn changes(&self, word: u32, input: &Made) -> bool {
+        self.spoiling.get(&word).is_some_and(|spoil| spoil.changes(input))
     }
 }

@@ -13,20 +13,25 @@ use athanor::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
 use athanor::run::executor::{Exit, Job, JobEvent, Launch, Stop};
 use athanor::run::journal::Journal;
 use athanor::run::needed_by;
+use athanor::run::readers::Readers;
+use athanor::run::recall::Settled;
 use athanor::run::recorder::Recorded;
 use athanor::run::resolve::Inputs;
 use athanor::run::resources::Capacity;
-use athanor::run::schedule::{Scheduler, Task};
+use athanor::run::schedule::Scheduler;
+use athanor::run::second_pass::{SecondPass, joined, tasks};
 use athanor::run::sources::{Contents, Mentions, mentions};
 use athanor_stages::context::StageReport;
 use fastrand::Rng;
 
 use super::kinds::kinds;
 use super::made::Made;
-use super::memory::{Desk, InMemory, OnTheDesk, PROJECT, Shared, artifact, record, store as store_result, work};
+use super::memory::{Desk, InMemory, OnTheDesk, PROJECT, Shared, record, spoil, store as store_result, work};
 use super::pipeline::Project;
 use super::request::{Failing, Request};
+use super::shelf::artifact;
 use super::shell::first_word;
+use super::spoils::Spoil;
 
 /// What ends runs early, after so many happenings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +91,8 @@ impl Prepared {
         Inputs { plan: &self.plan, project: Path::new(PROJECT), mentions: &self.mentions, contents: &self.contents }
     }
 
-    fn scheduler(&self) -> Scheduler {
-        let wanted: HashSet<InstanceId> = self.wanted.iter().copied().collect();
-        let task = |instance: &athanor::plan::Instance| Task {
-            producers: self.plan.producers(instance.id).collect(),
-            resources: instance.resources.clone(),
-            wanted: wanted.contains(&instance.id),
-        };
-        let tasks: Vec<Task> = self.plan.instances.iter().map(task).collect();
+    fn scheduler(&self, wanted: &HashSet<InstanceId>) -> Scheduler {
+        let tasks = tasks(&self.plan, wanted);
         let cpus = tasks.iter().filter_map(|task| task.resources.cpus).max().unwrap_or(1).max(self.request.jobs);
         Scheduler::new(&tasks, &self.plan.order(), &Capacity { cpus, memory: 1 << 30, gpus: Vec::new() })
     }
@@ -120,10 +119,19 @@ impl EventSink for Nobody {
 
 struct Run<'p> {
     prepared: &'p Prepared,
-    dispatcher: Dispatcher<'p, InMemory>,
+    /// For which number of its folder.
+    number: usize,
+    /// The pass that goes on; `None` when all is done.
+    dispatcher: Option<Dispatcher<'p, InMemory>>,
+    /// For the second pass.
+    journal: Option<&'p mut Journal>,
+    /// What the first pass came to, if it left something to the second.
+    first: Option<(Dispatched, SecondPass)>,
+    done: Option<Dispatched>,
     desk: Rc<RefCell<Desk>>,
     recorded: Vec<String>,
-    finished: bool,
+    /// How much had been found changed when it began.
+    incidents: usize,
 }
 
 /// Carries out runs side by side on one store.
@@ -136,50 +144,24 @@ pub fn run(
 ) -> Result<Vec<Report>, String> {
     let collectors: Vec<Collector> = prepared.iter().map(|_| Collector::default()).collect();
     let journal = |collector: &Collector| Journal::new(Box::new(collector.clone()), Box::new(Nobody));
-    let mut journals: Vec<Journal> = collectors.iter().map(journal).collect();
-    let begin = |((number, prepared), journal)| begin(rng, store, number, prepared, journal);
+    let mut journals: Vec<[Journal; 2]> = collectors.iter().map(|one| [journal(one), journal(one)]).collect();
+    let begin = |((number, prepared), journals)| Run::begin(rng, store, number, prepared, journals);
     let mut runs: Vec<Run<'_>> = prepared.iter().enumerate().zip(&mut journals).map(begin).collect();
     let whole = drive(rng, store, &mut runs, failing, cut)?;
     let mut ends = Vec::new();
     for run in runs {
-        let Run { prepared, dispatcher, desk, mut recorded, .. } = run;
-        if !whole {
-            // What was stored is recorded by the next process; what was being stored when the kill came is lost.
-            let unrecorded = std::mem::take(&mut desk.borrow_mut().unrecorded);
-            for result in unrecorded {
-                recorded.push(prepared.name(result.0).to_owned());
-                record(store, result);
-            }
+        let Run { prepared, done, desk, mut recorded, .. } = run;
+        // What was stored is recorded by the next process; what was being stored when the kill came is lost.
+        let unrecorded = std::mem::take(&mut desk.borrow_mut().unrecorded);
+        for result in unrecorded {
+            let name = prepared.name(result.0).to_owned();
+            recorded.extend(record(store, result).then_some(name));
         }
-        let end = if whole { Some(conclude(prepared, store, dispatcher)?) } else { None };
-        ends.push((recorded, end));
+        let end = done.map(|done| conclude(prepared, store, done)).transpose()?;
+        ends.push((recorded, end.filter(|_| whole)));
     }
     let events = collectors.into_iter().map(|collector| std::mem::take(&mut *collector.0.lock().expect("as above")));
     Ok(events.zip(ends).map(|(events, (recorded, end))| Report { events, recorded, end }).collect())
-}
-
-fn begin<'p>(
-    rng: &mut Rng,
-    store: &Shared,
-    number: usize,
-    prepared: &'p Prepared,
-    journal: &'p mut Journal,
-) -> Run<'p> {
-    let desk = Rc::new(RefCell::new(Desk::default()));
-    let scratch = PathBuf::from(format!("/scratch/{number}"));
-    let workshop = InMemory { store: Rc::clone(store), scratch, desk: Rc::clone(&desk) };
-    let conduct = Conduct {
-        keep_going: prepared.request.keep_going,
-        force: prepared.force.clone(),
-        logs: PathBuf::new(),
-        private_inputs: false,
-    };
-    let executor = Box::new(OnTheDesk(Rc::clone(&desk)));
-    let expected: Vec<f64> = prepared.plan.instances.iter().map(|_| rng.f64()).collect();
-    let durations = Box::new(move || expected);
-    let scheduler = prepared.scheduler();
-    let dispatcher = Dispatcher::new(prepared.inputs(), workshop, scheduler, journal, conduct, executor, durations);
-    Run { prepared, dispatcher, desk, recorded: Vec::new(), finished: false }
 }
 
 /// Lets things happen in any order until all runs have ended; says whether they did, or were killed.
@@ -192,16 +174,18 @@ fn drive(
 ) -> Result<bool, String> {
     let (mut happened, mut idle) = (0, 0);
     loop {
-        for run in runs.iter_mut().filter(|run| !run.finished) {
-            run.finished = run.dispatcher.advance().map_err(|error| error.to_string())?;
+        for run in runs.iter_mut() {
+            run.advance(rng, store)?;
         }
-        if runs.iter().all(|run| run.finished) {
+        let going = runs.iter().filter(|run| run.dispatcher.is_some()).count();
+        store.borrow_mut().running = going;
+        if going == 0 {
             return Ok(true);
         }
         match cut {
             Some(Cut::Kill(at)) if at == happened => return Ok(false),
             Some(Cut::Interrupt(at)) if at == happened || at + 2 == happened && rng.bool() => {
-                runs.iter_mut().filter(|run| !run.finished).for_each(|run| run.dispatcher.hear(Happening::Interrupt));
+                runs.iter_mut().for_each(|run| run.hear(Happening::Interrupt));
             }
             _ => {}
         }
@@ -215,13 +199,111 @@ fn drive(
             let at = busy[rng.usize(0..busy.len())];
             runs[at].happen(rng, store, failing);
         }
-        for run in runs.iter_mut().filter(|run| !run.finished) {
-            run.dispatcher.look_around().map_err(|error| error.to_string())?;
+        for dispatcher in runs.iter_mut().filter_map(|run| run.dispatcher.as_mut()) {
+            dispatcher.look_around().map_err(|error| error.to_string())?;
         }
     }
 }
 
-impl Run<'_> {
+impl<'p> Run<'p> {
+    fn begin(
+        rng: &mut Rng,
+        store: &Shared,
+        number: usize,
+        prepared: &'p Prepared,
+        [journal, second]: &'p mut [Journal; 2],
+    ) -> Run<'p> {
+        let mut run = Run {
+            prepared,
+            number,
+            dispatcher: None,
+            journal: Some(second),
+            first: None,
+            done: None,
+            desk: Rc::new(RefCell::new(Desk::default())),
+            recorded: Vec::new(),
+            incidents: store.borrow().shelf.incident_mark(),
+        };
+        let wanted = prepared.wanted.iter().copied().collect();
+        run.dispatcher = Some(run.dispatcher(rng, store, &wanted, journal, prepared.force.clone()));
+        run
+    }
+
+    /// A pass over the instances in `wanted`.
+    fn dispatcher(
+        &self,
+        rng: &mut Rng,
+        store: &Shared,
+        wanted: &HashSet<InstanceId>,
+        journal: &'p mut Journal,
+        force: HashSet<InstanceId>,
+    ) -> Dispatcher<'p, InMemory> {
+        let (prepared, desk) = (self.prepared, &self.desk);
+        let scratch = PathBuf::from(format!("/scratch/{}", self.number));
+        let workshop =
+            InMemory { store: Rc::clone(store), scratch, desk: Rc::clone(desk), readers: Readers::default() };
+        let conduct = Conduct {
+            keep_going: prepared.request.keep_going,
+            force,
+            logs: PathBuf::new(),
+            private_inputs: self.first.is_some(),
+        };
+        let executor = Box::new(OnTheDesk(Rc::clone(desk)));
+        let expected: Vec<f64> = prepared.plan.instances.iter().map(|_| rng.f64()).collect();
+        let durations = Box::new(move || expected);
+        let scheduler = prepared.scheduler(wanted);
+        Dispatcher::new(prepared.inputs(), workshop, scheduler, journal, conduct, executor, durations)
+    }
+
+    /// Starts all that can be now; when a pass is over, the next one.
+    fn advance(&mut self, rng: &mut Rng, store: &Shared) -> Result<(), String> {
+        let Some(dispatcher) = &mut self.dispatcher else { return Ok(()) };
+        if !dispatcher.advance().map_err(|error| error.to_string())? {
+            return Ok(());
+        }
+        let over = self.dispatcher.take().expect("it was there a moment ago").conclude();
+        if let Some((first, pass)) = self.first.take() {
+            self.done = Some(joined(first, &pass, over));
+            return Ok(());
+        }
+        let Prepared { plan, wanted, request, force, .. } = self.prepared;
+        let look_for_lost = store.borrow().shelf.incident_mark() != self.incidents;
+        let is_lost = |settled: &Settled| {
+            let shelf = &mut store.borrow_mut().shelf;
+            let lost = settled.outputs.iter().filter(|output| !shelf.is_present(&output.artifact));
+            look_for_lost && lost.count() > 0
+        };
+        let Some(mut pass) = SecondPass::after(&over, (plan, wanted), request.keep_going, is_lost) else {
+            self.done = Some(over);
+            return Ok(());
+        };
+        let journal = self.journal.take().expect("there is one second pass");
+        for (id, missing) in &pass.skipped {
+            let name = |id: &InstanceId| self.prepared.name(*id).to_owned();
+            journal.record(RunEvent::Skipped { instance: name(id), because: name(missing) });
+        }
+        let force = SecondPass::left_of(force.clone(), &over);
+        let (wanted, made) = (pass.wanted.clone(), std::mem::take(&mut pass.made));
+        self.first = Some((over, pass));
+        let mut dispatcher = self.dispatcher(rng, store, &wanted, journal, force);
+        dispatcher.take_as_made(made);
+        self.dispatcher = Some(dispatcher);
+        self.advance(rng, store)
+    }
+
+    fn hear(&mut self, happening: Happening) {
+        if let Some(dispatcher) = &mut self.dispatcher {
+            dispatcher.hear(happening);
+        }
+    }
+
+    /// What the stage of a job does to its inputs.
+    fn spoils(&self, pick: usize, failing: &Failing) -> Option<Spoil> {
+        let desk = self.desk.borrow();
+        let Launch::Shell(line) = &desk.jobs[pick].0.launch else { return None };
+        failing.spoiling.get(&first_word(line)).copied()
+    }
+
     fn is_busy(&self) -> bool {
         let desk = self.desk.borrow();
         !desk.jobs.is_empty() || !desk.stores.is_empty() || !desk.unrecorded.is_empty()
@@ -237,14 +319,16 @@ impl Run<'_> {
             let first = waiting.swap_remove(pick - jobs - stores);
             let (with_it, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|_| rng.bool());
             self.desk.borrow_mut().unrecorded = later;
-            let mut ids = Vec::new();
+            let (mut ids, mut lost) = (Vec::new(), Vec::new());
             for result in std::iter::once(first).chain(with_it) {
-                ids.push(result.0);
-                self.recorded.push(self.prepared.name(result.0).to_owned());
-                record(store, result);
+                let id = result.0;
+                ids.push(id);
+                match record(store, result) {
+                    true => self.recorded.push(self.prepared.name(id).to_owned()),
+                    false => lost.push(id),
+                }
             }
-            self.dispatcher.hear(Happening::Recorded(Recorded { ids, lost: Vec::new(), refusal: None }));
-            return;
+            return self.hear(Happening::Recorded(Recorded { ids, lost, refusal: None }));
         }
         if pick >= jobs {
             let stored = {
@@ -252,13 +336,19 @@ impl Run<'_> {
                 let (id, instance, attempt) = desk.stores.swap_remove(pick - jobs);
                 (id, store_result(desk, store, id, &instance, attempt))
             };
-            self.dispatcher.hear(Happening::Stored(stored.0, Box::new(Ok(stored.1))));
-            return;
+            return self.hear(Happening::Stored(stored.0, Box::new(stored.1)));
         }
         if rng.u32(0..8) == 0 {
             let id = self.desk.borrow().jobs[pick].0.id;
             let report = StageReport::Metric { name: "loss".to_owned(), value: rng.f64(), step: None };
-            self.dispatcher.hear(Happening::Job(JobEvent::Report(id, report)));
+            self.hear(Happening::Job(JobEvent::Report(id, report)));
+        }
+        let kind = self.spoils(pick, failing);
+        if let Some(kind) = kind.filter(|kind| *kind != Spoil::Add) {
+            spoil(store, &self.desk.borrow().jobs[pick].0, kind);
+            if rng.bool() {
+                return;
+            }
         }
         let (job, stopped) = self.desk.borrow_mut().jobs.swap_remove(pick);
         let exit = match stopped {
@@ -269,9 +359,13 @@ impl Run<'_> {
                 interrupted: true,
                 again: false,
             },
-            _ => work(store, &job, |line| failing.fails(first_word(line), try_number(&job))),
+            _ => work(store, &job, rng, |line| failing.fails(first_word(line), try_number(&job))),
         };
-        self.dispatcher.hear(Happening::Job(JobEvent::Exited(job.id, exit)));
+        // What is added would show in what the stage itself makes, as it may.
+        if let Some(Spoil::Add) = kind {
+            spoil(store, &job, Spoil::Add);
+        }
+        self.hear(Happening::Job(JobEvent::Exited(job.id, exit)));
     }
 }
 
@@ -282,12 +376,17 @@ fn try_number(job: &Job) -> u32 {
 }
 
 /// What is up to date at the end of a run, and what it holds.
-fn conclude(prepared: &Prepared, store: &Shared, dispatcher: Dispatcher<'_, InMemory>) -> Result<End, String> {
-    let Dispatched { outcome, counts, outputs, .. } = dispatcher.conclude();
-    let store = store.borrow();
+fn conclude(prepared: &Prepared, store: &Shared, done: Dispatched) -> Result<End, String> {
+    let Dispatched { outcome, counts, outputs, .. } = done;
+    let store = &mut *store.borrow_mut();
     let mut contents = HashMap::new();
     for (instance, records) in prepared.plan.instances.iter().zip(&outputs) {
         let Some(records) = records else { continue };
+        let lost = records.iter().filter(|record| !store.shelf.is_present(&record.artifact)).count();
+        // Who interrupts a run gets what is there.
+        if lost > 0 && outcome != Outcome::Interrupted {
+            return Err(format!("`{}` is said to be up to date, and an output is gone", instance.name));
+        }
         let content = |record: &athanor_cache::OutputRecord| store.contents[&record.artifact.digest].clone();
         contents.insert(instance.name.clone(), records.iter().map(content).collect());
     }

@@ -1,7 +1,8 @@
 //! A project folder and a cache, with the program at work in them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -9,6 +10,7 @@ use fastrand::Rng;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::clock::Clock;
 use super::made::Made;
 use super::model::{Computation, Computed};
 use super::pipeline::Project;
@@ -18,6 +20,8 @@ use super::request::Request;
 pub struct Workplace {
     pub folder: PathBuf,
     pub cache: PathBuf,
+    /// How the clock stands.
+    pub clock: Clock,
 }
 
 /// What lines do first that have such a first word.
@@ -34,6 +38,10 @@ pub struct Ran {
     pub finished: HashSet<String>,
     /// Instances that were said to be finished or in the cache.
     pub current: HashSet<String>,
+    /// Instances that failed for good.
+    pub failed: HashSet<String>,
+    /// How often instances were begun, in all passes.
+    pub times: HashMap<String, usize>,
     /// All it said.
     pub said: String,
 }
@@ -75,6 +83,7 @@ impl Workplace {
     fn athanor(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.current_dir(&self.folder).arg("--cache").arg(&self.cache);
+        self.clock.set(&mut command);
         command
     }
 
@@ -82,7 +91,11 @@ impl Workplace {
     pub fn look_after(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.athanor().arg("cache").args(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+        let said = String::from_utf8_lossy(&said).into_owned();
+        match output.status.signal() {
+            Some(signal) => (None, format!("{said}signal {signal} under {:?}", self.clock)),
+            None => (output.status.code(), said),
+        }
     }
 
     /// The user has the results that the model computes, of all instances that `which` picks.
@@ -159,7 +172,11 @@ impl Going {
             let Ok(event) = serde_json::from_str::<serde_json::Value>(line) else { continue };
             let instance = || event["instance"].as_str().unwrap_or_default().to_owned();
             match event["event"].as_str() {
-                Some("started") => drop(ran.started.insert(instance())),
+                Some("started") => {
+                    *ran.times.entry(instance()).or_default() += usize::from(event["attempt"] == 1);
+                    ran.started.insert(instance());
+                }
+                Some("failed") if event["retrying"] == false => drop(ran.failed.insert(instance())),
                 Some("finished") => drop(ran.finished.insert(instance())),
                 Some("cached") => drop(ran.current.insert(instance())),
                 _ => {}

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::pipeline::{Filter, From, Held, Input, Point, Project, Shape, Stage, When, Word, Work, script_path};
+use super::spoils::is_writable;
 
 /// How every line starts: it does what the file for its first word says, if there is one, which may end it.
 pub const GUARD: &str = "test ! -e $ATHANOR_PROJECT/broken/";
@@ -48,7 +49,10 @@ impl Project {
             keys.push(format!("when: \"${{{{ {} != {is_not} }}}}\"", self.name(left)));
         }
         if !stage.inputs.is_empty() {
-            let input = |input: &Input| format!("{}: \"{}\"", input.port, self.selector(&input.from));
+            let input = |input: &Input| match is_writable(&input.port) {
+                true => format!("{}: {{ from: \"{}\", writable: true }}", input.port, self.selector(&input.from)),
+                false => format!("{}: \"{}\"", input.port, self.selector(&input.from)),
+            };
             keys.push(format!("inputs: {{ {} }}", stage.inputs.iter().map(input).collect::<Vec<_>>().join(", ")));
         }
         if stage.seed > 0 {

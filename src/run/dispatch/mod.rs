@@ -88,6 +88,8 @@ pub struct Dispatcher<'a, W: Workshop> {
     unrecorded: HashMap<InstanceId, Stored>,
     /// Instances whose result was stored and could not be recorded.
     lost: HashSet<InstanceId>,
+    /// Instances that were made, and whose results are recorded.
+    finished: HashSet<InstanceId>,
     /// Instances that another pass is to make because of what happened to their inputs or outputs.
     disturbed: Vec<InstanceId>,
     flights: Flights,
@@ -106,6 +108,8 @@ pub struct Dispatched {
     pub counts: Counts,
     /// Outputs by instance; `None` for instances that are not up to date.
     pub outputs: Vec<Option<Outputs>>,
+    /// Instances that were made, and did not come from the cache.
+    pub finished: HashSet<InstanceId>,
     /// Fingerprints by instance, as far as known.
     pub fingerprints: Vec<Option<Digest>>,
     /// Instances that another pass is to make: those that were disturbed, and those that wait for them.
@@ -146,6 +150,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             storing: 0,
             unrecorded: HashMap::new(),
             lost: HashSet::new(),
+            finished: HashSet::new(),
             disturbed: Vec::new(),
             flights: Flights::default(),
             elsewhere: Vec::new(),
@@ -432,6 +437,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
                 continue;
             }
             self.counts.ran += 1;
+            self.finished.insert(id);
             self.journal.record(RunEvent::Finished {
                 instance: self.name(id),
                 fingerprint: record.fingerprint,
@@ -477,6 +483,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             outcome,
             counts: self.counts,
             outputs,
+            finished: self.finished,
             fingerprints: self.fingerprints,
             deferred,
             disturbed: self.disturbed,
