@@ -29,10 +29,7 @@ impl Spoil {
 
     /// Whether others could read something else in such an input for some time.
     pub fn touches(self, input: &Made) -> bool {
-        match (self, input) {
-            (Spoil::Nothing, _) | (Spoil::Add | Spoil::Remove, Made::File(_)) => false,
-            _ => true,
-        }
+        !matches!((self, input), (Spoil::Nothing, _) | (Spoil::Add | Spoil::Remove, Made::File(_)))
     }
 }
 
