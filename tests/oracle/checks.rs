@@ -8,6 +8,7 @@ use athanor::events::{Outcome, RunEvent};
 use super::in_memory::Case;
 use super::made::Made;
 use super::model::{Computation, Computed, Key};
+use super::pipeline::Project;
 use super::request::Failing;
 use super::shelf::digests;
 use super::simulation::Report;
@@ -95,16 +96,24 @@ impl Case {
     /// Checks of a run in which stages wrote to what they were only to read: whatever is recorded or said to be up to date is
     /// right, nobody fails for what others did, and nothing is made again that was not touched. If the run went through
     /// (`whole`), all is done that can be.
-    pub fn nothing_is_spoilt(&mut self, failing: &Failing, report: &Report, whole: bool) -> Result<(), String> {
-        let right = self.computed_with(&self.project, failing, &self.known, true)?;
+    pub fn nothing_is_spoilt(
+        &mut self,
+        project: &Project,
+        failing: &Failing,
+        report: &Report,
+        whole: bool,
+    ) -> Result<(), String> {
+        let right = self.computed_with(project, failing, &self.known, true)?;
         let by_name = right.by_name();
         let executed = self.executed(&right, report)?;
         let kept = self.known.iter().filter(|key| !executed.contains_key(*key)).cloned().collect();
-        let possible = self.computed_with(&self.project, failing, &kept, false)?;
+        let possible = self.computed_with(project, failing, &kept, false)?;
         self.is_excusable(&right, &executed)?;
         for event in &report.events {
             if let RunEvent::Failed { instance, cause, retrying: false, .. } = event
                 && !by_name[instance.as_str()].fails
+                // In its second pass a run cannot mend what another one spoils, but says so.
+                && !(self.in_company && cause.starts_with("It could not be made: "))
             {
                 return Err(format!("`{instance}` failed for what others did: {cause}"));
             }
@@ -123,9 +132,13 @@ impl Case {
                 return Err(format!("the run ended as {outcome:?} with {} instances up to date", contents.len()));
             }
         }
+        Ok(())
+    }
+
+    /// Takes note of what was recorded and is lost.
+    pub fn forget_lost(&mut self) {
         let store = self.store.borrow();
         self.known.retain(|key| store.has(&self.fingerprints[key]));
-        Ok(())
     }
 
     /// Nothing was executed without need: only once what nobody touched, and again only what was lost.

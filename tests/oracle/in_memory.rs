@@ -34,6 +34,8 @@ pub struct Case {
     pub fingerprints: HashMap<Key, Digest>,
     pub keys: HashMap<Digest, Key>,
     runs: u64,
+    /// Whether another run goes on beside.
+    pub in_company: bool,
     story: Vec<String>,
 }
 
@@ -51,6 +53,7 @@ pub fn case(seed: u64) -> Result<u64, String> {
         fingerprints: HashMap::new(),
         keys: HashMap::new(),
         runs: 0,
+        in_company: false,
         story: Vec::new(),
     };
     for _ in 0..case.rng.u32(3..7) {
@@ -66,7 +69,7 @@ impl Case {
     fn step(&mut self) -> Result<(), String> {
         let before = self.project.clone();
         let what = self.edit();
-        let sort = self.rng.u32(0..20);
+        let sort = self.rng.u32(0..21);
         self.story.push(format!("{what}, sort {sort}"));
         if let Err(reason) = wire(&self.project) {
             return self.refused(&reason, before);
@@ -81,6 +84,7 @@ impl Case {
                 self.plain()
             }
             6..9 => self.spoilt(None),
+            10 => self.spoilt_company(before),
             9 => {
                 let at = self.rng.u32(0..12);
                 let cut = if self.rng.bool() { Cut::Kill(at) } else { Cut::Interrupt(at) };
@@ -232,16 +236,43 @@ impl Case {
     /// A run in which some stages write to what they are only to read; perhaps one that is cut short, or ends at the first
     /// failure.
     fn spoilt(&mut self, cut: Option<Cut>) -> Result<(), String> {
+        let failing = self.spoiling();
+        let keep_going = self.rng.u32(0..4) > 0;
+        let request = Request { keep_going, ..self.request() };
+        let prepared = [Prepared::new(&self.project, request)?];
+        let reports = self.simulate(&prepared, &failing, cut)?;
+        self.nothing_is_spoilt(&self.project.clone(), &failing, &reports[0], keep_going && cut.is_none())?;
+        self.forget_lost();
+        Ok(())
+    }
+
+    /// Work that fails, and work that writes to what it is only to read.
+    fn spoiling(&mut self) -> Failing {
         let mut failing = self.failing();
         for _ in 0..self.rng.u32(1..3) {
             let spoil = [Spoil::Alter, Spoil::Alter, Spoil::Remove, Spoil::Add][self.rng.usize(0..4)];
             failing.spoiling.insert(self.rng.u32(0..4), spoil);
         }
-        let keep_going = self.rng.u32(0..4) > 0;
-        let request = Request { keep_going, ..self.request() };
-        let prepared = [Prepared::new(&self.project, request)?];
-        let reports = self.simulate(&prepared, &failing, cut)?;
-        self.nothing_is_spoilt(&failing, &reports[0], keep_going && cut.is_none())
+        failing
+    }
+
+    /// Two runs side by side in which some stages write to what they are only to read.
+    fn spoilt_company(&mut self, before: Project) -> Result<(), String> {
+        let other = Project { files: self.project.files.clone(), revisions: self.project.revisions, ..before };
+        let failing = self.spoiling();
+        let [one, two] = [self.request(), self.request()];
+        let prepared = [Prepared::new(&self.project, one)?, Prepared::new(&other, two)?];
+        let reports = self.simulate(&prepared, &failing, None)?;
+        let known = self.known.clone();
+        self.in_company = true;
+        for (project, report) in [self.project.clone(), other].iter().zip(&reports) {
+            let more = std::mem::replace(&mut self.known, known.clone());
+            self.nothing_is_spoilt(project, &failing, report, false)?;
+            self.known.extend(more);
+        }
+        self.in_company = false;
+        self.forget_lost();
+        Ok(())
     }
 
     /// A run that makes some instances again.
