@@ -26,7 +26,8 @@ pub fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
 }
 
 fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
-    let cache = load::project(settings)?.cache;
+    let project = load::project_to_look_at(settings)?;
+    let cache = &project.cache;
     let usage = cache.usage().map_err(Exit::failed)?;
     let histories = History::all(cache.root()).map_err(Exit::failed)?.unwrap_or_default();
     if json {
