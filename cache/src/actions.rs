@@ -131,11 +131,9 @@ impl Cache {
             |(_, unsynced): &(&SealedRecord, &Unsynced)| unsynced.0.iter().all(|object| self.is_as_stored(object));
         let whole: Vec<bool> = results.iter().map(is_whole).collect();
         let whole_results = || results.iter().zip(&whole).filter(|(_, whole)| **whole).map(|(result, _)| *result);
-        let mut objects: Vec<PathBuf> = whole_results().flat_map(|(_, unsynced)| unsynced.0.iter().cloned()).collect();
-        if self.sequence_path().exists() {
-            objects.push(self.sequence_path());
-        }
-        self.sync(&objects)?;
+        let objects: Vec<PathBuf> = whole_results().flat_map(|(_, unsynced)| unsynced.0.iter().cloned()).collect();
+        let (synced, counted) = rayon::join(|| self.sync(&objects), || self.sync_sequence());
+        synced.and(counted)?;
         let is_known = |record: &&SealedRecord| self.glance.stamp(&self.layout.action(&record.fingerprint)).is_some();
         let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) =
             whole_results().map(|(record, _)| record).partition(is_known);

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use crate::byte_array;
 
 /// A BLAKE3 digest, written as 64 lower-case hexadecimal digits; in binary formats its 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,21 +93,7 @@ impl<'de> Deserialize<'de> for Digest {
         if deserializer.is_human_readable() {
             return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
         }
-        deserializer.deserialize_bytes(BytesVisitor)
-    }
-}
-
-struct BytesVisitor;
-
-impl Visitor<'_> for BytesVisitor {
-    type Value = Digest;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the 32 bytes of a digest")
-    }
-
-    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Digest, E> {
-        bytes.try_into().map(Digest).map_err(|_| E::invalid_length(bytes.len(), &self))
+        byte_array::deserialize(deserializer).map(Digest)
     }
 }
 

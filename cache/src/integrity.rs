@@ -18,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::byte_array;
 use crate::fs_time::FsTime;
 use crate::item_log::boot_line;
 use crate::stat::{Moment, Stat};
@@ -76,24 +77,7 @@ impl Stored {
 /// By which stored content is known again without being read: of a file inode, size and times; of a folder a digest over these
 /// of everything in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence(#[serde(with = "payload")] [u8; PAYLOAD]);
-
-/// serde has no arrays of this length.
-mod payload {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::PAYLOAD;
-
-    pub fn serialize<S: Serializer>(bytes: &[u8; PAYLOAD], serializer: S) -> Result<S::Ok, S::Error> {
-        bytes.as_slice().serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; PAYLOAD], D::Error> {
-        let bytes = Vec::<u8>::deserialize(deserializer)?;
-        bytes.try_into().map_err(|_| D::Error::custom("evidence of another length"))
-    }
-}
+pub struct Evidence(#[serde(with = "byte_array")] [u8; PAYLOAD]);
 
 impl Evidence {
     pub(crate) fn of_file(stat: &Stat) -> Evidence {

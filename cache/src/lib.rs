@@ -9,6 +9,7 @@ mod abilities;
 mod actions;
 mod advice;
 pub mod any_path;
+mod byte_array;
 mod checkout;
 mod clock;
 mod copies;

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::{Cache, CacheError, Digest, Result};
@@ -22,13 +22,19 @@ const SEAL: &[u8] = b"athanor sequence 1";
 
 /// The counter's open file; opened when the first number is asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(Mutex<Option<File>>, AtomicU64);
+pub(crate) struct Counter {
+    file: Mutex<Option<File>>,
+    /// The last number that this process was given.
+    last: AtomicU64,
+    /// Whether the file's entry in its folder is known to be on disk.
+    is_entry_durable: AtomicBool,
+}
 
 impl Cache {
     /// The next sequence number: greater than every one given out before by any process, and than `floor`.
     pub fn next_sequence(&self, floor: u64) -> Result<u64> {
         let path = self.sequence_path();
-        let mut open = self.counter.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.counter.file.lock().unwrap_or_else(PoisonError::into_inner);
         let file = match open.take() {
             Some(file) => file,
             None => self.disk.open_to_overwrite(&path).map_err(CacheError::io(&path))?,
@@ -49,17 +55,17 @@ impl Cache {
         };
         let next = last.max(floor) + 1;
         self.disk.overwrite(file, &path, line(next).as_bytes()).map_err(CacheError::io(&path))?;
-        self.counter.1.store(next, Ordering::Relaxed);
+        self.counter.last.store(next, Ordering::Relaxed);
         Ok(next)
     }
 
     /// A number that was given out, and hardly any later one, as far as that can be told without waiting; 0 where it cannot.
     pub(crate) fn peek_sequence(&self) -> u64 {
-        match self.counter.1.load(Ordering::Relaxed) {
+        match self.counter.last.load(Ordering::Relaxed) {
             0 => {}
             own => return own,
         }
-        let open = self.counter.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.counter.file.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = match &*open {
             Some(file) => read(file),
             None => File::open(self.sequence_path()).and_then(|file| read(&file)),
@@ -68,6 +74,21 @@ impl Cache {
             Ok(State::Last(last)) => last,
             _ => 0,
         }
+    }
+
+    /// Brings the counter to disk: after a power cut no number of a record that survived is given out again.
+    pub(crate) fn sync_sequence(&self) -> Result<()> {
+        let path = self.sequence_path();
+        if !path.exists() {
+            return Ok(());
+        }
+        self.disk.sync(&path).map_err(CacheError::io(&path))?;
+        // The file is overwritten in place, so that its entry needs to be brought to disk once.
+        if !self.counter.is_entry_durable.load(Ordering::Relaxed) {
+            self.disk.sync_way_to(&path)?;
+            self.counter.is_entry_durable.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     pub(crate) fn sequence_path(&self) -> PathBuf {
