@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use crate::advice::explain;
+pub use crate::fs::advice::explain;
 
 /// A failed operation on a cache.
 #[derive(Debug, thiserror::Error)]

@@ -5,86 +5,56 @@
 //! atomic rename or link, the record last, so that a reader sees a result whole or not at all. Nothing here knows of stages,
 //! pipelines or scheduling.
 
-mod abilities;
-mod actions;
-mod advice;
 pub mod any_path;
-mod checkout;
-mod clock;
-mod copies;
 mod digest;
-mod disk;
 mod error;
-mod fallback;
-mod files;
-mod fs_time;
-mod gaps;
-mod gc;
-mod incidents;
-mod integrity;
-mod item_log;
+mod fs;
+mod index;
 mod items;
-mod layout;
-mod leases;
-mod leftovers;
 mod locks;
-mod look;
-mod names;
-mod opening;
-mod pending;
-mod placements;
-mod presence;
-mod process;
-mod reading;
-mod sequence;
-mod stat;
-mod stat_index;
+mod open;
+mod records;
 mod store;
-mod stored_tree;
-mod trace;
 mod tree;
-mod unfinished;
-mod usage;
-mod verify;
-mod verify_on_use;
-mod walk;
-mod writers;
+mod upkeep;
 
-pub use actions::{ActionRecord, Lookup, OutputRecord, SealedRecord};
-pub use checkout::{Checkout, ResultsLock, Staged, Swap};
-pub use clock::fs_time;
 pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
-pub use disk::{Operation, Watch};
 pub use error::{CacheError, explain};
-pub use fallback::{move_folder, remove_tree, symlink_or_copy};
-pub use fs_time::FsTime;
-pub use gc::{Dropped, GcReport, GcRequest};
-pub use integrity::Evidence;
-pub use items::{ItemFile, ItemRecord, Items};
-pub use leftovers::Freed;
-pub use locks::{Claim, Lock, Locks, UseGuard};
-pub use look::Stamp;
-pub use names::is_run as is_name_of_run;
-pub use pending::Pending;
-pub use placements::Placements;
-pub use presence::InputState;
-pub use stat::Moment;
-pub use stat_index::Look;
-pub use store::{Presence, Unsynced};
-pub use trace::Trace;
+pub use fs::disk::{Operation, Watch};
+pub use fs::fallback::{move_folder, remove_tree, symlink_or_copy};
+pub use fs::fs_time::FsTime;
+pub use fs::names::is_run as is_name_of_run;
+pub use fs::stat::Moment;
+pub use fs::stat_snapshot::Trace;
+pub use index::clock::fs_time;
+pub use index::stat_index::Look;
+pub use items::item_store::{ItemFile, ItemRecord, Items};
+pub use locks::table::{Claim, Lock, Locks, UseGuard};
+pub use records::actions::{ActionRecord, Lookup, OutputRecord, SealedRecord};
+pub use records::wal::Pending;
+pub use store::checkout::{Checkout, ResultsLock, Staged, Swap};
+pub use store::digest_hints::Placements;
+pub use store::integrity::Evidence;
+pub use store::objects::{Presence, Unsynced};
+pub use store::presence::InputState;
+pub use store::probe::Stamp;
+pub use store::rehash::Rehash;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
-pub use usage::{Usage, UsageEntry};
-pub use verify::{Damage, VerifyReport};
-pub use verify_on_use::Rehash;
+pub use upkeep::gc::{Dropped, GcReport, GcRequest};
+pub use upkeep::leftovers::Freed;
+pub use upkeep::usage::{Usage, UsageEntry};
+pub use upkeep::verify::{Damage, VerifyReport};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clock::FileSystemClock;
-use disk::Disk;
-use layout::Layout;
-use look::Glance;
-use stat_index::StatIndex;
+use fs::disk::Disk;
+use fs::layout::Layout;
+use index::clock::FileSystemClock;
+use index::stat_index::StatIndex;
+use records::sequence;
+use store::probe::Glance;
+use store::{integrity, rehash};
 
 /// The result of an operation on a cache.
 pub type Result<T> = std::result::Result<T, CacheError>;
@@ -99,19 +69,19 @@ pub struct Cache {
     glance: Glance,
     integrity: integrity::Integrity,
     layout: Layout,
-    verify_on_use: verify_on_use::VerifyOnUse,
+    verify_on_use: rehash::VerifyOnUse,
 }
 
 impl Cache {
     /// Opens the cache in `root`, making it where there is nothing. A folder with anything else in it is refused. A cache that
     /// cannot be changed is opened for looking.
     pub fn open(root: &Path) -> Result<Cache> {
-        opening::open(root, None)
+        open::open(root, None)
     }
 
     /// As [`Cache::open`], with something that stands before every change of files.
     pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
-        opening::open(root, watch)
+        open::open(root, watch)
     }
 
     /// The cache's folder.

@@ -7,8 +7,8 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::stat::Stat;
-use crate::walk::{self, Found};
+use crate::fs::stat::Stat;
+use crate::fs::walk::{self, Found};
 use crate::{CacheError, Digest, Result};
 
 /// What an artifact is.

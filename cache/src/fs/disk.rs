@@ -1,0 +1,358 @@
+//! The operations that change files, one method each: the one place where they can be watched, refused, or cut off between
+//! two of them.
+//!
+//! Reading goes straight to the operating system. Removal of a temporary file that is dropped does so too: it decides nothing.
+
+use std::fmt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use tempfile::NamedTempFile;
+
+use crate::fs::fallback::{is_unsupported, remove_tree};
+use crate::fs::names;
+
+/// An operation that is about to be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation<'a> {
+    /// An empty file is made, or one that is there is opened for appending.
+    Create(&'a Path),
+    /// Bytes are added at the end of a file.
+    Append {
+        /// The file.
+        path: &'a Path,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// The beginning of a file is replaced by bytes that fit into one sector.
+    Overwrite {
+        /// The file.
+        path: &'a Path,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// A file is copied to a path where nothing is, or over an empty file.
+    Copy {
+        /// What is copied.
+        from: &'a Path,
+        /// The copy.
+        to: &'a Path,
+    },
+    /// A file's content, or the entries of a folder, are brought to disk.
+    Sync(&'a Path),
+    /// Everything on the file system that this folder lies on is brought to disk.
+    SyncAll(&'a Path),
+    /// A folder is made.
+    MakeFolder(&'a Path),
+    /// A file or folder gets another name, in place of what has it.
+    Rename {
+        /// The old name.
+        from: &'a Path,
+        /// The new name.
+        to: &'a Path,
+    },
+    /// Two files or folders, or one of each, swap their names.
+    Exchange {
+        /// One of them.
+        one: &'a Path,
+        /// The other one.
+        other: &'a Path,
+    },
+    /// A file gets a further name.
+    Link {
+        /// A name it has.
+        from: &'a Path,
+        /// The further one.
+        to: &'a Path,
+    },
+    /// A symbolic link is made.
+    LinkSymbolic {
+        /// What it points to.
+        target: &'a Path,
+        /// The link.
+        at: &'a Path,
+    },
+    /// Permission bits are set.
+    SetMode {
+        /// Of what.
+        path: &'a Path,
+        /// The bits.
+        mode: u32,
+    },
+    /// A name of a file is removed.
+    Remove(&'a Path),
+    /// A folder is removed with everything in it.
+    RemoveFolder(&'a Path),
+}
+
+/// Stands between a cache and its disk.
+pub trait Watch: Send + Sync {
+    /// Carries an operation out by calling `act`, or refuses it.
+    fn carry_out(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
+}
+
+/// The disk under one cache.
+#[derive(Clone)]
+pub struct Disk {
+    root: PathBuf,
+    watch: Option<Arc<dyn Watch>>,
+    /// The error number with which every change is refused; 0 if changes are possible.
+    refusal: Arc<AtomicI32>,
+    /// Whether a group shares the cache.
+    is_team: bool,
+}
+
+/// A folder that goes away with this value.
+pub struct TemporaryFolder {
+    path: PathBuf,
+}
+
+impl TemporaryFolder {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept by the next collection.
+        let _ = remove_tree(&self.path);
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Disk").field("root", &self.root).finish_non_exhaustive()
+    }
+}
+
+impl Disk {
+    /// The disk under the cache at `root`; `watch` stands before every operation.
+    pub fn new(root: &Path, watch: Option<Arc<dyn Watch>>) -> Disk {
+        let is_team = fs::metadata(root).is_ok_and(|folder| folder.permissions().mode() & 0o2020 == 0o2020);
+        Disk { root: root.to_owned(), watch, refusal: Arc::default(), is_team }
+    }
+
+    /// From now on every change is refused with this error number, before it is tried.
+    pub fn refuse_changes(&self, errno: i32) {
+        self.refusal.store(errno, Ordering::Relaxed);
+    }
+
+    /// Why nothing can be changed here; `None` where it can.
+    pub fn refusal(&self) -> Option<io::Error> {
+        let errno = self.refusal.load(Ordering::Relaxed);
+        (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+    }
+
+    /// The permission bits of stored folders. Whoever shares the cache may collect them: what is to be moved or removed has
+    /// to be writable.
+    pub fn stored_folder_mode(&self) -> u32 {
+        if self.is_team { 0o575 } else { 0o555 }
+    }
+
+    /// The cache's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn perform<T>(&self, operation: Operation<'_>, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
+        let Some(watch) = &self.watch else { return act() };
+        let (mut act, mut done) = (Some(act), None);
+        watch.carry_out(operation, &mut || match act.take() {
+            Some(act) => act().map(|value| done = Some(value)),
+            None => Ok(()),
+        })?;
+        done.ok_or_else(|| io::Error::other("the operation was not carried out"))
+    }
+
+    /// Makes a file where none is.
+    pub fn create_new(&self, path: &Path) -> io::Result<File> {
+        let mut options = File::options();
+        self.perform(Operation::Create(path), || options.read(true).write(true).create_new(true).open(path))
+    }
+
+    /// Opens a file for appending, making it where none is.
+    pub fn open_to_append(&self, path: &Path) -> io::Result<File> {
+        self.perform(Operation::Create(path), || File::options().append(true).create(true).open(path))
+    }
+
+    /// Opens a file for [`Disk::overwrite`], making it where none is.
+    pub fn open_to_overwrite(&self, path: &Path) -> io::Result<File> {
+        let mut options = File::options();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        self.perform(Operation::Create(path), || options.open(path))
+    }
+
+    /// A file in `folder` with a name nobody else has, removed when it is dropped.
+    pub fn temporary_in(&self, folder: &Path, suffix: &str) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new().prefix(names::TEMPORARY).suffix(suffix).make_in(folder, |path| self.create_new(path))
+    }
+
+    /// A folder in `parent` with a name nobody else has, removed when it is dropped.
+    pub fn temporary_folder_in(&self, parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
+        let prefix = if prefix.is_empty() { names::TEMPORARY } else { prefix };
+        let made = tempfile::Builder::new().prefix(prefix).make_in(parent, |path| self.make_folder(path))?;
+        Ok(TemporaryFolder { path: made.into_temp_path().keep()? })
+    }
+
+    /// Adds `bytes` at the end of the file at `path`, open as `file`.
+    pub fn append(&self, mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.perform(Operation::Append { path, bytes }, || file.write_all(bytes))
+    }
+
+    /// Replaces the beginning of the file at `path`, open as `file`, by `bytes`, which are no more than a sector.
+    pub fn overwrite(&self, file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.perform(Operation::Overwrite { path, bytes }, || file.write_all_at(bytes, 0))
+    }
+
+    /// Copies a file, sharing its blocks where the file system can.
+    pub fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.perform(Operation::Copy { from, to }, || match reflink_copy::reflink_or_copy(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::copy(from, to).map(|_| ()),
+            other => other.map(|_| ()),
+        })
+    }
+
+    /// As [`Disk::copy`], by `act`, which makes the copy and says what it found.
+    pub fn copy_by<T>(&self, from: &Path, to: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        self.perform(Operation::Copy { from, to }, act)
+    }
+
+    /// Brings the content of a file, or the entries of a folder, to disk.
+    pub fn sync(&self, path: &Path) -> io::Result<()> {
+        self.perform(Operation::Sync(path), || File::open(path)?.sync_all())
+    }
+
+    /// Brings the content of a file to disk, without its times.
+    pub fn sync_content(&self, path: &Path) -> io::Result<()> {
+        self.perform(Operation::Sync(path), || File::open(path)?.sync_data())
+    }
+
+    /// As [`Disk::sync_content`], for an open file.
+    pub fn sync_open(&self, file: &File, path: &Path) -> io::Result<()> {
+        self.perform(Operation::Sync(path), || file.sync_data())
+    }
+
+    /// Brings everything on the cache's file system to disk.
+    pub fn sync_everything(&self) -> io::Result<()> {
+        self.sync_file_system(&self.root)
+    }
+
+    /// Brings everything on the file system of a folder to disk.
+    pub fn sync_file_system(&self, folder: &Path) -> io::Result<()> {
+        self.perform(Operation::SyncAll(folder), || Ok(nix::unistd::syncfs(File::open(folder)?)?))
+    }
+
+    /// Makes a folder in one that is there.
+    pub fn make_folder(&self, path: &Path) -> io::Result<()> {
+        self.perform(Operation::MakeFolder(path), || fs::create_dir(path))
+    }
+
+    /// Makes a folder and all it lies in; those that are there are fine.
+    pub fn make_folders(&self, path: &Path) -> io::Result<()> {
+        if path.as_os_str().is_empty() || self.is_folder(path) {
+            return Ok(());
+        }
+        path.parent().map_or(Ok(()), |parent| self.make_folders(parent))?;
+        // Another process may be faster.
+        self.make_folder(path).or_else(|error| match error.kind() {
+            _ if self.is_folder(path) => Ok(()),
+            io::ErrorKind::AlreadyExists if path.is_symlink() => Err(io::Error::other(
+                "it is a symbolic link, which is never followed inside a cache; put what it points to in its place",
+            )),
+            _ => Err(error),
+        })
+    }
+
+    /// Whether there is a folder; inside the cache a symbolic link to one is none.
+    pub fn is_folder(&self, path: &Path) -> bool {
+        let is_inside = path.parent().is_some_and(|parent| parent.starts_with(&self.root));
+        let found = if is_inside { fs::symlink_metadata(path) } else { fs::metadata(path) };
+        found.is_ok_and(|metadata| metadata.is_dir())
+    }
+
+    /// Renames, in place of what has the new name.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.perform(Operation::Rename { from, to }, || fs::rename(from, to))
+    }
+
+    /// Gives a temporary file its lasting name.
+    pub fn persist(&self, file: NamedTempFile, to: &Path) -> io::Result<()> {
+        let from = file.path().to_owned();
+        self.perform(Operation::Rename { from: &from, to }, || file.persist(to).map_err(|error| error.error))?;
+        Ok(())
+    }
+
+    /// Renames a file, unless something has the new name already.
+    pub fn rename_unless_there(&self, from: &Path, to: &Path) -> io::Result<()> {
+        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+        let flags = RenameFlags::RENAME_NOREPLACE;
+        let renamed =
+            self.perform(Operation::Rename { from, to }, || Ok(renameat2(AT_FDCWD, from, AT_FDCWD, to, flags)?));
+        match renamed {
+            Err(error) if is_unsupported(&error) => self.rename_in_steps(from, to),
+            other => other,
+        }
+    }
+
+    /// As [`Disk::rename_unless_there`], where the file system cannot do that in one step.
+    fn rename_in_steps(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.link(from, to) {
+            Ok(()) => return self.remove_file(from),
+            Err(error) if !is_unsupported(&error) => return Err(error),
+            Err(_) => {}
+        }
+        if fs::symlink_metadata(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        // Another process may put the same content there just now, and promise it: what takes its place is on disk.
+        self.sync(from)?;
+        self.rename(from, to)
+    }
+
+    /// Lets two files or folders swap their names, so that there is no moment without either.
+    pub fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        self.perform(Operation::Exchange { one, other }, || Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, flags)?))
+    }
+
+    /// Gives a file a further name.
+    pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.perform(Operation::Link { from, to }, || fs::hard_link(from, to))
+    }
+
+    /// Makes a symbolic link.
+    pub fn link_symbolic(&self, target: &Path, at: &Path) -> io::Result<()> {
+        self.perform(Operation::LinkSymbolic { target, at }, || std::os::unix::fs::symlink(target, at))
+    }
+
+    /// Sets the permission bits.
+    pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+        let act = || fs::set_permissions(path, Permissions::from_mode(mode));
+        self.perform(Operation::SetMode { path, mode }, act)
+    }
+
+    /// Removes a name of a file.
+    pub fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.perform(Operation::Remove(path), || fs::remove_file(path))
+    }
+
+    /// Removes a folder with nothing in it.
+    pub fn remove_empty_folder(&self, path: &Path) -> io::Result<()> {
+        self.perform(Operation::RemoveFolder(path), || fs::remove_dir(path))
+    }
+
+    /// Removes a folder with everything in it, whatever its permission bits.
+    pub fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        self.perform(Operation::RemoveFolder(path), || remove_tree(path))
+    }
+}

@@ -1,0 +1,58 @@
+//! Lists of what lies in the areas of a cache: only names that the cache gives.
+
+use std::fs::{self, FileType};
+use std::path::{Path, PathBuf};
+
+use crate::fs::names;
+use crate::{CacheError, Result};
+
+/// What the cache has made in `area`, in folders by first digits (`area/a/name`), sorted: names that it does not give are
+/// somebody else's. Nothing is reached through a symbolic link; one that has such a name itself is listed only among what is
+/// verified.
+pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
+    let is_verified = matches!(area, "objects" | "trees" | "manifests" | "actions");
+    let mut found = Vec::new();
+    for (shard, kind) in entries(&root.join(area))? {
+        if !kind.is_dir() || !shard.file_name().is_some_and(names::is_shard) {
+            continue;
+        }
+        let own = entries(&shard)?.into_iter().filter(|(path, kind)| {
+            (is_verified || !kind.is_symlink()) && path.file_name().is_some_and(|name| names::is_own(area, name))
+        });
+        found.extend(own.map(|(path, _)| path));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What the cache has made in an area without such folders, in no particular order, without symbolic links.
+pub fn list_own(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
+    let entries = entries(&root.join(area))?.into_iter();
+    let own = entries
+        .filter(|(path, kind)| !kind.is_symlink() && path.file_name().is_some_and(|name| names::is_own(area, name)));
+    Ok(own.map(|(path, _)| path).collect())
+}
+
+/// The logs of items in the folder of a scope.
+pub fn list_item_logs(folder: &Path) -> Result<Vec<PathBuf>> {
+    let logs = entries(folder)?.into_iter();
+    let logs = logs.filter(|(path, kind)| kind.is_file() && path.file_name().is_some_and(names::is_item_log));
+    Ok(logs.map(|(path, _)| path).collect())
+}
+
+/// What lies in a folder, in no particular order.
+pub fn read_folder(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(path).map_err(CacheError::io(path))?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(path))).collect()
+}
+
+/// What lies in a folder of the cache, links not followed; nothing if there is none, as in a read-only cache of earlier days.
+fn entries(folder: &Path) -> Result<Vec<(PathBuf, FileType)>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(CacheError::io(folder)(error)),
+    };
+    let entry = |entry: std::io::Result<fs::DirEntry>| entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
+    entries.map(|found| entry(found).map_err(CacheError::io(folder))).collect()
+}

@@ -1,0 +1,44 @@
+//! What `stat` says of a file, or of every file of a folder, so that it shows when somebody touches one.
+
+use std::path::Path;
+
+use crate::fs::fs_time::FsTime;
+use crate::fs::stat::{Moment, Stat};
+use crate::fs::walk;
+use crate::{Digest, Result};
+
+/// Names, sizes, inodes and times of everything at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trace {
+    seal: Digest,
+    /// When the last change was. No program can set this time.
+    changed: Moment,
+}
+
+impl Trace {
+    /// Of what `path` leads to.
+    pub fn of(path: &Path) -> Result<Trace> {
+        let stat = Stat::of(path)?;
+        if !stat.is_folder() {
+            return Ok(Trace { seal: Digest::of(line("", &stat).as_bytes()), changed: stat.changed });
+        }
+        let mut found = walk::find_all(path)?;
+        found.sort_unstable_by(|left, right| left.relative.cmp(&right.relative));
+        let lines: String = found.iter().map(|found| line(&found.relative, &found.stat)).collect();
+        // What is gone left its trace on the folder.
+        let all = found.iter().map(|found| found.stat).chain([stat]);
+        let changed = all.map(|stat| stat.changed).max_by_key(|changed| changed.in_ns()).unwrap_or(stat.changed);
+        Ok(Trace { seal: Digest::of(lines.as_bytes()), changed })
+    }
+
+    /// Whether something was changed at `since` or later, given how it is `now`; where that time is not known, whether
+    /// something was changed at all.
+    pub fn shows_change(&self, now: &Trace, since: Option<FsTime>) -> bool {
+        self.seal != now.seal && since.is_none_or(|since| since.may_precede(now.changed))
+    }
+}
+
+fn line(name: &str, stat: &Stat) -> String {
+    let Stat { size, inode, device, .. } = stat;
+    format!("{name} {size} {inode} {device} {} {}\n", stat.modified.in_ns(), stat.changed.in_ns())
+}

@@ -1,0 +1,231 @@
+//! The time by the clocks of file systems, which alone says whether a file can still change without its times showing it.
+//!
+//! A file that was last touched in an earlier tick of its file system's clock than the present one shows every later change: a
+//! change gets the present tick or a later one. Which tick it is, is what a file shows that is touched now, on the same file
+//! system: at its own granularity, be that a nanosecond, a second or two, and whatever the machine's clock says.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags, Timespec, Timestamps, UTIME_NOW};
+
+use crate::fs::stat::{Moment, Stat};
+
+/// Longest tick of a file system's clock: that of FAT, with some room for network file systems.
+const LONGEST_TICK: Duration = Duration::from_millis(2_500);
+
+/// The clocks of the file systems that one process looks at.
+pub(crate) struct FileSystemClock {
+    /// A folder of ours.
+    folder: PathBuf,
+    own: Mutex<Own>,
+    /// By device the latest time known. A tick that is over stays over.
+    latest: Mutex<HashMap<u64, Moment>>,
+    /// Whether every file counts as rested, for tests that look for changes that the index does not see.
+    #[cfg(test)]
+    pub everything_rests: bool,
+}
+
+/// What is known of the file system that the folder of ours lies on.
+enum Own {
+    Unknown,
+    /// A file without a name there, touched when the time is asked for.
+    Open(File, u64),
+    /// None can be made there.
+    None,
+}
+
+/// What the time of some files' file system is, as far as they need it.
+pub(crate) struct Ticks<'c> {
+    clock: &'c FileSystemClock,
+    /// By device the present time, asked for once; `None` where it cannot be known.
+    now: HashMap<u64, Option<Moment>>,
+}
+
+impl FileSystemClock {
+    /// With `folder` to make a file in that shows the time of its file system.
+    pub fn new(folder: PathBuf) -> FileSystemClock {
+        FileSystemClock {
+            folder,
+            own: Mutex::new(Own::Unknown),
+            latest: Mutex::default(),
+            #[cfg(test)]
+            everything_rests: false,
+        }
+    }
+
+    /// The time by the clock of the file system that our folder lies on.
+    pub fn now(&self) -> io::Result<Moment> {
+        match self.touch_own() {
+            Some((_, now)) => Ok(now),
+            None => fs_time(&self.folder),
+        }
+    }
+
+    /// For a batch of files that are about to be read: asks each file system once, and only if one of its files may need it.
+    pub fn ticks(&self) -> Ticks<'_> {
+        Ticks { clock: self, now: HashMap::new() }
+    }
+
+    /// The device and the present time of our own file.
+    fn touch_own(&self) -> Option<(u64, Moment)> {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*own, Own::Unknown) {
+            let opened = unnamed_in(&self.folder).and_then(|file| Ok((stat_of(&file)?.device, file)));
+            *own = opened.map_or(Own::None, |(device, file)| Own::Open(file, device));
+        }
+        let Own::Open(file, device) = &*own else { return None };
+        // By a call to the system itself: what stands between a program and its C library may make times up.
+        let now = || Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        rustix::fs::futimens(file, &Timestamps { last_access: now(), last_modification: now() }).ok()?;
+        Some((*device, changed_of(file).ok()?))
+    }
+
+    /// The present time of the device of a file at `path`; `None` where nothing can be touched.
+    fn of_device(&self, device: u64, path: &Path) -> Option<Moment> {
+        if let Some((own, now)) = self.touch_own()
+            && own == device
+        {
+            return Some(now);
+        }
+        // The file may be reached through a link.
+        let place = fs::canonicalize(path).ok()?;
+        let folder = place.parent()?;
+        let (found, now) = unnamed_in(folder).and_then(|file| Ok((stat_of(&file)?.device, changed_of(&file)?))).ok()?;
+        (found == device).then_some(now)
+    }
+
+    fn note(&self, device: u64, time: Moment) -> Moment {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = latest.entry(device).or_insert(time);
+        *known = (*known).max(time);
+        *known
+    }
+
+    fn latest(&self, device: u64) -> Option<Moment> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).get(&device).copied()
+    }
+}
+
+impl Ticks<'_> {
+    /// Whether a file rests: whatever is done to it from now on shows in its times. To be asked before it is read.
+    pub fn rests(&mut self, path: &Path, stat: &Stat) -> bool {
+        #[cfg(test)]
+        if self.clock.everything_rests {
+            return true;
+        }
+        let touched = stat.modified.max(stat.changed);
+        if self.clock.latest(stat.device).is_some_and(|latest| touched < latest) {
+            return true;
+        }
+        let clock = self.clock;
+        let now = self.now.entry(stat.device).or_insert_with(|| clock.of_device(stat.device, path));
+        match now {
+            Some(now) => touched < clock.note(stat.device, *now),
+            None => self.rests_by_others(stat),
+        }
+    }
+
+    /// As [`Ticks::rests`], where nothing can be touched: a folder of others on another file system. No program can set a time
+    /// of change, so the clock there has been at the latest one that was seen, and is past it when the longest tick is over by
+    /// this process's own clock. Files without such a time of their own, or with one to come, are read again each time.
+    fn rests_by_others(&self, stat: &Stat) -> bool {
+        if stat.modified > stat.changed {
+            return false;
+        }
+        if stat.changed >= self.clock.note(stat.device, stat.changed) {
+            std::thread::sleep(LONGEST_TICK);
+            self.clock.note(stat.device, stat.changed.next());
+        }
+        true
+    }
+}
+
+/// The time of the file system that `folder` lies on, by its own clock: what a file without a name shows that is made there.
+/// Compares with the times that `stat` says of files there. Where such a file cannot be made, one with a name takes its place
+/// for a moment.
+pub fn fs_time(folder: &Path) -> io::Result<Moment> {
+    match unnamed_in(folder) {
+        Ok(file) => changed_of(&file),
+        Err(_) => {
+            let file = tempfile::Builder::new().prefix(crate::fs::names::TEMPORARY).tempfile_in(folder)?;
+            changed_of(file.as_file())
+        }
+    }
+}
+
+/// A file that no name leads to.
+fn unnamed_in(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?))
+}
+
+fn stat_of(file: &File) -> io::Result<Stat> {
+    Ok(Stat::from(rustix::fs::fstat(file)?))
+}
+
+fn changed_of(file: &File) -> io::Result<Moment> {
+    Ok(stat_of(file)?.changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clock() -> (tempfile::TempDir, FileSystemClock) {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = FileSystemClock::new(folder.path().to_owned());
+        (folder, clock)
+    }
+
+    #[test]
+    fn a_file_rests_once_the_clock_of_its_file_system_has_moved_on() {
+        let (folder, clock) = clock();
+        let path = folder.path().join("file");
+        fs::write(&path, "x").unwrap();
+        let stat = Stat::of(&path).unwrap();
+        while clock.now().unwrap() <= stat.changed {
+            std::thread::yield_now();
+        }
+        assert!(clock.ticks().rests(&path, &stat));
+        let mut to_come = stat;
+        to_come.modified.seconds += 1_000;
+        assert!(!clock.ticks().rests(&path, &to_come), "times to come are in no tick that is over");
+        let now = clock.now().unwrap();
+        let touched_now = Stat { changed: now, ..stat };
+        assert!(clock.latest(stat.device).is_some_and(|latest| latest <= now));
+        let mut whole_seconds = clock.ticks();
+        whole_seconds.now.insert(7, Some(Moment { seconds: now.seconds, nanoseconds: 0 }));
+        let on_another =
+            Stat { device: 7, changed: Moment { nanoseconds: 0, ..now }, modified: stat.modified, ..touched_now };
+        assert!(!whole_seconds.rests(&path, &on_another), "in the same second");
+        let earlier = Moment { seconds: now.seconds - 1, nanoseconds: 0 };
+        assert!(whole_seconds.rests(&path, &Stat { changed: earlier, modified: earlier, ..on_another }));
+    }
+
+    #[test]
+    fn where_nothing_can_be_touched_other_files_tell_the_time() {
+        let (folder, clock) = clock();
+        let at = |seconds| Moment { seconds, nanoseconds: 0 };
+        let stat = Stat { device: 7, modified: at(5), changed: at(5), ..Stat::of(folder.path()).unwrap() };
+        let unknown = || Ticks { clock: &clock, now: HashMap::from([(7, None)]) };
+        clock.note(7, at(9));
+        assert!(unknown().rests(folder.path(), &stat), "something was touched later");
+        assert!(!unknown().rests(folder.path(), &Stat { modified: at(10), ..stat }));
+        let last = Stat { modified: at(9), changed: at(9), ..stat };
+        assert!(unknown().rests(folder.path(), &last), "the longest tick is over");
+        assert_eq!(clock.latest(7), Some(at(9).next()));
+    }
+
+    #[test]
+    fn the_time_leaves_no_trace() {
+        let (folder, clock) = clock();
+        let before = fs_time(folder.path()).unwrap();
+        assert!(clock.now().unwrap() >= before);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

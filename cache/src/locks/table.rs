@@ -1,0 +1,433 @@
+//! What processes keep from each other: claims on fingerprints, use of the cache, and whatever only one may write.
+//!
+//! A claim is an open-file-description lock on one byte of the file `locks`, at an offset that the fingerprint gives: the kernel
+//! drops it with the process, nothing is left to clean up, and network file systems carry it. Such locks do not exclude their
+//! own process, which a set of claimed offsets makes up for. Everything else is a lock on a whole file. Where the file system
+//! has no locks, leases take their place (`leases`), from the start or from the moment that a lock is refused.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::fs::abilities::Abilities;
+use crate::locks::leases::{Lease, LeaseTimes, Leases, Standing};
+use crate::{Cache, CacheError, Digest, Result};
+
+/// How long to wait before a look at a lease that somebody else holds.
+const AGAIN: Duration = Duration::from_millis(20);
+const IN_USE: &str = "in-use";
+/// The lease of a process that has the cache alone, and how those of others that use it start.
+const ALONE: &str = "in-use.alone";
+const SHARED: &str = "in-use.shared-";
+
+/// The locks of one process in one cache.
+pub struct Locks {
+    root: PathBuf,
+    /// The file with a byte for every claim; `None` in a cache that cannot be changed.
+    claims: Option<File>,
+    claimed: Mutex<HashSet<i64>>,
+    abilities: Abilities,
+    uses_leases: AtomicBool,
+    leases: Leases,
+}
+
+/// An exclusive lock. Ends when it is dropped or the process dies.
+pub struct Lock {
+    _file: Option<File>,
+    lease: Option<Lease>,
+}
+
+/// The lock of a file that is open anyway.
+pub(crate) struct HandleLock<'f> {
+    file: Option<&'f File>,
+    _lease: Option<Lease>,
+}
+
+/// The sole right, among all processes, to make a fingerprint's result. Ends when it is dropped or the process dies.
+pub struct Claim {
+    table: Arc<Locks>,
+    offset: i64,
+    lease: Option<Lease>,
+}
+
+/// Keeps [`Cache::try_use_alone`] from succeeding elsewhere, or is its success.
+pub struct UseGuard {
+    lock: Lock,
+}
+
+impl Lock {
+    /// Whether somebody else has taken it meanwhile, which can only be where leases take the place of locks.
+    pub fn is_lost(&self) -> bool {
+        self.lease.as_ref().is_some_and(Lease::is_lost)
+    }
+}
+
+impl Claim {
+    /// Whether another process has taken the claim over meanwhile, because this one was too slow to keep it: a result made
+    /// under it counts only if the other one's has the same digests. Never where the file system has locks.
+    pub fn is_lost(&self) -> bool {
+        self.lease.as_ref().is_some_and(Lease::is_lost)
+    }
+}
+
+impl UseGuard {
+    /// As [`Claim::is_lost`].
+    pub fn is_lost(&self) -> bool {
+        self.lock.is_lost()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(claims) = self.table.claims.as_ref().filter(|_| self.lease.is_none()) {
+            // The kernel refuses an unlock only for arguments that locking has accepted before.
+            let _ = set_byte(claims, self.offset, libc::F_UNLCK);
+        }
+        self.table.claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.offset);
+    }
+}
+
+impl Drop for HandleLock<'_> {
+    fn drop(&mut self) {
+        // The kernel refuses an unlock only of what it has locked.
+        let _ = self.file.map(File::unlock);
+    }
+}
+
+/// Whether a refusal says that there are no locks here.
+pub(crate) fn are_missing(error: &io::Error) -> bool {
+    const MISSING: [i32; 4] = [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP, libc::EINVAL];
+    error.raw_os_error().is_some_and(|errno| MISSING.contains(&errno))
+}
+
+/// Locks one byte of a file for this open file, without waiting.
+pub(crate) fn lock_byte(file: &File, offset: i64) -> io::Result<()> {
+    set_byte(file, offset, libc::F_WRLCK)
+}
+
+fn set_byte(file: &File, offset: i64, kind: libc::c_int) -> io::Result<()> {
+    let kind = libc::c_short::try_from(kind).map_err(|_| Errno::EINVAL)?;
+    let whence = libc::c_short::try_from(libc::SEEK_SET).map_err(|_| Errno::EINVAL)?;
+    let lock = libc::flock { l_type: kind, l_whence: whence, l_start: offset, l_len: 1, l_pid: 0 };
+    fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock)).map(|_| ()).map_err(Into::into)
+}
+
+/// A file of ours to be locked, made where there is none; a symbolic link is not followed.
+pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW).open(path)
+}
+
+impl Locks {
+    /// Those of the cache at `root`, whose file of claims is open unless nothing can be changed there.
+    pub(crate) fn new(root: &Path, claims: Option<File>, abilities: Abilities, times: LeaseTimes) -> Arc<Locks> {
+        let leases = Leases::new(root.join("leases"), times);
+        Arc::new(Locks {
+            root: root.to_owned(),
+            claims,
+            claimed: Mutex::default(),
+            uses_leases: AtomicBool::new(!abilities.locks),
+            abilities,
+            leases,
+        })
+    }
+
+    /// Those of the cache at `root`, for who keeps something in its folder and has not opened it.
+    pub fn of(root: &Path) -> Arc<Locks> {
+        Locks::new(root, None, Abilities::of(root, false), LeaseTimes::default())
+    }
+
+    /// What the file system can do, as far as is known by now.
+    pub(crate) fn abilities(&self) -> Abilities {
+        Abilities { locks: self.abilities.locks && !self.uses_leases(), ..self.abilities }
+    }
+
+    fn uses_leases(&self) -> bool {
+        self.uses_leases.load(Ordering::Relaxed)
+    }
+
+    /// From now on leases take the place of locks, here and in later processes.
+    fn change_to_leases(&self) {
+        if !self.uses_leases.swap(true, Ordering::Relaxed) {
+            self.abilities.note_without_locks(&self.root);
+        }
+    }
+
+    /// What a lock came to; `None` if there are none here, so that a lease has to do.
+    fn locked<T>(&self, path: &Path, outcome: io::Result<T>) -> Option<Result<T>> {
+        match outcome {
+            Err(error) if are_missing(&error) => {
+                self.change_to_leases();
+                None
+            }
+            other => Some(other.map_err(CacheError::io(path))),
+        }
+    }
+
+    fn name_of(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('/', "_")
+    }
+
+    /// Waits for the exclusive lock of the file at `path`, which is made where there is none.
+    pub fn lock(&self, path: &Path) -> Result<Lock> {
+        if !self.uses_leases() {
+            let file = open_to_lock(path).map_err(CacheError::io(path))?;
+            if let Some(locked) = self.locked(path, file.lock()) {
+                return locked.map(|()| Lock { _file: Some(file), lease: None });
+            }
+        }
+        Ok(Lock { _file: None, lease: Some(self.wait_for(&self.name_of(path))?) })
+    }
+
+    /// As [`Locks::lock`], without waiting; `None` while somebody else has it.
+    pub fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
+        if !self.uses_leases() {
+            let file = open_to_lock(path).map_err(CacheError::io(path))?;
+            if let Some(locked) = self.locked(path, try_lock(&file)) {
+                return locked.map(|is_ours| is_ours.then_some(Lock { _file: Some(file), lease: None }));
+            }
+        }
+        let lease = self.leases.try_take(&self.name_of(path))?;
+        Ok(lease.map(|lease| Lock { _file: None, lease: Some(lease) }))
+    }
+
+    /// Waits for the lock of a file that is open and lies at `path`.
+    pub(crate) fn lock_handle<'f>(&self, file: &'f File, path: &Path) -> Result<HandleLock<'f>> {
+        if !self.uses_leases()
+            && let Some(locked) = self.locked(path, file.lock())
+        {
+            return locked.map(|()| HandleLock { file: Some(file), _lease: None });
+        }
+        Ok(HandleLock { file: None, _lease: Some(self.wait_for(&self.name_of(path))?) })
+    }
+
+    /// Locks a file of this process that lies, or will lie, at `path`, for as long as it is open and what is returned is held.
+    pub(crate) fn lock_own(&self, file: &File, path: &Path) -> Result<Option<Lock>> {
+        if !self.uses_leases()
+            && let Some(locked) = self.locked(path, file.lock())
+        {
+            return locked.map(|()| None);
+        }
+        let lease = self.wait_for(&self.name_of(path))?;
+        Ok(Some(Lock { _file: None, lease: Some(lease) }))
+    }
+
+    /// Locks a file of another process unless it is being written; `None` if it is, or is gone.
+    pub(crate) fn try_lock_existing(&self, path: &Path) -> Result<Option<Lock>> {
+        let Ok(file) = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) else { return Ok(None) };
+        if !self.uses_leases()
+            && let Some(locked) = self.locked(path, try_lock(&file))
+        {
+            return locked.map(|is_ours| is_ours.then_some(Lock { _file: Some(file), lease: None }));
+        }
+        let lease = self.leases.try_take(&self.name_of(path))?;
+        Ok(lease.map(|lease| Lock { _file: Some(file), lease: Some(lease) }))
+    }
+
+    /// Removes leases of processes that are gone.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        for name in self.leases.names("")? {
+            if self.leases.observe(&name)? == Standing::Stale {
+                self.leases.put_away(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a process has the file at `path` locked.
+    pub fn is_locked(&self, path: &Path) -> bool {
+        self.try_lock_existing(path).is_ok_and(|lock| lock.is_none() && path.exists())
+    }
+
+    fn wait_for(&self, name: &str) -> Result<Lease> {
+        loop {
+            if let Some(lease) = self.leases.try_take(name)? {
+                return Ok(lease);
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    fn try_claim(self: &Arc<Locks>, fingerprint: &Digest) -> Result<Option<Claim>> {
+        let head = fingerprint.bytes().first_chunk::<8>().copied().unwrap_or_default();
+        let offset = (u64::from_le_bytes(head) >> 2).cast_signed();
+        if !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(offset) {
+            return Ok(None);
+        }
+        // From here on it is given back when it is dropped; a byte that is not ours is not unlocked by that.
+        let claimed = self.claim(fingerprint, offset);
+        if !matches!(claimed, Ok(Some(_))) {
+            self.claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&offset);
+        }
+        claimed
+    }
+
+    fn claim(self: &Arc<Locks>, fingerprint: &Digest, offset: i64) -> Result<Option<Claim>> {
+        let claim = |lease| Claim { table: Arc::clone(self), offset, lease };
+        if !self.uses_leases() {
+            let path = self.root.join("locks");
+            let file = self.claims.as_ref().ok_or_else(|| self.read_only())?;
+            let outcome = match lock_byte(file, offset) {
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+                other => other.map(|()| true),
+            };
+            if let Some(locked) = self.locked(&path, outcome) {
+                return locked.map(|is_ours| is_ours.then(|| claim(None)));
+            }
+        }
+        let lease = self.leases.try_take(&format!("claim-{fingerprint}"))?;
+        Ok(lease.map(|lease| claim(Some(lease))))
+    }
+
+    fn read_only(&self) -> CacheError {
+        CacheError::io(&self.root)(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn use_shared(&self) -> Result<UseGuard> {
+        let path = self.root.join(IN_USE);
+        if !self.uses_leases() {
+            let file = open_to_lock(&path).map_err(CacheError::io(&path))?;
+            if let Some(locked) = self.locked(&path, file.lock_shared()) {
+                return locked.map(|()| UseGuard { lock: Lock { _file: Some(file), lease: None } });
+            }
+        }
+        loop {
+            // First ours, then the look: of two that do so at once, at least one sees the other.
+            let lease = self.wait_for(&format!("{SHARED}{}", crate::locks::process::random()))?;
+            match self.leases.observe(ALONE)? {
+                Standing::Free => return Ok(UseGuard { lock: Lock { _file: None, lease: Some(lease) } }),
+                Standing::Stale => drop(self.leases.put_away(ALONE)?),
+                Standing::Alive | Standing::Unknown => std::thread::sleep(AGAIN),
+            }
+        }
+    }
+
+    fn try_use_alone(&self) -> Result<Option<UseGuard>> {
+        let path = self.root.join(IN_USE);
+        if !self.uses_leases() {
+            let file = open_to_lock(&path).map_err(CacheError::io(&path))?;
+            if let Some(locked) = self.locked(&path, try_lock(&file)) {
+                let guard = || UseGuard { lock: Lock { _file: Some(file), lease: None } };
+                return locked.map(|is_ours| is_ours.then(guard));
+            }
+        }
+        let Some(alone) = self.leases.try_take(ALONE)? else { return Ok(None) };
+        for name in self.leases.names(SHARED)? {
+            loop {
+                match self.leases.observe(&name)? {
+                    Standing::Free => break,
+                    Standing::Alive => return Ok(None),
+                    Standing::Stale => drop(self.leases.put_away(&name)?),
+                    Standing::Unknown => std::thread::sleep(AGAIN),
+                }
+            }
+        }
+        Ok(Some(UseGuard { lock: Lock { _file: None, lease: Some(alone) } }))
+    }
+}
+
+/// Whether the lock of an open file was to be had.
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+impl Cache {
+    /// Claims the right to make a fingerprint's result; `None` while somebody else has it.
+    pub fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>> {
+        self.locks.try_claim(fingerprint)
+    }
+
+    /// Says that this process works with the cache; waits while somebody has it alone.
+    pub fn use_shared(&self) -> Result<UseGuard> {
+        self.require_writable()?;
+        self.locks.use_shared()
+    }
+
+    /// The cache alone, to remove things from it; `None` while somebody works with it.
+    pub fn try_use_alone(&self) -> Result<Option<UseGuard>> {
+        self.require_writable()?;
+        self.locks.try_use_alone()
+    }
+
+    /// The cache's locks, for what its caller keeps in its folder.
+    pub fn locks(&self) -> &Arc<Locks> {
+        &self.locks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_leases(root: &Path, seconds: &Arc<std::sync::atomic::AtomicU64>) -> Arc<Locks> {
+        let abilities = Abilities { links: true, symbolic_links: true, modes: true, locks: false };
+        let seconds = Arc::clone(seconds);
+        let clock = Arc::new(move || Duration::from_secs(seconds.load(Ordering::Relaxed)));
+        let times = LeaseTimes { heartbeat: Duration::from_millis(1), stale_after: Duration::from_secs(60), clock };
+        Locks::new(root, None, abilities, times)
+    }
+
+    #[test]
+    fn leases_do_what_locks_do() {
+        let (folder, seconds) = (tempfile::tempdir().unwrap(), Arc::default());
+        let (one, other) = (with_leases(folder.path(), &seconds), with_leases(folder.path(), &seconds));
+        let fingerprint = Digest::of(b"work");
+        let claim = one.try_claim(&fingerprint).unwrap().unwrap();
+        assert!(one.try_claim(&fingerprint).unwrap().is_none() && other.try_claim(&fingerprint).unwrap().is_none());
+        assert!(!claim.is_lost());
+        drop(claim);
+        assert!(other.try_claim(&fingerprint).unwrap().is_some());
+
+        let path = folder.path().join("file");
+        let lock = one.lock(&path).unwrap();
+        assert!(other.try_lock(&path).unwrap().is_none());
+        drop(lock);
+        assert!(other.try_lock(&path).unwrap().is_some());
+        let file = File::create(&path).unwrap();
+        let own = one.lock_own(&file, &path).unwrap();
+        assert!(other.is_locked(&path) && other.try_lock_existing(&path).unwrap().is_none());
+        drop(own);
+        assert!(!other.is_locked(&path));
+
+        let (first, second) = (one.use_shared().unwrap(), other.use_shared().unwrap());
+        drop(first);
+        assert!(one.try_use_alone().unwrap().is_none(), "the heartbeat of the other one shows");
+        drop(second);
+        let alone = one.try_use_alone().unwrap().unwrap();
+        assert!(other.try_use_alone().unwrap().is_none() && !alone.is_lost());
+        drop(alone);
+        assert!(other.use_shared().is_ok());
+    }
+
+    #[test]
+    fn a_claim_that_was_taken_over_is_lost() {
+        let (folder, seconds) = (tempfile::tempdir().unwrap(), Arc::<std::sync::atomic::AtomicU64>::default());
+        let (one, other) = (with_leases(folder.path(), &seconds), with_leases(folder.path(), &seconds));
+        let fingerprint = Digest::of(b"work");
+        // Of a process on another machine that has stopped.
+        let lease = folder.path().join("leases").join(format!("claim-{fingerprint}"));
+        std::fs::create_dir(folder.path().join("leases")).unwrap();
+        std::fs::write(&lease, "athanor lease 1 somebody elsewhere:1:1:1 00000000000000000000\n").unwrap();
+        assert!(one.try_claim(&fingerprint).unwrap().is_none());
+        seconds.store(60, Ordering::Relaxed);
+        let claim = one.try_claim(&fingerprint).unwrap().unwrap();
+        // And the other way round.
+        std::fs::remove_file(&lease).unwrap();
+        let taken = other.try_claim(&fingerprint).unwrap().unwrap();
+        assert!(claim.is_lost() && !taken.is_lost());
+    }
+}

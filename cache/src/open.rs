@@ -1,0 +1,246 @@
+//! The way into a cache: a folder that is ours is used, an empty one becomes a cache, and any other is left alone.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::libc;
+
+use crate::fs::abilities::Abilities;
+use crate::fs::disk::{Disk, Watch};
+use crate::fs::layout::Layout;
+use crate::fs::names;
+use crate::index::clock::FileSystemClock;
+use crate::index::stat_index::StatIndex;
+use crate::locks::leases::LeaseTimes;
+use crate::locks::table::{Locks, open_to_lock};
+use crate::records::sequence;
+use crate::store::integrity::Integrity;
+use crate::store::probe::Glance;
+use crate::store::rehash::VerifyOnUse;
+use crate::{Cache, CacheError, Result};
+
+/// Names of a folder's entries that an error mentions.
+const MENTIONED: usize = 3;
+/// The areas without which a folder is no cache, unless it is only being made.
+const HALLMARKS: [&str; 2] = ["objects", "actions"];
+/// What a new file system has at its top.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// What the `format` file of a folder says.
+enum Format {
+    /// This, in so many characters.
+    Text(String),
+    Absent,
+}
+
+pub(crate) fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
+    let root = std::path::absolute(root).map_err(CacheError::io(root))?;
+    let text = find_or_make_format(&root, watch.clone())?;
+    // The cache itself may be reached through a symbolic link.
+    let root = root.canonicalize().map_err(CacheError::io(&root))?;
+    let missing = look_at_areas(&root)?;
+    let is_whole = !HALLMARKS.iter().any(|area| missing.contains(area));
+    let (layout, upgraded) = match Layout::of_format(&text) {
+        Some(found) if is_whole || is_made_by_us(&root)? => found,
+        None if is_whole => return Err(unknown(root, text.trim())),
+        _ => return Err(foreign(&root)?),
+    };
+    let disk = Disk::new(&root, watch);
+    let claims = open_claims(&disk)?;
+    if claims.is_some() {
+        make_areas(&disk, &missing)?;
+        if let Some(upgraded) = upgraded {
+            disk.write_atomically(&root.join(names::FORMAT), upgraded.as_bytes())?;
+        }
+    }
+    let abilities = Abilities::of(&root, claims.is_some());
+    let locks = Locks::new(&root, claims, abilities, LeaseTimes::default());
+    let clock = Arc::new(FileSystemClock::new(root.join("tmp")));
+    let stat_index = StatIndex::new(disk.clone(), Arc::clone(&locks), Arc::clone(&clock));
+    let glance = Glance::new(&root)?;
+    Ok(Cache {
+        disk,
+        stat_index,
+        locks,
+        clock,
+        counter: sequence::Counter::default(),
+        glance,
+        integrity: Integrity::default(),
+        layout,
+        verify_on_use: VerifyOnUse::default(),
+    })
+}
+
+/// What the `format` file in `root` says, which is made where there is nothing else: before everything else, so that a folder
+/// in which more than that was made is known for a cache.
+fn find_or_make_format(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<String> {
+    loop {
+        if let Format::Text(text) = read_format(root)? {
+            return Ok(text);
+        }
+        let entries = match list(root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(CacheError::io(root))?,
+        };
+        if entries.iter().any(|name| name == names::FORMAT) {
+            // Another process is faster.
+            continue;
+        }
+        if !entries.iter().all(|name| is_left_over(root, name)) {
+            return Err(foreign(root)?);
+        }
+        let disk = Disk::new(root, watch.clone());
+        disk.make_lasting_folders(root)?;
+        make_format(&disk)?;
+    }
+}
+
+/// A whole cache of a format that is not ours: a later one, or none.
+fn unknown(root: PathBuf, found: &str) -> CacheError {
+    let is_number = !found.is_empty() && found.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number {
+        CacheError::Format { root, found: found.to_owned() }
+    } else {
+        CacheError::FormatDamaged { path: root.join(names::FORMAT) }
+    }
+}
+
+fn read_format(root: &Path) -> Result<Format> {
+    /// No format has a longer name.
+    const LONGEST: u64 = 64;
+    let path = root.join(names::FORMAT);
+    let file = match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Format::Absent),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(foreign(root)?),
+        Err(error) => return Err(CacheError::io(&path)(error)),
+    };
+    let mut bytes = Vec::new();
+    match file.take(LONGEST).read_to_end(&mut bytes) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(foreign(root)?),
+        Err(error) => Err(CacheError::io(&path)(error)),
+        Ok(_) => Ok(Format::Text(String::from_utf8_lossy(&bytes).into_owned())),
+    }
+}
+
+fn make_format(disk: &Disk) -> Result<()> {
+    let root = disk.root();
+    let path = root.join(names::FORMAT);
+    let make = || -> io::Result<()> {
+        let file = disk.temporary_in(root, "")?;
+        disk.append(file.as_file(), file.path(), Layout::NEWEST.as_bytes())?;
+        disk.sync_open(file.as_file(), file.path())?;
+        match disk.rename_unless_there(file.path(), &path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    };
+    make().map_err(CacheError::io(&path))?;
+    disk.sync_parent(&path)
+}
+
+/// Whether something in a folder without a `format` file is there because its making was cut off, or no matter.
+fn is_left_over(root: &Path, name: &OsString) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let Ok(metadata) = fs::symlink_metadata(root.join(name)) else { return true };
+    let is_format_to_be = metadata.is_file() && metadata.len() <= 16 && name.starts_with(names::TEMPORARY);
+    is_format_to_be && names::is_temporary(name) || metadata.is_dir() && name == LOST_AND_FOUND
+}
+
+/// Whether a folder with a `format` file but without the rest of a cache holds nothing that is somebody else's.
+fn is_made_by_us(root: &Path) -> Result<bool> {
+    let entries = list(root).map_err(CacheError::io(root))?;
+    Ok(entries.iter().all(|name| names::is_own_at_top(name) || name == LOST_AND_FOUND))
+}
+
+/// The areas that are not there. One that is something else than a folder is refused: nothing in a cache is reached through a
+/// symbolic link, since what it leads to would be swept with the rest.
+fn look_at_areas(root: &Path) -> Result<Vec<&'static str>> {
+    let mut missing = Vec::new();
+    for area in names::AREAS.into_iter().chain([names::PIPELINES]) {
+        let path = root.join(area);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(CacheError::Area { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(area),
+            Err(error) => return Err(CacheError::io(&path)(error)),
+        }
+    }
+    missing.retain(|area| *area != names::PIPELINES);
+    Ok(missing)
+}
+
+/// The file of claims; `None` if nothing can be changed in the cache.
+fn open_claims(disk: &Disk) -> Result<Option<File>> {
+    let path = disk.root().join("locks");
+    match open_to_lock(&path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Err(CacheError::Area { path }),
+        Err(error) => match error.raw_os_error() {
+            Some(errno @ (libc::EROFS | libc::EACCES | libc::EPERM)) => {
+                disk.refuse_changes(errno);
+                Ok(None)
+            }
+            _ => Err(CacheError::io(&path)(error)),
+        },
+    }
+}
+
+fn make_areas(disk: &Disk, missing: &[&str]) -> Result<()> {
+    let root = disk.root();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for area in missing {
+        let path = root.join(area);
+        disk.make_folders(&path).map_err(CacheError::io(&path))?;
+    }
+    disk.sync(root).map_err(CacheError::io(root))?;
+    // Nothing depends on these two.
+    disk.write_unsynced_if_absent("CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n")?;
+    disk.write_unsynced_if_absent(".gitignore", "*\n")
+}
+
+fn list(folder: &Path) -> io::Result<Vec<OsString>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+}
+
+/// The refusal of a folder, with some of what is in it.
+fn foreign(root: &Path) -> Result<CacheError> {
+    let mut names = list(root).map_err(CacheError::io(root))?;
+    names.sort();
+    let mentioned: Vec<String> =
+        names.iter().take(MENTIONED).map(|name| format!("`{}`", name.to_string_lossy().escape_debug())).collect();
+    let rest = names.len().saturating_sub(MENTIONED);
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    Ok(CacheError::Foreign { root: PathBuf::from(root), holds: mentioned.join(", ") + &more })
+}
+
+impl Cache {
+    /// Whether nothing can be changed in the cache: what only looks works all the same.
+    pub fn is_read_only(&self) -> bool {
+        self.disk.refusal().is_some()
+    }
+
+    /// Refuses what would change a cache that cannot be changed.
+    pub fn require_writable(&self) -> Result<()> {
+        match self.disk.refusal() {
+            None => Ok(()),
+            Some(source) => Err(CacheError::ReadOnly { root: self.root().to_owned(), source }),
+        }
+    }
+
+    /// What the user should know of the cache's file system: sentences, none where it does all that it should.
+    pub fn notices(&self) -> Vec<String> {
+        self.locks.abilities().notice().into_iter().collect()
+    }
+
+    /// The present time by the clock of the cache's file system, which stamps what is written in it: the machine's may differ.
+    pub fn file_system_time(&self) -> Result<crate::Moment> {
+        self.clock.now().map_err(CacheError::io(self.root()))
+    }
+}

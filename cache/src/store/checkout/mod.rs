@@ -1,0 +1,425 @@
+//! The user's own copies of stored results: made apart, hashed while they are made, and put in place in one step each.
+//!
+//! A copy is made in the cache where it can be renamed from there and is then as if it had been made in its place; else in a
+//! folder `.athanor-XXXXXX` beside it, which [`Checkout::sweep`] removes should the process be killed. Nothing here decides what
+//! may be replaced.
+
+mod copy;
+mod lock;
+mod place;
+mod swaps;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use rayon::prelude::*;
+
+use crate::fs::disk::TemporaryFolder;
+use crate::fs::list;
+use crate::store::damage;
+use crate::store::objects::SYNCED_ONE_BY_ONE;
+use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
+
+pub use lock::ResultsLock;
+pub use swaps::Swap;
+
+/// What the names of folders that copies are made in begin with; outside of the cache with a dot before it.
+const STAGING: &str = "athanor-";
+/// A file on its way to its name where it cannot be made in the cache.
+const DRAFT: &str = ".athanor-draft";
+
+/// Copies on their way to the user.
+pub struct Checkout<'c> {
+    cache: &'c Cache,
+    inside: Option<TemporaryFolder>,
+    beside: HashMap<PathBuf, TemporaryFolder>,
+    /// Of folders, whether copies for them may be made in the cache.
+    reached: HashMap<PathBuf, bool>,
+    shares_blocks: AtomicBool,
+    /// How many copies were made.
+    number: usize,
+    /// Copies that are not on disk yet, each with the number of its entries.
+    unsynced: Vec<(PathBuf, usize)>,
+    /// Folders whose entries have changed.
+    touched: BTreeSet<PathBuf>,
+}
+
+/// A copy that is to be put in place.
+#[derive(Debug)]
+pub struct Staged {
+    copy: PathBuf,
+    target: PathBuf,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Whole(Artifact),
+    /// Some entries of a folder that is there.
+    Swaps {
+        swaps: Vec<Swap>,
+        new: Tree,
+    },
+}
+
+impl Cache {
+    /// Begins to hand out copies.
+    pub fn checkout(&self) -> Checkout<'_> {
+        Checkout {
+            cache: self,
+            inside: None,
+            beside: HashMap::new(),
+            reached: HashMap::new(),
+            shares_blocks: AtomicBool::new(true),
+            number: 0,
+            unsynced: Vec::new(),
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// Makes a folder for results and all it lies in, to survive a power cut.
+    pub fn make_results_folder(&self, folder: &Path) -> Result<()> {
+        self.disk.make_lasting_folders(folder)
+    }
+
+    /// Whether a symbolic link lies in a folder, which is always somebody's own. A folder that cannot be read counts as one
+    /// that has them.
+    pub fn has_links_below(&self, folder: &Path) -> bool {
+        let Ok(entries) = fs::read_dir(folder) else { return true };
+        entries.into_iter().any(|entry| match entry.and_then(|entry| Ok((entry.file_type()?, entry))) {
+            Ok((kind, entry)) => kind.is_symlink() || kind.is_dir() && self.has_links_below(&entry.path()),
+            Err(_) => true,
+        })
+    }
+}
+
+impl Checkout<'_> {
+    /// Makes a copy of an artifact that is to lie at `target`. A stored file that is gone, or is not what its name says, goes to
+    /// quarantine, with the stored folder that it was to be taken from: that is [`CacheError::Damaged`].
+    pub fn stage(&mut self, artifact: &Artifact, target: &Path) -> Result<Staged> {
+        let what = What::Whole(artifact.clone());
+        self.stage_what(what, target)
+    }
+
+    /// Makes copies of the stored files of `swaps`, which make the folder `new` of the one at `target`. Putting them in place is
+    /// not one step.
+    pub fn stage_swaps(&mut self, swaps: Vec<Swap>, new: Tree, target: &Path) -> Result<Staged> {
+        self.stage_what(What::Swaps { swaps, new }, target)
+    }
+
+    fn stage_again(&mut self, staged: &Staged) -> Result<Staged> {
+        self.stage_what(staged.what.clone(), &staged.target)
+    }
+
+    fn stage_what(&mut self, what: What, target: &Path) -> Result<Staged> {
+        let parent = parent_of(target);
+        self.cache.disk.make_lasting_folders(parent)?;
+        self.number += 1;
+        let copy = self.staging_for(parent)?.join(self.number.to_string());
+        let staged = Staged { copy, target: target.to_owned(), what };
+        match self.make(&staged) {
+            Ok(entries) => self.unsynced.push((staged.copy.clone(), entries)),
+            Err(error) => {
+                // It would take the space that other results need.
+                let _ = self.cache.disk.remove(&staged.copy);
+                return Err(error);
+            }
+        }
+        Ok(staged)
+    }
+
+    /// Makes a copy; returns the number of its entries.
+    fn make(&self, Staged { copy, target, what }: &Staged) -> Result<usize> {
+        match what {
+            What::Whole(artifact) if artifact.kind != ArtifactKind::Folder => {
+                let executable = artifact.kind == ArtifactKind::Executable;
+                self.copy_file(&self.cache.path_of(artifact), copy, target, artifact.digest, executable)?;
+                Ok(1)
+            }
+            What::Whole(artifact) => {
+                let (tree, stored) = self.stored_tree(&artifact.digest)?;
+                self.make_folders(copy, &tree)?;
+                let files = tree.entries.par_iter().filter_map(|entry| Some((entry, entry.digest?)));
+                let copied = files.map(|(entry, digest)| {
+                    let (from, to) = (stored.join(&entry.path), copy.join(&entry.path));
+                    self.copy_file(&from, &to, target, digest, entry.executable)
+                });
+                self.judge_folder(copied.collect(), &stored)?;
+                Ok(tree.entries.len())
+            }
+            What::Swaps { swaps, new } => {
+                let stored = self.cache.tree_path(&new.artifact().digest);
+                self.cache.disk.make_folder(copy).map_err(CacheError::io(target))?;
+                let after = swaps.par_iter().enumerate();
+                let files = after.filter_map(|(number, swap)| {
+                    let after = swap.after.as_ref()?;
+                    Some((number, after, after.digest?))
+                });
+                let copied = files.map(|(number, after, digest)| {
+                    let to = copy.join(number.to_string());
+                    self.copy_file(&stored.join(&after.path), &to, target, digest, after.executable)
+                });
+                self.judge_folder(copied.collect(), &stored)?;
+                Ok(swaps.len())
+            }
+        }
+    }
+
+    fn stored_tree(&self, digest: &Digest) -> Result<(Tree, PathBuf)> {
+        let stored = self.cache.tree_path(digest);
+        match self.cache.read_tree(digest) {
+            Ok(tree) if stored.is_dir() => Ok((tree, stored)),
+            _ => {
+                // Without its list a stored folder is of no use.
+                let manifest = self.cache.manifest_path(digest);
+                for path in [&manifest, &stored] {
+                    if fs::symlink_metadata(path).is_ok() {
+                        self.cache.quarantine(path)?;
+                    }
+                }
+                Err(CacheError::Damaged { path: stored, what: "it is gone, or its list of files is".to_owned() })
+            }
+        }
+    }
+
+    fn make_folders(&self, copy: &Path, tree: &Tree) -> Result<()> {
+        let mut folders: BTreeSet<&str> = BTreeSet::new();
+        for entry in &tree.entries {
+            let itself = entry.digest.is_none().then_some(entry.path.as_str());
+            for folder in itself.into_iter().chain(swaps::ancestors(&entry.path)) {
+                if !folders.insert(folder) {
+                    break;
+                }
+            }
+        }
+        self.cache.disk.make_folder(copy).map_err(CacheError::io(copy))?;
+        // A folder sorts before what is in it.
+        folders
+            .iter()
+            .map(|folder| copy.join(folder))
+            .try_for_each(|folder| self.cache.disk.make_folder(&folder).map_err(CacheError::io(&folder)))
+    }
+
+    /// Copies one stored file, if its content is what it must be.
+    fn copy_file(&self, from: &Path, to: &Path, target: &Path, digest: Digest, executable: bool) -> Result<()> {
+        let mode = if executable { 0o777 } else { 0o666 };
+        let copied = self.cache.disk.copy_by(from, to, || copy::copy(from, to, mode, &self.shares_blocks));
+        let what = match copied.map_err(CacheError::io(target))? {
+            Ok(found) if found == digest => return Ok(()),
+            Ok(_) => "its content is not what its name says".to_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(CacheError::io(from)(error));
+            }
+            Err(error) => format!("it cannot be read ({error})"),
+        };
+        let object = self.cache.object_path(&digest, executable);
+        self.set_damaged_aside(&object, digest)?;
+        Err(CacheError::Damaged { path: from.to_owned(), what })
+    }
+
+    /// Moves a stored file to quarantine if it is there and is not what its name says.
+    fn set_damaged_aside(&self, object: &Path, digest: Digest) -> Result<()> {
+        let Ok(metadata) = fs::symlink_metadata(object) else { return Ok(()) };
+        let sound = metadata.is_file() && damage::holds(object, metadata.len(), digest)?;
+        if sound { Ok(()) } else { self.cache.quarantine(object) }
+    }
+
+    /// The first error, damage before others. A stored folder with a damaged file goes to quarantine.
+    fn judge_folder(&self, copied: Vec<Result<()>>, stored: &Path) -> Result<()> {
+        let mut errors: Vec<CacheError> = copied.into_iter().filter_map(Result::err).collect();
+        if let Some(damage) = errors.iter().position(|error| matches!(error, CacheError::Damaged { .. })) {
+            if fs::symlink_metadata(stored).is_ok() {
+                self.cache.quarantine(stored)?;
+            }
+            return Err(errors.swap_remove(damage));
+        }
+        errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Brings all copies made so far to disk: what a power cut left of one would look like an edit of the user's.
+    pub fn sync(&mut self) -> Result<()> {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        if unsynced.iter().map(|(_, entries)| entries).sum::<usize>() <= SYNCED_ONE_BY_ONE {
+            return unsynced.iter().try_for_each(|(copy, _)| self.sync_copy(copy));
+        }
+        let folders: BTreeSet<&Path> = unsynced.iter().map(|(copy, _)| parent_of(copy)).collect();
+        self.sync_file_systems(folders)
+    }
+
+    fn sync_copy(&self, copy: &Path) -> Result<()> {
+        if copy.is_dir() {
+            list::read_folder(copy)?.iter().try_for_each(|path| self.sync_copy(path))?;
+        }
+        self.cache.disk.sync(copy).map_err(CacheError::io(copy))
+    }
+
+    /// Makes sure that what was put in place, or set aside, stays there in a power cut.
+    pub fn settle(&mut self) -> Result<()> {
+        let touched = std::mem::take(&mut self.touched);
+        if touched.len() > SYNCED_ONE_BY_ONE {
+            return self.sync_file_systems(touched.iter().map(PathBuf::as_path));
+        }
+        touched.iter().try_for_each(|folder| self.cache.disk.sync(folder).map_err(CacheError::io(folder)))
+    }
+
+    /// Removes what lies beside results that are in place. To be called before nothing says any more that somebody was about to
+    /// put them there.
+    pub fn clear(&mut self) {
+        // What cannot be removed is swept another time.
+        self.beside.drain().for_each(|(_, folder)| drop(self.cache.disk.remove(folder.path())));
+    }
+
+    fn sync_file_systems<'p>(&self, folders: impl IntoIterator<Item = &'p Path>) -> Result<()> {
+        let device = |folder: &Path| fs::metadata(folder).map(|metadata| metadata.dev()).ok();
+        let by_device: HashMap<Option<u64>, &Path> =
+            folders.into_iter().map(|folder| (device(folder), folder)).collect();
+        by_device
+            .values()
+            .try_for_each(|folder| self.cache.disk.sync_file_system(folder).map_err(CacheError::io(folder)))
+    }
+
+    /// Writes a small file whole or not at all, on disk when this returns.
+    pub fn write(&mut self, path: &Path, content: &[u8]) -> Result<()> {
+        let parent = parent_of(path);
+        let disk = &self.cache.disk;
+        if let Some(inside) = self.inside_for(parent) {
+            self.number += 1;
+            let draft = inside.join(self.number.to_string());
+            self.write_draft(&draft, content)?;
+            match disk.rename(&draft, path) {
+                Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                    self.reached.insert(parent.to_owned(), false);
+                }
+                other => return other.map_err(CacheError::io(path)).and_then(|()| disk.sync_parent(path)),
+            }
+        }
+        let draft = parent.join(DRAFT);
+        disk.remove_file(&draft).or_else(crate::fs::fallback::absent_is_fine).map_err(CacheError::io(path))?;
+        let written = self.write_draft(&draft, content);
+        written.and_then(|()| disk.rename(&draft, path).map_err(CacheError::io(path))).inspect_err(|_| {
+            let _ = disk.remove_file(&draft);
+        })?;
+        disk.sync_parent(path)
+    }
+
+    fn write_draft(&self, draft: &Path, content: &[u8]) -> Result<()> {
+        let disk = &self.cache.disk;
+        let file = disk.create_new(draft).map_err(CacheError::io(draft))?;
+        let written = disk.append(&file, draft, content).and_then(|()| disk.sync_open(&file, draft));
+        written.map_err(CacheError::io(draft))
+    }
+
+    /// Removes from `folder` what a checkout that was killed has left there. Nobody else may be checking out to it.
+    pub fn sweep(&self, folder: &Path) -> Result<()> {
+        for path in list::read_folder(folder)? {
+            if is_leftover(&path) {
+                self.cache.disk.remove(&path)?;
+            }
+        }
+        self.sweep_draft(folder)
+    }
+
+    /// As [`Checkout::sweep`], but only the file that [`Checkout::write`] may have left; nothing is listed.
+    pub fn sweep_draft(&self, folder: &Path) -> Result<()> {
+        let draft = folder.join(DRAFT);
+        match fs::symlink_metadata(&draft) {
+            Ok(metadata) if metadata.is_file() => self.cache.disk.remove(&draft),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder that copies for `parent` are made in.
+    fn staging_for(&mut self, parent: &Path) -> Result<PathBuf> {
+        if let Some(inside) = self.inside_for(parent) {
+            return Ok(inside);
+        }
+        if let Some(folder) = self.beside.get(parent) {
+            return Ok(folder.path().to_owned());
+        }
+        let prefix = format!(".{STAGING}");
+        let made = self.cache.disk.temporary_folder_in(parent, &prefix).map_err(CacheError::io(parent))?;
+        let path = made.path().to_owned();
+        self.beside.insert(parent.to_owned(), made);
+        Ok(path)
+    }
+
+    /// The folder of the cache that copies for `parent` are made in, if they may be.
+    fn inside_for(&mut self, parent: &Path) -> Option<PathBuf> {
+        if !self.may_come_from_inside(parent) {
+            return None;
+        }
+        // A cache that cannot be written to can be read all the same.
+        let inside = self.inside();
+        if inside.is_err() {
+            self.reached.insert(parent.to_owned(), false);
+        }
+        inside.ok()
+    }
+
+    fn inside(&mut self) -> std::io::Result<PathBuf> {
+        if let Some(folder) = &self.inside {
+            return Ok(folder.path().to_owned());
+        }
+        let made = self.cache.disk.temporary_folder_in(&self.cache.root().join("tmp"), STAGING)?;
+        Ok(self.inside.insert(made).path().to_owned())
+    }
+
+    fn is_inside(&self, copy: &Path) -> bool {
+        self.inside.as_ref().is_some_and(|inside| copy.starts_with(inside.path()))
+    }
+
+    fn may_come_from_inside(&mut self, parent: &Path) -> bool {
+        if let Some(known) = self.reached.get(parent) {
+            return *known;
+        }
+        let tmp = self.cache.root().join("tmp");
+        let may = makes_alike(&tmp, parent).unwrap_or(false);
+        self.reached.insert(parent.to_owned(), may);
+        may
+    }
+}
+
+/// Whether what is made in one folder has the owner and permissions that it would have in the other one, on the same file
+/// system as far as that can be told without trying.
+fn makes_alike(one: &Path, other: &Path) -> std::io::Result<bool> {
+    const SET_GROUP: u32 = 0o2000;
+    let traits = |folder: &Path| -> std::io::Result<_> {
+        let metadata = fs::metadata(folder)?;
+        let group = (metadata.mode() & SET_GROUP != 0).then(|| metadata.gid());
+        Ok((metadata.dev(), group, default_permissions(folder)))
+    };
+    Ok(traits(one)? == traits(other)?)
+}
+
+/// The access control list that what is made in a folder starts with.
+fn default_permissions(folder: &Path) -> Option<Vec<u8>> {
+    let mut list = vec![0; 4 << 10];
+    let length = rustix::fs::getxattr(folder, "system.posix_acl_default", list.as_mut_slice()).ok()?;
+    list.truncate(length);
+    Some(list)
+}
+
+/// Whether this is a folder of ours: by its name, and by the names of all that is in it.
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let random = name.strip_prefix('.').and_then(|name| name.strip_prefix(STAGING)).unwrap_or_default();
+    let is_folder = || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()) && is_folder() && holds_ours(path)
+}
+
+fn holds_ours(folder: &Path) -> bool {
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let number = name.strip_suffix(".old").unwrap_or(name);
+        // The last two are those of earlier versions.
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) || matches!(name, "copy" | "replaced")
+    };
+    list::read_folder(folder).is_ok_and(|paths| paths.iter().all(is_ours))
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

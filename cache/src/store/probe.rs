@@ -1,0 +1,70 @@
+//! A glance at stored files: are they there, how large, since when? Nothing is opened.
+//!
+//! Paths are relative to the cache's folder, which is held open: to find the way to it anew for each of ten thousand files
+//! costs more than all else.
+
+use std::fs::File;
+use std::path::Path;
+
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, SFlag, fstatat};
+use serde::{Deserialize, Serialize};
+
+use crate::fs::stat::Stat;
+use crate::store::objects::Presence;
+use crate::{CacheError, Result};
+
+/// The cache's folder, open.
+pub struct Glance {
+    folder: File,
+}
+
+/// By what a file that is written whole under a new inode each time is known again without being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Glance {
+    /// For the cache at `root`.
+    pub fn new(root: &Path) -> Result<Glance> {
+        File::open(root).map(|folder| Glance { folder }).map_err(CacheError::io(root))
+    }
+
+    fn stat(&self, relative: &str) -> nix::Result<FileStat> {
+        fstatat(&self.folder, relative, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// Whether a file of this size is there.
+    pub fn presence(&self, relative: &str, bytes: u64) -> Presence {
+        match self.stat(relative) {
+            Ok(stat) if is_file(&stat) && u64::try_from(stat.st_size) == Ok(bytes) => Presence::Present,
+            Ok(_) => Presence::Damaged,
+            Err(_) => Presence::Missing,
+        }
+    }
+
+    /// Of a regular file; `None` for anything else.
+    pub fn file(&self, relative: &str) -> Option<Stat> {
+        let stat = rustix::fs::statat(&self.folder, relative, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(Stat::from(stat)).filter(Stat::is_file)
+    }
+
+    /// The stamp of a file; `None` if it is not there.
+    pub fn stamp(&self, relative: &str) -> Option<Stamp> {
+        let stat = self.stat(relative).ok()?;
+        Some(Stamp {
+            inode: stat.st_ino,
+            bytes: u64::try_from(stat.st_size).ok()?,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        })
+    }
+}
+
+fn is_file(stat: &FileStat) -> bool {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+}

@@ -1,0 +1,273 @@
+//! Stored folders as they lie on disk, held against the manifests that say what they should be.
+//!
+//! Symbolic links are not followed here: a stored folder has none, so one that is found was put there by somebody else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use rustix::fs::FileType;
+
+use crate::fs::fs_time::FsTime;
+use crate::fs::list;
+use crate::fs::stat::{Moment, Stat};
+use crate::store::damage;
+use crate::store::integrity::{Evidence, Note, Stored};
+use crate::{Cache, CacheError, Digest, Result, Tree, tree};
+
+/// Entries of one folder beyond which several threads look at them.
+const WORTH_SEVERAL_THREADS: usize = 512;
+
+/// Bits of a stored folder while names in it are changed.
+const UNLOCKED: u32 = 0o755;
+
+/// Something in a stored folder.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Path below the folder.
+    pub relative: PathBuf,
+    /// Of the thing itself.
+    pub stat: Stat,
+}
+
+/// Everything in a stored folder, itself included (with an empty path), sorted by path.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    nodes: Vec<Node>,
+}
+
+impl Snapshot {
+    /// Looks at all that lies in `root`, which is a folder.
+    pub fn of(root: &Path) -> std::io::Result<Snapshot> {
+        let stat = Stat::from(rustix::fs::lstat(root)?);
+        if !stat.is_folder() {
+            return Err(std::io::ErrorKind::NotADirectory.into());
+        }
+        let mut nodes = vec![Node { relative: PathBuf::new(), stat }];
+        look_below(root, Path::new(""), &mut nodes)?;
+        nodes.sort_unstable_by(|left, right| left.relative.cmp(&right.relative));
+        Ok(Snapshot { nodes })
+    }
+
+    /// By which the whole folder is known again.
+    pub fn evidence(&self) -> Evidence {
+        let mut hasher = blake3::Hasher::new();
+        for Node { relative, stat } in &self.nodes {
+            hasher.update(&(relative.as_os_str().len() as u64).to_le_bytes());
+            hasher.update(relative.as_os_str().as_bytes());
+            hasher.update(&stat.mode.to_le_bytes());
+            // Times of folders move when they are moved into place; what is in them is here by name.
+            if !stat.is_folder() {
+                for number in
+                    [stat.inode, stat.size, stat.modified.seconds.cast_unsigned(), stat.changed.seconds.cast_unsigned()]
+                {
+                    hasher.update(&number.to_le_bytes());
+                }
+                hasher.update(&stat.modified.nanoseconds.to_le_bytes());
+                hasher.update(&stat.changed.nanoseconds.to_le_bytes());
+            }
+        }
+        Evidence::of_tree(&Digest::from(hasher.finalize()))
+    }
+
+    /// When a file in it was last changed; folders change with their names, which are compared.
+    pub fn changed(&self) -> Moment {
+        let changed = self.nodes.iter().filter(|node| !node.stat.is_folder()).map(|node| node.stat.changed);
+        changed.max_by_key(|changed| changed.in_ns()).unwrap_or(Moment { seconds: 0, nanoseconds: 0 })
+    }
+
+    /// Whether a file was written to, or the names in a folder changed, later than `since` and than it was `noted`.
+    pub fn is_written_since(&self, since: FsTime, noted: Option<Moment>) -> bool {
+        let mut written = self.nodes.iter().map(|node| node.stat.modified);
+        written.any(|written| since.precedes(written) && noted.is_none_or(|noted| noted < written))
+    }
+
+    fn note(&self, sequence: u64) -> Note {
+        Note { evidence: self.evidence(), changed: self.changed(), sequence, durable: true }
+    }
+}
+
+fn look_below(folder: &Path, relative: &Path, nodes: &mut Vec<Node>) -> std::io::Result<()> {
+    let entries = fs::read_dir(folder)?.collect::<std::io::Result<Vec<_>>>()?;
+    let look = |entry: &fs::DirEntry| -> std::io::Result<Node> {
+        let stat = Stat::from(rustix::fs::lstat(entry.path())?);
+        Ok(Node { relative: relative.join(entry.file_name()), stat })
+    };
+    let found: Vec<Node> = if entries.len() >= WORTH_SEVERAL_THREADS {
+        entries.par_iter().map(look).collect::<std::io::Result<_>>()?
+    } else {
+        entries.iter().map(look).collect::<std::io::Result<_>>()?
+    };
+    for node in found {
+        let below = node.stat.is_folder().then(|| node.relative.clone());
+        nodes.push(node);
+        if let Some(relative) = below {
+            let name = relative.file_name().unwrap_or_default();
+            look_below(&folder.join(name), &relative, nodes)?;
+        }
+    }
+    Ok(())
+}
+
+/// How a stored folder differs from its manifest.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Deviation {
+    /// Paths of what should not be there, those inside of folders that should not be there left out.
+    pub added: Vec<PathBuf>,
+    /// Paths of what is missing or has other content.
+    pub changed: Vec<PathBuf>,
+}
+
+impl Deviation {
+    pub fn is_none(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty()
+    }
+}
+
+/// How a manifest wants the folders and files of a stored folder.
+enum Wanted<'t> {
+    Folder,
+    File(&'t tree::TreeEntry),
+}
+
+/// Every path that the folder of `tree` should have, itself excepted.
+fn wanted(tree: &Tree) -> BTreeMap<&Path, Wanted<'_>> {
+    let mut wanted = BTreeMap::new();
+    for entry in &tree.entries {
+        let path = Path::new(&entry.path);
+        for parent in path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
+            wanted.entry(parent).or_insert(Wanted::Folder);
+        }
+        wanted.insert(path, if entry.digest.is_some() { Wanted::File(entry) } else { Wanted::Folder });
+    }
+    wanted
+}
+
+impl Cache {
+    /// A stored folder as it lies there now.
+    pub(crate) fn tree_snapshot(&self, digest: &Digest) -> std::io::Result<Snapshot> {
+        Snapshot::of(&self.tree_path(digest))
+    }
+
+    /// How the stored folder `snapshot` differs from `tree`. Files whose `stat` is not as it was noted are read.
+    pub(crate) fn deviation(&self, tree: &Tree, folder: &Path, snapshot: &Snapshot) -> Deviation {
+        let mut wanted = wanted(tree);
+        let mut deviation = Deviation::default();
+        let mut files = Vec::new();
+        for node in snapshot.nodes.iter().filter(|node| !node.relative.as_os_str().is_empty()) {
+            match wanted.remove(node.relative.as_path()) {
+                Some(Wanted::Folder) if node.stat.is_folder() => {}
+                Some(Wanted::File(entry)) if node.stat.is_file() => files.push((node, entry)),
+                Some(_) => deviation.changed.push(node.relative.clone()),
+                None if deviation.added.last().is_some_and(|added| node.relative.starts_with(added)) => {}
+                None => deviation.added.push(node.relative.clone()),
+            }
+        }
+        deviation.changed.extend(wanted.into_keys().map(Path::to_path_buf));
+        let wrong = files.par_iter().filter(|(node, entry)| !self.is_entry(folder, node, entry));
+        deviation.changed.par_extend(wrong.map(|(node, _)| node.relative.clone()));
+        deviation.changed.sort();
+        deviation
+    }
+
+    /// Whether a file in a stored folder is what the manifest says: the stored file that is known to be right, or one with the
+    /// same content.
+    fn is_entry(&self, folder: &Path, node: &Node, entry: &tree::TreeEntry) -> bool {
+        let Some(digest) = entry.digest else { return false };
+        let stored = Stored::file(digest, entry.executable);
+        if node.stat.size != entry.bytes {
+            return false;
+        }
+        if self.is_noted(&stored, &Evidence::of_file(&node.stat)) && node.stat.is_executable() == entry.executable {
+            return true;
+        }
+        let path = folder.join(&node.relative);
+        // Bits are no content, and can be put back.
+        self.settle_mode(&path, entry.executable).is_ok()
+            && tree::hash_file(&path, node.stat.size).is_ok_and(|found| found == digest)
+    }
+
+    /// Notes that the stored folder is right as it lies there now.
+    pub(crate) fn note_tree(&self, digest: &Digest, snapshot: &Snapshot) {
+        self.note(Stored::Tree(*digest), snapshot.note(self.peek_sequence()));
+    }
+
+    /// Makes a stored folder be what its manifest says, from the stored files. Of these every one must be right.
+    pub(crate) fn restore_tree(&self, tree: &Tree, folder: &Path, deviation: &Deviation) -> Result<()> {
+        self.unlock_folders(folder)?;
+        for path in deviation.added.iter().chain(&deviation.changed) {
+            self.disk.remove(&folder.join(path))?;
+        }
+        for entry in &tree.entries {
+            let path = folder.join(&entry.path);
+            if fs::symlink_metadata(&path).is_err() {
+                self.materialise_entry(folder, entry)?;
+            }
+        }
+        self.settle(folder)
+    }
+
+    /// Lets names in a stored folder, and in those in it, be changed.
+    fn unlock_folders(&self, folder: &Path) -> Result<()> {
+        self.disk.set_mode_if_possible(folder, UNLOCKED).map_err(CacheError::io(folder))?;
+        for path in list::read_folder(folder)? {
+            if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
+                self.unlock_folders(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every file that `tree` names is stored and right. Those that are not go to quarantine; their digests come back.
+    pub(crate) fn damaged_files_of(&self, tree: &Tree) -> Result<Vec<Digest>> {
+        let check = |entry: &tree::TreeEntry| -> Result<Option<Digest>> {
+            let Some(digest) = entry.digest else { return Ok(None) };
+            let object = self.object_path(&digest, entry.executable);
+            Ok((!self.has_sound(&object, digest, entry.executable, entry.bytes)?).then_some(digest))
+        };
+        let found = tree.entries.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Whether the stored file at `path` has its content: by what `stat` says, or else by reading it, which is noted then.
+    pub(crate) fn is_right(&self, stored: &Stored, path: &Path, digest: Digest, bytes: u64) -> Result<bool> {
+        let stat = match rustix::fs::lstat(path) {
+            Ok(stat) => Stat::from(stat),
+            Err(rustix::io::Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(CacheError::io(path)(error.into())),
+        };
+        if !stat.is_file() || stat.size != bytes {
+            return Ok(false);
+        }
+        if self.is_noted(stored, &Evidence::of_file(&stat)) {
+            return Ok(true);
+        }
+        let sequence = self.peek_sequence();
+        let is_right = damage::holds(path, bytes, digest)?;
+        if is_right {
+            self.note(
+                *stored,
+                Note { evidence: Evidence::of_file(&stat), changed: stat.changed, sequence, durable: false },
+            );
+        }
+        Ok(is_right)
+    }
+
+    /// Notes that the stored file at `path`, whose content is known to be right, is as it lies there now.
+    pub(crate) fn note_file(&self, stored: Stored, path: &Path) {
+        if let Ok(stat) = rustix::fs::lstat(path) {
+            let stat = Stat::from(stat);
+            let (evidence, changed, durable) = (Evidence::of_file(&stat), stat.changed, self.is_noted_durable(&stored));
+            self.note(stored, Note { evidence, changed, sequence: self.peek_sequence(), durable });
+        }
+    }
+}
+
+impl Stat {
+    /// Whether it is a regular file.
+    pub(crate) fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::RegularFile
+    }
+}

@@ -1,0 +1,242 @@
+//! What may go from the store, and what it would cost to make again.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::fs::list;
+use crate::store::integrity::Stored;
+use crate::store::objects::digest_in_name;
+use crate::tree::Tree;
+use crate::upkeep::leftovers::Freed;
+use crate::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, Result};
+
+/// What a collection is to do.
+#[derive(Debug, Clone, Default)]
+pub struct GcRequest {
+    /// Fingerprints whose results are in use.
+    pub keep: HashSet<Digest>,
+    /// Digests of manifests to keep beyond those of kept results.
+    pub keep_manifests: HashSet<Digest>,
+    /// Fingerprints of cut-off work whose state is to stay.
+    pub keep_unfinished: HashSet<Digest>,
+    /// Scopes of [`crate::Items`] whose values are in use.
+    pub keep_items: HashSet<String>,
+    /// Bytes the store may hold: results in use go too, cheapest to make again per byte first, until it fits.
+    pub max_size: Option<u64>,
+    /// Whether to only say what would happen.
+    pub dry_run: bool,
+}
+
+/// A result that went, or would go.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Dropped {
+    /// Its fingerprint.
+    pub fingerprint: Digest,
+    /// Bytes of its outputs.
+    pub bytes: u64,
+    /// Milliseconds it took to make.
+    pub duration_ms: u64,
+}
+
+/// What a collection did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct GcReport {
+    /// Results that went.
+    pub dropped: Vec<Dropped>,
+    /// Results that stayed.
+    pub kept: usize,
+    /// Bytes of stored files before.
+    pub bytes_before: u64,
+    /// Bytes of stored files that went.
+    pub bytes_freed: u64,
+    /// What had been set aside as damaged.
+    pub quarantine: Freed,
+    /// State of cut-off work that nobody will go on with.
+    pub unfinished: Freed,
+    /// What killed processes had left in working folders.
+    pub leftovers: Freed,
+}
+
+/// A stored file and how many kept results need it.
+struct Objects {
+    bytes: HashMap<PathBuf, u64>,
+    users: HashMap<PathBuf, usize>,
+}
+
+impl Cache {
+    /// Removes what is not in use. To be called with [`Cache::try_use_alone`]'s guard held, unless it is a dry run.
+    pub fn collect(&self, request: &GcRequest) -> Result<GcReport> {
+        // Before anything else, so that a full disk has room for what has to be rewritten.
+        let quarantine = self.sweep_quarantine(request.dry_run)?;
+        let leftovers = self.sweep_leftovers(request.dry_run)?;
+        let records = self.all_records()?;
+        let (mut kept, mut dropped): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|record| request.keep.contains(&record.fingerprint));
+        // What could not be recorded yet may belong to anybody.
+        kept.extend(self.pending_records()?);
+        let mut objects = self.count_objects(&kept, &request.keep_unfinished)?;
+        let bytes_before = objects.bytes.values().sum();
+        if let Some(limit) = request.max_size {
+            dropped.extend(self.shrink(&mut kept, &mut objects, limit));
+        }
+        let live: u64 = objects.live_bytes();
+        let unfinished = self.unfinished_but(&request.keep_unfinished)?;
+        if !request.dry_run {
+            self.sweep(&kept, &dropped, &objects, request)?;
+        }
+        let dropped = dropped.iter().map(|record| Dropped {
+            fingerprint: record.fingerprint,
+            bytes: record.outputs.iter().map(|output| output.artifact.bytes).sum(),
+            duration_ms: record.duration_ms,
+        });
+        let dropped = dropped.collect();
+        let (kept, bytes_freed) = (kept.len(), bytes_before - live);
+        Ok(GcReport { dropped, kept, bytes_before, bytes_freed, quarantine, unfinished, leftovers })
+    }
+
+    /// Whether any result is recorded, or has such a name.
+    pub fn has_records(&self) -> Result<bool> {
+        Ok(list::list_sharded(self.root(), "actions")?.iter().any(|path| digest_in_name(path).is_some()))
+    }
+
+    /// Fingerprints of all results that were recorded with this sequence number or a higher one.
+    pub fn recorded_since(&self, sequence: u64) -> Result<Vec<Digest>> {
+        let records = self.all_records()?.into_iter().filter(|record| record.sequence >= sequence);
+        Ok(records.map(|record| record.fingerprint).collect())
+    }
+
+    pub(crate) fn all_records(&self) -> Result<Vec<ActionRecord>> {
+        let mut records = Vec::new();
+        for fingerprint in list::list_sharded(self.root(), "actions")?.iter().filter_map(|path| digest_in_name(path)) {
+            records.extend(self.read_record(&fingerprint)?);
+        }
+        Ok(records)
+    }
+
+    fn count_objects(&self, kept: &[ActionRecord], unfinished: &HashSet<Digest>) -> Result<Objects> {
+        let mut objects = Objects { bytes: HashMap::new(), users: HashMap::new() };
+        for path in list::list_sharded(self.root(), "objects")? {
+            let bytes = fs::symlink_metadata(&path).map_err(CacheError::io(&path))?.len();
+            objects.bytes.insert(path, bytes);
+        }
+        let of_results = kept.iter().flat_map(|record| self.objects_of(record));
+        for path in of_results.chain(self.files_of_unfinished(unfinished)) {
+            *objects.users.entry(path).or_default() += 1;
+        }
+        Ok(objects)
+    }
+
+    /// Paths of the files a result consists of, each once.
+    fn objects_of(&self, record: &ActionRecord) -> HashSet<PathBuf> {
+        let annex = record.annex.iter().map(|annex| self.object_path(annex, false));
+        artifacts_of(record).flat_map(|artifact| self.objects_of_artifact(artifact)).chain(annex).collect()
+    }
+
+    pub(crate) fn objects_of_artifact(&self, artifact: &Artifact) -> Vec<PathBuf> {
+        if artifact.kind != ArtifactKind::Folder {
+            return vec![self.path_of(artifact)];
+        }
+        // Where the manifest is damaged, the folder itself still says what is in it.
+        let by_folder = || Tree::of_folder(&self.tree_path(&artifact.digest));
+        let Ok(tree) = self.read_tree(&artifact.digest).or_else(|_| by_folder()) else { return Vec::new() };
+        let files = tree.entries.iter().filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
+        files.collect()
+    }
+
+    /// Takes results out of `kept` until the rest fits into `limit` bytes; returns them.
+    fn shrink(&self, kept: &mut Vec<ActionRecord>, objects: &mut Objects, limit: u64) -> Vec<ActionRecord> {
+        let cost_per_byte = |record: &ActionRecord| {
+            let bytes: u64 = artifacts_of(record).map(|artifact| artifact.bytes).sum();
+            record.duration_ms as f64 / bytes.max(1) as f64
+        };
+        kept.sort_by(|left, right| {
+            cost_per_byte(right).total_cmp(&cost_per_byte(left)).then(left.fingerprint.cmp(&right.fingerprint))
+        });
+        let mut dropped = Vec::new();
+        let mut live = objects.live_bytes();
+        while live > limit {
+            let Some(record) = kept.pop() else { break };
+            for path in self.objects_of(&record) {
+                live -= objects.release(&path);
+            }
+            dropped.push(record);
+        }
+        dropped
+    }
+
+    fn sweep(
+        &self,
+        kept: &[ActionRecord],
+        gone: &[ActionRecord],
+        objects: &Objects,
+        request: &GcRequest,
+    ) -> Result<()> {
+        // Records and items go first: they would promise what is not there. That they are gone is brought to disk: one that a
+        // power cut brought back, or whose files went before it did, could find a file of the same name that was not yet
+        // written out.
+        for record in gone {
+            self.disk.remove(&self.action_path(&record.fingerprint))?;
+        }
+        self.sweep_items(&request.keep_items, |object| objects.users.contains_key(object))?;
+        let sync = || self.disk.sync_everything().map_err(CacheError::io(self.root()));
+        sync()?;
+        let folders = kept.iter().flat_map(artifacts_of).filter(|artifact| artifact.kind == ArtifactKind::Folder);
+        let trees: HashSet<Digest> = folders.map(|artifact| artifact.digest).collect();
+        for path in list::list_sharded(self.root(), "trees")? {
+            if digest_in_name(&path).is_some_and(|digest: Digest| !trees.contains(&digest)) {
+                self.disk.remove(&path)?;
+            }
+        }
+        for path in list::list_sharded(self.root(), "manifests")? {
+            let used = |digest: Digest| trees.contains(&digest) || request.keep_manifests.contains(&digest);
+            if digest_in_name(&path).is_some_and(|digest| !used(digest)) {
+                self.disk.remove(&path)?;
+            }
+        }
+        for path in objects.bytes.keys().filter(|path| !objects.users.contains_key(*path)) {
+            self.disk.remove(path)?;
+        }
+        self.sweep_integrity(|stored| self.stays(stored, objects, &trees))?;
+        self.sweep_incidents()?;
+        self.sweep_gaps(|object| objects.users.contains_key(object))?;
+        self.sweep_unfinished(&request.keep_unfinished)?;
+        self.locks.sweep()?;
+        sync()
+    }
+}
+
+impl Cache {
+    /// Whether stored content is there after a collection.
+    fn stays(&self, stored: &Stored, objects: &Objects, trees: &HashSet<Digest>) -> bool {
+        match stored {
+            Stored::Tree(digest) => trees.contains(digest),
+            Stored::File(digest) => objects.users.contains_key(&self.object_path(digest, false)),
+            Stored::Executable(digest) => objects.users.contains_key(&self.object_path(digest, true)),
+        }
+    }
+}
+
+impl Objects {
+    fn live_bytes(&self) -> u64 {
+        self.users.keys().filter_map(|path| self.bytes.get(path)).sum()
+    }
+
+    /// One user less; returns the bytes that nobody uses any more.
+    fn release(&mut self, path: &Path) -> u64 {
+        let Some(users) = self.users.get_mut(path) else { return 0 };
+        *users -= 1;
+        if *users > 0 {
+            return 0;
+        }
+        self.users.remove(path);
+        self.bytes.get(path).copied().unwrap_or(0)
+    }
+}
+
+/// Outputs and log of a result.
+pub(crate) fn artifacts_of(record: &ActionRecord) -> impl Iterator<Item = &Artifact> {
+    record.outputs.iter().map(|output| &output.artifact).chain(&record.log)
+}

@@ -1,0 +1,136 @@
+//! What nobody needs any more and a collection frees besides results: what was set aside as damaged, and what killed processes
+//! left in working folders. Only names that were made here are touched.
+
+use std::fs;
+use std::iter::Sum;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::fs::list;
+use crate::{Cache, CacheError, Result};
+
+const QUARANTINE: &str = "quarantine";
+
+/// How much was freed, or would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Freed {
+    /// Files and folders.
+    pub items: usize,
+    /// Their bytes, without those of files that have a further name elsewhere.
+    pub bytes: u64,
+}
+
+impl Freed {
+    /// How much the removal of a file or folder frees; nothing where nothing is.
+    pub(crate) fn of(path: &Path) -> Freed {
+        let there = fs::symlink_metadata(path).is_ok();
+        Freed { items: usize::from(there), bytes: bytes_below(path) }
+    }
+}
+
+impl Sum for Freed {
+    fn sum<I: Iterator<Item = Freed>>(all: I) -> Freed {
+        all.fold(Freed::default(), |sum, it| Freed { items: sum.items + it.items, bytes: sum.bytes + it.bytes })
+    }
+}
+
+impl Cache {
+    /// Frees what was set aside as damaged.
+    pub(crate) fn sweep_quarantine(&self, dry_run: bool) -> Result<Freed> {
+        self.sweep_area(QUARANTINE, dry_run)
+    }
+
+    /// Frees what killed processes left. Nobody else may be working with the cache.
+    pub(crate) fn sweep_leftovers(&self, dry_run: bool) -> Result<Freed> {
+        let temporary = self.sweep_area("tmp", dry_run)?;
+        let scratch = self.sweep_area("scratch", dry_run)?;
+        Ok([temporary, scratch].into_iter().sum())
+    }
+
+    /// Removes a folder of this cache with everything in it, whole or not at all as others see it.
+    pub fn remove_folder_of_ours(&self, path: &Path) -> Result<()> {
+        let parent = self.root().join("tmp");
+        let aside = self.disk.temporary_folder_in(&parent, "").map_err(CacheError::io(&parent))?;
+        self.disk.rename(path, &aside.path().join("removed")).map_err(CacheError::io(path))?;
+        self.disk.sync_parent(path)?;
+        self.disk.remove(aside.path())
+    }
+
+    fn sweep_area(&self, area: &str, dry_run: bool) -> Result<Freed> {
+        let folder = self.root().join(area);
+        // A link in its place leads to something that is not ours.
+        if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
+            return Ok(Freed::default());
+        }
+        let mut freed = Freed::default();
+        for path in list::list_own(self.root(), area)? {
+            let of_this = Freed::of(&path);
+            if dry_run || self.removed(&path)? {
+                freed = [freed, of_this].into_iter().sum();
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Removes what is in no use; false where another user's must be left to them.
+    fn removed(&self, path: &Path) -> Result<bool> {
+        match self.disk.remove(path) {
+            Err(CacheError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+}
+
+/// Bytes of files that have no further name. Nothing that cannot be looked at counts.
+fn bytes_below(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    if metadata.is_dir() {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        return entries.map(|entry| bytes_below(&entry.path())).sum();
+    }
+    if metadata.is_file() && metadata.nlink() == 1 { metadata.len() } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_were_made_here_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let ours = [
+            "tmp/.tmpAbc123",
+            "scratch/000042-20261126-213007/1/o.txt",
+            "scratch/000042-20261126-213007.lock",
+            "scratch/20261126-213007.123456-4711/1",
+            "quarantine/objects_a_abc.0",
+        ];
+        let foreign = ["tmp/mine.txt", "scratch/notes-a-b", "quarantine/thesis.1", "quarantine/objects_mine"];
+        for path in ours.iter().chain(&foreign) {
+            fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
+            fs::write(folder.path().join(path), "four").unwrap();
+        }
+        assert_eq!(cache.sweep_quarantine(true).unwrap(), Freed { items: 1, bytes: 4 });
+        assert_eq!(cache.sweep_leftovers(true).unwrap(), Freed { items: 4, bytes: 16 });
+        assert!(ours.iter().all(|path| folder.path().join(path).exists()));
+        cache.sweep_quarantine(false).unwrap();
+        cache.sweep_leftovers(false).unwrap();
+        assert!(!ours.iter().any(|path| folder.path().join(path).exists()));
+        assert!(foreign.iter().all(|path| folder.path().join(path).exists()));
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_an_area_is_not_followed() {
+        let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let cache = Cache::open(folder.path()).unwrap();
+        let path = elsewhere.path().join(".tmpmine");
+        fs::write(&path, "mine").unwrap();
+        fs::remove_dir(folder.path().join("tmp")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("tmp")).unwrap();
+        assert_eq!(cache.sweep_leftovers(false).unwrap(), Freed::default());
+        assert!(path.exists());
+    }
+}

@@ -1,0 +1,63 @@
+//! What takes the space.
+
+use std::fs;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::fs::list;
+use crate::upkeep::gc::artifacts_of;
+use crate::upkeep::leftovers::Freed;
+use crate::{Cache, CacheError, Digest, Result};
+
+/// One recorded result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UsageEntry {
+    /// Its fingerprint.
+    pub fingerprint: Digest,
+    /// What it was computed from, in the recorder's own terms.
+    pub recipe: Value,
+    /// Bytes of its outputs and log, whoever else shares them.
+    pub bytes: u64,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// When it was done.
+    pub finished_at: Timestamp,
+}
+
+/// What is in the store.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Usage {
+    /// Recorded results, largest first.
+    pub entries: Vec<UsageEntry>,
+    /// Number of stored files.
+    pub objects: usize,
+    /// Bytes of stored files, shared ones counted once.
+    pub bytes: u64,
+    /// What was set aside as damaged; a collection frees it.
+    pub quarantine: Freed,
+}
+
+impl Cache {
+    /// What is in the store.
+    pub fn usage(&self) -> Result<Usage> {
+        let records = self.all_records()?;
+        let mut entries: Vec<UsageEntry> = records
+            .into_iter()
+            .map(|record| UsageEntry {
+                fingerprint: record.fingerprint,
+                bytes: artifacts_of(&record).map(|artifact| artifact.bytes).sum(),
+                recipe: record.recipe,
+                duration_ms: record.duration_ms,
+                finished_at: record.finished_at,
+            })
+            .collect();
+        entries.sort_by(|left, right| right.bytes.cmp(&left.bytes).then(left.fingerprint.cmp(&right.fingerprint)));
+        let objects = list::list_sharded(self.root(), "objects")?;
+        let sizes =
+            objects.iter().map(|path| fs::symlink_metadata(path).map(|data| data.len()).map_err(CacheError::io(path)));
+        let bytes = sizes.sum::<Result<u64>>()?;
+        Ok(Usage { entries, objects: objects.len(), bytes, quarantine: self.sweep_quarantine(true)? })
+    }
+}
