@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 pub use crate::fs::advice::explain;
 
+/// The result of an operation on a cache.
+pub type Result<T> = std::result::Result<T, CacheError>;
+
 /// A failed operation on a cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {

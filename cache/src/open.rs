@@ -11,13 +11,14 @@ use nix::libc;
 
 use crate::fs::abilities::Abilities;
 use crate::fs::disk::{Disk, Watch};
+use crate::fs::file_lock::open_to_lock;
 use crate::fs::layout::Layout;
 use crate::fs::names;
 use crate::index::clock::FileSystemClock;
 use crate::index::stat_index::StatIndex;
 use crate::locks::leases::LeaseTimes;
-use crate::locks::table::{Locks, open_to_lock};
-use crate::records::sequence;
+use crate::locks::table::Locks;
+use crate::records::counter::Counter;
 use crate::store::integrity::Integrity;
 use crate::store::probe::Glance;
 use crate::store::rehash::VerifyOnUse;
@@ -37,7 +38,7 @@ enum Format {
     Absent,
 }
 
-pub(crate) fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
+fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
     let root = std::path::absolute(root).map_err(CacheError::io(root))?;
     let text = find_or_make_format(&root, watch.clone())?;
     // The cache itself may be reached through a symbolic link.
@@ -61,15 +62,17 @@ pub(crate) fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> 
     let locks = Locks::new(&root, claims, abilities, LeaseTimes::default());
     let clock = Arc::new(FileSystemClock::new(root.join("tmp")));
     let stat_index = StatIndex::new(disk.clone(), Arc::clone(&locks), Arc::clone(&clock));
+    let counter = Counter::new(disk.clone(), Arc::clone(&locks));
+    let integrity = Integrity::new(disk.clone(), Arc::clone(&clock));
     let glance = Glance::new(&root)?;
     Ok(Cache {
         disk,
         stat_index,
         locks,
         clock,
-        counter: sequence::Counter::default(),
+        counter,
         glance,
-        integrity: Integrity::default(),
+        integrity,
         layout,
         verify_on_use: VerifyOnUse::default(),
     })
@@ -221,26 +224,14 @@ fn foreign(root: &Path) -> Result<CacheError> {
 }
 
 impl Cache {
-    /// Whether nothing can be changed in the cache: what only looks works all the same.
-    pub fn is_read_only(&self) -> bool {
-        self.disk.refusal().is_some()
+    /// Opens the cache in `root`, making it where there is nothing. A folder with anything else in it is refused. A cache that
+    /// cannot be changed is opened for looking.
+    pub fn open(root: &Path) -> Result<Cache> {
+        open(root, None)
     }
 
-    /// Refuses what would change a cache that cannot be changed.
-    pub fn require_writable(&self) -> Result<()> {
-        match self.disk.refusal() {
-            None => Ok(()),
-            Some(source) => Err(CacheError::ReadOnly { root: self.root().to_owned(), source }),
-        }
-    }
-
-    /// What the user should know of the cache's file system: sentences, none where it does all that it should.
-    pub fn notices(&self) -> Vec<String> {
-        self.locks.abilities().notice().into_iter().collect()
-    }
-
-    /// The present time by the clock of the cache's file system, which stamps what is written in it: the machine's may differ.
-    pub fn file_system_time(&self) -> Result<crate::Moment> {
-        self.clock.now().map_err(CacheError::io(self.root()))
+    /// As [`Cache::open`], with something that stands before every change of files.
+    pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
+        open(root, watch)
     }
 }

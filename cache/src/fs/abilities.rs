@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::Digest;
 use crate::fs::fallback::{is_unsupported, remove_tree};
+use crate::fs::file_lock::{are_missing, lock_byte};
 use crate::fs::names;
-use crate::locks::table::{are_missing, lock_byte};
 
 /// The file's name in the cache's folder.
 const NAME: &str = "abilities";

@@ -8,11 +8,8 @@ use std::path::Path;
 
 use nix::libc;
 
-use crate::fs::disk::Disk;
-use crate::{CacheError, Result};
-
 /// What a folder's owner needs to look into it and to change its entries.
-const OPEN: u32 = 0o700;
+pub(crate) const OPEN: u32 = 0o700;
 
 /// Whether a refusal says that this cannot be done here at all, rather than that it went wrong: the file system has no such
 /// operation (`EOPNOTSUPP`, `ENOSYS`, `EINVAL`), the two places are on different ones (`EXDEV`), the file has as many names as
@@ -21,15 +18,6 @@ pub fn is_unsupported(error: &io::Error) -> bool {
     const UNSUPPORTED: [i32; 6] =
         [libc::EPERM, libc::EXDEV, libc::EMLINK, libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
     error.raw_os_error().is_some_and(|errno| UNSUPPORTED.contains(&errno) || errno == libc::ENOTSUP)
-}
-
-/// Whether a copy is safe from a power cut when it has its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// It is.
-    Now,
-    /// It is once the caller has brought it to disk.
-    Later,
 }
 
 /// Removes a file, or a folder with everything in it, whatever their permission bits as far as they are ours. Symbolic links
@@ -87,7 +75,7 @@ fn unlock(folder: &Path, metadata: &Metadata) -> bool {
     mode & OPEN != OPEN && fs::set_permissions(folder, Permissions::from_mode(mode | OPEN)).is_ok()
 }
 
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     if !fs::metadata(from)?.is_dir() {
         return fs::copy(from, to).map(|_| ());
     }
@@ -100,82 +88,6 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 
 pub(crate) fn absent_is_fine(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-impl Disk {
-    /// Gives a file a further name; where it can have none, `to` becomes a copy with these permission bits, whole or not at all.
-    /// Something that has the name already is an error, as it is for a link.
-    pub(crate) fn link_or_copy(&self, from: &Path, to: &Path, mode: u32, durability: Durability) -> io::Result<()> {
-        match self.link(from, to) {
-            Err(error) if is_unsupported(&error) => {}
-            other => return other,
-        }
-        let copy = |staging: &Path| {
-            let copy = self.temporary_in(staging, "")?;
-            self.copy(from, copy.path())?;
-            self.set_mode_if_possible(copy.path(), mode)?;
-            if durability == Durability::Now {
-                self.sync_content(copy.path())?;
-            }
-            self.rename_unless_there(copy.path(), to)
-        };
-        match copy(&self.root().join("tmp")) {
-            // A folder of the cache lies on a file system of its own.
-            Err(error) if error.raw_os_error() == Some(libc::EXDEV) => copy(to.parent().unwrap_or(self.root())),
-            other => other,
-        }
-    }
-
-    /// Makes a symbolic link; where there can be none, a copy.
-    pub(crate) fn link_symbolic_or_copy(&self, target: &Path, at: &Path) -> io::Result<()> {
-        match self.link_symbolic(target, at) {
-            Err(error) if is_unsupported(&error) => copy_tree(target, at),
-            other => other,
-        }
-    }
-
-    /// Sets the permission bits. That nobody but a file's owner may do that, or that the file system has none, is no error:
-    /// says whether they are set.
-    pub(crate) fn set_mode_if_possible(&self, path: &Path, mode: u32) -> io::Result<bool> {
-        match self.set_mode(path, mode) {
-            Err(error) if is_unsupported(&error) => Ok(false),
-            other => other.map(|()| true),
-        }
-    }
-
-    /// As [`move_folder`], for files, too.
-    pub(crate) fn rename_unlocked(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let before = fs::symlink_metadata(from)?;
-        let mode = before.permissions().mode() & 0o7777;
-        let unlocks = before.is_dir() && mode & OPEN != OPEN && self.set_mode_if_possible(from, mode | OPEN)?;
-        let moved = self.rename(from, to);
-        if unlocks {
-            self.set_mode_if_possible(if moved.is_ok() { to } else { from }, mode)?;
-        }
-        moved
-    }
-
-    /// Removes a file or folder; one that is not there is fine. A folder of the store first gets a temporary name, so that one
-    /// that was removed by halves never looks like a damaged one.
-    pub(crate) fn remove(&self, path: &Path) -> Result<()> {
-        let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-        if !metadata.is_dir() {
-            return self.remove_file(path).or_else(absent_is_fine).map_err(CacheError::io(path));
-        }
-        let tmp = self.root().join("tmp");
-        let is_stored = path.starts_with(self.root()) && !path.starts_with(&tmp);
-        if !is_stored || path.starts_with(self.root().join("scratch")) {
-            return self.remove_folder(path).map_err(CacheError::io(path));
-        }
-        let aside = tempfile::Builder::new().prefix(crate::fs::names::TEMPORARY).make_in(&tmp, |to| {
-            // A name that is taken is tried again with another.
-            if to.exists() { Err(io::ErrorKind::AlreadyExists.into()) } else { self.rename_unlocked(path, to) }
-        });
-        match aside.and_then(|aside| Ok(aside.into_temp_path().keep()?)) {
-            Ok(aside) => self.remove_folder(&aside).map_err(CacheError::io(path)),
-            Err(error) => absent_is_fine(error).map_err(CacheError::io(path)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -219,24 +131,5 @@ mod tests {
         assert_eq!(mode_of(&other.join("to")), 0o555);
         assert!(move_folder(&other.join("to"), &folder.path().join("no/where")).is_err());
         assert_eq!(mode_of(&other.join("to")), 0o555, "one that cannot be moved is locked again");
-        let disk = Disk::new(folder.path(), None);
-        fs::create_dir(folder.path().join("tmp")).unwrap();
-        disk.rename_unlocked(&other.join("to"), &folder.path().join("again")).unwrap();
-        assert_eq!(mode_of(&folder.path().join("again")), 0o555);
-        disk.remove(&folder.path().join("again")).unwrap();
-        assert!(!folder.path().join("again").exists());
-        assert_eq!(fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_rename_in_steps_replaces_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::new(folder.path(), None);
-        let at = |name: &str| folder.path().join(name);
-        fs::write(at("a"), "1").unwrap();
-        fs::write(at("b"), "2").unwrap();
-        assert_eq!(disk.rename_unless_there(&at("a"), &at("b")).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        disk.rename_unless_there(&at("a"), &at("c")).unwrap();
-        assert_eq!((fs::read(at("b")).unwrap(), fs::read(at("c")).unwrap()), (b"2".to_vec(), b"1".to_vec()));
     }
 }

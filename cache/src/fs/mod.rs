@@ -2,9 +2,13 @@
 
 pub(crate) mod abilities;
 pub(crate) mod advice;
+pub(crate) mod boot;
 pub(crate) mod disk;
+pub(crate) mod disk_fallback;
 pub(crate) mod durable;
 pub(crate) mod fallback;
+pub(crate) mod file_lock;
+pub(crate) mod freed;
 pub(crate) mod fs_time;
 pub(crate) mod layout;
 pub(crate) mod list;

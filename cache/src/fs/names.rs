@@ -1,6 +1,7 @@
 //! Names that a cache gives. Everything else in its folder is somebody else's, and is neither listed, moved nor removed.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::Digest;
 
@@ -116,6 +117,11 @@ fn is_set_aside(name: &str) -> bool {
     let Some((place, number)) = name.rsplit_once('.') else { return false };
     let area = |area: &&str| place.strip_prefix(area).is_some_and(|rest| rest.starts_with('_'));
     AREAS.iter().any(area) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The digest that the name of a stored file or a record promises.
+pub(crate) fn digest_in_name(path: &Path) -> Option<Digest> {
+    path.file_stem()?.to_str()?.parse().ok()
 }
 
 fn is_digest(name: &str) -> bool {

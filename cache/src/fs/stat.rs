@@ -73,6 +73,11 @@ impl Stat {
         FileType::from_raw_mode(self.mode) == FileType::Directory
     }
 
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::RegularFile
+    }
+
     /// Whether anybody may execute the file.
     pub fn is_executable(&self) -> bool {
         is_executable(self.mode)

@@ -4,13 +4,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
+use crate::fs::boot::BOOT;
 use crate::{CacheError, Digest, ItemRecord, Result};
 
 /// How the line starts that says how much is safely on disk.
 const SYNCED: &[u8] = b"synced ";
-/// How the line starts that names the boot.
-pub const BOOT: &[u8] = b"boot ";
-
 /// The bytes of a log; `None` if another process has merged it away.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
@@ -18,12 +16,6 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(CacheError::io(path)(error)),
     }
-}
-
-/// What a log that is written now starts with. Where the machine does not tell, no two are equal to it.
-pub fn boot_line() -> Vec<u8> {
-    let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    [BOOT, Digest::of(id.trim_ascii()).to_string().as_bytes(), b" ", id.trim_ascii()].concat()
 }
 
 /// Whether a line is about the log rather than an item.

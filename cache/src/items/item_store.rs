@@ -17,45 +17,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::fs::boot::{BOOT, boot_line};
 use crate::fs::disk::Disk;
 use crate::fs::list;
 use crate::fs::stat::Stat;
-use crate::items::item_log::{
-    BOOT, boot_line, decode, encode, is_remark, key_of, line_ranges, read_if_there, safe_length, synced_line,
-};
+use crate::items::item_log::{decode, encode, is_remark, key_of, line_ranges, read_if_there, safe_length, synced_line};
 use crate::items::resume_state::FilesInUse;
 use crate::locks::table::Lock;
 use crate::store::digest_hints::Placements;
 use crate::store::integrity::Stored;
 use crate::tree;
-use crate::{Cache, CacheError, Digest, Presence, Result, hash_value};
+use crate::{Cache, CacheError, Digest, ItemFile, ItemRecord, Presence, Result, hash_value};
 
 /// More finished logs of one scope than this are merged into one when it is opened.
 const MANY_LOGS: usize = 8;
-
-/// What was computed for an item.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ItemRecord {
-    /// What is small.
-    pub value: Value,
-    /// What is large.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<ItemFile>,
-}
-
-/// A stored file of an item.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemFile {
-    /// Name among the item's files.
-    pub name: String,
-    /// Its content.
-    pub digest: Digest,
-    /// Its size.
-    pub bytes: u64,
-}
 
 /// The items of one scope: those computed by the same kind.
 pub struct Items<'c> {

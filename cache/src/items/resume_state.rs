@@ -8,9 +8,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::fs::disk::Disk;
+use crate::fs::freed::Freed;
 use crate::fs::list;
-use crate::store::objects::digest_in_name;
-use crate::upkeep::leftovers::Freed;
+use crate::fs::names::digest_in_name;
 use crate::{Cache, CacheError, Digest, ItemFile, Result};
 
 /// The file in such a folder that lists digests of items' files, which are in use as long as the folder is there.

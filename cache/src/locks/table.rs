@@ -8,20 +8,18 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::fs::abilities::Abilities;
+use crate::fs::file_lock::{are_missing, lock_byte, open_to_lock, try_lock, unlock_byte};
 use crate::locks::leases::{Lease, LeaseTimes, Leases, Standing};
-use crate::{Cache, CacheError, Digest, Result};
+use crate::{CacheError, Digest, Result};
 
 /// How long to wait before a look at a lease that somebody else holds.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -91,7 +89,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if let Some(claims) = self.table.claims.as_ref().filter(|_| self.lease.is_none()) {
             // The kernel refuses an unlock only for arguments that locking has accepted before.
-            let _ = set_byte(claims, self.offset, libc::F_UNLCK);
+            let _ = unlock_byte(claims, self.offset);
         }
         self.table.claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.offset);
     }
@@ -102,30 +100,6 @@ impl Drop for HandleLock<'_> {
         // The kernel refuses an unlock only of what it has locked.
         let _ = self.file.map(File::unlock);
     }
-}
-
-/// Whether a refusal says that there are no locks here.
-pub(crate) fn are_missing(error: &io::Error) -> bool {
-    const MISSING: [i32; 4] = [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP, libc::EINVAL];
-    error.raw_os_error().is_some_and(|errno| MISSING.contains(&errno))
-}
-
-/// Locks one byte of a file for this open file, without waiting.
-pub(crate) fn lock_byte(file: &File, offset: i64) -> io::Result<()> {
-    set_byte(file, offset, libc::F_WRLCK)
-}
-
-fn set_byte(file: &File, offset: i64, kind: libc::c_int) -> io::Result<()> {
-    let kind = libc::c_short::try_from(kind).map_err(|_| Errno::EINVAL)?;
-    let whence = libc::c_short::try_from(libc::SEEK_SET).map_err(|_| Errno::EINVAL)?;
-    let lock = libc::flock { l_type: kind, l_whence: whence, l_start: offset, l_len: 1, l_pid: 0 };
-    fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock)).map(|_| ()).map_err(Into::into)
-}
-
-/// A file of ours to be locked, made where there is none; a symbolic link is not followed.
-pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 impl Locks {
@@ -258,7 +232,7 @@ impl Locks {
         }
     }
 
-    fn try_claim(self: &Arc<Locks>, fingerprint: &Digest) -> Result<Option<Claim>> {
+    pub(crate) fn try_claim(self: &Arc<Locks>, fingerprint: &Digest) -> Result<Option<Claim>> {
         let head = fingerprint.bytes().first_chunk::<8>().copied().unwrap_or_default();
         let offset = (u64::from_le_bytes(head) >> 2).cast_signed();
         if !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(offset) {
@@ -293,7 +267,7 @@ impl Locks {
         CacheError::io(&self.root)(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 
-    fn use_shared(&self) -> Result<UseGuard> {
+    pub(crate) fn use_shared(&self) -> Result<UseGuard> {
         let path = self.root.join(IN_USE);
         if !self.uses_leases() {
             let file = open_to_lock(&path).map_err(CacheError::io(&path))?;
@@ -312,7 +286,7 @@ impl Locks {
         }
     }
 
-    fn try_use_alone(&self) -> Result<Option<UseGuard>> {
+    pub(crate) fn try_use_alone(&self) -> Result<Option<UseGuard>> {
         let path = self.root.join(IN_USE);
         if !self.uses_leases() {
             let file = open_to_lock(&path).map_err(CacheError::io(&path))?;
@@ -333,39 +307,6 @@ impl Locks {
             }
         }
         Ok(Some(UseGuard { lock: Lock { _file: None, lease: Some(alone) } }))
-    }
-}
-
-/// Whether the lock of an open file was to be had.
-fn try_lock(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-        Err(std::fs::TryLockError::Error(error)) => Err(error),
-    }
-}
-
-impl Cache {
-    /// Claims the right to make a fingerprint's result; `None` while somebody else has it.
-    pub fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>> {
-        self.locks.try_claim(fingerprint)
-    }
-
-    /// Says that this process works with the cache; waits while somebody has it alone.
-    pub fn use_shared(&self) -> Result<UseGuard> {
-        self.require_writable()?;
-        self.locks.use_shared()
-    }
-
-    /// The cache alone, to remove things from it; `None` while somebody works with it.
-    pub fn try_use_alone(&self) -> Result<Option<UseGuard>> {
-        self.require_writable()?;
-        self.locks.try_use_alone()
-    }
-
-    /// The cache's locks, for what its caller keeps in its folder.
-    pub fn locks(&self) -> &Arc<Locks> {
-        &self.locks
     }
 }
 

@@ -8,57 +8,19 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-
-use crate::fs::fallback::Durability;
+use crate::fs::disk_fallback::Durability;
+use crate::fs::list;
+use crate::fs::names::digest_in_name;
 use crate::fs::stat::Stat;
-use crate::store::integrity::Evidence;
-use crate::store::objects::{digest_in_name, stored_at};
+use crate::store::integrity::{Evidence, Stored};
 use crate::store::probe::Stamp;
-use crate::{Artifact, Cache, CacheError, Digest, Presence, Result, Unsynced, hash_value};
+use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result, SealedRecord, Unsynced};
 
-/// One output of a recorded result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OutputRecord {
-    /// The port's name.
-    pub name: String,
-    /// The file or folder name the stage wrote it under.
-    pub file: String,
-    /// Its content.
-    pub artifact: Artifact,
-}
+/// More records would make each of them slow to find.
+const RECORDS_IN_A_FILE: usize = 16;
 
-/// What a fingerprint's work came to. Written last, whole, and not changed afterwards.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ActionRecord {
-    /// What was computed.
-    pub fingerprint: Digest,
-    /// All that the fingerprint was made of, in the caller's own terms.
-    pub recipe: Value,
-    /// What came out.
-    pub outputs: Vec<OutputRecord>,
-    /// Figures reported on the way.
-    pub metrics: Map<String, Value>,
-    /// What the stage printed.
-    pub log: Option<Artifact>,
-    /// How long it took.
-    pub duration_ms: u64,
-    /// When it was done.
-    pub finished_at: Timestamp,
-    /// Name and version of the program that did it.
-    pub program: String,
-    /// Its place in the order of all that happened in the cache; 0 in records of earlier formats.
-    #[serde(default)]
-    pub sequence: u64,
-    /// Where more about the result is kept that no up-to-date check needs: see [`Cache::store_annex`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub annex: Option<Digest>,
-    /// What later versions add; a version that does not know a field leaves it alone.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extensions: Map<String, Value>,
-}
+/// Permission bits of a file of records, where further names of it have to be copies.
+const RECORD_MODE: u32 = 0o644;
 
 /// What the cache knows of a fingerprint.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,47 +38,6 @@ pub enum Lookup {
     Miss,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Sealed {
-    seal: Digest,
-    record: Value,
-}
-
-/// The file that [`Cache::keep_doubts`] writes.
-const DOUBTS: &str = "doubts";
-/// More records would make each of them slow to find.
-const RECORDS_IN_A_FILE: usize = 16;
-
-/// Permission bits of a file of records, where further names of it have to be copies.
-const RECORD_MODE: u32 = 0o644;
-
-const SEAL_DOMAIN: &str = "athanor action 1";
-
-/// A record as it is written: JSON in one line, with a checksum.
-#[derive(Debug, Clone)]
-pub struct SealedRecord {
-    fingerprint: Digest,
-    pub(crate) line: Vec<u8>,
-}
-
-impl ActionRecord {
-    /// The record as it is to be written.
-    pub fn seal(&self) -> serde_json::Result<SealedRecord> {
-        let record = serde_json::to_value(self)?;
-        let line = serde_json::to_vec(&Sealed { seal: hash_value(SEAL_DOMAIN, &record), record })?;
-        Ok(SealedRecord { fingerprint: self.fingerprint, line })
-    }
-
-    /// The record that was written; `None` if it is not as it was.
-    pub(crate) fn unsealed(bytes: &[u8]) -> Option<ActionRecord> {
-        let sealed: Sealed = serde_json::from_slice(bytes).ok()?;
-        if hash_value(SEAL_DOMAIN, &sealed.record) != sealed.seal {
-            return None;
-        }
-        serde_json::from_value(sealed.record).ok()
-    }
-}
-
 impl Cache {
     /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
     pub fn record(&self, record: &ActionRecord) -> Result<()> {
@@ -132,8 +53,8 @@ impl Cache {
         let whole: Vec<bool> = results.iter().map(is_whole).collect();
         let whole_results = || results.iter().zip(&whole).filter(|(_, whole)| **whole).map(|(result, _)| *result);
         let mut objects: Vec<PathBuf> = whole_results().flat_map(|(_, unsynced)| unsynced.0.iter().cloned()).collect();
-        if self.sequence_path().exists() {
-            objects.push(self.sequence_path());
+        if self.counter.path().exists() {
+            objects.push(self.counter.path());
         }
         self.sync(&objects)?;
         let is_known = |record: &&SealedRecord| self.glance.stamp(&self.layout.action(&record.fingerprint)).is_some();
@@ -145,16 +66,16 @@ impl Cache {
         }
         new.chunks(RECORDS_IN_A_FILE).try_for_each(|records| self.write_records(records))?;
         self.sync(&new.iter().map(|record| self.action_path(&record.fingerprint)).collect::<Vec<_>>())?;
-        self.flush_integrity();
+        self.integrity.flush();
         Ok(whole)
     }
 
     /// Whether a file that was stored a moment ago is still there, as it was or with the same content.
     fn is_as_stored(&self, object: &Path) -> bool {
-        let (Some(stored), Some(digest)) = (stored_at(object), digest_in_name(object)) else { return true };
+        let (Some(stored), Some(digest)) = (Stored::at(object), digest_in_name(object)) else { return true };
         let Ok(stat) = rustix::fs::lstat(object) else { return false };
         let stat = Stat::from(stat);
-        self.is_noted(&stored, &Evidence::of_file(&stat))
+        self.integrity.is_noted(&stored, &Evidence::of_file(&stat))
             || self.is_right(&stored, object, digest, stat.size).unwrap_or(false)
     }
 
@@ -221,21 +142,22 @@ impl Cache {
 
     /// All recorded results, in no particular order.
     pub fn records(&self) -> Result<Vec<ActionRecord>> {
-        self.all_records()
-    }
-
-    /// What was last kept with [`Cache::keep_doubts`]; nothing if that is not there.
-    pub fn doubts(&self) -> Vec<u8> {
-        fs::read(self.root().join(DOUBTS)).unwrap_or_default()
-    }
-
-    /// Keeps what the caller knows of results that may be wrong, in the caller's own terms, until it is replaced.
-    pub fn keep_doubts(&self, doubts: &[u8]) -> Result<()> {
-        if self.is_read_only() {
-            return Ok(());
+        let mut records = Vec::new();
+        for fingerprint in list::list_sharded(self.root(), "actions")?.iter().filter_map(|path| digest_in_name(path)) {
+            records.extend(self.read_record(&fingerprint)?);
         }
-        let path = self.root().join(DOUBTS);
-        if doubts.is_empty() { self.disk.remove(&path) } else { self.disk.write_atomically(&path, doubts) }
+        Ok(records)
+    }
+
+    /// Whether any result is recorded, or has such a name.
+    pub fn has_records(&self) -> Result<bool> {
+        Ok(list::list_sharded(self.root(), "actions")?.iter().any(|path| digest_in_name(path).is_some()))
+    }
+
+    /// Fingerprints of all results that were recorded with this sequence number or a higher one.
+    pub fn recorded_since(&self, sequence: u64) -> Result<Vec<Digest>> {
+        let records = self.records()?.into_iter().filter(|record| record.sequence >= sequence);
+        Ok(records.map(|record| record.fingerprint).collect())
     }
 
     /// Sets the record of a result aside, so that the result is made again; what it consists of stays until a collection.

@@ -8,9 +8,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::fs::boot;
 use crate::fs::disk::Disk;
 use crate::fs::list;
-use crate::items::item_log;
 use crate::locks::table::{Lock, Locks};
 use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, SealedRecord, Unsynced};
 
@@ -72,7 +72,7 @@ impl Pending {
 
 /// What a file that is written now starts with.
 fn boot_line() -> Vec<u8> {
-    [item_log::boot_line().as_slice(), b"\n"].concat()
+    [boot::boot_line().as_slice(), b"\n"].concat()
 }
 
 /// The records that a file notes, if it is of this boot.

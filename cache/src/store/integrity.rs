@@ -14,14 +14,17 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::fs::boot::boot_line;
+use crate::fs::disk::Disk;
 use crate::fs::fs_time::FsTime;
+use crate::fs::names::digest_in_name;
 use crate::fs::stat::{Moment, Stat};
-use crate::items::item_log::boot_line;
-use crate::{Cache, CacheError, Digest, Result};
+use crate::index::clock::FileSystemClock;
+use crate::{CacheError, Digest, Result};
 
 /// The folder of notes.
 pub(crate) const AREA: &str = "integrity";
@@ -47,6 +50,11 @@ pub(crate) enum Stored {
 impl Stored {
     pub fn file(digest: Digest, executable: bool) -> Stored {
         if executable { Stored::Executable(digest) } else { Stored::File(digest) }
+    }
+
+    /// The stored file that lies at a path in `objects`.
+    pub(crate) fn at(path: &Path) -> Option<Stored> {
+        Some(Stored::file(digest_in_name(path)?, path.extension().is_some_and(|extension| extension == "x")))
     }
 
     fn digest(&self) -> &Digest {
@@ -143,6 +151,8 @@ struct Shard {
 
 /// The notes of one cache.
 pub(crate) struct Integrity {
+    disk: Disk,
+    clock: Arc<FileSystemClock>,
     shards: Vec<Mutex<Shard>>,
     /// Notes about content that may not be on disk.
     volatile: Mutex<HashSet<Stored>>,
@@ -150,13 +160,20 @@ pub(crate) struct Integrity {
     boot: [u8; 8],
 }
 
-impl Default for Integrity {
-    fn default() -> Self {
+impl Integrity {
+    /// The notes of the cache on `disk`, whose file system has this `clock`.
+    pub(crate) fn new(disk: Disk, clock: Arc<FileSystemClock>) -> Integrity {
         let id = boot_line();
         let unknown = if id.ends_with(b" ") { std::process::id().to_le_bytes() } else { [0; 4] };
         let mut boot = [0; 8];
         boot.copy_from_slice(&Digest::of(&[id.as_slice(), &unknown].concat()).bytes()[..8]);
-        Integrity { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), volatile: Mutex::default(), boot }
+        Integrity {
+            disk,
+            clock,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            volatile: Mutex::default(),
+            boot,
+        }
     }
 }
 
@@ -194,16 +211,16 @@ impl Integrity {
     }
 }
 
-impl Cache {
-    fn integrity_path(&self, number: usize) -> PathBuf {
-        self.root().join(AREA).join(format!("{number:x}"))
+impl Integrity {
+    fn path(&self, number: usize) -> PathBuf {
+        self.disk.root().join(AREA).join(format!("{number:x}"))
     }
 
     /// Whether `evidence` is what was last noted of `stored`, by this process or another.
     pub(crate) fn is_noted(&self, stored: &Stored, evidence: &Evidence) -> bool {
         let is_it = |shard: &Shard| shard.notes.get(stored).is_some_and(|note| note.evidence == *evidence);
         let number = number_of(stored);
-        let mut shard = self.integrity.shard(number);
+        let mut shard = self.shard(number);
         is_it(&shard) || {
             // Another process may have linked to it, or read it, since.
             self.read_on(number, &mut shard);
@@ -213,26 +230,26 @@ impl Cache {
 
     /// Whether something was noted of the stored file `stored` that says that it was written to since, or replaced.
     pub(crate) fn is_noted_otherwise(&self, stored: &Stored, evidence: &Evidence) -> bool {
-        let shard = self.integrity.shard(number_of(stored));
+        let shard = self.shard(number_of(stored));
         shard.notes.get(stored).is_some_and(|note| note.evidence.is_of_other_content(evidence))
     }
 
     /// Whether `stored` is known to be on disk.
     pub(crate) fn is_noted_durable(&self, stored: &Stored) -> bool {
-        self.integrity.shard(number_of(stored)).notes.get(stored).is_some_and(|note| note.durable)
+        self.shard(number_of(stored)).notes.get(stored).is_some_and(|note| note.durable)
     }
 
     /// When `stored` was last known to be right; 0 where that is not known.
     pub(crate) fn last_known_right(&self, stored: &Stored) -> u64 {
         let number = number_of(stored);
-        let mut shard = self.integrity.shard(number);
+        let mut shard = self.shard(number);
         self.read_on(number, &mut shard);
         shard.notes.get(stored).map_or(0, |note| note.sequence)
     }
 
     /// Takes in what was appended to the file since it was last read.
     fn read_on(&self, number: usize, shard: &mut Shard) {
-        let Ok(mut file) = File::open(self.integrity_path(number)) else { return };
+        let Ok(mut file) = File::open(self.path(number)) else { return };
         let mut bytes = Vec::new();
         let length = file.metadata().map_or(0, |file| file.len());
         if length < shard.read {
@@ -247,7 +264,7 @@ impl Cache {
         }
         let (records, rest) = bytes.as_chunks::<RECORD>();
         shard.read += (bytes.len() - rest.len()) as u64;
-        for (stored, note) in records.iter().filter_map(|record| decode(record, &self.integrity.boot)) {
+        for (stored, note) in records.iter().filter_map(|record| decode(record, &self.boot)) {
             if !shard.unsaved.contains_key(&stored) {
                 shard.notes.insert(stored, note);
             }
@@ -257,9 +274,9 @@ impl Cache {
     /// Notes that `stored` is right and what `stat` says of it.
     pub(crate) fn note(&self, stored: Stored, note: Note) {
         if !note.durable {
-            self.integrity.volatile().insert(stored);
+            self.volatile().insert(stored);
         }
-        let mut shard = self.integrity.shard(number_of(&stored));
+        let mut shard = self.shard(number_of(&stored));
         let known = shard.notes.insert(stored, note);
         if known != Some(note) {
             shard.unsaved.insert(stored, note);
@@ -269,29 +286,29 @@ impl Cache {
     /// The last change that the note about `stored` is about.
     pub(crate) fn changed_at(&self, stored: &Stored) -> Option<Moment> {
         let number = number_of(stored);
-        let mut shard = self.integrity.shard(number);
+        let mut shard = self.shard(number);
         self.read_on(number, &mut shard);
         shard.notes.get(stored).map(|note| note.changed)
     }
 
     /// Nothing is known of `stored` any more.
     pub(crate) fn forget_note(&self, stored: &Stored) {
-        self.integrity.volatile().remove(stored);
-        let mut shard = self.integrity.shard(number_of(stored));
+        self.volatile().remove(stored);
+        let mut shard = self.shard(number_of(stored));
         shard.notes.remove(stored);
         shard.unsaved.remove(stored);
     }
 
     /// Keeps what was noted for later processes. Nothing depends on it: what cannot be kept is read again.
-    pub fn flush_integrity(&self) {
-        let is_news = |number: &usize| !self.integrity.shard(*number).unsaved.is_empty();
+    pub(crate) fn flush(&self) {
+        let is_news = |number: &usize| !self.shard(*number).unsaved.is_empty();
         let news: Vec<usize> = (0..SHARDS).filter(is_news).collect();
         if news.is_empty() {
             return;
         }
-        let Ok(now) = self.fs_now() else { return };
+        let Ok(now) = self.clock.now().map(FsTime) else { return };
         for number in news {
-            let mut shard = self.integrity.shard(number);
+            let mut shard = self.shard(number);
             if !shard.unsaved.is_empty() {
                 self.save(number, &mut shard, now);
             }
@@ -304,11 +321,11 @@ impl Cache {
             .unsaved
             .iter()
             .filter(|(_, note)| settled(note))
-            .flat_map(|(stored, note)| encode(stored, note, &self.integrity.boot))
+            .flat_map(|(stored, note)| encode(stored, note, &self.boot))
             .collect();
         // The rest is tried again with the next notes, when the clock will have moved on.
         shard.unsaved.retain(|_, note| !settled(note));
-        let path = self.integrity_path(number);
+        let path = self.path(number);
         let append = |shard: &mut Shard| -> std::io::Result<()> {
             let mut file = match shard.file.take() {
                 Some(file) => file,
@@ -324,16 +341,16 @@ impl Cache {
     }
 
     /// Rewrites the notes with those about content that `stays`. To be called with the cache alone.
-    pub(crate) fn sweep_integrity(&self, stays: impl Fn(&Stored) -> bool) -> Result<()> {
+    pub(crate) fn sweep(&self, stays: impl Fn(&Stored) -> bool) -> Result<()> {
         for number in 0..SHARDS {
-            let path = self.integrity_path(number);
-            let mut shard = self.integrity.shard(number);
+            let path = self.path(number);
+            let mut shard = self.shard(number);
             *shard = Shard::default();
             self.read_on(number, &mut shard);
             let before = fs::metadata(&path).map_or(0, |file| file.len());
             shard.notes.retain(|stored, _| stays(stored));
             let bytes: Vec<u8> =
-                shard.notes.iter().flat_map(|(stored, note)| encode(stored, note, &self.integrity.boot)).collect();
+                shard.notes.iter().flat_map(|(stored, note)| encode(stored, note, &self.boot)).collect();
             if bytes.is_empty() && before > 0 {
                 self.disk.remove_file(&path).map_err(CacheError::io(&path))?;
             } else if (bytes.len() as u64) < before {
@@ -388,6 +405,11 @@ fn decode(record: &[u8; RECORD], boot: &[u8; 8]) -> Option<(Stored, Note)> {
 mod tests {
     use super::*;
 
+    fn notes_in(folder: &Path) -> Integrity {
+        ["tmp", AREA].iter().for_each(|area| fs::create_dir_all(folder.join(area)).unwrap());
+        Integrity::new(Disk::new(folder, None), Arc::new(FileSystemClock::new(folder.join("tmp"))))
+    }
+
     fn note(size: u64) -> Note {
         let moment = Moment { seconds: -3, nanoseconds: 7 };
         let stat = Stat { size, inode: 5, device: 1, modified: moment, changed: moment, mode: 0o100_444 };
@@ -397,31 +419,32 @@ mod tests {
     #[test]
     fn notes_are_found_by_other_processes_and_damage_only_loses_them() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, other) = (Cache::open(folder.path()).unwrap(), Cache::open(folder.path()).unwrap());
+        let open = || notes_in(folder.path());
+        let (one, other) = (open(), open());
         let stored = Stored::File(Digest::of(b"x"));
         let (first, second) = (note(1), note(2));
         one.note(stored, first);
         assert!(one.is_noted(&stored, &first.evidence) && !other.is_noted(&stored, &first.evidence));
-        one.flush_integrity();
+        one.flush();
         assert!(other.is_noted(&stored, &first.evidence) && !other.is_noted(&stored, &second.evidence));
         one.note(stored, second);
-        one.flush_integrity();
+        one.flush();
         assert!(other.is_noted(&stored, &second.evidence) && other.last_known_right(&stored) == 2);
-        let path = one.integrity_path(number_of(&stored));
+        let path = one.path(number_of(&stored));
         let good = fs::read(&path).unwrap();
         for at in RECORD..good.len() {
             let mut damaged = good.clone();
             damaged[at] ^= 1;
             fs::write(&path, &damaged).unwrap();
-            let reader = Cache::open(folder.path()).unwrap();
+            let reader = open();
             assert!(!reader.is_noted(&stored, &second.evidence), "byte {at}");
         }
         // A torn record does not take those after it along.
         fs::write(&path, &good[..RECORD + 9]).unwrap();
-        let writer = Cache::open(folder.path()).unwrap();
+        let writer = open();
         writer.note(stored, second);
-        writer.flush_integrity();
-        assert!(Cache::open(folder.path()).unwrap().is_noted(&stored, &second.evidence));
+        writer.flush();
+        assert!(open().is_noted(&stored, &second.evidence));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::fs::fs_time::FsTime;
 use crate::fs::stat::Stat;
 use crate::store::integrity::{Evidence, Stored};
 use crate::store::stored_tree::{Deviation, Snapshot};
-use crate::{Artifact, ArtifactKind, Cache, Digest, Presence, Result, Tree};
+use crate::{Artifact, ArtifactKind, Cache, Digest, Presence, Rehash, Result};
 
 /// A look at an input after the stage that read it has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,25 @@ pub enum InputState {
 static IN_ORDER: Mutex<()> = Mutex::new(());
 
 impl Cache {
+    /// Says how much of the stored content is to be read before it is used.
+    pub fn rehash_on_use(&self, rehash: Rehash) {
+        self.verify_on_use.set(rehash);
+    }
+
+    /// Forgets what is known of stored content that is to be read before it is used and was not read by this process yet; says
+    /// whether it is.
+    fn doubts_before_use(&self, stored: Stored, digest: &Digest) -> bool {
+        if !self.verify_on_use.take_due(stored, digest) {
+            return false;
+        }
+        if let Stored::Tree(digest) = &stored {
+            let tree = self.read_tree(digest).unwrap_or_default();
+            tree.entries.iter().filter_map(stored_entry).for_each(|file| self.integrity.forget_note(&file));
+        }
+        self.integrity.forget_note(&stored);
+        true
+    }
+
     /// Whether an artifact is there and right. Nothing is read whose `stat` is as it was when it was last known to be right.
     /// A stored folder that somebody changed is made what it was, where its files are intact.
     pub fn presence(&self, artifact: &Artifact) -> Presence {
@@ -54,7 +73,7 @@ impl Cache {
 
     fn presence_of_tree(&self, digest: &Digest) -> Presence {
         let Ok(snapshot) = self.tree_snapshot(digest) else { return Presence::Missing };
-        if self.is_noted(&Stored::Tree(*digest), &snapshot.evidence()) {
+        if self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.evidence()) {
             return Presence::Present;
         }
         let _alone = IN_ORDER.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,15 +119,15 @@ impl Cache {
         let path = self.path_of(artifact);
         let found = rustix::fs::lstat(&path).map(Stat::from);
         if let Ok(stat) = &found
-            && self.is_noted(&stored, &Evidence::of_file(stat))
+            && self.integrity.is_noted(&stored, &Evidence::of_file(stat))
             && !since.may_precede(stat.changed)
         {
             return Ok(InputState::Intact);
         }
         let is_there = found.is_ok();
-        let is_touched = found.is_ok_and(|stat| self.is_noted_otherwise(&stored, &Evidence::of_file(&stat)));
+        let is_touched = found.is_ok_and(|stat| self.integrity.is_noted_otherwise(&stored, &Evidence::of_file(&stat)));
         // Changed within the tick that the note is about, it would look as it did.
-        self.forget_note(&stored);
+        self.integrity.forget_note(&stored);
         let _alone = IN_ORDER.lock().unwrap_or_else(PoisonError::into_inner);
         let executable = artifact.kind == ArtifactKind::Executable;
         if self.has_sound(&path, artifact.digest, executable, artifact.bytes)? {
@@ -130,7 +149,8 @@ impl Cache {
 
     fn check_input_folder(&self, digest: &Digest, since: FsTime) -> Result<InputState> {
         let is_intact = |snapshot: &Snapshot| {
-            self.is_noted(&Stored::Tree(*digest), &snapshot.evidence()) && !since.may_precede(snapshot.changed())
+            self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.evidence())
+                && !since.may_precede(snapshot.changed())
         };
         let found = self.tree_snapshot(digest);
         if found.as_ref().is_ok_and(is_intact) {
@@ -138,14 +158,15 @@ impl Cache {
         }
         let is_touched = found.is_ok_and(|snapshot| {
             let stored = Stored::Tree(*digest);
-            !self.is_noted(&stored, &snapshot.evidence()) && snapshot.is_written_since(since, self.changed_at(&stored))
+            !self.integrity.is_noted(&stored, &snapshot.evidence())
+                && snapshot.is_written_since(since, self.integrity.changed_at(&stored))
         });
         let _alone = IN_ORDER.lock().unwrap_or_else(PoisonError::into_inner);
         let tree = self.read_tree(digest)?;
         tree.entries.iter().filter_map(stored_entry).for_each(|stored| {
-            let recent = self.changed_at(&stored).is_none_or(|changed| since.may_precede(changed));
+            let recent = self.integrity.changed_at(&stored).is_none_or(|changed| since.may_precede(changed));
             if recent {
-                self.forget_note(&stored);
+                self.integrity.forget_note(&stored);
             }
         });
         let (deviation, lost) = self.put_in_order(&tree, digest)?;
@@ -160,36 +181,6 @@ impl Cache {
             Deviation { added, .. } if !added.is_empty() => InputState::Added(added.iter().map(text).collect()),
             Deviation { .. } => self.touched_if(is_touched, digest)?,
         })
-    }
-
-    /// Makes a stored folder what its manifest says, if the files in it are all right; otherwise it goes to quarantine with
-    /// those that are not. Returns how it differed, and the digests of files that are lost. One thread at a time.
-    pub(crate) fn put_in_order(&self, tree: &Tree, digest: &Digest) -> Result<(Deviation, Vec<Digest>)> {
-        let folder = self.tree_path(digest);
-        let deviation = match self.tree_snapshot(digest) {
-            Ok(snapshot) => self.deviation(tree, &folder, &snapshot),
-            Err(_) => Deviation { changed: vec![std::path::PathBuf::new()], ..Deviation::default() },
-        };
-        let lost = if deviation.changed.is_empty() { Vec::new() } else { self.damaged_files_of(tree)? };
-        if !lost.is_empty() {
-            self.note_incident(&lost)?;
-            self.quarantine(&folder)?;
-            return Ok((deviation, lost));
-        }
-        if !deviation.is_none() {
-            self.note_incident(&[*digest])?;
-            if fs::symlink_metadata(&folder).is_ok_and(|folder| folder.is_dir()) {
-                self.restore_tree(tree, &folder, &deviation)?;
-            } else {
-                self.materialise(tree, &folder)?;
-            }
-        } else {
-            self.settle_modes(&folder)?;
-        }
-        if let Ok(snapshot) = self.tree_snapshot(digest) {
-            self.note_tree(digest, &snapshot);
-        }
-        Ok((deviation, lost))
     }
 }
 

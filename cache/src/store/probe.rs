@@ -11,8 +11,18 @@ use nix::sys::stat::{FileStat, SFlag, fstatat};
 use serde::{Deserialize, Serialize};
 
 use crate::fs::stat::Stat;
-use crate::store::objects::Presence;
 use crate::{CacheError, Result};
+
+/// Whether the cache has an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// All of it, each file with the right size.
+    Present,
+    /// Something is not there.
+    Missing,
+    /// Something has the wrong size.
+    Damaged,
+}
 
 /// The cache's folder, open.
 pub struct Glance {

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
+use crate::Digest;
 use crate::store::integrity::Stored;
-use crate::{Cache, Digest, Tree};
 
 /// One in this many stored files and folders is read where a sample is.
 const SAMPLED: u8 = 16;
@@ -34,36 +34,22 @@ struct State {
     read: HashSet<Stored>,
 }
 
-impl Cache {
-    /// Says how much of the stored content is to be read before it is used.
-    pub fn rehash_on_use(&self, rehash: Rehash) {
-        let mut state = self.verify_on_use.state.lock().unwrap_or_else(PoisonError::into_inner);
+impl VerifyOnUse {
+    /// Says how much is to be read.
+    pub(crate) fn set(&self, rehash: Rehash) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.rehash = rehash;
         state.salt = std::process::id().to_le_bytes()[0];
     }
 
-    /// Forgets what is known of stored content that is to be read before it is used and was not read by this process yet; says
-    /// whether it is.
-    pub(crate) fn doubts_before_use(&self, stored: Stored, digest: &Digest) -> bool {
-        let mut state = self.verify_on_use.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether content is to be read before it is used and was not read by this process yet; from now on it counts as read.
+    pub(crate) fn take_due(&self, stored: Stored, digest: &Digest) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = match state.rehash {
             Rehash::Suspicious => return false,
             Rehash::Sample => digest.bytes()[1].wrapping_add(state.salt).is_multiple_of(SAMPLED),
             Rehash::All => true,
         };
-        if !is_due || !state.read.insert(stored) {
-            return false;
-        }
-        drop(state);
-        if let Stored::Tree(digest) = &stored {
-            self.read_tree(digest).iter().for_each(|tree| self.forget_notes_of(tree));
-        }
-        self.forget_note(&stored);
-        true
-    }
-
-    fn forget_notes_of(&self, tree: &Tree) {
-        let files = tree.entries.iter().filter_map(|entry| Some(Stored::file(entry.digest?, entry.executable)));
-        files.for_each(|stored| self.forget_note(&stored));
+        is_due && state.read.insert(stored)
     }
 }

@@ -8,20 +8,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use rustix::fs::FileType;
 
 use crate::fs::fs_time::FsTime;
-use crate::fs::list;
 use crate::fs::stat::{Moment, Stat};
-use crate::store::damage;
 use crate::store::integrity::{Evidence, Note, Stored};
-use crate::{Cache, CacheError, Digest, Result, Tree, tree};
+use crate::{Cache, Digest, Tree, tree};
 
 /// Entries of one folder beyond which several threads look at them.
 const WORTH_SEVERAL_THREADS: usize = 512;
-
-/// Bits of a stored folder while names in it are changed.
-const UNLOCKED: u32 = 0o755;
 
 /// Something in a stored folder.
 #[derive(Debug)]
@@ -180,7 +174,9 @@ impl Cache {
         if node.stat.size != entry.bytes {
             return false;
         }
-        if self.is_noted(&stored, &Evidence::of_file(&node.stat)) && node.stat.is_executable() == entry.executable {
+        if self.integrity.is_noted(&stored, &Evidence::of_file(&node.stat))
+            && node.stat.is_executable() == entry.executable
+        {
             return true;
         }
         let path = folder.join(&node.relative);
@@ -191,83 +187,6 @@ impl Cache {
 
     /// Notes that the stored folder is right as it lies there now.
     pub(crate) fn note_tree(&self, digest: &Digest, snapshot: &Snapshot) {
-        self.note(Stored::Tree(*digest), snapshot.note(self.peek_sequence()));
-    }
-
-    /// Makes a stored folder be what its manifest says, from the stored files. Of these every one must be right.
-    pub(crate) fn restore_tree(&self, tree: &Tree, folder: &Path, deviation: &Deviation) -> Result<()> {
-        self.unlock_folders(folder)?;
-        for path in deviation.added.iter().chain(&deviation.changed) {
-            self.disk.remove(&folder.join(path))?;
-        }
-        for entry in &tree.entries {
-            let path = folder.join(&entry.path);
-            if fs::symlink_metadata(&path).is_err() {
-                self.materialise_entry(folder, entry)?;
-            }
-        }
-        self.settle(folder)
-    }
-
-    /// Lets names in a stored folder, and in those in it, be changed.
-    fn unlock_folders(&self, folder: &Path) -> Result<()> {
-        self.disk.set_mode_if_possible(folder, UNLOCKED).map_err(CacheError::io(folder))?;
-        for path in list::read_folder(folder)? {
-            if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
-                self.unlock_folders(&path)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether every file that `tree` names is stored and right. Those that are not go to quarantine; their digests come back.
-    pub(crate) fn damaged_files_of(&self, tree: &Tree) -> Result<Vec<Digest>> {
-        let check = |entry: &tree::TreeEntry| -> Result<Option<Digest>> {
-            let Some(digest) = entry.digest else { return Ok(None) };
-            let object = self.object_path(&digest, entry.executable);
-            Ok((!self.has_sound(&object, digest, entry.executable, entry.bytes)?).then_some(digest))
-        };
-        let found = tree.entries.par_iter().map(check).collect::<Result<Vec<_>>>()?;
-        Ok(found.into_iter().flatten().collect())
-    }
-
-    /// Whether the stored file at `path` has its content: by what `stat` says, or else by reading it, which is noted then.
-    pub(crate) fn is_right(&self, stored: &Stored, path: &Path, digest: Digest, bytes: u64) -> Result<bool> {
-        let stat = match rustix::fs::lstat(path) {
-            Ok(stat) => Stat::from(stat),
-            Err(rustix::io::Errno::NOENT) => return Ok(false),
-            Err(error) => return Err(CacheError::io(path)(error.into())),
-        };
-        if !stat.is_file() || stat.size != bytes {
-            return Ok(false);
-        }
-        if self.is_noted(stored, &Evidence::of_file(&stat)) {
-            return Ok(true);
-        }
-        let sequence = self.peek_sequence();
-        let is_right = damage::holds(path, bytes, digest)?;
-        if is_right {
-            self.note(
-                *stored,
-                Note { evidence: Evidence::of_file(&stat), changed: stat.changed, sequence, durable: false },
-            );
-        }
-        Ok(is_right)
-    }
-
-    /// Notes that the stored file at `path`, whose content is known to be right, is as it lies there now.
-    pub(crate) fn note_file(&self, stored: Stored, path: &Path) {
-        if let Ok(stat) = rustix::fs::lstat(path) {
-            let stat = Stat::from(stat);
-            let (evidence, changed, durable) = (Evidence::of_file(&stat), stat.changed, self.is_noted_durable(&stored));
-            self.note(stored, Note { evidence, changed, sequence: self.peek_sequence(), durable });
-        }
-    }
-}
-
-impl Stat {
-    /// Whether it is a regular file.
-    pub(crate) fn is_file(&self) -> bool {
-        FileType::from_raw_mode(self.mode) == FileType::RegularFile
+        self.integrity.note(Stored::Tree(*digest), snapshot.note(self.counter.peek()));
     }
 }

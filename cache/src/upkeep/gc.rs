@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::fs::freed::Freed;
 use crate::fs::list;
+use crate::fs::names::digest_in_name;
 use crate::store::integrity::Stored;
-use crate::store::objects::digest_in_name;
-use crate::tree::Tree;
-use crate::upkeep::leftovers::Freed;
-use crate::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, Result};
+use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Digest, Result};
 
 /// What a collection is to do.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +71,7 @@ impl Cache {
         // Before anything else, so that a full disk has room for what has to be rewritten.
         let quarantine = self.sweep_quarantine(request.dry_run)?;
         let leftovers = self.sweep_leftovers(request.dry_run)?;
-        let records = self.all_records()?;
+        let records = self.records()?;
         let (mut kept, mut dropped): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| request.keep.contains(&record.fingerprint));
         // What could not be recorded yet may belong to anybody.
@@ -97,25 +96,6 @@ impl Cache {
         Ok(GcReport { dropped, kept, bytes_before, bytes_freed, quarantine, unfinished, leftovers })
     }
 
-    /// Whether any result is recorded, or has such a name.
-    pub fn has_records(&self) -> Result<bool> {
-        Ok(list::list_sharded(self.root(), "actions")?.iter().any(|path| digest_in_name(path).is_some()))
-    }
-
-    /// Fingerprints of all results that were recorded with this sequence number or a higher one.
-    pub fn recorded_since(&self, sequence: u64) -> Result<Vec<Digest>> {
-        let records = self.all_records()?.into_iter().filter(|record| record.sequence >= sequence);
-        Ok(records.map(|record| record.fingerprint).collect())
-    }
-
-    pub(crate) fn all_records(&self) -> Result<Vec<ActionRecord>> {
-        let mut records = Vec::new();
-        for fingerprint in list::list_sharded(self.root(), "actions")?.iter().filter_map(|path| digest_in_name(path)) {
-            records.extend(self.read_record(&fingerprint)?);
-        }
-        Ok(records)
-    }
-
     fn count_objects(&self, kept: &[ActionRecord], unfinished: &HashSet<Digest>) -> Result<Objects> {
         let mut objects = Objects { bytes: HashMap::new(), users: HashMap::new() };
         for path in list::list_sharded(self.root(), "objects")? {
@@ -132,24 +112,13 @@ impl Cache {
     /// Paths of the files a result consists of, each once.
     fn objects_of(&self, record: &ActionRecord) -> HashSet<PathBuf> {
         let annex = record.annex.iter().map(|annex| self.object_path(annex, false));
-        artifacts_of(record).flat_map(|artifact| self.objects_of_artifact(artifact)).chain(annex).collect()
-    }
-
-    pub(crate) fn objects_of_artifact(&self, artifact: &Artifact) -> Vec<PathBuf> {
-        if artifact.kind != ArtifactKind::Folder {
-            return vec![self.path_of(artifact)];
-        }
-        // Where the manifest is damaged, the folder itself still says what is in it.
-        let by_folder = || Tree::of_folder(&self.tree_path(&artifact.digest));
-        let Ok(tree) = self.read_tree(&artifact.digest).or_else(|_| by_folder()) else { return Vec::new() };
-        let files = tree.entries.iter().filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
-        files.collect()
+        record.artifacts().flat_map(|artifact| self.objects_of_artifact(artifact)).chain(annex).collect()
     }
 
     /// Takes results out of `kept` until the rest fits into `limit` bytes; returns them.
     fn shrink(&self, kept: &mut Vec<ActionRecord>, objects: &mut Objects, limit: u64) -> Vec<ActionRecord> {
         let cost_per_byte = |record: &ActionRecord| {
-            let bytes: u64 = artifacts_of(record).map(|artifact| artifact.bytes).sum();
+            let bytes: u64 = record.artifacts().map(|artifact| artifact.bytes).sum();
             record.duration_ms as f64 / bytes.max(1) as f64
         };
         kept.sort_by(|left, right| {
@@ -183,7 +152,8 @@ impl Cache {
         self.sweep_items(&request.keep_items, |object| objects.users.contains_key(object))?;
         let sync = || self.disk.sync_everything().map_err(CacheError::io(self.root()));
         sync()?;
-        let folders = kept.iter().flat_map(artifacts_of).filter(|artifact| artifact.kind == ArtifactKind::Folder);
+        let folders =
+            kept.iter().flat_map(ActionRecord::artifacts).filter(|artifact| artifact.kind == ArtifactKind::Folder);
         let trees: HashSet<Digest> = folders.map(|artifact| artifact.digest).collect();
         for path in list::list_sharded(self.root(), "trees")? {
             if digest_in_name(&path).is_some_and(|digest: Digest| !trees.contains(&digest)) {
@@ -199,7 +169,7 @@ impl Cache {
         for path in objects.bytes.keys().filter(|path| !objects.users.contains_key(*path)) {
             self.disk.remove(path)?;
         }
-        self.sweep_integrity(|stored| self.stays(stored, objects, &trees))?;
+        self.integrity.sweep(|stored| self.stays(stored, objects, &trees))?;
         self.sweep_incidents()?;
         self.sweep_gaps(|object| objects.users.contains_key(object))?;
         self.sweep_unfinished(&request.keep_unfinished)?;
@@ -234,9 +204,4 @@ impl Objects {
         self.users.remove(path);
         self.bytes.get(path).copied().unwrap_or(0)
     }
-}
-
-/// Outputs and log of a result.
-pub(crate) fn artifacts_of(record: &ActionRecord) -> impl Iterator<Item = &Artifact> {
-    record.outputs.iter().map(|output| &output.artifact).chain(&record.log)
 }

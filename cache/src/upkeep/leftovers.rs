@@ -2,39 +2,13 @@
 //! left in working folders. Only names that were made here are touched.
 
 use std::fs;
-use std::iter::Sum;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde::Serialize;
-
+use crate::fs::freed::Freed;
 use crate::fs::list;
 use crate::{Cache, CacheError, Result};
 
 const QUARANTINE: &str = "quarantine";
-
-/// How much was freed, or would be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Freed {
-    /// Files and folders.
-    pub items: usize,
-    /// Their bytes, without those of files that have a further name elsewhere.
-    pub bytes: u64,
-}
-
-impl Freed {
-    /// How much the removal of a file or folder frees; nothing where nothing is.
-    pub(crate) fn of(path: &Path) -> Freed {
-        let there = fs::symlink_metadata(path).is_ok();
-        Freed { items: usize::from(there), bytes: bytes_below(path) }
-    }
-}
-
-impl Sum for Freed {
-    fn sum<I: Iterator<Item = Freed>>(all: I) -> Freed {
-        all.fold(Freed::default(), |sum, it| Freed { items: sum.items + it.items, bytes: sum.bytes + it.bytes })
-    }
-}
 
 impl Cache {
     /// Frees what was set aside as damaged.
@@ -81,16 +55,6 @@ impl Cache {
             other => other.map(|()| true),
         }
     }
-}
-
-/// Bytes of files that have no further name. Nothing that cannot be looked at counts.
-fn bytes_below(path: &Path) -> u64 {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
-    if metadata.is_dir() {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        return entries.map(|entry| bytes_below(&entry.path())).sum();
-    }
-    if metadata.is_file() && metadata.nlink() == 1 { metadata.len() } else { 0 }
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::fs::freed::Freed;
 use crate::fs::list;
-use crate::upkeep::gc::artifacts_of;
-use crate::upkeep::leftovers::Freed;
 use crate::{Cache, CacheError, Digest, Result};
 
 /// One recorded result.
@@ -42,12 +41,12 @@ pub struct Usage {
 impl Cache {
     /// What is in the store.
     pub fn usage(&self) -> Result<Usage> {
-        let records = self.all_records()?;
+        let records = self.records()?;
         let mut entries: Vec<UsageEntry> = records
             .into_iter()
             .map(|record| UsageEntry {
                 fingerprint: record.fingerprint,
-                bytes: artifacts_of(&record).map(|artifact| artifact.bytes).sum(),
+                bytes: record.artifacts().map(|artifact| artifact.bytes).sum(),
                 recipe: record.recipe,
                 duration_ms: record.duration_ms,
                 finished_at: record.finished_at,

@@ -8,11 +8,10 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::fs::list;
+use crate::fs::names::digest_in_name;
 use crate::fs::stat::Stat;
 use crate::store::damage::{self, unless_damaged};
 use crate::store::integrity::{Evidence, Note, Stored};
-use crate::store::objects::{digest_in_name, stored_at};
-use crate::upkeep::gc::artifacts_of;
 use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result};
 
 /// Something in the store that is not what its name says.
@@ -60,7 +59,7 @@ impl Cache {
             (list("objects")?, list("manifests")?, list("trees")?, list("actions")?);
         let total = objects.len() + manifests.len() + trees.len() + actions.len();
         let progress = Progress { done: AtomicUsize::new(0), total, hear: progress };
-        let sequence = if self.is_read_only() { self.peek_sequence() } else { self.next_sequence(0)? };
+        let sequence = if self.is_read_only() { self.counter.peek() } else { self.next_sequence(0)? };
         let mut damaged = self.verify_files(&objects, sequence, &progress)?;
         damaged.extend(self.verify_manifests(manifests, &progress)?);
         damaged.extend(self.verify_trees(&trees, &progress)?);
@@ -72,14 +71,14 @@ impl Cache {
             content: None,
         }));
         damaged.extend(self.verify_records(actions, &progress)?);
-        let sound_records = self.all_records()?;
+        let sound_records = self.records()?;
         damaged.sort();
         let lost = sound_records.iter().filter(|record| {
-            let artifacts: Vec<_> = artifacts_of(record).collect();
+            let artifacts: Vec<_> = record.artifacts().collect();
             artifacts.par_iter().any(|artifact| self.presence(artifact) != Presence::Present)
         });
         let lost = lost.map(|record| record.fingerprint).collect();
-        self.flush_integrity();
+        self.integrity.flush();
         Ok(VerifyReport { checked: total, damaged, lost })
     }
 
@@ -95,21 +94,21 @@ impl Cache {
     }
 
     fn verify_file(&self, path: &Path, sequence: u64) -> Result<Option<Damage>> {
-        let (Some(stored), Some(digest)) = (stored_at(path), digest_in_name(path)) else { return Ok(None) };
+        let (Some(stored), Some(digest)) = (Stored::at(path), digest_in_name(path)) else { return Ok(None) };
         // Of before it is read: whatever happens later moves the time of change.
         let stat = rustix::fs::lstat(path).map(Stat::from).ok().filter(Stat::is_file);
         let executable = path.extension().is_some();
         let right = stat.map_or(Ok(false), |stat| damage::holds(path, stat.size, digest))?;
         match stat.filter(|stat| right && stat.is_executable() == executable) {
             Some(stat) => {
-                let durable = self.is_noted_durable(&stored);
+                let durable = self.integrity.is_noted_durable(&stored);
                 let (evidence, changed) = (Evidence::of_file(&stat), stat.changed);
-                self.note(stored, Note { evidence, changed, sequence, durable });
+                self.integrity.note(stored, Note { evidence, changed, sequence, durable });
                 Ok(None)
             }
             None => {
-                let content = Some((digest, self.last_known_right(&stored)));
-                self.forget_note(&stored);
+                let content = Some((digest, self.integrity.last_known_right(&stored)));
+                self.integrity.forget_note(&stored);
                 self.quarantine(path)?;
                 Ok(Some(Damage { path: path.to_owned(), what: "file", restored: false, content }))
             }
@@ -128,7 +127,7 @@ impl Cache {
     }
 
     fn verify_tree(&self, path: &Path, digest: Digest) -> Result<Option<Damage>> {
-        let last_right = self.last_known_right(&Stored::Tree(digest));
+        let last_right = self.integrity.last_known_right(&Stored::Tree(digest));
         let damage = |restored| {
             Some(Damage { path: path.to_owned(), what: "folder", restored, content: Some((digest, last_right)) })
         };

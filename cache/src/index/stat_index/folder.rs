@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::hashed::{Hashed, hash};
 use super::listing::{KnownFile, Listing};
-use super::{Hashed, hash};
 use crate::fs::walk::{self, FileIn, Place, Visited};
 use crate::index::clock::FileSystemClock;
 use crate::tree::{self, Tree, TreeEntry};

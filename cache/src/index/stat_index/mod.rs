@@ -8,6 +8,7 @@
 //! with what is known of it in one pass, and its digest is known without being computed.
 
 mod folder;
+mod hashed;
 mod listing;
 mod saved;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hashed::{Hashed, hash};
 use listing::{KnownFile, Listing};
 use saved::{Saved, TreeSum};
 
@@ -34,27 +36,6 @@ pub use folder::Look;
 
 /// News of more than one in this many of what is known is an occasion to forget what is gone.
 const GROWTH: usize = 8;
-
-/// A file that was read.
-#[derive(Debug)]
-struct Hashed {
-    name: Box<[u8]>,
-    stat: Stat,
-    digest: Digest,
-    /// Whether it had rested, so that it cannot have changed since without showing it.
-    is_settled: bool,
-}
-
-impl Hashed {
-    fn file(&self) -> KnownFile<'_> {
-        KnownFile { name: &self.name, stat: self.stat, digest: self.digest }
-    }
-}
-
-/// Reads a file. Whether it is settled has to be found out before.
-fn hash(path: &Path, name: &[u8], stat: Stat, is_settled: bool) -> Result<Hashed> {
-    Ok(Hashed { name: name.into(), stat, digest: tree::hash_file(path, stat.size)?, is_settled })
-}
 
 /// What is not saved yet.
 #[derive(Debug, Default)]

@@ -1,0 +1,27 @@
+//! Results of items, as they are written.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Digest;
+
+/// What was computed for an item.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemRecord {
+    /// What is small.
+    pub value: Value,
+    /// What is large.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ItemFile>,
+}
+
+/// A stored file of an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemFile {
+    /// Name among the item's files.
+    pub name: String,
+    /// Its content.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}

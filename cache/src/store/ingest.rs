@@ -1,0 +1,198 @@
+//! Ingestion: finished outputs become stored content.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::fs::stat::Stat;
+use crate::fs::walk::{self, Found};
+use crate::fs::writers;
+use crate::store::integrity::Stored;
+use crate::tree::{self, TreeEntry};
+use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
+
+/// Stored files that may not survive a power cut yet.
+#[derive(Debug, Default)]
+pub struct Unsynced(pub(crate) Vec<PathBuf>);
+
+/// A file of a folder that was stored.
+struct Ingested {
+    entry: TreeEntry,
+    /// Whether its path is a name of the stored file itself, or a copy that is as good.
+    in_place: bool,
+    /// Whether it may not have been stored before.
+    is_new: bool,
+}
+
+impl Cache {
+    /// Takes a finished output, a file or folder on the cache's own file system, into the store. What lay at `path` is gone
+    /// afterwards. Files that something else links to are copied, so that nobody outside can change what is stored.
+    pub fn ingest(&self, path: &Path) -> Result<Artifact> {
+        self.ingest_placed(path, &HashMap::new())
+    }
+
+    /// As [`Cache::ingest`]. Stored files that `placed` names, and that really are that stored file, are not read again.
+    pub fn ingest_placed(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
+        let mut unsynced = Unsynced::default();
+        let artifact = self.ingest_unsynced(path, placed, &mut unsynced)?;
+        self.sync(&unsynced.0)?;
+        Ok(artifact)
+    }
+
+    /// As [`Cache::ingest_placed`], but what is added to `unsynced` survives a power cut only when it has been brought to
+    /// disk, as [`Cache::record_all`] does. Until then nobody may be promised that it is there.
+    pub fn ingest_unsynced(
+        &self,
+        path: &Path,
+        placed: &HashMap<PathBuf, Digest>,
+        unsynced: &mut Unsynced,
+    ) -> Result<Artifact> {
+        let stat = Stat::of(path)?;
+        if stat.is_folder() {
+            return self.ingest_folder(path, placed);
+        }
+        let Own { place, stat, digest } = self.own(path, &stat)?;
+        let artifact = tree::file_artifact(&stat, digest);
+        self.move_in(place.path(), digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
+        if let Place::Copy(_) = place {
+            self.disk.remove(path)?;
+        }
+        // Even if it was there before: whoever stored it may not have waited for the disk.
+        unsynced.0.push(self.path_of(&artifact));
+        Ok(artifact)
+    }
+
+    /// The file at `path`, of which `stat` is known, if nobody else can change it; a copy of it if something else links to it,
+    /// or somebody may still write to it.
+    fn own<'p>(&self, path: &'p Path, stat: &Stat) -> Result<Own<'p>> {
+        let link = rustix::fs::lstat(path).map_err(|error| CacheError::io(path)(error.into()))?;
+        if link.st_nlink == 1 && Stat::from(link).is_file() {
+            let file = fs::File::open(path).map_err(CacheError::io(path))?;
+            if !writers::is_open_for_writing(&file) {
+                // Whoever wrote to it has done so by now.
+                let stat = Stat { size: Stat::from(rustix::fs::fstat(&file).map_err(errno_at(path))?).size, ..*stat };
+                return Ok(Own { place: Place::Itself(path), stat, digest: tree::hash_open(file, path, stat.size)? });
+            }
+        }
+        self.own_copy(path, stat)
+    }
+
+    fn own_copy<'p>(&self, path: &Path, stat: &Stat) -> Result<Own<'p>> {
+        let copy = self.private_copy(path)?;
+        let stat = Stat { size: Stat::of(copy.path())?.size, ..*stat };
+        let digest = tree::hash_file(copy.path(), stat.size)?;
+        Ok(Own { place: Place::Copy(copy), stat, digest })
+    }
+
+    fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
+        let copy = self.disk.temporary()?;
+        self.disk.copy(path, copy.path()).map_err(CacheError::io(path))?;
+        Ok(copy)
+    }
+
+    fn ingest_folder(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
+        let found = walk::find_all(path)?;
+        let ingest = |found| self.ingest_entry(found, placed);
+        let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
+        let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
+        let written = written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
+        self.sync(&written.collect::<Vec<_>>())?;
+        let in_place = ingested.iter().all(|one| one.in_place);
+        let entries = ingested.into_iter().map(|one| one.entry).collect();
+        let tree = Tree::new(entries);
+        let artifact = tree.artifact();
+        let manifest = self.manifest_path(&artifact.digest);
+        if manifest.exists() && self.read_tree(&artifact.digest).is_err() {
+            self.quarantine(&manifest)?;
+        }
+        self.keep_manifest(&artifact.digest, || &tree)?;
+        self.disk.sync_way_to(&manifest)?;
+        let target = self.tree_path(&artifact.digest);
+        let is_there = self.has_sound_tree(&tree, &artifact.digest)?;
+        // A folder that already consists of stored files becomes the stored folder as it is. Whoever stored it before may have
+        // been killed while waiting for the disk.
+        if is_there {
+            self.settle(&target)?;
+        } else if in_place {
+            self.move_into_place(path, &target)?;
+        } else {
+            self.materialise(&tree, &target)?;
+        }
+        self.disk.remove(path)?;
+        if let Ok(snapshot) = self.tree_snapshot(&artifact.digest) {
+            self.note_tree(&artifact.digest, &snapshot);
+        }
+        Ok(artifact)
+    }
+
+    /// Stores one file of a folder.
+    fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
+        if found.stat.is_folder() {
+            let entry = tree::empty_folder_entry(found.relative.clone());
+            return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
+        }
+        if let Some(digest) = placed.get(&found.path)
+            && self.is_object(&found.stat, digest)?
+        {
+            let entry = tree::file_entry(found.relative.clone(), &found.stat, *digest);
+            return Ok(Ingested { entry, in_place: false, is_new: false });
+        }
+        let own = if found.behind_link {
+            self.own_copy(&found.path, &found.stat)?
+        } else {
+            self.own(&found.path, &found.stat)?
+        };
+        let Own { place, stat, digest } = own;
+        let entry = tree::file_entry(found.relative.clone(), &stat, digest);
+        self.store_file(place.path(), digest, entry.executable, entry.bytes)?;
+        let in_place = !found.behind_link
+            && self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable), digest)?;
+        Ok(Ingested { entry, in_place, is_new: true })
+    }
+
+    /// Whether `stat` is that of the stored plain file with this digest, which is right.
+    fn is_object(&self, stat: &Stat, digest: &Digest) -> Result<bool> {
+        let object = self.object_path(digest, false);
+        let is_it = rustix::fs::lstat(&object).is_ok_and(|object| Stat::from(object).identity() == stat.identity());
+        Ok(is_it && self.is_right(&Stored::File(*digest), &object, *digest, stat.size)?)
+    }
+
+    /// Makes the file at `path` another name of `object`, or a copy where it can have no further name; says whether it is.
+    fn replace_by_object(&self, path: &Path, object: &Path, digest: Digest) -> Result<bool> {
+        let stat =
+            |path: &Path| rustix::fs::lstat(path).map(Stat::from).map_err(|error| CacheError::io(path)(error.into()));
+        if stat(path)?.identity() == stat(object)?.identity() {
+            return Ok(true);
+        }
+        self.disk.remove_file(path).map_err(CacheError::io(path))?;
+        self.link_stored(object, digest, path).map(|()| true)
+    }
+}
+
+/// A file that nobody else can change, and its content.
+struct Own<'p> {
+    place: Place<'p>,
+    stat: Stat,
+    digest: Digest,
+}
+
+/// Where it lies.
+enum Place<'p> {
+    Itself(&'p Path),
+    Copy(tempfile::NamedTempFile),
+}
+
+impl Place<'_> {
+    fn path(&self) -> &Path {
+        match self {
+            Place::Itself(path) => path,
+            Place::Copy(copy) => copy.path(),
+        }
+    }
+}
+
+fn errno_at(path: &Path) -> impl FnOnce(rustix::io::Errno) -> CacheError + '_ {
+    move |errno| CacheError::io(path)(errno.into())
+}

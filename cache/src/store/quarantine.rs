@@ -1,0 +1,30 @@
+//! Quarantine: what is damaged goes out of the store's sight, for the user to look at.
+
+use std::fs;
+use std::path::Path;
+
+use crate::fs::names::digest_in_name;
+use crate::{Cache, CacheError, Result};
+
+impl Cache {
+    /// Moves something out of the store's sight, for the user to look at. It does not come back in a power cut. In a cache that
+    /// cannot be changed it stays, and is passed over again by the next look.
+    pub(crate) fn quarantine(&self, path: &Path) -> Result<()> {
+        if self.is_read_only() {
+            return Ok(());
+        }
+        // Who reads it at this moment learns of it when done, whatever has taken its place by then.
+        digest_in_name(path).map_or(Ok(()), |digest| self.note_incident(&[digest]))?;
+        self.open_gap(path)?;
+        let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");
+        let folder = self.root().join("quarantine");
+        let mut free = (0..).map(|number| folder.join(format!("{name}.{number}")));
+        let target = free.find(|path| fs::symlink_metadata(path).is_err());
+        let target = target.expect("numbers do not end before free names do");
+        match self.disk.rename_unlocked(path, &target) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(CacheError::io(path)),
+        }?;
+        self.disk.sync_parent(path)
+    }
+}

@@ -1,0 +1,167 @@
+//! Stored folders: made from stored files, protected, and repaired.
+
+use std::fs;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::fs::list;
+use crate::store::stored_tree::Deviation;
+use crate::tree::TreeEntry;
+use crate::{Cache, CacheError, Digest, Result, Tree};
+
+/// Bits of a stored folder while names in it are changed.
+const UNLOCKED: u32 = 0o755;
+
+impl Cache {
+    /// Whether a stored folder is there and is what its manifest says. One that is not is made so again from the stored files,
+    /// which must be right.
+    fn has_sound_tree(&self, tree: &Tree, digest: &Digest) -> Result<bool> {
+        let target = self.tree_path(digest);
+        if fs::symlink_metadata(&target).is_err() {
+            return Ok(false);
+        }
+        let Ok(snapshot) = self.tree_snapshot(digest) else {
+            self.quarantine(&target)?;
+            return Ok(false);
+        };
+        let deviation = self.deviation(tree, &target, &snapshot);
+        if deviation.is_none() {
+            return Ok(true);
+        }
+        self.note_incident(&[*digest])?;
+        if self.restore_tree(tree, &target, &deviation).is_ok() {
+            return Ok(true);
+        }
+        self.quarantine(&target)?;
+        Ok(false)
+    }
+
+    /// Makes the folder of `tree` at `target` from stored objects.
+    pub(crate) fn materialise(&self, tree: &Tree, target: &Path) -> Result<()> {
+        let temporary =
+            self.disk.temporary_folder_in(&self.root().join("tmp"), ".tmp").map_err(CacheError::io(self.root()))?;
+        let folder = temporary.path().join("tree");
+        self.disk.make_folder(&folder).map_err(CacheError::io(&folder))?;
+        tree.entries.par_iter().try_for_each(|entry| self.materialise_entry(&folder, entry))?;
+        self.move_into_place(&folder, target)
+    }
+
+    pub(crate) fn materialise_entry(&self, folder: &Path, entry: &TreeEntry) -> Result<()> {
+        let path = folder.join(&entry.path);
+        let Some(digest) = entry.digest else {
+            return self.disk.make_folders(&path).map_err(CacheError::io(&path));
+        };
+        if let Some(parent) = path.parent() {
+            self.disk.make_folders(parent).map_err(CacheError::io(parent))?;
+        }
+        self.link_stored(&self.object_path(&digest, entry.executable), digest, &path)
+    }
+
+    fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
+        self.disk.make_parent(target)?;
+        match self.disk.rename(folder, target) {
+            // Somebody else was faster, who may not have waited for the disk.
+            Err(_) if target.is_dir() => {}
+            other => other.map_err(CacheError::io(target))?,
+        }
+        self.settle(target)
+    }
+
+    /// Makes a stored folder read-only, and makes sure that it survives a power cut.
+    pub(crate) fn settle(&self, target: &Path) -> Result<()> {
+        self.settle_folders(target)?;
+        self.disk.sync_way_to(target)
+    }
+
+    /// Makes a folder and those in it read-only, and brings their entries to disk.
+    fn settle_folders(&self, folder: &Path) -> Result<()> {
+        for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
+            let entry = entry.map_err(CacheError::io(folder))?;
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.settle_folders(&entry.path())?;
+            }
+        }
+        self.set_mode(folder, self.disk.stored_folder_mode())?;
+        self.disk.sync(folder).map_err(CacheError::io(folder))
+    }
+
+    /// Makes the folders of a stored folder read-only again.
+    pub(crate) fn settle_modes(&self, folder: &Path) -> Result<()> {
+        let mode = self.disk.stored_folder_mode();
+        let is_as_made = rustix::fs::lstat(folder).is_ok_and(|stat| stat.st_mode & 0o777 == mode);
+        for path in list::read_folder(folder)? {
+            if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
+                self.settle_modes(&path)?;
+            }
+        }
+        if is_as_made { Ok(()) } else { self.set_mode(folder, mode) }
+    }
+
+    /// Makes a stored folder be what its manifest says, from the stored files. Of these every one must be right.
+    pub(crate) fn restore_tree(&self, tree: &Tree, folder: &Path, deviation: &Deviation) -> Result<()> {
+        self.unlock_folders(folder)?;
+        for path in deviation.added.iter().chain(&deviation.changed) {
+            self.disk.remove(&folder.join(path))?;
+        }
+        for entry in &tree.entries {
+            let path = folder.join(&entry.path);
+            if fs::symlink_metadata(&path).is_err() {
+                self.materialise_entry(folder, entry)?;
+            }
+        }
+        self.settle(folder)
+    }
+
+    /// Lets names in a stored folder, and in those in it, be changed.
+    fn unlock_folders(&self, folder: &Path) -> Result<()> {
+        self.disk.set_mode_if_possible(folder, UNLOCKED).map_err(CacheError::io(folder))?;
+        for path in list::read_folder(folder)? {
+            if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
+                self.unlock_folders(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every file that `tree` names is stored and right. Those that are not go to quarantine; their digests come back.
+    pub(crate) fn damaged_files_of(&self, tree: &Tree) -> Result<Vec<Digest>> {
+        let check = |entry: &TreeEntry| -> Result<Option<Digest>> {
+            let Some(digest) = entry.digest else { return Ok(None) };
+            let object = self.object_path(&digest, entry.executable);
+            Ok((!self.has_sound(&object, digest, entry.executable, entry.bytes)?).then_some(digest))
+        };
+        let found = tree.entries.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Makes a stored folder what its manifest says, if the files in it are all right; otherwise it goes to quarantine with
+    /// those that are not. Returns how it differed, and the digests of files that are lost. One thread at a time.
+    pub(crate) fn put_in_order(&self, tree: &Tree, digest: &Digest) -> Result<(Deviation, Vec<Digest>)> {
+        let folder = self.tree_path(digest);
+        let deviation = match self.tree_snapshot(digest) {
+            Ok(snapshot) => self.deviation(tree, &folder, &snapshot),
+            Err(_) => Deviation { changed: vec![std::path::PathBuf::new()], ..Deviation::default() },
+        };
+        let lost = if deviation.changed.is_empty() { Vec::new() } else { self.damaged_files_of(tree)? };
+        if !lost.is_empty() {
+            self.note_incident(&lost)?;
+            self.quarantine(&folder)?;
+            return Ok((deviation, lost));
+        }
+        if !deviation.is_none() {
+            self.note_incident(&[*digest])?;
+            if fs::symlink_metadata(&folder).is_ok_and(|folder| folder.is_dir()) {
+                self.restore_tree(tree, &folder, &deviation)?;
+            } else {
+                self.materialise(tree, &folder)?;
+            }
+        } else {
+            self.settle_modes(&folder)?;
+        }
+        if let Ok(snapshot) = self.tree_snapshot(digest) {
+            self.note_tree(digest, &snapshot);
+        }
+        Ok((deviation, lost))
+    }
+}
