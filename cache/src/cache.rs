@@ -12,7 +12,7 @@ use crate::index::stat_index::StatIndex;
 use crate::locks::table::{Claim, Locks, UseGuard};
 use crate::records::counter::Counter;
 use crate::store::integrity::Integrity;
-use crate::store::probe::Glance;
+use crate::store::probe::Probe;
 use crate::store::rehash::VerifyOnUse;
 use crate::{Artifact, ArtifactKind, CacheError, Digest, Result};
 
@@ -23,7 +23,7 @@ pub struct Cache {
     pub(crate) locks: Arc<Locks>,
     pub(crate) clock: Arc<FileSystemClock>,
     pub(crate) counter: Counter,
-    pub(crate) glance: Glance,
+    pub(crate) probe: Probe,
     pub(crate) integrity: Integrity,
     pub(crate) layout: Layout,
     pub(crate) verify_on_use: VerifyOnUse,
@@ -84,7 +84,7 @@ impl Cache {
 
     /// What the user should know of the cache's file system: sentences, none where it does all that it should.
     pub fn notices(&self) -> Vec<String> {
-        self.locks.abilities().notice().into_iter().collect()
+        self.locks.capabilities().notice().into_iter().collect()
     }
 
     /// The present time by the clock of the cache's file system, which stamps what is written in it: the machine's may differ.
@@ -115,9 +115,9 @@ impl Cache {
     }
 
     /// The cache alone, to remove things from it; `None` while somebody works with it.
-    pub fn try_use_alone(&self) -> Result<Option<UseGuard>> {
+    pub fn try_use_exclusive(&self) -> Result<Option<UseGuard>> {
         self.require_writable()?;
-        self.locks.try_use_alone()
+        self.locks.try_use_exclusive()
     }
 
     /// The cache's locks, for what its caller keeps in its folder.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use nix::libc;
 
-use crate::fs::abilities::Abilities;
-use crate::fs::disk::{Disk, Watch};
+use crate::fs::capabilities::Capabilities;
+use crate::fs::disk::{Disk, DiskHook};
 use crate::fs::file_lock::open_to_lock;
 use crate::fs::layout::Layout;
 use crate::fs::names;
@@ -20,14 +20,14 @@ use crate::locks::leases::LeaseTimes;
 use crate::locks::table::Locks;
 use crate::records::counter::Counter;
 use crate::store::integrity::Integrity;
-use crate::store::probe::Glance;
+use crate::store::probe::Probe;
 use crate::store::rehash::VerifyOnUse;
 use crate::{Cache, CacheError, Result};
 
 /// Names of a folder's entries that an error mentions.
-const MENTIONED: usize = 3;
+const MAX_MENTIONED: usize = 3;
 /// The areas without which a folder is no cache, unless it is only being made.
-const HALLMARKS: [&str; 2] = ["objects", "actions"];
+const REQUIRED_AREAS: [&str; 2] = ["objects", "actions"];
 /// What a new file system has at its top.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -38,19 +38,19 @@ enum Format {
     Absent,
 }
 
-fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
+fn open(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<Cache> {
     let root = std::path::absolute(root).map_err(CacheError::io(root))?;
-    let text = find_or_make_format(&root, watch.clone())?;
+    let text = find_or_make_format(&root, hook.clone())?;
     // The cache itself may be reached through a symbolic link.
     let root = root.canonicalize().map_err(CacheError::io(&root))?;
-    let missing = look_at_areas(&root)?;
-    let is_whole = !HALLMARKS.iter().any(|area| missing.contains(area));
+    let missing = missing_areas(&root)?;
+    let is_whole = !REQUIRED_AREAS.iter().any(|area| missing.contains(area));
     let (layout, upgraded) = match Layout::of_format(&text) {
-        Some(found) if is_whole || is_made_by_us(&root)? => found,
-        None if is_whole => return Err(unknown(root, text.trim())),
-        _ => return Err(foreign(&root)?),
+        Some(found) if is_whole || has_only_own_names(&root)? => found,
+        None if is_whole => return Err(unknown_format(root, text.trim())),
+        _ => return Err(foreign_error(&root)?),
     };
-    let disk = Disk::new(&root, watch);
+    let disk = Disk::new(&root, hook);
     let claims = open_claims(&disk)?;
     if claims.is_some() {
         make_areas(&disk, &missing)?;
@@ -58,20 +58,20 @@ fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
             disk.write_atomically(&root.join(names::FORMAT), upgraded.as_bytes())?;
         }
     }
-    let abilities = Abilities::of(&root, claims.is_some());
-    let locks = Locks::new(&root, claims, abilities, LeaseTimes::default());
+    let capabilities = Capabilities::of(&root, claims.is_some());
+    let locks = Locks::new(&root, claims, capabilities, LeaseTimes::default());
     let clock = Arc::new(FileSystemClock::new(root.join("tmp")));
     let stat_index = StatIndex::new(disk.clone(), Arc::clone(&locks), Arc::clone(&clock));
     let counter = Counter::new(disk.clone(), Arc::clone(&locks));
     let integrity = Integrity::new(disk.clone(), Arc::clone(&clock));
-    let glance = Glance::new(&root)?;
+    let probe = Probe::new(&root)?;
     Ok(Cache {
         disk,
         stat_index,
         locks,
         clock,
         counter,
-        glance,
+        probe,
         integrity,
         layout,
         verify_on_use: VerifyOnUse::default(),
@@ -80,7 +80,7 @@ fn open(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
 
 /// What the `format` file in `root` says, which is made where there is nothing else: before everything else, so that a folder
 /// in which more than that was made is known for a cache.
-fn find_or_make_format(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<String> {
+fn find_or_make_format(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<String> {
     loop {
         if let Format::Text(text) = read_format(root)? {
             return Ok(text);
@@ -94,16 +94,16 @@ fn find_or_make_format(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Str
             continue;
         }
         if !entries.iter().all(|name| is_left_over(root, name)) {
-            return Err(foreign(root)?);
+            return Err(foreign_error(root)?);
         }
-        let disk = Disk::new(root, watch.clone());
+        let disk = Disk::new(root, hook.clone());
         disk.make_lasting_folders(root)?;
         make_format(&disk)?;
     }
 }
 
 /// A whole cache of a format that is not ours: a later one, or none.
-fn unknown(root: PathBuf, found: &str) -> CacheError {
+fn unknown_format(root: PathBuf, found: &str) -> CacheError {
     let is_number = !found.is_empty() && found.bytes().all(|byte| byte.is_ascii_digit());
     if is_number {
         CacheError::Format { root, found: found.to_owned() }
@@ -119,12 +119,12 @@ fn read_format(root: &Path) -> Result<Format> {
     let file = match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Format::Absent),
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(foreign(root)?),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(foreign_error(root)?),
         Err(error) => return Err(CacheError::io(&path)(error)),
     };
     let mut bytes = Vec::new();
     match file.take(LONGEST).read_to_end(&mut bytes) {
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(foreign(root)?),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Err(foreign_error(root)?),
         Err(error) => Err(CacheError::io(&path)(error)),
         Ok(_) => Ok(Format::Text(String::from_utf8_lossy(&bytes).into_owned())),
     }
@@ -155,14 +155,14 @@ fn is_left_over(root: &Path, name: &OsString) -> bool {
 }
 
 /// Whether a folder with a `format` file but without the rest of a cache holds nothing that is somebody else's.
-fn is_made_by_us(root: &Path) -> Result<bool> {
+fn has_only_own_names(root: &Path) -> Result<bool> {
     let entries = list(root).map_err(CacheError::io(root))?;
     Ok(entries.iter().all(|name| names::is_own_at_top(name) || name == LOST_AND_FOUND))
 }
 
 /// The areas that are not there. One that is something else than a folder is refused: nothing in a cache is reached through a
 /// symbolic link, since what it leads to would be swept with the rest.
-fn look_at_areas(root: &Path) -> Result<Vec<&'static str>> {
+fn missing_areas(root: &Path) -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
     for area in names::AREAS.into_iter().chain([names::PIPELINES]) {
         let path = root.join(area);
@@ -213,12 +213,12 @@ fn list(folder: &Path) -> io::Result<Vec<OsString>> {
 }
 
 /// The refusal of a folder, with some of what is in it.
-fn foreign(root: &Path) -> Result<CacheError> {
+fn foreign_error(root: &Path) -> Result<CacheError> {
     let mut names = list(root).map_err(CacheError::io(root))?;
     names.sort();
     let mentioned: Vec<String> =
-        names.iter().take(MENTIONED).map(|name| format!("`{}`", name.to_string_lossy().escape_debug())).collect();
-    let rest = names.len().saturating_sub(MENTIONED);
+        names.iter().take(MAX_MENTIONED).map(|name| format!("`{}`", name.to_string_lossy().escape_debug())).collect();
+    let rest = names.len().saturating_sub(MAX_MENTIONED);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     Ok(CacheError::Foreign { root: PathBuf::from(root), holds: mentioned.join(", ") + &more })
 }
@@ -231,7 +231,7 @@ impl Cache {
     }
 
     /// As [`Cache::open`], with something that stands before every change of files.
-    pub fn open_watched(root: &Path, watch: Option<Arc<dyn Watch>>) -> Result<Cache> {
-        open(root, watch)
+    pub fn open_hooked(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<Cache> {
+        open(root, hook)
     }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use athanor_cache::{
-    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, OutputRecord, Pending,
-    Presence, diff, move_folder,
+    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, OutputRecord, Presence,
+    WriteAheadLog, diff, move_folder,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -84,7 +84,7 @@ fn hand_out(cache: &Cache, artifact: &Artifact, target: &Path) {
     let staged = checkout.stage(artifact, target).unwrap();
     checkout.sync().unwrap();
     checkout.put(&staged).unwrap();
-    checkout.settle().unwrap();
+    checkout.sync_folders().unwrap();
 }
 
 proptest! {
@@ -321,9 +321,9 @@ fn one_claim_at_a_time_among_threads_and_handles() {
 fn users_of_the_cache_keep_others_from_having_it_alone() {
     let (_folder, cache) = open();
     let guard = cache.use_shared().unwrap();
-    assert!(cache.try_use_alone().unwrap().is_none());
+    assert!(cache.try_use_exclusive().unwrap().is_none());
     drop(guard);
-    assert!(cache.try_use_alone().unwrap().is_some());
+    assert!(cache.try_use_exclusive().unwrap().is_some());
 }
 
 const CHILD_VARIABLE: &str = "ATHANOR_TEST_CLAIM_IN";
@@ -447,11 +447,11 @@ fn a_stored_folder_that_lost_a_file_is_made_whole_from_the_stored_files() {
 #[test]
 fn the_next_process_records_what_a_killed_one_had_stored() {
     let (_folder, cache) = open();
-    let pending = Pending::new(&cache);
+    let pending = WriteAheadLog::new(&cache);
     let noted: Vec<ActionRecord> =
         ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
-    noted.iter().for_each(|record| pending.note(&record.seal().unwrap()).unwrap());
-    cache.adopt_pending().unwrap();
+    noted.iter().for_each(|record| pending.append(&record.seal().unwrap()).unwrap());
+    cache.recover_wal().unwrap();
     assert_eq!(cache.lookup(&noted[0].fingerprint).unwrap(), Lookup::Miss, "its process still lives");
     let file = fs::read_dir(cache.root().join("pending")).unwrap().next().unwrap().unwrap().path();
     let bytes = fs::read(&file).unwrap();
@@ -459,17 +459,17 @@ fn the_next_process_records_what_a_killed_one_had_stored() {
 
     // Torn, and from before a power cut, and of a result that has gone since.
     fs::write(&file, &bytes[..bytes.len() - 9]).unwrap();
-    cache.adopt_pending().unwrap();
+    cache.recover_wal().unwrap();
     assert_eq!(cache.lookup(&noted[0].fingerprint).unwrap(), Lookup::Hit(noted[0].clone()));
     assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
     let mut earlier = bytes.clone();
     earlier[6] ^= 1;
     fs::write(&file, &earlier).unwrap();
-    cache.adopt_pending().unwrap();
+    cache.recover_wal().unwrap();
     assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
     fs::remove_file(cache.path_of(&noted[1].outputs[0].artifact)).unwrap();
     fs::write(&file, &bytes).unwrap();
-    cache.adopt_pending().unwrap();
+    cache.recover_wal().unwrap();
     assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
     assert!(!file.exists());
 }
@@ -477,11 +477,11 @@ fn the_next_process_records_what_a_killed_one_had_stored() {
 #[test]
 fn what_is_recorded_is_not_pending() {
     let (_folder, cache) = open();
-    let pending = Pending::new(&cache);
+    let pending = WriteAheadLog::new(&cache);
     let result = described("one", put(&cache, "one", "one"), 5);
-    pending.note(&result.seal().unwrap()).unwrap();
+    pending.append(&result.seal().unwrap()).unwrap();
     cache.record(&result).unwrap();
-    pending.settle(1);
+    pending.complete(1);
     drop(pending);
     assert_eq!(fs::read_dir(cache.root().join("pending")).unwrap().count(), 0);
 }

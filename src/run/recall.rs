@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use athanor_cache::{Cache, Content, Digest, Evidence, Stamp};
+use athanor_cache::{Cache, Content, ContentStamp, Digest, FileStamp};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Feed, InstanceId, Plan, pieces};
@@ -46,10 +46,10 @@ struct Remembered {
     /// Files of the project that its line named.
     mentioned: Vec<String>,
     fingerprint: Digest,
-    stamp: Stamp,
+    stamp: FileStamp,
     outputs: Outputs,
     /// By which each output is known to be right without being read.
-    evidence: Vec<Evidence>,
+    evidence: Vec<ContentStamp>,
 }
 
 /// For a plan that is not the one of that run.

@@ -90,20 +90,20 @@ pub enum Operation<'a> {
 }
 
 /// Stands between a cache and its disk.
-pub trait Watch: Send + Sync {
+pub trait DiskHook: Send + Sync {
     /// Carries an operation out by calling `act`, or refuses it.
-    fn carry_out(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
+    fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
 }
 
 /// The disk under one cache.
 #[derive(Clone)]
 pub struct Disk {
     root: PathBuf,
-    watch: Option<Arc<dyn Watch>>,
+    hook: Option<Arc<dyn DiskHook>>,
     /// The error number with which every change is refused; 0 if changes are possible.
     refusal: Arc<AtomicI32>,
     /// Whether a group shares the cache.
-    is_team: bool,
+    is_shared_by_group: bool,
 }
 
 /// A folder that goes away with this value.
@@ -132,10 +132,10 @@ impl fmt::Debug for Disk {
 }
 
 impl Disk {
-    /// The disk under the cache at `root`; `watch` stands before every operation.
-    pub fn new(root: &Path, watch: Option<Arc<dyn Watch>>) -> Disk {
-        let is_team = fs::metadata(root).is_ok_and(|folder| folder.permissions().mode() & 0o2020 == 0o2020);
-        Disk { root: root.to_owned(), watch, refusal: Arc::default(), is_team }
+    /// The disk under the cache at `root`; `hook` stands before every operation.
+    pub fn new(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Disk {
+        let is_shared_by_group = fs::metadata(root).is_ok_and(|folder| folder.permissions().mode() & 0o2020 == 0o2020);
+        Disk { root: root.to_owned(), hook, refusal: Arc::default(), is_shared_by_group }
     }
 
     /// From now on every change is refused with this error number, before it is tried.
@@ -152,7 +152,7 @@ impl Disk {
     /// The permission bits of stored folders. Whoever shares the cache may collect them: what is to be moved or removed has
     /// to be writable.
     pub fn stored_folder_mode(&self) -> u32 {
-        if self.is_team { 0o575 } else { 0o555 }
+        if self.is_shared_by_group { 0o575 } else { 0o555 }
     }
 
     /// The cache's folder.
@@ -164,9 +164,9 @@ impl Disk {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        let Some(watch) = &self.watch else { return act() };
+        let Some(hook) = &self.hook else { return act() };
         let (mut act, mut done) = (Some(act), None);
-        watch.carry_out(operation, &mut || match act.take() {
+        hook.intercept(operation, &mut || match act.take() {
             Some(act) => act().map(|value| done = Some(value)),
             None => Ok(()),
         })?;

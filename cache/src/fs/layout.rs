@@ -38,35 +38,35 @@ impl Layout {
 
     /// A stored file.
     pub fn object(self, digest: &Digest, executable: bool) -> String {
-        self.place("objects", digest, if executable { ".x" } else { "" })
+        self.path_of("objects", digest, if executable { ".x" } else { "" })
     }
 
     /// A stored folder.
     pub fn tree(self, digest: &Digest) -> String {
-        self.place("trees", digest, "")
+        self.path_of("trees", digest, "")
     }
 
     /// The list of what is in a folder.
     pub fn manifest(self, digest: &Digest) -> String {
-        self.place("manifests", digest, ".json")
+        self.path_of("manifests", digest, ".json")
     }
 
     /// The record of a result.
     pub fn action(self, fingerprint: &Digest) -> String {
-        self.place("actions", fingerprint, ".json")
+        self.path_of("actions", fingerprint, ".json")
     }
 
     /// The results of items.
     pub fn items(self, scope: &Digest) -> String {
-        self.place("items", scope, "")
+        self.path_of("items", scope, "")
     }
 
     /// The state of work that was cut off.
-    pub fn unfinished(self, fingerprint: &Digest) -> String {
-        self.place("unfinished", fingerprint, "")
+    pub fn resume_state(self, fingerprint: &Digest) -> String {
+        self.path_of("unfinished", fingerprint, "")
     }
 
-    fn place(self, area: &str, digest: &Digest, suffix: &str) -> String {
+    fn path_of(self, area: &str, digest: &Digest, suffix: &str) -> String {
         let hex = digest.to_hex();
         [area, "/", &hex[..self.digits], "/", &hex, suffix].concat()
     }

@@ -1,8 +1,8 @@
 //! Files and folders as the operating system has them, and the names that a cache gives.
 
-pub(crate) mod abilities;
 pub(crate) mod advice;
 pub(crate) mod boot;
+pub(crate) mod capabilities;
 pub(crate) mod disk;
 pub(crate) mod disk_fallback;
 pub(crate) mod durable;

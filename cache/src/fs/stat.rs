@@ -60,11 +60,11 @@ impl From<rustix::fs::Stat> for Stat {
 impl Stat {
     /// Of what `path` leads to, or why nothing can be made of it.
     pub fn of(path: &Path) -> Result<Stat> {
-        checked(rustix::fs::stat(path)).map_err(|trouble| trouble.at(path))
+        checked(rustix::fs::stat(path)).map_err(|error| error.at(path))
     }
 
     /// As [`Stat::of`], of what has this name in an open folder: a fraction of the work for the kernel.
-    pub fn in_folder(folder: impl AsFd, name: &CStr) -> std::result::Result<Stat, Trouble> {
+    pub fn in_folder(folder: impl AsFd, name: &CStr) -> std::result::Result<Stat, StatError> {
         checked(rustix::fs::statat(folder, name, AtFlags::empty()))
     }
 
@@ -96,28 +96,28 @@ pub(crate) fn is_executable(mode: u32) -> bool {
 
 /// Why nothing can be made of what lies at some path.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum StatError {
     Refused(Errno),
     Special,
 }
 
-fn checked(found: rustix::io::Result<rustix::fs::Stat>) -> std::result::Result<Stat, Trouble> {
-    let stat = Stat::from(found.map_err(Trouble::Refused)?);
+fn checked(found: rustix::io::Result<rustix::fs::Stat>) -> std::result::Result<Stat, StatError> {
+    let stat = Stat::from(found.map_err(StatError::Refused)?);
     match FileType::from_raw_mode(stat.mode) {
         FileType::RegularFile | FileType::Directory => Ok(stat),
-        _ => Err(Trouble::Special),
+        _ => Err(StatError::Special),
     }
 }
 
-impl Trouble {
+impl StatError {
     /// The error, now that somebody needs the whole path.
     pub fn at(self, path: &Path) -> CacheError {
         let path = path.to_owned();
         match self {
-            Trouble::Special => CacheError::Special { path },
-            Trouble::Refused(errno) if !path.is_symlink() => CacheError::io(&path)(errno.into()),
-            Trouble::Refused(Errno::NOENT) => CacheError::Dangling { path },
-            Trouble::Refused(_) => CacheError::Cycle { path },
+            StatError::Special => CacheError::Special { path },
+            StatError::Refused(errno) if !path.is_symlink() => CacheError::io(&path)(errno.into()),
+            StatError::Refused(Errno::NOENT) => CacheError::Dangling { path },
+            StatError::Refused(_) => CacheError::Cycle { path },
         }
     }
 }

@@ -9,18 +9,18 @@ use crate::{Digest, Result};
 
 /// Names, sizes, inodes and times of everything at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trace {
+pub struct StatSnapshot {
     seal: Digest,
     /// When the last change was. No program can set this time.
     changed: Moment,
 }
 
-impl Trace {
+impl StatSnapshot {
     /// Of what `path` leads to.
-    pub fn of(path: &Path) -> Result<Trace> {
+    pub fn of(path: &Path) -> Result<StatSnapshot> {
         let stat = Stat::of(path)?;
         if !stat.is_folder() {
-            return Ok(Trace { seal: Digest::of(line("", &stat).as_bytes()), changed: stat.changed });
+            return Ok(StatSnapshot { seal: Digest::of(line("", &stat).as_bytes()), changed: stat.changed });
         }
         let mut found = walk::find_all(path)?;
         found.sort_unstable_by(|left, right| left.relative.cmp(&right.relative));
@@ -28,12 +28,12 @@ impl Trace {
         // What is gone left its trace on the folder.
         let all = found.iter().map(|found| found.stat).chain([stat]);
         let changed = all.map(|stat| stat.changed).max_by_key(|changed| changed.in_ns()).unwrap_or(stat.changed);
-        Ok(Trace { seal: Digest::of(lines.as_bytes()), changed })
+        Ok(StatSnapshot { seal: Digest::of(lines.as_bytes()), changed })
     }
 
     /// Whether something was changed at `since` or later, given how it is `now`; where that time is not known, whether
     /// something was changed at all.
-    pub fn shows_change(&self, now: &Trace, since: Option<FsTime>) -> bool {
+    pub fn shows_change(&self, now: &StatSnapshot, since: Option<FsTime>) -> bool {
         self.seal != now.seal && since.is_none_or(|since| since.may_precede(now.changed))
     }
 }

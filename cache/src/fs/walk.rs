@@ -1,7 +1,7 @@
 //! Everything below a folder, symbolic links followed.
 //!
 //! Several threads read the folders and look at the files, those of one large folder too: while one thread reads its list,
-//! others look at the files in it. Files are looked at by their names in the open folder, which spares the kernel the way there.
+//! others look at the files in it. Files are looked at by their names in the open folder, which spares the kernel the dir_ref there.
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,11 +18,11 @@ use crate::{CacheError, Result};
 /// Bytes of a folder's list that the kernel is asked for at once.
 const LIST_BYTES: usize = 64 << 10;
 /// Files that one thread looks at before another may take over: long enough to be worth handing over.
-const BATCH: usize = 512;
+const BATCH_FILES: usize = 512;
 
-/// A folder on the way.
+/// A folder on the dir_ref.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Dir {
     /// Where it is.
     pub path: PathBuf,
     /// What stands before the names of its files in their paths below the root: nothing, or a path with `/` at its end.
@@ -30,7 +30,7 @@ pub(crate) struct Place {
     /// Whether it is reached by a symbolic link, so that what lies in it is somebody else's.
     pub behind_link: bool,
     stat: Stat,
-    parent: Option<Arc<Place>>,
+    parent: Option<Arc<Dir>>,
 }
 
 /// A file in a folder.
@@ -42,14 +42,14 @@ pub(crate) struct FileIn<'n> {
     pub stat: Stat,
 }
 
-/// A folder and what was seen in it, batch by batch.
+/// A folder and what was seen in it, names by names.
 #[derive(Debug)]
 pub(crate) struct Visited<S> {
     /// The folder.
-    pub place: Arc<Place>,
+    pub dir: Arc<Dir>,
     /// Whether nothing lies in it, not even a folder.
     pub is_empty: bool,
-    /// What `see` made of its files, in the order of the folder's list; at least one batch.
+    /// What `see` made of its files, in the order of the folder's list; at least one names.
     pub seen: Vec<S>,
 }
 
@@ -58,21 +58,21 @@ pub(crate) struct Visited<S> {
 pub(crate) fn walk<S, F>(root: &Path, see: F) -> Result<Vec<Visited<S>>>
 where
     S: Send,
-    F: Fn(&Place, usize, &[FileIn<'_>]) -> Result<S> + Sync,
+    F: Fn(&Dir, usize, &[FileIn<'_>]) -> Result<S> + Sync,
 {
-    let walk = Walk { see, parts: Mutex::default(), failure: OnceLock::new() };
-    let start = Way { path: root.to_owned(), prefix: String::new(), behind_link: false, parent: None };
+    let walk = Walk { see, batches: Mutex::default(), failure: OnceLock::new() };
+    let start = DirRef { path: root.to_owned(), prefix: String::new(), behind_link: false, parent: None };
     rayon::scope(|scope| walk.enter(scope, start));
     if let Some(failure) = walk.failure.into_inner() {
         return Err(failure);
     }
-    let mut parts = walk.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
-    parts.sort_unstable_by(|left, right| (&left.place.prefix, left.first).cmp(&(&right.place.prefix, right.first)));
+    let mut batches = walk.batches.into_inner().unwrap_or_else(PoisonError::into_inner);
+    batches.sort_unstable_by(|left, right| (&left.dir.prefix, left.first).cmp(&(&right.dir.prefix, right.first)));
     let mut visited: Vec<Visited<S>> = Vec::new();
-    for Part { place, is_empty, seen, .. } in parts {
-        match visited.last_mut().filter(|last| Arc::ptr_eq(&last.place, &place)) {
+    for Batch { dir, is_empty, seen, .. } in batches {
+        match visited.last_mut().filter(|last| Arc::ptr_eq(&last.dir, &dir)) {
             Some(last) => last.seen.push(seen),
-            None => visited.push(Visited { place, is_empty, seen: vec![seen] }),
+            None => visited.push(Visited { dir, is_empty, seen: vec![seen] }),
         }
     }
     Ok(visited)
@@ -87,21 +87,21 @@ pub(crate) struct Found {
     pub path: PathBuf,
     /// Of what the path leads to.
     pub stat: Stat,
-    /// Whether a folder on the way is reached by a symbolic link.
+    /// Whether a folder on the dir_ref is reached by a symbolic link.
     pub behind_link: bool,
 }
 
 /// Every file and empty folder below the folder `root`.
 pub(crate) fn find_all(root: &Path) -> Result<Vec<Found>> {
-    let visited = walk(root, |place, _, files| Ok(files.iter().map(|file| place.found(file)).collect::<Vec<_>>()))?;
-    let found = visited.into_iter().flat_map(|Visited { place, is_empty, mut seen }| {
-        seen.extend((is_empty && place.parent.is_some()).then(|| vec![place.found_empty()]));
+    let visited = walk(root, |dir, _, files| Ok(files.iter().map(|file| dir.found(file)).collect::<Vec<_>>()))?;
+    let found = visited.into_iter().flat_map(|Visited { dir, is_empty, mut seen }| {
+        seen.extend((is_empty && dir.parent.is_some()).then(|| vec![dir.found_empty()]));
         seen.into_iter().flatten()
     });
     Ok(found.collect())
 }
 
-impl Place {
+impl Dir {
     /// The path of the folder itself below the root, unless it is the root.
     pub fn relative(&self) -> Option<&str> {
         self.prefix.strip_suffix('/')
@@ -127,16 +127,16 @@ impl Place {
 }
 
 /// How to get to a folder.
-struct Way {
+struct DirRef {
     path: PathBuf,
     prefix: String,
     behind_link: bool,
-    parent: Option<Arc<Place>>,
+    parent: Option<Arc<Dir>>,
 }
 
-/// What became of one batch.
-struct Part<S> {
-    place: Arc<Place>,
+/// What became of one names.
+struct Batch<S> {
+    dir: Arc<Dir>,
     first: usize,
     is_empty: bool,
     seen: S,
@@ -144,17 +144,17 @@ struct Part<S> {
 
 struct Walk<S, F> {
     see: F,
-    parts: Mutex<Vec<Part<S>>>,
+    batches: Mutex<Vec<Batch<S>>>,
     failure: OnceLock<CacheError>,
 }
 
 impl<S, F> Walk<S, F>
 where
     S: Send,
-    F: Fn(&Place, usize, &[FileIn<'_>]) -> Result<S> + Sync,
+    F: Fn(&Dir, usize, &[FileIn<'_>]) -> Result<S> + Sync,
 {
-    fn enter<'s>(&'s self, scope: &Scope<'s>, way: Way) {
-        self.attempt(|| self.read(scope, way));
+    fn enter<'s>(&'s self, scope: &Scope<'s>, dir_ref: DirRef) {
+        self.attempt(|| self.read(scope, dir_ref));
     }
 
     /// After a failure all that is left is skipped.
@@ -169,93 +169,93 @@ where
     }
 
     /// Reads the list of a folder. It is opened by its path, so that no more folders are open than are being read.
-    fn read<'s>(&'s self, scope: &Scope<'s>, way: Way) -> Result<()> {
-        let (place, folder) = way.open()?;
+    fn read<'s>(&'s self, scope: &Scope<'s>, dir_ref: DirRef) -> Result<()> {
+        let (dir, folder) = dir_ref.open()?;
         let mut buffer = Vec::with_capacity(LIST_BYTES);
         let mut list = RawDir::new(folder.as_fd(), buffer.spare_capacity_mut());
-        let (mut batch, mut first, mut is_empty) = (Batch::default(), 0, true);
+        let (mut names, mut first, mut is_empty) = (Names::default(), 0, true);
         while let Some(entry) = list.next() {
-            let entry = entry.map_err(|errno| CacheError::io(&place.path)(errno.into()))?;
+            let entry = entry.map_err(|errno| CacheError::io(&dir.path)(errno.into()))?;
             let name = entry.file_name();
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
             is_empty = false;
             if entry.file_type() == FileType::Directory {
-                self.enter_below(scope, &place, name, false)?;
+                self.enter_below(scope, &dir, name, false)?;
                 continue;
             }
-            batch.push(name);
-            if batch.len() == BATCH {
-                let (place, folder, full) = (Arc::clone(&place), Arc::clone(&folder), std::mem::take(&mut batch));
-                scope.spawn(move |scope| self.attempt(|| self.look(scope, &place, &folder, first, &full, false)));
-                first += BATCH;
+            names.push(name);
+            if names.len() == BATCH_FILES {
+                let (dir, folder, full) = (Arc::clone(&dir), Arc::clone(&folder), std::mem::take(&mut names));
+                scope.spawn(move |scope| self.attempt(|| self.look(scope, &dir, &folder, first, &full, false)));
+                first += BATCH_FILES;
             }
         }
-        self.look(scope, &place, &folder, first, &batch, is_empty)
+        self.look(scope, &dir, &folder, first, &names, is_empty)
     }
 
-    fn enter_below<'s>(&'s self, scope: &Scope<'s>, place: &Arc<Place>, name: &CStr, by_link: bool) -> Result<()> {
-        let way = Way {
-            path: place.path_of(name),
-            prefix: format!("{}{}/", place.prefix, place.text(name)?),
-            behind_link: place.behind_link || by_link,
-            parent: Some(Arc::clone(place)),
+    fn enter_below<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<Dir>, name: &CStr, by_link: bool) -> Result<()> {
+        let dir_ref = DirRef {
+            path: dir.path_of(name),
+            prefix: format!("{}{}/", dir.prefix, dir.text(name)?),
+            behind_link: dir.behind_link || by_link,
+            parent: Some(Arc::clone(dir)),
         };
-        scope.spawn(move |scope| self.enter(scope, way));
+        scope.spawn(move |scope| self.enter(scope, dir_ref));
         Ok(())
     }
 
-    /// Looks at a batch of what is not known to be a folder.
+    /// Looks at a names of what is not known to be a folder.
     fn look<'s>(
         &'s self,
         scope: &Scope<'s>,
-        place: &Arc<Place>,
+        dir: &Arc<Dir>,
         folder: &OwnedFd,
         first: usize,
-        batch: &Batch,
+        names: &Names,
         is_empty: bool,
     ) -> Result<()> {
-        let mut files = Vec::with_capacity(batch.len());
-        for name in batch.names() {
-            let text = place.text(name)?;
-            let stat = Stat::in_folder(folder, name).map_err(|trouble| trouble.at(&place.path_of(name)))?;
+        let mut files = Vec::with_capacity(names.len());
+        for name in names.names() {
+            let text = dir.text(name)?;
+            let stat = Stat::in_folder(folder, name).map_err(|error| error.at(&dir.path_of(name)))?;
             if stat.is_folder() {
-                self.enter_below(scope, place, name, place.path_of(name).is_symlink())?;
+                self.enter_below(scope, dir, name, dir.path_of(name).is_symlink())?;
             } else {
                 files.push(FileIn { name: text, stat });
             }
         }
-        let seen = (self.see)(place, first, &files)?;
-        let part = Part { place: Arc::clone(place), first, is_empty, seen };
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+        let seen = (self.see)(dir, first, &files)?;
+        let batch = Batch { dir: Arc::clone(dir), first, is_empty, seen };
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
         Ok(())
     }
 }
 
-impl Way {
-    fn open(self) -> Result<(Arc<Place>, Arc<OwnedFd>)> {
-        let Way { path, prefix, behind_link, parent } = self;
+impl DirRef {
+    fn open(self) -> Result<(Arc<Dir>, Arc<OwnedFd>)> {
+        let DirRef { path, prefix, behind_link, parent } = self;
         let refused = |errno: rustix::io::Errno| CacheError::io(&path)(errno.into());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = rustix::fs::open(&path, flags, Mode::empty()).map_err(refused)?;
         let stat = Stat::from(rustix::fs::fstat(&folder).map_err(refused)?);
-        let ancestors = std::iter::successors(parent.as_deref(), |place| place.parent.as_deref());
+        let ancestors = std::iter::successors(parent.as_deref(), |dir| dir.parent.as_deref());
         if ancestors.into_iter().any(|ancestor| ancestor.stat.identity() == stat.identity()) {
             return Err(CacheError::Cycle { path });
         }
-        Ok((Arc::new(Place { path, prefix, behind_link, stat, parent }), Arc::new(folder)))
+        Ok((Arc::new(Dir { path, prefix, behind_link, stat, parent }), Arc::new(folder)))
     }
 }
 
 /// Names, one after the other with their final zeros: one allocation for many.
 #[derive(Default)]
-struct Batch {
+struct Names {
     names: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl Batch {
+impl Names {
     fn push(&mut self, name: &CStr) {
         self.names.extend(name.to_bytes_with_nul());
         self.ends.push(self.names.len());

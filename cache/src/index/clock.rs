@@ -27,7 +27,7 @@ pub(crate) struct FileSystemClock {
     latest: Mutex<HashMap<u64, Moment>>,
     /// Whether every file counts as rested, for tests that look for changes that the index does not see.
     #[cfg(test)]
-    pub everything_rests: bool,
+    pub everything_is_settled: bool,
 }
 
 /// What is known of the file system that the folder of ours lies on.
@@ -54,7 +54,7 @@ impl FileSystemClock {
             own: Mutex::new(Own::Unknown),
             latest: Mutex::default(),
             #[cfg(test)]
-            everything_rests: false,
+            everything_is_settled: false,
         }
     }
 
@@ -62,7 +62,7 @@ impl FileSystemClock {
     pub fn now(&self) -> io::Result<Moment> {
         match self.touch_own() {
             Some((_, now)) => Ok(now),
-            None => fs_time(&self.folder),
+            None => time_in(&self.folder),
         }
     }
 
@@ -112,10 +112,10 @@ impl FileSystemClock {
 }
 
 impl Ticks<'_> {
-    /// Whether a file rests: whatever is done to it from now on shows in its times. To be asked before it is read.
-    pub fn rests(&mut self, path: &Path, stat: &Stat) -> bool {
+    /// Whether a file is_settled: whatever is done to it from now on shows in its times. To be asked before it is read.
+    pub fn is_settled(&mut self, path: &Path, stat: &Stat) -> bool {
         #[cfg(test)]
-        if self.clock.everything_rests {
+        if self.clock.everything_is_settled {
             return true;
         }
         let touched = stat.modified.max(stat.changed);
@@ -126,14 +126,14 @@ impl Ticks<'_> {
         let now = self.now.entry(stat.device).or_insert_with(|| clock.of_device(stat.device, path));
         match now {
             Some(now) => touched < clock.note(stat.device, *now),
-            None => self.rests_by_others(stat),
+            None => self.is_settled_by_others(stat),
         }
     }
 
-    /// As [`Ticks::rests`], where nothing can be touched: a folder of others on another file system. No program can set a time
+    /// As [`Ticks::is_settled`], where nothing can be touched: a folder of others on another file system. No program can set a time
     /// of change, so the clock there has been at the latest one that was seen, and is past it when the longest tick is over by
     /// this process's own clock. Files without such a time of their own, or with one to come, are read again each time.
-    fn rests_by_others(&self, stat: &Stat) -> bool {
+    fn is_settled_by_others(&self, stat: &Stat) -> bool {
         if stat.modified > stat.changed {
             return false;
         }
@@ -148,7 +148,7 @@ impl Ticks<'_> {
 /// The time of the file system that `folder` lies on, by its own clock: what a file without a name shows that is made there.
 /// Compares with the times that `stat` says of files there. Where such a file cannot be made, one with a name takes its place
 /// for a moment.
-pub fn fs_time(folder: &Path) -> io::Result<Moment> {
+pub fn time_in(folder: &Path) -> io::Result<Moment> {
     match unnamed_in(folder) {
         Ok(file) => changed_of(&file),
         Err(_) => {
@@ -191,10 +191,10 @@ mod tests {
         while clock.now().unwrap() <= stat.changed {
             std::thread::yield_now();
         }
-        assert!(clock.ticks().rests(&path, &stat));
+        assert!(clock.ticks().is_settled(&path, &stat));
         let mut to_come = stat;
         to_come.modified.seconds += 1_000;
-        assert!(!clock.ticks().rests(&path, &to_come), "times to come are in no tick that is over");
+        assert!(!clock.ticks().is_settled(&path, &to_come), "times to come are in no tick that is over");
         let now = clock.now().unwrap();
         let touched_now = Stat { changed: now, ..stat };
         assert!(clock.latest(stat.device).is_some_and(|latest| latest <= now));
@@ -202,9 +202,9 @@ mod tests {
         whole_seconds.now.insert(7, Some(Moment { seconds: now.seconds, nanoseconds: 0 }));
         let on_another =
             Stat { device: 7, changed: Moment { nanoseconds: 0, ..now }, modified: stat.modified, ..touched_now };
-        assert!(!whole_seconds.rests(&path, &on_another), "in the same second");
+        assert!(!whole_seconds.is_settled(&path, &on_another), "in the same second");
         let earlier = Moment { seconds: now.seconds - 1, nanoseconds: 0 };
-        assert!(whole_seconds.rests(&path, &Stat { changed: earlier, modified: earlier, ..on_another }));
+        assert!(whole_seconds.is_settled(&path, &Stat { changed: earlier, modified: earlier, ..on_another }));
     }
 
     #[test]
@@ -214,17 +214,17 @@ mod tests {
         let stat = Stat { device: 7, modified: at(5), changed: at(5), ..Stat::of(folder.path()).unwrap() };
         let unknown = || Ticks { clock: &clock, now: HashMap::from([(7, None)]) };
         clock.note(7, at(9));
-        assert!(unknown().rests(folder.path(), &stat), "something was touched later");
-        assert!(!unknown().rests(folder.path(), &Stat { modified: at(10), ..stat }));
+        assert!(unknown().is_settled(folder.path(), &stat), "something was touched later");
+        assert!(!unknown().is_settled(folder.path(), &Stat { modified: at(10), ..stat }));
         let last = Stat { modified: at(9), changed: at(9), ..stat };
-        assert!(unknown().rests(folder.path(), &last), "the longest tick is over");
+        assert!(unknown().is_settled(folder.path(), &last), "the longest tick is over");
         assert_eq!(clock.latest(7), Some(at(9).next()));
     }
 
     #[test]
     fn the_time_leaves_no_trace() {
         let (folder, clock) = clock();
-        let before = fs_time(folder.path()).unwrap();
+        let before = time_in(folder.path()).unwrap();
         assert!(clock.now().unwrap() >= before);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

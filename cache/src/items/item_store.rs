@@ -6,7 +6,7 @@
 //!
 //! Waiting for the disk after every item would cost more than many items do. So a log starts with the boot of the machine that
 //! it is written under (`boot <digest of id> <id>`), and now and then, when everything before has been brought safely to disk, says so
-//! (`synced <bytes> <seal>`: so much of the log). Items after that are believed under the same boot, since then no power was lost; otherwise only
+//! (`synced <bytes> <seal>`: so much of the log). ItemStore after that are believed under the same boot, since then no power was lost; otherwise only
 //! if their files still have the content they should.
 
 use std::collections::{HashMap, HashSet};
@@ -26,7 +26,7 @@ use crate::fs::stat::Stat;
 use crate::items::item_log::{decode, encode, is_remark, key_of, line_ranges, read_if_there, safe_length, synced_line};
 use crate::items::resume_state::FilesInUse;
 use crate::locks::table::Lock;
-use crate::store::digest_hints::Placements;
+use crate::store::digest_hints::DigestHints;
 use crate::store::integrity::Stored;
 use crate::tree;
 use crate::{Cache, CacheError, Digest, ItemFile, ItemRecord, Presence, Result, hash_value};
@@ -35,23 +35,23 @@ use crate::{Cache, CacheError, Digest, ItemFile, ItemRecord, Presence, Result, h
 const MANY_LOGS: usize = 8;
 
 /// The items of one scope: those computed by the same kind.
-pub struct Items<'c> {
+pub struct ItemStore<'c> {
     cache: &'c Cache,
     folder: PathBuf,
     /// What the logs held when they were opened. Lines are judged when they are asked for: there may be many.
     lines: Vec<Vec<u8>>,
-    known: HashMap<Digest, Place>,
+    known: HashMap<Digest, LineRef>,
     log: Mutex<Option<Log>>,
     /// Files of items that earlier work kept and may not have brought to disk; found out when it is first asked for, and
     /// none once they were brought there.
     doubtful: Mutex<Option<HashSet<Digest>>>,
     /// Held by whoever brings files to disk, so that others can go on keeping items meanwhile.
     syncing: Mutex<()>,
-    unfinished: PathBuf,
+    resume_state: PathBuf,
 }
 
 /// Where an item's line is.
-struct Place {
+struct LineRef {
     log: usize,
     range: Range<usize>,
     /// Whether its files are believed to be as they were written: under the boot that they were written under, or on disk.
@@ -70,7 +70,7 @@ struct Log {
     length: usize,
     synced: Instant,
     /// Files that a power cut could take.
-    unsafe_files: HashSet<Digest>,
+    unsynced_files: HashSet<Digest>,
 }
 
 impl Log {
@@ -84,9 +84,9 @@ impl Log {
 const SYNC_EVERY: Duration = Duration::from_secs(20);
 
 impl Cache {
-    /// The items of `scope`, a name of the caller's. `unfinished` is the folder of the work that asks for them
-    /// ([`Cache::unfinished`]): while it is there, the items it has computed are in use.
-    pub fn items(&self, scope: &str, unfinished: &Path) -> Result<Items<'_>> {
+    /// The items of `scope`, a name of the caller's. `resume_state` is the folder of the work that asks for them
+    /// ([`Cache::resume_state`]): while it is there, the items it has computed are in use.
+    pub fn items(&self, scope: &str, resume_state: &Path) -> Result<ItemStore<'_>> {
         let folder = self.items_path(scope);
         self.disk.make_lasting_folders(&folder)?;
         let paths = list::list_item_logs(&folder)?;
@@ -101,14 +101,14 @@ impl Cache {
             for range in line_ranges(bytes) {
                 let Some(key) = key_of(&bytes[range.clone()]) else { continue };
                 let (safe, on_disk) = (range.end <= safe_up_to, range.end <= on_disk_up_to);
-                known.insert(key, Place { log, safe, on_disk, range });
+                known.insert(key, LineRef { log, safe, on_disk, range });
             }
         }
         if paths.len() > MANY_LOGS {
             self.merge_logs(&folder, &paths)?;
         }
-        let unfinished = unfinished.to_owned();
-        Ok(Items {
+        let resume_state = resume_state.to_owned();
+        Ok(ItemStore {
             cache: self,
             folder,
             lines,
@@ -116,7 +116,7 @@ impl Cache {
             log: Mutex::default(),
             doubtful: Mutex::default(),
             syncing: Mutex::default(),
-            unfinished,
+            resume_state,
         })
     }
 
@@ -169,8 +169,8 @@ impl Cache {
             for log in list::list_item_logs(&folder)? {
                 let bytes = read_if_there(&log)?.unwrap_or_default();
                 let cut_off = bytes.last().is_some_and(|byte| *byte != b'\n') && !self.locks.is_locked(&log);
-                let is_sound = |line: &[u8]| is_remark(line) || decode(line).is_some();
-                if cut_off || !line_ranges(&bytes).all(|range| is_sound(&bytes[range])) {
+                let is_intact_with_mode = |line: &[u8]| is_remark(line) || decode(line).is_some();
+                if cut_off || !line_ranges(&bytes).all(|range| is_intact_with_mode(&bytes[range])) {
                     let copy = self.disk.temporary()?;
                     self.disk.append(copy.as_file(), copy.path(), &bytes).map_err(CacheError::io(&log))?;
                     self.filter_log(&log, |_| true)?;
@@ -215,13 +215,13 @@ impl Cache {
     }
 
     fn has_file(&self, file: &ItemFile) -> bool {
-        self.glance.presence(&self.layout.object(&file.digest, false), file.bytes) == Presence::Present
+        self.probe.presence(&self.layout.object(&file.digest, false), file.bytes) == Presence::Present
     }
 
     /// As [`Cache::has_file`], and read if `stat` does not say that it is as it was when it was last read.
-    fn has_right_file(&self, file: &ItemFile) -> bool {
+    fn has_intact_file(&self, file: &ItemFile) -> bool {
         let object = self.object_path(&file.digest, false);
-        self.is_right(&Stored::File(file.digest), &object, file.digest, file.bytes).unwrap_or(false)
+        self.is_intact(&Stored::File(file.digest), &object, file.digest, file.bytes).unwrap_or(false)
     }
 
     fn items_path(&self, scope: &str) -> PathBuf {
@@ -229,18 +229,18 @@ impl Cache {
     }
 }
 
-impl Items<'_> {
+impl ItemStore<'_> {
     /// What was computed for the item with `key`, if all of it is still there.
     pub fn find(&self, key: &Digest) -> Option<ItemRecord> {
         let place = self.known.get(key)?;
         let (_, record) = decode(&self.lines[place.log][place.range.clone()])?;
-        let is_there = |file| if place.safe { self.cache.has_right_file(file) } else { self.cache.has_content(file) };
+        let is_there = |file| if place.safe { self.cache.has_intact_file(file) } else { self.cache.has_content(file) };
         record.files.iter().all(is_there).then_some(record)
     }
 
     /// Stores what was computed for the item with `key`: `value`, and every file in `folder`, which are gone from there
     /// afterwards. It is found again by every later stage, whatever becomes of this one.
-    pub fn keep(&self, key: &Digest, value: Value, folder: &Path) -> Result<ItemRecord> {
+    pub fn insert(&self, key: &Digest, value: Value, folder: &Path) -> Result<ItemRecord> {
         let mut files = Vec::new();
         for path in list::read_folder(folder)? {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -262,7 +262,7 @@ impl Items<'_> {
         self.cache.object_path(&file.digest, false)
     }
 
-    /// As [`Items::keep`], with files that are stored already.
+    /// As [`ItemStore::keep`], with files that are stored already.
     pub fn append(&self, key: &Digest, record: &ItemRecord) -> Result<()> {
         let line = encode(key, record).map_err(|error| CacheError::io(&self.folder)(error.into()))?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,28 +274,28 @@ impl Items<'_> {
             log.in_use.add(&record.files)?;
         }
         log.write(&line).map_err(CacheError::io(&self.folder))?;
-        log.unsafe_files.extend(record.files.iter().map(|file| file.digest));
+        log.unsynced_files.extend(record.files.iter().map(|file| file.digest));
         Ok(())
     }
 
     /// Brings everything that was kept so far safely to disk.
     pub fn sync(&self) -> Result<()> {
         let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.sync_kept()
+        self.sync_stored()
     }
 
-    /// As [`Items::sync`] if that was not done for a while and nobody is at it.
+    /// As [`ItemStore::sync`] if that was not done for a while and nobody is at it.
     fn sync_now_and_then(&self) -> Result<()> {
         let Ok(_alone) = self.syncing.try_lock() else { return Ok(()) };
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let due = log.as_ref().is_some_and(|log| log.synced.elapsed() >= SYNC_EVERY);
         drop(log);
-        if due { self.sync_kept() } else { Ok(()) }
+        if due { self.sync_stored() } else { Ok(()) }
     }
 
     /// Brings files of earlier work to disk if `file` is one of those that may not be there: all at once, since more of them
     /// will be asked for.
-    fn settle_doubts_about(&self, file: &ItemFile) -> Result<()> {
+    fn sync_if_doubtful(&self, file: &ItemFile) -> Result<()> {
         let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
         let files = doubtful.get_or_insert_with(|| {
             let places = self.known.values().filter(|place| !place.on_disk);
@@ -312,14 +312,14 @@ impl Items<'_> {
     }
 
     /// Only for the holder of `syncing`.
-    fn sync_kept(&self) -> Result<()> {
+    fn sync_stored(&self) -> Result<()> {
         let log = || self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = log().as_ref().map(|log| (log.unsafe_files.clone(), log.length));
+        let kept = log().as_ref().map(|log| (log.unsynced_files.clone(), log.length));
         let Some((files, length)) = kept.filter(|(files, _)| !files.is_empty()) else { return Ok(()) };
         self.cache.sync(&files.iter().map(|digest| self.cache.object_path(digest, false)).collect::<Vec<_>>())?;
         match &mut *log() {
             Some(log) => {
-                log.unsafe_files.retain(|digest| !files.contains(digest));
+                log.unsynced_files.retain(|digest| !files.contains(digest));
                 log.synced = Instant::now();
                 log.write(&synced_line(length)).map_err(CacheError::io(&self.folder))
             }
@@ -336,9 +336,9 @@ impl Items<'_> {
             let (file, path) = log.map_err(CacheError::io(&self.folder))?;
             let lock = self.cache.locks.lock_own(&file, &path)?;
             let links = file.metadata().map_err(CacheError::io(&path))?.nlink();
-            let in_use = FilesInUse::open(&disk, &self.unfinished)?;
-            let (synced, unsafe_files) = (Instant::now(), HashSet::new());
-            let mut log = Log { disk, file, path, _lock: lock, in_use, length: 0, synced, unsafe_files };
+            let in_use = FilesInUse::open(&disk, &self.resume_state)?;
+            let (synced, unsynced_files) = (Instant::now(), HashSet::new());
+            let mut log = Log { disk, file, path, _lock: lock, in_use, length: 0, synced, unsynced_files };
             log.write(&boot_line()).map_err(CacheError::io(&self.folder))?;
             // Before it was locked, another process may have taken it for finished and merged it away.
             if links > 0 {
@@ -347,20 +347,20 @@ impl Items<'_> {
         }
     }
 
-    /// Puts a file of an item at `path`, as a symbolic link to the stored file, and notes it in `placements`. A file that is in
+    /// Puts a file of an item at `path`, as a symbolic link to the stored file, and notes it in `hints`. A file that is in
     /// an output is safely on disk.
-    pub fn place(&self, file: &ItemFile, path: &Path, placements: &Placements) -> Result<()> {
+    pub fn link(&self, file: &ItemFile, path: &Path, hints: &DigestHints) -> Result<()> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_unsafe = log.as_ref().is_some_and(|log| log.unsafe_files.contains(&file.digest));
+        let is_unsafe = log.as_ref().is_some_and(|log| log.unsynced_files.contains(&file.digest));
         drop(log);
         if is_unsafe {
             self.sync()?;
         }
-        self.settle_doubts_about(file)?;
+        self.sync_if_doubtful(file)?;
         if let Some(parent) = path.parent() {
             self.cache.disk.make_folders(parent).map_err(CacheError::io(parent))?;
         }
         self.cache.link_symbolic_or_copy(&self.cache.object_path(&file.digest, false), path)?;
-        placements.note(path, file.digest)
+        hints.add(path, file.digest)
     }
 }

@@ -18,39 +18,39 @@ const FILES: &str = "item-files";
 
 impl Cache {
     /// Where work on `fingerprint` keeps its state. The folder need not exist.
-    pub fn unfinished(&self, fingerprint: &Digest) -> PathBuf {
-        self.root().join(self.layout.unfinished(fingerprint))
+    pub fn resume_state_path(&self, fingerprint: &Digest) -> PathBuf {
+        self.root().join(self.layout.resume_state(fingerprint))
     }
 
     /// Throws away the state of work that is finished.
-    pub fn forget_unfinished(&self, fingerprint: &Digest) -> Result<()> {
-        self.disk.remove(&self.unfinished(fingerprint))
+    pub fn remove_resume_state(&self, fingerprint: &Digest) -> Result<()> {
+        self.disk.remove(&self.resume_state_path(fingerprint))
     }
 
     /// Files of items that cut-off work has computed, for every fingerprint in `kept`.
-    pub(crate) fn files_of_unfinished(&self, kept: &HashSet<Digest>) -> Vec<PathBuf> {
-        let lists = kept.iter().map(|fingerprint| self.unfinished(fingerprint).join(FILES));
+    pub(crate) fn files_of_resume_states(&self, kept: &HashSet<Digest>) -> Vec<PathBuf> {
+        let lists = kept.iter().map(|fingerprint| self.resume_state_path(fingerprint).join(FILES));
         let text: String = lists.filter_map(|list| fs::read_to_string(list).ok()).collect();
         text.lines().filter_map(|line| Some(self.object_path(&line.parse().ok()?, false))).collect()
     }
 
     /// Throws away the state of all work but that on the fingerprints in `kept`.
-    pub(crate) fn sweep_unfinished(&self, kept: &HashSet<Digest>) -> Result<()> {
-        let kept: HashSet<PathBuf> = kept.iter().map(|fingerprint| self.unfinished(fingerprint)).collect();
+    pub(crate) fn sweep_resume_states(&self, kept: &HashSet<Digest>) -> Result<()> {
+        let kept: HashSet<PathBuf> = kept.iter().map(|fingerprint| self.resume_state_path(fingerprint)).collect();
         let folders = list::list_sharded(self.root(), "unfinished")?.into_iter();
         let ours = folders.filter(|folder| digest_in_name(folder).is_some());
         ours.filter(|folder| !kept.contains(folder)).try_for_each(|folder| self.disk.remove(&folder))
     }
 
     /// Fingerprints of all work that was begun and has left something.
-    pub fn all_unfinished(&self) -> Result<Vec<Digest>> {
+    pub fn all_resume_states(&self) -> Result<Vec<Digest>> {
         Ok(list::list_sharded(self.root(), "unfinished")?.iter().filter_map(|path| digest_in_name(path)).collect())
     }
 
     /// How much the state of all work takes but that on the fingerprints in `kept`.
-    pub(crate) fn unfinished_but(&self, kept: &HashSet<Digest>) -> Result<Freed> {
-        let others = self.all_unfinished()?.into_iter().filter(|fingerprint| !kept.contains(fingerprint));
-        Ok(others.map(|fingerprint| Freed::of(&self.unfinished(&fingerprint))).sum())
+    pub(crate) fn resume_states_except(&self, kept: &HashSet<Digest>) -> Result<Freed> {
+        let others = self.all_resume_states()?.into_iter().filter(|fingerprint| !kept.contains(fingerprint));
+        Ok(others.map(|fingerprint| Freed::of(&self.resume_state_path(&fingerprint))).sum())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Leases: what takes the place of locks where the file system has none.
+//! Leases: what takes the host of locks where the file system has none.
 //!
 //! `leases/<name>` is there while somebody holds the lease. It names its owner and holds a counter that the owner's heartbeat
 //! increases every few seconds. A lease is stale when an observer saw no increase for a minute of the observer's own monotonic
@@ -43,27 +43,27 @@ impl Default for LeaseTimes {
 pub(crate) struct Leases {
     folder: PathBuf,
     times: LeaseTimes,
-    mine: Arc<Mine>,
+    mine: Arc<OwnLeases>,
     /// What other owners' leases held, and since when.
     observed: Mutex<HashMap<String, (Vec<u8>, Duration)>>,
 }
 
 /// The leases that this process holds.
 #[derive(Default)]
-struct Mine {
+struct OwnLeases {
     held: Mutex<Held>,
     wake: Condvar,
 }
 
 #[derive(Default)]
 struct Held {
-    by_name: HashMap<String, Arc<Own>>,
+    by_name: HashMap<String, Arc<OwnLease>>,
     /// Whether a thread increases the counters.
     is_beating: bool,
 }
 
 /// A lease as its owner knows it.
-struct Own {
+struct OwnLease {
     path: PathBuf,
     owner: String,
     counter: AtomicU64,
@@ -73,13 +73,13 @@ struct Own {
 /// A lease that this process holds. Ends when it is dropped; a process that dies leaves it to become stale.
 pub(crate) struct Lease {
     name: String,
-    own: Arc<Own>,
-    mine: Arc<Mine>,
+    own: Arc<OwnLease>,
+    mine: Arc<OwnLeases>,
 }
 
 /// What somebody else's lease looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum LeaseState {
     /// There is none.
     Free,
     /// Its counter was increased while it was observed.
@@ -100,15 +100,15 @@ impl Leases {
     pub fn try_take(&self, name: &str) -> Result<Option<Lease>> {
         let path = self.folder.join(name);
         loop {
-            let own = Own::new(path.clone());
+            let own = OwnLease::new(path.clone());
             match own.write_new() {
                 Ok(()) => return self.hold(name, own).map(Some),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !self.folder.is_dir() => {
                     fs::create_dir_all(&self.folder).map_err(CacheError::io(&self.folder))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match self.observe(name)? {
-                    Standing::Free => {}
-                    Standing::Stale if self.put_away(name)? => {}
+                    LeaseState::Free => {}
+                    LeaseState::Stale if self.remove_stale(name)? => {}
                     _ => return Ok(None),
                 },
                 Err(error) => return Err(CacheError::io(&path)(error)),
@@ -117,31 +117,31 @@ impl Leases {
     }
 
     /// What the lease called `name` looks like to this process, from what it saw before.
-    pub fn observe(&self, name: &str) -> Result<Standing> {
+    pub fn observe(&self, name: &str) -> Result<LeaseState> {
         let path = self.folder.join(name);
         let now = (self.times.clock)();
         let Some(content) = read(&path).map_err(CacheError::io(&path))? else {
             self.observed().remove(name);
-            return Ok(Standing::Free);
+            return Ok(LeaseState::Free);
         };
         if self.mine.held().by_name.get(name).is_some_and(|own| own.wrote(&content)) {
-            return Ok(Standing::Alive);
+            return Ok(LeaseState::Alive);
         }
         if process_of(&content).is_some_and(is_gone) {
-            return Ok(Standing::Stale);
+            return Ok(LeaseState::Stale);
         }
         let mut observed = self.observed();
         let Some((before, since)) = observed.get(name).filter(|(before, _)| owner_of(before) == owner_of(&content))
         else {
             observed.insert(name.to_owned(), (content, now));
-            return Ok(Standing::Unknown);
+            return Ok(LeaseState::Unknown);
         };
         if *before != content {
             observed.insert(name.to_owned(), (content, now));
-            return Ok(Standing::Alive);
+            return Ok(LeaseState::Alive);
         }
         let is_stale = now.saturating_sub(*since) >= self.times.stale_after;
-        Ok(if is_stale { Standing::Stale } else { Standing::Unknown })
+        Ok(if is_stale { LeaseState::Stale } else { LeaseState::Unknown })
     }
 
     /// Names of the leases that start with `prefix`.
@@ -156,10 +156,10 @@ impl Leases {
     }
 
     /// Renames a stale lease away; says whether that is done, by whomever.
-    pub fn put_away(&self, name: &str) -> Result<bool> {
+    pub fn remove_stale(&self, name: &str) -> Result<bool> {
         let path = self.folder.join(name);
         let Some(stale) = read(&path).map_err(CacheError::io(&path))? else { return Ok(true) };
-        if self.observe(name)? != Standing::Stale {
+        if self.observe(name)? != LeaseState::Stale {
             return Ok(false);
         }
         let away = self.folder.join(format!("stolen-{}", random()));
@@ -184,7 +184,7 @@ impl Leases {
         Ok(true)
     }
 
-    fn hold(&self, name: &str, own: Own) -> Result<Lease> {
+    fn hold(&self, name: &str, own: OwnLease) -> Result<Lease> {
         let own = Arc::new(own);
         let lease = Lease { name: name.to_owned(), own: Arc::clone(&own), mine: Arc::clone(&self.mine) };
         let mut held = self.mine.held();
@@ -213,7 +213,7 @@ impl Drop for Leases {
     }
 }
 
-impl Mine {
+impl OwnLeases {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -224,7 +224,7 @@ impl Mine {
         while !held.by_name.is_empty() {
             let waited = self.wake.wait_timeout(held, every);
             held = waited.unwrap_or_else(PoisonError::into_inner).0;
-            let all: Vec<Arc<Own>> = held.by_name.values().cloned().collect();
+            let all: Vec<Arc<OwnLease>> = held.by_name.values().cloned().collect();
             drop(held);
             all.iter().for_each(|own| own.beat());
             held = self.held();
@@ -233,9 +233,9 @@ impl Mine {
     }
 }
 
-impl Own {
-    fn new(path: PathBuf) -> Own {
-        Own { path, owner: random(), counter: AtomicU64::new(0), is_lost: AtomicBool::new(false) }
+impl OwnLease {
+    fn new(path: PathBuf) -> OwnLease {
+        OwnLease { path, owner: random(), counter: AtomicU64::new(0), is_lost: AtomicBool::new(false) }
     }
 
     fn line(&self) -> String {
@@ -330,7 +330,7 @@ fn process_of(content: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::locks::process::place;
+    use crate::locks::process::host;
 
     /// Two processes, as far as leases tell, and the clock of the second.
     struct Two {
@@ -403,11 +403,11 @@ mod tests {
         fs::create_dir(two.folder.path().join("leases")).unwrap();
         let mut child = std::process::Command::new("true").spawn().unwrap();
         child.wait().unwrap();
-        let gone = format!("athanor lease 1 somebody {}:{}:1 {:020}\n", place(), child.id(), 3);
+        let gone = format!("athanor lease 1 somebody {}:{}:1 {:020}\n", host(), child.id(), 3);
         fs::write(two.path("a"), &gone).unwrap();
         assert!(two.one.try_take("a").unwrap().is_some());
         // The same of another machine may be alive.
-        fs::write(two.path("b"), gone.replace(&place(), "elsewhere:1")).unwrap();
+        fs::write(two.path("b"), gone.replace(&host(), "elsewhere:1")).unwrap();
         assert!(two.one.try_take("b").unwrap().is_none());
         // So may one that is just being written.
         fs::write(two.path("c"), "").unwrap();

@@ -10,11 +10,11 @@ use crate::Digest;
 /// This process: boot and process numbers' namespace, in which its number and its start mean something, then these.
 pub fn this_process() -> String {
     let number = std::process::id();
-    format!("{}:{number}:{}", place(), started(number).unwrap_or_default())
+    format!("{}:{number}:{}", host(), started(number).unwrap_or_default())
 }
 
 /// The boot of the machine and the namespace of process numbers that this process is in.
-pub fn place() -> String {
+pub fn host() -> String {
     let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let names = fs::metadata("/proc/self/ns/pid").map_or(0, |names| names.ino());
     format!("{}:{names}", Digest::of(boot.trim_ascii()).short())
@@ -33,7 +33,7 @@ pub fn is_gone(process: &str) -> bool {
     let (Some(start), Some(number), Some(where_)) = (parts.next(), parts.next(), parts.next()) else { return false };
     let (Ok(start), Ok(number)) = (start.parse::<u64>(), number.parse::<u32>()) else { return false };
     let can_tell = || started(std::process::id()).is_some();
-    where_ == place() && can_tell() && started(number) != Some(start)
+    where_ == host() && can_tell() && started(number) != Some(start)
 }
 
 /// Letters that nobody else has drawn.

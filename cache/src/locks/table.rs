@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use nix::libc;
 
-use crate::fs::abilities::Abilities;
+use crate::fs::capabilities::Capabilities;
 use crate::fs::file_lock::{are_missing, lock_byte, open_to_lock, try_lock, unlock_byte};
-use crate::locks::leases::{Lease, LeaseTimes, Leases, Standing};
+use crate::locks::leases::{Lease, LeaseState, LeaseTimes, Leases};
 use crate::{CacheError, Digest, Result};
 
 /// How long to wait before a look at a lease that somebody else holds.
-const AGAIN: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const IN_USE: &str = "in-use";
 /// The lease of a process that has the cache alone, and how those of others that use it start.
 const ALONE: &str = "in-use.alone";
@@ -34,7 +34,7 @@ pub struct Locks {
     /// The file with a byte for every claim; `None` in a cache that cannot be changed.
     claims: Option<File>,
     claimed: Mutex<HashSet<i64>>,
-    abilities: Abilities,
+    capabilities: Capabilities,
     uses_leases: AtomicBool,
     leases: Leases,
 }
@@ -58,7 +58,7 @@ pub struct Claim {
     lease: Option<Lease>,
 }
 
-/// Keeps [`Cache::try_use_alone`] from succeeding elsewhere, or is its success.
+/// Keeps [`Cache::try_use_exclusive`] from succeeding elsewhere, or is its success.
 pub struct UseGuard {
     lock: Lock,
 }
@@ -104,26 +104,26 @@ impl Drop for HandleLock<'_> {
 
 impl Locks {
     /// Those of the cache at `root`, whose file of claims is open unless nothing can be changed there.
-    pub(crate) fn new(root: &Path, claims: Option<File>, abilities: Abilities, times: LeaseTimes) -> Arc<Locks> {
+    pub(crate) fn new(root: &Path, claims: Option<File>, capabilities: Capabilities, times: LeaseTimes) -> Arc<Locks> {
         let leases = Leases::new(root.join("leases"), times);
         Arc::new(Locks {
             root: root.to_owned(),
             claims,
             claimed: Mutex::default(),
-            uses_leases: AtomicBool::new(!abilities.locks),
-            abilities,
+            uses_leases: AtomicBool::new(!capabilities.locks),
+            capabilities,
             leases,
         })
     }
 
     /// Those of the cache at `root`, for who keeps something in its folder and has not opened it.
     pub fn of(root: &Path) -> Arc<Locks> {
-        Locks::new(root, None, Abilities::of(root, false), LeaseTimes::default())
+        Locks::new(root, None, Capabilities::of(root, false), LeaseTimes::default())
     }
 
     /// What the file system can do, as far as is known by now.
-    pub(crate) fn abilities(&self) -> Abilities {
-        Abilities { locks: self.abilities.locks && !self.uses_leases(), ..self.abilities }
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        Capabilities { locks: self.capabilities.locks && !self.uses_leases(), ..self.capabilities }
     }
 
     fn uses_leases(&self) -> bool {
@@ -131,9 +131,9 @@ impl Locks {
     }
 
     /// From now on leases take the place of locks, here and in later processes.
-    fn change_to_leases(&self) {
+    fn fall_back_to_leases(&self) {
         if !self.uses_leases.swap(true, Ordering::Relaxed) {
-            self.abilities.note_without_locks(&self.root);
+            self.capabilities.note_without_locks(&self.root);
         }
     }
 
@@ -141,7 +141,7 @@ impl Locks {
     fn locked<T>(&self, path: &Path, outcome: io::Result<T>) -> Option<Result<T>> {
         match outcome {
             Err(error) if are_missing(&error) => {
-                self.change_to_leases();
+                self.fall_back_to_leases();
                 None
             }
             other => Some(other.map_err(CacheError::io(path))),
@@ -211,8 +211,8 @@ impl Locks {
     /// Removes leases of processes that are gone.
     pub(crate) fn sweep(&self) -> Result<()> {
         for name in self.leases.names("")? {
-            if self.leases.observe(&name)? == Standing::Stale {
-                self.leases.put_away(&name)?;
+            if self.leases.observe(&name)? == LeaseState::Stale {
+                self.leases.remove_stale(&name)?;
             }
         }
         Ok(())
@@ -228,7 +228,7 @@ impl Locks {
             if let Some(lease) = self.leases.try_take(name)? {
                 return Ok(lease);
             }
-            std::thread::sleep(AGAIN);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -279,14 +279,14 @@ impl Locks {
             // First ours, then the look: of two that do so at once, at least one sees the other.
             let lease = self.wait_for(&format!("{SHARED}{}", crate::locks::process::random()))?;
             match self.leases.observe(ALONE)? {
-                Standing::Free => return Ok(UseGuard { lock: Lock { _file: None, lease: Some(lease) } }),
-                Standing::Stale => drop(self.leases.put_away(ALONE)?),
-                Standing::Alive | Standing::Unknown => std::thread::sleep(AGAIN),
+                LeaseState::Free => return Ok(UseGuard { lock: Lock { _file: None, lease: Some(lease) } }),
+                LeaseState::Stale => drop(self.leases.remove_stale(ALONE)?),
+                LeaseState::Alive | LeaseState::Unknown => std::thread::sleep(POLL_INTERVAL),
             }
         }
     }
 
-    pub(crate) fn try_use_alone(&self) -> Result<Option<UseGuard>> {
+    pub(crate) fn try_use_exclusive(&self) -> Result<Option<UseGuard>> {
         let path = self.root.join(IN_USE);
         if !self.uses_leases() {
             let file = open_to_lock(&path).map_err(CacheError::io(&path))?;
@@ -299,10 +299,10 @@ impl Locks {
         for name in self.leases.names(SHARED)? {
             loop {
                 match self.leases.observe(&name)? {
-                    Standing::Free => break,
-                    Standing::Alive => return Ok(None),
-                    Standing::Stale => drop(self.leases.put_away(&name)?),
-                    Standing::Unknown => std::thread::sleep(AGAIN),
+                    LeaseState::Free => break,
+                    LeaseState::Alive => return Ok(None),
+                    LeaseState::Stale => drop(self.leases.remove_stale(&name)?),
+                    LeaseState::Unknown => std::thread::sleep(POLL_INTERVAL),
                 }
             }
         }
@@ -315,11 +315,11 @@ mod tests {
     use super::*;
 
     fn with_leases(root: &Path, seconds: &Arc<std::sync::atomic::AtomicU64>) -> Arc<Locks> {
-        let abilities = Abilities { links: true, symbolic_links: true, modes: true, locks: false };
+        let capabilities = Capabilities { links: true, symbolic_links: true, modes: true, locks: false };
         let seconds = Arc::clone(seconds);
         let clock = Arc::new(move || Duration::from_secs(seconds.load(Ordering::Relaxed)));
         let times = LeaseTimes { heartbeat: Duration::from_millis(1), stale_after: Duration::from_secs(60), clock };
-        Locks::new(root, None, abilities, times)
+        Locks::new(root, None, capabilities, times)
     }
 
     #[test]
@@ -346,10 +346,10 @@ mod tests {
 
         let (first, second) = (one.use_shared().unwrap(), other.use_shared().unwrap());
         drop(first);
-        assert!(one.try_use_alone().unwrap().is_none(), "the heartbeat of the other one shows");
+        assert!(one.try_use_exclusive().unwrap().is_none(), "the heartbeat of the other one shows");
         drop(second);
-        let alone = one.try_use_alone().unwrap().unwrap();
-        assert!(other.try_use_alone().unwrap().is_none() && !alone.is_lost());
+        let alone = one.try_use_exclusive().unwrap().unwrap();
+        assert!(other.try_use_exclusive().unwrap().is_none() && !alone.is_lost());
         drop(alone);
         assert!(other.use_shared().is_ok());
     }

@@ -12,8 +12,8 @@ use crate::fs::disk_fallback::Durability;
 use crate::fs::list;
 use crate::fs::names::digest_in_name;
 use crate::fs::stat::Stat;
-use crate::store::integrity::{Evidence, Stored};
-use crate::store::probe::Stamp;
+use crate::store::integrity::{ContentStamp, Stored};
+use crate::store::probe::FileStamp;
 use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result, SealedRecord, Unsynced};
 
 /// More records would make each of them slow to find.
@@ -57,7 +57,7 @@ impl Cache {
             objects.push(self.counter.path());
         }
         self.sync(&objects)?;
-        let is_known = |record: &&SealedRecord| self.glance.stamp(&self.layout.action(&record.fingerprint)).is_some();
+        let is_known = |record: &&SealedRecord| self.probe.stamp(&self.layout.action(&record.fingerprint)).is_some();
         let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) =
             whole_results().map(|(record, _)| record).partition(is_known);
         for record in known {
@@ -75,8 +75,8 @@ impl Cache {
         let (Some(stored), Some(digest)) = (Stored::at(object), digest_in_name(object)) else { return true };
         let Ok(stat) = rustix::fs::lstat(object) else { return false };
         let stat = Stat::from(stat);
-        self.integrity.is_noted(&stored, &Evidence::of_file(&stat))
-            || self.is_right(&stored, object, digest, stat.size).unwrap_or(false)
+        self.integrity.is_noted(&stored, &ContentStamp::of_file(&stat))
+            || self.is_intact(&stored, object, digest, stat.size).unwrap_or(false)
     }
 
     /// Whether a result with the same outputs is recorded already.
@@ -161,13 +161,13 @@ impl Cache {
     }
 
     /// Sets the record of a result aside, so that the result is made again; what it consists of stays until a collection.
-    pub fn set_record_aside(&self, fingerprint: &Digest) -> Result<()> {
+    pub fn quarantine_record(&self, fingerprint: &Digest) -> Result<()> {
         self.quarantine(&self.action_path(fingerprint))
     }
 
     /// The stamp of a fingerprint's record; `None` if there is none.
-    pub fn record_stamp(&self, fingerprint: &Digest) -> Option<Stamp> {
-        self.glance.stamp(&self.layout.action(fingerprint))
+    pub fn record_stamp(&self, fingerprint: &Digest) -> Option<FileStamp> {
+        self.probe.stamp(&self.layout.action(fingerprint))
     }
 
     /// What can be served for a fingerprint.

@@ -17,7 +17,7 @@ use crate::{CacheError, Digest, Result};
 /// The file's name in the cache's folder.
 pub(crate) const NAME: &str = "sequence";
 /// Numbers skipped after the counter was lost: more than runs have numbers beyond those of their records.
-const GAP: u64 = 1 << 20;
+const SKIPPED: u64 = 1 << 20;
 /// Bytes of the line; whatever follows it is none of ours.
 const LENGTH: usize = 20 + 1 + 12 + 1;
 const SEAL: &[u8] = b"athanor sequence 1";
@@ -59,7 +59,7 @@ impl Counter {
         let last = match read(file).map_err(CacheError::io(&path))? {
             State::Last(last) => last,
             State::New => 0,
-            State::Lost => highest_recorded()? + GAP,
+            State::Lost => highest_recorded()? + SKIPPED,
         };
         let next = last.max(floor) + 1;
         self.disk.overwrite(file, &path, line(next).as_bytes()).map_err(CacheError::io(&path))?;

@@ -18,7 +18,7 @@ use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, Sea
 pub(crate) const AREA: &str = "pending";
 
 /// The records that this process is about to bring to disk.
-pub struct Pending {
+pub struct WriteAheadLog {
     disk: Disk,
     locks: Arc<Locks>,
     state: Mutex<State>,
@@ -39,14 +39,14 @@ struct State {
     open: usize,
 }
 
-impl Pending {
+impl WriteAheadLog {
     /// For results in `cache`.
-    pub fn new(cache: &Cache) -> Pending {
-        Pending { disk: cache.disk.clone(), locks: Arc::clone(&cache.locks), state: Mutex::default() }
+    pub fn new(cache: &Cache) -> WriteAheadLog {
+        WriteAheadLog { disk: cache.disk.clone(), locks: Arc::clone(&cache.locks), state: Mutex::default() }
     }
 
     /// Notes a result whose outputs are stored.
-    pub fn note(&self, record: &SealedRecord) -> Result<()> {
+    pub fn append(&self, record: &SealedRecord) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open += 1;
         let OwnFile { path, file, .. } = match state.file.take() {
@@ -58,7 +58,7 @@ impl Pending {
     }
 
     /// `count` results that were noted are recorded, or will not be.
-    pub fn settle(&self, count: usize) {
+    pub fn complete(&self, count: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open = state.open.saturating_sub(count);
         if state.open == 0
@@ -76,7 +76,7 @@ fn boot_line() -> Vec<u8> {
 }
 
 /// The records that a file notes, if it is of this boot.
-fn noted_in(bytes: &[u8]) -> Vec<ActionRecord> {
+fn records_in(bytes: &[u8]) -> Vec<ActionRecord> {
     let boot = boot_line();
     // Where the machine does not tell its boot, none is the same.
     let lines = bytes.strip_prefix(boot.as_slice()).filter(|_| !boot.ends_with(b" \n")).unwrap_or_default();
@@ -96,7 +96,7 @@ fn create(disk: &Disk, locks: &Locks) -> Result<OwnFile> {
 
 impl Cache {
     /// Records what processes that were killed had stored and not yet recorded. In a cache that cannot be changed that waits.
-    pub fn adopt_pending(&self) -> Result<()> {
+    pub fn recover_wal(&self) -> Result<()> {
         if self.is_read_only() {
             return Ok(());
         }
@@ -108,19 +108,19 @@ impl Cache {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(CacheError::io(&path)(error)),
             };
-            self.adopt(&bytes)?;
+            self.recover(&bytes)?;
             self.disk.remove(&path)?;
         }
         Ok(())
     }
 
     /// Results that were stored and are not recorded, as far as this boot knows of them.
-    pub(crate) fn pending_records(&self) -> Result<Vec<ActionRecord>> {
+    pub(crate) fn wal_records(&self) -> Result<Vec<ActionRecord>> {
         let mut pending = Vec::new();
         for path in list::list_own(self.root(), AREA)? {
             // One that is gone was adopted just now.
             let bytes = std::fs::read(&path).unwrap_or_default();
-            for record in noted_in(&bytes) {
+            for record in records_in(&bytes) {
                 if self.read_record(&record.fingerprint)?.is_none() {
                     pending.push(record);
                 }
@@ -129,9 +129,9 @@ impl Cache {
         Ok(pending)
     }
 
-    fn adopt(&self, bytes: &[u8]) -> Result<()> {
+    fn recover(&self, bytes: &[u8]) -> Result<()> {
         let mut results = Vec::new();
-        for record in noted_in(bytes) {
+        for record in records_in(bytes) {
             let artifacts: Vec<_> = record.outputs.iter().map(|output| &output.artifact).chain(&record.log).collect();
             let there = artifacts.iter().all(|artifact| self.presence(artifact) == Presence::Present);
             if there && self.read_record(&record.fingerprint)?.is_none() {

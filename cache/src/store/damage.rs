@@ -1,4 +1,4 @@
-//! Damage told from the trouble that a reader has by itself.
+//! Damage told from the error that a reader has by itself.
 
 use std::io;
 use std::path::Path;
@@ -12,19 +12,19 @@ use crate::{CacheError, Digest, Result, tree};
 pub(crate) fn unless_damaged<T>(read: impl Fn() -> Result<T>) -> Result<Option<T>> {
     match read().or_else(|_| read()) {
         Ok(found) => Ok(Some(found)),
-        Err(CacheError::Io { source, .. }) if tells_of_damage(&source) => Ok(None),
+        Err(CacheError::Io { source, .. }) if is_damage(&source) => Ok(None),
         Err(error @ CacheError::Io { .. }) => Err(error),
         Err(_) => Ok(None),
     }
 }
 
 /// Whether the file at `path`, which has `bytes` bytes, has content of this digest.
-pub(crate) fn holds(path: &Path, bytes: u64, digest: Digest) -> Result<bool> {
+pub(crate) fn has_digest(path: &Path, bytes: u64, digest: Digest) -> Result<bool> {
     Ok(unless_damaged(|| tree::hash_file(path, bytes))? == Some(digest))
 }
 
 /// Whether an error that comes back says that content is gone, cannot be read by anybody, or is not of the right type.
-fn tells_of_damage(error: &io::Error) -> bool {
+fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     let by_kind = [Kind::NotFound, Kind::NotADirectory, Kind::IsADirectory, Kind::UnexpectedEof, Kind::InvalidData];
     let by_number = [Errno::EIO, Errno::EBADMSG, Errno::EUCLEAN, Errno::ENXIO, Errno::ELOOP];
@@ -46,8 +46,8 @@ mod tests {
     fn only_an_error_that_comes_back_and_tells_of_damage_is_damage() {
         assert!(matches!(unless_damaged(|| Ok(1)), Ok(Some(1))));
         assert!(matches!(unless_damaged(|| Err::<(), _>(io(Errno::EIO))), Ok(None)));
-        for trouble in [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EACCES, Errno::EPERM, Errno::ESTALE] {
-            assert!(unless_damaged(|| Err::<(), _>(io(trouble))).is_err(), "{trouble}");
+        for error in [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EACCES, Errno::EPERM, Errno::ESTALE] {
+            assert!(unless_damaged(|| Err::<(), _>(io(error))).is_err(), "{error}");
         }
         let looks = Cell::new(0);
         let once = unless_damaged(|| {

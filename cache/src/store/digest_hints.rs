@@ -13,36 +13,36 @@ use crate::{CacheError, Digest, Result};
 /// A list of stored files that a stage has put among its outputs, which therefore need not be read to be known.
 ///
 /// It is only a hint: [`Cache::ingest_unsynced`](crate::Cache::ingest_unsynced) believes an entry if the file at its path is the very stored file.
-pub struct Placements {
+pub struct DigestHints {
     file: Mutex<BufWriter<File>>,
     path: PathBuf,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Placement {
+struct Hint {
     #[serde(with = "crate::any_path")]
     path: PathBuf,
     digest: Digest,
 }
 
-impl Placements {
+impl DigestHints {
     /// A list kept in the file `path`.
-    pub fn create(path: &Path) -> Result<Placements> {
+    pub fn create(path: &Path) -> Result<DigestHints> {
         let file = File::options().create(true).append(true).open(path).map_err(CacheError::io(path))?;
-        Ok(Placements { file: Mutex::new(BufWriter::new(file)), path: path.to_owned() })
+        Ok(DigestHints { file: Mutex::new(BufWriter::new(file)), path: path.to_owned() })
     }
 
     /// What the list in the file `list` says, by path; relative paths are taken from `base`. No list says nothing.
     pub fn read(list: &Path, base: &Path) -> HashMap<PathBuf, Digest> {
         let lines = fs::read(list).unwrap_or_default();
-        let placements = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-        placements.map(|Placement { path, digest }| (base.join(path), digest)).collect()
+        let hints = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        hints.map(|Hint { path, digest }| (base.join(path), digest)).collect()
     }
 
     /// Notes that the file at `path` is the stored file with this digest.
-    pub(crate) fn note(&self, path: &Path, digest: Digest) -> Result<()> {
-        let placement = Placement { path: path.to_owned(), digest };
-        let mut line = serde_json::to_vec(&placement).map_err(|error| CacheError::io(&self.path)(error.into()))?;
+    pub(crate) fn add(&self, path: &Path, digest: Digest) -> Result<()> {
+        let hint = Hint { path: path.to_owned(), digest };
+        let mut line = serde_json::to_vec(&hint).map_err(|error| CacheError::io(&self.path)(error.into()))?;
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.write_all(&line).map_err(CacheError::io(&self.path))

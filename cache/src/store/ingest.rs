@@ -30,33 +30,33 @@ impl Cache {
     /// Takes a finished output, a file or folder on the cache's own file system, into the store. What lay at `path` is gone
     /// afterwards. Files that something else links to are copied, so that nobody outside can change what is stored.
     pub fn ingest(&self, path: &Path) -> Result<Artifact> {
-        self.ingest_placed(path, &HashMap::new())
+        self.ingest_with_hints(path, &HashMap::new())
     }
 
-    /// As [`Cache::ingest`]. Stored files that `placed` names, and that really are that stored file, are not read again.
-    pub fn ingest_placed(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
+    /// As [`Cache::ingest`]. Stored files that `hints` names, and that really are that stored file, are not read again.
+    pub fn ingest_with_hints(&self, path: &Path, hints: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
         let mut unsynced = Unsynced::default();
-        let artifact = self.ingest_unsynced(path, placed, &mut unsynced)?;
+        let artifact = self.ingest_unsynced(path, hints, &mut unsynced)?;
         self.sync(&unsynced.0)?;
         Ok(artifact)
     }
 
-    /// As [`Cache::ingest_placed`], but what is added to `unsynced` survives a power cut only when it has been brought to
+    /// As [`Cache::ingest_with_hints`], but what is added to `unsynced` survives a power cut only when it has been brought to
     /// disk, as [`Cache::record_all`] does. Until then nobody may be promised that it is there.
     pub fn ingest_unsynced(
         &self,
         path: &Path,
-        placed: &HashMap<PathBuf, Digest>,
+        hints: &HashMap<PathBuf, Digest>,
         unsynced: &mut Unsynced,
     ) -> Result<Artifact> {
         let stat = Stat::of(path)?;
         if stat.is_folder() {
-            return self.ingest_folder(path, placed);
+            return self.ingest_folder(path, hints);
         }
-        let Own { place, stat, digest } = self.own(path, &stat)?;
+        let OwnFile { source, stat, digest } = self.own(path, &stat)?;
         let artifact = tree::file_artifact(&stat, digest);
-        self.move_in(place.path(), digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
-        if let Place::Copy(_) = place {
+        self.move_in(source.path(), digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
+        if let FileSource::Copy(_) = source {
             self.disk.remove(path)?;
         }
         // Even if it was there before: whoever stored it may not have waited for the disk.
@@ -66,24 +66,28 @@ impl Cache {
 
     /// The file at `path`, of which `stat` is known, if nobody else can change it; a copy of it if something else links to it,
     /// or somebody may still write to it.
-    fn own<'p>(&self, path: &'p Path, stat: &Stat) -> Result<Own<'p>> {
+    fn own<'p>(&self, path: &'p Path, stat: &Stat) -> Result<OwnFile<'p>> {
         let link = rustix::fs::lstat(path).map_err(|error| CacheError::io(path)(error.into()))?;
         if link.st_nlink == 1 && Stat::from(link).is_file() {
             let file = fs::File::open(path).map_err(CacheError::io(path))?;
             if !writers::is_open_for_writing(&file) {
                 // Whoever wrote to it has done so by now.
                 let stat = Stat { size: Stat::from(rustix::fs::fstat(&file).map_err(errno_at(path))?).size, ..*stat };
-                return Ok(Own { place: Place::Itself(path), stat, digest: tree::hash_open(file, path, stat.size)? });
+                return Ok(OwnFile {
+                    source: FileSource::Original(path),
+                    stat,
+                    digest: tree::hash_open(file, path, stat.size)?,
+                });
             }
         }
         self.own_copy(path, stat)
     }
 
-    fn own_copy<'p>(&self, path: &Path, stat: &Stat) -> Result<Own<'p>> {
+    fn own_copy<'p>(&self, path: &Path, stat: &Stat) -> Result<OwnFile<'p>> {
         let copy = self.private_copy(path)?;
         let stat = Stat { size: Stat::of(copy.path())?.size, ..*stat };
         let digest = tree::hash_file(copy.path(), stat.size)?;
-        Ok(Own { place: Place::Copy(copy), stat, digest })
+        Ok(OwnFile { source: FileSource::Copy(copy), stat, digest })
     }
 
     fn private_copy(&self, path: &Path) -> Result<tempfile::NamedTempFile> {
@@ -92,9 +96,9 @@ impl Cache {
         Ok(copy)
     }
 
-    fn ingest_folder(&self, path: &Path, placed: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
+    fn ingest_folder(&self, path: &Path, hints: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
         let found = walk::find_all(path)?;
-        let ingest = |found| self.ingest_entry(found, placed);
+        let ingest = |found| self.ingest_entry(found, hints);
         let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
         let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
         let written = written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
@@ -107,14 +111,14 @@ impl Cache {
         if manifest.exists() && self.read_tree(&artifact.digest).is_err() {
             self.quarantine(&manifest)?;
         }
-        self.keep_manifest(&artifact.digest, || &tree)?;
+        self.store_manifest(&artifact.digest, || &tree)?;
         self.disk.sync_way_to(&manifest)?;
         let target = self.tree_path(&artifact.digest);
-        let is_there = self.has_sound_tree(&tree, &artifact.digest)?;
+        let is_there = self.has_intact_tree(&tree, &artifact.digest)?;
         // A folder that already consists of stored files becomes the stored folder as it is. Whoever stored it before may have
         // been killed while waiting for the disk.
         if is_there {
-            self.settle(&target)?;
+            self.protect_and_sync(&target)?;
         } else if in_place {
             self.move_into_place(path, &target)?;
         } else {
@@ -128,12 +132,12 @@ impl Cache {
     }
 
     /// Stores one file of a folder.
-    fn ingest_entry(&self, found: &Found, placed: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
+    fn ingest_entry(&self, found: &Found, hints: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
         if found.stat.is_folder() {
             let entry = tree::empty_folder_entry(found.relative.clone());
             return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
         }
-        if let Some(digest) = placed.get(&found.path)
+        if let Some(digest) = hints.get(&found.path)
             && self.is_object(&found.stat, digest)?
         {
             let entry = tree::file_entry(found.relative.clone(), &found.stat, *digest);
@@ -144,9 +148,9 @@ impl Cache {
         } else {
             self.own(&found.path, &found.stat)?
         };
-        let Own { place, stat, digest } = own;
+        let OwnFile { source, stat, digest } = own;
         let entry = tree::file_entry(found.relative.clone(), &stat, digest);
-        self.store_file(place.path(), digest, entry.executable, entry.bytes)?;
+        self.store_file(source.path(), digest, entry.executable, entry.bytes)?;
         let in_place = !found.behind_link
             && self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable), digest)?;
         Ok(Ingested { entry, in_place, is_new: true })
@@ -156,7 +160,7 @@ impl Cache {
     fn is_object(&self, stat: &Stat, digest: &Digest) -> Result<bool> {
         let object = self.object_path(digest, false);
         let is_it = rustix::fs::lstat(&object).is_ok_and(|object| Stat::from(object).identity() == stat.identity());
-        Ok(is_it && self.is_right(&Stored::File(*digest), &object, *digest, stat.size)?)
+        Ok(is_it && self.is_intact(&Stored::File(*digest), &object, *digest, stat.size)?)
     }
 
     /// Makes the file at `path` another name of `object`, or a copy where it can have no further name; says whether it is.
@@ -172,23 +176,23 @@ impl Cache {
 }
 
 /// A file that nobody else can change, and its content.
-struct Own<'p> {
-    place: Place<'p>,
+struct OwnFile<'p> {
+    source: FileSource<'p>,
     stat: Stat,
     digest: Digest,
 }
 
 /// Where it lies.
-enum Place<'p> {
-    Itself(&'p Path),
+enum FileSource<'p> {
+    Original(&'p Path),
     Copy(tempfile::NamedTempFile),
 }
 
-impl Place<'_> {
+impl FileSource<'_> {
     fn path(&self) -> &Path {
         match self {
-            Place::Itself(path) => path,
-            Place::Copy(copy) => copy.path(),
+            FileSource::Original(path) => path,
+            FileSource::Copy(copy) => copy.path(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Evidence that stored content is as it was when it was last known to be right: what `stat` said of it then.
+//! ContentStamp that stored content is as it was when it was last known to be right: what `stat` said of it then.
 //!
 //! A change of a stored file always moves its time of change, which no program can set, so content whose `stat` is as it was
 //! noted need not be read to be trusted. A time of change that moved is a suspicion, not a finding: it is read again before it is
@@ -84,7 +84,7 @@ impl Stored {
 /// By which stored content is known again without being read: of a file inode, size and times; of a folder a digest over these
 /// of everything in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence(#[serde(with = "payload")] [u8; PAYLOAD]);
+pub struct ContentStamp(#[serde(with = "payload")] [u8; PAYLOAD]);
 
 /// serde has no arrays of this length.
 mod payload {
@@ -103,8 +103,8 @@ mod payload {
     }
 }
 
-impl Evidence {
-    pub(crate) fn of_file(stat: &Stat) -> Evidence {
+impl ContentStamp {
+    pub(crate) fn of_file(stat: &Stat) -> ContentStamp {
         let mut bytes = [0; PAYLOAD];
         bytes[..8].copy_from_slice(&stat.inode.to_le_bytes());
         bytes[8..16].copy_from_slice(&stat.size.to_le_bytes());
@@ -112,25 +112,25 @@ impl Evidence {
             bytes[at..at + 8].copy_from_slice(&moment.seconds.to_le_bytes());
             bytes[at + 8..at + 12].copy_from_slice(&moment.nanoseconds.to_le_bytes());
         }
-        Evidence(bytes)
+        ContentStamp(bytes)
     }
 
     /// Whether it is about another file than `other`, or another state of its content; links and bits are no content.
-    fn is_of_other_content(&self, other: &Evidence) -> bool {
+    fn is_of_other_content(&self, other: &ContentStamp) -> bool {
         self.0[..CONTENT] != other.0[..CONTENT]
     }
 
-    pub(crate) fn of_tree(seal: &Digest) -> Evidence {
+    pub(crate) fn of_tree(seal: &Digest) -> ContentStamp {
         let mut bytes = [0; PAYLOAD];
         bytes[..32].copy_from_slice(seal.bytes());
-        Evidence(bytes)
+        ContentStamp(bytes)
     }
 }
 
 /// What was noted of some content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Note {
-    pub evidence: Evidence,
+    pub evidence: ContentStamp,
     /// The last change that the evidence is about.
     pub changed: Moment,
     /// When the content was last known to be right, in the order of all that happens in the cache; 0 where that is not known.
@@ -217,7 +217,7 @@ impl Integrity {
     }
 
     /// Whether `evidence` is what was last noted of `stored`, by this process or another.
-    pub(crate) fn is_noted(&self, stored: &Stored, evidence: &Evidence) -> bool {
+    pub(crate) fn is_noted(&self, stored: &Stored, evidence: &ContentStamp) -> bool {
         let is_it = |shard: &Shard| shard.notes.get(stored).is_some_and(|note| note.evidence == *evidence);
         let number = number_of(stored);
         let mut shard = self.shard(number);
@@ -229,7 +229,7 @@ impl Integrity {
     }
 
     /// Whether something was noted of the stored file `stored` that says that it was written to since, or replaced.
-    pub(crate) fn is_noted_otherwise(&self, stored: &Stored, evidence: &Evidence) -> bool {
+    pub(crate) fn is_noted_otherwise(&self, stored: &Stored, evidence: &ContentStamp) -> bool {
         let shard = self.shard(number_of(stored));
         shard.notes.get(stored).is_some_and(|note| note.evidence.is_of_other_content(evidence))
     }
@@ -240,7 +240,7 @@ impl Integrity {
     }
 
     /// When `stored` was last known to be right; 0 where that is not known.
-    pub(crate) fn last_known_right(&self, stored: &Stored) -> u64 {
+    pub(crate) fn last_known_intact(&self, stored: &Stored) -> u64 {
         let number = number_of(stored);
         let mut shard = self.shard(number);
         self.read_on(number, &mut shard);
@@ -397,7 +397,7 @@ fn decode(record: &[u8; RECORD], boot: &[u8; 8]) -> Option<(Stored, Note)> {
     let stored = Stored::of_tag(record[0].checked_sub(1)?, digest)?;
     let nanoseconds = u32::from_le_bytes(record[81..85].try_into().ok()?);
     let changed = Moment { seconds: i64::from_le_bytes(array(73)?), nanoseconds };
-    let evidence = Evidence(record[33..73].try_into().ok()?);
+    let evidence = ContentStamp(record[33..73].try_into().ok()?);
     Some((stored, Note { evidence, changed, sequence: u64::from_le_bytes(array(85)?), durable }))
 }
 
@@ -413,7 +413,7 @@ mod tests {
     fn note(size: u64) -> Note {
         let moment = Moment { seconds: -3, nanoseconds: 7 };
         let stat = Stat { size, inode: 5, device: 1, modified: moment, changed: moment, mode: 0o100_444 };
-        Note { evidence: Evidence::of_file(&stat), changed: moment, sequence: size, durable: size > 1 }
+        Note { evidence: ContentStamp::of_file(&stat), changed: moment, sequence: size, durable: size > 1 }
     }
 
     #[test]
@@ -429,7 +429,7 @@ mod tests {
         assert!(other.is_noted(&stored, &first.evidence) && !other.is_noted(&stored, &second.evidence));
         one.note(stored, second);
         one.flush();
-        assert!(other.is_noted(&stored, &second.evidence) && other.last_known_right(&stored) == 2);
+        assert!(other.is_noted(&stored, &second.evidence) && other.last_known_intact(&stored) == 2);
         let path = one.path(number_of(&stored));
         let good = fs::read(&path).unwrap();
         for at in RECORD..good.len() {

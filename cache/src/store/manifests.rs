@@ -8,7 +8,7 @@ use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
 
 impl Cache {
     /// Keeps the manifest of a folder, wherever its files are. `tree` is asked for only if there is none of this digest yet.
-    pub(crate) fn keep_manifest<T: Borrow<Tree>>(&self, digest: &Digest, tree: impl FnOnce() -> T) -> Result<()> {
+    pub(crate) fn store_manifest<T: Borrow<Tree>>(&self, digest: &Digest, tree: impl FnOnce() -> T) -> Result<()> {
         let path = self.manifest_path(digest);
         if path.exists() {
             return Ok(());

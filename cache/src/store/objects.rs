@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::fs::disk_fallback::Durability;
 use crate::fs::stat::Stat;
 use crate::store::damage;
-use crate::store::integrity::{Evidence, Note, Stored};
+use crate::store::integrity::{ContentStamp, Note, Stored};
 use crate::{Artifact, Cache, CacheError, Digest, Result};
 
 /// More files than this are brought safely to disk with all else on their file system: each single one costs a wait for the
@@ -28,17 +28,17 @@ impl Cache {
     /// when the caller has called [`Cache::sync`], which it must do before it promises the file to anybody.
     pub(crate) fn move_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
-        if !self.has_sound(&object, digest, executable, bytes)? {
+        if !self.has_intact(&object, digest, executable, bytes)? {
             self.disk.ensure_parent(&object)?;
             self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })?;
-            let fills_gap = self.prepare_for_gap(path, &object)?;
+            let has_tombstone = self.sync_for_tombstone(path, &object)?;
             match self.disk.rename_unless_there(path, &object) {
                 // Somebody else has stored the same content meanwhile.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 other => {
                     other.map_err(CacheError::io(&object))?;
                     self.note_file(Stored::file(digest, executable), &object);
-                    return if fills_gap { self.close_gap(&object) } else { Ok(()) };
+                    return if has_tombstone { self.remove_tombstone(&object) } else { Ok(()) };
                 }
             }
         }
@@ -48,36 +48,36 @@ impl Cache {
     /// Stores the file at `path`, which nobody else can change and which becomes another name of the stored file.
     pub(crate) fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
-        if self.has_sound(&object, digest, executable, bytes)? {
+        if self.has_intact(&object, digest, executable, bytes)? {
             return Ok(());
         }
         self.disk.ensure_parent(&object)?;
         let mode = if executable { EXECUTABLE } else { PLAIN };
         self.set_mode(path, mode)?;
-        let fills_gap = self.prepare_for_gap(path, &object)?;
+        let has_tombstone = self.sync_for_tombstone(path, &object)?;
         match self.disk.link_or_copy(path, &object, mode, Durability::Later) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
             other => other.map_err(CacheError::io(&object))?,
         }
         self.note_file(Stored::file(digest, executable), &object);
-        if fills_gap { self.close_gap(&object) } else { Ok(()) }
+        if has_tombstone { self.remove_tombstone(&object) } else { Ok(()) }
     }
 
     /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
-    pub(crate) fn has_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
+    pub(crate) fn has_intact(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
         let is_there = || fs::symlink_metadata(object).is_ok();
         if !is_there() {
             return Ok(false);
         }
-        if self.is_sound(object, digest, executable, bytes)? {
+        if self.is_intact_with_mode(object, digest, executable, bytes)? {
             return Ok(is_there());
         }
         // One thread at a time: what another has put in its place meanwhile stays.
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is not there is about to be put there: to move away what then lies there would take it from that thread.
-        if !is_there() || self.is_sound(object, digest, executable, bytes)? {
+        if !is_there() || self.is_intact_with_mode(object, digest, executable, bytes)? {
             return Ok(is_there());
         }
         self.quarantine(object)?;
@@ -85,13 +85,13 @@ impl Cache {
     }
 
     /// Whether a stored file is what its name says. It is read unless `stat` says that it is as it was when it was last read.
-    fn is_sound(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
-        self.settle_mode(object, executable)?;
-        self.is_right(&Stored::file(digest, executable), object, digest, bytes)
+    fn is_intact_with_mode(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
+        self.restore_mode(object, executable)?;
+        self.is_intact(&Stored::file(digest, executable), object, digest, bytes)
     }
 
     /// Whether the stored file at `path` has its content: by what `stat` says, or else by reading it, which is noted then.
-    pub(crate) fn is_right(&self, stored: &Stored, path: &Path, digest: Digest, bytes: u64) -> Result<bool> {
+    pub(crate) fn is_intact(&self, stored: &Stored, path: &Path, digest: Digest, bytes: u64) -> Result<bool> {
         let stat = match rustix::fs::lstat(path) {
             Ok(stat) => Stat::from(stat),
             Err(rustix::io::Errno::NOENT) => return Ok(false),
@@ -100,18 +100,18 @@ impl Cache {
         if !stat.is_file() || stat.size != bytes {
             return Ok(false);
         }
-        if self.integrity.is_noted(stored, &Evidence::of_file(&stat)) {
+        if self.integrity.is_noted(stored, &ContentStamp::of_file(&stat)) {
             return Ok(true);
         }
         let sequence = self.counter.peek();
-        let is_right = damage::holds(path, bytes, digest)?;
-        if is_right {
+        let is_intact = damage::has_digest(path, bytes, digest)?;
+        if is_intact {
             self.integrity.note(
                 *stored,
-                Note { evidence: Evidence::of_file(&stat), changed: stat.changed, sequence, durable: false },
+                Note { evidence: ContentStamp::of_file(&stat), changed: stat.changed, sequence, durable: false },
             );
         }
-        Ok(is_right)
+        Ok(is_intact)
     }
 
     /// Notes that the stored file at `path`, whose content is known to be right, is as it lies there now.
@@ -119,13 +119,13 @@ impl Cache {
         if let Ok(stat) = rustix::fs::lstat(path) {
             let stat = Stat::from(stat);
             let (evidence, changed, durable) =
-                (Evidence::of_file(&stat), stat.changed, self.integrity.is_noted_durable(&stored));
+                (ContentStamp::of_file(&stat), stat.changed, self.integrity.is_noted_durable(&stored));
             self.integrity.note(stored, Note { evidence, changed, sequence: self.counter.peek(), durable });
         }
     }
 
     /// Gives a stored file its bits, if it is a file and does not have them.
-    pub(crate) fn settle_mode(&self, path: &Path, executable: bool) -> Result<()> {
+    pub(crate) fn restore_mode(&self, path: &Path, executable: bool) -> Result<()> {
         let mode = if executable { EXECUTABLE } else { PLAIN };
         let is_other = |stat: rustix::fs::Stat| stat.st_mode & 0o777 != mode && Stat::from(stat).is_file();
         if rustix::fs::lstat(path).is_ok_and(is_other) { self.set_mode(path, mode) } else { Ok(()) }
@@ -165,9 +165,9 @@ impl Cache {
         let _alone = STRIPES[usize::from(digest.bytes()[31] % 64)].lock().unwrap_or_else(PoisonError::into_inner);
         let stored = Stored::file(digest, object.extension().is_some());
         let before = rustix::fs::lstat(object).map(Stat::from);
-        let was_right = before.is_ok_and(|stat| self.integrity.is_noted(&stored, &Evidence::of_file(&stat)));
+        let was_intact = before.is_ok_and(|stat| self.integrity.is_noted(&stored, &ContentStamp::of_file(&stat)));
         self.link_or_copy(object, path)?;
-        if was_right {
+        if was_intact {
             self.note_file(stored, object);
         }
         Ok(())

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::fs::fs_time::FsTime;
 use crate::fs::stat::Stat;
-use crate::store::integrity::{Evidence, Stored};
-use crate::store::stored_tree::{Deviation, Snapshot};
+use crate::store::integrity::{ContentStamp, Stored};
+use crate::store::stored_tree::{Deviation, TreeSnapshot};
 use crate::{Artifact, ArtifactKind, Cache, Digest, Presence, Rehash, Result};
 
 /// A look at an input after the stage that read it has ended.
@@ -28,7 +28,7 @@ pub enum InputState {
 }
 
 /// One thread at a time puts stored content in order.
-static IN_ORDER: Mutex<()> = Mutex::new(());
+static REPAIR: Mutex<()> = Mutex::new(());
 
 impl Cache {
     /// Says how much of the stored content is to be read before it is used.
@@ -38,7 +38,7 @@ impl Cache {
 
     /// Forgets what is known of stored content that is to be read before it is used and was not read by this process yet; says
     /// whether it is.
-    fn doubts_before_use(&self, stored: Stored, digest: &Digest) -> bool {
+    fn forget_if_due(&self, stored: Stored, digest: &Digest) -> bool {
         if !self.verify_on_use.take_due(stored, digest) {
             return false;
         }
@@ -53,7 +53,7 @@ impl Cache {
     /// Whether an artifact is there and right. Nothing is read whose `stat` is as it was when it was last known to be right.
     /// A stored folder that somebody changed is made what it was, where its files are intact.
     pub fn presence(&self, artifact: &Artifact) -> Presence {
-        self.doubts_before_use(stored(artifact), &artifact.digest);
+        self.forget_if_due(stored(artifact), &artifact.digest);
         match stored_file(artifact) {
             Some(stored) => self.presence_of_file(stored, artifact),
             None => self.presence_of_tree(&artifact.digest),
@@ -64,7 +64,7 @@ impl Cache {
         let path = self.path_of(artifact);
         match fs::symlink_metadata(&path) {
             Err(_) => Presence::Missing,
-            Ok(_) => match self.is_right(&stored, &path, artifact.digest, artifact.bytes) {
+            Ok(_) => match self.is_intact(&stored, &path, artifact.digest, artifact.bytes) {
                 Ok(true) => Presence::Present,
                 Ok(false) | Err(_) => Presence::Damaged,
             },
@@ -76,32 +76,32 @@ impl Cache {
         if self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.evidence()) {
             return Presence::Present;
         }
-        let _alone = IN_ORDER.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(tree) = self.read_tree(digest) else { return Presence::Missing };
-        match self.put_in_order(&tree, digest) {
+        match self.repair_tree(&tree, digest) {
             Ok((_, lost)) if lost.is_empty() => Presence::Present,
             Ok(_) | Err(_) => Presence::Damaged,
         }
     }
 
     /// What `stat` says of an artifact that is right; `None` for one that is not.
-    pub fn evidence(&self, artifact: &Artifact) -> Option<Evidence> {
+    pub fn evidence(&self, artifact: &Artifact) -> Option<ContentStamp> {
         (self.presence(artifact) == Presence::Present).then(|| self.evidence_now(artifact)).flatten()
     }
 
     /// What `stat` says of an artifact, whether or not it is right.
-    fn evidence_now(&self, artifact: &Artifact) -> Option<Evidence> {
+    fn evidence_now(&self, artifact: &Artifact) -> Option<ContentStamp> {
         if artifact.kind == ArtifactKind::Folder {
             return self.tree_snapshot(&artifact.digest).ok().map(|snapshot| snapshot.evidence());
         }
         let executable = artifact.kind == ArtifactKind::Executable;
-        let stat = self.glance.file(&self.layout.object(&artifact.digest, executable))?;
-        (stat.size == artifact.bytes).then(|| Evidence::of_file(&stat))
+        let stat = self.probe.file(&self.layout.object(&artifact.digest, executable))?;
+        (stat.size == artifact.bytes).then(|| ContentStamp::of_file(&stat))
     }
 
     /// Whether an artifact is there and right, given what `stat` said of it at some time when it was.
-    pub fn is_present(&self, artifact: &Artifact, evidence: &Evidence) -> bool {
-        let is_doubted = self.doubts_before_use(stored(artifact), &artifact.digest);
+    pub fn is_present(&self, artifact: &Artifact, evidence: &ContentStamp) -> bool {
+        let is_doubted = self.forget_if_due(stored(artifact), &artifact.digest);
         !is_doubted && self.evidence_now(artifact).as_ref() == Some(evidence)
             || self.presence(artifact) == Presence::Present
     }
@@ -119,18 +119,19 @@ impl Cache {
         let path = self.path_of(artifact);
         let found = rustix::fs::lstat(&path).map(Stat::from);
         if let Ok(stat) = &found
-            && self.integrity.is_noted(&stored, &Evidence::of_file(stat))
+            && self.integrity.is_noted(&stored, &ContentStamp::of_file(stat))
             && !since.may_precede(stat.changed)
         {
             return Ok(InputState::Intact);
         }
         let is_there = found.is_ok();
-        let is_touched = found.is_ok_and(|stat| self.integrity.is_noted_otherwise(&stored, &Evidence::of_file(&stat)));
+        let is_touched =
+            found.is_ok_and(|stat| self.integrity.is_noted_otherwise(&stored, &ContentStamp::of_file(&stat)));
         // Changed within the tick that the note is about, it would look as it did.
         self.integrity.forget_note(&stored);
-        let _alone = IN_ORDER.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);
         let executable = artifact.kind == ArtifactKind::Executable;
-        if self.has_sound(&path, artifact.digest, executable, artifact.bytes)? {
+        if self.has_intact(&path, artifact.digest, executable, artifact.bytes)? {
             return self.touched_if(is_touched, &artifact.digest);
         }
         if !is_there {
@@ -148,7 +149,7 @@ impl Cache {
     }
 
     fn check_input_folder(&self, digest: &Digest, since: FsTime) -> Result<InputState> {
-        let is_intact = |snapshot: &Snapshot| {
+        let is_intact = |snapshot: &TreeSnapshot| {
             self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.evidence())
                 && !since.may_precede(snapshot.changed())
         };
@@ -161,7 +162,7 @@ impl Cache {
             !self.integrity.is_noted(&stored, &snapshot.evidence())
                 && snapshot.is_written_since(since, self.integrity.changed_at(&stored))
         });
-        let _alone = IN_ORDER.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);
         let tree = self.read_tree(digest)?;
         tree.entries.iter().filter_map(stored_entry).for_each(|stored| {
             let recent = self.integrity.changed_at(&stored).is_none_or(|changed| since.may_precede(changed));
@@ -169,7 +170,7 @@ impl Cache {
                 self.integrity.forget_note(&stored);
             }
         });
-        let (deviation, lost) = self.put_in_order(&tree, digest)?;
+        let (deviation, lost) = self.repair_tree(&tree, digest)?;
         let text = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
         Ok(match deviation {
             _ if !lost.is_empty() => {

@@ -1,4 +1,4 @@
-//! A glance at stored files: are they there, how large, since when? Nothing is opened.
+//! A probe at stored files: are they there, how large, since when? Nothing is opened.
 //!
 //! Paths are relative to the cache's folder, which is held open: to find the way to it anew for each of ten thousand files
 //! costs more than all else.
@@ -25,23 +25,23 @@ pub enum Presence {
 }
 
 /// The cache's folder, open.
-pub struct Glance {
+pub struct Probe {
     folder: File,
 }
 
 /// By what a file that is written whole under a new inode each time is known again without being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct FileStamp {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Glance {
+impl Probe {
     /// For the cache at `root`.
-    pub fn new(root: &Path) -> Result<Glance> {
-        File::open(root).map(|folder| Glance { folder }).map_err(CacheError::io(root))
+    pub fn new(root: &Path) -> Result<Probe> {
+        File::open(root).map(|folder| Probe { folder }).map_err(CacheError::io(root))
     }
 
     fn stat(&self, relative: &str) -> nix::Result<FileStat> {
@@ -64,9 +64,9 @@ impl Glance {
     }
 
     /// The stamp of a file; `None` if it is not there.
-    pub fn stamp(&self, relative: &str) -> Option<Stamp> {
+    pub fn stamp(&self, relative: &str) -> Option<FileStamp> {
         let stat = self.stat(relative).ok()?;
-        Some(Stamp {
+        Some(FileStamp {
             inode: stat.st_ino,
             bytes: u64::try_from(stat.st_size).ok()?,
             modified: (stat.st_mtime, stat.st_mtime_nsec),

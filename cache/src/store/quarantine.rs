@@ -15,7 +15,7 @@ impl Cache {
         }
         // Who reads it at this moment learns of it when done, whatever has taken its place by then.
         digest_in_name(path).map_or(Ok(()), |digest| self.note_incident(&[digest]))?;
-        self.open_gap(path)?;
+        self.add_tombstone(path)?;
         let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");
         let folder = self.root().join("quarantine");
         let mut free = (0..).map(|number| folder.join(format!("{name}.{number}")));

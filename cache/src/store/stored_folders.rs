@@ -16,7 +16,7 @@ const UNLOCKED: u32 = 0o755;
 impl Cache {
     /// Whether a stored folder is there and is what its manifest says. One that is not is made so again from the stored files,
     /// which must be right.
-    fn has_sound_tree(&self, tree: &Tree, digest: &Digest) -> Result<bool> {
+    fn has_intact_tree(&self, tree: &Tree, digest: &Digest) -> Result<bool> {
         let target = self.tree_path(digest);
         if fs::symlink_metadata(&target).is_err() {
             return Ok(false);
@@ -65,21 +65,21 @@ impl Cache {
             Err(_) if target.is_dir() => {}
             other => other.map_err(CacheError::io(target))?,
         }
-        self.settle(target)
+        self.protect_and_sync(target)
     }
 
     /// Makes a stored folder read-only, and makes sure that it survives a power cut.
-    pub(crate) fn settle(&self, target: &Path) -> Result<()> {
-        self.settle_folders(target)?;
+    pub(crate) fn protect_and_sync(&self, target: &Path) -> Result<()> {
+        self.protect_recursively(target)?;
         self.disk.sync_way_to(target)
     }
 
     /// Makes a folder and those in it read-only, and brings their entries to disk.
-    fn settle_folders(&self, folder: &Path) -> Result<()> {
+    fn protect_recursively(&self, folder: &Path) -> Result<()> {
         for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
             let entry = entry.map_err(CacheError::io(folder))?;
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                self.settle_folders(&entry.path())?;
+                self.protect_recursively(&entry.path())?;
             }
         }
         self.set_mode(folder, self.disk.stored_folder_mode())?;
@@ -87,12 +87,12 @@ impl Cache {
     }
 
     /// Makes the folders of a stored folder read-only again.
-    pub(crate) fn settle_modes(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn restore_folder_modes(&self, folder: &Path) -> Result<()> {
         let mode = self.disk.stored_folder_mode();
         let is_as_made = rustix::fs::lstat(folder).is_ok_and(|stat| stat.st_mode & 0o777 == mode);
         for path in list::read_folder(folder)? {
             if fs::symlink_metadata(&path).is_ok_and(|inner| inner.is_dir()) {
-                self.settle_modes(&path)?;
+                self.restore_folder_modes(&path)?;
             }
         }
         if is_as_made { Ok(()) } else { self.set_mode(folder, mode) }
@@ -110,7 +110,7 @@ impl Cache {
                 self.materialise_entry(folder, entry)?;
             }
         }
-        self.settle(folder)
+        self.protect_and_sync(folder)
     }
 
     /// Lets names in a stored folder, and in those in it, be changed.
@@ -129,7 +129,7 @@ impl Cache {
         let check = |entry: &TreeEntry| -> Result<Option<Digest>> {
             let Some(digest) = entry.digest else { return Ok(None) };
             let object = self.object_path(&digest, entry.executable);
-            Ok((!self.has_sound(&object, digest, entry.executable, entry.bytes)?).then_some(digest))
+            Ok((!self.has_intact(&object, digest, entry.executable, entry.bytes)?).then_some(digest))
         };
         let found = tree.entries.par_iter().map(check).collect::<Result<Vec<_>>>()?;
         Ok(found.into_iter().flatten().collect())
@@ -137,7 +137,7 @@ impl Cache {
 
     /// Makes a stored folder what its manifest says, if the files in it are all right; otherwise it goes to quarantine with
     /// those that are not. Returns how it differed, and the digests of files that are lost. One thread at a time.
-    pub(crate) fn put_in_order(&self, tree: &Tree, digest: &Digest) -> Result<(Deviation, Vec<Digest>)> {
+    pub(crate) fn repair_tree(&self, tree: &Tree, digest: &Digest) -> Result<(Deviation, Vec<Digest>)> {
         let folder = self.tree_path(digest);
         let deviation = match self.tree_snapshot(digest) {
             Ok(snapshot) => self.deviation(tree, &folder, &snapshot),
@@ -157,7 +157,7 @@ impl Cache {
                 self.materialise(tree, &folder)?;
             }
         } else {
-            self.settle_modes(&folder)?;
+            self.restore_folder_modes(&folder)?;
         }
         if let Ok(snapshot) = self.tree_snapshot(digest) {
             self.note_tree(digest, &snapshot);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::fs::fs_time::FsTime;
 use crate::fs::stat::{Moment, Stat};
-use crate::store::integrity::{Evidence, Note, Stored};
+use crate::store::integrity::{ContentStamp, Note, Stored};
 use crate::{Cache, Digest, Tree, tree};
 
 /// Entries of one folder beyond which several threads look at them.
@@ -28,13 +28,13 @@ pub(crate) struct Node {
 
 /// Everything in a stored folder, itself included (with an empty path), sorted by path.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct TreeSnapshot {
     nodes: Vec<Node>,
 }
 
-impl Snapshot {
+impl TreeSnapshot {
     /// Looks at all that lies in `root`, which is a folder.
-    pub fn of(root: &Path) -> std::io::Result<Snapshot> {
+    pub fn of(root: &Path) -> std::io::Result<TreeSnapshot> {
         let stat = Stat::from(rustix::fs::lstat(root)?);
         if !stat.is_folder() {
             return Err(std::io::ErrorKind::NotADirectory.into());
@@ -42,11 +42,11 @@ impl Snapshot {
         let mut nodes = vec![Node { relative: PathBuf::new(), stat }];
         look_below(root, Path::new(""), &mut nodes)?;
         nodes.sort_unstable_by(|left, right| left.relative.cmp(&right.relative));
-        Ok(Snapshot { nodes })
+        Ok(TreeSnapshot { nodes })
     }
 
     /// By which the whole folder is known again.
-    pub fn evidence(&self) -> Evidence {
+    pub fn evidence(&self) -> ContentStamp {
         let mut hasher = blake3::Hasher::new();
         for Node { relative, stat } in &self.nodes {
             hasher.update(&(relative.as_os_str().len() as u64).to_le_bytes());
@@ -63,7 +63,7 @@ impl Snapshot {
                 hasher.update(&stat.changed.nanoseconds.to_le_bytes());
             }
         }
-        Evidence::of_tree(&Digest::from(hasher.finalize()))
+        ContentStamp::of_tree(&Digest::from(hasher.finalize()))
     }
 
     /// When a file in it was last changed; folders change with their names, which are compared.
@@ -121,45 +121,45 @@ impl Deviation {
 }
 
 /// How a manifest wants the folders and files of a stored folder.
-enum Wanted<'t> {
+enum Expected<'t> {
     Folder,
     File(&'t tree::TreeEntry),
 }
 
 /// Every path that the folder of `tree` should have, itself excepted.
-fn wanted(tree: &Tree) -> BTreeMap<&Path, Wanted<'_>> {
-    let mut wanted = BTreeMap::new();
+fn expected(tree: &Tree) -> BTreeMap<&Path, Expected<'_>> {
+    let mut expected = BTreeMap::new();
     for entry in &tree.entries {
         let path = Path::new(&entry.path);
         for parent in path.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
-            wanted.entry(parent).or_insert(Wanted::Folder);
+            expected.entry(parent).or_insert(Expected::Folder);
         }
-        wanted.insert(path, if entry.digest.is_some() { Wanted::File(entry) } else { Wanted::Folder });
+        expected.insert(path, if entry.digest.is_some() { Expected::File(entry) } else { Expected::Folder });
     }
-    wanted
+    expected
 }
 
 impl Cache {
     /// A stored folder as it lies there now.
-    pub(crate) fn tree_snapshot(&self, digest: &Digest) -> std::io::Result<Snapshot> {
-        Snapshot::of(&self.tree_path(digest))
+    pub(crate) fn tree_snapshot(&self, digest: &Digest) -> std::io::Result<TreeSnapshot> {
+        TreeSnapshot::of(&self.tree_path(digest))
     }
 
     /// How the stored folder `snapshot` differs from `tree`. Files whose `stat` is not as it was noted are read.
-    pub(crate) fn deviation(&self, tree: &Tree, folder: &Path, snapshot: &Snapshot) -> Deviation {
-        let mut wanted = wanted(tree);
+    pub(crate) fn deviation(&self, tree: &Tree, folder: &Path, snapshot: &TreeSnapshot) -> Deviation {
+        let mut expected = expected(tree);
         let mut deviation = Deviation::default();
         let mut files = Vec::new();
         for node in snapshot.nodes.iter().filter(|node| !node.relative.as_os_str().is_empty()) {
-            match wanted.remove(node.relative.as_path()) {
-                Some(Wanted::Folder) if node.stat.is_folder() => {}
-                Some(Wanted::File(entry)) if node.stat.is_file() => files.push((node, entry)),
+            match expected.remove(node.relative.as_path()) {
+                Some(Expected::Folder) if node.stat.is_folder() => {}
+                Some(Expected::File(entry)) if node.stat.is_file() => files.push((node, entry)),
                 Some(_) => deviation.changed.push(node.relative.clone()),
                 None if deviation.added.last().is_some_and(|added| node.relative.starts_with(added)) => {}
                 None => deviation.added.push(node.relative.clone()),
             }
         }
-        deviation.changed.extend(wanted.into_keys().map(Path::to_path_buf));
+        deviation.changed.extend(expected.into_keys().map(Path::to_path_buf));
         let wrong = files.par_iter().filter(|(node, entry)| !self.is_entry(folder, node, entry));
         deviation.changed.par_extend(wrong.map(|(node, _)| node.relative.clone()));
         deviation.changed.sort();
@@ -174,19 +174,19 @@ impl Cache {
         if node.stat.size != entry.bytes {
             return false;
         }
-        if self.integrity.is_noted(&stored, &Evidence::of_file(&node.stat))
+        if self.integrity.is_noted(&stored, &ContentStamp::of_file(&node.stat))
             && node.stat.is_executable() == entry.executable
         {
             return true;
         }
         let path = folder.join(&node.relative);
         // Bits are no content, and can be put back.
-        self.settle_mode(&path, entry.executable).is_ok()
+        self.restore_mode(&path, entry.executable).is_ok()
             && tree::hash_file(&path, node.stat.size).is_ok_and(|found| found == digest)
     }
 
     /// Notes that the stored folder is right as it lies there now.
-    pub(crate) fn note_tree(&self, digest: &Digest, snapshot: &Snapshot) {
+    pub(crate) fn note_tree(&self, digest: &Digest, snapshot: &TreeSnapshot) {
         self.integrity.note(Stored::Tree(*digest), snapshot.note(self.counter.peek()));
     }
 }

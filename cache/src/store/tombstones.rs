@@ -2,7 +2,7 @@
 //!
 //! A file is on disk before anything says that it is there; so whatever is said of a stored file of the right size can be
 //! believed after a power cut. But what was said of a file stays when the file is set aside as damaged, and another one that took its
-//! name without being on disk yet could be left torn by a power cut, at its full length. `gaps/ab/<name>` says of
+//! name without being on disk yet could be left torn by a power cut, at its full length. `tombstones/ab/<name>` says of
 //! `objects/ab/<name>` that it was set aside: what takes that name is brought to disk first.
 
 use std::path::{Path, PathBuf};
@@ -10,42 +10,42 @@ use std::path::{Path, PathBuf};
 use crate::fs::list;
 use crate::{Cache, CacheError, Result};
 
-/// The folder of gaps.
+/// The folder of tombstones.
 pub(crate) const AREA: &str = "gaps";
 const OBJECTS: &str = "objects";
 
 impl Cache {
     /// Notes, to survive a power cut, that a stored file is about to be set aside. Other things that are set aside leave no
-    /// gap: folders are brought to disk with what is in them, and everything else is sealed.
-    pub(crate) fn open_gap(&self, path: &Path) -> Result<()> {
-        let Some(gap) = self.moved(path, OBJECTS, AREA) else { return Ok(()) };
-        self.disk.make_parent(&gap)?;
-        self.disk.open_to_append(&gap).map_err(CacheError::io(&gap))?;
-        self.disk.sync_way_to(&gap)
+    /// tombstone: folders are brought to disk with what is in them, and everything else is sealed.
+    pub(crate) fn add_tombstone(&self, path: &Path) -> Result<()> {
+        let Some(tombstone) = self.moved(path, OBJECTS, AREA) else { return Ok(()) };
+        self.disk.make_parent(&tombstone)?;
+        self.disk.open_to_append(&tombstone).map_err(CacheError::io(&tombstone))?;
+        self.disk.sync_way_to(&tombstone)
     }
 
-    /// Makes sure that `file` is on disk if it is about to become the stored file `object` where there is a gap; says whether
+    /// Makes sure that `file` is on disk if it is about to become the stored file `object` where there is a tombstone; says whether
     /// there is.
-    pub(crate) fn prepare_for_gap(&self, file: &Path, object: &Path) -> Result<bool> {
-        let is_gap = self.moved(object, OBJECTS, AREA).is_some_and(|gap| gap.exists());
-        if is_gap {
+    pub(crate) fn sync_for_tombstone(&self, file: &Path, object: &Path) -> Result<bool> {
+        let has_tombstone = self.moved(object, OBJECTS, AREA).is_some_and(|tombstone| tombstone.exists());
+        if has_tombstone {
             self.disk.sync(file).map_err(CacheError::io(file))?;
         }
-        Ok(is_gap)
+        Ok(has_tombstone)
     }
 
     /// The stored file `object` is there again.
-    pub(crate) fn close_gap(&self, object: &Path) -> Result<()> {
-        let Some(gap) = self.moved(object, OBJECTS, AREA) else { return Ok(()) };
+    pub(crate) fn remove_tombstone(&self, object: &Path) -> Result<()> {
+        let Some(tombstone) = self.moved(object, OBJECTS, AREA) else { return Ok(()) };
         self.disk.sync_parent(object)?;
-        self.disk.remove(&gap)
+        self.disk.remove(&tombstone)
     }
 
-    /// Drops the gaps of stored files that nothing speaks of any more.
-    pub(crate) fn sweep_gaps(&self, is_spoken_of: impl Fn(&Path) -> bool) -> Result<()> {
-        for gap in list::list_sharded(self.root(), AREA)? {
-            if self.moved(&gap, AREA, OBJECTS).is_none_or(|object| !is_spoken_of(&object)) {
-                self.disk.remove(&gap)?;
+    /// Drops the tombstones of stored files that nothing speaks of any more.
+    pub(crate) fn sweep_tombstones(&self, is_spoken_of: impl Fn(&Path) -> bool) -> Result<()> {
+        for tombstone in list::list_sharded(self.root(), AREA)? {
+            if self.moved(&tombstone, AREA, OBJECTS).is_none_or(|object| !is_spoken_of(&object)) {
+                self.disk.remove(&tombstone)?;
             }
         }
         Ok(())

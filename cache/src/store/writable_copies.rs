@@ -7,7 +7,9 @@ use rayon::prelude::*;
 
 use crate::fs::walk;
 use crate::tree;
-use crate::{Artifact, ArtifactKind, Cache, CacheError, Change, InputState, Result, Trace, Tree, TreeEntry, diff};
+use crate::{
+    Artifact, ArtifactKind, Cache, CacheError, Change, InputState, Result, StatSnapshot, Tree, TreeEntry, diff,
+};
 
 /// Bits of files and folders in such a copy.
 const PLAIN: u32 = 0o644;
@@ -91,8 +93,8 @@ impl Cache {
     }
 
     /// Whether a stage has changed the copy of an artifact at `path`, which looked like `before` when it began.
-    pub fn check_copy(&self, artifact: &Artifact, path: &Path, before: &Trace) -> Result<InputState> {
-        if Trace::of(path).is_ok_and(|now| now == *before) {
+    pub fn check_copy(&self, artifact: &Artifact, path: &Path, before: &StatSnapshot) -> Result<InputState> {
+        if StatSnapshot::of(path).is_ok_and(|now| now == *before) {
             return Ok(InputState::Intact);
         }
         let changed = |paths| InputState::Changed { paths, lost: false };

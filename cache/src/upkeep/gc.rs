@@ -20,8 +20,8 @@ pub struct GcRequest {
     /// Digests of manifests to keep beyond those of kept results.
     pub keep_manifests: HashSet<Digest>,
     /// Fingerprints of cut-off work whose state is to stay.
-    pub keep_unfinished: HashSet<Digest>,
-    /// Scopes of [`crate::Items`] whose values are in use.
+    pub keep_resume_states: HashSet<Digest>,
+    /// Scopes of [`crate::ItemStore`] whose values are in use.
     pub keep_items: HashSet<String>,
     /// Bytes the store may hold: results in use go too, cheapest to make again per byte first, until it fits.
     pub max_size: Option<u64>,
@@ -54,7 +54,8 @@ pub struct GcReport {
     /// What had been set aside as damaged.
     pub quarantine: Freed,
     /// State of cut-off work that nobody will go on with.
-    pub unfinished: Freed,
+    #[serde(rename = "unfinished")]
+    pub resume_states: Freed,
     /// What killed processes had left in working folders.
     pub leftovers: Freed,
 }
@@ -66,7 +67,7 @@ struct Objects {
 }
 
 impl Cache {
-    /// Removes what is not in use. To be called with [`Cache::try_use_alone`]'s guard held, unless it is a dry run.
+    /// Removes what is not in use. To be called with [`Cache::try_use_exclusive`]'s guard held, unless it is a dry run.
     pub fn collect(&self, request: &GcRequest) -> Result<GcReport> {
         // Before anything else, so that a full disk has room for what has to be rewritten.
         let quarantine = self.sweep_quarantine(request.dry_run)?;
@@ -75,14 +76,14 @@ impl Cache {
         let (mut kept, mut dropped): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| request.keep.contains(&record.fingerprint));
         // What could not be recorded yet may belong to anybody.
-        kept.extend(self.pending_records()?);
-        let mut objects = self.count_objects(&kept, &request.keep_unfinished)?;
+        kept.extend(self.wal_records()?);
+        let mut objects = self.count_objects(&kept, &request.keep_resume_states)?;
         let bytes_before = objects.bytes.values().sum();
         if let Some(limit) = request.max_size {
             dropped.extend(self.shrink(&mut kept, &mut objects, limit));
         }
         let live: u64 = objects.live_bytes();
-        let unfinished = self.unfinished_but(&request.keep_unfinished)?;
+        let resume_states = self.resume_states_except(&request.keep_resume_states)?;
         if !request.dry_run {
             self.sweep(&kept, &dropped, &objects, request)?;
         }
@@ -93,17 +94,17 @@ impl Cache {
         });
         let dropped = dropped.collect();
         let (kept, bytes_freed) = (kept.len(), bytes_before - live);
-        Ok(GcReport { dropped, kept, bytes_before, bytes_freed, quarantine, unfinished, leftovers })
+        Ok(GcReport { dropped, kept, bytes_before, bytes_freed, quarantine, resume_states, leftovers })
     }
 
-    fn count_objects(&self, kept: &[ActionRecord], unfinished: &HashSet<Digest>) -> Result<Objects> {
+    fn count_objects(&self, kept: &[ActionRecord], resume_states: &HashSet<Digest>) -> Result<Objects> {
         let mut objects = Objects { bytes: HashMap::new(), users: HashMap::new() };
         for path in list::list_sharded(self.root(), "objects")? {
             let bytes = fs::symlink_metadata(&path).map_err(CacheError::io(&path))?.len();
             objects.bytes.insert(path, bytes);
         }
         let of_results = kept.iter().flat_map(|record| self.objects_of(record));
-        for path in of_results.chain(self.files_of_unfinished(unfinished)) {
+        for path in of_results.chain(self.files_of_resume_states(resume_states)) {
             *objects.users.entry(path).or_default() += 1;
         }
         Ok(objects)
@@ -171,8 +172,8 @@ impl Cache {
         }
         self.integrity.sweep(|stored| self.stays(stored, objects, &trees))?;
         self.sweep_incidents()?;
-        self.sweep_gaps(|object| objects.users.contains_key(object))?;
-        self.sweep_unfinished(&request.keep_unfinished)?;
+        self.sweep_tombstones(|object| objects.users.contains_key(object))?;
+        self.sweep_resume_states(&request.keep_resume_states)?;
         self.locks.sweep()?;
         sync()
     }

@@ -24,7 +24,7 @@ impl Cache {
     }
 
     /// Removes a folder of this cache with everything in it, whole or not at all as others see it.
-    pub fn remove_folder_of_ours(&self, path: &Path) -> Result<()> {
+    pub fn remove_own_folder(&self, path: &Path) -> Result<()> {
         let parent = self.root().join("tmp");
         let aside = self.disk.temporary_folder_in(&parent, "").map_err(CacheError::io(&parent))?;
         self.disk.rename(path, &aside.path().join("removed")).map_err(CacheError::io(path))?;

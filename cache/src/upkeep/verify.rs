@@ -11,7 +11,7 @@ use crate::fs::list;
 use crate::fs::names::digest_in_name;
 use crate::fs::stat::Stat;
 use crate::store::damage::{self, unless_damaged};
-use crate::store::integrity::{Evidence, Note, Stored};
+use crate::store::integrity::{ContentStamp, Note, Stored};
 use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result};
 
 /// Something in the store that is not what its name says.
@@ -42,12 +42,12 @@ pub struct VerifyReport {
 struct Progress<'p> {
     done: AtomicUsize,
     total: usize,
-    hear: &'p (dyn Fn(usize, usize) + Sync),
+    report: &'p (dyn Fn(usize, usize) + Sync),
 }
 
 impl Progress<'_> {
-    fn one(&self) {
-        (self.hear)(self.done.fetch_add(1, Ordering::Relaxed) + 1, self.total);
+    fn advance(&self) {
+        (self.report)(self.done.fetch_add(1, Ordering::Relaxed) + 1, self.total);
     }
 }
 
@@ -58,7 +58,7 @@ impl Cache {
         let (objects, manifests, trees, actions) =
             (list("objects")?, list("manifests")?, list("trees")?, list("actions")?);
         let total = objects.len() + manifests.len() + trees.len() + actions.len();
-        let progress = Progress { done: AtomicUsize::new(0), total, hear: progress };
+        let progress = Progress { done: AtomicUsize::new(0), total, report: progress };
         let sequence = if self.is_read_only() { self.counter.peek() } else { self.next_sequence(0)? };
         let mut damaged = self.verify_files(&objects, sequence, &progress)?;
         damaged.extend(self.verify_manifests(manifests, &progress)?);
@@ -86,7 +86,7 @@ impl Cache {
     fn verify_files(&self, objects: &[PathBuf], sequence: u64, progress: &Progress<'_>) -> Result<Vec<Damage>> {
         let check = |path: &PathBuf| -> Result<Option<Damage>> {
             let damage = self.verify_file(path, sequence)?;
-            progress.one();
+            progress.advance();
             Ok(damage)
         };
         let found = objects.par_iter().map(check).collect::<Result<Vec<_>>>()?;
@@ -98,16 +98,16 @@ impl Cache {
         // Of before it is read: whatever happens later moves the time of change.
         let stat = rustix::fs::lstat(path).map(Stat::from).ok().filter(Stat::is_file);
         let executable = path.extension().is_some();
-        let right = stat.map_or(Ok(false), |stat| damage::holds(path, stat.size, digest))?;
+        let right = stat.map_or(Ok(false), |stat| damage::has_digest(path, stat.size, digest))?;
         match stat.filter(|stat| right && stat.is_executable() == executable) {
             Some(stat) => {
                 let durable = self.integrity.is_noted_durable(&stored);
-                let (evidence, changed) = (Evidence::of_file(&stat), stat.changed);
+                let (evidence, changed) = (ContentStamp::of_file(&stat), stat.changed);
                 self.integrity.note(stored, Note { evidence, changed, sequence, durable });
                 Ok(None)
             }
             None => {
-                let content = Some((digest, self.integrity.last_known_right(&stored)));
+                let content = Some((digest, self.integrity.last_known_intact(&stored)));
                 self.integrity.forget_note(&stored);
                 self.quarantine(path)?;
                 Ok(Some(Damage { path: path.to_owned(), what: "file", restored: false, content }))
@@ -119,7 +119,7 @@ impl Cache {
     fn verify_trees(&self, trees: &[PathBuf], progress: &Progress<'_>) -> Result<Vec<Damage>> {
         let check = |path: &PathBuf| -> Result<Option<Damage>> {
             let damage = digest_in_name(path).map(|digest| self.verify_tree(path, digest)).transpose()?.flatten();
-            progress.one();
+            progress.advance();
             Ok(damage)
         };
         let found = trees.iter().map(check).collect::<Result<Vec<_>>>()?;
@@ -127,15 +127,15 @@ impl Cache {
     }
 
     fn verify_tree(&self, path: &Path, digest: Digest) -> Result<Option<Damage>> {
-        let last_right = self.integrity.last_known_right(&Stored::Tree(digest));
+        let last_intact = self.integrity.last_known_intact(&Stored::Tree(digest));
         let damage = |restored| {
-            Some(Damage { path: path.to_owned(), what: "folder", restored, content: Some((digest, last_right)) })
+            Some(Damage { path: path.to_owned(), what: "folder", restored, content: Some((digest, last_intact)) })
         };
         let Some(tree) = unless_damaged(|| self.read_tree(&digest))? else {
             self.quarantine(path)?;
             return Ok(damage(false));
         };
-        let (deviation, lost) = self.put_in_order(&tree, &digest)?;
+        let (deviation, lost) = self.repair_tree(&tree, &digest)?;
         Ok(if deviation.is_none() { None } else { damage(lost.is_empty()) })
     }
 
@@ -147,9 +147,9 @@ impl Cache {
     }
 
     fn verify_records(&self, actions: Vec<PathBuf>, progress: &Progress<'_>) -> Result<Vec<Damage>> {
-        let whole = |path: &PathBuf| if record_is_sound(path)? { Ok(None) } else { own_record(path) };
+        let whole = |path: &PathBuf| if is_intact_record(path)? { Ok(None) } else { own_record(path) };
         let whole = actions.par_iter().map(whole).collect::<Result<Vec<Option<ActionRecord>>>>()?;
-        let damaged = self.set_aside(actions, "record", progress, &record_is_sound)?;
+        let damaged = self.set_aside(actions, "record", progress, &is_intact_record)?;
         // A line that is whole does not go with its neighbour: it goes on in a file of its own.
         whole.iter().flatten().try_for_each(|record| self.record(record))?;
         Ok(damaged)
@@ -161,11 +161,11 @@ impl Cache {
         paths: Vec<PathBuf>,
         what: &'static str,
         progress: &Progress<'_>,
-        is_sound: &(dyn Fn(&Path) -> Result<bool> + Sync),
+        is_intact_with_mode: &(dyn Fn(&Path) -> Result<bool> + Sync),
     ) -> Result<Vec<Damage>> {
         let check = |path: PathBuf| -> Result<Option<Damage>> {
-            let sound = is_sound(&path)?;
-            progress.one();
+            let sound = is_intact_with_mode(&path)?;
+            progress.advance();
             Ok((!sound).then_some(Damage { path, what, restored: false, content: None }))
         };
         let damaged = paths.into_par_iter().map(check).collect::<Result<Vec<_>>>()?;
@@ -175,9 +175,9 @@ impl Cache {
     }
 }
 
-/// Whether a file of records has the one that its name promises. Others are written into the same file, and may be gone since:
+/// Whether a file of records has the advance that its name promises. Others are written into the same file, and may be gone since:
 /// their lines are read, too, so that no damage goes unseen.
-fn record_is_sound(path: &Path) -> Result<bool> {
+fn is_intact_record(path: &Path) -> Result<bool> {
     let Some(bytes) = bytes_of(path)? else { return Ok(false) };
     let records = bytes.split(|byte| *byte == b'\n').map(ActionRecord::unsealed).collect::<Option<Vec<_>>>();
     Ok(records.is_some_and(|records| records.iter().any(|record| Some(record.fingerprint) == digest_in_name(path))))

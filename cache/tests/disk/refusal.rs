@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use athanor_cache::{Cache, Operation, Watch};
+use athanor_cache::{Cache, DiskHook, Operation};
 use fastrand::Rng;
 
 use super::story::{Story, clear, make_the_rest};
@@ -19,8 +19,8 @@ struct Refuser {
     error: i32,
 }
 
-impl Watch for Refuser {
-    fn carry_out(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+impl DiskHook for Refuser {
+    fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         let number = self.done.fetch_add(1, Ordering::Relaxed);
         if number != self.at && !(self.from_then_on && number > self.at) {
             return act();

@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use athanor_cache::{Operation, Watch};
+use athanor_cache::{DiskHook, Operation};
 use fastrand::Rng;
 
 /// An operation that was carried out. Paths are relative to the disk's folder.
@@ -114,8 +114,8 @@ impl Recorder {
     }
 }
 
-impl Watch for Recorder {
-    fn carry_out(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+impl DiskHook for Recorder {
+    fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         if !self.lives() {
             return Err(io::Error::other("the process was killed"));
         }

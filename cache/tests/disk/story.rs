@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use athanor_cache::{
-    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, GcRequest, ItemRecord, Items, Lookup,
-    OutputRecord, Placements, Tree, Unsynced, Watch,
+    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, DigestHints, DiskHook, GcRequest, ItemRecord,
+    ItemStore, Lookup, OutputRecord, Tree, Unsynced,
 };
 use fastrand::Rng;
 use serde_json::{Map, json};
@@ -116,13 +116,13 @@ impl Story {
 
     /// Lets the story happen on the disk that `recorder` watches.
     pub fn tell(&self, base: &Path, recorder: &Arc<Recorder>) -> Told {
-        let watch: Arc<dyn Watch> = Arc::clone(recorder) as _;
+        let watch: Arc<dyn DiskHook> = Arc::clone(recorder) as _;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         pool.install(|| self.tell_alone(base, recorder, watch))
     }
 
-    fn tell_alone(&self, base: &Path, recorder: &Recorder, watch: Arc<dyn Watch>) -> Told {
-        let cache = Cache::open_watched(&base.join("cache"), Some(watch)).unwrap();
+    fn tell_alone(&self, base: &Path, recorder: &Recorder, watch: Arc<dyn DiskHook>) -> Told {
+        let cache = Cache::open_hooked(&base.join("cache"), Some(watch)).unwrap();
         let stage = Stage(Some(recorder));
         let mut told = Told::default();
         for (number, (step, killed_after)) in self.steps.iter().enumerate() {
@@ -161,8 +161,8 @@ impl Story {
     }
 
     /// The story once more, on a disk that may refuse anything; what fails is left undone.
-    pub fn try_to_tell(&self, base: &Path, watch: Arc<dyn Watch>) {
-        let Ok(cache) = Cache::open_watched(&base.join("cache"), Some(watch)) else { return };
+    pub fn try_to_tell(&self, base: &Path, watch: Arc<dyn DiskHook>) {
+        let Ok(cache) = Cache::open_hooked(&base.join("cache"), Some(watch)) else { return };
         for (number, (step, _)) in self.steps.iter().enumerate() {
             let outcome = self.step(step, number, &cache, base, Stage(None));
             assert!(outcome.as_ref().err().is_none_or(|error| !error.to_string().is_empty()));
@@ -183,7 +183,7 @@ impl Story {
                 Ok(Some(Promised::Recorded(*work)))
             }
             Step::Item(item) => {
-                let items = cache.items(SCOPE, &cache.unfinished(&fingerprint(99)))?;
+                let items = cache.items(SCOPE, &cache.resume_state_path(&fingerprint(99)))?;
                 keep(&items, cache, *item, stage)?;
                 Ok(None)
             }
@@ -228,18 +228,18 @@ impl Story {
             }
             Output::Items(wanted) => {
                 stage.make_folder(&path);
-                let items = cache.items(SCOPE, &cache.unfinished(&fingerprint(work)))?;
-                let placements = Placements::create(&folder.join("placements"))?;
+                let items = cache.items(SCOPE, &cache.resume_state_path(&fingerprint(work)))?;
+                let placements = DigestHints::create(&folder.join("placements"))?;
                 for item in wanted {
                     let record = match items.find(&item_key(*item)) {
                         Some(record) => record,
                         None => keep(&items, cache, *item, stage)?,
                     };
-                    items.place(&record.files[0], &path.join(item.to_string()), &placements)?;
+                    items.link(&record.files[0], &path.join(item.to_string()), &placements)?;
                 }
                 items.sync()?;
                 drop(placements);
-                placed = Placements::read(&folder.join("placements"), &folder);
+                placed = DigestHints::read(&folder.join("placements"), &folder);
             }
         }
         let mut unsynced = Unsynced::default();
@@ -259,7 +259,7 @@ impl Story {
             extensions: Map::new(),
         };
         cache.record_all(&[(&record.seal().unwrap(), &unsynced)])?;
-        cache.forget_unfinished(&record.fingerprint)
+        cache.remove_resume_state(&record.fingerprint)
     }
 
     /// What the work makes, as files; a file alone has no name.
@@ -306,7 +306,7 @@ pub fn check(story: &Story, base: &Path, promises: &[&Promise], is_rotten: bool)
             }
         }
     }
-    let items = cache.items(SCOPE, &cache.unfinished(&fingerprint(98))).map_err(|error| error.to_string())?;
+    let items = cache.items(SCOPE, &cache.resume_state_path(&fingerprint(98))).map_err(|error| error.to_string())?;
     for item in 0..8 {
         let Some(record) = items.find(&item_key(item)) else { continue };
         let content = fs::read(items.path_of(&record.files[0])).ok();
@@ -359,10 +359,10 @@ fn list(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }
 
-fn keep(items: &Items<'_>, cache: &Cache, item: u32, stage: Stage<'_>) -> Result<ItemRecord, CacheError> {
+fn keep(items: &ItemStore<'_>, cache: &Cache, item: u32, stage: Stage<'_>) -> Result<ItemRecord, CacheError> {
     let folder = cache.scratch_root().join(format!("item{item}"));
     stage.write(&folder.join("out"), &item_content(item), false);
-    items.keep(&item_key(item), json!({ "item": item }), &folder)
+    items.insert(&item_key(item), json!({ "item": item }), &folder)
 }
 
 /// What stages do to the disk: on one that is watched it is written down.
@@ -432,7 +432,7 @@ fn publish(cache: &Cache, artifact: &Artifact, target: &Path, number: usize) -> 
     };
     checkout.sync()?;
     checkout.put(&staged)?;
-    checkout.settle()
+    checkout.sync_folders()
 }
 
 fn same(

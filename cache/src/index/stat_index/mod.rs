@@ -7,10 +7,10 @@
 //! Files are remembered by folder, in the order in which the folder lists them. So a folder that did not change is compared
 //! with what is known of it in one pass, and its digest is known without being computed.
 
-mod folder;
 mod hashed;
+mod index_file;
 mod listing;
-mod saved;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashed::{Hashed, hash};
+use index_file::{IndexFile, TreeDigest};
 use listing::{KnownFile, Listing};
-use saved::{Saved, TreeSum};
 
 use crate::fs::disk::Disk;
 use crate::fs::stat::Stat;
@@ -32,24 +32,24 @@ use crate::locks::table::Locks;
 use crate::tree;
 use crate::{CacheError, Digest, Result};
 
-pub use folder::Look;
+pub use scan::Scan;
 
 /// News of more than one in this many of what is known is an occasion to forget what is gone.
 const GROWTH: usize = 8;
 
-/// What is not saved yet.
+/// What is not index_file yet.
 #[derive(Debug, Default)]
-struct Learned {
+struct Unsaved {
     /// Of folders that were looked at as a whole.
     listings: HashMap<PathBuf, Arc<Listing>>,
-    sums: HashMap<PathBuf, TreeSum>,
+    tree_digests: HashMap<PathBuf, TreeDigest>,
     /// Of single files, by folder and name.
     files: HashMap<PathBuf, HashMap<OsString, Hashed>>,
 }
 
-impl Learned {
+impl Unsaved {
     fn is_empty(&self) -> bool {
-        self.listings.is_empty() && self.sums.is_empty() && self.files.is_empty()
+        self.listings.is_empty() && self.tree_digests.is_empty() && self.files.is_empty()
     }
 }
 
@@ -58,46 +58,46 @@ pub(crate) struct StatIndex {
     disk: Disk,
     locks: Arc<Locks>,
     clock: Arc<FileSystemClock>,
-    saved: Mutex<Option<Arc<Saved>>>,
-    learned: Mutex<Learned>,
+    index_file: Mutex<Option<Arc<IndexFile>>>,
+    unsaved: Mutex<Unsaved>,
 }
 
 impl StatIndex {
     /// The index kept in the cache on `disk`; read when it is first needed.
     pub fn new(disk: Disk, locks: Arc<Locks>, clock: Arc<FileSystemClock>) -> StatIndex {
-        StatIndex { disk, locks, clock, saved: Mutex::default(), learned: Mutex::default() }
+        StatIndex { disk, locks, clock, index_file: Mutex::default(), unsaved: Mutex::default() }
     }
 
     /// See [`crate::Cache::artifact_of`].
-    pub fn look_at(&self, path: &Path) -> Result<Look> {
+    pub fn scan(&self, path: &Path) -> Result<Scan> {
         let path = std::path::absolute(path).map_err(CacheError::io(path))?;
         let stat = Stat::of(&path)?;
         if stat.is_folder() {
-            return self.look_at_folder(&path);
+            return self.scan_folder(&path);
         }
         let artifact = tree::file_artifact(&stat, self.digest_of_file(&path, stat)?);
-        Ok(Look { artifact, folders: Vec::new(), tree: None })
+        Ok(Scan { artifact, folders: Vec::new(), tree: None })
     }
 
-    fn look_at_folder(&self, root: &Path) -> Result<Look> {
-        let saved = self.saved();
-        let folders = folder::look_at(root, &self.clock, |folder| self.listing(&saved, folder))?;
-        let listings = folder::digest_of_listings(&folders);
-        let mut learned = self.learned();
-        for folder in folders.iter().filter(|folder| folder.is_news) {
-            learned.listings.insert(folder.place.path.clone(), Arc::clone(&folder.listing));
+    fn scan_folder(&self, root: &Path) -> Result<Scan> {
+        let index_file = self.index_file();
+        let folders = scan::scan(root, &self.clock, |folder| self.listing(&index_file, folder))?;
+        let listings = scan::digest_of_listings(&folders);
+        let mut unsaved = self.unsaved();
+        for folder in folders.iter().filter(|folder| folder.is_changed) {
+            unsaved.listings.insert(folder.dir.path.clone(), Arc::clone(&folder.listing));
         }
-        let sum = learned.sums.get(root).or_else(|| saved.sums().get(root));
-        if let Some(sum) = sum.filter(|sum| Some(sum.listings) == listings) {
-            return Ok(Look { artifact: sum.artifact.clone(), folders, tree: None });
+        let tree_digest = unsaved.tree_digests.get(root).or_else(|| index_file.tree_digests().get(root));
+        if let Some(tree_digest) = tree_digest.filter(|tree_digest| Some(tree_digest.listings) == listings) {
+            return Ok(Scan { artifact: tree_digest.artifact.clone(), folders, tree: None });
         }
-        drop(learned);
-        let tree = folder::tree_of(&folders);
+        drop(unsaved);
+        let tree = scan::tree_of(&folders);
         let artifact = tree.artifact();
         if let Some(listings) = listings {
-            self.learned().sums.insert(root.to_owned(), TreeSum { listings, artifact: artifact.clone() });
+            self.unsaved().tree_digests.insert(root.to_owned(), TreeDigest { listings, artifact: artifact.clone() });
         }
-        Ok(Look { artifact, folders, tree: Some(tree) })
+        Ok(Scan { artifact, folders, tree: Some(tree) })
     }
 
     fn digest_of_file(&self, path: &Path, stat: Stat) -> Result<Digest> {
@@ -107,69 +107,69 @@ impl StatIndex {
         if let Some(digest) = self.known_digest(folder, name, &stat) {
             return Ok(digest);
         }
-        let is_settled = self.clock.ticks().rests(path, &stat);
+        let is_settled = self.clock.ticks().is_settled(path, &stat);
         let hashed = hash(path, name.as_bytes(), stat, is_settled)?;
         let digest = hashed.digest;
         if hashed.is_settled {
-            self.learned().files.entry(folder.to_owned()).or_default().insert(name.to_owned(), hashed);
+            self.unsaved().files.entry(folder.to_owned()).or_default().insert(name.to_owned(), hashed);
         }
         Ok(digest)
     }
 
     fn known_digest(&self, folder: &Path, name: &OsStr, stat: &Stat) -> Option<Digest> {
-        if let Some(file) = self.learned().files.get(folder).and_then(|files| files.get(name)) {
+        if let Some(file) = self.unsaved().files.get(folder).and_then(|files| files.get(name)) {
             return (file.stat == *stat).then_some(file.digest);
         }
-        let known = self.listing(&self.saved(), folder)?;
+        let known = self.listing(&self.index_file(), folder)?;
         let file = known.file(known.find(name.as_bytes(), 0)?)?;
         (file.stat == *stat).then_some(file.digest)
     }
 
-    fn listing(&self, saved: &Saved, folder: &Path) -> Option<Arc<Listing>> {
-        let learned = self.learned().listings.get(folder).cloned();
-        learned.or_else(|| saved.listing(folder))
+    fn listing(&self, index_file: &IndexFile, folder: &Path) -> Option<Arc<Listing>> {
+        let unsaved = self.unsaved().listings.get(folder).cloned();
+        unsaved.or_else(|| index_file.listing(folder))
     }
 
-    fn learned(&self) -> MutexGuard<'_, Learned> {
-        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unsaved(&self) -> MutexGuard<'_, Unsaved> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn saved(&self) -> Arc<Saved> {
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(saved.get_or_insert_with(|| Arc::new(Saved::open(&self.path()))))
+    fn index_file(&self) -> Arc<IndexFile> {
+        let mut index_file = self.index_file.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(index_file.get_or_insert_with(|| Arc::new(IndexFile::open(&self.path()))))
     }
 
     fn path(&self) -> PathBuf {
         self.disk.root().join("stat-index")
     }
 
-    /// See [`crate::Cache::flush_stat_index`]. What other processes have learned meanwhile is kept.
+    /// See [`crate::Cache::flush_stat_index`]. What other processes have unsaved meanwhile is kept.
     pub fn flush(&self) -> Result<()> {
-        let learned = std::mem::take(&mut *self.learned());
-        if learned.is_empty() || self.disk.refusal().is_some() {
+        let unsaved = std::mem::take(&mut *self.unsaved());
+        if unsaved.is_empty() || self.disk.refusal().is_some() {
             return Ok(());
         }
         let _alone = self.locks.lock(&self.disk.root().join("stat-index.lock"))?;
-        let before = self.saved.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
-        let (listings, sums) = combine(&before, &Saved::open(&self.path()), learned);
-        self.disk.write_atomically(&self.path(), &saved::encode(&listings, &sums))
+        let before = self.index_file.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let (listings, tree_digests) = combine(&before, &IndexFile::open(&self.path()), unsaved);
+        self.disk.write_atomically(&self.path(), &index_file::encode(&listings, &tree_digests))
     }
 }
 
-/// What is known when what was `learned` is added to what the file holds `now`; `before` is what it held at first.
+/// What is known when what was `unsaved` is added to what the file holds `now`; `before` is what it held at first.
 fn combine(
-    before: &Saved,
-    now: &Saved,
-    learned: Learned,
-) -> (HashMap<PathBuf, Arc<Listing>>, HashMap<PathBuf, TreeSum>) {
-    let (mut listings, mut sums) = (now.listings(), now.sums().clone());
+    before: &IndexFile,
+    now: &IndexFile,
+    unsaved: Unsaved,
+) -> (HashMap<PathBuf, Arc<Listing>>, HashMap<PathBuf, TreeDigest>) {
+    let (mut listings, mut tree_digests) = (now.listings(), now.tree_digests().clone());
     // Looking for folders that are gone costs a call each, so that is done when the index grows much.
-    if (learned.listings.len() + learned.files.len()) * GROWTH >= listings.len() {
-        let is_there = |folder: &Path| learned.listings.contains_key(folder) || fs::symlink_metadata(folder).is_ok();
+    if (unsaved.listings.len() + unsaved.files.len()) * GROWTH >= listings.len() {
+        let is_there = |folder: &Path| unsaved.listings.contains_key(folder) || fs::symlink_metadata(folder).is_ok();
         listings.retain(|folder, _| is_there(folder));
-        sums.retain(|folder, _| is_there(folder));
+        tree_digests.retain(|folder, _| is_there(folder));
     }
-    for (folder, mut listing) in learned.listings {
+    for (folder, mut listing) in unsaved.listings {
         if now.digest(&folder) != before.digest(&folder)
             && let Some(others) = listings.get(&folder)
         {
@@ -177,7 +177,7 @@ fn combine(
         }
         listings.insert(folder, listing);
     }
-    for (folder, files) in learned.files {
+    for (folder, files) in unsaved.files {
         let files: Vec<KnownFile<'_>> = files.values().map(Hashed::file).collect();
         let listing = match listings.get(&folder) {
             Some(known) if files.len() * GROWTH >= known.len() => with(&without_lost(known, &folder), &files),
@@ -187,8 +187,8 @@ fn combine(
         listings.insert(folder, Arc::new(listing));
     }
     listings.retain(|_, listing| listing.len() > 0);
-    sums.extend(learned.sums);
-    (listings, sums)
+    tree_digests.extend(unsaved.tree_digests);
+    (listings, tree_digests)
 }
 
 /// What is known, with what is known better.

@@ -1,12 +1,12 @@
-//! The user's own copies of stored results: made apart, hashed while they are made, and put in place in one step each.
+//! The user's own copies of stored results: made apart, hashed while they are made, and put in install in one step each.
 //!
-//! A copy is made in the cache where it can be renamed from there and is then as if it had been made in its place; else in a
+//! A copy is made in the cache where it can be renamed from there and is then as if it had been made in its install; else in a
 //! folder `.athanor-XXXXXX` beside it, which [`Checkout::sweep`] removes should the process be killed. Nothing here decides what
 //! may be replaced.
 
 mod copy;
+mod install;
 mod lock;
-mod place;
 mod swaps;
 
 use std::collections::{BTreeSet, HashMap};
@@ -26,7 +26,7 @@ use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
 pub use lock::ResultsLock;
 pub use swaps::Swap;
 
-/// What the names of folders that copies are made in begin with; outside of the cache with a dot before it.
+/// Content the names of folders that copies are made in begin with; outside of the cache with a dot before it.
 const STAGING: &str = "athanor-";
 /// A file on its way to its name where it cannot be made in the cache.
 const DRAFT: &str = ".athanor-draft";
@@ -34,10 +34,10 @@ const DRAFT: &str = ".athanor-draft";
 /// Copies on their way to the user.
 pub struct Checkout<'c> {
     cache: &'c Cache,
-    inside: Option<TemporaryFolder>,
+    in_cache: Option<TemporaryFolder>,
     beside: HashMap<PathBuf, TemporaryFolder>,
     /// Of folders, whether copies for them may be made in the cache.
-    reached: HashMap<PathBuf, bool>,
+    renames_from_cache: HashMap<PathBuf, bool>,
     shares_blocks: AtomicBool,
     /// How many copies were made.
     number: usize,
@@ -47,16 +47,16 @@ pub struct Checkout<'c> {
     touched: BTreeSet<PathBuf>,
 }
 
-/// A copy that is to be put in place.
+/// A copy that is to be put in install.
 #[derive(Debug)]
 pub struct Staged {
     copy: PathBuf,
     target: PathBuf,
-    what: What,
+    what: Content,
 }
 
 #[derive(Debug, Clone)]
-enum What {
+enum Content {
     Whole(Artifact),
     /// Some entries of a folder that is there.
     Swaps {
@@ -70,9 +70,9 @@ impl Cache {
     pub fn checkout(&self) -> Checkout<'_> {
         Checkout {
             cache: self,
-            inside: None,
+            in_cache: None,
             beside: HashMap::new(),
-            reached: HashMap::new(),
+            renames_from_cache: HashMap::new(),
             shares_blocks: AtomicBool::new(true),
             number: 0,
             unsynced: Vec::new(),
@@ -100,25 +100,25 @@ impl Checkout<'_> {
     /// Makes a copy of an artifact that is to lie at `target`. A stored file that is gone, or is not what its name says, goes to
     /// quarantine, with the stored folder that it was to be taken from: that is [`CacheError::Damaged`].
     pub fn stage(&mut self, artifact: &Artifact, target: &Path) -> Result<Staged> {
-        let what = What::Whole(artifact.clone());
-        self.stage_what(what, target)
+        let what = Content::Whole(artifact.clone());
+        self.stage_content(what, target)
     }
 
-    /// Makes copies of the stored files of `swaps`, which make the folder `new` of the one at `target`. Putting them in place is
+    /// Makes copies of the stored files of `swaps`, which make the folder `new` of the one at `target`. Putting them in install is
     /// not one step.
     pub fn stage_swaps(&mut self, swaps: Vec<Swap>, new: Tree, target: &Path) -> Result<Staged> {
-        self.stage_what(What::Swaps { swaps, new }, target)
+        self.stage_content(Content::Swaps { swaps, new }, target)
     }
 
     fn stage_again(&mut self, staged: &Staged) -> Result<Staged> {
-        self.stage_what(staged.what.clone(), &staged.target)
+        self.stage_content(staged.what.clone(), &staged.target)
     }
 
-    fn stage_what(&mut self, what: What, target: &Path) -> Result<Staged> {
+    fn stage_content(&mut self, what: Content, target: &Path) -> Result<Staged> {
         let parent = parent_of(target);
         self.cache.disk.make_lasting_folders(parent)?;
         self.number += 1;
-        let copy = self.staging_for(parent)?.join(self.number.to_string());
+        let copy = self.staging_folder_for(parent)?.join(self.number.to_string());
         let staged = Staged { copy, target: target.to_owned(), what };
         match self.make(&staged) {
             Ok(entries) => self.unsynced.push((staged.copy.clone(), entries)),
@@ -134,12 +134,12 @@ impl Checkout<'_> {
     /// Makes a copy; returns the number of its entries.
     fn make(&self, Staged { copy, target, what }: &Staged) -> Result<usize> {
         match what {
-            What::Whole(artifact) if artifact.kind != ArtifactKind::Folder => {
+            Content::Whole(artifact) if artifact.kind != ArtifactKind::Folder => {
                 let executable = artifact.kind == ArtifactKind::Executable;
                 self.copy_file(&self.cache.path_of(artifact), copy, target, artifact.digest, executable)?;
                 Ok(1)
             }
-            What::Whole(artifact) => {
+            Content::Whole(artifact) => {
                 let (tree, stored) = self.stored_tree(&artifact.digest)?;
                 self.make_folders(copy, &tree)?;
                 let files = tree.entries.par_iter().filter_map(|entry| Some((entry, entry.digest?)));
@@ -147,10 +147,10 @@ impl Checkout<'_> {
                     let (from, to) = (stored.join(&entry.path), copy.join(&entry.path));
                     self.copy_file(&from, &to, target, digest, entry.executable)
                 });
-                self.judge_folder(copied.collect(), &stored)?;
+                self.first_error(copied.collect(), &stored)?;
                 Ok(tree.entries.len())
             }
-            What::Swaps { swaps, new } => {
+            Content::Swaps { swaps, new } => {
                 let stored = self.cache.tree_path(&new.artifact().digest);
                 self.cache.disk.make_folder(copy).map_err(CacheError::io(target))?;
                 let after = swaps.par_iter().enumerate();
@@ -162,7 +162,7 @@ impl Checkout<'_> {
                     let to = copy.join(number.to_string());
                     self.copy_file(&stored.join(&after.path), &to, target, digest, after.executable)
                 });
-                self.judge_folder(copied.collect(), &stored)?;
+                self.first_error(copied.collect(), &stored)?;
                 Ok(swaps.len())
             }
         }
@@ -223,12 +223,12 @@ impl Checkout<'_> {
     /// Moves a stored file to quarantine if it is there and is not what its name says.
     fn set_damaged_aside(&self, object: &Path, digest: Digest) -> Result<()> {
         let Ok(metadata) = fs::symlink_metadata(object) else { return Ok(()) };
-        let sound = metadata.is_file() && damage::holds(object, metadata.len(), digest)?;
+        let sound = metadata.is_file() && damage::has_digest(object, metadata.len(), digest)?;
         if sound { Ok(()) } else { self.cache.quarantine(object) }
     }
 
     /// The first error, damage before others. A stored folder with a damaged file goes to quarantine.
-    fn judge_folder(&self, copied: Vec<Result<()>>, stored: &Path) -> Result<()> {
+    fn first_error(&self, copied: Vec<Result<()>>, stored: &Path) -> Result<()> {
         let mut errors: Vec<CacheError> = copied.into_iter().filter_map(Result::err).collect();
         if let Some(damage) = errors.iter().position(|error| matches!(error, CacheError::Damaged { .. })) {
             if fs::symlink_metadata(stored).is_ok() {
@@ -256,8 +256,8 @@ impl Checkout<'_> {
         self.cache.disk.sync(copy).map_err(CacheError::io(copy))
     }
 
-    /// Makes sure that what was put in place, or set aside, stays there in a power cut.
-    pub fn settle(&mut self) -> Result<()> {
+    /// Makes sure that what was put in install, or set aside, stays there in a power cut.
+    pub fn sync_folders(&mut self) -> Result<()> {
         let touched = std::mem::take(&mut self.touched);
         if touched.len() > SYNCED_ONE_BY_ONE {
             return self.sync_file_systems(touched.iter().map(PathBuf::as_path));
@@ -265,10 +265,10 @@ impl Checkout<'_> {
         touched.iter().try_for_each(|folder| self.cache.disk.sync(folder).map_err(CacheError::io(folder)))
     }
 
-    /// Removes what lies beside results that are in place. To be called before nothing says any more that somebody was about to
+    /// Removes what lies beside results that are in install. To be called before nothing says any more that somebody was about to
     /// put them there.
     pub fn clear(&mut self) {
-        // What cannot be removed is swept another time.
+        // Content cannot be removed is swept another time.
         self.beside.drain().for_each(|(_, folder)| drop(self.cache.disk.remove(folder.path())));
     }
 
@@ -285,13 +285,13 @@ impl Checkout<'_> {
     pub fn write(&mut self, path: &Path, content: &[u8]) -> Result<()> {
         let parent = parent_of(path);
         let disk = &self.cache.disk;
-        if let Some(inside) = self.inside_for(parent) {
+        if let Some(in_cache) = self.cache_staging_for(parent) {
             self.number += 1;
-            let draft = inside.join(self.number.to_string());
+            let draft = in_cache.join(self.number.to_string());
             self.write_draft(&draft, content)?;
             match disk.rename(&draft, path) {
                 Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
-                    self.reached.insert(parent.to_owned(), false);
+                    self.renames_from_cache.insert(parent.to_owned(), false);
                 }
                 other => return other.map_err(CacheError::io(path)).and_then(|()| disk.sync_parent(path)),
             }
@@ -332,9 +332,9 @@ impl Checkout<'_> {
     }
 
     /// The folder that copies for `parent` are made in.
-    fn staging_for(&mut self, parent: &Path) -> Result<PathBuf> {
-        if let Some(inside) = self.inside_for(parent) {
-            return Ok(inside);
+    fn staging_folder_for(&mut self, parent: &Path) -> Result<PathBuf> {
+        if let Some(in_cache) = self.cache_staging_for(parent) {
+            return Ok(in_cache);
         }
         if let Some(folder) = self.beside.get(parent) {
             return Ok(folder.path().to_owned());
@@ -347,44 +347,44 @@ impl Checkout<'_> {
     }
 
     /// The folder of the cache that copies for `parent` are made in, if they may be.
-    fn inside_for(&mut self, parent: &Path) -> Option<PathBuf> {
-        if !self.may_come_from_inside(parent) {
+    fn cache_staging_for(&mut self, parent: &Path) -> Option<PathBuf> {
+        if !self.can_rename_from_cache(parent) {
             return None;
         }
         // A cache that cannot be written to can be read all the same.
-        let inside = self.inside();
-        if inside.is_err() {
-            self.reached.insert(parent.to_owned(), false);
+        let in_cache = self.in_cache();
+        if in_cache.is_err() {
+            self.renames_from_cache.insert(parent.to_owned(), false);
         }
-        inside.ok()
+        in_cache.ok()
     }
 
-    fn inside(&mut self) -> std::io::Result<PathBuf> {
-        if let Some(folder) = &self.inside {
+    fn in_cache(&mut self) -> std::io::Result<PathBuf> {
+        if let Some(folder) = &self.in_cache {
             return Ok(folder.path().to_owned());
         }
         let made = self.cache.disk.temporary_folder_in(&self.cache.root().join("tmp"), STAGING)?;
-        Ok(self.inside.insert(made).path().to_owned())
+        Ok(self.in_cache.insert(made).path().to_owned())
     }
 
-    fn is_inside(&self, copy: &Path) -> bool {
-        self.inside.as_ref().is_some_and(|inside| copy.starts_with(inside.path()))
+    fn is_in_cache(&self, copy: &Path) -> bool {
+        self.in_cache.as_ref().is_some_and(|in_cache| copy.starts_with(in_cache.path()))
     }
 
-    fn may_come_from_inside(&mut self, parent: &Path) -> bool {
-        if let Some(known) = self.reached.get(parent) {
+    fn can_rename_from_cache(&mut self, parent: &Path) -> bool {
+        if let Some(known) = self.renames_from_cache.get(parent) {
             return *known;
         }
         let tmp = self.cache.root().join("tmp");
-        let may = makes_alike(&tmp, parent).unwrap_or(false);
-        self.reached.insert(parent.to_owned(), may);
+        let may = have_same_defaults(&tmp, parent).unwrap_or(false);
+        self.renames_from_cache.insert(parent.to_owned(), may);
         may
     }
 }
 
 /// Whether what is made in one folder has the owner and permissions that it would have in the other one, on the same file
 /// system as far as that can be told without trying.
-fn makes_alike(one: &Path, other: &Path) -> std::io::Result<bool> {
+fn have_same_defaults(one: &Path, other: &Path) -> std::io::Result<bool> {
     const SET_GROUP: u32 = 0o2000;
     let traits = |folder: &Path| -> std::io::Result<_> {
         let metadata = fs::metadata(folder)?;
@@ -407,10 +407,13 @@ fn is_leftover(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let random = name.strip_prefix('.').and_then(|name| name.strip_prefix(STAGING)).unwrap_or_default();
     let is_folder = || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()) && is_folder() && holds_ours(path)
+    random.len() == 6
+        && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && is_folder()
+        && holds_only_copies(path)
 }
 
-fn holds_ours(folder: &Path) -> bool {
+fn holds_only_copies(folder: &Path) -> bool {
     let is_ours = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let number = name.strip_suffix(".old").unwrap_or(name);

@@ -60,13 +60,13 @@ impl Tree {
 
     /// Digest of the folder as it would be without executable bits: these are the user's to set, and some file systems have none
     /// or all.
-    pub fn bare_digest(&self) -> Digest {
+    pub fn digest_without_modes(&self) -> Digest {
         let bare = |entry: &TreeEntry| TreeEntry { executable: false, ..entry.clone() };
         Tree { entries: self.entries.iter().map(bare).collect() }.artifact().digest
     }
 
     /// Whether this is a folder in which some of `swaps` have been carried out and others not, all of which make one whose
-    /// [`Tree::bare_digest`] is `bare`.
+    /// [`Tree::digest_without_modes`] is `bare`.
     pub fn is_between(&self, swaps: &[Swap], bare: &Digest) -> bool {
         let mut by_path: HashMap<&str, Option<&Swap>> = HashMap::new();
         for swap in swaps {
@@ -85,7 +85,7 @@ impl Tree {
         };
         let others = self.entries.iter().filter(|entry| !is_swapped(entry));
         let after = swaps.iter().filter_map(|swap| swap.after.as_ref());
-        Tree::new(others.chain(after).cloned().collect()).bare_digest() == *bare
+        Tree::new(others.chain(after).cloned().collect()).digest_without_modes() == *bare
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
         let old = tree(&[("a", "1"), ("b", "2"), ("c/d", "3"), ("e", ""), ("same", "s")]);
         let new = tree(&[("a", "1!"), ("c", ""), ("e/f", "4"), ("g/h", "5!"), ("same", "s")]);
         let swaps = old.swaps(&new).unwrap();
-        let between = |tree: &Tree| tree.is_between(&swaps, &new.bare_digest());
+        let between = |tree: &Tree| tree.is_between(&swaps, &new.digest_without_modes());
         assert!(between(&old) && between(&new));
         assert!(between(&tree(&[("a", "1!"), ("b", "2"), ("c", ""), ("e/f", "4"), ("g", ""), ("same", "s")])));
         assert!(!between(&tree(&[("a", "mine"), ("same", "s")])));

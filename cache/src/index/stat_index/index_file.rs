@@ -22,7 +22,7 @@ const HEAD: usize = 16 + 32 + 8;
 
 /// The digest of a folder, which holds as long as all listings below it are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TreeSum {
+pub(super) struct TreeDigest {
     /// Of the listings of all folders in it.
     pub listings: Digest,
     /// What the folder is then.
@@ -31,10 +31,10 @@ pub(super) struct TreeSum {
 
 /// What the file held when it was opened; it is replaced as a whole, so that this stays readable.
 #[derive(Debug, Default)]
-pub(super) struct Saved {
+pub(super) struct IndexFile {
     file: Option<File>,
     slots: HashMap<PathBuf, Slot>,
-    sums: HashMap<PathBuf, TreeSum>,
+    tree_digests: HashMap<PathBuf, TreeDigest>,
 }
 
 #[derive(Debug)]
@@ -45,15 +45,15 @@ struct Slot {
     listing: OnceLock<Option<Arc<Listing>>>,
 }
 
-impl Saved {
+impl IndexFile {
     /// The file at `path`; one that is absent, damaged or of another version is empty, since everything in it can be found out
     /// again.
-    pub fn open(path: &Path) -> Saved {
-        let Ok(file) = File::open(path) else { return Saved::default() };
-        let Some(table) = read_table(&file) else { return Saved::default() };
+    pub fn open(path: &Path) -> IndexFile {
+        let Ok(file) = File::open(path) else { return IndexFile::default() };
+        let Some(table) = read_table(&file) else { return IndexFile::default() };
         let start = (HEAD + table.len()) as u64;
-        let Some((slots, sums)) = decode_table(&table, start) else { return Saved::default() };
-        Saved { file: Some(file), slots, sums }
+        let Some((slots, tree_digests)) = decode_table(&table, start) else { return IndexFile::default() };
+        IndexFile { file: Some(file), slots, tree_digests }
     }
 
     /// What is known of the files in a folder.
@@ -63,7 +63,7 @@ impl Saved {
         slot.listing.get_or_init(|| self.read(slot).map(Arc::new)).clone()
     }
 
-    /// The digest of [`Saved::listing`].
+    /// The digest of [`IndexFile::listing`].
     pub fn digest(&self, folder: &Path) -> Option<Digest> {
         self.slots.get(folder).map(|slot| slot.digest)
     }
@@ -74,8 +74,8 @@ impl Saved {
     }
 
     /// What is known of the digests of whole folders.
-    pub fn sums(&self) -> &HashMap<PathBuf, TreeSum> {
-        &self.sums
+    pub fn tree_digests(&self) -> &HashMap<PathBuf, TreeDigest> {
+        &self.tree_digests
     }
 
     fn read(&self, slot: &Slot) -> Option<Listing> {
@@ -101,8 +101,11 @@ fn read_table(file: &File) -> Option<Vec<u8>> {
 }
 
 /// The bytes of a file with these listings and digests.
-pub(super) fn encode(listings: &HashMap<PathBuf, Arc<Listing>>, sums: &HashMap<PathBuf, TreeSum>) -> Vec<u8> {
-    let (listings, sums) = (sorted(listings), sorted(sums));
+pub(super) fn encode(
+    listings: &HashMap<PathBuf, Arc<Listing>>,
+    tree_digests: &HashMap<PathBuf, TreeDigest>,
+) -> Vec<u8> {
+    let (listings, tree_digests) = (sorted(listings), sorted(tree_digests));
     let mut table = Vec::new();
     table.extend((listings.len() as u64).to_le_bytes());
     for (folder, listing) in &listings {
@@ -110,14 +113,14 @@ pub(super) fn encode(listings: &HashMap<PathBuf, Arc<Listing>>, sums: &HashMap<P
         table.extend((listing.bytes().len() as u64).to_le_bytes());
         table.extend(listing.digest().bytes());
     }
-    for (folder, sum) in sums {
+    for (folder, tree_digest) in tree_digests {
         push_path(&mut table, folder);
-        table.extend(sum.listings.bytes());
-        table.extend(sum.artifact.digest.bytes());
-        table.extend(sum.artifact.bytes.to_le_bytes());
-        table.extend(sum.artifact.files.to_le_bytes());
+        table.extend(tree_digest.listings.bytes());
+        table.extend(tree_digest.artifact.digest.bytes());
+        table.extend(tree_digest.artifact.bytes.to_le_bytes());
+        table.extend(tree_digest.artifact.files.to_le_bytes());
     }
-    let length: usize = listings.iter().map(|(_, listing)| listing.bytes().len()).sum();
+    let length: usize = listings.iter().map(|(_, listing)| listing.bytes().len()).tree_digest();
     let mut bytes = Vec::with_capacity(HEAD + table.len() + length);
     bytes.extend(MAGIC);
     bytes.extend(Digest::of(&table).bytes());
@@ -133,11 +136,11 @@ fn sorted<T>(by_folder: &HashMap<PathBuf, T>) -> Vec<(&PathBuf, &T)> {
     sorted
 }
 
-type Table = (HashMap<PathBuf, Slot>, HashMap<PathBuf, TreeSum>);
+type Table = (HashMap<PathBuf, Slot>, HashMap<PathBuf, TreeDigest>);
 
 fn decode_table(mut table: &[u8], mut at: u64) -> Option<Table> {
     let table = &mut table;
-    let (mut slots, mut sums) = Table::default();
+    let (mut slots, mut tree_digests) = Table::default();
     for _ in 0..u64::from_le_bytes(take(table)?) {
         let folder = take_path(table)?;
         let length = u64::from_le_bytes(take(table)?);
@@ -151,9 +154,9 @@ fn decode_table(mut table: &[u8], mut at: u64) -> Option<Table> {
         let digest = Digest::from_bytes(take(table)?);
         let (bytes, files) = (u64::from_le_bytes(take(table)?), u64::from_le_bytes(take(table)?));
         let artifact = Artifact { kind: ArtifactKind::Folder, digest, bytes, files };
-        sums.insert(folder, TreeSum { listings, artifact });
+        tree_digests.insert(folder, TreeDigest { listings, artifact });
     }
-    Some((slots, sums))
+    Some((slots, tree_digests))
 }
 
 fn push_path(bytes: &mut Vec<u8>, path: &Path) {

@@ -7,22 +7,22 @@ use rayon::prelude::*;
 
 use super::hashed::{Hashed, hash};
 use super::listing::{KnownFile, Listing};
-use crate::fs::walk::{self, FileIn, Place, Visited};
+use crate::fs::walk::{self, Dir, FileIn, Visited};
 use crate::index::clock::FileSystemClock;
 use crate::tree::{self, Tree, TreeEntry};
 use crate::{Artifact, Digest, Result};
 
 /// What a look at a path found.
 #[derive(Debug)]
-pub struct Look {
+pub struct Scan {
     /// What lies there.
     pub artifact: Artifact,
-    pub(super) folders: Vec<Folder>,
+    pub(super) folders: Vec<ScannedFolder>,
     /// The tree, if it had to be put together.
     pub(super) tree: Option<Tree>,
 }
 
-impl Look {
+impl Scan {
     /// The tree of the folder; of a file it is empty.
     pub fn into_tree(self) -> Tree {
         self.tree.unwrap_or_else(|| tree_of(&self.folders))
@@ -31,29 +31,29 @@ impl Look {
 
 /// A folder, with the content of all its files.
 #[derive(Debug)]
-pub(super) struct Folder {
-    pub place: Arc<Place>,
+pub(super) struct ScannedFolder {
+    pub dir: Arc<Dir>,
     is_empty: bool,
     /// Its files, without those that may have changed since without showing it.
     pub listing: Arc<Listing>,
     /// The others.
     unsettled: Vec<Hashed>,
     /// Whether the listing is not the one that was known.
-    pub is_news: bool,
+    pub is_changed: bool,
 }
 
 /// Looks at all folders from `root` on. `known` says what is known of the files in a folder.
-pub(super) fn look_at(
+pub(super) fn scan(
     root: &Path,
     clock: &FileSystemClock,
     known: impl Fn(&Path) -> Option<Arc<Listing>> + Sync,
-) -> Result<Vec<Folder>> {
-    let visited = walk::walk(root, |place, first, files| see(known(&place.path), place, first, files, clock))?;
-    Ok(visited.into_par_iter().map(Folder::new).collect())
+) -> Result<Vec<ScannedFolder>> {
+    let visited = walk::walk(root, |dir, first, files| scan_batch(known(&dir.path), dir, first, files, clock))?;
+    Ok(visited.into_par_iter().map(ScannedFolder::new).collect())
 }
 
 /// What became of a batch of files.
-struct Seen {
+struct ScannedBatch {
     known: Option<Arc<Listing>>,
     /// For every file its number in what is known, if it is as it was.
     numbers: Vec<Option<usize>>,
@@ -61,13 +61,13 @@ struct Seen {
     hashed: Vec<Hashed>,
 }
 
-fn see(
+fn scan_batch(
     known: Option<Arc<Listing>>,
-    place: &Place,
+    dir: &Dir,
     first: usize,
     files: &[FileIn<'_>],
     clock: &FileSystemClock,
-) -> Result<Seen> {
+) -> Result<ScannedBatch> {
     let mut next = first;
     let mut number_of = |file: &FileIn<'_>| {
         let known = known.as_ref()?;
@@ -78,19 +78,21 @@ fn see(
     let numbers: Vec<Option<usize>> = files.iter().map(&mut number_of).collect();
     let mut ticks = clock.ticks();
     let others = files.iter().zip(&numbers).filter(|(_, number)| number.is_none());
-    let others: Vec<_> = others.map(|(file, _)| (file, place.path.join(file.name))).collect();
-    let others: Vec<_> = others.into_iter().map(|(file, path)| (ticks.rests(&path, &file.stat), file, path)).collect();
-    let hash_one =
-        |(rests, file, path): (bool, &FileIn<'_>, PathBuf)| hash(&path, file.name.as_bytes(), file.stat, rests);
+    let others: Vec<_> = others.map(|(file, _)| (file, dir.path.join(file.name))).collect();
+    let others: Vec<_> =
+        others.into_iter().map(|(file, path)| (ticks.is_settled(&path, &file.stat), file, path)).collect();
+    let hash_one = |(is_settled, file, path): (bool, &FileIn<'_>, PathBuf)| {
+        hash(&path, file.name.as_bytes(), file.stat, is_settled)
+    };
     // Threads for nothing cost an unchanged folder more than all else here.
     let hashed = match others.is_empty() {
         true => Vec::new(),
         false => others.into_par_iter().map(hash_one).collect::<Result<_>>()?,
     };
-    Ok(Seen { known, numbers, hashed })
+    Ok(ScannedBatch { known, numbers, hashed })
 }
 
-impl Seen {
+impl ScannedBatch {
     /// Its files in the order in which the folder lists them, each with whether it is settled.
     fn files(&self) -> impl Iterator<Item = (KnownFile<'_>, bool)> {
         let mut hashed = self.hashed.iter();
@@ -101,55 +103,55 @@ impl Seen {
     }
 }
 
-impl Folder {
-    fn new(visited: Visited<Seen>) -> Folder {
-        let Visited { place, is_empty, seen } = visited;
+impl ScannedFolder {
+    fn new(visited: Visited<ScannedBatch>) -> ScannedFolder {
+        let Visited { dir, is_empty, seen } = visited;
         if let Some(known) = unchanged(&seen) {
-            return Folder { place, is_empty, listing: known, unsettled: Vec::new(), is_news: false };
+            return ScannedFolder { dir, is_empty, listing: known, unsettled: Vec::new(), is_changed: false };
         }
         let settled: Vec<KnownFile<'_>> =
-            seen.iter().flat_map(Seen::files).filter(|(_, settled)| *settled).map(|(file, _)| file).collect();
+            seen.iter().flat_map(ScannedBatch::files).filter(|(_, settled)| *settled).map(|(file, _)| file).collect();
         let listing = Arc::new(Listing::new(&settled));
         let known = seen.first().and_then(|seen| seen.known.as_ref());
-        let is_news = known.map_or(listing.len() > 0, |known| known.digest() != listing.digest());
+        let is_changed = known.map_or(listing.len() > 0, |known| known.digest() != listing.digest());
         let unsettled = seen.into_iter().flat_map(|seen| seen.hashed).filter(|hashed| !hashed.is_settled).collect();
-        Folder { place, is_empty, listing, unsettled, is_news }
+        ScannedFolder { dir, is_empty, listing, unsettled, is_changed }
     }
 
     fn entries(&self) -> impl Iterator<Item = TreeEntry> {
         let files = self.listing.files().chain(self.unsettled.iter().map(Hashed::file));
         // Names below a folder are valid UTF-8, or they would have been refused.
-        let path = |name: &[u8]| format!("{}{}", self.place.prefix, String::from_utf8_lossy(name));
+        let path = |name: &[u8]| format!("{}{}", self.dir.prefix, String::from_utf8_lossy(name));
         let files = files.map(move |file| tree::file_entry(path(file.name), &file.stat, file.digest));
-        let itself = self.place.relative().filter(|_| self.is_empty);
+        let itself = self.dir.relative().filter(|_| self.is_empty);
         files.chain(itself.map(|path| tree::empty_folder_entry(path.to_owned())))
     }
 }
 
 /// What is known of a folder, if it has those very files, all as they were.
-fn unchanged(seen: &[Seen]) -> Option<Arc<Listing>> {
+fn unchanged(seen: &[ScannedBatch]) -> Option<Arc<Listing>> {
     let known = seen.first()?.known.as_ref()?;
-    let same = |seen: &Seen| seen.known.as_ref().is_some_and(|other| Arc::ptr_eq(other, known));
+    let same = |seen: &ScannedBatch| seen.known.as_ref().is_some_and(|other| Arc::ptr_eq(other, known));
     let files: usize = seen.iter().map(|seen| seen.numbers.len()).sum();
     let all = seen.iter().all(|seen| same(seen) && seen.hashed.is_empty());
     (all && files == known.len()).then(|| Arc::clone(known))
 }
 
 /// The digest of the listings of all these folders, which tells what tree they are; nothing where they do not tell.
-pub(super) fn digest_of_listings(folders: &[Folder]) -> Option<Digest> {
+pub(super) fn digest_of_listings(folders: &[ScannedFolder]) -> Option<Digest> {
     let mut hasher = blake3::Hasher::new();
     for folder in folders {
         if !folder.unsettled.is_empty() {
             return None;
         }
-        hasher.update(&(folder.place.prefix.len() as u64).to_le_bytes());
-        hasher.update(folder.place.prefix.as_bytes());
+        hasher.update(&(folder.dir.prefix.len() as u64).to_le_bytes());
+        hasher.update(folder.dir.prefix.as_bytes());
         hasher.update(folder.listing.digest().bytes());
     }
     Some(Digest::from(hasher.finalize()))
 }
 
 /// The tree that these folders are.
-pub(super) fn tree_of(folders: &[Folder]) -> Tree {
-    Tree::new(folders.iter().flat_map(Folder::entries).collect())
+pub(super) fn tree_of(folders: &[ScannedFolder]) -> Tree {
+    Tree::new(folders.iter().flat_map(ScannedFolder::entries).collect())
 }

@@ -22,7 +22,7 @@ const NOTED: usize = 8;
 
 /// What a file system can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Abilities {
+pub(crate) struct Capabilities {
     /// Several names for one file.
     pub links: bool,
     /// Symbolic links.
@@ -33,31 +33,31 @@ pub(crate) struct Abilities {
     pub locks: bool,
 }
 
-const ALL: Abilities = Abilities { links: true, symbolic_links: true, modes: true, locks: true };
+const ALL: Capabilities = Capabilities { links: true, symbolic_links: true, modes: true, locks: true };
 
-impl Abilities {
+impl Capabilities {
     /// Those of the file system that the cache at `root` lies on. In a cache that cannot be changed nothing is tried.
-    pub fn of(root: &Path, may_try: bool) -> Abilities {
+    pub fn of(root: &Path, may_try: bool) -> Capabilities {
         let noted = fs::read_to_string(root.join(NAME)).unwrap_or_default();
         let lines: Vec<&str> = noted.strip_prefix(HEAD).map(|lines| lines.lines().collect()).unwrap_or_default();
         let key = key(root);
         let known = lines.iter().rev().find_map(|line| decode(line.strip_prefix(&*key)?));
         let found = known.or_else(|| may_try.then(|| try_out(root).ok()).flatten());
-        let mut abilities = found.unwrap_or(ALL);
+        let mut capabilities = found.unwrap_or(ALL);
         let somewhere_without =
             lines.iter().filter_map(|line| decode(line.rsplit_once(' ')?.1)).any(|noted| !noted.locks);
-        abilities.locks &= !somewhere_without;
+        capabilities.locks &= !somewhere_without;
         if known.is_none() && found.is_some() {
-            note(root, &lines, &key, abilities);
+            note(root, &lines, &key, capabilities);
         }
-        abilities
+        capabilities
     }
 
     /// As what is noted says, but without locks: they were refused when one was asked for.
     pub fn note_without_locks(self, root: &Path) {
         let noted = fs::read_to_string(root.join(NAME)).unwrap_or_default();
         let lines: Vec<&str> = noted.strip_prefix(HEAD).map(|lines| lines.lines().collect()).unwrap_or_default();
-        note(root, &lines, &key(root), Abilities { locks: false, ..self });
+        note(root, &lines, &key(root), Capabilities { locks: false, ..self });
     }
 
     /// What to tell the user of a file system that lacks something.
@@ -83,10 +83,10 @@ fn key(root: &Path) -> String {
     format!("{device} {} ", Digest::of(boot.trim_ascii()).short())
 }
 
-fn note(root: &Path, lines: &[&str], key: &str, abilities: Abilities) {
+fn note(root: &Path, lines: &[&str], key: &str, capabilities: Capabilities) {
     let others = lines.iter().filter(|line| !line.is_empty() && !line.starts_with(key));
     let mut kept: Vec<String> = others.map(|line| (*line).to_owned()).collect();
-    kept.push(format!("{key}{}", encode(abilities)));
+    kept.push(format!("{key}{}", encode(capabilities)));
     let start = kept.len().saturating_sub(NOTED);
     let text = format!("{HEAD}\n{}\n", kept[start..].join("\n"));
     let write = || -> io::Result<()> {
@@ -99,22 +99,22 @@ fn note(root: &Path, lines: &[&str], key: &str, abilities: Abilities) {
     let _ = write();
 }
 
-fn encode(abilities: Abilities) -> String {
-    let Abilities { links, symbolic_links, modes, locks } = abilities;
+fn encode(capabilities: Capabilities) -> String {
+    let Capabilities { links, symbolic_links, modes, locks } = capabilities;
     [(links, 'h'), (symbolic_links, 's'), (modes, 'm'), (locks, 'l')]
         .map(|(is_there, letter)| if is_there { letter } else { '-' })
         .iter()
         .collect()
 }
 
-fn decode(text: &str) -> Option<Abilities> {
+fn decode(text: &str) -> Option<Capabilities> {
     let letters: Vec<char> = text.chars().collect();
     let [links, symbolic_links, modes, locks] = letters[..] else { return None };
     let is_there = |found: char, letter: char| match found {
         '-' => Some(false),
         found => (found == letter).then_some(true),
     };
-    Some(Abilities {
+    Some(Capabilities {
         links: is_there(links, 'h')?,
         symbolic_links: is_there(symbolic_links, 's')?,
         modes: is_there(modes, 'm')?,
@@ -123,7 +123,7 @@ fn decode(text: &str) -> Option<Abilities> {
 }
 
 /// Tries everything out on files of no name that matters. An error that says nothing of abilities is one.
-fn try_out(root: &Path) -> io::Result<Abilities> {
+fn try_out(root: &Path) -> io::Result<Capabilities> {
     let folder = tempfile::Builder::new().prefix(names::TEMPORARY).tempdir_in(root.join("tmp"))?.keep();
     let found = try_in(&folder);
     // What is left is swept by the next collection.
@@ -131,7 +131,7 @@ fn try_out(root: &Path) -> io::Result<Abilities> {
     found
 }
 
-fn try_in(folder: &Path) -> io::Result<Abilities> {
+fn try_in(folder: &Path) -> io::Result<Capabilities> {
     let path: PathBuf = folder.join("file");
     let file = File::options().read(true).write(true).create_new(true).open(&path)?;
     let does = |outcome: io::Result<()>| match outcome {
@@ -147,7 +147,7 @@ fn try_in(folder: &Path) -> io::Result<Abilities> {
         Err(error) if are_missing(&error) => false,
         other => other.map(|()| true)?,
     };
-    Ok(Abilities { links, symbolic_links, modes, locks })
+    Ok(Capabilities { links, symbolic_links, modes, locks })
 }
 
 fn unsupported_is_fine(error: &io::Error) -> io::Result<()> {
@@ -163,17 +163,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("tmp")).unwrap();
         let noted = || fs::read_to_string(root.path().join(NAME)).unwrap_or_default();
-        assert_eq!(Abilities::of(root.path(), false), ALL);
+        assert_eq!(Capabilities::of(root.path(), false), ALL);
         assert_eq!(noted(), "", "nothing is tried in a cache that cannot be changed");
-        assert_eq!(Abilities::of(root.path(), true), ALL);
+        assert_eq!(Capabilities::of(root.path(), true), ALL);
         assert!(noted().ends_with(" hsml\n"), "{}", noted());
         assert_eq!(fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
         ALL.note_without_locks(root.path());
-        assert!(!Abilities::of(root.path(), true).locks);
+        assert!(!Capabilities::of(root.path(), true).locks);
         fs::write(root.path().join(NAME), format!("{HEAD}\n1 elsewhere hsm-\n")).unwrap();
-        assert_eq!(Abilities::of(root.path(), true), Abilities { locks: false, ..ALL });
+        assert_eq!(Capabilities::of(root.path(), true), Capabilities { locks: false, ..ALL });
         fs::write(root.path().join(NAME), format!("{HEAD}\nnoise\n\n{} x\n", key(root.path()))).unwrap();
-        assert_eq!(Abilities::of(root.path(), true), ALL);
+        assert_eq!(Capabilities::of(root.path(), true), ALL);
         assert_eq!(ALL.notice(), None);
         let none = decode("----").unwrap();
         assert!(

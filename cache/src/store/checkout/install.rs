@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::swaps::{Swap, ancestors};
-use super::{Checkout, Staged, What};
+use super::{Checkout, Content, Staged};
 use crate::fs::list;
 use crate::{CacheError, Result, Tree};
 
@@ -16,12 +16,12 @@ impl Checkout<'_> {
     /// to be there and something is, that is an error of the kind `AlreadyExists`. To be called after [`Checkout::sync`].
     pub fn put(&mut self, staged: &Staged) -> Result<()> {
         let put = |checkout: &mut Self, staged: &Staged| match &staged.what {
-            What::Whole(_) => checkout.put_whole(&staged.copy, &staged.target),
-            What::Swaps { swaps, new } => checkout.put_swaps(swaps, new, staged),
+            Content::Whole(_) => checkout.put_whole(&staged.copy, &staged.target),
+            Content::Swaps { swaps, new } => checkout.put_swaps(swaps, new, staged),
         };
         match put(self, staged) {
-            Err(error) if is_from_afar(&error) && self.is_inside(&staged.copy) => {
-                self.reached.insert(super::parent_of(&staged.target).to_owned(), false);
+            Err(error) if is_cross_device(&error) && self.is_in_cache(&staged.copy) => {
+                self.renames_from_cache.insert(super::parent_of(&staged.target).to_owned(), false);
                 let nearby = self.stage_again(staged)?;
                 self.sync()?;
                 put(self, &nearby)
@@ -39,12 +39,14 @@ impl Checkout<'_> {
         }
         match disk.exchange(copy, target) {
             Ok(()) => {
-                // What cannot be removed now goes with the folder that it lies in.
+                // Content cannot be removed now goes with the folder that it lies in.
                 let _ = disk.remove(copy);
                 Ok(())
             }
-            Err(error) if is_from_afar_io(&error) && self.is_inside(copy) => Err(CacheError::io(target)(error)),
-            Err(error) if is_unknown(&error) || is_from_afar_io(&error) => self.put_in_two_steps(copy, target),
+            Err(error) if is_cross_device_io(&error) && self.is_in_cache(copy) => Err(CacheError::io(target)(error)),
+            Err(error) if is_unsupported_flag(&error) || is_cross_device_io(&error) => {
+                self.put_in_two_steps(copy, target)
+            }
             Err(error) => Err(CacheError::io(target)(error)),
         }
     }
@@ -114,7 +116,7 @@ impl Checkout<'_> {
         for name in names {
             match self.move_to_free(path, &name) {
                 Err(CacheError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) if is_from_afar(&error) && fs::symlink_metadata(&name).is_err() => {
+                Err(error) if is_cross_device(&error) && fs::symlink_metadata(&name).is_err() => {
                     self.move_away(path, &name)?;
                     return Ok(name);
                 }
@@ -126,7 +128,7 @@ impl Checkout<'_> {
 
     fn move_to_free(&self, from: &Path, to: &Path) -> Result<()> {
         let moved = match self.cache.disk.rename_unless_there(from, to) {
-            Err(error) if is_unknown(&error) => match fs::symlink_metadata(to) {
+            Err(error) if is_unsupported_flag(&error) => match fs::symlink_metadata(to) {
                 Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
                 Err(_) => self.cache.disk.rename(from, to),
             },
@@ -139,7 +141,7 @@ impl Checkout<'_> {
     fn move_away(&self, from: &Path, to: &Path) -> Result<()> {
         let disk = &self.cache.disk;
         match disk.rename(from, to) {
-            Err(error) if is_from_afar_io(&error) && is_folder(from) => {}
+            Err(error) if is_cross_device_io(&error) && is_folder(from) => {}
             other => return other.map_err(CacheError::io(from)),
         }
         disk.make_folder(to).map_err(CacheError::io(to))?;
@@ -157,16 +159,16 @@ fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
-fn is_from_afar(error: &CacheError) -> bool {
-    matches!(error, CacheError::Io { source, .. } if is_from_afar_io(source))
+fn is_cross_device(error: &CacheError) -> bool {
+    matches!(error, CacheError::Io { source, .. } if is_cross_device_io(source))
 }
 
-fn is_from_afar_io(error: &io::Error) -> bool {
+fn is_cross_device_io(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::CrossesDevices
 }
 
 /// Whether the file system does not know how to exchange, or how to rename only where nothing is.
-fn is_unknown(error: &io::Error) -> bool {
+fn is_unsupported_flag(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let unknown = [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP].map(|errno| errno as i32);
     error.raw_os_error().is_some_and(|code| unknown.contains(&code))
