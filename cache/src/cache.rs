@@ -1,4 +1,4 @@
-//! An open cache: what it consists of.
+//! The open cache: its components, and what they do by themselves.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,17 +30,17 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The cache's folder.
+    /// Path of the cache's folder.
     pub fn root(&self) -> &Path {
         self.disk.root()
     }
 
-    /// Keeps what was noted of stored content for later processes. Nothing depends on it: what cannot be kept is read again.
+    /// Saves integrity notes for later processes. Nothing depends on them: content without a note is read again.
     pub fn flush_integrity(&self) {
         self.integrity.flush();
     }
 
-    /// Where an artifact lies, for reading.
+    /// Path of an artifact in the store, for reading.
     pub fn path_of(&self, artifact: &Artifact) -> PathBuf {
         match artifact.kind {
             ArtifactKind::Folder => self.tree_path(&artifact.digest),
@@ -64,17 +64,17 @@ impl Cache {
         self.root().join(self.layout.action(fingerprint))
     }
 
-    /// A folder on the same file system, for stages to work in.
+    /// Path of the folder that stages work in, on the cache's file system.
     pub fn scratch_root(&self) -> PathBuf {
         self.root().join("scratch")
     }
 
-    /// Whether nothing can be changed in the cache: what only looks works all the same.
+    /// Whether the cache is read-only: lookups work all the same.
     pub fn is_read_only(&self) -> bool {
         self.disk.refusal().is_some()
     }
 
-    /// Refuses what would change a cache that cannot be changed.
+    /// Returns an error if the cache is read-only.
     pub fn require_writable(&self) -> Result<()> {
         match self.disk.refusal() {
             None => Ok(()),
@@ -82,45 +82,46 @@ impl Cache {
         }
     }
 
-    /// What the user should know of the cache's file system: sentences, none where it does all that it should.
+    /// Notices for the user about the cache's file system, in sentences; none if it has all capabilities.
     pub fn notices(&self) -> Vec<String> {
         self.locks.capabilities().notice().into_iter().collect()
     }
 
-    /// The present time by the clock of the cache's file system, which stamps what is written in it: the machine's may differ.
+    /// Present time by the clock of the cache's file system, which the machine's clock may differ from.
     pub fn file_system_time(&self) -> Result<Moment> {
         self.clock.now().map_err(CacheError::io(self.root()))
     }
 
-    /// The time now on the cache's file system.
+    /// Present time on the cache's file system, for comparison with times of change.
     pub fn fs_now(&self) -> Result<FsTime> {
         self.file_system_time().map(FsTime)
     }
 
-    /// Whether a file or folder lies on the cache's file system, so that [`Cache::fs_now`] is its time too.
+    /// Whether a file or folder lies on the cache's file system, so that [`Cache::fs_now`] is comparable with its
+    /// times.
     pub fn shares_file_system_with(&self, path: &Path) -> bool {
         let device = |path: &Path| Stat::of(path).map(|stat| stat.device).ok();
         device(path).is_some_and(|theirs| device(self.root()) == Some(theirs))
     }
 
-    /// Claims the right to make a fingerprint's result; `None` while somebody else has it.
+    /// Claims the right to compute a fingerprint's result; `None` while somebody else has it.
     pub fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>> {
         self.locks.try_claim(fingerprint)
     }
 
-    /// Says that this process works with the cache; waits while somebody has it alone.
+    /// Announces shared use of the cache; waits while another process has exclusive use.
     pub fn use_shared(&self) -> Result<UseGuard> {
         self.require_writable()?;
         self.locks.use_shared()
     }
 
-    /// The cache alone, to remove things from it; `None` while somebody works with it.
+    /// Takes exclusive use of the cache, for a collection; `None` while anybody else uses it.
     pub fn try_use_exclusive(&self) -> Result<Option<UseGuard>> {
         self.require_writable()?;
         self.locks.try_use_exclusive()
     }
 
-    /// The cache's locks, for what its caller keeps in its folder.
+    /// Locks of the cache, for files that the caller keeps in its folder.
     pub fn locks(&self) -> &Arc<Locks> {
         &self.locks
     }

@@ -29,7 +29,6 @@ pub use fs::fs_time::FsTime;
 pub use fs::names::is_run as is_name_of_run;
 pub use fs::stat::Moment;
 pub use fs::stat_snapshot::StatSnapshot;
-pub use index::clock::time_in;
 pub use index::stat_index::Scan;
 pub use items::item_record::{ItemFile, ItemRecord};
 pub use items::item_store::ItemStore;

@@ -1,4 +1,4 @@
-//! The way into a cache: a folder that is ours is used, an empty one becomes a cache, and any other is left alone.
+//! Opening of a cache: an existing cache is used, an empty folder becomes one, and any other folder is left alone.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -24,16 +24,16 @@ use crate::store::probe::Probe;
 use crate::store::rehash::VerifyOnUse;
 use crate::{Cache, CacheError, Result};
 
-/// Names of a folder's entries that an error mentions.
+/// Maximum number of a folder's entries that an error mentions.
 const MAX_MENTIONED: usize = 3;
-/// The areas without which a folder is no cache, unless it is only being made.
+/// Areas without which a folder is no cache, unless it is just being created.
 const REQUIRED_AREAS: [&str; 2] = ["objects", "actions"];
-/// What a new file system has at its top.
+/// Folder at the top of a new file system.
 const LOST_AND_FOUND: &str = "lost+found";
 
-/// What the `format` file of a folder says.
+/// Content of a folder's `format` file.
 enum Format {
-    /// This, in so many characters.
+    /// Its text.
     Text(String),
     Absent,
 }
@@ -78,8 +78,8 @@ fn open(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<Cache> {
     })
 }
 
-/// What the `format` file in `root` says, which is made where there is nothing else: before everything else, so that a folder
-/// in which more than that was made is known for a cache.
+/// Returns the text of the `format` file in `root`. In an empty folder it is created, before everything else, so that a
+/// partly created cache is known for one.
 fn find_or_make_format(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<String> {
     loop {
         if let Format::Text(text) = read_format(root)? {
@@ -90,7 +90,7 @@ fn find_or_make_format(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<S
             other => other.map_err(CacheError::io(root))?,
         };
         if entries.iter().any(|name| name == names::FORMAT) {
-            // Another process is faster.
+            // Another process was faster.
             continue;
         }
         if !entries.iter().all(|name| is_left_over(root, name)) {
@@ -102,7 +102,7 @@ fn find_or_make_format(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<S
     }
 }
 
-/// A whole cache of a format that is not ours: a later one, or none.
+/// Error for a whole cache of an unknown format: a later one, or none.
 fn unknown_format(root: PathBuf, found: &str) -> CacheError {
     let is_number = !found.is_empty() && found.bytes().all(|byte| byte.is_ascii_digit());
     if is_number {
@@ -146,7 +146,7 @@ fn make_format(disk: &Disk) -> Result<()> {
     disk.sync_parent(&path)
 }
 
-/// Whether something in a folder without a `format` file is there because its making was cut off, or no matter.
+/// Whether an entry of a folder without a `format` file is left of an interrupted creation, or does not matter.
 fn is_left_over(root: &Path, name: &OsString) -> bool {
     let Some(name) = name.to_str() else { return false };
     let Ok(metadata) = fs::symlink_metadata(root.join(name)) else { return true };
@@ -154,14 +154,14 @@ fn is_left_over(root: &Path, name: &OsString) -> bool {
     is_format_to_be && names::is_temporary(name) || metadata.is_dir() && name == LOST_AND_FOUND
 }
 
-/// Whether a folder with a `format` file but without the rest of a cache holds nothing that is somebody else's.
+/// Whether a folder with a `format` file, but without the rest of a cache, holds only a cache's own names.
 fn has_only_own_names(root: &Path) -> Result<bool> {
     let entries = list(root).map_err(CacheError::io(root))?;
     Ok(entries.iter().all(|name| names::is_own_at_top(name) || name == LOST_AND_FOUND))
 }
 
-/// The areas that are not there. One that is something else than a folder is refused: nothing in a cache is reached through a
-/// symbolic link, since what it leads to would be swept with the rest.
+/// Areas that do not exist yet. One that is anything but a folder is refused: nothing in a cache is reached through a
+/// symbolic link, since its target would be swept with the rest.
 fn missing_areas(root: &Path) -> Result<Vec<&'static str>> {
     let mut missing = Vec::new();
     for area in names::AREAS.into_iter().chain([names::PIPELINES]) {
@@ -177,7 +177,7 @@ fn missing_areas(root: &Path) -> Result<Vec<&'static str>> {
     Ok(missing)
 }
 
-/// The file of claims; `None` if nothing can be changed in the cache.
+/// Opens the file of claims; `None` if the cache is read-only.
 fn open_claims(disk: &Disk) -> Result<Option<File>> {
     let path = disk.root().join("locks");
     match open_to_lock(&path) {
@@ -212,7 +212,7 @@ fn list(folder: &Path) -> io::Result<Vec<OsString>> {
     fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
-/// The refusal of a folder, with some of what is in it.
+/// Error for a folder that is no cache, with some of what is in it.
 fn foreign_error(root: &Path) -> Result<CacheError> {
     let mut names = list(root).map_err(CacheError::io(root))?;
     names.sort();
@@ -224,13 +224,13 @@ fn foreign_error(root: &Path) -> Result<CacheError> {
 }
 
 impl Cache {
-    /// Opens the cache in `root`, making it where there is nothing. A folder with anything else in it is refused. A cache that
-    /// cannot be changed is opened for looking.
+    /// Opens the cache in `root`, and creates it if the folder is empty or does not exist. A folder with anything else
+    /// in it is refused. A cache that cannot be written to is opened read-only.
     pub fn open(root: &Path) -> Result<Cache> {
         open(root, None)
     }
 
-    /// As [`Cache::open`], with something that stands before every change of files.
+    /// Opens a cache as [`Cache::open`] does, with a hook that is called for every change of files.
     pub fn open_hooked(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<Cache> {
         open(root, hook)
     }

@@ -1,4 +1,4 @@
-//! What to do about errors of the operating system.
+//! Advice on errors of the operating system: what the user can do about them.
 
 use std::fs;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::process::geteuid;
 
 use crate::fs::names;
 
-/// An error of the operating system on `path`, with what to do about it.
+/// Describes an error of the operating system on `path`, with what to do about it.
 pub fn explain(path: &Path, error: &io::Error) -> String {
     use io::ErrorKind as Kind;
     let full = || no_room_at(path);
@@ -31,7 +31,7 @@ pub fn explain(path: &Path, error: &io::Error) -> String {
 const FREE: &str = "Free some space, then run again: what is finished is kept.";
 const ELSEWHERE: &str = "Make it writable, or put the cache elsewhere with `--cache DIR`.";
 
-/// What the file system at `path`, or where `path` would be, has run out of.
+/// The resource that the file system at `path`, or where `path` would be, has run out of.
 fn no_room_at(path: &Path) -> Option<&'static str> {
     let found = path.ancestors().find_map(|place| statvfs(place).ok())?;
     if found.blocks() > 0 && found.blocks_available() == 0 {
@@ -40,7 +40,7 @@ fn no_room_at(path: &Path) -> Option<&'static str> {
     (found.files() > 0 && found.files_available() == 0).then_some("room for further files (inodes)")
 }
 
-/// What to do about something in a cache that another user has made, or that lies in a folder of another user's.
+/// Advice on something in a cache that belongs to another user, or lies in a folder of another user.
 fn of_another_user(path: &Path) -> Option<String> {
     let me = geteuid();
     let places = || path.ancestors().filter_map(|place| Some((place, fs::symlink_metadata(place).ok()?)));
@@ -64,7 +64,7 @@ fn of_another_user(path: &Path) -> Option<String> {
     Some(format!(" It belongs to `{owner}`, who worked without sharing it. Let {who} run: {}", mend(root, &team)))
 }
 
-/// The commands that let a team share a cache, stored files staying read-only.
+/// Shell commands that let a team share a cache; stored files stay read-only.
 fn mend(root: &Path, team: &str) -> String {
     let root = shell_word(&root.display().to_string());
     format!(
@@ -78,7 +78,7 @@ fn shell_word(text: &str) -> String {
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-/// The name that a list of users or groups has for a number, else the number.
+/// Name of a user or group number in a list such as `/etc/passwd`, or else the number.
 fn name_of(list: &str, number: u32) -> String {
     let list = fs::read_to_string(list).unwrap_or_default();
     let named = list.lines().find_map(|line| {

@@ -1,13 +1,14 @@
-//! The boot of the machine, under which nothing that was written is lost in a power cut.
+//! Identity of the machine's boot: under one boot there was no power cut, so that nothing that was written is lost.
 
 use std::fs;
 
 use crate::Digest;
 
-/// How the line starts that names the boot.
+/// Prefix of the line that names the boot.
 pub const BOOT: &[u8] = b"boot ";
 
-/// What a log that is written now starts with. Where the machine does not tell, no two are equal to it.
+/// First line of a log that is written under this boot. It ends with a space where the machine does not tell its boot,
+/// and is then equal to no other.
 pub fn boot_line() -> Vec<u8> {
     let id = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     [BOOT, Digest::of(id.trim_ascii()).to_string().as_bytes(), b" ", id.trim_ascii()].concat()

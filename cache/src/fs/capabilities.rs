@@ -1,5 +1,5 @@
-//! What the file system of a cache can do: tried out once for each file system and boot of the machine, and noted in the
-//! file `abilities`.
+//! Capabilities of a cache's file system: tried out once per file system and boot of the machine, and noted in the file
+//! `abilities`.
 //!
 //! That a cache needs leases is noted for good: two processes that do not agree on that would keep nothing from each other. A
 //! cache that was moved to a better file system is told so by removing the file.
@@ -17,13 +17,13 @@ use crate::fs::names;
 /// The file's name in the cache's folder.
 const NAME: &str = "abilities";
 const HEAD: &str = "athanor abilities 1";
-/// File systems and boots that are noted.
+/// Maximum number of noted lines, one per file system and boot.
 const NOTED: usize = 8;
 
-/// What a file system can do.
+/// Operations that a file system has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    /// Several names for one file.
+    /// Hard links.
     pub links: bool,
     /// Symbolic links.
     pub symbolic_links: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Capabilities {
 const ALL: Capabilities = Capabilities { links: true, symbolic_links: true, modes: true, locks: true };
 
 impl Capabilities {
-    /// Those of the file system that the cache at `root` lies on. In a cache that cannot be changed nothing is tried.
+    /// Capabilities of the file system of the cache at `root`. In a read-only cache nothing is tried.
     pub fn of(root: &Path, may_try: bool) -> Capabilities {
         let noted = fs::read_to_string(root.join(NAME)).unwrap_or_default();
         let lines: Vec<&str> = noted.strip_prefix(HEAD).map(|lines| lines.lines().collect()).unwrap_or_default();
@@ -53,14 +53,14 @@ impl Capabilities {
         capabilities
     }
 
-    /// As what is noted says, but without locks: they were refused when one was asked for.
+    /// Notes that there are no locks: one was refused.
     pub fn note_without_locks(self, root: &Path) {
         let noted = fs::read_to_string(root.join(NAME)).unwrap_or_default();
         let lines: Vec<&str> = noted.strip_prefix(HEAD).map(|lines| lines.lines().collect()).unwrap_or_default();
         note(root, &lines, &key(root), Capabilities { locks: false, ..self });
     }
 
-    /// What to tell the user of a file system that lacks something.
+    /// Notice for the user about what the file system lacks; `None` if it lacks nothing.
     pub fn notice(self) -> Option<String> {
         let lacks = [
             (
@@ -76,7 +76,7 @@ impl Capabilities {
     }
 }
 
-/// The file system and the boot, with a space at the end.
+/// Key of a noted line: file system and boot, with a space at the end.
 fn key(root: &Path) -> String {
     let device = fs::metadata(root).map_or(0, |root| root.dev());
     let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -122,7 +122,7 @@ fn decode(text: &str) -> Option<Capabilities> {
     })
 }
 
-/// Tries everything out on files of no name that matters. An error that says nothing of abilities is one.
+/// Tries everything out on temporary files. A refusal that says nothing about capabilities is an error.
 fn try_out(root: &Path) -> io::Result<Capabilities> {
     let folder = tempfile::Builder::new().prefix(names::TEMPORARY).tempdir_in(root.join("tmp"))?.keep();
     let found = try_in(&folder);

@@ -1,5 +1,5 @@
-//! The operations that change files, one method each: the one place where they can be watched, refused, or cut off between
-//! two of them.
+//! Changes of files, one method each: the only place where the crate changes anything on disk, and thus the one seam
+//! where tests observe, refuse or cut off operations.
 //!
 //! Reading goes straight to the operating system. Removal of a temporary file that is dropped does so too: it decides nothing.
 
@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 use crate::fs::fallback::{is_unsupported, remove_tree};
 use crate::fs::names;
 
-/// An operation that is about to be carried out.
+/// An operation on files that is about to be performed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation<'a> {
     /// An empty file is made, or one that is there is opened for appending.
@@ -37,7 +37,7 @@ pub enum Operation<'a> {
     },
     /// A file is copied to a path where nothing is, or over an empty file.
     Copy {
-        /// What is copied.
+        /// The source.
         from: &'a Path,
         /// The copy.
         to: &'a Path,
@@ -71,14 +71,14 @@ pub enum Operation<'a> {
     },
     /// A symbolic link is made.
     LinkSymbolic {
-        /// What it points to.
+        /// The target.
         target: &'a Path,
         /// The link.
         at: &'a Path,
     },
     /// Permission bits are set.
     SetMode {
-        /// Of what.
+        /// The file or folder.
         path: &'a Path,
         /// The bits.
         mode: u32,
@@ -89,30 +89,30 @@ pub enum Operation<'a> {
     RemoveFolder(&'a Path),
 }
 
-/// Stands between a cache and its disk.
+/// A hook between a cache and its disk, for tests.
 pub trait DiskHook: Send + Sync {
-    /// Carries an operation out by calling `act`, or refuses it.
+    /// Performs an operation by calling `act`, or refuses it.
     fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()>;
 }
 
-/// The disk under one cache.
+/// Access to the files of one cache.
 #[derive(Clone)]
 pub struct Disk {
     root: PathBuf,
     hook: Option<Arc<dyn DiskHook>>,
-    /// The error number with which every change is refused; 0 if changes are possible.
+    /// Error number with which every change is refused; 0 if changes are possible.
     refusal: Arc<AtomicI32>,
     /// Whether a group shares the cache.
     is_shared_by_group: bool,
 }
 
-/// A folder that goes away with this value.
+/// A temporary folder, removed when it is dropped.
 pub struct TemporaryFolder {
     path: PathBuf,
 }
 
 impl TemporaryFolder {
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -132,25 +132,25 @@ impl fmt::Debug for Disk {
 }
 
 impl Disk {
-    /// The disk under the cache at `root`; `hook` stands before every operation.
+    /// Access to the cache at `root`; `hook` is called for every operation.
     pub fn new(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Disk {
         let is_shared_by_group = fs::metadata(root).is_ok_and(|folder| folder.permissions().mode() & 0o2020 == 0o2020);
         Disk { root: root.to_owned(), hook, refusal: Arc::default(), is_shared_by_group }
     }
 
-    /// From now on every change is refused with this error number, before it is tried.
+    /// Refuses every change from now on with this error number, before it is tried.
     pub fn refuse_changes(&self, errno: i32) {
         self.refusal.store(errno, Ordering::Relaxed);
     }
 
-    /// Why nothing can be changed here; `None` where it can.
+    /// The reason why nothing can be changed here; `None` if changes are possible.
     pub fn refusal(&self) -> Option<io::Error> {
         let errno = self.refusal.load(Ordering::Relaxed);
         (errno != 0).then(|| io::Error::from_raw_os_error(errno))
     }
 
-    /// The permission bits of stored folders. Whoever shares the cache may collect them: what is to be moved or removed has
-    /// to be writable.
+    /// Permission bits of stored folders. In a shared cache every member of the group may collect them, and only a
+    /// writable folder can be moved or removed.
     pub fn stored_folder_mode(&self) -> u32 {
         if self.is_shared_by_group { 0o575 } else { 0o555 }
     }
@@ -173,30 +173,30 @@ impl Disk {
         done.ok_or_else(|| io::Error::other("the operation was not carried out"))
     }
 
-    /// Makes a file where none is.
+    /// Creates a file that must not exist yet.
     pub fn create_new(&self, path: &Path) -> io::Result<File> {
         let mut options = File::options();
         self.perform(Operation::Create(path), || options.read(true).write(true).create_new(true).open(path))
     }
 
-    /// Opens a file for appending, making it where none is.
+    /// Opens a file for appending; creates it if need be.
     pub fn open_to_append(&self, path: &Path) -> io::Result<File> {
         self.perform(Operation::Create(path), || File::options().append(true).create(true).open(path))
     }
 
-    /// Opens a file for [`Disk::overwrite`], making it where none is.
+    /// Opens a file for [`Disk::overwrite`]; creates it if need be.
     pub fn open_to_overwrite(&self, path: &Path) -> io::Result<File> {
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);
         self.perform(Operation::Create(path), || options.open(path))
     }
 
-    /// A file in `folder` with a name nobody else has, removed when it is dropped.
+    /// Creates a temporary file in `folder`, removed when it is dropped.
     pub fn temporary_in(&self, folder: &Path, suffix: &str) -> io::Result<NamedTempFile> {
         tempfile::Builder::new().prefix(names::TEMPORARY).suffix(suffix).make_in(folder, |path| self.create_new(path))
     }
 
-    /// A folder in `parent` with a name nobody else has, removed when it is dropped.
+    /// Creates a temporary folder in `parent`, removed when it is dropped.
     pub fn temporary_folder_in(&self, parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
         let prefix = if prefix.is_empty() { names::TEMPORARY } else { prefix };
         let made = tempfile::Builder::new().prefix(prefix).make_in(parent, |path| self.make_folder(path))?;
@@ -221,17 +221,17 @@ impl Disk {
         })
     }
 
-    /// As [`Disk::copy`], by `act`, which makes the copy and says what it found.
+    /// Copies a file by calling `act`, which returns what it found.
     pub fn copy_by<T>(&self, from: &Path, to: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.perform(Operation::Copy { from, to }, act)
     }
 
-    /// Brings the content of a file, or the entries of a folder, to disk.
+    /// Syncs the content of a file, or the entries of a folder, to disk.
     pub fn sync(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::Sync(path), || File::open(path)?.sync_all())
     }
 
-    /// Brings the content of a file to disk, without its times.
+    /// Syncs the content of a file to disk, without its times.
     pub fn sync_content(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::Sync(path), || File::open(path)?.sync_data())
     }
@@ -241,22 +241,22 @@ impl Disk {
         self.perform(Operation::Sync(path), || file.sync_data())
     }
 
-    /// Brings everything on the cache's file system to disk.
+    /// Syncs everything on the cache's file system to disk.
     pub fn sync_everything(&self) -> io::Result<()> {
         self.sync_file_system(&self.root)
     }
 
-    /// Brings everything on the file system of a folder to disk.
+    /// Syncs everything on the file system of a folder to disk.
     pub fn sync_file_system(&self, folder: &Path) -> io::Result<()> {
         self.perform(Operation::SyncAll(folder), || Ok(nix::unistd::syncfs(File::open(folder)?)?))
     }
 
-    /// Makes a folder in one that is there.
+    /// Creates a folder in an existing one.
     pub fn make_folder(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::MakeFolder(path), || fs::create_dir(path))
     }
 
-    /// Makes a folder and all it lies in; those that are there are fine.
+    /// Creates a folder and its parents, unless they exist.
     pub fn make_folders(&self, path: &Path) -> io::Result<()> {
         if path.as_os_str().is_empty() || self.is_folder(path) {
             return Ok(());
@@ -272,19 +272,19 @@ impl Disk {
         })
     }
 
-    /// Whether there is a folder; inside the cache a symbolic link to one is none.
+    /// Whether `path` is a folder; inside the cache a symbolic link to one does not count.
     pub fn is_folder(&self, path: &Path) -> bool {
         let is_inside = path.parent().is_some_and(|parent| parent.starts_with(&self.root));
         let found = if is_inside { fs::symlink_metadata(path) } else { fs::metadata(path) };
         found.is_ok_and(|metadata| metadata.is_dir())
     }
 
-    /// Renames, in place of what has the new name.
+    /// Renames a file or folder, replacing what has the new name.
     pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.perform(Operation::Rename { from, to }, || fs::rename(from, to))
     }
 
-    /// Gives a temporary file its lasting name.
+    /// Renames a temporary file to its final name.
     pub fn persist(&self, file: NamedTempFile, to: &Path) -> io::Result<()> {
         let from = file.path().to_owned();
         self.perform(Operation::Rename { from: &from, to }, || file.persist(to).map_err(|error| error.error))?;
@@ -318,19 +318,19 @@ impl Disk {
         self.rename(from, to)
     }
 
-    /// Lets two files or folders swap their names, so that there is no moment without either.
+    /// Exchanges the names of two files or folders atomically.
     pub fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
         let flags = RenameFlags::RENAME_EXCHANGE;
         self.perform(Operation::Exchange { one, other }, || Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, flags)?))
     }
 
-    /// Gives a file a further name.
+    /// Creates a hard link.
     pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.perform(Operation::Link { from, to }, || fs::hard_link(from, to))
     }
 
-    /// Makes a symbolic link.
+    /// Creates a symbolic link.
     pub fn link_symbolic(&self, target: &Path, at: &Path) -> io::Result<()> {
         self.perform(Operation::LinkSymbolic { target, at }, || std::os::unix::fs::symlink(target, at))
     }

@@ -1,4 +1,4 @@
-//! Changes of files that go round what a file system lacks.
+//! Changes of files with a fallback for operations that the file system lacks.
 
 use std::fs;
 use std::io;
@@ -12,18 +12,18 @@ use crate::fs::fallback::{OPEN, absent_is_fine, copy_tree, is_unsupported};
 use crate::fs::names;
 use crate::{CacheError, Result};
 
-/// Whether a copy is safe from a power cut when it has its name.
+/// Whether a copy is synced to disk before it gets its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// It is.
+    /// Synced before it gets its name.
     Now,
-    /// It is once the caller has brought it to disk.
+    /// Synced by the caller, later.
     Later,
 }
 
 impl Disk {
-    /// Gives a file a further name; where it can have none, `to` becomes a copy with these permission bits, whole or not at all.
-    /// Something that has the name already is an error, as it is for a link.
+    /// Creates a hard link; where that is impossible, a copy with these permission bits, atomically. An existing `to`
+    /// is an error, as it is for a link.
     pub(crate) fn link_or_copy(&self, from: &Path, to: &Path, mode: u32, durability: Durability) -> io::Result<()> {
         match self.link(from, to) {
             Err(error) if is_unsupported(&error) => {}
@@ -45,7 +45,7 @@ impl Disk {
         }
     }
 
-    /// Makes a symbolic link; where there can be none, a copy.
+    /// Creates a symbolic link; where that is impossible, a copy.
     pub(crate) fn link_symbolic_or_copy(&self, target: &Path, at: &Path) -> io::Result<()> {
         match self.link_symbolic(target, at) {
             Err(error) if is_unsupported(&error) => copy_tree(target, at),
@@ -53,8 +53,8 @@ impl Disk {
         }
     }
 
-    /// Sets the permission bits. That nobody but a file's owner may do that, or that the file system has none, is no error:
-    /// says whether they are set.
+    /// Sets the permission bits and returns whether they are set: that the file belongs to somebody else, or that the
+    /// file system has no such bits, is no error.
     pub(crate) fn set_mode_if_possible(&self, path: &Path, mode: u32) -> io::Result<bool> {
         match self.set_mode(path, mode) {
             Err(error) if is_unsupported(&error) => Ok(false),
@@ -62,7 +62,7 @@ impl Disk {
         }
     }
 
-    /// As [`move_folder`], for files, too.
+    /// Renames a file or folder; one that is read-only is unlocked meanwhile.
     pub(crate) fn rename_unlocked(&self, from: &Path, to: &Path) -> io::Result<()> {
         let before = fs::symlink_metadata(from)?;
         let mode = before.permissions().mode() & 0o7777;
@@ -74,8 +74,8 @@ impl Disk {
         moved
     }
 
-    /// Removes a file or folder; one that is not there is fine. A folder of the store first gets a temporary name, so that one
-    /// that was removed by halves never looks like a damaged one.
+    /// Removes a file or folder, if it exists. A folder of the store first gets a temporary name, so that a partly
+    /// removed one never looks like a damaged one.
     pub(crate) fn remove(&self, path: &Path) -> Result<()> {
         let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
         if !metadata.is_dir() {

@@ -1,5 +1,5 @@
-//! The way round refusals: of file systems that lack an operation, of kernels that forbid it, and of permission bits that
-//! stand in the way of moving or removing what is ours.
+//! Fallbacks for refused operations: of file systems that lack them, of kernels that forbid them, and of permission
+//! bits that keep the cache's own files from being moved or removed.
 
 use std::fs::{self, Metadata, Permissions};
 use std::io;
@@ -8,21 +8,21 @@ use std::path::Path;
 
 use nix::libc;
 
-/// What a folder's owner needs to look into it and to change its entries.
+/// Permission bits that a folder's owner needs to list it and to change its entries.
 pub(crate) const OPEN: u32 = 0o700;
 
-/// Whether a refusal says that this cannot be done here at all, rather than that it went wrong: the file system has no such
-/// operation (`EOPNOTSUPP`, `ENOSYS`, `EINVAL`), the two places are on different ones (`EXDEV`), the file has as many names as
-/// it can have (`EMLINK`), or it is somebody else's (`EPERM`).
+/// Whether an error says that an operation is impossible here, rather than that it failed: the file system lacks it
+/// (`EOPNOTSUPP`, `ENOSYS`, `EINVAL`), the two paths are on different file systems (`EXDEV`), the file has as many hard
+/// links as it can have (`EMLINK`), or it belongs to somebody else (`EPERM`).
 pub fn is_unsupported(error: &io::Error) -> bool {
     const UNSUPPORTED: [i32; 6] =
         [libc::EPERM, libc::EXDEV, libc::EMLINK, libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
     error.raw_os_error().is_some_and(|errno| UNSUPPORTED.contains(&errno) || errno == libc::ENOTSUP)
 }
 
-/// Removes a file, or a folder with everything in it, whatever their permission bits as far as they are ours. Symbolic links
-/// are removed and never followed. What cannot be removed stays, all else goes, and the first refusal is returned; something
-/// that is not there is fine.
+/// Removes a file, or a folder with everything in it, if it exists; read-only folders of this user are unlocked for
+/// that. Symbolic links are removed and never followed. After a failure the rest is removed all the same, and the first
+/// error is returned.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
@@ -47,8 +47,8 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a folder another name. One that is read-only is unlocked for that, and locked again under its new name: to move a
-/// folder into another one, the right to write to it is needed.
+/// Renames a folder. A read-only one is unlocked for that, and locked again under its new name: moving a folder into
+/// another one takes the right to write to it.
 pub fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
     let before = fs::symlink_metadata(from)?;
     let unlocked = before.is_dir() && unlock(from, &before);
@@ -61,7 +61,7 @@ pub fn move_folder(from: &Path, to: &Path) -> io::Result<()> {
     moved
 }
 
-/// Makes a symbolic link; where there can be none, a copy of the file or folder that it would point to.
+/// Creates a symbolic link; where that is impossible, a copy of the target.
 pub fn symlink_or_copy(target: &Path, at: &Path) -> io::Result<()> {
     match symlink(target, at) {
         Err(error) if is_unsupported(&error) => copy_tree(target, at),
@@ -69,7 +69,7 @@ pub fn symlink_or_copy(target: &Path, at: &Path) -> io::Result<()> {
     }
 }
 
-/// Lets the owner of a folder change its entries; says whether its permission bits were changed.
+/// Lets the owner of a folder change its entries; returns whether its permission bits were changed.
 fn unlock(folder: &Path, metadata: &Metadata) -> bool {
     let mode = metadata.permissions().mode() & 0o7777;
     mode & OPEN != OPEN && fs::set_permissions(folder, Permissions::from_mode(mode | OPEN)).is_ok()

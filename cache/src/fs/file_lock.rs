@@ -1,4 +1,4 @@
-//! Locks of files and of single bytes of them, as the kernel has them.
+//! File locks and byte-range locks of the kernel.
 
 use std::fs::File;
 use std::io;
@@ -10,13 +10,13 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-/// Whether a refusal says that there are no locks here.
+/// Whether an error says that the file system has no locks.
 pub(crate) fn are_missing(error: &io::Error) -> bool {
     const MISSING: [i32; 4] = [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP, libc::EINVAL];
     error.raw_os_error().is_some_and(|errno| MISSING.contains(&errno))
 }
 
-/// Locks one byte of a file for this open file, without waiting.
+/// Locks one byte of an open file (an open-file-description lock), without waiting.
 pub(crate) fn lock_byte(file: &File, offset: i64) -> io::Result<()> {
     set_byte(file, offset, libc::F_WRLCK)
 }
@@ -28,18 +28,18 @@ fn set_byte(file: &File, offset: i64, kind: libc::c_int) -> io::Result<()> {
     fcntl(file.as_fd(), FcntlArg::F_OFD_SETLK(&lock)).map(|_| ()).map_err(Into::into)
 }
 
-/// Unlocks a byte that was locked with [`lock_byte`].
+/// Unlocks one byte of an open file.
 pub(crate) fn unlock_byte(file: &File, offset: i64) -> io::Result<()> {
     set_byte(file, offset, libc::F_UNLCK)
 }
 
-/// A file of ours to be locked, made where there is none; a symbolic link is not followed.
+/// Opens a lock file; creates it if need be. A symbolic link is not followed.
 pub(crate) fn open_to_lock(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
-/// Whether the lock of an open file was to be had.
+/// Locks an open file without waiting; returns whether it is locked.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),

@@ -7,17 +7,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
-/// How much was freed, or would be.
+/// Space that was freed, or would be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Freed {
-    /// Files and folders.
+    /// Number of files and folders.
     pub items: usize,
-    /// Their bytes, without those of files that have a further name elsewhere.
+    /// Their bytes, without those of files that have a further hard link elsewhere.
     pub bytes: u64,
 }
 
 impl Freed {
-    /// How much the removal of a file or folder frees; nothing where nothing is.
+    /// Space that the removal of `path` frees.
     pub(crate) fn of(path: &Path) -> Freed {
         let there = fs::symlink_metadata(path).is_ok();
         Freed { items: usize::from(there), bytes: bytes_below(path) }
@@ -30,7 +30,7 @@ impl Sum for Freed {
     }
 }
 
-/// Bytes of files that have no further name. Nothing that cannot be looked at counts.
+/// Bytes of files that have no further hard link, as far as they can be read.
 fn bytes_below(path: &Path) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
     if metadata.is_dir() {

@@ -1,18 +1,18 @@
-//! Moments on the clock of the cache's file system, and what may have changed since.
+//! Time by the clock of the cache's file system.
 
 use crate::fs::stat::Moment;
 
-/// A moment on the clock of the cache's file system, as coarse as that file system counts.
+/// Time by the clock of the cache's file system, in its granularity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FsTime(pub(crate) Moment);
 
 impl FsTime {
-    /// Whether a file that was last changed at `changed` may have been changed at this moment or later.
+    /// Whether a file that was last changed at `changed` may have been changed at this time or later.
     pub(crate) fn may_precede(self, changed: Moment) -> bool {
         changed >= self.0
     }
 
-    /// Whether this moment is certainly earlier.
+    /// Whether this time is certainly earlier than `changed`.
     pub(crate) fn precedes(self, changed: Moment) -> bool {
         changed > self.0
     }

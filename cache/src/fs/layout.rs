@@ -1,28 +1,29 @@
-//! Where things lie in the cache's folder, by their digests: `area/a/<digest>`, in folders by the first digit.
+//! Layout of a cache's folder: `area/a/<digest>`, sharded by the first digit of the digest (by the first two in caches
+//! that began with format 1).
 
 use crate::Digest;
 
-/// How a cache spreads things over folders.
+/// Sharding of a cache's areas.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
-    /// How many digits name a folder.
+    /// Number of digits in the name of a shard.
     digits: usize,
 }
 
 impl Layout {
     /// The text of the file `format` in new caches.
     pub const NEWEST: &str = "3\n";
-    /// How the second line says that areas have 256 folders; without it they have 16.
+    /// Second line of the file `format` where areas have 256 shards; without it they have 16.
     const MANY_FOLDERS: &str = "256 folders";
 
-    /// That of caches whose file `format` has this text, and what the text is to be changed to; `None` for a format that is
-    /// not known.
+    /// Layout of a cache whose file `format` has this text, and the text to upgrade it to; `None` for an unknown
+    /// format.
     ///
-    /// Format 1 had 256 folders in each area. Each of them has to be made, and brought to disk with what is new in it, so that
-    /// a few hundred small results cost more for folders than for all else; 16 hold a million things well. Since format 3
-    /// records have sequence numbers, and lists of what runs are about are sealed: earlier programs, whose collections would
-    /// not understand these lists, must not use the cache any more. All else stays as it is, so that caches of formats 1 and
-    /// 2 become caches of format 3 where they lie.
+    /// Format 1 had 256 shards in each area. Each of them has to be created and synced to disk, so that a few hundred
+    /// small results spend more time on folders than on all else; 16 shards serve a million entries well. Since format
+    /// 3 records have sequence numbers, and the lists of what pipelines use are sealed: earlier programs, whose
+    /// collections would not understand these lists, must not use the cache any more. All else is unchanged, so that
+    /// caches of formats 1 and 2 are upgraded in place.
     pub fn of_format(text: &str) -> Option<(Layout, Option<String>)> {
         let mut lines = text.lines().map(str::trim);
         let (format, folders) = (lines.next()?.parse::<u32>().ok()?, lines.next());
@@ -36,32 +37,32 @@ impl Layout {
         }
     }
 
-    /// A stored file.
+    /// Path of a stored file.
     pub fn object(self, digest: &Digest, executable: bool) -> String {
         self.path_of("objects", digest, if executable { ".x" } else { "" })
     }
 
-    /// A stored folder.
+    /// Path of a stored folder.
     pub fn tree(self, digest: &Digest) -> String {
         self.path_of("trees", digest, "")
     }
 
-    /// The list of what is in a folder.
+    /// Path of a folder's manifest.
     pub fn manifest(self, digest: &Digest) -> String {
         self.path_of("manifests", digest, ".json")
     }
 
-    /// The record of a result.
+    /// Path of the record of a result.
     pub fn action(self, fingerprint: &Digest) -> String {
         self.path_of("actions", fingerprint, ".json")
     }
 
-    /// The results of items.
+    /// Path of the items of a scope.
     pub fn items(self, scope: &Digest) -> String {
         self.path_of("items", scope, "")
     }
 
-    /// The state of work that was cut off.
+    /// Path of the resume state of interrupted work.
     pub fn resume_state(self, fingerprint: &Digest) -> String {
         self.path_of("unfinished", fingerprint, "")
     }

@@ -1,4 +1,4 @@
-//! Lists of what lies in the areas of a cache: only names that the cache gives.
+//! Listings of a cache's areas: only names that the cache itself gives.
 
 use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::fs::names;
 use crate::{CacheError, Result};
 
-/// What the cache has made in `area`, in folders by first digits (`area/a/name`), sorted: names that it does not give are
-/// somebody else's. Nothing is reached through a symbolic link; one that has such a name itself is listed only among what is
-/// verified.
+/// Lists the cache's own entries of a sharded area (`area/a/name`), sorted. Symbolic links are not followed; one that
+/// has such a name itself is listed only in areas that are verified.
 pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
     let is_verified = matches!(area, "objects" | "trees" | "manifests" | "actions");
     let mut found = Vec::new();
@@ -25,7 +24,7 @@ pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What the cache has made in an area without such folders, in no particular order, without symbolic links.
+/// Lists the cache's own entries of an area without shards, unsorted, without symbolic links.
 pub fn list_own(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
     let entries = entries(&root.join(area))?.into_iter();
     let own = entries
@@ -33,20 +32,21 @@ pub fn list_own(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
     Ok(own.map(|(path, _)| path).collect())
 }
 
-/// The logs of items in the folder of a scope.
+/// Lists the item logs of a scope.
 pub fn list_item_logs(folder: &Path) -> Result<Vec<PathBuf>> {
     let logs = entries(folder)?.into_iter();
     let logs = logs.filter(|(path, kind)| kind.is_file() && path.file_name().is_some_and(names::is_item_log));
     Ok(logs.map(|(path, _)| path).collect())
 }
 
-/// What lies in a folder, in no particular order.
+/// Lists a folder, unsorted.
 pub fn read_folder(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path).map_err(CacheError::io(path))?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(path))).collect()
 }
 
-/// What lies in a folder of the cache, links not followed; nothing if there is none, as in a read-only cache of earlier days.
+/// Entries of a folder of the cache, links not followed; none if it does not exist, as in a read-only cache of an
+/// earlier version.
 fn entries(folder: &Path) -> Result<Vec<(PathBuf, FileType)>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

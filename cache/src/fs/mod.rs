@@ -1,4 +1,4 @@
-//! Files and folders as the operating system has them, and the names that a cache gives.
+//! The file system under a cache: changes of files, `stat`, walks, capabilities, and the cache's own layout and names.
 
 pub(crate) mod advice;
 pub(crate) mod boot;

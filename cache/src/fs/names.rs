@@ -1,18 +1,19 @@
-//! Names that a cache gives. Everything else in its folder is somebody else's, and is neither listed, moved nor removed.
+//! Names of a cache's own files and folders. Everything else in its folder belongs to somebody else, and is neither
+//! listed, moved nor removed.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::Digest;
 
-/// How the names of temporary files and folders start.
+/// Prefix of temporary files and folders.
 pub const TEMPORARY: &str = "athanor-";
-/// How the names of temporary files started in earlier versions.
+/// Prefix of temporary files in earlier versions.
 const TEMPORARY_BEFORE: &str = ".tmp";
-/// Random letters and digits in the names of temporary files.
+/// Number of random letters and digits in the name of a temporary file.
 const RANDOM: usize = 6;
 
-/// The folders of a cache, each made when the cache is opened.
+/// Folders of a cache, created when it is opened.
 pub const AREAS: [&str; 13] = [
     "objects",
     "trees",
@@ -28,11 +29,11 @@ pub const AREAS: [&str; 13] = [
     "tmp",
     "quarantine",
 ];
-/// The folder of pipelines' histories, which the cache's caller makes.
+/// Folder of the pipelines' histories, which the caller creates.
 pub const PIPELINES: &str = "pipelines";
-/// The file that says which format the cache has.
+/// File that holds the number of the cache's format.
 pub const FORMAT: &str = "format";
-/// The other files at the top of a cache.
+/// Other files at the top of a cache.
 const FILES: [&str; 10] = [
     "CACHEDIR.TAG",
     ".gitignore",
@@ -46,13 +47,13 @@ const FILES: [&str; 10] = [
     "stat-index.lock",
 ];
 
-/// Whether something at the top of a cache's folder is the cache's own.
+/// Whether an entry at the top of a cache's folder is the cache's own.
 pub fn is_own_at_top(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     name == FORMAT || name == PIPELINES || FILES.contains(&name) || AREAS.contains(&name) || is_temporary(name)
 }
 
-/// Whether a cache gives such names in this area, or (where the area has folders by first digits) in the folders of it.
+/// Whether a cache gives such names in this area, or in the shards of it.
 pub fn is_own(area: &str, name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     match area {
@@ -68,25 +69,26 @@ pub fn is_own(area: &str, name: &OsStr) -> bool {
     }
 }
 
-/// Whether a folder has things by the first digits of their digests: one digit, or two in caches of format 1.
+/// Whether this is the name of a shard: the first digit of digests, or the first two in caches that began with format
+/// 1.
 pub fn is_shard(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     matches!(name.len(), 1 | 2) && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether a file is a log of items.
+/// Whether this is the name of an item log.
 pub fn is_item_log(name: &OsStr) -> bool {
     let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { return false };
     is_digest(name) || is_temporary(name)
 }
 
-/// Whether a file or folder is one of our temporary ones.
+/// Whether this is the name of a temporary file or folder of the cache.
 pub fn is_temporary(name: &str) -> bool {
     let random = name.strip_prefix(TEMPORARY).or_else(|| name.strip_prefix(TEMPORARY_BEFORE));
     random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Whether this is what a run is called: `000042-20261126-213007`, or `20261126-215848.123456-4711` in earlier formats.
+/// Whether this is the name of a run: `000042-20261126-213007`, or `20261126-215848.123456-4711` in earlier formats.
 pub fn is_run(name: &str) -> bool {
     is_numbered_run(name) || is_dated_run(name)
 }
@@ -112,14 +114,14 @@ fn is_dated_run(name: &str) -> bool {
         && parts.all(are_digits)
 }
 
-/// Whether this is the name of something in quarantine: where it lay, with `_` for `/`, and a number.
+/// Whether this is the name of something in quarantine: its former path, with `_` for `/`, and a number.
 fn is_set_aside(name: &str) -> bool {
     let Some((place, number)) = name.rsplit_once('.') else { return false };
     let area = |area: &&str| place.strip_prefix(area).is_some_and(|rest| rest.starts_with('_'));
     AREAS.iter().any(area) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The digest that the name of a stored file or a record promises.
+/// Digest in the name of a stored file or a record.
 pub(crate) fn digest_in_name(path: &Path) -> Option<Digest> {
     path.file_stem()?.to_str()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! What the file system says of a file without opening it.
+//! File metadata by `stat`, without opening the file.
 
 use std::ffi::CStr;
 use std::os::fd::AsFd;
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::{CacheError, Result};
 
-/// Moment by a file system's clock, which is not the machine's.
+/// Time by a file system's clock, which need not be the machine's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     /// Seconds since 1970.
@@ -24,7 +24,7 @@ impl Moment {
         i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds)
     }
 
-    /// The moment after this one.
+    /// The next representable time.
     pub(crate) fn next(self) -> Moment {
         match self.nanoseconds {
             999_999_999.. => Moment { seconds: self.seconds + 1, nanoseconds: 0 },
@@ -33,7 +33,7 @@ impl Moment {
     }
 }
 
-/// What is known of a file or folder, symbolic links followed.
+/// Metadata of a file or folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub size: u64,
@@ -58,12 +58,12 @@ impl From<rustix::fs::Stat> for Stat {
 }
 
 impl Stat {
-    /// Of what `path` leads to, or why nothing can be made of it.
+    /// Metadata of what `path` leads to, symbolic links followed; an error for anything but a file or folder.
     pub fn of(path: &Path) -> Result<Stat> {
         checked(rustix::fs::stat(path)).map_err(|error| error.at(path))
     }
 
-    /// As [`Stat::of`], of what has this name in an open folder: a fraction of the work for the kernel.
+    /// Metadata of an entry of an open folder, as by [`Stat::of`]: a fraction of the work for the kernel.
     pub fn in_folder(folder: impl AsFd, name: &CStr) -> std::result::Result<Stat, StatError> {
         checked(rustix::fs::statat(folder, name, AtFlags::empty()))
     }
@@ -83,7 +83,7 @@ impl Stat {
         is_executable(self.mode)
     }
 
-    /// What no other file or folder has at the same time.
+    /// Device and inode number, which identify a file or folder.
     pub fn identity(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
@@ -94,7 +94,7 @@ pub(crate) fn is_executable(mode: u32) -> bool {
     mode & 0o111 != 0
 }
 
-/// Why nothing can be made of what lies at some path.
+/// The reason why a path leads to neither file nor folder.
 #[derive(Debug)]
 pub(crate) enum StatError {
     Refused(Errno),
@@ -110,7 +110,7 @@ fn checked(found: rustix::io::Result<rustix::fs::Stat>) -> std::result::Result<S
 }
 
 impl StatError {
-    /// The error, now that somebody needs the whole path.
+    /// Converts it to an error that names the path.
     pub fn at(self, path: &Path) -> CacheError {
         let path = path.to_owned();
         match self {

@@ -1,7 +1,8 @@
-//! Everything below a folder, symbolic links followed.
+//! Parallel walk of everything below a folder, symbolic links followed.
 //!
-//! Several threads read the folders and look at the files, those of one large folder too: while one thread reads its list,
-//! others look at the files in it. Files are looked at by their names in the open folder, which spares the kernel the dir_ref there.
+//! Several threads list the folders and stat the files, those of one large folder too: while one thread lists it,
+//! others stat the files in it. Files are looked up relative to the open folder, which spares the kernel the resolution
+//! of the whole path.
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,19 +16,19 @@ use rustix::fs::{FileType, Mode, OFlags, RawDir};
 use crate::fs::stat::Stat;
 use crate::{CacheError, Result};
 
-/// Bytes of a folder's list that the kernel is asked for at once.
+/// Bytes of directory entries that the kernel is asked for at once.
 const LIST_BYTES: usize = 64 << 10;
-/// Files that one thread looks at before another may take over: long enough to be worth handing over.
+/// Files per batch: enough to be worth handing to another thread.
 const BATCH_FILES: usize = 512;
 
-/// A folder on the dir_ref.
+/// A folder of the walk.
 #[derive(Debug)]
 pub(crate) struct Dir {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What stands before the names of its files in their paths below the root: nothing, or a path with `/` at its end.
+    /// Prefix of the paths of its files, relative to the root: empty, or a path with `/` at its end.
     pub prefix: String,
-    /// Whether it is reached by a symbolic link, so that what lies in it is somebody else's.
+    /// Whether it is reached by a symbolic link, so that its content belongs to somebody else.
     pub behind_link: bool,
     stat: Stat,
     parent: Option<Arc<Dir>>,
@@ -38,23 +39,23 @@ pub(crate) struct Dir {
 pub(crate) struct FileIn<'n> {
     /// Its name.
     pub name: &'n str,
-    /// What the name leads to.
+    /// Metadata of what the name leads to.
     pub stat: Stat,
 }
 
-/// A folder and what was seen in it, names by names.
+/// A visited folder, with the results of its batches.
 #[derive(Debug)]
 pub(crate) struct Visited<S> {
     /// The folder.
     pub dir: Arc<Dir>,
     /// Whether nothing lies in it, not even a folder.
     pub is_empty: bool,
-    /// What `see` made of its files, in the order of the folder's list; at least one names.
+    /// Results of `see`, one per batch of files, in the order of the folder's listing; at least one.
     pub seen: Vec<S>,
 }
 
-/// Visits all folders from `root` on, itself included, and returns them in the order of their paths. `see` gets the files of a
-/// folder in batches, each with the number of files before it.
+/// Visits `root` and all folders below it, and returns them sorted by path. `see` gets the files of a folder in
+/// batches, each with the number of files before it.
 pub(crate) fn walk<S, F>(root: &Path, see: F) -> Result<Vec<Visited<S>>>
 where
     S: Send,
@@ -85,13 +86,13 @@ pub(crate) struct Found {
     pub relative: String,
     /// Path on disk.
     pub path: PathBuf,
-    /// Of what the path leads to.
+    /// Metadata of what the path leads to.
     pub stat: Stat,
-    /// Whether a folder on the dir_ref is reached by a symbolic link.
+    /// Whether a folder on the way to it is reached by a symbolic link.
     pub behind_link: bool,
 }
 
-/// Every file and empty folder below the folder `root`.
+/// Lists every file and empty folder below the folder `root`.
 pub(crate) fn find_all(root: &Path) -> Result<Vec<Found>> {
     let visited = walk(root, |dir, _, files| Ok(files.iter().map(|file| dir.found(file)).collect::<Vec<_>>()))?;
     let found = visited.into_iter().flat_map(|Visited { dir, is_empty, mut seen }| {
@@ -102,7 +103,7 @@ pub(crate) fn find_all(root: &Path) -> Result<Vec<Found>> {
 }
 
 impl Dir {
-    /// The path of the folder itself below the root, unless it is the root.
+    /// The folder's path relative to the root; `None` for the root itself.
     pub fn relative(&self) -> Option<&str> {
         self.prefix.strip_suffix('/')
     }
@@ -126,7 +127,7 @@ impl Dir {
     }
 }
 
-/// How to get to a folder.
+/// A folder that is yet to be opened.
 struct DirRef {
     path: PathBuf,
     prefix: String,
@@ -134,7 +135,7 @@ struct DirRef {
     parent: Option<Arc<Dir>>,
 }
 
-/// What became of one names.
+/// Result of one batch of files.
 struct Batch<S> {
     dir: Arc<Dir>,
     first: usize,
@@ -157,7 +158,7 @@ where
         self.attempt(|| self.read(scope, dir_ref));
     }
 
-    /// After a failure all that is left is skipped.
+    /// Runs one step of the walk; after a failure the rest is skipped.
     fn attempt(&self, step: impl FnOnce() -> Result<()>) {
         if self.failure.get().is_some() {
             return;
@@ -168,7 +169,7 @@ where
         }
     }
 
-    /// Reads the list of a folder. It is opened by its path, so that no more folders are open than are being read.
+    /// Lists a folder. It is opened by its path, so that no more folders are open than are being listed.
     fn read<'s>(&'s self, scope: &Scope<'s>, dir_ref: DirRef) -> Result<()> {
         let (dir, folder) = dir_ref.open()?;
         let mut buffer = Vec::with_capacity(LIST_BYTES);
@@ -206,7 +207,7 @@ where
         Ok(())
     }
 
-    /// Looks at a names of what is not known to be a folder.
+    /// Stats a batch of entries that are not known to be folders.
     fn look<'s>(
         &'s self,
         scope: &Scope<'s>,
@@ -248,7 +249,7 @@ impl DirRef {
     }
 }
 
-/// Names, one after the other with their final zeros: one allocation for many.
+/// Names with their terminating zeros, one after the other: one allocation for many.
 #[derive(Default)]
 struct Names {
     names: Vec<u8>,

@@ -1,11 +1,11 @@
-//! Whether anybody could still write to a file that is about to be stored.
+//! Detection of processes that could still write to a file that is about to be stored.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
 use nix::libc;
 
-/// Which signal is sent when a lease is broken (fcntl(2), Linux); the libc crate does not have it.
+/// Command that chooses the signal for a broken lease (fcntl(2), Linux); the libc crate does not have it.
 const F_SETSIG: libc::c_int = 10;
 
 /// Whether some process has the file open for writing, or mapped so. The kernel grants a read lease on a file only while nobody

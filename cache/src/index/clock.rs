@@ -1,8 +1,9 @@
-//! The time by the clocks of file systems, which alone says whether a file can still change without its times showing it.
+//! Clocks of file systems: only they tell whether a file can still change without its times showing it.
 //!
-//! A file that was last touched in an earlier tick of its file system's clock than the present one shows every later change: a
-//! change gets the present tick or a later one. Which tick it is, is what a file shows that is touched now, on the same file
-//! system: at its own granularity, be that a nanosecond, a second or two, and whatever the machine's clock says.
+//! A file that was last touched in an earlier tick of its file system's clock than the present one shows every later
+//! change: a change gets the present tick or a later one. The present tick is read off a file that is touched now on
+//! the same file system: in its own granularity, be that a nanosecond or two seconds, and whatever the machine's clock
+//! says.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -18,36 +19,36 @@ use crate::fs::stat::{Moment, Stat};
 /// Longest tick of a file system's clock: that of FAT, with some room for network file systems.
 const LONGEST_TICK: Duration = Duration::from_millis(2_500);
 
-/// The clocks of the file systems that one process looks at.
+/// Clocks of the file systems that one process reads from.
 pub(crate) struct FileSystemClock {
-    /// A folder of ours.
+    /// A folder of the cache.
     folder: PathBuf,
     own: Mutex<Own>,
-    /// By device the latest time known. A tick that is over stays over.
+    /// Latest known time per device. A tick that is over stays over.
     latest: Mutex<HashMap<u64, Moment>>,
-    /// Whether every file counts as rested, for tests that look for changes that the index does not see.
+    /// Whether every file counts as settled, for tests that look for changes that the index misses.
     #[cfg(test)]
     pub everything_is_settled: bool,
 }
 
-/// What is known of the file system that the folder of ours lies on.
+/// The file in the cache's folder that shows the time of its file system.
 enum Own {
     Unknown,
-    /// A file without a name there, touched when the time is asked for.
+    /// An unnamed file, touched whenever the time is asked for, and its device.
     Open(File, u64),
-    /// None can be made there.
+    /// No such file can be created.
     None,
 }
 
-/// What the time of some files' file system is, as far as they need it.
+/// Present times of the file systems of a batch of files, asked for as needed.
 pub(crate) struct Ticks<'c> {
     clock: &'c FileSystemClock,
-    /// By device the present time, asked for once; `None` where it cannot be known.
+    /// Present time per device, asked for once; `None` where it cannot be known.
     now: HashMap<u64, Option<Moment>>,
 }
 
 impl FileSystemClock {
-    /// With `folder` to make a file in that shows the time of its file system.
+    /// Clock that creates its file in `folder`.
     pub fn new(folder: PathBuf) -> FileSystemClock {
         FileSystemClock {
             folder,
@@ -58,7 +59,7 @@ impl FileSystemClock {
         }
     }
 
-    /// The time by the clock of the file system that our folder lies on.
+    /// Present time of the cache's file system.
     pub fn now(&self) -> io::Result<Moment> {
         match self.touch_own() {
             Some((_, now)) => Ok(now),
@@ -66,12 +67,13 @@ impl FileSystemClock {
         }
     }
 
-    /// For a batch of files that are about to be read: asks each file system once, and only if one of its files may need it.
+    /// Times for a batch of files that are about to be read: each file system is asked once, and only if one of its
+    /// files needs it.
     pub fn ticks(&self) -> Ticks<'_> {
         Ticks { clock: self, now: HashMap::new() }
     }
 
-    /// The device and the present time of our own file.
+    /// Device and present time of the cache's own file.
     fn touch_own(&self) -> Option<(u64, Moment)> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*own, Own::Unknown) {
@@ -79,13 +81,13 @@ impl FileSystemClock {
             *own = opened.map_or(Own::None, |(device, file)| Own::Open(file, device));
         }
         let Own::Open(file, device) = &*own else { return None };
-        // By a call to the system itself: what stands between a program and its C library may make times up.
+        // By a system call: libraries such as faketime, preloaded before the C library, make times up.
         let now = || Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         rustix::fs::futimens(file, &Timestamps { last_access: now(), last_modification: now() }).ok()?;
         Some((*device, changed_of(file).ok()?))
     }
 
-    /// The present time of the device of a file at `path`; `None` where nothing can be touched.
+    /// Present time of the device of the file at `path`; `None` where no file can be touched.
     fn of_device(&self, device: u64, path: &Path) -> Option<Moment> {
         if let Some((own, now)) = self.touch_own()
             && own == device
@@ -112,7 +114,7 @@ impl FileSystemClock {
 }
 
 impl Ticks<'_> {
-    /// Whether a file is_settled: whatever is done to it from now on shows in its times. To be asked before it is read.
+    /// Whether a file is settled: every later change of it shows in its times. To be asked before the file is read.
     pub fn is_settled(&mut self, path: &Path, stat: &Stat) -> bool {
         #[cfg(test)]
         if self.clock.everything_is_settled {
@@ -130,9 +132,10 @@ impl Ticks<'_> {
         }
     }
 
-    /// As [`Ticks::is_settled`], where nothing can be touched: a folder of others on another file system. No program can set a time
-    /// of change, so the clock there has been at the latest one that was seen, and is past it when the longest tick is over by
-    /// this process's own clock. Files without such a time of their own, or with one to come, are read again each time.
+    /// The same, where no file can be touched: in a folder of somebody else on another file system. No program can set
+    /// a time of change, so the clock there has reached the latest one seen, and is past it once the longest tick is
+    /// over by this process's own clock. Files whose modification time lies after their time of change are never
+    /// settled, and read again each time.
     fn is_settled_by_others(&self, stat: &Stat) -> bool {
         if stat.modified > stat.changed {
             return false;
@@ -145,9 +148,8 @@ impl Ticks<'_> {
     }
 }
 
-/// The time of the file system that `folder` lies on, by its own clock: what a file without a name shows that is made there.
-/// Compares with the times that `stat` says of files there. Where such a file cannot be made, one with a name takes its place
-/// for a moment.
+/// Present time of the file system of `folder`, by its own clock: the time of a new file there, comparable with the
+/// times that `stat` returns. The file is unnamed where the file system allows it, else it has a name for a moment.
 pub fn time_in(folder: &Path) -> io::Result<Moment> {
     match unnamed_in(folder) {
         Ok(file) => changed_of(&file),
@@ -158,7 +160,7 @@ pub fn time_in(folder: &Path) -> io::Result<Moment> {
     }
 }
 
-/// A file that no name leads to.
+/// Creates a file without a name.
 fn unnamed_in(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?))

@@ -1,4 +1,4 @@
-//! Digests of files anywhere on disk, remembered by their stat.
+//! The stat index: digests of files anywhere on disk, remembered by their `stat`.
 
 pub(crate) mod clock;
 pub(crate) mod stat_index;

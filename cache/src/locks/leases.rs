@@ -1,10 +1,10 @@
-//! Leases: what takes the host of locks where the file system has none.
+//! Leases: the replacement for locks where the file system has none.
 //!
-//! `leases/<name>` is there while somebody holds the lease. It names its owner and holds a counter that the owner's heartbeat
-//! increases every few seconds. A lease is stale when an observer saw no increase for a minute of the observer's own monotonic
-//! clock, or, where owner and observer are processes of one machine, when the owner is gone. Whoever takes a stale lease renames
-//! it away first, which only one can, and looks at what it has taken. An owner that was only slow finds out that its lease is
-//! somebody else's ([`Lease::is_lost`]).
+//! `leases/<name>` is there while somebody holds the lease. It names its owner and holds a counter that the owner's
+//! heartbeat increases every few seconds. A lease is stale when an observer saw no increase for a minute of the
+//! observer's own monotonic clock, or, where owner and observer are processes of one machine, when the owner is gone. A
+//! process that takes a stale lease renames it away first, which only one can, and checks what it has taken. An owner
+//! that was only slow finds out that it has lost its lease ([`Lease::is_lost`]).
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -20,7 +20,7 @@ use nix::libc;
 use crate::locks::process::{is_gone, random, this_process};
 use crate::{CacheError, Result};
 
-/// How leases are kept, and by whose clock they are judged.
+/// Timing of leases.
 #[derive(Clone)]
 pub(crate) struct LeaseTimes {
     /// How often an owner increases its counter.
@@ -39,16 +39,16 @@ impl Default for LeaseTimes {
     }
 }
 
-/// The leases of one process in one cache.
+/// Leases of one process in one cache.
 pub(crate) struct Leases {
     folder: PathBuf,
     times: LeaseTimes,
     mine: Arc<OwnLeases>,
-    /// What other owners' leases held, and since when.
+    /// Last seen content of other owners' leases, and the time of the last change.
     observed: Mutex<HashMap<String, (Vec<u8>, Duration)>>,
 }
 
-/// The leases that this process holds.
+/// Leases that this process holds.
 #[derive(Default)]
 struct OwnLeases {
     held: Mutex<Held>,
@@ -77,10 +77,10 @@ pub(crate) struct Lease {
     mine: Arc<OwnLeases>,
 }
 
-/// What somebody else's lease looks like.
+/// State of a lease as others see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LeaseState {
-    /// There is none.
+    /// Nobody holds it.
     Free,
     /// Its counter was increased while it was observed.
     Alive,
@@ -91,7 +91,7 @@ pub(crate) enum LeaseState {
 }
 
 impl Leases {
-    /// Leases in `folder`, which is made when the first one is taken.
+    /// Leases in `folder`, which is created when the first one is taken.
     pub fn new(folder: PathBuf, times: LeaseTimes) -> Leases {
         Leases { folder, times, mine: Arc::default(), observed: Mutex::default() }
     }
@@ -116,7 +116,7 @@ impl Leases {
         }
     }
 
-    /// What the lease called `name` looks like to this process, from what it saw before.
+    /// State of the lease called `name`, judged by earlier observations of this process.
     pub fn observe(&self, name: &str) -> Result<LeaseState> {
         let path = self.folder.join(name);
         let now = (self.times.clock)();
@@ -155,7 +155,7 @@ impl Leases {
         Ok(names.filter(|name| name.starts_with(prefix)).collect())
     }
 
-    /// Renames a stale lease away; says whether that is done, by whomever.
+    /// Renames a stale lease away; returns whether it is gone, whichever process did it.
     pub fn remove_stale(&self, name: &str) -> Result<bool> {
         let path = self.folder.join(name);
         let Some(stale) = read(&path).map_err(CacheError::io(&path))? else { return Ok(true) };
@@ -170,8 +170,8 @@ impl Leases {
         }
         let taken = read(&away).map_err(CacheError::io(&away))?;
         if taken.as_deref().is_some_and(|taken| owner_of(taken) != owner_of(&stale)) {
-            // Somebody was faster and has taken the lease meanwhile, who may have it back: unless a third one has it by now,
-            // in which case its owner finds out.
+            // Another process was faster and had taken the lease already: it gets it back, unless a third one has taken
+            // it by now, in which case the second finds out that it is lost.
             if fs::hard_link(&away, &path).is_err() && !path.exists() {
                 fs::rename(&away, &path).map_err(CacheError::io(&path))?;
             }
@@ -179,7 +179,7 @@ impl Leases {
             return Ok(false);
         }
         self.observed().remove(name);
-        // One that stays is only a file.
+        // A file that stays does no harm.
         let _ = fs::remove_file(&away);
         Ok(true)
     }
@@ -261,7 +261,8 @@ impl OwnLease {
         }
     }
 
-    /// Whether the lease is still ours. One that cannot be read for another reason than that it is gone is.
+    /// Whether this process still holds the lease. An error in reading it, other than that it is gone, does not count
+    /// as a loss.
     fn look(&self) -> bool {
         if !self.is_lost.load(Ordering::Relaxed)
             && read(&self.path).is_ok_and(|found| !found.is_some_and(|found| self.wrote(&found)))
@@ -273,7 +274,7 @@ impl OwnLease {
 }
 
 impl Lease {
-    /// Whether somebody else has taken the lease, as this process was too slow to keep it.
+    /// Whether another process has taken the lease over, because this one was too slow to renew it.
     pub fn is_lost(&self) -> bool {
         !self.own.look()
     }
@@ -298,7 +299,7 @@ impl Drop for Lease {
     }
 }
 
-/// The content of a lease; `None` if there is none.
+/// Content of a lease; `None` if there is none.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path) {
         Ok(file) => file,

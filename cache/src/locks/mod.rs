@@ -1,4 +1,4 @@
-//! Claims between processes: locks, and leases where there are none.
+//! Mutual exclusion of processes: claims and locks, and leases where the file system has no locks.
 
 pub(crate) mod leases;
 pub(crate) mod process;

@@ -1,4 +1,5 @@
-//! What processes keep from each other: claims on fingerprints, use of the cache, and whatever only one may write.
+//! Locks between processes: claims on fingerprints, shared or exclusive use of the cache, and files with a single
+//! writer.
 //!
 //! A claim is an open-file-description lock on one byte of the file `locks`, at an offset that the fingerprint gives: the kernel
 //! drops it with the process, nothing is left to clean up, and network file systems carry it. Such locks do not exclude their
@@ -21,17 +22,17 @@ use crate::fs::file_lock::{are_missing, lock_byte, open_to_lock, try_lock, unloc
 use crate::locks::leases::{Lease, LeaseState, LeaseTimes, Leases};
 use crate::{CacheError, Digest, Result};
 
-/// How long to wait before a look at a lease that somebody else holds.
+/// Interval between two looks at a lease that somebody else holds.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const IN_USE: &str = "in-use";
-/// The lease of a process that has the cache alone, and how those of others that use it start.
+/// Lease of a process with exclusive use, and prefix of the leases of those that share the cache.
 const ALONE: &str = "in-use.alone";
 const SHARED: &str = "in-use.shared-";
 
-/// The locks of one process in one cache.
+/// Locks of one process in one cache.
 pub struct Locks {
     root: PathBuf,
-    /// The file with a byte for every claim; `None` in a cache that cannot be changed.
+    /// The file with a byte for every claim; `None` in a read-only cache.
     claims: Option<File>,
     claimed: Mutex<HashSet<i64>>,
     capabilities: Capabilities,
@@ -39,32 +40,34 @@ pub struct Locks {
     leases: Leases,
 }
 
-/// An exclusive lock. Ends when it is dropped or the process dies.
+/// An exclusive lock, released when it is dropped or the process dies.
 pub struct Lock {
     _file: Option<File>,
     lease: Option<Lease>,
 }
 
-/// The lock of a file that is open anyway.
+/// A lock of an open file that belongs to somebody else.
 pub(crate) struct HandleLock<'f> {
     file: Option<&'f File>,
     _lease: Option<Lease>,
 }
 
-/// The sole right, among all processes, to make a fingerprint's result. Ends when it is dropped or the process dies.
+/// The exclusive right, among all processes, to compute a fingerprint's result; released when it is dropped or the
+/// process dies.
 pub struct Claim {
     table: Arc<Locks>,
     offset: i64,
     lease: Option<Lease>,
 }
 
-/// Keeps [`Cache::try_use_exclusive`] from succeeding elsewhere, or is its success.
+/// Shared or exclusive use of a cache, released when it is dropped or the process dies: see
+/// [`Cache::use_shared`](crate::Cache::use_shared) and [`Cache::try_use_exclusive`](crate::Cache::try_use_exclusive).
 pub struct UseGuard {
     lock: Lock,
 }
 
 impl Lock {
-    /// Whether somebody else has taken it meanwhile, which can only be where leases take the place of locks.
+    /// Whether another process has taken it over meanwhile, which is possible only with leases.
     pub fn is_lost(&self) -> bool {
         self.lease.as_ref().is_some_and(Lease::is_lost)
     }
@@ -103,7 +106,7 @@ impl Drop for HandleLock<'_> {
 }
 
 impl Locks {
-    /// Those of the cache at `root`, whose file of claims is open unless nothing can be changed there.
+    /// Locks of the cache at `root`; `claims` is its open file of claims unless the cache is read-only.
     pub(crate) fn new(root: &Path, claims: Option<File>, capabilities: Capabilities, times: LeaseTimes) -> Arc<Locks> {
         let leases = Leases::new(root.join("leases"), times);
         Arc::new(Locks {
@@ -116,12 +119,12 @@ impl Locks {
         })
     }
 
-    /// Those of the cache at `root`, for who keeps something in its folder and has not opened it.
+    /// Locks of the cache at `root`, for callers that keep files in its folder without opening it.
     pub fn of(root: &Path) -> Arc<Locks> {
         Locks::new(root, None, Capabilities::of(root, false), LeaseTimes::default())
     }
 
-    /// What the file system can do, as far as is known by now.
+    /// Capabilities of the file system, as far as they are known by now.
     pub(crate) fn capabilities(&self) -> Capabilities {
         Capabilities { locks: self.capabilities.locks && !self.uses_leases(), ..self.capabilities }
     }
@@ -130,14 +133,14 @@ impl Locks {
         self.uses_leases.load(Ordering::Relaxed)
     }
 
-    /// From now on leases take the place of locks, here and in later processes.
+    /// Uses leases from now on, in this process and in later ones.
     fn fall_back_to_leases(&self) {
         if !self.uses_leases.swap(true, Ordering::Relaxed) {
             self.capabilities.note_without_locks(&self.root);
         }
     }
 
-    /// What a lock came to; `None` if there are none here, so that a lease has to do.
+    /// Outcome of locking; `None` if the file system has no locks, so that a lease has to be taken.
     fn locked<T>(&self, path: &Path, outcome: io::Result<T>) -> Option<Result<T>> {
         match outcome {
             Err(error) if are_missing(&error) => {
@@ -152,7 +155,7 @@ impl Locks {
         path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().replace('/', "_")
     }
 
-    /// Waits for the exclusive lock of the file at `path`, which is made where there is none.
+    /// Waits for the exclusive lock of the file at `path`, which is created if need be.
     pub fn lock(&self, path: &Path) -> Result<Lock> {
         if !self.uses_leases() {
             let file = open_to_lock(path).map_err(CacheError::io(path))?;
@@ -185,7 +188,8 @@ impl Locks {
         Ok(HandleLock { file: None, _lease: Some(self.wait_for(&self.name_of(path))?) })
     }
 
-    /// Locks a file of this process that lies, or will lie, at `path`, for as long as it is open and what is returned is held.
+    /// Locks a file of this process that lies, or will lie, at `path`, for as long as it is open and the returned lock
+    /// is held.
     pub(crate) fn lock_own(&self, file: &File, path: &Path) -> Result<Option<Lock>> {
         if !self.uses_leases()
             && let Some(locked) = self.locked(path, file.lock())
@@ -238,7 +242,7 @@ impl Locks {
         if !self.claimed.lock().unwrap_or_else(PoisonError::into_inner).insert(offset) {
             return Ok(None);
         }
-        // From here on it is given back when it is dropped; a byte that is not ours is not unlocked by that.
+        // The offset is released when the claim is dropped; dropping one without the byte would unlock nothing.
         let claimed = self.claim(fingerprint, offset);
         if !matches!(claimed, Ok(Some(_))) {
             self.claimed.lock().unwrap_or_else(PoisonError::into_inner).remove(&offset);
@@ -276,7 +280,7 @@ impl Locks {
             }
         }
         loop {
-            // First ours, then the look: of two that do so at once, at least one sees the other.
+            // First taking, then looking: of two processes that do so at once, at least one sees the other.
             let lease = self.wait_for(&format!("{SHARED}{}", crate::locks::process::random()))?;
             match self.leases.observe(ALONE)? {
                 LeaseState::Free => return Ok(UseGuard { lock: Lock { _file: None, lease: Some(lease) } }),

@@ -16,7 +16,7 @@ const UNLOCKED: u32 = 0o755;
 impl Cache {
     /// Whether a stored folder is there and is what its manifest says. One that is not is made so again from the stored files,
     /// which must be right.
-    fn has_intact_tree(&self, tree: &Tree, digest: &Digest) -> Result<bool> {
+    pub(crate) fn has_intact_tree(&self, tree: &Tree, digest: &Digest) -> Result<bool> {
         let target = self.tree_path(digest);
         if fs::symlink_metadata(&target).is_err() {
             return Ok(false);
@@ -58,7 +58,7 @@ impl Cache {
         self.link_stored(&self.object_path(&digest, entry.executable), digest, &path)
     }
 
-    fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
+    pub(crate) fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
         self.disk.make_parent(target)?;
         match self.disk.rename(folder, target) {
             // Somebody else was faster, who may not have waited for the disk.

@@ -1,4 +1,4 @@
-//! Files that were read.
+//! Files that were hashed.
 
 use std::path::Path;
 
@@ -6,13 +6,13 @@ use super::listing::KnownFile;
 use crate::fs::stat::Stat;
 use crate::{Digest, Result, tree};
 
-/// A file that was read.
+/// A file that was hashed.
 #[derive(Debug)]
 pub(super) struct Hashed {
     pub name: Box<[u8]>,
     pub stat: Stat,
     pub digest: Digest,
-    /// Whether it had rested, so that it cannot have changed since without showing it.
+    /// Whether it was settled before it was read, so that a change since would show.
     pub is_settled: bool,
 }
 
@@ -22,7 +22,7 @@ impl Hashed {
     }
 }
 
-/// Reads a file. Whether it is settled has to be found out before.
+/// Hashes a file. Whether it is settled has to be found out before.
 pub(super) fn hash(path: &Path, name: &[u8], stat: Stat, is_settled: bool) -> Result<Hashed> {
     Ok(Hashed { name: name.into(), stat, digest: tree::hash_file(path, stat.size)?, is_settled })
 }

@@ -1,8 +1,8 @@
-//! The file that an index is kept in.
+//! File format of the stat index.
 //!
-//! It starts with a table that says for every folder where its listing is and what its digest is; a listing is read when it is
-//! first asked for. So what a huge folder has in the index costs nothing while only other files are looked at, and several
-//! threads read and check the listings of several folders.
+//! The file starts with a table of the offset and digest of every folder's listing; a listing is read when it is first
+//! asked for. The entries of a huge folder thus cost nothing while only other files are scanned, and several threads
+//! read and check the listings of several folders.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -15,21 +15,21 @@ use std::sync::{Arc, OnceLock};
 use super::listing::{Listing, take};
 use crate::{Artifact, ArtifactKind, Digest};
 
-/// To be changed whenever a listing, or the digest of a tree, is made otherwise.
+/// To be changed whenever the format of a listing, or the digest of a tree, changes.
 const MAGIC: &[u8; 16] = b"athanor stats 2\n";
 /// Magic, digest of the table, length of the table.
 const HEAD: usize = 16 + 32 + 8;
 
-/// The digest of a folder, which holds as long as all listings below it are the same.
+/// Digest of a whole folder, valid as long as all listings below it are the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TreeDigest {
-    /// Of the listings of all folders in it.
+    /// Digest over the listings of all folders in it.
     pub listings: Digest,
-    /// What the folder is then.
+    /// The folder as an artifact.
     pub artifact: Artifact,
 }
 
-/// What the file held when it was opened; it is replaced as a whole, so that this stays readable.
+/// An open index file. It is only ever replaced as a whole, so that an open one stays readable.
 #[derive(Debug, Default)]
 pub(super) struct IndexFile {
     file: Option<File>,
@@ -46,8 +46,8 @@ struct Slot {
 }
 
 impl IndexFile {
-    /// The file at `path`; one that is absent, damaged or of another version is empty, since everything in it can be found out
-    /// again.
+    /// Opens the file at `path`; one that is absent, damaged or of another version counts as empty, since everything in
+    /// it can be found out again.
     pub fn open(path: &Path) -> IndexFile {
         let Ok(file) = File::open(path) else { return IndexFile::default() };
         let Some(table) = read_table(&file) else { return IndexFile::default() };
@@ -56,24 +56,25 @@ impl IndexFile {
         IndexFile { file: Some(file), slots, tree_digests }
     }
 
-    /// What is known of the files in a folder.
+    /// Listing of a folder.
     pub fn listing(&self, folder: &Path) -> Option<Arc<Listing>> {
         let slot = self.slots.get(folder)?;
-        // Nothing here may be handed to other threads: this one would take up a task meanwhile that may wait for this very cell.
+        // No rayon call may run inside: the waiting thread would take up another task, which may wait for this very
+        // cell.
         slot.listing.get_or_init(|| self.read(slot).map(Arc::new)).clone()
     }
 
-    /// The digest of [`IndexFile::listing`].
+    /// Digest of [`IndexFile::listing`].
     pub fn digest(&self, folder: &Path) -> Option<Digest> {
         self.slots.get(folder).map(|slot| slot.digest)
     }
 
-    /// The listings of all folders.
+    /// Listings of all folders.
     pub fn listings(&self) -> HashMap<PathBuf, Arc<Listing>> {
         self.slots.keys().filter_map(|folder| Some((folder.clone(), self.listing(folder)?))).collect()
     }
 
-    /// What is known of the digests of whole folders.
+    /// Digests of whole folders.
     pub fn tree_digests(&self) -> &HashMap<PathBuf, TreeDigest> {
         &self.tree_digests
     }
@@ -100,7 +101,7 @@ fn read_table(file: &File) -> Option<Vec<u8>> {
     (Digest::of(&table) == digest).then_some(table)
 }
 
-/// The bytes of a file with these listings and digests.
+/// Encodes an index file.
 pub(super) fn encode(
     listings: &HashMap<PathBuf, Arc<Listing>>,
     tree_digests: &HashMap<PathBuf, TreeDigest>,
@@ -120,7 +121,7 @@ pub(super) fn encode(
         table.extend(tree_digest.artifact.bytes.to_le_bytes());
         table.extend(tree_digest.artifact.files.to_le_bytes());
     }
-    let length: usize = listings.iter().map(|(_, listing)| listing.bytes().len()).tree_digest();
+    let length: usize = listings.iter().map(|(_, listing)| listing.bytes().len()).sum();
     let mut bytes = Vec::with_capacity(HEAD + table.len() + length);
     bytes.extend(MAGIC);
     bytes.extend(Digest::of(&table).bytes());

@@ -1,12 +1,13 @@
-//! What is known of the files in one folder, as it lies in the index: read in one piece and used where it lies.
+//! Listing of one folder in the index: read in one piece and used in its encoded form.
 
 use crate::Digest;
 use crate::fs::stat::{Moment, Stat};
 
-/// A number of the files of a folder, in the order in which the folder listed them, as it will again.
+/// Files of one folder, in the order in which the folder lists them.
 ///
-/// In bytes: how many they are; for each its stat, its digest and where its name ends among the names; their numbers (u32) in
-/// the order of the names; the names. Numbers are little endian and have 64 bits unless they are narrower by nature.
+/// Encoded are: the number of files; for each its stat, its digest and the end of its name among the names; their
+/// numbers (u32) sorted by name; the names. Numbers are little endian and have 64 bits unless they are narrower by
+/// nature.
 #[derive(Debug)]
 pub(super) struct Listing {
     bytes: Vec<u8>,
@@ -46,7 +47,7 @@ impl Listing {
         Listing { digest: Digest::of(&bytes), count: files.len(), bytes }
     }
 
-    /// What was written as `bytes`, if they are what this digest was made of.
+    /// Decodes a listing, if its digest matches.
     pub fn decode(bytes: Vec<u8>, digest: Digest) -> Option<Listing> {
         if Digest::of(&bytes) != digest {
             return None;
@@ -60,7 +61,7 @@ impl Listing {
         &self.bytes
     }
 
-    /// Of all that is in it: listings with the same digest are the same.
+    /// Digest of its bytes: listings with the same digest are equal.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -80,7 +81,7 @@ impl Listing {
         Some(KnownFile { name: self.name(number)?, stat, digest })
     }
 
-    /// The number of the file with this name, most probably `guess`.
+    /// Number of the file with this name, most probably `guess`.
     pub fn find(&self, name: &[u8], guess: usize) -> Option<usize> {
         if self.name(guess) == Some(name) {
             return Some(guess);
@@ -133,7 +134,7 @@ fn take_moment(bytes: &mut &[u8]) -> Option<Moment> {
     Some(Moment { seconds: i64::from_le_bytes(take(bytes)?), nanoseconds: u32::from_le_bytes(take(bytes)?) })
 }
 
-/// The next `N` bytes, which are gone from `bytes` afterwards.
+/// Splits the next `N` bytes off `bytes`.
 pub(super) fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = bytes.split_first_chunk::<N>()?;
     *bytes = tail;

@@ -1,11 +1,12 @@
-//! Digests of files on disk, remembered by what `stat` says, as git's index does.
+//! Stat index: digests of files on disk, remembered by their `stat`, as in git's index.
 //!
-//! A file is believed to be as it was while size, modification and change time, inode, device and mode are as they were. It is
-//! remembered only if it was last touched in an earlier tick of its file system's clock than the one in which it was hashed: a
-//! file touched in the same tick could change once more without its times showing it (git calls such an entry racily clean).
+//! A file counts as unchanged while its size, modification and change time, inode, device and mode are unchanged. It is
+//! remembered only if it was last touched in an earlier tick of its file system's clock than the one in which it was
+//! hashed: a file touched in the same tick could change once more without its times showing it (git calls such an entry
+//! racily clean).
 //!
-//! Files are remembered by folder, in the order in which the folder lists them. So a folder that did not change is compared
-//! with what is known of it in one pass, and its digest is known without being computed.
+//! Files are remembered by folder, in the order in which the folder lists them. An unchanged folder is thus compared
+//! with the index in one pass, and its digest is known without being computed.
 
 mod hashed;
 mod index_file;
@@ -34,16 +35,16 @@ use crate::{CacheError, Digest, Result};
 
 pub use scan::Scan;
 
-/// News of more than one in this many of what is known is an occasion to forget what is gone.
+/// Entries of deleted files are dropped when at least one in this many entries is new.
 const GROWTH: usize = 8;
 
-/// What is not index_file yet.
+/// Entries that are not saved yet.
 #[derive(Debug, Default)]
 struct Unsaved {
-    /// Of folders that were looked at as a whole.
+    /// Listings of folders that were scanned as a whole.
     listings: HashMap<PathBuf, Arc<Listing>>,
     tree_digests: HashMap<PathBuf, TreeDigest>,
-    /// Of single files, by folder and name.
+    /// Single files, by folder and name.
     files: HashMap<PathBuf, HashMap<OsString, Hashed>>,
 }
 
@@ -53,7 +54,7 @@ impl Unsaved {
     }
 }
 
-/// The remembered digests of one cache.
+/// Stat index of one cache.
 pub(crate) struct StatIndex {
     disk: Disk,
     locks: Arc<Locks>,
@@ -63,12 +64,12 @@ pub(crate) struct StatIndex {
 }
 
 impl StatIndex {
-    /// The index kept in the cache on `disk`; read when it is first needed.
+    /// Index of the cache on `disk`; read when it is first needed.
     pub fn new(disk: Disk, locks: Arc<Locks>, clock: Arc<FileSystemClock>) -> StatIndex {
         StatIndex { disk, locks, clock, index_file: Mutex::default(), unsaved: Mutex::default() }
     }
 
-    /// See [`crate::Cache::artifact_of`].
+    /// Implements [`crate::Cache::scan`].
     pub fn scan(&self, path: &Path) -> Result<Scan> {
         let path = std::path::absolute(path).map_err(CacheError::io(path))?;
         let stat = Stat::of(&path)?;
@@ -143,7 +144,7 @@ impl StatIndex {
         self.disk.root().join("stat-index")
     }
 
-    /// See [`crate::Cache::flush_stat_index`]. What other processes have unsaved meanwhile is kept.
+    /// Implements [`crate::Cache::flush_stat_index`]. Entries that other processes have saved meanwhile stay.
     pub fn flush(&self) -> Result<()> {
         let unsaved = std::mem::take(&mut *self.unsaved());
         if unsaved.is_empty() || self.disk.refusal().is_some() {
@@ -156,14 +157,14 @@ impl StatIndex {
     }
 }
 
-/// What is known when what was `unsaved` is added to what the file holds `now`; `before` is what it held at first.
+/// Merges `unsaved` entries into those that the file holds `now`; `before` is what it held when it was first read.
 fn combine(
     before: &IndexFile,
     now: &IndexFile,
     unsaved: Unsaved,
 ) -> (HashMap<PathBuf, Arc<Listing>>, HashMap<PathBuf, TreeDigest>) {
     let (mut listings, mut tree_digests) = (now.listings(), now.tree_digests().clone());
-    // Looking for folders that are gone costs a call each, so that is done when the index grows much.
+    // Finding out which folders are gone costs a call each, so it is done only when the index grows much.
     if (unsaved.listings.len() + unsaved.files.len()) * GROWTH >= listings.len() {
         let is_there = |folder: &Path| unsaved.listings.contains_key(folder) || fs::symlink_metadata(folder).is_ok();
         listings.retain(|folder, _| is_there(folder));
@@ -191,14 +192,14 @@ fn combine(
     (listings, tree_digests)
 }
 
-/// What is known, with what is known better.
+/// Merges `better` entries into a listing.
 fn with(known: &Listing, better: &[KnownFile<'_>]) -> Listing {
     let names: HashSet<&[u8]> = better.iter().map(|file| file.name).collect();
     let others = known.files().filter(|file| !names.contains(file.name));
     Listing::new(&others.chain(better.iter().copied()).collect::<Vec<_>>())
 }
 
-/// What is known of the files that are still in the folder.
+/// The entries of a listing whose files still exist.
 fn without_lost(known: &Listing, folder: &Path) -> Listing {
     let is_there = |name: &[u8]| fs::symlink_metadata(folder.join(OsStr::from_bytes(name))).is_ok();
     Listing::new(&known.files().filter(|file| is_there(file.name)).collect::<Vec<_>>())

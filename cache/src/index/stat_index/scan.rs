@@ -1,4 +1,4 @@
-//! A look at a folder: what of it is as it was known, what is not, and what the whole is.
+//! Scan of a folder: unchanged files by the index, changed ones hashed, and the digest of the whole.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,37 +12,37 @@ use crate::index::clock::FileSystemClock;
 use crate::tree::{self, Tree, TreeEntry};
 use crate::{Artifact, Digest, Result};
 
-/// What a look at a path found.
+/// A file or folder that was scanned.
 #[derive(Debug)]
 pub struct Scan {
-    /// What lies there.
+    /// The artifact.
     pub artifact: Artifact,
     pub(super) folders: Vec<ScannedFolder>,
-    /// The tree, if it had to be put together.
+    /// The tree, if it had to be built.
     pub(super) tree: Option<Tree>,
 }
 
 impl Scan {
-    /// The tree of the folder; of a file it is empty.
+    /// The folder's tree; empty for a file.
     pub fn into_tree(self) -> Tree {
         self.tree.unwrap_or_else(|| tree_of(&self.folders))
     }
 }
 
-/// A folder, with the content of all its files.
+/// A folder, with the digests of all its files.
 #[derive(Debug)]
 pub(super) struct ScannedFolder {
     pub dir: Arc<Dir>,
     is_empty: bool,
-    /// Its files, without those that may have changed since without showing it.
+    /// Its settled files: a change of them since would show.
     pub listing: Arc<Listing>,
     /// The others.
     unsettled: Vec<Hashed>,
-    /// Whether the listing is not the one that was known.
+    /// Whether the listing differs from the one in the index.
     pub is_changed: bool,
 }
 
-/// Looks at all folders from `root` on. `known` says what is known of the files in a folder.
+/// Scans `root` and all folders below it. `known` returns the indexed listing of a folder.
 pub(super) fn scan(
     root: &Path,
     clock: &FileSystemClock,
@@ -52,10 +52,10 @@ pub(super) fn scan(
     Ok(visited.into_par_iter().map(ScannedFolder::new).collect())
 }
 
-/// What became of a batch of files.
+/// A scanned batch of files of one folder.
 struct ScannedBatch {
     known: Option<Arc<Listing>>,
-    /// For every file its number in what is known, if it is as it was.
+    /// For every file its number in the known listing, if it is unchanged.
     numbers: Vec<Option<usize>>,
     /// The others.
     hashed: Vec<Hashed>,
@@ -84,7 +84,7 @@ fn scan_batch(
     let hash_one = |(is_settled, file, path): (bool, &FileIn<'_>, PathBuf)| {
         hash(&path, file.name.as_bytes(), file.stat, is_settled)
     };
-    // Threads for nothing cost an unchanged folder more than all else here.
+    // Spawning tasks for nothing would cost an unchanged folder more than all else here.
     let hashed = match others.is_empty() {
         true => Vec::new(),
         false => others.into_par_iter().map(hash_one).collect::<Result<_>>()?,
@@ -93,7 +93,7 @@ fn scan_batch(
 }
 
 impl ScannedBatch {
-    /// Its files in the order in which the folder lists them, each with whether it is settled.
+    /// Its files in the order of the folder's listing, each with whether it is settled.
     fn files(&self) -> impl Iterator<Item = (KnownFile<'_>, bool)> {
         let mut hashed = self.hashed.iter();
         self.numbers.iter().filter_map(move |number| match (number, &self.known) {
@@ -128,7 +128,7 @@ impl ScannedFolder {
     }
 }
 
-/// What is known of a folder, if it has those very files, all as they were.
+/// The known listing, if the folder has exactly these files, all unchanged.
 fn unchanged(seen: &[ScannedBatch]) -> Option<Arc<Listing>> {
     let known = seen.first()?.known.as_ref()?;
     let same = |seen: &ScannedBatch| seen.known.as_ref().is_some_and(|other| Arc::ptr_eq(other, known));
@@ -137,7 +137,7 @@ fn unchanged(seen: &[ScannedBatch]) -> Option<Arc<Listing>> {
     (all && files == known.len()).then(|| Arc::clone(known))
 }
 
-/// The digest of the listings of all these folders, which tells what tree they are; nothing where they do not tell.
+/// Digest over the listings of all these folders, which determines their tree; `None` if a file is not settled.
 pub(super) fn digest_of_listings(folders: &[ScannedFolder]) -> Option<Digest> {
     let mut hasher = blake3::Hasher::new();
     for folder in folders {
@@ -151,7 +151,7 @@ pub(super) fn digest_of_listings(folders: &[ScannedFolder]) -> Option<Digest> {
     Some(Digest::from(hasher.finalize()))
 }
 
-/// The tree that these folders are.
+/// Builds the tree of these folders.
 pub(super) fn tree_of(folders: &[ScannedFolder]) -> Tree {
     Tree::new(folders.iter().flat_map(ScannedFolder::entries).collect())
 }

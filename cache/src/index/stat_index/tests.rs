@@ -231,15 +231,15 @@ fn what_is_known_is_not_read_again_and_not_saved_again() {
     let first = impatient(&cache);
     first.scan(&root).unwrap();
     first.flush().unwrap();
-    assert!(first.scan(&root).is_ok() && first.learned().is_empty(), "in the same process");
+    assert!(first.scan(&root).is_ok() && first.unsaved().is_empty(), "in the same process");
     let second = impatient(&cache);
     assert_eq!(Some(second.scan(&root).unwrap().artifact), read_all(&root));
-    assert!(second.learned().is_empty());
+    assert!(second.unsaved().is_empty());
     second.scan(&root.join("c/a")).unwrap();
-    assert!(second.learned().is_empty(), "files known with their folder are known");
+    assert!(second.unsaved().is_empty(), "files known with their folder are known");
     fs::write(root.join("c/d/b"), "5").unwrap();
     second.scan(&root).unwrap();
-    assert_eq!(second.learned().listings.keys().collect::<Vec<_>>(), [&root.join("c/d")]);
+    assert_eq!(second.unsaved().listings.keys().collect::<Vec<_>>(), [&root.join("c/d")]);
 }
 
 #[test]
@@ -254,7 +254,7 @@ fn a_file_in_a_large_folder_is_found_however_much_changes_around_it() {
         index.flush().unwrap();
         let again = impatient(&cache);
         again.scan(&root).unwrap();
-        assert!(again.learned().is_empty());
+        assert!(again.unsaved().is_empty());
     }
 }
 
@@ -286,7 +286,7 @@ fn what_several_processes_learn_at_once_is_kept() {
     for path in ["a", "b", "c", "c/d/a"] {
         fourth.scan(&root.join(path)).unwrap();
     }
-    assert!(fourth.learned().is_empty());
+    assert!(fourth.unsaved().is_empty());
 }
 
 #[test]
@@ -322,9 +322,9 @@ fn a_damaged_index_is_as_good_as_none_and_is_mended() {
         fs::write(index.path(), damaged).unwrap();
         let reader = impatient(&cache);
         assert_eq!(reader.scan(&root).unwrap().artifact, expected);
-        assert!(!reader.learned().is_empty(), "damage is noticed");
+        assert!(!reader.unsaved().is_empty(), "damage is noticed");
         let (listings, sums) =
-            combine(&reader.index_file(), &reader.index_file(), std::mem::take(&mut *reader.learned()));
+            combine(&reader.index_file(), &reader.index_file(), std::mem::take(&mut *reader.unsaved()));
         assert_eq!(index_file::encode(&listings, &sums), sound);
     }
 }
@@ -347,14 +347,14 @@ fn a_file_is_remembered_once_the_clock_of_its_file_system_has_moved_on() {
     let path = root.join("file");
     fs::write(&path, "one").unwrap();
     let touched = Stat::of(&path).unwrap().changed;
-    while crate::fs_time(&root).unwrap() <= touched {
+    while crate::index::clock::time_in(&root).unwrap() <= touched {
         std::thread::yield_now();
     }
     let index = patient(&cache);
     index.scan(&path).unwrap();
     index.scan(&root).unwrap();
-    assert_eq!(index.learned().files.len(), 1);
-    assert_eq!(index.learned().listings.len(), 1);
+    assert_eq!(index.unsaved().files.len(), 1);
+    assert_eq!(index.unsaved().listings.len(), 1);
     let past = std::time::SystemTime::now() - Duration::from_secs(100);
     File::options().write(true).open(&path).unwrap().set_modified(past).unwrap();
     fs::write(root.join("to come"), "two").unwrap();
@@ -362,5 +362,5 @@ fn a_file_is_remembered_once_the_clock_of_its_file_system_has_moved_on() {
     File::options().write(true).open(root.join("to come")).unwrap().set_modified(future).unwrap();
     let index = patient(&cache);
     index.scan(&root.join("to come")).unwrap();
-    assert!(index.learned().is_empty(), "a time that no clock has reached is in no tick that is over");
+    assert!(index.unsaved().is_empty(), "a time that no clock has reached is in no tick that is over");
 }
