@@ -164,7 +164,8 @@ impl Recall {
             let stamp = known.map(|known| known.stamp).or_else(|| cache.record_stamp(&fingerprint))?;
             let name = inputs.plan.instances[number.index()].name.clone();
             let mentioned = inputs.mentioned(number).to_vec();
-            let seen = || outputs.iter().map(|output| cache.evidence(&output.artifact)).collect::<Option<Vec<_>>>();
+            let seen =
+                || outputs.iter().map(|output| cache.content_stamp(&output.artifact)).collect::<Option<Vec<_>>>();
             let evidence = match known {
                 Some(known) => known.evidence.clone(),
                 None => seen()?,

@@ -1,4 +1,4 @@
-//! What a log of items looks like: the lines, how they are sealed, and how much of a log is safely on disk.
+//! Format of item logs: their lines and checksums, and the marks of how much is synced.
 
 use std::fs;
 use std::ops::Range;
@@ -7,9 +7,9 @@ use std::path::Path;
 use crate::fs::boot::BOOT;
 use crate::{CacheError, Digest, ItemRecord, Result};
 
-/// How the line starts that says how much is safely on disk.
+/// Prefix of the line that says how much is synced to disk.
 const SYNCED: &[u8] = b"synced ";
-/// The bytes of a log; `None` if another process has merged it away.
+/// Reads a log; `None` if another process has merged it away.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -27,19 +27,19 @@ pub fn is_remark(line: &[u8]) -> bool {
     synced_length(line).is_some() || line.strip_prefix(BOOT).and_then(sealed) == Some(true)
 }
 
-/// What a log says when its first `length` bytes are about files that are safely on disk.
+/// Line that says that all files in the first `length` bytes of the log are synced to disk.
 pub fn synced_line(length: usize) -> Vec<u8> {
     let length = length.to_string();
     [SYNCED, length.as_bytes(), b" ", Digest::of(length.as_bytes()).to_string().as_bytes()].concat()
 }
 
-/// What [`synced_line`] says.
+/// Parses a [`synced_line`].
 pub fn synced_length(line: &[u8]) -> Option<usize> {
     let length: usize = std::str::from_utf8(line.strip_prefix(SYNCED)?).ok()?.split(' ').next()?.parse().ok()?;
     (synced_line(length) == line).then_some(length)
 }
 
-/// How much of a log is about files that are known to be on disk.
+/// Length of the part of a log whose files are known to be on disk.
 pub fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
     let first = line_ranges(bytes).next().map(|range| &bytes[range]);
     if first == Some(boot) && !boot.ends_with(b" ") {
@@ -48,7 +48,7 @@ pub fn safe_length(bytes: &[u8], boot: &[u8]) -> usize {
     line_ranges(bytes).filter_map(|range| synced_length(&bytes[range])).max().unwrap_or(0)
 }
 
-/// Where the whole lines of a log are, without their ends.
+/// Ranges of the complete lines of a log, without line ends.
 pub fn line_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
@@ -59,13 +59,13 @@ pub fn line_ranges(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// `key`, digest of the rest, record, with a space between them.
+/// Encodes a line: `key`, digest of the rest, and record, separated by spaces.
 pub fn encode(key: &Digest, record: &ItemRecord) -> serde_json::Result<Vec<u8>> {
     let body = serde_json::to_string(record)?;
     Ok(format!("{key} {} {body}", seal(key, body.as_bytes())).into_bytes())
 }
 
-/// The key that a line is about.
+/// Key of a line.
 pub fn key_of(line: &[u8]) -> Option<Digest> {
     Digest::from_hex(line.split(|byte| *byte == b' ').next()?)
 }

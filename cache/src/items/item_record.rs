@@ -1,16 +1,16 @@
-//! Results of items, as they are written.
+//! Item records: results of items, as they are written.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Digest;
 
-/// What was computed for an item.
+/// Result of an item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ItemRecord {
-    /// What is small.
+    /// Small data, stored in the log.
     pub value: Value,
-    /// What is large.
+    /// Large data, stored as files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<ItemFile>,
 }
@@ -20,7 +20,7 @@ pub struct ItemRecord {
 pub struct ItemFile {
     /// Name among the item's files.
     pub name: String,
-    /// Its content.
+    /// Its digest.
     pub digest: Digest,
     /// Its size.
     pub bytes: u64,

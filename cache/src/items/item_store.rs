@@ -1,13 +1,14 @@
-//! Results of single items: what a stage that treats its items one by one has computed for each of them.
+//! Item store: results of single items, for stages that process their items one by one.
 //!
-//! `items/a/<scope>/*.log` are append-only files, one a writing process, so that writers never wait for each other. A line is
-//! an item's key, the digest of the rest of the line, and the item's value and files as JSON. A line that was cut off or
-//! damaged counts as absent. Files of items lie among the objects: what a killed stage has finished is there for the next one.
+//! `items/a/<scope>/*.log` are append-only files, one per writing process, so that writers never wait for each other. A
+//! line holds an item's key, the digest of the rest of the line, and the item's value and files as JSON. An incomplete
+//! or damaged line counts as absent. Files of items are objects of the store. The items that a killed stage has
+//! finished are there for the next one.
 //!
-//! Waiting for the disk after every item would cost more than many items do. So a log starts with the boot of the machine that
-//! it is written under (`boot <digest of id> <id>`), and now and then, when everything before has been brought safely to disk, says so
-//! (`synced <bytes> <seal>`: so much of the log). ItemStore after that are believed under the same boot, since then no power was lost; otherwise only
-//! if their files still have the content they should.
+//! Waiting for the disk after every item would cost more than many items do. So a log starts with the machine's boot
+//! (`boot <digest of id> <id>`), and a line marks now and then how much of the log is synced to disk (`synced <bytes>
+//! <checksum>`). Items after that mark are trusted under the same boot, since there was no power cut; otherwise only if
+//! their files still have the right content.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -31,30 +32,30 @@ use crate::store::integrity::Stored;
 use crate::tree;
 use crate::{Cache, CacheError, Digest, ItemFile, ItemRecord, Presence, Result, hash_value};
 
-/// More finished logs of one scope than this are merged into one when it is opened.
+/// Number of finished logs of one scope beyond which they are merged.
 const MANY_LOGS: usize = 8;
 
-/// The items of one scope: those computed by the same kind.
+/// Item store of one scope, the items computed by the same kind.
 pub struct ItemStore<'c> {
     cache: &'c Cache,
     folder: PathBuf,
-    /// What the logs held when they were opened. Lines are judged when they are asked for: there may be many.
+    /// Content of the logs when they were opened. Lines are decoded only when they are asked for: there may be many.
     lines: Vec<Vec<u8>>,
     known: HashMap<Digest, LineRef>,
     log: Mutex<Option<Log>>,
-    /// Files of items that earlier work kept and may not have brought to disk; found out when it is first asked for, and
-    /// none once they were brought there.
+    /// Files of earlier work's items that may not be synced; computed when first asked for, and empty once they are
+    /// synced.
     doubtful: Mutex<Option<HashSet<Digest>>>,
-    /// Held by whoever brings files to disk, so that others can go on keeping items meanwhile.
+    /// Held while files are synced, so that other threads can insert items meanwhile.
     syncing: Mutex<()>,
     resume_state: PathBuf,
 }
 
-/// Where an item's line is.
+/// Reference to an item's line.
 struct LineRef {
     log: usize,
     range: Range<usize>,
-    /// Whether its files are believed to be as they were written: under the boot that they were written under, or on disk.
+    /// Whether its files are trusted to be as they were written: synced to disk, or written under this boot.
     safe: bool,
     /// Whether its files are known to be on disk.
     on_disk: bool,
@@ -69,7 +70,7 @@ struct Log {
     in_use: FilesInUse,
     length: usize,
     synced: Instant,
-    /// Files that a power cut could take.
+    /// Files that are not synced to disk yet.
     unsynced_files: HashSet<Digest>,
 }
 
@@ -80,19 +81,19 @@ impl Log {
     }
 }
 
-/// How often a log that is being written is brought safely to disk.
+/// Interval at which a log that is being written is synced.
 const SYNC_EVERY: Duration = Duration::from_secs(20);
 
 impl Cache {
-    /// The items of `scope`, a name of the caller's. `resume_state` is the folder of the work that asks for them
-    /// ([`Cache::resume_state`]): while it is there, the items it has computed are in use.
+    /// Opens the item store of `scope`, a name chosen by the caller. `resume_state` is the folder of the work that
+    /// opens it ([`Cache::resume_state_path`]): while it exists, the items that the work has computed are in use.
     pub fn items(&self, scope: &str, resume_state: &Path) -> Result<ItemStore<'_>> {
         let folder = self.items_path(scope);
         self.disk.make_lasting_folders(&folder)?;
         let paths = list::list_item_logs(&folder)?;
         let mut lines = Vec::new();
         for path in &paths {
-            // A log that is gone was merged into another by another process; at worst some items are computed again.
+            // A log that is gone was merged by another process; at worst some items are computed again.
             lines.extend(read_if_there(path)?);
         }
         let (mut known, boot) = (HashMap::new(), boot_line());
@@ -146,7 +147,7 @@ impl Cache {
         finished.iter().filter(|(path, _)| **path != target).try_for_each(|(path, _)| self.disk.remove(path))
     }
 
-    /// Drops every item of scopes that are not in `scopes`, and those that lost a file or are to lose one that does not stay.
+    /// Removes all items of scopes that are not in `scopes`, and items with a file that is gone or does not stay.
     pub(crate) fn sweep_items(&self, scopes: &HashSet<String>, stays: impl Fn(&Path) -> bool) -> Result<()> {
         let is_left = |file: &ItemFile| self.has_file(file) && stays(&self.object_path(&file.digest, false));
         let kept: HashSet<PathBuf> = scopes.iter().map(|scope| self.items_path(scope)).collect();
@@ -162,7 +163,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Damaged logs of items, whose sound lines stay.
+    /// Moves damaged item logs to quarantine, rewrites them with their intact lines, and returns their paths.
     pub(crate) fn verify_items(&self) -> Result<Vec<PathBuf>> {
         let mut damaged = Vec::new();
         for folder in list::list_sharded(self.root(), "items")? {
@@ -183,7 +184,7 @@ impl Cache {
         Ok(damaged)
     }
 
-    /// Rewrites a log with the sound lines that `keep` wants.
+    /// Rewrites a log with the intact lines for which `keep` returns true.
     fn filter_log(&self, log: &Path, keep: impl Fn(&ItemRecord) -> bool) -> Result<()> {
         let Some(bytes) = read_if_there(log)? else { return Ok(()) };
         let safe_up_to = safe_length(&bytes, b"");
@@ -218,7 +219,7 @@ impl Cache {
         self.probe.presence(&self.layout.object(&file.digest, false), file.bytes) == Presence::Present
     }
 
-    /// As [`Cache::has_file`], and read if `stat` does not say that it is as it was when it was last read.
+    /// Whether a file of an item is there and intact; it is read unless its integrity note is valid.
     fn has_intact_file(&self, file: &ItemFile) -> bool {
         let object = self.object_path(&file.digest, false);
         self.is_intact(&Stored::File(file.digest), &object, file.digest, file.bytes).unwrap_or(false)
@@ -230,7 +231,7 @@ impl Cache {
 }
 
 impl ItemStore<'_> {
-    /// What was computed for the item with `key`, if all of it is still there.
+    /// Looks up the item with `key`; `None` unless all its files are there.
     pub fn find(&self, key: &Digest) -> Option<ItemRecord> {
         let place = self.known.get(key)?;
         let (_, record) = decode(&self.lines[place.log][place.range.clone()])?;
@@ -238,8 +239,8 @@ impl ItemStore<'_> {
         record.files.iter().all(is_there).then_some(record)
     }
 
-    /// Stores what was computed for the item with `key`: `value`, and every file in `folder`, which are gone from there
-    /// afterwards. It is found again by every later stage, whatever becomes of this one.
+    /// Stores the result of the item with `key`: `value`, and every file in `folder`, which is moved into the store.
+    /// Every later stage finds it, even if this one fails.
     pub fn insert(&self, key: &Digest, value: Value, folder: &Path) -> Result<ItemRecord> {
         let mut files = Vec::new();
         for path in list::read_folder(folder)? {
@@ -257,12 +258,12 @@ impl ItemStore<'_> {
         Ok(record)
     }
 
-    /// Where a file of an item can be read.
+    /// Path of an item's file in the store.
     pub fn path_of(&self, file: &ItemFile) -> PathBuf {
         self.cache.object_path(&file.digest, false)
     }
 
-    /// As [`ItemStore::keep`], with files that are stored already.
+    /// Appends an item as [`ItemStore::insert`] does, with files that are stored already.
     pub fn append(&self, key: &Digest, record: &ItemRecord) -> Result<()> {
         let line = encode(key, record).map_err(|error| CacheError::io(&self.folder)(error.into()))?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -278,13 +279,13 @@ impl ItemStore<'_> {
         Ok(())
     }
 
-    /// Brings everything that was kept so far safely to disk.
+    /// Syncs all items so far to disk.
     pub fn sync(&self) -> Result<()> {
         let _alone = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.sync_stored()
     }
 
-    /// As [`ItemStore::sync`] if that was not done for a while and nobody is at it.
+    /// Syncs if it is due and no other thread does it.
     fn sync_now_and_then(&self) -> Result<()> {
         let Ok(_alone) = self.syncing.try_lock() else { return Ok(()) };
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -293,8 +294,8 @@ impl ItemStore<'_> {
         if due { self.sync_stored() } else { Ok(()) }
     }
 
-    /// Brings files of earlier work to disk if `file` is one of those that may not be there: all at once, since more of them
-    /// will be asked for.
+    /// Syncs the files of earlier work if `file` is one of those that may not be on disk: all at once, since more of
+    /// them will be asked for.
     fn sync_if_doubtful(&self, file: &ItemFile) -> Result<()> {
         let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
         let files = doubtful.get_or_insert_with(|| {
@@ -304,14 +305,14 @@ impl ItemStore<'_> {
         });
         if files.contains(&file.digest) {
             let objects = files.iter().map(|digest| self.cache.object_path(digest, false));
-            // What is not there any more is found by nobody.
+            // Items with a missing file are never found.
             self.cache.sync(&objects.filter(|object| object.exists()).collect::<Vec<_>>())?;
             files.clear();
         }
         Ok(())
     }
 
-    /// Only for the holder of `syncing`.
+    /// To be called only while `syncing` is held.
     fn sync_stored(&self) -> Result<()> {
         let log = || self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = log().as_ref().map(|log| (log.unsynced_files.clone(), log.length));
@@ -327,7 +328,7 @@ impl ItemStore<'_> {
         }
     }
 
-    /// A log of this process's own; its lock says that it is being written.
+    /// Creates a log of this process; its lock says that it is being written.
     fn new_log(&self) -> Result<Log> {
         loop {
             let disk = self.cache.disk.clone();
@@ -347,8 +348,8 @@ impl ItemStore<'_> {
         }
     }
 
-    /// Puts a file of an item at `path`, as a symbolic link to the stored file, and notes it in `hints`. A file that is in
-    /// an output is safely on disk.
+    /// Links a file of an item to `path` by a symbolic link, and adds it to `hints`. The file is synced first, since
+    /// outputs may only refer to files on disk.
     pub fn link(&self, file: &ItemFile, path: &Path, hints: &DigestHints) -> Result<()> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let is_unsafe = log.as_ref().is_some_and(|log| log.unsynced_files.contains(&file.digest));

@@ -1,4 +1,4 @@
-//! Results of single items, and state of interrupted work.
+//! Items: results of single items, and resume state of interrupted work.
 
 pub(crate) mod item_log;
 pub(crate) mod item_record;

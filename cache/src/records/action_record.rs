@@ -11,38 +11,38 @@ use crate::{Artifact, Digest, hash_value};
 pub struct OutputRecord {
     /// The port's name.
     pub name: String,
-    /// The file or folder name the stage wrote it under.
+    /// File name under which the stage wrote it.
     pub file: String,
-    /// Its content.
+    /// Kind, digest and size.
     pub artifact: Artifact,
 }
 
-/// What a fingerprint's work came to. Written last, whole, and not changed afterwards.
+/// Result of a fingerprint. Written last and atomically, and never changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActionRecord {
-    /// What was computed.
+    /// The fingerprint of the result.
     pub fingerprint: Digest,
-    /// All that the fingerprint was made of, in the caller's own terms.
+    /// Everything that the fingerprint was computed from, in the caller's terms.
     pub recipe: Value,
-    /// What came out.
+    /// Outputs, by port.
     pub outputs: Vec<OutputRecord>,
-    /// Figures reported on the way.
+    /// Reported metrics.
     pub metrics: Map<String, Value>,
-    /// What the stage printed.
+    /// Log: the output that the stage printed.
     pub log: Option<Artifact>,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// When it was done.
+    /// Time of completion.
     pub finished_at: Timestamp,
-    /// Name and version of the program that did it.
+    /// Name and version of the program that computed it.
     pub program: String,
-    /// Its place in the order of all that happened in the cache; 0 in records of earlier formats.
+    /// Sequence number; 0 in records of earlier formats.
     #[serde(default)]
     pub sequence: u64,
-    /// Where more about the result is kept that no up-to-date check needs: see [`Cache::store_annex`].
+    /// Digest of further data that no up-to-date check needs: see [`Cache::store_annex`](crate::Cache::store_annex).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annex: Option<Digest>,
-    /// What later versions add; a version that does not know a field leaves it alone.
+    /// Fields of later versions, preserved as they are.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extensions: Map<String, Value>,
 }
@@ -55,7 +55,7 @@ struct Sealed {
 
 const SEAL_DOMAIN: &str = "athanor action 1";
 
-/// A record as it is written: JSON in one line, with a checksum.
+/// Serialised form of a record: JSON in one line, with a checksum.
 #[derive(Debug, Clone)]
 pub struct SealedRecord {
     pub(crate) fingerprint: Digest,
@@ -68,14 +68,14 @@ impl ActionRecord {
         self.outputs.iter().map(|output| &output.artifact).chain(&self.log)
     }
 
-    /// The record as it is to be written.
+    /// Serialises the record, with a checksum.
     pub fn seal(&self) -> serde_json::Result<SealedRecord> {
         let record = serde_json::to_value(self)?;
         let line = serde_json::to_vec(&Sealed { seal: hash_value(SEAL_DOMAIN, &record), record })?;
         Ok(SealedRecord { fingerprint: self.fingerprint, line })
     }
 
-    /// The record that was written; `None` if it is not as it was.
+    /// Deserialises a record; `None` if it is damaged.
     pub(crate) fn unsealed(bytes: &[u8]) -> Option<ActionRecord> {
         let sealed: Sealed = serde_json::from_slice(bytes).ok()?;
         if hash_value(SEAL_DOMAIN, &sealed.record) != sealed.seal {

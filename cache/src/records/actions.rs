@@ -1,8 +1,8 @@
-//! What was computed: from a fingerprint to the digests of its outputs.
+//! Action cache: recorded results by fingerprint.
 //!
-//! `actions/a/<fingerprint>.json` is a file with the record, one line of it. Records that are written together are lines of one
-//! file that has the names of them all: to make a file costs more than all else that a record costs. A record is gone when
-//! its name is, and another one that takes its name is in another file.
+//! `actions/a/<fingerprint>.json` is a file with the record, one line of it. Records that are written together are
+//! lines of one file with a hard link for each: creating a file costs more than everything else about a record. A
+//! record is gone when its name is, and a later one under the same name is in another file.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,37 +16,38 @@ use crate::store::integrity::{ContentStamp, Stored};
 use crate::store::probe::FileStamp;
 use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result, SealedRecord, Unsynced};
 
-/// More records would make each of them slow to find.
+/// Maximum number of records per file: more would make each of them slow to find.
 const RECORDS_IN_A_FILE: usize = 16;
 
-/// Permission bits of a file of records, where further names of it have to be copies.
+/// Permission bits of a file of records where hard links have to be copies.
 const RECORD_MODE: u32 = 0o644;
 
-/// What the cache knows of a fingerprint.
+/// Outcome of a lookup.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lookup {
-    /// The result and all its outputs are there.
+    /// The result is recorded, and all its outputs are there.
     Hit(ActionRecord),
-    /// The result was there, but the named outputs are missing or damaged.
+    /// The result is recorded, but the named outputs are missing or damaged.
     Incomplete {
         /// The record.
         record: ActionRecord,
         /// Names of outputs.
         lost: Vec<String>,
     },
-    /// Nothing.
+    /// No result is recorded.
     Miss,
 }
 
 impl Cache {
-    /// Records a result whose outputs have been ingested. Replaces an earlier record of the same fingerprint.
+    /// Records a result whose outputs have been ingested, and replaces an earlier record of the same fingerprint.
     pub fn record(&self, record: &ActionRecord) -> Result<()> {
         let sealed = record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?;
         self.record_all(&[(&sealed, &Unsynced::default())]).map(|_| ())
     }
 
-    /// Records results, bringing first what belongs to them and then the records safely to disk: many at once wait for the
-    /// device as long as one. A result that lost an output since it was stored is not recorded; says for each whether it was.
+    /// Records results: first their files and then the records are synced to disk (group commit: many wait for the
+    /// device as long as one). A result that lost an output since it was stored is not recorded; returns for each
+    /// whether it was.
     pub fn record_all(&self, results: &[(&SealedRecord, &Unsynced)]) -> Result<Vec<bool>> {
         let is_whole =
             |(_, unsynced): &(&SealedRecord, &Unsynced)| unsynced.0.iter().all(|object| self.is_as_stored(object));
@@ -61,7 +62,7 @@ impl Cache {
         let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) =
             whole_results().map(|(record, _)| record).partition(is_known);
         for record in known {
-            // Safe from the first moment: what was promised before is not lost.
+            // Synced at once, so that the result recorded before is not lost.
             self.disk.write_atomically(&self.action_path(&record.fingerprint), &record.line)?;
         }
         new.chunks(RECORDS_IN_A_FILE).try_for_each(|records| self.write_records(records))?;
@@ -70,7 +71,7 @@ impl Cache {
         Ok(whole)
     }
 
-    /// Whether a file that was stored a moment ago is still there, as it was or with the same content.
+    /// Whether a file that was just stored is still there and intact.
     fn is_as_stored(&self, object: &Path) -> bool {
         let (Some(stored), Some(digest)) = (Stored::at(object), digest_in_name(object)) else { return true };
         let Ok(stat) = rustix::fs::lstat(object) else { return false };
@@ -86,7 +87,7 @@ impl Cache {
         Ok(ours.is_some() && recorded == ours)
     }
 
-    /// Writes records into one file, not yet safe from a power cut.
+    /// Writes records into one file, which is not synced yet.
     fn write_records(&self, records: &[&SealedRecord]) -> Result<()> {
         let lines: Vec<&[u8]> = records.iter().map(|record| record.line.as_slice()).collect();
         let mut paths = records.iter().map(|record| self.action_path(&record.fingerprint));
@@ -102,8 +103,8 @@ impl Cache {
         })
     }
 
-    /// The record of a fingerprint, whether or not its outputs are still there. A damaged record is moved to quarantine and
-    /// counts as none.
+    /// Reads the record of a fingerprint, whether or not its outputs are there. A damaged record is moved to quarantine
+    /// and counts as none.
     pub fn read_record(&self, fingerprint: &Digest) -> Result<Option<ActionRecord>> {
         let path = self.action_path(fingerprint);
         let bytes = match fs::read(&path) {
@@ -122,15 +123,15 @@ impl Cache {
         Ok(record)
     }
 
-    /// Stores what belongs to a result and no up-to-date check needs (curves, figures, resources used), for
-    /// [`ActionRecord::annex`]. What is added to `unsynced` is on disk when the record is.
+    /// Stores data of a result that no up-to-date check needs (curves, metrics, resources used), for
+    /// [`ActionRecord::annex`]. Its file is added to `unsynced`, and synced with the record.
     pub fn store_annex(&self, content: &[u8], unsynced: &mut Unsynced) -> Result<Digest> {
         let file = self.disk.temporary()?;
         self.disk.append(file.as_file(), file.path(), content).map_err(CacheError::io(file.path()))?;
         Ok(self.ingest_unsynced(file.path(), &HashMap::new(), unsynced)?.digest)
     }
 
-    /// The content of an annex, which is looked at for damage.
+    /// Reads an annex, checked against its digest.
     pub fn read_annex(&self, annex: &Digest) -> Result<Vec<u8>> {
         let path = self.object_path(annex, false);
         let content = fs::read(&path).map_err(CacheError::io(&path))?;
@@ -140,7 +141,7 @@ impl Cache {
             .ok_or_else(|| CacheError::Damaged { path, what: "it is not what its name says".to_owned() })
     }
 
-    /// All recorded results, in no particular order.
+    /// Reads all records, in no particular order.
     pub fn records(&self) -> Result<Vec<ActionRecord>> {
         let mut records = Vec::new();
         for fingerprint in list::list_sharded(self.root(), "actions")?.iter().filter_map(|path| digest_in_name(path)) {
@@ -149,28 +150,29 @@ impl Cache {
         Ok(records)
     }
 
-    /// Whether any result is recorded, or has such a name.
+    /// Whether any result is recorded, by name alone.
     pub fn has_records(&self) -> Result<bool> {
         Ok(list::list_sharded(self.root(), "actions")?.iter().any(|path| digest_in_name(path).is_some()))
     }
 
-    /// Fingerprints of all results that were recorded with this sequence number or a higher one.
+    /// Fingerprints of all results recorded with this sequence number or a higher one.
     pub fn recorded_since(&self, sequence: u64) -> Result<Vec<Digest>> {
         let records = self.records()?.into_iter().filter(|record| record.sequence >= sequence);
         Ok(records.map(|record| record.fingerprint).collect())
     }
 
-    /// Sets the record of a result aside, so that the result is made again; what it consists of stays until a collection.
+    /// Moves the record of a result to quarantine, so that the result is computed again; its files stay until a
+    /// collection.
     pub fn quarantine_record(&self, fingerprint: &Digest) -> Result<()> {
         self.quarantine(&self.action_path(fingerprint))
     }
 
-    /// The stamp of a fingerprint's record; `None` if there is none.
+    /// Stamp of a fingerprint's record; `None` if there is none.
     pub fn record_stamp(&self, fingerprint: &Digest) -> Option<FileStamp> {
         self.probe.stamp(&self.layout.action(fingerprint))
     }
 
-    /// What can be served for a fingerprint.
+    /// Looks up the result of a fingerprint.
     pub fn lookup(&self, fingerprint: &Digest) -> Result<Lookup> {
         let Some(record) = self.read_record(fingerprint)? else { return Ok(Lookup::Miss) };
         let lost = record.outputs.iter().filter(|output| self.presence(&output.artifact) != Presence::Present);

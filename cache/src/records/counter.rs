@@ -1,8 +1,8 @@
-//! Sequence numbers: the order in which things happened in a cache, which no clock decides.
+//! Counter of sequence numbers: the order of events in a cache, independent of any clock.
 //!
-//! The file `sequence` holds the last number given out and a seal over it, in one line of a fixed length that is overwritten in
-//! place: a disk writes one sector whole or not at all. A counter that is lost or damaged goes on above every number that a
-//! record has, with a gap for numbers that no record has.
+//! The file `sequence` holds the last number given out and a seal over it, in one line of a fixed length that is
+//! overwritten in place: a disk writes one sector whole or not at all. A lost or damaged counter goes on above the
+//! number of every record, with a margin for numbers that no record has.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -18,7 +18,7 @@ use crate::{CacheError, Digest, Result};
 pub(crate) const NAME: &str = "sequence";
 /// Numbers skipped after the counter was lost: more than runs have numbers beyond those of their records.
 const SKIPPED: u64 = 1 << 20;
-/// Bytes of the line; whatever follows it is none of ours.
+/// Bytes of the line; anything after it does not count.
 const LENGTH: usize = 20 + 1 + 12 + 1;
 const SEAL: &[u8] = b"athanor sequence 1";
 
@@ -26,7 +26,7 @@ const SEAL: &[u8] = b"athanor sequence 1";
 pub(crate) struct Counter {
     disk: Disk,
     locks: Arc<Locks>,
-    /// The file; opened when the first number is asked for.
+    /// The open file, from the first number on.
     file: Mutex<Option<File>>,
     /// The last number that this process was given; 0 before the first one.
     latest: AtomicU64,
@@ -38,8 +38,8 @@ impl Counter {
         Counter { disk, locks, file: Mutex::default(), latest: AtomicU64::new(0) }
     }
 
-    /// The next number: greater than every one given out before by any process, and than `floor`. `highest_recorded` is asked
-    /// for if the counter was lost.
+    /// Returns the next number: greater than every one given out before by any process, and than `floor`.
+    /// `highest_recorded` is called if the counter was lost.
     pub(crate) fn next(&self, floor: u64, highest_recorded: impl FnOnce() -> Result<u64>) -> Result<u64> {
         let path = self.path();
         let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl Counter {
         Ok(next)
     }
 
-    /// A number that was given out, and hardly any later one, as far as that can be told without waiting; 0 where it cannot.
+    /// A recent number, as far as it can be told without waiting for a lock; 0 where it cannot.
     pub(crate) fn peek(&self) -> u64 {
         match self.latest.load(Ordering::Relaxed) {
             0 => {}
@@ -84,7 +84,7 @@ impl Counter {
         }
     }
 
-    /// Where the counter's file lies.
+    /// Path of the counter's file.
     pub(crate) fn path(&self) -> PathBuf {
         self.disk.root().join(NAME)
     }
@@ -92,7 +92,7 @@ impl Counter {
 
 enum State {
     Last(u64),
-    /// Nothing was ever counted.
+    /// There is no number yet.
     New,
     Lost,
 }

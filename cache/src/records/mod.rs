@@ -1,4 +1,4 @@
-//! Recorded results, and the order in which they were recorded.
+//! Records: results by fingerprint, the write-ahead log, and sequence numbers.
 
 pub(crate) mod action_record;
 pub(crate) mod actions;

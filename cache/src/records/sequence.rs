@@ -1,9 +1,9 @@
-//! Sequence numbers of a cache, whose counter goes on above every recorded number should it be lost.
+//! Sequence numbers of a cache.
 
 use crate::{Cache, Result};
 
 impl Cache {
-    /// The next sequence number: greater than every one given out before by any process, and than `floor`.
+    /// Returns the next sequence number: greater than every one given out before by any process, and than `floor`.
     pub fn next_sequence(&self, floor: u64) -> Result<u64> {
         let highest = || Ok(self.records()?.iter().map(|record| record.sequence).max().unwrap_or(0));
         self.counter.next(floor, highest)

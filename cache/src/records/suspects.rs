@@ -1,19 +1,19 @@
-//! A list of results that may be wrong, in the caller's own terms.
+//! Suspects: the caller's list of results that may be wrong.
 
 use std::fs;
 
 use crate::{Cache, Result};
 
-/// The file that [`Cache::set_suspects`] writes.
+/// File that [`Cache::set_suspects`] writes.
 const SUSPECTS: &str = "doubts";
 
 impl Cache {
-    /// What was last kept with [`Cache::set_suspects`]; nothing if that is not there.
+    /// List that was last saved by [`Cache::set_suspects`]; empty if there is none.
     pub fn suspects(&self) -> Vec<u8> {
         fs::read(self.root().join(SUSPECTS)).unwrap_or_default()
     }
 
-    /// Keeps what the caller knows of results that may be wrong, in the caller's own terms, until it is replaced.
+    /// Saves the list of results that may be wrong, in the caller's format.
     pub fn set_suspects(&self, suspects: &[u8]) -> Result<()> {
         if self.is_read_only() {
             return Ok(());

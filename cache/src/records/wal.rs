@@ -1,8 +1,8 @@
-//! Records on their way to the disk, for the next process to take over should this one be killed.
+//! Write-ahead log of records, which the next process recovers should this one be killed.
 //!
-//! `pending/<name>` belongs to the process that has it locked. It starts with the boot of the machine that it is written under;
-//! then comes a line for every result that was stored and may not be recorded yet. Under the same boot no power was lost
-//! since, so what is noted there is true; after another one nothing is known of it, and it counts for nothing.
+//! `pending/<name>` belongs to the process that holds its lock. It starts with the machine's boot, followed by a line
+//! for every result that was stored and may not be recorded yet. Under the same boot there was no power cut since, so
+//! that its lines are valid; after a reboot they are ignored.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use crate::fs::list;
 use crate::locks::table::{Lock, Locks};
 use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, SealedRecord, Unsynced};
 
-/// The folder of such files.
+/// Folder of the logs.
 pub(crate) const AREA: &str = "pending";
 
-/// The records that this process is about to bring to disk.
+/// Write-ahead log of this process.
 pub struct WriteAheadLog {
     disk: Disk,
     locks: Arc<Locks>,
@@ -33,19 +33,19 @@ struct OwnFile {
 
 #[derive(Default)]
 struct State {
-    /// The file, as long as there is something in it.
+    /// The log file, as long as it has open entries.
     file: Option<OwnFile>,
-    /// Notes in it whose records are not on disk.
+    /// Number of entries whose records are not on disk yet.
     open: usize,
 }
 
 impl WriteAheadLog {
-    /// For results in `cache`.
+    /// Log of results in `cache`.
     pub fn new(cache: &Cache) -> WriteAheadLog {
         WriteAheadLog { disk: cache.disk.clone(), locks: Arc::clone(&cache.locks), state: Mutex::default() }
     }
 
-    /// Notes a result whose outputs are stored.
+    /// Appends the record of a result whose outputs are stored.
     pub fn append(&self, record: &SealedRecord) -> Result<()> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open += 1;
@@ -57,33 +57,33 @@ impl WriteAheadLog {
         self.disk.append(file, path, &line).map_err(CacheError::io(path))
     }
 
-    /// `count` results that were noted are recorded, or will not be.
+    /// Completes `count` entries: their results are recorded, or will not be.
     pub fn complete(&self, count: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open = state.open.saturating_sub(count);
         if state.open == 0
             && let Some(OwnFile { path, .. }) = state.file.take()
         {
-            // One that stays is removed by the next process: all in it is recorded.
+            // A file that stays is removed by the next process: all its entries are recorded.
             let _ = self.disk.remove_file(&path);
         }
     }
 }
 
-/// What a file that is written now starts with.
+/// First line of a log that is written under this boot.
 fn boot_line() -> Vec<u8> {
     [boot::boot_line().as_slice(), b"\n"].concat()
 }
 
-/// The records that a file notes, if it is of this boot.
+/// Records in a log, if it was written under this boot.
 fn records_in(bytes: &[u8]) -> Vec<ActionRecord> {
     let boot = boot_line();
-    // Where the machine does not tell its boot, none is the same.
+    // Where the machine does not tell its boot, no log counts as one of this boot.
     let lines = bytes.strip_prefix(boot.as_slice()).filter(|_| !boot.ends_with(b" \n")).unwrap_or_default();
     lines.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed).collect()
 }
 
-/// A file that is locked before others can see it.
+/// Creates a log file, locked before others can see it.
 fn create(disk: &Disk, locks: &Locks) -> Result<OwnFile> {
     let temporary = disk.temporary()?;
     let file = temporary.as_file().try_clone().map_err(CacheError::io(temporary.path()))?;
@@ -95,7 +95,8 @@ fn create(disk: &Disk, locks: &Locks) -> Result<OwnFile> {
 }
 
 impl Cache {
-    /// Records what processes that were killed had stored and not yet recorded. In a cache that cannot be changed that waits.
+    /// Recovers the write-ahead logs of killed processes: records the results that they had stored and not yet
+    /// recorded. Does nothing in a read-only cache.
     pub fn recover_wal(&self) -> Result<()> {
         if self.is_read_only() {
             return Ok(());
@@ -104,7 +105,7 @@ impl Cache {
             let Some(_lock) = self.locks.try_lock_existing(&path)? else { continue };
             let bytes = match std::fs::read(&path) {
                 Ok(bytes) => bytes,
-                // Its process has just ended, or another one has adopted it.
+                // Its process has just ended, or another one has recovered it.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(CacheError::io(&path)(error)),
             };
@@ -114,11 +115,11 @@ impl Cache {
         Ok(())
     }
 
-    /// Results that were stored and are not recorded, as far as this boot knows of them.
+    /// Valid entries of all write-ahead logs that are not recorded yet.
     pub(crate) fn wal_records(&self) -> Result<Vec<ActionRecord>> {
         let mut pending = Vec::new();
         for path in list::list_own(self.root(), AREA)? {
-            // One that is gone was adopted just now.
+            // A log that is gone was recovered just now.
             let bytes = std::fs::read(&path).unwrap_or_default();
             for record in records_in(&bytes) {
                 if self.read_record(&record.fingerprint)?.is_none() {
@@ -135,7 +136,7 @@ impl Cache {
             let artifacts: Vec<_> = record.outputs.iter().map(|output| &output.artifact).chain(&record.log).collect();
             let there = artifacts.iter().all(|artifact| self.presence(artifact) == Presence::Present);
             if there && self.read_record(&record.fingerprint)?.is_none() {
-                // Folders are stored safely at once.
+                // Folders are synced when they are stored.
                 let files = artifacts.iter().filter(|artifact| artifact.kind != ArtifactKind::Folder);
                 let unsynced = Unsynced(files.map(|artifact| self.path_of(artifact)).collect());
                 results.push((record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?, unsynced));

@@ -6,17 +6,18 @@ use crate::index::stat_index::Scan;
 use crate::{Artifact, ArtifactKind, Cache, Result};
 
 impl Cache {
-    /// The digest of a file or folder anywhere on disk. Unchanged files are not read again.
+    /// The artifact at a path anywhere on disk. Files that are unchanged by their `stat` are not read again.
     pub fn artifact_of(&self, path: &Path) -> Result<Artifact> {
         Ok(self.stat_index.scan(path)?.artifact)
     }
 
-    /// As [`Cache::artifact_of`], for those who may want to know what is in a folder, too.
+    /// Scans a path as [`Cache::artifact_of`] does, for callers that may need the folder's tree, too.
     pub fn scan(&self, path: &Path) -> Result<Scan> {
         self.stat_index.scan(path)
     }
 
-    /// As [`Cache::artifact_of`]; the manifest of a folder is kept, so that a later comparison can name what changed.
+    /// The artifact at a path, as by [`Cache::artifact_of`]; the manifest of a folder is stored, so that a later
+    /// comparison can name what changed.
     pub fn artifact_with_manifest_of(&self, path: &Path) -> Result<Artifact> {
         let scan = self.stat_index.scan(path)?;
         let artifact = scan.artifact.clone();
@@ -26,7 +27,7 @@ impl Cache {
         Ok(artifact)
     }
 
-    /// Saves what [`Cache::artifact_of`] has learned.
+    /// Saves the digests that [`Cache::artifact_of`] has computed.
     pub fn flush_stat_index(&self) -> Result<()> {
         self.stat_index.flush()
     }

@@ -1,4 +1,4 @@
-//! Damage told from the error that a reader has by itself.
+//! Damage of stored content, told from failures of the reader itself.
 
 use std::io;
 use std::path::Path;
@@ -7,8 +7,8 @@ use nix::errno::Errno;
 
 use crate::{CacheError, Digest, Result, tree};
 
-/// Reads, and once more where that fails. `None` if what is there is damaged; an error if nothing is known of it: to somebody
-/// who lacks handles, memory or the right to read, sound content looks like none.
+/// Calls `read`, and once more if it fails. `None` if the content is damaged; an error if nothing is known of it: a
+/// reader without file handles, memory or permission cannot tell intact content from none.
 pub(crate) fn unless_damaged<T>(read: impl Fn() -> Result<T>) -> Result<Option<T>> {
     match read().or_else(|_| read()) {
         Ok(found) => Ok(Some(found)),
@@ -23,7 +23,7 @@ pub(crate) fn has_digest(path: &Path, bytes: u64, digest: Digest) -> Result<bool
     Ok(unless_damaged(|| tree::hash_file(path, bytes))? == Some(digest))
 }
 
-/// Whether an error that comes back says that content is gone, cannot be read by anybody, or is not of the right type.
+/// Whether a repeated error says that content is gone, cannot be read by anybody, or is not of the right type.
 fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     let by_kind = [Kind::NotFound, Kind::NotADirectory, Kind::IsADirectory, Kind::UnexpectedEof, Kind::InvalidData];

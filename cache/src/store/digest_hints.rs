@@ -1,4 +1,4 @@
-//! Which stored files a stage has put among its outputs, so that they need not be read to be known.
+//! Digest hints: stored files that a stage has linked into its outputs, which need not be hashed again.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CacheError, Digest, Result};
 
-/// A list of stored files that a stage has put among its outputs, which therefore need not be read to be known.
+/// List of stored files that a stage has linked into its outputs, which need not be hashed again.
 ///
-/// It is only a hint: [`Cache::ingest_unsynced`](crate::Cache::ingest_unsynced) believes an entry if the file at its path is the very stored file.
+/// It is only a hint: [`Cache::ingest_unsynced`](crate::Cache::ingest_unsynced) trusts an entry only if the file at its
+/// path is the very stored file.
 pub struct DigestHints {
     file: Mutex<BufWriter<File>>,
     path: PathBuf,
@@ -26,13 +27,13 @@ struct Hint {
 }
 
 impl DigestHints {
-    /// A list kept in the file `path`.
+    /// Creates a list in the file `path`, or opens it for appending.
     pub fn create(path: &Path) -> Result<DigestHints> {
         let file = File::options().create(true).append(true).open(path).map_err(CacheError::io(path))?;
         Ok(DigestHints { file: Mutex::new(BufWriter::new(file)), path: path.to_owned() })
     }
 
-    /// What the list in the file `list` says, by path; relative paths are taken from `base`. No list says nothing.
+    /// Reads the list in the file `list`: digests by path, relative to `base`. A missing list is empty.
     pub fn read(list: &Path, base: &Path) -> HashMap<PathBuf, Digest> {
         let lines = fs::read(list).unwrap_or_default();
         let hints = lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());

@@ -1,7 +1,9 @@
-//! A list of stored content that was found changed, for stages that may have read it meanwhile, in any process.
+//! Incidents: a list of stored content that was found changed, for stages that may have read it meanwhile, in any
+//! process.
 //!
-//! `incidents` is append-only; a line is the digests of files and folders that were put in order or set aside at once. Who
-//! begins to read remembers how long the list is, and looks at what was added when done.
+//! `incidents` is append-only; a line holds the digests of files and folders that were repaired or quarantined
+//! together. A reader notes the length of the list before it starts, and looks at the lines that were added once it is
+//! done.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -16,12 +18,12 @@ impl Cache {
         self.root().join(NAME)
     }
 
-    /// How much is on the list of content that was found changed.
+    /// Current length of the list, for [`Cache::incidents_since`].
     pub fn incident_mark(&self) -> u64 {
         std::fs::metadata(self.incidents_path()).map_or(0, |list| list.len())
     }
 
-    /// Digests of stored files and folders that were found changed since the list was as long as `mark`.
+    /// Digests of stored files and folders that were found changed since [`Cache::incident_mark`] returned `mark`.
     pub fn incidents_since(&self, mark: u64) -> Result<Vec<Digest>> {
         let path = self.incidents_path();
         if self.incident_mark() == mark {
@@ -34,7 +36,7 @@ impl Cache {
         Ok(text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect())
     }
 
-    /// Begins the list again. To be called with the cache alone: nobody reads anything then.
+    /// Empties the list. To be called under exclusive use: nobody reads anything then.
     pub(crate) fn sweep_incidents(&self) -> Result<()> {
         self.disk.remove(&self.incidents_path())
     }

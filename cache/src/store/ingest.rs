@@ -13,27 +13,28 @@ use crate::store::integrity::Stored;
 use crate::tree::{self, TreeEntry};
 use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
 
-/// Stored files that may not survive a power cut yet.
+/// Stored files that are not synced to disk yet.
 #[derive(Debug, Default)]
 pub struct Unsynced(pub(crate) Vec<PathBuf>);
 
-/// A file of a folder that was stored.
+/// A stored file of a folder.
 struct Ingested {
     entry: TreeEntry,
-    /// Whether its path is a name of the stored file itself, or a copy that is as good.
+    /// Whether its path is a hard link to the stored file, or a copy in its place.
     in_place: bool,
-    /// Whether it may not have been stored before.
+    /// Whether it may be new in the store.
     is_new: bool,
 }
 
 impl Cache {
-    /// Takes a finished output, a file or folder on the cache's own file system, into the store. What lay at `path` is gone
-    /// afterwards. Files that something else links to are copied, so that nobody outside can change what is stored.
+    /// Moves a finished output, a file or folder on the cache's own file system, into the store. Files with further
+    /// hard links are copied, so that nobody outside can change stored content.
     pub fn ingest(&self, path: &Path) -> Result<Artifact> {
         self.ingest_with_hints(path, &HashMap::new())
     }
 
-    /// As [`Cache::ingest`]. Stored files that `hints` names, and that really are that stored file, are not read again.
+    /// Ingests an output as [`Cache::ingest`] does. Files that `hints` names, and that really are hard links to that
+    /// stored file, are not hashed again.
     pub fn ingest_with_hints(&self, path: &Path, hints: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
         let mut unsynced = Unsynced::default();
         let artifact = self.ingest_unsynced(path, hints, &mut unsynced)?;
@@ -41,8 +42,8 @@ impl Cache {
         Ok(artifact)
     }
 
-    /// As [`Cache::ingest_with_hints`], but what is added to `unsynced` survives a power cut only when it has been brought to
-    /// disk, as [`Cache::record_all`] does. Until then nobody may be promised that it is there.
+    /// Ingests an output as [`Cache::ingest_with_hints`] does, but leaves the files that it adds to `unsynced` to be
+    /// synced later, as [`Cache::record_all`] does. Until then nothing may be recorded that refers to them.
     pub fn ingest_unsynced(
         &self,
         path: &Path,
@@ -59,19 +60,19 @@ impl Cache {
         if let FileSource::Copy(_) = source {
             self.disk.remove(path)?;
         }
-        // Even if it was there before: whoever stored it may not have waited for the disk.
+        // Even if it was there before: the process that stored it may not have waited for the disk.
         unsynced.0.push(self.path_of(&artifact));
         Ok(artifact)
     }
 
-    /// The file at `path`, of which `stat` is known, if nobody else can change it; a copy of it if something else links to it,
-    /// or somebody may still write to it.
+    /// Returns the file at `path` itself if nobody else can change it; a copy of it if it has further hard links, or
+    /// somebody may still write to it.
     fn own<'p>(&self, path: &'p Path, stat: &Stat) -> Result<OwnFile<'p>> {
         let link = rustix::fs::lstat(path).map_err(|error| CacheError::io(path)(error.into()))?;
         if link.st_nlink == 1 && Stat::from(link).is_file() {
             let file = fs::File::open(path).map_err(CacheError::io(path))?;
             if !writers::is_open_for_writing(&file) {
-                // Whoever wrote to it has done so by now.
+                // All writers have closed it by now, so that this size is final.
                 let stat = Stat { size: Stat::from(rustix::fs::fstat(&file).map_err(errno_at(path))?).size, ..*stat };
                 return Ok(OwnFile {
                     source: FileSource::Original(path),
@@ -115,8 +116,8 @@ impl Cache {
         self.disk.sync_way_to(&manifest)?;
         let target = self.tree_path(&artifact.digest);
         let is_there = self.has_intact_tree(&tree, &artifact.digest)?;
-        // A folder that already consists of stored files becomes the stored folder as it is. Whoever stored it before may have
-        // been killed while waiting for the disk.
+        // A folder that already consists of hard links to stored files becomes the stored folder as it is. A process
+        // that stored it before may have been killed while waiting for the disk.
         if is_there {
             self.protect_and_sync(&target)?;
         } else if in_place {
@@ -156,14 +157,15 @@ impl Cache {
         Ok(Ingested { entry, in_place, is_new: true })
     }
 
-    /// Whether `stat` is that of the stored plain file with this digest, which is right.
+    /// Whether `stat` is that of the stored plain file with this digest, and that file is intact.
     fn is_object(&self, stat: &Stat, digest: &Digest) -> Result<bool> {
         let object = self.object_path(digest, false);
         let is_it = rustix::fs::lstat(&object).is_ok_and(|object| Stat::from(object).identity() == stat.identity());
         Ok(is_it && self.is_intact(&Stored::File(*digest), &object, *digest, stat.size)?)
     }
 
-    /// Makes the file at `path` another name of `object`, or a copy where it can have no further name; says whether it is.
+    /// Replaces the file at `path` by a hard link to `object`, or by a copy where it can have no further link; returns
+    /// whether it did.
     fn replace_by_object(&self, path: &Path, object: &Path, digest: Digest) -> Result<bool> {
         let stat =
             |path: &Path| rustix::fs::lstat(path).map(Stat::from).map_err(|error| CacheError::io(path)(error.into()));
@@ -175,14 +177,14 @@ impl Cache {
     }
 }
 
-/// A file that nobody else can change, and its content.
+/// A file that nobody else can change, and its digest.
 struct OwnFile<'p> {
     source: FileSource<'p>,
     stat: Stat,
     digest: Digest,
 }
 
-/// Where it lies.
+/// Location of such a file.
 enum FileSource<'p> {
     Original(&'p Path),
     Copy(tempfile::NamedTempFile),

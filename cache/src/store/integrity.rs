@@ -1,14 +1,16 @@
-//! ContentStamp that stored content is as it was when it was last known to be right: what `stat` said of it then.
+//! Integrity notes: the `stat` that stored content had when it was last known to be intact.
 //!
-//! A change of a stored file always moves its time of change, which no program can set, so content whose `stat` is as it was
-//! noted need not be read to be trusted. A time of change that moved is a suspicion, not a finding: it is read again before it is
-//! served or recorded. Links that the cache makes move that time too, and are noted as they are made.
+//! A change of a stored file always moves its time of change, which no program can set, so content whose `stat` is as
+//! it was noted need not be read to be trusted. A time of change that moved is a suspicion, not a finding: the content
+//! is read again before it is served or recorded. Links that the cache makes move that time too, and are noted as they
+//! are made.
 //!
-//! `integrity/a` holds notes about content whose digest begins so: records of a fixed length, each with a checksum, appended by
-//! any process; of several about the same content the last one holds. Every note may be lost at any time: the content is then
-//! read again. A note is only kept for later processes when the file system's clock has moved on since the time it is about, since
-//! a file could change once more at the same time. Content that may not be on disk yet could be torn by a power cut and look as
-//! before, so that notes about it hold under the boot of the machine that they were made under.
+//! `integrity/a` holds the notes about content whose digest begins with `a`: records of a fixed length, each with a
+//! checksum, appended by any process; the last one about some content is valid. Every note may be lost at any time: the
+//! content is then read again. A note is saved for later processes only when the file system's clock has moved on since
+//! the time of change in it: within the same tick a file could change once more. Content that may not be on disk yet
+//! could be torn by a power cut and look as before, so that notes about it hold under the boot of the machine that they
+//! were made under.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -26,17 +28,17 @@ use crate::fs::stat::{Moment, Stat};
 use crate::index::clock::FileSystemClock;
 use crate::{CacheError, Digest, Result};
 
-/// The folder of notes.
+/// Folder of the notes.
 pub(crate) const AREA: &str = "integrity";
 const SHARDS: usize = 16;
 const PAYLOAD: usize = 40;
-/// What of a payload says that a file was written to: inode, size and time of content.
+/// Leading bytes of a payload that change when a file is written to: inode, size and modification time.
 const CONTENT: usize = 28;
-/// Kind, digest, payload, time, sequence number, boot, checksum.
+/// Length of a record: kind, digest, payload, time, sequence number, boot, checksum.
 const RECORD: usize = 1 + 32 + PAYLOAD + 12 + 8 + 8 + 8;
 const CHECK: usize = RECORD - 8;
 
-/// Stored content that is noted as one.
+/// Stored content with a note of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stored {
     /// A plain stored file.
@@ -81,8 +83,8 @@ impl Stored {
     }
 }
 
-/// By which stored content is known again without being read: of a file inode, size and times; of a folder a digest over these
-/// of everything in it.
+/// Stamp by which stored content is known to be unchanged without being read: inode, size and times of a file; for a
+/// folder, a digest over those of everything in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContentStamp(#[serde(with = "payload")] [u8; PAYLOAD]);
 
@@ -99,7 +101,7 @@ mod payload {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; PAYLOAD], D::Error> {
         let bytes = Vec::<u8>::deserialize(deserializer)?;
-        bytes.try_into().map_err(|_| D::Error::custom("evidence of another length"))
+        bytes.try_into().map_err(|_| D::Error::custom("content stamp of another length"))
     }
 }
 
@@ -115,7 +117,7 @@ impl ContentStamp {
         ContentStamp(bytes)
     }
 
-    /// Whether it is about another file than `other`, or another state of its content; links and bits are no content.
+    /// Whether it stands for another file than `other`, or for other content; links and permission bits are no content.
     fn is_of_other_content(&self, other: &ContentStamp) -> bool {
         self.0[..CONTENT] != other.0[..CONTENT]
     }
@@ -127,13 +129,13 @@ impl ContentStamp {
     }
 }
 
-/// What was noted of some content.
+/// A note about some content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Note {
-    pub evidence: ContentStamp,
-    /// The last change that the evidence is about.
+    pub stamp: ContentStamp,
+    /// Latest time of change that the stamp covers.
     pub changed: Moment,
-    /// When the content was last known to be right, in the order of all that happens in the cache; 0 where that is not known.
+    /// Sequence number at which the content was last known to be intact; 0 if unknown.
     pub sequence: u64,
     /// Whether the content is known to be on disk.
     pub durable: bool,
@@ -149,14 +151,14 @@ struct Shard {
     file: Option<File>,
 }
 
-/// The notes of one cache.
+/// Notes of one cache.
 pub(crate) struct Integrity {
     disk: Disk,
     clock: Arc<FileSystemClock>,
     shards: Vec<Mutex<Shard>>,
-    /// Notes about content that may not be on disk.
+    /// Content with notes that may not be on disk.
     volatile: Mutex<HashSet<Stored>>,
-    /// Of the machine's boot; where the machine does not tell, of this value.
+    /// Identifies the machine's boot; where the machine does not tell it, this process.
     boot: [u8; 8],
 }
 
@@ -190,12 +192,12 @@ impl Integrity {
         self.volatile.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes so far about content that may not be on disk.
+    /// Content with notes so far that may not be on disk.
     pub fn all_volatile(&self) -> Vec<Stored> {
         self.volatile().iter().copied().collect()
     }
 
-    /// This content has been brought to disk, as it was when it was noted or later.
+    /// Marks content as synced to disk, in the state of its note or a later one.
     pub fn mark_durable(&self, stored: impl IntoIterator<Item = Stored>) {
         for stored in stored {
             if !self.volatile().remove(&stored) {
@@ -216,9 +218,9 @@ impl Integrity {
         self.disk.root().join(AREA).join(format!("{number:x}"))
     }
 
-    /// Whether `evidence` is what was last noted of `stored`, by this process or another.
-    pub(crate) fn is_noted(&self, stored: &Stored, evidence: &ContentStamp) -> bool {
-        let is_it = |shard: &Shard| shard.notes.get(stored).is_some_and(|note| note.evidence == *evidence);
+    /// Whether `stamp` is that of the last note about `stored`, by this process or another.
+    pub(crate) fn is_noted(&self, stored: &Stored, stamp: &ContentStamp) -> bool {
+        let is_it = |shard: &Shard| shard.notes.get(stored).is_some_and(|note| note.stamp == *stamp);
         let number = number_of(stored);
         let mut shard = self.shard(number);
         is_it(&shard) || {
@@ -228,10 +230,10 @@ impl Integrity {
         }
     }
 
-    /// Whether something was noted of the stored file `stored` that says that it was written to since, or replaced.
-    pub(crate) fn is_noted_otherwise(&self, stored: &Stored, evidence: &ContentStamp) -> bool {
+    /// Whether the note about the stored file `stored` says that it was written to or replaced since.
+    pub(crate) fn is_noted_otherwise(&self, stored: &Stored, stamp: &ContentStamp) -> bool {
         let shard = self.shard(number_of(stored));
-        shard.notes.get(stored).is_some_and(|note| note.evidence.is_of_other_content(evidence))
+        shard.notes.get(stored).is_some_and(|note| note.stamp.is_of_other_content(stamp))
     }
 
     /// Whether `stored` is known to be on disk.
@@ -239,7 +241,7 @@ impl Integrity {
         self.shard(number_of(stored)).notes.get(stored).is_some_and(|note| note.durable)
     }
 
-    /// When `stored` was last known to be right; 0 where that is not known.
+    /// Sequence number at which `stored` was last known to be intact; 0 if unknown.
     pub(crate) fn last_known_intact(&self, stored: &Stored) -> u64 {
         let number = number_of(stored);
         let mut shard = self.shard(number);
@@ -247,7 +249,7 @@ impl Integrity {
         shard.notes.get(stored).map_or(0, |note| note.sequence)
     }
 
-    /// Takes in what was appended to the file since it was last read.
+    /// Reads the notes that were appended since the file was last read.
     fn read_on(&self, number: usize, shard: &mut Shard) {
         let Ok(mut file) = File::open(self.path(number)) else { return };
         let mut bytes = Vec::new();
@@ -271,7 +273,7 @@ impl Integrity {
         }
     }
 
-    /// Notes that `stored` is right and what `stat` says of it.
+    /// Notes that `stored` is intact, with its stamp.
     pub(crate) fn note(&self, stored: Stored, note: Note) {
         if !note.durable {
             self.volatile().insert(stored);
@@ -283,7 +285,7 @@ impl Integrity {
         }
     }
 
-    /// The last change that the note about `stored` is about.
+    /// Time of change in the note about `stored`.
     pub(crate) fn changed_at(&self, stored: &Stored) -> Option<Moment> {
         let number = number_of(stored);
         let mut shard = self.shard(number);
@@ -291,7 +293,7 @@ impl Integrity {
         shard.notes.get(stored).map(|note| note.changed)
     }
 
-    /// Nothing is known of `stored` any more.
+    /// Drops the note about `stored`.
     pub(crate) fn forget_note(&self, stored: &Stored) {
         self.volatile().remove(stored);
         let mut shard = self.shard(number_of(stored));
@@ -299,7 +301,7 @@ impl Integrity {
         shard.unsaved.remove(stored);
     }
 
-    /// Keeps what was noted for later processes. Nothing depends on it: what cannot be kept is read again.
+    /// Saves the notes for later processes. Nothing depends on them: content without a note is read again.
     pub(crate) fn flush(&self) {
         let is_news = |number: &usize| !self.shard(*number).unsaved.is_empty();
         let news: Vec<usize> = (0..SHARDS).filter(is_news).collect();
@@ -323,7 +325,7 @@ impl Integrity {
             .filter(|(_, note)| settled(note))
             .flat_map(|(stored, note)| encode(stored, note, &self.boot))
             .collect();
-        // The rest is tried again with the next notes, when the clock will have moved on.
+        // The rest is saved with the next notes, when the clock will have moved on.
         shard.unsaved.retain(|_, note| !settled(note));
         let path = self.path(number);
         let append = |shard: &mut Shard| -> std::io::Result<()> {
@@ -340,7 +342,7 @@ impl Integrity {
         }
     }
 
-    /// Rewrites the notes with those about content that `stays`. To be called with the cache alone.
+    /// Rewrites the notes, with those about content that `stays`. To be called under exclusive use.
     pub(crate) fn sweep(&self, stays: impl Fn(&Stored) -> bool) -> Result<()> {
         for number in 0..SHARDS {
             let path = self.path(number);
@@ -364,7 +366,7 @@ impl Integrity {
 
 fn open_to_append(path: &Path) -> std::io::Result<File> {
     let mut file = File::options().create(true).append(true).open(path)?;
-    // A record that another process was killed at must not shift all that follow.
+    // A record that a killed process left incomplete must not shift all that follow.
     let torn = file.metadata()?.len() % RECORD as u64;
     if torn != 0 {
         file.write_all(&vec![0; RECORD - torn as usize])?;
@@ -376,7 +378,7 @@ fn encode(stored: &Stored, note: &Note, boot: &[u8; 8]) -> [u8; RECORD] {
     let mut record = [0; RECORD];
     record[0] = stored.tag() + 1;
     record[1..33].copy_from_slice(stored.digest().bytes());
-    record[33..73].copy_from_slice(&note.evidence.0);
+    record[33..73].copy_from_slice(&note.stamp.0);
     record[73..81].copy_from_slice(&note.changed.seconds.to_le_bytes());
     record[81..85].copy_from_slice(&note.changed.nanoseconds.to_le_bytes());
     record[85..93].copy_from_slice(&note.sequence.to_le_bytes());
@@ -386,7 +388,7 @@ fn encode(stored: &Stored, note: &Note, boot: &[u8; 8]) -> [u8; RECORD] {
     record
 }
 
-/// The note in a record, if it is whole and holds under this boot.
+/// Decodes a record, if it is whole and valid under this boot.
 fn decode(record: &[u8; RECORD], boot: &[u8; 8]) -> Option<(Stored, Note)> {
     let durable = record[93..CHECK] == [0; 8];
     if record[CHECK..] != Digest::of(&record[..CHECK]).bytes()[..8] || !durable && record[93..CHECK] != boot[..] {
@@ -397,8 +399,8 @@ fn decode(record: &[u8; RECORD], boot: &[u8; 8]) -> Option<(Stored, Note)> {
     let stored = Stored::of_tag(record[0].checked_sub(1)?, digest)?;
     let nanoseconds = u32::from_le_bytes(record[81..85].try_into().ok()?);
     let changed = Moment { seconds: i64::from_le_bytes(array(73)?), nanoseconds };
-    let evidence = ContentStamp(record[33..73].try_into().ok()?);
-    Some((stored, Note { evidence, changed, sequence: u64::from_le_bytes(array(85)?), durable }))
+    let stamp = ContentStamp(record[33..73].try_into().ok()?);
+    Some((stored, Note { stamp, changed, sequence: u64::from_le_bytes(array(85)?), durable }))
 }
 
 #[cfg(test)]
@@ -413,7 +415,7 @@ mod tests {
     fn note(size: u64) -> Note {
         let moment = Moment { seconds: -3, nanoseconds: 7 };
         let stat = Stat { size, inode: 5, device: 1, modified: moment, changed: moment, mode: 0o100_444 };
-        Note { evidence: ContentStamp::of_file(&stat), changed: moment, sequence: size, durable: size > 1 }
+        Note { stamp: ContentStamp::of_file(&stat), changed: moment, sequence: size, durable: size > 1 }
     }
 
     #[test]
@@ -424,12 +426,12 @@ mod tests {
         let stored = Stored::File(Digest::of(b"x"));
         let (first, second) = (note(1), note(2));
         one.note(stored, first);
-        assert!(one.is_noted(&stored, &first.evidence) && !other.is_noted(&stored, &first.evidence));
+        assert!(one.is_noted(&stored, &first.stamp) && !other.is_noted(&stored, &first.stamp));
         one.flush();
-        assert!(other.is_noted(&stored, &first.evidence) && !other.is_noted(&stored, &second.evidence));
+        assert!(other.is_noted(&stored, &first.stamp) && !other.is_noted(&stored, &second.stamp));
         one.note(stored, second);
         one.flush();
-        assert!(other.is_noted(&stored, &second.evidence) && other.last_known_intact(&stored) == 2);
+        assert!(other.is_noted(&stored, &second.stamp) && other.last_known_intact(&stored) == 2);
         let path = one.path(number_of(&stored));
         let good = fs::read(&path).unwrap();
         for at in RECORD..good.len() {
@@ -437,14 +439,14 @@ mod tests {
             damaged[at] ^= 1;
             fs::write(&path, &damaged).unwrap();
             let reader = open();
-            assert!(!reader.is_noted(&stored, &second.evidence), "byte {at}");
+            assert!(!reader.is_noted(&stored, &second.stamp), "byte {at}");
         }
         // A torn record does not take those after it along.
         fs::write(&path, &good[..RECORD + 9]).unwrap();
         let writer = open();
         writer.note(stored, second);
         writer.flush();
-        assert!(open().is_noted(&stored, &second.evidence));
+        assert!(open().is_noted(&stored, &second.stamp));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Manifests: what is in each folder, by the folder's digest.
+//! Manifests: the trees of folders, by the folder's digest.
 
 use std::borrow::Borrow;
 use std::fs;
@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
 
 impl Cache {
-    /// Keeps the manifest of a folder, wherever its files are. `tree` is asked for only if there is none of this digest yet.
+    /// Stores the manifest of a folder, whether or not its files are stored. `tree` is called only if there is none
+    /// with this digest yet.
     pub(crate) fn store_manifest<T: Borrow<Tree>>(&self, digest: &Digest, tree: impl FnOnce() -> T) -> Result<()> {
         let path = self.manifest_path(digest);
         if path.exists() {
@@ -17,7 +18,7 @@ impl Cache {
         self.disk.write_atomically(&path, &text)
     }
 
-    /// The manifest of a folder, checked against its digest.
+    /// Reads the manifest of a folder, checked against its digest.
     pub fn read_tree(&self, digest: &Digest) -> Result<Tree> {
         let path = self.manifest_path(digest);
         let bytes = fs::read(&path).map_err(CacheError::io(&path))?;
@@ -31,7 +32,7 @@ impl Cache {
         if artifact.kind != ArtifactKind::Folder {
             return vec![self.path_of(artifact)];
         }
-        // Where the manifest is damaged, the folder itself still says what is in it.
+        // Without an intact manifest, the stored folder itself still tells its files.
         let by_folder = || Tree::of_folder(&self.tree_path(&artifact.digest));
         let Ok(tree) = self.read_tree(&artifact.digest).or_else(|_| by_folder()) else { return Vec::new() };
         let files = tree.entries.iter().filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));

@@ -1,8 +1,8 @@
-//! Objects and trees: content by digest.
+//! Objects: stored files by digest.
 //!
-//! `objects/a/<digest>` is a file (0444), `objects/a/<digest>.x` the same as an executable (0555). `manifests/a/<digest>.json`
-//! is a folder's tree, `trees/a/<digest>` that folder made of hard links to objects, so that a whole folder is handed to
-//! a stage by one symbolic link.
+//! `objects/a/<digest>` is a file (0444), `objects/a/<digest>.x` the same as an executable (0555).
+//! `manifests/a/<digest>.json` is a folder's tree, `trees/a/<digest>` that folder, made of hard links to objects, so
+//! that a whole folder is handed to a stage by one symbolic link.
 
 use std::collections::HashSet;
 use std::fs;
@@ -17,15 +17,15 @@ use crate::store::damage;
 use crate::store::integrity::{ContentStamp, Note, Stored};
 use crate::{Artifact, Cache, CacheError, Digest, Result};
 
-/// More files than this are brought safely to disk with all else on their file system: each single one costs a wait for the
-/// device, and all else may be much.
+/// Maximum number of files that are synced one by one. More of them are synced together with everything else on their
+/// file system: each single sync waits for the device, but everything else may be much.
 pub(crate) const SYNCED_ONE_BY_ONE: usize = 16;
 const PLAIN: u32 = 0o444;
 const EXECUTABLE: u32 = 0o555;
 
 impl Cache {
-    /// Stores the file at `path`, which nobody else can change and which is gone from there afterwards. It survives a power cut
-    /// when the caller has called [`Cache::sync`], which it must do before it promises the file to anybody.
+    /// Moves the file at `path`, which nobody else can change, into the store. The caller has to call [`Cache::sync`]
+    /// before it records anything that refers to it.
     pub(crate) fn move_in(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         if !self.has_intact(&object, digest, executable, bytes)? {
@@ -45,7 +45,7 @@ impl Cache {
         self.disk.remove(path)
     }
 
-    /// Stores the file at `path`, which nobody else can change and which becomes another name of the stored file.
+    /// Stores the file at `path`, which nobody else can change; `path` stays, as a hard link to the stored file.
     pub(crate) fn store_file(&self, path: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<()> {
         let object = self.object_path(&digest, executable);
         if self.has_intact(&object, digest, executable, bytes)? {
@@ -64,7 +64,7 @@ impl Cache {
         if has_tombstone { self.remove_tombstone(&object) } else { Ok(()) }
     }
 
-    /// Whether a stored file is there and is what its name says; what a power cut or a bad disk has spoilt goes to quarantine.
+    /// Whether a stored file is there and intact; one that a power cut or a bad disk has damaged goes to quarantine.
     pub(crate) fn has_intact(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
         let is_there = || fs::symlink_metadata(object).is_ok();
         if !is_there() {
@@ -73,10 +73,10 @@ impl Cache {
         if self.is_intact_with_mode(object, digest, executable, bytes)? {
             return Ok(is_there());
         }
-        // One thread at a time: what another has put in its place meanwhile stays.
+        // One thread at a time: a file that another thread has put in its place meanwhile stays.
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that is not there is about to be put there: to move away what then lies there would take it from that thread.
+        // A missing file may be just being stored by another thread, from which a late quarantine would take it.
         if !is_there() || self.is_intact_with_mode(object, digest, executable, bytes)? {
             return Ok(is_there());
         }
@@ -84,13 +84,13 @@ impl Cache {
         Ok(false)
     }
 
-    /// Whether a stored file is what its name says. It is read unless `stat` says that it is as it was when it was last read.
+    /// Whether a stored file is intact; its permission bits are restored before.
     fn is_intact_with_mode(&self, object: &Path, digest: Digest, executable: bool, bytes: u64) -> Result<bool> {
         self.restore_mode(object, executable)?;
         self.is_intact(&Stored::file(digest, executable), object, digest, bytes)
     }
 
-    /// Whether the stored file at `path` has its content: by what `stat` says, or else by reading it, which is noted then.
+    /// Whether the stored file at `path` is intact: by its note, or else by reading it, after which it is noted.
     pub(crate) fn is_intact(&self, stored: &Stored, path: &Path, digest: Digest, bytes: u64) -> Result<bool> {
         let stat = match rustix::fs::lstat(path) {
             Ok(stat) => Stat::from(stat),
@@ -108,30 +108,30 @@ impl Cache {
         if is_intact {
             self.integrity.note(
                 *stored,
-                Note { evidence: ContentStamp::of_file(&stat), changed: stat.changed, sequence, durable: false },
+                Note { stamp: ContentStamp::of_file(&stat), changed: stat.changed, sequence, durable: false },
             );
         }
         Ok(is_intact)
     }
 
-    /// Notes that the stored file at `path`, whose content is known to be right, is as it lies there now.
+    /// Notes that the stored file at `path` is intact in its present state.
     pub(crate) fn note_file(&self, stored: Stored, path: &Path) {
         if let Ok(stat) = rustix::fs::lstat(path) {
             let stat = Stat::from(stat);
-            let (evidence, changed, durable) =
+            let (stamp, changed, durable) =
                 (ContentStamp::of_file(&stat), stat.changed, self.integrity.is_noted_durable(&stored));
-            self.integrity.note(stored, Note { evidence, changed, sequence: self.counter.peek(), durable });
+            self.integrity.note(stored, Note { stamp, changed, sequence: self.counter.peek(), durable });
         }
     }
 
-    /// Gives a stored file its bits, if it is a file and does not have them.
+    /// Restores the permission bits of a stored file.
     pub(crate) fn restore_mode(&self, path: &Path, executable: bool) -> Result<()> {
         let mode = if executable { EXECUTABLE } else { PLAIN };
         let is_other = |stat: rustix::fs::Stat| stat.st_mode & 0o777 != mode && Stat::from(stat).is_file();
         if rustix::fs::lstat(path).is_ok_and(is_other) { self.set_mode(path, mode) } else { Ok(()) }
     }
 
-    /// Makes sure that these files (`area/a/name`) survive a power cut, with the entries that lead to them.
+    /// Syncs these files (`area/a/name`) to disk, with the entries that lead to them.
     pub(crate) fn sync(&self, objects: &[PathBuf]) -> Result<()> {
         if objects.len() <= SYNCED_ONE_BY_ONE {
             let folders: HashSet<&Path> =
@@ -147,20 +147,20 @@ impl Cache {
         Ok(())
     }
 
-    /// Puts an artifact at `path` for reading, as a symbolic link into the store: another name of a stored file would let who
-    /// may write to the folder of `path` change the bits of the stored file.
+    /// Links an artifact to `path` for reading, by a symbolic link into the store: a hard link would let anybody who
+    /// may write to the folder of `path` change the permission bits of the stored file.
     pub fn link_into(&self, artifact: &Artifact, path: &Path) -> Result<()> {
         self.link_symbolic_or_copy(&self.path_of(artifact), path)
     }
 
-    /// Puts something stored at `path` for reading: as a symbolic link, or as a copy where there can be none.
+    /// Links stored content to `path` for reading: by a symbolic link, or by a copy where that is impossible.
     pub(crate) fn link_symbolic_or_copy(&self, stored: &Path, path: &Path) -> Result<()> {
         self.disk.link_symbolic_or_copy(stored, path).map_err(CacheError::io(path))
     }
 
-    /// Gives a stored file another name, and notes what `stat` says of it afterwards, since the link moves its time of change.
+    /// Creates a hard link to a stored file, and notes its `stat` afterwards, since the link moves its time of change.
     pub(crate) fn link_stored(&self, object: &Path, digest: Digest, path: &Path) -> Result<()> {
-        // Two threads that link one file at once would each note what the other has just moved.
+        // Two threads that link one file at once would each note a state that the other has just changed.
         static STRIPES: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
         let _alone = STRIPES[usize::from(digest.bytes()[31] % 64)].lock().unwrap_or_else(PoisonError::into_inner);
         let stored = Stored::file(digest, object.extension().is_some());
@@ -173,8 +173,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Gives a stored file another name. A file system has a limit of names for one file, or none for further ones; beyond it
-    /// `path` is a copy.
+    /// Creates a hard link to a stored file; a copy where the file system has none, or beyond its limit of links per
+    /// file.
     pub(crate) fn link_or_copy(&self, object: &Path, path: &Path) -> Result<()> {
         let mode = if object.extension().is_some() { EXECUTABLE } else { PLAIN };
         self.disk.link_or_copy(object, path, mode, Durability::Now).map_err(CacheError::io(path))

@@ -1,4 +1,5 @@
-//! Whether stored content is there and right, for whoever is about to serve it, use it, or record what was made from it.
+//! Presence and integrity checks of stored content, before it is served or used, and before a result made from it is
+//! recorded.
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};
@@ -9,34 +10,34 @@ use crate::store::integrity::{ContentStamp, Stored};
 use crate::store::stored_tree::{Deviation, TreeSnapshot};
 use crate::{Artifact, ArtifactKind, Cache, Digest, Presence, Rehash, Result};
 
-/// A look at an input after the stage that read it has ended.
+/// State of an input after the stage that read it has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InputState {
-    /// It is as it was.
+    /// Unchanged.
     Intact,
-    /// It is as it was, and somebody has written to it meanwhile.
+    /// Unchanged, but somebody has written to it meanwhile.
     Touched,
-    /// Files were added to it, which are gone again; their paths inside the folder.
+    /// Files were added to the folder, and were removed again; their paths inside it.
     Added(Vec<String>),
-    /// Its content was changed. It is as it was again, unless its content is `lost`.
+    /// Its content was changed. It was repaired, unless content is `lost`.
     Changed {
-        /// Paths inside the folder; of a file none.
+        /// Paths inside the folder; none for a file.
         paths: Vec<String>,
-        /// Whether content is gone that has to be made again.
+        /// Whether content is gone that has to be computed again.
         lost: bool,
     },
 }
 
-/// One thread at a time puts stored content in order.
+/// Held by the thread that repairs stored content.
 static REPAIR: Mutex<()> = Mutex::new(());
 
 impl Cache {
-    /// Says how much of the stored content is to be read before it is used.
+    /// Sets how much of the stored content is read before it is used.
     pub fn rehash_on_use(&self, rehash: Rehash) {
         self.verify_on_use.set(rehash);
     }
 
-    /// Forgets what is known of stored content that is to be read before it is used and was not read by this process yet; says
+    /// Drops the note about content that is to be read before it is used and was not yet read by this process; returns
     /// whether it is.
     fn forget_if_due(&self, stored: Stored, digest: &Digest) -> bool {
         if !self.verify_on_use.take_due(stored, digest) {
@@ -50,8 +51,8 @@ impl Cache {
         true
     }
 
-    /// Whether an artifact is there and right. Nothing is read whose `stat` is as it was when it was last known to be right.
-    /// A stored folder that somebody changed is made what it was, where its files are intact.
+    /// Whether an artifact is there and intact. Content with a valid integrity note is not read. A stored folder that
+    /// somebody changed is repaired, if its files are intact.
     pub fn presence(&self, artifact: &Artifact) -> Presence {
         self.forget_if_due(stored(artifact), &artifact.digest);
         match stored_file(artifact) {
@@ -73,7 +74,7 @@ impl Cache {
 
     fn presence_of_tree(&self, digest: &Digest) -> Presence {
         let Ok(snapshot) = self.tree_snapshot(digest) else { return Presence::Missing };
-        if self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.evidence()) {
+        if self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.stamp()) {
             return Presence::Present;
         }
         let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,30 +85,30 @@ impl Cache {
         }
     }
 
-    /// What `stat` says of an artifact that is right; `None` for one that is not.
-    pub fn evidence(&self, artifact: &Artifact) -> Option<ContentStamp> {
-        (self.presence(artifact) == Presence::Present).then(|| self.evidence_now(artifact)).flatten()
+    /// Stamp of an artifact that is there and intact; `None` for any other.
+    pub fn content_stamp(&self, artifact: &Artifact) -> Option<ContentStamp> {
+        (self.presence(artifact) == Presence::Present).then(|| self.present_stamp(artifact)).flatten()
     }
 
-    /// What `stat` says of an artifact, whether or not it is right.
-    fn evidence_now(&self, artifact: &Artifact) -> Option<ContentStamp> {
+    /// Present stamp of an artifact, whether or not it is intact.
+    fn present_stamp(&self, artifact: &Artifact) -> Option<ContentStamp> {
         if artifact.kind == ArtifactKind::Folder {
-            return self.tree_snapshot(&artifact.digest).ok().map(|snapshot| snapshot.evidence());
+            return self.tree_snapshot(&artifact.digest).ok().map(|snapshot| snapshot.stamp());
         }
         let executable = artifact.kind == ArtifactKind::Executable;
         let stat = self.probe.file(&self.layout.object(&artifact.digest, executable))?;
         (stat.size == artifact.bytes).then(|| ContentStamp::of_file(&stat))
     }
 
-    /// Whether an artifact is there and right, given what `stat` said of it at some time when it was.
-    pub fn is_present(&self, artifact: &Artifact, evidence: &ContentStamp) -> bool {
+    /// Whether an artifact is there and intact, given a stamp of it from a time when it was.
+    pub fn is_present(&self, artifact: &Artifact, stamp: &ContentStamp) -> bool {
         let is_doubted = self.forget_if_due(stored(artifact), &artifact.digest);
-        !is_doubted && self.evidence_now(artifact).as_ref() == Some(evidence)
+        !is_doubted && self.present_stamp(artifact).as_ref() == Some(stamp)
             || self.presence(artifact) == Presence::Present
     }
 
-    /// Looks at an input that a stage had for reading since `since`, and puts it in order. Stored files are read-only, but
-    /// their owner can make them writable, and the superuser need not.
+    /// Checks an input that a stage could read since `since`, and repairs it. Stored files are read-only, but their
+    /// owner can make them writable, and the superuser need not.
     pub fn check_input(&self, artifact: &Artifact, since: FsTime) -> Result<InputState> {
         match stored_file(artifact) {
             Some(stored) => self.check_input_file(stored, artifact, since),
@@ -127,7 +128,7 @@ impl Cache {
         let is_there = found.is_ok();
         let is_touched =
             found.is_ok_and(|stat| self.integrity.is_noted_otherwise(&stored, &ContentStamp::of_file(&stat)));
-        // Changed within the tick that the note is about, it would look as it did.
+        // A change within the tick of the note would not show.
         self.integrity.forget_note(&stored);
         let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);
         let executable = artifact.kind == ArtifactKind::Executable;
@@ -140,7 +141,7 @@ impl Cache {
         Ok(InputState::Changed { paths: Vec::new(), lost: true })
     }
 
-    /// Content that is right, and may not have been for some time.
+    /// State of content that is intact, and may have been otherwise for some time.
     fn touched_if(&self, is_touched: bool, digest: &Digest) -> Result<InputState> {
         if is_touched {
             self.note_incident(&[*digest])?;
@@ -150,8 +151,7 @@ impl Cache {
 
     fn check_input_folder(&self, digest: &Digest, since: FsTime) -> Result<InputState> {
         let is_intact = |snapshot: &TreeSnapshot| {
-            self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.evidence())
-                && !since.may_precede(snapshot.changed())
+            self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.stamp()) && !since.may_precede(snapshot.changed())
         };
         let found = self.tree_snapshot(digest);
         if found.as_ref().is_ok_and(is_intact) {
@@ -159,7 +159,7 @@ impl Cache {
         }
         let is_touched = found.is_ok_and(|snapshot| {
             let stored = Stored::Tree(*digest);
-            !self.integrity.is_noted(&stored, &snapshot.evidence())
+            !self.integrity.is_noted(&stored, &snapshot.stamp())
                 && snapshot.is_written_since(since, self.integrity.changed_at(&stored))
         });
         let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);

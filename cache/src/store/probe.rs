@@ -1,7 +1,7 @@
-//! A probe at stored files: are they there, how large, since when? Nothing is opened.
+//! Probes of stored files by `stat`, without opening them.
 //!
-//! Paths are relative to the cache's folder, which is held open: to find the way to it anew for each of ten thousand files
-//! costs more than all else.
+//! Paths are relative to the cache's folder, which is held open: for ten thousand files, resolving the path of that
+//! folder each time costs more than all else.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::fs::stat::Stat;
 use crate::{CacheError, Result};
 
-/// Whether the cache has an artifact.
+/// Presence of an artifact in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// All of it, each file with the right size.
@@ -24,12 +24,12 @@ pub enum Presence {
     Damaged,
 }
 
-/// The cache's folder, open.
+/// The cache's folder, held open.
 pub struct Probe {
     folder: File,
 }
 
-/// By what a file that is written whole under a new inode each time is known again without being read.
+/// Stamp by which a file is known to be unchanged without being read, if it is only ever replaced as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStamp {
     inode: u64,
@@ -39,7 +39,7 @@ pub struct FileStamp {
 }
 
 impl Probe {
-    /// For the cache at `root`.
+    /// Probe of the cache at `root`.
     pub fn new(root: &Path) -> Result<Probe> {
         File::open(root).map(|folder| Probe { folder }).map_err(CacheError::io(root))
     }
@@ -57,13 +57,13 @@ impl Probe {
         }
     }
 
-    /// Of a regular file; `None` for anything else.
+    /// Metadata of a regular file; `None` for anything else.
     pub fn file(&self, relative: &str) -> Option<Stat> {
         let stat = rustix::fs::statat(&self.folder, relative, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(Stat::from(stat)).filter(Stat::is_file)
     }
 
-    /// The stamp of a file; `None` if it is not there.
+    /// Stamp of a file; `None` if it does not exist.
     pub fn stamp(&self, relative: &str) -> Option<FileStamp> {
         let stat = self.stat(relative).ok()?;
         Some(FileStamp {

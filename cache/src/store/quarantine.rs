@@ -1,4 +1,4 @@
-//! Quarantine: what is damaged goes out of the store's sight, for the user to look at.
+//! Quarantine of damaged content.
 
 use std::fs;
 use std::path::Path;
@@ -7,13 +7,13 @@ use crate::fs::names::digest_in_name;
 use crate::{Cache, CacheError, Result};
 
 impl Cache {
-    /// Moves something out of the store's sight, for the user to look at. It does not come back in a power cut. In a cache that
-    /// cannot be changed it stays, and is passed over again by the next look.
+    /// Moves something damaged to `quarantine`, for the user to look at; a power cut does not bring it back. In a
+    /// read-only cache it stays, and is skipped each time.
     pub(crate) fn quarantine(&self, path: &Path) -> Result<()> {
         if self.is_read_only() {
             return Ok(());
         }
-        // Who reads it at this moment learns of it when done, whatever has taken its place by then.
+        // A stage that reads it at this moment learns of it once it is done, whatever has taken its place by then.
         digest_in_name(path).map_or(Ok(()), |digest| self.note_incident(&[digest]))?;
         self.add_tombstone(path)?;
         let name = path.strip_prefix(self.root()).unwrap_or(path).to_string_lossy().replace('/', "_");

@@ -1,4 +1,5 @@
-//! Reading stored content before it is used, although nothing suggests that it changed: disks forget, too.
+//! Verification on use: reading stored content before it is used although nothing suggests that it changed, since disks
+//! lose data silently.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -6,22 +7,22 @@ use std::sync::{Mutex, PoisonError};
 use crate::Digest;
 use crate::store::integrity::Stored;
 
-/// One in this many stored files and folders is read where a sample is.
+/// Sampling rate: one in this many stored files and folders.
 const SAMPLED: u8 = 16;
 
-/// How much of the stored content is read before it is used.
+/// Amount of stored content that is read before it is used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Rehash {
-    /// Content that does not look as it did when it was last known to be right.
+    /// Content whose `stat` differs from its integrity note.
     #[default]
     Suspicious,
-    /// One in sixteen besides, other ones in each process.
+    /// One in sixteen besides, different ones in each process.
     Sample,
     /// All of it, once in each process.
     All,
 }
 
-/// What this process reads before it is used, and has read.
+/// Setting of this process, and the content that it has read already.
 #[derive(Debug, Default)]
 pub(crate) struct VerifyOnUse {
     state: Mutex<State>,
@@ -35,14 +36,15 @@ struct State {
 }
 
 impl VerifyOnUse {
-    /// Says how much is to be read.
+    /// Sets how much is read.
     pub(crate) fn set(&self, rehash: Rehash) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.rehash = rehash;
         state.salt = std::process::id().to_le_bytes()[0];
     }
 
-    /// Whether content is to be read before it is used and was not read by this process yet; from now on it counts as read.
+    /// Whether content is to be read before it is used and was not yet read by this process; it counts as read from now
+    /// on.
     pub(crate) fn take_due(&self, stored: Stored, digest: &Digest) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = match state.rehash {

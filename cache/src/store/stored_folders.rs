@@ -1,4 +1,4 @@
-//! Stored folders: made from stored files, protected, and repaired.
+//! Stored folders: built from stored files, protected, and repaired.
 
 use std::fs;
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::store::stored_tree::Deviation;
 use crate::tree::TreeEntry;
 use crate::{Cache, CacheError, Digest, Result, Tree};
 
-/// Bits of a stored folder while names in it are changed.
+/// Permission bits of a stored folder while its entries are changed.
 const UNLOCKED: u32 = 0o755;
 
 impl Cache {
-    /// Whether a stored folder is there and is what its manifest says. One that is not is made so again from the stored files,
-    /// which must be right.
+    /// Whether a stored folder is there and matches its manifest. One that does not match is repaired from the stored
+    /// files, which must be intact.
     pub(crate) fn has_intact_tree(&self, tree: &Tree, digest: &Digest) -> Result<bool> {
         let target = self.tree_path(digest);
         if fs::symlink_metadata(&target).is_err() {
@@ -37,7 +37,7 @@ impl Cache {
         Ok(false)
     }
 
-    /// Makes the folder of `tree` at `target` from stored objects.
+    /// Builds the folder of `tree` at `target` from stored files.
     pub(crate) fn materialise(&self, tree: &Tree, target: &Path) -> Result<()> {
         let temporary =
             self.disk.temporary_folder_in(&self.root().join("tmp"), ".tmp").map_err(CacheError::io(self.root()))?;
@@ -61,20 +61,20 @@ impl Cache {
     pub(crate) fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
         self.disk.make_parent(target)?;
         match self.disk.rename(folder, target) {
-            // Somebody else was faster, who may not have waited for the disk.
+            // Another process was faster, which may not have waited for the disk.
             Err(_) if target.is_dir() => {}
             other => other.map_err(CacheError::io(target))?,
         }
         self.protect_and_sync(target)
     }
 
-    /// Makes a stored folder read-only, and makes sure that it survives a power cut.
+    /// Makes a stored folder read-only, and syncs it to disk.
     pub(crate) fn protect_and_sync(&self, target: &Path) -> Result<()> {
         self.protect_recursively(target)?;
         self.disk.sync_way_to(target)
     }
 
-    /// Makes a folder and those in it read-only, and brings their entries to disk.
+    /// Makes a folder and those below it read-only, and syncs their entries to disk.
     fn protect_recursively(&self, folder: &Path) -> Result<()> {
         for entry in fs::read_dir(folder).map_err(CacheError::io(folder))? {
             let entry = entry.map_err(CacheError::io(folder))?;
@@ -86,7 +86,7 @@ impl Cache {
         self.disk.sync(folder).map_err(CacheError::io(folder))
     }
 
-    /// Makes the folders of a stored folder read-only again.
+    /// Restores the permission bits of a stored folder and those below it.
     pub(crate) fn restore_folder_modes(&self, folder: &Path) -> Result<()> {
         let mode = self.disk.stored_folder_mode();
         let is_as_made = rustix::fs::lstat(folder).is_ok_and(|stat| stat.st_mode & 0o777 == mode);
@@ -98,7 +98,7 @@ impl Cache {
         if is_as_made { Ok(()) } else { self.set_mode(folder, mode) }
     }
 
-    /// Makes a stored folder be what its manifest says, from the stored files. Of these every one must be right.
+    /// Restores a stored folder to its manifest from the stored files, which must all be intact.
     pub(crate) fn restore_tree(&self, tree: &Tree, folder: &Path, deviation: &Deviation) -> Result<()> {
         self.unlock_folders(folder)?;
         for path in deviation.added.iter().chain(&deviation.changed) {
@@ -113,7 +113,7 @@ impl Cache {
         self.protect_and_sync(folder)
     }
 
-    /// Lets names in a stored folder, and in those in it, be changed.
+    /// Makes a stored folder and those below it writable.
     fn unlock_folders(&self, folder: &Path) -> Result<()> {
         self.disk.set_mode_if_possible(folder, UNLOCKED).map_err(CacheError::io(folder))?;
         for path in list::read_folder(folder)? {
@@ -124,7 +124,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Whether every file that `tree` names is stored and right. Those that are not go to quarantine; their digests come back.
+    /// Moves the damaged stored files of `tree` to quarantine, and returns their digests and those of missing ones.
     pub(crate) fn damaged_files_of(&self, tree: &Tree) -> Result<Vec<Digest>> {
         let check = |entry: &TreeEntry| -> Result<Option<Digest>> {
             let Some(digest) = entry.digest else { return Ok(None) };
@@ -135,8 +135,8 @@ impl Cache {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// Makes a stored folder what its manifest says, if the files in it are all right; otherwise it goes to quarantine with
-    /// those that are not. Returns how it differed, and the digests of files that are lost. One thread at a time.
+    /// Repairs a stored folder that deviates from its manifest if all its files are intact; otherwise it goes to
+    /// quarantine with those that are not. Returns the deviation, and the digests of lost files. One thread at a time.
     pub(crate) fn repair_tree(&self, tree: &Tree, digest: &Digest) -> Result<(Deviation, Vec<Digest>)> {
         let folder = self.tree_path(digest);
         let deviation = match self.tree_snapshot(digest) {

@@ -1,6 +1,6 @@
-//! Stored folders as they lie on disk, held against the manifests that say what they should be.
+//! Snapshots of stored folders, compared with their manifests.
 //!
-//! Symbolic links are not followed here: a stored folder has none, so one that is found was put there by somebody else.
+//! Symbolic links are not followed here: a stored folder has none, so that somebody else has made one that is found.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,26 +14,26 @@ use crate::fs::stat::{Moment, Stat};
 use crate::store::integrity::{ContentStamp, Note, Stored};
 use crate::{Cache, Digest, Tree, tree};
 
-/// Entries of one folder beyond which several threads look at them.
+/// Number of entries of one folder from which on several threads stat them.
 const WORTH_SEVERAL_THREADS: usize = 512;
 
-/// Something in a stored folder.
+/// A file or folder in a stored folder.
 #[derive(Debug)]
 pub(crate) struct Node {
     /// Path below the folder.
     pub relative: PathBuf,
-    /// Of the thing itself.
+    /// Its metadata, links not followed.
     pub stat: Stat,
 }
 
-/// Everything in a stored folder, itself included (with an empty path), sorted by path.
+/// Snapshot of everything in a stored folder, itself included (with an empty path), sorted by path.
 #[derive(Debug)]
 pub(crate) struct TreeSnapshot {
     nodes: Vec<Node>,
 }
 
 impl TreeSnapshot {
-    /// Looks at all that lies in `root`, which is a folder.
+    /// Takes a snapshot of the folder `root`.
     pub fn of(root: &Path) -> std::io::Result<TreeSnapshot> {
         let stat = Stat::from(rustix::fs::lstat(root)?);
         if !stat.is_folder() {
@@ -45,14 +45,14 @@ impl TreeSnapshot {
         Ok(TreeSnapshot { nodes })
     }
 
-    /// By which the whole folder is known again.
-    pub fn evidence(&self) -> ContentStamp {
+    /// Stamp of the whole folder.
+    pub fn stamp(&self) -> ContentStamp {
         let mut hasher = blake3::Hasher::new();
         for Node { relative, stat } in &self.nodes {
             hasher.update(&(relative.as_os_str().len() as u64).to_le_bytes());
             hasher.update(relative.as_os_str().as_bytes());
             hasher.update(&stat.mode.to_le_bytes());
-            // Times of folders move when they are moved into place; what is in them is here by name.
+            // Times of folders change when they are moved into place; their entries are covered by name.
             if !stat.is_folder() {
                 for number in
                     [stat.inode, stat.size, stat.modified.seconds.cast_unsigned(), stat.changed.seconds.cast_unsigned()]
@@ -66,20 +66,20 @@ impl TreeSnapshot {
         ContentStamp::of_tree(&Digest::from(hasher.finalize()))
     }
 
-    /// When a file in it was last changed; folders change with their names, which are compared.
+    /// Latest time of change of a file in it. Folders do not count: their entries are compared.
     pub fn changed(&self) -> Moment {
         let changed = self.nodes.iter().filter(|node| !node.stat.is_folder()).map(|node| node.stat.changed);
         changed.max_by_key(|changed| changed.in_ns()).unwrap_or(Moment { seconds: 0, nanoseconds: 0 })
     }
 
-    /// Whether a file was written to, or the names in a folder changed, later than `since` and than it was `noted`.
+    /// Whether a file was written to, or the entries of a folder changed, later than `since` and than `noted`.
     pub fn is_written_since(&self, since: FsTime, noted: Option<Moment>) -> bool {
         let mut written = self.nodes.iter().map(|node| node.stat.modified);
         written.any(|written| since.precedes(written) && noted.is_none_or(|noted| noted < written))
     }
 
     fn note(&self, sequence: u64) -> Note {
-        Note { evidence: self.evidence(), changed: self.changed(), sequence, durable: true }
+        Note { stamp: self.stamp(), changed: self.changed(), sequence, durable: true }
     }
 }
 
@@ -105,12 +105,12 @@ fn look_below(folder: &Path, relative: &Path, nodes: &mut Vec<Node>) -> std::io:
     Ok(())
 }
 
-/// How a stored folder differs from its manifest.
+/// Deviation of a stored folder from its manifest.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Deviation {
-    /// Paths of what should not be there, those inside of folders that should not be there left out.
+    /// Paths that should not be there, without those inside of folders that should not be there.
     pub added: Vec<PathBuf>,
-    /// Paths of what is missing or has other content.
+    /// Paths that are missing or have other content.
     pub changed: Vec<PathBuf>,
 }
 
@@ -120,13 +120,13 @@ impl Deviation {
     }
 }
 
-/// How a manifest wants the folders and files of a stored folder.
+/// A folder or file that a manifest expects.
 enum Expected<'t> {
     Folder,
     File(&'t tree::TreeEntry),
 }
 
-/// Every path that the folder of `tree` should have, itself excepted.
+/// Expected paths in the folder of `tree`, without the folder itself.
 fn expected(tree: &Tree) -> BTreeMap<&Path, Expected<'_>> {
     let mut expected = BTreeMap::new();
     for entry in &tree.entries {
@@ -140,12 +140,12 @@ fn expected(tree: &Tree) -> BTreeMap<&Path, Expected<'_>> {
 }
 
 impl Cache {
-    /// A stored folder as it lies there now.
+    /// Takes a snapshot of a stored folder.
     pub(crate) fn tree_snapshot(&self, digest: &Digest) -> std::io::Result<TreeSnapshot> {
         TreeSnapshot::of(&self.tree_path(digest))
     }
 
-    /// How the stored folder `snapshot` differs from `tree`. Files whose `stat` is not as it was noted are read.
+    /// Compares the snapshot of a stored folder with `tree`. Files without a valid integrity note are read.
     pub(crate) fn deviation(&self, tree: &Tree, folder: &Path, snapshot: &TreeSnapshot) -> Deviation {
         let mut expected = expected(tree);
         let mut deviation = Deviation::default();
@@ -166,8 +166,8 @@ impl Cache {
         deviation
     }
 
-    /// Whether a file in a stored folder is what the manifest says: the stored file that is known to be right, or one with the
-    /// same content.
+    /// Whether a file in a stored folder matches the manifest: a hard link to the intact stored file, or a file with
+    /// the same content.
     fn is_entry(&self, folder: &Path, node: &Node, entry: &tree::TreeEntry) -> bool {
         let Some(digest) = entry.digest else { return false };
         let stored = Stored::file(digest, entry.executable);
@@ -180,12 +180,12 @@ impl Cache {
             return true;
         }
         let path = folder.join(&node.relative);
-        // Bits are no content, and can be put back.
+        // Permission bits are no content, and are restored.
         self.restore_mode(&path, entry.executable).is_ok()
             && tree::hash_file(&path, node.stat.size).is_ok_and(|found| found == digest)
     }
 
-    /// Notes that the stored folder is right as it lies there now.
+    /// Notes that the stored folder is intact in its present state.
     pub(crate) fn note_tree(&self, digest: &Digest, snapshot: &TreeSnapshot) {
         self.integrity.note(Stored::Tree(*digest), snapshot.note(self.counter.peek()));
     }

@@ -1,22 +1,22 @@
-//! Gaps: names of stored files that were set aside.
+//! Tombstones: names of stored files that were moved to quarantine.
 //!
-//! A file is on disk before anything says that it is there; so whatever is said of a stored file of the right size can be
-//! believed after a power cut. But what was said of a file stays when the file is set aside as damaged, and another one that took its
-//! name without being on disk yet could be left torn by a power cut, at its full length. `tombstones/ab/<name>` says of
-//! `objects/ab/<name>` that it was set aside: what takes that name is brought to disk first.
+//! A file is synced to disk before anything refers to it, so that a stored file of the right size can be trusted after
+//! a power cut. But references stay when a damaged file is moved to quarantine, and a new file that took its name
+//! without being synced could be left torn by a power cut, at its full length. `gaps/a/<name>` says that
+//! `objects/a/<name>` was moved to quarantine: a new file is synced before it takes that name.
 
 use std::path::{Path, PathBuf};
 
 use crate::fs::list;
 use crate::{Cache, CacheError, Result};
 
-/// The folder of tombstones.
+/// Folder of the tombstones.
 pub(crate) const AREA: &str = "gaps";
 const OBJECTS: &str = "objects";
 
 impl Cache {
-    /// Notes, to survive a power cut, that a stored file is about to be set aside. Other things that are set aside leave no
-    /// tombstone: folders are brought to disk with what is in them, and everything else is sealed.
+    /// Records durably that a stored file is about to be moved to quarantine. Other content needs no tombstone: folders
+    /// are synced with their entries, and everything else is sealed.
     pub(crate) fn add_tombstone(&self, path: &Path) -> Result<()> {
         let Some(tombstone) = self.moved(path, OBJECTS, AREA) else { return Ok(()) };
         self.disk.make_parent(&tombstone)?;
@@ -24,8 +24,8 @@ impl Cache {
         self.disk.sync_way_to(&tombstone)
     }
 
-    /// Makes sure that `file` is on disk if it is about to become the stored file `object` where there is a tombstone; says whether
-    /// there is.
+    /// Syncs `file`, which is about to become the stored file `object`, if that has a tombstone; returns whether it
+    /// has.
     pub(crate) fn sync_for_tombstone(&self, file: &Path, object: &Path) -> Result<bool> {
         let has_tombstone = self.moved(object, OBJECTS, AREA).is_some_and(|tombstone| tombstone.exists());
         if has_tombstone {
@@ -34,14 +34,14 @@ impl Cache {
         Ok(has_tombstone)
     }
 
-    /// The stored file `object` is there again.
+    /// Removes the tombstone of the stored file `object`, which is there again.
     pub(crate) fn remove_tombstone(&self, object: &Path) -> Result<()> {
         let Some(tombstone) = self.moved(object, OBJECTS, AREA) else { return Ok(()) };
         self.disk.sync_parent(object)?;
         self.disk.remove(&tombstone)
     }
 
-    /// Drops the tombstones of stored files that nothing speaks of any more.
+    /// Removes the tombstones of stored files that nothing refers to.
     pub(crate) fn sweep_tombstones(&self, is_spoken_of: impl Fn(&Path) -> bool) -> Result<()> {
         for tombstone in list::list_sharded(self.root(), AREA)? {
             if self.moved(&tombstone, AREA, OBJECTS).is_none_or(|object| !is_spoken_of(&object)) {

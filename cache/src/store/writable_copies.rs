@@ -1,4 +1,4 @@
-//! Copies of stored content that stages may write to, and whether they did.
+//! Private, writable copies of inputs for single stages, and checks whether a stage wrote to them.
 
 use std::fs;
 use std::path::Path;
@@ -11,15 +11,15 @@ use crate::{
     Artifact, ArtifactKind, Cache, CacheError, Change, InputState, Result, StatSnapshot, Tree, TreeEntry, diff,
 };
 
-/// Bits of files and folders in such a copy.
+/// Permission bits of files in such a copy.
 const PLAIN: u32 = 0o644;
 const EXECUTABLE: u32 = 0o755;
-/// How often something stored is copied that others change at the same time.
+/// Attempts at copying stored content that others change at the same time.
 const COPIES: u32 = 3;
 
 impl Cache {
-    /// Puts a copy of an artifact at `path`, where nothing is, for one stage alone. It need not survive a power cut. What is
-    /// stored is [`CacheError::Gone`] if somebody has changed it.
+    /// Copies an artifact to `path`, which must not exist, for one stage alone; the copy is not synced. Content that
+    /// somebody has changed for good is [`CacheError::Gone`].
     pub fn copy_for_stage(&self, artifact: &Artifact, path: &Path) -> Result<()> {
         for _ in 0..COPIES {
             let since = self.fs_now()?;
@@ -27,7 +27,7 @@ impl Cache {
             if copied.is_ok() && self.is_copy(artifact, path)? {
                 return Ok(());
             }
-            // Somebody writes to it at this moment, or has taken it away.
+            // Somebody writes to it at this moment, or has removed it.
             match self.check_input(artifact, since)? {
                 InputState::Changed { lost: true, .. } => break,
                 InputState::Intact => copied?,
@@ -38,7 +38,7 @@ impl Cache {
         Err(CacheError::Gone { path: self.path_of(artifact) })
     }
 
-    /// Whether a copy holds what the artifact says.
+    /// Whether a copy has the artifact's digest.
     fn is_copy(&self, artifact: &Artifact, path: &Path) -> Result<bool> {
         let digest = match artifact.kind {
             ArtifactKind::Folder => Tree::of_folder(path)?.artifact().digest,
@@ -66,7 +66,7 @@ impl Cache {
         tree.entries.par_iter().try_for_each(copy)
     }
 
-    /// Puts a copy of a file or folder of the user's at `path`, where nothing is, for one stage alone.
+    /// Copies a file or folder of the user to `path`, which must not exist, for one stage alone.
     pub fn copy_in(&self, from: &Path, path: &Path) -> Result<()> {
         if !from.is_dir() {
             return self.copy_user_file(from, path);
@@ -92,7 +92,7 @@ impl Cache {
         self.disk.set_mode(to, if executable { EXECUTABLE } else { PLAIN }).map_err(CacheError::io(to))
     }
 
-    /// Whether a stage has changed the copy of an artifact at `path`, which looked like `before` when it began.
+    /// State of the copy of an artifact at `path` after a stage, given its snapshot from `before`.
     pub fn check_copy(&self, artifact: &Artifact, path: &Path, before: &StatSnapshot) -> Result<InputState> {
         if StatSnapshot::of(path).is_ok_and(|now| now == *before) {
             return Ok(InputState::Intact);
@@ -126,7 +126,7 @@ impl Cache {
         self.objects_of_artifact(other).iter().any(|file| files.contains(file))
     }
 
-    /// Whether something lies where an artifact should; nothing is looked at closely.
+    /// Whether anything exists at an artifact's path; nothing else is checked.
     pub fn seems_present(&self, artifact: &Artifact) -> bool {
         fs::symlink_metadata(self.path_of(artifact)).is_ok()
     }

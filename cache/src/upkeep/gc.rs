@@ -1,4 +1,4 @@
-//! What may go from the store, and what it would cost to make again.
+//! Garbage collection of everything that is not in use.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,70 +12,72 @@ use crate::fs::names::digest_in_name;
 use crate::store::integrity::Stored;
 use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Digest, Result};
 
-/// What a collection is to do.
+/// Request of a collection: the roots to keep, and limits.
 #[derive(Debug, Clone, Default)]
 pub struct GcRequest {
     /// Fingerprints whose results are in use.
     pub keep: HashSet<Digest>,
     /// Digests of manifests to keep beyond those of kept results.
     pub keep_manifests: HashSet<Digest>,
-    /// Fingerprints of cut-off work whose state is to stay.
+    /// Fingerprints whose resume states are to stay.
     pub keep_resume_states: HashSet<Digest>,
     /// Scopes of [`crate::ItemStore`] whose values are in use.
     pub keep_items: HashSet<String>,
-    /// Bytes the store may hold: results in use go too, cheapest to make again per byte first, until it fits.
+    /// Maximum size of the store in bytes: beyond it results in use are removed too, those that are cheapest to
+    /// recompute per byte first.
     pub max_size: Option<u64>,
-    /// Whether to only say what would happen.
+    /// Whether to only report what would be removed.
     pub dry_run: bool,
 }
 
-/// A result that went, or would go.
+/// A result that was removed, or would be.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Dropped {
     /// Its fingerprint.
     pub fingerprint: Digest,
     /// Bytes of its outputs.
     pub bytes: u64,
-    /// Milliseconds it took to make.
+    /// Milliseconds that it took to compute.
     pub duration_ms: u64,
 }
 
-/// What a collection did, or would do.
+/// Report of a collection: what was removed, or would be.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GcReport {
-    /// Results that went.
+    /// Removed results.
     pub dropped: Vec<Dropped>,
-    /// Results that stayed.
+    /// Number of results that were kept.
     pub kept: usize,
-    /// Bytes of stored files before.
+    /// Bytes of stored files before the collection.
     pub bytes_before: u64,
-    /// Bytes of stored files that went.
+    /// Bytes of removed stored files.
     pub bytes_freed: u64,
-    /// What had been set aside as damaged.
+    /// Removed content of the quarantine.
     pub quarantine: Freed,
-    /// State of cut-off work that nobody will go on with.
+    /// Removed resume states.
     #[serde(rename = "unfinished")]
     pub resume_states: Freed,
-    /// What killed processes had left in working folders.
+    /// Removed leftovers of killed processes in `tmp` and `scratch`.
     pub leftovers: Freed,
 }
 
-/// A stored file and how many kept results need it.
+/// Stored files, with their sizes and the number of kept results that refer to them.
 struct Objects {
     bytes: HashMap<PathBuf, u64>,
     users: HashMap<PathBuf, usize>,
 }
 
 impl Cache {
-    /// Removes what is not in use. To be called with [`Cache::try_use_exclusive`]'s guard held, unless it is a dry run.
+    /// Removes everything that is not in use. To be called with the guard of [`Cache::try_use_exclusive`] held, unless
+    /// it is a dry run.
     pub fn collect(&self, request: &GcRequest) -> Result<GcReport> {
-        // Before anything else, so that a full disk has room for what has to be rewritten.
+        // First of all, so that a full disk has room for files that have to be rewritten.
         let quarantine = self.sweep_quarantine(request.dry_run)?;
         let leftovers = self.sweep_leftovers(request.dry_run)?;
         let records = self.records()?;
         let (mut kept, mut dropped): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| request.keep.contains(&record.fingerprint));
-        // What could not be recorded yet may belong to anybody.
+        // Results in write-ahead logs may belong to any pipeline.
         kept.extend(self.wal_records()?);
         let mut objects = self.count_objects(&kept, &request.keep_resume_states)?;
         let bytes_before = objects.bytes.values().sum();
@@ -110,13 +112,13 @@ impl Cache {
         Ok(objects)
     }
 
-    /// Paths of the files a result consists of, each once.
+    /// Paths of the stored files of a result, each once.
     fn objects_of(&self, record: &ActionRecord) -> HashSet<PathBuf> {
         let annex = record.annex.iter().map(|annex| self.object_path(annex, false));
         record.artifacts().flat_map(|artifact| self.objects_of_artifact(artifact)).chain(annex).collect()
     }
 
-    /// Takes results out of `kept` until the rest fits into `limit` bytes; returns them.
+    /// Removes results from `kept` until the rest fits into `limit` bytes; returns them.
     fn shrink(&self, kept: &mut Vec<ActionRecord>, objects: &mut Objects, limit: u64) -> Vec<ActionRecord> {
         let cost_per_byte = |record: &ActionRecord| {
             let bytes: u64 = record.artifacts().map(|artifact| artifact.bytes).sum();
@@ -144,9 +146,8 @@ impl Cache {
         objects: &Objects,
         request: &GcRequest,
     ) -> Result<()> {
-        // Records and items go first: they would promise what is not there. That they are gone is brought to disk: one that a
-        // power cut brought back, or whose files went before it did, could find a file of the same name that was not yet
-        // written out.
+        // Records and items are removed first: they refer to files. Their removal is synced: one that a power cut
+        // brought back could find a new file under the same name that was not synced yet.
         for record in gone {
             self.disk.remove(&self.action_path(&record.fingerprint))?;
         }
@@ -180,7 +181,7 @@ impl Cache {
 }
 
 impl Cache {
-    /// Whether stored content is there after a collection.
+    /// Whether stored content stays in a collection.
     fn stays(&self, stored: &Stored, objects: &Objects, trees: &HashSet<Digest>) -> bool {
         match stored {
             Stored::Tree(digest) => trees.contains(digest),
@@ -195,7 +196,7 @@ impl Objects {
         self.users.keys().filter_map(|path| self.bytes.get(path)).sum()
     }
 
-    /// One user less; returns the bytes that nobody uses any more.
+    /// Drops one user of a file; returns the bytes that are unused then.
     fn release(&mut self, path: &Path) -> u64 {
         let Some(users) = self.users.get_mut(path) else { return 0 };
         *users -= 1;

@@ -1,5 +1,5 @@
-//! What nobody needs any more and a collection frees besides results: what was set aside as damaged, and what killed processes
-//! left in working folders. Only names that were made here are touched.
+//! Leftovers that a collection removes besides results: the quarantine, and what killed processes left in working
+//! folders. Only the cache's own names are touched.
 
 use std::fs;
 use std::path::Path;
@@ -11,19 +11,19 @@ use crate::{Cache, CacheError, Result};
 const QUARANTINE: &str = "quarantine";
 
 impl Cache {
-    /// Frees what was set aside as damaged.
+    /// Empties the quarantine.
     pub(crate) fn sweep_quarantine(&self, dry_run: bool) -> Result<Freed> {
         self.sweep_area(QUARANTINE, dry_run)
     }
 
-    /// Frees what killed processes left. Nobody else may be working with the cache.
+    /// Removes leftovers of killed processes. To be called under exclusive use.
     pub(crate) fn sweep_leftovers(&self, dry_run: bool) -> Result<Freed> {
         let temporary = self.sweep_area("tmp", dry_run)?;
         let scratch = self.sweep_area("scratch", dry_run)?;
         Ok([temporary, scratch].into_iter().sum())
     }
 
-    /// Removes a folder of this cache with everything in it, whole or not at all as others see it.
+    /// Removes a folder in the cache with everything in it, atomically as others see it.
     pub fn remove_own_folder(&self, path: &Path) -> Result<()> {
         let parent = self.root().join("tmp");
         let aside = self.disk.temporary_folder_in(&parent, "").map_err(CacheError::io(&parent))?;
@@ -34,7 +34,7 @@ impl Cache {
 
     fn sweep_area(&self, area: &str, dry_run: bool) -> Result<Freed> {
         let folder = self.root().join(area);
-        // A link in its place leads to something that is not ours.
+        // A link in its place leads to somebody else's folder.
         if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
             return Ok(Freed::default());
         }
@@ -48,7 +48,7 @@ impl Cache {
         Ok(freed)
     }
 
-    /// Removes what is in no use; false where another user's must be left to them.
+    /// Removes a leftover; returns false if it belongs to another user and has to stay.
     fn removed(&self, path: &Path) -> Result<bool> {
         match self.disk.remove(path) {
             Err(CacheError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(false),

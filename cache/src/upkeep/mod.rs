@@ -1,4 +1,4 @@
-//! Collection, verification and accounts of space.
+//! Maintenance: collection, verification, and disk usage.
 
 pub(crate) mod gc;
 pub(crate) mod leftovers;

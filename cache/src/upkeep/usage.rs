@@ -1,4 +1,4 @@
-//! What takes the space.
+//! Disk usage of a cache.
 
 use std::fs;
 
@@ -15,17 +15,17 @@ use crate::{Cache, CacheError, Digest, Result};
 pub struct UsageEntry {
     /// Its fingerprint.
     pub fingerprint: Digest,
-    /// What it was computed from, in the recorder's own terms.
+    /// Recipe that it was computed from, in the caller's terms.
     pub recipe: Value,
-    /// Bytes of its outputs and log, whoever else shares them.
+    /// Bytes of its outputs and log, shared ones included.
     pub bytes: u64,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub duration_ms: u64,
-    /// When it was done.
+    /// Time of completion.
     pub finished_at: Timestamp,
 }
 
-/// What is in the store.
+/// Disk usage of the store.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Usage {
     /// Recorded results, largest first.
@@ -34,12 +34,12 @@ pub struct Usage {
     pub objects: usize,
     /// Bytes of stored files, shared ones counted once.
     pub bytes: u64,
-    /// What was set aside as damaged; a collection frees it.
+    /// Content of the quarantine, which a collection removes.
     pub quarantine: Freed,
 }
 
 impl Cache {
-    /// What is in the store.
+    /// Computes the disk usage of the store.
     pub fn usage(&self) -> Result<Usage> {
         let records = self.records()?;
         let mut entries: Vec<UsageEntry> = records

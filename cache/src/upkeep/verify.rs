@@ -1,4 +1,4 @@
-//! Reading everything again: what is not what its name says goes to quarantine.
+//! Verification of the whole store: everything is read again, and damaged content goes to quarantine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,31 +14,31 @@ use crate::store::damage::{self, unless_damaged};
 use crate::store::integrity::{ContentStamp, Note, Stored};
 use crate::{ActionRecord, Cache, CacheError, Digest, Presence, Result};
 
-/// Something in the store that is not what its name says.
+/// Damaged content in the store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Damage {
-    /// Where it was.
+    /// Its path.
     pub path: PathBuf,
-    /// What it is, e.g. `file`.
+    /// Its kind, e.g. `file`.
     pub what: &'static str,
-    /// Whether it is right again, made from stored files; if not, it is in quarantine.
+    /// Whether it was repaired from stored files; if not, it is in quarantine.
     pub restored: bool,
-    /// Of a stored file or folder: its digest, and the sequence number up to which it is known to have been right.
+    /// Digest of a stored file or folder, and the sequence number up to which it is known to have been intact.
     pub content: Option<(Digest, u64)>,
 }
 
-/// What a verification found.
+/// Report of a verification.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct VerifyReport {
-    /// Files, folders, manifests and records read.
+    /// Number of files, folders, manifests and records read.
     pub checked: usize,
-    /// What was damaged, by path.
+    /// Damaged content, sorted by path.
     pub damaged: Vec<Damage>,
-    /// Fingerprints whose result lost an output and will be made again.
+    /// Fingerprints of results that lost an output and will be computed again.
     pub lost: Vec<Digest>,
 }
 
-/// Counts what is done for somebody who waits.
+/// Progress, reported to the caller.
 struct Progress<'p> {
     done: AtomicUsize,
     total: usize,
@@ -52,7 +52,8 @@ impl Progress<'_> {
 }
 
 impl Cache {
-    /// Rehashes everything in the store, in parallel. `progress` hears how many of how many items are done.
+    /// Reads and hashes everything in the store, in parallel. `progress` is called with the numbers of finished and of
+    /// all items.
     pub fn verify(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<VerifyReport> {
         let list = |area| list::list_sharded(self.root(), area);
         let (objects, manifests, trees, actions) =
@@ -82,7 +83,7 @@ impl Cache {
         Ok(VerifyReport { checked: total, damaged, lost })
     }
 
-    /// Reads every stored file, and notes those that are right as seen at `sequence`.
+    /// Reads every stored file, and notes the intact ones as of `sequence`.
     fn verify_files(&self, objects: &[PathBuf], sequence: u64, progress: &Progress<'_>) -> Result<Vec<Damage>> {
         let check = |path: &PathBuf| -> Result<Option<Damage>> {
             let damage = self.verify_file(path, sequence)?;
@@ -95,15 +96,15 @@ impl Cache {
 
     fn verify_file(&self, path: &Path, sequence: u64) -> Result<Option<Damage>> {
         let (Some(stored), Some(digest)) = (Stored::at(path), digest_in_name(path)) else { return Ok(None) };
-        // Of before it is read: whatever happens later moves the time of change.
+        // Taken before it is read: every later change moves the time of change.
         let stat = rustix::fs::lstat(path).map(Stat::from).ok().filter(Stat::is_file);
         let executable = path.extension().is_some();
         let right = stat.map_or(Ok(false), |stat| damage::has_digest(path, stat.size, digest))?;
         match stat.filter(|stat| right && stat.is_executable() == executable) {
             Some(stat) => {
                 let durable = self.integrity.is_noted_durable(&stored);
-                let (evidence, changed) = (ContentStamp::of_file(&stat), stat.changed);
-                self.integrity.note(stored, Note { evidence, changed, sequence, durable });
+                let (stamp, changed) = (ContentStamp::of_file(&stat), stat.changed);
+                self.integrity.note(stored, Note { stamp, changed, sequence, durable });
                 Ok(None)
             }
             None => {
@@ -115,7 +116,7 @@ impl Cache {
         }
     }
 
-    /// Holds every stored folder against its manifest and the stored files, which were all read just before.
+    /// Compares every stored folder with its manifest and the stored files, which were all read just before.
     fn verify_trees(&self, trees: &[PathBuf], progress: &Progress<'_>) -> Result<Vec<Damage>> {
         let check = |path: &PathBuf| -> Result<Option<Damage>> {
             let damage = digest_in_name(path).map(|digest| self.verify_tree(path, digest)).transpose()?.flatten();
@@ -150,12 +151,12 @@ impl Cache {
         let whole = |path: &PathBuf| if is_intact_record(path)? { Ok(None) } else { own_record(path) };
         let whole = actions.par_iter().map(whole).collect::<Result<Vec<Option<ActionRecord>>>>()?;
         let damaged = self.set_aside(actions, "record", progress, &is_intact_record)?;
-        // A line that is whole does not go with its neighbour: it goes on in a file of its own.
+        // An intact line is not lost with a damaged neighbour: it gets a file of its own.
         whole.iter().flatten().try_for_each(|record| self.record(record))?;
         Ok(damaged)
     }
 
-    /// Moves everything to quarantine that is not sound.
+    /// Moves everything to quarantine that is not intact.
     fn set_aside(
         &self,
         paths: Vec<PathBuf>,
@@ -175,22 +176,22 @@ impl Cache {
     }
 }
 
-/// Whether a file of records has the advance that its name promises. Others are written into the same file, and may be gone since:
-/// their lines are read, too, so that no damage goes unseen.
+/// Whether a file of records is intact and has the record that its name promises. The lines of other records in it,
+/// which may be gone since, are read, too, so that no damage goes unseen.
 fn is_intact_record(path: &Path) -> Result<bool> {
     let Some(bytes) = bytes_of(path)? else { return Ok(false) };
     let records = bytes.split(|byte| *byte == b'\n').map(ActionRecord::unsealed).collect::<Option<Vec<_>>>();
     Ok(records.is_some_and(|records| records.iter().any(|record| Some(record.fingerprint) == digest_in_name(path))))
 }
 
-/// The record that the name of a file promises, if that line of the file is whole.
+/// The record that the name of a file promises, if that line is intact.
 fn own_record(path: &Path) -> Result<Option<ActionRecord>> {
     let bytes = bytes_of(path)?.unwrap_or_default();
     let mut records = bytes.split(|byte| *byte == b'\n').filter_map(ActionRecord::unsealed);
     Ok(records.find(|record| Some(record.fingerprint) == digest_in_name(path)))
 }
 
-/// What a file holds; `None` if that is damaged.
+/// Content of a file; `None` if it is damaged.
 fn bytes_of(path: &Path) -> Result<Option<Vec<u8>>> {
     unless_damaged(|| fs::read(path).map_err(CacheError::io(path)))
 }

@@ -1,4 +1,4 @@
-//! A copy of one stored file, hashed on its way.
+//! Copy of one stored file, hashed on the way.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Digest;
 
-/// Smaller files are copied faster than their blocks are shared.
+/// Size from which on sharing blocks is faster than copying.
 const WORTH_SHARING: u64 = 64 << 10;
 const PIECE: u64 = 1 << 20;
 const WORTH_SEVERAL_THREADS: usize = 128 << 10;
 
-/// Digest of the copy; an inner error is one of the stored file, the outer one is one of the copy.
+/// Digest of the copy; an inner error concerns the stored file, the outer one the copy.
 pub type Copied = io::Result<io::Result<Digest>>;
 
-/// Copies `from` to `to`, where nothing is, as a file with the permissions that the user's umask leaves of `mode`. Blocks are
-/// shared where the file system can, as long as `shares_blocks` says that it may.
+/// Copies `from` to `to`, which must not exist, with the permissions that the user's umask leaves of `mode`. Blocks are
+/// shared (reflink) as long as `shares_blocks` is set; it is cleared once the file system refuses.
 pub fn copy(from: &Path, to: &Path, mode: u32, shares_blocks: &AtomicBool) -> Copied {
     let (mut source, size) = match open(from) {
         Ok(opened) => opened,
@@ -26,7 +26,7 @@ pub fn copy(from: &Path, to: &Path, mode: u32, shares_blocks: &AtomicBool) -> Co
     let mut copy = File::options().read(true).write(true).create_new(true).mode(mode).open(to)?;
     if size >= WORTH_SHARING && shares_blocks.load(Ordering::Relaxed) {
         match rustix::fs::ioctl_ficlone(&copy, &source) {
-            // Reading the clone, not the original: it is the clone that the user gets.
+            // The clone is hashed, not the original: it is the clone that the user gets.
             Ok(()) => return transfer(&mut copy, size, &mut io::sink()),
             Err(_) => shares_blocks.store(false, Ordering::Relaxed),
         }

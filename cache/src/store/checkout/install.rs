@@ -1,4 +1,4 @@
-//! Putting copies in place, and what is in their place aside.
+//! Installation of staged copies, and moving aside of what is in their place.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,8 +12,8 @@ use crate::fs::list;
 use crate::{CacheError, Result, Tree};
 
 impl Checkout<'_> {
-    /// Puts a copy in place of whatever is there, which is gone afterwards: in one step where the file system can. If nothing was
-    /// to be there and something is, that is an error of the kind `AlreadyExists`. To be called after [`Checkout::sync`].
+    /// Puts a copy in place of whatever is there: atomically where the file system can. To be called after
+    /// [`Checkout::sync`].
     pub fn put(&mut self, staged: &Staged) -> Result<()> {
         let put = |checkout: &mut Self, staged: &Staged| match &staged.what {
             Content::Whole(_) => checkout.put_whole(&staged.copy, &staged.target),
@@ -39,7 +39,7 @@ impl Checkout<'_> {
         }
         match disk.exchange(copy, target) {
             Ok(()) => {
-                // Content cannot be removed now goes with the folder that it lies in.
+                // An old version that cannot be removed now goes with the folder that it lies in.
                 let _ = disk.remove(copy);
                 Ok(())
             }
@@ -51,7 +51,7 @@ impl Checkout<'_> {
         }
     }
 
-    /// For file systems on which nothing can be exchanged.
+    /// Replaces `target` on file systems that cannot exchange names.
     fn put_in_two_steps(&self, copy: &Path, target: &Path) -> Result<()> {
         let old = copy.with_extension("old");
         self.move_away(target, &old)?;
@@ -96,7 +96,7 @@ impl Checkout<'_> {
                     break;
                 }
                 let folder = root.join(folder);
-                // One that is not empty yet, or has something of the user's, stays.
+                // A folder that is not empty yet, or holds files of the user, stays.
                 if disk.remove_empty_folder(&folder).is_err() {
                     break;
                 }
@@ -109,7 +109,7 @@ impl Checkout<'_> {
         Ok(())
     }
 
-    /// Moves what lies at `path` to the first of `names` that nothing has, whatever it is; links are not followed. Returns that
+    /// Moves `path`, whatever it is, to the first of `names` that does not exist; links are not followed. Returns that
     /// name.
     pub fn set_aside(&mut self, path: &Path, names: impl Iterator<Item = PathBuf>) -> Result<PathBuf> {
         self.touched.insert(super::parent_of(path).to_owned());
@@ -137,7 +137,8 @@ impl Checkout<'_> {
         moved.map_err(CacheError::io(to))
     }
 
-    /// Renames to where nothing is. A folder of a lower layer cannot be renamed on overlay file systems; its files can.
+    /// Renames to a path that does not exist. On overlay file systems a folder of a lower layer cannot be renamed; its
+    /// files can.
     fn move_away(&self, from: &Path, to: &Path) -> Result<()> {
         let disk = &self.cache.disk;
         match disk.rename(from, to) {
@@ -167,7 +168,7 @@ fn is_cross_device_io(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::CrossesDevices
 }
 
-/// Whether the file system does not know how to exchange, or how to rename only where nothing is.
+/// Whether the file system lacks this flag of `renameat2`.
 fn is_unsupported_flag(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let unknown = [Errno::EINVAL, Errno::ENOSYS, Errno::EOPNOTSUPP].map(|errno| errno as i32);

@@ -1,4 +1,4 @@
-//! One process at a time puts results into a folder, whichever cache it takes them from.
+//! Lock of a results folder, for one process at a time, whichever cache it uses.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,16 +8,16 @@ use rustix::io::Errno;
 
 use crate::Cache;
 
-/// Keeps other processes from putting results into a folder for as long as it is held.
+/// Lock of a results folder, released when it is dropped.
 #[derive(Debug)]
 pub struct ResultsLock {
     _file: Option<File>,
 }
 
 impl Cache {
-    /// Waits until nobody else puts results into `folder`. It is the folder itself that is locked, so that nothing is left in it
-    /// and other caches see it. Where folders cannot be locked (NFS), a file of this cache is; where nothing can be locked,
-    /// everybody goes on: copies are put in place in one step each.
+    /// Waits for the lock of the results folder `folder`. The folder itself is locked, so that no lock file is left in
+    /// it and processes with other caches see the lock. Where folders cannot be locked (NFS), a file of this cache is;
+    /// where nothing can be locked, processes go on without: each copy is put in place atomically.
     pub fn lock_results(&self, folder: &Path) -> ResultsLock {
         let itself = || lock(File::open(folder)?);
         let instead = || lock(File::create(self.root().join("pipelines/results.lock"))?);

@@ -1,8 +1,8 @@
-//! The user's own copies of stored results: made apart, hashed while they are made, and put in install in one step each.
+//! Checkouts: the user's own copies of stored results, hashed while they are copied, and put in place atomically.
 //!
-//! A copy is made in the cache where it can be renamed from there and is then as if it had been made in its install; else in a
-//! folder `.athanor-XXXXXX` beside it, which [`Checkout::sweep`] removes should the process be killed. Nothing here decides what
-//! may be replaced.
+//! A copy is staged in the cache if it can be renamed from there and then has the owner and permissions that it would
+//! have in its place; else in a folder `.athanor-XXXXXX` beside its target, which [`Checkout::sweep`] removes should
+//! the process be killed. Nothing here decides what may be replaced.
 
 mod copy;
 mod install;
@@ -26,28 +26,28 @@ use crate::{Artifact, ArtifactKind, Cache, CacheError, Digest, Result, Tree};
 pub use lock::ResultsLock;
 pub use swaps::Swap;
 
-/// Content the names of folders that copies are made in begin with; outside of the cache with a dot before it.
+/// Prefix of staging folders; outside of the cache with a dot before it.
 const STAGING: &str = "athanor-";
-/// A file on its way to its name where it cannot be made in the cache.
+/// Name of a small file that is being written beside its target.
 const DRAFT: &str = ".athanor-draft";
 
-/// Copies on their way to the user.
+/// A checkout in progress.
 pub struct Checkout<'c> {
     cache: &'c Cache,
     in_cache: Option<TemporaryFolder>,
     beside: HashMap<PathBuf, TemporaryFolder>,
-    /// Of folders, whether copies for them may be made in the cache.
+    /// Whether copies for a folder can be staged in the cache, by folder.
     renames_from_cache: HashMap<PathBuf, bool>,
     shares_blocks: AtomicBool,
-    /// How many copies were made.
+    /// Number of copies so far.
     number: usize,
-    /// Copies that are not on disk yet, each with the number of its entries.
+    /// Copies that are not synced yet, each with its number of entries.
     unsynced: Vec<(PathBuf, usize)>,
-    /// Folders whose entries have changed.
+    /// Folders with changed entries.
     touched: BTreeSet<PathBuf>,
 }
 
-/// A copy that is to be put in install.
+/// A staged copy, to be put in place.
 #[derive(Debug)]
 pub struct Staged {
     copy: PathBuf,
@@ -58,7 +58,7 @@ pub struct Staged {
 #[derive(Debug, Clone)]
 enum Content {
     Whole(Artifact),
-    /// Some entries of a folder that is there.
+    /// Some entries of an existing folder.
     Swaps {
         swaps: Vec<Swap>,
         new: Tree,
@@ -66,7 +66,7 @@ enum Content {
 }
 
 impl Cache {
-    /// Begins to hand out copies.
+    /// Begins a checkout.
     pub fn checkout(&self) -> Checkout<'_> {
         Checkout {
             cache: self,
@@ -80,13 +80,13 @@ impl Cache {
         }
     }
 
-    /// Makes a folder for results and all it lies in, to survive a power cut.
+    /// Creates a results folder and its parents durably.
     pub fn make_results_folder(&self, folder: &Path) -> Result<()> {
         self.disk.make_lasting_folders(folder)
     }
 
-    /// Whether a symbolic link lies in a folder, which is always somebody's own. A folder that cannot be read counts as one
-    /// that has them.
+    /// Whether there is a symbolic link anywhere below a folder: Athanor makes none there. A folder that cannot be read
+    /// counts as one that has them.
     pub fn has_links_below(&self, folder: &Path) -> bool {
         let Ok(entries) = fs::read_dir(folder) else { return true };
         entries.into_iter().any(|entry| match entry.and_then(|entry| Ok((entry.file_type()?, entry))) {
@@ -97,15 +97,15 @@ impl Cache {
 }
 
 impl Checkout<'_> {
-    /// Makes a copy of an artifact that is to lie at `target`. A stored file that is gone, or is not what its name says, goes to
-    /// quarantine, with the stored folder that it was to be taken from: that is [`CacheError::Damaged`].
+    /// Stages a copy of an artifact for `target`. A damaged or missing stored file is [`CacheError::Damaged`]; it goes
+    /// to quarantine, with the stored folder that it was to be copied from.
     pub fn stage(&mut self, artifact: &Artifact, target: &Path) -> Result<Staged> {
         let what = Content::Whole(artifact.clone());
         self.stage_content(what, target)
     }
 
-    /// Makes copies of the stored files of `swaps`, which make the folder `new` of the one at `target`. Putting them in install is
-    /// not one step.
+    /// Stages copies of the stored files of `swaps`, which turn the folder at `target` into `new`. They are put in
+    /// place file by file.
     pub fn stage_swaps(&mut self, swaps: Vec<Swap>, new: Tree, target: &Path) -> Result<Staged> {
         self.stage_content(Content::Swaps { swaps, new }, target)
     }
@@ -123,7 +123,7 @@ impl Checkout<'_> {
         match self.make(&staged) {
             Ok(entries) => self.unsynced.push((staged.copy.clone(), entries)),
             Err(error) => {
-                // It would take the space that other results need.
+                // It would occupy space that other results need.
                 let _ = self.cache.disk.remove(&staged.copy);
                 return Err(error);
             }
@@ -131,7 +131,7 @@ impl Checkout<'_> {
         Ok(staged)
     }
 
-    /// Makes a copy; returns the number of its entries.
+    /// Copies the content; returns its number of entries.
     fn make(&self, Staged { copy, target, what }: &Staged) -> Result<usize> {
         match what {
             Content::Whole(artifact) if artifact.kind != ArtifactKind::Folder => {
@@ -173,7 +173,7 @@ impl Checkout<'_> {
         match self.cache.read_tree(digest) {
             Ok(tree) if stored.is_dir() => Ok((tree, stored)),
             _ => {
-                // Without its list a stored folder is of no use.
+                // A stored folder without its manifest is of no use.
                 let manifest = self.cache.manifest_path(digest);
                 for path in [&manifest, &stored] {
                     if fs::symlink_metadata(path).is_ok() {
@@ -203,7 +203,7 @@ impl Checkout<'_> {
             .try_for_each(|folder| self.cache.disk.make_folder(&folder).map_err(CacheError::io(&folder)))
     }
 
-    /// Copies one stored file, if its content is what it must be.
+    /// Copies one stored file and checks its digest.
     fn copy_file(&self, from: &Path, to: &Path, target: &Path, digest: Digest, executable: bool) -> Result<()> {
         let mode = if executable { 0o777 } else { 0o666 };
         let copied = self.cache.disk.copy_by(from, to, || copy::copy(from, to, mode, &self.shares_blocks));
@@ -220,7 +220,7 @@ impl Checkout<'_> {
         Err(CacheError::Damaged { path: from.to_owned(), what })
     }
 
-    /// Moves a stored file to quarantine if it is there and is not what its name says.
+    /// Moves a stored file to quarantine if it is damaged.
     fn set_damaged_aside(&self, object: &Path, digest: Digest) -> Result<()> {
         let Ok(metadata) = fs::symlink_metadata(object) else { return Ok(()) };
         let sound = metadata.is_file() && damage::has_digest(object, metadata.len(), digest)?;
@@ -239,7 +239,7 @@ impl Checkout<'_> {
         errors.into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Brings all copies made so far to disk: what a power cut left of one would look like an edit of the user's.
+    /// Syncs all staged copies to disk: a copy torn by a power cut would look like an edit by the user.
     pub fn sync(&mut self) -> Result<()> {
         let unsynced = std::mem::take(&mut self.unsynced);
         if unsynced.iter().map(|(_, entries)| entries).sum::<usize>() <= SYNCED_ONE_BY_ONE {
@@ -256,7 +256,8 @@ impl Checkout<'_> {
         self.cache.disk.sync(copy).map_err(CacheError::io(copy))
     }
 
-    /// Makes sure that what was put in install, or set aside, stays there in a power cut.
+    /// Syncs the folders with changed entries, so that a power cut undoes neither installed copies nor files moved
+    /// aside.
     pub fn sync_folders(&mut self) -> Result<()> {
         let touched = std::mem::take(&mut self.touched);
         if touched.len() > SYNCED_ONE_BY_ONE {
@@ -265,10 +266,10 @@ impl Checkout<'_> {
         touched.iter().try_for_each(|folder| self.cache.disk.sync(folder).map_err(CacheError::io(folder)))
     }
 
-    /// Removes what lies beside results that are in install. To be called before nothing says any more that somebody was about to
-    /// put them there.
+    /// Removes staging folders beside results. To be called while the results folder's note still announces the
+    /// checkout.
     pub fn clear(&mut self) {
-        // Content cannot be removed is swept another time.
+        // A folder that cannot be removed is swept another time.
         self.beside.drain().for_each(|(_, folder)| drop(self.cache.disk.remove(folder.path())));
     }
 
@@ -281,7 +282,7 @@ impl Checkout<'_> {
             .try_for_each(|folder| self.cache.disk.sync_file_system(folder).map_err(CacheError::io(folder)))
     }
 
-    /// Writes a small file whole or not at all, on disk when this returns.
+    /// Writes a small file atomically, and syncs it to disk.
     pub fn write(&mut self, path: &Path, content: &[u8]) -> Result<()> {
         let parent = parent_of(path);
         let disk = &self.cache.disk;
@@ -312,7 +313,7 @@ impl Checkout<'_> {
         written.map_err(CacheError::io(draft))
     }
 
-    /// Removes from `folder` what a checkout that was killed has left there. Nobody else may be checking out to it.
+    /// Removes what killed checkouts have left in `folder`. No other process may be checking out to it.
     pub fn sweep(&self, folder: &Path) -> Result<()> {
         for path in list::read_folder(folder)? {
             if is_leftover(&path) {
@@ -322,7 +323,7 @@ impl Checkout<'_> {
         self.sweep_draft(folder)
     }
 
-    /// As [`Checkout::sweep`], but only the file that [`Checkout::write`] may have left; nothing is listed.
+    /// Removes only the file that [`Checkout::write`] may have left in `folder`, without listing it.
     pub fn sweep_draft(&self, folder: &Path) -> Result<()> {
         let draft = folder.join(DRAFT);
         match fs::symlink_metadata(&draft) {
@@ -331,7 +332,7 @@ impl Checkout<'_> {
         }
     }
 
-    /// The folder that copies for `parent` are made in.
+    /// Staging folder for copies in `parent`.
     fn staging_folder_for(&mut self, parent: &Path) -> Result<PathBuf> {
         if let Some(in_cache) = self.cache_staging_for(parent) {
             return Ok(in_cache);
@@ -346,12 +347,12 @@ impl Checkout<'_> {
         Ok(path)
     }
 
-    /// The folder of the cache that copies for `parent` are made in, if they may be.
+    /// Staging folder in the cache for copies in `parent`, if they can be staged there.
     fn cache_staging_for(&mut self, parent: &Path) -> Option<PathBuf> {
         if !self.can_rename_from_cache(parent) {
             return None;
         }
-        // A cache that cannot be written to can be read all the same.
+        // A read-only cache can be checked out from all the same.
         let in_cache = self.in_cache();
         if in_cache.is_err() {
             self.renames_from_cache.insert(parent.to_owned(), false);
@@ -382,8 +383,8 @@ impl Checkout<'_> {
     }
 }
 
-/// Whether what is made in one folder has the owner and permissions that it would have in the other one, on the same file
-/// system as far as that can be told without trying.
+/// Whether a new file has the same owner and permissions in both folders, on the same file system as far as that can be
+/// told without trying.
 fn have_same_defaults(one: &Path, other: &Path) -> std::io::Result<bool> {
     const SET_GROUP: u32 = 0o2000;
     let traits = |folder: &Path| -> std::io::Result<_> {
@@ -394,7 +395,7 @@ fn have_same_defaults(one: &Path, other: &Path) -> std::io::Result<bool> {
     Ok(traits(one)? == traits(other)?)
 }
 
-/// The access control list that what is made in a folder starts with.
+/// Default access control list of a folder.
 fn default_permissions(folder: &Path) -> Option<Vec<u8>> {
     let mut list = vec![0; 4 << 10];
     let length = rustix::fs::getxattr(folder, "system.posix_acl_default", list.as_mut_slice()).ok()?;
@@ -402,7 +403,7 @@ fn default_permissions(folder: &Path) -> Option<Vec<u8>> {
     Some(list)
 }
 
-/// Whether this is a folder of ours: by its name, and by the names of all that is in it.
+/// Whether this is a staging folder: by its name, and by the names of its entries.
 fn is_leftover(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let random = name.strip_prefix('.').and_then(|name| name.strip_prefix(STAGING)).unwrap_or_default();

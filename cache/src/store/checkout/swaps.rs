@@ -1,4 +1,4 @@
-//! Differences between the folder that a user has and the one that is to be there, file by file.
+//! Swaps: changes of a results folder, file by file.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::tree::{Change, diff};
 use crate::{Digest, Tree, TreeEntry};
 
-/// One entry of a folder that gives way to another one of the same path.
+/// Replacement of one entry of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Swap {
-    /// What goes; `None` where nothing was.
+    /// The old entry; `None` if there was none.
     pub before: Option<TreeEntry>,
-    /// What comes; `None` where nothing shall be.
+    /// The new entry; `None` if it is only removed.
     pub after: Option<TreeEntry>,
 }
 
@@ -24,8 +24,8 @@ impl Swap {
 }
 
 impl Tree {
-    /// What has to be swapped to make `new` of this folder; `None` where a file takes the place of a folder, or a folder that
-    /// of a file, which no single step does.
+    /// Swaps that turn this folder into `new`; `None` if a file takes the place of a folder, or the other way round,
+    /// which no single rename does.
     pub fn swaps(&self, new: &Tree) -> Option<Vec<Swap>> {
         let swaps = diff(self, new).into_iter().map(|change| match change {
             Change::Added(path) => Swap { before: None, after: new.entry(&path).cloned() },
@@ -45,33 +45,32 @@ impl Tree {
         !(file_on_the_way || changes_kind || is_file && self.has_below(&after.path))
     }
 
-    /// The entry with this very path.
+    /// Entry with this path.
     pub fn entry(&self, path: &str) -> Option<&TreeEntry> {
         let found = self.entries.binary_search_by(|entry| entry.path.as_str().cmp(path)).ok()?;
         self.entries.get(found)
     }
 
-    /// Whether anything lies in the folder of this path.
+    /// Whether there is any entry below this path.
     pub(super) fn has_below(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
         let from = self.entries.partition_point(|entry| entry.path.as_str() < prefix.as_str());
         self.entries.get(from).is_some_and(|entry| entry.path.starts_with(&prefix))
     }
 
-    /// Digest of the folder as it would be without executable bits: these are the user's to set, and some file systems have none
-    /// or all.
+    /// Digest of the folder without executable bits: the user may set them, and some file systems have none, or all.
     pub fn digest_without_modes(&self) -> Digest {
         let bare = |entry: &TreeEntry| TreeEntry { executable: false, ..entry.clone() };
         Tree { entries: self.entries.iter().map(bare).collect() }.artifact().digest
     }
 
-    /// Whether this is a folder in which some of `swaps` have been carried out and others not, all of which make one whose
+    /// Whether this is a folder with some of `swaps` carried out and others not, where all of them result in one whose
     /// [`Tree::digest_without_modes`] is `bare`.
     pub fn is_between(&self, swaps: &[Swap], bare: &Digest) -> bool {
         let mut by_path: HashMap<&str, Option<&Swap>> = HashMap::new();
         for swap in swaps {
             by_path.insert(swap.path(), Some(swap));
-            // A folder may be empty in the middle of it.
+            // A folder may be empty in between.
             for folder in ancestors(swap.path()) {
                 by_path.entry(folder).or_default();
             }
@@ -89,7 +88,7 @@ impl Tree {
     }
 }
 
-/// The folders that lead to a path, the innermost first.
+/// Parent folders of a path, innermost first.
 pub(super) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(folder, _)| folder)).skip(1)
 }
