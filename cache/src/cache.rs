@@ -14,6 +14,7 @@ use crate::records::counter::Counter;
 use crate::store::integrity::Integrity;
 use crate::store::probe::Probe;
 use crate::store::rehash::VerifyOnUse;
+use crate::store::serial::Serial;
 use crate::{Artifact, ArtifactKind, CacheError, Digest, Result};
 
 /// An open cache. Cheap to share between threads by reference.
@@ -26,6 +27,7 @@ pub struct Cache {
     pub(crate) probe: Probe,
     pub(crate) integrity: Integrity,
     pub(crate) layout: Layout,
+    pub(crate) serial: Serial,
     pub(crate) verify_on_use: VerifyOnUse,
 }
 

@@ -22,6 +22,7 @@ use crate::records::counter::Counter;
 use crate::store::integrity::Integrity;
 use crate::store::probe::Probe;
 use crate::store::rehash::VerifyOnUse;
+use crate::store::serial::Serial;
 use crate::{Cache, CacheError, Result};
 
 /// Maximum number of a folder's entries that an error mentions.
@@ -74,6 +75,7 @@ fn open(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<Cache> {
         probe,
         integrity,
         layout,
+        serial: Serial::default(),
         verify_on_use: VerifyOnUse::default(),
     })
 }

@@ -1,4 +1,4 @@
-//! Content by digest: stored files and folders, how they get in and out, and whether they are intact.
+//! The store: files and folders by digest, ingestion, checkouts, and the integrity of stored content.
 
 pub(crate) mod artifact_of;
 pub(crate) mod checkout;
@@ -13,6 +13,7 @@ pub(crate) mod presence;
 pub(crate) mod probe;
 pub(crate) mod quarantine;
 pub(crate) mod rehash;
+pub(crate) mod serial;
 pub(crate) mod stored_folders;
 pub(crate) mod stored_tree;
 pub(crate) mod tombstones;

@@ -7,7 +7,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -74,8 +73,7 @@ impl Cache {
             return Ok(is_there());
         }
         // One thread at a time: a file that another thread has put in its place meanwhile stays.
-        static ALONE: Mutex<()> = Mutex::new(());
-        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.serial.quarantine();
         // A missing file may be just being stored by another thread, from which a late quarantine would take it.
         if !is_there() || self.is_intact_with_mode(object, digest, executable, bytes)? {
             return Ok(is_there());
@@ -161,8 +159,7 @@ impl Cache {
     /// Creates a hard link to a stored file, and notes its `stat` afterwards, since the link moves its time of change.
     pub(crate) fn link_stored(&self, object: &Path, digest: Digest, path: &Path) -> Result<()> {
         // Two threads that link one file at once would each note a state that the other has just changed.
-        static STRIPES: [Mutex<()>; 64] = [const { Mutex::new(()) }; 64];
-        let _alone = STRIPES[usize::from(digest.bytes()[31] % 64)].lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.serial.link(&digest);
         let stored = Stored::file(digest, object.extension().is_some());
         let before = rustix::fs::lstat(object).map(Stat::from);
         let was_intact = before.is_ok_and(|stat| self.integrity.is_noted(&stored, &ContentStamp::of_file(&stat)));

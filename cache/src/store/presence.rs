@@ -2,7 +2,6 @@
 //! recorded.
 
 use std::fs;
-use std::sync::{Mutex, PoisonError};
 
 use crate::fs::fs_time::FsTime;
 use crate::fs::stat::Stat;
@@ -27,9 +26,6 @@ pub enum InputState {
         lost: bool,
     },
 }
-
-/// Held by the thread that repairs stored content.
-static REPAIR: Mutex<()> = Mutex::new(());
 
 impl Cache {
     /// Sets how much of the stored content is read before it is used.
@@ -77,7 +73,7 @@ impl Cache {
         if self.integrity.is_noted(&Stored::Tree(*digest), &snapshot.stamp()) {
             return Presence::Present;
         }
-        let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.serial.repair();
         let Ok(tree) = self.read_tree(digest) else { return Presence::Missing };
         match self.repair_tree(&tree, digest) {
             Ok((_, lost)) if lost.is_empty() => Presence::Present,
@@ -130,7 +126,7 @@ impl Cache {
             found.is_ok_and(|stat| self.integrity.is_noted_otherwise(&stored, &ContentStamp::of_file(&stat)));
         // A change within the tick of the note would not show.
         self.integrity.forget_note(&stored);
-        let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.serial.repair();
         let executable = artifact.kind == ArtifactKind::Executable;
         if self.has_intact(&path, artifact.digest, executable, artifact.bytes)? {
             return self.touched_if(is_touched, &artifact.digest);
@@ -162,7 +158,7 @@ impl Cache {
             !self.integrity.is_noted(&stored, &snapshot.stamp())
                 && snapshot.is_written_since(since, self.integrity.changed_at(&stored))
         });
-        let _alone = REPAIR.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.serial.repair();
         let tree = self.read_tree(digest)?;
         tree.entries.iter().filter_map(stored_entry).for_each(|stored| {
             let recent = self.integrity.changed_at(&stored).is_none_or(|changed| since.may_precede(changed));
