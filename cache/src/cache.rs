@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::fs::disk::Disk;
 use crate::fs::fs_time::FsTime;
 use crate::fs::layout::Layout;
-use crate::fs::stat::{Moment, Stat};
+use crate::fs::stat::Stat;
 use crate::index::clock::FileSystemClock;
 use crate::index::stat_index::StatIndex;
 use crate::locks::table::{Claim, Locks, UseGuard};
@@ -38,6 +38,7 @@ impl Cache {
     }
 
     /// Saves integrity notes for later processes. Nothing depends on them: content without a note is read again.
+    #[doc(hidden)]
     pub fn flush_integrity(&self) {
         self.integrity.flush();
     }
@@ -89,14 +90,9 @@ impl Cache {
         self.locks.capabilities().notice().into_iter().collect()
     }
 
-    /// Present time by the clock of the cache's file system, which the machine's clock may differ from.
-    pub fn file_system_time(&self) -> Result<Moment> {
-        self.clock.now().map_err(CacheError::io(self.root()))
-    }
-
     /// Present time on the cache's file system, for comparison with times of change.
     pub fn fs_now(&self) -> Result<FsTime> {
-        self.file_system_time().map(FsTime)
+        self.clock.now().map(FsTime).map_err(CacheError::io(self.root()))
     }
 
     /// Whether a file or folder lies on the cache's file system, so that [`Cache::fs_now`] is comparable with its

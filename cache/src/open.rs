@@ -233,6 +233,7 @@ impl Cache {
     }
 
     /// Opens a cache as [`Cache::open`] does, with a hook that is called for every change of files.
+    #[doc(hidden)]
     pub fn open_hooked(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<Cache> {
         open(root, hook)
     }

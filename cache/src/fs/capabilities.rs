@@ -37,7 +37,7 @@ const ALL: Capabilities = Capabilities { links: true, symbolic_links: true, mode
 
 impl Capabilities {
     /// Capabilities of the file system of the cache at `root`. In a read-only cache nothing is tried.
-    pub fn of(root: &Path, may_try: bool) -> Capabilities {
+    pub(crate) fn of(root: &Path, may_try: bool) -> Capabilities {
         let noted = fs::read_to_string(root.join(NAME)).unwrap_or_default();
         let lines: Vec<&str> = noted.strip_prefix(HEAD).map(|lines| lines.lines().collect()).unwrap_or_default();
         let key = key(root);
@@ -54,14 +54,14 @@ impl Capabilities {
     }
 
     /// Notes that there are no locks: one was refused.
-    pub fn note_without_locks(self, root: &Path) {
+    pub(crate) fn note_without_locks(self, root: &Path) {
         let noted = fs::read_to_string(root.join(NAME)).unwrap_or_default();
         let lines: Vec<&str> = noted.strip_prefix(HEAD).map(|lines| lines.lines().collect()).unwrap_or_default();
         note(root, &lines, &key(root), Capabilities { locks: false, ..self });
     }
 
     /// Notice for the user about what the file system lacks; `None` if it lacks nothing.
-    pub fn notice(self) -> Option<String> {
+    pub(crate) fn notice(self) -> Option<String> {
         let lacks = [
             (
                 self.locks,

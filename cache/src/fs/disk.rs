@@ -97,7 +97,7 @@ pub trait DiskHook: Send + Sync {
 
 /// Access to the files of one cache.
 #[derive(Clone)]
-pub struct Disk {
+pub(crate) struct Disk {
     root: PathBuf,
     hook: Option<Arc<dyn DiskHook>>,
     /// Error number with which every change is refused; 0 if changes are possible.
@@ -107,13 +107,13 @@ pub struct Disk {
 }
 
 /// A temporary folder, removed when it is dropped.
-pub struct TemporaryFolder {
+pub(crate) struct TemporaryFolder {
     path: PathBuf,
 }
 
 impl TemporaryFolder {
     /// Its path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -133,30 +133,30 @@ impl fmt::Debug for Disk {
 
 impl Disk {
     /// Access to the cache at `root`; `hook` is called for every operation.
-    pub fn new(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Disk {
+    pub(crate) fn new(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Disk {
         let is_shared_by_group = fs::metadata(root).is_ok_and(|folder| folder.permissions().mode() & 0o2020 == 0o2020);
         Disk { root: root.to_owned(), hook, refusal: Arc::default(), is_shared_by_group }
     }
 
     /// Refuses every change from now on with this error number, before it is tried.
-    pub fn refuse_changes(&self, errno: i32) {
+    pub(crate) fn refuse_changes(&self, errno: i32) {
         self.refusal.store(errno, Ordering::Relaxed);
     }
 
     /// The reason why nothing can be changed here; `None` if changes are possible.
-    pub fn refusal(&self) -> Option<io::Error> {
+    pub(crate) fn refusal(&self) -> Option<io::Error> {
         let errno = self.refusal.load(Ordering::Relaxed);
         (errno != 0).then(|| io::Error::from_raw_os_error(errno))
     }
 
     /// Permission bits of stored folders. In a shared cache every member of the group may collect them, and only a
     /// writable folder can be moved or removed.
-    pub fn stored_folder_mode(&self) -> u32 {
+    pub(crate) fn stored_folder_mode(&self) -> u32 {
         if self.is_shared_by_group { 0o575 } else { 0o555 }
     }
 
     /// The cache's folder.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
@@ -174,47 +174,47 @@ impl Disk {
     }
 
     /// Creates a file that must not exist yet.
-    pub fn create_new(&self, path: &Path) -> io::Result<File> {
+    pub(crate) fn create_new(&self, path: &Path) -> io::Result<File> {
         let mut options = File::options();
         self.perform(Operation::Create(path), || options.read(true).write(true).create_new(true).open(path))
     }
 
     /// Opens a file for appending; creates it if need be.
-    pub fn open_to_append(&self, path: &Path) -> io::Result<File> {
+    pub(crate) fn open_to_append(&self, path: &Path) -> io::Result<File> {
         self.perform(Operation::Create(path), || File::options().append(true).create(true).open(path))
     }
 
     /// Opens a file for [`Disk::overwrite`]; creates it if need be.
-    pub fn open_to_overwrite(&self, path: &Path) -> io::Result<File> {
+    pub(crate) fn open_to_overwrite(&self, path: &Path) -> io::Result<File> {
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);
         self.perform(Operation::Create(path), || options.open(path))
     }
 
     /// Creates a temporary file in `folder`, removed when it is dropped.
-    pub fn temporary_in(&self, folder: &Path, suffix: &str) -> io::Result<NamedTempFile> {
+    pub(crate) fn temporary_in(&self, folder: &Path, suffix: &str) -> io::Result<NamedTempFile> {
         tempfile::Builder::new().prefix(names::TEMPORARY).suffix(suffix).make_in(folder, |path| self.create_new(path))
     }
 
     /// Creates a temporary folder in `parent`, removed when it is dropped.
-    pub fn temporary_folder_in(&self, parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
+    pub(crate) fn temporary_folder_in(&self, parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
         let prefix = if prefix.is_empty() { names::TEMPORARY } else { prefix };
         let made = tempfile::Builder::new().prefix(prefix).make_in(parent, |path| self.make_folder(path))?;
         Ok(TemporaryFolder { path: made.into_temp_path().keep()? })
     }
 
     /// Adds `bytes` at the end of the file at `path`, open as `file`.
-    pub fn append(&self, mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn append(&self, mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.perform(Operation::Append { path, bytes }, || file.write_all(bytes))
     }
 
     /// Replaces the beginning of the file at `path`, open as `file`, by `bytes`, which are no more than a sector.
-    pub fn overwrite(&self, file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn overwrite(&self, file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.perform(Operation::Overwrite { path, bytes }, || file.write_all_at(bytes, 0))
     }
 
     /// Copies a file, sharing its blocks where the file system can.
-    pub fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+    pub(crate) fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.perform(Operation::Copy { from, to }, || match reflink_copy::reflink_or_copy(from, to) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::copy(from, to).map(|_| ()),
             other => other.map(|_| ()),
@@ -222,42 +222,42 @@ impl Disk {
     }
 
     /// Copies a file by calling `act`, which returns what it found.
-    pub fn copy_by<T>(&self, from: &Path, to: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    pub(crate) fn copy_by<T>(&self, from: &Path, to: &Path, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         self.perform(Operation::Copy { from, to }, act)
     }
 
     /// Syncs the content of a file, or the entries of a folder, to disk.
-    pub fn sync(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn sync(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::Sync(path), || File::open(path)?.sync_all())
     }
 
     /// Syncs the content of a file to disk, without its times.
-    pub fn sync_content(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn sync_content(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::Sync(path), || File::open(path)?.sync_data())
     }
 
     /// As [`Disk::sync_content`], for an open file.
-    pub fn sync_open(&self, file: &File, path: &Path) -> io::Result<()> {
+    pub(crate) fn sync_open(&self, file: &File, path: &Path) -> io::Result<()> {
         self.perform(Operation::Sync(path), || file.sync_data())
     }
 
     /// Syncs everything on the cache's file system to disk.
-    pub fn sync_everything(&self) -> io::Result<()> {
+    pub(crate) fn sync_everything(&self) -> io::Result<()> {
         self.sync_file_system(&self.root)
     }
 
     /// Syncs everything on the file system of a folder to disk.
-    pub fn sync_file_system(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn sync_file_system(&self, folder: &Path) -> io::Result<()> {
         self.perform(Operation::SyncAll(folder), || Ok(nix::unistd::syncfs(File::open(folder)?)?))
     }
 
     /// Creates a folder in an existing one.
-    pub fn make_folder(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn make_folder(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::MakeFolder(path), || fs::create_dir(path))
     }
 
     /// Creates a folder and its parents, unless they exist.
-    pub fn make_folders(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn make_folders(&self, path: &Path) -> io::Result<()> {
         if path.as_os_str().is_empty() || self.is_folder(path) {
             return Ok(());
         }
@@ -273,26 +273,26 @@ impl Disk {
     }
 
     /// Whether `path` is a folder; inside the cache a symbolic link to one does not count.
-    pub fn is_folder(&self, path: &Path) -> bool {
+    pub(crate) fn is_folder(&self, path: &Path) -> bool {
         let is_inside = path.parent().is_some_and(|parent| parent.starts_with(&self.root));
         let found = if is_inside { fs::symlink_metadata(path) } else { fs::metadata(path) };
         found.is_ok_and(|metadata| metadata.is_dir())
     }
 
     /// Renames a file or folder, replacing what has the new name.
-    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.perform(Operation::Rename { from, to }, || fs::rename(from, to))
     }
 
     /// Renames a temporary file to its final name.
-    pub fn persist(&self, file: NamedTempFile, to: &Path) -> io::Result<()> {
+    pub(crate) fn persist(&self, file: NamedTempFile, to: &Path) -> io::Result<()> {
         let from = file.path().to_owned();
         self.perform(Operation::Rename { from: &from, to }, || file.persist(to).map_err(|error| error.error))?;
         Ok(())
     }
 
     /// Renames a file, unless something has the new name already.
-    pub fn rename_unless_there(&self, from: &Path, to: &Path) -> io::Result<()> {
+    pub(crate) fn rename_unless_there(&self, from: &Path, to: &Path) -> io::Result<()> {
         use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
         let flags = RenameFlags::RENAME_NOREPLACE;
         let renamed =
@@ -319,40 +319,40 @@ impl Disk {
     }
 
     /// Exchanges the names of two files or folders atomically.
-    pub fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+    pub(crate) fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
         let flags = RenameFlags::RENAME_EXCHANGE;
         self.perform(Operation::Exchange { one, other }, || Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, flags)?))
     }
 
     /// Creates a hard link.
-    pub fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+    pub(crate) fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.perform(Operation::Link { from, to }, || fs::hard_link(from, to))
     }
 
     /// Creates a symbolic link.
-    pub fn link_symbolic(&self, target: &Path, at: &Path) -> io::Result<()> {
+    pub(crate) fn link_symbolic(&self, target: &Path, at: &Path) -> io::Result<()> {
         self.perform(Operation::LinkSymbolic { target, at }, || std::os::unix::fs::symlink(target, at))
     }
 
     /// Sets the permission bits.
-    pub fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
+    pub(crate) fn set_mode(&self, path: &Path, mode: u32) -> io::Result<()> {
         let act = || fs::set_permissions(path, Permissions::from_mode(mode));
         self.perform(Operation::SetMode { path, mode }, act)
     }
 
     /// Removes a name of a file.
-    pub fn remove_file(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::Remove(path), || fs::remove_file(path))
     }
 
     /// Removes a folder with nothing in it.
-    pub fn remove_empty_folder(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn remove_empty_folder(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::RemoveFolder(path), || fs::remove_dir(path))
     }
 
     /// Removes a folder with everything in it, whatever its permission bits.
-    pub fn remove_folder(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn remove_folder(&self, path: &Path) -> io::Result<()> {
         self.perform(Operation::RemoveFolder(path), || remove_tree(path))
     }
 }

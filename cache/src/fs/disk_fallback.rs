@@ -14,7 +14,7 @@ use crate::{CacheError, Result};
 
 /// Whether a copy is synced to disk before it gets its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
+pub(crate) enum Durability {
     /// Synced before it gets its name.
     Now,
     /// Synced by the caller, later.

@@ -14,7 +14,7 @@ pub(crate) const OPEN: u32 = 0o700;
 /// Whether an error says that an operation is impossible here, rather than that it failed: the file system lacks it
 /// (`EOPNOTSUPP`, `ENOSYS`, `EINVAL`), the two paths are on different file systems (`EXDEV`), the file has as many hard
 /// links as it can have (`EMLINK`), or it belongs to somebody else (`EPERM`).
-pub fn is_unsupported(error: &io::Error) -> bool {
+pub(crate) fn is_unsupported(error: &io::Error) -> bool {
     const UNSUPPORTED: [i32; 6] =
         [libc::EPERM, libc::EXDEV, libc::EMLINK, libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
     error.raw_os_error().is_some_and(|errno| UNSUPPORTED.contains(&errno) || errno == libc::ENOTSUP)

@@ -5,14 +5,14 @@ use crate::Digest;
 
 /// Sharding of a cache's areas.
 #[derive(Debug, Clone, Copy)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Number of digits in the name of a shard.
     digits: usize,
 }
 
 impl Layout {
     /// The text of the file `format` in new caches.
-    pub const NEWEST: &str = "3\n";
+    pub(crate) const NEWEST: &str = "3\n";
     /// Second line of the file `format` where areas have 256 shards; without it they have 16.
     const MANY_FOLDERS: &str = "256 folders";
 
@@ -24,7 +24,7 @@ impl Layout {
     /// 3 records have sequence numbers, and the lists of what pipelines use are sealed: earlier programs, whose
     /// collections would not understand these lists, must not use the cache any more. All else is unchanged, so that
     /// caches of formats 1 and 2 are upgraded in place.
-    pub fn of_format(text: &str) -> Option<(Layout, Option<String>)> {
+    pub(crate) fn of_format(text: &str) -> Option<(Layout, Option<String>)> {
         let mut lines = text.lines().map(str::trim);
         let (format, folders) = (lines.next()?.parse::<u32>().ok()?, lines.next());
         let many = |upgraded| (Layout { digits: 2 }, upgraded);
@@ -38,32 +38,32 @@ impl Layout {
     }
 
     /// Path of a stored file.
-    pub fn object(self, digest: &Digest, executable: bool) -> String {
+    pub(crate) fn object(self, digest: &Digest, executable: bool) -> String {
         self.path_of("objects", digest, if executable { ".x" } else { "" })
     }
 
     /// Path of a stored folder.
-    pub fn tree(self, digest: &Digest) -> String {
+    pub(crate) fn tree(self, digest: &Digest) -> String {
         self.path_of("trees", digest, "")
     }
 
     /// Path of a folder's manifest.
-    pub fn manifest(self, digest: &Digest) -> String {
+    pub(crate) fn manifest(self, digest: &Digest) -> String {
         self.path_of("manifests", digest, ".json")
     }
 
     /// Path of the record of a result.
-    pub fn action(self, fingerprint: &Digest) -> String {
+    pub(crate) fn action(self, fingerprint: &Digest) -> String {
         self.path_of("actions", fingerprint, ".json")
     }
 
     /// Path of the items of a scope.
-    pub fn items(self, scope: &Digest) -> String {
+    pub(crate) fn items(self, scope: &Digest) -> String {
         self.path_of("items", scope, "")
     }
 
     /// Path of the resume state of interrupted work.
-    pub fn resume_state(self, fingerprint: &Digest) -> String {
+    pub(crate) fn resume_state(self, fingerprint: &Digest) -> String {
         self.path_of("unfinished", fingerprint, "")
     }
 

@@ -8,7 +8,7 @@ use crate::{CacheError, Result};
 
 /// Lists the cache's own entries of a sharded area (`area/a/name`), sorted. Symbolic links are not followed; one that
 /// has such a name itself is listed only in areas that are verified.
-pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
     let is_verified = matches!(area, "objects" | "trees" | "manifests" | "actions");
     let mut found = Vec::new();
     for (shard, kind) in entries(&root.join(area))? {
@@ -25,7 +25,7 @@ pub fn list_sharded(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Lists the cache's own entries of an area without shards, unsorted, without symbolic links.
-pub fn list_own(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
+pub(crate) fn list_own(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
     let entries = entries(&root.join(area))?.into_iter();
     let own = entries
         .filter(|(path, kind)| !kind.is_symlink() && path.file_name().is_some_and(|name| names::is_own(area, name)));
@@ -33,14 +33,14 @@ pub fn list_own(root: &Path, area: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Lists the item logs of a scope.
-pub fn list_item_logs(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn list_item_logs(folder: &Path) -> Result<Vec<PathBuf>> {
     let logs = entries(folder)?.into_iter();
     let logs = logs.filter(|(path, kind)| kind.is_file() && path.file_name().is_some_and(names::is_item_log));
     Ok(logs.map(|(path, _)| path).collect())
 }
 
 /// Lists a folder, unsorted.
-pub fn read_folder(path: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn read_folder(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(path).map_err(CacheError::io(path))?;
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(CacheError::io(path))).collect()
 }

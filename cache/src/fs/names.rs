@@ -7,14 +7,14 @@ use std::path::Path;
 use crate::Digest;
 
 /// Prefix of temporary files and folders.
-pub const TEMPORARY: &str = "athanor-";
+pub(crate) const TEMPORARY: &str = "athanor-";
 /// Prefix of temporary files in earlier versions.
 const TEMPORARY_BEFORE: &str = ".tmp";
 /// Number of random letters and digits in the name of a temporary file.
 const RANDOM: usize = 6;
 
 /// Folders of a cache, created when it is opened.
-pub const AREAS: [&str; 13] = [
+pub(crate) const AREAS: [&str; 13] = [
     "objects",
     "trees",
     "manifests",
@@ -30,9 +30,9 @@ pub const AREAS: [&str; 13] = [
     "quarantine",
 ];
 /// Folder of the pipelines' histories, which the caller creates.
-pub const PIPELINES: &str = "pipelines";
+pub(crate) const PIPELINES: &str = "pipelines";
 /// File that holds the number of the cache's format.
-pub const FORMAT: &str = "format";
+pub(crate) const FORMAT: &str = "format";
 /// Other files at the top of a cache.
 const FILES: [&str; 10] = [
     "CACHEDIR.TAG",
@@ -48,13 +48,13 @@ const FILES: [&str; 10] = [
 ];
 
 /// Whether an entry at the top of a cache's folder is the cache's own.
-pub fn is_own_at_top(name: &OsStr) -> bool {
+pub(crate) fn is_own_at_top(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     name == FORMAT || name == PIPELINES || FILES.contains(&name) || AREAS.contains(&name) || is_temporary(name)
 }
 
 /// Whether a cache gives such names in this area, or in the shards of it.
-pub fn is_own(area: &str, name: &OsStr) -> bool {
+pub(crate) fn is_own(area: &str, name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     match area {
         "objects" | "gaps" => is_digest(name.strip_suffix(".x").unwrap_or(name)),
@@ -71,19 +71,19 @@ pub fn is_own(area: &str, name: &OsStr) -> bool {
 
 /// Whether this is the name of a shard: the first digit of digests, or the first two in caches that began with format
 /// 1.
-pub fn is_shard(name: &OsStr) -> bool {
+pub(crate) fn is_shard(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     matches!(name.len(), 1 | 2) && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether this is the name of an item log.
-pub fn is_item_log(name: &OsStr) -> bool {
+pub(crate) fn is_item_log(name: &OsStr) -> bool {
     let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".log")) else { return false };
     is_digest(name) || is_temporary(name)
 }
 
 /// Whether this is the name of a temporary file or folder of the cache.
-pub fn is_temporary(name: &str) -> bool {
+pub(crate) fn is_temporary(name: &str) -> bool {
     let random = name.strip_prefix(TEMPORARY).or_else(|| name.strip_prefix(TEMPORARY_BEFORE));
     random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }

@@ -11,7 +11,7 @@ use crate::{CacheError, Result};
 
 /// Time by a file system's clock, which need not be the machine's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Seconds since 1970.
     pub seconds: i64,
     /// Nanoseconds since then.
@@ -20,7 +20,7 @@ pub struct Moment {
 
 impl Moment {
     /// Nanoseconds since 1970.
-    pub fn in_ns(self) -> i128 {
+    pub(crate) fn in_ns(self) -> i128 {
         i128::from(self.seconds) * 1_000_000_000 + i128::from(self.nanoseconds)
     }
 
@@ -59,32 +59,32 @@ impl From<rustix::fs::Stat> for Stat {
 
 impl Stat {
     /// Metadata of what `path` leads to, symbolic links followed; an error for anything but a file or folder.
-    pub fn of(path: &Path) -> Result<Stat> {
+    pub(crate) fn of(path: &Path) -> Result<Stat> {
         checked(rustix::fs::stat(path)).map_err(|error| error.at(path))
     }
 
     /// Metadata of an entry of an open folder, as by [`Stat::of`]: a fraction of the work for the kernel.
-    pub fn in_folder(folder: impl AsFd, name: &CStr) -> std::result::Result<Stat, StatError> {
+    pub(crate) fn in_folder(folder: impl AsFd, name: &CStr) -> std::result::Result<Stat, StatError> {
         checked(rustix::fs::statat(folder, name, AtFlags::empty()))
     }
 
     /// Whether it is a folder; if not, it is a file.
-    pub fn is_folder(&self) -> bool {
+    pub(crate) fn is_folder(&self) -> bool {
         FileType::from_raw_mode(self.mode) == FileType::Directory
     }
 
     /// Whether it is a regular file.
-    pub fn is_file(&self) -> bool {
+    pub(crate) fn is_file(&self) -> bool {
         FileType::from_raw_mode(self.mode) == FileType::RegularFile
     }
 
     /// Whether anybody may execute the file.
-    pub fn is_executable(&self) -> bool {
+    pub(crate) fn is_executable(&self) -> bool {
         is_executable(self.mode)
     }
 
     /// Device and inode number, which identify a file or folder.
-    pub fn identity(&self) -> (u64, u64) {
+    pub(crate) fn identity(&self) -> (u64, u64) {
         (self.device, self.inode)
     }
 }
@@ -111,7 +111,7 @@ fn checked(found: rustix::io::Result<rustix::fs::Stat>) -> std::result::Result<S
 
 impl StatError {
     /// Converts it to an error that names the path.
-    pub fn at(self, path: &Path) -> CacheError {
+    pub(crate) fn at(self, path: &Path) -> CacheError {
         let path = path.to_owned();
         match self {
             StatError::Special => CacheError::Special { path },

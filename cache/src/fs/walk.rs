@@ -104,7 +104,7 @@ pub(crate) fn find_all(root: &Path) -> Result<Vec<Found>> {
 
 impl Dir {
     /// The folder's path relative to the root; `None` for the root itself.
-    pub fn relative(&self) -> Option<&str> {
+    pub(crate) fn relative(&self) -> Option<&str> {
         self.prefix.strip_suffix('/')
     }
 

@@ -49,7 +49,7 @@ pub(crate) struct Ticks<'c> {
 
 impl FileSystemClock {
     /// Clock that creates its file in `folder`.
-    pub fn new(folder: PathBuf) -> FileSystemClock {
+    pub(crate) fn new(folder: PathBuf) -> FileSystemClock {
         FileSystemClock {
             folder,
             own: Mutex::new(Own::Unknown),
@@ -60,7 +60,7 @@ impl FileSystemClock {
     }
 
     /// Present time of the cache's file system.
-    pub fn now(&self) -> io::Result<Moment> {
+    pub(crate) fn now(&self) -> io::Result<Moment> {
         match self.touch_own() {
             Some((_, now)) => Ok(now),
             None => time_in(&self.folder),
@@ -69,7 +69,7 @@ impl FileSystemClock {
 
     /// Times for a batch of files that are about to be read: each file system is asked once, and only if one of its
     /// files needs it.
-    pub fn ticks(&self) -> Ticks<'_> {
+    pub(crate) fn ticks(&self) -> Ticks<'_> {
         Ticks { clock: self, now: HashMap::new() }
     }
 
@@ -115,7 +115,7 @@ impl FileSystemClock {
 
 impl Ticks<'_> {
     /// Whether a file is settled: every later change of it shows in its times. To be asked before the file is read.
-    pub fn is_settled(&mut self, path: &Path, stat: &Stat) -> bool {
+    pub(crate) fn is_settled(&mut self, path: &Path, stat: &Stat) -> bool {
         #[cfg(test)]
         if self.clock.everything_is_settled {
             return true;
@@ -150,7 +150,7 @@ impl Ticks<'_> {
 
 /// Present time of the file system of `folder`, by its own clock: the time of a new file there, comparable with the
 /// times that `stat` returns. The file is unnamed where the file system allows it, else it has a name for a moment.
-pub fn time_in(folder: &Path) -> io::Result<Moment> {
+pub(crate) fn time_in(folder: &Path) -> io::Result<Moment> {
     match unnamed_in(folder) {
         Ok(file) => changed_of(&file),
         Err(_) => {

@@ -63,7 +63,7 @@ pub(crate) struct FilesInUse {
 
 impl FilesInUse {
     /// Opens the list in `folder`, which is created if need be.
-    pub fn open(disk: &Disk, folder: &Path) -> Result<FilesInUse> {
+    pub(crate) fn open(disk: &Disk, folder: &Path) -> Result<FilesInUse> {
         disk.make_folders(folder).map_err(CacheError::io(folder))?;
         let path = folder.join(FILES);
         let list = disk.open_to_append(&path).map_err(CacheError::io(&path))?;
@@ -71,7 +71,7 @@ impl FilesInUse {
     }
 
     /// Adds files.
-    pub fn add(&mut self, used: &[ItemFile]) -> Result<()> {
+    pub(crate) fn add(&mut self, used: &[ItemFile]) -> Result<()> {
         let lines: String = used.iter().map(|file| format!("{}\n", file.digest)).collect();
         self.disk.append(&self.list, &self.path, lines.as_bytes()).map_err(CacheError::io(&self.path))
     }

@@ -92,12 +92,12 @@ pub(crate) enum LeaseState {
 
 impl Leases {
     /// Leases in `folder`, which is created when the first one is taken.
-    pub fn new(folder: PathBuf, times: LeaseTimes) -> Leases {
+    pub(crate) fn new(folder: PathBuf, times: LeaseTimes) -> Leases {
         Leases { folder, times, mine: Arc::default(), observed: Mutex::default() }
     }
 
     /// Takes the lease called `name`; `None` while somebody else, or another thread, has it.
-    pub fn try_take(&self, name: &str) -> Result<Option<Lease>> {
+    pub(crate) fn try_take(&self, name: &str) -> Result<Option<Lease>> {
         let path = self.folder.join(name);
         loop {
             let own = OwnLease::new(path.clone());
@@ -117,7 +117,7 @@ impl Leases {
     }
 
     /// State of the lease called `name`, judged by earlier observations of this process.
-    pub fn observe(&self, name: &str) -> Result<LeaseState> {
+    pub(crate) fn observe(&self, name: &str) -> Result<LeaseState> {
         let path = self.folder.join(name);
         let now = (self.times.clock)();
         let Some(content) = read(&path).map_err(CacheError::io(&path))? else {
@@ -145,7 +145,7 @@ impl Leases {
     }
 
     /// Names of the leases that start with `prefix`.
-    pub fn names(&self, prefix: &str) -> Result<Vec<String>> {
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -156,7 +156,7 @@ impl Leases {
     }
 
     /// Renames a stale lease away; returns whether it is gone, whichever process did it.
-    pub fn remove_stale(&self, name: &str) -> Result<bool> {
+    pub(crate) fn remove_stale(&self, name: &str) -> Result<bool> {
         let path = self.folder.join(name);
         let Some(stale) = read(&path).map_err(CacheError::io(&path))? else { return Ok(true) };
         if self.observe(name)? != LeaseState::Stale {
@@ -275,7 +275,7 @@ impl OwnLease {
 
 impl Lease {
     /// Whether another process has taken the lease over, because this one was too slow to renew it.
-    pub fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         !self.own.look()
     }
 }

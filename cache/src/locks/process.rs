@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::Digest;
 
 /// Identity of this process: boot and PID namespace, PID, and start time.
-pub fn this_process() -> String {
+pub(crate) fn this_process() -> String {
     let number = std::process::id();
     format!("{}:{number}:{}", host(), started(number).unwrap_or_default())
 }
 
 /// Boot of the machine and PID namespace of this process.
-pub fn host() -> String {
+pub(crate) fn host() -> String {
     let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let names = fs::metadata("/proc/self/ns/pid").map_or(0, |names| names.ino());
     format!("{}:{names}", Digest::of(boot.trim_ascii()).short())
@@ -28,7 +28,7 @@ fn started(process: u32) -> Option<u64> {
 }
 
 /// Whether a process is known to be gone: one of this machine that no longer exists.
-pub fn is_gone(process: &str) -> bool {
+pub(crate) fn is_gone(process: &str) -> bool {
     let mut parts = process.rsplitn(3, ':');
     let (Some(start), Some(number), Some(where_)) = (parts.next(), parts.next(), parts.next()) else { return false };
     let (Ok(start), Ok(number)) = (start.parse::<u64>(), number.parse::<u32>()) else { return false };
@@ -37,7 +37,7 @@ pub fn is_gone(process: &str) -> bool {
 }
 
 /// A random name of 32 hexadecimal digits.
-pub fn random() -> String {
+pub(crate) fn random() -> String {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let mut bytes = [0; 16];
     // Without a source of random numbers, PID, time and a counter tell owners apart.

@@ -35,6 +35,7 @@ impl Cache {
 
     /// Ingests an output as [`Cache::ingest`] does. Files that `hints` names, and that really are hard links to that
     /// stored file, are not hashed again.
+    #[doc(hidden)]
     pub fn ingest_with_hints(&self, path: &Path, hints: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
         let mut unsynced = Unsynced::default();
         let artifact = self.ingest_unsynced(path, hints, &mut unsynced)?;

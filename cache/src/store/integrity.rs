@@ -50,7 +50,7 @@ pub(crate) enum Stored {
 }
 
 impl Stored {
-    pub fn file(digest: Digest, executable: bool) -> Stored {
+    pub(crate) fn file(digest: Digest, executable: bool) -> Stored {
         if executable { Stored::Executable(digest) } else { Stored::File(digest) }
     }
 
@@ -95,11 +95,11 @@ mod payload {
 
     use super::PAYLOAD;
 
-    pub fn serialize<S: Serializer>(bytes: &[u8; PAYLOAD], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; PAYLOAD], serializer: S) -> Result<S::Ok, S::Error> {
         bytes.as_slice().serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; PAYLOAD], D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; PAYLOAD], D::Error> {
         let bytes = Vec::<u8>::deserialize(deserializer)?;
         bytes.try_into().map_err(|_| D::Error::custom("content stamp of another length"))
     }
@@ -193,12 +193,12 @@ impl Integrity {
     }
 
     /// Content with notes so far that may not be on disk.
-    pub fn all_volatile(&self) -> Vec<Stored> {
+    pub(crate) fn all_volatile(&self) -> Vec<Stored> {
         self.volatile().iter().copied().collect()
     }
 
     /// Marks content as synced to disk, in the state of its note or a later one.
-    pub fn mark_durable(&self, stored: impl IntoIterator<Item = Stored>) {
+    pub(crate) fn mark_durable(&self, stored: impl IntoIterator<Item = Stored>) {
         for stored in stored {
             if !self.volatile().remove(&stored) {
                 continue;

@@ -25,7 +25,7 @@ pub enum Presence {
 }
 
 /// The cache's folder, held open.
-pub struct Probe {
+pub(crate) struct Probe {
     folder: File,
 }
 
@@ -40,7 +40,7 @@ pub struct FileStamp {
 
 impl Probe {
     /// Probe of the cache at `root`.
-    pub fn new(root: &Path) -> Result<Probe> {
+    pub(crate) fn new(root: &Path) -> Result<Probe> {
         File::open(root).map(|folder| Probe { folder }).map_err(CacheError::io(root))
     }
 
@@ -49,7 +49,7 @@ impl Probe {
     }
 
     /// Whether a file of this size is there.
-    pub fn presence(&self, relative: &str, bytes: u64) -> Presence {
+    pub(crate) fn presence(&self, relative: &str, bytes: u64) -> Presence {
         match self.stat(relative) {
             Ok(stat) if is_file(&stat) && u64::try_from(stat.st_size) == Ok(bytes) => Presence::Present,
             Ok(_) => Presence::Damaged,
@@ -58,13 +58,13 @@ impl Probe {
     }
 
     /// Metadata of a regular file; `None` for anything else.
-    pub fn file(&self, relative: &str) -> Option<Stat> {
+    pub(crate) fn file(&self, relative: &str) -> Option<Stat> {
         let stat = rustix::fs::statat(&self.folder, relative, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(Stat::from(stat)).filter(Stat::is_file)
     }
 
     /// Stamp of a file; `None` if it does not exist.
-    pub fn stamp(&self, relative: &str) -> Option<FileStamp> {
+    pub(crate) fn stamp(&self, relative: &str) -> Option<FileStamp> {
         let stat = self.stat(relative).ok()?;
         Some(FileStamp {
             inode: stat.st_ino,

@@ -34,7 +34,7 @@ pub(crate) struct TreeSnapshot {
 
 impl TreeSnapshot {
     /// Takes a snapshot of the folder `root`.
-    pub fn of(root: &Path) -> std::io::Result<TreeSnapshot> {
+    pub(crate) fn of(root: &Path) -> std::io::Result<TreeSnapshot> {
         let stat = Stat::from(rustix::fs::lstat(root)?);
         if !stat.is_folder() {
             return Err(std::io::ErrorKind::NotADirectory.into());
@@ -46,7 +46,7 @@ impl TreeSnapshot {
     }
 
     /// Stamp of the whole folder.
-    pub fn stamp(&self) -> ContentStamp {
+    pub(crate) fn stamp(&self) -> ContentStamp {
         let mut hasher = blake3::Hasher::new();
         for Node { relative, stat } in &self.nodes {
             hasher.update(&(relative.as_os_str().len() as u64).to_le_bytes());
@@ -67,13 +67,13 @@ impl TreeSnapshot {
     }
 
     /// Latest time of change of a file in it. Folders do not count: their entries are compared.
-    pub fn changed(&self) -> Moment {
+    pub(crate) fn changed(&self) -> Moment {
         let changed = self.nodes.iter().filter(|node| !node.stat.is_folder()).map(|node| node.stat.changed);
         changed.max_by_key(|changed| changed.in_ns()).unwrap_or(Moment { seconds: 0, nanoseconds: 0 })
     }
 
     /// Whether a file was written to, or the entries of a folder changed, later than `since` and than `noted`.
-    pub fn is_written_since(&self, since: FsTime, noted: Option<Moment>) -> bool {
+    pub(crate) fn is_written_since(&self, since: FsTime, noted: Option<Moment>) -> bool {
         let mut written = self.nodes.iter().map(|node| node.stat.modified);
         written.any(|written| since.precedes(written) && noted.is_none_or(|noted| noted < written))
     }
@@ -115,7 +115,7 @@ pub(crate) struct Deviation {
 }
 
 impl Deviation {
-    pub fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         self.added.is_empty() && self.changed.is_empty()
     }
 }

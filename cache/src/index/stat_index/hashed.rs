@@ -17,7 +17,7 @@ pub(super) struct Hashed {
 }
 
 impl Hashed {
-    pub fn file(&self) -> KnownFile<'_> {
+    pub(super) fn file(&self) -> KnownFile<'_> {
         KnownFile { name: &self.name, stat: self.stat, digest: self.digest }
     }
 }

@@ -48,7 +48,7 @@ struct Slot {
 impl IndexFile {
     /// Opens the file at `path`; one that is absent, damaged or of another version counts as empty, since everything in
     /// it can be found out again.
-    pub fn open(path: &Path) -> IndexFile {
+    pub(super) fn open(path: &Path) -> IndexFile {
         let Ok(file) = File::open(path) else { return IndexFile::default() };
         let Some(table) = read_table(&file) else { return IndexFile::default() };
         let start = (HEAD + table.len()) as u64;
@@ -57,7 +57,7 @@ impl IndexFile {
     }
 
     /// Listing of a folder.
-    pub fn listing(&self, folder: &Path) -> Option<Arc<Listing>> {
+    pub(super) fn listing(&self, folder: &Path) -> Option<Arc<Listing>> {
         let slot = self.slots.get(folder)?;
         // No rayon call may run inside: the waiting thread would take up another task, which may wait for this very
         // cell.
@@ -65,17 +65,17 @@ impl IndexFile {
     }
 
     /// Digest of [`IndexFile::listing`].
-    pub fn digest(&self, folder: &Path) -> Option<Digest> {
+    pub(super) fn digest(&self, folder: &Path) -> Option<Digest> {
         self.slots.get(folder).map(|slot| slot.digest)
     }
 
     /// Listings of all folders.
-    pub fn listings(&self) -> HashMap<PathBuf, Arc<Listing>> {
+    pub(super) fn listings(&self) -> HashMap<PathBuf, Arc<Listing>> {
         self.slots.keys().filter_map(|folder| Some((folder.clone(), self.listing(folder)?))).collect()
     }
 
     /// Digests of whole folders.
-    pub fn tree_digests(&self) -> &HashMap<PathBuf, TreeDigest> {
+    pub(super) fn tree_digests(&self) -> &HashMap<PathBuf, TreeDigest> {
         &self.tree_digests
     }
 

@@ -28,7 +28,7 @@ const ROW: usize = 52 + 32 + 8;
 const NUMBER: usize = 4;
 
 impl Listing {
-    pub fn new(files: &[KnownFile<'_>]) -> Listing {
+    pub(super) fn new(files: &[KnownFile<'_>]) -> Listing {
         let names: usize = files.iter().map(|file| file.name.len()).sum();
         let mut bytes = Vec::with_capacity(HEAD + files.len() * (ROW + NUMBER) + names);
         bytes.extend((files.len() as u64).to_le_bytes());
@@ -48,7 +48,7 @@ impl Listing {
     }
 
     /// Decodes a listing, if its digest matches.
-    pub fn decode(bytes: Vec<u8>, digest: Digest) -> Option<Listing> {
+    pub(super) fn decode(bytes: Vec<u8>, digest: Digest) -> Option<Listing> {
         if Digest::of(&bytes) != digest {
             return None;
         }
@@ -57,24 +57,24 @@ impl Listing {
         (fixed <= bytes.len()).then_some(Listing { bytes, count, digest })
     }
 
-    pub fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Digest of its bytes: listings with the same digest are equal.
-    pub fn digest(&self) -> Digest {
+    pub(super) fn digest(&self) -> Digest {
         self.digest
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.count
     }
 
-    pub fn files(&self) -> impl Iterator<Item = KnownFile<'_>> {
+    pub(super) fn files(&self) -> impl Iterator<Item = KnownFile<'_>> {
         (0..self.count).filter_map(|number| self.file(number))
     }
 
-    pub fn file(&self, number: usize) -> Option<KnownFile<'_>> {
+    pub(super) fn file(&self, number: usize) -> Option<KnownFile<'_>> {
         let mut row = self.row(number)?.as_slice();
         let stat = take_stat(&mut row)?;
         let digest = Digest::from_bytes(take(&mut row)?);
@@ -82,7 +82,7 @@ impl Listing {
     }
 
     /// Number of the file with this name, most probably `guess`.
-    pub fn find(&self, name: &[u8], guess: usize) -> Option<usize> {
+    pub(super) fn find(&self, name: &[u8], guess: usize) -> Option<usize> {
         if self.name(guess) == Some(name) {
             return Some(guess);
         }

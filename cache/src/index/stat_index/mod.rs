@@ -65,12 +65,12 @@ pub(crate) struct StatIndex {
 
 impl StatIndex {
     /// Index of the cache on `disk`; read when it is first needed.
-    pub fn new(disk: Disk, locks: Arc<Locks>, clock: Arc<FileSystemClock>) -> StatIndex {
+    pub(crate) fn new(disk: Disk, locks: Arc<Locks>, clock: Arc<FileSystemClock>) -> StatIndex {
         StatIndex { disk, locks, clock, index_file: Mutex::default(), unsaved: Mutex::default() }
     }
 
     /// Implements [`crate::Cache::scan`].
-    pub fn scan(&self, path: &Path) -> Result<Scan> {
+    pub(crate) fn scan(&self, path: &Path) -> Result<Scan> {
         let path = std::path::absolute(path).map_err(CacheError::io(path))?;
         let stat = Stat::of(&path)?;
         if stat.is_folder() {
@@ -145,7 +145,7 @@ impl StatIndex {
     }
 
     /// Implements [`crate::Cache::flush_stat_index`]. Entries that other processes have saved meanwhile stay.
-    pub fn flush(&self) -> Result<()> {
+    pub(crate) fn flush(&self) -> Result<()> {
         let unsaved = std::mem::take(&mut *self.unsaved());
         if unsaved.is_empty() || self.disk.refusal().is_some() {
             return Ok(());

@@ -14,11 +14,11 @@ const PIECE: u64 = 1 << 20;
 const WORTH_SEVERAL_THREADS: usize = 128 << 10;
 
 /// Digest of the copy; an inner error concerns the stored file, the outer one the copy.
-pub type Copied = io::Result<io::Result<Digest>>;
+pub(super) type Copied = io::Result<io::Result<Digest>>;
 
 /// Copies `from` to `to`, which must not exist, with the permissions that the user's umask leaves of `mode`. Blocks are
 /// shared (reflink) as long as `shares_blocks` is set; it is cleared once the file system refuses.
-pub fn copy(from: &Path, to: &Path, mode: u32, shares_blocks: &AtomicBool) -> Copied {
+pub(super) fn copy(from: &Path, to: &Path, mode: u32, shares_blocks: &AtomicBool) -> Copied {
     let (mut source, size) = match open(from) {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),
