@@ -85,7 +85,7 @@ fn an_empty_folder_becomes_a_cache_and_what_is_missing_in_one_is_made_again() {
     assert!(Cache::open(&root.parent().unwrap().join("new/one")).is_ok());
 }
 
-/// Lets so many operations pass, then none.
+/// Lets a number of operations pass, then none.
 struct Killed {
     left: usize,
     done: AtomicUsize,

@@ -1,4 +1,4 @@
-//! What becomes of stored inputs that a stage writes to, as the user who owns them or as the superuser.
+//! Stored inputs that a stage writes to, as the user who owns them or as the superuser.
 
 use std::fs::{self, FileTimes, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use athanor_cache::{Cache, DiskHook, GcRequest, Operation};
 
-/// Lets so many operations pass; of a folder that is removed next, one file goes before the end.
+/// Lets a number of operations pass, then kills the process: of a folder that is being removed then, one file is gone.
 struct Killed {
     left: usize,
     done: AtomicUsize,

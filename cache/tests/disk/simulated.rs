@@ -46,7 +46,7 @@ impl Recorder {
         Recorder { base: base.to_owned(), log: Mutex::default(), left: Mutex::default() }
     }
 
-    /// The process is killed after so many more operations; `None`: another one goes on.
+    /// Kills the process after this number of further operations; `None`: another one goes on.
     pub fn kill_after(&self, operations: Option<usize>) {
         *self.left.lock().unwrap() = operations;
     }
@@ -84,10 +84,10 @@ impl Recorder {
         self.log.lock().unwrap().len()
     }
 
-    /// What a stage does: it writes a file and syncs nothing.
+    /// Writes a file as a stage does, without syncing.
     pub fn write(&self, path: &Path, content: &[u8], executable: bool) {
         self.make_folders(path.parent().unwrap());
-        // What a killed process left.
+        // Left by a killed process.
         if fs::remove_file(path).is_ok() {
             self.log.lock().unwrap().push(Done::Remove(self.relative(path)));
         }
@@ -100,7 +100,7 @@ impl Recorder {
         self.log.lock().unwrap().extend(done);
     }
 
-    /// What a stage does: it makes a folder and those it lies in.
+    /// Creates a folder and its parents as a stage does.
     pub fn make_folders(&self, path: &Path) {
         if !path.is_dir() {
             self.make_folders(path.parent().unwrap());
@@ -180,7 +180,7 @@ enum Node {
     Link(PathBuf),
 }
 
-/// What a name in a folder led to: first when the folder was last synced, then after every change since.
+/// Targets of a name in a folder: first as of the folder's last sync, then after every change since.
 #[derive(Debug, Clone, Default)]
 struct Entry {
     states: Vec<Option<usize>>,
@@ -408,7 +408,7 @@ fn empty_folder() -> Node {
     Node::Folder { entries: BTreeMap::new(), homes: vec![None] }
 }
 
-/// What may be left of a file that held `synced` for sure and `now` at the cut.
+/// Possible content of a file after a cut, which held `synced` for sure and `now` at the cut.
 fn survived(synced: &[u8], now: &[u8], rng: &mut Rng, luck: Luck) -> Vec<u8> {
     match (luck, rng.u32(0..4)) {
         (Luck::Nothing, _) | (Luck::Any, 0) => synced.to_vec(),

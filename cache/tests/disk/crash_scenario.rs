@@ -1,4 +1,4 @@
-//! What a cache goes through in these tests, what it promised on the way, and what must be true of it whatever happened.
+//! Crash scenarios: random steps on a cache, the promises made on the way, and what must hold after any crash.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ const SCOPE: &str = "kind 1";
 /// Places for results: works take turns in them.
 const PLACES: usize = 3;
 
-/// What work makes.
+/// Output of a work.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// A file; whether it is executable.
@@ -53,7 +53,7 @@ pub struct Promise {
     pub what: Promised,
 }
 
-/// What was promised.
+/// A promise.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Promised {
     /// The result of a work is in the cache.
@@ -64,16 +64,16 @@ pub enum Promised {
 
 /// Works, by number, and what happens.
 #[derive(Debug)]
-pub struct Story {
+pub struct CrashScenario {
     outputs: Vec<Output>,
-    /// What happens, and after how many operations the process that does it is killed.
+    /// Steps, each with the number of operations after which its process is killed.
     steps: Vec<(Step, Option<usize>)>,
 }
 
-/// What happened, as far as it matters after a power cut.
+/// Recording of a scenario, as far as it matters after a power cut.
 #[derive(Debug, Default)]
-pub struct Told {
-    /// What was promised on the way.
+pub struct Recording {
+    /// Promises made on the way.
     pub promises: Vec<Promise>,
     /// Operations between which something has rotted and was not yet found.
     pub rotten: Vec<std::ops::Range<usize>>,
@@ -88,9 +88,9 @@ fn content(number: u32) -> Vec<u8> {
     format!("content {number}").repeat(1 + number as usize % 4).into_bytes()
 }
 
-impl Story {
-    /// A random story. Contents are few, so that works and items share some.
-    pub fn new(rng: &mut Rng) -> Story {
+impl CrashScenario {
+    /// A random scenario. Contents are few, so that works and items share some.
+    pub fn new(rng: &mut Rng) -> CrashScenario {
         let outputs: Vec<Output> = (0..6)
             .map(|_| match rng.u32(0..3) {
                 0 => Output::File(content(rng.u32(0..6)), rng.u32(0..4) == 0),
@@ -111,20 +111,20 @@ impl Story {
             _ => Step::Rot(rng.u32(0..6)),
         };
         let steps = (0..12).map(|_| (step(rng), (rng.u32(0..6) == 0).then(|| rng.usize(0..25))));
-        Story { steps: steps.collect(), outputs }
+        CrashScenario { steps: steps.collect(), outputs }
     }
 
-    /// Lets the story happen on the disk that `recorder` watches.
-    pub fn tell(&self, base: &Path, recorder: &Arc<Recorder>) -> Told {
+    /// Lets the scenario happen on the disk that `recorder` watches.
+    pub fn run(&self, base: &Path, recorder: &Arc<Recorder>) -> Recording {
         let watch: Arc<dyn DiskHook> = Arc::clone(recorder) as _;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        pool.install(|| self.tell_alone(base, recorder, watch))
+        pool.install(|| self.run_alone(base, recorder, watch))
     }
 
-    fn tell_alone(&self, base: &Path, recorder: &Recorder, watch: Arc<dyn DiskHook>) -> Told {
+    fn run_alone(&self, base: &Path, recorder: &Recorder, watch: Arc<dyn DiskHook>) -> Recording {
         let cache = Cache::open_hooked(&base.join("cache"), Some(watch)).unwrap();
         let stage = Stage(Some(recorder));
-        let mut told = Told::default();
+        let mut recording = Recording::default();
         for (number, (step, killed_after)) in self.steps.iter().enumerate() {
             let began = recorder.length();
             recorder.kill_after(*killed_after);
@@ -134,25 +134,25 @@ impl Story {
             let goes = |what: &Promised| match (step, what) {
                 (Step::Collect(kept), Promised::Recorded(work)) => !kept.contains(work),
                 (Step::Rot(number), Promised::Recorded(work)) => self.consists_of(*work, &content(*number)),
-                // What the user has gives way to what the user gets.
+                // The user's old result gives way to the new one.
                 (Step::Publish(work), Promised::Published(other)) => work % PLACES == other % PLACES,
                 _ => false,
             };
-            let gone = told.promises.iter_mut().filter(|promise| goes(&promise.what));
+            let gone = recording.promises.iter_mut().filter(|promise| goes(&promise.what));
             gone.for_each(|promise| promise.until = promise.until.min(began));
             if let Step::Rot(_) = step {
                 // A verification that is killed leaves the rest to the next one.
                 let verified = outcome.is_ok() || cache.verify(&|_, _| {}).is_ok();
                 assert!(verified, "a cache can be verified");
-                told.rotten.push(began..recorder.length());
+                recording.rotten.push(began..recorder.length());
             }
             match outcome {
-                Ok(Some(what)) => told.promises.push(Promise { since: ended, until: usize::MAX, what }),
+                Ok(Some(what)) => recording.promises.push(Promise { since: ended, until: usize::MAX, what }),
                 Ok(None) => {}
                 Err(error) => assert!(killed_after.is_some(), "{error}"),
             }
         }
-        told
+        recording
     }
 
     /// Whether a file of a work has this content.
@@ -160,8 +160,8 @@ impl Story {
         self.expected(work).values().any(|(own, _)| own == content)
     }
 
-    /// The story once more, on a disk that may refuse anything; what fails is left undone.
-    pub fn try_to_tell(&self, base: &Path, watch: Arc<dyn DiskHook>) {
+    /// The scenario once more, on a disk that may refuse anything; what fails is left undone.
+    pub fn try_to_run(&self, base: &Path, watch: Arc<dyn DiskHook>) {
         let Ok(cache) = Cache::open_hooked(&base.join("cache"), Some(watch)) else { return };
         for (number, (step, _)) in self.steps.iter().enumerate() {
             let outcome = self.step(step, number, &cache, base, Stage(None));
@@ -217,7 +217,7 @@ impl Story {
     fn work(&self, work: usize, number: usize, cache: &Cache, stage: Stage<'_>) -> Result<(), CacheError> {
         let folder = cache.scratch_root().join(format!("{number}.{work}"));
         let path = folder.join("out");
-        let mut placed = std::collections::HashMap::new();
+        let mut hints = std::collections::HashMap::new();
         match &self.outputs[work] {
             Output::File(content, executable) => stage.write(&path, content, *executable),
             Output::Folder(files) => {
@@ -229,21 +229,21 @@ impl Story {
             Output::Items(wanted) => {
                 stage.make_folder(&path);
                 let items = cache.items(SCOPE, &cache.resume_state_path(&fingerprint(work)))?;
-                let placements = DigestHints::create(&folder.join("placements"))?;
+                let list = DigestHints::create(&folder.join("placements"))?;
                 for item in wanted {
                     let record = match items.find(&item_key(*item)) {
                         Some(record) => record,
                         None => keep(&items, cache, *item, stage)?,
                     };
-                    items.link(&record.files[0], &path.join(item.to_string()), &placements)?;
+                    items.link(&record.files[0], &path.join(item.to_string()), &list)?;
                 }
                 items.sync()?;
-                drop(placements);
-                placed = DigestHints::read(&folder.join("placements"), &folder);
+                drop(list);
+                hints = DigestHints::read(&folder.join("placements"), &folder);
             }
         }
         let mut unsynced = Unsynced::default();
-        let artifact = cache.ingest_unsynced(&path, &placed, &mut unsynced)?;
+        let artifact = cache.ingest_unsynced(&path, &hints, &mut unsynced)?;
         let outputs = vec![OutputRecord { name: "out".to_owned(), file: "out".to_owned(), artifact }];
         let record = ActionRecord {
             fingerprint: fingerprint(work),
@@ -262,7 +262,7 @@ impl Story {
         cache.remove_resume_state(&record.fingerprint)
     }
 
-    /// What the work makes, as files; a file alone has no name.
+    /// Expected files of a work; a single file has no name.
     fn expected(&self, work: usize) -> BTreeMap<String, (Vec<u8>, bool)> {
         match &self.outputs[work] {
             Output::File(content, executable) => BTreeMap::from([(String::new(), (content.clone(), *executable))]),
@@ -281,9 +281,9 @@ impl Story {
     }
 }
 
-/// What must be true of the disk at `base` after a cut: what was promised is there, nothing is wrong, and the rest can be made.
-/// Something that `is_rotten` is to be found first.
-pub fn check(story: &Story, base: &Path, promises: &[&Promise], is_rotten: bool) -> Result<(), String> {
+/// Checks the disk at `base` after a crash: promises hold, nothing is wrong, and the rest can be computed. Something
+/// that `is_rotten` is to be found first.
+pub fn check(scenario: &CrashScenario, base: &Path, promises: &[&Promise], is_rotten: bool) -> Result<(), String> {
     reboot(&base.join("cache/items"));
     let cache = Cache::open(&base.join("cache")).map_err(|error| format!("the cache cannot be opened: {error}"))?;
     if is_rotten {
@@ -291,7 +291,7 @@ pub fn check(story: &Story, base: &Path, promises: &[&Promise], is_rotten: bool)
     }
     for Promise { what, .. } in promises {
         match what {
-            Promised::Recorded(work) if !story.is_right(*work, &cache)? => {
+            Promised::Recorded(work) if !scenario.is_right(*work, &cache)? => {
                 let found = cache.lookup(&fingerprint(*work));
                 let lies = match &found {
                     Ok(Lookup::Incomplete { record, .. }) => read_any(&cache.path_of(&record.outputs[0].artifact)),
@@ -302,7 +302,7 @@ pub fn check(story: &Story, base: &Path, promises: &[&Promise], is_rotten: bool)
             Promised::Recorded(_) => {}
             Promised::Published(work) => {
                 let found = read_any(&published(base, *work));
-                same(&format!("the user's result of work {work}"), &found, &story.expected(*work))?;
+                same(&format!("the user's result of work {work}"), &found, &scenario.expected(*work))?;
             }
         }
     }
@@ -315,24 +315,24 @@ pub fn check(story: &Story, base: &Path, promises: &[&Promise], is_rotten: bool)
         }
     }
     drop(items);
-    make_the_rest(story, base, &cache)
+    compute_the_rest(scenario, base, &cache)
 }
 
 /// Everything that is missing can be made, and then is right: nothing that the cut has left behind is in the way.
-pub fn make_the_rest(story: &Story, base: &Path, cache: &Cache) -> Result<(), String> {
-    for work in 0..story.outputs.len() {
-        if !story.is_right(work, cache)? {
-            story.work(work, 1000, cache, Stage(None)).map_err(|error| format!("work {work} again: {error}"))?;
+pub fn compute_the_rest(scenario: &CrashScenario, base: &Path, cache: &Cache) -> Result<(), String> {
+    for work in 0..scenario.outputs.len() {
+        if !scenario.is_right(work, cache)? {
+            scenario.work(work, 1000, cache, Stage(None)).map_err(|error| format!("work {work} again: {error}"))?;
         }
-        if !story.is_right(work, cache)? {
+        if !scenario.is_right(work, cache)? {
             return Err(format!("work {work} was done again, and its result is not there"));
         }
     }
-    for work in 0..story.outputs.len() {
-        let step = story.step(&Step::Publish(work), 0, cache, base, Stage(None));
+    for work in 0..scenario.outputs.len() {
+        let step = scenario.step(&Step::Publish(work), 0, cache, base, Stage(None));
         step.map_err(|error| format!("result {work}: {error}"))?;
-        same("the user's result", &read_any(&published(base, work)), &story.expected(work))?;
-        story.is_right(work, cache)?;
+        same("the user's result", &read_any(&published(base, work)), &scenario.expected(work))?;
+        scenario.is_right(work, cache)?;
     }
     let report = cache.verify(&|_, _| {}).map_err(|error| error.to_string())?;
     match report.lost.is_empty() {
@@ -365,7 +365,7 @@ fn keep(items: &ItemStore<'_>, cache: &Cache, item: u32, stage: Stage<'_>) -> Re
     items.insert(&item_key(item), json!({ "item": item }), &folder)
 }
 
-/// What stages do to the disk: on one that is watched it is written down.
+/// Changes that stages make, which the recorder of a hooked disk records.
 #[derive(Clone, Copy)]
 struct Stage<'r>(Option<&'r Recorder>);
 
