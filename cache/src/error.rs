@@ -85,6 +85,12 @@ pub enum CacheError {
         /// The operating system's refusal of a change.
         source: io::Error,
     },
+    /// A collection that lost its lease: see [`UseGuard::is_lost`](crate::UseGuard::is_lost).
+    #[error("Another process took over the cache in `{}` while this one removed things from it and was too slow to renew its lease. Nothing more was removed. Run the collection again.", root.display())]
+    TakenOver {
+        /// The cache.
+        root: PathBuf,
+    },
     /// Content that is not what its name says.
     #[error("`{}` is damaged: {what}. Run `athanor cache verify`; the next run makes it again.", path.display())]
     Damaged {

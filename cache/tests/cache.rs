@@ -280,11 +280,11 @@ fn collection_keeps_what_is_in_use_and_shared_files_with_it() {
     let lonely = put(&cache, "lonely", "lonely content");
     record(&cache, "lonely", lonely.clone(), 5);
     let mut request = GcRequest { keep: HashSet::from([kept]), dry_run: true, ..GcRequest::default() };
-    let promised = cache.collect(&request).unwrap();
+    let promised = cache.collect(&request, None).unwrap();
     assert_eq!(promised.bytes_freed, lonely.bytes);
     assert_eq!(cache.presence(&lonely), Presence::Present);
     request.dry_run = false;
-    assert_eq!(cache.collect(&request).unwrap(), promised);
+    assert_eq!(cache.collect(&request, None).unwrap(), promised);
     assert!(matches!(cache.lookup(&kept).unwrap(), Lookup::Hit(_)));
     assert_eq!(cache.lookup(&gone).unwrap(), Lookup::Miss);
     assert_eq!(cache.presence(&lonely), Presence::Missing);
@@ -298,7 +298,7 @@ fn a_size_limit_drops_the_cheapest_to_recompute_per_byte_first() {
         (put(&cache, "cheap", &"c".repeat(100)), put(&cache, "dear", &"d".repeat(100)));
     let (cheap, dear) = (record(&cache, "cheap", cheap_artifact, 1), record(&cache, "dear", dear_artifact, 9000));
     let keep = HashSet::from([cheap, dear]);
-    let report = cache.collect(&GcRequest { keep, max_size: Some(150), ..GcRequest::default() }).unwrap();
+    let report = cache.collect(&GcRequest { keep, max_size: Some(150), ..GcRequest::default() }, None).unwrap();
     assert_eq!(report.dropped.iter().map(|dropped| dropped.fingerprint).collect::<Vec<_>>(), [cheap]);
     assert!(matches!(cache.lookup(&dear).unwrap(), Lookup::Hit(_)));
 }

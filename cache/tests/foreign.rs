@@ -165,7 +165,7 @@ fn nothing_with_another_name_than_a_cache_gives_is_listed_moved_or_removed() {
     assert_eq!(cache.usage().unwrap().objects, 0);
     cache.recover_wal().unwrap();
     let _alone = cache.try_use_exclusive().unwrap().unwrap();
-    cache.collect(&GcRequest { keep_items: HashSet::new(), ..GcRequest::default() }).unwrap();
+    cache.collect(&GcRequest { keep_items: HashSet::new(), ..GcRequest::default() }, None).unwrap();
     for name in foreign {
         assert_eq!(fs::read_to_string(root.join(name)).unwrap(), "mine", "{name}");
     }

@@ -139,7 +139,7 @@ fn collection_keeps_items_of_unfinished_work_and_drops_the_others_with_their_fil
         keep_items: HashSet::from([SCOPE.to_owned()]),
         ..GcRequest::default()
     };
-    cache.collect(&request).unwrap();
+    cache.collect(&request, None).unwrap();
     assert!(items(&cache).find(&key("cut off")).is_some());
     assert!(items(&cache).find(&key("old")).is_none());
     let unfinished = cache.resume_state_path(&key("work"));

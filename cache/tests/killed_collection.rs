@@ -51,11 +51,11 @@ fn nothing_looks_damaged_after_a_collection_that_was_killed() {
         cache.ingest(&made).unwrap();
         let killed = Arc::new(Killed { left, done: AtomicUsize::new(0) });
         let watched = Cache::open_hooked(&root, Some(Arc::clone(&killed) as _)).unwrap();
-        let collected = watched.collect(&GcRequest::default());
+        let collected = watched.collect(&GcRequest::default(), None);
         in_folders += usize::from(fs::read_dir(root.join("tmp")).unwrap().count() > 0);
         let report = cache.verify(&|_, _| {}).unwrap();
         assert!(report.damaged.is_empty(), "killed after {left} operations: {report:?}");
-        cache.collect(&GcRequest::default()).unwrap();
+        cache.collect(&GcRequest::default(), None).unwrap();
         assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0, "the next collection sweeps what is left");
         assert_eq!(fs::read_dir(root.join("quarantine")).unwrap().count(), 0);
         if collected.is_ok() {

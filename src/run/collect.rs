@@ -80,7 +80,7 @@ pub struct Collected {
 /// Removes what the last runs of known pipelines do not use.
 pub fn collect(cache: &Cache, collection: &Collection) -> Result<Collected, CollectError> {
     let dry_run = collection.dry_run;
-    let _alone = if dry_run { None } else { Some(cache.try_use_exclusive()?.ok_or(CollectError::InUse)?) };
+    let alone = if dry_run { None } else { Some(cache.try_use_exclusive()?.ok_or(CollectError::InUse)?) };
     if !dry_run && let Err(error) = cache.recover_wal() {
         // What is pending counts as in use, so that space can be made on a full disk.
         let is_full = matches!(&error, CacheError::Io { source, .. } if is_lack_of_space(source));
@@ -103,7 +103,7 @@ pub fn collect(cache: &Cache, collection: &Collection) -> Result<Collected, Coll
     if !dry_run {
         sweep_half_written(&used);
     }
-    collected.store = cache.collect(&request(cache, roots, collection)?)?;
+    collected.store = cache.collect(&request(cache, roots, collection)?, alone.as_ref())?;
     Ok(collected)
 }
 

@@ -26,6 +26,7 @@ use crate::fs::list;
 use crate::fs::stat::Stat;
 use crate::items::item_log::{decode, encode, is_remark, key_of, line_ranges, read_if_there, safe_length, synced_line};
 use crate::items::resume_state::FilesInUse;
+use crate::locks::exclusive::Exclusive;
 use crate::locks::table::Lock;
 use crate::store::digest_hints::DigestHints;
 use crate::store::integrity::Stored;
@@ -148,15 +149,22 @@ impl Cache {
     }
 
     /// Removes all items of scopes that are not in `scopes`, and items with a file that is gone or does not stay.
-    pub(crate) fn sweep_items(&self, scopes: &HashSet<String>, stays: impl Fn(&Path) -> bool) -> Result<()> {
+    pub(crate) fn sweep_items(
+        &self,
+        scopes: &HashSet<String>,
+        stays: impl Fn(&Path) -> bool,
+        exclusive: &Exclusive<'_>,
+    ) -> Result<()> {
         let is_left = |file: &ItemFile| self.has_file(file) && stays(&self.object_path(&file.digest, false));
         let kept: HashSet<PathBuf> = scopes.iter().map(|scope| self.items_path(scope)).collect();
         for folder in list::list_sharded(self.root(), "items")? {
+            exclusive.check()?;
             if !kept.contains(&folder) {
                 self.disk.remove(&folder)?;
                 continue;
             }
             for log in list::list_item_logs(&folder)? {
+                exclusive.check()?;
                 self.filter_log(&log, |record| record.files.iter().all(is_left))?;
             }
         }

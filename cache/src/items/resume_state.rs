@@ -11,6 +11,7 @@ use crate::fs::disk::Disk;
 use crate::fs::freed::Freed;
 use crate::fs::list;
 use crate::fs::names::digest_in_name;
+use crate::locks::exclusive::Exclusive;
 use crate::{Cache, CacheError, Digest, ItemFile, Result};
 
 /// File that lists the digests of item files in use as long as the resume state exists.
@@ -35,11 +36,12 @@ impl Cache {
     }
 
     /// Removes all resume states but those of the fingerprints in `kept`.
-    pub(crate) fn sweep_resume_states(&self, kept: &HashSet<Digest>) -> Result<()> {
+    pub(crate) fn sweep_resume_states(&self, kept: &HashSet<Digest>, exclusive: &Exclusive<'_>) -> Result<()> {
         let kept: HashSet<PathBuf> = kept.iter().map(|fingerprint| self.resume_state_path(fingerprint)).collect();
         let folders = list::list_sharded(self.root(), "unfinished")?.into_iter();
         let ours = folders.filter(|folder| digest_in_name(folder).is_some());
-        ours.filter(|folder| !kept.contains(folder)).try_for_each(|folder| self.disk.remove(&folder))
+        let mut others = ours.filter(|folder| !kept.contains(folder));
+        others.try_for_each(|folder| exclusive.check().and_then(|()| self.disk.remove(&folder)))
     }
 
     /// Fingerprints of all resume states.

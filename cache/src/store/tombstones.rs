@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::fs::list;
+use crate::locks::exclusive::Exclusive;
 use crate::{Cache, CacheError, Result};
 
 /// Folder of the tombstones.
@@ -42,9 +43,14 @@ impl Cache {
     }
 
     /// Removes the tombstones of stored files that nothing refers to.
-    pub(crate) fn sweep_tombstones(&self, is_spoken_of: impl Fn(&Path) -> bool) -> Result<()> {
+    pub(crate) fn sweep_tombstones(
+        &self,
+        is_referred_to: impl Fn(&Path) -> bool,
+        exclusive: &Exclusive<'_>,
+    ) -> Result<()> {
         for tombstone in list::list_sharded(self.root(), AREA)? {
-            if self.moved(&tombstone, AREA, OBJECTS).is_none_or(|object| !is_spoken_of(&object)) {
+            if self.moved(&tombstone, AREA, OBJECTS).is_none_or(|object| !is_referred_to(&object)) {
+                exclusive.check()?;
                 self.disk.remove(&tombstone)?;
             }
         }

@@ -9,8 +9,9 @@ use serde::Serialize;
 use crate::fs::freed::Freed;
 use crate::fs::list;
 use crate::fs::names::digest_in_name;
+use crate::locks::exclusive::Exclusive;
 use crate::store::integrity::Stored;
-use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Digest, Result};
+use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Digest, Result, UseGuard};
 
 /// Request of a collection: the roots to keep, and limits.
 #[derive(Debug, Clone, Default)]
@@ -67,13 +68,27 @@ struct Objects {
     users: HashMap<PathBuf, usize>,
 }
 
+/// A decision on what to remove.
+#[derive(Clone, Copy)]
+struct Sweep<'s> {
+    kept: &'s [ActionRecord],
+    dropped: &'s [ActionRecord],
+    objects: &'s Objects,
+    request: &'s GcRequest,
+    exclusive: &'s Exclusive<'s>,
+}
+
 impl Cache {
-    /// Removes everything that is not in use. To be called with the guard of [`Cache::try_use_exclusive`] held, unless
-    /// it is a dry run.
-    pub fn collect(&self, request: &GcRequest) -> Result<GcReport> {
+    /// Removes everything that is not in use, unless it is a dry run. `guard` is that of [`Cache::try_use_exclusive`]: once it
+    /// is lost, the collection stops with [`CacheError::TakenOver`] before it removes anything else. Without a guard, the
+    /// caller has to make sure that nobody else uses the cache.
+    pub fn collect(&self, request: &GcRequest, guard: Option<&UseGuard>) -> Result<GcReport> {
+        let exclusive = Exclusive::new(self.root(), guard);
+        let removal = (!request.dry_run).then_some(&exclusive);
         // First of all, so that a full disk has room for files that have to be rewritten.
-        let quarantine = self.sweep_quarantine(request.dry_run)?;
-        let leftovers = self.sweep_leftovers(request.dry_run)?;
+        let quarantine = self.sweep_quarantine(removal)?;
+        let leftovers = self.sweep_leftovers(removal)?;
+        exclusive.check()?;
         let records = self.records()?;
         let (mut kept, mut dropped): (Vec<_>, Vec<_>) =
             records.into_iter().partition(|record| request.keep.contains(&record.fingerprint));
@@ -86,8 +101,8 @@ impl Cache {
         }
         let live: u64 = objects.live_bytes();
         let resume_states = self.resume_states_except(&request.keep_resume_states)?;
-        if !request.dry_run {
-            self.sweep(&kept, &dropped, &objects, request)?;
+        if let Some(exclusive) = removal {
+            self.sweep(Sweep { kept: &kept, dropped: &dropped, objects: &objects, request, exclusive })?;
         }
         let dropped = dropped.iter().map(|record| Dropped {
             fingerprint: record.fingerprint,
@@ -139,48 +154,40 @@ impl Cache {
         dropped
     }
 
-    fn sweep(
-        &self,
-        kept: &[ActionRecord],
-        gone: &[ActionRecord],
-        objects: &Objects,
-        request: &GcRequest,
-    ) -> Result<()> {
+    fn sweep(&self, sweep: Sweep<'_>) -> Result<()> {
+        let Sweep { dropped, objects, request, exclusive, .. } = sweep;
+        let is_used = |object: &Path| objects.users.contains_key(object);
+        let remove = |path: &Path| exclusive.check().and_then(|()| self.disk.remove(path));
+        let sync = || self.disk.sync_everything().map_err(CacheError::io(self.root()));
         // Records and items are removed first: they refer to files. Their removal is synced: one that a power cut
         // brought back could find a new file under the same name that was not synced yet.
-        for record in gone {
-            self.disk.remove(&self.action_path(&record.fingerprint))?;
-        }
-        self.sweep_items(&request.keep_items, |object| objects.users.contains_key(object))?;
-        let sync = || self.disk.sync_everything().map_err(CacheError::io(self.root()));
+        dropped.iter().try_for_each(|record| remove(&self.action_path(&record.fingerprint)))?;
+        self.sweep_items(&request.keep_items, is_used, exclusive)?;
         sync()?;
-        let folders =
-            kept.iter().flat_map(ActionRecord::artifacts).filter(|artifact| artifact.kind == ArtifactKind::Folder);
-        let trees: HashSet<Digest> = folders.map(|artifact| artifact.digest).collect();
+        let trees = sweep.trees();
         for path in list::list_sharded(self.root(), "trees")? {
             if digest_in_name(&path).is_some_and(|digest: Digest| !trees.contains(&digest)) {
-                self.disk.remove(&path)?;
+                remove(&path)?;
             }
         }
         for path in list::list_sharded(self.root(), "manifests")? {
             let used = |digest: Digest| trees.contains(&digest) || request.keep_manifests.contains(&digest);
             if digest_in_name(&path).is_some_and(|digest| !used(digest)) {
-                self.disk.remove(&path)?;
+                remove(&path)?;
             }
         }
-        for path in objects.bytes.keys().filter(|path| !objects.users.contains_key(*path)) {
-            self.disk.remove(path)?;
-        }
+        objects.bytes.keys().filter(|path| !is_used(path)).try_for_each(|path| remove(path))?;
+        exclusive.check()?;
         self.integrity.sweep(|stored| self.stays(stored, objects, &trees))?;
+        exclusive.check()?;
         self.sweep_incidents()?;
-        self.sweep_tombstones(|object| objects.users.contains_key(object))?;
-        self.sweep_resume_states(&request.keep_resume_states)?;
+        self.sweep_tombstones(is_used, exclusive)?;
+        self.sweep_resume_states(&request.keep_resume_states, exclusive)?;
+        exclusive.check()?;
         self.locks.sweep()?;
         sync()
     }
-}
 
-impl Cache {
     /// Whether stored content stays in a collection.
     fn stays(&self, stored: &Stored, objects: &Objects, trees: &HashSet<Digest>) -> bool {
         match stored {
@@ -188,6 +195,14 @@ impl Cache {
             Stored::File(digest) => objects.users.contains_key(&self.object_path(digest, false)),
             Stored::Executable(digest) => objects.users.contains_key(&self.object_path(digest, true)),
         }
+    }
+}
+
+impl Sweep<'_> {
+    /// Digests of the folders of kept results.
+    fn trees(&self) -> HashSet<Digest> {
+        let artifacts = self.kept.iter().flat_map(ActionRecord::artifacts);
+        artifacts.filter(|artifact| artifact.kind == ArtifactKind::Folder).map(|artifact| artifact.digest).collect()
     }
 }
 

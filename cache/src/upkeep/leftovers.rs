@@ -6,20 +6,21 @@ use std::path::Path;
 
 use crate::fs::freed::Freed;
 use crate::fs::list;
+use crate::locks::exclusive::Exclusive;
 use crate::{Cache, CacheError, Result};
 
 const QUARANTINE: &str = "quarantine";
 
 impl Cache {
-    /// Empties the quarantine.
-    pub(crate) fn sweep_quarantine(&self, dry_run: bool) -> Result<Freed> {
-        self.sweep_area(QUARANTINE, dry_run)
+    /// Empties the quarantine; without `removal` only says how much that would free.
+    pub(crate) fn sweep_quarantine(&self, removal: Option<&Exclusive<'_>>) -> Result<Freed> {
+        self.sweep_area(QUARANTINE, removal)
     }
 
-    /// Removes leftovers of killed processes. To be called under exclusive use.
-    pub(crate) fn sweep_leftovers(&self, dry_run: bool) -> Result<Freed> {
-        let temporary = self.sweep_area("tmp", dry_run)?;
-        let scratch = self.sweep_area("scratch", dry_run)?;
+    /// Removes leftovers of killed processes; without `removal` only says how much that would free.
+    pub(crate) fn sweep_leftovers(&self, removal: Option<&Exclusive<'_>>) -> Result<Freed> {
+        let temporary = self.sweep_area("tmp", removal)?;
+        let scratch = self.sweep_area("scratch", removal)?;
         Ok([temporary, scratch].into_iter().sum())
     }
 
@@ -32,7 +33,7 @@ impl Cache {
         self.disk.remove(aside.path())
     }
 
-    fn sweep_area(&self, area: &str, dry_run: bool) -> Result<Freed> {
+    fn sweep_area(&self, area: &str, removal: Option<&Exclusive<'_>>) -> Result<Freed> {
         let folder = self.root().join(area);
         // A link in its place leads to somebody else's folder.
         if !fs::symlink_metadata(&folder).is_ok_and(|metadata| metadata.is_dir()) {
@@ -41,7 +42,11 @@ impl Cache {
         let mut freed = Freed::default();
         for path in list::list_own(self.root(), area)? {
             let of_this = Freed::of(&path);
-            if dry_run || self.removed(&path)? {
+            let is_gone = match removal {
+                None => true,
+                Some(exclusive) => exclusive.check().and_then(|()| self.remove_if_permitted(&path))?,
+            };
+            if is_gone {
                 freed = [freed, of_this].into_iter().sum();
             }
         }
@@ -49,7 +54,7 @@ impl Cache {
     }
 
     /// Removes a leftover; returns false if it belongs to another user and has to stay.
-    fn removed(&self, path: &Path) -> Result<bool> {
+    fn remove_if_permitted(&self, path: &Path) -> Result<bool> {
         match self.disk.remove(path) {
             Err(CacheError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => Ok(false),
             other => other.map(|()| true),
@@ -65,6 +70,7 @@ mod tests {
     fn only_names_that_were_made_here_are_swept() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path()).unwrap();
+        let exclusive = Exclusive::new(folder.path(), None);
         let ours = [
             "tmp/.tmpAbc123",
             "scratch/000042-20261126-213007/1/o.txt",
@@ -77,11 +83,11 @@ mod tests {
             fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
             fs::write(folder.path().join(path), "four").unwrap();
         }
-        assert_eq!(cache.sweep_quarantine(true).unwrap(), Freed { items: 1, bytes: 4 });
-        assert_eq!(cache.sweep_leftovers(true).unwrap(), Freed { items: 4, bytes: 16 });
+        assert_eq!(cache.sweep_quarantine(None).unwrap(), Freed { items: 1, bytes: 4 });
+        assert_eq!(cache.sweep_leftovers(None).unwrap(), Freed { items: 4, bytes: 16 });
         assert!(ours.iter().all(|path| folder.path().join(path).exists()));
-        cache.sweep_quarantine(false).unwrap();
-        cache.sweep_leftovers(false).unwrap();
+        cache.sweep_quarantine(Some(&exclusive)).unwrap();
+        cache.sweep_leftovers(Some(&exclusive)).unwrap();
         assert!(!ours.iter().any(|path| folder.path().join(path).exists()));
         assert!(foreign.iter().all(|path| folder.path().join(path).exists()));
     }
@@ -94,7 +100,8 @@ mod tests {
         fs::write(&path, "mine").unwrap();
         fs::remove_dir(folder.path().join("tmp")).unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), folder.path().join("tmp")).unwrap();
-        assert_eq!(cache.sweep_leftovers(false).unwrap(), Freed::default());
+        let exclusive = Exclusive::new(folder.path(), None);
+        assert_eq!(cache.sweep_leftovers(Some(&exclusive)).unwrap(), Freed::default());
         assert!(path.exists());
     }
 }

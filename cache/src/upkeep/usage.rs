@@ -57,6 +57,6 @@ impl Cache {
         let sizes =
             objects.iter().map(|path| fs::symlink_metadata(path).map(|data| data.len()).map_err(CacheError::io(path)));
         let bytes = sizes.sum::<Result<u64>>()?;
-        Ok(Usage { entries, objects: objects.len(), bytes, quarantine: self.sweep_quarantine(true)? })
+        Ok(Usage { entries, objects: objects.len(), bytes, quarantine: self.sweep_quarantine(None)? })
     }
 }

@@ -197,7 +197,7 @@ impl CrashScenario {
             Step::Collect(works) => {
                 let keep = works.iter().map(|work| fingerprint(*work)).collect();
                 let keep_items = [SCOPE.to_owned()].into();
-                cache.collect(&GcRequest { keep, keep_items, ..GcRequest::default() })?;
+                cache.collect(&GcRequest { keep, keep_items, ..GcRequest::default() }, None)?;
                 Ok(None)
             }
             Step::Rot(number) => {
