@@ -12,37 +12,35 @@ use crate::fs::fallback::{OPEN, absent_is_fine, copy_tree, is_unsupported};
 use crate::fs::names;
 use crate::{CacheError, Result};
 
-/// Whether a copy is synced to disk before it gets its name.
+/// What became of a file that should become a hard link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// Synced before it gets its name.
-    Now,
-    /// Synced by the caller, later.
-    Later,
+pub(crate) enum Linked {
+    /// A hard link.
+    Link,
+    /// A copy, which the caller has to sync.
+    Copy,
 }
 
 impl Disk {
-    /// Creates a hard link; where that is impossible, a copy with these permission bits, atomically. An existing `to`
-    /// is an error, as it is for a link.
-    pub(crate) fn link_or_copy(&self, from: &Path, to: &Path, mode: u32, durability: Durability) -> io::Result<()> {
+    /// Creates a hard link; where that is impossible, a copy with these permission bits, atomically, which the caller has to
+    /// sync. An existing `to` is an error, as it is for a link.
+    pub(crate) fn link_or_copy(&self, from: &Path, to: &Path, mode: u32) -> io::Result<Linked> {
         match self.link(from, to) {
             Err(error) if is_unsupported(&error) => {}
-            other => return other,
+            other => return other.map(|()| Linked::Link),
         }
         let copy = |staging: &Path| {
             let copy = self.temporary_in(staging, "")?;
             self.copy(from, copy.path())?;
             self.set_mode_if_possible(copy.path(), mode)?;
-            if durability == Durability::Now {
-                self.sync_content(copy.path())?;
-            }
             self.rename_unless_there(copy.path(), to)
         };
-        match copy(&self.root().join("tmp")) {
+        let copied = match copy(&self.root().join("tmp")) {
             // A folder of the cache lies on a file system of its own.
             Err(error) if error.raw_os_error() == Some(libc::EXDEV) => copy(to.parent().unwrap_or(self.root())),
             other => other,
-        }
+        };
+        copied.map(|()| Linked::Copy)
     }
 
     /// Creates a symbolic link; where that is impossible, a copy.

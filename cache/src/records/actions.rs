@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::fs::disk_fallback::Durability;
 use crate::fs::list;
 use crate::fs::names::digest_in_name;
 use crate::fs::stat::Stat;
@@ -95,10 +94,10 @@ impl Cache {
         self.disk.write_unsynced(&first, &lines.join(&b'\n'))?;
         paths.try_for_each(|path| {
             self.disk.ensure_parent(&path)?;
-            match self.disk.link_or_copy(&first, &path, RECORD_MODE, Durability::Later) {
+            match self.disk.link_or_copy(&first, &path, RECORD_MODE) {
                 // Another process had the same result pending.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-                other => other.map_err(CacheError::io(&path)),
+                other => other.map(drop).map_err(CacheError::io(&path)),
             }
         })
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::fs::disk_fallback::Linked;
 use crate::fs::stat::Stat;
 use crate::fs::walk::{self, Found};
 use crate::fs::writers;
@@ -20,10 +21,26 @@ pub struct Unsynced(pub(crate) Vec<PathBuf>);
 /// A stored file of a folder.
 struct Ingested {
     entry: TreeEntry,
-    /// Whether its path is a hard link to the stored file, or a copy in its place.
-    in_place: bool,
+    /// Whether it can stay where it is.
+    in_place: InPlace,
     /// Whether it may be new in the store.
     is_new: bool,
+}
+
+/// Whether an entry of a finished output can stay where it is when its folder becomes the stored folder.
+enum InPlace {
+    /// It can: it is a hard link to the stored file, or an empty folder.
+    Yes,
+    /// It can: it is a copy of the stored file, which is not synced yet.
+    Copy(PathBuf),
+    /// It cannot: it lies behind a symbolic link, or is one.
+    No,
+}
+
+impl InPlace {
+    fn copy(&self) -> Option<PathBuf> {
+        if let InPlace::Copy(path) = self { Some(path.clone()) } else { None }
+    }
 }
 
 impl Cache {
@@ -105,7 +122,8 @@ impl Cache {
         let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
         let written = written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
         self.sync(&written.collect::<Vec<_>>())?;
-        let in_place = ingested.iter().all(|one| one.in_place);
+        let in_place = !ingested.iter().any(|one| matches!(one.in_place, InPlace::No));
+        let copies: Vec<PathBuf> = ingested.iter().filter_map(|one| one.in_place.copy()).collect();
         let entries = ingested.into_iter().map(|one| one.entry).collect();
         let tree = Tree::new(entries);
         let artifact = tree.artifact();
@@ -122,6 +140,7 @@ impl Cache {
         if is_there {
             self.protect_and_sync(&target)?;
         } else if in_place {
+            self.sync_copies(&copies)?;
             self.move_into_place(path, &target)?;
         } else {
             self.materialise(&tree, &target)?;
@@ -137,13 +156,14 @@ impl Cache {
     fn ingest_entry(&self, found: &Found, hints: &HashMap<PathBuf, Digest>) -> Result<Ingested> {
         if found.stat.is_folder() {
             let entry = tree::empty_folder_entry(found.relative.clone());
-            return Ok(Ingested { entry, in_place: !found.behind_link, is_new: false });
+            let in_place = if found.behind_link { InPlace::No } else { InPlace::Yes };
+            return Ok(Ingested { entry, in_place, is_new: false });
         }
         if let Some(digest) = hints.get(&found.path)
             && self.is_object(&found.stat, digest)?
         {
             let entry = tree::file_entry(found.relative.clone(), &found.stat, *digest);
-            return Ok(Ingested { entry, in_place: false, is_new: false });
+            return Ok(Ingested { entry, in_place: InPlace::No, is_new: false });
         }
         let own = if found.behind_link {
             self.own_copy(&found.path, &found.stat)?
@@ -153,8 +173,11 @@ impl Cache {
         let OwnFile { source, stat, digest } = own;
         let entry = tree::file_entry(found.relative.clone(), &stat, digest);
         self.store_file(source.path(), digest, entry.executable, entry.bytes)?;
-        let in_place = !found.behind_link
-            && self.replace_by_object(&found.path, &self.object_path(&digest, entry.executable), digest)?;
+        let object = self.object_path(&digest, entry.executable);
+        let in_place = match found.behind_link {
+            true => InPlace::No,
+            false => self.replace_by_object(&found.path, &object, digest)?,
+        };
         Ok(Ingested { entry, in_place, is_new: true })
     }
 
@@ -165,16 +188,18 @@ impl Cache {
         Ok(is_it && self.is_intact(&Stored::File(*digest), &object, *digest, stat.size)?)
     }
 
-    /// Replaces the file at `path` by a hard link to `object`, or by a copy where it can have no further link; returns
-    /// whether it did.
-    fn replace_by_object(&self, path: &Path, object: &Path, digest: Digest) -> Result<bool> {
+    /// Replaces the file at `path` by a hard link to `object`, or by a copy where it can have no further link.
+    fn replace_by_object(&self, path: &Path, object: &Path, digest: Digest) -> Result<InPlace> {
         let stat =
             |path: &Path| rustix::fs::lstat(path).map(Stat::from).map_err(|error| CacheError::io(path)(error.into()));
         if stat(path)?.identity() == stat(object)?.identity() {
-            return Ok(true);
+            return Ok(InPlace::Yes);
         }
         self.disk.remove_file(path).map_err(CacheError::io(path))?;
-        self.link_stored(object, digest, path).map(|()| true)
+        Ok(match self.link_stored(object, digest, path)? {
+            Linked::Link => InPlace::Yes,
+            Linked::Copy => InPlace::Copy(path.to_owned()),
+        })
     }
 }
 

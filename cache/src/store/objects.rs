@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::fs::disk_fallback::Durability;
+use crate::fs::disk_fallback::Linked;
 use crate::fs::stat::Stat;
 use crate::store::damage;
 use crate::store::integrity::{ContentStamp, Note, Stored};
@@ -54,10 +54,10 @@ impl Cache {
         let mode = if executable { EXECUTABLE } else { PLAIN };
         self.set_mode(path, mode)?;
         let has_tombstone = self.sync_for_tombstone(path, &object)?;
-        match self.disk.link_or_copy(path, &object, mode, Durability::Later) {
+        match self.disk.link_or_copy(path, &object, mode) {
             // Somebody else has stored the same content meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
-            other => other.map_err(CacheError::io(&object))?,
+            other => other.map(drop).map_err(CacheError::io(&object))?,
         }
         self.note_file(Stored::file(digest, executable), &object);
         if has_tombstone { self.remove_tombstone(&object) } else { Ok(()) }
@@ -156,25 +156,35 @@ impl Cache {
         self.disk.link_symbolic_or_copy(stored, path).map_err(CacheError::io(path))
     }
 
-    /// Creates a hard link to a stored file, and notes its `stat` afterwards, since the link moves its time of change.
-    pub(crate) fn link_stored(&self, object: &Path, digest: Digest, path: &Path) -> Result<()> {
+    /// Creates a hard link to a stored file, or a copy as [`Cache::link_or_copy`] does, and notes the `stat` of the stored file
+    /// afterwards, since the link moves its time of change.
+    pub(crate) fn link_stored(&self, object: &Path, digest: Digest, path: &Path) -> Result<Linked> {
         // Two threads that link one file at once would each note a state that the other has just changed.
         let _alone = self.serial.link(&digest);
         let stored = Stored::file(digest, object.extension().is_some());
         let before = rustix::fs::lstat(object).map(Stat::from);
         let was_intact = before.is_ok_and(|stat| self.integrity.is_noted(&stored, &ContentStamp::of_file(&stat)));
-        self.link_or_copy(object, path)?;
+        let linked = self.link_or_copy(object, path)?;
         if was_intact {
             self.note_file(stored, object);
         }
-        Ok(())
+        Ok(linked)
     }
 
-    /// Creates a hard link to a stored file; a copy where the file system has none, or beyond its limit of links per
-    /// file.
-    pub(crate) fn link_or_copy(&self, object: &Path, path: &Path) -> Result<()> {
+    /// Creates a hard link to a stored file; a copy where the file system has none, or beyond its limit of links per file. The
+    /// caller has to bring copies to disk with [`Cache::sync_copies`] before it records anything that refers to them.
+    fn link_or_copy(&self, object: &Path, path: &Path) -> Result<Linked> {
         let mode = if object.extension().is_some() { EXECUTABLE } else { PLAIN };
-        self.disk.link_or_copy(object, path, mode, Durability::Now).map_err(CacheError::io(path))
+        self.disk.link_or_copy(object, path, mode).map_err(CacheError::io(path))
+    }
+
+    /// Syncs copies that took the place of hard links to disk, many of them at once: one by one, the copies of a folder with
+    /// 100,000 equal files would wait for the device for minutes.
+    pub(crate) fn sync_copies(&self, copies: &[PathBuf]) -> Result<()> {
+        if copies.len() > SYNCED_ONE_BY_ONE {
+            return self.disk.sync_everything().map_err(CacheError::io(self.root()));
+        }
+        copies.par_iter().try_for_each(|copy| self.disk.sync_content(copy).map_err(CacheError::io(copy)))
     }
 
     pub(crate) fn set_mode(&self, path: &Path, mode: u32) -> Result<()> {

@@ -1,10 +1,12 @@
 //! Stored folders: built from stored files, protected, and repaired.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use crate::fs::disk::TemporaryFolder;
+use crate::fs::disk_fallback::Linked;
 use crate::fs::list;
 use crate::store::stored_tree::Deviation;
 use crate::tree::TreeEntry;
@@ -39,23 +41,26 @@ impl Cache {
 
     /// Builds the folder of `tree` at `target` from stored files.
     pub(crate) fn materialise(&self, tree: &Tree, target: &Path) -> Result<()> {
-        let temporary =
-            self.disk.temporary_folder_in(&self.root().join("tmp"), ".tmp").map_err(CacheError::io(self.root()))?;
+        let temporary = self.staging_folder()?;
         let folder = temporary.path().join("tree");
         self.disk.make_folder(&folder).map_err(CacheError::io(&folder))?;
-        tree.entries.par_iter().try_for_each(|entry| self.materialise_entry(&folder, entry))?;
+        let make = |entry| self.materialise_entry(&folder, entry);
+        let copies = tree.entries.par_iter().map(make).collect::<Result<Vec<_>>>()?;
+        self.sync_copies(&copies.into_iter().flatten().collect::<Vec<_>>())?;
         self.move_into_place(&folder, target)
     }
 
-    pub(crate) fn materialise_entry(&self, folder: &Path, entry: &TreeEntry) -> Result<()> {
+    /// Makes one entry of a folder from the stored file; returns its path if it is a copy, which is not synced yet.
+    fn materialise_entry(&self, folder: &Path, entry: &TreeEntry) -> Result<Option<PathBuf>> {
         let path = folder.join(&entry.path);
         let Some(digest) = entry.digest else {
-            return self.disk.make_folders(&path).map_err(CacheError::io(&path));
+            return self.disk.make_folders(&path).map(|()| None).map_err(CacheError::io(&path));
         };
         if let Some(parent) = path.parent() {
             self.disk.make_folders(parent).map_err(CacheError::io(parent))?;
         }
-        self.link_stored(&self.object_path(&digest, entry.executable), digest, &path)
+        let linked = self.link_stored(&self.object_path(&digest, entry.executable), digest, &path)?;
+        Ok((linked == Linked::Copy).then_some(path))
     }
 
     pub(crate) fn move_into_place(&self, folder: &Path, target: &Path) -> Result<()> {
@@ -104,13 +109,30 @@ impl Cache {
         for path in deviation.added.iter().chain(&deviation.changed) {
             self.disk.remove(&folder.join(path))?;
         }
-        for entry in &tree.entries {
-            let path = folder.join(&entry.path);
-            if fs::symlink_metadata(&path).is_err() {
-                self.materialise_entry(folder, entry)?;
-            }
-        }
+        // Made apart, so that copies are on disk before another process can find them in the stored folder.
+        let staging = self.staging_folder()?;
+        let missing = tree.entries.iter().filter(|entry| fs::symlink_metadata(folder.join(&entry.path)).is_err());
+        let missing: Vec<&TreeEntry> = missing.collect();
+        let make = |entry: &&TreeEntry| self.materialise_entry(staging.path(), entry);
+        let copies = missing.iter().map(make).collect::<Result<Vec<_>>>()?;
+        self.sync_copies(&copies.into_iter().flatten().collect::<Vec<_>>())?;
+        missing.into_iter().try_for_each(|entry| self.move_entry(staging.path(), folder, entry))?;
         self.protect_and_sync(folder)
+    }
+
+    /// Moves an entry from one folder to another one.
+    fn move_entry(&self, from: &Path, to: &Path, entry: &TreeEntry) -> Result<()> {
+        let path = to.join(&entry.path);
+        let parent = if entry.digest.is_some() { path.parent().unwrap_or(to) } else { &path };
+        self.disk.make_folders(parent).map_err(CacheError::io(parent))?;
+        if entry.digest.is_none() {
+            return Ok(());
+        }
+        self.disk.rename(&from.join(&entry.path), &path).map_err(CacheError::io(&path))
+    }
+
+    fn staging_folder(&self) -> Result<TemporaryFolder> {
+        self.disk.temporary_folder_in(&self.root().join("tmp"), ".tmp").map_err(CacheError::io(self.root()))
     }
 
     /// Makes a stored folder and those below it writable.
