@@ -26,7 +26,7 @@ pub struct Suspect {
 /// The results that may have been computed from what was `damaged` now or when damage was found earlier, as long as they are
 /// there as they were. They are remembered until they are set aside.
 pub fn remembered(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspect>, CacheError> {
-    let doubts = cache.doubts();
+    let doubts = cache.suspects();
     let earlier = doubts.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Suspect>(line).ok());
     let mut all: Vec<Suspect> = earlier.chain(suspects(cache, damaged)?).collect();
     let mut seen = HashSet::new();
