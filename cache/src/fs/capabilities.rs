@@ -95,7 +95,7 @@ fn note(root: &Path, lines: &[&str], key: &str, capabilities: Capabilities) {
         fs::set_permissions(file.path(), Permissions::from_mode(0o644)).or_else(|error| unsupported_is_fine(&error))?;
         fs::rename(file.path(), root.join(NAME))
     };
-    // What is not noted is tried again.
+    // Capabilities that are not noted are tried out again.
     let _ = write();
 }
 
@@ -126,7 +126,7 @@ fn decode(text: &str) -> Option<Capabilities> {
 fn try_out(root: &Path) -> io::Result<Capabilities> {
     let folder = tempfile::Builder::new().prefix(names::TEMPORARY).tempdir_in(root.join("tmp"))?.keep();
     let found = try_in(&folder);
-    // What is left is swept by the next collection.
+    // Leftovers are swept by the next collection.
     let _ = remove_tree(&folder);
     found
 }

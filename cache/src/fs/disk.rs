@@ -120,7 +120,7 @@ impl TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // What cannot be removed now is swept by the next collection.
+        // A folder that cannot be removed now is swept by the next collection.
         let _ = remove_tree(&self.path);
     }
 }

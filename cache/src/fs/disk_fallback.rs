@@ -12,7 +12,7 @@ use crate::fs::fallback::{OPEN, absent_is_fine, copy_tree, is_unsupported};
 use crate::fs::names;
 use crate::{CacheError, Result};
 
-/// What became of a file that should become a hard link.
+/// Outcome of [`Disk::link_or_copy`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Linked {
     /// A hard link.

@@ -7,8 +7,8 @@ use crate::Digest;
 /// Number of locks that stored files share when they are linked to.
 const STRIPES: usize = 64;
 
-/// What one thread at a time may do in one open cache. Other processes, and other open caches of this one, need no such care:
-/// they see what is done by atomic renames and links.
+/// Locks for work that one thread at a time may do in one open cache. Other processes, and other open caches of this
+/// one, are not excluded: they see only the results of atomic renames and links.
 pub(crate) struct Serial {
     quarantine: Mutex<()>,
     repair: Mutex<()>,

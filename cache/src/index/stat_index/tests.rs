@@ -113,7 +113,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 
 impl Edit {
     /// Does it as far as possible.
-    fn intercept(&self, root: &Path) -> std::io::Result<()> {
+    fn apply(&self, root: &Path) -> std::io::Result<()> {
         let at = |path: &str| root.join(path);
         // Nothing may be written to what a link to outside of the test's folder leads to.
         let is_ours = |path: &Path| !path.is_symlink() || fs::metadata(path).is_ok_and(|found| found.is_file());
@@ -159,7 +159,7 @@ impl Edit {
     }
 }
 
-/// What happens between two looks.
+/// A round of the test: edits, then scans by one of two processes.
 #[derive(Debug, Clone)]
 struct Round {
     edits: Vec<Edit>,
@@ -167,7 +167,7 @@ struct Round {
     process: usize,
     is_new: bool,
     saves: bool,
-    /// What is looked at.
+    /// The scanned folder.
     paths: Vec<&'static str>,
 }
 
@@ -194,8 +194,8 @@ proptest! {
         for Round { edits, process, is_new, saves, paths } in rounds {
             std::thread::sleep(TICK);
             for edit in &edits {
-                // What is not possible does not happen.
-                let _ = edit.intercept(&root);
+                // An impossible change is skipped.
+                let _ = edit.apply(&root);
             }
             if is_new {
                 processes[process] = impatient(&cache);
