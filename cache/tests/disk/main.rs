@@ -30,14 +30,23 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn what_was_promised_survives_a_power_cut_anywhere() {
+    cut_anywhere(seeds(3), u64::MAX);
+}
+
+#[test]
+fn what_was_promised_survives_where_files_may_have_two_links() {
+    cut_anywhere(seeds(2), 2);
+}
+
+fn cut_anywhere(seeds: std::ops::Range<u64>, max_links: u64) {
     let mut cuts = 0;
-    for seed in seeds(3) {
+    for seed in seeds {
         let mut rng = Rng::with_seed(seed);
         let scenario = CrashScenario::new(&mut rng);
         let place = folder();
         let base = place.path().canonicalize().unwrap().join("disk");
         std::fs::create_dir(&base).unwrap();
-        let recorder = Arc::new(Recorder::new(&base));
+        let recorder = Arc::new(Recorder::new(&base, max_links));
         let recording = scenario.run(&base, &recorder);
         let log = recorder.log();
         let mut disk = Simulated::new();

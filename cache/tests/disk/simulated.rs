@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -39,11 +39,13 @@ pub struct Recorder {
     log: Mutex<Vec<Done>>,
     /// How many operations the process may still carry out before it is killed.
     left: Mutex<Option<usize>>,
+    /// Hard links that a file may have.
+    max_links: u64,
 }
 
 impl Recorder {
-    pub fn new(base: &Path) -> Recorder {
-        Recorder { base: base.to_owned(), log: Mutex::default(), left: Mutex::default() }
+    pub fn new(base: &Path, max_links: u64) -> Recorder {
+        Recorder { base: base.to_owned(), log: Mutex::default(), left: Mutex::default(), max_links }
     }
 
     /// Kills the process after this number of further operations; `None`: another one goes on.
@@ -118,6 +120,11 @@ impl DiskHook for Recorder {
     fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         if !self.lives() {
             return Err(io::Error::other("the process was killed"));
+        }
+        if let Operation::Link { from, .. } = operation
+            && fs::symlink_metadata(from)?.nlink() >= self.max_links
+        {
+            return Err(io::Error::from_raw_os_error(nix::libc::EMLINK));
         }
         // Held while the operation goes on, so that the log has them in the order in which they were done.
         let mut log = self.log.lock().unwrap();
