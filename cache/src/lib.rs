@@ -78,7 +78,7 @@ pub use items::item_record::{ItemFile, ItemRecord};
 pub use items::item_store::ItemStore;
 pub use locks::table::{Claim, Lock, Locks, UseGuard};
 pub use records::action_record::{ActionRecord, OutputRecord, SealedRecord};
-pub use records::actions::Lookup;
+pub use records::actions::{Lookup, StoredResult};
 pub use records::wal::WriteAheadLog;
 pub use store::checkout::{Checkout, ResultsLock, Staged, Swap};
 pub use store::digest_hints::DigestHints;

@@ -4,7 +4,7 @@ mod fixture;
 
 use std::fs;
 
-use athanor_cache::{ActionRecord, Lookup, Unsynced, WriteAheadLog};
+use athanor_cache::{ActionRecord, Lookup, StoredResult, Unsynced, WriteAheadLog};
 use fixture::{described, open, put};
 
 #[test]
@@ -56,7 +56,7 @@ fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
         ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
     let sealed: Vec<_> = records.iter().map(|record| record.seal().unwrap()).collect();
     let unsynced = Unsynced::default();
-    let results: Vec<_> = sealed.iter().map(|record| (record, &unsynced)).collect();
+    let results: Vec<_> = sealed.iter().map(|record| StoredResult { record, unsynced: &unsynced }).collect();
     assert!(cache.record_all(&results).unwrap().into_iter().all(|recorded| recorded));
     let path = |record: &ActionRecord| {
         let name = record.fingerprint.to_string();

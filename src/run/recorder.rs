@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Cache, CacheError, Claim, Digest, SealedRecord, Unsynced, WriteAheadLog};
+use athanor_cache::{Cache, CacheError, Claim, Digest, SealedRecord, StoredResult, Unsynced, WriteAheadLog};
 
 use crate::plan::InstanceId;
 
@@ -155,8 +155,9 @@ fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     // Somebody else may have taken over the right to make such a result, and made it.
     let (held, overtaken): (Vec<&Unrecorded>, Vec<&Unrecorded>) =
         results.iter().partition(|result| !result.claim.is_lost());
-    let pairs: Vec<_> = held.iter().map(|result| (&result.record, &result.unsynced)).collect();
-    let written = match cache.record_all(&pairs) {
+    let stored: Vec<_> =
+        held.iter().map(|result| StoredResult { record: &result.record, unsynced: &result.unsynced }).collect();
+    let written = match cache.record_all(&stored) {
         Ok(written) => written,
         Err(refusal) => return Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },
     };

@@ -23,7 +23,7 @@ const LONGEST_TICK: Duration = Duration::from_millis(2_500);
 pub(crate) struct FileSystemClock {
     /// A folder of the cache.
     folder: PathBuf,
-    own: Mutex<Own>,
+    touch_file: Mutex<TouchFile>,
     /// Latest known time per device. A tick that is over stays over.
     latest: Mutex<HashMap<u64, Moment>>,
     /// Whether every file counts as settled, for tests that look for changes that the index misses.
@@ -32,7 +32,7 @@ pub(crate) struct FileSystemClock {
 }
 
 /// The file in the cache's folder that shows the time of its file system.
-enum Own {
+enum TouchFile {
     Unknown,
     /// An unnamed file, touched whenever the time is asked for, and its device.
     Open(File, u64),
@@ -52,7 +52,7 @@ impl FileSystemClock {
     pub(crate) fn new(folder: PathBuf) -> FileSystemClock {
         FileSystemClock {
             folder,
-            own: Mutex::new(Own::Unknown),
+            touch_file: Mutex::new(TouchFile::Unknown),
             latest: Mutex::default(),
             #[cfg(test)]
             everything_is_settled: false,
@@ -61,7 +61,7 @@ impl FileSystemClock {
 
     /// Present time of the cache's file system.
     pub(crate) fn now(&self) -> io::Result<Moment> {
-        match self.touch_own() {
+        match self.touch() {
             Some((_, now)) => Ok(now),
             None => time_in(&self.folder),
         }
@@ -74,13 +74,13 @@ impl FileSystemClock {
     }
 
     /// Device and present time of the cache's own file.
-    fn touch_own(&self) -> Option<(u64, Moment)> {
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*own, Own::Unknown) {
+    fn touch(&self) -> Option<(u64, Moment)> {
+        let mut own = self.touch_file.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*own, TouchFile::Unknown) {
             let opened = unnamed_in(&self.folder).and_then(|file| Ok((stat_of(&file)?.device, file)));
-            *own = opened.map_or(Own::None, |(device, file)| Own::Open(file, device));
+            *own = opened.map_or(TouchFile::None, |(device, file)| TouchFile::Open(file, device));
         }
-        let Own::Open(file, device) = &*own else { return None };
+        let TouchFile::Open(file, device) = &*own else { return None };
         // By a system call: libraries such as faketime, preloaded before the C library, make times up.
         let now = || Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         rustix::fs::futimens(file, &Timestamps { last_access: now(), last_modification: now() }).ok()?;
@@ -89,7 +89,7 @@ impl FileSystemClock {
 
     /// Present time of the device of the file at `path`; `None` where no file can be touched.
     fn of_device(&self, device: u64, path: &Path) -> Option<Moment> {
-        if let Some((own, now)) = self.touch_own()
+        if let Some((own, now)) = self.touch()
             && own == device
         {
             return Some(now);

@@ -21,6 +21,15 @@ const RECORDS_IN_A_FILE: usize = 16;
 /// Permission bits of a file of records where hard links have to be copies.
 const RECORD_MODE: u32 = 0o644;
 
+/// A result whose outputs are stored, and that is to be recorded.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredResult<'r> {
+    /// Its record.
+    pub record: &'r SealedRecord,
+    /// Files of it that are to be synced first.
+    pub unsynced: &'r Unsynced,
+}
+
 /// Outcome of a lookup.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lookup {
@@ -41,25 +50,24 @@ impl Cache {
     /// Records a result whose outputs have been ingested, and replaces an earlier record of the same fingerprint.
     pub fn record(&self, record: &ActionRecord) -> Result<()> {
         let sealed = record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?;
-        self.record_all(&[(&sealed, &Unsynced::default())]).map(|_| ())
+        self.record_all(&[StoredResult { record: &sealed, unsynced: &Unsynced::default() }]).map(|_| ())
     }
 
     /// Records results: first their files and then the records are synced to disk (group commit: many wait for the
     /// device as long as one). A result that lost an output since it was stored is not recorded; returns for each
     /// whether it was.
-    pub fn record_all(&self, results: &[(&SealedRecord, &Unsynced)]) -> Result<Vec<bool>> {
-        let is_whole =
-            |(_, unsynced): &(&SealedRecord, &Unsynced)| unsynced.0.iter().all(|object| self.is_as_stored(object));
+    pub fn record_all(&self, results: &[StoredResult<'_>]) -> Result<Vec<bool>> {
+        let is_whole = |result: &StoredResult<'_>| result.unsynced.0.iter().all(|object| self.is_as_stored(object));
         let whole: Vec<bool> = results.iter().map(is_whole).collect();
         let whole_results = || results.iter().zip(&whole).filter(|(_, whole)| **whole).map(|(result, _)| *result);
-        let mut objects: Vec<PathBuf> = whole_results().flat_map(|(_, unsynced)| unsynced.0.iter().cloned()).collect();
+        let mut objects: Vec<PathBuf> = whole_results().flat_map(|result| result.unsynced.0.iter().cloned()).collect();
         if self.counter.path().exists() {
             objects.push(self.counter.path());
         }
         self.sync(&objects)?;
         let is_known = |record: &&SealedRecord| self.probe.stamp(&self.layout.action(&record.fingerprint)).is_some();
         let (known, new): (Vec<&SealedRecord>, Vec<&SealedRecord>) =
-            whole_results().map(|(record, _)| record).partition(is_known);
+            whole_results().map(|result| result.record).partition(is_known);
         for record in known {
             // Synced at once, so that the result recorded before is not lost.
             self.disk.write_atomically(&self.action_path(&record.fingerprint), &record.line)?;

@@ -12,7 +12,7 @@ use crate::fs::boot;
 use crate::fs::disk::Disk;
 use crate::fs::list;
 use crate::locks::table::{Lock, Locks};
-use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, SealedRecord, Unsynced};
+use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Presence, Result, SealedRecord, StoredResult, Unsynced};
 
 /// Folder of the logs.
 pub(crate) const AREA: &str = "pending";
@@ -133,7 +133,7 @@ impl Cache {
     fn recover(&self, bytes: &[u8]) -> Result<()> {
         let mut results = Vec::new();
         for record in records_in(bytes) {
-            let artifacts: Vec<_> = record.outputs.iter().map(|output| &output.artifact).chain(&record.log).collect();
+            let artifacts: Vec<_> = record.artifacts().collect();
             let there = artifacts.iter().all(|artifact| self.presence(artifact) == Presence::Present);
             if there && self.read_record(&record.fingerprint)?.is_none() {
                 // Folders are synced when they are stored.
@@ -142,7 +142,7 @@ impl Cache {
                 results.push((record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?, unsynced));
             }
         }
-        let results: Vec<_> = results.iter().map(|(record, unsynced)| (record, unsynced)).collect();
+        let results: Vec<_> = results.iter().map(|(record, unsynced)| StoredResult { record, unsynced }).collect();
         self.record_all(&results).map(|_| ())
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use athanor_cache::{
     ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Digest, DigestHints, DiskHook, GcRequest, ItemRecord,
-    ItemStore, Lookup, OutputRecord, Tree, Unsynced,
+    ItemStore, Lookup, OutputRecord, StoredResult, Tree, Unsynced,
 };
 use fastrand::Rng;
 use serde_json::{Map, json};
@@ -258,7 +258,7 @@ impl CrashScenario {
             annex: None,
             extensions: Map::new(),
         };
-        cache.record_all(&[(&record.seal().unwrap(), &unsynced)])?;
+        cache.record_all(&[StoredResult { record: &record.seal().unwrap(), unsynced: &unsynced }])?;
         cache.remove_resume_state(&record.fingerprint)
     }
 

@@ -34,7 +34,7 @@ const DRAFT: &str = ".athanor-draft";
 /// A checkout in progress.
 pub struct Checkout<'c> {
     cache: &'c Cache,
-    in_cache: Option<TemporaryFolder>,
+    cache_staging: Option<TemporaryFolder>,
     beside: HashMap<PathBuf, TemporaryFolder>,
     /// Whether copies for a folder can be staged in the cache, by folder.
     renames_from_cache: HashMap<PathBuf, bool>,
@@ -70,7 +70,7 @@ impl Cache {
     pub fn checkout(&self) -> Checkout<'_> {
         Checkout {
             cache: self,
-            in_cache: None,
+            cache_staging: None,
             beside: HashMap::new(),
             renames_from_cache: HashMap::new(),
             shares_blocks: AtomicBool::new(true),
@@ -353,23 +353,23 @@ impl Checkout<'_> {
             return None;
         }
         // A read-only cache can be checked out from all the same.
-        let in_cache = self.in_cache();
+        let in_cache = self.cache_staging_folder();
         if in_cache.is_err() {
             self.renames_from_cache.insert(parent.to_owned(), false);
         }
         in_cache.ok()
     }
 
-    fn in_cache(&mut self) -> std::io::Result<PathBuf> {
-        if let Some(folder) = &self.in_cache {
+    fn cache_staging_folder(&mut self) -> std::io::Result<PathBuf> {
+        if let Some(folder) = &self.cache_staging {
             return Ok(folder.path().to_owned());
         }
         let made = self.cache.disk.temporary_folder_in(&self.cache.root().join("tmp"), STAGING)?;
-        Ok(self.in_cache.insert(made).path().to_owned())
+        Ok(self.cache_staging.insert(made).path().to_owned())
     }
 
     fn is_in_cache(&self, copy: &Path) -> bool {
-        self.in_cache.as_ref().is_some_and(|in_cache| copy.starts_with(in_cache.path()))
+        self.cache_staging.as_ref().is_some_and(|in_cache| copy.starts_with(in_cache.path()))
     }
 
     fn can_rename_from_cache(&mut self, parent: &Path) -> bool {
