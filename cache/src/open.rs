@@ -99,7 +99,7 @@ fn find_or_make_format(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<S
             return Err(foreign_error(root)?);
         }
         let disk = Disk::new(root, hook.clone());
-        disk.make_lasting_folders(root)?;
+        disk.make_folders_durably(root)?;
         make_format(&disk)?;
     }
 }

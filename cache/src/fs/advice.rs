@@ -56,16 +56,19 @@ fn of_another_user(path: &Path) -> Option<String> {
     if cache.permissions().mode() & 0o020 == 0 && owner == name_of("/etc/passwd", cache.uid()) {
         return Some(format!(
             " It belongs to `{owner}`, who may share the cache with a team: {} Or use another cache with `--cache DIR`.",
-            mend(root, "TEAM")
+            sharing_commands(root, "TEAM")
         ));
     }
     let team = name_of("/etc/group", cache.gid());
     let who = if owner == "root" { "root".to_owned() } else { format!("`{owner}`, or root,") };
-    Some(format!(" It belongs to `{owner}`, who worked without sharing it. Let {who} run: {}", mend(root, &team)))
+    Some(format!(
+        " It belongs to `{owner}`, who worked without sharing it. Let {who} run: {}",
+        sharing_commands(root, &team)
+    ))
 }
 
 /// Shell commands that let a team share a cache; stored files stay read-only.
-fn mend(root: &Path, team: &str) -> String {
+fn sharing_commands(root: &Path, team: &str) -> String {
     let root = shell_word(&root.display().to_string());
     format!(
         "`chgrp -R {team} {root}; chmod -R g+rX {root}; find {root} -type d -exec chmod g+ws {{}} +; \

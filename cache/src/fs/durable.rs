@@ -50,11 +50,11 @@ impl Disk {
 
     /// Creates the parent folder of `path` and syncs it to disk.
     pub(crate) fn make_parent(&self, path: &Path) -> Result<()> {
-        path.parent().map_or(Ok(()), |parent| self.make_lasting_folders(parent))
+        path.parent().map_or(Ok(()), |parent| self.make_folders_durably(parent))
     }
 
     /// Creates a folder and its parents, unless they exist, and syncs them to disk.
-    pub(crate) fn make_lasting_folders(&self, path: &Path) -> Result<()> {
+    pub(crate) fn make_folders_durably(&self, path: &Path) -> Result<()> {
         if path.as_os_str().is_empty() || self.is_folder(path) {
             return Ok(());
         }

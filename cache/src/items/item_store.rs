@@ -90,7 +90,7 @@ impl Cache {
     /// opens it ([`Cache::resume_state_path`]): while it exists, the items that the work has computed are in use.
     pub fn items(&self, scope: &str, resume_state: &Path) -> Result<ItemStore<'_>> {
         let folder = self.items_path(scope);
-        self.disk.make_lasting_folders(&folder)?;
+        self.disk.make_folders_durably(&folder)?;
         let paths = list::list_item_logs(&folder)?;
         let mut lines = Vec::new();
         for path in &paths {

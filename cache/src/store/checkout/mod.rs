@@ -82,7 +82,7 @@ impl Cache {
 
     /// Creates a results folder and its parents durably.
     pub fn make_results_folder(&self, folder: &Path) -> Result<()> {
-        self.disk.make_lasting_folders(folder)
+        self.disk.make_folders_durably(folder)
     }
 
     /// Whether there is a symbolic link anywhere below a folder: Athanor makes none there. A folder that cannot be read
@@ -116,7 +116,7 @@ impl Checkout<'_> {
 
     fn stage_content(&mut self, what: Content, target: &Path) -> Result<Staged> {
         let parent = parent_of(target);
-        self.cache.disk.make_lasting_folders(parent)?;
+        self.cache.disk.make_folders_durably(parent)?;
         self.number += 1;
         let copy = self.staging_folder_for(parent)?.join(self.number.to_string());
         let staged = Staged { copy, target: target.to_owned(), what };
@@ -216,12 +216,12 @@ impl Checkout<'_> {
             Err(error) => format!("it cannot be read ({error})"),
         };
         let object = self.cache.object_path(&digest, executable);
-        self.set_damaged_aside(&object, digest)?;
+        self.quarantine_if_damaged(&object, digest)?;
         Err(CacheError::Damaged { path: from.to_owned(), what })
     }
 
     /// Moves a stored file to quarantine if it is damaged.
-    fn set_damaged_aside(&self, object: &Path, digest: Digest) -> Result<()> {
+    fn quarantine_if_damaged(&self, object: &Path, digest: Digest) -> Result<()> {
         let Ok(metadata) = fs::symlink_metadata(object) else { return Ok(()) };
         let sound = metadata.is_file() && damage::has_digest(object, metadata.len(), digest)?;
         if sound { Ok(()) } else { self.cache.quarantine(object) }
