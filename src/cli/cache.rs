@@ -76,7 +76,7 @@ fn collect(settings: &Settings, collection: &Collection) -> Result<u8, Exit> {
     }
     let freed = [
         (store.quarantine, "set aside as damaged"),
-        (store.unfinished, "of work that nobody goes on with"),
+        (store.resume_states, "of work that nobody goes on with"),
         (store.leftovers, "left by killed processes"),
     ];
     for (freed, what) in freed.iter().filter(|(freed, _)| freed.items > 0) {
