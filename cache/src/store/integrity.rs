@@ -87,25 +87,7 @@ impl Stored {
 /// Stamp by which stored content is known to be unchanged without being read: inode, size and times of a file; for a
 /// folder, a digest over those of everything in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-use crate::byte_array;
-pub struct ContentStamp(#[serde(with = "payload")] [u8; PAYLOAD]);
-
-/// serde has no arrays of this length.
-mod payload {
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::PAYLOAD;
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; PAYLOAD], serializer: S) -> Result<S::Ok, S::Error> {
-        bytes.as_slice().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; PAYLOAD], D::Error> {
-        let bytes = Vec::<u8>::deserialize(deserializer)?;
-        bytes.try_into().map_err(|_| D::Error::custom("content stamp of another length"))
-    }
-}
+pub struct ContentStamp(#[serde(with = "byte_array")] [u8; PAYLOAD]);
 
 impl ContentStamp {
     pub(crate) fn of_file(stat: &Stat) -> ContentStamp {
