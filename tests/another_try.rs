@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use athanor::events::{EventSink, Outcome, RunEvent, Stamped};
 use athanor::language::SourceText;
 use athanor::plan::{Overrides, compile};
-use athanor::run::resources::Capacity;
+use athanor::run::executor::resources::Capacity;
 use athanor::run::{Project, RunRequest, Session};
 use athanor_cache::{Cache, Digest};
 

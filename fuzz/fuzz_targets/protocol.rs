@@ -1,7 +1,7 @@
 //! Any bytes as a line between a run and a worker: what is read is written again as the same message.
 #![no_main]
 
-use athanor::run::protocol::{Order, parse_message};
+use athanor::run::executor::protocol::{Order, parse_message};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|line: &[u8]| {

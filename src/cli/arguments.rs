@@ -7,7 +7,7 @@ use athanor_stages::learn::train::Precision;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::language::{ByteSize, suggest};
-use crate::run::resources::GpuDevice;
+use crate::run::executor::resources::GpuDevice;
 
 /// Runs pipelines that train image models: declared in one YAML file, cached by content, scheduled over CPUs and GPUs.
 #[derive(Debug, Parser)]

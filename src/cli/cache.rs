@@ -7,8 +7,8 @@ use crate::cli::arguments::CacheCommand;
 use crate::cli::inspect::print_json;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
 use crate::language::ByteSize;
-use crate::run::collect::{self, Collected, Collection, name_of};
-use crate::run::history::History;
+use crate::run::gc::{self, Collected, Collection, name_of};
+use crate::run::state::history::History;
 use crate::run::suspects::{self, Suspect};
 use crate::settings::Settings;
 use crate::view::text::{bytes, count, duration, table};
@@ -64,7 +64,7 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
 
 fn collect(settings: &Settings, collection: &Collection) -> Result<u8, Exit> {
     let cache = load::project(settings)?.cache;
-    let Collected { forgotten, rebuilt, store } = collect::collect(&cache, collection).map_err(Exit::failed)?;
+    let Collected { forgotten, rebuilt, store } = gc::collect(&cache, collection).map_err(Exit::failed)?;
     let did = |did: &str, would: &str| if collection.dry_run { format!("would {would}") } else { did.to_owned() };
     let mut text = String::new();
     for (pipeline, why) in forgotten {

@@ -4,7 +4,7 @@ use athanor_stages::learn::devices::cuda;
 
 use crate::cli::arguments::MachineUse;
 use crate::cli::{Exit, print, run};
-use crate::run::machine;
+use crate::run::executor::machine;
 use crate::view::devices::describe;
 
 pub fn devices(use_: &MachineUse) -> Result<u8, Exit> {

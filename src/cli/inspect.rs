@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::cli::arguments::{Format, GraphCommand, SelectCommand, ViewCommand};
 use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is};
 use crate::language::{self, suggest};
-use crate::run::assess::Standing;
+use crate::run::status::Standing;
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};

@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 
-use crate::run::threads::make_pool;
+use crate::run::executor::compute_pool::make_pool;
 use crate::visible::{is_hidden, visible_lines};
 
 /// All is up to date.
@@ -94,7 +94,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
             clap_complete::generate(shell, &mut Arguments::command(), "athanor", &mut script);
             print_as_it_is(&String::from_utf8_lossy(&script))
         }
-        Command::Worker => Ok(crate::run::worker::main()),
+        Command::Worker => Ok(crate::run::executor::worker::main()),
         Command::Guardian { mark, folder } => Ok(crate::run::guardian_main(&mark, &folder)),
     }
 }

@@ -74,7 +74,7 @@ pub fn compile_with(
 }
 
 /// The pipeline file, the `--set` arguments, the `--profile` arguments.
-pub(super) fn texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
+pub(crate) fn texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
     let argument = |name: &str, text: &String| SourceText { name: name.to_owned(), text: text.clone() };
     let settings = overrides.set.iter().map(|text| argument("--set", text));
     let profiles = overrides.profiles.iter().map(|text| argument("--profile", text));

@@ -6,18 +6,19 @@ mod draft;
 mod finish;
 mod graph;
 mod index;
-pub mod kept;
+pub(crate) mod kind_name;
 mod matrix;
 mod model;
 mod params;
-pub mod pieces;
 mod results;
 mod select;
 mod shell;
 mod vars;
 mod wiring;
 
+pub(crate) use compile::texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
+pub(crate) use graph::graph;
 pub use model::{
     CommandLine, Feed, Input, Instance, InstanceId, Plan, Resources, ResultEntry, Source, SourceId, StageInfo, Work,
 };

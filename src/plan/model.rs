@@ -78,7 +78,7 @@ pub struct Instance {
     /// Its matrix point: axes and their labels, in the order of the name.
     pub point: Vec<(String, String)>,
     /// What it is.
-    #[serde(with = "super::kept::by_name")]
+    #[serde(with = "super::kind_name")]
     pub kind: &'static dyn Kind,
     /// What it does.
     pub work: Work,

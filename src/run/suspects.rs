@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use athanor_cache::{ActionRecord, Cache, CacheError, Damage, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::run::recipe::Recipe;
+use crate::run::inputs::fingerprint::Recipe;
 
 /// A result that may be wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

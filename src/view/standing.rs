@@ -3,7 +3,7 @@
 use athanor_cache::Change;
 use serde_json::Value;
 
-use crate::run::assess::{Reason, Standing};
+use crate::run::status::{Reason, Standing};
 use crate::visible::{visible, visible_json, visible_lines};
 
 /// Files named for one input before the rest is counted.

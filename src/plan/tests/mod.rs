@@ -1,7 +1,6 @@
 //! Tests of the planner as a whole.
 
 mod errors;
-mod kept;
 mod kinds;
 mod laws;
 mod plans;

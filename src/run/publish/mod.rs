@@ -17,7 +17,7 @@ use athanor_cache::{Artifact, Cache, CacheError, OutputRecord};
 
 use crate::events::ResultAction;
 use crate::plan::{InstanceId, Plan};
-use crate::run::history::History;
+use crate::run::state::history::History;
 
 use place::Publisher;
 pub use refusal::explain;
