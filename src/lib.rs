@@ -2,11 +2,11 @@
 
 pub mod bench;
 pub mod cli;
+pub mod escape;
 pub mod events;
+pub mod fatal_errors;
 pub mod language;
-pub mod last_words;
 pub mod plan;
 pub mod run;
 pub mod settings;
 pub mod view;
-pub mod visible;

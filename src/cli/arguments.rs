@@ -83,9 +83,9 @@ pub enum Command {
     /// Do one stage's work (used by runs).
     #[command(hide = true)]
     Worker,
-    /// Watch over a run's processes (used by runs).
-    #[command(hide = true)]
-    Guardian {
+    /// Kill a run's processes when the run itself is killed (used by runs).
+    #[command(hide = true, alias = "guardian")]
+    Reaper {
         /// What marks the processes.
         mark: String,
         /// The folder in which they work.

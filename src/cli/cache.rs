@@ -6,20 +6,20 @@ use serde_json::json;
 use crate::cli::arguments::CacheCommand;
 use crate::cli::inspect::print_json;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
+use crate::escape::escape;
 use crate::language::ByteSize;
-use crate::run::gc::{self, Collected, Collection, name_of};
+use crate::run::gc::{self, GcOptions, GcOutcome, name_of};
 use crate::run::state::history::History;
 use crate::run::suspects::{self, Suspect};
 use crate::settings::Settings;
 use crate::view::text::{bytes, count, duration, table};
-use crate::visible::visible;
 
 pub fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
         CacheCommand::Ls { json } => list(settings, *json),
         CacheCommand::Gc { max_size, dry_run, forget } => {
             let (max_size, folder) = (max_size.map(ByteSize::bytes), load::current_folder()?);
-            collect(settings, &Collection { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
+            collect(settings, &GcOptions { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
         }
         CacheCommand::Verify { repair } => verify(settings, *repair),
     }
@@ -36,7 +36,7 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
         mask_value(&mut usage);
         return print_json(&usage);
     }
-    let text_of = |recipe: &serde_json::Value, key: &str| visible(recipe[key].as_str().unwrap_or("?")).into_owned();
+    let text_of = |recipe: &serde_json::Value, key: &str| escape(recipe[key].as_str().unwrap_or("?")).into_owned();
     let rows: Vec<Vec<String>> = usage
         .entries
         .iter()
@@ -62,10 +62,10 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
     print(&format!("{}\n{pipelines}\n{total}\n", table(&header, &rows)))
 }
 
-fn collect(settings: &Settings, collection: &Collection) -> Result<u8, Exit> {
+fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
     let cache = load::project(settings)?.cache;
-    let Collected { forgotten, rebuilt, store } = gc::collect(&cache, collection).map_err(Exit::failed)?;
-    let did = |did: &str, would: &str| if collection.dry_run { format!("would {would}") } else { did.to_owned() };
+    let GcOutcome { forgotten, rebuilt, store } = gc::collect(&cache, options).map_err(Exit::failed)?;
+    let did = |did: &str, would: &str| if options.dry_run { format!("would {would}") } else { did.to_owned() };
     let mut text = String::new();
     for (pipeline, why) in forgotten {
         text += &format!("{} {pipeline}: {why}\n", did("forgot", "forget"));
@@ -100,10 +100,10 @@ fn verify(settings: &Settings, repair: bool) -> Result<u8, Exit> {
             false if cache.is_read_only() => "left where it is",
             false => "moved to quarantine",
         };
-        text += &format!("damaged {}: {} ({now})\n", damage.what, visible(&path.display().to_string()));
+        text += &format!("damaged {}: {} ({now})\n", damage.what, escape(&path.display().to_string()));
     }
     for Suspect { instance, fingerprint, read, .. } in &suspects {
-        let (instance, read, short) = (visible(instance), visible(read), fingerprint.short());
+        let (instance, read, short) = (escape(instance), escape(read), fingerprint.short());
         text += &format!("suspect result: {instance} ({short}) read {read} after it was last known to be right\n");
     }
     if repair {

@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::cli::arguments::{Format, GraphCommand, SelectCommand, ViewCommand};
 use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is};
+use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
-use crate::run::status::Standing;
+use crate::run::status::Status;
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
-use crate::view::{kinds as kind_view, standing};
-use crate::visible::{visible, visible_json, visible_lines};
+use crate::view::{kinds as kind_view, status as status_view};
 
 pub fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
@@ -25,25 +25,25 @@ pub fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     }
     let (stages, instances) = (count(plan.stages.len(), "stage"), count(plan.instances.len(), "instance"));
     let file = command.pipeline.file.display().to_string();
-    print(&format!("{}: {stages}, {instances}, no mistakes\n", visible(&file)))
+    print(&format!("{}: {stages}, {instances}, no mistakes\n", escape(&file)))
 }
 
 pub fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let project = load::project(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
-    let standings = session.assess().map_err(Exit::failed)?;
+    let statuses = session.status().map_err(Exit::failed)?;
     let pairs = session
         .wanted()
         .iter()
-        .filter_map(|id| Some((plan.instances[id.index()].name.clone(), standings[id.index()].as_ref()?)));
+        .filter_map(|id| Some((plan.instances[id.index()].name.clone(), statuses[id.index()].as_ref()?)));
     if command.json {
-        let entries: Vec<_> = pairs.map(|(name, standing)| json!({ "instance": name, "state": standing })).collect();
+        let entries: Vec<_> = pairs.map(|(name, status)| json!({ "instance": name, "state": status })).collect();
         return print_json(&json!(entries));
     }
     let rows: Vec<Vec<String>> =
-        pairs.map(|(name, standing)| vec![visible(&name).into_owned(), standing::brief(standing)]).collect();
-    let fresh = standings.iter().flatten().filter(|standing| **standing == Standing::Fresh).count();
+        pairs.map(|(name, status)| vec![escape(&name).into_owned(), status_view::brief(status)]).collect();
+    let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
     print(&format!("{}\n{fresh} of {} fresh\n", table(&["INSTANCE", "STATE"], &rows), rows.len()))
 }
 
@@ -52,14 +52,14 @@ pub fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit>
     let targets = load::select(&plan, [&command.selector])?;
     let project = load::project(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let standings = session.assess().map_err(Exit::failed)?;
+    let statuses = session.status().map_err(Exit::failed)?;
     let mut entries = Vec::new();
     let mut text = String::new();
     for id in targets {
         let name = &plan.instances[id.index()].name;
-        if let Some(standing) = &standings[id.index()] {
-            text += &standing::full(name, standing);
-            entries.push(json!({ "instance": name, "state": standing }));
+        if let Some(status) = &statuses[id.index()] {
+            text += &status_view::full(name, status);
+            entries.push(json!({ "instance": name, "state": status }));
         }
     }
     if command.json { print_json(&json!(entries)) } else { print(&text) }
@@ -96,7 +96,7 @@ pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
         };
         let log = in_run.as_deref().and_then(|path| std::fs::read(path).ok()).or_else(in_cache);
         let log = log.or_else(|| in_run.as_deref().filter(|path| is_silent(path)).map(|_| Vec::new()));
-        let name = visible(name);
+        let name = escape(name);
         if several {
             print(&format!("==> {name} <==\n"))?;
         }
@@ -119,7 +119,7 @@ fn is_silent(path: &Path) -> bool {
 fn write_log(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if out.is_terminal() {
-        return out.write_all(visible_lines(&String::from_utf8_lossy(bytes)).as_bytes());
+        return out.write_all(escape_lines(&String::from_utf8_lossy(bytes)).as_bytes());
     }
     out.write_all(bytes)
 }
@@ -144,5 +144,5 @@ pub fn schema(config: bool) -> Result<u8, Exit> {
 /// Prints a value for programs to read.
 pub fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
     let text = serde_json::to_string_pretty(value).map_err(Exit::failed)?;
-    print_as_it_is(&visible_json(&(text + "\n")))
+    print_as_it_is(&escape_json(&(text + "\n")))
 }

@@ -9,15 +9,15 @@ use athanor_cache::{Cache, Digest, Rehash};
 
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
+use crate::escape::escape;
 use crate::language::{Diagnostics, SourceText};
 use crate::plan::{InstanceId, Mistakes, Overrides, Plan, compile};
-use crate::run::inputs::project_files::probe;
+use crate::run::inputs::project_files::check_sources;
 use crate::run::state::history::History;
 use crate::run::state::plan_snapshot as kept;
-use crate::run::state::snapshot_file::Keep;
+use crate::run::state::snapshot_file::SnapshotFiles;
 use crate::run::{PROGRAM, Project, Session};
 use crate::settings::{Settings, VerifyOnUse};
-use crate::visible::visible;
 
 /// Widest that a report of mistakes is drawn.
 const REPORT_WIDTH: usize = 100;
@@ -25,7 +25,7 @@ const REPORT_WIDTH: usize = 100;
 /// A plan, and how it is found again by who needs it next.
 pub struct Loaded {
     plan: Plan,
-    keep: Keep,
+    snapshots: SnapshotFiles,
     key: Digest,
     is_kept: bool,
 }
@@ -40,13 +40,13 @@ impl Deref for Loaded {
 
 impl Loaded {
     /// Keeps the plan, unless it was found kept or has secrets in it.
-    fn keep(&self) {
+    fn store_snapshot(&self) {
         if self.is_kept {
             return;
         }
         match kept::encode(&self.plan) {
-            Some(bytes) => self.keep.write(PLAN, &self.key, &bytes),
-            None => self.keep.forget(PLAN),
+            Some(bytes) => self.snapshots.write(PLAN, &self.key, &bytes),
+            None => self.snapshots.remove(PLAN),
         }
     }
 }
@@ -66,7 +66,7 @@ pub fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<Loaded, 
         Ok(plan) => (plan.diagnostics(), &plan.sources),
         Err(mistakes) => (mistakes.diagnostics.clone(), &mistakes.sources),
     };
-    probe(sources, &current_folder()?, &mut problems);
+    check_sources(sources, &current_folder()?, &mut problems);
     match compiled {
         Ok(plan) if problems.is_empty() => Ok(plan),
         _ => Err(report(&problems)),
@@ -83,12 +83,12 @@ fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<Loaded, B
     })?;
     let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone() };
     let source = SourceText { name, text };
-    let keep = History::keep(&settings.cache.value, &current_folder()?, &file.file, &file.profile);
+    let snapshots = History::snapshots(&settings.cache.value, &current_folder()?, &file.file, &file.profile);
     let key = kept::key(&source, &overrides, &program());
-    if let Some(plan) = keep.read(PLAN, &key).and_then(|bytes| kept::decode(&bytes, &source, &overrides)) {
-        return Ok(Ok(Loaded { plan, keep, key, is_kept: true }));
+    if let Some(plan) = snapshots.read(PLAN, &key).and_then(|bytes| kept::decode(&bytes, &source, &overrides)) {
+        return Ok(Ok(Loaded { plan, snapshots, key, is_kept: true }));
     }
-    Ok(compile(&source, &overrides).map(|plan| Loaded { plan, keep, key, is_kept: false }))
+    Ok(compile(&source, &overrides).map(|plan| Loaded { plan, snapshots, key, is_kept: false }))
 }
 
 /// What no other build of this program has in common with this one.
@@ -101,7 +101,7 @@ fn program() -> String {
 
 /// Ends a command with all mistakes shown.
 pub fn report(diagnostics: &Diagnostics) -> Exit {
-    let first = diagnostics.texts().first().map(|text| visible(&text.name)).unwrap_or_default();
+    let first = diagnostics.texts().first().map(|text| escape(&text.name)).unwrap_or_default();
     report_in(diagnostics, &first)
 }
 
@@ -161,6 +161,6 @@ pub fn session<'a>(
     file: &PipelineFile,
     targets: &[InstanceId],
 ) -> Result<Session<'a>, Exit> {
-    plan.keep();
+    plan.store_snapshot();
     Session::new(project, (plan, plan.key), &file.file, &file.profile, targets).map_err(Exit::failed)
 }

@@ -6,18 +6,18 @@ use std::sync::Mutex;
 
 use crate::cli::arguments::{ExecutorName, MachineUse, RunCommand};
 use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print};
+use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
 use crate::run::executor::machine::{self, Available, Source};
 use crate::run::executor::resources::Capacity;
-use crate::run::status::Standing;
-use crate::run::{ATTEMPT_VARIABLE, Heard, Interrupter, RunError, RunRequest, Session};
+use crate::run::status::Status;
+use crate::run::{ATTEMPT_VARIABLE, InterruptOutcome, Interrupter, RunError, RunRequest, Session};
 use crate::settings::Settings;
 use crate::view::json::JsonSink;
 use crate::view::plain::PlainSink;
-use crate::view::standing;
+use crate::view::status as status_view;
 use crate::view::terminal::TerminalSink;
 use crate::view::text::count;
-use crate::visible::visible;
 
 pub fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
@@ -77,7 +77,7 @@ fn on_signals(interrupter: Interrupter) {
     // Without a handler a signal ends the process, and the next run finds what was finished.
     let _ = ctrlc::set_handler(move || {
         let interrupt = interrupter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if interrupt() == Heard::NothingRuns {
+        if interrupt() == InterruptOutcome::NothingStarted {
             // A terminal that is gone hears nothing, and the process ends all the same.
             let _ = writeln!(std::io::stderr(), "interrupted: nothing had been started");
             std::process::exit(i32::from(INTERRUPTED));
@@ -86,15 +86,15 @@ fn on_signals(interrupter: Interrupter) {
 }
 
 fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
-    let standings = session.assess().map_err(refused)?;
+    let statuses = session.status().map_err(refused)?;
     let mut text = String::new();
     let mut fresh = 0;
     for id in session.wanted() {
-        match &standings[id.index()] {
-            Some(Standing::Fresh) | None => fresh += 1,
+        match &statuses[id.index()] {
+            Some(Status::Fresh) | None => fresh += 1,
             Some(other) => {
-                let name = visible(&session.plan.instances[id.index()].name);
-                text += &format!("{name}: {}\n", standing::brief(other))
+                let name = escape(&session.plan.instances[id.index()].name);
+                text += &format!("{name}: {}\n", status_view::brief(other))
             }
         }
     }

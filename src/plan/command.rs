@@ -76,14 +76,14 @@ pub fn plain_path(path: &str) -> Result<String, &'static str> {
 const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];
 
 /// A compiled `run`.
-pub struct Line<'t, 'e> {
+pub struct CommandTemplate<'t, 'e> {
     run: &'t Template<'e>,
 }
 
-impl<'t, 'e> Line<'t, 'e> {
+impl<'t, 'e> CommandTemplate<'t, 'e> {
     /// Takes the compiled `run`.
     pub fn new(run: &'t Template<'e>) -> Self {
-        Line { run }
+        CommandTemplate { run }
     }
 
     /// The shell line of an instance; `scope` has `vars` and `matrix`.
@@ -177,9 +177,9 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str) -> Result<St
         return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
     };
     let list = matches!(value.value, Value::List(_));
-    shell::place(before)
-        .and_then(|place| shell::write(&words, list, place))
-        .map_err(|shell::Misplaced(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
+    shell::context(before)
+        .and_then(|context| shell::write(&words, list, context))
+        .map_err(|shell::Unquotable(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
 }
 
 fn inputs_node(inputs: &[Input], place: Span) -> Node {

@@ -14,8 +14,8 @@ use crate::language::shape::Shape;
 use crate::language::{Diagnostic, Diagnostics, SourceText};
 
 use super::draft::{Draft, Drafting};
-use super::finish::{Finisher, check_inputs};
 use super::graph::{check_circles, graph};
+use super::lower::{Lowering, check_inputs};
 use super::model::{Plan, Source, StageInfo};
 use super::results::results;
 use super::vars::{self, Argument};
@@ -103,7 +103,7 @@ impl Compilation<'_> {
         let mut found: Vec<Diagnostic> = Vec::new();
         for (stage, draft) in drafts.iter().enumerate() {
             check_inputs(draft, &mut found);
-            instances.extend(Finisher::new(stage, draft, &scope).finish(&mut wiring, &mut self.problems));
+            instances.extend(Lowering::new(stage, draft, &scope).lower(&mut wiring, &mut self.problems));
         }
         let results = results(self.document, &drafts, &mut wiring, (&engine, self.texts, &scope), &mut found);
         self.problems.extend(found);

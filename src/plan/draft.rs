@@ -53,9 +53,9 @@ pub struct Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// It is in the plan.
-    Kept(InstanceId),
+    Included(InstanceId),
     /// Its `when` is false.
-    Dropped,
+    Excluded,
     /// A mistake leaves unknown whether it is.
     Unknown,
 }
@@ -212,14 +212,14 @@ impl Drafting<'_> {
         let templates = stage.templates;
         let mut found = Vec::new();
         let state = match evaluate::<bool>(templates.when.as_ref(), &scope, &mut found) {
-            Ok(Some(false)) => State::Dropped,
+            Ok(Some(false)) => State::Excluded,
             Ok(_) => {
                 *next += 1;
-                State::Kept(InstanceId(*next - 1))
+                State::Included(InstanceId(*next - 1))
             }
             Err(Reported) => State::Unknown,
         };
-        let dropped = state == State::Dropped;
+        let dropped = state == State::Excluded;
         // Parameters may make no sense where `when` is false.
         let checked = check.filter(|_| !dropped).and_then(|check| parameters(templates, &scope, check, &mut found));
         let (params, by_params) = checked.map_or((None, None), |checked| (Some(checked.params), checked.outputs));

@@ -3,10 +3,10 @@
 mod command;
 mod compile;
 mod draft;
-mod finish;
 mod graph;
 mod index;
 pub(crate) mod kind_name;
+mod lower;
 mod matrix;
 mod model;
 mod params;
@@ -20,7 +20,8 @@ pub(crate) use compile::texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, Feed, Input, Instance, InstanceId, Plan, Resources, ResultEntry, Source, SourceId, StageInfo, Work,
+    CommandLine, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, Source, SourceId, StageInfo,
+    Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

@@ -14,7 +14,7 @@ use crate::language::{Diagnostic, Span, suggest};
 use super::draft::{Draft, Slot, State};
 use super::index::{Constraint, StageIndex};
 use super::matrix::Point;
-use super::model::{Feed, Input, Source, SourceId};
+use super::model::{Input, InputSource, Source, SourceId};
 use super::select::{Choice, SelectError, Selector};
 
 /// Texts that near names of stages are looked for.
@@ -135,11 +135,11 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         if fitting.iter().any(|slot| slots[*slot].state == State::Unknown) {
             return Err(None);
         }
-        let dropped = fitting.iter().find(|slot| slots[**slot].state == State::Dropped);
+        let dropped = fitting.iter().find(|slot| slots[**slot].state == State::Excluded);
         let dropped = dropped.map(|slot| slots[*slot].name.clone());
         let held = constraints.iter().map(|constraint| constraint.axis.to_owned()).collect();
         let mut kept = Vec::with_capacity(fitting.len());
-        for slot in fitting.into_iter().filter(|slot| matches!(slots[*slot].state, State::Kept(_))) {
+        for slot in fitting.into_iter().filter(|slot| matches!(slots[*slot].state, State::Included(_))) {
             let outputs = slots[slot].outputs.as_ref().ok_or(None)?;
             kept.push((slot, output_of.find(outputs).map_err(failed)?));
         }
@@ -154,8 +154,8 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         port: Option<&InputPort>,
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Input> {
-        let mut bound = Bound { feeds: Vec::new(), files: Vec::new(), gathered: false, dropped: None };
-        let Written { from: value, writable } = Written::read(value, problems)?;
+        let mut bound = Bound { sources: Vec::new(), files: Vec::new(), gathered: false, dropped: None };
+        let InputSpec { from: value, writable } = InputSpec::read(value, problems)?;
         let (items, list) = match &value.value {
             Value::List(items) => (items.as_slice(), true),
             Value::Null => (&[][..], false),
@@ -189,7 +189,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         };
         let files = bound.files.iter().enumerate().map(link).collect();
         let port = reader.port.to_owned();
-        Some(Input { port, list, feeds: bound.feeds, files, writable, span: value.span })
+        Some(Input { port, list, sources: bound.sources, files, writable, span: value.span })
     }
 
     /// Adds what `text` stands for.
@@ -197,7 +197,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         if !self.is_stage(text) {
             let source = self.source(text, span, reader.artifact);
             bound.files.push(extension(text).to_owned());
-            bound.feeds.push(Feed::Source(source));
+            bound.sources.push(InputSource::File(source));
             return Ok(());
         }
         let found = self.find(text, span, reader)?;
@@ -205,10 +205,10 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         for (slot, output) in found.slots {
             let slot = &slots[slot];
             let outputs = slot.outputs.as_deref().ok_or(None)?;
-            let State::Kept(instance) = slot.state else { continue };
+            let State::Included(instance) = slot.state else { continue };
             let file = outputs.get(output).map_or("", |output| output.file.as_str());
             bound.files.push(extension(file).to_owned());
-            bound.feeds.push(Feed::Output { instance, output });
+            bound.sources.push(InputSource::Output { instance, output });
         }
         bound.gathered |= found.gathered;
         bound.dropped = bound.dropped.take().or(found.dropped);
@@ -235,14 +235,14 @@ fn stage_name(text: &str) -> &str {
 }
 
 /// An input as it is written: what it reads, or a mapping that says more.
-struct Written<'n> {
+struct InputSpec<'n> {
     from: &'n Node,
     writable: bool,
 }
 
-impl<'n> Written<'n> {
-    fn read(value: &'n Node, problems: &mut Vec<Diagnostic>) -> Option<Written<'n>> {
-        let Some(entries) = value.entries() else { return Some(Written { from: value, writable: false }) };
+impl<'n> InputSpec<'n> {
+    fn read(value: &'n Node, problems: &mut Vec<Diagnostic>) -> Option<InputSpec<'n>> {
+        let Some(entries) = value.entries() else { return Some(InputSpec { from: value, writable: false }) };
         let before = problems.len();
         for entry in entries.iter().filter(|entry| !INPUT_KEYS.contains(&entry.key.name.as_str())) {
             let help = suggest::help(&entry.key.name, INPUT_KEYS, "its keys");
@@ -263,7 +263,7 @@ impl<'n> Written<'n> {
             let help = "write `{ from: stage, writable: true }`";
             problems.push(Diagnostic::new(value.span, "an input lacks `from`: what it reads").help(help));
         }
-        from.filter(|_| problems.len() == before).map(|from| Written { from, writable })
+        from.filter(|_| problems.len() == before).map(|from| InputSpec { from, writable })
     }
 }
 
@@ -272,8 +272,8 @@ const INPUT_KEYS: [&str; 2] = ["from", "writable"];
 
 /// What an input is bound to so far.
 struct Bound {
-    feeds: Vec<Feed>,
-    /// File name extension of each feed, with its dot.
+    sources: Vec<InputSource>,
+    /// File name extension of each source, with its dot.
     files: Vec<String>,
     gathered: bool,
     dropped: Option<String>,
@@ -292,7 +292,7 @@ fn miscount(
     port: Option<&InputPort>,
 ) -> Option<Diagnostic> {
     let name = reader.port;
-    match bound.feeds.len() {
+    match bound.sources.len() {
         0 if port.is_some_and(|port| port.arity == Arity::Optional) => None,
         0 => {
             let problem = match (&bound.dropped, list) {

@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 use athanor_cache::{Cache, CacheError, Digest, GcReport, GcRequest};
 use athanor_stages::{items, registry};
 
-use crate::run::state::history::{self, History, Roots, Unknown};
+use crate::run::state::history::{self, History, Roots, UnknownUsage};
 use crate::run::status::earlier_recipe;
 
 /// Why nothing was collected.
 #[derive(Debug, thiserror::Error)]
-pub enum CollectError {
+pub enum GcError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// It cannot be told what pipelines use, so nothing may go.
     #[error("{}", of_unknown(.0))]
-    Unknown(Vec<(String, Unknown)>),
+    Unknown(Vec<(String, UnknownUsage)>),
     /// There are results and no record of any pipeline.
     #[error(
         "`{}` is missing, so it cannot be told which results are in use, and nothing was removed. Run every pipeline that uses this cache once, then collect again.",
@@ -33,9 +33,9 @@ pub enum CollectError {
     InUse,
 }
 
-fn of_unknown(unknown: &[(String, Unknown)]) -> String {
+fn of_unknown(unknown: &[(String, UnknownUsage)]) -> String {
     let mut text = "It cannot be told what every pipeline uses, so nothing was removed.".to_owned();
-    for (pipeline, Unknown { path, why }) in unknown {
+    for (pipeline, UnknownUsage { path, why }) in unknown {
         let key = path.ancestors().filter_map(Path::file_name).find_map(|name| name.to_str().filter(|n| is_key(n)));
         let key = key.unwrap_or_default();
         // To write to a text does not fail.
@@ -55,7 +55,7 @@ fn is_key(name: &str) -> bool {
 
 /// How a collection is to be done.
 #[derive(Debug, Clone, Default)]
-pub struct Collection {
+pub struct GcOptions {
     /// Bytes the store may hold.
     pub max_size: Option<u64>,
     /// Whether to only say what would happen.
@@ -68,7 +68,7 @@ pub struct Collection {
 
 /// What a collection did, or would do.
 #[derive(Debug)]
-pub struct Collected {
+pub struct GcOutcome {
     /// Pipelines that were forgotten, and why.
     pub forgotten: Vec<(String, &'static str)>,
     /// Lists that were made again from logs, with what was the matter: all that these pipelines ever made was kept.
@@ -78,9 +78,9 @@ pub struct Collected {
 }
 
 /// Removes what the last runs of known pipelines do not use.
-pub fn collect(cache: &Cache, collection: &Collection) -> Result<Collected, CollectError> {
-    let dry_run = collection.dry_run;
-    let _alone = if dry_run { None } else { Some(cache.try_use_alone()?.ok_or(CollectError::InUse)?) };
+pub fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, GcError> {
+    let dry_run = options.dry_run;
+    let _alone = if dry_run { None } else { Some(cache.try_use_alone()?.ok_or(GcError::InUse)?) };
     if !dry_run && let Err(error) = cache.adopt_pending() {
         // What is pending counts as in use, so that space can be made on a full disk.
         let is_full = matches!(&error, CacheError::Io { source, .. } if is_lack_of_space(source));
@@ -88,23 +88,23 @@ pub fn collect(cache: &Cache, collection: &Collection) -> Result<Collected, Coll
     }
     let histories = match History::all(cache.root())? {
         Some(histories) => histories,
-        None if cache.has_records()? => return Err(CollectError::NoHistories(history::folder(cache.root()))),
+        None if cache.has_records()? => return Err(GcError::NoHistories(history::folder(cache.root()))),
         None => Vec::new(),
     };
-    let mut collected = Collected { forgotten: Vec::new(), rebuilt: Vec::new(), store: GcReport::default() };
-    let (forgotten, used) = divide(&histories, collection)?;
-    let roots = roots_of(&used, &mut collected.rebuilt)?;
+    let mut outcome = GcOutcome { forgotten: Vec::new(), rebuilt: Vec::new(), store: GcReport::default() };
+    let (forgotten, used) = divide(&histories, options)?;
+    let roots = roots_of(&used, &mut outcome.rebuilt)?;
     for (history, why) in forgotten {
         if !dry_run {
             cache.remove_folder_of_ours(history.folder())?;
         }
-        collected.forgotten.push((name_of(history), why));
+        outcome.forgotten.push((name_of(history), why));
     }
     if !dry_run {
         sweep_half_written(&used);
     }
-    collected.store = cache.collect(&request(cache, roots, collection)?)?;
-    Ok(collected)
+    outcome.store = cache.collect(&request(cache, roots, options)?)?;
+    Ok(outcome)
 }
 
 fn is_lack_of_space(error: &std::io::Error) -> bool {
@@ -115,14 +115,14 @@ fn is_lack_of_space(error: &std::io::Error) -> bool {
 /// Histories that are to be forgotten, with why, and the others.
 type Divided<'h> = (Vec<(&'h History, &'static str)>, Vec<&'h History>);
 
-fn divide<'h>(histories: &'h [History], collection: &Collection) -> Result<Divided<'h>, CollectError> {
+fn divide<'h>(histories: &'h [History], options: &GcOptions) -> Result<Divided<'h>, GcError> {
     let mut named = HashSet::new();
-    for pipeline in &collection.forget {
+    for pipeline in &options.forget {
         let before = named.len();
-        let meant = histories.iter().filter(|history| history.is_called(pipeline, &collection.folder));
+        let meant = histories.iter().filter(|history| history.is_called(pipeline, &options.folder));
         named.extend(meant.map(History::key));
         if named.len() == before {
-            return Err(CollectError::NoSuchPipeline(pipeline.display().to_string()));
+            return Err(GcError::NoSuchPipeline(pipeline.display().to_string()));
         }
     }
     let (mut forgotten, mut used) = (Vec::new(), Vec::new());
@@ -138,7 +138,7 @@ fn divide<'h>(histories: &'h [History], collection: &Collection) -> Result<Divid
     Ok((forgotten, used))
 }
 
-fn roots_of(used: &[&History], rebuilt: &mut Vec<(String, String)>) -> Result<Vec<Roots>, CollectError> {
+fn roots_of(used: &[&History], rebuilt: &mut Vec<(String, String)>) -> Result<Vec<Roots>, GcError> {
     let (mut roots, mut unknown) = (Vec::new(), Vec::new());
     for history in used {
         match history.roots() {
@@ -149,7 +149,7 @@ fn roots_of(used: &[&History], rebuilt: &mut Vec<(String, String)>) -> Result<Ve
             Err(problem) => unknown.push((name_of(history), problem)),
         }
     }
-    if unknown.is_empty() { Ok(roots) } else { Err(CollectError::Unknown(unknown)) }
+    if unknown.is_empty() { Ok(roots) } else { Err(GcError::Unknown(unknown)) }
 }
 
 /// The pipeline for people.
@@ -157,7 +157,7 @@ pub fn name_of(history: &History) -> String {
     history.identity().map_or_else(|| format!("the pipeline {}", history.key()), history::Identity::describe)
 }
 
-fn request(cache: &Cache, roots: Vec<Roots>, collection: &Collection) -> Result<GcRequest, CacheError> {
+fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRequest, CacheError> {
     let (mut keep, mut keep_unfinished) = (HashSet::<Digest>::new(), HashSet::new());
     let since = roots.iter().filter_map(|roots| roots.since).min();
     let keep_all_unfinished = roots.iter().any(|roots| roots.all_unfinished);
@@ -178,7 +178,7 @@ fn request(cache: &Cache, roots: Vec<Roots>, collection: &Collection) -> Result<
         keep_manifests.extend(items.map(|item| item.artifact.digest));
     }
     let keep_items = registry::kinds().iter().map(|kind| items::scope(kind.name(), kind.revision())).collect();
-    let Collection { max_size, dry_run, .. } = *collection;
+    let GcOptions { max_size, dry_run, .. } = *options;
     Ok(GcRequest { keep, keep_manifests, keep_unfinished, keep_items, max_size, dry_run })
 }
 

@@ -12,5 +12,5 @@ pub mod status;
 pub mod suspects;
 
 pub use attempts::attempt::PROGRAM;
-pub use executor::local::{ATTEMPT_VARIABLE, guardian_main};
-pub use session::{Heard, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};
+pub use executor::local::{ATTEMPT_VARIABLE, reaper_main};
+pub use session::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};

@@ -12,14 +12,14 @@ use crate::plan::InstanceId;
 use crate::run::RunError;
 use crate::run::engine::in_flight::Outputs;
 use crate::run::inputs::fingerprint::{Recipe, RecipeInput, RecipeItem};
-use crate::run::inputs::resolve::{Inputs, Unwritten};
+use crate::run::inputs::resolve::{Inputs, MissingOutput};
 use crate::run::state::history::Ledger;
-use crate::run::state::last_run::{Recall, Settled};
+use crate::run::state::last_run::{LastRun, UpToDate};
 
 /// Where an instance stands before a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "standing")]
-pub enum Standing {
+pub enum Status {
     /// Its result is in the cache.
     Fresh,
     /// It would run.
@@ -105,19 +105,23 @@ pub enum Reason {
 }
 
 /// What is known of earlier runs.
-pub struct Known<'k> {
+pub struct EarlierRuns<'k> {
     /// Their results.
     pub cache: &'k Cache,
     /// A summary of these.
-    pub recall: &'k Recall,
+    pub last_run: &'k LastRun,
     /// What follows from the summary without a look at the cache, by instance.
-    pub unchanged: Vec<Option<Settled>>,
+    pub unchanged: Vec<Option<UpToDate>>,
     /// What became of each instance; asked for if anything is not fresh.
     pub ledger: &'k dyn Fn() -> Result<Ledger, RunError>,
 }
 
 /// Where every instance of `order` stands. Others are `None`.
-pub fn assess(inputs: &Inputs<'_>, known: &Known<'_>, order: &[InstanceId]) -> Result<Vec<Option<Standing>>, RunError> {
+pub fn status(
+    inputs: &Inputs<'_>,
+    known: &EarlierRuns<'_>,
+    order: &[InstanceId],
+) -> Result<Vec<Option<Status>>, RunError> {
     let cache = known.cache;
     let ledger = OnceCell::new();
     let ledger = || match ledger.get() {
@@ -126,11 +130,11 @@ pub fn assess(inputs: &Inputs<'_>, known: &Known<'_>, order: &[InstanceId]) -> R
     };
     let count = inputs.plan.instances.len();
     let mut outputs: Vec<Option<Outputs>> = vec![None; count];
-    let mut standings = vec![None; count];
+    let mut statuses = vec![None; count];
     for id in order.iter().copied() {
         if let Some(settled) = &known.unchanged[id.index()] {
             outputs[id.index()] = Some(Outputs::clone(&settled.outputs));
-            standings[id.index()] = Some(Standing::Fresh);
+            statuses[id.index()] = Some(Status::Fresh);
             continue;
         }
         let mut unsettled: Vec<InstanceId> =
@@ -138,48 +142,48 @@ pub fn assess(inputs: &Inputs<'_>, known: &Known<'_>, order: &[InstanceId]) -> R
         unsettled.sort_unstable();
         let on: Vec<String> = unsettled.into_iter().map(|id| inputs.plan.instances[id.index()].name.clone()).collect();
         if !on.is_empty() {
-            standings[id.index()] = Some(Standing::Waits { on });
+            statuses[id.index()] = Some(Status::Waits { on });
             continue;
         }
         let outcome =
             |producer: InstanceId| -> &[OutputRecord] { outputs[producer.index()].as_deref().unwrap_or_default() };
         let name = &inputs.plan.instances[id.index()].name;
         let cannot =
-            |unwritten: Unwritten| Standing::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] };
-        let standing = match inputs.fingerprint(id, outcome) {
+            |unwritten: MissingOutput| Status::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] };
+        let found = match inputs.fingerprint(id, outcome) {
             Err(unwritten) => cannot(unwritten),
-            Ok(fingerprint) => match known.recall.outputs(&fingerprint) {
+            Ok(fingerprint) => match known.last_run.outputs(&fingerprint) {
                 Some(recalled) => {
                     outputs[id.index()] = Some(Outputs::clone(recalled));
-                    Standing::Fresh
+                    Status::Fresh
                 }
                 None => match cache.lookup(&fingerprint)? {
                     Lookup::Hit(record) => {
                         outputs[id.index()] = Some(record.outputs.into());
-                        Standing::Fresh
+                        Status::Fresh
                     }
                     Lookup::Incomplete { lost, .. } => {
-                        Standing::Stale { reasons: vec![Reason::OutputsLost { names: lost }] }
+                        Status::Stale { reasons: vec![Reason::OutputsLost { names: lost }] }
                     }
                     Lookup::Miss => match inputs.recipe(id, outcome) {
-                        Ok(recipe) => Standing::Stale { reasons: reasons(cache, ledger()?, name, &recipe)? },
+                        Ok(recipe) => Status::Stale { reasons: reasons(cache, ledger()?, name, &recipe)? },
                         Err(unwritten) => cannot(unwritten),
                     },
                 },
             },
         };
-        standings[id.index()] = Some(standing);
+        statuses[id.index()] = Some(found);
     }
-    Ok(standings)
+    Ok(statuses)
 }
 
 fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Result<Vec<Reason>, CacheError> {
-    let remembered = ledger.instances.get(name);
+    let entry = ledger.instances.get(name);
     let mut reasons = Vec::new();
-    if let Some(cause) = remembered.and_then(|remembered| remembered.failure.clone()) {
+    if let Some(cause) = entry.and_then(|entry| entry.failure.clone()) {
         reasons.push(Reason::Failed { cause });
     }
-    let Some(fingerprint) = remembered.and_then(|remembered| remembered.fingerprint) else {
+    let Some(fingerprint) = entry.and_then(|entry| entry.fingerprint) else {
         if reasons.is_empty() {
             reasons.push(Reason::NeverRan);
         }

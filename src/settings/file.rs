@@ -8,7 +8,7 @@ use crate::language::node::{self, Entry, Node, Value};
 use crate::language::shape::{Literal, Shape, keys};
 use crate::language::{Diagnostic, SourceText, Span, suggest};
 
-use super::folder::{Written, folder};
+use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
 use super::{Origin, Setting, VerifyOnUse};
 
@@ -22,7 +22,7 @@ keys! {
         optional log_limit: Literal<LogLimit>,
         /// Folder under which the results of every pipeline are put, `results` if left out. `~` is the home folder; a
         /// relative path starts in the project folder.
-        optional results: Literal<Written>,
+        optional results: Literal<PathText>,
     }
 }
 
@@ -32,7 +32,7 @@ keys! {
     pub struct CacheKeys {
         /// Folder of the cache, `.athanor` if left out; several projects may share one. `~` is the home folder; a relative
         /// path starts in the project folder.
-        optional dir: Literal<Written>,
+        optional dir: Literal<PathText>,
         /// When stored files are hashed again before they are used: `never`, `sample` or `always`; `never` if left out.
         optional verify_on_use: Literal<VerifyOnUse>,
     }
@@ -84,7 +84,7 @@ pub fn read(file: &SourceText, number: u32, home: Option<&Path>, problems: &mut 
         let (line, column) = file.line_and_column(span.range().start);
         Origin::File { file: file.name.clone(), line, column }
     };
-    let mut path = |written: Literal<Written>| -> Option<Setting<PathBuf>> {
+    let mut path = |written: Literal<PathText>| -> Option<Setting<PathBuf>> {
         match folder(Path::new(&written.value.0), home) {
             Ok(value) => Some(Setting { value, origin: origin(written.span) }),
             Err(message) => {

@@ -15,13 +15,13 @@ use serde_json::{Map, Value};
 use crate::plan::{Instance, InstanceId, Work};
 use crate::run::attempts::sandbox::{Cleared, TakeError, Workspace};
 use crate::run::executor::job::{Job, Launch};
-use crate::run::executor::protocol::{Order, PROTOCOL};
+use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::{Recipe, Resolved};
 use crate::run::inputs::link::Link;
-use crate::run::inputs::mutation_guard::project_snapshots::Untouched;
+use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
 use crate::run::inputs::mutation_guard::readers::Reader;
-use crate::run::inputs::mutation_guard::{Began, InputError, InputGuard};
+use crate::run::inputs::mutation_guard::{AttemptStart, InputError, InputGuard};
 use crate::run::inputs::resolve::Inputs;
 
 /// Name and version of this program, as recorded with results.
@@ -38,7 +38,7 @@ pub struct Attempt {
     inputs: InputGuard,
     recipe: Recipe,
     metrics: Map<String, Value>,
-    anew: bool,
+    force: bool,
     claim: Claim,
 }
 
@@ -70,11 +70,11 @@ pub struct Stored {
 }
 
 /// What an attempt needs to know about before it begins.
-pub struct Surroundings {
+pub struct AttemptContext {
     /// Its folder.
     pub folder: PathBuf,
     /// The project's files that it reads, as they are before it begins.
-    pub reads: Vec<Untouched>,
+    pub reads: Vec<ProjectSnapshot>,
     /// Itself among the attempts that go on at the same time.
     pub reader: Arc<Reader>,
 }
@@ -87,16 +87,16 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        Surroundings { folder, reads, reader }: Surroundings,
-        place: Place,
+        AttemptContext { folder, reads, reader }: AttemptContext,
+        options: AttemptOptions,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
-        let links = inputs.links(id, &recipe, place.private);
-        if place.anew && place.number == 1 {
+        let links = inputs.links(id, &recipe, options.private_inputs);
+        if options.force && options.number == 1 {
             cache.forget_unfinished(&fingerprint)?;
         }
         // Of before the inputs are put in place: whatever happens to them from now on shows.
-        let began = Began::now(cache)?;
+        let began = AttemptStart::now(cache)?;
         let mut stored = links.iter().filter_map(Link::stored);
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
@@ -106,12 +106,12 @@ impl Attempt {
         Ok(Attempt {
             fingerprint,
             started: Instant::now(),
-            log: place.log,
+            log: options.log,
             workspace,
             inputs,
             recipe,
             metrics: Map::new(),
-            anew: place.anew,
+            force: options.force,
             claim,
         })
     }
@@ -120,7 +120,7 @@ impl Attempt {
     pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
         let launch = match &instance.work {
             Work::Command(command) => Launch::Shell(command.line.clone()),
-            Work::BuiltIn { params } => Launch::Worker(Box::new(Order {
+            Work::BuiltIn { params } => Launch::Worker(Box::new(WorkerRequest {
                 protocol: PROTOCOL,
                 kind: instance.kind.name().to_owned(),
                 revision: instance.kind.revision(),
@@ -132,7 +132,7 @@ impl Attempt {
                 cache: cache.root().to_owned(),
                 fingerprint: self.fingerprint,
                 contents: self.contents(instance),
-                anew: self.anew,
+                force: self.force,
                 placements: self.workspace.placements(),
                 threads: allocation.cpus as usize,
             })),
@@ -237,14 +237,14 @@ impl Attempt {
     }
 }
 
-/// Where a try takes place.
-pub struct Place {
+/// How an attempt is made.
+pub struct AttemptOptions {
     /// Its log.
     pub log: PathBuf,
     /// 1 for the first try.
     pub number: u32,
     /// Whether the work is to be done from scratch, whatever is known.
-    pub anew: bool,
+    pub force: bool,
     /// Whether it gets copies of its stored inputs, since the last attempt may have read what another stage had changed.
-    pub private: bool,
+    pub private_inputs: bool,
 }

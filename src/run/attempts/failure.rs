@@ -64,7 +64,7 @@ impl Failure {
                 Failure::new(format!("{killed} by signal {number} ({}).", signal_name(number)))
             }
             Exit::NotStarted(reason) => Failure::new(reason),
-            Exit::Hampered { exit, log, full } => Failure::of_exit(*exit, timeout).hampered(log, full),
+            Exit::HostFault { exit, log, full } => Failure::of_exit(*exit, timeout).hampered(log, full),
         }
     }
 
@@ -142,7 +142,7 @@ mod tests {
         let exit = |exit| {
             let (log, full) =
                 (Some("No space left on device".to_owned()), Some("The disk of `/d` is full.".to_owned()));
-            Failure::of_exit(Exit::Hampered { exit: Box::new(exit), log, full }, None)
+            Failure::of_exit(Exit::HostFault { exit: Box::new(exit), log, full }, None)
         };
         let failure = exit(Exit::Status(1));
         assert_eq!(failure.cause, "It ended with exit status 1. Its log is not whole: No space left on device.");

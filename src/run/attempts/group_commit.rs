@@ -14,11 +14,11 @@ use athanor_cache::{Cache, CacheError, Claim, Digest, Pending, SealedRecord, Uns
 use crate::plan::InstanceId;
 
 /// A result waits this long for others; not as long once results that took twice this to make wait.
-const PATIENCE: Duration = Duration::from_millis(100);
+const COMMIT_DELAY: Duration = Duration::from_millis(100);
 /// Where the disk is slow, results wait longer: recording them takes at most one part in so many of the time …
-const SHARE: u32 = 5;
+const MAX_TIME_SHARE: u32 = 5;
 /// … but they never wait longer than this.
-const MOST_PATIENCE: Duration = Duration::from_secs(1);
+const MAX_COMMIT_DELAY: Duration = Duration::from_secs(1);
 
 /// A stored result and the right to record it.
 pub struct Unrecorded {
@@ -46,32 +46,32 @@ pub struct Recorded {
     pub refusal: Option<CacheError>,
 }
 
-enum Word {
+enum Command {
     Record(Box<Unrecorded>),
-    Hurry,
+    Flush,
 }
 
 /// Hears what became of results.
 type Listener = Arc<dyn Fn(Recorded) + Send + Sync>;
 
 /// Records results on a thread of its own.
-pub struct Recorder {
+pub struct GroupCommitter {
     cache: Arc<Cache>,
     pending: Arc<Pending>,
     listener: Listener,
     /// `None` where the system gives no thread: then each result is recorded at once.
-    thread: Option<(Sender<Word>, JoinHandle<()>)>,
+    thread: Option<(Sender<Command>, JoinHandle<()>)>,
 }
 
-impl Recorder {
-    /// `listener` hears of every result that is given to [`Recorder::record`].
-    pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + Sync + 'static) -> Recorder {
-        let (sender, words) = channel();
+impl GroupCommitter {
+    /// `listener` hears of every result that is given to [`GroupCommitter::record`].
+    pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + Sync + 'static) -> GroupCommitter {
+        let (sender, commands) = channel();
         let pending = Arc::new(Pending::new(&cache));
         let listener: Listener = Arc::new(listener);
         let theirs = (Arc::clone(&cache), Arc::clone(&pending), Arc::clone(&listener));
-        let thread = thread::Builder::new().spawn(move || keep_records(&theirs.0, &theirs.1, &words, &*theirs.2));
-        Recorder { cache, pending, listener, thread: thread.ok().map(|thread| (sender, thread)) }
+        let thread = thread::Builder::new().spawn(move || commit_loop(&theirs.0, &theirs.1, &commands, &*theirs.2));
+        GroupCommitter { cache, pending, listener, thread: thread.ok().map(|thread| (sender, thread)) }
     }
 
     /// Records a result soon. Should this process be killed before, the next one does it.
@@ -79,28 +79,28 @@ impl Recorder {
         // A disk that takes no note will not take the record either, and then that is what is reported.
         let _ = self.pending.note(&result.record);
         if self.thread.is_some() {
-            return self.say(Word::Record(Box::new(result)));
+            return self.send(Command::Record(Box::new(result)));
         }
-        let recorded = write_down(&self.cache, vec![result]);
+        let recorded = commit(&self.cache, vec![result]);
         self.pending.settle(recorded.ids.len());
         (self.listener)(recorded);
     }
 
     /// Says that nothing else is going on: what waits need not wait any longer.
-    pub fn hurry(&self) {
-        self.say(Word::Hurry);
+    pub fn flush(&self) {
+        self.send(Command::Flush);
     }
 
-    fn say(&self, word: Word) {
+    fn send(&self, command: Command) {
         // The thread ends only when this end of the channel is gone.
-        let _ = self.thread.as_ref().map(|(words, _)| words.send(word));
+        let _ = self.thread.as_ref().map(|(commands, _)| commands.send(command));
     }
 }
 
-impl Drop for Recorder {
+impl Drop for GroupCommitter {
     fn drop(&mut self) {
-        if let Some((words, thread)) = self.thread.take() {
-            drop(words);
+        if let Some((commands, thread)) = self.thread.take() {
+            drop(commands);
             // A panic there has been printed, and what was not recorded is made again.
             let _ = thread.join();
         }
@@ -108,49 +108,49 @@ impl Drop for Recorder {
 }
 
 /// Results that wait to be recorded together.
-struct Waiting {
+struct Batch {
     results: Vec<Unrecorded>,
-    patience: Duration,
+    delay: Duration,
     deadline: Instant,
     work: Duration,
 }
 
-impl Waiting {
-    fn begin(first: Unrecorded, patience: Duration) -> Waiting {
-        let deadline = Instant::now() + patience;
-        let mut waiting = Waiting { results: Vec::new(), patience, deadline, work: Duration::ZERO };
-        waiting.add(first);
-        waiting
+impl Batch {
+    fn begin(first: Unrecorded, delay: Duration) -> Batch {
+        let deadline = Instant::now() + delay;
+        let mut batch = Batch { results: Vec::new(), delay, deadline, work: Duration::ZERO };
+        batch.add(first);
+        batch
     }
 
     fn add(&mut self, result: Unrecorded) {
         self.work += Duration::from_millis(result.work_ms);
-        if self.work >= self.patience * 2 {
+        if self.work >= self.delay * 2 {
             self.deadline = Instant::now();
         }
         self.results.push(result);
     }
 }
 
-fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listener: &dyn Fn(Recorded)) {
-    let mut patience = PATIENCE;
-    while let Ok(word) = words.recv() {
-        let Word::Record(first) = word else { continue };
-        let mut waiting = Waiting::begin(*first, patience);
-        while let Ok(Word::Record(result)) =
-            words.recv_timeout(waiting.deadline.saturating_duration_since(Instant::now()))
+fn commit_loop(cache: &Cache, pending: &Pending, commands: &Receiver<Command>, listener: &dyn Fn(Recorded)) {
+    let mut delay = COMMIT_DELAY;
+    while let Ok(command) = commands.recv() {
+        let Command::Record(first) = command else { continue };
+        let mut batch = Batch::begin(*first, delay);
+        while let Ok(Command::Record(result)) =
+            commands.recv_timeout(batch.deadline.saturating_duration_since(Instant::now()))
         {
-            waiting.add(*result);
+            batch.add(*result);
         }
         let begun = Instant::now();
-        let recorded = write_down(cache, mem::take(&mut waiting.results));
-        patience = (begun.elapsed() * (SHARE - 1)).clamp(PATIENCE, MOST_PATIENCE);
+        let recorded = commit(cache, mem::take(&mut batch.results));
+        delay = (begun.elapsed() * (MAX_TIME_SHARE - 1)).clamp(COMMIT_DELAY, MAX_COMMIT_DELAY);
         pending.settle(recorded.ids.len());
         listener(recorded);
     }
 }
 
-fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
+fn commit(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     let ids = results.iter().map(|result| result.id).collect();
     // Somebody else may have taken over the right to make such a result, and made it.
     let (held, overtaken): (Vec<&Unrecorded>, Vec<&Unrecorded>) =

@@ -70,8 +70,8 @@ impl Workspace {
             match &link.target {
                 Target::Stored(artifact) if link.copy => cache.copy_for_stage(artifact, &at)?,
                 Target::Stored(artifact) => cache.link_into(artifact, &at)?,
-                Target::OnDisk(path) if link.copy => cache.copy_in(path, &at)?,
-                Target::OnDisk(path) => symlink_or_copy(path, &at).map_err(refused(&at))?,
+                Target::ProjectFile(path) if link.copy => cache.copy_in(path, &at)?,
+                Target::ProjectFile(path) => symlink_or_copy(path, &at).map_err(refused(&at))?,
             }
         }
         for output in outputs {

@@ -1,4 +1,4 @@
-//! Where tries take place: folders that are used again as long as nothing is in them.
+//! Scratch folders of attempts: folders that are used again as long as nothing is in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use athanor_cache::{Cache, CacheError, Lock, is_name_of_run, remove_tree};
 
 /// The folders of a run's tries.
-pub struct Places {
+pub struct ScratchPool {
     cache: Arc<Cache>,
     run: String,
     scratch: Option<Scratch>,
@@ -17,10 +17,10 @@ pub struct Places {
     logs: Option<PathBuf>,
 }
 
-impl Places {
+impl ScratchPool {
     /// For the run called `run`.
-    pub fn new(cache: Arc<Cache>, run: String) -> Places {
-        Places { cache, run, scratch: None, made: 0, folders: Vec::new(), logs: None }
+    pub fn new(cache: Arc<Cache>, run: String) -> ScratchPool {
+        ScratchPool { cache, run, scratch: None, made: 0, folders: Vec::new(), logs: None }
     }
 
     /// A folder for the next try.
@@ -49,7 +49,7 @@ impl Places {
     }
 
     /// Takes back what a try has left empty.
-    pub fn vacate(&mut self, folder: Option<PathBuf>) {
+    pub fn release(&mut self, folder: Option<PathBuf>) {
         self.folders.extend(folder);
     }
 

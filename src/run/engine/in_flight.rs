@@ -12,12 +12,12 @@ pub type Outputs = Arc<[OutputRecord]>;
 
 /// Results that are being made, by fingerprint.
 #[derive(Default)]
-pub struct Flights {
-    under_way: HashMap<Digest, Flight>,
+pub struct InFlight {
+    entries: HashMap<Digest, Entry>,
 }
 
 #[derive(Default)]
-struct Flight {
+struct Entry {
     /// Instances that get the result without making it.
     followers: Vec<InstanceId>,
     /// The outputs, once they are stored; the result is still to be recorded.
@@ -25,37 +25,37 @@ struct Flight {
 }
 
 /// What an instance finds when it needs a result.
-pub enum Boarding {
+pub enum JoinOutcome {
     /// Nobody is making it.
-    Nobody,
-    /// Somebody is; the instance will be among [`Flights::stored`]'s.
-    Waits,
-    /// It is stored already; the instance will be among [`Flights::landed`]'s.
+    NotInFlight,
+    /// Somebody is; the instance will be among [`InFlight::stored`]'s.
+    Joined,
+    /// It is stored already; the instance will be among [`InFlight::finish`]'s.
     Stored(Outputs),
 }
 
-impl Flights {
+impl InFlight {
     /// `id` needs the result of `fingerprint`.
-    pub fn board(&mut self, fingerprint: &Digest, id: InstanceId) -> Boarding {
-        let Some(flight) = self.under_way.get_mut(fingerprint) else { return Boarding::Nobody };
-        flight.followers.push(id);
-        flight.stored.as_ref().map_or(Boarding::Waits, |outputs| Boarding::Stored(Arc::clone(outputs)))
+    pub fn join(&mut self, fingerprint: &Digest, id: InstanceId) -> JoinOutcome {
+        let Some(entry) = self.entries.get_mut(fingerprint) else { return JoinOutcome::NotInFlight };
+        entry.followers.push(id);
+        entry.stored.as_ref().map_or(JoinOutcome::Joined, |outputs| JoinOutcome::Stored(Arc::clone(outputs)))
     }
 
     /// Somebody begins to make the result.
     pub fn begin(&mut self, fingerprint: Digest) {
-        self.under_way.entry(fingerprint).or_default();
+        self.entries.entry(fingerprint).or_default();
     }
 
     /// The outputs are stored; returns who has waited for them.
     pub fn stored(&mut self, fingerprint: &Digest, outputs: &Outputs) -> Vec<InstanceId> {
-        let Some(flight) = self.under_way.get_mut(fingerprint) else { return Vec::new() };
-        flight.stored = Some(Arc::clone(outputs));
-        flight.followers.clone()
+        let Some(entry) = self.entries.get_mut(fingerprint) else { return Vec::new() };
+        entry.stored = Some(Arc::clone(outputs));
+        entry.followers.clone()
     }
 
     /// The result is recorded, was found, or will not be made; returns all who followed.
-    pub fn landed(&mut self, fingerprint: &Digest) -> Vec<InstanceId> {
-        self.under_way.remove(fingerprint).map(|flight| flight.followers).unwrap_or_default()
+    pub fn finish(&mut self, fingerprint: &Digest) -> Vec<InstanceId> {
+        self.entries.remove(fingerprint).map(|entry| entry.followers).unwrap_or_default()
     }
 }

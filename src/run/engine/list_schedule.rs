@@ -15,23 +15,23 @@ use std::collections::BinaryHeap;
 use crate::plan::InstanceId;
 use crate::run::executor::resources::{Allocation, SHARES};
 
-use super::ready_queue::Queues;
+use super::ready_queue::ReadyQueues;
 use super::scheduler::critical_path;
 
 /// How many lists are tried at most.
-const MOST_LISTS: usize = 100;
+const MAX_LISTS: usize = 100;
 /// What all rehearsals together may cost at most: some tens of milliseconds.
-const MOST_EFFORT: usize = 600_000;
+const MAX_COST: usize = 600_000;
 /// What starting an instance costs, where looking whether one queue's first fits costs 1.
-const START: usize = 16;
+const START_COST: usize = 16;
 /// How far from the shortest that is possible an order may be for the search to end.
 const NEAR_ENOUGH: f64 = 1.01;
 /// How far an instance is moved in the list at most: so many places, and such a part of the list.
 const MOVE: (f64, f64) = (2.0, 0.1);
 
 /// A run that is about to begin.
-pub struct Rehearsal<'r> {
-    queues: Queues,
+pub struct ListSchedule<'r> {
+    queues: ReadyQueues,
     consumers: &'r [Vec<InstanceId>],
     expected: &'r [f64],
     /// What is left to do, producers first.
@@ -42,18 +42,18 @@ pub struct Rehearsal<'r> {
     lists: usize,
 }
 
-impl<'r> Rehearsal<'r> {
+impl<'r> ListSchedule<'r> {
     /// `None` where there is nothing to gain from one: too many instances, none that takes a GPU, or nothing that tells those that
     /// do apart.
     pub fn new(
-        queues: &Queues,
+        queues: &ReadyQueues,
         consumers: &'r [Vec<InstanceId>],
         expected: &'r [f64],
         left: Vec<InstanceId>,
-    ) -> Option<Rehearsal<'r>> {
+    ) -> Option<ListSchedule<'r>> {
         // Whenever something ends, every queue may be looked at.
-        let effort = expected.len().max(1) * (START + queues.count());
-        let lists = (MOST_EFFORT / effort).min(MOST_LISTS);
+        let cost = expected.len().max(1) * (START_COST + queues.count());
+        let lists = (MAX_COST / cost).min(MAX_LISTS);
         let mut on_gpus = left.iter().filter(|id| queues.wants_gpus(**id)).map(|id| expected[id.index()]);
         let first = on_gpus.next()?;
         if lists < 3 || on_gpus.all(|other| other == first) {
@@ -66,23 +66,23 @@ impl<'r> Rehearsal<'r> {
         }
         let mut queues = queues.clone();
         queues.clear();
-        Some(Rehearsal { queues, consumers, expected, left, producers, lists })
+        Some(ListSchedule { queues, consumers, expected, left, producers, lists })
     }
 
     /// The best order that was found, as the urgency of each instance.
-    pub fn find_order(mut self) -> Option<Vec<f64>> {
+    pub fn search(mut self) -> Option<Vec<f64>> {
         let rank = critical_path(self.expected, self.consumers, &self.left);
         let good = self.shortest_possible(&rank) * NEAR_ENOUGH;
         let by_path = self.sorted(|_, id| rank[id.index()]);
         let by_area =
             self.sorted(|queues, id| rank[id.index()] * queues.shares(id).iter().copied().fold(0.0, f64::max));
         let mut best = (f64::INFINITY, self.left.clone());
-        let mut dice = Dice(1);
+        let mut random = SplitMix64(1);
         let reach = MOVE.0 + MOVE.1 * self.left.len() as f64;
         let mut rules = [by_path, by_area].into_iter();
         for _ in 0..self.lists {
-            let list = rules.next().unwrap_or_else(|| moved(&best.1, reach, &mut dice));
-            let end = self.rehearse(&list);
+            let list = rules.next().unwrap_or_else(|| perturbed(&best.1, reach, &mut random));
+            let end = self.simulate(&list);
             if end <= best.0 {
                 best = (end, list);
             }
@@ -105,7 +105,7 @@ impl<'r> Rehearsal<'r> {
     }
 
     /// What is left, largest keys first.
-    fn sorted(&self, key: impl Fn(&Queues, InstanceId) -> f64) -> Vec<InstanceId> {
+    fn sorted(&self, key: impl Fn(&ReadyQueues, InstanceId) -> f64) -> Vec<InstanceId> {
         let mut list = self.left.clone();
         list.sort_by(|a, b| key(&self.queues, *b).total_cmp(&key(&self.queues, *a)).then(a.cmp(b)));
         list
@@ -121,7 +121,7 @@ impl<'r> Rehearsal<'r> {
     }
 
     /// When the last instance would end.
-    fn rehearse(&mut self, list: &[InstanceId]) -> f64 {
+    fn simulate(&mut self, list: &[InstanceId]) -> f64 {
         self.queues.set_urgency(self.urgency(list));
         let mut producers = self.producers.clone();
         self.left.iter().filter(|id| producers[id.index()] == 0).for_each(|id| self.queues.insert(*id));
@@ -154,19 +154,19 @@ impl<'r> Rehearsal<'r> {
 }
 
 /// `list` with each instance moved by a random distance of up to `reach` places.
-fn moved(list: &[InstanceId], reach: f64, dice: &mut Dice) -> Vec<InstanceId> {
+fn perturbed(list: &[InstanceId], reach: f64, random: &mut SplitMix64) -> Vec<InstanceId> {
     let mut keyed: Vec<(f64, InstanceId)> =
-        list.iter().zip(0..).map(|(id, at)| (f64::from(at) + dice.roll() * reach, *id)).collect();
+        list.iter().zip(0..).map(|(id, at)| (f64::from(at) + random.next_unit() * reach, *id)).collect();
     keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
     keyed.into_iter().map(|(_, id)| id).collect()
 }
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): the same on every machine.
-struct Dice(u64);
+struct SplitMix64(u64);
 
-impl Dice {
+impl SplitMix64 {
     /// At least 0, less than 1.
-    fn roll(&mut self) -> f64 {
+    fn next_unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -186,28 +186,28 @@ mod tests {
         (0..count).map(InstanceId).collect()
     }
 
-    fn queues(gpus: &[f64]) -> Queues {
+    fn queues(gpus: &[f64]) -> ReadyQueues {
         let task = |gpus: &f64| {
             let resources = Resources { gpus: GpuShare::from_number(*gpus).unwrap(), ..Resources::default() };
             Task { producers: Vec::new(), resources, wanted: true }
         };
         let devices = (0..2).map(|index| GpuDevice { index, memory: None }).collect();
         let capacity = Capacity { cpus: 9, memory: 9, gpus: devices };
-        Queues::new(&gpus.iter().map(task).collect::<Vec<_>>(), &capacity)
+        ReadyQueues::new(&gpus.iter().map(task).collect::<Vec<_>>(), &capacity)
     }
 
     #[test]
     fn an_order_is_found_that_no_rule_gives() {
         let queues = queues(&[1.0, 1.0, 1.0, 0.5, 1.0]);
         let (expected, consumers) = ([11.0, 5.0, 10.0, 9.0, 6.0], vec![Vec::new(); 5]);
-        let rehearsal = || Rehearsal::new(&queues, &consumers, &expected, ids(5)).unwrap();
+        let list_schedule = || ListSchedule::new(&queues, &consumers, &expected, ids(5)).unwrap();
         let longest_first = [0, 2, 3, 4, 1].map(InstanceId);
-        assert_eq!(rehearsal().rehearse(&longest_first), 22.0);
-        let urgency = rehearsal().find_order().unwrap();
-        assert_eq!(urgency, rehearsal().find_order().unwrap());
+        assert_eq!(list_schedule().simulate(&longest_first), 22.0);
+        let urgency = list_schedule().search().unwrap();
+        assert_eq!(urgency, list_schedule().search().unwrap());
         let mut found = ids(5);
         found.sort_by(|a, b| urgency[b.index()].total_cmp(&urgency[a.index()]));
-        assert_eq!(rehearsal().rehearse(&found), 21.0);
+        assert_eq!(list_schedule().simulate(&found), 21.0);
     }
 
     #[test]
@@ -217,15 +217,16 @@ mod tests {
         let id = |id| vec![InstanceId(id)];
         let consumers = [id(2), vec![InstanceId(2), InstanceId(3)], vec![], vec![]];
         let expected = [100.0, 2.0, 3.0, 100.0];
-        let mut rehearsal = Rehearsal::new(&queues, &consumers, &expected, [1, 2].map(InstanceId).into()).unwrap();
-        assert_eq!(rehearsal.rehearse(&[1, 2].map(InstanceId)), 5.0);
+        let mut list_schedule =
+            ListSchedule::new(&queues, &consumers, &expected, [1, 2].map(InstanceId).into()).unwrap();
+        assert_eq!(list_schedule.simulate(&[1, 2].map(InstanceId)), 5.0);
     }
 
     #[test]
     fn there_is_none_where_nothing_is_to_be_gained() {
         let none = |gpus: &[f64], expected: &[f64]| {
             let consumers = vec![Vec::new(); gpus.len()];
-            Rehearsal::new(&queues(gpus), &consumers, expected, ids(3)).is_none()
+            ListSchedule::new(&queues(gpus), &consumers, expected, ids(3)).is_none()
         };
         assert!(none(&[0.0, 0.0, 0.0], &[1.0, 2.0, 3.0]));
         assert!(none(&[1.0, 0.5, 0.0], &[2.0, 2.0, 3.0]), "all that take a GPU take as long");

@@ -10,7 +10,7 @@ use super::scheduler::Task;
 
 /// Queued instances by what they take, and what is free.
 #[derive(Clone)]
-pub struct Queues {
+pub struct ReadyQueues {
     /// How urgent each instance is: larger numbers come first.
     urgency: Vec<f64>,
     /// Which of `queues` each instance belongs to.
@@ -24,17 +24,17 @@ pub struct Queues {
 struct Queue {
     resources: Resources,
     shares: [f64; SHARES],
-    waiting: BTreeSet<Place>,
+    waiting: BTreeSet<QueueKey>,
     /// It did not fit, and nothing has been given back since.
     blocked: bool,
 }
 
 /// Sorts instances, most urgent first, then by number.
-type Place = (Reverse<u64>, InstanceId);
+type QueueKey = (Reverse<u64>, InstanceId);
 
-impl Queues {
+impl ReadyQueues {
     /// Nothing waits, everything in `capacity` is free, nothing is more urgent than anything else.
-    pub fn new(tasks: &[Task], capacity: &Capacity) -> Queues {
+    pub fn new(tasks: &[Task], capacity: &Capacity) -> ReadyQueues {
         let mut known: HashMap<&Resources, usize> = HashMap::new();
         let mut queues = Vec::new();
         let class = tasks.iter().map(|task| {
@@ -45,7 +45,7 @@ impl Queues {
                 queues.len() - 1
             })
         });
-        Queues { class: class.collect(), urgency: vec![0.0; tasks.len()], queues, pool: Pool::new(capacity) }
+        ReadyQueues { class: class.collect(), urgency: vec![0.0; tasks.len()], queues, pool: Pool::new(capacity) }
     }
 
     /// Says how urgent each instance is, at least zero; those that wait take their new places.
@@ -57,7 +57,7 @@ impl Queues {
     }
 
     fn waiting(&self) -> impl Iterator<Item = InstanceId> {
-        self.queues.iter().flat_map(|queue| queue.waiting.iter().map(|place| place.1))
+        self.queues.iter().flat_map(|queue| queue.waiting.iter().map(|key| key.1))
     }
 
     /// How many queues there are: one for each choice of resources.
@@ -82,14 +82,14 @@ impl Queues {
 
     /// The instance waits from now on.
     pub fn insert(&mut self, id: InstanceId) {
-        let place = self.place(id);
-        self.queues[self.class[id.index()]].waiting.insert(place);
+        let key = self.key(id);
+        self.queues[self.class[id.index()]].waiting.insert(key);
     }
 
     /// The instance does not wait any more.
     pub fn remove(&mut self, id: InstanceId) {
-        let place = self.place(id);
-        self.queues[self.class[id.index()]].waiting.remove(&place);
+        let key = self.key(id);
+        self.queues[self.class[id.index()]].waiting.remove(&key);
     }
 
     /// Nothing waits any more.
@@ -97,7 +97,7 @@ impl Queues {
         self.queues.iter_mut().for_each(|queue| queue.waiting.clear());
     }
 
-    fn place(&self, id: InstanceId) -> Place {
+    fn key(&self, id: InstanceId) -> QueueKey {
         // Numbers that are not negative are in the order of their bits.
         (Reverse(self.urgency[id.index()].to_bits()), id)
     }
@@ -108,21 +108,21 @@ impl Queues {
             return None;
         }
         let queues = self.queues.iter().enumerate().filter(|(_, queue)| !queue.blocked);
-        let mut heads: Vec<(Place, usize)> =
+        let mut heads: Vec<(QueueKey, usize)> =
             queues.filter_map(|(class, queue)| Some((*queue.waiting.first()?, class))).collect();
         heads.sort_unstable();
-        for (place, class) in heads {
+        for (key, class) in heads {
             let queue = &mut self.queues[class];
             if let Some(allocation) = self.pool.take(&queue.resources) {
-                queue.waiting.remove(&place);
-                return Some((place.1, allocation));
+                queue.waiting.remove(&key);
+                return Some((key.1, allocation));
             }
             queue.blocked = true;
         }
         None
     }
 
-    /// Gives back what [`Queues::start_next`] gave.
+    /// Gives back what [`ReadyQueues::start_next`] gave.
     pub fn give_back(&mut self, allocation: &Allocation) {
         self.pool.give_back(allocation);
         self.queues.iter_mut().for_each(|queue| queue.blocked = false);

@@ -3,13 +3,13 @@
 //! The dispatcher tells it what became of an instance; it answers which instances are to be looked up in the cache and
 //! which are to be started, with what resources. A device is never given out beyond what it has (see
 //! [`Pool`](crate::run::executor::resources::Pool)). The most urgent instance that fits is started whenever one fits; how urgent each is
-//! follows from the chain of work behind it, or, where instances compete for GPUs, from a rehearsal.
+//! follows from the chain of work behind it, or, where instances compete for GPUs, from a simulated list schedule.
 
 use crate::plan::{InstanceId, Resources};
 use crate::run::executor::resources::{Allocation, Capacity};
 
-use super::list_schedule::Rehearsal;
-use super::ready_queue::Queues;
+use super::list_schedule::ListSchedule;
+use super::ready_queue::ReadyQueues;
 
 /// Where an instance stands. Each variant says what must have happened before.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +70,7 @@ pub struct Scheduler {
     states: Vec<State>,
     order: Vec<InstanceId>,
     ready: Vec<InstanceId>,
-    queues: Queues,
+    queues: ReadyQueues,
     /// How long each instance is expected to take, while the run is still to be rehearsed with it.
     expected: Option<Vec<f64>>,
     unsettled: usize,
@@ -87,7 +87,7 @@ impl Scheduler {
                 consumers[producer.index()].push(id);
             }
         }
-        let mut queues = Queues::new(tasks, capacity);
+        let mut queues = ReadyQueues::new(tasks, capacity);
         queues.set_urgency(critical_path(&vec![1.0; tasks.len()], &consumers, order));
         let mut ready = Vec::new();
         let mut states = vec![State::Unwanted; tasks.len()];
@@ -114,11 +114,11 @@ impl Scheduler {
 
     /// Finds a better order for what is left to do than that of critical paths, where there is something to gain. Waits for
     /// the first start, as only then it is known how much of the plan the cache has.
-    fn rehearse(&mut self, expected: &[f64]) {
+    fn simulate(&mut self, expected: &[f64]) {
         let is_left = |id: &InstanceId| !self.states[id.index()].is_settled();
         let left: Vec<InstanceId> = self.order.iter().copied().filter(is_left).collect();
-        let rehearsal = Rehearsal::new(&self.queues, &self.consumers, expected, left);
-        if let Some(urgency) = rehearsal.and_then(Rehearsal::find_order) {
+        let list_schedule = ListSchedule::new(&self.queues, &self.consumers, expected, left);
+        if let Some(urgency) = list_schedule.and_then(ListSchedule::search) {
             self.queues.set_urgency(urgency);
         }
     }
@@ -142,7 +142,7 @@ impl Scheduler {
     /// The next instance to start, and what it is given: the most urgent one that fits now.
     pub fn next_start(&mut self) -> Option<(InstanceId, Allocation)> {
         if let Some(expected) = self.expected.take() {
-            self.rehearse(&expected);
+            self.simulate(&expected);
         }
         let (id, allocation) = self.queues.start_next()?;
         self.states[id.index()] = State::Running(allocation.clone());

@@ -12,24 +12,24 @@ use crate::run::executor::os_limits;
 /// Makes the process's pool of at most `wanted` threads; one that exists stays. Where fewer are to be had, it leaves as many as
 /// it takes, for what else needs some. An error says what to do.
 pub fn make_pool(wanted: usize) -> Result<(), String> {
-    let mut hired: Vec<Sender<ThreadBuilder>> = Vec::new();
+    let mut spawned: Vec<Sender<ThreadBuilder>> = Vec::new();
     let mut refusal = None;
-    while hired.len() < wanted.max(1) && refusal.is_none() {
-        match hire() {
-            Ok(thread) => hired.push(thread),
+    while spawned.len() < wanted.max(1) && refusal.is_none() {
+        match spawn() {
+            Ok(thread) => spawned.push(thread),
             Err(error) => refusal = Some(error),
         }
     }
     if let Some(error) = refusal {
-        hired.truncate(hired.len().div_ceil(2));
-        if hired.is_empty() {
+        spawned.truncate(spawned.len().div_ceil(2));
+        if spawned.is_empty() {
             let advice = os_limits::advice(&error).map(|advice| format!(" {advice}")).unwrap_or_default();
             return Err(format!("No thread can be started: {error}.{advice}"));
         }
     }
-    let (count, hired) = (hired.len(), Mutex::new(hired));
+    let (count, spawned) = (spawned.len(), Mutex::new(spawned));
     let give = |work| {
-        let thread = hired.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let thread = spawned.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         let sent = thread.and_then(|thread| thread.send(work).ok());
         sent.ok_or_else(|| io::Error::other("a thread of the pool has gone"))
     };
@@ -39,7 +39,7 @@ pub fn make_pool(wanted: usize) -> Result<(), String> {
 }
 
 /// Starts a thread that waits for its work, and ends when none can come any more.
-fn hire() -> io::Result<Sender<ThreadBuilder>> {
+fn spawn() -> io::Result<Sender<ThreadBuilder>> {
     let (sender, work) = channel::<ThreadBuilder>();
     let body = move || {
         if let Ok(work) = work.recv() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
-use crate::run::executor::protocol::Order;
+use crate::run::executor::protocol::WorkerRequest;
 
 /// One try of one instance, ready to be started.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct Job {
 #[derive(Debug, Clone)]
 pub enum Launch {
     /// A worker process of this program.
-    Worker(Box<Order>),
+    Worker(Box<WorkerRequest>),
     /// A shell line.
     Shell(String),
 }
@@ -79,7 +79,7 @@ pub enum Exit {
     /// It could not be started.
     NotStarted(String),
     /// It failed, and the machine stood in its way.
-    Hampered {
+    HostFault {
         /// How it ended.
         exit: Box<Exit>,
         /// Why its log is not whole, if that is so.
@@ -91,10 +91,10 @@ pub enum Exit {
 
 impl Exit {
     /// Whether it asks for another try.
-    pub fn asks_again(&self) -> bool {
+    pub fn wants_retry(&self) -> bool {
         match self {
             Exit::Failed { again, .. } => *again,
-            Exit::Hampered { exit, .. } => exit.asks_again(),
+            Exit::HostFault { exit, .. } => exit.wants_retry(),
             _ => false,
         }
     }

@@ -9,7 +9,7 @@ use nix::sys::resource::{Resource, getrlimit};
 const UNLIMITED: &str = "unlimited";
 
 /// Whether an operation was refused for lack of something that others may give back.
-pub fn is_shortage(error: &io::Error) -> bool {
+pub fn is_limit_reached(error: &io::Error) -> bool {
     advice(error).is_some()
 }
 

@@ -1,6 +1,6 @@
 //! The line protocol between a run and its stages: JSON lines, one message a line, over a pipe.
 //!
-//! A worker reads one [`Order`] line from standard input and writes [`Message`] lines to standard output, `started` first and
+//! A worker reads one [`WorkerRequest`] line from standard input and writes [`StageMessage`] lines to standard output, `started` first and
 //! `done` or `failed` last. A `command` stage may write `progress` and `metric` lines to the file named by
 //! `ATHANOR_EVENTS`. Either side ignores fields it does not know; an order of another version is refused.
 
@@ -23,7 +23,7 @@ pub const EVENTS_VARIABLE: &str = "ATHANOR_EVENTS";
 
 /// What a worker is to do. Paths are relative to its working folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Order {
+pub struct WorkerRequest {
     /// [`PROTOCOL`].
     pub protocol: u32,
     /// The kind's name.
@@ -49,7 +49,8 @@ pub struct Order {
     /// What lies at the paths in `inputs`.
     pub contents: BTreeMap<PathBuf, Artifact>,
     /// Whether the work is to be done again from scratch, whatever is known.
-    pub anew: bool,
+    #[serde(rename = "anew")]
+    pub force: bool,
     /// Where the worker notes which stored files it has put among the outputs.
     #[serde(with = "athanor_cache::any_path")]
     pub placements: PathBuf,
@@ -60,9 +61,9 @@ pub struct Order {
 /// What a stage tells its run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Message {
+pub enum StageMessage {
     /// Start and end.
-    Life(Life),
+    Status(WorkerStatus),
     /// What happens in between.
     Report(StageReport),
 }
@@ -70,7 +71,7 @@ pub enum Message {
 /// Start and end of a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Life {
+pub enum WorkerStatus {
     /// The worker understood its order.
     Started {
         /// [`PROTOCOL`].
@@ -95,7 +96,7 @@ pub enum Life {
 }
 
 /// Reads one message; `None` for a line that is none, which a reader passes over.
-pub fn parse_message(line: &[u8]) -> Option<Message> {
+pub fn parse_message(line: &[u8]) -> Option<StageMessage> {
     serde_json::from_slice(line).ok()
 }
 
@@ -106,14 +107,14 @@ mod tests {
     #[test]
     fn messages_look_as_documented_and_read_back() {
         let cases = [
-            (Message::Life(Life::Started { protocol: 1 }), r#"{"event":"started","protocol":1}"#),
-            (Message::Life(Life::Done), r#"{"event":"done"}"#),
+            (StageMessage::Status(WorkerStatus::Started { protocol: 1 }), r#"{"event":"started","protocol":1}"#),
+            (StageMessage::Status(WorkerStatus::Done), r#"{"event":"done"}"#),
             (
-                Message::Report(StageReport::Metric { name: "loss".into(), value: 0.5, step: Some(3) }),
+                StageMessage::Report(StageReport::Metric { name: "loss".into(), value: 0.5, step: Some(3) }),
                 r#"{"event":"metric","name":"loss","value":0.5,"step":3}"#,
             ),
             (
-                Message::Report(StageReport::Progress { done: 1, total: 2, unit: "rows".into() }),
+                StageMessage::Report(StageReport::Progress { done: 1, total: 2, unit: "rows".into() }),
                 r#"{"event":"progress","done":1,"total":2,"unit":"rows"}"#,
             ),
         ];

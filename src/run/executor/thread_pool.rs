@@ -7,10 +7,10 @@ use std::thread;
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// As many threads as there ever were tasks at once, as long as the system gives them. They end with the crew, each after the
+/// As many threads as there ever were tasks at once, as long as the system gives them. They end with the pool, each after the
 /// task it is at.
 #[derive(Clone, Default)]
-pub struct Crew(Arc<Mutex<State>>);
+pub struct ThreadPool(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -21,7 +21,7 @@ struct State {
     threads: usize,
 }
 
-impl Crew {
+impl ThreadPool {
     /// Does a task on a thread of its own. Where the system gives no more threads, the task waits for one, and where there is
     /// none at all, it is done before this returns.
     pub fn run(&self, task: impl FnOnce() + Send + 'static) {
@@ -33,7 +33,7 @@ impl Crew {
                 Err(unsent) => task = unsent.0,
             }
         }
-        if let Err(task) = self.hire(task) {
+        if let Err(task) = self.spawn(task) {
             let mut state = lock(&self.0);
             if state.threads > 0 {
                 return match state.idle.pop() {
@@ -48,33 +48,33 @@ impl Crew {
     }
 
     /// Starts a thread that begins with a task; gives the task back if there is none to be had.
-    fn hire(&self, task: Task) -> Result<(), Task> {
+    fn spawn(&self, task: Task) -> Result<(), Task> {
         lock(&self.0).threads += 1;
         let first = Arc::new(Mutex::new(Some(task)));
-        let (crew, task) = (Arc::downgrade(&self.0), Arc::clone(&first));
-        let hired = thread::Builder::new().spawn(move || {
+        let (pool, task) = (Arc::downgrade(&self.0), Arc::clone(&first));
+        let spawned = thread::Builder::new().spawn(move || {
             let Some(mut task) = lock(&task).take() else { return };
             let (sender, tasks) = channel::<Task>();
-            let _leave = Leave(crew.clone());
+            let _leave = ThreadExit(pool.clone());
             loop {
                 task();
-                let Some(crew) = crew.upgrade() else { return };
+                let Some(pool) = pool.upgrade() else { return };
                 let next = {
-                    let mut state = lock(&crew);
+                    let mut state = lock(&pool);
                     let next = state.waiting.pop_front();
                     if next.is_none() {
                         state.idle.push(sender.clone());
                     }
                     next
                 };
-                drop(crew);
+                drop(pool);
                 match next.map_or_else(|| tasks.recv(), Ok) {
                     Ok(next) => task = next,
                     Err(_) => return,
                 }
             }
         });
-        if hired.is_ok() {
+        if spawned.is_ok() {
             return Ok(());
         }
         lock(&self.0).threads -= 1;
@@ -83,12 +83,12 @@ impl Crew {
 }
 
 /// Counts a thread out when it ends, also by a panic.
-struct Leave(std::sync::Weak<Mutex<State>>);
+struct ThreadExit(std::sync::Weak<Mutex<State>>);
 
-impl Drop for Leave {
+impl Drop for ThreadExit {
     fn drop(&mut self) {
-        if let Some(crew) = self.0.upgrade() {
-            lock(&crew).threads -= 1;
+        if let Some(pool) = self.0.upgrade() {
+            lock(&pool).threads -= 1;
         }
     }
 }
@@ -103,17 +103,17 @@ mod tests {
 
     #[test]
     fn tasks_at_once_do_not_wait_for_each_other_and_threads_are_used_again() {
-        let crew = Crew::default();
+        let pool = ThreadPool::default();
         let (meet, met) = channel();
         let (go, gone) = channel::<()>();
-        crew.run({
+        pool.run({
             let meet = meet.clone();
             move || {
                 let _ = gone.recv();
                 meet.send(thread::current().id()).unwrap();
             }
         });
-        crew.run({
+        pool.run({
             let meet = meet.clone();
             move || meet.send(thread::current().id()).unwrap()
         });
@@ -121,10 +121,10 @@ mod tests {
         go.send(()).unwrap();
         let first = met.recv().unwrap();
         assert_ne!(first, second);
-        while lock(&crew.0).idle.len() < 2 {
+        while lock(&pool.0).idle.len() < 2 {
             thread::yield_now();
         }
-        crew.run(move || meet.send(thread::current().id()).unwrap());
+        pool.run(move || meet.send(thread::current().id()).unwrap());
         assert!([first, second].contains(&met.recv().unwrap()));
     }
 }

@@ -1,4 +1,4 @@
-//! The worker process: one order in, one stage's work done, messages out.
+//! The worker process: one request in, one stage's work done, messages out.
 //!
 //! The process environment is read here and nowhere deeper. Standard output belongs to the protocol: it is moved away before
 //! any stage code runs, so that a stray print of a library lands in the stage's log instead.
@@ -18,26 +18,26 @@ use athanor_stages::kind::{RunError, Runner};
 use athanor_stages::panics::{self, Panic};
 use athanor_stages::registry;
 
-use crate::last_words;
+use crate::fatal_errors;
 use crate::run::executor::compute_pool::make_pool;
-use crate::run::executor::protocol::{Life, Message, Order, PROTOCOL};
+use crate::run::executor::protocol::{PROTOCOL, StageMessage, WorkerRequest, WorkerStatus};
 
-/// Does the one order given on standard input; returns the process's exit code.
+/// Does the one request given on standard input; returns the process's exit code.
 pub fn main() -> u8 {
     // SAFETY: This is the process's only thread so far.
     unsafe { athanor_stages::learn::devices::set_up() };
     let Ok(channel) = take_standard_output() else {
         return 1;
     };
-    last_words::report_to(channel.as_raw_fd());
+    fatal_errors::report_to(channel.as_raw_fd());
     panics::remember();
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
     // Without a handler the process ends at the first signal, which is a valid way to stop.
     let _ = ctrlc::set_handler(|| reporter.stop.store(true, Ordering::SeqCst));
-    let outcome = read_order().and_then(|order| obey(&order, reporter));
+    let outcome = read_request().and_then(|request| execute(&request, reporter));
     let failed = outcome.is_err();
-    reporter.send(&Message::Life(outcome.err().unwrap_or(Life::Done)));
+    reporter.send(&StageMessage::Status(outcome.err().unwrap_or(WorkerStatus::Done)));
     u8::from(failed)
 }
 
@@ -47,47 +47,47 @@ fn take_standard_output() -> std::io::Result<File> {
     Ok(channel)
 }
 
-fn read_order() -> Result<Order, Life> {
+fn read_request() -> Result<WorkerRequest, WorkerStatus> {
     let mut line = String::new();
     std::io::stdin()
         .lock()
         .read_line(&mut line)
-        .map_err(|error| refusal(format!("The order cannot be read: {error}.")))?;
-    let order: Order =
-        serde_json::from_str(&line).map_err(|error| refusal(format!("The order is malformed: {error}.")))?;
-    if order.protocol != PROTOCOL {
-        let theirs = order.protocol;
-        return Err(refusal(format!("The order speaks protocol {theirs}, this worker speaks {PROTOCOL}.")));
+        .map_err(|error| refusal(format!("The request cannot be read: {error}.")))?;
+    let request: WorkerRequest =
+        serde_json::from_str(&line).map_err(|error| refusal(format!("The request is malformed: {error}.")))?;
+    if request.protocol != PROTOCOL {
+        let theirs = request.protocol;
+        return Err(refusal(format!("The request speaks protocol {theirs}, this worker speaks {PROTOCOL}.")));
     }
-    Ok(order)
+    Ok(request)
 }
 
-fn obey(order: &Order, reporter: &PipeReporter) -> Result<(), Life> {
-    let kind = registry::find(&order.kind).filter(|kind| kind.revision() == order.revision);
+fn execute(request: &WorkerRequest, reporter: &PipeReporter) -> Result<(), WorkerStatus> {
+    let kind = registry::find(&request.kind).filter(|kind| kind.revision() == request.revision);
     let Some(Runner::Worker(work)) = kind.map(|kind| kind.runner()) else {
-        return Err(refusal(format!("This worker has no kind `{}` of revision {}.", order.kind, order.revision)));
+        return Err(refusal(format!("This worker has no kind `{}` of revision {}.", request.kind, request.revision)));
     };
-    reporter.send(&Message::Life(Life::Started { protocol: PROTOCOL }));
-    make_pool(order.threads).map_err(refusal)?;
-    let cache = Cache::open(&order.cache).map_err(|error| refusal(error.to_string()))?;
+    reporter.send(&StageMessage::Status(WorkerStatus::Started { protocol: PROTOCOL }));
+    make_pool(request.threads).map_err(refusal)?;
+    let cache = Cache::open(&request.cache).map_err(|error| refusal(error.to_string()))?;
     let memory = Memory {
         cache: &cache,
-        fingerprint: order.fingerprint,
-        contents: order.contents.clone().into_iter().collect(),
-        anew: order.anew,
-        placements: order.placements.clone(),
+        fingerprint: request.fingerprint,
+        contents: request.contents.clone().into_iter().collect(),
+        anew: request.force,
+        placements: request.placements.clone(),
     };
-    let context = StageContext::new(order.seed, order.threads, order.scratch.clone(), reporter)
+    let context = StageContext::new(request.seed, request.threads, request.scratch.clone(), reporter)
         .with_memory(memory)
         .with_environment(passed_on());
-    guarded(|| work.run(&order.params, order.inputs.clone(), order.outputs.clone(), &context))
+    guarded(|| work.run(&request.params, request.inputs.clone(), request.outputs.clone(), &context))
 }
 
 /// Does a stage's work; a panic is its failure, like any other.
-fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), Life> {
+fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), WorkerStatus> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(|error| describe(&error)),
-        Err(payload) => Err(describe_panic(&panics::behind(payload.as_ref()))),
+        Ok(result) => result.map_err(|error| status_of(&error)),
+        Err(payload) => Err(status_of_panic(&panics::behind(payload.as_ref()))),
     }
 }
 
@@ -98,7 +98,7 @@ const SIGNS_OF_A_GPU: [&str; 4] = ["CUDA", "Cuda", "NVRTC", "device was poisoned
 const SIGNS_OF_A_SHORTAGE: [&str; 3] =
     ["Resource temporarily unavailable", "Cannot allocate memory", "Too many open files"];
 
-fn describe_panic(panic: &Panic) -> Life {
+fn status_of_panic(panic: &Panic) -> WorkerStatus {
     let first_line = panic.message.lines().next().unwrap_or_default().trim_end_matches('.');
     let on_gpu = SIGNS_OF_A_GPU.iter().any(|sign| panic.message.contains(sign));
     let at = panic.location.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default();
@@ -113,7 +113,7 @@ fn describe_panic(panic: &Panic) -> Life {
         ("It panicked", "This is a mistake in Athanor or in a library; the stage's log has the whole error.")
     };
     let message = format!("{what}: {first_line}{at}.");
-    Life::Failed { message, help: Some(help.to_owned()), interrupted: false, again: false }
+    WorkerStatus::Failed { message, help: Some(help.to_owned()), interrupted: false, again: false }
 }
 
 /// What of the environment kinds may ask for.
@@ -124,12 +124,12 @@ fn passed_on() -> HashMap<String, String> {
     names.filter_map(|name| std::env::var(&name).ok().map(|value| (name, value))).collect()
 }
 
-fn describe(error: &RunError) -> Life {
+fn status_of(error: &RunError) -> WorkerStatus {
     let message = error.to_string();
     match error {
         RunError::Stage(stage) => {
             let interrupted = matches!(stage, StageError::Interrupted);
-            Life::Failed {
+            WorkerStatus::Failed {
                 message,
                 help: stage.help().map(str::to_owned),
                 interrupted,
@@ -140,8 +140,8 @@ fn describe(error: &RunError) -> Life {
     }
 }
 
-fn refusal(message: String) -> Life {
-    Life::Failed { message, help: None, interrupted: false, again: false }
+fn refusal(message: String) -> WorkerStatus {
+    WorkerStatus::Failed { message, help: None, interrupted: false, again: false }
 }
 
 struct PipeReporter {
@@ -150,7 +150,7 @@ struct PipeReporter {
 }
 
 impl PipeReporter {
-    fn send(&self, message: &Message) {
+    fn send(&self, message: &StageMessage) {
         let Ok(mut line) = serde_json::to_vec(message) else { return };
         line.push(b'\n');
         let mut channel = self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -161,7 +161,7 @@ impl PipeReporter {
 
 impl Reporter for PipeReporter {
     fn report(&self, report: StageReport) {
-        self.send(&Message::Report(report));
+        self.send(&StageMessage::Report(report));
     }
 
     fn should_stop(&self) -> bool {
@@ -173,9 +173,9 @@ impl Reporter for PipeReporter {
 mod tests {
     use super::*;
 
-    fn told(work: impl FnOnce() -> Result<(), RunError>) -> (String, bool) {
+    fn reported(work: impl FnOnce() -> Result<(), RunError>) -> (String, bool) {
         match guarded(work) {
-            Err(Life::Failed { message, help, again, .. }) => {
+            Err(WorkerStatus::Failed { message, help, again, .. }) => {
                 (format!("{message} {}", help.unwrap_or_default()), again)
             }
             other => panic!("{other:?}"),
@@ -184,18 +184,20 @@ mod tests {
 
     #[test]
     fn panics_are_failures_in_words() {
-        let (told_of_gpu, _) = told(|| panic!("DriverError(CUDA_ERROR_LAUNCH_FAILED, \"launch failed\")\nbacktrace"));
+        let (told_of_gpu, _) =
+            reported(|| panic!("DriverError(CUDA_ERROR_LAUNCH_FAILED, \"launch failed\")\nbacktrace"));
         assert!(
             told_of_gpu.starts_with("A call to the GPU failed: DriverError(CUDA_ERROR_LAUNCH_FAILED"),
             "{told_of_gpu}"
         );
         assert!(told_of_gpu.contains("`athanor devices`") && !told_of_gpu.contains("backtrace"), "{told_of_gpu}");
-        let (refused, _) = told(|| panic!("failed to spawn thread: Resource temporarily unavailable (os error 11)"));
+        let (refused, _) =
+            reported(|| panic!("failed to spawn thread: Resource temporarily unavailable (os error 11)"));
         assert!(
             refused.starts_with("It could not go on: failed to spawn") && refused.contains("`ulimit -a`"),
             "{refused}"
         );
-        let (other, _) = told(|| panic!("index out of bounds"));
+        let (other, _) = reported(|| panic!("index out of bounds"));
         assert!(other.starts_with("It panicked: index out of bounds. This is a mistake in Athanor"), "{other}");
     }
 
@@ -203,7 +205,7 @@ mod tests {
     fn a_stage_may_ask_for_another_try() {
         let failing = |again| {
             let (message, help) = ("the GPU has no room".to_owned(), "It goes on.".to_owned());
-            told(move || Err(StageError::DeviceMemory { message, help, again }.into()))
+            reported(move || Err(StageError::DeviceMemory { message, help, again }.into()))
         };
         assert_eq!([failing(true), failing(false)].map(|(_, again)| again), [true, false]);
     }

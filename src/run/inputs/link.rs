@@ -20,7 +20,7 @@ impl Link {
     pub fn stored(&self) -> Option<&Artifact> {
         match &self.target {
             Target::Stored(artifact) => Some(artifact),
-            Target::OnDisk(_) => None,
+            Target::ProjectFile(_) => None,
         }
     }
 }
@@ -31,5 +31,5 @@ pub enum Target {
     /// Something in the cache.
     Stored(Artifact),
     /// A file or folder of the user's.
-    OnDisk(PathBuf),
+    ProjectFile(PathBuf),
 }

@@ -8,21 +8,21 @@ use athanor_stages::artifact::ArtifactType;
 use rayon::prelude::*;
 
 use crate::language::{Diagnostics, suggest};
-use crate::plan::{Feed, InstanceId, Plan, Source, Work};
+use crate::plan::{InputSource, InstanceId, Plan, Source, Work};
 
 /// Files of the project folder that each command's line names, by instance.
 pub type Mentions = HashMap<InstanceId, Vec<String>>;
 
 /// Reports every one of `sources` that is missing or of the wrong sort.
-pub fn probe(sources: &[Source], project: &Path, problems: &mut Diagnostics) {
+pub fn check_sources(sources: &[Source], project: &Path, problems: &mut Diagnostics) {
     for source in sources {
-        if let Some((message, help)) = complaint(source, project) {
+        if let Some((message, help)) = problem_of(source, project) {
             problems.at(source.span, message, help);
         }
     }
 }
 
-fn complaint(source: &Source, project: &Path) -> Option<(String, Option<String>)> {
+fn problem_of(source: &Source, project: &Path) -> Option<(String, Option<String>)> {
     let path = project.join(&source.path);
     let metadata = match std::fs::metadata(&path) {
         Ok(metadata) => metadata,
@@ -49,11 +49,11 @@ fn missing(source: &Source, path: &Path) -> (String, Option<String>) {
         return (message, Some(format!("did you mean `{stage}`? there is no file of that name either")));
     }
     let message = format!("`{}` does not exist", source.path);
-    (message, similar(path).or_else(|| Some(whereabouts(source, path))))
+    (message, similar(path).or_else(|| Some(location_hint(source, path))))
 }
 
 /// Where the missing path was looked for, and how far it exists.
-fn whereabouts(source: &Source, path: &Path) -> String {
+fn location_hint(source: &Source, path: &Path) -> String {
     let there = path.ancestors().skip(1).find(|parent| parent.exists());
     match there {
         Some(there) if Path::new(&source.path).is_absolute() => format!("`{}` is as far as it exists", there.display()),
@@ -142,10 +142,10 @@ impl Contents {
         cache: &Cache,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Contents, CacheError> {
-        let feeds = ids.iter().flat_map(|id| &plan.instances[id.index()].inputs).flat_map(|input| &input.feeds);
-        let sources = feeds.filter_map(|feed| match feed {
-            Feed::Source(source) => Some(plan.sources[source.index()].path.clone()),
-            Feed::Output { .. } => None,
+        let sources = ids.iter().flat_map(|id| &plan.instances[id.index()].inputs).flat_map(|input| &input.sources);
+        let sources = sources.filter_map(|source| match source {
+            InputSource::File(source) => Some(plan.sources[source.index()].path.clone()),
+            InputSource::Output { .. } => None,
         });
         let mentioned = ids.iter().filter_map(|id| mentions.get(id)).flatten().cloned();
         let paths: BTreeSet<String> = sources.chain(mentioned).collect();

@@ -5,7 +5,7 @@ use std::path::Path;
 use athanor_cache::{Artifact, Digest, OutputRecord};
 use athanor_stages::ports::InputFile;
 
-use crate::plan::{Feed, Input, InstanceId, Plan};
+use crate::plan::{Input, InputSource, InstanceId, Plan};
 use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, fingerprint_of};
 use crate::run::inputs::link::{Link, Target};
 use crate::run::inputs::project_files::{Contents, Mentions};
@@ -30,7 +30,7 @@ fn mention_port(path: &str) -> String {
 /// An output that a producer was free to leave unwritten, and did.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("It needs the output `{output}` of `{producer}`, which that stage did not write this time.")]
-pub struct Unwritten {
+pub struct MissingOutput {
     /// The producer's name.
     pub producer: String,
     /// The output's name.
@@ -43,13 +43,13 @@ impl Inputs<'_> {
         &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<Digest, Unwritten> {
+    ) -> Result<Digest, MissingOutput> {
         let instance = &self.plan.instances[id.index()];
         let named: Vec<String> = self.mentioned(id).iter().map(|path| mention_port(path)).collect();
         let mut ports: Vec<Port<'_>> = Vec::with_capacity(instance.inputs.len() + named.len());
         for input in &instance.inputs {
-            let contents = input.feeds.iter().map(|feed| Ok(self.artifact(*feed, &outcome)?.content()));
-            ports.push((&input.port, contents.collect::<Result<_, Unwritten>>()?));
+            let contents = input.sources.iter().map(|source| Ok(self.artifact(*source, &outcome)?.content()));
+            ports.push((&input.port, contents.collect::<Result<_, MissingOutput>>()?));
         }
         let mentioned = self.mentioned(id).iter().map(|path| vec![self.content(path).content()]);
         ports.extend(named.iter().map(String::as_str).zip(mentioned));
@@ -61,14 +61,14 @@ impl Inputs<'_> {
         &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<Recipe, Unwritten> {
+    ) -> Result<Recipe, MissingOutput> {
         let instance = &self.plan.instances[id.index()];
         let mut inputs = Vec::with_capacity(instance.inputs.len());
         for input in &instance.inputs {
-            let item = |feed: &Feed| {
-                Ok(RecipeItem { artifact: self.artifact(*feed, &outcome)?.clone(), from: self.label(*feed) })
+            let item = |source: &InputSource| {
+                Ok(RecipeItem { artifact: self.artifact(*source, &outcome)?.clone(), from: self.label(*source) })
             };
-            let items = input.feeds.iter().map(item).collect::<Result<_, _>>()?;
+            let items = input.sources.iter().map(item).collect::<Result<_, _>>()?;
             inputs.push(RecipeInput { port: input.port.clone(), items });
         }
         for path in self.mentioned(id) {
@@ -83,16 +83,16 @@ impl Inputs<'_> {
 
     fn artifact<'o>(
         &'o self,
-        feed: Feed,
+        source: InputSource,
         outcome: &impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<&'o Artifact, Unwritten> {
-        match feed {
-            Feed::Source(source) => Ok(self.content(&self.plan.sources[source.index()].path)),
-            Feed::Output { instance, output } => {
+    ) -> Result<&'o Artifact, MissingOutput> {
+        match source {
+            InputSource::File(source) => Ok(self.content(&self.plan.sources[source.index()].path)),
+            InputSource::Output { instance, output } => {
                 let producer = &self.plan.instances[instance.index()];
                 let wanted = &producer.outputs[output].name;
                 let record = outcome(instance).iter().find(|record| record.name == *wanted);
-                let unwritten = || Unwritten { producer: producer.name.clone(), output: wanted.clone() };
+                let unwritten = || MissingOutput { producer: producer.name.clone(), output: wanted.clone() };
                 Ok(&record.ok_or_else(unwritten)?.artifact)
             }
         }
@@ -108,10 +108,10 @@ impl Inputs<'_> {
     }
 
     /// What the user calls an artifact: a path of theirs, or `instance.output`.
-    fn label(&self, feed: Feed) -> String {
-        match feed {
-            Feed::Source(source) => self.plan.sources[source.index()].path.clone(),
-            Feed::Output { instance, output } => {
+    fn label(&self, source: InputSource) -> String {
+        match source {
+            InputSource::File(source) => self.plan.sources[source.index()].path.clone(),
+            InputSource::Output { instance, output } => {
                 let producer = &self.plan.instances[instance.index()];
                 format!("{}.{}", producer.name, producer.outputs[output].name)
             }
@@ -123,10 +123,10 @@ impl Inputs<'_> {
         let instance = &self.plan.instances[id.index()];
         let mut links = Vec::new();
         for (input, bound) in instance.inputs.iter().zip(&recipe.inputs) {
-            for ((feed, at), item) in input.feeds.iter().zip(&input.files).zip(&bound.items) {
-                let target = match feed {
-                    Feed::Source(source) => self.on_disk(&self.plan.sources[source.index()].path),
-                    Feed::Output { .. } => Target::Stored(item.artifact.clone()),
+            for ((source, at), item) in input.sources.iter().zip(&input.files).zip(&bound.items) {
+                let target = match source {
+                    InputSource::File(source) => self.on_disk(&self.plan.sources[source.index()].path),
+                    InputSource::Output { .. } => Target::Stored(item.artifact.clone()),
                 };
                 let copy = input.writable || private && matches!(target, Target::Stored(_));
                 links.push(Link { at: at.clone(), target, copy });
@@ -140,26 +140,28 @@ impl Inputs<'_> {
     /// The stored artifacts that `id` reads, whose recipe is `recipe`.
     pub fn stored(&self, id: InstanceId, recipe: &Recipe) -> Vec<Artifact> {
         let inputs = self.plan.instances[id.index()].inputs.iter().zip(&recipe.inputs);
-        let fed = inputs.flat_map(|(input, bound)| input.feeds.iter().zip(&bound.items));
-        fed.filter(|(feed, _)| matches!(feed, Feed::Output { .. })).map(|(_, item)| item.artifact.clone()).collect()
+        let fed = inputs.flat_map(|(input, bound)| input.sources.iter().zip(&bound.items));
+        fed.filter(|(source, _)| matches!(source, InputSource::Output { .. }))
+            .map(|(_, item)| item.artifact.clone())
+            .collect()
     }
 
     fn on_disk(&self, path: &str) -> Target {
-        Target::OnDisk(self.project.join(path))
+        Target::ProjectFile(self.project.join(path))
     }
 
     /// The files that a worker is given on a port.
     pub fn input_files(&self, input: &Input) -> Vec<InputFile> {
-        let feeds = input.feeds.iter().zip(&input.files);
-        feeds.map(|(feed, at)| InputFile { path: at.into(), label: self.label(*feed) }).collect()
+        let sources = input.sources.iter().zip(&input.files);
+        sources.map(|(source, at)| InputFile { path: at.into(), label: self.label(*source) }).collect()
     }
 
     /// Paths of the project's files that `id` reads.
     pub fn paths_read(&self, id: InstanceId) -> Vec<&str> {
-        let feeds = self.plan.instances[id.index()].inputs.iter().flat_map(|input| &input.feeds);
-        let sources = feeds.filter_map(|feed| match feed {
-            Feed::Source(source) => Some(self.plan.sources[source.index()].path.as_str()),
-            Feed::Output { .. } => None,
+        let sources = self.plan.instances[id.index()].inputs.iter().flat_map(|input| &input.sources);
+        let sources = sources.filter_map(|source| match source {
+            InputSource::File(source) => Some(self.plan.sources[source.index()].path.as_str()),
+            InputSource::Output { .. } => None,
         });
         sources.chain(self.mentioned(id).iter().map(String::as_str)).collect()
     }

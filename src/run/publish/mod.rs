@@ -5,9 +5,9 @@
 //! of them before the first is put in place; one that is refused keeps no other from its place.
 
 mod note;
-mod place;
+mod occupant;
+mod publisher;
 mod refusal;
-mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +19,7 @@ use crate::events::ResultAction;
 use crate::plan::{InstanceId, Plan};
 use crate::run::state::history::History;
 
-use place::Publisher;
+use publisher::Publisher;
 pub use refusal::explain;
 
 /// What became of the results.
@@ -58,7 +58,7 @@ pub struct Refused {
 }
 
 /// A project and the pipeline's run in it that puts results in place.
-pub struct Publishing<'a> {
+pub struct PublishRequest<'a> {
     /// The pipeline.
     pub plan: &'a Plan,
     /// Where its results are stored.
@@ -84,7 +84,7 @@ struct Wanted {
     made_by: String,
 }
 
-impl Publishing<'_> {
+impl PublishRequest<'_> {
     /// Puts every result in place whose instances are done.
     pub fn publish<'o>(&self, outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Publication {
         let wanted = self.wanted(&outputs);
@@ -104,7 +104,7 @@ impl Publishing<'_> {
     fn wanted<'o>(&self, outputs: &impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Vec<Wanted> {
         let mut all = Vec::new();
         for entry in &self.plan.results {
-            for (label, instance, output) in &entry.feeds {
+            for (label, instance, output) in &entry.sources {
                 let made_by = &self.plan.instances[instance.index()];
                 let name = &made_by.outputs[*output].name;
                 let record = outputs(*instance).and_then(|records| records.iter().find(|record| record.name == *name));

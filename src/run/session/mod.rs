@@ -16,19 +16,19 @@ use jiff::Timestamp;
 use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
-use crate::run::engine::dispatcher::{Dispatched, Happening};
+use crate::run::engine::dispatcher::{Message, PassResult};
 use crate::run::engine::in_flight::Outputs;
-use crate::run::executor::local::LocalSettings;
+use crate::run::executor::local::LocalExecutorConfig;
 use crate::run::executor::resources::{Capacity, misfits};
 use crate::run::inputs::project_files::{self, Contents, Mentions};
 use crate::run::inputs::resolve::Inputs;
-use crate::run::publish::{Publication, Published, Publishing, Refused, explain};
+use crate::run::publish::{Publication, PublishRequest, Published, Refused, explain};
 use crate::run::session::passes::Passes;
-use crate::run::state::history::{Announced, Ended, History, Ledger, RunId};
+use crate::run::state::history::{History, InstanceOutcome, Ledger, RegisteredRun, RunId};
 use crate::run::state::journal::Journal;
-use crate::run::state::last_run::{Recall, Settled};
-use crate::run::state::snapshot_file::Keep;
-use crate::run::status::{Known, Standing, assess};
+use crate::run::state::last_run::{LastRun, UpToDate};
+use crate::run::state::snapshot_file::SnapshotFiles;
+use crate::run::status::{EarlierRuns, Status, status};
 use crate::settings::Settings;
 
 /// A folder with pipelines, and the cache they use.
@@ -70,7 +70,7 @@ pub struct Session<'a> {
     plan_key: Digest,
     pub(super) project: &'a Project,
     history: History,
-    keep: Keep,
+    snapshots: SnapshotFiles,
     pub(super) wanted: Vec<InstanceId>,
     mentions: Mentions,
 }
@@ -100,15 +100,15 @@ pub struct RunReport {
 }
 
 /// Passes the user's wish to stop on to a run, from any thread.
-pub type Interrupter = Box<dyn Fn() -> Heard + Send>;
+pub type Interrupter = Box<dyn Fn() -> InterruptOutcome + Send>;
 
 /// What a wish to stop comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Heard {
+pub enum InterruptOutcome {
     /// The run stops what it runs and then ends.
     Passed,
     /// No stage has been started yet, and what was hashed so far is remembered: the process may end at once.
-    NothingRuns,
+    NothingStarted,
 }
 
 impl<'a> Session<'a> {
@@ -127,13 +127,13 @@ impl<'a> Session<'a> {
             project_files::project_files(words, &project.folder, project.cache.root())
         });
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
-        let keep = History::keep(project.cache.root(), &project.folder, file, profiles);
-        Ok(Session { plan, plan_key, project, history, keep, wanted, mentions })
+        let snapshots = History::snapshots(project.cache.root(), &project.folder, file, profiles);
+        Ok(Session { plan, plan_key, project, history, snapshots, wanted, mentions })
     }
 
     /// What is kept of the pipeline to be quick.
-    pub fn keep(&self) -> &Keep {
-        &self.keep
+    pub fn snapshots(&self) -> &SnapshotFiles {
+        &self.snapshots
     }
 
     /// The pipeline's history.
@@ -152,12 +152,13 @@ impl<'a> Session<'a> {
     }
 
     /// Where each of them stands.
-    pub fn assess(&self) -> Result<Vec<Option<Standing>>, RunError> {
+    pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
-        let recall = Recall::read(&self.keep, &self.project.cache);
-        let unchanged = recall.unchanged(&self.plan_key, &self.inputs(&contents), &self.wanted);
-        let known = Known { cache: &self.project.cache, recall: &recall, unchanged, ledger: &|| self.ledger() };
-        assess(&self.inputs(&contents), &known, &self.wanted)
+        let last_run = LastRun::read(&self.snapshots, &self.project.cache);
+        let unchanged = last_run.unchanged(&self.plan_key, &self.inputs(&contents), &self.wanted);
+        let known =
+            EarlierRuns { cache: &self.project.cache, last_run: &last_run, unchanged, ledger: &|| self.ledger() };
+        status(&self.inputs(&contents), &known, &self.wanted)
     }
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
@@ -179,10 +180,10 @@ impl<'a> Session<'a> {
         self.check_room(&request.capacity)?;
         let begun = Instant::now();
         let _use = self.project.cache.use_shared()?;
-        let (sender, happenings) = channel();
+        let (sender, messages) = channel();
         let may_start = Arc::new(AtomicBool::new(false));
         on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
-        let recall = Recall::read(&self.keep, &self.project.cache);
+        let last_run = LastRun::read(&self.snapshots, &self.project.cache);
         let known_run = self.history.last_run()?;
         let log = self.history.begin(&self.project.cache, known_run.as_ref(), Timestamp::now())?;
         let (id, logs) = (log.run.clone(), log.folder.clone());
@@ -203,22 +204,22 @@ impl<'a> Session<'a> {
         };
         may_start.store(true, Ordering::SeqCst);
         // What is summed up there is no news; what came later might contradict it.
-        let all_is_news = !recall.is_of(known_run.as_ref());
+        let all_is_news = !last_run.is_of(known_run.as_ref());
         let known = if all_is_news {
             vec![None; self.plan.instances.len()]
         } else {
-            self.unchanged(&recall, &contents, &request.force)
+            self.unchanged(&last_run, &contents, &request.force)
         };
         let nothing_new = self.wanted.iter().all(|id| known[id.index()].is_some());
         // From now on a collection leaves alone whatever this run makes, should it be killed.
-        let announced = if nothing_new { None } else { Some(self.history.announce(&id, self.names())?) };
+        let registered = if nothing_new { None } else { Some(self.history.register_run(&id, self.names())?) };
         let inputs = self.inputs(&contents);
         let incidents = self.project.cache.incident_mark();
         let mut passes = Passes {
             session: self,
-            recall: (&recall, all_is_news),
+            last_run: (&last_run, all_is_news),
             capacity: request.capacity,
-            local: LocalSettings {
+            local: LocalExecutorConfig {
                 program: request.program,
                 // Runs of other caches may have the same name, and none may end another's processes.
                 mark: format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond()),
@@ -229,7 +230,7 @@ impl<'a> Session<'a> {
             run: run.clone(),
             logs,
             sender,
-            happenings,
+            messages,
         };
         let first = passes.first(inputs, known, request.force.clone(), &mut journal)?;
         let look_for_lost = self.project.cache.incident_mark() != incidents;
@@ -237,9 +238,9 @@ impl<'a> Session<'a> {
         let mut publication = self.publish(&done.outputs, &run);
         if publication.refused.iter().any(|refused| refused.lost) {
             done = passes.second(self.inputs(&contents), done, HashSet::new(), true, &mut journal)?;
-            publication = again(publication, self.publish(&done.outputs, &run));
+            publication = merged(publication, self.publish(&done.outputs, &run));
         }
-        let Dispatched { outcome, mut counts, outputs, fingerprints, .. } = done;
+        let PassResult { outcome, mut counts, outputs, fingerprints, .. } = done;
         counts.not_started = self.wanted.len().saturating_sub(counts.total());
         let outcome = if publication.refused.is_empty() { outcome } else { Outcome::Failed };
         report(self.plan, publication, &mut journal);
@@ -249,43 +250,43 @@ impl<'a> Session<'a> {
             duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
         journal.flush();
-        self.sum_up(&recall, (&id, announced, known_run), &contents, (&outputs, &fingerprints))?;
+        self.sum_up(&last_run, (&id, registered, known_run), &contents, (&outputs, &fingerprints))?;
         Ok(RunReport { outcome, counts })
     }
 
     /// What the run before this one knows of instances that compute from just what they computed from then.
-    fn unchanged(&self, recall: &Recall, contents: &Contents, force: &HashSet<InstanceId>) -> Vec<Option<Settled>> {
+    fn unchanged(&self, last_run: &LastRun, contents: &Contents, force: &HashSet<InstanceId>) -> Vec<Option<UpToDate>> {
         let order: Vec<InstanceId> = self.wanted.iter().copied().filter(|id| !force.contains(id)).collect();
-        recall.unchanged(&self.plan_key, &self.inputs(contents), &order)
+        last_run.unchanged(&self.plan_key, &self.inputs(contents), &order)
     }
 
     /// Remembers for later runs, and for collections, what this one came to.
     fn sum_up(
         &self,
-        recall: &Recall,
-        (run, announced, known_run): (&RunId, Option<Announced>, Option<RunId>),
+        last_run: &LastRun,
+        (run, registered, known_run): (&RunId, Option<RegisteredRun>, Option<RunId>),
         contents: &Contents,
         (outputs, fingerprints): (&[Option<Outputs>], &[Option<Digest>]),
     ) -> Result<(), CacheError> {
-        let nothing_new = announced.is_none();
-        if nothing_new && recall.list().is_some_and(|list| self.history.is_listed(list)) {
+        let nothing_new = registered.is_none();
+        if nothing_new && last_run.list().is_some_and(|list| self.history.is_listed(list)) {
             return Ok(());
         }
-        let ended = |((name, fingerprint), outputs): ((_, &Option<Digest>), &Option<Outputs>)| Ended {
+        let ended = |((name, fingerprint), outputs): ((_, &Option<Digest>), &Option<Outputs>)| InstanceOutcome {
             name,
             fingerprint: *fingerprint,
             is_done: outputs.is_some(),
         };
-        let ended: Vec<Ended<'_>> = self.names().zip(fingerprints).zip(outputs).map(ended).collect();
-        let list = self.history.settle(run, announced, &ended)?;
+        let ended: Vec<InstanceOutcome<'_>> = self.names().zip(fingerprints).zip(outputs).map(ended).collect();
+        let list = self.history.record_usage(run, registered, &ended)?;
         let logged = self.history.has_log(run).then(|| run.clone());
         if let Some(run) = &logged {
-            self.history.sum_up(run)?;
+            self.history.update_ledger(run)?;
         }
         let results = (0..).map(InstanceId).zip(fingerprints).zip(outputs);
         let results = results.filter_map(|((id, fingerprint), outputs)| Some((id, (*fingerprint)?, outputs.as_ref()?)));
         let made_from = (self.plan_key, &self.inputs(contents));
-        recall.write((&self.keep, &self.project.cache), (logged.or(known_run), list), made_from, results);
+        last_run.write((&self.snapshots, &self.project.cache), (logged.or(known_run), list), made_from, results);
         Ok(())
     }
 
@@ -295,24 +296,24 @@ impl<'a> Session<'a> {
     }
 
     /// Hashing large inputs can take long, and nobody hears messages meanwhile.
-    fn interrupter(&self, run: Sender<Happening>, may_start: Arc<AtomicBool>) -> Interrupter {
+    fn interrupter(&self, run: Sender<Message>, may_start: Arc<AtomicBool>) -> Interrupter {
         let cache = Arc::clone(&self.project.cache);
         Box::new(move || {
             if may_start.load(Ordering::SeqCst) {
                 // A run that has ended needs no interrupt.
-                let _ = run.send(Happening::Interrupt);
-                return Heard::Passed;
+                let _ = run.send(Message::Interrupt);
+                return InterruptOutcome::Passed;
             }
             // What is not remembered is hashed again.
             let _ = cache.flush_stat_index();
-            Heard::NothingRuns
+            InterruptOutcome::NothingStarted
         })
     }
 
     fn publish(&self, outputs: &[Option<Outputs>], run: &str) -> Publication {
         let Project { folder, cache, results, .. } = self.project;
-        let publishing = Publishing { plan: self.plan, cache, history: &self.history, project: folder, results, run };
-        publishing.publish(|id| outputs[id.index()].as_deref())
+        let request = PublishRequest { plan: self.plan, cache, history: &self.history, project: folder, results, run };
+        request.publish(|id| outputs[id.index()].as_deref())
     }
 
     /// Refuses stages that can never fit into `capacity`.
@@ -354,7 +355,7 @@ impl<'a> Session<'a> {
 }
 
 /// What became of the results after those that were lost had been made again.
-fn again(first: Publication, mut second: Publication) -> Publication {
+fn merged(first: Publication, mut second: Publication) -> Publication {
     let done: HashMap<String, Published> =
         first.published.into_iter().map(|published| (published.path.clone(), published)).collect();
     for published in &mut second.published {

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use crate::events::{Counts, Outcome};
 use crate::plan::{Instance, InstanceId, Plan};
-use crate::run::engine::dispatcher::Dispatched;
+use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::in_flight::Outputs;
 use crate::run::engine::scheduler::Task;
-use crate::run::state::last_run::Settled;
+use crate::run::state::last_run::UpToDate;
 
 /// What the second pass of a run is to do.
 pub struct SecondPass {
     /// Results of the first pass that stand, by instance.
-    pub made: Vec<Option<Settled>>,
+    pub made: Vec<Option<UpToDate>>,
     /// Instances to make.
     pub wanted: HashSet<InstanceId>,
     /// Instances that cannot be made, each with one it reads from that is missing.
@@ -25,10 +25,10 @@ impl SecondPass {
     /// What the `first` pass over the instances in `order`, producers first, has left to do; `None` if that is nothing.
     /// `is_lost` says of a result whether it has lost an output since it was made.
     pub fn after(
-        first: &Dispatched,
+        first: &PassResult,
         (plan, order): (&Plan, &[InstanceId]),
         keep_going: bool,
-        is_lost: impl Fn(&Settled) -> bool,
+        is_lost: impl Fn(&UpToDate) -> bool,
     ) -> Option<SecondPass> {
         let mut made = settled(first);
         made.iter_mut().filter(|result| result.as_ref().is_some_and(&is_lost)).for_each(|result| *result = None);
@@ -52,7 +52,7 @@ impl SecondPass {
     }
 
     /// The instances of `force` that the first pass did not come to.
-    pub fn left_of(force: HashSet<InstanceId>, first: &Dispatched) -> HashSet<InstanceId> {
+    pub fn left_of(force: HashSet<InstanceId>, first: &PassResult) -> HashSet<InstanceId> {
         force.into_iter().filter(|id| first.deferred.contains(id)).collect()
     }
 }
@@ -68,7 +68,7 @@ pub fn tasks(plan: &Plan, wanted: &HashSet<InstanceId>) -> Vec<Task> {
 }
 
 /// What came of both passes. An instance counts as what became of it at last.
-pub fn joined(mut first: Dispatched, pass: &SecondPass, second: Dispatched) -> Dispatched {
+pub fn joined(mut first: PassResult, pass: &SecondPass, second: PassResult) -> PassResult {
     for id in &pass.lost {
         let counts = &mut first.counts;
         *(if first.finished.remove(id) { &mut counts.ran } else { &mut counts.cached }) -= 1;
@@ -81,14 +81,14 @@ pub fn joined(mut first: Dispatched, pass: &SecondPass, second: Dispatched) -> D
         second.outcome
     };
     let finished = first.finished.union(&second.finished).copied().collect();
-    Dispatched { outcome, counts, finished, ..second }
+    PassResult { outcome, counts, finished, ..second }
 }
 
 /// The results of a pass, by instance.
-fn settled(pass: &Dispatched) -> Vec<Option<Settled>> {
+fn settled(pass: &PassResult) -> Vec<Option<UpToDate>> {
     let both = pass.outputs.iter().zip(&pass.fingerprints);
     let settled = both.map(|(outputs, fingerprint)| {
-        Some(Settled { fingerprint: (*fingerprint)?, outputs: Outputs::clone(outputs.as_ref()?) })
+        Some(UpToDate { fingerprint: (*fingerprint)?, outputs: Outputs::clone(outputs.as_ref()?) })
     });
     settled.collect()
 }

@@ -7,21 +7,22 @@ use std::sync::OnceLock;
 use athanor_cache::{Cache, Content, Digest, Evidence, Stamp};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Feed, InstanceId, Plan};
+use crate::plan::{InputSource, InstanceId, Plan};
 use crate::run::engine::in_flight::Outputs;
 use crate::run::inputs::resolve::Inputs;
 use crate::run::state::chunked;
 use crate::run::state::history::RunId;
-use crate::run::state::snapshot_file::Keep;
+use crate::run::state::snapshot_file::SnapshotFiles;
 
+/// Name of the file.
 const NAME: &str = "recall";
 
 /// Results of a pipeline's instances.
 #[derive(Default)]
-pub struct Recall {
+pub struct LastRun {
     head: Head,
     /// Results that are still as they were, by the number of their instance.
-    results: Vec<Remembered>,
+    results: Vec<InstanceResult>,
     index: OnceLock<Index>,
 }
 
@@ -40,7 +41,7 @@ struct Head {
 
 /// The result of one instance.
 #[derive(Serialize, Deserialize)]
-struct Remembered {
+struct InstanceResult {
     /// Its number in the plan of that run.
     number: InstanceId,
     name: String,
@@ -61,26 +62,26 @@ struct Index {
 
 /// The result of an instance that needs not be looked up.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settled {
+pub struct UpToDate {
     /// What it computes.
     pub fingerprint: Digest,
     /// What came out.
     pub outputs: Outputs,
 }
 
-impl Recall {
+impl LastRun {
     /// What is kept, without what has changed in the cache since. Records and outputs are looked at; only those are read that
     /// do not look as they did.
-    pub fn read(keep: &Keep, cache: &Cache) -> Recall {
-        let holds = |result: &Remembered| {
+    pub fn read(snapshots: &SnapshotFiles, cache: &Cache) -> LastRun {
+        let holds = |result: &InstanceResult| {
             let mut outputs = result.outputs.iter().zip(&result.evidence);
             cache.record_stamp(&result.fingerprint) == Some(result.stamp)
                 && result.outputs.len() == result.evidence.len()
                 && outputs.all(|(output, evidence)| cache.is_present(&output.artifact, evidence))
         };
-        let bytes = keep.read(NAME, &key());
-        let kept = bytes.and_then(|bytes| chunked::decode(&bytes, holds));
-        kept.map_or_else(Recall::default, |(head, results)| Recall { head, results, index: OnceLock::new() })
+        let bytes = snapshots.read(NAME, &key());
+        let stored = bytes.and_then(|bytes| chunked::decode(&bytes, holds));
+        stored.map_or_else(LastRun::default, |(head, results)| LastRun { head, results, index: OnceLock::new() })
     }
 
     /// The results of those instances in `order` (producers first) that compute from just what they computed from in that run,
@@ -88,12 +89,12 @@ impl Recall {
     ///
     /// An instance's fingerprint follows from the plan, from what the project's files hold that it reads, and from the outputs
     /// of its producers. Where all of these are what they were, so is the fingerprint, without being computed again.
-    pub fn unchanged(&self, plan: &Digest, inputs: &Inputs<'_>, order: &[InstanceId]) -> Vec<Option<Settled>> {
-        let mut settled: Vec<Option<Settled>> = vec![None; inputs.plan.instances.len()];
+    pub fn unchanged(&self, plan: &Digest, inputs: &Inputs<'_>, order: &[InstanceId]) -> Vec<Option<UpToDate>> {
+        let mut settled: Vec<Option<UpToDate>> = vec![None; inputs.plan.instances.len()];
         if self.head.plan.as_ref() != Some(plan) {
             return settled;
         }
-        let mut by_number: Vec<Option<&Remembered>> = vec![None; settled.len()];
+        let mut by_number: Vec<Option<&InstanceResult>> = vec![None; settled.len()];
         for result in &self.results {
             if let Some(place) = by_number.get_mut(result.number.index()) {
                 *place = Some(result);
@@ -103,18 +104,17 @@ impl Recall {
             let now = inputs.contents.get(path).map(athanor_cache::Artifact::content);
             now.is_some() && now.as_ref() == self.head.contents.get(path)
         };
-        let sources: Vec<bool> = inputs.plan.sources.iter().map(|source| same(&source.path)).collect();
+        let unchanged_sources: Vec<bool> = inputs.plan.sources.iter().map(|source| same(&source.path)).collect();
         for id in order.iter().copied() {
             let Some(result) = by_number[id.index()] else { continue };
-            let mut feeds = feeds(inputs.plan, id);
-            let reads_the_same = feeds.all(|feed| match feed {
-                Feed::Source(source) => sources[source.index()],
-                Feed::Output { instance, .. } => settled[instance.index()].is_some(),
+            let reads_the_same = sources(inputs.plan, id).all(|source| match source {
+                InputSource::File(source) => unchanged_sources[source.index()],
+                InputSource::Output { instance, .. } => settled[instance.index()].is_some(),
             });
             let mentioned = inputs.mentioned(id);
             if reads_the_same && mentioned == result.mentioned && mentioned.iter().all(|path| same(path)) {
                 let outputs = Outputs::clone(&result.outputs);
-                settled[id.index()] = Some(Settled { fingerprint: result.fingerprint, outputs });
+                settled[id.index()] = Some(UpToDate { fingerprint: result.fingerprint, outputs });
             }
         }
         settled
@@ -127,7 +127,7 @@ impl Recall {
         })
     }
 
-    fn result(&self, fingerprint: &Digest) -> Option<&Remembered> {
+    fn result(&self, fingerprint: &Digest) -> Option<&InstanceResult> {
         self.index().by_fingerprint.get(fingerprint).map(|at| &self.results[*at])
     }
 
@@ -155,12 +155,12 @@ impl Recall {
     /// plan of `inputs` was compiled from.
     pub fn write<'r>(
         &self,
-        (keep, cache): (&Keep, &Cache),
+        (snapshots, cache): (&SnapshotFiles, &Cache),
         (last_run, list): (Option<RunId>, Option<Digest>),
         (plan, inputs): (Digest, &Inputs<'_>),
         results: impl Iterator<Item = (InstanceId, Digest, &'r Outputs)>,
     ) {
-        let remember = |(number, fingerprint, outputs): (InstanceId, Digest, &Outputs)| {
+        let entry_of = |(number, fingerprint, outputs): (InstanceId, Digest, &Outputs)| {
             let known = self.result(&fingerprint).filter(|known| Outputs::ptr_eq(&known.outputs, outputs));
             let stamp = known.map(|known| known.stamp).or_else(|| cache.record_stamp(&fingerprint))?;
             let name = inputs.plan.instances[number.index()].name.clone();
@@ -171,19 +171,19 @@ impl Recall {
                 None => seen()?,
             };
             let outputs = Outputs::clone(outputs);
-            Some(Remembered { number, name, mentioned, fingerprint, stamp, outputs, evidence })
+            Some(InstanceResult { number, name, mentioned, fingerprint, stamp, outputs, evidence })
         };
-        let results: Vec<Remembered> = results.filter_map(remember).collect();
+        let results: Vec<InstanceResult> = results.filter_map(entry_of).collect();
         let contents = inputs.contents.all().map(|(path, artifact)| (path.to_owned(), artifact.content())).collect();
         let head = Head { last_run, list, plan: Some(plan), contents };
         if let Some(bytes) = chunked::encode(head, &results) {
-            keep.write(NAME, &key(), &bytes);
+            snapshots.write(NAME, &key(), &bytes);
         }
     }
 }
 
-fn feeds(plan: &Plan, id: InstanceId) -> impl Iterator<Item = Feed> + '_ {
-    plan.instances[id.index()].inputs.iter().flat_map(|input| input.feeds.iter().copied())
+fn sources(plan: &Plan, id: InstanceId) -> impl Iterator<Item = InputSource> + '_ {
+    plan.instances[id.index()].inputs.iter().flat_map(|input| input.sources.iter().copied())
 }
 
 /// Of the form in which it is kept.

@@ -15,14 +15,14 @@ const MAGIC: &[u8; 16] = b"athanor keep 01\n";
 
 /// A folder of kept files.
 #[derive(Debug, Clone)]
-pub struct Keep {
+pub struct SnapshotFiles {
     folder: PathBuf,
 }
 
-impl Keep {
+impl SnapshotFiles {
     /// Files in `folder`, which need not exist.
-    pub fn new(folder: &Path) -> Keep {
-        Keep { folder: folder.to_owned() }
+    pub fn new(folder: &Path) -> SnapshotFiles {
+        SnapshotFiles { folder: folder.to_owned() }
     }
 
     /// What was kept as `name` for `key`.
@@ -34,7 +34,7 @@ impl Keep {
     }
 
     /// Removes what was kept as `name`, for whatever key.
-    pub fn forget(&self, name: &str) {
+    pub fn remove(&self, name: &str) {
         // What is not there or cannot be removed is never believed for another key.
         let _ = fs::remove_file(self.folder.join(name));
     }
@@ -91,31 +91,31 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();
-        let keep = Keep::new(folder.path());
+        let snapshots = SnapshotFiles::new(folder.path());
         let key = Digest::of(b"key");
         let path = folder.path().join("it");
         let set_mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        keep.write("it", &key, b"body");
+        snapshots.write("it", &key, b"body");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         for mode in [0o620, 0o602, 0o666] {
             set_mode(mode);
-            assert_eq!(keep.read("it", &key), None, "mode {mode:o}");
+            assert_eq!(snapshots.read("it", &key), None, "mode {mode:o}");
         }
         set_mode(0o644);
-        assert!(keep.read("it", &key).is_some());
+        assert!(snapshots.read("it", &key).is_some());
         fs::rename(&path, folder.path().join("other")).unwrap();
         std::os::unix::fs::symlink("other", &path).unwrap();
-        assert_eq!(keep.read("it", &key), None, "a link");
-        keep.write("it", &key, b"new");
-        assert_eq!(keep.read("it", &key).as_deref(), Some(b"new".as_slice()));
+        assert_eq!(snapshots.read("it", &key), None, "a link");
+        snapshots.write("it", &key, b"new");
+        assert_eq!(snapshots.read("it", &key).as_deref(), Some(b"new".as_slice()));
         assert_eq!(
-            keep.read("other", &key).as_deref(),
+            snapshots.read("other", &key).as_deref(),
             Some(b"body".as_slice()),
             "nothing was written through the link"
         );
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
-            assert_eq!(keep.read("it", &key), None, "another user's");
+            assert_eq!(snapshots.read("it", &key), None, "another user's");
         } else {
             println!("skipped: only root can give a file away");
         }
@@ -124,21 +124,21 @@ mod tests {
     #[test]
     fn only_what_was_written_for_the_same_key_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let keep = Keep::new(folder.path());
+        let snapshots = SnapshotFiles::new(folder.path());
         let key = Digest::of(b"key");
-        assert_eq!(keep.read("it", &key), None);
-        keep.write("it", &key, b"body");
-        assert_eq!(keep.read("it", &key).as_deref(), Some(b"body".as_slice()));
-        assert_eq!(keep.read("it", &Digest::of(b"other")), None);
+        assert_eq!(snapshots.read("it", &key), None);
+        snapshots.write("it", &key, b"body");
+        assert_eq!(snapshots.read("it", &key).as_deref(), Some(b"body".as_slice()));
+        assert_eq!(snapshots.read("it", &Digest::of(b"other")), None);
         let path = folder.path().join("it");
         let bytes = fs::read(&path).unwrap();
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
             fs::write(&path, &damaged).unwrap();
-            assert_eq!(keep.read("it", &key), None, "byte {at}");
+            assert_eq!(snapshots.read("it", &key), None, "byte {at}");
             fs::write(&path, &bytes[..at]).unwrap();
-            assert_eq!(keep.read("it", &key), None, "cut at {at}");
+            assert_eq!(snapshots.read("it", &key), None, "cut at {at}");
         }
     }
 }

@@ -1,21 +1,21 @@
-//! What becomes of a run's instances when things go wrong: tries that fail, results that are lost, users and timeouts that stop
+//! What becomes of a run's instances when things go wrong: attempts that fail, results that are lost, users and timeouts that stop
 //! what runs.
 
 use crate::events::RunEvent;
 use crate::plan::InstanceId;
-use crate::run::attempts::backend::Workshop;
+use crate::run::attempts::backend::RunBackend;
 use crate::run::attempts::failure::Failure;
 use crate::run::executor::job::Stop;
 
 use super::Dispatcher;
 
 /// How often a stage may ask for another try: each of them needs half of what the one before needed.
-const MOST_TRIES_ASKED_FOR: u32 = 20;
+const MAX_REQUESTED_RETRIES: u32 = 20;
 
-impl<W: Workshop> Dispatcher<'_, W> {
+impl<W: RunBackend> Dispatcher<'_, W> {
     /// The stored result of `id` cannot be recorded. What was made from it stands, but nothing more is begun.
-    pub(super) fn lose(&mut self, id: InstanceId, followers: Vec<InstanceId>, refusal: &Failure) {
-        let attempt = self.tries.get(&id).copied().unwrap_or(1);
+    pub(super) fn commit_failed(&mut self, id: InstanceId, followers: Vec<InstanceId>, refusal: &Failure) {
+        let attempt = self.attempts.get(&id).copied().unwrap_or(1);
         for id in std::iter::once(id).chain(followers) {
             self.counts.failed += 1;
             self.journal.record(refusal.event(self.name(id), attempt, false));
@@ -26,10 +26,10 @@ impl<W: Workshop> Dispatcher<'_, W> {
 
     /// Leaves `id`, and what waits for it, to another pass; in that pass, and when no more passes follow, it fails.
     pub(super) fn defer(&mut self, id: InstanceId, because: String) {
-        if self.conduct.private_inputs {
+        if self.policy.private_inputs {
             return self.fail(id, &Failure::new(format!("It could not be made: {because}.")));
         }
-        let followers = self.forget(id);
+        let followers = self.leave_in_flight(id);
         for id in std::iter::once(id).chain(followers) {
             self.journal.record(RunEvent::Deferred { instance: self.name(id), because: because.clone() });
             self.scheduler.deferred(id);
@@ -38,10 +38,10 @@ impl<W: Workshop> Dispatcher<'_, W> {
     }
 
     /// A try came to nothing: another one, if the user or the stage itself asks for it, or failure for good.
-    pub(super) fn failed_try(&mut self, id: InstanceId, failure: &Failure, asked: bool) {
-        let attempt = self.tries.get(&id).copied().unwrap_or(1);
+    pub(super) fn attempt_failed(&mut self, id: InstanceId, failure: &Failure, requested: bool) {
+        let attempt = self.attempts.get(&id).copied().unwrap_or(1);
         let retries = self.plan().instances[id.index()].retries;
-        let retries = if asked { retries.max(MOST_TRIES_ASKED_FOR) } else { retries };
+        let retries = if requested { retries.max(MAX_REQUESTED_RETRIES) } else { retries };
         if attempt <= retries && self.interrupts == 0 {
             self.journal.record(failure.event(self.name(id), attempt, true));
             self.scheduler.enqueue(id);
@@ -51,10 +51,10 @@ impl<W: Workshop> Dispatcher<'_, W> {
     }
 
     pub(super) fn fail(&mut self, id: InstanceId, failure: &Failure) {
-        let attempt = self.tries.get(&id).copied().unwrap_or(1);
+        let attempt = self.attempts.get(&id).copied().unwrap_or(1);
         self.counts.failed += 1;
         self.journal.record(failure.event(self.name(id), attempt, false));
-        let waiters = self.forget(id);
+        let waiters = self.leave_in_flight(id);
         let mut skipped = self.scheduler.failed(id);
         for waiter in waiters {
             skipped.push(waiter);
@@ -64,15 +64,15 @@ impl<W: Workshop> Dispatcher<'_, W> {
         for instance in skipped {
             self.journal.record(RunEvent::Skipped { instance: self.name(instance), because: self.name(id) });
         }
-        if !self.conduct.keep_going {
+        if !self.policy.keep_going {
             self.scheduler.stop_accepting();
         }
     }
 
     /// Nobody is to wait for the result of `id` any more; returns who did.
-    pub(super) fn forget(&mut self, id: InstanceId) -> Vec<InstanceId> {
+    pub(super) fn leave_in_flight(&mut self, id: InstanceId) -> Vec<InstanceId> {
         let Some(resolved) = self.resolved.get(&id) else { return Vec::new() };
-        self.flights.landed(&resolved.fingerprint)
+        self.in_flight.finish(&resolved.fingerprint)
     }
 
     pub(super) fn interrupt(&mut self) {

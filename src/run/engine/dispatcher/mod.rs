@@ -13,11 +13,11 @@ use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
-use crate::run::attempts::attempt::{CommitError, Place, Stored};
-use crate::run::attempts::backend::{Abandoned, Workshop};
+use crate::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
+use crate::run::attempts::backend::{Abandoned, RunBackend};
 use crate::run::attempts::failure::Failure;
 use crate::run::attempts::group_commit::Recorded;
-use crate::run::engine::in_flight::{Boarding, Flights, Outputs};
+use crate::run::engine::in_flight::{InFlight, JoinOutcome, Outputs};
 use crate::run::engine::scheduler::{Scheduler, State};
 use crate::run::executor::job::{Executor, Exit, JobEvent};
 use crate::run::executor::resources::Allocation;
@@ -25,15 +25,15 @@ use crate::run::inputs::fingerprint::Resolved;
 use crate::run::inputs::mutation_guard::InputError;
 use crate::run::inputs::resolve::Inputs;
 use crate::run::state::journal::Journal;
-use crate::run::state::last_run::Settled;
+use crate::run::state::last_run::UpToDate;
 
 /// How often results that another process is making are looked for.
 const POLL: Duration = Duration::from_millis(50);
 /// Nothing is started while this many results wait to be stored, so that work cannot run ahead of the disk without end.
-const MOST_STORING: usize = 32;
+const MAX_STORING: usize = 32;
 
 /// What a run hears.
-pub enum Happening {
+pub enum Message {
     /// Something about a job.
     Job(JobEvent),
     /// A finished job's result was stored, or not; the try is over.
@@ -46,7 +46,7 @@ pub enum Happening {
 
 /// How a run is to behave.
 #[derive(Debug, Clone, Default)]
-pub struct Conduct {
+pub struct RunPolicy {
     /// Whether to go on with what does not depend on a failed instance.
     pub keep_going: bool,
     /// Instances to make again even if the cache has them.
@@ -64,12 +64,12 @@ struct Running<A> {
 }
 
 /// A run in progress.
-pub struct Dispatcher<'a, W: Workshop> {
+pub struct Dispatcher<'a, W: RunBackend> {
     inputs: Inputs<'a>,
-    workshop: W,
+    backend: W,
     scheduler: Scheduler,
     journal: &'a mut Journal,
-    conduct: Conduct,
+    policy: RunPolicy,
     executor: Box<dyn Executor>,
     /// How long each instance is expected to take; asked for if any is to be made.
     durations: Option<Durations<'a>>,
@@ -81,7 +81,7 @@ pub struct Dispatcher<'a, W: Workshop> {
     resolved: HashMap<InstanceId, Resolved>,
     running: HashMap<InstanceId, Running<W::Attempt>>,
     /// Tries whose work is done and whose results are to be stored.
-    worked: Vec<(InstanceId, W::Attempt)>,
+    exited_ok: Vec<(InstanceId, W::Attempt)>,
     /// How many results are being stored, or are to be.
     storing: usize,
     /// Results that are stored and not yet recorded.
@@ -92,16 +92,16 @@ pub struct Dispatcher<'a, W: Workshop> {
     finished: HashSet<InstanceId>,
     /// Instances that another pass is to make because of what happened to their inputs or outputs.
     disturbed: Vec<InstanceId>,
-    flights: Flights,
+    in_flight: InFlight,
     elsewhere: Vec<InstanceId>,
-    tries: HashMap<InstanceId, u32>,
+    attempts: HashMap<InstanceId, u32>,
     timed_out: HashSet<InstanceId>,
     interrupts: u32,
     counts: Counts,
 }
 
 /// What came of a run.
-pub struct Dispatched {
+pub struct PassResult {
     /// How it ended.
     pub outcome: Outcome,
     /// How many instances ended how.
@@ -121,24 +121,24 @@ pub struct Dispatched {
 /// Says how long each instance is expected to take, in any unit that is the same for all.
 pub type Durations<'d> = Box<dyn FnOnce() -> Vec<f64> + 'd>;
 
-impl<'a, W: Workshop> Dispatcher<'a, W> {
+impl<'a, W: RunBackend> Dispatcher<'a, W> {
     /// A run that has not begun.
     pub fn new(
         inputs: Inputs<'a>,
-        workshop: W,
+        backend: W,
         scheduler: Scheduler,
         journal: &'a mut Journal,
-        conduct: Conduct,
+        policy: RunPolicy,
         executor: Box<dyn Executor>,
         durations: Durations<'a>,
     ) -> Self {
         let count = inputs.plan.instances.len();
         Dispatcher {
             inputs,
-            workshop,
+            backend,
             scheduler,
             journal,
-            conduct,
+            policy,
             executor,
             durations: Some(durations),
             outputs: vec![Outputs::from([]); count],
@@ -146,15 +146,15 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             settled: HashSet::new(),
             resolved: HashMap::new(),
             running: HashMap::new(),
-            worked: Vec::new(),
+            exited_ok: Vec::new(),
             storing: 0,
             unrecorded: HashMap::new(),
             lost: HashSet::new(),
             finished: HashSet::new(),
             disturbed: Vec::new(),
-            flights: Flights::default(),
+            in_flight: InFlight::default(),
             elsewhere: Vec::new(),
-            tries: HashMap::new(),
+            attempts: HashMap::new(),
             timed_out: HashSet::new(),
             interrupts: 0,
             counts: Counts::default(),
@@ -163,9 +163,9 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
 
     /// Takes these results, by instance, as known from the beginning, and as no news. The scheduler must not want their
     /// instances.
-    pub fn take_as_known(&mut self, known: Vec<Option<Settled>>) {
+    pub fn seed_cached(&mut self, known: Vec<Option<UpToDate>>) {
         for (id, known) in (0..).map(InstanceId).zip(known) {
-            let Some(Settled { fingerprint, outputs }) = known else { continue };
+            let Some(UpToDate { fingerprint, outputs }) = known else { continue };
             self.fingerprints[id.index()] = Some(fingerprint);
             self.outputs[id.index()] = outputs;
             self.settled.insert(id);
@@ -175,9 +175,9 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     }
 
     /// Takes these results, by instance, as made by an earlier pass, which has told of them.
-    pub fn take_as_made(&mut self, made: Vec<Option<Settled>>) {
+    pub fn seed_made(&mut self, made: Vec<Option<UpToDate>>) {
         for (id, made) in (0..).map(InstanceId).zip(made) {
-            let Some(Settled { fingerprint, outputs }) = made else { continue };
+            let Some(UpToDate { fingerprint, outputs }) = made else { continue };
             self.fingerprints[id.index()] = Some(fingerprint);
             self.outputs[id.index()] = outputs;
             self.settled.insert(id);
@@ -185,42 +185,42 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     }
 
     /// Runs until every instance is settled.
-    pub fn run(mut self, happenings: &Receiver<Happening>) -> Result<Dispatched, CacheError> {
+    pub fn run(mut self, messages: &Receiver<Message>) -> Result<PassResult, CacheError> {
         while !self.advance()? {
-            match happenings.recv_timeout(self.patience()) {
-                Ok(happening) => self.hear(happening),
+            match messages.recv_timeout(self.poll_timeout()) {
+                Ok(message) => self.handle(message),
                 Err(RecvTimeoutError::Timeout) => self.journal.tick(),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the run's jobs hold senders as long as it lasts"),
             }
-            while let Ok(happening) = happenings.try_recv() {
-                self.hear(happening);
+            while let Ok(message) = messages.try_recv() {
+                self.handle(message);
             }
-            self.look_around()?;
+            self.poll()?;
         }
-        Ok(self.conclude())
+        Ok(self.finish())
     }
 
     /// Decides and starts all that can be now; says whether every instance is settled.
     pub fn advance(&mut self) -> Result<bool, CacheError> {
-        self.settle_ready()?;
+        self.look_up_ready()?;
         // A collection after a kill must find in the log whatever this run relies on.
         self.journal.flush();
-        self.start_what_fits()?;
+        self.start_fitting()?;
         // Resources are idle until something is started; what has been made can wait as long.
-        for (id, attempt) in std::mem::take(&mut self.worked) {
-            self.workshop.store(&self.inputs, id, attempt);
+        for (id, attempt) in std::mem::take(&mut self.exited_ok) {
+            self.backend.store(&self.inputs, id, attempt);
         }
         self.journal.flush();
         if self.running.is_empty() && self.storing == 0 && !self.unrecorded.is_empty() {
-            self.workshop.hurry();
+            self.backend.flush();
         }
         Ok(self.scheduler.is_finished() && self.storing == 0 && self.unrecorded.is_empty())
     }
 
     /// Looks after what nobody reports: overdue jobs, and what other processes do.
-    pub fn look_around(&mut self) -> Result<(), CacheError> {
+    pub fn poll(&mut self) -> Result<(), CacheError> {
         self.stop_overdue();
-        self.look_elsewhere()
+        self.poll_other_processes()
     }
 
     fn plan(&self) -> &'a Plan {
@@ -232,12 +232,12 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     }
 
     /// How long nothing may happen before there is something to look after.
-    fn patience(&self) -> Duration {
+    fn poll_timeout(&self) -> Duration {
         if self.elsewhere.is_empty() && self.running.is_empty() { Duration::from_secs(1) } else { POLL }
     }
 
     /// Looks up every instance whose inputs are all there.
-    fn settle_ready(&mut self) -> Result<(), CacheError> {
+    fn look_up_ready(&mut self) -> Result<(), CacheError> {
         while let Some(id) = self.scheduler.next_ready() {
             let fingerprint = match self.inputs.fingerprint(id, |producer| &*self.outputs[producer.index()]) {
                 Ok(fingerprint) => fingerprint,
@@ -247,19 +247,19 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
                 }
             };
             self.fingerprints[id.index()] = Some(fingerprint);
-            match self.flights.board(&fingerprint, id) {
-                Boarding::Nobody => {}
-                Boarding::Waits => {
+            match self.in_flight.join(&fingerprint, id) {
+                JoinOutcome::NotInFlight => {}
+                JoinOutcome::Joined => {
                     self.scheduler.made_elsewhere(id);
                     continue;
                 }
-                Boarding::Stored(outputs) => {
+                JoinOutcome::Stored(outputs) => {
                     self.settle(id, outputs);
                     continue;
                 }
             }
-            if !self.conduct.force.contains(&id)
-                && let Some(outputs) = self.workshop.look_up(&fingerprint)?
+            if !self.policy.force.contains(&id)
+                && let Some(outputs) = self.backend.look_up(&fingerprint)?
             {
                 self.cached(id, fingerprint, &outputs);
                 continue;
@@ -276,39 +276,44 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         if let Some(durations) = self.durations.take() {
             self.scheduler.expect(&durations());
         }
-        self.flights.begin(resolved.fingerprint);
+        self.in_flight.begin(resolved.fingerprint);
         self.resolved.insert(id, resolved);
         self.scheduler.enqueue(id);
     }
 
-    fn start_what_fits(&mut self) -> Result<(), CacheError> {
-        while self.storing < MOST_STORING
+    fn start_fitting(&mut self) -> Result<(), CacheError> {
+        while self.storing < MAX_STORING
             && let Some((id, allocation)) = self.scheduler.next_start()
         {
             let fingerprint = self.resolved[&id].fingerprint;
-            let Some(claim) = self.workshop.try_claim(&fingerprint)? else {
+            let Some(claim) = self.backend.try_claim(&fingerprint)? else {
                 self.scheduler.made_elsewhere(id);
                 self.journal.record(RunEvent::Waiting { instance: self.name(id) });
                 self.elsewhere.push(id);
                 continue;
             };
             // Between the first look and the claim another process may have finished it.
-            if !self.conduct.force.contains(&id)
-                && let Some(outputs) = self.workshop.look_up(&fingerprint)?
+            if !self.policy.force.contains(&id)
+                && let Some(outputs) = self.backend.look_up(&fingerprint)?
             {
                 drop(claim);
                 self.cached(id, fingerprint, &outputs);
-                self.settle_ready()?;
+                self.look_up_ready()?;
                 continue;
             }
-            let number = self.tries.get(&id).copied().unwrap_or(0) + 1;
-            self.tries.insert(id, number);
-            let pass = if self.conduct.private_inputs { "again." } else { "" };
+            let number = self.attempts.get(&id).copied().unwrap_or(0) + 1;
+            self.attempts.insert(id, number);
+            let pass = if self.policy.private_inputs { "again." } else { "" };
             let log = format!("logs/{}.{pass}{number}.log", id.0);
-            let Conduct { force, logs, private_inputs, .. } = &self.conduct;
-            let place = Place { log: logs.join(&log), number, anew: force.contains(&id), private: *private_inputs };
+            let RunPolicy { force, logs, private_inputs, .. } = &self.policy;
+            let options = AttemptOptions {
+                log: logs.join(&log),
+                number,
+                force: force.contains(&id),
+                private_inputs: *private_inputs,
+            };
             let resolved = self.resolved[&id].clone();
-            match self.workshop.prepare(&self.inputs, id, resolved, claim, place) {
+            match self.backend.prepare(&self.inputs, id, resolved, claim, options) {
                 Ok(attempt) => self.start(id, attempt, &allocation, log),
                 Err(CacheError::Gone { .. }) => self.defer(id, "a stored input of it was lost".to_owned()),
                 Err(error) => self.fail(id, &Failure::of_error("", &error)),
@@ -321,30 +326,30 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         self.journal.record(RunEvent::Started {
             instance: self.name(id),
             fingerprint: self.resolved[&id].fingerprint,
-            attempt: self.tries[&id],
+            attempt: self.attempts[&id],
             cpus: allocation.cpus,
             gpus: allocation.gpus.clone(),
             log,
         });
-        let job = self.workshop.job(&self.inputs, id, &attempt, allocation);
+        let job = self.backend.job(&self.inputs, id, &attempt, allocation);
         self.running.insert(id, Running { attempt, started: Instant::now() });
         self.executor.start(job);
     }
 
     /// Takes in what has happened.
-    pub fn hear(&mut self, happening: Happening) {
-        match happening {
-            Happening::Job(JobEvent::Report(id, report)) => self.report(id, report),
-            Happening::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
-            Happening::Stored(id, result) => self.stored(id, *result),
-            Happening::Recorded(recorded) => self.recorded(recorded),
-            Happening::Interrupt => self.interrupt(),
+    pub fn handle(&mut self, message: Message) {
+        match message {
+            Message::Job(JobEvent::Report(id, report)) => self.report(id, report),
+            Message::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
+            Message::Stored(id, result) => self.stored(id, *result),
+            Message::Recorded(recorded) => self.recorded(recorded),
+            Message::Interrupt => self.interrupt(),
         }
     }
 
     fn report(&mut self, id: InstanceId, report: StageReport) {
         let Some(running) = self.running.get_mut(&id) else { return };
-        self.workshop.note(&mut running.attempt, &report);
+        self.backend.note(&mut running.attempt, &report);
         let instance = self.inputs.plan.instances[id.index()].name.clone();
         match report {
             StageReport::Progress { done, total, unit } => {
@@ -363,28 +368,28 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
             self.storing += 1;
             self.scheduler.worked(id);
             self.journal.record(RunEvent::Storing { instance: self.name(id) });
-            self.worked.push((id, attempt));
+            self.exited_ok.push((id, attempt));
             return;
         }
-        let Abandoned { log_tail, disturbed } = self.workshop.abandon(attempt);
+        let Abandoned { log_tail, disturbed } = self.backend.abandon(attempt);
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         let stopped = self.interrupts > 0 && timeout.is_none();
         if stopped {
             self.counts.interrupted += 1;
             self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
-            self.forget(id);
+            self.leave_in_flight(id);
             self.scheduler.stopped(id);
         } else if let Some(because) = disturbed.filter(|_| timeout.is_none()) {
             self.defer(id, because);
         } else {
-            let again = exit.asks_again();
-            self.failed_try(id, &Failure::of_exit(exit, timeout).with_log(log_tail), again);
+            let again = exit.wants_retry();
+            self.attempt_failed(id, &Failure::of_exit(exit, timeout).with_log(log_tail), again);
         }
     }
 
     /// The result of `id` is in the cache, and so is that of all who waited for it.
     fn cached(&mut self, id: InstanceId, fingerprint: Digest, outputs: &Outputs) {
-        for id in std::iter::once(id).chain(self.flights.landed(&fingerprint)) {
+        for id in std::iter::once(id).chain(self.in_flight.finish(&fingerprint)) {
             self.note_cached(id, fingerprint);
             self.settle(id, Arc::clone(outputs));
         }
@@ -393,7 +398,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     fn note_cached(&mut self, id: InstanceId, fingerprint: Digest) {
         self.counts.cached += 1;
         let instance = &self.inputs.plan.instances[id.index()].name;
-        let news = self.workshop.is_news(instance, &fingerprint);
+        let news = self.backend.is_news(instance, &fingerprint);
         let event = RunEvent::Cached { instance: instance.clone(), fingerprint };
         if news { self.journal.record(event) } else { self.journal.show(event) }
     }
@@ -410,12 +415,12 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         let stored = match result {
             Ok(stored) => stored,
             Err(CommitError::Input(error @ InputError::Disturbed { .. })) => return self.defer(id, error.to_string()),
-            Err(error) => return self.failed_try(id, &Failure::of_error("", &error), false),
+            Err(error) => return self.attempt_failed(id, &Failure::of_error("", &error), false),
         };
-        self.workshop.record(id, &stored);
+        self.backend.record(id, &stored);
         self.journal.record(RunEvent::Stored { instance: self.name(id) });
         let outputs = Outputs::from(stored.record.outputs.as_slice());
-        let followers = self.flights.stored(&stored.record.fingerprint, &outputs);
+        let followers = self.in_flight.stored(&stored.record.fingerprint, &outputs);
         for id in std::iter::once(id).chain(followers) {
             self.settle(id, Arc::clone(&outputs));
         }
@@ -426,14 +431,14 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         let refusal = recorded.refusal.map(|error| Failure::of_error("Its result cannot be recorded: ", &error));
         for id in recorded.ids {
             let Some(Stored { record, undeclared, removed }) = self.unrecorded.remove(&id) else { continue };
-            let followers = self.flights.landed(&record.fingerprint);
+            let followers = self.in_flight.finish(&record.fingerprint);
             if recorded.lost.contains(&id) {
                 let because = "its stored output was changed before it was recorded".to_owned();
                 followers.into_iter().chain([id]).for_each(|id| self.defer(id, because.clone()));
                 continue;
             }
             if let Some(refusal) = &refusal {
-                self.lose(id, followers, refusal);
+                self.commit_failed(id, followers, refusal);
                 continue;
             }
             self.counts.ran += 1;
@@ -450,13 +455,13 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     }
 
     /// Takes what other processes have made meanwhile, or takes over what they have given up.
-    fn look_elsewhere(&mut self) -> Result<(), CacheError> {
+    fn poll_other_processes(&mut self) -> Result<(), CacheError> {
         for id in std::mem::take(&mut self.elsewhere) {
             if *self.scheduler.state(id) != State::Elsewhere {
                 continue;
             }
             let fingerprint = self.resolved[&id].fingerprint;
-            if let Some(claim) = self.workshop.try_claim(&fingerprint)? {
+            if let Some(claim) = self.backend.try_claim(&fingerprint)? {
                 drop(claim);
                 self.scheduler.enqueue(id);
             } else {
@@ -467,7 +472,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
     }
 
     /// What came of the run.
-    pub fn conclude(self) -> Dispatched {
+    pub fn finish(self) -> PassResult {
         let outcome = match (self.interrupts, self.counts.failed) {
             (0, 0) => Outcome::UpToDate,
             (0, _) => Outcome::Failed,
@@ -479,7 +484,7 @@ impl<'a, W: Workshop> Dispatcher<'a, W> {
         let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
         let deferred = (0..).map(InstanceId).take(self.fingerprints.len());
         let deferred = deferred.filter(|id| *self.scheduler.state(*id) == State::Deferred).collect();
-        Dispatched {
+        PassResult {
             outcome,
             counts: self.counts,
             outputs,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use crate::language::ByteSize;
 
 /// The smallest limit: a notice and some lines around it.
-const LEAST_LIMIT: u64 = 4096;
+const MIN_LIMIT: u64 = 4096;
 /// Bytes between beginning and end that say what is missing.
 const NOTICE: usize = 128;
 /// Bytes that are turned round at once.
@@ -30,7 +30,7 @@ pub struct Log {
 impl Log {
     /// A log at `path` of at most `limit` bytes (a few thousand at least). The file is made when something is printed.
     pub fn new(path: PathBuf, limit: u64) -> Log {
-        Log { path, limit: limit.max(LEAST_LIMIT), file: None, total: 0, refusal: None }
+        Log { path, limit: limit.max(MIN_LIMIT), file: None, total: 0, refusal: None }
     }
 
     /// Appends what was printed.
@@ -70,14 +70,14 @@ impl Log {
     }
 
     /// Where the byte that was printed as number `index` belongs.
-    fn place(&self, index: u64) -> u64 {
+    fn position(&self, index: u64) -> u64 {
         let start = self.tail_start();
         if index < start { index } else { start + (index - start) % self.tail() }
     }
 
     fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let at = self.place(self.total);
+            let at = self.position(self.total);
             let room = usize::try_from(self.limit - at).unwrap_or(usize::MAX);
             let (now, later) = bytes.split_at(room.min(bytes.len()));
             let cut_before = self.total > self.limit;
@@ -112,19 +112,19 @@ impl Log {
 
     fn put_in_order(&mut self) -> io::Result<()> {
         let (start, tail) = (self.tail_start(), self.tail());
-        let oldest = self.place(self.total);
+        let oldest = self.position(self.total);
         let left_out = ByteSize::new(self.total - self.head() - tail).rounded();
         let file = self.opened()?;
         // Three times turned round, the oldest byte comes first.
-        turn_round(file, start, oldest)?;
-        turn_round(file, oldest, start + tail)?;
-        turn_round(file, start, start + tail)?;
+        reverse(file, start, oldest)?;
+        reverse(file, oldest, start + tail)?;
+        reverse(file, start, start + tail)?;
         self.notice(&format!("{left_out} left out here"))
     }
 }
 
 /// Reverses the order of the bytes from `start` to `end`.
-fn turn_round(file: &File, mut start: u64, mut end: u64) -> io::Result<()> {
+fn reverse(file: &File, mut start: u64, mut end: u64) -> io::Result<()> {
     while end - start > 1 {
         // Two blocks change places, or the last one, in the middle, is turned by itself.
         let half = usize::try_from((end - start) / 2).unwrap_or(usize::MAX);

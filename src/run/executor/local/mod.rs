@@ -18,19 +18,19 @@ use std::sync::Arc;
 
 use crate::plan::InstanceId;
 use crate::run::executor::job::{Executor, Job, JobEvent, JobListener, Stop};
-use crate::run::executor::thread_pool::Crew;
+use crate::run::executor::thread_pool::ThreadPool;
 
-use oom_counter::KernelKills;
-use process::{Process, Shared, carry_out};
+use oom_counter::OomCounter;
+use process::{Process, Shared, run_job};
 pub use process_mark::ATTEMPT_VARIABLE;
 use process_mark::RunMark;
-use process_tree::Household;
-use reaper::Guardian;
-pub use reaper::main as guardian_main;
+use process_tree::ProcessTree;
+use reaper::Reaper;
+pub use reaper::main as reaper_main;
 
 /// How jobs are run as processes.
 #[derive(Debug, Clone)]
-pub struct LocalSettings {
+pub struct LocalExecutorConfig {
     /// The path of this program's binary.
     pub program: PathBuf,
     /// Tells this run's processes from all others; has no space in it.
@@ -43,29 +43,29 @@ pub struct LocalSettings {
 
 /// Runs jobs as processes on this machine.
 pub struct LocalExecutor {
-    settings: LocalSettings,
+    settings: LocalExecutorConfig,
     events: JobListener,
-    crew: Crew,
+    threads: ThreadPool,
     /// From the first job on.
-    started: Option<(Arc<Shared>, Option<Guardian>)>,
+    started: Option<(Arc<Shared>, Option<Reaper>)>,
     running: HashMap<InstanceId, Arc<Process>>,
 }
 
 impl LocalExecutor {
-    /// Events go to `events`; jobs are started and waited for by `crew`.
-    pub fn new(settings: LocalSettings, events: JobListener, crew: Crew) -> LocalExecutor {
-        LocalExecutor { settings, events, crew, started: None, running: HashMap::new() }
+    /// Events go to `events`; jobs are started and waited for on `threads`.
+    pub fn new(settings: LocalExecutorConfig, events: JobListener, threads: ThreadPool) -> LocalExecutor {
+        LocalExecutor { settings, events, threads, started: None, running: HashMap::new() }
     }
 
     /// What all jobs have in common; made for the first one, which works below `folder`.
     fn shared(&mut self, folder: &Path) -> Arc<Shared> {
         let (shared, _) = self.started.get_or_insert_with(|| {
-            let LocalSettings { program, mark, within, log_limit } = self.settings.clone();
-            let household = Household::new(RunMark::new(&mark, &within));
-            let guardian = Guardian::start(&program, household.mark(), folder.parent().unwrap_or(folder));
-            guardian.iter().for_each(|guardian| household.add_stranger(guardian.process()));
-            let (events, kernel_kills) = (Arc::clone(&self.events), KernelKills::new());
-            (Arc::new(Shared { program, events, household, log_limit, kernel_kills }), guardian)
+            let LocalExecutorConfig { program, mark, within, log_limit } = self.settings.clone();
+            let processes = ProcessTree::new(RunMark::new(&mark, &within));
+            let reaper = Reaper::start(&program, processes.mark(), folder.parent().unwrap_or(folder));
+            reaper.iter().for_each(|reaper| processes.exempt(reaper.process()));
+            let (events, oom_counter) = (Arc::clone(&self.events), OomCounter::new());
+            (Arc::new(Shared { program, events, processes, log_limit, oom_counter }), reaper)
         });
         Arc::clone(shared)
     }
@@ -77,8 +77,8 @@ impl Executor for LocalExecutor {
         let process = Arc::new(Process::default());
         self.running.insert(job.id, Arc::clone(&process));
         // Until a process has begun, who starts it has to wait: not the run, which has others to look after.
-        self.crew.run(move || {
-            let exit = carry_out(&shared, &job, &process);
+        self.threads.run(move || {
+            let exit = run_job(&shared, &job, &process);
             (shared.events)(JobEvent::Exited(job.id, exit));
         });
     }

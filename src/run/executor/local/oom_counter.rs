@@ -12,7 +12,7 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The kernel's counters, as they were a moment ago.
 #[derive(Debug)]
-pub struct KernelKills {
+pub struct OomCounter {
     /// The control groups whose kills are counted.
     groups: Vec<MemoryGroup>,
     read: Mutex<Option<(Instant, Counts)>>,
@@ -21,10 +21,10 @@ pub struct KernelKills {
 /// Kills on the machine and in each group, as far as the kernel tells.
 pub type Counts = Vec<Option<u64>>;
 
-impl KernelKills {
+impl OomCounter {
     /// The counters of the machine and of this process's control groups.
-    pub fn new() -> KernelKills {
-        KernelKills { groups: MemoryGroup::find_all(Path::new("/")), read: Mutex::default() }
+    pub fn new() -> OomCounter {
+        OomCounter { groups: MemoryGroup::find_all(Path::new("/")), read: Mutex::default() }
     }
 
     /// The counters before a job starts.

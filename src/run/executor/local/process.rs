@@ -15,18 +15,18 @@ use nix::unistd::Pid;
 use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::executor::local::log::Log;
-use crate::run::executor::local::oom_counter::{Counts, KernelKills};
-use crate::run::executor::local::process_tree::{Household, Unkillable};
-use crate::run::executor::local::wait::{Ears, Messages, Output, until_exit};
+use crate::run::executor::local::oom_counter::{Counts, OomCounter};
+use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
+use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit};
 use crate::run::executor::os_limits;
-use crate::run::executor::protocol::{EVENTS_VARIABLE, Life, Message, parse_message};
+use crate::run::executor::protocol::{EVENTS_VARIABLE, StageMessage, WorkerStatus, parse_message};
 
 /// The first wait after the system had no process, thread or handle left; each further one is twice as long …
-const FIRST_PATIENCE: Duration = Duration::from_millis(5);
+const FIRST_BACKOFF: Duration = Duration::from_millis(5);
 /// … up to this.
-const LONGEST_PATIENCE: Duration = Duration::from_millis(200);
+const MAX_BACKOFF: Duration = Duration::from_millis(200);
 /// Tries to start a process while no other job runs that could give something back.
-const TRIES_ALONE: u32 = 6;
+const MAX_ATTEMPTS_ALONE: u32 = 6;
 
 /// The shell's status for a program that a signal ended is this more than the signal's number.
 const SHELL_SIGNAL: i32 = 128;
@@ -38,19 +38,19 @@ pub struct Shared {
     /// Hears of every job.
     pub events: JobListener,
     /// All processes of the run.
-    pub household: Household,
+    pub processes: ProcessTree,
     /// Bytes that a log may have.
     pub log_limit: u64,
     /// For what killed a job.
-    pub kernel_kills: KernelKills,
+    pub oom_counter: OomCounter,
 }
 
 /// Where a job's process stands, for those who want to stop it.
 #[derive(Debug, Default)]
-pub struct Process(Mutex<Standing>);
+pub struct Process(Mutex<ProcessState>);
 
 #[derive(Debug)]
-enum Standing {
+enum ProcessState {
     /// It is being started, and is to be stopped as soon as it is there.
     Starting(Option<Stop>),
     /// It leads the group of this number.
@@ -59,42 +59,42 @@ enum Standing {
     Over,
 }
 
-impl Default for Standing {
+impl Default for ProcessState {
     fn default() -> Self {
-        Standing::Starting(None)
+        ProcessState::Starting(None)
     }
 }
 
 impl Process {
     /// Stops the process with all it has started; no effect on one that is over.
     pub fn stop(&self, how: Stop) {
-        let mut standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *standing {
-            Standing::Starting(stop) => *stop = Some(how),
-            Standing::Running(group) => signal(*group, how),
-            Standing::Over => {}
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *state {
+            ProcessState::Starting(stop) => *stop = Some(how),
+            ProcessState::Running(group) => signal(*group, how),
+            ProcessState::Over => {}
         }
     }
 
     /// Whether it was stopped before it was there.
     fn is_stopped(&self) -> bool {
-        let standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*standing, Standing::Starting(Some(_)))
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*state, ProcessState::Starting(Some(_)))
     }
 
     fn is_running(&self, group: Pid) {
-        let mut standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Standing::Starting(Some(how)) = *standing {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let ProcessState::Starting(Some(how)) = *state {
             signal(group, how);
         }
-        *standing = Standing::Running(group);
+        *state = ProcessState::Running(group);
     }
 
     /// Kills what is left of the group of `child`, which has ended, and reaps it.
     fn reap(&self, child: &mut Child, group: Pid) -> std::io::Result<ExitStatus> {
-        let mut standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = killpg(group, Signal::SIGKILL);
-        *standing = Standing::Over;
+        *state = ProcessState::Over;
         child.wait()
     }
 }
@@ -109,45 +109,49 @@ fn signal(group: Pid, how: Stop) {
 }
 
 /// Does the job; returns when nothing of it runs any more.
-pub fn carry_out(shared: &Shared, job: &Job, process: &Process) -> Exit {
-    let number = shared.household.begin();
+pub fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
+    let number = shared.processes.begin();
     let mut log = None;
-    let exit = match launch_patiently(shared, job, number, process) {
+    let exit = match launch_with_retry(shared, job, number, process) {
         Ok(running) => {
             let (exit, refusal) = running.wait(shared, job, process);
             log = refusal;
             exit
         }
         Err(error) => {
-            shared.household.end(number, &job.attempt);
+            shared.processes.end(number, &job.attempt);
             let advice = os_limits::advice(&error).map(|advice| format!(" {advice}")).unwrap_or_default();
             Exit::NotStarted(format!("The process cannot be started: {error}.{advice}"))
         }
     };
-    if exit == Exit::Success { exit } else { hampered(exit, job, log) }
+    if exit == Exit::Success { exit } else { with_host_fault(exit, job, log) }
 }
 
 /// The exit of a failed job, with how the machine stood in its way.
-fn hampered(exit: Exit, job: &Job, log: Option<std::io::Error>) -> Exit {
+fn with_host_fault(exit: Exit, job: &Job, log: Option<std::io::Error>) -> Exit {
     let folders = [Some(job.folder.as_path()), job.log.parent()];
     let full = FullDisk::find(folders.into_iter().flatten()).map(|disk| disk.to_string());
     let log = log.map(|error| error.to_string());
-    if log.is_none() && full.is_none() { exit } else { Exit::Hampered { exit: Box::new(exit), log, full } }
+    if log.is_none() && full.is_none() { exit } else { Exit::HostFault { exit: Box::new(exit), log, full } }
 }
 
 /// Starts the job's process. While the system has none left and other jobs run, which will give something back, or for a
 /// moment, it is tried again.
-fn launch_patiently(shared: &Shared, job: &Job, number: u32, process: &Process) -> std::io::Result<Running> {
-    let mut patience = FIRST_PATIENCE;
-    let mut tries_alone = 0;
+fn launch_with_retry(shared: &Shared, job: &Job, number: u32, process: &Process) -> std::io::Result<Running> {
+    let mut backoff = FIRST_BACKOFF;
+    let mut attempts_alone = 0;
     loop {
         match launch(shared, job, number) {
-            Err(error) if os_limits::is_shortage(&error) && !process.is_stopped() && tries_alone < TRIES_ALONE => {
-                if !shared.household.others_run(number) {
-                    tries_alone += 1;
+            Err(error)
+                if os_limits::is_limit_reached(&error)
+                    && !process.is_stopped()
+                    && attempts_alone < MAX_ATTEMPTS_ALONE =>
+            {
+                if !shared.processes.others_run(number) {
+                    attempts_alone += 1;
                 }
-                std::thread::sleep(patience);
-                patience = (patience * 2).min(LONGEST_PATIENCE);
+                std::thread::sleep(backoff);
+                backoff = (backoff * 2).min(MAX_BACKOFF);
             }
             launched => return launched,
         }
@@ -158,22 +162,22 @@ fn launch_patiently(shared: &Shared, job: &Job, number: u32, process: &Process) 
 struct Running {
     child: Child,
     number: u32,
-    ears: Ears,
+    streams: ProcessStreams,
     /// Our end of a shell line's event pipe: the line may open and close it many times, so it must not count as closed.
     keep_open: Option<OwnedFd>,
-    kernel_kills: Counts,
+    oom_counter: Counts,
 }
 
 fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
-    let kernel_kills = shared.kernel_kills.before();
-    let order = match &job.launch {
-        Launch::Worker(order) => serde_json::to_string(order).map_err(std::io::Error::other)?,
+    let oom_counter = shared.oom_counter.before();
+    let request = match &job.launch {
+        Launch::Worker(request) => serde_json::to_string(request).map_err(std::io::Error::other)?,
         Launch::Shell(_) => String::new(),
     };
     let (reader, writer) = std::io::pipe()?;
     let (printed, print) = std::io::pipe()?;
     let log = Log::new(job.log.clone(), shared.log_limit);
-    let ears = Ears { messages: Messages::new(reader)?, output: Output::new(printed)?, log };
+    let streams = ProcessStreams { messages: MessageReader::new(reader)?, output: OutputReader::new(printed)?, log };
     let mut command = match &job.launch {
         Launch::Worker(_) => {
             let mut command = Command::new(&shared.program);
@@ -191,14 +195,14 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     };
     command.stderr(print).current_dir(&job.folder).process_group(0);
     command.envs(job.environment.iter().map(|(name, value)| (name, value)));
-    let mut child = shared.household.start(number, &mut command)?;
+    let mut child = shared.processes.start(number, &mut command)?;
     drop(command);
     if let Some(mut stdin) = child.stdin.take() {
-        // A worker that dies before it reads its order is reported by its exit.
-        let _ = writeln!(stdin, "{order}");
+        // A worker that dies before it reads its request is reported by its exit.
+        let _ = writeln!(stdin, "{request}");
     }
     let keep_open = matches!(job.launch, Launch::Shell(_)).then(|| OwnedFd::from(writer));
-    Ok(Running { child, number, ears, keep_open, kernel_kills })
+    Ok(Running { child, number, streams, keep_open, oom_counter })
 }
 
 impl Running {
@@ -207,44 +211,49 @@ impl Running {
     fn wait(mut self, shared: &Shared, job: &Job, process: &Process) -> (Exit, Option<std::io::Error>) {
         let group = Pid::from_raw(self.child.id().cast_signed());
         process.is_running(group);
-        let mut last_word = None;
-        let mut hear = |line: &[u8], log: &mut Log| match parse_message(line) {
-            Some(Message::Report(StageReport::Log { line })) => log.write_line(&line),
-            Some(Message::Report(report)) => (shared.events)(JobEvent::Report(job.id, report)),
-            Some(Message::Life(Life::Started { .. })) | None => {}
-            Some(Message::Life(life)) => last_word = Some(life),
+        let mut last_status = None;
+        let mut on_line = |line: &[u8], log: &mut Log| match parse_message(line) {
+            Some(StageMessage::Report(StageReport::Log { line })) => log.write_line(&line),
+            Some(StageMessage::Report(report)) => (shared.events)(JobEvent::Report(job.id, report)),
+            Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}
+            Some(StageMessage::Status(status)) => last_status = Some(status),
         };
-        let watched = until_exit(group, &mut self.ears, &mut hear, &|| shared.household.reap());
+        let watched = wait_for_exit(group, &mut self.streams, &mut on_line, &|| shared.processes.reap());
         let status = process.reap(&mut self.child, group);
-        let unkillable = shared.household.end(self.number, &job.attempt);
+        let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());
         // The last words of those that were killed with it.
-        self.ears.take_rest(&mut hear);
+        self.streams.drain(&mut on_line);
         for Unkillable { process, name } in unkillable {
-            self.ears
+            self.streams
                 .log
                 .write_line(&format!("[the process {process} ({name}) outlived this stage and cannot be killed]"));
         }
         let is_worker = matches!(job.launch, Launch::Worker(_));
         let exit = match watched.and(status) {
             Ok(status) => {
-                judge(status, last_word, is_worker, || shared.kernel_kills.happened_since(&self.kernel_kills))
+                exit_of(status, last_status, is_worker, || shared.oom_counter.happened_since(&self.oom_counter))
             }
             Err(error) => Exit::NotStarted(format!("The process was lost: {error}.")),
         };
-        (exit, self.ears.log.finish())
+        (exit, self.streams.log.finish())
     }
 }
 
 /// How a process ended; `out_of_memory` is asked whether the kernel killed something of late.
-fn judge(status: ExitStatus, last_word: Option<Life>, is_worker: bool, out_of_memory: impl Fn() -> bool) -> Exit {
+fn exit_of(
+    status: ExitStatus,
+    last_status: Option<WorkerStatus>,
+    is_worker: bool,
+    out_of_memory: impl Fn() -> bool,
+) -> Exit {
     let killed_for_memory = |number: i32| number == Signal::SIGKILL as i32 && out_of_memory();
-    match (last_word, status.signal(), status.code()) {
+    match (last_status, status.signal(), status.code()) {
         (_, Some(number), _) => Exit::Signal { number, out_of_memory: killed_for_memory(number) },
-        (Some(Life::Failed { message, help, interrupted, again }), ..) if is_worker => {
+        (Some(WorkerStatus::Failed { message, help, interrupted, again }), ..) if is_worker => {
             Exit::Failed { message, help, interrupted, again }
         }
-        (Some(Life::Done), _, Some(0)) if is_worker => Exit::Success,
+        (Some(WorkerStatus::Done), _, Some(0)) if is_worker => Exit::Success,
         (_, _, Some(0)) if !is_worker => Exit::Success,
         (_, _, Some(code)) if !is_worker && Signal::try_from(code - SHELL_SIGNAL).is_ok() => {
             let number = code - SHELL_SIGNAL;

@@ -25,7 +25,7 @@ const FIRST_WAIT: Duration = Duration::from_micros(100);
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 
 /// The processes that a run answers for.
-pub struct Household {
+pub struct ProcessTree {
     mark: RunMark,
     children: Children,
     starting: Mutex<()>,
@@ -38,7 +38,7 @@ struct State {
     /// The leaders of attempts under way, by number.
     running: HashMap<u32, Leader>,
     /// Children that are none of any attempt's, or that cannot be killed.
-    strangers: HashSet<i32>,
+    exempt: HashSet<i32>,
     /// Whether the run had children from the beginning: what these leave behind shows no mark either.
     had_children: bool,
 }
@@ -63,16 +63,16 @@ pub struct Unkillable {
     pub name: String,
 }
 
-impl Household {
+impl ProcessTree {
     /// Makes this process the reaper of its descendants. Children that it has already are left in peace.
-    pub fn new(mark: RunMark) -> Household {
+    pub fn new(mark: RunMark) -> ProcessTree {
         // Where that is refused, orphans go to init, as ever.
         let _ = nix::sys::prctl::set_child_subreaper(true);
         let children = Children::open();
-        let strangers: HashSet<i32> = children.list().into_iter().collect();
-        let had_children = !strangers.is_empty();
-        let state = State { strangers, had_children, ..State::default() };
-        Household { mark, children, starting: Mutex::default(), state: Mutex::new(state) }
+        let exempt: HashSet<i32> = children.list().into_iter().collect();
+        let had_children = !exempt.is_empty();
+        let state = State { exempt, had_children, ..State::default() };
+        ProcessTree { mark, children, starting: Mutex::default(), state: Mutex::new(state) }
     }
 
     /// The run's mark.
@@ -81,8 +81,8 @@ impl Household {
     }
 
     /// A child that is no attempt's.
-    pub fn add_stranger(&self, process: i32) {
-        self.state().strangers.insert(process);
+    pub fn exempt(&self, process: i32) {
+        self.state().exempt.insert(process);
     }
 
     /// Registers an attempt that is about to be started; returns its number.
@@ -121,9 +121,9 @@ impl Household {
         self.state().running.insert(number, Leader::Gone);
         loop {
             match self.pass(&mut sweep) {
-                Found::Nothing => break,
-                Found::Dead => {}
-                Found::Dying => {
+                SweepResult::Nothing => break,
+                SweepResult::Dead => {}
+                SweepResult::Dying => {
                     std::thread::sleep(wait);
                     wait = (wait * 2).min(LONGEST_WAIT);
                 }
@@ -144,14 +144,14 @@ impl Household {
     }
 
     /// One look at the orphans. No child is reaped but under the lock, so that no number is another process's meanwhile.
-    fn pass(&self, sweep: &mut Sweep<'_>) -> Found {
+    fn pass(&self, sweep: &mut Sweep<'_>) -> SweepResult {
         let mut state = self.state();
-        let mut found = Found::Nothing;
+        let mut found = SweepResult::Nothing;
         for process in self.orphans(&state) {
             if is_dead(process) {
                 // It may have left orphans of its own since the list was read.
                 if sweep.dead.insert(process) {
-                    found = found.max(Found::Dead);
+                    found = found.max(SweepResult::Dead);
                 }
                 if state.nobody_starts() {
                     forget(process);
@@ -160,21 +160,21 @@ impl Household {
             } else if self.belongs(process, sweep, &state) {
                 match kill(Pid::from_raw(process), Signal::SIGKILL) {
                     Err(Errno::EPERM) => {
-                        state.strangers.insert(process);
+                        state.exempt.insert(process);
                         sweep.unkillable.push(Unkillable { process, name: name_of(process) });
                     }
-                    _ => found = Found::Dying,
+                    _ => found = SweepResult::Dying,
                 }
             }
         }
         found
     }
 
-    /// Children that are neither strangers nor leaders.
+    /// Children that are neither exempt nor leaders.
     fn orphans(&self, state: &State) -> Vec<i32> {
         let mut orphans = self.children.list();
         orphans.retain(|process| {
-            !state.strangers.contains(process)
+            !state.exempt.contains(process)
                 && !state.running.values().any(|leader| *leader == Leader::Process(*process))
         });
         orphans
@@ -211,7 +211,7 @@ struct Sweep<'f> {
 
 /// What a look at the orphans found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Found {
+enum SweepResult {
     /// Nothing of the attempt.
     Nothing,
     /// Processes that had ended.

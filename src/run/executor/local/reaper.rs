@@ -1,12 +1,12 @@
 //! A small process that kills a run's stages when the run itself is killed.
 //!
-//! A run that gets `kill -9` cannot clean up. The guardian waits at the end of a pipe; when the pipe closes without a word,
+//! A run that gets `kill -9` cannot clean up. The reaper waits at the end of a pipe; when the pipe closes without a word,
 //! its run is gone, and it kills every process that carries the run's mark, with its group, and every orphan of the run that
 //! works in the run's folder, so that none keeps a GPU from the next run. The mark is there from a stage's first instruction,
-//! so nothing has to be told to the guardian while the run goes on.
+//! so nothing has to be told to the reaper while the run goes on.
 //!
 //! Others may be in that folder, too: somebody who looks at it, a backup, the next run or a collection, which clears it away.
-//! An orphan without the mark is told from these by its parent, which is that of the guardian, an orphan itself by then.
+//! An orphan without the mark is told from these by its parent, which is that of the reaper, an orphan itself by then.
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -21,62 +21,62 @@ use crate::run::executor::local::process_mark::{RunMark, works_in};
 use crate::run::executor::local::process_tree::parent_of;
 
 /// What a run says when it ends by itself.
-const FAREWELL: &[u8] = b"done";
+const NORMAL_END: &[u8] = b"done";
 
-/// Between two looks for marked processes: one that was being started during the first has its mark by the second.
-const SECOND_LOOK: Duration = Duration::from_millis(50);
+/// Between two scans for marked processes: one that was being started during the first has its mark by the second.
+const SCAN_PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks that found something, after which the guardian gives up: what is left cannot be killed.
-const MOST_LOOKS: u32 = 1200;
+/// Looks that found something, after which the reaper gives up: what is left cannot be killed.
+const MAX_SCANS: u32 = 1200;
 
-/// The run's end of the guardian.
-pub struct Guardian {
+/// The run's end of the reaper.
+pub struct Reaper {
     process: Child,
     pipe: Option<ChildStdin>,
 }
 
-impl Guardian {
-    /// Starts the guardian of the processes of the run with this mark, whose stages work below `folder`. Where that fails the
+impl Reaper {
+    /// Starts the reaper of the processes of the run with this mark, whose stages work below `folder`. Where that fails the
     /// run goes on without: only the orphans of a killed run are at stake.
-    pub fn start(program: &Path, mark: &RunMark, folder: &Path) -> Option<Guardian> {
+    pub fn start(program: &Path, mark: &RunMark, folder: &Path) -> Option<Reaper> {
         let mut command = Command::new(program);
-        command.arg("guardian").arg(mark.name()).arg(folder);
+        command.arg("reaper").arg(mark.name()).arg(folder);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut process = command.spawn().ok()?;
         let pipe = process.stdin.take();
-        Some(Guardian { process, pipe })
+        Some(Reaper { process, pipe })
     }
 
-    /// The guardian's process.
+    /// The reaper's process.
     pub fn process(&self) -> i32 {
         self.process.id().cast_signed()
     }
 }
 
-impl Drop for Guardian {
+impl Drop for Reaper {
     fn drop(&mut self) {
         if let Some(mut pipe) = self.pipe.take() {
-            // A guardian that has died has nothing to guard any more.
-            let _ = pipe.write_all(FAREWELL);
+            // A reaper that has died has nothing to guard any more.
+            let _ = pipe.write_all(NORMAL_END);
         }
         let _ = self.process.wait();
     }
 }
 
-/// The guardian process of the run called `mark`, whose stages work below `folder`.
+/// The reaper process of the run called `mark`, whose stages work below `folder`.
 pub fn main(mark: &str, folder: &Path) -> u8 {
     let search = Search::new(RunMark::new(mark, ""), folder);
-    let mut words = Vec::new();
-    let heard = std::io::stdin().lock().read_to_end(&mut words);
-    if heard.is_ok() && words == FAREWELL {
+    let mut received = Vec::new();
+    let heard = std::io::stdin().lock().read_to_end(&mut received);
+    if heard.is_ok() && received == NORMAL_END {
         return 0;
     }
-    let (mut quiet, mut looks) = (0, 0);
-    while quiet < 2 && looks < MOST_LOOKS {
+    let (mut quiet, mut scans) = (0, 0);
+    while quiet < 2 && scans < MAX_SCANS {
         let found = search.kill_all();
         quiet = if found { 0 } else { quiet + 1 };
-        looks += 1;
-        std::thread::sleep(SECOND_LOOK);
+        scans += 1;
+        std::thread::sleep(SCAN_PAUSE);
     }
     0
 }

@@ -18,30 +18,30 @@ use crate::run::executor::protocol::MAX_LINE;
 
 /// Reads from one pipe before the others and the process itself are looked at again: who writes without end is not to be heard
 /// alone.
-const READS_AT_ONCE: usize = 16;
+const MAX_READS: usize = 16;
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 /// Size of the pipe of a process that prints much.
 const WIDE_PIPE: usize = 1 << 20;
 /// How long a process may be silent until there is a look around.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The first look for the end of a process that gives no sign of it; each wait is twice as long as the one before …
-const FIRST_LOOK: Duration = Duration::from_millis(1);
+const FIRST_POLL: Duration = Duration::from_millis(1);
 /// … up to this.
-const LONGEST_LOOK: Duration = Duration::from_millis(20);
+const MAX_POLL: Duration = Duration::from_millis(20);
 
 /// The end of a pipe that a process writes into.
-struct Source {
+struct PipeEnd {
     pipe: File,
     open: bool,
     /// Bytes that are still read.
     left: usize,
 }
 
-impl Source {
-    fn new(pipe: PipeReader) -> io::Result<Source> {
+impl PipeEnd {
+    fn new(pipe: PipeReader) -> io::Result<PipeEnd> {
         fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-        Ok(Source { pipe: OwnedFd::from(pipe).into(), open: true, left: usize::MAX })
+        Ok(PipeEnd { pipe: OwnedFd::from(pipe).into(), open: true, left: usize::MAX })
     }
 
     /// Reads what is there; `None` if that is nothing, now or for good.
@@ -62,34 +62,34 @@ impl Source {
     }
 
     /// From now on reads no more than what is there.
-    fn expect_no_more(&mut self) {
+    fn stop_after_available(&mut self) {
         self.left = ioctl_fionread(&self.pipe).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX));
     }
 }
 
 /// What a process reports, line by line.
-pub struct Messages {
-    source: Source,
+pub struct MessageReader {
+    pipe_end: PipeEnd,
     /// A line that has not ended yet.
     line: Vec<u8>,
     /// Whether that line is too long, and what is still to come of it is dropped too.
     too_long: bool,
 }
 
-impl Messages {
+impl MessageReader {
     /// What comes out of `pipe`.
-    pub fn new(pipe: PipeReader) -> io::Result<Messages> {
-        Ok(Messages { source: Source::new(pipe)?, line: Vec::new(), too_long: false })
+    pub fn new(pipe: PipeReader) -> io::Result<MessageReader> {
+        Ok(MessageReader { pipe_end: PipeEnd::new(pipe)?, line: Vec::new(), too_long: false })
     }
 
     /// Passes on lines that are there, up to a bound, and, once the pipe's last writer is gone, what is left without a line's
     /// end; says whether there was something.
     fn take(&mut self, each: &mut dyn FnMut(&[u8])) -> bool {
         let mut chunk = [0; 8192];
-        let was_open = self.source.open;
-        for _ in 0..READS_AT_ONCE {
-            let Some(bytes) = self.source.read(&mut chunk) else {
-                if was_open && !self.source.open {
+        let was_open = self.pipe_end.open;
+        for _ in 0..MAX_READS {
+            let Some(bytes) = self.pipe_end.read(&mut chunk) else {
+                if was_open && !self.pipe_end.open {
                     self.end_line(each);
                 }
                 return false;
@@ -126,32 +126,32 @@ impl Messages {
 }
 
 /// What a process prints.
-pub struct Output {
-    source: Source,
+pub struct OutputReader {
+    pipe_end: PipeEnd,
     /// Room for what is read, once there is something.
     chunk: Vec<u8>,
 }
 
-impl Output {
+impl OutputReader {
     /// What comes out of `pipe`.
-    pub fn new(pipe: PipeReader) -> io::Result<Output> {
-        Ok(Output { source: Source::new(pipe)?, chunk: Vec::new() })
+    pub fn new(pipe: PipeReader) -> io::Result<OutputReader> {
+        Ok(OutputReader { pipe_end: PipeEnd::new(pipe)?, chunk: Vec::new() })
     }
 
     /// Writes what is there to the log, up to a bound; says whether there may be more.
     fn take(&mut self, log: &mut Log) -> bool {
-        for _ in 0..READS_AT_ONCE {
+        for _ in 0..MAX_READS {
             if self.chunk.is_empty() {
                 // Most stages are silent: for them a pipe that has just closed must not cost a chunk.
                 let mut first = [0; 512];
-                match self.source.read(&mut first) {
+                match self.pipe_end.read(&mut first) {
                     Some(bytes) => log.write(bytes),
                     None => return false,
                 }
                 self.chunk = vec![0; CHUNK];
                 continue;
             }
-            let Some(bytes) = self.source.read(&mut self.chunk) else { return false };
+            let Some(bytes) = self.pipe_end.read(&mut self.chunk) else { return false };
             log.write(bytes);
             if bytes.len() == self.chunk.len() {
                 self.widen();
@@ -164,63 +164,68 @@ impl Output {
     fn widen(&mut self) {
         if self.chunk.len() == CHUNK {
             // A user's pipes may have reached their limit, and then this one stays as it is.
-            let _ = fcntl_setpipe_size(&self.source.pipe, WIDE_PIPE);
+            let _ = fcntl_setpipe_size(&self.pipe_end.pipe, WIDE_PIPE);
             self.chunk.resize(CHUNK * 4, 0);
         }
     }
 }
 
 /// All that is heard of a process.
-pub struct Ears {
+pub struct ProcessStreams {
     /// What it reports.
-    pub messages: Messages,
+    pub messages: MessageReader,
     /// What it prints.
-    pub output: Output,
+    pub output: OutputReader,
     /// Where that goes.
     pub log: Log,
 }
 
 /// Hears a line of a process's reports; may add to its log.
-pub type Hear<'h> = dyn FnMut(&[u8], &mut Log) + 'h;
+pub type OnLine<'h> = dyn FnMut(&[u8], &mut Log) + 'h;
 
-impl Ears {
-    fn take(&mut self, hear: &mut Hear<'_>) {
-        let Ears { messages, output, log } = self;
-        messages.take(&mut |line| hear(line, log));
+impl ProcessStreams {
+    fn take(&mut self, on_line: &mut OnLine<'_>) {
+        let ProcessStreams { messages, output, log } = self;
+        messages.take(&mut |line| on_line(line, log));
         output.take(log);
     }
 
     /// Takes what is still in the pipes when all is over. Should somebody still write, that is not waited for.
-    pub fn take_rest(&mut self, hear: &mut Hear<'_>) {
-        let Ears { messages, output, log } = self;
-        messages.source.expect_no_more();
-        output.source.expect_no_more();
-        while messages.take(&mut |line| hear(line, log)) {}
+    pub fn drain(&mut self, on_line: &mut OnLine<'_>) {
+        let ProcessStreams { messages, output, log } = self;
+        messages.pipe_end.stop_after_available();
+        output.pipe_end.stop_after_available();
+        while messages.take(&mut |line| on_line(line, log)) {}
         while output.take(log) {}
     }
 }
 
 /// Waits until the process `leader` has ended, and hears meanwhile what it reports and prints; `idle` is called every second in
 /// which that is nothing. The process is not reaped, so that its number stays taken.
-pub fn until_exit(leader: Pid, ears: &mut Ears, hear: &mut Hear<'_>, idle: &dyn Fn()) -> io::Result<()> {
-    let exit = exit_sign(leader);
-    let mut patience = if exit.is_some() { IDLE } else { FIRST_LOOK };
+pub fn wait_for_exit(
+    leader: Pid,
+    streams: &mut ProcessStreams,
+    on_line: &mut OnLine<'_>,
+    idle: &dyn Fn(),
+) -> io::Result<()> {
+    let exit = exit_handle(leader);
+    let mut pause = if exit.is_some() { IDLE_TIMEOUT } else { FIRST_POLL };
     loop {
-        let sources = [&ears.messages.source, &ears.output.source].into_iter().filter(|source| source.open);
-        let mut watched: Vec<PollFd<'_>> = sources.map(|source| PollFd::new(&source.pipe, PollFlags::IN)).collect();
+        let pipes = [&streams.messages.pipe_end, &streams.output.pipe_end].into_iter().filter(|pipe_end| pipe_end.open);
+        let mut watched: Vec<PollFd<'_>> = pipes.map(|pipe_end| PollFd::new(&pipe_end.pipe, PollFlags::IN)).collect();
         watched.extend(exit.iter().map(|sign| PollFd::new(sign, PollFlags::IN)));
-        let timeout = Timespec { tv_sec: patience.as_secs().cast_signed(), tv_nsec: patience.subsec_nanos().into() };
+        let timeout = Timespec { tv_sec: pause.as_secs().cast_signed(), tv_nsec: pause.subsec_nanos().into() };
         let ready = retry_on_intr(|| poll(&mut watched, Some(&timeout)))?;
         let ended = match exit {
             Some(_) => watched.last().is_some_and(|sign| !sign.revents().is_empty()),
             None => has_ended(leader),
         };
-        ears.take(hear);
+        streams.take(on_line);
         if ended {
             return Ok(());
         }
         if exit.is_none() {
-            patience = (patience * 2).min(LONGEST_LOOK);
+            pause = (pause * 2).min(MAX_POLL);
         }
         if ready == 0 {
             idle();
@@ -229,7 +234,7 @@ pub fn until_exit(leader: Pid, ears: &mut Ears, hear: &mut Hear<'_>, idle: &dyn 
 }
 
 /// Something that `poll` finds ready when the process has ended; `None` before Linux 5.3, or when there are no handles left.
-fn exit_sign(leader: Pid) -> Option<OwnedFd> {
+fn exit_handle(leader: Pid) -> Option<OwnedFd> {
     let leader = rustix::process::Pid::from_raw(leader.as_raw())?;
     pidfd_open(leader, PidfdFlags::empty()).ok()
 }
@@ -249,9 +254,9 @@ mod tests {
     #[test]
     fn lines_come_whole_however_they_are_written_and_long_ones_are_dropped() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let mut messages = Messages::new(reader).unwrap();
+        let mut messages = MessageReader::new(reader).unwrap();
         let mut lines: Vec<String> = Vec::new();
-        let take = |messages: &mut Messages, lines: &mut Vec<String>| {
+        let take = |messages: &mut MessageReader, lines: &mut Vec<String>| {
             messages.take(&mut |line| lines.push(String::from_utf8_lossy(line).into_owned()));
         };
         take(&mut messages, &mut lines);
@@ -269,26 +274,26 @@ mod tests {
     }
 
     /// A shell line whose reports and output are listened to; the writing ends are given along.
-    fn listened_to(line: &str, log: &std::path::Path) -> (Child, Ears, [io::PipeWriter; 2]) {
+    fn listened_to(line: &str, log: &std::path::Path) -> (Child, ProcessStreams, [io::PipeWriter; 2]) {
         let (messages, to_messages) = io::pipe().unwrap();
         let (output, to_output) = io::pipe().unwrap();
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(line);
         command.stdout(to_messages.try_clone().unwrap()).stderr(to_output.try_clone().unwrap());
         let child = command.spawn().unwrap();
-        let (messages, output) = (Messages::new(messages).unwrap(), Output::new(output).unwrap());
-        let ears = Ears { messages, output, log: Log::new(log.to_owned(), 1 << 20) };
-        (child, ears, [to_messages, to_output])
+        let (messages, output) = (MessageReader::new(messages).unwrap(), OutputReader::new(output).unwrap());
+        let streams = ProcessStreams { messages, output, log: Log::new(log.to_owned(), 1 << 20) };
+        (child, streams, [to_messages, to_output])
     }
 
     #[test]
     fn an_exit_is_noticed_although_others_hold_the_pipes() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let (mut child, mut ears, writers) = listened_to("echo said; echo printed >&2", &log);
+        let (mut child, mut streams, writers) = listened_to("echo said; echo printed >&2", &log);
         let mut lines = Vec::new();
         let leader = Pid::from_raw(child.id().cast_signed());
-        until_exit(leader, &mut ears, &mut |line, _| lines.push(line.to_vec()), &|| ()).unwrap();
+        wait_for_exit(leader, &mut streams, &mut |line, _| lines.push(line.to_vec()), &|| ()).unwrap();
         assert!(child.wait().unwrap().success());
         assert_eq!(lines, [b"said"]);
         assert_eq!(std::fs::read_to_string(log).unwrap(), "printed\n");
@@ -299,15 +304,15 @@ mod tests {
     fn who_writes_without_end_hides_no_exit_and_is_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let (mut child, mut ears, writers) = listened_to("yes >&2 & echo $!; yes & echo $!", &log);
+        let (mut child, mut streams, writers) = listened_to("yes >&2 & echo $!; yes & echo $!", &log);
         let mut processes = Vec::new();
         let leader = Pid::from_raw(child.id().cast_signed());
-        let mut hear = |line: &[u8], _: &mut Log| {
+        let mut on_line = |line: &[u8], _: &mut Log| {
             processes.extend(String::from_utf8_lossy(line).parse::<i32>());
         };
-        until_exit(leader, &mut ears, &mut hear, &|| ()).unwrap();
+        wait_for_exit(leader, &mut streams, &mut on_line, &|| ()).unwrap();
         child.wait().unwrap();
-        ears.take_rest(&mut hear);
+        streams.drain(&mut on_line);
         for process in &processes {
             nix::sys::signal::kill(Pid::from_raw(*process), nix::sys::signal::Signal::SIGKILL).unwrap();
         }

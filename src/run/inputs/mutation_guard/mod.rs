@@ -16,7 +16,7 @@ use crate::plan::Instance;
 use crate::run::attempts::sandbox::Workspace;
 use crate::run::inputs::fingerprint::Recipe;
 use crate::run::inputs::link::{Link, Target};
-use crate::run::inputs::mutation_guard::project_snapshots::Untouched;
+use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
 use crate::run::inputs::mutation_guard::readers::Reader;
 
 /// Files that are named in one message before the rest is counted.
@@ -56,15 +56,15 @@ pub enum InputError {
 
 /// The moment an attempt began, on the clock of the cache's file system and in its list of incidents.
 #[derive(Debug, Clone, Copy)]
-pub struct Began {
+pub struct AttemptStart {
     at: FsTime,
     incidents: u64,
 }
 
-impl Began {
+impl AttemptStart {
     /// This moment.
-    pub fn now(cache: &Cache) -> Result<Began, CacheError> {
-        Ok(Began { incidents: cache.incident_mark(), at: cache.fs_now()? })
+    pub fn now(cache: &Cache) -> Result<AttemptStart, CacheError> {
+        Ok(AttemptStart { incidents: cache.incident_mark(), at: cache.fs_now()? })
     }
 }
 
@@ -77,9 +77,9 @@ struct PrivateCopy {
 
 /// What an attempt reads, as it was before it began.
 pub struct InputGuard {
-    began: Began,
+    began: AttemptStart,
     reader: Arc<Reader>,
-    reads: Vec<Untouched>,
+    reads: Vec<ProjectSnapshot>,
     /// Stored artifacts that the attempt reads where they are stored.
     stored: Vec<Artifact>,
     /// Copies that it may not write to all the same.
@@ -92,8 +92,8 @@ impl InputGuard {
         workspace: &Workspace,
         instance: &Instance,
         links: &[Link],
-        reads: Vec<Untouched>,
-        (began, reader): (Began, Arc<Reader>),
+        reads: Vec<ProjectSnapshot>,
+        (began, reader): (AttemptStart, Arc<Reader>),
     ) -> Result<InputGuard, CacheError> {
         let is_writable = |at: &String| instance.inputs.iter().any(|input| input.writable && input.files.contains(at));
         let (mut stored, mut copies) = (Vec::new(), Vec::new());
@@ -144,13 +144,13 @@ impl InputGuard {
 
     fn check_project_files(&self, cache: &Cache, recipe: &Recipe) -> Result<(), InputError> {
         let items = || recipe.inputs.iter().flat_map(|input| &input.items);
-        for untouched in &self.reads {
-            let changed = || InputError::Changed { path: untouched.name().to_owned() };
-            let now = cache.artifact_of(untouched.path()).map_err(|_| changed())?;
-            let is_other = items().any(|item| item.from == untouched.name() && item.artifact != now);
-            let began = cache.shares_file_system_with(untouched.path()).then_some(self.began.at);
+        for snapshot in &self.reads {
+            let changed = || InputError::Changed { path: snapshot.name().to_owned() };
+            let now = cache.artifact_of(snapshot.path()).map_err(|_| changed())?;
+            let is_other = items().any(|item| item.from == snapshot.name() && item.artifact != now);
+            let began = cache.shares_file_system_with(snapshot.path()).then_some(self.began.at);
             // What holds the same again may have held something else meanwhile.
-            if is_other || !untouched.is_untouched(began) {
+            if is_other || !snapshot.is_unchanged(began) {
                 return Err(changed());
             }
         }

@@ -11,21 +11,21 @@ use athanor_cache::{CacheError, FsTime, Trace};
 /// Traces of the project's folders from when a run first used them: to look at every file of one for every stage would take
 /// long.
 #[derive(Default)]
-pub struct Traces {
+pub struct ProjectSnapshots {
     folders: HashMap<PathBuf, Trace>,
 }
 
 /// What a try reads, as it was before it began.
-pub struct Untouched {
+pub struct ProjectSnapshot {
     /// As the user wrote it.
     name: String,
     path: PathBuf,
     trace: Trace,
 }
 
-impl Traces {
+impl ProjectSnapshots {
     /// What lies at `name` in the folder `project` before an attempt that reads it begins.
-    pub fn take(&mut self, project: &Path, name: &str) -> Result<Untouched, CacheError> {
+    pub fn take(&mut self, project: &Path, name: &str) -> Result<ProjectSnapshot, CacheError> {
         let path = project.join(name);
         let trace = match self.folders.get(&path) {
             Some(trace) => *trace,
@@ -34,11 +34,11 @@ impl Traces {
         if path.is_dir() {
             self.folders.insert(path.clone(), trace);
         }
-        Ok(Untouched { name: name.to_owned(), path, trace })
+        Ok(ProjectSnapshot { name: name.to_owned(), path, trace })
     }
 }
 
-impl Untouched {
+impl ProjectSnapshot {
     /// Its path as the user wrote it.
     pub fn name(&self) -> &str {
         &self.name
@@ -50,7 +50,7 @@ impl Untouched {
     }
 
     /// Whether nobody has touched it since the attempt began, at `began` on the clock of its file system if that is known.
-    pub fn is_untouched(&self, began: Option<FsTime>) -> bool {
+    pub fn is_unchanged(&self, began: Option<FsTime>) -> bool {
         Trace::of(&self.path).is_ok_and(|now| !self.trace.shows_change(&now, began))
     }
 }

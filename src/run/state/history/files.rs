@@ -39,7 +39,7 @@ pub fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> 
     })
 }
 
-/// Whether `name` is one that `write_whole`, or a kept file, has before it is whole.
+/// Whether `name` is one that `write_whole`, or a snapshot file, has before it is whole.
 pub fn is_half_written(name: &str) -> bool {
     let of_ours = ["instances.json", "ledger", "pipeline.json", "plan", "recall"];
     let Some((stem, rest)) = name.rsplit_once('.') else { return false };

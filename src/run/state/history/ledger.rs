@@ -22,7 +22,7 @@ const MAGIC: &str = "athanor ledger 2 ";
 
 /// What is remembered of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Remembered {
+pub struct LedgerEntry {
     /// What it last computed, or was served from the cache.
     pub fingerprint: Option<Digest>,
     /// What it began to compute and did not finish.
@@ -41,12 +41,12 @@ pub struct Ledger {
     /// The newest run summed up here.
     pub last_run: Option<RunId>,
     /// By instance name.
-    pub instances: BTreeMap<String, Remembered>,
+    pub instances: BTreeMap<String, LedgerEntry>,
 }
 
 /// A ledger as it lies on disk.
 #[derive(Debug)]
-pub enum Kept {
+pub enum StoredLedger {
     /// None was written yet.
     None,
     /// As it was written.
@@ -85,9 +85,9 @@ impl Ledger {
     }
 
     /// The ledger in a history's folder.
-    pub fn read(folder: &Path) -> io::Result<Kept> {
-        let Some(bytes) = read_if_there(&folder.join(FILE))? else { return Ok(Kept::None) };
-        Ok(unsealed(&bytes).map_or(Kept::Damaged, Kept::Sound))
+    pub fn read(folder: &Path) -> io::Result<StoredLedger> {
+        let Some(bytes) = read_if_there(&folder.join(FILE))? else { return Ok(StoredLedger::None) };
+        Ok(unsealed(&bytes).map_or(StoredLedger::Damaged, StoredLedger::Sound))
     }
 
     /// The newest run that is summed up in a history's folder, by the first line of the ledger alone.
@@ -143,15 +143,15 @@ mod tests {
     #[test]
     fn every_change_of_a_ledger_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(Ledger::read(folder.path()).unwrap(), Kept::None));
+        assert!(matches!(Ledger::read(folder.path()).unwrap(), StoredLedger::None));
         ledger().write(folder.path()).unwrap();
-        assert!(matches!(Ledger::read(folder.path()).unwrap(), Kept::Sound(read) if read == ledger()));
+        assert!(matches!(Ledger::read(folder.path()).unwrap(), StoredLedger::Sound(read) if read == ledger()));
         assert_eq!(Ledger::newest_run(folder.path()), ledger().last_run);
         let path = folder.path().join(FILE);
         let bytes = fs::read(&path).unwrap();
         let is_noticed = |damaged: &[u8]| {
             fs::write(&path, damaged).unwrap();
-            matches!(Ledger::read(folder.path()).unwrap(), Kept::Damaged)
+            matches!(Ledger::read(folder.path()).unwrap(), StoredLedger::Damaged)
         };
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
@@ -170,6 +170,6 @@ mod tests {
         let bytes = [b"20261126-213007.123456-4711\n".as_slice(), &rmp_serde::to_vec(&ledger).unwrap()].concat();
         fs::write(folder.path().join(FILE), bytes).unwrap();
         assert_eq!(Ledger::newest_run(folder.path()), ledger.last_run);
-        assert!(matches!(Ledger::read(folder.path()).unwrap(), Kept::Sound(read) if read == ledger));
+        assert!(matches!(Ledger::read(folder.path()).unwrap(), StoredLedger::Sound(read) if read == ledger));
     }
 }

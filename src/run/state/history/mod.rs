@@ -3,20 +3,20 @@
 //! Under the cache, `pipelines/<key>/` belongs to one pipeline file with one choice of profiles (`identity`). Every run has a
 //! folder in `runs/` with its append-only `events.jsonl` (`log`) and its stages' logs; a run in which nothing new happened
 //! leaves none. Runs are ordered by the numbers in their names (`run_id`), never by clocks. `ledger` sums up earlier runs; later
-//! ones, and those that were killed, are read from their events. `instances.json` (`list`) says what the pipeline uses:
-//! `accounts` keeps it, `roots` reads it for collections. `pipelines/results-<key>.json` notes what was put into one folder of
+//! ones, and those that were killed, are read from their events. `instances.json` (`instance_list`) says what the pipeline
+//! uses: `usage` keeps it, `roots` reads it for collections. `pipelines/results-<key>.json` notes what was put into one folder of
 //! results. Nothing is written here before a run has something to say.
 
-mod accounts;
+mod earlier_results_note;
 mod files;
 mod identity;
+mod instance_list;
 mod ledger;
-mod list;
 mod log;
 mod recovery;
-mod results_note;
 mod roots;
 mod run_id;
+mod usage;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -27,24 +27,24 @@ use athanor_cache::{Cache, CacheError};
 use jiff::Timestamp;
 
 use crate::events::Stamped;
-use crate::run::state::snapshot_file::Keep;
+use crate::run::state::snapshot_file::SnapshotFiles;
 use files::{lock, refused};
-use ledger::Kept;
-use list::{Found, InstanceList};
+use instance_list::{InstanceList, StoredList};
+use ledger::StoredLedger;
 
-pub use accounts::{Announced, Ended};
 pub use files::is_half_written;
 pub use identity::Identity;
-pub use ledger::{Ledger, Remembered};
+pub use ledger::{Ledger, LedgerEntry};
 pub use log::{RunLog, read_events};
-pub use roots::{Roots, Unknown};
+pub use roots::{Roots, UnknownUsage};
 pub use run_id::RunId;
+pub use usage::{InstanceOutcome, RegisteredRun};
 
 /// Runs whose logs are kept.
-const KEPT_RUNS: usize = 50;
+const RETAINED_RUNS: usize = 50;
 /// Runs are summed up when there are this many, or this many bytes of events: the ledger is rewritten each time.
-const SUMMED_UP_RUNS: usize = 16;
-const SUMMED_UP_BYTES: u64 = 256 * 1024;
+const LEDGER_RUNS: usize = 16;
+const LEDGER_BYTES: u64 = 256 * 1024;
 
 /// The folder of all histories in a cache.
 const AREA: &str = "pipelines";
@@ -80,8 +80,8 @@ impl History {
     }
 
     /// What is kept of the pipeline to be quick, whether or not there is a history.
-    pub fn keep(cache: &Path, project: &Path, file: &Path, profiles: &[String]) -> Keep {
-        Keep::new(&History::open(cache, project, file, profiles).folder)
+    pub fn snapshots(cache: &Path, project: &Path, file: &Path, profiles: &[String]) -> SnapshotFiles {
+        SnapshotFiles::new(&History::open(cache, project, file, profiles).folder)
     }
 
     /// The histories of all pipelines that use the cache, by name; `None` where there is no folder of histories.
@@ -133,7 +133,7 @@ impl History {
 
     /// What is remembered, runs that were killed or still go on included. What cannot be read counts as absent.
     pub fn ledger(&self) -> Result<Ledger> {
-        let mut ledger = self.summed_up()?;
+        let mut ledger = self.stored_ledger()?;
         for run in self.runs()? {
             if ledger.last_run.as_ref().is_none_or(|last| *last < run) {
                 for stamped in self.events(&run)? {
@@ -145,10 +145,10 @@ impl History {
     }
 
     /// The ledger on disk. One that cannot be read is made again from the runs.
-    fn summed_up(&self) -> Result<Ledger> {
+    fn stored_ledger(&self) -> Result<Ledger> {
         match Ledger::read(&self.folder).map_err(refused(&self.folder.join(ledger::FILE)))? {
-            Kept::Sound(ledger) => Ok(ledger),
-            Kept::None | Kept::Damaged => Ok(Ledger::default()),
+            StoredLedger::Sound(ledger) => Ok(ledger),
+            StoredLedger::None | StoredLedger::Damaged => Ok(Ledger::default()),
         }
     }
 
@@ -212,17 +212,17 @@ impl History {
     /// Removes the logs of old runs that are summed up and taken into account.
     fn forget_old_runs(&self) -> Result<()> {
         let runs = self.runs()?;
-        if runs.len() <= KEPT_RUNS {
+        if runs.len() <= RETAINED_RUNS {
             return Ok(());
         }
-        let (summed_up, newest, open) = match InstanceList::read(&self.folder) {
-            Found::Sound(list, _) => (self.summed_up()?.last_run, list.newest, list.open),
+        let (stored_ledger, newest, open) = match InstanceList::read(&self.folder) {
+            StoredList::Sound(list, _) => (self.stored_ledger()?.last_run, list.newest, list.open),
             // Logs are all there is to make the list from.
             _ => (None, None, BTreeSet::new()),
         };
-        let old = runs.iter().rev().skip(KEPT_RUNS);
+        let old = runs.iter().rev().skip(RETAINED_RUNS);
         for old in
-            old.filter(|run| summed_up.as_ref() >= Some(run) && newest.as_ref() >= Some(run) && !open.contains(run))
+            old.filter(|run| stored_ledger.as_ref() >= Some(run) && newest.as_ref() >= Some(run) && !open.contains(run))
         {
             // Another run may be removing it too, and an old log that stays harms nobody.
             let _ = fs::remove_dir_all(self.run_folder(old));
@@ -231,7 +231,7 @@ impl History {
     }
 
     /// A run that left a log has ended: sums it up with others, if it is time to.
-    pub fn sum_up(&self, run: &RunId) -> Result<()> {
+    pub fn update_ledger(&self, run: &RunId) -> Result<()> {
         let lock_path = self.folder.join("ledger.lock");
         let _alone = lock(&lock_path).map_err(refused(&lock_path))?;
         let last = Ledger::newest_run(&self.folder);
@@ -239,12 +239,11 @@ impl History {
         let is_after = |run: &RunId, last: &Option<RunId>| last.as_ref().is_none_or(|last| last < run);
         let waiting: Vec<&RunId> = runs.iter().filter(|run| is_after(run, &last)).collect();
         let bytes = |run: &RunId| fs::metadata(self.events_path(run)).map_or(0, |events| events.len());
-        let many =
-            waiting.len() >= SUMMED_UP_RUNS || waiting.iter().map(|run| bytes(run)).sum::<u64>() >= SUMMED_UP_BYTES;
+        let many = waiting.len() >= LEDGER_RUNS || waiting.iter().map(|run| bytes(run)).sum::<u64>() >= LEDGER_BYTES;
         if is_after(run, &last) && !many {
             return Ok(());
         }
-        let mut ledger = self.summed_up()?;
+        let mut ledger = self.stored_ledger()?;
         let last = ledger.last_run.clone();
         for earlier in runs.iter().filter(|earlier| is_after(earlier, &last) && *earlier < run || *earlier == run) {
             for stamped in self.events(earlier)? {

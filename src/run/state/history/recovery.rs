@@ -1,10 +1,10 @@
 //! The list of what a pipeline uses, made from what else is known where it is of an earlier format, missing or damaged.
 
 use crate::run::state::history::files::{read_if_there, refused};
-use crate::run::state::history::ledger::{Kept, Ledger, Remembered};
-use crate::run::state::history::list::{Found, InstanceList, Work};
+use crate::run::state::history::instance_list::{InstanceList, InstanceWork, StoredList};
+use crate::run::state::history::ledger::{Ledger, LedgerEntry, StoredLedger};
 use crate::run::state::history::log::{LogEnd, Reading, read_checked};
-use crate::run::state::history::{History, KEPT_RUNS, Result, RunId};
+use crate::run::state::history::{History, RETAINED_RUNS, Result, RunId};
 
 /// The list of a pipeline, wherever it comes from.
 #[derive(Debug)]
@@ -25,12 +25,12 @@ impl History {
 
     fn try_to_recover(&self) -> Result<Recovered> {
         let state = match InstanceList::read(&self.folder) {
-            Found::Sound(list, _) => return Ok(Recovered::Known(list)),
-            Found::Names(names) => return self.of_names(names),
-            Found::Missing if self.never_ran()? => return Ok(Recovered::Known(InstanceList::default())),
-            Found::Missing => "is missing",
-            Found::Damaged => "is damaged",
-            Found::Unreadable(error) => return Ok(Recovered::Lost(format!("cannot be read: {error}."))),
+            StoredList::Sound(list, _) => return Ok(Recovered::Known(list)),
+            StoredList::Names(names) => return self.of_names(names),
+            StoredList::Missing if self.never_ran()? => return Ok(Recovered::Known(InstanceList::default())),
+            StoredList::Missing => "is missing",
+            StoredList::Damaged => "is damaged",
+            StoredList::Unreadable(error) => return Ok(Recovered::Lost(format!("cannot be read: {error}."))),
         };
         Ok(match self.rebuild()? {
             Ok(list) => Recovered::Rebuilt(list, state),
@@ -47,7 +47,7 @@ impl History {
     /// What a run of the list's names used, by the ledger and the logs, and all that killed runs named.
     fn of_names(&self, names: Vec<String>) -> Result<Recovered> {
         let state = "is of an earlier format";
-        if let Kept::Damaged = self.kept_ledger()? {
+        if let StoredLedger::Damaged = self.read_ledger()? {
             return Ok(match self.rebuild()? {
                 Ok(list) => Recovered::Rebuilt(list, state),
                 Err(why) => Recovered::Lost(format!("{state} and does not say enough: {why}.")),
@@ -68,7 +68,7 @@ impl History {
                         self.damage(&run, line)
                     )));
                 }
-                reading => reading.iter().flat_map(|log| &log.events).for_each(|stamped| list.take_in(&stamped.event)),
+                reading => reading.iter().flat_map(|log| &log.events).for_each(|stamped| list.apply(&stamped.event)),
             }
         }
         Ok(Recovered::Known(list))
@@ -78,20 +78,20 @@ impl History {
     fn rebuild(&self) -> Result<std::result::Result<InstanceList, String>> {
         let runs = self.runs()?;
         // Logs are removed only where there are more than this.
-        let all_logs_are_there = !runs.is_empty() && runs.len() < KEPT_RUNS;
+        let all_logs_are_there = !runs.is_empty() && runs.len() < RETAINED_RUNS;
         let mut list = InstanceList::default();
-        match self.kept_ledger()? {
-            Kept::Sound(ledger) => ledger.instances.iter().for_each(|(name, it)| list.add(name, &work_of(it))),
-            Kept::None | Kept::Damaged if all_logs_are_there => {}
-            Kept::None => return Ok(Err("earlier logs are gone".to_owned())),
-            Kept::Damaged => return Ok(Err(format!("`{}` is damaged", self.folder.join("ledger").display()))),
+        match self.read_ledger()? {
+            StoredLedger::Sound(ledger) => ledger.instances.iter().for_each(|(name, it)| list.add(name, &work_of(it))),
+            StoredLedger::None | StoredLedger::Damaged if all_logs_are_there => {}
+            StoredLedger::None => return Ok(Err("earlier logs are gone".to_owned())),
+            StoredLedger::Damaged => return Ok(Err(format!("`{}` is damaged", self.folder.join("ledger").display()))),
         }
         for run in runs {
             let reading = self.reading(&run)?.unwrap_or(Reading { events: Vec::new(), end: LogEnd::CutOff });
             if let LogEnd::Damaged(line) = reading.end {
                 return Ok(Err(self.damage(&run, line)));
             }
-            reading.events.iter().for_each(|stamped| list.take_in(&stamped.event));
+            reading.events.iter().for_each(|stamped| list.apply(&stamped.event));
             if reading.end == LogEnd::CutOff {
                 list.open.insert(run.clone());
             }
@@ -102,11 +102,11 @@ impl History {
 
     /// Adds everything that the ledger and the logs name, as far as they can be read.
     pub(super) fn add_all_ever_named(&self, list: &mut InstanceList) -> Result<()> {
-        if let Kept::Sound(ledger) = self.kept_ledger()? {
-            ledger.instances.iter().for_each(|(name, remembered)| list.add(name, &work_of(remembered)));
+        if let StoredLedger::Sound(ledger) = self.read_ledger()? {
+            ledger.instances.iter().for_each(|(name, entry)| list.add(name, &work_of(entry)));
         }
         for run in self.runs()? {
-            self.events(&run)?.iter().for_each(|stamped| list.take_in(&stamped.event));
+            self.events(&run)?.iter().for_each(|stamped| list.apply(&stamped.event));
         }
         Ok(())
     }
@@ -122,15 +122,15 @@ impl History {
         format!("line {line} of `{}` is damaged", self.events_path(run).display())
     }
 
-    fn kept_ledger(&self) -> Result<Kept> {
+    fn read_ledger(&self) -> Result<StoredLedger> {
         Ledger::read(&self.folder).map_err(refused(&self.folder.join("ledger")))
     }
 }
 
-fn work_of(remembered: &Remembered) -> Work {
-    Work {
-        results: remembered.fingerprint.into_iter().collect(),
-        unfinished: remembered.unfinished.into_iter().collect(),
+fn work_of(entry: &LedgerEntry) -> InstanceWork {
+    InstanceWork {
+        results: entry.fingerprint.into_iter().collect(),
+        unfinished: entry.unfinished.into_iter().collect(),
         is_unsettled: false,
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use athanor_cache::{CacheError, Digest};
 
-use crate::run::state::history::list::{self, Found, InstanceList};
+use crate::run::state::history::instance_list::{self, InstanceList, StoredList};
 use crate::run::state::history::log::LogEnd;
 use crate::run::state::history::recovery::Recovered;
 use crate::run::state::history::{History, Identity, RunId};
@@ -28,7 +28,7 @@ pub struct Roots {
 
 /// A pipeline of which it cannot be told what it uses.
 #[derive(Debug)]
-pub struct Unknown {
+pub struct UnknownUsage {
     /// The list, or the log that came after it.
     pub path: PathBuf,
     /// What is the matter with it, to follow its path.
@@ -37,12 +37,13 @@ pub struct Unknown {
 
 impl History {
     /// What the pipeline uses.
-    pub fn roots(&self) -> Result<Roots, Unknown> {
-        let path = self.folder.join(list::FILE);
-        let unknown = |error: CacheError| Unknown { path: path.clone(), why: format!("cannot be relied on: {error}") };
+    pub fn roots(&self) -> Result<Roots, UnknownUsage> {
+        let path = self.folder.join(instance_list::FILE);
+        let unknown =
+            |error: CacheError| UnknownUsage { path: path.clone(), why: format!("cannot be relied on: {error}") };
         let is_folder = fs::symlink_metadata(&self.folder).is_ok_and(|metadata| metadata.is_dir());
         if !is_folder {
-            return Err(Unknown { path: self.folder.clone(), why: "is no folder".to_owned() });
+            return Err(UnknownUsage { path: self.folder.clone(), why: "is no folder".to_owned() });
         }
         let mut roots = Roots::default();
         let mut list = match self.recover() {
@@ -51,16 +52,16 @@ impl History {
                 roots.rebuilt = Some(format!("`{}` {why}", path.display()));
                 list
             }
-            Recovered::Lost(why) => return Err(Unknown { path, why }),
+            Recovered::Lost(why) => return Err(UnknownUsage { path, why }),
         };
         for run in self.unsettled(&list).map_err(unknown)? {
             let reading = self.reading(&run).map_err(unknown)?;
             let end = reading.as_ref().map_or(LogEnd::CutOff, |reading| reading.end);
             if let LogEnd::Damaged(line) = end {
                 let why = format!("does not know how a run ended, and {}.", self.damage(&run, line));
-                return Err(Unknown { path, why });
+                return Err(UnknownUsage { path, why });
             }
-            reading.iter().flat_map(|reading| &reading.events).for_each(|stamped| list.take_in(&stamped.event));
+            reading.iter().flat_map(|reading| &reading.events).for_each(|stamped| list.apply(&stamped.event));
             if end == LogEnd::CutOff {
                 roots.all_unfinished = true;
                 roots.since = roots.since.into_iter().chain(run.sequence()).min();
@@ -95,10 +96,10 @@ impl History {
         if !is_absent(&file) {
             return false;
         }
-        let along = |way: PathBuf| fs::canonicalize(self.cache().join(way)).ok();
+        let along = |relative_path: PathBuf| fs::canonicalize(self.cache().join(relative_path)).ok();
         let inside = || along(Path::new("..").join(file.strip_prefix(&project).ok()?));
         let by_list = || match InstanceList::read(&self.folder) {
-            Found::Sound(list, _) => along(PathBuf::from(list.way?)),
+            StoredList::Sound(list, _) => along(PathBuf::from(list.relative_path?)),
             _ => None,
         };
         let moved = by_list().or_else(inside);
@@ -113,7 +114,7 @@ impl History {
 
     fn is_of(&self, file: &Path, profiles: &[String]) -> bool {
         let Some((identity, _, own)) = self.places() else { return false };
-        own == file && identity.profiles() == profiles && self.folder.join(list::FILE).exists()
+        own == file && identity.profiles() == profiles && self.folder.join(instance_list::FILE).exists()
     }
 }
 

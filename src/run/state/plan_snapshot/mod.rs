@@ -14,7 +14,7 @@ use crate::run::state::chunked;
 
 /// What is written of a plan beside its instances: all but what follows from the rest or from the texts.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct PlanHeader {
     name: String,
     sources: Vec<Source>,
     results: Vec<ResultEntry>,
@@ -36,8 +36,9 @@ pub fn encode(plan: &Plan) -> Option<Vec<u8>> {
         return None;
     }
     let Plan { name, instances, sources, results, stages, .. } = plan;
-    let kept = Kept { name: name.clone(), sources: sources.clone(), results: results.clone(), stages: stages.clone() };
-    chunked::encode(kept, instances)
+    let header =
+        PlanHeader { name: name.clone(), sources: sources.clone(), results: results.clone(), stages: stages.clone() };
+    chunked::encode(header, instances)
 }
 
 fn has_secret(work: &Work) -> bool {
@@ -52,8 +53,8 @@ fn has_secret(work: &Work) -> bool {
 
 /// The plan of these texts that [`encode`] wrote; `None` for bytes that are no plan.
 pub fn decode(bytes: &[u8], source: &SourceText, overrides: &Overrides) -> Option<Plan> {
-    let (kept, instances) = chunked::decode::<Kept, Instance>(bytes, |_| true)?;
-    let Kept { name, sources, results, stages } = kept;
+    let (header, instances) = chunked::decode::<PlanHeader, Instance>(bytes, |_| true)?;
+    let PlanHeader { name, sources, results, stages } = header;
     let graph = graph(&instances);
     Some(Plan { name, instances, graph, sources, results, stages, texts: Arc::clone(&texts(source, overrides)) })
 }

@@ -1,4 +1,4 @@
-//! Kept plans.
+//! Snapshots of plans.
 
 use athanor_cache::Digest;
 

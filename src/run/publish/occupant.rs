@@ -10,7 +10,7 @@ use super::note::{Entry, Note};
 
 /// What lies in a result's place.
 #[derive(Debug)]
-pub enum Standing {
+pub enum Occupant {
     /// Nothing.
     Absent,
     /// What is to lie there.
@@ -22,29 +22,29 @@ pub enum Standing {
 }
 
 /// Looks at `target`, where `wanted` is to be, which is `path` in the note.
-pub fn standing(
+pub fn occupant(
     cache: &Cache,
     target: &Path,
     (wanted, path): (&Entry, &str),
     note: &Note,
-) -> Result<Standing, CacheError> {
+) -> Result<Occupant, CacheError> {
     let metadata = match fs::symlink_metadata(target) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Absent),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Absent),
         Err(source) => return Err(CacheError::Io { path: target.to_owned(), source }),
     };
     let kind = metadata.file_type();
     // A pipe or a device is not even opened, and what cannot be read is not known to be ours.
     if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
-        return Ok(Standing::Users);
+        return Ok(Occupant::Users);
     }
-    let Ok(look) = cache.look_at(target) else { return Ok(Standing::Users) };
+    let Ok(look) = cache.look_at(target) else { return Ok(Occupant::Users) };
     if look.artifact.digest == wanted.digest {
-        return Ok(Standing::Same);
+        return Ok(Occupant::Same);
     }
     if look.artifact.kind != ArtifactKind::Folder {
         let ours = !kind.is_symlink() && is_our_file(cache, &look.artifact, path, note);
-        return Ok(if ours { Standing::Ours(look.artifact, Tree::default()) } else { Standing::Users });
+        return Ok(if ours { Occupant::Ours(look.artifact, Tree::default()) } else { Occupant::Users });
     }
     Ok(of_folder(cache, look, (wanted, path), note, (target, kind.is_symlink())))
 }
@@ -70,7 +70,7 @@ fn of_folder(
     (wanted, path): (&Entry, &str),
     note: &Note,
     (target, is_link): (&Path, bool),
-) -> Standing {
+) -> Occupant {
     let (entry, pending) = (note.results.get(path), note.pending.get(path));
     let artifact = look.artifact.clone();
     let tree = look.into_tree();
@@ -78,7 +78,7 @@ fn of_folder(
     // What we have put there already needs no more than its content: executable bits are the user's to set.
     let is_same = |entry: &Entry| entry.digest == wanted.digest && entry.bare_digest() == bare;
     if entry.is_some_and(is_same) {
-        return Standing::Same;
+        return Occupant::Same;
     }
     let is = |entry: &Entry| entry.digest == artifact.digest || entry.bare_digest() == bare;
     let was_cut_off = || {
@@ -90,7 +90,7 @@ fn of_folder(
     };
     let is_stored = || !is_certain(entry, note) && cache.presence(&artifact) == Presence::Present;
     let ours = !is_link && (entry.is_some_and(is) || was_cut_off() || is_stored());
-    if ours && !cache.has_links_below(target) { Standing::Ours(artifact, tree) } else { Standing::Users }
+    if ours && !cache.has_links_below(target) { Occupant::Ours(artifact, tree) } else { Occupant::Users }
 }
 
 /// Whether every file of a folder is one of what we have put there, or were about to.

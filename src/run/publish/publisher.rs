@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Checkout, ResultsLock, Staged, Swap, Tree};
 
 use super::note::{self, Entry, Note, Pending};
-use super::standing::{Standing, standing};
+use super::occupant::{Occupant, occupant};
 use super::{Publication, Published, Refused, Wanted};
 use crate::events::ResultAction;
 
@@ -108,23 +108,23 @@ impl<'a> Publisher<'a> {
     fn look(&mut self, wanted: Wanted) -> Option<Work> {
         let target = self.target(&wanted);
         let entry = self.entry(&wanted);
-        let swaps = match standing(self.cache, &target, (&entry, &wanted.path), &self.note) {
+        let swaps = match occupant(self.cache, &target, (&entry, &wanted.path), &self.note) {
             Err(error) => {
                 self.refuse(wanted, target, error);
                 return None;
             }
-            Ok(Standing::Same) => {
+            Ok(Occupant::Same) => {
                 self.is_in_place(&wanted, entry);
                 self.done(&wanted, ResultAction::Unchanged, None);
                 return None;
             }
-            Ok(Standing::Users) if self.is_as_last_time(&wanted) => {
+            Ok(Occupant::Users) if self.is_as_last_time(&wanted) => {
                 self.note_is_news |= self.note.pending.remove(&wanted.path).is_some();
                 self.done(&wanted, ResultAction::KeptEdited, None);
                 return None;
             }
-            Ok(Standing::Users | Standing::Absent) => None,
-            Ok(Standing::Ours(current, tree)) => {
+            Ok(Occupant::Users | Occupant::Absent) => None,
+            Ok(Occupant::Ours(current, tree)) => {
                 self.note_current(&wanted, &current, &tree);
                 self.worth_swapping(tree, &wanted)
             }
@@ -258,17 +258,17 @@ impl<'a> Publisher<'a> {
         let mut aside = None;
         let mut swaps = work.swaps.as_ref().map(|(current, ..)| current);
         for _ in 0..RACES {
-            let now = standing(self.cache, &work.target, (&work.entry, &work.wanted.path), &self.note)?;
-            let is_as_it_was = matches!(&now, Standing::Ours(_, tree) if swaps == Some(tree));
+            let now = occupant(self.cache, &work.target, (&work.entry, &work.wanted.path), &self.note)?;
+            let is_as_it_was = matches!(&now, Occupant::Ours(_, tree) if swaps == Some(tree));
             if swaps.is_some() && !is_as_it_was {
                 copy = self.checkout.stage(&work.wanted.artifact, &work.target)?;
                 self.checkout.sync()?;
                 swaps = None;
             }
             match now {
-                Standing::Same => break,
-                Standing::Users => aside = Some(self.set_aside(work)?),
-                Standing::Absent | Standing::Ours(..) => {}
+                Occupant::Same => break,
+                Occupant::Users => aside = Some(self.set_aside(work)?),
+                Occupant::Absent | Occupant::Ours(..) => {}
             }
             match self.checkout.put(&copy) {
                 Err(CacheError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}

@@ -11,20 +11,20 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The text in one line: line breaks and tabs are made visible too. For names, labels, paths and values.
-pub fn visible(text: &str) -> Cow<'_, str> {
-    rewritten(text, is_hidden, escape)
+pub fn escape(text: &str) -> Cow<'_, str> {
+    rewritten(text, is_unprintable, write_escape)
 }
 
 /// The text with its line breaks and tabs as they are, everything else made visible. For messages and logs.
-pub fn visible_lines(text: &str) -> Cow<'_, str> {
-    rewritten(text, |c| !matches!(c, '\n' | '\t') && is_hidden(c), escape)
+pub fn escape_lines(text: &str) -> Cow<'_, str> {
+    rewritten(text, |c| !matches!(c, '\n' | '\t') && is_unprintable(c), write_escape)
 }
 
 /// A JSON text that means the same, without a character that is not seen. Outside of its strings there is none but line breaks.
-pub fn visible_json(text: &str) -> Cow<'_, str> {
+pub fn escape_json(text: &str) -> Cow<'_, str> {
     rewritten(
         text,
-        |c| !matches!(c, '\n' | '\t' | '\r') && is_hidden(c),
+        |c| !matches!(c, '\n' | '\t' | '\r') && is_unprintable(c),
         |c, out| {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 // Writing to a string cannot fail.
@@ -37,7 +37,7 @@ pub fn visible_json(text: &str) -> Cow<'_, str> {
 /// Whether a character is obeyed by terminals, changes the order of others, or takes no place of its own.
 ///
 /// Marks that combine with the letter before them are seen, and are how some systems write file names: they are not hidden.
-pub fn is_hidden(c: char) -> bool {
+pub fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -46,7 +46,7 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-fn escape(c: char, out: &mut String) {
+fn write_escape(c: char, out: &mut String) {
     // Writing to a string cannot fail.
     let _ = match c {
         '\n' | '\r' | '\t' => write!(out, "{}", c.escape_default()),
@@ -80,24 +80,24 @@ mod tests {
             ("\u{e0041}\u{2028}", r"\u{e0041}\u{2028}"),
         ];
         for (text, seen) in cases {
-            assert_eq!(visible(text), seen);
+            assert_eq!(escape(text), seen);
         }
-        assert_eq!(visible_lines("a\rb\nc\td\u{1b}"), "a\\rb\nc\td\\u{1b}");
+        assert_eq!(escape_lines("a\rb\nc\td\u{1b}"), "a\\rb\nc\td\\u{1b}");
         for plain in ["", "Zürich e\u{301} 日本 ×2 → \\n", r"C:\u{1b}"] {
-            assert!(matches!(visible(plain), Cow::Borrowed(same) if same == plain), "{plain}");
+            assert!(matches!(escape(plain), Cow::Borrowed(same) if same == plain), "{plain}");
         }
     }
 
     proptest! {
         #[test]
         fn nothing_hidden_is_left_and_what_is_visible_stays(text: String) {
-            let once = visible(&text).into_owned();
-            prop_assert!(!once.contains(is_hidden));
-            prop_assert_eq!(visible(&once), once.as_str());
+            let once = escape(&text).into_owned();
+            prop_assert!(!once.contains(is_unprintable));
+            prop_assert_eq!(escape(&once), once.as_str());
             let value = serde_json::json!({ text.as_str(): [text.as_str(), "\u{9b}\u{e0041}\u{7f}"] });
             for json in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
-                let shown = visible_json(&json);
-                prop_assert!(!shown.contains(|c| c != '\n' && is_hidden(c)));
+                let shown = escape_json(&json);
+                prop_assert!(!shown.contains(|c| c != '\n' && is_unprintable(c)));
                 prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&shown).unwrap(), &value);
             }
         }

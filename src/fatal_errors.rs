@@ -18,11 +18,11 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 static CHANNEL: AtomicI32 = AtomicI32::new(-1);
 
 /// To people.
-const WORDS: &[u8] = b"error: Memory ran out. Give the program more (`ulimit -v`, the limit of the container or job), or let fewer stages run at once (`-j`). What is finished is kept.\n";
+const TEXT: &[u8] = b"error: Memory ran out. Give the program more (`ulimit -v`, the limit of the container or job), or let fewer stages run at once (`-j`). What is finished is kept.\n";
 /// To a run, in its protocol; begins with a line's end, as another message may be cut off.
 const MESSAGE: &[u8] = b"\n{\"event\":\"failed\",\"message\":\"Memory ran out.\",\"help\":\"State how much memory it needs (`resources: { memory: \xe2\x80\xa6 }`), so that fewer stages run beside it, or raise the limit on memory (`ulimit -v`, that of the container or job).\"}\n";
 
-fn noted(memory: *mut u8) -> *mut u8 {
+fn remember_refusal(memory: *mut u8) -> *mut u8 {
     if memory.is_null() {
         REFUSED.store(true, Ordering::Relaxed);
     }
@@ -33,17 +33,17 @@ fn noted(memory: *mut u8) -> *mut u8 {
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: The caller keeps this function's contract, which is the same.
-        noted(unsafe { System.alloc(layout) })
+        remember_refusal(unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: As above.
-        noted(unsafe { System.alloc_zeroed(layout) })
+        remember_refusal(unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: As above.
-        noted(unsafe { System.realloc(memory, layout, size) })
+        remember_refusal(unsafe { System.realloc(memory, layout, size) })
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
@@ -54,7 +54,7 @@ unsafe impl GlobalAlloc for Allocator {
 
 /// Prepares the process: aborts for lack of memory and files over their limit become errors. Programs that are started have the
 /// signals as they were.
-pub fn prepare() {
+pub fn install_handlers() {
     let handlers: [(Signal, extern "C" fn(i32)); 2] = [(Signal::SIGABRT, on_abort), (Signal::SIGXFSZ, on_file_size)];
     for (signal, handler) in handlers {
         let action = SigAction::new(SigHandler::Handler(handler), SaFlags::SA_RESTART, SigSet::empty());
@@ -69,7 +69,7 @@ pub fn report_to(channel: i32) {
     CHANNEL.store(channel, Ordering::Relaxed);
 }
 
-/// Ends the process with words if memory was refused before; else as if there were no handler.
+/// Ends the process with a message if memory was refused before; else as if there were no handler.
 extern "C" fn on_abort(signal: i32) {
     if !REFUSED.load(Ordering::Relaxed) {
         // SAFETY: Both are allowed in a handler. The signal that is raised comes when this one has returned.
@@ -79,10 +79,10 @@ extern "C" fn on_abort(signal: i32) {
         }
         return;
     }
-    say(2, WORDS);
+    write(2, TEXT);
     let channel = CHANNEL.load(Ordering::Relaxed);
     if channel >= 0 {
-        say(channel, MESSAGE);
+        write(channel, MESSAGE);
     }
     // SAFETY: `_exit` is allowed in a handler and does not return.
     unsafe { libc::_exit(1) }
@@ -91,7 +91,7 @@ extern "C" fn on_abort(signal: i32) {
 /// The write that went too far reports an error once this has returned.
 extern "C" fn on_file_size(_: i32) {}
 
-fn say(file: i32, words: &[u8]) {
+fn write(file: i32, text: &[u8]) {
     // SAFETY: The pointer and the length are those of a slice. A reader that is gone hears nothing.
-    let _ = unsafe { libc::write(file, words.as_ptr().cast(), words.len()) };
+    let _ = unsafe { libc::write(file, text.as_ptr().cast(), text.len()) };
 }

@@ -30,16 +30,16 @@ pub struct InstanceList {
     /// Runs that began and are not known to have ended: what their logs say counts, too.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub open: BTreeSet<RunId>,
-    /// The way from the cache's folder to the pipeline file, for a project that was moved together with its cache.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub way: Option<String>,
+    /// Relative path from the cache's folder to the pipeline file, for a project that was moved together with its cache.
+    #[serde(rename = "way", default, skip_serializing_if = "Option::is_none")]
+    pub relative_path: Option<String>,
     /// By instance name.
-    pub instances: BTreeMap<String, Work>,
+    pub instances: BTreeMap<String, InstanceWork>,
 }
 
 /// Work of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Work {
+pub struct InstanceWork {
     /// Fingerprints of its results; more than one only where runs overlapped or were killed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<Digest>,
@@ -53,7 +53,7 @@ pub struct Work {
 
 /// A list as it lies on disk.
 #[derive(Debug)]
-pub enum Found {
+pub enum StoredList {
     /// As it was written, with its seal.
     Sound(InstanceList, Digest),
     /// Names of instances only, as earlier formats had it.
@@ -68,17 +68,17 @@ pub enum Found {
 
 impl InstanceList {
     /// The list in a history's folder.
-    pub fn read(folder: &Path) -> Found {
+    pub fn read(folder: &Path) -> StoredList {
         let bytes = match std::fs::read(folder.join(FILE)) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
-            Err(error) => return Found::Unreadable(error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return StoredList::Missing,
+            Err(error) => return StoredList::Unreadable(error),
         };
         if bytes.first() == Some(&b'[') {
-            return serde_json::from_slice(&bytes).map_or(Found::Damaged, Found::Names);
+            return serde_json::from_slice(&bytes).map_or(StoredList::Damaged, StoredList::Names);
         }
         let list = sealed(folder, &bytes).and_then(|(body, seal)| Some((serde_json::from_slice(body).ok()?, seal)));
-        list.map_or(Found::Damaged, |(list, seal)| Found::Sound(list, seal))
+        list.map_or(StoredList::Damaged, |(list, seal)| StoredList::Sound(list, seal))
     }
 
     /// Whether the list in a history's folder is whole and has this seal.
@@ -97,7 +97,7 @@ impl InstanceList {
     }
 
     /// Adds what an event of a run says, and takes nothing away.
-    pub fn take_in(&mut self, event: &RunEvent) {
+    pub fn apply(&mut self, event: &RunEvent) {
         let Some(instance) = event.instance() else { return };
         let (fingerprint, is_result) = match event {
             RunEvent::Started { fingerprint, .. } => (*fingerprint, false),
@@ -109,14 +109,14 @@ impl InstanceList {
     }
 
     /// Adds an instance's work that is in use besides what is known of it.
-    pub fn add(&mut self, name: &str, work: &Work) {
+    pub fn add(&mut self, name: &str, work: &InstanceWork) {
         let known = self.instances.entry(name.to_owned()).or_default();
         work.results.iter().for_each(|result| known.add_result(*result));
         work.unfinished.iter().for_each(|unfinished| known.add_unfinished(*unfinished));
     }
 }
 
-impl Work {
+impl InstanceWork {
     /// Adds a result.
     pub fn add_result(&mut self, fingerprint: Digest) {
         if !self.results.contains(&fingerprint) {
@@ -155,17 +155,19 @@ mod tests {
     #[test]
     fn every_change_of_a_list_is_noticed() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(matches!(InstanceList::read(folder.path()), Found::Missing));
+        assert!(matches!(InstanceList::read(folder.path()), StoredList::Missing));
         let mut list = InstanceList { newest: Some(RunId::new(3, Timestamp::UNIX_EPOCH)), ..InstanceList::default() };
-        list.take_in(&RunEvent::Cached { instance: "a[b=\"1\"]".to_owned(), fingerprint: Digest::of(b"a") });
+        list.apply(&RunEvent::Cached { instance: "a[b=\"1\"]".to_owned(), fingerprint: Digest::of(b"a") });
         let seal = list.write(folder.path()).unwrap();
-        assert!(matches!(InstanceList::read(folder.path()), Found::Sound(read, its) if read == list && its == seal));
+        assert!(
+            matches!(InstanceList::read(folder.path()), StoredList::Sound(read, its) if read == list && its == seal)
+        );
         assert!(InstanceList::is_as_sealed(folder.path(), &seal));
         let path = folder.path().join(FILE);
         let bytes = std::fs::read(&path).unwrap();
         let is_noticed = |damaged: &[u8]| {
             std::fs::write(&path, damaged).unwrap();
-            matches!(InstanceList::read(folder.path()), Found::Damaged)
+            matches!(InstanceList::read(folder.path()), StoredList::Damaged)
                 && !InstanceList::is_as_sealed(folder.path(), &seal)
         };
         for at in 0..bytes.len() {
@@ -180,6 +182,6 @@ mod tests {
         assert!(is_noticed(&vec![0; bytes.len()]));
         let other = tempfile::tempdir().unwrap();
         std::fs::write(other.path().join(FILE), &bytes).unwrap();
-        assert!(matches!(InstanceList::read(other.path()), Found::Damaged));
+        assert!(matches!(InstanceList::read(other.path()), StoredList::Damaged));
     }
 }

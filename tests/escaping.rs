@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Command;
 
-use athanor::visible::{is_hidden, visible_json};
+use athanor::escape::{escape_json, is_unprintable};
 use serde_json::{Value, json};
 use support::Project;
 
@@ -13,7 +13,7 @@ const NASTY: [&str; 7] =
 
 /// A value as a pipeline file: JSON is YAML, but for characters that YAML wants written as escapes.
 fn yaml(value: &Value) -> String {
-    visible_json(&value.to_string()).into_owned()
+    escape_json(&value.to_string()).into_owned()
 }
 
 /// A pipeline whose labels, description and output are nasty.
@@ -42,7 +42,7 @@ fn pipeline() -> String {
 }
 
 fn is_seen(what: &str, text: &str) {
-    let found = text.chars().find(|c| !matches!(c, '\n' | '\t') && is_hidden(*c));
+    let found = text.chars().find(|c| !matches!(c, '\n' | '\t') && is_unprintable(*c));
     assert!(found.is_none(), "{what}: {found:?} in {text:?}");
 }
 

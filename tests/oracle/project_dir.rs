@@ -17,7 +17,7 @@ use super::pipeline::Project;
 use super::request::Request;
 
 /// A project folder and a cache.
-pub struct Workplace {
+pub struct ProjectDir {
     pub folder: PathBuf,
     pub cache: PathBuf,
     /// How the clock stands.
@@ -53,7 +53,7 @@ pub struct Going {
     said: String,
 }
 
-impl Workplace {
+impl ProjectDir {
     /// Writes the project's files, and what work is to do first.
     pub fn write(&self, project: &Project, broken: &Broken) {
         for (path, content) in &project.files {
@@ -150,7 +150,7 @@ impl Going {
         let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT);
     }
 
-    /// Kills one of its children: a worker, a shell, or the guardian.
+    /// Kills one of its children: a worker, a shell, or the reaper.
     pub fn kill_a_child(&self, rng: &mut Rng) -> bool {
         // Every thread has children of its own.
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();

@@ -3,18 +3,18 @@
 use athanor_cache::Change;
 use serde_json::Value;
 
-use crate::run::status::{Reason, Standing};
-use crate::visible::{visible, visible_json, visible_lines};
+use crate::escape::{escape, escape_json, escape_lines};
+use crate::run::status::{Reason, Status};
 
 /// Files named for one input before the rest is counted.
 const SHOWN_FILES: usize = 10;
 
 /// One line for `status`.
-pub fn brief(standing: &Standing) -> String {
-    match standing {
-        Standing::Fresh => "fresh".to_owned(),
-        Standing::Waits { on } => format!("waits for {}", shorten(on)),
-        Standing::Stale { reasons } => match reasons.as_slice() {
+pub fn brief(status: &Status) -> String {
+    match status {
+        Status::Fresh => "fresh".to_owned(),
+        Status::Waits { on } => format!("waits for {}", shorten(on)),
+        Status::Stale { reasons } => match reasons.as_slice() {
             [Reason::NeverRan] => "missing: never ran".to_owned(),
             [first, rest @ ..] => {
                 let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
@@ -26,15 +26,15 @@ pub fn brief(standing: &Standing) -> String {
 }
 
 /// All there is to say, for `explain`.
-pub fn full(instance: &str, standing: &Standing) -> String {
-    let instance = visible(instance);
-    match standing {
-        Standing::Fresh => format!("{instance} is fresh: nothing it computes from has changed.\n"),
-        Standing::Waits { on } => {
-            let on: Vec<String> = on.iter().map(|name| format!("  - {}\n", visible(name))).collect();
+pub fn full(instance: &str, status: &Status) -> String {
+    let instance = escape(instance);
+    match status {
+        Status::Fresh => format!("{instance} is fresh: nothing it computes from has changed.\n"),
+        Status::Waits { on } => {
+            let on: Vec<String> = on.iter().map(|name| format!("  - {}\n", escape(name))).collect();
             format!("{instance} depends on what these make, which are not up to date themselves:\n{}", on.concat())
         }
-        Standing::Stale { reasons } => {
+        Status::Stale { reasons } => {
             let reasons: Vec<String> = reasons.iter().map(|why| format!("  - {}\n", reason(why))).collect();
             format!("{instance} would run:\n{}", reasons.concat())
         }
@@ -44,20 +44,20 @@ pub fn full(instance: &str, standing: &Standing) -> String {
 fn reason(reason: &Reason) -> String {
     match reason {
         Reason::NeverRan => "never ran".to_owned(),
-        Reason::Failed { cause } => format!("its last try failed: {}", visible_lines(cause)),
+        Reason::Failed { cause } => format!("its last try failed: {}", escape_lines(cause)),
         Reason::Forgotten => "its earlier result is no longer in the cache".to_owned(),
         Reason::OutputsLost { names } => {
-            format!("outputs are missing from the cache or damaged: {}", visible(&names.join(", ")))
+            format!("outputs are missing from the cache or damaged: {}", escape(&names.join(", ")))
         }
-        Reason::Kind { from, to } => format!("its kind changed from `{}` to `{}`", visible(from), visible(to)),
+        Reason::Kind { from, to } => format!("its kind changed from `{}` to `{}`", escape(from), escape(to)),
         Reason::Revision { from, to } => format!("its kind computes differently since revision {to} (was {from})"),
         Reason::Seed { from, to } => format!("its seed changed from {from} to {to}"),
-        Reason::Parameter { name, from, to } => parameter(&visible(name), from.as_ref(), to.as_ref()),
+        Reason::Parameter { name, from, to } => parameter(&escape(name), from.as_ref(), to.as_ref()),
         Reason::Secret => "a secret in an address of its parameters changed (its value is not kept)".to_owned(),
-        Reason::Input { port, from, files } => input(&visible(port), &visible(from), files),
-        Reason::InputList { port, from: 0, .. } => format!("input `{}` is new", visible(port)),
-        Reason::InputList { port, to: 0, .. } => format!("input `{}` is gone", visible(port)),
-        Reason::InputList { port, from, to } => format!("input `{}` has {to} artifacts (had {from})", visible(port)),
+        Reason::Input { port, from, files } => input(&escape(port), &escape(from), files),
+        Reason::InputList { port, from: 0, .. } => format!("input `{}` is new", escape(port)),
+        Reason::InputList { port, to: 0, .. } => format!("input `{}` is gone", escape(port)),
+        Reason::InputList { port, from, to } => format!("input `{}` has {to} artifacts (had {from})", escape(port)),
     }
 }
 
@@ -76,9 +76,9 @@ fn input(port: &str, from: &str, files: &[Change]) -> String {
     let mut text = format!("input `{port}` changed: {from}");
     for change in files.iter().take(SHOWN_FILES) {
         text += &match change {
-            Change::Added(path) => format!("\n      added    {}", visible(path)),
-            Change::Removed(path) => format!("\n      removed  {}", visible(path)),
-            Change::Modified(path) => format!("\n      modified {}", visible(path)),
+            Change::Added(path) => format!("\n      added    {}", escape(path)),
+            Change::Removed(path) => format!("\n      removed  {}", escape(path)),
+            Change::Modified(path) => format!("\n      modified {}", escape(path)),
         };
     }
     if files.len() > SHOWN_FILES {
@@ -89,15 +89,15 @@ fn input(port: &str, from: &str, files: &[Change]) -> String {
 
 fn value(value: &Value) -> String {
     match value {
-        Value::String(text) => format!("`{}`", visible(text)),
-        other => visible_json(&other.to_string()).into_owned(),
+        Value::String(text) => format!("`{}`", escape(text)),
+        other => escape_json(&other.to_string()).into_owned(),
     }
 }
 
 fn shorten(names: &[String]) -> String {
     match names {
         [] => String::new(),
-        [one] => visible(one).into_owned(),
-        [first, rest @ ..] => format!("{} and {} more", visible(first), rest.len()),
+        [one] => escape(one).into_owned(),
+        [first, rest @ ..] => format!("{} and {} more", escape(first), rest.len()),
     }
 }

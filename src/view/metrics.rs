@@ -1,19 +1,19 @@
-//! The figures that instances report, kept until they are shown with the line that says how the instance ended.
+//! The metrics that instances report, kept until they are shown with the line that says how the instance ended.
 
 use std::collections::HashMap;
 
+use crate::escape::escape;
 use crate::events::RunEvent;
 use crate::view::lines::describe;
-use crate::visible::visible;
 
-/// Figures of instances that still run. Curves, which have a step, are not for lines of text.
+/// Metrics of instances that still run. Curves, which have a step, are not for lines of text.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub struct Metrics {
     known: HashMap<String, Vec<(String, f64)>>,
 }
 
-impl Figures {
-    /// The permanent text of an event, as [`describe`] words it; the first line of a finished instance ends with its figures.
+impl Metrics {
+    /// The permanent text of an event, as [`describe`] words it; the first line of a finished instance ends with its metrics.
     pub fn describe(&mut self, event: &RunEvent) -> Option<String> {
         match event {
             RunEvent::Metric { instance, name, value, step: None } => {
@@ -21,8 +21,8 @@ impl Figures {
             }
             RunEvent::Started { instance, .. } => drop(self.known.remove(instance)),
             RunEvent::Finished { instance, .. } => {
-                let figures = self.known.remove(instance).unwrap_or_default();
-                return describe(event).map(|text| with_figures(&text, &figures));
+                let metrics = self.known.remove(instance).unwrap_or_default();
+                return describe(event).map(|text| with_metrics(&text, &metrics));
             }
             _ => {}
         }
@@ -44,12 +44,12 @@ fn shortened(value: f64) -> String {
     }
 }
 
-fn with_figures(text: &str, figures: &[(String, f64)]) -> String {
-    if figures.is_empty() {
+fn with_metrics(text: &str, metrics: &[(String, f64)]) -> String {
+    if metrics.is_empty() {
         return text.to_owned();
     }
     let shown: Vec<String> =
-        figures.iter().map(|(name, value)| format!("{} = {}", visible(name), shortened(*value))).collect();
+        metrics.iter().map(|(name, value)| format!("{} = {}", escape(name), shortened(*value))).collect();
     let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
     format!("{first}: {}{rest}", shown.join(", "))
 }

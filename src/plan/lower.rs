@@ -8,7 +8,7 @@ use crate::language::scalar::{Cpus, Retries, Seed};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Diagnostics, suggest};
 
-use super::command::Line;
+use super::command::CommandTemplate;
 use super::draft::{Draft, Slot, State, evaluate};
 use super::model::{Input, Instance, InstanceId, Resources, Work};
 use super::wiring::{Reader, Wiring};
@@ -38,22 +38,22 @@ pub fn check_inputs(draft: &Draft<'_, '_>, problems: &mut Vec<Diagnostic>) {
 }
 
 /// Finishes the instances of one stage.
-pub struct Finisher<'s, 'd, 'e> {
+pub struct Lowering<'s, 'd, 'e> {
     stage: usize,
     draft: &'s Draft<'d, 'e>,
     scope: &'s Scope,
-    line: Option<Line<'s, 'e>>,
+    line: Option<CommandTemplate<'s, 'e>>,
 }
 
-impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
+impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
     /// For the stage number `stage`; `scope` has `vars`.
     pub fn new(stage: usize, draft: &'s Draft<'d, 'e>, scope: &'s Scope) -> Self {
-        let line = draft.templates.run.as_ref().map(Line::new);
-        Finisher { stage, draft, scope, line }
+        let line = draft.templates.run.as_ref().map(CommandTemplate::new);
+        Lowering { stage, draft, scope, line }
     }
 
     /// The stage's instances that are kept and free of mistakes.
-    pub fn finish(self, wiring: &mut Wiring<'s, 'd, 'e>, problems: &mut Diagnostics) -> Vec<Instance> {
+    pub fn lower(self, wiring: &mut Wiring<'s, 'd, 'e>, problems: &mut Diagnostics) -> Vec<Instance> {
         let draft = self.draft;
         let mut instances = Vec::new();
         if draft.kind.is_none() {
@@ -63,8 +63,8 @@ impl<'s, 'd, 'e> Finisher<'s, 'd, 'e> {
         let many = draft.keys.matrix.is_some();
         for slot in draft.slots.iter().flatten() {
             let id = match slot.state {
-                State::Kept(id) => id,
-                State::Dropped => continue,
+                State::Included(id) => id,
+                State::Excluded => continue,
                 // There will be no plan; its other mistakes are still to be found.
                 State::Unknown => InstanceId::default(),
             };

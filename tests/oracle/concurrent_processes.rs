@@ -13,8 +13,8 @@ use super::edits;
 use super::model::{Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::program::SIZE;
+use super::project_dir::{Broken, Going, ProjectDir, Ran};
 use super::request::Request;
-use super::workplace::{Broken, Going, Ran, Workplace};
 
 /// A project of commands alone, whose bytes the model knows beforehand.
 fn commands(rng: &mut Rng) -> Project {
@@ -31,9 +31,9 @@ pub fn case(seed: u64) -> Result<u64, String> {
     let together = rng.bool();
     let place = |number: usize| {
         let folder = if together && number < 4 { 0 } else { number };
-        Workplace { folder: root.join(folder.to_string()), cache: root.join("cache"), clock: Clock::Real }
+        ProjectDir { folder: root.join(folder.to_string()), cache: root.join("cache"), clock: Clock::Real }
     };
-    let places: Vec<Workplace> = (0..projects.len()).map(place).collect();
+    let places: Vec<ProjectDir> = (0..projects.len()).map(place).collect();
     for (place, project) in places.iter().zip(&projects) {
         std::fs::create_dir_all(&place.folder).unwrap();
         place.write(project, &Broken::new());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::model::Key;
 use super::program::Case;
-use super::workplace::Ran;
+use super::project_dir::Ran;
 
 impl Case {
     /// A collection keeps exactly what the last run came to, or as much of it as fits; what went is made again.

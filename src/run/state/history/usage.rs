@@ -9,14 +9,14 @@ use athanor_cache::{Digest, Lock};
 use crate::run::state::history::files::{
     has_no_locks, lock, make_lasting_folders, open_lock, refused, tolerate_no_locks, write_whole,
 };
-use crate::run::state::history::list::{Found, InstanceList, Work};
+use crate::run::state::history::instance_list::{InstanceList, InstanceWork, StoredList};
 use crate::run::state::history::log::LogEnd;
 use crate::run::state::history::recovery::Recovered;
 use crate::run::state::history::{History, Identity, Result, RunId, identity};
 
 /// A run that was noted before its first stage. Others see that it goes on as long as this is held.
 #[derive(Debug)]
-pub struct Announced {
+pub struct RegisteredRun {
     run: RunId,
     /// Locked by every run that goes on.
     running: File,
@@ -24,7 +24,7 @@ pub struct Announced {
 
 /// An instance at the end of a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Ended<'n> {
+pub struct InstanceOutcome<'n> {
     /// Its name.
     pub name: &'n str,
     /// What it computes, as far as the run came to know.
@@ -35,7 +35,7 @@ pub struct Ended<'n> {
 
 impl History {
     /// Notes, to survive a kill and a power cut, that `run` is about to use what it makes of the instances of its plan.
-    pub fn announce<'p>(&self, run: &RunId, plan: impl Iterator<Item = &'p str>) -> Result<Announced> {
+    pub fn register_run<'p>(&self, run: &RunId, plan: impl Iterator<Item = &'p str>) -> Result<RegisteredRun> {
         self.make_folder()?;
         let _alone = self.lock_list()?;
         let path = self.folder.join("running");
@@ -44,14 +44,14 @@ impl History {
         match self.recover() {
             Recovered::Known(mut list) | Recovered::Rebuilt(mut list, _) => {
                 list.open.insert(run.clone());
-                list.way = self.way();
-                plan.for_each(|name| list.add(name, &Work::default()));
-                list.write(&self.folder).map_err(refused(&self.folder.join(super::list::FILE)))?;
+                list.relative_path = self.relative_path();
+                plan.for_each(|name| list.add(name, &InstanceWork::default()));
+                list.write(&self.folder).map_err(refused(&self.folder.join(super::instance_list::FILE)))?;
             }
             // As long as it is damaged, collections remove nothing, and that keeps more than any other list would.
             Recovered::Lost(_) => {}
         }
-        Ok(Announced { run: run.clone(), running })
+        Ok(RegisteredRun { run: run.clone(), running })
     }
 
     /// Whether the list of what the pipeline uses is the one with this seal, and whole.
@@ -61,32 +61,41 @@ impl History {
 
     /// Notes what `run` has come to: `instances` are all those of its plan. Returns the seal of the list; `None` if it could not
     /// be written because too little is known.
-    pub fn settle(&self, run: &RunId, announced: Option<Announced>, instances: &[Ended<'_>]) -> Result<Option<Digest>> {
+    pub fn record_usage(
+        &self,
+        run: &RunId,
+        registered: Option<RegisteredRun>,
+        instances: &[InstanceOutcome<'_>],
+    ) -> Result<Option<Digest>> {
         self.make_folder()?;
         let _alone = self.lock_list()?;
-        let nobody_else_runs = self.nobody_else_runs(announced.as_ref())?;
+        let is_only_run = self.is_only_run(registered.as_ref())?;
         let is_complete = instances.iter().all(|instance| instance.is_done);
         let before = match self.recover() {
             Recovered::Known(list) | Recovered::Rebuilt(list, _) => list,
             Recovered::Lost(_) if is_complete => InstanceList::default(),
             Recovered::Lost(_) => return Ok(None),
         };
-        let list = if is_complete && nobody_else_runs && before.newest.as_ref() <= Some(run) {
+        let list = if is_complete && is_only_run && before.newest.as_ref() <= Some(run) {
             exactly(instances)
         } else {
-            self.joined(before, run, instances, nobody_else_runs)?
+            self.merged(before, run, instances, is_only_run)?
         };
-        self.write_if_changed(InstanceList { newest: list.newest.max(Some(run.clone())), way: self.way(), ..list })
-            .map(Some)
+        self.write_if_changed(InstanceList {
+            newest: list.newest.max(Some(run.clone())),
+            relative_path: self.relative_path(),
+            ..list
+        })
+        .map(Some)
     }
 
     /// What is known from before, where this run says nothing of an instance or is not the newest one.
-    fn joined(
+    fn merged(
         &self,
         mut before: InstanceList,
         run: &RunId,
-        instances: &[Ended<'_>],
-        nobody_else_runs: bool,
+        instances: &[InstanceOutcome<'_>],
+        is_only_run: bool,
     ) -> Result<InstanceList> {
         let was_overtaken = before.newest.as_ref() > Some(run);
         let later = self.runs()?.into_iter().filter(|later| before.newest.as_ref().is_none_or(|newest| newest < later));
@@ -96,14 +105,14 @@ impl History {
         for other in unsettled {
             let reading = self.reading(&other)?;
             let end = reading.as_ref().map_or(LogEnd::CutOff, |reading| reading.end);
-            reading.iter().flat_map(|reading| &reading.events).for_each(|stamped| before.take_in(&stamped.event));
+            reading.iter().flat_map(|reading| &reading.events).for_each(|stamped| before.apply(&stamped.event));
             // A later run that has not ended is found by its log, too; that it is named here does no harm.
             if end != LogEnd::Finished {
                 before.open.insert(other);
             }
         }
         let mut list = before.clone();
-        if !was_overtaken && nobody_else_runs {
+        if !was_overtaken && is_only_run {
             match instances.iter().all(|instance| instance.is_done) {
                 true => list.instances.clear(),
                 // An instance that it did not come to may be an earlier one under another name.
@@ -123,20 +132,20 @@ impl History {
     }
 
     fn write_if_changed(&self, list: InstanceList) -> Result<Digest> {
-        if let Found::Sound(known, seal) = InstanceList::read(&self.folder)
+        if let StoredList::Sound(known, seal) = InstanceList::read(&self.folder)
             && known == list
         {
             return Ok(seal);
         }
-        list.write(&self.folder).map_err(refused(&self.folder.join(super::list::FILE)))
+        list.write(&self.folder).map_err(refused(&self.folder.join(super::instance_list::FILE)))
     }
 
     /// Whether no other run of this pipeline goes on; to be asked with the list locked, so that none begins meanwhile.
-    fn nobody_else_runs(&self, announced: Option<&Announced>) -> Result<bool> {
+    fn is_only_run(&self, registered: Option<&RegisteredRun>) -> Result<bool> {
         let path = self.folder.join("running");
         let opened;
-        let running = match announced {
-            Some(announced) => &announced.running,
+        let running = match registered {
+            Some(registered) => &registered.running,
             None => {
                 opened = open_lock(&path).map_err(refused(&path))?;
                 &opened
@@ -169,18 +178,18 @@ impl History {
         }
     }
 
-    /// The way from the cache's folder to the pipeline file.
-    fn way(&self) -> Option<String> {
+    /// Relative path from the cache's folder to the pipeline file.
+    fn relative_path(&self) -> Option<String> {
         let file = self.identity.as_ref()?.file()?;
         let cache = self.cache();
         let common = cache.ancestors().find(|ancestor| file.starts_with(ancestor))?;
         let up = cache.strip_prefix(common).ok()?.components().map(|_| "..");
-        let way = up.map(Path::new).chain([file.strip_prefix(common).ok()?]).collect::<std::path::PathBuf>();
-        way.to_str().map(str::to_owned)
+        let relative_path = up.map(Path::new).chain([file.strip_prefix(common).ok()?]).collect::<std::path::PathBuf>();
+        relative_path.to_str().map(str::to_owned)
     }
 }
 
-impl Announced {
+impl RegisteredRun {
     /// The run.
     pub fn run(&self) -> &RunId {
         &self.run
@@ -188,16 +197,16 @@ impl Announced {
 }
 
 /// The list after a run that settled every instance.
-fn exactly(instances: &[Ended<'_>]) -> InstanceList {
+fn exactly(instances: &[InstanceOutcome<'_>]) -> InstanceList {
     let works = instances.iter().map(|instance| (instance.name.to_owned(), work_of(instance, None)));
     InstanceList { instances: works.collect(), ..InstanceList::default() }
 }
 
-fn work_of(instance: &Ended<'_>, earlier: Option<&Work>) -> Work {
+fn work_of(instance: &InstanceOutcome<'_>, earlier: Option<&InstanceWork>) -> InstanceWork {
     let earlier = earlier.cloned().unwrap_or_default();
     match instance.fingerprint {
-        Some(fingerprint) if instance.is_done => Work { results: vec![fingerprint], ..Work::default() },
-        Some(fingerprint) => Work { unfinished: vec![fingerprint], is_unsettled: false, ..earlier },
-        None => Work { is_unsettled: true, ..earlier },
+        Some(fingerprint) if instance.is_done => InstanceWork { results: vec![fingerprint], ..InstanceWork::default() },
+        Some(fingerprint) => InstanceWork { unfinished: vec![fingerprint], is_unsettled: false, ..earlier },
+        None => InstanceWork { is_unsettled: true, ..earlier },
     }
 }
