@@ -1,66 +1,31 @@
 //! From arguments to a checked plan in its project.
 
 use std::io::{IsTerminal, Write};
-use std::ops::Deref;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use athanor_cache::{Cache, Digest, Rehash};
+use athanor_cache::{Cache, Rehash};
 
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
 use crate::escape::escape;
 use crate::language::{Diagnostics, SourceText};
-use crate::plan::{InstanceId, Mistakes, Overrides, Plan, compile};
+use crate::plan::{InstanceId, Mistakes, Overrides, Plan};
 use crate::run::inputs::project_files::check_sources;
 use crate::run::state::history::History;
-use crate::run::state::plan_snapshot as kept;
-use crate::run::state::snapshot_file::SnapshotFiles;
-use crate::run::{PROGRAM, Project, Session};
+use crate::run::state::plan_snapshot::CachedPlan;
+use crate::run::{Project, Session};
 use crate::settings::{Settings, VerifyOnUse};
 
 /// Widest that a report of mistakes is drawn.
 const REPORT_WIDTH: usize = 100;
 
-/// A plan, and how it is found again by who needs it next.
-pub struct Loaded {
-    plan: Plan,
-    snapshots: SnapshotFiles,
-    key: Digest,
-    is_kept: bool,
-}
-
-impl Deref for Loaded {
-    type Target = Plan;
-
-    fn deref(&self) -> &Plan {
-        &self.plan
-    }
-}
-
-impl Loaded {
-    /// Keeps the plan, unless it was found kept or has secrets in it.
-    fn store_snapshot(&self) {
-        if self.is_kept {
-            return;
-        }
-        match kept::encode(&self.plan) {
-            Some(bytes) => self.snapshots.write(PLAN, &self.key, &bytes),
-            None => self.snapshots.remove(PLAN),
-        }
-    }
-}
-
-/// The name of the kept plan.
-const PLAN: &str = "plan";
-
 /// The plan of a pipeline file, without a look at the files it reads.
-pub fn plan(settings: &Settings, file: &PipelineFile) -> Result<Loaded, Exit> {
+pub fn plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
     compiled(settings, file)?.map_err(|mistakes| report(&mistakes.diagnostics))
 }
 
 /// The plan of a pipeline file, with every file it reads looked for.
-pub fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<Loaded, Exit> {
+pub fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
     let compiled = compiled(settings, file)?;
     let (mut problems, sources) = match &compiled {
         Ok(plan) => (plan.diagnostics(), &plan.sources),
@@ -73,7 +38,7 @@ pub fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<Loaded, 
     }
 }
 
-fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<Loaded, Box<Mistakes>>, Exit> {
+fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<CachedPlan, Box<Mistakes>>, Exit> {
     let name = file.file.display().to_string();
     let bytes =
         std::fs::read(&file.file).map_err(|error| Exit::wrong(format!("error: `{name}` cannot be read: {error}")))?;
@@ -82,21 +47,8 @@ fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<Loaded, B
         Exit::wrong(format!("error: `{name}` is not UTF-8 text (byte {at}). Save it as UTF-8."))
     })?;
     let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone() };
-    let source = SourceText { name, text };
     let snapshots = History::snapshots(&settings.cache.value, &current_folder()?, &file.file, &file.profile);
-    let key = kept::key(&source, &overrides, &program());
-    if let Some(plan) = snapshots.read(PLAN, &key).and_then(|bytes| kept::decode(&bytes, &source, &overrides)) {
-        return Ok(Ok(Loaded { plan, snapshots, key, is_kept: true }));
-    }
-    Ok(compile(&source, &overrides).map(|plan| Loaded { plan, snapshots, key, is_kept: false }))
-}
-
-/// What no other build of this program has in common with this one.
-fn program() -> String {
-    let file = std::env::current_exe().and_then(std::fs::metadata);
-    let stamp =
-        file.map(|file| (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime_nsec()));
-    format!("{PROGRAM} {stamp:?}")
+    Ok(CachedPlan::load(&SourceText { name, text }, &overrides, snapshots))
 }
 
 /// Ends a command with all mistakes shown.
@@ -157,10 +109,10 @@ pub fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s String>) 
 /// The session about `targets` of a plan.
 pub fn session<'a>(
     project: &'a Project,
-    plan: &'a Loaded,
+    plan: &'a CachedPlan,
     file: &PipelineFile,
     targets: &[InstanceId],
 ) -> Result<Session<'a>, Exit> {
-    plan.store_snapshot();
-    Session::new(project, (plan, plan.key), &file.file, &file.profile, targets).map_err(Exit::failed)
+    plan.store();
+    Session::new(project, plan.keyed(), &file.file, &file.profile, targets).map_err(Exit::failed)
 }

@@ -12,7 +12,7 @@ use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Span};
 
-use super::draft::Reported;
+use super::evaluate::Reported;
 use super::model::{CommandLine, Input, Resources};
 use super::shell;
 

@@ -57,7 +57,7 @@ pub fn compile_with(
     overrides: &Overrides,
     kinds: &[&'static dyn Kind],
 ) -> Result<Plan, Box<Mistakes>> {
-    let texts = texts(source, overrides);
+    let texts = source_texts(source, overrides);
     let mut problems = Diagnostics::new(Arc::clone(&texts));
     let root = match node::parse(&source.text, 0, 0) {
         Ok(root) => root,
@@ -74,7 +74,7 @@ pub fn compile_with(
 }
 
 /// The pipeline file, the `--set` arguments, the `--profile` arguments.
-pub(crate) fn texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
+pub(crate) fn source_texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
     let argument = |name: &str, text: &String| SourceText { name: name.to_owned(), text: text.clone() };
     let settings = overrides.set.iter().map(|text| argument("--set", text));
     let profiles = overrides.profiles.iter().map(|text| argument("--profile", text));

@@ -10,10 +10,11 @@ use crate::language::document::Stage;
 use crate::language::expression::{Engine, Template};
 use crate::language::node::{Key, Node, Value};
 use crate::language::scope::Scope;
-use crate::language::shape::{Named, Templated, Typed};
+use crate::language::shape::Named;
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
 use super::command;
+use super::evaluate::{Reported, evaluate};
 use super::matrix::{self, Point};
 use super::model::InstanceId;
 use super::params::{Checked, ParamCheck};
@@ -247,28 +248,6 @@ fn parameters(
         return None;
     };
     check.check(Some(&params), problems)
-}
-
-/// A mistake that has been reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reported;
-
-/// The typed value of a template; `None` where there is no template.
-pub fn evaluate<T: Typed>(
-    template: Option<&Template<'_>>,
-    scope: &Scope,
-    problems: &mut Vec<Diagnostic>,
-) -> Result<Option<T>, Reported> {
-    let Some(template) = template else { return Ok(None) };
-    let node = template.evaluate(scope, problems).ok_or(Reported)?;
-    Templated::<T>::parse(&node, problems).map(Some).ok_or(Reported)
-}
-
-impl Scope {
-    /// The scope at a point of a stage.
-    pub fn at(&self, point: &Point, many: bool) -> Scope {
-        if many { self.clone().with_matrix(point.names()) } else { self.clone() }
-    }
 }
 
 /// The outputs that a stage names itself; of a dropped one only the names matter, so without a scope nothing is evaluated.

@@ -9,7 +9,8 @@ use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Diagnostics, suggest};
 
 use super::command::CommandTemplate;
-use super::draft::{Draft, Slot, State, evaluate};
+use super::draft::{Draft, Slot, State};
+use super::evaluate::evaluate;
 use super::model::{Input, Instance, InstanceId, Resources, Work};
 use super::wiring::{Reader, Wiring};
 

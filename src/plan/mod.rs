@@ -3,6 +3,7 @@
 mod command;
 mod compile;
 mod draft;
+mod evaluate;
 mod graph;
 mod index;
 pub(crate) mod kind_name;
@@ -16,7 +17,7 @@ mod shell;
 mod vars;
 mod wiring;
 
-pub(crate) use compile::texts;
+pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{

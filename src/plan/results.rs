@@ -8,7 +8,8 @@ use crate::language::scope::Scope;
 use crate::language::{Diagnostic, SourceText, suggest};
 
 use super::command::{check_apart, plain_path};
-use super::draft::{Draft, State, evaluate};
+use super::draft::{Draft, State};
+use super::evaluate::evaluate;
 use super::matrix::Point;
 use super::model::ResultEntry;
 use super::wiring::{Reader, Wiring};

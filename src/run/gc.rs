@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use athanor_cache::{Cache, CacheError, Digest, GcReport, GcRequest};
 use athanor_stages::{items, registry};
 
+use crate::run::inputs::fingerprint::recorded_recipe;
 use crate::run::state::history::{self, History, Roots, UnknownUsage};
-use crate::run::status::earlier_recipe;
 
 /// Why nothing was collected.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +173,7 @@ fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRe
     }
     let mut keep_manifests = HashSet::new();
     for fingerprint in &keep {
-        let recipe = earlier_recipe(cache, fingerprint)?;
+        let recipe = recorded_recipe(cache, fingerprint)?;
         let items = recipe.into_iter().flat_map(|recipe| recipe.inputs).flat_map(|input| input.items);
         keep_manifests.extend(items.map(|item| item.artifact.digest));
     }

@@ -5,12 +5,13 @@ pub mod engine;
 pub mod executor;
 pub mod gc;
 pub mod inputs;
+mod program;
 mod publish;
 pub mod session;
 pub mod state;
 pub mod status;
 pub mod suspects;
 
-pub use attempts::attempt::PROGRAM;
 pub use executor::local::{ATTEMPT_VARIABLE, reaper_main};
+pub use program::PROGRAM;
 pub use session::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};

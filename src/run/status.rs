@@ -9,12 +9,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::plan::InstanceId;
-use crate::run::RunError;
-use crate::run::engine::in_flight::Outputs;
-use crate::run::inputs::fingerprint::{Recipe, RecipeInput, RecipeItem};
+use crate::run::inputs::fingerprint::{Recipe, RecipeInput, RecipeItem, recorded_recipe};
 use crate::run::inputs::resolve::{Inputs, MissingOutput};
 use crate::run::state::history::Ledger;
-use crate::run::state::last_run::{LastRun, UpToDate};
+use crate::run::state::last_run::LastRun;
+use crate::run::state::outputs::Outputs;
+use crate::run::state::outputs::UpToDate;
 
 /// Where an instance stands before a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -113,26 +113,26 @@ pub struct EarlierRuns<'k> {
     /// What follows from the summary without a look at the cache, by instance.
     pub unchanged: Vec<Option<UpToDate>>,
     /// What became of each instance; asked for if anything is not fresh.
-    pub ledger: &'k dyn Fn() -> Result<Ledger, RunError>,
+    pub ledger: &'k dyn Fn() -> Result<Ledger, CacheError>,
 }
 
 /// Where every instance of `order` stands. Others are `None`.
 pub fn status(
     inputs: &Inputs<'_>,
-    known: &EarlierRuns<'_>,
+    earlier: &EarlierRuns<'_>,
     order: &[InstanceId],
-) -> Result<Vec<Option<Status>>, RunError> {
-    let cache = known.cache;
+) -> Result<Vec<Option<Status>>, CacheError> {
+    let cache = earlier.cache;
     let ledger = OnceCell::new();
     let ledger = || match ledger.get() {
         Some(ledger) => Ok(ledger),
-        None => (known.ledger)().map(|read| ledger.get_or_init(|| read)),
+        None => (earlier.ledger)().map(|read| ledger.get_or_init(|| read)),
     };
     let count = inputs.plan.instances.len();
     let mut outputs: Vec<Option<Outputs>> = vec![None; count];
     let mut statuses = vec![None; count];
     for id in order.iter().copied() {
-        if let Some(settled) = &known.unchanged[id.index()] {
+        if let Some(settled) = &earlier.unchanged[id.index()] {
             outputs[id.index()] = Some(Outputs::clone(&settled.outputs));
             statuses[id.index()] = Some(Status::Fresh);
             continue;
@@ -152,7 +152,7 @@ pub fn status(
             |unwritten: MissingOutput| Status::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] };
         let found = match inputs.fingerprint(id, outcome) {
             Err(unwritten) => cannot(unwritten),
-            Ok(fingerprint) => match known.last_run.outputs(&fingerprint) {
+            Ok(fingerprint) => match earlier.last_run.outputs(&fingerprint) {
                 Some(recalled) => {
                     outputs[id.index()] = Some(Outputs::clone(recalled));
                     Status::Fresh
@@ -189,8 +189,8 @@ fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Resul
         }
         return Ok(reasons);
     };
-    match earlier_recipe(cache, &fingerprint)? {
-        Some(earlier) => reasons.extend(compare_masked(cache, (fingerprint, earlier), recipe)),
+    match recorded_recipe(cache, &fingerprint)? {
+        Some(earlier) => reasons.extend(compare_masked(cache, &fingerprint, earlier, recipe)),
         None => reasons.push(Reason::Forgotten),
     }
     if reasons.is_empty() {
@@ -199,20 +199,14 @@ fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Resul
     Ok(reasons)
 }
 
-/// The recipe of a recorded result.
-pub fn earlier_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Recipe>, CacheError> {
-    let record = cache.read_record(fingerprint)?;
-    Ok(record.and_then(|record| serde_json::from_value(record.recipe).ok()))
-}
-
 /// Everything in which a recorded recipe, which has no secrets in it, and one of now differ.
-fn compare_masked(cache: &Cache, (fingerprint, mut before): (Digest, Recipe), now: &Recipe) -> Vec<Reason> {
+fn compare_masked(cache: &Cache, fingerprint: &Digest, mut before: Recipe, now: &Recipe) -> Vec<Reason> {
     let mut masked = now.clone();
     // Records of earlier versions have secrets.
     secrets::mask_value(&mut before.params);
     let has_secrets = secrets::mask_value(&mut masked.params);
     let reasons = compare(cache, &before, &masked);
-    let unseen = reasons.is_empty() && has_secrets && fingerprint != now.fingerprint();
+    let unseen = reasons.is_empty() && has_secrets && *fingerprint != now.fingerprint();
     if unseen { vec![Reason::Secret] } else { reasons }
 }
 
@@ -326,16 +320,17 @@ mod tests {
             recipe.params = json!({ "url": format!("https://u:{secret}@h/{path}") });
             recipe
         };
-        let recorded = |of: &Recipe| {
+        let masked = |of: &Recipe| {
             let mut masked = of.clone();
             secrets::mask_value(&mut masked.params);
-            (of.fingerprint(), masked)
+            masked
         };
         let before = with("one", "x");
-        assert_eq!(compare_masked(&cache, recorded(&before), &before), []);
-        assert_eq!(compare_masked(&cache, recorded(&before), &with("two", "x")), [Reason::Secret]);
-        assert_eq!(compare_masked(&cache, (before.fingerprint(), before.clone()), &with("two", "x")), [Reason::Secret]);
-        let told = format!("{:?}", compare_masked(&cache, recorded(&before), &with("two", "y")));
+        let fingerprint = before.fingerprint();
+        assert_eq!(compare_masked(&cache, &fingerprint, masked(&before), &before), []);
+        assert_eq!(compare_masked(&cache, &fingerprint, masked(&before), &with("two", "x")), [Reason::Secret]);
+        assert_eq!(compare_masked(&cache, &fingerprint, before.clone(), &with("two", "x")), [Reason::Secret]);
+        let told = format!("{:?}", compare_masked(&cache, &fingerprint, masked(&before), &with("two", "y")));
         assert!(told.contains("u:***@h/x") && told.contains("u:***@h/y") && !told.contains("two"), "{told}");
     }
 

@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex};
 use athanor::events::{EventSink, Outcome, RunEvent, Stamped};
 use athanor::language::SourceText;
 use athanor::plan::{InstanceId, Overrides, Plan, compile_with};
+use athanor::run::attempts::backend::BackendEvent;
 use athanor::run::attempts::group_commit::Recorded;
-use athanor::run::engine::dispatcher::{Dispatcher, Message, PassResult, RunPolicy};
+use athanor::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
+use athanor::run::engine::message::Message;
 use athanor::run::engine::scheduler::Scheduler;
 use athanor::run::executor::job::{Exit, Job, JobEvent, Launch, Stop};
 use athanor::run::executor::resources::Capacity;
@@ -20,7 +22,7 @@ use athanor::run::inputs::resolve::Inputs;
 use athanor::run::needed_by;
 use athanor::run::session::second_pass::{SecondPass, joined, tasks};
 use athanor::run::state::journal::Journal;
-use athanor::run::state::last_run::UpToDate;
+use athanor::run::state::outputs::UpToDate;
 use athanor_stages::context::StageReport;
 use fastrand::Rng;
 
@@ -272,7 +274,7 @@ impl<'p> Run<'p> {
             let lost = settled.outputs.iter().filter(|output| !shelf.is_present(&output.artifact));
             look_for_lost && lost.count() > 0
         };
-        let Some(mut pass) = SecondPass::after(&over, (plan, wanted), request.keep_going, is_lost) else {
+        let Some(mut pass) = SecondPass::after(&over, plan, wanted, request.keep_going, is_lost) else {
             self.done = Some(over);
             return Ok(());
         };
@@ -327,7 +329,7 @@ impl<'p> Run<'p> {
                     false => lost.push(id),
                 }
             }
-            return self.handle(Message::Recorded(Recorded { ids, lost, refusal: None }));
+            return self.handle(Message::Backend(BackendEvent::Recorded(Recorded { ids, lost, refusal: None })));
         }
         if pick >= jobs {
             let stored = {
@@ -335,7 +337,7 @@ impl<'p> Run<'p> {
                 let (id, instance, attempt) = desk.stores.swap_remove(pick - jobs);
                 (id, store_result(desk, store, id, &instance, attempt))
             };
-            return self.handle(Message::Stored(stored.0, Box::new(stored.1)));
+            return self.handle(Message::Backend(BackendEvent::Stored(stored.0, Box::new(stored.1))));
         }
         if rng.u32(0..8) == 0 {
             let id = self.desk.borrow().jobs[pick].0.id;

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use athanor::language::{ByteSize, GpuShare};
 use athanor::plan::{InstanceId, Resources};
-use athanor::run::engine::scheduler::{Scheduler, State, Task};
+use athanor::run::engine::scheduler::{Scheduler, State};
+use athanor::run::engine::task::Task;
 use athanor::run::executor::resources::{Allocation, Capacity, GpuDevice};
 
 use bound::{bound, plain_bound};

@@ -23,9 +23,7 @@ use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
 use crate::run::inputs::mutation_guard::readers::Reader;
 use crate::run::inputs::mutation_guard::{AttemptStart, InputError, InputGuard};
 use crate::run::inputs::resolve::Inputs;
-
-/// Name and version of this program, as recorded with results.
-pub const PROGRAM: &str = concat!("athanor ", env!("CARGO_PKG_VERSION"));
+use crate::run::program::PROGRAM;
 
 /// One try of one instance, while it lasts.
 pub struct Attempt {
@@ -102,7 +100,7 @@ impl Attempt {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
         let workspace = Workspace::prepare(cache, folder, &links, &instance.outputs)?;
-        let inputs = InputGuard::new(&workspace, instance, &links, reads, (began, reader))?;
+        let inputs = InputGuard::new(instance, &links, |at| workspace.path_of(at), reads, began, reader)?;
         Ok(Attempt {
             fingerprint,
             started: Instant::now(),

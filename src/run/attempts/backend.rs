@@ -1,23 +1,20 @@
-//! Where results are kept and stages do their work: the seam between a run's decisions and everything that touches a disk.
+//! The seam between the decisions of a run and everything that touches a disk.
 //!
-//! [`CacheBackend`] is the cache with folders for tries. A simulation keeps all of it in memory, so that millions of runs can be
-//! held against a model.
+//! [`CacheBackend`] is the cache with scratch folders. A simulation implements the same trait in memory, so that millions of
+//! runs can be compared with a model.
 
 use std::collections::HashMap;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup, Unsynced};
 use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
-use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, Stored};
+use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, CommitError, Stored};
 use crate::run::attempts::failure::log_tail;
-use crate::run::attempts::group_commit::{GroupCommitter, Unrecorded};
+use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
 use crate::run::attempts::sandbox::Cleared;
 use crate::run::attempts::scratch_pool::ScratchPool;
-use crate::run::engine::dispatcher::Message;
-use crate::run::engine::in_flight::Outputs;
 use crate::run::executor::job::Job;
 use crate::run::executor::resources::Allocation;
 use crate::run::executor::thread_pool::ThreadPool;
@@ -26,21 +23,22 @@ use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshots;
 use crate::run::inputs::mutation_guard::readers::Readers;
 use crate::run::inputs::resolve::Inputs;
 use crate::run::state::last_run::LastRun;
+use crate::run::state::outputs::Outputs;
 
-/// What a run needs for its results and its tries.
+/// Storage of results and preparation of attempts, as the dispatcher needs them.
 pub trait RunBackend {
     /// The sole right to make a result, until it is dropped.
     type Claim;
-    /// One try of one instance, prepared; holds its claim.
+    /// A prepared attempt of one instance; holds its claim.
     type Attempt;
 
-    /// The outputs of a result that can be served.
+    /// Returns the outputs of a result that can be served.
     fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError>;
-    /// Whether it is news that the instance called `name` has this result, for those who look at the history.
+    /// Whether the history does not yet say that the instance called `name` has this result.
     fn is_news(&self, name: &str, fingerprint: &Digest) -> bool;
-    /// Claims the right to make a fingerprint's result; `None` while somebody else has it.
+    /// Claims the right to make the result of a fingerprint; `None` while another process has it.
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Self::Claim>, CacheError>;
-    /// Prepares a try of `id`, which is to do what is resolved.
+    /// Prepares an attempt of `id` at the resolved work.
     fn prepare(
         &mut self,
         inputs: &Inputs<'_>,
@@ -49,34 +47,53 @@ pub trait RunBackend {
         claim: Self::Claim,
         options: AttemptOptions,
     ) -> Result<Self::Attempt, CacheError>;
-    /// The job that does the work.
+    /// Describes the job that does the work.
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Self::Attempt, allocation: &Allocation) -> Job;
-    /// Keeps what a stage reports with its try.
+    /// Notes what a stage reports about its attempt.
     fn note(&self, attempt: &mut Self::Attempt, report: &StageReport);
-    /// Stores the result of a job that succeeded and ends the try; [`Message::Stored`] follows.
+    /// Stores the result of a job that succeeded and ends the attempt; [`BackendEvent::Stored`] follows.
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
-    /// Records a stored result, soon; [`Message::Recorded`] follows. Until then its claim goes on.
+    /// Records a stored result, soon; [`BackendEvent::Recorded`] follows. Its claim is held until then.
     fn record(&mut self, id: InstanceId, stored: &Stored);
-    /// Nothing else is going on: what is to be recorded need not wait any longer.
+    /// Records at once what waits to be recorded, as nothing else is going on.
     fn flush(&self);
-    /// Ends a try that came to nothing.
+    /// Ends an attempt that failed.
     fn abandon(&mut self, attempt: Self::Attempt) -> Abandoned;
 }
 
-/// What is left of a try that came to nothing.
+/// Outcome of work that a backend did on another thread.
+pub enum BackendEvent {
+    /// The result of a finished job was stored, or not; the attempt is over.
+    Stored(InstanceId, Box<Result<Stored, CommitError>>),
+    /// Results were recorded, or not.
+    Recorded(Recorded),
+}
+
+/// Receives the events of a backend, from any thread; must not block.
+pub type BackendListener = Arc<dyn Fn(BackendEvent) + Send + Sync>;
+
+/// Remains of an attempt that failed.
 #[derive(Debug, Default)]
 pub struct Abandoned {
-    /// The last lines of its log.
+    /// Last lines of its log.
     pub log_tail: Vec<String>,
     /// Why it may have failed through no fault of its own: another stage changed what it read.
     pub disturbed: Option<String>,
 }
 
-/// The cache, and folders of tries.
+/// Results that are known from earlier runs.
+#[derive(Clone, Copy)]
+pub struct KnownResults<'r> {
+    /// Summary of the last run.
+    pub last_run: &'r LastRun,
+    /// Whether the history may contradict the summary, so that every result is news.
+    pub is_outdated: bool,
+}
+
+/// Backend on the cache and scratch folders.
 pub struct CacheBackend<'r> {
     cache: Arc<Cache>,
-    last_run: &'r LastRun,
-    all_is_news: bool,
+    known: KnownResults<'r>,
     threads: ThreadPool,
     scratch_pool: Arc<Mutex<ScratchPool>>,
     snapshots: ProjectSnapshots,
@@ -84,35 +101,33 @@ pub struct CacheBackend<'r> {
     /// Results that are stored, ready to be recorded.
     stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
     group_committer: GroupCommitter,
-    run: Sender<Message>,
+    listener: BackendListener,
 }
 
 impl<'r> CacheBackend<'r> {
-    /// Results go into `cache`, of which `last_run` is a summary; the run hears of it through `run`. `all_is_news` says that the
-    /// history may contradict the summary.
+    /// A backend that keeps results in `cache`, of which some are `known`, and reports to `listener`.
     pub fn new(
         cache: Arc<Cache>,
-        (last_run, all_is_news): (&'r LastRun, bool),
+        known: KnownResults<'r>,
         scratch_pool: ScratchPool,
         threads: ThreadPool,
-        run: Sender<Message>,
+        listener: BackendListener,
     ) -> CacheBackend<'r> {
-        let sender = run.clone();
-        // Nobody listens only when the whole run ends early.
-        let listener = move |recorded| drop(sender.send(Message::Recorded(recorded)));
-        let group_committer = GroupCommitter::start(Arc::clone(&cache), listener);
-        let (scratch_pool, stored) = (Arc::new(Mutex::new(scratch_pool)), Arc::default());
+        let on_recorded = {
+            let listener = Arc::clone(&listener);
+            move |recorded| listener(BackendEvent::Recorded(recorded))
+        };
+        let group_committer = GroupCommitter::start(Arc::clone(&cache), on_recorded);
         CacheBackend {
             cache,
-            last_run,
-            all_is_news,
+            known,
             threads,
-            scratch_pool,
+            scratch_pool: Arc::new(Mutex::new(scratch_pool)),
             snapshots: ProjectSnapshots::default(),
             readers: Readers::default(),
-            stored,
+            stored: Arc::default(),
             group_committer,
-            run,
+            listener,
         }
     }
 }
@@ -122,7 +137,7 @@ impl RunBackend for CacheBackend<'_> {
     type Attempt = Attempt;
 
     fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError> {
-        if let Some(outputs) = self.last_run.outputs(fingerprint) {
+        if let Some(outputs) = self.known.last_run.outputs(fingerprint) {
             return Ok(Some(Arc::clone(outputs)));
         }
         Ok(match self.cache.lookup(fingerprint)? {
@@ -132,7 +147,7 @@ impl RunBackend for CacheBackend<'_> {
     }
 
     fn is_news(&self, name: &str, fingerprint: &Digest) -> bool {
-        self.all_is_news || !self.last_run.is_current(name, fingerprint)
+        self.known.is_outdated || !self.known.last_run.is_current(name, fingerprint)
     }
 
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>, CacheError> {
@@ -150,7 +165,7 @@ impl RunBackend for CacheBackend<'_> {
         let folder = {
             let mut scratch_pool = lock(&self.scratch_pool);
             scratch_pool.prepare_log(&options.log)?;
-            scratch_pool.folder()?
+            scratch_pool.acquire()?
         };
         let reads = inputs.paths_read(id).into_iter().map(|path| self.snapshots.take(inputs.project, path));
         let reads = reads.collect::<Result<_, _>>()?;
@@ -168,10 +183,10 @@ impl RunBackend for CacheBackend<'_> {
     }
 
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
-        let (cache, run) = (Arc::clone(&self.cache), self.run.clone());
+        let (cache, listener) = (Arc::clone(&self.cache), Arc::clone(&self.listener));
         let (scratch_pool, stored) = (Arc::clone(&self.scratch_pool), Arc::clone(&self.stored));
         let instance = inputs.plan.instances[id.index()].clone();
-        // Hashing large outputs takes a while, during which other stages want to be heard.
+        // Hashing large outputs takes a while, during which the dispatcher must react to other stages.
         self.threads.run(move || {
             let mut unsynced = Unsynced::default();
             let result = attempt.store(&cache, &instance, || lock(&scratch_pool).others_run(), &mut unsynced);
@@ -184,8 +199,7 @@ impl RunBackend for CacheBackend<'_> {
                 lock(&stored).insert(id, unrecorded);
                 Stored { record, undeclared, removed }
             });
-            // Nobody listens only when the whole process ends.
-            let _ = run.send(Message::Stored(id, Box::new(result)));
+            listener(BackendEvent::Stored(id, Box::new(result)));
         });
     }
 

@@ -23,8 +23,8 @@ impl ScratchPool {
         ScratchPool { cache, run, scratch: None, made: 0, folders: Vec::new(), logs: None }
     }
 
-    /// A folder for the next try.
-    pub fn folder(&mut self) -> Result<PathBuf, CacheError> {
+    /// Folder for the next attempt.
+    pub fn acquire(&mut self) -> Result<PathBuf, CacheError> {
         if let Some(folder) = self.folders.pop() {
             return Ok(folder);
         }

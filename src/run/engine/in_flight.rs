@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use athanor_cache::{Digest, OutputRecord};
+use athanor_cache::Digest;
 
 use crate::plan::InstanceId;
-
-/// Outputs of an instance, shared between all who need them.
-pub type Outputs = Arc<[OutputRecord]>;
+use crate::run::state::outputs::Outputs;
 
 /// Results that are being made, by fingerprint.
 #[derive(Default)]

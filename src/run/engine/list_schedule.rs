@@ -15,8 +15,8 @@ use std::collections::BinaryHeap;
 use crate::plan::InstanceId;
 use crate::run::executor::resources::{Allocation, SHARES};
 
+use super::critical_path::critical_path;
 use super::ready_queue::ReadyQueues;
-use super::scheduler::critical_path;
 
 /// How many lists are tried at most.
 const MAX_LISTS: usize = 100;
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::language::GpuShare;
     use crate::plan::Resources;
-    use crate::run::engine::scheduler::Task;
+    use crate::run::engine::task::Task;
     use crate::run::executor::resources::{Capacity, GpuDevice};
 
     fn ids(count: u32) -> Vec<InstanceId> {

@@ -1,7 +1,10 @@
-//! The engine of a run: it decides what is done next and holds the run's state.
+//! Engine of a run: the dispatcher, which alone holds the run's state, and the pure scheduler that it asks.
 
+mod critical_path;
 pub mod dispatcher;
-pub mod in_flight;
+mod in_flight;
 mod list_schedule;
+pub mod message;
 mod ready_queue;
 pub mod scheduler;
+pub mod task;

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::plan::{InstanceId, Resources};
 use crate::run::executor::resources::{Allocation, Capacity, Pool, SHARES};
 
-use super::scheduler::Task;
+use super::task::Task;
 
 /// Queued instances by what they take, and what is free.
 #[derive(Clone)]

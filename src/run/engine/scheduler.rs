@@ -5,11 +5,13 @@
 //! [`Pool`](crate::run::executor::resources::Pool)). The most urgent instance that fits is started whenever one fits; how urgent each is
 //! follows from the chain of work behind it, or, where instances compete for GPUs, from a simulated list schedule.
 
-use crate::plan::{InstanceId, Resources};
+use crate::plan::InstanceId;
 use crate::run::executor::resources::{Allocation, Capacity};
 
+use super::critical_path::critical_path;
 use super::list_schedule::ListSchedule;
 use super::ready_queue::ReadyQueues;
+use super::task::Task;
 
 /// Where an instance stands. Each variant says what must have happened before.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,17 +53,6 @@ impl State {
             State::Unwanted | State::Done | State::Failed | State::Skipped | State::Stopped | State::Deferred
         )
     }
-}
-
-/// What the scheduler needs to know of an instance.
-#[derive(Debug, Clone)]
-pub struct Task {
-    /// Instances it reads from.
-    pub producers: Vec<InstanceId>,
-    /// What it takes while it runs.
-    pub resources: Resources,
-    /// Whether this run is to bring it up to date.
-    pub wanted: bool,
 }
 
 /// The state of all instances of a run.
@@ -252,22 +243,13 @@ impl Scheduler {
     }
 }
 
-/// For each task the expected time from its start to the end of the longest chain of tasks behind it.
-pub(super) fn critical_path(expected: &[f64], consumers: &[Vec<InstanceId>], order: &[InstanceId]) -> Vec<f64> {
-    let mut rank = vec![0.0_f64; expected.len()];
-    for id in order.iter().rev() {
-        let behind = consumers[id.index()].iter().map(|consumer| rank[consumer.index()]).fold(0.0, f64::max);
-        rank[id.index()] = behind + expected[id.index()].max(0.0);
-    }
-    rank
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::language::{ByteSize, GpuShare};
+    use crate::plan::Resources;
     use crate::run::executor::resources::GpuDevice;
 
     fn task(producers: &[u32]) -> Task {

@@ -1,6 +1,6 @@
 //! What an instance computes from, and the fingerprint of it.
 
-use athanor_cache::{Artifact, Content, Digest, ValueHasher};
+use athanor_cache::{Artifact, Cache, CacheError, Content, Digest, ValueHasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -79,6 +79,12 @@ impl Recipe {
             self.inputs.iter().map(|input| (input.port.as_str(), contents(input))).collect();
         fingerprint(&self.kind, self.revision, self.seed, &mut inputs, |hasher| hasher.value(&self.params))
     }
+}
+
+/// Recipe of a recorded result, without secrets; `None` if there is no record of it.
+pub fn recorded_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Recipe>, CacheError> {
+    let record = cache.read_record(fingerprint)?;
+    Ok(record.and_then(|record| serde_json::from_value(record.recipe).ok()))
 }
 
 /// What a port reads.

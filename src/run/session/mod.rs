@@ -1,97 +1,91 @@
-//! A project, a plan and the cache brought together: everything a command does with a pipeline starts here.
+//! Sessions: a project, a plan and the cache together. Every command about a pipeline starts here.
 
+mod durations;
+mod execution;
 mod passes;
 pub mod second_pass;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
 
-use athanor_cache::{Cache, CacheError, Digest};
-use jiff::Timestamp;
+use athanor_cache::{Cache, CacheError};
 
-use crate::events::{Counts, EventSink, Outcome, ResultAction, RunEvent};
+use crate::events::{Counts, EventSink, Outcome};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
-use crate::run::engine::dispatcher::{Message, PassResult};
-use crate::run::engine::in_flight::Outputs;
-use crate::run::executor::local::LocalExecutorConfig;
 use crate::run::executor::resources::{Capacity, misfits};
 use crate::run::inputs::project_files::{self, Contents, Mentions};
 use crate::run::inputs::resolve::Inputs;
-use crate::run::publish::{Publication, PublishRequest, Published, Refused, explain};
-use crate::run::session::passes::Passes;
-use crate::run::state::history::{History, InstanceOutcome, Ledger, RegisteredRun, RunId};
-use crate::run::state::journal::Journal;
-use crate::run::state::last_run::{LastRun, UpToDate};
+use crate::run::state::history::{History, Ledger};
+use crate::run::state::last_run::LastRun;
+use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
 use crate::run::state::snapshot_file::SnapshotFiles;
 use crate::run::status::{EarlierRuns, Status, status};
 use crate::settings::Settings;
 
+use execution::Execution;
+
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
-    /// The project folder, absolute.
+    /// Project folder, absolute.
     pub folder: PathBuf,
     /// The cache.
     pub cache: Arc<Cache>,
-    /// The folder of all pipelines' results, absolute or relative to the project folder.
+    /// Folder of all pipelines' results, absolute or relative to the project folder.
     pub results: PathBuf,
-    /// Most bytes that are kept of what one stage prints.
+    /// Limit of a stage's log, in bytes.
     pub log_limit: u64,
 }
 
 impl Project {
-    /// A project with the settings that are built in.
+    /// A project with the built-in settings.
     pub fn new(folder: PathBuf, cache: Arc<Cache>) -> Project {
         let Settings { results, log_limit, .. } = Settings::default();
         Project { folder, cache, results: results.value, log_limit: log_limit.value.bytes() }
     }
 }
 
-/// Why a run could not be carried through, apart from stages that failed.
+/// Failure of a run as a whole, apart from stages that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// Stages that no moment of the run has room for.
+    /// Stages ask for more than the run has.
     #[error("{0}")]
     NeverFits(Box<Diagnostics>),
 }
 
-/// A plan in its project, ready to be looked at or run.
+/// A plan in its project, ready to be inspected or run.
 pub struct Session<'a> {
     /// The plan.
     pub plan: &'a Plan,
-    /// What it was compiled from.
-    plan_key: Digest,
-    pub(super) project: &'a Project,
+    plan_key: PlanKey,
+    project: &'a Project,
     history: History,
     snapshots: SnapshotFiles,
-    pub(super) wanted: Vec<InstanceId>,
+    wanted: Vec<InstanceId>,
     mentions: Mentions,
 }
 
-/// How a run is to be carried out.
+/// Options of a run.
 pub struct RunRequest {
-    /// What it may use.
+    /// Resources that it may use.
     pub capacity: Capacity,
     /// Whether to go on with what does not depend on a failed instance.
     pub keep_going: bool,
-    /// Instances to make again.
+    /// Instances to make even if the cache has their results.
     pub force: HashSet<InstanceId>,
-    /// This program's binary.
+    /// Path of this program's binary.
     pub program: PathBuf,
-    /// The pipeline file as given.
+    /// Pipeline file as given.
     pub file: String,
-    /// The value of [`crate::run::ATTEMPT_VARIABLE`] in this process: empty if the run is not part of another one's stage.
+    /// Value of [`crate::run::ATTEMPT_VARIABLE`] in this process: empty unless the run is part of another run's stage.
     pub within: String,
 }
 
-/// What came of a run.
+/// Outcome of a run.
 pub struct RunReport {
     /// How it ended.
     pub outcome: Outcome,
@@ -99,75 +93,65 @@ pub struct RunReport {
     pub counts: Counts,
 }
 
-/// Passes the user's wish to stop on to a run, from any thread.
+/// Interrupts a run, from any thread.
 pub type Interrupter = Box<dyn Fn() -> InterruptOutcome + Send>;
 
-/// What a wish to stop comes to.
+/// Effect of an interrupt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InterruptOutcome {
-    /// The run stops what it runs and then ends.
-    Passed,
-    /// No stage has been started yet, and what was hashed so far is remembered: the process may end at once.
+    /// The run stops its stages and then ends.
+    Stopping,
+    /// No stage has been started yet, and digests computed so far are remembered: the process may end at once.
     NothingStarted,
 }
 
 impl<'a> Session<'a> {
-    /// `targets` and all they read from are what the session is about; no targets mean everything. The key of the plan covers
-    /// all that it was compiled from.
+    /// A session about `targets` and all they read from, or about everything if there are no targets.
     pub fn new(
         project: &'a Project,
-        (plan, plan_key): (&'a Plan, Digest),
+        plan: &'a KeyedPlan,
         file: &Path,
         profiles: &[String],
         targets: &[InstanceId],
     ) -> Result<Session<'a>, RunError> {
         project.cache.adopt_pending()?;
+        let KeyedPlan { plan, key } = plan;
         let wanted = needed_by(plan, targets);
         let mentions = project_files::mentions(plan, &wanted, |words| {
             project_files::project_files(words, &project.folder, project.cache.root())
         });
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let snapshots = History::snapshots(project.cache.root(), &project.folder, file, profiles);
-        Ok(Session { plan, plan_key, project, history, snapshots, wanted, mentions })
+        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions })
     }
 
-    /// What is kept of the pipeline to be quick.
-    pub fn snapshots(&self) -> &SnapshotFiles {
-        &self.snapshots
-    }
-
-    /// The pipeline's history.
+    /// History of the pipeline.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// What is remembered of the pipeline's instances.
+    /// Ledger of the pipeline's instances.
     pub fn ledger(&self) -> Result<Ledger, RunError> {
         Ok(self.history.ledger()?)
     }
 
-    /// The instances the session is about, producers first.
+    /// Instances that the session is about, producers first.
     pub fn wanted(&self) -> &[InstanceId] {
         &self.wanted
     }
 
-    /// Where each of them stands.
+    /// Status of each of them, by instance.
     pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
         let last_run = LastRun::read(&self.snapshots, &self.project.cache);
         let unchanged = last_run.unchanged(&self.plan_key, &self.inputs(&contents), &self.wanted);
-        let known =
-            EarlierRuns { cache: &self.project.cache, last_run: &last_run, unchanged, ledger: &|| self.ledger() };
-        status(&self.inputs(&contents), &known, &self.wanted)
-    }
-
-    fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
-        let Project { folder, cache, .. } = self.project;
-        Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
-    }
-
-    fn inputs<'s>(&'s self, contents: &'s Contents) -> Inputs<'s> {
-        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents }
+        let earlier = EarlierRuns {
+            cache: &self.project.cache,
+            last_run: &last_run,
+            unchanged,
+            ledger: &|| self.history.ledger(),
+        };
+        Ok(status(&self.inputs(&contents), &earlier, &self.wanted)?)
     }
 
     /// Brings the wanted instances up to date. `on_start` is given a way to interrupt the run before it begins.
@@ -178,142 +162,10 @@ impl<'a> Session<'a> {
         on_start: impl FnOnce(Interrupter),
     ) -> Result<RunReport, RunError> {
         self.check_room(&request.capacity)?;
-        let begun = Instant::now();
         let _use = self.project.cache.use_shared()?;
-        let (sender, messages) = channel();
-        let may_start = Arc::new(AtomicBool::new(false));
-        on_start(self.interrupter(sender.clone(), Arc::clone(&may_start)));
-        let last_run = LastRun::read(&self.snapshots, &self.project.cache);
-        let known_run = self.history.last_run()?;
-        let log = self.history.begin(&self.project.cache, known_run.as_ref(), Timestamp::now())?;
-        let (id, logs) = (log.run.clone(), log.folder.clone());
-        let run = id.to_string();
-        let mut journal = Journal::new(Box::new(log), view);
-        journal.record(RunEvent::RunStarted {
-            version: crate::events::EVENTS_VERSION,
-            run: run.clone(),
-            pipeline: self.plan.name.clone(),
-            file: request.file.clone(),
-            instances: self.wanted.len(),
-        });
-        let contents = {
-            let journal = Mutex::new(&mut journal);
-            self.read_sources(&|done, total| {
-                journal.lock().unwrap_or_else(PoisonError::into_inner).hashing(done, total);
-            })?
-        };
-        may_start.store(true, Ordering::SeqCst);
-        // What is summed up there is no news; what came later might contradict it.
-        let all_is_news = !last_run.is_of(known_run.as_ref());
-        let known = if all_is_news {
-            vec![None; self.plan.instances.len()]
-        } else {
-            self.unchanged(&last_run, &contents, &request.force)
-        };
-        let nothing_new = self.wanted.iter().all(|id| known[id.index()].is_some());
-        // From now on a collection leaves alone whatever this run makes, should it be killed.
-        let registered = if nothing_new { None } else { Some(self.history.register_run(&id, self.names())?) };
-        let inputs = self.inputs(&contents);
-        let incidents = self.project.cache.incident_mark();
-        let mut passes = Passes {
-            session: self,
-            last_run: (&last_run, all_is_news),
-            capacity: request.capacity,
-            local: LocalExecutorConfig {
-                program: request.program,
-                // Runs of other caches may have the same name, and none may end another's processes.
-                mark: format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond()),
-                within: request.within,
-                log_limit: self.project.log_limit,
-            },
-            keep_going: request.keep_going,
-            run: run.clone(),
-            logs,
-            sender,
-            messages,
-        };
-        let first = passes.first(inputs, known, request.force.clone(), &mut journal)?;
-        let look_for_lost = self.project.cache.incident_mark() != incidents;
-        let mut done = passes.second(self.inputs(&contents), first, request.force, look_for_lost, &mut journal)?;
-        let mut publication = self.publish(&done.outputs, &run);
-        if publication.refused.iter().any(|refused| refused.lost) {
-            done = passes.second(self.inputs(&contents), done, HashSet::new(), true, &mut journal)?;
-            publication = merged(publication, self.publish(&done.outputs, &run));
-        }
-        let PassResult { outcome, mut counts, outputs, fingerprints, .. } = done;
-        counts.not_started = self.wanted.len().saturating_sub(counts.total());
-        let outcome = if publication.refused.is_empty() { outcome } else { Outcome::Failed };
-        report(self.plan, publication, &mut journal);
-        journal.record(RunEvent::RunFinished {
-            outcome,
-            counts,
-            duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        });
-        journal.flush();
-        self.sum_up(&last_run, (&id, registered, known_run), &contents, (&outputs, &fingerprints))?;
-        Ok(RunReport { outcome, counts })
-    }
-
-    /// What the run before this one knows of instances that compute from just what they computed from then.
-    fn unchanged(&self, last_run: &LastRun, contents: &Contents, force: &HashSet<InstanceId>) -> Vec<Option<UpToDate>> {
-        let order: Vec<InstanceId> = self.wanted.iter().copied().filter(|id| !force.contains(id)).collect();
-        last_run.unchanged(&self.plan_key, &self.inputs(contents), &order)
-    }
-
-    /// Remembers for later runs, and for collections, what this one came to.
-    fn sum_up(
-        &self,
-        last_run: &LastRun,
-        (run, registered, known_run): (&RunId, Option<RegisteredRun>, Option<RunId>),
-        contents: &Contents,
-        (outputs, fingerprints): (&[Option<Outputs>], &[Option<Digest>]),
-    ) -> Result<(), CacheError> {
-        let nothing_new = registered.is_none();
-        if nothing_new && last_run.list().is_some_and(|list| self.history.is_listed(list)) {
-            return Ok(());
-        }
-        let ended = |((name, fingerprint), outputs): ((_, &Option<Digest>), &Option<Outputs>)| InstanceOutcome {
-            name,
-            fingerprint: *fingerprint,
-            is_done: outputs.is_some(),
-        };
-        let ended: Vec<InstanceOutcome<'_>> = self.names().zip(fingerprints).zip(outputs).map(ended).collect();
-        let list = self.history.record_usage(run, registered, &ended)?;
-        let logged = self.history.has_log(run).then(|| run.clone());
-        if let Some(run) = &logged {
-            self.history.update_ledger(run)?;
-        }
-        let results = (0..).map(InstanceId).zip(fingerprints).zip(outputs);
-        let results = results.filter_map(|((id, fingerprint), outputs)| Some((id, (*fingerprint)?, outputs.as_ref()?)));
-        let made_from = (self.plan_key, &self.inputs(contents));
-        last_run.write((&self.snapshots, &self.project.cache), (logged.or(known_run), list), made_from, results);
-        Ok(())
-    }
-
-    /// Names of the plan's instances.
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.plan.instances.iter().map(|instance| instance.name.as_str())
-    }
-
-    /// Hashing large inputs can take long, and nobody hears messages meanwhile.
-    fn interrupter(&self, run: Sender<Message>, may_start: Arc<AtomicBool>) -> Interrupter {
-        let cache = Arc::clone(&self.project.cache);
-        Box::new(move || {
-            if may_start.load(Ordering::SeqCst) {
-                // A run that has ended needs no interrupt.
-                let _ = run.send(Message::Interrupt);
-                return InterruptOutcome::Passed;
-            }
-            // What is not remembered is hashed again.
-            let _ = cache.flush_stat_index();
-            InterruptOutcome::NothingStarted
-        })
-    }
-
-    fn publish(&self, outputs: &[Option<Outputs>], run: &str) -> Publication {
-        let Project { folder, cache, results, .. } = self.project;
-        let request = PublishRequest { plan: self.plan, cache, history: &self.history, project: folder, results, run };
-        request.publish(|id| outputs[id.index()].as_deref())
+        let mut execution = Execution::prepare(self, request.file.clone(), view, on_start)?;
+        let executed = execution.execute(request)?;
+        Ok(execution.finish(executed)?)
     }
 
     /// Refuses stages that can never fit into `capacity`.
@@ -331,56 +183,17 @@ impl<'a> Session<'a> {
         if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
     }
 
-    /// How long each instance is expected to take: as in earlier runs; an instance without one is taken to need what its
-    /// stage's instances need on average, else what all do, else one unit, which makes the critical path the depth of the
-    /// graph. A history that cannot be read counts as none: only the order of work depends on it.
-    pub(super) fn expected_durations(&self) -> Vec<f64> {
-        let ledger = self.ledger().unwrap_or_default();
-        let known = |name: &str| ledger.instances.get(name)?.duration_ms.map(|ms| ms as f64);
-        let known: Vec<Option<f64>> = self.plan.instances.iter().map(|instance| known(&instance.name)).collect();
-        let mut by_stage = vec![(0.0, 0.0); self.plan.stages.len()];
-        let mut overall = (0.0, 0.0);
-        for (instance, duration) in self.plan.instances.iter().zip(&known) {
-            if let Some(duration) = duration {
-                for sum in [&mut by_stage[instance.stage], &mut overall] {
-                    *sum = (sum.0 + duration, sum.1 + 1.0);
-                }
-            }
-        }
-        let mean = |(sum, count): (f64, f64)| (count > 0.0).then(|| sum / count);
-        let guess = |stage: usize| mean(by_stage[stage]).or_else(|| mean(overall)).unwrap_or(1.0);
-        let stages = self.plan.instances.iter().map(|instance| instance.stage);
-        stages.zip(known).map(|(stage, known)| known.unwrap_or_else(|| guess(stage))).collect()
+    fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
+        let Project { folder, cache, .. } = self.project;
+        Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
     }
-}
 
-/// What became of the results after those that were lost had been made again.
-fn merged(first: Publication, mut second: Publication) -> Publication {
-    let done: HashMap<String, Published> =
-        first.published.into_iter().map(|published| (published.path.clone(), published)).collect();
-    for published in &mut second.published {
-        if let Some(Published { action, aside, .. }) = done.get(&published.path)
-            && published.action == ResultAction::Unchanged
-        {
-            (published.action, published.aside) = (*action, aside.clone());
-        }
+    fn inputs<'s>(&'s self, contents: &'s Contents) -> Inputs<'s> {
+        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents }
     }
-    second
-}
 
-/// Says what became of the results.
-fn report(plan: &Plan, publication: Publication, journal: &mut Journal) {
-    for Published { path, action, aside } in publication.published {
-        let event = RunEvent::Result { path, action, aside, cause: None, help: None };
-        if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
-    }
-    for Refused { path, error, lost, target, instance } in publication.refused {
-        let (cause, help) = explain(&error, &target);
-        let (action, cause) = match lost {
-            true => (ResultAction::Lost, format!("What `{}` made is damaged.", plan.instances[instance.index()].name)),
-            false => (ResultAction::Refused, cause),
-        };
-        journal.record(RunEvent::Result { path, action, aside: None, cause: Some(cause), help });
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.plan.instances.iter().map(|instance| instance.name.as_str())
     }
 }
 

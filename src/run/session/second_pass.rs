@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use crate::events::{Counts, Outcome};
 use crate::plan::{Instance, InstanceId, Plan};
 use crate::run::engine::dispatcher::PassResult;
-use crate::run::engine::in_flight::Outputs;
-use crate::run::engine::scheduler::Task;
-use crate::run::state::last_run::UpToDate;
+use crate::run::engine::task::Task;
+use crate::run::state::outputs::{Outputs, UpToDate};
 
 /// What the second pass of a run is to do.
 pub struct SecondPass {
@@ -26,7 +25,8 @@ impl SecondPass {
     /// `is_lost` says of a result whether it has lost an output since it was made.
     pub fn after(
         first: &PassResult,
-        (plan, order): (&Plan, &[InstanceId]),
+        plan: &Plan,
+        order: &[InstanceId],
         keep_going: bool,
         is_lost: impl Fn(&UpToDate) -> bool,
     ) -> Option<SecondPass> {

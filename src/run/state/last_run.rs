@@ -8,10 +8,11 @@ use athanor_cache::{Cache, Content, Digest, Evidence, Stamp};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{InputSource, InstanceId, Plan};
-use crate::run::engine::in_flight::Outputs;
 use crate::run::inputs::resolve::Inputs;
 use crate::run::state::chunked;
 use crate::run::state::history::RunId;
+use crate::run::state::outputs::{Outputs, UpToDate};
+use crate::run::state::plan_snapshot::PlanKey;
 use crate::run::state::snapshot_file::SnapshotFiles;
 
 /// Name of the file.
@@ -60,13 +61,20 @@ struct Index {
     by_name: HashMap<String, Digest>,
 }
 
-/// The result of an instance that needs not be looked up.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UpToDate {
-    /// What it computes.
-    pub fingerprint: Digest,
-    /// What came out.
-    pub outputs: Outputs,
+/// State of the history that a summary goes with.
+pub struct Summary {
+    /// Newest run that is summarised.
+    pub last_run: Option<RunId>,
+    /// Seal of the list of what the pipeline uses.
+    pub list: Option<Digest>,
+}
+
+/// Inputs of a plan and the key of the plan.
+pub struct PlanInputs<'i> {
+    /// Key of the plan.
+    pub plan_key: PlanKey,
+    /// Inputs of its instances.
+    pub inputs: &'i Inputs<'i>,
 }
 
 impl LastRun {
@@ -89,9 +97,9 @@ impl LastRun {
     ///
     /// An instance's fingerprint follows from the plan, from what the project's files hold that it reads, and from the outputs
     /// of its producers. Where all of these are what they were, so is the fingerprint, without being computed again.
-    pub fn unchanged(&self, plan: &Digest, inputs: &Inputs<'_>, order: &[InstanceId]) -> Vec<Option<UpToDate>> {
+    pub fn unchanged(&self, plan_key: &PlanKey, inputs: &Inputs<'_>, order: &[InstanceId]) -> Vec<Option<UpToDate>> {
         let mut settled: Vec<Option<UpToDate>> = vec![None; inputs.plan.instances.len()];
-        if self.head.plan.as_ref() != Some(plan) {
+        if self.head.plan != Some(plan_key.0) {
             return settled;
         }
         let mut by_number: Vec<Option<&InstanceResult>> = vec![None; settled.len()];
@@ -155,9 +163,10 @@ impl LastRun {
     /// plan of `inputs` was compiled from.
     pub fn write<'r>(
         &self,
-        (snapshots, cache): (&SnapshotFiles, &Cache),
-        (last_run, list): (Option<RunId>, Option<Digest>),
-        (plan, inputs): (Digest, &Inputs<'_>),
+        snapshots: &SnapshotFiles,
+        cache: &Cache,
+        Summary { last_run, list }: Summary,
+        PlanInputs { plan_key, inputs }: PlanInputs<'_>,
         results: impl Iterator<Item = (InstanceId, Digest, &'r Outputs)>,
     ) {
         let entry_of = |(number, fingerprint, outputs): (InstanceId, Digest, &Outputs)| {
@@ -175,7 +184,7 @@ impl LastRun {
         };
         let results: Vec<InstanceResult> = results.filter_map(entry_of).collect();
         let contents = inputs.contents.all().map(|(path, artifact)| (path.to_owned(), artifact.content())).collect();
-        let head = Head { last_run, list, plan: Some(plan), contents };
+        let head = Head { last_run, list, plan: Some(plan_key.0), contents };
         if let Some(bytes) = chunked::encode(head, &results) {
             snapshots.write(NAME, &key(), &bytes);
         }

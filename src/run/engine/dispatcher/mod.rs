@@ -14,10 +14,11 @@ use athanor_stages::context::StageReport;
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
-use crate::run::attempts::backend::{Abandoned, RunBackend};
+use crate::run::attempts::backend::{Abandoned, BackendEvent, RunBackend};
 use crate::run::attempts::failure::Failure;
 use crate::run::attempts::group_commit::Recorded;
-use crate::run::engine::in_flight::{InFlight, JoinOutcome, Outputs};
+use crate::run::engine::in_flight::{InFlight, JoinOutcome};
+use crate::run::engine::message::Message;
 use crate::run::engine::scheduler::{Scheduler, State};
 use crate::run::executor::job::{Executor, Exit, JobEvent};
 use crate::run::executor::resources::Allocation;
@@ -25,24 +26,12 @@ use crate::run::inputs::fingerprint::Resolved;
 use crate::run::inputs::mutation_guard::InputError;
 use crate::run::inputs::resolve::Inputs;
 use crate::run::state::journal::Journal;
-use crate::run::state::last_run::UpToDate;
+use crate::run::state::outputs::{Outputs, UpToDate};
 
 /// How often results that another process is making are looked for.
 const POLL: Duration = Duration::from_millis(50);
 /// Nothing is started while this many results wait to be stored, so that work cannot run ahead of the disk without end.
 const MAX_STORING: usize = 32;
-
-/// What a run hears.
-pub enum Message {
-    /// Something about a job.
-    Job(JobEvent),
-    /// A finished job's result was stored, or not; the try is over.
-    Stored(InstanceId, Box<Result<Stored, CommitError>>),
-    /// Results were recorded, or not.
-    Recorded(Recorded),
-    /// The user asks it to stop.
-    Interrupt,
-}
 
 /// How a run is to behave.
 #[derive(Debug, Clone, Default)]
@@ -341,8 +330,8 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         match message {
             Message::Job(JobEvent::Report(id, report)) => self.report(id, report),
             Message::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
-            Message::Stored(id, result) => self.stored(id, *result),
-            Message::Recorded(recorded) => self.recorded(recorded),
+            Message::Backend(BackendEvent::Stored(id, result)) => self.stored(id, *result),
+            Message::Backend(BackendEvent::Recorded(recorded)) => self.recorded(recorded),
             Message::Interrupt => self.interrupt(),
         }
     }

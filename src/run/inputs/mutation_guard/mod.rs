@@ -13,7 +13,6 @@ pub mod project_snapshots;
 pub mod readers;
 
 use crate::plan::Instance;
-use crate::run::attempts::sandbox::Workspace;
 use crate::run::inputs::fingerprint::Recipe;
 use crate::run::inputs::link::{Link, Target};
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
@@ -87,13 +86,14 @@ pub struct InputGuard {
 }
 
 impl InputGuard {
-    /// Over the inputs of an attempt of `instance` that are put into `workspace`.
+    /// A guard over the inputs of an attempt of `instance`; `path_of` says where a link lies.
     pub fn new(
-        workspace: &Workspace,
         instance: &Instance,
         links: &[Link],
+        path_of: impl Fn(&str) -> PathBuf,
         reads: Vec<ProjectSnapshot>,
-        (began, reader): (AttemptStart, Arc<Reader>),
+        began: AttemptStart,
+        reader: Arc<Reader>,
     ) -> Result<InputGuard, CacheError> {
         let is_writable = |at: &String| instance.inputs.iter().any(|input| input.writable && input.files.contains(at));
         let (mut stored, mut copies) = (Vec::new(), Vec::new());
@@ -102,7 +102,7 @@ impl InputGuard {
             if !link.copy {
                 stored.push(artifact.clone());
             } else if !is_writable(&link.at) {
-                let path = workspace.path_of(&link.at);
+                let path = path_of(&link.at);
                 copies.push(PrivateCopy { artifact: artifact.clone(), before: Trace::of(&path)?, path });
             }
         }

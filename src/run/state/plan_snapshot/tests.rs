@@ -1,7 +1,6 @@
 //! Snapshots of plans.
 
-use athanor_cache::Digest;
-
+use super::PlanKey;
 use crate::language::SourceText;
 use crate::plan::{Overrides, compile};
 use crate::run::inputs::fingerprint::{Recipe, RecipeInput, fingerprint_of};
@@ -54,7 +53,7 @@ fn a_kept_plan_is_the_plan() {
 
 #[test]
 fn the_key_covers_all_that_a_plan_is_made_of() {
-    let key = |text: &str, profiles: &[&str], set: &[&str], program: &str| -> Digest {
+    let key = |text: &str, profiles: &[&str], set: &[&str], program: &str| -> PlanKey {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
         super::key(&source(text), &Overrides { profiles: owned(profiles), set: owned(set) }, program)
     };
@@ -66,6 +65,6 @@ fn the_key_covers_all_that_a_plan_is_made_of() {
         key(TEXT, &[], &["a"], "1"),
         key(TEXT, &[], &[], "2"),
     ];
-    let distinct: std::collections::HashSet<Digest> = keys.into_iter().collect();
+    let distinct: std::collections::HashSet<PlanKey> = keys.into_iter().collect();
     assert_eq!(distinct.len(), keys.len());
 }
