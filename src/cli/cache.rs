@@ -14,7 +14,7 @@ use crate::run::suspects::{self, Suspect};
 use crate::settings::Settings;
 use crate::view::text::{bytes, count, duration, table};
 
-pub fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
+pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
         CacheCommand::Ls { json } => list(settings, *json),
         CacheCommand::Gc { max_size, dry_run, forget } => {

@@ -16,7 +16,7 @@ use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
 use crate::view::{kinds as kind_view, status as status_view};
 
-pub fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+pub(super) fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     if command.json {
         return print_json(
@@ -28,7 +28,7 @@ pub fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     print(&format!("{}: {stages}, {instances}, no mistakes\n", escape(&file)))
 }
 
-pub fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let project = load::project(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
@@ -47,7 +47,7 @@ pub fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     print(&format!("{}\n{fresh} of {} fresh\n", table(&["INSTANCE", "STATE"], &rows), rows.len()))
 }
 
-pub fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
+pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
     let project = load::project(settings)?;
@@ -65,7 +65,7 @@ pub fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit>
     if command.json { print_json(&json!(entries)) } else { print(&text) }
 }
 
-pub fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, Exit> {
+pub(super) fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, Exit> {
     let format = match command.format {
         Format::Text => GraphFormat::Text,
         Format::Dot => GraphFormat::Dot,
@@ -75,7 +75,7 @@ pub fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, Exit> {
     print(&draw(&*load::plan(settings, &command.pipeline)?, format))
 }
 
-pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
+pub(super) fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
     let project = load::project(settings)?;
@@ -124,7 +124,7 @@ fn write_log(bytes: &[u8]) -> std::io::Result<()> {
     out.write_all(bytes)
 }
 
-pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {
+pub(super) fn kinds(name: Option<&str>) -> Result<u8, Exit> {
     let Some(name) = name else { return print(&kind_view::list(registry::kinds())) };
     let names = || registry::kinds().iter().map(|kind| kind.name());
     match registry::find(name) {
@@ -137,12 +137,12 @@ pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {
     }
 }
 
-pub fn schema(config: bool) -> Result<u8, Exit> {
+pub(super) fn schema(config: bool) -> Result<u8, Exit> {
     print_json(&if config { crate::settings::schema() } else { language::schema() })
 }
 
 /// Prints a value for programs to read.
-pub fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
+pub(super) fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
     let text = serde_json::to_string_pretty(value).map_err(Exit::failed)?;
     print_as_it_is(&escape_json(&(text + "\n")))
 }

@@ -20,12 +20,12 @@ use crate::settings::{Settings, VerifyOnUse};
 const REPORT_WIDTH: usize = 100;
 
 /// The plan of a pipeline file, without a look at the files it reads.
-pub fn plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
+pub(super) fn plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
     compiled(settings, file)?.map_err(|mistakes| report(&mistakes.diagnostics))
 }
 
 /// The plan of a pipeline file, with every file it reads looked for.
-pub fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
+pub(super) fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
     let compiled = compiled(settings, file)?;
     let (mut problems, sources) = match &compiled {
         Ok(plan) => (plan.diagnostics(), &plan.sources),
@@ -52,13 +52,13 @@ fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<CachedPla
 }
 
 /// Ends a command with all mistakes shown.
-pub fn report(diagnostics: &Diagnostics) -> Exit {
+pub(super) fn report(diagnostics: &Diagnostics) -> Exit {
     let first = diagnostics.texts().first().map(|text| escape(&text.name)).unwrap_or_default();
     report_in(diagnostics, &first)
 }
 
 /// As [`report`], of mistakes that lie in `whole`.
-pub fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
+pub(super) fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut message = diagnostics.render(color, REPORT_WIDTH);
     message += &format!("\n{} in {whole}\n", crate::view::text::count(diagnostics.len(), "mistake"));
@@ -66,12 +66,12 @@ pub fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
 }
 
 /// The folder the command was run in.
-pub fn current_folder() -> Result<std::path::PathBuf, Exit> {
+pub(super) fn current_folder() -> Result<std::path::PathBuf, Exit> {
     std::env::current_dir().map_err(|error| Exit::failed(format!("The current folder cannot be found: {error}.")))
 }
 
 /// The current folder as a project.
-pub fn project(settings: &Settings) -> Result<Project, Exit> {
+pub(super) fn project(settings: &Settings) -> Result<Project, Exit> {
     let cache = Cache::open(&settings.cache.value).map_err(Exit::failed)?;
     for notice in cache.notices() {
         // A terminal that is gone needs no notice.
@@ -91,7 +91,10 @@ pub fn project(settings: &Settings) -> Result<Project, Exit> {
 }
 
 /// The instances that selectors select; none for no selectors.
-pub fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s String>) -> Result<Vec<InstanceId>, Exit> {
+pub(super) fn select<'s>(
+    plan: &Plan,
+    selectors: impl IntoIterator<Item = &'s String>,
+) -> Result<Vec<InstanceId>, Exit> {
     let mut selected = Vec::new();
     let mut refused = Vec::new();
     for selector in selectors {
@@ -107,7 +110,7 @@ pub fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s String>) 
 }
 
 /// The session about `targets` of a plan.
-pub fn session<'a>(
+pub(super) fn session<'a>(
     project: &'a Project,
     plan: &'a CachedPlan,
     file: &PipelineFile,

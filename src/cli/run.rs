@@ -19,7 +19,7 @@ use crate::view::status as status_view;
 use crate::view::terminal::TerminalSink;
 use crate::view::text::count;
 
-pub fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit> {
+pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     // All together first, so that what is wrong with any of them is said at once.
     load::select(&plan, command.targets.iter().chain(&command.force))?;
@@ -104,7 +104,7 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
 }
 
 /// What a run may use, unless the command line says otherwise. GPUs are looked for on demand.
-pub fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
+pub(super) fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
     let gpus = use_.gpus.as_ref().map(|gpus| gpus.0.clone());
     let found = || if needs_gpus { machine::gpus().unwrap_or_default() } else { Vec::new() };
     let detect = || found().into_iter().map(|gpu| gpu.device).collect();
@@ -112,13 +112,13 @@ pub fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
 }
 
 /// The CPUs that a run may use.
-pub fn cpus(use_: &MachineUse) -> Available<u32> {
+pub(super) fn cpus(use_: &MachineUse) -> Available<u32> {
     let given = use_.cpus.map(|amount| Available { amount, source: Source::Option("--cpus") });
     given.unwrap_or_else(|| machine::cpus(&variable))
 }
 
 /// The bytes of memory that a run may use.
-pub fn memory(use_: &MachineUse) -> Available<u64> {
+pub(super) fn memory(use_: &MachineUse) -> Available<u64> {
     let given = use_.memory.map(|size| Available { amount: size.bytes(), source: Source::Option("--memory") });
     given.unwrap_or_else(|| machine::memory(Path::new("/"), &variable))
 }

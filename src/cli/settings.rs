@@ -106,12 +106,12 @@ fn too_large() -> String {
 }
 
 /// The settings that hold for this process.
-pub fn load(options: &SettingOptions) -> Result<Settings, Exit> {
+pub(super) fn load(options: &SettingOptions) -> Result<Settings, Exit> {
     SettingSources::here().read(options).map(|(settings, _)| settings)
 }
 
 /// Prints the settings that hold.
-pub fn config(options: &SettingOptions, as_json: bool) -> Result<u8, Exit> {
+pub(super) fn config(options: &SettingOptions, as_json: bool) -> Result<u8, Exit> {
     let sources = SettingSources::here();
     let (settings, read) = sources.read(options)?;
     let files = sources.files.iter().map(|file| file.display().to_string());

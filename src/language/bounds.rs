@@ -6,7 +6,7 @@ use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
 /// Entries that a value of an expression may have, those of lists and mappings in it included.
-pub const MAX_ENTRIES: usize = 1_000_000;
+pub(super) const MAX_ENTRIES: usize = 1_000_000;
 
 /// Filters that go through all of what they are given.
 const ITERATING_FILTERS: [&str; 16] = [
@@ -22,7 +22,7 @@ static ORIGINAL: LazyLock<Environment<'static>> = LazyLock::new(|| {
 });
 
 /// Makes filters refuse what is too long to go through.
-pub fn bound(environment: &mut Environment<'static>) {
+pub(super) fn bound(environment: &mut Environment<'static>) {
     for name in ITERATING_FILTERS {
         environment.add_filter(name, move |_: &State<'_, '_>, arguments: Rest<Value>| {
             arguments.iter().try_for_each(check)?;
@@ -46,6 +46,6 @@ fn check(value: &Value) -> Result<(), Error> {
 }
 
 /// What is said of a value with more entries.
-pub fn too_large() -> String {
+pub(super) fn too_large() -> String {
     format!("it makes a value with more than {MAX_ENTRIES} entries")
 }

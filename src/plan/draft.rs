@@ -21,7 +21,7 @@ use super::params::{Checked, ParamCheck};
 use super::select::instance_name;
 
 /// A stage with everything known that does not need the other stages.
-pub struct Draft<'d, 'e> {
+pub(super) struct Draft<'d, 'e> {
     /// Its name, where it is written.
     pub key: &'d Key,
     /// Its keys.
@@ -37,7 +37,7 @@ pub struct Draft<'d, 'e> {
 }
 
 /// A stage at one point.
-pub struct Slot {
+pub(super) struct Slot {
     /// The point.
     pub point: Point,
     /// Its name.
@@ -52,7 +52,7 @@ pub struct Slot {
 
 /// What became of a stage at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// It is in the plan.
     Included(InstanceId),
     /// Its `when` is false.
@@ -62,7 +62,7 @@ pub enum State {
 }
 
 /// The expressions of a stage.
-pub struct Templates<'d, 'e> {
+pub(super) struct Templates<'d, 'e> {
     /// By name.
     pub inputs: Vec<(&'d Key, Template<'e>)>,
     params: Option<Template<'e>>,
@@ -101,7 +101,7 @@ struct Common<'c> {
 }
 
 /// What drafting needs of the compilation.
-pub struct Drafting<'e> {
+pub(super) struct Drafting<'e> {
     /// Compiles expressions.
     pub engine: &'e Engine,
     /// The texts that spans count in.
@@ -114,7 +114,7 @@ pub struct Drafting<'e> {
 
 impl Drafting<'_> {
     /// Drafts a stage; kept instances are numbered from `next` on.
-    pub fn draft<'d>(
+    pub(super) fn draft<'d>(
         &self,
         key: &'d Key,
         keys: &'d Stage,

@@ -9,10 +9,10 @@ use super::matrix::Point;
 
 /// A mistake that has been reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reported;
+pub(super) struct Reported;
 
 /// The typed value of a template; `None` where there is no template.
-pub fn evaluate<T: Typed>(
+pub(super) fn evaluate<T: Typed>(
     template: Option<&Template<'_>>,
     scope: &Scope,
     problems: &mut Vec<Diagnostic>,

@@ -10,7 +10,7 @@ use crate::language::Diagnostic;
 use super::model::{InputSource, Instance, InstanceId};
 
 /// The graph of all instances.
-pub fn graph(instances: &[Instance]) -> DiGraph<InstanceId, ()> {
+pub(crate) fn graph(instances: &[Instance]) -> DiGraph<InstanceId, ()> {
     let mut graph = DiGraph::with_capacity(instances.len(), instances.len());
     for instance in instances {
         graph.add_node(instance.id);
@@ -32,7 +32,7 @@ pub fn graph(instances: &[Instance]) -> DiGraph<InstanceId, ()> {
 }
 
 /// Reports circles: one for each set of stages that are in one.
-pub fn check_circles(graph: &DiGraph<InstanceId, ()>, instances: &[Instance], problems: &mut Vec<Diagnostic>) {
+pub(super) fn check_circles(graph: &DiGraph<InstanceId, ()>, instances: &[Instance], problems: &mut Vec<Diagnostic>) {
     let mut reported = HashSet::new();
     let mut components = tarjan_scc(graph);
     components.iter_mut().for_each(|component| component.sort_unstable());

@@ -15,7 +15,7 @@ use super::model::{Input, Instance, InstanceId, Resources, Work};
 use super::wiring::{Reader, Wiring};
 
 /// Checks the names of a stage's inputs against the ports of its kind.
-pub fn check_inputs(draft: &Draft<'_, '_>, problems: &mut Vec<Diagnostic>) {
+pub(super) fn check_inputs(draft: &Draft<'_, '_>, problems: &mut Vec<Diagnostic>) {
     let (Some(ports), Some(kind)) = (&draft.ports, draft.kind) else { return };
     for (key, _) in &draft.templates.inputs {
         if !ports.iter().any(|port| port.name == key.name) {
@@ -39,7 +39,7 @@ pub fn check_inputs(draft: &Draft<'_, '_>, problems: &mut Vec<Diagnostic>) {
 }
 
 /// Finishes the instances of one stage.
-pub struct Lowering<'s, 'd, 'e> {
+pub(super) struct Lowering<'s, 'd, 'e> {
     stage: usize,
     draft: &'s Draft<'d, 'e>,
     scope: &'s Scope,
@@ -48,13 +48,13 @@ pub struct Lowering<'s, 'd, 'e> {
 
 impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
     /// For the stage number `stage`; `scope` has `vars`.
-    pub fn new(stage: usize, draft: &'s Draft<'d, 'e>, scope: &'s Scope) -> Self {
+    pub(super) fn new(stage: usize, draft: &'s Draft<'d, 'e>, scope: &'s Scope) -> Self {
         let line = draft.templates.run.as_ref().map(CommandTemplate::new);
         Lowering { stage, draft, scope, line }
     }
 
     /// The stage's instances that are kept and free of mistakes.
-    pub fn lower(self, wiring: &mut Wiring<'s, 'd, 'e>, problems: &mut Diagnostics) -> Vec<Instance> {
+    pub(super) fn lower(self, wiring: &mut Wiring<'s, 'd, 'e>, problems: &mut Diagnostics) -> Vec<Instance> {
         let draft = self.draft;
         let mut instances = Vec::new();
         if draft.kind.is_none() {

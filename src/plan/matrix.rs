@@ -50,7 +50,7 @@ impl Point {
 }
 
 /// The points of an evaluated `matrix`, first axis slowest; `None` after a mistake.
-pub fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point>> {
+pub(super) fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point>> {
     let Some(entries) = matrix.entries() else {
         let message = format!("`matrix` is a mapping of axes to their values, not {}", matrix.value.noun());
         problems.push(Diagnostic::new(matrix.span, message));

@@ -15,7 +15,7 @@ use super::model::ResultEntry;
 use super::wiring::{Reader, Wiring};
 
 /// The results of the document.
-pub fn results(
+pub(super) fn results(
     document: &Document,
     drafts: &[Draft<'_, '_>],
     wiring: &mut Wiring<'_, '_, '_>,

@@ -2,7 +2,7 @@
 
 /// Where in a shell line a value stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Context<'t> {
+pub(super) enum Context<'t> {
     /// Outside quotes: the value becomes words.
     Plain,
     /// Inside `'…'`.
@@ -22,7 +22,7 @@ pub enum Context<'t> {
 
 /// Why a value cannot be written where it stands: the message, and what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unquotable(pub &'static str, pub &'static str);
+pub(super) struct Unquotable(pub &'static str, pub &'static str);
 
 const IN_DOUBLE: &[char] = &['\\', '"', '$', '`'];
 const IN_DOUBLE_BRACES: &[char] = &['\\', '"', '$', '`', '}'];
@@ -49,7 +49,7 @@ struct Here<'t> {
 }
 
 /// Where the end of `before`, the beginning of a shell line, stands.
-pub fn context(before: &str) -> Result<Context<'_>, Unquotable> {
+pub(super) fn context(before: &str) -> Result<Context<'_>, Unquotable> {
     let bytes = before.as_bytes();
     let mut frames = vec![Frame::Code { parentheses: 0 }];
     let mut pending = Vec::new();
@@ -165,7 +165,7 @@ fn after_here_document(text: &str, from: usize, here: &Here<'_>) -> Option<usize
 }
 
 /// `words` as they are written at `context`; `list` if they are the words of a list.
-pub fn write(words: &[String], list: bool, context: Context<'_>) -> Result<String, Unquotable> {
+pub(super) fn write(words: &[String], list: bool, context: Context<'_>) -> Result<String, Unquotable> {
     if words.iter().any(|word| word.contains('\0')) {
         return Err(NUL);
     }

@@ -23,7 +23,7 @@ const LOOKED_FOR: usize = 200;
 const SUGGESTED: usize = 5;
 
 /// Wires inputs and results; knows every stage's instances.
-pub struct Wiring<'s, 'd, 'e> {
+pub(super) struct Wiring<'s, 'd, 'e> {
     drafts: &'s [Draft<'d, 'e>],
     by_name: HashMap<&'s str, usize>,
     /// Stages that could not be read: their names are known, and nothing else.
@@ -36,7 +36,7 @@ pub struct Wiring<'s, 'd, 'e> {
 }
 
 /// What reads.
-pub struct Reader<'r> {
+pub(super) struct Reader<'r> {
     /// The point of the consumer, whose axes are matched.
     pub point: &'r Point,
     /// What the port carries.
@@ -48,7 +48,7 @@ pub struct Reader<'r> {
 }
 
 /// What a reference to a stage stands for.
-pub struct Found {
+pub(super) struct Found {
     /// The stage, as an index into the drafts.
     pub stage: usize,
     /// The kept instances, as indices into the stage's slots, in matrix order, each with the index of its output.
@@ -62,11 +62,11 @@ pub struct Found {
 }
 
 /// Why a reference stands for nothing: a mistake to report, or `None` where it was reported elsewhere.
-pub type Failure = Option<Box<Diagnostic>>;
+pub(super) type Failure = Option<Box<Diagnostic>>;
 
 impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     /// Knows these stages; of those in `unread`, a mistake hides all but the name.
-    pub fn new(drafts: &'s [Draft<'d, 'e>], unread: HashSet<&'s str>) -> Self {
+    pub(super) fn new(drafts: &'s [Draft<'d, 'e>], unread: HashSet<&'s str>) -> Self {
         Wiring {
             drafts,
             by_name: drafts.iter().enumerate().map(|(index, draft)| (draft.key.name.as_str(), index)).collect(),
@@ -79,19 +79,19 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     }
 
     /// The project's files and folders that were read.
-    pub fn into_sources(self) -> Vec<Source> {
+    pub(super) fn into_sources(self) -> Vec<Source> {
         self.sources
     }
 
     /// Whether `text` refers to a stage there is.
-    pub fn is_stage(&self, text: &str) -> bool {
+    pub(super) fn is_stage(&self, text: &str) -> bool {
         let name = stage_name(text);
         self.by_name.contains_key(name) || self.unread.contains(name)
     }
 
     /// The names of the stages nearest to what `text` starts with. To look through all names for each of as many texts would
     /// take the time of their product, so only so many are looked for.
-    pub fn near_stages(&self, text: &str) -> Vec<String> {
+    pub(super) fn near_stages(&self, text: &str) -> Vec<String> {
         let name = stage_name(text);
         if name.is_empty() || self.looked_for.get() == LOOKED_FOR {
             return Vec::new();
@@ -102,7 +102,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     }
 
     /// The instances and output that `text`, which refers to a stage, stands for.
-    pub fn find(&mut self, text: &str, span: Span, reader: &Reader<'_>) -> Result<Found, Failure> {
+    pub(super) fn find(&mut self, text: &str, span: Span, reader: &Reader<'_>) -> Result<Found, Failure> {
         let failed = |error: SelectError| Some(Box::new(Diagnostic::new(span, error.message).maybe_help(error.help)));
         let selector = Selector::parse(text).map_err(failed)?;
         // Only texts that refer to a stage come here, so a stage that is not known is one that could not be read.
@@ -147,7 +147,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     }
 
     /// Wires one input of an instance.
-    pub fn input(
+    pub(super) fn input(
         &mut self,
         value: &Node,
         reader: &Reader<'_>,

@@ -12,7 +12,7 @@ use crate::run::state::history::{self, History, Roots, UnknownUsage};
 
 /// Why nothing was collected.
 #[derive(Debug, thiserror::Error)]
-pub enum GcError {
+pub(crate) enum GcError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -55,7 +55,7 @@ fn is_key(name: &str) -> bool {
 
 /// How a collection is to be done.
 #[derive(Debug, Clone, Default)]
-pub struct GcOptions {
+pub(crate) struct GcOptions {
     /// Bytes the store may hold.
     pub max_size: Option<u64>,
     /// Whether to only say what would happen.
@@ -68,7 +68,7 @@ pub struct GcOptions {
 
 /// What a collection did, or would do.
 #[derive(Debug)]
-pub struct GcOutcome {
+pub(crate) struct GcOutcome {
     /// Pipelines that were forgotten, and why.
     pub forgotten: Vec<(String, &'static str)>,
     /// Lists that were made again from logs, with what was the matter: all that these pipelines ever made was kept.
@@ -78,7 +78,7 @@ pub struct GcOutcome {
 }
 
 /// Removes what the last runs of known pipelines do not use.
-pub fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, GcError> {
+pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, GcError> {
     let dry_run = options.dry_run;
     let _alone = if dry_run { None } else { Some(cache.try_use_alone()?.ok_or(GcError::InUse)?) };
     if !dry_run && let Err(error) = cache.adopt_pending() {
@@ -153,7 +153,7 @@ fn roots_of(used: &[&History], rebuilt: &mut Vec<(String, String)>) -> Result<Ve
 }
 
 /// The pipeline for people.
-pub fn name_of(history: &History) -> String {
+pub(crate) fn name_of(history: &History) -> String {
     history.identity().map_or_else(|| format!("the pipeline {}", history.key()), history::Identity::describe)
 }
 

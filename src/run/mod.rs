@@ -1,17 +1,31 @@
-//! The only place where things happen: fingerprints, the scheduler and its processes, the record of a run.
+//! Runs: the only part of the program that changes anything outside of its own memory.
+//!
+//! A [`Session`] brings a project, a plan and the cache together. Its run has three steps: it hashes the project's files, has
+//! the engine bring every instance up to date, and publishes results. The engine decides and touches nothing; `attempts` is
+//! between it and the disk, `executor` carries out jobs, `inputs` makes recipes and fingerprints, and `state` outlives the run.
 
+#[doc(hidden)]
 pub mod attempts;
+#[doc(hidden)]
 pub mod engine;
+#[doc(hidden)]
 pub mod executor;
-pub mod gc;
+pub(crate) mod gc;
+#[doc(hidden)]
 pub mod inputs;
 mod program;
 mod publish;
+#[doc(hidden)]
 pub mod session;
+#[doc(hidden)]
 pub mod state;
-pub mod status;
-pub mod suspects;
+pub(crate) mod status;
+pub(crate) mod suspects;
 
-pub use executor::local::{ATTEMPT_VARIABLE, reaper_main};
+pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
 pub use session::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};
+pub use state::plan_snapshot::{KeyedPlan, PlanKey};
+pub use status::{Reason, Status};
+
+pub(crate) use executor::local::{ATTEMPT_VARIABLE, reaper_main};

@@ -105,7 +105,7 @@ pub enum Reason {
 }
 
 /// What is known of earlier runs.
-pub struct EarlierRuns<'k> {
+pub(crate) struct EarlierRuns<'k> {
     /// Their results.
     pub cache: &'k Cache,
     /// A summary of these.
@@ -117,7 +117,7 @@ pub struct EarlierRuns<'k> {
 }
 
 /// Where every instance of `order` stands. Others are `None`.
-pub fn status(
+pub(crate) fn status(
     inputs: &Inputs<'_>,
     earlier: &EarlierRuns<'_>,
     order: &[InstanceId],
@@ -211,7 +211,7 @@ fn compare_masked(cache: &Cache, fingerprint: &Digest, mut before: Recipe, now: 
 }
 
 /// Everything in which two recipes differ.
-pub fn compare(cache: &Cache, before: &Recipe, now: &Recipe) -> Vec<Reason> {
+pub(crate) fn compare(cache: &Cache, before: &Recipe, now: &Recipe) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if before.kind != now.kind {
         return vec![Reason::Kind { from: before.kind.clone(), to: now.kind.clone() }];

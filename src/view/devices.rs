@@ -10,7 +10,7 @@ use crate::view::text::{bytes, table};
 ///
 /// `cpus` and `memory` say where these numbers come from, `found` is what the driver's tools report, `cuda` what the program
 /// finds when it looks by itself.
-pub fn describe(
+pub(crate) fn describe(
     capacity: &Capacity,
     (cpus, memory): (&Source, &Source),
     found: &Result<Vec<GpuInfo>, String>,

@@ -10,7 +10,7 @@ use crate::plan::Plan;
 
 /// In what form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GraphFormat {
+pub(crate) enum GraphFormat {
     /// For reading in a terminal.
     Text,
     /// Graphviz.
@@ -37,7 +37,7 @@ struct Drawing {
 }
 
 /// Draws `plan`.
-pub fn draw(plan: &Plan, format: GraphFormat) -> String {
+pub(crate) fn draw(plan: &Plan, format: GraphFormat) -> String {
     let drawing = Drawing::of(plan);
     let text = match format {
         GraphFormat::Text => drawing.text(),

@@ -6,13 +6,13 @@ use crate::escape::escape_json;
 use crate::events::{EventSink, Stamped};
 
 /// Writes each event as one JSON line.
-pub struct JsonSink<W: Write> {
+pub(crate) struct JsonSink<W: Write> {
     out: BufWriter<W>,
 }
 
 impl<W: Write + Send> JsonSink<W> {
     /// A view that writes to `out`.
-    pub fn new(out: W) -> JsonSink<W> {
+    pub(crate) fn new(out: W) -> JsonSink<W> {
         JsonSink { out: BufWriter::new(out) }
     }
 }

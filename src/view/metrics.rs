@@ -8,13 +8,13 @@ use crate::view::lines::describe;
 
 /// Metrics of instances that still run. Curves, which have a step, are not for lines of text.
 #[derive(Debug, Default)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     known: HashMap<String, Vec<(String, f64)>>,
 }
 
 impl Metrics {
     /// The permanent text of an event, as [`describe`] words it; the first line of a finished instance ends with its metrics.
-    pub fn describe(&mut self, event: &RunEvent) -> Option<String> {
+    pub(crate) fn describe(&mut self, event: &RunEvent) -> Option<String> {
         match event {
             RunEvent::Metric { instance, name, value, step: None } => {
                 self.known.entry(instance.clone()).or_default().push((name.clone(), *value));

@@ -11,7 +11,7 @@ use crate::view::metrics::Metrics;
 const PROGRESS_STEP: u64 = 10;
 
 /// Writes one line an event.
-pub struct PlainSink<W: Write> {
+pub(crate) struct PlainSink<W: Write> {
     out: BufWriter<W>,
     shown_percent: HashMap<String, u64>,
     metrics: Metrics,
@@ -19,7 +19,7 @@ pub struct PlainSink<W: Write> {
 
 impl<W: Write + Send> PlainSink<W> {
     /// A view that writes to `out`.
-    pub fn new(out: W) -> PlainSink<W> {
+    pub(crate) fn new(out: W) -> PlainSink<W> {
         PlainSink { out: BufWriter::new(out), shown_percent: HashMap::new(), metrics: Metrics::default() }
     }
 

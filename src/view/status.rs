@@ -10,7 +10,7 @@ use crate::run::status::{Reason, Status};
 const SHOWN_FILES: usize = 10;
 
 /// One line for `status`.
-pub fn brief(status: &Status) -> String {
+pub(crate) fn brief(status: &Status) -> String {
     match status {
         Status::Fresh => "fresh".to_owned(),
         Status::Waits { on } => format!("waits for {}", shorten(on)),
@@ -26,7 +26,7 @@ pub fn brief(status: &Status) -> String {
 }
 
 /// All there is to say, for `explain`.
-pub fn full(instance: &str, status: &Status) -> String {
+pub(crate) fn full(instance: &str, status: &Status) -> String {
     let instance = escape(instance);
     match status {
         Status::Fresh => format!("{instance} is fresh: nothing it computes from has changed.\n"),

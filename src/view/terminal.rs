@@ -9,7 +9,7 @@ use crate::events::{EventSink, RunEvent, Stamped};
 use crate::view::metrics::Metrics;
 
 /// Draws on the terminal (standard error).
-pub struct TerminalSink {
+pub(crate) struct TerminalSink {
     lines: MultiProgress,
     running: HashMap<String, ProgressBar>,
     overall: ProgressBar,
@@ -18,7 +18,7 @@ pub struct TerminalSink {
 
 impl TerminalSink {
     /// A live view.
-    pub fn new() -> TerminalSink {
+    pub(crate) fn new() -> TerminalSink {
         let lines = MultiProgress::new();
         let overall = lines.add(ProgressBar::new(0));
         overall.set_style(style("{elapsed:>6} {bar:24} {pos}/{len} instances {msg}"));

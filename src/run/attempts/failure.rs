@@ -21,7 +21,7 @@ const FREE_SPACE: &str = "Free space, then run again: what is finished is kept."
 
 /// Why a try failed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
+pub(crate) struct Failure {
     cause: String,
     help: Option<String>,
     log_tail: Vec<String>,
@@ -29,12 +29,12 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with nothing to advise.
-    pub fn new(cause: String) -> Failure {
+    pub(crate) fn new(cause: String) -> Failure {
         Failure { cause, help: None, log_tail: Vec::new() }
     }
 
     /// The failure that an exit means; `timeout` if the run ended the job for taking longer than that.
-    pub fn of_exit(exit: Exit, timeout: Option<Duration>) -> Failure {
+    pub(crate) fn of_exit(exit: Exit, timeout: Option<Duration>) -> Failure {
         if let Some(timeout) = timeout {
             let help = "Raise `timeout`, or make the stage faster.".to_owned();
             let cause = format!("It took longer than its timeout of {timeout:?} and was killed.");
@@ -70,7 +70,7 @@ impl Failure {
 
     /// The failure that an error of the cache or the disk means; `begin` begins the sentence. What the system lacks is looked
     /// for behind the error.
-    pub fn of_error(begin: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    pub(crate) fn of_error(begin: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
         let refusals = std::iter::successors(Some(error), |error| error.source());
         let help =
             refusals.filter_map(|error| error.downcast_ref::<std::io::Error>()).find_map(|error| match error.kind() {
@@ -99,13 +99,13 @@ impl Failure {
 
     /// The same with the end of the log.
     #[must_use]
-    pub fn with_log(mut self, tail: Vec<String>) -> Failure {
+    pub(crate) fn with_log(mut self, tail: Vec<String>) -> Failure {
         self.log_tail = tail;
         self
     }
 
     /// The failure as an event, which is shown and kept: without the secrets of addresses.
-    pub fn event(&self, instance: String, attempt: u32, retrying: bool) -> RunEvent {
+    pub(crate) fn event(&self, instance: String, attempt: u32, retrying: bool) -> RunEvent {
         let masked = |text: &String| mask(text).into_owned();
         let (cause, help) = (masked(&self.cause), self.help.as_ref().map(masked));
         let log_tail = self.log_tail.iter().map(masked).collect();
@@ -118,7 +118,7 @@ fn signal_name(number: i32) -> &'static str {
 }
 
 /// The last lines of a log; none when it cannot be read.
-pub fn log_tail(log: &Path) -> Vec<String> {
+pub(crate) fn log_tail(log: &Path) -> Vec<String> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = std::fs::File::open(log)?;
         let length = file.metadata()?.len();

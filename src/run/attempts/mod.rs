@@ -2,7 +2,7 @@
 
 pub mod attempt;
 pub mod backend;
-pub mod failure;
+pub(crate) mod failure;
 pub mod group_commit;
-pub mod sandbox;
-pub mod scratch_pool;
+pub(crate) mod sandbox;
+pub(crate) mod scratch_pool;

@@ -24,7 +24,7 @@ const PLACEMENTS: &str = ".tmp/placements";
 
 /// The folders of one attempt of one stage.
 #[derive(Debug)]
-pub struct Workspace {
+pub(crate) struct Workspace {
     root: PathBuf,
     work: PathBuf,
     /// Where most inputs lie.
@@ -50,7 +50,12 @@ pub enum TakeError {
 
 impl Workspace {
     /// Puts all inputs into the folder `root`, which does not exist or was left by [`Workspace::clear`].
-    pub fn prepare(cache: &Cache, root: PathBuf, links: &[Link], outputs: &[OutputPort]) -> Result<Self, CacheError> {
+    pub(crate) fn prepare(
+        cache: &Cache,
+        root: PathBuf,
+        links: &[Link],
+        outputs: &[OutputPort],
+    ) -> Result<Self, CacheError> {
         let work = root.join(WORK);
         let inputs = if root.exists() {
             root.join(INPUTS)
@@ -81,17 +86,17 @@ impl Workspace {
     }
 
     /// The folder that all of the attempt lies in.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// The folder the stage runs in.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.work
     }
 
     /// Where an input lies that the stage finds at `at`, relative to the folder it runs in.
-    pub fn path_of(&self, at: &str) -> PathBuf {
+    pub(crate) fn path_of(&self, at: &str) -> PathBuf {
         match at.strip_prefix(INPUTS).and_then(|rest| rest.strip_prefix('/')) {
             Some(rest) => self.inputs.join(rest),
             None => self.work.join(at),
@@ -99,17 +104,17 @@ impl Workspace {
     }
 
     /// A folder inside for temporary files, relative to the folder.
-    pub fn temporary(&self) -> &'static str {
+    pub(crate) fn temporary(&self) -> &'static str {
         TEMPORARY
     }
 
     /// Where the stage notes which stored files it has put among its outputs, relative to the folder.
-    pub fn placements(&self) -> PathBuf {
+    pub(crate) fn placements(&self) -> PathBuf {
         PathBuf::from(PLACEMENTS)
     }
 
     /// Moves the declared outputs into the cache.
-    pub fn take_outputs(
+    pub(crate) fn take_outputs(
         &self,
         cache: &Cache,
         outputs: &[OutputPort],
@@ -133,7 +138,7 @@ impl Workspace {
 
     /// Empties the folders for another attempt. To be called after [`Workspace::take_outputs`]: anything left that is no input is
     /// undeclared.
-    pub fn clear(self) -> Cleared {
+    pub(crate) fn clear(self) -> Cleared {
         let mut undeclared = Vec::new();
         let is_link = fs::read_link(self.work.join(INPUTS)).is_ok_and(|to| to == Path::new("..").join(INPUTS));
         let folders =

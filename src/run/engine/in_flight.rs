@@ -10,7 +10,7 @@ use crate::run::state::outputs::Outputs;
 
 /// Results that are being made, by fingerprint.
 #[derive(Default)]
-pub struct InFlight {
+pub(super) struct InFlight {
     entries: HashMap<Digest, Entry>,
 }
 
@@ -23,7 +23,7 @@ struct Entry {
 }
 
 /// What an instance finds when it needs a result.
-pub enum JoinOutcome {
+pub(super) enum JoinOutcome {
     /// Nobody is making it.
     NotInFlight,
     /// Somebody is; the instance will be among [`InFlight::stored`]'s.
@@ -34,26 +34,26 @@ pub enum JoinOutcome {
 
 impl InFlight {
     /// `id` needs the result of `fingerprint`.
-    pub fn join(&mut self, fingerprint: &Digest, id: InstanceId) -> JoinOutcome {
+    pub(super) fn join(&mut self, fingerprint: &Digest, id: InstanceId) -> JoinOutcome {
         let Some(entry) = self.entries.get_mut(fingerprint) else { return JoinOutcome::NotInFlight };
         entry.followers.push(id);
         entry.stored.as_ref().map_or(JoinOutcome::Joined, |outputs| JoinOutcome::Stored(Arc::clone(outputs)))
     }
 
     /// Somebody begins to make the result.
-    pub fn begin(&mut self, fingerprint: Digest) {
+    pub(super) fn begin(&mut self, fingerprint: Digest) {
         self.entries.entry(fingerprint).or_default();
     }
 
     /// The outputs are stored; returns who has waited for them.
-    pub fn stored(&mut self, fingerprint: &Digest, outputs: &Outputs) -> Vec<InstanceId> {
+    pub(super) fn stored(&mut self, fingerprint: &Digest, outputs: &Outputs) -> Vec<InstanceId> {
         let Some(entry) = self.entries.get_mut(fingerprint) else { return Vec::new() };
         entry.stored = Some(Arc::clone(outputs));
         entry.followers.clone()
     }
 
     /// The result is recorded, was found, or will not be made; returns all who followed.
-    pub fn finish(&mut self, fingerprint: &Digest) -> Vec<InstanceId> {
+    pub(super) fn finish(&mut self, fingerprint: &Digest) -> Vec<InstanceId> {
         self.entries.remove(fingerprint).map(|entry| entry.followers).unwrap_or_default()
     }
 }

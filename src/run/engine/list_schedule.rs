@@ -30,7 +30,7 @@ const NEAR_ENOUGH: f64 = 1.01;
 const MOVE: (f64, f64) = (2.0, 0.1);
 
 /// A run that is about to begin.
-pub struct ListSchedule<'r> {
+pub(super) struct ListSchedule<'r> {
     queues: ReadyQueues,
     consumers: &'r [Vec<InstanceId>],
     expected: &'r [f64],
@@ -45,7 +45,7 @@ pub struct ListSchedule<'r> {
 impl<'r> ListSchedule<'r> {
     /// `None` where there is nothing to gain from one: too many instances, none that takes a GPU, or nothing that tells those that
     /// do apart.
-    pub fn new(
+    pub(super) fn new(
         queues: &ReadyQueues,
         consumers: &'r [Vec<InstanceId>],
         expected: &'r [f64],
@@ -70,7 +70,7 @@ impl<'r> ListSchedule<'r> {
     }
 
     /// The best order that was found, as the urgency of each instance.
-    pub fn search(mut self) -> Option<Vec<f64>> {
+    pub(super) fn search(mut self) -> Option<Vec<f64>> {
         let rank = critical_path(self.expected, self.consumers, &self.left);
         let good = self.shortest_possible(&rank) * NEAR_ENOUGH;
         let by_path = self.sorted(|_, id| rank[id.index()]);

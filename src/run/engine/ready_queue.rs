@@ -10,7 +10,7 @@ use super::task::Task;
 
 /// Queued instances by what they take, and what is free.
 #[derive(Clone)]
-pub struct ReadyQueues {
+pub(super) struct ReadyQueues {
     /// How urgent each instance is: larger numbers come first.
     urgency: Vec<f64>,
     /// Which of `queues` each instance belongs to.
@@ -34,7 +34,7 @@ type QueueKey = (Reverse<u64>, InstanceId);
 
 impl ReadyQueues {
     /// Nothing waits, everything in `capacity` is free, nothing is more urgent than anything else.
-    pub fn new(tasks: &[Task], capacity: &Capacity) -> ReadyQueues {
+    pub(super) fn new(tasks: &[Task], capacity: &Capacity) -> ReadyQueues {
         let mut known: HashMap<&Resources, usize> = HashMap::new();
         let mut queues = Vec::new();
         let class = tasks.iter().map(|task| {
@@ -49,7 +49,7 @@ impl ReadyQueues {
     }
 
     /// Says how urgent each instance is, at least zero; those that wait take their new places.
-    pub fn set_urgency(&mut self, urgency: Vec<f64>) {
+    pub(super) fn set_urgency(&mut self, urgency: Vec<f64>) {
         let waiting: Vec<InstanceId> = self.waiting().collect();
         self.queues.iter_mut().for_each(|queue| queue.waiting.clear());
         self.urgency = urgency;
@@ -61,39 +61,39 @@ impl ReadyQueues {
     }
 
     /// How many queues there are: one for each choice of resources.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.queues.len()
     }
 
     /// The part of all there is that an instance takes while it runs, by resource.
-    pub fn shares(&self, id: InstanceId) -> &[f64; SHARES] {
+    pub(super) fn shares(&self, id: InstanceId) -> &[f64; SHARES] {
         &self.queues[self.class[id.index()]].shares
     }
 
     /// Whether an instance takes a GPU, or a part of one.
-    pub fn wants_gpus(&self, id: InstanceId) -> bool {
+    pub(super) fn wants_gpus(&self, id: InstanceId) -> bool {
         self.queues[self.class[id.index()]].resources.gpus.devices() > 0
     }
 
     /// Whether any instance takes a GPU, or a part of one.
-    pub fn any_wants_gpus(&self) -> bool {
+    pub(super) fn any_wants_gpus(&self) -> bool {
         self.queues.iter().any(|queue| queue.resources.gpus.devices() > 0)
     }
 
     /// The instance waits from now on.
-    pub fn insert(&mut self, id: InstanceId) {
+    pub(super) fn insert(&mut self, id: InstanceId) {
         let key = self.key(id);
         self.queues[self.class[id.index()]].waiting.insert(key);
     }
 
     /// The instance does not wait any more.
-    pub fn remove(&mut self, id: InstanceId) {
+    pub(super) fn remove(&mut self, id: InstanceId) {
         let key = self.key(id);
         self.queues[self.class[id.index()]].waiting.remove(&key);
     }
 
     /// Nothing waits any more.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.queues.iter_mut().for_each(|queue| queue.waiting.clear());
     }
 
@@ -103,7 +103,7 @@ impl ReadyQueues {
     }
 
     /// The most urgent instance that fits now, and what it is given. It does not wait any more.
-    pub fn start_next(&mut self) -> Option<(InstanceId, Allocation)> {
+    pub(super) fn start_next(&mut self) -> Option<(InstanceId, Allocation)> {
         if self.pool.is_exhausted() {
             return None;
         }
@@ -123,7 +123,7 @@ impl ReadyQueues {
     }
 
     /// Gives back what [`ReadyQueues::start_next`] gave.
-    pub fn give_back(&mut self, allocation: &Allocation) {
+    pub(super) fn give_back(&mut self, allocation: &Allocation) {
         self.pool.give_back(allocation);
         self.queues.iter_mut().for_each(|queue| queue.blocked = false);
     }

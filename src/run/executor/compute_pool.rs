@@ -11,7 +11,7 @@ use crate::run::executor::os_limits;
 
 /// Makes the process's pool of at most `wanted` threads; one that exists stays. Where fewer are to be had, it leaves as many as
 /// it takes, for what else needs some. An error says what to do.
-pub fn make_pool(wanted: usize) -> Result<(), String> {
+pub(crate) fn make_pool(wanted: usize) -> Result<(), String> {
     let mut spawned: Vec<Sender<ThreadBuilder>> = Vec::new();
     let mut refusal = None;
     while spawned.len() < wanted.max(1) && refusal.is_none() {

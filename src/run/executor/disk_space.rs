@@ -14,7 +14,7 @@ const SMALL_SHARE: u64 = 64;
 
 /// A disk that has no room.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FullDisk {
+pub(super) struct FullDisk {
     folder: PathBuf,
     lack: Lack,
 }
@@ -29,7 +29,7 @@ enum Lack {
 
 impl FullDisk {
     /// The first of these folders whose disk has nearly nothing free. A folder that cannot be asked counts as one with room.
-    pub fn find<'f>(folders: impl IntoIterator<Item = &'f Path>) -> Option<FullDisk> {
+    pub(super) fn find<'f>(folders: impl IntoIterator<Item = &'f Path>) -> Option<FullDisk> {
         folders.into_iter().find_map(|folder| {
             let disk = statvfs(folder).ok()?;
             let (free, all) =

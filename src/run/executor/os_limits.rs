@@ -9,12 +9,12 @@ use nix::sys::resource::{Resource, getrlimit};
 const UNLIMITED: &str = "unlimited";
 
 /// Whether an operation was refused for lack of something that others may give back.
-pub fn is_limit_reached(error: &io::Error) -> bool {
+pub(crate) fn is_limit_reached(error: &io::Error) -> bool {
     advice(error).is_some()
 }
 
 /// What a refusal lacks and what to do, as a sentence; `None` for a refusal of another sort.
-pub fn advice(error: &io::Error) -> Option<String> {
+pub(crate) fn advice(error: &io::Error) -> Option<String> {
     let limit = |resource| getrlimit(resource).map_or("unknown".to_owned(), |(soft, _)| in_words(soft));
     let fewer = "or let fewer stages run at once (`-j`)";
     Some(match Errno::from_raw(error.raw_os_error()?) {

@@ -23,7 +23,7 @@ use crate::run::executor::compute_pool::make_pool;
 use crate::run::executor::protocol::{PROTOCOL, StageMessage, WorkerRequest, WorkerStatus};
 
 /// Does the one request given on standard input; returns the process's exit code.
-pub fn main() -> u8 {
+pub(crate) fn main() -> u8 {
     // SAFETY: This is the process's only thread so far.
     unsafe { athanor_stages::learn::devices::set_up() };
     let Ok(channel) = take_standard_output() else {

@@ -20,11 +20,11 @@ use crate::plan::{InstanceId, Plan};
 use crate::run::state::history::History;
 
 use publisher::Publisher;
-pub use refusal::explain;
+pub(super) use refusal::explain;
 
 /// What became of the results.
 #[derive(Debug, Default)]
-pub struct Publication {
+pub(super) struct Publication {
     /// Those that are where they should be, or that the user has edited.
     pub published: Vec<Published>,
     /// Those that are not.
@@ -33,7 +33,7 @@ pub struct Publication {
 
 /// What was done with one result.
 #[derive(Debug)]
-pub struct Published {
+pub(super) struct Published {
     /// Relative to the project folder.
     pub path: String,
     /// What was done.
@@ -44,7 +44,7 @@ pub struct Published {
 
 /// A result that could not be put in place.
 #[derive(Debug)]
-pub struct Refused {
+pub(super) struct Refused {
     /// Relative to the project folder.
     pub path: String,
     /// Why not.
@@ -58,7 +58,7 @@ pub struct Refused {
 }
 
 /// A project and the pipeline's run in it that puts results in place.
-pub struct PublishRequest<'a> {
+pub(super) struct PublishRequest<'a> {
     /// The pipeline.
     pub plan: &'a Plan,
     /// Where its results are stored.
@@ -86,7 +86,7 @@ struct Wanted {
 
 impl PublishRequest<'_> {
     /// Puts every result in place whose instances are done.
-    pub fn publish<'o>(&self, outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Publication {
+    pub(super) fn publish<'o>(&self, outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Publication {
         let wanted = self.wanted(&outputs);
         if wanted.is_empty() {
             return Publication::default();

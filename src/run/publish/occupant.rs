@@ -10,7 +10,7 @@ use super::note::{Entry, Note};
 
 /// What lies in a result's place.
 #[derive(Debug)]
-pub enum Occupant {
+pub(super) enum Occupant {
     /// Nothing.
     Absent,
     /// What is to lie there.
@@ -22,7 +22,7 @@ pub enum Occupant {
 }
 
 /// Looks at `target`, where `wanted` is to be, which is `path` in the note.
-pub fn occupant(
+pub(super) fn occupant(
     cache: &Cache,
     target: &Path,
     (wanted, path): (&Entry, &str),

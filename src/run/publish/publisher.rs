@@ -17,7 +17,7 @@ const WORTH_SWAPPING: (usize, u64) = (64, 4 << 20);
 const RACES: usize = 8;
 
 /// Puts results into one folder.
-pub struct Publisher<'a> {
+pub(super) struct Publisher<'a> {
     cache: &'a Cache,
     checkout: Checkout<'a>,
     /// The pipeline's folder of results.
@@ -41,7 +41,7 @@ struct Work {
 }
 
 impl<'a> Publisher<'a> {
-    pub fn new(cache: &'a Cache, folder: PathBuf, shown: String, run: &'a str) -> Publisher<'a> {
+    pub(super) fn new(cache: &'a Cache, folder: PathBuf, shown: String, run: &'a str) -> Publisher<'a> {
         Publisher {
             cache,
             checkout: cache.checkout(),
@@ -55,7 +55,7 @@ impl<'a> Publisher<'a> {
     }
 
     /// Puts all of `wanted` in place, as far as possible. `earlier` is the note of an earlier version.
-    pub fn publish(mut self, wanted: Vec<Wanted>, earlier: impl FnOnce() -> Option<Vec<u8>>) -> Publication {
+    pub(super) fn publish(mut self, wanted: Vec<Wanted>, earlier: impl FnOnce() -> Option<Vec<u8>>) -> Publication {
         let _alone = match self.enter() {
             Ok(lock) => lock,
             Err(error) => {

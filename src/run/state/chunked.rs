@@ -17,7 +17,7 @@ struct Head<H> {
 }
 
 /// `head` and `values` as bytes; `None` where they cannot be written.
-pub fn encode<H: Serialize, T: Serialize + Sync>(head: H, values: &[T]) -> Option<Vec<u8>> {
+pub(super) fn encode<H: Serialize, T: Serialize + Sync>(head: H, values: &[T]) -> Option<Vec<u8>> {
     let chunks: Option<Vec<Vec<u8>>> = values.par_chunks(CHUNK).map(|chunk| rmp_serde::to_vec(chunk).ok()).collect();
     let chunks = chunks?;
     let head = rmp_serde::to_vec(&Head { head, lengths: chunks.iter().map(Vec::len).collect() }).ok()?;
@@ -26,7 +26,7 @@ pub fn encode<H: Serialize, T: Serialize + Sync>(head: H, values: &[T]) -> Optio
 }
 
 /// What [`encode`] wrote, of the values only those that `keep` lets pass; `None` for bytes that it did not write.
-pub fn decode<H, T>(bytes: &[u8], keep: impl Fn(&T) -> bool + Sync) -> Option<(H, Vec<T>)>
+pub(super) fn decode<H, T>(bytes: &[u8], keep: impl Fn(&T) -> bool + Sync) -> Option<(H, Vec<T>)>
 where
     H: DeserializeOwned,
     T: DeserializeOwned + Send,

@@ -3,7 +3,7 @@
 mod chunked;
 pub mod history;
 pub mod journal;
-pub mod last_run;
+pub(crate) mod last_run;
 pub mod outputs;
 pub mod plan_snapshot;
-pub mod snapshot_file;
+pub(crate) mod snapshot_file;

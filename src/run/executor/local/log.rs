@@ -18,7 +18,7 @@ const NOTICE: usize = 128;
 const BLOCK: usize = 256 << 10;
 
 /// A log that is being written.
-pub struct Log {
+pub(super) struct Log {
     path: PathBuf,
     limit: u64,
     file: Option<File>,
@@ -29,12 +29,12 @@ pub struct Log {
 
 impl Log {
     /// A log at `path` of at most `limit` bytes (a few thousand at least). The file is made when something is printed.
-    pub fn new(path: PathBuf, limit: u64) -> Log {
+    pub(super) fn new(path: PathBuf, limit: u64) -> Log {
         Log { path, limit: limit.max(MIN_LIMIT), file: None, total: 0, refusal: None }
     }
 
     /// Appends what was printed.
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub(super) fn write(&mut self, bytes: &[u8]) {
         // What comes after something that is missing would be misread.
         if self.refusal.is_none() && !bytes.is_empty() {
             self.refusal = self.append(bytes).err();
@@ -42,12 +42,12 @@ impl Log {
     }
 
     /// Appends a line.
-    pub fn write_line(&mut self, line: &str) {
+    pub(super) fn write_line(&mut self, line: &str) {
         self.write(format!("{line}\n").as_bytes());
     }
 
     /// Brings the log into its final form; returns why it is not whole, if that is so.
-    pub fn finish(mut self) -> Option<io::Error> {
+    pub(super) fn finish(mut self) -> Option<io::Error> {
         if self.refusal.is_none() && self.total > self.limit {
             self.refusal = self.put_in_order().err();
         }

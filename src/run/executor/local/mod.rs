@@ -22,15 +22,15 @@ use crate::run::executor::thread_pool::ThreadPool;
 
 use oom_counter::OomCounter;
 use process::{Process, Shared, run_job};
-pub use process_mark::ATTEMPT_VARIABLE;
+pub(crate) use process_mark::ATTEMPT_VARIABLE;
 use process_mark::RunMark;
 use process_tree::ProcessTree;
 use reaper::Reaper;
-pub use reaper::main as reaper_main;
+pub(crate) use reaper::main as reaper_main;
 
 /// How jobs are run as processes.
 #[derive(Debug, Clone)]
-pub struct LocalExecutorConfig {
+pub(crate) struct LocalExecutorConfig {
     /// The path of this program's binary.
     pub program: PathBuf,
     /// Tells this run's processes from all others; has no space in it.
@@ -42,7 +42,7 @@ pub struct LocalExecutorConfig {
 }
 
 /// Runs jobs as processes on this machine.
-pub struct LocalExecutor {
+pub(crate) struct LocalExecutor {
     settings: LocalExecutorConfig,
     events: JobListener,
     threads: ThreadPool,
@@ -53,7 +53,7 @@ pub struct LocalExecutor {
 
 impl LocalExecutor {
     /// Events go to `events`; jobs are started and waited for on `threads`.
-    pub fn new(settings: LocalExecutorConfig, events: JobListener, threads: ThreadPool) -> LocalExecutor {
+    pub(crate) fn new(settings: LocalExecutorConfig, events: JobListener, threads: ThreadPool) -> LocalExecutor {
         LocalExecutor { settings, events, threads, started: None, running: HashMap::new() }
     }
 

@@ -12,23 +12,23 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The kernel's counters, as they were a moment ago.
 #[derive(Debug)]
-pub struct OomCounter {
+pub(super) struct OomCounter {
     /// The control groups whose kills are counted.
     groups: Vec<MemoryGroup>,
     read: Mutex<Option<(Instant, Counts)>>,
 }
 
 /// Kills on the machine and in each group, as far as the kernel tells.
-pub type Counts = Vec<Option<u64>>;
+pub(super) type Counts = Vec<Option<u64>>;
 
 impl OomCounter {
     /// The counters of the machine and of this process's control groups.
-    pub fn new() -> OomCounter {
+    pub(super) fn new() -> OomCounter {
         OomCounter { groups: MemoryGroup::find_all(Path::new("/")), read: Mutex::default() }
     }
 
     /// The counters before a job starts.
-    pub fn before(&self) -> Counts {
+    pub(super) fn before(&self) -> Counts {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         match &*read {
             Some((at, counts)) if at.elapsed() < FRESH => counts.clone(),
@@ -38,7 +38,7 @@ impl OomCounter {
 
     /// Whether there was a kill since the counters were as `before`. A job was killed: the next one's counters are read
     /// again.
-    pub fn happened_since(&self, before: &Counts) -> bool {
+    pub(super) fn happened_since(&self, before: &Counts) -> bool {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.counts().iter().zip(before).any(|(now, before)| before.is_some() && now > before)
     }

@@ -32,7 +32,7 @@ const MAX_ATTEMPTS_ALONE: u32 = 6;
 const SHELL_SIGNAL: i32 = 128;
 
 /// What all jobs of a run have in common.
-pub struct Shared {
+pub(super) struct Shared {
     /// This program's binary.
     pub program: PathBuf,
     /// Hears of every job.
@@ -47,7 +47,7 @@ pub struct Shared {
 
 /// Where a job's process stands, for those who want to stop it.
 #[derive(Debug, Default)]
-pub struct Process(Mutex<ProcessState>);
+pub(super) struct Process(Mutex<ProcessState>);
 
 #[derive(Debug)]
 enum ProcessState {
@@ -67,7 +67,7 @@ impl Default for ProcessState {
 
 impl Process {
     /// Stops the process with all it has started; no effect on one that is over.
-    pub fn stop(&self, how: Stop) {
+    pub(super) fn stop(&self, how: Stop) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
             ProcessState::Starting(stop) => *stop = Some(how),
@@ -109,7 +109,7 @@ fn signal(group: Pid, how: Stop) {
 }
 
 /// Does the job; returns when nothing of it runs any more.
-pub fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
+pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
     let number = shared.processes.begin();
     let mut log = None;
     let exit = match launch_with_retry(shared, job, number, process) {

@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Names the attempts that a process belongs to, outermost first, with spaces between: a stage may itself run a pipeline.
-pub const ATTEMPT_VARIABLE: &str = "ATHANOR_ATTEMPT";
+pub(crate) const ATTEMPT_VARIABLE: &str = "ATHANOR_ATTEMPT";
 
 /// The line of `/proc/PID/limits` with the number.
 const LIMIT_LINE: &str = "Max realtime timeout";
@@ -24,7 +24,7 @@ const RUN_BITS: u32 = 34;
 
 /// The mark that all processes of a run have in common.
 #[derive(Debug, Clone)]
-pub struct RunMark {
+pub(super) struct RunMark {
     name: String,
     /// The attempts that the run itself is part of.
     within: String,
@@ -35,7 +35,7 @@ pub struct RunMark {
 impl RunMark {
     /// The mark of the run called `name`, which has no space in it; `within` is what [`ATTEMPT_VARIABLE`] says to the run
     /// itself.
-    pub fn new(name: &str, within: &str) -> RunMark {
+    pub(super) fn new(name: &str, within: &str) -> RunMark {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         let limit = LIMIT_BASE | (hasher.finish() >> (64 - RUN_BITS)) << NUMBER_BITS;
@@ -43,19 +43,19 @@ impl RunMark {
     }
 
     /// The run's name.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// The value of [`ATTEMPT_VARIABLE`] for the attempt of this number.
-    pub fn variable(&self, number: u32) -> String {
+    pub(super) fn variable(&self, number: u32) -> String {
         let Self { name, within, .. } = self;
         if within.is_empty() { format!("{name}/{number}") } else { format!("{within} {name}/{number}") }
     }
 
     /// Sets this process's limit, which processes inherit that are started from now on, to that of the attempt of this number.
     /// Where the system or the user has set limits of their own, the variable has to do.
-    pub fn pass_on(&self, number: u32) {
+    pub(super) fn pass_on(&self, number: u32) {
         let ours = getrlimit(Resource::Rttime);
         let is_free = ours.current.is_none_or(|limit| limit >= LIMIT_BASE);
         let value = self.limit | u64::from(number) & ((1 << NUMBER_BITS) - 1);
@@ -66,7 +66,7 @@ impl RunMark {
     }
 
     /// The number of the attempt of this run that a living process belongs to, if it shows one.
-    pub fn attempt_of(&self, process: i32) -> Option<u32> {
+    pub(super) fn attempt_of(&self, process: i32) -> Option<u32> {
         self.by_limit(process).or_else(|| self.by_environment(process))
     }
 
@@ -90,7 +90,7 @@ impl RunMark {
 }
 
 /// Whether a process works in `folder` or has a file in it open: the last sign of one that shows no mark.
-pub fn works_in(process: i32, folder: &Path) -> bool {
+pub(super) fn works_in(process: i32, folder: &Path) -> bool {
     // The kernel names the places themselves, without links on the way.
     let Ok(folder) = folder.canonicalize() else { return false };
     let proc = Path::new("/proc").join(process.to_string());

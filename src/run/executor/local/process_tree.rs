@@ -25,7 +25,7 @@ const FIRST_WAIT: Duration = Duration::from_micros(100);
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 
 /// The processes that a run answers for.
-pub struct ProcessTree {
+pub(super) struct ProcessTree {
     mark: RunMark,
     children: Children,
     starting: Mutex<()>,
@@ -56,7 +56,7 @@ enum Leader {
 
 /// A process that cannot be killed, as it is somebody else's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unkillable {
+pub(super) struct Unkillable {
     /// Its number.
     pub process: i32,
     /// Its program's name.
@@ -65,7 +65,7 @@ pub struct Unkillable {
 
 impl ProcessTree {
     /// Makes this process the reaper of its descendants. Children that it has already are left in peace.
-    pub fn new(mark: RunMark) -> ProcessTree {
+    pub(super) fn new(mark: RunMark) -> ProcessTree {
         // Where that is refused, orphans go to init, as ever.
         let _ = nix::sys::prctl::set_child_subreaper(true);
         let children = Children::open();
@@ -76,17 +76,17 @@ impl ProcessTree {
     }
 
     /// The run's mark.
-    pub fn mark(&self) -> &RunMark {
+    pub(super) fn mark(&self) -> &RunMark {
         &self.mark
     }
 
     /// A child that is no attempt's.
-    pub fn exempt(&self, process: i32) {
+    pub(super) fn exempt(&self, process: i32) {
         self.state().exempt.insert(process);
     }
 
     /// Registers an attempt that is about to be started; returns its number.
-    pub fn begin(&self) -> u32 {
+    pub(super) fn begin(&self) -> u32 {
         let mut state = self.state();
         state.attempts += 1;
         let number = state.attempts;
@@ -95,7 +95,7 @@ impl ProcessTree {
     }
 
     /// Starts the attempt's leader, which has the attempt's marks from its first instruction.
-    pub fn start(&self, number: u32, command: &mut Command) -> std::io::Result<Child> {
+    pub(super) fn start(&self, number: u32, command: &mut Command) -> std::io::Result<Child> {
         // One mark is a property of this process that children inherit, so that only one can be started at a time.
         let started = {
             let _alone = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,13 +109,13 @@ impl ProcessTree {
     }
 
     /// Whether other attempts than this one have a process.
-    pub fn others_run(&self, number: u32) -> bool {
+    pub(super) fn others_run(&self, number: u32) -> bool {
         self.state().running.iter().any(|(other, leader)| *other != number && matches!(leader, Leader::Process(_)))
     }
 
     /// Ends an attempt whose leader is gone and which worked in `folder`: returns when all it has left behind is gone too, but
     /// for what cannot be killed.
-    pub fn end(&self, number: u32, folder: &Path) -> Vec<Unkillable> {
+    pub(super) fn end(&self, number: u32, folder: &Path) -> Vec<Unkillable> {
         let mut sweep = Sweep { number, folder, dead: HashSet::new(), unkillable: Vec::new() };
         let mut wait = FIRST_WAIT;
         self.state().running.insert(number, Leader::Gone);
@@ -134,7 +134,7 @@ impl ProcessTree {
     }
 
     /// Reaps orphans that have ended.
-    pub fn reap(&self) {
+    pub(super) fn reap(&self) {
         let state = self.state();
         if state.nobody_starts() {
             for process in self.orphans(&state).into_iter().filter(|process| is_dead(*process)) {
@@ -255,7 +255,7 @@ fn search() -> Vec<i32> {
 }
 
 /// The parent of a process, if that is there.
-pub fn parent_of(process: i32) -> Option<i32> {
+pub(super) fn parent_of(process: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The program's name is in parentheses and may hold anything.
     let (_, after_name) = stat.rsplit_once(')')?;

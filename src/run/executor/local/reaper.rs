@@ -30,7 +30,7 @@ const SCAN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_SCANS: u32 = 1200;
 
 /// The run's end of the reaper.
-pub struct Reaper {
+pub(super) struct Reaper {
     process: Child,
     pipe: Option<ChildStdin>,
 }
@@ -38,7 +38,7 @@ pub struct Reaper {
 impl Reaper {
     /// Starts the reaper of the processes of the run with this mark, whose stages work below `folder`. Where that fails the
     /// run goes on without: only the orphans of a killed run are at stake.
-    pub fn start(program: &Path, mark: &RunMark, folder: &Path) -> Option<Reaper> {
+    pub(super) fn start(program: &Path, mark: &RunMark, folder: &Path) -> Option<Reaper> {
         let mut command = Command::new(program);
         command.arg("reaper").arg(mark.name()).arg(folder);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
@@ -48,7 +48,7 @@ impl Reaper {
     }
 
     /// The reaper's process.
-    pub fn process(&self) -> i32 {
+    pub(super) fn process(&self) -> i32 {
         self.process.id().cast_signed()
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Reaper {
 }
 
 /// The reaper process of the run called `mark`, whose stages work below `folder`.
-pub fn main(mark: &str, folder: &Path) -> u8 {
+pub(crate) fn main(mark: &str, folder: &Path) -> u8 {
     let search = Search::new(RunMark::new(mark, ""), folder);
     let mut received = Vec::new();
     let heard = std::io::stdin().lock().read_to_end(&mut received);

@@ -68,7 +68,7 @@ impl PipeEnd {
 }
 
 /// What a process reports, line by line.
-pub struct MessageReader {
+pub(super) struct MessageReader {
     pipe_end: PipeEnd,
     /// A line that has not ended yet.
     line: Vec<u8>,
@@ -78,7 +78,7 @@ pub struct MessageReader {
 
 impl MessageReader {
     /// What comes out of `pipe`.
-    pub fn new(pipe: PipeReader) -> io::Result<MessageReader> {
+    pub(super) fn new(pipe: PipeReader) -> io::Result<MessageReader> {
         Ok(MessageReader { pipe_end: PipeEnd::new(pipe)?, line: Vec::new(), too_long: false })
     }
 
@@ -126,7 +126,7 @@ impl MessageReader {
 }
 
 /// What a process prints.
-pub struct OutputReader {
+pub(super) struct OutputReader {
     pipe_end: PipeEnd,
     /// Room for what is read, once there is something.
     chunk: Vec<u8>,
@@ -134,7 +134,7 @@ pub struct OutputReader {
 
 impl OutputReader {
     /// What comes out of `pipe`.
-    pub fn new(pipe: PipeReader) -> io::Result<OutputReader> {
+    pub(super) fn new(pipe: PipeReader) -> io::Result<OutputReader> {
         Ok(OutputReader { pipe_end: PipeEnd::new(pipe)?, chunk: Vec::new() })
     }
 
@@ -171,7 +171,7 @@ impl OutputReader {
 }
 
 /// All that is heard of a process.
-pub struct ProcessStreams {
+pub(super) struct ProcessStreams {
     /// What it reports.
     pub messages: MessageReader,
     /// What it prints.
@@ -181,7 +181,7 @@ pub struct ProcessStreams {
 }
 
 /// Hears a line of a process's reports; may add to its log.
-pub type OnLine<'h> = dyn FnMut(&[u8], &mut Log) + 'h;
+pub(super) type OnLine<'h> = dyn FnMut(&[u8], &mut Log) + 'h;
 
 impl ProcessStreams {
     fn take(&mut self, on_line: &mut OnLine<'_>) {
@@ -191,7 +191,7 @@ impl ProcessStreams {
     }
 
     /// Takes what is still in the pipes when all is over. Should somebody still write, that is not waited for.
-    pub fn drain(&mut self, on_line: &mut OnLine<'_>) {
+    pub(super) fn drain(&mut self, on_line: &mut OnLine<'_>) {
         let ProcessStreams { messages, output, log } = self;
         messages.pipe_end.stop_after_available();
         output.pipe_end.stop_after_available();
@@ -202,7 +202,7 @@ impl ProcessStreams {
 
 /// Waits until the process `leader` has ended, and hears meanwhile what it reports and prints; `idle` is called every second in
 /// which that is nothing. The process is not reaped, so that its number stays taken.
-pub fn wait_for_exit(
+pub(super) fn wait_for_exit(
     leader: Pid,
     streams: &mut ProcessStreams,
     on_line: &mut OnLine<'_>,

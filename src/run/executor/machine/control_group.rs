@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// The memory control group of this process, in one hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemoryGroup {
+pub(crate) struct MemoryGroup {
     version: Version,
     /// The group's own folder.
     folder: PathBuf,
@@ -44,7 +44,7 @@ impl Version {
 
 /// A limit and the folder of the group that has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupLimit {
+pub(crate) struct GroupLimit {
     /// Bytes of memory.
     pub bytes: u64,
     /// The group's folder.
@@ -53,7 +53,7 @@ pub struct GroupLimit {
 
 impl MemoryGroup {
     /// The groups of the process whose files are under `root/proc/self`: one, or one of each version.
-    pub fn find_all(root: &Path) -> Vec<MemoryGroup> {
+    pub(crate) fn find_all(root: &Path) -> Vec<MemoryGroup> {
         let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
         let mounts = fs::read(root.join("proc/self/mountinfo")).unwrap_or_default();
         let mounts: Vec<Mount> = mounts.split(|byte| *byte == b'\n').filter_map(Mount::parse).collect();
@@ -65,7 +65,7 @@ impl MemoryGroup {
     }
 
     /// The smallest limit of the group and its ancestors; `None` without any.
-    pub fn limit(&self) -> Option<GroupLimit> {
+    pub(crate) fn limit(&self) -> Option<GroupLimit> {
         let limits = self.folder.ancestors().take_while(|folder| folder.starts_with(&self.top)).filter_map(|folder| {
             let text = fs::read_to_string(folder.join(self.version.limit_file())).ok()?;
             Some(GroupLimit { bytes: text.trim().parse().ok()?, group: folder.to_owned() })
@@ -77,13 +77,13 @@ impl MemoryGroup {
     }
 
     /// How many of the group's processes the kernel has killed for lack of memory.
-    pub fn kills(&self) -> Option<u64> {
+    pub(crate) fn kills(&self) -> Option<u64> {
         read_counter(&self.folder.join(self.version.kills_file()), "oom_kill")
     }
 }
 
 /// The number that follows `name` on a line of its own in the file `path`.
-pub fn read_counter(path: &Path, name: &str) -> Option<u64> {
+pub(crate) fn read_counter(path: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }

@@ -1,7 +1,7 @@
 //! What this machine has, and how much of it this process may use: CPUs, memory, GPUs.
 
-pub mod control_group;
-pub mod slurm;
+pub(crate) mod control_group;
+pub(crate) mod slurm;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ use slurm::Environment;
 
 /// A GPU as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GpuInfo {
+pub(crate) struct GpuInfo {
     /// Its index and memory.
     pub device: GpuDevice,
     /// Its model.
@@ -22,7 +22,7 @@ pub struct GpuInfo {
 
 /// A quantity of something that a run may use, and who set it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Available<T> {
+pub(crate) struct Available<T> {
     /// How much there is.
     pub amount: T,
     /// Who set it.
@@ -31,7 +31,7 @@ pub struct Available<T> {
 
 /// Who sets how much a run may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// The machine itself, or the system by what this process may use of it.
     Machine,
     /// A limit of the control group with this folder.
@@ -43,7 +43,7 @@ pub enum Source {
 }
 
 /// CPUs that this process may use: affinity and quotas of control groups count, and what Slurm gave the job.
-pub fn cpus(environment: Environment<'_>) -> Available<u32> {
+pub(crate) fn cpus(environment: Environment<'_>) -> Available<u32> {
     let machine = std::thread::available_parallelism();
     let machine = machine.map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
     match slurm::cpus(environment) {
@@ -55,7 +55,7 @@ pub fn cpus(environment: Environment<'_>) -> Available<u32> {
 /// Bytes of main memory that this process may use: the smallest of what the machine has, what control groups allow and what
 /// Slurm gave the job. Where none of them tells, half of a tebibyte, so that nothing is refused for it. The system's files are
 /// read below `root`.
-pub fn memory(root: &Path, environment: Environment<'_>) -> Available<u64> {
+pub(crate) fn memory(root: &Path, environment: Environment<'_>) -> Available<u64> {
     const UNKNOWN: u64 = 1 << 39;
     let machine = read_total(&root.join("proc/meminfo")).unwrap_or(UNKNOWN);
     let groups = MemoryGroup::find_all(root).into_iter().filter_map(|group| group.limit());
@@ -75,7 +75,7 @@ fn read_total(meminfo: &Path) -> Option<u64> {
 }
 
 /// The GPUs that the NVIDIA driver reports, or why there are none.
-pub fn gpus() -> Result<Vec<GpuInfo>, String> {
+pub(crate) fn gpus() -> Result<Vec<GpuInfo>, String> {
     let mut command = Command::new("nvidia-smi");
     command.args(["--query-gpu=index,memory.total,name", "--format=csv,noheader,nounits"]);
     let output = command.output().map_err(|error| match error.kind() {

@@ -1,7 +1,7 @@
 //! What Slurm has given a job, by the variables that it sets.
 
 /// Looks up an environment variable.
-pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
+pub(crate) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// A number and the variable that it comes from.
 type Given<T> = (T, &'static str);
@@ -10,14 +10,14 @@ type Given<T> = (T, &'static str);
 const MEBIBYTE: u64 = 1 << 20;
 
 /// CPUs of the job on this machine: the smaller of what it has there and what each of its tasks has.
-pub fn cpus(environment: Environment<'_>) -> Option<Given<u32>> {
+pub(crate) fn cpus(environment: Environment<'_>) -> Option<Given<u32>> {
     let variables = ["SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"];
     variables.into_iter().filter_map(|name| Some((number(environment, name)?, name))).min_by_key(|(cpus, _)| *cpus)
 }
 
 /// Bytes of memory of the job on this machine; `machine_cpus` are counted where memory is given by the CPU and the job's CPUs
 /// are not said.
-pub fn memory(environment: Environment<'_>, machine_cpus: u32) -> Option<Given<u64>> {
+pub(crate) fn memory(environment: Environment<'_>, machine_cpus: u32) -> Option<Given<u64>> {
     let of = |name| number::<u64>(environment, name);
     let per_node = of("SLURM_MEM_PER_NODE").map(|mebibytes| (mebibytes, "SLURM_MEM_PER_NODE"));
     let job_cpus = of("SLURM_CPUS_ON_NODE").or_else(|| of("SLURM_CPUS_PER_TASK"));

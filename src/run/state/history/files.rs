@@ -8,12 +8,12 @@ use athanor_cache::{CacheError, Lock, Locks};
 use jiff::Timestamp;
 
 /// An error of the operating system on `path`.
-pub fn refused(path: &Path) -> impl FnOnce(io::Error) -> CacheError + '_ {
+pub(super) fn refused(path: &Path) -> impl FnOnce(io::Error) -> CacheError + '_ {
     move |source| CacheError::Io { path: path.to_owned(), source }
 }
 
 /// Content of a file; `None` if there is none.
-pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -22,7 +22,7 @@ pub fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Writes a file whole or not at all, to survive a power cut.
-pub fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     // Nothing that lies in a shared cache is followed or written over: the file is new, or there is an error.
     let instant = Timestamp::now().as_nanosecond();
     let temporary = folder.join(format!("{name}.{}-{instant}", std::process::id()));
@@ -48,7 +48,7 @@ pub fn is_half_written(name: &str) -> bool {
 }
 
 /// Exclusive lock on a file of a history, which lies below the cache's folder of pipelines.
-pub fn lock(path: &Path) -> io::Result<Lock> {
+pub(super) fn lock(path: &Path) -> io::Result<Lock> {
     let pipelines = path.ancestors().find(|place| place.ends_with("pipelines"));
     let cache = pipelines.and_then(Path::parent).unwrap_or(path);
     Locks::of(cache).lock(path).map_err(|error| match error {
@@ -58,12 +58,12 @@ pub fn lock(path: &Path) -> io::Result<Lock> {
 }
 
 /// A file that is only there to be locked.
-pub fn open_lock(path: &Path) -> io::Result<File> {
+pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).write(true).open(path)
 }
 
 /// Goes on without a lock where the file system has none.
-pub fn tolerate_no_locks(locked: io::Result<()>) -> io::Result<()> {
+pub(super) fn tolerate_no_locks(locked: io::Result<()>) -> io::Result<()> {
     match locked {
         Err(error) if has_no_locks(&error) => Ok(()),
         other => other,
@@ -71,13 +71,13 @@ pub fn tolerate_no_locks(locked: io::Result<()>) -> io::Result<()> {
 }
 
 /// Whether an error says that the file system knows no locks.
-pub fn has_no_locks(error: &io::Error) -> bool {
+pub(super) fn has_no_locks(error: &io::Error) -> bool {
     let numbers = [nix::libc::ENOSYS, nix::libc::ENOLCK, nix::libc::EOPNOTSUPP];
     error.raw_os_error().is_some_and(|number| numbers.contains(&number))
 }
 
 /// Makes a folder and all it lies in, to survive a power cut.
-pub fn make_lasting_folders(path: &Path) -> io::Result<()> {
+pub(super) fn make_lasting_folders(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }

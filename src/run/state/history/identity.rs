@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::run::state::history::files::read_if_there;
 
 /// The file in a history's folder that holds its identity.
-pub const FILE: &str = "pipeline.json";
+pub(super) const FILE: &str = "pipeline.json";
 
 /// A pipeline file of a project, with one choice of profiles.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,7 +69,7 @@ impl Identity {
 }
 
 /// A path as a value from which it can be had back: a text, or where it is none the bytes in hexadecimal digits.
-pub fn path_value(path: &Path) -> Value {
+pub(super) fn path_value(path: &Path) -> Value {
     match path.to_str() {
         Some(text) => Value::from(text),
         None => {

@@ -15,7 +15,7 @@ use crate::run::state::history::RunId;
 use crate::run::state::history::files::write_whole;
 
 /// Name of the file.
-pub const FILE: &str = "instances.json";
+pub(super) const FILE: &str = "instances.json";
 const HEAD: &str = "{\"seal\":\"";
 const MIDDLE: &str = "\",\"list\":";
 const TAIL: &str = "}\n";
@@ -23,7 +23,7 @@ const SEAL_DIGITS: usize = 64;
 
 /// What a pipeline uses, as far as runs have ended.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct InstanceList {
+pub(super) struct InstanceList {
     /// The newest run that is taken into account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<RunId>,
@@ -39,7 +39,7 @@ pub struct InstanceList {
 
 /// Work of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct InstanceWork {
+pub(super) struct InstanceWork {
     /// Fingerprints of its results; more than one only where runs overlapped or were killed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<Digest>,
@@ -53,7 +53,7 @@ pub struct InstanceWork {
 
 /// A list as it lies on disk.
 #[derive(Debug)]
-pub enum StoredList {
+pub(super) enum StoredList {
     /// As it was written, with its seal.
     Sound(InstanceList, Digest),
     /// Names of instances only, as earlier formats had it.
@@ -68,7 +68,7 @@ pub enum StoredList {
 
 impl InstanceList {
     /// The list in a history's folder.
-    pub fn read(folder: &Path) -> StoredList {
+    pub(super) fn read(folder: &Path) -> StoredList {
         let bytes = match std::fs::read(folder.join(FILE)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return StoredList::Missing,
@@ -82,13 +82,13 @@ impl InstanceList {
     }
 
     /// Whether the list in a history's folder is whole and has this seal.
-    pub fn is_as_sealed(folder: &Path, seal: &Digest) -> bool {
+    pub(super) fn is_as_sealed(folder: &Path, seal: &Digest) -> bool {
         let bytes = std::fs::read(folder.join(FILE)).ok();
         bytes.is_some_and(|bytes| sealed(folder, &bytes).is_some_and(|(_, found)| found == *seal))
     }
 
     /// Writes the list into a history's folder, to survive a power cut; returns its seal.
-    pub fn write(&self, folder: &Path) -> io::Result<Digest> {
+    pub(super) fn write(&self, folder: &Path) -> io::Result<Digest> {
         let body = serde_json::to_vec(self)?;
         let seal = seal(folder, &body);
         let head = format!("{HEAD}{seal}{MIDDLE}");
@@ -97,7 +97,7 @@ impl InstanceList {
     }
 
     /// Adds what an event of a run says, and takes nothing away.
-    pub fn apply(&mut self, event: &RunEvent) {
+    pub(super) fn apply(&mut self, event: &RunEvent) {
         let Some(instance) = event.instance() else { return };
         let (fingerprint, is_result) = match event {
             RunEvent::Started { fingerprint, .. } => (*fingerprint, false),
@@ -109,7 +109,7 @@ impl InstanceList {
     }
 
     /// Adds an instance's work that is in use besides what is known of it.
-    pub fn add(&mut self, name: &str, work: &InstanceWork) {
+    pub(super) fn add(&mut self, name: &str, work: &InstanceWork) {
         let known = self.instances.entry(name.to_owned()).or_default();
         work.results.iter().for_each(|result| known.add_result(*result));
         work.unfinished.iter().for_each(|unfinished| known.add_unfinished(*unfinished));
@@ -118,14 +118,14 @@ impl InstanceList {
 
 impl InstanceWork {
     /// Adds a result.
-    pub fn add_result(&mut self, fingerprint: Digest) {
+    pub(super) fn add_result(&mut self, fingerprint: Digest) {
         if !self.results.contains(&fingerprint) {
             self.results.push(fingerprint);
         }
     }
 
     /// Adds work that was begun. It may have come to a result of which nothing was written down.
-    pub fn add_unfinished(&mut self, fingerprint: Digest) {
+    pub(super) fn add_unfinished(&mut self, fingerprint: Digest) {
         if !self.unfinished.contains(&fingerprint) {
             self.unfinished.push(fingerprint);
         }

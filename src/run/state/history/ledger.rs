@@ -16,7 +16,7 @@ use crate::run::state::history::RunId;
 use crate::run::state::history::files::{read_if_there, write_whole};
 
 /// Name of the file.
-pub const FILE: &str = "ledger";
+pub(super) const FILE: &str = "ledger";
 /// How its first line starts.
 const MAGIC: &str = "athanor ledger 2 ";
 

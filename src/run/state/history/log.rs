@@ -28,7 +28,7 @@ pub fn read_events(log: impl BufRead) -> Vec<Stamped> {
 
 /// The events of a log as far as they are as they were written, and how the log ends.
 #[derive(Debug)]
-pub struct Reading {
+pub(super) struct Reading {
     /// The events before the end or the first damage.
     pub events: Vec<Stamped>,
     /// How it ends.
@@ -37,7 +37,7 @@ pub struct Reading {
 
 /// End of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogEnd {
+pub(super) enum LogEnd {
     /// The run wrote its last event.
     Finished,
     /// The run goes on, or was killed: the last line may be half there.
@@ -47,7 +47,7 @@ pub enum LogEnd {
 }
 
 /// Reads the log of `run` and checks it.
-pub fn read_checked(log: &[u8], run: &RunId) -> Reading {
+pub(super) fn read_checked(log: &[u8], run: &RunId) -> Reading {
     let mut chain = run.sequence().map(|_| Chain::new(run));
     let mut events: Vec<Stamped> = Vec::new();
     let mut lines = log.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();

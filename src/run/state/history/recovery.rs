@@ -8,7 +8,7 @@ use crate::run::state::history::{History, RETAINED_RUNS, Result, RunId};
 
 /// The list of a pipeline, wherever it comes from.
 #[derive(Debug)]
-pub enum Recovered {
+pub(super) enum Recovered {
     /// As it was written, or as earlier formats had it.
     Known(InstanceList),
     /// Everything that the ledger and the logs ever named, because the list is as this says.
