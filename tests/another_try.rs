@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use athanor::events::{EventSink, Outcome, RunEvent, Stamped};
 use athanor::language::SourceText;
 use athanor::plan::{Overrides, compile};
-use athanor::run::resources::Capacity;
+use athanor::run::executor::resources::Capacity;
+use athanor::run::state::plan_snapshot::{KeyedPlan, PlanKey};
 use athanor::run::{Project, RunRequest, Session};
 use athanor_cache::{Cache, Digest};
 
@@ -44,9 +45,10 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
 
     let source = SourceText { name: "p.yaml".to_owned(), text: PIPELINE.to_owned() };
     let plan = compile(&source, &Overrides::default()).unwrap_or_else(|_| panic!("the pipeline has mistakes"));
+    let plan = KeyedPlan { plan, key: PlanKey(Digest::of(b"plan")) };
     let cache = Arc::new(Cache::open(&folder.path().join("cache")).unwrap());
     let project = Project::new(folder.path().to_owned(), cache);
-    let session = Session::new(&project, (&plan, Digest::of(b"plan")), Path::new("p.yaml"), &[], &[]).unwrap();
+    let session = Session::new(&project, &plan, Path::new("p.yaml"), &[], &[]).unwrap();
     let request = RunRequest {
         capacity: Capacity { cpus: 1, memory: 1 << 30, gpus: Vec::new() },
         keep_going: false,

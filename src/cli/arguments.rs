@@ -7,12 +7,12 @@ use athanor_stages::learn::train::Precision;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::language::{ByteSize, suggest};
-use crate::run::resources::GpuDevice;
+use crate::run::executor::resources::GpuDevice;
 
 /// Runs pipelines that train image models: declared in one YAML file, cached by content, scheduled over CPUs and GPUs.
 #[derive(Debug, Parser)]
 #[command(name = "athanor", version)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(flatten)]
     pub settings: SettingOptions,
     #[command(subcommand)]
@@ -21,14 +21,14 @@ pub struct Arguments {
 
 /// Settings that the command line overrides.
 #[derive(Debug, Default, Args)]
-pub struct SettingOptions {
+pub(super) struct SettingOptions {
     /// The cache's folder; several projects may share one [setting: cache] [env: ATHANOR_CACHE] [default: .athanor].
     #[arg(long = "cache", value_name = "DIR", global = true)]
     pub cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Bring targets (default: everything) up to date.
     Run(RunCommand),
     /// Show what is fresh, stale or missing, and why.
@@ -83,9 +83,9 @@ pub enum Command {
     /// Do one stage's work (used by runs).
     #[command(hide = true)]
     Worker,
-    /// Watch over a run's processes (used by runs).
-    #[command(hide = true)]
-    Guardian {
+    /// Kill a run's processes when the run itself is killed (used by runs).
+    #[command(hide = true, alias = "guardian")]
+    Reaper {
         /// What marks the processes.
         mark: String,
         /// The folder in which they work.
@@ -95,7 +95,7 @@ pub enum Command {
 
 /// A pipeline file and what overrides it.
 #[derive(Debug, Args)]
-pub struct PipelineFile {
+pub(super) struct PipelineFile {
     /// The pipeline file.
     pub file: PathBuf,
     /// Apply a profile of the file; may be given several times.
@@ -108,7 +108,7 @@ pub struct PipelineFile {
 
 /// What a run may use.
 #[derive(Debug, Args)]
-pub struct MachineUse {
+pub(super) struct MachineUse {
     /// CPUs to use [default: all].
     #[arg(short = 'j', long = "cpus", value_name = "CPUS", value_parser = clap::value_parser!(u32).range(1..))]
     pub cpus: Option<u32>,
@@ -122,7 +122,7 @@ pub struct MachineUse {
 
 /// A list of GPUs.
 #[derive(Debug, Clone)]
-pub struct Gpus(pub Vec<GpuDevice>);
+pub(super) struct Gpus(pub Vec<GpuDevice>);
 
 fn parse_gpus(text: &str) -> Result<Gpus, String> {
     if text == "none" || text.is_empty() {
@@ -143,7 +143,7 @@ fn parse_gpus(text: &str) -> Result<Gpus, String> {
 }
 
 #[derive(Debug, Args)]
-pub struct RunCommand {
+pub(super) struct RunCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
     /// Selectors of what to bring up to date, e.g. `model` or `model[fold=0]` [default: everything].
@@ -168,13 +168,13 @@ pub struct RunCommand {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum ExecutorName {
+pub(super) enum ExecutorName {
     /// As processes of this machine.
     Local,
 }
 
 #[derive(Debug, Args)]
-pub struct ViewCommand {
+pub(super) struct ViewCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
     /// Print JSON.
@@ -183,7 +183,7 @@ pub struct ViewCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct SelectCommand {
+pub(super) struct SelectCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
     /// Which instances, e.g. `model` or `model[fold=0]`.
@@ -194,7 +194,7 @@ pub struct SelectCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct GraphCommand {
+pub(super) struct GraphCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
     /// In what form.
@@ -203,7 +203,7 @@ pub struct GraphCommand {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     Text,
     Dot,
     Mermaid,
@@ -211,7 +211,7 @@ pub enum Format {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum CacheCommand {
+pub(super) enum CacheCommand {
     /// Show what takes the space.
     Ls {
         /// Print JSON.
@@ -240,7 +240,7 @@ pub enum CacheCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum BenchCommand {
+pub(super) enum BenchCommand {
     /// Train: steps of the stage `train_classifier`.
     Train(BenchOptions),
     /// Predict: batches of the stage `predict`.
@@ -254,7 +254,7 @@ pub enum BenchCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct BenchOptions {
+pub(super) struct BenchOptions {
     /// A network; may be given several times [default: all].
     #[arg(long, value_name = "NAME", value_parser = parse_architecture)]
     pub arch: Vec<Architecture>,

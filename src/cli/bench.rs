@@ -7,9 +7,9 @@ use crate::bench::{BenchError, describe, measure, measure_apart};
 use crate::cli::arguments::{BenchCommand, BenchOptions};
 use crate::cli::inspect::print_json;
 use crate::cli::{Exit, print};
-use crate::run::machine;
+use crate::run::executor::machine;
 
-pub fn bench(command: &BenchCommand) -> Result<u8, Exit> {
+pub(super) fn bench(command: &BenchCommand) -> Result<u8, Exit> {
     let (work, options) = match command {
         BenchCommand::Train(options) => (Work::Train, options),
         BenchCommand::Predict(options) => (Work::Predict, options),

@@ -9,7 +9,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan};
 
 use super::excerpt::Excerpts;
 use super::span::{SourceText, Span};
-use crate::visible::{visible, visible_lines};
+use crate::escape::{escape, escape_lines};
 
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,7 +226,7 @@ impl Diagnostic {
                 text.truncate(at);
                 text.push('…');
             }
-            *text = visible_lines(text).into_owned();
+            *text = escape_lines(text).into_owned();
         };
         clip(&mut self.message);
         self.help.iter_mut().for_each(clip);
@@ -238,7 +238,7 @@ impl Diagnostic {
     fn without_excerpt(&self, text: &SourceText) -> String {
         let (line, column) = text.line_and_column(self.span().range().start);
         let help = self.help.as_ref().map_or_else(String::new, |help| format!("  help: {help}\n"));
-        let name = visible(&text.name);
+        let name = escape(&text.name);
         format!("  × {}\n   at {name}:{line}:{column}, in a line too long to show\n{help}", self.message)
     }
 }

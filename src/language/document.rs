@@ -9,7 +9,7 @@ use super::shape::{AnyName, Anything, FieldName, Named, StageName, Templated, ke
 keys! {
     /// A pipeline file.
     "a pipeline file"
-    pub struct Document {
+    pub(crate) struct Document {
         /// Version of the language: 1.
         required athanor: Version,
         /// Name of the pipeline; its results are put under `results/<name>/`.
@@ -28,7 +28,7 @@ keys! {
 keys! {
     /// A named set of changes.
     "a profile"
-    pub struct Profile {
+    pub(crate) struct Profile {
         /// Merged into the pipeline's `vars`, mapping by mapping; lists and scalars are replaced.
         optional vars: Named<AnyName, Anything>,
     }
@@ -37,7 +37,7 @@ keys! {
 keys! {
     /// A stage.
     "a stage"
-    pub struct Stage {
+    pub(crate) struct Stage {
         /// What the stage is; `athanor kinds` lists the kinds.
         required kind: KindName,
         /// Axes and their values: the stage is there once for each point of their product, in the order written.
@@ -70,7 +70,7 @@ keys! {
 keys! {
     /// What a stage needs to run.
     "`resources`"
-    pub struct ResourceKeys {
+    pub(crate) struct ResourceKeys {
         /// CPUs; 1 if left out.
         optional cpus: Templated<Cpus>,
         /// GPUs: a whole number, or a fraction of one that is shared with other stages.

@@ -8,7 +8,7 @@ use athanor_stages::secrets::{MASK, secrets};
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
 use super::span::SourceText;
-use crate::visible::{is_hidden, visible};
+use crate::escape::{escape, is_unprintable};
 
 /// A text that excerpts are taken from.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Excerpts {
     pub(super) fn new(source: &SourceText) -> Excerpts {
         let (text, rewritten) = made_visible(&source.text);
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Excerpts { name: visible(&source.name).into_owned(), text, lines, rewritten }
+        Excerpts { name: escape(&source.name).into_owned(), text, lines, rewritten }
     }
 
     /// Where the bytes `range` of the text as written are, as offset and length.
@@ -93,9 +93,9 @@ fn made_visible(text: &str) -> (String, Vec<(usize, usize)>) {
     let mut copied = 0;
     let hidden = text.char_indices().filter(|(at, c)| {
         let breaks_line = *c == '\r' && text[at + 1..].starts_with('\n');
-        is_hidden(*c) && !breaks_line && !matches!(c, '\n' | '\t')
+        is_unprintable(*c) && !breaks_line && !matches!(c, '\n' | '\t')
     });
-    let hidden = hidden.map(|(at, c)| (at..at + c.len_utf8(), visible(&text[at..at + c.len_utf8()])));
+    let hidden = hidden.map(|(at, c)| (at..at + c.len_utf8(), escape(&text[at..at + c.len_utf8()])));
     let masked = secrets(text).into_iter().map(|range| (range, Cow::Borrowed(MASK)));
     let mut pieces: Vec<(Range<usize>, Cow<'_, str>)> = hidden.chain(masked).collect();
     pieces.sort_by_key(|(range, _)| range.start);

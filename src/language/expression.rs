@@ -6,7 +6,7 @@ use super::bounds;
 use super::diagnostic::Diagnostic;
 use super::node::{Entry, Key, Node, Value};
 use super::scan::{self, Chain, Piece};
-use super::scope::{FIELDS, Scope, Unfit, from_live};
+use super::scope::{FIELDS, Scope, UnsupportedValue, from_engine_value};
 use super::span::{SourceText, Span};
 use super::suggest;
 
@@ -328,12 +328,12 @@ impl Compiled<'_> {
             return None;
         }
         let failure = match self.expression.eval(scope.live()) {
-            Ok(live) if !live.is_undefined() => match from_live(&live, place) {
+            Ok(live) if !live.is_undefined() => match from_engine_value(&live, place) {
                 Ok(node) => return Some(node),
-                Err(Unfit::Strange) => {
+                Err(UnsupportedValue::NotYaml) => {
                     "its value is neither text nor a number, truth value, list or mapping".to_owned()
                 }
-                Err(Unfit::TooLarge) => bounds::too_large(),
+                Err(UnsupportedValue::TooLarge) => bounds::too_large(),
             },
             Ok(_) => "the value is not defined".to_owned(),
             Err(error) => match self.unknown(scope) {

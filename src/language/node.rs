@@ -129,11 +129,11 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
         budget: Some(budget(text.len())),
         alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: REPLAYED + text.len() },
     };
-    match serde_yaml::from_str_with_options::<Placed<Raw>>(text, options) {
-        Ok(raw) => Ok(Places { text, base, source }.node(raw)),
+    match serde_yaml::from_str_with_options::<Located<Raw>>(text, options) {
+        Ok(raw) => Ok(SpanMap { text, base, source }.node(raw)),
         Err(error) => {
-            let places = Places { text, base, source };
-            let span = error.location().map_or(Span::new(source, base..base), |location| places.error_span(location));
+            let spans = SpanMap { text, base, source };
+            let span = error.location().map_or(Span::new(source, base..base), |location| spans.error_span(location));
             let message = error.to_string();
             Err(Box::new(Diagnostic::new(span, explained(&message)).maybe_help(remedy(&message))))
         }
@@ -206,21 +206,21 @@ enum Raw {
     Bool(bool),
     Number(Number),
     Text(String),
-    List(Vec<Placed<Raw>>),
-    Map(Vec<(Placed<String>, Placed<Raw>)>),
+    List(Vec<Located<Raw>>),
+    Map(Vec<(Located<String>, Located<Raw>)>),
 }
 
 /// A value and where it is used. Of the two places that the reader knows only this one is kept: they are most of what a large
 /// file takes in memory.
-struct Placed<T> {
+struct Located<T> {
     value: T,
     at: Location,
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Placed<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Spanned { value, referenced, .. } = Spanned::deserialize(deserializer)?;
-        Ok(Placed { value, at: referenced })
+        Ok(Located { value, at: referenced })
     }
 }
 
@@ -324,15 +324,15 @@ fn flow_end(line: &str) -> Option<usize> {
 const LONGEST_UNDERLINED: usize = 1_000;
 
 /// Turns the reader's locations into spans.
-struct Places<'t> {
+struct SpanMap<'t> {
     text: &'t str,
     /// Where `text` begins in the text that spans count in.
     base: usize,
     source: u32,
 }
 
-impl Places<'_> {
-    fn node(&self, raw: Placed<Raw>) -> Node {
+impl SpanMap<'_> {
+    fn node(&self, raw: Located<Raw>) -> Node {
         let span = self.span(raw.at);
         let value = match raw.value {
             Raw::Null => Value::Null,
@@ -341,7 +341,7 @@ impl Places<'_> {
             Raw::Text(text) => Value::Text(text),
             Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
             Raw::Map(entries) => {
-                let entry = |(key, value): (Placed<String>, Placed<Raw>)| Entry {
+                let entry = |(key, value): (Located<String>, Located<Raw>)| Entry {
                     key: Key { span: self.span(key.at), name: key.value },
                     value: self.node(value),
                 };

@@ -143,7 +143,7 @@ impl FromStr for GpuShare {
 }
 
 /// Reads a duration such as `90s`, `2h` or `1h30m`; units `d`, `h`, `m`, `s`, `ms`, each at most once and largest first.
-pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
     let error = || QuantityError { text: text.to_owned(), expected: "a duration such as `90s`, `2h` or `1h30m`" };
     let mut rest = text.trim();
     let mut total = Duration::ZERO;

@@ -6,7 +6,7 @@ use super::shape::leading_name;
 
 /// A piece of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
+pub(super) enum Piece {
     /// Plain text, with `$${{` unescaped.
     Text(String),
     /// The inside of `${{ … }}`, as a byte range of the text, and the range with its brackets.
@@ -20,10 +20,10 @@ pub enum Piece {
 
 /// There is a `${{` without its `}}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unclosed;
+pub(super) struct Unclosed;
 
 /// Cuts a text into plain text and expressions.
-pub fn pieces(text: &str) -> Result<Vec<Piece>, Unclosed> {
+pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, Unclosed> {
     let mut pieces = Vec::new();
     let mut plain = String::new();
     let mut at = 0;
@@ -98,7 +98,7 @@ pub struct Chain {
 }
 
 /// The chains of an expression, in order.
-pub fn chains(expression: &str) -> Vec<Chain> {
+pub(super) fn chains(expression: &str) -> Vec<Chain> {
     let bytes = expression.as_bytes();
     let mut chains = Vec::new();
     let mut at = 0;

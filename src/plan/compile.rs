@@ -14,8 +14,8 @@ use crate::language::shape::Shape;
 use crate::language::{Diagnostic, Diagnostics, SourceText};
 
 use super::draft::{Draft, Drafting};
-use super::finish::{Finisher, check_inputs};
 use super::graph::{check_circles, graph};
+use super::lower::{Lowering, check_inputs};
 use super::model::{Plan, Source, StageInfo};
 use super::results::results;
 use super::vars::{self, Argument};
@@ -57,7 +57,7 @@ pub fn compile_with(
     overrides: &Overrides,
     kinds: &[&'static dyn Kind],
 ) -> Result<Plan, Box<Mistakes>> {
-    let texts = texts(source, overrides);
+    let texts = source_texts(source, overrides);
     let mut problems = Diagnostics::new(Arc::clone(&texts));
     let root = match node::parse(&source.text, 0, 0) {
         Ok(root) => root,
@@ -74,7 +74,7 @@ pub fn compile_with(
 }
 
 /// The pipeline file, the `--set` arguments, the `--profile` arguments.
-pub(super) fn texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
+pub(crate) fn source_texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
     let argument = |name: &str, text: &String| SourceText { name: name.to_owned(), text: text.clone() };
     let settings = overrides.set.iter().map(|text| argument("--set", text));
     let profiles = overrides.profiles.iter().map(|text| argument("--profile", text));
@@ -103,7 +103,7 @@ impl Compilation<'_> {
         let mut found: Vec<Diagnostic> = Vec::new();
         for (stage, draft) in drafts.iter().enumerate() {
             check_inputs(draft, &mut found);
-            instances.extend(Finisher::new(stage, draft, &scope).finish(&mut wiring, &mut self.problems));
+            instances.extend(Lowering::new(stage, draft, &scope).lower(&mut wiring, &mut self.problems));
         }
         let results = results(self.document, &drafts, &mut wiring, (&engine, self.texts, &scope), &mut found);
         self.problems.extend(found);

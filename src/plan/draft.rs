@@ -10,17 +10,18 @@ use crate::language::document::Stage;
 use crate::language::expression::{Engine, Template};
 use crate::language::node::{Key, Node, Value};
 use crate::language::scope::Scope;
-use crate::language::shape::{Named, Templated, Typed};
+use crate::language::shape::Named;
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
 use super::command;
+use super::evaluate::{Reported, evaluate};
 use super::matrix::{self, Point};
 use super::model::InstanceId;
 use super::params::{Checked, ParamCheck};
 use super::select::instance_name;
 
 /// A stage with everything known that does not need the other stages.
-pub struct Draft<'d, 'e> {
+pub(super) struct Draft<'d, 'e> {
     /// Its name, where it is written.
     pub key: &'d Key,
     /// Its keys.
@@ -36,7 +37,7 @@ pub struct Draft<'d, 'e> {
 }
 
 /// A stage at one point.
-pub struct Slot {
+pub(super) struct Slot {
     /// The point.
     pub point: Point,
     /// Its name.
@@ -51,17 +52,17 @@ pub struct Slot {
 
 /// What became of a stage at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// It is in the plan.
-    Kept(InstanceId),
+    Included(InstanceId),
     /// Its `when` is false.
-    Dropped,
+    Excluded,
     /// A mistake leaves unknown whether it is.
     Unknown,
 }
 
 /// The expressions of a stage.
-pub struct Templates<'d, 'e> {
+pub(super) struct Templates<'d, 'e> {
     /// By name.
     pub inputs: Vec<(&'d Key, Template<'e>)>,
     params: Option<Template<'e>>,
@@ -100,7 +101,7 @@ struct Common<'c> {
 }
 
 /// What drafting needs of the compilation.
-pub struct Drafting<'e> {
+pub(super) struct Drafting<'e> {
     /// Compiles expressions.
     pub engine: &'e Engine,
     /// The texts that spans count in.
@@ -113,7 +114,7 @@ pub struct Drafting<'e> {
 
 impl Drafting<'_> {
     /// Drafts a stage; kept instances are numbered from `next` on.
-    pub fn draft<'d>(
+    pub(super) fn draft<'d>(
         &self,
         key: &'d Key,
         keys: &'d Stage,
@@ -212,14 +213,14 @@ impl Drafting<'_> {
         let templates = stage.templates;
         let mut found = Vec::new();
         let state = match evaluate::<bool>(templates.when.as_ref(), &scope, &mut found) {
-            Ok(Some(false)) => State::Dropped,
+            Ok(Some(false)) => State::Excluded,
             Ok(_) => {
                 *next += 1;
-                State::Kept(InstanceId(*next - 1))
+                State::Included(InstanceId(*next - 1))
             }
             Err(Reported) => State::Unknown,
         };
-        let dropped = state == State::Dropped;
+        let dropped = state == State::Excluded;
         // Parameters may make no sense where `when` is false.
         let checked = check.filter(|_| !dropped).and_then(|check| parameters(templates, &scope, check, &mut found));
         let (params, by_params) = checked.map_or((None, None), |checked| (Some(checked.params), checked.outputs));
@@ -247,28 +248,6 @@ fn parameters(
         return None;
     };
     check.check(Some(&params), problems)
-}
-
-/// A mistake that has been reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reported;
-
-/// The typed value of a template; `None` where there is no template.
-pub fn evaluate<T: Typed>(
-    template: Option<&Template<'_>>,
-    scope: &Scope,
-    problems: &mut Vec<Diagnostic>,
-) -> Result<Option<T>, Reported> {
-    let Some(template) = template else { return Ok(None) };
-    let node = template.evaluate(scope, problems).ok_or(Reported)?;
-    Templated::<T>::parse(&node, problems).map(Some).ok_or(Reported)
-}
-
-impl Scope {
-    /// The scope at a point of a stage.
-    pub fn at(&self, point: &Point, many: bool) -> Scope {
-        if many { self.clone().with_matrix(point.names()) } else { self.clone() }
-    }
 }
 
 /// The outputs that a stage names itself; of a dropped one only the names matter, so without a scope nothing is evaluated.

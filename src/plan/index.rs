@@ -6,7 +6,7 @@ use super::draft::Slot;
 use super::select::{Axes, axes};
 
 /// The instances of one stage by their labels.
-pub struct StageIndex<'s> {
+pub(super) struct StageIndex<'s> {
     /// The stage's axes and the labels on them.
     pub axes: Axes<'s>,
     groups: Vec<Group<'s>>,
@@ -22,7 +22,7 @@ struct Group<'s> {
 
 /// What one axis is held to.
 #[derive(Debug, Clone, Copy)]
-pub struct Constraint<'c> {
+pub(super) struct Constraint<'c> {
     /// The axis.
     pub axis: &'c str,
     /// The label it must have.
@@ -33,7 +33,7 @@ pub struct Constraint<'c> {
 
 impl<'s> StageIndex<'s> {
     /// Indexes the instances of a stage.
-    pub fn new(slots: &'s [Slot]) -> Self {
+    pub(super) fn new(slots: &'s [Slot]) -> Self {
         let labels = |slot: &'s Slot| slot.point.axes.iter().map(|(axis, value)| (&**axis, &*value.label));
         let mut groups: Vec<Group<'s>> = Vec::new();
         let mut by_axes: HashMap<Vec<&'s str>, usize> = HashMap::new();
@@ -49,7 +49,7 @@ impl<'s> StageIndex<'s> {
     }
 
     /// The indices of the instances that fit all constraints, in matrix order.
-    pub fn find(&mut self, slots: &'s [Slot], constraints: &[Constraint<'_>]) -> Vec<usize> {
+    pub(super) fn find(&mut self, slots: &'s [Slot], constraints: &[Constraint<'_>]) -> Vec<usize> {
         let mut found = Vec::new();
         for group in &mut self.groups {
             let mut held = Vec::new();

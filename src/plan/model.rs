@@ -78,7 +78,7 @@ pub struct Instance {
     /// Its matrix point: axes and their labels, in the order of the name.
     pub point: Vec<(String, String)>,
     /// What it is.
-    #[serde(with = "super::kept::by_name")]
+    #[serde(with = "super::kind_name")]
     pub kind: &'static dyn Kind,
     /// What it does.
     pub work: Work,
@@ -168,8 +168,8 @@ pub struct Input {
     /// Whether it takes several artifacts.
     pub list: bool,
     /// What it reads, in order.
-    pub feeds: Vec<Feed>,
-    /// Where each feed is linked in the stage's folder, e.g. `inputs/images` or `inputs/tables/0.csv`.
+    pub sources: Vec<InputSource>,
+    /// Where each source is linked in the stage's folder, e.g. `inputs/images` or `inputs/tables/0.csv`.
     pub files: Vec<String>,
     /// Whether the stage gets a copy of its own that it may write to.
     pub writable: bool,
@@ -179,7 +179,7 @@ pub struct Input {
 
 /// Where one artifact of an input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Feed {
+pub enum InputSource {
     /// An output of another instance.
     Output {
         /// The producer.
@@ -188,7 +188,8 @@ pub enum Feed {
         output: usize,
     },
     /// A file or folder of the project.
-    Source(SourceId),
+    #[serde(rename = "Source")]
+    File(SourceId),
 }
 
 /// A file or folder of the project that is read.
@@ -210,7 +211,7 @@ pub struct ResultEntry {
     /// Path under the pipeline's folder of results.
     pub path: String,
     /// What is put there: instance and output index, each with a label from its matrix point when there are several.
-    pub feeds: Vec<(Option<String>, InstanceId, usize)>,
+    pub sources: Vec<(Option<String>, InstanceId, usize)>,
     /// Where it is written.
     pub span: Span,
 }

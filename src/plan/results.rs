@@ -8,13 +8,14 @@ use crate::language::scope::Scope;
 use crate::language::{Diagnostic, SourceText, suggest};
 
 use super::command::{check_apart, plain_path};
-use super::draft::{Draft, State, evaluate};
+use super::draft::{Draft, State};
+use super::evaluate::evaluate;
 use super::matrix::Point;
 use super::model::ResultEntry;
 use super::wiring::{Reader, Wiring};
 
 /// The results of the document.
-pub fn results(
+pub(super) fn results(
     document: &Document,
     drafts: &[Draft<'_, '_>],
     wiring: &mut Wiring<'_, '_, '_>,
@@ -49,19 +50,19 @@ pub fn results(
         match wiring.find(text.trim(), span, &reader) {
             Ok(found) => {
                 let slots = drafts[found.stage].slots.as_deref().unwrap_or_default();
-                let mut feeds = Vec::new();
+                let mut sources = Vec::new();
                 for (slot, output) in &found.slots {
                     let slot = &slots[*slot];
                     let free = slot.point.axes.iter().filter(|(axis, _)| !found.held.contains(&axis.to_string()));
                     let label: Vec<String> =
                         free.map(|(axis, value)| format!("{axis}={}", in_file_name(&value.label))).collect();
                     let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
-                    if let State::Kept(instance) = slot.state {
-                        feeds.push((label, instance, *output));
+                    if let State::Included(instance) = slot.state {
+                        sources.push((label, instance, *output));
                     }
                 }
-                if !feeds.is_empty() {
-                    results.push(ResultEntry { path, feeds, span });
+                if !sources.is_empty() {
+                    results.push(ResultEntry { path, sources, span });
                 }
             }
             Err(failure) => problems.extend(failure.map(|problem| *problem)),

@@ -8,11 +8,11 @@ use std::collections::{HashMap, HashSet};
 use athanor_cache::{ActionRecord, Cache, CacheError, Damage, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::run::recipe::Recipe;
+use crate::run::inputs::fingerprint::Recipe;
 
 /// A result that may be wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Suspect {
+pub(crate) struct Suspect {
     /// What it was first made as.
     pub instance: String,
     /// What it computes.
@@ -25,7 +25,7 @@ pub struct Suspect {
 
 /// The results that may have been computed from what was `damaged` now or when damage was found earlier, as long as they are
 /// there as they were. They are remembered until they are set aside.
-pub fn remembered(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspect>, CacheError> {
+pub(crate) fn remembered(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspect>, CacheError> {
     let doubts = cache.suspects();
     let earlier = doubts.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Suspect>(line).ok());
     let mut all: Vec<Suspect> = earlier.chain(suspects(cache, damaged)?).collect();
@@ -40,7 +40,7 @@ pub fn remembered(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspect>, Cac
 }
 
 /// Sets suspect results aside, so that the next run makes them again.
-pub fn set_aside(cache: &Cache, suspects: &[Suspect]) -> Result<(), CacheError> {
+pub(crate) fn set_aside(cache: &Cache, suspects: &[Suspect]) -> Result<(), CacheError> {
     suspects.iter().try_for_each(|suspect| cache.quarantine_record(&suspect.fingerprint))?;
     cache.set_suspects(&[])
 }

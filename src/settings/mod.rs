@@ -14,17 +14,17 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-pub use file::{NAMES, read, schema};
-pub use layer::{Layer, Variable, options, variables};
+pub(crate) use file::{read, schema};
+pub(crate) use layer::{Layer, Variable, options, variables};
 
 use crate::language::ByteSize;
 
 /// Name of a settings file in a project.
-pub const FILE: &str = "athanor.config.yaml";
+pub(crate) const FILE: &str = "athanor.config.yaml";
 
 /// A value and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting<T> {
+pub(crate) struct Setting<T> {
     /// The value.
     pub value: T,
     /// Where it comes from.
@@ -34,7 +34,7 @@ pub struct Setting<T> {
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "source")]
-pub enum Origin {
+pub(crate) enum Origin {
     /// It is built in.
     Default,
     /// A settings file.
@@ -71,7 +71,7 @@ impl fmt::Display for Origin {
 /// When stored files are hashed again before they are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum VerifyOnUse {
+pub(crate) enum VerifyOnUse {
     /// Never: `athanor cache verify` does that.
     #[default]
     Never,
@@ -83,10 +83,10 @@ pub enum VerifyOnUse {
 
 impl VerifyOnUse {
     /// All choices.
-    pub const ALL: [VerifyOnUse; 3] = [VerifyOnUse::Never, VerifyOnUse::Sample, VerifyOnUse::Always];
+    pub(crate) const ALL: [VerifyOnUse; 3] = [VerifyOnUse::Never, VerifyOnUse::Sample, VerifyOnUse::Always];
 
     /// As it is written.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             VerifyOnUse::Never => "never",
             VerifyOnUse::Sample => "sample",
@@ -97,7 +97,7 @@ impl VerifyOnUse {
 
 /// The settings that hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The cache's folder, absolute or relative to the project folder.
     pub cache: Setting<PathBuf>,
     /// When stored files are hashed again before they are used.
@@ -126,7 +126,7 @@ fn built_in<T>(value: T) -> Setting<T> {
 
 impl Settings {
     /// The defaults with `layers` over them, lowest first.
-    pub fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
+    pub(crate) fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
         let mut settings = Settings::default();
         for Layer { cache, verify_on_use, log_limit, results } in layers {
             settings.cache = cache.unwrap_or(settings.cache);
@@ -138,7 +138,7 @@ impl Settings {
     }
 
     /// Every setting's name, value as text, and origin, in the order of the documentation.
-    pub fn list(&self) -> Vec<(&'static str, String, &Origin)> {
+    pub(crate) fn list(&self) -> Vec<(&'static str, String, &Origin)> {
         vec![
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
@@ -148,7 +148,7 @@ impl Settings {
     }
 
     /// The same for programs.
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         let entry = |(name, value, origin): (&str, String, &Origin)| {
             (name.to_owned(), json!({ "value": value, "from": origin }))
         };

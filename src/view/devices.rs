@@ -2,15 +2,15 @@
 
 use athanor_stages::learn::devices::cuda::{Cuda, NoCuda};
 
-use crate::run::machine::{GpuInfo, Source};
-use crate::run::resources::Capacity;
+use crate::run::executor::machine::{GpuInfo, Source};
+use crate::run::executor::resources::Capacity;
 use crate::view::text::{bytes, table};
 
 /// CPUs, memory and GPUs that a run may give to stages, and whether this program can train on such GPUs itself.
 ///
 /// `cpus` and `memory` say where these numbers come from, `found` is what the driver's tools report, `cuda` what the program
 /// finds when it looks by itself.
-pub fn describe(
+pub(crate) fn describe(
     capacity: &Capacity,
     (cpus, memory): (&Source, &Source),
     found: &Result<Vec<GpuInfo>, String>,
@@ -62,7 +62,7 @@ mod tests {
     use athanor_stages::learn::devices::cuda::Version;
 
     use super::*;
-    use crate::run::resources::GpuDevice;
+    use crate::run::executor::resources::GpuDevice;
 
     fn gpu() -> GpuInfo {
         GpuInfo { device: GpuDevice { index: 0, memory: Some(80 << 30) }, name: "NVIDIA H100".to_owned() }

@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use crate::escape::escape;
 use crate::plan::Plan;
-use crate::visible::visible;
 
 /// In what form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GraphFormat {
+pub(crate) enum GraphFormat {
     /// For reading in a terminal.
     Text,
     /// Graphviz.
@@ -37,11 +37,11 @@ struct Drawing {
 }
 
 /// Draws `plan`.
-pub fn draw(plan: &Plan, format: GraphFormat) -> String {
+pub(crate) fn draw(plan: &Plan, format: GraphFormat) -> String {
     let drawing = Drawing::of(plan);
     let text = match format {
         GraphFormat::Text => drawing.text(),
-        GraphFormat::Dot => drawing.dot(&visible(&plan.name)),
+        GraphFormat::Dot => drawing.dot(&escape(&plan.name)),
         GraphFormat::Mermaid => drawing.mermaid(),
         GraphFormat::Svg => drawing.svg(),
     };
@@ -54,8 +54,8 @@ impl Drawing {
             .stages
             .iter()
             .map(|stage| Node {
-                name: visible(&stage.name).into_owned(),
-                kind: visible(&stage.kind).into_owned(),
+                name: escape(&stage.name).into_owned(),
+                kind: escape(&stage.kind).into_owned(),
                 instances: 0,
                 layer: 0,
             })
@@ -73,9 +73,9 @@ impl Drawing {
         let mut results: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for entry in &plan.results {
             let stages: BTreeSet<usize> =
-                entry.feeds.iter().map(|(_, instance, _)| plan.instances[instance.index()].stage).collect();
+                entry.sources.iter().map(|(_, instance, _)| plan.instances[instance.index()].stage).collect();
             for stage in stages {
-                results.entry(stage).or_default().push(visible(&entry.path).into_owned());
+                results.entry(stage).or_default().push(escape(&entry.path).into_owned());
             }
         }
         Drawing { nodes, edges, results }

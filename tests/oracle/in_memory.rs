@@ -78,7 +78,7 @@ impl Case {
             0 | 1 => self.cut_short(),
             2 => self.stopping_at_failures(),
             3 => self.forced(),
-            4 => self.company(before),
+            4 => self.concurrent_processes(before),
             5 => {
                 self.collect();
                 self.plain()
@@ -303,7 +303,7 @@ impl Case {
     }
 
     /// Two runs side by side on one cache, of this project and of what it was before: nothing is done twice.
-    fn company(&mut self, before: Project) -> Result<(), String> {
+    fn concurrent_processes(&mut self, before: Project) -> Result<(), String> {
         let other = Project { files: self.project.files.clone(), revisions: self.project.revisions, ..before };
         let computations =
             [self.computed(&self.project, &Failing::default())?, self.computed(&other, &Failing::default())?];

@@ -5,9 +5,9 @@
 //! of them before the first is put in place; one that is refused keeps no other from its place.
 
 mod note;
-mod place;
+mod occupant;
+mod publisher;
 mod refusal;
-mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -17,14 +17,14 @@ use athanor_cache::{Artifact, Cache, CacheError, OutputRecord};
 
 use crate::events::ResultAction;
 use crate::plan::{InstanceId, Plan};
-use crate::run::history::History;
+use crate::run::state::history::History;
 
-use place::Publisher;
-pub use refusal::explain;
+use publisher::Publisher;
+pub(super) use refusal::explain;
 
 /// What became of the results.
 #[derive(Debug, Default)]
-pub struct Publication {
+pub(super) struct Publication {
     /// Those that are where they should be, or that the user has edited.
     pub published: Vec<Published>,
     /// Those that are not.
@@ -33,7 +33,7 @@ pub struct Publication {
 
 /// What was done with one result.
 #[derive(Debug)]
-pub struct Published {
+pub(super) struct Published {
     /// Relative to the project folder.
     pub path: String,
     /// What was done.
@@ -44,7 +44,7 @@ pub struct Published {
 
 /// A result that could not be put in place.
 #[derive(Debug)]
-pub struct Refused {
+pub(super) struct Refused {
     /// Relative to the project folder.
     pub path: String,
     /// Why not.
@@ -58,7 +58,7 @@ pub struct Refused {
 }
 
 /// A project and the pipeline's run in it that puts results in place.
-pub struct Publishing<'a> {
+pub(super) struct PublishRequest<'a> {
     /// The pipeline.
     pub plan: &'a Plan,
     /// Where its results are stored.
@@ -84,9 +84,9 @@ struct Wanted {
     made_by: String,
 }
 
-impl Publishing<'_> {
+impl PublishRequest<'_> {
     /// Puts every result in place whose instances are done.
-    pub fn publish<'o>(&self, outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Publication {
+    pub(super) fn publish<'o>(&self, outputs: impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Publication {
         let wanted = self.wanted(&outputs);
         if wanted.is_empty() {
             return Publication::default();
@@ -104,7 +104,7 @@ impl Publishing<'_> {
     fn wanted<'o>(&self, outputs: &impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Vec<Wanted> {
         let mut all = Vec::new();
         for entry in &self.plan.results {
-            for (label, instance, output) in &entry.feeds {
+            for (label, instance, output) in &entry.sources {
                 let made_by = &self.plan.instances[instance.index()];
                 let name = &made_by.outputs[*output].name;
                 let record = outputs(*instance).and_then(|records| records.iter().find(|record| record.name == *name));

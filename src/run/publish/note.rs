@@ -13,12 +13,12 @@ use athanor_cache::{Artifact, ArtifactKind, Digest, Swap};
 use serde::{Deserialize, Serialize};
 
 /// The note's name in its folder.
-pub const NAME: &str = ".athanor.json";
+pub(super) const NAME: &str = ".athanor.json";
 const VERSION: u32 = 1;
 
 /// What is known of a folder of results. Fields that are not known here are ignored.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Note {
+pub(super) struct Note {
     version: u32,
     /// What lies there, by path below the folder.
     #[serde(default)]
@@ -33,7 +33,7 @@ pub struct Note {
 
 /// A result that was put in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(super) struct Entry {
     /// What it is.
     pub kind: ArtifactKind,
     /// Its content.
@@ -51,7 +51,7 @@ pub struct Entry {
 
 /// A result that is about to be put in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pending {
+pub(super) struct Pending {
     /// The result.
     pub entry: Entry,
     /// Which of its files are swapped one by one; if there are none, all of it is replaced at once.
@@ -61,7 +61,7 @@ pub struct Pending {
 
 impl Entry {
     /// The digest of its content without executable bits.
-    pub fn bare_digest(&self) -> Digest {
+    pub(super) fn bare_digest(&self) -> Digest {
         self.bare.unwrap_or(self.digest)
     }
 }
@@ -75,7 +75,7 @@ struct EarlierNote {
 impl Note {
     /// The note in `folder`. If it is not there, `earlier` is asked for one that an earlier version kept elsewhere, about results
     /// whose paths begin with `prefix`.
-    pub fn read(folder: &Path, prefix: &str, earlier: impl FnOnce() -> Option<Vec<u8>>) -> Note {
+    pub(super) fn read(folder: &Path, prefix: &str, earlier: impl FnOnce() -> Option<Vec<u8>>) -> Note {
         match read(&folder.join(NAME)) {
             Some(bytes) => Note::parse(&bytes),
             None => earlier().map(|bytes| Note::parse_earlier(&bytes, prefix)).unwrap_or_default(),
@@ -103,7 +103,7 @@ impl Note {
     }
 
     /// The note as text, with a digest of what follows it in the second line.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         #[derive(Serialize)]
         struct Body<'n> {
             version: u32,

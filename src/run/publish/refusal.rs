@@ -7,7 +7,7 @@ use athanor_cache::CacheError;
 use nix::errno::Errno;
 
 /// The reason, as a sentence, and what to do, where there is something to say.
-pub fn explain(error: &CacheError, target: &Path) -> (String, Option<String>) {
+pub(crate) fn explain(error: &CacheError, target: &Path) -> (String, Option<String>) {
     let (path, source) = match error {
         CacheError::Damaged { .. } => {
             return ("It is damaged in the cache.".to_owned(), Some("Run again to make it again.".to_owned()));

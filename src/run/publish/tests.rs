@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use athanor_cache::{Artifact, Cache, DiskHook, Operation};
 
-use super::place::Publisher;
+use super::publisher::Publisher;
 use super::{Publication, Wanted};
 use crate::events::ResultAction;
 use crate::plan::InstanceId;

@@ -1,0 +1,103 @@
+//! Whether what lies in a result's place is the pipeline's own or the user's.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Look, Presence, Tree};
+
+use super::note::{Entry, Note};
+
+/// What lies in a result's place.
+#[derive(Debug)]
+pub(super) enum Occupant {
+    /// Nothing.
+    Absent,
+    /// What is to lie there.
+    Same,
+    /// Something that Athanor has put there, and may replace; of a folder, what is in it.
+    Ours(Artifact, Tree),
+    /// Something of the user's.
+    Users,
+}
+
+/// Looks at `target`, where `wanted` is to be, which is `path` in the note.
+pub(super) fn occupant(
+    cache: &Cache,
+    target: &Path,
+    (wanted, path): (&Entry, &str),
+    note: &Note,
+) -> Result<Occupant, CacheError> {
+    let metadata = match fs::symlink_metadata(target) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Absent),
+        Err(source) => return Err(CacheError::Io { path: target.to_owned(), source }),
+    };
+    let kind = metadata.file_type();
+    // A pipe or a device is not even opened, and what cannot be read is not known to be ours.
+    if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
+        return Ok(Occupant::Users);
+    }
+    let Ok(look) = cache.scan(target) else { return Ok(Occupant::Users) };
+    if look.artifact.digest == wanted.digest {
+        return Ok(Occupant::Same);
+    }
+    if look.artifact.kind != ArtifactKind::Folder {
+        let ours = !kind.is_symlink() && is_our_file(cache, &look.artifact, path, note);
+        return Ok(if ours { Occupant::Ours(look.artifact, Tree::default()) } else { Occupant::Users });
+    }
+    Ok(of_folder(cache, look, (wanted, path), note, (target, kind.is_symlink())))
+}
+
+fn is_our_file(cache: &Cache, current: &Artifact, path: &str, note: &Note) -> bool {
+    let entry = note.results.get(path);
+    let noted = [entry, note.pending.get(path).map(|pending| &pending.entry)];
+    if noted.into_iter().flatten().any(|entry| entry.digest == current.digest) {
+        return true;
+    }
+    let stored = |kind| cache.presence(&Artifact { kind, ..current.clone() }) == Presence::Present;
+    !is_certain(entry, note) && (stored(ArtifactKind::File) || stored(ArtifactKind::Executable))
+}
+
+/// Whether the note is to be believed when it says what we have put there. Otherwise what equals something stored is ours.
+fn is_certain(entry: Option<&Entry>, note: &Note) -> bool {
+    note.is_reliable && entry.is_some()
+}
+
+fn of_folder(
+    cache: &Cache,
+    look: Look,
+    (wanted, path): (&Entry, &str),
+    note: &Note,
+    (target, is_link): (&Path, bool),
+) -> Occupant {
+    let (entry, pending) = (note.results.get(path), note.pending.get(path));
+    let artifact = look.artifact.clone();
+    let tree = look.into_tree();
+    let bare = tree.bare_digest();
+    // What we have put there already needs no more than its content: executable bits are the user's to set.
+    let is_same = |entry: &Entry| entry.digest == wanted.digest && entry.bare_digest() == bare;
+    if entry.is_some_and(is_same) {
+        return Occupant::Same;
+    }
+    let is = |entry: &Entry| entry.digest == artifact.digest || entry.bare_digest() == bare;
+    let was_cut_off = || {
+        pending.is_some_and(|pending| {
+            is(&pending.entry)
+                || tree.is_between(&pending.swaps, &pending.entry.bare_digest())
+                || is_mixed(cache, &tree, &[entry, Some(&pending.entry)])
+        })
+    };
+    let is_stored = || !is_certain(entry, note) && cache.presence(&artifact) == Presence::Present;
+    let ours = !is_link && (entry.is_some_and(is) || was_cut_off() || is_stored());
+    if ours && !cache.has_links_below(target) { Occupant::Ours(artifact, tree) } else { Occupant::Users }
+}
+
+/// Whether every file of a folder is one of what we have put there, or were about to.
+fn is_mixed(cache: &Cache, tree: &Tree, parts: &[Option<&Entry>]) -> bool {
+    let parts: Vec<Tree> = parts.iter().flatten().filter_map(|entry| cache.read_tree(&entry.digest).ok()).collect();
+    tree.entries
+        .iter()
+        .filter(|entry| entry.digest.is_some())
+        .all(|entry| parts.iter().any(|part| part.entry(&entry.path).is_some_and(|other| other.digest == entry.digest)))
+}
