@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cli;
 pub mod events;
+pub mod guide;
 pub mod language;
 pub mod last_words;
 pub mod plan;
