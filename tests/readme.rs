@@ -34,7 +34,7 @@ fn every_command_of_the_readme_runs() {
                 }
             }
             "text" => {
-                assert_eq!(what_stays(&printed), what_stays(block.text), "the README shows:\n{}", block.text);
+                assert_eq!(lasting_lines(&printed), lasting_lines(block.text), "the README shows:\n{}", block.text);
                 shown += 1;
             }
             _ => {}
@@ -67,7 +67,7 @@ fn run(line: &str, folder: &Path) -> Option<String> {
 }
 
 /// The lines that stay on a terminal, in an order that does not depend on how long each stage took, without times and figures.
-fn what_stays(output: &str) -> Vec<&str> {
+fn lasting_lines(output: &str) -> Vec<&str> {
     let passes = |line: &&str| ["started ", "progress "].iter().any(|word| line.starts_with(word));
     let mut lines: Vec<_> = output.lines().filter(|line| !passes(line)).collect();
     lines.iter_mut().for_each(|line| *line = line.split(" in ").next().unwrap_or(line));
@@ -75,7 +75,7 @@ fn what_stays(output: &str) -> Vec<&str> {
     lines
 }
 
-/// What the demo's networks reach at least on images that they have not seen. Without learning it is under 0.2.
+/// Macro F1 that the demo's networks reach at least on images that they have not seen. Without learning it is under 0.2.
 const LEARNED: f64 = 0.85;
 
 fn macro_f1(summary: &str) -> f64 {

@@ -31,7 +31,7 @@ pub fn problems(repository: &Path) -> Vec<String> {
 fn documents(repository: &Path) -> Vec<PathBuf> {
     let all = entries(repository).into_iter().chain(entries(&repository.join("docs")));
     let changes = repository.join("CHANGELOG.md");
-    // What has changed may be gone by now.
+    // The files of earlier changes may be gone by now.
     all.filter(|path| path.extension().is_some_and(|extension| extension == "md") && *path != changes).collect()
 }
 

@@ -62,7 +62,7 @@ pub fn parse(path: &Path) -> syn::File {
     })
 }
 
-/// What a folder holds, in order; nothing for a folder that is not there.
+/// Entries of a folder, in order; none of a folder that is not there.
 pub fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

@@ -25,7 +25,7 @@ const FILES: [&str; 14] = [
     "rustfmt.toml",
 ];
 
-/// What is at the top level and has no place there. Hidden entries and what `.gitignore` names there are left out.
+/// Entries of the top level that have no place there, but for hidden ones and those that `.gitignore` names.
 pub fn problems(repository: &Path) -> Vec<String> {
     let gitignore = repository.join(".gitignore");
     let patterns = if gitignore.is_file() { read(&gitignore) } else { String::new() };
