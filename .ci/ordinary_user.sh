@@ -1,8 +1,8 @@
 # Sourced: `as_user COMMAND…` and `as_root COMMAND…` run a command on the project.
 #
 # In CI (CI=true or CI=1), as root, the first is an ordinary user who is made for it and gets a copy of this clone and of the
-# toolchain, since both may lie where only root may look. The packages that this needs are installed there, and nowhere else. Everywhere else
-# `as_user` runs the command as whoever calls, in the clone itself, and `as_root` says that it does not.
+# toolchain, since both may lie where only root may look. The packages that this needs are installed there, and nowhere else.
+# Everywhere else `as_user` runs the command as whoever calls, in the clone itself, and `as_root` says that it does not.
 
 readonly CI_USER=athanor-ci CI_GROUP=athanor-team
 readonly CI_HOME=/home/$CI_USER CI_TOOLCHAIN=/opt/$CI_USER/toolchain
