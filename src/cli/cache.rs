@@ -26,7 +26,8 @@ pub fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
 }
 
 fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
-    let cache = load::project(settings)?.cache;
+    let project = load::project_to_look_at(settings)?;
+    let cache = &project.cache;
     let usage = cache.usage().map_err(Exit::failed)?;
     let histories = History::all(cache.root()).map_err(Exit::failed)?.unwrap_or_default();
     if json {
@@ -75,7 +76,7 @@ fn collect(settings: &Settings, collection: &Collection) -> Result<u8, Exit> {
     }
     let freed = [
         (store.quarantine, "set aside as damaged"),
-        (store.unfinished, "of work that nobody goes on with"),
+        (store.resume_states, "of work that nobody goes on with"),
         (store.leftovers, "left by killed processes"),
     ];
     for (freed, what) in freed.iter().filter(|(freed, _)| freed.items > 0) {

@@ -30,7 +30,7 @@ pub fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
 
 pub fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
-    let project = load::project(settings)?;
+    let project = load::project_to_look_at(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let standings = session.assess().map_err(Exit::failed)?;
     let pairs = session
@@ -50,7 +50,7 @@ pub fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
 pub fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project(settings)?;
+    let project = load::project_to_look_at(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let standings = session.assess().map_err(Exit::failed)?;
     let mut entries = Vec::new();
@@ -78,7 +78,7 @@ pub fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, Exit> {
 pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project(settings)?;
+    let project = load::project_to_look_at(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let ledger = session.ledger().map_err(Exit::failed)?;
     let several = targets.len() > 1;

@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use athanor_cache::{Cache, Digest, Rehash};
+use athanor_cache::{Cache, CacheError, Digest, Rehash};
+use tempfile::TempDir;
 
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
@@ -117,9 +118,49 @@ pub fn current_folder() -> Result<std::path::PathBuf, Exit> {
     std::env::current_dir().map_err(|error| Exit::failed(format!("The current folder cannot be found: {error}.")))
 }
 
+/// A project that is looked at and not worked in.
+pub struct Looked {
+    project: Project,
+    /// The empty cache of a project that never had one and lies where none can be made.
+    _stand_in: Option<TempDir>,
+}
+
+impl Deref for Looked {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.project
+    }
+}
+
+/// The current folder as a project for commands that only look: where there is no cache and none can be made, nothing has been
+/// run yet.
+pub fn project_to_look_at(settings: &Settings) -> Result<Looked, Exit> {
+    match Cache::open(&settings.cache.value) {
+        Ok(cache) => Ok(Looked { project: project_with(cache, settings)?, _stand_in: None }),
+        Err(error) if !settings.cache.value.exists() && is_read_only(&error) => {
+            let stand_in = TempDir::with_prefix("athanor-").map_err(|_| Exit::failed(error))?;
+            let cache = Cache::open(stand_in.path()).map_err(Exit::failed)?;
+            Ok(Looked { project: project_with(cache, settings)?, _stand_in: Some(stand_in) })
+        }
+        Err(error) => Err(Exit::failed(error)),
+    }
+}
+
+/// Whether nothing can be written where a cache was to be made.
+fn is_read_only(error: &CacheError) -> bool {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let sources = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let mut refusals = sources.filter_map(|error| error.downcast_ref::<std::io::Error>());
+    refusals.any(|refusal| matches!(refusal.kind(), ReadOnlyFilesystem | PermissionDenied))
+}
+
 /// The current folder as a project.
 pub fn project(settings: &Settings) -> Result<Project, Exit> {
-    let cache = Cache::open(&settings.cache.value).map_err(Exit::failed)?;
+    project_with(Cache::open(&settings.cache.value).map_err(Exit::failed)?, settings)
+}
+
+fn project_with(cache: Cache, settings: &Settings) -> Result<Project, Exit> {
     for notice in cache.notices() {
         // A terminal that is gone needs no notice.
         let _ = writeln!(std::io::stderr(), "{notice}");

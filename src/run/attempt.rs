@@ -92,7 +92,7 @@ impl Attempt {
         let instance = &inputs.plan.instances[id.index()];
         let links = inputs.links(id, &recipe, place.private);
         if place.anew && place.number == 1 {
-            cache.forget_unfinished(&fingerprint)?;
+            cache.remove_resume_state(&fingerprint)?;
         }
         // Of before the inputs are put in place: whatever happens to them from now on shows.
         let began = Began::now(cache)?;

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use athanor_cache::{Artifact, Cache, CacheError, FsTime, InputState, Trace};
+use athanor_cache::{Artifact, Cache, CacheError, FsTime, InputState, StatSnapshot};
 
 use crate::plan::Instance;
 use crate::run::readers::Reader;
@@ -68,7 +68,7 @@ impl Began {
 struct PrivateCopy {
     artifact: Artifact,
     path: PathBuf,
-    before: Trace,
+    before: StatSnapshot,
 }
 
 /// What an attempt reads, as it was before it began.
@@ -99,7 +99,7 @@ impl InputGuard {
                 stored.push(artifact.clone());
             } else if !is_writable(&link.at) {
                 let path = workspace.path_of(&link.at);
-                copies.push(PrivateCopy { artifact: artifact.clone(), before: Trace::of(&path)?, path });
+                copies.push(PrivateCopy { artifact: artifact.clone(), before: StatSnapshot::of(&path)?, path });
             }
         }
         Ok(InputGuard { began, reader, reads, stored, copies })

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Cache, CacheError, Claim, Digest, Pending, SealedRecord, Unsynced};
+use athanor_cache::{Cache, CacheError, Claim, Digest, SealedRecord, StoredResult, Unsynced, WriteAheadLog};
 
 use crate::plan::InstanceId;
 
@@ -57,7 +57,7 @@ type Listener = Arc<dyn Fn(Recorded) + Send + Sync>;
 /// Records results on a thread of its own.
 pub struct Recorder {
     cache: Arc<Cache>,
-    pending: Arc<Pending>,
+    pending: Arc<WriteAheadLog>,
     listener: Listener,
     /// `None` where the system gives no thread: then each result is recorded at once.
     thread: Option<(Sender<Word>, JoinHandle<()>)>,
@@ -67,7 +67,7 @@ impl Recorder {
     /// `listener` hears of every result that is given to [`Recorder::record`].
     pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + Sync + 'static) -> Recorder {
         let (sender, words) = channel();
-        let pending = Arc::new(Pending::new(&cache));
+        let pending = Arc::new(WriteAheadLog::new(&cache));
         let listener: Listener = Arc::new(listener);
         let theirs = (Arc::clone(&cache), Arc::clone(&pending), Arc::clone(&listener));
         let thread = thread::Builder::new().spawn(move || keep_records(&theirs.0, &theirs.1, &words, &*theirs.2));
@@ -77,12 +77,12 @@ impl Recorder {
     /// Records a result soon. Should this process be killed before, the next one does it.
     pub fn record(&self, result: Unrecorded) {
         // A disk that takes no note will not take the record either, and then that is what is reported.
-        let _ = self.pending.note(&result.record);
+        let _ = self.pending.append(&result.record);
         if self.thread.is_some() {
             return self.say(Word::Record(Box::new(result)));
         }
         let recorded = write_down(&self.cache, vec![result]);
-        self.pending.settle(recorded.ids.len());
+        self.pending.complete(recorded.ids.len());
         (self.listener)(recorded);
     }
 
@@ -132,7 +132,7 @@ impl Waiting {
     }
 }
 
-fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listener: &dyn Fn(Recorded)) {
+fn keep_records(cache: &Cache, pending: &WriteAheadLog, words: &Receiver<Word>, listener: &dyn Fn(Recorded)) {
     let mut patience = PATIENCE;
     while let Ok(word) = words.recv() {
         let Word::Record(first) = word else { continue };
@@ -145,7 +145,7 @@ fn keep_records(cache: &Cache, pending: &Pending, words: &Receiver<Word>, listen
         let begun = Instant::now();
         let recorded = write_down(cache, mem::take(&mut waiting.results));
         patience = (begun.elapsed() * (SHARE - 1)).clamp(PATIENCE, MOST_PATIENCE);
-        pending.settle(recorded.ids.len());
+        pending.complete(recorded.ids.len());
         listener(recorded);
     }
 }
@@ -155,15 +155,16 @@ fn write_down(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     // Somebody else may have taken over the right to make such a result, and made it.
     let (held, overtaken): (Vec<&Unrecorded>, Vec<&Unrecorded>) =
         results.iter().partition(|result| !result.claim.is_lost());
-    let pairs: Vec<_> = held.iter().map(|result| (&result.record, &result.unsynced)).collect();
-    let written = match cache.record_all(&pairs) {
+    let stored: Vec<_> =
+        held.iter().map(|result| StoredResult { record: &result.record, unsynced: &result.unsynced }).collect();
+    let written = match cache.record_all(&stored) {
         Ok(written) => written,
         Err(refusal) => return Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },
     };
     let (mut lost, mut refusal) = (Vec::new(), None);
     for (result, written) in held.iter().zip(&written) {
         match written {
-            true => refusal = cache.forget_unfinished(&result.fingerprint).err().or(refusal),
+            true => refusal = cache.remove_resume_state(&result.fingerprint).err().or(refusal),
             false => lost.push(result.id),
         }
     }

@@ -118,7 +118,7 @@ impl<'a> Session<'a> {
         profiles: &[String],
         targets: &[InstanceId],
     ) -> Result<Session<'a>, RunError> {
-        project.cache.adopt_pending()?;
+        project.cache.recover_wal()?;
         let wanted = needed_by(plan, targets);
         let mentions = sources::mentions(plan, &wanted, |words| {
             sources::project_files(words, &project.folder, project.cache.root())

@@ -6,13 +6,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{CacheError, FsTime, Trace};
+use athanor_cache::{CacheError, FsTime, StatSnapshot};
 
 /// Traces of the project's folders from when a run first used them: to look at every file of one for every stage would take
 /// long.
 #[derive(Default)]
 pub struct Traces {
-    folders: HashMap<PathBuf, Trace>,
+    folders: HashMap<PathBuf, StatSnapshot>,
 }
 
 /// What a try reads, as it was before it began.
@@ -20,7 +20,7 @@ pub struct Untouched {
     /// As the user wrote it.
     name: String,
     path: PathBuf,
-    trace: Trace,
+    trace: StatSnapshot,
 }
 
 impl Traces {
@@ -29,7 +29,7 @@ impl Traces {
         let path = project.join(name);
         let trace = match self.folders.get(&path) {
             Some(trace) => *trace,
-            None => Trace::of(&path)?,
+            None => StatSnapshot::of(&path)?,
         };
         if path.is_dir() {
             self.folders.insert(path.clone(), trace);
@@ -51,6 +51,6 @@ impl Untouched {
 
     /// Whether nobody has touched it since the attempt began, at `began` on the clock of its file system if that is known.
     pub fn is_untouched(&self, began: Option<FsTime>) -> bool {
-        Trace::of(&self.path).is_ok_and(|now| !self.trace.shows_change(&now, began))
+        StatSnapshot::of(&self.path).is_ok_and(|now| !self.trace.shows_change(&now, began))
     }
 }

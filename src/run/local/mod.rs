@@ -9,6 +9,7 @@ mod household;
 mod kernel_kills;
 mod log;
 mod mark;
+mod masked_log;
 mod process;
 mod watch;
 

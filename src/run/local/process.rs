@@ -17,6 +17,7 @@ use crate::run::executor::{Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::local::household::{Household, Unkillable};
 use crate::run::local::kernel_kills::{Counts, KernelKills};
 use crate::run::local::log::Log;
+use crate::run::local::masked_log::MaskedLog;
 use crate::run::local::watch::{Ears, Messages, Output, until_exit};
 use crate::run::protocol::{EVENTS_VARIABLE, Life, Message, parse_message};
 use crate::run::shortage;
@@ -120,11 +121,23 @@ pub fn carry_out(shared: &Shared, job: &Job, process: &Process) -> Exit {
         }
         Err(error) => {
             shared.household.end(number, &job.attempt);
-            let advice = shortage::advice(&error).map(|advice| format!(" {advice}")).unwrap_or_default();
+            let advice = shortage::advice(&error)
+                .or_else(|| too_long(&error))
+                .map(|advice| format!(" {advice}"))
+                .unwrap_or_default();
             Exit::NotStarted(format!("The process cannot be started: {error}.{advice}"))
         }
     };
     if exit == Exit::Success { exit } else { hampered(exit, job, log) }
+}
+
+/// What to do about a line that is longer than the kernel takes.
+fn too_long(error: &std::io::Error) -> Option<String> {
+    (error.kind() == std::io::ErrorKind::ArgumentListTooLong).then(|| {
+        "`run` with all its values filled in, or the environment, is longer than the system passes to a program (128 KiB in one \
+         piece): write long values to a file in a stage before it, or put the line's programs into a script."
+            .to_owned()
+    })
 }
 
 /// The exit of a failed job, with how the machine stood in its way.
@@ -172,7 +185,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     };
     let (reader, writer) = std::io::pipe()?;
     let (printed, print) = std::io::pipe()?;
-    let log = Log::new(job.log.clone(), shared.log_limit);
+    let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit));
     let ears = Ears { messages: Messages::new(reader)?, output: Output::new(printed)?, log };
     let mut command = match &job.launch {
         Launch::Worker(_) => {
@@ -208,7 +221,7 @@ impl Running {
         let group = Pid::from_raw(self.child.id().cast_signed());
         process.is_running(group);
         let mut last_word = None;
-        let mut hear = |line: &[u8], log: &mut Log| match parse_message(line) {
+        let mut hear = |line: &[u8], log: &mut MaskedLog| match parse_message(line) {
             Some(Message::Report(StageReport::Log { line })) => log.write_line(&line),
             Some(Message::Report(report)) => (shared.events)(JobEvent::Report(job.id, report)),
             Some(Message::Life(Life::Started { .. })) | None => {}

@@ -13,7 +13,7 @@ use rustix::io::{ioctl_fionread, retry_on_intr};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::run::local::log::Log;
+use crate::run::local::masked_log::MaskedLog;
 use crate::run::protocol::MAX_LINE;
 
 /// Reads from one pipe before the others and the process itself are looked at again: who writes without end is not to be heard
@@ -139,7 +139,7 @@ impl Output {
     }
 
     /// Writes what is there to the log, up to a bound; says whether there may be more.
-    fn take(&mut self, log: &mut Log) -> bool {
+    fn take(&mut self, log: &mut MaskedLog) -> bool {
         for _ in 0..READS_AT_ONCE {
             if self.chunk.is_empty() {
                 // Most stages are silent: for them a pipe that has just closed must not cost a chunk.
@@ -177,11 +177,11 @@ pub struct Ears {
     /// What it prints.
     pub output: Output,
     /// Where that goes.
-    pub log: Log,
+    pub log: MaskedLog,
 }
 
 /// Hears a line of a process's reports; may add to its log.
-pub type Hear<'h> = dyn FnMut(&[u8], &mut Log) + 'h;
+pub type Hear<'h> = dyn FnMut(&[u8], &mut MaskedLog) + 'h;
 
 impl Ears {
     fn take(&mut self, hear: &mut Hear<'_>) {
@@ -245,6 +245,7 @@ mod tests {
     use std::process::{Child, Command};
 
     use super::*;
+    use crate::run::local::log::Log;
 
     #[test]
     fn lines_come_whole_however_they_are_written_and_long_ones_are_dropped() {
@@ -277,7 +278,7 @@ mod tests {
         command.stdout(to_messages.try_clone().unwrap()).stderr(to_output.try_clone().unwrap());
         let child = command.spawn().unwrap();
         let (messages, output) = (Messages::new(messages).unwrap(), Output::new(output).unwrap());
-        let ears = Ears { messages, output, log: Log::new(log.to_owned(), 1 << 20) };
+        let ears = Ears { messages, output, log: MaskedLog::new(Log::new(log.to_owned(), 1 << 20)) };
         (child, ears, [to_messages, to_output])
     }
 
@@ -302,7 +303,7 @@ mod tests {
         let (mut child, mut ears, writers) = listened_to("yes >&2 & echo $!; yes & echo $!", &log);
         let mut processes = Vec::new();
         let leader = Pid::from_raw(child.id().cast_signed());
-        let mut hear = |line: &[u8], _: &mut Log| {
+        let mut hear = |line: &[u8], _: &mut MaskedLog| {
             processes.extend(String::from_utf8_lossy(line).parse::<i32>());
         };
         until_exit(leader, &mut ears, &mut hear, &|| ()).unwrap();
