@@ -30,7 +30,7 @@ pub(super) fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Ex
 
 pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
-    let project = load::project_to_look_at(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let statuses = session.status().map_err(Exit::failed)?;
     let pairs = session
@@ -50,7 +50,7 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, E
 pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project_to_look_at(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let statuses = session.status().map_err(Exit::failed)?;
     let mut entries = Vec::new();
@@ -78,7 +78,7 @@ pub(super) fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, E
 pub(super) fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project_to_look_at(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let ledger = session.ledger().map_err(Exit::failed)?;
     let several = targets.len() > 1;

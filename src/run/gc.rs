@@ -160,7 +160,7 @@ pub(crate) fn name_of(history: &History) -> String {
 fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRequest, CacheError> {
     let (mut keep, mut keep_resume_states) = (HashSet::<Digest>::new(), HashSet::new());
     let since = roots.iter().filter_map(|roots| roots.since).min();
-    let keep_all_unfinished = roots.iter().any(|roots| roots.all_unfinished);
+    let keep_all_resume_states = roots.iter().any(|roots| roots.all_resume_states);
     for roots in roots {
         keep.extend(roots.results);
         keep_resume_states.extend(roots.unfinished);
@@ -168,8 +168,8 @@ fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRe
     if let Some(since) = since {
         keep.extend(cache.recorded_since(since)?);
     }
-    if keep_all_unfinished {
-        keep_resume_states.extend(cache.all_unfinished()?);
+    if keep_all_resume_states {
+        keep_resume_states.extend(cache.all_resume_states()?);
     }
     let mut keep_manifests = HashSet::new();
     for fingerprint in &keep {
