@@ -169,7 +169,7 @@ fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRe
         keep.extend(cache.recorded_since(since)?);
     }
     if keep_all_unfinished {
-        keep_resume_states.extend(cache.all_unfinished()?);
+        keep_resume_states.extend(cache.all_resume_states()?);
     }
     let mut keep_manifests = HashSet::new();
     for fingerprint in &keep {

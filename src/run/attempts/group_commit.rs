@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Cache, CacheError, Claim, Digest, Pending, SealedRecord, Unsynced};
+use athanor_cache::{Cache, CacheError, Claim, Digest, SealedRecord, StoredResult, Unsynced, WriteAheadLog};
 
 use crate::plan::InstanceId;
 
@@ -155,15 +155,16 @@ fn commit(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     // Somebody else may have taken over the right to make such a result, and made it.
     let (held, overtaken): (Vec<&Unrecorded>, Vec<&Unrecorded>) =
         results.iter().partition(|result| !result.claim.is_lost());
-    let pairs: Vec<_> = held.iter().map(|result| (&result.record, &result.unsynced)).collect();
-    let written = match cache.record_all(&pairs) {
+    let stored: Vec<_> =
+        held.iter().map(|result| StoredResult { record: &result.record, unsynced: &result.unsynced }).collect();
+    let written = match cache.record_all(&stored) {
         Ok(written) => written,
         Err(refusal) => return Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },
     };
     let (mut lost, mut refusal) = (Vec::new(), None);
     for (result, written) in held.iter().zip(&written) {
         match written {
-            true => refusal = cache.forget_unfinished(&result.fingerprint).err().or(refusal),
+            true => refusal = cache.remove_resume_state(&result.fingerprint).err().or(refusal),
             false => lost.push(result.id),
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Look, Presence, Tree};
+use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Presence, Scan, Tree};
 
 use super::note::{Entry, Note};
 
@@ -66,7 +66,7 @@ fn is_certain(entry: Option<&Entry>, note: &Note) -> bool {
 
 fn of_folder(
     cache: &Cache,
-    look: Look,
+    look: Scan,
     (wanted, path): (&Entry, &str),
     note: &Note,
     (target, is_link): (&Path, bool),
@@ -74,7 +74,7 @@ fn of_folder(
     let (entry, pending) = (note.results.get(path), note.pending.get(path));
     let artifact = look.artifact.clone();
     let tree = look.into_tree();
-    let bare = tree.bare_digest();
+    let bare = tree.digest_without_modes();
     // What we have put there already needs no more than its content: executable bits are the user's to set.
     let is_same = |entry: &Entry| entry.digest == wanted.digest && entry.bare_digest() == bare;
     if entry.is_some_and(is_same) {
