@@ -22,7 +22,7 @@ use crate::fatal_errors;
 use crate::run::executor::compute_pool::make_pool;
 use crate::run::executor::protocol::{PROTOCOL, StageMessage, WorkerRequest, WorkerStatus};
 
-/// Does the one request given on standard input; returns the process's exit code.
+/// Carries out the one request on standard input; returns the process's exit code.
 pub(crate) fn main() -> u8 {
     // SAFETY: This is the process's only thread so far.
     unsafe { athanor_stages::learn::devices::set_up() };
@@ -83,7 +83,7 @@ fn execute(request: &WorkerRequest, reporter: &PipeReporter) -> Result<(), Worke
     guarded(|| work.run(&request.params, request.inputs.clone(), request.outputs.clone(), &context))
 }
 
-/// Does a stage's work; a panic is its failure, like any other.
+/// Runs a stage; a panic is a failure like any other.
 fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), WorkerStatus> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| status_of(&error)),
@@ -91,19 +91,18 @@ fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), WorkerStat
     }
 }
 
-/// Signs that it was a GPU, or what drives it, that failed.
-const SIGNS_OF_A_GPU: [&str; 4] = ["CUDA", "Cuda", "NVRTC", "device was poisoned"];
+/// Texts that show that a GPU or its driver failed.
+const GPU_ERRORS: [&str; 4] = ["CUDA", "Cuda", "NVRTC", "device was poisoned"];
 
-/// Signs that the system had no more of something: the texts of EAGAIN, ENOMEM and EMFILE.
-const SIGNS_OF_A_SHORTAGE: [&str; 3] =
-    ["Resource temporarily unavailable", "Cannot allocate memory", "Too many open files"];
+/// Texts that show that a limit of the system was reached: those of EAGAIN, ENOMEM and EMFILE.
+const LIMIT_ERRORS: [&str; 3] = ["Resource temporarily unavailable", "Cannot allocate memory", "Too many open files"];
 
 fn status_of_panic(panic: &Panic) -> WorkerStatus {
     let first_line = panic.message.lines().next().unwrap_or_default().trim_end_matches('.');
-    let on_gpu = SIGNS_OF_A_GPU.iter().any(|sign| panic.message.contains(sign));
+    let on_gpu = GPU_ERRORS.iter().any(|sign| panic.message.contains(sign));
     let at = panic.location.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default();
-    let is_shortage = SIGNS_OF_A_SHORTAGE.iter().any(|sign| panic.message.contains(sign));
-    let (what, help) = if is_shortage {
+    let is_limit_reached = LIMIT_ERRORS.iter().any(|sign| panic.message.contains(sign));
+    let (what, help) = if is_limit_reached {
         let help = "The system refused it a thread, a handle or memory: raise the limit on them (`ulimit -a` lists limits), or let fewer stages run at once (`-j`).";
         ("It could not go on", help)
     } else if on_gpu {
@@ -116,7 +115,7 @@ fn status_of_panic(panic: &Panic) -> WorkerStatus {
     WorkerStatus::Failed { message, help: Some(help.to_owned()), interrupted: false, again: false }
 }
 
-/// What of the environment kinds may ask for.
+/// Variables of the environment that kinds may ask for.
 fn passed_on() -> HashMap<String, String> {
     let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
     let names = names.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]);
@@ -154,7 +153,7 @@ impl PipeReporter {
         let Ok(mut line) = serde_json::to_vec(message) else { return };
         line.push(b'\n');
         let mut channel = self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A run that is gone reads nothing; the stage is about to be killed with it.
+        // If the run has ended, the stage is about to be killed with it.
         let _ = channel.write_all(&line);
     }
 }
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_may_ask_for_another_try() {
+    fn a_stage_may_request_a_retry() {
         let failing = |again| {
             let (message, help) = ("the GPU has no room".to_owned(), "It goes on.".to_owned());
             reported(move || Err(StageError::DeviceMemory { message, help, again }.into()))
