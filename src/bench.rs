@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use athanor_stages::bench::{Bench, Figures};
 use athanor_stages::error::StageError;
-use athanor_stages::learn::bench::{Bench, Figures};
 
 use crate::view::text::{bytes, table};
 
@@ -35,7 +35,7 @@ fn help(error: &StageError) -> String {
 /// Makes a measurement in this process, which makes no other.
 pub fn measure(bench: &Bench) -> Result<Figures, BenchError> {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::devices::set_up() };
+    unsafe { athanor_stages::nn::devices::set_up() };
     Ok(bench.run()?)
 }
 

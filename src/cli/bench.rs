@@ -1,7 +1,7 @@
 //! `athanor bench`.
 
-use athanor_stages::learn::bench::{Bench, Figures, Work};
-use athanor_stages::learn::models::Architecture;
+use athanor_stages::bench::{Bench, Figures, Work};
+use athanor_stages::nn::models::Architecture;
 
 use crate::bench::{BenchError, describe, measure, measure_apart};
 use crate::cli::arguments::{BenchCommand, BenchOptions};

@@ -15,7 +15,7 @@ use athanor_cache::Cache;
 use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{RunError, Runner};
-use athanor_stages::panics::{self, Panic};
+use athanor_stages::nn::panics::{self, Panic};
 use athanor_stages::registry;
 
 use crate::last_words;
@@ -25,7 +25,7 @@ use crate::run::threads::make_pool;
 /// Does the one order given on standard input; returns the process's exit code.
 pub fn main() -> u8 {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::devices::set_up() };
+    unsafe { athanor_stages::nn::devices::set_up() };
     let Ok(channel) = take_standard_output() else {
         return 1;
     };

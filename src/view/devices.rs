@@ -1,6 +1,6 @@
 //! What a run would compute with, in words.
 
-use athanor_stages::learn::devices::cuda::{Cuda, NoCuda};
+use athanor_stages::nn::devices::cuda::{Cuda, NoCuda};
 
 use crate::run::machine::{GpuInfo, Source};
 use crate::run::resources::Capacity;
@@ -59,7 +59,7 @@ fn origin(source: &Source) -> String {
 
 #[cfg(test)]
 mod tests {
-    use athanor_stages::learn::devices::cuda::Version;
+    use athanor_stages::nn::devices::cuda::Version;
 
     use super::*;
     use crate::run::resources::GpuDevice;

@@ -7,7 +7,8 @@ use athanor_cache::{Artifact, Cache, Digest, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
-use crate::learn::devices::Devices;
+use athanor_nn::devices::{Devices, cuda};
+use burn::prelude::Device;
 
 /// What a stage tells the outside while it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,8 +104,17 @@ impl<'a> StageContext<'a> {
         self
     }
 
-    pub(crate) fn devices(&self) -> Option<&Devices> {
-        self.devices.as_ref()
+    /// The devices that the stage was given; else those that are visible.
+    pub fn devices(&self) -> Devices {
+        if let Some(devices) = &self.devices {
+            return devices.clone();
+        }
+        let visible = Devices::visible();
+        let given = self.environment.get("CUDA_VISIBLE_DEVICES").is_some_and(|gpus| !gpus.is_empty());
+        if let (true, Err(reason)) = (given && *visible.first() == Device::flex(), cuda::find()) {
+            self.log(format!("computes on the CPU, although the stage was given a GPU: {reason}"));
+        }
+        visible
     }
 
     pub(crate) fn memory(&self) -> Option<&Memory<'a>> {
@@ -158,7 +168,7 @@ impl<'a> StageContext<'a> {
 
     /// Writes a line to the stage's log, without the secrets of addresses.
     pub fn log(&self, line: impl Into<String>) {
-        let line = crate::secrets::mask(&line.into()).into_owned();
+        let line = athanor_fetch::secrets::mask(&line.into()).into_owned();
         self.reporter.report(StageReport::Log { line });
     }
 

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use athanor_nn::WeightsError;
+use athanor_nn::devices::StartError;
+use athanor_random::SeedTooLarge;
+
 /// The failure of one stage.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
@@ -98,6 +102,27 @@ impl StageError {
             }
             StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => None,
         }
+    }
+}
+
+impl From<WeightsError> for StageError {
+    fn from(error: WeightsError) -> Self {
+        match error {
+            WeightsError::Content { file, message, help } => StageError::Input { file, row: None, message, help },
+            WeightsError::Io { path, source } => StageError::Io { path, source },
+        }
+    }
+}
+
+impl From<StartError> for StageError {
+    fn from(error: StartError) -> Self {
+        StageError::mismatch(error.to_string())
+    }
+}
+
+impl From<SeedTooLarge> for StageError {
+    fn from(error: SeedTooLarge) -> Self {
+        StageError::mismatch(error.to_string()).with_help("Choose a `seed` from 0 to 4294967295.")
     }
 }
 

@@ -8,22 +8,22 @@
 #![recursion_limit = "256"]
 
 pub mod artifact;
-pub mod command;
+pub mod bench;
+mod classification;
 pub mod context;
-pub mod download;
-pub mod ensemble;
 pub mod error;
-pub mod image_sets;
-pub mod images;
+mod image_sets;
 pub mod items;
 pub mod kind;
+pub mod kinds;
 pub mod learn;
-pub mod neighbours;
-pub mod numpy_random;
-pub mod panics;
 pub mod params;
 pub mod ports;
 pub mod registry;
-pub mod secrets;
-pub mod tables;
+pub mod similarity;
+mod tables;
 mod wording;
+
+pub use athanor_fetch::secrets;
+pub use athanor_images as images;
+pub use athanor_nn as nn;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use athanor_nn::LabelledPath;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactType;
@@ -59,6 +60,13 @@ pub struct InputFile {
     pub path: PathBuf,
     /// What the user calls it, for messages: a path of theirs, or `stage[point].output`.
     pub label: String,
+}
+
+impl InputFile {
+    /// The file as a source of weights.
+    pub fn weights(&self) -> LabelledPath<'_> {
+        LabelledPath { path: &self.path, label: &self.label }
+    }
 }
 
 /// The artifacts on each input port, by port name.

@@ -134,7 +134,7 @@ fn floats(value: &Value) -> Vec<f64> {
 
 #[test]
 fn random_numbers_are_numpys() {
-    use athanor_stages::numpy_random::RandomState;
+    use athanor_random::RandomState;
     for case in golden()["random_state"].as_array().unwrap() {
         let seed = case["seed"].as_u64().unwrap();
         let mut random = RandomState::new(seed).unwrap();

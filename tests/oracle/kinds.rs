@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
-use athanor_stages::command::Command;
 use athanor_stages::kind::{Kind, Ports, Runner};
+use athanor_stages::kinds::command::Command;
 use athanor_stages::params::ParamProblem;
 use athanor_stages::ports::OutputPort;
 use athanor_stages::registry;

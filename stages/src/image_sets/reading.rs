@@ -10,9 +10,9 @@ use crate::artifact::image_set::{
 };
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::images::decode::{self, DecodeError, Header, Limits};
-use crate::images::pixels::Pixels;
 use crate::params::ParamProblem;
+use athanor_images::decode::{self, DecodeError, Header, Limits};
+use athanor_images::pixels::Pixels;
 
 /// Parameters of every kind that reads images.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use athanor_nn::weights::Checkpoint;
 use serde::{Deserialize, Serialize};
 
 use super::data::{ImagePool, Normalisation};
-use super::weights::Checkpoint;
 use crate::error::StageError;
 
 /// Where checkpoints keep it, as JSON.

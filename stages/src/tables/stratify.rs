@@ -4,7 +4,7 @@
 //! with the random numbers of the Python package iterative-stratification 0.1.9, so that folds come out row for row the same.
 
 use crate::artifact::labels::Target;
-use crate::numpy_random::RandomState;
+use athanor_random::RandomState;
 
 /// The validation fold (0 to `folds - 1`) of every row.
 pub fn stratify(targets: &[Target], classes: usize, folds: usize, random: &mut RandomState) -> Vec<usize> {

@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::fetching::sha256;
-use crate::loopback::{Act, Server, answer, head, ok, status};
+use crate::loopback::{Act, Server, answer, head, ok, sha256, status};
 use athanor_cache::{Cache, Digest};
 use athanor_stages::artifact::image_set::ImageSetInput;
 use athanor_stages::artifact::table::TableInput;
 use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
-use athanor_stages::download::stage::{DownloadParams, Wanted, of_list};
 use athanor_stages::images::encode;
 use athanor_stages::images::pixels::Pixels;
 use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::kinds::download::{DownloadParams, Wanted, of_list};
 use athanor_stages::params;
 use athanor_stages::ports::{BoundInputs, BoundOutputs, InputFile, InputValue};
 use athanor_stages::registry;

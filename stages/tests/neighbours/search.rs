@@ -2,8 +2,8 @@
 
 use athanor_stages::artifact::matrix_rows::MatrixRows;
 use athanor_stages::error::StageError;
-use athanor_stages::neighbours::search::{Blocks, Neighbour, Wanted, nearest};
-use athanor_stages::neighbours::unit_rows::{UnitBlock, UnitRows, dot};
+use athanor_stages::similarity::search::{Blocks, Neighbour, Wanted, nearest};
+use athanor_stages::similarity::unit_rows::{UnitBlock, UnitRows, dot};
 
 use super::*;
 
@@ -85,7 +85,7 @@ proptest! {
 #[test]
 fn wide_rows_are_found_too_whatever_the_blocks() {
     let bench = Bench::new();
-    let mut random = athanor_stages::numpy_random::RandomState::new(1).unwrap();
+    let mut random = athanor_random::RandomState::new(1).unwrap();
     let mut values = |rows: usize| -> Vec<f64> { (0..rows * 300).map(|_| random.choice(1000) as f64).collect() };
     let mut ours = unit_rows(&bench, "ours", 300, &values(70)).unwrap();
     let mut theirs = unit_rows(&bench, "theirs", 300, &values(500)).unwrap();

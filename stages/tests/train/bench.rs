@@ -7,7 +7,7 @@ use athanor_stages::artifact::matrix::MatrixOutput;
 use athanor_stages::artifact::packed_images::{IndexRow, PackedImagesOutput, Planes, write_shard};
 use athanor_stages::context::{Reporter, StageContext, StageReport};
 use athanor_stages::kind::{RunError, Runner};
-use athanor_stages::learn::devices::Devices;
+use athanor_stages::nn::devices::Devices;
 use athanor_stages::ports::{BoundInputs, BoundOutputs, InputFile, OutputValue};
 use athanor_stages::registry;
 use burn::prelude::Device;

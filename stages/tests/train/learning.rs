@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use athanor_stages::learn::weights::{Part, StateDict, WeightsFile, write_container};
+use athanor_stages::nn::weights::{Part, StateDict, WeightsFile, write_container};
 use athanor_stages::ports::InputFile;
 use burn::prelude::*;
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn a_frozen_backbone_stays_as_it_is() {
     let trained = |name: &str, rate: f64, frozen: u32| {
         let params = params(json!({ "epochs": 1, "schedule": rate, "freeze_epochs": frozen }));
         bench.train(&params, name, Run::new(&Heard::patient())).unwrap();
-        WeightsFile::read(&bench.input(&format!("{name}/last.safetensors"))).unwrap().state
+        WeightsFile::read(bench.input(&format!("{name}/last.safetensors")).weights()).unwrap().state
     };
     let (slow, fast, thawed) = (trained("slow", 1e-4, 1), trained("fast", 1e-3, 1), trained("thawed", 1e-3, 0));
     let differ = |one: &StateDict, other: &StateDict, head: bool| {
@@ -86,7 +86,7 @@ fn weights_of_an_earlier_training_and_soft_labels_are_learned_from() {
     assert!(mixed != hard && (mixed - hard).abs() < 0.05 * hard, "{mixed} in bfloat16, {hard} in float32");
     bench.matrix("soft", &["image0".to_owned()], 2, &[0.5, 0.5]);
     assert_ne!(losses("soft-labels", json!({}), &[("soft_labels", bench.input("soft"))]), hard);
-    let backbone = WeightsFile::read(&bench.input("hard/last.safetensors")).unwrap().state;
+    let backbone = WeightsFile::read(bench.input("hard/last.safetensors").weights()).unwrap().state;
     let views = backbone.iter().filter(|(name, _)| !name.starts_with("head.")).map(|(name, data)| {
         let halved: Vec<f32> = data.iter::<f32>().map(|value| value / 2.0).collect();
         (name.clone(), TensorData::new(halved, data.shape().to_vec()))
@@ -96,7 +96,7 @@ fn weights_of_an_earlier_training_and_soft_labels_are_learned_from() {
     write_container(&bench.path("halved.safetensors"), &parts, &BTreeMap::new()).unwrap();
     let pretrained = [("pretrained", bench.input("halved.safetensors"))];
     assert_ne!(losses("pretrained", json!({}), &pretrained), hard);
-    let last = WeightsFile::read(&bench.input("pretrained/last.safetensors")).unwrap().state;
+    let last = WeightsFile::read(bench.input("pretrained/last.safetensors").weights()).unwrap().state;
     assert!(halved.iter().all(|(name, data)| last[name] == *data), "the frozen backbone is the one that was given");
 }
 

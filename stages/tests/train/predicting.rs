@@ -2,8 +2,8 @@
 
 use athanor_stages::artifact::matrix::{Matrix, MatrixInput};
 use athanor_stages::learn::data::Augmentation;
-use athanor_stages::learn::models::{Classifier, ClassifierConfig};
-use athanor_stages::learn::weights::Checkpoint;
+use athanor_stages::nn::models::{Classifier, ClassifierConfig};
+use athanor_stages::nn::weights::Checkpoint;
 use athanor_stages::ports::InputFile;
 use burn::prelude::*;
 use burn::tensor::activation::sigmoid;
@@ -37,7 +37,7 @@ fn matrix(bench: &Bench, name: &str) -> Matrix {
 /// What the network says of one image as it is.
 fn directly(bench: &Bench, image: usize) -> Vec<f64> {
     let device = Device::flex();
-    let checkpoint = Checkpoint::read::<Classifier>(&bench.input("trained/checkpoint.safetensors")).unwrap();
+    let checkpoint = Checkpoint::read::<Classifier>(bench.input("trained/checkpoint.safetensors").weights()).unwrap();
     let config = ClassifierConfig::new(checkpoint.architecture, checkpoint.channels, checkpoint.outputs);
     let model = checkpoint.into_model(config.init(&device)).unwrap();
     let figures = [(0.3, 0.2), (0.2, 0.1)];

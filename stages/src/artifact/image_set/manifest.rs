@@ -8,8 +8,8 @@ use athanor_cache::{Digest, Tree};
 use super::{ImageFile, ImageSet, ImageSetOutput, entries, label_inside};
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::error::StageError;
-use crate::images::decode::{Header, ImageFormat};
 use crate::ports::{InputFile, OutputValue};
+use athanor_images::decode::{Header, ImageFormat};
 
 const MANIFEST: &str = "manifest.csv";
 const HEADER: [&str; 10] =

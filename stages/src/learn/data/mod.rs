@@ -22,7 +22,7 @@ pub use normalisation::Normalisation;
 
 use crate::artifact::table::TableInput;
 use crate::error::StageError;
-use crate::images::synthetic::random::Random;
+use athanor_random::Random;
 
 /// Names of the uses that random numbers are put to, so that no two uses share any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Use {
 
 /// The random numbers of one use in one epoch (0 where there are none).
 pub fn random(seed: u64, what: Use, epoch: u32) -> Random {
-    Random::new(seed).part(what as u64).part(u64::from(epoch))
+    Random::new(seed).split(what as u64).split(u64::from(epoch))
 }
 
 /// The random numbers of an image, by its id.
@@ -47,7 +47,7 @@ pub fn random_view(seed: u64, id: &str) -> Random {
     let digest = athanor_cache::Digest::of(id.as_bytes()).to_string();
     // A digest is hexadecimal.
     let number = u64::from_str_radix(&digest[..16], 16).unwrap_or_default();
-    random(seed, Use::Views, 0).part(number)
+    random(seed, Use::Views, 0).split(number)
 }
 
 /// The ids in the column `Id` of a table, or all of the pool.

@@ -2,9 +2,9 @@
 
 use super::Augmentation;
 use crate::artifact::packed_images::{Crop, PackedImages};
-use crate::images::pixels::{Pixels, Samples};
-use crate::images::resample::{Interpolation, resize};
-use crate::images::synthetic::random::Random;
+use athanor_images::pixels::{Pixels, Samples};
+use athanor_images::resample::{Interpolation, resize};
+use athanor_random::Random;
 
 /// A square part of an image, made so many pixels a side, then flipped or transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,12 @@ mod kept;
 
 use std::time::Instant;
 
+use athanor_nn::devices::{Devices, with_crew};
 use burn::module::Module;
 use burn::prelude::*;
 
 use super::data::view::View;
 use super::data::{Batch, Batches, ImagePool};
-use super::devices::{Devices, with_crew};
 use super::preparation::Preparation;
 use super::train::Precision;
 use crate::context::StageContext;

@@ -1,6 +1,6 @@
 //! Defaults of parameters that all kinds that train have.
 
-use crate::learn::optim::{NamedSchedule, Schedule};
+use athanor_nn::optim::{NamedSchedule, Schedule};
 
 /// One batch a step.
 pub fn accumulation() -> usize {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, Precision};
 use crate::error::StageError;
-use crate::learn::devices::OutOfMemory;
+use athanor_nn::devices::OutOfMemory;
 
 /// What a training does when a device runs out of memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,8 +5,8 @@ use burn::prelude::*;
 
 use super::plan::Plan;
 use super::trainer::Task;
-use crate::images::synthetic::random::Random;
-use crate::learn::pass::{Statistics, learn_from};
+use athanor_nn::forward_context::{Statistics, learn_from};
+use athanor_random::Random;
 
 /// A batch to be learned from.
 pub struct Lesson {

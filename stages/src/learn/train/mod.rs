@@ -17,8 +17,8 @@ mod state;
 mod trainer;
 
 use crate::error::StageError;
-use crate::learn::devices::STACK_BYTES;
 use crate::learn::heap::keep_freed_memory;
+use athanor_nn::devices::STACK_BYTES;
 
 pub use fitting::OnOutOfMemory;
 pub use plan::{Plan, Precision};

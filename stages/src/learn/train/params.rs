@@ -14,7 +14,7 @@ macro_rules! training_params {
         #[serde(deny_unknown_fields)]
         pub struct $name {
             /// The network.
-            pub arch: $crate::learn::models::Architecture,
+            pub arch: $athanor_nn::models::Architecture,
             $($(#[$own_doc])* pub $own: $kind,)*
             /// Images in a batch. Those that do not fill a batch at the end of an epoch are left out.
             pub batch: usize,
@@ -25,7 +25,7 @@ macro_rules! training_params {
             pub epochs: u32,
             /// The learning rate: one of the schedules by name, a number, or a list of `[epoch, rate]` from epoch 1 on.
             #[serde(default = "crate::learn::train::defaults::schedule")]
-            pub schedule: $crate::learn::optim::Schedule,
+            pub schedule: $athanor_nn::optim::Schedule,
             /// In so many epochs at the start the backbone stays as it is, and only the head learns.
             #[serde(default)]
             pub freeze_epochs: u32,

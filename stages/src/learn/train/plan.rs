@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::fitting::OnOutOfMemory;
 use crate::error::StageError;
-use crate::learn::models::{Architecture, Model};
-use crate::learn::optim::Schedule;
 use crate::params::ParamProblem;
+use athanor_nn::models::{Architecture, Model};
+use athanor_nn::optim::Schedule;
 
 /// How a network is trained.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use super::numbering::number_parameters;
 use super::plan::Plan;
 use super::trainer::Task;
 use crate::error::StageError;
-use crate::learn::models::Model;
+use athanor_nn::models::Model;
 
 /// The network on a further device.
 pub struct Replica<M> {

@@ -90,7 +90,7 @@ mod tests {
         let mut scores = Scores::new(3);
         scores.add(&logits, &targets);
         let tensor = |values: [f32; 6]| Tensor::<1>::from_floats(values, &Device::flex()).reshape([2, 3]);
-        let by_burn = f64::from(crate::learn::losses::focal(tensor(logits), tensor(targets)).into_scalar::<f32>());
+        let by_burn = f64::from(athanor_nn::losses::focal(tensor(logits), tensor(targets)).into_scalar::<f32>());
         assert!((scores.focal() - by_burn).abs() < 1e-5 * by_burn, "{} is not {by_burn}", scores.focal());
     }
 }

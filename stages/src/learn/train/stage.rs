@@ -10,8 +10,7 @@ use super::trainer::{Task, Trained, train};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::learn::devices::Devices;
-use crate::learn::models::Model;
+use athanor_nn::models::Model;
 
 /// Where results go.
 pub struct Results<'a> {
@@ -30,7 +29,7 @@ pub fn train_and_write<T: Task>(
     results: &Results<'_>,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
-    let devices = Devices::of(context);
+    let devices = context.devices();
     plan.precision.check(devices.first())?;
     let folder = context.unfinished()?;
     let split = Split::of(&folder);

@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
-use crate::learn::weights::{Part, StateDict, write_container};
+use athanor_nn::weights::{Part, StateDict, write_container};
 
 /// The two files.
 const FILES: [&str; 2] = ["state-0.safetensors", "state-1.safetensors"];

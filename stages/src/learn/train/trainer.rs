@@ -16,16 +16,16 @@ use super::replica::{Job, Parameters, Replica};
 use super::state::{Best, Epoch, Saved, Standing, StateFolder};
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::images::synthetic::random::Random;
 use crate::learn::data::loader::Loader;
 use crate::learn::data::sampling::epoch_order;
 use crate::learn::data::view::View;
 use crate::learn::data::{Batch, Batches, ImagePool, Normalisation, Use, random};
-use crate::learn::devices::{Crew, Devices, with_crew};
-use crate::learn::models::Model;
-use crate::learn::optim::{adam, clip_gradient_norm};
-use crate::learn::pass::Statistics;
-use crate::learn::weights::{load_state_dict, state_dict};
+use athanor_nn::devices::{Crew, Devices, with_crew};
+use athanor_nn::forward_context::Statistics;
+use athanor_nn::models::Model;
+use athanor_nn::optim::{adam, clip_gradient_norm};
+use athanor_nn::weights::{load_state_dict, state_dict};
+use athanor_random::Random;
 
 /// The losses of so many steps are read from the device at once, so that it need not be waited for at every step.
 const LOSSES_READ_AT_ONCE: usize = 16;
@@ -175,7 +175,7 @@ impl<T: Task> Training<'_, T> {
         let (task, seed, number) = (self.task, self.context.seed, self.standing.epoch);
         let order = epoch_order(seed, number, task.repeats(), batch * accumulation);
         let views = random(seed, Use::Views, number);
-        let see = |position: usize| task.see(order[position], &mut views.part(position as u64));
+        let see = |position: usize| task.see(order[position], &mut views.split(position as u64));
         let begun = self.standing.step * batch * accumulation;
         let batches = Batches { pool: task.pool(), side, size: batch, threads: self.context.threads };
         let model = self.plan.thawed(model, number);
@@ -228,7 +228,7 @@ impl<T: Task> Training<'_, T> {
 
     fn lesson(&self, order: &[usize], batch: Batch) -> Lesson {
         let random = random(self.context.seed, Use::Dropout, self.standing.epoch);
-        let random = random.part(batch.positions.start as u64);
+        let random = random.split(batch.positions.start as u64);
         Lesson { bytes: batch.bytes, examples: order[batch.positions].to_vec(), random }
     }
 

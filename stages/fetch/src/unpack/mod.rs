@@ -1,0 +1,123 @@
+//! Archives (zip, tar, tar.gz) into a folder, without trusting them.
+//!
+//! What an archive is comes from its first bytes. Nothing is written outside of the folder, whatever the names inside
+//! say; links are replaced by copies of what they point to, so that the folder holds plain files and folders only;
+//! permissions, owners and times are not taken over. An archive that cannot be unpacked whole leaves nothing behind.
+
+mod error;
+mod growth;
+mod tar;
+mod zip;
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::Path;
+
+use athanor_images::file_type::FileType;
+use flate2::read::MultiGzDecoder;
+
+pub use error::{Refusal, UnpackError};
+use growth::Growth;
+
+use super::sniff::describe;
+
+/// How much an archive may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Files, folders and links.
+    pub entries: u64,
+    /// Bytes unpacked; without it, [`Limits::EXPANSION`] times the archive's own length, but at least [`Limits::ALWAYS`].
+    pub bytes: Option<u64>,
+}
+
+impl Limits {
+    /// How many times its own length an archive may hold by default. Images hardly shrink in an archive; more than this
+    /// is rather meant to fill the disk.
+    pub const EXPANSION: u64 = 200;
+    /// What every archive may hold by default.
+    pub const ALWAYS: u64 = 1 << 30;
+
+    fn bytes_of(&self, archive: u64) -> u64 {
+        self.bytes.unwrap_or_else(|| archive.saturating_mul(Limits::EXPANSION).max(Limits::ALWAYS))
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { entries: 10_000_000, bytes: None }
+    }
+}
+
+/// What was unpacked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unpacked {
+    /// Files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+/// Unpacks `archive` into `folder`, which must not exist yet.
+///
+/// # Errors
+/// Names the entry at fault; then `folder` does not exist afterwards.
+pub fn unpack(
+    archive: &Path,
+    folder: &Path,
+    limits: &Limits,
+    should_stop: &dyn Fn() -> bool,
+) -> Result<Unpacked, UnpackError> {
+    let mut file = File::open(archive).map_err(UnpackError::Read)?;
+    let length = file.metadata().map_err(UnpackError::Read)?.len();
+    let form = Form::of(&mut file)?;
+    std::fs::create_dir(folder).map_err(|source| UnpackError::Write { path: folder.to_owned(), source })?;
+    let mut growth = Growth::new(folder, limits.entries, limits.bytes_of(length), should_stop);
+    let result = match form {
+        Form::Zip => zip::unpack(file, &mut growth),
+        Form::Tar => tar::unpack(BufReader::new(file), &mut growth),
+        Form::TarGz => tar::unpack(BufReader::new(MultiGzDecoder::new(BufReader::new(file))), &mut growth),
+    };
+    let result = result.and_then(|()| growth.finish());
+    if result.is_err() {
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    result
+}
+
+/// The forms of archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Zip,
+    Tar,
+    TarGz,
+}
+
+impl Form {
+    /// By the first bytes; leaves the file at its start.
+    fn of(file: &mut File) -> Result<Form, UnpackError> {
+        let head = head_of(&mut *file).map_err(UnpackError::Read)?;
+        file.rewind().map_err(UnpackError::Read)?;
+        let file_type = FileType::of(&head);
+        if matches!(file_type, FileType::Zip | FileType::EmptyZip) {
+            return Ok(Form::Zip);
+        }
+        if tar::starts(&head) {
+            return Ok(Form::Tar);
+        }
+        if file_type != FileType::Gzip {
+            return Err(UnpackError::NotAnArchive { found: describe(&head) });
+        }
+        let inside = head_of(MultiGzDecoder::new(BufReader::new(&mut *file))).map_err(UnpackError::damaged)?;
+        file.rewind().map_err(UnpackError::Read)?;
+        if tar::starts(&inside) {
+            return Ok(Form::TarGz);
+        }
+        Err(UnpackError::NotAnArchive { found: format!("gzip data that holds {}", describe(&inside)) })
+    }
+}
+
+fn head_of(reader: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    reader.take(FileType::HEAD as u64).read_to_end(&mut head)?;
+    Ok(head)
+}

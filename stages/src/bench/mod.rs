@@ -1,0 +1,188 @@
+//! How fast a network is trained and used: the stages themselves, on images that are made up, with a watch beside them.
+//!
+//! A first round is for whatever is slow only once: compiling for a GPU, touching memory, filling caches. The second is
+//! measured.
+
+mod made_up;
+mod memory;
+mod watch;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use self::made_up::{MadeUp, different};
+use self::watch::{Seen, Watch};
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::kind::StageKind;
+use crate::kinds::predict::{Predict, PredictInputs};
+use crate::kinds::train_classifier::{TrainClassifier, TrainClassifierInputs};
+use crate::learn::train::Precision;
+use crate::params::{self, ParamProblem};
+use crate::ports::OutputPorts;
+use athanor_nn::devices::Devices;
+use athanor_nn::models::Architecture;
+
+/// As many as the Human Protein Atlas challenge has.
+const CLASSES: usize = 28;
+
+/// Seconds that no training lasts: its state is saved between the rounds only.
+const NEVER: f64 = 1e9;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// `train_classifier`.
+    Train,
+    /// `predict`, each image as it is.
+    Predict,
+}
+
+/// A measurement to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bench {
+    /// What is measured.
+    pub work: Work,
+    /// The network.
+    pub arch: Architecture,
+    /// Pixels a side of what the network sees. The images have half as many again.
+    pub size: usize,
+    /// Images in a batch.
+    pub batch: usize,
+    /// What the network computes in.
+    pub precision: Precision,
+    /// Threads to compute with, and to prepare batches with.
+    pub threads: usize,
+    /// Batches of each round.
+    pub steps: usize,
+}
+
+/// What came of a measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// What was measured.
+    #[serde(flatten)]
+    pub bench: Bench,
+    /// What it ran on.
+    pub device: String,
+    /// Images a second.
+    pub images_per_second: f64,
+    /// Seconds a batch.
+    pub seconds_per_step: f64,
+    /// Share of the time in which nothing was computed for want of images, 0 to 1.
+    pub share_waiting_for_data: f64,
+    /// The most bytes of main memory that this process had; `None` where the system does not tell.
+    pub peak_memory: Option<u64>,
+    /// The most bytes of GPU memory that this process had, as the driver counts; `None` on a CPU, and where it does not tell.
+    pub peak_gpu_memory: Option<u64>,
+}
+
+impl Bench {
+    /// Measures.
+    ///
+    /// # Errors
+    /// A size that the network cannot take, a batch too small; a device that lacks the precision or the memory.
+    pub fn run(&self) -> Result<Figures, StageError> {
+        self.check()?;
+        let folder = TempDir::new().map_err(StageError::io(&std::env::temp_dir()))?;
+        let made_up = MadeUp::new(folder.path(), CLASSES);
+        let gpu = memory::watch_gpu();
+        let seen = match self.work {
+            Work::Train => self.train(&made_up)?,
+            Work::Predict => self.predict(&made_up)?,
+        };
+        let seen = seen.ok_or_else(|| StageError::mismatch("the stage did not say how far it was"))?;
+        let seconds_per_step = seen.seconds / self.steps as f64;
+        Ok(Figures {
+            bench: *self,
+            device: Devices::visible().to_string(),
+            images_per_second: self.batch as f64 / seconds_per_step,
+            seconds_per_step,
+            share_waiting_for_data: seen.share_waiting,
+            peak_memory: memory::peak(),
+            peak_gpu_memory: gpu.peak(),
+        })
+    }
+
+    fn check(&self) -> Result<(), StageError> {
+        let (arch, size, smallest) = (self.arch, self.size, self.arch.smallest_image());
+        if size < smallest {
+            let message =
+                format!("{arch} needs images of at least {smallest} x {smallest} pixels, not {size} x {size}");
+            return Err(StageError::mismatch(message).with_help(format!("Give `--size {smallest}` or more.")));
+        }
+        if self.steps == 0 || self.threads == 0 || self.batch == 0 {
+            return Err(StageError::mismatch("there must be at least one step, one thread and one image in a batch"));
+        }
+        Ok(())
+    }
+
+    /// Pixels a side of the images; the reference solution cuts 512 from 768.
+    fn side(&self) -> usize {
+        self.size + self.size / 2
+    }
+
+    /// Two epochs, the first of which does not count.
+    fn train(&self, made_up: &MadeUp) -> Result<Option<Seen>, StageError> {
+        let (count, times) = different(self.batch * self.steps);
+        let (images, train) = made_up.images(count, self.side())?;
+        let params = json!({
+            "arch": self.arch, "crop": self.size, "batch": self.batch, "precision": self.precision, "classes": CLASSES,
+            "epochs": 2, "schedule": 1e-4, "upsample": { "share": 1.0, "at_most": times }, "save_every": NEVER,
+        });
+        let inputs = TrainClassifierInputs {
+            images: vec![images],
+            train,
+            validation: made_up.judges()?,
+            statistics: None,
+            pretrained: None,
+            soft_labels: None,
+        };
+        let watch = Watch::of_epoch(2, self.steps as u64);
+        memory::forget_peak();
+        self.stage::<TrainClassifier>(&params, inputs, &made_up.folder("training")?, &watch)?;
+        Ok(watch.seen())
+    }
+
+    /// The same images twice, of which the first time does not count.
+    fn predict(&self, made_up: &MadeUp) -> Result<Option<Seen>, StageError> {
+        let (images, ids) = made_up.images(self.batch * self.steps, self.side())?;
+        let checkpoint = made_up.checkpoint(self.arch, self.size)?;
+        let params = json!({ "batch": self.batch, "precision": self.precision, "augmentations": ["default"] });
+        let mut seen = None;
+        for round in ["first", "second"] {
+            let (checkpoint, images, ids) = (checkpoint.clone(), vec![images.clone()], Some(ids.clone()));
+            let watch = Watch::of_all("images");
+            memory::forget_peak();
+            let inputs = PredictInputs { checkpoint, images, ids };
+            self.stage::<Predict>(&params, inputs, &made_up.folder(round)?, &watch)?;
+            seen = watch.seen();
+        }
+        Ok(seen)
+    }
+
+    /// Runs a stage in a folder.
+    fn stage<K: StageKind>(
+        &self,
+        params: &Value,
+        inputs: K::Inputs,
+        folder: &Path,
+        watch: &Watch,
+    ) -> Result<(), StageError> {
+        let params = params::parse::<K::Params>(params).map_err(|problems| wrong(&problems))?;
+        let outputs = K::outputs(&params).into_iter().map(|port| (port.name, folder.join(port.file))).collect();
+        let outputs = K::Outputs::bind(outputs).map_err(|error| StageError::mismatch(error.to_string()))?;
+        let context = StageContext::new(0, self.threads, folder.join("scratch"), watch);
+        K::run(params, inputs, outputs, &context)
+    }
+}
+
+/// What is wrong with parameters, as one error.
+fn wrong(problems: &[ParamProblem]) -> StageError {
+    let told = problems.iter().map(|problem| format!("`{}`: {}", problem.path.join("."), problem.message));
+    StageError::mismatch(told.collect::<Vec<_>>().join("; "))
+}

@@ -1,0 +1,214 @@
+//! Fetches what is wanted and not known yet, and keeps it file by file.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use athanor_cache::Digest;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::params::{DownloadParams, Form};
+use super::plan::Wanted;
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::items::{Computed, Items};
+use athanor_fetch::pace::Progress;
+use athanor_fetch::reason::{FetchError, Reason, shown};
+use athanor_fetch::request::{Fetched, Order, Request};
+use athanor_fetch::{Fetcher, Listener, Surroundings};
+use athanor_images::decode::{self, Header, Limits};
+
+/// No image has more bytes.
+const MOST_IMAGE_BYTES: u64 = 1 << 30;
+/// Between two lines about the pace in the log.
+const LOG_EVERY: Duration = Duration::from_secs(15);
+
+/// What is remembered of a file beside its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What the image's header says, where images are wanted.
+    pub header: Option<Header>,
+}
+
+/// A file, or why there is none.
+pub type Outcome = Result<Computed<Kept>, FetchError>;
+
+/// What became of the files that were wanted.
+pub struct Gathered {
+    /// Different files.
+    outcomes: Vec<Outcome>,
+    /// For each wanted file its place among them.
+    places: Vec<usize>,
+}
+
+impl Gathered {
+    /// What became of each, in the order they were wanted.
+    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.places.iter().map(|place| &self.outcomes[*place])
+    }
+}
+
+/// A fetcher as the parameters and the surroundings want it.
+pub fn fetcher(params: &DownloadParams, context: &StageContext<'_>) -> Result<Fetcher, StageError> {
+    let surroundings = Surroundings::from_variables(|name| context.environment.get(name).cloned());
+    Fetcher::new(params.manner.options(), &surroundings).map_err(|error| StageError::mismatch(error.to_string()))
+}
+
+/// Fetches what is not known from before. The same file wanted twice is fetched once.
+///
+/// # Errors
+/// Whatever is not a single file's own fault.
+pub fn gather(
+    params: &DownloadParams,
+    wanted: &[Wanted],
+    items: &Items<'_>,
+    context: &StageContext<'_>,
+) -> Result<Gathered, StageError> {
+    let image = params.form == Form::Images;
+    let mut unique: IndexMap<Digest, &Wanted> = IndexMap::new();
+    let place = |wanted| {
+        let entry = unique.entry(key(items, wanted, image));
+        let place = entry.index();
+        entry.or_insert(wanted);
+        place
+    };
+    let places: Vec<usize> = wanted.iter().map(place).collect();
+    let slots: Vec<OnceLock<Outcome>> = unique.keys().map(|key| known(items, key)).collect();
+    let missing: Vec<Missing<'_>> = slots
+        .iter()
+        .zip(unique)
+        .filter(|(slot, _)| slot.get().is_none())
+        .map(|(slot, (key, wanted))| Missing { key, wanted, slot })
+        .collect();
+    let (all, known) = (slots.len(), slots.len() - missing.len());
+    context.log(format!("{all} files: {known} known from before, {} to fetch", missing.len()));
+    fetch(params, &missing, items, known, context)?;
+    drop(missing);
+    let outcomes: Option<Vec<Outcome>> = slots.into_iter().map(OnceLock::into_inner).collect();
+    Ok(Gathered { outcomes: outcomes.ok_or(StageError::Interrupted)?, places })
+}
+
+/// A file to be fetched and where to put what became of it.
+struct Missing<'a> {
+    key: Digest,
+    wanted: &'a Wanted,
+    slot: &'a OnceLock<Outcome>,
+}
+
+fn known(items: &Items<'_>, key: &Digest) -> OnceLock<Outcome> {
+    items.find(key).map_or_else(OnceLock::new, |known| OnceLock::from(Ok(known)))
+}
+
+/// What a file depends on, as far as that is known.
+fn key(items: &Items<'_>, wanted: &Wanted, image: bool) -> Digest {
+    let Wanted { url, size, sha256, mirrored, .. } = wanted;
+    items.key(match mirrored {
+        None => json!({ "url": url.as_str(), "size": size, "sha256": sha256, "image": image }),
+        Some(content) => json!({ "content": content, "size": size, "sha256": sha256, "image": image }),
+    })
+}
+
+fn fetch(
+    params: &DownloadParams,
+    missing: &[Missing<'_>],
+    items: &Items<'_>,
+    known: usize,
+    context: &StageContext<'_>,
+) -> Result<(), StageError> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let fetcher = fetcher(params, context)?;
+    let unfinished = context.unfinished()?;
+    let image = params.form == Form::Images;
+    let order = |Missing { key, wanted, .. }: &Missing<'_>| {
+        let (url, size, sha256) = (wanted.url.clone(), wanted.size, wanted.sha256.clone());
+        let most = image.then_some(MOST_IMAGE_BYTES);
+        let request = Request { url, size, most, sha256, check: image.then_some(&is_image) };
+        Order { request, target: unfinished.join(key.to_string()).join("file") }
+    };
+    let orders: Vec<Order<'_>> = missing.iter().map(order).collect();
+    let fatal: OnceLock<StageError> = OnceLock::new();
+    let settled = |index: usize, outcome: Result<Fetched, FetchError>| {
+        let Missing { key, slot, .. } = &missing[index];
+        let outcome = match outcome {
+            Ok(_) => keep(items, key, &orders[index].target, image).map(Ok),
+            Err(error) => refuse(error),
+        };
+        // Each file is settled once, and of several fatal errors the first counts.
+        match outcome {
+            Ok(outcome) => drop(slot.set(outcome)),
+            Err(error) => drop(fatal.set(error)),
+        }
+    };
+    let logged = Mutex::new(Instant::now());
+    let progress = |progress: Progress| {
+        match (known + orders.len(), orders[0].request.size) {
+            (1, size) => context.progress(progress.bytes, size.unwrap_or(0), "bytes"),
+            (total, _) => context.progress((known + progress.done) as u64, total as u64, "files"),
+        }
+        let due = logged.try_lock().ok().filter(|last| last.elapsed() >= LOG_EVERY);
+        if let Some(mut last) = due {
+            *last = Instant::now();
+            context.log(progress.to_string());
+        }
+    };
+    let should_stop = || context.should_stop() || fatal.get().is_some();
+    fetcher.fetch_all(&orders, &Listener { progress: &progress, settled: &settled, should_stop: &should_stop });
+    match fatal.into_inner() {
+        Some(error) => Err(error),
+        None if context.should_stop() => Err(StageError::Interrupted),
+        None => Ok(()),
+    }
+}
+
+/// A failure is a file's own, unless the disk or the caller made it.
+fn refuse(error: FetchError) -> Result<Outcome, StageError> {
+    match error.reason {
+        Reason::Write { path, source } => Err(StageError::Io { path, source }),
+        Reason::Interrupted => Err(StageError::Interrupted),
+        _ => Ok(Err(error)),
+    }
+}
+
+fn keep(items: &Items<'_>, key: &Digest, target: &Path, image: bool) -> Result<Computed<Kept>, StageError> {
+    let header = if image { Some(header_of(target)?) } else { None };
+    let folder = target.parent().map(PathBuf::from).unwrap_or_default();
+    let kept = items.keep(key, Kept { header }, &folder)?;
+    let _ = std::fs::remove_dir(&folder);
+    Ok(kept)
+}
+
+fn is_image(path: &Path) -> Result<(), String> {
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    decode::decode(&bytes, &Limits::default()).map(drop).map_err(|error| error.to_string())
+}
+
+fn header_of(path: &Path) -> Result<Header, StageError> {
+    let bytes = std::fs::read(path).map_err(StageError::io(path))?;
+    decode::header(&bytes, &Limits::default()).map_err(|error| StageError::mismatch(error.to_string()))
+}
+
+/// Fails with the first failures, unless there are none.
+pub fn report(failures: &[(&Wanted, &FetchError)], files: usize) -> Result<(), StageError> {
+    const SHOWN: usize = 5;
+    let Some((_, first)) = failures.first() else { return Ok(()) };
+    let mut message = match failures.len() {
+        1 if files == 1 => first.to_string(),
+        count => format!("{count} of {files} files could not be fetched:"),
+    };
+    if files > 1 {
+        failures.iter().take(SHOWN).for_each(|(_, error)| message += &format!("\n  {error}"));
+    }
+    if failures.len() > SHOWN {
+        message += &format!("\n  and {} more, all of them in the stage's log", failures.len() - SHOWN);
+    }
+    Err(StageError::mismatch(message).with_help(first.reason.help()))
+}
+
+/// The address of a file as it may be shown.
+pub fn address(wanted: &Wanted) -> String {
+    shown(&wanted.url)
+}

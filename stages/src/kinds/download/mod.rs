@@ -1,0 +1,159 @@
+//! `download`: files from elsewhere as an image set, a folder, a file, or the content of an archive.
+
+mod archive;
+mod gather;
+mod mirror;
+mod outputs;
+mod params;
+mod plan;
+
+use std::collections::HashSet;
+
+use indexmap::IndexSet;
+
+use crate::artifact::folder::FolderInput;
+use crate::artifact::image_set::{ImageSetOutput, ManifestRow, OnBad, write_manifest};
+use crate::artifact::table::TableInput;
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::input_ports;
+use crate::items::{Computed, Items};
+use crate::kind::StageKind;
+use crate::ports::{OutputPort, OutputValue};
+use athanor_fetch::FetchError;
+use gather::{Gathered, Kept};
+use mirror::Mirror;
+pub use outputs::DownloadOutputs;
+pub use params::{DownloadParams, Form, Manner};
+pub use plan::{Wanted, of_list, single};
+
+/// The kind.
+pub struct Download;
+
+input_ports! {
+    /// What [`Download`] reads.
+    pub struct DownloadInputs {
+        /// For `as: images` and `as: files`: the table whose rows tell what to fetch.
+        list: Option<TableInput>,
+        /// A folder of files that you have already, called as the stage calls them (images `<id>_<channel>` with any
+        /// extension), or the one file that is wanted: what is there is checked and copied, and only the rest is fetched.
+        mirror: Option<FolderInput>,
+    }
+}
+
+impl StageKind for Download {
+    type Params = DownloadParams;
+    type Inputs = DownloadInputs;
+    type Outputs = DownloadOutputs;
+
+    const NAME: &'static str = "download";
+    const REVISION: u32 = 1;
+    const DOC: &'static str = "Fetches files by http and https (and copies `file:` addresses), many at once, into an image set, a folder, one file, or the unpacked content of one archive.\n\nAttempts that fail for reasons that pass are repeated with growing pauses; files that were cut are gone on with. A file counts as fetched when its length, its checksum where one is given, and for images its decoding are right. Every file fetched is kept at once and never fetched again under the same address, checksum and length: an interrupted or failed stage fetches only what is missing when it runs again. What a server changes later is not noticed unless a checksum says so; `--force` fetches everything anew. HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are honoured.";
+    const OUTPUTS_VARY: bool = true;
+
+    fn outputs(params: &DownloadParams) -> Vec<OutputPort> {
+        outputs::of(params)
+    }
+
+    fn run(
+        params: DownloadParams,
+        inputs: DownloadInputs,
+        outputs: DownloadOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let mut wanted = match (&inputs.list, params.form.has_list()) {
+            (Some(list), true) => of_list(&params, &list.read()?)?,
+            (None, false) => vec![single(&params)?],
+            (list, _) => {
+                let problem = if list.is_some() { "there is a `list`, but" } else { "there is no `list`, as" };
+                let form = params.form.output();
+                let message = format!("{problem} `as: {form}` needs {}", if list.is_some() { "none" } else { "one" });
+                return Err(StageError::mismatch(message).with_help("Lists are for `as: images` and `as: files`."));
+            }
+        };
+        if let Some(mirror) = &inputs.mirror {
+            let found = Mirror::open(mirror, params.form, context)?.answer_for(&mut wanted);
+            context.log(format!("{found} of {} files are in the mirror", wanted.len()));
+        }
+        if params.form == Form::Unpacked {
+            return archive::unpack_one(&params, &wanted[0], &outputs.files, context);
+        }
+        let items = Items::of::<Self>(context)?;
+        let gathered = gather::gather(&params, &wanted, &items, context)?;
+        let failures = failures(&wanted, &gathered);
+        let log = |(_, error): &(&Wanted, &FetchError)| context.log(error.to_string());
+        failures.iter().for_each(log);
+        let nothing_left = failures.len() == wanted.len();
+        if params.on_bad == OnBad::Error || nothing_left {
+            gather::report(&failures, wanted.len())?;
+        }
+        context.metric("files", (wanted.len() - failures.len()) as f64);
+        context.metric("failures", failures.len() as f64);
+        write_failures(&outputs, &failures)?;
+        match params.form {
+            Form::Images => place_images(&wanted, &gathered, &items, &outputs),
+            _ => place_files(params.form, &wanted, &gathered, &items, &outputs),
+        }
+    }
+}
+
+fn failures<'a>(wanted: &'a [Wanted], gathered: &'a Gathered) -> Vec<(&'a Wanted, &'a FetchError)> {
+    let outcomes = wanted.iter().zip(gathered.outcomes());
+    outcomes.filter_map(|(wanted, outcome)| Some((wanted, outcome.as_ref().err()?))).collect()
+}
+
+fn write_failures(outputs: &DownloadOutputs, failures: &[(&Wanted, &FetchError)]) -> Result<(), StageError> {
+    let Some(table) = &outputs.failures else { return Ok(()) };
+    let rows = failures.iter().map(|(wanted, error)| {
+        let (attempts, reason) = (error.attempts.to_string(), error.reason.to_string());
+        [wanted.id.clone(), wanted.channel.clone(), gather::address(wanted), attempts, reason]
+    });
+    table.write(&["Id", "channel", "url", "attempts", "reason"], rows)
+}
+
+/// The images by id; an id with a failure is left out.
+fn place_images(
+    wanted: &[Wanted],
+    gathered: &Gathered,
+    items: &Items<'_>,
+    outputs: &DownloadOutputs,
+) -> Result<(), StageError> {
+    let failures = failures(wanted, gathered);
+    let bad: HashSet<&str> = failures.iter().map(|(wanted, _)| wanted.id.as_str()).collect();
+    let channels: IndexSet<&str> = wanted.iter().map(|wanted| wanted.channel.as_str()).collect();
+    let good =
+        wanted.iter().zip(gathered.outcomes()).filter_map(|(wanted, outcome)| Some((wanted, outcome.as_ref().ok()?)));
+    let mut good: Vec<(&Wanted, &Computed<Kept>)> =
+        good.filter(|(wanted, _)| !bad.contains(wanted.id.as_str())).collect();
+    if good.is_empty() {
+        return gather::report(&failures, wanted.len());
+    }
+    good.sort_by_key(|(wanted, _)| (wanted.id.as_str(), channels.get_index_of(wanted.channel.as_str())));
+    let mut manifest = Vec::with_capacity(good.len());
+    for (wanted, kept) in good {
+        for (stored, header) in kept.files.iter().zip(kept.value.header) {
+            let (id, channel) = (wanted.id.clone(), wanted.channel.clone());
+            let file = format!("{id}_{channel}.{}", header.format.extension());
+            items.place(stored, &outputs.files.join(&file))?;
+            manifest.push(ManifestRow { id, channel, file, header, bytes: stored.bytes, digest: stored.digest });
+        }
+    }
+    write_manifest(&ImageSetOutput::from_path(outputs.files.clone()), &manifest)
+}
+
+/// The files by name, or the one file.
+fn place_files(
+    form: Form,
+    wanted: &[Wanted],
+    gathered: &Gathered,
+    items: &Items<'_>,
+    outputs: &DownloadOutputs,
+) -> Result<(), StageError> {
+    for (wanted, outcome) in wanted.iter().zip(gathered.outcomes()) {
+        let path = if form == Form::File { outputs.files.clone() } else { outputs.files.join(&wanted.name) };
+        for stored in outcome.iter().flat_map(|kept| &kept.files) {
+            items.place(stored, &path)?;
+        }
+    }
+    Ok(())
+}

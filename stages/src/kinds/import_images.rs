@@ -1,0 +1,112 @@
+//! `import_images`: a folder of images as an image set.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::artifact::image_set::{
+    ImageFile, ImageSetInput, ImageSetOutput, ManifestRow, write_manifest, write_skipped,
+};
+use crate::artifact::table::TableOutput;
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::image_sets::each_image::each_image;
+use crate::image_sets::reading::Reading;
+use crate::items::{Items, PerItem};
+use crate::kind::StageKind;
+use crate::params::{ParamProblem, Parameters};
+use crate::ports::OutputValue;
+use crate::{input_ports, output_ports};
+use athanor_images::decode::Header;
+
+/// The kind.
+pub struct ImportImages;
+
+/// Parameters of [`ImportImages`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ImportImagesParams {
+    /// How the folder is read.
+    #[serde(flatten)]
+    pub reading: Reading,
+}
+
+impl Parameters for ImportImagesParams {
+    fn check(&self) -> Vec<ParamProblem> {
+        self.reading.check()
+    }
+}
+
+input_ports! {
+    /// What [`ImportImages`] reads.
+    pub struct ImportImagesInputs {
+        /// A folder of images.
+        images: ImageSetInput,
+    }
+}
+
+output_ports! {
+    /// What [`ImportImages`] writes.
+    pub struct ImportImagesOutputs {
+        /// The images, byte for byte, as `<id>_<channel>` with the extension of what they really are.
+        images: ImageSetOutput = "images",
+        /// `Id,channel,file,reason` of the images left out.
+        skipped: TableOutput = "skipped.csv",
+    }
+}
+
+impl StageKind for ImportImages {
+    type Params = ImportImagesParams;
+    type Inputs = ImportImagesInputs;
+    type Outputs = ImportImagesOutputs;
+
+    const NAME: &'static str = "import_images";
+    const REVISION: u32 = 1;
+    const DOC: &'static str = "Takes a folder of images into the cache as an image set, each of them checked by decoding it.\n\nThe other image kinds read such a folder as well; importing it keeps a copy of the images as they are now, under names that tell what they really are.";
+    const USES_ALL_CPUS: bool = true;
+
+    fn run(
+        params: ImportImagesParams,
+        inputs: ImportImagesInputs,
+        outputs: ImportImagesOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let items = Items::of::<Self>(context)?;
+        let each = each_image(&params.reading, &inputs.images, &Import(&params.reading), &items, context)?;
+        let (mut manifest, mut files) = (Vec::with_capacity(each.results.len()), Vec::new());
+        for (image, result) in each.set.files.iter().zip(&each.results) {
+            let header = result.value;
+            let file = format!("{}_{}.{}", image.id, image.channel, header.format.extension());
+            for stored in &result.files {
+                files.push((stored, outputs.images.path().join(&file)));
+                let (digest, bytes) = (stored.digest, stored.bytes);
+                let (id, channel, file) = (image.id.clone(), image.channel.clone(), file.clone());
+                manifest.push(ManifestRow { id, channel, file, header, bytes, digest });
+            }
+        }
+        items.place_all(&files)?;
+        write_manifest(&outputs.images, &manifest)?;
+        write_skipped(&outputs.skipped, &each.bad)
+    }
+}
+
+/// Checks one image.
+struct Import<'p>(&'p Reading);
+
+impl PerItem for Import<'_> {
+    type Item = ImageFile;
+    type Value = Header;
+    const UNIT: &'static str = "images";
+
+    fn key(&self, image: &ImageFile) -> Value {
+        json!({ "image": image.digest, "sample": self.0.sample(&image.channel) })
+    }
+
+    fn compute(&self, image: &ImageFile, folder: &Path) -> Result<Header, StageError> {
+        let (header, _) = self.0.decode(image)?;
+        let path = folder.join("image");
+        std::fs::write(&path, image.read()?).map_err(StageError::io(&path))?;
+        Ok(header)
+    }
+}
