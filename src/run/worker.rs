@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use athanor_cache::Cache;
-use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
+use athanor_stages::context::{CacheAccess, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{RunError, Runner};
 use athanor_stages::nn::panics::{self, Panic};
@@ -30,7 +30,7 @@ pub fn main() -> u8 {
         return 1;
     };
     last_words::report_to(channel.as_raw_fd());
-    panics::remember();
+    panics::install_hook();
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
     // Without a handler the process ends at the first signal, which is a valid way to stop.
@@ -70,15 +70,15 @@ fn obey(order: &Order, reporter: &PipeReporter) -> Result<(), Life> {
     reporter.send(&Message::Life(Life::Started { protocol: PROTOCOL }));
     make_pool(order.threads).map_err(refusal)?;
     let cache = Cache::open(&order.cache).map_err(|error| refusal(error.to_string()))?;
-    let memory = Memory {
+    let memory = CacheAccess {
         cache: &cache,
         fingerprint: order.fingerprint,
         contents: order.contents.clone().into_iter().collect(),
-        anew: order.anew,
+        force: order.anew,
         placements: order.placements.clone(),
     };
     let context = StageContext::new(order.seed, order.threads, order.scratch.clone(), reporter)
-        .with_memory(memory)
+        .with_cache(memory)
         .with_environment(passed_on());
     guarded(|| work.run(&order.params, order.inputs.clone(), order.outputs.clone(), &context))
 }
@@ -87,7 +87,7 @@ fn obey(order: &Order, reporter: &PipeReporter) -> Result<(), Life> {
 fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), Life> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| describe(&error)),
-        Err(payload) => Err(describe_panic(&panics::behind(payload.as_ref()))),
+        Err(payload) => Err(describe_panic(&panics::root_cause(payload.as_ref()))),
     }
 }
 
@@ -133,7 +133,7 @@ fn describe(error: &RunError) -> Life {
                 message,
                 help: stage.help().map(str::to_owned),
                 interrupted,
-                again: stage.may_succeed_again(),
+                again: stage.is_retryable(),
             }
         }
         RunError::Bind(_) | RunError::Params(_) => refusal(message),

@@ -49,7 +49,7 @@ pub trait Reporter: Send + Sync {
 }
 
 /// What of earlier work a stage may use again.
-pub struct Memory<'a> {
+pub struct CacheAccess<'a> {
     /// Where items are kept.
     pub cache: &'a Cache,
     /// What the stage computes.
@@ -57,7 +57,7 @@ pub struct Memory<'a> {
     /// What lies at the paths of the stage's inputs.
     pub contents: HashMap<PathBuf, Artifact>,
     /// Whether items are to be computed again even if they are known.
-    pub anew: bool,
+    pub force: bool,
     /// Where the stage notes which stored files it has put among its outputs.
     pub placements: PathBuf,
 }
@@ -73,20 +73,20 @@ pub struct StageContext<'a> {
     /// Values of the environment that a kind may ask for, by name.
     pub environment: HashMap<String, String>,
     reporter: &'a dyn Reporter,
-    memory: Option<Memory<'a>>,
+    access: Option<CacheAccess<'a>>,
     devices: Option<Devices>,
 }
 
 impl<'a> StageContext<'a> {
     /// A context that reports to `reporter` and knows of no earlier work.
     pub fn new(seed: u64, threads: usize, scratch: PathBuf, reporter: &'a dyn Reporter) -> Self {
-        StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, memory: None, devices: None }
+        StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, access: None, devices: None }
     }
 
     /// With what earlier work has left.
     #[must_use]
-    pub fn with_memory(mut self, memory: Memory<'a>) -> Self {
-        self.memory = Some(memory);
+    pub fn with_cache(mut self, access: CacheAccess<'a>) -> Self {
+        self.access = Some(access);
         self
     }
 
@@ -117,15 +117,15 @@ impl<'a> StageContext<'a> {
         visible
     }
 
-    pub(crate) fn memory(&self) -> Option<&Memory<'a>> {
-        self.memory.as_ref()
+    pub(crate) fn cache(&self) -> Option<&CacheAccess<'a>> {
+        self.access.as_ref()
     }
 
     /// A folder, made if need be, in which the stage can leave its state: when it is killed, or stopped, the next try of the
     /// same work finds it as it was left; when it succeeds, or its work changes, nobody does.
     pub fn unfinished(&self) -> Result<PathBuf, StageError> {
-        let folder = match &self.memory {
-            Some(memory) => memory.cache.unfinished(&memory.fingerprint),
+        let folder = match &self.access {
+            Some(access) => access.cache.unfinished(&access.fingerprint),
             None => self.scratch.join("unfinished"),
         };
         std::fs::create_dir_all(&folder).map_err(StageError::io(&folder))?;
@@ -134,10 +134,10 @@ impl<'a> StageContext<'a> {
 
     /// The files below an input folder with their digests, as the stage's fingerprint counts them.
     pub fn tree_of(&self, folder: &Path) -> Result<Tree, StageError> {
-        if let Some(memory) = &self.memory
-            && let Some(artifact) = memory.contents.get(folder)
+        if let Some(access) = &self.access
+            && let Some(artifact) = access.contents.get(folder)
         {
-            return Ok(memory.cache.read_tree(&artifact.digest)?);
+            return Ok(access.cache.read_tree(&artifact.digest)?);
         }
         let tree = athanor_cache::Tree::of_folder(folder)?;
         Ok(tree)
@@ -145,7 +145,7 @@ impl<'a> StageContext<'a> {
 
     /// The content of an input file, as the stage's fingerprint counts it.
     pub fn digest_of(&self, file: &Path) -> Result<Digest, StageError> {
-        if let Some(artifact) = self.memory.as_ref().and_then(|memory| memory.contents.get(file)) {
+        if let Some(artifact) = self.access.as_ref().and_then(|access| access.contents.get(file)) {
             return Ok(artifact.digest);
         }
         Ok(Digest::of(&std::fs::read(file).map_err(StageError::io(file))?))

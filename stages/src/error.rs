@@ -48,7 +48,7 @@ pub enum StageError {
         /// What the user can do about it.
         help: String,
         /// Whether the stage has made itself need less, so that another try may succeed.
-        again: bool,
+        retry: bool,
     },
     /// The stage was asked to stop and did.
     #[error("the stage was asked to stop")]
@@ -88,8 +88,8 @@ impl StageError {
     }
 
     /// Whether the same stage may succeed when it is tried again at once, in another process.
-    pub fn may_succeed_again(&self) -> bool {
-        matches!(self, StageError::DeviceMemory { again: true, .. })
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, StageError::DeviceMemory { retry: true, .. })
     }
 
     /// What the user can do, where there is something to say beyond the message.

@@ -1,6 +1,6 @@
 //! Work on items one by one, each of them remembered: what the engine offers to kinds whose items do not depend on each other.
 //!
-//! A kind describes its work on one item ([`PerItem`]) and asks its context to do it for all ([`Items::compute`]). Items that
+//! A kind describes its work on one item ([`PerItem`]) and asks its context to do it for all ([`ItemCache::compute`]). Items that
 //! were computed before, by whatever stage of the same kind, are found again; the others are computed in parallel, and each is
 //! kept from the moment it is finished, so that a stage that is killed loses only the items in flight.
 
@@ -58,38 +58,38 @@ pub enum OnFailure {
     /// It does.
     Stop,
     /// The others are computed.
-    GoOn,
+    Continue,
 }
 
 /// The items of one stage.
-pub struct Items<'c> {
+pub struct ItemCache<'c> {
     kind: &'static str,
     revision: u32,
     context: &'c StageContext<'c>,
     /// Folders for files that are being written are made here.
     scratch: PathBuf,
-    memory: Option<(athanor_cache::Items<'c>, Placements)>,
-    anew: bool,
+    store: Option<(athanor_cache::Items<'c>, Placements)>,
+    force: bool,
     /// Empty folders to write the files of an item into: making one costs more than many a small file.
     folders: Mutex<Vec<TempDir>>,
 }
 
-impl<'c> Items<'c> {
+impl<'c> ItemCache<'c> {
     /// The items of a stage of kind `K`.
-    pub fn of<K: StageKind>(context: &'c StageContext<'c>) -> Result<Items<'c>, StageError> {
+    pub fn of<K: StageKind>(context: &'c StageContext<'c>) -> Result<ItemCache<'c>, StageError> {
         let (kind, revision) = (K::NAME, K::REVISION);
-        let memory = match context.memory() {
-            Some(memory) => {
-                let unfinished = memory.cache.unfinished(&memory.fingerprint);
-                let items = memory.cache.items(&scope(kind, revision), &unfinished)?;
-                Some((items, Placements::create(&memory.placements)?))
+        let store = match context.cache() {
+            Some(access) => {
+                let unfinished = access.cache.unfinished(&access.fingerprint);
+                let items = access.cache.items(&scope(kind, revision), &unfinished)?;
+                Some((items, Placements::create(&access.placements)?))
             }
             None => None,
         };
         let scratch = context.scratch.join("items");
         fs::create_dir_all(&scratch).map_err(StageError::io(&scratch))?;
-        let anew = context.memory().is_some_and(|memory| memory.anew);
-        Ok(Items { kind, revision, context, scratch, memory, anew, folders: Mutex::default() })
+        let force = context.cache().is_some_and(|access| access.force);
+        Ok(ItemCache { kind, revision, context, scratch, store, force, folders: Mutex::default() })
     }
 
     /// Results in the order of `items`; computes those that are not known. With [`OnFailure::Stop`] the error is that of the
@@ -154,7 +154,7 @@ impl<'c> Items<'c> {
 
     /// What is known of the item with `key`.
     pub fn find<V: DeserializeOwned>(&self, key: &Digest) -> Option<Computed<V>> {
-        let (items, _) = self.memory.as_ref().filter(|_| !self.anew)?;
+        let (items, _) = self.store.as_ref().filter(|_| !self.force)?;
         let ItemRecord { value, files } = items.find(key)?;
         Some(Computed { value: serde_json::from_value(value).ok()?, files })
     }
@@ -170,7 +170,7 @@ impl<'c> Items<'c> {
 
     /// Keeps the result of the item with `key`: `value`, and the files in `folder`, which are moved away.
     pub fn keep<V: Serialize>(&self, key: &Digest, value: V, folder: &Path) -> Result<Computed<V>, StageError> {
-        let Some((items, _)) = &self.memory else {
+        let Some((items, _)) = &self.store else {
             return Ok(Computed { value, files: self.set_aside(folder)? });
         };
         let json = serde_json::to_value(&value).map_err(|error| StageError::mismatch(error.to_string()))?;
@@ -180,14 +180,14 @@ impl<'c> Items<'c> {
 
     /// Keeps a result without files of its own for the item with `key`: `value`, and files that other items have.
     pub fn note(&self, key: &Digest, value: impl Serialize, files: &[ItemFile]) -> Result<(), StageError> {
-        let Some((items, _)) = &self.memory else { return Ok(()) };
+        let Some((items, _)) = &self.store else { return Ok(()) };
         let value = serde_json::to_value(value).map_err(|error| StageError::mismatch(error.to_string()))?;
         Ok(items.append(key, &ItemRecord { value, files: files.to_vec() })?)
     }
 
     /// Brings everything that was kept safely to disk; what was not is computed again after a power cut.
     pub fn sync(&self) -> Result<(), StageError> {
-        match &self.memory {
+        match &self.store {
             Some((items, _)) => Ok(items.sync()?),
             None => Ok(()),
         }
@@ -195,17 +195,17 @@ impl<'c> Items<'c> {
 
     /// Where a file of an item can be read.
     pub fn path_of(&self, file: &ItemFile) -> Option<PathBuf> {
-        self.memory.as_ref().map(|(items, _)| items.path_of(file))
+        self.store.as_ref().map(|(items, _)| items.path_of(file))
     }
 
-    /// Puts files of items at paths, in parallel; see [`Items::place`].
+    /// Puts files of items at paths, in parallel; see [`ItemCache::place`].
     pub fn place_all(&self, files: &[(&ItemFile, PathBuf)]) -> Result<(), StageError> {
         files.par_iter().try_for_each(|(file, path)| self.place(file, path))
     }
 
     /// Puts a file of an item at `path`, an output or inside one.
     pub fn place(&self, file: &ItemFile, path: &Path) -> Result<(), StageError> {
-        match &self.memory {
+        match &self.store {
             Some((items, placements)) => Ok(items.place(file, path, placements)?),
             None => {
                 if let Some(parent) = path.parent() {

@@ -59,8 +59,8 @@ pub trait Kind: Send + Sync {
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>>;
     /// See [`StageKind::USES_ALL_CPUS`].
     fn uses_all_cpus(&self) -> bool;
-    /// See [`Parameters::MANNER`].
-    fn manner(&self) -> &'static [&'static str];
+    /// See [`Parameters::NOT_IN_FINGERPRINT`].
+    fn not_in_fingerprint(&self) -> &'static [&'static str];
     /// The outputs that a canonical value from [`Kind::check_params`] gives; `None` where the stage names its own.
     fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>>;
     /// Who does the work.
@@ -154,8 +154,8 @@ impl<K: StageKind> Kind for Typed<K> {
         K::USES_ALL_CPUS
     }
 
-    fn manner(&self) -> &'static [&'static str] {
-        K::Params::MANNER
+    fn not_in_fingerprint(&self) -> &'static [&'static str] {
+        K::Params::NOT_IN_FINGERPRINT
     }
 
     fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>> {

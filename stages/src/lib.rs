@@ -22,7 +22,7 @@ pub mod ports;
 pub mod registry;
 pub mod similarity;
 mod tables;
-mod wording;
+mod serde_messages;
 
 pub use athanor_fetch::secrets;
 pub use athanor_images as images;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::wording::{Wording, reworded};
+use crate::serde_messages::{Message, translate};
 
 /// One problem with the parameters of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl ParamProblem {
 pub trait Parameters: Serialize + DeserializeOwned + JsonSchema + Send {
     /// Names of parameters that say how the work is done and not what comes out, such as how many files are fetched at once:
     /// they are no part of the fingerprint.
-    const MANNER: &'static [&'static str] = &[];
+    const NOT_IN_FINGERPRINT: &'static [&'static str] = &[];
 
     /// Checks what types alone cannot say; one problem a violated rule.
     fn check(&self) -> Vec<ParamProblem> {
@@ -78,7 +78,7 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
             Err(error) => {
                 let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
                 let culprit = path.first().cloned();
-                let Wording { message, candidates } = reworded(&error.into_inner().to_string());
+                let Message { message, candidates } = translate(&error.into_inner().to_string());
                 problems.push(ParamProblem { path, at_key: false, message, candidates });
                 // Without the culprit the rest can still be checked, as long as it has a default to fall back on.
                 let recovered = culprit.is_some_and(|key| !is_required(&schema, &key) && given.remove(&key).is_some());

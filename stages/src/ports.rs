@@ -151,13 +151,13 @@ impl<T: OutputValue> OutputField for T {
 
 /// An output that a stage may leave unwritten.
 #[derive(Debug, Clone)]
-pub struct MayWrite<T>(pub T);
+pub struct OptionalOutput<T>(pub T);
 
-impl<T: OutputValue> OutputField for MayWrite<T> {
+impl<T: OutputValue> OutputField for OptionalOutput<T> {
     const TYPE: ArtifactType = T::TYPE;
     const OPTIONAL: bool = true;
     fn from_path(path: PathBuf) -> Self {
-        MayWrite(<T as OutputValue>::from_path(path))
+        OptionalOutput(<T as OutputValue>::from_path(path))
     }
 }
 

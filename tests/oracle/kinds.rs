@@ -47,8 +47,8 @@ impl Kind for Revised {
         self.kind.uses_all_cpus()
     }
 
-    fn manner(&self) -> &'static [&'static str] {
-        self.kind.manner()
+    fn not_in_fingerprint(&self) -> &'static [&'static str] {
+        self.kind.not_in_fingerprint()
     }
 
     fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>> {

@@ -26,7 +26,7 @@ fn zipped(left: &[f32], right: &[f32], of: impl Fn(f32, f32) -> f32 + Sync) -> V
     filled(left.len(), |output| {
         left.par_chunks(CHUNK).zip(right.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (left, right))| {
             // SAFETY: Each chunk is one thread's.
-            let output = unsafe { output.part(chunk * CHUNK..chunk * CHUNK + left.len()) };
+            let output = unsafe { output.slice(chunk * CHUNK..chunk * CHUNK + left.len()) };
             output
                 .iter_mut()
                 .zip(left)
@@ -52,7 +52,7 @@ pub struct AdamStep {
 impl AdamStep {
     /// Moves parameters and moments.
     pub fn take(&self, parameters: &mut [f32], gradients: &[f32], moments: [&mut [f32]; 2]) {
-        crate::require();
+        crate::assert_available();
         let [first, second] = moments;
         assert_eq!([gradients.len(), first.len(), second.len()], [parameters.len(); 3], "as many of each");
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));

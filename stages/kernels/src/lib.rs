@@ -13,7 +13,7 @@ pub mod norm;
 pub mod pool;
 
 /// Stops a caller who has not asked whether the kernels are [`available`]: what is behind this must run nowhere else.
-fn require() {
+fn assert_available() {
     assert!(available(), "the kernels need a processor with AVX-512");
 }
 

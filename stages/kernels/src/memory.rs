@@ -34,7 +34,7 @@ impl<'a> SharedMut<'a> {
     /// # Safety
     /// No other thread has any of them.
     #[allow(clippy::mut_from_ref, reason = "the numbers are shared out by their places")]
-    pub unsafe fn part(&self, range: Range<usize>) -> &'a mut [MaybeUninit<f32>] {
+    pub unsafe fn slice(&self, range: Range<usize>) -> &'a mut [MaybeUninit<f32>] {
         assert!(range.start <= range.end && range.end <= self.length, "beyond the memory's end");
         // SAFETY: They are within what this was made of, and the caller has them to itself.
         unsafe { std::slice::from_raw_parts_mut(self.start.wrapping_add(range.start).cast(), range.len()) }

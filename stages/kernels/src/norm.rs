@@ -10,13 +10,13 @@ use rayon::prelude::*;
 use crate::memory::{SharedMut, filled};
 
 /// Sums that are kept side by side: enough that none waits for another.
-const ABREAST: usize = 64;
+const ACCUMULATORS: usize = 64;
 /// Channels a thread takes at once are so few that each thread comes so often.
-const PIECES: usize = 4;
+const TASKS_PER_THREAD: usize = 4;
 
 /// The shape of maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Maps {
+pub struct FeatureMaps {
     /// Images.
     pub batch: usize,
     /// Channels.
@@ -25,7 +25,7 @@ pub struct Maps {
     pub area: usize,
 }
 
-impl Maps {
+impl FeatureMaps {
     fn length(&self) -> usize {
         self.batch * self.channels * self.area
     }
@@ -40,7 +40,7 @@ impl Maps {
 
     /// Does something for every channel, several at a time.
     fn for_each_channel(&self, work: impl Fn(usize) + Send + Sync) {
-        let at_once = self.channels.div_ceil(PIECES * rayon::current_num_threads());
+        let at_once = self.channels.div_ceil(TASKS_PER_THREAD * rayon::current_num_threads());
         (0..self.channels).into_par_iter().with_min_len(at_once).for_each(work);
     }
 }
@@ -49,7 +49,7 @@ impl Maps {
 #[derive(Debug, Clone, Copy)]
 pub struct Normalisation<'a> {
     /// The maps' shape.
-    pub maps: Maps,
+    pub maps: FeatureMaps,
     /// What each channel is multiplied by when it has mean 0 and variance 1.
     pub weight: &'a [f32],
     /// What is added to each channel then.
@@ -84,16 +84,16 @@ pub struct NormalisationGradients {
 
 /// A channel's pixel `x` becomes `x * scale + shift`.
 #[derive(Clone, Copy)]
-struct Line {
+struct Affine {
     scale: f32,
     shift: f32,
     relu: bool,
 }
 
 impl Normalisation<'_> {
-    fn line(&self, channel: usize, mean: f32, variance: f32) -> Line {
+    fn affine(&self, channel: usize, mean: f32, variance: f32) -> Affine {
         let scale = self.weight[channel] * self.inverse_deviation(variance);
-        Line { scale, shift: mean.mul_add(-scale, self.bias[channel]), relu: self.relu }
+        Affine { scale, shift: mean.mul_add(-scale, self.bias[channel]), relu: self.relu }
     }
 
     fn inverse_deviation(&self, variance: f32) -> f32 {
@@ -101,14 +101,14 @@ impl Normalisation<'_> {
     }
 
     fn check(&self, input: &[f32]) {
-        let Maps { channels, .. } = self.maps;
+        let FeatureMaps { channels, .. } = self.maps;
         assert_eq!(input.len(), self.maps.length(), "the maps' length");
         assert_eq!([self.weight.len(), self.bias.len()], [channels; 2], "weights and biases");
     }
 
     /// Normalises with the maps' own means and variances.
-    pub fn by_batch(&self, input: &[f32]) -> Normalised {
-        crate::require();
+    pub fn with_batch_statistics(&self, input: &[f32]) -> Normalised {
+        crate::assert_available();
         self.check(input);
         let count = (self.maps.batch * self.maps.area) as f64;
         let [mut mean, mut variance] = [0, 1].map(|_| vec![0.0; self.maps.channels]);
@@ -122,8 +122,8 @@ impl Normalisation<'_> {
                     let variance = (planes().map(|plane| deviations(plane, mean)).sum::<f64>() / count) as f32;
                     *means.at(channel) = mean;
                     *variances.at(channel) = variance;
-                    let line = self.line(channel, mean, variance);
-                    self.maps.planes(channel).for_each(|plane| apply(&input[plane.clone()], line, output.part(plane)));
+                    let affine = self.affine(channel, mean, variance);
+                    self.maps.planes(channel).for_each(|plane| apply(&input[plane.clone()], affine, output.slice(plane)));
                 }
             });
         });
@@ -131,23 +131,23 @@ impl Normalisation<'_> {
     }
 
     /// Normalises with means and variances that are known.
-    pub fn by_known(&self, input: &[f32], mean: &[f32], variance: &[f32]) -> Vec<f32> {
-        crate::require();
+    pub fn with_statistics(&self, input: &[f32], mean: &[f32], variance: &[f32]) -> Vec<f32> {
+        crate::assert_available();
         self.check(input);
         filled(self.maps.length(), |output| {
             self.maps.for_each_channel(|channel| {
-                let line = self.line(channel, mean[channel], variance[channel]);
+                let affine = self.affine(channel, mean[channel], variance[channel]);
                 // SAFETY: As above.
                 unsafe {
-                    self.maps.planes(channel).for_each(|plane| apply(&input[plane.clone()], line, output.part(plane)));
+                    self.maps.planes(channel).for_each(|plane| apply(&input[plane.clone()], affine, output.slice(plane)));
                 }
             });
         })
     }
 
-    /// The gradients of [`by_batch`](Self::by_batch), given that of its output and what it found.
+    /// The gradients of [`with_batch_statistics`](Self::by_batch), given that of its output and what it found.
     pub fn gradients(&self, input: &[f32], gradient: &[f32], mean: &[f32], variance: &[f32]) -> NormalisationGradients {
-        crate::require();
+        crate::assert_available();
         self.check(input);
         self.check(gradient);
         let count = (self.maps.batch * self.maps.area) as f64;
@@ -156,23 +156,23 @@ impl Normalisation<'_> {
         let input = filled(self.maps.length(), |output| {
             self.maps.for_each_channel(|channel| {
                 let (mean, inverse) = (mean[channel], self.inverse_deviation(variance[channel]));
-                let line = self.line(channel, mean, variance[channel]);
+                let affine = self.affine(channel, mean, variance[channel]);
                 // SAFETY: As above.
                 unsafe {
                     let sums = self
                         .maps
                         .planes(channel)
-                        .map(|plane| gradient_sums(&input[plane.clone()], &gradient[plane], mean, line));
+                        .map(|plane| gradient_sums(&input[plane.clone()], &gradient[plane], mean, affine));
                     let [plain, by_deviation] = sums.fold([0.0; 2], |[a, b], [c, d]| [a + c, b + d]);
                     let by_deviation = by_deviation * f64::from(inverse);
                     *biases.at(channel) = plain as f32;
                     *weights.at(channel) = by_deviation as f32;
-                    let scale = f64::from(line.scale);
+                    let scale = f64::from(affine.scale);
                     let constant = (-scale * plain / count) as f32;
                     let slope = (-scale * f64::from(inverse) * by_deviation / count) as f32;
                     self.maps.planes(channel).for_each(|plane| {
                         let (input, gradient) = (&input[plane.clone()], &gradient[plane.clone()]);
-                        apply_gradient(input, gradient, (mean, constant, slope), line, output.part(plane));
+                        apply_gradient(input, gradient, (mean, constant, slope), affine, output.slice(plane));
                     });
                 }
             });
@@ -184,7 +184,7 @@ impl Normalisation<'_> {
 /// Closures of functions for one kind of processor are not inlined into functions for all; hence the loops in what follows.
 #[inline]
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
-fn total(sums: &[f32; ABREAST]) -> f64 {
+fn total(sums: &[f32; ACCUMULATORS]) -> f64 {
     let mut total = [0.0_f64; 8];
     for eight in sums.as_chunks::<8>().0 {
         for at in 0..8 {
@@ -197,8 +197,8 @@ fn total(sums: &[f32; ABREAST]) -> f64 {
 
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn sum(values: &[f32]) -> f64 {
-    let mut sums = [0.0_f32; ABREAST];
-    let (chunks, rest) = values.as_chunks::<ABREAST>();
+    let mut sums = [0.0_f32; ACCUMULATORS];
+    let (chunks, rest) = values.as_chunks::<ACCUMULATORS>();
     for chunk in chunks {
         for (sum, value) in sums.iter_mut().zip(chunk) {
             *sum += value;
@@ -213,8 +213,8 @@ fn sum(values: &[f32]) -> f64 {
 /// The sum of squared differences from `mean`.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn deviations(values: &[f32], mean: f32) -> f64 {
-    let mut sums = [0.0_f32; ABREAST];
-    let (chunks, rest) = values.as_chunks::<ABREAST>();
+    let mut sums = [0.0_f32; ACCUMULATORS];
+    let (chunks, rest) = values.as_chunks::<ACCUMULATORS>();
     for chunk in chunks {
         for (sum, value) in sums.iter_mut().zip(chunk) {
             *sum = (value - mean).mul_add(value - mean, *sum);
@@ -227,7 +227,7 @@ fn deviations(values: &[f32], mean: f32) -> f64 {
 }
 
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
-fn apply(input: &[f32], Line { scale, shift, relu }: Line, output: &mut [MaybeUninit<f32>]) {
+fn apply(input: &[f32], Affine { scale, shift, relu }: Affine, output: &mut [MaybeUninit<f32>]) {
     let lowest = if relu { 0.0 } else { f32::NEG_INFINITY };
     for (output, input) in output.iter_mut().zip(input) {
         let value = input.mul_add(scale, shift);
@@ -238,25 +238,25 @@ fn apply(input: &[f32], Line { scale, shift, relu }: Line, output: &mut [MaybeUn
 
 /// The gradient that comes through the ReLU, if there is one.
 #[inline(always)]
-fn passed(input: f32, gradient: f32, Line { scale, shift, relu }: Line) -> f32 {
+fn passed(input: f32, gradient: f32, Affine { scale, shift, relu }: Affine) -> f32 {
     if relu && input.mul_add(scale, shift) <= 0.0 { 0.0 } else { gradient }
 }
 
 /// The sum of the gradient, and of the gradient times the difference from the mean.
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
-fn gradient_sums(input: &[f32], gradient: &[f32], mean: f32, line: Line) -> [f64; 2] {
-    let (mut plain, mut by_deviation) = ([0.0_f32; ABREAST], [0.0_f32; ABREAST]);
-    let (inputs, last_input) = input.as_chunks::<ABREAST>();
-    let (gradients, last_gradient) = gradient.as_chunks::<ABREAST>();
+fn gradient_sums(input: &[f32], gradient: &[f32], mean: f32, affine: Affine) -> [f64; 2] {
+    let (mut plain, mut by_deviation) = ([0.0_f32; ACCUMULATORS], [0.0_f32; ACCUMULATORS]);
+    let (inputs, last_input) = input.as_chunks::<ACCUMULATORS>();
+    let (gradients, last_gradient) = gradient.as_chunks::<ACCUMULATORS>();
     for (input, gradient) in inputs.iter().zip(gradients) {
-        for at in 0..ABREAST {
-            let passed = passed(input[at], gradient[at], line);
+        for at in 0..ACCUMULATORS {
+            let passed = passed(input[at], gradient[at], affine);
             plain[at] += passed;
             by_deviation[at] = passed.mul_add(input[at] - mean, by_deviation[at]);
         }
     }
     for (at, (input, gradient)) in last_input.iter().zip(last_gradient).enumerate() {
-        let passed = passed(*input, *gradient, line);
+        let passed = passed(*input, *gradient, affine);
         plain[at] += passed;
         by_deviation[at] = passed.mul_add(input - mean, by_deviation[at]);
     }
@@ -268,11 +268,11 @@ fn apply_gradient(
     input: &[f32],
     gradient: &[f32],
     (mean, constant, slope): (f32, f32, f32),
-    line: Line,
+    affine: Affine,
     output: &mut [MaybeUninit<f32>],
 ) {
     for ((output, input), gradient) in output.iter_mut().zip(input).zip(gradient) {
-        let own = passed(*input, *gradient, line).mul_add(line.scale, constant);
+        let own = passed(*input, *gradient, affine).mul_add(affine.scale, constant);
         output.write((input - mean).mul_add(slope, own));
     }
 }

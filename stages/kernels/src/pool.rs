@@ -21,7 +21,7 @@ pub struct Windows {
 }
 
 /// A place that no window has.
-const NOWHERE: u8 = u8::MAX;
+const NO_ARGMAX: u8 = u8::MAX;
 
 impl Windows {
     /// Rows and columns of windows.
@@ -63,40 +63,40 @@ impl Windows {
 
     /// The largest number of each window, and its place there. What lies around a plane is never the largest; what is no number
     /// always is.
-    pub fn largest(&self, input: &[f32]) -> (Vec<f32>, Vec<u8>) {
+    pub fn max(&self, input: &[f32]) -> (Vec<f32>, Vec<u8>) {
         assert!(self.window <= 15 && self.padding < self.window, "windows of this size");
         let (area, area_out) = (self.area(), self.area_out());
-        let mut places = vec![NOWHERE; input.len() / area * area_out];
-        let output = filled(places.len(), |output| {
-            let planes = input.par_chunks_exact(area).zip(places.par_chunks_exact_mut(area_out)).enumerate();
-            planes.for_each(|(plane, (input, places))| {
+        let mut argmax = vec![NO_ARGMAX; input.len() / area * area_out];
+        let output = filled(argmax.len(), |output| {
+            let planes = input.par_chunks_exact(area).zip(argmax.par_chunks_exact_mut(area_out)).enumerate();
+            planes.for_each(|(plane, (input, argmax))| {
                 // SAFETY: Each plane is one thread's.
                 let output = unsafe { written(output, plane * area_out..(plane + 1) * area_out, f32::NEG_INFINITY) };
                 self.rows(|row, columns, place, first| {
                     let range = row * self.size_out()[1] + columns.start..row * self.size_out()[1] + columns.end;
                     let numbers = input[first..].iter().step_by(self.stride);
-                    for ((best, at), number) in output[range.clone()].iter_mut().zip(&mut places[range]).zip(numbers) {
-                        let better = *number > *best || number.is_nan() || *at == NOWHERE;
+                    for ((best, at), number) in output[range.clone()].iter_mut().zip(&mut argmax[range]).zip(numbers) {
+                        let better = *number > *best || number.is_nan() || *at == NO_ARGMAX;
                         *best = if better { *number } else { *best };
                         *at = if better { place } else { *at };
                     }
                 });
             });
         });
-        (output, places)
+        (output, argmax)
     }
 
     /// The gradient of the input, given that of the largest numbers and their places.
-    pub fn largest_gradient(&self, gradient: &[f32], places: &[u8]) -> Vec<f32> {
+    pub fn max_gradient(&self, gradient: &[f32], argmax: &[u8]) -> Vec<f32> {
         let (area, area_out, width) = (self.area(), self.area_out(), self.size_out()[1]);
-        assert_eq!(gradient.len(), places.len(), "gradients and places");
+        assert_eq!(gradient.len(), argmax.len(), "gradients and argmax");
         filled(gradient.len() / area_out * area, |input| {
-            let planes = gradient.par_chunks_exact(area_out).zip(places.par_chunks_exact(area_out)).enumerate();
-            planes.for_each(|(plane, (gradient, places))| {
+            let planes = gradient.par_chunks_exact(area_out).zip(argmax.par_chunks_exact(area_out)).enumerate();
+            planes.for_each(|(plane, (gradient, argmax))| {
                 // SAFETY: Each plane is one thread's.
                 let input = unsafe { written(input, plane * area..(plane + 1) * area, 0.0) };
-                for (row, (gradient, places)) in gradient.chunks(width).zip(places.chunks(width)).enumerate() {
-                    for (column, (gradient, place)) in gradient.iter().zip(places).enumerate() {
+                for (row, (gradient, argmax)) in gradient.chunks(width).zip(argmax.chunks(width)).enumerate() {
+                    for (column, (gradient, place)) in gradient.iter().zip(argmax).enumerate() {
                         let (down, right) = (usize::from(*place) / self.window, usize::from(*place) % self.window);
                         let line = (row * self.stride + down - self.padding) * self.size[1];
                         input[line + column * self.stride + right - self.padding] += gradient;
@@ -154,7 +154,7 @@ impl Windows {
 /// No other thread has any of them.
 unsafe fn written<'a>(memory: SharedMut<'a>, range: Range<usize>, number: f32) -> &'a mut [f32] {
     // SAFETY: The caller's promise.
-    let part: &mut [MaybeUninit<f32>] = unsafe { memory.part(range) };
+    let part: &mut [MaybeUninit<f32>] = unsafe { memory.slice(range) };
     part.iter_mut().for_each(|place| _ = place.write(number));
     // SAFETY: All of them have just been written.
     unsafe { part.assume_init_mut() }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use athanor_kernels::conv::{Convolution, Finish, forward, input_gradient, kernel_gradient};
+use athanor_kernels::conv::{Convolution, Epilogue, forward, input_gradient, kernel_gradient};
 use proptest::prelude::*;
 use support::{near, numbers};
 
@@ -53,8 +53,8 @@ fn compare(convolution: &Convolution) {
         *sum = *sum * f64::from(scale[channel]) + f64::from(shift[channel]) + f64::from(summand[at]);
         *sum = sum.max(0.0);
     }
-    let finish = Finish { scale: &scale, shift: &shift, summand: Some(&summand), relu: true };
-    near(&forward(convolution, &input, &kernels, Some(&finish)), &output, 1e-5, "finished output");
+    let epilogue = Epilogue { scale: &scale, shift: &shift, summand: Some(&summand), relu: true };
+    near(&forward(convolution, &input, &kernels, Some(&epilogue)), &output, 1e-5, "finished output");
 }
 
 prop_compose! {

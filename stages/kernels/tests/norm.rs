@@ -2,12 +2,12 @@
 
 mod support;
 
-use athanor_kernels::norm::{Maps, Normalisation};
+use athanor_kernels::norm::{FeatureMaps, Normalisation};
 use proptest::prelude::*;
 use support::{near, numbers};
 
-fn compare(maps: Maps, relu: bool) {
-    let Maps { batch, channels, area } = maps;
+fn compare(maps: FeatureMaps, relu: bool) {
+    let FeatureMaps { batch, channels, area } = maps;
     let length = batch * channels * area;
     // Away from zero, so that a variance that is computed carelessly loses its digits.
     let input: Vec<f32> = numbers(1, length).iter().map(|value| value + 20.0).collect();
@@ -40,11 +40,11 @@ fn compare(maps: Maps, relu: bool) {
         scale * (passed(at) - of_bias[channel(at)] - hat(at) * of_weight[channel(at)])
     };
 
-    let ours = normalisation.by_batch(&input);
+    let ours = normalisation.with_batch_statistics(&input);
     near(&ours.mean, &mean, 1e-6, "means");
     near(&ours.variance, &variance, 1e-4, "variances");
     near(&ours.output, &output, 1e-4, "output");
-    near(&normalisation.by_known(&input, &ours.mean, &ours.variance), &output, 1e-4, "output by known statistics");
+    near(&normalisation.with_statistics(&input, &ours.mean, &ours.variance), &output, 1e-4, "output by known statistics");
     let gradients = normalisation.gradients(&input, &gradient, &ours.mean, &ours.variance);
     near(&gradients.input, &(0..length).map(of_input).collect::<Vec<_>>(), 1e-3, "input's gradient");
     let times_count = |means: &[f64]| means.iter().map(|mean| mean * count).collect::<Vec<f64>>();
@@ -60,7 +60,7 @@ proptest! {
         batch in 2_usize..5, channels in 1_usize..9, area in 3_usize..200, relu: bool,
     ) {
         if athanor_kernels::available() {
-            compare(Maps { batch, channels, area }, relu);
+            compare(FeatureMaps { batch, channels, area }, relu);
         }
     }
 }
@@ -68,7 +68,7 @@ proptest! {
 #[test]
 fn rows_of_single_numbers_are_maps_too() {
     if athanor_kernels::available() {
-        compare(Maps { batch: 16, channels: 70, area: 1 }, false);
+        compare(FeatureMaps { batch: 16, channels: 70, area: 1 }, false);
     }
 }
 
@@ -77,7 +77,7 @@ fn what_is_no_number_stays_none() {
     if !athanor_kernels::available() {
         return;
     }
-    let maps = Maps { batch: 1, channels: 1, area: 3 };
+    let maps = FeatureMaps { batch: 1, channels: 1, area: 3 };
     let normalisation = Normalisation { maps, weight: &[1.0], bias: &[0.0], epsilon: 1e-5, relu: true };
-    assert!(normalisation.by_known(&[f32::NAN; 3], &[0.0], &[1.0]).iter().all(|value| value.is_nan()));
+    assert!(normalisation.with_statistics(&[f32::NAN; 3], &[0.0], &[1.0]).iter().all(|value| value.is_nan()));
 }

@@ -37,9 +37,9 @@ fn compare(windows: &Windows, planes: usize) {
             places.iter().for_each(|at| of_mean[*at] += f64::from(gradient[out]) * share);
         }
     }
-    let (ours, places) = windows.largest(&input);
+    let (ours, places) = windows.max(&input);
     near(&ours, &largest, 1e-7, "largest");
-    near(&windows.largest_gradient(&gradient, &places), &of_largest, 1e-6, "largest's gradient");
+    near(&windows.max_gradient(&gradient, &places), &of_largest, 1e-6, "largest's gradient");
     near(&windows.mean(&input), &mean, 1e-6, "mean");
     near(&windows.mean_gradient(&gradient), &of_mean, 1e-6, "mean's gradient");
 }
@@ -57,7 +57,7 @@ proptest! {
 #[test]
 fn what_is_no_number_is_the_largest() {
     let windows = Windows { size: [2, 2], window: 2, stride: 2, padding: 0 };
-    let (largest, places) = windows.largest(&[
+    let (largest, places) = windows.max(&[
         1.0,
         f32::NAN,
         3.0,

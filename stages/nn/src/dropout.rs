@@ -3,9 +3,9 @@
 use burn::module::Module;
 use burn::prelude::*;
 
-use crate::forward_context::random_of_layer;
+use crate::forward_context::next_layer_random;
 
-/// Drops a share of values in passes that are learned from ([`crate::forward_context::learn_from`]), and makes up for it by enlarging
+/// Drops a share of values in passes that are learned from ([`crate::forward_context::training_pass`]), and makes up for it by enlarging
 /// the others; elsewhere values pass unchanged.
 ///
 /// What is dropped is drawn on the CPU from the pass's own random numbers: the same on every device, whatever else is
@@ -23,7 +23,7 @@ impl Dropout {
 
     /// `[batch, feature]` to the same shape.
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let Some(mut random) = random_of_layer().filter(|_| self.share > 0.0) else { return input };
+        let Some(mut random) = next_layer_random().filter(|_| self.share > 0.0) else { return input };
         let shape = input.dims();
         let kept = (1.0 / (1.0 - self.share)) as f32;
         let share = self.share as f32;
@@ -37,7 +37,7 @@ impl Dropout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forward_context::learn_from;
+    use crate::forward_context::training_pass;
     use athanor_random::Random;
 
     fn ones(shape: [usize; 2]) -> Tensor<2> {
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_share_is_dropped_and_the_rest_makes_up_for_it() {
-        let (dropped, _) = learn_from(Random::new(1), || Dropout::new(0.25).forward(ones([100, 100])));
+        let (dropped, _) = training_pass(Random::new(1), || Dropout::new(0.25).forward(ones([100, 100])));
         let dropped = values(dropped);
         let zeros = dropped.iter().filter(|value| **value == 0.0).count();
         assert!((2_300..2_700).contains(&zeros), "{zeros} of 10,000 were dropped");
@@ -63,7 +63,7 @@ mod tests {
     fn each_layer_of_each_pass_drops_values_of_its_own() {
         let pass = |seed| {
             let layers = || [0, 1].map(|_| values(Dropout::new(0.5).forward(ones([8, 8]))));
-            learn_from(Random::new(seed), layers).0
+            training_pass(Random::new(seed), layers).0
         };
         let [first, second] = pass(1);
         assert_ne!(first, second);

@@ -65,7 +65,7 @@ impl Conv2d {
         const NO_DILATION: [usize; 2] = [1, 1];
         const ONE_GROUP: usize = 1;
         let weight = self.weight.val().cast(input.dtype());
-        if kernels::can_take(&input) {
+        if kernels::supports(&input) {
             return kernels::convolve(input, weight, self.stride, self.padding);
         }
         conv2d(input, weight, None, ConvOptions::new(self.stride, self.padding, NO_DILATION, ONE_GROUP))
@@ -73,50 +73,50 @@ impl Conv2d {
 
     /// The same, then a batch norm.
     pub fn forward_norm(&self, input: Tensor<4>, norm: &BatchNorm) -> Tensor<4> {
-        if self.finishes(&input, norm) {
-            return self.forward_finished(input, norm, None, false);
+        if self.can_fuse(&input, norm) {
+            return self.forward_with_epilogue(input, norm, None, false);
         }
         norm.forward(self.forward(input))
     }
 
     /// The same, then a batch norm and a ReLU.
     pub fn forward_norm_relu(&self, input: Tensor<4>, norm: &BatchNorm) -> Tensor<4> {
-        if self.finishes(&input, norm) {
-            return self.forward_finished(input, norm, None, true);
+        if self.can_fuse(&input, norm) {
+            return self.forward_with_epilogue(input, norm, None, true);
         }
         norm.forward_relu(self.forward(input))
     }
 
     /// The same, then a batch norm, a sum with `summand` and a ReLU.
     pub fn forward_norm_add_relu(&self, input: Tensor<4>, norm: &BatchNorm, summand: Tensor<4>) -> Tensor<4> {
-        if self.finishes(&input, norm) {
-            return self.forward_finished(input, norm, Some(summand), true);
+        if self.can_fuse(&input, norm) {
+            return self.forward_with_epilogue(input, norm, Some(summand), true);
         }
         let output = norm.forward(self.forward(input));
-        if kernels::can_take(&output) { kernels::add_relu(output, summand) } else { relu(output + summand) }
+        if kernels::supports(&output) { kernels::add_relu(output, summand) } else { relu(output + summand) }
     }
 
     /// Whether the convolution can do with each number, while it has it at hand, what comes after it.
-    fn finishes(&self, input: &Tensor<4>, norm: &BatchNorm) -> bool {
-        kernels::can_take(input) && norm.kind() == DType::F32 && !input.device().is_autodiff()
+    fn can_fuse(&self, input: &Tensor<4>, norm: &BatchNorm) -> bool {
+        kernels::supports(input) && norm.kind() == DType::F32 && !input.device().is_autodiff()
     }
 
-    fn forward_finished(
+    fn forward_with_epilogue(
         &self,
         input: Tensor<4>,
         norm: &BatchNorm,
         summand: Option<Tensor<4>>,
         relu: bool,
     ) -> Tensor<4> {
-        let line = norm.line(&input.device());
-        kernels::convolve_and_finish(input, self.weight.val(), line, summand, (self.stride, self.padding), relu)
+        let affine = norm.affine(&input.device());
+        kernels::convolve_with_epilogue(input, self.weight.val(), line, summand, (self.stride, self.padding), relu)
     }
 }
 
 /// Batch normalisation (Ioffe and Szegedy, <https://arxiv.org/abs/1502.03167>) over all axes but the second.
 ///
 /// It uses and remembers the batch's statistics where its input can be differentiated and it is not frozen, else the
-/// running ones. In a pass that is learned from ([`forward_context::learn_from`]) they are left to be remembered in the right order.
+/// running ones. In a pass that is learned from ([`forward_context::training_pass`]) they are left to be remembered in the right order.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     /// Scale, `[channel]`.
@@ -156,48 +156,48 @@ impl BatchNorm {
 
     /// `[batch, channel, ..]` to the same shape and type.
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        self.normalised(input, false)
+        self.normalise(input, false)
     }
 
     /// The same, then a ReLU.
     pub fn forward_relu<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        self.normalised(input, true)
+        self.normalise(input, true)
     }
 
     fn normalised<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
         let kind = input.dtype();
         let input = input.cast(self.kind());
         let output = if input.device().is_autodiff() && self.training.is_enabled() {
-            self.by_batch(input, with_relu)
+            self.with_batch_statistics(input, with_relu)
         } else {
-            self.by_running_statistics(input, with_relu)
+            self.with_running_statistics(input, with_relu)
         };
         output.cast(kind)
     }
 
-    fn by_running_statistics<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
+    fn with_running_statistics<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
         let [mean, variance] = self.running_statistics(&input.device());
-        if kernels::can_take(&input) && !input.device().is_autodiff() {
+        if kernels::supports(&input) && !input.device().is_autodiff() {
             let known = [self.weight.val(), self.bias.val(), mean, variance];
-            return kernels::normalise_by_known(input, known, self.epsilon, with_relu);
+            return kernels::normalise_with(input, known, self.epsilon, with_relu);
         }
         let output = batch_norm(input, self.weight.val(), self.bias.val(), mean, variance, self.epsilon);
         if with_relu { relu(output) } else { output }
     }
 
-    fn by_batch<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
+    fn with_batch_statistics<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
         let values_a_channel = input.shape().num_elements() / input.dims()[1];
         let (weight, bias) = (self.weight.val(), self.bias.val());
-        let (output, mean, variance) = if kernels::can_take(&input) {
+        let (output, mean, variance) = if kernels::supports(&input) {
             kernels::normalise(input, weight, bias, self.epsilon, with_relu)
         } else {
             let result = batch_norm_train(input, weight, bias, self.epsilon);
             (if with_relu { relu(result.output) } else { result.output }, result.mean, result.variance)
         };
         let (mean, variance) = (mean.detach(), variance.detach() * bessel(values_a_channel));
-        if let Some([mean, variance]) = forward_context::leave(self.weight.id, mean, variance) {
-            remember(&self.running_mean, mean);
-            remember(&self.running_var, variance);
+        if let Some([mean, variance]) = forward_context::record_statistics(self.weight.id, mean, variance) {
+            update_running(&self.running_mean, mean);
+            update_running(&self.running_var, variance);
         }
         output
     }
@@ -208,7 +208,7 @@ impl BatchNorm {
     }
 
     /// What each channel is multiplied by and what is added then, by the running statistics.
-    fn line(&self, device: &Device) -> [Tensor<1>; 2] {
+    fn affine(&self, device: &Device) -> [Tensor<1>; 2] {
         let [mean, variance] = self.running_statistics(device);
         let scale = self.weight.val() / (variance + self.epsilon).sqrt();
         let shift = self.bias.val() - mean * scale.clone();
@@ -217,9 +217,9 @@ impl BatchNorm {
 }
 
 /// Moves a running statistic towards that of a batch.
-fn remember(running: &RunningState<Tensor<1>>, of_batch: Tensor<1>) {
+fn update_running(running: &RunningState<Tensor<1>>, of_batch: Tensor<1>) {
     let old = running.value_sync().to_device(&of_batch.device());
-    running.update(forward_context::moved_towards(old, of_batch).detach());
+    running.update(forward_context::exponential_average(old, of_batch).detach());
 }
 
 /// What makes the variance of `count` values an unbiased estimate.
@@ -267,7 +267,7 @@ pub fn uniform_within(bound: f64) -> Distribution {
 
 /// The largest value of each `kernel` x `kernel` window; `padding` rows and columns around the image never win.
 pub fn max_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
-    if kernels::can_take(&input) {
+    if kernels::supports(&input) {
         return kernels::max_pool(input, kernel, stride, padding);
     }
     let options = MaxPoolOptions::new([kernel, kernel]).with_stride([stride, stride]).with_padding([padding, padding]);
@@ -276,7 +276,7 @@ pub fn max_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) 
 
 /// The mean of each `kernel` x `kernel` window; `padding` rows and columns of zeros around the image count.
 pub fn average_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
-    if kernels::can_take(&input) {
+    if kernels::supports(&input) {
         return kernels::average_pool(input, kernel, stride, padding);
     }
     let options = AvgPoolOptions::new([kernel, kernel]).with_stride([stride, stride]).with_padding([padding, padding]);

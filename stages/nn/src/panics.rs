@@ -1,7 +1,7 @@
 //! What a panic said, for those who turn it into the failure of a stage.
 //!
 //! A library may panic in a thread of its own, after which others panic because of it: the first panic of a process says
-//! what happened. A program that runs one stage a process has it remembered ([`remember`]).
+//! what happened. A program that runs one stage a process has it remembered ([`install_hook`]).
 
 use std::any::Any;
 use std::panic::{self, PanicHookInfo};
@@ -19,7 +19,7 @@ pub struct Panic {
 }
 
 /// From now on remembers the first panic of the process; each is printed as before.
-pub fn remember() {
+pub fn install_hook() {
     let print = panic::take_hook();
     panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
         let location = info.location().map(ToString::to_string);
@@ -30,7 +30,7 @@ pub fn remember() {
 }
 
 /// The panic behind one that was caught with this payload: the first of the process, where it is remembered.
-pub fn behind(payload: &(dyn Any + Send)) -> Panic {
+pub fn root_cause(payload: &(dyn Any + Send)) -> Panic {
     FIRST.get().cloned().unwrap_or_else(|| Panic { message: text(payload), location: None })
 }
 

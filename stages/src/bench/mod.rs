@@ -3,9 +3,9 @@
 //! A first round is for whatever is slow only once: compiling for a GPU, touching memory, filling caches. The second is
 //! measured.
 
-mod made_up;
+mod synthetic_inputs;
 mod memory;
-mod watch;
+mod stage_timer;
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use self::made_up::{MadeUp, different};
-use self::watch::{Seen, Watch};
+use self::synthetic_inputs::{SyntheticInputs, distinct_images};
+use self::stage_timer::{Timing, StageTimer};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
@@ -89,20 +89,20 @@ impl Bench {
     pub fn run(&self) -> Result<Figures, StageError> {
         self.check()?;
         let folder = TempDir::new().map_err(StageError::io(&std::env::temp_dir()))?;
-        let made_up = MadeUp::new(folder.path(), CLASSES);
+        let synthetic_inputs = SyntheticInputs::new(folder.path(), CLASSES);
         let gpu = memory::watch_gpu();
-        let seen = match self.work {
-            Work::Train => self.train(&made_up)?,
-            Work::Predict => self.predict(&made_up)?,
+        let timing = match self.work {
+            Work::Train => self.train(&synthetic_inputs)?,
+            Work::Predict => self.predict(&synthetic_inputs)?,
         };
-        let seen = seen.ok_or_else(|| StageError::mismatch("the stage did not say how far it was"))?;
-        let seconds_per_step = seen.seconds / self.steps as f64;
+        let timing = timing.ok_or_else(|| StageError::mismatch("the stage did not say how far it was"))?;
+        let seconds_per_step = timing.seconds / self.steps as f64;
         Ok(Figures {
             bench: *self,
             device: Devices::visible().to_string(),
             images_per_second: self.batch as f64 / seconds_per_step,
             seconds_per_step,
-            share_waiting_for_data: seen.share_waiting,
+            share_waiting_for_data: timing.share_waiting,
             peak_memory: memory::peak(),
             peak_gpu_memory: gpu.peak(),
         })
@@ -127,9 +127,9 @@ impl Bench {
     }
 
     /// Two epochs, the first of which does not count.
-    fn train(&self, made_up: &MadeUp) -> Result<Option<Seen>, StageError> {
-        let (count, times) = different(self.batch * self.steps);
-        let (images, train) = made_up.images(count, self.side())?;
+    fn train(&self, synthetic_inputs: &SyntheticInputs) -> Result<Option<Timing>, StageError> {
+        let (count, times) = distinct_images(self.batch * self.steps);
+        let (images, train) = synthetic_inputs.images(count, self.side())?;
         let params = json!({
             "arch": self.arch, "crop": self.size, "batch": self.batch, "precision": self.precision, "classes": CLASSES,
             "epochs": 2, "schedule": 1e-4, "upsample": { "share": 1.0, "at_most": times }, "save_every": NEVER,
@@ -137,32 +137,32 @@ impl Bench {
         let inputs = TrainClassifierInputs {
             images: vec![images],
             train,
-            validation: made_up.judges()?,
+            validation: synthetic_inputs.validation()?,
             statistics: None,
             pretrained: None,
             soft_labels: None,
         };
-        let watch = Watch::of_epoch(2, self.steps as u64);
+        let timer = StageTimer::of_epoch(2, self.steps as u64);
         memory::forget_peak();
-        self.stage::<TrainClassifier>(&params, inputs, &made_up.folder("training")?, &watch)?;
-        Ok(watch.seen())
+        self.stage::<TrainClassifier>(&params, inputs, &synthetic_inputs.folder("training")?, &timer)?;
+        Ok(timer.timing())
     }
 
     /// The same images twice, of which the first time does not count.
-    fn predict(&self, made_up: &MadeUp) -> Result<Option<Seen>, StageError> {
-        let (images, ids) = made_up.images(self.batch * self.steps, self.side())?;
-        let checkpoint = made_up.checkpoint(self.arch, self.size)?;
+    fn predict(&self, synthetic_inputs: &SyntheticInputs) -> Result<Option<Timing>, StageError> {
+        let (images, ids) = synthetic_inputs.images(self.batch * self.steps, self.side())?;
+        let checkpoint = synthetic_inputs.checkpoint(self.arch, self.size)?;
         let params = json!({ "batch": self.batch, "precision": self.precision, "augmentations": ["default"] });
-        let mut seen = None;
+        let mut timing = None;
         for round in ["first", "second"] {
             let (checkpoint, images, ids) = (checkpoint.clone(), vec![images.clone()], Some(ids.clone()));
-            let watch = Watch::of_all("images");
+            let timer = StageTimer::of_all("images");
             memory::forget_peak();
             let inputs = PredictInputs { checkpoint, images, ids };
-            self.stage::<Predict>(&params, inputs, &made_up.folder(round)?, &watch)?;
-            seen = watch.seen();
+            self.stage::<Predict>(&params, inputs, &synthetic_inputs.folder(round)?, &timer)?;
+            timing = timer.timing();
         }
-        Ok(seen)
+        Ok(timing)
     }
 
     /// Runs a stage in a folder.
@@ -171,12 +171,12 @@ impl Bench {
         params: &Value,
         inputs: K::Inputs,
         folder: &Path,
-        watch: &Watch,
+        timer: &StageTimer,
     ) -> Result<(), StageError> {
         let params = params::parse::<K::Params>(params).map_err(|problems| wrong(&problems))?;
         let outputs = K::outputs(&params).into_iter().map(|port| (port.name, folder.join(port.file))).collect();
         let outputs = K::Outputs::bind(outputs).map_err(|error| StageError::mismatch(error.to_string()))?;
-        let context = StageContext::new(0, self.threads, folder.join("scratch"), watch);
+        let context = StageContext::new(0, self.threads, folder.join("scratch"), timer);
         K::run(params, inputs, outputs, &context)
     }
 }

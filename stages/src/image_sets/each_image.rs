@@ -6,7 +6,7 @@ use crate::artifact::image_set::{BadImage, ImageFile, ImageSet, ImageSetInput, O
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::image_sets::reading::Reading;
-use crate::items::{Computed, Items, OnFailure, PerItem};
+use crate::items::{Computed, ItemCache, OnFailure, PerItem};
 
 /// The results for a set's images.
 pub struct EachImage<V> {
@@ -27,11 +27,11 @@ pub fn each_image<P: PerItem<Item = ImageFile>>(
     reading: &Reading,
     input: &ImageSetInput,
     work: &P,
-    items: &Items<'_>,
+    items: &ItemCache<'_>,
     context: &StageContext<'_>,
 ) -> Result<EachImage<P::Value>, StageError> {
     let (set, mut bad) = reading.read(input, context)?;
-    let on_failure = if reading.on_bad == OnBad::Skip { OnFailure::GoOn } else { OnFailure::Stop };
+    let on_failure = if reading.on_bad == OnBad::Skip { OnFailure::Continue } else { OnFailure::Stop };
     let mut results = Vec::with_capacity(set.files.len());
     for (file, result) in set.files.iter().zip(items.compute(work, &set.files, on_failure)?) {
         match result {

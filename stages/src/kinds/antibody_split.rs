@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::params::Parameters;
-use crate::ports::MayWrite;
+use crate::ports::OptionalOutput;
 use athanor_random::RandomState;
 
 use crate::context::StageContext;
@@ -57,7 +57,7 @@ output_ports! {
         /// A quarter of each antibody's rows, without leaked ones.
         validation: TableOutput = "validation.csv",
         /// Matched train rows that are in neither part; written when `pairs` is given.
-        held_out: MayWrite<TableOutput> = "held_out.csv",
+        held_out: OptionalOutput<TableOutput> = "held_out.csv",
     }
 }
 

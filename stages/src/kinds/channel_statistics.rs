@@ -12,7 +12,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::image_sets::each_image::{EachImage, each_image};
 use crate::image_sets::reading::Reading;
-use crate::items::{Items, PerItem};
+use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
@@ -71,7 +71,7 @@ impl StageKind for ChannelStatistics {
         outputs: ChannelStatisticsOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let items = Items::of::<Self>(context)?;
+        let items = ItemCache::of::<Self>(context)?;
         let measure = Measure(&params.reading);
         let sets = inputs.images.iter().map(|set| each_image(&params.reading, set, &measure, &items, context));
         let sets = sets.collect::<Result<Vec<EachImage<Measured>>, _>>()?;

@@ -42,7 +42,7 @@ impl Kind for Command {
         false
     }
 
-    fn manner(&self) -> &'static [&'static str] {
+    fn not_in_fingerprint(&self) -> &'static [&'static str] {
         &[]
     }
 

@@ -12,9 +12,9 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::learn::data::view::View;
 use crate::learn::data::{ImagePool, chosen_ids};
-use crate::learn::infer::Questions;
-use crate::learn::preparation::Preparation;
-use crate::learn::train::{Precision, in_pool};
+use crate::learn::infer::InferenceJob;
+use crate::learn::preprocessing::Preprocessing;
+use crate::learn::train::{Precision, with_thread_pool};
 use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
 use athanor_nn::models::{FEATURE_LENGTH, MetricConfig, MetricModel};
@@ -85,27 +85,27 @@ impl StageKind for Embed {
         let pool = ImagePool::open(&inputs.images)?;
         let file = &inputs.checkpoint.0;
         let checkpoint = Checkpoint::read::<MetricModel>(file.weights())?;
-        let preparation = Preparation::of(&checkpoint, &file.label, &pool)?;
+        let preprocessing = Preprocessing::of(&checkpoint, &file.label, &pool)?;
         let ids = chosen_ids(inputs.ids.as_ref(), &pool)?;
-        let images = pool.find(&ids, preparation.side)?;
+        let images = pool.find(&ids, preprocessing.side)?;
         let devices = context.devices();
         params.precision.check(devices.first())?;
         let EmbedParams { batch, precision } = params;
-        let questions = Questions {
+        let job = InferenceJob {
             pool: &pool,
-            preparation: &preparation,
+            preprocessing: &preprocessing,
             count: images.len(),
             batch,
             precision,
             width: FEATURE_LENGTH,
         };
-        let see = |row: usize| (images[row], View::whole(pool.size(images[row]), preparation.side));
-        let features = in_pool(context.threads, || {
+        let view_of = |row: usize| (images[row], View::whole(pool.size(images[row]), preprocessing.side));
+        let features = with_thread_pool(context.threads, || {
             let config = MetricConfig::new(checkpoint.architecture, checkpoint.channels, checkpoint.outputs);
             let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
             let models: Vec<MetricModel> = models.collect::<Result<_, _>>()?;
             let feature = |model: &MetricModel, images| model.features(images).into_data().iter().collect();
-            questions.ask(models, &devices, see, feature, context)
+            job.run(models, &devices, view_of, feature, context)
         })?;
         if features.iter().any(|number| !number.is_finite()) {
             return Err(StageError::mismatch("the network's features are not numbers; its training did not go well"));

@@ -9,7 +9,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
-use crate::ports::MayWrite;
+use crate::ports::OptionalOutput;
 use crate::tables::class_params::{check_classes, hpa_classes};
 use crate::tables::stratify::stratify;
 use crate::{input_ports, output_ports};
@@ -61,7 +61,7 @@ output_ports! {
         /// `Id,fold` in the order of the input: the fold in which a row is validation.
         train: TableOutput = "train.csv",
         /// The same for the external rows, if there are any.
-        external: MayWrite<TableOutput> = "external.csv",
+        external: OptionalOutput<TableOutput> = "external.csv",
     }
 }
 

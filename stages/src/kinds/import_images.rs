@@ -14,7 +14,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::image_sets::each_image::each_image;
 use crate::image_sets::reading::Reading;
-use crate::items::{Items, PerItem};
+use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::OutputValue;
@@ -72,7 +72,7 @@ impl StageKind for ImportImages {
         outputs: ImportImagesOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let items = Items::of::<Self>(context)?;
+        let items = ItemCache::of::<Self>(context)?;
         let each = each_image(&params.reading, &inputs.images, &Import(&params.reading), &items, context)?;
         let (mut manifest, mut files) = (Vec::with_capacity(each.results.len()), Vec::new());
         for (image, result) in each.set.files.iter().zip(&each.results) {

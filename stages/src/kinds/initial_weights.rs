@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use athanor_nn::models::Architecture;
-use athanor_nn::weights::{Part, state_dict, write_container};
+use athanor_nn::weights::{TensorEntry, state_dict, write_container};
 use burn::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::artifact::checkpoint::WeightsOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
-use crate::learn::train::in_pool;
+use crate::learn::train::with_thread_pool;
 use crate::output_ports;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::{NoInputs, OutputValue};
@@ -66,12 +66,12 @@ impl StageKind for InitialWeights {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let InitialWeightsParams { arch, channels } = params;
-        in_pool(context.threads, || {
+        with_thread_pool(context.threads, || {
             let device = Device::flex();
             device.seed(context.seed);
             let state = state_dict(&arch.init(channels, &device), arch);
-            let parts: Vec<Part<'_>> = state.iter().map(|(name, data)| Part::float32(name, data)).collect();
-            Ok(write_container(outputs.weights.path(), &parts, &BTreeMap::new())?)
+            let entries: Vec<TensorEntry<'_>> = state.iter().map(|(name, data)| TensorEntry::float32(name, data)).collect();
+            Ok(write_container(outputs.weights.path(), &entries, &BTreeMap::new())?)
         })
     }
 }

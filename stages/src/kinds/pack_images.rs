@@ -15,7 +15,7 @@ use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::image_sets::reading::Reading;
-use crate::items::{Items, OnFailure, PerItem};
+use crate::items::{ItemCache, OnFailure, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::OutputValue;
@@ -84,7 +84,7 @@ impl StageKind for PackImages {
         outputs: PackImagesOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let items = Items::of::<Self>(context)?;
+        let items = ItemCache::of::<Self>(context)?;
         let (set, mut bad) = params.reading.read(&inputs.images, context)?;
         let (copied, decoded) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let pack = Pack { reading: &params.reading, channels: &set.channels, items: &items, copied, decoded };
@@ -163,7 +163,7 @@ enum Outcome {
 struct Pack<'p> {
     reading: &'p Reading,
     channels: &'p [String],
-    items: &'p Items<'p>,
+    items: &'p ItemCache<'p>,
     copied: AtomicUsize,
     decoded: AtomicUsize,
 }

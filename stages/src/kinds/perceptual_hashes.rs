@@ -12,7 +12,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::image_sets::each_image::each_image;
 use crate::image_sets::reading::Reading;
-use crate::items::{Items, PerItem};
+use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
@@ -69,7 +69,7 @@ impl StageKind for PerceptualHashes {
         outputs: PerceptualHashesOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let items = Items::of::<Self>(context)?;
+        let items = ItemCache::of::<Self>(context)?;
         let each = each_image(&params.reading, &inputs.images, &Hash(&params.reading), &items, context)?;
         let header: Vec<&str> = ["Id"].into_iter().chain(each.set.channels.iter().map(String::as_str)).collect();
         let hashes = each.results.chunks(each.set.channels.len());

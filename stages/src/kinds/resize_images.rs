@@ -16,7 +16,7 @@ use crate::error::StageError;
 use crate::image_sets::each_image::each_image;
 use crate::image_sets::reading::Reading;
 use crate::input_ports;
-use crate::items::{Items, PerItem};
+use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::{BindError, BoundOutputs, OutputPort, OutputPorts, OutputValue};
@@ -184,7 +184,7 @@ impl StageKind for ResizeImages {
         outputs: ResizeImagesOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let items = Items::of::<Self>(context)?;
+        let items = ItemCache::of::<Self>(context)?;
         let each = each_image(&params.reading, &inputs.images, &Resize(&params), &items, context)?;
         for size in params.all_sizes() {
             let port = port_name(&params, size);

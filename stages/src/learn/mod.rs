@@ -4,7 +4,7 @@
 //! The networks themselves are [`athanor_nn`]'s; the kinds that use this are in [`kinds`](crate::kinds).
 
 pub mod data;
-mod heap;
+mod malloc;
 pub mod infer;
-pub mod preparation;
+pub mod preprocessing;
 pub mod train;

@@ -10,7 +10,7 @@ use crate::loopback::{Act, Server, answer, head, ok, sha256, status};
 use athanor_cache::{Cache, Digest};
 use athanor_stages::artifact::image_set::ImageSetInput;
 use athanor_stages::artifact::table::TableInput;
-use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
+use athanor_stages::context::{CacheAccess, Reporter, StageContext, StageReport};
 use athanor_stages::images::encode;
 use athanor_stages::images::pixels::Pixels;
 use athanor_stages::kind::{RunError, Runner};
@@ -79,16 +79,16 @@ impl Bench {
         let scratch = self.folder.path().join("scratch");
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir(&scratch).unwrap();
-        let memory = Memory {
+        let access = CacheAccess {
             cache: &self.cache,
             fingerprint: Digest::of(params.to_string().as_bytes()),
             contents: HashMap::new(),
-            anew: false,
+            force: false,
             placements: scratch.join("placements"),
         };
         self.heard.reports.lock().unwrap().clear();
         let context = StageContext::new(0, 1, scratch.clone(), &self.heard)
-            .with_memory(memory)
+            .with_cache(access)
             .with_environment(self.environment.clone());
         work.run(&params, inputs, outputs, &context)?;
         Ok(ports.into_iter().map(|port| port.name).collect())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use athanor_stages::nn::weights::{Part, StateDict, WeightsFile, write_container};
+use athanor_stages::nn::weights::{TensorEntry, StateDict, WeightsFile, write_container};
 use athanor_stages::ports::InputFile;
 use burn::prelude::*;
 use serde_json::{Value, json};
@@ -58,13 +58,13 @@ fn a_frozen_backbone_stays_as_it_is() {
         bench.train(&params, name, Run::new(&Heard::patient())).unwrap();
         WeightsFile::read(bench.input(&format!("{name}/last.safetensors")).weights()).unwrap().state
     };
-    let (slow, fast, thawed) = (trained("slow", 1e-4, 1), trained("fast", 1e-3, 1), trained("thawed", 1e-3, 0));
+    let (slow, fast, with_freezing) = (trained("slow", 1e-4, 1), trained("fast", 1e-3, 1), trained("with_freezing", 1e-3, 0));
     let differ = |one: &StateDict, other: &StateDict, head: bool| {
         one.iter().filter(|(name, data)| name.starts_with("head.") == head && other[*name] != **data).count()
     };
     assert_eq!(differ(&slow, &fast, false), 0, "of the backbone");
     assert!(differ(&slow, &fast, true) > 0, "of the head");
-    assert!(differ(&fast, &thawed, false) > 0, "of the backbone");
+    assert!(differ(&fast, &with_freezing, false) > 0, "of the backbone");
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn weights_of_an_earlier_training_and_soft_labels_are_learned_from() {
         (name.clone(), TensorData::new(halved, data.shape().to_vec()))
     });
     let halved: StateDict = views.collect();
-    let parts: Vec<Part<'_>> = halved.iter().map(|(name, data)| Part::float32(name, data)).collect();
-    write_container(&bench.path("halved.safetensors"), &parts, &BTreeMap::new()).unwrap();
+    let entries: Vec<TensorEntry<'_>> = halved.iter().map(|(name, data)| TensorEntry::float32(name, data)).collect();
+    write_container(&bench.path("halved.safetensors"), &entries, &BTreeMap::new()).unwrap();
     let pretrained = [("pretrained", bench.input("halved.safetensors"))];
     assert_ne!(losses("pretrained", json!({}), &pretrained), hard);
     let last = WeightsFile::read(bench.input("pretrained/last.safetensors").weights()).unwrap().state;

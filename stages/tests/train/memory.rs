@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::bench::{Bench, Heard, Run, alone, params, steps};
 
 /// The failure of a training, or of another kind, for lack of memory.
-fn does_not_fit(outcome: Result<(), RunError>) -> (String, String, bool) {
+fn out_of_memory_error(outcome: Result<(), RunError>) -> (String, String, bool) {
     match outcome {
         Err(RunError::Stage(StageError::DeviceMemory { message, help, again })) => (message, help, again),
         other => panic!("{other:?}"),
@@ -27,7 +27,7 @@ fn what_would_fit_is_said() {
     let bench = Bench::new(16);
     let heard = Heard::patient();
     let run = || Run { room: Some(5), ..Run::new(&heard) };
-    let (message, help, again) = does_not_fit(bench.train(&six(json!({})), "run", run()));
+    let (message, help, again) = out_of_memory_error(bench.train(&six(json!({})), "run", run()));
     assert_eq!(message, "the GPU has no room for 6 MiB more, with batches of 6 images of 12 x 12 pixels in float32");
     assert_eq!(
         help,
@@ -36,7 +36,7 @@ fn what_would_fit_is_said() {
     );
     assert!(!again);
     let frugal = six(json!({ "batch": 7, "gradient_checkpointing": true }));
-    let (_, help, _) = does_not_fit(bench.train(&frugal, "frugal", run()));
+    let (_, help, _) = out_of_memory_error(bench.train(&frugal, "frugal", run()));
     assert_eq!(help, "What needs less: `precision: bf16`, or `on_out_of_memory: split`.");
 }
 
@@ -48,7 +48,7 @@ fn batches_are_split_if_that_is_asked_for() {
     let heard = Heard::patient();
     let run = || Run { room: Some(3), ..Run::new(&heard) };
     for (batch, finer) in [(12, "2 batches of 6"), (6, "4 batches of 3")] {
-        let (message, help, again) = does_not_fit(bench.train(&split, "split", run()));
+        let (message, help, again) = out_of_memory_error(bench.train(&split, "split", run()));
         assert!(message.contains(&format!("with batches of {batch} images")), "{message}");
         assert!(again && help.starts_with(&format!("It goes on with {finer} images a step. ")), "{help}");
     }
@@ -56,7 +56,7 @@ fn batches_are_split_if_that_is_asked_for() {
     bench.train(&six(json!({ "batch": 3, "accumulation": 4 })), "small", Run::new(&heard)).unwrap();
     let same = bench.bytes("split/last.safetensors") == bench.bytes("small/last.safetensors");
     assert!(same, "it learns what batches teach that were small from the beginning");
-    let (message, help, again) = does_not_fit(bench.train(&split, "never", Run { room: Some(1), ..Run::new(&heard) }));
+    let (message, help, again) = out_of_memory_error(bench.train(&split, "never", Run { room: Some(1), ..Run::new(&heard) }));
     assert!(again, "{message} {help}");
 }
 
@@ -66,7 +66,7 @@ fn batches_that_cannot_be_split_fail() {
     let bench = Bench::new(16);
     let params = six(json!({ "batch": 2, "on_out_of_memory": "split" }));
     let heard = Heard::patient();
-    let (_, help, again) = does_not_fit(bench.train(&params, "run", Run { room: Some(1), ..Run::new(&heard) }));
+    let (_, help, again) = out_of_memory_error(bench.train(&params, "run", Run { room: Some(1), ..Run::new(&heard) }));
     assert!(
         !again && help.starts_with("Batches cannot be split further. What needs less: `precision: bf16`"),
         "{help}"
@@ -85,7 +85,7 @@ fn training_goes_on_with_split_batches_from_its_last_state() {
     // With one batch a step there is nothing to share out; with two there is.
     let refused = bench.train(&params, "run", run()).unwrap_err().to_string();
     assert!(refused.contains("only has 1 batch"), "{refused}");
-    let (_, _, again) = does_not_fit(bench.train(&params, "run", Run { room: Some(2), ..Run::new(&heard) }));
+    let (_, _, again) = out_of_memory_error(bench.train(&params, "run", Run { room: Some(2), ..Run::new(&heard) }));
     assert!(again);
     let heard = Heard::patient();
     bench.train(&params, "run", Run { room: Some(2), devices: 2, ..Run::new(&heard) }).unwrap();
@@ -103,7 +103,7 @@ fn prediction_says_what_would_fit() {
         let run = Run { room: Some(8), ..Run::new(&heard) };
         bench.run("predict", &json!({ "batch": batch }), &given, "predicted", run)
     };
-    let (message, help, _) = does_not_fit(predict(10));
+    let (message, help, _) = out_of_memory_error(predict(10));
     assert!(message.ends_with("with batches of 10 images of 12 x 12 pixels"), "{message}");
     assert_eq!(help, "Choose a smaller `batch`, such as 5.");
     predict(5).unwrap();

@@ -24,7 +24,7 @@ thread_local! {
 
 /// The gradient of the kernels, given the input and the result's gradient.
 pub fn kernel_gradient(convolution: &Convolution, input: &[f32], gradient: &[f32]) -> Vec<f32> {
-    crate::require();
+    crate::assert_available();
     assert_eq!(input.len(), convolution.input_length(), "the input's length");
     assert_eq!(gradient.len(), convolution.output_length(), "the gradient's length");
     let Convolution { batch, channels_in, channels_out, .. } = *convolution;
@@ -33,7 +33,7 @@ pub fn kernel_gradient(convolution: &Convolution, input: &[f32], gradient: &[f32
     let taps = source.taps.len();
     let planes = Planes { count: channels_out, size: grid.size };
     let mut kernels = vec![0.0; convolution.kernel_length()];
-    let task = Task { source, gradient, planes, grid, kernels: SharedMut::of(&mut kernels) };
+    let task = KernelGradient { source, gradient, planes, grid, kernels: SharedMut::of(&mut kernels) };
     // Each piece has channels of its own, so that how many there are changes no sum.
     let threads = rayon::current_num_threads();
     let at_once = (DEPTH / taps).max(1);
@@ -46,7 +46,7 @@ pub fn kernel_gradient(convolution: &Convolution, input: &[f32], gradient: &[f32
     kernels
 }
 
-struct Task<'a> {
+struct KernelGradient<'a> {
     source: Source<'a>,
     gradient: &'a [f32],
     /// Of the gradient.
@@ -55,7 +55,7 @@ struct Task<'a> {
     kernels: SharedMut<'a>,
 }
 
-impl Task<'_> {
+impl KernelGradient<'_> {
     /// The gradient of the kernels on some of the input's channels.
     fn multiply(&self, channels: &std::ops::Range<usize>, [input, gradient]: &mut [Vec<f32>; 2]) {
         let taps = self.source.taps.len();

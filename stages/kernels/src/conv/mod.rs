@@ -9,7 +9,7 @@ mod product;
 mod taps;
 
 pub use kernels::kernel_gradient;
-pub use product::Finish;
+pub use product::Epilogue;
 pub use taps::{forward, input_gradient};
 
 /// What is convolved with what.

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::Convolution;
 use super::columns::{Grid, LANES, PANEL, Places, Planes, Segment, VECTORS};
-use super::product::{self, Finish, Lines, ROWS, Target};
+use super::product::{self, Epilogue, Lines, ROWS, Target};
 use crate::memory::{SharedMut, filled};
 
 /// Lines of a panel that are multiplied before the next are packed.
@@ -23,7 +23,7 @@ const DEPTH: usize = 256;
 /// Panels that are packed at once.
 const PANELS: usize = 8;
 /// Pieces of work a thread, at least, so that no thread waits long for the others.
-const PIECES: usize = 4;
+const TASKS_PER_THREAD: usize = 4;
 
 /// Where a weight's pixel lies, as seen from the sum's own place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,19 +68,19 @@ thread_local! {
     static PACKED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The convolution of `input` with `kernels`; each sum is finished as `finish` says.
-pub fn forward(convolution: &Convolution, input: &[f32], kernels: &[f32], finish: Option<&Finish<'_>>) -> Vec<f32> {
-    crate::require();
+/// The convolution of `input` with `kernels`; each sum is finished as `epilogue` says.
+pub fn forward(convolution: &Convolution, input: &[f32], kernels: &[f32], epilogue: Option<&Epilogue<'_>>) -> Vec<f32> {
+    crate::assert_available();
     assert_eq!(input.len(), convolution.input_length(), "the input's length");
     assert_eq!(kernels.len(), convolution.kernel_length(), "the kernels' length");
-    if let Some(Finish { scale, shift, summand, .. }) = finish {
+    if let Some(Epilogue { scale, shift, summand, .. }) = epilogue {
         assert_eq!([scale.len(), shift.len()], [convolution.channels_out; 2], "scales and shifts");
         assert!(summand.is_none_or(|summand| summand.len() == convolution.output_length()), "the summand's length");
     }
     let phases = Phases::of(convolution, input);
     let grid = Grid { images: convolution.batch, size: convolution.size_out() };
     filled(convolution.output_length(), |output| {
-        sum(&phases.source(), (kernels, convolution.channels_out), grid, output, finish);
+        sum(&phases.source(), (kernels, convolution.channels_out), grid, output, epilogue);
     })
 }
 
@@ -143,7 +143,7 @@ fn take_apart(convolution: &Convolution, input: &[f32], phases: &[[usize; 2]], p
 
 /// The gradient of the input, given that of the result.
 pub fn input_gradient(convolution: &Convolution, gradient: &[f32], kernels: &[f32]) -> Vec<f32> {
-    crate::require();
+    crate::assert_available();
     assert_eq!(gradient.len(), convolution.output_length(), "the gradient's length");
     assert_eq!(kernels.len(), convolution.kernel_length(), "the kernels' length");
     let Convolution { batch, channels_in, size, stride, .. } = *convolution;
@@ -241,24 +241,24 @@ fn sum(
     (weights, rows): (&[f32], usize),
     grid: Grid,
     output: SharedMut<'_>,
-    finish: Option<&Finish<'_>>,
+    epilogue: Option<&Epilogue<'_>>,
 ) {
     let panels = grid.pixels().div_ceil(PANEL);
-    let at_once = panels.div_ceil(rayon::current_num_threads() * PIECES).clamp(1, PANELS);
-    let task = Task { source, weights, rows, grid, output, finish };
+    let at_once = panels.div_ceil(rayon::current_num_threads() * TASKS_PER_THREAD).clamp(1, PANELS);
+    let task = SumOverTaps { source, weights, rows, grid, output, epilogue };
     (0..panels.div_ceil(at_once)).into_par_iter().for_each(|piece| {
         let panels = piece * at_once..panels.min((piece + 1) * at_once);
         PACKED.with_borrow_mut(|packed| task.sum_panels(panels, packed));
     });
 }
 
-struct Task<'a> {
+struct SumOverTaps<'a> {
     source: &'a Source<'a>,
     weights: &'a [f32],
     rows: usize,
     grid: Grid,
     output: SharedMut<'a>,
-    finish: Option<&'a Finish<'a>>,
+    epilogue: Option<&'a Epilogue<'a>>,
 }
 
 /// A panel's places.
@@ -268,7 +268,7 @@ struct Panel {
     sums: Places,
 }
 
-impl Task<'_> {
+impl SumOverTaps<'_> {
     fn sum_panels(&self, panels: std::ops::Range<usize>, packed: &mut Vec<f32>) {
         let (channels, taps) = (self.source.channels(), self.source.taps.len());
         let at_once = (DEPTH / taps).clamp(1, channels);
@@ -307,15 +307,15 @@ impl Task<'_> {
         let taps = self.source.taps.len();
         let (row_length, depth) = (self.source.channels() * taps, block.len() * taps);
         let last = block.end == self.source.channels();
-        let finish = self.finish.filter(|_| last);
+        let epilogue = self.epilogue.filter(|_| last);
         let area = self.grid.area();
         let mut row = 0;
         while row < self.rows {
             let height = if self.rows - row >= ROWS { ROWS } else { 1 };
             let weights = self.weights[row * row_length + block.start * taps..].as_ptr();
-            let finish = finish.map(|finish| {
-                let summand = finish.summand.map_or(std::ptr::null(), |summand| summand[row * area..].as_ptr());
-                (finish, row, summand)
+            let epilogue = epilogue.map(|epilogue| {
+                let summand = epilogue.summand.map_or(std::ptr::null(), |summand| summand[row * area..].as_ptr());
+                (epilogue, row, summand)
             });
             for (number, panel) in places.iter().enumerate() {
                 let columns = packed[number * depth * PANEL..][..depth * PANEL].as_ptr();
@@ -324,9 +324,9 @@ impl Task<'_> {
                 // SAFETY: Rows and panels are within what was given, and no other thread has these panels.
                 unsafe {
                     if height == ROWS {
-                        product::multiply::<ROWS>(depth, weights, row_length, columns, target, finish);
+                        product::multiply::<ROWS>(depth, weights, row_length, columns, target, epilogue);
                     } else {
-                        product::multiply::<1>(depth, weights, row_length, columns, target, finish);
+                        product::multiply::<1>(depth, weights, row_length, columns, target, epilogue);
                     }
                 }
             }

@@ -1,37 +1,37 @@
 //! The devices that a stage computes on.
 
-mod crew;
+mod workers;
 pub mod cuda;
-mod memory;
+mod out_of_memory;
 
 use burn::prelude::*;
 
-pub use crew::{Crew, STACK_BYTES, StartError, with_crew};
-pub use memory::OutOfMemory;
+pub use workers::{DeviceWorkers, STACK_BYTES, StartError, with_workers};
+pub use out_of_memory::OutOfMemory;
 
 /// The devices of a stage, of one type: at least one. What is computed does not depend on how many there are.
 #[derive(Debug, Clone)]
 pub struct Devices {
     all: Vec<Device>,
     /// Images at once for which a simulated device has room.
-    room: Option<usize>,
+    capacity: Option<usize>,
 }
 
 impl Devices {
     /// All GPUs that are visible, where this program can use any; else the CPU.
     pub fn visible() -> Devices {
         let gpus = cuda::gpus();
-        Devices { all: if gpus.is_empty() { vec![Device::flex()] } else { gpus }, room: None }
+        Devices { all: if gpus.is_empty() { vec![Device::flex()] } else { gpus }, capacity: None }
     }
 
-    /// Devices that take the place of those that the process sees; with `room` each runs out of memory, as a GPU does, when
+    /// Devices that take the place of those that the process sees; with `capacity` each runs out of memory, as a GPU does, when
     /// it is to compute with more images at once.
     ///
     /// # Panics
     /// Without any device.
-    pub fn simulated(all: Vec<Device>, room: Option<usize>) -> Devices {
+    pub fn simulated(all: Vec<Device>, capacity: Option<usize>) -> Devices {
         assert!(!all.is_empty(), "there is always a device");
-        Devices { all, room }
+        Devices { all, capacity }
     }
 
     /// The first: what only one device does, it does.

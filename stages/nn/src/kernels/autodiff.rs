@@ -14,7 +14,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Flex};
 
 use super::Kernels;
 use super::flex::{
-    Normalising, input_gradient, kernel_gradient, largest, largest_gradient, mean_gradient, normalisation_gradients,
+    Normalising, input_gradient, kernel_gradient, max_pool, max_pool_gradient, average_pool_gradient, normalisation_gradients,
     relu_gradient,
 };
 
@@ -69,18 +69,18 @@ impl<C: CheckpointStrategy> Kernels for Autodiff<Flex, C> {
         }
     }
 
-    fn largest(input: Tracked<C>, windows: Windows) -> Tracked<C> {
-        let prep = Largest.prepare::<C>([input.node()]).compute_bound().stateful();
-        let (output, places) = largest(&input.into_primitive(), &windows);
+    fn max_pool(input: Tracked<C>, windows: Windows) -> Tracked<C> {
+        let prep = MaxPool.prepare::<C>([input.node()]).compute_bound().stateful();
+        let (output, argmax) = max_pool(&input.into_primitive(), &windows);
         match prep {
-            OpsKind::Tracked(prep) => prep.finish((windows, places.into()), output),
+            OpsKind::Tracked(prep) => prep.finish((windows, argmax.into()), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
 
-    fn mean(input: Tracked<C>, windows: Windows) -> Tracked<C> {
-        let prep = Mean.prepare::<C>([input.node()]).compute_bound().stateful();
-        let output = Flex::mean(input.into_primitive(), windows);
+    fn average_pool(input: Tracked<C>, windows: Windows) -> Tracked<C> {
+        let prep = AveragePool.prepare::<C>([input.node()]).compute_bound().stateful();
+        let output = Flex::average_pool(input.into_primitive(), windows);
         match prep {
             OpsKind::Tracked(prep) => prep.finish(windows, output),
             OpsKind::UnTracked(prep) => prep.finish(output),
@@ -104,32 +104,32 @@ impl Backward<Flex, 2> for AddRelu {
 }
 
 #[derive(Debug)]
-struct Largest;
+struct MaxPool;
 
-impl Backward<Flex, 1> for Largest {
+impl Backward<Flex, 1> for MaxPool {
     /// The windows, and the place of the largest number of each.
     type State = (Windows, Arc<[u8]>);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = gradients.consume::<Flex>(&ops.node);
-        let ((windows, places), [node]) = (ops.state, ops.parents);
+        let ((windows, argmax), [node]) = (ops.state, ops.parents);
         if let Some(node) = node {
-            gradients.register::<Flex>(node.id, largest_gradient(&windows, &gradient, &places));
+            gradients.register::<Flex>(node.id, max_pool_gradient(&windows, &gradient, &argmax));
         }
     }
 }
 
 #[derive(Debug)]
-struct Mean;
+struct AveragePool;
 
-impl Backward<Flex, 1> for Mean {
+impl Backward<Flex, 1> for AveragePool {
     type State = Windows;
 
     fn backward(self, ops: Ops<Windows, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let gradient = gradients.consume::<Flex>(&ops.node);
         let [node] = ops.parents;
         if let Some(node) = node {
-            gradients.register::<Flex>(node.id, mean_gradient(&ops.state, &gradient));
+            gradients.register::<Flex>(node.id, average_pool_gradient(&ops.state, &gradient));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The kernels on the CPU backend's tensors.
 
-use athanor_kernels::conv::{self, Convolution, Finish};
+use athanor_kernels::conv::{self, Convolution, Epilogue};
 use athanor_kernels::elementwise::{self, AdamStep};
-use athanor_kernels::norm::{Maps, Normalisation, NormalisationGradients, Normalised};
+use athanor_kernels::norm::{FeatureMaps, Normalisation, NormalisationGradients, Normalised};
 use athanor_kernels::pool::Windows;
 use burn::backend::Flex;
 use burn::backend::flex::{FlexTensor, Layout};
@@ -28,7 +28,7 @@ impl Kernels for Flex {
         let shape = input.layout().shape().clone();
         let normalisation =
             Normalisation { maps: maps(&shape), weight: numbers(&weight), bias: numbers(&bias), epsilon, relu };
-        let Normalised { output, mean, variance } = normalisation.by_batch(numbers(&input));
+        let Normalised { output, mean, variance } = normalisation.with_batch_statistics(numbers(&input));
         let channels = weight.layout().shape().clone();
         (tensor(output, shape), tensor(mean, channels.clone()), tensor(variance, channels))
     }
@@ -38,32 +38,32 @@ impl Kernels for Flex {
         tensor(elementwise::add_relu(numbers(&left), numbers(&right)), left.layout().shape().clone())
     }
 
-    fn largest(input: FlexTensor, windows: Windows) -> FlexTensor {
-        largest(&input, &windows).0
+    fn max_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
+        max_pool(&input, &windows).0
     }
 
-    fn mean(input: FlexTensor, windows: Windows) -> FlexTensor {
+    fn average_pool(input: FlexTensor, windows: Windows) -> FlexTensor {
         let input = input.to_contiguous();
         tensor(windows.mean(numbers(&input)), with_size(input.layout().shape(), windows.size_out()))
     }
 }
 
 /// The largest number of each window, and its place there.
-pub fn largest(input: &FlexTensor, windows: &Windows) -> (FlexTensor, Vec<u8>) {
+pub fn max_pool(input: &FlexTensor, windows: &Windows) -> (FlexTensor, Vec<u8>) {
     let input = input.to_contiguous();
-    let (output, places) = windows.largest(numbers(&input));
-    (tensor(output, with_size(input.layout().shape(), windows.size_out())), places)
+    let (output, argmax) = windows.max(numbers(&input));
+    (tensor(output, with_size(input.layout().shape(), windows.size_out())), argmax)
 }
 
 /// The gradient of the input, given that of the largest numbers of windows, and their places.
-pub fn largest_gradient(windows: &Windows, gradient: &FlexTensor, places: &[u8]) -> FlexTensor {
+pub fn max_pool_gradient(windows: &Windows, gradient: &FlexTensor, argmax: &[u8]) -> FlexTensor {
     let gradient = gradient.to_contiguous();
-    let input = windows.largest_gradient(numbers(&gradient), places);
+    let input = windows.max_gradient(numbers(&gradient), argmax);
     tensor(input, with_size(gradient.layout().shape(), windows.size))
 }
 
 /// The gradient of the input, given that of the means of windows.
-pub fn mean_gradient(windows: &Windows, gradient: &FlexTensor) -> FlexTensor {
+pub fn average_pool_gradient(windows: &Windows, gradient: &FlexTensor) -> FlexTensor {
     let gradient = gradient.to_contiguous();
     tensor(windows.mean_gradient(numbers(&gradient)), with_size(gradient.layout().shape(), windows.size))
 }
@@ -99,7 +99,7 @@ fn with_size(shape: &Shape, [height, width]: [usize; 2]) -> Shape {
 }
 
 /// What is done to each number of a convolution at its end.
-pub struct Finishing {
+pub struct TensorEpilogue {
     pub scale: FlexTensor,
     pub shift: FlexTensor,
     pub summand: Option<FlexTensor>,
@@ -107,29 +107,29 @@ pub struct Finishing {
 }
 
 /// A convolution that is finished.
-pub fn convolve_and_finish(
+pub fn convolve_with_epilogue(
     convolution: &Convolution,
     input: &FlexTensor,
     kernels: &FlexTensor,
-    finishing: &Finishing,
+    finishing: &TensorEpilogue,
 ) -> FlexTensor {
-    let Finishing { scale, shift, summand, relu } = finishing;
+    let TensorEpilogue { scale, shift, summand, relu } = finishing;
     let [input, kernels, scale, shift] = [input, kernels, scale, shift].map(FlexTensor::to_contiguous);
     let summand = summand.as_ref().map(FlexTensor::to_contiguous);
     let summand = summand.as_ref().map(numbers);
-    let finish = Finish { scale: numbers(&scale), shift: numbers(&shift), summand, relu: *relu };
-    let output = conv::forward(convolution, numbers(&input), numbers(&kernels), Some(&finish));
+    let epilogue = Epilogue { scale: numbers(&scale), shift: numbers(&shift), summand, relu: *relu };
+    let output = conv::forward(convolution, numbers(&input), numbers(&kernels), Some(&epilogue));
     tensor(output, output_shape(convolution))
 }
 
 /// Maps normalised by weights, biases, means and biased variances.
-pub fn normalise_by_known(input: &FlexTensor, known: &[FlexTensor; 4], epsilon: f64, relu: bool) -> FlexTensor {
+pub fn normalise_with(input: &FlexTensor, known: &[FlexTensor; 4], epsilon: f64, relu: bool) -> FlexTensor {
     let input = input.to_contiguous();
     let [weight, bias, mean, variance] = known.each_ref().map(FlexTensor::to_contiguous);
     let shape = input.layout().shape().clone();
     let normalisation =
         Normalisation { maps: maps(&shape), weight: numbers(&weight), bias: numbers(&bias), epsilon, relu };
-    tensor(normalisation.by_known(numbers(&input), numbers(&mean), numbers(&variance)), shape)
+    tensor(normalisation.with_statistics(numbers(&input), numbers(&mean), numbers(&variance)), shape)
 }
 
 /// The gradient of a convolution's input, given that of its result.
@@ -187,8 +187,8 @@ fn output_shape(convolution: &Convolution) -> Shape {
 }
 
 /// The shape `[batch, channel, ..]` with all that follows as one axis.
-fn maps(shape: &Shape) -> Maps {
-    Maps { batch: shape[0], channels: shape[1], area: shape.num_elements() / (shape[0] * shape[1]).max(1) }
+fn maps(shape: &Shape) -> FeatureMaps {
+    FeatureMaps { batch: shape[0], channels: shape[1], area: shape.num_elements() / (shape[0] * shape[1]).max(1) }
 }
 
 /// The numbers of a contiguous tensor.

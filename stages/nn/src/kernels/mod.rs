@@ -33,14 +33,14 @@ pub trait Kernels: Backend {
     fn add_relu(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The largest number of each window.
-    fn largest(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
+    fn max_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
 
     /// The mean of each window.
-    fn mean(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
+    fn average_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
 }
 
 /// Whether tensors like this one can be given to what is here.
-pub fn can_take<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32
         && matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
         && athanor_kernels::available()
@@ -54,8 +54,8 @@ pub fn convolve(input: Tensor<4>, kernels: Tensor<4>, stride: [usize; 2], paddin
 
 /// A convolution whose channels are scaled and shifted, to which a summand may be added, with or without a ReLU at the end.
 ///
-/// Tensors must be such as [`can_take`] approves, and not of an automatically differentiated device.
-pub fn convolve_and_finish(
+/// Tensors must be such as [`supports`] approves, and not of an automatically differentiated device.
+pub fn convolve_with_epilogue(
     input: Tensor<4>,
     kernels: Tensor<4>,
     [scale, shift]: [Tensor<1>; 2],
@@ -64,8 +64,8 @@ pub fn convolve_and_finish(
     relu: bool,
 ) -> Tensor<4> {
     let convolution = convolution(&input, &kernels, stride, padding);
-    let finish = flex::Finishing { scale: plain(scale), shift: plain(shift), summand: summand.map(plain), relu };
-    Tensor::from_primitive::<Flex>(flex::convolve_and_finish(&convolution, &plain(input), &plain(kernels), &finish))
+    let epilogue = flex::TensorEpilogue { scale: plain(scale), shift: plain(shift), summand: summand.map(plain), relu };
+    Tensor::from_primitive::<Flex>(flex::convolve_with_epilogue(&convolution, &plain(input), &plain(kernels), &epilogue))
 }
 
 /// Maps `[batch, channel, ..]` normalised by their own statistics, and these: means and biased variances `[channel]`.
@@ -83,14 +83,14 @@ pub fn normalise<const D: usize>(
 
 /// Maps `[batch, channel, ..]` normalised by weights, biases, means and biased variances `[channel]`.
 ///
-/// Tensors must be such as [`can_take`] approves, and not of an automatically differentiated device.
-pub fn normalise_by_known<const D: usize>(
+/// Tensors must be such as [`supports`] approves, and not of an automatically differentiated device.
+pub fn normalise_with<const D: usize>(
     input: Tensor<D>,
     known: [Tensor<1>; 4],
     epsilon: f64,
     relu: bool,
 ) -> Tensor<D> {
-    Tensor::from_primitive::<Flex>(flex::normalise_by_known(&plain(input), &known.map(plain), epsilon, relu))
+    Tensor::from_primitive::<Flex>(flex::normalise_with(&plain(input), &known.map(plain), epsilon, relu))
 }
 
 /// The sum of two tensors of one shape, then a ReLU.
@@ -101,13 +101,13 @@ pub fn add_relu(left: Tensor<4>, right: Tensor<4>) -> Tensor<4> {
 /// The largest number of each `window` x `window` window of images; what lies around them is never the largest.
 pub fn max_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
     let windows = windows(&input, window, stride, padding);
-    Tensor::from_dispatch(<Dispatch as Kernels>::largest(input.into_dispatch(), windows))
+    Tensor::from_dispatch(<Dispatch as Kernels>::max_pool(input.into_dispatch(), windows))
 }
 
 /// The mean of each `window` x `window` window of images; what lies around them counts as zero.
 pub fn average_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
     let windows = windows(&input, window, stride, padding);
-    Tensor::from_dispatch(<Dispatch as Kernels>::mean(input.into_dispatch(), windows))
+    Tensor::from_dispatch(<Dispatch as Kernels>::average_pool(input.into_dispatch(), windows))
 }
 
 fn windows(input: &Tensor<4>, window: usize, stride: usize, padding: usize) -> Windows {
@@ -117,7 +117,7 @@ fn windows(input: &Tensor<4>, window: usize, stride: usize, padding: usize) -> W
 
 /// A parameter and its moments after a step of Adam.
 ///
-/// Tensors must be such as [`can_take`] approves, and not of an automatically differentiated device.
+/// Tensors must be such as [`supports`] approves, and not of an automatically differentiated device.
 pub fn adam_step<const D: usize>(
     step: AdamStep,
     parameter: Tensor<D>,

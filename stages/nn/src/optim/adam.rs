@@ -34,7 +34,7 @@ impl Optimizer for OwnAdam {
         gradient: Tensor<D>,
         state: Option<AdamState<D>>,
     ) -> (Tensor<D>, Option<AdamState<D>>) {
-        let usable = |tensor: &Tensor<D>| kernels::can_take(tensor) && !tensor.device().is_autodiff();
+        let usable = |tensor: &Tensor<D>| kernels::supports(tensor) && !tensor.device().is_autodiff();
         match state {
             Some(AdamState { mut momentum }) if usable(&parameter) && usable(&gradient) => {
                 momentum.time += 1;

@@ -19,7 +19,7 @@ pub fn clip_gradient_norm<M: Module>(module: &M, gradients: &mut GradientsParams
     module.visit(&mut squares);
     let norm = squares.sum?.sqrt();
     let factor = ((norm.clone() + TINY).recip() * largest).clamp_max(1.0);
-    if kernels::can_take(&factor) {
+    if kernels::supports(&factor) {
         // A CPU has nothing to wait for. Most steps need no scaling.
         let factor: f32 = factor.into_scalar();
         if factor != 1.0 {

@@ -15,7 +15,7 @@ pub type StateDict = BTreeMap<String, TensorData>;
 ///
 /// `module` is a backbone itself, or holds one in a field called `backbone`.
 pub fn state_dict<M: Module>(module: &M, architecture: Architecture) -> StateDict {
-    let mut collector = Collector { path: Path::new(architecture), found: StateDict::new() };
+    let mut collector = Collector { path: ModulePath::new(architecture), found: StateDict::new() };
     // Only `valid` brings running statistics up to date.
     module.valid().visit(&mut collector);
     collector.found
@@ -26,23 +26,23 @@ pub fn state_dict<M: Module>(module: &M, architecture: Architecture) -> StateDic
 /// # Errors
 /// If names or shapes differ; the model is lost then.
 pub fn load_state_dict<M: Module>(module: M, architecture: Architecture, state: StateDict) -> Result<M, Mismatch> {
-    let mut shapes = Shapes { path: Path::new(architecture), found: BTreeMap::new() };
+    let mut shapes = Shapes { path: ModulePath::new(architecture), found: BTreeMap::new() };
     module.visit(&mut shapes);
     Mismatch::check(&shapes.found, &state)?;
     // Settles what the last batch added to running statistics, or it would take the place of what is loaded.
     drop(module.valid());
-    Ok(module.map(&mut Loader { path: Path::new(architecture), state }))
+    Ok(module.map(&mut Loader { path: ModulePath::new(architecture), state }))
 }
 
 /// Where a walk through a model is.
-struct Path {
+struct ModulePath {
     architecture: Architecture,
     names: Vec<String>,
 }
 
-impl Path {
+impl ModulePath {
     fn new(architecture: Architecture) -> Self {
-        Path { architecture, names: Vec::new() }
+        ModulePath { architecture, names: Vec::new() }
     }
 
     /// The variants of enums are no part of PyTorch's names.
@@ -74,7 +74,7 @@ fn is_enum(container: &str) -> bool {
 }
 
 struct Collector {
-    path: Path,
+    path: ModulePath,
     found: StateDict,
 }
 
@@ -91,7 +91,7 @@ impl ModuleVisitor for Collector {
 }
 
 struct Shapes {
-    path: Path,
+    path: ModulePath,
     found: BTreeMap<String, Vec<usize>>,
 }
 
@@ -108,7 +108,7 @@ impl ModuleVisitor for Shapes {
 }
 
 struct Loader {
-    path: Path,
+    path: ModulePath,
     state: StateDict,
 }
 

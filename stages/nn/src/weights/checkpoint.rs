@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use super::container::{Part, write_container};
+use super::container::{TensorEntry, write_container};
 use super::file::WeightsFile;
 use super::{StateDict, load_state_dict, state_dict};
 use crate::error::{LabelledPath, WeightsError};
@@ -32,8 +32,8 @@ pub fn save_checkpoint_with<M: Model>(
         (MODEL.to_owned(), M::KIND.to_owned()),
         (ARCHITECTURE.to_owned(), architecture.name().to_owned()),
     ]);
-    let parts: Vec<Part<'_>> = state.iter().map(|(name, data)| Part::float32(name, data)).collect();
-    write_container(path, &parts, &metadata)
+    let entries: Vec<TensorEntry<'_>> = state.iter().map(|(name, data)| TensorEntry::float32(name, data)).collect();
+    write_container(path, &entries, &metadata)
 }
 
 /// A checkpoint that was read and not yet put into a model.

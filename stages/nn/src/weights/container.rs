@@ -15,7 +15,7 @@ use crate::error::WeightsError;
 const ALIGNMENT: usize = 8;
 
 /// A tensor to be written.
-pub struct Part<'a> {
+pub struct TensorEntry<'a> {
     /// Its name.
     pub name: &'a str,
     /// Its type, as the format calls it.
@@ -26,15 +26,15 @@ pub struct Part<'a> {
     pub bytes: &'a [u8],
 }
 
-impl<'a> Part<'a> {
+impl<'a> TensorEntry<'a> {
     /// A tensor of float32.
-    pub fn float32(name: &'a str, data: &'a TensorData) -> Part<'a> {
-        Part { name, kind: "F32", shape: data.shape().as_slice(), bytes: data.as_bytes() }
+    pub fn float32(name: &'a str, data: &'a TensorData) -> TensorEntry<'a> {
+        TensorEntry { name, kind: "F32", shape: data.shape().as_slice(), bytes: data.as_bytes() }
     }
 
     /// Bytes in a row.
-    pub fn bytes(name: &'a str, bytes: &'a [u8], length: &'a [usize; 1]) -> Part<'a> {
-        Part { name, kind: "U8", shape: length, bytes }
+    pub fn bytes(name: &'a str, bytes: &'a [u8], length: &'a [usize; 1]) -> TensorEntry<'a> {
+        TensorEntry { name, kind: "U8", shape: length, bytes }
     }
 }
 
@@ -43,32 +43,32 @@ impl<'a> Part<'a> {
 /// That holds when the process is killed. When power is lost too, a file may be damaged that the system had not yet written.
 pub fn write_container(
     path: &Path,
-    parts: &[Part<'_>],
+    entries: &[TensorEntry<'_>],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), WeightsError> {
-    let beside = beside(path);
+    let temporary_path = temporary_path(path);
     let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(std::fs::File::create(&beside)?);
-        write_parts(&mut file, parts, metadata)?;
+        let mut file = BufWriter::new(std::fs::File::create(&temporary_path)?);
+        write_entries(&mut file, entries, metadata)?;
         file.flush()?;
-        std::fs::rename(&beside, path)
+        std::fs::rename(&temporary_path, path)
     };
     write().map_err(WeightsError::io(path))
 }
 
 /// Where a file is written before it takes its place.
-fn beside(path: &Path) -> PathBuf {
+fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     path.with_file_name(name)
 }
 
 /// Writes tensors and metadata in the order given.
-fn write_parts(out: &mut impl Write, parts: &[Part<'_>], metadata: &BTreeMap<String, String>) -> std::io::Result<()> {
+fn write_entries(out: &mut impl Write, entries: &[TensorEntry<'_>], metadata: &BTreeMap<String, String>) -> std::io::Result<()> {
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!(metadata));
     let mut start = 0;
-    for Part { name, kind, shape, bytes } in parts {
+    for TensorEntry { name, kind, shape, bytes } in entries {
         let end = start + bytes.len();
         header.insert((*name).to_owned(), json!({ "dtype": kind, "shape": shape, "data_offsets": [start, end] }));
         start = end;
@@ -77,5 +77,5 @@ fn write_parts(out: &mut impl Write, parts: &[Part<'_>], metadata: &BTreeMap<Str
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(ALIGNMENT) - header.len()));
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(header.as_bytes())?;
-    parts.iter().try_for_each(|part| out.write_all(part.bytes))
+    entries.iter().try_for_each(|entry| out.write_all(entry.bytes))
 }

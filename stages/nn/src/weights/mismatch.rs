@@ -40,20 +40,20 @@ impl Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts = Vec::new();
+        let mut entries = Vec::new();
         if !self.missing.is_empty() {
-            parts.push(format!("lacks {}", a_few(quoted(&self.missing))));
+            entries.push(format!("lacks {}", a_few(quoted(&self.missing))));
         }
         if !self.extra.is_empty() {
-            parts.push(format!("has {}, which the model has not", a_few(quoted(&self.extra))));
+            entries.push(format!("has {}, which the model has not", a_few(quoted(&self.extra))));
         }
         if !self.misshapen.is_empty() {
             let shapes = self.misshapen.iter();
             let shapes =
                 shapes.map(|(name, wanted, found)| format!("`{name}` in shape {found:?} instead of {wanted:?}"));
-            parts.push(format!("has {}", a_few(shapes)));
+            entries.push(format!("has {}", a_few(shapes)));
         }
-        out.write_str(&parts.join("; "))
+        out.write_str(&entries.join("; "))
     }
 }
 

@@ -13,6 +13,6 @@ mod pretrained;
 
 pub use apply::{StateDict, load_state_dict, state_dict};
 pub use checkpoint::{Checkpoint, save_checkpoint, save_checkpoint_with};
-pub use container::{Part, write_container};
+pub use container::{TensorEntry, write_container};
 pub use file::WeightsFile;
 pub use pretrained::load_pretrained;

@@ -24,7 +24,7 @@ pub fn load_pretrained(backbone: Backbone, channels: usize, file: LabelledPath<'
     state.retain(|key, _| !heads().any(|head| key.starts_with(head)));
     let mut state: StateDict = state.into_iter().map(|(key, data)| (architecture.modern_key(&key), data)).collect();
     if let Some(filters) = state.remove(architecture.first_convolution()) {
-        let filters = for_channels(filters, channels).map_err(|found| too_many_channels(file, found, channels))?;
+        let filters = extend_channels(filters, channels).map_err(|found| too_many_channels(file, found, channels))?;
         state.insert(architecture.first_convolution().to_owned(), filters);
     }
     let looks_like = looks_like(&state, architecture);
@@ -50,7 +50,7 @@ fn too_many_channels(file: LabelledPath<'_>, found: usize, wanted: usize) -> Wei
 }
 
 /// Filters `[out, in, height, width]` for so many channels, or else how many they are for.
-fn for_channels(filters: TensorData, channels: usize) -> Result<TensorData, usize> {
+fn extend_channels(filters: TensorData, channels: usize) -> Result<TensorData, usize> {
     let [filters_out, found, height, width] = filters.shape()[..] else { return Ok(filters) };
     if found == channels || found == 0 {
         return Ok(filters);

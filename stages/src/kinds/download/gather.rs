@@ -13,7 +13,7 @@ use super::params::{DownloadParams, Form};
 use super::plan::Wanted;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::items::{Computed, Items};
+use crate::items::{Computed, ItemCache};
 use athanor_fetch::pace::Progress;
 use athanor_fetch::reason::{FetchError, Reason, shown};
 use athanor_fetch::request::{Fetched, Order, Request};
@@ -53,7 +53,7 @@ impl Gathered {
 /// A fetcher as the parameters and the surroundings want it.
 pub fn fetcher(params: &DownloadParams, context: &StageContext<'_>) -> Result<Fetcher, StageError> {
     let surroundings = Surroundings::from_variables(|name| context.environment.get(name).cloned());
-    Fetcher::new(params.manner.options(), &surroundings).map_err(|error| StageError::mismatch(error.to_string()))
+    Fetcher::new(params.transfer.options(), &surroundings).map_err(|error| StageError::mismatch(error.to_string()))
 }
 
 /// Fetches what is not known from before. The same file wanted twice is fetched once.
@@ -63,7 +63,7 @@ pub fn fetcher(params: &DownloadParams, context: &StageContext<'_>) -> Result<Fe
 pub fn gather(
     params: &DownloadParams,
     wanted: &[Wanted],
-    items: &Items<'_>,
+    items: &ItemCache<'_>,
     context: &StageContext<'_>,
 ) -> Result<Gathered, StageError> {
     let image = params.form == Form::Images;
@@ -97,12 +97,12 @@ struct Missing<'a> {
     slot: &'a OnceLock<Outcome>,
 }
 
-fn known(items: &Items<'_>, key: &Digest) -> OnceLock<Outcome> {
+fn known(items: &ItemCache<'_>, key: &Digest) -> OnceLock<Outcome> {
     items.find(key).map_or_else(OnceLock::new, |known| OnceLock::from(Ok(known)))
 }
 
 /// What a file depends on, as far as that is known.
-fn key(items: &Items<'_>, wanted: &Wanted, image: bool) -> Digest {
+fn key(items: &ItemCache<'_>, wanted: &Wanted, image: bool) -> Digest {
     let Wanted { url, size, sha256, mirrored, .. } = wanted;
     items.key(match mirrored {
         None => json!({ "url": url.as_str(), "size": size, "sha256": sha256, "image": image }),
@@ -113,7 +113,7 @@ fn key(items: &Items<'_>, wanted: &Wanted, image: bool) -> Digest {
 fn fetch(
     params: &DownloadParams,
     missing: &[Missing<'_>],
-    items: &Items<'_>,
+    items: &ItemCache<'_>,
     known: usize,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
@@ -173,7 +173,7 @@ fn refuse(error: FetchError) -> Result<Outcome, StageError> {
     }
 }
 
-fn keep(items: &Items<'_>, key: &Digest, target: &Path, image: bool) -> Result<Computed<Kept>, StageError> {
+fn keep(items: &ItemCache<'_>, key: &Digest, target: &Path, image: bool) -> Result<Computed<Kept>, StageError> {
     let header = if image { Some(header_of(target)?) } else { None };
     let folder = target.parent().map(PathBuf::from).unwrap_or_default();
     let kept = items.keep(key, Kept { header }, &folder)?;

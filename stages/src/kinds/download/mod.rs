@@ -17,14 +17,14 @@ use crate::artifact::table::TableInput;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::input_ports;
-use crate::items::{Computed, Items};
+use crate::items::{Computed, ItemCache};
 use crate::kind::StageKind;
 use crate::ports::{OutputPort, OutputValue};
 use athanor_fetch::FetchError;
 use gather::{Gathered, Kept};
 use mirror::Mirror;
 pub use outputs::DownloadOutputs;
-pub use params::{DownloadParams, Form, Manner};
+pub use params::{DownloadParams, Form, TransferParams};
 pub use plan::{Wanted, of_list, single};
 
 /// The kind.
@@ -78,7 +78,7 @@ impl StageKind for Download {
         if params.form == Form::Unpacked {
             return archive::unpack_one(&params, &wanted[0], &outputs.files, context);
         }
-        let items = Items::of::<Self>(context)?;
+        let items = ItemCache::of::<Self>(context)?;
         let gathered = gather::gather(&params, &wanted, &items, context)?;
         let failures = failures(&wanted, &gathered);
         let log = |(_, error): &(&Wanted, &FetchError)| context.log(error.to_string());
@@ -115,7 +115,7 @@ fn write_failures(outputs: &DownloadOutputs, failures: &[(&Wanted, &FetchError)]
 fn place_images(
     wanted: &[Wanted],
     gathered: &Gathered,
-    items: &Items<'_>,
+    items: &ItemCache<'_>,
     outputs: &DownloadOutputs,
 ) -> Result<(), StageError> {
     let failures = failures(wanted, gathered);
@@ -146,7 +146,7 @@ fn place_files(
     form: Form,
     wanted: &[Wanted],
     gathered: &Gathered,
-    items: &Items<'_>,
+    items: &ItemCache<'_>,
     outputs: &DownloadOutputs,
 ) -> Result<(), StageError> {
     for (wanted, outcome) in wanted.iter().zip(gathered.outcomes()) {

@@ -66,7 +66,7 @@ pub struct DownloadParams {
     pub on_bad: OnBad,
     /// How patiently and politely it goes about it.
     #[serde(flatten)]
-    pub manner: Manner,
+    pub transfer: TransferParams,
 }
 
 /// What comes of a download.
@@ -103,7 +103,7 @@ impl Form {
 
 /// How patiently and politely files are fetched. Does not change what they hold.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Manner {
+pub struct TransferParams {
     /// Files fetched at once; 16 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<usize>,
@@ -124,7 +124,7 @@ pub struct Manner {
     pub total_timeout: Option<f64>,
 }
 
-impl Manner {
+impl TransferParams {
     /// The same for the fetcher.
     pub fn options(&self) -> Options {
         let usual = Options::default();
@@ -240,7 +240,7 @@ pub fn is_sha256(text: &str) -> bool {
 }
 
 impl Parameters for DownloadParams {
-    const MANNER: &'static [&'static str] =
+    const NOT_IN_FINGERPRINT: &'static [&'static str] =
         &["jobs", "per_host", "retries", "connect_timeout", "stall_timeout", "total_timeout"];
 
     fn check(&self) -> Vec<ParamProblem> {
@@ -262,7 +262,7 @@ impl Parameters for DownloadParams {
         if self.max_unpacked.is_some() && self.form != Form::Unpacked {
             complain("max_unpacked", "`max_unpacked` is for `as: unpacked`".to_owned());
         }
-        self.manner.check(&mut complain);
+        self.transfer.check(&mut complain);
         problems
     }
 }

@@ -14,10 +14,10 @@ use crate::error::StageError;
 use crate::input_ports;
 use crate::kind::StageKind;
 use crate::learn::data::view::View;
-use crate::learn::data::{Augmentation, ImagePool, chosen_ids, random_view};
-use crate::learn::infer::Questions;
-use crate::learn::preparation::Preparation;
-use crate::learn::train::in_pool;
+use crate::learn::data::{Augmentation, ImagePool, chosen_ids, random_view_stream};
+use crate::learn::infer::InferenceJob;
+use crate::learn::preprocessing::Preprocessing;
+use crate::learn::train::with_thread_pool;
 use crate::ports::OutputPort;
 use athanor_nn::devices::Devices;
 use athanor_nn::models::{Classifier, ClassifierConfig};
@@ -65,14 +65,14 @@ impl StageKind for Predict {
         let pool = ImagePool::open(&inputs.images)?;
         let file = &inputs.checkpoint.0;
         let checkpoint = Checkpoint::read::<Classifier>(file.weights())?;
-        let preparation = Preparation::of(&checkpoint, &file.label, &pool)?;
+        let preprocessing = Preprocessing::of(&checkpoint, &file.label, &pool)?;
         let ids = chosen_ids(inputs.ids.as_ref(), &pool)?;
-        let images = pool.find(&ids, preparation.side)?;
+        let images = pool.find(&ids, preprocessing.side)?;
         let devices = context.devices();
         params.precision.check(devices.first())?;
         let classes = checkpoint.outputs;
-        let prediction = Prediction { params, pool, preparation, ids, images, classes };
-        let matrices = in_pool(context.threads, || {
+        let prediction = Prediction { params, pool, preprocessing, ids, images, classes };
+        let matrices = with_thread_pool(context.threads, || {
             let config = ClassifierConfig::new(checkpoint.architecture, checkpoint.channels, classes);
             let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
             prediction.run(models.collect::<Result<_, _>>()?, &devices, context)
@@ -86,7 +86,7 @@ impl StageKind for Predict {
 struct Prediction {
     params: PredictParams,
     pool: ImagePool,
-    preparation: Preparation,
+    preprocessing: Preprocessing,
     ids: Vec<String>,
     /// Their numbers in the pool.
     images: Vec<usize>,
@@ -104,15 +104,15 @@ impl Prediction {
         let PredictParams { augmentations, batch, precision, .. } = &self.params;
         let (count, width) = (self.images.len(), augmentations.len() * self.classes);
         let (batch, precision) = (*batch, *precision);
-        let questions = Questions { pool: &self.pool, preparation: &self.preparation, count, batch, precision, width };
-        let answers =
-            questions.ask(models, devices, |row| self.see(row), |model, images| self.say(model, images), context)?;
-        if answers.iter().any(|probability| probability.is_nan()) {
-            let message = "the network's answers are not numbers; its training did not go well";
+        let job = InferenceJob { pool: &self.pool, preprocessing: &self.preprocessing, count, batch, precision, width };
+        let outputs =
+            job.run(models, devices, |row| self.view(row), |model, images| self.say(model, images), context)?;
+        if outputs.iter().any(|probability| probability.is_nan()) {
+            let message = "the network's outputs are not numbers; its training did not go well";
             return Err(StageError::mismatch(message));
         }
         let of_augmentation = |number: usize| {
-            let rows = answers.chunks(width).flat_map(move |row| &row[number * self.classes..][..self.classes]);
+            let rows = outputs.chunks(width).flat_map(move |row| &row[number * self.classes..][..self.classes]);
             rows.map(|probability| f64::from(*probability)).collect()
         };
         Ok((0..augmentations.len()).map(of_augmentation).collect())
@@ -126,12 +126,12 @@ impl Prediction {
     }
 
     /// The image of a row, and what is seen of it.
-    fn see(&self, row: usize) -> (usize, View) {
+    fn view(&self, row: usize) -> (usize, View) {
         let image = self.images[row];
-        let (size, side) = (self.pool.size(image), self.preparation.side);
+        let (size, side) = (self.pool.size(image), self.preprocessing.side);
         let view = match self.params.seed {
             0 => View::whole(size, side),
-            seed => View::random_crop(size, side, &mut random_view(seed, &self.ids[row])),
+            seed => View::random_crop(size, side, &mut random_view_stream(seed, &self.ids[row])),
         };
         (image, view)
     }

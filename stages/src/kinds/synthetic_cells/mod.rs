@@ -12,7 +12,7 @@ use crate::artifact::labels::Target;
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::items::{Computed, Items, OnFailure, PerItem};
+use crate::items::{Computed, ItemCache, OnFailure, PerItem};
 use crate::kind::StageKind;
 use crate::output_ports;
 use crate::ports::{NoInputs, OutputValue};
@@ -72,7 +72,7 @@ impl StageKind for SyntheticCells {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let catalogue = catalogue(&params, context.seed);
-        let items = Items::of::<Self>(context)?;
+        let items = ItemCache::of::<Self>(context)?;
         let sets = [
             (&catalogue.train, &outputs.train_images),
             (&catalogue.external, &outputs.external_images),
@@ -124,7 +124,7 @@ fn place_set(
     mut images: Vec<(&Entry, Computed<()>)>,
     params: &SyntheticCellsParams,
     set: &ImageSetOutput,
-    items: &Items<'_>,
+    items: &ItemCache<'_>,
 ) -> Result<(), StageError> {
     images.sort_by(|(left, _), (right, _)| left.id.cmp(&right.id));
     let side = params.size;

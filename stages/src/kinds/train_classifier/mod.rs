@@ -10,9 +10,9 @@ use crate::artifact::table::{TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
-use crate::learn::data::{ImagePool, Labelled, Normalisation};
-use crate::learn::preparation::Preparation;
-use crate::learn::train::{Results, train_and_write};
+use crate::learn::data::{ImagePool, ClassificationDataset, Normalisation};
+use crate::learn::preprocessing::Preprocessing;
+use crate::learn::train::{OutputPaths, run_training};
 use crate::ports::OutputValue;
 use crate::{input_ports, output_ports};
 
@@ -71,8 +71,8 @@ impl StageKind for TrainClassifier {
     ) -> Result<(), StageError> {
         let task = prepare(params, &inputs)?;
         let results =
-            Results { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
-        train_and_write(&task, &task.params.plan(), &results, context)
+            OutputPaths { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
+        run_training(&task, &task.params.training_config(), &results, context)
     }
 }
 
@@ -80,25 +80,25 @@ impl StageKind for TrainClassifier {
 fn prepare(params: TrainClassifierParams, inputs: &TrainClassifierInputs) -> Result<ClassifierTask, StageError> {
     let TrainClassifierParams { classes, crop, .. } = params;
     let pool = ImagePool::open(&inputs.images)?;
-    let mut train = Labelled::read(&inputs.train, &pool, classes, crop)?;
-    let validation = Labelled::read(&inputs.validation, &pool, classes, crop)?;
+    let mut train = ClassificationDataset::read(&inputs.train, &pool, classes, crop)?;
+    let validation = ClassificationDataset::read(&inputs.validation, &pool, classes, crop)?;
     let repeats = match &params.upsample {
         Some(upsample) => upsample.repeats(train.hard.iter().map(|target| target.classes()), classes),
         None => vec![1; train.images.len()],
     };
-    params.plan().require_a_step(repeats.iter().sum())?;
+    params.training_config().require_a_step(repeats.iter().sum())?;
     if let Some(soft) = &inputs.soft_labels {
         if params.loss != Loss::Bce {
             let message = "soft labels are given, but the loss is for labels that are 0 or 1";
             return Err(StageError::mismatch(message).with_help("Choose `loss: bce`."));
         }
-        train.soften(soft)?;
+        train.set_soft_targets(soft)?;
     }
     let normalisation = match &inputs.statistics {
         Some(table) => Normalisation::of_table(table, &pool.channels)?,
         None => Normalisation::none(pool.channels.len()),
     };
-    let preparation = Preparation { side: crop, channels: pool.channels.clone(), normalisation };
+    let preprocessing = Preprocessing { side: crop, channels: pool.channels.clone(), normalisation };
     let pretrained = inputs.pretrained.as_ref().map(|weights| weights.0.clone());
-    Ok(ClassifierTask { params, pool, preparation, train, validation, repeats, pretrained })
+    Ok(ClassifierTask { params, pool, preprocessing, train, validation, repeats, pretrained })
 }

@@ -60,12 +60,12 @@ impl Loss {
 }
 
 impl Parameters for TrainClassifierParams {
-    const MANNER: &'static [&'static str] = &["save_every"];
+    const NOT_IN_FINGERPRINT: &'static [&'static str] = &["save_every"];
 
     fn check(&self) -> Vec<ParamProblem> {
-        let mut problems = self.plan().problems();
+        let mut problems = self.training_config().problems();
         problems.extend(check_classes(self.classes));
-        problems.extend(self.plan().side_problem(self.arch, "crop"));
+        problems.extend(self.training_config().side_problem(self.arch, "crop"));
         let mut require = |holds: bool, name: &str, message: &str| {
             if !holds {
                 problems.push(ParamProblem::value(name, message));

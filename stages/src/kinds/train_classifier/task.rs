@@ -8,10 +8,10 @@ use super::params::TrainClassifierParams;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::learn::data::view::View;
-use crate::learn::data::{Batches, ImagePool, Labelled, Normalisation};
-use crate::learn::preparation::Preparation;
-use crate::learn::train::scores::Scores;
-use crate::learn::train::{Task, Validated};
+use crate::learn::data::{Batches, ImagePool, ClassificationDataset, Normalisation};
+use crate::learn::preprocessing::Preprocessing;
+use crate::learn::train::classification_scores::ClassificationScores;
+use crate::learn::train::{TrainingTask, Validation};
 use crate::ports::InputFile;
 use athanor_nn::models::{Classifier, ClassifierConfig, Model};
 use athanor_nn::weights::{load_pretrained, save_checkpoint_with};
@@ -21,9 +21,9 @@ use athanor_random::Random;
 pub struct ClassifierTask {
     pub params: TrainClassifierParams,
     pub pool: ImagePool,
-    pub preparation: Preparation,
-    pub train: Labelled,
-    pub validation: Labelled,
+    pub preprocessing: Preprocessing,
+    pub train: ClassificationDataset,
+    pub validation: ClassificationDataset,
     pub repeats: Vec<usize>,
     pub pretrained: Option<InputFile>,
 }
@@ -35,7 +35,7 @@ impl ClassifierTask {
     }
 }
 
-impl Task for ClassifierTask {
+impl TrainingTask for ClassifierTask {
     type Model = Classifier;
 
     fn pool(&self) -> &ImagePool {
@@ -43,19 +43,19 @@ impl Task for ClassifierTask {
     }
 
     fn normalisation(&self) -> &Normalisation {
-        &self.preparation.normalisation
+        &self.preprocessing.normalisation
     }
 
     fn repeats(&self) -> &[usize] {
         &self.repeats
     }
 
-    fn see(&self, example: usize, random: &mut Random) -> (usize, View) {
+    fn view(&self, example: usize, random: &mut Random) -> (usize, View) {
         let image = self.train.images[example];
         (image, View::random_crop(self.pool.size(image), self.params.crop, random).augmented(random))
     }
 
-    fn fresh(&self, device: &Device) -> Result<Classifier, StageError> {
+    fn init_model(&self, device: &Device) -> Result<Classifier, StageError> {
         let model = self.config().init(device);
         let Some(file) = &self.pretrained else { return Ok(model) };
         let backbone = load_pretrained(model.backbone().clone(), self.pool.channels.len(), file.weights())?;
@@ -72,22 +72,22 @@ impl Task for ClassifierTask {
         model: &Classifier,
         device: &Device,
         context: &StageContext<'_>,
-    ) -> Result<Validated, StageError> {
+    ) -> Result<Validation, StageError> {
         let TrainClassifierParams { classes, crop: side, batch: size, precision, .. } = self.params;
         let batches = Batches { pool: &self.pool, side, size, threads: context.threads };
-        let see = |row: usize| {
+        let view_of = |row: usize| {
             let image = self.validation.images[row];
             (image, View::whole(self.pool.size(image), side))
         };
         let count = self.validation.images.len();
-        let (mut scores, mut loss_sum) = (Scores::new(classes), 0.0);
-        batches.load(0..count, see, |loader| {
+        let (mut scores, mut loss_sum) = (ClassificationScores::new(classes), 0.0);
+        batches.load(0..count, view_of, |loader| {
             for batch in loader {
                 if context.should_stop() {
                     return Err(StageError::Interrupted);
                 }
                 let images = self.normalisation().images(batch.bytes, batch.positions.len(), side, device);
-                let logits = model.forward(precision.of(images));
+                let logits = model.forward(precision.cast(images));
                 let targets = self.validation.targets_of(batch.positions.clone(), device);
                 let loss = self.params.loss.of(logits.clone(), targets);
                 loss_sum += f64::from(loss.into_scalar::<f32>()) * batch.positions.len() as f64;
@@ -104,10 +104,10 @@ impl Task for ClassifierTask {
             ("macro_f1".to_owned(), scores.macro_f1()),
         ];
         figures.extend(scores.f1().into_iter().enumerate().map(|(class, f1)| (format!("f1_{class}"), f1)));
-        Ok(Validated { judged: scores.focal(), figures })
+        Ok(Validation { monitored: scores.focal(), figures })
     }
 
     fn save(&self, model: &Classifier, path: &Path) -> Result<(), StageError> {
-        Ok(save_checkpoint_with(model, self.preparation.metadata(), path)?)
+        Ok(save_checkpoint_with(model, self.preprocessing.metadata(), path)?)
     }
 }

@@ -10,9 +10,9 @@ use crate::artifact::table::{TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
-use crate::learn::data::{Identified, ImagePool, Normalisation};
-use crate::learn::preparation::Preparation;
-use crate::learn::train::{Results, train_and_write};
+use crate::learn::data::{IdentityDataset, ImagePool, Normalisation};
+use crate::learn::preprocessing::Preprocessing;
+use crate::learn::train::{OutputPaths, run_training};
 use crate::ports::OutputValue;
 use crate::{input_ports, output_ports};
 
@@ -67,8 +67,8 @@ impl StageKind for TrainMetric {
     ) -> Result<(), StageError> {
         let task = prepare(params, &inputs)?;
         let results =
-            Results { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
-        train_and_write(&task, &task.params.plan(), &results, context)
+            OutputPaths { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
+        run_training(&task, &task.params.training_config(), &results, context)
     }
 }
 
@@ -76,19 +76,19 @@ impl StageKind for TrainMetric {
 fn prepare(params: TrainMetricParams, inputs: &TrainMetricInputs) -> Result<MetricTask, StageError> {
     let TrainMetricParams { size, identity, .. } = &params;
     let pool = ImagePool::open(&inputs.images)?;
-    let train = Identified::read(&inputs.train, identity, &pool, *size)?;
-    let validation = Identified::read(&inputs.validation, identity, &pool, *size)?;
-    let learned: std::collections::HashSet<usize> = train.identities.iter().copied().collect();
-    if let Some(unknown) = validation.identities.iter().find(|identity| !learned.contains(identity)) {
+    let train = IdentityDataset::read(&inputs.train, identity, &pool, *size)?;
+    let validation = IdentityDataset::read(&inputs.validation, identity, &pool, *size)?;
+    let output: std::collections::HashSet<usize> = train.identities.iter().copied().collect();
+    if let Some(unknown) = validation.identities.iter().find(|identity| !output.contains(identity)) {
         let message = format!("validation has images of identity {unknown}, which training has not");
         return Err(
             StageError::mismatch(message).with_help("Split the rows of each identity, as `antibody_split` does.")
         );
     }
-    params.plan().require_a_step(train.images.len())?;
+    params.training_config().require_a_step(train.images.len())?;
     let normalisation = Normalisation::none(pool.channels.len());
-    let preparation = Preparation { side: *size, channels: pool.channels.clone(), normalisation };
+    let preprocessing = Preprocessing { side: *size, channels: pool.channels.clone(), normalisation };
     let pretrained = inputs.pretrained.as_ref().map(|weights| weights.0.clone());
     let repeats = vec![1; train.images.len()];
-    Ok(MetricTask { params, pool, preparation, train, validation, repeats, pretrained })
+    Ok(MetricTask { params, pool, preprocessing, train, validation, repeats, pretrained })
 }

@@ -26,11 +26,11 @@ fn dropout() -> [f64; 2] {
 }
 
 impl Parameters for TrainMetricParams {
-    const MANNER: &'static [&'static str] = &["save_every"];
+    const NOT_IN_FINGERPRINT: &'static [&'static str] = &["save_every"];
 
     fn check(&self) -> Vec<ParamProblem> {
-        let mut problems = self.plan().problems();
-        problems.extend(self.plan().side_problem(self.arch, "size"));
+        let mut problems = self.training_config().problems();
+        problems.extend(self.training_config().side_problem(self.arch, "size"));
         if self.dropout.iter().any(|share| !(0.0..1.0).contains(share)) {
             problems.push(ParamProblem::value("dropout", "the shares are from 0 to below 1"));
         }

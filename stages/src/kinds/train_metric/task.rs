@@ -9,9 +9,9 @@ use super::ranks::Ranks;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::learn::data::view::View;
-use crate::learn::data::{Batches, Identified, ImagePool, Normalisation};
-use crate::learn::preparation::Preparation;
-use crate::learn::train::{Task, Validated};
+use crate::learn::data::{Batches, IdentityDataset, ImagePool, Normalisation};
+use crate::learn::preprocessing::Preprocessing;
+use crate::learn::train::{TrainingTask, Validation};
 use crate::ports::InputFile;
 use athanor_nn::losses::arcface;
 use athanor_nn::models::{MetricConfig, MetricModel, Model};
@@ -22,9 +22,9 @@ use athanor_random::Random;
 pub struct MetricTask {
     pub params: TrainMetricParams,
     pub pool: ImagePool,
-    pub preparation: Preparation,
-    pub train: Identified,
-    pub validation: Identified,
+    pub preprocessing: Preprocessing,
+    pub train: IdentityDataset,
+    pub validation: IdentityDataset,
     pub repeats: Vec<usize>,
     pub pretrained: Option<InputFile>,
 }
@@ -41,7 +41,7 @@ fn on_device(identities: impl Iterator<Item = usize>, device: &Device) -> Tensor
     Tensor::from_data(TensorData::from(identities.as_slice()), device)
 }
 
-impl Task for MetricTask {
+impl TrainingTask for MetricTask {
     type Model = MetricModel;
 
     fn pool(&self) -> &ImagePool {
@@ -49,19 +49,19 @@ impl Task for MetricTask {
     }
 
     fn normalisation(&self) -> &Normalisation {
-        &self.preparation.normalisation
+        &self.preprocessing.normalisation
     }
 
     fn repeats(&self) -> &[usize] {
         &self.repeats
     }
 
-    fn see(&self, example: usize, random: &mut Random) -> (usize, View) {
+    fn view(&self, example: usize, random: &mut Random) -> (usize, View) {
         let image = self.train.images[example];
         (image, self.whole(image).augmented(random))
     }
 
-    fn fresh(&self, device: &Device) -> Result<MetricModel, StageError> {
+    fn init_model(&self, device: &Device) -> Result<MetricModel, StageError> {
         let TrainMetricParams { arch, dropout, .. } = self.params;
         let channels = self.pool.channels.len();
         let config = MetricConfig { dropout, ..MetricConfig::new(arch, channels, self.train.count()) };
@@ -82,19 +82,19 @@ impl Task for MetricTask {
         model: &MetricModel,
         device: &Device,
         context: &StageContext<'_>,
-    ) -> Result<Validated, StageError> {
+    ) -> Result<Validation, StageError> {
         let TrainMetricParams { size: side, batch: size, precision, .. } = self.params;
         let batches = Batches { pool: &self.pool, side, size, threads: context.threads };
-        let see = |row: usize| (self.validation.images[row], self.whole(self.validation.images[row]));
+        let view_of = |row: usize| (self.validation.images[row], self.whole(self.validation.images[row]));
         let (count, known) = (self.validation.images.len(), self.train.count());
         let (mut ranks, mut loss_sum) = (Ranks::default(), 0.0);
-        batches.load(0..count, see, |loader| {
+        batches.load(0..count, view_of, |loader| {
             for batch in loader {
                 if context.should_stop() {
                     return Err(StageError::Interrupted);
                 }
                 let images = self.normalisation().images(batch.bytes, batch.positions.len(), side, device);
-                let cosines = model.cosines(model.features(precision.of(images)));
+                let cosines = model.cosines(model.features(precision.cast(images)));
                 let right = &self.validation.identities[batch.positions.clone()];
                 let loss = arcface(cosines.clone(), on_device(right.iter().copied(), device));
                 loss_sum += f64::from(loss.into_scalar::<f32>()) * right.len() as f64;
@@ -109,10 +109,10 @@ impl Task for MetricTask {
             ("accuracy", ranks.accuracy()),
         ];
         let figures = figures.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        Ok(Validated { judged: 1.0 - ranks.map_at_5(), figures })
+        Ok(Validation { monitored: 1.0 - ranks.map_at_5(), figures })
     }
 
     fn save(&self, model: &MetricModel, path: &Path) -> Result<(), StageError> {
-        Ok(save_checkpoint_with(model, self.preparation.metadata(), path)?)
+        Ok(save_checkpoint_with(model, self.preprocessing.metadata(), path)?)
     }
 }

@@ -15,9 +15,9 @@ pub mod view;
 
 pub use augmentation::Augmentation;
 pub use batches::{Batch, Batches};
-pub use examples::ImagePool;
-pub use identified::Identified;
-pub use labelled::Labelled;
+pub use image_pool::ImagePool;
+pub use identity_dataset::IdentityDataset;
+pub use classification_dataset::ClassificationDataset;
 pub use normalisation::Normalisation;
 
 use crate::artifact::table::TableInput;
@@ -26,7 +26,7 @@ use athanor_random::Random;
 
 /// Names of the uses that random numbers are put to, so that no two uses share any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum RandomUse {
     /// Weights of a new network.
     Weights,
     /// The order of an epoch.
@@ -38,16 +38,16 @@ pub enum Use {
 }
 
 /// The random numbers of one use in one epoch (0 where there are none).
-pub fn random(seed: u64, what: Use, epoch: u32) -> Random {
+pub fn random_stream(seed: u64, what: RandomUse, epoch: u32) -> Random {
     Random::new(seed).split(what as u64).split(u64::from(epoch))
 }
 
 /// The random numbers of an image, by its id.
-pub fn random_view(seed: u64, id: &str) -> Random {
+pub fn random_view_stream(seed: u64, id: &str) -> Random {
     let digest = athanor_cache::Digest::of(id.as_bytes()).to_string();
     // A digest is hexadecimal.
     let number = u64::from_str_radix(&digest[..16], 16).unwrap_or_default();
-    random(seed, Use::Views, 0).split(number)
+    random_stream(seed, RandomUse::Views, 0).split(number)
 }
 
 /// The ids in the column `Id` of a table, or all of the pool.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Use, random};
+use super::{RandomUse, random_stream};
 
 /// Showing images of rare classes several times an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ impl Upsampling {
 pub fn epoch_order(seed: u64, epoch: u32, repeats: &[usize], multiple_of: usize) -> Vec<usize> {
     let each = repeats.iter().enumerate();
     let mut order: Vec<usize> = each.flat_map(|(image, times)| std::iter::repeat_n(image, *times)).collect();
-    let mut random = random(seed, Use::Order, epoch);
+    let mut random = random_stream(seed, RandomUse::Order, epoch);
     for at in (1..order.len()).rev() {
         order.swap(at, random.below(at + 1));
     }

@@ -53,8 +53,8 @@ macro_rules! training_params {
 
         impl $name {
             /// What of them says how the network is trained.
-            pub fn plan(&self) -> $crate::learn::train::Plan {
-                $crate::learn::train::Plan {
+            pub fn training_config(&self) -> $crate::learn::train::TrainingConfig {
+                $crate::learn::train::TrainingConfig {
                     side: self.$side,
                     batch: self.batch,
                     accumulation: self.accumulation,

@@ -10,7 +10,7 @@ use std::arch::x86_64::{
 };
 
 use super::super::columns::{LANES, PANEL, Places, Run, VECTORS};
-use super::{Finish, Lines, SIDE, Target};
+use super::{Epilogue, Lines, SIDE, Target};
 
 /// So many channels ahead pixels are asked for: they lie too far apart for the processor to guess.
 const AHEAD: isize = 2;
@@ -73,7 +73,7 @@ pub unsafe fn multiply<const R: usize>(
     row: usize,
     panel: *const f32,
     target: Target<'_>,
-    finish: Option<(&Finish<'_>, usize, *const f32)>,
+    epilogue: Option<(&Epilogue<'_>, usize, *const f32)>,
 ) {
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; R];
     for line in 0..depth {
@@ -98,13 +98,13 @@ pub unsafe fn multiply<const R: usize>(
                 if target.begun {
                     sum = _mm512_add_ps(sum, gather(base, runs));
                 }
-                if let Some((finish, first, summand)) = finish {
-                    let [scale, shift] = [finish.scale, finish.shift].map(|of| *of.get_unchecked(first + number));
+                if let Some((epilogue, first, summand)) = epilogue {
+                    let [scale, shift] = [epilogue.scale, epilogue.shift].map(|of| *of.get_unchecked(first + number));
                     sum = _mm512_fmadd_ps(sum, _mm512_set1_ps(scale), _mm512_set1_ps(shift));
                     if !summand.is_null() {
                         sum = _mm512_add_ps(sum, gather(summand.wrapping_add(number * target.stride), runs));
                     }
-                    if finish.relu {
+                    if epilogue.relu {
                         // In this order what is no number stays none.
                         sum = _mm512_max_ps(_mm512_setzero_ps(), sum);
                     }

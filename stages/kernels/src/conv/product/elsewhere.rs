@@ -2,7 +2,7 @@
 //! comes here.
 
 use super::super::columns::Places;
-use super::{Finish, Lines, Target};
+use super::{Epilogue, Lines, Target};
 
 const NOBODY: &str = "there are no kernels for this processor";
 
@@ -18,7 +18,7 @@ pub unsafe fn multiply<const R: usize>(
     _: usize,
     _: *const f32,
     _: Target<'_>,
-    _: Option<(&Finish<'_>, usize, *const f32)>,
+    _: Option<(&Epilogue<'_>, usize, *const f32)>,
 ) {
     unreachable!("{NOBODY}")
 }

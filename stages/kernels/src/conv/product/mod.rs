@@ -17,7 +17,7 @@ pub const ROWS: usize = 8;
 
 /// What is done to each sum at its end.
 #[derive(Debug, Clone, Copy)]
-pub struct Finish<'a> {
+pub struct Epilogue<'a> {
     /// What each channel is multiplied by.
     pub scale: &'a [f32],
     /// What is added to each channel then.

@@ -12,8 +12,8 @@ pub const STACK_BYTES: usize = 64 << 20;
 #[error("no threads could be started: {0}")]
 pub struct StartError(#[from] std::io::Error);
 
-/// Threads that do jobs beside the one that leads them; see [`with_crew`].
-pub struct Crew<J, R> {
+/// Threads that do jobs beside the one that leads them; see [`with_workers`].
+pub struct DeviceWorkers<J, R> {
     members: Vec<Member<J, R>>,
 }
 
@@ -26,10 +26,10 @@ struct Member<J, R> {
 ///
 /// # Errors
 /// Those of `lead`; threads that cannot be started.
-pub fn with_crew<S: Send, J: Send, R: Send, T, E: From<StartError>>(
+pub fn with_workers<S: Send, J: Send, R: Send, T, E: From<StartError>>(
     states: Vec<S>,
     work: impl Fn(&mut S, J) -> R + Sync,
-    lead: impl FnOnce(&mut Crew<J, R>) -> Result<T, E>,
+    lead: impl FnOnce(&mut DeviceWorkers<J, R>) -> Result<T, E>,
 ) -> Result<T, E> {
     let work = &work;
     scope(|scope| {
@@ -50,11 +50,11 @@ pub fn with_crew<S: Send, J: Send, R: Send, T, E: From<StartError>>(
             started.map_err(StartError)?;
             members.push(Member { jobs, results });
         }
-        lead(&mut Crew { members })
+        lead(&mut DeviceWorkers { members })
     })
 }
 
-impl<J, R> Crew<J, R> {
+impl<J, R> DeviceWorkers<J, R> {
     /// How many jobs can be done at the same time, the leader's own included.
     pub fn width(&self) -> usize {
         self.members.len() + 1
@@ -93,10 +93,10 @@ mod tests {
             *state += 1;
             (job, *state)
         };
-        let answers = with_crew(vec![10, 20], work, |crew| {
+        let answers = with_workers(vec![10, 20], work, |workers| {
             let mut own = 0;
-            let first = crew.share([1, 2, 3], |job| work(&mut own, job));
-            Ok::<_, StartError>((first, crew.share([4, 5, 6], |job| work(&mut own, job))))
+            let first = workers.share([1, 2, 3], |job| work(&mut own, job));
+            Ok::<_, StartError>((first, workers.share([4, 5, 6], |job| work(&mut own, job))))
         });
         let (first, second) = answers.unwrap();
         assert_eq!(first, [(1, 1), (2, 11), (3, 21)]);
@@ -105,10 +105,10 @@ mod tests {
 
     #[test]
     fn fewer_jobs_than_members_are_done_too() {
-        let answers = with_crew(
+        let answers = with_workers(
             vec![(); 3],
             |(), job: usize| job,
-            |crew| Ok::<_, StartError>([crew.share([7, 8], |job| job), crew.share([], |job| job)]),
+            |workers| Ok::<_, StartError>([workers.share([7, 8], |job| job), workers.share([], |job| job)]),
         );
         assert_eq!(answers.unwrap(), [vec![7, 8], vec![]]);
     }
@@ -117,7 +117,7 @@ mod tests {
     fn a_panic_of_a_member_is_one_of_its_leader() {
         let work = |(): &mut (), job: usize| assert!(job < 2, "two is too much");
         let outcome =
-            catch_unwind(|| with_crew(vec![()], work, |crew| Ok::<_, StartError>(crew.share([1, 2], |_| ()))));
+            catch_unwind(|| with_workers(vec![()], work, |workers| Ok::<_, StartError>(workers.share([1, 2], |_| ()))));
         assert_eq!(*outcome.unwrap_err().downcast::<&str>().unwrap(), "two is too much");
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plan::{Plan, Precision};
+use super::config::{TrainingConfig, Precision};
 use crate::error::StageError;
 use athanor_nn::devices::OutOfMemory;
 
@@ -42,12 +42,12 @@ pub struct Split {
 
 impl Split {
     /// The one that earlier tries of the same work have come to.
-    pub fn of(folder: &Path) -> Split {
+    pub fn load(folder: &Path) -> Split {
         let parts = std::fs::read_to_string(folder.join(FILE)).ok().and_then(|text| text.trim().parse().ok());
         Split { parts: parts.unwrap_or(1) }
     }
 
-    fn keep(self, folder: &Path) -> Result<(), StageError> {
+    fn save(self, folder: &Path) -> Result<(), StageError> {
         let path = folder.join(FILE);
         std::fs::write(&path, format!("{}\n", self.parts)).map_err(StageError::io(&path))
     }
@@ -58,40 +58,40 @@ impl Split {
     }
 
     /// The plan with batches so split. A split that does not fit its batches is none.
-    pub fn applied(self, plan: &Plan) -> Plan {
-        let parts = if self.parts > 0 && plan.batch.is_multiple_of(self.parts) { self.parts } else { 1 };
-        Plan { batch: plan.batch / parts, accumulation: plan.accumulation * parts, ..plan.clone() }
+    pub fn apply(self, config: &TrainingConfig) -> TrainingConfig {
+        let parts = if self.parts > 0 && config.batch.is_multiple_of(self.parts) { self.parts } else { 1 };
+        TrainingConfig { batch: config.batch / parts, accumulation: config.accumulation * parts, ..config.clone() }
     }
 }
 
-impl Plan {
+impl TrainingConfig {
     /// The failure of a training by this plan, split so far by `split`, that ran out of memory. If it is to be split further
     /// that is noted in `folder`, for the next try.
-    pub fn does_not_fit(&self, found: OutOfMemory, split: Split, folder: &Path) -> StageError {
-        let Plan { batch, side, precision, .. } = split.applied(self);
+    pub fn out_of_memory_error(&self, found: OutOfMemory, split: Split, folder: &Path) -> StageError {
+        let TrainingConfig { batch, side, precision, .. } = split.apply(self);
         let message =
             found.describe(&format!("batches of {batch} images of {side} x {side} pixels in {}", precision.name()));
         let finer = split.finer(self.batch);
-        let choices = self.what_needs_less(finer);
+        let choices = self.memory_saving_choices(finer);
         let split_further = match (self.on_out_of_memory, finer) {
             (OnOutOfMemory::Error, _) => Ok((format!("{choices}, or `on_out_of_memory: split`"), false)),
             (OnOutOfMemory::Split, None) => Ok((format!("Batches cannot be split further. {choices}"), false)),
             (OnOutOfMemory::Split, Some(finer)) => {
-                let Plan { batch, accumulation, .. } = finer.applied(self);
+                let TrainingConfig { batch, accumulation, .. } = finer.apply(self);
                 let help = format!("It goes on with {accumulation} batches of {batch} images a step. {choices}");
-                finer.keep(folder).map(|()| (help, true))
+                finer.save(folder).map(|()| (help, true))
             }
         };
         match split_further {
-            Ok((help, again)) => StageError::DeviceMemory { message, help: help + ".", again },
+            Ok((help, retry)) => StageError::DeviceMemory { message, help: help + ".", retry },
             Err(error) => error,
         }
     }
 
     /// What the user could choose to need less memory, as a sentence without its end.
-    fn what_needs_less(&self, finer: Option<Split>) -> String {
+    fn memory_saving_choices(&self, finer: Option<Split>) -> String {
         let smaller = finer.map(|finer| {
-            let Plan { batch, accumulation, .. } = finer.applied(self);
+            let TrainingConfig { batch, accumulation, .. } = finer.apply(self);
             format!("`batch: {batch}` with `accumulation: {accumulation}` (as many images a step)")
         });
         let narrower = (self.precision == Precision::F32).then(|| "`precision: bf16`".to_owned());

@@ -9,7 +9,7 @@ use crate::artifact::packed_images::{IndexRow, PackedImagesInput, PackedImagesOu
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::error::StageError;
 use crate::learn::data::Normalisation;
-use crate::learn::preparation::Preparation;
+use crate::learn::preprocessing::Preprocessing;
 use crate::ports::{InputFile, InputValue, OutputValue};
 use athanor_nn::models::{Architecture, ClassifierConfig};
 use athanor_nn::weights::save_checkpoint_with;
@@ -18,22 +18,22 @@ use athanor_random::Random;
 /// The colours of the Human Protein Atlas challenge.
 const CHANNELS: [&str; 4] = ["red", "green", "blue", "yellow"];
 /// More different images are not made for training, if showing them again does as well.
-const DIFFERENT: usize = 64;
+const MOST_DISTINCT: usize = 64;
 /// How often an image is shown at most.
-const AT_MOST: usize = 20;
+const MOST_REPEATS: usize = 20;
 /// Images in a file.
 const SHARD: usize = 16;
 
 /// Made-up inputs in a folder.
-pub struct MadeUp {
+pub struct SyntheticInputs {
     folder: PathBuf,
     classes: usize,
 }
 
-impl MadeUp {
+impl SyntheticInputs {
     /// In a folder that is empty.
-    pub fn new(folder: &Path, classes: usize) -> MadeUp {
-        MadeUp { folder: folder.to_owned(), classes }
+    pub fn new(folder: &Path, classes: usize) -> SyntheticInputs {
+        SyntheticInputs { folder: folder.to_owned(), classes }
     }
 
     /// A new folder within.
@@ -61,8 +61,8 @@ impl MadeUp {
     }
 
     /// A table of the first of the images, to judge a network by; that is not measured.
-    pub fn judges(&self) -> Result<TableInput, StageError> {
-        self.table("judges.csv", &["image0".to_owned()])
+    pub fn validation(&self) -> Result<TableInput, StageError> {
+        self.table("validation.csv", &["image0".to_owned()])
     }
 
     /// Every class comes as often as the others.
@@ -79,15 +79,15 @@ impl MadeUp {
         let normalisation = Normalisation::none(channels.len());
         let model = ClassifierConfig::new(arch, channels.len(), self.classes).init(&Device::flex());
         let path = self.folder.join("checkpoint.safetensors");
-        save_checkpoint_with(&model, Preparation { side, channels, normalisation }.metadata(), &path)?;
+        save_checkpoint_with(&model, Preprocessing { side, channels, normalisation }.metadata(), &path)?;
         Ok(CheckpointInput::from_file(named(path)))
     }
 }
 
 /// How many different images are made so that an epoch shows `shown`, and how often it shows each.
-pub fn different(shown: usize) -> (usize, usize) {
-    let enough = |times: &usize| shown.is_multiple_of(*times) && shown / times <= DIFFERENT;
-    let times = (1..=AT_MOST).find(enough).unwrap_or(1);
+pub fn distinct_images(shown: usize) -> (usize, usize) {
+    let enough = |times: &usize| shown.is_multiple_of(*times) && shown / times <= MOST_DISTINCT;
+    let times = (1..=MOST_REPEATS).find(enough).unwrap_or(1);
     (shown / times, times)
 }
 
@@ -111,10 +111,10 @@ mod tests {
     #[test]
     fn an_epoch_shows_exactly_what_it_should() {
         for shown in [1, 2, 7, 64, 65, 67, 240, 960, 1500] {
-            let (images, times) = different(shown);
+            let (images, times) = distinct_images(shown);
             assert_eq!(images * times, shown);
-            assert!(times <= AT_MOST);
+            assert!(times <= MOST_REPEATS);
         }
-        assert_eq!(different(240), (60, 4));
+        assert_eq!(distinct_images(240), (60, 4));
     }
 }

@@ -2,7 +2,7 @@
 
 /// Counts over the images of a validation set, from logits.
 #[derive(Debug, Clone)]
-pub struct Scores {
+pub struct ClassificationScores {
     classes: usize,
     images: usize,
     focal: f64,
@@ -11,10 +11,10 @@ pub struct Scores {
     counts: Vec<[usize; 3]>,
 }
 
-impl Scores {
+impl ClassificationScores {
     /// Of no images yet.
-    pub fn new(classes: usize) -> Scores {
-        Scores { classes, images: 0, focal: 0.0, right: 0, counts: vec![[0; 3]; classes] }
+    pub fn new(classes: usize) -> ClassificationScores {
+        ClassificationScores { classes, images: 0, focal: 0.0, right: 0, counts: vec![[0; 3]; classes] }
     }
 
     /// Counts images in: logits and targets (0 or 1) are `[image, class]`.
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn scores_are_those_of_the_definitions() {
-        let mut scores = Scores::new(3);
+        let mut scores = ClassificationScores::new(3);
         scores.add(&[2.0, -1.0, -3.0, 0.5, 0.1, -2.0], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         scores.add(&[-1.0, -1.0, -1.0], &[1.0, 0.0, 0.0]);
         assert_eq!(scores.accuracy(), 7.0 / 9.0);
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_focal_loss_is_the_one_that_is_trained_with() {
         let (logits, targets) = ([2.0_f32, -1.0, 30.0, -30.0, 0.5, 0.0], [1.0_f32, 1.0, 0.0, 1.0, 0.0, 0.0]);
-        let mut scores = Scores::new(3);
+        let mut scores = ClassificationScores::new(3);
         scores.add(&logits, &targets);
         let tensor = |values: [f32; 6]| Tensor::<1>::from_floats(values, &Device::flex()).reshape([2, 3]);
         let by_burn = f64::from(athanor_nn::losses::focal(tensor(logits), tensor(targets)).into_scalar::<f32>());

@@ -11,6 +11,7 @@ use athanor_cache::Digest;
 
 use crate::error::StageError;
 
+/// The name that earlier versions have given the file.
 const FILE: &str = "answers";
 /// Bytes of a number.
 const NUMBER: usize = size_of::<f32>();
@@ -20,16 +21,16 @@ const LENGTH: usize = size_of::<u64>();
 const HEAD: usize = LENGTH + 64;
 
 /// Answers `[image, width]`.
-pub struct Kept {
+pub struct PartialOutputs {
     path: PathBuf,
     file: File,
     width: usize,
     values: Vec<f32>,
 }
 
-impl Kept {
+impl PartialOutputs {
     /// What is kept in `folder`, of so many numbers an image.
-    pub fn open(folder: &Path, width: usize) -> Result<Kept, StageError> {
+    pub fn open(folder: &Path, width: usize) -> Result<PartialOutputs, StageError> {
         let path = folder.join(FILE);
         let options = File::options().create(true).read(true).write(true).truncate(false).clone();
         let mut file = options.open(&path).map_err(StageError::io(&path))?;
@@ -44,7 +45,7 @@ impl Kept {
         }
         file.set_len(believed as u64).map_err(StageError::io(&path))?;
         file.seek(SeekFrom::End(0)).map_err(StageError::io(&path))?;
-        Ok(Kept { path, file, width, values })
+        Ok(PartialOutputs { path, file, width, values })
     }
 
     /// Images that have an answer: the first ones.
@@ -53,14 +54,14 @@ impl Kept {
     }
 
     /// Keeps the answers for the next images.
-    pub fn add(&mut self, answers: &[f32]) -> Result<(), StageError> {
-        let numbers: Vec<u8> = answers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    pub fn add(&mut self, outputs: &[f32]) -> Result<(), StageError> {
+        let numbers: Vec<u8> = outputs.iter().flat_map(|number| number.to_le_bytes()).collect();
         let mut record = Vec::with_capacity(HEAD + numbers.len());
-        record.extend((answers.len() as u64).to_le_bytes());
+        record.extend((outputs.len() as u64).to_le_bytes());
         record.extend(Digest::of(&numbers).to_string().into_bytes());
         record.extend(numbers);
         self.file.write_all(&record).map_err(StageError::io(&self.path))?;
-        self.values.extend_from_slice(answers);
+        self.values.extend_from_slice(outputs);
         Ok(())
     }
 
@@ -87,44 +88,44 @@ fn read(bytes: &[u8]) -> Option<(Vec<f32>, usize)> {
 mod tests {
     use super::*;
 
-    fn kept(folder: &Path) -> Vec<f32> {
-        Kept::open(folder, 2).unwrap().into_values()
+    fn partial(folder: &Path) -> Vec<f32> {
+        PartialOutputs::open(folder, 2).unwrap().into_values()
     }
 
     #[test]
     fn answers_are_there_again_up_to_the_first_damage() {
         let folder = tempfile::tempdir().unwrap();
-        let mut kept_now = Kept::open(folder.path(), 2).unwrap();
+        let mut written = PartialOutputs::open(folder.path(), 2).unwrap();
         for batch in [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [9.0, 10.0, 11.0, 12.0]] {
-            kept_now.add(&batch).unwrap();
+            written.add(&batch).unwrap();
         }
-        assert_eq!(kept_now.rows(), 6);
+        assert_eq!(written.rows(), 6);
         let path = folder.path().join(FILE);
         let whole = std::fs::read(&path).unwrap();
-        assert_eq!(kept(folder.path()), kept_now.into_values());
+        assert_eq!(partial(folder.path()), written.into_values());
         let record = whole.len() / 3;
         for cut in 0..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            assert_eq!(kept(folder.path()).len(), cut / record * 4, "cut after {cut} bytes");
+            assert_eq!(partial(folder.path()).len(), cut / record * 4, "cut after {cut} bytes");
             assert_eq!(path.metadata().unwrap().len() as usize, cut / record * record);
         }
         for flipped in [0, LENGTH, HEAD, record + HEAD + 1, 2 * record + 3] {
             let mut damaged = whole.clone();
             damaged[flipped] ^= 0x10;
             std::fs::write(&path, damaged).unwrap();
-            assert_eq!(kept(folder.path()).len(), flipped / record * 4, "byte {flipped} flipped");
+            assert_eq!(partial(folder.path()).len(), flipped / record * 4, "byte {flipped} flipped");
         }
     }
 
     #[test]
     fn what_follows_damage_is_written_over() {
         let folder = tempfile::tempdir().unwrap();
-        Kept::open(folder.path(), 1).unwrap().add(&[1.0]).unwrap();
+        PartialOutputs::open(folder.path(), 1).unwrap().add(&[1.0]).unwrap();
         let path = folder.path().join(FILE);
         let mut file = File::options().append(true).open(&path).unwrap();
         file.write_all(b"half a record").unwrap();
-        let mut again = Kept::open(folder.path(), 1).unwrap();
+        let mut again = PartialOutputs::open(folder.path(), 1).unwrap();
         again.add(&[2.0]).unwrap();
-        assert_eq!(Kept::open(folder.path(), 1).unwrap().into_values(), [1.0, 2.0]);
+        assert_eq!(PartialOutputs::open(folder.path(), 1).unwrap().into_values(), [1.0, 2.0]);
     }
 }

@@ -14,7 +14,7 @@ pub struct ImagePool {
     label: String,
     sets: Vec<PackedImages>,
     /// For each image its set and its number there.
-    places: Vec<(usize, usize)>,
+    locations: Vec<(usize, usize)>,
     by_id: HashMap<String, usize>,
 }
 
@@ -26,7 +26,7 @@ impl ImagePool {
     pub fn open(inputs: &[PackedImagesInput]) -> Result<ImagePool, StageError> {
         let label = inputs.iter().map(|input| input.0.label.as_str()).collect::<Vec<_>>().join("`, `");
         let mut pool =
-            ImagePool { channels: Vec::new(), label, sets: Vec::new(), places: Vec::new(), by_id: HashMap::new() };
+            ImagePool { channels: Vec::new(), label, sets: Vec::new(), locations: Vec::new(), by_id: HashMap::new() };
         for (number, input) in inputs.iter().enumerate() {
             let wrong = |message: String| StageError::in_file(&input.0.label, message);
             let set = input.open()?;
@@ -37,10 +37,10 @@ impl ImagePool {
                 return Err(wrong(format!("has the channels {theirs}, but `{}` has {ours}", inputs[0].0.label)));
             }
             for (image, id) in set.ids.iter().enumerate() {
-                if pool.by_id.insert(id.clone(), pool.places.len()).is_some() {
+                if pool.by_id.insert(id.clone(), pool.locations.len()).is_some() {
                     return Err(wrong(format!("has an image `{id}`, as another set has")));
                 }
-                pool.places.push((number, image));
+                pool.locations.push((number, image));
             }
             pool.sets.push(set);
         }
@@ -49,7 +49,7 @@ impl ImagePool {
 
     /// The ids of all images, set by set.
     pub fn ids(&self) -> Vec<String> {
-        self.places.iter().map(|(set, image)| self.sets[*set].ids[*image].clone()).collect()
+        self.locations.iter().map(|(set, image)| self.sets[*set].ids[*image].clone()).collect()
     }
 
     /// The numbers of the images called `ids`, each of which must be at least `side` pixels high and wide.
@@ -81,14 +81,14 @@ impl ImagePool {
 
     /// Rows and columns of an image.
     pub fn size(&self, image: usize) -> [usize; 2] {
-        let (set, image) = self.places[image];
+        let (set, image) = self.locations[image];
         let [_, height, width] = self.sets[set].shape(image);
         [height, width]
     }
 
     /// Writes a view of an image to `out`; see [`View::render`].
     pub fn render(&self, image: usize, view: &View, out: &mut [u8]) {
-        let (set, image) = self.places[image];
+        let (set, image) = self.locations[image];
         view.render(&self.sets[set], image, out);
     }
 }

@@ -13,7 +13,7 @@ const KEY: &str = "athanor.images";
 
 /// How images were prepared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Preparation {
+pub struct Preprocessing {
     /// Pixels a side.
     pub side: usize,
     /// Names of the channels.
@@ -23,7 +23,7 @@ pub struct Preparation {
     pub normalisation: Normalisation,
 }
 
-impl Preparation {
+impl Preprocessing {
     /// As metadata of a checkpoint.
     pub fn metadata(&self) -> BTreeMap<String, String> {
         let text = serde_json::to_string(self).expect("numbers and strings always serialise");
@@ -34,18 +34,18 @@ impl Preparation {
     ///
     /// # Errors
     /// If it says nothing; if the images have other channels.
-    pub fn of(checkpoint: &Checkpoint, label: &str, pool: &ImagePool) -> Result<Preparation, StageError> {
+    pub fn of(checkpoint: &Checkpoint, label: &str, pool: &ImagePool) -> Result<Preprocessing, StageError> {
         let text = checkpoint.metadata.get(KEY);
-        let preparation = text.and_then(|text| serde_json::from_str::<Preparation>(text).ok());
-        let preparation = preparation.ok_or_else(|| {
+        let preprocessing = text.and_then(|text| serde_json::from_str::<Preprocessing>(text).ok());
+        let preprocessing = preprocessing.ok_or_else(|| {
             StageError::in_file(label, "does not say how images were prepared for it")
                 .with_help("Checkpoints are written by training stages.")
         })?;
-        if preparation.channels != pool.channels {
-            let (theirs, ours) = (preparation.channels.join(", "), pool.channels.join(", "));
+        if preprocessing.channels != pool.channels {
+            let (theirs, ours) = (preprocessing.channels.join(", "), pool.channels.join(", "));
             let message = format!("was trained on the channels {theirs}, but the images have {ours}");
             return Err(StageError::in_file(label, message));
         }
-        Ok(preparation)
+        Ok(preprocessing)
     }
 }

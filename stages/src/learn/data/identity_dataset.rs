@@ -9,20 +9,20 @@ const MOST: usize = 1_000_000;
 
 /// Images and the number of the identity that each shows.
 #[derive(Debug)]
-pub struct Identified {
+pub struct IdentityDataset {
     /// Their numbers in the pool.
     pub images: Vec<usize>,
     /// Their identities, from 0.
     pub identities: Vec<usize>,
 }
 
-impl Identified {
+impl IdentityDataset {
     /// The rows of a table with `Id` and a column of identities, whose images are in the pool and at least `side` pixels high
     /// and wide.
     ///
     /// # Errors
     /// An empty table, what is no number, an image that is not there or too small.
-    pub fn read(table: &TableInput, column: &str, pool: &ImagePool, side: usize) -> Result<Identified, StageError> {
+    pub fn read(table: &TableInput, column: &str, pool: &ImagePool, side: usize) -> Result<IdentityDataset, StageError> {
         let table = table.read()?;
         table.require_rows()?;
         let images = pool.find(&table.unique_ids("Id")?, side)?;
@@ -35,7 +35,7 @@ impl Identified {
             })
         };
         let identities = (0..table.len()).map(identity).collect::<Result<_, _>>()?;
-        Ok(Identified { images, identities })
+        Ok(IdentityDataset { images, identities })
     }
 
     /// One more than the largest identity.

@@ -6,7 +6,7 @@ use burn::tensor::FloatDType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fitting::OnOutOfMemory;
+use super::oom_split::OnOutOfMemory;
 use crate::error::StageError;
 use crate::params::ParamProblem;
 use athanor_nn::models::{Architecture, Model};
@@ -14,7 +14,7 @@ use athanor_nn::optim::Schedule;
 
 /// How a network is trained.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct TrainingConfig {
     /// Pixels a side of what it sees of an image.
     pub side: usize,
     /// Images in a batch.
@@ -52,7 +52,7 @@ pub enum Precision {
     Bf16,
 }
 
-impl Plan {
+impl TrainingConfig {
     /// What is wrong with parameters of these names.
     pub fn problems(&self) -> Vec<ParamProblem> {
         let rules = [
@@ -76,7 +76,7 @@ impl Plan {
     }
 
     /// Fails if a step has fewer batches than there are devices to share them.
-    pub fn require_work_for(&self, devices: usize) -> Result<(), StageError> {
+    pub fn require_batches_for(&self, devices: usize) -> Result<(), StageError> {
         let batches = self.accumulation;
         if devices <= batches {
             return Ok(());
@@ -90,13 +90,13 @@ impl Plan {
     }
 
     /// A device as it is learned on.
-    pub fn learning(&self, device: Device) -> Device {
+    pub fn autodiff_device(&self, device: Device) -> Device {
         let device = device.autodiff();
         if self.gradient_checkpointing { device.gradient_checkpointing() } else { device }
     }
 
     /// A network with its backbone frozen, or not, as the epoch wants it.
-    pub fn thawed<M: Model>(&self, model: M, epoch: u32) -> M {
+    pub fn with_freezing<M: Model>(&self, model: M, epoch: u32) -> M {
         let backbone = || model.backbone().clone();
         let backbone = match self.freeze_epochs {
             0 => return model,

@@ -10,7 +10,7 @@ use crate::error::StageError;
 
 /// Images and their targets.
 #[derive(Debug)]
-pub struct Labelled {
+pub struct ClassificationDataset {
     /// Their ids.
     pub ids: Vec<String>,
     /// Their classes.
@@ -23,24 +23,24 @@ pub struct Labelled {
     pub targets: Vec<f32>,
 }
 
-impl Labelled {
+impl ClassificationDataset {
     /// The rows of a table `Id,Target`, whose images are in the pool and at least `side` pixels high and wide.
     ///
     /// # Errors
     /// An empty table, a class that does not exist, an image that is not there or too small.
-    pub fn read(table: &TableInput, pool: &ImagePool, classes: usize, side: usize) -> Result<Labelled, StageError> {
+    pub fn read(table: &TableInput, pool: &ImagePool, classes: usize, side: usize) -> Result<ClassificationDataset, StageError> {
         let Labels { ids, targets: hard } = Labels::of(&table.read()?, classes)?;
         let images = pool.find(&ids, side)?;
         let targets = hard.iter().flat_map(|target| (0..classes).map(|class| f32::from(u8::from(target.has(class)))));
         let targets = targets.collect();
-        Ok(Labelled { ids, hard, images, classes, targets })
+        Ok(ClassificationDataset { ids, hard, images, classes, targets })
     }
 
     /// Puts the rows of a matrix of probabilities, `[id, class]`, in the place of the targets of the same ids.
     ///
     /// # Errors
     /// A matrix without ids, with another number of classes, with ids that no image has, or with what is no probability.
-    pub fn soften(&mut self, soft: &MatrixInput) -> Result<(), StageError> {
+    pub fn set_soft_targets(&mut self, soft: &MatrixInput) -> Result<(), StageError> {
         let mut soft = soft.read()?;
         soft.require_probabilities()?;
         let ids = soft.take_ids(None)?;

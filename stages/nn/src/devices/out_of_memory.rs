@@ -15,7 +15,7 @@ pub struct OutOfMemory {
 }
 
 /// What CubeCL and CUDA say when memory runs out; what follows may be the bytes that were asked for.
-const SIGNS: [&str; 5] = [
+const MESSAGES: [&str; 5] = [
     "out of device memory allocating ",
     "can't allocate buffer of size: ",
     "couldn't map storage for a deferred allocation of ",
@@ -25,8 +25,8 @@ const SIGNS: [&str; 5] = [
 
 impl OutOfMemory {
     /// Whether a panic that said this was for lack of memory on a device.
-    fn said(message: &str) -> Option<OutOfMemory> {
-        let after = SIGNS.iter().find_map(|sign| message.split_once(sign).map(|(_, after)| after))?;
+    fn parse(message: &str) -> Option<OutOfMemory> {
+        let after = MESSAGES.iter().find_map(|known| message.split_once(known).map(|(_, after)| after))?;
         let digits = after.split(|letter: char| !letter.is_ascii_digit()).next().unwrap_or_default();
         Some(OutOfMemory { asked: digits.parse().ok(), held: None })
     }
@@ -59,7 +59,7 @@ impl Devices {
     /// If the work does for another reason.
     pub fn watch<R>(&self, work: impl FnOnce() -> R) -> Result<R, OutOfMemory> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-            match OutOfMemory::said(&panics::behind(payload.as_ref()).message) {
+            match OutOfMemory::parse(&panics::root_cause(payload.as_ref()).message) {
                 Some(found) => OutOfMemory { held: self.held(), ..found },
                 None => resume_unwind(payload),
             }
@@ -74,9 +74,9 @@ impl Devices {
     }
 
     /// Lets a simulated device run out of memory, as a real one does, if `images` at once are more than it has room for.
-    pub fn simulate(&self, images: usize) {
+    pub fn simulate_batch(&self, images: usize) {
         const BYTES_AN_IMAGE: usize = 1 << 20;
-        if self.room.is_some_and(|room| images > room) {
+        if self.capacity.is_some_and(|capacity| images > capacity) {
             panic!("Error while reading data: out of device memory allocating {} bytes", images * BYTES_AN_IMAGE);
         }
     }
@@ -98,21 +98,21 @@ mod tests {
             ("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")", error(None)),
             ("index out of bounds: the len is 3 but the index is 3", None),
         ] {
-            assert_eq!(OutOfMemory::said(message), expected, "{message}");
-            assert_eq!(OutOfMemory::said(&format!("{context}{message}")), expected, "{message}");
+            assert_eq!(OutOfMemory::parse(message), expected, "{message}");
+            assert_eq!(OutOfMemory::parse(&format!("{context}{message}")), expected, "{message}");
         }
     }
 
     #[test]
     fn only_a_lack_of_memory_is_caught() {
         let devices = Devices::simulated(vec![burn::prelude::Device::flex()], Some(4));
-        let found = devices.watch(|| {
-            devices.simulate(4);
-            devices.simulate(5);
+        let found = devices.catch_out_of_memory(|| {
+            devices.simulate_batch(4);
+            devices.simulate_batch(5);
         });
         let described = found.unwrap_err().describe("batches of 5 images");
         assert_eq!(described, "the GPU has no room for 5 MiB more, with batches of 5 images");
-        let other = std::panic::catch_unwind(|| devices.watch(|| panic!("something else")));
+        let other = std::panic::catch_unwind(|| devices.catch_out_of_memory(|| panic!("something else")));
         assert_eq!(*other.unwrap_err().downcast::<&str>().unwrap(), "something else");
     }
 }

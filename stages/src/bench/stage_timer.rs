@@ -9,7 +9,7 @@ use crate::context::{Reporter, StageReport};
 const WAITING: &str = "share_waiting_for_data";
 
 /// Hears a stage, and remembers when it was where.
-pub struct Watch {
+pub struct StageTimer {
     unit: &'static str,
     /// Progress at which it starts.
     from: u64,
@@ -21,36 +21,36 @@ pub struct Watch {
 #[derive(Default)]
 struct State {
     begun: Option<Instant>,
-    ended: Option<Seen>,
+    ended: Option<Timing>,
 }
 
 /// What was seen.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct Timing {
     /// From the start of the first batch to the end of the last.
     pub seconds: f64,
     /// Which share of them the stage waited for images.
     pub share_waiting: f64,
 }
 
-impl Watch {
+impl StageTimer {
     /// Of an epoch of training, counted from 1, each of which has so many steps.
-    pub fn of_epoch(epoch: u64, steps: u64) -> Watch {
-        Watch { unit: "steps", from: (epoch - 1) * steps, epoch: Some(epoch), state: Mutex::default() }
+    pub fn of_epoch(epoch: u64, steps: u64) -> StageTimer {
+        StageTimer { unit: "steps", from: (epoch - 1) * steps, epoch: Some(epoch), state: Mutex::default() }
     }
 
     /// Of all work there is, counted in `unit`.
-    pub fn of_all(unit: &'static str) -> Watch {
-        Watch { unit, from: 0, epoch: None, state: Mutex::default() }
+    pub fn of_all(unit: &'static str) -> StageTimer {
+        StageTimer { unit, from: 0, epoch: None, state: Mutex::default() }
     }
 
     /// What was seen, if the work was done.
-    pub fn seen(&self) -> Option<Seen> {
+    pub fn timing(&self) -> Option<Timing> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).ended
     }
 }
 
-impl Reporter for Watch {
+impl Reporter for StageTimer {
     fn report(&self, report: StageReport) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match report {
@@ -60,7 +60,7 @@ impl Reporter for Watch {
             }
             StageReport::Metric { name, value, step } if name == WAITING && step == self.epoch => {
                 let begun = state.begun;
-                state.ended = begun.map(|begun| Seen { seconds: begun.elapsed().as_secs_f64(), share_waiting: value });
+                state.ended = begun.map(|begun| Timing { seconds: begun.elapsed().as_secs_f64(), share_waiting: value });
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 /// A message and the names that would be valid.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Wording {
+pub struct Message {
     /// What is wrong.
     pub message: String,
     /// What could be written instead.
@@ -10,12 +10,12 @@ pub struct Wording {
 }
 
 /// Puts a message of serde into words; one of an unknown form stays as it is.
-pub fn reworded(message: &str) -> Wording {
-    let plain = |message: String| Wording { message, candidates: Vec::new() };
+pub fn translate(message: &str) -> Message {
+    let plain = |message: String| Message { message, candidates: Vec::new() };
     let unknown = message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "));
     if let Some((given, expected)) = unknown {
         let candidates = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        return Wording { message: format!("unknown value {given}"), candidates };
+        return Message { message: format!("unknown value {given}"), candidates };
     }
     let mismatch = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
     match mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
@@ -65,7 +65,7 @@ mod tests {
 
     fn said<T: serde::de::DeserializeOwned + std::fmt::Debug>(json: &str) -> String {
         let value = serde_json::from_str(json).unwrap();
-        reworded(&serde_json::from_value::<T>(value).unwrap_err().to_string()).message
+        translate(&serde_json::from_value::<T>(value).unwrap_err().to_string()).message
     }
 
     #[test]
@@ -83,6 +83,6 @@ mod tests {
     fn an_unknown_choice_brings_the_choices() {
         let message = serde_json::from_value::<Method>("meen".into()).unwrap_err().to_string();
         let candidates = vec!["mean".to_owned(), "maximum".to_owned()];
-        assert_eq!(reworded(&message), Wording { message: "unknown value `meen`".to_owned(), candidates });
+        assert_eq!(translate(&message), Message { message: "unknown value `meen`".to_owned(), candidates });
     }
 }
