@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use athanor_images::decode::{Limits, decode};
 use athanor_images::encode;
-use athanor_images::hamming::{Watch, matches};
+use athanor_images::hamming::{SearchObserver, matches};
 use athanor_images::phash::phash;
 use athanor_images::resample::{Interpolation, resize};
 use athanor_random::SplitMix64;
@@ -83,7 +83,7 @@ fn match_all(left: usize, right: usize) {
         (0..3).for_each(|of| right_hashes[of][at] = left_hashes[of][at] ^ 0b1011 << (at % 60));
     }
     let start = Instant::now();
-    let watch = Watch { progress: &|_, _| {}, should_stop: &|| false };
+    let watch = SearchObserver { progress: &|_, _| {}, should_stop: &|| false };
     let found = matches(&left_hashes, &right_hashes, &[12, 12, 12], &watch).expect("nobody stops it");
     report("pairs compared", left * right, start);
     println!("{} pairs found", found.len());

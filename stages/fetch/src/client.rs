@@ -6,7 +6,7 @@ use reqwest::{Client, NoProxy, Proxy, redirect};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::options::{Options, Surroundings};
+use super::options::{NetworkConfig, Options};
 use crate::secrets::mask;
 
 /// Why there can be no client.
@@ -34,9 +34,9 @@ pub enum SetupError {
 type MakeProxy = fn(&str) -> reqwest::Result<Proxy>;
 
 /// A client that follows no redirects, keeps no cookies, unpacks nothing and reads no environment.
-pub(super) fn client(options: &Options, surroundings: &Surroundings) -> Result<Client, SetupError> {
+pub(super) fn client(options: &Options, network: &NetworkConfig) -> Result<Client, SetupError> {
     let mut builder = Client::builder()
-        .tls_backend_preconfigured(tls(surroundings)?)
+        .tls_backend_preconfigured(tls(network)?)
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -44,10 +44,10 @@ pub(super) fn client(options: &Options, surroundings: &Surroundings) -> Result<C
         .pool_max_idle_per_host(options.per_host)
         .user_agent(&options.user_agent)
         .no_proxy();
-    let direct = surroundings.no_proxy.as_deref().and_then(NoProxy::from_string);
+    let direct = network.no_proxy.as_deref().and_then(NoProxy::from_string);
     let proxies: [(&Option<String>, MakeProxy); 2] = [
-        (&surroundings.http_proxy, |address| Proxy::http(address)),
-        (&surroundings.https_proxy, |address| Proxy::https(address)),
+        (&network.http_proxy, |address| Proxy::http(address)),
+        (&network.https_proxy, |address| Proxy::https(address)),
     ];
     for (address, proxy) in proxies {
         if let Some(address) = address {
@@ -68,9 +68,9 @@ fn parse_proxy(address: &str, proxy: MakeProxy) -> Result<Proxy, SetupError> {
     proxy(address).map_err(|error| failed(innermost(&error)))
 }
 
-fn tls(surroundings: &Surroundings) -> Result<ClientConfig, SetupError> {
+fn tls(network: &NetworkConfig) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for root in &surroundings.roots {
+    for root in &network.roots {
         roots.add(CertificateDer::from(root.clone())).map_err(SetupError::Root)?;
     }
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED, RETRY_AFTER};
 
-use super::partial::Note;
+use super::partial::ResumeMetadata;
 
 /// The value of a header, if it is text.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -19,10 +19,10 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// What the headers of a whole file say about it.
-pub(super) fn note(headers: &HeaderMap) -> Note {
+pub(super) fn metadata(headers: &HeaderMap) -> ResumeMetadata {
     let owned = |name| text(headers, name).map(str::to_owned);
     let total = content_length(headers);
-    Note { url: String::new(), etag: owned(&ETAG), last_modified: owned(&LAST_MODIFIED), total }
+    ResumeMetadata { url: String::new(), etag: owned(&ETAG), last_modified: owned(&LAST_MODIFIED), total }
 }
 
 /// Where a part of a file starts, and how long the whole is, if the server says.

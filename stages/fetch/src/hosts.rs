@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::Url;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::reason::{Reason, Wait};
+use super::error::{FetchErrorKind, Wait};
 
 /// So many files in a row, each with all its attempts, for which a host could not be reached: it is down, and the rest
 /// of a long list need not wait for it.
@@ -24,7 +24,7 @@ pub(super) struct Hosts {
 /// One host and port.
 pub(super) struct Host {
     slots: Arc<Semaphore>,
-    alone_until: Mutex<Option<Instant>>,
+    paused_until: Mutex<Option<Instant>>,
     /// For how long it asked to be left alone, if that is longer than anyone waits.
     closed: OnceLock<Duration>,
     /// Files in a row for which it could not be reached.
@@ -32,7 +32,7 @@ pub(super) struct Host {
 }
 
 /// Leave to have one request under way.
-pub(super) struct Leave {
+pub(super) struct HostPermit {
     _slot: Option<OwnedSemaphorePermit>,
 }
 
@@ -50,8 +50,8 @@ impl Hosts {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let host = known.entry(name(url)).or_insert_with(|| {
             let slots = Arc::new(Semaphore::new(self.per_host));
-            let (alone_until, closed, unreached) = (Mutex::default(), OnceLock::new(), AtomicU32::new(0));
-            Arc::new(Host { slots, alone_until, closed, unreached })
+            let (paused_until, closed, unreached) = (Mutex::default(), OnceLock::new(), AtomicU32::new(0));
+            Arc::new(Host { slots, paused_until, closed, unreached })
         });
         Arc::clone(host)
     }
@@ -59,30 +59,35 @@ impl Hosts {
 
 impl Host {
     /// Waits until the host may be asked.
-    pub(super) async fn enter(&self) -> Leave {
+    pub(super) async fn acquire(&self) -> HostPermit {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
         while let Some(pause) = self.pause() {
             tokio::time::sleep(pause).await;
         }
-        Leave { _slot: slot }
+        HostPermit { _slot: slot }
     }
 
     /// Why the host need not be asked, if so.
-    pub(super) fn given_up(&self) -> Option<Reason> {
-        let closed = self.closed.get().map(|pause| Reason::LeftAlone(*pause));
+    pub(super) fn refusal_reason(&self) -> Option<FetchErrorKind> {
+        let closed = self.closed.get().map(|pause| FetchErrorKind::RateLimited(*pause));
         let unreached = self.unreached.load(Ordering::Relaxed);
-        closed.or_else(|| (unreached >= GIVE_UP).then_some(Reason::GivenUp(unreached)))
+        closed.or_else(|| (unreached >= GIVE_UP).then_some(FetchErrorKind::HostGivenUp(unreached)))
     }
 
     /// Learns from what became of a file.
-    pub(super) fn learn(&self, outcome: Result<(), &Reason>) {
+    pub(super) fn record(&self, outcome: Result<(), &FetchErrorKind>) {
         match outcome {
-            Err(Reason::Unreachable(_) | Reason::NoAnswer(_))
-            | Err(Reason::TimedOut { wait: Wait::Connection | Wait::Answer, .. }) => {
+            Err(FetchErrorKind::Unreachable(_) | FetchErrorKind::NoAnswer(_))
+            | Err(FetchErrorKind::TimedOut { wait: Wait::Connection | Wait::Answer, .. }) => {
                 self.unreached.fetch_add(1, Ordering::Relaxed);
             }
             // Nothing was learnt about the host.
-            Err(Reason::Interrupted | Reason::GivenUp(_) | Reason::LeftAlone(_) | Reason::Write { .. }) => {}
+            Err(
+                FetchErrorKind::Interrupted
+                | FetchErrorKind::HostGivenUp(_)
+                | FetchErrorKind::RateLimited(_)
+                | FetchErrorKind::Write { .. },
+            ) => {}
             _ => self.unreached.store(0, Ordering::Relaxed),
         }
     }
@@ -93,14 +98,14 @@ impl Host {
     }
 
     /// Leaves the host alone for `pause`.
-    pub(super) fn leave_alone(&self, pause: Duration) {
+    pub(super) fn back_off_for(&self, pause: Duration) {
         let until = Instant::now().checked_add(pause);
-        let mut alone = self.alone_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alone = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
         *alone = (*alone).max(until);
     }
 
     fn pause(&self) -> Option<Duration> {
-        let until = *self.alone_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = *self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);
         until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
     }
 }

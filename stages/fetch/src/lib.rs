@@ -4,27 +4,27 @@
 //! (proxies, certificates) is handed in. Nothing here prints, reads the environment, or trusts what a server says.
 
 mod attempt;
+mod batch;
 mod client;
+mod deadline;
+pub mod error;
 pub mod fetcher;
 mod headers;
 mod hosts;
-mod many;
 pub mod options;
-pub mod pace;
 mod partial;
-mod patience;
 pub mod pattern;
-pub mod reason;
 pub mod request;
 pub mod secrets;
 pub mod sniff;
 pub mod template;
+pub mod throughput;
 pub mod unpack;
 
+pub use batch::BatchObserver;
 pub use client::SetupError;
+pub use deadline::TransferObserver;
+pub use error::{FetchError, FetchErrorKind};
 pub use fetcher::Fetcher;
-pub use many::Listener;
-pub use options::{Options, Surroundings};
-pub use patience::Watch;
-pub use reason::{FetchError, Reason};
-pub use request::{Fetched, Order, Request, parse_url};
+pub use options::{NetworkConfig, Options};
+pub use request::{FetchTask, Fetched, Request, parse_url};

@@ -66,7 +66,7 @@ impl Options {
 
 /// What lies between this machine and the network. Values come from the outside: nothing here reads the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct NetworkConfig {
     /// Proxy for `http` addresses, as in `HTTP_PROXY`.
     pub http_proxy: Option<String>,
     /// Proxy for `https` addresses, as in `HTTPS_PROXY`.
@@ -78,16 +78,16 @@ pub struct Surroundings {
     pub roots: Vec<Vec<u8>>,
 }
 
-impl Surroundings {
+impl NetworkConfig {
     /// Takes the customary variables through `lookup`, the lower-case spelling first as curl does. Empty ones count as
     /// absent.
-    pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> Surroundings {
+    pub fn from_variables(lookup: impl Fn(&str) -> Option<String>) -> NetworkConfig {
         let find = |name: &str| {
             let spellings = [name.to_lowercase(), name.to_owned()];
             spellings.iter().find_map(|name| lookup(name).filter(|value| !value.trim().is_empty()))
         };
         let any = find("ALL_PROXY");
-        Surroundings {
+        NetworkConfig {
             http_proxy: find("HTTP_PROXY").or_else(|| any.clone()),
             https_proxy: find("HTTPS_PROXY").or(any),
             no_proxy: find("NO_PROXY"),
@@ -116,10 +116,10 @@ mod tests {
     fn lower_case_variables_come_first_and_empty_ones_are_absent() {
         let variables = [("http_proxy", "http://low:1"), ("HTTP_PROXY", "http://up:1"), ("HTTPS_PROXY", " ")];
         let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        let found = Surroundings::from_variables(find);
+        let found = NetworkConfig::from_variables(find);
         assert_eq!(found.http_proxy.as_deref(), Some("http://low:1"));
         assert_eq!((found.https_proxy, found.no_proxy), (None, None));
-        let all = Surroundings::from_variables(|name| (name == "ALL_PROXY").then(|| "http://all:1".to_owned()));
+        let all = NetworkConfig::from_variables(|name| (name == "ALL_PROXY").then(|| "http://all:1".to_owned()));
         assert_eq!(all.https_proxy.as_deref(), Some("http://all:1"));
     }
 }

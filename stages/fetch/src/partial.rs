@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 /// What an answer says about the file it carries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
+pub struct ResumeMetadata {
     /// The address asked for.
     pub url: String,
     /// The answer's `ETag`.
@@ -21,7 +21,7 @@ pub struct Note {
     pub total: Option<u64>,
 }
 
-impl Note {
+impl ResumeMetadata {
     /// What to put in `If-Range`: a strong entity tag or a date. A weak tag does not promise the same bytes.
     fn validator(&self) -> Option<&str> {
         let strong = self.etag.as_deref().filter(|tag| tag.starts_with('"'));
@@ -40,28 +40,29 @@ pub struct ResumePoint {
 
 /// A file on its way.
 #[derive(Debug)]
-pub struct Part {
+pub struct PartialFile {
     target: PathBuf,
     path: PathBuf,
-    note_path: PathBuf,
+    metadata_path: PathBuf,
     url: String,
-    note: Option<Note>,
+    metadata: Option<ResumeMetadata>,
     len: u64,
 }
 
-impl Part {
+impl PartialFile {
     /// The file that will be `target`, with what an earlier attempt left of it.
-    pub fn open(target: &Path, url: &str) -> Part {
+    pub fn open(target: &Path, url: &str) -> PartialFile {
         let beside = |suffix: &str| {
             let mut name = target.as_os_str().to_owned();
             name.push(suffix);
             PathBuf::from(name)
         };
-        let (path, note_path) = (beside(".part"), beside(".part.json"));
-        let note = std::fs::read(&note_path).ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
-        let note = note.filter(|note| note.url == url);
+        let (path, metadata_path) = (beside(".part"), beside(".part.json"));
+        let metadata =
+            std::fs::read(&metadata_path).ok().and_then(|bytes| serde_json::from_slice::<ResumeMetadata>(&bytes).ok());
+        let metadata = metadata.filter(|metadata| metadata.url == url);
         let len = std::fs::metadata(&path).map_or(0, |found| found.len());
-        Part { target: target.to_owned(), path, note_path, url: url.to_owned(), note, len }
+        PartialFile { target: target.to_owned(), path, metadata_path, url: url.to_owned(), metadata, len }
     }
 
     /// Bytes that are there.
@@ -75,25 +76,25 @@ impl Part {
     }
 
     /// What the first answer said.
-    pub fn note(&self) -> Option<&Note> {
-        self.note.as_ref()
+    pub fn metadata(&self) -> Option<&ResumeMetadata> {
+        self.metadata.as_ref()
     }
 
     /// What to ask for to get the rest alone; nothing if that cannot be.
     pub fn resume_point(&self) -> Option<ResumePoint> {
-        let note = self.note.as_ref()?;
-        let complete = note.total.is_some_and(|total| total <= self.len);
-        let validator = note.validator()?.to_owned();
+        let metadata = self.metadata.as_ref()?;
+        let complete = metadata.total.is_some_and(|total| total <= self.len);
+        let validator = metadata.validator()?.to_owned();
         (self.len > 0 && !complete).then_some(ResumePoint { have: self.len, validator })
     }
 
-    /// Starts over with an answer of which `note` tells.
-    pub fn start(&mut self, mut note: Note, checksum: bool) -> io::Result<Sink<'_>> {
+    /// Starts over with an answer of which `metadata` tells.
+    pub fn start(&mut self, mut metadata: ResumeMetadata, checksum: bool) -> io::Result<Sink<'_>> {
         let file = File::create(&self.path)?;
         self.len = 0;
-        note.url.clone_from(&self.url);
-        std::fs::write(&self.note_path, serde_json::to_vec(&note)?)?;
-        self.note = Some(note);
+        metadata.url.clone_from(&self.url);
+        std::fs::write(&self.metadata_path, serde_json::to_vec(&metadata)?)?;
+        self.metadata = Some(metadata);
         Ok(Sink { file, hash: checksum.then(Sha256::new), len: &mut self.len })
     }
 
@@ -116,17 +117,17 @@ impl Part {
 
     /// Throws away what is there.
     pub fn discard(&mut self) {
-        for path in [&self.note_path, &self.path] {
+        for path in [&self.metadata_path, &self.path] {
             let _ = std::fs::remove_file(path);
         }
-        self.note = None;
+        self.metadata = None;
         self.len = 0;
     }
 
     /// Puts the finished file in place, whole or not at all.
     pub fn finish(self) -> io::Result<()> {
         std::fs::rename(&self.path, &self.target)?;
-        let _ = std::fs::remove_file(&self.note_path);
+        let _ = std::fs::remove_file(&self.metadata_path);
         Ok(())
     }
 }

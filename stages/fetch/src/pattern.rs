@@ -1,6 +1,6 @@
 //! Texts taken apart: `10580_1610_C1_1` by `{antibody}_{plate}_{well}_{n}`.
 
-use super::template::{Piece, Template, TemplateError};
+use super::template::{Segment, Template, TemplateError};
 
 /// Takes texts apart.
 ///
@@ -18,15 +18,15 @@ impl Pattern {
     /// Reads a pattern.
     pub fn parse(text: &str) -> Result<Pattern, TemplateError> {
         let mut pattern = Pattern { start: String::new(), fields: Vec::new() };
-        for piece in Template::parse(text)?.pieces {
-            match (piece, pattern.fields.last_mut()) {
-                (Piece::Text(text), None) => pattern.start = text,
-                (Piece::Text(text), Some((_, after))) => *after = text,
-                (Piece::Field { name, reserved: true }, _) => return Err(TemplateError::Reserved(name)),
-                (Piece::Field { name, .. }, Some((before, between))) if between.is_empty() => {
+        for segment in Template::parse(text)?.segments {
+            match (segment, pattern.fields.last_mut()) {
+                (Segment::Text(text), None) => pattern.start = text,
+                (Segment::Text(text), Some((_, after))) => *after = text,
+                (Segment::Field { name, reserved: true }, _) => return Err(TemplateError::Reserved(name)),
+                (Segment::Field { name, .. }, Some((before, between))) if between.is_empty() => {
                     return Err(TemplateError::Adjacent(before.clone(), name));
                 }
-                (Piece::Field { name, .. }, _) => {
+                (Segment::Field { name, .. }, _) => {
                     if pattern.names().any(|other| other == name) {
                         return Err(TemplateError::Twice(name));
                     }
@@ -43,7 +43,7 @@ impl Pattern {
     }
 
     /// The fields of `text`, in order; nothing if it does not fit.
-    pub fn take_apart<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
+    pub fn extract<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
         let mut rest = text.strip_prefix(self.start.as_str())?;
         let mut before = self.start.as_str();
         let mut values = Vec::with_capacity(self.fields.len());
@@ -69,7 +69,7 @@ mod tests {
     const HPA: &str = "{antibody}_{plate}_{well}_{n}";
 
     fn apart<'t>(pattern: &str, text: &'t str) -> Option<Vec<&'t str>> {
-        Pattern::parse(pattern).unwrap().take_apart(text)
+        Pattern::parse(pattern).unwrap().extract(text)
     }
 
     #[test]
@@ -102,7 +102,7 @@ mod tests {
         #[test]
         fn what_comes_apart_can_be_put_together(pattern in "[{}ab_é]{0,12}", text in "[ab_é]{0,8}") {
             if let Ok(pattern) = Pattern::parse(&pattern)
-                && let Some(values) = pattern.take_apart(&text)
+                && let Some(values) = pattern.extract(&text)
             {
                 let fields = values.iter().zip(&pattern.fields);
                 let together: String = fields.flat_map(|(value, (_, after))| [value, after.as_str()]).collect();

@@ -40,7 +40,7 @@ impl<'a> Request<'a> {
 
 /// A file to fetch and where to put it.
 #[derive(Clone)]
-pub struct Order<'a> {
+pub struct FetchTask<'a> {
     /// What.
     pub request: Request<'a>,
     /// Where to.

@@ -61,7 +61,7 @@ pub enum Encoding {
 
 /// A part of a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(super) enum Segment {
     Text(String),
     Field { name: String, reserved: bool },
 }
@@ -69,13 +69,13 @@ pub(super) enum Piece {
 /// A text with gaps. `{{` and `}}` stand for single braces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    pub(super) pieces: Vec<Piece>,
+    pub(super) segments: Vec<Segment>,
 }
 
 impl Template {
     /// Reads a template.
     pub fn parse(text: &str) -> Result<Template, TemplateError> {
-        let mut pieces = Vec::new();
+        let mut segments = Vec::new();
         let mut literal = String::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -97,28 +97,28 @@ impl Template {
                 return Err(TemplateError::Nameless);
             }
             if !literal.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut literal)));
+                segments.push(Segment::Text(std::mem::take(&mut literal)));
             }
-            pieces.push(Piece::Field { name: name.to_owned(), reserved });
+            segments.push(Segment::Field { name: name.to_owned(), reserved });
             rest = &rest[end + 1..];
         }
         literal.push_str(rest);
         if !literal.is_empty() {
-            pieces.push(Piece::Text(literal));
+            segments.push(Segment::Text(literal));
         }
-        Ok(Template { pieces })
+        Ok(Template { segments })
     }
 
     /// The template of a whole address in one field.
     pub fn of_address(field: &str) -> Template {
-        Template { pieces: vec![Piece::Field { name: field.to_owned(), reserved: true }] }
+        Template { segments: vec![Segment::Field { name: field.to_owned(), reserved: true }] }
     }
 
     /// The names of the gaps, in order.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Field { name, .. } => Some(name.as_str()),
-            Piece::Text(_) => None,
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Field { name, .. } => Some(name.as_str()),
+            Segment::Text(_) => None,
         })
     }
 
@@ -132,10 +132,10 @@ impl Template {
         mut value: impl FnMut(&str) -> Result<&'v str, E>,
     ) -> Result<String, E> {
         let mut filled = String::new();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(text) => filled.push_str(text),
-                Piece::Field { name, reserved } => {
+        for segment in &self.segments {
+            match segment {
+                Segment::Text(text) => filled.push_str(text),
+                Segment::Field { name, reserved } => {
                     let value = value(name)?;
                     match (encoding, reserved) {
                         (Encoding::Plain, _) => filled.push_str(value),
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(Template::parse("{a{b}}"), Err(TemplateError::Brace('{')));
         assert_eq!(Template::parse("{ }"), Err(TemplateError::Nameless));
         assert_eq!(Template::parse("{+}"), Err(TemplateError::Nameless));
-        assert_eq!(Template::parse("").unwrap().pieces, []);
+        assert_eq!(Template::parse("").unwrap().segments, []);
     }
 
     proptest! {

@@ -22,7 +22,7 @@ pub struct Match {
 pub struct Interrupted;
 
 /// What a long search tells and asks while it runs; both functions are called from several threads.
-pub struct Watch<'a> {
+pub struct SearchObserver<'a> {
     /// Told how many left items of how many are done.
     pub progress: &'a (dyn Fn(usize, usize) + Sync),
     /// Asked whether to stop.
@@ -43,7 +43,7 @@ pub fn matches(
     left: &[Vec<u64>],
     right: &[Vec<u64>],
     thresholds: &[u32],
-    watch: &Watch<'_>,
+    watch: &SearchObserver<'_>,
 ) -> Result<Vec<Match>, Interrupted> {
     search(left, right, thresholds, false, watch)
 }
@@ -55,7 +55,11 @@ pub fn matches(
 ///
 /// # Panics
 /// As [`matches()`].
-pub fn matches_within(items: &[Vec<u64>], thresholds: &[u32], watch: &Watch<'_>) -> Result<Vec<Match>, Interrupted> {
+pub fn matches_within(
+    items: &[Vec<u64>],
+    thresholds: &[u32],
+    watch: &SearchObserver<'_>,
+) -> Result<Vec<Match>, Interrupted> {
     search(items, items, thresholds, true, watch)
 }
 
@@ -67,7 +71,7 @@ fn search(
     right: &[Vec<u64>],
     thresholds: &[u32],
     same: bool,
-    watch: &Watch<'_>,
+    watch: &SearchObserver<'_>,
 ) -> Result<Vec<Match>, Interrupted> {
     assert!(left.len() == thresholds.len() && right.len() == thresholds.len(), "one threshold a channel");
     let (items, others) = (left.first().map_or(0, Vec::len), right.first().map_or(0, Vec::len));
@@ -130,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    const QUIET: Watch<'static> = Watch { progress: &|_, _| {}, should_stop: &|| false };
+    const QUIET: SearchObserver<'static> = SearchObserver { progress: &|_, _| {}, should_stop: &|| false };
 
     fn plainly(left: &[Vec<u64>], right: &[Vec<u64>], thresholds: &[u32], same: bool) -> Vec<Match> {
         let mut found = Vec::new();
@@ -170,10 +174,10 @@ mod tests {
             assert_eq!(of, 1000);
             done.fetch_max(now, Ordering::Relaxed);
         };
-        let watch = Watch { progress: &progress, should_stop: &|| false };
+        let watch = SearchObserver { progress: &progress, should_stop: &|| false };
         assert_eq!(matches(&hashes, &[vec![0; 3]], &[0], &watch).unwrap().len(), 3000);
         assert_eq!(done.into_inner(), 1000);
-        let stop = Watch { progress: &|_, _| {}, should_stop: &|| true };
+        let stop = SearchObserver { progress: &|_, _| {}, should_stop: &|| true };
         assert_eq!(matches(&hashes, &hashes, &[0], &stop), Err(Interrupted));
     }
 

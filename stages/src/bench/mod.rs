@@ -3,9 +3,9 @@
 //! A first round is for whatever is slow only once: compiling for a GPU, touching memory, filling caches. The second is
 //! measured.
 
-mod synthetic_inputs;
 mod memory;
 mod stage_timer;
+mod synthetic_inputs;
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::stage_timer::{StageTimer, Timing};
 use self::synthetic_inputs::{SyntheticInputs, distinct_images};
-use self::stage_timer::{Timing, StageTimer};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
@@ -35,7 +35,7 @@ const NEVER: f64 = 1e9;
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Work {
+pub enum Workload {
     /// `train_classifier`.
     Train,
     /// `predict`, each image as it is.
@@ -46,7 +46,7 @@ pub enum Work {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bench {
     /// What is measured.
-    pub work: Work,
+    pub work: Workload,
     /// The network.
     pub arch: Architecture,
     /// Pixels a side of what the network sees. The images have half as many again.
@@ -63,7 +63,7 @@ pub struct Bench {
 
 /// What came of a measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Figures {
+pub struct Measurement {
     /// What was measured.
     #[serde(flatten)]
     pub bench: Bench,
@@ -86,18 +86,18 @@ impl Bench {
     ///
     /// # Errors
     /// A size that the network cannot take, a batch too small; a device that lacks the precision or the memory.
-    pub fn run(&self) -> Result<Figures, StageError> {
+    pub fn run(&self) -> Result<Measurement, StageError> {
         self.check()?;
         let folder = TempDir::new().map_err(StageError::io(&std::env::temp_dir()))?;
         let synthetic_inputs = SyntheticInputs::new(folder.path(), CLASSES);
         let gpu = memory::watch_gpu();
         let timing = match self.work {
-            Work::Train => self.train(&synthetic_inputs)?,
-            Work::Predict => self.predict(&synthetic_inputs)?,
+            Workload::Train => self.train(&synthetic_inputs)?,
+            Workload::Predict => self.predict(&synthetic_inputs)?,
         };
         let timing = timing.ok_or_else(|| StageError::mismatch("the stage did not say how far it was"))?;
         let seconds_per_step = timing.seconds / self.steps as f64;
-        Ok(Figures {
+        Ok(Measurement {
             bench: *self,
             device: Devices::visible().to_string(),
             images_per_second: self.batch as f64 / seconds_per_step,

@@ -12,7 +12,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::similarity::neighbour_table::{NearestRow, nearest_of};
-use crate::tables::class_params::{check_classes, hpa_classes};
+use crate::tables::class_count::{check_classes, hpa_classes};
 use crate::{input_ports, output_ports};
 
 /// The kind.

@@ -10,8 +10,8 @@ use crate::artifact::image_set::{ImageFile, ImageSetInput, write_skipped};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::each_image::{EachImage, each_image};
-use crate::image_sets::reading::Reading;
+use crate::image_sets::map_images::{MappedImages, map_images};
+use crate::image_sets::read_options::ReadOptions;
 use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
@@ -26,7 +26,7 @@ pub struct ChannelStatistics;
 pub struct ChannelStatisticsParams {
     /// How the images are read.
     #[serde(flatten)]
-    pub reading: Reading,
+    pub reading: ReadOptions,
 }
 
 impl Parameters for ChannelStatisticsParams {
@@ -73,8 +73,8 @@ impl StageKind for ChannelStatistics {
     ) -> Result<(), StageError> {
         let items = ItemCache::of::<Self>(context)?;
         let measure = Measure(&params.reading);
-        let sets = inputs.images.iter().map(|set| each_image(&params.reading, set, &measure, &items, context));
-        let sets = sets.collect::<Result<Vec<EachImage<Measured>>, _>>()?;
+        let sets = inputs.images.iter().map(|set| map_images(&params.reading, set, &measure, &items, context));
+        let sets = sets.collect::<Result<Vec<MappedImages<Measured>>, _>>()?;
         let Some(first) = sets.first() else { return Err(StageError::mismatch("there are no images")) };
         if let Some(other) = sets.iter().find(|other| other.set.channels != first.set.channels) {
             let (one, two) = (first.set.channels.join(", "), other.set.channels.join(", "));
@@ -109,7 +109,7 @@ struct Measured {
 }
 
 /// Measures one image.
-struct Measure<'p>(&'p Reading);
+struct Measure<'p>(&'p ReadOptions);
 
 impl PerItem for Measure<'_> {
     type Item = ImageFile;

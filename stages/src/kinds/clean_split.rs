@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::artifact::labels::{Target, targets_of};
 use crate::artifact::table::{Table, TableInput, TableOutput};
-use crate::tables::class_params::ClassParams;
+use crate::tables::class_count::ClassCountParams;
 
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -37,7 +37,7 @@ output_ports! {
 }
 
 impl StageKind for CleanSplit {
-    type Params = ClassParams;
+    type Params = ClassCountParams;
     type Inputs = CleanSplitInputs;
     type Outputs = CleanSplitOutputs;
 
@@ -46,7 +46,7 @@ impl StageKind for CleanSplit {
     const DOC: &'static str = "Removes external rows that show the same image as a train row: from both parts where the two targets differ, and from the validation part where the train row is trained on.";
 
     fn run(
-        params: ClassParams,
+        params: ClassCountParams,
         inputs: CleanSplitInputs,
         outputs: CleanSplitOutputs,
         context: &StageContext<'_>,

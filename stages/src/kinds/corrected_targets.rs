@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::labels::{Labels, Target, parse_target};
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::params::{ParamProblem, Parameters};
-use crate::tables::class_params::{check_classes, hpa_classes};
+use crate::tables::class_count::{check_classes, hpa_classes};
 
 use crate::context::StageContext;
 use crate::error::StageError;

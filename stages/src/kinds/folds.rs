@@ -10,7 +10,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::OptionalOutput;
-use crate::tables::class_params::{check_classes, hpa_classes};
+use crate::tables::class_count::{check_classes, hpa_classes};
 use crate::tables::stratify::stratify;
 use crate::{input_ports, output_ports};
 use athanor_random::RandomState;

@@ -12,8 +12,8 @@ use crate::artifact::image_set::{
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::each_image::each_image;
-use crate::image_sets::reading::Reading;
+use crate::image_sets::map_images::map_images;
+use crate::image_sets::read_options::ReadOptions;
 use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
@@ -29,7 +29,7 @@ pub struct ImportImages;
 pub struct ImportImagesParams {
     /// How the folder is read.
     #[serde(flatten)]
-    pub reading: Reading,
+    pub reading: ReadOptions,
 }
 
 impl Parameters for ImportImagesParams {
@@ -73,7 +73,7 @@ impl StageKind for ImportImages {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let items = ItemCache::of::<Self>(context)?;
-        let each = each_image(&params.reading, &inputs.images, &Import(&params.reading), &items, context)?;
+        let each = map_images(&params.reading, &inputs.images, &Import(&params.reading), &items, context)?;
         let (mut manifest, mut files) = (Vec::with_capacity(each.results.len()), Vec::new());
         for (image, result) in each.set.files.iter().zip(&each.results) {
             let header = result.value;
@@ -92,7 +92,7 @@ impl StageKind for ImportImages {
 }
 
 /// Checks one image.
-struct Import<'p>(&'p Reading);
+struct Import<'p>(&'p ReadOptions);
 
 impl PerItem for Import<'_> {
     type Item = ImageFile;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::labels::{HPA_CLASS_NAMES, Labels};
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::params::{ParamProblem, Parameters};
-use crate::tables::class_params::check_classes;
+use crate::tables::class_count::check_classes;
 
 use crate::context::StageContext;
 use crate::error::StageError;

@@ -5,7 +5,7 @@ use crate::artifact::table::{TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
-use crate::tables::class_params::ClassParams;
+use crate::tables::class_count::ClassCountParams;
 use crate::{input_ports, output_ports};
 
 /// The kind.
@@ -30,7 +30,7 @@ output_ports! {
 }
 
 impl StageKind for LeakRows {
-    type Params = ClassParams;
+    type Params = ClassCountParams;
     type Inputs = LeakRowsInputs;
     type Outputs = LeakRowsOutputs;
 
@@ -39,7 +39,7 @@ impl StageKind for LeakRows {
     const DOC: &'static str = "Joins a list of test images found among external images to the external targets.";
 
     fn run(
-        params: ClassParams,
+        params: ClassCountParams,
         inputs: LeakRowsInputs,
         outputs: LeakRowsOutputs,
         context: &StageContext<'_>,

@@ -11,7 +11,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
-use athanor_images::hamming::{self, Watch};
+use athanor_images::hamming::{self, SearchObserver};
 use athanor_images::phash::PerceptualHash;
 
 /// The kind.
@@ -103,7 +103,7 @@ impl StageKind for MatchImages {
         let (names, thresholds): (Vec<&str>, Vec<u32>) = channels.into_iter().unzip();
         let left = Hashes::read(&inputs.hashes, &names)?;
         let right = inputs.others.as_ref().map(|others| Hashes::read(others, &names)).transpose()?;
-        let watch = Watch {
+        let watch = SearchObserver {
             progress: &|done, total| context.progress(done as u64, total as u64, "images"),
             should_stop: &|| context.should_stop(),
         };

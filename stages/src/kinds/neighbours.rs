@@ -13,7 +13,7 @@ use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::similarity::agreement::{self, Facts};
 use crate::similarity::neighbour_table;
-use crate::similarity::search::{Blocks, Wanted, nearest};
+use crate::similarity::search::{BlockSizes, SearchOptions, nearest};
 use crate::similarity::unit_rows::UnitRows;
 use crate::{input_ports, output_ports};
 
@@ -105,10 +105,10 @@ impl StageKind for Neighbours {
         let queries = Side::open(&inputs.queries, inputs.query_table.as_ref(), context)?;
         let references = Side::open(&inputs.references, inputs.reference_table.as_ref(), context)?;
         let not = if params.itself { vec![None; queries.ids.len()] } else { themselves(&queries.ids, &references.ids) };
-        let wanted = Wanted { top: params.top, not: &not };
-        let blocks = Blocks::for_columns(queries.rows.columns());
+        let options = SearchOptions { top: params.top, excluded: &not };
+        let blocks = BlockSizes::for_columns(queries.rows.columns());
         let (mut rows, mut others) = (queries.rows, references.rows);
-        let found = nearest(&mut rows, &mut others, &wanted, blocks, context)?;
+        let found = nearest(&mut rows, &mut others, &options, blocks, context)?;
         let cosines = found.iter().filter_map(|found| found.first()).map(|nearest| nearest.cosine);
         context.metric("mean_cosine", cosines.sum::<f64>() / found.len() as f64);
         neighbour_table::write(&outputs.neighbours, &queries.ids, &references.ids, &found)?;

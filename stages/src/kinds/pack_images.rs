@@ -14,7 +14,7 @@ use crate::artifact::packed_images::{IndexRow, PackedImagesOutput, Planes, Shard
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::reading::Reading;
+use crate::image_sets::read_options::ReadOptions;
 use crate::items::{ItemCache, OnFailure, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
@@ -33,7 +33,7 @@ pub struct PackImagesParams {
     pub images_per_shard: usize,
     /// How the images are read.
     #[serde(flatten)]
-    pub reading: Reading,
+    pub reading: ReadOptions,
 }
 
 fn images_per_shard() -> usize {
@@ -161,7 +161,7 @@ enum Outcome {
 
 /// Packs one shard.
 struct Pack<'p> {
-    reading: &'p Reading,
+    reading: &'p ReadOptions,
     channels: &'p [String],
     items: &'p ItemCache<'p>,
     copied: AtomicUsize,

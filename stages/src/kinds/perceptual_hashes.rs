@@ -10,8 +10,8 @@ use crate::artifact::image_set::{ImageFile, ImageSetInput, write_skipped};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::each_image::each_image;
-use crate::image_sets::reading::Reading;
+use crate::image_sets::map_images::map_images;
+use crate::image_sets::read_options::ReadOptions;
 use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
@@ -26,7 +26,7 @@ pub struct PerceptualHashes;
 pub struct PerceptualHashesParams {
     /// How the images are read.
     #[serde(flatten)]
-    pub reading: Reading,
+    pub reading: ReadOptions,
 }
 
 impl Parameters for PerceptualHashesParams {
@@ -70,7 +70,7 @@ impl StageKind for PerceptualHashes {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let items = ItemCache::of::<Self>(context)?;
-        let each = each_image(&params.reading, &inputs.images, &Hash(&params.reading), &items, context)?;
+        let each = map_images(&params.reading, &inputs.images, &Hash(&params.reading), &items, context)?;
         let header: Vec<&str> = ["Id"].into_iter().chain(each.set.channels.iter().map(String::as_str)).collect();
         let hashes = each.results.chunks(each.set.channels.len());
         let rows = each.set.ids.iter().zip(hashes).map(|(id, hashes)| {
@@ -83,7 +83,7 @@ impl StageKind for PerceptualHashes {
 }
 
 /// Hashes one image; the value is the hash in hexadecimal digits.
-struct Hash<'p>(&'p Reading);
+struct Hash<'p>(&'p ReadOptions);
 
 impl PerItem for Hash<'_> {
     type Item = ImageFile;

@@ -18,7 +18,7 @@ use crate::kind::StageKind;
 use crate::kinds::label_table::{header, hpa_names, truth};
 use crate::kinds::submission::{most_probable, predict, read_thresholds};
 use crate::params::{ParamProblem, Parameters};
-use crate::tables::class_params::check_classes;
+use crate::tables::class_count::check_classes;
 use crate::{input_ports, output_ports};
 
 /// The kind.

@@ -13,8 +13,8 @@ use crate::artifact::image_set::{
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::each_image::each_image;
-use crate::image_sets::reading::Reading;
+use crate::image_sets::map_images::map_images;
+use crate::image_sets::read_options::ReadOptions;
 use crate::input_ports;
 use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
@@ -51,7 +51,7 @@ pub struct ResizeImagesParams {
     pub depth: u8,
     /// How the images are read.
     #[serde(flatten)]
-    pub reading: Reading,
+    pub reading: ReadOptions,
 }
 
 /// File formats that are written.
@@ -185,7 +185,7 @@ impl StageKind for ResizeImages {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let items = ItemCache::of::<Self>(context)?;
-        let each = each_image(&params.reading, &inputs.images, &Resize(&params), &items, context)?;
+        let each = map_images(&params.reading, &inputs.images, &Resize(&params), &items, context)?;
         for size in params.all_sizes() {
             let port = port_name(&params, size);
             let folder = outputs.by_name.get(&port).cloned().unwrap_or_else(|| PathBuf::from(&port));

@@ -7,7 +7,7 @@ use crate::artifact::labels::Target;
 use crate::artifact::table::TableOutput;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::NoInputs;
-use crate::tables::class_params::{check_classes, hpa_classes};
+use crate::tables::class_count::{check_classes, hpa_classes};
 use athanor_random::RandomState;
 
 use crate::context::StageContext;

@@ -24,16 +24,16 @@ pub struct Neighbour {
 }
 
 /// What is looked for.
-pub struct Wanted<'a> {
+pub struct SearchOptions<'a> {
     /// Number of neighbours of a query.
     pub top: usize,
     /// For each query the reference that is not to be among them.
-    pub not: &'a [Option<usize>],
+    pub excluded: &'a [Option<usize>],
 }
 
 /// How many rows are worked on at a time. Decides memory and speed, never the result.
 #[derive(Debug, Clone, Copy)]
-pub struct Blocks {
+pub struct BlockSizes {
     /// Queries in memory; the references are read once for each such panel.
     pub queries: usize,
     /// References in memory.
@@ -53,11 +53,11 @@ const TILE: usize = 128;
 /// The most references of a block, however narrow they are: a tile's rough cosines stay within 1 MiB, a core's own cache.
 const MOST_REFERENCES: usize = (1 << 20) / (size_of::<f32>() * TILE);
 
-impl Blocks {
+impl BlockSizes {
     /// Blocks of a fixed size in memory for rows of `columns` values.
-    pub fn for_columns(columns: usize) -> Blocks {
+    pub fn for_columns(columns: usize) -> BlockSizes {
         let rows = |bytes: usize| (bytes / (VALUE_BYTES * columns)).max(1);
-        Blocks { queries: rows(PANEL_BYTES), references: rows(BLOCK_BYTES).min(MOST_REFERENCES), tile: TILE }
+        BlockSizes { queries: rows(PANEL_BYTES), references: rows(BLOCK_BYTES).min(MOST_REFERENCES), tile: TILE }
     }
 }
 
@@ -69,12 +69,12 @@ impl Blocks {
 pub fn nearest(
     queries: &mut UnitRows,
     references: &mut UnitRows,
-    wanted: &Wanted<'_>,
-    blocks: Blocks,
+    options: &SearchOptions<'_>,
+    blocks: BlockSizes,
     context: &StageContext<'_>,
 ) -> Result<Vec<Vec<Neighbour>>, StageError> {
-    require_fit(queries, references, wanted)?;
-    let mut best: Vec<Best> = wanted.not.iter().map(|not| Best::new(wanted.top, *not)).collect();
+    require_fit(queries, references, options)?;
+    let mut best: Vec<Best> = options.excluded.iter().map(|not| Best::new(options.top, *not)).collect();
     let (mut panel, mut block) = (UnitBlock::default(), UnitBlock::default());
     let pairs = queries.len() as u64 * references.len() as u64;
     let mut compared = 0;
@@ -91,16 +91,16 @@ pub fn nearest(
     Ok(best.into_iter().map(|best| best.kept).collect())
 }
 
-fn require_fit(queries: &UnitRows, references: &UnitRows, wanted: &Wanted<'_>) -> Result<(), StageError> {
+fn require_fit(queries: &UnitRows, references: &UnitRows, options: &SearchOptions<'_>) -> Result<(), StageError> {
     let (columns, others) = (queries.columns(), references.columns());
     if columns != others {
         let message = format!("has {columns} columns, but `{}` has {others}", references.label());
         return Err(StageError::in_file(queries.label(), message)
             .with_help("Both sets of features must come from the same model."));
     }
-    let left_out = usize::from(wanted.not.iter().any(Option::is_some));
-    if references.len() - left_out < wanted.top {
-        let message = format!("{} rows are too few to find {} neighbours", references.len(), wanted.top);
+    let left_out = usize::from(options.excluded.iter().any(Option::is_some));
+    if references.len() - left_out < options.top {
+        let message = format!("{} rows are too few to find {} neighbours", references.len(), options.top);
         return Err(StageError::in_file(references.label(), message).with_help("Lower the parameter `top`."));
     }
     Ok(())

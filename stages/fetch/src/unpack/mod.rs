@@ -5,7 +5,7 @@
 //! permissions, owners and times are not taken over. An archive that cannot be unpacked whole leaves nothing behind.
 
 mod error;
-mod growth;
+mod extraction;
 mod tar;
 mod zip;
 
@@ -17,7 +17,7 @@ use athanor_images::file_type::FileType;
 use flate2::read::MultiGzDecoder;
 
 pub use error::{Refusal, UnpackError};
-use growth::Growth;
+use extraction::Extraction;
 
 use super::sniff::describe;
 
@@ -69,15 +69,15 @@ pub fn unpack(
 ) -> Result<Unpacked, UnpackError> {
     let mut file = File::open(archive).map_err(UnpackError::Read)?;
     let length = file.metadata().map_err(UnpackError::Read)?.len();
-    let form = Form::of(&mut file)?;
+    let format = ArchiveFormat::of(&mut file)?;
     std::fs::create_dir(folder).map_err(|source| UnpackError::Write { path: folder.to_owned(), source })?;
-    let mut growth = Growth::new(folder, limits.entries, limits.bytes_of(length), should_stop);
-    let result = match form {
-        Form::Zip => zip::unpack(file, &mut growth),
-        Form::Tar => tar::unpack(BufReader::new(file), &mut growth),
-        Form::TarGz => tar::unpack(BufReader::new(MultiGzDecoder::new(BufReader::new(file))), &mut growth),
+    let mut extraction = Extraction::new(folder, limits.entries, limits.bytes_of(length), should_stop);
+    let result = match format {
+        ArchiveFormat::Zip => zip::unpack(file, &mut extraction),
+        ArchiveFormat::Tar => tar::unpack(BufReader::new(file), &mut extraction),
+        ArchiveFormat::TarGz => tar::unpack(BufReader::new(MultiGzDecoder::new(BufReader::new(file))), &mut extraction),
     };
-    let result = result.and_then(|()| growth.finish());
+    let result = result.and_then(|()| extraction.finish());
     if result.is_err() {
         let _ = std::fs::remove_dir_all(folder);
     }
@@ -86,23 +86,23 @@ pub fn unpack(
 
 /// The forms of archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ArchiveFormat {
     Zip,
     Tar,
     TarGz,
 }
 
-impl Form {
+impl ArchiveFormat {
     /// By the first bytes; leaves the file at its start.
-    fn of(file: &mut File) -> Result<Form, UnpackError> {
+    fn of(file: &mut File) -> Result<ArchiveFormat, UnpackError> {
         let head = head_of(&mut *file).map_err(UnpackError::Read)?;
         file.rewind().map_err(UnpackError::Read)?;
         let file_type = FileType::of(&head);
         if matches!(file_type, FileType::Zip | FileType::EmptyZip) {
-            return Ok(Form::Zip);
+            return Ok(ArchiveFormat::Zip);
         }
         if tar::starts(&head) {
-            return Ok(Form::Tar);
+            return Ok(ArchiveFormat::Tar);
         }
         if file_type != FileType::Gzip {
             return Err(UnpackError::NotAnArchive { found: describe(&head) });
@@ -110,7 +110,7 @@ impl Form {
         let inside = head_of(MultiGzDecoder::new(BufReader::new(&mut *file))).map_err(UnpackError::damaged)?;
         file.rewind().map_err(UnpackError::Read)?;
         if tar::starts(&inside) {
-            return Ok(Form::TarGz);
+            return Ok(ArchiveFormat::TarGz);
         }
         Err(UnpackError::NotAnArchive { found: format!("gzip data that holds {}", describe(&inside)) })
     }

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read};
 use tar::{EntryType, Header, PaxExtensions};
 
 use super::error::{Refusal, UnpackError};
-use super::growth::{Growth, shown};
+use super::extraction::{Extraction, shown};
 
 const BLOCK: usize = 512;
 /// Longest name or list of attributes in front of an entry.
@@ -20,36 +20,36 @@ pub(super) fn starts(head: &[u8]) -> bool {
 }
 
 /// Unpacks an archive.
-pub(super) fn unpack(stream: impl Read, growth: &mut Growth<'_>) -> Result<(), UnpackError> {
+pub(super) fn unpack(stream: impl Read, extraction: &mut Extraction<'_>) -> Result<(), UnpackError> {
     let mut archive = Archive { stream };
-    let mut ahead = Ahead::default();
-    while let Some(block) = archive.header(growth)? {
+    let mut extensions = Extensions::default();
+    while let Some(block) = archive.header(extraction)? {
         let header = Header::from_byte_slice(&block);
-        let name = ahead.name.clone().unwrap_or_else(|| header.path_bytes().into_owned());
-        let size = match ahead.size {
+        let name = extensions.name.clone().unwrap_or_else(|| header.path_bytes().into_owned());
+        let size = match extensions.size {
             Some(size) => size,
             None => header.entry_size().map_err(|error| damaged(&name, error.to_string()))?,
         };
         match header.entry_type() {
-            EntryType::GNULongName => ahead.name = Some(archive.text(size, growth)?),
-            EntryType::GNULongLink => ahead.link = Some(archive.text(size, growth)?),
-            EntryType::XHeader => ahead.read_pax(&archive.attributes(size, growth)?, &name)?,
-            EntryType::XGlobalHeader => drop(archive.attributes(size, growth)?),
+            EntryType::GNULongName => extensions.name = Some(archive.text(size, extraction)?),
+            EntryType::GNULongLink => extensions.link = Some(archive.text(size, extraction)?),
+            EntryType::XHeader => extensions.read_pax(&archive.attributes(size, extraction)?, &name)?,
+            EntryType::XGlobalHeader => drop(archive.attributes(size, extraction)?),
             entry_type => {
-                growth.count()?;
-                let link = ahead.link.take().or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
+                extraction.count()?;
+                let link = extensions.link.take().or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
                 let mut content = archive.content(size);
-                add(entry_type, &name, &link.unwrap_or_default(), &mut content, size, growth)?;
+                add(entry_type, &name, &link.unwrap_or_default(), &mut content, size, extraction)?;
                 let padding = size.wrapping_neg() % BLOCK as u64;
                 let rest = content.left;
-                archive.skip(rest, growth)?;
-                archive.skip(padding, growth)?;
-                ahead = Ahead::default();
+                archive.skip(rest, extraction)?;
+                archive.skip(padding, extraction)?;
+                extensions = Extensions::default();
             }
         }
     }
     // A compressed archive's checksum stands at its very end.
-    archive.drain(growth)
+    archive.drain(extraction)
 }
 
 fn add(
@@ -58,15 +58,15 @@ fn add(
     link: &[u8],
     content: &mut dyn Read,
     size: u64,
-    growth: &mut Growth<'_>,
+    extraction: &mut Extraction<'_>,
 ) -> Result<(), UnpackError> {
     let unsupported = |what: &str| UnpackError::Unsupported { entry: shown(name), what: what.to_owned() };
     match entry_type {
-        EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") => growth.folder(name),
-        EntryType::Regular | EntryType::Continuous => growth.file(name, content, Some(size)),
-        EntryType::Directory => growth.folder(name),
-        EntryType::Symlink => growth.link(name, link, true),
-        EntryType::Link => growth.link(name, link, false),
+        EntryType::Regular | EntryType::Continuous if name.ends_with(b"/") => extraction.folder(name),
+        EntryType::Regular | EntryType::Continuous => extraction.file(name, content, Some(size)),
+        EntryType::Directory => extraction.folder(name),
+        EntryType::Symlink => extraction.link(name, link, true),
+        EntryType::Link => extraction.link(name, link, false),
         EntryType::Char | EntryType::Block | EntryType::Fifo => {
             Err(UnpackError::Refused { entry: shown(name), why: Refusal::Special })
         }
@@ -77,13 +77,13 @@ fn add(
 
 /// What entries say about the one after them.
 #[derive(Default)]
-struct Ahead {
+struct Extensions {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
 }
 
-impl Ahead {
+impl Extensions {
     fn read_pax(&mut self, attributes: &[u8], name: &[u8]) -> Result<(), UnpackError> {
         for attribute in PaxExtensions::new(attributes) {
             let attribute = attribute.map_err(|error| damaged(name, error.to_string()))?;
@@ -113,13 +113,13 @@ struct Archive<R> {
 
 impl<R: Read> Archive<R> {
     /// The next header; nothing at the mark that ends an archive.
-    fn header(&mut self, growth: &mut Growth<'_>) -> Result<Option<[u8; BLOCK]>, UnpackError> {
+    fn header(&mut self, extraction: &mut Extraction<'_>) -> Result<Option<[u8; BLOCK]>, UnpackError> {
         let mut block = [0; BLOCK];
         self.stream.read_exact(&mut block).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => cut("the mark at its end is missing"),
             _ => UnpackError::damaged(error),
         })?;
-        growth.spend(BLOCK as u64)?;
+        extraction.count_bytes(BLOCK as u64)?;
         if block == [0; BLOCK] {
             return Ok(None);
         }
@@ -131,36 +131,36 @@ impl<R: Read> Archive<R> {
     }
 
     /// The content of an entry that describes another.
-    fn attributes(&mut self, size: u64, growth: &mut Growth<'_>) -> Result<Vec<u8>, UnpackError> {
+    fn attributes(&mut self, size: u64, extraction: &mut Extraction<'_>) -> Result<Vec<u8>, UnpackError> {
         if size > LONGEST_ATTRIBUTES {
             return Err(cut("an entry has a name or attributes of more than a megabyte"));
         }
         let mut bytes = Vec::new();
         self.content(size).read_to_end(&mut bytes).map_err(UnpackError::damaged)?;
-        growth.count()?;
-        growth.spend(size)?;
-        self.skip(size.wrapping_neg() % BLOCK as u64, growth)?;
+        extraction.count()?;
+        extraction.count_bytes(size)?;
+        self.skip(size.wrapping_neg() % BLOCK as u64, extraction)?;
         Ok(bytes)
     }
 
     /// A name, without the zeros at its end.
-    fn text(&mut self, size: u64, growth: &mut Growth<'_>) -> Result<Vec<u8>, UnpackError> {
-        let mut bytes = self.attributes(size, growth)?;
+    fn text(&mut self, size: u64, extraction: &mut Extraction<'_>) -> Result<Vec<u8>, UnpackError> {
+        let mut bytes = self.attributes(size, extraction)?;
         bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
         Ok(bytes)
     }
 
-    fn skip(&mut self, bytes: u64, growth: &mut Growth<'_>) -> Result<(), UnpackError> {
-        growth.spend(bytes)?;
+    fn skip(&mut self, bytes: u64, extraction: &mut Extraction<'_>) -> Result<(), UnpackError> {
+        extraction.count_bytes(bytes)?;
         std::io::copy(&mut self.content(bytes), &mut std::io::sink()).map(drop).map_err(UnpackError::damaged)
     }
 
-    fn drain(&mut self, growth: &mut Growth<'_>) -> Result<(), UnpackError> {
+    fn drain(&mut self, extraction: &mut Extraction<'_>) -> Result<(), UnpackError> {
         let mut buffer = vec![0; 1 << 16];
         loop {
             match self.stream.read(&mut buffer).map_err(UnpackError::damaged)? {
                 0 => return Ok(()),
-                read => growth.spend(read as u64)?,
+                read => extraction.count_bytes(read as u64)?,
             }
         }
     }

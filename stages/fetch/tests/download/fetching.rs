@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::loopback::{Act, Asked, Server, answer, head, ok, redirect, sha256, status};
 use athanor_fetch::{
-    FetchError, Fetched, Fetcher, Listener, Options, Order, Reason, Request, Surroundings, Watch, parse_url,
+    BatchObserver, FetchError, FetchErrorKind, FetchTask, Fetched, Fetcher, NetworkConfig, Options, Request,
+    TransferObserver, parse_url,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -26,20 +27,20 @@ fn options() -> Options {
 }
 
 /// A folder to fetch into.
-struct Bench {
+struct Fixture {
     folder: TempDir,
     fetcher: Fetcher,
 }
 
-impl Bench {
-    fn new() -> Bench {
-        Bench::with(options())
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture::with(options())
     }
 
-    fn with(options: Options) -> Bench {
-        Bench {
+    fn with(options: Options) -> Fixture {
+        Fixture {
             folder: tempfile::tempdir().unwrap(),
-            fetcher: Fetcher::new(options, &Surroundings::default()).unwrap(),
+            fetcher: Fetcher::new(options, &NetworkConfig::default()).unwrap(),
         }
     }
 
@@ -52,7 +53,7 @@ impl Bench {
     }
 
     fn fetch_request(&self, request: &Request<'_>) -> Result<Fetched, FetchError> {
-        let watch = Watch { should_stop: &|| false, arrived: &|_| {} };
+        let watch = TransferObserver { should_stop: &|| false, arrived: &|_| {} };
         self.fetcher.fetch(request, &self.target(), watch)
     }
 
@@ -93,14 +94,14 @@ fn a_file_arrives_whole_and_nothing_else_is_left() {
     let whole = body(300_000);
     let served = whole.clone();
     let server = Server::start(move |_, _| ok(&served));
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut request = Request::new(parse_url(&server.url("/a?b=c")).unwrap());
     request.size = Some(300_000);
     request.sha256 = Some(sha256(&whole).to_uppercase());
-    let fetched = bench.fetch_request(&request).unwrap();
+    let fetched = fixture.fetch_request(&request).unwrap();
     assert_eq!(fetched, Fetched { bytes: 300_000, attempts: 1 });
-    assert_eq!(bench.content(), whole);
-    assert_eq!(bench.names(), ["file"]);
+    assert_eq!(fixture.content(), whole);
+    assert_eq!(fixture.names(), ["file"]);
     let asked = &server.asked()[0];
     assert_eq!(asked.target, "/a?b=c");
     assert_eq!(asked.header("accept-encoding"), Some("identity"));
@@ -110,14 +111,14 @@ fn a_file_arrives_whole_and_nothing_else_is_left() {
 #[test]
 fn a_missing_page_is_not_asked_for_twice_and_the_message_says_what_it_was() {
     let server = Server::start(|_, _| status("404 Not Found"));
-    let bench = Bench::new();
-    let error = bench.fetch(&server.url("/x")).unwrap_err();
+    let fixture = Fixture::new();
+    let error = fixture.fetch(&server.url("/x")).unwrap_err();
     let url = server.url("/x");
     let expected = format!("{url}: the server answered 404 Not Found with an HTML page titled `404 Not Found`");
     assert_eq!(error.to_string(), expected);
-    assert!(error.reason.help().contains("address"));
+    assert!(error.kind.help().contains("address"));
     assert_eq!(server.asked().len(), 1);
-    assert!(bench.names().is_empty());
+    assert!(fixture.names().is_empty());
 }
 
 #[test]
@@ -126,12 +127,12 @@ fn failures_that_pass_are_tried_again() {
         ["500 Internal Server Error", "503 Service Unavailable", "408 Request Timeout", "429 Too Many Requests"]
     {
         let server = Server::start(move |_, before| if before < 2 { status(passing) } else { ok("fine") });
-        let bench = Bench::new();
-        assert_eq!(bench.fetch(&server.url("/")).unwrap().attempts, 3);
-        assert_eq!(bench.content(), b"fine");
+        let fixture = Fixture::new();
+        assert_eq!(fixture.fetch(&server.url("/")).unwrap().attempts, 3);
+        assert_eq!(fixture.content(), b"fine");
     }
     let server = Server::start(|_, _| status("502 Bad Gateway"));
-    let error = Bench::new().fetch(&server.url("/")).unwrap_err();
+    let error = Fixture::new().fetch(&server.url("/")).unwrap_err();
     assert_eq!((error.attempts, server.asked().len()), (4, 4));
     assert!(error.to_string().ends_with("(after 4 attempts)"), "{error}");
 }
@@ -141,15 +142,15 @@ fn a_cut_body_is_gone_on_with_where_the_server_allows_it() {
     let whole = body(100_000);
     let served = whole.clone();
     let server = Server::start(move |asked, _| resumable(asked, &served, "\"v1\"", Some(40_000)));
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut request = Request::new(parse_url(&server.url("/")).unwrap());
     request.sha256 = Some(sha256(&whole));
-    assert_eq!(bench.fetch_request(&request).unwrap().attempts, 3);
-    assert_eq!(bench.content(), whole);
+    assert_eq!(fixture.fetch_request(&request).unwrap().attempts, 3);
+    assert_eq!(fixture.content(), whole);
     let starts: Vec<Option<usize>> = server.asked().iter().map(Asked::start).collect();
     assert_eq!(starts, [None, Some(40_000), Some(80_000)]);
     assert_eq!(server.asked()[1].header("if-range"), Some("\"v1\""));
-    assert_eq!(bench.names(), ["file"]);
+    assert_eq!(fixture.names(), ["file"]);
 }
 
 #[test]
@@ -161,15 +162,15 @@ fn a_cut_body_is_fetched_anew_where_nothing_tells_whether_it_is_the_same() {
             bytes.extend(&body(if before == 0 { 5_000 } else { 10_000 }));
             Act::Send(bytes)
         });
-        let bench = Bench::new();
-        assert_eq!(bench.fetch(&server.url("/")).unwrap(), Fetched { bytes: 10_000, attempts: 2 });
-        assert_eq!(bench.content(), body(10_000));
+        let fixture = Fixture::new();
+        assert_eq!(fixture.fetch(&server.url("/")).unwrap(), Fetched { bytes: 10_000, attempts: 2 });
+        assert_eq!(fixture.content(), body(10_000));
         let strong = headers.iter().any(|(_, tag)| tag.starts_with('"'));
         assert_eq!(server.asked()[1].start().is_some(), strong);
     }
     let server = Server::start(|_, _| Act::Send([head("200 OK", &[], Some(10)), b"12345".to_vec()].concat()));
-    let error = Bench::new().fetch(&server.url("/")).unwrap_err();
-    assert!(matches!(error.reason, Reason::Cut { got: 5, expected: Some(10) }), "{error}");
+    let error = Fixture::new().fetch(&server.url("/")).unwrap_err();
+    assert!(matches!(error.kind, FetchErrorKind::Cut { got: 5, expected: Some(10) }), "{error}");
 }
 
 #[test]
@@ -185,9 +186,9 @@ fn a_server_may_send_less_than_the_rest() {
         (0, _) => resumable(asked, &served, "\"v\"", Some(4000)),
         _ => resumable(asked, &served, "\"v\"", None),
     });
-    let bench = Bench::new();
-    assert_eq!(bench.fetch(&server.url("/")).unwrap().attempts, 3);
-    assert_eq!(bench.content(), whole);
+    let fixture = Fixture::new();
+    assert_eq!(fixture.fetch(&server.url("/")).unwrap().attempts, 3);
+    assert_eq!(fixture.content(), whole);
     assert_eq!(server.asked()[2].start(), Some(5000));
 }
 
@@ -197,14 +198,14 @@ fn no_more_is_taken_than_makes_sense() {
         "/declared" => Act::Hang(head("200 OK", &[], Some(2000))),
         _ => Act::Drip([&head("200 OK", &[], None)[..], &[b'x'; 1000]].concat(), Duration::ZERO),
     });
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     for path in ["/declared", "/endless"] {
         let mut request = Request::new(parse_url(&server.url(path)).unwrap());
         request.most = Some(1500);
-        let error = bench.fetch_request(&request).unwrap_err();
-        assert!(matches!(error.reason, Reason::TooLarge(1500)), "{error}");
+        let error = fixture.fetch_request(&request).unwrap_err();
+        assert!(matches!(error.kind, FetchErrorKind::TooLarge(1500)), "{error}");
         assert_eq!(error.attempts, 1);
-        assert!(bench.names().is_empty());
+        assert!(fixture.names().is_empty());
     }
 }
 
@@ -224,9 +225,9 @@ fn a_file_that_changes_while_it_is_resumed_is_fetched_anew() {
             (1, 2) => status("416 Range Not Satisfiable"),
             _ => resumable(asked, &new_served, "\"new\"", None),
         });
-        let bench = Bench::new();
-        bench.fetch(&server.url("/")).unwrap();
-        assert_eq!(bench.content(), new);
+        let fixture = Fixture::new();
+        fixture.fetch(&server.url("/")).unwrap();
+        assert_eq!(fixture.content(), new);
     }
 }
 
@@ -239,18 +240,18 @@ fn what_was_pieced_together_wrongly_is_fetched_once_more_whole() {
         0 => resumable(asked, &[9; 50_000], "\"v\"", Some(20_000)),
         _ => resumable(asked, &served, "\"v\"", None),
     });
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let mut request = Request::new(parse_url(&server.url("/")).unwrap());
     request.sha256 = Some(sha256(&whole));
-    assert_eq!(bench.fetch_request(&request).unwrap().attempts, 3);
-    assert_eq!(bench.content(), whole);
+    assert_eq!(fixture.fetch_request(&request).unwrap().attempts, 3);
+    assert_eq!(fixture.content(), whole);
 
     request.sha256 = Some("0".repeat(64));
     let asked = server.asked().len();
-    let error = bench.fetch_request(&request).unwrap_err();
-    assert!(matches!(error.reason, Reason::WrongChecksum { .. }), "{error}");
+    let error = fixture.fetch_request(&request).unwrap_err();
+    assert!(matches!(error.kind, FetchErrorKind::WrongChecksum { .. }), "{error}");
     assert_eq!(server.asked().len(), asked + 1, "a whole answer with a wrong checksum is final");
-    assert_eq!(bench.names(), ["file"], "the good file of before stays");
+    assert_eq!(fixture.names(), ["file"], "the good file of before stays");
 }
 
 #[test]
@@ -264,13 +265,13 @@ fn a_wrong_length_is_tried_again_and_then_said() {
             bytes.extend(format!("{sent:x}\r\n").bytes().chain(body(sent)).chain(*b"\r\n0\r\n\r\n"));
             Act::Send(bytes)
         });
-        let bench = Bench::new();
+        let fixture = Fixture::new();
         let mut request = Request::new(parse_url(&server.url("/")).unwrap());
         request.size = Some(10);
-        let error = bench.fetch_request(&request).unwrap_err();
-        assert!(matches!(error.reason, Reason::WrongSize { expected: 10, .. }), "{error}");
+        let error = fixture.fetch_request(&request).unwrap_err();
+        assert!(matches!(error.kind, FetchErrorKind::WrongSize { expected: 10, .. }), "{error}");
         assert_eq!(server.asked().len(), 4);
-        assert!(bench.names().is_empty());
+        assert!(fixture.names().is_empty());
     }
 }
 
@@ -281,16 +282,16 @@ fn a_page_instead_of_an_image_is_not_kept_and_not_tried_again() {
         // Nothing says where this answer ends, so it may have been cut.
         _ => Act::Send([head("200 OK", &[], None), b"GIF8 and no more".to_vec()].concat()),
     });
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let check = |_: &Path| Err("it is not an image".to_owned());
-    let fetch = |path| bench.fetch_request(&Request::new(parse_url(&server.url(path)).unwrap()).checked(&check));
+    let fetch = |path| fixture.fetch_request(&Request::new(parse_url(&server.url(path)).unwrap()).checked(&check));
     let error = fetch("/page").unwrap_err();
     assert!(error.to_string().ends_with("the server sent an HTML page titled `200 OK`: it is not an image"), "{error}");
     assert_eq!(server.asked().len(), 1);
     let error = fetch("/open-ended").unwrap_err();
     assert!(error.to_string().contains("a GIF image"), "{error}");
     assert_eq!(error.attempts, 4);
-    assert!(bench.names().is_empty());
+    assert!(fixture.names().is_empty());
 }
 
 #[test]
@@ -304,8 +305,8 @@ fn stalls_end_and_so_does_a_body_that_drips() {
     });
     let connecting = Options { connect_timeout: Duration::from_millis(100), ..impatient.clone() };
     for (path, options) in [("/silent", connecting), ("/stall", impatient.clone()), ("/drip", impatient)] {
-        let error = Bench::with(options).fetch(&server.url(path)).unwrap_err();
-        assert!(matches!(error.reason, Reason::TimedOut { .. }), "{error}");
+        let error = Fixture::with(options).fetch(&server.url(path)).unwrap_err();
+        assert!(matches!(error.kind, FetchErrorKind::TimedOut { .. }), "{error}");
         assert_eq!(error.attempts, 2);
     }
 }
@@ -316,14 +317,14 @@ fn a_slow_body_that_goes_on_is_waited_for_until_the_total_time_is_up() {
     let served = whole.clone();
     let server = Server::start(move |_, _| Act::Drip(head("200 OK", &[], Some(1 << 30)), Duration::from_millis(2)));
     let options = Options { total_timeout: Some(Duration::from_millis(200)), ..options() };
-    let error = Bench::with(options.clone()).fetch(&server.url("/")).unwrap_err();
+    let error = Fixture::with(options.clone()).fetch(&server.url("/")).unwrap_err();
     assert!(error.to_string().contains("the file was not complete within 0.2 s"), "{error}");
     assert_eq!(error.attempts, 1);
 
     let server = Server::start(move |_, _| ok(&served));
-    let bench = Bench::with(Options { total_timeout: Some(PATIENT), ..options });
-    bench.fetch(&server.url("/")).unwrap();
-    assert_eq!(bench.content(), whole);
+    let fixture = Fixture::with(Options { total_timeout: Some(PATIENT), ..options });
+    fixture.fetch(&server.url("/")).unwrap();
+    assert_eq!(fixture.content(), whole);
 }
 
 #[test]
@@ -339,15 +340,15 @@ fn redirects_are_followed_within_bounds() {
         "/file" => redirect("file:///etc/hostname"),
         long => redirect(&format!("{long}+")),
     });
-    let bench = Bench::new();
-    bench.fetch(&server.url("/start")).unwrap();
-    assert_eq!(bench.content(), b"there");
-    let reason = |path: &str| bench.fetch(&server.url(path)).unwrap_err().reason;
-    assert!(matches!(reason("/circle"), Reason::RedirectLoop(_)));
-    assert!(matches!(reason("/mail"), Reason::BadRedirect { .. }));
-    assert!(matches!(reason("/file"), Reason::BadRedirect { .. }));
+    let fixture = Fixture::new();
+    fixture.fetch(&server.url("/start")).unwrap();
+    assert_eq!(fixture.content(), b"there");
+    let reason = |path: &str| fixture.fetch(&server.url(path)).unwrap_err().reason;
+    assert!(matches!(reason("/circle"), FetchErrorKind::RedirectLoop(_)));
+    assert!(matches!(reason("/mail"), FetchErrorKind::BadRedirect { .. }));
+    assert!(matches!(reason("/file"), FetchErrorKind::BadRedirect { .. }));
     let asked = server.asked().len();
-    assert!(matches!(reason("/long"), Reason::TooManyRedirects(10)));
+    assert!(matches!(reason("/long"), FetchErrorKind::TooManyRedirects(10)));
     assert_eq!(server.asked().len(), asked + 11);
 }
 
@@ -358,15 +359,15 @@ fn a_server_that_asks_for_a_pause_gets_it() {
         _ => ok("now"),
     });
     let start = std::time::Instant::now();
-    assert_eq!(Bench::new().fetch(&server.url("/")).unwrap().attempts, 2);
+    assert_eq!(Fixture::new().fetch(&server.url("/")).unwrap().attempts, 2);
     assert!(start.elapsed() >= Duration::from_secs(1));
 
     let server = Server::start(|_, _| Act::Send(answer("503 Service Unavailable", &[("Retry-After", "3600")], "")));
-    let bench = Bench::with(Options { per_host: 2, ..options() });
-    let orders = orders(&bench, (0..20).map(|index| server.url(&format!("/{index}"))));
-    let (outcomes, _) = fetch_all(&bench, &orders, &AtomicBool::new(false));
+    let fixture = Fixture::with(Options { per_host: 2, ..options() });
+    let orders = orders(&fixture, (0..20).map(|index| server.url(&format!("/{index}"))));
+    let (outcomes, _) = fetch_all(&fixture, &orders, &AtomicBool::new(false));
     let left_alone = |outcome: &Option<Result<_, FetchError>>| {
-        matches!(outcome, Some(Err(FetchError { reason: Reason::LeftAlone(_), attempts: 1, .. })))
+        matches!(outcome, Some(Err(FetchError { reason: FetchErrorKind::RateLimited(_), attempts: 1, .. })))
     };
     assert!(outcomes.iter().all(left_alone), "an hour is not waited for");
     assert!(server.asked().len() <= 2, "and the host is asked no more");
@@ -378,13 +379,13 @@ fn a_host_that_is_down_is_given_up() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let up = Server::start(|_, _| ok("fine"));
-    let bench = Bench::with(Options { retries: 1, ..options() });
+    let fixture = Fixture::with(Options { retries: 1, ..options() });
     let dead = (0..60).map(|index| format!("http://{address}/{index}"));
-    let orders = orders(&bench, dead.chain([up.url("/")]));
-    let (outcomes, _) = fetch_all(&bench, &orders, &AtomicBool::new(false));
+    let orders = orders(&fixture, dead.chain([up.url("/")]));
+    let (outcomes, _) = fetch_all(&fixture, &orders, &AtomicBool::new(false));
     assert!(matches!(outcomes.last(), Some(Some(Ok(_)))));
     let given_up = |outcome: &&Option<Result<_, FetchError>>| {
-        matches!(outcome, Some(Err(FetchError { reason: Reason::GivenUp(_), .. })))
+        matches!(outcome, Some(Err(FetchError { reason: FetchErrorKind::HostGivenUp(_), .. })))
     };
     let given_up = outcomes.iter().filter(given_up).count();
     assert!((20..=40).contains(&given_up), "{given_up}");
@@ -395,24 +396,24 @@ fn nobody_at_the_address_is_said_after_all_attempts() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = Bench::new().fetch(&format!("http://{address}/")).unwrap_err();
+    let error = Fixture::new().fetch(&format!("http://{address}/")).unwrap_err();
     assert!(error.to_string().contains("cannot connect: Connection refused"), "{error}");
     assert_eq!(error.attempts, 4);
     let server = Server::start(|_, _| Act::Send(b"SSH-2.0-server\r\n".to_vec()));
-    let error = Bench::new().fetch(&server.url("/")).unwrap_err();
-    assert!(matches!(error.reason, Reason::NoAnswer(_)), "{error}");
+    let error = Fixture::new().fetch(&server.url("/")).unwrap_err();
+    assert!(matches!(error.kind, FetchErrorKind::NoAnswer(_)), "{error}");
 }
 
 #[test]
 fn files_of_this_machine_are_copied() {
-    let bench = Bench::new();
-    let source = bench.folder.path().join("a source");
+    let fixture = Fixture::new();
+    let source = fixture.folder.path().join("a source");
     std::fs::write(&source, "local").unwrap();
     let url = reqwest::Url::from_file_path(&source).unwrap();
-    bench.fetch(url.as_str()).unwrap();
-    assert_eq!(bench.content(), b"local");
+    fixture.fetch(url.as_str()).unwrap();
+    assert_eq!(fixture.content(), b"local");
     std::fs::remove_file(&source).unwrap();
-    let error = bench.fetch(url.as_str()).unwrap_err();
+    let error = fixture.fetch(url.as_str()).unwrap_err();
     assert!(error.to_string().contains("a%20source: cannot be read: No such file"), "{error}");
     assert!(parse_url("file://elsewhere/x").is_err());
     assert!(parse_url("ftp://host/x").unwrap_err().to_string().contains("`ftp`"));
@@ -423,7 +424,7 @@ fn files_of_this_machine_are_copied() {
 fn passwords_are_sent_but_not_shown() {
     let server = Server::start(|_, _| status("403 Forbidden"));
     let url = format!("http://user:secret@{}/", server.address);
-    let error = Bench::new().fetch(&url).unwrap_err();
+    let error = Fixture::new().fetch(&url).unwrap_err();
     assert!(!error.to_string().contains("secret"), "{error}");
     assert!(server.asked()[0].header("authorization").unwrap().starts_with("Basic "));
 }
@@ -436,7 +437,7 @@ fn a_stopped_fetch_ends_at_once_and_a_later_one_goes_on_with_it() {
         (0, Act::Send(bytes)) => Act::Hang(bytes),
         _ => resumable(asked, &served, "\"v\"", None),
     });
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let request = Request::new(parse_url(&server.url("/")).unwrap());
     let (stop, so_far) = (AtomicBool::new(false), AtomicUsize::new(0));
     let arrived = |bytes: u64| {
@@ -445,29 +446,29 @@ fn a_stopped_fetch_ends_at_once_and_a_later_one_goes_on_with_it() {
         }
     };
     let should_stop = || stop.load(Ordering::SeqCst);
-    let watch = Watch { should_stop: &should_stop, arrived: &arrived };
-    let error = bench.fetcher.fetch(&request, &bench.target(), watch).unwrap_err();
-    assert!(matches!(error.reason, Reason::Interrupted));
-    assert_eq!(bench.names(), ["file.part", "file.part.json"]);
+    let watch = TransferObserver { should_stop: &should_stop, arrived: &arrived };
+    let error = fixture.fetcher.fetch(&request, &fixture.target(), watch).unwrap_err();
+    assert!(matches!(error.kind, FetchErrorKind::Interrupted));
+    assert_eq!(fixture.names(), ["file.part", "file.part.json"]);
 
     // As another process would: with a new fetcher.
-    let later = Fetcher::new(options(), &Surroundings::default()).unwrap();
-    later.fetch(&request, &bench.target(), Watch { should_stop: &|| false, arrived: &|_| {} }).unwrap();
-    assert_eq!(bench.content(), whole);
+    let later = Fetcher::new(options(), &NetworkConfig::default()).unwrap();
+    later.fetch(&request, &fixture.target(), TransferObserver { should_stop: &|| false, arrived: &|_| {} }).unwrap();
+    assert_eq!(fixture.content(), whole);
     assert_eq!(server.asked()[1].start(), Some(90_000));
-    assert_eq!(bench.names(), ["file"]);
+    assert_eq!(fixture.names(), ["file"]);
 }
 
 #[test]
 fn what_is_left_of_another_address_is_not_gone_on_with() {
     let server = Server::start(|asked, _| resumable(asked, &body(1000), "\"v\"", None));
-    let bench = Bench::new();
-    std::fs::write(bench.folder.path().join("file.part"), [1; 500]).unwrap();
+    let fixture = Fixture::new();
+    std::fs::write(fixture.folder.path().join("file.part"), [1; 500]).unwrap();
     let note = r#"{"url": "http://elsewhere/", "etag": "\"v\"", "last_modified": null, "total": 1000}"#;
     for note in [note, "not a note"] {
-        std::fs::write(bench.folder.path().join("file.part.json"), note).unwrap();
-        bench.fetch(&server.url("/")).unwrap();
-        assert_eq!(bench.content(), body(1000));
+        std::fs::write(fixture.folder.path().join("file.part.json"), note).unwrap();
+        fixture.fetch(&server.url("/")).unwrap();
+        assert_eq!(fixture.content(), body(1000));
     }
     assert!(server.asked().iter().all(|asked| asked.start().is_none()));
 }
@@ -476,29 +477,29 @@ fn what_is_left_of_another_address_is_not_gone_on_with() {
 fn http_goes_through_a_proxy_except_where_it_is_told_not_to() {
     let proxy = Server::start(|_, _| ok("by proxy"));
     let direct = Server::start(|_, _| ok("directly"));
-    let surroundings = Surroundings {
+    let network = NetworkConfig {
         http_proxy: Some(format!("http://me:pass@{}", proxy.address)),
         https_proxy: Some(proxy.address.clone()),
         no_proxy: Some("example.org, 127.0.0.0/8".to_owned()),
-        ..Surroundings::default()
+        ..NetworkConfig::default()
     };
-    let mut bench = Bench::new();
-    bench.fetcher = Fetcher::new(Options { retries: 0, ..options() }, &surroundings).unwrap();
-    bench.fetch("http://images.example.com/a.jpg").unwrap();
-    assert_eq!(bench.content(), b"by proxy");
+    let mut fixture = Fixture::new();
+    fixture.fetcher = Fetcher::new(Options { retries: 0, ..options() }, &network).unwrap();
+    fixture.fetch("http://images.example.com/a.jpg").unwrap();
+    assert_eq!(fixture.content(), b"by proxy");
     let asked = proxy.asked().remove(0);
     assert_eq!(asked.target, "http://images.example.com/a.jpg");
     assert!(asked.header("proxy-authorization").unwrap().starts_with("Basic "));
-    bench.fetch(&direct.url("/")).unwrap();
-    assert_eq!(bench.content(), b"directly");
+    fixture.fetch(&direct.url("/")).unwrap();
+    assert_eq!(fixture.content(), b"directly");
     // This proxy does not build tunnels.
-    let error = bench.fetch("https://images.example.com/a.jpg").unwrap_err();
-    assert!(matches!(error.reason, Reason::Unreachable(_)), "{error}");
+    let error = fixture.fetch("https://images.example.com/a.jpg").unwrap_err();
+    assert!(matches!(error.kind, FetchErrorKind::Unreachable(_)), "{error}");
     assert_eq!(proxy.asked()[1].target, "CONNECT images.example.com:443");
 
     for wrong in ["socks5://host:1", "http://"] {
-        let surroundings = Surroundings { http_proxy: Some(wrong.to_owned()), ..Surroundings::default() };
-        let error = Fetcher::new(options(), &surroundings).err().unwrap().to_string();
+        let network = NetworkConfig { http_proxy: Some(wrong.to_owned()), ..NetworkConfig::default() };
+        let error = Fetcher::new(options(), &network).err().unwrap().to_string();
         assert!(error.contains(wrong), "{error}");
     }
 }
@@ -543,29 +544,29 @@ fn tls_server(answers: usize) -> (String, Vec<u8>) {
 #[test]
 fn https_is_spoken_with_those_who_are_trusted_and_never_left() {
     let (address, certificate) = tls_server(3);
-    let error = Bench::new().fetch(&format!("{address}/")).unwrap_err();
-    assert!(matches!(error.reason, Reason::Untrusted(_)), "{error}");
+    let error = Fixture::new().fetch(&format!("{address}/")).unwrap_err();
+    assert!(matches!(error.kind, FetchErrorKind::Untrusted(_)), "{error}");
     assert_eq!(error.attempts, 1);
-    let surroundings = Surroundings { roots: vec![certificate], ..Surroundings::default() };
-    let mut bench = Bench::new();
-    bench.fetcher = Fetcher::new(options(), &surroundings).unwrap();
-    bench.fetch(&format!("{address}/")).unwrap();
-    assert_eq!(bench.content(), b"sealed");
-    let error = bench.fetch(&format!("{address}/down")).unwrap_err();
+    let network = NetworkConfig { roots: vec![certificate], ..NetworkConfig::default() };
+    let mut fixture = Fixture::new();
+    fixture.fetcher = Fetcher::new(options(), &network).unwrap();
+    fixture.fetch(&format!("{address}/")).unwrap();
+    assert_eq!(fixture.content(), b"sealed");
+    let error = fixture.fetch(&format!("{address}/down")).unwrap_err();
     assert!(error.to_string().contains("from https to http"), "{error}");
 }
 
 /// Fetches all and gives the outcomes in order, and how many files the last report counted.
 fn fetch_all(
-    bench: &Bench,
-    orders: &[Order<'_>],
+    fixture: &Fixture,
+    orders: &[FetchTask<'_>],
     stop: &AtomicBool,
 ) -> (Vec<Option<Result<Fetched, FetchError>>>, usize) {
     let outcomes: Mutex<Vec<_>> = Mutex::new(orders.iter().map(|_| None).collect());
     let done = AtomicUsize::new(0);
-    bench.fetcher.fetch_all(
+    fixture.fetcher.fetch_all(
         orders,
-        &Listener {
+        &BatchObserver {
             progress: &|progress| done.store(progress.done, Ordering::SeqCst),
             settled: &|index, outcome| outcomes.lock().unwrap()[index] = Some(outcome),
             should_stop: &|| stop.load(Ordering::SeqCst),
@@ -574,10 +575,10 @@ fn fetch_all(
     (outcomes.into_inner().unwrap(), done.into_inner())
 }
 
-fn orders(bench: &Bench, urls: impl IntoIterator<Item = String>) -> Vec<Order<'static>> {
-    let orders = urls.into_iter().enumerate().map(|(index, url)| Order {
+fn orders(fixture: &Fixture, urls: impl IntoIterator<Item = String>) -> Vec<FetchTask<'static>> {
+    let orders = urls.into_iter().enumerate().map(|(index, url)| FetchTask {
         request: Request::new(parse_url(&url).unwrap()),
-        target: bench.folder.path().join(format!("{index}/file")),
+        target: fixture.folder.path().join(format!("{index}/file")),
     });
     orders.collect()
 }
@@ -586,9 +587,9 @@ fn orders(bench: &Bench, urls: impl IntoIterator<Item = String>) -> Vec<Order<'s
 fn of_many_every_one_is_tried_and_every_failure_told() {
     let server =
         Server::start(|asked, _| if asked.target.ends_with('3') { status("404 Not Found") } else { ok(&asked.target) });
-    let bench = Bench::new();
-    let orders = orders(&bench, (0..40).map(|index| server.url(&format!("/{index}"))));
-    let (outcomes, done) = fetch_all(&bench, &orders, &AtomicBool::new(false));
+    let fixture = Fixture::new();
+    let orders = orders(&fixture, (0..40).map(|index| server.url(&format!("/{index}"))));
+    let (outcomes, done) = fetch_all(&fixture, &orders, &AtomicBool::new(false));
     assert_eq!(done, 40);
     for (index, outcome) in outcomes.iter().enumerate() {
         let outcome = outcome.as_ref().unwrap();
@@ -605,11 +606,11 @@ fn a_host_gets_no_more_at_once_than_allowed_and_another_need_not_wait() {
     // The crowded host answers only once three requests are there at the same time, and never sees a fourth.
     let crowded = Server::start(|_, _| Act::Meet(3, answer("200 OK", &[], "a")));
     let other = Server::start(|_, _| Act::Meet(2, answer("200 OK", &[], "b")));
-    let bench = Bench::with(Options { jobs: 8, per_host: 3, ..options() });
+    let fixture = Fixture::with(Options { jobs: 8, per_host: 3, ..options() });
     let urls = (0..12)
         .map(|index| crowded.url(&format!("/{index}")))
         .chain((0..3).map(|index| other.url(&format!("/{index}"))));
-    let (outcomes, _) = fetch_all(&bench, &orders(&bench, urls), &AtomicBool::new(false));
+    let (outcomes, _) = fetch_all(&fixture, &orders(&fixture, urls), &AtomicBool::new(false));
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Some(Ok(_)))));
     assert_eq!(crowded.most(), 3);
     assert!(other.most() >= 2);
@@ -621,11 +622,11 @@ fn many_stop_at_once() {
         "/0" => ok("first"),
         _ => Act::Hang(head("200 OK", &[], Some(10))),
     });
-    let bench = Bench::with(Options { jobs: 3, ..options() });
-    let orders = orders(&bench, (0..20).map(|index| server.url(&format!("/{index}"))));
+    let fixture = Fixture::with(Options { jobs: 3, ..options() });
+    let orders = orders(&fixture, (0..20).map(|index| server.url(&format!("/{index}"))));
     let stop = AtomicBool::new(false);
     let (outcomes, _) = std::thread::scope(|scope| {
-        let all = scope.spawn(|| fetch_all(&bench, &orders, &stop));
+        let all = scope.spawn(|| fetch_all(&fixture, &orders, &stop));
         while server.asked().len() < 4 {
             std::thread::yield_now();
         }
@@ -637,7 +638,7 @@ fn many_stop_at_once() {
     });
     assert!(matches!(outcomes[0], Some(Ok(_))));
     let interrupted = |outcome: &&Option<Result<_, FetchError>>| {
-        matches!(outcome, Some(Err(FetchError { reason: Reason::Interrupted, .. })))
+        matches!(outcome, Some(Err(FetchError { reason: FetchErrorKind::Interrupted, .. })))
     };
     assert_eq!(outcomes.iter().filter(interrupted).count(), 3);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_none()).count(), 16);
@@ -655,15 +656,15 @@ proptest! {
     ) {
         let bytes = format!("{status}\r\n{headers}\r\n{body}").into_bytes();
         let server = Server::start(move |_, _| Act::Send(bytes.clone()));
-        let bench = Bench::with(Options { retries: 1, ..options() });
-        match bench.fetch(&server.url("/")) {
+        let fixture = Fixture::with(Options { retries: 1, ..options() });
+        match fixture.fetch(&server.url("/")) {
             Ok(fetched) => {
-                prop_assert_eq!(bench.content().len() as u64, fetched.bytes);
-                prop_assert_eq!(bench.names(), ["file"]);
+                prop_assert_eq!(fixture.content().len() as u64, fetched.bytes);
+                prop_assert_eq!(fixture.names(), ["file"]);
             }
             Err(error) => {
-                prop_assert!(!error.to_string().is_empty() && !error.reason.help().is_empty());
-                prop_assert!(!bench.target().exists());
+                prop_assert!(!error.to_string().is_empty() && !error.kind.help().is_empty());
+                prop_assert!(!fixture.target().exists());
             }
         }
     }

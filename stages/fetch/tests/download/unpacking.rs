@@ -14,13 +14,13 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 /// Unpacks an archive two folders deep, so that what gets out is seen.
-struct Bench {
+struct Fixture {
     folder: TempDir,
 }
 
-impl Bench {
-    fn new() -> Bench {
-        Bench { folder: tempfile::tempdir().unwrap() }
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture { folder: tempfile::tempdir().unwrap() }
     }
 
     fn out(&self) -> PathBuf {
@@ -117,7 +117,7 @@ fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
 
 #[track_caller]
 fn refused(archive: &[u8], name: &str, wanted: &Refusal) {
-    match Bench::new().unpack(archive) {
+    match Fixture::new().unpack(archive) {
         Err(UnpackError::Refused { entry, why }) => assert_eq!((entry.as_str(), &why), (name, wanted)),
         other => panic!("{other:?}"),
     }
@@ -137,12 +137,12 @@ fn honest_archives_are_unpacked_whatever_their_name() {
     }
     let tar = builder.into_inner().unwrap();
     for archive in [zip(&listed), tar.clone(), gz(&tar)] {
-        let bench = Bench::new();
-        let unpacked = bench.unpack(&archive).unwrap();
+        let fixture = Fixture::new();
+        let unpacked = fixture.unpack(&archive).unwrap();
         assert_eq!(unpacked, Unpacked { files: 3, bytes: 200_003 });
         let expected = listed.map(|(name, content)| (name.to_owned(), content.to_vec()));
-        assert_eq!(bench.files(), BTreeMap::from(expected));
-        let mode = std::fs::metadata(bench.out().join("top.csv")).unwrap().permissions().mode();
+        assert_eq!(fixture.files(), BTreeMap::from(expected));
+        let mode = std::fs::metadata(fixture.out().join("top.csv")).unwrap().permissions().mode();
         assert_eq!(mode & 0o7111, 0, "nothing is executable");
     }
 }
@@ -158,9 +158,9 @@ fn names_of_any_length_and_attributes_are_read() {
     header.set_path("ignored").unwrap();
     header.set_cksum();
     builder.append(&header, &b"pax"[..]).unwrap();
-    let bench = Bench::new();
-    bench.unpack(&builder.into_inner().unwrap()).unwrap();
-    let files = bench.files();
+    let fixture = Fixture::new();
+    fixture.unpack(&builder.into_inner().unwrap()).unwrap();
+    let files = fixture.files();
     assert_eq!(files[&long], b"gnu");
     assert_eq!(files["by/pax"], b"pax");
 }
@@ -186,15 +186,15 @@ fn names_that_lead_out_are_refused() {
 #[test]
 fn links_inside_become_copies_and_others_are_refused() {
     let link = |name: &str, to: &str| entry(EntryType::Symlink, name, to, b"");
-    let bench = Bench::new();
+    let fixture = Fixture::new();
     let archive = tar(&[
         link("first", "a/second"),
         link("a/second", "../b/file"),
         file("b/file", b"content"),
         entry(EntryType::Link, "hard", "./b/file", b""),
     ]);
-    assert_eq!(bench.unpack(&archive).unwrap(), Unpacked { files: 4, bytes: 28 });
-    assert!(bench.files().values().all(|content| content == b"content"));
+    assert_eq!(fixture.unpack(&archive).unwrap(), Unpacked { files: 4, bytes: 28 });
+    assert!(fixture.files().values().all(|content| content == b"content"));
 
     for to in ["/etc/passwd", "../../x", "a/../../x"] {
         refused(&tar(&[link("l", to)]), "l", &Refusal::LeadsOut(to.to_owned()));
@@ -218,7 +218,7 @@ fn repeated_names_and_devices_are_refused() {
     refused(&tar(&[file("a/b", b"1"), file("a", b"2")]), "a", &Refusal::Twice);
     refused(&zip(&[("a", b"1"), ("./a", b"2")]), "./a", &Refusal::Twice);
     let folder = || entry(EntryType::Directory, "a/", "", b"");
-    Bench::new().unpack(&tar(&[folder(), folder(), file("a/b", b"1")])).unwrap();
+    Fixture::new().unpack(&tar(&[folder(), folder(), file("a/b", b"1")])).unwrap();
     for special in [EntryType::Char, EntryType::Block, EntryType::Fifo] {
         refused(&tar(&[entry(special, "dev", "", b"")]), "dev", &Refusal::Special);
     }
@@ -227,7 +227,7 @@ fn repeated_names_and_devices_are_refused() {
     let mut forged = zip(&[("aa", b"1"), ("ab", b"2")]);
     let at: Vec<usize> = (0..forged.len() - 1).filter(|at| &forged[*at..*at + 2] == b"ab").collect();
     at.iter().for_each(|at| forged[at + 1] = b'a');
-    let error = Bench::new().unpack(&forged).unwrap_err();
+    let error = Fixture::new().unpack(&forged).unwrap_err();
     assert!(error.to_string().contains("the same name"), "{error}");
 }
 
@@ -237,19 +237,19 @@ fn bombs_are_refused() {
     let listed: Vec<Vec<u8>> = (0..20).map(|index| file(&index.to_string(), &[])).collect();
     let tight = Limits { entries: 10, bytes: Some(1 << 20) };
     for archive in [zip(&[("zeros", &zeros)]), gz(&tar(&[file("zeros", &zeros)])), gz(&tar(&[vec![0; 4 << 20]]))] {
-        let error = Bench::new().unpack_within(&archive, &tight).unwrap_err();
+        let error = Fixture::new().unpack_within(&archive, &tight).unwrap_err();
         let known = matches!(error, UnpackError::TooLarge { limit: 0x10_0000 } | UnpackError::NotAnArchive { .. });
         assert!(known, "{error}");
     }
-    let error = Bench::new().unpack_within(&tar(&listed), &tight).unwrap_err();
+    let error = Fixture::new().unpack_within(&tar(&listed), &tight).unwrap_err();
     assert!(matches!(error, UnpackError::TooMany { limit: 10 }), "{error}");
     // Zeros behind the end mark, and a name that fills the memory.
     let mut trailing = tar(&[file("a", b"1")]);
     trailing.resize(8 << 20, 0);
-    let error = Bench::new().unpack_within(&gz(&trailing), &tight).unwrap_err();
+    let error = Fixture::new().unpack_within(&gz(&trailing), &tight).unwrap_err();
     assert!(matches!(error, UnpackError::TooLarge { .. }), "{error}");
     let name = entry(EntryType::GNULongName, "././@LongLink", "", &zeros);
-    let error = Bench::new().unpack(&gz(&tar(&[name]))).unwrap_err();
+    let error = Fixture::new().unpack(&gz(&tar(&[name]))).unwrap_err();
     assert!(error.to_string().contains("more than a megabyte"), "{error}");
 }
 
@@ -262,14 +262,14 @@ fn cut_archives_are_errors_at_every_length_and_leave_nothing() {
         // Of the two blocks at the end of a tar archive one is enough.
         let end = if archive.len() % 512 == 0 { archive.len() - 512 } else { archive.len() };
         for length in (0..end).step_by(41).chain([end - 1]) {
-            Bench::new().unpack(&archive[..length]).unwrap_err();
+            Fixture::new().unpack(&archive[..length]).unwrap_err();
         }
     }
 }
 
 #[test]
 fn what_is_no_archive_is_named() {
-    let message = |bytes: &[u8]| Bench::new().unpack(bytes).unwrap_err().to_string();
+    let message = |bytes: &[u8]| Fixture::new().unpack(bytes).unwrap_err().to_string();
     assert!(message(b"<html><title>Log in</title>").contains("an HTML page titled `Log in`"));
     assert!(message(&gz(b"Id,Target\n")).contains("gzip data that holds the text `Id,Target`"));
     assert!(message(b"").contains("nothing"));
@@ -281,14 +281,14 @@ fn what_is_no_archive_is_named() {
 
 #[test]
 fn a_stopped_unpacking_leaves_nothing() {
-    let bench = Bench::new();
-    let archive = bench.folder.path().join("archive");
+    let fixture = Fixture::new();
+    let archive = fixture.folder.path().join("archive");
     std::fs::write(&archive, tar(&[file("a", b"1"), file("b", b"2")])).unwrap();
-    let out = bench.folder.path().join("out");
+    let out = fixture.folder.path().join("out");
     let asked = std::cell::Cell::new(0);
     let stop = || asked.replace(asked.get() + 1) > 2;
     assert!(matches!(unpack(&archive, &out, &Limits::default(), &stop), Err(UnpackError::Interrupted)));
-    assert_eq!(names(bench.folder.path()), ["archive"]);
+    assert_eq!(names(fixture.folder.path()), ["archive"]);
 }
 
 fn hostile_name() -> impl Strategy<Value = String> {
@@ -312,9 +312,9 @@ proptest! {
         };
         let entries: Vec<Vec<u8>> = entries.iter().map(made).collect();
         let archive = tar(&entries);
-        let bench = Bench::new();
-        if bench.unpack(&if packed { gz(&archive) } else { archive }).is_ok() {
-            bench.files();
+        let fixture = Fixture::new();
+        if fixture.unpack(&if packed { gz(&archive) } else { archive }).is_ok() {
+            fixture.files();
         }
     }
 
@@ -346,9 +346,9 @@ proptest! {
                 block.copy_from_slice(header.as_bytes());
             }
         }
-        let bench = Bench::new();
-        if bench.unpack(&if form == 2 { gz(&archive) } else { archive }).is_ok() {
-            bench.files();
+        let fixture = Fixture::new();
+        if fixture.unpack(&if form == 2 { gz(&archive) } else { archive }).is_ok() {
+            fixture.files();
         }
     }
 }

@@ -5,18 +5,18 @@ use std::sync::OnceLock;
 
 use super::gather;
 use super::params::DownloadParams;
-use super::plan::Wanted;
+use super::wanted::WantedFile;
 use crate::context::StageContext;
 use crate::error::StageError;
 use athanor_fetch::unpack::{Limits, UnpackError, unpack};
-use athanor_fetch::{Listener, Order, Reason, Request};
+use athanor_fetch::{BatchObserver, FetchErrorKind, FetchTask, Request};
 
 /// Fetches an archive and unpacks it into `folder`. The archive itself is not kept beside its content; until that is
 /// complete it waits in the stage's unfinished state, so that a stage that is stopped while it unpacks need not fetch
 /// it again.
 pub fn unpack_one(
     params: &DownloadParams,
-    wanted: &Wanted,
+    wanted: &WantedFile,
     folder: &Path,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
@@ -33,7 +33,7 @@ pub fn unpack_one(
     let unpacked = unpacked.map_err(|error| match error {
         UnpackError::Interrupted => StageError::Interrupted,
         UnpackError::Write { path, source } => StageError::Io { path, source },
-        error => StageError::in_file(gather::address(wanted), error.to_string()).with_help(error.help()),
+        error => StageError::in_file(fetch_missing::address(wanted), error.to_string()).with_help(error.help()),
     })?;
     context.metric("files", unpacked.files as f64);
     context.metric("bytes", unpacked.bytes as f64);
@@ -42,25 +42,25 @@ pub fn unpack_one(
 
 fn fetch(
     params: &DownloadParams,
-    wanted: &Wanted,
+    wanted: &WantedFile,
     archive: &Path,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
     let (size, sha256) = (wanted.size, wanted.sha256.clone());
     let request = Request { size, sha256, ..Request::new(wanted.url.clone()) };
     let outcome = OnceLock::new();
-    let listener = Listener {
+    let listener = BatchObserver {
         progress: &|progress| context.progress(progress.bytes, size.unwrap_or(0), "bytes"),
         settled: &|_, settled| drop(outcome.set(settled)),
         should_stop: &|| context.should_stop(),
     };
-    gather::fetcher(params, context)?.fetch_all(&[Order { request, target: archive.to_owned() }], &listener);
+    fetch_missing::fetcher(params, context)?.fetch_all(&[FetchTask { request, target: archive.to_owned() }], &listener);
     match outcome.into_inner() {
         Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => match error.reason {
-            Reason::Interrupted => Err(StageError::Interrupted),
-            Reason::Write { path, source } => Err(StageError::Io { path, source }),
-            _ => Err(StageError::mismatch(error.to_string()).with_help(error.reason.help())),
+        Some(Err(error)) => match error.kind {
+            FetchErrorKind::Interrupted => Err(StageError::Interrupted),
+            FetchErrorKind::Write { path, source } => Err(StageError::Io { path, source }),
+            _ => Err(StageError::mismatch(error.to_string()).with_help(error.kind.help())),
         },
         None => Err(StageError::Interrupted),
     }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use athanor_cache::Digest;
 use reqwest::Url;
 
-use super::params::Form;
-use super::plan::Wanted;
+use super::params::OutputForm;
+use super::wanted::WantedFile;
 use crate::artifact::folder::FolderInput;
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -26,7 +26,7 @@ impl Mirror {
     ///
     /// # Errors
     /// A file where a list needs a folder; a folder with two files for one image.
-    pub fn open(input: &FolderInput, form: Form, context: &StageContext<'_>) -> Result<Mirror, StageError> {
+    pub fn open(input: &FolderInput, form: OutputForm, context: &StageContext<'_>) -> Result<Mirror, StageError> {
         let (path, label) = (&input.0.path, &input.0.label);
         let absolute = std::path::absolute(path).map_err(StageError::io(path))?;
         if !path.is_dir() {
@@ -39,7 +39,7 @@ impl Mirror {
         let mut files = HashMap::new();
         for entry in context.tree_of(path)?.entries {
             let Some(digest) = entry.digest else { continue };
-            match files.entry(called(&entry.path, form)) {
+            match files.entry(lookup_key(&entry.path, form)) {
                 Entry::Vacant(vacant) => drop(vacant.insert((entry.path, digest))),
                 Entry::Occupied(known) => {
                     let message = format!("has both `{}` and `{}` for one image", known.get().0, entry.path);
@@ -51,7 +51,7 @@ impl Mirror {
     }
 
     /// Turns to the mirror for what it holds; gives how many files that are.
-    pub fn answer_for(&self, wanted: &mut [Wanted]) -> usize {
+    pub fn redirect(&self, wanted: &mut [WantedFile]) -> usize {
         let mut count = 0;
         for wanted in wanted {
             if let Some((path, digest)) = self.find(wanted)
@@ -65,7 +65,7 @@ impl Mirror {
         count
     }
 
-    fn find(&self, wanted: &Wanted) -> Option<(PathBuf, Digest)> {
+    fn find(&self, wanted: &WantedFile) -> Option<(PathBuf, Digest)> {
         match self {
             Mirror::File(path, digest) => Some((path.clone(), *digest)),
             Mirror::Folder(folder, files) => {
@@ -78,9 +78,9 @@ impl Mirror {
 }
 
 /// What a file of a mirror is looked for as.
-fn called(file: &str, form: Form) -> String {
+fn lookup_key(file: &str, form: OutputForm) -> String {
     match form {
-        Form::Images => Path::new(file).with_extension("").to_string_lossy().into_owned(),
-        Form::Files | Form::File | Form::Unpacked => file.to_owned(),
+        OutputForm::Images => Path::new(file).with_extension("").to_string_lossy().into_owned(),
+        OutputForm::Files | OutputForm::File | OutputForm::Unpacked => file.to_owned(),
     }
 }

@@ -1,11 +1,11 @@
 //! `download`: files from elsewhere as an image set, a folder, a file, or the content of an archive.
 
 mod archive;
-mod gather;
+mod fetch_missing;
 mod mirror;
 mod outputs;
 mod params;
-mod plan;
+mod wanted;
 
 use std::collections::HashSet;
 
@@ -21,11 +21,11 @@ use crate::items::{Computed, ItemCache};
 use crate::kind::StageKind;
 use crate::ports::{OutputPort, OutputValue};
 use athanor_fetch::FetchError;
-use gather::{Gathered, Kept};
+use fetch_missing::{FetchedFile, FetchedFiles};
 use mirror::Mirror;
 pub use outputs::DownloadOutputs;
-pub use params::{DownloadParams, Form, TransferParams};
-pub use plan::{Wanted, of_list, single};
+pub use params::{DownloadParams, OutputForm, TransferParams};
+pub use plan::{WantedFile, of_list, single};
 
 /// The kind.
 pub struct Download;
@@ -72,61 +72,61 @@ impl StageKind for Download {
             }
         };
         if let Some(mirror) = &inputs.mirror {
-            let found = Mirror::open(mirror, params.form, context)?.answer_for(&mut wanted);
+            let found = Mirror::open(mirror, params.form, context)?.redirect(&mut wanted);
             context.log(format!("{found} of {} files are in the mirror", wanted.len()));
         }
-        if params.form == Form::Unpacked {
+        if params.form == OutputForm::Unpacked {
             return archive::unpack_one(&params, &wanted[0], &outputs.files, context);
         }
         let items = ItemCache::of::<Self>(context)?;
-        let gathered = gather::gather(&params, &wanted, &items, context)?;
-        let failures = failures(&wanted, &gathered);
-        let log = |(_, error): &(&Wanted, &FetchError)| context.log(error.to_string());
+        let fetched = fetch_missing::fetch_missing(&params, &wanted, &items, context)?;
+        let failures = failures(&wanted, &fetched);
+        let log = |(_, error): &(&WantedFile, &FetchError)| context.log(error.to_string());
         failures.iter().for_each(log);
         let nothing_left = failures.len() == wanted.len();
         if params.on_bad == OnBad::Error || nothing_left {
-            gather::report(&failures, wanted.len())?;
+            fetch_missing::report(&failures, wanted.len())?;
         }
         context.metric("files", (wanted.len() - failures.len()) as f64);
         context.metric("failures", failures.len() as f64);
         write_failures(&outputs, &failures)?;
         match params.form {
-            Form::Images => place_images(&wanted, &gathered, &items, &outputs),
-            _ => place_files(params.form, &wanted, &gathered, &items, &outputs),
+            OutputForm::Images => place_images(&wanted, &fetched, &items, &outputs),
+            _ => place_files(params.form, &wanted, &fetched, &items, &outputs),
         }
     }
 }
 
-fn failures<'a>(wanted: &'a [Wanted], gathered: &'a Gathered) -> Vec<(&'a Wanted, &'a FetchError)> {
-    let outcomes = wanted.iter().zip(gathered.outcomes());
+fn failures<'a>(wanted: &'a [WantedFile], fetched: &'a FetchedFiles) -> Vec<(&'a WantedFile, &'a FetchError)> {
+    let outcomes = wanted.iter().zip(fetched.outcomes());
     outcomes.filter_map(|(wanted, outcome)| Some((wanted, outcome.as_ref().err()?))).collect()
 }
 
-fn write_failures(outputs: &DownloadOutputs, failures: &[(&Wanted, &FetchError)]) -> Result<(), StageError> {
+fn write_failures(outputs: &DownloadOutputs, failures: &[(&WantedFile, &FetchError)]) -> Result<(), StageError> {
     let Some(table) = &outputs.failures else { return Ok(()) };
     let rows = failures.iter().map(|(wanted, error)| {
-        let (attempts, reason) = (error.attempts.to_string(), error.reason.to_string());
-        [wanted.id.clone(), wanted.channel.clone(), gather::address(wanted), attempts, reason]
+        let (attempts, reason) = (error.attempts.to_string(), error.kind.to_string());
+        [wanted.id.clone(), wanted.channel.clone(), fetch_missing::address(wanted), attempts, reason]
     });
     table.write(&["Id", "channel", "url", "attempts", "reason"], rows)
 }
 
 /// The images by id; an id with a failure is left out.
 fn place_images(
-    wanted: &[Wanted],
-    gathered: &Gathered,
+    wanted: &[WantedFile],
+    fetched: &FetchedFiles,
     items: &ItemCache<'_>,
     outputs: &DownloadOutputs,
 ) -> Result<(), StageError> {
-    let failures = failures(wanted, gathered);
+    let failures = failures(wanted, fetched);
     let bad: HashSet<&str> = failures.iter().map(|(wanted, _)| wanted.id.as_str()).collect();
     let channels: IndexSet<&str> = wanted.iter().map(|wanted| wanted.channel.as_str()).collect();
     let good =
-        wanted.iter().zip(gathered.outcomes()).filter_map(|(wanted, outcome)| Some((wanted, outcome.as_ref().ok()?)));
-    let mut good: Vec<(&Wanted, &Computed<Kept>)> =
+        wanted.iter().zip(fetched.outcomes()).filter_map(|(wanted, outcome)| Some((wanted, outcome.as_ref().ok()?)));
+    let mut good: Vec<(&WantedFile, &Computed<FetchedFile>)> =
         good.filter(|(wanted, _)| !bad.contains(wanted.id.as_str())).collect();
     if good.is_empty() {
-        return gather::report(&failures, wanted.len());
+        return fetch_missing::report(&failures, wanted.len());
     }
     good.sort_by_key(|(wanted, _)| (wanted.id.as_str(), channels.get_index_of(wanted.channel.as_str())));
     let mut manifest = Vec::with_capacity(good.len());
@@ -143,14 +143,14 @@ fn place_images(
 
 /// The files by name, or the one file.
 fn place_files(
-    form: Form,
-    wanted: &[Wanted],
-    gathered: &Gathered,
+    form: OutputForm,
+    wanted: &[WantedFile],
+    fetched: &FetchedFiles,
     items: &ItemCache<'_>,
     outputs: &DownloadOutputs,
 ) -> Result<(), StageError> {
-    for (wanted, outcome) in wanted.iter().zip(gathered.outcomes()) {
-        let path = if form == Form::File { outputs.files.clone() } else { outputs.files.join(&wanted.name) };
+    for (wanted, outcome) in wanted.iter().zip(fetched.outcomes()) {
+        let path = if form == OutputForm::File { outputs.files.clone() } else { outputs.files.join(&wanted.name) };
         for stored in outcome.iter().flat_map(|kept| &kept.files) {
             items.place(stored, &path)?;
         }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::params::{DownloadParams, Form};
-use super::plan;
+use super::params::{DownloadParams, OutputForm};
+use super::wanted;
 use crate::artifact::ArtifactType;
 use crate::artifact::table::TableOutput;
 use crate::ports::{BindError, BoundOutputs, OutputPort, OutputPorts, OutputValue};
@@ -18,12 +18,12 @@ pub struct DownloadOutputs {
     pub failures: Option<TableOutput>,
 }
 
-fn port(form: Form, file: String) -> OutputPort {
+fn port(form: OutputForm, file: String) -> OutputPort {
     let (artifact, doc) = match form {
-        Form::Images => (ArtifactType::ImageSet, "With `as: images`: the images as `<id>_<channel>`."),
-        Form::Files => (ArtifactType::Any, "With `as: files`: a folder of the files."),
-        Form::File => (ArtifactType::Any, "With `as: file`: the file."),
-        Form::Unpacked => (ArtifactType::Any, "With `as: unpacked`: a folder of what the archive holds."),
+        OutputForm::Images => (ArtifactType::ImageSet, "With `as: images`: the images as `<id>_<channel>`."),
+        OutputForm::Files => (ArtifactType::Any, "With `as: files`: a folder of the files."),
+        OutputForm::File => (ArtifactType::Any, "With `as: file`: the file."),
+        OutputForm::Unpacked => (ArtifactType::Any, "With `as: unpacked`: a folder of what the archive holds."),
     };
     OutputPort { name: form.output().to_owned(), artifact, file, optional: false, doc: doc.to_owned() }
 }
@@ -42,7 +42,7 @@ fn failures_port() -> OutputPort {
 pub fn of(params: &DownloadParams) -> Vec<OutputPort> {
     let form = params.form;
     let file = match form {
-        Form::File => plan::single(params).map_or_else(|_| form.output().to_owned(), |wanted| wanted.name),
+        OutputForm::File => wanted::single(params).map_or_else(|_| form.output().to_owned(), |wanted| wanted.name),
         _ => form.output().to_owned(),
     };
     let files = port(form, file);
@@ -51,14 +51,14 @@ pub fn of(params: &DownloadParams) -> Vec<OutputPort> {
 
 impl OutputPorts for DownloadOutputs {
     fn ports() -> Vec<OutputPort> {
-        let forms = [Form::Images, Form::Files, Form::File, Form::Unpacked];
+        let forms = [OutputForm::Images, OutputForm::Files, OutputForm::File, OutputForm::Unpacked];
         let ports = forms.map(|form| port(form, form.output().to_owned()));
         ports.into_iter().chain([failures_port()]).collect()
     }
 
     fn bind(mut bound: BoundOutputs) -> Result<Self, BindError> {
         let failures = bound.remove(FAILURES).map(TableOutput::from_path);
-        let (_, files) = bound.pop_first().ok_or(BindError { port: Form::Images.output() })?;
+        let (_, files) = bound.pop_first().ok_or(BindError { port: OutputForm::Images.output() })?;
         Ok(DownloadOutputs { files, failures })
     }
 }

@@ -18,7 +18,7 @@ use athanor_fetch::template::{Encoding, Template};
 pub struct DownloadParams {
     /// What comes of it; the output has the same name.
     #[serde(rename = "as")]
-    pub form: Form,
+    pub form: OutputForm,
     /// The address. With a list it has gaps for each row, `http://host/{plate}/{well}_{channel}.jpg`: columns of the
     /// list, fields of `parse`, and `channel`. Values are percent-encoded; `{+column}` leaves the characters that have
     /// a meaning in an address.
@@ -72,7 +72,7 @@ pub struct DownloadParams {
 /// What comes of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum OutputForm {
     /// An image set from a list. Every file must decode; it is called `<id>_<channel>` with the extension of what it
     /// really is.
     Images,
@@ -84,20 +84,20 @@ pub enum Form {
     Unpacked,
 }
 
-impl Form {
+impl OutputForm {
     /// The name of the output.
     pub fn output(self) -> &'static str {
         match self {
-            Form::Images => "images",
-            Form::Files => "files",
-            Form::File => "file",
-            Form::Unpacked => "unpacked",
+            OutputForm::Images => "images",
+            OutputForm::Files => "files",
+            OutputForm::File => "file",
+            OutputForm::Unpacked => "unpacked",
         }
     }
 
     /// Whether it is made from a list.
     pub fn has_list(self) -> bool {
-        matches!(self, Form::Images | Form::Files)
+        matches!(self, OutputForm::Images | OutputForm::Files)
     }
 }
 
@@ -171,8 +171,8 @@ impl DownloadParams {
         let id = self.id_column.replace('{', "{{").replace('}', "}}");
         match (&self.name, self.form, with_channels) {
             (Some(name), _, _) => name.clone(),
-            (None, Form::Files, true) => format!("{{{id}}}_{{channel}}.{{ext}}"),
-            (None, Form::Files, false) => format!("{{{id}}}.{{ext}}"),
+            (None, OutputForm::Files, true) => format!("{{{id}}}_{{channel}}.{{ext}}"),
+            (None, OutputForm::Files, false) => format!("{{{id}}}.{{ext}}"),
             (None, _, _) => "{file}".to_owned(),
         }
     }
@@ -256,10 +256,10 @@ impl Parameters for DownloadParams {
                 complain(name, error.to_string());
             }
         }
-        if self.name.is_some() && !matches!(self.form, Form::Files | Form::File) {
+        if self.name.is_some() && !matches!(self.form, OutputForm::Files | OutputForm::File) {
             complain("name", "`name` is for `as: files` and `as: file`".to_owned());
         }
-        if self.max_unpacked.is_some() && self.form != Form::Unpacked {
+        if self.max_unpacked.is_some() && self.form != OutputForm::Unpacked {
             complain("max_unpacked", "`max_unpacked` is for `as: unpacked`".to_owned());
         }
         self.transfer.check(&mut complain);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::learn::data::sampling::Upsampling;
 use crate::learn::train::params::training_params;
 use crate::params::{ParamProblem, Parameters};
-use crate::tables::class_params::{check_classes, hpa_classes};
+use crate::tables::class_count::{check_classes, hpa_classes};
 use athanor_nn::losses;
 
 training_params! {

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use athanor_cache::Digest;
 use reqwest::Url;
 
-use super::params::{DownloadParams, Form, is_sha256};
+use super::params::{DownloadParams, OutputForm, is_sha256};
 use crate::artifact::table::Table;
 use crate::error::StageError;
+use athanor_fetch::error::shown;
 use athanor_fetch::pattern::Pattern;
-use athanor_fetch::reason::shown;
 use athanor_fetch::request::parse_url;
 use athanor_fetch::secrets::mask;
 use athanor_fetch::template::{Encoding, Template, TemplateError};
@@ -23,7 +23,7 @@ const EXTENSION_MAX: usize = 10;
 
 /// A file that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedFile {
     /// The row's id; empty if the list has none.
     pub id: String,
     /// The channel; empty if there are none.
@@ -41,7 +41,7 @@ pub struct Wanted {
 }
 
 /// The one file of a download without a list.
-pub fn single(params: &DownloadParams) -> Result<Wanted, StageError> {
+pub fn single(params: &DownloadParams) -> Result<WantedFile, StageError> {
     let no_gaps = |field: &str| StageError::mismatch(format!("`{{{field}}}` needs a list"));
     let url = template(params.url.as_deref().unwrap_or_default())?;
     let url = url.fill(Encoding::Address, |field| Err(no_gaps(field)))?;
@@ -54,7 +54,7 @@ pub fn single(params: &DownloadParams) -> Result<Wanted, StageError> {
     })?;
     let name = if fit_for_file(&name) { name } else { "file".to_owned() };
     let sha256 = params.sha256.as_ref().map(|sum| sum.to_lowercase());
-    Ok(Wanted { id: String::new(), channel: String::new(), url, name, size: params.size, sha256, mirrored: None })
+    Ok(WantedFile { id: String::new(), channel: String::new(), url, name, size: params.size, sha256, mirrored: None })
 }
 
 /// The files that a list asks for, row by row and within a row by channel.
@@ -62,7 +62,7 @@ pub fn single(params: &DownloadParams) -> Result<Wanted, StageError> {
 /// # Errors
 /// Names the row: an id that does not fit the pattern or is there twice, an empty cell where a value is needed,
 /// something that is no address, two files of one name; for images also an id without all channels.
-pub fn of_list(params: &DownloadParams, list: &Table) -> Result<Vec<Wanted>, StageError> {
+pub fn of_list(params: &DownloadParams, list: &Table) -> Result<Vec<WantedFile>, StageError> {
     list.require_rows()?;
     let reader = Reader::new(params, list)?;
     let mut wanted = Vec::new();
@@ -75,7 +75,7 @@ pub fn of_list(params: &DownloadParams, list: &Table) -> Result<Vec<Wanted>, Sta
         }
     }
     match params.form {
-        Form::Images => whole_images(list, &wanted, &rows)?,
+        OutputForm::Images => whole_images(list, &wanted, &rows)?,
         _ => distinct_names(list, &wanted, &rows)?,
     }
     Ok(wanted)
@@ -98,7 +98,7 @@ type Parsed<'a> = HashMap<String, &'a str>;
 impl<'a> Reader<'a> {
     fn new(params: &'a DownloadParams, list: &'a Table) -> Result<Self, StageError> {
         let pattern = params.parse.as_deref().map(Pattern::parse).transpose().map_err(broken)?;
-        let needs_id = pattern.is_some() || params.form == Form::Images;
+        let needs_id = pattern.is_some() || params.form == OutputForm::Images;
         let id = if needs_id { Some(list.column(&params.id_column)?) } else { list.find(&params.id_column) };
         if let Some(name) = pattern.iter().flat_map(Pattern::names).find(|name| list.find(name).is_some()) {
             let message = format!("the field `{name}` of `parse` is a column of the list as well");
@@ -108,19 +108,19 @@ impl<'a> Reader<'a> {
             Some(column) => {
                 list.column(column)?;
                 Template {
-                    pieces: vec![athanor_fetch::template::Piece::Field { name: column.clone(), reserved: true }],
+                    segments: vec![athanor_fetch::template::Segment::Field { name: column.clone(), reserved: true }],
                 }
             }
             None => template(params.url.as_deref().unwrap_or_default())?,
         };
         let channel_column = if params.channels.is_some() { None } else { list.find(CHANNEL) };
         let with_channels = params.channels.is_some() || channel_column.is_some();
-        if params.form == Form::Images && !with_channels {
+        if params.form == OutputForm::Images && !with_channels {
             let help = "Give `channels`, or a column `channel`.";
             return Err(StageError::in_file(&list.label, "nothing tells the images' channels").with_help(help));
         }
         let name = match params.form {
-            Form::Images => None,
+            OutputForm::Images => None,
             _ => Some(template(&params.name_template(with_channels))?),
         };
         let reader = Reader { params, list, id, pattern, url, name, channel_column };
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
     fn row(&self, row: usize) -> Result<Parsed<'a>, StageError> {
         let Some(pattern) = &self.pattern else { return Ok(Parsed::new()) };
         let id = self.id_of(row);
-        let values = pattern.take_apart(id).ok_or_else(|| {
+        let values = pattern.extract(id).ok_or_else(|| {
             let text = self.params.parse.as_deref().unwrap_or_default();
             let help = "Fields are not empty and hold neither the text before nor the text after them.";
             self.list.error(row, format!("the id `{id}` does not fit the pattern `{text}`")).with_help(help)
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn wanted(&self, row: usize, parsed: &Parsed<'a>, channel: &'a str) -> Result<Wanted, StageError> {
+    fn wanted(&self, row: usize, parsed: &Parsed<'a>, channel: &'a str) -> Result<WantedFile, StageError> {
         let wrong = |message: String| self.list.error(row, message);
         let value = |field: &str| -> Result<&'a str, StageError> {
             let cell = || self.list.find(field).map_or("", |column| self.list.cell(row, column));
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
             Some(text) if !is_sha256(text) => return Err(wrong(format!("`{text}` is no SHA-256 in hexadecimal"))),
             text => text.map(str::to_lowercase),
         };
-        Ok(Wanted { id, channel: channel.to_owned(), url, name, size, sha256, mirrored: None })
+        Ok(WantedFile { id, channel: channel.to_owned(), url, name, size, sha256, mirrored: None })
     }
 
     fn name<'v>(
@@ -238,7 +238,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Every id has every channel once.
-fn whole_images(list: &Table, wanted: &[Wanted], rows: &[usize]) -> Result<(), StageError> {
+fn whole_images(list: &Table, wanted: &[WantedFile], rows: &[usize]) -> Result<(), StageError> {
     let mut channels: Vec<&str> = Vec::new();
     let mut seen: HashMap<&str, (usize, HashSet<&str>)> = HashMap::new();
     for (wanted, row) in wanted.iter().zip(rows) {
@@ -257,7 +257,7 @@ fn whole_images(list: &Table, wanted: &[Wanted], rows: &[usize]) -> Result<(), S
     Err(list.error(*row, format!("the id `{id}` has no row for channel `{missing}`")))
 }
 
-fn distinct_names(list: &Table, wanted: &[Wanted], rows: &[usize]) -> Result<(), StageError> {
+fn distinct_names(list: &Table, wanted: &[WantedFile], rows: &[usize]) -> Result<(), StageError> {
     let mut seen = HashSet::new();
     match wanted.iter().zip(rows).find(|(wanted, _)| !seen.insert(&wanted.name)) {
         None => Ok(()),

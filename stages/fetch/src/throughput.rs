@@ -27,7 +27,7 @@ pub struct Progress {
 
 /// Keeps the pace. Time is told to it.
 #[derive(Debug)]
-pub struct Pace {
+pub struct Throughput {
     total: usize,
     done: usize,
     failed: usize,
@@ -36,10 +36,10 @@ pub struct Pace {
     marks: VecDeque<(Duration, u64)>,
 }
 
-impl Pace {
+impl Throughput {
     /// For so many files, from time zero on.
-    pub fn new(total: usize) -> Pace {
-        Pace { total, done: 0, failed: 0, bytes: 0, marks: VecDeque::from([(Duration::ZERO, 0)]) }
+    pub fn new(total: usize) -> Throughput {
+        Throughput { total, done: 0, failed: 0, bytes: 0, marks: VecDeque::from([(Duration::ZERO, 0)]) }
     }
 
     /// Bytes arrived.
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_last_seconds_and_the_rest_takes_as_long_as_the_files_before() {
-        let mut pace = Pace::new(4);
+        let mut pace = Throughput::new(4);
         assert_eq!(pace.progress(Duration::ZERO).left, None);
         for second in 1..=60 {
             pace.arrived(Duration::from_secs(second), if second <= 40 { 1_000_000 } else { 3_000_000 });

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use crate::artifact::image_set::{BadImage, ImageFile, ImageSet, ImageSetInput, OnBad, refuse};
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::reading::Reading;
+use crate::image_sets::read_options::ReadOptions;
 use crate::items::{Computed, ItemCache, OnFailure, PerItem};
 
 /// The results for a set's images.
-pub struct EachImage<V> {
+pub struct MappedImages<V> {
     /// The images that were worked on: an id with a bad image is in neither.
     pub set: ImageSet,
     /// The results, `[id, channel]`.
@@ -23,13 +23,13 @@ pub struct EachImage<V> {
 /// # Errors
 /// Without `on_bad: skip`, the first bad image; in any case, whatever is not an image's own fault. Nothing being left is an
 /// error too.
-pub fn each_image<P: PerItem<Item = ImageFile>>(
-    reading: &Reading,
+pub fn map_images<P: PerItem<Item = ImageFile>>(
+    reading: &ReadOptions,
     input: &ImageSetInput,
     work: &P,
     items: &ItemCache<'_>,
     context: &StageContext<'_>,
-) -> Result<EachImage<P::Value>, StageError> {
+) -> Result<MappedImages<P::Value>, StageError> {
     let (set, mut bad) = reading.read(input, context)?;
     let on_failure = if reading.on_bad == OnBad::Skip { OnFailure::Continue } else { OnFailure::Stop };
     let mut results = Vec::with_capacity(set.files.len());
@@ -55,12 +55,12 @@ pub fn each_image<P: PerItem<Item = ImageFile>>(
     Ok(each)
 }
 
-fn without_bad<V>(set: ImageSet, results: Vec<Option<Computed<V>>>, bad: Vec<BadImage>) -> EachImage<V> {
+fn without_bad<V>(set: ImageSet, results: Vec<Option<Computed<V>>>, bad: Vec<BadImage>) -> MappedImages<V> {
     let left_out: HashSet<&str> = bad.iter().map(|bad| bad.id.as_str()).collect();
     let stays = |id: &str| !left_out.contains(id);
     let (files, results): (Vec<ImageFile>, Vec<Option<Computed<V>>>) =
         set.files.into_iter().zip(results).filter(|(file, _)| stays(&file.id)).unzip();
     let ids = set.ids.into_iter().filter(|id| stays(id)).collect();
     // An id that stays has no bad image, so each of its results is there.
-    EachImage { set: ImageSet { ids, files, ..set }, results: results.into_iter().flatten().collect(), bad }
+    MappedImages { set: ImageSet { ids, files, ..set }, results: results.into_iter().flatten().collect(), bad }
 }

@@ -30,18 +30,18 @@ pub fn alone() -> MutexGuard<'static, ()> {
 type Wish<'a> = Box<dyn Fn(&[StageReport]) -> bool + Send + Sync + 'a>;
 
 /// Hears everything, and asks to stop when `stop` says so of what was heard.
-pub struct Heard<'a> {
+pub struct RecordingReporter<'a> {
     pub reports: Mutex<Vec<StageReport>>,
     stop: Wish<'a>,
 }
 
-impl<'a> Heard<'a> {
-    pub fn stopping(stop: impl Fn(&[StageReport]) -> bool + Send + Sync + 'a) -> Heard<'a> {
-        Heard { reports: Mutex::default(), stop: Box::new(stop) }
+impl<'a> RecordingReporter<'a> {
+    pub fn stopping(stop: impl Fn(&[StageReport]) -> bool + Send + Sync + 'a) -> RecordingReporter<'a> {
+        RecordingReporter { reports: Mutex::default(), stop: Box::new(stop) }
     }
 
-    pub fn patient() -> Heard<'static> {
-        Heard::stopping(|_| false)
+    pub fn patient() -> RecordingReporter<'static> {
+        RecordingReporter::stopping(|_| false)
     }
 
     /// The values of a metric, in the order of reports.
@@ -69,7 +69,7 @@ pub fn steps(reports: &[StageReport]) -> Vec<u64> {
     reports.iter().filter_map(done).collect()
 }
 
-impl Reporter for Heard<'_> {
+impl Reporter for RecordingReporter<'_> {
     fn report(&self, report: StageReport) {
         self.reports.lock().unwrap().push(report);
     }
@@ -78,22 +78,22 @@ impl Reporter for Heard<'_> {
     }
 }
 
-pub struct Bench {
+pub struct Fixture {
     folder: TempDir,
 }
 
-impl Bench {
+impl Fixture {
     /// With a packed set `images` of so many images, and tables `train` and `validation` of three quarters and a quarter.
-    pub fn new(images: usize) -> Bench {
-        let bench = Bench { folder: tempfile::tempdir().unwrap() };
-        bench.pack("images", &CHANNELS, images, IMAGE);
+    pub fn new(images: usize) -> Fixture {
+        let fixture = Fixture { folder: tempfile::tempdir().unwrap() };
+        fixture.pack("images", &CHANNELS, images, IMAGE);
         let rows = |keep: fn(usize) -> bool| {
             let rows = (0..images).filter(|image| keep(*image));
             rows.map(|image| format!("image{image},{}\n", class(image))).collect::<String>()
         };
-        bench.file("train.csv", format!("Id,Target\n{}", rows(|image| image % 8 < 6)));
-        bench.file("validation.csv", format!("Id,Target\n{}", rows(|image| image % 8 >= 6)));
-        bench
+        fixture.file("train.csv", format!("Id,Target\n{}", rows(|image| image % 8 < 6)));
+        fixture.file("validation.csv", format!("Id,Target\n{}", rows(|image| image % 8 >= 6)));
+        fixture
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -194,11 +194,11 @@ pub struct Run<'a> {
     pub devices: usize,
     /// Images at once for which these have room.
     pub room: Option<usize>,
-    pub heard: &'a Heard<'a>,
+    pub heard: &'a RecordingReporter<'a>,
 }
 
 impl<'a> Run<'a> {
-    pub fn new(heard: &'a Heard<'a>) -> Run<'a> {
+    pub fn new(heard: &'a RecordingReporter<'a>) -> Run<'a> {
         Run { seed: 7, threads: 1, devices: 1, room: None, heard }
     }
 }

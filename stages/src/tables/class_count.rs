@@ -9,7 +9,7 @@ use crate::params::{ParamProblem, Parameters};
 /// Parameters that say how many classes there are.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ClassParams {
+pub struct ClassCountParams {
     /// Number of classes; targets hold numbers below it.
     #[serde(default = "hpa_classes")]
     pub classes: usize,
@@ -25,7 +25,7 @@ pub fn check_classes(classes: usize) -> Option<ParamProblem> {
     (classes == 0).then(|| ParamProblem::value("classes", "there must be at least one class"))
 }
 
-impl Parameters for ClassParams {
+impl Parameters for ClassCountParams {
     fn check(&self) -> Vec<ParamProblem> {
         check_classes(self.classes).into_iter().collect()
     }

@@ -9,15 +9,15 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::params::{DownloadParams, Form};
-use super::plan::Wanted;
+use super::params::{DownloadParams, OutputForm};
+use super::wanted::WantedFile;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::items::{Computed, ItemCache};
-use athanor_fetch::pace::Progress;
-use athanor_fetch::reason::{FetchError, Reason, shown};
-use athanor_fetch::request::{Fetched, Order, Request};
-use athanor_fetch::{Fetcher, Listener, Surroundings};
+use athanor_fetch::error::{FetchError, FetchErrorKind, shown};
+use athanor_fetch::request::{FetchTask, Fetched, Request};
+use athanor_fetch::throughput::Progress;
+use athanor_fetch::{BatchObserver, Fetcher, NetworkConfig};
 use athanor_images::decode::{self, Header, Limits};
 
 /// No image has more bytes.
@@ -27,47 +27,47 @@ const LOG_EVERY: Duration = Duration::from_secs(15);
 
 /// What is remembered of a file beside its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct FetchedFile {
     /// What the image's header says, where images are wanted.
     pub header: Option<Header>,
 }
 
 /// A file, or why there is none.
-pub type Outcome = Result<Computed<Kept>, FetchError>;
+pub type FetchResult = Result<Computed<FetchedFile>, FetchError>;
 
 /// What became of the files that were wanted.
-pub struct Gathered {
+pub struct FetchedFiles {
     /// Different files.
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<FetchResult>,
     /// For each wanted file its place among them.
     places: Vec<usize>,
 }
 
-impl Gathered {
+impl FetchedFiles {
     /// What became of each, in the order they were wanted.
-    pub fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+    pub fn outcomes(&self) -> impl Iterator<Item = &FetchResult> {
         self.places.iter().map(|place| &self.outcomes[*place])
     }
 }
 
 /// A fetcher as the parameters and the surroundings want it.
 pub fn fetcher(params: &DownloadParams, context: &StageContext<'_>) -> Result<Fetcher, StageError> {
-    let surroundings = Surroundings::from_variables(|name| context.environment.get(name).cloned());
-    Fetcher::new(params.transfer.options(), &surroundings).map_err(|error| StageError::mismatch(error.to_string()))
+    let network = NetworkConfig::from_variables(|name| context.environment.get(name).cloned());
+    Fetcher::new(params.transfer.options(), &network).map_err(|error| StageError::mismatch(error.to_string()))
 }
 
 /// Fetches what is not known from before. The same file wanted twice is fetched once.
 ///
 /// # Errors
 /// Whatever is not a single file's own fault.
-pub fn gather(
+pub fn fetch_missing(
     params: &DownloadParams,
-    wanted: &[Wanted],
+    wanted: &[WantedFile],
     items: &ItemCache<'_>,
     context: &StageContext<'_>,
-) -> Result<Gathered, StageError> {
-    let image = params.form == Form::Images;
-    let mut unique: IndexMap<Digest, &Wanted> = IndexMap::new();
+) -> Result<FetchedFiles, StageError> {
+    let image = params.form == OutputForm::Images;
+    let mut unique: IndexMap<Digest, &WantedFile> = IndexMap::new();
     let place = |wanted| {
         let entry = unique.entry(key(items, wanted, image));
         let place = entry.index();
@@ -75,7 +75,7 @@ pub fn gather(
         place
     };
     let places: Vec<usize> = wanted.iter().map(place).collect();
-    let slots: Vec<OnceLock<Outcome>> = unique.keys().map(|key| known(items, key)).collect();
+    let slots: Vec<OnceLock<FetchResult>> = unique.keys().map(|key| known(items, key)).collect();
     let missing: Vec<Missing<'_>> = slots
         .iter()
         .zip(unique)
@@ -86,24 +86,24 @@ pub fn gather(
     context.log(format!("{all} files: {known} known from before, {} to fetch", missing.len()));
     fetch(params, &missing, items, known, context)?;
     drop(missing);
-    let outcomes: Option<Vec<Outcome>> = slots.into_iter().map(OnceLock::into_inner).collect();
-    Ok(Gathered { outcomes: outcomes.ok_or(StageError::Interrupted)?, places })
+    let outcomes: Option<Vec<FetchResult>> = slots.into_iter().map(OnceLock::into_inner).collect();
+    Ok(FetchedFiles { outcomes: outcomes.ok_or(StageError::Interrupted)?, places })
 }
 
 /// A file to be fetched and where to put what became of it.
 struct Missing<'a> {
     key: Digest,
-    wanted: &'a Wanted,
-    slot: &'a OnceLock<Outcome>,
+    wanted: &'a WantedFile,
+    slot: &'a OnceLock<FetchResult>,
 }
 
-fn known(items: &ItemCache<'_>, key: &Digest) -> OnceLock<Outcome> {
+fn known(items: &ItemCache<'_>, key: &Digest) -> OnceLock<FetchResult> {
     items.find(key).map_or_else(OnceLock::new, |known| OnceLock::from(Ok(known)))
 }
 
 /// What a file depends on, as far as that is known.
-fn key(items: &ItemCache<'_>, wanted: &Wanted, image: bool) -> Digest {
-    let Wanted { url, size, sha256, mirrored, .. } = wanted;
+fn key(items: &ItemCache<'_>, wanted: &WantedFile, image: bool) -> Digest {
+    let WantedFile { url, size, sha256, mirrored, .. } = wanted;
     items.key(match mirrored {
         None => json!({ "url": url.as_str(), "size": size, "sha256": sha256, "image": image }),
         Some(content) => json!({ "content": content, "size": size, "sha256": sha256, "image": image }),
@@ -122,14 +122,14 @@ fn fetch(
     }
     let fetcher = fetcher(params, context)?;
     let unfinished = context.unfinished()?;
-    let image = params.form == Form::Images;
+    let image = params.form == OutputForm::Images;
     let order = |Missing { key, wanted, .. }: &Missing<'_>| {
         let (url, size, sha256) = (wanted.url.clone(), wanted.size, wanted.sha256.clone());
         let most = image.then_some(MOST_IMAGE_BYTES);
         let request = Request { url, size, most, sha256, check: image.then_some(&is_image) };
-        Order { request, target: unfinished.join(key.to_string()).join("file") }
+        FetchTask { request, target: unfinished.join(key.to_string()).join("file") }
     };
-    let orders: Vec<Order<'_>> = missing.iter().map(order).collect();
+    let orders: Vec<FetchTask<'_>> = missing.iter().map(order).collect();
     let fatal: OnceLock<StageError> = OnceLock::new();
     let settled = |index: usize, outcome: Result<Fetched, FetchError>| {
         let Missing { key, slot, .. } = &missing[index];
@@ -156,7 +156,7 @@ fn fetch(
         }
     };
     let should_stop = || context.should_stop() || fatal.get().is_some();
-    fetcher.fetch_all(&orders, &Listener { progress: &progress, settled: &settled, should_stop: &should_stop });
+    fetcher.fetch_all(&orders, &BatchObserver { progress: &progress, settled: &settled, should_stop: &should_stop });
     match fatal.into_inner() {
         Some(error) => Err(error),
         None if context.should_stop() => Err(StageError::Interrupted),
@@ -165,18 +165,18 @@ fn fetch(
 }
 
 /// A failure is a file's own, unless the disk or the caller made it.
-fn refuse(error: FetchError) -> Result<Outcome, StageError> {
-    match error.reason {
-        Reason::Write { path, source } => Err(StageError::Io { path, source }),
-        Reason::Interrupted => Err(StageError::Interrupted),
+fn refuse(error: FetchError) -> Result<FetchResult, StageError> {
+    match error.kind {
+        FetchErrorKind::Write { path, source } => Err(StageError::Io { path, source }),
+        FetchErrorKind::Interrupted => Err(StageError::Interrupted),
         _ => Ok(Err(error)),
     }
 }
 
-fn keep(items: &ItemCache<'_>, key: &Digest, target: &Path, image: bool) -> Result<Computed<Kept>, StageError> {
+fn keep(items: &ItemCache<'_>, key: &Digest, target: &Path, image: bool) -> Result<Computed<FetchedFile>, StageError> {
     let header = if image { Some(header_of(target)?) } else { None };
     let folder = target.parent().map(PathBuf::from).unwrap_or_default();
-    let kept = items.keep(key, Kept { header }, &folder)?;
+    let kept = items.keep(key, FetchedFile { header }, &folder)?;
     let _ = std::fs::remove_dir(&folder);
     Ok(kept)
 }
@@ -192,7 +192,7 @@ fn header_of(path: &Path) -> Result<Header, StageError> {
 }
 
 /// Fails with the first failures, unless there are none.
-pub fn report(failures: &[(&Wanted, &FetchError)], files: usize) -> Result<(), StageError> {
+pub fn report(failures: &[(&WantedFile, &FetchError)], files: usize) -> Result<(), StageError> {
     const SHOWN: usize = 5;
     let Some((_, first)) = failures.first() else { return Ok(()) };
     let mut message = match failures.len() {
@@ -205,10 +205,10 @@ pub fn report(failures: &[(&Wanted, &FetchError)], files: usize) -> Result<(), S
     if failures.len() > SHOWN {
         message += &format!("\n  and {} more, all of them in the stage's log", failures.len() - SHOWN);
     }
-    Err(StageError::mismatch(message).with_help(first.reason.help()))
+    Err(StageError::mismatch(message).with_help(first.kind.help()))
 }
 
 /// The address of a file as it may be shown.
-pub fn address(wanted: &Wanted) -> String {
+pub fn address(wanted: &WantedFile) -> String {
     shown(&wanted.url)
 }

@@ -4,14 +4,14 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use super::reason::{Reason, Wait};
+use super::error::{FetchErrorKind, Wait};
 
 /// How often the caller is asked whether it wishes to stop.
 const TICK: Duration = Duration::from_millis(50);
 
 /// What a caller hears and says while a file is fetched.
 #[derive(Clone, Copy)]
-pub struct Watch<'a> {
+pub struct TransferObserver<'a> {
     /// Whether to stop; asked about twenty times a second.
     pub should_stop: &'a (dyn Fn() -> bool + Sync),
     /// Told of bytes as they arrive.
@@ -19,15 +19,15 @@ pub struct Watch<'a> {
 }
 
 /// Patience with one file.
-pub(super) struct Patience<'a> {
-    watch: Watch<'a>,
+pub(super) struct Deadline<'a> {
+    watch: TransferObserver<'a>,
     whole: Option<(Instant, Duration)>,
 }
 
-impl<'a> Patience<'a> {
+impl<'a> Deadline<'a> {
     /// Patience from now on, for `total` at most.
-    pub(super) fn new(watch: Watch<'a>, total: Option<Duration>) -> Patience<'a> {
-        Patience { watch, whole: total.map(|limit| (Instant::now(), limit)) }
+    pub(super) fn new(watch: TransferObserver<'a>, total: Option<Duration>) -> Deadline<'a> {
+        Deadline { watch, whole: total.map(|limit| (Instant::now(), limit)) }
     }
 
     pub(super) fn arrived(&self, bytes: u64) {
@@ -40,12 +40,12 @@ impl<'a> Patience<'a> {
         wait: Wait,
         limit: Duration,
         work: impl Future<Output = T>,
-    ) -> Result<T, Reason> {
+    ) -> Result<T, FetchErrorKind> {
         self.hold(Some((Instant::now(), limit, wait)), work).await
     }
 
     /// Waits for `work`, however long it takes.
-    pub(super) async fn wait_long<T>(&self, work: impl Future<Output = T>) -> Result<T, Reason> {
+    pub(super) async fn wait_unlimited<T>(&self, work: impl Future<Output = T>) -> Result<T, FetchErrorKind> {
         self.hold(None, work).await
     }
 
@@ -53,10 +53,10 @@ impl<'a> Patience<'a> {
         &self,
         limit: Option<(Instant, Duration, Wait)>,
         work: impl Future<Output = T>,
-    ) -> Result<T, Reason> {
+    ) -> Result<T, FetchErrorKind> {
         // Asked here too: a body that keeps coming never lets a tick pass.
         if (self.watch.should_stop)() {
-            return Err(Reason::Interrupted);
+            return Err(FetchErrorKind::Interrupted);
         }
         let mut work = pin!(work);
         let whole = self.whole.map(|(since, limit)| (since, limit, Wait::Whole));
@@ -65,7 +65,7 @@ impl<'a> Patience<'a> {
             for (since, limit, wait) in [limit, whole].into_iter().flatten() {
                 let left = limit.saturating_sub(since.elapsed());
                 if left.is_zero() {
-                    return Err(Reason::TimedOut { wait, limit });
+                    return Err(FetchErrorKind::TimedOut { wait, limit });
                 }
                 tick = tick.min(left);
             }
@@ -75,7 +75,7 @@ impl<'a> Patience<'a> {
                 () = tokio::time::sleep(tick) => {}
             }
             if (self.watch.should_stop)() {
-                return Err(Reason::Interrupted);
+                return Err(FetchErrorKind::Interrupted);
             }
         }
     }

@@ -16,7 +16,7 @@ use athanor_images::pixels::Pixels;
 
 /// Parameters of every kind that reads images.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Reading {
+pub struct ReadOptions {
     /// How the files of a plain folder are named: `{id}`, `{channel}` and perhaps, at the end, `{ext}`. Sets made by stages
     /// have a manifest and do not need it.
     #[serde(default = "default_pattern")]
@@ -56,14 +56,14 @@ fn hpa_colours() -> BTreeMap<String, Colour> {
     HPA_CHANNELS.iter().map(|channel| (*channel).to_owned()).zip(colours).collect()
 }
 
-impl Default for Reading {
+impl Default for ReadOptions {
     fn default() -> Self {
         let (pattern, colours) = (default_pattern(), hpa_colours());
-        Reading { pattern, channels: None, on_bad: OnBad::default(), colours }
+        ReadOptions { pattern, channels: None, on_bad: OnBad::default(), colours }
     }
 }
 
-impl Reading {
+impl ReadOptions {
     /// What types alone cannot say.
     pub fn check(&self) -> Vec<ParamProblem> {
         use crate::artifact::image_set::NamingError;

@@ -9,14 +9,14 @@ use crate::secrets::mask;
 
 /// A file that could not be fetched.
 #[derive(Debug, thiserror::Error)]
-#[error("{url}: {reason}{}", if *attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() })]
+#[error("{url}: {kind}{}", if *attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() })]
 pub struct FetchError {
     /// The address, without its secrets.
     pub url: String,
     /// Attempts made.
     pub attempts: u32,
     /// Why the last attempt failed.
-    pub reason: Reason,
+    pub kind: FetchErrorKind,
 }
 
 /// What was waited for when the time was up.
@@ -45,7 +45,7 @@ impl std::fmt::Display for Wait {
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Reason {
+pub enum FetchErrorKind {
     /// No connection to the host or its proxy.
     #[error("cannot connect: {0}")]
     Unreachable(String),
@@ -88,10 +88,10 @@ pub enum Reason {
     },
     /// The host asked to be left alone for longer than is waited for.
     #[error("its host asks to be left alone for {} s", .0.as_secs())]
-    LeftAlone(Duration),
+    RateLimited(Duration),
     /// The host was not to be reached for many files in a row.
     #[error("its host could not be reached for {0} files in a row, so this one was not tried any more")]
-    GivenUp(u32),
+    HostGivenUp(u32),
     /// The answer breaks HTTP's rules.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(String),
@@ -154,17 +154,17 @@ pub enum Reason {
     Interrupted,
 }
 
-impl Reason {
+impl FetchErrorKind {
     /// Whether another attempt may go better.
     pub fn may_pass(&self) -> bool {
         match self {
-            Reason::Unreachable(_)
-            | Reason::NoAnswer(_)
-            | Reason::Cut { .. }
-            | Reason::Changed
-            | Reason::WrongSize { .. } => true,
-            Reason::TimedOut { wait, .. } => *wait != Wait::Whole,
-            Reason::Status { code, .. } => matches!(code, 408 | 425 | 429 | 500..=599),
+            FetchErrorKind::Unreachable(_)
+            | FetchErrorKind::NoAnswer(_)
+            | FetchErrorKind::Cut { .. }
+            | FetchErrorKind::Changed
+            | FetchErrorKind::WrongSize { .. } => true,
+            FetchErrorKind::TimedOut { wait, .. } => *wait != Wait::Whole,
+            FetchErrorKind::Status { code, .. } => matches!(code, 408 | 425 | 429 | 500..=599),
             _ => false,
         }
     }
@@ -172,12 +172,12 @@ impl Reason {
     /// Whether what has arrived is of use to a later attempt.
     pub fn keeps_part(&self) -> bool {
         match self {
-            Reason::Changed | Reason::WrongSize { .. } => false,
-            Reason::Interrupted
-            | Reason::Write { .. }
-            | Reason::TimedOut { .. }
-            | Reason::LeftAlone(_)
-            | Reason::GivenUp(_) => true,
+            FetchErrorKind::Changed | FetchErrorKind::WrongSize { .. } => false,
+            FetchErrorKind::Interrupted
+            | FetchErrorKind::Write { .. }
+            | FetchErrorKind::TimedOut { .. }
+            | FetchErrorKind::RateLimited(_)
+            | FetchErrorKind::HostGivenUp(_) => true,
             _ => self.may_pass(),
         }
     }
@@ -185,7 +185,7 @@ impl Reason {
     /// How long the server asks to be left alone.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Reason::Status { retry_after, .. } => *retry_after,
+            FetchErrorKind::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -193,35 +193,39 @@ impl Reason {
     /// What the user can do.
     pub fn help(&self) -> &'static str {
         match self {
-            Reason::Unreachable(_) | Reason::GivenUp(_) => "Check the address, the network, and the proxy variables.",
-            Reason::Untrusted(_) => "Check the machine's clock, and whether a proxy opens TLS connections.",
-            Reason::TimedOut { wait: Wait::Whole, .. } => "Raise `total_timeout`; what has arrived is kept.",
-            Reason::TimedOut { .. } | Reason::Cut { .. } => {
+            FetchErrorKind::Unreachable(_) | FetchErrorKind::HostGivenUp(_) => {
+                "Check the address, the network, and the proxy variables."
+            }
+            FetchErrorKind::Untrusted(_) => "Check the machine's clock, and whether a proxy opens TLS connections.",
+            FetchErrorKind::TimedOut { wait: Wait::Whole, .. } => "Raise `total_timeout`; what has arrived is kept.",
+            FetchErrorKind::TimedOut { .. } | FetchErrorKind::Cut { .. } => {
                 "Run again later; what has arrived is kept if the server allows it."
             }
-            Reason::Changed => "Run again when the server's file is no longer being written.",
-            Reason::Status { code: 401 | 403 | 407, .. } => {
+            FetchErrorKind::Changed => "Run again when the server's file is no longer being written.",
+            FetchErrorKind::Status { code: 401 | 403 | 407, .. } => {
                 "The server wants to know who asks; look at the address in a browser."
             }
-            Reason::Status { code: 404 | 410, .. } => "Check the address, and the columns it is made of.",
-            Reason::Status { code: 429, .. } | Reason::LeftAlone(_) => "Lower `per_host`, or run again later.",
-            Reason::Status { .. } => "Look at the address in a browser, or run again later.",
-            Reason::NoAnswer(_) | Reason::Protocol(_) => {
+            FetchErrorKind::Status { code: 404 | 410, .. } => "Check the address, and the columns it is made of.",
+            FetchErrorKind::Status { code: 429, .. } | FetchErrorKind::RateLimited(_) => {
+                "Lower `per_host`, or run again later."
+            }
+            FetchErrorKind::Status { .. } => "Look at the address in a browser, or run again later.",
+            FetchErrorKind::NoAnswer(_) | FetchErrorKind::Protocol(_) => {
                 "Look at the address with another program, or tell the server's owner."
             }
-            Reason::WrongSize { .. } | Reason::WrongChecksum { .. } => {
+            FetchErrorKind::WrongSize { .. } | FetchErrorKind::WrongChecksum { .. } => {
                 "Check the expected value, and whether the server has a new version."
             }
-            Reason::Rejected { .. } | Reason::TooLarge(_) => {
+            FetchErrorKind::Rejected { .. } | FetchErrorKind::TooLarge(_) => {
                 "Look at the address in a browser; pages that say `not found` often come with status 200."
             }
-            Reason::TooManyRedirects(_) | Reason::RedirectLoop(_) => {
+            FetchErrorKind::TooManyRedirects(_) | FetchErrorKind::RedirectLoop(_) => {
                 "Look at the address in a browser; it may want a log-in."
             }
-            Reason::BadRedirect { .. } => "Write the final address if you trust it.",
-            Reason::Local(_) => "Check the path.",
-            Reason::Write { .. } => "Check the space and the rights on the disk.",
-            Reason::Interrupted => "Run again; what has arrived is kept.",
+            FetchErrorKind::BadRedirect { .. } => "Write the final address if you trust it.",
+            FetchErrorKind::Local(_) => "Check the path.",
+            FetchErrorKind::Write { .. } => "Check the space and the rights on the disk.",
+            FetchErrorKind::Interrupted => "Run again; what has arrived is kept.",
         }
     }
 }

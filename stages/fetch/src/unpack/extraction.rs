@@ -17,7 +17,7 @@ const LINK_DEPTH: usize = 40;
 
 /// What stands at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stands {
+enum EntryKind {
     Folder,
     File,
     Link,
@@ -32,7 +32,7 @@ struct Link {
 }
 
 /// The growing folder.
-pub(super) struct Growth<'a> {
+pub(super) struct Extraction<'a> {
     root: &'a Path,
     most_entries: u64,
     most_bytes: u64,
@@ -40,15 +40,15 @@ pub(super) struct Growth<'a> {
     /// Bytes that the archive has been unpacked to, those between the files among them.
     spent: u64,
     unpacked: Unpacked,
-    stands: HashMap<PathBuf, Stands>,
+    stands: HashMap<PathBuf, EntryKind>,
     links: Vec<Link>,
     should_stop: &'a dyn Fn() -> bool,
     buffer: Vec<u8>,
 }
 
-impl<'a> Growth<'a> {
+impl<'a> Extraction<'a> {
     pub(super) fn new(root: &'a Path, most_entries: u64, most_bytes: u64, should_stop: &'a dyn Fn() -> bool) -> Self {
-        Growth {
+        Extraction {
             root,
             most_entries,
             most_bytes,
@@ -63,7 +63,7 @@ impl<'a> Growth<'a> {
     }
 
     /// Counts bytes that came out of the archive.
-    pub(super) fn spend(&mut self, bytes: u64) -> Result<(), UnpackError> {
+    pub(super) fn count_bytes(&mut self, bytes: u64) -> Result<(), UnpackError> {
         if (self.should_stop)() {
             return Err(UnpackError::Interrupted);
         }
@@ -79,13 +79,13 @@ impl<'a> Growth<'a> {
 
     /// Adds a folder, which may be there already.
     pub(super) fn folder(&mut self, name: &[u8]) -> Result<(), UnpackError> {
-        let path = safe(name)?;
+        let path = safe_path(name)?;
         self.make_folders(&path, name)
     }
 
     /// Adds a file of `length` bytes, if the archive says how many.
     pub(super) fn file(&mut self, name: &[u8], content: &mut dyn Read, length: Option<u64>) -> Result<(), UnpackError> {
-        let path = self.claim(name, Stands::File)?;
+        let path = self.reserve(name, EntryKind::File)?;
         let target = self.root.join(path);
         let write = |source| UnpackError::Write { path: target.clone(), source };
         let damaged = |message: String| UnpackError::Damaged { entry: Some(shown(name)), message };
@@ -96,7 +96,7 @@ impl<'a> Growth<'a> {
             if read == 0 {
                 break;
             }
-            self.spend(read as u64)?;
+            self.count_bytes(read as u64)?;
             file.write_all(&self.buffer[..read]).map_err(write)?;
             written += read as u64;
         }
@@ -110,7 +110,7 @@ impl<'a> Growth<'a> {
 
     /// Adds a link to another entry: a symbolic one, relative to its own folder, or a hard one, relative to the root.
     pub(super) fn link(&mut self, name: &[u8], to: &[u8], symbolic: bool) -> Result<(), UnpackError> {
-        let at = self.claim(name, Stands::Link)?;
+        let at = self.reserve(name, EntryKind::Link)?;
         let (entry, written) = (shown(name), shown(to));
         let leads_out = || UnpackError::Refused { entry: shown(name), why: Refusal::LeadsOut(shown(to)) };
         let text = std::str::from_utf8(to).map_err(|_| leads_out())?;
@@ -135,7 +135,11 @@ impl<'a> Growth<'a> {
                 break;
             }
             for link in links {
-                if self.stands.get(&link.to) == Some(&Stands::File) { self.copy(&link)? } else { self.links.push(link) }
+                if self.stands.get(&link.to) == Some(&EntryKind::File) {
+                    self.copy(&link)?
+                } else {
+                    self.links.push(link)
+                }
             }
         }
         match self.links.pop() {
@@ -150,18 +154,18 @@ impl<'a> Growth<'a> {
         let (from, at) = (self.root.join(&link.to), self.root.join(&link.at));
         let write = |source| UnpackError::Write { path: at.clone(), source };
         let length = fs::metadata(&from).map_err(write)?.len();
-        self.spend(length)?;
+        self.count_bytes(length)?;
         fs::copy(&from, &at).map_err(write)?;
-        self.stands.insert(link.at.clone(), Stands::File);
+        self.stands.insert(link.at.clone(), EntryKind::File);
         self.unpacked.files += 1;
         self.unpacked.bytes += length;
         Ok(())
     }
 
     /// Takes the path of a file or link for it, and makes the folders above.
-    fn claim(&mut self, name: &[u8], what: Stands) -> Result<PathBuf, UnpackError> {
+    fn reserve(&mut self, name: &[u8], what: EntryKind) -> Result<PathBuf, UnpackError> {
         let refused = |why| UnpackError::Refused { entry: shown(name), why };
-        let path = safe(name)?;
+        let path = safe_path(name)?;
         let Some(parent) = path.parent() else { return Err(refused(Refusal::Odd)) };
         self.make_folders(parent, name)?;
         if self.stands.contains_key(&path) {
@@ -173,7 +177,7 @@ impl<'a> Growth<'a> {
 
     fn make_folders(&mut self, path: &Path, name: &[u8]) -> Result<(), UnpackError> {
         match self.stands.get(path) {
-            Some(Stands::Folder) => return Ok(()),
+            Some(EntryKind::Folder) => return Ok(()),
             Some(_) => return Err(UnpackError::Refused { entry: shown(name), why: Refusal::Twice }),
             None => {}
         }
@@ -182,13 +186,13 @@ impl<'a> Growth<'a> {
             let target = self.root.join(path);
             fs::create_dir(&target).map_err(|source| UnpackError::Write { path: target, source })?;
         }
-        self.stands.insert(path.to_owned(), Stands::Folder);
+        self.stands.insert(path.to_owned(), EntryKind::Folder);
         Ok(())
     }
 }
 
 /// An entry's name as a path that stays below the root; empty for the root itself.
-fn safe(name: &[u8]) -> Result<PathBuf, UnpackError> {
+fn safe_path(name: &[u8]) -> Result<PathBuf, UnpackError> {
     let refused = |why| UnpackError::Refused { entry: shown(name), why };
     let text = std::str::from_utf8(name).map_err(|_| refused(Refusal::Odd))?;
     let drive = text.as_bytes().get(1) == Some(&b':') && text.as_bytes()[0].is_ascii_alphabetic();
