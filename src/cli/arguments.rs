@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use athanor_stages::learn::train::Precision;
+use athanor_stages::learn::precision::Precision;
 use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 

@@ -170,7 +170,7 @@ impl FetchErrorKind {
     }
 
     /// Whether what has arrived is of use to a later attempt.
-    pub fn keeps_part(&self) -> bool {
+    pub fn keeps_partial_file(&self) -> bool {
         match self {
             FetchErrorKind::Changed | FetchErrorKind::WrongSize { .. } => false,
             FetchErrorKind::Interrupted

@@ -57,7 +57,7 @@ impl Options {
     /// that depends on nothing but its arguments, so that many files that failed together do not come back together.
     pub fn pause(&self, key: &str, retry: u32) -> Duration {
         let whole = self.back_off.saturating_mul(1_u32.checked_shl(retry).unwrap_or(u32::MAX)).min(self.longest_pause);
-        let mut hash = athanor_cache::Digest::of(format!("{retry} {key}").as_bytes()).to_string();
+        let mut hash = blake3::hash(format!("{retry} {key}").as_bytes()).to_hex().to_string();
         hash.truncate(4);
         let jitter = f64::from(u16::from_str_radix(&hash, 16).unwrap_or(0)) / f64::from(u16::MAX);
         whole.mul_f64(0.5 + 0.5 * jitter)

@@ -9,6 +9,7 @@ mod dot;
 mod lanczos;
 mod linear;
 mod rows;
+mod taps;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

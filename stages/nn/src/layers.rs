@@ -109,7 +109,7 @@ impl Conv2d {
         relu: bool,
     ) -> Tensor<4> {
         let affine = norm.affine(&input.device());
-        kernels::convolve_with_epilogue(input, self.weight.val(), line, summand, (self.stride, self.padding), relu)
+        kernels::convolve_with_epilogue(input, self.weight.val(), affine, summand, (self.stride, self.padding), relu)
     }
 }
 
@@ -164,7 +164,7 @@ impl BatchNorm {
         self.normalise(input, true)
     }
 
-    fn normalised<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
+    fn normalise<const D: usize>(&self, input: Tensor<D>, with_relu: bool) -> Tensor<D> {
         let kind = input.dtype();
         let input = input.cast(self.kind());
         let output = if input.device().is_autodiff() && self.training.is_enabled() {

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 
-use crate::artifact::matrix::{at_value, name_rows};
 use crate::error::StageError;
 
 /// Bytes read at once.
@@ -153,4 +152,31 @@ impl MatrixRows {
             }
         }
     }
+}
+
+/// An error about the value at `at`, counted row by row; rows and columns are named from 1 on, and as NumPy would index them.
+pub(crate) fn at_value(label: &str, at: usize, columns: usize, what: &str) -> StageError {
+    let (row, column) = (at / columns, at % columns);
+    StageError::at_row(label, row as u64 + 1, format!("column {} (at [{row}, {column}]) {what}", column + 1))
+}
+
+/// The names of `rows` rows of the matrix called `label`: its own, or `given` where it has none.
+///
+/// # Errors
+/// If there are no names, or not as many as there are rows.
+pub(crate) fn name_rows(
+    label: &str,
+    own: Option<Vec<String>>,
+    given: Option<&[String]>,
+    rows: usize,
+) -> Result<Vec<String>, StageError> {
+    let Some(ids) = own.or_else(|| given.map(<[String]>::to_vec)) else {
+        return Err(StageError::in_file(label, "the matrix has no ids")
+            .with_help("Give a table whose column `Id` names the rows in order."));
+    };
+    if ids.len() != rows {
+        let message = format!("the matrix has {rows} rows, but there are {} ids", ids.len());
+        return Err(StageError::in_file(label, message));
+    }
+    Ok(ids)
 }

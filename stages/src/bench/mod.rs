@@ -20,7 +20,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::kinds::predict::{Predict, PredictInputs};
 use crate::kinds::train_classifier::{TrainClassifier, TrainClassifierInputs};
-use crate::learn::train::Precision;
+use crate::learn::precision::Precision;
 use crate::params::{self, ParamProblem};
 use crate::ports::OutputPorts;
 use athanor_nn::devices::Devices;

@@ -9,7 +9,7 @@ use crate::params::{ParamProblem, Parameters};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdParams {
-    /// The threshold of every class when no table of thresholds is given.
+    /// Threshold of every class when no table of thresholds is given.
     #[serde(default = "half")]
     pub threshold: f64,
 }

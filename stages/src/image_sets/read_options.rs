@@ -17,24 +17,24 @@ use athanor_images::pixels::Pixels;
 /// Parameters of every kind that reads images.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ReadOptions {
-    /// How the files of a plain folder are named: `{id}`, `{channel}` and perhaps, at the end, `{ext}`. Sets made by stages
-    /// have a manifest and do not need it.
+    /// Pattern of the file names in a plain folder: `{id}`, `{channel}` and, optionally at the end, `{ext}`. Sets made
+    /// by stages have a manifest and do not need it.
     #[serde(default = "default_pattern")]
     pub pattern: String,
-    /// The channels to read, which every image must have. Without it: all of a set's, and in a plain folder those of red,
-    /// green, blue and yellow that occur.
+    /// Channels to read; every image must have all of them. The default is all channels of a set, and in a plain folder
+    /// those of red, green, blue and yellow that occur.
     #[serde(default)]
     pub channels: Option<Vec<String>>,
-    /// What becomes of an id with an image that is missing, there twice, or unreadable: the stage fails, or the id is left
-    /// out and listed in `skipped`.
+    /// Action for an id with an image that is missing, duplicated or unreadable: `error` fails the stage, `skip` leaves
+    /// the id out and lists it in `skipped`.
     #[serde(default)]
     pub on_bad: OnBad,
-    /// For files with colours: the colour that a channel's signal is in.
+    /// Colour component that holds the signal of each channel, for files with colours.
     #[serde(default = "hpa_colours")]
     pub colours: BTreeMap<String, Colour>,
 }
 
-/// A colour of a file.
+/// Colour components of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Colour {

@@ -22,7 +22,7 @@ pub struct ApplyNeighbours;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApplyNeighboursParams {
-    /// The cosine above which a row takes its nearest neighbour's labels.
+    /// Cosine above which a row takes its nearest neighbour's labels.
     #[serde(default = "near")]
     pub threshold: f64,
     /// Number of classes; targets hold numbers below it.
@@ -45,11 +45,11 @@ impl Parameters for ApplyNeighboursParams {
 input_ports! {
     /// What [`ApplyNeighbours`] reads.
     pub struct ApplyNeighboursInputs {
-        /// The predictions so far: `Id,Predicted`.
+        /// Predictions so far: `Id,Predicted`.
         submission: TableInput,
-        /// `Id,rank,neighbour,cosine`, as `neighbours` writes it, for exactly these ids.
+        /// Neighbours `Id,rank,neighbour,cosine`, as `neighbours` writes them, of exactly these ids.
         neighbours: TableInput,
-        /// The references' labels, best the corrected ones: `Id,Target`.
+        /// Labels of the references, preferably corrected: `Id,Target`.
         targets: TableInput,
     }
 }
@@ -57,9 +57,10 @@ input_ports! {
 output_ports! {
     /// What [`ApplyNeighbours`] writes.
     pub struct ApplyNeighboursOutputs {
-        /// `Id,Predicted` in the order of the input, labels ascending.
+        /// Predictions `Id,Predicted` in the order of the input, labels ascending.
         submission: TableOutput = "submission.csv",
-        /// `class,before,after,added,removed`: how many rows have each class before and after, and how many gain and lose it.
+        /// Number of rows with each class before and after, and of rows that gain and lose it:
+        /// `class,before,after,added,removed`.
         report: TableOutput = "report.csv",
     }
 }

@@ -21,7 +21,7 @@ input_ports! {
         matrix: MatrixInput,
         /// Pairs of the same image: `Test1,Test2,…`.
         pairs: TableInput,
-        /// A table whose column `Id` names the rows of a matrix that has no ids of its own.
+        /// Table whose column `Id` names the rows of a matrix that has no ids of its own.
         ids: Option<TableInput>,
     }
 }
@@ -29,7 +29,7 @@ input_ports! {
 output_ports! {
     /// What [`AverageDuplicates`] writes.
     pub struct AverageDuplicatesOutputs {
-        /// The predictions with both rows of each pair set to their mean.
+        /// Predictions with both rows of each pair set to their mean.
         matrix: MatrixOutput = "matrix",
     }
 }

@@ -24,7 +24,7 @@ pub struct ChannelStatistics;
 /// Parameters of [`ChannelStatistics`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelStatisticsParams {
-    /// How the images are read.
+    /// Options for reading the images.
     #[serde(flatten)]
     pub reading: ReadOptions,
 }
@@ -46,11 +46,11 @@ input_ports! {
 output_ports! {
     /// What [`ChannelStatistics`] writes.
     pub struct ChannelStatisticsOutputs {
-        /// `color,mean,std`: the mean over all images of their means and of their standard deviations.
+        /// Mean of all images' means and of their standard deviations, for each channel: `color,mean,std`.
         statistics: TableOutput = "channel_statistics.csv",
-        /// `Id,color,mean,std` of every image.
+        /// Mean and standard deviation of every image: `Id,color,mean,std`.
         images: TableOutput = "image_statistics.csv",
-        /// `Id,channel,file,reason` of the images left out.
+        /// Images left out: `Id,channel,file,reason`.
         skipped: TableOutput = "skipped.csv",
     }
 }

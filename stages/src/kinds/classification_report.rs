@@ -27,7 +27,7 @@ input_ports! {
         labels: TableInput,
         /// `class,threshold`.
         thresholds: Option<TableInput>,
-        /// A table whose column `Id` names the rows of a matrix that has no ids of its own.
+        /// Table whose column `Id` names the rows of a matrix that has no ids of its own.
         ids: Option<TableInput>,
     }
 }

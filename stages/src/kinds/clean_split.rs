@@ -19,7 +19,7 @@ input_ports! {
     pub struct CleanSplitInputs {
         /// The training part, train and external rows: `Id,Target,…`.
         train: TableInput,
-        /// The validation part.
+        /// The validation part, with the same columns.
         validation: TableInput,
         /// Matching images: `Train,Extra,…`.
         pairs: TableInput,

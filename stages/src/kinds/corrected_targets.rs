@@ -25,7 +25,7 @@ pub struct CorrectedTargetsParams {
     /// Number of classes; targets hold numbers below it.
     #[serde(default = "hpa_classes")]
     pub classes: usize,
-    /// Classes for which the old value stays. The default: Peroxisomes, Endosomes, Lysosomes, Lipid droplets and Cytoplasmic
+    /// Classes whose old value stays. The default: Peroxisomes, Endosomes, Lysosomes, Lipid droplets and Cytoplasmic
     /// bodies.
     #[serde(default = "kept")]
     pub keep: Vec<usize>,

@@ -13,8 +13,9 @@ use crate::kind::StageKind;
 use crate::learn::data::view::View;
 use crate::learn::data::{ImagePool, chosen_ids};
 use crate::learn::infer::InferenceJob;
+use crate::learn::precision::Precision;
 use crate::learn::preprocessing::Preprocessing;
-use crate::learn::train::{Precision, with_thread_pool};
+use crate::learn::thread_pool::with_thread_pool;
 use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
 use athanor_nn::models::{FEATURE_LENGTH, MetricConfig, MetricModel};
@@ -27,10 +28,10 @@ pub struct Embed;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedParams {
-    /// Images in a batch.
+    /// Number of images in a batch.
     #[serde(default = "batch")]
     pub batch: usize,
-    /// What the network computes in.
+    /// Numeric precision of the network.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -49,11 +50,11 @@ impl Parameters for EmbedParams {
 input_ports! {
     /// What [`Embed`] reads.
     pub struct EmbedInputs {
-        /// A metric model from `train_metric`.
+        /// Metric model from `train_metric`.
         checkpoint: CheckpointInput,
-        /// The images, packed; several sets with the same channels count as one.
+        /// Packed images; several sets with the same channels count as one.
         images: Vec<PackedImagesInput>,
-        /// A table whose column `Id` says which images, in which order; without it all images.
+        /// Table whose column `Id` names the images, in order; all images by default.
         ids: Option<TableInput>,
     }
 }
@@ -61,7 +62,7 @@ input_ports! {
 output_ports! {
     /// What [`Embed`] writes.
     pub struct EmbedOutputs {
-        /// A feature of 512 numbers an image: `[id, 512]`.
+        /// Feature of each image: `[id, 512]`.
         features: MatrixOutput = "features",
     }
 }

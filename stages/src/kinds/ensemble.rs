@@ -14,7 +14,7 @@ use crate::{input_ports, output_ports};
 /// The kind.
 pub struct Ensemble;
 
-/// How matrices are combined.
+/// Methods for combining matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
@@ -30,7 +30,7 @@ pub enum Method {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnsembleParams {
-    /// How matrices are combined.
+    /// Method for combining the matrices.
     pub method: Method,
 }
 
@@ -39,9 +39,9 @@ impl Parameters for EnsembleParams {}
 input_ports! {
     /// What [`Ensemble`] reads.
     pub struct EnsembleInputs {
-        /// The matrices, `[row, column]`.
+        /// Matrices, `[row, column]`.
         matrices: Vec<MatrixInput>,
-        /// A table whose column `Id` names the rows of matrices that have no ids of their own.
+        /// Table whose column `Id` names the rows of matrices that have no ids of their own.
         ids: Option<TableInput>,
     }
 }
@@ -49,7 +49,7 @@ input_ports! {
 output_ports! {
     /// What [`Ensemble`] writes.
     pub struct EnsembleOutputs {
-        /// The combined matrix with its ids.
+        /// Combined matrix with its ids.
         matrix: MatrixOutput = "matrix",
     }
 }

@@ -18,7 +18,7 @@ pub struct FoldSplit;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FoldSplitParams {
-    /// The fold that is validation.
+    /// Number of the validation fold, from 0.
     pub fold: usize,
 }
 
@@ -29,11 +29,11 @@ input_ports! {
     pub struct FoldSplitInputs {
         /// Labelled rows; all columns are kept.
         labels: TableInput,
-        /// `Id,fold` for the same rows in the same order.
+        /// Folds of the same rows in the same order: `Id,fold`.
         folds: TableInput,
-        /// Further labelled rows, which follow in both parts; those of their columns are kept that `labels` has too.
+        /// Further labelled rows, which follow in both parts; of their columns those are kept that `labels` has too.
         external: Option<TableInput>,
-        /// `Id,fold` for the external rows.
+        /// Folds of the external rows: `Id,fold`.
         external_folds: Option<TableInput>,
     }
 }

@@ -58,9 +58,9 @@ input_ports! {
 output_ports! {
     /// What [`Folds`] writes.
     pub struct FoldsOutputs {
-        /// `Id,fold` in the order of the input: the fold in which a row is validation.
+        /// Fold in which each row is validation, in the order of the input: `Id,fold`.
         train: TableOutput = "train.csv",
-        /// The same for the external rows, if there are any.
+        /// Folds of the external rows, if there are any: `Id,fold`.
         external: OptionalOutput<TableOutput> = "external.csv",
     }
 }

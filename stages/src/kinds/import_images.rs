@@ -27,7 +27,7 @@ pub struct ImportImages;
 /// Parameters of [`ImportImages`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ImportImagesParams {
-    /// How the folder is read.
+    /// Options for reading the images.
     #[serde(flatten)]
     pub reading: ReadOptions,
 }
@@ -41,7 +41,7 @@ impl Parameters for ImportImagesParams {
 input_ports! {
     /// What [`ImportImages`] reads.
     pub struct ImportImagesInputs {
-        /// A folder of images.
+        /// Folder of images.
         images: ImageSetInput,
     }
 }
@@ -49,9 +49,9 @@ input_ports! {
 output_ports! {
     /// What [`ImportImages`] writes.
     pub struct ImportImagesOutputs {
-        /// The images, byte for byte, as `<id>_<channel>` with the extension of what they really are.
+        /// Images, byte for byte, as `<id>_<channel>` with the extension of their real type.
         images: ImageSetOutput = "images",
-        /// `Id,channel,file,reason` of the images left out.
+        /// Images left out: `Id,channel,file,reason`.
         skipped: TableOutput = "skipped.csv",
     }
 }

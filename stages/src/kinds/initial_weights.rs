@@ -12,7 +12,7 @@ use crate::artifact::checkpoint::WeightsOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
-use crate::learn::train::with_thread_pool;
+use crate::learn::thread_pool::with_thread_pool;
 use crate::output_ports;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::{NoInputs, OutputValue};
@@ -24,9 +24,9 @@ pub struct InitialWeights;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InitialWeightsParams {
-    /// The network.
+    /// Network architecture.
     pub arch: Architecture,
-    /// Channels of the images that the first convolution is for.
+    /// Number of channels of the images.
     #[serde(default = "channels")]
     pub channels: usize,
 }
@@ -45,7 +45,7 @@ impl Parameters for InitialWeightsParams {
 output_ports! {
     /// What [`InitialWeights`] writes.
     pub struct InitialWeightsOutputs {
-        /// The backbone's weights by torchvision's names, in the safetensors format.
+        /// Weights of the backbone by torchvision's names, in the safetensors format.
         weights: WeightsOutput = "weights.safetensors",
     }
 }
@@ -70,7 +70,8 @@ impl StageKind for InitialWeights {
             let device = Device::flex();
             device.seed(context.seed);
             let state = state_dict(&arch.init(channels, &device), arch);
-            let entries: Vec<TensorEntry<'_>> = state.iter().map(|(name, data)| TensorEntry::float32(name, data)).collect();
+            let entries: Vec<TensorEntry<'_>> =
+                state.iter().map(|(name, data)| TensorEntry::float32(name, data)).collect();
             Ok(write_container(outputs.weights.path(), &entries, &BTreeMap::new())?)
         })
     }

@@ -14,7 +14,7 @@ pub struct LeakRows;
 input_ports! {
     /// What [`LeakRows`] reads.
     pub struct LeakRowsInputs {
-        /// The leak list, with the columns `Test` and `Extra`; `Extra` is an external id behind the prefix `ENSG…_`.
+        /// Leak list with the columns `Test` and `Extra`; `Extra` is an external id behind the prefix `ENSG…_`.
         leak: TableInput,
         /// The external rows: `Id,Target`.
         external: TableInput,

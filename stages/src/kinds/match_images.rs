@@ -21,10 +21,10 @@ pub struct MatchImages;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MatchImagesParams {
-    /// For each channel, in how many of the 64 bits two images that match may differ at most.
+    /// Maximum Hamming distance, in bits of 64, between the hashes of two matching images, for each channel.
     #[serde(default = "thresholds")]
     pub thresholds: BTreeMap<String, u32>,
-    /// Names of the two columns of ids; without it `Train` and `Extra`, or `Test1` and `Test2` within one set.
+    /// Names of the two id columns. The default is `Train` and `Extra`, or `Test1` and `Test2` within one set.
     #[serde(default)]
     pub names: Option<[String; 2]>,
 }
@@ -69,7 +69,7 @@ input_ports! {
     pub struct MatchImagesInputs {
         /// Perceptual hashes: `Id` and a column a channel.
         hashes: TableInput,
-        /// Those of another set to match with; without it the set is matched with itself.
+        /// Hashes of another set to match with; by default the set is matched with itself.
         others: Option<TableInput>,
     }
 }
@@ -77,8 +77,8 @@ input_ports! {
 output_ports! {
     /// What [`MatchImages`] writes.
     pub struct MatchImagesOutputs {
-        /// The two ids, then how many bits differ in each channel (`SimR` for red, …); in the order of the first set's rows,
-        /// then of the second's.
+        /// Pairs of ids, then the number of differing bits in each channel (`SimR` for red, …); in the order of the
+        /// first set's rows, then of the second's.
         matches: TableOutput = "matches.csv",
     }
 }

@@ -27,10 +27,10 @@ pub struct NeighboursParams {
     /// Number of neighbours of a query, at least 1.
     #[serde(default = "three")]
     pub top: usize,
-    /// Whether a query may be its own neighbour: the reference with its id. For sets that have rows in common.
+    /// Whether a query may be its own neighbour: the reference with the same id. For sets that share rows.
     #[serde(default)]
     pub itself: bool,
-    /// The cosines for which the report counts how many nearest neighbours lie above.
+    /// Cosines for which the report counts the queries whose nearest neighbour lies above.
     #[serde(default = "reported")]
     pub thresholds: Vec<f64>,
 }
@@ -64,9 +64,10 @@ input_ports! {
         queries: MatrixInput,
         /// Features of the images to find them among, of the same model.
         references: MatrixInput,
-        /// The queries by `Id`, with `Target` and `antibody` where they are known; names the rows of features without ids.
+        /// Table of the queries by `Id`, with `Target` and `antibody` where they are known; names the rows of features
+        /// without ids.
         query_table: Option<TableInput>,
-        /// The same of the references.
+        /// Table of the references, with the same columns.
         reference_table: Option<TableInput>,
     }
 }
@@ -74,10 +75,10 @@ input_ports! {
 output_ports! {
     /// What [`Neighbours`] writes.
     pub struct NeighboursOutputs {
-        /// `Id,rank,neighbour,cosine`: for each query, in order, its neighbours, nearest (rank 1) first.
+        /// Neighbours of each query, in order, nearest (rank 1) first: `Id,rank,neighbour,cosine`.
         neighbours: TableOutput = "neighbours.csv",
-        /// `threshold,rows,same_antibody,same_target`: how many queries have a nearest neighbour with a cosine above the
-        /// threshold, and how many of those share its antibody and its target; empty where the tables do not say.
+        /// Number of queries whose nearest neighbour has a cosine above each threshold, and how many of those share its
+        /// antibody and its target: `threshold,rows,same_antibody,same_target`; empty where the tables do not say.
         report: TableOutput = "report.csv",
     }
 }

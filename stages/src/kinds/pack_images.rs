@@ -28,10 +28,10 @@ pub struct PackImages;
 /// Parameters of [`PackImages`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PackImagesParams {
-    /// About how many images share a file.
+    /// Approximate number of images in a file.
     #[serde(default = "images_per_shard")]
     pub images_per_shard: usize,
-    /// How the images are read.
+    /// Options for reading the images.
     #[serde(flatten)]
     pub reading: ReadOptions,
 }
@@ -53,7 +53,7 @@ impl Parameters for PackImagesParams {
 input_ports! {
     /// What [`PackImages`] reads.
     pub struct PackImagesInputs {
-        /// An image set, or a folder of images. All channels of an image must have the same size.
+        /// Image set, or folder of images. All channels of an image must have the same size.
         images: ImageSetInput,
     }
 }
@@ -61,9 +61,9 @@ input_ports! {
 output_ports! {
     /// What [`PackImages`] writes.
     pub struct PackImagesOutputs {
-        /// The pixels, 8 bits a sample.
+        /// Pixels, 8 bits a sample.
         packed: PackedImagesOutput = "packed",
-        /// `Id,channel,file,reason` of the images left out.
+        /// Images left out: `Id,channel,file,reason`.
         skipped: TableOutput = "skipped.csv",
     }
 }

@@ -24,7 +24,7 @@ pub struct PerceptualHashes;
 /// Parameters of [`PerceptualHashes`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PerceptualHashesParams {
-    /// How the images are read.
+    /// Options for reading the images.
     #[serde(flatten)]
     pub reading: ReadOptions,
 }
@@ -38,7 +38,7 @@ impl Parameters for PerceptualHashesParams {
 input_ports! {
     /// What [`PerceptualHashes`] reads.
     pub struct PerceptualHashesInputs {
-        /// An image set, or a folder of images.
+        /// Image set, or folder of images.
         images: ImageSetInput,
     }
 }
@@ -46,9 +46,9 @@ input_ports! {
 output_ports! {
     /// What [`PerceptualHashes`] writes.
     pub struct PerceptualHashesOutputs {
-        /// `Id` and a column a channel: 64 bits as 16 hexadecimal digits.
+        /// Hashes, 64 bits as 16 hexadecimal digits: `Id` and a column a channel.
         hashes: TableOutput = "phash.csv",
-        /// `Id,channel,file,reason` of the images left out.
+        /// Images left out: `Id,channel,file,reason`.
         skipped: TableOutput = "skipped.csv",
     }
 }

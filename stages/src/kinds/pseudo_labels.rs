@@ -31,17 +31,17 @@ const PSEUDO: &str = "pseudo";
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PseudoLabelsParams {
-    /// The threshold of every class when no table of thresholds is given.
+    /// Threshold of every class when no table of thresholds is given.
     #[serde(default = "half")]
     pub threshold: f64,
-    /// Rows whose most probable class has a smaller probability than this are left out.
+    /// Minimum probability of the most probable class; rows below it are left out.
     #[serde(default)]
     pub min_confidence: f64,
-    /// The share of rows to take of those that have the same most probable class, the surest first: above 0, at most 1. The
-    /// count is rounded, but at least 1; of equally sure rows the first is taken.
+    /// Share of the rows with the same most probable class to take, most confident first: above 0, at most 1. The count
+    /// is rounded, but at least 1; of equally confident rows the first is taken.
     #[serde(default = "all")]
     pub top_share: f64,
-    /// Whether the unlabelled images are external ones: what their column `External` says.
+    /// Value of the column `External` of the unlabelled images.
     #[serde(default)]
     pub external: bool,
     /// Names of the classes, by number.
@@ -66,13 +66,13 @@ impl Parameters for PseudoLabelsParams {
 input_ports! {
     /// What [`PseudoLabels`] reads.
     pub struct PseudoLabelsInputs {
-        /// Probabilities of unlabelled images, `[row, class]`: an ensemble's.
+        /// Probabilities of unlabelled images, `[row, class]`, usually of an ensemble.
         probabilities: MatrixInput,
         /// `class,threshold`.
         thresholds: Option<TableInput>,
         /// Labelled rows to extend, `Id,Target,…`: the training part of a split. All columns are kept.
         train: Option<TableInput>,
-        /// A table whose column `Id` names the rows of probabilities that have no ids of their own.
+        /// Table whose column `Id` names the rows of probabilities that have no ids of their own.
         ids: Option<TableInput>,
     }
 }
@@ -80,13 +80,12 @@ input_ports! {
 output_ports! {
     /// What [`PseudoLabels`] writes.
     pub struct PseudoLabelsOutputs {
-        /// The rows of `train`, then the rows taken, with the columns of `train` (without it: of `label_table`) and `pseudo`:
-        /// `True` for rows taken. Cells of columns that are not known of them are empty.
+        /// Rows of `train`, then the rows taken, with the columns of `train` (without it: of `label_table`) and
+        /// `pseudo`: `True` for rows taken. Cells of columns that are not known of them are empty.
         train: TableOutput = "train.csv",
-        /// For training on soft labels, `[row, class]`, the same rows: 0 and 1 for those of `train`, probabilities for those
-        /// taken.
+        /// Soft labels of the same rows, `[row, class]`: 0 and 1 for those of `train`, probabilities for those taken.
         soft_labels: MatrixOutput = "soft_labels",
-        /// `class,labelled,pseudo`: how many rows of `train` and of those taken have each class.
+        /// Number of rows of `train`, and of those taken, with each class: `class,labelled,pseudo`.
         report: TableOutput = "report.csv",
     }
 }

@@ -31,25 +31,25 @@ pub struct ResizeImages;
 /// Parameters of [`ResizeImages`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ResizeImagesParams {
-    /// Pixels a side; the output is `images`.
+    /// Side of the squares, in pixels; the output is `images`.
     #[serde(default)]
     pub size: Option<u32>,
-    /// Several sizes from one decoding; the outputs are `size_<pixels>`.
+    /// Several sides, in pixels, from one decoding; the outputs are `size_<pixels>`.
     #[serde(default)]
     pub sizes: Option<Vec<u32>>,
-    /// How new pixels come from old: `bilinear` is OpenCV's INTER_LINEAR, `area` its INTER_AREA, `lanczos` Pillow's LANCZOS.
+    /// Interpolation: `bilinear` is OpenCV's INTER_LINEAR, `area` its INTER_AREA, `lanczos` Pillow's LANCZOS.
     #[serde(default)]
     pub interpolation: Interpolation,
     /// File format of the result.
     #[serde(default)]
     pub format: Format,
-    /// Quality of JPEG files, 1 to 100.
+    /// JPEG quality, 1 to 100.
     #[serde(default = "quality")]
     pub quality: u8,
-    /// Bits a sample of the result: 8, or 16 to keep what 16-bit images have (PNG only).
+    /// Bit depth of the result: 8, or 16 to keep the depth of 16-bit images (PNG only).
     #[serde(default = "depth")]
     pub depth: u8,
-    /// How the images are read.
+    /// Options for reading the images.
     #[serde(flatten)]
     pub reading: ReadOptions,
 }
@@ -115,7 +115,7 @@ impl Parameters for ResizeImagesParams {
 input_ports! {
     /// What [`ResizeImages`] reads.
     pub struct ResizeImagesInputs {
-        /// An image set, or a folder of images.
+        /// Image set, or folder of images.
         images: ImageSetInput,
     }
 }

@@ -17,7 +17,7 @@ input_ports! {
     pub struct SubmissionInputs {
         /// Probabilities, `[row, class]`.
         probabilities: MatrixInput,
-        /// A table whose column `Id` gives the rows of the submission and their order.
+        /// Table whose column `Id` gives the rows of the submission and their order.
         sample: TableInput,
         /// `class,threshold`.
         thresholds: Option<TableInput>,

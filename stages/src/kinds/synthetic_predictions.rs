@@ -25,7 +25,7 @@ pub struct SyntheticPredictionsParams {
     /// Number of classes.
     #[serde(default = "hpa_classes")]
     pub classes: usize,
-    /// From 0 (the probabilities are the labels) to 1 (they tell nothing).
+    /// Noise level, from 0 (the probabilities are the labels) to 1 (they carry no information).
     #[serde(default = "some_noise")]
     pub noise: f64,
 }
@@ -48,7 +48,7 @@ const STEPS: usize = 10_000;
 input_ports! {
     /// What [`SyntheticPredictions`] reads.
     pub struct SyntheticPredictionsInputs {
-        /// What the rows really are: `Id,Target`.
+        /// True labels of the rows: `Id,Target`.
         labels: TableInput,
     }
 }

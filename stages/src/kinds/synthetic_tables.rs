@@ -22,13 +22,13 @@ pub struct SyntheticTables;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyntheticTablesParams {
-    /// Labelled train ids.
+    /// Number of labelled train ids.
     #[serde(default = "train_rows")]
     pub train: usize,
-    /// Labelled external ids.
+    /// Number of labelled external ids.
     #[serde(default = "external_rows")]
     pub external: usize,
-    /// Test ids.
+    /// Number of test ids.
     #[serde(default = "test_rows")]
     pub test: usize,
     /// Number of classes.
@@ -64,21 +64,21 @@ const PER_ANTIBODY: usize = 6;
 output_ports! {
     /// What [`SyntheticTables`] writes.
     pub struct SyntheticTablesOutputs {
-        /// `Id,Target`.
+        /// Labelled train rows: `Id,Target`.
         train: TableOutput = "train.csv",
-        /// `Id,Target`, ids as `antibody_plate_well_n`.
+        /// Labelled external rows: `Id,Target`, ids as `antibody_plate_well_n`.
         external: TableOutput = "external.csv",
-        /// `Id,Predicted` of the test ids.
+        /// Sample submission for the test ids: `Id,Predicted`.
         sample: TableOutput = "sample_submission.csv",
-        /// `Id,Target`: what the test images really are.
+        /// True targets of the test ids: `Id,Target`.
         test_labels: TableOutput = "test_labels.csv",
-        /// `Extra,Test`: test images found among the external ones.
+        /// Test ids found among the external ones: `Extra,Test`.
         leak: TableOutput = "leak.csv",
-        /// `Train,Extra`: train images found among the external ones.
+        /// Train ids found among the external ones: `Train,Extra`.
         pairs: TableOutput = "pairs.csv",
-        /// `Test1,Test2`: test images that are the same, both orders.
+        /// Test ids of the same image, in both orders: `Test1,Test2`.
         duplicates: TableOutput = "duplicates.csv",
-        /// `Id,Target`: newer targets of some external rows, ids with `/`.
+        /// Newer targets of some external rows: `Id,Target`, ids with `/`.
         corrections: TableOutput = "corrections.csv",
     }
 }

@@ -17,7 +17,7 @@ use crate::{input_ports, output_ports};
 /// The kind.
 pub struct Thresholds;
 
-/// How thresholds are found.
+/// Methods for finding thresholds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
@@ -66,16 +66,16 @@ const AS_IN_LABELS: f64 = 0.01;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdsParams {
-    /// How thresholds are found.
+    /// Method for finding thresholds.
     #[serde(default = "expected_ratio")]
     pub method: Method,
-    /// For `expected_ratio`: the expected share of rows of each class; 0.01 means its share in `labels`.
+    /// Expected share of rows of each class, for `expected_ratio`; 0.01 stands for the share in `labels`.
     #[serde(default = "hpa_ratios")]
     pub ratios: Vec<f64>,
-    /// For `expected_ratio`: number of evenly spaced candidates from 0 to 1, both included.
+    /// Number of evenly spaced candidates from 0 to 1, both included, for `expected_ratio`.
     #[serde(default = "ten_thousand")]
     pub points: usize,
-    /// For `soft_f1`: how sharply a probability counts as above the threshold.
+    /// Sharpness of the soft comparison with the threshold, for `soft_f1`.
     #[serde(default = "fifty")]
     pub sharpness: f64,
 }
@@ -119,7 +119,7 @@ input_ports! {
         probabilities: MatrixInput,
         /// Labelled rows `Id,Target`. For `soft_f1` every row of the probabilities must be among them.
         labels: TableInput,
-        /// A table whose column `Id` names the rows of a matrix that has no ids of its own.
+        /// Table whose column `Id` names the rows of a matrix that has no ids of its own.
         ids: Option<TableInput>,
     }
 }

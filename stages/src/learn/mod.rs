@@ -4,7 +4,9 @@
 //! The networks themselves are [`athanor_nn`]'s; the kinds that use this are in [`kinds`](crate::kinds).
 
 pub mod data;
+pub(crate) mod infer;
 mod malloc;
-pub mod infer;
-pub mod preprocessing;
-pub mod train;
+pub mod precision;
+pub(crate) mod preprocessing;
+pub(crate) mod thread_pool;
+pub(crate) mod train;

@@ -3,11 +3,11 @@
 //! Where either side grows there is no such area, and OpenCV interpolates bilinearly at positions of its own.
 
 use super::Plane;
-use super::linear::{self, Taps};
+use super::taps::{Taps, interpolate_u8, interpolate_u16};
 
 pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
     if width > source.width || height > source.height {
-        return linear::with_taps_u8(source, enlarging(source.width, width), enlarging(source.height, height));
+        return interpolate_u8(source, enlarging(source.width, width), enlarging(source.height, height));
     }
     // Casts of rounded means of u8 samples: within 0 to 255, and saturating anyway.
     shrink(source, width, height, f64::from, |mean| round_up_at_half(source, width, height, mean) as u8)
@@ -15,7 +15,7 @@ pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> 
 
 pub fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u16> {
     if width > source.width || height > source.height {
-        return linear::with_taps_u16(source, enlarging(source.width, width), enlarging(source.height, height));
+        return interpolate_u16(source, enlarging(source.width, width), enlarging(source.height, height));
     }
     shrink(source, width, height, f64::from, |mean| round_up_at_half(source, width, height, mean) as u16)
 }

@@ -57,7 +57,7 @@ impl Devices {
     ///
     /// # Panics
     /// If the work does for another reason.
-    pub fn watch<R>(&self, work: impl FnOnce() -> R) -> Result<R, OutOfMemory> {
+    pub fn catch_out_of_memory<R>(&self, work: impl FnOnce() -> R) -> Result<R, OutOfMemory> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
             match OutOfMemory::parse(&panics::root_cause(payload.as_ref()).message) {
                 Some(found) => OutOfMemory { held: self.held(), ..found },

@@ -25,7 +25,7 @@ use fetch_missing::{FetchedFile, FetchedFiles};
 use mirror::Mirror;
 pub use outputs::DownloadOutputs;
 pub use params::{DownloadParams, OutputForm, TransferParams};
-pub use plan::{WantedFile, of_list, single};
+pub use wanted::{WantedFile, of_list, single};
 
 /// The kind.
 pub struct Download;
@@ -33,10 +33,11 @@ pub struct Download;
 input_ports! {
     /// What [`Download`] reads.
     pub struct DownloadInputs {
-        /// For `as: images` and `as: files`: the table whose rows tell what to fetch.
+        /// Table whose rows say what to fetch; for `as: images` and `as: files`.
         list: Option<TableInput>,
-        /// A folder of files that you have already, called as the stage calls them (images `<id>_<channel>` with any
-        /// extension), or the one file that is wanted: what is there is checked and copied, and only the rest is fetched.
+        /// Folder of files that are there already, with the names that the stage gives them (images `<id>_<channel>`
+        /// with any extension), or the one file that is wanted: its files are checked and copied, and only the rest is
+        /// fetched.
         mirror: Option<FolderInput>,
     }
 }

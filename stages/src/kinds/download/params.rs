@@ -16,60 +16,62 @@ use athanor_fetch::template::{Encoding, Template};
 /// Parameters of [`super::Download`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DownloadParams {
-    /// What comes of it; the output has the same name.
+    /// Form of the result; the output has the same name.
     #[serde(rename = "as")]
     pub form: OutputForm,
-    /// The address. With a list it has gaps for each row, `http://host/{plate}/{well}_{channel}.jpg`: columns of the
-    /// list, fields of `parse`, and `channel`. Values are percent-encoded; `{+column}` leaves the characters that have
-    /// a meaning in an address.
+    /// Address. With a list it is a template for each row, `http://host/{plate}/{well}_{channel}.jpg`: its placeholders
+    /// are columns of the list, fields of `parse`, and `channel`. Values are percent-encoded; `{+column}` keeps the
+    /// characters that have a meaning in an address.
     #[serde(default)]
     pub url: Option<String>,
-    /// Instead of `url`: the column of the list that holds the whole address.
+    /// Column of the list with the whole address; instead of `url`.
     #[serde(default)]
     pub url_column: Option<String>,
-    /// The column that tells the rows apart; ids of images.
+    /// Column of the list with the ids of its rows; ids of images.
     #[serde(default = "id_column")]
     pub id_column: String,
-    /// Takes the ids apart into fields for `url` and `name`, as in `{antibody}_{plate}_{well}_{n}`. A field holds
-    /// neither the text before it nor the text after it.
+    /// Pattern that splits the ids into fields for `url` and `name`, as in `{antibody}_{plate}_{well}_{n}`. A field
+    /// holds neither the text before it nor the text after it.
     #[serde(default)]
     pub parse: Option<String>,
-    /// What `{channel}` stands for; every row is fetched once for each. Without it, the list's column `channel`, if it
-    /// has one.
+    /// Values of `{channel}`; every row is fetched once for each of them. The default is the list's column `channel`,
+    /// if it has one.
     #[serde(default)]
     pub channels: Option<Vec<String>>,
-    /// What a file is called, with the same gaps as `url`, `{file}` for the last part of the address, and `{ext}` for
-    /// its extension. For `files` the default is `{<id column>}_{channel}.{ext}`, or without channels `{<id
+    /// Template of the file names, with the placeholders of `url`, `{file}` for the last part of the address, and
+    /// `{ext}` for its extension. For `files` the default is `{<id column>}_{channel}.{ext}`, or without channels `{<id
     /// column>}.{ext}`; for `file`, `{file}`.
     #[serde(default)]
     pub name: Option<String>,
-    /// The SHA-256 of the one file, or at least its first 8 digits, as torchvision puts them into the names of its files.
+    /// SHA-256 of the one file, or at least its first 8 digits, as in the file names of torchvision's weights.
     #[serde(default)]
     pub sha256: Option<String>,
-    /// The length in bytes of the one file.
+    /// Length of the one file, in bytes.
     #[serde(default)]
     pub size: Option<u64>,
-    /// The column that holds each file's SHA-256; with `{channel}` in it, one column a channel. Empty cells are not
+    /// Column with each file's SHA-256; with `{channel}` in its name, one column a channel. Empty cells are not
     /// checked.
     #[serde(default)]
     pub sha256_column: Option<String>,
-    /// The column that holds each file's length in bytes; with `{channel}` in it, one column a channel. Empty cells are
+    /// Column with each file's length, in bytes; with `{channel}` in its name, one column a channel. Empty cells are
     /// not checked.
     #[serde(default)]
     pub size_column: Option<String>,
-    /// Most bytes that an archive may unpack to. Without it, 200 times its own length, but at least 1 GiB.
+    /// Maximum unpacked size of an archive, in bytes. The default is 200 times the archive's own length, but at least 1
+    /// GiB.
     #[serde(default)]
     pub max_unpacked: Option<u64>,
-    /// What becomes of a file that cannot be fetched, or is no image where one is expected, after everything else was
-    /// tried: the stage fails, or the file, or the id with all its channels, is left out and listed in `failures`.
+    /// Action for a file that cannot be fetched, or is not an image where one is expected, after everything else was
+    /// tried: `error` fails the stage, `skip` leaves out the file, or the id with all its channels, and lists it in
+    /// `failures`.
     #[serde(default)]
     pub on_bad: OnBad,
-    /// How patiently and politely it goes about it.
+    /// Concurrency, retries and time-outs.
     #[serde(flatten)]
     pub transfer: TransferParams,
 }
 
-/// What comes of a download.
+/// Forms of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputForm {
@@ -101,25 +103,25 @@ impl OutputForm {
     }
 }
 
-/// How patiently and politely files are fetched. Does not change what they hold.
+/// Concurrency, retries and time-outs of downloads. None of them changes the content of a file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TransferParams {
-    /// Files fetched at once; 16 by default.
+    /// Number of files fetched at once; 16 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jobs: Option<usize>,
-    /// Files fetched at once from one host; 8 by default.
+    /// Number of files fetched at once from one host; 8 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_host: Option<usize>,
-    /// Attempts after the first that may fail one after another, with longer and longer pauses; 5 by default.
+    /// Number of consecutive attempts after the first that may fail, with growing pauses between them; 5 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
-    /// Seconds for finding a host and connecting to it; 15 by default.
+    /// Time-out for resolving a host and connecting to it, in seconds; 15 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connect_timeout: Option<f64>,
-    /// Seconds without progress after which an attempt has failed; 30 by default.
+    /// Time-out of an attempt that makes no progress, in seconds; 30 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stall_timeout: Option<f64>,
-    /// Seconds for one file with all attempts; by default as long as it takes.
+    /// Time-out of one file with all attempts, in seconds; none by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_timeout: Option<f64>,
 }

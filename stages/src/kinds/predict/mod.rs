@@ -17,7 +17,7 @@ use crate::learn::data::view::View;
 use crate::learn::data::{Augmentation, ImagePool, chosen_ids, random_view_stream};
 use crate::learn::infer::InferenceJob;
 use crate::learn::preprocessing::Preprocessing;
-use crate::learn::train::with_thread_pool;
+use crate::learn::thread_pool::with_thread_pool;
 use crate::ports::OutputPort;
 use athanor_nn::devices::Devices;
 use athanor_nn::models::{Classifier, ClassifierConfig};
@@ -32,11 +32,11 @@ pub struct Predict;
 input_ports! {
     /// What [`Predict`] reads.
     pub struct PredictInputs {
-        /// A classifier from `train_classifier`.
+        /// Classifier from `train_classifier`.
         checkpoint: CheckpointInput,
-        /// The images, packed; several sets with the same channels count as one.
+        /// Packed images; several sets with the same channels count as one.
         images: Vec<PackedImagesInput>,
-        /// A table whose column `Id` says which images, in which order; without it all images.
+        /// Table whose column `Id` names the images, in order; all images by default.
         ids: Option<TableInput>,
     }
 }

@@ -4,34 +4,34 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::learn::data::Augmentation;
-use crate::learn::train::Precision;
+use crate::learn::precision::Precision;
 use crate::params::{ParamProblem, Parameters};
 
 /// Parameters of [`Predict`](super::Predict).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PredictParams {
-    /// What is seen of an image: with 0 all of it, with any other number a random part of it, as in training.
+    /// Seed of the random crop of each image; with 0 the network sees the whole image.
     #[serde(default)]
     pub seed: u64,
-    /// The flips and transposes under which each image is seen.
+    /// Flips and transposes under which each image is predicted (test-time augmentation).
     #[serde(default = "all_augmentations")]
     pub augmentations: Vec<Augmentation>,
-    /// How the probabilities under several augmentations become one.
+    /// Reduction of the probabilities over all augmentations.
     #[serde(default)]
     pub reduce: Reduction,
-    /// Whether each augmentation gets an output of its own, called as it is, beside `probabilities`.
+    /// Whether each augmentation gets an output of its own, with its name, beside `probabilities`.
     #[serde(default)]
     pub each: bool,
-    /// Images in a batch.
+    /// Number of images in a batch.
     #[serde(default = "batch")]
     pub batch: usize,
-    /// What the network computes in.
+    /// Numeric precision of the network.
     #[serde(default)]
     pub precision: Precision,
 }
 
-/// How several probabilities become one.
+/// Reductions of several probabilities to one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reduction {

@@ -30,27 +30,27 @@ pub struct SyntheticCells;
 output_ports! {
     /// What [`SyntheticCells`] writes.
     pub struct SyntheticCellsOutputs {
-        /// The train images.
+        /// Train images.
         train_images: ImageSetOutput = "train_images",
-        /// The external images.
+        /// External images.
         external_images: ImageSetOutput = "external_images",
-        /// The test images.
+        /// Test images.
         test_images: ImageSetOutput = "test_images",
-        /// `Id,Target` of the train images.
+        /// Targets of the train images: `Id,Target`.
         train: TableOutput = "train.csv",
-        /// `Id,Target` of the external images, ids as `antibody_plate_well_n`; some targets are not quite right.
+        /// Targets of the external images, some of them wrong: `Id,Target`, ids as `antibody_plate_well_n`.
         external: TableOutput = "external.csv",
-        /// `Id,Predicted` of the test images.
+        /// Sample submission for the test images: `Id,Predicted`.
         sample: TableOutput = "sample_submission.csv",
-        /// `Id,Target`: what the test images really show.
+        /// True targets of the test images: `Id,Target`.
         test_labels: TableOutput = "test_labels.csv",
-        /// `Extra,Test`: test images found among the external ones.
+        /// Test images found among the external ones: `Extra,Test`.
         leak: TableOutput = "leak.csv",
-        /// `Train,Extra`: train images found among the external ones.
+        /// Train images found among the external ones: `Train,Extra`.
         pairs: TableOutput = "pairs.csv",
-        /// `Test1,Test2`: test images that show the same, both orders.
+        /// Test images of the same scene, in both orders: `Test1,Test2`.
         duplicates: TableOutput = "duplicates.csv",
-        /// `Id,Target`: right targets of those external images that have wrong ones, and of some others; ids with `/`.
+        /// Right targets of the external images that have wrong ones, and of some others: `Id,Target`, ids with `/`.
         corrections: TableOutput = "corrections.csv",
     }
 }

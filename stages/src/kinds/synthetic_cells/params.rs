@@ -14,16 +14,16 @@ use crate::params::{ParamProblem, Parameters};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyntheticCellsParams {
-    /// Train images.
+    /// Number of train images.
     #[serde(default = "train_images")]
     pub train: usize,
-    /// External images.
+    /// Number of external images.
     #[serde(default = "external_images")]
     pub external: usize,
-    /// Test images.
+    /// Number of test images.
     #[serde(default = "test_images")]
     pub test: usize,
-    /// Pixels a side. The same image looks alike at every size.
+    /// Side of the images, in pixels. The same image looks alike at every size.
     #[serde(default = "side")]
     pub size: usize,
     /// Channels to write, of red, green, blue and yellow.
@@ -32,18 +32,18 @@ pub struct SyntheticCellsParams {
     /// Names of the classes, by number: some of the challenge's 28, in any order.
     #[serde(default = "hpa_names")]
     pub classes: Vec<String>,
-    /// How often each class occurs, by its number; classes that are not named do not occur. The default: as often as in the
-    /// challenge's train set.
+    /// Relative frequency of each class, by its number; classes that are not named do not occur. The default is the
+    /// frequencies in the challenge's train set.
     #[serde(default)]
     pub class_weights: Option<BTreeMap<usize, f64>>,
-    /// How often an image has one class, two, and so on. The default: as in the challenge.
+    /// Relative frequency of images with one class, two, and so on. The default is that of the challenge.
     #[serde(default = "challenge_label_counts")]
     pub label_counts: Vec<f64>,
-    /// External images of one antibody; they show the same cell line and, mostly, the same classes.
+    /// Number of external images of one antibody; they show the same cell line and, mostly, the same classes.
     #[serde(default = "images_per_antibody")]
     pub images_per_antibody: usize,
-    /// Share of train images, and of test images, that show what an external image shows, and of test images that show what
-    /// their predecessor shows; brightness and noise differ a little.
+    /// Share of train images, and of test images, that show the scene of an external image, and of test images that
+    /// show the scene of their predecessor; brightness and noise differ slightly.
     #[serde(default = "duplicates")]
     pub duplicates: f64,
 }

@@ -10,9 +10,9 @@ use crate::artifact::table::{TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
-use crate::learn::data::{ImagePool, ClassificationDataset, Normalisation};
+use crate::learn::data::{ClassificationDataset, ImagePool, Normalisation};
 use crate::learn::preprocessing::Preprocessing;
-use crate::learn::train::{OutputPaths, run_training};
+use crate::learn::train::{OutputPaths, TrainingData, run_training};
 use crate::ports::OutputValue;
 use crate::{input_ports, output_ports};
 
@@ -25,18 +25,18 @@ pub struct TrainClassifier;
 input_ports! {
     /// What [`TrainClassifier`] reads.
     pub struct TrainClassifierInputs {
-        /// The images, packed; several sets with the same channels count as one.
+        /// Packed images; several sets with the same channels count as one.
         images: Vec<PackedImagesInput>,
-        /// Rows to learn from: `Id,Target`.
+        /// Training rows: `Id,Target`.
         train: TableInput,
-        /// Rows to judge by: `Id,Target`.
+        /// Validation rows: `Id,Target`.
         validation: TableInput,
-        /// `color,mean,std` of the channels, by which pixels are normalised; without it they are only divided by 255.
+        /// Channel statistics `color,mean,std` for normalisation; without them pixels are only divided by 255.
         statistics: Option<TableInput>,
-        /// Weights for the backbone to start from: torchvision's, `.pth` or safetensors, or a checkpoint of the same network; a
-        /// channel that they lack starts as red.
+        /// Pretrained weights of the backbone: torchvision's, `.pth` or safetensors, or a checkpoint of the same
+        /// network. A channel that they lack starts with the weights of red.
         pretrained: Option<WeightsInput>,
-        /// Probabilities `[id, class]` in the place of the targets of rows to learn from.
+        /// Soft labels, probabilities `[id, class]`, in place of the targets of training rows.
         soft_labels: Option<MatrixInput>,
     }
 }
@@ -44,11 +44,12 @@ input_ports! {
 output_ports! {
     /// What [`TrainClassifier`] writes.
     pub struct TrainClassifierOutputs {
-        /// The network after the epoch with the lowest focal loss on validation.
+        /// Network after the epoch with the lowest focal loss on validation.
         checkpoint: CheckpointOutput = "checkpoint.safetensors",
-        /// The network after the last epoch.
+        /// Network after the last epoch.
         last: CheckpointOutput = "last.safetensors",
-        /// A row an epoch: `epoch,rate,loss,validation_loss,focal,accuracy,macro_f1`, then the F1 of every class.
+        /// Metrics of each epoch: `epoch,rate,loss,validation_loss,focal,accuracy,macro_f1`, then the F1 of every
+        /// class.
         metrics: TableOutput = "metrics.csv",
     }
 }
@@ -100,5 +101,6 @@ fn prepare(params: TrainClassifierParams, inputs: &TrainClassifierInputs) -> Res
     };
     let preprocessing = Preprocessing { side: crop, channels: pool.channels.clone(), normalisation };
     let pretrained = inputs.pretrained.as_ref().map(|weights| weights.0.clone());
-    Ok(ClassifierTask { params, pool, preprocessing, train, validation, repeats, pretrained })
+    let data = TrainingData { pool, preprocessing, repeats, pretrained };
+    Ok(ClassifierTask { params, data, train, validation })
 }

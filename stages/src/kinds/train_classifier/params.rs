@@ -16,16 +16,16 @@ training_params! {
         /// Number of classes; targets hold numbers below it.
         #[serde(default = "hpa_classes")]
         pub classes: usize,
-        /// Pixels a side of what the network sees. While it learns: a random square of at least that size, resized; when it
-        /// is judged: the whole image, resized.
+        /// Side of the network's input, in pixels. In training: a random square of at least that size, resized; in
+        /// validation: the whole image, resized.
         pub crop: usize,
-        /// What training makes small.
+        /// Loss function.
         #[serde(default)]
         pub loss: Loss,
-        /// Shows images of rare classes several times an epoch.
+        /// Upsampling of rare classes: their images are shown several times an epoch.
         #[serde(default)]
         pub upsample: Option<Upsampling>,
-        /// Share of values that the head drops while it learns, from 0 to below 1.
+        /// Dropout probability of the head, in [0, 1).
         #[serde(default = "half")]
         pub dropout: f64,
     }
@@ -35,7 +35,7 @@ fn half() -> f64 {
     0.5
 }
 
-/// What training makes small.
+/// Loss functions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {

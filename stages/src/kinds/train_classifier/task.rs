@@ -1,65 +1,42 @@
-//! What a classifier learns, and from what.
+//! The training task of `train_classifier`.
 
-use std::path::Path;
-
+use athanor_nn::models::{Classifier, ClassifierConfig};
+use athanor_random::Random;
 use burn::prelude::*;
 
 use super::params::TrainClassifierParams;
 use crate::context::StageContext;
 use crate::error::StageError;
+use crate::learn::data::ClassificationDataset;
 use crate::learn::data::view::View;
-use crate::learn::data::{Batches, ImagePool, ClassificationDataset, Normalisation};
-use crate::learn::preprocessing::Preprocessing;
 use crate::learn::train::classification_scores::ClassificationScores;
-use crate::learn::train::{TrainingTask, Validation};
-use crate::ports::InputFile;
-use athanor_nn::models::{Classifier, ClassifierConfig, Model};
-use athanor_nn::weights::{load_pretrained, save_checkpoint_with};
-use athanor_random::Random;
+use crate::learn::train::{TrainingData, TrainingTask, Validation};
 
 /// A classifier to be trained, everything checked.
-pub struct ClassifierTask {
-    pub params: TrainClassifierParams,
-    pub pool: ImagePool,
-    pub preprocessing: Preprocessing,
-    pub train: ClassificationDataset,
-    pub validation: ClassificationDataset,
-    pub repeats: Vec<usize>,
-    pub pretrained: Option<InputFile>,
-}
-
-impl ClassifierTask {
-    fn config(&self) -> ClassifierConfig {
-        let TrainClassifierParams { arch, classes, dropout, .. } = self.params;
-        ClassifierConfig { dropout, ..ClassifierConfig::new(arch, self.pool.channels.len(), classes) }
-    }
+pub(super) struct ClassifierTask {
+    pub(super) params: TrainClassifierParams,
+    pub(super) data: TrainingData,
+    pub(super) train: ClassificationDataset,
+    pub(super) validation: ClassificationDataset,
 }
 
 impl TrainingTask for ClassifierTask {
     type Model = Classifier;
 
-    fn pool(&self) -> &ImagePool {
-        &self.pool
-    }
-
-    fn normalisation(&self) -> &Normalisation {
-        &self.preprocessing.normalisation
-    }
-
-    fn repeats(&self) -> &[usize] {
-        &self.repeats
+    fn data(&self) -> &TrainingData {
+        &self.data
     }
 
     fn view(&self, example: usize, random: &mut Random) -> (usize, View) {
         let image = self.train.images[example];
-        (image, View::random_crop(self.pool.size(image), self.params.crop, random).augmented(random))
+        let size = self.data.pool.size(image);
+        (image, View::random_crop(size, self.params.crop, random).augmented(random))
     }
 
-    fn init_model(&self, device: &Device) -> Result<Classifier, StageError> {
-        let model = self.config().init(device);
-        let Some(file) = &self.pretrained else { return Ok(model) };
-        let backbone = load_pretrained(model.backbone().clone(), self.pool.channels.len(), file.weights())?;
-        Ok(model.with_backbone(backbone))
+    fn random_model(&self, device: &Device) -> Classifier {
+        let TrainClassifierParams { arch, classes, dropout, .. } = self.params;
+        let channels = self.data.pool.channels.len();
+        ClassifierConfig { dropout, ..ClassifierConfig::new(arch, channels, classes) }.init(device)
     }
 
     fn loss(&self, model: &Classifier, images: Tensor<4>, examples: &[usize]) -> Tensor<1> {
@@ -73,41 +50,23 @@ impl TrainingTask for ClassifierTask {
         device: &Device,
         context: &StageContext<'_>,
     ) -> Result<Validation, StageError> {
-        let TrainClassifierParams { classes, crop: side, batch: size, precision, .. } = self.params;
-        let batches = Batches { pool: &self.pool, side, size, threads: context.threads };
-        let view_of = |row: usize| {
-            let image = self.validation.images[row];
-            (image, View::whole(self.pool.size(image), side))
-        };
-        let count = self.validation.images.len();
-        let (mut scores, mut loss_sum) = (ClassificationScores::new(classes), 0.0);
-        batches.load(0..count, view_of, |loader| {
-            for batch in loader {
-                if context.should_stop() {
-                    return Err(StageError::Interrupted);
-                }
-                let images = self.normalisation().images(batch.bytes, batch.positions.len(), side, device);
-                let logits = model.forward(precision.cast(images));
-                let targets = self.validation.targets_of(batch.positions.clone(), device);
-                let loss = self.params.loss.of(logits.clone(), targets);
-                loss_sum += f64::from(loss.into_scalar::<f32>()) * batch.positions.len() as f64;
-                let logits: Vec<f32> = logits.into_data().iter().collect();
-                let rows = batch.positions.start * classes..batch.positions.end * classes;
-                scores.add(&logits, &self.validation.targets[rows]);
-            }
-            Ok(())
+        let (classes, config) = (self.params.classes, self.params.training_config());
+        let mut scores = ClassificationScores::new(classes);
+        let loss = self.data.mean_loss(&self.validation.images, &config, device, context, |images, rows| {
+            let logits = model.forward(images);
+            let targets = self.validation.targets_of(rows.clone(), device);
+            let loss = self.params.loss.of(logits.clone(), targets);
+            let logits: Vec<f32> = logits.into_data().iter().collect();
+            scores.add(&logits, &self.validation.targets[rows.start * classes..rows.end * classes]);
+            loss
         })?;
         let mut figures = vec![
-            ("validation_loss".to_owned(), loss_sum / count as f64),
+            ("validation_loss".to_owned(), loss),
             ("focal".to_owned(), scores.focal()),
             ("accuracy".to_owned(), scores.accuracy()),
             ("macro_f1".to_owned(), scores.macro_f1()),
         ];
         figures.extend(scores.f1().into_iter().enumerate().map(|(class, f1)| (format!("f1_{class}"), f1)));
         Ok(Validation { monitored: scores.focal(), figures })
-    }
-
-    fn save(&self, model: &Classifier, path: &Path) -> Result<(), StageError> {
-        Ok(save_checkpoint_with(model, self.preprocessing.metadata(), path)?)
     }
 }

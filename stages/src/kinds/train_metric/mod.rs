@@ -12,7 +12,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::learn::data::{IdentityDataset, ImagePool, Normalisation};
 use crate::learn::preprocessing::Preprocessing;
-use crate::learn::train::{OutputPaths, run_training};
+use crate::learn::train::{OutputPaths, TrainingData, run_training};
 use crate::ports::OutputValue;
 use crate::{input_ports, output_ports};
 
@@ -25,14 +25,14 @@ pub struct TrainMetric;
 input_ports! {
     /// What [`TrainMetric`] reads.
     pub struct TrainMetricInputs {
-        /// The images, packed; several sets with the same channels count as one. Pixels are only divided by 255.
+        /// Packed images; several sets with the same channels count as one. Pixels are only divided by 255.
         images: Vec<PackedImagesInput>,
-        /// Rows to learn from: `Id` and a column of identities, as `antibody_split` writes them.
+        /// Training rows: `Id` and a column of identities, as `antibody_split` writes them.
         train: TableInput,
-        /// Rows to judge by, of identities that are learned.
+        /// Validation rows, of identities that occur in training.
         validation: TableInput,
-        /// Weights for the backbone to start from: torchvision's, `.pth` or safetensors, or a checkpoint of the same network; a
-        /// channel that they lack starts as red.
+        /// Pretrained weights of the backbone: torchvision's, `.pth` or safetensors, or a checkpoint of the same
+        /// network. A channel that they lack starts with the weights of red.
         pretrained: Option<WeightsInput>,
     }
 }
@@ -40,11 +40,11 @@ input_ports! {
 output_ports! {
     /// What [`TrainMetric`] writes.
     pub struct TrainMetricOutputs {
-        /// The network after the epoch with the highest MAP@5 on validation.
+        /// Network after the epoch with the highest MAP@5 on validation.
         checkpoint: CheckpointOutput = "checkpoint.safetensors",
-        /// The network after the last epoch.
+        /// Network after the last epoch.
         last: CheckpointOutput = "last.safetensors",
-        /// A row an epoch: `epoch,rate,loss,validation_loss,map_at_5,accuracy`.
+        /// Metrics of each epoch: `epoch,rate,loss,validation_loss,map_at_5,accuracy`.
         metrics: TableOutput = "metrics.csv",
     }
 }
@@ -90,5 +90,6 @@ fn prepare(params: TrainMetricParams, inputs: &TrainMetricInputs) -> Result<Metr
     let preprocessing = Preprocessing { side: *size, channels: pool.channels.clone(), normalisation };
     let pretrained = inputs.pretrained.as_ref().map(|weights| weights.0.clone());
     let repeats = vec![1; train.images.len()];
-    Ok(MetricTask { params, pool, preprocessing, train, validation, repeats, pretrained })
+    let data = TrainingData { pool, preprocessing, repeats, pretrained };
+    Ok(MetricTask { params, data, train, validation })
 }

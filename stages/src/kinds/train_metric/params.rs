@@ -6,12 +6,12 @@ use crate::params::{ParamProblem, Parameters};
 training_params! {
     /// Parameters of [`TrainMetric`](super::TrainMetric).
     pub struct TrainMetricParams(size) {
-        /// Column of the tables that says, as a number from 0, which identity an image shows.
+        /// Column of the tables with the number, from 0, of each image's identity.
         #[serde(default = "identity")]
         pub identity: String,
-        /// Pixels a side of what the network sees: the whole image, resized.
+        /// Side of the network's input, in pixels: the whole image, resized.
         pub size: usize,
-        /// Shares of values that the head drops while it learns, from 0 to below 1: before its first and its second layer.
+        /// Dropout probabilities of the head, in [0, 1): before its first and before its second linear layer.
         #[serde(default = "dropout")]
         pub dropout: [f64; 2],
     }

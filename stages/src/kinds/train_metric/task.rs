@@ -1,38 +1,24 @@
-//! What a metric model learns, and from what.
+//! The training task of `train_metric`.
 
-use std::path::Path;
-
+use athanor_nn::losses::arcface;
+use athanor_nn::models::{MetricConfig, MetricModel};
+use athanor_random::Random;
 use burn::prelude::*;
 
 use super::params::TrainMetricParams;
 use super::ranks::Ranks;
 use crate::context::StageContext;
 use crate::error::StageError;
+use crate::learn::data::IdentityDataset;
 use crate::learn::data::view::View;
-use crate::learn::data::{Batches, IdentityDataset, ImagePool, Normalisation};
-use crate::learn::preprocessing::Preprocessing;
-use crate::learn::train::{TrainingTask, Validation};
-use crate::ports::InputFile;
-use athanor_nn::losses::arcface;
-use athanor_nn::models::{MetricConfig, MetricModel, Model};
-use athanor_nn::weights::{load_pretrained, save_checkpoint_with};
-use athanor_random::Random;
+use crate::learn::train::{TrainingData, TrainingTask, Validation};
 
 /// A metric model to be trained, everything checked.
-pub struct MetricTask {
-    pub params: TrainMetricParams,
-    pub pool: ImagePool,
-    pub preprocessing: Preprocessing,
-    pub train: IdentityDataset,
-    pub validation: IdentityDataset,
-    pub repeats: Vec<usize>,
-    pub pretrained: Option<InputFile>,
-}
-
-impl MetricTask {
-    fn whole(&self, image: usize) -> View {
-        View::whole(self.pool.size(image), self.params.size)
-    }
+pub(super) struct MetricTask {
+    pub(super) params: TrainMetricParams,
+    pub(super) data: TrainingData,
+    pub(super) train: IdentityDataset,
+    pub(super) validation: IdentityDataset,
 }
 
 /// Identities `[image]` on the device.
@@ -44,31 +30,19 @@ fn on_device(identities: impl Iterator<Item = usize>, device: &Device) -> Tensor
 impl TrainingTask for MetricTask {
     type Model = MetricModel;
 
-    fn pool(&self) -> &ImagePool {
-        &self.pool
-    }
-
-    fn normalisation(&self) -> &Normalisation {
-        &self.preprocessing.normalisation
-    }
-
-    fn repeats(&self) -> &[usize] {
-        &self.repeats
+    fn data(&self) -> &TrainingData {
+        &self.data
     }
 
     fn view(&self, example: usize, random: &mut Random) -> (usize, View) {
         let image = self.train.images[example];
-        (image, self.whole(image).augmented(random))
+        (image, View::whole(self.data.pool.size(image), self.params.size).augmented(random))
     }
 
-    fn init_model(&self, device: &Device) -> Result<MetricModel, StageError> {
+    fn random_model(&self, device: &Device) -> MetricModel {
         let TrainMetricParams { arch, dropout, .. } = self.params;
-        let channels = self.pool.channels.len();
-        let config = MetricConfig { dropout, ..MetricConfig::new(arch, channels, self.train.count()) };
-        let model = config.init(device);
-        let Some(file) = &self.pretrained else { return Ok(model) };
-        let backbone = load_pretrained(model.backbone().clone(), channels, file.weights())?;
-        Ok(model.with_backbone(backbone))
+        let config = MetricConfig::new(arch, self.data.pool.channels.len(), self.train.count());
+        MetricConfig { dropout, ..config }.init(device)
     }
 
     fn loss(&self, model: &MetricModel, images: Tensor<4>, examples: &[usize]) -> Tensor<1> {
@@ -83,36 +57,18 @@ impl TrainingTask for MetricTask {
         device: &Device,
         context: &StageContext<'_>,
     ) -> Result<Validation, StageError> {
-        let TrainMetricParams { size: side, batch: size, precision, .. } = self.params;
-        let batches = Batches { pool: &self.pool, side, size, threads: context.threads };
-        let view_of = |row: usize| (self.validation.images[row], self.whole(self.validation.images[row]));
-        let (count, known) = (self.validation.images.len(), self.train.count());
-        let (mut ranks, mut loss_sum) = (Ranks::default(), 0.0);
-        batches.load(0..count, view_of, |loader| {
-            for batch in loader {
-                if context.should_stop() {
-                    return Err(StageError::Interrupted);
-                }
-                let images = self.normalisation().images(batch.bytes, batch.positions.len(), side, device);
-                let cosines = model.cosines(model.features(precision.cast(images)));
-                let right = &self.validation.identities[batch.positions.clone()];
-                let loss = arcface(cosines.clone(), on_device(right.iter().copied(), device));
-                loss_sum += f64::from(loss.into_scalar::<f32>()) * right.len() as f64;
-                let cosines: Vec<f32> = cosines.into_data().iter().collect();
-                cosines.chunks(known).zip(right).for_each(|(cosines, right)| ranks.add(cosines, *right));
-            }
-            Ok(())
+        let (known, config) = (self.train.count(), self.params.training_config());
+        let mut ranks = Ranks::default();
+        let loss = self.data.mean_loss(&self.validation.images, &config, device, context, |images, rows| {
+            let cosines = model.cosines(model.features(images));
+            let right = &self.validation.identities[rows];
+            let loss = arcface(cosines.clone(), on_device(right.iter().copied(), device));
+            let cosines: Vec<f32> = cosines.into_data().iter().collect();
+            cosines.chunks(known).zip(right).for_each(|(cosines, right)| ranks.add(cosines, *right));
+            loss
         })?;
-        let figures = [
-            ("validation_loss", loss_sum / count as f64),
-            ("map_at_5", ranks.map_at_5()),
-            ("accuracy", ranks.accuracy()),
-        ];
+        let figures = [("validation_loss", loss), ("map_at_5", ranks.map_at_5()), ("accuracy", ranks.accuracy())];
         let figures = figures.map(|(name, value)| (name.to_owned(), value)).to_vec();
         Ok(Validation { monitored: 1.0 - ranks.map_at_5(), figures })
-    }
-
-    fn save(&self, model: &MetricModel, path: &Path) -> Result<(), StageError> {
-        Ok(save_checkpoint_with(model, self.preprocessing.metadata(), path)?)
     }
 }

@@ -5,9 +5,9 @@
 
 pub mod augmentation;
 mod batches;
-mod examples;
-mod identified;
-mod labelled;
+mod classification_dataset;
+mod identity_dataset;
+mod image_pool;
 pub mod loader;
 mod normalisation;
 pub mod sampling;
@@ -15,9 +15,9 @@ pub mod view;
 
 pub use augmentation::Augmentation;
 pub use batches::{Batch, Batches};
-pub use image_pool::ImagePool;
-pub use identity_dataset::IdentityDataset;
 pub use classification_dataset::ClassificationDataset;
+pub use identity_dataset::IdentityDataset;
+pub use image_pool::ImagePool;
 pub use normalisation::Normalisation;
 
 use crate::artifact::table::TableInput;

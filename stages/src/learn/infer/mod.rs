@@ -10,8 +10,8 @@ use burn::prelude::*;
 
 use super::data::view::View;
 use super::data::{Batch, Batches, ImagePool};
+use super::precision::Precision;
 use super::preprocessing::Preprocessing;
-use super::train::Precision;
 use crate::context::StageContext;
 use crate::error::StageError;
 use partial_outputs::PartialOutputs;
@@ -49,16 +49,18 @@ impl InferenceJob<'_> {
         infer: impl Fn(&M, Tensor<4>) -> Vec<f32> + Sync,
         context: &StageContext<'_>,
     ) -> Result<Vec<f32>, StageError> {
-        devices.catch_out_of_memory(|| self.run_batches(models, devices, view_of, infer, context)).unwrap_or_else(|out_of_memory| {
-            let side = self.preprocessing.side;
-            let what = format!("batches of {} images of {side} x {side} pixels", self.batch);
-            let smaller = (self.batch / 2).max(1);
-            Err(StageError::DeviceMemory {
-                message: out_of_memory.describe(&what),
-                help: format!("Choose a smaller `batch`, such as {smaller}."),
-                retry: false,
-            })
-        })
+        devices.catch_out_of_memory(|| self.run_batches(models, devices, view_of, infer, context)).unwrap_or_else(
+            |out_of_memory| {
+                let side = self.preprocessing.side;
+                let what = format!("batches of {} images of {side} x {side} pixels", self.batch);
+                let smaller = (self.batch / 2).max(1);
+                Err(StageError::DeviceMemory {
+                    message: out_of_memory.describe(&what),
+                    help: format!("Choose a smaller `batch`, such as {smaller}."),
+                    retry: false,
+                })
+            },
+        )
     }
 
     fn run_batches<M: Module>(

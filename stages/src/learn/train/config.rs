@@ -2,12 +2,11 @@
 
 use burn::module::Module;
 use burn::prelude::*;
-use burn::tensor::FloatDType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::oom_split::OnOutOfMemory;
 use crate::error::StageError;
+use crate::learn::precision::Precision;
 use crate::params::ParamProblem;
 use athanor_nn::models::{Architecture, Model};
 use athanor_nn::optim::Schedule;
@@ -41,15 +40,23 @@ pub struct TrainingConfig {
     pub save_every: f64,
 }
 
-/// What a network computes in; its parameters and what the optimiser keeps are float32 either way.
+/// What a training does when a device runs out of memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// float32.
+pub enum OnOutOfMemory {
+    /// It fails, and says what would fit.
     #[default]
-    F32,
-    /// bfloat16 below the head.
-    Bf16,
+    Error,
+    /// It goes on from its last state with batches of half the size, and twice as many a step. Batch norm then sees smaller
+    /// batches: the result depends on how much memory the GPU has.
+    Split,
+}
+
+impl OnOutOfMemory {
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == OnOutOfMemory::default()
+    }
 }
 
 impl TrainingConfig {
@@ -114,32 +121,5 @@ impl TrainingConfig {
         }
         let message = format!("an epoch shows {shown} images, but a step needs {needed}");
         Err(StageError::mismatch(message).with_help("Choose a smaller `batch` or `accumulation`."))
-    }
-}
-
-impl Precision {
-    /// Images in this precision.
-    pub fn of(self, images: Tensor<4>) -> Tensor<4> {
-        match self {
-            Precision::F32 => images,
-            Precision::Bf16 => images.cast(FloatDType::BF16),
-        }
-    }
-
-    /// Its name in sentences.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "float32",
-            Precision::Bf16 => "bfloat16",
-        }
-    }
-
-    /// Fails if the device cannot compute in it.
-    pub fn check(self, device: &Device) -> Result<(), StageError> {
-        if self == Precision::Bf16 && !device.supports_dtype(FloatDType::BF16) {
-            let message = format!("the device {device:?} does not compute in bfloat16");
-            return Err(StageError::mismatch(message).with_help("Leave `precision` at `f32`."));
-        }
-        Ok(())
     }
 }

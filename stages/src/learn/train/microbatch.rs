@@ -4,7 +4,7 @@ use burn::optim::GradientsParams;
 use burn::prelude::*;
 
 use super::config::TrainingConfig;
-use super::trainer::TrainingTask;
+use super::task::TrainingTask;
 use athanor_nn::forward_context::{BatchStatistics, training_pass};
 use athanor_random::Random;
 
@@ -30,9 +30,15 @@ pub struct MicrobatchOutput {
 
 impl Microbatch {
     /// Learns on `device`, where the network is.
-    pub fn forward_backward<T: TrainingTask>(self, task: &T, config: &TrainingConfig, model: &T::Model, device: &Device) -> MicrobatchOutput {
+    pub fn forward_backward<T: TrainingTask>(
+        self,
+        task: &T,
+        config: &TrainingConfig,
+        model: &T::Model,
+        device: &Device,
+    ) -> MicrobatchOutput {
         let Microbatch { bytes, examples, random } = self;
-        let images = task.normalisation().images(bytes, examples.len(), config.side, device);
+        let images = task.data().preprocessing.normalisation.images(bytes, examples.len(), config.side, device);
         let images = config.precision.cast(images);
         let (loss, statistics) = training_pass(random, || task.loss(model, images, &examples));
         let loss = loss / config.accumulation as f64;

@@ -5,31 +5,10 @@
 
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::config::{TrainingConfig, Precision};
+use super::config::{OnOutOfMemory, TrainingConfig};
 use crate::error::StageError;
+use crate::learn::precision::Precision;
 use athanor_nn::devices::OutOfMemory;
-
-/// What a training does when a device runs out of memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OnOutOfMemory {
-    /// It fails, and says what would fit.
-    #[default]
-    Error,
-    /// It goes on from its last state with batches of half the size, and twice as many a step. Batch norm then sees smaller
-    /// batches: the result depends on how much memory the GPU has.
-    Split,
-}
-
-impl OnOutOfMemory {
-    /// Whether it is the default.
-    pub fn is_default(&self) -> bool {
-        *self == OnOutOfMemory::default()
-    }
-}
 
 /// Where it is kept, beside the state of the training that needs it.
 const FILE: &str = "split";

@@ -4,10 +4,10 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 use burn::tensor::container::TensorContainer;
 
-use super::microbatch::{MicrobatchOutput, Microbatch};
-use super::numbering::number_parameters;
 use super::config::TrainingConfig;
-use super::trainer::TrainingTask;
+use super::microbatch::{Microbatch, MicrobatchOutput};
+use super::numbering::number_parameters;
+use super::task::TrainingTask;
 use crate::error::StageError;
 use athanor_nn::models::Model;
 
@@ -36,7 +36,12 @@ impl<M: Model> Replica<M> {
     }
 
     /// Learns what the network would, had it the time.
-    pub fn forward_backward<T: TrainingTask<Model = M>>(&mut self, job: ReplicaJob, task: &T, config: &TrainingConfig) -> MicrobatchOutput {
+    pub fn forward_backward<T: TrainingTask<Model = M>>(
+        &mut self,
+        job: ReplicaJob,
+        task: &T,
+        config: &TrainingConfig,
+    ) -> MicrobatchOutput {
         let ReplicaJob { microbatch, epoch, parameters } = job;
         if std::mem::replace(&mut self.epoch, epoch) != epoch {
             self.model = config.with_freezing(self.model.clone(), epoch);

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use super::oom_split::Split;
-use super::with_thread_pool;
 use super::config::TrainingConfig;
+use super::oom_split::Split;
 use super::state::{Epoch, StateFolder};
-use super::trainer::{TrainingTask, Trained, train};
+use super::task::TrainingTask;
+use super::trainer::{Trained, train};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
+use crate::learn::thread_pool::with_thread_pool;
 use athanor_nn::models::Model;
 
 /// Where results go.

@@ -1,31 +1,29 @@
 //! The loop of epochs and steps.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::time::Instant;
 
 use athanor_cache::Digest;
-use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::prelude::*;
-
-use super::microbatch::{MicrobatchOutput, Microbatch};
-use super::numbering::number_parameters;
-use super::config::TrainingConfig;
-use super::replica::{ReplicaJob, ParameterSnapshot, Replica};
-use super::state::{Best, Epoch, Saved, Progress, StateFolder};
-use crate::context::StageContext;
-use crate::error::StageError;
-use crate::learn::data::loader::Loader;
-use crate::learn::data::sampling::epoch_order;
-use crate::learn::data::view::View;
-use crate::learn::data::{Batch, Batches, ImagePool, Normalisation, RandomUse, random_stream};
 use athanor_nn::devices::{DeviceWorkers, Devices, with_workers};
 use athanor_nn::forward_context::BatchStatistics;
 use athanor_nn::models::Model;
 use athanor_nn::optim::{adam, clip_gradient_norm};
 use athanor_nn::weights::{load_state_dict, state_dict};
-use athanor_random::Random;
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::prelude::*;
+
+use super::config::TrainingConfig;
+use super::microbatch::{Microbatch, MicrobatchOutput};
+use super::numbering::number_parameters;
+use super::replica::{ParameterSnapshot, Replica, ReplicaJob};
+use super::state::{Best, Epoch, Progress, Saved, StateFolder};
+use super::task::{TrainingTask, Validation};
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::learn::data::loader::Loader;
+use crate::learn::data::sampling::epoch_order;
+use crate::learn::data::{Batch, Batches, RandomUse, random_stream};
 
 /// The losses of so many steps are read from the device at once, so that it need not be waited for at every step.
 const LOSSES_READ_AT_ONCE: usize = 16;
@@ -34,42 +32,6 @@ const LOSSES_READ_AT_ONCE: usize = 16;
 const LARGEST_LOSS: f64 = 1e6;
 
 const DIVERGED_HELP: &str = "Choose smaller rates in `schedule`, or a smaller `clip_norm`.";
-
-/// What is learned, and from what.
-pub trait TrainingTask: Sync {
-    /// What learns.
-    type Model: Model;
-
-    /// The images.
-    fn pool(&self) -> &ImagePool;
-    /// How their bytes become numbers.
-    fn normalisation(&self) -> &Normalisation;
-    /// For each example to learn from, how often an epoch shows it.
-    fn repeats(&self) -> &[usize];
-    /// The image of an example, and what an epoch shows of it.
-    fn view(&self, example: usize, random: &mut Random) -> (usize, View);
-    /// A network before training.
-    fn init_model(&self, device: &Device) -> Result<Self::Model, StageError>;
-    /// The loss `[1]` of these examples, whose images are `[batch, channel, side, side]`.
-    fn loss(&self, model: &Self::Model, images: Tensor<4>, examples: &[usize]) -> Tensor<1>;
-    /// Figures of a network, by name, and what it is judged by; smaller is better.
-    fn validate(
-        &self,
-        model: &Self::Model,
-        device: &Device,
-        context: &StageContext<'_>,
-    ) -> Result<Validation, StageError>;
-    /// Writes a checkpoint.
-    fn save(&self, model: &Self::Model, path: &Path) -> Result<(), StageError>;
-}
-
-/// How well a network does.
-pub struct Validation {
-    /// What it is judged by; smaller is better.
-    pub monitored: f64,
-    /// Figures by name.
-    pub figures: Vec<(String, f64)>,
-}
 
 /// What comes of training.
 pub struct Trained<M> {
@@ -173,11 +135,11 @@ impl<T: TrainingTask> Training<'_, T> {
     fn epoch(&mut self, model: T::Model) -> Result<T::Model, StageError> {
         let TrainingConfig { side, batch, accumulation, .. } = *self.config;
         let (task, seed, number) = (self.task, self.context.seed, self.progress.epoch);
-        let order = epoch_order(seed, number, task.repeats(), batch * accumulation);
+        let order = epoch_order(seed, number, &task.data().repeats, batch * accumulation);
         let views = random_stream(seed, RandomUse::Views, number);
         let view_of = |position: usize| task.view(order[position], &mut views.split(position as u64));
         let first_position = self.progress.step * batch * accumulation;
-        let batches = Batches { pool: task.pool(), side, size: batch, threads: self.context.threads };
+        let batches = Batches { pool: &task.data().pool, side, size: batch, threads: self.context.threads };
         let model = self.config.with_freezing(model, number);
         let since = Instant::now();
         let model = batches.load(first_position..order.len(), view_of, |loader| {
@@ -186,9 +148,9 @@ impl<T: TrainingTask> Training<'_, T> {
             self.context.metric_at("share_waiting_for_data", share, u64::from(number));
             Ok::<_, StageError>(model)
         })?;
-        match self.judge(&model) {
+        match self.end_epoch(&model) {
             Err(StageError::Interrupted) => self.save(&model).and(Err(StageError::Interrupted)),
-            monitored => monitored,
+            ended => ended,
         }?;
         self.save(&model)?;
         Ok(model)
@@ -233,7 +195,11 @@ impl<T: TrainingTask> Training<'_, T> {
     }
 
     /// The gradients of a step, and what its batches' statistics were.
-    fn gradients(&mut self, model: &T::Model, microbatches: Vec<Microbatch>) -> (GradientsParams, Vec<BatchStatistics>) {
+    fn gradients(
+        &mut self,
+        model: &T::Model,
+        microbatches: Vec<Microbatch>,
+    ) -> (GradientsParams, Vec<BatchStatistics>) {
         let (task, config, device, epoch) = (self.task, self.config, self.devices.first(), self.progress.epoch);
         let (mut accumulator, mut statistics) = (GradientsAccumulator::new(), Vec::new());
         let mut microbatches = microbatches.into_iter();
@@ -297,7 +263,7 @@ impl<T: TrainingTask> Training<'_, T> {
     }
 
     /// Ends the epoch: judges the network, and keeps its checkpoint if it is the best.
-    fn judge(&mut self, model: &T::Model) -> Result<(), StageError> {
+    fn end_epoch(&mut self, model: &T::Model) -> Result<(), StageError> {
         let Progress { epoch: number, step, loss_sum, .. } = self.progress;
         let model = model.valid();
         let Validation { monitored, figures } =
