@@ -15,7 +15,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `antibody_split`.
 pub struct AntibodySplit;
 
 /// Parameters of [`AntibodySplit`].
@@ -38,7 +38,7 @@ const HEADER: [&str; 5] = ["Id", "Target", "External", "antibody", "antibody_cod
 type Row = [String; 5];
 
 input_ports! {
-    /// What [`AntibodySplit`] reads.
+    /// Inputs of [`AntibodySplit`].
     pub struct AntibodySplitInputs {
         /// External rows: `Id,Target,antibody,antibody_code,…`, as `label_table` writes them.
         external: TableInput,
@@ -50,7 +50,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`AntibodySplit`] writes.
+    /// Outputs of [`AntibodySplit`].
     pub struct AntibodySplitOutputs {
         /// Three quarters of each antibody's rows, leaked ones replaced by the train rows they match: `Id,Target,External,antibody,antibody_code`.
         train: TableOutput = "train.csv",

@@ -15,7 +15,7 @@ use crate::similarity::neighbour_table::{NearestRow, nearest_of};
 use crate::tables::class_count::{check_classes, hpa_classes};
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `apply_neighbours`.
 pub struct ApplyNeighbours;
 
 /// Parameters of [`ApplyNeighbours`].
@@ -43,7 +43,7 @@ impl Parameters for ApplyNeighboursParams {
 }
 
 input_ports! {
-    /// What [`ApplyNeighbours`] reads.
+    /// Inputs of [`ApplyNeighbours`].
     pub struct ApplyNeighboursInputs {
         /// Predictions so far: `Id,Predicted`.
         submission: TableInput,
@@ -55,7 +55,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`ApplyNeighbours`] writes.
+    /// Outputs of [`ApplyNeighbours`].
     pub struct ApplyNeighboursOutputs {
         /// Predictions `Id,Predicted` in the order of the input, labels ascending.
         submission: TableOutput = "submission.csv",

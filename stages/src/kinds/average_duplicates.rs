@@ -11,11 +11,11 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `average_duplicates`.
 pub struct AverageDuplicates;
 
 input_ports! {
-    /// What [`AverageDuplicates`] reads.
+    /// Inputs of [`AverageDuplicates`].
     pub struct AverageDuplicatesInputs {
         /// Predictions, `[row, class]`.
         matrix: MatrixInput,
@@ -27,7 +27,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`AverageDuplicates`] writes.
+    /// Outputs of [`AverageDuplicates`].
     pub struct AverageDuplicatesOutputs {
         /// Predictions with both rows of each pair set to their mean.
         matrix: MatrixOutput = "matrix",

@@ -18,7 +18,7 @@ use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
 use athanor_images::statistics::statistics;
 
-/// The kind.
+/// The kind `channel_statistics`.
 pub struct ChannelStatistics;
 
 /// Parameters of [`ChannelStatistics`].
@@ -36,7 +36,7 @@ impl Parameters for ChannelStatisticsParams {
 }
 
 input_ports! {
-    /// What [`ChannelStatistics`] reads.
+    /// Inputs of [`ChannelStatistics`].
     pub struct ChannelStatisticsInputs {
         /// Image sets, or folders of images.
         images: Vec<ImageSetInput>,
@@ -44,7 +44,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`ChannelStatistics`] writes.
+    /// Outputs of [`ChannelStatistics`].
     pub struct ChannelStatisticsOutputs {
         /// Mean of all images' means and of their standard deviations, for each channel: `color,mean,std`.
         statistics: TableOutput = "channel_statistics.csv",

@@ -12,14 +12,14 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `classification_report`.
 pub struct ClassificationReport;
 
 /// Probabilities are kept this far from 0 and 1 before a logarithm is taken.
 const EPSILON: f64 = 1e-15;
 
 input_ports! {
-    /// What [`ClassificationReport`] reads.
+    /// Inputs of [`ClassificationReport`].
     pub struct ClassificationReportInputs {
         /// Probabilities, `[row, class]`.
         probabilities: MatrixInput,
@@ -33,7 +33,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`ClassificationReport`] writes.
+    /// Outputs of [`ClassificationReport`].
     pub struct ClassificationReportOutputs {
         /// `class,f1,precision,recall,predicted,actual`, one row a class.
         report: TableOutput = "report.csv",

@@ -11,11 +11,11 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `clean_split`.
 pub struct CleanSplit;
 
 input_ports! {
-    /// What [`CleanSplit`] reads.
+    /// Inputs of [`CleanSplit`].
     pub struct CleanSplitInputs {
         /// The training part, train and external rows: `Id,Target,…`.
         train: TableInput,
@@ -27,7 +27,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`CleanSplit`] writes.
+    /// Outputs of [`CleanSplit`].
     pub struct CleanSplitOutputs {
         /// The training part, cleaned.
         train: TableOutput = "train.csv",

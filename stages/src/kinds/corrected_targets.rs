@@ -15,7 +15,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `corrected_targets`.
 pub struct CorrectedTargets;
 
 /// Parameters of [`CorrectedTargets`].
@@ -42,7 +42,7 @@ impl Parameters for CorrectedTargetsParams {
 }
 
 input_ports! {
-    /// What [`CorrectedTargets`] reads.
+    /// Inputs of [`CorrectedTargets`].
     pub struct CorrectedTargetsInputs {
         /// The rows to correct: `Id,Target`.
         labels: TableInput,
@@ -52,7 +52,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`CorrectedTargets`] writes.
+    /// Outputs of [`CorrectedTargets`].
     pub struct CorrectedTargetsOutputs {
         /// `Id,Target` in the order of `labels`.
         table: TableOutput = "corrected.csv",
@@ -66,7 +66,7 @@ impl StageKind for CorrectedTargets {
 
     const NAME: &'static str = "corrected_targets";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Overrides targets with newer ones, but for the classes in `keep`, whose old value stays. Rows without a newer target, or that it would leave without any class, keep the old one.";
+    const DOC: &'static str = "Overrides targets with newer ones, except for the classes in `keep`, whose old value stays. Rows without a newer target, or that would be left without any class, keep the old one.";
 
     fn run(
         params: CorrectedTargetsParams,

@@ -21,7 +21,7 @@ use crate::{input_ports, output_ports};
 use athanor_nn::models::{FEATURE_LENGTH, MetricConfig, MetricModel};
 use athanor_nn::weights::Checkpoint;
 
-/// The kind.
+/// The kind `embed`.
 pub struct Embed;
 
 /// Parameters of [`Embed`].
@@ -48,7 +48,7 @@ impl Parameters for EmbedParams {
 }
 
 input_ports! {
-    /// What [`Embed`] reads.
+    /// Inputs of [`Embed`].
     pub struct EmbedInputs {
         /// Metric model from `train_metric`.
         checkpoint: CheckpointInput,
@@ -60,7 +60,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`Embed`] writes.
+    /// Outputs of [`Embed`].
     pub struct EmbedOutputs {
         /// Feature of each image: `[id, 512]`.
         features: MatrixOutput = "features",
@@ -75,7 +75,7 @@ impl StageKind for Embed {
     const NAME: &'static str = "embed";
     const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
-    const DOC: &'static str = "Gives each image the feature that a metric model has learned to see in it, from the whole image as it is.\n\nA stage that is stopped or killed goes on after the images it has seen.";
+    const DOC: &'static str = "Computes the feature of each image with a metric model, from the whole image without augmentation.\n\nA stage that is stopped or killed continues after the images it has processed.";
 
     fn run(
         params: EmbedParams,

@@ -11,7 +11,7 @@ use crate::kind::StageKind;
 use crate::params::Parameters;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `ensemble`.
 pub struct Ensemble;
 
 /// Methods for combining matrices.
@@ -37,7 +37,7 @@ pub struct EnsembleParams {
 impl Parameters for EnsembleParams {}
 
 input_ports! {
-    /// What [`Ensemble`] reads.
+    /// Inputs of [`Ensemble`].
     pub struct EnsembleInputs {
         /// Matrices, `[row, column]`.
         matrices: Vec<MatrixInput>,
@@ -47,7 +47,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`Ensemble`] writes.
+    /// Outputs of [`Ensemble`].
     pub struct EnsembleOutputs {
         /// Combined matrix with its ids.
         matrix: MatrixOutput = "matrix",

@@ -11,7 +11,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `fold_split`.
 pub struct FoldSplit;
 
 /// Parameters of [`FoldSplit`].
@@ -25,7 +25,7 @@ pub struct FoldSplitParams {
 impl Parameters for FoldSplitParams {}
 
 input_ports! {
-    /// What [`FoldSplit`] reads.
+    /// Inputs of [`FoldSplit`].
     pub struct FoldSplitInputs {
         /// Labelled rows; all columns are kept.
         labels: TableInput,
@@ -39,7 +39,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`FoldSplit`] writes.
+    /// Outputs of [`FoldSplit`].
     pub struct FoldSplitOutputs {
         /// Rows of the other folds.
         train: TableOutput = "train.csv",

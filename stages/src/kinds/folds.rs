@@ -15,7 +15,7 @@ use crate::tables::stratify::stratify;
 use crate::{input_ports, output_ports};
 use athanor_random::RandomState;
 
-/// The kind.
+/// The kind `folds`.
 pub struct Folds;
 
 /// Parameters of [`Folds`].
@@ -46,7 +46,7 @@ impl Parameters for FoldsParams {
 }
 
 input_ports! {
-    /// What [`Folds`] reads.
+    /// Inputs of [`Folds`].
     pub struct FoldsInputs {
         /// Labelled rows: `Id,Target`.
         train: TableInput,
@@ -56,7 +56,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`Folds`] writes.
+    /// Outputs of [`Folds`].
     pub struct FoldsOutputs {
         /// Fold in which each row is validation, in the order of the input: `Id,fold`.
         train: TableOutput = "train.csv",

@@ -21,7 +21,7 @@ use crate::ports::OutputValue;
 use crate::{input_ports, output_ports};
 use athanor_images::decode::Header;
 
-/// The kind.
+/// The kind `import_images`.
 pub struct ImportImages;
 
 /// Parameters of [`ImportImages`].
@@ -39,7 +39,7 @@ impl Parameters for ImportImagesParams {
 }
 
 input_ports! {
-    /// What [`ImportImages`] reads.
+    /// Inputs of [`ImportImages`].
     pub struct ImportImagesInputs {
         /// Folder of images.
         images: ImageSetInput,
@@ -47,7 +47,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`ImportImages`] writes.
+    /// Outputs of [`ImportImages`].
     pub struct ImportImagesOutputs {
         /// Images, byte for byte, as `<id>_<channel>` with the extension of their real type.
         images: ImageSetOutput = "images",
@@ -63,7 +63,7 @@ impl StageKind for ImportImages {
 
     const NAME: &'static str = "import_images";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Takes a folder of images into the cache as an image set, each of them checked by decoding it.\n\nThe other image kinds read such a folder as well; importing it keeps a copy of the images as they are now, under names that tell what they really are.";
+    const DOC: &'static str = "Takes a folder of images into the cache as an image set, each of them checked by decoding it.\n\nThe other image kinds read such a folder as well; importing it keeps a copy of the images as they are now, under names with the extensions of their real types.";
     const USES_ALL_CPUS: bool = true;
 
     fn run(

@@ -1,4 +1,4 @@
-//! `initial_weights`: a network's weights before it has learned anything.
+//! `initial_weights`: random weights of a network.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::output_ports;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::{NoInputs, OutputValue};
 
-/// The kind.
+/// The kind `initial_weights`.
 pub struct InitialWeights;
 
 /// Parameters of [`InitialWeights`].
@@ -43,7 +43,7 @@ impl Parameters for InitialWeightsParams {
 }
 
 output_ports! {
-    /// What [`InitialWeights`] writes.
+    /// Outputs of [`InitialWeights`].
     pub struct InitialWeightsOutputs {
         /// Weights of the backbone by torchvision's names, in the safetensors format.
         weights: WeightsOutput = "weights.safetensors",
@@ -57,7 +57,7 @@ impl StageKind for InitialWeights {
 
     const NAME: &'static str = "initial_weights";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Draws a backbone's weights at random, for the input `pretrained` of stages that train: several of them then start from the same weights.";
+    const DOC: &'static str = "Draws random weights for a backbone, for the input `pretrained` of stages that train: several of them then start from the same weights.";
 
     fn run(
         params: InitialWeightsParams,

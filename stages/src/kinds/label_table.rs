@@ -1,4 +1,4 @@
-//! `label_table`: one row an id with its classes spelled out.
+//! `label_table`: the classes of each id as columns.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `label_table`.
 pub struct LabelTable;
 
 /// Parameters of [`LabelTable`].
@@ -42,7 +42,7 @@ impl Parameters for LabelTableParams {
 }
 
 input_ports! {
-    /// What [`LabelTable`] reads.
+    /// Inputs of [`LabelTable`].
     pub struct LabelTableInputs {
         /// Labelled rows: `Id,Target`.
         labels: TableInput,
@@ -50,7 +50,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`LabelTable`] writes.
+    /// Outputs of [`LabelTable`].
     pub struct LabelTableOutputs {
         /// `Id`, `Target` (ascending, each once), a 0/1 column a class, `External`; for external rows also `antibody` and `antibody_code`.
         table: TableOutput = "labels.csv",
@@ -64,7 +64,7 @@ impl StageKind for LabelTable {
 
     const NAME: &'static str = "label_table";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Spells a label table out: sorted targets, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.";
+    const DOC: &'static str = "Expands a label table: sorted targets, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.";
 
     fn run(
         params: LabelTableParams,

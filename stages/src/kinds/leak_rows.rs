@@ -8,11 +8,11 @@ use crate::kind::StageKind;
 use crate::tables::class_count::ClassCountParams;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `leak_rows`.
 pub struct LeakRows;
 
 input_ports! {
-    /// What [`LeakRows`] reads.
+    /// Inputs of [`LeakRows`].
     pub struct LeakRowsInputs {
         /// Leak list with the columns `Test` and `Extra`; `Extra` is an external id behind the prefix `ENSG…_`.
         leak: TableInput,
@@ -22,7 +22,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`LeakRows`] writes.
+    /// Outputs of [`LeakRows`].
     pub struct LeakRowsOutputs {
         /// `Id,Extra,Target`: the test id, the external id, and the external row's target. One row a test id, the first.
         rows: TableOutput = "leak_rows.csv",

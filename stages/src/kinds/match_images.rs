@@ -14,7 +14,7 @@ use crate::{input_ports, output_ports};
 use athanor_images::hamming::{self, SearchObserver};
 use athanor_images::phash::PerceptualHash;
 
-/// The kind.
+/// The kind `match_images`.
 pub struct MatchImages;
 
 /// Parameters of [`MatchImages`].
@@ -65,7 +65,7 @@ impl Parameters for MatchImagesParams {
 }
 
 input_ports! {
-    /// What [`MatchImages`] reads.
+    /// Inputs of [`MatchImages`].
     pub struct MatchImagesInputs {
         /// Perceptual hashes: `Id` and a column a channel.
         hashes: TableInput,
@@ -75,7 +75,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`MatchImages`] writes.
+    /// Outputs of [`MatchImages`].
     pub struct MatchImagesOutputs {
         /// Pairs of ids, then the number of differing bits in each channel (`SimR` for red, …); in the order of the
         /// first set's rows, then of the second's.
@@ -90,7 +90,7 @@ impl StageKind for MatchImages {
 
     const NAME: &'static str = "match_images";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Finds all pairs of images whose perceptual hashes differ in few bits in every channel: of two sets, or within one set, where every pair is there in both orders.";
+    const DOC: &'static str = "Finds all pairs of images whose perceptual hashes differ in few bits in every channel: of two sets, or within one set, where every pair is listed in both orders.";
     const USES_ALL_CPUS: bool = true;
 
     fn run(

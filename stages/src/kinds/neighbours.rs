@@ -17,7 +17,7 @@ use crate::similarity::search::{BlockSizes, SearchOptions, nearest};
 use crate::similarity::unit_rows::UnitRows;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `neighbours`.
 pub struct Neighbours;
 
 /// Parameters of [`Neighbours`].
@@ -58,7 +58,7 @@ impl Parameters for NeighboursParams {
 }
 
 input_ports! {
-    /// What [`Neighbours`] reads.
+    /// Inputs of [`Neighbours`].
     pub struct NeighboursInputs {
         /// Features of the images to find neighbours for, `[row, column]`.
         queries: MatrixInput,
@@ -73,7 +73,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`Neighbours`] writes.
+    /// Outputs of [`Neighbours`].
     pub struct NeighboursOutputs {
         /// Neighbours of each query, in order, nearest (rank 1) first: `Id,rank,neighbour,cosine`.
         neighbours: TableOutput = "neighbours.csv",
@@ -90,9 +90,9 @@ impl StageKind for Neighbours {
 
     const NAME: &'static str = "neighbours";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Finds for every query the references with the largest cosine of their features, by a full search.\n\n\
+    const DOC: &'static str = "Finds for every query the references with the largest cosine of their features, by exhaustive search.\n\n\
         Each set is standardised per column by its own mean and standard deviation, as scikit-learn's `StandardScaler` does: a \
-        constant column counts for nothing. Cosines are exact to float64; equally near references come in the order of \
+        constant column has no influence. Cosines are exact to float64; equally near references come in the order of \
         their file. The search needs about 150 MB of memory beside the ids and what it finds, however many references \
         there are. The metric `mean_cosine` is the mean cosine of the nearest neighbours.";
     const USES_ALL_CPUS: bool = true;

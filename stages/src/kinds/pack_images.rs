@@ -22,7 +22,7 @@ use crate::ports::OutputValue;
 use crate::{input_ports, output_ports};
 use athanor_images::pixels::Samples;
 
-/// The kind.
+/// The kind `pack_images`.
 pub struct PackImages;
 
 /// Parameters of [`PackImages`].
@@ -51,7 +51,7 @@ impl Parameters for PackImagesParams {
 }
 
 input_ports! {
-    /// What [`PackImages`] reads.
+    /// Inputs of [`PackImages`].
     pub struct PackImagesInputs {
         /// Image set, or folder of images. All channels of an image must have the same size.
         images: ImageSetInput,
@@ -59,7 +59,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`PackImages`] writes.
+    /// Outputs of [`PackImages`].
     pub struct PackImagesOutputs {
         /// Pixels, 8 bits a sample.
         packed: PackedImagesOutput = "packed",
@@ -75,7 +75,7 @@ impl StageKind for PackImages {
 
     const NAME: &'static str = "pack_images";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Decodes an image set into memory-mapped safetensors files, from which any crop is read without decoding.\n\nWhich file an image is in depends on its id alone, so that a new image changes one file; the others in that file are copied, not decoded again.";
+    const DOC: &'static str = "Decodes an image set into memory-mapped safetensors files, from which any crop is read without decoding.\n\nThe file of an image depends on its id alone, so that a new image changes one file; the others in that file are copied, not decoded again.";
     const USES_ALL_CPUS: bool = true;
 
     fn run(

@@ -18,7 +18,7 @@ use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
 use athanor_images::phash::phash;
 
-/// The kind.
+/// The kind `perceptual_hashes`.
 pub struct PerceptualHashes;
 
 /// Parameters of [`PerceptualHashes`].
@@ -36,7 +36,7 @@ impl Parameters for PerceptualHashesParams {
 }
 
 input_ports! {
-    /// What [`PerceptualHashes`] reads.
+    /// Inputs of [`PerceptualHashes`].
     pub struct PerceptualHashesInputs {
         /// Image set, or folder of images.
         images: ImageSetInput,
@@ -44,7 +44,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`PerceptualHashes`] writes.
+    /// Outputs of [`PerceptualHashes`].
     pub struct PerceptualHashesOutputs {
         /// Hashes, 64 bits as 16 hexadecimal digits: `Id` and a column a channel.
         hashes: TableOutput = "phash.csv",

@@ -1,4 +1,4 @@
-//! `pseudo_labels`: data distillation: the ensemble's own predictions of unlabelled images as labels of the next round.
+//! `pseudo_labels`: predictions of unlabelled images as labels of the next round (data distillation).
 //!
 //! Radosavovic et al. 2017, "Data Distillation: Towards Omni-Supervised Learning"; the share kept of each class follows
 //! Zou et al. 2018, "Unsupervised Domain Adaptation for Semantic Segmentation via Class-Balanced Self-Training".
@@ -21,7 +21,7 @@ use crate::params::{ParamProblem, Parameters};
 use crate::tables::class_count::check_classes;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `pseudo_labels`.
 pub struct PseudoLabels;
 
 /// The column that says whether a row's labels were predicted.
@@ -64,7 +64,7 @@ impl Parameters for PseudoLabelsParams {
 }
 
 input_ports! {
-    /// What [`PseudoLabels`] reads.
+    /// Inputs of [`PseudoLabels`].
     pub struct PseudoLabelsInputs {
         /// Probabilities of unlabelled images, `[row, class]`, usually of an ensemble.
         probabilities: MatrixInput,
@@ -78,7 +78,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`PseudoLabels`] writes.
+    /// Outputs of [`PseudoLabels`].
     pub struct PseudoLabelsOutputs {
         /// Rows of `train`, then the rows taken, with the columns of `train` (without it: of `label_table`) and
         /// `pseudo`: `True` for rows taken. Cells of columns that are not known of them are empty.
@@ -100,7 +100,7 @@ impl StageKind for PseudoLabels {
     const DOC: &'static str = "Labels unlabelled images by their predictions, and adds them to a training split.\n\n\
         A row gets every class above its threshold, and always the most probable one. `min_confidence` and then `top_share` \
         decide which rows are taken. Always extend the split of true labels: one that has predicted rows already is refused, \
-        since their probabilities are not known any more (several sets of predictions become one by `ensemble` with the \
+        since their probabilities are no longer known (several sets of predictions become one by `ensemble` with the \
         method `concatenate`). The metric `pseudo_rows` counts the rows taken, `rows_left_out` the others.";
 
     fn run(

@@ -25,7 +25,7 @@ use athanor_images::encode;
 use athanor_images::pixels::Pixels;
 use athanor_images::resample::{Interpolation, resize};
 
-/// The kind.
+/// The kind `resize_images`.
 pub struct ResizeImages;
 
 /// Parameters of [`ResizeImages`].
@@ -113,7 +113,7 @@ impl Parameters for ResizeImagesParams {
 }
 
 input_ports! {
-    /// What [`ResizeImages`] reads.
+    /// Inputs of [`ResizeImages`].
     pub struct ResizeImagesInputs {
         /// Image set, or folder of images.
         images: ImageSetInput,
@@ -167,7 +167,7 @@ impl StageKind for ResizeImages {
 
     const NAME: &'static str = "resize_images";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Resizes images to squares of one or several sizes, from one decoding each, as grey files.\n\nReads PNG, JPEG and TIFF, whatever the files are called; of files with colours it takes the colour that holds the channel.";
+    const DOC: &'static str = "Resizes images to squares of one or several sizes, from one decoding each, as grey files.\n\nReads PNG, JPEG and TIFF, whatever the names of the files; of files with colours it takes the colour component that holds the channel.";
     const USES_ALL_CPUS: bool = true;
     const OUTPUTS_VARY: bool = true;
 

@@ -11,7 +11,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `rows`.
 pub struct Rows;
 
 /// Parameters of [`Rows`]. Exactly one of them is given.
@@ -36,7 +36,7 @@ impl Parameters for RowsParams {
 }
 
 input_ports! {
-    /// What [`Rows`] reads.
+    /// Inputs of [`Rows`].
     pub struct RowsInputs {
         /// Any table.
         table: TableInput,
@@ -44,7 +44,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`Rows`] writes.
+    /// Outputs of [`Rows`].
     pub struct RowsOutputs {
         /// The rows kept, all columns.
         table: TableOutput = "rows.csv",

@@ -9,11 +9,11 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `submission`.
 pub struct Submission;
 
 input_ports! {
-    /// What [`Submission`] reads.
+    /// Inputs of [`Submission`].
     pub struct SubmissionInputs {
         /// Probabilities, `[row, class]`.
         probabilities: MatrixInput,
@@ -27,7 +27,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`Submission`] writes.
+    /// Outputs of [`Submission`].
     pub struct SubmissionOutputs {
         /// `Id,Predicted`, labels ascending.
         submission: TableOutput = "submission.csv",

@@ -1,4 +1,4 @@
-//! `synthetic_predictions`: made-up predictions of labelled rows.
+//! `synthetic_predictions`: synthetic predictions of labelled rows.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `synthetic_predictions`.
 pub struct SyntheticPredictions;
 
 /// Parameters of [`SyntheticPredictions`].
@@ -46,7 +46,7 @@ impl Parameters for SyntheticPredictionsParams {
 const STEPS: usize = 10_000;
 
 input_ports! {
-    /// What [`SyntheticPredictions`] reads.
+    /// Inputs of [`SyntheticPredictions`].
     pub struct SyntheticPredictionsInputs {
         /// True labels of the rows: `Id,Target`.
         labels: TableInput,
@@ -54,7 +54,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`SyntheticPredictions`] writes.
+    /// Outputs of [`SyntheticPredictions`].
     pub struct SyntheticPredictionsOutputs {
         /// Probabilities, `[row, class]`, with ids.
         matrix: MatrixOutput = "matrix",
@@ -68,7 +68,7 @@ impl StageKind for SyntheticPredictions {
 
     const NAME: &'static str = "synthetic_predictions";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Makes probabilities as a model of a given quality would, from the true labels and noise. The same seed gives the same numbers.";
+    const DOC: &'static str = "Generates probabilities like those of a model of a given quality, from the true labels and noise. The same seed gives the same numbers.";
 
     fn run(
         params: SyntheticPredictionsParams,

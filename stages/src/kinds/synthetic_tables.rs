@@ -1,4 +1,4 @@
-//! `synthetic_tables`: made-up tables of the challenge's shapes.
+//! `synthetic_tables`: synthetic tables in the shapes of the challenge's.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::output_ports;
 
-/// The kind.
+/// The kind `synthetic_tables`.
 pub struct SyntheticTables;
 
 /// Parameters of [`SyntheticTables`].
@@ -62,7 +62,7 @@ const SHARED: usize = 10;
 const PER_ANTIBODY: usize = 6;
 
 output_ports! {
-    /// What [`SyntheticTables`] writes.
+    /// Outputs of [`SyntheticTables`].
     pub struct SyntheticTablesOutputs {
         /// Labelled train rows: `Id,Target`.
         train: TableOutput = "train.csv",
@@ -90,7 +90,7 @@ impl StageKind for SyntheticTables {
 
     const NAME: &'static str = "synthetic_tables";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Makes small tables in the shapes of the Human Protein Atlas challenge, so that a pipeline runs without any data. The same seed gives the same tables.";
+    const DOC: &'static str = "Generates small tables in the shapes of the Human Protein Atlas challenge, so that a pipeline runs without any data. The same seed gives the same tables.";
 
     fn run(
         params: SyntheticTablesParams,

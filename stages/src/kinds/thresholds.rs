@@ -14,7 +14,7 @@ use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
 
-/// The kind.
+/// The kind `thresholds`.
 pub struct Thresholds;
 
 /// Methods for finding thresholds.
@@ -113,7 +113,7 @@ impl Parameters for ThresholdsParams {
 }
 
 input_ports! {
-    /// What [`Thresholds`] reads.
+    /// Inputs of [`Thresholds`].
     pub struct ThresholdsInputs {
         /// Probabilities, `[row, class]`.
         probabilities: MatrixInput,
@@ -125,7 +125,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`Thresholds`] writes.
+    /// Outputs of [`Thresholds`].
     pub struct ThresholdsOutputs {
         /// `class,threshold`.
         thresholds: TableOutput = "thresholds.csv",

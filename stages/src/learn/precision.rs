@@ -20,7 +20,7 @@ pub enum Precision {
 
 impl Precision {
     /// Images in this precision.
-    pub fn of(self, images: Tensor<4>) -> Tensor<4> {
+    pub fn cast(self, images: Tensor<4>) -> Tensor<4> {
         match self {
             Precision::F32 => images,
             Precision::Bf16 => images.cast(FloatDType::BF16),

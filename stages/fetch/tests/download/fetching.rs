@@ -343,7 +343,7 @@ fn redirects_are_followed_within_bounds() {
     let fixture = Fixture::new();
     fixture.fetch(&server.url("/start")).unwrap();
     assert_eq!(fixture.content(), b"there");
-    let reason = |path: &str| fixture.fetch(&server.url(path)).unwrap_err().reason;
+    let reason = |path: &str| fixture.fetch(&server.url(path)).unwrap_err().kind;
     assert!(matches!(reason("/circle"), FetchErrorKind::RedirectLoop(_)));
     assert!(matches!(reason("/mail"), FetchErrorKind::BadRedirect { .. }));
     assert!(matches!(reason("/file"), FetchErrorKind::BadRedirect { .. }));
@@ -367,7 +367,7 @@ fn a_server_that_asks_for_a_pause_gets_it() {
     let orders = orders(&fixture, (0..20).map(|index| server.url(&format!("/{index}"))));
     let (outcomes, _) = fetch_all(&fixture, &orders, &AtomicBool::new(false));
     let left_alone = |outcome: &Option<Result<_, FetchError>>| {
-        matches!(outcome, Some(Err(FetchError { reason: FetchErrorKind::RateLimited(_), attempts: 1, .. })))
+        matches!(outcome, Some(Err(FetchError { kind: FetchErrorKind::RateLimited(_), attempts: 1, .. })))
     };
     assert!(outcomes.iter().all(left_alone), "an hour is not waited for");
     assert!(server.asked().len() <= 2, "and the host is asked no more");
@@ -385,7 +385,7 @@ fn a_host_that_is_down_is_given_up() {
     let (outcomes, _) = fetch_all(&fixture, &orders, &AtomicBool::new(false));
     assert!(matches!(outcomes.last(), Some(Some(Ok(_)))));
     let given_up = |outcome: &&Option<Result<_, FetchError>>| {
-        matches!(outcome, Some(Err(FetchError { reason: FetchErrorKind::HostGivenUp(_), .. })))
+        matches!(outcome, Some(Err(FetchError { kind: FetchErrorKind::HostGivenUp(_), .. })))
     };
     let given_up = outcomes.iter().filter(given_up).count();
     assert!((20..=40).contains(&given_up), "{given_up}");
@@ -568,7 +568,7 @@ fn fetch_all(
         orders,
         &BatchObserver {
             progress: &|progress| done.store(progress.done, Ordering::SeqCst),
-            settled: &|index, outcome| outcomes.lock().unwrap()[index] = Some(outcome),
+            finished: &|index, outcome| outcomes.lock().unwrap()[index] = Some(outcome),
             should_stop: &|| stop.load(Ordering::SeqCst),
         },
     );
@@ -638,7 +638,7 @@ fn many_stop_at_once() {
     });
     assert!(matches!(outcomes[0], Some(Ok(_))));
     let interrupted = |outcome: &&Option<Result<_, FetchError>>| {
-        matches!(outcome, Some(Err(FetchError { reason: FetchErrorKind::Interrupted, .. })))
+        matches!(outcome, Some(Err(FetchError { kind: FetchErrorKind::Interrupted, .. })))
     };
     assert_eq!(outcomes.iter().filter(interrupted).count(), 3);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_none()).count(), 16);

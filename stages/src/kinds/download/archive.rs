@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::gather;
+use super::fetch_missing;
 use super::params::DownloadParams;
 use super::wanted::WantedFile;
 use crate::context::StageContext;
@@ -51,7 +51,7 @@ fn fetch(
     let outcome = OnceLock::new();
     let listener = BatchObserver {
         progress: &|progress| context.progress(progress.bytes, size.unwrap_or(0), "bytes"),
-        settled: &|_, settled| drop(outcome.set(settled)),
+        finished: &|_, result| drop(outcome.set(result)),
         should_stop: &|| context.should_stop(),
     };
     fetch_missing::fetcher(params, context)?.fetch_all(&[FetchTask { request, target: archive.to_owned() }], &listener);

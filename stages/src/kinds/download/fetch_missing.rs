@@ -131,13 +131,13 @@ fn fetch(
     };
     let orders: Vec<FetchTask<'_>> = missing.iter().map(order).collect();
     let fatal: OnceLock<StageError> = OnceLock::new();
-    let settled = |index: usize, outcome: Result<Fetched, FetchError>| {
+    let finished = |index: usize, outcome: Result<Fetched, FetchError>| {
         let Missing { key, slot, .. } = &missing[index];
         let outcome = match outcome {
             Ok(_) => keep(items, key, &orders[index].target, image).map(Ok),
             Err(error) => refuse(error),
         };
-        // Each file is settled once, and of several fatal errors the first counts.
+        // Each file is finished once, and of several fatal errors the first counts.
         match outcome {
             Ok(outcome) => drop(slot.set(outcome)),
             Err(error) => drop(fatal.set(error)),
@@ -156,7 +156,7 @@ fn fetch(
         }
     };
     let should_stop = || context.should_stop() || fatal.get().is_some();
-    fetcher.fetch_all(&orders, &BatchObserver { progress: &progress, settled: &settled, should_stop: &should_stop });
+    fetcher.fetch_all(&orders, &BatchObserver { progress: &progress, finished: &finished, should_stop: &should_stop });
     match fatal.into_inner() {
         Some(error) => Err(error),
         None if context.should_stop() => Err(StageError::Interrupted),

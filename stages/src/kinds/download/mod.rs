@@ -27,11 +27,11 @@ pub use outputs::DownloadOutputs;
 pub use params::{DownloadParams, OutputForm, TransferParams};
 pub use wanted::{WantedFile, of_list, single};
 
-/// The kind.
+/// The kind `download`.
 pub struct Download;
 
 input_ports! {
-    /// What [`Download`] reads.
+    /// Inputs of [`Download`].
     pub struct DownloadInputs {
         /// Table whose rows say what to fetch; for `as: images` and `as: files`.
         list: Option<TableInput>,
@@ -49,7 +49,7 @@ impl StageKind for Download {
 
     const NAME: &'static str = "download";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Fetches files by http and https (and copies `file:` addresses), many at once, into an image set, a folder, one file, or the unpacked content of one archive.\n\nAttempts that fail for reasons that pass are repeated with growing pauses; files that were cut are gone on with. A file counts as fetched when its length, its checksum where one is given, and for images its decoding are right. Every file fetched is kept at once and never fetched again under the same address, checksum and length: an interrupted or failed stage fetches only what is missing when it runs again. What a server changes later is not noticed unless a checksum says so; `--force` fetches everything anew. HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are honoured.";
+    const DOC: &'static str = "Fetches files by http and https (and copies `file:` addresses), many at once, into an image set, a folder, one file, or the unpacked content of one archive.\n\nTransient failures are retried with growing pauses; interrupted transfers are resumed. A file counts as fetched when its length, its checksum where one is given, and for images its decoding are right. Every fetched file is kept at once and never fetched again under the same address, checksum and length: an interrupted or failed stage fetches only what is missing when it runs again. Later changes on a server are not noticed unless a checksum shows them; `--force` fetches everything again. HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are honoured.";
     const OUTPUTS_VARY: bool = true;
 
     fn outputs(params: &DownloadParams) -> Vec<OutputPort> {

@@ -107,9 +107,7 @@ impl<'a> Reader<'a> {
         let url = match &params.url_column {
             Some(column) => {
                 list.column(column)?;
-                Template {
-                    segments: vec![athanor_fetch::template::Segment::Field { name: column.clone(), reserved: true }],
-                }
+                Template::of_address(column)
             }
             None => template(params.url.as_deref().unwrap_or_default())?,
         };

@@ -1,4 +1,4 @@
-//! `predict`: how likely each class is in each image, by a trained classifier.
+//! `predict`: probabilities of the classes by a trained classifier.
 
 mod outputs;
 mod params;
@@ -26,11 +26,11 @@ use athanor_nn::weights::Checkpoint;
 pub use outputs::PredictOutputs;
 pub use params::{PredictParams, Reduction};
 
-/// The kind.
+/// The kind `predict`.
 pub struct Predict;
 
 input_ports! {
-    /// What [`Predict`] reads.
+    /// Inputs of [`Predict`].
     pub struct PredictInputs {
         /// Classifier from `train_classifier`.
         checkpoint: CheckpointInput,
@@ -49,7 +49,7 @@ impl StageKind for Predict {
     const NAME: &'static str = "predict";
     const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
-    const DOC: &'static str = "Says how likely each class is in each image, under several flips and transposes of it.\n\nWith `seed` 0 the network sees the whole image; with another, a random part of it as in training. The same part is seen under all augmentations, and depends on the image's id alone.\n\nA stage that is stopped or killed goes on after the images it has answered for.";
+    const DOC: &'static str = "Predicts the probability of each class in each image, under several flips and transposes of it.\n\nWith `seed` 0 the network sees the whole image; with another, a random crop of it as in training. The crop is the same under all augmentations, and depends on the image's id alone.\n\nA stage that is stopped or killed continues after the images it has predicted.";
     const OUTPUTS_VARY: bool = true;
 
     fn outputs(params: &PredictParams) -> Vec<OutputPort> {

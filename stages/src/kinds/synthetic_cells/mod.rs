@@ -1,4 +1,4 @@
-//! `synthetic_cells`: made-up images, and the tables that belong to them.
+//! `synthetic_cells`: synthetic images, and the tables that belong to them.
 
 mod catalogue;
 mod params;
@@ -24,11 +24,11 @@ use athanor_images::synthetic::{Scene, render};
 use catalogue::{Catalogue, Entry, catalogue};
 pub use params::SyntheticCellsParams;
 
-/// The kind.
+/// The kind `synthetic_cells`.
 pub struct SyntheticCells;
 
 output_ports! {
-    /// What [`SyntheticCells`] writes.
+    /// Outputs of [`SyntheticCells`].
     pub struct SyntheticCellsOutputs {
         /// Train images.
         train_images: ImageSetOutput = "train_images",
@@ -62,7 +62,7 @@ impl StageKind for SyntheticCells {
 
     const NAME: &'static str = "synthetic_cells";
     const REVISION: u32 = 2;
-    const DOC: &'static str = "Makes up fluorescence images of cells that show the 28 classes of the Human Protein Atlas challenge, and the tables that belong to them, so that a whole pipeline runs without any data.\n\nSome images show the same as others, some targets are wrong, as in the real data. The same seed gives the same images on every machine; one image more changes no other.";
+    const DOC: &'static str = "Generates synthetic fluorescence images of cells that show the 28 classes of the Human Protein Atlas challenge, and the tables that belong to them, so that a whole pipeline runs without any data.\n\nSome images show the same scene as others, and some targets are wrong, as in the real data. The same seed gives the same images on every machine; one more image changes no other.";
     const USES_ALL_CPUS: bool = true;
 
     fn run(

@@ -1,4 +1,4 @@
-//! `train_classifier`: a network learns which classes are in an image.
+//! `train_classifier`: training of a multi-label classifier.
 
 mod params;
 mod task;
@@ -19,11 +19,11 @@ use crate::{input_ports, output_ports};
 pub use params::{Loss, TrainClassifierParams};
 use task::ClassifierTask;
 
-/// The kind.
+/// The kind `train_classifier`.
 pub struct TrainClassifier;
 
 input_ports! {
-    /// What [`TrainClassifier`] reads.
+    /// Inputs of [`TrainClassifier`].
     pub struct TrainClassifierInputs {
         /// Packed images; several sets with the same channels count as one.
         images: Vec<PackedImagesInput>,
@@ -42,7 +42,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`TrainClassifier`] writes.
+    /// Outputs of [`TrainClassifier`].
     pub struct TrainClassifierOutputs {
         /// Network after the epoch with the lowest focal loss on validation.
         checkpoint: CheckpointOutput = "checkpoint.safetensors",
@@ -62,7 +62,7 @@ impl StageKind for TrainClassifier {
     const NAME: &'static str = "train_classifier";
     const REVISION: u32 = 3;
     const USES_ALL_CPUS: bool = true;
-    const DOC: &'static str = "Trains a network to say which classes are in an image, with Adam.\n\nA training that is stopped or killed goes on from where it last saved its state, and on a CPU ends with the same bits as if nothing had happened.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share out the batches of a step, of which there are `accumulation`; the result is that of one.";
+    const DOC: &'static str = "Trains a network to predict the classes of an image, with Adam.\n\nA training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU.";
 
     fn run(
         params: TrainClassifierParams,

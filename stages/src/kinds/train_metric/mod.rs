@@ -1,4 +1,4 @@
-//! `train_metric`: a network learns a feature in which images of the same identity lie close.
+//! `train_metric`: training of a metric model, in whose features images of the same identity lie close.
 
 mod params;
 mod ranks;
@@ -19,11 +19,11 @@ use crate::{input_ports, output_ports};
 pub use params::TrainMetricParams;
 use task::MetricTask;
 
-/// The kind.
+/// The kind `train_metric`.
 pub struct TrainMetric;
 
 input_ports! {
-    /// What [`TrainMetric`] reads.
+    /// Inputs of [`TrainMetric`].
     pub struct TrainMetricInputs {
         /// Packed images; several sets with the same channels count as one. Pixels are only divided by 255.
         images: Vec<PackedImagesInput>,
@@ -38,7 +38,7 @@ input_ports! {
 }
 
 output_ports! {
-    /// What [`TrainMetric`] writes.
+    /// Outputs of [`TrainMetric`].
     pub struct TrainMetricOutputs {
         /// Network after the epoch with the highest MAP@5 on validation.
         checkpoint: CheckpointOutput = "checkpoint.safetensors",
@@ -57,7 +57,7 @@ impl StageKind for TrainMetric {
     const NAME: &'static str = "train_metric";
     const REVISION: u32 = 3;
     const USES_ALL_CPUS: bool = true;
-    const DOC: &'static str = "Trains a network to give images of one identity like features, with ArcFace and Adam.\n\nIt goes on from where it last saved its state, as `train_classifier` does.";
+    const DOC: &'static str = "Trains a network to give images of one identity similar features, with ArcFace and Adam.\n\nIt continues from its last saved state, as `train_classifier` does.";
 
     fn run(
         params: TrainMetricParams,

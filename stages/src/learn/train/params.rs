@@ -14,7 +14,7 @@ macro_rules! training_params {
         #[serde(deny_unknown_fields)]
         pub struct $name {
             /// Network architecture.
-            pub arch: $athanor_nn::models::Architecture,
+            pub arch: athanor_nn::models::Architecture,
             $($(#[$own_doc])* pub $own: $kind,)*
             /// Number of images in a batch. Images that do not fill a batch at the end of an epoch are left out.
             pub batch: usize,
@@ -25,7 +25,7 @@ macro_rules! training_params {
             pub epochs: u32,
             /// Learning-rate schedule: a named one, a constant rate, or a list of `[epoch, rate]` from epoch 1 on.
             #[serde(default = "crate::learn::train::defaults::schedule")]
-            pub schedule: $athanor_nn::optim::Schedule,
+            pub schedule: athanor_nn::optim::Schedule,
             /// Number of epochs at the start in which the backbone is frozen and only the head is trained.
             #[serde(default)]
             pub freeze_epochs: u32,
