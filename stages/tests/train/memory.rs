@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, RecordingReporter, Run, alone, params, steps};
 /// The failure of a training, or of another kind, for lack of memory.
 fn out_of_memory_error(outcome: Result<(), RunError>) -> (String, String, bool) {
     match outcome {
-        Err(RunError::Stage(StageError::DeviceMemory { message, help, again })) => (message, help, again),
+        Err(RunError::Stage(StageError::DeviceMemory { message, help, retry })) => (message, help, retry),
         other => panic!("{other:?}"),
     }
 }
@@ -27,14 +27,14 @@ fn what_would_fit_is_said() {
     let fixture = Fixture::new(16);
     let heard = RecordingReporter::patient();
     let run = || Run { room: Some(5), ..Run::new(&heard) };
-    let (message, help, again) = out_of_memory_error(fixture.train(&six(json!({})), "run", run()));
+    let (message, help, retry) = out_of_memory_error(fixture.train(&six(json!({})), "run", run()));
     assert_eq!(message, "the GPU has no room for 6 MiB more, with batches of 6 images of 12 x 12 pixels in float32");
     assert_eq!(
         help,
         "What needs less: `batch: 3` with `accumulation: 2` (as many images a step), `precision: bf16`, \
          `gradient_checkpointing: true`, or `on_out_of_memory: split`."
     );
-    assert!(!again);
+    assert!(!retry);
     let frugal = six(json!({ "batch": 7, "gradient_checkpointing": true }));
     let (_, help, _) = out_of_memory_error(fixture.train(&frugal, "frugal", run()));
     assert_eq!(help, "What needs less: `precision: bf16`, or `on_out_of_memory: split`.");
@@ -48,17 +48,17 @@ fn batches_are_split_if_that_is_asked_for() {
     let heard = RecordingReporter::patient();
     let run = || Run { room: Some(3), ..Run::new(&heard) };
     for (batch, finer) in [(12, "2 batches of 6"), (6, "4 batches of 3")] {
-        let (message, help, again) = out_of_memory_error(fixture.train(&split, "split", run()));
+        let (message, help, retry) = out_of_memory_error(fixture.train(&split, "split", run()));
         assert!(message.contains(&format!("with batches of {batch} images")), "{message}");
-        assert!(again && help.starts_with(&format!("It goes on with {finer} images a step. ")), "{help}");
+        assert!(retry && help.starts_with(&format!("It goes on with {finer} images a step. ")), "{help}");
     }
     fixture.train(&split, "split", run()).unwrap();
     fixture.train(&six(json!({ "batch": 3, "accumulation": 4 })), "small", Run::new(&heard)).unwrap();
     let same = fixture.bytes("split/last.safetensors") == fixture.bytes("small/last.safetensors");
     assert!(same, "it learns what batches teach that were small from the beginning");
-    let (message, help, again) =
+    let (message, help, retry) =
         out_of_memory_error(fixture.train(&split, "never", Run { room: Some(1), ..Run::new(&heard) }));
-    assert!(again, "{message} {help}");
+    assert!(retry, "{message} {help}");
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn batches_that_cannot_be_split_fail() {
     let fixture = Fixture::new(16);
     let params = six(json!({ "batch": 2, "on_out_of_memory": "split" }));
     let heard = RecordingReporter::patient();
-    let (_, help, again) =
+    let (_, help, retry) =
         out_of_memory_error(fixture.train(&params, "run", Run { room: Some(1), ..Run::new(&heard) }));
     assert!(
-        !again && help.starts_with("Batches cannot be split further. What needs less: `precision: bf16`"),
+        !retry && help.starts_with("Batches cannot be split further. What needs less: `precision: bf16`"),
         "{help}"
     );
 }
@@ -87,8 +87,8 @@ fn training_goes_on_with_split_batches_from_its_last_state() {
     // With one batch a step there is nothing to share out; with two there is.
     let refused = fixture.train(&params, "run", run()).unwrap_err().to_string();
     assert!(refused.contains("only has 1 batch"), "{refused}");
-    let (_, _, again) = out_of_memory_error(fixture.train(&params, "run", Run { room: Some(2), ..Run::new(&heard) }));
-    assert!(again);
+    let (_, _, retry) = out_of_memory_error(fixture.train(&params, "run", Run { room: Some(2), ..Run::new(&heard) }));
+    assert!(retry);
     let heard = RecordingReporter::patient();
     fixture.train(&params, "run", Run { room: Some(2), devices: 2, ..Run::new(&heard) }).unwrap();
     assert_eq!(heard.began_after(), 2);
