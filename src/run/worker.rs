@@ -203,7 +203,7 @@ mod tests {
     fn a_stage_may_ask_for_another_try() {
         let failing = |again| {
             let (message, help) = ("the GPU has no room".to_owned(), "It goes on.".to_owned());
-            told(move || Err(StageError::DeviceMemory { message, help, again }.into()))
+            told(move || Err(StageError::DeviceMemory { message, help, retry: again }.into()))
         };
         assert_eq!([failing(true), failing(false)].map(|(_, again)| again), [true, false]);
     }

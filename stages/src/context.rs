@@ -1,4 +1,5 @@
-//! What a running stage may touch beyond its ports: its seed, its threads, a scratch folder, and a way to report.
+//! The context of a running stage: its seed, its threads, a scratch folder, the cache, its devices, and a way to
+//! report.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use crate::error::StageError;
 use athanor_nn::devices::{Devices, cuda};
 use burn::prelude::Device;
 
-/// What a stage tells the outside while it runs.
+/// Reports of a running stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum StageReport {
@@ -20,10 +21,10 @@ pub enum StageReport {
         done: u64,
         /// Units in all; 0 when unknown.
         total: u64,
-        /// What a unit is, e.g. `rows`.
+        /// Noun of the units, e.g. `rows`.
         unit: String,
     },
-    /// A figure worth keeping with the result.
+    /// A metric to keep with the result.
     Metric {
         /// Name, e.g. `macro_f1`.
         name: String,
@@ -40,7 +41,7 @@ pub enum StageReport {
     },
 }
 
-/// Where reports go, and where the wish to stop comes from.
+/// Receiver of reports and source of the wish to stop.
 pub trait Reporter: Send + Sync {
     /// Takes one report. Must not block for long.
     fn report(&self, report: StageReport);
@@ -48,21 +49,21 @@ pub trait Reporter: Send + Sync {
     fn should_stop(&self) -> bool;
 }
 
-/// What of earlier work a stage may use again.
+/// Access to the cache, for results of earlier work.
 pub struct CacheAccess<'a> {
-    /// Where items are kept.
+    /// The cache of items.
     pub cache: &'a Cache,
-    /// What the stage computes.
+    /// Fingerprint of the stage.
     pub fingerprint: Digest,
-    /// What lies at the paths of the stage's inputs.
+    /// Artifacts at the paths of the stage's inputs.
     pub contents: HashMap<PathBuf, Artifact>,
-    /// Whether items are to be computed again even if they are known.
+    /// Whether items are computed again even if they are in the cache.
     pub force: bool,
-    /// Where the stage notes which stored files it has put among its outputs.
+    /// The file in which the stage records the stored files among its outputs.
     pub placements: PathBuf,
 }
 
-/// What a running stage may touch.
+/// The context of a running stage.
 pub struct StageContext<'a> {
     /// The stage's seed; the only source of randomness.
     pub seed: u64,
@@ -83,7 +84,7 @@ impl<'a> StageContext<'a> {
         StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, access: None, devices: None }
     }
 
-    /// With what earlier work has left.
+    /// With access to the cache.
     #[must_use]
     pub fn with_cache(mut self, access: CacheAccess<'a>) -> Self {
         self.access = Some(access);
@@ -97,7 +98,7 @@ impl<'a> StageContext<'a> {
         self
     }
 
-    /// With these devices to compute on, in the place of those that the process sees.
+    /// With these devices, instead of the visible ones.
     #[must_use]
     pub fn with_devices(mut self, devices: Devices) -> Self {
         self.devices = Some(devices);
@@ -121,8 +122,8 @@ impl<'a> StageContext<'a> {
         self.access.as_ref()
     }
 
-    /// A folder, made if need be, in which the stage can leave its state: when it is killed, or stopped, the next try of the
-    /// same work finds it as it was left; when it succeeds, or its work changes, nobody does.
+    /// A folder, created if need be, in which the stage can leave its state: when it is killed, or stopped, the next
+    /// attempt at the same work finds it; when it succeeds, or its work changes, the folder is not used again.
     pub fn unfinished(&self) -> Result<PathBuf, StageError> {
         let folder = match &self.access {
             Some(access) => access.cache.unfinished(&access.fingerprint),
@@ -156,12 +157,12 @@ impl<'a> StageContext<'a> {
         self.reporter.report(StageReport::Progress { done, total, unit: unit.to_owned() });
     }
 
-    /// Reports a figure worth keeping with the result.
+    /// Reports a metric to keep with the result.
     pub fn metric(&self, name: &str, value: f64) {
         self.reporter.report(StageReport::Metric { name: name.to_owned(), value, step: None });
     }
 
-    /// Reports a figure that belongs to an epoch or another step, for curves.
+    /// Reports a metric of an epoch or another step, for curves.
     pub fn metric_at(&self, name: &str, value: f64, step: u64) {
         self.reporter.report(StageReport::Metric { name: name.to_owned(), value, step: Some(step) });
     }

@@ -1,4 +1,4 @@
-//! Why a stage could not do its work: what happened, where, and what to do.
+//! Failures of stages: the problem, its place, and advice for the user.
 
 use std::path::{Path, PathBuf};
 
@@ -16,17 +16,17 @@ pub enum StageError {
         file: String,
         /// 1-based line of the file (for a table, the header is line 1) or row of a matrix (1-based).
         row: Option<u64>,
-        /// What is wrong there.
+        /// The problem.
         message: String,
-        /// What the user can do about it.
+        /// Advice for the user.
         help: Option<String>,
     },
     /// The parts of the input are each valid, but do not fit together.
     #[error("{message}")]
     Mismatch {
-        /// What does not fit.
+        /// The problem.
         message: String,
-        /// What the user can do about it.
+        /// Advice for the user.
         help: Option<String>,
     },
     /// The operating system refused to read or write a file.
@@ -43,11 +43,11 @@ pub enum StageError {
     /// A device had too little memory.
     #[error("{message}")]
     DeviceMemory {
-        /// What did not fit.
+        /// The problem.
         message: String,
-        /// What the user can do about it.
+        /// Advice for the user.
         help: String,
-        /// Whether the stage has made itself need less, so that another try may succeed.
+        /// Whether the stage has reduced its need of memory, so that another attempt may succeed.
         retry: bool,
     },
     /// The stage was asked to stop and did.
@@ -66,7 +66,7 @@ impl StageError {
         StageError::Input { file: file.into(), row: None, message: message.into(), help: None }
     }
 
-    /// Inputs that contradict one another.
+    /// An error of inputs that contradict one another.
     pub fn mismatch(message: impl Into<String>) -> Self {
         StageError::Mismatch { message: message.into(), help: None }
     }
@@ -76,7 +76,7 @@ impl StageError {
         move |source| StageError::Io { path: path.to_owned(), source }
     }
 
-    /// Adds what the user can do.
+    /// Adds advice for the user.
     #[must_use]
     pub fn with_help(mut self, text: impl Into<String>) -> Self {
         match &mut self {
@@ -87,12 +87,12 @@ impl StageError {
         self
     }
 
-    /// Whether the same stage may succeed when it is tried again at once, in another process.
+    /// Whether another attempt, at once and in another process, may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, StageError::DeviceMemory { retry: true, .. })
     }
 
-    /// What the user can do, where there is something to say beyond the message.
+    /// Advice for the user, where there is any beyond the message.
     pub fn help(&self) -> Option<&str> {
         match self {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => help.as_deref(),

@@ -1,7 +1,7 @@
 //! Input and output ports: the typed sockets by which stages are wired together.
 //!
-//! A kind declares its ports as plain structs through `input_ports!` and `output_ports!`; the field's type says what the
-//! port carries and how many (`T`, `Option<T>`, `Vec<T>`), its doc comment is its documentation.
+//! A kind declares its ports as plain structs through `input_ports!` and `output_ports!`; the field's type says what
+//! the artifact's type and number (`T`, `Option<T>`, `Vec<T>`), its doc comment is its documentation.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactType;
 
-/// How many artifacts an input port takes.
+/// Number of artifacts that an input port takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arity {
@@ -28,10 +28,10 @@ pub enum Arity {
 pub struct InputPort {
     /// Name in `inputs`.
     pub name: String,
-    /// What it carries.
+    /// Type of the artifact.
     #[serde(rename = "type")]
     pub artifact: ArtifactType,
-    /// How many.
+    /// Number of artifacts.
     pub arity: Arity,
     /// Documentation.
     pub doc: String,
@@ -42,7 +42,7 @@ pub struct InputPort {
 pub struct OutputPort {
     /// Name after the dot in `stage.output`.
     pub name: String,
-    /// What it carries.
+    /// Type of the artifact.
     #[serde(rename = "type")]
     pub artifact: ArtifactType,
     /// File or folder name the artifact is written under, relative to the stage's folder.
@@ -56,9 +56,9 @@ pub struct OutputPort {
 /// One artifact handed to a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputFile {
-    /// Where it lies, for reading.
+    /// Path to read from.
     pub path: PathBuf,
-    /// What the user calls it, for messages: a path of theirs, or `stage[point].output`.
+    /// Name in messages: the user's path, or `stage[point].output`.
     pub label: String,
 }
 
@@ -76,7 +76,7 @@ pub type BoundOutputs = BTreeMap<String, PathBuf>;
 
 /// A single typed artifact on an input port.
 pub trait InputValue: Sized {
-    /// What it is.
+    /// Type of the artifact.
     const TYPE: ArtifactType;
     /// Wraps the file.
     fn from_file(file: InputFile) -> Self;
@@ -84,9 +84,9 @@ pub trait InputValue: Sized {
 
 /// A field of an input struct: a value, an optional value, or several.
 pub trait InputField: Sized {
-    /// What the port carries.
+    /// Type of the artifact.
     const TYPE: ArtifactType;
-    /// How many.
+    /// Number of artifacts.
     const ARITY: Arity;
     /// Takes the port's artifacts; `None` when their number does not fit.
     fn from_files(files: Vec<InputFile>) -> Option<Self>;
@@ -123,7 +123,7 @@ impl<T: InputValue> InputField for Vec<T> {
 
 /// A single typed artifact to be written.
 pub trait OutputValue: Sized {
-    /// What it is.
+    /// Type of the artifact.
     const TYPE: ArtifactType;
     /// Wraps the path to write.
     fn from_path(path: PathBuf) -> Self;
@@ -131,9 +131,10 @@ pub trait OutputValue: Sized {
     fn path(&self) -> &Path;
 }
 
-/// A field of an output struct. `Option<T>` marks an output that a stage may leave unwritten; it is always `Some` when handed in.
+/// A field of an output struct. `Option<T>` marks an output that a stage may leave unwritten; it is always `Some` when
+/// handed in.
 pub trait OutputField: Sized {
-    /// What the port carries.
+    /// Type of the artifact.
     const TYPE: ArtifactType;
     /// Whether it may stay unwritten.
     const OPTIONAL: bool;

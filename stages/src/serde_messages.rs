@@ -1,15 +1,15 @@
-//! What the reader of parameters says of a wrong value, in the words of someone who writes a pipeline.
+//! Translation of serde's messages about wrong parameters into the words of pipeline files.
 
 /// A message and the names that would be valid.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What could be written instead.
+    /// Valid values.
     pub candidates: Vec<String>,
 }
 
-/// Puts a message of serde into words; one of an unknown form stays as it is.
+/// Translates a message of serde; one of an unknown form stays as it is.
 pub fn translate(message: &str) -> Message {
     let plain = |message: String| Message { message, candidates: Vec::new() };
     let unknown = message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "));

@@ -20,7 +20,7 @@ use super::request::Request;
 use super::sniff::describe;
 use crate::secrets::mask;
 
-/// What every attempt needs.
+/// One attempt at one file.
 pub(super) struct Attempt<'a> {
     pub client: &'a Client,
     pub hosts: &'a Hosts,
@@ -32,19 +32,19 @@ pub(super) struct Attempt<'a> {
 /// A failed attempt.
 pub(super) struct Failure {
     pub kind: FetchErrorKind,
-    /// Whether what arrived came in several answers, or in one that does not say where it ends: then what is wrong with
-    /// it may be the way's fault rather than the server's.
+    /// Whether the body came in several answers, or in one of undeclared length: then the transfer may be at
+    /// fault rather than the server.
     pub reassembled: bool,
 }
 
-/// What arrived.
+/// A body that was received.
 struct ReceivedBody {
     checksum: Option<String>,
     reassembled: bool,
 }
 
 impl Attempt<'_> {
-    /// Brings all of the file into `part` and verifies it.
+    /// Receives all of the file into `part` and verifies it.
     pub(super) async fn run(&self, part: &mut PartialFile) -> Result<(), Failure> {
         let received = match self.request.url.scheme() {
             "file" => self.copy_local(part).await,
@@ -77,7 +77,7 @@ impl Attempt<'_> {
         Ok(ReceivedBody { checksum: sink.checksum(), reassembled: resumed || !framed })
     }
 
-    /// Asks, following redirects, until there is an answer with a body worth having.
+    /// Sends the request, following redirects, until an answer has a usable body.
     async fn open(&self, resume: Option<&ResumePoint>) -> Result<(Response, HostPermit), FetchErrorKind> {
         let mut url = self.request.url.clone();
         let mut visited = HashSet::from([url.clone()]);
@@ -121,7 +121,7 @@ impl Attempt<'_> {
     }
 
     async fn ask(&self, url: &Url, resume: Option<&ResumePoint>) -> Result<Response, FetchErrorKind> {
-        // Bytes are kept as the server keeps them: a packed answer would have another length and could not be resumed.
+        // A compressed answer would have another length and could not be resumed.
         let mut request = self.client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
         if let Some(ResumePoint { have, validator }) = resume {
             request = request.header(RANGE, format!("bytes={have}-")).header(IF_RANGE, validator);
@@ -155,7 +155,7 @@ impl Attempt<'_> {
         FetchErrorKind::Status { status: status.to_string(), code: status.as_u16(), found, retry_after }
     }
 
-    /// Pours the body into `sink`.
+    /// Reads the body into `sink`.
     async fn read_body(
         &self,
         mut response: Response,
@@ -244,7 +244,7 @@ impl Attempt<'_> {
     }
 }
 
-/// Where a redirect leads, if it may be followed.
+/// Target of a redirect, if it may be followed.
 fn next_hop(from: &Url, response: &Response) -> Result<Url, FetchErrorKind> {
     let to = response.headers().get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let to = to.unwrap_or_default();
@@ -260,7 +260,7 @@ fn next_hop(from: &Url, response: &Response) -> Result<Url, FetchErrorKind> {
     Err(FetchErrorKind::BadRedirect { to: shown(&url), why })
 }
 
-/// Whether a partial answer goes on where `part` ends, in the same file; gives the length of the whole, if it is known.
+/// Checks that a partial answer continues `part` in the same file; returns the length of the whole, if it is known.
 fn resumed_length(response: &Response, part: &PartialFile) -> Result<Option<u64>, FetchErrorKind> {
     let Some((start, total)) = headers::content_range(response.headers()) else {
         return Err(FetchErrorKind::Protocol("a part without `Content-Range`".to_owned()));
@@ -274,7 +274,7 @@ fn resumed_length(response: &Response, part: &PartialFile) -> Result<Option<u64>
     if start != part.len() || other_total || other_tag { Err(FetchErrorKind::Changed) } else { Ok(known.or(total)) }
 }
 
-/// What a file is by its first bytes.
+/// The type of a file by its first bytes.
 fn type_of_file(part: &PartialFile) -> String {
     let mut head = Vec::new();
     let read =

@@ -1,4 +1,4 @@
-//! Many files at once: every one is tried, whatever becomes of the others.
+//! Many files at once: every one is fetched, whether others fail or not.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,24 +13,24 @@ use super::hosts;
 use super::request::{FetchTask, Fetched};
 use super::throughput::{Progress, Throughput};
 
-/// How often a waiting thread asks whether to stop.
+/// Interval at which a waiting thread asks whether to stop.
 const TICK: Duration = Duration::from_millis(50);
-/// How often progress is reported at most.
+/// Minimum interval between two reports of progress.
 const REPORT: Duration = Duration::from_millis(200);
 
-/// What a caller hears and says while many files are fetched, from any thread.
+/// Callbacks while many files are fetched, called from any thread.
 pub struct BatchObserver<'a> {
-    /// Told now and then where things stand.
+    /// Receives the progress at intervals.
     pub progress: &'a (dyn Fn(Progress) + Sync),
-    /// Told of each file as soon as it is settled, by its position.
+    /// Receives the result of each file as soon as it is finished, by its position.
     pub finished: &'a (dyn Fn(usize, Result<Fetched, FetchError>) + Sync),
     /// Whether to stop.
     pub should_stop: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Fetcher {
-    /// Fetches all files, several at once, whatever becomes of some. When it is time to stop, those under way end as
-    /// [`FetchErrorKind::Interrupted`], and of those that were not begun nothing is said.
+    /// Fetches all files, several at once, whether some fail or not. When it is time to stop, files in flight end as
+    /// [`FetchErrorKind::Interrupted`], and files that were not begun have no result.
     ///
     /// [`FetchErrorKind::Interrupted`]: super::error::FetchErrorKind::Interrupted
     pub fn fetch_all(&self, tasks: &[FetchTask<'_>], observer: &BatchObserver<'_>) {
@@ -57,7 +57,7 @@ impl Fetcher {
     }
 }
 
-/// What is still to be fetched, by host: a host that has all it may have must not keep threads waiting while another
+/// Files still to be fetched, by host: a host at its limit must not keep threads waiting while another
 /// has none.
 struct Queue {
     per_host: usize,
@@ -65,7 +65,7 @@ struct Queue {
     freed: Condvar,
 }
 
-/// What is still to be fetched from one host.
+/// Files still to be fetched from one host.
 struct HostQueue {
     waiting: VecDeque<usize>,
     in_flight: usize,
@@ -84,7 +84,7 @@ impl Queue {
         Queue { per_host: per_host.max(1), hosts: Mutex::new(queues.into_values().collect()), freed: Condvar::new() }
     }
 
-    /// The next file and the position of its host: that of the host with the fewest under way. Nothing when none is
+    /// The next file and the position of its host: that of the host with the fewest files in flight. None when none is
     /// left, or when it is time to stop.
     fn next(&self, should_stop: &(dyn Fn() -> bool + Sync)) -> Option<(usize, usize)> {
         let mut hosts = self.lock();
@@ -114,7 +114,7 @@ impl Queue {
     }
 }
 
-/// Where progress is gathered and told.
+/// Collects progress and reports it.
 struct ProgressReporter<'a> {
     start: Instant,
     throughput: Mutex<(Throughput, Duration)>,
@@ -130,7 +130,7 @@ impl<'a> ProgressReporter<'a> {
         }
     }
 
-    /// Takes news, and passes it on if the last report is old enough.
+    /// Updates the throughput, and reports it if the last report is old enough.
     fn update(&self, news: impl FnOnce(&mut Throughput, Duration)) {
         let at = self.start.elapsed();
         let due = {

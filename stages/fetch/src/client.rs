@@ -1,4 +1,4 @@
-//! The HTTP client: certificates, proxies, and no habits of its own.
+//! The HTTP client: certificates and proxies, without redirects, cookies or retries.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::options::{NetworkConfig, Options};
 use crate::secrets::mask;
 
-/// Why there can be no client.
+/// Errors of setting up the client.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A proxy variable that is not an address.
@@ -17,7 +17,7 @@ pub enum SetupError {
     Proxy {
         /// The variable's value, without its secrets.
         value: String,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
     /// A certificate that cannot be read.
@@ -79,7 +79,7 @@ fn tls(network: &NetworkConfig) -> Result<ClientConfig, SetupError> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The cause behind all the layers.
+/// The innermost cause of an error.
 pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     causes(error).last().map_or_else(String::new, ToString::to_string)
 }

@@ -1,4 +1,4 @@
-//! Waiting that ends: when the work is done, when the time is up, or when the caller wishes to stop.
+//! Waiting with a deadline: until the work is done, the time is up, or the caller wishes to stop.
 
 use std::future::Future;
 use std::pin::pin;
@@ -6,26 +6,26 @@ use std::time::{Duration, Instant};
 
 use super::error::{FetchErrorKind, Wait};
 
-/// How often the caller is asked whether it wishes to stop.
+/// Interval at which the caller is asked whether it wishes to stop.
 const TICK: Duration = Duration::from_millis(50);
 
-/// What a caller hears and says while a file is fetched.
+/// Callbacks while a file is fetched.
 #[derive(Clone, Copy)]
 pub struct TransferObserver<'a> {
     /// Whether to stop; asked about twenty times a second.
     pub should_stop: &'a (dyn Fn() -> bool + Sync),
-    /// Told of bytes as they arrive.
+    /// Receives the number of bytes as they arrive.
     pub arrived: &'a (dyn Fn(u64) + Sync),
 }
 
-/// Patience with one file.
+/// Deadline of one file.
 pub(super) struct Deadline<'a> {
     watch: TransferObserver<'a>,
     whole: Option<(Instant, Duration)>,
 }
 
 impl<'a> Deadline<'a> {
-    /// Patience from now on, for `total` at most.
+    /// A deadline from now on, after `total` at most.
     pub(super) fn new(watch: TransferObserver<'a>, total: Option<Duration>) -> Deadline<'a> {
         Deadline { watch, whole: total.map(|limit| (Instant::now(), limit)) }
     }

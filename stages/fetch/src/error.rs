@@ -1,4 +1,4 @@
-//! Why a file could not be fetched, and whether another attempt may help.
+//! Failures of fetching, and whether another attempt may succeed.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,11 +15,11 @@ pub struct FetchError {
     pub url: String,
     /// Attempts made.
     pub attempts: u32,
-    /// Why the last attempt failed.
+    /// The failure of the last attempt.
     pub kind: FetchErrorKind,
 }
 
-/// What was waited for when the time was up.
+/// Events that are waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
     /// A connection.
@@ -43,59 +43,59 @@ impl std::fmt::Display for Wait {
     }
 }
 
-/// Why an attempt failed.
+/// Failures of an attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchErrorKind {
     /// No connection to the host or its proxy.
     #[error("cannot connect: {0}")]
     Unreachable(String),
-    /// The connection broke before there was an answer, or what came was none.
+    /// The connection broke before there was an answer, or the answer was not HTTP.
     #[error("no proper answer came: {0}")]
     NoAnswer(String),
-    /// The server's certificate is not to be trusted.
+    /// The server's certificate is not trusted.
     #[error("the server's certificate is not trusted: {0}")]
     Untrusted(String),
-    /// Nothing, or too little, came for too long.
+    /// A time-out.
     #[error("{wait} within {} s", limit.as_secs_f64())]
     TimedOut {
-        /// What was waited for.
+        /// The event.
         wait: Wait,
-        /// How long.
+        /// The limit.
         limit: Duration,
     },
     /// The body ended before it was complete.
     #[error("the body was cut off after {got} bytes{}", expected.map(|all| format!(" of {all}")).unwrap_or_default())]
     Cut {
-        /// Bytes that are there.
+        /// Number of bytes received.
         got: u64,
-        /// Bytes that should be.
+        /// Number of bytes expected.
         expected: Option<u64>,
     },
-    /// What the server keeps at the address changed between two attempts.
+    /// The file on the server changed between two attempts.
     #[error("the file changed on the server while it was fetched")]
     Changed,
     /// The server refused.
     #[error("the server answered {status}{}", if found.is_empty() { String::new() } else { format!(" with {found}") })]
     Status {
-        /// Number and words.
+        /// Status line.
         status: String,
         /// The number.
         code: u16,
-        /// What the answer holds.
+        /// Type of the answer's body.
         found: String,
-        /// How long the server asks to be left alone.
+        /// Pause that the server asks for.
         retry_after: Option<Duration>,
     },
-    /// The host asked to be left alone for longer than is waited for.
+    /// The host asked for a longer pause than the limit.
     #[error("its host asks to be left alone for {} s", .0.as_secs())]
     RateLimited(Duration),
-    /// The host was not to be reached for many files in a row.
+    /// The host could not be reached for many files in a row.
     #[error("its host could not be reached for {0} files in a row, so this one was not tried any more")]
     HostGivenUp(u32),
     /// The answer breaks HTTP's rules.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(String),
-    /// The file is not as long as it should be.
+    /// The file does not have the expected length.
     #[error("the file has {found} bytes{}, but {expected} are expected", if *at_least { " or more" } else { "" })]
     WrongSize {
         /// Bytes found.
@@ -105,10 +105,10 @@ pub enum FetchErrorKind {
         /// Bytes expected.
         expected: u64,
     },
-    /// The file is larger than anything that makes sense there.
+    /// The file is larger than the limit.
     #[error("the file has more than {0} bytes")]
     TooLarge(u64),
-    /// The file does not hold what it should.
+    /// The file does not have the expected checksum.
     #[error("the SHA-256 is {found}, but {expected} is expected")]
     WrongChecksum {
         /// Checksum found.
@@ -116,12 +116,12 @@ pub enum FetchErrorKind {
         /// Checksum expected.
         expected: String,
     },
-    /// The file is complete, but not what was asked for.
+    /// The file is complete, but was rejected by the check.
     #[error("the server sent {found}: {message}")]
     Rejected {
-        /// What the file is.
+        /// Type of the file.
         found: String,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
     /// More redirects than allowed.
@@ -133,9 +133,9 @@ pub enum FetchErrorKind {
     /// A redirect that must not be followed.
     #[error("it redirects to {to}, which is not followed: {why}")]
     BadRedirect {
-        /// Where to.
+        /// Path of the result.
         to: String,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
     /// A file of this machine that cannot be read.
@@ -144,9 +144,9 @@ pub enum FetchErrorKind {
     /// The file cannot be written.
     #[error("{path} cannot be written: {source}", path = path.display())]
     Write {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// The caller wished to stop.
@@ -155,7 +155,7 @@ pub enum FetchErrorKind {
 }
 
 impl FetchErrorKind {
-    /// Whether another attempt may go better.
+    /// Whether the failure is transient, so that another attempt may succeed.
     pub fn may_pass(&self) -> bool {
         match self {
             FetchErrorKind::Unreachable(_)
@@ -169,7 +169,7 @@ impl FetchErrorKind {
         }
     }
 
-    /// Whether what has arrived is of use to a later attempt.
+    /// Whether a later attempt can use the partial file.
     pub fn keeps_partial_file(&self) -> bool {
         match self {
             FetchErrorKind::Changed | FetchErrorKind::WrongSize { .. } => false,
@@ -182,7 +182,7 @@ impl FetchErrorKind {
         }
     }
 
-    /// How long the server asks to be left alone.
+    /// Pause that the server asks for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             FetchErrorKind::Status { retry_after, .. } => *retry_after,
@@ -190,7 +190,7 @@ impl FetchErrorKind {
         }
     }
 
-    /// What the user can do.
+    /// Advice for the user.
     pub fn help(&self) -> &'static str {
         match self {
             FetchErrorKind::Unreachable(_) | FetchErrorKind::HostGivenUp(_) => {

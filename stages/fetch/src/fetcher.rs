@@ -14,7 +14,8 @@ use super::options::{FRESH_START, NetworkConfig, Options};
 use super::partial::PartialFile;
 use super::request::{Fetched, Request};
 
-/// Fetches files. One is shared by all threads of a stage: it keeps connections open and knows how many each host has.
+/// A client that fetches files. One is shared by all threads of a stage: it keeps connections open and counts those of
+/// each host.
 pub struct Fetcher {
     pub(super) options: Options,
     client: Client,
@@ -25,10 +26,10 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher for the given surroundings.
+    /// A fetcher for the given network.
     pub fn new(options: Options, network: &NetworkConfig) -> Result<Fetcher, SetupError> {
         let failed = |error: std::io::Error| SetupError::Client(error.to_string());
-        // The threads that fetch do the work themselves; this one only hears what the network has to say.
+        // The threads that fetch do the work themselves; this one only polls the network.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(failed)?;
         let (client, hosts) = (client::client(&options, network)?, Hosts::new(options.per_host));
@@ -36,7 +37,7 @@ impl Fetcher {
     }
 
     /// Fetches one file into `target`, making its folder if need be. The file appears there complete and verified, or
-    /// not at all; until then its bytes are beside it, and a later call goes on with them where the server allows it.
+    /// not at all; until then its bytes are beside it, and a later call resumes from them where the server allows it.
     ///
     /// May be called from many threads. Must not be called from asynchronous code.
     ///
@@ -102,7 +103,7 @@ impl Fetcher {
 
 impl Drop for Fetcher {
     fn drop(&mut self) {
-        // Not waited for: the search for a host's address cannot be broken off.
+        // Not waited for: the resolution of a host's address cannot be interrupted.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

@@ -18,14 +18,14 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     text(headers, &CONTENT_LENGTH)?.trim().parse().ok()
 }
 
-/// What the headers of a whole file say about it.
+/// Metadata of a whole file, from its headers.
 pub(super) fn metadata(headers: &HeaderMap) -> ResumeMetadata {
     let owned = |name| text(headers, name).map(str::to_owned);
     let total = content_length(headers);
     ResumeMetadata { url: String::new(), etag: owned(&ETAG), last_modified: owned(&LAST_MODIFIED), total }
 }
 
-/// Where a part of a file starts, and how long the whole is, if the server says.
+/// Start of a part of a file, and length of the whole, if the server states it.
 pub(super) fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let range = text(headers, &CONTENT_RANGE)?.trim().strip_prefix("bytes")?.trim();
     let (bytes, total) = range.split_once('/')?;
@@ -34,7 +34,7 @@ pub(super) fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     Some((start.trim().parse().ok()?, total))
 }
 
-/// How long the server asks to be left alone: seconds, or a date compared with `now`.
+/// Value of `Retry-After`: seconds, or a date compared with `now`.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = text(headers, &RETRY_AFTER)?.trim();
     if let Ok(seconds) = value.parse() {

@@ -1,5 +1,5 @@
-//! Politeness: how many requests a host gets at once, when it asked to be left alone, and when there is no point in
-//! asking it.
+//! Limits for each host: requests in flight, pauses that it asked for, and unreachable hosts, which are not asked
+//! any more.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,11 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{FetchErrorKind, Wait};
 
-/// So many files in a row, each with all its attempts, for which a host could not be reached: it is down, and the rest
+/// Number of consecutive files, each with all its attempts, after which an unreachable host counts as down: the rest
 /// of a long list need not wait for it.
 const GIVE_UP: u32 = 20;
 
-/// What is known of every host.
+/// State of every host.
 pub(super) struct Hosts {
     per_host: usize,
     known: Mutex<HashMap<String, Arc<Host>>>,
@@ -25,13 +25,13 @@ pub(super) struct Hosts {
 pub(super) struct Host {
     slots: Arc<Semaphore>,
     paused_until: Mutex<Option<Instant>>,
-    /// For how long it asked to be left alone, if that is longer than anyone waits.
+    /// The pause that it asked for, if that is longer than the limit.
     closed: OnceLock<Duration>,
-    /// Files in a row for which it could not be reached.
+    /// Number of consecutive files for which it could not be reached.
     unreached: AtomicU32,
 }
 
-/// Leave to have one request under way.
+/// Permit for one request in flight.
 pub(super) struct HostPermit {
     _slot: Option<OwnedSemaphorePermit>,
 }
@@ -58,7 +58,7 @@ impl Hosts {
 }
 
 impl Host {
-    /// Waits until the host may be asked.
+    /// Waits for a permit to ask the host.
     pub(super) async fn acquire(&self) -> HostPermit {
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
         while let Some(pause) = self.pause() {
@@ -67,21 +67,21 @@ impl Host {
         HostPermit { _slot: slot }
     }
 
-    /// Why the host need not be asked, if so.
+    /// The failure with which requests to the host end at once, if so.
     pub(super) fn refusal_reason(&self) -> Option<FetchErrorKind> {
         let closed = self.closed.get().map(|pause| FetchErrorKind::RateLimited(*pause));
         let unreached = self.unreached.load(Ordering::Relaxed);
         closed.or_else(|| (unreached >= GIVE_UP).then_some(FetchErrorKind::HostGivenUp(unreached)))
     }
 
-    /// Learns from what became of a file.
+    /// Records the result of a file.
     pub(super) fn record(&self, outcome: Result<(), &FetchErrorKind>) {
         match outcome {
             Err(FetchErrorKind::Unreachable(_) | FetchErrorKind::NoAnswer(_))
             | Err(FetchErrorKind::TimedOut { wait: Wait::Connection | Wait::Answer, .. }) => {
                 self.unreached.fetch_add(1, Ordering::Relaxed);
             }
-            // Nothing was learnt about the host.
+            // These say nothing about the host.
             Err(
                 FetchErrorKind::Interrupted
                 | FetchErrorKind::HostGivenUp(_)
@@ -92,12 +92,12 @@ impl Host {
         }
     }
 
-    /// Leaves the host alone for longer than anyone waits.
+    /// Ends all further requests to the host, which asked for a pause longer than the limit.
     pub(super) fn close(&self, pause: Duration) {
         let _ = self.closed.set(pause);
     }
 
-    /// Leaves the host alone for `pause`.
+    /// Holds requests to the host back for `pause`.
     pub(super) fn back_off_for(&self, pause: Duration) {
         let until = Instant::now().checked_add(pause);
         let mut alone = self.paused_until.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,20 @@
-//! Files from elsewhere: fetching many at once, patiently and politely, and unpacking archives without trusting them.
+//! Files from elsewhere: downloads of many files at once, and archives unpacked without trusting them.
 //!
-//! [`fetcher::Fetcher`] knows nothing of stages: it is given addresses, expectations and paths. What it needs to know of the machine
-//! (proxies, certificates) is handed in. Nothing here prints, reads the environment, or trusts what a server says.
+//! [`Fetcher`] knows no stage: it is given addresses, expectations and paths. Proxies and certificates are handed in.
+//! Nothing here prints, reads the environment, or trusts a server or an archive. [`secrets`] masks passwords and tokens
+//! of addresses wherever those are shown.
+//!
+//! ```
+//! use athanor_fetch::secrets::mask;
+//! use athanor_fetch::template::{Encoding, Template};
+//!
+//! let template = Template::parse("https://host/{plate}/{well}.jpg").unwrap();
+//! let fields = |name: &str| Ok::<_, ()>(if name == "plate" { "7" } else { "C 1" });
+//! assert_eq!(template.fill(Encoding::Address, fields).unwrap(), "https://host/7/C%201.jpg");
+//! assert_eq!(mask("https://user:password@host/"), "https://user:***@host/");
+//! ```
+
+#![warn(missing_docs, unreachable_pub)]
 
 mod attempt;
 mod batch;

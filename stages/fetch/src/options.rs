@@ -1,13 +1,13 @@
-//! How patiently and how politely files are fetched, and what lies between this machine and the network.
+//! Options of fetching, and the configuration of the network.
 
 use std::time::Duration;
 
-/// How patiently and how politely files are fetched. None of it changes what a file holds.
+/// Concurrency, retries and time-outs. None of them changes the content of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Files fetched at once.
     pub jobs: usize,
-    /// Requests under way at once to one host and port.
+    /// Requests in flight at once to one host and port.
     pub per_host: usize,
     /// Longest time to find a host and connect to it.
     pub connect_timeout: Duration,
@@ -20,11 +20,11 @@ pub struct Options {
     pub retries: u32,
     /// Pause before the first retry; it doubles with each further one.
     pub back_off: Duration,
-    /// Longest pause before a retry. A server that asks to be left alone for longer is not asked again.
+    /// Longest pause before a retry. A server that asks for a longer one is not asked again.
     pub longest_pause: Duration,
     /// Redirects followed.
     pub redirects: usize,
-    /// How the program introduces itself.
+    /// Value of `User-Agent`.
     pub user_agent: String,
 }
 
@@ -64,7 +64,7 @@ impl Options {
     }
 }
 
-/// What lies between this machine and the network. Values come from the outside: nothing here reads the environment.
+/// Proxies and root certificates. Values are handed in: nothing here reads the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkConfig {
     /// Proxy for `http` addresses, as in `HTTP_PROXY`.

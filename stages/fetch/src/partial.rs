@@ -1,5 +1,5 @@
-//! A file on its way: `NAME.part` with the bytes so far, and `NAME.part.json` with what tells whether the server still
-//! has the same file, so that a later attempt, or a later process, can ask for the rest alone.
+//! A partial file: `NAME.part` with the bytes so far, and `NAME.part.json` with the metadata that show whether the
+//! server still has the same file, so that a later attempt, or a later process, can request the rest alone.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// What an answer says about the file it carries.
+/// Metadata of a file on a server, for resuming its transfer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeMetadata {
     /// The address asked for.
@@ -22,23 +22,23 @@ pub struct ResumeMetadata {
 }
 
 impl ResumeMetadata {
-    /// What to put in `If-Range`: a strong entity tag or a date. A weak tag does not promise the same bytes.
+    /// The value of `If-Range`: a strong entity tag or a date. A weak tag does not promise the same bytes.
     fn validator(&self) -> Option<&str> {
         let strong = self.etag.as_deref().filter(|tag| tag.starts_with('"'));
         strong.or(self.last_modified.as_deref())
     }
 }
 
-/// Where a file is to be gone on with, and how the server tells whether it still is the same.
+/// The point at which a transfer is resumed, and the server's proof that the file is still the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResumePoint {
-    /// Bytes that are there.
+    /// Number of bytes received.
     pub have: u64,
     /// Value of `If-Range`.
     pub validator: String,
 }
 
-/// A file on its way.
+/// A partial file.
 #[derive(Debug)]
 pub struct PartialFile {
     target: PathBuf,
@@ -50,7 +50,7 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// The file that will be `target`, with what an earlier attempt left of it.
+    /// The partial file of `target`, with the bytes of earlier attempts.
     pub fn open(target: &Path, url: &str) -> PartialFile {
         let beside = |suffix: &str| {
             let mut name = target.as_os_str().to_owned();
@@ -65,22 +65,22 @@ impl PartialFile {
         PartialFile { target: target.to_owned(), path, metadata_path, url: url.to_owned(), metadata, len }
     }
 
-    /// Bytes that are there.
+    /// Number of bytes received.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Where they are.
+    /// Their path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the first answer said.
+    /// Metadata from the first answer.
     pub fn metadata(&self) -> Option<&ResumeMetadata> {
         self.metadata.as_ref()
     }
 
-    /// What to ask for to get the rest alone; nothing if that cannot be.
+    /// The point to resume at, if the transfer can be resumed.
     pub fn resume_point(&self) -> Option<ResumePoint> {
         let metadata = self.metadata.as_ref()?;
         let complete = metadata.total.is_some_and(|total| total <= self.len);
@@ -88,7 +88,7 @@ impl PartialFile {
         (self.len > 0 && !complete).then_some(ResumePoint { have: self.len, validator })
     }
 
-    /// Starts over with an answer of which `metadata` tells.
+    /// Starts again with an answer described by `metadata`.
     pub fn start(&mut self, mut metadata: ResumeMetadata, checksum: bool) -> io::Result<Sink<'_>> {
         let file = File::create(&self.path)?;
         self.len = 0;
@@ -98,7 +98,7 @@ impl PartialFile {
         Ok(Sink { file, hash: checksum.then(Sha256::new), len: &mut self.len })
     }
 
-    /// Goes on where the last attempt ended.
+    /// Continues where the last attempt ended.
     pub fn resume(&mut self, checksum: bool) -> io::Result<Sink<'_>> {
         let file = OpenOptions::new().append(true).open(&self.path)?;
         let mut hash = checksum.then(Sha256::new);
@@ -115,7 +115,7 @@ impl PartialFile {
         Ok(Sink { file, hash, len: &mut self.len })
     }
 
-    /// Throws away what is there.
+    /// Deletes the partial file.
     pub fn discard(&mut self) {
         for path in [&self.metadata_path, &self.path] {
             let _ = std::fs::remove_file(path);
@@ -132,7 +132,7 @@ impl PartialFile {
     }
 }
 
-/// Takes the bytes of one answer.
+/// Receives the bytes of one answer.
 pub struct Sink<'a> {
     file: File,
     hash: Option<Sha256>,
@@ -140,7 +140,7 @@ pub struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Takes the next bytes.
+    /// Appends the next bytes.
     pub fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         if let Some(hash) = &mut self.hash {
@@ -150,7 +150,7 @@ impl Sink<'_> {
         Ok(())
     }
 
-    /// Bytes that are there, those of earlier attempts among them.
+    /// Number of bytes received, those of earlier attempts included.
     pub fn len(&self) -> u64 {
         *self.len
     }

@@ -1,14 +1,14 @@
-//! Texts taken apart: `10580_1610_C1_1` by `{antibody}_{plate}_{well}_{n}`.
+//! Patterns that extract fields: `10580_1610_C1_1` by `{antibody}_{plate}_{well}_{n}`.
 
 use super::template::{Segment, Template, TemplateError};
 
-/// Takes texts apart.
+/// A pattern that extracts the fields of a text.
 ///
 /// A field is one or more characters and holds neither the text before it nor the text after it, so that there is one
-/// way to take a text apart, or none.
+/// way to match a text, or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
-    /// What stands in front of all fields.
+    /// Text in front of all fields.
     start: String,
     /// The fields, each with the text behind it.
     fields: Vec<(String, String)>,
@@ -42,7 +42,7 @@ impl Pattern {
         self.fields.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The fields of `text`, in order; nothing if it does not fit.
+    /// The fields of `text`, in order; none if it does not match.
     pub fn extract<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
         let mut rest = text.strip_prefix(self.start.as_str())?;
         let mut before = self.start.as_str();

@@ -1,4 +1,4 @@
-//! What to fetch.
+//! Files to fetch.
 
 use std::path::{Path, PathBuf};
 
@@ -6,26 +6,26 @@ use reqwest::Url;
 
 use crate::secrets::mask;
 
-/// Looks at a complete file and says what is wrong with it.
+/// A check of a complete file; its error says what is wrong.
 pub type Check<'a> = &'a (dyn Fn(&Path) -> Result<(), String> + Sync);
 
 /// One file to fetch.
 #[derive(Clone)]
 pub struct Request<'a> {
-    /// Where it is: `http`, `https`, or a `file` of this machine.
+    /// Its address: `http`, `https`, or a `file` of this machine.
     pub url: Url,
     /// Its length, if known beforehand.
     pub size: Option<u64>,
-    /// Most bytes that are taken.
+    /// Maximum number of bytes.
     pub most: Option<u64>,
     /// Its SHA-256 in hexadecimal, if known beforehand.
     pub sha256: Option<String>,
-    /// Looks at the complete file before it counts as fetched.
+    /// Check that the complete file must pass.
     pub check: Option<Check<'a>>,
 }
 
 impl<'a> Request<'a> {
-    /// A file of which nothing is known but its address.
+    /// A file known by nothing but its address.
     pub fn new(url: Url) -> Self {
         Request { url, size: None, most: None, sha256: None, check: None }
     }
@@ -41,9 +41,9 @@ impl<'a> Request<'a> {
 /// A file to fetch and where to put it.
 #[derive(Clone)]
 pub struct FetchTask<'a> {
-    /// What.
+    /// The file.
     pub request: Request<'a>,
-    /// Where to.
+    /// Path of the result.
     pub target: PathBuf,
 }
 
@@ -56,7 +56,7 @@ pub struct Fetched {
     pub attempts: u32,
 }
 
-/// Why a text is no address to fetch from.
+/// Errors of an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// It is not an address at all.
@@ -64,7 +64,7 @@ pub enum UrlError {
     Malformed {
         /// The text.
         text: String,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
     /// It is an address of another kind.

@@ -1,16 +1,16 @@
 //! Secrets in addresses: passwords and tokens that a URL carries, and texts without them.
 //!
-//! Two places are known: `https://USER:PASSWORD@host/`, and parts of the query (or fragment) whose names say that they let
-//! somebody in, `?access_token=…`. What stands there becomes `***` wherever an address is shown, logged or recorded; what is
-//! computed, fetched and fingerprinted is the address as it is. Names without a value of their own (`$TOKEN`, `{token}`) are
-//! no secrets.
+//! Two places are known: `https://USER:PASSWORD@host/`, and parts of the query (or fragment) whose names say that they
+//! let somebody in, `?access_token=…`. These become `***` wherever an address is shown, logged or recorded; the address
+//! that is fetched and fingerprinted stays as it is. Names without a value of their own (`$TOKEN`, `{token}`) are no
+//! secrets.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use serde_json::Value;
 
-/// Stands for a secret.
+/// Replacement of a secret.
 pub const MASK: &str = "***";
 
 /// Names of query parameters that are secrets, in lower case, letters and digits alone.
@@ -29,7 +29,7 @@ const NAMES: &[&str] = &[
     "googleaccessid",
     "subscriptionkey",
 ];
-/// What longer names of such parameters end with: `X-Amz-Security-Token`, `client_secret`.
+/// Suffixes of longer names of such parameters: `X-Amz-Security-Token`, `client_secret`.
 const ENDINGS: &[&str] = &[
     "token",
     "secret",
@@ -65,7 +65,7 @@ pub fn mask(text: &str) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// Masks the secrets in every text of a value; tells whether there were any.
+/// Masks the secrets in every text of a value; returns whether there were any.
 pub fn mask_value(value: &mut Value) -> bool {
     match value {
         Value::String(text) => match mask(text) {
@@ -91,7 +91,7 @@ pub fn has_secret(value: &Value) -> bool {
     }
 }
 
-/// Where in a text there are secrets, in order and apart from each other.
+/// Ranges of the secrets in a text, in order and disjoint.
 pub fn secrets(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let schemes = text
@@ -126,7 +126,7 @@ fn in_user(text: &str, address: Range<usize>, found: &mut Vec<Range<usize>>) {
     let authority = &rest[..rest.find(['/', '?', '#', '\\', '\'']).unwrap_or(rest.len())];
     let user_info = match authority.rfind('@') {
         Some(at) => &rest[..at],
-        // A password with a `/` in it makes a port that is no number of what stands before it.
+        // A password with a `/` in it turns the text before it into a port that is not a number.
         None => {
             let port = authority.split_once(':').map(|(_, port)| port).unwrap_or_default();
             let odd = !port.is_empty() && !port.bytes().all(|byte| byte.is_ascii_digit());
@@ -163,7 +163,7 @@ fn in_query(text: &str, address: Range<usize>, found: &mut Vec<Range<usize>>) {
 
 /// The parameters in the query at `query`: names in lower case, letters and digits alone, and where the values are.
 fn parameters(text: &str, query: Range<usize>) -> Vec<(String, Range<usize>)> {
-    /// How JSON may write an `&`.
+    /// Escapes of `&` in JSON.
     const ESCAPED: &str = "\\u0026";
     let mut parameters = Vec::new();
     let mut at = query.start;

@@ -1,10 +1,11 @@
-//! Texts with gaps: `http://host/{plate}/{well}_{channel}.jpg`.
+//! Templates with placeholders: `http://host/{plate}/{well}_{channel}.jpg`.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What RFC 3986 leaves as it is: letters, digits and these.
+/// Characters that RFC 3986 leaves unencoded: letters, digits and these.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What may have a meaning in an address: with it, `{+name}` fills in parts of paths and whole addresses.
+/// Characters with a meaning in an address, which `{+name}` leaves unencoded: it fills in parts of paths and whole
+/// addresses.
 const RESERVED: &AsciiSet = &UNRESERVED
     .remove(b':')
     .remove(b'/')
@@ -26,30 +27,30 @@ const RESERVED: &AsciiSet = &UNRESERVED
     .remove(b'=')
     .remove(b'%');
 
-/// Why a text is no template.
+/// Errors of a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A brace without its partner.
     #[error("a `{0}` stands alone; a brace that is meant is written twice")]
     Brace(char),
-    /// A gap without a name.
+    /// A placeholder without a name.
     #[error("`{{}}` has no name")]
     Nameless,
-    /// No gaps at all.
+    /// No placeholders at all.
     #[error("there is no `{{field}}` in it")]
     NoFields,
-    /// A gap that is there twice.
+    /// A repeated placeholder.
     #[error("`{{{0}}}` is there twice")]
     Twice(String),
-    /// Two gaps side by side.
+    /// Two adjacent placeholders.
     #[error("between `{{{0}}}` and `{{{1}}}` there must be some text, or it is not known where one ends")]
     Adjacent(String, String),
-    /// A gap of a form that has no meaning there.
+    /// A placeholder whose form has no meaning there.
     #[error("`{{+{0}}}` has no meaning in a pattern")]
     Reserved(String),
 }
 
-/// What fills a gap.
+/// Encoding of the value of a placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// The value, as RFC 6570 writes it into an address: everything but letters, digits and `-._~` percent-encoded; for
@@ -66,7 +67,7 @@ pub(super) enum Segment {
     Field { name: String, reserved: bool },
 }
 
-/// A text with gaps. `{{` and `}}` stand for single braces.
+/// A text with placeholders. `{{` and `}}` stand for single braces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     pub(super) segments: Vec<Segment>,
@@ -114,7 +115,7 @@ impl Template {
         Template { segments: vec![Segment::Field { name: field.to_owned(), reserved: true }] }
     }
 
-    /// The names of the gaps, in order.
+    /// The names of the placeholders, in order.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
             Segment::Field { name, .. } => Some(name.as_str()),
@@ -122,7 +123,7 @@ impl Template {
         })
     }
 
-    /// The text with its gaps filled.
+    /// The text with its placeholders filled.
     ///
     /// # Errors
     /// Those of `value`.

@@ -1,14 +1,14 @@
-//! How fast it goes, and how long it will take.
+//! Throughput and remaining time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The rate is that of this much time.
+/// The window over which the rate is averaged.
 const WINDOW: Duration = Duration::from_secs(10);
-/// How finely the time is divided.
+/// Resolution of time.
 const GRAIN: Duration = Duration::from_millis(250);
 
-/// Where many files stand.
+/// Progress of many files.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// Files finished, the failed ones among them.
@@ -21,23 +21,23 @@ pub struct Progress {
     pub bytes: u64,
     /// Bytes a second over the last seconds.
     pub rate: f64,
-    /// How long the rest will take, once there is something to judge by.
+    /// Estimated remaining time, once a file is finished.
     pub left: Option<Duration>,
 }
 
-/// Keeps the pace. Time is told to it.
+/// Measures the throughput. Time is handed in.
 #[derive(Debug)]
 pub struct Throughput {
     total: usize,
     done: usize,
     failed: usize,
     bytes: u64,
-    /// Moments and the bytes that had arrived by then, oldest first.
+    /// Times and the number of bytes received by then, oldest first.
     marks: VecDeque<(Duration, u64)>,
 }
 
 impl Throughput {
-    /// For so many files, from time zero on.
+    /// For `total` files, from time zero on.
     pub fn new(total: usize) -> Throughput {
         Throughput { total, done: 0, failed: 0, bytes: 0, marks: VecDeque::from([(Duration::ZERO, 0)]) }
     }
@@ -59,7 +59,7 @@ impl Throughput {
         self.failed += usize::from(!well);
     }
 
-    /// Where things stand.
+    /// The progress.
     pub fn progress(&self, at: Duration) -> Progress {
         let (since, before) = self.marks.front().copied().unwrap_or_default();
         let span = at.saturating_sub(since).as_secs_f64();

@@ -1,7 +1,8 @@
 //! Writes sheets of made-up images as PNG, to look at.
 //!
 //! `contact_sheet classes <file.png> <side> <seed>` draws each class once, in colour and as green alone;
-//! `contact_sheet scene <file.png> <side> <seed> <class>…` draws one image in colour, and `planes` its four planes in grey.
+//! `contact_sheet scene <file.png> <side> <seed> <class>…` draws one image in colour, and `planes` its four planes in
+//! grey.
 
 use std::error::Error;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! From the bytes of a file to pixels.
 //!
-//! What a file is comes from its first bytes, never from its name. Whatever the bytes say, decoding returns: it does not
-//! panic, it allocates no more than a small multiple of [`Limits::max_bytes`], and it never hands out an image of which a
-//! part was missing.
+//! The type of a file comes from its first bytes, never from its name. Whatever the bytes say, decoding returns: it
+//! does not panic, it allocates no more than a small multiple of [`Limits::max_bytes`], and it never hands out an image
+//! of which a part was missing.
 
 mod jpeg;
 mod png;
@@ -25,7 +25,7 @@ pub fn sniff(bytes: &[u8]) -> Option<ImageFormat> {
     }
 }
 
-/// How large an image may be.
+/// Limits on the size of an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Most pixels along either side.
@@ -35,13 +35,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 32,768 pixels a side and 512 MiB, which is eight times the largest image of the Human Protein Atlas at four channels.
+    /// 32,768 pixels a side and 512 MiB, which is eight times the largest image of the Human Protein Atlas at four
+    /// channels.
     fn default() -> Self {
         Limits { max_side: 32_768, max_bytes: 512 << 20 }
     }
 }
 
-/// What a file says about its image before the pixels are decoded.
+/// Properties of an image in the header of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The file's format.
@@ -56,7 +57,7 @@ pub struct Header {
     pub depth: u8,
 }
 
-/// Why bytes could not be read as an image.
+/// Errors of decoding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes are no PNG, JPEG or TIFF.
@@ -65,9 +66,9 @@ pub enum DecodeError {
     /// The file ends early or contradicts itself.
     #[error("the {format} file is truncated or damaged: {reason}")]
     Damaged {
-        /// What the first bytes announce.
+        /// The format that the first bytes announce.
         format: ImageFormat,
-        /// What the decoder stumbled over.
+        /// The decoder's reason.
         reason: String,
     },
     /// The image is larger than the limits allow.
@@ -85,12 +86,12 @@ pub enum DecodeError {
     Unsupported {
         /// The file's format.
         format: ImageFormat,
-        /// What is not supported.
+        /// The unsupported feature.
         what: String,
     },
 }
 
-/// What bytes that are no image look like.
+/// Appearance of bytes that are not an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appearance {
     /// There are no bytes at all.
@@ -157,7 +158,8 @@ pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
 /// Decodes the (first) image of a file: palettes become colours, 1, 2 and 4 bits become 8.
 ///
 /// # Errors
-/// If the bytes are no image, end early, are damaged, describe an image beyond `limits`, or use what is not supported.
+/// If the bytes are not an image, end early, are damaged, describe an image beyond `limits`, or use an unsupported
+/// feature.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
     match sniff(bytes) {
         Some(ImageFormat::Png) => png::decode(bytes, limits),
@@ -198,8 +200,9 @@ impl Header {
     }
 }
 
-/// No file of ours holds more samples a byte. Deflate (PNG, TIFF) makes at most 1,032 bytes of one, LZW with its table of
-/// 4,096 strings fewer than 2,600, and JPEG spends at least one bit on a block of 64 samples in each of at most 4 channels.
+/// No file of ours holds more samples a byte. Deflate (PNG, TIFF) makes at most 1,032 bytes of one, LZW with its table
+/// of 4,096 strings fewer than 2,600, and JPEG spends at least one bit on a block of 64 samples in each of at most 4
+/// channels.
 const MOST_BYTES_OF_A_BYTE: usize = 4096;
 
 fn damaged(format: ImageFormat, reason: impl fmt::Display) -> DecodeError {

@@ -4,7 +4,7 @@ use libjpeg_turbo_rs::{Encoder, PixelFormat};
 
 use crate::pixels::{Pixels, Samples};
 
-/// Why an image could not be written.
+/// Errors of writing an image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// The format cannot hold such an image.
@@ -22,7 +22,7 @@ pub enum EncodeError {
         channels: usize,
         /// Bits a sample.
         depth: u8,
-        /// What is in the way.
+        /// The reason.
         reason: String,
     },
 }

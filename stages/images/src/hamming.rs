@@ -21,7 +21,7 @@ pub struct Match {
 #[error("the search was asked to stop")]
 pub struct Interrupted;
 
-/// What a long search tells and asks while it runs; both functions are called from several threads.
+/// Callbacks of a long search; both are called from several threads.
 pub struct SearchObserver<'a> {
     /// Told how many left items of how many are done.
     pub progress: &'a (dyn Fn(usize, usize) + Sync),
@@ -29,8 +29,8 @@ pub struct SearchObserver<'a> {
     pub should_stop: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// All pairs of a left and a right item whose hashes differ in at most `thresholds[c]` bits in every channel `c`, in the
-/// order of the left items, then of the right.
+/// All pairs of a left and a right item whose hashes differ in at most `thresholds[c]` bits in every channel `c`, in
+/// the order of the left items, then of the right.
 ///
 /// `left[c][i]` is the hash of item `i` in channel `c`.
 ///

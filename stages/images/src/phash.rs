@@ -82,7 +82,8 @@ fn low_frequencies(samples: &[u8]) -> [f64; KEPT * KEPT] {
 /// The `KEPT` lowest frequencies of the unnormalised DCT-II.
 ///
 /// The halves are added for the even frequencies and subtracted for the odd ones, again and again, so that what is zero
-/// by symmetry (of a flat image: all but the first) comes out exactly zero, as it does from the fast transform of SciPy.
+/// by symmetry (of a flat image: all but the first) comes out exactly zero, as it does from the fast transform of
+/// SciPy.
 fn dct(values: &[f64; SIDE]) -> [f64; KEPT] {
     let mut low = [0.0; KEPT];
     let (mut folded, mut stride) = (*values, 1);

@@ -23,7 +23,7 @@ pub enum Samples {
 }
 
 impl Samples {
-    /// How many samples there are.
+    /// Number of samples.
     pub fn len(&self) -> usize {
         match self {
             Samples::U8(samples) => samples.len(),
@@ -78,8 +78,8 @@ impl Pixels {
         Pixels { channels: 1, samples, ..*self }
     }
 
-    /// The image at 8 bits a sample. Of 16 bits the upper 8 are kept (`v >> 8`, so 65,535 becomes 255 and 255 becomes 0);
-    /// 8-bit images stay as they are.
+    /// The image at 8 bits a sample. Of 16 bits the upper 8 are kept (`v >> 8`, so 65,535 becomes 255 and 255 becomes
+    /// 0); 8-bit images stay as they are.
     #[must_use]
     pub fn to_u8(self) -> Pixels {
         let samples = match self.samples {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pixels::{Pixels, Samples};
 
-/// How the new pixels come from the old.
+/// Interpolation methods.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {

@@ -1,4 +1,4 @@
-//! How bright an image is and how much that varies.
+//! Mean and standard deviation of an image's brightness.
 
 use crate::pixels::{Pixels, Samples};
 
@@ -11,15 +11,21 @@ pub fn statistics(pixels: &Pixels) -> (f64, f64) {
     }
 }
 
-/// The sum of the samples and of their squares. Neither can overflow: 2^32 samples of 16 bits reach 2^64.
-fn sums<T: Copy + Into<u64>>(samples: &[T]) -> (u64, u64) {
-    samples.iter().fold((0, 0), |(sum, squares), &sample| {
+/// Sums over samples. Neither can overflow: 2^32 samples of 16 bits reach 2^64.
+struct Sums {
+    samples: u64,
+    squares: u64,
+}
+
+fn sums<T: Copy + Into<u64>>(samples: &[T]) -> Sums {
+    samples.iter().fold(Sums { samples: 0, squares: 0 }, |sums, &sample| {
         let sample: u64 = sample.into();
-        (sum + sample, squares + sample * sample)
+        Sums { samples: sums.samples + sample, squares: sums.squares + sample * sample }
     })
 }
 
-fn of_sums((sum, squares): (u64, u64), count: usize, brightest: f64) -> (f64, f64) {
+fn of_sums(sums: Sums, count: usize, brightest: f64) -> (f64, f64) {
+    let Sums { samples: sum, squares } = sums;
     let count = count as u128;
     // Exact in 128 bits; taken apart in floating point, a nearly flat image would lose its small deviation.
     let spread = u128::from(squares) * count - u128::from(sum) * u128::from(sum);

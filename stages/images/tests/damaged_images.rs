@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// What decoding of an image of at most `LIMITS` may take, and the tests themselves.
+/// Memory for decoding an image of at most `LIMITS`, and for the tests themselves.
 #[global_allocator]
 static ALLOCATOR: cap::Cap<System> = cap::Cap::new(System, 192 << 20);
 
@@ -46,7 +46,7 @@ fn a_file_cut_anywhere_is_no_image() {
         for length in 0..file.len() {
             match decode_and_check(&file[..length]) {
                 Err(_) => {}
-                // What follows the samples of a TIFF file may be missing.
+                // The bytes after the samples of a TIFF file may be missing.
                 Ok(pixels) => {
                     assert!(sniff(file) == Some(ImageFormat::Tiff) && pixels == whole, "{name} cut to {length} bytes");
                 }

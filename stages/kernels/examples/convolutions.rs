@@ -1,4 +1,4 @@
-//! How many floating-point operations a second convolutions of real networks come to. Usage: `convolutions [THREADS]`.
+//! Measures the floating-point operations a second of real networks' convolutions. Usage: `convolutions [THREADS]`.
 
 use athanor_kernels::conv::{Convolution, forward, input_gradient, kernel_gradient};
 

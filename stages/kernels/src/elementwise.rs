@@ -1,10 +1,10 @@
-//! What is done number by number.
+//! Elementwise operations.
 
 use rayon::prelude::*;
 
 use crate::memory::filled;
 
-/// Numbers that a thread takes at once.
+/// Numbers in a task of a thread.
 const CHUNK: usize = 1 << 14;
 
 /// The sums of numbers, none below zero: a ReLU.
@@ -41,11 +41,11 @@ fn zipped(left: &[f32], right: &[f32], of: impl Fn(f32, f32) -> f32 + Sync) -> V
 pub struct AdamStep {
     /// The learning rate over what corrects the first moment for its beginning at zero.
     pub rate: f32,
-    /// What is left of the moments: beta 1 and 2.
+    /// Decay rates of the moments: beta 1 and 2.
     pub betas: [f32; 2],
     /// The square root of what corrects the second moment.
     pub correction: f32,
-    /// What keeps it from dividing by zero.
+    /// Guard against division by zero.
     pub epsilon: f32,
 }
 
@@ -57,14 +57,14 @@ impl AdamStep {
         assert_eq!([gradients.len(), first.len(), second.len()], [parameters.len(); 3], "as many of each");
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let chunks = parameters.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK)).zip(moments);
-        chunks.for_each(|((parameters, gradients), moments)| {
+        chunks.for_each(|((parameters, gradients), (first, second))| {
             // SAFETY: The processor has been asked.
-            unsafe { self.step(parameters, gradients, moments) };
+            unsafe { self.step(parameters, gradients, first, second) };
         });
     }
 
     #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
-    fn step(&self, parameters: &mut [f32], gradients: &[f32], (first, second): (&mut [f32], &mut [f32])) {
+    fn step(&self, parameters: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
         let moments = first.iter_mut().zip(second);
         for ((parameter, gradient), (first, second)) in parameters.iter_mut().zip(gradients).zip(moments) {
             *first = *first * self.betas[0] + gradient * (1.0 - self.betas[0]);

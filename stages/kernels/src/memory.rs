@@ -12,7 +12,8 @@ pub(crate) struct SharedMut<'a> {
     memory: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: It is a pointer, which by itself reads and writes nothing; who does must know that no other thread does the same.
+// SAFETY: It is a pointer, which by itself reads and writes nothing; who does must know that no other thread does the
+// same.
 unsafe impl Send for SharedMut<'_> {}
 // SAFETY: As above.
 unsafe impl Sync for SharedMut<'_> {}
@@ -45,7 +46,7 @@ impl<'a> SharedMut<'a> {
 pub(crate) fn filled(length: usize, fill: impl FnOnce(SharedMut<'_>)) -> Vec<f32> {
     let mut numbers: Vec<f32> = Vec::with_capacity(length);
     fill(SharedMut { start: numbers.as_mut_ptr(), length, memory: PhantomData });
-    // SAFETY: There is room for so many, and `fill` has written them.
+    // SAFETY: There is room for `length` numbers, and `fill` has written them.
     unsafe { numbers.set_len(length) };
     numbers
 }

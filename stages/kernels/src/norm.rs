@@ -1,6 +1,7 @@
 //! Batch normalisation of maps `[batch, channel, pixel]`, with or without a ReLU after it, and its gradient.
 //!
-//! One thread has a channel from beginning to end, so that its pixels are read from memory once and then from the cache.
+//! One thread has a channel from beginning to end, so that its pixels are read from memory once and then from the
+//! cache.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -9,9 +10,9 @@ use rayon::prelude::*;
 
 use crate::memory::{SharedMut, filled};
 
-/// Sums that are kept side by side: enough that none waits for another.
+/// Number of independent sums: enough to hide the latency of additions.
 const ACCUMULATORS: usize = 64;
-/// Channels a thread takes at once are so few that each thread comes so often.
+/// Number of tasks a thread, for load balancing.
 const TASKS_PER_THREAD: usize = 4;
 
 /// The shape of maps.
@@ -30,7 +31,7 @@ impl FeatureMaps {
         self.batch * self.channels * self.area
     }
 
-    /// Where each image's pixels of a channel are.
+    /// The pixels of a channel in each image.
     fn planes(self, channel: usize) -> impl Iterator<Item = Range<usize>> {
         (0..self.batch).map(move |image| {
             let start = (image * self.channels + channel) * self.area;
@@ -38,29 +39,29 @@ impl FeatureMaps {
         })
     }
 
-    /// Does something for every channel, several at a time.
+    /// Calls `work` for every channel, several at a time.
     fn for_each_channel(&self, work: impl Fn(usize) + Send + Sync) {
         let at_once = self.channels.div_ceil(TASKS_PER_THREAD * rayon::current_num_threads());
         (0..self.channels).into_par_iter().with_min_len(at_once).for_each(work);
     }
 }
 
-/// A normalisation: what becomes of maps.
+/// A batch normalisation.
 #[derive(Debug, Clone, Copy)]
 pub struct Normalisation<'a> {
     /// The maps' shape.
     pub maps: FeatureMaps,
-    /// What each channel is multiplied by when it has mean 0 and variance 1.
+    /// Factor of each channel after standardisation.
     pub weight: &'a [f32],
-    /// What is added to each channel then.
+    /// Summand of each channel after that.
     pub bias: &'a [f32],
-    /// What is added to variances.
+    /// Summand of variances.
     pub epsilon: f64,
-    /// Whether what is below zero becomes zero in the end.
+    /// Whether a ReLU comes last.
     pub relu: bool,
 }
 
-/// Maps that were normalised, and what they were before.
+/// Normalised maps and their statistics.
 #[derive(Debug)]
 pub struct Normalised {
     /// `[batch, channel, pixel]`.
@@ -88,6 +89,15 @@ struct Affine {
     scale: f32,
     shift: f32,
     relu: bool,
+}
+
+/// The terms of the input's gradient in a channel that are the same for all its pixels.
+#[derive(Clone, Copy)]
+struct InputGradient {
+    mean: f32,
+    constant: f32,
+    /// Factor of the difference from the mean.
+    slope: f32,
 }
 
 impl Normalisation<'_> {
@@ -123,7 +133,9 @@ impl Normalisation<'_> {
                     *means.at(channel) = mean;
                     *variances.at(channel) = variance;
                     let affine = self.affine(channel, mean, variance);
-                    self.maps.planes(channel).for_each(|plane| apply(&input[plane.clone()], affine, output.slice(plane)));
+                    self.maps
+                        .planes(channel)
+                        .for_each(|plane| apply(&input[plane.clone()], affine, output.slice(plane)));
                 }
             });
         });
@@ -139,7 +151,9 @@ impl Normalisation<'_> {
                 let affine = self.affine(channel, mean[channel], variance[channel]);
                 // SAFETY: As above.
                 unsafe {
-                    self.maps.planes(channel).for_each(|plane| apply(&input[plane.clone()], affine, output.slice(plane)));
+                    self.maps
+                        .planes(channel)
+                        .for_each(|plane| apply(&input[plane.clone()], affine, output.slice(plane)));
                 }
             });
         })
@@ -170,9 +184,10 @@ impl Normalisation<'_> {
                     let scale = f64::from(affine.scale);
                     let constant = (-scale * plain / count) as f32;
                     let slope = (-scale * f64::from(inverse) * by_deviation / count) as f32;
+                    let terms = InputGradient { mean, constant, slope };
                     self.maps.planes(channel).for_each(|plane| {
                         let (input, gradient) = (&input[plane.clone()], &gradient[plane.clone()]);
-                        apply_gradient(input, gradient, (mean, constant, slope), affine, output.slice(plane));
+                        apply_gradient(input, gradient, terms, affine, output.slice(plane));
                     });
                 }
             });
@@ -181,7 +196,8 @@ impl Normalisation<'_> {
     }
 }
 
-/// Closures of functions for one kind of processor are not inlined into functions for all; hence the loops in what follows.
+/// Closures of functions for one kind of processor are not inlined into functions for all; hence the loops in what
+/// follows.
 #[inline]
 #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
 fn total(sums: &[f32; ACCUMULATORS]) -> f64 {
@@ -231,7 +247,7 @@ fn apply(input: &[f32], Affine { scale, shift, relu }: Affine, output: &mut [May
     let lowest = if relu { 0.0 } else { f32::NEG_INFINITY };
     for (output, input) in output.iter_mut().zip(input) {
         let value = input.mul_add(scale, shift);
-        // Written so that what is no number stays none.
+        // Written so that NaN stays NaN.
         output.write(if value < lowest { lowest } else { value });
     }
 }
@@ -267,7 +283,7 @@ fn gradient_sums(input: &[f32], gradient: &[f32], mean: f32, affine: Affine) -> 
 fn apply_gradient(
     input: &[f32],
     gradient: &[f32],
-    (mean, constant, slope): (f32, f32, f32),
+    InputGradient { mean, constant, slope }: InputGradient,
     affine: Affine,
     output: &mut [MaybeUninit<f32>],
 ) {

@@ -16,11 +16,11 @@ pub struct Windows {
     pub window: usize,
     /// Rows and columns from one window to the next.
     pub stride: usize,
-    /// Rows and columns around a plane over which windows reach.
+    /// Padding: rows and columns around a plane.
     pub padding: usize,
 }
 
-/// A place that no window has.
+/// Marks a window without a maximum.
 const NO_ARGMAX: u8 = u8::MAX;
 
 impl Windows {
@@ -37,7 +37,7 @@ impl Windows {
         self.size_out().iter().product()
     }
 
-    /// The windows, along one axis of so many rows or columns, whose place `place` lies within the plane.
+    /// The windows along an axis whose place `place` lies within the plane.
     fn inside(&self, axis: usize, place: usize) -> Range<usize> {
         let first = self.padding.saturating_sub(place).div_ceil(self.stride);
         let end = (self.size[axis] + self.padding).saturating_sub(place).div_ceil(self.stride);
@@ -45,8 +45,8 @@ impl Windows {
         first.min(end)..end
     }
 
-    /// Calls `visit` for each row of windows and each place of a window: the row of windows, the windows of that row that have
-    /// the place within the plane, the place's number, and where in the plane it is for the first of them.
+    /// Calls `visit` for each row of windows and each place of a window: the row of windows, the windows of that row
+    /// that have the place within the plane, the place's number, and where in the plane it is for the first of them.
     fn rows(&self, mut visit: impl FnMut(usize, Range<usize>, u8, usize)) {
         let columns: Vec<Range<usize>> = (0..self.window).map(|right| self.inside(1, right)).collect();
         let rows: Vec<Range<usize>> = (0..self.window).map(|down| self.inside(0, down)).collect();
@@ -61,7 +61,7 @@ impl Windows {
         }
     }
 
-    /// The largest number of each window, and its place there. What lies around a plane is never the largest; what is no number
+    /// The maximum of each window, and its place there. Padding is never the maximum; NaN
     /// always is.
     pub fn max(&self, input: &[f32]) -> (Vec<f32>, Vec<u8>) {
         assert!(self.window <= 15 && self.padding < self.window, "windows of this size");
@@ -106,7 +106,7 @@ impl Windows {
         })
     }
 
-    /// The mean of each window, in which what lies around a plane counts as zero.
+    /// The mean of each window; padding counts as zero.
     pub fn mean(&self, input: &[f32]) -> Vec<f32> {
         let (area, area_out, share) = (self.area(), self.area_out(), self.share());
         filled(input.len() / area * area_out, |output| {

@@ -1,4 +1,4 @@
-//! What is done number by number.
+//! Elementwise operations.
 
 mod support;
 

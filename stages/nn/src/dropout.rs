@@ -5,18 +5,18 @@ use burn::prelude::*;
 
 use crate::forward_context::next_layer_random;
 
-/// Drops a share of values in passes that are learned from ([`crate::forward_context::training_pass`]), and makes up for it by enlarging
-/// the others; elsewhere values pass unchanged.
+/// Dropout in training passes ([`crate::forward_context::training_pass`]): sets a share of values to zero and scales up
+/// the others; elsewhere the identity.
 ///
-/// What is dropped is drawn on the CPU from the pass's own random numbers: the same on every device, whatever else is
-/// computed meanwhile.
+/// The dropped values are drawn on the CPU from the pass's own random numbers: the same on every device, whatever else
+/// is computed meanwhile.
 #[derive(Module, Debug)]
 pub struct Dropout {
     share: f64,
 }
 
 impl Dropout {
-    /// Drops this share of values, from 0 to below 1.
+    /// Dropout with this probability, in [0, 1).
     pub fn new(share: f64) -> Self {
         Dropout { share }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// A file and its name in messages.
 #[derive(Debug, Clone, Copy)]
 pub struct LabelledPath<'a> {
-    /// Where the file is.
+    /// Path of the file.
     pub path: &'a Path,
     /// Its name in messages.
     pub label: &'a str,
@@ -21,7 +21,7 @@ pub enum WeightsError {
         file: String,
         /// The problem.
         message: String,
-        /// What the user can do about it.
+        /// Advice for the user.
         help: Option<String>,
     },
     /// The operating system refused to read or write a file.
@@ -45,7 +45,7 @@ impl WeightsError {
         move |source| WeightsError::Io { path: path.to_owned(), source }
     }
 
-    /// Adds what the user can do.
+    /// Adds advice for the user.
     #[must_use]
     pub(crate) fn with_help(mut self, text: impl Into<String>) -> Self {
         if let WeightsError::Content { help, .. } = &mut self {

@@ -1,9 +1,9 @@
-//! What layers need to know of a forward pass that is learned from, and what they leave behind.
+//! State of a forward pass in training, for the layers that do more in it than compute.
 //!
-//! Two layers do more in such a pass than compute: dropout draws what it drops, and a batch norm remembers what its batch
-//! was like. Both would depend on which pass came before which if they went about it alone. So whoever learns says which
-//! pass this is ([`training_pass`]): its random numbers are its own, and its statistics are handed back, to be remembered
-//! when all passes before it have been ([`BatchStatistics::apply_to`]). Passes may then be made side by side.
+//! Two layers have side effects in such a pass: dropout draws random numbers, and a batch norm updates its running
+//! statistics. Both would depend on the order of passes. So the training loop declares the
+//! pass ([`training_pass`]): its random numbers are its own, and its statistics are returned, to be applied
+//! after those of all passes before it ([`BatchStatistics::apply_to`]). Passes may then run concurrently.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use burn::prelude::*;
 
 use athanor_random::Random;
 
-/// How much of a batch's statistics goes into the running ones.
+/// Momentum of the running statistics: the weight of a batch's.
 const MOMENTUM: f64 = 0.1;
 
 thread_local! {
@@ -23,12 +23,12 @@ thread_local! {
 
 struct Pass {
     random: Random,
-    /// Layers that have drawn random numbers.
+    /// Number of layers that have drawn random numbers.
     draws: u64,
     statistics: BatchStatistics,
 }
 
-/// What the batch norms of a network have seen of one batch.
+/// Statistics of one batch by the batch norms of a network.
 #[derive(Debug, Default)]
 pub struct BatchStatistics {
     /// Mean and unbiased variance, each `[channel]`, by the number of the batch norm's `weight`.
@@ -41,10 +41,10 @@ struct MeanVariance {
     variance: Tensor<1>,
 }
 
-/// Computes `forward` as a pass that is learned from, in which layers draw from `random`; returns with it what batch norms
-/// have seen. A pass within a pass is one of its own.
+/// Computes `forward` as a training pass, in which layers draw from `random`; returns with it the statistics of batch
+/// norms. A pass within a pass is independent.
 pub fn training_pass<R>(random: Random, forward: impl FnOnce() -> R) -> (R, BatchStatistics) {
-    /// Puts the outer pass back, also when `forward` panics.
+    /// Restores the outer pass, also when `forward` panics.
     struct Outer(Option<Pass>);
     impl Drop for Outer {
         fn drop(&mut self) {
@@ -58,7 +58,7 @@ pub fn training_pass<R>(random: Random, forward: impl FnOnce() -> R) -> (R, Batc
     (result, statistics)
 }
 
-/// The random numbers of the next layer that draws any; `None` outside of passes that are learned from.
+/// The random numbers of the next layer that draws any; `None` outside of training passes.
 pub(crate) fn next_layer_random() -> Option<Random> {
     CURRENT.with_borrow_mut(|current| {
         let pass = current.as_mut()?;
@@ -67,8 +67,8 @@ pub(crate) fn next_layer_random() -> Option<Random> {
     })
 }
 
-/// Leaves a batch's mean and unbiased variance for the batch norm whose weight is `weight`; gives them back outside of
-/// passes that are learned from.
+/// Records a batch's mean and unbiased variance for the batch norm whose weight is `weight`; returns them outside of
+/// training passes.
 pub(crate) fn record_statistics(weight: ParamId, mean: Tensor<1>, variance: Tensor<1>) -> Option<[Tensor<1>; 2]> {
     CURRENT.with_borrow_mut(|current| match current {
         Some(pass) => {
@@ -86,7 +86,7 @@ impl BatchStatistics {
     }
 }
 
-/// The name of a batch norm's parameter by which its statistics are known.
+/// The name of the parameter that identifies a batch norm.
 const WEIGHT: &str = "weight";
 
 struct UpdateRunningStatistics {
@@ -126,7 +126,7 @@ impl ModuleMapper for UpdateRunningStatistics {
     }
 }
 
-/// A running statistic after a batch.
+/// A running statistic updated by a batch.
 pub(crate) fn exponential_average<const D: usize>(old: Tensor<D>, of_batch: Tensor<D>) -> Tensor<D> {
     old * (1.0 - MOMENTUM) + of_batch * MOMENTUM
 }

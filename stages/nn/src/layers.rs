@@ -1,10 +1,10 @@
 //! The layers that all models are made of, with PyTorch's parameter names, layouts and statistics.
 //!
-//! Burn's own layers name the parameters of a batch norm differently, store a linear layer's weights transposed, and keep
-//! biased running variances. With these a model's parameters are a PyTorch state dict as they are.
+//! Burn's own layers name the parameters of a batch norm differently, store a linear layer's weights transposed, and
+//! keep biased running variances. With these a model's parameters are a PyTorch state dict as they are.
 //!
-//! A layer computes in the type of its input and leaves its parameters in their own: a bfloat16 image makes a model whose
-//! parameters are float32 compute in mixed precision, and gradients arrive in float32.
+//! A layer computes in the type of its input and leaves its parameters in their own: a bfloat16 image makes a model
+//! whose parameters are float32 compute in mixed precision, and gradients arrive in float32.
 
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::prelude::*;
@@ -13,9 +13,10 @@ use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, lin
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{DType, Distribution};
 
+use crate::kernels::{Epilogue, Geometry};
 use crate::{forward_context, kernels};
 
-/// What PyTorch adds to a variance unless told otherwise.
+/// PyTorch's default summand of a variance.
 pub const DEFAULT_EPSILON: f64 = 1e-5;
 
 /// A convolution without bias, as a batch norm follows each of them.
@@ -66,7 +67,7 @@ impl Conv2d {
         const ONE_GROUP: usize = 1;
         let weight = self.weight.val().cast(input.dtype());
         if kernels::supports(&input) {
-            return kernels::convolve(input, weight, self.stride, self.padding);
+            return kernels::convolve(input, weight, self.geometry());
         }
         conv2d(input, weight, None, ConvOptions::new(self.stride, self.padding, NO_DILATION, ONE_GROUP))
     }
@@ -96,7 +97,11 @@ impl Conv2d {
         if kernels::supports(&output) { kernels::add_relu(output, summand) } else { relu(output + summand) }
     }
 
-    /// Whether the convolution can do with each number, while it has it at hand, what comes after it.
+    fn geometry(&self) -> Geometry {
+        Geometry { stride: self.stride, padding: self.padding }
+    }
+
+    /// Whether the operations after the convolution can be fused with it.
     fn can_fuse(&self, input: &Tensor<4>, norm: &BatchNorm) -> bool {
         kernels::supports(input) && norm.kind() == DType::F32 && !input.device().is_autodiff()
     }
@@ -108,15 +113,17 @@ impl Conv2d {
         summand: Option<Tensor<4>>,
         relu: bool,
     ) -> Tensor<4> {
-        let affine = norm.affine(&input.device());
-        kernels::convolve_with_epilogue(input, self.weight.val(), affine, summand, (self.stride, self.padding), relu)
+        let [scale, shift] = norm.affine(&input.device());
+        let epilogue = Epilogue { scale, shift, summand, relu };
+        kernels::convolve_with_epilogue(input, self.weight.val(), self.geometry(), epilogue)
     }
 }
 
 /// Batch normalisation (Ioffe and Szegedy, <https://arxiv.org/abs/1502.03167>) over all axes but the second.
 ///
-/// It uses and remembers the batch's statistics where its input can be differentiated and it is not frozen, else the
-/// running ones. In a pass that is learned from ([`forward_context::training_pass`]) they are left to be remembered in the right order.
+/// It uses the batch's statistics, and updates the running ones, where its input can be differentiated and it is not
+/// frozen; else the running ones. In a training pass ([`forward_context::training_pass`]) the update is left to the
+/// training loop.
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     /// Scale, `[channel]`.
@@ -207,7 +214,7 @@ impl BatchNorm {
         [&self.running_mean, &self.running_var].map(|running| running.value_sync().to_device(device))
     }
 
-    /// What each channel is multiplied by and what is added then, by the running statistics.
+    /// Factor and summand of each channel, by the running statistics.
     fn affine(&self, device: &Device) -> [Tensor<1>; 2] {
         let [mean, variance] = self.running_statistics(device);
         let scale = self.weight.val() / (variance + self.epsilon).sqrt();
@@ -222,7 +229,7 @@ fn update_running(running: &RunningState<Tensor<1>>, of_batch: Tensor<1>) {
     running.update(forward_context::exponential_average(old, of_batch).detach());
 }
 
-/// What makes the variance of `count` values an unbiased estimate.
+/// Bessel's correction, which makes the variance of `count` values an unbiased estimate.
 fn bessel(count: usize) -> f64 {
     count as f64 / count.saturating_sub(1).max(1) as f64
 }
@@ -265,7 +272,7 @@ pub fn uniform_within(bound: f64) -> Distribution {
     Distribution::Uniform(-bound, bound)
 }
 
-/// The largest value of each `kernel` x `kernel` window; `padding` rows and columns around the image never win.
+/// Max pooling: the largest value of each `kernel` x `kernel` window; padding is never the largest.
 pub fn max_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
     if kernels::supports(&input) {
         return kernels::max_pool(input, kernel, stride, padding);
@@ -274,7 +281,7 @@ pub fn max_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) 
     max_pool2d(input, options)
 }
 
-/// The mean of each `kernel` x `kernel` window; `padding` rows and columns of zeros around the image count.
+/// Average pooling: the mean of each `kernel` x `kernel` window; padding counts as zeros.
 pub fn average_pool(input: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Tensor<4> {
     if kernels::supports(&input) {
         return kernels::average_pool(input, kernel, stride, padding);

@@ -1,7 +1,7 @@
-//! What a panic said, for those who turn it into the failure of a stage.
+//! Messages of panics, for turning them into the failure of a stage.
 //!
-//! A library may panic in a thread of its own, after which others panic because of it: the first panic of a process says
-//! what happened. A program that runs one stage a process has it remembered ([`install_hook`]).
+//! A library may panic in a thread of its own, after which others panic because of it: the first panic of a process
+//! says what happened. A program that runs one stage a process has it remembered ([`install_hook`]).
 
 use std::any::Any;
 use std::panic::{self, PanicHookInfo};
@@ -12,9 +12,9 @@ static FIRST: OnceLock<Panic> = OnceLock::new();
 /// A panic, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panic {
-    /// What it said.
+    /// Its message.
     pub message: String,
-    /// Where it was, as `file:line:column`.
+    /// Its place, as `file:line:column`.
     pub location: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! The random numbers of NumPy's legacy `RandomState`, bit for bit, so that splits come out as other tools' do.
 //!
-//! Source: NumPy's `numpy/random/mtrand` (MT19937 seeded by `init_genrand`, bounded integers by masking and rejection, the
-//! Fisher-Yates shuffle from the end). Values are checked against NumPy in the golden tests.
+//! Source: NumPy's `numpy/random/mtrand` (MT19937 seeded by `init_genrand`, bounded integers by masking and rejection,
+//! the Fisher-Yates shuffle from the end). Values are checked against NumPy in the golden tests.
 
 use rand_mt::Mt;
 

@@ -36,7 +36,7 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// Reads one cell of class numbers; says what is wrong with it.
+/// Reads one cell of class numbers; the error says what is wrong.
 pub fn parse_target(cell: &str, classes: usize) -> Result<Target, String> {
     let numbers = cell.split_whitespace().map(|word| match word.parse::<usize>() {
         Ok(number) if number < classes => Ok(number),

@@ -1,7 +1,7 @@
 //! Matrices: one row of numbers an id.
 //!
-//! An artifact is a folder with `values.npy` (float64, `[row, column]`) and `ids.csv` (`Id`), or a bare `.npy` file, whose
-//! ids another input gives.
+//! An artifact is a folder with `values.npy` (float64, `[row, column]`) and `ids.csv` (`Id`), or a bare `.npy` file,
+//! whose ids another input gives.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ impl OutputValue for MatrixOutput {
 /// A matrix in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
-    /// What the user calls it.
+    /// Name in messages.
     pub label: String,
     /// Names of the rows, where the artifact has them.
     pub ids: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! The most memory that this process had.
+//! Peak memory of this process.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Between two looks at the GPU's memory.
+/// Interval between two measurements of the GPU's memory.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Makes [`peak`] count from what is in use now, where the system can.
+/// Resets [`peak`] to the memory in use now, where the system can.
 pub fn forget_peak() {
-    // Linux alone knows this; elsewhere the peak is that of the whole process, which is no more than the documentation says.
+    // Only Linux has this; elsewhere the peak is that of the whole process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-/// The most bytes of main memory since [`forget_peak`].
+/// Peak bytes of main memory since [`forget_peak`].
 pub fn peak() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -23,14 +23,14 @@ pub fn peak() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Looks now and then at how much GPU memory this process has.
+/// Measures the GPU memory of this process at intervals.
 pub struct GpuWatch {
     most: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Watches until [`GpuWatch::peak`] is asked for. Where there is no NVIDIA driver, nothing is watched.
+/// Measures until [`GpuWatch::peak`] is called. Without an NVIDIA driver nothing is measured.
 pub fn watch_gpu() -> GpuWatch {
     let (most, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let thread = gpu_memory().map(|_| {
@@ -46,19 +46,19 @@ pub fn watch_gpu() -> GpuWatch {
 }
 
 impl GpuWatch {
-    /// The most bytes that were seen.
+    /// Peak bytes.
     pub fn peak(self) -> Option<u64> {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread {
             thread.thread().unpark();
-            // What the thread did is in `most`, even if it panicked.
+            // The result is in `most`, even if the thread panicked.
             let _ = thread.join();
         }
         Some(self.most.load(Ordering::Relaxed)).filter(|most| *most > 0)
     }
 }
 
-/// Bytes of GPU memory that the driver says this process has; zero if it uses no GPU, nothing if there is no driver.
+/// Bytes of GPU memory of this process by the driver's account; zero if it uses no GPU, none if there is no driver.
 fn gpu_memory() -> Option<u64> {
     let mut command = Command::new("nvidia-smi");
     command.args(["--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]).stderr(Stdio::null());

@@ -1,4 +1,4 @@
-//! How fast a network is trained and used: the stages themselves, on images that are made up, with a watch beside them.
+//! Benchmarks of training and prediction: the stages themselves, timed on synthetic images.
 //!
 //! A first round is for whatever is slow only once: compiling for a GPU, touching memory, filling caches. The second is
 //! measured.
@@ -26,13 +26,13 @@ use crate::ports::OutputPorts;
 use athanor_nn::devices::Devices;
 use athanor_nn::models::Architecture;
 
-/// As many as the Human Protein Atlas challenge has.
+/// Number of classes of the Human Protein Atlas challenge.
 const CLASSES: usize = 28;
 
-/// Seconds that no training lasts: its state is saved between the rounds only.
+/// An interval longer than any training: the state is saved between the rounds only.
 const NEVER: f64 = 1e9;
 
-/// What is measured.
+/// The workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Workload {
@@ -45,44 +45,44 @@ pub enum Workload {
 /// A measurement to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bench {
-    /// What is measured.
+    /// The workload.
     pub work: Workload,
     /// The network.
     pub arch: Architecture,
-    /// Pixels a side of what the network sees. The images have half as many again.
+    /// Side of the network's input, in pixels. The images have half as many again.
     pub size: usize,
     /// Images in a batch.
     pub batch: usize,
-    /// What the network computes in.
+    /// Numeric precision of the network.
     pub precision: Precision,
-    /// Threads to compute with, and to prepare batches with.
+    /// Number of threads that compute, and of threads that prepare batches.
     pub threads: usize,
     /// Batches of each round.
     pub steps: usize,
 }
 
-/// What came of a measurement.
+/// Result of a measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// What was measured.
+    /// The measurement.
     #[serde(flatten)]
     pub bench: Bench,
-    /// What it ran on.
+    /// The devices.
     pub device: String,
     /// Images a second.
     pub images_per_second: f64,
     /// Seconds a batch.
     pub seconds_per_step: f64,
-    /// Share of the time in which nothing was computed for want of images, 0 to 1.
+    /// Share of the time spent waiting for images, 0 to 1.
     pub share_waiting_for_data: f64,
-    /// The most bytes of main memory that this process had; `None` where the system does not tell.
+    /// Peak bytes of main memory of this process; `None` where the system does not tell.
     pub peak_memory: Option<u64>,
-    /// The most bytes of GPU memory that this process had, as the driver counts; `None` on a CPU, and where it does not tell.
+    /// Peak bytes of GPU memory of this process, by the driver's account; `None` on a CPU, and where it does not tell.
     pub peak_gpu_memory: Option<u64>,
 }
 
 impl Bench {
-    /// Measures.
+    /// Runs the measurement.
     ///
     /// # Errors
     /// A size that the network cannot take, a batch too small; a device that lacks the precision or the memory.
@@ -181,7 +181,7 @@ impl Bench {
     }
 }
 
-/// What is wrong with parameters, as one error.
+/// Problems of parameters as one error.
 fn wrong(problems: &[ParamProblem]) -> StageError {
     let told = problems.iter().map(|problem| format!("`{}`: {}", problem.path.join("."), problem.message));
     StageError::mismatch(told.collect::<Vec<_>>().join("; "))

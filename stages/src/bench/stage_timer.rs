@@ -1,14 +1,14 @@
-//! Watches a stage's own reports: when they came, and what they said of waiting.
+//! Timing of a stage by its own reports.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::context::{Reporter, StageReport};
 
-/// The figure by which stages tell which share of the time they waited.
+/// The metric with the share of the time that a stage waited for images.
 const WAITING: &str = "share_waiting_for_data";
 
-/// Hears a stage, and remembers when it was where.
+/// A reporter that times a stage's progress.
 pub struct StageTimer {
     unit: &'static str,
     /// Progress at which it starts.
@@ -24,27 +24,27 @@ struct State {
     ended: Option<Timing>,
 }
 
-/// What was seen.
+/// Timing of a stage.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
     /// From the start of the first batch to the end of the last.
     pub seconds: f64,
-    /// Which share of them the stage waited for images.
+    /// Share of them that the stage waited for images.
     pub share_waiting: f64,
 }
 
 impl StageTimer {
-    /// Of an epoch of training, counted from 1, each of which has so many steps.
+    /// A timer of one epoch of training, counted from 1; each epoch has `steps` steps.
     pub fn of_epoch(epoch: u64, steps: u64) -> StageTimer {
         StageTimer { unit: "steps", from: (epoch - 1) * steps, epoch: Some(epoch), state: Mutex::default() }
     }
 
-    /// Of all work there is, counted in `unit`.
+    /// A timer of all the work, counted in `unit`.
     pub fn of_all(unit: &'static str) -> StageTimer {
         StageTimer { unit, from: 0, epoch: None, state: Mutex::default() }
     }
 
-    /// What was seen, if the work was done.
+    /// The timing, if the work was done.
     pub fn timing(&self) -> Option<Timing> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).ended
     }
@@ -55,12 +55,13 @@ impl Reporter for StageTimer {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match report {
             StageReport::Progress { done, unit, .. } if unit == self.unit && done == self.from => {
-                // The end of an epoch is told as the beginning of the next; the last to tell is the one that begins.
+                // The end of an epoch is reported as the start of the next; the last report is the start.
                 state.begun = Some(Instant::now());
             }
             StageReport::Metric { name, value, step } if name == WAITING && step == self.epoch => {
                 let begun = state.begun;
-                state.ended = begun.map(|begun| Timing { seconds: begun.elapsed().as_secs_f64(), share_waiting: value });
+                state.ended =
+                    begun.map(|begun| Timing { seconds: begun.elapsed().as_secs_f64(), share_waiting: value });
             }
             _ => {}
         }

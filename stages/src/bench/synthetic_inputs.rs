@@ -1,4 +1,4 @@
-//! Images to measure with: noise in packed sets, tables that name them, and a checkpoint of a network that knows nothing.
+//! Synthetic inputs: noise in packed sets, tables that name them, and a checkpoint of an untrained network.
 
 use std::path::{Path, PathBuf};
 
@@ -17,21 +17,21 @@ use athanor_random::Random;
 
 /// The colours of the Human Protein Atlas challenge.
 const CHANNELS: [&str; 4] = ["red", "green", "blue", "yellow"];
-/// More different images are not made for training, if showing them again does as well.
+/// Maximum number of distinct images for training; beyond it they are shown again.
 const MOST_DISTINCT: usize = 64;
-/// How often an image is shown at most.
+/// Maximum number of times that an epoch shows an image.
 const MOST_REPEATS: usize = 20;
 /// Images in a file.
 const SHARD: usize = 16;
 
-/// Made-up inputs in a folder.
+/// Synthetic inputs in a folder.
 pub struct SyntheticInputs {
     folder: PathBuf,
     classes: usize,
 }
 
 impl SyntheticInputs {
-    /// In a folder that is empty.
+    /// Inputs in an empty folder.
     pub fn new(folder: &Path, classes: usize) -> SyntheticInputs {
         SyntheticInputs { folder: folder.to_owned(), classes }
     }
@@ -43,7 +43,7 @@ impl SyntheticInputs {
         Ok(path)
     }
 
-    /// So many images of `side` x `side` pixels, and a table of them: `Id,Target`.
+    /// `count` images of `side` x `side` pixels, and a table of them: `Id,Target`.
     pub fn images(&self, count: usize, side: usize) -> Result<(PackedImagesInput, TableInput), StageError> {
         let (path, channels) = (self.folder("images")?, CHANNELS.map(str::to_owned));
         let ids: Vec<String> = (0..count).map(|image| format!("image{image}")).collect();
@@ -60,12 +60,12 @@ impl SyntheticInputs {
         Ok((PackedImagesInput::from_file(named(path)), self.table("images.csv", &ids)?))
     }
 
-    /// A table of the first of the images, to judge a network by; that is not measured.
+    /// A validation table of the first image; validation is not measured.
     pub fn validation(&self) -> Result<TableInput, StageError> {
         self.table("validation.csv", &["image0".to_owned()])
     }
 
-    /// Every class comes as often as the others.
+    /// All classes are equally frequent.
     fn table(&self, name: &str, ids: &[String]) -> Result<TableInput, StageError> {
         let path = self.folder.join(name);
         let rows = ids.iter().enumerate().map(|(number, id)| [id.clone(), (number % self.classes).to_string()]);
@@ -73,7 +73,7 @@ impl SyntheticInputs {
         Ok(TableInput::from_file(named(path)))
     }
 
-    /// A classifier that has learned nothing.
+    /// An untrained classifier.
     pub fn checkpoint(&self, arch: Architecture, side: usize) -> Result<CheckpointInput, StageError> {
         let channels = CHANNELS.map(str::to_owned).to_vec();
         let normalisation = Normalisation::none(channels.len());
@@ -84,7 +84,7 @@ impl SyntheticInputs {
     }
 }
 
-/// How many different images are made so that an epoch shows `shown`, and how often it shows each.
+/// Number of distinct images for an epoch of `shown` images, and number of times that it shows each.
 pub fn distinct_images(shown: usize) -> (usize, usize) {
     let enough = |times: &usize| shown.is_multiple_of(*times) && shown / times <= MOST_DISTINCT;
     let times = (1..=MOST_REPEATS).find(enough).unwrap_or(1);
@@ -95,7 +95,7 @@ fn named(path: PathBuf) -> InputFile {
     InputFile { path, label: "made up".to_owned() }
 }
 
-/// An image that is like no other.
+/// A noise image, different for every number.
 fn noise(number: usize, side: usize) -> Planes {
     let mut random = Random::new(number as u64);
     let length = CHANNELS.len() * side * side;

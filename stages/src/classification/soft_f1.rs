@@ -5,8 +5,8 @@ const GRID: usize = 1000;
 /// Halvings of the bracket around the best candidate; beyond this the interval is narrower than f64 resolves.
 const REFINEMENTS: usize = 60;
 
-/// F1 of one class when a row counts as positive by `sigmoid(sharpness * (p - threshold))`: 2 TP / (2 TP + FP + FN), with soft
-/// counts; 0 when there is nothing to count.
+/// F1 of one class when a row counts as positive by `sigmoid(sharpness * (p - threshold))`: 2 TP / (2 TP + FP + FN),
+/// with soft counts; 0 when there is nothing to count.
 pub fn soft_f1(probabilities: &[f64], positive: &[bool], threshold: f64, sharpness: f64) -> f64 {
     let (mut hits, mut predicted, mut actual) = (0.0, 0.0, 0.0);
     for (probability, positive) in probabilities.iter().zip(positive) {

@@ -10,19 +10,19 @@ use crate::items::{Computed, ItemCache, OnFailure, PerItem};
 
 /// The results for a set's images.
 pub struct MappedImages<V> {
-    /// The images that were worked on: an id with a bad image is in neither.
+    /// The images with results; an id with a bad image is left out whole.
     pub set: ImageSet,
     /// The results, `[id, channel]`.
     pub results: Vec<Computed<V>>,
-    /// The images that were not.
+    /// The images without results.
     pub bad: Vec<BadImage>,
 }
 
 /// Does `work` on every image of `input`.
 ///
 /// # Errors
-/// Without `on_bad: skip`, the first bad image; in any case, whatever is not an image's own fault. Nothing being left is an
-/// error too.
+/// Without `on_bad: skip`, the first bad image; in any case, failures that are not an image's own. An empty result is
+/// an error too.
 pub fn map_images<P: PerItem<Item = ImageFile>>(
     reading: &ReadOptions,
     input: &ImageSetInput,

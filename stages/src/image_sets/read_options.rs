@@ -1,4 +1,4 @@
-//! How a kind reads the images it is given: which files, which channels, and which colour of a file that has colours.
+//! Options for reading images: the files, the channels, and the colour component of files with colours.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,7 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
-    /// What types alone cannot say.
+    /// Checks that the types cannot express.
     pub fn check(&self) -> Vec<ParamProblem> {
         use crate::artifact::image_set::NamingError;
         match Naming::new(&self.pattern, self.channels.as_deref()) {

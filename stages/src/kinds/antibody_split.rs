@@ -52,7 +52,8 @@ input_ports! {
 output_ports! {
     /// Outputs of [`AntibodySplit`].
     pub struct AntibodySplitOutputs {
-        /// Three quarters of each antibody's rows, leaked ones replaced by the train rows they match: `Id,Target,External,antibody,antibody_code`.
+        /// Three quarters of each antibody's rows, leaked ones replaced by the train rows they match:
+        /// `Id,Target,External,antibody,antibody_code`.
         train: TableOutput = "train.csv",
         /// A quarter of each antibody's rows, without leaked ones.
         validation: TableOutput = "validation.csv",

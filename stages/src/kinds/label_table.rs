@@ -52,7 +52,8 @@ input_ports! {
 output_ports! {
     /// Outputs of [`LabelTable`].
     pub struct LabelTableOutputs {
-        /// `Id`, `Target` (ascending, each once), a 0/1 column a class, `External`; for external rows also `antibody` and `antibody_code`.
+        /// `Id`, `Target` (ascending, each once), a 0/1 column a class, `External`; for external rows also `antibody`
+        /// and `antibody_code`.
         table: TableOutput = "labels.csv",
     }
 }
@@ -99,7 +100,7 @@ pub fn header(classes: &[String]) -> Vec<&str> {
     ["Id", "Target"].into_iter().chain(classes.iter().map(String::as_str)).chain(["External"]).collect()
 }
 
-/// How label tables write a truth value.
+/// A truth value as label tables write it.
 pub fn truth(holds: bool) -> &'static str {
     if holds { "True" } else { "False" }
 }

@@ -24,7 +24,8 @@ input_ports! {
 output_ports! {
     /// Outputs of [`LeakRows`].
     pub struct LeakRowsOutputs {
-        /// `Id,Extra,Target`: the test id, the external id, and the external row's target. One row a test id, the first.
+        /// `Id,Extra,Target`: the test id, the external id, and the external row's target. One row a test id, the
+        /// first.
         rows: TableOutput = "leak_rows.csv",
     }
 }

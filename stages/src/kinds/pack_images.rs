@@ -149,7 +149,7 @@ impl Member<'_> {
     }
 }
 
-/// What became of an image.
+/// Result of packing an image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
@@ -196,10 +196,10 @@ impl<'s> PerItem for Pack<'s> {
                     outcomes.push(Outcome::Packed { shape: planes.shape, digest: Digest::of(&planes.bytes) });
                     images.push((member.id.to_owned(), planes));
                 }
-                Err((channel, reason)) if self.reading.on_bad == OnBad::Skip => {
+                Err(Fault { channel, reason }) if self.reading.on_bad == OnBad::Skip => {
                     outcomes.push(Outcome::Bad { channel, reason });
                 }
-                Err((channel, reason)) => return refuse(&[member.bad(channel, reason)]).map(|()| outcomes),
+                Err(Fault { channel, reason }) => return refuse(&[member.bad(channel, reason)]).map(|()| outcomes),
             }
         }
         if !images.is_empty() {
@@ -209,8 +209,11 @@ impl<'s> PerItem for Pack<'s> {
     }
 }
 
-/// The channel at fault and what is wrong with it.
-type Fault = (usize, String);
+/// The channel of an image that cannot be packed.
+struct Fault {
+    channel: usize,
+    reason: String,
+}
 
 impl Pack<'_> {
     /// Everything that an image's pixels depend on.
@@ -241,7 +244,7 @@ impl Pack<'_> {
             let key = self.place_key(member);
             let known = self.items.find::<(String, Digest)>(&key);
             if known.is_none_or(|known| known.files.first() != Some(shard)) {
-                self.items.note(&key, (member.id, digest), std::slice::from_ref(shard))?;
+                self.items.insert_shared(&key, (member.id, digest), std::slice::from_ref(shard))?;
             }
         }
         Ok(())
@@ -252,7 +255,7 @@ impl Pack<'_> {
         for (channel, file) in member.files.iter().enumerate() {
             let pixels = match self.reading.decode(file) {
                 Ok((_, pixels)) => pixels.to_u8(),
-                Err(StageError::Input { message, .. }) => return Ok(Err((channel, message))),
+                Err(StageError::Input { message, .. }) => return Ok(Err(Fault { channel, reason: message })),
                 Err(other) => return Err(other),
             };
             let [_, height, width] = planes.shape;
@@ -261,7 +264,7 @@ impl Pack<'_> {
                     "has {} x {} pixels, but the channel `{}` of the image has {width} x {height}",
                     pixels.width, pixels.height, member.files[0].channel
                 );
-                return Ok(Err((channel, reason)));
+                return Ok(Err(Fault { channel, reason }));
             }
             planes.shape = [member.files.len(), pixels.height, pixels.width];
             if let Samples::U8(samples) = pixels.samples {

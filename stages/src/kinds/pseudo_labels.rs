@@ -129,7 +129,7 @@ impl StageKind for PseudoLabels {
     }
 }
 
-/// What the ensemble says of the unlabelled images.
+/// Predictions of the unlabelled images.
 struct Predictions {
     ids: Vec<String>,
     matrix: Matrix,

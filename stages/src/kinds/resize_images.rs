@@ -120,7 +120,7 @@ input_ports! {
     }
 }
 
-/// What [`ResizeImages`] writes: a set for each size in the order of the parameters, and the table of what was left out.
+/// Outputs of [`ResizeImages`]: a set for each size in the order of the parameters, and the table of images left out.
 pub struct ResizeImagesOutputs {
     by_name: BoundOutputs,
     skipped: TableOutput,
@@ -208,7 +208,7 @@ impl StageKind for ResizeImages {
 }
 
 impl ResizeImagesParams {
-    /// What the header of a result of this size says; `depth` is its bits a sample.
+    /// The header of a result of this size; `depth` is its bits a sample.
     fn header(&self, size: u32, depth: u8) -> Header {
         let format = match self.format {
             Format::Png => ImageFormat::Png,

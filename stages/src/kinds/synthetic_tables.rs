@@ -56,7 +56,8 @@ impl Parameters for SyntheticTablesParams {
     }
 }
 
-/// One in this many external rows shows the same image as a train row, and one in this many test rows as an external row.
+/// One in this many external rows shows the same image as a train row, and one in this many test rows as an external
+/// row.
 const SHARED: usize = 10;
 /// Images of one antibody.
 const PER_ANTIBODY: usize = 6;

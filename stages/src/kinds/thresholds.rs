@@ -27,7 +27,8 @@ pub enum Method {
     SoftF1,
 }
 
-/// Expected share of rows of the challenge's 28 classes, by class. A class at `0.01` takes its share in the labels instead.
+/// Expected share of rows of the challenge's 28 classes, by class. A class at `0.01` takes its share in the labels
+/// instead.
 const HPA_RATIOS: [f64; 28] = [
     0.362_397_82,
     0.043_841_336,
@@ -185,8 +186,8 @@ fn by_ratio(params: &ThresholdsParams, matrix: &Matrix, labels: &Labels) -> Resu
     Ok((0..matrix.columns).into_par_iter().map(find).collect())
 }
 
-/// The point p of `points` from 0 to 1 for which the share of values above p is nearest to `ratio`; among equals the one
-/// nearest 0.5, and of two as near the smaller.
+/// The point p of `points` from 0 to 1 for which the share of values above p is nearest to `ratio`; among equals the
+/// one nearest 0.5, and of two as near the smaller.
 pub fn nearest_to_ratio(mut values: Vec<f64>, ratio: f64, points: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     let step = 1.0 / (points - 1) as f64;

@@ -1,5 +1,5 @@
-//! Training and prediction: batches from packed images, the training loop and its state on disk, predictions that are kept
-//! as they are made.
+//! Training and prediction: batches from packed images, the training loop and its state on disk, predictions that are
+//! kept as they are made.
 //!
 //! The networks themselves are [`athanor_nn`]'s; the kinds that use this are in [`kinds`](crate::kinds).
 

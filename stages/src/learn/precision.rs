@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
 
-/// What a network computes in; its parameters and what the optimiser keeps are float32 either way.
+/// Numeric precision of a network; its parameters and the optimiser's state are float32 either way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {

@@ -1,4 +1,4 @@
-//! What a checkpoint remembers of how its network was shown images, so that prediction shows them alike.
+//! Preprocessing of images, stored in checkpoints, so that prediction prepares images as training did.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use super::data::{ImagePool, Normalisation};
 use crate::error::StageError;
 
-/// Where checkpoints keep it, as JSON.
+/// Key of the metadata of checkpoints, whose value is JSON.
 const KEY: &str = "athanor.images";
 
-/// How images were prepared.
+/// Preprocessing of images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     /// Pixels a side.
     pub side: usize,
     /// Names of the channels.
     pub channels: Vec<String>,
-    /// How bytes became numbers.
+    /// Normalisation of the pixels.
     #[serde(flatten)]
     pub normalisation: Normalisation,
 }
@@ -30,7 +30,7 @@ impl Preprocessing {
         BTreeMap::from([(KEY.to_owned(), text)])
     }
 
-    /// What a checkpoint says, which `label` names, for these images.
+    /// The preprocessing of a checkpoint, called `label` in messages, for these images.
     ///
     /// # Errors
     /// If it says nothing; if the images have other channels.

@@ -1,4 +1,4 @@
-//! How often queries share their antibody and their labels with their nearest reference.
+//! Agreement of queries with their nearest references in antibody and labels.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::artifact::table::{Table, TableInput};
 use crate::error::StageError;
 use crate::similarity::search::Neighbour;
 
-/// What is known of the rows of a matrix, in their order.
+/// Known properties of the rows of a matrix, in their order.
 #[derive(Debug, Default)]
 pub struct Facts {
     /// Antibodies, if there is such a column; an empty one is not known.
@@ -17,7 +17,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// What `table` says of the rows called `ids` of the matrix `label`; nothing without a table.
+    /// The properties that `table` gives for the rows `ids` of the matrix `label`; none without a table.
     ///
     /// # Errors
     /// Names the row of the matrix whose id is not in the table, and the row of the table that holds no target.
@@ -38,7 +38,7 @@ impl Facts {
     }
 }
 
-/// Where each of `ids` stands in the table.
+/// The row of each of `ids` in the table.
 fn rows_of(table: &Table, ids: &[String], label: &str) -> Result<Vec<usize>, StageError> {
     let known = table.unique_ids("Id")?;
     let index: HashMap<&str, usize> = known.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
@@ -57,8 +57,8 @@ struct Pair {
     same_target: bool,
 }
 
-/// Rows of the report: for each threshold how many queries have a nearest reference with a cosine above it, how many of those
-/// share its antibody, and how many its target; empty where one of the sides does not know.
+/// Rows of the report: for each threshold the number of queries whose nearest reference has a cosine above it, and of
+/// those that share its antibody and its target; empty where one of the sides does not know.
 pub fn report(thresholds: &[f64], queries: &Facts, references: &Facts, found: &[Vec<Neighbour>]) -> Vec<[String; 4]> {
     let antibodies = queries.antibodies.as_ref().zip(references.antibodies.as_ref());
     let targets = queries.targets.as_ref().zip(references.targets.as_ref());

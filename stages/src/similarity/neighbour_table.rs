@@ -30,7 +30,7 @@ pub fn write(
 /// The nearest reference of a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NearestRow<'t> {
-    /// Where it stands in the table.
+    /// Its row in the table.
     pub row: usize,
     /// The reference's id.
     pub neighbour: &'t str,

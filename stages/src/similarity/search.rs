@@ -1,9 +1,9 @@
-//! The nearest references of every query by cosine: a full search in blocks.
+//! The nearest references of every query by cosine: exhaustive search in blocks.
 //!
-//! Most pairs are far from being neighbours, and float32 is enough to see that. So a block of cosines is computed in float32
-//! by matrix multiplication, and only a pair whose rough cosine could reach a query's best is computed again, in float64 and
-//! in a fixed order. What is kept is decided by the exact cosines alone: the result is the same whatever the blocks, the
-//! threads and the processor.
+//! Most pairs are far from being neighbours, and float32 is enough to see that. So a block of cosines is computed in
+//! float32 by matrix multiplication, and only a pair whose rough cosine could reach a query's best is computed again,
+//! in float64 and in a fixed order. The exact cosines alone decide which pairs are kept: the result is the same
+//! whatever the blocks, the threads and the processor.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ pub struct Neighbour {
     pub cosine: f64,
 }
 
-/// What is looked for.
+/// Options of a search.
 pub struct SearchOptions<'a> {
     /// Number of neighbours of a query.
     pub top: usize,
@@ -31,7 +31,7 @@ pub struct SearchOptions<'a> {
     pub excluded: &'a [Option<usize>],
 }
 
-/// How many rows are worked on at a time. Decides memory and speed, never the result.
+/// Number of rows processed at a time. Decides memory and speed, never the result.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockSizes {
     /// Queries in memory; the references are read once for each such panel.
@@ -50,7 +50,8 @@ const BLOCK_BYTES: usize = 12 << 20;
 const VALUE_BYTES: usize = size_of::<f64>() + size_of::<f32>();
 /// Queries of a tile.
 const TILE: usize = 128;
-/// The most references of a block, however narrow they are: a tile's rough cosines stay within 1 MiB, a core's own cache.
+/// The most references of a block, however narrow they are: a tile's rough cosines stay within 1 MiB, a core's own
+/// cache.
 const MOST_REFERENCES: usize = (1 << 20) / (size_of::<f32>() * TILE);
 
 impl BlockSizes {
@@ -61,11 +62,12 @@ impl BlockSizes {
     }
 }
 
-/// For each query its nearest references, nearest first; of equally near ones the one that comes first in the references.
+/// For each query its nearest references, nearest first; of equally near ones the one that comes first in the
+/// references.
 ///
 /// # Errors
-/// If the two sets differ in width, if there are fewer references than are wanted, if a row cannot be read, or if it was asked
-/// to stop.
+/// If the two sets differ in width, if there are fewer references than are wanted, if a row cannot be read, or if it
+/// was asked to stop.
 pub fn nearest(
     queries: &mut UnitRows,
     references: &mut UnitRows,
@@ -137,14 +139,14 @@ fn compare(
     })
 }
 
-/// How far a rough cosine can be from the exact one: a bound on the error of a float32 dot product of two unit vectors in any
-/// order of summation, `columns` roundings of at most half of epsilon each and a few for the vectors themselves, twice over
-/// to be safe.
+/// Error bound of a rough cosine: that of a float32 dot product of two unit vectors in any
+/// order of summation, `columns` roundings of at most half of epsilon each and a few for the vectors themselves, twice
+/// over to be safe.
 fn rough_error(columns: usize) -> f64 {
     (columns + 8) as f64 * f64::from(f32::EPSILON)
 }
 
-/// Rough cosines that are looked at together.
+/// Number of rough cosines compared at once.
 const STRIDE: usize = 64;
 
 /// The nearest references of one query so far.
@@ -168,8 +170,8 @@ impl Best {
         }
     }
 
-    /// Takes references `first..` with the given rough cosines, which are off by at most `error`; `exact` computes the cosine
-    /// of one of them, counted from 0. References must be offered in order.
+    /// Takes references `first..` with the given rough cosines, which are off by at most `error`; `exact` computes the
+    /// cosine of one of them, counted from 0. References must be offered in order.
     fn offer(&mut self, cosines: &[f32], first: usize, error: f64, exact: impl Fn(usize) -> f64) {
         let mut floor = self.floor(error);
         for (number, some) in cosines.chunks(STRIDE).enumerate() {

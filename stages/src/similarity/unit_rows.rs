@@ -6,15 +6,15 @@ use crate::artifact::matrix_rows::MatrixRows;
 use crate::context::StageContext;
 use crate::error::StageError;
 
-/// Values of a block in which the figures of the columns are summed.
+/// Number of values in a block, for the statistics of the columns.
 const BLOCK_VALUES: usize = 1 << 20;
 
 /// The rows of a matrix as directions, read a block at a time.
 ///
-/// Columns are standardised as scikit-learn's `StandardScaler` does it, in float64: by the mean and the population standard
-/// deviation of the matrix's own rows; a column whose variance is no more than rounding makes of a constant is divided by 1,
-/// so that it counts for nothing. A row without a direction, because it is the mean of all rows, stays zero, as with
-/// scikit-learn's `cosine_similarity`: its cosine with any other is 0.
+/// Columns are standardised as scikit-learn's `StandardScaler` does it, in float64: by the mean and the population
+/// standard deviation of the matrix's own rows; a column whose variance is no more than rounding makes of a constant is
+/// divided by 1, so that it counts for nothing. A row without a direction, because it is the mean of all rows, stays
+/// zero, as with scikit-learn's `cosine_similarity`: its cosine with any other is 0.
 pub struct UnitRows {
     rows: MatrixRows,
     mean: Vec<f64>,
@@ -43,8 +43,8 @@ impl UnitRows {
     /// Reads the matrix twice for the mean and the deviation of every column.
     ///
     /// # Errors
-    /// Names file and row of a value that is not finite; the column whose values are too large to be squared; a matrix in
-    /// which every column is constant, such as one of a single row.
+    /// Names file and row of a value that is not finite; the column whose values are too large to be squared; a matrix
+    /// in which every column is constant, such as one of a single row.
     pub fn of(mut rows: MatrixRows, context: &StageContext<'_>) -> Result<UnitRows, StageError> {
         let count = rows.len() as f64;
         let mut sum = vec![0.0; rows.columns];
@@ -52,7 +52,7 @@ impl UnitRows {
             sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         })?;
         let mean: Vec<f64> = sum.iter().map(|sum| sum / count).collect();
-        // What the mean's rounding leaves over corrects the sum of squares.
+        // The remainder of the mean's rounding corrects the sum of squares.
         let (mut rest, mut squares) = (vec![0.0; rows.columns], vec![0.0; rows.columns]);
         each_row(&mut rows, context, |row| {
             for (column, value) in row.iter().enumerate() {
@@ -89,7 +89,7 @@ impl UnitRows {
         self.rows.columns
     }
 
-    /// What the user calls the matrix.
+    /// Name of the matrix in messages.
     pub fn label(&self) -> &str {
         &self.rows.label
     }
@@ -117,7 +117,7 @@ impl UnitRows {
     }
 }
 
-/// Hands every row to `take`, in order.
+/// Calls `take` with every row, in order.
 fn each_row(rows: &mut MatrixRows, context: &StageContext<'_>, mut take: impl FnMut(&[f64])) -> Result<(), StageError> {
     let mut values = Vec::new();
     let step = (BLOCK_VALUES / rows.columns).max(1);
@@ -131,7 +131,8 @@ fn each_row(rows: &mut MatrixRows, context: &StageContext<'_>, mut take: impl Fn
     Ok(())
 }
 
-/// Whether a column's variance is within what rounding makes of a constant's, as scikit-learn's `StandardScaler` decides it.
+/// Whether a column's variance is within what rounding makes of a constant's, as scikit-learn's `StandardScaler`
+/// decides it.
 fn is_constant(mean: f64, variance: f64, count: f64) -> bool {
     let rounding = count * mean * f64::EPSILON;
     variance <= count * f64::EPSILON * variance + rounding * rounding

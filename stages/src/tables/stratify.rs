@@ -1,7 +1,8 @@
 //! Iterative stratification of multi-label rows.
 //!
-//! Sechidis, Tsoumakas, Vlahavas: On the Stratification of Multi-Label Data (ECML PKDD 2011), in the order of operations and
-//! with the random numbers of the Python package iterative-stratification 0.1.9, so that folds come out row for row the same.
+//! Sechidis, Tsoumakas, Vlahavas: On the Stratification of Multi-Label Data (ECML PKDD 2011), in the order of
+//! operations and with the random numbers of the Python package iterative-stratification 0.1.9, so that folds come out
+//! row for row the same.
 
 use crate::artifact::labels::Target;
 use athanor_random::RandomState;

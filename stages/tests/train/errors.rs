@@ -1,4 +1,4 @@
-//! What is refused before training or prediction begins, and in which words.
+//! Errors before training or prediction begins.
 
 use athanor_stages::ports::InputFile;
 use athanor_stages::registry;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, RecordingReporter, Run, alone, params};
 
-/// What is said of a training with some of its inputs changed.
+/// The error of a training with some of its inputs changed.
 fn refused(fixture: &Fixture, params: &Value, changes: &[(&'static str, InputFile)]) -> String {
     let mut inputs = fixture.inputs();
     inputs.retain(|(port, _)| changes.iter().all(|(changed, _)| changed != port));

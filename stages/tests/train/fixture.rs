@@ -83,7 +83,8 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// With a packed set `images` of so many images, and tables `train` and `validation` of three quarters and a quarter.
+    /// With a packed set `images` of `count` images, and tables `train` and `validation` of three quarters and a
+    /// quarter.
     pub fn new(images: usize) -> Fixture {
         let fixture = Fixture { folder: tempfile::tempdir().unwrap() };
         fixture.pack("images", &CHANNELS, images, IMAGE);
@@ -186,7 +187,7 @@ impl Fixture {
     }
 }
 
-/// What a run is given beside its work.
+/// Environment of a run.
 pub struct Run<'a> {
     pub seed: u64,
     pub threads: usize,

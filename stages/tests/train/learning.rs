@@ -1,4 +1,4 @@
-//! What is learned, and that it is the same every time.
+//! Training learns, and the same every time.
 
 use std::collections::BTreeMap;
 

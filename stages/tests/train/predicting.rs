@@ -34,7 +34,7 @@ fn matrix(fixture: &Fixture, name: &str) -> Matrix {
     MatrixInput(fixture.input(name)).read().unwrap()
 }
 
-/// What the network says of one image as it is.
+/// The network's output for one image.
 fn directly(fixture: &Fixture, image: usize) -> Vec<f64> {
     let device = Device::flex();
     let checkpoint = Checkpoint::read::<Classifier>(fixture.input("trained/checkpoint.safetensors").weights()).unwrap();

@@ -20,7 +20,7 @@ fn fixture() -> Fixture {
 
 const OUTPUTS: [&str; 3] = ["checkpoint.safetensors", "last.safetensors", "metrics.csv"];
 
-/// What a training in one go writes.
+/// Outputs of an uninterrupted training.
 fn in_one_go() -> &'static [Vec<u8>; 3] {
     static WRITTEN: OnceLock<[Vec<u8>; 3]> = OnceLock::new();
     WRITTEN.get_or_init(|| {
@@ -67,7 +67,7 @@ fn killed_training_goes_on_from_its_last_state() {
     params["save_every"] = json!(0);
     let (name, unfinished, copy) = ("copy", fixture.unfinished("killed"), fixture.unfinished("copy"));
     let killed = RecordingReporter::stopping(|reports| {
-        // What a kill at this instant leaves; what comes after does not matter.
+        // The state that a kill at this instant leaves; later changes do not matter.
         let now = steps(reports).last() == Some(&5);
         if now && !copy.exists() {
             copy_folder(&unfinished, &copy);

@@ -1,14 +1,14 @@
-//! Why an archive was not unpacked.
+//! Failures of unpacking.
 
 use std::path::PathBuf;
 
-/// Why an archive was not unpacked.
+/// Failures of unpacking.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// It is something else.
+    /// The file is not an archive.
     #[error("it is no zip, tar or tar.gz archive, but {found}")]
     NotAnArchive {
-        /// What it is.
+        /// Its type.
         found: String,
     },
     /// It ends early or contradicts itself.
@@ -16,23 +16,23 @@ pub enum UnpackError {
     Damaged {
         /// The entry at fault, if it is known.
         entry: Option<String>,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// An entry that no honest archive of data has.
+    /// An entry that is refused for safety.
     #[error("its entry `{entry}` is refused: {why}")]
     Refused {
         /// The entry.
         entry: String,
-        /// Why.
+        /// The reason.
         why: Refusal,
     },
-    /// An entry that is not understood.
+    /// An entry of an unsupported type.
     #[error("its entry `{entry}` {what}, which is not supported")]
     Unsupported {
         /// The entry.
         entry: String,
-        /// What is not supported.
+        /// The unsupported feature.
         what: String,
     },
     /// More entries than allowed.
@@ -53,9 +53,9 @@ pub enum UnpackError {
     /// A file cannot be written.
     #[error("{path} cannot be written: {source}", path = path.display())]
     Write {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// The caller wished to stop.
@@ -63,7 +63,7 @@ pub enum UnpackError {
     Interrupted,
 }
 
-/// Why an entry is refused.
+/// Reasons for refusing an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A path from the root of the file system.
@@ -90,7 +90,7 @@ pub enum Refusal {
 }
 
 impl UnpackError {
-    /// What the user can do.
+    /// Advice for the user.
     pub fn help(&self) -> &'static str {
         match self {
             UnpackError::NotAnArchive { .. } => "Check the address, or leave `unpack` out.",

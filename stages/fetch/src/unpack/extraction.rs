@@ -1,4 +1,4 @@
-//! A folder that grows by the entries of an archive. All that an archive may do passes through here.
+//! The folder that an archive is extracted to. Everything that an archive may do passes through here.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ const PATH_MAX: usize = 3072;
 /// Links to links that are followed, as the kernel does.
 const LINK_DEPTH: usize = 40;
 
-/// What stands at a path.
+/// Kind of entry at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum EntryKind {
     Folder,
@@ -31,13 +31,13 @@ struct Link {
     written: String,
 }
 
-/// The growing folder.
+/// An extraction in progress.
 pub(super) struct Extraction<'a> {
     root: &'a Path,
     most_entries: u64,
     most_bytes: u64,
     entries: u64,
-    /// Bytes that the archive has been unpacked to, those between the files among them.
+    /// Unpacked bytes so far, those between the files included.
     spent: u64,
     unpacked: Unpacked,
     stands: HashMap<PathBuf, EntryKind>,
@@ -162,7 +162,7 @@ impl<'a> Extraction<'a> {
         Ok(())
     }
 
-    /// Takes the path of a file or link for it, and makes the folders above.
+    /// Reserves the path of a file or link, and makes the folders above.
     fn reserve(&mut self, name: &[u8], what: EntryKind) -> Result<PathBuf, UnpackError> {
         let refused = |why| UnpackError::Refused { entry: shown(name), why };
         let path = safe_path(name)?;

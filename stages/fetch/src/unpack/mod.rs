@@ -1,8 +1,9 @@
 //! Archives (zip, tar, tar.gz) into a folder, without trusting them.
 //!
-//! What an archive is comes from its first bytes. Nothing is written outside of the folder, whatever the names inside
-//! say; links are replaced by copies of what they point to, so that the folder holds plain files and folders only;
-//! permissions, owners and times are not taken over. An archive that cannot be unpacked whole leaves nothing behind.
+//! The format of an archive comes from its first bytes. Nothing is written outside of the folder, whatever the names
+//! inside say; links are replaced by copies of what they point to, so that the folder holds plain files and folders
+//! only; permissions, owners and times are not taken over. An archive that cannot be unpacked whole leaves nothing
+//! behind.
 
 mod error;
 mod extraction;
@@ -21,20 +22,21 @@ use extraction::Extraction;
 
 use super::sniff::describe;
 
-/// How much an archive may hold.
+/// Limits on the content of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Files, folders and links.
     pub entries: u64,
-    /// Bytes unpacked; without it, [`Limits::EXPANSION`] times the archive's own length, but at least [`Limits::ALWAYS`].
+    /// Bytes unpacked; without it, [`Limits::EXPANSION`] times the archive's own length, but at least
+    /// [`Limits::ALWAYS`].
     pub bytes: Option<u64>,
 }
 
 impl Limits {
-    /// How many times its own length an archive may hold by default. Images hardly shrink in an archive; more than this
+    /// Default ratio of unpacked bytes to an archive's length. Images hardly shrink in an archive; more than this
     /// is rather meant to fill the disk.
     pub const EXPANSION: u64 = 200;
-    /// What every archive may hold by default.
+    /// Unpacked bytes that every archive may have by default.
     pub const ALWAYS: u64 = 1 << 30;
 
     fn bytes_of(&self, archive: u64) -> u64 {
@@ -48,7 +50,7 @@ impl Default for Limits {
     }
 }
 
-/// What was unpacked.
+/// Totals of an unpacked archive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unpacked {
     /// Files.
@@ -84,7 +86,7 @@ pub fn unpack(
     result
 }
 
-/// The forms of archive.
+/// Formats of archives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ArchiveFormat {
     Zip,
@@ -93,7 +95,7 @@ enum ArchiveFormat {
 }
 
 impl ArchiveFormat {
-    /// By the first bytes; leaves the file at its start.
+    /// The format by the first bytes; leaves the file at its start.
     fn of(file: &mut File) -> Result<ArchiveFormat, UnpackError> {
         let head = head_of(&mut *file).map_err(UnpackError::Read)?;
         file.rewind().map_err(UnpackError::Read)?;

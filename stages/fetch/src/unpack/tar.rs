@@ -75,7 +75,7 @@ fn add(
     }
 }
 
-/// What entries say about the one after them.
+/// Extended headers, which describe the entry after them.
 #[derive(Default)]
 struct Extensions {
     name: Option<Vec<u8>>,
@@ -106,7 +106,7 @@ impl Extensions {
     }
 }
 
-/// The archive from where it is read.
+/// An archive and its reader's position.
 struct Archive<R> {
     stream: R,
 }

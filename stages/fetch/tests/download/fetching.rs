@@ -61,7 +61,7 @@ impl Fixture {
         std::fs::read(self.target()).unwrap()
     }
 
-    /// What lies in the folder.
+    /// Names of the files in the folder.
     fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

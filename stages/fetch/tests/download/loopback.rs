@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// What follows `GET`, or the method with it if it is another.
+    /// The target after `GET`, or the method with it if it is another.
     pub target: String,
     headers: HashMap<String, String>,
 }
@@ -26,7 +26,7 @@ impl Asked {
     }
 }
 
-/// What the server does with one request.
+/// The server's action for one request.
 pub enum Act {
     /// Sends these bytes and closes.
     Send(Vec<u8>),
@@ -34,7 +34,7 @@ pub enum Act {
     Hang(Vec<u8>),
     /// Sends these bytes, then for ever one more byte, with a pause before each.
     Drip(Vec<u8>, Duration),
-    /// Waits until so many requests are being held, then sends.
+    /// Waits until `count` requests are being held, then sends.
     Meet(usize, Vec<u8>),
 }
 

@@ -1,5 +1,5 @@
-//! JPEG, through the `libjpeg-turbo-rs` crate, whose pixels are those of libjpeg-turbo (and so of Pillow and OpenCV) bit
-//! for bit; other decoders differ from it by several grey levels where the chroma is subsampled.
+//! JPEG, through the `libjpeg-turbo-rs` crate, whose pixels are those of libjpeg-turbo (and so of Pillow and OpenCV)
+//! bit for bit; other decoders differ from it by several grey levels where the chroma is subsampled.
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
 
@@ -11,7 +11,8 @@ const FORMAT: ImageFormat = ImageFormat::Jpeg;
 /// Scans of a progressive file; encoders make about ten. A small file of thousands could keep a decoder busy for hours.
 const MAX_SCANS: usize = 256;
 
-/// Memory that decoding takes, per byte of decoded samples: the samples, and coefficients of 16 bits padded to whole blocks.
+/// Memory that decoding takes, per byte of decoded samples: the samples, and coefficients of 16 bits padded to whole
+/// blocks.
 const WORKING_FACTOR: usize = 4;
 
 pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {

@@ -1,7 +1,8 @@
-//! TIFF and BigTIFF: 8 and 16 bits, grey and colour, strips and tiles, raw, PackBits, LZW and deflate, either byte order.
+//! TIFF and BigTIFF: 8 and 16 bits, grey and colour, strips and tiles, raw, PackBits, LZW and deflate, either byte
+//! order.
 //!
-//! Strips and tiles are unpacked into buffers of the size that the directory says, so that what a damaged file can make us
-//! allocate is known beforehand.
+//! Strips and tiles are unpacked into buffers of the size that the directory says, so that what a damaged file can make
+//! us allocate is known beforehand.
 
 mod directory;
 mod layout;

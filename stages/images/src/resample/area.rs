@@ -1,6 +1,6 @@
 //! The mean over the area of a new pixel, as OpenCV's `INTER_AREA` (`imgproc/src/resize.cpp`).
 //!
-//! Where either side grows there is no such area, and OpenCV interpolates bilinearly at positions of its own.
+//! If either side grows there is no such area, and OpenCV interpolates bilinearly at positions of its own.
 
 use super::Plane;
 use super::taps::{Taps, interpolate_u8, interpolate_u16};
@@ -26,7 +26,7 @@ fn round_up_at_half<T>(source: Plane<'_, T>, width: usize, height: usize, mean: 
     if halved { (mean + 0.5).floor() } else { mean.round_ties_even() }
 }
 
-/// Where `INTER_AREA` looks when it enlarges.
+/// Positions that `INTER_AREA` samples when it enlarges.
 fn enlarging(from: usize, to: usize) -> Taps {
     let inverse = to as f64 / from as f64;
     let scale = 1.0 / inverse;

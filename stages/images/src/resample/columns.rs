@@ -3,7 +3,7 @@
 //! This is where resizing spends its time, because the neighbours lie at uneven places. Where the processor can shuffle
 //! bytes (SSSE3), eight or four values are made at once out of sixteen bytes that hold all their neighbours.
 
-/// Where a row's new values come from.
+/// Source positions and weights of a row's new values.
 pub struct Columns {
     /// The left neighbour, and the weights of it and the one right of it, in 2^-11.
     taps: Vec<(usize, [i16; 2])>,
@@ -14,8 +14,8 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Of the taps of every new value; a left neighbour is one of the `width` old samples. Where it is the last one, the
-    /// right one's weight is 0.
+    /// Of the taps of every new value; a left neighbour is one of the `width` old samples. Where it is the last one,
+    /// the right one's weight is 0.
     pub fn new(taps: impl Iterator<Item = (usize, [i16; 2])>, width: usize) -> Columns {
         let taps: Vec<_> = taps.collect();
         Columns {
@@ -52,7 +52,7 @@ mod shuffled {
     /// Bytes that a shuffle chooses from.
     const WINDOW: usize = 16;
 
-    /// How four values come from a window of the old row.
+    /// Shuffle and weights of four values from a window of the old row.
     struct Step {
         /// Start of the window.
         start: usize,
@@ -94,7 +94,8 @@ mod shuffled {
 
         /// Fills the first values and says how many.
         pub fn apply(&self, old: &[u8], new: &mut [i16]) -> usize {
-            // SAFETY: `new` made steps only after it had seen that the processor has SSSE3, all that the function asks for.
+            // SAFETY: `new` made steps only after it had seen that the processor has SSSE3, all that the function asks
+            // for.
             unsafe { self.apply_shuffled(old, new) }
         }
 

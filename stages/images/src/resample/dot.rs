@@ -6,8 +6,8 @@ pub const LOW_BITS: u32 = 11;
 /// Weights come in multiples of this many, and rows are followed by as many zeros, so that vectors fit.
 pub const STRIDE: usize = 16;
 
-/// The sum of the samples, weighted by `high` * 2^11 + `low`; of the samples, as many are taken as there are weights. The
-/// magnitudes of the weights must add up to less than 2^23, so that an i32 holds the sum and both its parts.
+/// The sum of the samples, weighted by `high` * 2^11 + `low`; of the samples, as many are taken as there are weights.
+/// The magnitudes of the weights must add up to less than 2^23, so that an i32 holds the sum and both its parts.
 pub fn in_parts(high: &[i16], low: &[i16], samples: &[i16]) -> i32 {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {

@@ -1,7 +1,7 @@
 //! Lanczos resampling as Pillow's `LANCZOS` (`src/libImaging/Resample.c`).
 //!
-//! For 8 bits the arithmetic is Pillow's fixed point with a rounding to 8 bits between the two passes, so that the results
-//! are the same bits; for 16 bits it is double precision.
+//! For 8 bits the arithmetic is Pillow's fixed point with a rounding to 8 bits between the two passes, so that the
+//! results are the same bits; for 16 bits it is double precision.
 
 use std::f64::consts::PI;
 
@@ -96,11 +96,11 @@ impl Sample for u16 {
     }
 }
 
-/// How one new position comes from the old ones.
+/// The weights of old positions for one new position.
 struct Kernel<W> {
     /// The first old position that has a weight.
     first: usize,
-    /// How many have.
+    /// Number of weights.
     count: usize,
     /// The weights, and zeros up to a multiple of [`dot::STRIDE`].
     weights: W,
@@ -141,8 +141,8 @@ fn sinc(x: f64) -> f64 {
     x.sin() / x
 }
 
-/// Columns first, then rows, each narrowed to samples; or the other way round where Pillow (since 12) does so because the
-/// height shrinks by more than twice as many pixels as the width. A side that stays is left alone.
+/// Columns first, then rows, each narrowed to samples; or the other way round where Pillow (since 12) does so because
+/// the height shrinks by more than twice as many pixels as the width. A side that stays is left alone.
 fn two_passes<T: Sample>(source: Plane<'_, T>, width: usize, height: usize) -> Vec<T> {
     let shrinks_by = |from: usize, to: usize| from as i64 - to as i64;
     let lower_by = shrinks_by(source.height, height);

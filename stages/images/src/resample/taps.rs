@@ -1,7 +1,7 @@
 //! Interpolation between neighbouring pixels, the arithmetic of OpenCV's `INTER_LINEAR` (`imgproc/src/resize.cpp`).
 //!
-//! For 8 bits the arithmetic is OpenCV's fixed point, so that the results are the same bits: weights of 11 bits, columns
-//! first and exactly, then rows with a rounding of their own. For 16 bits it is single precision, as there.
+//! For 8 bits the arithmetic is OpenCV's fixed point, so that the results are the same bits: weights of 11 bits,
+//! columns first and exactly, then rows with a rounding of their own. For 16 bits it is single precision, as there.
 
 use super::columns::Columns;
 use super::{Plane, rows};
@@ -26,8 +26,8 @@ impl Taps {
     }
 }
 
-/// The two-pass scheme of both depths: `horizontal` fills a row of intermediate values from an old row, `vertical` makes
-/// a new row of two of them and the lower one's weight. Old rows are passed over once, in order.
+/// The two-pass scheme of both depths: `horizontal` fills a row of intermediate values from an old row, `vertical`
+/// makes a new row of two of them and the lower one's weight. Old rows are passed over once, in order.
 fn two_passes<T: Copy + Default, M: Copy + Default>(
     source: Plane<'_, T>,
     width: usize,

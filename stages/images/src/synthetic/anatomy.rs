@@ -17,9 +17,9 @@ const NEAR: f32 = 0.4;
 const OWN_NUCLEUS: f32 = 0.5;
 /// Room that outlines' unevenness may need.
 const SLACK: f32 = 0.03;
-/// How far long waves push cell outlines about.
+/// Amplitude of long waves in cell outlines.
 const SWELL: f32 = 0.026;
-/// How far short waves push cell outlines about.
+/// Amplitude of short waves in cell outlines.
 const RIPPLE: f32 = 0.010;
 
 /// The unevenness of outlines, as fields of displacement.
@@ -51,7 +51,7 @@ impl Unevenness {
     }
 }
 
-/// Where a pixel is in the tissue; distances are in picture sides, positive inside.
+/// Position of a pixel in the tissue; distances are in picture sides, positive inside.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     /// The cell, if any.
@@ -128,7 +128,7 @@ impl Shape {
     }
 }
 
-/// Where each pixel's middle lies on the uneven ground that cells, even ones, are laid on.
+/// Position of each pixel's centre on the uneven ground on which cells, even ones, are laid.
 struct Ground {
     side: usize,
     x: Vec<f32>,

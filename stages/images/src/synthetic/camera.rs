@@ -8,7 +8,8 @@ use athanor_random::Random;
 const LENS: f32 = 0.0019;
 /// Light is collected on a finer grid where a picture has fewer pixels than this a side.
 const COARSE: usize = 256;
-/// Noise of the detector in a picture of `REFERENCE` pixels a side; smaller pictures are means of several of its pixels.
+/// Noise of the detector in a picture of `REFERENCE` pixels a side; smaller pictures are means of several of its
+/// pixels.
 const READ_NOISE: f32 = 0.009;
 /// Noise of the light itself, at full scale.
 const SHOT_NOISE: f32 = 0.045;
@@ -32,7 +33,8 @@ pub struct Exposure {
 }
 
 impl Exposure {
-    /// The exposure of one channel: the lamp's unevenness belongs to the scene, its brightness and the noise to the shot.
+    /// The exposure of one channel: the lamp's unevenness belongs to the scene, its brightness and the noise to the
+    /// shot.
     pub fn new(lamp: &mut Random, gain: f32, noise: Random) -> Exposure {
         let slope = (0.25 * lamp.signed(), 0.25 * lamp.signed());
         Exposure { slope, falloff: lamp.between(0.1, 0.5), gain, noise }

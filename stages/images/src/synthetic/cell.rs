@@ -5,7 +5,7 @@ use super::point::{Point, RandomPoints};
 use super::style::Style;
 use athanor_random::Random;
 
-/// What a cell is doing.
+/// Phase of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Phase {
     /// Living between two divisions.
@@ -28,7 +28,7 @@ pub struct Nucleolus {
 /// One cell.
 #[derive(Debug, Clone)]
 pub struct Cell {
-    /// What it is doing.
+    /// Its phase.
     pub phase: Phase,
     /// Its outline, where no neighbour presses on it.
     pub body: Oval,
@@ -36,7 +36,7 @@ pub struct Cell {
     pub nucleus: Oval,
     /// Dense bodies in the nucleus.
     pub nucleoli: Vec<Nucleolus>,
-    /// Where its microtubules start.
+    /// Origin of its microtubules.
     pub centrosome: Point,
     /// Brightness of its marker stains.
     pub vigour: f32,

@@ -18,7 +18,7 @@ const NUCLEAR_GAP: f32 = 0.006;
 /// A fibre, point by point.
 pub type Fibre = Vec<Point>;
 
-/// How a kind of fibre grows.
+/// Growth of a kind of fibre.
 #[derive(Debug, Clone, Copy)]
 pub struct Habit {
     /// Strides it grows at most.

@@ -1,4 +1,4 @@
-//! Where the cells of a picture lie.
+//! Layout of the cells of a picture.
 
 use super::cell::{Cell, Phase};
 use super::point::{Point, RandomPoints};
@@ -14,7 +14,7 @@ const ENOUGH_ROOM: f32 = 0.5;
 /// Share of cells that happen to divide.
 const MITOTIC: f32 = 0.02;
 
-/// What the classes of an image ask of its cells.
+/// Requirements of an image's classes on its cells.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wishes {
     /// Cells that divide.

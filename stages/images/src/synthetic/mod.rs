@@ -1,10 +1,10 @@
 //! Made-up fluorescence images of cells in which each of the challenge's 28 classes can be told by where green sits.
 //!
-//! A [`Scene`] says what an image shows. Cells are laid out (`layout`, `cell`), their borders are worked out for every pixel
-//! (`anatomy`), structures are drawn as light onto planes (`markers` for the three stains every image has, `stains` for the
-//! protein of interest), and a `camera` turns light into grey levels. Everything is in units of the picture's side, so that
-//! all sizes of a scene look alike, and only arithmetic that IEEE 754 defines to the last bit is used, so that the bytes are
-//! the same on every machine.
+//! A [`Scene`] says what an image shows. Cells are laid out (`layout`, `cell`), their borders are worked out for every
+//! pixel (`anatomy`), structures are drawn as light onto planes (`markers` for the three stains every image has,
+//! `stains` for the protein of interest), and a `camera` turns light into grey levels. Everything is in units of the
+//! picture's side, so that all sizes of a scene look alike, and only arithmetic that IEEE 754 defines to the last bit
+//! is used, so that the bytes are the same on every machine.
 
 mod anatomy;
 mod blur;
@@ -30,10 +30,10 @@ use camera::{Exposure, drawing_side};
 use specimen::Specimen;
 use style::Style;
 
-/// What one image shows.
+/// Content of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scene {
-    /// Where the protein of interest is: classes below [`HPA_CLASSES`].
+    /// Classes of the protein of interest, below [`HPA_CLASSES`].
     pub classes: Vec<usize>,
     /// Pixels along a side, at least 1.
     pub side: usize,
@@ -41,12 +41,13 @@ pub struct Scene {
     pub seed: u64,
     /// Decides what all images of one antibody share: the cell line and the way it stains.
     pub antibody: u64,
-    /// Decides the noise and, within a few hundredths, the brightness: two exposures of one scene differ in nothing else.
+    /// Decides the noise and, within a few hundredths, the brightness: two exposures of one scene differ in nothing
+    /// else.
     pub exposure: u64,
 }
 
-/// The image of a scene: four grey planes of `side` x `side` pixels, row by row: red (microtubules), green (the protein of
-/// interest), blue (nuclei), yellow (endoplasmic reticulum).
+/// The image of a scene: four grey planes of `side` x `side` pixels, row by row: red (microtubules), green (the protein
+/// of interest), blue (nuclei), yellow (endoplasmic reticulum).
 pub fn render(scene: &Scene) -> [Vec<u8>; 4] {
     let random = Random::new(scene.seed);
     let style = Style::of(scene.antibody);

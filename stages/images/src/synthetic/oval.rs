@@ -27,7 +27,7 @@ pub struct Oval {
 /// The middle itself counts as this far from the middle.
 const LEAST_NORM: f32 = 1e-3;
 
-/// How far a point is from an oval's middle.
+/// Distance of a point from an oval's centre.
 #[derive(Debug, Clone, Copy)]
 pub struct Measure {
     /// 1 on the outline, less inside.
@@ -64,7 +64,7 @@ impl Oval {
         Oval { centre: self.centre + shift, ..self.clone() }
     }
 
-    /// Where `point` is, in half-axes along and across.
+    /// Position of `point`, in half-axes along and across.
     #[inline(always)]
     fn inside(&self, point: Point) -> Point {
         let from = point - self.centre;
@@ -81,7 +81,7 @@ impl Oval {
         norm * (1.0 - self.lobes(inside * (1.0 / norm)))
     }
 
-    /// How far from the middle `point` is.
+    /// Distance of `point` from the centre.
     pub fn measure(&self, point: Point) -> Measure {
         let inside = self.inside(point);
         let norm = inside.dot(inside).sqrt().max(LEAST_NORM);
@@ -90,7 +90,7 @@ impl Oval {
         Measure { norm: norm * lobes, slope: steep.length().max(LEAST_NORM) / norm * lobes }
     }
 
-    /// How much farther out than an ellipse's the outline is in a direction, as a share.
+    /// Excess of the outline over an ellipse's in a direction, as a share.
     #[inline(always)]
     fn lobes(&self, direction: Point) -> f32 {
         let turned = |one: Point, two: Point| Point::new(one.x * two.x - one.y * two.y, one.x * two.y + one.y * two.x);

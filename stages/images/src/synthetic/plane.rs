@@ -4,7 +4,7 @@ use super::point::Point;
 
 /// Dots and strokes are never drawn thinner than this many pixels; thinner ones become fainter instead.
 const LEAST_RADIUS: f32 = 0.9;
-/// How flat the top of a dot is: 1 is a paraboloid, more is a disc with a soft edge.
+/// Flatness of the top of a dot: 1 is a paraboloid, more is a disc with a soft edge.
 const FLATNESS: f32 = 1.6;
 
 /// Light at `side` x `side` pixels; 1 is full scale.

@@ -1,4 +1,4 @@
-//! What lies under the microscope: cells, their anatomy pixel by pixel, and textures that several stains share.
+//! The specimen under the microscope: cells, their anatomy pixel by pixel, and textures that several stains share.
 
 use std::rc::Rc;
 
@@ -12,17 +12,17 @@ use super::shading::step;
 use super::style::Style;
 use athanor_random::Random;
 
-/// Pixels a side of the chart by which structures find their place; the same for every size of picture, so that all sizes
-/// show the same.
+/// Pixels a side of the chart by which structures find their place; the same for every size of picture, so that all
+/// sizes show the same.
 const CHART: usize = 128;
 /// Softness of a cell's border.
 const SOFT_RIM: f32 = 0.007;
 /// Softness of a nucleus's border.
 const SOFT_NUCLEUS: f32 = 0.0035;
 
-/// What lies under the microscope.
+/// The specimen under the microscope.
 pub struct Specimen {
-    /// How its kind looks.
+    /// Appearance of its kind.
     pub style: Style,
     /// Its cells.
     pub cells: Vec<Cell>,
@@ -41,7 +41,7 @@ pub struct Specimen {
 pub struct Site<'a> {
     /// The cell it is in.
     pub cell: &'a Cell,
-    /// Where in the cell.
+    /// Position in the cell.
     pub place: &'a Place,
     /// Share of a nucleolus, 0 to 1.
     pub nucleolus: f32,

@@ -1,4 +1,4 @@
-//! What images of one antibody have in common: the cell line it was tried on, and how it stains.
+//! Style of the images of one antibody: the cell line it was tried on, and how it stains.
 
 use athanor_random::Random;
 
@@ -9,11 +9,11 @@ pub struct Style {
     pub cell_radius: f32,
     /// Length over width of a cell.
     pub elongation: f32,
-    /// How much neighbours lie in the same direction, 0 to 1.
+    /// Alignment of neighbours, 0 to 1.
     pub alignment: f32,
     /// Radius of a nucleus over that of its cell.
     pub nucleus_share: f32,
-    /// How ragged cell outlines are.
+    /// Raggedness of cell outlines.
     pub raggedness: f32,
     /// Whether nuclei have bright spots, as those of mice do.
     pub chromocentres: bool,
@@ -23,7 +23,7 @@ pub struct Style {
     pub reticulum_reach: f32,
     /// Brightness of unspecific staining in green.
     pub haze: f32,
-    /// How much cells differ in the protein's amount, 0 to 1.
+    /// Variation between cells of the protein's amount, 0 to 1.
     pub variability: f32,
     /// Factor on the sizes of spots.
     pub spot_size: f32,

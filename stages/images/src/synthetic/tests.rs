@@ -122,7 +122,7 @@ fn exposures_of_a_scene_differ_in_little() {
     }
 }
 
-/// Whoever changes how images look changes these, and raises the revision of `synthetic_cells`.
+/// A change of how images look changes these, and raises the revision of `synthetic_cells`.
 #[test]
 fn the_bytes_are_these() {
     let digest = |classes: &[usize], side: usize, seed: u64| {

@@ -1,5 +1,5 @@
-//! Columns: the places of a grid of pixels, image after image, as one long row, cut into panels; and where in memory the
-//! pixels of a panel lie.
+//! Columns: the places of a grid of pixels, image after image, as one long row, cut into panels; and where in memory
+//! the pixels of a panel lie.
 
 /// Floats in a vector.
 pub const LANES: usize = 16;
@@ -11,7 +11,7 @@ pub const PANEL: usize = LANES * VECTORS;
 /// Neighbouring lanes of a vector that are neighbours in memory, too.
 #[derive(Debug, Clone, Copy)]
 pub struct Run {
-    /// Where the vector's first lane would lie.
+    /// Offset of the vector's first lane, whether it is meant or not.
     pub offset: isize,
     /// The lanes that are meant.
     pub lanes: u16,
@@ -21,7 +21,7 @@ pub struct Run {
 #[derive(Debug, Default)]
 pub struct Places {
     runs: Vec<Run>,
-    /// Where the runs of each vector end.
+    /// End of the runs of each vector.
     ends: Vec<usize>,
 }
 
@@ -33,7 +33,7 @@ impl Places {
         &self.runs[start..self.ends[number]]
     }
 
-    /// How many vectors there are.
+    /// Number of vectors.
     pub fn count(&self) -> usize {
         self.ends.len()
     }
@@ -44,7 +44,8 @@ impl Places {
         self.ends.clear();
     }
 
-    /// Adds vectors for `length` lanes; `stretches` of them, in order, are in runs: the first lane, how many, where it lies.
+    /// Adds vectors for `length` lanes; `stretches` of them, in order, are in runs: the first lane, how many, where it
+    /// lies.
     fn add(&mut self, length: usize, stretches: impl Iterator<Item = (usize, usize, isize)>) {
         let before = self.ends.len();
         for (start, count, offset) in stretches {
@@ -69,7 +70,7 @@ impl Places {
 pub struct Segment {
     /// The first one's lane.
     pub lane: usize,
-    /// How many.
+    /// Number of pixels.
     pub count: usize,
     /// The image.
     pub image: usize,
@@ -115,6 +116,20 @@ impl Grid {
     }
 }
 
+/// The position of a weight's pixel, relative to the sum's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tap {
+    /// The plane of the channel.
+    pub(super) plane: usize,
+    /// Rows and columns away.
+    pub(super) shift: [isize; 2],
+}
+
+impl Tap {
+    /// The sum's own position.
+    pub(super) const NONE: Tap = Tap { plane: 0, shift: [0, 0] };
+}
+
 /// Planes in memory: for each image some planes of `size`, one after the other.
 #[derive(Debug, Clone, Copy)]
 pub struct Planes {
@@ -130,25 +145,19 @@ impl Planes {
         self.size[0] * self.size[1]
     }
 
-    /// Adds to `places` the vectors of `length` lanes whose pixels, moved by `shift` rows and columns, lie in `plane` of their
-    /// image. Pixels that come to lie outside are in no run.
-    pub fn locate(
-        &self,
-        segments: &[Segment],
-        length: usize,
-        (plane, shift): (usize, [isize; 2]),
-        places: &mut Places,
-    ) {
+    /// Adds to `places` the vectors of `length` lanes whose pixels lie, as `tap` says, in the planes of their image.
+    /// Pixels outside of a plane are in no run.
+    pub fn locate(&self, segments: &[Segment], length: usize, tap: Tap, places: &mut Places) {
         let [height, width] = self.size.map(usize::cast_signed);
         let inside = segments.iter().filter_map(move |segment| {
-            let row = segment.row as isize + shift[0];
-            let column = segment.column as isize + shift[1];
+            let row = segment.row as isize + tap.shift[0];
+            let column = segment.column as isize + tap.shift[1];
             let skipped = (-column).max(0);
             let count = (segment.count as isize).min(width - column) - skipped;
             if row < 0 || row >= height || count <= 0 {
                 return None;
             }
-            let image = ((segment.image * self.count + plane) * self.area()) as isize;
+            let image = ((segment.image * self.count + tap.plane) * self.area()) as isize;
             let offset = image + row * width + column + skipped;
             Some((segment.lane + skipped.cast_unsigned(), count.cast_unsigned(), offset))
         });

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use super::Convolution;
-use super::columns::{Grid, LANES, Places, Planes, Segment};
-use super::product::{self, Lines, SIDE};
+use super::columns::{Grid, LANES, Places, Planes, Segment, Tap};
+use super::product::{self, ChannelPlanes, LinePairs, Lines, SIDE, SumRows};
 use super::taps::{Phases, Source};
 use crate::memory::SharedMut;
 
@@ -68,7 +68,7 @@ impl KernelGradient<'_> {
             self.grid.segments(first, count, &mut segments);
             self.pack(channels, &segments, vectors, &mut places, input);
             self.pack_gradient(&segments, vectors, &mut places, gradient);
-            self.products(channels, vectors, (gradient, input));
+            self.products(channels, vectors, gradient, input);
         }
     }
 
@@ -81,41 +81,46 @@ impl KernelGradient<'_> {
         packed: &mut [f32],
     ) {
         self.source.locate(segments, vectors * LANES, places);
-        let pixels = self.source.pixels[channels.start * self.source.stride()..].as_ptr();
+        let stride = self.source.stride();
+        let base = self.source.pixels[channels.start * stride..].as_ptr();
+        let pixels = ChannelPlanes { base, count: channels.len(), stride };
         let to = Lines { base: packed.as_mut_ptr(), stride: LINE, vectors };
         // SAFETY: The places lie in the source, and the lines in `packed`, which was made large enough.
-        unsafe { product::pack(to, pixels, (channels.len(), self.source.stride()), places) };
+        unsafe { product::pack(to, pixels, places) };
     }
 
     fn pack_gradient(&self, segments: &[Segment], vectors: usize, places: &mut Places, packed: &mut [f32]) {
         places.clear();
-        self.planes.locate(segments, vectors * LANES, (0, [0, 0]), places);
-        let from = (self.planes.count, self.planes.area());
+        self.planes.locate(segments, vectors * LANES, Tap::NONE, places);
+        let base = self.gradient.as_ptr();
+        let from = ChannelPlanes { base, count: self.planes.count, stride: self.planes.area() };
         let to = Lines { base: packed.as_mut_ptr(), stride: LINE, vectors };
         // SAFETY: As above.
-        unsafe { product::pack(to, self.gradient.as_ptr(), from, places) };
+        unsafe { product::pack(to, from, places) };
     }
 
     /// Adds the products of all lines of the gradient and of the input.
-    fn products(&self, channels: &std::ops::Range<usize>, vectors: usize, (gradient, input): (&[f32], &[f32])) {
+    fn products(&self, channels: &std::ops::Range<usize>, vectors: usize, gradient: &[f32], input: &[f32]) {
         let taps = self.source.taps.len();
         let row = self.source.planes.count / self.source.planes_a_channel * taps;
         let (lines, outs) = (channels.len() * taps, self.planes.count);
         let sums = |out: usize, line: usize| self.kernels.at(out * row + channels.start * taps + line);
-        let packed = |out: usize, line: usize| (gradient[out * LINE..].as_ptr(), input[line * LINE..].as_ptr());
+        let packed = |out: usize, line: usize| {
+            let (left, right) = (gradient[out * LINE..].as_ptr(), input[line * LINE..].as_ptr());
+            LinePairs { left, right, stride: LINE, vectors }
+        };
         let [whole_lines, whole_outs] = [lines, outs].map(|count| count / SIDE * SIDE);
         // SAFETY: Lines are within what was packed, sums within the kernels, and no other thread has these channels.
         unsafe {
             for line in (0..whole_lines).step_by(SIDE) {
                 for out in (0..whole_outs).step_by(SIDE) {
-                    let (left, right) = packed(out, line);
-                    product::inner_products(vectors, (left, right, LINE), (sums(out, line), row));
+                    let sums = SumRows { base: sums(out, line), stride: row };
+                    product::inner_products(packed(out, line), sums);
                 }
             }
             for line in 0..lines {
                 for out in if line < whole_lines { whole_outs } else { 0 }..outs {
-                    let (left, right) = packed(out, line);
-                    product::inner_product(vectors, left, right, sums(out, line));
+                    product::inner_product(packed(out, line), sums(out, line));
                 }
             }
         }

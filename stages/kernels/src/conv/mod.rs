@@ -1,7 +1,7 @@
 //! Convolutions of images `[batch, channel, row, column]` with kernels `[out, in, row, column]`, and their gradients.
 //!
-//! Forward and the gradient of the input are one algorithm, a sum over taps: see `taps`. The gradient of the kernels is a
-//! product of its own.
+//! Forward and the gradient of the input are one algorithm, a sum over taps: see `taps`. The gradient of the kernels is
+//! a product of its own.
 
 mod columns;
 mod kernels;
@@ -12,7 +12,7 @@ pub use kernels::kernel_gradient;
 pub use product::Epilogue;
 pub use taps::{forward, input_gradient};
 
-/// What is convolved with what.
+/// Shape of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
     /// Images.

@@ -1,12 +1,12 @@
-//! Sums over taps: each number of the result is the sum, over channels and taps, of a weight times a pixel of the source that
-//! lies at a fixed distance.
+//! Sums over taps: each number of the result is the sum, over channels and taps, of a weight times a pixel of the
+//! source that lies at a fixed distance.
 //!
-//! A convolution is such a sum. With a stride, the source is first taken apart into phases, one for each row and column within
-//! a step, in which neighbours are a stride apart. The gradient of the input is such a sum over the gradient of the result;
-//! with a stride, one for each phase of the input.
+//! A convolution is such a sum. With a stride, the source is first taken apart into phases, one for each row and column
+//! within a step, in which neighbours are a stride apart. The gradient of the input is such a sum over the gradient of
+//! the result; with a stride, one for each phase of the input.
 //!
-//! The pixels that a panel of columns needs are copied to where the innermost loop finds them one after another; there is
-//! never more of that copy than fits in a core's cache.
+//! The pixels that a panel of columns needs are copied to where the innermost loop finds them one after another; there
+//! is never more of that copy than fits in a core's cache.
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
@@ -14,8 +14,8 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::Convolution;
-use super::columns::{Grid, LANES, PANEL, Places, Planes, Segment, VECTORS};
-use super::product::{self, Epilogue, Lines, ROWS, Target};
+use super::columns::{Grid, LANES, PANEL, Places, Planes, Segment, Tap, VECTORS};
+use super::product::{self, ChannelPlanes, Epilogue, Lines, ROWS, RowEpilogue, Target};
 use crate::memory::{SharedMut, filled};
 
 /// Lines of a panel that are multiplied before the next are packed.
@@ -25,16 +25,7 @@ const PANELS: usize = 8;
 /// Pieces of work a thread, at least, so that no thread waits long for the others.
 const TASKS_PER_THREAD: usize = 4;
 
-/// Where a weight's pixel lies, as seen from the sum's own place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Tap {
-    /// The plane of the channel.
-    pub plane: usize,
-    /// Rows and columns away.
-    pub shift: [isize; 2],
-}
-
-/// What is summed.
+/// The source of a sum over taps.
 pub(super) struct Source<'a> {
     pub pixels: &'a [f32],
     /// All planes of an image.
@@ -58,7 +49,7 @@ impl Source<'_> {
     pub fn locate(&self, segments: &[Segment], length: usize, places: &mut Places) {
         places.clear();
         for tap in &self.taps {
-            self.planes.locate(segments, length, (tap.plane, tap.shift), places);
+            self.planes.locate(segments, length, *tap, places);
         }
     }
 }
@@ -80,7 +71,8 @@ pub fn forward(convolution: &Convolution, input: &[f32], kernels: &[f32], epilog
     let phases = Phases::of(convolution, input);
     let grid = Grid { images: convolution.batch, size: convolution.size_out() };
     filled(convolution.output_length(), |output| {
-        sum(&phases.source(), (kernels, convolution.channels_out), grid, output, epilogue);
+        let weights = Weights { values: kernels, rows: convolution.channels_out };
+        sum(&phases.source(), weights, grid, output, epilogue);
     })
 }
 
@@ -201,7 +193,7 @@ fn sum_phase(convolution: &Convolution, gradient: &[f32], kernels: &[f32], phase
     let planes = Planes { count: channels_out, size: convolution.size_out() };
     let source = Source { pixels: gradient, planes, planes_a_channel: 1, taps };
     let grid = Grid { images: batch, size: [0, 1].map(|axis| (size[axis] - phase[axis]).div_ceil(stride[axis])) };
-    sum(&source, (&weights, channels_in), grid, input, None);
+    sum(&source, Weights { values: &weights, rows: channels_in }, grid, input, None);
 }
 
 /// Kernels `[out, in, place]` as `[in, out, place]`, with these places only.
@@ -224,8 +216,8 @@ fn transposed(kernels: &[f32], [channels_out, channels_in, area]: [usize; 3], pl
     weights
 }
 
-/// Writes the chosen places of a kernel. Where all are chosen, as without a stride, it is a copy whose length the compiler
-/// knows.
+/// Writes the chosen places of a kernel. Where all are chosen, as without a stride, it is a copy whose length the
+/// compiler knows.
 fn choose(weights: &mut [MaybeUninit<f32>], kernel: &[f32], places: &[usize]) {
     match (kernel.len() == places.len(), kernel.len()) {
         (true, 1) => _ = weights[0].write(kernel[0]),
@@ -235,17 +227,18 @@ fn choose(weights: &mut [MaybeUninit<f32>], kernel: &[f32], places: &[usize]) {
     }
 }
 
-/// Writes the sums: `rows` rows of `weights`, each of them `[channel, tap]`, for every pixel of the grid.
-fn sum(
-    source: &Source<'_>,
-    (weights, rows): (&[f32], usize),
-    grid: Grid,
-    output: SharedMut<'_>,
-    epilogue: Option<&Epilogue<'_>>,
-) {
+/// Rows of weights, each `[channel, tap]`.
+#[derive(Clone, Copy)]
+struct Weights<'a> {
+    values: &'a [f32],
+    rows: usize,
+}
+
+/// Writes the sums of every row of weights for every pixel of the grid.
+fn sum(source: &Source<'_>, weights: Weights<'_>, grid: Grid, output: SharedMut<'_>, epilogue: Option<&Epilogue<'_>>) {
     let panels = grid.pixels().div_ceil(PANEL);
     let at_once = panels.div_ceil(rayon::current_num_threads() * TASKS_PER_THREAD).clamp(1, PANELS);
-    let task = SumOverTaps { source, weights, rows, grid, output, epilogue };
+    let task = SumOverTaps { source, weights, grid, output, epilogue };
     (0..panels.div_ceil(at_once)).into_par_iter().for_each(|piece| {
         let panels = piece * at_once..panels.min((piece + 1) * at_once);
         PACKED.with_borrow_mut(|packed| task.sum_panels(panels, packed));
@@ -254,8 +247,7 @@ fn sum(
 
 struct SumOverTaps<'a> {
     source: &'a Source<'a>,
-    weights: &'a [f32],
-    rows: usize,
+    weights: Weights<'a>,
     grid: Grid,
     output: SharedMut<'a>,
     epilogue: Option<&'a Epilogue<'a>>,
@@ -279,14 +271,16 @@ impl SumOverTaps<'_> {
             let depth = block.len() * taps;
             // Channel by channel, so that memory is read in its order.
             for channel in block.clone() {
-                let pixels = self.source.pixels[channel * self.source.stride()..].as_ptr();
+                let stride = self.source.stride();
+                let base = self.source.pixels[channel * stride..].as_ptr();
+                let pixels = ChannelPlanes { base, count: 1, stride };
                 for (number, panel) in places.iter().enumerate() {
                     let line = number * depth + (channel - first) * taps;
                     let base = packed[line * PANEL..].as_mut_ptr();
                     let to = Lines { base, stride: PANEL, vectors: VECTORS };
-                    // SAFETY: The places lie in the source, and the panels in `packed`, which was made large enough; the
-                    // processor has been asked.
-                    unsafe { product::pack(to, pixels, (1, self.source.stride()), &panel.pixels) };
+                    // SAFETY: The places lie in the source, and the panels in `packed`, which was made large enough;
+                    // the processor has been asked.
+                    unsafe { product::pack(to, pixels, &panel.pixels) };
                 }
             }
             self.multiply(&block, packed, &places);
@@ -297,8 +291,8 @@ impl SumOverTaps<'_> {
         let (mut segments, mut places) = (Vec::new(), Panel::default());
         self.grid.segments(panel * PANEL, PANEL, &mut segments);
         self.source.locate(&segments, PANEL, &mut places.pixels);
-        let sums = Planes { count: self.rows, size: self.grid.size };
-        sums.locate(&segments, PANEL, (0, [0, 0]), &mut places.sums);
+        let sums = Planes { count: self.weights.rows, size: self.grid.size };
+        sums.locate(&segments, PANEL, Tap::NONE, &mut places.sums);
         places
     }
 
@@ -310,17 +304,17 @@ impl SumOverTaps<'_> {
         let epilogue = self.epilogue.filter(|_| last);
         let area = self.grid.area();
         let mut row = 0;
-        while row < self.rows {
-            let height = if self.rows - row >= ROWS { ROWS } else { 1 };
-            let weights = self.weights[row * row_length + block.start * taps..].as_ptr();
+        while row < self.weights.rows {
+            let height = if self.weights.rows - row >= ROWS { ROWS } else { 1 };
+            let weights = self.weights.values[row * row_length + block.start * taps..].as_ptr();
             let epilogue = epilogue.map(|epilogue| {
                 let summand = epilogue.summand.map_or(std::ptr::null(), |summand| summand[row * area..].as_ptr());
-                (epilogue, row, summand)
+                RowEpilogue { epilogue, first: row, summand }
             });
             for (number, panel) in places.iter().enumerate() {
                 let columns = packed[number * depth * PANEL..][..depth * PANEL].as_ptr();
                 let base = self.output.at(row * area);
-                let target = Target { base, stride: area, places: &panel.sums, begun: block.start > 0 };
+                let target = Target { base, stride: area, places: &panel.sums, accumulate: block.start > 0 };
                 // SAFETY: Rows and panels are within what was given, and no other thread has these panels.
                 unsafe {
                     if height == ROWS {

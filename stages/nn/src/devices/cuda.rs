@@ -7,7 +7,7 @@ pub use with_cuda::{configure, find, gpus};
 #[cfg(not(feature = "cuda"))]
 pub use without_cuda::{configure, find, gpus};
 
-/// What this program computes with on NVIDIA GPUs.
+/// The CUDA environment of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cuda {
     /// GPUs that are visible.
@@ -18,7 +18,7 @@ pub struct Cuda {
     pub compiler: Version,
 }
 
-/// Why this program can use no NVIDIA GPU, and what to do.
+/// Reasons why this program can use no NVIDIA GPU, with advice.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoCuda {
     /// The feature is off.
@@ -35,7 +35,7 @@ pub enum NoCuda {
     /// There is a driver, and no GPU.
     #[error("NVIDIA's driver is there, but shows no GPU{}", if_hidden(.hidden.as_deref()))]
     NoDevice {
-        /// What CUDA_VISIBLE_DEVICES says, if it is set.
+        /// Value of CUDA_VISIBLE_DEVICES, if it is set.
         hidden: Option<String>,
     },
     /// There is no NVRTC.
@@ -56,7 +56,7 @@ pub enum NoCuda {
     /// The toolkit's headers are missing.
     #[error("{}", no_headers(.looked_in.as_ref()))]
     NoHeaders {
-        /// Where they should be; nothing if no toolkit was found.
+        /// The folder in which they should be; none if no toolkit was found.
         looked_in: Option<PathBuf>,
     },
 }
@@ -107,7 +107,7 @@ mod without_cuda {
 
     use super::{Cuda, NoCuda};
 
-    /// What there is of CUDA.
+    /// The CUDA environment.
     pub fn find() -> Result<Cuda, NoCuda> {
         Err(NoCuda::NotBuilt)
     }
@@ -132,7 +132,7 @@ mod with_cuda {
 
     use super::{Cuda, NoCuda, Version, require_match};
 
-    /// What there is of CUDA, or the first thing that is missing.
+    /// The CUDA environment, or the first thing that is missing.
     pub fn find() -> Result<Cuda, NoCuda> {
         // SAFETY: It only tries to load a library of that name.
         if !unsafe { sys::is_culib_present() } {
@@ -183,9 +183,9 @@ mod with_cuda {
 
     /// Sets up what computes on GPUs; to be called before anything does.
     ///
-    /// Compiled kernels and what autotuning found out are kept in the user's cache folder, for all processes and pipelines: a
-    /// stage's own folder goes away with it. There is one stream a device, as memory that one stream has given back is of no
-    /// use to another.
+    /// Compiled kernels and what autotuning found out are kept in the user's cache folder, for all processes and
+    /// pipelines: a stage's own folder goes away with it. There is one stream a device, as memory that one stream has
+    /// given back is of no use to another.
     pub fn configure() {
         let mut config = CubeClRuntimeConfig::default();
         config.compilation.cache = true;

@@ -1,15 +1,15 @@
 //! The devices that a stage computes on.
 
-mod workers;
 pub mod cuda;
 mod out_of_memory;
+mod workers;
 
 use burn::prelude::*;
 
-pub use workers::{DeviceWorkers, STACK_BYTES, StartError, with_workers};
 pub use out_of_memory::OutOfMemory;
+pub use workers::{DeviceWorkers, STACK_BYTES, StartError, with_workers};
 
-/// The devices of a stage, of one type: at least one. What is computed does not depend on how many there are.
+/// The devices of a stage, of one type: at least one. Results do not depend on their number.
 #[derive(Debug, Clone)]
 pub struct Devices {
     all: Vec<Device>,
@@ -24,8 +24,8 @@ impl Devices {
         Devices { all: if gpus.is_empty() { vec![Device::flex()] } else { gpus }, capacity: None }
     }
 
-    /// Devices that take the place of those that the process sees; with `capacity` each runs out of memory, as a GPU does, when
-    /// it is to compute with more images at once.
+    /// Devices that take the place of those that the process sees; with `capacity` each runs out of memory, as a GPU
+    /// does, when it is to compute with more images at once.
     ///
     /// # Panics
     /// Without any device.
@@ -49,7 +49,7 @@ impl Devices {
         &self.all[1..]
     }
 
-    /// How many there are.
+    /// Number of devices.
     #[allow(clippy::len_without_is_empty, reason = "there is always one")]
     pub fn len(&self) -> usize {
         self.all.len()
@@ -74,8 +74,8 @@ impl std::fmt::Display for Devices {
 
 /// Sets up a process that may compute: kernels are kept, and without a GPU the CPU is the default device.
 ///
-/// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA is a GPU even where there is
-/// none.
+/// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA is a GPU even where
+/// there is none.
 ///
 /// # Safety
 /// Nothing else may run in this process yet: it writes to the environment.

@@ -14,7 +14,7 @@ pub struct OutOfMemory {
     held: Option<u64>,
 }
 
-/// What CubeCL and CUDA say when memory runs out; what follows may be the bytes that were asked for.
+/// Messages of CubeCL and CUDA when memory runs out; the number of bytes asked for may follow.
 const MESSAGES: [&str; 5] = [
     "out of device memory allocating ",
     "can't allocate buffer of size: ",
@@ -73,7 +73,8 @@ impl Devices {
         catch_unwind(AssertUnwindSafe(|| self.iter().filter_map(of).max())).unwrap_or_default()
     }
 
-    /// Lets a simulated device run out of memory, as a real one does, if `images` at once are more than it has room for.
+    /// Lets a simulated device run out of memory, as a real one does, if `images` at once are more than it has room
+    /// for.
     pub fn simulate_batch(&self, images: usize) {
         const BYTES_AN_IMAGE: usize = 1 << 20;
         if self.capacity.is_some_and(|capacity| images > capacity) {

@@ -22,7 +22,8 @@ struct Member<J, R> {
     results: Receiver<std::thread::Result<R>>,
 }
 
-/// Calls `lead` with a crew of one thread for each of `states`, which does jobs by `work` and keeps its state between them.
+/// Calls `lead` with a crew of one thread for each of `states`, which does jobs by `work` and keeps its state between
+/// them.
 ///
 /// # Errors
 /// Those of `lead`; threads that cannot be started.
@@ -55,13 +56,13 @@ pub fn with_workers<S: Send, J: Send, R: Send, T, E: From<StartError>>(
 }
 
 impl<J, R> DeviceWorkers<J, R> {
-    /// How many jobs can be done at the same time, the leader's own included.
+    /// Number of jobs that run at the same time, the leader's own included.
     pub fn width(&self) -> usize {
         self.members.len() + 1
     }
 
-    /// Does at most [`width`](Self::width) jobs at the same time, the first of them by `own` on this thread; results are in
-    /// the order of `jobs`.
+    /// Does at most [`width`](Self::width) jobs at the same time, the first of them by `own` on this thread; results
+    /// are in the order of `jobs`.
     ///
     /// # Panics
     /// As a member has.

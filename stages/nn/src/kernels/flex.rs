@@ -98,7 +98,7 @@ fn with_size(shape: &Shape, [height, width]: [usize; 2]) -> Shape {
     Shape::new([shape[0], shape[1], height, width])
 }
 
-/// What is done to each number of a convolution at its end.
+/// Elementwise operations at the end of a convolution.
 pub struct TensorEpilogue {
     pub scale: FlexTensor,
     pub shift: FlexTensor,
@@ -148,7 +148,7 @@ pub fn kernel_gradient(convolution: &Convolution, input: &FlexTensor, gradient: 
     tensor(kernels, Shape::new([channels_out, channels_in, rows, columns]))
 }
 
-/// What the gradient of a normalisation is computed from.
+/// Values of the forward pass from which the gradient of a normalisation is computed.
 #[derive(Debug, Clone)]
 pub struct Normalising {
     pub bias: FlexTensor,

@@ -1,4 +1,4 @@
-//! Our own arithmetic in the place of Burn's, for float32 on a CPU that [`athanor_kernels`] can use; elsewhere Burn's own.
+//! Our kernels in the place of Burn's, for float32 on a CPU that [`athanor_kernels`] supports; elsewhere Burn's own.
 //!
 //! They are extensions of Burn's CPU backend, with gradients of their own for its automatic differentiation.
 
@@ -13,13 +13,13 @@ use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension, 
 use burn::prelude::*;
 use burn::tensor::DType;
 
-/// What Burn's CPU backend can do beyond Burn.
+/// Operations of Burn's CPU backend beyond Burn's own.
 #[backend_extension(Flex, Autodiff)]
 pub trait Kernels: Backend {
     /// The convolution of images with kernels.
     fn convolve(input: FloatTensor<Self>, kernels: FloatTensor<Self>, convolution: Convolution) -> FloatTensor<Self>;
 
-    /// Maps normalised by their own statistics, with or without a ReLU at the end; means; biased variances. Only the maps have
+    /// Batch normalisation, with or without a ReLU at the end: maps, means, biased variances. Only the maps have
     /// gradients.
     fn normalise(
         input: FloatTensor<Self>,
@@ -32,14 +32,29 @@ pub trait Kernels: Backend {
     /// The sum of two tensors of one shape, then a ReLU.
     fn add_relu(left: FloatTensor<Self>, right: FloatTensor<Self>) -> FloatTensor<Self>;
 
-    /// The largest number of each window.
+    /// Max pooling.
     fn max_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
 
-    /// The mean of each window.
+    /// Average pooling.
     fn average_pool(input: FloatTensor<Self>, windows: Windows) -> FloatTensor<Self>;
 }
 
-/// Whether tensors like this one can be given to what is here.
+/// Stride and padding of a convolution: rows, then columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    pub(crate) stride: [usize; 2],
+    pub(crate) padding: [usize; 2],
+}
+
+/// Elementwise operations at the end of a convolution: an affine map of each channel, a sum, a ReLU.
+pub(crate) struct Epilogue {
+    pub(crate) scale: Tensor<1>,
+    pub(crate) shift: Tensor<1>,
+    pub(crate) summand: Option<Tensor<4>>,
+    pub(crate) relu: bool,
+}
+
+/// Whether the kernels here take tensors like this one.
 pub fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32
         && matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
@@ -47,25 +62,30 @@ pub fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
 }
 
 /// The convolution of images `[batch, in, row, column]` with kernels `[out, in, row, column]`.
-pub fn convolve(input: Tensor<4>, kernels: Tensor<4>, stride: [usize; 2], padding: [usize; 2]) -> Tensor<4> {
-    let convolution = convolution(&input, &kernels, stride, padding);
+pub fn convolve(input: Tensor<4>, kernels: Tensor<4>, geometry: Geometry) -> Tensor<4> {
+    let convolution = convolution(&input, &kernels, geometry);
     Tensor::from_dispatch(<Dispatch as Kernels>::convolve(input.into_dispatch(), kernels.into_dispatch(), convolution))
 }
 
-/// A convolution whose channels are scaled and shifted, to which a summand may be added, with or without a ReLU at the end.
+/// A convolution whose channels are scaled and shifted, to which a summand may be added, with or without a ReLU at the
+/// end.
 ///
-/// Tensors must be such as [`supports`] approves, and not of an automatically differentiated device.
+/// [`supports`] must hold for the tensors, and their device must not be an automatically differentiated one.
 pub fn convolve_with_epilogue(
     input: Tensor<4>,
     kernels: Tensor<4>,
-    [scale, shift]: [Tensor<1>; 2],
-    summand: Option<Tensor<4>>,
-    (stride, padding): ([usize; 2], [usize; 2]),
-    relu: bool,
+    geometry: Geometry,
+    epilogue: Epilogue,
 ) -> Tensor<4> {
-    let convolution = convolution(&input, &kernels, stride, padding);
+    let convolution = convolution(&input, &kernels, geometry);
+    let Epilogue { scale, shift, summand, relu } = epilogue;
     let epilogue = flex::TensorEpilogue { scale: plain(scale), shift: plain(shift), summand: summand.map(plain), relu };
-    Tensor::from_primitive::<Flex>(flex::convolve_with_epilogue(&convolution, &plain(input), &plain(kernels), &epilogue))
+    Tensor::from_primitive::<Flex>(flex::convolve_with_epilogue(
+        &convolution,
+        &plain(input),
+        &plain(kernels),
+        &epilogue,
+    ))
 }
 
 /// Maps `[batch, channel, ..]` normalised by their own statistics, and these: means and biased variances `[channel]`.
@@ -83,13 +103,8 @@ pub fn normalise<const D: usize>(
 
 /// Maps `[batch, channel, ..]` normalised by weights, biases, means and biased variances `[channel]`.
 ///
-/// Tensors must be such as [`supports`] approves, and not of an automatically differentiated device.
-pub fn normalise_with<const D: usize>(
-    input: Tensor<D>,
-    known: [Tensor<1>; 4],
-    epsilon: f64,
-    relu: bool,
-) -> Tensor<D> {
+/// [`supports`] must hold for the tensors, and their device must not be an automatically differentiated one.
+pub fn normalise_with<const D: usize>(input: Tensor<D>, known: [Tensor<1>; 4], epsilon: f64, relu: bool) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(flex::normalise_with(&plain(input), &known.map(plain), epsilon, relu))
 }
 
@@ -98,13 +113,13 @@ pub fn add_relu(left: Tensor<4>, right: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as Kernels>::add_relu(left.into_dispatch(), right.into_dispatch()))
 }
 
-/// The largest number of each `window` x `window` window of images; what lies around them is never the largest.
+/// The maximum of each `window` x `window` window of images; padding is never the maximum.
 pub fn max_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
     let windows = windows(&input, window, stride, padding);
     Tensor::from_dispatch(<Dispatch as Kernels>::max_pool(input.into_dispatch(), windows))
 }
 
-/// The mean of each `window` x `window` window of images; what lies around them counts as zero.
+/// The mean of each `window` x `window` window of images; padding counts as zero.
 pub fn average_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
     let windows = windows(&input, window, stride, padding);
     Tensor::from_dispatch(<Dispatch as Kernels>::average_pool(input.into_dispatch(), windows))
@@ -117,7 +132,7 @@ fn windows(input: &Tensor<4>, window: usize, stride: usize, padding: usize) -> W
 
 /// A parameter and its moments after a step of Adam.
 ///
-/// Tensors must be such as [`supports`] approves, and not of an automatically differentiated device.
+/// [`supports`] must hold for the tensors, and their device must not be an automatically differentiated one.
 pub fn adam_step<const D: usize>(
     step: AdamStep,
     parameter: Tensor<D>,
@@ -133,7 +148,8 @@ fn plain<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
     tensor.try_into_primitive::<Flex>().expect("a tensor of the CPU that is not differentiated")
 }
 
-fn convolution(input: &Tensor<4>, kernels: &Tensor<4>, stride: [usize; 2], padding: [usize; 2]) -> Convolution {
+fn convolution(input: &Tensor<4>, kernels: &Tensor<4>, geometry: Geometry) -> Convolution {
+    let Geometry { stride, padding } = geometry;
     let ([batch, channels_in, height, width], [channels_out, _, rows, columns]) = (input.dims(), kernels.dims());
     Convolution { batch, channels_in, size: [height, width], channels_out, kernel: [rows, columns], stride, padding }
 }

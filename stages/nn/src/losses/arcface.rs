@@ -1,4 +1,5 @@
-//! ArcFace, "Additive Angular Margin Loss for Deep Face Recognition", Deng et al. 2018, <https://arxiv.org/abs/1801.07698>.
+//! ArcFace, "Additive Angular Margin Loss for Deep Face Recognition", Deng et al. 2018,
+//! <https://arxiv.org/abs/1801.07698>.
 
 use std::f64::consts::PI;
 
@@ -8,7 +9,7 @@ use burn::tensor::activation::log_softmax;
 
 use super::complement;
 
-/// What cosines are multiplied by before the softmax.
+/// Factor of the cosines before the softmax.
 const SCALE: f64 = 30.0;
 
 /// By how much the angle to the right direction is made wider, in radians.
@@ -31,7 +32,7 @@ pub fn arcface(cosines: Tensor<2>, identities: Tensor<1, Int>) -> Tensor<1> {
 
 /// cos(angle + margin) of cos(angle), `[batch, 1]`.
 ///
-/// Where the sum would pass half a turn, and the cosine rise again, a line that falls on takes its place.
+/// Beyond half a turn the cosine would rise again; there a falling line takes its place.
 fn widened(cosine: Tensor<2>) -> Tensor<2> {
     let squared_sine = complement(cosine.clone()) * (cosine.clone() + 1.0);
     let sine = squared_sine.clamp_min(SMALLEST_SQUARED_SINE).sqrt();

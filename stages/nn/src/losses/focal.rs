@@ -5,7 +5,7 @@ use burn::tensor::activation::log_sigmoid;
 
 use super::signs;
 
-/// How much less a class counts that is nearly right.
+/// Focusing parameter: larger values reduce the weight of classes that are nearly right.
 const GAMMA: f64 = 2.0;
 
 /// The focal loss of logits against targets 0 or 1, both `[batch, class]`: summed over classes, a scalar `[1]`.

@@ -11,7 +11,8 @@ use super::complement;
 /// Below any logit.
 const LOWEST: f32 = f32::MIN;
 
-/// The mean binary cross entropy over the positives and hardest negatives of each class; classes count alike. A scalar `[1]`.
+/// The mean binary cross entropy over the positives and hardest negatives of each class; classes count alike. A scalar
+/// `[1]`.
 ///
 /// Logits and targets (0 or 1) are `[batch, class]`.
 pub fn hard_log(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
@@ -23,7 +24,8 @@ pub fn hard_log(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     (-(of_positives + of_negatives) / (positives + chosen)).mean()
 }
 
-/// The logits with those of negatives first, highest on top, and a one for each that is chosen; `chosen` is `[1, class]`.
+/// The logits with those of negatives first, highest on top, and a one for each that is chosen; `chosen` is `[1,
+/// class]`.
 fn ranked_negatives(logits: Tensor<2>, targets: Tensor<2>, chosen: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     let [batch, _] = logits.dims();
     let negatives_only = logits.clone().detach().mask_fill(targets.greater_scalar(0.5), LOWEST);
@@ -33,7 +35,7 @@ fn ranked_negatives(logits: Tensor<2>, targets: Tensor<2>, chosen: Tensor<2>) ->
     (logits.gather(0, order), is_chosen)
 }
 
-/// How many negatives of each class are chosen, `[1, class]`.
+/// Number of chosen negatives of each class, `[1, class]`.
 ///
 /// The counts come from a table, as float32 on the device would round some of them otherwise than a host does.
 fn chosen_negatives(targets: Tensor<2>) -> Tensor<2> {
@@ -44,7 +46,7 @@ fn chosen_negatives(targets: Tensor<2>) -> Tensor<2> {
     table.select(0, negatives).reshape([1, classes])
 }
 
-/// How many of a class's negatives are chosen.
+/// Number of chosen negatives of a class.
 fn count_chosen(positives: usize, negatives: usize) -> usize {
     let share = |of: f64| (of * negatives as f64) as usize;
     negatives.min(positives + share(0.5).max(2)).min(share(0.7) + 2)

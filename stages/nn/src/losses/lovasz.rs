@@ -7,8 +7,8 @@ use super::{complement, signs};
 
 /// The mean of the Lovász hinges of positives and of negatives; a scalar `[1]`.
 ///
-/// Logits and targets (0 or 1) are `[batch, class]`. The Jaccard index is that of each class over the batch; classes count
-/// alike.
+/// Logits and targets (0 or 1) are `[batch, class]`. The Jaccard index is that of each class over the batch; classes
+/// count alike.
 pub fn symmetric_lovasz(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     let of_positives = lovasz_hinge(logits.clone(), targets.clone());
     let of_negatives = lovasz_hinge(-logits, complement(targets));
@@ -22,7 +22,7 @@ fn lovasz_hinge(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     (relu(errors) * weights).sum_dim(0).mean()
 }
 
-/// How much each image of a class adds to one minus the Jaccard index if it and all before it are wrong.
+/// Increase of one minus the Jaccard index by each image of a class, if it and all before it are wrong.
 ///
 /// `targets` `[batch, class]` are in the order of falling errors; so is the result, of the same shape.
 fn lovasz_gradient(targets: Tensor<2>) -> Tensor<2> {

@@ -1,7 +1,7 @@
-//! What training makes small: functions of logits `[batch, class]` and targets, each a mean over the batch.
+//! Loss functions of logits `[batch, class]` and targets, each a mean over the batch.
 //!
-//! Values and gradients are finite for logits of any size that float32 squares, for batches of one, and where a class has
-//! no positives or only positives. Sorted losses and counts stay on the device: nothing waits for it.
+//! Values and gradients are finite for logits of any size that float32 squares, for batches of one, and where a class
+//! has no positives or only positives. Sorted losses and counts stay on the device: nothing waits for it.
 
 mod arcface;
 mod bce;

@@ -1,8 +1,8 @@
 //! DenseNet, "Densely Connected Convolutional Networks", Huang et al. 2016, <https://arxiv.org/abs/1608.06993>.
 //!
-//! Follows torchvision's `densenet.py`: parameters have the names and layouts of its state dicts, and a final ReLU follows
-//! the last batch norm. Any number of input channels. Provides [`densenet121`], and [`densenet121_large`] for images twice
-//! as large: a further 2x2 max pool follows the stem.
+//! Follows torchvision's `densenet.py`: parameters have the names and layouts of its state dicts, and a final ReLU
+//! follows the last batch norm. Any number of input channels. Provides [`densenet121`], and [`densenet121_large`] for
+//! images twice as large: a further 2x2 max pool follows the stem.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -19,7 +19,7 @@ const GROWTH: usize = 32;
 /// A layer's 1x1 convolution makes this many times [`GROWTH`] channels.
 const BOTTLENECK: usize = 4;
 
-/// What tells one DenseNet from another.
+/// Configuration of a DenseNet.
 struct DenseNetConfig {
     /// Layers a block.
     layers: [usize; 4],
@@ -102,7 +102,7 @@ impl Transition {
     }
 }
 
-/// What torchvision calls `features`.
+/// The part that torchvision calls `features`.
 #[derive(Module, Debug)]
 struct Features {
     conv0: Conv2d,

@@ -1,4 +1,4 @@
-//! What stands on a backbone: the classifier, and the model that learns a feature in which like images lie close.
+//! Models of a backbone and a head: the classifier, and the metric model, in whose features similar images lie close.
 //!
 //! Both heads are those of the first solution of the Human Protein Atlas competition (Ouyang et al. 2019,
 //! <https://doi.org/10.1038/s41592-019-0658-6>).
@@ -18,7 +18,7 @@ pub const FEATURE_LENGTH: usize = 512;
 /// Below this a vector counts as having this length, so that the null vector has a direction.
 const SHORTEST: f64 = 1e-12;
 
-/// What a classifier is made of.
+/// Configuration of a classifier.
 #[derive(Debug, Clone, Copy)]
 pub struct ClassifierConfig {
     /// The backbone.
@@ -106,7 +106,7 @@ impl ClassifierHead {
     }
 }
 
-/// What a metric model is made of.
+/// Configuration of a metric model.
 #[derive(Debug, Clone, Copy)]
 pub struct MetricConfig {
     /// The backbone.
@@ -142,7 +142,7 @@ impl MetricConfig {
 pub struct MetricModel {
     backbone: Backbone,
     head: FeatureHead,
-    /// Where the features of each identity should point, `[identity, 512]`.
+    /// Target direction of the features of each identity, `[identity, 512]`.
     directions: Param<Tensor<2>>,
 }
 

@@ -1,9 +1,9 @@
 //! Inception v3, "Rethinking the Inception Architecture for Computer Vision", Szegedy et al. 2015,
 //! <https://arxiv.org/abs/1512.00567>.
 //!
-//! Follows torchvision's `inception.py`: parameters have the names and layouts of its state dicts. There is no auxiliary
-//! head, and images are taken as they come: no input transform. Any number of input channels, at least 75 pixels a side.
-//! Provides [`inceptionv3`].
+//! Follows torchvision's `inception.py`: parameters have the names and layouts of its state dicts. There is no
+//! auxiliary head, and images are taken as they come: no input transform. Any number of input channels, at least 75
+//! pixels a side. Provides [`inceptionv3`].
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -11,7 +11,7 @@ use burn::prelude::*;
 use super::Network;
 use crate::layers::{BatchNorm, Conv2d, average_pool, max_pool};
 
-/// What this architecture's batch norms add to variances.
+/// Summand of variances in this architecture's batch norms.
 const EPSILON: f64 = 1e-3;
 
 /// Inception v3, 2048 channels wide.

@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::head::{Classifier, ClassifierConfig, FEATURE_LENGTH, MetricConfig, MetricModel};
 
-/// What each family of networks provides: feature maps, and how its parameters are called elsewhere.
+/// A family of networks: its feature maps, and the names of its parameters elsewhere.
 trait Network: Module {
     /// The parameter, by torchvision's name, whose second axis is the image's channels.
     const FIRST_CONVOLUTION: &'static str;
 
-    /// How the names of torchvision's classifier begin, which is no part of the network here.
+    /// Prefixes of the names in torchvision's classifier, which is not part of the network here.
     const TORCHVISION_HEAD: &'static [&'static str];
 
     /// Channels of the images.
@@ -42,11 +42,11 @@ trait Network: Module {
 
 /// A backbone with a head, which training makes and a checkpoint holds.
 pub trait Model: Module {
-    /// What it is, in checkpoints and messages.
+    /// Kind of model, in checkpoints and messages.
     const KIND: &'static str;
     /// The parameter whose first axis is its [`outputs`](Self::outputs).
     const OUTPUT: &'static str;
-    /// What it tells apart, in messages.
+    /// Noun of its outputs, in messages.
     const OUTPUTS: &'static str;
 
     /// The network below the head.
@@ -56,7 +56,7 @@ pub trait Model: Module {
     #[must_use]
     fn with_backbone(self, backbone: Backbone) -> Self;
 
-    /// How many classes or identities it tells apart.
+    /// Number of classes or identities.
     fn outputs(&self) -> usize;
 
     /// Which network its backbone is.
@@ -70,8 +70,8 @@ pub trait Model: Module {
     }
 }
 
-/// Makes [`Architecture`] and [`Backbone`] from a list of `Variant("name", width, smallest): Family = constructor`: how many
-/// channels its feature maps have, and how many pixels a side an image must have at least.
+/// Makes [`Architecture`] and [`Backbone`] from a list of `Variant("name", width, smallest): Family = constructor`: how
+/// many channels its feature maps have, and how many pixels a side an image must have at least.
 macro_rules! architectures {
     ($(
         $(#[$doc:meta])* $variant:ident($name:literal, $width:literal, $smallest:literal): $family:ty = $make:path,
@@ -101,7 +101,7 @@ macro_rules! architectures {
                 match self { $(Architecture::$variant => $smallest,)+ }
             }
 
-            /// A network with random weights for images of so many channels.
+            /// A network with random weights for images of `channels` channels.
             pub fn init(self, channels: usize, device: &Device) -> Backbone {
                 match self { $(Architecture::$variant => Backbone::$variant($make(channels, device)),)+ }
             }
@@ -111,7 +111,7 @@ macro_rules! architectures {
                 match self { $(Architecture::$variant => <$family>::FIRST_CONVOLUTION,)+ }
             }
 
-            /// How the names of torchvision's own classifier begin.
+            /// Prefixes of the names in torchvision's own classifier.
             pub fn torchvision_head(self) -> &'static [&'static str] {
                 match self { $(Architecture::$variant => <$family>::TORCHVISION_HEAD,)+ }
             }

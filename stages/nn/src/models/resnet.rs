@@ -1,8 +1,8 @@
 //! ResNet, "Deep Residual Learning for Image Recognition", He et al. 2015, <https://arxiv.org/abs/1512.03385>.
 //!
-//! Follows torchvision's `resnet.py`: parameters have the names and layouts of its state dicts, and bottlenecks carry their
-//! stride in the 3x3 convolution. Any number of input channels. Provides [`resnet18`] and [`resnet34`], whose stem pools
-//! 2x2 as the reference solution's does, and [`resnet50`], whose stem pools 3x3 as torchvision's does.
+//! Follows torchvision's `resnet.py`: parameters have the names and layouts of its state dicts, and bottlenecks carry
+//! their stride in the 3x3 convolution. Any number of input channels. Provides [`resnet18`] and [`resnet34`], whose
+//! stem pools 2x2 as the reference solution's does, and [`resnet50`], whose stem pools 3x3 as torchvision's does.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -23,10 +23,10 @@ const POOL_3X3: StemPool = StemPool { kernel: 3, padding: 1 };
 /// Channels of the first stage; each further stage has twice as many.
 const FIRST_WIDTH: usize = 64;
 
-/// How a bottleneck widens.
+/// Factor by which a bottleneck widens.
 const BOTTLENECK_EXPANSION: usize = 4;
 
-/// What tells one ResNet from another.
+/// Configuration of a ResNet.
 struct ResNetConfig {
     /// Blocks a stage.
     blocks: [usize; 4],

@@ -5,9 +5,9 @@ use burn::prelude::*;
 
 use crate::kernels::{self, AdamStep};
 
-/// What is left of the moments at every step.
+/// Decay rates of the moments: beta 1 and 2.
 const BETAS: [f32; 2] = [0.9, 0.999];
-/// What keeps Adam from dividing by zero, as in PyTorch.
+/// Guard against division by zero, as in PyTorch.
 const EPSILON: f32 = 1e-8;
 
 /// PyTorch's Adam: betas 0.9 and 0.999, no weight decay.

@@ -1,4 +1,4 @@
-//! How parameters move: Adam, the clipping of gradients, and the learning rate of each epoch.
+//! Optimisation: Adam, gradient clipping, and the learning-rate schedule.
 
 mod adam;
 mod clip;
@@ -6,4 +6,4 @@ mod schedule;
 
 pub use adam::adam;
 pub use clip::clip_gradient_norm;
-pub use schedule::{NamedSchedule, Schedule, ScheduleError};
+pub use schedule::{NamedSchedule, Schedule, ScheduleError, ScheduleStep};

@@ -14,8 +14,31 @@ pub enum Schedule {
     Named(NamedSchedule),
     /// This rate in every epoch.
     Fixed(f64),
-    /// From each epoch, counted from 1, its rate; the first epoch is 1.
-    Steps(Vec<(u32, f64)>),
+    /// A rate from each epoch on, counted from 1; the first epoch is 1.
+    Steps(Vec<ScheduleStep>),
+}
+
+/// A learning rate from an epoch on. Users write `[epoch, rate]`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "(u32, f64)", into = "(u32, f64)")]
+#[schemars(with = "(u32, f64)")]
+pub struct ScheduleStep {
+    /// The first epoch, counted from 1.
+    pub epoch: u32,
+    /// The learning rate.
+    pub rate: f64,
+}
+
+impl From<(u32, f64)> for ScheduleStep {
+    fn from((epoch, rate): (u32, f64)) -> Self {
+        ScheduleStep { epoch, rate }
+    }
+}
+
+impl From<ScheduleStep> for (u32, f64) {
+    fn from(ScheduleStep { epoch, rate }: ScheduleStep) -> Self {
+        (epoch, rate)
+    }
 }
 
 /// The reference solution's schedules.
@@ -33,12 +56,18 @@ pub enum NamedSchedule {
 /// Epochs are counted from one, as in the reference solution.
 const FIRST_EPOCH: u32 = 1;
 
-const ADAM45: [(u32, f64); 5] = [(FIRST_EPOCH, 3e-4), (26, 1.5e-4), (31, 7.5e-5), (36, 3e-5), (41, 1e-5)];
-const ADAM55: [(u32, f64); 5] = [(FIRST_EPOCH, 3e-4), (26, 1.5e-4), (36, 7.5e-5), (46, 3e-5), (51, 1e-5)];
+const ADAM45: [ScheduleStep; 5] =
+    [from(FIRST_EPOCH, 3e-4), from(26, 1.5e-4), from(31, 7.5e-5), from(36, 3e-5), from(41, 1e-5)];
+const ADAM55: [ScheduleStep; 5] =
+    [from(FIRST_EPOCH, 3e-4), from(26, 1.5e-4), from(36, 7.5e-5), from(46, 3e-5), from(51, 1e-5)];
+
+const fn from(epoch: u32, rate: f64) -> ScheduleStep {
+    ScheduleStep { epoch, rate }
+}
 
 const CONSTANT: f64 = 1e-4;
 
-/// What is wrong with a schedule.
+/// Errors of a schedule.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ScheduleError {
     /// The list is empty or starts later.
@@ -56,29 +85,29 @@ impl Schedule {
     /// Checks what the type does not say.
     pub fn check(&self) -> Result<(), ScheduleError> {
         let steps = self.steps();
-        if steps.first().is_none_or(|(epoch, _)| *epoch != FIRST_EPOCH) {
+        if steps.first().is_none_or(|step| step.epoch != FIRST_EPOCH) {
             return Err(ScheduleError::NoStart);
         }
-        if let Some(pair) = steps.windows(2).find(|pair| pair[1].0 <= pair[0].0) {
-            return Err(ScheduleError::OutOfOrder(pair[1].0));
+        if let Some(pair) = steps.windows(2).find(|pair| pair[1].epoch <= pair[0].epoch) {
+            return Err(ScheduleError::OutOfOrder(pair[1].epoch));
         }
-        let wrong = steps.iter().find(|(_, rate)| !(rate.is_finite() && *rate > 0.0));
-        wrong.map_or(Ok(()), |(_, rate)| Err(ScheduleError::Rate(*rate)))
+        let wrong = steps.iter().find(|step| !(step.rate.is_finite() && step.rate > 0.0));
+        wrong.map_or(Ok(()), |step| Err(ScheduleError::Rate(step.rate)))
     }
 
     /// The rate of an epoch, counted from 1, of a schedule that [`check`](Self::check) approves.
     pub fn rate(&self, epoch: u32) -> f64 {
         let steps = self.steps();
-        let begun = steps.iter().take_while(|(from, _)| *from <= epoch).last();
-        begun.map_or(0.0, |(_, rate)| *rate)
+        let current = steps.iter().take_while(|step| step.epoch <= epoch).last();
+        current.map_or(0.0, |step| step.rate)
     }
 
-    fn steps(&self) -> Vec<(u32, f64)> {
+    fn steps(&self) -> Vec<ScheduleStep> {
         match self {
             Schedule::Named(NamedSchedule::Adam45) => ADAM45.to_vec(),
             Schedule::Named(NamedSchedule::Adam55) => ADAM55.to_vec(),
-            Schedule::Named(NamedSchedule::Constant) => vec![(FIRST_EPOCH, CONSTANT)],
-            Schedule::Fixed(rate) => vec![(FIRST_EPOCH, *rate)],
+            Schedule::Named(NamedSchedule::Constant) => vec![from(FIRST_EPOCH, CONSTANT)],
+            Schedule::Fixed(rate) => vec![from(FIRST_EPOCH, *rate)],
             Schedule::Steps(steps) => steps.clone(),
         }
     }

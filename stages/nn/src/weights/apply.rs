@@ -34,7 +34,7 @@ pub fn load_state_dict<M: Module>(module: M, architecture: Architecture, state: 
     Ok(module.map(&mut Loader { path: ModulePath::new(architecture), state }))
 }
 
-/// Where a walk through a model is.
+/// Position in a walk through a model.
 struct ModulePath {
     architecture: Architecture,
     names: Vec<String>,

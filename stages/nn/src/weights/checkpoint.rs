@@ -9,7 +9,7 @@ use super::{StateDict, load_state_dict, state_dict};
 use crate::error::{LabelledPath, WeightsError};
 use crate::models::{Architecture, Model};
 
-/// What PyTorch's tools expect to find.
+/// Metadata that PyTorch's tools expect.
 const FORMAT: (&str, &str) = ("format", "pt");
 const MODEL: &str = "athanor.model";
 const ARCHITECTURE: &str = "athanor.architecture";
@@ -46,7 +46,7 @@ pub struct Checkpoint {
     pub channels: usize,
     /// Classes or identities.
     pub outputs: usize,
-    /// What the file says about itself.
+    /// Metadata of the file.
     pub metadata: HashMap<String, String>,
     state: StateDict,
 }

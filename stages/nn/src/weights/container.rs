@@ -1,4 +1,5 @@
-//! Writing [safetensors](https://github.com/huggingface/safetensors) files that are the same bytes for the same content.
+//! Writing [safetensors](https://github.com/huggingface/safetensors) files that are the same bytes for the same
+//! content.
 //!
 //! The format's own crate writes metadata in random order.
 
@@ -40,7 +41,8 @@ impl<'a> TensorEntry<'a> {
 
 /// Writes tensors and metadata to `path`: whole or not at all, and replacing what was there.
 ///
-/// That holds when the process is killed. When power is lost too, a file may be damaged that the system had not yet written.
+/// That holds when the process is killed. When power is lost too, a file may be damaged that the system had not yet
+/// written.
 pub fn write_container(
     path: &Path,
     entries: &[TensorEntry<'_>],
@@ -56,7 +58,7 @@ pub fn write_container(
     write().map_err(WeightsError::io(path))
 }
 
-/// Where a file is written before it takes its place.
+/// Path of a file while it is written.
 fn temporary_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
@@ -64,7 +66,11 @@ fn temporary_path(path: &Path) -> PathBuf {
 }
 
 /// Writes tensors and metadata in the order given.
-fn write_entries(out: &mut impl Write, entries: &[TensorEntry<'_>], metadata: &BTreeMap<String, String>) -> std::io::Result<()> {
+fn write_entries(
+    out: &mut impl Write,
+    entries: &[TensorEntry<'_>],
+    metadata: &BTreeMap<String, String>,
+) -> std::io::Result<()> {
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!(metadata));
     let mut start = 0;

@@ -14,11 +14,11 @@ use crate::error::{LabelledPath, WeightsError};
 /// Counters that PyTorch's batch norms keep and nothing here needs.
 const COUNTER: &str = "num_batches_tracked";
 
-/// What a weights file holds.
+/// Content of a weights file.
 pub struct WeightsFile {
     /// Its numbers as float32.
     pub state: StateDict,
-    /// What a safetensors file says about itself.
+    /// Metadata of a safetensors file.
     pub metadata: HashMap<String, String>,
 }
 

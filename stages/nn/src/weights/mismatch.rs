@@ -1,11 +1,11 @@
-//! Where a state dict does not fit a model.
+//! Differences between a state dict and a model.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::StateDict;
 
-/// How many names a message spells out.
+/// Number of names in a message.
 const NAMED: usize = 3;
 
 /// A state dict that does not fit.

@@ -1,8 +1,9 @@
 //! The parameters of models in files: checkpoints that PyTorch can read, and PyTorch's own.
 //!
-//! A model's parameters and running statistics are a [`StateDict`]: by the names and in the layouts of PyTorch. Names below
-//! the backbone are torchvision's, so that torchvision's networks load a checkpoint's part of them with `strict=False`.
-//! Files are judged before any of them reaches a model: a bad one is an error that says what is wrong, and never a panic.
+//! A model's parameters and running statistics are a [`StateDict`]: by the names and in the layouts of PyTorch. Names
+//! below the backbone are torchvision's, so that torchvision's networks load a checkpoint's part of them with
+//! `strict=False`. Files are judged before any of them reaches a model: a bad one is an error that says what is wrong,
+//! and never a panic.
 
 mod apply;
 mod checkpoint;

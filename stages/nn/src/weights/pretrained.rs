@@ -7,13 +7,13 @@ use super::{StateDict, load_state_dict};
 use crate::error::{LabelledPath, WeightsError};
 use crate::models::{Architecture, Backbone};
 
-/// How the names of our own classifiers' and metric models' heads begin.
+/// Prefixes of the names in our own classifiers' and metric models' heads.
 const OUR_HEADS: [&str; 2] = ["head.", "directions"];
 
 /// The backbone with the weights of a torchvision checkpoint, `.pth` or safetensors, or of one of ours.
 ///
-/// The classifier in the file is left out. Where images have more channels than the file's, the filters of each new channel
-/// are those of the first, red.
+/// The classifier in the file is left out. Where images have more channels than the file's, the filters of each new
+/// channel are those of the first, red.
 ///
 /// # Errors
 /// A file that cannot be read; weights of another architecture, or for images of more channels.
@@ -49,7 +49,7 @@ fn too_many_channels(file: LabelledPath<'_>, found: usize, wanted: usize) -> Wei
         .with_help("Weights can be extended to more channels, but not cut to fewer.")
 }
 
-/// Filters `[out, in, height, width]` for so many channels, or else how many they are for.
+/// Filters `[out, in, height, width]` for `channels` channels, or else the number that they are for.
 fn extend_channels(filters: TensorData, channels: usize) -> Result<TensorData, usize> {
     let [filters_out, found, height, width] = filters.shape()[..] else { return Ok(filters) };
     if found == channels || found == 0 {

@@ -64,7 +64,7 @@ pub fn weights(like: &StateDict) -> StateDict {
     like.iter().map(|(name, old)| (name.clone(), weight(name, old))).collect()
 }
 
-/// What is stored of a tensor: its norm, its projection, and a few entries.
+/// Summary of a tensor: its norm, its projection, and a few entries.
 pub struct Summary {
     count: usize,
     norm: f64,

@@ -22,12 +22,13 @@ struct Precision {
     tolerance: f64,
 }
 
-/// What is asked for in training's own precision.
+/// Tolerance in training's own precision.
 const SINGLE: Precision = Precision { kind: DType::F32, tolerance: 1e-3 };
-/// What six stored digits allow.
+/// Tolerance of six stored digits.
 const DOUBLE: Precision = Precision { kind: DType::F64, tolerance: 2e-5 };
 
-/// Gradients smaller than this share of the largest, some of which are zero but for rounding, are compared with the share.
+/// Gradients smaller than this share of the largest, some of which are zero but for rounding, are compared with the
+/// share.
 const NEGLIGIBLE: f64 = 1e-3;
 
 fn cases(architecture: Architecture) -> Vec<Value> {
@@ -71,9 +72,9 @@ impl ModuleMapper for InKind {
 
 /// Compares one network in both modes and both precisions.
 ///
-/// In float32, rounding can move a value across the kink of a ReLU or to another maximum, which changes gradients by up to
-/// some percents; in which images it does depends on the processor. So all gradients must agree with some of the images, and
-/// logits and running statistics with all that are tried. In float64 nothing comes near a kink.
+/// In float32, rounding can move a value across the kink of a ReLU or to another maximum, which changes gradients by up
+/// to some percents; in which images it does depends on the processor. So all gradients must agree with some of the
+/// images, and logits and running statistics with all that are tried. In float64 nothing comes near a kink.
 fn compare<M: Model>(model: M, forward: impl Fn(&M, Tensor<4>) -> Tensor<2>) {
     let architecture = model.architecture();
     let weights = weights(&state_dict(&model, architecture));

@@ -15,7 +15,7 @@ const MANIFEST: &str = "manifest.csv";
 const HEADER: [&str; 10] =
     ["Id", "channel", "file", "format", "width", "height", "samples", "depth", "bytes", "digest"];
 
-/// What the manifest says of a file.
+/// A file's entry in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestRow {
     /// The image.
@@ -32,8 +32,8 @@ pub struct ManifestRow {
     pub digest: Digest,
 }
 
-/// Writes the manifest of a set whose files are in place, ids and channels in the order of `rows`. Makes the folder if there
-/// are no files.
+/// Writes the manifest of a set whose files are in place, ids and channels in the order of `rows`. Makes the folder if
+/// there are no files.
 pub fn write_manifest(set: &ImageSetOutput, rows: &[ManifestRow]) -> Result<(), StageError> {
     std::fs::create_dir_all(set.path()).map_err(StageError::io(set.path()))?;
     let table = TableOutput::from_path(set.path().join(MANIFEST));
@@ -54,7 +54,7 @@ fn name_of(format: ImageFormat) -> &'static str {
     }
 }
 
-/// The manifest, if the folder has one. A table of the same name with other columns is the user's own affair.
+/// The manifest, if the folder has one. A table of the same name with other columns is not a manifest.
 pub fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table>, StageError> {
     if !entries(tree).any(|(name, _)| name == MANIFEST) {
         return Ok(None);
@@ -64,8 +64,8 @@ pub fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table>, Stag
     Ok((table.header() == HEADER).then_some(table))
 }
 
-/// The set that a manifest describes. Every file must be there with the content it says, so that a set that was added to or
-/// edited is not taken for what it was.
+/// The set that a manifest describes. Every file must be there with the content it says, so that a set that was added
+/// to or edited is not taken for what it was.
 pub fn read(manifest: &Table, tree: &Tree, root: &Path, label: &str) -> Result<ImageSet, StageError> {
     let present: HashMap<&str, Digest> = entries(tree).collect();
     let help = "If the images are right as they are, remove the manifest: the folder is then read by its file names.";

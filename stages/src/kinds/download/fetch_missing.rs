@@ -25,17 +25,17 @@ const MOST_IMAGE_BYTES: u64 = 1 << 30;
 /// Between two lines about the pace in the log.
 const LOG_EVERY: Duration = Duration::from_secs(15);
 
-/// What is remembered of a file beside its content.
+/// Metadata of a fetched file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchedFile {
-    /// What the image's header says, where images are wanted.
+    /// Header of the image, where images are wanted.
     pub header: Option<Header>,
 }
 
 /// A file, or why there is none.
 pub type FetchResult = Result<Computed<FetchedFile>, FetchError>;
 
-/// What became of the files that were wanted.
+/// Results of fetching the wanted files.
 pub struct FetchedFiles {
     /// Different files.
     outcomes: Vec<FetchResult>,
@@ -44,7 +44,7 @@ pub struct FetchedFiles {
 }
 
 impl FetchedFiles {
-    /// What became of each, in the order they were wanted.
+    /// The result of each wanted file, in their order.
     pub fn outcomes(&self) -> impl Iterator<Item = &FetchResult> {
         self.places.iter().map(|place| &self.outcomes[*place])
     }
@@ -56,7 +56,7 @@ pub fn fetcher(params: &DownloadParams, context: &StageContext<'_>) -> Result<Fe
     Fetcher::new(params.transfer.options(), &network).map_err(|error| StageError::mismatch(error.to_string()))
 }
 
-/// Fetches what is not known from before. The same file wanted twice is fetched once.
+/// Fetches the files that are not in the cache. The same file wanted twice is fetched once.
 ///
 /// # Errors
 /// Whatever is not a single file's own fault.
@@ -101,7 +101,7 @@ fn known(items: &ItemCache<'_>, key: &Digest) -> OnceLock<FetchResult> {
     items.find(key).map_or_else(OnceLock::new, |known| OnceLock::from(Ok(known)))
 }
 
-/// What a file depends on, as far as that is known.
+/// The key of a file: everything known that its content depends on.
 fn key(items: &ItemCache<'_>, wanted: &WantedFile, image: bool) -> Digest {
     let WantedFile { url, size, sha256, mirrored, .. } = wanted;
     items.key(match mirrored {
@@ -176,7 +176,7 @@ fn refuse(error: FetchError) -> Result<FetchResult, StageError> {
 fn keep(items: &ItemCache<'_>, key: &Digest, target: &Path, image: bool) -> Result<Computed<FetchedFile>, StageError> {
     let header = if image { Some(header_of(target)?) } else { None };
     let folder = target.parent().map(PathBuf::from).unwrap_or_default();
-    let kept = items.keep(key, FetchedFile { header }, &folder)?;
+    let kept = items.insert(key, FetchedFile { header }, &folder)?;
     let _ = std::fs::remove_dir(&folder);
     Ok(kept)
 }

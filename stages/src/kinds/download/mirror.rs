@@ -13,7 +13,7 @@ use crate::artifact::folder::FolderInput;
 use crate::context::StageContext;
 use crate::error::StageError;
 
-/// What a mirror holds.
+/// Content of a mirror.
 pub enum Mirror {
     /// The one file that is wanted.
     File(PathBuf, Digest),
@@ -77,7 +77,7 @@ impl Mirror {
     }
 }
 
-/// What a file of a mirror is looked for as.
+/// The key under which a file of a mirror is looked up.
 fn lookup_key(file: &str, form: OutputForm) -> String {
     match form {
         OutputForm::Images => Path::new(file).with_extension("").to_string_lossy().into_owned(),

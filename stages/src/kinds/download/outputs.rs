@@ -10,9 +10,9 @@ use crate::ports::{BindError, BoundOutputs, OutputPort, OutputPorts, OutputValue
 
 const FAILURES: &str = "failures";
 
-/// What [`super::Download`] writes: what was asked for, and for lists the table of what failed.
+/// Outputs of [`super::Download`]: the files, and for lists the table of failures.
 pub struct DownloadOutputs {
-    /// Where the files go: a folder, or the one file.
+    /// Path of the result: a folder, or the one file.
     pub files: PathBuf,
     /// `Id,channel,url,attempts,reason` of what failed.
     pub failures: Option<TableOutput>,

@@ -28,9 +28,9 @@ pub struct WantedFile {
     pub id: String,
     /// The channel; empty if there are none.
     pub channel: String,
-    /// Where it is.
+    /// Its address.
     pub url: Url,
-    /// What it is to be called; for images empty, since their content decides.
+    /// Name of the file; empty for images, whose content decides it.
     pub name: String,
     /// Its length, if known.
     pub size: Option<u64>,

@@ -82,7 +82,7 @@ impl StageKind for Predict {
     }
 }
 
-/// What is predicted of.
+/// Images to predict, everything checked.
 struct Prediction {
     params: PredictParams,
     pool: ImagePool,

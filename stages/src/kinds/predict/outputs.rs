@@ -9,7 +9,7 @@ use super::params::{PredictParams, Reduction};
 
 const PROBABILITIES: &str = "probabilities";
 
-/// What [`Predict`](super::Predict) writes: matrices by name.
+/// Outputs of [`Predict`](super::Predict): matrices by name.
 pub struct PredictOutputs(BoundOutputs);
 
 fn port(name: &str, doc: String) -> OutputPort {

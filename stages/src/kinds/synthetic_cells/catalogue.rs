@@ -1,5 +1,5 @@
-//! Which images there are and what each shows: a pure function of parameters and seed, entry by entry, so that one image more
-//! changes no other.
+//! Which images there are and what each shows: a pure function of parameters and seed, entry by entry, so that one
+//! image more changes no other.
 
 use std::collections::BTreeMap;
 
@@ -20,9 +20,9 @@ const CONFIRMED: f32 = 0.05;
 pub struct Entry {
     /// Its id.
     pub id: String,
-    /// What it shows.
+    /// Its scene.
     pub scene: Scene,
-    /// What it is said to show.
+    /// Its label, which may be wrong.
     pub target: Target,
 }
 
@@ -45,12 +45,13 @@ pub struct Catalogue {
     pub corrections: Vec<(usize, Target)>,
 }
 
-/// Draws entries. Classes here are the challenge's, which decide how an image looks; only targets have the stage's own numbers.
+/// Draws entries. Classes here are the challenge's, which decide how an image looks; only targets have the stage's own
+/// numbers.
 struct Maker<'p> {
     params: &'p SyntheticCellsParams,
     /// Classes, by their number in targets.
     looks: Vec<usize>,
-    /// How often each class occurs.
+    /// Relative frequency of each class.
     weights: BTreeMap<usize, f64>,
     train: Random,
     external: Random,
@@ -107,7 +108,7 @@ impl Maker<'_> {
         Entry { id, scene: Scene { exposure: random.split(EXPOSURE).bits(), ..scene }, target }
     }
 
-    /// What is said of an image that shows these classes.
+    /// The label of an image that shows these classes, which may be wrong.
     fn target(&self, classes: &[usize]) -> Target {
         Target::new(classes.iter().filter_map(|class| self.looks.iter().position(|look| look == class)))
     }
@@ -238,7 +239,7 @@ fn uuid(random: &Random) -> String {
 /// Number of the first antibody.
 const FIRST_ANTIBODY: usize = 10_000;
 
-// What an entry's random numbers are for; each purpose has its own.
+// Purposes of an entry's random numbers; each has a stream of its own.
 const SCENE: u64 = 0;
 const EXPOSURE: u64 = 1;
 const DICE: u64 = 2;

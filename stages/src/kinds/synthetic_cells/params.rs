@@ -1,4 +1,4 @@
-//! What can be chosen about made-up images.
+//! Parameters of `synthetic_cells`.
 
 use std::collections::BTreeMap;
 
@@ -123,7 +123,7 @@ impl SyntheticCellsParams {
         self.classes.iter().filter_map(|name| HPA_CLASS_NAMES.iter().position(|known| known == name)).collect()
     }
 
-    /// How often each class occurs, by the challenge's number.
+    /// Relative frequency of each class, by the challenge's number.
     pub fn weights_of_looks(&self) -> BTreeMap<usize, f64> {
         let looks = self.looks();
         match &self.class_weights {

@@ -1,6 +1,6 @@
-//! How well identities are told from cosines.
+//! Metrics of identification by cosines.
 
-/// How many guesses count.
+/// Number of guesses that count.
 const GUESSES: usize = 5;
 
 /// Counts over the images of a validation set.
@@ -16,7 +16,7 @@ impl Ranks {
     pub fn add(&mut self, cosines: &[f32], identity: usize) {
         self.images += 1;
         let right = cosines[identity];
-        // Of equal cosines the earlier identity's comes first; what is no number is never right.
+        // Of equal cosines the earlier identity's comes first; NaN is never right.
         let before = |(other, cosine): &(usize, &f32)| {
             **cosine > right || (**cosine == right && *other < identity) || cosine.is_nan() || right.is_nan()
         };

@@ -14,11 +14,11 @@ pub struct Batch {
     pub bytes: Vec<u8>,
 }
 
-/// How positions become batches.
+/// Configuration of batches.
 pub struct Batches<'a> {
-    /// Where the images are.
+    /// The images.
     pub pool: &'a ImagePool,
-    /// Pixels a side of what is seen of them.
+    /// Side of the views, in pixels.
     pub side: usize,
     /// Images in a batch; the last may have fewer.
     pub size: usize,
@@ -27,8 +27,8 @@ pub struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// Calls `consume` with a loader of the batches of positions in `positions`; `see` says which
-    /// image stands at a position and what is seen of it.
+    /// Calls `consume` with a loader of the batches of positions in `positions`; `view_of` gives the
+    /// image at a position and the view of it.
     pub fn load<R>(
         &self,
         positions: Range<usize>,

@@ -1,4 +1,4 @@
-//! Images with what is in them.
+//! Images with their classes.
 
 use burn::prelude::*;
 
@@ -19,7 +19,7 @@ pub struct ClassificationDataset {
     pub images: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
-    /// How much of each class is in each, `[image, class]`: 0 or 1, or between where labels are soft.
+    /// Targets, `[image, class]`: 0 or 1, or between where labels are soft.
     pub targets: Vec<f32>,
 }
 
@@ -28,7 +28,12 @@ impl ClassificationDataset {
     ///
     /// # Errors
     /// An empty table, a class that does not exist, an image that is not there or too small.
-    pub fn read(table: &TableInput, pool: &ImagePool, classes: usize, side: usize) -> Result<ClassificationDataset, StageError> {
+    pub fn read(
+        table: &TableInput,
+        pool: &ImagePool,
+        classes: usize,
+        side: usize,
+    ) -> Result<ClassificationDataset, StageError> {
         let Labels { ids, targets: hard } = Labels::of(&table.read()?, classes)?;
         let images = pool.find(&ids, side)?;
         let targets = hard.iter().flat_map(|target| (0..classes).map(|class| f32::from(u8::from(target.has(class)))));
@@ -39,7 +44,8 @@ impl ClassificationDataset {
     /// Puts the rows of a matrix of probabilities, `[id, class]`, in the place of the targets of the same ids.
     ///
     /// # Errors
-    /// A matrix without ids, with another number of classes, with ids that no image has, or with what is no probability.
+    /// A matrix without ids, with another number of classes, with ids that no image has, or with values that are not
+    /// probabilities.
     pub fn set_soft_targets(&mut self, soft: &MatrixInput) -> Result<(), StageError> {
         let mut soft = soft.read()?;
         soft.require_probabilities()?;

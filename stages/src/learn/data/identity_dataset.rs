@@ -1,13 +1,13 @@
-//! Images with the identities of what is in them.
+//! Images with their identities.
 
 use super::ImagePool;
 use crate::artifact::table::TableInput;
 use crate::error::StageError;
 
-/// More identities than any network tells apart: each costs it 512 numbers.
+/// Maximum number of identities: each costs a network 512 numbers.
 const MOST: usize = 1_000_000;
 
-/// Images and the number of the identity that each shows.
+/// Images and their identities.
 #[derive(Debug)]
 pub struct IdentityDataset {
     /// Their numbers in the pool.
@@ -17,12 +17,17 @@ pub struct IdentityDataset {
 }
 
 impl IdentityDataset {
-    /// The rows of a table with `Id` and a column of identities, whose images are in the pool and at least `side` pixels high
-    /// and wide.
+    /// The rows of a table with `Id` and a column of identities, whose images are in the pool and at least `side`
+    /// pixels high and wide.
     ///
     /// # Errors
-    /// An empty table, what is no number, an image that is not there or too small.
-    pub fn read(table: &TableInput, column: &str, pool: &ImagePool, side: usize) -> Result<IdentityDataset, StageError> {
+    /// An empty table, a cell that is not a number, an image that is not there or too small.
+    pub fn read(
+        table: &TableInput,
+        column: &str,
+        pool: &ImagePool,
+        side: usize,
+    ) -> Result<IdentityDataset, StageError> {
         let table = table.read()?;
         table.require_rows()?;
         let images = pool.find(&table.unique_ids("Id")?, side)?;

@@ -1,4 +1,4 @@
-//! The images that a stage learns or predicts from, by id.
+//! The pool of images of a stage, by id.
 
 use std::collections::HashMap;
 
@@ -6,16 +6,23 @@ use super::view::View;
 use crate::artifact::packed_images::{PackedImages, PackedImagesInput};
 use crate::error::StageError;
 
-/// Packed image sets as one: the images of all of them by one name each.
+/// Several packed image sets as one, with unique ids.
 #[derive(Debug)]
 pub struct ImagePool {
     /// Names of the channels.
     pub channels: Vec<String>,
     label: String,
     sets: Vec<PackedImages>,
-    /// For each image its set and its number there.
-    locations: Vec<(usize, usize)>,
+    /// Location of each image.
+    locations: Vec<Location>,
     by_id: HashMap<String, usize>,
+}
+
+/// A set and the number of an image in it.
+#[derive(Debug, Clone, Copy)]
+struct Location {
+    set: usize,
+    image: usize,
 }
 
 impl ImagePool {
@@ -40,7 +47,7 @@ impl ImagePool {
                 if pool.by_id.insert(id.clone(), pool.locations.len()).is_some() {
                     return Err(wrong(format!("has an image `{id}`, as another set has")));
                 }
-                pool.locations.push((number, image));
+                pool.locations.push(Location { set: number, image });
             }
             pool.sets.push(set);
         }
@@ -49,7 +56,7 @@ impl ImagePool {
 
     /// The ids of all images, set by set.
     pub fn ids(&self) -> Vec<String> {
-        self.locations.iter().map(|(set, image)| self.sets[*set].ids[*image].clone()).collect()
+        self.locations.iter().map(|location| self.sets[location.set].ids[location.image].clone()).collect()
     }
 
     /// The numbers of the images called `ids`, each of which must be at least `side` pixels high and wide.
@@ -81,14 +88,14 @@ impl ImagePool {
 
     /// Rows and columns of an image.
     pub fn size(&self, image: usize) -> [usize; 2] {
-        let (set, image) = self.locations[image];
+        let Location { set, image } = self.locations[image];
         let [_, height, width] = self.sets[set].shape(image);
         [height, width]
     }
 
     /// Writes a view of an image to `out`; see [`View::render`].
     pub fn render(&self, image: usize, view: &View, out: &mut [u8]) {
-        let (set, image) = self.locations[image];
+        let Location { set, image } = self.locations[image];
         view.render(&self.sets[set], image, out);
     }
 }

@@ -1,6 +1,6 @@
-//! From packed images to batches: which images come when, what of each is seen, and threads that prepare it ahead of time.
+//! From packed images to batches: the order of images, their views, and threads that prepare batches ahead of time.
 //!
-//! All of it is decided by numbers: the stage's seed, the epoch, and an image's place in it. The same numbers give the same
+//! All of it is a function of the stage's seed, the epoch, and an image's place in it. The same numbers give the same
 //! bytes, whatever the number of threads.
 
 pub mod augmentation;
@@ -24,7 +24,7 @@ use crate::artifact::table::TableInput;
 use crate::error::StageError;
 use athanor_random::Random;
 
-/// Names of the uses that random numbers are put to, so that no two uses share any.
+/// Uses of random numbers; each has a stream of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RandomUse {
     /// Weights of a new network.
@@ -33,7 +33,7 @@ pub enum RandomUse {
     Order,
     /// Crops and flips.
     Views,
-    /// What a network drops while it learns.
+    /// Dropout.
     Dropout,
 }
 

@@ -1,17 +1,17 @@
-//! Which images an epoch shows, in which order.
+//! Sampling: the images of an epoch and their order.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{RandomUse, random_stream};
 
-/// Showing images of rare classes several times an epoch.
+/// Upsampling of rare classes: their images are shown several times an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upsampling {
-    /// Share of the images that each class should have, above 0 and at most 1.
+    /// Minimum share of images that each class should have, above 0 and at most 1.
     pub share: f64,
-    /// How often an image comes at most.
+    /// Maximum number of times that an epoch shows an image.
     #[serde(default = "at_most")]
     pub at_most: usize,
 }
@@ -21,7 +21,8 @@ fn at_most() -> usize {
 }
 
 impl Upsampling {
-    /// How often each image comes, given the classes of each: as often as its rarest class needs to reach the share.
+    /// Number of times that an epoch shows each image, given the classes of each: as many as its rarest class needs to
+    /// reach the share.
     pub fn repeats<'a>(&self, targets: impl Iterator<Item = &'a [usize]> + Clone, classes: usize) -> Vec<usize> {
         let (mut counts, mut images) = (vec![0_usize; classes], 0_usize);
         for target in targets.clone() {

@@ -1,4 +1,4 @@
-//! What trained networks say of images: in batches, shared out over devices, and kept as it comes.
+//! Inference: outputs of trained networks, in batches, shared out over devices, stored as they are made.
 
 mod partial_outputs;
 
@@ -16,31 +16,31 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use partial_outputs::PartialOutputs;
 
-/// What is asked of a network.
+/// Inference of a network on images of a pool.
 pub struct InferenceJob<'a> {
-    /// Where the images are.
+    /// The images.
     pub pool: &'a ImagePool,
-    /// How they are prepared.
+    /// Preprocessing of the images.
     pub preprocessing: &'a Preprocessing,
-    /// How many are asked about.
+    /// Number of images.
     pub count: usize,
     /// Images in a batch.
     pub batch: usize,
-    /// What the network computes in.
+    /// Numeric precision of the network.
     pub precision: Precision,
-    /// Numbers in the answer for an image.
+    /// Number of outputs for an image.
     pub width: usize,
 }
 
 impl InferenceJob<'_> {
-    /// The answers `[image, width]`, image by image: `see` says which image stands at a position and what is seen of it,
-    /// `infer` what a network says of images `[batch, channel, side, side]`.
+    /// The outputs `[image, width]`, image by image: `view_of` gives the image at a position and the view of it,
+    /// `infer` the outputs of a network for images `[batch, channel, side, side]`.
     ///
-    /// Each batch goes to one of `models`, which are the same network on each of `devices`. Answers of an earlier try of the
-    /// same work are not asked for again.
+    /// Each batch goes to one of `models`, which are the same network on each of `devices`. Outputs of an earlier
+    /// attempt at the same work are not computed again.
     ///
     /// # Errors
-    /// The wish to stop; answers that cannot be kept; a device without room for a batch.
+    /// The wish to stop; outputs that cannot be stored; a device without memory for a batch.
     pub fn run<M: Module>(
         &self,
         models: Vec<M>,

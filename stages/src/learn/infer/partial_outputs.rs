@@ -1,7 +1,7 @@
-//! Answers in a file that grows batch by batch, so that a stage that is killed goes on from them.
+//! Partial outputs in a file that grows batch by batch, so that a stage that is killed continues from them.
 //!
-//! Each batch is a record of its length and digest, then its numbers. A record that was not written whole, or is not as it
-//! was written, ends what is believed: it and all after it are asked for again.
+//! Each batch is a record of its length and digest, then its numbers. A record that was not written whole, or is not as
+//! it was written, ends the trusted part: it and all after it are computed again.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -17,10 +17,10 @@ const FILE: &str = "answers";
 const NUMBER: usize = size_of::<f32>();
 /// Bytes of a length.
 const LENGTH: usize = size_of::<u64>();
-/// Bytes before a record's numbers: how many there are, and their digest in hexadecimal.
+/// Bytes before a record's numbers: their count, and their digest in hexadecimal.
 const HEAD: usize = LENGTH + 64;
 
-/// Answers `[image, width]`.
+/// Outputs `[image, width]`.
 pub struct PartialOutputs {
     path: PathBuf,
     file: File,
@@ -29,7 +29,7 @@ pub struct PartialOutputs {
 }
 
 impl PartialOutputs {
-    /// What is kept in `folder`, of so many numbers an image.
+    /// The outputs stored in `folder`, of `width` numbers an image.
     pub fn open(folder: &Path, width: usize) -> Result<PartialOutputs, StageError> {
         let path = folder.join(FILE);
         let options = File::options().create(true).read(true).write(true).truncate(false).clone();
@@ -48,12 +48,12 @@ impl PartialOutputs {
         Ok(PartialOutputs { path, file, width, values })
     }
 
-    /// Images that have an answer: the first ones.
+    /// Number of images with outputs: the first ones.
     pub fn rows(&self) -> usize {
         self.values.len() / self.width
     }
 
-    /// Keeps the answers for the next images.
+    /// Appends the outputs for the next images.
     pub fn add(&mut self, outputs: &[f32]) -> Result<(), StageError> {
         let numbers: Vec<u8> = outputs.iter().flat_map(|number| number.to_le_bytes()).collect();
         let mut record = Vec::with_capacity(HEAD + numbers.len());
@@ -65,7 +65,7 @@ impl PartialOutputs {
         Ok(())
     }
 
-    /// All answers.
+    /// All outputs.
     pub fn into_values(self) -> Vec<f32> {
         self.values
     }

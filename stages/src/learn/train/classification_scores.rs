@@ -1,4 +1,4 @@
-//! How well a classifier does.
+//! Classification metrics.
 
 /// Counts over the images of a validation set, from logits.
 #[derive(Debug, Clone)]
@@ -7,12 +7,12 @@ pub struct ClassificationScores {
     images: usize,
     focal: f64,
     right: usize,
-    /// For each class: said and true, said and false, not said and true.
+    /// True positives, false positives and false negatives of each class.
     counts: Vec<[usize; 3]>,
 }
 
 impl ClassificationScores {
-    /// Of no images yet.
+    /// Metrics of no images yet.
     pub fn new(classes: usize) -> ClassificationScores {
         ClassificationScores { classes, images: 0, focal: 0.0, right: 0, counts: vec![[0; 3]; classes] }
     }
@@ -44,7 +44,7 @@ impl ClassificationScores {
         self.right as f64 / (self.images * self.classes) as f64
     }
 
-    /// F1 of each class; 0 where a class is neither said nor true.
+    /// F1 of each class; 0 where a class is neither predicted nor true.
     pub fn f1(&self) -> Vec<f64> {
         let f1 = |[both, only_said, only_true]: &[usize; 3]| {
             let all = 2 * both + only_said + only_true;
@@ -59,7 +59,7 @@ impl ClassificationScores {
     }
 }
 
-/// The focal loss, gamma 2, of a logit whose sign says whether it is right.
+/// The focal loss, gamma 2, of a logit whose sign is that of a right prediction.
 fn focal(margin: f64) -> f64 {
     (2.0 * log_sigmoid(-margin)).exp() * -log_sigmoid(margin)
 }

@@ -1,4 +1,4 @@
-//! How a network is trained, whatever it learns.
+//! Configuration of a training.
 
 use burn::module::Module;
 use burn::prelude::*;
@@ -11,44 +11,44 @@ use crate::params::ParamProblem;
 use athanor_nn::models::{Architecture, Model};
 use athanor_nn::optim::Schedule;
 
-/// How a network is trained.
+/// Configuration of a training.
 #[derive(Debug, Clone)]
 pub struct TrainingConfig {
-    /// Pixels a side of what it sees of an image.
+    /// Side of the network's input, in pixels.
     pub side: usize,
     /// Images in a batch.
     pub batch: usize,
-    /// Batches whose gradients' mean makes a step.
+    /// Number of batches whose gradients are averaged for a step.
     pub accumulation: usize,
-    /// Epochs.
+    /// Number of epochs.
     pub epochs: u32,
-    /// Their learning rates.
+    /// Learning-rate schedule.
     pub schedule: Schedule,
-    /// The largest norm of all gradients together.
+    /// Maximum norm of all gradients together.
     pub clip_norm: f64,
-    /// Epochs in which the backbone stays as it is.
+    /// Number of epochs at the start in which the backbone is frozen.
     pub freeze_epochs: u32,
-    /// After so many epochs that were no better than the best, it ends.
+    /// Early-stopping patience: number of epochs without improvement after which training ends.
     pub early_stopping: Option<u32>,
-    /// What the network computes in.
+    /// Numeric precision of the network.
     pub precision: Precision,
-    /// Whether activations are computed again rather than kept for the backward pass.
+    /// Whether activations are recomputed in the backward pass instead of stored.
     pub gradient_checkpointing: bool,
-    /// What happens when a device runs out of memory.
+    /// Action when a device runs out of memory.
     pub on_out_of_memory: OnOutOfMemory,
-    /// Seconds between two states that are saved.
+    /// Interval between two saved states, in seconds.
     pub save_every: f64,
 }
 
-/// What a training does when a device runs out of memory.
+/// Actions when a device runs out of memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnOutOfMemory {
-    /// It fails, and says what would fit.
+    /// The training fails, and says what would fit.
     #[default]
     Error,
-    /// It goes on from its last state with batches of half the size, and twice as many a step. Batch norm then sees smaller
-    /// batches: the result depends on how much memory the GPU has.
+    /// The training continues from its last state with batches of half the size, and twice as many a step. Batch norm
+    /// then sees smaller batches: the result depends on how much memory the GPU has.
     Split,
 }
 
@@ -60,7 +60,7 @@ impl OnOutOfMemory {
 }
 
 impl TrainingConfig {
-    /// What is wrong with parameters of these names.
+    /// Problems of the parameters of these names.
     pub fn problems(&self) -> Vec<ParamProblem> {
         let rules = [
             (self.batch > 1, "batch", "a batch must have at least 2 images, for the statistics of batch norm"),
@@ -75,7 +75,7 @@ impl TrainingConfig {
         broken.map(|(_, name, message)| ParamProblem::value(name, message)).chain(schedule).collect()
     }
 
-    /// What is wrong with what this network is to see of an image, which the parameter `name` says.
+    /// The problem with the network's input size, which is the parameter `name`.
     pub fn side_problem(&self, architecture: Architecture, name: &str) -> Option<ParamProblem> {
         let smallest = architecture.smallest_image();
         let message = || format!("{architecture} needs images of at least {smallest} x {smallest} pixels");
@@ -96,13 +96,13 @@ impl TrainingConfig {
         Err(StageError::mismatch(message).with_help(help))
     }
 
-    /// A device as it is learned on.
+    /// A device with automatic differentiation.
     pub fn autodiff_device(&self, device: Device) -> Device {
         let device = device.autodiff();
         if self.gradient_checkpointing { device.gradient_checkpointing() } else { device }
     }
 
-    /// A network with its backbone frozen, or not, as the epoch wants it.
+    /// A network with its backbone frozen or not, as in `epoch`.
     pub fn with_freezing<M: Model>(&self, model: M, epoch: u32) -> M {
         let backbone = || model.backbone().clone();
         let backbone = match self.freeze_epochs {
@@ -113,7 +113,7 @@ impl TrainingConfig {
         model.with_backbone(backbone)
     }
 
-    /// Fails if an epoch that shows so many images has no step.
+    /// Fails if an epoch of `shown` images has no step.
     pub fn require_a_step(&self, shown: usize) -> Result<(), StageError> {
         let needed = self.batch * self.accumulation;
         if shown >= needed {

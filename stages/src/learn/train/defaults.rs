@@ -7,7 +7,7 @@ pub fn accumulation() -> usize {
     1
 }
 
-/// As in the reference solution.
+/// The reference solution's.
 pub fn clip_norm() -> f64 {
     1.0
 }

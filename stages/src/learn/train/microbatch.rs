@@ -1,4 +1,4 @@
-//! What is learned from one batch.
+//! One batch of an optimiser step: its forward and backward pass.
 
 use burn::optim::GradientsParams;
 use burn::prelude::*;
@@ -8,28 +8,28 @@ use super::task::TrainingTask;
 use athanor_nn::forward_context::{BatchStatistics, training_pass};
 use athanor_random::Random;
 
-/// A batch to be learned from.
+/// A batch of an optimiser step.
 pub struct Microbatch {
     /// `[image, channel, side, side]`.
     pub bytes: Vec<u8>,
     /// The examples that the images belong to.
     pub examples: Vec<usize>,
-    /// What its pass draws random numbers from.
+    /// Random numbers of its forward pass.
     pub random: Random,
 }
 
-/// What comes of a batch.
+/// Result of a microbatch.
 pub struct MicrobatchOutput {
-    /// A share of the gradients of the step.
+    /// Its share of the gradients of the step.
     pub gradients: GradientsParams,
-    /// A share of the loss of the step, `[1]`.
+    /// Its share of the loss of the step, `[1]`.
     pub loss: Tensor<1>,
-    /// What batch norms have seen.
+    /// Statistics of the batch norms.
     pub statistics: BatchStatistics,
 }
 
 impl Microbatch {
-    /// Learns on `device`, where the network is.
+    /// Computes loss and gradients on `device`, where the network is.
     pub fn forward_backward<T: TrainingTask>(
         self,
         task: &T,

@@ -1,8 +1,8 @@
-//! Training: epochs of steps, each of which moves a network's parameters a little, until there are no more or nothing gets
-//! better. What is learned, and from what, is a [`TrainingTask`].
+//! Training: epochs of optimiser steps, until the last epoch or until nothing gets
+//! better. The model, its data and its loss are a [`TrainingTask`].
 //!
-//! All of the state is written to a folder now and then. Everything random is a function of the seed, the epoch and the
-//! batch, so that training which goes on from such a state takes the very steps it would have taken.
+//! The whole state is written to a folder at intervals. Everything random is a function of the seed, the epoch and the
+//! batch, so that training which continues from such a state takes the very steps it would have taken.
 
 pub(crate) mod classification_scores;
 mod config;

@@ -1,7 +1,7 @@
-//! Making a step fit into the memory of a device.
+//! Splitting of batches that do not fit into the memory of a device.
 //!
-//! A step can be made of more and smaller batches: it then needs less memory at a time, and shows the same images. Batch norm
-//! sees smaller batches, though, so what is learned is something else; that is done only if it was asked for.
+//! A step can be split into more and smaller batches: it then needs less memory at a time, and shows the same images.
+//! Batch norm sees smaller batches, though, so the result differs; it is done only if it was asked for.
 
 use std::path::Path;
 
@@ -10,17 +10,17 @@ use crate::error::StageError;
 use crate::learn::precision::Precision;
 use athanor_nn::devices::OutOfMemory;
 
-/// Where it is kept, beside the state of the training that needs it.
+/// The file's name, beside the state of the training.
 const FILE: &str = "split";
 
-/// Into how many parts batches are split, so that they fit.
+/// Number of parts into which batches are split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Split {
     parts: usize,
 }
 
 impl Split {
-    /// The one that earlier tries of the same work have come to.
+    /// The split that earlier attempts at the same work have reached.
     pub fn load(folder: &Path) -> Split {
         let parts = std::fs::read_to_string(folder.join(FILE)).ok().and_then(|text| text.trim().parse().ok());
         Split { parts: parts.unwrap_or(1) }
@@ -31,12 +31,12 @@ impl Split {
         std::fs::write(&path, format!("{}\n", self.parts)).map_err(StageError::io(&path))
     }
 
-    /// The next finer split of batches of so many images, none of which gets fewer than two.
+    /// The next finer split of batches of `batch` images, none of which gets fewer than two.
     fn finer(self, batch: usize) -> Option<Split> {
         (2 * self.parts..=batch / 2).find(|parts| batch.is_multiple_of(*parts)).map(|parts| Split { parts })
     }
 
-    /// The plan with batches so split. A split that does not fit its batches is none.
+    /// The configuration with split batches. A split that does not divide its batches is ignored.
     pub fn apply(self, config: &TrainingConfig) -> TrainingConfig {
         let parts = if self.parts > 0 && config.batch.is_multiple_of(self.parts) { self.parts } else { 1 };
         TrainingConfig { batch: config.batch / parts, accumulation: config.accumulation * parts, ..config.clone() }
@@ -44,8 +44,8 @@ impl Split {
 }
 
 impl TrainingConfig {
-    /// The failure of a training by this plan, split so far by `split`, that ran out of memory. If it is to be split further
-    /// that is noted in `folder`, for the next try.
+    /// The failure of a training that ran out of memory, split so far by `split`. If it is to be split further
+    /// that is saved in `folder`, for the next attempt.
     pub fn out_of_memory_error(&self, found: OutOfMemory, split: Split, folder: &Path) -> StageError {
         let TrainingConfig { batch, side, precision, .. } = split.apply(self);
         let message =
@@ -67,7 +67,7 @@ impl TrainingConfig {
         }
     }
 
-    /// What the user could choose to need less memory, as a sentence without its end.
+    /// Choices that need less memory, as a sentence without its end.
     fn memory_saving_choices(&self, finer: Option<Split>) -> String {
         let smaller = finer.map(|finer| {
             let TrainingConfig { batch, accumulation, .. } = finer.apply(self);

@@ -1,7 +1,7 @@
 //! The parameters that all kinds that train have.
 
-/// Makes the parameters of a kind that trains: `arch`, its own, then those that all such kinds have. The parameter in
-/// parentheses says how many pixels a side the network sees.
+/// Declares the parameters of a kind that trains: `arch`, its own, then those that all such kinds have. The parameter
+/// in parentheses is the side of the network's input.
 macro_rules! training_params {
     (
         $(#[$doc:meta])*
@@ -53,7 +53,7 @@ macro_rules! training_params {
         }
 
         impl $name {
-            /// What of them says how the network is trained.
+            /// The configuration of the training.
             pub fn training_config(&self) -> $crate::learn::train::TrainingConfig {
                 $crate::learn::train::TrainingConfig {
                     side: self.$side,

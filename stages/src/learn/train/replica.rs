@@ -15,27 +15,27 @@ use athanor_nn::models::Model;
 pub struct Replica<M> {
     model: M,
     device: Device,
-    /// The epoch it is ready for.
+    /// The epoch that it is prepared for.
     epoch: u32,
 }
 
-/// A lesson for a replica, and what has changed since its last one.
+/// A microbatch for a replica, and changes since its last one.
 pub struct ReplicaJob {
-    /// The lesson.
+    /// The microbatch.
     pub microbatch: Microbatch,
     /// The epoch that it belongs to.
     pub epoch: u32,
-    /// The network's, if they have moved.
+    /// The network's parameters, if they have changed.
     pub parameters: Option<ParameterSnapshot>,
 }
 
 impl<M: Model> Replica<M> {
-    /// One that waits for the network's parameters.
+    /// A replica without the network's parameters yet.
     pub fn new<T: TrainingTask<Model = M>>(task: &T, device: &Device) -> Result<Replica<M>, StageError> {
         Ok(Replica { model: number_parameters(task.init_model(device)?), device: device.clone(), epoch: 0 })
     }
 
-    /// Learns what the network would, had it the time.
+    /// Computes loss and gradients of a microbatch.
     pub fn forward_backward<T: TrainingTask<Model = M>>(
         &mut self,
         job: ReplicaJob,
@@ -66,7 +66,7 @@ impl ParameterSnapshot {
         ParameterSnapshot { tensors: copy.tensors }
     }
 
-    /// Puts them in the place of those of a network of the same shape, which learns what it has learned.
+    /// Loads them into a network of the same shape.
     pub fn load_into<M: Module>(self, network: M) -> M {
         network.map(&mut Put { place: 0, tensors: self.tensors })
     }

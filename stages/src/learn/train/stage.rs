@@ -1,4 +1,4 @@
-//! What all kinds that train do: train on the device there is, then write what came of it.
+//! A training stage: trains on the devices there are, then writes the results.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::error::StageError;
 use crate::learn::thread_pool::with_thread_pool;
 use athanor_nn::models::Model;
 
-/// Where results go.
+/// Paths of the outputs.
 pub struct OutputPaths<'a> {
     /// The network after its best epoch.
     pub checkpoint: &'a Path,

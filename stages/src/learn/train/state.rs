@@ -1,7 +1,7 @@
 //! The state of a training that is not finished, in a folder.
 //!
 //! Two files take turns, each written whole or not at all, so that the state before the last is there if the last is
-//! damaged. What cannot be trusted is as good as not there: training then starts from an earlier state, or anew.
+//! damaged. A state that cannot be trusted is ignored: training then continues from an earlier one, or starts again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,20 +13,20 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
-use athanor_nn::weights::{TensorEntry, StateDict, write_container};
+use athanor_nn::weights::{StateDict, TensorEntry, write_container};
 
 /// The two files.
 const FILES: [&str; 2] = ["state-0.safetensors", "state-1.safetensors"];
 /// The tensor that holds the optimiser's state.
 const OPTIMISER: &str = "optimiser";
-/// What the names of the network's tensors begin with.
+/// Prefix of the names of the network's tensors.
 const WEIGHTS: &str = "weights/";
-/// Where it stands, as JSON.
+/// Key of the progress, whose value is JSON.
 const PROGRESS: &str = "standing";
 /// The digest of all else.
 const DIGEST: &str = "digest";
 
-/// What became of one epoch.
+/// Record of one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Its number, from 1.
@@ -35,7 +35,7 @@ pub struct Epoch {
     pub rate: f64,
     /// The mean loss of its steps.
     pub loss: f64,
-    /// What the network is judged by after it; smaller is better.
+    /// Monitored metric after it; smaller is better.
     #[serde(rename = "judged")]
     pub monitored: f64,
     /// Figures of the network after it, by name.
@@ -47,14 +47,14 @@ pub struct Epoch {
 pub struct Best {
     /// Its number.
     pub epoch: u32,
-    /// What it is judged by.
+    /// Its monitored metric.
     #[serde(rename = "judged")]
     pub monitored: f64,
     /// The content of its checkpoint.
     pub digest: Digest,
 }
 
-/// Where training stands.
+/// Progress of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The epoch it is in, from 1.
@@ -76,20 +76,20 @@ impl Progress {
     }
 }
 
-/// All that training needs to go on.
+/// Everything that training needs to continue.
 pub struct Saved {
     /// Parameters and running statistics.
     pub weights: StateDict,
-    /// The optimiser's state as it writes itself.
+    /// The optimiser's state in its own format.
     pub optimiser: Bytes,
-    /// Where it stands.
+    /// Progress of the training.
     pub progress: Progress,
 }
 
-/// The folder.
+/// Folder with the state of a training.
 pub struct StateFolder {
     folder: PathBuf,
-    /// How many states were saved: the next goes to file `saved % 2`.
+    /// Number of saved states: the next goes to file `saved % 2`.
     saved: u64,
     /// The best epochs of the last two states.
     held: [Option<u32>; 2],
@@ -108,7 +108,7 @@ impl StateFolder {
         StateFolder { folder, saved: 0, held: [None, None] }
     }
 
-    /// The last state that is whole.
+    /// The last intact state.
     pub fn restore(&mut self) -> Option<Saved> {
         let found = FILES.iter().filter_map(|name| read(&self.folder.join(name)));
         let trusted = found.filter(|(_, saved)| self.has_best(&saved.progress));
@@ -124,7 +124,7 @@ impl StateFolder {
         })
     }
 
-    /// Keeps a state; it takes the place of the one before the last.
+    /// Saves a state in place of the one before the last.
     pub fn save(&mut self, state: &Saved) -> Result<(), StageError> {
         let Saved { weights, optimiser, progress } = state;
         let slot = (self.saved % 2) as usize;
@@ -143,7 +143,7 @@ impl StateFolder {
         self.drop_checkpoints()
     }
 
-    /// Where the checkpoint of an epoch is kept, if it is the best.
+    /// The path of an epoch's checkpoint, if it is the best.
     pub fn best(&self, epoch: u32) -> PathBuf {
         self.folder.join(format!("best-{epoch}.safetensors"))
     }
@@ -162,14 +162,14 @@ impl StateFolder {
     }
 }
 
-/// The digest of tensors, whatever their order, and of where training stands.
+/// The digest of tensors, independent of their order, and of the progress.
 fn digest<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])>, progress: &str) -> String {
     let digests: BTreeMap<&str, Digest> = entries.map(|(name, bytes)| (name, Digest::of(bytes))).collect();
     let lines = digests.iter().map(|(name, digest)| format!("{digest} {name}\n"));
     Digest::of((lines.collect::<String>() + progress).as_bytes()).to_string()
 }
 
-/// A state and its number; nothing if it is not there or not as it was written.
+/// A state and its number; none if it is missing or damaged.
 fn read(path: &Path) -> Option<(u64, Saved)> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;

@@ -73,8 +73,8 @@ pub(crate) struct Validation {
 }
 
 impl TrainingData {
-    /// The mean loss over images of a validation set, seen whole; `loss` gets images `[batch, channel, side, side]` and their
-    /// positions in `images`.
+    /// The mean loss over images of a validation set, seen whole; `loss` gets images `[batch, channel, side, side]` and
+    /// their positions in `images`.
     ///
     /// # Errors
     /// The wish to stop.

@@ -25,31 +25,31 @@ use crate::learn::data::loader::Loader;
 use crate::learn::data::sampling::epoch_order;
 use crate::learn::data::{Batch, Batches, RandomUse, random_stream};
 
-/// The losses of so many steps are read from the device at once, so that it need not be waited for at every step.
+/// Number of steps whose losses are read from the device at once, so that not every step waits for it.
 const LOSSES_READ_AT_ONCE: usize = 16;
 
-/// A loss above this grows without end.
+/// A loss above this counts as divergence.
 const LARGEST_LOSS: f64 = 1e6;
 
 const DIVERGED_HELP: &str = "Choose smaller rates in `schedule`, or a smaller `clip_norm`.";
 
-/// What comes of training.
+/// Result of a training.
 pub struct Trained<M> {
-    /// The network after the last epoch, to be used and not trained.
+    /// The network after the last epoch, without automatic differentiation.
     pub model: M,
-    /// The epoch it was best after.
+    /// The best epoch.
     pub best: u32,
     /// All epochs.
     pub history: Vec<Epoch>,
 }
 
-/// Trains; goes on from the state in `folder` if there is one, and keeps the best network's checkpoint there.
+/// Trains; continues from the state in `folder` if there is one, and keeps the best network's checkpoint there.
 ///
-/// The batches of a step are shared out over `devices`; what comes of them is put together in their order, so that the
+/// The batches of a step are shared out over `devices`; their results are combined in their order, so that the
 /// number of devices changes nothing.
 ///
 /// # Errors
-/// Those of the task; more devices than a step has batches; a loss that is no number, or grows without end; the wish to
+/// Those of the task; more devices than a step has batches; a loss that is NaN, or diverges; the wish to
 /// stop.
 pub fn train<T: TrainingTask>(
     task: &T,
@@ -82,14 +82,14 @@ pub fn train<T: TrainingTask>(
     )
 }
 
-/// A training that has begun, or goes on.
+/// The start of a training, or of its continuation.
 struct StartingPoint<M> {
     model: M,
     optimiser: ModuleOptimizer,
     progress: Progress,
 }
 
-/// A network as it was left, or else a fresh one.
+/// The restored network, or else a new one.
 fn begin<T: TrainingTask>(
     task: &T,
     folder: &mut StateFolder,
@@ -131,7 +131,7 @@ impl<T: TrainingTask> Training<'_, T> {
         *epoch > self.config.epochs || self.config.early_stopping.is_some_and(|patience| since_best >= patience)
     }
 
-    /// The rest of the current epoch, and the judgement after it.
+    /// The rest of the current epoch, and the validation after it.
     fn epoch(&mut self, model: T::Model) -> Result<T::Model, StageError> {
         let TrainingConfig { side, batch, accumulation, .. } = *self.config;
         let (task, seed, number) = (self.task, self.context.seed, self.progress.epoch);
@@ -194,7 +194,7 @@ impl<T: TrainingTask> Training<'_, T> {
         Microbatch { bytes: batch.bytes, examples: order[batch.positions].to_vec(), random }
     }
 
-    /// The gradients of a step, and what its batches' statistics were.
+    /// The gradients of a step, and the statistics of its batches.
     fn gradients(
         &mut self,
         model: &T::Model,
@@ -262,7 +262,7 @@ impl<T: TrainingTask> Training<'_, T> {
         Ok(())
     }
 
-    /// Ends the epoch: judges the network, and keeps its checkpoint if it is the best.
+    /// Ends the epoch: validates the network, and keeps its checkpoint if it is the best.
     fn end_epoch(&mut self, model: &T::Model) -> Result<(), StageError> {
         let Progress { epoch: number, step, loss_sum, .. } = self.progress;
         let model = model.valid();

@@ -1,4 +1,4 @@
-//! Where in a TIFF file the samples lie, and how they are stored.
+//! Layout of the samples in a TIFF file.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub struct Layout {
     pub chunks: Vec<Range<usize>>,
     /// Whether each channel has strips or tiles of its own.
     pub planar: bool,
-    /// How they are packed.
+    /// Their compression.
     pub compression: Compression,
     /// Whether samples are stored as the difference from their left neighbour.
     pub predicted: bool,
@@ -56,7 +56,7 @@ pub fn samples(directory: &Directory<'_>) -> Result<(usize, u8), DecodeError> {
 }
 
 impl Layout {
-    /// What the directory says, as far as it makes sense for an image of such a header.
+    /// The layout in the directory, as far as it makes sense for an image of such a header.
     pub fn read(directory: &Directory<'_>, header: &Header, limits: &Limits) -> Result<Layout, DecodeError> {
         let number = |tag, default| directory.number(tag, default).map_err(broken);
         let tiled = directory.numbers(Tag::TileOffsets).map_err(broken)?.is_some();
@@ -106,7 +106,7 @@ impl Layout {
     }
 }
 
-/// Where the strips or tiles lie. That they lie within the file is seen when they are read.
+/// Places of the strips or tiles. That they lie within the file is checked when they are read.
 fn chunks(directory: &Directory<'_>, tiled: bool) -> Result<Vec<Range<usize>>, DecodeError> {
     let (offsets, lengths) =
         if tiled { (Tag::TileOffsets, Tag::TileByteCounts) } else { (Tag::StripOffsets, Tag::StripByteCounts) };

@@ -3,7 +3,7 @@
 use fdeflate::Decompressor;
 use weezl::{BitOrder, LzwStatus};
 
-/// How a strip or tile is packed.
+/// Compression of a strip or tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
@@ -30,11 +30,11 @@ impl Compression {
     }
 }
 
-/// The `length` bytes that `packed` holds, in `buffer` if they had to be unpacked; what comes after them is left alone, as
-/// other readers do.
+/// The `length` bytes that `packed` holds, in `buffer` if they had to be unpacked; what comes after them is left alone,
+/// as other readers do.
 ///
 /// # Errors
-/// Why there are not as many.
+/// Reason for the missing bytes.
 pub fn unpack<'a>(
     compression: Compression,
     packed: &'a [u8],

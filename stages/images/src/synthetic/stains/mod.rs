@@ -15,7 +15,7 @@ use super::shading::decay;
 use super::specimen::Specimen;
 use crate::synthetic::HPA_CLASSES;
 
-/// How a class is drawn.
+/// Function that draws a class.
 type Painter = fn(&Specimen) -> Plane;
 
 /// The painters by class number.
@@ -55,7 +55,7 @@ const CYTOKINETIC_BRIDGE: usize = 16;
 const MITOTIC_SPINDLE: usize = 17;
 const CELL_JUNCTIONS: usize = 22;
 
-/// What the cells must be like for `classes` to be seen.
+/// Requirements of the cells for `classes` to be visible.
 pub fn wishes(classes: &[usize]) -> Wishes {
     let count = |class, number| if classes.contains(&class) { number } else { 0 };
     Wishes {

@@ -33,7 +33,7 @@ pub fn in_cells(specimen: &Specimen, plane: &mut Plane, purpose: u64, mut draw: 
 }
 
 impl Pen<'_> {
-    /// How many spots a cell has, `low` to `high` for the average antibody.
+    /// Number of spots in a cell, `low` to `high` for the average antibody.
     pub fn count(&mut self, low: f32, high: f32) -> usize {
         (self.random.between(low, high) * self.specimen.style.spot_count + 0.5) as usize
     }
@@ -84,7 +84,7 @@ impl Pen<'_> {
         })
     }
 
-    /// Where a point is.
+    /// Position of a point.
     pub fn place(&self, point: Point) -> &Place {
         self.ground.chart.at(point)
     }

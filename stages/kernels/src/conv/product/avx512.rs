@@ -10,9 +10,9 @@ use std::arch::x86_64::{
 };
 
 use super::super::columns::{LANES, PANEL, Places, Run, VECTORS};
-use super::{Epilogue, Lines, SIDE, Target};
+use super::{ChannelPlanes, LinePairs, Lines, RowEpilogue, SIDE, SumRows, Target};
 
-/// So many channels ahead pixels are asked for: they lie too far apart for the processor to guess.
+/// Channels by which prefetching runs ahead: they lie too far apart for the processor to guess.
 const AHEAD: isize = 2;
 
 #[inline]
@@ -40,12 +40,13 @@ unsafe fn scatter(base: *mut f32, runs: &[Run], vector: __m512) {
     }
 }
 
-/// Copies pixels: the vectors of `places`, which are whole lines, of each of `channels` planes that lie `stride` numbers apart.
+/// Copies pixels: the vectors of `places`, which are whole lines, of each channel of `source`.
 #[target_feature(enable = "avx512f")]
-pub unsafe fn pack(to: Lines, source: *const f32, (channels, stride): (usize, usize), places: &Places) {
+pub(in crate::conv) unsafe fn pack(to: Lines, source: ChannelPlanes, places: &Places) {
+    let ChannelPlanes { base, count: channels, stride } = source;
     let lines = places.count() / to.vectors;
     for channel in 0..channels {
-        let source = source.wrapping_add(channel * stride);
+        let source = base.wrapping_add(channel * stride);
         for line in 0..lines {
             let target = to.base.wrapping_add((channel * lines + line) * to.stride);
             for vector in 0..to.vectors {
@@ -64,16 +65,16 @@ pub unsafe fn pack(to: Lines, source: *const f32, (channels, stride): (usize, us
     }
 }
 
-/// `R` rows of `weights`, `row` numbers apart, times a panel of `depth` lines; with what finishes them, and the first row's
-/// number, if these are the last.
+/// Multiplies `R` rows of `weights`, `row` numbers apart, by a panel of `depth` lines; with the epilogue if these are
+/// the last.
 #[target_feature(enable = "avx512f")]
-pub unsafe fn multiply<const R: usize>(
+pub(in crate::conv) unsafe fn multiply<const R: usize>(
     depth: usize,
     weights: *const f32,
     row: usize,
     panel: *const f32,
     target: Target<'_>,
-    epilogue: Option<(&Epilogue<'_>, usize, *const f32)>,
+    epilogue: Option<RowEpilogue<'_>>,
 ) {
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; R];
     for line in 0..depth {
@@ -95,17 +96,17 @@ pub unsafe fn multiply<const R: usize>(
             let (runs, mut sum) = (target.places.of(vector), *sum);
             // SAFETY: The caller's promise.
             unsafe {
-                if target.begun {
+                if target.accumulate {
                     sum = _mm512_add_ps(sum, gather(base, runs));
                 }
-                if let Some((epilogue, first, summand)) = epilogue {
+                if let Some(RowEpilogue { epilogue, first, summand }) = epilogue {
                     let [scale, shift] = [epilogue.scale, epilogue.shift].map(|of| *of.get_unchecked(first + number));
                     sum = _mm512_fmadd_ps(sum, _mm512_set1_ps(scale), _mm512_set1_ps(shift));
                     if !summand.is_null() {
                         sum = _mm512_add_ps(sum, gather(summand.wrapping_add(number * target.stride), runs));
                     }
                     if epilogue.relu {
-                        // In this order what is no number stays none.
+                        // In this order NaN stays NaN.
                         sum = _mm512_max_ps(_mm512_setzero_ps(), sum);
                     }
                 }
@@ -115,22 +116,18 @@ pub unsafe fn multiply<const R: usize>(
     }
 }
 
-/// Adds to `sums`, [`SIDE`] rows of as many numbers, `stride` apart, the inner products of so many lines of `left` with so
-/// many of `right`, all of `vectors` vectors and `line` numbers apart.
+/// Adds the inner products of [`SIDE`] left lines with as many right ones to `sums`, as many rows of as many numbers.
 #[target_feature(enable = "avx512f")]
-pub unsafe fn inner_products(
-    vectors: usize,
-    (left, right, line): (*const f32, *const f32, usize),
-    (sums, stride): (*mut f32, usize),
-) {
+pub(in crate::conv) unsafe fn inner_products(lines: LinePairs, sums: SumRows) {
+    let LinePairs { left, right, stride, vectors } = lines;
     let mut products = [[_mm512_setzero_ps(); SIDE]; SIDE];
     for vector in 0..vectors {
         // SAFETY: The caller's promise.
         unsafe {
             let right: [__m512; SIDE] =
-                std::array::from_fn(|number| _mm512_loadu_ps(right.add(number * line + vector * LANES)));
+                std::array::from_fn(|number| _mm512_loadu_ps(right.add(number * stride + vector * LANES)));
             for (number, products) in products.iter_mut().enumerate() {
-                let left = _mm512_loadu_ps(left.add(number * line + vector * LANES));
+                let left = _mm512_loadu_ps(left.add(number * stride + vector * LANES));
                 for (product, right) in products.iter_mut().zip(right) {
                     *product = _mm512_fmadd_ps(left, right, *product);
                 }
@@ -140,7 +137,7 @@ pub unsafe fn inner_products(
     for (row, products) in products.into_iter().enumerate() {
         // SAFETY: The caller's promise.
         unsafe {
-            let sums = sums.add(row * stride);
+            let sums = sums.base.add(row * sums.stride);
             _mm_storeu_ps(sums, _mm_add_ps(_mm_loadu_ps(sums), totals(products)));
         }
     }
@@ -158,9 +155,10 @@ fn totals([a, b, c, d]: [__m512; SIDE]) -> __m128 {
     _mm_add_ps(_mm_add_ps(first, second), _mm_add_ps(third, fourth))
 }
 
-/// Adds to `sum` the inner product of two lines of `vectors` vectors: the same bits as in a tile.
+/// Adds the inner product of the first left and the first right line to `sum`: the same bits as in a tile.
 #[target_feature(enable = "avx512f")]
-pub unsafe fn inner_product(vectors: usize, left: *const f32, right: *const f32, sum: *mut f32) {
+pub(in crate::conv) unsafe fn inner_product(lines: LinePairs, sum: *mut f32) {
+    let LinePairs { left, right, vectors, .. } = lines;
     let mut product = _mm512_setzero_ps();
     for vector in 0..vectors {
         // SAFETY: The caller's promise.

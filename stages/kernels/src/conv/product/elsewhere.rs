@@ -1,34 +1,33 @@
-//! What stands in for the innermost loops on processors that have none: [`available`](crate::available) says so there, and nobody
-//! comes here.
+//! Stand-ins for the innermost loops on processors without kernels, where [`available`](crate::available) is false.
 
 use super::super::columns::Places;
-use super::{Epilogue, Lines, Target};
+use super::{ChannelPlanes, LinePairs, Lines, RowEpilogue, SumRows, Target};
 
-const NOBODY: &str = "there are no kernels for this processor";
+const UNAVAILABLE: &str = "there are no kernels for this processor";
 
 /// See `avx512`.
-pub unsafe fn pack(_: Lines, _: *const f32, _: (usize, usize), _: &Places) {
-    unreachable!("{NOBODY}")
+pub(in crate::conv) unsafe fn pack(_: Lines, _: ChannelPlanes, _: &Places) {
+    unreachable!("{UNAVAILABLE}")
 }
 
 /// See `avx512`.
-pub unsafe fn multiply<const R: usize>(
+pub(in crate::conv) unsafe fn multiply<const R: usize>(
     _: usize,
     _: *const f32,
     _: usize,
     _: *const f32,
     _: Target<'_>,
-    _: Option<(&Epilogue<'_>, usize, *const f32)>,
+    _: Option<RowEpilogue<'_>>,
 ) {
-    unreachable!("{NOBODY}")
+    unreachable!("{UNAVAILABLE}")
 }
 
 /// See `avx512`.
-pub unsafe fn inner_products(_: usize, _: (*const f32, *const f32, usize), _: (*mut f32, usize)) {
-    unreachable!("{NOBODY}")
+pub(in crate::conv) unsafe fn inner_products(_: LinePairs, _: SumRows) {
+    unreachable!("{UNAVAILABLE}")
 }
 
 /// See `avx512`.
-pub unsafe fn inner_product(_: usize, _: *const f32, _: *const f32, _: *mut f32) {
-    unreachable!("{NOBODY}")
+pub(in crate::conv) unsafe fn inner_product(_: LinePairs, _: *mut f32) {
+    unreachable!("{UNAVAILABLE}")
 }

@@ -1,4 +1,4 @@
-//! The innermost loops, and what they are told.
+//! The innermost loops and the types of their arguments.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -6,51 +6,94 @@ mod avx512;
 mod elsewhere;
 
 #[cfg(target_arch = "x86_64")]
-pub use avx512::{inner_product, inner_products, multiply, pack};
+pub(super) use avx512::{inner_product, inner_products, multiply, pack};
 #[cfg(not(target_arch = "x86_64"))]
-pub use elsewhere::{inner_product, inner_products, multiply, pack};
+pub(super) use elsewhere::{inner_product, inner_products, multiply, pack};
 
 use super::columns::Places;
 
 /// Rows of a tile of the product.
-pub const ROWS: usize = 8;
+pub(super) const ROWS: usize = 8;
 
-/// What is done to each sum at its end.
+/// Number of lines of each operand in a tile of inner products.
+pub(super) const SIDE: usize = 4;
+
+/// Elementwise operations at the end of each sum of a convolution: an affine map, a sum, a ReLU.
 #[derive(Debug, Clone, Copy)]
 pub struct Epilogue<'a> {
-    /// What each channel is multiplied by.
+    /// Factor of each channel.
     pub scale: &'a [f32],
-    /// What is added to each channel then.
+    /// Summand of each channel, added after the factor.
     pub shift: &'a [f32],
-    /// What is added then, as long as the result.
+    /// Summand of each number, as long as the result.
     pub summand: Option<&'a [f32]>,
-    /// Whether what is below zero becomes zero in the end.
+    /// Whether a ReLU comes last.
     pub relu: bool,
 }
 
-/// Where packed pixels go: lines of vectors.
+/// The epilogue of some rows of a result.
 #[derive(Clone, Copy)]
-pub struct Lines {
-    /// The first.
-    pub base: *mut f32,
+pub(super) struct RowEpilogue<'a> {
+    pub(super) epilogue: &'a Epilogue<'a>,
+    /// Number of the first row.
+    pub(super) first: usize,
+    /// The summand's first number in the first row; null without a summand.
+    pub(super) summand: *const f32,
+}
+
+/// Channels to read: planes in memory at equal distances.
+#[derive(Clone, Copy)]
+pub(super) struct ChannelPlanes {
+    /// The first number of the first channel.
+    pub(super) base: *const f32,
+    /// Number of channels.
+    pub(super) count: usize,
+    /// Numbers from one channel to the next.
+    pub(super) stride: usize,
+}
+
+/// The destination of packed pixels: lines of vectors.
+#[derive(Clone, Copy)]
+pub(super) struct Lines {
+    /// The first line.
+    pub(super) base: *mut f32,
     /// Numbers from one line to the next.
-    pub stride: usize,
+    pub(super) stride: usize,
     /// Vectors in a line.
-    pub vectors: usize,
+    pub(super) vectors: usize,
 }
 
-/// Where a tile of sums goes.
+/// The destination of a tile of sums.
 #[derive(Clone, Copy)]
-pub struct Target<'a> {
+pub(super) struct Target<'a> {
     /// The first row.
-    pub base: *mut f32,
+    pub(super) base: *mut f32,
     /// Numbers from one row to the next.
-    pub stride: usize,
+    pub(super) stride: usize,
     /// The panel's places in the first row.
-    pub places: &'a Places,
+    pub(super) places: &'a Places,
     /// Whether there are sums already, to which these are added.
-    pub begun: bool,
+    pub(super) accumulate: bool,
 }
 
-/// Lines of one side in a tile of inner products.
-pub const SIDE: usize = 4;
+/// Two sets of packed lines whose inner products are wanted.
+#[derive(Clone, Copy)]
+pub(super) struct LinePairs {
+    /// The first line of the left operand.
+    pub(super) left: *const f32,
+    /// The first line of the right operand.
+    pub(super) right: *const f32,
+    /// Numbers from one line to the next.
+    pub(super) stride: usize,
+    /// Vectors in a line.
+    pub(super) vectors: usize,
+}
+
+/// The destination of inner products: rows of sums.
+#[derive(Clone, Copy)]
+pub(super) struct SumRows {
+    /// The first sum.
+    pub(super) base: *mut f32,
+    /// Numbers from one row to the next.
+    pub(super) stride: usize,
+}
