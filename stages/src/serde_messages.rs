@@ -2,7 +2,7 @@
 
 /// A message and the names that would be valid.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// The problem.
     pub message: String,
     /// Valid values.
@@ -10,7 +10,7 @@ pub struct Message {
 }
 
 /// Translates a message of serde; one of an unknown form stays as it is.
-pub fn translate(message: &str) -> Message {
+pub(crate) fn translate(message: &str) -> Message {
     let plain = |message: String| Message { message, candidates: Vec::new() };
     let unknown = message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "));
     if let Some((given, expected)) = unknown {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Metadata of a file on a server, for resuming its transfer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResumeMetadata {
+pub(crate) struct ResumeMetadata {
     /// The address asked for.
     pub url: String,
     /// The answer's `ETag`.
@@ -31,7 +31,7 @@ impl ResumeMetadata {
 
 /// The point at which a transfer is resumed, and the server's proof that the file is still the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResumePoint {
+pub(crate) struct ResumePoint {
     /// Number of bytes received.
     pub have: u64,
     /// Value of `If-Range`.
@@ -40,7 +40,7 @@ pub struct ResumePoint {
 
 /// A partial file.
 #[derive(Debug)]
-pub struct PartialFile {
+pub(crate) struct PartialFile {
     target: PathBuf,
     path: PathBuf,
     metadata_path: PathBuf,
@@ -51,7 +51,7 @@ pub struct PartialFile {
 
 impl PartialFile {
     /// The partial file of `target`, with the bytes of earlier attempts.
-    pub fn open(target: &Path, url: &str) -> PartialFile {
+    pub(crate) fn open(target: &Path, url: &str) -> PartialFile {
         let beside = |suffix: &str| {
             let mut name = target.as_os_str().to_owned();
             name.push(suffix);
@@ -66,22 +66,22 @@ impl PartialFile {
     }
 
     /// Number of bytes received.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// Their path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Metadata from the first answer.
-    pub fn metadata(&self) -> Option<&ResumeMetadata> {
+    pub(crate) fn metadata(&self) -> Option<&ResumeMetadata> {
         self.metadata.as_ref()
     }
 
     /// The point to resume at, if the transfer can be resumed.
-    pub fn resume_point(&self) -> Option<ResumePoint> {
+    pub(crate) fn resume_point(&self) -> Option<ResumePoint> {
         let metadata = self.metadata.as_ref()?;
         let complete = metadata.total.is_some_and(|total| total <= self.len);
         let validator = metadata.validator()?.to_owned();
@@ -89,7 +89,7 @@ impl PartialFile {
     }
 
     /// Starts again with an answer described by `metadata`.
-    pub fn start(&mut self, mut metadata: ResumeMetadata, checksum: bool) -> io::Result<Sink<'_>> {
+    pub(crate) fn start(&mut self, mut metadata: ResumeMetadata, checksum: bool) -> io::Result<Sink<'_>> {
         let file = File::create(&self.path)?;
         self.len = 0;
         metadata.url.clone_from(&self.url);
@@ -99,7 +99,7 @@ impl PartialFile {
     }
 
     /// Continues where the last attempt ended.
-    pub fn resume(&mut self, checksum: bool) -> io::Result<Sink<'_>> {
+    pub(crate) fn resume(&mut self, checksum: bool) -> io::Result<Sink<'_>> {
         let file = OpenOptions::new().append(true).open(&self.path)?;
         let mut hash = checksum.then(Sha256::new);
         if let Some(hash) = &mut hash {
@@ -116,7 +116,7 @@ impl PartialFile {
     }
 
     /// Deletes the partial file.
-    pub fn discard(&mut self) {
+    pub(crate) fn discard(&mut self) {
         for path in [&self.metadata_path, &self.path] {
             let _ = std::fs::remove_file(path);
         }
@@ -125,7 +125,7 @@ impl PartialFile {
     }
 
     /// Puts the finished file in place, whole or not at all.
-    pub fn finish(self) -> io::Result<()> {
+    pub(crate) fn finish(self) -> io::Result<()> {
         std::fs::rename(&self.path, &self.target)?;
         let _ = std::fs::remove_file(&self.metadata_path);
         Ok(())
@@ -133,7 +133,7 @@ impl PartialFile {
 }
 
 /// Receives the bytes of one answer.
-pub struct Sink<'a> {
+pub(crate) struct Sink<'a> {
     file: File,
     hash: Option<Sha256>,
     len: &'a mut u64,
@@ -141,7 +141,7 @@ pub struct Sink<'a> {
 
 impl Sink<'_> {
     /// Appends the next bytes.
-    pub fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
@@ -151,12 +151,12 @@ impl Sink<'_> {
     }
 
     /// Number of bytes received, those of earlier attempts included.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         *self.len
     }
 
     /// The checksum of all of them, if it was asked for.
-    pub fn checksum(self) -> Option<String> {
+    pub(crate) fn checksum(self) -> Option<String> {
         self.hash.map(|hash| hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 }

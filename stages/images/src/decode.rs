@@ -28,9 +28,9 @@ pub fn sniff(bytes: &[u8]) -> Option<ImageFormat> {
 /// Limits on the size of an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most pixels along either side.
+    /// Maximum number of pixels along either side.
     pub max_side: usize,
-    /// Most bytes of decoded samples. A decoder needs up to four times as much while it works (progressive JPEG).
+    /// Maximum bytes of decoded samples. A decoder needs up to four times as much while it works (progressive JPEG).
     pub max_bytes: usize,
 }
 
@@ -60,7 +60,7 @@ pub struct Header {
 /// Errors of decoding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The bytes are no PNG, JPEG or TIFF.
+    /// The bytes are not PNG, JPEG or TIFF.
     #[error("not an image: {0}")]
     NotAnImage(Appearance),
     /// The file ends early or contradicts itself.
@@ -81,7 +81,7 @@ pub enum DecodeError {
         /// The limit, in words.
         limit: String,
     },
-    /// The file may well be sound, but uses something that is not read here.
+    /// The file uses a feature that is not supported here.
     #[error("{what} in a {format} file is not supported")]
     Unsupported {
         /// The file's format.

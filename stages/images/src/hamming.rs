@@ -23,9 +23,9 @@ pub struct Interrupted;
 
 /// Callbacks of a long search; both are called from several threads.
 pub struct SearchObserver<'a> {
-    /// Told how many left items of how many are done.
+    /// Receives the number of left items done, and of all.
     pub progress: &'a (dyn Fn(usize, usize) + Sync),
-    /// Asked whether to stop.
+    /// Whether to stop.
     pub should_stop: &'a (dyn Fn() -> bool + Sync),
 }
 

@@ -21,7 +21,7 @@ const KEPT: usize = 8;
 pub struct PerceptualHash(pub u64);
 
 impl PerceptualHash {
-    /// In how many of the 64 bits the two differ.
+    /// The Hamming distance: the number of differing bits of the 64.
     pub fn distance(self, other: PerceptualHash) -> u32 {
         (self.0 ^ other.0).count_ones()
     }
@@ -34,7 +34,7 @@ impl fmt::Display for PerceptualHash {
     }
 }
 
-/// Text that is no perceptual hash.
+/// A text that is not a perceptual hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a perceptual hash of 16 hexadecimal digits")]
 pub struct ParseHashError(String);

@@ -1,6 +1,6 @@
-//! Grey images at another size.
+//! Resampling of grey images.
 //!
-//! Each way of interpolating is that of a library whose results others compare with, to the last bit where that is
+//! Each interpolation is that of a reference library, to the last bit where that is
 //! possible; see `linear`, `area` and `lanczos`.
 
 mod area;

@@ -16,7 +16,7 @@ pub fn add_relu(left: &[f32], right: &[f32]) -> Vec<f32> {
     })
 }
 
-/// The gradient of what went into a ReLU, given that of its output and the output.
+/// The gradient of a ReLU's input, given that of its output and the output.
 pub fn relu_gradient(output: &[f32], gradient: &[f32]) -> Vec<f32> {
     assert_eq!(output.len(), gradient.len(), "as many outputs as gradients");
     zipped(output, gradient, |output, gradient| if output > 0.0 { gradient } else { 0.0 })
@@ -39,18 +39,18 @@ fn zipped(left: &[f32], right: &[f32], of: impl Fn(f32, f32) -> f32 + Sync) -> V
 /// A step of Adam, Kingma and Ba 2014, <https://arxiv.org/abs/1412.6980>, as PyTorch takes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamStep {
-    /// The learning rate over what corrects the first moment for its beginning at zero.
+    /// The learning rate divided by the bias correction of the first moment.
     pub rate: f32,
     /// Decay rates of the moments: beta 1 and 2.
     pub betas: [f32; 2],
-    /// The square root of what corrects the second moment.
+    /// The square root of the bias correction of the second moment.
     pub correction: f32,
     /// Guard against division by zero.
     pub epsilon: f32,
 }
 
 impl AdamStep {
-    /// Moves parameters and moments.
+    /// Updates parameters and moments.
     pub fn take(&self, parameters: &mut [f32], gradients: &[f32], moments: [&mut [f32]; 2]) {
         crate::assert_available();
         let [first, second] = moments;

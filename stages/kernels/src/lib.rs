@@ -16,7 +16,7 @@
 //! ```
 
 #![warn(missing_docs, unreachable_pub)]
-// Elsewhere the functions are not those of one kind of processor, and calling them is no promise.
+// On other architectures the functions have no target features, so that calling them is safe.
 #![cfg_attr(not(target_arch = "x86_64"), allow(unused_unsafe))]
 
 pub mod conv;
@@ -25,12 +25,12 @@ mod memory;
 pub mod norm;
 pub mod pool;
 
-/// Stops a caller who has not asked whether the kernels are [`available`]: what is behind this must run nowhere else.
+/// Panics if the kernels are not [`available`]: the code behind this must run nowhere else.
 fn assert_available() {
     assert!(available(), "the kernels need a processor with AVX-512");
 }
 
-/// Whether this processor can run what is here.
+/// Whether this processor can run the kernels.
 pub fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
     {

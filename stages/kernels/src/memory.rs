@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Numbers that are written by several threads, each its own.
+/// A slice whose disjoint parts several threads write.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedMut<'a> {
     start: *mut f32,
@@ -20,12 +20,12 @@ unsafe impl Sync for SharedMut<'_> {}
 
 impl<'a> SharedMut<'a> {
     /// These numbers.
-    pub fn of(numbers: &'a mut [f32]) -> SharedMut<'a> {
+    pub(crate) fn of(numbers: &'a mut [f32]) -> SharedMut<'a> {
         SharedMut { start: numbers.as_mut_ptr(), length: numbers.len(), memory: PhantomData }
     }
 
     /// A pointer to the number at `at`.
-    pub fn at(&self, at: usize) -> *mut f32 {
+    pub(crate) fn at(&self, at: usize) -> *mut f32 {
         assert!(at <= self.length, "beyond the memory's end");
         self.start.wrapping_add(at)
     }
@@ -35,7 +35,7 @@ impl<'a> SharedMut<'a> {
     /// # Safety
     /// No other thread has any of them.
     #[allow(clippy::mut_from_ref, reason = "the numbers are shared out by their places")]
-    pub unsafe fn slice(&self, range: Range<usize>) -> &'a mut [MaybeUninit<f32>] {
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [MaybeUninit<f32>] {
         assert!(range.start <= range.end && range.end <= self.length, "beyond the memory's end");
         // SAFETY: They are within what this was made of, and the caller has them to itself.
         unsafe { std::slice::from_raw_parts_mut(self.start.wrapping_add(range.start).cast(), range.len()) }

@@ -159,7 +159,8 @@ impl Normalisation<'_> {
         })
     }
 
-    /// The gradients of [`with_batch_statistics`](Self::by_batch), given that of its output and what it found.
+    /// The gradients of [`with_batch_statistics`](Self::with_batch_statistics), given that of its output and its
+    /// statistics.
     pub fn gradients(&self, input: &[f32], gradient: &[f32], mean: &[f32], variance: &[f32]) -> NormalisationGradients {
         crate::assert_available();
         self.check(input);
@@ -252,7 +253,7 @@ fn apply(input: &[f32], Affine { scale, shift, relu }: Affine, output: &mut [May
     }
 }
 
-/// The gradient that comes through the ReLU, if there is one.
+/// The gradient behind the ReLU, if there is one.
 #[inline(always)]
 fn passed(input: f32, gradient: f32, Affine { scale, shift, relu }: Affine) -> f32 {
     if relu && input.mul_add(scale, shift) <= 0.0 { 0.0 } else { gradient }

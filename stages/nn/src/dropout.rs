@@ -11,18 +11,18 @@ use crate::forward_context::next_layer_random;
 /// The dropped values are drawn on the CPU from the pass's own random numbers: the same on every device, whatever else
 /// is computed meanwhile.
 #[derive(Module, Debug)]
-pub struct Dropout {
+pub(crate) struct Dropout {
     share: f64,
 }
 
 impl Dropout {
     /// Dropout with this probability, in [0, 1).
-    pub fn new(share: f64) -> Self {
+    pub(crate) fn new(share: f64) -> Self {
         Dropout { share }
     }
 
     /// `[batch, feature]` to the same shape.
-    pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let Some(mut random) = next_layer_random().filter(|_| self.share > 0.0) else { return input };
         let shape = input.dims();
         let kept = (1.0 / (1.0 - self.share)) as f32;

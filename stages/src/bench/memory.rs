@@ -10,13 +10,13 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Resets [`peak`] to the memory in use now, where the system can.
-pub fn forget_peak() {
+pub(crate) fn forget_peak() {
     // Only Linux has this; elsewhere the peak is that of the whole process.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 /// Peak bytes of main memory since [`forget_peak`].
-pub fn peak() -> Option<u64> {
+pub(crate) fn peak() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").trim().parse().ok()?;
@@ -24,14 +24,14 @@ pub fn peak() -> Option<u64> {
 }
 
 /// Measures the GPU memory of this process at intervals.
-pub struct GpuWatch {
+pub(crate) struct GpuWatch {
     most: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Measures until [`GpuWatch::peak`] is called. Without an NVIDIA driver nothing is measured.
-pub fn watch_gpu() -> GpuWatch {
+pub(crate) fn watch_gpu() -> GpuWatch {
     let (most, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let thread = gpu_memory().map(|_| {
         let (most, over) = (Arc::clone(&most), Arc::clone(&over));
@@ -47,7 +47,7 @@ pub fn watch_gpu() -> GpuWatch {
 
 impl GpuWatch {
     /// Peak bytes.
-    pub fn peak(self) -> Option<u64> {
+    pub(crate) fn peak(self) -> Option<u64> {
         self.over.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread {
             thread.thread().unpark();

@@ -9,7 +9,7 @@ use crate::context::{Reporter, StageReport};
 const WAITING: &str = "share_waiting_for_data";
 
 /// A reporter that times a stage's progress.
-pub struct StageTimer {
+pub(crate) struct StageTimer {
     unit: &'static str,
     /// Progress at which it starts.
     from: u64,
@@ -26,7 +26,7 @@ struct State {
 
 /// Timing of a stage.
 #[derive(Debug, Clone, Copy)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// From the start of the first batch to the end of the last.
     pub seconds: f64,
     /// Share of them that the stage waited for images.
@@ -35,17 +35,17 @@ pub struct Timing {
 
 impl StageTimer {
     /// A timer of one epoch of training, counted from 1; each epoch has `steps` steps.
-    pub fn of_epoch(epoch: u64, steps: u64) -> StageTimer {
+    pub(crate) fn of_epoch(epoch: u64, steps: u64) -> StageTimer {
         StageTimer { unit: "steps", from: (epoch - 1) * steps, epoch: Some(epoch), state: Mutex::default() }
     }
 
     /// A timer of all the work, counted in `unit`.
-    pub fn of_all(unit: &'static str) -> StageTimer {
+    pub(crate) fn of_all(unit: &'static str) -> StageTimer {
         StageTimer { unit, from: 0, epoch: None, state: Mutex::default() }
     }
 
     /// The timing, if the work was done.
-    pub fn timing(&self) -> Option<Timing> {
+    pub(crate) fn timing(&self) -> Option<Timing> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).ended
     }
 }

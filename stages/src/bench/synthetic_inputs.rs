@@ -25,26 +25,26 @@ const MOST_REPEATS: usize = 20;
 const SHARD: usize = 16;
 
 /// Synthetic inputs in a folder.
-pub struct SyntheticInputs {
+pub(crate) struct SyntheticInputs {
     folder: PathBuf,
     classes: usize,
 }
 
 impl SyntheticInputs {
     /// Inputs in an empty folder.
-    pub fn new(folder: &Path, classes: usize) -> SyntheticInputs {
+    pub(crate) fn new(folder: &Path, classes: usize) -> SyntheticInputs {
         SyntheticInputs { folder: folder.to_owned(), classes }
     }
 
     /// A new folder within.
-    pub fn folder(&self, name: &str) -> Result<PathBuf, StageError> {
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, StageError> {
         let path = self.folder.join(name);
         std::fs::create_dir_all(&path).map_err(StageError::io(&path))?;
         Ok(path)
     }
 
     /// `count` images of `side` x `side` pixels, and a table of them: `Id,Target`.
-    pub fn images(&self, count: usize, side: usize) -> Result<(PackedImagesInput, TableInput), StageError> {
+    pub(crate) fn images(&self, count: usize, side: usize) -> Result<(PackedImagesInput, TableInput), StageError> {
         let (path, channels) = (self.folder("images")?, CHANNELS.map(str::to_owned));
         let ids: Vec<String> = (0..count).map(|image| format!("image{image}")).collect();
         let mut index = Vec::new();
@@ -61,7 +61,7 @@ impl SyntheticInputs {
     }
 
     /// A validation table of the first image; validation is not measured.
-    pub fn validation(&self) -> Result<TableInput, StageError> {
+    pub(crate) fn validation(&self) -> Result<TableInput, StageError> {
         self.table("validation.csv", &["image0".to_owned()])
     }
 
@@ -74,7 +74,7 @@ impl SyntheticInputs {
     }
 
     /// An untrained classifier.
-    pub fn checkpoint(&self, arch: Architecture, side: usize) -> Result<CheckpointInput, StageError> {
+    pub(crate) fn checkpoint(&self, arch: Architecture, side: usize) -> Result<CheckpointInput, StageError> {
         let channels = CHANNELS.map(str::to_owned).to_vec();
         let normalisation = Normalisation::none(channels.len());
         let model = ClassifierConfig::new(arch, channels.len(), self.classes).init(&Device::flex());
@@ -85,7 +85,7 @@ impl SyntheticInputs {
 }
 
 /// Number of distinct images for an epoch of `shown` images, and number of times that it shows each.
-pub fn distinct_images(shown: usize) -> (usize, usize) {
+pub(crate) fn distinct_images(shown: usize) -> (usize, usize) {
     let enough = |times: &usize| shown.is_multiple_of(*times) && shown / times <= MOST_DISTINCT;
     let times = (1..=MOST_REPEATS).find(enough).unwrap_or(1);
     (shown / times, times)

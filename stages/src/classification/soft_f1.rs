@@ -7,7 +7,7 @@ const REFINEMENTS: usize = 60;
 
 /// F1 of one class when a row counts as positive by `sigmoid(sharpness * (p - threshold))`: 2 TP / (2 TP + FP + FN),
 /// with soft counts; 0 when there is nothing to count.
-pub fn soft_f1(probabilities: &[f64], positive: &[bool], threshold: f64, sharpness: f64) -> f64 {
+pub(crate) fn soft_f1(probabilities: &[f64], positive: &[bool], threshold: f64, sharpness: f64) -> f64 {
     let (mut hits, mut predicted, mut actual) = (0.0, 0.0, 0.0);
     for (probability, positive) in probabilities.iter().zip(positive) {
         let counted = 1.0 / (1.0 + (-sharpness * (probability - threshold)).exp());
@@ -23,7 +23,7 @@ pub fn soft_f1(probabilities: &[f64], positive: &[bool], threshold: f64, sharpne
 
 /// The threshold in [0, 1] with the largest soft F1: the best of a grid, refined by golden-section search between its
 /// neighbours. 0.5 for a class without positive rows, whose F1 says nothing.
-pub fn best_threshold(probabilities: &[f64], positive: &[bool], sharpness: f64) -> f64 {
+pub(crate) fn best_threshold(probabilities: &[f64], positive: &[bool], sharpness: f64) -> f64 {
     if !positive.contains(&true) {
         return 0.5;
     }

@@ -15,12 +15,12 @@ pub struct ThresholdParams {
 }
 
 /// The usual threshold, as a default.
-pub fn half() -> f64 {
+pub(crate) fn half() -> f64 {
     0.5
 }
 
 /// The problem with a probability given as the parameter `name`, if there is one.
-pub fn check_probability(name: &str, value: f64) -> Option<ParamProblem> {
+pub(crate) fn check_probability(name: &str, value: f64) -> Option<ParamProblem> {
     (!(0.0..=1.0).contains(&value))
         .then(|| ParamProblem::value(name, format!("the {name} must lie between 0 and 1").replace('_', " ")))
 }

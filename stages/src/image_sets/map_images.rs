@@ -9,7 +9,7 @@ use crate::image_sets::read_options::ReadOptions;
 use crate::items::{Computed, ItemCache, OnFailure, PerItem};
 
 /// The results for a set's images.
-pub struct MappedImages<V> {
+pub(crate) struct MappedImages<V> {
     /// The images with results; an id with a bad image is left out whole.
     pub set: ImageSet,
     /// The results, `[id, channel]`.
@@ -23,7 +23,7 @@ pub struct MappedImages<V> {
 /// # Errors
 /// Without `on_bad: skip`, the first bad image; in any case, failures that are not an image's own. An empty result is
 /// an error too.
-pub fn map_images<P: PerItem<Item = ImageFile>>(
+pub(crate) fn map_images<P: PerItem<Item = ImageFile>>(
     reading: &ReadOptions,
     input: &ImageSetInput,
     work: &P,

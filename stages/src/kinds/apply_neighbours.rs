@@ -1,4 +1,4 @@
-//! `apply_neighbours`: predictions replaced by the labels of what the image resembles.
+//! `apply_neighbours`: predictions replaced by the labels of the nearest neighbours.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! `channel_statistics`: how bright the channels of an image set are.
+//! `channel_statistics`: mean and standard deviation of the channels of an image set.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `classification_report`: how good predictions of labelled rows are.
+//! `classification_report`: metrics of predictions of labelled rows.
 
 use crate::artifact::labels::{Labels, Target};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};

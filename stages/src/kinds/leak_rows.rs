@@ -1,4 +1,4 @@
-//! `leak_rows`: test images that are also published elsewhere, with the answers published there.
+//! `leak_rows`: test images that are also published elsewhere, with the labels published there.
 
 use crate::artifact::labels::targets_of;
 use crate::artifact::table::{TableInput, TableOutput};

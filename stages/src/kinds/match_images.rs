@@ -1,4 +1,4 @@
-//! `match_images`: which images look the same.
+//! `match_images`: pairs of images that look the same.
 
 use std::collections::BTreeMap;
 

@@ -222,7 +222,7 @@ impl Pack<'_> {
         files.collect()
     }
 
-    /// The key under which the place of an image's pixels is remembered.
+    /// The key of the place of an image's pixels.
     fn place_key(&self, member: &Member<'_>) -> Digest {
         self.items.key(json!({ "pixels": self.content(member) }))
     }
@@ -237,7 +237,7 @@ impl Pack<'_> {
         (Digest::of(bytes) == digest).then(|| Planes { shape, bytes: bytes.to_vec() })
     }
 
-    /// Remembers where the pixels of a shard's images are.
+    /// Records the places of the pixels of a shard's images.
     fn remember(&self, members: &[Member<'_>], outcomes: &[Outcome], shard: &ItemFile) -> Result<(), StageError> {
         for (member, outcome) in members.iter().zip(outcomes) {
             let Outcome::Packed { digest, .. } = outcome else { continue };

@@ -186,8 +186,8 @@ impl Train {
     }
 }
 
-/// The rows to take, ascending: those sure enough of their most probable class, and of those with the same class the
-/// surest.
+/// The rows to take, ascending: those confident enough of their most probable class, and of those with the same class
+/// the most confident.
 fn surest(matrix: &Matrix, min_confidence: f64, top_share: f64) -> Vec<usize> {
     let mut by_class: HashMap<usize, Vec<(f64, usize)>> = HashMap::new();
     for row in 0..matrix.rows() {

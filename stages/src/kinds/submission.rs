@@ -1,4 +1,4 @@
-//! `submission`: from probabilities and thresholds to labels, with known answers put in.
+//! `submission`: from probabilities and thresholds to labels, with known labels put in.
 
 use crate::artifact::labels::{Target, parse_target, targets_of};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
@@ -21,7 +21,7 @@ input_ports! {
         sample: TableInput,
         /// `class,threshold`.
         thresholds: Option<TableInput>,
-        /// Known answers: `Id,Target`.
+        /// Known labels: `Id,Target`.
         leak: Option<TableInput>,
     }
 }
@@ -119,7 +119,7 @@ pub fn predict(row: &[f64], thresholds: &[f64]) -> Target {
     Target::new((0..row.len()).filter(|class| *class == best || row[*class] > thresholds[*class]))
 }
 
-/// Puts known answers in, the first of an id; returns how many rows they changed.
+/// Puts known labels in, the first of an id; returns the number of changed rows.
 fn put_in(leak: &Table, classes: usize, ids: &[String], labels: &mut [Target]) -> Result<usize, StageError> {
     let answers = targets_of(leak, "Target", classes)?;
     let index = leak.index("Id")?;

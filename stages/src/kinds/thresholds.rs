@@ -1,4 +1,4 @@
-//! `thresholds`: for each class the probability above which a row has it.
+//! `thresholds`: a decision threshold for each class.
 
 use rayon::prelude::*;
 use schemars::JsonSchema;

@@ -4,7 +4,7 @@
 ///
 /// Every operation on tensors makes new ones. As it is, the allocator gives large ones back to the system at once, and
 /// the system clears each page before it gives it out again: that was up to a third of the time of a step of training.
-pub fn keep_freed_memory() {
+pub(crate) fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         /// More than any number of bytes.

@@ -13,7 +13,7 @@ const KEY: &str = "athanor.images";
 
 /// Preprocessing of images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Preprocessing {
+pub(crate) struct Preprocessing {
     /// Pixels a side.
     pub side: usize,
     /// Names of the channels.
@@ -25,7 +25,7 @@ pub struct Preprocessing {
 
 impl Preprocessing {
     /// As metadata of a checkpoint.
-    pub fn metadata(&self) -> BTreeMap<String, String> {
+    pub(crate) fn metadata(&self) -> BTreeMap<String, String> {
         let text = serde_json::to_string(self).expect("numbers and strings always serialise");
         BTreeMap::from([(KEY.to_owned(), text)])
     }
@@ -34,7 +34,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// If it says nothing; if the images have other channels.
-    pub fn of(checkpoint: &Checkpoint, label: &str, pool: &ImagePool) -> Result<Preprocessing, StageError> {
+    pub(crate) fn of(checkpoint: &Checkpoint, label: &str, pool: &ImagePool) -> Result<Preprocessing, StageError> {
         let text = checkpoint.metadata.get(KEY);
         let preprocessing = text.and_then(|text| serde_json::from_str::<Preprocessing>(text).ok());
         let preprocessing = preprocessing.ok_or_else(|| {

@@ -6,7 +6,7 @@ use crate::error::StageError;
 use crate::learn::malloc::keep_freed_memory;
 
 /// Does work in a pool of `threads` threads.
-pub fn with_thread_pool<R: Send>(
+pub(crate) fn with_thread_pool<R: Send>(
     threads: usize,
     work: impl FnOnce() -> Result<R, StageError> + Send,
 ) -> Result<R, StageError> {

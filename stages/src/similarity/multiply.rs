@@ -8,7 +8,7 @@ use gemm::{Parallelism, gemm};
 ///
 /// # Panics
 /// If `left` or `right` does not hold whole rows, or `products` has not a place for each pair.
-pub fn dot_products(left: &[f32], right: &[f32], columns: usize, products: &mut [f32]) {
+pub(crate) fn dot_products(left: &[f32], right: &[f32], columns: usize, products: &mut [f32]) {
     let (rows, others) = (left.len() / columns, right.len() / columns);
     assert_eq!((left.len(), right.len(), products.len()), (rows * columns, others * columns, rows * others));
     // Slices are never longer than `isize::MAX` bytes, so strides fit.

@@ -1,4 +1,4 @@
-//! The parameters of kinds that only need to know how many classes there are.
+//! The parameters of kinds with no other parameter than the number of classes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::labels::HPA_CLASSES;
 use crate::params::{ParamProblem, Parameters};
 
-/// Parameters that say how many classes there are.
+/// The number of classes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClassCountParams {
@@ -16,12 +16,12 @@ pub struct ClassCountParams {
 }
 
 /// The challenge's number of classes, as a default.
-pub fn hpa_classes() -> usize {
+pub(crate) fn hpa_classes() -> usize {
     HPA_CLASSES
 }
 
 /// The problem with a number of classes, if there is one.
-pub fn check_classes(classes: usize) -> Option<ParamProblem> {
+pub(crate) fn check_classes(classes: usize) -> Option<ParamProblem> {
     (classes == 0).then(|| ParamProblem::value("classes", "there must be at least one class"))
 }
 

@@ -8,7 +8,7 @@ use crate::artifact::labels::Target;
 use athanor_random::RandomState;
 
 /// The validation fold (0 to `folds - 1`) of every row.
-pub fn stratify(targets: &[Target], classes: usize, folds: usize, random: &mut RandomState) -> Vec<usize> {
+pub(crate) fn stratify(targets: &[Target], classes: usize, folds: usize, random: &mut RandomState) -> Vec<usize> {
     let mut order: Vec<usize> = (0..targets.len()).collect();
     random.shuffle(&mut order);
     let shuffled: Vec<&Target> = order.iter().map(|row| &targets[*row]).collect();

@@ -176,7 +176,7 @@ fn rows_that_cannot_be_meant_are_named() {
     assert!(error(parse, "Id,x\na,b\n").contains("row 1: the field `x` of `parse` is a column"));
     let sums = json!({ "as": "files", "url": at, "sha256_column": "sum", "size_column": "bytes" });
     assert!(error(sums.clone(), "Id,x,sum,bytes\na,b,12,\n").contains("row 2: `12` is no SHA-256"));
-    assert!(error(sums.clone(), "Id,x,sum,bytes\na,b,,many\n").contains("row 2: `many` is no number of bytes"));
+    assert!(error(sums.clone(), "Id,x,sum,bytes\na,b,,many\n").contains("row 2: `many` is not a number of bytes"));
     assert!(error(sums, "Id,x,sum\na,b,\n").contains("row 1: there is no column `bytes`"));
     let images = json!({ "as": "images", "url_column": "u" });
     assert!(error(images.clone(), "Id,u\na,http://h/\n").contains("nothing tells the images' channels"));

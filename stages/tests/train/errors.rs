@@ -52,7 +52,7 @@ fn bad_figures_and_soft_labels_are_refused() {
         refused(&fixture, &short, &[("statistics", file)])
     };
     assert_eq!(statistics("color,mean,std\nred,0.1,0.2\n"), "statistics.csv: there is no row for the channel `green`");
-    assert_eq!(statistics("color,mean,std\nred,0.1,x\ngreen,0,1\n"), "statistics.csv, row 2: `x` is no number");
+    assert_eq!(statistics("color,mean,std\nred,0.1,x\ngreen,0,1\n"), "statistics.csv, row 2: `x` is not a number");
     assert_eq!(
         statistics("color,mean,std\nred,0.1,1\ngreen,0,0\n"),
         "statistics.csv, row 3: the standard deviation of `green` is 0"

@@ -31,13 +31,13 @@ fn what_would_fit_is_said() {
     assert_eq!(message, "the GPU has no room for 6 MiB more, with batches of 6 images of 12 x 12 pixels in float32");
     assert_eq!(
         help,
-        "What needs less: `batch: 3` with `accumulation: 2` (as many images a step), `precision: bf16`, \
+        "Options that need less memory: `batch: 3` with `accumulation: 2` (as many images a step), `precision: bf16`, \
          `gradient_checkpointing: true`, or `on_out_of_memory: split`."
     );
     assert!(!retry);
     let frugal = six(json!({ "batch": 7, "gradient_checkpointing": true }));
     let (_, help, _) = out_of_memory_error(fixture.train(&frugal, "frugal", run()));
-    assert_eq!(help, "What needs less: `precision: bf16`, or `on_out_of_memory: split`.");
+    assert_eq!(help, "Options that need less memory: `precision: bf16`, or `on_out_of_memory: split`.");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn batches_are_split_if_that_is_asked_for() {
     for (batch, finer) in [(12, "2 batches of 6"), (6, "4 batches of 3")] {
         let (message, help, retry) = out_of_memory_error(fixture.train(&split, "split", run()));
         assert!(message.contains(&format!("with batches of {batch} images")), "{message}");
-        assert!(retry && help.starts_with(&format!("It goes on with {finer} images a step. ")), "{help}");
+        assert!(retry && help.starts_with(&format!("It continues with {finer} images a step. ")), "{help}");
     }
     fixture.train(&split, "split", run()).unwrap();
     fixture.train(&six(json!({ "batch": 3, "accumulation": 4 })), "small", Run::new(&heard)).unwrap();
@@ -70,7 +70,7 @@ fn batches_that_cannot_be_split_fail() {
     let (_, help, retry) =
         out_of_memory_error(fixture.train(&params, "run", Run { room: Some(1), ..Run::new(&heard) }));
     assert!(
-        !retry && help.starts_with("Batches cannot be split further. What needs less: `precision: bf16`"),
+        !retry && help.starts_with("Batches cannot be split further. Options that need less memory: `precision: bf16`"),
         "{help}"
     );
 }

@@ -73,7 +73,7 @@ fn identities_that_are_not_learned_are_refused() {
     );
     assert_eq!(
         told("train", "Id,identity\nimage0,x\n"),
-        "bad.csv, row 2: `x` is no number of an identity, from 0 to 999999"
+        "bad.csv, row 2: `x` is not the number of an identity, from 0 to 999999"
     );
     assert_eq!(told("train", "Id,Target\nimage0,1\n"), "bad.csv, row 1: there is no column `identity`");
 }

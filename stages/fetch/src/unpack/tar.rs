@@ -93,7 +93,7 @@ impl Extensions {
                 b"linkpath" => self.link = Some(value.to_owned()),
                 b"size" => {
                     let size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-                    self.size = Some(size.ok_or_else(|| damaged(name, "its size is no number".to_owned()))?);
+                    self.size = Some(size.ok_or_else(|| damaged(name, "its size is not a number".to_owned()))?);
                 }
                 key if key.starts_with(b"GNU.sparse.") => {
                     let (entry, what) = (shown(name), "is a file with holes".to_owned());

@@ -15,11 +15,11 @@ const MAX_SCANS: usize = 256;
 /// blocks.
 const WORKING_FACTOR: usize = 4;
 
-pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
     Ok(open(bytes, limits)?.0)
 }
 
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
     let (header, decoder) = open(bytes, limits)?;
     if !has_end_mark(bytes) {
         return Err(damaged(FORMAT, "it has no end mark"));

@@ -9,11 +9,11 @@ const FORMAT: ImageFormat = ImageFormat::Png;
 
 type Reader<'a> = ::png::Reader<Cursor<&'a [u8]>>;
 
-pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
     Ok(open(bytes, limits)?.0)
 }
 
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
     let (header, mut reader) = open(bytes, limits)?;
     let mut samples = vec![0; header.decoded_bytes()];
     reader.next_frame(&mut samples).map_err(|error| damaged(FORMAT, error))?;

@@ -1,8 +1,8 @@
 //! TIFF and BigTIFF: 8 and 16 bits, grey and colour, strips and tiles, raw, PackBits, LZW and deflate, either byte
 //! order.
 //!
-//! Strips and tiles are unpacked into buffers of the size that the directory says, so that what a damaged file can make
-//! us allocate is known beforehand.
+//! Strips and tiles are unpacked into buffers of the size in the directory, so that the allocation caused by a damaged
+//! file is bounded.
 
 mod directory;
 mod layout;
@@ -15,11 +15,11 @@ use layout::Layout;
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
 
-pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
+pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
     Ok(open(bytes, limits)?.0)
 }
 
-pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
     let (header, layout) = open(bytes, limits)?;
     let samples = match header.depth {
         16 => Samples::U16(gather(bytes, &header, &layout)?),

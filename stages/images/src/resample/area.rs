@@ -5,7 +5,7 @@
 use super::Plane;
 use super::taps::{Taps, interpolate_u8, interpolate_u16};
 
-pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
     if width > source.width || height > source.height {
         return interpolate_u8(source, enlarging(source.width, width), enlarging(source.height, height));
     }
@@ -13,7 +13,7 @@ pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> 
     shrink(source, width, height, f64::from, |mean| round_up_at_half(source, width, height, mean) as u8)
 }
 
-pub fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u16> {
+pub(crate) fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u16> {
     if width > source.width || height > source.height {
         return interpolate_u16(source, enlarging(source.width, width), enlarging(source.height, height));
     }

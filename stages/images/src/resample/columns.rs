@@ -4,7 +4,7 @@
 //! bytes (SSSE3), eight or four values are made at once out of sixteen bytes that hold all their neighbours.
 
 /// Source positions and weights of a row's new values.
-pub struct Columns {
+pub(crate) struct Columns {
     /// The left neighbour, and the weights of it and the one right of it, in 2^-11.
     taps: Vec<(usize, [i16; 2])>,
     /// Old samples a row.
@@ -16,7 +16,7 @@ pub struct Columns {
 impl Columns {
     /// Of the taps of every new value; a left neighbour is one of the `width` old samples. Where it is the last one,
     /// the right one's weight is 0.
-    pub fn new(taps: impl Iterator<Item = (usize, [i16; 2])>, width: usize) -> Columns {
+    pub(crate) fn new(taps: impl Iterator<Item = (usize, [i16; 2])>, width: usize) -> Columns {
         let taps: Vec<_> = taps.collect();
         Columns {
             #[cfg(target_arch = "x86_64")]
@@ -27,7 +27,7 @@ impl Columns {
     }
 
     /// The interpolated row in units of 2^-7: 11 bits of weight, of which the lower 4 are cut off.
-    pub fn apply(&self, old: &[u8], new: &mut [i16]) {
+    pub(crate) fn apply(&self, old: &[u8], new: &mut [i16]) {
         assert!(old.len() == self.width && new.len() == self.taps.len(), "rows of the sizes it was made for");
         let done = 0;
         #[cfg(target_arch = "x86_64")]
@@ -63,11 +63,11 @@ mod shuffled {
     }
 
     /// Steps from the first value on, as far as windows reach.
-    pub struct Steps(Vec<Step>);
+    pub(crate) struct Steps(Vec<Step>);
 
     impl Steps {
         /// None if this processor cannot shuffle, or no step fits its window.
-        pub fn new(taps: &[(usize, [i16; 2])], width: usize) -> Option<Steps> {
+        pub(crate) fn new(taps: &[(usize, [i16; 2])], width: usize) -> Option<Steps> {
             if !std::arch::is_x86_feature_detected!("ssse3") || width < WINDOW {
                 return None;
             }
@@ -92,8 +92,8 @@ mod shuffled {
             (!steps.is_empty()).then_some(Steps(steps))
         }
 
-        /// Fills the first values and says how many.
-        pub fn apply(&self, old: &[u8], new: &mut [i16]) -> usize {
+        /// Fills the first values and returns their number.
+        pub(crate) fn apply(&self, old: &[u8], new: &mut [i16]) -> usize {
             // SAFETY: `new` made steps only after it had seen that the processor has SSSE3, all that the function asks
             // for.
             unsafe { self.apply_shuffled(old, new) }

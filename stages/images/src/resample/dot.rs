@@ -1,14 +1,14 @@
 //! Weighted sums of samples of 8 bits with weights of 23: where shrinking by Lanczos spends its time.
 
 /// Bits of the lower part of a weight: in two parts, weights fit the 16-bit products that processors add in pairs.
-pub const LOW_BITS: u32 = 11;
+pub(crate) const LOW_BITS: u32 = 11;
 
 /// Weights come in multiples of this many, and rows are followed by as many zeros, so that vectors fit.
-pub const STRIDE: usize = 16;
+pub(crate) const STRIDE: usize = 16;
 
 /// The sum of the samples, weighted by `high` * 2^11 + `low`; of the samples, as many are taken as there are weights.
 /// The magnitudes of the weights must add up to less than 2^23, so that an i32 holds the sum and both its parts.
-pub fn in_parts(high: &[i16], low: &[i16], samples: &[i16]) -> i32 {
+pub(crate) fn in_parts(high: &[i16], low: &[i16], samples: &[i16]) -> i32 {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2, all that the function asks for.

@@ -13,11 +13,11 @@ const LOBES: f64 = 3.0;
 /// Bits behind the point of a fixed-point weight of 8-bit samples.
 const WEIGHT_BITS: u32 = 32 - 8 - 2;
 
-pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
     two_passes(source, width, height)
 }
 
-pub fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u16> {
+pub(crate) fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u16> {
     two_passes(source, width, height)
 }
 

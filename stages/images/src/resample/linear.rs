@@ -4,7 +4,7 @@ use super::Plane;
 use super::area;
 use super::taps::{Taps, interpolate_u8, interpolate_u16};
 
-pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
+pub(crate) fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> {
     // OpenCV takes the mean of 2 x 2 at exactly half the size.
     if source.width == 2 * width && source.height == 2 * height {
         return area::resize_u8(source, width, height);
@@ -12,7 +12,7 @@ pub fn resize_u8(source: Plane<'_, u8>, width: usize, height: usize) -> Vec<u8> 
     interpolate_u8(source, centred(source.width, width), centred(source.height, height))
 }
 
-pub fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u16> {
+pub(crate) fn resize_u16(source: Plane<'_, u16>, width: usize, height: usize) -> Vec<u16> {
     if source.width == 2 * width && source.height == 2 * height {
         return area::resize_u16(source, width, height);
     }

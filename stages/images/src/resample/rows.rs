@@ -1,7 +1,7 @@
 //! The second pass of bilinear interpolation of 8 bits: a new row from two rows of the first.
 
 /// The new row of `upper` and `lower` (in units of 2^-7, at most 255 * 128) with their weights (in 2^-11).
-pub fn blend(upper: &[i16], lower: &[i16], weights: [i16; 2], new: &mut [u8]) {
+pub(crate) fn blend(upper: &[i16], lower: &[i16], weights: [i16; 2], new: &mut [u8]) {
     let done = vectors::blend(upper, lower, weights, new);
     for ((new, &upper), &lower) in new[done..].iter_mut().zip(&upper[done..]).zip(&lower[done..]) {
         *new = one(upper, lower, weights);
@@ -25,8 +25,8 @@ mod vectors {
 
     const LANES: usize = 8;
 
-    /// Fills the first values and says how many.
-    pub fn blend(upper: &[i16], lower: &[i16], weights: [i16; 2], new: &mut [u8]) -> usize {
+    /// Fills the first values and returns their number.
+    pub(crate) fn blend(upper: &[i16], lower: &[i16], weights: [i16; 2], new: &mut [u8]) -> usize {
         // SAFETY: every processor of this architecture has SSE2, all that the function asks for.
         unsafe { blend_vectors(upper, lower, weights, new) }
     }

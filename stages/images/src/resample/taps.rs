@@ -11,7 +11,7 @@ const WEIGHT_BITS: u32 = 11;
 const ONE: f32 = (1 << WEIGHT_BITS) as f32;
 
 /// For each new position along one axis: the left of the two old positions it lies between, and the right one's weight.
-pub struct Taps(pub Vec<(isize, f32)>);
+pub(crate) struct Taps(pub Vec<(isize, f32)>);
 
 impl Taps {
     /// Beyond the first and the last old position there is only that one to take.
@@ -55,7 +55,7 @@ fn two_passes<T: Copy + Default, M: Copy + Default>(
     out
 }
 
-pub fn interpolate_u8(source: Plane<'_, u8>, columns: Taps, lines: Taps) -> Vec<u8> {
+pub(crate) fn interpolate_u8(source: Plane<'_, u8>, columns: Taps, lines: Taps) -> Vec<u8> {
     let width = columns.0.len();
     let weights = |(left, weight)| (left, [fixed(1.0 - weight), fixed(weight)]);
     let columns = Columns::new(columns.clamped(source.width).map(weights), source.width);
@@ -65,7 +65,7 @@ pub fn interpolate_u8(source: Plane<'_, u8>, columns: Taps, lines: Taps) -> Vec<
     two_passes(source, width, &lines, |old, new| columns.apply(old, new), vertical)
 }
 
-pub fn interpolate_u16(source: Plane<'_, u16>, columns: Taps, lines: Taps) -> Vec<u16> {
+pub(crate) fn interpolate_u16(source: Plane<'_, u16>, columns: Taps, lines: Taps) -> Vec<u16> {
     let width = columns.0.len();
     let right = |left: usize| (left + 1).min(source.width - 1);
     let columns: Vec<(usize, usize, f32)> =

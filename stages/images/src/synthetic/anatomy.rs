@@ -23,7 +23,7 @@ const SWELL: f32 = 0.026;
 const RIPPLE: f32 = 0.010;
 
 /// The unevenness of outlines, as fields of displacement.
-pub struct Unevenness {
+pub(crate) struct Unevenness {
     swell: [Noise; 2],
     ripple: [Noise; 2],
     raggedness: f32,
@@ -31,7 +31,7 @@ pub struct Unevenness {
 
 impl Unevenness {
     /// The unevenness of one picture.
-    pub fn new(style: &Style, random: &mut Random) -> Unevenness {
+    pub(crate) fn new(style: &Style, random: &mut Random) -> Unevenness {
         let mut pair = |waves| [Noise::new(waves, random), Noise::new(waves, random)];
         Unevenness { swell: pair(6), ripple: pair(19), raggedness: style.raggedness }
     }
@@ -53,7 +53,7 @@ impl Unevenness {
 
 /// Position of a pixel in the tissue; distances are in picture sides, positive inside.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub(crate) struct Place {
     /// The cell, if any.
     pub cell: Option<u8>,
     /// Distance from the cell's border, whatever is beyond it.
@@ -69,7 +69,7 @@ pub struct Place {
 const NOWHERE: Place = Place { cell: None, rim: -1.0, free: -1.0, contact: 1.0, nucleus: -1.0 };
 
 /// The places of all pixels.
-pub struct Anatomy {
+pub(crate) struct Anatomy {
     side: usize,
     /// Row by row.
     pub places: Vec<Place>,
@@ -77,7 +77,7 @@ pub struct Anatomy {
 
 impl Anatomy {
     /// The anatomy of `cells` at `side` x `side` pixels.
-    pub fn new(cells: &[Cell], unevenness: &Unevenness, side: usize) -> Anatomy {
+    pub(crate) fn new(cells: &[Cell], unevenness: &Unevenness, side: usize) -> Anatomy {
         let ground = Ground::new(unevenness, side);
         let shapes: Vec<Shape> = cells.iter().map(|cell| unevenness.lay(cell)).collect();
         let mut claims = Claims::none(side);
@@ -98,7 +98,7 @@ impl Anatomy {
     }
 
     /// The place of a point; of the nearest pixel, for points beyond the picture.
-    pub fn at(&self, point: Point) -> &Place {
+    pub(crate) fn at(&self, point: Point) -> &Place {
         let pixel = |value: f32| ((value * self.side as f32) as usize).min(self.side - 1);
         &self.places[pixel(point.y) * self.side + pixel(point.x)]
     }

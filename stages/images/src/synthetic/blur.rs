@@ -8,7 +8,7 @@ const LEAST_SPREAD: f32 = 0.3;
 const REACH: f32 = 3.0;
 
 /// Blurs by a bell of standard deviation `spread`, in pixels.
-pub fn blur(plane: &mut Plane, spread: f32) {
+pub(crate) fn blur(plane: &mut Plane, spread: f32) {
     if spread < LEAST_SPREAD {
         return;
     }

@@ -19,13 +19,13 @@ const REFERENCE: f32 = 512.0;
 const BLACK: f32 = 0.012;
 
 /// Pixels a side of the planes on which a picture of `side` pixels is drawn.
-pub fn drawing_side(side: usize) -> usize {
+pub(crate) fn drawing_side(side: usize) -> usize {
     if side < COARSE { 2 * side } else { side }
 }
 
 /// One exposure: how the lamp shines on the picture.
 #[derive(Debug, Clone)]
-pub struct Exposure {
+pub(crate) struct Exposure {
     slope: (f32, f32),
     falloff: f32,
     gain: f32,
@@ -35,13 +35,13 @@ pub struct Exposure {
 impl Exposure {
     /// The exposure of one channel: the lamp's unevenness belongs to the scene, its brightness and the noise to the
     /// shot.
-    pub fn new(lamp: &mut Random, gain: f32, noise: Random) -> Exposure {
+    pub(crate) fn new(lamp: &mut Random, gain: f32, noise: Random) -> Exposure {
         let slope = (0.25 * lamp.signed(), 0.25 * lamp.signed());
         Exposure { slope, falloff: lamp.between(0.1, 0.5), gain, noise }
     }
 
     /// The picture of `side` x `side` pixels that develops from `light`.
-    pub fn develop(mut self, mut light: Plane, side: usize) -> Vec<u8> {
+    pub(crate) fn develop(mut self, mut light: Plane, side: usize) -> Vec<u8> {
         let spread = LENS * light.side as f32;
         blur(&mut light, spread);
         let light = if light.side == side { light } else { light.halved() };

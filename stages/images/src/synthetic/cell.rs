@@ -7,7 +7,7 @@ use athanor_random::Random;
 
 /// Phase of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Living between two divisions.
     Resting,
     /// Dividing: rounded, chromosomes in a plate, a spindle across it.
@@ -18,7 +18,7 @@ pub enum Phase {
 
 /// A dense round body in a nucleus.
 #[derive(Debug, Clone, Copy)]
-pub struct Nucleolus {
+pub(crate) struct Nucleolus {
     /// Its middle.
     pub centre: Point,
     /// Its radius.
@@ -27,7 +27,7 @@ pub struct Nucleolus {
 
 /// One cell.
 #[derive(Debug, Clone)]
-pub struct Cell {
+pub(crate) struct Cell {
     /// Its phase.
     pub phase: Phase,
     /// Its outline, where no neighbour presses on it.
@@ -47,11 +47,11 @@ pub struct Cell {
 }
 
 /// Half the length of a spindle.
-pub const SPINDLE: f32 = 0.062;
+pub(crate) const SPINDLE: f32 = 0.062;
 
 impl Cell {
     /// A resting cell around `centre`; `drift` is the direction its neighbours lie in.
-    pub fn resting(centre: Point, drift: Point, style: &Style, mut random: Random) -> Cell {
+    pub(crate) fn resting(centre: Point, drift: Point, style: &Style, mut random: Random) -> Cell {
         let axis = (drift * style.alignment + random.direction() * (1.05 - style.alignment)).unit();
         let radius = style.cell_radius * random.between(0.85, 1.2);
         let mut body = Oval::new(centre, axis, radius, style.elongation * random.between(0.85, 1.2));
@@ -73,7 +73,7 @@ impl Cell {
     }
 
     /// A dividing cell around `centre`.
-    pub fn dividing(centre: Point, style: &Style, mut random: Random) -> Cell {
+    pub(crate) fn dividing(centre: Point, style: &Style, mut random: Random) -> Cell {
         let axis = random.direction();
         let radius = style.cell_radius * random.between(0.62, 0.72);
         let body = Oval::new(centre, axis, radius, 1.1);
@@ -83,7 +83,7 @@ impl Cell {
     }
 
     /// Two sisters that a bridge around `centre` still joins.
-    pub fn parted(centre: Point, style: &Style, random: &Random) -> [Cell; 2] {
+    pub(crate) fn parted(centre: Point, style: &Style, random: &Random) -> [Cell; 2] {
         let axis = random.split(0).direction();
         [1.0, -1.0].map(|side| {
             let mut random = random.split(if side > 0.0 { 1 } else { 2 });
@@ -104,7 +104,7 @@ impl Cell {
     }
 
     /// Whether it has a nucleus and all that a living cell has.
-    pub fn rests(&self) -> bool {
+    pub(crate) fn rests(&self) -> bool {
         self.phase != Phase::Dividing
     }
 }

@@ -16,11 +16,11 @@ const END: f32 = 0.004;
 const NUCLEAR_GAP: f32 = 0.006;
 
 /// A fibre, point by point.
-pub type Fibre = Vec<Point>;
+pub(crate) type Fibre = Vec<Point>;
 
 /// Growth of a kind of fibre.
 #[derive(Debug, Clone, Copy)]
-pub struct Habit {
+pub(crate) struct Habit {
     /// Strides it grows at most.
     pub strides: usize,
     /// Change of direction at a stride, at most, as a sideways shift of the direction.
@@ -28,7 +28,7 @@ pub struct Habit {
 }
 
 /// One cell as fibres see it.
-pub struct Ground<'a> {
+pub(crate) struct Ground<'a> {
     /// The picture's anatomy.
     pub chart: &'a Anatomy,
     /// The cell.
@@ -39,7 +39,7 @@ pub struct Ground<'a> {
 
 impl Ground<'_> {
     /// A fibre from `start` in about `direction`.
-    pub fn grow(&self, start: Point, direction: Point, habit: Habit, random: &mut Random) -> Fibre {
+    pub(crate) fn grow(&self, start: Point, direction: Point, habit: Habit, random: &mut Random) -> Fibre {
         let mut fibre = vec![start];
         let (mut at, mut direction, mut curl) = (start, direction, 0.0);
         for _ in 0..habit.strides {
@@ -67,7 +67,7 @@ impl Ground<'_> {
 const MICROTUBULE: Habit = Habit { strides: 22, wobble: 0.14 };
 
 /// The microtubules of each cell: half from the centrosome, half from around the nucleus, outwards.
-pub fn microtubules(cells: &[Cell], chart: &Anatomy, style: &Style) -> Vec<Vec<Fibre>> {
+pub(crate) fn microtubules(cells: &[Cell], chart: &Anatomy, style: &Style) -> Vec<Vec<Fibre>> {
     let of_cell = |(number, cell): (usize, &Cell)| {
         let ground = Ground { chart, cell, number: number as u8 };
         let mut random = cell.random.split(1);

@@ -16,7 +16,7 @@ const MITOTIC: f32 = 0.02;
 
 /// Requirements of an image's classes on its cells.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Wishes {
+pub(crate) struct Wishes {
     /// Cells that divide.
     pub dividing: usize,
     /// Pairs of cells that have just divided.
@@ -28,7 +28,7 @@ pub struct Wishes {
 }
 
 /// The cells of a picture.
-pub fn cells(wishes: Wishes, style: &Style, random: &Random) -> Vec<Cell> {
+pub(crate) fn cells(wishes: Wishes, style: &Style, random: &Random) -> Vec<Cell> {
     let mut dice = random.split(0);
     let drift = dice.direction();
     let centres = centres(wishes, style, &mut dice);

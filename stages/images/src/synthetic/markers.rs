@@ -12,7 +12,7 @@ const MICROTUBULE: f32 = 0.0008;
 const SPINDLE_LINES: usize = 26;
 
 /// Microtubules: fibres, spindles and bridges on a faint haze.
-pub fn red(specimen: &Specimen) -> Plane {
+pub(crate) fn red(specimen: &Specimen) -> Plane {
     let mut plane = Plane::dark(specimen.side());
     for (cell, fibres) in specimen.cells.iter().zip(&specimen.microtubules) {
         fibres.iter().for_each(|fibre| draw(&mut plane, fibre, MICROTUBULE * cell.vigour));
@@ -27,12 +27,12 @@ pub fn red(specimen: &Specimen) -> Plane {
 }
 
 /// Adds a fibre's line.
-pub fn draw(plane: &mut Plane, fibre: &[Point], width: f32) {
+pub(crate) fn draw(plane: &mut Plane, fibre: &[Point], width: f32) {
     fibre.windows(2).for_each(|pair| plane.add_line(pair[0], pair[1], width));
 }
 
 /// Adds the microtubules that only dividing cells have.
-pub fn draw_division(plane: &mut Plane, cell: &Cell, width: f32) {
+pub(crate) fn draw_division(plane: &mut Plane, cell: &Cell, width: f32) {
     match cell.phase {
         Phase::Resting => {}
         Phase::Dividing => draw_spindle(plane, cell, width),
@@ -69,7 +69,7 @@ fn draw_bridge(plane: &mut Plane, cell: &Cell, middle: Point, width: f32) {
 }
 
 /// Nuclei with their texture, dark nucleoli and, in some cell lines, bright spots.
-pub fn blue(specimen: &Specimen) -> Plane {
+pub(crate) fn blue(specimen: &Specimen) -> Plane {
     let mut plane = specimen.shade(|at| {
         let texture = if at.cell.rests() { 0.60 + 0.16 * at.cloud + 0.17 * at.grain } else { 1.15 + 0.1 * at.grain };
         let envelope = 0.12 * bump(0.008, at.place.nucleus - 0.004);
@@ -96,12 +96,12 @@ fn draw_chromocentres(specimen: &Specimen, plane: &mut Plane) {
 }
 
 /// Endoplasmic reticulum: a net that thins out away from the nucleus.
-pub fn yellow(specimen: &Specimen) -> Plane {
+pub(crate) fn yellow(specimen: &Specimen) -> Plane {
     specimen.shade(|at| at.cell.vigour * reticulum(at, specimen.style.reticulum_reach))
 }
 
 /// Brightness of the endoplasmic reticulum at a pixel.
-pub fn reticulum(at: &Site<'_>, reach: f32) -> f32 {
+pub(crate) fn reticulum(at: &Site<'_>, reach: f32) -> f32 {
     let density = 0.20 + 0.80 * decay(reach, at.place.nucleus.min(0.0));
     let net = 0.36 + 0.48 * at.mesh + 0.20 * at.cloud + 0.22 * at.grain;
     let thin_edge = step(0.0, 0.03, at.place.rim);

@@ -1,6 +1,6 @@
-//! Made-up fluorescence images of cells in which each of the challenge's 28 classes can be told by where green sits.
+//! Synthetic fluorescence images of cells, in which the position of green tells each of the challenge's 28 classes.
 //!
-//! A [`Scene`] says what an image shows. Cells are laid out (`layout`, `cell`), their borders are worked out for every
+//! A [`Scene`] describes an image. Cells are laid out (`layout`, `cell`), their borders are computed for every
 //! pixel (`anatomy`), structures are drawn as light onto planes (`markers` for the three stains every image has,
 //! `stains` for the protein of interest), and a `camera` turns light into grey levels. Everything is in units of the
 //! picture's side, so that all sizes of a scene look alike, and only arithmetic that IEEE 754 defines to the last bit

@@ -9,7 +9,7 @@ const CONTRAST: f32 = 2.2;
 const TAPS: usize = 4;
 
 /// A smooth random field, the same at every resolution.
-pub struct Noise {
+pub(crate) struct Noise {
     points: usize,
     lattice: Vec<f32>,
     waves: f32,
@@ -17,14 +17,14 @@ pub struct Noise {
 
 impl Noise {
     /// A field with about `waves` hills along a side.
-    pub fn new(waves: usize, random: &mut Random) -> Noise {
+    pub(crate) fn new(waves: usize, random: &mut Random) -> Noise {
         let points = waves + TAPS;
         let lattice = (0..points * points).map(|_| CONTRAST * random.signed()).collect();
         Noise { points, lattice, waves: waves as f32 }
     }
 
     /// The field at a point; of the nearest one in the picture, for points beyond it.
-    pub fn at(&self, point: Point) -> f32 {
+    pub(crate) fn at(&self, point: Point) -> f32 {
         let along = |position: f32| spline(position.clamp(0.0, 1.0) * self.waves * 0.9999);
         let ((column, across), (row, down)) = (along(point.x), along(point.y));
         let lines = [0, 1, 2, 3].map(|tap| {
@@ -35,7 +35,7 @@ impl Noise {
     }
 
     /// The field at the centres of `side` x `side` pixels.
-    pub fn raster(&self, side: usize) -> Vec<f32> {
+    pub(crate) fn raster(&self, side: usize) -> Vec<f32> {
         let weights: Vec<(usize, [f32; TAPS])> =
             (0..side).map(|pixel| spline((pixel as f32 + 0.5) / side as f32 * self.waves)).collect();
         let mut stretched = vec![0.0; self.points * side];

@@ -5,7 +5,7 @@ use athanor_random::Random;
 
 /// A bent, lobed ellipse.
 #[derive(Debug, Clone)]
-pub struct Oval {
+pub(crate) struct Oval {
     /// Its middle.
     pub centre: Point,
     /// Direction of its length.
@@ -29,7 +29,7 @@ const LEAST_NORM: f32 = 1e-3;
 
 /// Distance of a point from an oval's centre.
 #[derive(Debug, Clone, Copy)]
-pub struct Measure {
+pub(crate) struct Measure {
     /// 1 on the outline, less inside.
     pub norm: f32,
     /// Change of the norm with distance.
@@ -38,20 +38,20 @@ pub struct Measure {
 
 impl Measure {
     /// The deeper of this measure and `share` of another.
-    pub fn or(self, other: Measure, share: f32) -> Measure {
+    pub(crate) fn or(self, other: Measure, share: f32) -> Measure {
         let other = Measure { norm: share * other.norm, slope: share * other.slope };
         if other.norm < self.norm { other } else { self }
     }
 
     /// Distance from the outline, positive inside; exact near it.
-    pub fn depth(self) -> f32 {
+    pub(crate) fn depth(self) -> f32 {
         (1.0 - self.norm) / self.slope
     }
 }
 
 impl Oval {
     /// A straight oval of a given mean radius.
-    pub fn new(centre: Point, axis: Point, radius: f32, elongation: f32) -> Oval {
+    pub(crate) fn new(centre: Point, axis: Point, radius: f32, elongation: f32) -> Oval {
         let stretch = elongation.sqrt();
         let none = Point::new(0.0, 0.0);
         let (long, short) = (radius * stretch, radius / stretch);
@@ -60,7 +60,7 @@ impl Oval {
     }
 
     /// The same oval elsewhere.
-    pub fn moved(&self, shift: Point) -> Oval {
+    pub(crate) fn moved(&self, shift: Point) -> Oval {
         Oval { centre: self.centre + shift, ..self.clone() }
     }
 
@@ -75,14 +75,14 @@ impl Oval {
 
     /// The norm alone of [`Oval::measure`], for loops over many points.
     #[inline(always)]
-    pub fn norm(&self, point: Point) -> f32 {
+    pub(crate) fn norm(&self, point: Point) -> f32 {
         let inside = self.inside(point);
         let norm = inside.dot(inside).sqrt().max(LEAST_NORM);
         norm * (1.0 - self.lobes(inside * (1.0 / norm)))
     }
 
     /// Distance of `point` from the centre.
-    pub fn measure(&self, point: Point) -> Measure {
+    pub(crate) fn measure(&self, point: Point) -> Measure {
         let inside = self.inside(point);
         let norm = inside.dot(inside).sqrt().max(LEAST_NORM);
         let steep = Point::new(inside.x * self.per_long, inside.y * self.per_short);
@@ -100,20 +100,20 @@ impl Oval {
     }
 
     /// The point at `along` and `across` half-axes from the middle.
-    pub fn point(&self, along: f32, across: f32) -> Point {
+    pub(crate) fn point(&self, along: f32, across: f32) -> Point {
         let along = along * self.long;
         let sideways = across * self.short - self.bend * along * along;
         self.centre + self.axis * along + self.axis.perpendicular() * sideways
     }
 
     /// A point uniformly within `share` of the oval.
-    pub fn random_point(&self, share: f32, random: &mut Random) -> Point {
+    pub(crate) fn random_point(&self, share: f32, random: &mut Random) -> Point {
         let at = random.in_disc() * share;
         self.point(at.x, at.y)
     }
 
     /// No part of the oval, enlarged by `share`, is farther from its middle than this along either side of the picture.
-    pub fn reach(&self, share: f32) -> Point {
+    pub(crate) fn reach(&self, share: f32) -> Point {
         let along = share * self.long;
         let across = share * self.short + self.bend.abs() * along * along;
         let half = |along_axis: f32, across_axis: f32| {

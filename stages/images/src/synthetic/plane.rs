@@ -9,7 +9,7 @@ const FLATNESS: f32 = 1.6;
 
 /// Light at `side` x `side` pixels; 1 is full scale.
 #[derive(Debug, Clone)]
-pub struct Plane {
+pub(crate) struct Plane {
     /// Pixels along a side.
     pub side: usize,
     /// The light, row by row.
@@ -18,12 +18,12 @@ pub struct Plane {
 
 impl Plane {
     /// A dark plane.
-    pub fn dark(side: usize) -> Plane {
+    pub(crate) fn dark(side: usize) -> Plane {
         Plane { side, light: vec![0.0; side * side] }
     }
 
     /// Adds a hair-thin line whose light is that of a band of `width` and brightness 1.
-    pub fn add_line(&mut self, from: Point, to: Point, width: f32) {
+    pub(crate) fn add_line(&mut self, from: Point, to: Point, width: f32) {
         let scale = self.side as f32;
         let length = (to - from).length() * scale;
         let steps = (length as usize).max(1);
@@ -51,14 +51,14 @@ impl Plane {
     }
 
     /// Brightens to a round dot.
-    pub fn dot(&mut self, centre: Point, radius: f32, light: f32) {
+    pub(crate) fn dot(&mut self, centre: Point, radius: f32, light: f32) {
         let pixels = radius * self.side as f32;
         let drawn = pixels.max(LEAST_RADIUS);
         self.dab(centre, drawn, light * (pixels / drawn) * (pixels / drawn));
     }
 
     /// Brightens to a stroke along `points`.
-    pub fn stroke(&mut self, points: &[Point], radius: f32, light: f32) {
+    pub(crate) fn stroke(&mut self, points: &[Point], radius: f32, light: f32) {
         let scale = self.side as f32;
         let pixels = radius * scale;
         let drawn = pixels.max(LEAST_RADIUS);
@@ -72,7 +72,7 @@ impl Plane {
     }
 
     /// Brightens to a ring.
-    pub fn ring(&mut self, centre: Point, radius: f32, thickness: f32, light: f32) {
+    pub(crate) fn ring(&mut self, centre: Point, radius: f32, thickness: f32, light: f32) {
         let scale = self.side as f32;
         let drawn = (thickness * scale).max(LEAST_RADIUS);
         let light = light * thickness * scale / drawn;
@@ -111,7 +111,7 @@ impl Plane {
     }
 
     /// Half as many pixels along a side, each the mean of four.
-    pub fn halved(&self) -> Plane {
+    pub(crate) fn halved(&self) -> Plane {
         let side = self.side / 2;
         let mut light = Vec::with_capacity(side * side);
         for rows in self.light.chunks_exact(2 * self.side) {

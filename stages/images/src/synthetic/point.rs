@@ -6,7 +6,7 @@ use athanor_random::Random;
 
 /// A point or a direction; x to the right, y downwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Point {
+pub(crate) struct Point {
     /// From the left border.
     pub x: f32,
     /// From the upper border.
@@ -15,28 +15,28 @@ pub struct Point {
 
 impl Point {
     /// The point at `x`, `y`.
-    pub const fn new(x: f32, y: f32) -> Point {
+    pub(crate) const fn new(x: f32, y: f32) -> Point {
         Point { x, y }
     }
 
     /// The scalar product.
-    pub fn dot(self, other: Point) -> f32 {
+    pub(crate) fn dot(self, other: Point) -> f32 {
         self.x * other.x + self.y * other.y
     }
 
     /// The length.
-    pub fn length(self) -> f32 {
+    pub(crate) fn length(self) -> f32 {
         self.dot(self).sqrt()
     }
 
     /// The same direction with length 1; an arbitrary one for a point at the origin.
-    pub fn unit(self) -> Point {
+    pub(crate) fn unit(self) -> Point {
         let length = self.length();
         if length > 1e-9 { self * (1.0 / length) } else { Point::new(1.0, 0.0) }
     }
 
     /// A quarter turn further.
-    pub fn perpendicular(self) -> Point {
+    pub(crate) fn perpendicular(self) -> Point {
         Point::new(-self.y, self.x)
     }
 }

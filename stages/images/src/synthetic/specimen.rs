@@ -21,7 +21,7 @@ const SOFT_RIM: f32 = 0.007;
 const SOFT_NUCLEUS: f32 = 0.0035;
 
 /// The specimen under the microscope.
-pub struct Specimen {
+pub(crate) struct Specimen {
     /// Appearance of its kind.
     pub style: Style,
     /// Its cells.
@@ -38,7 +38,7 @@ pub struct Specimen {
 }
 
 /// One pixel of a specimen.
-pub struct Site<'a> {
+pub(crate) struct Site<'a> {
     /// The cell it is in.
     pub cell: &'a Cell,
     /// Position in the cell.
@@ -55,7 +55,7 @@ pub struct Site<'a> {
 
 impl Specimen {
     /// The specimen of a scene, ready to be looked at with `side` pixels a side.
-    pub fn new(wishes: Wishes, style: Style, random: &Random, side: usize) -> Specimen {
+    pub(crate) fn new(wishes: Wishes, style: Style, random: &Random, side: usize) -> Specimen {
         let cells = layout::cells(wishes, &style, &random.split(0));
         let unevenness = Unevenness::new(&style, &mut random.split(1));
         let chart = Rc::new(Anatomy::new(&cells, &unevenness, CHART));
@@ -81,7 +81,7 @@ impl Specimen {
     }
 
     /// A plane on which every pixel of a cell has the light that `light` says.
-    pub fn shade(&self, light: impl Fn(&Site<'_>) -> f32) -> Plane {
+    pub(crate) fn shade(&self, light: impl Fn(&Site<'_>) -> f32) -> Plane {
         let mut plane = Plane::dark(self.side());
         for (at, (value, place)) in plane.light.iter_mut().zip(&self.anatomy.places).enumerate() {
             let Some(cell) = place.cell.filter(|_| place.rim > 0.0) else { continue };
@@ -98,29 +98,29 @@ impl Specimen {
     }
 
     /// Pixels a side of the planes to draw on.
-    pub fn side(&self) -> usize {
+    pub(crate) fn side(&self) -> usize {
         self.nucleoli.side
     }
 }
 
 impl Site<'_> {
     /// Share of the pixel that the cell covers.
-    pub fn body(&self) -> f32 {
+    pub(crate) fn body(&self) -> f32 {
         step(0.0, 2.0 * SOFT_RIM, self.place.rim)
     }
 
     /// Share of the pixel that lies in a nucleus, or in the chromosomes of a dividing cell.
-    pub fn chromatin(&self) -> f32 {
+    pub(crate) fn chromatin(&self) -> f32 {
         step(-SOFT_NUCLEUS, SOFT_NUCLEUS, self.place.nucleus)
     }
 
     /// Share of the pixel that lies in a nucleus that has an envelope.
-    pub fn nucleus(&self) -> f32 {
+    pub(crate) fn nucleus(&self) -> f32 {
         if self.cell.rests() { self.chromatin() } else { 0.0 }
     }
 
     /// Share of the pixel that lies in the cell but not in its nucleus.
-    pub fn cytoplasm(&self) -> f32 {
+    pub(crate) fn cytoplasm(&self) -> f32 {
         self.body() * (1.0 - self.chromatin())
     }
 }

@@ -4,7 +4,7 @@ use athanor_random::Random;
 
 /// A cell line and a staining.
 #[derive(Debug, Clone)]
-pub struct Style {
+pub(crate) struct Style {
     /// Mean radius of a cell.
     pub cell_radius: f32,
     /// Length over width of a cell.
@@ -35,7 +35,7 @@ pub struct Style {
 
 impl Style {
     /// The style that belongs to an antibody's seed.
-    pub fn of(antibody: u64) -> Style {
+    pub(crate) fn of(antibody: u64) -> Style {
         let mut random = Random::new(antibody);
         Style {
             cell_radius: random.between(0.15, 0.195),

@@ -2,15 +2,15 @@
 //! the pixels of a panel lie.
 
 /// Floats in a vector.
-pub const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 /// Vectors in a panel.
-pub const VECTORS: usize = 3;
+pub(crate) const VECTORS: usize = 3;
 /// Columns in a panel.
-pub const PANEL: usize = LANES * VECTORS;
+pub(crate) const PANEL: usize = LANES * VECTORS;
 
 /// Neighbouring lanes of a vector that are neighbours in memory, too.
 #[derive(Debug, Clone, Copy)]
-pub struct Run {
+pub(crate) struct Run {
     /// Offset of the vector's first lane, whether it is meant or not.
     pub offset: isize,
     /// The lanes that are meant.
@@ -19,7 +19,7 @@ pub struct Run {
 
 /// The places of the pixels of a panel: for each vector its runs.
 #[derive(Debug, Default)]
-pub struct Places {
+pub(crate) struct Places {
     runs: Vec<Run>,
     /// End of the runs of each vector.
     ends: Vec<usize>,
@@ -28,18 +28,18 @@ pub struct Places {
 impl Places {
     /// The runs of the vector `number`.
     #[inline]
-    pub fn of(&self, number: usize) -> &[Run] {
+    pub(crate) fn of(&self, number: usize) -> &[Run] {
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
         &self.runs[start..self.ends[number]]
     }
 
     /// Number of vectors.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.ends.len()
     }
 
     /// Forgets everything.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.runs.clear();
         self.ends.clear();
     }
@@ -67,7 +67,7 @@ impl Places {
 
 /// Pixels of a row of one image that are neighbours.
 #[derive(Debug, Clone, Copy)]
-pub struct Segment {
+pub(crate) struct Segment {
     /// The first one's lane.
     pub lane: usize,
     /// Number of pixels.
@@ -82,7 +82,7 @@ pub struct Segment {
 
 /// A grid of pixels in each of several images.
 #[derive(Debug, Clone, Copy)]
-pub struct Grid {
+pub(crate) struct Grid {
     /// Images.
     pub images: usize,
     /// Rows and columns.
@@ -91,17 +91,17 @@ pub struct Grid {
 
 impl Grid {
     /// Pixels of an image.
-    pub fn area(&self) -> usize {
+    pub(crate) fn area(&self) -> usize {
         self.size[0] * self.size[1]
     }
 
     /// Pixels of all images.
-    pub fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.images * self.area()
     }
 
     /// Puts the segments of the pixels from `first` on, at most `count`, into `segments`.
-    pub fn segments(&self, first: usize, count: usize, segments: &mut Vec<Segment>) {
+    pub(crate) fn segments(&self, first: usize, count: usize, segments: &mut Vec<Segment>) {
         segments.clear();
         let end = (first + count).min(self.pixels());
         let width = self.size[1];
@@ -132,7 +132,7 @@ impl Tap {
 
 /// Planes in memory: for each image some planes of `size`, one after the other.
 #[derive(Debug, Clone, Copy)]
-pub struct Planes {
+pub(crate) struct Planes {
     /// Planes of an image.
     pub count: usize,
     /// Rows and columns of a plane.
@@ -141,13 +141,13 @@ pub struct Planes {
 
 impl Planes {
     /// Numbers in a plane.
-    pub fn area(&self) -> usize {
+    pub(crate) fn area(&self) -> usize {
         self.size[0] * self.size[1]
     }
 
     /// Adds to `places` the vectors of `length` lanes whose pixels lie, as `tap` says, in the planes of their image.
     /// Pixels outside of a plane are in no run.
-    pub fn locate(&self, segments: &[Segment], length: usize, tap: Tap, places: &mut Places) {
+    pub(crate) fn locate(&self, segments: &[Segment], length: usize, tap: Tap, places: &mut Places) {
         let [height, width] = self.size.map(usize::cast_signed);
         let inside = segments.iter().filter_map(move |segment| {
             let row = segment.row as isize + tap.shift[0];

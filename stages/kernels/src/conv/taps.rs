@@ -22,7 +22,7 @@ use crate::memory::{SharedMut, filled};
 const DEPTH: usize = 256;
 /// Panels that are packed at once.
 const PANELS: usize = 8;
-/// Pieces of work a thread, at least, so that no thread waits long for the others.
+/// Minimum number of tasks a thread, for load balancing.
 const TASKS_PER_THREAD: usize = 4;
 
 /// The source of a sum over taps.
@@ -41,12 +41,12 @@ impl Source<'_> {
     }
 
     /// Numbers from one channel to the next.
-    pub fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         self.planes_a_channel * self.planes.area()
     }
 
     /// The places of `length` columns' pixels for every tap.
-    pub fn locate(&self, segments: &[Segment], length: usize, places: &mut Places) {
+    pub(crate) fn locate(&self, segments: &[Segment], length: usize, places: &mut Places) {
         places.clear();
         for tap in &self.taps {
             self.planes.locate(segments, length, *tap, places);
@@ -85,7 +85,7 @@ pub(super) struct Phases<'a> {
 }
 
 impl<'a> Phases<'a> {
-    pub fn of(convolution: &Convolution, input: &'a [f32]) -> Phases<'a> {
+    pub(crate) fn of(convolution: &Convolution, input: &'a [f32]) -> Phases<'a> {
         let Convolution { channels_in, size, stride, padding, kernel, .. } = *convolution;
         let places = || (0..kernel[0]).flat_map(|row| (0..kernel[1]).map(move |column| [row, column]));
         let away = |place: [usize; 2], axis: usize| place[axis] as isize - padding[axis] as isize;
@@ -110,7 +110,7 @@ impl<'a> Phases<'a> {
         Phases { input, planes, planes_a_channel: phases.len(), taps }
     }
 
-    pub fn source(&self) -> Source<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
         let Phases { planes, planes_a_channel, ref taps, .. } = *self;
         Source { pixels: &self.input, planes, planes_a_channel, taps: taps.clone() }
     }

@@ -49,33 +49,33 @@ impl Kernels for Flex {
 }
 
 /// The largest number of each window, and its place there.
-pub fn max_pool(input: &FlexTensor, windows: &Windows) -> (FlexTensor, Vec<u8>) {
+pub(crate) fn max_pool(input: &FlexTensor, windows: &Windows) -> (FlexTensor, Vec<u8>) {
     let input = input.to_contiguous();
     let (output, argmax) = windows.max(numbers(&input));
     (tensor(output, with_size(input.layout().shape(), windows.size_out())), argmax)
 }
 
 /// The gradient of the input, given that of the largest numbers of windows, and their places.
-pub fn max_pool_gradient(windows: &Windows, gradient: &FlexTensor, argmax: &[u8]) -> FlexTensor {
+pub(crate) fn max_pool_gradient(windows: &Windows, gradient: &FlexTensor, argmax: &[u8]) -> FlexTensor {
     let gradient = gradient.to_contiguous();
     let input = windows.max_gradient(numbers(&gradient), argmax);
     tensor(input, with_size(gradient.layout().shape(), windows.size))
 }
 
 /// The gradient of the input, given that of the means of windows.
-pub fn average_pool_gradient(windows: &Windows, gradient: &FlexTensor) -> FlexTensor {
+pub(crate) fn average_pool_gradient(windows: &Windows, gradient: &FlexTensor) -> FlexTensor {
     let gradient = gradient.to_contiguous();
     tensor(windows.mean_gradient(numbers(&gradient)), with_size(gradient.layout().shape(), windows.size))
 }
 
 /// The gradient of what went into a ReLU, given its output and that one's gradient.
-pub fn relu_gradient(output: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+pub(crate) fn relu_gradient(output: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
     let (output, gradient) = (output.to_contiguous(), gradient.to_contiguous());
     tensor(elementwise::relu_gradient(numbers(&output), numbers(&gradient)), output.layout().shape().clone())
 }
 
 /// A parameter and its moments after a step of Adam.
-pub fn adam_step(
+pub(crate) fn adam_step(
     step: AdamStep,
     parameter: FlexTensor,
     gradient: &FlexTensor,
@@ -99,7 +99,7 @@ fn with_size(shape: &Shape, [height, width]: [usize; 2]) -> Shape {
 }
 
 /// Elementwise operations at the end of a convolution.
-pub struct TensorEpilogue {
+pub(crate) struct TensorEpilogue {
     pub scale: FlexTensor,
     pub shift: FlexTensor,
     pub summand: Option<FlexTensor>,
@@ -107,7 +107,7 @@ pub struct TensorEpilogue {
 }
 
 /// A convolution that is finished.
-pub fn convolve_with_epilogue(
+pub(crate) fn convolve_with_epilogue(
     convolution: &Convolution,
     input: &FlexTensor,
     kernels: &FlexTensor,
@@ -123,7 +123,7 @@ pub fn convolve_with_epilogue(
 }
 
 /// Maps normalised by weights, biases, means and biased variances.
-pub fn normalise_with(input: &FlexTensor, known: &[FlexTensor; 4], epsilon: f64, relu: bool) -> FlexTensor {
+pub(crate) fn normalise_with(input: &FlexTensor, known: &[FlexTensor; 4], epsilon: f64, relu: bool) -> FlexTensor {
     let input = input.to_contiguous();
     let [weight, bias, mean, variance] = known.each_ref().map(FlexTensor::to_contiguous);
     let shape = input.layout().shape().clone();
@@ -133,7 +133,7 @@ pub fn normalise_with(input: &FlexTensor, known: &[FlexTensor; 4], epsilon: f64,
 }
 
 /// The gradient of a convolution's input, given that of its result.
-pub fn input_gradient(convolution: &Convolution, gradient: &FlexTensor, kernels: &FlexTensor) -> FlexTensor {
+pub(crate) fn input_gradient(convolution: &Convolution, gradient: &FlexTensor, kernels: &FlexTensor) -> FlexTensor {
     let (gradient, kernels) = (gradient.to_contiguous(), kernels.to_contiguous());
     let Convolution { batch, channels_in, size: [height, width], .. } = *convolution;
     let input = conv::input_gradient(convolution, numbers(&gradient), numbers(&kernels));
@@ -141,7 +141,7 @@ pub fn input_gradient(convolution: &Convolution, gradient: &FlexTensor, kernels:
 }
 
 /// The gradient of a convolution's kernels, given that of its result.
-pub fn kernel_gradient(convolution: &Convolution, input: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+pub(crate) fn kernel_gradient(convolution: &Convolution, input: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
     let (input, gradient) = (input.to_contiguous(), gradient.to_contiguous());
     let Convolution { channels_in, channels_out, kernel: [rows, columns], .. } = *convolution;
     let kernels = conv::kernel_gradient(convolution, numbers(&input), numbers(&gradient));
@@ -150,7 +150,7 @@ pub fn kernel_gradient(convolution: &Convolution, input: &FlexTensor, gradient: 
 
 /// Values of the forward pass from which the gradient of a normalisation is computed.
 #[derive(Debug, Clone)]
-pub struct Normalising {
+pub(crate) struct Normalising {
     pub bias: FlexTensor,
     pub mean: FlexTensor,
     pub variance: FlexTensor,
@@ -159,7 +159,7 @@ pub struct Normalising {
 }
 
 /// The gradients of a normalisation's maps, weights and biases, given that of its result.
-pub fn normalisation_gradients(
+pub(crate) fn normalisation_gradients(
     input: &FlexTensor,
     weight: &FlexTensor,
     normalising: &Normalising,

@@ -6,7 +6,7 @@ mod autodiff;
 mod flex;
 
 use athanor_kernels::conv::Convolution;
-pub use athanor_kernels::elementwise::AdamStep;
+pub(crate) use athanor_kernels::elementwise::AdamStep;
 use athanor_kernels::pool::Windows;
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension, tensor::FloatTensor};
@@ -15,7 +15,7 @@ use burn::tensor::DType;
 
 /// Operations of Burn's CPU backend beyond Burn's own.
 #[backend_extension(Flex, Autodiff)]
-pub trait Kernels: Backend {
+pub(crate) trait Kernels: Backend {
     /// The convolution of images with kernels.
     fn convolve(input: FloatTensor<Self>, kernels: FloatTensor<Self>, convolution: Convolution) -> FloatTensor<Self>;
 
@@ -55,14 +55,14 @@ pub(crate) struct Epilogue {
 }
 
 /// Whether the kernels here take tensors like this one.
-pub fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
+pub(crate) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32
         && matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
         && athanor_kernels::available()
 }
 
 /// The convolution of images `[batch, in, row, column]` with kernels `[out, in, row, column]`.
-pub fn convolve(input: Tensor<4>, kernels: Tensor<4>, geometry: Geometry) -> Tensor<4> {
+pub(crate) fn convolve(input: Tensor<4>, kernels: Tensor<4>, geometry: Geometry) -> Tensor<4> {
     let convolution = convolution(&input, &kernels, geometry);
     Tensor::from_dispatch(<Dispatch as Kernels>::convolve(input.into_dispatch(), kernels.into_dispatch(), convolution))
 }
@@ -71,7 +71,7 @@ pub fn convolve(input: Tensor<4>, kernels: Tensor<4>, geometry: Geometry) -> Ten
 /// end.
 ///
 /// [`supports`] must hold for the tensors, and their device must not be an automatically differentiated one.
-pub fn convolve_with_epilogue(
+pub(crate) fn convolve_with_epilogue(
     input: Tensor<4>,
     kernels: Tensor<4>,
     geometry: Geometry,
@@ -89,7 +89,7 @@ pub fn convolve_with_epilogue(
 }
 
 /// Maps `[batch, channel, ..]` normalised by their own statistics, and these: means and biased variances `[channel]`.
-pub fn normalise<const D: usize>(
+pub(crate) fn normalise<const D: usize>(
     input: Tensor<D>,
     weight: Tensor<1>,
     bias: Tensor<1>,
@@ -104,23 +104,28 @@ pub fn normalise<const D: usize>(
 /// Maps `[batch, channel, ..]` normalised by weights, biases, means and biased variances `[channel]`.
 ///
 /// [`supports`] must hold for the tensors, and their device must not be an automatically differentiated one.
-pub fn normalise_with<const D: usize>(input: Tensor<D>, known: [Tensor<1>; 4], epsilon: f64, relu: bool) -> Tensor<D> {
+pub(crate) fn normalise_with<const D: usize>(
+    input: Tensor<D>,
+    known: [Tensor<1>; 4],
+    epsilon: f64,
+    relu: bool,
+) -> Tensor<D> {
     Tensor::from_primitive::<Flex>(flex::normalise_with(&plain(input), &known.map(plain), epsilon, relu))
 }
 
 /// The sum of two tensors of one shape, then a ReLU.
-pub fn add_relu(left: Tensor<4>, right: Tensor<4>) -> Tensor<4> {
+pub(crate) fn add_relu(left: Tensor<4>, right: Tensor<4>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as Kernels>::add_relu(left.into_dispatch(), right.into_dispatch()))
 }
 
 /// The maximum of each `window` x `window` window of images; padding is never the maximum.
-pub fn max_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
+pub(crate) fn max_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
     let windows = windows(&input, window, stride, padding);
     Tensor::from_dispatch(<Dispatch as Kernels>::max_pool(input.into_dispatch(), windows))
 }
 
 /// The mean of each `window` x `window` window of images; padding counts as zero.
-pub fn average_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
+pub(crate) fn average_pool(input: Tensor<4>, window: usize, stride: usize, padding: usize) -> Tensor<4> {
     let windows = windows(&input, window, stride, padding);
     Tensor::from_dispatch(<Dispatch as Kernels>::average_pool(input.into_dispatch(), windows))
 }
@@ -133,7 +138,7 @@ fn windows(input: &Tensor<4>, window: usize, stride: usize, padding: usize) -> W
 /// A parameter and its moments after a step of Adam.
 ///
 /// [`supports`] must hold for the tensors, and their device must not be an automatically differentiated one.
-pub fn adam_step<const D: usize>(
+pub(crate) fn adam_step<const D: usize>(
     step: AdamStep,
     parameter: Tensor<D>,
     gradient: Tensor<D>,

@@ -28,12 +28,12 @@ struct DenseNetConfig {
 }
 
 /// DenseNet-121, 1024 channels wide.
-pub fn densenet121(channels: usize, device: &Device) -> DenseNet {
+pub(crate) fn densenet121(channels: usize, device: &Device) -> DenseNet {
     DenseNetConfig { layers: [6, 12, 24, 16], pool_after_stem: false }.init(channels, device)
 }
 
 /// DenseNet-121 with a further pooling after the stem, 1024 channels wide.
-pub fn densenet121_large(channels: usize, device: &Device) -> DenseNet {
+pub(crate) fn densenet121_large(channels: usize, device: &Device) -> DenseNet {
     DenseNetConfig { layers: [6, 12, 24, 16], pool_after_stem: true }.init(channels, device)
 }
 

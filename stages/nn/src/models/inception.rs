@@ -15,7 +15,7 @@ use crate::layers::{BatchNorm, Conv2d, average_pool, max_pool};
 const EPSILON: f64 = 1e-3;
 
 /// Inception v3, 2048 channels wide.
-pub fn inceptionv3(channels: usize, device: &Device) -> InceptionV3 {
+pub(crate) fn inceptionv3(channels: usize, device: &Device) -> InceptionV3 {
     InceptionV3::new(channels, device)
 }
 

@@ -36,17 +36,17 @@ struct ResNetConfig {
 }
 
 /// ResNet-18, 512 channels wide.
-pub fn resnet18(channels: usize, device: &Device) -> ResNet {
+pub(crate) fn resnet18(channels: usize, device: &Device) -> ResNet {
     ResNetConfig { blocks: [2, 2, 2, 2], bottleneck: false, stem_pool: POOL_2X2 }.init(channels, device)
 }
 
 /// ResNet-34, 512 channels wide.
-pub fn resnet34(channels: usize, device: &Device) -> ResNet {
+pub(crate) fn resnet34(channels: usize, device: &Device) -> ResNet {
     ResNetConfig { blocks: [3, 4, 6, 3], bottleneck: false, stem_pool: POOL_2X2 }.init(channels, device)
 }
 
 /// ResNet-50, 2048 channels wide.
-pub fn resnet50(channels: usize, device: &Device) -> ResNet {
+pub(crate) fn resnet50(channels: usize, device: &Device) -> ResNet {
     ResNetConfig { blocks: [3, 4, 6, 3], bottleneck: true, stem_pool: POOL_3X3 }.init(channels, device)
 }
 

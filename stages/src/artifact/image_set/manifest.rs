@@ -55,7 +55,7 @@ fn name_of(format: ImageFormat) -> &'static str {
 }
 
 /// The manifest, if the folder has one. A table of the same name with other columns is not a manifest.
-pub fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table>, StageError> {
+pub(crate) fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table>, StageError> {
     if !entries(tree).any(|(name, _)| name == MANIFEST) {
         return Ok(None);
     }
@@ -66,7 +66,7 @@ pub fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table>, Stag
 
 /// The set that a manifest describes. Every file must be there with the content it says, so that a set that was added
 /// to or edited is not taken for what it was.
-pub fn read(manifest: &Table, tree: &Tree, root: &Path, label: &str) -> Result<ImageSet, StageError> {
+pub(crate) fn read(manifest: &Table, tree: &Tree, root: &Path, label: &str) -> Result<ImageSet, StageError> {
     let present: HashMap<&str, Digest> = entries(tree).collect();
     let help = "If the images are right as they are, remove the manifest: the folder is then read by its file names.";
     if let Some(other) = present.len().checked_sub(manifest.len() + 1).filter(|others| *others > 0) {

@@ -94,7 +94,12 @@ impl Naming {
 }
 
 /// Reads a folder by the names of its files.
-pub fn read(naming: &Naming, tree: &Tree, root: &Path, label: &str) -> Result<(ImageSet, Vec<BadImage>), StageError> {
+pub(crate) fn read(
+    naming: &Naming,
+    tree: &Tree,
+    root: &Path,
+    label: &str,
+) -> Result<(ImageSet, Vec<BadImage>), StageError> {
     let candidates = naming.candidates();
     let mut found: BTreeMap<&str, BTreeMap<usize, Vec<ImageFile>>> = BTreeMap::new();
     for (name, digest) in entries(tree) {

@@ -14,7 +14,7 @@ use athanor_fetch::{BatchObserver, FetchErrorKind, FetchTask, Request};
 /// Fetches an archive and unpacks it into `folder`. The archive itself is not kept beside its content; until that is
 /// complete it waits in the stage's unfinished state, so that a stage that is stopped while it unpacks need not fetch
 /// it again.
-pub fn unpack_one(
+pub(crate) fn unpack_one(
     params: &DownloadParams,
     wanted: &WantedFile,
     folder: &Path,

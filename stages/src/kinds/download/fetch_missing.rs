@@ -1,4 +1,4 @@
-//! Fetches what is wanted and not known yet, and keeps it file by file.
+//! Fetches the files that are not in the cache, and stores each as it arrives.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -22,36 +22,36 @@ use athanor_images::decode::{self, Header, Limits};
 
 /// No image has more bytes.
 const MOST_IMAGE_BYTES: u64 = 1 << 30;
-/// Between two lines about the pace in the log.
+/// Interval between two lines about the throughput in the log.
 const LOG_EVERY: Duration = Duration::from_secs(15);
 
 /// Metadata of a fetched file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FetchedFile {
+pub(crate) struct FetchedFile {
     /// Header of the image, where images are wanted.
     pub header: Option<Header>,
 }
 
-/// A file, or why there is none.
-pub type FetchResult = Result<Computed<FetchedFile>, FetchError>;
+/// A fetched file, or the failure.
+pub(crate) type FetchResult = Result<Computed<FetchedFile>, FetchError>;
 
 /// Results of fetching the wanted files.
-pub struct FetchedFiles {
-    /// Different files.
+pub(crate) struct FetchedFiles {
+    /// Results of the distinct files.
     outcomes: Vec<FetchResult>,
-    /// For each wanted file its place among them.
+    /// The place of each wanted file among them.
     places: Vec<usize>,
 }
 
 impl FetchedFiles {
     /// The result of each wanted file, in their order.
-    pub fn outcomes(&self) -> impl Iterator<Item = &FetchResult> {
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = &FetchResult> {
         self.places.iter().map(|place| &self.outcomes[*place])
     }
 }
 
-/// A fetcher as the parameters and the surroundings want it.
-pub fn fetcher(params: &DownloadParams, context: &StageContext<'_>) -> Result<Fetcher, StageError> {
+/// A fetcher with the stage's options and network.
+pub(crate) fn fetcher(params: &DownloadParams, context: &StageContext<'_>) -> Result<Fetcher, StageError> {
     let network = NetworkConfig::from_variables(|name| context.environment.get(name).cloned());
     Fetcher::new(params.transfer.options(), &network).map_err(|error| StageError::mismatch(error.to_string()))
 }
@@ -59,8 +59,8 @@ pub fn fetcher(params: &DownloadParams, context: &StageContext<'_>) -> Result<Fe
 /// Fetches the files that are not in the cache. The same file wanted twice is fetched once.
 ///
 /// # Errors
-/// Whatever is not a single file's own fault.
-pub fn fetch_missing(
+/// Failures that are not a single file's own.
+pub(crate) fn fetch_missing(
     params: &DownloadParams,
     wanted: &[WantedFile],
     items: &ItemCache<'_>,
@@ -90,7 +90,7 @@ pub fn fetch_missing(
     Ok(FetchedFiles { outcomes: outcomes.ok_or(StageError::Interrupted)?, places })
 }
 
-/// A file to be fetched and where to put what became of it.
+/// A file to be fetched, and the place of its result.
 struct Missing<'a> {
     key: Digest,
     wanted: &'a WantedFile,
@@ -164,7 +164,7 @@ fn fetch(
     }
 }
 
-/// A failure is a file's own, unless the disk or the caller made it.
+/// Returns a file's own failure; failures of the disk and the wish to stop are errors.
 fn refuse(error: FetchError) -> Result<FetchResult, StageError> {
     match error.kind {
         FetchErrorKind::Write { path, source } => Err(StageError::Io { path, source }),
@@ -192,7 +192,7 @@ fn header_of(path: &Path) -> Result<Header, StageError> {
 }
 
 /// Fails with the first failures, unless there are none.
-pub fn report(failures: &[(&WantedFile, &FetchError)], files: usize) -> Result<(), StageError> {
+pub(crate) fn report(failures: &[(&WantedFile, &FetchError)], files: usize) -> Result<(), StageError> {
     const SHOWN: usize = 5;
     let Some((_, first)) = failures.first() else { return Ok(()) };
     let mut message = match failures.len() {
@@ -209,6 +209,6 @@ pub fn report(failures: &[(&WantedFile, &FetchError)], files: usize) -> Result<(
 }
 
 /// The address of a file as it may be shown.
-pub fn address(wanted: &WantedFile) -> String {
+pub(crate) fn address(wanted: &WantedFile) -> String {
     shown(&wanted.url)
 }

@@ -1,4 +1,4 @@
-//! A folder with files that were fetched before, or came by other ways, in place of the servers that have them.
+//! Mirrors: folders of files that are there already, used in place of servers.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,19 +14,23 @@ use crate::context::StageContext;
 use crate::error::StageError;
 
 /// Content of a mirror.
-pub enum Mirror {
+pub(crate) enum Mirror {
     /// The one file that is wanted.
     File(PathBuf, Digest),
-    /// Files by what they are called; for images without extensions.
+    /// Files by name; for images without extensions.
     Folder(PathBuf, HashMap<String, (String, Digest)>),
 }
 
 impl Mirror {
-    /// Looks into a mirror.
+    /// Opens a mirror.
     ///
     /// # Errors
     /// A file where a list needs a folder; a folder with two files for one image.
-    pub fn open(input: &FolderInput, form: OutputForm, context: &StageContext<'_>) -> Result<Mirror, StageError> {
+    pub(crate) fn open(
+        input: &FolderInput,
+        form: OutputForm,
+        context: &StageContext<'_>,
+    ) -> Result<Mirror, StageError> {
         let (path, label) = (&input.0.path, &input.0.label);
         let absolute = std::path::absolute(path).map_err(StageError::io(path))?;
         if !path.is_dir() {
@@ -50,8 +54,8 @@ impl Mirror {
         Ok(Mirror::Folder(absolute, files))
     }
 
-    /// Turns to the mirror for what it holds; gives how many files that are.
-    pub fn redirect(&self, wanted: &mut [WantedFile]) -> usize {
+    /// Redirects the wanted files that the mirror has to it; returns their number.
+    pub(crate) fn redirect(&self, wanted: &mut [WantedFile]) -> usize {
         let mut count = 0;
         for wanted in wanted {
             if let Some((path, digest)) = self.find(wanted)

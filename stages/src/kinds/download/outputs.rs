@@ -14,7 +14,7 @@ const FAILURES: &str = "failures";
 pub struct DownloadOutputs {
     /// Path of the result: a folder, or the one file.
     pub files: PathBuf,
-    /// `Id,channel,url,attempts,reason` of what failed.
+    /// `Id,channel,url,attempts,reason` of the failures.
     pub failures: Option<TableOutput>,
 }
 
@@ -39,7 +39,7 @@ fn failures_port() -> OutputPort {
 }
 
 /// The outputs that `params` give.
-pub fn of(params: &DownloadParams) -> Vec<OutputPort> {
+pub(crate) fn of(params: &DownloadParams) -> Vec<OutputPort> {
     let form = params.form;
     let file = match form {
         OutputForm::File => wanted::single(params).map_or_else(|_| form.output().to_owned(), |wanted| wanted.name),

@@ -75,8 +75,8 @@ pub struct DownloadParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputForm {
-    /// An image set from a list. Every file must decode; it is called `<id>_<channel>` with the extension of what it
-    /// really is.
+    /// An image set from a list. Every file must decode; its name is `<id>_<channel>` with the extension of its
+    /// real type.
     Images,
     /// A folder of files from a list, byte for byte.
     Files,
@@ -127,7 +127,7 @@ pub struct TransferParams {
 }
 
 impl TransferParams {
-    /// The same for the fetcher.
+    /// The options of the fetcher.
     pub fn options(&self) -> Options {
         let usual = Options::default();
         let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
@@ -168,7 +168,7 @@ fn id_column() -> String {
 }
 
 impl DownloadParams {
-    /// The template of names.
+    /// The template of the file names.
     pub fn name_template(&self, with_channels: bool) -> String {
         let id = self.id_column.replace('{', "{{").replace('}', "}}");
         match (&self.name, self.form, with_channels) {
@@ -211,7 +211,7 @@ impl DownloadParams {
                     complain("url", error.to_string());
                 }
             }
-            Some(Ok(_)) => complain("url", "gaps like `{Id}` are for lists, `as: images` or `as: files`".to_owned()),
+            Some(Ok(_)) => complain("url", "placeholders like `{Id}` are for lists, `as: images` or `as: files`".to_owned()),
             Some(Err(_)) => {}
         }
         let given = [
@@ -237,7 +237,7 @@ impl DownloadParams {
 }
 
 /// Whether a text is a SHA-256 in hexadecimal, or enough of its start.
-pub fn is_sha256(text: &str) -> bool {
+pub(crate) fn is_sha256(text: &str) -> bool {
     (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

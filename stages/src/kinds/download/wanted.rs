@@ -18,7 +18,7 @@ use athanor_fetch::template::{Encoding, Template, TemplateError};
 const NAME_MAX: usize = 255;
 /// The column that tells the channels of rows apart where no `channels` are given.
 const CHANNEL: &str = "channel";
-/// Longest extension that is taken for one.
+/// Maximum length of an extension.
 const EXTENSION_MAX: usize = 10;
 
 /// A file that is wanted.
@@ -61,7 +61,7 @@ pub fn single(params: &DownloadParams) -> Result<WantedFile, StageError> {
 ///
 /// # Errors
 /// Names the row: an id that does not fit the pattern or is there twice, an empty cell where a value is needed,
-/// something that is no address, two files of one name; for images also an id without all channels.
+/// an invalid address, two files of one name; for images also an id without all channels.
 pub fn of_list(params: &DownloadParams, list: &Table) -> Result<Vec<WantedFile>, StageError> {
     list.require_rows()?;
     let reader = Reader::new(params, list)?;
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// Every gap must have something to fill it.
+    /// Every placeholder must have a column or field.
     fn check_fields(&self) -> Result<(), StageError> {
         let parsed: Vec<&str> = self.pattern.iter().flat_map(Pattern::names).collect();
         let channels = self.params.channels.is_some();
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         };
         let size = match self.cell_of(row, self.params.size_column.as_deref(), channel)? {
             None => None,
-            Some(text) => Some(text.parse().map_err(|_| wrong(format!("`{text}` is no number of bytes")))?),
+            Some(text) => Some(text.parse().map_err(|_| wrong(format!("`{text}` is not a number of bytes")))?),
         };
         let sha256 = match self.cell_of(row, self.params.sha256_column.as_deref(), channel)? {
             Some(text) if !is_sha256(text) => return Err(wrong(format!("`{text}` is no SHA-256 in hexadecimal"))),

@@ -125,7 +125,7 @@ impl Prediction {
         probabilities.into_data().iter().collect()
     }
 
-    /// The image of a row, and what is seen of it.
+    /// The image of a row, and the view of it.
     fn view(&self, row: usize) -> (usize, View) {
         let image = self.images[row];
         let (size, side) = (self.pool.size(image), self.preprocessing.side);

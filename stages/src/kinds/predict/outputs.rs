@@ -22,7 +22,7 @@ fn reduced() -> OutputPort {
 }
 
 /// The outputs that these parameters give.
-pub fn ports(params: &PredictParams) -> Vec<OutputPort> {
+pub(crate) fn ports(params: &PredictParams) -> Vec<OutputPort> {
     let names = params.augmentations.iter().filter(|_| params.each).map(|augmentation| augmentation.name());
     let each = names.map(|name| port(name, format!("The probabilities under `{name}`.")));
     std::iter::once(reduced()).chain(each).collect()

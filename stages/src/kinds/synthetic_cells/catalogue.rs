@@ -1,5 +1,5 @@
-//! Which images there are and what each shows: a pure function of parameters and seed, entry by entry, so that one
-//! image more changes no other.
+//! The catalogue of images and their scenes: a pure function of parameters and seed, entry by entry, so that one
+//! more image changes no other.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const CONFIRMED: f32 = 0.05;
 
 /// One image.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its id.
     pub id: String,
     /// Its scene.
@@ -28,7 +28,7 @@ pub struct Entry {
 
 /// All images, and which of them show the same.
 #[derive(Debug, Clone)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     /// The train images.
     pub train: Vec<Entry>,
     /// The external images.
@@ -60,7 +60,7 @@ struct Maker<'p> {
 }
 
 /// The catalogue of a stage.
-pub fn catalogue(params: &SyntheticCellsParams, seed: u64) -> Catalogue {
+pub(crate) fn catalogue(params: &SyntheticCellsParams, seed: u64) -> Catalogue {
     let random = Random::new(seed);
     let [train, external, antibodies, test] = [0, 1, 2, 3].map(|part| random.split(part));
     let (looks, weights) = (params.looks(), params.weights_of_looks());

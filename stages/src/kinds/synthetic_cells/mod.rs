@@ -119,7 +119,7 @@ impl<'p> PerItem for Draw<'p> {
     }
 }
 
-/// Puts the images of a set in place, ids sorted, each with its channels in the order of the parameters.
+/// Places the images of a set, ids sorted, each with its channels in the order of the parameters.
 fn place_set(
     mut images: Vec<(&Entry, Computed<()>)>,
     params: &SyntheticCellsParams,

@@ -5,15 +5,15 @@ const GUESSES: usize = 5;
 
 /// Counts over the images of a validation set.
 #[derive(Debug, Clone, Default)]
-pub struct Ranks {
+pub(crate) struct Ranks {
     images: usize,
     first: usize,
     precision: f64,
 }
 
 impl Ranks {
-    /// Counts an image in, whose cosine with each identity is known.
-    pub fn add(&mut self, cosines: &[f32], identity: usize) {
+    /// Adds an image with its cosines with each identity.
+    pub(crate) fn add(&mut self, cosines: &[f32], identity: usize) {
         self.images += 1;
         let right = cosines[identity];
         // Of equal cosines the earlier identity's comes first; NaN is never right.
@@ -28,12 +28,12 @@ impl Ranks {
     }
 
     /// Mean average precision of five guesses: the mean of one over the right identity's rank, or 0 beyond the fifth.
-    pub fn map_at_5(&self) -> f64 {
+    pub(crate) fn map_at_5(&self) -> f64 {
         self.precision / self.images as f64
     }
 
     /// The share of images whose first guess is right.
-    pub fn accuracy(&self) -> f64 {
+    pub(crate) fn accuracy(&self) -> f64 {
         self.first as f64 / self.images as f64
     }
 }

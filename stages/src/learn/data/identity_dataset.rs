@@ -36,7 +36,7 @@ impl IdentityDataset {
             let cell = table.cell(row, at);
             let number = cell.parse().ok().filter(|number| *number < MOST);
             number.ok_or_else(|| {
-                table.error(row, format!("`{cell}` is no number of an identity, from 0 to {}", MOST - 1))
+                table.error(row, format!("`{cell}` is not the number of an identity, from 0 to {}", MOST - 1))
             })
         };
         let identities = (0..table.len()).map(identity).collect::<Result<_, _>>()?;

@@ -43,7 +43,7 @@ impl Normalisation {
             let number = |column: usize| {
                 let cell = table.cell(row, column);
                 let number = cell.trim().parse::<f32>().ok().filter(|number| number.is_finite());
-                number.ok_or_else(|| table.error(row, format!("`{cell}` is no number")))
+                number.ok_or_else(|| table.error(row, format!("`{cell}` is not a number")))
             };
             normalisation.mean.push(number(mean)?);
             let deviation = number(std)?;

@@ -17,7 +17,7 @@ use crate::error::StageError;
 use partial_outputs::PartialOutputs;
 
 /// Inference of a network on images of a pool.
-pub struct InferenceJob<'a> {
+pub(crate) struct InferenceJob<'a> {
     /// The images.
     pub pool: &'a ImagePool,
     /// Preprocessing of the images.
@@ -41,7 +41,7 @@ impl InferenceJob<'_> {
     ///
     /// # Errors
     /// The wish to stop; outputs that cannot be stored; a device without memory for a batch.
-    pub fn run<M: Module>(
+    pub(crate) fn run<M: Module>(
         &self,
         models: Vec<M>,
         devices: &Devices,
@@ -73,7 +73,7 @@ impl InferenceJob<'_> {
     ) -> Result<Vec<f32>, StageError> {
         let mut partial = PartialOutputs::open(&context.unfinished()?, self.width)?;
         if partial.rows() > 0 {
-            context.log(format!("goes on after {} of {} images", partial.rows(), self.count));
+            context.log(format!("continues after {} of {} images", partial.rows(), self.count));
         }
         let side = self.preprocessing.side;
         let batches = Batches { pool: self.pool, side, size: self.batch, threads: context.threads };

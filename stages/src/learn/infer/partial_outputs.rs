@@ -21,7 +21,7 @@ const LENGTH: usize = size_of::<u64>();
 const HEAD: usize = LENGTH + 64;
 
 /// Outputs `[image, width]`.
-pub struct PartialOutputs {
+pub(crate) struct PartialOutputs {
     path: PathBuf,
     file: File,
     width: usize,
@@ -30,7 +30,7 @@ pub struct PartialOutputs {
 
 impl PartialOutputs {
     /// The outputs stored in `folder`, of `width` numbers an image.
-    pub fn open(folder: &Path, width: usize) -> Result<PartialOutputs, StageError> {
+    pub(crate) fn open(folder: &Path, width: usize) -> Result<PartialOutputs, StageError> {
         let path = folder.join(FILE);
         let options = File::options().create(true).read(true).write(true).truncate(false).clone();
         let mut file = options.open(&path).map_err(StageError::io(&path))?;
@@ -49,12 +49,12 @@ impl PartialOutputs {
     }
 
     /// Number of images with outputs: the first ones.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.values.len() / self.width
     }
 
     /// Appends the outputs for the next images.
-    pub fn add(&mut self, outputs: &[f32]) -> Result<(), StageError> {
+    pub(crate) fn add(&mut self, outputs: &[f32]) -> Result<(), StageError> {
         let numbers: Vec<u8> = outputs.iter().flat_map(|number| number.to_le_bytes()).collect();
         let mut record = Vec::with_capacity(HEAD + numbers.len());
         record.extend((outputs.len() as u64).to_le_bytes());
@@ -66,7 +66,7 @@ impl PartialOutputs {
     }
 
     /// All outputs.
-    pub fn into_values(self) -> Vec<f32> {
+    pub(crate) fn into_values(self) -> Vec<f32> {
         self.values
     }
 }

@@ -2,7 +2,7 @@
 
 /// Counts over the images of a validation set, from logits.
 #[derive(Debug, Clone)]
-pub struct ClassificationScores {
+pub(crate) struct ClassificationScores {
     classes: usize,
     images: usize,
     focal: f64,
@@ -13,12 +13,12 @@ pub struct ClassificationScores {
 
 impl ClassificationScores {
     /// Metrics of no images yet.
-    pub fn new(classes: usize) -> ClassificationScores {
+    pub(crate) fn new(classes: usize) -> ClassificationScores {
         ClassificationScores { classes, images: 0, focal: 0.0, right: 0, counts: vec![[0; 3]; classes] }
     }
 
-    /// Counts images in: logits and targets (0 or 1) are `[image, class]`.
-    pub fn add(&mut self, logits: &[f32], targets: &[f32]) {
+    /// Adds images: logits and targets (0 or 1) are `[image, class]`.
+    pub(crate) fn add(&mut self, logits: &[f32], targets: &[f32]) {
         self.images += logits.len() / self.classes;
         for (at, (logit, target)) in logits.iter().zip(targets).enumerate() {
             // A probability above 0.5.
@@ -35,17 +35,17 @@ impl ClassificationScores {
     }
 
     /// The focal loss: summed over classes, the mean over images.
-    pub fn focal(&self) -> f64 {
+    pub(crate) fn focal(&self) -> f64 {
         self.focal / self.images as f64
     }
 
     /// The share of all decisions, one an image and class, that are right.
-    pub fn accuracy(&self) -> f64 {
+    pub(crate) fn accuracy(&self) -> f64 {
         self.right as f64 / (self.images * self.classes) as f64
     }
 
     /// F1 of each class; 0 where a class is neither predicted nor true.
-    pub fn f1(&self) -> Vec<f64> {
+    pub(crate) fn f1(&self) -> Vec<f64> {
         let f1 = |[both, only_said, only_true]: &[usize; 3]| {
             let all = 2 * both + only_said + only_true;
             if all == 0 { 0.0 } else { (2 * both) as f64 / all as f64 }
@@ -54,7 +54,7 @@ impl ClassificationScores {
     }
 
     /// The mean of the classes' F1.
-    pub fn macro_f1(&self) -> f64 {
+    pub(crate) fn macro_f1(&self) -> f64 {
         self.f1().iter().sum::<f64>() / self.classes as f64
     }
 }

@@ -9,7 +9,7 @@ use athanor_nn::forward_context::{BatchStatistics, training_pass};
 use athanor_random::Random;
 
 /// A batch of an optimiser step.
-pub struct Microbatch {
+pub(crate) struct Microbatch {
     /// `[image, channel, side, side]`.
     pub bytes: Vec<u8>,
     /// The examples that the images belong to.
@@ -19,7 +19,7 @@ pub struct Microbatch {
 }
 
 /// Result of a microbatch.
-pub struct MicrobatchOutput {
+pub(crate) struct MicrobatchOutput {
     /// Its share of the gradients of the step.
     pub gradients: GradientsParams,
     /// Its share of the loss of the step, `[1]`.
@@ -30,7 +30,7 @@ pub struct MicrobatchOutput {
 
 impl Microbatch {
     /// Computes loss and gradients on `device`, where the network is.
-    pub fn forward_backward<T: TrainingTask>(
+    pub(crate) fn forward_backward<T: TrainingTask>(
         self,
         task: &T,
         config: &TrainingConfig,
@@ -50,7 +50,7 @@ impl Microbatch {
 
 impl MicrobatchOutput {
     /// The same on another device, for a network there.
-    pub fn on<M: burn::module::Module>(self, device: &Device, model: &M) -> MicrobatchOutput {
+    pub(crate) fn on<M: burn::module::Module>(self, device: &Device, model: &M) -> MicrobatchOutput {
         MicrobatchOutput {
             gradients: self.gradients.to_device(device, model),
             loss: self.loss.to_device(device),

@@ -7,7 +7,7 @@ use burn::prelude::*;
 ///
 /// An optimiser knows parameters by their ids, which are random otherwise: its state could not be read by another
 /// process.
-pub fn number_parameters<M: Module>(module: M) -> M {
+pub(crate) fn number_parameters<M: Module>(module: M) -> M {
     module.map(&mut Numbering { next: 1 })
 }
 

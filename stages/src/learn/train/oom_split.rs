@@ -57,7 +57,7 @@ impl TrainingConfig {
             (OnOutOfMemory::Split, None) => Ok((format!("Batches cannot be split further. {choices}"), false)),
             (OnOutOfMemory::Split, Some(finer)) => {
                 let TrainingConfig { batch, accumulation, .. } = finer.apply(self);
-                let help = format!("It goes on with {accumulation} batches of {batch} images a step. {choices}");
+                let help = format!("It continues with {accumulation} batches of {batch} images a step. {choices}");
                 finer.save(folder).map(|()| (help, true))
             }
         };
@@ -78,7 +78,7 @@ impl TrainingConfig {
         let choices: Vec<String> = smaller.into_iter().chain(narrower).chain(forgetful).collect();
         match choices.is_empty() {
             true => "Choose a smaller `batch`, or a GPU with more memory".to_owned(),
-            false => format!("What needs less: {}", choices.join(", ")),
+            false => format!("Options that need less memory: {}", choices.join(", ")),
         }
     }
 }

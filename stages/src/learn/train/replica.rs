@@ -12,7 +12,7 @@ use crate::error::StageError;
 use athanor_nn::models::Model;
 
 /// The network on a further device.
-pub struct Replica<M> {
+pub(crate) struct Replica<M> {
     model: M,
     device: Device,
     /// The epoch that it is prepared for.
@@ -20,7 +20,7 @@ pub struct Replica<M> {
 }
 
 /// A microbatch for a replica, and changes since its last one.
-pub struct ReplicaJob {
+pub(crate) struct ReplicaJob {
     /// The microbatch.
     pub microbatch: Microbatch,
     /// The epoch that it belongs to.
@@ -31,12 +31,12 @@ pub struct ReplicaJob {
 
 impl<M: Model> Replica<M> {
     /// A replica without the network's parameters yet.
-    pub fn new<T: TrainingTask<Model = M>>(task: &T, device: &Device) -> Result<Replica<M>, StageError> {
+    pub(crate) fn new<T: TrainingTask<Model = M>>(task: &T, device: &Device) -> Result<Replica<M>, StageError> {
         Ok(Replica { model: number_parameters(task.init_model(device)?), device: device.clone(), epoch: 0 })
     }
 
     /// Computes loss and gradients of a microbatch.
-    pub fn forward_backward<T: TrainingTask<Model = M>>(
+    pub(crate) fn forward_backward<T: TrainingTask<Model = M>>(
         &mut self,
         job: ReplicaJob,
         task: &T,
@@ -54,20 +54,20 @@ impl<M: Model> Replica<M> {
 }
 
 /// The parameters and running statistics of a network, by their place in it.
-pub struct ParameterSnapshot {
+pub(crate) struct ParameterSnapshot {
     tensors: TensorContainer<usize>,
 }
 
 impl ParameterSnapshot {
     /// Those of `network`, copied to `device`.
-    pub fn on<M: Module>(network: &M, device: &Device) -> ParameterSnapshot {
+    pub(crate) fn on<M: Module>(network: &M, device: &Device) -> ParameterSnapshot {
         let mut copy = Copy { device, place: 0, tensors: TensorContainer::new() };
         network.visit(&mut copy);
         ParameterSnapshot { tensors: copy.tensors }
     }
 
     /// Loads them into a network of the same shape.
-    pub fn load_into<M: Module>(self, network: M) -> M {
+    pub(crate) fn load_into<M: Module>(self, network: M) -> M {
         network.map(&mut Put { place: 0, tensors: self.tensors })
     }
 }

@@ -14,7 +14,7 @@ use crate::learn::thread_pool::with_thread_pool;
 use athanor_nn::models::Model;
 
 /// Paths of the outputs.
-pub struct OutputPaths<'a> {
+pub(crate) struct OutputPaths<'a> {
     /// The network after its best epoch.
     pub checkpoint: &'a Path,
     /// The network after the last epoch.
@@ -24,7 +24,7 @@ pub struct OutputPaths<'a> {
 }
 
 /// Trains and writes the results.
-pub fn run_training<T: TrainingTask>(
+pub(crate) fn run_training<T: TrainingTask>(
     task: &T,
     config: &TrainingConfig,
     results: &OutputPaths<'_>,

@@ -28,7 +28,7 @@ const DIGEST: &str = "digest";
 
 /// Record of one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Epoch {
+pub(crate) struct Epoch {
     /// Its number, from 1.
     pub number: u32,
     /// Its learning rate.
@@ -44,7 +44,7 @@ pub struct Epoch {
 
 /// The best epoch so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Best {
+pub(crate) struct Best {
     /// Its number.
     pub epoch: u32,
     /// Its monitored metric.
@@ -56,7 +56,7 @@ pub struct Best {
 
 /// Progress of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// The epoch it is in, from 1.
     pub epoch: u32,
     /// Steps of it that are done.
@@ -71,13 +71,13 @@ pub struct Progress {
 
 impl Progress {
     /// Before the first step.
-    pub fn new() -> Progress {
+    pub(crate) fn new() -> Progress {
         Progress { epoch: 1, step: 0, loss_sum: 0.0, best: None, history: Vec::new() }
     }
 }
 
 /// Everything that training needs to continue.
-pub struct Saved {
+pub(crate) struct Saved {
     /// Parameters and running statistics.
     pub weights: StateDict,
     /// The optimiser's state in its own format.
@@ -87,7 +87,7 @@ pub struct Saved {
 }
 
 /// Folder with the state of a training.
-pub struct StateFolder {
+pub(crate) struct StateFolder {
     folder: PathBuf,
     /// Number of saved states: the next goes to file `saved % 2`.
     saved: u64,
@@ -104,12 +104,12 @@ struct Numbered {
 
 impl StateFolder {
     /// The folder at `folder`, which is there.
-    pub fn new(folder: PathBuf) -> StateFolder {
+    pub(crate) fn new(folder: PathBuf) -> StateFolder {
         StateFolder { folder, saved: 0, held: [None, None] }
     }
 
     /// The last intact state.
-    pub fn restore(&mut self) -> Option<Saved> {
+    pub(crate) fn restore(&mut self) -> Option<Saved> {
         let found = FILES.iter().filter_map(|name| read(&self.folder.join(name)));
         let trusted = found.filter(|(_, saved)| self.has_best(&saved.progress));
         let (number, saved) = trusted.max_by_key(|(number, _)| *number)?;
@@ -125,7 +125,7 @@ impl StateFolder {
     }
 
     /// Saves a state in place of the one before the last.
-    pub fn save(&mut self, state: &Saved) -> Result<(), StageError> {
+    pub(crate) fn save(&mut self, state: &Saved) -> Result<(), StageError> {
         let Saved { weights, optimiser, progress } = state;
         let slot = (self.saved % 2) as usize;
         let progress_text = serde_json::to_string(&Numbered { number: self.saved, progress: progress.clone() })
@@ -144,7 +144,7 @@ impl StateFolder {
     }
 
     /// The path of an epoch's checkpoint, if it is the best.
-    pub fn best(&self, epoch: u32) -> PathBuf {
+    pub(crate) fn best(&self, epoch: u32) -> PathBuf {
         self.folder.join(format!("best-{epoch}.safetensors"))
     }
 

@@ -34,7 +34,7 @@ const LARGEST_LOSS: f64 = 1e6;
 const DIVERGED_HELP: &str = "Choose smaller rates in `schedule`, or a smaller `clip_norm`.";
 
 /// Result of a training.
-pub struct Trained<M> {
+pub(crate) struct Trained<M> {
     /// The network after the last epoch, without automatic differentiation.
     pub model: M,
     /// The best epoch.
@@ -51,7 +51,7 @@ pub struct Trained<M> {
 /// # Errors
 /// Those of the task; more devices than a step has batches; a loss that is NaN, or diverges; the wish to
 /// stop.
-pub fn train<T: TrainingTask>(
+pub(crate) fn train<T: TrainingTask>(
     task: &T,
     config: &TrainingConfig,
     folder: &mut StateFolder,
@@ -101,9 +101,9 @@ fn begin<T: TrainingTask>(
     let Some(Saved { weights, optimiser: left, progress }) = folder.restore() else {
         return Ok(StartingPoint { model, optimiser, progress: Progress::new() });
     };
-    context.log(format!("goes on in epoch {} after step {}", progress.epoch, progress.step));
+    context.log(format!("continues in epoch {} after step {}", progress.epoch, progress.step));
     let architecture = model.architecture();
-    let unlike = |message: String| StageError::mismatch(format!("the state of an earlier try {message}"));
+    let unlike = |message: String| StageError::mismatch(format!("the state of an earlier attempt {message}"));
     let model = load_state_dict(model, architecture, weights).map_err(|error| unlike(error.to_string()))?;
     let optimiser = optimiser.from_bytes(left).map_err(|error| unlike(error.to_string()))?;
     Ok(StartingPoint { model, optimiser, progress })

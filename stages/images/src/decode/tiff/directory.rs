@@ -3,9 +3,9 @@
 //! Written here because the `tiff` crate reserves hundreds of megabytes for the lists that a damaged file of a kilobyte
 //! promises, and fails on tiles with LZW (image-tiff issue 395). A list is read only where its bytes are in the file.
 
-/// The tags that matter to us (TIFF 6.0, section 8 and part 2).
+/// The tags that are read (TIFF 6.0, section 8 and part 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tag {
+pub(crate) enum Tag {
     Width = 256,
     Height = 257,
     BitsPerSample = 258,
@@ -26,7 +26,7 @@ pub enum Tag {
 }
 
 /// A directory within the bytes of its file.
-pub struct Directory<'a> {
+pub(crate) struct Directory<'a> {
     file: &'a [u8],
     /// Whether the most significant byte of a number comes first.
     pub big_endian: bool,
@@ -37,8 +37,8 @@ pub struct Directory<'a> {
 }
 
 impl<'a> Directory<'a> {
-    /// The directory of a file that starts as TIFF files do; an error is what is wrong with it.
-    pub fn first(file: &'a [u8]) -> Result<Directory<'a>, String> {
+    /// The directory of a file that starts as TIFF files do; the error says what is wrong.
+    pub(crate) fn first(file: &'a [u8]) -> Result<Directory<'a>, String> {
         let big_endian = file.starts_with(b"MM");
         let big = number(file.get(2..4).unwrap_or_default(), big_endian) == 43;
         let mut directory = Directory { file, big_endian, big, entries: &[] };
@@ -55,7 +55,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The only number of a tag, or `default` where the tag is missing.
-    pub fn number(&self, tag: Tag, default: usize) -> Result<usize, String> {
+    pub(crate) fn number(&self, tag: Tag, default: usize) -> Result<usize, String> {
         match self.numbers(tag)? {
             None => Ok(default),
             Some(numbers) => numbers.first().copied().ok_or_else(|| format!("its {tag:?} is empty")),
@@ -63,7 +63,7 @@ impl<'a> Directory<'a> {
     }
 
     /// The numbers of a tag, if the tag is there.
-    pub fn numbers(&self, tag: Tag) -> Result<Option<Vec<usize>>, String> {
+    pub(crate) fn numbers(&self, tag: Tag) -> Result<Option<Vec<usize>>, String> {
         let is_tag = |entry: &&[u8]| number(&entry[..2], self.big_endian) == tag as usize;
         let Some(entry) = self.entries.chunks_exact(self.entry_bytes()).find(is_tag) else { return Ok(None) };
         let bytes = match number(&entry[2..4], self.big_endian) {

@@ -7,7 +7,7 @@ use super::unpack::Compression;
 use super::{DecodeError, FORMAT, Header, Limits, broken, damaged, unsupported};
 
 /// The strips or tiles of an image, of which a strip is a tile as wide as the image.
-pub struct Layout {
+pub(crate) struct Layout {
     /// Pixels a row of a strip or tile.
     pub chunk_width: usize,
     /// Rows of a strip or tile.
@@ -32,8 +32,8 @@ pub struct Layout {
     pub big_endian: bool,
 }
 
-/// Samples a pixel and bits a sample, if they are ones we read.
-pub fn samples(directory: &Directory<'_>) -> Result<(usize, u8), DecodeError> {
+/// Samples a pixel and bits a sample, if they are supported.
+pub(crate) fn samples(directory: &Directory<'_>) -> Result<(usize, u8), DecodeError> {
     let channels = directory.number(Tag::SamplesPerPixel, 1).map_err(broken)?;
     if !(1..=4).contains(&channels) {
         return Err(unsupported(FORMAT, format!("{channels} samples a pixel")));
@@ -57,7 +57,7 @@ pub fn samples(directory: &Directory<'_>) -> Result<(usize, u8), DecodeError> {
 
 impl Layout {
     /// The layout in the directory, as far as it makes sense for an image of such a header.
-    pub fn read(directory: &Directory<'_>, header: &Header, limits: &Limits) -> Result<Layout, DecodeError> {
+    pub(crate) fn read(directory: &Directory<'_>, header: &Header, limits: &Limits) -> Result<Layout, DecodeError> {
         let number = |tag, default| directory.number(tag, default).map_err(broken);
         let tiled = directory.numbers(Tag::TileOffsets).map_err(broken)?.is_some();
         let (chunk_width, chunk_height) = if tiled {
@@ -101,7 +101,7 @@ impl Layout {
     }
 
     /// Strips or tiles of one plane.
-    pub fn chunks_a_plane(&self) -> usize {
+    pub(crate) fn chunks_a_plane(&self) -> usize {
         self.across * self.down
     }
 }

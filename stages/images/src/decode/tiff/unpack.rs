@@ -5,7 +5,7 @@ use weezl::{BitOrder, LzwStatus};
 
 /// Compression of a strip or tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
+pub(crate) enum Compression {
     /// Not at all.
     Raw,
     /// Lempel-Ziv-Welch with TIFF's early change of the code's length.
@@ -17,8 +17,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// The compression of that number in the directory; an error is a number we do not read.
-    pub fn of_tag(number: usize) -> Result<Compression, usize> {
+    /// The compression with this number in the directory; the error is an unsupported number.
+    pub(crate) fn of_tag(number: usize) -> Result<Compression, usize> {
         match number {
             1 => Ok(Compression::Raw),
             5 => Ok(Compression::Lzw),
@@ -35,7 +35,7 @@ impl Compression {
 ///
 /// # Errors
 /// Reason for the missing bytes.
-pub fn unpack<'a>(
+pub(crate) fn unpack<'a>(
     compression: Compression,
     packed: &'a [u8],
     length: usize,

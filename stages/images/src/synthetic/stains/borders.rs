@@ -7,7 +7,7 @@ use crate::synthetic::shading::{bump, step};
 use crate::synthetic::specimen::Specimen;
 
 /// Short dashes at free borders, pointing inwards.
-pub fn focal_adhesion_sites(specimen: &Specimen) -> Plane {
+pub(crate) fn focal_adhesion_sites(specimen: &Specimen) -> Plane {
     let mut plane = specimen.shade(|at| 0.03 * at.cell.expression * at.body());
     in_cells(specimen, &mut plane, 113, |pen| {
         for _ in 0..pen.count(34.0, 50.0) {
@@ -22,7 +22,7 @@ pub fn focal_adhesion_sites(specimen: &Specimen) -> Plane {
 }
 
 /// The whole border.
-pub fn plasma_membrane(specimen: &Specimen) -> Plane {
+pub(crate) fn plasma_membrane(specimen: &Specimen) -> Plane {
     specimen.shade(|at| {
         let border = bump(0.009, at.place.rim - 0.006) * (0.85 + 0.35 * at.cloud);
         let inside = 0.10 * at.body() * (1.0 + 0.3 * at.grain) * (1.0 - 0.5 * at.chromatin());
@@ -31,7 +31,7 @@ pub fn plasma_membrane(specimen: &Specimen) -> Plane {
 }
 
 /// Borders with neighbours only, uneven.
-pub fn cell_junctions(specimen: &Specimen) -> Plane {
+pub(crate) fn cell_junctions(specimen: &Specimen) -> Plane {
     specimen.shade(|at| {
         let shared = bump(0.009, at.place.contact) * step(0.004, 0.022, at.place.free);
         at.cell.expression * (shared * (1.0 + 0.5 * at.grain) + 0.03 * at.body())

@@ -6,7 +6,7 @@ use crate::synthetic::point::RandomPoints;
 use crate::synthetic::specimen::Specimen;
 
 /// A ribbon of stacks beside the nucleus.
-pub fn golgi_apparatus(specimen: &Specimen) -> Plane {
+pub(crate) fn golgi_apparatus(specimen: &Specimen) -> Plane {
     let mut plane = specimen.shade(|at| 0.02 * at.cell.expression * at.body());
     in_cells(specimen, &mut plane, 107, |pen| {
         let outwards = (pen.cell.centrosome - pen.cell.nucleus.centre).unit();
@@ -26,7 +26,7 @@ pub fn golgi_apparatus(specimen: &Specimen) -> Plane {
 }
 
 /// One bright spot in a haze.
-pub fn microtubule_organizing_center(specimen: &Specimen) -> Plane {
+pub(crate) fn microtubule_organizing_center(specimen: &Specimen) -> Plane {
     const HAZE: [(f32, f32); 4] = [(0.040, 0.16), (0.030, 0.28), (0.021, 0.48), (0.012, 1.0)];
     let mut plane = specimen.shade(|at| 0.025 * at.cell.expression * at.body());
     in_cells(specimen, &mut plane, 118, |pen| {
@@ -38,7 +38,7 @@ pub fn microtubule_organizing_center(specimen: &Specimen) -> Plane {
 }
 
 /// One or two tiny bright dots.
-pub fn centrosome(specimen: &Specimen) -> Plane {
+pub(crate) fn centrosome(specimen: &Specimen) -> Plane {
     let mut plane = specimen.shade(|at| 0.025 * at.cell.expression * at.body());
     in_cells(specimen, &mut plane, 119, |pen| {
         let apart = pen.random.direction() * 0.0065;

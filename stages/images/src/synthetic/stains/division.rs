@@ -13,7 +13,7 @@ const ELSEWHERE: f32 = 0.03;
 const SPINDLE_LINE: f32 = 0.0017;
 
 /// Two bars between sisters, with a gap where the bridge will be cut.
-pub fn cytokinetic_bridge(specimen: &Specimen) -> Plane {
+pub(crate) fn cytokinetic_bridge(specimen: &Specimen) -> Plane {
     let mut plane = elsewhere(specimen);
     for cell in &specimen.cells {
         if let Phase::Parted(middle) = cell.phase {
@@ -25,7 +25,7 @@ pub fn cytokinetic_bridge(specimen: &Specimen) -> Plane {
 }
 
 /// Spindles, brightest at their poles.
-pub fn mitotic_spindle(specimen: &Specimen) -> Plane {
+pub(crate) fn mitotic_spindle(specimen: &Specimen) -> Plane {
     let mut plane = elsewhere(specimen);
     for cell in specimen.cells.iter().filter(|cell| cell.phase == Phase::Dividing) {
         markers::draw_division(&mut plane, cell, SPINDLE_LINE * cell.expression);

@@ -13,7 +13,7 @@ use crate::synthetic::specimen::Specimen;
 const MICROTUBULE: f32 = 0.0011;
 
 /// Wavy bundles that cage the nucleus.
-pub fn intermediate_filaments(specimen: &Specimen) -> Plane {
+pub(crate) fn intermediate_filaments(specimen: &Specimen) -> Plane {
     const HABIT: Habit = Habit { strides: 14, wobble: 0.75 };
     let mut plane = specimen
         .shade(|at| at.cell.expression * at.cytoplasm() * (0.03 + 0.25 * bump(0.035, at.place.nucleus + 0.012)));
@@ -36,7 +36,7 @@ fn around_nucleus(pen: &mut Pen<'_>, start: Point) -> Point {
 }
 
 /// Straight fibres along the cell, from border to border.
-pub fn actin_filaments(specimen: &Specimen) -> Plane {
+pub(crate) fn actin_filaments(specimen: &Specimen) -> Plane {
     let mut plane =
         specimen.shade(|at| at.cell.expression * (0.04 * at.body() + 0.22 * bump(0.012, at.place.rim - 0.006)));
     in_cells(specimen, &mut plane, 112, |pen| {
@@ -67,7 +67,7 @@ fn border(pen: &Pen<'_>, start: Point, direction: Point) -> Point {
 }
 
 /// As the red stain.
-pub fn microtubules(specimen: &Specimen) -> Plane {
+pub(crate) fn microtubules(specimen: &Specimen) -> Plane {
     let mut plane = specimen.shade(|at| 0.04 * at.cell.expression * at.cytoplasm());
     for (cell, fibres) in specimen.cells.iter().zip(&specimen.microtubules) {
         fibres.iter().for_each(|fibre| markers::draw(&mut plane, fibre, MICROTUBULE * cell.expression));
@@ -77,7 +77,7 @@ pub fn microtubules(specimen: &Specimen) -> Plane {
 }
 
 /// Short comets where microtubules end, away from the middle.
-pub fn microtubule_ends(specimen: &Specimen) -> Plane {
+pub(crate) fn microtubule_ends(specimen: &Specimen) -> Plane {
     let mut plane = specimen.shade(|at| 0.05 * at.cell.expression * at.cytoplasm());
     in_cells(specimen, &mut plane, 115, |pen| {
         for fibre in &specimen.microtubules[usize::from(pen.ground.number)] {
@@ -93,7 +93,7 @@ pub fn microtubule_ends(specimen: &Specimen) -> Plane {
 }
 
 /// A network of short worms around the nucleus.
-pub fn mitochondria(specimen: &Specimen) -> Plane {
+pub(crate) fn mitochondria(specimen: &Specimen) -> Plane {
     let mut plane = specimen.shade(|at| 0.04 * at.cell.expression * at.cytoplasm());
     in_cells(specimen, &mut plane, 123, |pen| {
         for _ in 0..pen.count(80.0, 120.0) {

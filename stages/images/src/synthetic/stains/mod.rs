@@ -56,7 +56,7 @@ const MITOTIC_SPINDLE: usize = 17;
 const CELL_JUNCTIONS: usize = 22;
 
 /// Requirements of the cells for `classes` to be visible.
-pub fn wishes(classes: &[usize]) -> Wishes {
+pub(crate) fn wishes(classes: &[usize]) -> Wishes {
     let count = |class, number| if classes.contains(&class) { number } else { 0 };
     Wishes {
         dividing: count(MITOTIC_SPINDLE, 3),
@@ -67,7 +67,7 @@ pub fn wishes(classes: &[usize]) -> Wishes {
 }
 
 /// The light of all `classes`, over a haze of unspecific staining.
-pub fn green(specimen: &Specimen, classes: &[usize]) -> Plane {
+pub(crate) fn green(specimen: &Specimen, classes: &[usize]) -> Plane {
     let haze = specimen.style.haze;
     let mut plane = specimen.shade(|at| {
         haze * at.body() * (0.6 + 0.4 * at.cytoplasm() * decay(0.08, at.place.nucleus)) * (1.0 + 0.5 * at.grain)

@@ -18,12 +18,12 @@ fn soluble(at: &Site<'_>) -> f32 {
 }
 
 /// The nucleus without its nucleoli.
-pub fn nucleoplasm(specimen: &Specimen) -> Plane {
+pub(crate) fn nucleoplasm(specimen: &Specimen) -> Plane {
     faintly(specimen, 0.62)
 }
 
 /// A thin rim, with folds that cross the nucleus.
-pub fn nuclear_membrane(specimen: &Specimen) -> Plane {
+pub(crate) fn nuclear_membrane(specimen: &Specimen) -> Plane {
     specimen.shade(|at| {
         let rim = if at.cell.rests() { bump(0.0085, at.place.nucleus) } else { 0.0 };
         let folds = 0.25 * bump(0.05, at.cloud) * at.nucleus();
@@ -32,7 +32,7 @@ pub fn nuclear_membrane(specimen: &Specimen) -> Plane {
 }
 
 /// The few large dense bodies.
-pub fn nucleoli(specimen: &Specimen) -> Plane {
+pub(crate) fn nucleoli(specimen: &Specimen) -> Plane {
     specimen.shade(|at| {
         let texture = 0.95 + 0.3 * at.grain;
         at.cell.expression * at.nucleus() * (at.nucleolus * texture + 0.06 * (1.0 - at.nucleolus))
@@ -40,7 +40,7 @@ pub fn nucleoli(specimen: &Specimen) -> Plane {
 }
 
 /// Small dots inside the nucleoli.
-pub fn fibrillar_centres(specimen: &Specimen) -> Plane {
+pub(crate) fn fibrillar_centres(specimen: &Specimen) -> Plane {
     let mut plane = faintly(specimen, 0.04);
     in_cells(specimen, &mut plane, 103, |pen| {
         for nucleolus in &pen.cell.nucleoli {
@@ -57,7 +57,7 @@ pub fn fibrillar_centres(specimen: &Specimen) -> Plane {
 }
 
 /// Many irregular spots.
-pub fn nuclear_speckles(specimen: &Specimen) -> Plane {
+pub(crate) fn nuclear_speckles(specimen: &Specimen) -> Plane {
     let mut plane = faintly(specimen, 0.12);
     in_cells(specimen, &mut plane, 104, |pen| {
         for _ in 0..pen.count(20.0, 34.0) {
@@ -74,7 +74,7 @@ pub fn nuclear_speckles(specimen: &Specimen) -> Plane {
 }
 
 /// A few round dots.
-pub fn nuclear_bodies(specimen: &Specimen) -> Plane {
+pub(crate) fn nuclear_bodies(specimen: &Specimen) -> Plane {
     let mut plane = faintly(specimen, 0.07);
     in_cells(specimen, &mut plane, 105, |pen| {
         for _ in 0..pen.count(3.0, 7.0) {

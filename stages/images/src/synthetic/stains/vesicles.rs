@@ -16,7 +16,7 @@ fn trace(specimen: &Specimen, light: f32) -> Plane {
 }
 
 /// Very many tiny dots, evenly spread.
-pub fn peroxisomes(specimen: &Specimen) -> Plane {
+pub(crate) fn peroxisomes(specimen: &Specimen) -> Plane {
     let mut plane = trace(specimen, 0.05);
     in_cells(specimen, &mut plane, 108, |pen| {
         for _ in 0..pen.count(90.0, 130.0) {
@@ -29,7 +29,7 @@ pub fn peroxisomes(specimen: &Specimen) -> Plane {
 }
 
 /// Dots of many sizes, small ones far out, larger and hollow ones near the nucleus.
-pub fn endosomes(specimen: &Specimen) -> Plane {
+pub(crate) fn endosomes(specimen: &Specimen) -> Plane {
     let mut plane = trace(specimen, 0.07);
     in_cells(specimen, &mut plane, 109, |pen| {
         for _ in 0..pen.count(26.0, 38.0) {
@@ -47,7 +47,7 @@ pub fn endosomes(specimen: &Specimen) -> Plane {
 }
 
 /// Large bright dots that crowd on one side of the nucleus.
-pub fn lysosomes(specimen: &Specimen) -> Plane {
+pub(crate) fn lysosomes(specimen: &Specimen) -> Plane {
     let mut plane = trace(specimen, 0.03);
     in_cells(specimen, &mut plane, 110, |pen| {
         for _ in 0..pen.count(18.0, 28.0) {
@@ -64,7 +64,7 @@ pub fn lysosomes(specimen: &Specimen) -> Plane {
 }
 
 /// Hollow drops in loose clusters.
-pub fn lipid_droplets(specimen: &Specimen) -> Plane {
+pub(crate) fn lipid_droplets(specimen: &Specimen) -> Plane {
     let mut plane = trace(specimen, 0.03);
     in_cells(specimen, &mut plane, 120, |pen| {
         for _ in 0..pen.count(4.0, 7.0) {
@@ -80,7 +80,7 @@ pub fn lipid_droplets(specimen: &Specimen) -> Plane {
 }
 
 /// One large lump beside the nucleus.
-pub fn aggresome(specimen: &Specimen) -> Plane {
+pub(crate) fn aggresome(specimen: &Specimen) -> Plane {
     let mut plane = trace(specimen, 0.05);
     in_cells(specimen, &mut plane, 124, |pen| {
         let outwards = (pen.cell.centrosome - pen.cell.nucleus.centre).unit();
@@ -95,7 +95,7 @@ pub fn aggresome(specimen: &Specimen) -> Plane {
 }
 
 /// A few bright round dots.
-pub fn cytoplasmic_bodies(specimen: &Specimen) -> Plane {
+pub(crate) fn cytoplasmic_bodies(specimen: &Specimen) -> Plane {
     let mut plane = trace(specimen, 0.06);
     in_cells(specimen, &mut plane, 126, |pen| {
         for _ in 0..pen.count(4.0, 9.0) {
@@ -108,7 +108,7 @@ pub fn cytoplasmic_bodies(specimen: &Specimen) -> Plane {
 }
 
 /// A few rods and rings.
-pub fn rods_and_rings(specimen: &Specimen) -> Plane {
+pub(crate) fn rods_and_rings(specimen: &Specimen) -> Plane {
     let mut plane = trace(specimen, 0.07);
     in_cells(specimen, &mut plane, 127, |pen| {
         for number in 0..pen.count(3.0, 5.0) {
