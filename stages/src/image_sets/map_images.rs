@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::artifact::image_set::{BadImage, ImageFile, ImageSet, ImageSetInput, OnBad, refuse};
+use crate::artifact::image_set::{BadImage, ImageFile, ImageSet, ImageSetInput, OnBad, fail_if_bad};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::image_sets::read_options::ReadOptions;
@@ -50,7 +50,7 @@ pub(crate) fn map_images<P: PerItem<Item = ImageFile>>(
     }
     let each = without_bad(set, results, bad);
     if each.set.ids.is_empty() {
-        refuse(&each.bad)?;
+        fail_if_bad(&each.bad)?;
     }
     Ok(each)
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::image_set::{
-    BadImage, DEFAULT_PATTERN, HPA_CHANNELS, ImageFile, ImageSet, ImageSetInput, Naming, OnBad, refuse,
+    BadImage, DEFAULT_PATTERN, HPA_CHANNELS, ImageFile, ImageSet, ImageSetInput, Naming, OnBad, fail_if_bad,
 };
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -87,7 +87,7 @@ impl ReadOptions {
         let naming = naming.map_err(|error| StageError::mismatch(error.to_string()))?;
         let (set, bad) = input.read(&naming, context)?;
         if self.on_bad == OnBad::Error {
-            refuse(&bad)?;
+            fail_if_bad(&bad)?;
         }
         let set = match &self.channels {
             Some(channels) => only(set, channels)?,

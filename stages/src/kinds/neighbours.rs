@@ -11,7 +11,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
-use crate::similarity::agreement::{self, Facts};
+use crate::similarity::agreement::{self, RowProperties};
 use crate::similarity::neighbour_table;
 use crate::similarity::search::{BlockSizes, SearchOptions, nearest};
 use crate::similarity::unit_rows::UnitRows;
@@ -113,7 +113,7 @@ impl StageKind for Neighbours {
         let cosines = found.iter().filter_map(|found| found.first()).map(|nearest| nearest.cosine);
         context.metric("mean_cosine", cosines.sum::<f64>() / found.len() as f64);
         neighbour_table::write(&outputs.neighbours, &queries.ids, &references.ids, &found)?;
-        let report = agreement::report(&params.thresholds, &queries.facts, &references.facts, &found);
+        let report = agreement::report(&params.thresholds, &queries.properties, &references.properties, &found);
         outputs.report.write(&["threshold", "rows", "same_antibody", "same_target"], report)
     }
 }
@@ -121,7 +121,7 @@ impl StageKind for Neighbours {
 /// Queries or references.
 struct Side {
     ids: Vec<String>,
-    facts: Facts,
+    properties: RowProperties,
     rows: UnitRows,
 }
 
@@ -129,8 +129,8 @@ impl Side {
     fn open(matrix: &MatrixInput, table: Option<&TableInput>, context: &StageContext<'_>) -> Result<Side, StageError> {
         let mut rows = matrix.open()?;
         let ids = rows.take_ids(given_ids(table)?.as_deref())?;
-        let facts = Facts::of(table, &ids, &rows.label)?;
-        Ok(Side { ids, facts, rows: UnitRows::of(rows, context)? })
+        let properties = RowProperties::of(table, &ids, &rows.label)?;
+        Ok(Side { ids, properties, rows: UnitRows::of(rows, context)? })
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::artifact::image_set::{BadImage, ImageFile, ImageSet, ImageSetInput, OnBad, refuse, write_skipped};
+use crate::artifact::image_set::{BadImage, ImageFile, ImageSet, ImageSetInput, OnBad, fail_if_bad, write_skipped};
 use crate::artifact::packed_images::{IndexRow, PackedImagesOutput, Planes, Shard, write_shard};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
@@ -113,7 +113,7 @@ impl StageKind for PackImages {
         }
         bad.sort_by(|left, right| (&left.id, &left.channel).cmp(&(&right.id, &right.channel)));
         if params.reading.on_bad == OnBad::Error || index.is_empty() {
-            refuse(&bad)?;
+            fail_if_bad(&bad)?;
         }
         index.sort_by(|left, right| left.id.cmp(&right.id));
         outputs.packed.write_index(&index)?;
@@ -199,7 +199,9 @@ impl<'s> PerItem for Pack<'s> {
                 Err(Fault { channel, reason }) if self.reading.on_bad == OnBad::Skip => {
                     outcomes.push(Outcome::Bad { channel, reason });
                 }
-                Err(Fault { channel, reason }) => return refuse(&[member.bad(channel, reason)]).map(|()| outcomes),
+                Err(Fault { channel, reason }) => {
+                    return fail_if_bad(&[member.bad(channel, reason)]).map(|()| outcomes);
+                }
             }
         }
         if !images.is_empty() {

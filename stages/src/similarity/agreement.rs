@@ -9,20 +9,20 @@ use crate::similarity::search::Neighbour;
 
 /// Known properties of the rows of a matrix, in their order.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct RowProperties {
     /// Antibodies, if there is such a column; an empty one is not known.
     antibodies: Option<Vec<String>>,
     /// Targets, if there is such a column; an empty one is not known.
     targets: Option<Vec<Target>>,
 }
 
-impl Facts {
+impl RowProperties {
     /// The properties that `table` gives for the rows `ids` of the matrix `label`; none without a table.
     ///
     /// # Errors
     /// Names the row of the matrix whose id is not in the table, and the row of the table that holds no target.
-    pub fn of(table: Option<&TableInput>, ids: &[String], label: &str) -> Result<Facts, StageError> {
-        let Some(table) = table else { return Ok(Facts::default()) };
+    pub fn of(table: Option<&TableInput>, ids: &[String], label: &str) -> Result<RowProperties, StageError> {
+        let Some(table) = table else { return Ok(RowProperties::default()) };
         let table = table.read()?;
         let rows = rows_of(&table, ids, label)?;
         let antibody = |at: usize| rows.iter().map(|row| table.cell(*row, at).to_owned()).collect();
@@ -31,7 +31,7 @@ impl Facts {
             parse_target(table.cell(*row, at), usize::MAX).map_err(|message| table.error(*row, message))
         };
         let targets = |at: usize| rows.iter().map(|row| target(row, at)).collect();
-        Ok(Facts {
+        Ok(RowProperties {
             antibodies: table.find("antibody").map(antibody),
             targets: table.find("Target").map(targets).transpose()?,
         })
@@ -59,7 +59,12 @@ struct Pair {
 
 /// Rows of the report: for each threshold the number of queries whose nearest reference has a cosine above it, and of
 /// those that share its antibody and its target; empty where one of the sides does not know.
-pub fn report(thresholds: &[f64], queries: &Facts, references: &Facts, found: &[Vec<Neighbour>]) -> Vec<[String; 4]> {
+pub fn report(
+    thresholds: &[f64],
+    queries: &RowProperties,
+    references: &RowProperties,
+    found: &[Vec<Neighbour>],
+) -> Vec<[String; 4]> {
     let antibodies = queries.antibodies.as_ref().zip(references.antibodies.as_ref());
     let targets = queries.targets.as_ref().zip(references.targets.as_ref());
     let nearest = found.iter().enumerate().filter_map(|(query, found)| found.first().map(|first| (query, first)));

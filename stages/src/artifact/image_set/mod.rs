@@ -123,7 +123,7 @@ impl ImageSetInput {
     /// As [`ImageSetInput::read`] for a folder with the usual names, in which nothing may be missing.
     pub fn read_whole(&self, context: &StageContext<'_>) -> Result<ImageSet, StageError> {
         let (set, bad) = self.read(&Naming::default(), context)?;
-        refuse(&bad)?;
+        fail_if_bad(&bad)?;
         Ok(set)
     }
 }
@@ -160,7 +160,7 @@ impl ImageFile {
 }
 
 /// Fails if there is a bad image; names the first and counts the others.
-pub fn refuse(bad: &[BadImage]) -> Result<(), StageError> {
+pub fn fail_if_bad(bad: &[BadImage]) -> Result<(), StageError> {
     let Some(first) = bad.first() else { return Ok(()) };
     let others = match bad.len() {
         1 => String::new(),

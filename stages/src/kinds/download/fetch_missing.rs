@@ -135,7 +135,7 @@ fn fetch(
         let Missing { key, slot, .. } = &missing[index];
         let outcome = match outcome {
             Ok(_) => keep(items, key, &orders[index].target, image).map(Ok),
-            Err(error) => refuse(error),
+            Err(error) => own_failure(error),
         };
         // Each file is finished once, and of several fatal errors the first counts.
         match outcome {
@@ -165,7 +165,7 @@ fn fetch(
 }
 
 /// Returns a file's own failure; failures of the disk and the wish to stop are errors.
-fn refuse(error: FetchError) -> Result<FetchResult, StageError> {
+fn own_failure(error: FetchError) -> Result<FetchResult, StageError> {
     match error.kind {
         FetchErrorKind::Write { path, source } => Err(StageError::Io { path, source }),
         FetchErrorKind::Interrupted => Err(StageError::Interrupted),
