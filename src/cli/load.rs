@@ -1,4 +1,4 @@
-//! From arguments to a checked plan in its project.
+//! Loading: from arguments to a checked plan in its project.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;

@@ -87,9 +87,9 @@ pub struct RunRequest {
 
 /// Outcome of a run.
 pub struct RunReport {
-    /// How it ended.
+    /// Outcome.
     pub outcome: Outcome,
-    /// How many instances ended how.
+    /// Numbers of instances by outcome.
     pub counts: Counts,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Session<'a> {
         profiles: &[String],
         targets: &[InstanceId],
     ) -> Result<Session<'a>, RunError> {
-        project.cache.adopt_pending()?;
+        project.cache.recover_wal()?;
         let KeyedPlan { plan, key } = plan;
         let wanted = needed_by(plan, targets);
         let mentions = project_files::mentions(plan, &wanted, |words| {
