@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use athanor::last_words::Allocator;
+use athanor::fatal_errors::Allocator;
 use nix::sys::resource::{Resource, getrlimit};
 
 #[global_allocator]
@@ -12,7 +12,7 @@ static ALLOCATOR: Allocator = Allocator;
 const STACK: usize = 8 << 20;
 
 fn main() -> ExitCode {
-    athanor::last_words::prepare();
+    athanor::fatal_errors::install_handlers();
     let limit = getrlimit(Resource::RLIMIT_STACK).map_or(u64::MAX, |(soft, _)| soft);
     if limit >= STACK as u64 {
         return athanor::cli::main();

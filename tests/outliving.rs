@@ -121,8 +121,8 @@ fn a_killed_run_leaves_nobody_without_environment_either() {
     }
 }
 
-/// The numbers of the guardians of runs in this project.
-fn guardians(project: &Project) -> Vec<String> {
+/// The numbers of the reapers of runs in this project.
+fn reapers(project: &Project) -> Vec<String> {
     let folder = project.path(".athanor").canonicalize().unwrap().display().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     let is_one = |process: &String| {
@@ -133,7 +133,7 @@ fn guardians(project: &Project) -> Vec<String> {
 }
 
 #[test]
-fn the_guardian_of_a_killed_run_kills_who_shows_no_mark_and_spares_who_only_looks() {
+fn the_reaper_of_a_killed_run_kills_who_shows_no_mark_and_spares_who_only_looks() {
     let line = format!(
         "echo $PWD > $ATHANOR_PROJECT/folder; env -i PATH=$PATH P=$ATHANOR_PROJECT prlimit --rttime=unlimited setsid sh -c '{STAY}' <&- >&- 2>&- &\nwait"
     );
@@ -142,10 +142,10 @@ fn the_guardian_of_a_killed_run_kills_who_shows_no_mark_and_spares_who_only_look
     wait_for(&project.path("pid"), &mut run);
     let folder = project.read("folder");
     let mut looking = std::process::Command::new("sleep").arg("1000").current_dir(folder.trim()).spawn().unwrap();
-    assert_eq!(guardians(&project).len(), 1);
+    assert_eq!(reapers(&project).len(), 1);
     run.kill().unwrap();
     run.wait().unwrap();
-    while !guardians(&project).is_empty() {
+    while !reapers(&project).is_empty() {
         std::thread::yield_now();
     }
     let (is_gone, is_spared) = (!lives(&project.read("pid")), looking.try_wait().unwrap().is_none());

@@ -1,7 +1,7 @@
 //! Any bytes as a run's event log: whole lines are read, each can be shown, summed up and written again as the same event.
 #![no_main]
 
-use athanor::run::history::{Ledger, read_events};
+use athanor::run::state::history::{Ledger, read_events};
 use athanor::view::lines::describe;
 use libfuzzer_sys::fuzz_target;
 

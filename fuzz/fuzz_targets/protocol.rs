@@ -1,7 +1,7 @@
 //! Any bytes as a line between a run and a worker: what is read is written again as the same message.
 #![no_main]
 
-use athanor::run::protocol::{Order, parse_message};
+use athanor::run::executor::protocol::{WorkerRequest, parse_message};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|line: &[u8]| {
@@ -9,8 +9,8 @@ fuzz_target!(|line: &[u8]| {
         let written = serde_json::to_vec(&message).expect("a message can be written");
         assert_eq!(parse_message(&written), Some(message));
     }
-    if let Ok(order) = serde_json::from_slice::<Order>(line) {
+    if let Ok(order) = serde_json::from_slice::<WorkerRequest>(line) {
         let written = serde_json::to_vec(&order).expect("an order can be written");
-        assert_eq!(serde_json::from_slice::<Order>(&written).ok(), Some(order));
+        assert_eq!(serde_json::from_slice::<WorkerRequest>(&written).ok(), Some(order));
     }
 });

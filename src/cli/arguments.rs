@@ -1,4 +1,4 @@
-//! The command line's grammar.
+//! Grammar of the command line.
 
 use std::path::PathBuf;
 
@@ -7,12 +7,12 @@ use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::language::{ByteSize, suggest};
-use crate::run::resources::GpuDevice;
+use crate::run::executor::resources::GpuDevice;
 
 /// Runs pipelines that train image models: declared in one YAML file, cached by content, scheduled over CPUs and GPUs.
 #[derive(Debug, Parser)]
 #[command(name = "athanor", version)]
-pub struct Arguments {
+pub(super) struct Arguments {
     #[command(flatten)]
     pub settings: SettingOptions,
     #[command(subcommand)]
@@ -21,14 +21,14 @@ pub struct Arguments {
 
 /// Settings that the command line overrides.
 #[derive(Debug, Default, Args)]
-pub struct SettingOptions {
+pub(super) struct SettingOptions {
     /// The cache's folder; several projects may share one [setting: cache] [env: ATHANOR_CACHE] [default: .athanor].
     #[arg(long = "cache", value_name = "DIR", global = true)]
     pub cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Bring targets (default: everything) up to date.
     Run(RunCommand),
     /// Show what is fresh, stale or missing, and why.
@@ -48,17 +48,17 @@ pub enum Command {
     },
     /// Print the JSON Schema of the pipeline language, for editors.
     Schema {
-        /// Of settings files (`athanor.config.yaml`) instead.
+        /// Print the schema of settings files (`athanor.config.yaml`) instead.
         #[arg(long)]
         config: bool,
     },
-    /// Show the settings that hold, and where each comes from.
+    /// Show the effective settings, and the origin of each.
     Config {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Look after the cache.
+    /// Inspect and maintain the cache.
     #[command(subcommand)]
     Cache(CacheCommand),
     /// Show the CPUs and GPUs that a run would use.
@@ -66,7 +66,7 @@ pub enum Command {
         #[command(flatten)]
         use_: MachineUse,
     },
-    /// Measure how fast networks are trained or used, on images that are made up.
+    /// Measure the speed of training and prediction, on synthetic images.
     #[command(subcommand)]
     Bench(BenchCommand),
     /// Write a small pipeline to start from.
@@ -80,13 +80,13 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Do one stage's work (used by runs).
+    /// Carry out one stage (used by runs).
     #[command(hide = true)]
     Worker,
-    /// Watch over a run's processes (used by runs).
-    #[command(hide = true)]
-    Guardian {
-        /// What marks the processes.
+    /// Kill a run's processes when the run itself is killed (used by runs).
+    #[command(hide = true, alias = "guardian")]
+    Reaper {
+        /// Mark of the processes.
         mark: String,
         /// The folder in which they work.
         folder: PathBuf,
@@ -95,7 +95,7 @@ pub enum Command {
 
 /// A pipeline file and what overrides it.
 #[derive(Debug, Args)]
-pub struct PipelineFile {
+pub(super) struct PipelineFile {
     /// The pipeline file.
     pub file: PathBuf,
     /// Apply a profile of the file; may be given several times.
@@ -106,9 +106,9 @@ pub struct PipelineFile {
     pub set: Vec<String>,
 }
 
-/// What a run may use.
+/// Resources that a run may use.
 #[derive(Debug, Args)]
-pub struct MachineUse {
+pub(super) struct MachineUse {
     /// CPUs to use [default: all].
     #[arg(short = 'j', long = "cpus", value_name = "CPUS", value_parser = clap::value_parser!(u32).range(1..))]
     pub cpus: Option<u32>,
@@ -122,7 +122,7 @@ pub struct MachineUse {
 
 /// A list of GPUs.
 #[derive(Debug, Clone)]
-pub struct Gpus(pub Vec<GpuDevice>);
+pub(super) struct Gpus(pub Vec<GpuDevice>);
 
 fn parse_gpus(text: &str) -> Result<Gpus, String> {
     if text == "none" || text.is_empty() {
@@ -143,21 +143,21 @@ fn parse_gpus(text: &str) -> Result<Gpus, String> {
 }
 
 #[derive(Debug, Args)]
-pub struct RunCommand {
+pub(super) struct RunCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
     /// Selectors of what to bring up to date, e.g. `model` or `model[fold=0]` [default: everything].
     pub targets: Vec<String>,
-    /// Only say what would run.
+    /// Only show what would run.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// After a failure go on with what does not depend on it.
+    /// After a failure, go on with stages that do not depend on it.
     #[arg(short = 'k', long)]
     pub keep_going: bool,
-    /// Run what a selector selects even if the cache has it; may be given several times.
+    /// Run the selected instances even if the cache has their results; may be given several times.
     #[arg(long, value_name = "SELECTOR")]
     pub force: Vec<String>,
-    /// Where stages run.
+    /// Executor that runs stages.
     #[arg(long, value_enum, default_value = "local")]
     pub executor: ExecutorName,
     /// Print events as JSON lines.
@@ -168,13 +168,13 @@ pub struct RunCommand {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum ExecutorName {
+pub(super) enum ExecutorName {
     /// As processes of this machine.
     Local,
 }
 
 #[derive(Debug, Args)]
-pub struct ViewCommand {
+pub(super) struct ViewCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
     /// Print JSON.
@@ -183,10 +183,10 @@ pub struct ViewCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct SelectCommand {
+pub(super) struct SelectCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
-    /// Which instances, e.g. `model` or `model[fold=0]`.
+    /// Selector of instances, e.g. `model` or `model[fold=0]`.
     pub selector: String,
     /// Print JSON.
     #[arg(long)]
@@ -194,16 +194,16 @@ pub struct SelectCommand {
 }
 
 #[derive(Debug, Args)]
-pub struct GraphCommand {
+pub(super) struct GraphCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
-    /// In what form.
+    /// Output format.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     Text,
     Dot,
     Mermaid,
@@ -211,8 +211,8 @@ pub enum Format {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum CacheCommand {
-    /// Show what takes the space.
+pub(super) enum CacheCommand {
+    /// List results, pipelines and sizes.
     Ls {
         /// Print JSON.
         #[arg(long)]
@@ -220,57 +220,57 @@ pub enum CacheCommand {
     },
     /// Remove what the last runs of known pipelines do not use.
     Gc {
-        /// Drop used results too, the cheapest to recompute per byte first, until the cache is no larger than this.
+        /// Drop results in use, too, the cheapest to recompute per byte first, until the cache is no larger than this.
         #[arg(long, value_name = "SIZE")]
         max_size: Option<ByteSize>,
-        /// Only say what would go.
+        /// Only show what would be removed.
         #[arg(short = 'n', long)]
         dry_run: bool,
         /// Forget a pipeline (its file, or its name as `cache ls` shows it) and what only it uses; may be given several times.
         #[arg(long, value_name = "PIPELINE")]
         forget: Vec<PathBuf>,
     },
-    /// Read everything again, move what is damaged to quarantine, and name what may have been computed from it; the next run
-    /// makes again what is missing.
+    /// Hash everything again, move damaged files to quarantine, and list results that may have been computed from them; the
+    /// next run makes missing results again.
     Verify {
-        /// Have the next run make the named results again, too.
+        /// Have the next run make the listed results again, too.
         #[arg(long)]
         repair: bool,
     },
 }
 
 #[derive(Debug, Subcommand)]
-pub enum BenchCommand {
+pub(super) enum BenchCommand {
     /// Train: steps of the stage `train_classifier`.
     Train(BenchOptions),
     /// Predict: batches of the stage `predict`.
     Predict(BenchOptions),
     /// Make one measurement (used by `bench`).
     #[command(hide = true)]
-    Order {
-        /// Which, as JSON.
-        order: String,
+    Measure {
+        /// The measurement, as JSON.
+        bench: String,
     },
 }
 
 #[derive(Debug, Args)]
-pub struct BenchOptions {
+pub(super) struct BenchOptions {
     /// A network; may be given several times [default: all].
     #[arg(long, value_name = "NAME", value_parser = parse_architecture)]
     pub arch: Vec<Architecture>,
-    /// Pixels a side of what the network sees.
+    /// Side of the input images, in pixels.
     #[arg(long, value_name = "PIXELS", default_value_t = 224)]
     pub size: usize,
-    /// Images in a batch.
+    /// Batch size, in images.
     #[arg(long, value_name = "IMAGES", default_value_t = 8)]
     pub batch: usize,
-    /// What the network computes in: f32 or bf16.
+    /// Type that the network computes in: f32 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]
     pub precision: Precision,
-    /// Threads to compute with [default: all CPUs].
+    /// Number of threads [default: all CPUs].
     #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u32).range(1..))]
     pub threads: Option<u32>,
-    /// Batches to measure; as many before them do not count.
+    /// Number of batches to measure, after as many for warming up.
     #[arg(long, value_name = "BATCHES", default_value_t = 5)]
     pub steps: usize,
     /// Print JSON.

@@ -5,28 +5,29 @@ use serde_json::json;
 
 use crate::cli::arguments::CacheCommand;
 use crate::cli::inspect::print_json;
-use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
+use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project};
+use crate::escape::escape;
 use crate::language::ByteSize;
-use crate::run::collect::{self, Collected, Collection, name_of};
-use crate::run::history::History;
+use crate::run::gc::{self, GcOptions, GcOutcome, name_of};
+use crate::run::state::history::History;
 use crate::run::suspects::{self, Suspect};
 use crate::settings::Settings;
 use crate::view::text::{bytes, count, duration, table};
-use crate::visible::visible;
 
-pub fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
+pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
         CacheCommand::Ls { json } => list(settings, *json),
         CacheCommand::Gc { max_size, dry_run, forget } => {
             let (max_size, folder) = (max_size.map(ByteSize::bytes), load::current_folder()?);
-            collect(settings, &Collection { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
+            collect(settings, &GcOptions { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
         }
         CacheCommand::Verify { repair } => verify(settings, *repair),
     }
 }
 
 fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
-    let cache = load::project(settings)?.cache;
+    let project = project::inspect(settings)?;
+    let cache = &project.cache;
     let usage = cache.usage().map_err(Exit::failed)?;
     let histories = History::all(cache.root()).map_err(Exit::failed)?.unwrap_or_default();
     if json {
@@ -36,7 +37,7 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
         mask_value(&mut usage);
         return print_json(&usage);
     }
-    let text_of = |recipe: &serde_json::Value, key: &str| visible(recipe[key].as_str().unwrap_or("?")).into_owned();
+    let text_of = |recipe: &serde_json::Value, key: &str| escape(recipe[key].as_str().unwrap_or("?")).into_owned();
     let rows: Vec<Vec<String>> = usage
         .entries
         .iter()
@@ -62,10 +63,10 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
     print(&format!("{}\n{pipelines}\n{total}\n", table(&header, &rows)))
 }
 
-fn collect(settings: &Settings, collection: &Collection) -> Result<u8, Exit> {
-    let cache = load::project(settings)?.cache;
-    let Collected { forgotten, rebuilt, store } = collect::collect(&cache, collection).map_err(Exit::failed)?;
-    let did = |did: &str, would: &str| if collection.dry_run { format!("would {would}") } else { did.to_owned() };
+fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
+    let cache = project::open(settings)?.cache;
+    let GcOutcome { forgotten, rebuilt, store } = gc::collect(&cache, options).map_err(Exit::failed)?;
+    let did = |did: &str, would: &str| if options.dry_run { format!("would {would}") } else { did.to_owned() };
     let mut text = String::new();
     for (pipeline, why) in forgotten {
         text += &format!("{} {pipeline}: {why}\n", did("forgot", "forget"));
@@ -75,7 +76,7 @@ fn collect(settings: &Settings, collection: &Collection) -> Result<u8, Exit> {
     }
     let freed = [
         (store.quarantine, "set aside as damaged"),
-        (store.unfinished, "of work that nobody goes on with"),
+        (store.resume_states, "of work that nobody goes on with"),
         (store.leftovers, "left by killed processes"),
     ];
     for (freed, what) in freed.iter().filter(|(freed, _)| freed.items > 0) {
@@ -88,7 +89,7 @@ fn collect(settings: &Settings, collection: &Collection) -> Result<u8, Exit> {
 }
 
 fn verify(settings: &Settings, repair: bool) -> Result<u8, Exit> {
-    let project = load::project(settings)?;
+    let project = project::open(settings)?;
     let cache = &project.cache;
     let report = cache.verify(&|_, _| {}).map_err(Exit::failed)?;
     let suspects = suspects::remembered(cache, &report.damaged).map_err(Exit::failed)?;
@@ -100,10 +101,10 @@ fn verify(settings: &Settings, repair: bool) -> Result<u8, Exit> {
             false if cache.is_read_only() => "left where it is",
             false => "moved to quarantine",
         };
-        text += &format!("damaged {}: {} ({now})\n", damage.what, visible(&path.display().to_string()));
+        text += &format!("damaged {}: {} ({now})\n", damage.what, escape(&path.display().to_string()));
     }
     for Suspect { instance, fingerprint, read, .. } in &suspects {
-        let (instance, read, short) = (visible(instance), visible(read), fingerprint.short());
+        let (instance, read, short) = (escape(instance), escape(read), fingerprint.short());
         text += &format!("suspect result: {instance} ({short}) read {read} after it was last known to be right\n");
     }
     if repair {

@@ -8,7 +8,7 @@ use crate::cli::{Exit, print};
 /// A pipeline that runs anywhere and shows the language's main ideas.
 const TEMPLATE: &str = include_str!("init.yaml");
 
-pub fn init(file: &Path) -> Result<u8, Exit> {
+pub(super) fn init(file: &Path) -> Result<u8, Exit> {
     let mut options = std::fs::File::options();
     let created = options.write(true).create_new(true).open(file);
     let mut created = created.map_err(|error| match error.kind() {

@@ -1,4 +1,4 @@
-//! The commands that look without touching.
+//! The commands that only read.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -7,16 +7,16 @@ use athanor_stages::registry;
 use serde_json::json;
 
 use crate::cli::arguments::{Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is};
+use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
+use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
-use crate::run::assess::Standing;
+use crate::run::status::Status;
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
-use crate::view::{kinds as kind_view, standing};
-use crate::visible::{visible, visible_json, visible_lines};
+use crate::view::{kinds as kind_view, status as status_view};
 
-pub fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+pub(super) fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     if command.json {
         return print_json(
@@ -25,47 +25,47 @@ pub fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     }
     let (stages, instances) = (count(plan.stages.len(), "stage"), count(plan.instances.len(), "instance"));
     let file = command.pipeline.file.display().to_string();
-    print(&format!("{}: {stages}, {instances}, no mistakes\n", visible(&file)))
+    print(&format!("{}: {stages}, {instances}, no mistakes\n", escape(&file)))
 }
 
-pub fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
-    let project = load::project(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
-    let standings = session.assess().map_err(Exit::failed)?;
+    let statuses = session.status().map_err(Exit::failed)?;
     let pairs = session
         .wanted()
         .iter()
-        .filter_map(|id| Some((plan.instances[id.index()].name.clone(), standings[id.index()].as_ref()?)));
+        .filter_map(|id| Some((plan.instances[id.index()].name.clone(), statuses[id.index()].as_ref()?)));
     if command.json {
-        let entries: Vec<_> = pairs.map(|(name, standing)| json!({ "instance": name, "state": standing })).collect();
+        let entries: Vec<_> = pairs.map(|(name, status)| json!({ "instance": name, "state": status })).collect();
         return print_json(&json!(entries));
     }
     let rows: Vec<Vec<String>> =
-        pairs.map(|(name, standing)| vec![visible(&name).into_owned(), standing::brief(standing)]).collect();
-    let fresh = standings.iter().flatten().filter(|standing| **standing == Standing::Fresh).count();
+        pairs.map(|(name, status)| vec![escape(&name).into_owned(), status_view::brief(status)]).collect();
+    let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
     print(&format!("{}\n{fresh} of {} fresh\n", table(&["INSTANCE", "STATE"], &rows), rows.len()))
 }
 
-pub fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
+pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let standings = session.assess().map_err(Exit::failed)?;
+    let statuses = session.status().map_err(Exit::failed)?;
     let mut entries = Vec::new();
     let mut text = String::new();
     for id in targets {
         let name = &plan.instances[id.index()].name;
-        if let Some(standing) = &standings[id.index()] {
-            text += &standing::full(name, standing);
-            entries.push(json!({ "instance": name, "state": standing }));
+        if let Some(status) = &statuses[id.index()] {
+            text += &status_view::full(name, status);
+            entries.push(json!({ "instance": name, "state": status }));
         }
     }
     if command.json { print_json(&json!(entries)) } else { print(&text) }
 }
 
-pub fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, Exit> {
+pub(super) fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, Exit> {
     let format = match command.format {
         Format::Text => GraphFormat::Text,
         Format::Dot => GraphFormat::Dot,
@@ -75,10 +75,10 @@ pub fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, Exit> {
     print(&draw(&*load::plan(settings, &command.pipeline)?, format))
 }
 
-pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
+pub(super) fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let ledger = session.ledger().map_err(Exit::failed)?;
     let several = targets.len() > 1;
@@ -87,7 +87,7 @@ pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
         let remembered = ledger.instances.get(name).cloned().unwrap_or_default();
         let in_run = remembered.log.as_ref().map(|(run, path)| session.history().run_folder_called(run).join(path));
         let in_cache = || {
-            // The log of a try that ended well went into the cache; an earlier one's is not that of a try that failed.
+            // The log of an attempt that succeeded is in the cache; that of an earlier one says nothing about a failure.
             let ended_well = remembered.unfinished.is_none() && remembered.failure.is_none();
             let fingerprint = remembered.fingerprint.filter(|_| ended_well)?;
             let record = project.cache.read_record(&fingerprint).ok()??;
@@ -96,7 +96,7 @@ pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
         };
         let log = in_run.as_deref().and_then(|path| std::fs::read(path).ok()).or_else(in_cache);
         let log = log.or_else(|| in_run.as_deref().filter(|path| is_silent(path)).map(|_| Vec::new()));
-        let name = visible(name);
+        let name = escape(name);
         if several {
             print(&format!("==> {name} <==\n"))?;
         }
@@ -110,7 +110,7 @@ pub fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     Ok(UP_TO_DATE)
 }
 
-/// Whether a run that has logs has none at `path`: that of a stage that has printed nothing.
+/// Whether a run has logs but none at `path`: that of a stage that printed nothing.
 fn is_silent(path: &Path) -> bool {
     !path.exists() && path.parent().is_some_and(Path::is_dir)
 }
@@ -119,12 +119,12 @@ fn is_silent(path: &Path) -> bool {
 fn write_log(bytes: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if out.is_terminal() {
-        return out.write_all(visible_lines(&String::from_utf8_lossy(bytes)).as_bytes());
+        return out.write_all(escape_lines(&String::from_utf8_lossy(bytes)).as_bytes());
     }
     out.write_all(bytes)
 }
 
-pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {
+pub(super) fn kinds(name: Option<&str>) -> Result<u8, Exit> {
     let Some(name) = name else { return print(&kind_view::list(registry::kinds())) };
     let names = || registry::kinds().iter().map(|kind| kind.name());
     match registry::find(name) {
@@ -137,12 +137,12 @@ pub fn kinds(name: Option<&str>) -> Result<u8, Exit> {
     }
 }
 
-pub fn schema(config: bool) -> Result<u8, Exit> {
+pub(super) fn schema(config: bool) -> Result<u8, Exit> {
     print_json(&if config { crate::settings::schema() } else { language::schema() })
 }
 
 /// Prints a value for programs to read.
-pub fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
+pub(super) fn print_json(value: &serde_json::Value) -> Result<u8, Exit> {
     let text = serde_json::to_string_pretty(value).map_err(Exit::failed)?;
-    print_as_it_is(&visible_json(&(text + "\n")))
+    print_as_it_is(&escape_json(&(text + "\n")))
 }

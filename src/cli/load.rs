@@ -1,78 +1,41 @@
-//! From arguments to a checked plan in its project.
+//! Loading: from arguments to a checked plan in its project.
 
-use std::io::{IsTerminal, Write};
-use std::ops::Deref;
-use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
-
-use athanor_cache::{Cache, Digest, Rehash};
+use std::io::IsTerminal;
 
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
+use crate::escape::escape;
 use crate::language::{Diagnostics, SourceText};
-use crate::plan::{InstanceId, Mistakes, Overrides, Plan, compile, kept};
-use crate::run::history::History;
-use crate::run::keep::Keep;
-use crate::run::sources::probe;
-use crate::run::{PROGRAM, Project, Session};
-use crate::settings::{Settings, VerifyOnUse};
-use crate::visible::visible;
+use crate::plan::{InstanceId, Mistakes, Overrides, Plan};
+use crate::run::inputs::project_files::check_sources;
+use crate::run::state::history::History;
+use crate::run::state::plan_snapshot::CachedPlan;
+use crate::run::{Project, Session};
+use crate::settings::Settings;
 
 /// Widest that a report of mistakes is drawn.
 const REPORT_WIDTH: usize = 100;
 
-/// A plan, and how it is found again by who needs it next.
-pub struct Loaded {
-    plan: Plan,
-    keep: Keep,
-    key: Digest,
-    is_kept: bool,
-}
-
-impl Deref for Loaded {
-    type Target = Plan;
-
-    fn deref(&self) -> &Plan {
-        &self.plan
-    }
-}
-
-impl Loaded {
-    /// Keeps the plan, unless it was found kept or has secrets in it.
-    fn keep(&self) {
-        if self.is_kept {
-            return;
-        }
-        match kept::encode(&self.plan) {
-            Some(bytes) => self.keep.write(PLAN, &self.key, &bytes),
-            None => self.keep.forget(PLAN),
-        }
-    }
-}
-
-/// The name of the kept plan.
-const PLAN: &str = "plan";
-
 /// The plan of a pipeline file, without a look at the files it reads.
-pub fn plan(settings: &Settings, file: &PipelineFile) -> Result<Loaded, Exit> {
+pub(super) fn plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
     compiled(settings, file)?.map_err(|mistakes| report(&mistakes.diagnostics))
 }
 
 /// The plan of a pipeline file, with every file it reads looked for.
-pub fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<Loaded, Exit> {
+pub(super) fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
     let compiled = compiled(settings, file)?;
     let (mut problems, sources) = match &compiled {
         Ok(plan) => (plan.diagnostics(), &plan.sources),
         Err(mistakes) => (mistakes.diagnostics.clone(), &mistakes.sources),
     };
-    probe(sources, &current_folder()?, &mut problems);
+    check_sources(sources, &current_folder()?, &mut problems);
     match compiled {
         Ok(plan) if problems.is_empty() => Ok(plan),
         _ => Err(report(&problems)),
     }
 }
 
-fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<Loaded, Box<Mistakes>>, Exit> {
+fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<CachedPlan, Box<Mistakes>>, Exit> {
     let name = file.file.display().to_string();
     let bytes =
         std::fs::read(&file.file).map_err(|error| Exit::wrong(format!("error: `{name}` cannot be read: {error}")))?;
@@ -81,31 +44,18 @@ fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<Loaded, B
         Exit::wrong(format!("error: `{name}` is not UTF-8 text (byte {at}). Save it as UTF-8."))
     })?;
     let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone() };
-    let source = SourceText { name, text };
-    let keep = History::keep(&settings.cache.value, &current_folder()?, &file.file, &file.profile);
-    let key = kept::key(&source, &overrides, &program());
-    if let Some(plan) = keep.read(PLAN, &key).and_then(|bytes| kept::decode(&bytes, &source, &overrides)) {
-        return Ok(Ok(Loaded { plan, keep, key, is_kept: true }));
-    }
-    Ok(compile(&source, &overrides).map(|plan| Loaded { plan, keep, key, is_kept: false }))
-}
-
-/// What no other build of this program has in common with this one.
-fn program() -> String {
-    let file = std::env::current_exe().and_then(std::fs::metadata);
-    let stamp =
-        file.map(|file| (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec(), file.ctime_nsec()));
-    format!("{PROGRAM} {stamp:?}")
+    let snapshots = History::snapshots(&settings.cache.value, &current_folder()?, &file.file, &file.profile);
+    Ok(CachedPlan::load(&SourceText { name, text }, &overrides, snapshots))
 }
 
 /// Ends a command with all mistakes shown.
-pub fn report(diagnostics: &Diagnostics) -> Exit {
-    let first = diagnostics.texts().first().map(|text| visible(&text.name)).unwrap_or_default();
+pub(super) fn report(diagnostics: &Diagnostics) -> Exit {
+    let first = diagnostics.texts().first().map(|text| escape(&text.name)).unwrap_or_default();
     report_in(diagnostics, &first)
 }
 
 /// As [`report`], of mistakes that lie in `whole`.
-pub fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
+pub(super) fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut message = diagnostics.render(color, REPORT_WIDTH);
     message += &format!("\n{} in {whole}\n", crate::view::text::count(diagnostics.len(), "mistake"));
@@ -113,32 +63,15 @@ pub fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
 }
 
 /// The folder the command was run in.
-pub fn current_folder() -> Result<std::path::PathBuf, Exit> {
+pub(super) fn current_folder() -> Result<std::path::PathBuf, Exit> {
     std::env::current_dir().map_err(|error| Exit::failed(format!("The current folder cannot be found: {error}.")))
 }
 
-/// The current folder as a project.
-pub fn project(settings: &Settings) -> Result<Project, Exit> {
-    let cache = Cache::open(&settings.cache.value).map_err(Exit::failed)?;
-    for notice in cache.notices() {
-        // A terminal that is gone needs no notice.
-        let _ = writeln!(std::io::stderr(), "{notice}");
-    }
-    cache.rehash_on_use(match settings.verify_on_use.value {
-        VerifyOnUse::Never => Rehash::Suspicious,
-        VerifyOnUse::Sample => Rehash::Sample,
-        VerifyOnUse::Always => Rehash::All,
-    });
-    Ok(Project {
-        folder: current_folder()?,
-        cache: Arc::new(cache),
-        results: settings.results.value.clone(),
-        log_limit: settings.log_limit.value.bytes(),
-    })
-}
-
 /// The instances that selectors select; none for no selectors.
-pub fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s String>) -> Result<Vec<InstanceId>, Exit> {
+pub(super) fn select<'s>(
+    plan: &Plan,
+    selectors: impl IntoIterator<Item = &'s String>,
+) -> Result<Vec<InstanceId>, Exit> {
     let mut selected = Vec::new();
     let mut refused = Vec::new();
     for selector in selectors {
@@ -154,12 +87,12 @@ pub fn select<'s>(plan: &Plan, selectors: impl IntoIterator<Item = &'s String>) 
 }
 
 /// The session about `targets` of a plan.
-pub fn session<'a>(
+pub(super) fn session<'a>(
     project: &'a Project,
-    plan: &'a Loaded,
+    plan: &'a CachedPlan,
     file: &PipelineFile,
     targets: &[InstanceId],
 ) -> Result<Session<'a>, Exit> {
-    plan.keep();
-    Session::new(project, (plan, plan.key), &file.file, &file.profile, targets).map_err(Exit::failed)
+    plan.store();
+    Session::new(project, plan.keyed(), &file.file, &file.profile, targets).map_err(Exit::failed)
 }

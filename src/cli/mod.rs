@@ -1,4 +1,7 @@
-//! The command line: arguments in, a library call, an exit code out. No logic of its own.
+//! The command line: arguments in, a library call, an exit code out.
+//!
+//! It reads files, variables and options, and decides from them which settings and resources apply; everything about pipelines
+//! and the cache is decided in the library.
 
 mod arguments;
 mod bench;
@@ -7,6 +10,7 @@ mod devices;
 mod init;
 mod inspect;
 mod load;
+mod project;
 mod run;
 mod settings;
 
@@ -18,19 +22,19 @@ use clap::{CommandFactory, Parser};
 
 use arguments::{Arguments, Command};
 
-use crate::run::threads::make_pool;
-use crate::visible::{is_hidden, visible_lines};
+use crate::escape::{escape_lines, is_unprintable};
+use crate::run::executor::compute_pool::make_pool;
 
-/// All is up to date.
+/// Exit code: all is up to date.
 pub const UP_TO_DATE: u8 = 0;
-/// A stage failed, or the machine refused.
+/// Exit code: a stage failed, or the system refused.
 pub const FAILED: u8 = 1;
-/// The pipeline or the command line is wrong.
+/// Exit code: the pipeline or the command line is wrong.
 pub const WRONG: u8 = 2;
-/// The user stopped it.
+/// Exit code: the user stopped it.
 pub const INTERRUPTED: u8 = 130;
 
-/// What ends a command early: what to say, and the exit code.
+/// Early end of a command: the message and the exit code.
 pub struct Exit {
     message: String,
     code: u8,
@@ -52,7 +56,7 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nothing is left to tell when the terminal itself is gone.
-            let _ = if std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_hidden)) {
+            let _ = if std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_unprintable)) {
                 write!(std::io::stderr(), "{}", shown(&error.to_string()))
             } else {
                 error.print()
@@ -94,8 +98,8 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
             clap_complete::generate(shell, &mut Arguments::command(), "athanor", &mut script);
             print_as_it_is(&String::from_utf8_lossy(&script))
         }
-        Command::Worker => Ok(crate::run::worker::main()),
-        Command::Guardian { mark, folder } => Ok(crate::run::guardian_main(&mark, &folder)),
+        Command::Worker => Ok(crate::run::executor::worker::main()),
+        Command::Reaper { mark, folder } => Ok(crate::run::reaper_main(&mark, &folder)),
     }
 }
 
@@ -110,7 +114,7 @@ fn needs_threads(command: &Command) -> bool {
         | Command::Devices { .. }
         | Command::Init { .. } => false,
         // These make their own, or need none.
-        Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::Guardian { .. } => false,
+        Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::Reaper { .. } => false,
     }
 }
 
@@ -125,7 +129,7 @@ fn print(text: &str) -> Result<u8, Exit> {
 
 /// Text for people: without the secrets of addresses, and with everything else made visible.
 fn shown(text: &str) -> String {
-    visible_lines(&mask(text)).into_owned()
+    escape_lines(&mask(text)).into_owned()
 }
 
 /// Prints to standard output. A reader that has gone away (`| head`) is no error.

@@ -5,43 +5,41 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use crate::cli::arguments::{ExecutorName, MachineUse, RunCommand};
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print};
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print, project};
+use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
-use crate::run::assess::Standing;
-use crate::run::machine::{Available, Source};
-use crate::run::resources::Capacity;
-use crate::run::{ATTEMPT_VARIABLE, Heard, Interrupter, RunError, RunRequest, Session, machine};
+use crate::plan::Plan;
+use crate::run::executor::machine::{self, Available, Source};
+use crate::run::executor::resources::Capacity;
+use crate::run::status::Status;
+use crate::run::{ATTEMPT_VARIABLE, InterruptOutcome, Interrupter, RunError, RunRequest, Session};
 use crate::settings::Settings;
 use crate::view::json::JsonSink;
 use crate::view::plain::PlainSink;
-use crate::view::standing;
+use crate::view::status as status_view;
 use crate::view::terminal::TerminalSink;
 use crate::view::text::count;
-use crate::visible::visible;
 
-pub fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit> {
+pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     // All together first, so that what is wrong with any of them is said at once.
     load::select(&plan, command.targets.iter().chain(&command.force))?;
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
-    let project = load::project(settings)?;
-    if !command.dry_run {
-        project.cache.require_writable().map_err(Exit::failed)?;
-    }
-    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    // To ask for GPUs takes longer than most runs that need none.
-    let needs_gpus = plan.instances.iter().any(|instance| instance.resources.gpus.devices() > 0);
-    let capacity = capacity(&command.use_, needs_gpus);
     if command.dry_run {
-        session.check_room(&capacity).map_err(refused)?;
+        let project = project::inspect(settings)?;
+        let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+        session.check_room(&capacity_for(&plan, command)).map_err(refused)?;
         return dry_run(&session);
     }
+    let project = project::open(settings)?;
+    project.cache.require_writable().map_err(Exit::failed)?;
+    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let ExecutorName::Local = command.executor;
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     let request = RunRequest {
-        capacity,
+        capacity: capacity_for(&plan, command),
         keep_going: command.keep_going,
         force: force.into_iter().collect(),
         program,
@@ -77,24 +75,30 @@ fn on_signals(interrupter: Interrupter) {
     // Without a handler a signal ends the process, and the next run finds what was finished.
     let _ = ctrlc::set_handler(move || {
         let interrupt = interrupter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if interrupt() == Heard::NothingRuns {
-            // A terminal that is gone hears nothing, and the process ends all the same.
+        if interrupt() == InterruptOutcome::NothingStarted {
+            // Without a terminal nobody reads this, and the process ends all the same.
             let _ = writeln!(std::io::stderr(), "interrupted: nothing had been started");
             std::process::exit(i32::from(INTERRUPTED));
         }
     });
 }
 
+/// The capacity of a run. To ask for GPUs takes longer than most runs that need none.
+fn capacity_for(plan: &Plan, command: &RunCommand) -> Capacity {
+    let needs_gpus = plan.instances.iter().any(|instance| instance.resources.gpus.devices() > 0);
+    capacity(&command.use_, needs_gpus)
+}
+
 fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
-    let standings = session.assess().map_err(refused)?;
+    let statuses = session.status().map_err(refused)?;
     let mut text = String::new();
     let mut fresh = 0;
     for id in session.wanted() {
-        match &standings[id.index()] {
-            Some(Standing::Fresh) | None => fresh += 1,
+        match &statuses[id.index()] {
+            Some(Status::Fresh) | None => fresh += 1,
             Some(other) => {
-                let name = visible(&session.plan.instances[id.index()].name);
-                text += &format!("{name}: {}\n", standing::brief(other))
+                let name = escape(&session.plan.instances[id.index()].name);
+                text += &format!("{name}: {}\n", status_view::brief(other))
             }
         }
     }
@@ -103,8 +107,8 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
     print(&text)
 }
 
-/// What a run may use, unless the command line says otherwise. GPUs are looked for on demand.
-pub fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
+/// Resources that a run may use. GPUs are looked for on demand.
+pub(super) fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
     let gpus = use_.gpus.as_ref().map(|gpus| gpus.0.clone());
     let found = || if needs_gpus { machine::gpus().unwrap_or_default() } else { Vec::new() };
     let detect = || found().into_iter().map(|gpu| gpu.device).collect();
@@ -112,13 +116,13 @@ pub fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
 }
 
 /// The CPUs that a run may use.
-pub fn cpus(use_: &MachineUse) -> Available<u32> {
+pub(super) fn cpus(use_: &MachineUse) -> Available<u32> {
     let given = use_.cpus.map(|amount| Available { amount, source: Source::Option("--cpus") });
     given.unwrap_or_else(|| machine::cpus(&variable))
 }
 
 /// The bytes of memory that a run may use.
-pub fn memory(use_: &MachineUse) -> Available<u64> {
+pub(super) fn memory(use_: &MachineUse) -> Available<u64> {
     let given = use_.memory.map(|size| Available { amount: size.bytes(), source: Source::Option("--memory") });
     given.unwrap_or_else(|| machine::memory(Path::new("/"), &variable))
 }

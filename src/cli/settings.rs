@@ -10,16 +10,16 @@ use serde_json::json;
 use crate::cli::arguments::SettingOptions;
 use crate::cli::inspect::print_json;
 use crate::cli::{Exit, load, print};
+use crate::escape::escape;
 use crate::language::{Diagnostic, Diagnostics, SourceText};
 use crate::settings::{self, FILE, Layer, Settings, Variable};
 use crate::view::text::table;
-use crate::visible::visible;
 
-/// Most bytes in a settings file.
+/// Size limit of a settings file, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// Where settings are looked for.
-struct Places {
+/// Sources of settings.
+struct SettingSources {
     /// Files, lowest first.
     files: Vec<PathBuf>,
     variables: Vec<(Variable, OsString)>,
@@ -27,14 +27,14 @@ struct Places {
     home: Option<PathBuf>,
 }
 
-impl Places {
-    /// Those of this process.
-    fn here() -> Places {
+impl SettingSources {
+    /// Sources of this process.
+    fn here() -> SettingSources {
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = absolute("HOME");
         let user = absolute("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
         let files = std::iter::once(PathBuf::from("/etc")).chain(user).map(|folder| folder.join("athanor/config.yaml"));
-        Places {
+        SettingSources {
             files: files.chain([PathBuf::from(FILE)]).collect(),
             variables: Variable::ALL.into_iter().filter_map(|it| Some((it, std::env::var_os(it.name())?))).collect(),
             home,
@@ -69,7 +69,7 @@ impl Places {
 /// The text of a settings file; `None` if there is none.
 fn text_of(path: &Path) -> Result<Option<SourceText>, Exit> {
     let name = path.display().to_string();
-    let wrong = |why: String| Exit::wrong(format!("error: the settings file `{}` {why}", visible(&name)));
+    let wrong = |why: String| Exit::wrong(format!("error: the settings file `{}` {why}", escape(&name)));
     let refused = |error: std::io::Error| {
         wrong(format!("cannot be read: {error}.\n  help: Make it readable, or move it out of the way."))
     };
@@ -106,27 +106,27 @@ fn too_large() -> String {
 }
 
 /// The settings that hold for this process.
-pub fn load(options: &SettingOptions) -> Result<Settings, Exit> {
-    Places::here().read(options).map(|(settings, _)| settings)
+pub(super) fn load(options: &SettingOptions) -> Result<Settings, Exit> {
+    SettingSources::here().read(options).map(|(settings, _)| settings)
 }
 
 /// Prints the settings that hold.
-pub fn config(options: &SettingOptions, as_json: bool) -> Result<u8, Exit> {
-    let places = Places::here();
-    let (settings, read) = places.read(options)?;
-    let files = places.files.iter().map(|file| file.display().to_string());
+pub(super) fn config(options: &SettingOptions, as_json: bool) -> Result<u8, Exit> {
+    let sources = SettingSources::here();
+    let (settings, read) = sources.read(options)?;
+    let files = sources.files.iter().map(|file| file.display().to_string());
     if as_json {
         let files: Vec<_> = files.map(|file| json!({ "read": read.contains(&file), "file": file })).collect();
         return print_json(&json!({ "settings": settings.json(), "files": files }));
     }
     let row = |(name, value, origin): (&str, String, &settings::Origin)| {
-        vec![name.to_owned(), visible(&value).into_owned(), visible(&origin.to_string()).into_owned()]
+        vec![name.to_owned(), escape(&value).into_owned(), escape(&origin.to_string()).into_owned()]
     };
     let rows: Vec<Vec<String>> = settings.list().into_iter().map(row).collect();
     let mut text = table(&["SETTING", "VALUE", "FROM"], &rows) + "\nfiles, lowest first:\n";
     for file in files {
         let absent = if read.contains(&file) { "" } else { " (absent)" };
-        text += &format!("  {}{absent}\n", visible(&file));
+        text += &format!("  {}{absent}\n", escape(&file));
     }
     print(&text)
 }
@@ -135,10 +135,10 @@ pub fn config(options: &SettingOptions, as_json: bool) -> Result<u8, Exit> {
 mod tests {
     use super::*;
 
-    fn places(folder: &Path, variables: &[(Variable, &str)]) -> Places {
+    fn sources(folder: &Path, variables: &[(Variable, &str)]) -> SettingSources {
         let files = ["etc", "user", "project"].map(|name| folder.join(name)).into();
         let variables = variables.iter().map(|(variable, value)| (*variable, OsString::from(value))).collect();
-        Places { files, variables, home: Some("/home/ann".into()) }
+        SettingSources { files, variables, home: Some("/home/ann".into()) }
     }
 
     fn origins(settings: &Settings) -> Vec<String> {
@@ -151,7 +151,7 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         let shown = |name: &str| at(name).display().to_string();
         let read = |variables: &[(Variable, &str)], options: &SettingOptions| {
-            origins(&places(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
+            origins(&sources(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
         };
         let none = SettingOptions::default();
         assert_eq!(read(&[], &none), [".athanor default", "never default", "64MiB default", "results default"]);
@@ -187,7 +187,7 @@ mod tests {
         std::fs::write(folder.path().join("project"), "log_limit: 64 parsecs\n").unwrap();
         let variables = [(Variable::VerifyOnUse, "smaple")];
         let exit =
-            places(folder.path(), &variables).read(&SettingOptions { cache: Some("~bob/c".into()) }).unwrap_err();
+            sources(folder.path(), &variables).read(&SettingOptions { cache: Some("~bob/c".into()) }).unwrap_err();
         assert_eq!(exit.code, crate::cli::WRONG);
         for piece in [
             "unknown key `cahce` in a settings file",

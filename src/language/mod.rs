@@ -1,24 +1,27 @@
-//! The pipeline language: what a user may write, read into typed values with every mistake located.
+//! The pipeline language: texts are parsed into typed values, with every mistake located.
 //!
 //! Texts come in, values and [`Diagnostics`] go out; nothing here reads a file, knows the cache or runs anything.
 
 mod bounds;
-pub mod diagnostic;
-pub mod document;
+mod diagnostic;
+pub(crate) mod document;
 mod excerpt;
+#[doc(hidden)]
 pub mod expression;
+#[doc(hidden)]
 pub mod node;
-pub mod quantity;
-pub mod scalar;
+pub(crate) mod quantity;
+pub(crate) mod scalar;
 mod scan;
 mod schema;
+#[doc(hidden)]
 pub mod scope;
-pub mod shape;
-pub mod span;
-pub mod suggest;
+pub(crate) mod shape;
+mod span;
+pub(crate) mod suggest;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
-pub use quantity::{ByteSize, GpuShare, QuantityError, parse_duration};
+pub use quantity::{ByteSize, GpuShare, QuantityError};
 pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};
 

@@ -1,4 +1,4 @@
-//! YAML as a tree that knows where every key and value was written.
+//! YAML trees with the spans of all keys and values.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_yaml::{Location, Spanned};
 use super::diagnostic::Diagnostic;
 use super::span::Span;
 
-/// A value and where it was written.
+/// Value with its span.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// The value.
@@ -21,7 +21,7 @@ pub struct Node {
 /// A YAML value; mappings keep their order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing.
+    /// Null.
     Null,
     /// A truth value.
     Bool(bool),
@@ -35,7 +35,7 @@ pub enum Value {
     Map(Vec<Entry>),
 }
 
-/// A key of a mapping and its value.
+/// Entry of a mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The key.
@@ -44,7 +44,7 @@ pub struct Entry {
     pub value: Node,
 }
 
-/// A key and where it was written.
+/// Key with its span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The key's text.
@@ -54,7 +54,7 @@ pub struct Key {
 }
 
 impl Value {
-    /// What it is, for messages.
+    /// Noun for messages.
     pub fn noun(&self) -> &'static str {
         match self {
             Value::Null => "nothing",
@@ -73,7 +73,7 @@ impl Node {
         if let Value::Map(entries) = &self.value { Some(entries) } else { None }
     }
 
-    /// The text of a text.
+    /// Content of a text.
     pub fn text(&self) -> Option<&str> {
         if let Value::Text(text) = &self.value { Some(text) } else { None }
     }
@@ -83,7 +83,7 @@ impl Node {
         self.entries()?.iter().find(|entry| entry.key.name == name).map(|entry| &entry.value)
     }
 
-    /// The value as JSON, without the places.
+    /// The value as JSON, without spans.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
@@ -97,7 +97,7 @@ impl Node {
         }
     }
 
-    /// `json` as if all of it were written at `span`.
+    /// A tree of `json` in which every span is `span`.
     pub fn from_json(json: serde_json::Value, span: Span) -> Node {
         let value = match json {
             serde_json::Value::Null => Value::Null,
@@ -129,22 +129,22 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
         budget: Some(budget(text.len())),
         alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: REPLAYED + text.len() },
     };
-    match serde_yaml::from_str_with_options::<Placed<Raw>>(text, options) {
-        Ok(raw) => Ok(Places { text, base, source }.node(raw)),
+    match serde_yaml::from_str_with_options::<Located<Raw>>(text, options) {
+        Ok(raw) => Ok(SpanMap { text, base, source }.node(raw)),
         Err(error) => {
-            let places = Places { text, base, source };
-            let span = error.location().map_or(Span::new(source, base..base), |location| places.error_span(location));
+            let spans = SpanMap { text, base, source };
+            let span = error.location().map_or(Span::new(source, base..base), |location| spans.error_span(location));
             let message = error.to_string();
             Err(Box::new(Diagnostic::new(span, explained(&message)).maybe_help(remedy(&message))))
         }
     }
 }
 
-/// Events that aliases and merges may add to any file.
+/// Number of events that aliases and merges may add to any file.
 const REPLAYED: usize = 1_000_000;
 
-/// Limits against files that expand to more than they hold: they go by the size of the file, so that nothing that is written
-/// out is ever refused for its length, and nothing that is read is much larger than its text.
+/// Limits against files that expand: they grow with the size of the file, so that no file is refused for its length, and no
+/// tree is much larger than its text.
 fn budget(bytes: usize) -> serde_yaml::Budget {
     let written = |least: usize, share: usize| least.saturating_add(bytes / share);
     let mut budget = serde_yaml::Budget::default();
@@ -162,7 +162,7 @@ fn budget(bytes: usize) -> serde_yaml::Budget {
     budget
 }
 
-/// The reader's message as a user needs it: its first line, without the position it ends with and without its options.
+/// The reader's message for users: its first line, without position and options.
 fn explained(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let end = line.find(" at line ").unwrap_or(line.len());
@@ -180,7 +180,7 @@ fn explained(message: &str) -> String {
     format!("this is not valid YAML: {line}")
 }
 
-/// What exceeds the limit that the reader calls by this name.
+/// Message about the limit that the reader calls by this name.
 fn over_budget(limit: &str) -> String {
     match limit {
         "Depth" => "this lies too deep: collections may lie in one another 64 levels deep".to_owned(),
@@ -189,7 +189,7 @@ fn over_budget(limit: &str) -> String {
     }
 }
 
-/// What to do about the mistakes that are made most.
+/// Remedies for the most frequent mistakes.
 fn remedy(message: &str) -> Option<String> {
     let remedies = [
         ("tabs disallowed", "indent with spaces"),
@@ -206,21 +206,21 @@ enum Raw {
     Bool(bool),
     Number(Number),
     Text(String),
-    List(Vec<Placed<Raw>>),
-    Map(Vec<(Placed<String>, Placed<Raw>)>),
+    List(Vec<Located<Raw>>),
+    Map(Vec<(Located<String>, Located<Raw>)>),
 }
 
-/// A value and where it is used. Of the two places that the reader knows only this one is kept: they are most of what a large
+/// A value and its location. Of the two places that the reader knows only this one is kept: they are most of what a large
 /// file takes in memory.
-struct Placed<T> {
+struct Located<T> {
     value: T,
     at: Location,
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Placed<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Spanned { value, referenced, .. } = Spanned::deserialize(deserializer)?;
-        Ok(Placed { value, at: referenced })
+        Ok(Located { value, at: referenced })
     }
 }
 
@@ -300,7 +300,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-/// Where the `[…]` or `{…}` that `line` starts with ends, if it is one and ends on the line.
+/// End of the `[…]` or `{…}` that `line` starts with, if it is one and ends on the line.
 fn flow_end(line: &str) -> Option<usize> {
     let mut depth = 0usize;
     let mut quote = None;
@@ -320,19 +320,19 @@ fn flow_end(line: &str) -> Option<usize> {
     None
 }
 
-/// Most bytes that are underlined of a collection.
+/// Maximum number of bytes that are underlined of a collection.
 const LONGEST_UNDERLINED: usize = 1_000;
 
 /// Turns the reader's locations into spans.
-struct Places<'t> {
+struct SpanMap<'t> {
     text: &'t str,
-    /// Where `text` begins in the text that spans count in.
+    /// Offset of `text` in the text that spans count in.
     base: usize,
     source: u32,
 }
 
-impl Places<'_> {
-    fn node(&self, raw: Placed<Raw>) -> Node {
+impl SpanMap<'_> {
+    fn node(&self, raw: Located<Raw>) -> Node {
         let span = self.span(raw.at);
         let value = match raw.value {
             Raw::Null => Value::Null,
@@ -341,7 +341,7 @@ impl Places<'_> {
             Raw::Text(text) => Value::Text(text),
             Raw::List(items) => Value::List(items.into_iter().map(|item| self.node(item)).collect()),
             Raw::Map(entries) => {
-                let entry = |(key, value): (Placed<String>, Placed<Raw>)| Entry {
+                let entry = |(key, value): (Located<String>, Located<Raw>)| Entry {
                     key: Key { span: self.span(key.at), name: key.value },
                     value: self.node(value),
                 };

@@ -13,7 +13,7 @@ use super::span::Span;
 
 /// The version of the language: 1.
 #[derive(Debug, Clone)]
-pub struct Version;
+pub(crate) struct Version;
 
 impl Shape for Version {
     fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
@@ -32,7 +32,7 @@ impl Shape for Version {
 
 /// The pipeline's name; it names folders, so it is one plain word.
 #[derive(Debug, Clone)]
-pub struct PipelineName(pub String);
+pub(crate) struct PipelineName(pub String);
 
 impl Shape for PipelineName {
     fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
@@ -58,7 +58,7 @@ impl Shape for PipelineName {
 
 /// The name of a kind.
 #[derive(Debug, Clone)]
-pub struct KindName {
+pub(crate) struct KindName {
     /// As written.
     pub name: String,
     /// Where.
@@ -83,7 +83,7 @@ impl Shape for KindName {
 
 /// Plain text for readers.
 #[derive(Debug, Clone)]
-pub struct Prose(pub String);
+pub(crate) struct Prose(pub String);
 
 impl Shape for Prose {
     fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
@@ -126,7 +126,7 @@ impl Typed for bool {
 
 /// A whole number of CPUs.
 #[derive(Debug, Clone, Copy)]
-pub struct Cpus(pub u32);
+pub(crate) struct Cpus(pub u32);
 
 impl Typed for Cpus {
     fn parse(value: &Value) -> Result<Self, String> {
@@ -141,9 +141,9 @@ impl Typed for Cpus {
     }
 }
 
-/// How often to try again.
+/// Number of retries.
 #[derive(Debug, Clone, Copy)]
-pub struct Retries(pub u32);
+pub(crate) struct Retries(pub u32);
 
 impl Typed for Retries {
     fn parse(value: &Value) -> Result<Self, String> {
@@ -160,7 +160,7 @@ impl Typed for Retries {
 
 /// The seed of random numbers.
 #[derive(Debug, Clone, Copy)]
-pub struct Seed(pub u64);
+pub(crate) struct Seed(pub u64);
 
 impl Typed for Seed {
     fn parse(value: &Value) -> Result<Self, String> {

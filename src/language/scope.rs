@@ -1,22 +1,22 @@
-//! The names that expressions may use, and values on their way between YAML and the expression engine.
+//! Scopes: the names that expressions may use; and conversion of values between YAML and the expression engine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use minijinja::Value as Live;
+use minijinja::Value as EngineValue;
 use minijinja::value::ValueKind;
 use serde_json::Number;
 
-use super::bounds::MOST_ENTRIES;
+use super::bounds::MAX_ENTRIES;
 use super::node::{Entry, Key, Node, Value};
 use super::scan::Chain;
 use super::span::Span;
 
-/// The names an expression may use, with their values.
+/// Names that an expression may use, with their values.
 #[derive(Clone, Default)]
 pub struct Scope {
-    names: BTreeMap<&'static str, Live>,
-    /// Paths whose values could not be made; that was reported, and what reads them fails without another word.
+    names: BTreeMap<&'static str, EngineValue>,
+    /// Paths without a value because of a reported mistake; expressions that read them fail without another report.
     failed: Arc<Vec<Vec<String>>>,
 }
 
@@ -27,16 +27,16 @@ pub(super) const FIELDS: &str = "Matrix";
 impl Scope {
     /// Adds `name` with the value of `node`.
     pub fn with(self, name: &'static str, node: &Node) -> Self {
-        self.with_live(name, to_live(node))
+        self.with_value(name, to_engine_value(node))
     }
 
     /// Adds `name` with a value that is already in the engine's form.
-    pub fn with_live(mut self, name: &'static str, value: Live) -> Self {
+    pub fn with_value(mut self, name: &'static str, value: EngineValue) -> Self {
         self.names.insert(name, value);
         self
     }
 
-    /// Says which further paths have no value because of a mistake that was reported.
+    /// Adds paths that have no value because of a mistake that was reported.
     pub fn with_failed(mut self, failed: Vec<Vec<String>>) -> Self {
         Arc::make_mut(&mut self.failed).extend(failed);
         self
@@ -48,27 +48,27 @@ impl Scope {
     }
 
     /// Adds `matrix`: each axis with what it prints as and what its fields are read from.
-    pub fn with_matrix<'n>(self, axes: impl IntoIterator<Item = (&'n str, Live, Live)>) -> Self {
+    pub fn with_matrix<'n>(self, axes: impl IntoIterator<Item = (&'n str, EngineValue, EngineValue)>) -> Self {
         let mut plain = Vec::new();
         let mut fields = Vec::new();
         for (axis, value, field) in axes {
             plain.push((axis.to_owned(), value));
             fields.push((axis.to_owned(), field));
         }
-        self.with_live("matrix", Live::from_pairs(plain)).with_live(FIELDS, Live::from_pairs(fields))
+        self.with_value("matrix", EngineValue::from_pairs(plain)).with_value(FIELDS, EngineValue::from_pairs(fields))
     }
 
-    /// All names, in the engine's form.
-    pub(super) fn live(&self) -> Live {
-        Live::from_pairs(self.names.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
+    /// Value of all names, in the engine's form.
+    pub(super) fn live(&self) -> EngineValue {
+        EngineValue::from_pairs(self.names.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
     }
 
-    /// The value that `chain` reads, as far as that is known without evaluating.
+    /// Value that `chain` reads, if it is known without evaluating.
     pub fn value(&self, chain: &Chain, place: Span) -> Option<Node> {
-        self.resolve(&chain.path).ok().and_then(|live| from_live(&live, place).ok())
+        self.resolve(&chain.path).ok().and_then(|live| from_engine_value(&live, place).ok())
     }
 
-    /// What to say of the value at `path`, called `name`, in which there are no names.
+    /// Message about the value at `path`, called `name`, which has no fields.
     pub(super) fn without_names(&self, path: &[String], name: &str) -> String {
         let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq);
         match value.and_then(|value| value.len()) {
@@ -81,12 +81,12 @@ impl Scope {
     }
 
     /// The value at the end of `path`, or how much of it exists and which names could follow.
-    pub(super) fn resolve(&self, path: &[String]) -> Result<Live, (usize, Vec<String>)> {
+    pub(super) fn resolve(&self, path: &[String]) -> Result<EngineValue, (usize, Vec<String>)> {
         let root = if path.len() > 1 && path[0] == "matrix" { FIELDS } else { path[0].as_str() };
         let mut value = self.names.get(root).cloned().ok_or_else(|| (0, Vec::new()))?;
         for (depth, name) in path.iter().enumerate().skip(1) {
             let index = name.parse::<usize>().ok().filter(|_| value.kind() == ValueKind::Seq);
-            let key = index.map_or_else(|| Live::from(name.as_str()), Live::from);
+            let key = index.map_or_else(|| EngineValue::from(name.as_str()), EngineValue::from);
             let field = value.get_item(&key).ok().filter(|field| !field.is_undefined());
             value = field.ok_or_else(|| (depth, keys(&value)))?;
         }
@@ -94,71 +94,71 @@ impl Scope {
     }
 }
 
-fn keys(value: &Live) -> Vec<String> {
+fn keys(value: &EngineValue) -> Vec<String> {
     if value.kind() != ValueKind::Map {
         return Vec::new();
     }
     value.try_iter().map(|keys| keys.map(|key| key.to_string()).collect()).unwrap_or_default()
 }
 
-/// A value in the engine's form.
-pub fn to_live(node: &Node) -> Live {
+/// Converts a tree into a value of the engine.
+pub fn to_engine_value(node: &Node) -> EngineValue {
     match &node.value {
-        Value::Null => Live::from(()),
-        Value::Bool(value) => Live::from(*value),
+        Value::Null => EngineValue::from(()),
+        Value::Bool(value) => EngineValue::from(*value),
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(signed), _) => Live::from(signed),
-            (None, Some(unsigned)) => Live::from(unsigned),
-            (None, None) => Live::from(number.as_f64().unwrap_or(f64::NAN)),
+            (Some(signed), _) => EngineValue::from(signed),
+            (None, Some(unsigned)) => EngineValue::from(unsigned),
+            (None, None) => EngineValue::from(number.as_f64().unwrap_or(f64::NAN)),
         },
-        Value::Text(text) => Live::from(text.as_str()),
-        Value::List(items) => Live::from(items.iter().map(to_live).collect::<Vec<_>>()),
+        Value::Text(text) => EngineValue::from(text.as_str()),
+        Value::List(items) => EngineValue::from(items.iter().map(to_engine_value).collect::<Vec<_>>()),
         Value::Map(entries) => {
-            Live::from_pairs(entries.iter().map(|entry| (entry.key.name.clone(), to_live(&entry.value))))
+            EngineValue::from_pairs(entries.iter().map(|entry| (entry.key.name.clone(), to_engine_value(&entry.value))))
         }
     }
 }
 
-/// A value of the engine, as if all of it were written at `span`; `None` for what YAML does not have.
-pub(super) fn from_live(live: &Live, span: Span) -> Result<Node, Unfit> {
-    node(live, span, &mut MOST_ENTRIES.clone())
+/// Converts a value of the engine into a tree in which every span is `span`.
+pub(super) fn from_engine_value(live: &EngineValue, span: Span) -> Result<Node, UnsupportedValue> {
+    node(live, span, &mut MAX_ENTRIES.clone())
 }
 
-/// Why a value of the engine is none of YAML's.
+/// Reason why a value of the engine is not one of YAML's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfit {
-    /// It is something that YAML does not have.
-    Strange,
-    /// It has too many entries.
+pub(super) enum UnsupportedValue {
+    /// Type that YAML does not have.
+    NotYaml,
+    /// Too many entries.
     TooLarge,
 }
 
-/// `left` is how many entries there may still be.
-fn node(live: &Live, span: Span, left: &mut usize) -> Result<Node, Unfit> {
-    *left = left.checked_sub(1).ok_or(Unfit::TooLarge)?;
+/// Converts a value; `left` is the number of entries that are still allowed.
+fn node(live: &EngineValue, span: Span, left: &mut usize) -> Result<Node, UnsupportedValue> {
+    *left = left.checked_sub(1).ok_or(UnsupportedValue::TooLarge)?;
     let value = match live.kind() {
         ValueKind::None => Value::Null,
         ValueKind::Bool => Value::Bool(live.is_true()),
-        ValueKind::Number => Value::Number(number(live).ok_or(Unfit::Strange)?),
-        ValueKind::String => Value::Text(live.as_str().ok_or(Unfit::Strange)?.to_owned()),
+        ValueKind::Number => Value::Number(number(live).ok_or(UnsupportedValue::NotYaml)?),
+        ValueKind::String => Value::Text(live.as_str().ok_or(UnsupportedValue::NotYaml)?.to_owned()),
         ValueKind::Seq | ValueKind::Iterable => {
-            let items = live.try_iter().map_err(|_| Unfit::Strange)?;
+            let items = live.try_iter().map_err(|_| UnsupportedValue::NotYaml)?;
             Value::List(items.map(|item| node(&item, span, left)).collect::<Result<_, _>>()?)
         }
         ValueKind::Map => {
-            let entry = |key: Live| {
-                let value = node(&live.get_item(&key).map_err(|_| Unfit::Strange)?, span, left)?;
+            let entry = |key: EngineValue| {
+                let value = node(&live.get_item(&key).map_err(|_| UnsupportedValue::NotYaml)?, span, left)?;
                 Ok(Entry { key: Key { name: key.to_string(), span }, value })
             };
-            let keys = live.try_iter().map_err(|_| Unfit::Strange)?;
+            let keys = live.try_iter().map_err(|_| UnsupportedValue::NotYaml)?;
             Value::Map(keys.map(entry).collect::<Result<_, _>>()?)
         }
-        _ => return Err(Unfit::Strange),
+        _ => return Err(UnsupportedValue::NotYaml),
     };
     Ok(Node { value, span })
 }
 
-fn number(live: &Live) -> Option<Number> {
+fn number(live: &EngineValue) -> Option<Number> {
     if !live.is_integer() {
         return f64::try_from(live.clone()).ok().and_then(Number::from_f64);
     }

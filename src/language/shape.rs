@@ -1,4 +1,4 @@
-//! Shapes: one definition of what may be written somewhere, from which come reading, its error messages, and JSON Schema.
+//! Shapes: one definition of the values in one place, from which parsing, error messages and JSON Schema are derived.
 
 use std::marker::PhantomData;
 
@@ -8,25 +8,25 @@ use super::diagnostic::Diagnostic;
 use super::node::{Key, Node, Value};
 use super::span::Span;
 
-/// What may be written somewhere.
-pub trait Shape: Sized {
-    /// Reads it, reporting every mistake; `None` when nothing useful can be made of it.
+/// Shape of a value.
+pub(crate) trait Shape: Sized {
+    /// Parses a tree, reporting every mistake; `None` when it is not usable.
     fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self>;
     /// Its JSON Schema.
     fn schema() -> serde_json::Value;
 }
 
 /// A scalar with a type, which may be written as an expression.
-pub trait Typed: Sized {
+pub(crate) trait Typed: Sized {
     /// Reads the evaluated value; the error says what is expected instead.
     fn parse(value: &Value) -> Result<Self, String>;
     /// Its JSON Schema, expressions aside.
     fn schema() -> serde_json::Value;
 }
 
-/// Anything, read later.
+/// Any value, parsed later.
 #[derive(Debug, Clone)]
-pub struct Anything(pub Node);
+pub(crate) struct Anything(pub Node);
 
 impl Shape for Anything {
     fn read(node: &Node, _: &mut Vec<Diagnostic>) -> Option<Self> {
@@ -40,7 +40,7 @@ impl Shape for Anything {
 
 /// A [`Typed`] scalar, or an expression that will give one.
 #[derive(Debug, Clone)]
-pub struct Templated<T> {
+pub(crate) struct Templated<T> {
     /// As written.
     pub node: Node,
     typed: PhantomData<fn() -> T>,
@@ -48,7 +48,7 @@ pub struct Templated<T> {
 
 impl<T: Typed> Templated<T> {
     /// The typed value of the evaluated `node`.
-    pub fn parse(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<T> {
+    pub(crate) fn parse(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<T> {
         T::parse(&node.value).map_err(|message| problems.push(Diagnostic::new(node.span, message))).ok()
     }
 }
@@ -69,7 +69,7 @@ impl<T: Typed> Shape for Templated<T> {
 
 /// A [`Typed`] scalar as it is written; expressions are not known there.
 #[derive(Debug, Clone)]
-pub struct Literal<T> {
+pub(crate) struct Literal<T> {
     /// The value.
     pub value: T,
     /// Where.
@@ -98,13 +98,13 @@ impl<T: Typed> Shape for Literal<T> {
 }
 
 /// `schema`, or text with an expression in it.
-pub fn or_expression(schema: serde_json::Value) -> serde_json::Value {
+pub(crate) fn or_expression(schema: serde_json::Value) -> serde_json::Value {
     json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{\\{" }] })
 }
 
-/// Which names a mapping may have.
-pub trait NameRule {
-    /// What such a name is, for messages.
+/// Rule for the names in a mapping.
+pub(crate) trait NameRule {
+    /// Noun for such a name, for messages.
     const NOUN: &'static str;
     /// Regular expression of the names.
     const PATTERN: &'static str;
@@ -114,7 +114,7 @@ pub trait NameRule {
 
 /// Any name.
 #[derive(Debug, Clone)]
-pub struct AnyName;
+pub(crate) struct AnyName;
 
 impl NameRule for AnyName {
     const NOUN: &'static str = "a name";
@@ -127,7 +127,7 @@ impl NameRule for AnyName {
 
 /// Names of stages.
 #[derive(Debug, Clone)]
-pub struct StageName;
+pub(crate) struct StageName;
 
 impl NameRule for StageName {
     const NOUN: &'static str = "a stage name (letters, digits, `_` and `-`, not starting with a digit or `-`)";
@@ -140,7 +140,7 @@ impl NameRule for StageName {
 
 /// Names that expressions read: axes, inputs, outputs.
 #[derive(Debug, Clone)]
-pub struct FieldName;
+pub(crate) struct FieldName;
 
 impl NameRule for FieldName {
     const NOUN: &'static str = "a name (letters, digits and `_`, not starting with a digit)";
@@ -152,7 +152,7 @@ impl NameRule for FieldName {
 }
 
 /// The longest name that `text` starts with; may be empty.
-pub fn leading_name(text: &str, dashes: bool) -> &str {
+pub(crate) fn leading_name(text: &str, dashes: bool) -> &str {
     let inside = |c: char| c.is_ascii_alphanumeric() || c == '_' || (dashes && c == '-');
     let starts = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let end = text.find(|c| !inside(c)).unwrap_or(text.len());
@@ -161,7 +161,7 @@ pub fn leading_name(text: &str, dashes: bool) -> &str {
 
 /// A mapping from names that follow a rule to values of one shape, in the order written.
 #[derive(Debug, Clone)]
-pub struct Named<R, T> {
+pub(crate) struct Named<R, T> {
     /// Where.
     pub span: Span,
     /// The entries whose values could be read.
@@ -207,9 +207,9 @@ impl<R: NameRule, T: Shape> Shape for Named<R, T> {
     }
 }
 
-/// The entries of a mapping whose keys are `known`; anything else is reported, and what is missing of `required`, of which each
-/// has its documentation.
-pub fn read_keys<'n>(
+/// Entries of a mapping whose keys are `known`; other keys are reported, and missing ones of `required`, which have their
+/// documentation.
+pub(crate) fn read_keys<'n>(
     node: &'n Node,
     noun: &str,
     known: &[&'static str],
@@ -237,18 +237,18 @@ pub fn read_keys<'n>(
 
 /// Declares a mapping with fixed keys: the struct, its reading with all mistakes reported, and its JSON Schema.
 ///
-/// Every field is an `Option`: what is missing or cannot be read is `None`, and reported where it matters.
+/// Every field is an `Option`: a missing or unreadable one is `None`, and reported where it matters.
 macro_rules! keys {
     (
         $(#[doc = $doc:literal])+ $noun:literal
-        pub struct $name:ident { $($(#[doc = $field_doc:literal])+ $need:ident $field:ident: $shape:ty,)* }
+        pub(crate) struct $name:ident { $($(#[doc = $field_doc:literal])+ $need:ident $field:ident: $shape:ty,)* }
     ) => {
         $(#[doc = $doc])+
         #[derive(Debug, Clone)]
         #[allow(dead_code, reason = "not every reader asks where a mapping is, or what could not be read")]
-        pub struct $name {
+        pub(crate) struct $name {
             /// Where.
-            pub span: $crate::language::span::Span,
+            pub span: $crate::language::Span,
             /// Keys that are there but could not be read.
             pub unread: Vec<&'static str>,
             $($(#[doc = $field_doc])+ pub $field: Option<$shape>,)*
@@ -257,7 +257,7 @@ macro_rules! keys {
         impl $crate::language::shape::Shape for $name {
             fn read(
                 node: &$crate::language::node::Node,
-                problems: &mut Vec<$crate::language::diagnostic::Diagnostic>,
+                problems: &mut Vec<$crate::language::Diagnostic>,
             ) -> Option<Self> {
                 let known = [$(stringify!($field)),*];
                 let required: Vec<(&'static str, &'static str)> =
@@ -304,7 +304,7 @@ macro_rules! keys {
 pub(crate) use keys;
 
 /// `schema` with its documentation.
-pub fn documented(schema: serde_json::Value, documentation: &str) -> serde_json::Value {
+pub(crate) fn documented(schema: serde_json::Value, documentation: &str) -> serde_json::Value {
     match schema {
         serde_json::Value::Object(mut map) => {
             map.insert("description".to_owned(), documentation.into());

@@ -12,12 +12,15 @@ use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Span};
 
-use super::draft::Reported;
+use super::evaluate::Reported;
 use super::model::{CommandLine, Input, Resources};
 use super::shell;
 
-/// Checks the paths of declared outputs and brings them into their plain form.
-pub fn check_outputs(paths: &mut [(&Key, Span, String)], problems: &mut Vec<Diagnostic>) -> Result<(), Reported> {
+/// Checks the paths of declared outputs and normalises them.
+pub(super) fn check_outputs(
+    paths: &mut [(&Key, Span, String)],
+    problems: &mut Vec<Diagnostic>,
+) -> Result<(), Reported> {
     let before = problems.len();
     for (key, span, path) in paths.iter_mut() {
         match plain_path(path) {
@@ -40,7 +43,10 @@ pub fn check_outputs(paths: &mut [(&Key, Span, String)], problems: &mut Vec<Diag
 }
 
 /// Checks that no path is another's, or lies inside another.
-pub fn check_apart<'a>(paths: impl Iterator<Item = (&'a str, Span, &'a str)> + Clone, problems: &mut Vec<Diagnostic>) {
+pub(super) fn check_apart<'a>(
+    paths: impl Iterator<Item = (&'a str, Span, &'a str)> + Clone,
+    problems: &mut Vec<Diagnostic>,
+) {
     let mut known: HashMap<&str, (&str, Span)> = HashMap::new();
     for (name, span, path) in paths.clone() {
         if let Some((other, place)) = known.insert(path, (name, span)) {
@@ -58,7 +64,7 @@ pub fn check_apart<'a>(paths: impl Iterator<Item = (&'a str, Span, &'a str)> + C
 }
 
 /// `path` without needless parts, or why it cannot be inside a folder of ours.
-pub fn plain_path(path: &str) -> Result<String, &'static str> {
+pub(super) fn plain_path(path: &str) -> Result<String, &'static str> {
     if path.starts_with('/') {
         return Err("an absolute path");
     }
@@ -76,18 +82,18 @@ pub fn plain_path(path: &str) -> Result<String, &'static str> {
 const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];
 
 /// A compiled `run`.
-pub struct Line<'t, 'e> {
+pub(super) struct CommandTemplate<'t, 'e> {
     run: &'t Template<'e>,
 }
 
-impl<'t, 'e> Line<'t, 'e> {
+impl<'t, 'e> CommandTemplate<'t, 'e> {
     /// Takes the compiled `run`.
-    pub fn new(run: &'t Template<'e>) -> Self {
-        Line { run }
+    pub(super) fn new(run: &'t Template<'e>) -> Self {
+        CommandTemplate { run }
     }
 
     /// The shell line of an instance; `scope` has `vars` and `matrix`.
-    pub fn render(
+    pub(super) fn render(
         &self,
         scope: Scope,
         inputs: &[Input],
@@ -113,9 +119,9 @@ impl<'t, 'e> Line<'t, 'e> {
         Some(CommandLine { line, identity, mentions })
     }
 
-    /// Looks for mistakes in the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
+    /// Checks the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
     /// are known, their values are not.
-    pub fn check(&self, scope: Scope, keys: &Stage, problems: &mut Vec<Diagnostic>) {
+    pub(super) fn check(&self, scope: Scope, keys: &Stage, problems: &mut Vec<Diagnostic>) {
         let inputs = keys.inputs.as_ref().map(|inputs| inputs.names.as_slice()).unwrap_or_default();
         let outputs = keys.outputs.as_ref().map(|outputs| outputs.names.as_slice()).unwrap_or_default();
         let resources = RESOURCES.map(str::to_owned);
@@ -177,9 +183,9 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str) -> Result<St
         return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
     };
     let list = matches!(value.value, Value::List(_));
-    shell::place(before)
-        .and_then(|place| shell::write(&words, list, place))
-        .map_err(|shell::Misplaced(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
+    shell::context(before)
+        .and_then(|context| shell::write(&words, list, context))
+        .map_err(|shell::Unquotable(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
 }
 
 fn inputs_node(inputs: &[Input], place: Span) -> Node {

@@ -1,4 +1,4 @@
-//! A stage on its way into the plan: its templates compiled, its points known, its instances numbered.
+//! Drafts of stages: with compiled templates, matrix points and numbered instances.
 
 use std::sync::Arc;
 
@@ -10,22 +10,23 @@ use crate::language::document::Stage;
 use crate::language::expression::{Engine, Template};
 use crate::language::node::{Key, Node, Value};
 use crate::language::scope::Scope;
-use crate::language::shape::{Named, Templated, Typed};
+use crate::language::shape::Named;
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
 use super::command;
+use super::evaluate::{Reported, evaluate};
 use super::matrix::{self, Point};
 use super::model::InstanceId;
 use super::params::{Checked, ParamCheck};
 use super::select::instance_name;
 
-/// A stage with everything known that does not need the other stages.
-pub struct Draft<'d, 'e> {
+/// Draft of a stage: everything that does not depend on other stages.
+pub(super) struct Draft<'d, 'e> {
     /// Its name, where it is written.
     pub key: &'d Key,
     /// Its keys.
     pub keys: &'d Stage,
-    /// What it is; `None` after a mistake.
+    /// Kind; `None` after a mistake.
     pub kind: Option<&'static dyn Kind>,
     /// The ports of its kind; `None` where the stage names its own.
     pub ports: Option<Vec<InputPort>>,
@@ -36,46 +37,46 @@ pub struct Draft<'d, 'e> {
 }
 
 /// A stage at one point.
-pub struct Slot {
+pub(super) struct Slot {
     /// The point.
     pub point: Point,
     /// Its name.
     pub name: String,
-    /// What became of it.
+    /// State.
     pub state: State,
-    /// What it writes; `None` when a mistake, or a false `when`, leaves that unknown.
+    /// Output ports; `None` when a mistake, or a false `when`, leaves them unknown.
     pub outputs: Option<Arc<[OutputPort]>>,
     /// The canonical value of its parameters; `None` after a mistake, and where it is dropped.
     pub params: Option<serde_json::Value>,
 }
 
-/// What became of a stage at a point.
+/// State of a stage at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// It is in the plan.
-    Kept(InstanceId),
+pub(super) enum State {
+    /// Part of the plan.
+    Included(InstanceId),
     /// Its `when` is false.
-    Dropped,
-    /// A mistake leaves unknown whether it is.
+    Excluded,
+    /// Unknown because of a mistake.
     Unknown,
 }
 
 /// The expressions of a stage.
-pub struct Templates<'d, 'e> {
-    /// By name.
+pub(super) struct Templates<'d, 'e> {
+    /// Inputs, by name.
     pub inputs: Vec<(&'d Key, Template<'e>)>,
     params: Option<Template<'e>>,
     /// The shell line.
     pub run: Option<Template<'e>>,
-    /// By name.
+    /// Outputs, by name.
     pub outputs: Vec<(&'d Key, Template<'e>)>,
-    /// Keys of `resources`.
+    /// Key of `resources`.
     pub cpus: Option<Template<'e>>,
-    /// See `cpus`.
+    /// Key of `resources`.
     pub gpus: Option<Template<'e>>,
-    /// See `cpus`.
+    /// Key of `resources`.
     pub memory: Option<Template<'e>>,
-    /// See `cpus`.
+    /// Key of `resources`.
     pub gpu_memory: Option<Template<'e>>,
     /// Time-out.
     pub timeout: Option<Template<'e>>,
@@ -86,12 +87,12 @@ pub struct Templates<'d, 'e> {
     when: Option<Template<'e>>,
 }
 
-/// What the instances of a stage have in common.
+/// Properties that the instances of a stage share.
 struct Common<'c> {
     name: &'c str,
     many: bool,
     templates: &'c Templates<'c, 'c>,
-    /// What its kind writes whatever the parameters.
+    /// Output ports of its kind that do not depend on parameters.
     fixed: Option<Arc<[OutputPort]>>,
     /// Whether the stage names its own outputs.
     declares: bool,
@@ -99,21 +100,21 @@ struct Common<'c> {
     known: bool,
 }
 
-/// What drafting needs of the compilation.
-pub struct Drafting<'e> {
+/// Context of the compilation that drafting needs.
+pub(super) struct Drafting<'e> {
     /// Compiles expressions.
     pub engine: &'e Engine,
     /// The texts that spans count in.
     pub texts: &'e [SourceText],
-    /// The kinds there are.
+    /// All kinds.
     pub kinds: &'e [&'static dyn Kind],
     /// `vars`.
     pub scope: &'e Scope,
 }
 
 impl Drafting<'_> {
-    /// Drafts a stage; kept instances are numbered from `next` on.
-    pub fn draft<'d>(
+    /// Drafts a stage; instances in the plan are numbered from `next` on.
+    pub(super) fn draft<'d>(
         &self,
         key: &'d Key,
         keys: &'d Stage,
@@ -212,14 +213,14 @@ impl Drafting<'_> {
         let templates = stage.templates;
         let mut found = Vec::new();
         let state = match evaluate::<bool>(templates.when.as_ref(), &scope, &mut found) {
-            Ok(Some(false)) => State::Dropped,
+            Ok(Some(false)) => State::Excluded,
             Ok(_) => {
                 *next += 1;
-                State::Kept(InstanceId(*next - 1))
+                State::Included(InstanceId(*next - 1))
             }
             Err(Reported) => State::Unknown,
         };
-        let dropped = state == State::Dropped;
+        let dropped = state == State::Excluded;
         // Parameters may make no sense where `when` is false.
         let checked = check.filter(|_| !dropped).and_then(|check| parameters(templates, &scope, check, &mut found));
         let (params, by_params) = checked.map_or((None, None), |checked| (Some(checked.params), checked.outputs));
@@ -234,7 +235,7 @@ impl Drafting<'_> {
     }
 }
 
-/// What the parameters come to at a point.
+/// Checks the parameters at a point.
 fn parameters(
     templates: &Templates<'_, '_>,
     scope: &Scope,
@@ -247,28 +248,6 @@ fn parameters(
         return None;
     };
     check.check(Some(&params), problems)
-}
-
-/// A mistake that has been reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reported;
-
-/// The typed value of a template; `None` where there is no template.
-pub fn evaluate<T: Typed>(
-    template: Option<&Template<'_>>,
-    scope: &Scope,
-    problems: &mut Vec<Diagnostic>,
-) -> Result<Option<T>, Reported> {
-    let Some(template) = template else { return Ok(None) };
-    let node = template.evaluate(scope, problems).ok_or(Reported)?;
-    Templated::<T>::parse(&node, problems).map(Some).ok_or(Reported)
-}
-
-impl Scope {
-    /// The scope at a point of a stage.
-    pub fn at(&self, point: &Point, many: bool) -> Scope {
-        if many { self.clone().with_matrix(point.names()) } else { self.clone() }
-    }
 }
 
 /// The outputs that a stage names itself; of a dropped one only the names matter, so without a scope nothing is evaluated.

@@ -1,4 +1,4 @@
-//! The graph of instances, and the circles that must not be in it.
+//! The graph of instances, and the check that it has no cycle.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -7,18 +7,20 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::language::Diagnostic;
 
-use super::model::{Feed, Instance, InstanceId};
+use super::model::{InputSource, Instance, InstanceId};
 
 /// The graph of all instances.
-pub fn graph(instances: &[Instance]) -> DiGraph<InstanceId, ()> {
+pub(crate) fn graph(instances: &[Instance]) -> DiGraph<InstanceId, ()> {
     let mut graph = DiGraph::with_capacity(instances.len(), instances.len());
     for instance in instances {
         graph.add_node(instance.id);
     }
     for instance in instances {
-        let feeds = instance.inputs.iter().flat_map(|input| &input.feeds);
+        let sources = instance.inputs.iter().flat_map(|input| &input.sources);
         let producers =
-            feeds.filter_map(|feed| if let Feed::Output { instance, .. } = feed { Some(*instance) } else { None });
+            sources.filter_map(
+                |source| if let InputSource::Output { instance, .. } = source { Some(*instance) } else { None },
+            );
         let mut producers: Vec<InstanceId> = producers.collect();
         producers.sort_unstable();
         producers.dedup();
@@ -29,8 +31,8 @@ pub fn graph(instances: &[Instance]) -> DiGraph<InstanceId, ()> {
     graph
 }
 
-/// Reports circles: one for each set of stages that are in one.
-pub fn check_circles(graph: &DiGraph<InstanceId, ()>, instances: &[Instance], problems: &mut Vec<Diagnostic>) {
+/// Reports cycles: one for each set of stages that are in one.
+pub(super) fn check_circles(graph: &DiGraph<InstanceId, ()>, instances: &[Instance], problems: &mut Vec<Diagnostic>) {
     let mut reported = HashSet::new();
     let mut components = tarjan_scc(graph);
     components.iter_mut().for_each(|component| component.sort_unstable());
@@ -49,7 +51,7 @@ pub fn check_circles(graph: &DiGraph<InstanceId, ()>, instances: &[Instance], pr
     }
 }
 
-/// The shortest circle through `start` within its component.
+/// Reports the shortest cycle through `start` within its component.
 fn circle(
     graph: &DiGraph<InstanceId, ()>,
     instances: &[Instance],
@@ -89,8 +91,8 @@ fn circle(
     }
     let consumer = &instances[start.index()];
     let producer = path.first().map_or(start, |node| *node);
-    let reads = |feed: &Feed| matches!(feed, Feed::Output { instance, .. } if instance.index() == producer.index());
-    let input = consumer.inputs.iter().find(|input| input.feeds.iter().any(reads));
+    let reads = |source: &InputSource| matches!(source, InputSource::Output { instance, .. } if instance.index() == producer.index());
+    let input = consumer.inputs.iter().find(|input| input.sources.iter().any(reads));
     let span = input.map_or(consumer.span, |input| input.span);
     Diagnostic::new(span, format!("these instances need each other: {}", names.join(" needs ")))
         .help("take one of these inputs away, so that there is an order in which they can run")

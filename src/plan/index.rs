@@ -1,12 +1,12 @@
-//! Finding instances of a stage by labels, without going through all of them.
+//! Index of the instances of a stage by their labels.
 
 use std::collections::HashMap;
 
 use super::draft::Slot;
 use super::select::{Axes, axes};
 
-/// The instances of one stage by their labels.
-pub struct StageIndex<'s> {
+/// Index of the instances of one stage.
+pub(super) struct StageIndex<'s> {
     /// The stage's axes and the labels on them.
     pub axes: Axes<'s>,
     groups: Vec<Group<'s>>,
@@ -16,13 +16,13 @@ pub struct StageIndex<'s> {
 struct Group<'s> {
     present: Vec<&'s str>,
     slots: Vec<usize>,
-    /// By the axes that are asked for: the instances by their labels there. Filled when first asked.
+    /// Instances by their labels, by the axes that are asked for. Filled when first asked.
     tables: HashMap<Vec<&'s str>, HashMap<Vec<&'s str>, Vec<usize>>>,
 }
 
-/// What one axis is held to.
+/// Constraint on one axis.
 #[derive(Debug, Clone, Copy)]
-pub struct Constraint<'c> {
+pub(super) struct Constraint<'c> {
     /// The axis.
     pub axis: &'c str,
     /// The label it must have.
@@ -33,7 +33,7 @@ pub struct Constraint<'c> {
 
 impl<'s> StageIndex<'s> {
     /// Indexes the instances of a stage.
-    pub fn new(slots: &'s [Slot]) -> Self {
+    pub(super) fn new(slots: &'s [Slot]) -> Self {
         let labels = |slot: &'s Slot| slot.point.axes.iter().map(|(axis, value)| (&**axis, &*value.label));
         let mut groups: Vec<Group<'s>> = Vec::new();
         let mut by_axes: HashMap<Vec<&'s str>, usize> = HashMap::new();
@@ -49,7 +49,7 @@ impl<'s> StageIndex<'s> {
     }
 
     /// The indices of the instances that fit all constraints, in matrix order.
-    pub fn find(&mut self, slots: &'s [Slot], constraints: &[Constraint<'_>]) -> Vec<usize> {
+    pub(super) fn find(&mut self, slots: &'s [Slot], constraints: &[Constraint<'_>]) -> Vec<usize> {
         let mut found = Vec::new();
         for group in &mut self.groups {
             let mut held = Vec::new();

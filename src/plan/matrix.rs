@@ -1,33 +1,33 @@
-//! `matrix`: the points a stage is there at.
+//! The matrix of a stage and its points.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use athanor_stages::secrets::mask;
-use minijinja::Value as Live;
+use minijinja::Value as EngineValue;
 
 use crate::language::expression::scalar_text;
 use crate::language::node::{Entry, Node, Value};
-use crate::language::scope::to_live;
+use crate::language::scope::to_engine_value;
 use crate::language::shape::{FieldName, NameRule};
 use crate::language::{Diagnostic, suggest};
 
-/// The most points a matrix may have: more is a slip, and would only exhaust the memory.
-const MOST: usize = 200_000;
+/// Maximum number of points in a matrix: more are a mistake, and would only exhaust the memory.
+const MAX_POINTS: usize = 200_000;
 
-/// One value of one axis.
+/// Value of an axis.
 #[derive(Debug, Clone)]
 pub struct AxisValue {
-    /// What names it in instance names and selectors.
+    /// Label in instance names and selectors.
     pub label: Arc<str>,
-    /// What `matrix.axis` gives.
-    plain: Live,
-    /// What `matrix.axis.field` reads.
-    fields: Live,
+    /// Value of `matrix.axis`.
+    plain: EngineValue,
+    /// Value that `matrix.axis.field` reads from.
+    fields: EngineValue,
 }
 
-/// One point.
+/// Point of a matrix.
 #[derive(Debug, Clone, Default)]
 pub struct Point {
     /// The axes that name the point, in order.
@@ -43,14 +43,14 @@ impl Point {
     }
 
     /// Every name of `matrix`, with what it prints as and what its fields are read from.
-    pub fn names(&self) -> impl Iterator<Item = (&str, Live, Live)> {
+    pub fn names(&self) -> impl Iterator<Item = (&str, EngineValue, EngineValue)> {
         let all = self.axes.iter().chain(&self.extra);
         all.map(|(name, value)| (&**name, value.plain.clone(), value.fields.clone()))
     }
 }
 
 /// The points of an evaluated `matrix`, first axis slowest; `None` after a mistake.
-pub fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point>> {
+pub(super) fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point>> {
     let Some(entries) = matrix.entries() else {
         let message = format!("`matrix` is a mapping of axes to their values, not {}", matrix.value.noun());
         problems.push(Diagnostic::new(matrix.span, message));
@@ -63,8 +63,8 @@ pub fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point
     let exclude = matrix.get("exclude").and_then(|node| changes(node, "exclude", problems)).unwrap_or_default();
     let include = matrix.get("include").and_then(|node| changes(node, "include", problems)).unwrap_or_default();
     let size = axes.iter().try_fold(1usize, |size, axis| size.checked_mul(axis.values.len()));
-    if size.is_none_or(|size| size + include.len() > MOST) {
-        problems.push(Diagnostic::new(matrix.span, format!("this matrix has more than {MOST} points")));
+    if size.is_none_or(|size| size + include.len() > MAX_POINTS) {
+        problems.push(Diagnostic::new(matrix.span, format!("this matrix has more than {MAX_POINTS} points")));
     }
     check_excluded(&exclude, &axes, problems);
     if problems.len() > before {
@@ -92,7 +92,7 @@ pub fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Vec<Point
     None
 }
 
-/// Masks secrets in labels, which are names of instances and of results and as such shown and kept; tells whether there are any.
+/// Masks secrets in labels, which appear in names of instances and results; returns whether there are any.
 fn mask_labels(points: &mut [Point]) -> bool {
     let mut any = false;
     for (_, value) in points.iter_mut().flat_map(|point| &mut point.axes) {
@@ -150,12 +150,12 @@ fn axis(entry: &Entry, problems: &mut Vec<Diagnostic>) -> Option<Axis> {
 
 fn plain_value(node: &Node) -> AxisValue {
     let label = scalar_text(&node.value).unwrap_or_else(|| node.to_json().to_string());
-    let live = to_live(node);
+    let live = to_engine_value(node);
     AxisValue { label: label.into(), plain: live.clone(), fields: live }
 }
 
 fn keyed_value(key: &str, value: &Node) -> AxisValue {
-    AxisValue { label: key.into(), plain: Live::from(key), fields: to_live(value) }
+    AxisValue { label: key.into(), plain: EngineValue::from(key), fields: to_engine_value(value) }
 }
 
 /// The entries of `include` or `exclude`.
@@ -208,7 +208,7 @@ fn product(axes: &[Axis]) -> Vec<Point> {
     })
 }
 
-/// Takes away the points that agree with all keys of an entry. Entries are grouped by their keys, so that every point is
+/// Removes the points that agree with all keys of an entry. Entries are grouped by their keys, so that every point is
 /// looked up once a group, however many entries there are.
 fn remove(points: &mut Vec<Point>, exclude: &[&[Entry]]) {
     let mut groups: HashMap<Vec<&str>, HashSet<Vec<Arc<str>>>> = HashMap::new();

@@ -1,25 +1,30 @@
-//! The planner: from a pipeline's text to every instance of every stage, wired and checked, before anything runs.
+//! The planner: compiles a pipeline's text into a [`Plan`] of every instance of every stage, checked before anything runs.
+//!
+//! A plan is a pure function of the text, the overrides and the registry of kinds: nothing here touches a disk.
 
 mod command;
 mod compile;
 mod draft;
-mod finish;
+mod evaluate;
 mod graph;
 mod index;
-pub mod kept;
+pub(crate) mod kind_name;
+mod lower;
 mod matrix;
 mod model;
 mod params;
-pub mod pieces;
 mod results;
 mod select;
 mod shell;
 mod vars;
 mod wiring;
 
+pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
+pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, Feed, Input, Instance, InstanceId, Plan, Resources, ResultEntry, Source, SourceId, StageInfo, Work,
+    CommandLine, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource, Source,
+    SourceId, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

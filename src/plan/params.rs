@@ -11,7 +11,7 @@ use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::{Diagnostic, Span, suggest};
 
 /// Checks the parameters of the instances of one stage; instances with the same parameters are checked once.
-pub struct ParamCheck {
+pub(super) struct ParamCheck {
     kind: &'static dyn Kind,
     /// The stage's name, where missing parameters are reported when there is no `params`.
     span: Span,
@@ -20,7 +20,7 @@ pub struct ParamCheck {
 
 /// Parameters that are right.
 #[derive(Debug, Clone)]
-pub struct Checked {
+pub(super) struct Checked {
     /// Their canonical value.
     pub params: serde_json::Value,
     /// The outputs that they give; `None` where the stage names its own.
@@ -29,12 +29,12 @@ pub struct Checked {
 
 impl ParamCheck {
     /// Checks for `kind`.
-    pub fn new(kind: &'static dyn Kind, span: Span) -> Self {
+    pub(super) fn new(kind: &'static dyn Kind, span: Span) -> Self {
         ParamCheck { kind, span, known: HashMap::new() }
     }
 
-    /// What `params` come to.
-    pub fn check(&mut self, params: Option<&Node>, problems: &mut Vec<Diagnostic>) -> Option<Checked> {
+    /// Checks `params` and completes them.
+    pub(super) fn check(&mut self, params: Option<&Node>, problems: &mut Vec<Diagnostic>) -> Option<Checked> {
         let json = params.map_or(serde_json::Value::Null, Node::to_json);
         let kind = self.kind;
         let checked = self.known.entry(json.to_string()).or_insert_with(|| {
@@ -54,7 +54,7 @@ impl ParamCheck {
     }
 
     /// Reports keys that are no parameters, where a mistake in a value hides what the values are.
-    pub fn check_names(&self, keys: &[&Key], problems: &mut Vec<Diagnostic>) {
+    pub(super) fn check_names(&self, keys: &[&Key], problems: &mut Vec<Diagnostic>) {
         let entry = |key: &&Key| Entry { key: (*key).clone(), value: Node { value: Value::Null, span: key.span } };
         let params = Node { value: Value::Map(keys.iter().map(entry).collect()), span: Span::default() };
         let found = self.kind.check_params(&params.to_json()).err().unwrap_or_default();

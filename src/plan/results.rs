@@ -3,22 +3,21 @@
 use athanor_stages::artifact::ArtifactType;
 
 use crate::language::document::Document;
-use crate::language::expression::Engine;
-use crate::language::scope::Scope;
-use crate::language::{Diagnostic, SourceText, suggest};
+use crate::language::{Diagnostic, suggest};
 
 use super::command::{check_apart, plain_path};
-use super::draft::{Draft, State, evaluate};
+use super::draft::{Draft, Drafting, State};
+use super::evaluate::evaluate;
 use super::matrix::Point;
-use super::model::ResultEntry;
+use super::model::{ResultEntry, ResultSource};
 use super::wiring::{Reader, Wiring};
 
 /// The results of the document.
-pub fn results(
+pub(super) fn results(
     document: &Document,
     drafts: &[Draft<'_, '_>],
     wiring: &mut Wiring<'_, '_, '_>,
-    (engine, texts, scope): (&Engine, &[SourceText], &Scope),
+    drafting: &Drafting<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<ResultEntry> {
     let mut results = Vec::new();
@@ -35,8 +34,8 @@ pub fn results(
             }
         };
         paths.push((key.name.as_str(), key.span, path.clone()));
-        let template = engine.template(&value.node, texts, &["vars"], problems);
-        let Ok(Some(text)) = evaluate::<String>(Some(&template), scope, problems) else { continue };
+        let template = drafting.engine.template(&value.node, drafting.texts, &["vars"], problems);
+        let Ok(Some(text)) = evaluate::<String>(Some(&template), drafting.scope, problems) else { continue };
         let span = value.node.span;
         if !wiring.is_stage(text.trim()) {
             let names: Vec<&str> = drafts.iter().map(|draft| draft.key.name.as_str()).collect();
@@ -49,19 +48,19 @@ pub fn results(
         match wiring.find(text.trim(), span, &reader) {
             Ok(found) => {
                 let slots = drafts[found.stage].slots.as_deref().unwrap_or_default();
-                let mut feeds = Vec::new();
+                let mut sources = Vec::new();
                 for (slot, output) in &found.slots {
                     let slot = &slots[*slot];
                     let free = slot.point.axes.iter().filter(|(axis, _)| !found.held.contains(&axis.to_string()));
                     let label: Vec<String> =
                         free.map(|(axis, value)| format!("{axis}={}", in_file_name(&value.label))).collect();
                     let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
-                    if let State::Kept(instance) = slot.state {
-                        feeds.push((label, instance, *output));
+                    if let State::Included(instance) = slot.state {
+                        sources.push(ResultSource { label, instance, output: *output });
                     }
                 }
-                if !feeds.is_empty() {
-                    results.push(ResultEntry { path, feeds, span });
+                if !sources.is_empty() {
+                    results.push(ResultEntry { path, sources, span });
                 }
             }
             Err(failure) => problems.extend(failure.map(|problem| *problem)),

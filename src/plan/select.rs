@@ -10,18 +10,18 @@ use crate::language::suggest;
 
 use super::model::{InstanceId, Plan};
 
-/// Which instances of a stage are meant, and which output of theirs.
+/// Selector of instances of a stage, and of an output of theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
     /// The stage.
     pub stage: String,
-    /// What axes are held to, in the order written.
+    /// Constraints on axes, in the order written.
     pub axes: Vec<(String, Choice)>,
     /// The output after the dot.
     pub output: Option<String>,
 }
 
-/// What an axis is held to.
+/// Constraint on an axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
     /// Every value: `*`.
@@ -30,13 +30,13 @@ pub enum Choice {
     Label(String),
 }
 
-/// Why a selector selects nothing.
+/// Reason why a selector selects nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SelectError {
-    /// What is wrong.
+    /// Problem.
     pub message: String,
-    /// What to do.
+    /// Remedy.
     pub help: Option<String>,
 }
 
@@ -141,14 +141,14 @@ impl fmt::Display for Selector {
 }
 
 /// A label as it is written in a selector.
-pub fn quoted(label: &str) -> String {
+pub(super) fn quoted(label: &str) -> String {
     let plain =
         !label.is_empty() && label != "*" && label.trim() == label && !label.contains([',', ']', '"', '\\', '\n']);
     if plain { label.to_owned() } else { format!("\"{}\"", label.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
 /// The name of an instance.
-pub fn instance_name<'a>(stage: &str, point: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+pub(super) fn instance_name<'a>(stage: &str, point: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let axes = point.into_iter().map(|(axis, label)| format!("{axis}={}", quoted(label))).collect::<Vec<_>>();
     if axes.is_empty() { stage.to_owned() } else { format!("{stage}[{}]", axes.join(",")) }
 }
@@ -187,10 +187,10 @@ impl Plan {
 }
 
 /// The axes of a stage, each with the labels on it, in the order of the points.
-pub type Axes<'a> = IndexMap<&'a str, IndexSet<&'a str>>;
+pub(super) type Axes<'a> = IndexMap<&'a str, IndexSet<&'a str>>;
 
 /// The axes of a stage with these points.
-pub fn axes<'a>(points: impl Iterator<Item: Iterator<Item = (&'a str, &'a str)>>) -> Axes<'a> {
+pub(super) fn axes<'a>(points: impl Iterator<Item: Iterator<Item = (&'a str, &'a str)>>) -> Axes<'a> {
     let mut axes = Axes::new();
     for (axis, label) in points.flatten() {
         axes.entry(axis).or_default().insert(label);

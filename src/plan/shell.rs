@@ -1,8 +1,8 @@
-//! Where in a shell line a value stands, and how it is written there so that the shell reads back the very value.
+//! Quoting of values for the place in a shell line where they stand, so that the shell reads back the very value.
 
-/// Where in a shell line a value stands.
+/// Syntactic context of a value in a shell line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'t> {
+pub(super) enum Context<'t> {
     /// Outside quotes: the value becomes words.
     Plain,
     /// Inside `'…'`.
@@ -13,22 +13,22 @@ pub enum Place<'t> {
     Here {
         /// The line that ends it.
         end: &'t str,
-        /// What the shell would not take literally.
+        /// Characters that the shell would not take literally.
         special: &'static [char],
     },
     /// Inside a comment.
     Comment,
 }
 
-/// Why a value cannot be written where it stands: the message, and what to do.
+/// Reason why a value cannot be quoted in its context: the message, and what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Misplaced(pub &'static str, pub &'static str);
+pub(super) struct Unquotable(pub &'static str, pub &'static str);
 
 const IN_DOUBLE: &[char] = &['\\', '"', '$', '`'];
 const IN_DOUBLE_BRACES: &[char] = &['\\', '"', '$', '`', '}'];
 const IN_HERE: &[char] = &['\\', '$', '`'];
 
-/// What the shell is inside of.
+/// Construct of the shell that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frame {
     /// The line itself, or `$(…)`; with parentheses open in it.
@@ -48,8 +48,8 @@ struct Here<'t> {
     literal: bool,
 }
 
-/// Where the end of `before`, the beginning of a shell line, stands.
-pub fn place(before: &str) -> Result<Place<'_>, Misplaced> {
+/// Context at the end of `before`, the beginning of a shell line.
+pub(super) fn context(before: &str) -> Result<Context<'_>, Unquotable> {
     let bytes = before.as_bytes();
     let mut frames = vec![Frame::Code { parentheses: 0 }];
     let mut pending = Vec::new();
@@ -63,7 +63,7 @@ pub fn place(before: &str) -> Result<Place<'_>, Misplaced> {
             b'\\' => at += 1,
             b'\'' if code || frame == (Frame::Braces { quoted: false }) => match before[at + 1..].find('\'') {
                 Some(end) => at += end + 1,
-                None => return Ok(Place::Single),
+                None => return Ok(Context::Single),
             },
             b'"' if frame == Frame::Double => drop(frames.pop()),
             b'"' => frames.push(Frame::Double),
@@ -83,7 +83,7 @@ pub fn place(before: &str) -> Result<Place<'_>, Misplaced> {
             bracket @ (b'(' | b')') if code => parenthesis(&mut frames, bracket),
             b'#' if code && begins_word(&bytes[..at]) => match before[at..].find('\n') {
                 Some(end) => at += end - 1,
-                None => return Ok(Place::Comment),
+                None => return Ok(Context::Comment),
             },
             b'<' if code && before[at..].starts_with("<<") => {
                 let (here, length) = here_document(&before[at + 2..]);
@@ -95,7 +95,7 @@ pub fn place(before: &str) -> Result<Place<'_>, Misplaced> {
                     match after_here_document(before, at + 1, &here) {
                         Some(after) => at = after - 1,
                         None => {
-                            return Ok(Place::Here {
+                            return Ok(Context::Here {
                                 end: here.end,
                                 special: if here.literal { &[] } else { IN_HERE },
                             });
@@ -111,19 +111,19 @@ pub fn place(before: &str) -> Result<Place<'_>, Misplaced> {
         return Err(IN_BACKTICKS);
     }
     Ok(match frames.last() {
-        Some(Frame::Double) => Place::Double(IN_DOUBLE),
-        Some(Frame::Braces { quoted: true }) => Place::Double(IN_DOUBLE_BRACES),
-        _ => Place::Plain,
+        Some(Frame::Double) => Context::Double(IN_DOUBLE),
+        Some(Frame::Braces { quoted: true }) => Context::Double(IN_DOUBLE_BRACES),
+        _ => Context::Plain,
     })
 }
 
-const AFTER_BACKSLASH: Misplaced =
-    Misplaced("a value cannot follow a backslash", "take the backslash away: values are quoted as they need");
-const IN_BACKTICKS: Misplaced = Misplaced("a value cannot stand inside backticks", "write `$(…)` instead");
-const LIST_IN_QUOTES: Misplaced =
-    Misplaced("a list cannot stand inside quotes", "take the quotes away: each of its words is quoted as it needs");
-const NUL: Misplaced = Misplaced("a value with a NUL character cannot be put into a shell line", "leave it out");
-const ENDS_HERE: Misplaced = Misplaced("the value would end the here-document", "end it with another word");
+const AFTER_BACKSLASH: Unquotable =
+    Unquotable("a value cannot follow a backslash", "take the backslash away: values are quoted as they need");
+const IN_BACKTICKS: Unquotable = Unquotable("a value cannot stand inside backticks", "write `$(…)` instead");
+const LIST_IN_QUOTES: Unquotable =
+    Unquotable("a list cannot stand inside quotes", "take the quotes away: each of its words is quoted as it needs");
+const NUL: Unquotable = Unquotable("a value with a NUL character cannot be put into a shell line", "leave it out");
+const ENDS_HERE: Unquotable = Unquotable("the value would end the here-document", "end it with another word");
 
 fn parenthesis(frames: &mut Vec<Frame>, bracket: u8) {
     let inner = frames.len() > 1;
@@ -151,7 +151,7 @@ fn here_document(text: &str) -> (Option<Here<'_>>, usize) {
     ((!end.is_empty()).then_some(Here { end, tabs_ignored, literal: end.len() < word.len() }), length)
 }
 
-/// Where the line after a here-document begins, whose text begins at `from`; `None` if `text` ends before it does.
+/// Offset of the line after a here-document whose text begins at `from`; `None` if `text` ends before it does.
 fn after_here_document(text: &str, from: usize, here: &Here<'_>) -> Option<usize> {
     let mut at = from;
     for line in text[from..].split_inclusive('\n') {
@@ -164,22 +164,22 @@ fn after_here_document(text: &str, from: usize, here: &Here<'_>) -> Option<usize
     None
 }
 
-/// `words` as they are written at `place`; `list` if they are the words of a list.
-pub fn write(words: &[String], list: bool, place: Place<'_>) -> Result<String, Misplaced> {
+/// `words` as they are written at `context`; `list` if they are the words of a list.
+pub(super) fn write(words: &[String], list: bool, context: Context<'_>) -> Result<String, Unquotable> {
     if words.iter().any(|word| word.contains('\0')) {
         return Err(NUL);
     }
-    if list && matches!(place, Place::Single | Place::Double(_)) {
+    if list && matches!(context, Context::Single | Context::Double(_)) {
         return Err(LIST_IN_QUOTES);
     }
     let text = words.join(" ");
-    match place {
-        Place::Plain => shlex::try_join(words.iter().map(String::as_str)).map_err(|_| NUL),
-        Place::Single => Ok(text.replace('\'', r"'\''")),
-        Place::Double(special) => Ok(escaped(&text, special)),
-        Place::Here { end, .. } if text.lines().any(|line| line.trim_start_matches('\t') == end) => Err(ENDS_HERE),
-        Place::Here { special, .. } => Ok(escaped(&text, special)),
-        Place::Comment => Ok(text.replace(['\n', '\r'], " ")),
+    match context {
+        Context::Plain => shlex::try_join(words.iter().map(String::as_str)).map_err(|_| NUL),
+        Context::Single => Ok(text.replace('\'', r"'\''")),
+        Context::Double(special) => Ok(escaped(&text, special)),
+        Context::Here { end, .. } if text.lines().any(|line| line.trim_start_matches('\t') == end) => Err(ENDS_HERE),
+        Context::Here { special, .. } => Ok(escaped(&text, special)),
+        Context::Comment => Ok(text.replace(['\n', '\r'], " ")),
     }
 }
 
@@ -220,9 +220,9 @@ mod tests {
         "printf %s \"$((1))${#UNSET}\" >/dev/null; printf %s @",
     ];
 
-    fn filled(line: &str, value: &str) -> Result<String, Misplaced> {
+    fn filled(line: &str, value: &str) -> Result<String, Unquotable> {
         let at = line.find('@').unwrap();
-        let value = write(&[value.to_owned()], false, place(&line[..at])?)?;
+        let value = write(&[value.to_owned()], false, context(&line[..at])?)?;
         Ok(format!("{}{value}{}", &line[..at], &line[at + 1..]))
     }
 
@@ -241,7 +241,7 @@ mod tests {
 
         #[test]
         fn no_line_is_too_strange(before in r#"[a '"$`\\(){}<E\n#é-]{0,24}"#) {
-            let _ = place(&before);
+            let _ = context(&before);
         }
     }
 
@@ -257,9 +257,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_refused() {
-        assert_eq!(place("echo `cat "), Err(IN_BACKTICKS));
-        assert_eq!(place("echo \\"), Err(AFTER_BACKSLASH));
-        assert_eq!(write(&["a".to_owned()], true, Place::Double(IN_DOUBLE)), Err(LIST_IN_QUOTES));
-        assert_eq!(write(&["a\0".to_owned()], false, Place::Plain), Err(NUL));
+        assert_eq!(context("echo `cat "), Err(IN_BACKTICKS));
+        assert_eq!(context("echo \\"), Err(AFTER_BACKSLASH));
+        assert_eq!(write(&["a".to_owned()], true, Context::Double(IN_DOUBLE)), Err(LIST_IN_QUOTES));
+        assert_eq!(write(&["a\0".to_owned()], false, Context::Plain), Err(NUL));
     }
 }

@@ -9,18 +9,18 @@ use crate::language::scope::Scope;
 use crate::language::{Diagnostic, SourceText, Span, suggest};
 
 /// The evaluated `vars`, and the paths (from `vars` on) that have no value because of a mistake.
-pub struct Vars {
+pub(super) struct Vars {
     /// A mapping.
     pub value: Node,
     /// Paths without a value.
     pub failed: Vec<Vec<String>>,
 }
 
-/// One `--set` or `--profile` argument: its number among the texts, and itself.
-pub type Argument<'a> = (u32, &'a str);
+/// Argument of `--set` or `--profile`: its number among the texts, and itself.
+pub(super) type Argument<'a> = (u32, &'a str);
 
 /// Merges the chosen profiles and then the settings into the document's `vars`.
-pub fn merge(
+pub(super) fn merge(
     document: &Document,
     profiles: &[Argument<'_>],
     settings: &[Argument<'_>],
@@ -117,7 +117,7 @@ fn set(vars: &mut Node, text: &str, source: u32) -> Result<(), Box<Diagnostic>> 
 }
 
 /// Evaluates the expressions in the merged `vars`.
-pub fn evaluate(merged: &Node, engine: &Engine, texts: &[SourceText], problems: &mut Vec<Diagnostic>) -> Vars {
+pub(super) fn evaluate(merged: &Node, engine: &Engine, texts: &[SourceText], problems: &mut Vec<Diagnostic>) -> Vars {
     let mut resolver = Resolver { merged, engine, texts, problems, done: HashMap::new(), open: Vec::new() };
     let mut path = Vec::new();
     let value = resolver.subtree(merged, &mut path).unwrap_or_else(|| resolver.without_failed(merged, &mut Vec::new()));
@@ -139,7 +139,7 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// How deeply variables may refer to each other.
+    /// Maximum depth of references between variables.
     const DEEPEST: usize = 64;
 
     fn subtree(&mut self, node: &Node, path: &mut Vec<String>) -> Option<Node> {

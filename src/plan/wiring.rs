@@ -1,4 +1,4 @@
-//! From what `inputs` and `results` say to the instances and files that are meant.
+//! Wiring: resolves what `inputs` and `results` refer to into instances and files.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -14,7 +14,7 @@ use crate::language::{Diagnostic, Span, suggest};
 use super::draft::{Draft, Slot, State};
 use super::index::{Constraint, StageIndex};
 use super::matrix::Point;
-use super::model::{Feed, Input, Source, SourceId};
+use super::model::{Input, InputSource, Source, SourceId};
 use super::select::{Choice, SelectError, Selector};
 
 /// Texts that near names of stages are looked for.
@@ -23,7 +23,7 @@ const LOOKED_FOR: usize = 200;
 const SUGGESTED: usize = 5;
 
 /// Wires inputs and results; knows every stage's instances.
-pub struct Wiring<'s, 'd, 'e> {
+pub(super) struct Wiring<'s, 'd, 'e> {
     drafts: &'s [Draft<'d, 'e>],
     by_name: HashMap<&'s str, usize>,
     /// Stages that could not be read: their names are known, and nothing else.
@@ -35,11 +35,11 @@ pub struct Wiring<'s, 'd, 'e> {
     looked_for: Cell<usize>,
 }
 
-/// What reads.
-pub struct Reader<'r> {
+/// Consumer of a reference.
+pub(super) struct Reader<'r> {
     /// The point of the consumer, whose axes are matched.
     pub point: &'r Point,
-    /// What the port carries.
+    /// Type of the port.
     pub artifact: ArtifactType,
     /// Whether the consumer names its own ports, so that an output must be clear without a type.
     pub free: bool,
@@ -47,11 +47,11 @@ pub struct Reader<'r> {
     pub port: &'r str,
 }
 
-/// What a reference to a stage stands for.
-pub struct Found {
+/// Instances and outputs that a reference to a stage stands for.
+pub(super) struct Found {
     /// The stage, as an index into the drafts.
     pub stage: usize,
-    /// The kept instances, as indices into the stage's slots, in matrix order, each with the index of its output.
+    /// Instances in the plan, as indices into the stage's slots, in matrix order, each with the index of its output.
     pub slots: Vec<(usize, usize)>,
     /// Whether axes were gathered, so that this is a list.
     pub gathered: bool,
@@ -61,12 +61,12 @@ pub struct Found {
     pub dropped: Option<String>,
 }
 
-/// Why a reference stands for nothing: a mistake to report, or `None` where it was reported elsewhere.
-pub type Failure = Option<Box<Diagnostic>>;
+/// Reason why a reference stands for nothing: a mistake to report, or `None` where it was reported elsewhere.
+pub(super) type Failure = Option<Box<Diagnostic>>;
 
 impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     /// Knows these stages; of those in `unread`, a mistake hides all but the name.
-    pub fn new(drafts: &'s [Draft<'d, 'e>], unread: HashSet<&'s str>) -> Self {
+    pub(super) fn new(drafts: &'s [Draft<'d, 'e>], unread: HashSet<&'s str>) -> Self {
         Wiring {
             drafts,
             by_name: drafts.iter().enumerate().map(|(index, draft)| (draft.key.name.as_str(), index)).collect(),
@@ -79,19 +79,19 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     }
 
     /// The project's files and folders that were read.
-    pub fn into_sources(self) -> Vec<Source> {
+    pub(super) fn into_sources(self) -> Vec<Source> {
         self.sources
     }
 
     /// Whether `text` refers to a stage there is.
-    pub fn is_stage(&self, text: &str) -> bool {
+    pub(super) fn is_stage(&self, text: &str) -> bool {
         let name = stage_name(text);
         self.by_name.contains_key(name) || self.unread.contains(name)
     }
 
     /// The names of the stages nearest to what `text` starts with. To look through all names for each of as many texts would
-    /// take the time of their product, so only so many are looked for.
-    pub fn near_stages(&self, text: &str) -> Vec<String> {
+    /// take the time of their product, so the number of texts is limited.
+    pub(super) fn near_stages(&self, text: &str) -> Vec<String> {
         let name = stage_name(text);
         if name.is_empty() || self.looked_for.get() == LOOKED_FOR {
             return Vec::new();
@@ -102,7 +102,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     }
 
     /// The instances and output that `text`, which refers to a stage, stands for.
-    pub fn find(&mut self, text: &str, span: Span, reader: &Reader<'_>) -> Result<Found, Failure> {
+    pub(super) fn find(&mut self, text: &str, span: Span, reader: &Reader<'_>) -> Result<Found, Failure> {
         let failed = |error: SelectError| Some(Box::new(Diagnostic::new(span, error.message).maybe_help(error.help)));
         let selector = Selector::parse(text).map_err(failed)?;
         // Only texts that refer to a stage come here, so a stage that is not known is one that could not be read.
@@ -135,11 +135,11 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         if fitting.iter().any(|slot| slots[*slot].state == State::Unknown) {
             return Err(None);
         }
-        let dropped = fitting.iter().find(|slot| slots[**slot].state == State::Dropped);
+        let dropped = fitting.iter().find(|slot| slots[**slot].state == State::Excluded);
         let dropped = dropped.map(|slot| slots[*slot].name.clone());
         let held = constraints.iter().map(|constraint| constraint.axis.to_owned()).collect();
         let mut kept = Vec::with_capacity(fitting.len());
-        for slot in fitting.into_iter().filter(|slot| matches!(slots[*slot].state, State::Kept(_))) {
+        for slot in fitting.into_iter().filter(|slot| matches!(slots[*slot].state, State::Included(_))) {
             let outputs = slots[slot].outputs.as_ref().ok_or(None)?;
             kept.push((slot, output_of.find(outputs).map_err(failed)?));
         }
@@ -147,15 +147,15 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     }
 
     /// Wires one input of an instance.
-    pub fn input(
+    pub(super) fn input(
         &mut self,
         value: &Node,
         reader: &Reader<'_>,
         port: Option<&InputPort>,
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Input> {
-        let mut bound = Bound { feeds: Vec::new(), files: Vec::new(), gathered: false, dropped: None };
-        let Written { from: value, writable } = Written::read(value, problems)?;
+        let mut bound = Bound { sources: Vec::new(), files: Vec::new(), gathered: false, dropped: None };
+        let InputSpec { from: value, writable } = InputSpec::read(value, problems)?;
         let (items, list) = match &value.value {
             Value::List(items) => (items.as_slice(), true),
             Value::Null => (&[][..], false),
@@ -189,7 +189,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         };
         let files = bound.files.iter().enumerate().map(link).collect();
         let port = reader.port.to_owned();
-        Some(Input { port, list, feeds: bound.feeds, files, writable, span: value.span })
+        Some(Input { port, list, sources: bound.sources, files, writable, span: value.span })
     }
 
     /// Adds what `text` stands for.
@@ -197,7 +197,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         if !self.is_stage(text) {
             let source = self.source(text, span, reader.artifact);
             bound.files.push(extension(text).to_owned());
-            bound.feeds.push(Feed::Source(source));
+            bound.sources.push(InputSource::File(source));
             return Ok(());
         }
         let found = self.find(text, span, reader)?;
@@ -205,10 +205,10 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         for (slot, output) in found.slots {
             let slot = &slots[slot];
             let outputs = slot.outputs.as_deref().ok_or(None)?;
-            let State::Kept(instance) = slot.state else { continue };
+            let State::Included(instance) = slot.state else { continue };
             let file = outputs.get(output).map_or("", |output| output.file.as_str());
             bound.files.push(extension(file).to_owned());
-            bound.feeds.push(Feed::Output { instance, output });
+            bound.sources.push(InputSource::Output { instance, output });
         }
         bound.gathered |= found.gathered;
         bound.dropped = bound.dropped.take().or(found.dropped);
@@ -235,14 +235,14 @@ fn stage_name(text: &str) -> &str {
 }
 
 /// An input as it is written: what it reads, or a mapping that says more.
-struct Written<'n> {
+struct InputSpec<'n> {
     from: &'n Node,
     writable: bool,
 }
 
-impl<'n> Written<'n> {
-    fn read(value: &'n Node, problems: &mut Vec<Diagnostic>) -> Option<Written<'n>> {
-        let Some(entries) = value.entries() else { return Some(Written { from: value, writable: false }) };
+impl<'n> InputSpec<'n> {
+    fn read(value: &'n Node, problems: &mut Vec<Diagnostic>) -> Option<InputSpec<'n>> {
+        let Some(entries) = value.entries() else { return Some(InputSpec { from: value, writable: false }) };
         let before = problems.len();
         for entry in entries.iter().filter(|entry| !INPUT_KEYS.contains(&entry.key.name.as_str())) {
             let help = suggest::help(&entry.key.name, INPUT_KEYS, "its keys");
@@ -263,17 +263,17 @@ impl<'n> Written<'n> {
             let help = "write `{ from: stage, writable: true }`";
             problems.push(Diagnostic::new(value.span, "an input lacks `from`: what it reads").help(help));
         }
-        from.filter(|_| problems.len() == before).map(|from| Written { from, writable })
+        from.filter(|_| problems.len() == before).map(|from| InputSpec { from, writable })
     }
 }
 
 /// The keys of an input that is written as a mapping.
 const INPUT_KEYS: [&str; 2] = ["from", "writable"];
 
-/// What an input is bound to so far.
+/// Sources that an input is bound to so far.
 struct Bound {
-    feeds: Vec<Feed>,
-    /// File name extension of each feed, with its dot.
+    sources: Vec<InputSource>,
+    /// File name extension of each source, with its dot.
     files: Vec<String>,
     gathered: bool,
     dropped: Option<String>,
@@ -292,7 +292,7 @@ fn miscount(
     port: Option<&InputPort>,
 ) -> Option<Diagnostic> {
     let name = reader.port;
-    match bound.feeds.len() {
+    match bound.sources.len() {
         0 if port.is_some_and(|port| port.arity == Arity::Optional) => None,
         0 => {
             let problem = match (&bound.dropped, list) {

@@ -1,42 +1,31 @@
-//! The only place where things happen: fingerprints, the scheduler and its processes, the record of a run.
+//! Runs: the only part of the program that changes anything outside of its own memory.
+//!
+//! A [`Session`] brings a project, a plan and the cache together. Its run has three steps: it hashes the project's files, has
+//! the engine bring every instance up to date, and publishes results. The engine decides and touches nothing; `attempts` is
+//! between it and the disk, `executor` carries out jobs, `inputs` makes recipes and fingerprints, and `state` outlives the run.
 
-pub mod assess;
-pub mod attempt;
-pub mod collect;
-mod crew;
-mod disk_space;
-pub mod dispatch;
+#[doc(hidden)]
+pub mod attempts;
+#[doc(hidden)]
+pub mod engine;
+#[doc(hidden)]
 pub mod executor;
-mod failure;
-pub mod flights;
-pub mod history;
-pub mod input_guard;
-pub mod journal;
-pub mod keep;
-mod local;
-pub mod machine;
-mod passes;
-mod places;
-pub mod protocol;
+pub(crate) mod gc;
+#[doc(hidden)]
+pub mod inputs;
+mod program;
 mod publish;
-pub mod readers;
-pub mod recall;
-pub mod recipe;
-pub mod recorder;
-pub mod resolve;
-pub mod resources;
-pub mod schedule;
-pub mod second_pass;
-mod session;
-mod shortage;
-pub mod sources;
-pub mod suspects;
-pub mod threads;
-mod traces;
-pub mod worker;
-pub mod workshop;
-pub mod workspace;
+#[doc(hidden)]
+pub mod session;
+#[doc(hidden)]
+pub mod state;
+pub(crate) mod status;
+pub(crate) mod suspects;
 
-pub use attempt::PROGRAM;
-pub use local::{ATTEMPT_VARIABLE, guardian_main};
-pub use session::{Heard, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};
+pub use executor::resources::{Capacity, GpuDevice};
+pub use program::PROGRAM;
+pub use session::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};
+pub use state::plan_snapshot::{KeyedPlan, PlanKey};
+pub use status::{Reason, Status};
+
+pub(crate) use executor::local::{ATTEMPT_VARIABLE, reaper_main};

@@ -1,4 +1,4 @@
-//! A settings file: its keys, and what it says.
+//! Settings files: their keys, and how they are read.
 
 use std::path::{Path, PathBuf};
 
@@ -8,42 +8,42 @@ use crate::language::node::{self, Entry, Node, Value};
 use crate::language::shape::{Literal, Shape, keys};
 use crate::language::{Diagnostic, SourceText, Span, suggest};
 
-use super::folder::{Written, folder};
+use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
 use super::{Origin, Setting, VerifyOnUse};
 
 keys! {
     /// A settings file.
     "a settings file"
-    pub struct SettingsKeys {
+    pub(crate) struct SettingsKeys {
         /// The cache: its folder, or a mapping of `dir` and `verify_on_use`.
         optional cache: CacheSetting,
-        /// Most that is kept of what one stage prints, its beginning and its end, such as `64MiB`.
+        /// Size limit of a stage's log, such as `64MiB`; beyond it the log's beginning and end are kept.
         optional log_limit: Literal<LogLimit>,
         /// Folder under which the results of every pipeline are put, `results` if left out. `~` is the home folder; a
         /// relative path starts in the project folder.
-        optional results: Literal<Written>,
+        optional results: Literal<PathText>,
     }
 }
 
 keys! {
-    /// What is said of the cache.
+    /// Settings of the cache.
     "`cache`"
-    pub struct CacheKeys {
+    pub(crate) struct CacheKeys {
         /// Folder of the cache, `.athanor` if left out; several projects may share one. `~` is the home folder; a relative
         /// path starts in the project folder.
-        optional dir: Literal<Written>,
+        optional dir: Literal<PathText>,
         /// When stored files are hashed again before they are used: `never`, `sample` or `always`; `never` if left out.
         optional verify_on_use: Literal<VerifyOnUse>,
     }
 }
 
-/// All names of settings, as they may be written in one line of a file.
-pub const NAMES: [&str; 5] = ["cache", "cache.dir", "cache.verify_on_use", "log_limit", "results"];
+/// Names of all settings, as they may be written in one line of a file.
+pub(crate) const NAMES: [&str; 5] = ["cache", "cache.dir", "cache.verify_on_use", "log_limit", "results"];
 
-/// The cache's folder, or all that is said of it.
+/// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
-pub struct CacheSetting(CacheKeys);
+pub(super) struct CacheSetting(CacheKeys);
 
 impl Shape for CacheSetting {
     fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
@@ -66,8 +66,8 @@ impl Shape for CacheSetting {
     }
 }
 
-/// What a settings file says. `number` is the file's number among the texts that spans count in.
-pub fn read(file: &SourceText, number: u32, home: Option<&Path>, problems: &mut Vec<Diagnostic>) -> Layer {
+/// Reads a settings file. `number` is the file's number among the texts that spans count in.
+pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems: &mut Vec<Diagnostic>) -> Layer {
     let root = match node::parse(&file.text, 0, number) {
         Ok(root) => root,
         Err(problem) => {
@@ -84,7 +84,7 @@ pub fn read(file: &SourceText, number: u32, home: Option<&Path>, problems: &mut 
         let (line, column) = file.line_and_column(span.range().start);
         Origin::File { file: file.name.clone(), line, column }
     };
-    let mut path = |written: Literal<Written>| -> Option<Setting<PathBuf>> {
+    let mut path = |written: Literal<PathText>| -> Option<Setting<PathBuf>> {
         match folder(Path::new(&written.value.0), home) {
             Ok(value) => Some(Setting { value, origin: origin(written.span) }),
             Err(message) => {
@@ -102,7 +102,7 @@ pub fn read(file: &SourceText, number: u32, home: Option<&Path>, problems: &mut 
     }
 }
 
-/// The same without keys that there are not, each of which is reported.
+/// Removes unknown keys, each of which is reported.
 fn known(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     let Value::Map(entries) = &mut root.value else { return root };
     entries.retain(|Entry { key, .. }| {
@@ -120,7 +120,7 @@ fn known(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     root
 }
 
-/// The same with `cache.NAME: …` written as `cache: { NAME: … }`.
+/// Rewrites `cache.NAME: …` as `cache: { NAME: … }`.
 fn nested(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     let Value::Map(entries) = &mut root.value else { return root };
     let (dotted, mut plain): (Vec<Entry>, Vec<Entry>) =
@@ -164,7 +164,7 @@ fn mapping_of(value: &mut Node) -> Option<&mut Vec<Entry>> {
 }
 
 /// The JSON Schema of a settings file.
-pub fn schema() -> Json {
+pub(crate) fn schema() -> Json {
     let mut schema = SettingsKeys::schema();
     let cache = CacheKeys::schema();
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {

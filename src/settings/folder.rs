@@ -7,12 +7,12 @@ use crate::language::shape::Typed;
 
 /// A folder's path, as written.
 #[derive(Debug, Clone)]
-pub(super) struct Written(pub String);
+pub(super) struct PathText(pub String);
 
-impl Typed for Written {
+impl Typed for PathText {
     fn parse(value: &Value) -> Result<Self, String> {
         match value {
-            Value::Text(text) => Ok(Written(text.clone())),
+            Value::Text(text) => Ok(PathText(text.clone())),
             other => Err(format!("expected the path of a folder, not {}", other.noun())),
         }
     }

@@ -1,4 +1,4 @@
-//! Partial settings: what one file, the variables or the options say.
+//! Layers: partial settings from one file, the variables or the options.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::{Origin, Setting, VerifyOnUse};
 
 /// Settings of one origin; those that it does not mention are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Layer {
+pub(crate) struct Layer {
     /// See [`Settings`](super::Settings).
     pub cache: Option<Setting<PathBuf>>,
     /// See [`Settings`](super::Settings).
@@ -25,7 +25,7 @@ pub struct Layer {
 
 /// The environment variables that are settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variable {
+pub(crate) enum Variable {
     /// `cache`.
     Cache,
     /// `cache.verify_on_use`.
@@ -37,11 +37,12 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// All of them.
-    pub const ALL: [Variable; 4] = [Variable::Cache, Variable::VerifyOnUse, Variable::LogLimit, Variable::Results];
+    /// All variables.
+    pub(crate) const ALL: [Variable; 4] =
+        [Variable::Cache, Variable::VerifyOnUse, Variable::LogLimit, Variable::Results];
 
     /// Its name in the environment.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Variable::Cache => "ATHANOR_CACHE",
             Variable::VerifyOnUse => "ATHANOR_CACHE_VERIFY_ON_USE",
@@ -53,7 +54,7 @@ impl Variable {
 
 /// Reads variables. An empty one counts as one that is not set. A mistake lies in a text of the variable's name, which is
 /// added to `texts`.
-pub fn variables<'v>(
+pub(crate) fn variables<'v>(
     values: impl IntoIterator<Item = (Variable, &'v OsStr)>,
     home: Option<&Path>,
     texts: &mut Vec<SourceText>,
@@ -78,7 +79,7 @@ pub fn variables<'v>(
 }
 
 /// Reads options.
-pub fn options(
+pub(crate) fn options(
     cache: Option<&Path>,
     home: Option<&Path>,
     texts: &mut Vec<SourceText>,
@@ -114,7 +115,7 @@ fn typed<T: Typed>(value: &OsStr) -> Result<T, String> {
     T::parse(&Value::Text(text.to_owned()))
 }
 
-/// Most bytes that are kept of what one stage prints.
+/// Size limit of a stage's log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogLimit(pub ByteSize);
 

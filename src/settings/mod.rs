@@ -1,7 +1,7 @@
-//! Settings of the program: values that hold on a machine, for a user or in a project, and where each comes from.
+//! Settings of the program on a machine, for a user or in a project, with the origin of each.
 //!
 //! Layers are laid over each other, lowest first: built-in defaults, the machine's file, the user's, the project's, variables,
-//! options. They say how and where work is done, never what comes out: no setting is part of a fingerprint. Texts and values
+//! options. They determine how and where work is done, never its result: no setting is part of a fingerprint. Texts and values
 //! come in; nothing here reads a file or the environment.
 
 mod file;
@@ -14,28 +14,28 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-pub use file::{NAMES, read, schema};
-pub use layer::{Layer, Variable, options, variables};
+pub(crate) use file::{read, schema};
+pub(crate) use layer::{Layer, Variable, options, variables};
 
 use crate::language::ByteSize;
 
 /// Name of a settings file in a project.
-pub const FILE: &str = "athanor.config.yaml";
+pub(crate) const FILE: &str = "athanor.config.yaml";
 
-/// A value and where it comes from.
+/// Value with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting<T> {
+pub(crate) struct Setting<T> {
     /// The value.
     pub value: T,
-    /// Where it comes from.
+    /// Origin.
     pub origin: Origin,
 }
 
-/// Where a value comes from.
+/// Origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "source")]
-pub enum Origin {
-    /// It is built in.
+pub(crate) enum Origin {
+    /// Built in.
     Default,
     /// A settings file.
     File {
@@ -68,25 +68,25 @@ impl fmt::Display for Origin {
     }
 }
 
-/// When stored files are hashed again before they are used.
+/// Rule for when stored files are hashed again before they are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum VerifyOnUse {
+pub(crate) enum VerifyOnUse {
     /// Never: `athanor cache verify` does that.
     #[default]
     Never,
     /// Some of them, at random.
     Sample,
-    /// All of them.
+    /// All rules.
     Always,
 }
 
 impl VerifyOnUse {
-    /// All choices.
-    pub const ALL: [VerifyOnUse; 3] = [VerifyOnUse::Never, VerifyOnUse::Sample, VerifyOnUse::Always];
+    /// All rules.
+    pub(crate) const ALL: [VerifyOnUse; 3] = [VerifyOnUse::Never, VerifyOnUse::Sample, VerifyOnUse::Always];
 
     /// As it is written.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             VerifyOnUse::Never => "never",
             VerifyOnUse::Sample => "sample",
@@ -95,14 +95,14 @@ impl VerifyOnUse {
     }
 }
 
-/// The settings that hold.
+/// Effective settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The cache's folder, absolute or relative to the project folder.
     pub cache: Setting<PathBuf>,
-    /// When stored files are hashed again before they are used.
+    /// Rule for when stored files are hashed again before they are used.
     pub verify_on_use: Setting<VerifyOnUse>,
-    /// Most bytes that are kept of what one stage prints.
+    /// Size limit of a stage's log.
     pub log_limit: Setting<ByteSize>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
@@ -126,7 +126,7 @@ fn built_in<T>(value: T) -> Setting<T> {
 
 impl Settings {
     /// The defaults with `layers` over them, lowest first.
-    pub fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
+    pub(crate) fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
         let mut settings = Settings::default();
         for Layer { cache, verify_on_use, log_limit, results } in layers {
             settings.cache = cache.unwrap_or(settings.cache);
@@ -138,7 +138,7 @@ impl Settings {
     }
 
     /// Every setting's name, value as text, and origin, in the order of the documentation.
-    pub fn list(&self) -> Vec<(&'static str, String, &Origin)> {
+    pub(crate) fn list(&self) -> Vec<(&'static str, String, &Origin)> {
         vec![
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
@@ -147,8 +147,8 @@ impl Settings {
         ]
     }
 
-    /// The same for programs.
-    pub fn json(&self) -> Json {
+    /// The settings as JSON.
+    pub(crate) fn json(&self) -> Json {
         let entry = |(name, value, origin): (&str, String, &Origin)| {
             (name.to_owned(), json!({ "value": value, "from": origin }))
         };

@@ -1,17 +1,17 @@
 //! A plan drawn: as text, for Graphviz, for Mermaid, or as a picture.
 //!
-//! What is drawn are stages with their numbers of instances: a matrix of thousands is still one box.
+//! Stages are drawn with their numbers of instances: a matrix of thousands is still one box.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use crate::escape::escape;
 use crate::plan::Plan;
-use crate::visible::visible;
 
-/// In what form.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GraphFormat {
-    /// For reading in a terminal.
+pub(crate) enum GraphFormat {
+    /// Text for a terminal.
     Text,
     /// Graphviz.
     Dot,
@@ -30,18 +30,18 @@ struct Node {
 
 struct Drawing {
     nodes: Vec<Node>,
-    /// From producer to consumer, by node.
+    /// Edges from producer to consumer, by node.
     edges: BTreeSet<(usize, usize)>,
     /// Results by node.
     results: BTreeMap<usize, Vec<String>>,
 }
 
 /// Draws `plan`.
-pub fn draw(plan: &Plan, format: GraphFormat) -> String {
+pub(crate) fn draw(plan: &Plan, format: GraphFormat) -> String {
     let drawing = Drawing::of(plan);
     let text = match format {
         GraphFormat::Text => drawing.text(),
-        GraphFormat::Dot => drawing.dot(&visible(&plan.name)),
+        GraphFormat::Dot => drawing.dot(&escape(&plan.name)),
         GraphFormat::Mermaid => drawing.mermaid(),
         GraphFormat::Svg => drawing.svg(),
     };
@@ -54,8 +54,8 @@ impl Drawing {
             .stages
             .iter()
             .map(|stage| Node {
-                name: visible(&stage.name).into_owned(),
-                kind: visible(&stage.kind).into_owned(),
+                name: escape(&stage.name).into_owned(),
+                kind: escape(&stage.kind).into_owned(),
                 instances: 0,
                 layer: 0,
             })
@@ -73,9 +73,9 @@ impl Drawing {
         let mut results: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for entry in &plan.results {
             let stages: BTreeSet<usize> =
-                entry.feeds.iter().map(|(_, instance, _)| plan.instances[instance.index()].stage).collect();
+                entry.sources.iter().map(|source| plan.instances[source.instance.index()].stage).collect();
             for stage in stages {
-                results.entry(stage).or_default().push(visible(&entry.path).into_owned());
+                results.entry(stage).or_default().push(escape(&entry.path).into_owned());
             }
         }
         Drawing { nodes, edges, results }

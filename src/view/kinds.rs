@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::view::text::table;
 
 /// Every kind with its first sentence.
-pub fn list(kinds: &[&dyn Kind]) -> String {
+pub(crate) fn list(kinds: &[&dyn Kind]) -> String {
     let rows: Vec<Vec<String>> =
         kinds.iter().map(|kind| vec![kind.name().to_owned(), first_sentence(kind.doc())]).collect();
     table(&["KIND", "WHAT IT DOES"], &rows)
@@ -18,8 +18,8 @@ fn first_sentence(doc: &str) -> String {
     line.split_once(". ").map_or_else(|| line.to_owned(), |(first, _)| format!("{first}."))
 }
 
-/// One kind's documentation, parameters, inputs and outputs.
-pub fn describe(kind: &dyn Kind) -> String {
+/// Documentation of a kind, its parameters, inputs and outputs.
+pub(crate) fn describe(kind: &dyn Kind) -> String {
     let mut text = format!("{} (revision {})\n\n{}\n", kind.name(), kind.revision(), kind.doc());
     if kind.uses_all_cpus() {
         text += "\nIt is given all CPUs of the run, unless `resources.cpus` says how many.\n";

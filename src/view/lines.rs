@@ -1,19 +1,19 @@
 //! Events as lines of text: the wording that the terminal and the plain view share.
 
+use crate::escape::{escape, escape_lines};
 use crate::events::{Counts, Outcome, ResultAction, RunEvent};
 use crate::view::text::{count, duration};
-use crate::visible::{visible, visible_lines};
 
-/// What an event looks like as permanent text, possibly of several lines; `None` for events that only move a clock or a bar.
+/// Permanent text of an event, possibly of several lines; `None` for events that only move a clock or a bar.
 pub fn describe(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::RunStarted { pipeline, instances, .. } => {
-            Some(format!("{}: {}", visible(pipeline), count(*instances, "instance")))
+            Some(format!("{}: {}", escape(pipeline), count(*instances, "instance")))
         }
-        RunEvent::Waiting { instance } => Some(format!("waiting      {}: another run is making it", visible(instance))),
+        RunEvent::Waiting { instance } => Some(format!("waiting      {}: another run is making it", escape(instance))),
         RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
-            let mut text = format!("finished     {} in {}", visible(instance), duration(*duration_ms));
+            let mut text = format!("finished     {} in {}", escape(instance), duration(*duration_ms));
             if !undeclared.is_empty() {
                 text += &format!(
                     "\n  note: it also wrote {}, which it does not declare and which is not kept",
@@ -30,18 +30,18 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         }
         RunEvent::Failed { .. } => failed(event),
         RunEvent::Deferred { instance, because } => {
-            Some(format!("repeating    {}: {}", visible(instance), visible(because)))
+            Some(format!("repeating    {}: {}", escape(instance), escape(because)))
         }
         RunEvent::Skipped { instance, because } => {
-            Some(format!("skipped      {}: it needs {}, which failed", visible(instance), visible(because)))
+            Some(format!("skipped      {}: it needs {}, which failed", escape(instance), escape(because)))
         }
-        RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", visible(instance))),
+        RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", escape(instance))),
         RunEvent::StopRequested { forced: false } => {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
         }
         RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
         RunEvent::Result { path, action, aside, cause, help } => {
-            result(&visible(path), *action, aside.as_deref(), (cause.as_deref(), help.as_deref()))
+            result(&escape(path), *action, aside.as_deref(), cause.as_deref(), help.as_deref())
         }
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. }
@@ -55,14 +55,14 @@ pub fn describe(event: &RunEvent) -> Option<String> {
 
 fn failed(event: &RunEvent) -> Option<String> {
     let RunEvent::Failed { instance, attempt, cause, help, log_tail, retrying } = event else { return None };
-    let again = if *retrying { ", trying again" } else { "" };
-    let mut text = format!("failed       {} (try {attempt}{again}): {}", visible(instance), visible_lines(cause));
+    let again = if *retrying { ", retrying" } else { "" };
+    let mut text = format!("failed       {} (attempt {attempt}{again}): {}", escape(instance), escape_lines(cause));
     if let Some(help) = help {
-        text += &format!("\n  help: {}", visible_lines(help));
+        text += &format!("\n  help: {}", escape_lines(help));
     }
     if !log_tail.is_empty() {
         text += "\n  the end of its log:";
-        log_tail.iter().for_each(|line| text += &format!("\n  | {}", visible_lines(line)));
+        log_tail.iter().for_each(|line| text += &format!("\n  | {}", escape_lines(line)));
     }
     Some(text)
 }
@@ -70,7 +70,7 @@ fn failed(event: &RunEvent) -> Option<String> {
 fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
     let mut notes = Vec::new();
     if attempt > 1 {
-        notes.push(format!("try {attempt}"));
+        notes.push(format!("attempt {attempt}"));
     }
     if cpus > 1 {
         notes.push(format!("{cpus} CPUs"));
@@ -80,14 +80,15 @@ fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
         notes.push(format!("GPU {}", devices.join(", ")));
     }
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
-    format!("started      {}{notes}", visible(instance))
+    format!("started      {}{notes}", escape(instance))
 }
 
 fn result(
     path: &str,
     action: ResultAction,
     aside: Option<&str>,
-    (cause, help): (Option<&str>, Option<&str>),
+    cause: Option<&str>,
+    help: Option<&str>,
 ) -> Option<String> {
     match action {
         ResultAction::Written => Some(format!("result       {path}")),
@@ -97,13 +98,13 @@ fn result(
         }
         ResultAction::ReplacedEdited => {
             let aside = aside
-                .map(|aside| format!("; the edited one that was there is now {}", visible(aside)))
+                .map(|aside| format!("; the edited one that was there is now {}", escape(aside)))
                 .unwrap_or_default();
             Some(format!("result       {path} is new{aside}"))
         }
         ResultAction::Refused => {
-            let cause = cause.map(|cause| format!(": {}", visible(cause))).unwrap_or_default();
-            let help = help.map(|help| format!("\n  help: {}", visible(help))).unwrap_or_default();
+            let cause = cause.map(|cause| format!(": {}", escape(cause))).unwrap_or_default();
+            let help = help.map(|help| format!("\n  help: {}", escape(help))).unwrap_or_default();
             Some(format!("result       {path} cannot be put in place{cause}{help}"))
         }
         ResultAction::Lost => Some(format!(
@@ -134,7 +135,7 @@ fn summary(outcome: Outcome, counts: &Counts, milliseconds: u64) -> String {
 
 fn list(files: &[String]) -> String {
     const SHOWN: usize = 5;
-    let mut text = files.iter().take(SHOWN).map(|file| format!("`{}`", visible(file))).collect::<Vec<_>>().join(", ");
+    let mut text = files.iter().take(SHOWN).map(|file| format!("`{}`", escape(file))).collect::<Vec<_>>().join(", ");
     if files.len() > SHOWN {
         text += &format!(" and {} more", files.len() - SHOWN);
     }
@@ -156,7 +157,7 @@ mod tests {
             retrying: true,
         };
         insta::assert_snapshot!(describe(&event).unwrap(), @r"
-        failed       model[fold=0] (try 1, trying again): It ended with exit status 3.
+        failed       model[fold=0] (attempt 1, retrying): It ended with exit status 3.
           help: Look at its log.
           the end of its log:
           | one
@@ -210,7 +211,7 @@ mod tests {
         for event in events {
             let text = describe(&event).unwrap();
             assert!(text.contains(r"\u{1b}[2J\u{9b}31m\u{202e}\u{200b}\u{7}\ra"), "{text}");
-            assert!(!text.contains(|c| c != '\n' && crate::visible::is_hidden(c)), "{text:?}");
+            assert!(!text.contains(|c| c != '\n' && crate::escape::is_unprintable(c)), "{text:?}");
         }
     }
 

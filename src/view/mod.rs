@@ -1,12 +1,12 @@
-//! What users see: views read events and plans, and decide nothing.
+//! Views: they show events and plans, and decide nothing.
 
-pub mod devices;
-pub mod figures;
-pub mod graph;
-pub mod json;
-pub mod kinds;
+pub(crate) mod devices;
+pub(crate) mod graph;
+pub(crate) mod json;
+pub(crate) mod kinds;
 pub mod lines;
-pub mod plain;
-pub mod standing;
-pub mod terminal;
-pub mod text;
+pub(crate) mod metrics;
+pub(crate) mod plain;
+pub(crate) mod status;
+pub(crate) mod terminal;
+pub(crate) mod text;

@@ -4,31 +4,31 @@ use std::collections::HashMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::escape::escape;
 use crate::events::{EventSink, RunEvent, Stamped};
-use crate::view::figures::Figures;
-use crate::visible::visible;
+use crate::view::metrics::Metrics;
 
 /// Draws on the terminal (standard error).
-pub struct TerminalSink {
+pub(crate) struct TerminalSink {
     lines: MultiProgress,
     running: HashMap<String, ProgressBar>,
     overall: ProgressBar,
-    figures: Figures,
+    metrics: Metrics,
 }
 
 impl TerminalSink {
     /// A live view.
-    pub fn new() -> TerminalSink {
+    pub(crate) fn new() -> TerminalSink {
         let lines = MultiProgress::new();
         let overall = lines.add(ProgressBar::new(0));
         overall.set_style(style("{elapsed:>6} {bar:24} {pos}/{len} instances {msg}"));
-        TerminalSink { lines, running: HashMap::new(), overall, figures: Figures::default() }
+        TerminalSink { lines, running: HashMap::new(), overall, metrics: Metrics::default() }
     }
 
     fn start(&mut self, instance: &str) {
         let bar = self.lines.insert_before(&self.overall, ProgressBar::new_spinner());
         bar.set_style(style("{elapsed:>6} {spinner} {msg}"));
-        bar.set_message(visible(instance).into_owned());
+        bar.set_message(escape(instance).into_owned());
         self.running.insert(instance.to_owned(), bar);
     }
 
@@ -38,7 +38,7 @@ impl TerminalSink {
             bar.set_style(style("{elapsed:>6} {bar:24} {pos}/{len} {prefix}, {eta} left: {msg}"));
             bar.set_length(total);
         }
-        bar.set_prefix(visible(unit).into_owned());
+        bar.set_prefix(escape(unit).into_owned());
         bar.set_position(done);
     }
 
@@ -79,7 +79,7 @@ impl EventSink for TerminalSink {
             RunEvent::RunFinished { .. } => self.overall.finish_and_clear(),
             _ => {}
         }
-        if let Some(text) = self.figures.describe(&event.event) {
+        if let Some(text) = self.metrics.describe(&event.event) {
             // A terminal that is gone stops the view, not the run.
             let _ = self.lines.println(text);
         }

@@ -3,7 +3,7 @@
 use crate::language::ByteSize;
 
 /// A duration for people: `340 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`.
-pub fn duration(milliseconds: u64) -> String {
+pub(crate) fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match milliseconds {
         0..1000 => format!("{milliseconds} ms"),
@@ -14,17 +14,17 @@ pub fn duration(milliseconds: u64) -> String {
 }
 
 /// A size for people: `1.4 GiB`.
-pub fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     ByteSize::new(count).rounded()
 }
 
 /// `1 stage`, `2 stages`.
-pub fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Rows under a header, in aligned columns two spaces apart.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([header[column].chars().count()]).max().unwrap_or(0)

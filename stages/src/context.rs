@@ -126,7 +126,7 @@ impl<'a> StageContext<'a> {
     /// attempt at the same work finds it; when it succeeds, or its work changes, the folder is not used again.
     pub fn unfinished(&self) -> Result<PathBuf, StageError> {
         let folder = match &self.access {
-            Some(access) => access.cache.unfinished(&access.fingerprint),
+            Some(access) => access.cache.resume_state_path(&access.fingerprint),
             None => self.scratch.join("unfinished"),
         };
         std::fs::create_dir_all(&folder).map_err(StageError::io(&folder))?;

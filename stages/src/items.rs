@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Digest, ItemFile, ItemRecord, Placements, hash_value};
+use athanor_cache::{Digest, DigestHints, ItemFile, ItemRecord, ItemStore, hash_value};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -70,7 +70,7 @@ pub struct ItemCache<'c> {
     context: &'c StageContext<'c>,
     /// Folder for temporary folders.
     scratch: PathBuf,
-    store: Option<(athanor_cache::Items<'c>, Placements)>,
+    store: Option<(ItemStore<'c>, DigestHints)>,
     force: bool,
     /// Empty folders to write the files of an item into: making one costs more than many a small file.
     folders: Mutex<Vec<TempDir>>,
@@ -82,9 +82,9 @@ impl<'c> ItemCache<'c> {
         let (kind, revision) = (K::NAME, K::REVISION);
         let store = match context.cache() {
             Some(access) => {
-                let unfinished = access.cache.unfinished(&access.fingerprint);
+                let unfinished = access.cache.resume_state_path(&access.fingerprint);
                 let items = access.cache.items(&scope(kind, revision), &unfinished)?;
-                Some((items, Placements::create(&access.placements)?))
+                Some((items, DigestHints::create(&access.placements)?))
             }
             None => None,
         };
@@ -176,7 +176,7 @@ impl<'c> ItemCache<'c> {
             return Ok(Computed { value, files: self.set_aside(folder)? });
         };
         let json = serde_json::to_value(&value).map_err(|error| StageError::mismatch(error.to_string()))?;
-        let record = items.keep(key, json, folder)?;
+        let record = items.insert(key, json, folder)?;
         Ok(Computed { value, files: record.files })
     }
 
@@ -208,7 +208,7 @@ impl<'c> ItemCache<'c> {
     /// Places a file of an item at `path`, an output or inside one.
     pub fn place(&self, file: &ItemFile, path: &Path) -> Result<(), StageError> {
         match &self.store {
-            Some((items, placements)) => Ok(items.place(file, path, placements)?),
+            Some((items, placements)) => Ok(items.link(file, path, placements)?),
             None => {
                 if let Some(parent) = path.parent() {
                     fs::create_dir_all(parent).map_err(StageError::io(parent))?;

@@ -202,9 +202,9 @@ impl InputPorts for NoInputs {
 /// Declares a struct of input ports.
 #[macro_export]
 macro_rules! input_ports {
-    ($(#[$outer:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])+ $field:ident : $ty:ty),* $(,)? }) => {
+    ($(#[$outer:meta])* $vis:vis struct $name:ident { $($(#[doc = $doc:literal])+ $field:ident : $ty:ty),* $(,)? }) => {
         $(#[$outer])*
-        pub struct $name { $($(#[doc = $doc])+ pub $field: $ty),* }
+        $vis struct $name { $($(#[doc = $doc])+ pub $field: $ty),* }
 
         impl $crate::ports::InputPorts for $name {
             fn ports() -> Vec<$crate::ports::InputPort> {
@@ -228,9 +228,9 @@ macro_rules! input_ports {
 /// Declares a struct of output ports, each with the file name it is written under.
 #[macro_export]
 macro_rules! output_ports {
-    ($(#[$outer:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])+ $field:ident : $ty:ty = $file:literal),* $(,)? }) => {
+    ($(#[$outer:meta])* $vis:vis struct $name:ident { $($(#[doc = $doc:literal])+ $field:ident : $ty:ty = $file:literal),* $(,)? }) => {
         $(#[$outer])*
-        pub struct $name { $($(#[doc = $doc])+ pub $field: $ty),* }
+        $vis struct $name { $($(#[doc = $doc])+ pub $field: $ty),* }
 
         impl $crate::ports::OutputPorts for $name {
             fn ports() -> Vec<$crate::ports::OutputPort> {

@@ -67,7 +67,7 @@ faults! { FirstRun:
 first_run_eio EIO, first_run_enospc ENOSPC, first_run_full_disk FULL_DISK, first_run_read READ, first_run_kill KILL }
 faults! { EditedRun:
 edited_run_eio EIO, edited_run_enospc ENOSPC, edited_run_full_disk FULL_DISK, edited_run_read READ, edited_run_kill KILL }
-faults! { Collection:
+faults! { GcOptions:
 collection_eio EIO, collection_enospc ENOSPC, collection_full_disk FULL_DISK, collection_read READ, collection_kill KILL }
 faults! { Verification:
 verification_eio EIO, verification_enospc ENOSPC, verification_full_disk FULL_DISK, verification_read READ,

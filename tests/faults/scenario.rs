@@ -46,7 +46,7 @@ pub enum Scenario {
     /// A run with an earlier state in the cache, a changed project file, and a result that the user has edited.
     EditedRun,
     /// A collection of an earlier state.
-    Collection,
+    GcOptions,
     /// A verification of a cache in which a stored folder has rotted.
     Verification,
 }
@@ -55,7 +55,7 @@ impl Scenario {
     pub fn arguments(self) -> &'static [&'static str] {
         match self {
             Scenario::FirstRun | Scenario::EditedRun => &["run", "p.yaml"],
-            Scenario::Collection => &["cache", "gc"],
+            Scenario::GcOptions => &["cache", "gc"],
             Scenario::Verification => &["cache", "verify"],
         }
     }
@@ -70,7 +70,7 @@ impl Scenario {
                 earlier_run(&project);
                 project.write(EDITED.0, EDITED.1);
             }
-            Scenario::Collection => {
+            Scenario::GcOptions => {
                 earlier_run(&project);
                 run(&project);
             }

@@ -8,12 +8,13 @@ use athanor::events::Outcome;
 use athanor_cache::Digest;
 use fastrand::Rng;
 
-use super::edits::{self, Size};
+use super::edits;
 use super::made::Made;
 use super::memory::{Shared, Store};
 use super::model::{Computation, Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::request::{Failing, Request};
+use super::scale::Size;
 use super::shell::pretend;
 use super::simulation::{Cut, Prepared, Report, run};
 use super::spoils::Spoil;
@@ -78,7 +79,7 @@ impl Case {
             0 | 1 => self.cut_short(),
             2 => self.stopping_at_failures(),
             3 => self.forced(),
-            4 => self.company(before),
+            4 => self.concurrent_processes(before),
             5 => {
                 self.collect();
                 self.plain()
@@ -303,7 +304,7 @@ impl Case {
     }
 
     /// Two runs side by side on one cache, of this project and of what it was before: nothing is done twice.
-    fn company(&mut self, before: Project) -> Result<(), String> {
+    fn concurrent_processes(&mut self, before: Project) -> Result<(), String> {
         let other = Project { files: self.project.files.clone(), revisions: self.project.revisions, ..before };
         let computations =
             [self.computed(&self.project, &Failing::default())?, self.computed(&other, &Failing::default())?];

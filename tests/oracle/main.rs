@@ -9,25 +9,26 @@
 mod actions;
 mod checks;
 mod clock;
-mod company;
+mod concurrent_processes;
 mod edits;
 mod in_memory;
 mod kinds;
 mod made;
+mod maintenance;
 mod memory;
 mod model;
 mod pipeline;
 mod points;
 mod program;
+mod project_dir;
 mod request;
+mod scale;
 mod shelf;
 mod shell;
 mod simulation;
 mod spoiling;
 mod spoils;
-mod upkeep;
 mod wiring;
-mod workplace;
 mod yaml;
 
 use std::io::Write;
@@ -101,8 +102,8 @@ fn decisions_are_those_of_the_model() {
 
 #[test]
 fn eight_processes_share_one_cache() {
-    let (cases, runs) = go_through("ATHANOR_ORACLE_COMPANY", 1, company::case);
-    println!("{cases} cases of company, {runs} runs");
+    let (cases, runs) = go_through("ATHANOR_ORACLE_COMPANY", 1, concurrent_processes::case);
+    println!("{cases} cases of concurrent_processes, {runs} runs");
 }
 
 #[test]

@@ -7,16 +7,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use athanor::plan::{Instance, InstanceId};
-use athanor::run::attempt::{CommitError, Place, Stored};
-use athanor::run::executor::{Executor, Exit, Job, Launch, Stop};
-use athanor::run::flights::Outputs;
-use athanor::run::input_guard::{Findings, InputError, name_of};
-use athanor::run::readers::{Reader, Readers};
-use athanor::run::recipe::{Recipe, Resolved};
-use athanor::run::resolve::Inputs;
-use athanor::run::resources::Allocation;
-use athanor::run::workshop::{Abandoned, Workshop};
-use athanor::run::workspace::Target;
+use athanor::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
+use athanor::run::attempts::backend::{Abandoned, RunBackend};
+use athanor::run::executor::job::{Executor, Exit, Job, Launch, Stop};
+use athanor::run::executor::resources::Allocation;
+use athanor::run::inputs::fingerprint::{Recipe, Resolved};
+use athanor::run::inputs::link::Target;
+use athanor::run::inputs::mutation_guard::readers::{Reader, Readers};
+use athanor::run::inputs::mutation_guard::{Findings, InputError, name_of};
+use athanor::run::inputs::resolve::Inputs;
+use athanor::run::state::outputs::Outputs;
 use athanor_cache::{ActionRecord, Artifact, CacheError, Digest, InputState, OutputRecord};
 use athanor_stages::context::StageReport;
 use fastrand::Rng;
@@ -116,7 +116,7 @@ pub struct Desk {
     claims: HashMap<InstanceId, Claim>,
 }
 
-/// The place of one run.
+/// The options of one run.
 pub struct InMemory {
     pub store: Shared,
     /// Where folders of tries seem to lie.
@@ -125,7 +125,7 @@ pub struct InMemory {
     pub readers: Readers,
 }
 
-impl Workshop for InMemory {
+impl RunBackend for InMemory {
     type Claim = Claim;
     type Attempt = Attempt;
 
@@ -151,14 +151,14 @@ impl Workshop for InMemory {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        place: Place,
+        options: AttemptOptions,
     ) -> Result<Attempt, CacheError> {
-        let at = self.scratch.join(format!("{}.{}", id.0, place.number));
+        let at = self.scratch.join(format!("{}.{}", id.0, options.number));
         let store = &mut *self.store.borrow_mut();
         let reader = self.readers.begin(inputs.stored(id, &recipe));
         let incidents = store.shelf.incident_mark();
         let mut tried = Tried { folder: Folder::new(), links: Vec::new(), copies: Vec::new() };
-        for link in inputs.links(id, &recipe, place.private) {
+        for link in inputs.links(id, &recipe, options.private_inputs) {
             let content = match link.target {
                 Target::Stored(artifact) => {
                     let seen = match link.copy {
@@ -173,7 +173,7 @@ impl Workshop for InMemory {
                     }
                     seen
                 }
-                Target::OnDisk(path) => Made::File(store.files[in_project(&path)].clone().into_bytes()),
+                Target::ProjectFile(path) => Made::File(store.files[in_project(&path)].clone().into_bytes()),
             };
             tried.folder.insert(link.at, content);
         }
@@ -216,7 +216,7 @@ impl Workshop for InMemory {
         desk.unrecorded.push((id, stored.record.clone(), desk.claims.remove(&id)));
     }
 
-    fn hurry(&self) {}
+    fn flush(&self) {}
 
     fn abandon(&mut self, attempt: Attempt) -> Abandoned {
         let disturbed = match attempt.check(&mut self.store.borrow_mut()) {

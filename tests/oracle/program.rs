@@ -7,13 +7,14 @@ use fastrand::Rng;
 use tempfile::TempDir;
 
 use super::clock::Clock;
-use super::edits::{self, Size};
+use super::edits;
 use super::made::Made;
 use super::model::{Computation, Computed, Key, World, compute};
 use super::pipeline::{Project, Work};
+use super::project_dir::{Broken, Going, ProjectDir, Ran};
 use super::request::Request;
+use super::scale::Size;
 use super::wiring::wire;
-use super::workplace::{Broken, Going, Ran, Workplace};
 use super::yaml::GUARD;
 
 pub const SIZE: Size = Size { stages: 5, instances: 9, built_in: 12 };
@@ -21,7 +22,7 @@ pub const SIZE: Size = Size { stages: 5, instances: 9, built_in: 12 };
 /// A case in progress.
 pub struct Case {
     pub rng: Rng,
-    pub place: Workplace,
+    pub place: ProjectDir,
     pub project: Project,
     earlier: Vec<Project>,
     /// Work whose results are there.
@@ -56,7 +57,7 @@ pub fn collections(seed: u64) -> Result<u64, String> {
 fn go_through(seed: u64, collects_always: bool) -> Result<u64, String> {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
-    let place = Workplace { folder: root.join("project"), cache: root.join("cache"), clock: Clock::Real };
+    let place = ProjectDir { folder: root.join("project"), cache: root.join("cache"), clock: Clock::Real };
     std::fs::create_dir(&place.folder).unwrap();
     let mut rng = Rng::with_seed(seed);
     let mut case = Case {

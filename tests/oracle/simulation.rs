@@ -9,18 +9,20 @@ use std::sync::{Arc, Mutex};
 use athanor::events::{EventSink, Outcome, RunEvent, Stamped};
 use athanor::language::SourceText;
 use athanor::plan::{InstanceId, Overrides, Plan, compile_with};
-use athanor::run::dispatch::{Conduct, Dispatched, Dispatcher, Happening};
-use athanor::run::executor::{Exit, Job, JobEvent, Launch, Stop};
-use athanor::run::journal::Journal;
+use athanor::run::attempts::backend::BackendEvent;
+use athanor::run::attempts::group_commit::Recorded;
+use athanor::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
+use athanor::run::engine::message::Message;
+use athanor::run::engine::scheduler::Scheduler;
+use athanor::run::executor::job::{Exit, Job, JobEvent, Launch, Stop};
+use athanor::run::executor::resources::Capacity;
+use athanor::run::inputs::mutation_guard::readers::Readers;
+use athanor::run::inputs::project_files::{Contents, Mentions, mentions};
+use athanor::run::inputs::resolve::Inputs;
 use athanor::run::needed_by;
-use athanor::run::readers::Readers;
-use athanor::run::recall::Settled;
-use athanor::run::recorder::Recorded;
-use athanor::run::resolve::Inputs;
-use athanor::run::resources::Capacity;
-use athanor::run::schedule::Scheduler;
-use athanor::run::second_pass::{SecondPass, joined, tasks};
-use athanor::run::sources::{Contents, Mentions, mentions};
+use athanor::run::session::second_pass::{SecondPass, joined, tasks};
+use athanor::run::state::journal::Journal;
+use athanor::run::state::outputs::UpToDate;
 use athanor_stages::context::StageReport;
 use fastrand::Rng;
 
@@ -33,7 +35,7 @@ use super::shelf::artifact;
 use super::shell::first_word;
 use super::spoils::Spoil;
 
-/// What ends runs early, after so many happenings.
+/// What ends runs early, after so many messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     Kill(u32),
@@ -126,8 +128,8 @@ struct Run<'p> {
     /// For the second pass.
     journal: Option<&'p mut Journal>,
     /// What the first pass came to, if it left something to the second.
-    first: Option<(Dispatched, SecondPass)>,
-    done: Option<Dispatched>,
+    first: Option<(PassResult, SecondPass)>,
+    done: Option<PassResult>,
     desk: Rc<RefCell<Desk>>,
     recorded: Vec<String>,
     /// How much had been found changed when it began.
@@ -185,7 +187,7 @@ fn drive(
         match cut {
             Some(Cut::Kill(at)) if at == happened => return Ok(false),
             Some(Cut::Interrupt(at)) if at == happened || at + 2 == happened && rng.bool() => {
-                runs.iter_mut().for_each(|run| run.hear(Happening::Interrupt));
+                runs.iter_mut().for_each(|run| run.handle(Message::Interrupt));
             }
             _ => {}
         }
@@ -200,7 +202,7 @@ fn drive(
             runs[at].happen(rng, store, failing);
         }
         for dispatcher in runs.iter_mut().filter_map(|run| run.dispatcher.as_mut()) {
-            dispatcher.look_around().map_err(|error| error.to_string())?;
+            dispatcher.poll().map_err(|error| error.to_string())?;
         }
     }
 }
@@ -240,9 +242,8 @@ impl<'p> Run<'p> {
     ) -> Dispatcher<'p, InMemory> {
         let (prepared, desk) = (self.prepared, &self.desk);
         let scratch = PathBuf::from(format!("/scratch/{}", self.number));
-        let workshop =
-            InMemory { store: Rc::clone(store), scratch, desk: Rc::clone(desk), readers: Readers::default() };
-        let conduct = Conduct {
+        let backend = InMemory { store: Rc::clone(store), scratch, desk: Rc::clone(desk), readers: Readers::default() };
+        let policy = RunPolicy {
             keep_going: prepared.request.keep_going,
             force,
             logs: PathBuf::new(),
@@ -252,7 +253,7 @@ impl<'p> Run<'p> {
         let expected: Vec<f64> = prepared.plan.instances.iter().map(|_| rng.f64()).collect();
         let durations = Box::new(move || expected);
         let scheduler = prepared.scheduler(wanted);
-        Dispatcher::new(prepared.inputs(), workshop, scheduler, journal, conduct, executor, durations)
+        Dispatcher::new(prepared.inputs(), backend, scheduler, journal, policy, executor, durations)
     }
 
     /// Starts all that can be now; when a pass is over, the next one.
@@ -261,19 +262,19 @@ impl<'p> Run<'p> {
         if !dispatcher.advance().map_err(|error| error.to_string())? {
             return Ok(());
         }
-        let over = self.dispatcher.take().expect("it was there a moment ago").conclude();
+        let over = self.dispatcher.take().expect("it was there a moment ago").finish();
         if let Some((first, pass)) = self.first.take() {
             self.done = Some(joined(first, &pass, over));
             return Ok(());
         }
         let Prepared { plan, wanted, request, force, .. } = self.prepared;
         let look_for_lost = store.borrow().shelf.incident_mark() != self.incidents;
-        let is_lost = |settled: &Settled| {
+        let is_lost = |settled: &UpToDate| {
             let shelf = &mut store.borrow_mut().shelf;
             let lost = settled.outputs.iter().filter(|output| !shelf.is_present(&output.artifact));
             look_for_lost && lost.count() > 0
         };
-        let Some(mut pass) = SecondPass::after(&over, (plan, wanted), request.keep_going, is_lost) else {
+        let Some(mut pass) = SecondPass::after(&over, plan, wanted, request.keep_going, is_lost) else {
             self.done = Some(over);
             return Ok(());
         };
@@ -286,14 +287,14 @@ impl<'p> Run<'p> {
         let (wanted, made) = (pass.wanted.clone(), std::mem::take(&mut pass.made));
         self.first = Some((over, pass));
         let mut dispatcher = self.dispatcher(rng, store, &wanted, journal, force);
-        dispatcher.take_as_made(made);
+        dispatcher.seed_made(made);
         self.dispatcher = Some(dispatcher);
         self.advance(rng, store)
     }
 
-    fn hear(&mut self, happening: Happening) {
+    fn handle(&mut self, message: Message) {
         if let Some(dispatcher) = &mut self.dispatcher {
-            dispatcher.hear(happening);
+            dispatcher.handle(message);
         }
     }
 
@@ -328,7 +329,7 @@ impl<'p> Run<'p> {
                     false => lost.push(id),
                 }
             }
-            return self.hear(Happening::Recorded(Recorded { ids, lost, refusal: None }));
+            return self.handle(Message::Backend(BackendEvent::Recorded(Recorded { ids, lost, refusal: None })));
         }
         if pick >= jobs {
             let stored = {
@@ -336,12 +337,12 @@ impl<'p> Run<'p> {
                 let (id, instance, attempt) = desk.stores.swap_remove(pick - jobs);
                 (id, store_result(desk, store, id, &instance, attempt))
             };
-            return self.hear(Happening::Stored(stored.0, Box::new(stored.1)));
+            return self.handle(Message::Backend(BackendEvent::Stored(stored.0, Box::new(stored.1))));
         }
         if rng.u32(0..8) == 0 {
             let id = self.desk.borrow().jobs[pick].0.id;
             let report = StageReport::Metric { name: "loss".to_owned(), value: rng.f64(), step: None };
-            self.hear(Happening::Job(JobEvent::Report(id, report)));
+            self.handle(Message::Job(JobEvent::Report(id, report)));
         }
         let kind = self.spoils(pick, failing);
         if let Some(kind) = kind.filter(|kind| *kind != Spoil::Add) {
@@ -365,7 +366,7 @@ impl<'p> Run<'p> {
         if let Some(Spoil::Add) = kind {
             spoil(store, &job, Spoil::Add);
         }
-        self.hear(Happening::Job(JobEvent::Exited(job.id, exit)));
+        self.handle(Message::Job(JobEvent::Exited(job.id, exit)));
     }
 }
 
@@ -376,8 +377,8 @@ fn try_number(job: &Job) -> u32 {
 }
 
 /// What is up to date at the end of a run, and what it holds.
-fn conclude(prepared: &Prepared, store: &Shared, done: Dispatched) -> Result<End, String> {
-    let Dispatched { outcome, counts, outputs, .. } = done;
+fn conclude(prepared: &Prepared, store: &Shared, done: PassResult) -> Result<End, String> {
+    let PassResult { outcome, counts, outputs, .. } = done;
     let store = &mut *store.borrow_mut();
     let mut contents = HashMap::new();
     for (instance, records) in prepared.plan.instances.iter().zip(&outputs) {

@@ -9,9 +9,9 @@ use super::actions::Action;
 use super::made::Made;
 use super::model::{Computation, Computed, Key};
 use super::program::Case;
+use super::project_dir::{Broken, ProjectDir, Ran};
 use super::request::Request;
 use super::shelf::digests;
-use super::workplace::{Broken, Ran, Workplace};
 
 /// How long processes may outlive a run that was killed.
 const GRACE: Duration = Duration::from_secs(30);
@@ -155,7 +155,7 @@ impl Case {
 
 /// No process of a stage goes on that holds a file open to write to it later. Where the run itself was killed, those that look
 /// after its processes need a moment.
-fn nobody_is_late(place: &Workplace, was_killed: bool) -> Result<(), String> {
+fn nobody_is_late(place: &ProjectDir, was_killed: bool) -> Result<(), String> {
     let names = std::fs::read_dir(place.folder.join("broken")).into_iter().flatten().flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
     let processes: Vec<String> = names.filter_map(|name| name.strip_prefix("late-").map(str::to_owned)).collect();

@@ -124,15 +124,15 @@ fn read(project: &Project, stage: &Stage, input: &Input, point: &Point, slots: &
             candidate.iter().find(|(at, _)| at == axis).map_or(*absent_fits, |(_, own)| own == value)
         })
     };
-    let feeds: Vec<usize> =
+    let sources: Vec<usize> =
         slots[number].iter().filter(|(candidate, _)| fits(candidate)).filter_map(|(_, on)| *on).collect();
     let is_command = matches!(stage.work, Work::Command { .. });
-    match feeds.len() {
+    match sources.len() {
         0 => return Err(format!("`{}` at {point:?} has nothing to read of `{}`", stage.name, producer.name)),
         1 => {}
         _ if gathers && is_command => {}
         _ => return Err(format!("`{}` at {point:?} reads one thing, but there are several", stage.name)),
     }
     let extension = producer.work.extension(second);
-    Ok(Read { port, list: gathers && is_command, extension, source: Source::Instances(feeds, second) })
+    Ok(Read { port, list: gathers && is_command, extension, source: Source::Instances(sources, second) })
 }

@@ -1,11 +1,11 @@
-//! What holds for all pipelines: properties, and the size of plans.
+//! Properties of all pipelines, and the size of plans.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use super::super::{Choice, Feed, Selector};
+use super::super::{Choice, InputSource, Selector};
 use super::{compile, plan};
 
 fn label() -> impl Strategy<Value = String> {
@@ -114,7 +114,7 @@ proptest! {
             instance.point.iter().find(|(name, _)| name == names[axis]).map(|(_, label)| label.clone())
         };
         for instance in plan.instances.iter().filter(|instance| instance.stage == 1) {
-            let expected: Vec<Feed> = plan
+            let expected: Vec<InputSource> = plan
                 .instances
                 .iter()
                 .filter(|candidate| candidate.stage == 0)
@@ -122,9 +122,9 @@ proptest! {
                     Some((held, label)) if held == *axis => value(candidate, *axis) == Some(label.to_string()),
                     _ => value(instance, *axis).is_none_or(|label| value(candidate, *axis) == Some(label)),
                 }))
-                .map(|candidate| Feed::Output { instance: candidate.id, output: 0 })
+                .map(|candidate| InputSource::Output { instance: candidate.id, output: 0 })
                 .collect();
-            prop_assert_eq!(&instance.inputs[0].feeds, &expected);
+            prop_assert_eq!(&instance.inputs[0].sources, &expected);
             let gathers = producer.iter().any(|axis| !consumer.contains(axis) && fixed.is_none_or(|(held, _)| held != *axis));
             prop_assert_eq!(instance.inputs[0].list, gathers);
         }

@@ -1,7 +1,6 @@
 //! Tests of the planner as a whole.
 
 mod errors;
-mod kept;
 mod kinds;
 mod laws;
 mod plans;
@@ -10,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::language::{Diagnostics, SourceText};
 
-use super::{Feed, Overrides, Plan, Work, compile_with};
+use super::{InputSource, Overrides, Plan, ResultSource, Work, compile_with};
 
 fn compile(text: &str, set: &[&str], profiles: &[&str]) -> Result<Plan, Box<Diagnostics>> {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
@@ -33,24 +32,24 @@ fn show(plan: &Plan) -> String {
             Work::Command(command) => writeln!(text, "  run {}", command.line).unwrap(),
         }
         for input in &instance.inputs {
-            let feeds = input.feeds.iter().zip(&input.files).map(|(feed, file)| match feed {
-                Feed::Output { instance, output } => {
+            let sources = input.sources.iter().zip(&input.files).map(|(source, file)| match source {
+                InputSource::Output { instance, output } => {
                     let producer = &plan.instances[instance.index()];
                     format!("{}.{} as {file}", producer.name, producer.outputs[*output].name)
                 }
-                Feed::Source(source) => format!("file {} as {file}", plan.sources[source.index()].path),
+                InputSource::File(source) => format!("file {} as {file}", plan.sources[source.index()].path),
             });
             let list = if input.list { "*" } else { "" };
-            writeln!(text, "  {}{list} = {}", input.port, feeds.collect::<Vec<_>>().join(", ")).unwrap();
+            writeln!(text, "  {}{list} = {}", input.port, sources.collect::<Vec<_>>().join(", ")).unwrap();
         }
     }
     for result in &plan.results {
-        let feeds = result.feeds.iter().map(|(label, instance, output)| {
+        let sources = result.sources.iter().map(|ResultSource { label, instance, output }| {
             let producer = &plan.instances[instance.index()];
             let label = label.as_ref().map(|label| format!("{label}: ")).unwrap_or_default();
             format!("{label}{}.{}", producer.name, producer.outputs[*output].name)
         });
-        writeln!(text, "result {} = {}", result.path, feeds.collect::<Vec<_>>().join(", ")).unwrap();
+        writeln!(text, "result {} = {}", result.path, sources.collect::<Vec<_>>().join(", ")).unwrap();
     }
     text
 }

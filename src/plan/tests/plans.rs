@@ -165,8 +165,8 @@ fn what_is_switched_off_is_left_out_where_it_can_be() {
 "#,
     );
     assert_eq!(names(&plan), ["s", "m[f=0]", "m[f=2]", "e", "t"]);
-    assert_eq!(plan.instances[3].inputs[0].feeds.len(), 2);
-    assert!(plan.instances[4].inputs[1].feeds.is_empty());
+    assert_eq!(plan.instances[3].inputs[0].sources.len(), 2);
+    assert!(plan.instances[4].inputs[1].sources.is_empty());
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use athanor_cache::{Artifact, Cache, Operation, Watch};
+use athanor_cache::{Artifact, Cache, DiskHook, Operation};
 
-use super::place::Publisher;
+use super::publisher::Publisher;
 use super::{Publication, Wanted};
 use crate::events::ResultAction;
 use crate::plan::InstanceId;
@@ -25,8 +25,8 @@ struct Photographer {
     taken: Mutex<usize>,
 }
 
-impl Watch for Photographer {
-    fn carry_out(&self, _: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+impl DiskHook for Photographer {
+    fn intercept(&self, _: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         let mut taken = self.taken.lock().unwrap();
         copy(&self.base, &self.photos.join(taken.to_string()));
         *taken += 1;
@@ -145,7 +145,7 @@ fn a_kill_anywhere_does_no_harm_where_copies_are_made_beside_the_results() {
     kill_anywhere(true);
 }
 
-/// What is made in a folder with this bit gets the folder's group: not so in the cache, so that copies cannot be made there.
+/// Files in a folder with this bit get the folder's group: not so in the cache, so that copies cannot be made there.
 fn set_group_bit(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o2755)).unwrap();
@@ -171,7 +171,7 @@ fn kill_anywhere(beside: bool) {
     publish(&plain, &base, &named(&first));
     assert_eq!(files_below(&base.join("project/results/p")), old);
     let watch = Arc::new(Photographer { base: base.clone(), photos: photos.clone(), taken: Mutex::default() });
-    let watched = Cache::open_watched(&base.join("cache"), Some(Arc::clone(&watch) as _)).unwrap();
+    let watched = Cache::open_hooked(&base.join("cache"), Some(Arc::clone(&watch) as _)).unwrap();
     publish(&watched, &base, &named(&second));
     assert_eq!(files_below(&base.join("project/results/p")), new);
     let taken = *watch.taken.lock().unwrap();

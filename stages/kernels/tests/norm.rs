@@ -44,7 +44,12 @@ fn compare(maps: FeatureMaps, relu: bool) {
     near(&ours.mean, &mean, 1e-6, "means");
     near(&ours.variance, &variance, 1e-4, "variances");
     near(&ours.output, &output, 1e-4, "output");
-    near(&normalisation.with_statistics(&input, &ours.mean, &ours.variance), &output, 1e-4, "output by known statistics");
+    near(
+        &normalisation.with_statistics(&input, &ours.mean, &ours.variance),
+        &output,
+        1e-4,
+        "output by known statistics",
+    );
     let gradients = normalisation.gradients(&input, &gradient, &ours.mean, &ours.variance);
     near(&gradients.input, &(0..length).map(of_input).collect::<Vec<_>>(), 1e-3, "input's gradient");
     let times_count = |means: &[f64]| means.iter().map(|mean| mean * count).collect::<Vec<f64>>();

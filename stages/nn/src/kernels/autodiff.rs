@@ -14,8 +14,8 @@ use burn::backend::{Autodiff, AutodiffBackend, Flex};
 
 use super::Kernels;
 use super::flex::{
-    Normalising, input_gradient, kernel_gradient, max_pool, max_pool_gradient, average_pool_gradient, normalisation_gradients,
-    relu_gradient,
+    Normalising, average_pool_gradient, input_gradient, kernel_gradient, max_pool, max_pool_gradient,
+    normalisation_gradients, relu_gradient,
 };
 
 type Tracked<C> = FloatTensor<Autodiff<Flex, C>>;

@@ -211,7 +211,9 @@ impl DownloadParams {
                     complain("url", error.to_string());
                 }
             }
-            Some(Ok(_)) => complain("url", "placeholders like `{Id}` are for lists, `as: images` or `as: files`".to_owned()),
+            Some(Ok(_)) => {
+                complain("url", "placeholders like `{Id}` are for lists, `as: images` or `as: files`".to_owned())
+            }
             Some(Err(_)) => {}
         }
         let given = [

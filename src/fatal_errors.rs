@@ -1,0 +1,97 @@
+//! Messages for fatal errors at which the system would end the process without one: out of memory, a file over its limit.
+//!
+//! An allocation that may fail still reports that it failed; only where Rust would abort the process, which it
+//! does for lack of memory, the process says so and ends with an error.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use nix::libc;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+/// The system's allocator, which remembers that it has refused something.
+pub struct Allocator;
+
+/// Whether memory has been refused.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+/// The file descriptor to which a worker reports; -1 in other processes.
+static CHANNEL: AtomicI32 = AtomicI32::new(-1);
+
+/// To people.
+const TEXT: &[u8] = b"error: Memory ran out. Give the program more (`ulimit -v`, the limit of the container or job), or let fewer stages run at once (`-j`). What is finished is kept.\n";
+/// To a run, in its protocol; begins with a line's end, as another message may be cut off.
+const MESSAGE: &[u8] = b"\n{\"event\":\"failed\",\"message\":\"Memory ran out.\",\"help\":\"State how much memory it needs (`resources: { memory: \xe2\x80\xa6 }`), so that fewer stages run beside it, or raise the limit on memory (`ulimit -v`, that of the container or job).\"}\n";
+
+fn remember_refusal(memory: *mut u8) -> *mut u8 {
+    if memory.is_null() {
+        REFUSED.store(true, Ordering::Relaxed);
+    }
+    memory
+}
+
+// SAFETY: Everything is passed on to the system's allocator, and its answers are passed back as they are.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: The caller keeps this function's contract, which is the same.
+        remember_refusal(unsafe { System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: As above.
+        remember_refusal(unsafe { System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: As above.
+        remember_refusal(unsafe { System.realloc(memory, layout, size) })
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: As above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+/// Prepares the process: aborts for lack of memory and files over their limit become errors. Programs that are started have the
+/// signals as they were.
+pub fn install_handlers() {
+    let handlers: [(Signal, extern "C" fn(i32)); 2] = [(Signal::SIGABRT, on_abort), (Signal::SIGXFSZ, on_file_size)];
+    for (signal, handler) in handlers {
+        let action = SigAction::new(SigHandler::Handler(handler), SaFlags::SA_RESTART, SigSet::empty());
+        // SAFETY: Both handlers do nothing but what is allowed in one: atomics and calls that are safe in signals. Where one cannot be set,
+        // the process ends as it always did.
+        let _ = unsafe { sigaction(signal, &action) };
+    }
+}
+
+/// Failures for lack of memory are reported to this descriptor, in the protocol of workers.
+pub fn report_to(channel: i32) {
+    CHANNEL.store(channel, Ordering::Relaxed);
+}
+
+/// Ends the process with a message if memory was refused before; else as if there were no handler.
+extern "C" fn on_abort(signal: i32) {
+    if !REFUSED.load(Ordering::Relaxed) {
+        // SAFETY: Both are allowed in a handler. The signal that is raised comes when this one has returned.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+            libc::raise(signal);
+        }
+        return;
+    }
+    write(2, TEXT);
+    let channel = CHANNEL.load(Ordering::Relaxed);
+    if channel >= 0 {
+        write(channel, MESSAGE);
+    }
+    // SAFETY: `_exit` is allowed in a handler and does not return.
+    unsafe { libc::_exit(1) }
+}
+
+/// The write that went too far reports an error once this has returned.
+extern "C" fn on_file_size(_: i32) {}
+
+fn write(file: i32, text: &[u8]) {
+    // SAFETY: The pointer and the length are those of a slice. A reader that is gone hears nothing.
+    let _ = unsafe { libc::write(file, text.as_ptr().cast(), text.len()) };
+}

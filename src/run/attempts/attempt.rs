@@ -1,0 +1,248 @@
+//! Attempts of one instance: from its recipe to a job, and from the job's outputs to a recorded result.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest, Unsynced};
+use athanor_stages::context::StageReport;
+use athanor_stages::secrets;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::plan::{Instance, InstanceId, Work};
+use crate::run::attempts::sandbox::{Cleared, Sandbox, TakeError};
+use crate::run::executor::job::{Job, Launch};
+use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
+use crate::run::executor::resources::Allocation;
+use crate::run::inputs::fingerprint::{Recipe, Resolved};
+use crate::run::inputs::link::Link;
+use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
+use crate::run::inputs::mutation_guard::readers::Reader;
+use crate::run::inputs::mutation_guard::{AttemptStart, InputError, InputGuard};
+use crate::run::inputs::resolve::Inputs;
+use crate::run::program::PROGRAM;
+
+/// Attempt of one instance, while it lasts.
+pub struct Attempt {
+    /// Fingerprint of the work.
+    pub fingerprint: Digest,
+    started: Instant,
+    /// Path of its log.
+    pub log: PathBuf,
+    sandbox: Sandbox,
+    inputs: InputGuard,
+    recipe: Recipe,
+    metrics: Map<String, Value>,
+    force: bool,
+    claim: Claim,
+}
+
+/// Reason why the result of a finished job could not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// An output is missing, or the cache refused.
+    #[error(transparent)]
+    Take(#[from] TakeError),
+    /// The cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// An input is not what it should be.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The record cannot be written down.
+    #[error("The result cannot be described: {0}.")]
+    Describe(#[from] serde_json::Error),
+}
+
+/// Stored result that is to be recorded.
+pub struct Stored {
+    /// Record to be written.
+    pub record: ActionRecord,
+    /// Undeclared files that it left behind.
+    pub undeclared: Vec<String>,
+    /// Files that it added to its inputs, and that were removed again.
+    pub removed: Vec<String>,
+}
+
+/// Context of an attempt.
+pub struct AttemptContext {
+    /// Scratch folder.
+    pub folder: PathBuf,
+    /// Snapshots of the project's files that it reads.
+    pub reads: Vec<ProjectSnapshot>,
+    /// Registration among the attempts that read at the same time.
+    pub reader: Arc<Reader>,
+}
+
+impl Attempt {
+    /// Prepares the folder of an attempt.
+    pub fn prepare(
+        cache: &Cache,
+        inputs: &Inputs<'_>,
+        id: InstanceId,
+        Resolved { recipe, fingerprint }: Resolved,
+        claim: Claim,
+        AttemptContext { folder, reads, reader }: AttemptContext,
+        options: AttemptOptions,
+    ) -> Result<Attempt, CacheError> {
+        let instance = &inputs.plan.instances[id.index()];
+        let links = inputs.links(id, &recipe, options.private_inputs);
+        if options.force && options.number == 1 {
+            cache.remove_resume_state(&fingerprint)?;
+        }
+        // Taken before the inputs are linked, so that every later change shows.
+        let began = AttemptStart::now(cache)?;
+        let mut stored = links.iter().filter_map(Link::stored);
+        if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
+            return Err(CacheError::Gone { path: cache.path_of(gone) });
+        }
+        let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
+        let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
+        Ok(Attempt {
+            fingerprint,
+            started: Instant::now(),
+            log: options.log,
+            sandbox,
+            inputs,
+            recipe,
+            metrics: Map::new(),
+            force: options.force,
+            claim,
+        })
+    }
+
+    /// Job that does the work.
+    pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
+        let launch = match &instance.work {
+            Work::Command(command) => Launch::Shell(command.line.clone()),
+            Work::BuiltIn { params } => Launch::Worker(Box::new(WorkerRequest {
+                protocol: PROTOCOL,
+                kind: instance.kind.name().to_owned(),
+                revision: instance.kind.revision(),
+                params: params.clone(),
+                seed: instance.seed,
+                inputs: instance.inputs.iter().map(|input| (input.port.clone(), inputs.input_files(input))).collect(),
+                outputs: instance.outputs.iter().map(|port| (port.name.clone(), PathBuf::from(&port.file))).collect(),
+                scratch: PathBuf::from(self.sandbox.temporary()),
+                cache: cache.root().to_owned(),
+                fingerprint: self.fingerprint,
+                contents: self.contents(instance),
+                force: self.force,
+                placements: self.sandbox.placements(),
+                threads: allocation.cpus as usize,
+            })),
+        };
+        let environment = self.environment(inputs.project, instance, allocation);
+        let folder = self.sandbox.folder().to_owned();
+        let attempt = self.sandbox.root().to_owned();
+        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment }
+    }
+
+    /// Puts the inputs in order after a failed attempt, for all who read them later; returns whether another stage
+    /// may have changed what this one read.
+    pub fn disturbed(&self, cache: &Cache, others_run: impl Fn() -> bool) -> Option<String> {
+        match self.inputs.check_stored(cache, &self.recipe, others_run) {
+            Err(error @ InputError::Disturbed { .. }) => Some(error.to_string()),
+            // It failed in any case; an input that cannot be checked now is checked by its next reader.
+            _ => None,
+        }
+    }
+
+    /// Artifacts at the paths that the stage is given.
+    fn contents(&self, instance: &Instance) -> BTreeMap<PathBuf, Artifact> {
+        let bound = instance.inputs.iter().zip(&self.recipe.inputs);
+        let items = bound.flat_map(|(input, bound)| input.files.iter().zip(&bound.items));
+        items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
+    }
+
+    fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, OsString)> {
+        let devices: Vec<String> = allocation.gpus.iter().map(u32::to_string).collect();
+        let temporary = self.sandbox.folder().join(self.sandbox.temporary());
+        let mut environment = vec![
+            ("CUDA_VISIBLE_DEVICES".to_owned(), devices.join(",").into()),
+            ("ATHANOR_PROJECT".to_owned(), project.into()),
+            ("ATHANOR_STAGE".to_owned(), instance.name.clone().into()),
+            ("ATHANOR_SEED".to_owned(), instance.seed.to_string().into()),
+            ("TMPDIR".to_owned(), temporary.into()),
+        ];
+        let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
+        environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
+        environment
+    }
+
+    /// Notes a metric for the record. A curve is reduced to its last value.
+    pub fn note(&mut self, report: &StageReport) {
+        if let StageReport::Metric { name, value, .. } = report {
+            self.metrics.insert(name.clone(), Value::from(*value));
+        }
+    }
+
+    /// Stores the result of a job that succeeded: moves its outputs into the cache, then checks its inputs. Objects that are
+    /// not yet synced are added to `unsynced`. `others_run` tells whether another run works with the cache. Returns the record,
+    /// and the files that the stage added to its inputs.
+    pub fn store(
+        &self,
+        cache: &Cache,
+        instance: &Instance,
+        others_run: impl Fn() -> bool,
+        unsynced: &mut Unsynced,
+    ) -> Result<(ActionRecord, Vec<String>), CommitError> {
+        let outputs = self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?;
+        let removed = self.inputs.check(cache, &self.recipe, others_run)?;
+        let log = self.store_log(cache, unsynced);
+        let record = ActionRecord {
+            fingerprint: self.fingerprint,
+            recipe: self.describe(instance)?,
+            outputs,
+            metrics: self.metrics.clone(),
+            log,
+            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            finished_at: Timestamp::now(),
+            program: PROGRAM.to_owned(),
+            sequence: cache.next_sequence(0)?,
+            annex: None,
+            extensions: Map::new(),
+        };
+        Ok((record, removed))
+    }
+
+    /// Moves the log into the cache; `None` if it is empty. A log that cannot be stored stays where it is.
+    fn store_log(&self, cache: &Cache, unsynced: &mut Unsynced) -> Option<Artifact> {
+        if self.is_silent() { None } else { cache.ingest_unsynced(&self.log, &HashMap::new(), unsynced).ok() }
+    }
+
+    /// Whether the stage has printed nothing so far.
+    pub fn is_silent(&self) -> bool {
+        // A log is made when something is printed.
+        !std::fs::metadata(&self.log).is_ok_and(|log| log.len() > 0)
+    }
+
+    fn describe(&self, instance: &Instance) -> Result<Value, serde_json::Error> {
+        let mut recipe = serde_json::to_value(&self.recipe)?;
+        secrets::mask_value(&mut recipe);
+        if let Value::Object(map) = &mut recipe {
+            map.insert("instance".to_owned(), Value::from(instance.name.clone()));
+        }
+        Ok(recipe)
+    }
+
+    /// Ends the attempt: its folder is emptied, for the next one to use, or removed. The claim goes on.
+    pub fn end(self) -> (Claim, Cleared) {
+        (self.claim, self.sandbox.clear())
+    }
+}
+
+/// Options of an attempt.
+pub struct AttemptOptions {
+    /// Path of its log.
+    pub log: PathBuf,
+    /// Number of the attempt, from 1.
+    pub number: u32,
+    /// Whether the work is to be done from scratch, whatever is known.
+    pub force: bool,
+    /// Whether it gets copies of its stored inputs, since the last attempt may have read what another stage had changed.
+    pub private_inputs: bool,
+}

@@ -1,0 +1,227 @@
+//! The seam between the decisions of a run and everything that touches a disk.
+//!
+//! [`CacheBackend`] is the cache with scratch folders. A simulation implements the same trait in memory, so that millions of
+//! runs can be compared with a model.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup, Unsynced};
+use athanor_stages::context::StageReport;
+
+use crate::plan::InstanceId;
+use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, CommitError, Stored};
+use crate::run::attempts::failure::log_tail;
+use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
+use crate::run::attempts::sandbox::Cleared;
+use crate::run::attempts::scratch_pool::ScratchPool;
+use crate::run::executor::job::Job;
+use crate::run::executor::resources::Allocation;
+use crate::run::executor::thread_pool::ThreadPool;
+use crate::run::inputs::fingerprint::Resolved;
+use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshots;
+use crate::run::inputs::mutation_guard::readers::Readers;
+use crate::run::inputs::resolve::Inputs;
+use crate::run::state::last_run::LastRun;
+use crate::run::state::outputs::Outputs;
+
+/// Storage of results and preparation of attempts, as the dispatcher needs them.
+pub trait RunBackend {
+    /// The sole right to make a result, until it is dropped.
+    type Claim;
+    /// A prepared attempt of one instance; holds its claim.
+    type Attempt;
+
+    /// Returns the outputs of a result that can be served.
+    fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError>;
+    /// Whether the history does not yet say that the instance called `name` has this result.
+    fn is_news(&self, name: &str, fingerprint: &Digest) -> bool;
+    /// Claims the right to make the result of a fingerprint; `None` while another process has it.
+    fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Self::Claim>, CacheError>;
+    /// Prepares an attempt of `id` at the resolved work.
+    fn prepare(
+        &mut self,
+        inputs: &Inputs<'_>,
+        id: InstanceId,
+        resolved: Resolved,
+        claim: Self::Claim,
+        options: AttemptOptions,
+    ) -> Result<Self::Attempt, CacheError>;
+    /// Describes the job that does the work.
+    fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Self::Attempt, allocation: &Allocation) -> Job;
+    /// Notes what a stage reports about its attempt.
+    fn note(&self, attempt: &mut Self::Attempt, report: &StageReport);
+    /// Stores the result of a job that succeeded and ends the attempt; [`BackendEvent::Stored`] follows.
+    fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
+    /// Records a stored result, soon; [`BackendEvent::Recorded`] follows. Its claim is held until then.
+    fn record(&mut self, id: InstanceId, stored: &Stored);
+    /// Records at once what waits to be recorded, as nothing else is going on.
+    fn flush(&self);
+    /// Ends an attempt that failed.
+    fn abandon(&mut self, attempt: Self::Attempt) -> Abandoned;
+}
+
+/// Outcome of work that a backend did on another thread.
+pub enum BackendEvent {
+    /// The result of a finished job was stored, or not; the attempt is over.
+    Stored(InstanceId, Box<Result<Stored, CommitError>>),
+    /// Results were recorded, or not.
+    Recorded(Recorded),
+}
+
+/// Receives the events of a backend, from any thread; must not block.
+pub type BackendListener = Arc<dyn Fn(BackendEvent) + Send + Sync>;
+
+/// Remains of an attempt that failed.
+#[derive(Debug, Default)]
+pub struct Abandoned {
+    /// Last lines of its log.
+    pub log_tail: Vec<String>,
+    /// Why it may have failed through no fault of its own: another stage changed what it read.
+    pub disturbed: Option<String>,
+}
+
+/// Results that are known from earlier runs.
+#[derive(Clone, Copy)]
+pub struct KnownResults<'r> {
+    /// Summary of the last run.
+    pub last_run: &'r LastRun,
+    /// Whether the history may contradict the summary, so that every result is news.
+    pub is_outdated: bool,
+}
+
+/// Backend on the cache and scratch folders.
+pub struct CacheBackend<'r> {
+    cache: Arc<Cache>,
+    known: KnownResults<'r>,
+    threads: ThreadPool,
+    scratch_pool: Arc<Mutex<ScratchPool>>,
+    snapshots: ProjectSnapshots,
+    readers: Readers,
+    /// Results that are stored, ready to be recorded.
+    stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
+    group_committer: GroupCommitter,
+    listener: BackendListener,
+}
+
+impl<'r> CacheBackend<'r> {
+    /// A backend that keeps results in `cache`, of which some are `known`, and reports to `listener`.
+    pub fn new(
+        cache: Arc<Cache>,
+        known: KnownResults<'r>,
+        scratch_pool: ScratchPool,
+        threads: ThreadPool,
+        listener: BackendListener,
+    ) -> CacheBackend<'r> {
+        let on_recorded = {
+            let listener = Arc::clone(&listener);
+            move |recorded| listener(BackendEvent::Recorded(recorded))
+        };
+        let group_committer = GroupCommitter::start(Arc::clone(&cache), on_recorded);
+        CacheBackend {
+            cache,
+            known,
+            threads,
+            scratch_pool: Arc::new(Mutex::new(scratch_pool)),
+            snapshots: ProjectSnapshots::default(),
+            readers: Readers::default(),
+            stored: Arc::default(),
+            group_committer,
+            listener,
+        }
+    }
+}
+
+impl RunBackend for CacheBackend<'_> {
+    type Claim = Claim;
+    type Attempt = Attempt;
+
+    fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError> {
+        if let Some(outputs) = self.known.last_run.outputs(fingerprint) {
+            return Ok(Some(Arc::clone(outputs)));
+        }
+        Ok(match self.cache.lookup(fingerprint)? {
+            Lookup::Hit(record) => Some(record.outputs.into()),
+            Lookup::Incomplete { .. } | Lookup::Miss => None,
+        })
+    }
+
+    fn is_news(&self, name: &str, fingerprint: &Digest) -> bool {
+        self.known.is_outdated || !self.known.last_run.is_current(name, fingerprint)
+    }
+
+    fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>, CacheError> {
+        self.cache.try_claim(fingerprint)
+    }
+
+    fn prepare(
+        &mut self,
+        inputs: &Inputs<'_>,
+        id: InstanceId,
+        resolved: Resolved,
+        claim: Claim,
+        options: AttemptOptions,
+    ) -> Result<Attempt, CacheError> {
+        let folder = {
+            let mut scratch_pool = lock(&self.scratch_pool);
+            scratch_pool.prepare_log(&options.log)?;
+            scratch_pool.acquire()?
+        };
+        let reads = inputs.paths_read(id).into_iter().map(|path| self.snapshots.take(inputs.project, path));
+        let reads = reads.collect::<Result<_, _>>()?;
+        let reader = self.readers.begin(inputs.stored(id, &resolved.recipe));
+        let context = AttemptContext { folder, reads, reader };
+        Attempt::prepare(&self.cache, inputs, id, resolved, claim, context, options)
+    }
+
+    fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, allocation: &Allocation) -> Job {
+        attempt.job(&self.cache, inputs, &inputs.plan.instances[id.index()], allocation)
+    }
+
+    fn note(&self, attempt: &mut Attempt, report: &StageReport) {
+        attempt.note(report);
+    }
+
+    fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
+        let (cache, listener) = (Arc::clone(&self.cache), Arc::clone(&self.listener));
+        let (scratch_pool, stored) = (Arc::clone(&self.scratch_pool), Arc::clone(&self.stored));
+        let instance = inputs.plan.instances[id.index()].clone();
+        // Hashing large outputs takes a while, during which the dispatcher must react to other stages.
+        self.threads.run(move || {
+            let mut unsynced = Unsynced::default();
+            let result = attempt.store(&cache, &instance, || lock(&scratch_pool).others_run(), &mut unsynced);
+            let result = result.and_then(|(record, removed)| Ok((record.seal()?, record, removed)));
+            let (claim, Cleared { folder, undeclared }) = attempt.end();
+            lock(&scratch_pool).release(folder);
+            let result = result.map(|(sealed, record, removed)| {
+                let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
+                let unrecorded = Unrecorded { id, fingerprint, work_ms, record: sealed, unsynced, claim };
+                lock(&stored).insert(id, unrecorded);
+                Stored { record, undeclared, removed }
+            });
+            listener(BackendEvent::Stored(id, Box::new(result)));
+        });
+    }
+
+    fn record(&mut self, id: InstanceId, _result: &Stored) {
+        if let Some(result) = lock(&self.stored).remove(&id) {
+            self.group_committer.record(result);
+        }
+    }
+
+    fn flush(&self) {
+        self.group_committer.flush();
+    }
+
+    fn abandon(&mut self, attempt: Attempt) -> Abandoned {
+        let log_tail = log_tail(&attempt.log);
+        let disturbed = attempt.disturbed(&self.cache, || lock(&self.scratch_pool).others_run());
+        let (_, cleared) = attempt.end();
+        lock(&self.scratch_pool).release(cleared.folder);
+        Abandoned { log_tail, disturbed }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

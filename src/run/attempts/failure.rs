@@ -1,0 +1,177 @@
+//! Failures of attempts, in words.
+
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::Duration;
+
+use athanor_stages::secrets::mask;
+use nix::sys::signal::Signal;
+
+use crate::events::RunEvent;
+use crate::run::executor::job::Exit;
+use crate::run::executor::os_limits;
+
+/// Lines of a failed stage's log that are shown.
+const TAIL_LINES: usize = 20;
+/// Bytes at the end of a log that are read for them.
+const TAIL_BYTES: u64 = 16 * 1024;
+
+/// Remedy for a full disk.
+const FREE_SPACE: &str = "Free space, then run again: what is finished is kept.";
+
+/// Reason why an attempt failed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    cause: String,
+    help: Option<String>,
+    log_tail: Vec<String>,
+}
+
+impl Failure {
+    /// A failure without a remedy.
+    pub(crate) fn new(cause: String) -> Failure {
+        Failure { cause, help: None, log_tail: Vec::new() }
+    }
+
+    /// The failure that an exit means; `timeout` is given if the run ended the job for taking longer than that.
+    pub(crate) fn of_exit(exit: Exit, timeout: Option<Duration>) -> Failure {
+        if let Some(timeout) = timeout {
+            let help = "Raise `timeout`, or make the stage faster.".to_owned();
+            let cause = format!("It took longer than its timeout of {timeout:?} and was killed.");
+            return Failure { cause, help: Some(help), log_tail: Vec::new() };
+        }
+        match exit {
+            Exit::Success => Failure::new("It ended without an error.".to_owned()),
+            Exit::Failed { message, help, .. } => Failure { cause: message, help, log_tail: Vec::new() },
+            Exit::Status(101) => Failure::new("It panicked (exit status 101).".to_owned()),
+            Exit::Status(127) => {
+                let help = "A program in the line was not found (exit status 127): is it installed and on the PATH?";
+                Failure { help: Some(help.to_owned()), ..Failure::new("It ended with exit status 127.".to_owned()) }
+            }
+            Exit::Status(status) => Failure::new(format!("It ended with exit status {status}.")),
+            Exit::Signal { out_of_memory: true, .. } => {
+                Failure::of_memory("It was killed (SIGKILL) when the machine ran out of memory.".to_owned())
+            }
+            Exit::Signal { number, .. } => {
+                Failure::new(format!("It was killed by signal {number} ({}).", signal_name(number)))
+            }
+            Exit::ProgramSignal { number, out_of_memory } => {
+                let status = 128 + number;
+                let killed = format!("It ended with exit status {status}: a program in its line was killed");
+                if out_of_memory {
+                    return Failure::of_memory(format!("{killed} (SIGKILL) when the machine ran out of memory."));
+                }
+                Failure::new(format!("{killed} by signal {number} ({}).", signal_name(number)))
+            }
+            Exit::NotStarted(reason) => Failure::new(reason),
+            Exit::HostFault { exit, log, full } => Failure::of_exit(*exit, timeout).hampered(log, full),
+        }
+    }
+
+    /// The failure that an error of the cache or the disk means; `begin` begins the sentence. The remedy
+    /// follows from the errors behind it.
+    pub(crate) fn of_error(begin: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+        let refusals = std::iter::successors(Some(error), |error| error.source());
+        let help =
+            refusals.filter_map(|error| error.downcast_ref::<std::io::Error>()).find_map(|error| match error.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(FREE_SPACE.to_owned()),
+                _ => os_limits::advice(error),
+            });
+        Failure { help, ..Failure::new(format!("{begin}{error}")) }
+    }
+
+    /// The failure of a process that was killed for lack of memory.
+    fn of_memory(cause: String) -> Failure {
+        let help = "State how much memory it needs (`resources: { memory: … }`), so that fewer stages run beside it.";
+        Failure { help: Some(help.to_owned()), ..Failure::new(cause) }
+    }
+
+    /// Adds faults of the host to the failure.
+    fn hampered(mut self, log: Option<String>, full: Option<String>) -> Failure {
+        if let Some(reason) = log {
+            self.cause += &format!(" Its log is not whole: {reason}.");
+        }
+        if let Some(full) = full {
+            self.help = Some(format!("{full} {FREE_SPACE}"));
+        }
+        self
+    }
+
+    /// Adds the end of the log.
+    #[must_use]
+    pub(crate) fn with_log(mut self, tail: Vec<String>) -> Failure {
+        self.log_tail = tail;
+        self
+    }
+
+    /// The failure as an event, without the secrets of addresses.
+    pub(crate) fn event(&self, instance: String, attempt: u32, retrying: bool) -> RunEvent {
+        let masked = |text: &String| mask(text).into_owned();
+        let (cause, help) = (masked(&self.cause), self.help.as_ref().map(masked));
+        let log_tail = self.log_tail.iter().map(masked).collect();
+        RunEvent::Failed { instance, attempt, cause, help, log_tail, retrying }
+    }
+}
+
+fn signal_name(number: i32) -> &'static str {
+    Signal::try_from(number).map_or("unknown", Signal::as_str)
+}
+
+/// Last lines of a log; none when it cannot be read.
+pub(crate) fn log_tail(log: &Path) -> Vec<String> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_say_how_the_machine_stood_in_the_way() {
+        let exit = |exit| {
+            let (log, full) =
+                (Some("No space left on device".to_owned()), Some("The disk of `/d` is full.".to_owned()));
+            Failure::of_exit(Exit::HostFault { exit: Box::new(exit), log, full }, None)
+        };
+        let failure = exit(Exit::Status(1));
+        assert_eq!(failure.cause, "It ended with exit status 1. Its log is not whole: No space left on device.");
+        let help = "The disk of `/d` is full. Free space, then run again: what is finished is kept.";
+        assert_eq!(failure.help.as_deref(), Some(help));
+    }
+
+    #[test]
+    fn what_the_system_lacks_is_found_behind_an_error() {
+        let help = |errno: nix::errno::Errno| {
+            let source = std::io::Error::from_raw_os_error(errno as i32);
+            let error = athanor_cache::CacheError::Io { path: "/d".into(), source };
+            let error = crate::run::attempts::sandbox::TakeError::Cache(error);
+            Failure::of_error("It broke: ", &crate::run::attempts::attempt::CommitError::Take(error)).help
+        };
+        assert_eq!(help(nix::errno::Errno::ENOSPC).as_deref(), Some(FREE_SPACE));
+        assert!(help(nix::errno::Errno::EMFILE).unwrap().contains("`ulimit -n`"));
+        assert_eq!(help(nix::errno::Errno::EIO), None);
+    }
+
+    #[test]
+    fn what_a_shell_says_of_a_killed_program_is_a_kill() {
+        let cause = |number, out_of_memory| {
+            let failure = Failure::of_exit(Exit::ProgramSignal { number, out_of_memory }, None);
+            (failure.cause, failure.help.is_some())
+        };
+        let text = "It ended with exit status 137: a program in its line was killed (SIGKILL) when the machine ran out of memory.";
+        assert_eq!(cause(9, true), (text.to_owned(), true));
+        let text = "It ended with exit status 139: a program in its line was killed by signal 11 (SIGSEGV).";
+        assert_eq!(cause(11, false), (text.to_owned(), false));
+    }
+}

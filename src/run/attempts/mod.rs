@@ -1,0 +1,8 @@
+//! Attempts: the work of one instance, from its scratch folder to its recorded result.
+
+pub mod attempt;
+pub mod backend;
+pub(crate) mod failure;
+pub mod group_commit;
+pub(crate) mod sandbox;
+pub(crate) mod scratch_pool;

@@ -1,0 +1,259 @@
+//! The sandbox of an attempt: `work`, where the stage runs and writes, and `inputs` beside it, which it reads; `work/inputs` is a
+//! symbolic link there. Nothing in either is a hard link to a stored file.
+//!
+//! The folders are emptied and used again by a later attempt: making and removing them costs more than a small stage.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, remove_tree, symlink_or_copy};
+use athanor_stages::ports::OutputPort;
+
+use crate::run::inputs::link::{Link, Target};
+
+/// Folder that a stage runs in.
+const WORK: &str = "work";
+/// Folder of the stage's temporary files.
+const TEMPORARY: &str = ".tmp";
+/// Folder of most inputs, beside the folder the stage runs in, and name of the link that leads there.
+const INPUTS: &str = "inputs";
+/// File in which the stage lists stored files that it put among its outputs.
+const PLACEMENTS: &str = ".tmp/placements";
+
+/// Folders of an attempt.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    root: PathBuf,
+    work: PathBuf,
+    /// Folder of most inputs.
+    inputs: PathBuf,
+    links: BTreeSet<String>,
+}
+
+/// Reason why outputs could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// A declared output is not there.
+    #[error("It ended without an error, but did not write its output `{name}` (`{file}`).")]
+    NotWritten {
+        /// The port.
+        name: String,
+        /// Path where it should be.
+        file: String,
+    },
+    /// The cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+impl Sandbox {
+    /// Links all inputs into the folder `root`, which does not exist or was left by [`Sandbox::clear`].
+    pub(crate) fn prepare(
+        cache: &Cache,
+        root: PathBuf,
+        links: &[Link],
+        outputs: &[OutputPort],
+    ) -> Result<Self, CacheError> {
+        let work = root.join(WORK);
+        let inputs = if root.exists() {
+            root.join(INPUTS)
+        } else {
+            make(&work.join(TEMPORARY))?;
+            make(&root.join(INPUTS))?;
+            inputs_of(&root, &work)?
+        };
+        let sandbox = Sandbox { root, work, inputs, links: links.iter().map(|link| link.at.clone()).collect() };
+        let make_parent = |path: &Path| match path.parent() {
+            Some(parent) if parent != sandbox.work && parent != sandbox.inputs => make(parent),
+            _ => Ok(()),
+        };
+        for link in links {
+            let at = sandbox.path_of(&link.at);
+            make_parent(&at)?;
+            match &link.target {
+                Target::Stored(artifact) if link.copy => cache.copy_for_stage(artifact, &at)?,
+                Target::Stored(artifact) => cache.link_into(artifact, &at)?,
+                Target::ProjectFile(path) if link.copy => cache.copy_in(path, &at)?,
+                Target::ProjectFile(path) => symlink_or_copy(path, &at).map_err(refused(&at))?,
+            }
+        }
+        for output in outputs {
+            make_parent(&sandbox.work.join(&output.file))?;
+        }
+        Ok(sandbox)
+    }
+
+    /// Root folder of the attempt.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Folder that the stage runs in.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.work
+    }
+
+    /// Path of an input that the stage finds at `at`, relative to the folder it runs in.
+    pub(crate) fn path_of(&self, at: &str) -> PathBuf {
+        match at.strip_prefix(INPUTS).and_then(|rest| rest.strip_prefix('/')) {
+            Some(rest) => self.inputs.join(rest),
+            None => self.work.join(at),
+        }
+    }
+
+    /// Folder for temporary files, relative to that.
+    pub(crate) fn temporary(&self) -> &'static str {
+        TEMPORARY
+    }
+
+    /// File where the stage lists stored files that it put among its outputs, relative to the folder.
+    pub(crate) fn placements(&self) -> PathBuf {
+        PathBuf::from(PLACEMENTS)
+    }
+
+    /// Moves the declared outputs into the cache.
+    pub(crate) fn take_outputs(
+        &self,
+        cache: &Cache,
+        outputs: &[OutputPort],
+        unsynced: &mut Unsynced,
+    ) -> Result<Vec<OutputRecord>, TakeError> {
+        let placed = DigestHints::read(&self.work.join(PLACEMENTS), &self.work);
+        let mut records = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let path = self.work.join(&output.file);
+            if fs::symlink_metadata(&path).is_err() {
+                if output.optional {
+                    continue;
+                }
+                return Err(TakeError::NotWritten { name: output.name.clone(), file: output.file.clone() });
+            }
+            let artifact = cache.ingest_unsynced(&path, &placed, unsynced)?;
+            records.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
+        }
+        Ok(records)
+    }
+
+    /// Empties the folders for another attempt. To be called after [`Sandbox::take_outputs`]: anything left that is no input is
+    /// undeclared.
+    pub(crate) fn clear(self) -> Cleared {
+        let mut undeclared = Vec::new();
+        let is_link = fs::read_link(self.work.join(INPUTS)).is_ok_and(|to| to == Path::new("..").join(INPUTS));
+        let folders =
+            [(self.work.clone(), ""), (self.work.join(TEMPORARY), TEMPORARY), (self.root.join(INPUTS), INPUTS)];
+        let mut emptied = is_link && is_plain_folder(&self.root) && holds_only(&self.root, &[WORK, INPUTS]);
+        for (folder, within) in &folders {
+            emptied &= is_plain_folder(folder) && self.sweep(folder, within, &mut undeclared);
+        }
+        undeclared.sort();
+        if emptied {
+            return Cleared { folder: Some(self.root), undeclared };
+        }
+        // Files that cannot be removed now are swept by the next collection; the result does not depend on them.
+        let _ = remove_tree(&self.root);
+        Cleared { folder: None, undeclared }
+    }
+
+    /// Removes everything in a folder, which is `within` in the folder the stage runs in, except what every attempt has; returns
+    /// whether that succeeded.
+    fn sweep(&self, folder: &Path, within: &str, undeclared: &mut Vec<String>) -> bool {
+        let Ok(entries) = fs::read_dir(folder) else { return false };
+        let mut emptied = true;
+        for entry in entries {
+            emptied &= entry.is_ok_and(|entry| {
+                let relative = relative(within, &entry);
+                match entry.file_type() {
+                    _ if relative == TEMPORARY || relative == INPUTS => true,
+                    Ok(kind) if kind.is_dir() => {
+                        self.list(&entry.path(), &relative, undeclared);
+                        remove_tree(&entry.path()).is_ok()
+                    }
+                    _ => {
+                        self.note(relative, undeclared);
+                        fs::remove_file(entry.path()).is_ok()
+                    }
+                }
+            });
+        }
+        emptied
+    }
+
+    /// Lists all undeclared files in a folder, which is `within` in the folder the stage runs in.
+    fn list(&self, folder: &Path, within: &str, undeclared: &mut Vec<String>) {
+        if self.links.contains(within) {
+            // A copy of an input, which is the stage's own.
+            return;
+        }
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let relative = relative(within, &entry);
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                self.list(&entry.path(), &relative, undeclared);
+            } else {
+                self.note(relative, undeclared);
+            }
+        }
+    }
+
+    fn note(&self, relative: String, undeclared: &mut Vec<String>) {
+        let is_temporary = relative.split('/').next() == Some(TEMPORARY);
+        if !is_temporary && !self.links.contains(&relative) {
+            undeclared.push(relative);
+        }
+    }
+}
+
+/// Remains of an attempt's folder.
+pub struct Cleared {
+    /// The folder, if another attempt can use it.
+    pub folder: Option<PathBuf>,
+    /// Files that were neither inputs nor outputs, relative to the folder, sorted.
+    pub undeclared: Vec<String>,
+}
+
+/// Whether `path` is a folder, no link to one, and as writable as it was made.
+fn is_plain_folder(path: &Path) -> bool {
+    let all = |metadata: &fs::Metadata| metadata.permissions().mode() & 0o700 == 0o700;
+    fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && all(&metadata))
+}
+
+/// Path of an entry of the folder `within`.
+fn relative(within: &str, entry: &fs::DirEntry) -> String {
+    let name = entry.file_name();
+    let name = name.to_string_lossy();
+    if within.is_empty() { name.into_owned() } else { format!("{within}/{name}") }
+}
+
+/// Makes the link from `work` to the folder of inputs; on a file system without symbolic links the folder itself is there.
+fn inputs_of(root: &Path, work: &Path) -> Result<PathBuf, CacheError> {
+    let at = work.join(INPUTS);
+    match std::os::unix::fs::symlink(Path::new("..").join(INPUTS), &at) {
+        Ok(()) => Ok(root.join(INPUTS)),
+        Err(error) if NO_LINKS.contains(&error.raw_os_error().unwrap_or(0)) => {
+            make(&at)?;
+            Ok(at)
+        }
+        Err(error) => Err(refused(&at)(error)),
+    }
+}
+
+/// Errors of file systems without symbolic links.
+const NO_LINKS: [i32; 3] = [nix::libc::ENOSYS, nix::libc::EPERM, nix::libc::EOPNOTSUPP];
+
+/// Whether nothing lies in a folder but what has one of these names.
+fn holds_only(folder: &Path, names: &[&str]) -> bool {
+    let is_one = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| names.iter().any(|name| entry.file_name() == *name))
+    };
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_one))
+}
+
+fn make(folder: &Path) -> Result<(), CacheError> {
+    fs::create_dir_all(folder).map_err(refused(folder))
+}
+
+fn refused(path: &Path) -> impl FnOnce(std::io::Error) -> CacheError {
+    let path = path.to_owned();
+    move |source| CacheError::Io { path, source }
+}

@@ -1,0 +1,98 @@
+//! Failures: attempts that fail, results that are lost, and attempts that users and timeouts stop.
+
+use crate::events::RunEvent;
+use crate::plan::InstanceId;
+use crate::run::attempts::backend::RunBackend;
+use crate::run::attempts::failure::Failure;
+use crate::run::executor::job::Stop;
+
+use super::Dispatcher;
+
+/// Maximum number of retries that a stage may request: each of them needs half of what the one before needed.
+const MAX_REQUESTED_RETRIES: u32 = 20;
+
+impl<W: RunBackend> Dispatcher<'_, W> {
+    /// Handles a stored result that cannot be recorded. Results that were made from it stand, but nothing more is begun.
+    pub(super) fn commit_failed(&mut self, id: InstanceId, followers: Vec<InstanceId>, refusal: &Failure) {
+        let attempt = self.attempts.get(&id).copied().unwrap_or(1);
+        for id in std::iter::once(id).chain(followers) {
+            self.counts.failed += 1;
+            self.journal.record(refusal.event(self.name(id), attempt, false));
+            self.lost.insert(id);
+        }
+        self.scheduler.stop_accepting();
+    }
+
+    /// Defers `id`, and what waits for it, to another pass; in that pass it fails instead.
+    pub(super) fn defer(&mut self, id: InstanceId, because: String) {
+        if self.policy.private_inputs {
+            return self.fail(id, &Failure::new(format!("It could not be made: {because}.")));
+        }
+        let followers = self.leave_in_flight(id);
+        for id in std::iter::once(id).chain(followers) {
+            self.journal.record(RunEvent::Deferred { instance: self.name(id), because: because.clone() });
+            self.scheduler.deferred(id);
+            self.disturbed.push(id);
+        }
+    }
+
+    /// Handles a failed attempt: another one, if the user or the stage itself asks for it, or failure for good.
+    pub(super) fn attempt_failed(&mut self, id: InstanceId, failure: &Failure, requested: bool) {
+        let attempt = self.attempts.get(&id).copied().unwrap_or(1);
+        let retries = self.plan().instances[id.index()].retries;
+        let retries = if requested { retries.max(MAX_REQUESTED_RETRIES) } else { retries };
+        if attempt <= retries && self.interrupts == 0 {
+            self.journal.record(failure.event(self.name(id), attempt, true));
+            self.scheduler.enqueue(id);
+        } else {
+            self.fail(id, failure);
+        }
+    }
+
+    pub(super) fn fail(&mut self, id: InstanceId, failure: &Failure) {
+        let attempt = self.attempts.get(&id).copied().unwrap_or(1);
+        self.counts.failed += 1;
+        self.journal.record(failure.event(self.name(id), attempt, false));
+        let waiters = self.leave_in_flight(id);
+        let mut skipped = self.scheduler.failed(id);
+        for waiter in waiters {
+            skipped.push(waiter);
+            skipped.extend(self.scheduler.failed(waiter));
+        }
+        self.counts.skipped += skipped.len();
+        for instance in skipped {
+            self.journal.record(RunEvent::Skipped { instance: self.name(instance), because: self.name(id) });
+        }
+        if !self.policy.keep_going {
+            self.scheduler.stop_accepting();
+        }
+    }
+
+    /// Removes the work of `id` from what is in flight; returns who waited for its result.
+    pub(super) fn leave_in_flight(&mut self, id: InstanceId) -> Vec<InstanceId> {
+        let Some(resolved) = self.resolved.get(&id) else { return Vec::new() };
+        self.in_flight.finish(&resolved.fingerprint)
+    }
+
+    pub(super) fn interrupt(&mut self) {
+        self.interrupts += 1;
+        let forced = self.interrupts > 1;
+        self.journal.record(RunEvent::StopRequested { forced });
+        self.scheduler.stop_accepting();
+        self.elsewhere.clear();
+        let how = if forced { Stop::Now } else { Stop::Gently };
+        for id in self.running.keys() {
+            self.executor.stop(*id, how);
+        }
+    }
+
+    pub(super) fn stop_overdue(&mut self) {
+        for (id, running) in &self.running {
+            let timeout = self.inputs.plan.instances[id.index()].timeout;
+            let overdue = timeout.is_some_and(|timeout| running.started.elapsed() >= timeout);
+            if overdue && self.timed_out.insert(*id) {
+                self.executor.stop(*id, Stop::Now);
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Jobs and the trait of executors: the seam between the dispatcher and local processes, or later a cluster's queue.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use athanor_stages::context::StageReport;
+
+use crate::plan::InstanceId;
+use crate::run::executor::protocol::WorkerRequest;
+
+/// Job: one attempt of one instance, ready to be started.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Instance.
+    pub id: InstanceId,
+    /// Process to start.
+    pub launch: Launch,
+    /// Folder to start it in.
+    pub folder: PathBuf,
+    /// Root folder of its attempt.
+    pub attempt: PathBuf,
+    /// Path of its log; a job that prints nothing leaves no file there.
+    pub log: PathBuf,
+    /// Variables to add to the environment.
+    pub environment: Vec<(String, OsString)>,
+}
+
+/// Process to start.
+#[derive(Debug, Clone)]
+pub enum Launch {
+    /// Worker process of this program.
+    Worker(Box<WorkerRequest>),
+    /// Shell line.
+    Shell(String),
+}
+
+/// Event of a job.
+#[derive(Debug)]
+pub enum JobEvent {
+    /// Report of the stage.
+    Report(InstanceId, StageReport),
+    /// Exit; nothing of the job runs any more.
+    Exited(InstanceId, Exit),
+}
+
+/// Exit of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Exit {
+    /// Success.
+    Success,
+    /// Failure that the stage explained.
+    Failed {
+        /// Cause, as a full sentence.
+        message: String,
+        /// Remedy.
+        help: Option<String>,
+        /// Whether it stopped because it was asked to.
+        interrupted: bool,
+        /// Whether it requests a retry.
+        again: bool,
+    },
+    /// Exit with a status other than 0, without an explanation.
+    Status(i32),
+    /// End by a signal.
+    Signal {
+        /// Number of the signal.
+        number: i32,
+        /// Whether the kernel ran out of memory while it ran and killed something.
+        out_of_memory: bool,
+    },
+    /// End of a program in a shell line by a signal, which the shell reports by its status.
+    ProgramSignal {
+        /// Number of the signal: 128 less than the shell's status.
+        number: i32,
+        /// Whether the kernel ran out of memory while it ran and killed something.
+        out_of_memory: bool,
+    },
+    /// Failure to start.
+    NotStarted(String),
+    /// Failure with a fault of the host.
+    HostFault {
+        /// Exit.
+        exit: Box<Exit>,
+        /// Reason why its log is incomplete, if so.
+        log: Option<String>,
+        /// Full disk, as a sentence, if one is.
+        full: Option<String>,
+    },
+}
+
+impl Exit {
+    /// Whether it requests a retry.
+    pub fn wants_retry(&self) -> bool {
+        match self {
+            Exit::Failed { again, .. } => *again,
+            Exit::HostFault { exit, .. } => exit.wants_retry(),
+            _ => false,
+        }
+    }
+}
+
+/// Urgency of a request to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Soon; it may save its state first.
+    Gently,
+    /// Now, with everything it has started.
+    Now,
+}
+
+/// Receives the events of an executor, from any thread; must not block.
+pub type JobListener = Arc<dyn Fn(JobEvent) + Send + Sync>;
+
+/// Executor of jobs. Its events go, in order for each job, to the listener it was made with.
+pub trait Executor {
+    /// Starts a job. A failure to start is an event, not an error.
+    fn start(&mut self, job: Job);
+    /// Stops a job; no effect on one that is over.
+    fn stop(&mut self, id: InstanceId, how: Stop);
+}

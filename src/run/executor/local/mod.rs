@@ -1,0 +1,92 @@
+//! Jobs as processes on this machine.
+//!
+//! Each job leads a process group of its own, so that a terminal's Ctrl-C does not reach it and a kill takes all it has
+//! started. Processes that outlive their leader, in the group or out of it, are killed before the job counts as over: nothing writes
+//! into a stage's folder after its outputs are hashed.
+
+mod log;
+mod masked_log;
+mod oom_counter;
+mod process;
+mod process_mark;
+mod process_tree;
+mod reaper;
+mod wait;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::plan::InstanceId;
+use crate::run::executor::job::{Executor, Job, JobEvent, JobListener, Stop};
+use crate::run::executor::thread_pool::ThreadPool;
+
+use oom_counter::OomCounter;
+use process::{Process, Shared, run_job};
+pub(crate) use process_mark::ATTEMPT_VARIABLE;
+use process_mark::RunMark;
+use process_tree::ProcessTree;
+use reaper::Reaper;
+pub(crate) use reaper::main as reaper_main;
+
+/// Configuration of the local executor.
+#[derive(Debug, Clone)]
+pub(crate) struct LocalExecutorConfig {
+    /// Path of this program's binary.
+    pub program: PathBuf,
+    /// Mark of this run's processes; has no space in it.
+    pub mark: String,
+    /// Value of [`ATTEMPT_VARIABLE`] in this process: the attempts of other runs that it is part of.
+    pub within: String,
+    /// Size limit of a stage's log, in bytes.
+    pub log_limit: u64,
+}
+
+/// Executor that runs jobs as processes on this machine.
+pub(crate) struct LocalExecutor {
+    settings: LocalExecutorConfig,
+    events: JobListener,
+    threads: ThreadPool,
+    /// State of running jobs, from the first one on.
+    started: Option<(Arc<Shared>, Option<Reaper>)>,
+    running: HashMap<InstanceId, Arc<Process>>,
+}
+
+impl LocalExecutor {
+    /// An executor that reports to `events`, and starts and waits for jobs on `threads`.
+    pub(crate) fn new(settings: LocalExecutorConfig, events: JobListener, threads: ThreadPool) -> LocalExecutor {
+        LocalExecutor { settings, events, threads, started: None, running: HashMap::new() }
+    }
+
+    /// State that all jobs share; made for the first one, which works below `folder`.
+    fn shared(&mut self, folder: &Path) -> Arc<Shared> {
+        let (shared, _) = self.started.get_or_insert_with(|| {
+            let LocalExecutorConfig { program, mark, within, log_limit } = self.settings.clone();
+            let processes = ProcessTree::new(RunMark::new(&mark, &within));
+            let reaper = Reaper::start(&program, processes.mark(), folder.parent().unwrap_or(folder));
+            reaper.iter().for_each(|reaper| processes.exempt(reaper.process()));
+            let (events, oom_counter) = (Arc::clone(&self.events), OomCounter::new());
+            (Arc::new(Shared { program, events, processes, log_limit, oom_counter }), reaper)
+        });
+        Arc::clone(shared)
+    }
+}
+
+impl Executor for LocalExecutor {
+    fn start(&mut self, job: Job) {
+        let shared = self.shared(&job.attempt);
+        let process = Arc::new(Process::default());
+        self.running.insert(job.id, Arc::clone(&process));
+        // Starting a process blocks until it has begun, and the dispatcher must not wait.
+        self.threads.run(move || {
+            let exit = run_job(&shared, &job, &process);
+            (shared.events)(JobEvent::Exited(job.id, exit));
+        });
+    }
+
+    fn stop(&mut self, id: InstanceId, how: Stop) {
+        if let Some(process) = self.running.get(&id) {
+            process.stop(how);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! A job as a process: started, read from, waited for.
+
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use athanor_stages::context::StageReport;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::run::executor::disk_space::FullDisk;
+use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
+use crate::run::executor::local::log::Log;
+use crate::run::executor::local::masked_log::MaskedLog;
+use crate::run::executor::local::oom_counter::{Counts, OomCounter};
+use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
+use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit};
+use crate::run::executor::os_limits;
+use crate::run::executor::protocol::{EVENTS_VARIABLE, StageMessage, WorkerStatus, parse_message};
+
+/// First wait after the system had no process, thread or handle left; each further one is twice as long …
+const FIRST_BACKOFF: Duration = Duration::from_millis(5);
+/// … up to this.
+const MAX_BACKOFF: Duration = Duration::from_millis(200);
+/// Number of attempts to start a process while no other job runs that could give something back.
+const MAX_ATTEMPTS_ALONE: u32 = 6;
+
+/// Difference between the shell's status for a program that a signal ended and the signal's number.
+const SHELL_SIGNAL: i32 = 128;
+
+/// State that all jobs of a run share.
+pub(super) struct Shared {
+    /// Path of this program's binary.
+    pub program: PathBuf,
+    /// Receives the events of every job.
+    pub events: JobListener,
+    /// All processes of the run.
+    pub processes: ProcessTree,
+    /// Bytes that a log may have.
+    pub log_limit: u64,
+    /// Counter of out-of-memory kills.
+    pub oom_counter: OomCounter,
+}
+
+/// Handle of a job's process, for those who want to stop it.
+#[derive(Debug, Default)]
+pub(super) struct Process(Mutex<ProcessState>);
+
+#[derive(Debug)]
+enum ProcessState {
+    /// Being started, and perhaps to be stopped as soon as it is there.
+    Starting(Option<Stop>),
+    /// Leader of the group of this number.
+    Running(Pid),
+    /// Ended; its number may be another process's.
+    Over,
+}
+
+impl Default for ProcessState {
+    fn default() -> Self {
+        ProcessState::Starting(None)
+    }
+}
+
+impl Process {
+    /// Stops the process with all it has started; no effect on one that is over.
+    pub(super) fn stop(&self, how: Stop) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *state {
+            ProcessState::Starting(stop) => *stop = Some(how),
+            ProcessState::Running(group) => signal(*group, how),
+            ProcessState::Over => {}
+        }
+    }
+
+    /// Whether it was stopped before it was there.
+    fn is_stopped(&self) -> bool {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*state, ProcessState::Starting(Some(_)))
+    }
+
+    fn is_running(&self, group: Pid) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let ProcessState::Starting(Some(how)) = *state {
+            signal(group, how);
+        }
+        *state = ProcessState::Running(group);
+    }
+
+    /// Kills the rest of the group of `child`, which has ended, and reaps it.
+    fn reap(&self, child: &mut Child, group: Pid) -> std::io::Result<ExitStatus> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = killpg(group, Signal::SIGKILL);
+        *state = ProcessState::Over;
+        child.wait()
+    }
+}
+
+fn signal(group: Pid, how: Stop) {
+    let signal = match how {
+        Stop::Gently => Signal::SIGTERM,
+        Stop::Now => Signal::SIGKILL,
+    };
+    // An error means that everything in the group has ended, as wanted.
+    let _ = killpg(group, signal);
+}
+
+/// Runs a job; returns when nothing of it runs any more.
+pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
+    let number = shared.processes.begin();
+    let mut log = None;
+    let exit = match launch_with_retry(shared, job, number, process) {
+        Ok(running) => {
+            let (exit, refusal) = running.wait(shared, job, process);
+            log = refusal;
+            exit
+        }
+        Err(error) => {
+            shared.processes.end(number, &job.attempt);
+            let advice = os_limits::advice(&error)
+                .or_else(|| too_long(&error))
+                .map(|advice| format!(" {advice}"))
+                .unwrap_or_default();
+            Exit::NotStarted(format!("The process cannot be started: {error}.{advice}"))
+        }
+    };
+    if exit == Exit::Success { exit } else { with_host_fault(exit, job, log) }
+}
+
+/// Advice about a line that is longer than the kernel takes.
+fn too_long(error: &std::io::Error) -> Option<String> {
+    (error.kind() == std::io::ErrorKind::ArgumentListTooLong).then(|| {
+        "`run` with all its values filled in, or the environment, is longer than the system passes to a program (128 KiB in one \
+         piece): write long values to a file in a stage before it, or put the line's programs into a script."
+            .to_owned()
+    })
+}
+
+/// Exit of a failed job, with faults of the host.
+fn with_host_fault(exit: Exit, job: &Job, log: Option<std::io::Error>) -> Exit {
+    let folders = [Some(job.folder.as_path()), job.log.parent()];
+    let full = FullDisk::find(folders.into_iter().flatten()).map(|disk| disk.to_string());
+    let log = log.map(|error| error.to_string());
+    if log.is_none() && full.is_none() { exit } else { Exit::HostFault { exit: Box::new(exit), log, full } }
+}
+
+/// Starts the job's process; retries while a limit of the system is reached and other jobs run, which will give something
+/// back, or for a moment.
+fn launch_with_retry(shared: &Shared, job: &Job, number: u32, process: &Process) -> std::io::Result<Running> {
+    let mut backoff = FIRST_BACKOFF;
+    let mut attempts_alone = 0;
+    loop {
+        match launch(shared, job, number) {
+            Err(error)
+                if os_limits::is_limit_reached(&error)
+                    && !process.is_stopped()
+                    && attempts_alone < MAX_ATTEMPTS_ALONE =>
+            {
+                if !shared.processes.others_run(number) {
+                    attempts_alone += 1;
+                }
+                std::thread::sleep(backoff);
+                backoff = (backoff * 2).min(MAX_BACKOFF);
+            }
+            launched => return launched,
+        }
+    }
+}
+
+/// Running process of a job.
+struct Running {
+    child: Child,
+    number: u32,
+    streams: ProcessStreams,
+    /// Our end of a shell line's event pipe, which keeps it open: the line may open and close it many times.
+    keep_open: Option<OwnedFd>,
+    oom_counter: Counts,
+}
+
+fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
+    let oom_counter = shared.oom_counter.before();
+    let request = match &job.launch {
+        Launch::Worker(request) => serde_json::to_string(request).map_err(std::io::Error::other)?,
+        Launch::Shell(_) => String::new(),
+    };
+    let (reader, writer) = std::io::pipe()?;
+    let (printed, print) = std::io::pipe()?;
+    let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit));
+    let streams = ProcessStreams { messages: MessageReader::new(reader)?, output: OutputReader::new(printed)?, log };
+    let mut command = match &job.launch {
+        Launch::Worker(_) => {
+            let mut command = Command::new(&shared.program);
+            command.arg("worker").stdin(Stdio::piped()).stdout(writer.try_clone()?);
+            command
+        }
+        Launch::Shell(line) => {
+            let mut command = Command::new("/bin/sh");
+            command.arg("-c").arg(line).stdin(Stdio::null()).stdout(print.try_clone()?);
+            // The pipe is opened by name, so that a shell line can write to it like to any file.
+            let path = format!("/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd());
+            command.env(EVENTS_VARIABLE, path);
+            command
+        }
+    };
+    command.stderr(print).current_dir(&job.folder).process_group(0);
+    command.envs(job.environment.iter().map(|(name, value)| (name, value)));
+    let mut child = shared.processes.start(number, &mut command)?;
+    drop(command);
+    if let Some(mut stdin) = child.stdin.take() {
+        // A worker that dies before it reads its request is reported by its exit.
+        let _ = writeln!(stdin, "{request}");
+    }
+    let keep_open = matches!(job.launch, Launch::Shell(_)).then(|| OwnedFd::from(writer));
+    Ok(Running { child, number, streams, keep_open, oom_counter })
+}
+
+impl Running {
+    /// Waits for the process, and kills what it has left behind; returns its exit, and why its log is not whole, if so.
+    fn wait(mut self, shared: &Shared, job: &Job, process: &Process) -> (Exit, Option<std::io::Error>) {
+        let group = Pid::from_raw(self.child.id().cast_signed());
+        process.is_running(group);
+        let mut last_status = None;
+        let mut on_line = |line: &[u8], log: &mut MaskedLog| match parse_message(line) {
+            Some(StageMessage::Report(StageReport::Log { line })) => log.write_line(&line),
+            Some(StageMessage::Report(report)) => (shared.events)(JobEvent::Report(job.id, report)),
+            Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}
+            Some(StageMessage::Status(status)) => last_status = Some(status),
+        };
+        let watched = wait_for_exit(group, &mut self.streams, &mut on_line, &|| shared.processes.reap());
+        let status = process.reap(&mut self.child, group);
+        let unkillable = shared.processes.end(self.number, &job.attempt);
+        drop(self.keep_open.take());
+        // Output of processes that were killed with it.
+        self.streams.drain(&mut on_line);
+        for Unkillable { process, name } in unkillable {
+            self.streams
+                .log
+                .write_line(&format!("[the process {process} ({name}) outlived this stage and cannot be killed]"));
+        }
+        let is_worker = matches!(job.launch, Launch::Worker(_));
+        let exit = match watched.and(status) {
+            Ok(status) => {
+                exit_of(status, last_status, is_worker, || shared.oom_counter.happened_since(&self.oom_counter))
+            }
+            Err(error) => Exit::NotStarted(format!("The process was lost: {error}.")),
+        };
+        (exit, self.streams.log.finish())
+    }
+}
+
+/// Exit of a process; `out_of_memory` tells whether the kernel killed something recently.
+fn exit_of(
+    status: ExitStatus,
+    last_status: Option<WorkerStatus>,
+    is_worker: bool,
+    out_of_memory: impl Fn() -> bool,
+) -> Exit {
+    let killed_for_memory = |number: i32| number == Signal::SIGKILL as i32 && out_of_memory();
+    match (last_status, status.signal(), status.code()) {
+        (_, Some(number), _) => Exit::Signal { number, out_of_memory: killed_for_memory(number) },
+        (Some(WorkerStatus::Failed { message, help, interrupted, again }), ..) if is_worker => {
+            Exit::Failed { message, help, interrupted, again }
+        }
+        (Some(WorkerStatus::Done), _, Some(0)) if is_worker => Exit::Success,
+        (_, _, Some(0)) if !is_worker => Exit::Success,
+        (_, _, Some(code)) if !is_worker && Signal::try_from(code - SHELL_SIGNAL).is_ok() => {
+            let number = code - SHELL_SIGNAL;
+            Exit::ProgramSignal { number, out_of_memory: killed_for_memory(number) }
+        }
+        (_, _, code) => Exit::Status(code.unwrap_or_default()),
+    }
+}

@@ -1,0 +1,194 @@
+//! Garbage collection: removes results that no known pipeline uses.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use athanor_cache::{Cache, CacheError, Digest, GcReport, GcRequest};
+use athanor_stages::{items, registry};
+
+use crate::run::inputs::fingerprint::recorded_recipe;
+use crate::run::state::history::{self, History, Roots, UnknownUsage};
+
+/// Reason why nothing was collected.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GcError {
+    /// The cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Unknown what pipelines use, so nothing may go.
+    #[error("{}", of_unknown(.0))]
+    Unknown(Vec<(String, UnknownUsage)>),
+    /// Results without a record of any pipeline.
+    #[error(
+        "`{}` is missing, so it cannot be told which results are in use, and nothing was removed. Run every pipeline that uses this cache once, then collect again.",
+        .0.display()
+    )]
+    NoHistories(PathBuf),
+    /// Unknown pipeline.
+    #[error("No pipeline of this cache is `{0}`, so nothing was removed. `athanor cache ls` lists them.")]
+    NoSuchPipeline(String),
+    /// Cache in use.
+    #[error("A run is using this cache, so nothing was removed. Try again when it has ended.")]
+    InUse,
+}
+
+fn of_unknown(unknown: &[(String, UnknownUsage)]) -> String {
+    let mut text = "It cannot be told what every pipeline uses, so nothing was removed.".to_owned();
+    for (pipeline, UnknownUsage { path, why }) in unknown {
+        let key = path.ancestors().filter_map(Path::file_name).find_map(|name| name.to_str().filter(|n| is_key(n)));
+        let key = key.unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "\n  {pipeline}: `{}` {why}\n    Run it once to its end, which writes the list again; or go on without what it uses: \
+             athanor cache gc --forget {key}",
+            path.display()
+        );
+    }
+    text
+}
+
+fn is_key(name: &str) -> bool {
+    name.len() == history::KEY_DIGITS && name.bytes().all(|c| c.is_ascii_hexdigit())
+}
+
+/// Options of a collection.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GcOptions {
+    /// Size limit of the store, in bytes.
+    pub max_size: Option<u64>,
+    /// Whether to only say what would happen.
+    pub dry_run: bool,
+    /// Pipelines to forget: files, or names of histories.
+    pub forget: Vec<PathBuf>,
+    /// Folder that paths of pipelines are relative to.
+    pub folder: PathBuf,
+}
+
+/// Outcome of a collection, or of its dry run.
+#[derive(Debug)]
+pub(crate) struct GcOutcome {
+    /// Pipelines that were forgotten, and why.
+    pub forgotten: Vec<(String, &'static str)>,
+    /// Lists that were rebuilt from logs, with the reason: all that these pipelines ever made was retained.
+    pub rebuilt: Vec<(String, String)>,
+    /// Report of the store.
+    pub store: GcReport,
+}
+
+/// Removes what the last runs of known pipelines do not use.
+pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, GcError> {
+    let dry_run = options.dry_run;
+    let alone = if dry_run { None } else { Some(cache.try_use_exclusive()?.ok_or(GcError::InUse)?) };
+    if !dry_run && let Err(error) = cache.recover_wal() {
+        // Pending records count as in use, so that space can be freed on a full disk.
+        let is_full = matches!(&error, CacheError::Io { source, .. } if is_lack_of_space(source));
+        is_full.then_some(()).ok_or(error)?;
+    }
+    let histories = match History::all(cache.root())? {
+        Some(histories) => histories,
+        None if cache.has_records()? => return Err(GcError::NoHistories(history::folder(cache.root()))),
+        None => Vec::new(),
+    };
+    let mut outcome = GcOutcome { forgotten: Vec::new(), rebuilt: Vec::new(), store: GcReport::default() };
+    let (forgotten, used) = divide(&histories, options)?;
+    let roots = roots_of(&used, &mut outcome.rebuilt)?;
+    for (history, why) in forgotten {
+        if !dry_run {
+            cache.remove_own_folder(history.folder())?;
+        }
+        outcome.forgotten.push((name_of(history), why));
+    }
+    if !dry_run {
+        sweep_half_written(&used);
+    }
+    outcome.store = cache.collect(&request(cache, roots, options)?, alone.as_ref())?;
+    Ok(outcome)
+}
+
+fn is_lack_of_space(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// Histories that are to be forgotten, with why, and the others.
+type Divided<'h> = (Vec<(&'h History, &'static str)>, Vec<&'h History>);
+
+fn divide<'h>(histories: &'h [History], options: &GcOptions) -> Result<Divided<'h>, GcError> {
+    let mut named = HashSet::new();
+    for pipeline in &options.forget {
+        let before = named.len();
+        let meant = histories.iter().filter(|history| history.is_called(pipeline, &options.folder));
+        named.extend(meant.map(History::key));
+        if named.len() == before {
+            return Err(GcError::NoSuchPipeline(pipeline.display().to_string()));
+        }
+    }
+    let (mut forgotten, mut used) = (Vec::new(), Vec::new());
+    for history in histories {
+        if named.contains(history.key()) {
+            forgotten.push((history, "as you said"));
+        } else if history.is_gone(histories) {
+            forgotten.push((history, "its file is gone"));
+        } else {
+            used.push(history);
+        }
+    }
+    Ok((forgotten, used))
+}
+
+fn roots_of(used: &[&History], rebuilt: &mut Vec<(String, String)>) -> Result<Vec<Roots>, GcError> {
+    let (mut roots, mut unknown) = (Vec::new(), Vec::new());
+    for history in used {
+        match history.roots() {
+            Ok(found) => {
+                rebuilt.extend(found.rebuilt.clone().map(|why| (name_of(history), why)));
+                roots.push(found);
+            }
+            Err(problem) => unknown.push((name_of(history), problem)),
+        }
+    }
+    if unknown.is_empty() { Ok(roots) } else { Err(GcError::Unknown(unknown)) }
+}
+
+/// Name of the pipeline for people.
+pub(crate) fn name_of(history: &History) -> String {
+    history.identity().map_or_else(|| format!("the pipeline {}", history.key()), history::Identity::describe)
+}
+
+fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRequest, CacheError> {
+    let (mut keep, mut keep_resume_states) = (HashSet::<Digest>::new(), HashSet::new());
+    let since = roots.iter().filter_map(|roots| roots.since).min();
+    let keep_all_resume_states = roots.iter().any(|roots| roots.all_resume_states);
+    for roots in roots {
+        keep.extend(roots.results);
+        keep_resume_states.extend(roots.unfinished);
+    }
+    if let Some(since) = since {
+        keep.extend(cache.recorded_since(since)?);
+    }
+    if keep_all_resume_states {
+        keep_resume_states.extend(cache.all_resume_states()?);
+    }
+    let mut keep_manifests = HashSet::new();
+    for fingerprint in &keep {
+        let recipe = recorded_recipe(cache, fingerprint)?;
+        let items = recipe.into_iter().flat_map(|recipe| recipe.inputs).flat_map(|input| input.items);
+        keep_manifests.extend(items.map(|item| item.artifact.digest));
+    }
+    let keep_items = registry::kinds().iter().map(|kind| items::scope(kind.name(), kind.revision())).collect();
+    let GcOptions { max_size, dry_run, .. } = *options;
+    Ok(GcRequest { keep, keep_manifests, keep_resume_states, keep_items, max_size, dry_run })
+}
+
+/// Removes partial files of killed processes.
+fn sweep_half_written(histories: &[&History]) {
+    let folders: HashSet<&Path> = histories.iter().flat_map(|history| history.folder().ancestors().take(2)).collect();
+    for entry in folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(history::is_half_written) {
+            // A file that stays does no harm.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}

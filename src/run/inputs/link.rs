@@ -1,0 +1,35 @@
+//! Links to the inputs of an attempt.
+
+use std::path::PathBuf;
+
+use athanor_cache::Artifact;
+
+/// Link to one artifact of an attempt's inputs.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Path of the link, relative to the folder the stage runs in.
+    pub at: String,
+    /// Target.
+    pub target: Target,
+    /// Whether it is to be a copy that the stage may write to.
+    pub copy: bool,
+}
+
+impl Link {
+    /// The artifact, if it is in the cache.
+    pub fn stored(&self) -> Option<&Artifact> {
+        match &self.target {
+            Target::Stored(artifact) => Some(artifact),
+            Target::ProjectFile(_) => None,
+        }
+    }
+}
+
+/// Target of a link.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// Artifact in the cache.
+    Stored(Artifact),
+    /// File or folder of the project.
+    ProjectFile(PathBuf),
+}

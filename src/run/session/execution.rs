@@ -1,0 +1,234 @@
+//! Execution of one run of a session, in three steps: prepare, execute, finish.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use athanor_cache::{Cache, CacheError};
+use jiff::Timestamp;
+
+use crate::events::{EVENTS_VERSION, EventSink, Outcome, ResultAction, RunEvent};
+use crate::plan::{InstanceId, Plan};
+use crate::run::attempts::backend::KnownResults;
+use crate::run::engine::dispatcher::PassResult;
+use crate::run::engine::message::Message;
+use crate::run::executor::local::LocalExecutorConfig;
+use crate::run::inputs::project_files::Contents;
+use crate::run::publish::{Publication, PublishRequest, Published, Refused, explain};
+use crate::run::state::history::{InstanceOutcome, RegisteredRun, RunId, RunLog};
+use crate::run::state::journal::Journal;
+use crate::run::state::last_run::{LastRun, PlanInputs, Summary};
+use crate::run::state::outputs::{Outputs, UpToDate};
+
+use super::durations::expected_durations;
+use super::passes::Passes;
+use super::{InterruptOutcome, Interrupter, Project, RunReport, RunRequest, Session};
+
+/// A run that has begun: its log is open and its input files are hashed.
+pub(super) struct Execution<'s> {
+    session: &'s Session<'s>,
+    begun: Instant,
+    run: RunId,
+    log_folder: PathBuf,
+    journal: Journal,
+    /// The newest run before this one.
+    previous: Option<RunId>,
+    last_run: LastRun,
+    contents: Contents,
+    sender: Sender<Message>,
+    messages: Receiver<Message>,
+}
+
+/// A run whose instances are settled and whose results are published.
+pub(super) struct Executed {
+    pass: PassResult,
+    publication: Publication,
+    /// Registration in the history; `None` if there was nothing to do.
+    registered: Option<RegisteredRun>,
+}
+
+impl<'s> Execution<'s> {
+    /// Opens the log of a new run of the pipeline `file` and hashes its input files. `on_start` is given a way to interrupt the
+    /// run before that.
+    pub(super) fn prepare(
+        session: &'s Session<'s>,
+        file: String,
+        view: Box<dyn EventSink>,
+        on_start: impl FnOnce(Interrupter),
+    ) -> Result<Execution<'s>, CacheError> {
+        let begun = Instant::now();
+        let cache = &session.project.cache;
+        let (sender, messages) = channel();
+        let may_start = Arc::new(AtomicBool::new(false));
+        on_start(interrupter(Arc::clone(cache), sender.clone(), Arc::clone(&may_start)));
+        let last_run = LastRun::read(&session.snapshots, cache);
+        let previous = session.history.last_run()?;
+        let log = session.history.begin(cache, previous.as_ref(), Timestamp::now())?;
+        let RunLog { run, folder, .. } = &log;
+        let (run, log_folder) = (run.clone(), folder.clone());
+        let mut journal = Journal::new(Box::new(log), view);
+        journal.record(RunEvent::RunStarted {
+            version: EVENTS_VERSION,
+            run: run.to_string(),
+            pipeline: session.plan.name.clone(),
+            file,
+            instances: session.wanted.len(),
+        });
+        let contents = {
+            let journal = Mutex::new(&mut journal);
+            session.read_sources(&|done, total| {
+                journal.lock().unwrap_or_else(PoisonError::into_inner).hashing(done, total);
+            })?
+        };
+        may_start.store(true, Ordering::SeqCst);
+        Ok(Execution { session, begun, run, log_folder, journal, previous, last_run, contents, sender, messages })
+    }
+
+    /// Brings the instances of the session up to date, and publishes their results.
+    pub(super) fn execute(&mut self, request: RunRequest) -> Result<Executed, CacheError> {
+        let session = self.session;
+        let cache = &session.project.cache;
+        let is_outdated = !self.last_run.is_of(self.previous.as_ref());
+        let settled = if is_outdated { vec![None; session.plan.instances.len()] } else { self.settled(&request.force) };
+        let nothing_new = session.wanted.iter().all(|id| settled[id.index()].is_some());
+        // From now on a collection spares whatever this run makes, should it be killed.
+        let registered =
+            if nothing_new { None } else { Some(session.history.register_run(&self.run, session.names())?) };
+        let incidents = cache.incident_mark();
+        let run = self.run.to_string();
+        // A history that cannot be read counts as none: only the order of work depends on it.
+        let durations = || expected_durations(session.plan, &session.history.ledger().unwrap_or_default());
+        let passes = Passes {
+            plan: session.plan,
+            wanted: &session.wanted,
+            cache,
+            durations: &durations,
+            capacity: request.capacity,
+            local: LocalExecutorConfig {
+                program: request.program,
+                // Runs of other caches may have the same name, and none may end another's processes.
+                mark: format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond()),
+                within: request.within,
+                log_limit: session.project.log_limit,
+            },
+            keep_going: request.keep_going,
+            run: run.clone(),
+            logs: self.log_folder.clone(),
+            sender: self.sender.clone(),
+            messages: &self.messages,
+        };
+        let inputs = || session.inputs(&self.contents);
+        let known = KnownResults { last_run: &self.last_run, is_outdated };
+        let journal = &mut self.journal;
+        let first = passes.first(inputs(), known, settled, request.force.clone(), journal)?;
+        let look_for_lost = cache.incident_mark() != incidents;
+        let mut pass = passes.second(inputs(), first, request.force, look_for_lost, journal)?;
+        let mut publication = publish(session, &pass.outputs, &run);
+        if publication.refused.iter().any(|refused| refused.lost) {
+            pass = passes.second(inputs(), pass, HashSet::new(), true, journal)?;
+            publication = merged(publication, publish(session, &pass.outputs, &run));
+        }
+        Ok(Executed { pass, publication, registered })
+    }
+
+    /// Results that follow from the last run without a look at the cache, for instances that are not forced.
+    fn settled(&self, force: &HashSet<InstanceId>) -> Vec<Option<UpToDate>> {
+        let session = self.session;
+        let order: Vec<InstanceId> = session.wanted.iter().copied().filter(|id| !force.contains(id)).collect();
+        self.last_run.unchanged(&session.plan_key, &session.inputs(&self.contents), &order)
+    }
+
+    /// Reports how the run ended, and summarises it for later runs and for collections.
+    pub(super) fn finish(mut self, executed: Executed) -> Result<RunReport, CacheError> {
+        let Executed { pass, publication, registered } = executed;
+        let mut counts = pass.counts;
+        counts.not_started = self.session.wanted.len().saturating_sub(counts.total());
+        let outcome = if publication.refused.is_empty() { pass.outcome } else { Outcome::Failed };
+        report(self.session.plan, publication, &mut self.journal);
+        self.journal.record(RunEvent::RunFinished {
+            outcome,
+            counts,
+            duration_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        self.journal.flush();
+        self.summarise(&pass, registered)?;
+        Ok(RunReport { outcome, counts })
+    }
+
+    fn summarise(&self, pass: &PassResult, registered: Option<RegisteredRun>) -> Result<(), CacheError> {
+        let Session { history, snapshots, plan_key, project, .. } = self.session;
+        let nothing_new = registered.is_none();
+        if nothing_new && self.last_run.list().is_some_and(|list| history.is_listed(list)) {
+            return Ok(());
+        }
+        let settled = pass.fingerprints.iter().zip(&pass.outputs);
+        let outcomes = self.session.names().zip(settled.clone()).map(|(name, (fingerprint, outputs))| {
+            InstanceOutcome { name, fingerprint: *fingerprint, is_done: outputs.is_some() }
+        });
+        let list = history.record_usage(&self.run, registered, &outcomes.collect::<Vec<_>>())?;
+        let logged = history.has_log(&self.run).then(|| self.run.clone());
+        if let Some(run) = &logged {
+            history.update_ledger(run)?;
+        }
+        let results = (0..).map(InstanceId).zip(settled);
+        let results = results.filter_map(|(id, (fingerprint, outputs))| Some((id, (*fingerprint)?, outputs.as_ref()?)));
+        let summary = Summary { last_run: logged.or_else(|| self.previous.clone()), list };
+        let inputs = PlanInputs { plan_key: *plan_key, inputs: &self.session.inputs(&self.contents) };
+        self.last_run.write(snapshots, &project.cache, summary, inputs, results);
+        Ok(())
+    }
+}
+
+/// Passes interrupts on to a run. Until it `may_start`, hashing can take long and nobody receives messages.
+fn interrupter(cache: Arc<Cache>, run: Sender<Message>, may_start: Arc<AtomicBool>) -> Interrupter {
+    Box::new(move || {
+        if may_start.load(Ordering::SeqCst) {
+            // A run that has ended needs no interrupt.
+            let _ = run.send(Message::Interrupt);
+            return InterruptOutcome::Stopping;
+        }
+        // Digests that are not remembered are computed again.
+        let _ = cache.flush_stat_index();
+        InterruptOutcome::NothingStarted
+    })
+}
+
+fn publish(session: &Session<'_>, outputs: &[Option<Outputs>], run: &str) -> Publication {
+    let Project { folder, cache, results, .. } = session.project;
+    let request =
+        PublishRequest { plan: session.plan, cache, history: &session.history, project: folder, results, run };
+    request.publish(|id| outputs[id.index()].as_deref())
+}
+
+/// Outcome of publishing a second time, after lost results were made again.
+fn merged(first: Publication, mut second: Publication) -> Publication {
+    let done: HashMap<String, Published> =
+        first.published.into_iter().map(|published| (published.path.clone(), published)).collect();
+    for published in &mut second.published {
+        if let Some(Published { action, aside, .. }) = done.get(&published.path)
+            && published.action == ResultAction::Unchanged
+        {
+            (published.action, published.aside) = (*action, aside.clone());
+        }
+    }
+    second
+}
+
+/// Reports what was done with each result.
+fn report(plan: &Plan, publication: Publication, journal: &mut Journal) {
+    for Published { path, action, aside } in publication.published {
+        let event = RunEvent::Result { path, action, aside, cause: None, help: None };
+        if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
+    }
+    for Refused { path, error, lost, target, instance } in publication.refused {
+        let (cause, help) = explain(&error, &target);
+        let (action, cause) = match lost {
+            true => (ResultAction::Lost, format!("What `{}` made is damaged.", plan.instances[instance.index()].name)),
+            false => (ResultAction::Refused, cause),
+        };
+        journal.record(RunEvent::Result { path, action, aside: None, cause: Some(cause), help });
+    }
+}

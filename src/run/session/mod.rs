@@ -1,0 +1,214 @@
+//! Sessions: a project, a plan and the cache together. Every command about a pipeline starts here.
+
+mod durations;
+mod execution;
+mod passes;
+pub mod second_pass;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use athanor_cache::{Cache, CacheError};
+
+use crate::events::{Counts, EventSink, Outcome};
+use crate::language::{Diagnostic, Diagnostics};
+use crate::plan::{InstanceId, Plan};
+use crate::run::executor::resources::{Capacity, misfits};
+use crate::run::inputs::project_files::{self, Contents, Mentions};
+use crate::run::inputs::resolve::Inputs;
+use crate::run::state::history::{History, Ledger};
+use crate::run::state::last_run::LastRun;
+use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
+use crate::run::state::snapshot_file::SnapshotFiles;
+use crate::run::status::{EarlierRuns, Status, status};
+use crate::settings::Settings;
+
+use execution::Execution;
+
+/// A folder with pipelines, and the cache they use.
+pub struct Project {
+    /// Project folder, absolute.
+    pub folder: PathBuf,
+    /// The cache.
+    pub cache: Arc<Cache>,
+    /// Folder of all pipelines' results, absolute or relative to the project folder.
+    pub results: PathBuf,
+    /// Limit of a stage's log, in bytes.
+    pub log_limit: u64,
+}
+
+impl Project {
+    /// A project with the built-in settings.
+    pub fn new(folder: PathBuf, cache: Arc<Cache>) -> Project {
+        let Settings { results, log_limit, .. } = Settings::default();
+        Project { folder, cache, results: results.value, log_limit: log_limit.value.bytes() }
+    }
+}
+
+/// Failure of a run as a whole, apart from stages that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Stages ask for more than the run has.
+    #[error("{0}")]
+    NeverFits(Box<Diagnostics>),
+}
+
+/// A plan in its project, ready to be inspected or run.
+pub struct Session<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    plan_key: PlanKey,
+    project: &'a Project,
+    history: History,
+    snapshots: SnapshotFiles,
+    wanted: Vec<InstanceId>,
+    mentions: Mentions,
+}
+
+/// Options of a run.
+pub struct RunRequest {
+    /// Resources that it may use.
+    pub capacity: Capacity,
+    /// Whether to go on with what does not depend on a failed instance.
+    pub keep_going: bool,
+    /// Instances to make even if the cache has their results.
+    pub force: HashSet<InstanceId>,
+    /// Path of this program's binary.
+    pub program: PathBuf,
+    /// Pipeline file as given.
+    pub file: String,
+    /// Value of [`crate::run::ATTEMPT_VARIABLE`] in this process: empty unless the run is part of another run's stage.
+    pub within: String,
+}
+
+/// Outcome of a run.
+pub struct RunReport {
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Numbers of instances by outcome.
+    pub counts: Counts,
+}
+
+/// Interrupts a run, from any thread.
+pub type Interrupter = Box<dyn Fn() -> InterruptOutcome + Send>;
+
+/// Effect of an interrupt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterruptOutcome {
+    /// The run stops its stages and then ends.
+    Stopping,
+    /// No stage has been started yet, and digests computed so far are remembered: the process may end at once.
+    NothingStarted,
+}
+
+impl<'a> Session<'a> {
+    /// A session about `targets` and all they read from, or about everything if there are no targets.
+    pub fn new(
+        project: &'a Project,
+        plan: &'a KeyedPlan,
+        file: &Path,
+        profiles: &[String],
+        targets: &[InstanceId],
+    ) -> Result<Session<'a>, RunError> {
+        project.cache.recover_wal()?;
+        let KeyedPlan { plan, key } = plan;
+        let wanted = needed_by(plan, targets);
+        let mentions = project_files::mentions(plan, &wanted, |words| {
+            project_files::project_files(words, &project.folder, project.cache.root())
+        });
+        let history = History::open(project.cache.root(), &project.folder, file, profiles);
+        let snapshots = History::snapshots(project.cache.root(), &project.folder, file, profiles);
+        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions })
+    }
+
+    /// History of the pipeline.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Ledger of the pipeline's instances.
+    pub fn ledger(&self) -> Result<Ledger, RunError> {
+        Ok(self.history.ledger()?)
+    }
+
+    /// Instances that the session is about, producers first.
+    pub fn wanted(&self) -> &[InstanceId] {
+        &self.wanted
+    }
+
+    /// Status of each of them, by instance.
+    pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
+        let contents = self.read_sources(&|_, _| {})?;
+        let last_run = LastRun::read(&self.snapshots, &self.project.cache);
+        let unchanged = last_run.unchanged(&self.plan_key, &self.inputs(&contents), &self.wanted);
+        let earlier = EarlierRuns {
+            cache: &self.project.cache,
+            last_run: &last_run,
+            unchanged,
+            ledger: &|| self.history.ledger(),
+        };
+        Ok(status(&self.inputs(&contents), &earlier, &self.wanted)?)
+    }
+
+    /// Brings the wanted instances up to date. `on_start` is given a way to interrupt the run before it begins.
+    pub fn run(
+        &self,
+        request: RunRequest,
+        view: Box<dyn EventSink>,
+        on_start: impl FnOnce(Interrupter),
+    ) -> Result<RunReport, RunError> {
+        self.check_room(&request.capacity)?;
+        let _use = self.project.cache.use_shared()?;
+        let mut execution = Execution::prepare(self, request.file.clone(), view, on_start)?;
+        let executed = execution.execute(request)?;
+        Ok(execution.finish(executed)?)
+    }
+
+    /// Refuses stages that can never fit into `capacity`.
+    pub fn check_room(&self, capacity: &Capacity) -> Result<(), RunError> {
+        let mut problems = self.plan.diagnostics();
+        for instance in self.wanted.iter().map(|id| &self.plan.instances[id.index()]) {
+            let stage = &self.plan.stages[instance.stage].name;
+            let many = (instance.name != *stage).then_some(instance.name.as_str());
+            for misfit in misfits(&instance.resources, capacity) {
+                let message = format!("the stage `{stage}` {}", misfit.why);
+                let problem = Diagnostic::new(instance.resources_span, message).help(misfit.help);
+                problems.push(problem.in_instance(many));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
+    }
+
+    fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
+        let Project { folder, cache, .. } = self.project;
+        Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
+    }
+
+    fn inputs<'s>(&'s self, contents: &'s Contents) -> Inputs<'s> {
+        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.plan.instances.iter().map(|instance| instance.name.as_str())
+    }
+}
+
+/// `targets` (all instances if there are none) and everything they read from, producers first.
+pub fn needed_by(plan: &Plan, targets: &[InstanceId]) -> Vec<InstanceId> {
+    let order = plan.order();
+    if targets.is_empty() {
+        return order;
+    }
+    let mut needed: HashSet<InstanceId> = HashSet::new();
+    let mut front = targets.to_vec();
+    while let Some(id) = front.pop() {
+        if needed.insert(id) {
+            front.extend(plan.producers(id));
+        }
+    }
+    order.into_iter().filter(|id| needed.contains(id)).collect()
+}

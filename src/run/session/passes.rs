@@ -1,0 +1,129 @@
+//! The passes of a run: one over everything, and a second one over results that were disturbed or lost on the way.
+//!
+//! A stage that changes what it was only to read spoils it for others. Attempts that may have read it then, and results that
+//! lost a stored output, are made again in a second pass, in which every attempt reads copies of its own.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+
+use athanor_cache::{Cache, CacheError, OutputRecord, Presence};
+
+use crate::events::RunEvent;
+use crate::plan::{InstanceId, Plan};
+use crate::run::attempts::backend::{CacheBackend, KnownResults};
+use crate::run::attempts::scratch_pool::ScratchPool;
+use crate::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
+use crate::run::engine::message::Message;
+use crate::run::engine::scheduler::Scheduler;
+use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
+use crate::run::executor::resources::Capacity;
+use crate::run::executor::thread_pool::ThreadPool;
+use crate::run::inputs::resolve::Inputs;
+use crate::run::session::second_pass::{SecondPass, joined, tasks};
+use crate::run::state::journal::Journal;
+use crate::run::state::last_run::LastRun;
+use crate::run::state::outputs::UpToDate;
+
+/// Context that all passes of a run share.
+pub(super) struct Passes<'r> {
+    /// The plan.
+    pub(super) plan: &'r Plan,
+    /// Instances to bring up to date, producers first.
+    pub(super) wanted: &'r [InstanceId],
+    /// The cache.
+    pub(super) cache: &'r Arc<Cache>,
+    /// Expected durations, by instance; computed when something is to be made.
+    pub(super) durations: &'r dyn Fn() -> Vec<f64>,
+    /// Resources that the run may use.
+    pub(super) capacity: Capacity,
+    /// Configuration of the processes that carry out stages.
+    pub(super) local: LocalExecutorConfig,
+    /// Whether to go on with what does not depend on a failed instance.
+    pub(super) keep_going: bool,
+    /// Name of the run.
+    pub(super) run: String,
+    /// Folder of the run, for logs.
+    pub(super) logs: PathBuf,
+    /// Sends messages to the run.
+    pub(super) sender: Sender<Message>,
+    /// Receives them.
+    pub(super) messages: &'r Receiver<Message>,
+}
+
+impl Passes<'_> {
+    /// Brings everything up to date except what is `settled`.
+    pub(super) fn first(
+        &self,
+        inputs: Inputs<'_>,
+        known: KnownResults<'_>,
+        settled: Vec<Option<UpToDate>>,
+        force: HashSet<InstanceId>,
+        journal: &mut Journal,
+    ) -> Result<PassResult, CacheError> {
+        let wanted = self.wanted.iter().copied().filter(|id| settled[id.index()].is_none()).collect();
+        let policy = self.policy(force, false);
+        let scheduler = self.scheduler(&wanted);
+        let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy);
+        dispatcher.seed_cached(settled);
+        dispatcher.run(self.messages)
+    }
+
+    /// Makes again what the first pass deferred and, with `look_for_lost`, what was made and lost since. Returns the outcome of
+    /// both passes.
+    pub(super) fn second(
+        &self,
+        inputs: Inputs<'_>,
+        first: PassResult,
+        force: HashSet<InstanceId>,
+        look_for_lost: bool,
+        journal: &mut Journal,
+    ) -> Result<PassResult, CacheError> {
+        let lost = |output: &OutputRecord| self.cache.presence(&output.artifact) != Presence::Present;
+        let is_lost = |result: &UpToDate| look_for_lost && result.outputs.iter().any(lost);
+        let Some(mut pass) = SecondPass::after(&first, self.plan, self.wanted, self.keep_going, is_lost) else {
+            return Ok(first);
+        };
+        for (id, missing) in &pass.skipped {
+            let name = |id: &InstanceId| self.plan.instances[id.index()].name.clone();
+            journal.record(RunEvent::Skipped { instance: name(id), because: name(missing) });
+        }
+        let policy = self.policy(SecondPass::left_of(force, &first), true);
+        let scheduler = self.scheduler(&pass.wanted);
+        // Results that were there when the run began may be gone.
+        let known = KnownResults { last_run: &LastRun::default(), is_outdated: true };
+        let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy);
+        dispatcher.seed_made(std::mem::take(&mut pass.made));
+        let second = dispatcher.run(self.messages)?;
+        Ok(joined(first, &pass, second))
+    }
+
+    fn scheduler(&self, wanted: &HashSet<InstanceId>) -> Scheduler {
+        Scheduler::new(&tasks(self.plan, wanted), &self.plan.order(), &self.capacity)
+    }
+
+    fn policy(&self, force: HashSet<InstanceId>, private_inputs: bool) -> RunPolicy {
+        RunPolicy { keep_going: self.keep_going, force, logs: self.logs.clone(), private_inputs }
+    }
+
+    fn dispatcher<'d>(
+        &'d self,
+        inputs: Inputs<'d>,
+        known: KnownResults<'d>,
+        scheduler: Scheduler,
+        journal: &'d mut Journal,
+        policy: RunPolicy,
+    ) -> Dispatcher<'d, CacheBackend<'d>> {
+        // A message that nobody receives is of a run that ended early.
+        let jobs = self.sender.clone();
+        let on_job = Arc::new(move |event| drop(jobs.send(Message::Job(event))));
+        let results = self.sender.clone();
+        let on_result = Arc::new(move |event| drop(results.send(Message::Backend(event))));
+        let threads = ThreadPool::default();
+        let executor = LocalExecutor::new(self.local.clone(), on_job, threads.clone());
+        let scratch_pool = ScratchPool::new(Arc::clone(self.cache), self.run.clone());
+        let backend = CacheBackend::new(Arc::clone(self.cache), known, scratch_pool, threads, on_result);
+        Dispatcher::new(inputs, backend, scheduler, journal, policy, Box::new(executor), Box::new(self.durations))
+    }
+}

@@ -1,0 +1,124 @@
+//! Roots of a pipeline for garbage collection.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use athanor_cache::{CacheError, Digest};
+
+use crate::run::state::history::instance_list::{self, InstanceList, StoredList};
+use crate::run::state::history::log::LogEnd;
+use crate::run::state::history::recovery::Recovered;
+use crate::run::state::history::{History, Identity, RunId};
+
+/// Roots: results and state in use.
+#[derive(Debug, Default)]
+pub struct Roots {
+    /// Fingerprints of results.
+    pub results: HashSet<Digest>,
+    /// Fingerprints of work that was begun.
+    pub unfinished: HashSet<Digest>,
+    /// Sequence number from which on every record is in use: a run began that has not written how it ended.
+    pub since: Option<u64>,
+    /// Whether all unfinished work is to stay: nobody knows whose it is.
+    pub all_resume_states: bool,
+    /// Reason why the list was rebuilt from the logs, if it was.
+    pub rebuilt: Option<String>,
+}
+
+/// Pipeline whose roots are unknown.
+#[derive(Debug)]
+pub struct UnknownUsage {
+    /// Path of the list, or of the log that came after it.
+    pub path: PathBuf,
+    /// Problem, as the end of a sentence that begins with the path.
+    pub why: String,
+}
+
+impl History {
+    /// Roots of the pipeline.
+    pub fn roots(&self) -> Result<Roots, UnknownUsage> {
+        let path = self.folder.join(instance_list::FILE);
+        let unknown =
+            |error: CacheError| UnknownUsage { path: path.clone(), why: format!("cannot be relied on: {error}") };
+        let is_folder = fs::symlink_metadata(&self.folder).is_ok_and(|metadata| metadata.is_dir());
+        if !is_folder {
+            return Err(UnknownUsage { path: self.folder.clone(), why: "is no folder".to_owned() });
+        }
+        let mut roots = Roots::default();
+        let mut list = match self.recover() {
+            Recovered::Known(list) => list,
+            Recovered::Rebuilt(list, why) => {
+                roots.rebuilt = Some(format!("`{}` {why}", path.display()));
+                list
+            }
+            Recovered::Lost(why) => return Err(UnknownUsage { path, why }),
+        };
+        for run in self.unsettled(&list).map_err(unknown)? {
+            let reading = self.reading(&run).map_err(unknown)?;
+            let end = reading.as_ref().map_or(LogEnd::CutOff, |reading| reading.end);
+            if let LogEnd::Damaged(line) = end {
+                let why = format!("does not know how a run ended, and {}.", self.damage(&run, line));
+                return Err(UnknownUsage { path, why });
+            }
+            reading.iter().flat_map(|reading| &reading.events).for_each(|stamped| list.apply(&stamped.event));
+            if end == LogEnd::CutOff {
+                roots.all_resume_states = true;
+                roots.since = roots.since.into_iter().chain(run.sequence()).min();
+            }
+        }
+        let unsettled = list.instances.iter().filter(|(_, work)| work.is_unsettled);
+        let unsettled: HashSet<String> = unsettled.map(|(name, _)| name.clone()).collect();
+        if roots.all_resume_states || !unsettled.is_empty() {
+            let mut ever_named = InstanceList::default();
+            self.add_all_ever_named(&mut ever_named).map_err(unknown)?;
+            // A run that did not end may have used more results than its log says.
+            let may_be_wanted = |name: &String| roots.all_resume_states || unsettled.contains(name);
+            let wanted = ever_named.instances.iter().filter(|(name, _)| may_be_wanted(name));
+            wanted.for_each(|(name, work)| list.add(name, work));
+        }
+        for work in list.instances.values() {
+            roots.results.extend(work.results.iter().chain(&work.unfinished));
+            roots.unfinished.extend(&work.unfinished);
+        }
+        Ok(roots)
+    }
+
+    /// Runs whose logs count in addition to the list.
+    fn unsettled(&self, list: &InstanceList) -> Result<BTreeSet<RunId>, CacheError> {
+        let is_later = |run: &RunId| list.newest.as_ref().is_none_or(|newest| newest < run);
+        Ok(self.runs()?.into_iter().filter(is_later).chain(list.open.iter().cloned()).collect())
+    }
+
+    /// Whether the pipeline file is gone, and did not move together with the cache.
+    pub fn is_gone(&self, all: &[History]) -> bool {
+        let Some((identity, project, file)) = self.places() else { return false };
+        if !is_absent(&file) {
+            return false;
+        }
+        let along = |relative_path: PathBuf| fs::canonicalize(self.cache().join(relative_path)).ok();
+        let inside = || along(Path::new("..").join(file.strip_prefix(&project).ok()?));
+        let by_list = || match InstanceList::read(&self.folder) {
+            StoredList::Sound(list, _) => along(PathBuf::from(list.relative_path?)),
+            _ => None,
+        };
+        let moved = by_list().or_else(inside);
+        // Once the pipeline has run where it is now, that history takes over.
+        moved.is_none_or(|moved| all.iter().any(|other| other.is_of(&moved, &identity.profiles())))
+    }
+
+    fn places(&self) -> Option<(&Identity, PathBuf, PathBuf)> {
+        let identity = self.identity.as_ref()?;
+        Some((identity, identity.project()?, identity.file()?))
+    }
+
+    fn is_of(&self, file: &Path, profiles: &[String]) -> bool {
+        let Some((identity, _, own)) = self.places() else { return false };
+        own == file && identity.profiles() == profiles && self.folder.join(instance_list::FILE).exists()
+    }
+}
+
+/// Whether nothing lies at a path; what cannot be told counts as there.
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}

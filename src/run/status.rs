@@ -1,0 +1,358 @@
+//! Status of instances before a run: which are fresh, and exactly why the others are not.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+
+use athanor_cache::{Cache, CacheError, Change, Digest, Lookup, OutputRecord, diff};
+use athanor_stages::secrets;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::plan::InstanceId;
+use crate::run::inputs::fingerprint::{Recipe, RecipeInput, RecipeItem, recorded_recipe};
+use crate::run::inputs::resolve::{Inputs, MissingOutput};
+use crate::run::state::history::Ledger;
+use crate::run::state::last_run::LastRun;
+use crate::run::state::outputs::Outputs;
+use crate::run::state::outputs::UpToDate;
+
+/// Status of an instance before a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "standing")]
+pub enum Status {
+    /// Its result is in the cache.
+    Fresh,
+    /// The instance would run.
+    Stale {
+        /// Reasons.
+        reasons: Vec<Reason>,
+    },
+    /// Whether it runs depends on what the named instances make.
+    Waits {
+        /// Instances it reads from that would run or wait themselves.
+        on: Vec<String>,
+    },
+}
+
+/// Reason why an instance would run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Reason {
+    /// No earlier result.
+    NeverRan,
+    /// Failure of the last attempt.
+    Failed {
+        /// Cause.
+        cause: String,
+    },
+    /// Record of its earlier result no longer in the cache.
+    Forgotten,
+    /// Outputs of its result missing from the cache or damaged.
+    OutputsLost {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Other kind.
+    Kind {
+        /// Before.
+        from: String,
+        /// Now.
+        to: String,
+    },
+    /// Other revision of the kind.
+    Revision {
+        /// Before.
+        from: u32,
+        /// Now.
+        to: u32,
+    },
+    /// Other seed.
+    Seed {
+        /// Before.
+        from: u64,
+        /// Now.
+        to: u64,
+    },
+    /// Other value of a parameter.
+    Parameter {
+        /// Its name, with dots into mappings.
+        name: String,
+        /// Before; absent if it is new.
+        from: Option<Value>,
+        /// Now; absent if it is gone.
+        to: Option<Value>,
+    },
+    /// Other secret in an address. Records hold none, so that its values are not known.
+    Secret,
+    /// Other content of an input.
+    Input {
+        /// The port.
+        port: String,
+        /// Source.
+        from: String,
+        /// Changed files, for a folder whose earlier content is known.
+        files: Vec<Change>,
+    },
+    /// Other number of artifacts of an input.
+    InputList {
+        /// The port.
+        port: String,
+        /// Number before.
+        from: usize,
+        /// Number now.
+        to: usize,
+    },
+}
+
+/// Knowledge of earlier runs.
+pub(crate) struct EarlierRuns<'k> {
+    /// Their results.
+    pub cache: &'k Cache,
+    /// A summary of these.
+    pub last_run: &'k LastRun,
+    /// Results that follow from the summary without a look at the cache, by instance.
+    pub unchanged: Vec<Option<UpToDate>>,
+    /// Ledger; asked for if anything is not fresh.
+    pub ledger: &'k dyn Fn() -> Result<Ledger, CacheError>,
+}
+
+/// Status of every instance of `order`; `None` for others.
+pub(crate) fn status(
+    inputs: &Inputs<'_>,
+    earlier: &EarlierRuns<'_>,
+    order: &[InstanceId],
+) -> Result<Vec<Option<Status>>, CacheError> {
+    let cache = earlier.cache;
+    let ledger = OnceCell::new();
+    let ledger = || match ledger.get() {
+        Some(ledger) => Ok(ledger),
+        None => (earlier.ledger)().map(|read| ledger.get_or_init(|| read)),
+    };
+    let count = inputs.plan.instances.len();
+    let mut outputs: Vec<Option<Outputs>> = vec![None; count];
+    let mut statuses = vec![None; count];
+    for id in order.iter().copied() {
+        if let Some(settled) = &earlier.unchanged[id.index()] {
+            outputs[id.index()] = Some(Outputs::clone(&settled.outputs));
+            statuses[id.index()] = Some(Status::Fresh);
+            continue;
+        }
+        let mut unsettled: Vec<InstanceId> =
+            inputs.plan.producers(id).filter(|producer| outputs[producer.index()].is_none()).collect();
+        unsettled.sort_unstable();
+        let on: Vec<String> = unsettled.into_iter().map(|id| inputs.plan.instances[id.index()].name.clone()).collect();
+        if !on.is_empty() {
+            statuses[id.index()] = Some(Status::Waits { on });
+            continue;
+        }
+        let outcome =
+            |producer: InstanceId| -> &[OutputRecord] { outputs[producer.index()].as_deref().unwrap_or_default() };
+        let name = &inputs.plan.instances[id.index()].name;
+        let cannot =
+            |unwritten: MissingOutput| Status::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] };
+        let found = match inputs.fingerprint(id, outcome) {
+            Err(unwritten) => cannot(unwritten),
+            Ok(fingerprint) => match earlier.last_run.outputs(&fingerprint) {
+                Some(recalled) => {
+                    outputs[id.index()] = Some(Outputs::clone(recalled));
+                    Status::Fresh
+                }
+                None => match cache.lookup(&fingerprint)? {
+                    Lookup::Hit(record) => {
+                        outputs[id.index()] = Some(record.outputs.into());
+                        Status::Fresh
+                    }
+                    Lookup::Incomplete { lost, .. } => {
+                        Status::Stale { reasons: vec![Reason::OutputsLost { names: lost }] }
+                    }
+                    Lookup::Miss => match inputs.recipe(id, outcome) {
+                        Ok(recipe) => Status::Stale { reasons: reasons(cache, ledger()?, name, &recipe)? },
+                        Err(unwritten) => cannot(unwritten),
+                    },
+                },
+            },
+        };
+        statuses[id.index()] = Some(found);
+    }
+    Ok(statuses)
+}
+
+fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Result<Vec<Reason>, CacheError> {
+    let entry = ledger.instances.get(name);
+    let mut reasons = Vec::new();
+    if let Some(cause) = entry.and_then(|entry| entry.failure.clone()) {
+        reasons.push(Reason::Failed { cause });
+    }
+    let Some(fingerprint) = entry.and_then(|entry| entry.fingerprint) else {
+        if reasons.is_empty() {
+            reasons.push(Reason::NeverRan);
+        }
+        return Ok(reasons);
+    };
+    match recorded_recipe(cache, &fingerprint)? {
+        Some(earlier) => reasons.extend(compare_masked(cache, &fingerprint, earlier, recipe)),
+        None => reasons.push(Reason::Forgotten),
+    }
+    if reasons.is_empty() {
+        reasons.push(Reason::Forgotten);
+    }
+    Ok(reasons)
+}
+
+/// Differences between a recorded recipe, which has no secrets, and a present one.
+fn compare_masked(cache: &Cache, fingerprint: &Digest, mut before: Recipe, now: &Recipe) -> Vec<Reason> {
+    let mut masked = now.clone();
+    // Records of earlier versions have secrets.
+    secrets::mask_value(&mut before.params);
+    let has_secrets = secrets::mask_value(&mut masked.params);
+    let reasons = compare(cache, &before, &masked);
+    let unseen = reasons.is_empty() && has_secrets && *fingerprint != now.fingerprint();
+    if unseen { vec![Reason::Secret] } else { reasons }
+}
+
+/// Differences between two recipes.
+pub(crate) fn compare(cache: &Cache, before: &Recipe, now: &Recipe) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if before.kind != now.kind {
+        return vec![Reason::Kind { from: before.kind.clone(), to: now.kind.clone() }];
+    }
+    if before.revision != now.revision {
+        reasons.push(Reason::Revision { from: before.revision, to: now.revision });
+    }
+    if before.seed != now.seed {
+        reasons.push(Reason::Seed { from: before.seed, to: now.seed });
+    }
+    compare_params("", Some(&before.params), Some(&now.params), &mut reasons);
+    compare_inputs(cache, &before.inputs, &now.inputs, &mut reasons);
+    reasons
+}
+
+fn compare_params(name: &str, before: Option<&Value>, now: Option<&Value>, reasons: &mut Vec<Reason>) {
+    if before == now {
+        return;
+    }
+    if let (Some(Value::Object(left)), Some(Value::Object(right))) = (before, now) {
+        let keys: BTreeMap<&String, ()> = left.keys().chain(right.keys()).map(|key| (key, ())).collect();
+        for key in keys.into_keys() {
+            let inner = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+            compare_params(&inner, left.get(key), right.get(key), reasons);
+        }
+        return;
+    }
+    reasons.push(Reason::Parameter { name: name.to_owned(), from: before.cloned(), to: now.cloned() });
+}
+
+fn compare_inputs(cache: &Cache, before: &[RecipeInput], now: &[RecipeInput], reasons: &mut Vec<Reason>) {
+    let by_port = |inputs: &[RecipeInput]| -> BTreeMap<String, Vec<RecipeItem>> {
+        inputs.iter().map(|input| (input.port.clone(), input.items.clone())).collect()
+    };
+    let (mut before, now) = (by_port(before), by_port(now));
+    for (port, items) in now {
+        let earlier = before.remove(&port).unwrap_or_default();
+        if earlier.len() != items.len() {
+            reasons.push(Reason::InputList { port, from: earlier.len(), to: items.len() });
+            continue;
+        }
+        for (old, new) in earlier.iter().zip(&items) {
+            if old.artifact.digest != new.artifact.digest || old.artifact.kind != new.artifact.kind {
+                let files = changed_files(cache, old, new);
+                reasons.push(Reason::Input { port: port.clone(), from: new.from.clone(), files });
+            }
+        }
+    }
+    reasons.extend(before.into_iter().map(|(port, items)| Reason::InputList { port, from: items.len(), to: 0 }));
+}
+
+fn changed_files(cache: &Cache, old: &RecipeItem, new: &RecipeItem) -> Vec<Change> {
+    match (cache.read_tree(&old.artifact.digest), cache.read_tree(&new.artifact.digest)) {
+        (Ok(before), Ok(after)) => diff(&before, &after),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use athanor_cache::{Artifact, ArtifactKind};
+    use serde_json::json;
+
+    use super::*;
+
+    fn recipe(content: &[u8]) -> Recipe {
+        let digest = Digest::of(content);
+        let artifact = Artifact { kind: ArtifactKind::File, digest, bytes: content.len() as u64, files: 1 };
+        let items = vec![RecipeItem { artifact, from: "data/a.csv".to_owned() }];
+        let inputs = vec![RecipeInput { port: "table".to_owned(), items }];
+        let params = json!({ "epochs": 5, "schedule": { "rate": 0.1 } });
+        Recipe { kind: "train".to_owned(), revision: 1, params, seed: 0, inputs }
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let before = recipe(b"one");
+        assert_eq!(compare(&cache, &before, &before), []);
+        let mut now = recipe(b"two");
+        now.revision = 2;
+        now.seed = 7;
+        now.params = json!({ "schedule": { "rate": 0.2 }, "batch": 8 });
+        let parameter = |name: &str, from, to| Reason::Parameter { name: name.to_owned(), from, to };
+        let expected = [
+            Reason::Revision { from: 1, to: 2 },
+            Reason::Seed { from: 0, to: 7 },
+            parameter("batch", None, Some(json!(8))),
+            parameter("epochs", Some(json!(5)), None),
+            parameter("schedule.rate", Some(json!(0.1)), Some(json!(0.2))),
+            Reason::Input { port: "table".to_owned(), from: "data/a.csv".to_owned(), files: Vec::new() },
+        ];
+        assert_eq!(compare(&cache, &before, &now), expected);
+        now.kind = "other".to_owned();
+        let kind = Reason::Kind { from: "train".to_owned(), to: "other".to_owned() };
+        assert_eq!(compare(&cache, &before, &now), [kind]);
+    }
+
+    #[test]
+    fn a_changed_secret_is_said_to_have_changed_and_is_not_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path()).unwrap();
+        let with = |secret: &str, path: &str| {
+            let mut recipe = recipe(b"one");
+            recipe.params = json!({ "url": format!("https://u:{secret}@h/{path}") });
+            recipe
+        };
+        let masked = |of: &Recipe| {
+            let mut masked = of.clone();
+            secrets::mask_value(&mut masked.params);
+            masked
+        };
+        let before = with("one", "x");
+        let fingerprint = before.fingerprint();
+        assert_eq!(compare_masked(&cache, &fingerprint, masked(&before), &before), []);
+        assert_eq!(compare_masked(&cache, &fingerprint, masked(&before), &with("two", "x")), [Reason::Secret]);
+        assert_eq!(compare_masked(&cache, &fingerprint, before.clone(), &with("two", "x")), [Reason::Secret]);
+        let told = format!("{:?}", compare_masked(&cache, &fingerprint, masked(&before), &with("two", "y")));
+        assert!(told.contains("u:***@h/x") && told.contains("u:***@h/y") && !told.contains("two"), "{told}");
+    }
+
+    #[test]
+    fn the_fingerprint_is_of_the_work_and_not_of_names() {
+        let one = recipe(b"one");
+        let mut moved = recipe(b"one");
+        moved.inputs[0].items[0].from = "elsewhere/b.csv".to_owned();
+        assert_eq!(one.fingerprint(), moved.fingerprint());
+        let changes: [fn(&mut Recipe); 6] = [
+            |recipe| recipe.kind.push('2'),
+            |recipe| recipe.revision += 1,
+            |recipe| recipe.seed += 1,
+            |recipe| recipe.params["epochs"] = json!(6),
+            |recipe| recipe.inputs[0].port.push('2'),
+            |recipe| recipe.inputs[0].items.clear(),
+        ];
+        for change in changes {
+            let mut changed = recipe(b"one");
+            change(&mut changed);
+            assert_ne!(one.fingerprint(), changed.fingerprint(), "{changed:?}");
+        }
+        assert_ne!(one.fingerprint(), recipe(b"two").fingerprint());
+    }
+}

@@ -1,0 +1,103 @@
+//! Status of instances, and the reasons for it, as text.
+
+use athanor_cache::Change;
+use serde_json::Value;
+
+use crate::escape::{escape, escape_json, escape_lines};
+use crate::run::status::{Reason, Status};
+
+/// Files named for one input before the rest is counted.
+const SHOWN_FILES: usize = 10;
+
+/// One-line text for `status`.
+pub(crate) fn brief(status: &Status) -> String {
+    match status {
+        Status::Fresh => "fresh".to_owned(),
+        Status::Waits { on } => format!("waits for {}", shorten(on)),
+        Status::Stale { reasons } => match reasons.as_slice() {
+            [Reason::NeverRan] => "missing: never ran".to_owned(),
+            [first, rest @ ..] => {
+                let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+                format!("stale: {}{more}", reason(first).lines().next().unwrap_or_default())
+            }
+            [] => "stale".to_owned(),
+        },
+    }
+}
+
+/// Full text for `explain`.
+pub(crate) fn full(instance: &str, status: &Status) -> String {
+    let instance = escape(instance);
+    match status {
+        Status::Fresh => format!("{instance} is fresh: nothing it computes from has changed.\n"),
+        Status::Waits { on } => {
+            let on: Vec<String> = on.iter().map(|name| format!("  - {}\n", escape(name))).collect();
+            format!("{instance} depends on what these make, which are not up to date themselves:\n{}", on.concat())
+        }
+        Status::Stale { reasons } => {
+            let reasons: Vec<String> = reasons.iter().map(|why| format!("  - {}\n", reason(why))).collect();
+            format!("{instance} would run:\n{}", reasons.concat())
+        }
+    }
+}
+
+fn reason(reason: &Reason) -> String {
+    match reason {
+        Reason::NeverRan => "never ran".to_owned(),
+        Reason::Failed { cause } => format!("its last attempt failed: {}", escape_lines(cause)),
+        Reason::Forgotten => "its earlier result is no longer in the cache".to_owned(),
+        Reason::OutputsLost { names } => {
+            format!("outputs are missing from the cache or damaged: {}", escape(&names.join(", ")))
+        }
+        Reason::Kind { from, to } => format!("its kind changed from `{}` to `{}`", escape(from), escape(to)),
+        Reason::Revision { from, to } => format!("its kind computes differently since revision {to} (was {from})"),
+        Reason::Seed { from, to } => format!("its seed changed from {from} to {to}"),
+        Reason::Parameter { name, from, to } => parameter(&escape(name), from.as_ref(), to.as_ref()),
+        Reason::Secret => "a secret in an address of its parameters changed (its value is not kept)".to_owned(),
+        Reason::Input { port, from, files } => input(&escape(port), &escape(from), files),
+        Reason::InputList { port, from: 0, .. } => format!("input `{}` is new", escape(port)),
+        Reason::InputList { port, to: 0, .. } => format!("input `{}` is gone", escape(port)),
+        Reason::InputList { port, from, to } => format!("input `{}` has {to} artifacts (had {from})", escape(port)),
+    }
+}
+
+fn parameter(name: &str, from: Option<&Value>, to: Option<&Value>) -> String {
+    match (from, to) {
+        (None, Some(to)) => format!("parameter `{name}` is new: {}", value(to)),
+        (Some(from), None) => format!("parameter `{name}` is gone (was {})", value(from)),
+        (from, to) => {
+            let show = |side: Option<&Value>| side.map(value).unwrap_or_default();
+            format!("parameter `{name}` changed from {} to {}", show(from), show(to))
+        }
+    }
+}
+
+fn input(port: &str, from: &str, files: &[Change]) -> String {
+    let mut text = format!("input `{port}` changed: {from}");
+    for change in files.iter().take(SHOWN_FILES) {
+        text += &match change {
+            Change::Added(path) => format!("\n      added    {}", escape(path)),
+            Change::Removed(path) => format!("\n      removed  {}", escape(path)),
+            Change::Modified(path) => format!("\n      modified {}", escape(path)),
+        };
+    }
+    if files.len() > SHOWN_FILES {
+        text += &format!("\n      and {} more files", files.len() - SHOWN_FILES);
+    }
+    text
+}
+
+fn value(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("`{}`", escape(text)),
+        other => escape_json(&other.to_string()).into_owned(),
+    }
+}
+
+fn shorten(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => escape(one).into_owned(),
+        [first, rest @ ..] => format!("{} and {} more", escape(first), rest.len()),
+    }
+}
