@@ -213,9 +213,9 @@ fn no_more_is_taken_than_makes_sense() {
 fn a_file_that_changes_while_it_is_resumed_is_fetched_anew() {
     let (old, new) = (body(50_000), vec![7; 60_000]);
     // A server that heeds `If-Range`, one that does not, and one that finds the range outside of the file.
-    for manner in 0..3 {
+    for behaviour in 0..3 {
         let (old, new_served) = (old.clone(), new.clone());
-        let server = Server::start(move |asked, before| match (before, manner) {
+        let server = Server::start(move |asked, before| match (before, behaviour) {
             (0, _) => resumable(asked, &old, "\"old\"", Some(20_000)),
             (1, 1) => {
                 let range = "bytes 20000-59999/60000";
