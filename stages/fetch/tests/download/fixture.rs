@@ -1,0 +1,84 @@
+//! A folder to fetch into, and files to fetch.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::loopback::{Act, Asked, head, status};
+use athanor_fetch::{FetchError, Fetched, Fetcher, NetworkConfig, Options, Request, TransferObserver, parse_url};
+use tempfile::TempDir;
+
+pub const PATIENT: Duration = Duration::from_secs(20);
+
+pub fn options() -> Options {
+    Options {
+        connect_timeout: PATIENT,
+        stall_timeout: PATIENT,
+        retries: 3,
+        back_off: Duration::from_millis(1),
+        longest_pause: Duration::from_secs(5),
+        ..Options::default()
+    }
+}
+
+/// A folder to fetch into.
+pub struct Fixture {
+    pub folder: TempDir,
+    pub fetcher: Fetcher,
+}
+
+impl Fixture {
+    pub fn new() -> Fixture {
+        Fixture::with(options())
+    }
+
+    pub fn with(options: Options) -> Fixture {
+        Fixture {
+            folder: tempfile::tempdir().unwrap(),
+            fetcher: Fetcher::new(options, &NetworkConfig::default()).unwrap(),
+        }
+    }
+
+    pub fn target(&self) -> PathBuf {
+        self.folder.path().join("file")
+    }
+
+    pub fn fetch(&self, url: &str) -> Result<Fetched, FetchError> {
+        self.fetch_request(&Request::new(parse_url(url).unwrap()))
+    }
+
+    pub fn fetch_request(&self, request: &Request<'_>) -> Result<Fetched, FetchError> {
+        let watch = TransferObserver { should_stop: &|| false, arrived: &|_| {} };
+        self.fetcher.fetch(request, &self.target(), watch)
+    }
+
+    pub fn content(&self) -> Vec<u8> {
+        std::fs::read(self.target()).unwrap()
+    }
+
+    /// Names of the files in the folder.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+pub fn body(len: usize) -> Vec<u8> {
+    (0..len).map(|index| (index * 31 % 251) as u8).collect()
+}
+
+/// A body with an entity tag, from where the client asks for it; cut after `sent` bytes unless it is the rest.
+pub fn resumable(asked: &Asked, whole: &[u8], tag: &str, sent: Option<usize>) -> Act {
+    let unchanged = asked.header("if-range").is_none_or(|tag_asked| tag_asked == tag);
+    let start = asked.start().filter(|_| unchanged);
+    let from = start.unwrap_or(0);
+    let range = format!("bytes {from}-{}/{}", whole.len() - 1, whole.len());
+    let headers = [("ETag", tag), ("Content-Range", range.as_str())];
+    let (status, headers) =
+        if start.is_some() { ("206 Partial Content", &headers[..]) } else { ("200 OK", &headers[..1]) };
+    let mut bytes = head(status, headers, Some(whole.len() - from));
+    let end = sent.map_or(whole.len(), |sent| (from + sent).min(whole.len()));
+    bytes.extend(&whole[from..end]);
+    Act::Send(bytes)
+}
