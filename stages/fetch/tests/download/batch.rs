@@ -1,39 +1,11 @@
 //! Many files at once.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::fixture::{Fixture, options};
+use crate::fixture::{Fixture, fetch_all, options, orders};
 use crate::loopback::{Act, Server, answer, head, ok, status};
-use athanor_fetch::{BatchObserver, FetchError, FetchErrorKind, FetchTask, Fetched, Options, Request, parse_url};
-
-/// Fetches all and gives the outcomes in order, and how many files the last report counted.
-fn fetch_all(
-    fixture: &Fixture,
-    orders: &[FetchTask<'_>],
-    stop: &AtomicBool,
-) -> (Vec<Option<Result<Fetched, FetchError>>>, usize) {
-    let outcomes: Mutex<Vec<_>> = Mutex::new(orders.iter().map(|_| None).collect());
-    let done = AtomicUsize::new(0);
-    fixture.fetcher.fetch_all(
-        orders,
-        &BatchObserver {
-            progress: &|progress| done.store(progress.done, Ordering::SeqCst),
-            finished: &|index, outcome| outcomes.lock().unwrap()[index] = Some(outcome),
-            should_stop: &|| stop.load(Ordering::SeqCst),
-        },
-    );
-    (outcomes.into_inner().unwrap(), done.into_inner())
-}
-
-fn orders(fixture: &Fixture, urls: impl IntoIterator<Item = String>) -> Vec<FetchTask<'static>> {
-    let orders = urls.into_iter().enumerate().map(|(index, url)| FetchTask {
-        request: Request::new(parse_url(&url).unwrap()),
-        target: fixture.folder.path().join(format!("{index}/file")),
-    });
-    orders.collect()
-}
+use athanor_fetch::{FetchError, FetchErrorKind, Options};
 
 #[test]
 fn of_many_every_one_is_tried_and_every_failure_told() {

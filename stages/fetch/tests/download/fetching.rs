@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crate::fixture::{Fixture, PATIENT, body, options};
+use crate::fixture::{Fixture, PATIENT, body, fetch_all, options, orders};
 use crate::loopback::{Act, Server, answer, head, ok, redirect, sha256, status};
 use athanor_fetch::{FetchError, FetchErrorKind, Fetched, Options, Request, parse_url};
 use proptest::prelude::*;

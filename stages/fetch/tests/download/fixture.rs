@@ -1,15 +1,20 @@
 //! A folder to fetch into, and files to fetch.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::loopback::{Act, Asked, head, status};
-use athanor_fetch::{FetchError, Fetched, Fetcher, NetworkConfig, Options, Request, TransferObserver, parse_url};
+use crate::loopback::{Act, Asked, head};
+use athanor_fetch::{
+    BatchObserver, FetchError, FetchTask, Fetched, Fetcher, NetworkConfig, Options, Request, TransferObserver,
+    parse_url,
+};
 use tempfile::TempDir;
 
-pub const PATIENT: Duration = Duration::from_secs(20);
+pub(crate) const PATIENT: Duration = Duration::from_secs(20);
 
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         connect_timeout: PATIENT,
         stall_timeout: PATIENT,
@@ -21,42 +26,42 @@ pub fn options() -> Options {
 }
 
 /// A folder to fetch into.
-pub struct Fixture {
-    pub folder: TempDir,
-    pub fetcher: Fetcher,
+pub(crate) struct Fixture {
+    pub(crate) folder: TempDir,
+    pub(crate) fetcher: Fetcher,
 }
 
 impl Fixture {
-    pub fn new() -> Fixture {
+    pub(crate) fn new() -> Fixture {
         Fixture::with(options())
     }
 
-    pub fn with(options: Options) -> Fixture {
+    pub(crate) fn with(options: Options) -> Fixture {
         Fixture {
             folder: tempfile::tempdir().unwrap(),
             fetcher: Fetcher::new(options, &NetworkConfig::default()).unwrap(),
         }
     }
 
-    pub fn target(&self) -> PathBuf {
+    pub(crate) fn target(&self) -> PathBuf {
         self.folder.path().join("file")
     }
 
-    pub fn fetch(&self, url: &str) -> Result<Fetched, FetchError> {
+    pub(crate) fn fetch(&self, url: &str) -> Result<Fetched, FetchError> {
         self.fetch_request(&Request::new(parse_url(url).unwrap()))
     }
 
-    pub fn fetch_request(&self, request: &Request<'_>) -> Result<Fetched, FetchError> {
+    pub(crate) fn fetch_request(&self, request: &Request<'_>) -> Result<Fetched, FetchError> {
         let watch = TransferObserver { should_stop: &|| false, arrived: &|_| {} };
         self.fetcher.fetch(request, &self.target(), watch)
     }
 
-    pub fn content(&self) -> Vec<u8> {
+    pub(crate) fn content(&self) -> Vec<u8> {
         std::fs::read(self.target()).unwrap()
     }
 
     /// Names of the files in the folder.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
@@ -64,12 +69,12 @@ impl Fixture {
     }
 }
 
-pub fn body(len: usize) -> Vec<u8> {
+pub(crate) fn body(len: usize) -> Vec<u8> {
     (0..len).map(|index| (index * 31 % 251) as u8).collect()
 }
 
 /// A body with an entity tag, from where the client asks for it; cut after `sent` bytes unless it is the rest.
-pub fn resumable(asked: &Asked, whole: &[u8], tag: &str, sent: Option<usize>) -> Act {
+pub(crate) fn resumable(asked: &Asked, whole: &[u8], tag: &str, sent: Option<usize>) -> Act {
     let unchanged = asked.header("if-range").is_none_or(|tag_asked| tag_asked == tag);
     let start = asked.start().filter(|_| unchanged);
     let from = start.unwrap_or(0);
@@ -81,4 +86,31 @@ pub fn resumable(asked: &Asked, whole: &[u8], tag: &str, sent: Option<usize>) ->
     let end = sent.map_or(whole.len(), |sent| (from + sent).min(whole.len()));
     bytes.extend(&whole[from..end]);
     Act::Send(bytes)
+}
+
+/// Fetches all and gives the outcomes in order, and how many files the last report counted.
+pub(crate) fn fetch_all(
+    fixture: &Fixture,
+    orders: &[FetchTask<'_>],
+    stop: &AtomicBool,
+) -> (Vec<Option<Result<Fetched, FetchError>>>, usize) {
+    let outcomes: Mutex<Vec<_>> = Mutex::new(orders.iter().map(|_| None).collect());
+    let done = AtomicUsize::new(0);
+    fixture.fetcher.fetch_all(
+        orders,
+        &BatchObserver {
+            progress: &|progress| done.store(progress.done, Ordering::SeqCst),
+            finished: &|index, outcome| outcomes.lock().unwrap()[index] = Some(outcome),
+            should_stop: &|| stop.load(Ordering::SeqCst),
+        },
+    );
+    (outcomes.into_inner().unwrap(), done.into_inner())
+}
+
+pub(crate) fn orders(fixture: &Fixture, urls: impl IntoIterator<Item = String>) -> Vec<FetchTask<'static>> {
+    let orders = urls.into_iter().enumerate().map(|(index, url)| FetchTask {
+        request: Request::new(parse_url(&url).unwrap()),
+        target: fixture.folder.path().join(format!("{index}/file")),
+    });
+    orders.collect()
 }
