@@ -1,8 +1,8 @@
 # Sourced: `as_user COMMAND…` and `as_root COMMAND…` run a command on the project.
 #
 # In CI (CI=true or CI=1), as root, the first is an ordinary user who is made for it and gets a copy of this clone and of the
-# toolchain, since both may lie where only root may look. What that needs is installed there, and nowhere else. Everywhere else
-# `as_user` runs the command as whoever calls, in the clone itself, and `as_root` says that it does not.
+# toolchain, since both may lie where only root may look. The packages that this needs are installed there, and nowhere else.
+# Everywhere else `as_user` runs the command as whoever calls, in the clone itself, and `as_root` says that it does not.
 
 readonly CI_USER=athanor-ci CI_GROUP=athanor-team
 readonly CI_HOME=/home/$CI_USER CI_TOOLCHAIN=/opt/$CI_USER/toolchain
@@ -34,9 +34,21 @@ make_user() {
     id $CI_USER > /dev/null 2>&1 || useradd --create-home --gid $CI_GROUP --shell /bin/bash $CI_USER
 }
 
+# The pinned toolchain may be there under another name (`stable`), and then it need not be fetched.
+find_toolchain() {
+    command -v rustup > /dev/null || return 0
+    local pinned name
+    pinned=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+    for name in $(rustup toolchain list | cut -d ' ' -f 1); do
+        case "$(rustup run "$name" rustc --version 2> /dev/null)" in
+            "rustc $pinned "*) export RUSTUP_TOOLCHAIN=$name ;;
+        esac
+    done
+    cargo fmt --version > /dev/null 2>&1 && cargo clippy --version > /dev/null 2>&1 || rustup component add rustfmt clippy
+}
+
 # The toolchain that this clone is built with, where everybody may read it.
 share_toolchain() {
-    if command -v rustup > /dev/null; then rustup component add rustfmt clippy; fi
     local sysroot
     sysroot=$(rustc --print sysroot)
     mkdir -p $CI_TOOLCHAIN
@@ -75,6 +87,7 @@ if is_ci_as_root; then
     umask 022
     install_packages
     make_user
+    find_toolchain
     share_toolchain
     share_crates
     copy_clone

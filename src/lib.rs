@@ -27,6 +27,8 @@
 //! # Ok::<(), athanor::language::Diagnostics>(())
 //! ```
 //!
+//! [`guide`] has the way of a run and how to add a kind.
+//!
 //! Modules that are hidden from this documentation are open to tests and fuzz targets alone.
 
 #![warn(missing_docs, unreachable_pub)]
@@ -38,6 +40,7 @@ pub mod escape;
 pub mod events;
 #[doc(hidden)]
 pub mod fatal_errors;
+pub mod guide;
 pub mod language;
 pub mod plan;
 pub mod run;

@@ -71,6 +71,17 @@ fn signals_missing_programs_and_missing_outputs_are_told_apart() {
     }
 }
 
+#[test]
+fn a_line_that_is_too_long_for_the_system_says_so() {
+    let line = format!("printf %s '{}' | wc -c > ${{{{ outputs.o }}}}", "y".repeat(150_000));
+    let outcome = commands(&[("long", &line, "")]).run(&[]);
+    assert_eq!(outcome.code, 1);
+    for piece in ["The process cannot be started: Argument list too long", "128 KiB", "write long values to a file"] {
+        assert!(outcome.out.contains(piece), "{piece}: {}", outcome.out);
+    }
+    assert!(outcome.out.len() < 10_000, "and it is not repeated: {} bytes", outcome.out.len());
+}
+
 /// The worker process of a run, once there is one.
 fn worker_of(run: &mut Child) -> Pid {
     let parent = format!("PPid:\t{}\n", run.id());

@@ -229,6 +229,22 @@ fn a_cache_that_cannot_be_changed_can_be_looked_at() {
 }
 
 #[test]
+fn a_project_that_cannot_be_changed_and_never_ran_can_be_looked_at() {
+    let project = Project::new(PIPELINE);
+    let Some(_read_only) = ReadOnly::new(&project.path("")) else { return };
+    for arguments in
+        [&["status", "p.yaml"][..], &["explain", "p.yaml", "whole"], &["cache", "ls"], &["run", "p.yaml", "-n"]]
+    {
+        let outcome = project.athanor(arguments);
+        assert_eq!(outcome.code, 0, "{arguments:?}: {outcome:?}");
+    }
+    let looked = project.athanor(&["status", "p.yaml"]);
+    assert!(looked.out.contains("0 of 4 fresh"), "{looked:?}");
+    let refused = project.run(&[]);
+    assert!(refused.code == 1 && refused.err.contains("--cache"), "it says what to do: {refused:?}");
+}
+
+#[test]
 fn an_ordinary_users_scratch_folders_and_collections_leave_nothing_behind() {
     let project = Project::new(PIPELINE);
     project.edit("cat ${{ inputs.d }}/x", "cp -rL ${{ inputs.d }} copy; chmod -R a-w copy; cat ${{ inputs.d }}/x");

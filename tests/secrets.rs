@@ -117,4 +117,8 @@ fn what_a_failing_command_prints_is_masked_where_it_is_shown() {
     assert!(outcome.out.contains("| https://ann:***@h/") && !outcome.out.contains("hunter2"), "{}", outcome.out);
     let events = project.run(&["--json"]).out;
     assert!(!events.contains("hunter2"), "{events}");
+    project.edit("exit 1", "echo x > o");
+    assert_eq!(project.run(&[]).code, 0);
+    assert_eq!(project.athanor(&["logs", "p.yaml", "c"]).out, "https://ann:***@h/\n");
+    is_nowhere(&project, &["hunter2"]);
 }

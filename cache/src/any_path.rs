@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A path as text where it is text, else as bytes.
+/// Serialised form of a path.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use crate::byte_array;
 
 /// A BLAKE3 digest, written as 64 lower-case hexadecimal digits; in binary formats its 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,12 +23,12 @@ impl Digest {
         self.to_string()[..12].to_owned()
     }
 
-    /// The digest written as 64 hexadecimal digits, if it is one.
+    /// Parses 64 hexadecimal digits.
     pub(crate) fn from_hex(digits: &[u8]) -> Option<Digest> {
         blake3::Hash::from_hex(digits).ok().map(Digest::from)
     }
 
-    /// The 64 hexadecimal digits, without a text of their own.
+    /// The 64 hexadecimal digits, without an allocation.
     pub(crate) fn to_hex(self) -> impl std::ops::Deref<Target = str> {
         blake3::Hash::from_bytes(self.0).to_hex()
     }
@@ -65,7 +66,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Text that is no digest.
+/// Error for text that is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a digest is 64 lower-case hexadecimal digits")]
 pub struct ParseDigestError;
@@ -92,21 +93,7 @@ impl<'de> Deserialize<'de> for Digest {
         if deserializer.is_human_readable() {
             return String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom);
         }
-        deserializer.deserialize_bytes(BytesVisitor)
-    }
-}
-
-struct BytesVisitor;
-
-impl Visitor<'_> for BytesVisitor {
-    type Value = Digest;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the 32 bytes of a digest")
-    }
-
-    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Digest, E> {
-        bytes.try_into().map(Digest).map_err(|_| E::invalid_length(bytes.len(), &self))
+        byte_array::deserialize(deserializer).map(Digest)
     }
 }
 
@@ -123,20 +110,20 @@ pub fn hash_value(domain: &str, value: &Value) -> Digest {
     hasher.finish()
 }
 
-/// [`hash_value`] of a value that need not be there in one piece: its parts are given in the order in which they are hashed.
+/// Incremental [`hash_value`]: the parts of a value are given in the order in which they are hashed.
 pub struct ValueHasher {
     bytes: Vec<u8>,
 }
 
 impl ValueHasher {
-    /// Begins the one value in `domain`.
+    /// Hasher of one value in `domain`.
     pub fn new(domain: &str) -> ValueHasher {
         let mut hasher = ValueHasher { bytes: Vec::with_capacity(1024) };
         hasher.key(domain);
         hasher
     }
 
-    /// A whole value.
+    /// Adds a whole value.
     pub fn value(&mut self, value: &Value) {
         match value {
             Value::Null => self.bytes.push(b'n'),
@@ -170,31 +157,31 @@ impl ValueHasher {
         }
     }
 
-    /// An integer.
+    /// Adds an integer.
     pub fn integer(&mut self, integer: i128) {
         self.bytes.push(b'i');
         self.bytes.extend(integer.to_le_bytes());
     }
 
-    /// A text.
+    /// Adds a text.
     pub fn text(&mut self, text: &str) {
         self.bytes.push(b's');
         self.key(text);
     }
 
-    /// A list, whose `length` values are to follow.
+    /// Begins a list, whose `length` values follow.
     pub fn list(&mut self, length: usize) {
         self.bytes.push(b'l');
         self.length(length);
     }
 
-    /// A mapping, whose `length` keys are to follow in the order of their bytes, each with its value.
+    /// Begins a mapping, whose `length` keys follow in the order of their bytes, each with its value.
     pub fn map(&mut self, length: usize) {
         self.bytes.push(b'm');
         self.length(length);
     }
 
-    /// A key of a mapping.
+    /// Adds a key of a mapping.
     pub fn key(&mut self, key: &str) {
         self.length(key.len());
         self.bytes.extend(key.as_bytes());
@@ -204,7 +191,7 @@ impl ValueHasher {
         self.bytes.extend((length as u64).to_le_bytes());
     }
 
-    /// The digest of all that was given.
+    /// Digest of all that was added.
     pub fn finish(self) -> Digest {
         Digest::of(&self.bytes)
     }

@@ -1,9 +1,12 @@
-//! What can go wrong with a cache: what happened, where, and what to do.
+//! Errors of a cache: what happened, where, and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use crate::advice::explain;
+pub use crate::fs::advice::explain;
+
+/// The result of an operation on a cache.
+pub type Result<T> = std::result::Result<T, CacheError>;
 
 /// A failed operation on a cache.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +28,7 @@ pub enum CacheError {
     /// Neither file nor folder.
     #[error("`{}` is neither a file nor a folder. Remove it or keep it out of the stage's inputs and outputs.", path.display())]
     Special {
-        /// What it lies at.
+        /// Its path.
         path: PathBuf,
     },
     /// A symbolic link to nothing.
@@ -40,27 +43,27 @@ pub enum CacheError {
         /// The link.
         path: PathBuf,
     },
-    /// A cache of another version.
+    /// A cache of a later format.
     #[error("The cache in `{}` has format {found}, which this version of Athanor does not know. Upgrade Athanor, or use another cache with `--cache`.", root.display())]
     Format {
         /// The cache.
         root: PathBuf,
-        /// What its `format` file says.
+        /// The number in its `format` file.
         found: String,
     },
-    /// A file that says of which version a cache is, and says nothing.
+    /// A `format` file without a number.
     #[error("`{}` is damaged: it holds no number. Write `3` into it if this version of Athanor has used the cache, or use another cache with `--cache`.", path.display())]
     FormatDamaged {
         /// The file.
         path: PathBuf,
     },
-    /// Stored content that went away while a run needed it.
+    /// Stored content that disappeared while a run needed it.
     #[error("`{}` is no longer in the cache. Run again: it is made again.", path.display())]
     Gone {
-        /// Where it was.
+        /// Its former path.
         path: PathBuf,
     },
-    /// A folder with something else in it than a cache.
+    /// A folder that holds something else than a cache.
     #[error("`{}` is no cache of Athanor's: it holds {holds}. Nothing was changed in it. Name an empty folder, or one that does not exist, with `--cache`.", root.display())]
     Foreign {
         /// The folder.
@@ -68,32 +71,38 @@ pub enum CacheError {
         /// Some of what is in it.
         holds: String,
     },
-    /// A folder of the cache that is something else, such as a symbolic link.
+    /// An area of the cache that is no folder, such as a symbolic link.
     #[error("`{}` is not a plain folder or file of the cache's own: a cache reaches nothing through symbolic links. Put what it points to in its place, or remove it; `--cache` may name a link to a whole cache.", path.display())]
     Area {
-        /// Where it lies.
+        /// Its path.
         path: PathBuf,
     },
-    /// A change of a cache that can only be looked at.
+    /// A change of a read-only cache.
     #[error("The cache in `{}` can only be looked at: {}", root.display(), explain(&root.join("locks"), source))]
     ReadOnly {
         /// The cache.
         root: PathBuf,
-        /// How the operating system refused a change.
+        /// The operating system's refusal of a change.
         source: io::Error,
+    },
+    /// A collection that lost its lease: see [`UseGuard::is_lost`](crate::UseGuard::is_lost).
+    #[error("Another process took over the cache in `{}` while this one removed things from it and was too slow to renew its lease. Nothing more was removed. Run the collection again.", root.display())]
+    TakenOver {
+        /// The cache.
+        root: PathBuf,
     },
     /// Content that is not what its name says.
     #[error("`{}` is damaged: {what}. Run `athanor cache verify`; the next run makes it again.", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// How it shows.
+        /// The kind of damage.
         what: String,
     },
 }
 
 impl CacheError {
-    /// An operating-system error on `path`; to be used with `map_err`.
+    /// Converts an error of the operating system on `path`, for `map_err`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> CacheError + '_ {
         move |source| CacheError::Io { path: path.to_owned(), source }
     }

@@ -1,4 +1,4 @@
-//! A file or folder as digests.
+//! Artifacts: files and folders by their digests.
 
 use std::fs;
 use std::io::Read;
@@ -7,11 +7,11 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::stat::Stat;
-use crate::walk::{self, Found};
+use crate::fs::stat::Stat;
+use crate::fs::walk::{self, Found};
 use crate::{CacheError, Digest, Result};
 
-/// What an artifact is.
+/// Kind of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ArtifactKind {
@@ -34,11 +34,11 @@ impl ArtifactKind {
     }
 }
 
-/// What something is and its content: all of an artifact that a stage can compute from.
+/// Kind and digest: all of an artifact that a stage's result can depend on.
 pub type Content = (ArtifactKind, Digest);
 
 impl Artifact {
-    /// What it is and its content.
+    /// Kind and digest.
     pub fn content(&self) -> Content {
         (self.kind, self.digest)
     }
@@ -47,7 +47,7 @@ impl Artifact {
 /// A file or folder by content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Artifact {
-    /// What it is.
+    /// Its kind.
     pub kind: ArtifactKind,
     /// Its content.
     pub digest: Digest,
@@ -83,7 +83,7 @@ impl Tree {
         Tree { entries }
     }
 
-    /// The tree of the folder at `path`, every file of it read.
+    /// Reads the tree of the folder at `path`, every file of it.
     pub fn of_folder(path: &Path) -> Result<Tree> {
         let entry = |found: &Found| entry_of(found, |found| hash_file(&found.path, found.stat.size));
         Ok(Tree::new(walk::find_all(path)?.par_iter().map(entry).collect::<Result<_>>()?))
@@ -120,7 +120,7 @@ pub enum Change {
     Modified(String),
 }
 
-/// What to do to `old` to get `new`, in the order of paths.
+/// Changes that turn `old` into `new`, sorted by path.
 pub fn diff(old: &Tree, new: &Tree) -> Vec<Change> {
     let (mut before, mut after) = (old.entries.iter().peekable(), new.entries.iter().peekable());
     let mut changes = Vec::new();
@@ -152,9 +152,9 @@ pub(crate) fn hash_file(path: &Path, bytes: u64) -> Result<Digest> {
     hash_open(fs::File::open(path).map_err(CacheError::io(path))?, path, bytes)
 }
 
-/// As [`hash_file`], of an open file from where it stands.
+/// The digest of the rest of an open file.
 pub(crate) fn hash_open(mut file: fs::File, path: &Path, bytes: u64) -> Result<Digest> {
-    // Files are read, not mapped: one that is cut short meanwhile would take the whole process with it.
+    // Files are read, not mapped: a mapped file that is truncated meanwhile would kill the process.
     const PIECE: u64 = 16 << 20;
     const WORTH_SEVERAL_THREADS: u64 = 1 << 20;
     let mut hasher = blake3::Hasher::new();
@@ -170,7 +170,7 @@ pub(crate) fn hash_open(mut file: fs::File, path: &Path, bytes: u64) -> Result<D
     Ok(Digest::from(hasher.finalize()))
 }
 
-/// The artifact that a single file is.
+/// The artifact of a single file.
 pub(crate) fn file_artifact(stat: &Stat, digest: Digest) -> Artifact {
     let kind = if stat.is_executable() { ArtifactKind::Executable } else { ArtifactKind::File };
     Artifact { kind, digest, bytes: stat.size, files: 1 }
@@ -186,7 +186,7 @@ pub(crate) fn empty_folder_entry(path: String) -> TreeEntry {
     TreeEntry { path, digest: None, bytes: 0, executable: false }
 }
 
-/// The tree entry that something found on disk is; `hash` gives a file's digest.
+/// The tree entry of a file or empty folder on disk; `hash` returns a file's digest.
 pub(crate) fn entry_of(found: &Found, hash: impl FnOnce(&Found) -> Result<Digest>) -> Result<TreeEntry> {
     let path = found.relative.clone();
     Ok(if found.stat.is_folder() { empty_folder_entry(path) } else { file_entry(path, &found.stat, hash(found)?) })

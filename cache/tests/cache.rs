@@ -1,5 +1,7 @@
 //! The cache from outside, on real files.
 
+mod fixture;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -7,46 +9,15 @@ use std::path::Path;
 use std::process::Command;
 
 use athanor_cache::{
-    ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, OutputRecord, Pending,
-    Presence, diff, move_folder,
+    Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, Presence, diff, move_folder,
 };
+use fixture::{described, open, put};
 use proptest::prelude::*;
-use serde_json::json;
-use tempfile::TempDir;
-
-fn open() -> (TempDir, Cache) {
-    let folder = tempfile::tempdir().unwrap();
-    let cache = Cache::open(&folder.path().join("cache")).unwrap();
-    (folder, cache)
-}
-
-fn put(cache: &Cache, name: &str, content: &str) -> Artifact {
-    let path = cache.scratch_root().join(name);
-    fs::write(&path, content).unwrap();
-    cache.ingest(&path).unwrap()
-}
 
 fn record(cache: &Cache, name: &str, artifact: Artifact, duration_ms: u64) -> Digest {
     let record = described(name, artifact, duration_ms);
     cache.record(&record).unwrap();
     record.fingerprint
-}
-
-fn described(name: &str, artifact: Artifact, duration_ms: u64) -> ActionRecord {
-    let output = OutputRecord { name: "out".into(), file: "out.txt".into(), artifact };
-    ActionRecord {
-        fingerprint: Digest::of(name.as_bytes()),
-        recipe: json!({ "name": name }),
-        outputs: vec![output],
-        metrics: serde_json::Map::new(),
-        log: None,
-        duration_ms,
-        finished_at: "2026-01-01T00:00:00Z".parse().unwrap(),
-        program: "test".into(),
-        sequence: 0,
-        annex: None,
-        extensions: serde_json::Map::new(),
-    }
 }
 
 fn make_tree(root: &Path, files: &BTreeMap<String, (Vec<u8>, bool)>) {
@@ -84,7 +55,7 @@ fn hand_out(cache: &Cache, artifact: &Artifact, target: &Path) {
     let staged = checkout.stage(artifact, target).unwrap();
     checkout.sync().unwrap();
     checkout.put(&staged).unwrap();
-    checkout.settle().unwrap();
+    checkout.sync_folders().unwrap();
 }
 
 proptest! {
@@ -280,11 +251,11 @@ fn collection_keeps_what_is_in_use_and_shared_files_with_it() {
     let lonely = put(&cache, "lonely", "lonely content");
     record(&cache, "lonely", lonely.clone(), 5);
     let mut request = GcRequest { keep: HashSet::from([kept]), dry_run: true, ..GcRequest::default() };
-    let promised = cache.collect(&request).unwrap();
+    let promised = cache.collect(&request, None).unwrap();
     assert_eq!(promised.bytes_freed, lonely.bytes);
     assert_eq!(cache.presence(&lonely), Presence::Present);
     request.dry_run = false;
-    assert_eq!(cache.collect(&request).unwrap(), promised);
+    assert_eq!(cache.collect(&request, None).unwrap(), promised);
     assert!(matches!(cache.lookup(&kept).unwrap(), Lookup::Hit(_)));
     assert_eq!(cache.lookup(&gone).unwrap(), Lookup::Miss);
     assert_eq!(cache.presence(&lonely), Presence::Missing);
@@ -298,7 +269,7 @@ fn a_size_limit_drops_the_cheapest_to_recompute_per_byte_first() {
         (put(&cache, "cheap", &"c".repeat(100)), put(&cache, "dear", &"d".repeat(100)));
     let (cheap, dear) = (record(&cache, "cheap", cheap_artifact, 1), record(&cache, "dear", dear_artifact, 9000));
     let keep = HashSet::from([cheap, dear]);
-    let report = cache.collect(&GcRequest { keep, max_size: Some(150), ..GcRequest::default() }).unwrap();
+    let report = cache.collect(&GcRequest { keep, max_size: Some(150), ..GcRequest::default() }, None).unwrap();
     assert_eq!(report.dropped.iter().map(|dropped| dropped.fingerprint).collect::<Vec<_>>(), [cheap]);
     assert!(matches!(cache.lookup(&dear).unwrap(), Lookup::Hit(_)));
 }
@@ -321,9 +292,9 @@ fn one_claim_at_a_time_among_threads_and_handles() {
 fn users_of_the_cache_keep_others_from_having_it_alone() {
     let (_folder, cache) = open();
     let guard = cache.use_shared().unwrap();
-    assert!(cache.try_use_alone().unwrap().is_none());
+    assert!(cache.try_use_exclusive().unwrap().is_none());
     drop(guard);
-    assert!(cache.try_use_alone().unwrap().is_some());
+    assert!(cache.try_use_exclusive().unwrap().is_some());
 }
 
 const CHILD_VARIABLE: &str = "ATHANOR_TEST_CLAIM_IN";
@@ -442,72 +413,6 @@ fn a_stored_folder_that_lost_a_file_is_made_whole_from_the_stored_files() {
     fs::remove_file(stored.join("b")).unwrap();
     assert_eq!(ingest(), artifact);
     assert_eq!(read_tree(&stored), files);
-}
-
-#[test]
-fn the_next_process_records_what_a_killed_one_had_stored() {
-    let (_folder, cache) = open();
-    let pending = Pending::new(&cache);
-    let noted: Vec<ActionRecord> =
-        ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
-    noted.iter().for_each(|record| pending.note(&record.seal().unwrap()).unwrap());
-    cache.adopt_pending().unwrap();
-    assert_eq!(cache.lookup(&noted[0].fingerprint).unwrap(), Lookup::Miss, "its process still lives");
-    let file = fs::read_dir(cache.root().join("pending")).unwrap().next().unwrap().unwrap().path();
-    let bytes = fs::read(&file).unwrap();
-    drop(pending);
-
-    // Torn, and from before a power cut, and of a result that has gone since.
-    fs::write(&file, &bytes[..bytes.len() - 9]).unwrap();
-    cache.adopt_pending().unwrap();
-    assert_eq!(cache.lookup(&noted[0].fingerprint).unwrap(), Lookup::Hit(noted[0].clone()));
-    assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
-    let mut earlier = bytes.clone();
-    earlier[6] ^= 1;
-    fs::write(&file, &earlier).unwrap();
-    cache.adopt_pending().unwrap();
-    assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
-    fs::remove_file(cache.path_of(&noted[1].outputs[0].artifact)).unwrap();
-    fs::write(&file, &bytes).unwrap();
-    cache.adopt_pending().unwrap();
-    assert_eq!(cache.lookup(&noted[1].fingerprint).unwrap(), Lookup::Miss);
-    assert!(!file.exists());
-}
-
-#[test]
-fn what_is_recorded_is_not_pending() {
-    let (_folder, cache) = open();
-    let pending = Pending::new(&cache);
-    let result = described("one", put(&cache, "one", "one"), 5);
-    pending.note(&result.seal().unwrap()).unwrap();
-    cache.record(&result).unwrap();
-    pending.settle(1);
-    drop(pending);
-    assert_eq!(fs::read_dir(cache.root().join("pending")).unwrap().count(), 0);
-}
-
-#[test]
-fn verify_finds_damage_to_the_line_of_a_record_that_is_gone() {
-    let (_folder, cache) = open();
-    let records: Vec<ActionRecord> =
-        ["one", "two"].iter().map(|name| described(name, put(&cache, name, name), 5)).collect();
-    let sealed: Vec<_> = records.iter().map(|record| record.seal().unwrap()).collect();
-    let unsynced = athanor_cache::Unsynced::default();
-    let results: Vec<_> = sealed.iter().map(|record| (record, &unsynced)).collect();
-    assert!(cache.record_all(&results).unwrap().into_iter().all(|recorded| recorded));
-    let path = |record: &ActionRecord| {
-        let name = record.fingerprint.to_string();
-        cache.root().join("actions").join(&name[..1]).join(format!("{name}.json"))
-    };
-    fs::remove_file(path(&records[0])).unwrap();
-    let mut bytes = fs::read(path(&records[1])).unwrap();
-    let gone = records[0].fingerprint.to_string();
-    let at = bytes.windows(gone.len()).position(|window| window == gone.as_bytes()).unwrap();
-    bytes[at] ^= 1;
-    fs::write(path(&records[1]), bytes).unwrap();
-    assert_eq!(cache.verify(&|_, _| {}).unwrap().damaged.len(), 1);
-    assert!(matches!(cache.lookup(&records[1].fingerprint).unwrap(), Lookup::Hit(_)), "its own line is whole");
-    assert!(cache.verify(&|_, _| {}).unwrap().damaged.is_empty());
 }
 
 #[test]

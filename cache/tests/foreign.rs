@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use athanor_cache::{Cache, CacheError, Digest, GcRequest, Operation, Watch};
+use athanor_cache::{Cache, CacheError, Digest, DiskHook, GcRequest, Operation};
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, PathBuf) {
@@ -85,14 +85,14 @@ fn an_empty_folder_becomes_a_cache_and_what_is_missing_in_one_is_made_again() {
     assert!(Cache::open(&root.parent().unwrap().join("new/one")).is_ok());
 }
 
-/// Lets so many operations pass, then none.
+/// Lets a number of operations pass, then none.
 struct Killed {
     left: usize,
     done: AtomicUsize,
 }
 
-impl Watch for Killed {
-    fn carry_out(&self, _: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+impl DiskHook for Killed {
+    fn intercept(&self, _: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         if self.done.fetch_add(1, Ordering::Relaxed) < self.left { act() } else { Err(io::Error::other("killed")) }
     }
 }
@@ -102,7 +102,7 @@ fn an_opening_that_was_cut_off_anywhere_is_taken_up_by_the_next() {
     for left in 0.. {
         let (_folder, root) = folder();
         let killed = Arc::new(Killed { left, done: AtomicUsize::new(0) });
-        let opened = Cache::open_watched(&root, Some(Arc::clone(&killed) as _));
+        let opened = Cache::open_hooked(&root, Some(Arc::clone(&killed) as _));
         drop(Cache::open(&root).unwrap_or_else(|error| panic!("after {left} operations: {error}")));
         assert!(root.join("objects").is_dir() && root.join("format").is_file());
         if opened.is_ok() && killed.done.load(Ordering::Relaxed) <= left {
@@ -163,9 +163,9 @@ fn nothing_with_another_name_than_a_cache_gives_is_listed_moved_or_removed() {
     let report = cache.verify(&|_, _| {}).unwrap();
     assert_eq!((report.checked, report.damaged), (0, Vec::new()));
     assert_eq!(cache.usage().unwrap().objects, 0);
-    cache.adopt_pending().unwrap();
-    let _alone = cache.try_use_alone().unwrap().unwrap();
-    cache.collect(&GcRequest { keep_items: HashSet::new(), ..GcRequest::default() }).unwrap();
+    cache.recover_wal().unwrap();
+    let _alone = cache.try_use_exclusive().unwrap().unwrap();
+    cache.collect(&GcRequest { keep_items: HashSet::new(), ..GcRequest::default() }, None).unwrap();
     for name in foreign {
         assert_eq!(fs::read_to_string(root.join(name)).unwrap(), "mine", "{name}");
     }

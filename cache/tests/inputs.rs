@@ -1,4 +1,4 @@
-//! What becomes of stored inputs that a stage writes to, as the user who owns them or as the superuser.
+//! Stored inputs that a stage writes to, as the user who owns them or as the superuser.
 
 use std::fs::{self, FileTimes, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -84,7 +84,7 @@ fn inputs_that_nobody_touched_are_intact_in_any_process() {
     let fixture = Fixture::new();
     let (file, folder) = (fixture.file(), fixture.folder());
     assert_eq!((fixture.check(&file), fixture.check(&folder)), (InputState::Intact, InputState::Intact));
-    let evidence = fixture.cache.evidence(&folder).unwrap();
+    let evidence = fixture.cache.content_stamp(&folder).unwrap();
     fixture.cache.flush_integrity();
     let other = Cache::open(fixture.cache.root()).unwrap();
     assert!(other.is_present(&folder, &evidence));

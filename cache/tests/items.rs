@@ -1,10 +1,10 @@
-//! Items: what a stage that treats its items one by one finds again.
+//! ItemStore: what a stage that treats its items one by one finds again.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Cache, Digest, GcRequest, ItemRecord, Items, Placements, Presence};
+use athanor_cache::{Cache, Digest, DigestHints, GcRequest, ItemRecord, ItemStore, Presence};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -20,16 +20,16 @@ fn key(name: &str) -> Digest {
     Digest::of(name.as_bytes())
 }
 
-fn items(cache: &Cache) -> Items<'_> {
-    cache.items(SCOPE, &cache.unfinished(&key("work"))).unwrap()
+fn items(cache: &Cache) -> ItemStore<'_> {
+    cache.items(SCOPE, &cache.resume_state_path(&key("work"))).unwrap()
 }
 
-fn keep(cache: &Cache, items: &Items<'_>, name: &str, content: Option<&str>) -> ItemRecord {
+fn keep(cache: &Cache, items: &ItemStore<'_>, name: &str, content: Option<&str>) -> ItemRecord {
     let folder = tempfile::tempdir_in(cache.scratch_root()).unwrap();
     if let Some(content) = content {
         fs::write(folder.path().join("out.txt"), content).unwrap();
     }
-    items.keep(&key(name), json!({ "name": name }), folder.path()).unwrap()
+    items.insert(&key(name), json!({ "name": name }), folder.path()).unwrap()
 }
 
 fn logs(cache: &Cache) -> Vec<PathBuf> {
@@ -48,7 +48,7 @@ fn what_was_kept_is_found_by_a_later_stage_and_only_under_its_key_and_scope() {
     assert_eq!(later.find(&key("a")), Some(kept.0));
     assert_eq!(later.find(&key("b")), Some(kept.1));
     assert_eq!(later.find(&key("c")), None);
-    assert_eq!(cache.items("kind 2", &cache.unfinished(&key("work"))).unwrap().find(&key("a")), None);
+    assert_eq!(cache.items("kind 2", &cache.resume_state_path(&key("work"))).unwrap().find(&key("a")), None);
 }
 
 #[test]
@@ -113,14 +113,14 @@ fn placed_files_are_taken_in_unread_and_only_if_they_are_what_the_list_says() {
     let output = cache.scratch_root().join("out");
     fs::create_dir(&output).unwrap();
     let list = cache.scratch_root().join("placements");
-    let placements = Placements::create(&list).unwrap();
-    items.place(&record.files[0], &output.join("a.txt"), &placements).unwrap();
-    items.place(&record.files[0], &output.join("b.txt"), &placements).unwrap();
+    let placements = DigestHints::create(&list).unwrap();
+    items.link(&record.files[0], &output.join("a.txt"), &placements).unwrap();
+    items.link(&record.files[0], &output.join("b.txt"), &placements).unwrap();
     // Something replaces a placed file afterwards: its list entry is a lie from then on.
     fs::remove_file(output.join("b.txt")).unwrap();
     fs::write(output.join("b.txt"), "changed").unwrap();
     drop(placements);
-    let artifact = cache.ingest_placed(&output, &Placements::read(&list, Path::new(""))).unwrap();
+    let artifact = cache.ingest_with_hints(&output, &DigestHints::read(&list, Path::new(""))).unwrap();
     let stored = cache.path_of(&artifact);
     assert_eq!(fs::read_to_string(stored.join("a.txt")).unwrap(), "content");
     assert_eq!(fs::read_to_string(stored.join("b.txt")).unwrap(), "changed");
@@ -132,20 +132,20 @@ fn placed_files_are_taken_in_unread_and_only_if_they_are_what_the_list_says() {
 fn collection_keeps_items_of_unfinished_work_and_drops_the_others_with_their_files() {
     let (_folder, cache) = open();
     keep(&cache, &items(&cache), "cut off", Some("half"));
-    keep(&cache, &cache.items(SCOPE, &cache.unfinished(&key("other work"))).unwrap(), "old", Some("old"));
-    keep(&cache, &cache.items("kind 0", &cache.unfinished(&key("work"))).unwrap(), "older kind", None);
+    keep(&cache, &cache.items(SCOPE, &cache.resume_state_path(&key("other work"))).unwrap(), "old", Some("old"));
+    keep(&cache, &cache.items("kind 0", &cache.resume_state_path(&key("work"))).unwrap(), "older kind", None);
     let request = GcRequest {
-        keep_unfinished: HashSet::from([key("work")]),
+        keep_resume_states: HashSet::from([key("work")]),
         keep_items: HashSet::from([SCOPE.to_owned()]),
         ..GcRequest::default()
     };
-    cache.collect(&request).unwrap();
+    cache.collect(&request, None).unwrap();
     assert!(items(&cache).find(&key("cut off")).is_some());
     assert!(items(&cache).find(&key("old")).is_none());
-    let unfinished = cache.unfinished(&key("work"));
+    let unfinished = cache.resume_state_path(&key("work"));
     assert!(cache.items("kind 0", &unfinished).unwrap().find(&key("older kind")).is_none());
-    assert!(unfinished.exists() && !cache.unfinished(&key("other work")).exists());
-    cache.forget_unfinished(&key("work")).unwrap();
+    assert!(unfinished.exists() && !cache.resume_state_path(&key("other work")).exists());
+    cache.remove_resume_state(&key("work")).unwrap();
     assert!(!unfinished.exists());
 }
 

@@ -7,16 +7,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use athanor_cache::{Cache, GcRequest, Operation, Watch};
+use athanor_cache::{Cache, DiskHook, GcRequest, Operation};
 
-/// Lets so many operations pass; of a folder that is removed next, one file goes before the end.
+/// Lets a number of operations pass, then kills the process: of a folder that is being removed then, one file is gone.
 struct Killed {
     left: usize,
     done: AtomicUsize,
 }
 
-impl Watch for Killed {
-    fn carry_out(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+impl DiskHook for Killed {
+    fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         let number = self.done.fetch_add(1, Ordering::Relaxed);
         if number < self.left {
             return act();
@@ -50,12 +50,12 @@ fn nothing_looks_damaged_after_a_collection_that_was_killed() {
         }
         cache.ingest(&made).unwrap();
         let killed = Arc::new(Killed { left, done: AtomicUsize::new(0) });
-        let watched = Cache::open_watched(&root, Some(Arc::clone(&killed) as _)).unwrap();
-        let collected = watched.collect(&GcRequest::default());
+        let watched = Cache::open_hooked(&root, Some(Arc::clone(&killed) as _)).unwrap();
+        let collected = watched.collect(&GcRequest::default(), None);
         in_folders += usize::from(fs::read_dir(root.join("tmp")).unwrap().count() > 0);
         let report = cache.verify(&|_, _| {}).unwrap();
         assert!(report.damaged.is_empty(), "killed after {left} operations: {report:?}");
-        cache.collect(&GcRequest::default()).unwrap();
+        cache.collect(&GcRequest::default(), None).unwrap();
         assert_eq!(fs::read_dir(root.join("tmp")).unwrap().count(), 0, "the next collection sweeps what is left");
         assert_eq!(fs::read_dir(root.join("quarantine")).unwrap().count(), 0);
         if collected.is_ok() {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cli::arguments::CacheCommand;
 use crate::cli::inspect::print_json;
-use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print};
+use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project};
 use crate::escape::escape;
 use crate::language::ByteSize;
 use crate::run::gc::{self, GcOptions, GcOutcome, name_of};
@@ -26,7 +26,8 @@ pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, E
 }
 
 fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
-    let cache = load::project(settings)?.cache;
+    let project = project::inspect(settings)?;
+    let cache = &project.cache;
     let usage = cache.usage().map_err(Exit::failed)?;
     let histories = History::all(cache.root()).map_err(Exit::failed)?.unwrap_or_default();
     if json {
@@ -63,7 +64,7 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
 }
 
 fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
-    let cache = load::project(settings)?.cache;
+    let cache = project::open(settings)?.cache;
     let GcOutcome { forgotten, rebuilt, store } = gc::collect(&cache, options).map_err(Exit::failed)?;
     let did = |did: &str, would: &str| if options.dry_run { format!("would {would}") } else { did.to_owned() };
     let mut text = String::new();
@@ -75,7 +76,7 @@ fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
     }
     let freed = [
         (store.quarantine, "set aside as damaged"),
-        (store.unfinished, "of work that nobody goes on with"),
+        (store.resume_states, "of unfinished work that is not in use"),
         (store.leftovers, "left by killed processes"),
     ];
     for (freed, what) in freed.iter().filter(|(freed, _)| freed.items > 0) {
@@ -88,7 +89,7 @@ fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
 }
 
 fn verify(settings: &Settings, repair: bool) -> Result<u8, Exit> {
-    let project = load::project(settings)?;
+    let project = project::open(settings)?;
     let cache = &project.cache;
     let report = cache.verify(&|_, _| {}).map_err(Exit::failed)?;
     let suspects = suspects::remembered(cache, &report.damaged).map_err(Exit::failed)?;
@@ -96,7 +97,7 @@ fn verify(settings: &Settings, repair: bool) -> Result<u8, Exit> {
     for damage in &report.damaged {
         let path = damage.path.strip_prefix(cache.root()).unwrap_or(&damage.path);
         let now = match damage.restored {
-            true => "made right again from stored files",
+            true => "restored from stored files",
             false if cache.is_read_only() => "left where it is",
             false => "moved to quarantine",
         };

@@ -7,7 +7,7 @@ use athanor_stages::registry;
 use serde_json::json;
 
 use crate::cli::arguments::{Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is};
+use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
 use crate::run::status::Status;
@@ -30,7 +30,7 @@ pub(super) fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Ex
 
 pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
-    let project = load::project(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let statuses = session.status().map_err(Exit::failed)?;
     let pairs = session
@@ -50,7 +50,7 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, E
 pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let statuses = session.status().map_err(Exit::failed)?;
     let mut entries = Vec::new();
@@ -78,7 +78,7 @@ pub(super) fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, E
 pub(super) fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let ledger = session.ledger().map_err(Exit::failed)?;
     let several = targets.len() > 1;

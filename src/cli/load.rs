@@ -1,9 +1,6 @@
 //! Loading: from arguments to a checked plan in its project.
 
-use std::io::{IsTerminal, Write};
-use std::sync::Arc;
-
-use athanor_cache::{Cache, Rehash};
+use std::io::IsTerminal;
 
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
@@ -14,7 +11,7 @@ use crate::run::inputs::project_files::check_sources;
 use crate::run::state::history::History;
 use crate::run::state::plan_snapshot::CachedPlan;
 use crate::run::{Project, Session};
-use crate::settings::{Settings, VerifyOnUse};
+use crate::settings::Settings;
 
 /// Widest that a report of mistakes is drawn.
 const REPORT_WIDTH: usize = 100;
@@ -68,26 +65,6 @@ pub(super) fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
 /// The folder the command was run in.
 pub(super) fn current_folder() -> Result<std::path::PathBuf, Exit> {
     std::env::current_dir().map_err(|error| Exit::failed(format!("The current folder cannot be found: {error}.")))
-}
-
-/// The current folder as a project.
-pub(super) fn project(settings: &Settings) -> Result<Project, Exit> {
-    let cache = Cache::open(&settings.cache.value).map_err(Exit::failed)?;
-    for notice in cache.notices() {
-        // A terminal that is gone needs no notice.
-        let _ = writeln!(std::io::stderr(), "{notice}");
-    }
-    cache.rehash_on_use(match settings.verify_on_use.value {
-        VerifyOnUse::Never => Rehash::Suspicious,
-        VerifyOnUse::Sample => Rehash::Sample,
-        VerifyOnUse::Always => Rehash::All,
-    });
-    Ok(Project {
-        folder: current_folder()?,
-        cache: Arc::new(cache),
-        results: settings.results.value.clone(),
-        log_limit: settings.log_limit.value.bytes(),
-    })
 }
 
 /// The instances that selectors select; none for no selectors.

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use crate::cli::arguments::{ExecutorName, MachineUse, RunCommand};
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print};
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print, project};
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
+use crate::plan::Plan;
 use crate::run::executor::machine::{self, Available, Source};
 use crate::run::executor::resources::Capacity;
 use crate::run::status::Status;
@@ -25,23 +26,20 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     load::select(&plan, command.targets.iter().chain(&command.force))?;
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
-    let project = load::project(settings)?;
-    if !command.dry_run {
-        project.cache.require_writable().map_err(Exit::failed)?;
-    }
-    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    // To ask for GPUs takes longer than most runs that need none.
-    let needs_gpus = plan.instances.iter().any(|instance| instance.resources.gpus.devices() > 0);
-    let capacity = capacity(&command.use_, needs_gpus);
     if command.dry_run {
-        session.check_room(&capacity).map_err(refused)?;
+        let project = project::inspect(settings)?;
+        let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+        session.check_room(&capacity_for(&plan, command)).map_err(refused)?;
         return dry_run(&session);
     }
+    let project = project::open(settings)?;
+    project.cache.require_writable().map_err(Exit::failed)?;
+    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let ExecutorName::Local = command.executor;
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     let request = RunRequest {
-        capacity,
+        capacity: capacity_for(&plan, command),
         keep_going: command.keep_going,
         force: force.into_iter().collect(),
         program,
@@ -83,6 +81,12 @@ fn on_signals(interrupter: Interrupter) {
             std::process::exit(i32::from(INTERRUPTED));
         }
     });
+}
+
+/// The capacity of a run. To ask for GPUs takes longer than most runs that need none.
+fn capacity_for(plan: &Plan, command: &RunCommand) -> Capacity {
+    let needs_gpus = plan.instances.iter().any(|instance| instance.resources.gpus.devices() > 0);
+    capacity(&command.use_, needs_gpus)
 }
 
 fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {

@@ -80,8 +80,8 @@ pub(crate) struct GcOutcome {
 /// Removes what the last runs of known pipelines do not use.
 pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, GcError> {
     let dry_run = options.dry_run;
-    let _alone = if dry_run { None } else { Some(cache.try_use_alone()?.ok_or(GcError::InUse)?) };
-    if !dry_run && let Err(error) = cache.adopt_pending() {
+    let alone = if dry_run { None } else { Some(cache.try_use_exclusive()?.ok_or(GcError::InUse)?) };
+    if !dry_run && let Err(error) = cache.recover_wal() {
         // Pending records count as in use, so that space can be freed on a full disk.
         let is_full = matches!(&error, CacheError::Io { source, .. } if is_lack_of_space(source));
         is_full.then_some(()).ok_or(error)?;
@@ -96,14 +96,14 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
     let roots = roots_of(&used, &mut outcome.rebuilt)?;
     for (history, why) in forgotten {
         if !dry_run {
-            cache.remove_folder_of_ours(history.folder())?;
+            cache.remove_own_folder(history.folder())?;
         }
         outcome.forgotten.push((name_of(history), why));
     }
     if !dry_run {
         sweep_half_written(&used);
     }
-    outcome.store = cache.collect(&request(cache, roots, options)?)?;
+    outcome.store = cache.collect(&request(cache, roots, options)?, alone.as_ref())?;
     Ok(outcome)
 }
 
@@ -158,18 +158,18 @@ pub(crate) fn name_of(history: &History) -> String {
 }
 
 fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRequest, CacheError> {
-    let (mut keep, mut keep_unfinished) = (HashSet::<Digest>::new(), HashSet::new());
+    let (mut keep, mut keep_resume_states) = (HashSet::<Digest>::new(), HashSet::new());
     let since = roots.iter().filter_map(|roots| roots.since).min();
-    let keep_all_unfinished = roots.iter().any(|roots| roots.all_unfinished);
+    let keep_all_resume_states = roots.iter().any(|roots| roots.all_resume_states);
     for roots in roots {
         keep.extend(roots.results);
-        keep_unfinished.extend(roots.unfinished);
+        keep_resume_states.extend(roots.unfinished);
     }
     if let Some(since) = since {
         keep.extend(cache.recorded_since(since)?);
     }
-    if keep_all_unfinished {
-        keep_unfinished.extend(cache.all_unfinished()?);
+    if keep_all_resume_states {
+        keep_resume_states.extend(cache.all_resume_states()?);
     }
     let mut keep_manifests = HashSet::new();
     for fingerprint in &keep {
@@ -179,7 +179,7 @@ fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRe
     }
     let keep_items = registry::kinds().iter().map(|kind| items::scope(kind.name(), kind.revision())).collect();
     let GcOptions { max_size, dry_run, .. } = *options;
-    Ok(GcRequest { keep, keep_manifests, keep_unfinished, keep_items, max_size, dry_run })
+    Ok(GcRequest { keep, keep_manifests, keep_resume_states, keep_items, max_size, dry_run })
 }
 
 /// Removes partial files of killed processes.

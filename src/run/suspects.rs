@@ -26,7 +26,7 @@ pub(crate) struct Suspect {
 /// Results that may have been computed from content that is `damaged` now or was found damaged earlier, as long as they are
 /// unchanged. They are remembered until they are set aside.
 pub(crate) fn remembered(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspect>, CacheError> {
-    let doubts = cache.doubts();
+    let doubts = cache.suspects();
     let earlier = doubts.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Suspect>(line).ok());
     let mut all: Vec<Suspect> = earlier.chain(suspects(cache, damaged)?).collect();
     let mut seen = HashSet::new();
@@ -35,14 +35,14 @@ pub(crate) fn remembered(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspec
         record.is_some_and(|record| record.sequence == suspect.sequence) && seen.insert(suspect.fingerprint)
     });
     let lines = all.iter().filter_map(|suspect| serde_json::to_string(suspect).ok()).map(|line| line + "\n");
-    cache.keep_doubts(lines.collect::<String>().as_bytes())?;
+    cache.set_suspects(lines.collect::<String>().as_bytes())?;
     Ok(all)
 }
 
 /// Sets suspect results aside, so that the next run makes them again.
 pub(crate) fn set_aside(cache: &Cache, suspects: &[Suspect]) -> Result<(), CacheError> {
-    suspects.iter().try_for_each(|suspect| cache.set_record_aside(&suspect.fingerprint))?;
-    cache.keep_doubts(&[])
+    suspects.iter().try_for_each(|suspect| cache.quarantine_record(&suspect.fingerprint))?;
+    cache.set_suspects(&[])
 }
 
 /// Results that may have been computed from damaged content, in the order in which they were recorded.

@@ -115,7 +115,7 @@ impl<'a> StageContext<'a> {
     /// same work finds it as it was left; when it succeeds, or its work changes, nobody does.
     pub fn unfinished(&self) -> Result<PathBuf, StageError> {
         let folder = match &self.memory {
-            Some(memory) => memory.cache.unfinished(&memory.fingerprint),
+            Some(memory) => memory.cache.resume_state_path(&memory.fingerprint),
             None => self.scratch.join("unfinished"),
         };
         std::fs::create_dir_all(&folder).map_err(StageError::io(&folder))?;

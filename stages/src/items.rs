@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Digest, ItemFile, ItemRecord, Placements, hash_value};
+use athanor_cache::{Digest, DigestHints, ItemFile, ItemRecord, hash_value};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -68,7 +68,7 @@ pub struct Items<'c> {
     context: &'c StageContext<'c>,
     /// Folders for files that are being written are made here.
     scratch: PathBuf,
-    memory: Option<(athanor_cache::Items<'c>, Placements)>,
+    memory: Option<(athanor_cache::ItemStore<'c>, DigestHints)>,
     anew: bool,
     /// Empty folders to write the files of an item into: making one costs more than many a small file.
     folders: Mutex<Vec<TempDir>>,
@@ -80,9 +80,9 @@ impl<'c> Items<'c> {
         let (kind, revision) = (K::NAME, K::REVISION);
         let memory = match context.memory() {
             Some(memory) => {
-                let unfinished = memory.cache.unfinished(&memory.fingerprint);
+                let unfinished = memory.cache.resume_state_path(&memory.fingerprint);
                 let items = memory.cache.items(&scope(kind, revision), &unfinished)?;
-                Some((items, Placements::create(&memory.placements)?))
+                Some((items, DigestHints::create(&memory.placements)?))
             }
             None => None,
         };
@@ -174,7 +174,7 @@ impl<'c> Items<'c> {
             return Ok(Computed { value, files: self.set_aside(folder)? });
         };
         let json = serde_json::to_value(&value).map_err(|error| StageError::mismatch(error.to_string()))?;
-        let record = items.keep(key, json, folder)?;
+        let record = items.insert(key, json, folder)?;
         Ok(Computed { value, files: record.files })
     }
 
@@ -206,7 +206,7 @@ impl<'c> Items<'c> {
     /// Puts a file of an item at `path`, an output or inside one.
     pub fn place(&self, file: &ItemFile, path: &Path) -> Result<(), StageError> {
         match &self.memory {
-            Some((items, placements)) => Ok(items.place(file, path, placements)?),
+            Some((items, placements)) => Ok(items.link(file, path, placements)?),
             None => {
                 if let Some(parent) = path.parent() {
                     fs::create_dir_all(parent).map_err(StageError::io(parent))?;

@@ -1,17 +1,17 @@
 //! The cache on a disk that loses power between any two operations, and on one that refuses any of them.
 //!
-//! `ATHANOR_DISK_CASES` sets how many stories are gone through; a story that fails prints the `ATHANOR_DISK_SEED` that replays it.
+//! `ATHANOR_DISK_CASES` sets how many scenarios are gone through; a scenario that fails prints the `ATHANOR_DISK_SEED` that replays it.
 
+mod crash_scenario;
 mod refusal;
 mod simulated;
-mod story;
 
 use std::path::Path;
 
+use crash_scenario::{CrashScenario, check};
 use fastrand::Rng;
 use simulated::{Luck, Recorder, Simulated};
 use std::sync::Arc;
-use story::{Story, check};
 
 /// The seeds to go through.
 fn seeds(usually: u64) -> std::ops::Range<u64> {
@@ -30,15 +30,24 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn what_was_promised_survives_a_power_cut_anywhere() {
+    cut_anywhere(seeds(3), u64::MAX);
+}
+
+#[test]
+fn what_was_promised_survives_where_files_may_have_two_links() {
+    cut_anywhere(seeds(2), 2);
+}
+
+fn cut_anywhere(seeds: std::ops::Range<u64>, max_links: u64) {
     let mut cuts = 0;
-    for seed in seeds(3) {
+    for seed in seeds {
         let mut rng = Rng::with_seed(seed);
-        let story = Story::new(&mut rng);
+        let scenario = CrashScenario::new(&mut rng);
         let place = folder();
         let base = place.path().canonicalize().unwrap().join("disk");
         std::fs::create_dir(&base).unwrap();
-        let recorder = Arc::new(Recorder::new(&base));
-        let told = story.tell(&base, &recorder);
+        let recorder = Arc::new(Recorder::new(&base, max_links));
+        let recording = scenario.run(&base, &recorder);
         let log = recorder.log();
         let mut disk = Simulated::new();
         for at in 0..=log.len() {
@@ -46,15 +55,15 @@ fn what_was_promised_survives_a_power_cut_anywhere() {
                 let after = place.path().join("after");
                 disk.cut(rng.u64(..), luck, &after);
                 let kept: Vec<_> =
-                    told.promises.iter().filter(|promise| promise.since <= at && at < promise.until).collect();
-                let is_rotten = told.rotten.iter().any(|rotten| rotten.contains(&at));
-                if let Err(problem) = check(&story, &after, &kept, is_rotten) {
+                    recording.promises.iter().filter(|promise| promise.since <= at && at < promise.until).collect();
+                let is_rotten = recording.rotten.iter().any(|rotten| rotten.contains(&at));
+                if let Err(problem) = check(&scenario, &after, &kept, is_rotten) {
                     let next = log.get(at);
                     panic!(
                         "replay with ATHANOR_DISK_SEED={seed}: cut before operation {at} ({next:?}), {luck:?}: {problem}"
                     );
                 }
-                story::clear(&after);
+                crash_scenario::clear(&after);
                 cuts += 1;
             }
             if let Some(done) = log.get(at) {

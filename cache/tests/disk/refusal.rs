@@ -5,10 +5,10 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use athanor_cache::{Cache, Operation, Watch};
+use athanor_cache::{Cache, DiskHook, Operation};
 use fastrand::Rng;
 
-use super::story::{Story, clear, make_the_rest};
+use super::crash_scenario::{CrashScenario, clear, compute_the_rest};
 use super::{folder, seeds};
 
 /// Refuses one operation, or all from one on.
@@ -19,8 +19,8 @@ struct Refuser {
     error: i32,
 }
 
-impl Watch for Refuser {
-    fn carry_out(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+impl DiskHook for Refuser {
+    fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         let number = self.done.fetch_add(1, Ordering::Relaxed);
         if number != self.at && !(self.from_then_on && number > self.at) {
             return act();
@@ -38,7 +38,7 @@ impl Watch for Refuser {
 fn whatever_is_refused_nothing_is_wrong_and_the_rest_can_be_made_later() {
     let mut refusals = 0;
     for seed in seeds(1) {
-        let story = Story::new(&mut Rng::with_seed(seed));
+        let scenario = CrashScenario::new(&mut Rng::with_seed(seed));
         for (error, from_then_on) in [(nix::libc::EIO, false), (nix::libc::ENOSPC, false), (nix::libc::ENOSPC, true)] {
             let mut at = 0;
             loop {
@@ -46,12 +46,12 @@ fn whatever_is_refused_nothing_is_wrong_and_the_rest_can_be_made_later() {
                 let base = place.path().canonicalize().unwrap().join("disk");
                 std::fs::create_dir(&base).unwrap();
                 let refuser = Arc::new(Refuser { done: AtomicUsize::new(0), at, from_then_on, error });
-                story.try_to_tell(&base, Arc::clone(&refuser) as _);
+                scenario.try_to_run(&base, Arc::clone(&refuser) as _);
                 let cache = Cache::open(&base.join("cache"));
                 let outcome = cache.map_err(|error| error.to_string()).and_then(|cache| {
-                    // What rotted may not have been found.
+                    // Rotten content may not have been found yet.
                     cache.verify(&|_, _| {}).map_err(|error| error.to_string())?;
-                    make_the_rest(&story, &base, &cache)
+                    compute_the_rest(&scenario, &base, &cache)
                 });
                 if let Err(problem) = outcome {
                     panic!(

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use athanor_cache::{Operation, Watch};
+use athanor_cache::{DiskHook, Operation};
 use fastrand::Rng;
 
 /// An operation that was carried out. Paths are relative to the disk's folder.
@@ -39,14 +39,16 @@ pub struct Recorder {
     log: Mutex<Vec<Done>>,
     /// How many operations the process may still carry out before it is killed.
     left: Mutex<Option<usize>>,
+    /// Hard links that a file may have.
+    max_links: u64,
 }
 
 impl Recorder {
-    pub fn new(base: &Path) -> Recorder {
-        Recorder { base: base.to_owned(), log: Mutex::default(), left: Mutex::default() }
+    pub fn new(base: &Path, max_links: u64) -> Recorder {
+        Recorder { base: base.to_owned(), log: Mutex::default(), left: Mutex::default(), max_links }
     }
 
-    /// The process is killed after so many more operations; `None`: another one goes on.
+    /// Kills the process after this number of further operations; `None`: another one goes on.
     pub fn kill_after(&self, operations: Option<usize>) {
         *self.left.lock().unwrap() = operations;
     }
@@ -84,10 +86,10 @@ impl Recorder {
         self.log.lock().unwrap().len()
     }
 
-    /// What a stage does: it writes a file and syncs nothing.
+    /// Writes a file as a stage does, without syncing.
     pub fn write(&self, path: &Path, content: &[u8], executable: bool) {
         self.make_folders(path.parent().unwrap());
-        // What a killed process left.
+        // Left by a killed process.
         if fs::remove_file(path).is_ok() {
             self.log.lock().unwrap().push(Done::Remove(self.relative(path)));
         }
@@ -100,7 +102,7 @@ impl Recorder {
         self.log.lock().unwrap().extend(done);
     }
 
-    /// What a stage does: it makes a folder and those it lies in.
+    /// Creates a folder and its parents as a stage does.
     pub fn make_folders(&self, path: &Path) {
         if !path.is_dir() {
             self.make_folders(path.parent().unwrap());
@@ -114,10 +116,15 @@ impl Recorder {
     }
 }
 
-impl Watch for Recorder {
-    fn carry_out(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+impl DiskHook for Recorder {
+    fn intercept(&self, operation: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         if !self.lives() {
             return Err(io::Error::other("the process was killed"));
+        }
+        if let Operation::Link { from, .. } = operation
+            && fs::symlink_metadata(from)?.nlink() >= self.max_links
+        {
+            return Err(io::Error::from_raw_os_error(nix::libc::EMLINK));
         }
         // Held while the operation goes on, so that the log has them in the order in which they were done.
         let mut log = self.log.lock().unwrap();
@@ -180,7 +187,7 @@ enum Node {
     Link(PathBuf),
 }
 
-/// What a name in a folder led to: first when the folder was last synced, then after every change since.
+/// Targets of a name in a folder: first as of the folder's last sync, then after every change since.
 #[derive(Debug, Clone, Default)]
 struct Entry {
     states: Vec<Option<usize>>,
@@ -408,7 +415,7 @@ fn empty_folder() -> Node {
     Node::Folder { entries: BTreeMap::new(), homes: vec![None] }
 }
 
-/// What may be left of a file that held `synced` for sure and `now` at the cut.
+/// Possible content of a file after a cut, which held `synced` for sure and `now` at the cut.
 fn survived(synced: &[u8], now: &[u8], rng: &mut Rng, luck: Luck) -> Vec<u8> {
     match (luck, rng.u32(0..4)) {
         (Luck::Nothing, _) | (Luck::Any, 0) => synced.to_vec(),

@@ -91,7 +91,7 @@ impl Attempt {
         let instance = &inputs.plan.instances[id.index()];
         let links = inputs.links(id, &recipe, options.private_inputs);
         if options.force && options.number == 1 {
-            cache.forget_unfinished(&fingerprint)?;
+            cache.remove_resume_state(&fingerprint)?;
         }
         // Taken before the inputs are linked, so that every later change shows.
         let began = AttemptStart::now(cache)?;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Cache, CacheError, Claim, Digest, Pending, SealedRecord, Unsynced};
+use athanor_cache::{Cache, CacheError, Claim, Digest, SealedRecord, StoredResult, Unsynced, WriteAheadLog};
 
 use crate::plan::InstanceId;
 
@@ -57,7 +57,7 @@ type Listener = Arc<dyn Fn(Recorded) + Send + Sync>;
 /// Recorder of results, on a thread of its own.
 pub struct GroupCommitter {
     cache: Arc<Cache>,
-    pending: Arc<Pending>,
+    wal: Arc<WriteAheadLog>,
     listener: Listener,
     /// `None` where the system gives no thread: then each result is recorded at once.
     thread: Option<(Sender<Command>, JoinHandle<()>)>,
@@ -67,22 +67,22 @@ impl GroupCommitter {
     /// Starts a committer; `listener` receives the outcome of every [`GroupCommitter::record`].
     pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + Sync + 'static) -> GroupCommitter {
         let (sender, commands) = channel();
-        let pending = Arc::new(Pending::new(&cache));
+        let wal = Arc::new(WriteAheadLog::new(&cache));
         let listener: Listener = Arc::new(listener);
-        let theirs = (Arc::clone(&cache), Arc::clone(&pending), Arc::clone(&listener));
+        let theirs = (Arc::clone(&cache), Arc::clone(&wal), Arc::clone(&listener));
         let thread = thread::Builder::new().spawn(move || commit_loop(&theirs.0, &theirs.1, &commands, &*theirs.2));
-        GroupCommitter { cache, pending, listener, thread: thread.ok().map(|thread| (sender, thread)) }
+        GroupCommitter { cache, wal, listener, thread: thread.ok().map(|thread| (sender, thread)) }
     }
 
     /// Records a result soon. Should this process be killed before, the next one does it.
     pub fn record(&self, result: Unrecorded) {
         // A disk that refuses the note will refuse the record, too, and that is reported.
-        let _ = self.pending.note(&result.record);
+        let _ = self.wal.append(&result.record);
         if self.thread.is_some() {
             return self.send(Command::Record(Box::new(result)));
         }
         let recorded = commit(&self.cache, vec![result]);
-        self.pending.settle(recorded.ids.len());
+        self.wal.complete(recorded.ids.len());
         (self.listener)(recorded);
     }
 
@@ -132,7 +132,7 @@ impl Batch {
     }
 }
 
-fn commit_loop(cache: &Cache, pending: &Pending, commands: &Receiver<Command>, listener: &dyn Fn(Recorded)) {
+fn commit_loop(cache: &Cache, wal: &WriteAheadLog, commands: &Receiver<Command>, listener: &dyn Fn(Recorded)) {
     let mut delay = COMMIT_DELAY;
     while let Ok(command) = commands.recv() {
         let Command::Record(first) = command else { continue };
@@ -145,7 +145,7 @@ fn commit_loop(cache: &Cache, pending: &Pending, commands: &Receiver<Command>, l
         let begun = Instant::now();
         let recorded = commit(cache, mem::take(&mut batch.results));
         delay = (begun.elapsed() * (MAX_TIME_SHARE - 1)).clamp(COMMIT_DELAY, MAX_COMMIT_DELAY);
-        pending.settle(recorded.ids.len());
+        wal.complete(recorded.ids.len());
         listener(recorded);
     }
 }
@@ -155,15 +155,16 @@ fn commit(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     // Another process may have taken over the claim, and made the result.
     let (held, overtaken): (Vec<&Unrecorded>, Vec<&Unrecorded>) =
         results.iter().partition(|result| !result.claim.is_lost());
-    let pairs: Vec<_> = held.iter().map(|result| (&result.record, &result.unsynced)).collect();
-    let written = match cache.record_all(&pairs) {
+    let stored = |result: &&Unrecorded| StoredResult { record: &result.record, unsynced: &result.unsynced };
+    let stored: Vec<StoredResult<'_>> = held.iter().map(|result| stored(result)).collect();
+    let written = match cache.record_all(&stored) {
         Ok(written) => written,
         Err(refusal) => return Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },
     };
     let (mut lost, mut refusal) = (Vec::new(), None);
     for (result, written) in held.iter().zip(&written) {
         match written {
-            true => refusal = cache.forget_unfinished(&result.fingerprint).err().or(refusal),
+            true => refusal = cache.remove_resume_state(&result.fingerprint).err().or(refusal),
             false => lost.push(result.id),
         }
     }

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Cache, CacheError, OutputRecord, Placements, Unsynced, remove_tree, symlink_or_copy};
+use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, remove_tree, symlink_or_copy};
 use athanor_stages::ports::OutputPort;
 
 use crate::run::inputs::link::{Link, Target};
@@ -120,7 +120,7 @@ impl Sandbox {
         outputs: &[OutputPort],
         unsynced: &mut Unsynced,
     ) -> Result<Vec<OutputRecord>, TakeError> {
-        let placed = Placements::read(&self.work.join(PLACEMENTS), &self.work);
+        let placed = DigestHints::read(&self.work.join(PLACEMENTS), &self.work);
         let mut records = Vec::with_capacity(outputs.len());
         for output in outputs {
             let path = self.work.join(&output.file);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Look, Presence, Tree};
+use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Presence, Scan, Tree};
 
 use super::note::{Entry, Note};
 
@@ -45,15 +45,15 @@ pub(super) fn occupant(cache: &Cache, slot: Slot<'_>, note: &Note) -> Result<Occ
     if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
         return Ok(Occupant::Users);
     }
-    let Ok(look) = cache.look_at(target) else { return Ok(Occupant::Users) };
-    if look.artifact.digest == wanted.digest {
+    let Ok(scan) = cache.scan(target) else { return Ok(Occupant::Users) };
+    if scan.artifact.digest == wanted.digest {
         return Ok(Occupant::Same);
     }
-    if look.artifact.kind != ArtifactKind::Folder {
-        let ours = !kind.is_symlink() && is_our_file(cache, &look.artifact, path, note);
-        return Ok(if ours { Occupant::Ours(look.artifact, Tree::default()) } else { Occupant::Users });
+    if scan.artifact.kind != ArtifactKind::Folder {
+        let ours = !kind.is_symlink() && is_our_file(cache, &scan.artifact, path, note);
+        return Ok(if ours { Occupant::Ours(scan.artifact, Tree::default()) } else { Occupant::Users });
     }
-    Ok(of_folder(cache, look, slot, note, kind.is_symlink()))
+    Ok(of_folder(cache, scan, slot, note, kind.is_symlink()))
 }
 
 fn is_our_file(cache: &Cache, current: &Artifact, path: &str, note: &Note) -> bool {
@@ -71,11 +71,11 @@ fn is_certain(entry: Option<&Entry>, note: &Note) -> bool {
     note.is_reliable && entry.is_some()
 }
 
-fn of_folder(cache: &Cache, look: Look, slot: Slot<'_>, note: &Note, is_link: bool) -> Occupant {
+fn of_folder(cache: &Cache, scan: Scan, slot: Slot<'_>, note: &Note, is_link: bool) -> Occupant {
     let Slot { target, path, wanted } = slot;
     let (entry, pending) = (note.results.get(path), note.pending.get(path));
-    let artifact = look.artifact.clone();
-    let tree = look.into_tree();
+    let artifact = scan.artifact.clone();
+    let tree = scan.into_tree();
     let bare = tree.bare_digest();
     // Files that we have put there need only have their content: executable bits are the user's to set.
     let is_same = |entry: &Entry| entry.digest == wanted.digest && entry.bare_digest() == bare;

@@ -140,7 +140,7 @@ impl<'a> Publisher<'a> {
             return;
         }
         let (kind, digest) = current.content();
-        let bare = (kind == ArtifactKind::Folder).then(|| tree.bare_digest()).filter(|bare| *bare != digest);
+        let bare = (kind == ArtifactKind::Folder).then(|| tree.digest_without_modes()).filter(|bare| *bare != digest);
         let before = self.note.results.get(&wanted.path).cloned();
         let (instance, run) = before.map(|entry| (entry.instance, entry.run)).unwrap_or_default();
         self.note.results.insert(wanted.path.clone(), Entry { kind, digest, bare, instance, run });
@@ -196,7 +196,7 @@ impl<'a> Publisher<'a> {
     /// The digest without executable bits is needed only where there are some.
     fn with_bare_digest(&self, entry: &Entry) -> Entry {
         let bare = match entry.kind {
-            ArtifactKind::Folder => self.cache.read_tree(&entry.digest).ok().map(|tree| tree.bare_digest()),
+            ArtifactKind::Folder => self.cache.read_tree(&entry.digest).ok().map(|tree| tree.digest_without_modes()),
             _ => None,
         };
         Entry { bare: bare.filter(|bare| *bare != entry.digest), ..entry.clone() }
@@ -236,7 +236,7 @@ impl<'a> Publisher<'a> {
                 Err(error) => self.refuse(work.wanted, work.target, error),
             }
         }
-        if let Err(error) = self.checkout.settle() {
+        if let Err(error) = self.checkout.sync_folders() {
             self.refuse_all(put.into_iter().map(|(work, ..)| (work.target, work.wanted)).collect(), error);
             return;
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use athanor_cache::{Artifact, Cache, Operation, Watch};
+use athanor_cache::{Artifact, Cache, DiskHook, Operation};
 
 use super::publisher::Publisher;
 use super::{Publication, Wanted};
@@ -25,8 +25,8 @@ struct Photographer {
     taken: Mutex<usize>,
 }
 
-impl Watch for Photographer {
-    fn carry_out(&self, _: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
+impl DiskHook for Photographer {
+    fn intercept(&self, _: Operation<'_>, act: &mut dyn FnMut() -> io::Result<()>) -> io::Result<()> {
         let mut taken = self.taken.lock().unwrap();
         copy(&self.base, &self.photos.join(taken.to_string()));
         *taken += 1;
@@ -171,7 +171,7 @@ fn kill_anywhere(beside: bool) {
     publish(&plain, &base, &named(&first));
     assert_eq!(files_below(&base.join("project/results/p")), old);
     let watch = Arc::new(Photographer { base: base.clone(), photos: photos.clone(), taken: Mutex::default() });
-    let watched = Cache::open_watched(&base.join("cache"), Some(Arc::clone(&watch) as _)).unwrap();
+    let watched = Cache::open_hooked(&base.join("cache"), Some(Arc::clone(&watch) as _)).unwrap();
     publish(&watched, &base, &named(&second));
     assert_eq!(files_below(&base.join("project/results/p")), new);
     let taken = *watch.taken.lock().unwrap();

@@ -81,7 +81,7 @@ pub struct RunRequest {
     pub program: PathBuf,
     /// Pipeline file as given.
     pub file: String,
-    /// Value of [`crate::run::ATTEMPT_VARIABLE`] in this process: empty unless the run is part of another run's stage.
+    /// Value of `ATHANOR_ATTEMPT` in this process: empty unless the run is part of another run's stage.
     pub within: String,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Session<'a> {
         profiles: &[String],
         targets: &[InstanceId],
     ) -> Result<Session<'a>, RunError> {
-        project.cache.adopt_pending()?;
+        project.cache.recover_wal()?;
         let KeyedPlan { plan, key } = plan;
         let wanted = needed_by(plan, targets);
         let mentions = project_files::mentions(plan, &wanted, |words| {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use athanor_cache::{Cache, Content, Digest, Evidence, Stamp};
+use athanor_cache::{Cache, Content, ContentStamp, Digest, FileStamp};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{InputSource, InstanceId, Plan};
@@ -49,10 +49,10 @@ struct InstanceResult {
     /// Files of the project that its shell line named.
     mentioned: Vec<String>,
     fingerprint: Digest,
-    stamp: Stamp,
+    stamp: FileStamp,
     outputs: Outputs,
     /// Evidence by which each output is known to be right without being read.
-    evidence: Vec<Evidence>,
+    evidence: Vec<ContentStamp>,
 }
 
 /// Index for a plan that is not the one of that run.
@@ -173,7 +173,8 @@ impl LastRun {
             let stamp = known.map(|known| known.stamp).or_else(|| cache.record_stamp(&fingerprint))?;
             let name = inputs.plan.instances[number.index()].name.clone();
             let mentioned = inputs.mentioned(number).to_vec();
-            let seen = || outputs.iter().map(|output| cache.evidence(&output.artifact)).collect::<Option<Vec<_>>>();
+            let seen =
+                || outputs.iter().map(|output| cache.content_stamp(&output.artifact)).collect::<Option<Vec<_>>>();
             let evidence = match known {
                 Some(known) => known.evidence.clone(),
                 None => seen()?,

@@ -5,6 +5,7 @@
 //! into a stage's folder after its outputs are hashed.
 
 mod log;
+mod masked_log;
 mod oom_counter;
 mod process;
 mod process_mark;

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::executor::local::log::Log;
+use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
 use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
 use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit};
@@ -120,11 +121,23 @@ pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
         }
         Err(error) => {
             shared.processes.end(number, &job.attempt);
-            let advice = os_limits::advice(&error).map(|advice| format!(" {advice}")).unwrap_or_default();
+            let advice = os_limits::advice(&error)
+                .or_else(|| too_long(&error))
+                .map(|advice| format!(" {advice}"))
+                .unwrap_or_default();
             Exit::NotStarted(format!("The process cannot be started: {error}.{advice}"))
         }
     };
     if exit == Exit::Success { exit } else { with_host_fault(exit, job, log) }
+}
+
+/// Remedy for a line that is longer than the kernel takes.
+fn too_long(error: &std::io::Error) -> Option<String> {
+    (error.kind() == std::io::ErrorKind::ArgumentListTooLong).then(|| {
+        "`run` with all its values filled in, or the environment, is longer than the system passes to a program (128 KiB in one \
+         piece): write long values to a file in a stage before it, or put the line's programs into a script."
+            .to_owned()
+    })
 }
 
 /// Exit of a failed job, with faults of the host.
@@ -176,7 +189,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     };
     let (reader, writer) = std::io::pipe()?;
     let (printed, print) = std::io::pipe()?;
-    let log = Log::new(job.log.clone(), shared.log_limit);
+    let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit));
     let streams = ProcessStreams { messages: MessageReader::new(reader)?, output: OutputReader::new(printed)?, log };
     let mut command = match &job.launch {
         Launch::Worker(_) => {
@@ -211,7 +224,7 @@ impl Running {
         let group = Pid::from_raw(self.child.id().cast_signed());
         process.is_running(group);
         let mut last_status = None;
-        let mut on_line = |line: &[u8], log: &mut Log| match parse_message(line) {
+        let mut on_line = |line: &[u8], log: &mut MaskedLog| match parse_message(line) {
             Some(StageMessage::Report(StageReport::Log { line })) => log.write_line(&line),
             Some(StageMessage::Report(report)) => (shared.events)(JobEvent::Report(job.id, report)),
             Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}

@@ -13,7 +13,7 @@ use rustix::io::{ioctl_fionread, retry_on_intr};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{PidfdFlags, pidfd_open};
 
-use crate::run::executor::local::log::Log;
+use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::protocol::MAX_LINE;
 
 /// Number of reads from one pipe before the others and the process itself are looked at again, so that a process that writes
@@ -139,7 +139,7 @@ impl OutputReader {
     }
 
     /// Writes available bytes to the log, up to a bound; returns whether there may be more.
-    fn take(&mut self, log: &mut Log) -> bool {
+    fn take(&mut self, log: &mut MaskedLog) -> bool {
         for _ in 0..MAX_READS {
             if self.chunk.is_empty() {
                 // Most stages are silent: for them a pipe that has just closed must not cost a chunk.
@@ -177,11 +177,11 @@ pub(super) struct ProcessStreams {
     /// Output.
     pub output: OutputReader,
     /// Log that the output goes to.
-    pub log: Log,
+    pub log: MaskedLog,
 }
 
 /// Receives a line of a process's messages; may add to its log.
-pub(super) type OnLine<'h> = dyn FnMut(&[u8], &mut Log) + 'h;
+pub(super) type OnLine<'h> = dyn FnMut(&[u8], &mut MaskedLog) + 'h;
 
 impl ProcessStreams {
     fn take(&mut self, on_line: &mut OnLine<'_>) {
@@ -250,6 +250,7 @@ mod tests {
     use std::process::{Child, Command};
 
     use super::*;
+    use crate::run::executor::local::log::Log;
 
     #[test]
     fn lines_come_whole_however_they_are_written_and_long_ones_are_dropped() {
@@ -282,7 +283,7 @@ mod tests {
         command.stdout(to_messages.try_clone().unwrap()).stderr(to_output.try_clone().unwrap());
         let child = command.spawn().unwrap();
         let (messages, output) = (MessageReader::new(messages).unwrap(), OutputReader::new(output).unwrap());
-        let streams = ProcessStreams { messages, output, log: Log::new(log.to_owned(), 1 << 20) };
+        let streams = ProcessStreams { messages, output, log: MaskedLog::new(Log::new(log.to_owned(), 1 << 20)) };
         (child, streams, [to_messages, to_output])
     }
 
@@ -307,7 +308,7 @@ mod tests {
         let (mut child, mut streams, writers) = listened_to("yes >&2 & echo $!; yes & echo $!", &log);
         let mut processes = Vec::new();
         let leader = Pid::from_raw(child.id().cast_signed());
-        let mut on_line = |line: &[u8], _: &mut Log| {
+        let mut on_line = |line: &[u8], _: &mut MaskedLog| {
             processes.extend(String::from_utf8_lossy(line).parse::<i32>());
         };
         wait_for_exit(leader, &mut streams, &mut on_line, &|| ()).unwrap();

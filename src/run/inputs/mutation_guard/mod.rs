@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use athanor_cache::{Artifact, Cache, CacheError, FsTime, InputState, Trace};
+use athanor_cache::{Artifact, Cache, CacheError, FsTime, InputState, StatSnapshot};
 
 pub mod project_snapshots;
 pub mod readers;
@@ -71,7 +71,7 @@ impl AttemptStart {
 struct PrivateCopy {
     artifact: Artifact,
     path: PathBuf,
-    before: Trace,
+    before: StatSnapshot,
 }
 
 /// Guard over the inputs of an attempt, as they were before it began.
@@ -103,7 +103,7 @@ impl InputGuard {
                 stored.push(artifact.clone());
             } else if !is_writable(&link.at) {
                 let path = path_of(&link.at);
-                copies.push(PrivateCopy { artifact: artifact.clone(), before: Trace::of(&path)?, path });
+                copies.push(PrivateCopy { artifact: artifact.clone(), before: StatSnapshot::of(&path)?, path });
             }
         }
         Ok(InputGuard { began, reader, reads, stored, copies })

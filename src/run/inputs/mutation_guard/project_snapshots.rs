@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{CacheError, FsTime, Trace};
+use athanor_cache::{CacheError, FsTime, StatSnapshot};
 
 /// Snapshots of the project's folders from when a run first used them: looking at every file for every stage would take long.
 #[derive(Default)]
 pub struct ProjectSnapshots {
-    folders: HashMap<PathBuf, Trace>,
+    folders: HashMap<PathBuf, StatSnapshot>,
 }
 
 /// Snapshot of a project file or folder that an attempt reads, from before it began.
@@ -19,7 +19,7 @@ pub struct ProjectSnapshot {
     /// Path as the user wrote it.
     name: String,
     path: PathBuf,
-    trace: Trace,
+    trace: StatSnapshot,
 }
 
 impl ProjectSnapshots {
@@ -28,7 +28,7 @@ impl ProjectSnapshots {
         let path = project.join(name);
         let trace = match self.folders.get(&path) {
             Some(trace) => *trace,
-            None => Trace::of(&path)?,
+            None => StatSnapshot::of(&path)?,
         };
         if path.is_dir() {
             self.folders.insert(path.clone(), trace);
@@ -50,6 +50,6 @@ impl ProjectSnapshot {
 
     /// Whether nobody has touched it since the attempt began, at `began` on the clock of its file system if that is known.
     pub fn is_unchanged(&self, began: Option<FsTime>) -> bool {
-        Trace::of(&self.path).is_ok_and(|now| !self.trace.shows_change(&now, began))
+        StatSnapshot::of(&self.path).is_ok_and(|now| !self.trace.shows_change(&now, began))
     }
 }

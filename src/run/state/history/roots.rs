@@ -21,7 +21,7 @@ pub struct Roots {
     /// Sequence number from which on every record is in use: a run began that has not written how it ended.
     pub since: Option<u64>,
     /// Whether all unfinished work is to stay: nobody knows whose it is.
-    pub all_unfinished: bool,
+    pub all_resume_states: bool,
     /// Reason why the list was rebuilt from the logs, if it was.
     pub rebuilt: Option<String>,
 }
@@ -63,17 +63,17 @@ impl History {
             }
             reading.iter().flat_map(|reading| &reading.events).for_each(|stamped| list.apply(&stamped.event));
             if end == LogEnd::CutOff {
-                roots.all_unfinished = true;
+                roots.all_resume_states = true;
                 roots.since = roots.since.into_iter().chain(run.sequence()).min();
             }
         }
         let unsettled = list.instances.iter().filter(|(_, work)| work.is_unsettled);
         let unsettled: HashSet<String> = unsettled.map(|(name, _)| name.clone()).collect();
-        if roots.all_unfinished || !unsettled.is_empty() {
+        if roots.all_resume_states || !unsettled.is_empty() {
             let mut ever_named = InstanceList::default();
             self.add_all_ever_named(&mut ever_named).map_err(unknown)?;
             // A run that did not end may have used more results than its log says.
-            let may_be_wanted = |name: &String| roots.all_unfinished || unsettled.contains(name);
+            let may_be_wanted = |name: &String| roots.all_resume_states || unsettled.contains(name);
             let wanted = ever_named.instances.iter().filter(|(name, _)| may_be_wanted(name));
             wanted.for_each(|(name, work)| list.add(name, work));
         }

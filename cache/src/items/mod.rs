@@ -1,0 +1,6 @@
+//! Items: results of single items, and resume state of interrupted work.
+
+pub(crate) mod item_log;
+pub(crate) mod item_record;
+pub(crate) mod item_store;
+pub(crate) mod resume_state;

@@ -1,0 +1,6 @@
+//! Maintenance: collection, verification, and disk usage.
+
+pub(crate) mod gc;
+pub(crate) mod leftovers;
+pub(crate) mod usage;
+pub(crate) mod verify;

@@ -1,0 +1,33 @@
+# The project's tasks. `just` lists them; each is one line of shell that works without just, too.
+
+_list:
+    @just --list --unsorted
+
+# Everything that must pass before a merge: formatting, lints, documentation, tests
+ci:
+    .ci/run
+
+# The long runs of docs/trust.md, hours on two cores; all steps, or those that are named
+nightly *STEPS:
+    .ci/nightly {{ STEPS }}
+
+# All tests, or those whose names have a part in common: just test publishing
+test *NAME:
+    cargo test --workspace {{ NAME }}
+
+# Against the numbers that other tools computed; tests/golden has them, and the scripts that make them again
+golden:
+    cargo test --workspace --test golden --test images --test learn
+
+# Random pipelines against the model: CASES in memory, from SEED on
+oracle CASES="50000" SEED="1":
+    ATHANOR_ORACLE_CASES={{ CASES }} ATHANOR_ORACLE_SEED={{ SEED }} cargo test --release --test oracle decisions -- --nocapture
+
+# One fuzz target for some SECONDS; needs cargo-fuzz and a nightly compiler
+fuzz TARGET="language" SECONDS="600":
+    cargo +nightly fuzz run {{ TARGET }} -- -max_total_time={{ SECONDS }}
+
+# The engine's times, beside ninja, Snakemake, DVC and b3sum where PEERS has them: just bench null --peers PEERS/bin
+bench *CASES:
+    cargo build --release
+    python3 benches/engine.py target/release/athanor {{ CASES }}

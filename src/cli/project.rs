@@ -1,0 +1,72 @@
+//! The current folder as a project, opened for work or for inspection.
+
+use std::error::Error;
+use std::io::{ErrorKind, Write};
+use std::ops::Deref;
+use std::sync::Arc;
+
+use athanor_cache::{Cache, CacheError, Rehash};
+use tempfile::TempDir;
+
+use crate::cli::Exit;
+use crate::cli::load::current_folder;
+use crate::run::Project;
+use crate::settings::{Settings, VerifyOnUse};
+
+/// A project that is inspected and not worked in.
+pub(super) struct InspectedProject {
+    project: Project,
+    /// The empty cache of a project that never had one and lies where none can be made.
+    _stand_in: Option<TempDir>,
+}
+
+impl Deref for InspectedProject {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.project
+    }
+}
+
+/// Opens the project for commands that only inspect it: where there is no cache and none can be made, nothing has run yet.
+pub(super) fn inspect(settings: &Settings) -> Result<InspectedProject, Exit> {
+    match Cache::open(&settings.cache.value) {
+        Ok(cache) => Ok(InspectedProject { project: with_cache(cache, settings)?, _stand_in: None }),
+        Err(error) if !settings.cache.value.exists() && is_read_only(&error) => {
+            let stand_in = TempDir::with_prefix("athanor-").map_err(|_| Exit::failed(error))?;
+            let cache = Cache::open(stand_in.path()).map_err(Exit::failed)?;
+            Ok(InspectedProject { project: with_cache(cache, settings)?, _stand_in: Some(stand_in) })
+        }
+        Err(error) => Err(Exit::failed(error)),
+    }
+}
+
+/// Opens the project for work.
+pub(super) fn open(settings: &Settings) -> Result<Project, Exit> {
+    with_cache(Cache::open(&settings.cache.value).map_err(Exit::failed)?, settings)
+}
+
+fn with_cache(cache: Cache, settings: &Settings) -> Result<Project, Exit> {
+    for notice in cache.notices() {
+        // A terminal that is gone needs no notice.
+        let _ = writeln!(std::io::stderr(), "{notice}");
+    }
+    cache.rehash_on_use(match settings.verify_on_use.value {
+        VerifyOnUse::Never => Rehash::Suspicious,
+        VerifyOnUse::Sample => Rehash::Sample,
+        VerifyOnUse::Always => Rehash::All,
+    });
+    Ok(Project {
+        folder: current_folder()?,
+        cache: Arc::new(cache),
+        results: settings.results.value.clone(),
+        log_limit: settings.log_limit.value.bytes(),
+    })
+}
+
+/// Whether nothing can be written where a cache was to be made.
+fn is_read_only(error: &CacheError) -> bool {
+    let sources = std::iter::successors(Some(error as &(dyn Error + 'static)), |error| error.source());
+    let mut refusals = sources.filter_map(|error| error.downcast_ref::<std::io::Error>());
+    refusals.any(|refusal| matches!(refusal.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied))
+}
