@@ -378,7 +378,7 @@ impl<'p> Run<'p> {
     }
 }
 
-/// Folders of tries are named by the instance and the number of the try.
+/// Folders of attempts are named by the instance and the number of the attempt.
 fn try_number(job: &Job) -> u32 {
     debug_assert!(matches!(job.launch, Launch::Shell(_)));
     job.folder.extension().and_then(|number| number.to_str()?.parse().ok()).expect("tries have numbers")
