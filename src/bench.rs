@@ -4,26 +4,26 @@
 use std::path::Path;
 use std::process::Command;
 
+use athanor_stages::bench::{Bench, Measurement};
 use athanor_stages::error::StageError;
-use athanor_stages::learn::bench::{Bench, Figures};
 
 use crate::view::text::{bytes, table};
 
-/// Why a measurement failed.
+/// Reason why a measurement failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
-    /// What was measured failed.
+    /// The measured stage failed.
     #[error("{0}{help}", help = help(.0))]
     Stage(#[from] StageError),
     /// The process that measures cannot be started.
     #[error("`{program}` cannot be started: {source}")]
     Start {
-        /// This program.
+        /// Path of this program.
         program: String,
-        /// What the system says.
+        /// Message of the system.
         source: std::io::Error,
     },
-    /// The process that measures failed; what it says of it has been shown.
+    /// The process that measures failed, and has said why.
     #[error("{0} could not be measured")]
     Process(String),
 }
@@ -32,19 +32,19 @@ fn help(error: &StageError) -> String {
     error.help().map(|help| format!("\n  help: {help}")).unwrap_or_default()
 }
 
-/// Makes a measurement in this process, which makes no other.
-pub(crate) fn measure(bench: &Bench) -> Result<Figures, BenchError> {
+/// Makes a measurement in this process, which must make no other.
+pub(crate) fn measure(bench: &Bench) -> Result<Measurement, BenchError> {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::devices::set_up() };
+    unsafe { athanor_stages::nn::devices::set_up() };
     Ok(bench.run()?)
 }
 
 /// Makes a measurement in a process of `program`, which is this program.
-pub(crate) fn measure_apart(program: &Path, bench: &Bench) -> Result<Figures, BenchError> {
-    let order = serde_json::to_string(bench).expect("numbers and names always serialise");
+pub(crate) fn measure_apart(program: &Path, bench: &Bench) -> Result<Measurement, BenchError> {
+    let request = serde_json::to_string(bench).expect("numbers and names always serialise");
     let start = |source| BenchError::Start { program: program.display().to_string(), source };
     let output = Command::new(program)
-        .args(["bench", "order", &order])
+        .args(["bench", "measure", &request])
         .stderr(std::process::Stdio::inherit())
         .output()
         .map_err(start)?;
@@ -53,7 +53,7 @@ pub(crate) fn measure_apart(program: &Path, bench: &Bench) -> Result<Figures, Be
 }
 
 /// Figures for people to read.
-pub(crate) fn describe(figures: &[Figures]) -> String {
+pub(crate) fn describe(figures: &[Measurement]) -> String {
     let header =
         ["NETWORK", "SIZE", "BATCH", "IMAGES/S", "S/STEP", "WAITING", "MEMORY", "GPU MEMORY", "THREADS", "DEVICE"];
     let rows: Vec<Vec<String>> = figures

@@ -1,8 +1,8 @@
-//! Text from outside as it may be printed: with everything made visible that a terminal would obey or not show.
+//! Escaping of text from outside before it is printed: of all characters that a terminal would obey or not show.
 //!
 //! Names, labels, paths, logs and messages hold whatever users, stages and servers put there. Escape sequences move cursors and
 //! retitle windows, bidirectional overrides and zero-width characters make one name look like another. Such a character is
-//! printed as in Rust's strings: `\u{1b}`, or `\n`, `\r`, `\t`. Backslashes stay as they are, so that text that was made visible
+//! printed as in Rust's strings: `\u{1b}`, or `\n`, `\r`, `\t`. Backslashes stay as they are, so that text that was escaped
 //! once stays as it is.
 //!
 //! JSON is for programs and means the same with these characters written as `\u001b`; so it is written like that.
@@ -10,17 +10,17 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text in one line: line breaks and tabs are made visible too. For names, labels, paths and values.
+/// Escapes a text in one line: line breaks and tabs are escaped, too. For names, labels, paths and values.
 pub fn escape(text: &str) -> Cow<'_, str> {
     rewritten(text, is_unprintable, write_escape)
 }
 
-/// The text with its line breaks and tabs as they are, everything else made visible. For messages and logs.
+/// Escapes a text except its line breaks and tabs. For messages and logs.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
     rewritten(text, |c| !matches!(c, '\n' | '\t') && is_unprintable(c), write_escape)
 }
 
-/// A JSON text that means the same, without a character that is not seen. Outside of its strings there is none but line breaks.
+/// Escapes a JSON text, without changing its meaning. Outside of its strings it has no unprintable characters but line breaks.
 pub fn escape_json(text: &str) -> Cow<'_, str> {
     rewritten(
         text,

@@ -1,4 +1,4 @@
-//! What happened in a run: the one vocabulary that dispatcher, event log, terminal, JSON and report share.
+//! Events of a run: the one vocabulary that dispatcher, event log, terminal, JSON and report share.
 //!
 //! Events are appended to the run's log as JSON lines and never changed; any view can be rebuilt from them. The format is
 //! versioned by [`EVENTS_VERSION`] in the first event of a run. A reader must ignore events and fields it does not know.
@@ -21,7 +21,7 @@ pub struct Stamped {
     pub event: RunEvent,
 }
 
-/// What happened. `instance` is an instance's name, e.g. `model[model=d121_i768,fold=0]`.
+/// Event. `instance` is an instance's name, e.g. `model[model=d121_i768,fold=0]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
@@ -35,7 +35,7 @@ pub enum RunEvent {
         pipeline: String,
         /// The pipeline file as given.
         file: String,
-        /// How many instances the run is to bring up to date.
+        /// Number of instances that the run is to bring up to date.
         instances: usize,
     },
     /// The digests of input files are being established.
@@ -49,7 +49,7 @@ pub enum RunEvent {
     Cached {
         /// The instance.
         instance: String,
-        /// What it computes.
+        /// Fingerprint of the work.
         fingerprint: Digest,
     },
     /// The instance is being made by another run; this one waits for it and does other work meanwhile.
@@ -61,9 +61,9 @@ pub enum RunEvent {
     Started {
         /// The instance.
         instance: String,
-        /// What it computes.
+        /// Fingerprint of the work.
         fingerprint: Digest,
-        /// 1 for the first try.
+        /// Number of the attempt, from 1.
         attempt: u32,
         /// CPUs it was given.
         cpus: u32,
@@ -80,7 +80,7 @@ pub enum RunEvent {
         done: u64,
         /// Units in all; 0 when unknown.
         total: u64,
-        /// What a unit is.
+        /// Noun for the units.
         unit: String,
     },
     /// The instance reported a figure.
@@ -109,9 +109,9 @@ pub enum RunEvent {
     Finished {
         /// The instance.
         instance: String,
-        /// What it computed.
+        /// Fingerprint of the work.
         fingerprint: Digest,
-        /// From start to commit.
+        /// Time from start to commit.
         duration_ms: u64,
         /// Files it left behind that it does not declare, relative to its folder.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -120,15 +120,15 @@ pub enum RunEvent {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         removed: Vec<String>,
     },
-    /// One try of the instance failed.
+    /// An attempt of the instance failed.
     Failed {
         /// The instance.
         instance: String,
-        /// Which try.
+        /// Number of the attempt, from 1.
         attempt: u32,
         /// Why, as a full sentence.
         cause: String,
-        /// What to do, where there is something to say.
+        /// Remedy, where there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         help: Option<String>,
         /// The last lines of its log.
@@ -136,7 +136,7 @@ pub enum RunEvent {
         /// Whether it will be tried again.
         retrying: bool,
     },
-    /// What the instance read may not have been what it should, since somebody changed it meanwhile; its result is not kept,
+    /// The instance may have read something else than it should, since somebody changed it meanwhile; its result is dropped,
     /// and it runs again when everything else is done.
     Deferred {
         /// The instance.
@@ -165,15 +165,15 @@ pub enum RunEvent {
     Result {
         /// Path relative to the project folder.
         path: String,
-        /// What was done.
+        /// Action.
         action: ResultAction,
-        /// Where the user's edited one is now, if it had to give way.
+        /// Path of the user's edited result, if it was moved aside.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         aside: Option<String>,
         /// Why it was not put in place, as a full sentence, if it was not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<String>,
-        /// What to do about that, where there is something to say.
+        /// Remedy for that, where there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         help: Option<String>,
     },
@@ -181,32 +181,32 @@ pub enum RunEvent {
     RunFinished {
         /// How.
         outcome: Outcome,
-        /// How many instances ended how.
+        /// Numbers of instances by outcome.
         counts: Counts,
-        /// From the first event to this.
+        /// Time from the first event to this.
         duration_ms: u64,
     },
 }
 
-/// What was done with a result.
+/// Action taken on a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResultAction {
-    /// It is new or has changed.
+    /// New or changed, and put in place.
     Written,
-    /// It was as it should be.
+    /// Unchanged.
     Unchanged,
     /// The user has edited it and the pipeline's has not changed, so it was left alone.
     KeptEdited,
     /// The user had edited it and the pipeline's has changed: theirs now lies beside it.
     ReplacedEdited,
-    /// It could not be put in place.
+    /// Not put in place.
     Refused,
-    /// It was damaged in the cache, and its instance has to make it again.
+    /// Damaged in the cache, so that its instance has to make it again.
     Lost,
 }
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -218,7 +218,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// How many instances ended how.
+/// Numbers of instances by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Made in this run.
@@ -227,17 +227,17 @@ pub struct Counts {
     pub cached: usize,
     /// Failed.
     pub failed: usize,
-    /// Not tried because one they need failed.
+    /// Skipped because one they need failed.
     pub skipped: usize,
     /// Stopped by an interrupt.
     pub interrupted: usize,
-    /// Not come to, because the run ended early.
+    /// Not started, because the run ended early.
     #[serde(default)]
     pub not_started: usize,
 }
 
 impl Counts {
-    /// How many instances are accounted for.
+    /// Number of instances that are accounted for.
     pub fn total(&self) -> usize {
         self.ran + self.cached + self.failed + self.skipped + self.interrupted + self.not_started
     }
@@ -268,7 +268,7 @@ impl RunEvent {
     }
 }
 
-/// Takes events as they happen: the terminal, plain lines, a JSON stream, the run's log.
+/// Receiver of events as they happen: the terminal, plain lines, a JSON stream, the run's log.
 pub trait EventSink: Send {
     /// Takes one event. A sink that cannot write (a closed pipe) drops it: a view never stops a run.
     fn event(&mut self, event: &Stamped);

@@ -1,6 +1,6 @@
-//! An end in words where the system would end the process without: memory that ran out, a file over its limit.
+//! Messages for fatal errors at which the system would end the process without one: out of memory, a file over its limit.
 //!
-//! Whoever asks for memory in a way that may fail still hears that it failed; only where Rust would abort the process, which it
+//! An allocation that may fail still reports that it failed; only where Rust would abort the process, which it
 //! does for lack of memory, the process says so and ends with an error.
 
 use std::alloc::{GlobalAlloc, Layout, System};

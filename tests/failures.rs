@@ -38,7 +38,9 @@ fn a_failed_stage_shows_its_cause_and_the_end_of_its_log() {
         assert!(outcome.out.contains(piece), "{piece}: {}", outcome.out);
     }
     assert_eq!(project.athanor(&["logs", "p.yaml", "bad"]).out, "first\nlast words\n");
-    assert!(project.athanor(&["status", "p.yaml"]).out.contains("its last try failed: It ended with exit status 3."));
+    assert!(
+        project.athanor(&["status", "p.yaml"]).out.contains("its last attempt failed: It ended with exit status 3.")
+    );
 }
 
 #[test]
@@ -147,8 +149,8 @@ fn a_retry_can_succeed() {
     let project = commands(&[("flaky", marker, "retries: 1")]);
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 0, "{outcome:?}");
-    assert!(outcome.out.contains("flaky (try 1, trying again)"));
-    assert!(outcome.out.contains("started      flaky (try 2)"));
+    assert!(outcome.out.contains("flaky (attempt 1, retrying)"));
+    assert!(outcome.out.contains("started      flaky (attempt 2)"));
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! The command line's grammar.
+//! Grammar of the command line.
 
 use std::path::PathBuf;
 
-use athanor_stages::learn::models::Architecture;
-use athanor_stages::learn::train::Precision;
+use athanor_stages::learn::precision::Precision;
+use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::language::{ByteSize, suggest};
@@ -48,17 +48,17 @@ pub(super) enum Command {
     },
     /// Print the JSON Schema of the pipeline language, for editors.
     Schema {
-        /// Of settings files (`athanor.config.yaml`) instead.
+        /// Print the schema of settings files (`athanor.config.yaml`) instead.
         #[arg(long)]
         config: bool,
     },
-    /// Show the settings that hold, and where each comes from.
+    /// Show the effective settings, and the origin of each.
     Config {
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Look after the cache.
+    /// Inspect and maintain the cache.
     #[command(subcommand)]
     Cache(CacheCommand),
     /// Show the CPUs and GPUs that a run would use.
@@ -66,7 +66,7 @@ pub(super) enum Command {
         #[command(flatten)]
         use_: MachineUse,
     },
-    /// Measure how fast networks are trained or used, on images that are made up.
+    /// Measure the speed of training and prediction, on synthetic images.
     #[command(subcommand)]
     Bench(BenchCommand),
     /// Write a small pipeline to start from.
@@ -80,13 +80,13 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Do one stage's work (used by runs).
+    /// Carry out one stage (used by runs).
     #[command(hide = true)]
     Worker,
     /// Kill a run's processes when the run itself is killed (used by runs).
     #[command(hide = true, alias = "guardian")]
     Reaper {
-        /// What marks the processes.
+        /// Mark of the processes.
         mark: String,
         /// The folder in which they work.
         folder: PathBuf,
@@ -106,7 +106,7 @@ pub(super) struct PipelineFile {
     pub set: Vec<String>,
 }
 
-/// What a run may use.
+/// Resources that a run may use.
 #[derive(Debug, Args)]
 pub(super) struct MachineUse {
     /// CPUs to use [default: all].
@@ -148,16 +148,16 @@ pub(super) struct RunCommand {
     pub pipeline: PipelineFile,
     /// Selectors of what to bring up to date, e.g. `model` or `model[fold=0]` [default: everything].
     pub targets: Vec<String>,
-    /// Only say what would run.
+    /// Only show what would run.
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// After a failure go on with what does not depend on it.
+    /// After a failure, go on with stages that do not depend on it.
     #[arg(short = 'k', long)]
     pub keep_going: bool,
-    /// Run what a selector selects even if the cache has it; may be given several times.
+    /// Run the selected instances even if the cache has their results; may be given several times.
     #[arg(long, value_name = "SELECTOR")]
     pub force: Vec<String>,
-    /// Where stages run.
+    /// Executor that runs stages.
     #[arg(long, value_enum, default_value = "local")]
     pub executor: ExecutorName,
     /// Print events as JSON lines.
@@ -186,7 +186,7 @@ pub(super) struct ViewCommand {
 pub(super) struct SelectCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
-    /// Which instances, e.g. `model` or `model[fold=0]`.
+    /// Selector of instances, e.g. `model` or `model[fold=0]`.
     pub selector: String,
     /// Print JSON.
     #[arg(long)]
@@ -197,7 +197,7 @@ pub(super) struct SelectCommand {
 pub(super) struct GraphCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
-    /// In what form.
+    /// Output format.
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }
@@ -212,7 +212,7 @@ pub(super) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CacheCommand {
-    /// Show what takes the space.
+    /// List results, pipelines and sizes.
     Ls {
         /// Print JSON.
         #[arg(long)]
@@ -220,20 +220,20 @@ pub(super) enum CacheCommand {
     },
     /// Remove what the last runs of known pipelines do not use.
     Gc {
-        /// Drop used results too, the cheapest to recompute per byte first, until the cache is no larger than this.
+        /// Drop results in use, too, the cheapest to recompute per byte first, until the cache is no larger than this.
         #[arg(long, value_name = "SIZE")]
         max_size: Option<ByteSize>,
-        /// Only say what would go.
+        /// Only show what would be removed.
         #[arg(short = 'n', long)]
         dry_run: bool,
         /// Forget a pipeline (its file, or its name as `cache ls` shows it) and what only it uses; may be given several times.
         #[arg(long, value_name = "PIPELINE")]
         forget: Vec<PathBuf>,
     },
-    /// Read everything again, move what is damaged to quarantine, and name what may have been computed from it; the next run
-    /// makes again what is missing.
+    /// Hash everything again, move damaged files to quarantine, and list results that may have been computed from them; the
+    /// next run makes missing results again.
     Verify {
-        /// Have the next run make the named results again, too.
+        /// Have the next run make the listed results again, too.
         #[arg(long)]
         repair: bool,
     },
@@ -247,9 +247,9 @@ pub(super) enum BenchCommand {
     Predict(BenchOptions),
     /// Make one measurement (used by `bench`).
     #[command(hide = true)]
-    Order {
-        /// Which, as JSON.
-        order: String,
+    Measure {
+        /// The measurement, as JSON.
+        bench: String,
     },
 }
 
@@ -258,19 +258,19 @@ pub(super) struct BenchOptions {
     /// A network; may be given several times [default: all].
     #[arg(long, value_name = "NAME", value_parser = parse_architecture)]
     pub arch: Vec<Architecture>,
-    /// Pixels a side of what the network sees.
+    /// Side of the input images, in pixels.
     #[arg(long, value_name = "PIXELS", default_value_t = 224)]
     pub size: usize,
-    /// Images in a batch.
+    /// Batch size, in images.
     #[arg(long, value_name = "IMAGES", default_value_t = 8)]
     pub batch: usize,
-    /// What the network computes in: f32 or bf16.
+    /// Type that the network computes in: f32 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]
     pub precision: Precision,
-    /// Threads to compute with [default: all CPUs].
+    /// Number of threads [default: all CPUs].
     #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u32).range(1..))]
     pub threads: Option<u32>,
-    /// Batches to measure; as many before them do not count.
+    /// Number of batches to measure, after as many for warming up.
     #[arg(long, value_name = "BATCHES", default_value_t = 5)]
     pub steps: usize,
     /// Print JSON.

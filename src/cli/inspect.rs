@@ -1,4 +1,4 @@
-//! The commands that look without touching.
+//! The commands that only read.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -30,7 +30,7 @@ pub(super) fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Ex
 
 pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
-    let project = load::project_to_look_at(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let statuses = session.status().map_err(Exit::failed)?;
     let pairs = session
@@ -50,7 +50,7 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, E
 pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project_to_look_at(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let statuses = session.status().map_err(Exit::failed)?;
     let mut entries = Vec::new();
@@ -78,7 +78,7 @@ pub(super) fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, E
 pub(super) fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
-    let project = load::project_to_look_at(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let ledger = session.ledger().map_err(Exit::failed)?;
     let several = targets.len() > 1;
@@ -87,7 +87,7 @@ pub(super) fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, E
         let remembered = ledger.instances.get(name).cloned().unwrap_or_default();
         let in_run = remembered.log.as_ref().map(|(run, path)| session.history().run_folder_called(run).join(path));
         let in_cache = || {
-            // The log of a try that ended well went into the cache; an earlier one's is not that of a try that failed.
+            // The log of an attempt that succeeded is in the cache; that of an earlier one says nothing about a failure.
             let ended_well = remembered.unfinished.is_none() && remembered.failure.is_none();
             let fingerprint = remembered.fingerprint.filter(|_| ended_well)?;
             let record = project.cache.read_record(&fingerprint).ok()??;
@@ -110,7 +110,7 @@ pub(super) fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, E
     Ok(UP_TO_DATE)
 }
 
-/// Whether a run that has logs has none at `path`: that of a stage that has printed nothing.
+/// Whether a run has logs but none at `path`: that of a stage that printed nothing.
 fn is_silent(path: &Path) -> bool {
     !path.exists() && path.parent().is_some_and(Path::is_dir)
 }

@@ -1,9 +1,6 @@
-//! From arguments to a checked plan in its project.
+//! Loading: from arguments to a checked plan in its project.
 
-use std::io::{IsTerminal, Write};
-use std::sync::Arc;
-
-use athanor_cache::{Cache, Rehash};
+use std::io::IsTerminal;
 
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
@@ -14,7 +11,7 @@ use crate::run::inputs::project_files::check_sources;
 use crate::run::state::history::History;
 use crate::run::state::plan_snapshot::CachedPlan;
 use crate::run::{Project, Session};
-use crate::settings::{Settings, VerifyOnUse};
+use crate::settings::Settings;
 
 /// Widest that a report of mistakes is drawn.
 const REPORT_WIDTH: usize = 100;

@@ -1,4 +1,7 @@
-//! The command line: arguments in, a library call, an exit code out. No logic of its own.
+//! The command line: arguments in, a library call, an exit code out.
+//!
+//! It reads files, variables and options, and decides from them which settings and resources apply; everything about pipelines
+//! and the cache is decided in the library.
 
 mod arguments;
 mod bench;
@@ -22,16 +25,16 @@ use arguments::{Arguments, Command};
 use crate::escape::{escape_lines, is_unprintable};
 use crate::run::executor::compute_pool::make_pool;
 
-/// All is up to date.
+/// Exit code: all is up to date.
 pub const UP_TO_DATE: u8 = 0;
-/// A stage failed, or the machine refused.
+/// Exit code: a stage failed, or the system refused.
 pub const FAILED: u8 = 1;
-/// The pipeline or the command line is wrong.
+/// Exit code: the pipeline or the command line is wrong.
 pub const WRONG: u8 = 2;
-/// The user stopped it.
+/// Exit code: the user stopped it.
 pub const INTERRUPTED: u8 = 130;
 
-/// What ends a command early: what to say, and the exit code.
+/// Early end of a command: the message and the exit code.
 pub struct Exit {
     message: String,
     code: u8,

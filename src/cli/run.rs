@@ -76,7 +76,7 @@ fn on_signals(interrupter: Interrupter) {
     let _ = ctrlc::set_handler(move || {
         let interrupt = interrupter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if interrupt() == InterruptOutcome::NothingStarted {
-            // A terminal that is gone hears nothing, and the process ends all the same.
+            // Without a terminal nobody reads this, and the process ends all the same.
             let _ = writeln!(std::io::stderr(), "interrupted: nothing had been started");
             std::process::exit(i32::from(INTERRUPTED));
         }
@@ -107,7 +107,7 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
     print(&text)
 }
 
-/// What a run may use, unless the command line says otherwise. GPUs are looked for on demand.
+/// Resources that a run may use. GPUs are looked for on demand.
 pub(super) fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
     let gpus = use_.gpus.as_ref().map(|gpus| gpus.0.clone());
     let found = || if needs_gpus { machine::gpus().unwrap_or_default() } else { Vec::new() };

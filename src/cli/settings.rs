@@ -15,10 +15,10 @@ use crate::language::{Diagnostic, Diagnostics, SourceText};
 use crate::settings::{self, FILE, Layer, Settings, Variable};
 use crate::view::text::table;
 
-/// Most bytes in a settings file.
+/// Size limit of a settings file, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// Where settings are looked for.
+/// Sources of settings.
 struct SettingSources {
     /// Files, lowest first.
     files: Vec<PathBuf>,
@@ -28,7 +28,7 @@ struct SettingSources {
 }
 
 impl SettingSources {
-    /// Those of this process.
+    /// Sources of this process.
     fn here() -> SettingSources {
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = absolute("HOME");

@@ -1,14 +1,14 @@
-//! Bounds on what expressions may make: `[0] * 1000000000` is short to write and would fill any machine's memory.
+//! Bounds on the values of expressions: `[0] * 1000000000` is short to write and would fill any machine's memory.
 
 use std::sync::LazyLock;
 
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, Value};
 
-/// Entries that a value of an expression may have, those of lists and mappings in it included.
+/// Maximum number of entries in the value of an expression, nested ones included.
 pub(super) const MAX_ENTRIES: usize = 1_000_000;
 
-/// Filters that go through all of what they are given.
+/// Filters that iterate over all of their argument.
 const ITERATING_FILTERS: [&str; 16] = [
     "batch", "chain", "items", "join", "last", "list", "map", "max", "min", "reject", "select", "slice", "sort",
     "string", "sum", "unique",
@@ -21,7 +21,7 @@ static ORIGINAL: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment
 });
 
-/// Makes filters refuse what is too long to go through.
+/// Makes filters refuse values that are too long to iterate over.
 pub(super) fn bound(environment: &mut Environment<'static>) {
     for name in ITERATING_FILTERS {
         environment.add_filter(name, move |_: &State<'_, '_>, arguments: Rest<Value>| {
@@ -45,7 +45,7 @@ fn check(value: &Value) -> Result<(), Error> {
     }
 }
 
-/// What is said of a value with more entries.
+/// Message about a value with more entries.
 pub(super) fn too_large() -> String {
     format!("it makes a value with more than {MAX_ENTRIES} entries")
 }

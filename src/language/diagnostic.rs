@@ -1,4 +1,4 @@
-//! Mistakes in what a user wrote: collected, sorted, and shown with the excerpt they lie in.
+//! Diagnostics: mistakes in texts of the user's, collected, sorted, and shown with excerpts.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,25 +11,25 @@ use super::excerpt::Excerpts;
 use super::span::{SourceText, Span};
 use crate::escape::{escape, escape_lines};
 
-/// One mistake.
+/// Mistake in a text of the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What is wrong, as a sentence without a full stop.
+    /// Problem, as a sentence without a full stop.
     pub message: String,
-    /// Where; the first is the place that is reported as file, line and column.
+    /// Labels; the span of the first is reported as file, line and column.
     pub labels: Vec<Label>,
-    /// What to do about it.
+    /// Remedy.
     pub help: Option<String>,
-    /// The instance it was found in, where a stage has several.
+    /// Instance in which it was found, where a stage has several.
     pub instance: Option<String>,
 }
 
-/// An underlined place.
+/// Underlined span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
-    /// The place.
+    /// Span.
     pub span: Span,
-    /// What to say under it; may be empty.
+    /// Text under it; may be empty.
     pub text: String,
 }
 
@@ -40,44 +40,44 @@ impl Diagnostic {
         Diagnostic { message: message.into(), labels: vec![label], help: None, instance: None }
     }
 
-    /// Says what to do.
+    /// Adds a remedy.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Says what to do, if there is something to say.
+    /// Adds a remedy, if there is one.
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
         self
     }
 
-    /// Says in which instance of a stage it was found.
+    /// Adds the instance of a stage in which it was found.
     pub fn in_instance(mut self, name: Option<&str>) -> Self {
         self.instance = name.map(str::to_owned);
         self
     }
 
-    /// Underlines another place too.
+    /// Underlines another span, too.
     pub fn also(mut self, span: Span, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });
         self
     }
 
-    /// The place that is reported.
+    /// Span that is reported.
     pub fn span(&self) -> Span {
         self.labels.first().map(|label| label.span).unwrap_or_default()
     }
 }
 
-/// All mistakes found, and the texts they lie in.
+/// Mistakes that were found, and the texts they lie in.
 #[derive(Debug, Clone)]
 pub struct Diagnostics {
     texts: Arc<[SourceText]>,
     list: Vec<Diagnostic>,
-    /// By place: the indices in `list` of what was found there.
+    /// Indices in `list` of what was found at each place.
     places: HashMap<Span, Vec<usize>>,
-    /// What was found beyond what is listed, by the index in `list` it is counted at.
+    /// Mistakes beyond those that are listed, by the index in `list` they are counted at.
     more: HashMap<usize, More>,
 }
 
@@ -85,20 +85,20 @@ pub struct Diagnostics {
 #[derive(Debug, Clone, Default)]
 struct More {
     count: usize,
-    /// The instance counted last: one with several mistakes counts once.
+    /// Instance counted last: one with several mistakes counts once.
     instance: Option<String>,
 }
 
-/// Most mistakes that are listed at one place.
+/// Maximum number of mistakes that are listed at one place.
 const LISTED: usize = 10;
 
 impl Diagnostics {
-    /// No mistakes yet in these texts.
+    /// An empty list of mistakes in these texts.
     pub fn new(texts: Arc<[SourceText]>) -> Self {
         Diagnostics { texts, list: Vec::new(), places: HashMap::new(), more: HashMap::new() }
     }
 
-    /// Adds a mistake. What further instances of a stage have to say about one place is counted, not listed.
+    /// Adds a mistake. Mistakes of further instances of a stage at the same place are counted, not listed.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         let place = self.places.entry(diagnostic.span()).or_default();
         let first = place.first().map(|index| &self.list[*index]);
@@ -131,7 +131,7 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
-    /// How many are reported.
+    /// Number of mistakes that are reported.
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -211,16 +211,16 @@ impl fmt::Display for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-/// The longest message or help that is shown, in characters: either may name what was written, however long that is.
+/// Maximum length of a message or remedy, in characters: either may quote the text, which may be long.
 const LONGEST_MESSAGE: usize = 600;
-/// Bytes of the lines around a place beyond which they are not shown.
+/// Maximum length of the lines around a span that are shown, in bytes.
 const LONGEST_EXCERPT: usize = 10_000;
 
 impl Diagnostic {
-    /// The same with nothing longer than anybody would read, and nothing in it that is not seen.
+    /// The mistake as it is shown: clipped, and with everything unprintable escaped.
     fn shown(mut self) -> Diagnostic {
         let clip = |text: &mut String| {
-            // Masked before it is cut: what tells a secret from other text may stand behind it.
+            // Masked before it is cut: the end of a secret may be needed to recognise it.
             *text = mask(text).into_owned();
             if let Some((at, _)) = text.char_indices().nth(LONGEST_MESSAGE) {
                 text.truncate(at);
@@ -253,7 +253,7 @@ fn is_showable(text: &str, span: &Span) -> bool {
     before + (end - start) + after <= LONGEST_EXCERPT
 }
 
-/// One mistake as miette sees it.
+/// Mistake as miette sees it.
 #[derive(Debug)]
 struct Report<'r> {
     source: &'r Excerpts,

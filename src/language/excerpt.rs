@@ -1,5 +1,5 @@
-//! A text as its mistakes are shown in it: without secrets, with everything made visible, and with lines that are found without
-//! reading the whole text.
+//! Excerpts of a text around its mistakes: without secrets, with unprintable characters escaped, and with lines that are found
+//! without reading the whole text.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,23 +14,23 @@ use crate::escape::{escape, is_unprintable};
 #[derive(Debug)]
 pub(super) struct Excerpts {
     name: String,
-    /// The text with secrets masked and what is hidden made visible; line breaks and tabs are as they were.
+    /// The text with secrets masked and unprintable characters escaped, except line breaks and tabs.
     text: String,
-    /// Where its lines begin.
+    /// Offsets of its lines.
     lines: Vec<usize>,
-    /// Behind each piece that is shown as another one: the place in the text as written, and in `text`.
+    /// Offsets behind each rewritten piece: in the text as written, and in `text`.
     rewritten: Vec<(usize, usize)>,
 }
 
 impl Excerpts {
-    /// Takes in a text.
+    /// Excerpts of a text.
     pub(super) fn new(source: &SourceText) -> Excerpts {
-        let (text, rewritten) = made_visible(&source.text);
+        let (text, rewritten) = shown_text(&source.text);
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Excerpts { name: escape(&source.name).into_owned(), text, lines, rewritten }
     }
 
-    /// Where the bytes `range` of the text as written are, as offset and length.
+    /// Position of the bytes `range` of the text as written, as offset and length.
     pub(super) fn place(&self, range: Range<usize>) -> (usize, usize) {
         let shown = |at: usize| {
             let before = self.rewritten.partition_point(|(written, _)| *written <= at);
@@ -41,14 +41,14 @@ impl Excerpts {
         (start, shown(range.end).saturating_sub(start))
     }
 
-    /// The place in the text as written of a place in the shown one.
+    /// Offset in the text as written of an offset in the shown one.
     fn written(&self, at: usize) -> usize {
         let before = self.rewritten.partition_point(|(_, shown)| *shown <= at);
         let (written, shown) = before.checked_sub(1).map_or((0, 0), |index| self.rewritten[index]);
         written + (at - shown)
     }
 
-    /// The number of the line that `at` lies in.
+    /// Number of the line at the offset `at`.
     fn line_of(&self, at: usize) -> usize {
         self.lines.partition_point(|start| *start <= at).saturating_sub(1)
     }
@@ -61,7 +61,7 @@ impl SourceCode for Excerpts {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
-        // The line break before an empty place counts among what is looked at.
+        // The line break before an empty span belongs to it.
         let first = self.line_of(span.offset().saturating_sub(1)).saturating_sub(before);
         let start = self.lines[first];
         // One line more than is shown, so that the last one ends as it does in the whole text.
@@ -86,8 +86,8 @@ impl SourceCode for Excerpts {
     }
 }
 
-/// The text as it is shown, and the places behind each piece that is shown as another one: as written, and as shown.
-fn made_visible(text: &str) -> (String, Vec<(usize, usize)>) {
+/// The text as it is shown, and the offsets behind each rewritten piece: as written, and as shown.
+fn shown_text(text: &str) -> (String, Vec<(usize, usize)>) {
     let mut shown = String::with_capacity(text.len());
     let mut rewritten = Vec::new();
     let mut copied = 0;
@@ -100,7 +100,7 @@ fn made_visible(text: &str) -> (String, Vec<(usize, usize)>) {
     let mut pieces: Vec<(Range<usize>, Cow<'_, str>)> = hidden.chain(masked).collect();
     pieces.sort_by_key(|(range, _)| range.start);
     for (range, instead) in pieces {
-        // What is hidden within a secret is gone with it.
+        // Unprintable characters within a secret are masked with it.
         if range.start >= copied {
             shown.push_str(&text[copied..range.start]);
             shown.push_str(&instead);
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_found_behind_what_was_made_visible() {
+    fn places_are_found_behind_what_was_shown_text() {
         let text = "a: 1\r\nb: \u{1b}[31mé\rx\nc: 3\n".to_owned();
         let excerpts = Excerpts::new(&SourceText { name: "p\u{7}".to_owned(), text: text.clone() });
         assert_eq!(excerpts.text, "a: 1\r\nb: \\u{1b}[31mé\\rx\nc: 3\n");

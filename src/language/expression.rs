@@ -1,4 +1,4 @@
-//! `${{ … }}`: templates compiled once and evaluated at every matrix point.
+//! Expressions `${{ … }}`: templates that are compiled once and evaluated at every matrix point.
 
 use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
 
@@ -10,25 +10,25 @@ use super::scope::{FIELDS, Scope, UnsupportedValue, from_engine_value};
 use super::span::{SourceText, Span};
 use super::suggest;
 
-/// Bytes of one expression. The engine reads operators in front of each other, as in `not not not x`, by calling itself.
+/// Maximum length of an expression, in bytes. The engine parses consecutive operators, as in `not not not x`, recursively.
 const LONGEST: usize = 2_000;
 
-/// Compiles expressions.
+/// Compiler of expressions.
 pub struct Engine {
     environment: Environment<'static>,
 }
 
 /// A tree of YAML with the expressions in it compiled.
 pub struct Template<'e> {
-    /// Where it was written.
+    /// Span of the source.
     pub span: Span,
     shape: Shape<'e>,
 }
 
 enum Shape<'e> {
-    /// No expression anywhere below.
+    /// Value without expressions.
     Constant(Value),
-    /// One expression: keeps its type.
+    /// Single expression, which keeps its type.
     Whole(Compiled<'e>),
     /// Text with expressions in it.
     Text(Vec<Part<'e>>),
@@ -52,7 +52,7 @@ pub struct Compiled<'e> {
     pub source: String,
     /// Where, with brackets.
     pub span: Span,
-    /// The names in it.
+    /// Names in it.
     pub chains: Vec<Chain>,
     expression: Expression<'e, 'static>,
 }
@@ -64,7 +64,7 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// An engine that knows the engine's own filters and functions and nothing of the machine.
+    /// An engine with its built-in filters and functions, which do not depend on the machine.
     pub fn new() -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -185,7 +185,7 @@ impl Engine {
     }
 }
 
-/// Where the expressions among `pieces` are in the text as written; the whole scalar where quoting hides them.
+/// Spans of the expressions among `pieces` in the text as written; the whole scalar where quoting hides them.
 fn expression_spans(pieces: &[Piece], raw: &str, span: Span) -> Vec<Span> {
     let outer = |piece: &Piece| if let Piece::Expression { outer, .. } = piece { Some(outer.clone()) } else { None };
     let count = pieces.iter().filter_map(outer).count();
@@ -263,7 +263,7 @@ impl<'e> Template<'e> {
     }
 }
 
-/// How the value of an expression is written in text, of which the beginning is given.
+/// Formatter of an expression's value in a text, whose beginning is given.
 pub type Render<'r> = dyn FnMut(&Node, &Compiled<'_>, &str) -> Result<String, Box<Diagnostic>> + 'r;
 
 fn interpolate(

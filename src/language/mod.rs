@@ -1,4 +1,4 @@
-//! The pipeline language: what a user may write, read into typed values with every mistake located.
+//! The pipeline language: texts are parsed into typed values, with every mistake located.
 //!
 //! Texts come in, values and [`Diagnostics`] go out; nothing here reads a file, knows the cache or runs anything.
 

@@ -1,4 +1,4 @@
-//! YAML as a tree that knows where every key and value was written.
+//! YAML trees with the spans of all keys and values.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde_yaml::{Location, Spanned};
 use super::diagnostic::Diagnostic;
 use super::span::Span;
 
-/// A value and where it was written.
+/// Value with its span.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// The value.
@@ -21,7 +21,7 @@ pub struct Node {
 /// A YAML value; mappings keep their order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// Nothing.
+    /// Null.
     Null,
     /// A truth value.
     Bool(bool),
@@ -35,7 +35,7 @@ pub enum Value {
     Map(Vec<Entry>),
 }
 
-/// A key of a mapping and its value.
+/// Entry of a mapping.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The key.
@@ -44,7 +44,7 @@ pub struct Entry {
     pub value: Node,
 }
 
-/// A key and where it was written.
+/// Key with its span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The key's text.
@@ -54,7 +54,7 @@ pub struct Key {
 }
 
 impl Value {
-    /// What it is, for messages.
+    /// Noun for messages.
     pub fn noun(&self) -> &'static str {
         match self {
             Value::Null => "nothing",
@@ -73,7 +73,7 @@ impl Node {
         if let Value::Map(entries) = &self.value { Some(entries) } else { None }
     }
 
-    /// The text of a text.
+    /// Content of a text.
     pub fn text(&self) -> Option<&str> {
         if let Value::Text(text) = &self.value { Some(text) } else { None }
     }
@@ -83,7 +83,7 @@ impl Node {
         self.entries()?.iter().find(|entry| entry.key.name == name).map(|entry| &entry.value)
     }
 
-    /// The value as JSON, without the places.
+    /// The value as JSON, without spans.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
@@ -97,7 +97,7 @@ impl Node {
         }
     }
 
-    /// `json` as if all of it were written at `span`.
+    /// A tree of `json` in which every span is `span`.
     pub fn from_json(json: serde_json::Value, span: Span) -> Node {
         let value = match json {
             serde_json::Value::Null => Value::Null,
@@ -140,11 +140,11 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
     }
 }
 
-/// Events that aliases and merges may add to any file.
+/// Number of events that aliases and merges may add to any file.
 const REPLAYED: usize = 1_000_000;
 
-/// Limits against files that expand to more than they hold: they go by the size of the file, so that nothing that is written
-/// out is ever refused for its length, and nothing that is read is much larger than its text.
+/// Limits against files that expand: they grow with the size of the file, so that no file is refused for its length, and no
+/// tree is much larger than its text.
 fn budget(bytes: usize) -> serde_yaml::Budget {
     let written = |least: usize, share: usize| least.saturating_add(bytes / share);
     let mut budget = serde_yaml::Budget::default();
@@ -162,7 +162,7 @@ fn budget(bytes: usize) -> serde_yaml::Budget {
     budget
 }
 
-/// The reader's message as a user needs it: its first line, without the position it ends with and without its options.
+/// The reader's message for users: its first line, without position and options.
 fn explained(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let end = line.find(" at line ").unwrap_or(line.len());
@@ -180,7 +180,7 @@ fn explained(message: &str) -> String {
     format!("this is not valid YAML: {line}")
 }
 
-/// What exceeds the limit that the reader calls by this name.
+/// Message about the limit that the reader calls by this name.
 fn over_budget(limit: &str) -> String {
     match limit {
         "Depth" => "this lies too deep: collections may lie in one another 64 levels deep".to_owned(),
@@ -189,7 +189,7 @@ fn over_budget(limit: &str) -> String {
     }
 }
 
-/// What to do about the mistakes that are made most.
+/// Remedies for the most frequent mistakes.
 fn remedy(message: &str) -> Option<String> {
     let remedies = [
         ("tabs disallowed", "indent with spaces"),
@@ -210,7 +210,7 @@ enum Raw {
     Map(Vec<(Located<String>, Located<Raw>)>),
 }
 
-/// A value and where it is used. Of the two places that the reader knows only this one is kept: they are most of what a large
+/// A value and its location. Of the two places that the reader knows only this one is kept: they are most of what a large
 /// file takes in memory.
 struct Located<T> {
     value: T,
@@ -300,7 +300,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 }
 
-/// Where the `[…]` or `{…}` that `line` starts with ends, if it is one and ends on the line.
+/// End of the `[…]` or `{…}` that `line` starts with, if it is one and ends on the line.
 fn flow_end(line: &str) -> Option<usize> {
     let mut depth = 0usize;
     let mut quote = None;
@@ -320,13 +320,13 @@ fn flow_end(line: &str) -> Option<usize> {
     None
 }
 
-/// Most bytes that are underlined of a collection.
+/// Maximum number of bytes that are underlined of a collection.
 const LONGEST_UNDERLINED: usize = 1_000;
 
 /// Turns the reader's locations into spans.
 struct SpanMap<'t> {
     text: &'t str,
-    /// Where `text` begins in the text that spans count in.
+    /// Offset of `text` in the text that spans count in.
     base: usize,
     source: u32,
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is not the quantity it should be.
+/// Reason why a text is not a quantity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not {expected}")]
 pub struct QuantityError {
     /// The text.
     pub text: String,
-    /// What it should be, with an example.
+    /// Expected form, with an example.
     pub expected: &'static str,
 }
 
@@ -41,7 +41,7 @@ impl ByteSize {
         ByteSize(bytes)
     }
 
-    /// How many bytes.
+    /// Number of bytes.
     pub const fn bytes(self) -> u64 {
         self.0
     }
@@ -92,7 +92,7 @@ impl FromStr for ByteSize {
     }
 }
 
-/// How much of the GPUs a stage wants: a whole number of devices, or a fraction of one.
+/// Share of GPUs that a stage wants: a whole number of devices, or a fraction of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct GpuShare {
     thousandths: u32,
@@ -114,12 +114,12 @@ impl GpuShare {
         (thousandths < 1000 || thousandths.is_multiple_of(1000)).then_some(GpuShare { thousandths })
     }
 
-    /// On how many devices it lies.
+    /// Number of devices that it lies on.
     pub const fn devices(self) -> usize {
         self.thousandths.div_ceil(1000) as usize
     }
 
-    /// How many thousandths of each of those devices it takes.
+    /// Thousandths of each of those devices that it takes.
     pub const fn share_of_each(self) -> u32 {
         if self.thousandths > 1000 { 1000 } else { self.thousandths }
     }

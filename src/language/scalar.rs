@@ -141,7 +141,7 @@ impl Typed for Cpus {
     }
 }
 
-/// How often to try again.
+/// Number of retries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retries(pub u32);
 

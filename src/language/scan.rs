@@ -1,4 +1,4 @@
-//! Finds `${{ … }}` in text, and names in expressions, without evaluating anything.
+//! Scanner for `${{ … }}` in text, and for names in expressions, without evaluating anything.
 
 use std::ops::Range;
 
@@ -11,14 +11,14 @@ pub(super) enum Piece {
     Text(String),
     /// The inside of `${{ … }}`, as a byte range of the text, and the range with its brackets.
     Expression {
-        /// Between the brackets, trimmed.
+        /// Range between the brackets, trimmed.
         inner: Range<usize>,
-        /// With the brackets.
+        /// Range with the brackets.
         outer: Range<usize>,
     },
 }
 
-/// There is a `${{` without its `}}`.
+/// Error of a `${{` without its `}}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unclosed;
 
@@ -52,7 +52,7 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, Unclosed> {
     Ok(pieces)
 }
 
-/// Where the `}}` is that closes an expression whose inside begins at `from`.
+/// Offset of the `}}` that closes an expression whose inside begins at `from`.
 fn closing(text: &str, from: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut depth = 0usize;
@@ -91,7 +91,7 @@ pub struct Chain {
     pub path: Vec<String>,
     /// Whether a field follows that is only known when evaluating: `vars.models[matrix.model]`.
     pub dynamic: bool,
-    /// Where in the expression.
+    /// Range in the expression.
     pub range: Range<usize>,
     /// Whether a value follows that may be missing: `… is defined`, `… | default(…)`.
     pub lenient: bool,

@@ -1,4 +1,4 @@
-//! JSON Schema of the language, for editors: from the same definitions that read it.
+//! JSON Schema of the language, for editors: derived from the definitions that parse it.
 
 use athanor_stages::kind::{Kind, Ports};
 use athanor_stages::ports::{Arity, InputPort};
@@ -33,7 +33,7 @@ pub fn schema_with(kinds: &[&dyn Kind]) -> Value {
     schema
 }
 
-/// What a stage of this kind may have beside the keys of all stages.
+/// Rule for the keys of a stage of this kind, beside those of all stages.
 fn rule(kind: &dyn Kind, definitions: &mut Map<String, Value>) -> Value {
     let mut properties = Map::new();
     let mut required: Vec<&str> = Vec::new();
@@ -110,7 +110,7 @@ fn params(kind: &dyn Kind, definitions: &mut Map<String, Value>) -> Value {
     schema
 }
 
-/// Lets an expression stand for every value inside `schema`, and points its references to where the definitions are now.
+/// Allows an expression for every value inside `schema`, and points its references to where the definitions are now.
 fn relax(schema: &mut Value, kind: &str) {
     let Value::Object(map) = schema else { return };
     if let Some(Value::String(reference)) = map.get_mut("$ref")

@@ -1,4 +1,4 @@
-//! The names that expressions may use, and values on their way between YAML and the expression engine.
+//! Scopes: the names that expressions may use; and conversion of values between YAML and the expression engine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::node::{Entry, Key, Node, Value};
 use super::scan::Chain;
 use super::span::Span;
 
-/// The names an expression may use, with their values.
+/// Names that an expression may use, with their values.
 #[derive(Clone, Default)]
 pub struct Scope {
     names: BTreeMap<&'static str, EngineValue>,
-    /// Paths whose values could not be made; that was reported, and what reads them fails without another word.
+    /// Paths without a value because of a reported mistake; expressions that read them fail without another report.
     failed: Arc<Vec<Vec<String>>>,
 }
 
@@ -36,7 +36,7 @@ impl Scope {
         self
     }
 
-    /// Says which further paths have no value because of a mistake that was reported.
+    /// Adds paths that have no value because of a mistake that was reported.
     pub fn with_failed(mut self, failed: Vec<Vec<String>>) -> Self {
         Arc::make_mut(&mut self.failed).extend(failed);
         self
@@ -58,17 +58,17 @@ impl Scope {
         self.with_value("matrix", EngineValue::from_pairs(plain)).with_value(FIELDS, EngineValue::from_pairs(fields))
     }
 
-    /// All names, in the engine's form.
+    /// Value of all names, in the engine's form.
     pub(super) fn live(&self) -> EngineValue {
         EngineValue::from_pairs(self.names.iter().map(|(name, value)| ((*name).to_owned(), value.clone())))
     }
 
-    /// The value that `chain` reads, as far as that is known without evaluating.
+    /// Value that `chain` reads, if it is known without evaluating.
     pub fn value(&self, chain: &Chain, place: Span) -> Option<Node> {
         self.resolve(&chain.path).ok().and_then(|live| from_engine_value(&live, place).ok())
     }
 
-    /// What to say of the value at `path`, called `name`, in which there are no names.
+    /// Message about the value at `path`, called `name`, which has no fields.
     pub(super) fn without_names(&self, path: &[String], name: &str) -> String {
         let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq);
         match value.and_then(|value| value.len()) {
@@ -101,7 +101,7 @@ fn keys(value: &EngineValue) -> Vec<String> {
     value.try_iter().map(|keys| keys.map(|key| key.to_string()).collect()).unwrap_or_default()
 }
 
-/// A value in the engine's form.
+/// Converts a tree into a value of the engine.
 pub fn to_engine_value(node: &Node) -> EngineValue {
     match &node.value {
         Value::Null => EngineValue::from(()),
@@ -119,21 +119,21 @@ pub fn to_engine_value(node: &Node) -> EngineValue {
     }
 }
 
-/// A value of the engine, as if all of it were written at `span`; `None` for what YAML does not have.
+/// Converts a value of the engine into a tree in which every span is `span`.
 pub(super) fn from_engine_value(live: &EngineValue, span: Span) -> Result<Node, UnsupportedValue> {
     node(live, span, &mut MAX_ENTRIES.clone())
 }
 
-/// Why a value of the engine is none of YAML's.
+/// Reason why a value of the engine is not one of YAML's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UnsupportedValue {
-    /// It is something that YAML does not have.
+    /// Type that YAML does not have.
     NotYaml,
-    /// It has too many entries.
+    /// Too many entries.
     TooLarge,
 }
 
-/// `left` is how many entries there may still be.
+/// Converts a value; `left` is the number of entries that are still allowed.
 fn node(live: &EngineValue, span: Span, left: &mut usize) -> Result<Node, UnsupportedValue> {
     *left = left.checked_sub(1).ok_or(UnsupportedValue::TooLarge)?;
     let value = match live.kind() {

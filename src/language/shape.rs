@@ -1,4 +1,4 @@
-//! Shapes: one definition of what may be written somewhere, from which come reading, its error messages, and JSON Schema.
+//! Shapes: one definition of the values in one place, from which parsing, error messages and JSON Schema are derived.
 
 use std::marker::PhantomData;
 
@@ -8,9 +8,9 @@ use super::diagnostic::Diagnostic;
 use super::node::{Key, Node, Value};
 use super::span::Span;
 
-/// What may be written somewhere.
+/// Shape of a value.
 pub(crate) trait Shape: Sized {
-    /// Reads it, reporting every mistake; `None` when nothing useful can be made of it.
+    /// Parses a tree, reporting every mistake; `None` when it is not usable.
     fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self>;
     /// Its JSON Schema.
     fn schema() -> serde_json::Value;
@@ -24,7 +24,7 @@ pub(crate) trait Typed: Sized {
     fn schema() -> serde_json::Value;
 }
 
-/// Anything, read later.
+/// Any value, parsed later.
 #[derive(Debug, Clone)]
 pub(crate) struct Anything(pub Node);
 
@@ -102,9 +102,9 @@ pub(crate) fn or_expression(schema: serde_json::Value) -> serde_json::Value {
     json!({ "anyOf": [schema, { "type": "string", "pattern": "\\$\\{\\{" }] })
 }
 
-/// Which names a mapping may have.
+/// Rule for the names in a mapping.
 pub(crate) trait NameRule {
-    /// What such a name is, for messages.
+    /// Noun for such a name, for messages.
     const NOUN: &'static str;
     /// Regular expression of the names.
     const PATTERN: &'static str;
@@ -207,8 +207,8 @@ impl<R: NameRule, T: Shape> Shape for Named<R, T> {
     }
 }
 
-/// The entries of a mapping whose keys are `known`; anything else is reported, and what is missing of `required`, of which each
-/// has its documentation.
+/// Entries of a mapping whose keys are `known`; other keys are reported, and missing ones of `required`, which have their
+/// documentation.
 pub(crate) fn read_keys<'n>(
     node: &'n Node,
     noun: &str,
@@ -237,7 +237,7 @@ pub(crate) fn read_keys<'n>(
 
 /// Declares a mapping with fixed keys: the struct, its reading with all mistakes reported, and its JSON Schema.
 ///
-/// Every field is an `Option`: what is missing or cannot be read is `None`, and reported where it matters.
+/// Every field is an `Option`: a missing or unreadable one is `None`, and reported where it matters.
 macro_rules! keys {
     (
         $(#[doc = $doc:literal])+ $noun:literal

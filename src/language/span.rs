@@ -1,10 +1,10 @@
-//! Places in the texts a user wrote.
+//! Spans in the texts of the user's.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// A text a user wrote, and what to call it in messages.
+/// A text of the user's, and its name in messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceText {
     /// The file's path as given, or the option the text came from.
@@ -25,7 +25,7 @@ impl SourceText {
 /// A range of bytes in one of the texts of a compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Span {
-    /// Which text: 0 is the pipeline file, `n` the `n`th `--set` argument.
+    /// Number of the text: 0 is the pipeline file, then come the `--set` and the `--profile` arguments.
     pub source: u32,
     /// Offset of the first byte.
     pub start: u32,

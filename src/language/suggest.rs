@@ -1,13 +1,13 @@
-//! "Did you mean": the known name nearest to one that is not known.
+//! Suggestions: the known names nearest to an unknown one.
 
 /// The candidate nearest to `name`, if one is near enough to have been meant.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     ranked(name, candidates).into_iter().next()
 }
 
-/// All candidates near enough to `name` to have been meant, nearest first.
+/// Candidates near enough to `name` to have been meant, nearest first.
 pub(crate) fn ranked<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    // A name longer than this is no slip of the pen for a short one, and comparing it would be slow.
+    // A longer name is no typing error, and comparing it would be slow.
     const LONGEST: usize = 100;
     if name.is_empty() || name.len() > LONGEST {
         return Vec::new();
@@ -47,7 +47,7 @@ pub(crate) fn help<'a>(
     listing(candidates, noun)
 }
 
-/// Which names there are, in the order given; `noun` is their plural.
+/// List of the names, in the order given; `noun` is their plural.
 pub(crate) fn listing<'a>(candidates: impl IntoIterator<Item = &'a str>, noun: &str) -> Option<String> {
     const SHOWN: usize = 20;
     let all: Vec<&str> = candidates.into_iter().collect();

@@ -16,7 +16,7 @@ use super::evaluate::Reported;
 use super::model::{CommandLine, Input, Resources};
 use super::shell;
 
-/// Checks the paths of declared outputs and brings them into their plain form.
+/// Checks the paths of declared outputs and normalises them.
 pub(super) fn check_outputs(
     paths: &mut [(&Key, Span, String)],
     problems: &mut Vec<Diagnostic>,
@@ -119,7 +119,7 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
         Some(CommandLine { line, identity, mentions })
     }
 
-    /// Looks for mistakes in the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
+    /// Checks the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
     /// are known, their values are not.
     pub(super) fn check(&self, scope: Scope, keys: &Stage, problems: &mut Vec<Diagnostic>) {
         let inputs = keys.inputs.as_ref().map(|inputs| inputs.names.as_slice()).unwrap_or_default();

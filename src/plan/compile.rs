@@ -1,4 +1,4 @@
-//! From the pipeline's text to the plan.
+//! Compilation of a pipeline's text into a plan.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::results::results;
 use super::vars::{self, Argument};
 use super::wiring::Wiring;
 
-/// What the command line changes in the pipeline's `vars`.
+/// Changes that the command line makes to the pipeline's `vars`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Names of profiles, applied in this order.
@@ -30,12 +30,12 @@ pub struct Overrides {
     pub set: Vec<String>,
 }
 
-/// Why a pipeline has no plan.
+/// Reasons why a pipeline has no plan.
 #[derive(Debug, Clone)]
 pub struct Mistakes {
-    /// Everything that is wrong with its text.
+    /// All mistakes in its text.
     pub diagnostics: Diagnostics,
-    /// The project's files and folders that it reads as far as that is known, so that these can be looked for all the same.
+    /// Project files and folders that it reads, as far as known, so that these can be checked all the same.
     pub sources: Vec<Source>,
 }
 
@@ -46,7 +46,7 @@ impl Mistakes {
     }
 }
 
-/// Compiles a pipeline, or says everything that is wrong with it.
+/// Compiles a pipeline, or reports all its mistakes.
 pub fn compile(source: &SourceText, overrides: &Overrides) -> Result<Plan, Box<Mistakes>> {
     compile_with(source, overrides, registry::kinds())
 }
@@ -73,7 +73,7 @@ pub fn compile_with(
     Compilation { document: &document, texts: &texts, kinds, problems }.plan(overrides)
 }
 
-/// The pipeline file, the `--set` arguments, the `--profile` arguments.
+/// Texts of a compilation: the pipeline file, the `--set` arguments, the `--profile` arguments.
 pub(crate) fn source_texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
     let argument = |name: &str, text: &String| SourceText { name: name.to_owned(), text: text.clone() };
     let settings = overrides.set.iter().map(|text| argument("--set", text));
@@ -105,10 +105,10 @@ impl Compilation<'_> {
             check_inputs(draft, &mut found);
             instances.extend(Lowering::new(stage, draft, &scope).lower(&mut wiring, &mut self.problems));
         }
-        let results = results(self.document, &drafts, &mut wiring, (&engine, self.texts, &scope), &mut found);
+        let results = results(self.document, &drafts, &mut wiring, &drafting, &mut found);
         self.problems.extend(found);
         let sources = wiring.into_sources();
-        // Numbers are places in the list only if no instance was lost to a mistake.
+        // Numbers are indices into the list only if no instance was lost to a mistake.
         if !self.problems.is_empty() {
             return Err(Box::new(Mistakes { diagnostics: self.problems, sources }));
         }
@@ -146,7 +146,7 @@ impl Compilation<'_> {
     }
 }
 
-/// The names of stages that could not be read; what refers to them is not to blame.
+/// Names of stages that could not be read; references to them are no mistakes.
 fn unread(document: &Document) -> HashSet<&str> {
     let Some(stages) = &document.stages else { return HashSet::new() };
     let read: HashSet<&str> = stages.entries.iter().map(|(key, _)| key.name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! A stage on its way into the plan: its templates compiled, its points known, its instances numbered.
+//! Drafts of stages: with compiled templates, matrix points and numbered instances.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use super::model::InstanceId;
 use super::params::{Checked, ParamCheck};
 use super::select::instance_name;
 
-/// A stage with everything known that does not need the other stages.
+/// Draft of a stage: everything that does not depend on other stages.
 pub(super) struct Draft<'d, 'e> {
     /// Its name, where it is written.
     pub key: &'d Key,
     /// Its keys.
     pub keys: &'d Stage,
-    /// What it is; `None` after a mistake.
+    /// Kind; `None` after a mistake.
     pub kind: Option<&'static dyn Kind>,
     /// The ports of its kind; `None` where the stage names its own.
     pub ports: Option<Vec<InputPort>>,
@@ -42,41 +42,41 @@ pub(super) struct Slot {
     pub point: Point,
     /// Its name.
     pub name: String,
-    /// What became of it.
+    /// State.
     pub state: State,
-    /// What it writes; `None` when a mistake, or a false `when`, leaves that unknown.
+    /// Output ports; `None` when a mistake, or a false `when`, leaves them unknown.
     pub outputs: Option<Arc<[OutputPort]>>,
     /// The canonical value of its parameters; `None` after a mistake, and where it is dropped.
     pub params: Option<serde_json::Value>,
 }
 
-/// What became of a stage at a point.
+/// State of a stage at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// It is in the plan.
+    /// Part of the plan.
     Included(InstanceId),
     /// Its `when` is false.
     Excluded,
-    /// A mistake leaves unknown whether it is.
+    /// Unknown because of a mistake.
     Unknown,
 }
 
 /// The expressions of a stage.
 pub(super) struct Templates<'d, 'e> {
-    /// By name.
+    /// Inputs, by name.
     pub inputs: Vec<(&'d Key, Template<'e>)>,
     params: Option<Template<'e>>,
     /// The shell line.
     pub run: Option<Template<'e>>,
-    /// By name.
+    /// Outputs, by name.
     pub outputs: Vec<(&'d Key, Template<'e>)>,
-    /// Keys of `resources`.
+    /// Key of `resources`.
     pub cpus: Option<Template<'e>>,
-    /// See `cpus`.
+    /// Key of `resources`.
     pub gpus: Option<Template<'e>>,
-    /// See `cpus`.
+    /// Key of `resources`.
     pub memory: Option<Template<'e>>,
-    /// See `cpus`.
+    /// Key of `resources`.
     pub gpu_memory: Option<Template<'e>>,
     /// Time-out.
     pub timeout: Option<Template<'e>>,
@@ -87,12 +87,12 @@ pub(super) struct Templates<'d, 'e> {
     when: Option<Template<'e>>,
 }
 
-/// What the instances of a stage have in common.
+/// Properties that the instances of a stage share.
 struct Common<'c> {
     name: &'c str,
     many: bool,
     templates: &'c Templates<'c, 'c>,
-    /// What its kind writes whatever the parameters.
+    /// Output ports of its kind that do not depend on parameters.
     fixed: Option<Arc<[OutputPort]>>,
     /// Whether the stage names its own outputs.
     declares: bool,
@@ -100,20 +100,20 @@ struct Common<'c> {
     known: bool,
 }
 
-/// What drafting needs of the compilation.
+/// Context of the compilation that drafting needs.
 pub(super) struct Drafting<'e> {
     /// Compiles expressions.
     pub engine: &'e Engine,
     /// The texts that spans count in.
     pub texts: &'e [SourceText],
-    /// The kinds there are.
+    /// All kinds.
     pub kinds: &'e [&'static dyn Kind],
     /// `vars`.
     pub scope: &'e Scope,
 }
 
 impl Drafting<'_> {
-    /// Drafts a stage; kept instances are numbered from `next` on.
+    /// Drafts a stage; instances in the plan are numbered from `next` on.
     pub(super) fn draft<'d>(
         &self,
         key: &'d Key,
@@ -235,7 +235,7 @@ impl Drafting<'_> {
     }
 }
 
-/// What the parameters come to at a point.
+/// Checks the parameters at a point.
 fn parameters(
     templates: &Templates<'_, '_>,
     scope: &Scope,

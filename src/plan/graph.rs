@@ -1,4 +1,4 @@
-//! The graph of instances, and the circles that must not be in it.
+//! The graph of instances, and the check that it has no cycle.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -31,7 +31,7 @@ pub(crate) fn graph(instances: &[Instance]) -> DiGraph<InstanceId, ()> {
     graph
 }
 
-/// Reports circles: one for each set of stages that are in one.
+/// Reports cycles: one for each set of stages that are in one.
 pub(super) fn check_circles(graph: &DiGraph<InstanceId, ()>, instances: &[Instance], problems: &mut Vec<Diagnostic>) {
     let mut reported = HashSet::new();
     let mut components = tarjan_scc(graph);
@@ -51,7 +51,7 @@ pub(super) fn check_circles(graph: &DiGraph<InstanceId, ()>, instances: &[Instan
     }
 }
 
-/// The shortest circle through `start` within its component.
+/// Reports the shortest cycle through `start` within its component.
 fn circle(
     graph: &DiGraph<InstanceId, ()>,
     instances: &[Instance],

@@ -1,11 +1,11 @@
-//! Finding instances of a stage by labels, without going through all of them.
+//! Index of the instances of a stage by their labels.
 
 use std::collections::HashMap;
 
 use super::draft::Slot;
 use super::select::{Axes, axes};
 
-/// The instances of one stage by their labels.
+/// Index of the instances of one stage.
 pub(super) struct StageIndex<'s> {
     /// The stage's axes and the labels on them.
     pub axes: Axes<'s>,
@@ -16,11 +16,11 @@ pub(super) struct StageIndex<'s> {
 struct Group<'s> {
     present: Vec<&'s str>,
     slots: Vec<usize>,
-    /// By the axes that are asked for: the instances by their labels there. Filled when first asked.
+    /// Instances by their labels, by the axes that are asked for. Filled when first asked.
     tables: HashMap<Vec<&'s str>, HashMap<Vec<&'s str>, Vec<usize>>>,
 }
 
-/// What one axis is held to.
+/// Constraint on one axis.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Constraint<'c> {
     /// The axis.

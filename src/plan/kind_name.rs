@@ -1,4 +1,4 @@
-//! Kinds are written by name.
+//! Serialisation of kinds by their names.
 
 use athanor_stages::kind::Kind;
 use athanor_stages::registry;

@@ -1,4 +1,4 @@
-//! From drafted stages to instances: inputs wired, parameters checked, shell lines rendered.
+//! Lowering of drafted stages to instances: inputs wired, parameters checked, shell lines rendered.
 
 use athanor_stages::artifact::ArtifactType;
 use athanor_stages::ports::{Arity, InputPort};
@@ -38,7 +38,7 @@ pub(super) fn check_inputs(draft: &Draft<'_, '_>, problems: &mut Vec<Diagnostic>
     }
 }
 
-/// Finishes the instances of one stage.
+/// Lowering of one stage.
 pub(super) struct Lowering<'s, 'd, 'e> {
     stage: usize,
     draft: &'s Draft<'d, 'e>,
@@ -47,18 +47,18 @@ pub(super) struct Lowering<'s, 'd, 'e> {
 }
 
 impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
-    /// For the stage number `stage`; `scope` has `vars`.
+    /// Lowering of the stage number `stage`; `scope` has `vars`.
     pub(super) fn new(stage: usize, draft: &'s Draft<'d, 'e>, scope: &'s Scope) -> Self {
         let line = draft.templates.run.as_ref().map(CommandTemplate::new);
         Lowering { stage, draft, scope, line }
     }
 
-    /// The stage's instances that are kept and free of mistakes.
+    /// Instances of the stage that are in the plan and free of mistakes.
     pub(super) fn lower(self, wiring: &mut Wiring<'s, 'd, 'e>, problems: &mut Diagnostics) -> Vec<Instance> {
         let draft = self.draft;
         let mut instances = Vec::new();
         if draft.kind.is_none() {
-            // What its inputs and parameters should be is not known.
+            // Its inputs and parameters cannot be checked.
             return instances;
         }
         let many = draft.keys.matrix.is_some();

@@ -1,4 +1,4 @@
-//! `matrix`: the points a stage is there at.
+//! The matrix of a stage and its points.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -13,21 +13,21 @@ use crate::language::scope::to_engine_value;
 use crate::language::shape::{FieldName, NameRule};
 use crate::language::{Diagnostic, suggest};
 
-/// The most points a matrix may have: more is a slip, and would only exhaust the memory.
+/// Maximum number of points in a matrix: more are a mistake, and would only exhaust the memory.
 const MAX_POINTS: usize = 200_000;
 
-/// One value of one axis.
+/// Value of an axis.
 #[derive(Debug, Clone)]
 pub struct AxisValue {
-    /// What names it in instance names and selectors.
+    /// Label in instance names and selectors.
     pub label: Arc<str>,
-    /// What `matrix.axis` gives.
+    /// Value of `matrix.axis`.
     plain: EngineValue,
-    /// What `matrix.axis.field` reads.
+    /// Value that `matrix.axis.field` reads from.
     fields: EngineValue,
 }
 
-/// One point.
+/// Point of a matrix.
 #[derive(Debug, Clone, Default)]
 pub struct Point {
     /// The axes that name the point, in order.
@@ -92,7 +92,7 @@ pub(super) fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Ve
     None
 }
 
-/// Masks secrets in labels, which are names of instances and of results and as such shown and kept; tells whether there are any.
+/// Masks secrets in labels, which appear in names of instances and results; returns whether there are any.
 fn mask_labels(points: &mut [Point]) -> bool {
     let mut any = false;
     for (_, value) in points.iter_mut().flat_map(|point| &mut point.axes) {
@@ -208,7 +208,7 @@ fn product(axes: &[Axis]) -> Vec<Point> {
     })
 }
 
-/// Takes away the points that agree with all keys of an entry. Entries are grouped by their keys, so that every point is
+/// Removes the points that agree with all keys of an entry. Entries are grouped by their keys, so that every point is
 /// looked up once a group, however many entries there are.
 fn remove(points: &mut Vec<Point>, exclude: &[&[Entry]]) {
     let mut groups: HashMap<Vec<&str>, HashSet<Vec<Arc<str>>>> = HashMap::new();

@@ -1,4 +1,6 @@
-//! The planner: from a pipeline's text to every instance of every stage, wired and checked, before anything runs.
+//! The planner: compiles a pipeline's text into a [`Plan`] of every instance of every stage, checked before anything runs.
+//!
+//! A plan is a pure function of the text, the overrides and the registry of kinds: nothing here touches a disk.
 
 mod command;
 mod compile;
@@ -21,8 +23,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, Source, SourceId, StageInfo,
-    Work,
+    CommandLine, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource, Source,
+    SourceId, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

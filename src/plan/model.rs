@@ -1,4 +1,4 @@
-//! The plan: every instance of every stage, wired.
+//! The plan: every instance of every stage, with its inputs.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -36,37 +36,37 @@ impl SourceId {
     }
 }
 
-/// A pipeline with everything evaluated and checked.
+/// Plan: a pipeline with everything evaluated and checked.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The pipeline's name.
+    /// Name of the pipeline.
     pub name: String,
     /// Every instance, stage by stage in the order written, matrix points with the first axis slowest.
     pub instances: Vec<Instance>,
-    /// From producers to consumers; node `i` is instance `i`, and no edge is there twice.
+    /// Graph from producers to consumers; node `i` is instance `i`, and no edge is there twice.
     pub graph: DiGraph<InstanceId, ()>,
     /// The files and folders of the project that instances read, each once.
     pub sources: Vec<Source>,
-    /// What the user gets.
+    /// Results, as the user gets them.
     pub results: Vec<ResultEntry>,
     /// The stages, in the order written.
     pub stages: Vec<StageInfo>,
-    /// The texts that spans point into: the pipeline file, then the `--set` arguments.
+    /// Texts that spans point into: the pipeline file, then the `--set` and the `--profile` arguments.
     pub texts: Arc<[SourceText]>,
 }
 
-/// A stage as a whole.
+/// Stage as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageInfo {
     /// Its name.
     pub name: String,
     /// Its kind's name.
     pub kind: String,
-    /// What it is for, in the user's words.
+    /// Description, in the user's words.
     pub description: Option<String>,
 }
 
-/// One stage at one point of its matrix.
+/// Instance: one stage at one point of its matrix.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Instance {
     /// Its number.
@@ -77,24 +77,24 @@ pub struct Instance {
     pub name: String,
     /// Its matrix point: axes and their labels, in the order of the name.
     pub point: Vec<(String, String)>,
-    /// What it is.
+    /// Kind.
     #[serde(with = "super::kind_name")]
     pub kind: &'static dyn Kind,
-    /// What it does.
+    /// Work.
     pub work: Work,
     /// Seed of its random numbers.
     pub seed: u64,
-    /// What it reads, in the order of the kind's ports, or as written.
+    /// Inputs, in the order of the kind's ports, or as written.
     pub inputs: Vec<Input>,
-    /// What it writes; the first is the primary output.
+    /// Output ports; the first is the primary one.
     pub outputs: Vec<OutputPort>,
-    /// What it needs to run.
+    /// Resources that it needs to run.
     pub resources: Resources,
-    /// Where these are written; the stage's name where they are not.
+    /// Span of these; of the stage's name where there are none.
     pub resources_span: Span,
-    /// When to give up on it.
+    /// Time limit of an attempt.
     pub timeout: Option<Duration>,
-    /// How often to try again after a failure.
+    /// Number of retries after a failure.
     pub retries: u32,
     /// The stage's name in the pipeline file.
     pub span: Span,
@@ -117,7 +117,7 @@ impl std::fmt::Debug for Instance {
     }
 }
 
-/// What a running instance takes from the machine.
+/// Resources that a running instance takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resources {
     /// CPUs, at least 1; `None` for all that the run has.
@@ -136,7 +136,7 @@ impl Default for Resources {
     }
 }
 
-/// What an instance does.
+/// Work of an instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Work {
     /// A kind of this program.
@@ -151,33 +151,33 @@ pub enum Work {
 /// The shell line of a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandLine {
-    /// What the shell gets.
+    /// Line for the shell.
     pub line: String,
-    /// What enters the fingerprint: the line, but with expressions that mention `resources` left as text, followed by the
+    /// Line as it enters the fingerprint: with expressions that mention `resources` left as text, followed by the
     /// values they use, so that other resources alone rerun nothing.
     pub identity: String,
     /// Words that may be paths of project files: neither options nor inputs nor outputs.
     pub mentions: Vec<String>,
 }
 
-/// One input of an instance, bound.
+/// Bound input of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// The port.
     pub port: String,
     /// Whether it takes several artifacts.
     pub list: bool,
-    /// What it reads, in order.
+    /// Sources, in order.
     pub sources: Vec<InputSource>,
-    /// Where each source is linked in the stage's folder, e.g. `inputs/images` or `inputs/tables/0.csv`.
+    /// Path of each source in the stage's folder, e.g. `inputs/images` or `inputs/tables/0.csv`.
     pub files: Vec<String>,
     /// Whether the stage gets a copy of its own that it may write to.
     pub writable: bool,
-    /// Where it is written.
+    /// Span of its value.
     pub span: Span,
 }
 
-/// Where one artifact of an input comes from.
+/// Source of one artifact of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum InputSource {
     /// An output of another instance.
@@ -197,23 +197,34 @@ pub enum InputSource {
 pub struct Source {
     /// Relative to the project folder, or absolute.
     pub path: String,
-    /// What the port that reads it expects.
+    /// Type that the port that reads it expects.
     pub artifact: ArtifactType,
-    /// Where it is first written.
+    /// Span of its first mention.
     pub span: Span,
     /// Names of stages that may be meant instead, best first.
     pub suggestions: Vec<String>,
 }
 
-/// One entry of `results`.
+/// Entry of `results`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultEntry {
     /// Path under the pipeline's folder of results.
     pub path: String,
-    /// What is put there: instance and output index, each with a label from its matrix point when there are several.
-    pub sources: Vec<(Option<String>, InstanceId, usize)>,
-    /// Where it is written.
+    /// Outputs that are put there.
+    pub sources: Vec<ResultSource>,
+    /// Span of its value.
     pub span: Span,
+}
+
+/// Output that goes into the results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultSource {
+    /// Name from its matrix point, where an entry has several outputs.
+    pub label: Option<String>,
+    /// Producer.
+    pub instance: InstanceId,
+    /// Index into the producer's outputs.
+    pub output: usize,
 }
 
 impl Plan {
@@ -221,10 +232,8 @@ impl Plan {
     pub fn diagnostics(&self) -> Diagnostics {
         Diagnostics::new(Arc::clone(&self.texts))
     }
-}
 
-impl Plan {
-    /// All instances, producers before consumers, else by number.
+    /// Topological order of all instances, else by number.
     pub fn order(&self) -> Vec<InstanceId> {
         let mut missing: Vec<usize> = self
             .graph

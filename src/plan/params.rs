@@ -33,7 +33,7 @@ impl ParamCheck {
         ParamCheck { kind, span, known: HashMap::new() }
     }
 
-    /// What `params` come to.
+    /// Checks `params` and completes them.
     pub(super) fn check(&mut self, params: Option<&Node>, problems: &mut Vec<Diagnostic>) -> Option<Checked> {
         let json = params.map_or(serde_json::Value::Null, Node::to_json);
         let kind = self.kind;

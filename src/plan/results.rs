@@ -3,15 +3,13 @@
 use athanor_stages::artifact::ArtifactType;
 
 use crate::language::document::Document;
-use crate::language::expression::Engine;
-use crate::language::scope::Scope;
-use crate::language::{Diagnostic, SourceText, suggest};
+use crate::language::{Diagnostic, suggest};
 
 use super::command::{check_apart, plain_path};
-use super::draft::{Draft, State};
+use super::draft::{Draft, Drafting, State};
 use super::evaluate::evaluate;
 use super::matrix::Point;
-use super::model::ResultEntry;
+use super::model::{ResultEntry, ResultSource};
 use super::wiring::{Reader, Wiring};
 
 /// The results of the document.
@@ -19,7 +17,7 @@ pub(super) fn results(
     document: &Document,
     drafts: &[Draft<'_, '_>],
     wiring: &mut Wiring<'_, '_, '_>,
-    (engine, texts, scope): (&Engine, &[SourceText], &Scope),
+    drafting: &Drafting<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<ResultEntry> {
     let mut results = Vec::new();
@@ -36,8 +34,8 @@ pub(super) fn results(
             }
         };
         paths.push((key.name.as_str(), key.span, path.clone()));
-        let template = engine.template(&value.node, texts, &["vars"], problems);
-        let Ok(Some(text)) = evaluate::<String>(Some(&template), scope, problems) else { continue };
+        let template = drafting.engine.template(&value.node, drafting.texts, &["vars"], problems);
+        let Ok(Some(text)) = evaluate::<String>(Some(&template), drafting.scope, problems) else { continue };
         let span = value.node.span;
         if !wiring.is_stage(text.trim()) {
             let names: Vec<&str> = drafts.iter().map(|draft| draft.key.name.as_str()).collect();
@@ -58,7 +56,7 @@ pub(super) fn results(
                         free.map(|(axis, value)| format!("{axis}={}", in_file_name(&value.label))).collect();
                     let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
                     if let State::Included(instance) = slot.state {
-                        sources.push((label, instance, *output));
+                        sources.push(ResultSource { label, instance, output: *output });
                     }
                 }
                 if !sources.is_empty() {

@@ -10,18 +10,18 @@ use crate::language::suggest;
 
 use super::model::{InstanceId, Plan};
 
-/// Which instances of a stage are meant, and which output of theirs.
+/// Selector of instances of a stage, and of an output of theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selector {
     /// The stage.
     pub stage: String,
-    /// What axes are held to, in the order written.
+    /// Constraints on axes, in the order written.
     pub axes: Vec<(String, Choice)>,
     /// The output after the dot.
     pub output: Option<String>,
 }
 
-/// What an axis is held to.
+/// Constraint on an axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
     /// Every value: `*`.
@@ -30,13 +30,13 @@ pub enum Choice {
     Label(String),
 }
 
-/// Why a selector selects nothing.
+/// Reason why a selector selects nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SelectError {
-    /// What is wrong.
+    /// Problem.
     pub message: String,
-    /// What to do.
+    /// Remedy.
     pub help: Option<String>,
 }
 

@@ -1,6 +1,6 @@
-//! Where in a shell line a value stands, and how it is written there so that the shell reads back the very value.
+//! Quoting of values for the place in a shell line where they stand, so that the shell reads back the very value.
 
-/// Where in a shell line a value stands.
+/// Syntactic context of a value in a shell line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Context<'t> {
     /// Outside quotes: the value becomes words.
@@ -13,14 +13,14 @@ pub(super) enum Context<'t> {
     Here {
         /// The line that ends it.
         end: &'t str,
-        /// What the shell would not take literally.
+        /// Characters that the shell would not take literally.
         special: &'static [char],
     },
     /// Inside a comment.
     Comment,
 }
 
-/// Why a value cannot be written where it stands: the message, and what to do.
+/// Reason why a value cannot be quoted in its context: the message, and what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unquotable(pub &'static str, pub &'static str);
 
@@ -28,7 +28,7 @@ const IN_DOUBLE: &[char] = &['\\', '"', '$', '`'];
 const IN_DOUBLE_BRACES: &[char] = &['\\', '"', '$', '`', '}'];
 const IN_HERE: &[char] = &['\\', '$', '`'];
 
-/// What the shell is inside of.
+/// Construct of the shell that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Frame {
     /// The line itself, or `$(…)`; with parentheses open in it.
@@ -48,7 +48,7 @@ struct Here<'t> {
     literal: bool,
 }
 
-/// Where the end of `before`, the beginning of a shell line, stands.
+/// Context at the end of `before`, the beginning of a shell line.
 pub(super) fn context(before: &str) -> Result<Context<'_>, Unquotable> {
     let bytes = before.as_bytes();
     let mut frames = vec![Frame::Code { parentheses: 0 }];
@@ -151,7 +151,7 @@ fn here_document(text: &str) -> (Option<Here<'_>>, usize) {
     ((!end.is_empty()).then_some(Here { end, tabs_ignored, literal: end.len() < word.len() }), length)
 }
 
-/// Where the line after a here-document begins, whose text begins at `from`; `None` if `text` ends before it does.
+/// Offset of the line after a here-document whose text begins at `from`; `None` if `text` ends before it does.
 fn after_here_document(text: &str, from: usize, here: &Here<'_>) -> Option<usize> {
     let mut at = from;
     for line in text[from..].split_inclusive('\n') {

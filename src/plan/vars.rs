@@ -16,7 +16,7 @@ pub(super) struct Vars {
     pub failed: Vec<Vec<String>>,
 }
 
-/// One `--set` or `--profile` argument: its number among the texts, and itself.
+/// Argument of `--set` or `--profile`: its number among the texts, and itself.
 pub(super) type Argument<'a> = (u32, &'a str);
 
 /// Merges the chosen profiles and then the settings into the document's `vars`.
@@ -139,7 +139,7 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// How deeply variables may refer to each other.
+    /// Maximum depth of references between variables.
     const DEEPEST: usize = 64;
 
     fn subtree(&mut self, node: &Node, path: &mut Vec<String>) -> Option<Node> {

@@ -1,4 +1,4 @@
-//! From what `inputs` and `results` say to the instances and files that are meant.
+//! Wiring: resolves what `inputs` and `results` refer to into instances and files.
 
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
@@ -35,11 +35,11 @@ pub(super) struct Wiring<'s, 'd, 'e> {
     looked_for: Cell<usize>,
 }
 
-/// What reads.
+/// Consumer of a reference.
 pub(super) struct Reader<'r> {
     /// The point of the consumer, whose axes are matched.
     pub point: &'r Point,
-    /// What the port carries.
+    /// Type of the port.
     pub artifact: ArtifactType,
     /// Whether the consumer names its own ports, so that an output must be clear without a type.
     pub free: bool,
@@ -47,11 +47,11 @@ pub(super) struct Reader<'r> {
     pub port: &'r str,
 }
 
-/// What a reference to a stage stands for.
+/// Instances and outputs that a reference to a stage stands for.
 pub(super) struct Found {
     /// The stage, as an index into the drafts.
     pub stage: usize,
-    /// The kept instances, as indices into the stage's slots, in matrix order, each with the index of its output.
+    /// Instances in the plan, as indices into the stage's slots, in matrix order, each with the index of its output.
     pub slots: Vec<(usize, usize)>,
     /// Whether axes were gathered, so that this is a list.
     pub gathered: bool,
@@ -61,7 +61,7 @@ pub(super) struct Found {
     pub dropped: Option<String>,
 }
 
-/// Why a reference stands for nothing: a mistake to report, or `None` where it was reported elsewhere.
+/// Reason why a reference stands for nothing: a mistake to report, or `None` where it was reported elsewhere.
 pub(super) type Failure = Option<Box<Diagnostic>>;
 
 impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
@@ -90,7 +90,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     }
 
     /// The names of the stages nearest to what `text` starts with. To look through all names for each of as many texts would
-    /// take the time of their product, so only so many are looked for.
+    /// take the time of their product, so the number of texts is limited.
     pub(super) fn near_stages(&self, text: &str) -> Vec<String> {
         let name = stage_name(text);
         if name.is_empty() || self.looked_for.get() == LOOKED_FOR {
@@ -270,7 +270,7 @@ impl<'n> InputSpec<'n> {
 /// The keys of an input that is written as a mapping.
 const INPUT_KEYS: [&str; 2] = ["from", "writable"];
 
-/// What an input is bound to so far.
+/// Sources that an input is bound to so far.
 struct Bound {
     sources: Vec<InputSource>,
     /// File name extension of each source, with its dot.

@@ -1,4 +1,4 @@
-//! What of the cache is in use, and the removal of the rest.
+//! Garbage collection: removes results that no known pipeline uses.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -10,25 +10,25 @@ use athanor_stages::{items, registry};
 use crate::run::inputs::fingerprint::recorded_recipe;
 use crate::run::state::history::{self, History, Roots, UnknownUsage};
 
-/// Why nothing was collected.
+/// Reason why nothing was collected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GcError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// It cannot be told what pipelines use, so nothing may go.
+    /// Unknown what pipelines use, so nothing may go.
     #[error("{}", of_unknown(.0))]
     Unknown(Vec<(String, UnknownUsage)>),
-    /// There are results and no record of any pipeline.
+    /// Results without a record of any pipeline.
     #[error(
         "`{}` is missing, so it cannot be told which results are in use, and nothing was removed. Run every pipeline that uses this cache once, then collect again.",
         .0.display()
     )]
     NoHistories(PathBuf),
-    /// A pipeline was named that the cache does not know.
+    /// Unknown pipeline.
     #[error("No pipeline of this cache is `{0}`, so nothing was removed. `athanor cache ls` lists them.")]
     NoSuchPipeline(String),
-    /// Somebody works with the cache.
+    /// Cache in use.
     #[error("A run is using this cache, so nothing was removed. Try again when it has ended.")]
     InUse,
 }
@@ -38,7 +38,7 @@ fn of_unknown(unknown: &[(String, UnknownUsage)]) -> String {
     for (pipeline, UnknownUsage { path, why }) in unknown {
         let key = path.ancestors().filter_map(Path::file_name).find_map(|name| name.to_str().filter(|n| is_key(n)));
         let key = key.unwrap_or_default();
-        // To write to a text does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(
             text,
             "\n  {pipeline}: `{}` {why}\n    Run it once to its end, which writes the list again; or go on without what it uses: \
@@ -53,27 +53,27 @@ fn is_key(name: &str) -> bool {
     name.len() == history::KEY_DIGITS && name.bytes().all(|c| c.is_ascii_hexdigit())
 }
 
-/// How a collection is to be done.
+/// Options of a collection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GcOptions {
-    /// Bytes the store may hold.
+    /// Size limit of the store, in bytes.
     pub max_size: Option<u64>,
     /// Whether to only say what would happen.
     pub dry_run: bool,
     /// Pipelines to forget: files, or names of histories.
     pub forget: Vec<PathBuf>,
-    /// The folder that paths of pipelines are relative to.
+    /// Folder that paths of pipelines are relative to.
     pub folder: PathBuf,
 }
 
-/// What a collection did, or would do.
+/// Outcome of a collection, or of its dry run.
 #[derive(Debug)]
 pub(crate) struct GcOutcome {
     /// Pipelines that were forgotten, and why.
     pub forgotten: Vec<(String, &'static str)>,
-    /// Lists that were made again from logs, with what was the matter: all that these pipelines ever made was kept.
+    /// Lists that were rebuilt from logs, with the reason: all that these pipelines ever made was retained.
     pub rebuilt: Vec<(String, String)>,
-    /// What happened to the store.
+    /// Report of the store.
     pub store: GcReport,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
     let dry_run = options.dry_run;
     let alone = if dry_run { None } else { Some(cache.try_use_exclusive()?.ok_or(GcError::InUse)?) };
     if !dry_run && let Err(error) = cache.recover_wal() {
-        // What is pending counts as in use, so that space can be made on a full disk.
+        // Pending records count as in use, so that space can be freed on a full disk.
         let is_full = matches!(&error, CacheError::Io { source, .. } if is_lack_of_space(source));
         is_full.then_some(()).ok_or(error)?;
     }
@@ -152,7 +152,7 @@ fn roots_of(used: &[&History], rebuilt: &mut Vec<(String, String)>) -> Result<Ve
     if unknown.is_empty() { Ok(roots) } else { Err(GcError::Unknown(unknown)) }
 }
 
-/// The pipeline for people.
+/// Name of the pipeline for people.
 pub(crate) fn name_of(history: &History) -> String {
     history.identity().map_or_else(|| format!("the pipeline {}", history.key()), history::Identity::describe)
 }
@@ -160,7 +160,7 @@ pub(crate) fn name_of(history: &History) -> String {
 fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRequest, CacheError> {
     let (mut keep, mut keep_resume_states) = (HashSet::<Digest>::new(), HashSet::new());
     let since = roots.iter().filter_map(|roots| roots.since).min();
-    let keep_all_unfinished = roots.iter().any(|roots| roots.all_unfinished);
+    let keep_all_resume_states = roots.iter().any(|roots| roots.all_resume_states);
     for roots in roots {
         keep.extend(roots.results);
         keep_resume_states.extend(roots.unfinished);
@@ -168,7 +168,7 @@ fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRe
     if let Some(since) = since {
         keep.extend(cache.recorded_since(since)?);
     }
-    if keep_all_unfinished {
+    if keep_all_resume_states {
         keep_resume_states.extend(cache.all_resume_states()?);
     }
     let mut keep_manifests = HashSet::new();
@@ -182,12 +182,12 @@ fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRe
     Ok(GcRequest { keep, keep_manifests, keep_resume_states, keep_items, max_size, dry_run })
 }
 
-/// Removes what killed processes left of files that they were writing.
+/// Removes partial files of killed processes.
 fn sweep_half_written(histories: &[&History]) {
     let folders: HashSet<&Path> = histories.iter().flat_map(|history| history.folder().ancestors().take(2)).collect();
     for entry in folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
         if entry.file_name().to_str().is_some_and(history::is_half_written) {
-            // One that stays harms nobody.
+            // A file that stays does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }

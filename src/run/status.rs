@@ -1,4 +1,4 @@
-//! What a run would find: which instances are fresh, and exactly why the others are not.
+//! Status of instances before a run: which are fresh, and exactly why the others are not.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -16,15 +16,15 @@ use crate::run::state::last_run::LastRun;
 use crate::run::state::outputs::Outputs;
 use crate::run::state::outputs::UpToDate;
 
-/// Where an instance stands before a run.
+/// Status of an instance before a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "standing")]
 pub enum Status {
     /// Its result is in the cache.
     Fresh,
-    /// It would run.
+    /// The instance would run.
     Stale {
-        /// Why.
+        /// Reasons.
         reasons: Vec<Reason>,
     },
     /// Whether it runs depends on what the named instances make.
@@ -34,46 +34,46 @@ pub enum Status {
     },
 }
 
-/// Why an instance would run.
+/// Reason why an instance would run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Reason {
-    /// It has no earlier result to compare with.
+    /// No earlier result.
     NeverRan,
-    /// Its last try failed.
+    /// Failure of the last attempt.
     Failed {
-        /// Why.
+        /// Cause.
         cause: String,
     },
-    /// Its earlier result's record is no longer in the cache.
+    /// Record of its earlier result no longer in the cache.
     Forgotten,
-    /// Outputs of its result are missing from the cache or damaged.
+    /// Outputs of its result missing from the cache or damaged.
     OutputsLost {
         /// Their names.
         names: Vec<String>,
     },
-    /// It is of another kind now.
+    /// Other kind.
     Kind {
         /// Before.
         from: String,
         /// Now.
         to: String,
     },
-    /// The kind computes differently since.
+    /// Other revision of the kind.
     Revision {
         /// Before.
         from: u32,
         /// Now.
         to: u32,
     },
-    /// The seed changed.
+    /// Other seed.
     Seed {
         /// Before.
         from: u64,
         /// Now.
         to: u64,
     },
-    /// A parameter changed.
+    /// Other value of a parameter.
     Parameter {
         /// Its name, with dots into mappings.
         name: String,
@@ -82,41 +82,41 @@ pub enum Reason {
         /// Now; absent if it is gone.
         to: Option<Value>,
     },
-    /// A secret in an address changed. Records hold none, so that its values are not known.
+    /// Other secret in an address. Records hold none, so that its values are not known.
     Secret,
-    /// An input holds something else.
+    /// Other content of an input.
     Input {
         /// The port.
         port: String,
-        /// What it is read from.
+        /// Source.
         from: String,
-        /// Which files, for a folder whose earlier content is known.
+        /// Changed files, for a folder whose earlier content is known.
         files: Vec<Change>,
     },
-    /// An input has other artifacts: more, fewer, or in another order.
+    /// Other number of artifacts of an input.
     InputList {
         /// The port.
         port: String,
-        /// How many before.
+        /// Number before.
         from: usize,
-        /// How many now.
+        /// Number now.
         to: usize,
     },
 }
 
-/// What is known of earlier runs.
+/// Knowledge of earlier runs.
 pub(crate) struct EarlierRuns<'k> {
     /// Their results.
     pub cache: &'k Cache,
     /// A summary of these.
     pub last_run: &'k LastRun,
-    /// What follows from the summary without a look at the cache, by instance.
+    /// Results that follow from the summary without a look at the cache, by instance.
     pub unchanged: Vec<Option<UpToDate>>,
-    /// What became of each instance; asked for if anything is not fresh.
+    /// Ledger; asked for if anything is not fresh.
     pub ledger: &'k dyn Fn() -> Result<Ledger, CacheError>,
 }
 
-/// Where every instance of `order` stands. Others are `None`.
+/// Status of every instance of `order`; `None` for others.
 pub(crate) fn status(
     inputs: &Inputs<'_>,
     earlier: &EarlierRuns<'_>,
@@ -199,7 +199,7 @@ fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Resul
     Ok(reasons)
 }
 
-/// Everything in which a recorded recipe, which has no secrets in it, and one of now differ.
+/// Differences between a recorded recipe, which has no secrets, and a present one.
 fn compare_masked(cache: &Cache, fingerprint: &Digest, mut before: Recipe, now: &Recipe) -> Vec<Reason> {
     let mut masked = now.clone();
     // Records of earlier versions have secrets.
@@ -210,7 +210,7 @@ fn compare_masked(cache: &Cache, fingerprint: &Digest, mut before: Recipe, now: 
     if unseen { vec![Reason::Secret] } else { reasons }
 }
 
-/// Everything in which two recipes differ.
+/// Differences between two recipes.
 pub(crate) fn compare(cache: &Cache, before: &Recipe, now: &Recipe) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if before.kind != now.kind {

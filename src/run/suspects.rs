@@ -1,7 +1,7 @@
 //! Results that may have been computed from damaged content.
 //!
-//! A stored file that turns out damaged was right when it was stored, or when it was last read whole. Whatever read it and was
-//! recorded after that may have been computed from the damaged content, and so may all that was computed from such results.
+//! A damaged file was right when it was stored, or when it was last read whole. Results that read it and were recorded after
+//! that may have been computed from the damaged content, and so may all that was computed from such results.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,21 +10,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::inputs::fingerprint::Recipe;
 
-/// A result that may be wrong.
+/// Result that may be wrong.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Suspect {
-    /// What it was first made as.
+    /// Instance that first made it.
     pub instance: String,
-    /// What it computes.
+    /// Fingerprint of the work.
     pub fingerprint: Digest,
-    /// What it read that was damaged, or came of damaged content.
+    /// Input that was damaged, or was computed from damaged content.
     pub read: String,
-    /// The record's place in the order of all that happened; made again, the result has another.
+    /// Sequence number of its record; made again, the result has another.
     sequence: u64,
 }
 
-/// The results that may have been computed from what was `damaged` now or when damage was found earlier, as long as they are
-/// there as they were. They are remembered until they are set aside.
+/// Results that may have been computed from content that is `damaged` now or was found damaged earlier, as long as they are
+/// unchanged. They are remembered until they are set aside.
 pub(crate) fn remembered(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspect>, CacheError> {
     let doubts = cache.suspects();
     let earlier = doubts.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Suspect>(line).ok());
@@ -45,9 +45,9 @@ pub(crate) fn set_aside(cache: &Cache, suspects: &[Suspect]) -> Result<(), Cache
     cache.set_suspects(&[])
 }
 
-/// The results that may have been computed from what was damaged, in the order in which they were recorded.
+/// Results that may have been computed from damaged content, in the order in which they were recorded.
 fn suspects(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspect>, CacheError> {
-    // By digest: up to when the content is known to have been right.
+    // By digest: the sequence number up to which the content is known to have been right.
     let mut doubtful: HashMap<Digest, u64> = damaged.iter().filter_map(|damage| damage.content).collect();
     if doubtful.is_empty() {
         return Ok(Vec::new());
@@ -59,7 +59,7 @@ fn suspects(cache: &Cache, damaged: &[Damage]) -> Result<Vec<Suspect>, CacheErro
         let Some(suspect) = suspect(&record, &doubtful) else { continue };
         suspects.push(suspect);
         for output in &record.outputs {
-            // Another result may have the same content, and from a sound source; that it is named too harms nobody.
+            // Another result may have the same content, and from a sound source; naming it, too, does no harm.
             doubtful.entry(output.artifact.digest).or_insert(record.sequence.saturating_sub(1));
         }
     }

@@ -1,4 +1,4 @@
-//! A settings file: its keys, and what it says.
+//! Settings files: their keys, and how they are read.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ keys! {
     pub(crate) struct SettingsKeys {
         /// The cache: its folder, or a mapping of `dir` and `verify_on_use`.
         optional cache: CacheSetting,
-        /// Most that is kept of what one stage prints, its beginning and its end, such as `64MiB`.
+        /// Size limit of a stage's log, such as `64MiB`; beyond it the log's beginning and end are kept.
         optional log_limit: Literal<LogLimit>,
         /// Folder under which the results of every pipeline are put, `results` if left out. `~` is the home folder; a
         /// relative path starts in the project folder.
@@ -27,7 +27,7 @@ keys! {
 }
 
 keys! {
-    /// What is said of the cache.
+    /// Settings of the cache.
     "`cache`"
     pub(crate) struct CacheKeys {
         /// Folder of the cache, `.athanor` if left out; several projects may share one. `~` is the home folder; a relative
@@ -38,10 +38,10 @@ keys! {
     }
 }
 
-/// All names of settings, as they may be written in one line of a file.
+/// Names of all settings, as they may be written in one line of a file.
 pub(crate) const NAMES: [&str; 5] = ["cache", "cache.dir", "cache.verify_on_use", "log_limit", "results"];
 
-/// The cache's folder, or all that is said of it.
+/// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
 pub(super) struct CacheSetting(CacheKeys);
 
@@ -66,7 +66,7 @@ impl Shape for CacheSetting {
     }
 }
 
-/// What a settings file says. `number` is the file's number among the texts that spans count in.
+/// Reads a settings file. `number` is the file's number among the texts that spans count in.
 pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems: &mut Vec<Diagnostic>) -> Layer {
     let root = match node::parse(&file.text, 0, number) {
         Ok(root) => root,
@@ -102,7 +102,7 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
     }
 }
 
-/// The same without keys that there are not, each of which is reported.
+/// Removes unknown keys, each of which is reported.
 fn known(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     let Value::Map(entries) = &mut root.value else { return root };
     entries.retain(|Entry { key, .. }| {
@@ -120,7 +120,7 @@ fn known(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     root
 }
 
-/// The same with `cache.NAME: …` written as `cache: { NAME: … }`.
+/// Rewrites `cache.NAME: …` as `cache: { NAME: … }`.
 fn nested(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     let Value::Map(entries) = &mut root.value else { return root };
     let (dotted, mut plain): (Vec<Entry>, Vec<Entry>) =

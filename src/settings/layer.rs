@@ -1,4 +1,4 @@
-//! Partial settings: what one file, the variables or the options say.
+//! Layers: partial settings from one file, the variables or the options.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub(crate) enum Variable {
 }
 
 impl Variable {
-    /// All of them.
+    /// All variables.
     pub(crate) const ALL: [Variable; 4] =
         [Variable::Cache, Variable::VerifyOnUse, Variable::LogLimit, Variable::Results];
 
@@ -115,7 +115,7 @@ fn typed<T: Typed>(value: &OsStr) -> Result<T, String> {
     T::parse(&Value::Text(text.to_owned()))
 }
 
-/// Most bytes that are kept of what one stage prints.
+/// Size limit of a stage's log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogLimit(pub ByteSize);
 

@@ -1,7 +1,7 @@
-//! Settings of the program: values that hold on a machine, for a user or in a project, and where each comes from.
+//! Settings of the program on a machine, for a user or in a project, with the origin of each.
 //!
 //! Layers are laid over each other, lowest first: built-in defaults, the machine's file, the user's, the project's, variables,
-//! options. They say how and where work is done, never what comes out: no setting is part of a fingerprint. Texts and values
+//! options. They determine how and where work is done, never its result: no setting is part of a fingerprint. Texts and values
 //! come in; nothing here reads a file or the environment.
 
 mod file;
@@ -22,20 +22,20 @@ use crate::language::ByteSize;
 /// Name of a settings file in a project.
 pub(crate) const FILE: &str = "athanor.config.yaml";
 
-/// A value and where it comes from.
+/// Value with its origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting<T> {
     /// The value.
     pub value: T,
-    /// Where it comes from.
+    /// Origin.
     pub origin: Origin,
 }
 
-/// Where a value comes from.
+/// Origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "source")]
 pub(crate) enum Origin {
-    /// It is built in.
+    /// Built in.
     Default,
     /// A settings file.
     File {
@@ -68,7 +68,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// When stored files are hashed again before they are used.
+/// Rule for when stored files are hashed again before they are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum VerifyOnUse {
@@ -77,12 +77,12 @@ pub(crate) enum VerifyOnUse {
     Never,
     /// Some of them, at random.
     Sample,
-    /// All of them.
+    /// All rules.
     Always,
 }
 
 impl VerifyOnUse {
-    /// All choices.
+    /// All rules.
     pub(crate) const ALL: [VerifyOnUse; 3] = [VerifyOnUse::Never, VerifyOnUse::Sample, VerifyOnUse::Always];
 
     /// As it is written.
@@ -95,14 +95,14 @@ impl VerifyOnUse {
     }
 }
 
-/// The settings that hold.
+/// Effective settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// The cache's folder, absolute or relative to the project folder.
     pub cache: Setting<PathBuf>,
-    /// When stored files are hashed again before they are used.
+    /// Rule for when stored files are hashed again before they are used.
     pub verify_on_use: Setting<VerifyOnUse>,
-    /// Most bytes that are kept of what one stage prints.
+    /// Size limit of a stage's log.
     pub log_limit: Setting<ByteSize>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
@@ -147,7 +147,7 @@ impl Settings {
         ]
     }
 
-    /// The same for programs.
+    /// The settings as JSON.
     pub(crate) fn json(&self) -> Json {
         let entry = |(name, value, origin): (&str, String, &Origin)| {
             (name.to_owned(), json!({ "value": value, "from": origin }))

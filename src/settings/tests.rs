@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::file::NAMES;
 use super::*;
 use crate::language::{Diagnostic, SourceText};
 

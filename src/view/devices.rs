@@ -1,23 +1,31 @@
-//! What a run would compute with, in words.
+//! Resources that a run would use, as text.
 
-use athanor_stages::learn::devices::cuda::{Cuda, NoCuda};
+use athanor_stages::nn::devices::cuda::{Cuda, NoCuda};
 
 use crate::run::executor::machine::{GpuInfo, Source};
 use crate::run::executor::resources::Capacity;
 use crate::view::text::{bytes, table};
 
+/// Origins of the numbers of CPUs and bytes of memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origins<'o> {
+    /// Origin of the number of CPUs.
+    pub(crate) cpus: &'o Source,
+    /// Origin of the amount of memory.
+    pub(crate) memory: &'o Source,
+}
+
 /// CPUs, memory and GPUs that a run may give to stages, and whether this program can train on such GPUs itself.
 ///
-/// `cpus` and `memory` say where these numbers come from, `found` is what the driver's tools report, `cuda` what the program
-/// finds when it looks by itself.
+/// `found` is the report of the driver's tools, `cuda` what the program finds by itself.
 pub(crate) fn describe(
     capacity: &Capacity,
-    (cpus, memory): (&Source, &Source),
+    origins: Origins<'_>,
     found: &Result<Vec<GpuInfo>, String>,
     cuda: &Result<Cuda, NoCuda>,
 ) -> String {
-    let mut text = format!("CPUs      {}{}\n", capacity.cpus, origin(cpus));
-    text += &format!("memory    {}{}\n", bytes(capacity.memory), origin(memory));
+    let mut text = format!("CPUs      {}{}\n", capacity.cpus, origin(origins.cpus));
+    text += &format!("memory    {}{}\n", bytes(capacity.memory), origin(origins.memory));
     let name = |index: u32| {
         let found = found.as_ref().ok()?;
         found.iter().find(|gpu| gpu.device.index == index).map(|gpu| gpu.name.clone())
@@ -47,7 +55,7 @@ pub(crate) fn describe(
     text
 }
 
-/// Who set a number, in words; nothing where it is all that the machine has.
+/// Origin of a number, in words; empty where it is all that the machine has.
 fn origin(source: &Source) -> String {
     match source {
         Source::Machine => String::new(),
@@ -59,7 +67,7 @@ fn origin(source: &Source) -> String {
 
 #[cfg(test)]
 mod tests {
-    use athanor_stages::learn::devices::cuda::Version;
+    use athanor_stages::nn::devices::cuda::Version;
 
     use super::*;
     use crate::run::executor::resources::GpuDevice;
@@ -70,14 +78,15 @@ mod tests {
 
     fn described(gpus: Vec<GpuDevice>, cuda: Result<Cuda, NoCuda>) -> String {
         let capacity = Capacity { cpus: 16, memory: 128 << 30, gpus };
-        describe(&capacity, (&Source::Machine, &Source::Machine), &Ok(vec![gpu()]), &cuda)
+        describe(&capacity, Origins { cpus: &Source::Machine, memory: &Source::Machine }, &Ok(vec![gpu()]), &cuda)
     }
 
     #[test]
     fn it_is_said_who_set_a_limit() {
         let capacity = Capacity { cpus: 4, memory: 512 << 20, gpus: Vec::new() };
-        let sources = (&Source::Slurm("SLURM_CPUS_PER_TASK"), &Source::ControlGroup("/sys/fs/cgroup/job".into()));
-        insta::assert_snapshot!(describe(&capacity, sources, &Ok(Vec::new()), &Err(NoCuda::NotBuilt)), @r"
+        let cpus = &Source::Slurm("SLURM_CPUS_PER_TASK");
+        let memory = &Source::ControlGroup("/sys/fs/cgroup/job".into());
+        insta::assert_snapshot!(describe(&capacity, Origins { cpus, memory }, &Ok(Vec::new()), &Err(NoCuda::NotBuilt)), @r"
         CPUs      4 (given by Slurm, SLURM_CPUS_PER_TASK)
         memory    512.0 MiB (limit of the control group `/sys/fs/cgroup/job`)
         GPUs      none

@@ -1,6 +1,6 @@
 //! A plan drawn: as text, for Graphviz, for Mermaid, or as a picture.
 //!
-//! What is drawn are stages with their numbers of instances: a matrix of thousands is still one box.
+//! Stages are drawn with their numbers of instances: a matrix of thousands is still one box.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -8,10 +8,10 @@ use std::fmt::Write;
 use crate::escape::escape;
 use crate::plan::Plan;
 
-/// In what form.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GraphFormat {
-    /// For reading in a terminal.
+    /// Text for a terminal.
     Text,
     /// Graphviz.
     Dot,
@@ -30,7 +30,7 @@ struct Node {
 
 struct Drawing {
     nodes: Vec<Node>,
-    /// From producer to consumer, by node.
+    /// Edges from producer to consumer, by node.
     edges: BTreeSet<(usize, usize)>,
     /// Results by node.
     results: BTreeMap<usize, Vec<String>>,
@@ -73,7 +73,7 @@ impl Drawing {
         let mut results: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for entry in &plan.results {
             let stages: BTreeSet<usize> =
-                entry.sources.iter().map(|(_, instance, _)| plan.instances[instance.index()].stage).collect();
+                entry.sources.iter().map(|source| plan.instances[source.instance.index()].stage).collect();
             for stage in stages {
                 results.entry(stage).or_default().push(escape(&entry.path).into_owned());
             }

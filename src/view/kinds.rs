@@ -18,7 +18,7 @@ fn first_sentence(doc: &str) -> String {
     line.split_once(". ").map_or_else(|| line.to_owned(), |(first, _)| format!("{first}."))
 }
 
-/// One kind's documentation, parameters, inputs and outputs.
+/// Documentation of a kind, its parameters, inputs and outputs.
 pub(crate) fn describe(kind: &dyn Kind) -> String {
     let mut text = format!("{} (revision {})\n\n{}\n", kind.name(), kind.revision(), kind.doc());
     if kind.uses_all_cpus() {

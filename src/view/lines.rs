@@ -4,7 +4,7 @@ use crate::escape::{escape, escape_lines};
 use crate::events::{Counts, Outcome, ResultAction, RunEvent};
 use crate::view::text::{count, duration};
 
-/// What an event looks like as permanent text, possibly of several lines; `None` for events that only move a clock or a bar.
+/// Permanent text of an event, possibly of several lines; `None` for events that only move a clock or a bar.
 pub fn describe(event: &RunEvent) -> Option<String> {
     match event {
         RunEvent::RunStarted { pipeline, instances, .. } => {
@@ -41,7 +41,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         }
         RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
         RunEvent::Result { path, action, aside, cause, help } => {
-            result(&escape(path), *action, aside.as_deref(), (cause.as_deref(), help.as_deref()))
+            result(&escape(path), *action, aside.as_deref(), cause.as_deref(), help.as_deref())
         }
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. }
@@ -55,8 +55,8 @@ pub fn describe(event: &RunEvent) -> Option<String> {
 
 fn failed(event: &RunEvent) -> Option<String> {
     let RunEvent::Failed { instance, attempt, cause, help, log_tail, retrying } = event else { return None };
-    let again = if *retrying { ", trying again" } else { "" };
-    let mut text = format!("failed       {} (try {attempt}{again}): {}", escape(instance), escape_lines(cause));
+    let again = if *retrying { ", retrying" } else { "" };
+    let mut text = format!("failed       {} (attempt {attempt}{again}): {}", escape(instance), escape_lines(cause));
     if let Some(help) = help {
         text += &format!("\n  help: {}", escape_lines(help));
     }
@@ -70,7 +70,7 @@ fn failed(event: &RunEvent) -> Option<String> {
 fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
     let mut notes = Vec::new();
     if attempt > 1 {
-        notes.push(format!("try {attempt}"));
+        notes.push(format!("attempt {attempt}"));
     }
     if cpus > 1 {
         notes.push(format!("{cpus} CPUs"));
@@ -87,7 +87,8 @@ fn result(
     path: &str,
     action: ResultAction,
     aside: Option<&str>,
-    (cause, help): (Option<&str>, Option<&str>),
+    cause: Option<&str>,
+    help: Option<&str>,
 ) -> Option<String> {
     match action {
         ResultAction::Written => Some(format!("result       {path}")),
@@ -156,7 +157,7 @@ mod tests {
             retrying: true,
         };
         insta::assert_snapshot!(describe(&event).unwrap(), @r"
-        failed       model[fold=0] (try 1, trying again): It ended with exit status 3.
+        failed       model[fold=0] (attempt 1, retrying): It ended with exit status 3.
           help: Look at its log.
           the end of its log:
           | one

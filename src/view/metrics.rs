@@ -1,4 +1,4 @@
-//! The metrics that instances report, kept until they are shown with the line that says how the instance ended.
+//! Metrics that instances report, until they are shown with the line that says how the instance ended.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What users see: views read events and plans, and decide nothing.
+//! Views: they show events and plans, and decide nothing.
 
 pub(crate) mod devices;
 pub(crate) mod graph;

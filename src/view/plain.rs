@@ -1,4 +1,4 @@
-//! One line an event, for logs and pipes.
+//! The plain view: one line for each event, for logs and pipes.
 
 use std::collections::HashMap;
 use std::io::{BufWriter, Write};

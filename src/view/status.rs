@@ -1,4 +1,4 @@
-//! Where instances stand and why, as text.
+//! Status of instances, and the reasons for it, as text.
 
 use athanor_cache::Change;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::run::status::{Reason, Status};
 /// Files named for one input before the rest is counted.
 const SHOWN_FILES: usize = 10;
 
-/// One line for `status`.
+/// One-line text for `status`.
 pub(crate) fn brief(status: &Status) -> String {
     match status {
         Status::Fresh => "fresh".to_owned(),
@@ -25,7 +25,7 @@ pub(crate) fn brief(status: &Status) -> String {
     }
 }
 
-/// All there is to say, for `explain`.
+/// Full text for `explain`.
 pub(crate) fn full(instance: &str, status: &Status) -> String {
     let instance = escape(instance);
     match status {
@@ -44,7 +44,7 @@ pub(crate) fn full(instance: &str, status: &Status) -> String {
 fn reason(reason: &Reason) -> String {
     match reason {
         Reason::NeverRan => "never ran".to_owned(),
-        Reason::Failed { cause } => format!("its last try failed: {}", escape_lines(cause)),
+        Reason::Failed { cause } => format!("its last attempt failed: {}", escape_lines(cause)),
         Reason::Forgotten => "its earlier result is no longer in the cache".to_owned(),
         Reason::OutputsLost { names } => {
             format!("outputs are missing from the cache or damaged: {}", escape(&names.join(", ")))

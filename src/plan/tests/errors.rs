@@ -1,11 +1,11 @@
-//! What is said about every mistake.
+//! Messages about every mistake.
 
 use super::compile;
 
 /// The head of a correct pipeline.
 const HEAD: &str = "athanor: 1\nname: demo\n";
 
-/// What is said about `HEAD` and `rest`.
+/// Messages about `HEAD` and `rest`.
 fn said(rest: &str) -> String {
     match compile(&format!("{HEAD}{rest}"), &[], &[]) {
         Ok(_) => panic!("no mistake was found in:\n{rest}"),
@@ -13,7 +13,7 @@ fn said(rest: &str) -> String {
     }
 }
 
-/// What is said when stages follow a few correct ones.
+/// Messages when stages follow a few correct ones.
 fn said_of_stages(stages: &str) -> String {
     said(&format!(
         r#"vars: {{ folds: [0, 1], models: {{ small: {{ arch: d121 }}, large: {{ arch: d201 }} }} }}

@@ -3,23 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use athanor_stages::artifact::ArtifactType;
-use athanor_stages::command::Command;
 use athanor_stages::context::StageContext;
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{Kind, StageKind, Typed};
+use athanor_stages::kinds::command::Command;
 use athanor_stages::params::{ParamProblem, Parameters};
 use athanor_stages::ports::{InputFile, InputValue, OutputValue};
 use athanor_stages::{input_ports, output_ports};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the tests compile with.
-pub const KINDS: &[&dyn Kind] = &[&Command, &Typed::<Split>::NEW, &Typed::<Train>::NEW, &Typed::<Mean>::NEW];
+/// Kinds that the tests compile with.
+pub(super) const KINDS: &[&dyn Kind] = &[&Command, &Typed::<Split>::NEW, &Typed::<Train>::NEW, &Typed::<Mean>::NEW];
 
 macro_rules! artifact {
     ($name:ident) => {
         /// An artifact.
-        pub struct $name(PathBuf);
+        pub(super) struct $name(PathBuf);
 
         impl InputValue for $name {
             const TYPE: ArtifactType = ArtifactType::$name;
@@ -47,12 +47,12 @@ artifact!(Table);
 artifact!(Matrix);
 
 /// Cuts a table in two.
-pub struct Split;
+pub(super) struct Split;
 
 /// Parameters of [`Split`].
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SplitParams {
+pub(super) struct SplitParams {
     /// Parts.
     #[serde(default = "five")]
     folds: u32,
@@ -73,7 +73,7 @@ impl Parameters for SplitParams {
 
 input_ports! {
     /// Inputs of [`Split`].
-    pub struct SplitInputs {
+    pub(super) struct SplitInputs {
         /// Labels.
         labels: Table,
     }
@@ -81,7 +81,7 @@ input_ports! {
 
 output_ports! {
     /// Outputs of [`Split`].
-    pub struct SplitOutputs {
+    pub(super) struct SplitOutputs {
         /// Folds.
         folds: Table = "folds.csv",
         /// Weights.
@@ -92,12 +92,12 @@ output_ports! {
 }
 
 /// Trains.
-pub struct Train;
+pub(super) struct Train;
 
 /// Parameters of [`Train`].
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TrainParams {
+pub(super) struct TrainParams {
     /// Architecture.
     arch: String,
     /// Epochs.
@@ -109,7 +109,7 @@ impl Parameters for TrainParams {}
 
 input_ports! {
     /// Inputs of [`Train`].
-    pub struct TrainInputs {
+    pub(super) struct TrainInputs {
         /// Folds.
         split: Table,
         /// Where to go on from.
@@ -119,25 +119,25 @@ input_ports! {
 
 output_ports! {
     /// Outputs of [`Train`].
-    pub struct TrainOutputs {
+    pub(super) struct TrainOutputs {
         /// Probabilities.
         probabilities: Matrix = "probabilities.npy",
     }
 }
 
 /// Averages.
-pub struct Mean;
+pub(super) struct Mean;
 
 /// Parameters of [`Mean`].
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MeanParams {}
+pub(super) struct MeanParams {}
 
 impl Parameters for MeanParams {}
 
 input_ports! {
     /// Inputs of [`Mean`].
-    pub struct MeanInputs {
+    pub(super) struct MeanInputs {
         /// Probabilities.
         probabilities: Vec<Matrix>,
     }
@@ -145,7 +145,7 @@ input_ports! {
 
 output_ports! {
     /// Outputs of [`Mean`].
-    pub struct MeanOutputs {
+    pub(super) struct MeanOutputs {
         /// Mean.
         mean: Matrix = "mean.npy",
     }

@@ -1,4 +1,4 @@
-//! What holds for all pipelines: properties, and the size of plans.
+//! Properties of all pipelines, and the size of plans.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;

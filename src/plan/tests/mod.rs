@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use crate::language::{Diagnostics, SourceText};
 
-use super::{InputSource, Overrides, Plan, Work, compile_with};
+use super::{InputSource, Overrides, Plan, ResultSource, Work, compile_with};
 
 fn compile(text: &str, set: &[&str], profiles: &[&str]) -> Result<Plan, Box<Diagnostics>> {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
@@ -44,7 +44,7 @@ fn show(plan: &Plan) -> String {
         }
     }
     for result in &plan.results {
-        let sources = result.sources.iter().map(|(label, instance, output)| {
+        let sources = result.sources.iter().map(|ResultSource { label, instance, output }| {
             let producer = &plan.instances[instance.index()];
             let label = label.as_ref().map(|label| format!("{label}: ")).unwrap_or_default();
             format!("{label}{}.{}", producer.name, producer.outputs[*output].name)

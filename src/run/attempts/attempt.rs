@@ -1,4 +1,4 @@
-//! One try of one instance: from its recipe to a job, and from what the job left to a recorded result.
+//! Attempts of one instance: from its recipe to a job, and from the job's outputs to a recorded result.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::plan::{Instance, InstanceId, Work};
-use crate::run::attempts::sandbox::{Cleared, TakeError, Workspace};
+use crate::run::attempts::sandbox::{Cleared, Sandbox, TakeError};
 use crate::run::executor::job::{Job, Launch};
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
@@ -25,14 +25,14 @@ use crate::run::inputs::mutation_guard::{AttemptStart, InputError, InputGuard};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::program::PROGRAM;
 
-/// One try of one instance, while it lasts.
+/// Attempt of one instance, while it lasts.
 pub struct Attempt {
-    /// What it computes.
+    /// Fingerprint of the work.
     pub fingerprint: Digest,
     started: Instant,
-    /// Where its output goes.
+    /// Path of its log.
     pub log: PathBuf,
-    workspace: Workspace,
+    sandbox: Sandbox,
     inputs: InputGuard,
     recipe: Recipe,
     metrics: Map<String, Value>,
@@ -40,7 +40,7 @@ pub struct Attempt {
     claim: Claim,
 }
 
-/// Why a finished job's result could not be recorded.
+/// Reason why the result of a finished job could not be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// An output is missing, or the cache refused.
@@ -57,28 +57,28 @@ pub enum CommitError {
     Describe(#[from] serde_json::Error),
 }
 
-/// A stored result, to be recorded, and what was noticed on the way.
+/// Stored result that is to be recorded.
 pub struct Stored {
-    /// What is to be recorded.
+    /// Record to be written.
     pub record: ActionRecord,
-    /// Files left behind that are not declared.
+    /// Undeclared files that it left behind.
     pub undeclared: Vec<String>,
-    /// Files that it added to its inputs, and that are gone again.
+    /// Files that it added to its inputs, and that were removed again.
     pub removed: Vec<String>,
 }
 
-/// What an attempt needs to know about before it begins.
+/// Context of an attempt.
 pub struct AttemptContext {
-    /// Its folder.
+    /// Scratch folder.
     pub folder: PathBuf,
-    /// The project's files that it reads, as they are before it begins.
+    /// Snapshots of the project's files that it reads.
     pub reads: Vec<ProjectSnapshot>,
-    /// Itself among the attempts that go on at the same time.
+    /// Registration among the attempts that read at the same time.
     pub reader: Arc<Reader>,
 }
 
 impl Attempt {
-    /// Makes the folder of a try.
+    /// Prepares the folder of an attempt.
     pub fn prepare(
         cache: &Cache,
         inputs: &Inputs<'_>,
@@ -93,19 +93,19 @@ impl Attempt {
         if options.force && options.number == 1 {
             cache.remove_resume_state(&fingerprint)?;
         }
-        // Of before the inputs are put in place: whatever happens to them from now on shows.
+        // Taken before the inputs are linked, so that every later change shows.
         let began = AttemptStart::now(cache)?;
         let mut stored = links.iter().filter_map(Link::stored);
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let workspace = Workspace::prepare(cache, folder, &links, &instance.outputs)?;
-        let inputs = InputGuard::new(instance, &links, |at| workspace.path_of(at), reads, began, reader)?;
+        let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
+        let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
             fingerprint,
             started: Instant::now(),
             log: options.log,
-            workspace,
+            sandbox,
             inputs,
             recipe,
             metrics: Map::new(),
@@ -114,7 +114,7 @@ impl Attempt {
         })
     }
 
-    /// The job that does the work.
+    /// Job that does the work.
     pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
         let launch = match &instance.work {
             Work::Command(command) => Launch::Shell(command.line.clone()),
@@ -126,32 +126,32 @@ impl Attempt {
                 seed: instance.seed,
                 inputs: instance.inputs.iter().map(|input| (input.port.clone(), inputs.input_files(input))).collect(),
                 outputs: instance.outputs.iter().map(|port| (port.name.clone(), PathBuf::from(&port.file))).collect(),
-                scratch: PathBuf::from(self.workspace.temporary()),
+                scratch: PathBuf::from(self.sandbox.temporary()),
                 cache: cache.root().to_owned(),
                 fingerprint: self.fingerprint,
                 contents: self.contents(instance),
                 force: self.force,
-                placements: self.workspace.placements(),
+                placements: self.sandbox.placements(),
                 threads: allocation.cpus as usize,
             })),
         };
         let environment = self.environment(inputs.project, instance, allocation);
-        let folder = self.workspace.folder().to_owned();
-        let attempt = self.workspace.root().to_owned();
+        let folder = self.sandbox.folder().to_owned();
+        let attempt = self.sandbox.root().to_owned();
         Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment }
     }
 
-    /// Puts the inputs in order after an attempt that came to nothing, for all who read them later; says whether another stage
+    /// Puts the inputs in order after a failed attempt, for all who read them later; returns whether another stage
     /// may have changed what this one read.
     pub fn disturbed(&self, cache: &Cache, others_run: impl Fn() -> bool) -> Option<String> {
         match self.inputs.check_stored(cache, &self.recipe, others_run) {
             Err(error @ InputError::Disturbed { .. }) => Some(error.to_string()),
-            // It failed in any case; one that cannot be looked at now is looked at by who reads it next.
+            // It failed in any case; an input that cannot be checked now is checked by its next reader.
             _ => None,
         }
     }
 
-    /// What lies at the paths that the stage is given.
+    /// Artifacts at the paths that the stage is given.
     fn contents(&self, instance: &Instance) -> BTreeMap<PathBuf, Artifact> {
         let bound = instance.inputs.iter().zip(&self.recipe.inputs);
         let items = bound.flat_map(|(input, bound)| input.files.iter().zip(&bound.items));
@@ -160,7 +160,7 @@ impl Attempt {
 
     fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, OsString)> {
         let devices: Vec<String> = allocation.gpus.iter().map(u32::to_string).collect();
-        let temporary = self.workspace.folder().join(self.workspace.temporary());
+        let temporary = self.sandbox.folder().join(self.sandbox.temporary());
         let mut environment = vec![
             ("CUDA_VISIBLE_DEVICES".to_owned(), devices.join(",").into()),
             ("ATHANOR_PROJECT".to_owned(), project.into()),
@@ -173,16 +173,16 @@ impl Attempt {
         environment
     }
 
-    /// Keeps a figure for the record. A curve keeps its last value.
+    /// Notes a metric for the record. A curve is reduced to its last value.
     pub fn note(&mut self, report: &StageReport) {
         if let StageReport::Metric { name, value, .. } = report {
             self.metrics.insert(name.clone(), Value::from(*value));
         }
     }
 
-    /// Stores the result of a job that succeeded: outputs into the cache, then inputs looked at again. What is still to be
-    /// brought to disk is added to `unsynced`. `others_run` says whether another run works with the cache. Returns the files
-    /// that the stage added to its inputs, too.
+    /// Stores the result of a job that succeeded: moves its outputs into the cache, then checks its inputs. Objects that are
+    /// not yet synced are added to `unsynced`. `others_run` tells whether another run works with the cache. Returns the record,
+    /// and the files that the stage added to its inputs.
     pub fn store(
         &self,
         cache: &Cache,
@@ -190,7 +190,7 @@ impl Attempt {
         others_run: impl Fn() -> bool,
         unsynced: &mut Unsynced,
     ) -> Result<(ActionRecord, Vec<String>), CommitError> {
-        let outputs = self.workspace.take_outputs(cache, &instance.outputs, unsynced)?;
+        let outputs = self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?;
         let removed = self.inputs.check(cache, &self.recipe, others_run)?;
         let log = self.store_log(cache, unsynced);
         let record = ActionRecord {
@@ -209,7 +209,7 @@ impl Attempt {
         Ok((record, removed))
     }
 
-    /// Moves what the stage printed into the cache; `None` if that is nothing. A log that cannot be stored stays where it is.
+    /// Moves the log into the cache; `None` if it is empty. A log that cannot be stored stays where it is.
     fn store_log(&self, cache: &Cache, unsynced: &mut Unsynced) -> Option<Artifact> {
         if self.is_silent() { None } else { cache.ingest_unsynced(&self.log, &HashMap::new(), unsynced).ok() }
     }
@@ -229,17 +229,17 @@ impl Attempt {
         Ok(recipe)
     }
 
-    /// Ends the try: its folder is emptied, for the next one to use, or removed. The claim goes on.
+    /// Ends the attempt: its folder is emptied, for the next one to use, or removed. The claim goes on.
     pub fn end(self) -> (Claim, Cleared) {
-        (self.claim, self.workspace.clear())
+        (self.claim, self.sandbox.clear())
     }
 }
 
-/// How an attempt is made.
+/// Options of an attempt.
 pub struct AttemptOptions {
-    /// Its log.
+    /// Path of its log.
     pub log: PathBuf,
-    /// 1 for the first try.
+    /// Number of the attempt, from 1.
     pub number: u32,
     /// Whether the work is to be done from scratch, whatever is known.
     pub force: bool,

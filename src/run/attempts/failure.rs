@@ -1,4 +1,4 @@
-//! Why a try of a stage failed, in words.
+//! Failures of attempts, in words.
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -13,13 +13,13 @@ use crate::run::executor::os_limits;
 
 /// Lines of a failed stage's log that are shown.
 const TAIL_LINES: usize = 20;
-/// Bytes at the end of a log that are searched for them.
+/// Bytes at the end of a log that are read for them.
 const TAIL_BYTES: u64 = 16 * 1024;
 
-/// What to do about a full disk.
+/// Remedy for a full disk.
 const FREE_SPACE: &str = "Free space, then run again: what is finished is kept.";
 
-/// Why a try failed.
+/// Reason why an attempt failed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Failure {
     cause: String,
@@ -28,12 +28,12 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// A failure with nothing to advise.
+    /// A failure without a remedy.
     pub(crate) fn new(cause: String) -> Failure {
         Failure { cause, help: None, log_tail: Vec::new() }
     }
 
-    /// The failure that an exit means; `timeout` if the run ended the job for taking longer than that.
+    /// The failure that an exit means; `timeout` is given if the run ended the job for taking longer than that.
     pub(crate) fn of_exit(exit: Exit, timeout: Option<Duration>) -> Failure {
         if let Some(timeout) = timeout {
             let help = "Raise `timeout`, or make the stage faster.".to_owned();
@@ -68,8 +68,8 @@ impl Failure {
         }
     }
 
-    /// The failure that an error of the cache or the disk means; `begin` begins the sentence. What the system lacks is looked
-    /// for behind the error.
+    /// The failure that an error of the cache or the disk means; `begin` begins the sentence. The remedy
+    /// follows from the errors behind it.
     pub(crate) fn of_error(begin: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
         let refusals = std::iter::successors(Some(error), |error| error.source());
         let help =
@@ -80,13 +80,13 @@ impl Failure {
         Failure { help, ..Failure::new(format!("{begin}{error}")) }
     }
 
-    /// A kill for lack of memory.
+    /// The failure of a process that was killed for lack of memory.
     fn of_memory(cause: String) -> Failure {
         let help = "State how much memory it needs (`resources: { memory: … }`), so that fewer stages run beside it.";
         Failure { help: Some(help.to_owned()), ..Failure::new(cause) }
     }
 
-    /// The same with how the machine stood in the way.
+    /// Adds faults of the host to the failure.
     fn hampered(mut self, log: Option<String>, full: Option<String>) -> Failure {
         if let Some(reason) = log {
             self.cause += &format!(" Its log is not whole: {reason}.");
@@ -97,14 +97,14 @@ impl Failure {
         self
     }
 
-    /// The same with the end of the log.
+    /// Adds the end of the log.
     #[must_use]
     pub(crate) fn with_log(mut self, tail: Vec<String>) -> Failure {
         self.log_tail = tail;
         self
     }
 
-    /// The failure as an event, which is shown and kept: without the secrets of addresses.
+    /// The failure as an event, without the secrets of addresses.
     pub(crate) fn event(&self, instance: String, attempt: u32, retrying: bool) -> RunEvent {
         let masked = |text: &String| mask(text).into_owned();
         let (cause, help) = (masked(&self.cause), self.help.as_ref().map(masked));
@@ -117,7 +117,7 @@ fn signal_name(number: i32) -> &'static str {
     Signal::try_from(number).map_or("unknown", Signal::as_str)
 }
 
-/// The last lines of a log; none when it cannot be read.
+/// Last lines of a log; none when it cannot be read.
 pub(crate) fn log_tail(log: &Path) -> Vec<String> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = std::fs::File::open(log)?;

@@ -1,7 +1,7 @@
-//! Recording results a few at a time, because each time costs a wait for the disk.
+//! Group commit: results are recorded a few at a time, because each time costs a wait for the disk.
 //!
 //! A result that is stored counts as finished when its record is safely on disk. Until then only this run believes it, and, if
-//! this process is killed, the next one. How long it may wait is bounded by how much work is at stake in a power cut.
+//! this process is killed, the next one. The delay is bounded by the amount of work that a power cut would lose.
 
 use std::mem;
 use std::sync::Arc;
@@ -13,36 +13,36 @@ use athanor_cache::{Cache, CacheError, Claim, Digest, SealedRecord, StoredResult
 
 use crate::plan::InstanceId;
 
-/// A result waits this long for others; not as long once results that took twice this to make wait.
+/// Delay for which a result waits for others; shorter once the results that wait took twice as long to make.
 const COMMIT_DELAY: Duration = Duration::from_millis(100);
-/// Where the disk is slow, results wait longer: recording them takes at most one part in so many of the time …
+/// Reciprocal of the largest share of the time that recording may take; results wait longer where the disk is slow …
 const MAX_TIME_SHARE: u32 = 5;
-/// … but they never wait longer than this.
+/// … up to this delay.
 const MAX_COMMIT_DELAY: Duration = Duration::from_secs(1);
 
-/// A stored result and the right to record it.
+/// Stored result that is to be recorded.
 pub struct Unrecorded {
-    /// Whose it is.
+    /// Instance.
     pub id: InstanceId,
-    /// What it was made for.
+    /// Fingerprint of the work.
     pub fingerprint: Digest,
-    /// How long it took to make, in milliseconds.
+    /// Duration of the work, in milliseconds.
     pub work_ms: u64,
-    /// What is to be recorded.
+    /// Record to be written.
     pub record: SealedRecord,
-    /// What must be safely on disk before.
+    /// Objects that must be on disk before the record.
     pub unsynced: Unsynced,
-    /// Nobody else makes the same result until it is recorded.
+    /// Claim, so that nobody else makes the same result until it is recorded.
     pub claim: Claim,
 }
 
-/// What became of results that were to be recorded.
+/// Outcome of recording a batch of results.
 pub struct Recorded {
-    /// Whose they are.
+    /// Instances.
     pub ids: Vec<InstanceId>,
-    /// Those of them that lost an output after it was stored, and are not recorded.
+    /// Instances that lost an output after it was stored, and whose results are not recorded.
     pub lost: Vec<InstanceId>,
-    /// Why they could not be recorded, if that is so.
+    /// Reason why they could not be recorded, if so.
     pub refusal: Option<CacheError>,
 }
 
@@ -51,48 +51,48 @@ enum Command {
     Flush,
 }
 
-/// Hears what became of results.
+/// Receives the outcome of recording.
 type Listener = Arc<dyn Fn(Recorded) + Send + Sync>;
 
-/// Records results on a thread of its own.
+/// Recorder of results, on a thread of its own.
 pub struct GroupCommitter {
     cache: Arc<Cache>,
-    pending: Arc<WriteAheadLog>,
+    wal: Arc<WriteAheadLog>,
     listener: Listener,
     /// `None` where the system gives no thread: then each result is recorded at once.
     thread: Option<(Sender<Command>, JoinHandle<()>)>,
 }
 
 impl GroupCommitter {
-    /// `listener` hears of every result that is given to [`GroupCommitter::record`].
+    /// Starts a committer; `listener` receives the outcome of every [`GroupCommitter::record`].
     pub fn start(cache: Arc<Cache>, listener: impl Fn(Recorded) + Send + Sync + 'static) -> GroupCommitter {
         let (sender, commands) = channel();
-        let pending = Arc::new(WriteAheadLog::new(&cache));
+        let wal = Arc::new(WriteAheadLog::new(&cache));
         let listener: Listener = Arc::new(listener);
-        let theirs = (Arc::clone(&cache), Arc::clone(&pending), Arc::clone(&listener));
+        let theirs = (Arc::clone(&cache), Arc::clone(&wal), Arc::clone(&listener));
         let thread = thread::Builder::new().spawn(move || commit_loop(&theirs.0, &theirs.1, &commands, &*theirs.2));
-        GroupCommitter { cache, pending, listener, thread: thread.ok().map(|thread| (sender, thread)) }
+        GroupCommitter { cache, wal, listener, thread: thread.ok().map(|thread| (sender, thread)) }
     }
 
     /// Records a result soon. Should this process be killed before, the next one does it.
     pub fn record(&self, result: Unrecorded) {
-        // A disk that takes no note will not take the record either, and then that is what is reported.
-        let _ = self.pending.append(&result.record);
+        // A disk that refuses the note will refuse the record, too, and that is reported.
+        let _ = self.wal.append(&result.record);
         if self.thread.is_some() {
             return self.send(Command::Record(Box::new(result)));
         }
         let recorded = commit(&self.cache, vec![result]);
-        self.pending.complete(recorded.ids.len());
+        self.wal.complete(recorded.ids.len());
         (self.listener)(recorded);
     }
 
-    /// Says that nothing else is going on: what waits need not wait any longer.
+    /// Records at once what is waiting, as nothing else is going on.
     pub fn flush(&self) {
         self.send(Command::Flush);
     }
 
     fn send(&self, command: Command) {
-        // The thread ends only when this end of the channel is gone.
+        // The thread outlives this end of the channel.
         let _ = self.thread.as_ref().map(|(commands, _)| commands.send(command));
     }
 }
@@ -132,7 +132,7 @@ impl Batch {
     }
 }
 
-fn commit_loop(cache: &Cache, pending: &WriteAheadLog, commands: &Receiver<Command>, listener: &dyn Fn(Recorded)) {
+fn commit_loop(cache: &Cache, wal: &WriteAheadLog, commands: &Receiver<Command>, listener: &dyn Fn(Recorded)) {
     let mut delay = COMMIT_DELAY;
     while let Ok(command) = commands.recv() {
         let Command::Record(first) = command else { continue };
@@ -145,18 +145,18 @@ fn commit_loop(cache: &Cache, pending: &WriteAheadLog, commands: &Receiver<Comma
         let begun = Instant::now();
         let recorded = commit(cache, mem::take(&mut batch.results));
         delay = (begun.elapsed() * (MAX_TIME_SHARE - 1)).clamp(COMMIT_DELAY, MAX_COMMIT_DELAY);
-        pending.complete(recorded.ids.len());
+        wal.complete(recorded.ids.len());
         listener(recorded);
     }
 }
 
 fn commit(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     let ids = results.iter().map(|result| result.id).collect();
-    // Somebody else may have taken over the right to make such a result, and made it.
+    // Another process may have taken over the claim, and made the result.
     let (held, overtaken): (Vec<&Unrecorded>, Vec<&Unrecorded>) =
         results.iter().partition(|result| !result.claim.is_lost());
-    let stored: Vec<_> =
-        held.iter().map(|result| StoredResult { record: &result.record, unsynced: &result.unsynced }).collect();
+    let stored = held.iter().map(|held| StoredResult { record: &held.record, unsynced: &held.unsynced });
+    let stored: Vec<StoredResult<'_>> = stored.collect();
     let written = match cache.record_all(&stored) {
         Ok(written) => written,
         Err(refusal) => return Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },

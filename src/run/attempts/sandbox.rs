@@ -1,7 +1,7 @@
-//! An attempt's folders: `work`, where the stage runs and writes, and `inputs` beside it, which it reads; `work/inputs` is a
-//! symbolic link there. Nothing in either is another name of a stored file.
+//! The sandbox of an attempt: `work`, where the stage runs and writes, and `inputs` beside it, which it reads; `work/inputs` is a
+//! symbolic link there. Nothing in either is a hard link to a stored file.
 //!
-//! The folders are emptied and used again by a later attempt: to make and to remove them costs more than a small stage does.
+//! The folders are emptied and used again by a later attempt: making and removing them costs more than a small stage.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,26 +13,26 @@ use athanor_stages::ports::OutputPort;
 
 use crate::run::inputs::link::{Link, Target};
 
-/// The folder a stage runs in.
+/// Folder that a stage runs in.
 const WORK: &str = "work";
-/// Temporary files of the stage, which are nobody's outputs.
+/// Folder of the stage's temporary files.
 const TEMPORARY: &str = ".tmp";
-/// Where most inputs are: beside the folder the stage runs in, and the name of the link that leads there.
+/// Folder of most inputs, beside the folder the stage runs in, and name of the link that leads there.
 const INPUTS: &str = "inputs";
-/// The list of stored files that the stage has put among its outputs.
+/// File in which the stage lists stored files that it put among its outputs.
 const PLACEMENTS: &str = ".tmp/placements";
 
-/// The folders of one attempt of one stage.
+/// Folders of an attempt.
 #[derive(Debug)]
-pub(crate) struct Workspace {
+pub(crate) struct Sandbox {
     root: PathBuf,
     work: PathBuf,
-    /// Where most inputs lie.
+    /// Folder of most inputs.
     inputs: PathBuf,
     links: BTreeSet<String>,
 }
 
-/// Why outputs could not be taken.
+/// Reason why outputs could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeError {
     /// A declared output is not there.
@@ -40,7 +40,7 @@ pub enum TakeError {
     NotWritten {
         /// The port.
         name: String,
-        /// Where it should be.
+        /// Path where it should be.
         file: String,
     },
     /// The cache refused.
@@ -48,8 +48,8 @@ pub enum TakeError {
     Cache(#[from] CacheError),
 }
 
-impl Workspace {
-    /// Puts all inputs into the folder `root`, which does not exist or was left by [`Workspace::clear`].
+impl Sandbox {
+    /// Links all inputs into the folder `root`, which does not exist or was left by [`Sandbox::clear`].
     pub(crate) fn prepare(
         cache: &Cache,
         root: PathBuf,
@@ -64,13 +64,13 @@ impl Workspace {
             make(&root.join(INPUTS))?;
             inputs_of(&root, &work)?
         };
-        let workspace = Workspace { root, work, inputs, links: links.iter().map(|link| link.at.clone()).collect() };
+        let sandbox = Sandbox { root, work, inputs, links: links.iter().map(|link| link.at.clone()).collect() };
         let make_parent = |path: &Path| match path.parent() {
-            Some(parent) if parent != workspace.work && parent != workspace.inputs => make(parent),
+            Some(parent) if parent != sandbox.work && parent != sandbox.inputs => make(parent),
             _ => Ok(()),
         };
         for link in links {
-            let at = workspace.path_of(&link.at);
+            let at = sandbox.path_of(&link.at);
             make_parent(&at)?;
             match &link.target {
                 Target::Stored(artifact) if link.copy => cache.copy_for_stage(artifact, &at)?,
@@ -80,22 +80,22 @@ impl Workspace {
             }
         }
         for output in outputs {
-            make_parent(&workspace.work.join(&output.file))?;
+            make_parent(&sandbox.work.join(&output.file))?;
         }
-        Ok(workspace)
+        Ok(sandbox)
     }
 
-    /// The folder that all of the attempt lies in.
+    /// Root folder of the attempt.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The folder the stage runs in.
+    /// Folder that the stage runs in.
     pub(crate) fn folder(&self) -> &Path {
         &self.work
     }
 
-    /// Where an input lies that the stage finds at `at`, relative to the folder it runs in.
+    /// Path of an input that the stage finds at `at`, relative to the folder it runs in.
     pub(crate) fn path_of(&self, at: &str) -> PathBuf {
         match at.strip_prefix(INPUTS).and_then(|rest| rest.strip_prefix('/')) {
             Some(rest) => self.inputs.join(rest),
@@ -103,12 +103,12 @@ impl Workspace {
         }
     }
 
-    /// A folder inside for temporary files, relative to the folder.
+    /// Folder for temporary files, relative to that.
     pub(crate) fn temporary(&self) -> &'static str {
         TEMPORARY
     }
 
-    /// Where the stage notes which stored files it has put among its outputs, relative to the folder.
+    /// File where the stage lists stored files that it put among its outputs, relative to the folder.
     pub(crate) fn placements(&self) -> PathBuf {
         PathBuf::from(PLACEMENTS)
     }
@@ -136,7 +136,7 @@ impl Workspace {
         Ok(records)
     }
 
-    /// Empties the folders for another attempt. To be called after [`Workspace::take_outputs`]: anything left that is no input is
+    /// Empties the folders for another attempt. To be called after [`Sandbox::take_outputs`]: anything left that is no input is
     /// undeclared.
     pub(crate) fn clear(self) -> Cleared {
         let mut undeclared = Vec::new();
@@ -151,12 +151,12 @@ impl Workspace {
         if emptied {
             return Cleared { folder: Some(self.root), undeclared };
         }
-        // What cannot be removed now is swept by the next collection; the result does not depend on it.
+        // Files that cannot be removed now are swept by the next collection; the result does not depend on them.
         let _ = remove_tree(&self.root);
         Cleared { folder: None, undeclared }
     }
 
-    /// Removes everything in a folder that is called `within` in the folder the stage runs in, but what every attempt has; says
+    /// Removes everything in a folder, which is `within` in the folder the stage runs in, except what every attempt has; returns
     /// whether that succeeded.
     fn sweep(&self, folder: &Path, within: &str, undeclared: &mut Vec<String>) -> bool {
         let Ok(entries) = fs::read_dir(folder) else { return false };
@@ -180,7 +180,7 @@ impl Workspace {
         emptied
     }
 
-    /// Notes all undeclared files in a folder that is called `within`.
+    /// Lists all undeclared files in a folder, which is `within` in the folder the stage runs in.
     fn list(&self, folder: &Path, within: &str, undeclared: &mut Vec<String>) {
         if self.links.contains(within) {
             // A copy of an input, which is the stage's own.
@@ -204,9 +204,9 @@ impl Workspace {
     }
 }
 
-/// What is left of a try's folder.
+/// Remains of an attempt's folder.
 pub struct Cleared {
-    /// The folder, if another try can use it.
+    /// The folder, if another attempt can use it.
     pub folder: Option<PathBuf>,
     /// Files that were neither inputs nor outputs, relative to the folder, sorted.
     pub undeclared: Vec<String>,
@@ -218,14 +218,14 @@ fn is_plain_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && all(&metadata))
 }
 
-/// The path of an entry of the folder `within`.
+/// Path of an entry of the folder `within`.
 fn relative(within: &str, entry: &fs::DirEntry) -> String {
     let name = entry.file_name();
     let name = name.to_string_lossy();
     if within.is_empty() { name.into_owned() } else { format!("{within}/{name}") }
 }
 
-/// The folder of inputs, which the folder `work` gets a link to; on a file system without symbolic links it lies in there.
+/// Makes the link from `work` to the folder of inputs; on a file system without symbolic links the folder itself is there.
 fn inputs_of(root: &Path, work: &Path) -> Result<PathBuf, CacheError> {
     let at = work.join(INPUTS);
     match std::os::unix::fs::symlink(Path::new("..").join(INPUTS), &at) {
@@ -238,7 +238,7 @@ fn inputs_of(root: &Path, work: &Path) -> Result<PathBuf, CacheError> {
     }
 }
 
-/// How file systems without symbolic links refuse them.
+/// Errors of file systems without symbolic links.
 const NO_LINKS: [i32; 3] = [nix::libc::ENOSYS, nix::libc::EPERM, nix::libc::EOPNOTSUPP];
 
 /// Whether nothing lies in a folder but what has one of these names.

@@ -1,4 +1,4 @@
-//! Scratch folders of attempts: folders that are used again as long as nothing is in them.
+//! A pool of scratch folders for attempts, which are used again as long as nothing is in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use athanor_cache::{Cache, CacheError, Lock, is_name_of_run, remove_tree};
 
-/// The folders of a run's tries.
+/// Pool of the scratch folders of a run.
 pub struct ScratchPool {
     cache: Arc<Cache>,
     run: String,
     scratch: Option<Scratch>,
     made: usize,
     folders: Vec<PathBuf>,
-    /// The folder of logs that was made last.
+    /// Folder of logs that was made last.
     logs: Option<PathBuf>,
 }
 
 impl ScratchPool {
-    /// For the run called `run`.
+    /// Pool of the run called `run`.
     pub fn new(cache: Arc<Cache>, run: String) -> ScratchPool {
         ScratchPool { cache, run, scratch: None, made: 0, folders: Vec::new(), logs: None }
     }
@@ -36,7 +36,7 @@ impl ScratchPool {
         Ok(self.scratch.insert(scratch).folder.join(self.made.to_string()))
     }
 
-    /// Makes the folder of a try's log.
+    /// Makes the folder of an attempt's log.
     pub fn prepare_log(&mut self, path: &Path) -> Result<(), CacheError> {
         match path.parent() {
             Some(folder) if self.logs.as_deref() != Some(folder) => {
@@ -48,7 +48,7 @@ impl ScratchPool {
         }
     }
 
-    /// Takes back what a try has left empty.
+    /// Takes back a folder that an attempt has left empty.
     pub fn release(&mut self, folder: Option<PathBuf>) {
         self.folders.extend(folder);
     }
@@ -63,10 +63,10 @@ impl ScratchPool {
     }
 }
 
-/// The folder in which a run's stages work; goes away with it, or with the first run after it was killed.
+/// Scratch folder of a run; removed with it, or by the first run after it was killed.
 ///
 /// `RUN.lock` beside the folder `RUN` is locked before the folder is made and for as long as the run lives: a folder whose
-/// lock can be had belongs to nobody.
+/// lock is free belongs to nobody.
 struct Scratch {
     folder: PathBuf,
     lock_path: PathBuf,
@@ -98,7 +98,7 @@ fn sweep_if_abandoned(cache: &Cache, folder: &Path) {
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
     if !cache.locks().is_locked(&lock_path) {
-        // Whoever else sweeps at the same time is welcome to what this does not get to.
+        // Another process that sweeps at the same time may remove the rest.
         let _ = remove_tree(folder);
         let _ = std::fs::remove_file(lock_path);
     }
@@ -106,7 +106,7 @@ fn sweep_if_abandoned(cache: &Cache, folder: &Path) {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What cannot be removed now is swept by the next run.
+        // Files that cannot be removed now are swept by the next run.
         let _ = remove_tree(&self.folder);
         let _ = std::fs::remove_file(&self.lock_path);
     }

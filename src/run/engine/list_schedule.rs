@@ -1,13 +1,13 @@
-//! In which order to start instances that compete for GPUs, so that the last one ends soon: found by rehearsing the run in
-//! expected time. A pure function of what is known before the first start.
+//! Search for the order in which to start instances that compete for GPUs, so that the last one ends soon, by simulating the
+//! run in expected time. A pure function of what is known before the first start.
 //!
 //! Starting the most urgent instance that fits, whenever something fits, is list scheduling (Graham, "Bounds on multiprocessing
 //! timing anomalies", 1969); how well it does depends on the list. By critical paths alone, large instances are left for last,
-//! when they fit nowhere together. The list is therefore the best of a few: critical paths; critical paths times what part of the
-//! machine an instance takes, as large ones are hard to place late; and lists near the best one so far, made by moving each
+//! when they fit nowhere together. The list is therefore the best of a few: critical paths; critical paths times the share of
+//! the machine that an instance takes, as large ones are hard to place late; and lists near the best one so far, made by moving each
 //! instance by a random distance (random keys: Bean, "Genetic algorithms and random keys", 1994; samples around a rule: Kolisch
-//! and Hartmann, "Heuristic algorithms for the resource-constrained project scheduling problem", 1999). What results is still
-//! only an order: when the run goes another way than expected, whatever fits is started all the same.
+//! and Hartmann, "Heuristic algorithms for the resource-constrained project scheduling problem", 1999). The result is
+//! still only an order: when the run goes another way than expected, whatever fits is started all the same.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,32 +18,32 @@ use crate::run::executor::resources::{Allocation, SHARES};
 use super::critical_path::critical_path;
 use super::ready_queue::ReadyQueues;
 
-/// How many lists are tried at most.
+/// Maximum number of lists that are simulated.
 const MAX_LISTS: usize = 100;
-/// What all rehearsals together may cost at most: some tens of milliseconds.
+/// Maximum cost of all simulations together: some tens of milliseconds.
 const MAX_COST: usize = 600_000;
-/// What starting an instance costs, where looking whether one queue's first fits costs 1.
+/// Cost of starting an instance, where looking whether one queue's first fits costs 1.
 const START_COST: usize = 16;
-/// How far from the shortest that is possible an order may be for the search to end.
+/// Ratio to the lower bound at which the search ends.
 const NEAR_ENOUGH: f64 = 1.01;
-/// How far an instance is moved in the list at most: so many places, and such a part of the list.
+/// Maximum distance by which an instance is moved in the list: a number of places, and a fraction of the list.
 const MOVE: (f64, f64) = (2.0, 0.1);
 
-/// A run that is about to begin.
+/// Simulation of a run that is about to begin.
 pub(super) struct ListSchedule<'r> {
     queues: ReadyQueues,
     consumers: &'r [Vec<InstanceId>],
     expected: &'r [f64],
-    /// What is left to do, producers first.
+    /// Instances that are left to do, producers first.
     left: Vec<InstanceId>,
-    /// By instance: how many of those that are left it reads from; one more if it is not left itself, so that it never starts.
+    /// Number of remaining producers by instance; one more if it is not left itself, so that it never starts.
     producers: Vec<usize>,
-    /// How many lists may be tried.
+    /// Number of lists that may be simulated.
     lists: usize,
 }
 
 impl<'r> ListSchedule<'r> {
-    /// `None` where there is nothing to gain from one: too many instances, none that takes a GPU, or nothing that tells those that
+    /// A simulation; `None` where there is nothing to gain from one: too many instances, none that takes a GPU, or nothing that tells those that
     /// do apart.
     pub(super) fn new(
         queues: &ReadyQueues,
@@ -51,7 +51,7 @@ impl<'r> ListSchedule<'r> {
         expected: &'r [f64],
         left: Vec<InstanceId>,
     ) -> Option<ListSchedule<'r>> {
-        // Whenever something ends, every queue may be looked at.
+        // At each end of an instance every queue may be looked at.
         let cost = expected.len().max(1) * (START_COST + queues.count());
         let lists = (MAX_COST / cost).min(MAX_LISTS);
         let mut on_gpus = left.iter().filter(|id| queues.wants_gpus(**id)).map(|id| expected[id.index()]);
@@ -69,7 +69,7 @@ impl<'r> ListSchedule<'r> {
         Some(ListSchedule { queues, consumers, expected, left, producers, lists })
     }
 
-    /// The best order that was found, as the urgency of each instance.
+    /// Best order that was found, as the urgency of each instance.
     pub(super) fn search(mut self) -> Option<Vec<f64>> {
         let rank = critical_path(self.expected, self.consumers, &self.left);
         let good = self.shortest_possible(&rank) * NEAR_ENOUGH;
@@ -93,7 +93,7 @@ impl<'r> ListSchedule<'r> {
         best.0.is_finite().then(|| self.urgency(&best.1))
     }
 
-    /// No order ends sooner than this: neither than the longest chain nor than all work takes of any resource.
+    /// Lower bound of the end: the longest chain, and the total work on each resource.
     fn shortest_possible(&self, rank: &[f64]) -> f64 {
         let mut work = [0.0; SHARES];
         for id in &self.left {
@@ -104,7 +104,7 @@ impl<'r> ListSchedule<'r> {
         rank.iter().chain(&work).copied().fold(0.0, f64::max)
     }
 
-    /// What is left, largest keys first.
+    /// Instances that are left, largest keys first.
     fn sorted(&self, key: impl Fn(&ReadyQueues, InstanceId) -> f64) -> Vec<InstanceId> {
         let mut list = self.left.clone();
         list.sort_by(|a, b| key(&self.queues, *b).total_cmp(&key(&self.queues, *a)).then(a.cmp(b)));
@@ -120,7 +120,7 @@ impl<'r> ListSchedule<'r> {
         urgency
     }
 
-    /// When the last instance would end.
+    /// Simulated time at which the last instance ends.
     fn simulate(&mut self, list: &[InstanceId]) -> f64 {
         self.queues.set_urgency(self.urgency(list));
         let mut producers = self.producers.clone();
@@ -147,13 +147,13 @@ impl<'r> ListSchedule<'r> {
                 }
             }
         }
-        // What can never fit would still wait.
+        // Instances that can never fit would still wait.
         self.queues.clear();
         now
     }
 }
 
-/// `list` with each instance moved by a random distance of up to `reach` places.
+/// Perturbs `list`: each instance is moved by a random distance of up to `reach` places.
 fn perturbed(list: &[InstanceId], reach: f64, random: &mut SplitMix64) -> Vec<InstanceId> {
     let mut keyed: Vec<(f64, InstanceId)> =
         list.iter().zip(0..).map(|(id, at)| (f64::from(at) + random.next_unit() * reach, *id)).collect();
@@ -165,7 +165,7 @@ fn perturbed(list: &[InstanceId], reach: f64, random: &mut SplitMix64) -> Vec<In
 struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// At least 0, less than 1.
+    /// Next number in [0, 1).
     fn next_unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! Instances that wait for resources, and the resources: which of them is to start next. Knows nothing of their states.
+//! Ready queues: instances that wait for resources, and the free resources. Knows nothing of the states of instances.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -11,29 +11,29 @@ use super::task::Task;
 /// Queued instances by what they take, and what is free.
 #[derive(Clone)]
 pub(super) struct ReadyQueues {
-    /// How urgent each instance is: larger numbers come first.
+    /// Urgency of each instance: larger numbers come first.
     urgency: Vec<f64>,
-    /// Which of `queues` each instance belongs to.
+    /// Queue of each instance, as an index into `queues`.
     class: Vec<usize>,
     queues: Vec<Queue>,
     pool: Pool,
 }
 
-/// Instances that take the same, most urgent first: either the first of them fits now, or none of them does.
+/// Queue of instances that take the same, most urgent first: either the first of them fits now, or none of them does.
 #[derive(Clone)]
 struct Queue {
     resources: Resources,
     shares: [f64; SHARES],
     waiting: BTreeSet<QueueKey>,
-    /// It did not fit, and nothing has been given back since.
+    /// Whether its first instance did not fit, and nothing has been given back since.
     blocked: bool,
 }
 
-/// Sorts instances, most urgent first, then by number.
+/// Sort key of instances: most urgent first, then by number.
 type QueueKey = (Reverse<u64>, InstanceId);
 
 impl ReadyQueues {
-    /// Nothing waits, everything in `capacity` is free, nothing is more urgent than anything else.
+    /// Empty queues, with everything in `capacity` free and equal urgencies.
     pub(super) fn new(tasks: &[Task], capacity: &Capacity) -> ReadyQueues {
         let mut known: HashMap<&Resources, usize> = HashMap::new();
         let mut queues = Vec::new();
@@ -48,7 +48,7 @@ impl ReadyQueues {
         ReadyQueues { class: class.collect(), urgency: vec![0.0; tasks.len()], queues, pool: Pool::new(capacity) }
     }
 
-    /// Says how urgent each instance is, at least zero; those that wait take their new places.
+    /// Sets the urgency of each instance, at least zero; those that wait are sorted again.
     pub(super) fn set_urgency(&mut self, urgency: Vec<f64>) {
         let waiting: Vec<InstanceId> = self.waiting().collect();
         self.queues.iter_mut().for_each(|queue| queue.waiting.clear());
@@ -60,12 +60,12 @@ impl ReadyQueues {
         self.queues.iter().flat_map(|queue| queue.waiting.iter().map(|key| key.1))
     }
 
-    /// How many queues there are: one for each choice of resources.
+    /// Number of queues: one for each choice of resources.
     pub(super) fn count(&self) -> usize {
         self.queues.len()
     }
 
-    /// The part of all there is that an instance takes while it runs, by resource.
+    /// Share of all resources that an instance takes while it runs, by resource.
     pub(super) fn shares(&self, id: InstanceId) -> &[f64; SHARES] {
         &self.queues[self.class[id.index()]].shares
     }
@@ -80,19 +80,19 @@ impl ReadyQueues {
         self.queues.iter().any(|queue| queue.resources.gpus.devices() > 0)
     }
 
-    /// The instance waits from now on.
+    /// Adds an instance.
     pub(super) fn insert(&mut self, id: InstanceId) {
         let key = self.key(id);
         self.queues[self.class[id.index()]].waiting.insert(key);
     }
 
-    /// The instance does not wait any more.
+    /// Removes an instance.
     pub(super) fn remove(&mut self, id: InstanceId) {
         let key = self.key(id);
         self.queues[self.class[id.index()]].waiting.remove(&key);
     }
 
-    /// Nothing waits any more.
+    /// Empties all queues.
     pub(super) fn clear(&mut self) {
         self.queues.iter_mut().for_each(|queue| queue.waiting.clear());
     }
@@ -102,7 +102,7 @@ impl ReadyQueues {
         (Reverse(self.urgency[id.index()].to_bits()), id)
     }
 
-    /// The most urgent instance that fits now, and what it is given. It does not wait any more.
+    /// Removes the most urgent instance that fits now; returns it with its resources.
     pub(super) fn start_next(&mut self) -> Option<(InstanceId, Allocation)> {
         if self.pool.is_exhausted() {
             return None;
@@ -122,7 +122,7 @@ impl ReadyQueues {
         None
     }
 
-    /// Gives back what [`ReadyQueues::start_next`] gave.
+    /// Gives back an allocation of [`ReadyQueues::start_next`].
     pub(super) fn give_back(&mut self, allocation: &Allocation) {
         self.pool.give_back(allocation);
         self.queues.iter_mut().for_each(|queue| queue.blocked = false);

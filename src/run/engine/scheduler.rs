@@ -1,7 +1,7 @@
-//! Which stage goes next: a pure state machine over integer ids, with no processes and no clock.
+//! The scheduler: a pure state machine over integer ids, with no processes and no clock.
 //!
-//! The dispatcher tells it what became of an instance; it answers which instances are to be looked up in the cache and
-//! which are to be started, with what resources. A device is never given out beyond what it has (see
+//! The dispatcher reports the outcome of each instance; the scheduler answers which instances are to be looked up in the cache
+//! and which are to be started, with which resources. A device is never given out beyond what it has (see
 //! [`Pool`](crate::run::executor::resources::Pool)). The most urgent instance that fits is started whenever one fits; how urgent each is
 //! follows from the chain of work behind it, or, where instances compete for GPUs, from a simulated list schedule.
 
@@ -13,35 +13,35 @@ use super::list_schedule::ListSchedule;
 use super::ready_queue::ReadyQueues;
 use super::task::Task;
 
-/// Where an instance stands. Each variant says what must have happened before.
+/// State of an instance. Each variant says what must have happened before.
 #[derive(Debug, Clone, PartialEq)]
 pub enum State {
-    /// Not asked for in this run.
+    /// Not part of this run.
     Unwanted,
-    /// `producers` of the instances it reads from are not settled yet.
+    /// Waiting for `producers` of the instances it reads from.
     Waiting {
-        /// How many.
+        /// Number of producers.
         producers: usize,
     },
-    /// All it reads from is there; its fingerprint is to be looked up.
+    /// All producers are done; its fingerprint is to be looked up.
     Ready,
-    /// The cache does not have it; it waits for resources.
+    /// Not in the cache, and waiting for resources.
     Queued,
-    /// It has resources and was handed to the dispatcher.
+    /// Started, with resources.
     Running(Allocation),
-    /// Its work is done and its resources are free again; its outputs are being stored.
+    /// Done with its work; its resources are free again, and its outputs are being stored.
     Storing,
-    /// Another process, or another instance of this run, is making the same result.
+    /// Waiting for another process, or another instance of this run, that makes the same result.
     Elsewhere,
-    /// Its outputs are in the cache.
+    /// Done; its outputs are in the cache.
     Done,
-    /// It failed for good.
+    /// Failed for good.
     Failed,
-    /// One it reads from failed for good.
+    /// Not made, because one it reads from failed for good.
     Skipped,
-    /// The run stopped before or while it was made.
+    /// Not made, because the run stopped.
     Stopped,
-    /// It, or one it reads from, is to be made again by another pass.
+    /// Left to another pass, with all that reads from it.
     Deferred,
 }
 
@@ -55,21 +55,21 @@ impl State {
     }
 }
 
-/// The state of all instances of a run.
+/// Scheduler of a pass, with the state of all instances.
 pub struct Scheduler {
     consumers: Vec<Vec<InstanceId>>,
     states: Vec<State>,
     order: Vec<InstanceId>,
     ready: Vec<InstanceId>,
     queues: ReadyQueues,
-    /// How long each instance is expected to take, while the run is still to be rehearsed with it.
+    /// Expected durations, until the order is searched with them.
     expected: Option<Vec<f64>>,
     unsettled: usize,
     accepting: bool,
 }
 
 impl Scheduler {
-    /// `tasks[i]` describes instance `i`; `order` is a topological order of all of them. Producers of wanted instances must
+    /// A scheduler of `tasks`, where `tasks[i]` is instance `i`; `order` is a topological order of all of them. Producers of wanted instances must
     /// be wanted too.
     pub fn new(tasks: &[Task], order: &[InstanceId], capacity: &Capacity) -> Scheduler {
         let mut consumers = vec![Vec::new(); tasks.len()];
@@ -95,15 +95,15 @@ impl Scheduler {
         Scheduler { consumers, states, order, ready, queues, expected: None, unsettled, accepting: true }
     }
 
-    /// Says how long each instance is expected to take, in any unit that is the same for all. Until then all take the same.
-    /// Nothing must have been started.
+    /// Sets the expected durations, in any unit that is the same for all. Until then all instances take the same.
+    /// No instance must have been started.
     pub fn expect(&mut self, durations: &[f64]) {
         debug_assert!(!self.states.iter().any(|state| matches!(state, State::Running(_))), "expected before it runs");
         self.queues.set_urgency(critical_path(durations, &self.consumers, &self.order));
         self.expected = self.queues.any_wants_gpus().then(|| durations.to_vec());
     }
 
-    /// Finds a better order for what is left to do than that of critical paths, where there is something to gain. Waits for
+    /// Searches a better order for what is left to do than that of critical paths, where there is something to gain. Called at
     /// the first start, as only then it is known how much of the plan the cache has.
     fn simulate(&mut self, expected: &[f64]) {
         let is_left = |id: &InstanceId| !self.states[id.index()].is_settled();
@@ -114,7 +114,7 @@ impl Scheduler {
         }
     }
 
-    /// The state of an instance.
+    /// State of an instance.
     pub fn state(&self, id: InstanceId) -> &State {
         &self.states[id.index()]
     }
@@ -124,13 +124,13 @@ impl Scheduler {
         self.unsettled == 0
     }
 
-    /// The next instance whose fingerprint is to be looked up. It stays [`State::Ready`] until the caller says what came of it.
+    /// Next instance whose fingerprint is to be looked up. It stays [`State::Ready`] until the caller reports the outcome.
     pub fn next_ready(&mut self) -> Option<InstanceId> {
         // One that was deferred meanwhile is still on the list.
         std::iter::from_fn(|| self.ready.pop()).find(|id| self.states[id.index()] == State::Ready)
     }
 
-    /// The next instance to start, and what it is given: the most urgent one that fits now.
+    /// Next instance to start, with its resources: the most urgent one that fits now.
     pub fn next_start(&mut self) -> Option<(InstanceId, Allocation)> {
         if let Some(expected) = self.expected.take() {
             self.simulate(&expected);
@@ -140,7 +140,7 @@ impl Scheduler {
         Some((id, allocation))
     }
 
-    /// The instance is not in the cache and is to run when there is room.
+    /// Queues an instance that is not in the cache.
     pub fn enqueue(&mut self, id: InstanceId) {
         if !self.accepting {
             self.settle(id, State::Stopped);
@@ -151,19 +151,19 @@ impl Scheduler {
         self.queues.insert(id);
     }
 
-    /// The work of a running instance is done: others get its resources while its outputs are stored.
+    /// Gives the resources of an instance whose work is done to others, while its outputs are stored.
     pub fn worked(&mut self, id: InstanceId) {
         self.release(id);
         self.states[id.index()] = State::Storing;
     }
 
-    /// Somebody else is making the same result; the instance gives its resources back and waits.
+    /// Takes the resources of an instance back, whose result is being made elsewhere.
     pub fn made_elsewhere(&mut self, id: InstanceId) {
         self.release(id);
         self.states[id.index()] = State::Elsewhere;
     }
 
-    /// The instance's outputs are in the cache. Instances that waited only for it become ready.
+    /// Settles an instance whose outputs are in the cache. Instances that waited only for it become ready.
     pub fn done(&mut self, id: InstanceId) {
         self.settle(id, State::Done);
         for consumer in self.consumers[id.index()].clone() {
@@ -177,13 +177,13 @@ impl Scheduler {
         }
     }
 
-    /// The instance failed for good. Returns the instances that can now not be made, in a stable order.
+    /// Settles an instance that failed for good. Returns the instances that can now not be made, in a stable order.
     pub fn failed(&mut self, id: InstanceId) -> Vec<InstanceId> {
         self.settle(id, State::Failed);
         self.settle_consumers(id, State::Skipped)
     }
 
-    /// The instance is to be made by another pass, with all that waits for it.
+    /// Leaves an instance to another pass, with all that waits for it.
     pub fn deferred(&mut self, id: InstanceId) {
         self.settle(id, State::Deferred);
         self.settle_consumers(id, State::Deferred);
@@ -207,12 +207,12 @@ impl Scheduler {
         settled
     }
 
-    /// The instance was stopped while it ran.
+    /// Settles an instance that was stopped while it ran.
     pub fn stopped(&mut self, id: InstanceId) {
         self.settle(id, State::Stopped);
     }
 
-    /// No instance is started any more: all that have not been are settled as stopped.
+    /// Stops starting instances: all that have not been started are settled as stopped.
     pub fn stop_accepting(&mut self) {
         self.accepting = false;
         for index in 0..self.states.len() {

@@ -1,4 +1,4 @@
-//! The pool of threads that computes and hashes, made with as many threads as the system gives.
+//! The global thread pool that computes and hashes, with as many threads as the system gives.
 
 use std::io;
 use std::sync::Mutex;
@@ -9,8 +9,8 @@ use rayon::{ThreadBuilder, ThreadPoolBuilder};
 
 use crate::run::executor::os_limits;
 
-/// Makes the process's pool of at most `wanted` threads; one that exists stays. Where fewer are to be had, it leaves as many as
-/// it takes, for what else needs some. An error says what to do.
+/// Makes the process's pool of at most `wanted` threads; one that exists stays. Where the system gives fewer, it uses half of
+/// them. An error has the remedy.
 pub(crate) fn make_pool(wanted: usize) -> Result<(), String> {
     let mut spawned: Vec<Sender<ThreadBuilder>> = Vec::new();
     let mut refusal = None;

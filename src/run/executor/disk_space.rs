@@ -1,4 +1,4 @@
-//! Whether a disk is full: asked after a failure, as programs say it in many ways or not at all.
+//! Detection of full disks after a failure, as programs report them in many ways or not at all.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use rustix::fs::statvfs;
 
 use crate::language::ByteSize;
 
-/// A disk with less than this free is full …
+/// Free bytes below which a disk counts as full …
 const NEARLY_NOTHING: u64 = 1 << 20;
-/// … or, if it is a small one, with less than one part in this many.
+/// … or, for a small one, the reciprocal of the share.
 const SMALL_SHARE: u64 = 64;
 
-/// A disk that has no room.
+/// Full disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FullDisk {
     folder: PathBuf,
@@ -21,14 +21,14 @@ pub(super) struct FullDisk {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lack {
-    /// This many bytes are free.
+    /// Too little space: this many bytes are free.
     Space(u64),
-    /// No more files can be made.
+    /// No inodes.
     Files,
 }
 
 impl FullDisk {
-    /// The first of these folders whose disk has nearly nothing free. A folder that cannot be asked counts as one with room.
+    /// First of these folders whose disk is full. A folder that cannot be queried counts as one with room.
     pub(super) fn find<'f>(folders: impl IntoIterator<Item = &'f Path>) -> Option<FullDisk> {
         folders.into_iter().find_map(|folder| {
             let disk = statvfs(folder).ok()?;
@@ -40,7 +40,7 @@ impl FullDisk {
     }
 }
 
-/// What a disk lacks. Some count no files: all of none are free.
+/// Lack of space or inodes. Some file systems count no files: all of none are free.
 fn lack(free: u64, all: u64, files_free: u64, files: u64) -> Option<Lack> {
     if all > 0 && free < NEARLY_NOTHING.min(all / SMALL_SHARE).max(1) {
         Some(Lack::Space(free))

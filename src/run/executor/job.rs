@@ -1,4 +1,4 @@
-//! What carries out a stage's work: the seam between the dispatcher and local processes, or later a cluster's queue.
+//! Jobs and the trait of executors: the seam between the dispatcher and local processes, or later a cluster's queue.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,88 +9,88 @@ use athanor_stages::context::StageReport;
 use crate::plan::InstanceId;
 use crate::run::executor::protocol::WorkerRequest;
 
-/// One try of one instance, ready to be started.
+/// Job: one attempt of one instance, ready to be started.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The instance.
+    /// Instance.
     pub id: InstanceId,
-    /// What to start.
+    /// Process to start.
     pub launch: Launch,
-    /// The folder to start it in.
+    /// Folder to start it in.
     pub folder: PathBuf,
-    /// The folder that all of its attempt lies in.
+    /// Root folder of its attempt.
     pub attempt: PathBuf,
-    /// Where its output goes; a job that prints nothing leaves no file there.
+    /// Path of its log; a job that prints nothing leaves no file there.
     pub log: PathBuf,
-    /// Variables added to the environment.
+    /// Variables to add to the environment.
     pub environment: Vec<(String, OsString)>,
 }
 
-/// What to start.
+/// Process to start.
 #[derive(Debug, Clone)]
 pub enum Launch {
-    /// A worker process of this program.
+    /// Worker process of this program.
     Worker(Box<WorkerRequest>),
-    /// A shell line.
+    /// Shell line.
     Shell(String),
 }
 
-/// What an executor says of a job.
+/// Event of a job.
 #[derive(Debug)]
 pub enum JobEvent {
-    /// The stage reported something.
+    /// Report of the stage.
     Report(InstanceId, StageReport),
-    /// The job is over; nothing of it runs any more.
+    /// Exit; nothing of the job runs any more.
     Exited(InstanceId, Exit),
 }
 
-/// How a job ended.
+/// Exit of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Exit {
-    /// It did its work.
+    /// Success.
     Success,
-    /// It said why it could not.
+    /// Failure that the stage explained.
     Failed {
-        /// Why, as a full sentence.
+        /// Cause, as a full sentence.
         message: String,
-        /// What to do.
+        /// Remedy.
         help: Option<String>,
         /// Whether it stopped because it was asked to.
         interrupted: bool,
-        /// Whether it asks for another try.
+        /// Whether it requests a retry.
         again: bool,
     },
-    /// It ended with a status other than 0 and said nothing.
+    /// Exit with a status other than 0, without an explanation.
     Status(i32),
-    /// A signal ended it.
+    /// End by a signal.
     Signal {
-        /// Its number.
+        /// Number of the signal.
         number: i32,
         /// Whether the kernel ran out of memory while it ran and killed something.
         out_of_memory: bool,
     },
-    /// A shell line ended because a program in it was ended by a signal, which the shell reports by its status.
+    /// End of a program in a shell line by a signal, which the shell reports by its status.
     ProgramSignal {
-        /// The signal's number: 128 less than the shell's status.
+        /// Number of the signal: 128 less than the shell's status.
         number: i32,
         /// Whether the kernel ran out of memory while it ran and killed something.
         out_of_memory: bool,
     },
-    /// It could not be started.
+    /// Failure to start.
     NotStarted(String),
-    /// It failed, and the machine stood in its way.
+    /// Failure with a fault of the host.
     HostFault {
-        /// How it ended.
+        /// Exit.
         exit: Box<Exit>,
-        /// Why its log is not whole, if that is so.
+        /// Reason why its log is incomplete, if so.
         log: Option<String>,
-        /// Which disk is full, as a sentence, if one is.
+        /// Full disk, as a sentence, if one is.
         full: Option<String>,
     },
 }
 
 impl Exit {
-    /// Whether it asks for another try.
+    /// Whether it requests a retry.
     pub fn wants_retry(&self) -> bool {
         match self {
             Exit::Failed { again, .. } => *again,
@@ -100,21 +100,21 @@ impl Exit {
     }
 }
 
-/// How urgently a job is to stop.
+/// Urgency of a request to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// It may save its state first.
+    /// Soon; it may save its state first.
     Gently,
     /// Now, with everything it has started.
     Now,
 }
 
-/// Hears what an executor says, from any thread; must not block.
+/// Receives the events of an executor, from any thread; must not block.
 pub type JobListener = Arc<dyn Fn(JobEvent) + Send + Sync>;
 
-/// Carries out jobs. Its events go, in order for each job, to the listener it was made with.
+/// Executor of jobs. Its events go, in order for each job, to the listener it was made with.
 pub trait Executor {
-    /// Starts a job. That it cannot be started is an event, not an error.
+    /// Starts a job. A failure to start is an event, not an error.
     fn start(&mut self, job: Job);
     /// Stops a job; no effect on one that is over.
     fn stop(&mut self, id: InstanceId, how: Stop);

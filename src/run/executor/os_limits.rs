@@ -1,11 +1,11 @@
-//! Processes, threads, handles and memory that the system refuses for a while: what to say, and what to do about it.
+//! Limits of the operating system on processes, threads, handles and memory: messages and remedies.
 
 use std::io;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
-/// A limit that there is not.
+/// Text of an absent limit.
 const UNLIMITED: &str = "unlimited";
 
 /// Whether an operation was refused for lack of something that others may give back.
@@ -13,7 +13,7 @@ pub(crate) fn is_limit_reached(error: &io::Error) -> bool {
     advice(error).is_some()
 }
 
-/// What a refusal lacks and what to do, as a sentence; `None` for a refusal of another sort.
+/// Limit behind an error and the remedy, as a sentence; `None` for errors of another sort.
 pub(crate) fn advice(error: &io::Error) -> Option<String> {
     let limit = |resource| getrlimit(resource).map_or("unknown".to_owned(), |(soft, _)| in_words(soft));
     let fewer = "or let fewer stages run at once (`-j`)";

@@ -1,8 +1,8 @@
 //! The line protocol between a run and its stages: JSON lines, one message a line, over a pipe.
 //!
-//! A worker reads one [`WorkerRequest`] line from standard input and writes [`StageMessage`] lines to standard output, `started` first and
-//! `done` or `failed` last. A `command` stage may write `progress` and `metric` lines to the file named by
-//! `ATHANOR_EVENTS`. Either side ignores fields it does not know; an order of another version is refused.
+//! A worker reads one [`WorkerRequest`] line from standard input and writes [`StageMessage`] lines to standard output,
+//! `started` first and `done` or `failed` last. A `command` stage may write `progress` and `metric` lines to the file named by
+//! `ATHANOR_EVENTS`. Either side ignores fields it does not know; a request of another version is refused.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,87 +15,87 @@ use serde::{Deserialize, Serialize};
 /// Version of the protocol.
 pub const PROTOCOL: u32 = 2;
 
-/// The longest line a reader accepts, in bytes; a longer one is dropped.
+/// Maximum length of a line, in bytes; a longer one is dropped.
 pub const MAX_LINE: u64 = 1 << 20;
 
-/// The environment variable that tells a `command` stage where to write progress and metrics.
+/// Environment variable that tells a `command` stage where to write progress and metrics.
 pub const EVENTS_VARIABLE: &str = "ATHANOR_EVENTS";
 
-/// What a worker is to do. Paths are relative to its working folder.
+/// Request to a worker. Paths are relative to its working folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerRequest {
     /// [`PROTOCOL`].
     pub protocol: u32,
-    /// The kind's name.
+    /// Name of the kind.
     pub kind: String,
-    /// The kind's revision; a worker of another revision refuses.
+    /// Revision of the kind; a worker of another revision refuses.
     pub revision: u32,
     /// Canonical parameters.
     pub params: serde_json::Value,
-    /// The stage's seed.
+    /// Seed of the stage.
     pub seed: u64,
-    /// What to read.
+    /// Input files, by port.
     pub inputs: BoundInputs,
-    /// What to write.
+    /// Output files, by port.
     pub outputs: BoundOutputs,
-    /// A private folder that goes away with the stage.
+    /// Private folder that is removed with the stage.
     #[serde(with = "athanor_cache::any_path")]
     pub scratch: PathBuf,
-    /// The cache, absolute: where items of earlier work are.
+    /// Root of the cache, absolute: items of earlier work are there.
     #[serde(with = "athanor_cache::any_path")]
     pub cache: PathBuf,
-    /// What the stage computes.
+    /// Fingerprint of the work.
     pub fingerprint: Digest,
-    /// What lies at the paths in `inputs`.
+    /// Artifacts at the paths in `inputs`.
     pub contents: BTreeMap<PathBuf, Artifact>,
     /// Whether the work is to be done again from scratch, whatever is known.
     #[serde(rename = "anew")]
     pub force: bool,
-    /// Where the worker notes which stored files it has put among the outputs.
+    /// File where the worker lists stored files that it put among the outputs.
     #[serde(with = "athanor_cache::any_path")]
     pub placements: PathBuf,
     /// Size of its thread pools.
     pub threads: usize,
 }
 
-/// What a stage tells its run.
+/// Message of a stage to its run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum StageMessage {
-    /// Start and end.
+    /// Start or end.
     Status(WorkerStatus),
-    /// What happens in between.
+    /// Report in between.
     Report(StageReport),
 }
 
-/// Start and end of a worker.
+/// Start or end of a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum WorkerStatus {
-    /// The worker understood its order.
+    /// Start: the worker understood its request.
     Started {
         /// [`PROTOCOL`].
         protocol: u32,
     },
-    /// All outputs are written.
+    /// Success: all outputs are written.
     Done,
-    /// The stage could not do its work.
+    /// Failure.
     Failed {
-        /// Why, as a full sentence.
+        /// Cause, as a full sentence.
         message: String,
-        /// What to do.
+        /// Remedy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         help: Option<String>,
         /// Whether it stopped because it was asked to.
         #[serde(default)]
         interrupted: bool,
-        /// Whether it has changed how it goes about its work, so that another try, in a process of its own, may succeed.
+        /// Whether it has changed its approach, so that a retry, in a process of its own, may succeed.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         again: bool,
     },
 }
 
-/// Reads one message; `None` for a line that is none, which a reader passes over.
+/// Parses a message; `None` for other lines, which a reader skips.
 pub fn parse_message(line: &[u8]) -> Option<StageMessage> {
     serde_json::from_slice(line).ok()
 }

@@ -1,20 +1,20 @@
-//! What a machine has and what stages take of it: a pure ledger that never gives a device out twice.
+//! Bookkeeping of a machine's resources: pure, and never gives a device out twice.
 
 use crate::plan::Resources;
 
 /// Thousandths of one GPU: the unit in which fractions are booked, so that sums are exact.
 pub const WHOLE_GPU: u32 = 1000;
 
-/// One GPU that a run may use.
+/// GPU that a run may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpuDevice {
-    /// Its index as CUDA counts.
+    /// Index as CUDA counts.
     pub index: u32,
-    /// Its memory in bytes; `None` when unknown, and then not booked.
+    /// Memory in bytes; `None` when unknown, and then not booked.
     pub memory: Option<u64>,
 }
 
-/// What a run may use.
+/// Resources that a run may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capacity {
     /// CPUs.
@@ -25,11 +25,11 @@ pub struct Capacity {
     pub gpus: Vec<GpuDevice>,
 }
 
-/// How many resources [`Capacity::shares`] tells apart.
+/// Number of resources that [`Capacity::shares`] distinguishes.
 pub const SHARES: usize = 4;
 
 impl Capacity {
-    /// What part of all there is `wanted` takes of CPUs, main memory, GPUs and the memory of GPUs. The largest of them is its
+    /// Share of all CPUs, main memory, GPUs and GPU memory that `wanted` takes. The largest of them is its
     /// dominant share (Ghodsi and others, "Dominant resource fairness", NSDI 2011).
     pub fn shares(&self, wanted: &Resources) -> [f64; SHARES] {
         let part = |of: f64, all: f64| if of > 0.0 { of / all } else { 0.0 };
@@ -38,7 +38,7 @@ impl Capacity {
         let (devices, share) = (wanted.gpus.devices() as f64, wanted.gpus.share_of_each());
         let gpus = part(devices * f64::from(share) / f64::from(WHOLE_GPU), self.gpus.len() as f64);
         let gpu_memory = match (share, wanted.gpu_memory) {
-            // Nobody else is on such a device, so nobody else has its memory.
+            // Such a device is not shared, and neither is its memory.
             (WHOLE_GPU, _) => gpus,
             (_, Some(size)) => {
                 let all = self.gpus.iter().map(|gpu| gpu.memory).sum::<Option<u64>>();
@@ -50,7 +50,7 @@ impl Capacity {
     }
 }
 
-/// What one running stage has been given.
+/// Resources given to one running stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allocation {
     /// CPUs.
@@ -72,7 +72,7 @@ struct Device {
     memory_left: u64,
 }
 
-/// What is free at the moment.
+/// Free resources.
 #[derive(Debug, Clone)]
 pub struct Pool {
     cpus: u32,
@@ -82,7 +82,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Everything in `capacity` is free.
+    /// A pool in which everything in `capacity` is free.
     pub fn new(capacity: &Capacity) -> Pool {
         let devices = capacity.gpus.iter().map(|gpu| Device {
             gpu: gpu.clone(),
@@ -119,7 +119,7 @@ impl Pool {
         Some(Allocation { cpus, memory, gpus, gpu_share: share, gpu_memory })
     }
 
-    /// Gives back what [`Pool::take`] gave.
+    /// Gives back an allocation of [`Pool::take`].
     pub fn give_back(&mut self, allocation: &Allocation) {
         self.cpus_left += allocation.cpus;
         self.memory_left += allocation.memory;
@@ -145,16 +145,16 @@ impl Pool {
     }
 }
 
-/// Why a stage can never run.
+/// Reason why a stage can never run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misfit {
-    /// The end of a sentence about the stage: "asks for …".
+    /// End of a sentence about the stage: "asks for …".
     pub why: String,
-    /// What to do.
+    /// Remedy.
     pub help: &'static str,
 }
 
-/// Everything for which `wanted` can never fit into `capacity`.
+/// Reasons why `wanted` can never fit into `capacity`.
 pub fn misfits(wanted: &Resources, capacity: &Capacity) -> Vec<Misfit> {
     let mut misfits = Vec::new();
     let mut misfit = |why: String, help| misfits.push(Misfit { why, help });
@@ -196,7 +196,7 @@ pub fn misfits(wanted: &Resources, capacity: &Capacity) -> Vec<Misfit> {
     misfits
 }
 
-/// A size in GiB, two digits and not a byte too much; small ones exactly.
+/// Formats a size in GiB, rounded down to two digits; small ones exactly.
 fn rounded_down(bytes: u64) -> String {
     const GIB: u64 = 1 << 30;
     if bytes < GIB || bytes.is_multiple_of(GIB) {

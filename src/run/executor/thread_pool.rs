@@ -1,4 +1,4 @@
-//! Threads that are kept for the next task: a stage that takes a millisecond should not wait for threads to be made.
+//! A pool of cached threads: a stage that takes a millisecond should not wait for threads to be made.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, channel};
@@ -7,8 +7,8 @@ use std::thread;
 
 type Task = Box<dyn FnOnce() + Send>;
 
-/// As many threads as there ever were tasks at once, as long as the system gives them. They end with the pool, each after the
-/// task it is at.
+/// Pool of as many threads as there ever were tasks at once, as long as the system gives them. They end with the pool, each
+/// after its present task.
 #[derive(Clone, Default)]
 pub struct ThreadPool(Arc<Mutex<State>>);
 
@@ -17,17 +17,17 @@ struct State {
     idle: Vec<Sender<Task>>,
     /// Tasks for which there was no thread.
     waiting: VecDeque<Task>,
-    /// Threads, idle or not.
+    /// Number of threads, idle or not.
     threads: usize,
 }
 
 impl ThreadPool {
-    /// Does a task on a thread of its own. Where the system gives no more threads, the task waits for one, and where there is
+    /// Runs a task on a thread of its own. Where the system gives no more threads, the task waits for one, and where there is
     /// none at all, it is done before this returns.
     pub fn run(&self, task: impl FnOnce() + Send + 'static) {
         let mut task: Task = Box::new(task);
         while let Some(thread) = lock(&self.0).idle.pop() {
-            // A thread that is gone gives the task back.
+            // A thread that has ended gives the task back.
             match thread.send(task) {
                 Ok(()) => return,
                 Err(unsent) => task = unsent.0,
@@ -47,7 +47,7 @@ impl ThreadPool {
         }
     }
 
-    /// Starts a thread that begins with a task; gives the task back if there is none to be had.
+    /// Starts a thread that begins with a task; gives the task back if the system refuses.
     fn spawn(&self, task: Task) -> Result<(), Task> {
         lock(&self.0).threads += 1;
         let first = Arc::new(Mutex::new(Some(task)));
@@ -82,7 +82,7 @@ impl ThreadPool {
     }
 }
 
-/// Counts a thread out when it ends, also by a panic.
+/// Guard that counts a thread out when it ends, also by a panic.
 struct ThreadExit(std::sync::Weak<Mutex<State>>);
 
 impl Drop for ThreadExit {

@@ -12,25 +12,25 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use athanor_cache::Cache;
-use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
+use athanor_stages::context::{CacheAccess, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{RunError, Runner};
-use athanor_stages::panics::{self, Panic};
+use athanor_stages::nn::panics::{self, Panic};
 use athanor_stages::registry;
 
 use crate::fatal_errors;
 use crate::run::executor::compute_pool::make_pool;
 use crate::run::executor::protocol::{PROTOCOL, StageMessage, WorkerRequest, WorkerStatus};
 
-/// Does the one request given on standard input; returns the process's exit code.
+/// Carries out the one request on standard input; returns the process's exit code.
 pub(crate) fn main() -> u8 {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::devices::set_up() };
+    unsafe { athanor_stages::nn::devices::set_up() };
     let Ok(channel) = take_standard_output() else {
         return 1;
     };
     fatal_errors::report_to(channel.as_raw_fd());
-    panics::remember();
+    panics::install_hook();
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
     // Without a handler the process ends at the first signal, which is a valid way to stop.
@@ -70,40 +70,39 @@ fn execute(request: &WorkerRequest, reporter: &PipeReporter) -> Result<(), Worke
     reporter.send(&StageMessage::Status(WorkerStatus::Started { protocol: PROTOCOL }));
     make_pool(request.threads).map_err(refusal)?;
     let cache = Cache::open(&request.cache).map_err(|error| refusal(error.to_string()))?;
-    let memory = Memory {
+    let access = CacheAccess {
         cache: &cache,
         fingerprint: request.fingerprint,
         contents: request.contents.clone().into_iter().collect(),
-        anew: request.force,
+        force: request.force,
         placements: request.placements.clone(),
     };
     let context = StageContext::new(request.seed, request.threads, request.scratch.clone(), reporter)
-        .with_memory(memory)
+        .with_cache(access)
         .with_environment(passed_on());
     guarded(|| work.run(&request.params, request.inputs.clone(), request.outputs.clone(), &context))
 }
 
-/// Does a stage's work; a panic is its failure, like any other.
+/// Runs a stage; a panic is a failure like any other.
 fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), WorkerStatus> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| status_of(&error)),
-        Err(payload) => Err(status_of_panic(&panics::behind(payload.as_ref()))),
+        Err(payload) => Err(status_of_panic(&panics::root_cause(payload.as_ref()))),
     }
 }
 
-/// Signs that it was a GPU, or what drives it, that failed.
-const SIGNS_OF_A_GPU: [&str; 4] = ["CUDA", "Cuda", "NVRTC", "device was poisoned"];
+/// Texts that show that a GPU or its driver failed.
+const GPU_ERRORS: [&str; 4] = ["CUDA", "Cuda", "NVRTC", "device was poisoned"];
 
-/// Signs that the system had no more of something: the texts of EAGAIN, ENOMEM and EMFILE.
-const SIGNS_OF_A_SHORTAGE: [&str; 3] =
-    ["Resource temporarily unavailable", "Cannot allocate memory", "Too many open files"];
+/// Texts that show that a limit of the system was reached: those of EAGAIN, ENOMEM and EMFILE.
+const LIMIT_ERRORS: [&str; 3] = ["Resource temporarily unavailable", "Cannot allocate memory", "Too many open files"];
 
 fn status_of_panic(panic: &Panic) -> WorkerStatus {
     let first_line = panic.message.lines().next().unwrap_or_default().trim_end_matches('.');
-    let on_gpu = SIGNS_OF_A_GPU.iter().any(|sign| panic.message.contains(sign));
+    let on_gpu = GPU_ERRORS.iter().any(|sign| panic.message.contains(sign));
     let at = panic.location.as_ref().map(|at| format!(" (at {at})")).unwrap_or_default();
-    let is_shortage = SIGNS_OF_A_SHORTAGE.iter().any(|sign| panic.message.contains(sign));
-    let (what, help) = if is_shortage {
+    let is_limit_reached = LIMIT_ERRORS.iter().any(|sign| panic.message.contains(sign));
+    let (what, help) = if is_limit_reached {
         let help = "The system refused it a thread, a handle or memory: raise the limit on them (`ulimit -a` lists limits), or let fewer stages run at once (`-j`).";
         ("It could not go on", help)
     } else if on_gpu {
@@ -116,7 +115,7 @@ fn status_of_panic(panic: &Panic) -> WorkerStatus {
     WorkerStatus::Failed { message, help: Some(help.to_owned()), interrupted: false, again: false }
 }
 
-/// What of the environment kinds may ask for.
+/// Variables of the environment that kinds may ask for.
 fn passed_on() -> HashMap<String, String> {
     let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
     let names = names.into_iter().flat_map(|name| [name.to_owned(), name.to_lowercase()]);
@@ -133,7 +132,7 @@ fn status_of(error: &RunError) -> WorkerStatus {
                 message,
                 help: stage.help().map(str::to_owned),
                 interrupted,
-                again: stage.may_succeed_again(),
+                again: stage.is_retryable(),
             }
         }
         RunError::Bind(_) | RunError::Params(_) => refusal(message),
@@ -154,7 +153,7 @@ impl PipeReporter {
         let Ok(mut line) = serde_json::to_vec(message) else { return };
         line.push(b'\n');
         let mut channel = self.channel.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A run that is gone reads nothing; the stage is about to be killed with it.
+        // If the run has ended, the stage is about to be killed with it.
         let _ = channel.write_all(&line);
     }
 }
@@ -202,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_may_ask_for_another_try() {
+    fn a_stage_may_request_a_retry() {
         let failing = |again| {
             let (message, help) = ("the GPU has no room".to_owned(), "It goes on.".to_owned());
-            reported(move || Err(StageError::DeviceMemory { message, help, again }.into()))
+            reported(move || Err(StageError::DeviceMemory { message, help, retry: again }.into()))
         };
         assert_eq!([failing(true), failing(false)].map(|(_, again)| again), [true, false]);
     }

@@ -1,4 +1,4 @@
-//! What an instance computes from, and the fingerprint of it.
+//! Recipes of instances and their fingerprints.
 
 use athanor_cache::{Artifact, Cache, CacheError, Content, Digest, ValueHasher};
 use serde::{Deserialize, Serialize};
@@ -6,31 +6,31 @@ use serde_json::{Value, json};
 
 use crate::plan::{Instance, Work};
 
-/// Everything an instance computes from. Recorded with its result, so that a later run can say what changed.
+/// Recipe: everything an instance computes from. Recorded with its result, so that a later run can say what changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
     /// The kind's name.
     pub kind: String,
     /// The kind's revision.
     pub revision: u32,
-    /// Canonical parameters without those that say how rather than what; for a command its line and outputs.
+    /// Canonical parameters without those that do not affect the result; for a command its line and outputs.
     pub params: Value,
     /// The seed.
     pub seed: u64,
-    /// What it reads, by port.
+    /// Inputs, by port.
     pub inputs: Vec<RecipeInput>,
 }
 
 /// A recipe and its fingerprint.
 #[derive(Debug, Clone)]
 pub struct Resolved {
-    /// What is to be done.
+    /// Recipe of the work.
     pub recipe: Recipe,
     /// [`Recipe::fingerprint`] of it.
     pub fingerprint: Digest,
 }
 
-/// What one port reads.
+/// Input of one port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecipeInput {
     /// The port, or `./path` for a project file that a command's line names.
@@ -39,12 +39,12 @@ pub struct RecipeInput {
     pub items: Vec<RecipeItem>,
 }
 
-/// One artifact that is read.
+/// Artifact that is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecipeItem {
     /// Its content.
     pub artifact: Artifact,
-    /// Where it came from, for people; not part of the fingerprint.
+    /// Source, for people; not part of the fingerprint.
     pub from: String,
 }
 
@@ -57,10 +57,10 @@ fn without(params: &Value, names: &[&str]) -> Value {
 }
 
 impl Recipe {
-    /// The recipe of `instance`, given what its inputs hold.
+    /// The recipe of `instance` that reads `inputs`.
     pub fn new(instance: &Instance, inputs: Vec<RecipeInput>) -> Recipe {
         let params = match &instance.work {
-            Work::BuiltIn { params } => without(params, instance.kind.manner()),
+            Work::BuiltIn { params } => without(params, instance.kind.not_in_fingerprint()),
             Work::Command(command) => {
                 let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
                 let outputs: serde_json::Map<String, Value> = outputs.collect();
@@ -71,7 +71,7 @@ impl Recipe {
         Recipe { kind, revision, params, seed: instance.seed, inputs }
     }
 
-    /// Equal for two recipes if and only if they describe the same work: kind, revision, parameters, seed, and each input's
+    /// Fingerprint, equal for two recipes if and only if they describe the same work: kind, revision, parameters, seed, and each input's
     /// name and content. Not names of stages, paths, resources or times.
     pub fn fingerprint(&self) -> Digest {
         let contents = |input: &RecipeInput| input.items.iter().map(|item| item.artifact.content()).collect();
@@ -87,15 +87,15 @@ pub fn recorded_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Rec
     Ok(record.and_then(|record| serde_json::from_value(record.recipe).ok()))
 }
 
-/// What a port reads.
+/// Name of a port and the contents that it reads.
 pub type Port<'p> = (&'p str, Vec<Content>);
 
-/// The fingerprint of a recipe for `instance` that reads `inputs`: [`Recipe::fingerprint`], without the recipe being made.
+/// Fingerprint of a recipe for `instance` that reads `inputs`: [`Recipe::fingerprint`], without the recipe being made.
 pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>]) -> Digest {
     let kind = instance.kind;
     fingerprint(kind.name(), kind.revision(), instance.seed, inputs, |hasher| match &instance.work {
-        Work::BuiltIn { params } if kind.manner().is_empty() => hasher.value(params),
-        Work::BuiltIn { params } => hasher.value(&without(params, kind.manner())),
+        Work::BuiltIn { params } if kind.not_in_fingerprint().is_empty() => hasher.value(params),
+        Work::BuiltIn { params } => hasher.value(&without(params, kind.not_in_fingerprint())),
         Work::Command(command) => {
             let mut outputs: Vec<(&str, &str)> =
                 instance.outputs.iter().map(|output| (output.name.as_str(), output.file.as_str())).collect();

@@ -1,15 +1,15 @@
-//! What is put among an attempt's inputs, and where.
+//! Links to the inputs of an attempt.
 
 use std::path::PathBuf;
 
 use athanor_cache::Artifact;
 
-/// One artifact to be put among the inputs.
+/// Link to one artifact of an attempt's inputs.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// Where, relative to the folder the stage runs in.
+    /// Path of the link, relative to the folder the stage runs in.
     pub at: String,
-    /// What.
+    /// Target.
     pub target: Target,
     /// Whether it is to be a copy that the stage may write to.
     pub copy: bool,
@@ -25,11 +25,11 @@ impl Link {
     }
 }
 
-/// What an input is.
+/// Target of a link.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// Something in the cache.
+    /// Artifact in the cache.
     Stored(Artifact),
-    /// A file or folder of the user's.
+    /// File or folder of the project.
     ProjectFile(PathBuf),
 }

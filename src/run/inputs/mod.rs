@@ -1,4 +1,4 @@
-//! Inputs of instances: the project's files, recipes and fingerprints, and whether anybody changed what was read.
+//! Inputs of instances: the project's files, recipes and fingerprints, and the detection of changes to them.
 
 pub mod fingerprint;
 pub mod link;

@@ -1,4 +1,4 @@
-//! The project's own files that a plan reads: are they there, and what do they hold?
+//! Files of the project that a plan reads: whether they are there, and their contents.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -52,7 +52,7 @@ fn missing(source: &Source, path: &Path) -> (String, Option<String>) {
     (message, similar(path).or_else(|| Some(location_hint(source, path))))
 }
 
-/// Where the missing path was looked for, and how far it exists.
+/// Hint about where the missing path was looked for, and how far it exists.
 fn location_hint(source: &Source, path: &Path) -> String {
     let there = path.ancestors().skip(1).find(|parent| parent.exists());
     match there {
@@ -61,7 +61,7 @@ fn location_hint(source: &Source, path: &Path) -> String {
     }
 }
 
-/// A file beside the missing one whose name is close.
+/// Suggestion of a file beside the missing one whose name is close.
 fn similar(path: &Path) -> Option<String> {
     let wanted = path.file_name()?.to_str()?;
     let entries = std::fs::read_dir(path.parent()?).ok()?;
@@ -70,7 +70,7 @@ fn similar(path: &Path) -> Option<String> {
     Some(format!("did you mean `{best}` in the same folder?"))
 }
 
-/// The files of the project folder that each of the commands names in its line; `are_there` picks those that are such files.
+/// Files of the project folder that each of the commands names in its line; `are_there` selects words that are such files.
 pub fn mentions<'p>(
     plan: &'p Plan,
     ids: &[InstanceId],
@@ -94,10 +94,10 @@ pub fn mentions<'p>(
     named.filter(|(_, named)| !named.is_empty()).collect()
 }
 
-/// More words than this that would lie in one folder are looked up in its list, instead of one by one on disk.
+/// Number of words in one folder above which they are looked up in its list, instead of one by one on disk.
 const LISTED: usize = 64;
 
-/// Those of `words` that are paths of files in the project folder, the cache's own excepted.
+/// Words that are paths of files in the project folder, the cache's own excepted.
 pub fn project_files<'w>(words: HashSet<&'w str>, project: &Path, cache: &Path) -> HashSet<&'w str> {
     let mut by_folder: HashMap<&str, Vec<&'w str>> = HashMap::new();
     for word in words {
@@ -125,15 +125,15 @@ fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
     plain && path.is_file() && !path.starts_with(cache)
 }
 
-/// What the project's files hold, by path as written.
+/// Contents of the project's files, by path as written.
 #[derive(Debug, Default)]
 pub struct Contents {
     known: HashMap<String, Artifact>,
 }
 
 impl Contents {
-    /// Establishes what every source and mentioned file that `ids` read holds, in parallel. `progress` hears how many of how
-    /// many are done. Manifests of folders are kept, so that a later comparison can name files.
+    /// Hashes every source and mentioned file that `ids` read, in parallel. `progress` receives how many are done, and how many
+    /// there are. Manifests of folders are stored, so that a later comparison can name files.
     pub fn read(
         plan: &Plan,
         ids: &[InstanceId],
@@ -160,19 +160,19 @@ impl Contents {
         Ok(Contents { known })
     }
 
-    /// What the file or folder at `path` (as written) held when it was read.
+    /// Content of the file or folder at `path` (as written) when it was read.
     pub fn get(&self, path: &str) -> Option<&Artifact> {
         self.known.get(path)
     }
 
-    /// Every path that was read, and what it held.
+    /// Paths that were read, with their contents.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Artifact)> {
         self.known.iter().map(|(path, artifact)| (path.as_str(), artifact))
     }
 }
 
 impl FromIterator<(String, Artifact)> for Contents {
-    /// What each path is known to hold.
+    /// Contents that are known already.
     fn from_iter<I: IntoIterator<Item = (String, Artifact)>>(known: I) -> Contents {
         Contents { known: known.into_iter().collect() }
     }

@@ -1,4 +1,4 @@
-//! From what an instance's inputs hold to its recipe.
+//! Resolution of an instance's inputs to its recipe.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, fin
 use crate::run::inputs::link::{Link, Target};
 use crate::run::inputs::project_files::{Contents, Mentions};
 
-/// What a plan's instances read: the project's files, and what earlier instances made.
+/// Inputs of a plan's instances: the project's files, and outputs of earlier instances.
 pub struct Inputs<'a> {
     /// The plan.
     pub plan: &'a Plan,
@@ -18,16 +18,16 @@ pub struct Inputs<'a> {
     pub project: &'a Path,
     /// Project files that commands name.
     pub mentions: &'a Mentions,
-    /// What the project's files hold.
+    /// Contents of the project's files.
     pub contents: &'a Contents,
 }
 
-/// The port of a project file that a command names.
+/// Port of a project file that a command names.
 fn mention_port(path: &str) -> String {
     format!("./{path}")
 }
 
-/// An output that a producer was free to leave unwritten, and did.
+/// Missing optional output of a producer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("It needs the output `{output}` of `{producer}`, which that stage did not write this time.")]
 pub struct MissingOutput {
@@ -38,7 +38,7 @@ pub struct MissingOutput {
 }
 
 impl Inputs<'_> {
-    /// The fingerprint of [`Inputs::recipe`].
+    /// Fingerprint of [`Inputs::recipe`].
     pub fn fingerprint<'o>(
         &'o self,
         id: InstanceId,
@@ -56,7 +56,7 @@ impl Inputs<'_> {
         Ok(fingerprint_of(instance, &mut ports))
     }
 
-    /// The recipe of `id`. `outcome` gives the outputs of an instance that is done.
+    /// Recipe of `id`. `outcome` gives the outputs of an instance that is done.
     pub fn recipe<'o>(
         &'o self,
         id: InstanceId,
@@ -107,7 +107,7 @@ impl Inputs<'_> {
         self.mentions.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// What the user calls an artifact: a path of theirs, or `instance.output`.
+    /// Name of an artifact for the user: a path of theirs, or `instance.output`.
     fn label(&self, source: InputSource) -> String {
         match source {
             InputSource::File(source) => self.plan.sources[source.index()].path.clone(),
@@ -118,7 +118,7 @@ impl Inputs<'_> {
         }
     }
 
-    /// What is to be put among the inputs of `id`, whose recipe is `recipe`; `private` asks for copies of everything stored.
+    /// Links to the inputs of `id`, whose recipe is `recipe`; `private` asks for copies of everything stored.
     pub fn links(&self, id: InstanceId, recipe: &Recipe, private: bool) -> Vec<Link> {
         let instance = &self.plan.instances[id.index()];
         let mut links = Vec::new();
@@ -137,7 +137,7 @@ impl Inputs<'_> {
         links
     }
 
-    /// The stored artifacts that `id` reads, whose recipe is `recipe`.
+    /// Stored artifacts that `id` reads, whose recipe is `recipe`.
     pub fn stored(&self, id: InstanceId, recipe: &Recipe) -> Vec<Artifact> {
         let inputs = self.plan.instances[id.index()].inputs.iter().zip(&recipe.inputs);
         let fed = inputs.flat_map(|(input, bound)| input.sources.iter().zip(&bound.items));
@@ -150,7 +150,7 @@ impl Inputs<'_> {
         Target::ProjectFile(self.project.join(path))
     }
 
-    /// The files that a worker is given on a port.
+    /// Files that a worker is given on a port.
     pub fn input_files(&self, input: &Input) -> Vec<InputFile> {
         let sources = input.sources.iter().zip(&input.files);
         sources.map(|(source, at)| InputFile { path: at.into(), label: self.label(*source) }).collect()

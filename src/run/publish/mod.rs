@@ -1,7 +1,7 @@
-//! Putting results where the user looks for them.
+//! Publishing: copies results to where the user looks for them.
 //!
-//! What a folder of results holds is compared with what [`note::Note`] says of it. What Athanor has put there may be replaced;
-//! everything else is the user's, and is left alone or set aside. Results are copied out of the cache and hashed on the way, all
+//! The content of a folder of results is compared with its [`note::Note`]. Files that Athanor has put there may be replaced;
+//! everything else is the user's, and is left alone or moved aside. Results are copied out of the cache and hashed on the way, all
 //! of them before the first is put in place; one that is refused keeps no other from its place.
 
 mod note;
@@ -16,67 +16,67 @@ use std::path::{Path, PathBuf};
 use athanor_cache::{Artifact, Cache, CacheError, OutputRecord};
 
 use crate::events::ResultAction;
-use crate::plan::{InstanceId, Plan};
+use crate::plan::{InstanceId, Plan, ResultSource};
 use crate::run::state::history::History;
 
 use publisher::Publisher;
 pub(super) use refusal::explain;
 
-/// What became of the results.
+/// Outcome of publishing.
 #[derive(Debug, Default)]
 pub(super) struct Publication {
-    /// Those that are where they should be, or that the user has edited.
+    /// Results that are where they should be, or that the user has edited.
     pub published: Vec<Published>,
-    /// Those that are not.
+    /// Results that could not be put in place.
     pub refused: Vec<Refused>,
 }
 
-/// What was done with one result.
+/// Result that was published.
 #[derive(Debug)]
 pub(super) struct Published {
-    /// Relative to the project folder.
+    /// Path relative to the project folder.
     pub path: String,
-    /// What was done.
+    /// Action taken.
     pub action: ResultAction,
-    /// Where the user's edited one is now, if it had to give way.
+    /// Path of the user's edited result, if it was moved aside.
     pub aside: Option<String>,
 }
 
-/// A result that could not be put in place.
+/// Result that could not be put in place.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// Relative to the project folder.
+    /// Path relative to the project folder.
     pub path: String,
-    /// Why not.
+    /// Reason.
     pub error: CacheError,
     /// Whether it is damaged in the cache, and no longer served from there: its instance has to make it again.
     pub lost: bool,
     /// The instance that made it.
     pub instance: InstanceId,
-    /// Where it was to be.
+    /// Path where it was to be.
     pub target: PathBuf,
 }
 
-/// A project and the pipeline's run in it that puts results in place.
+/// Request to publish the results of a run.
 pub(super) struct PublishRequest<'a> {
     /// The pipeline.
     pub plan: &'a Plan,
-    /// Where its results are stored.
+    /// Cache with its results.
     pub cache: &'a Cache,
-    /// What is known of it.
+    /// History of the pipeline.
     pub history: &'a History,
     /// The project folder.
     pub project: &'a Path,
-    /// The folder of all pipelines' results; if relative, then to the project folder.
+    /// Folder of all pipelines' results; if relative, then to the project folder.
     pub results: &'a Path,
     /// The run.
     pub run: &'a str,
 }
 
-/// One result to be put in place.
+/// Result to be put in place.
 #[derive(Debug, Clone)]
 struct Wanted {
-    /// Below the pipeline's folder of results.
+    /// Path below the pipeline's folder of results.
     path: String,
     artifact: Artifact,
     instance: InstanceId,
@@ -96,7 +96,7 @@ impl PublishRequest<'_> {
         let folder = self.project.join(&shown);
         let shown = shown.display().to_string();
         let publication = Publisher::new(self.cache, folder, shown, self.run).publish(wanted, earlier);
-        // What is not remembered is hashed again.
+        // Digests that are not remembered are computed again.
         let _ = self.cache.flush_stat_index();
         publication
     }
@@ -104,7 +104,7 @@ impl PublishRequest<'_> {
     fn wanted<'o>(&self, outputs: &impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> Vec<Wanted> {
         let mut all = Vec::new();
         for entry in &self.plan.results {
-            for (label, instance, output) in &entry.sources {
+            for ResultSource { label, instance, output } in &entry.sources {
                 let made_by = &self.plan.instances[instance.index()];
                 let name = &made_by.outputs[*output].name;
                 let record = outputs(*instance).and_then(|records| records.iter().find(|record| record.name == *name));

@@ -1,6 +1,6 @@
-//! The file `.athanor.json` in a folder of results: which files there are Athanor's own, and what it has put into them.
+//! The note `.athanor.json` in a folder of results: which files there are Athanor's own, and their contents.
 //!
-//! It lies with the results, so that it is right wherever they are moved, mounted or copied to. Before results are put in place
+//! The note lies with the results, so that it is right wherever they are moved, mounted or copied to. Before results are put in place
 //! it says which are about to be, so that a killed run's results are known as Athanor's, too.
 
 use std::collections::BTreeMap;
@@ -16,14 +16,14 @@ use serde::{Deserialize, Serialize};
 pub(super) const NAME: &str = ".athanor.json";
 const VERSION: u32 = 1;
 
-/// What is known of a folder of results. Fields that are not known here are ignored.
+/// Note about a folder of results. Unknown fields are ignored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Note {
     version: u32,
-    /// What lies there, by path below the folder.
+    /// Results that were put there, by path below the folder.
     #[serde(default)]
     pub results: BTreeMap<String, Entry>,
-    /// What may lie there, because somebody was about to put it there.
+    /// Results that may be there, because a run was about to put them there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pending: BTreeMap<String, Pending>,
     /// Whether it is here as it was written, of the very folder that it lies in.
@@ -31,14 +31,14 @@ pub(super) struct Note {
     pub is_reliable: bool,
 }
 
-/// A result that was put in place.
+/// Result that was put in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
-    /// What it is.
+    /// Type of the artifact.
     pub kind: ArtifactKind,
-    /// Its content.
+    /// Digest of its content.
     pub digest: Digest,
-    /// That of a folder without executable bits, where it has some.
+    /// Digest of a folder without executable bits, where it has some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bare: Option<Digest>,
     /// The instance that made it.
@@ -49,32 +49,32 @@ pub(super) struct Entry {
     pub run: String,
 }
 
-/// A result that is about to be put in place.
+/// Result that is about to be put in place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Pending {
     /// The result.
     pub entry: Entry,
-    /// Which of its files are swapped one by one; if there are none, all of it is replaced at once.
+    /// Swaps of single files; if there are none, all of it is replaced at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub swaps: Vec<Swap>,
 }
 
 impl Entry {
-    /// The digest of its content without executable bits.
+    /// Digest of its content without executable bits.
     pub(super) fn bare_digest(&self) -> Digest {
         self.bare.unwrap_or(self.digest)
     }
 }
 
-/// A note of earlier versions, kept in the cache by paths below the project folder.
+/// Note of earlier versions, stored in the cache by paths below the project folder.
 #[derive(Deserialize)]
 struct EarlierNote {
     artifacts: BTreeMap<String, Artifact>,
 }
 
 impl Note {
-    /// The note in `folder`. If it is not there, `earlier` is asked for one that an earlier version kept elsewhere, about results
-    /// whose paths begin with `prefix`.
+    /// Reads the note in `folder`. If there is none, `earlier` gives that of an earlier version, about results whose paths begin
+    /// with `prefix`.
     pub(super) fn read(folder: &Path, prefix: &str, earlier: impl FnOnce() -> Option<Vec<u8>>) -> Note {
         match read(&folder.join(NAME)) {
             Some(bytes) => Note::parse(&bytes),
@@ -82,7 +82,7 @@ impl Note {
         }
     }
 
-    /// A note that is damaged says what can still be read of it, and is not relied on.
+    /// Parses a note. A damaged one has what can still be read of it, and is not relied on.
     fn parse(bytes: &[u8]) -> Note {
         let seal = bytes.split_inclusive(|byte| *byte == b'\n').nth(1).unwrap_or_default();
         let body = bytes.get(SEAL_AT + seal.len()..).unwrap_or_default();
@@ -121,7 +121,7 @@ impl Note {
     }
 }
 
-/// Where the line with the digest begins: after the first brace and its line's end.
+/// Offset of the line with the digest: after the first brace and its line's end.
 const SEAL_AT: usize = 2;
 
 fn seal_of(body: &[u8]) -> String {
@@ -129,7 +129,7 @@ fn seal_of(body: &[u8]) -> String {
     format!("  \"seal\": \"{}\",\n", Digest::of(body))
 }
 
-/// The content of a file. Something else in its place is nobody's note, and a pipe would never end.
+/// Content of a regular file. Reading a pipe would never end.
 fn read(path: &Path) -> Option<Vec<u8>> {
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
     let mut file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path).ok()?;

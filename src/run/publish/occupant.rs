@@ -1,4 +1,4 @@
-//! Whether what lies in a result's place is the pipeline's own or the user's.
+//! Occupants of the places of results: the pipeline's own files, or the user's.
 
 use std::fs;
 use std::io;
@@ -8,45 +8,52 @@ use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Presence, Scan, T
 
 use super::note::{Entry, Note};
 
-/// What lies in a result's place.
+/// Occupant of a result's place.
 #[derive(Debug)]
 pub(super) enum Occupant {
     /// Nothing.
     Absent,
-    /// What is to lie there.
+    /// The wanted result.
     Same,
-    /// Something that Athanor has put there, and may replace; of a folder, what is in it.
+    /// Artifact that Athanor has put there, and may replace; with the tree of a folder.
     Ours(Artifact, Tree),
-    /// Something of the user's.
+    /// Files of the user's.
     Users,
 }
 
-/// Looks at `target`, where `wanted` is to be, which is `path` in the note.
-pub(super) fn occupant(
-    cache: &Cache,
-    target: &Path,
-    (wanted, path): (&Entry, &str),
-    note: &Note,
-) -> Result<Occupant, CacheError> {
+/// Place of one result.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot<'s> {
+    /// Path of the place.
+    pub(super) target: &'s Path,
+    /// Its path in the note.
+    pub(super) path: &'s str,
+    /// Result that belongs there.
+    pub(super) wanted: &'s Entry,
+}
+
+/// Finds out what occupies the place of a result.
+pub(super) fn occupant(cache: &Cache, slot: Slot<'_>, note: &Note) -> Result<Occupant, CacheError> {
+    let Slot { target, path, wanted } = slot;
     let metadata = match fs::symlink_metadata(target) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Absent),
         Err(source) => return Err(CacheError::Io { path: target.to_owned(), source }),
     };
     let kind = metadata.file_type();
-    // A pipe or a device is not even opened, and what cannot be read is not known to be ours.
+    // A pipe or a device is not even opened, and an unreadable file is not known to be ours.
     if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
         return Ok(Occupant::Users);
     }
-    let Ok(look) = cache.scan(target) else { return Ok(Occupant::Users) };
-    if look.artifact.digest == wanted.digest {
+    let Ok(scan) = cache.scan(target) else { return Ok(Occupant::Users) };
+    if scan.artifact.digest == wanted.digest {
         return Ok(Occupant::Same);
     }
-    if look.artifact.kind != ArtifactKind::Folder {
-        let ours = !kind.is_symlink() && is_our_file(cache, &look.artifact, path, note);
-        return Ok(if ours { Occupant::Ours(look.artifact, Tree::default()) } else { Occupant::Users });
+    if scan.artifact.kind != ArtifactKind::Folder {
+        let ours = !kind.is_symlink() && is_our_file(cache, &scan.artifact, path, note);
+        return Ok(if ours { Occupant::Ours(scan.artifact, Tree::default()) } else { Occupant::Users });
     }
-    Ok(of_folder(cache, look, (wanted, path), note, (target, kind.is_symlink())))
+    Ok(of_folder(cache, scan, slot, note, kind.is_symlink()))
 }
 
 fn is_our_file(cache: &Cache, current: &Artifact, path: &str, note: &Note) -> bool {
@@ -64,18 +71,13 @@ fn is_certain(entry: Option<&Entry>, note: &Note) -> bool {
     note.is_reliable && entry.is_some()
 }
 
-fn of_folder(
-    cache: &Cache,
-    look: Scan,
-    (wanted, path): (&Entry, &str),
-    note: &Note,
-    (target, is_link): (&Path, bool),
-) -> Occupant {
+fn of_folder(cache: &Cache, scan: Scan, slot: Slot<'_>, note: &Note, is_link: bool) -> Occupant {
+    let Slot { target, path, wanted } = slot;
     let (entry, pending) = (note.results.get(path), note.pending.get(path));
-    let artifact = look.artifact.clone();
-    let tree = look.into_tree();
+    let artifact = scan.artifact.clone();
+    let tree = scan.into_tree();
     let bare = tree.digest_without_modes();
-    // What we have put there already needs no more than its content: executable bits are the user's to set.
+    // Files that we have put there need only have their content: executable bits are the user's to set.
     let is_same = |entry: &Entry| entry.digest == wanted.digest && entry.bare_digest() == bare;
     if entry.is_some_and(is_same) {
         return Occupant::Same;

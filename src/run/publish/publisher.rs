@@ -1,4 +1,4 @@
-//! The steps in which results come into their folder: look, note, copy, put in place, note.
+//! The steps of publishing: look, note, copy, put in place, note.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -7,22 +7,22 @@ use std::path::{Path, PathBuf};
 use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Checkout, ResultsLock, Staged, Swap, Tree};
 
 use super::note::{self, Entry, Note, Pending};
-use super::occupant::{Occupant, occupant};
+use super::occupant::{Occupant, Slot, occupant};
 use super::{Publication, Published, Refused, Wanted};
 use crate::events::ResultAction;
 
-/// Swapping single files is worth that it is not one step where it spares this many others, or these many bytes of others.
+/// Numbers of files and bytes that swapping single files must spare to be worth that it is not one step.
 const WORTH_SWAPPING: (usize, u64) = (64, 4 << 20);
-/// How often somebody may put something in a result's place between our look and our step.
+/// Number of times that another process may occupy a result's place between our look and our step.
 const RACES: usize = 8;
 
-/// Puts results into one folder.
+/// Publisher of results into one folder.
 pub(super) struct Publisher<'a> {
     cache: &'a Cache,
     checkout: Checkout<'a>,
     /// The pipeline's folder of results.
     folder: PathBuf,
-    /// The same, as the user calls it.
+    /// The same, as the user knows it.
     shown: String,
     run: &'a str,
     note: Note,
@@ -31,12 +31,12 @@ pub(super) struct Publisher<'a> {
     publication: Publication,
 }
 
-/// A result that has to be put in place.
+/// Work to put a result in place.
 struct Work {
     wanted: Wanted,
     entry: Entry,
     target: PathBuf,
-    /// The folder that is there and how it becomes the wanted one, if that is done file by file.
+    /// Folder that is there, swaps, and the wanted folder, if it is replaced file by file.
     swaps: Option<(Tree, Vec<Swap>, Tree)>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Publisher<'a> {
         };
         self.note = Note::read(&self.folder, &self.shown, earlier);
         if !self.note.is_reliable {
-            // What nobody looks at now stays unknown.
+            // Results that are not wanted now stay unknown.
             let paths: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.path.as_str()).collect();
             self.note.results.retain(|path, _| paths.contains(path.as_str()));
         }
@@ -84,18 +84,18 @@ impl<'a> Publisher<'a> {
         }
         self.checkout.clear();
         if self.note_is_news {
-            // Everything is in its place. What could not be noted is found out by the next run.
+            // Everything is in its place. The next run finds out what could not be noted.
             let _ = self.write_note();
         }
         self.publication
     }
 
-    /// Makes the folder and keeps others out of it.
+    /// Makes the folder and locks it.
     fn enter(&self) -> Result<ResultsLock, CacheError> {
         if !self.folder.is_dir() {
             self.cache.make_results_folder(&self.folder)?;
         }
-        // Nothing depends on this one.
+        // Nothing depends on it.
         let _ = self.checkout.sweep_draft(&self.folder);
         Ok(self.cache.lock_results(&self.folder))
     }
@@ -104,11 +104,12 @@ impl<'a> Publisher<'a> {
         self.folder.join(&wanted.path)
     }
 
-    /// Looks at the place of one result; returns what has to be done, if something has.
+    /// Looks at the place of one result; returns the work that has to be done, if any.
     fn look(&mut self, wanted: Wanted) -> Option<Work> {
         let target = self.target(&wanted);
         let entry = self.entry(&wanted);
-        let swaps = match occupant(self.cache, &target, (&entry, &wanted.path), &self.note) {
+        let swaps = match occupant(self.cache, Slot { target: &target, path: &wanted.path, wanted: &entry }, &self.note)
+        {
             Err(error) => {
                 self.refuse(wanted, target, error);
                 return None;
@@ -132,8 +133,8 @@ impl<'a> Publisher<'a> {
         Some(Work { wanted, entry, target, swaps })
     }
 
-    /// Notes what of ours lies in a result's place, where the note did not say so: because it was damaged, say, or because a run
-    /// was killed in the middle of its swaps.
+    /// Notes our own artifact in a result's place, where the note lacks it: because it was damaged, say, or because a run was
+    /// killed in the middle of its swaps.
     fn note_current(&mut self, wanted: &Wanted, current: &Artifact, tree: &Tree) {
         if self.note.results.get(&wanted.path).is_some_and(|known| known.digest == current.digest) {
             return;
@@ -154,7 +155,7 @@ impl<'a> Publisher<'a> {
         Entry { kind, digest, bare: None, instance: wanted.made_by.clone(), run: self.run.to_owned() }
     }
 
-    /// How to get from the folder that is there to the wanted one file by file, if that spares enough.
+    /// Swaps that turn the folder that is there into the wanted one file by file, if that spares enough.
     fn worth_swapping(&self, current: Tree, wanted: &Wanted) -> Option<(Tree, Vec<Swap>, Tree)> {
         if wanted.artifact.kind != ArtifactKind::Folder {
             return None;
@@ -168,17 +169,17 @@ impl<'a> Publisher<'a> {
         (worth && swaps.len() <= new.entries.len() / 2 + 1).then_some((current, swaps, new))
     }
 
-    /// Removes what a killed run has left where results are to lie.
+    /// Removes temporary files of killed runs from the folders of results.
     fn sweep<'p>(&self, targets: impl Iterator<Item = &'p PathBuf>) {
         let parents = targets.filter_map(|target| target.parent().map(Path::to_owned));
         let folders: BTreeSet<PathBuf> = parents.chain([self.folder.clone()]).collect();
         for folder in folders.iter().filter(|folder| folder.is_dir()) {
-            // What stays is swept another time.
+            // Files that stay are swept another time.
             let _ = self.checkout.sweep(folder);
         }
     }
 
-    /// Notes what is about to be put in place.
+    /// Notes results that are about to be put in place.
     fn note_ahead(&mut self, works: &[Work]) -> Result<(), CacheError> {
         let before = self.note.pending.clone();
         for work in works {
@@ -252,13 +253,14 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// Puts a copy in place, or what the user has put there meanwhile aside.
+    /// Puts a copy in place, and moves aside what the user has put there meanwhile.
     fn put(&mut self, work: &Work, copy: Staged) -> Result<(ResultAction, Option<String>), CacheError> {
         let mut copy = copy;
         let mut aside = None;
         let mut swaps = work.swaps.as_ref().map(|(current, ..)| current);
+        let slot = Slot { target: &work.target, path: &work.wanted.path, wanted: &work.entry };
         for _ in 0..RACES {
-            let now = occupant(self.cache, &work.target, (&work.entry, &work.wanted.path), &self.note)?;
+            let now = occupant(self.cache, slot, &self.note)?;
             let is_as_it_was = matches!(&now, Occupant::Ours(_, tree) if swaps == Some(tree));
             if swaps.is_some() && !is_as_it_was {
                 copy = self.checkout.stage(&work.wanted.artifact, &work.target)?;
@@ -282,7 +284,7 @@ impl<'a> Publisher<'a> {
         Ok((action, aside))
     }
 
-    /// Gives what lies in a result's place a name beside it that nothing has yet; returns that name.
+    /// Moves what occupies a result's place to a free name beside it; returns that name.
     fn set_aside(&mut self, work: &Work) -> Result<String, CacheError> {
         let path = &work.wanted.path;
         let names =
@@ -322,7 +324,7 @@ impl<'a> Publisher<'a> {
     }
 }
 
-/// The same refusal once more: one can keep many results from their places.
+/// Copies a refusal: one can affect many results.
 fn copy_of(error: &CacheError) -> CacheError {
     let (path, source) = match error {
         CacheError::Io { path, source } => {

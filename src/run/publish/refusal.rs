@@ -1,4 +1,4 @@
-//! Why a result could not be put in place, and what to do about it.
+//! Reasons why a result could not be put in place, and remedies.
 
 use std::io;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use athanor_cache::CacheError;
 use nix::errno::Errno;
 
-/// The reason, as a sentence, and what to do, where there is something to say.
+/// Reason, as a sentence, and remedy, where there is one.
 pub(crate) fn explain(error: &CacheError, target: &Path) -> (String, Option<String>) {
     let (path, source) = match error {
         CacheError::Damaged { .. } => {
@@ -50,7 +50,7 @@ fn help(source: &io::Error, target: &Path) -> Option<String> {
     })
 }
 
-/// What lies where one of the folders is to be that lead to `target`.
+/// Obstacle in the place of one of the folders that lead to `target`.
 fn obstacle(target: &Path) -> Option<&Path> {
     target.ancestors().skip(1).find(|folder| folder.symlink_metadata().is_ok() && !folder.is_dir())
 }

@@ -145,7 +145,7 @@ fn a_kill_anywhere_does_no_harm_where_copies_are_made_beside_the_results() {
     kill_anywhere(true);
 }
 
-/// What is made in a folder with this bit gets the folder's group: not so in the cache, so that copies cannot be made there.
+/// Files in a folder with this bit get the folder's group: not so in the cache, so that copies cannot be made there.
 fn set_group_bit(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     fs::set_permissions(folder, fs::Permissions::from_mode(0o2755)).unwrap();

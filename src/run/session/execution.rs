@@ -1,4 +1,4 @@
-//! One run of a session, in three steps: prepare, execute, finish.
+//! Execution of one run of a session, in three steps: prepare, execute, finish.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;

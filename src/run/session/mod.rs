@@ -87,9 +87,9 @@ pub struct RunRequest {
 
 /// Outcome of a run.
 pub struct RunReport {
-    /// How it ended.
+    /// Outcome.
     pub outcome: Outcome,
-    /// How many instances ended how.
+    /// Numbers of instances by outcome.
     pub counts: Counts,
 }
 

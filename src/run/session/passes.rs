@@ -26,7 +26,7 @@ use crate::run::state::journal::Journal;
 use crate::run::state::last_run::LastRun;
 use crate::run::state::outputs::UpToDate;
 
-/// What all passes of a run have in common.
+/// Context that all passes of a run share.
 pub(super) struct Passes<'r> {
     /// The plan.
     pub(super) plan: &'r Plan,

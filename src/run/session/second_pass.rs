@@ -1,4 +1,4 @@
-//! A run's second pass: which results of the first stand, and what is to be made again. Decides, and touches nothing.
+//! The second pass of a run: which results of the first stand, and which are made again. A pure decision.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::task::Task;
 use crate::run::state::outputs::{Outputs, UpToDate};
 
-/// What the second pass of a run is to do.
+/// Second pass of a run.
 pub struct SecondPass {
     /// Results of the first pass that stand, by instance.
     pub made: Vec<Option<UpToDate>>,
@@ -21,8 +21,8 @@ pub struct SecondPass {
 }
 
 impl SecondPass {
-    /// What the `first` pass over the instances in `order`, producers first, has left to do; `None` if that is nothing.
-    /// `is_lost` says of a result whether it has lost an output since it was made.
+    /// Second pass after the `first` pass over the instances in `order`, producers first; `None` if nothing is left to do.
+    /// `is_lost` tells of a result whether it has lost an output since it was made.
     pub fn after(
         first: &PassResult,
         plan: &Plan,
@@ -51,13 +51,13 @@ impl SecondPass {
         Some(SecondPass { made, wanted, skipped, lost })
     }
 
-    /// The instances of `force` that the first pass did not come to.
+    /// Instances of `force` that the first pass did not make.
     pub fn left_of(force: HashSet<InstanceId>, first: &PassResult) -> HashSet<InstanceId> {
         force.into_iter().filter(|id| first.deferred.contains(id)).collect()
     }
 }
 
-/// What is to be scheduled; all that `wanted` instances read from is made or wanted too.
+/// Tasks for the scheduler; all that `wanted` instances read from is made or wanted too.
 pub fn tasks(plan: &Plan, wanted: &HashSet<InstanceId>) -> Vec<Task> {
     let task = |instance: &Instance| Task {
         producers: plan.producers(instance.id).filter(|id| wanted.contains(id)).collect(),
@@ -67,7 +67,7 @@ pub fn tasks(plan: &Plan, wanted: &HashSet<InstanceId>) -> Vec<Task> {
     plan.instances.iter().map(task).collect()
 }
 
-/// What came of both passes. An instance counts as what became of it at last.
+/// Result of both passes. An instance counts by its last outcome.
 pub fn joined(mut first: PassResult, pass: &SecondPass, second: PassResult) -> PassResult {
     for id in &pass.lost {
         let counts = &mut first.counts;
@@ -84,7 +84,7 @@ pub fn joined(mut first: PassResult, pass: &SecondPass, second: PassResult) -> P
     PassResult { outcome, counts, finished, ..second }
 }
 
-/// The results of a pass, by instance.
+/// Results of a pass, by instance.
 fn settled(pass: &PassResult) -> Vec<Option<UpToDate>> {
     let both = pass.outputs.iter().zip(&pass.fingerprints);
     let settled = both.map(|(outputs, fingerprint)| {

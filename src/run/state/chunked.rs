@@ -1,4 +1,4 @@
-//! Many values as bytes, cut into chunks that are read in parallel.
+//! Serialisation of many values in chunks that are read in parallel.
 //!
 //! The length of the head (u64, little endian), the head, then the chunks; the head says how long each of them is.
 
@@ -6,17 +6,17 @@ use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Values in one chunk.
+/// Number of values in a chunk.
 const CHUNK: usize = 1024;
 
 #[derive(Serialize, Deserialize)]
 struct Head<H> {
     head: H,
-    /// Bytes in each chunk.
+    /// Length of each chunk, in bytes.
     lengths: Vec<usize>,
 }
 
-/// `head` and `values` as bytes; `None` where they cannot be written.
+/// Serialises `head` and `values`; `None` where that is impossible.
 pub(super) fn encode<H: Serialize, T: Serialize + Sync>(head: H, values: &[T]) -> Option<Vec<u8>> {
     let chunks: Option<Vec<Vec<u8>>> = values.par_chunks(CHUNK).map(|chunk| rmp_serde::to_vec(chunk).ok()).collect();
     let chunks = chunks?;
@@ -25,7 +25,7 @@ pub(super) fn encode<H: Serialize, T: Serialize + Sync>(head: H, values: &[T]) -
     Some([length.as_slice(), &head].into_iter().chain(chunks.iter().map(Vec::as_slice)).collect::<Vec<_>>().concat())
 }
 
-/// What [`encode`] wrote, of the values only those that `keep` lets pass; `None` for bytes that it did not write.
+/// Reads bytes of [`encode`], of the values only those that `keep` accepts; `None` for other bytes.
 pub(super) fn decode<H, T>(bytes: &[u8], keep: impl Fn(&T) -> bool + Sync) -> Option<(H, Vec<T>)>
 where
     H: DeserializeOwned,

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use crate::events::{EventSink, RunEvent, Stamped};
 
-/// Progress of one instance is passed on at most this often.
+/// Minimum interval between progress events of one instance.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 
-/// Passes every event to the run's log and to the view.
+/// Journal of a run: passes every event to its log and to the view.
 pub struct Journal {
     log: Box<dyn EventSink>,
     view: Box<dyn EventSink>,
@@ -18,7 +18,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// A journal that passes everything on to `log` and `view`.
+    /// A journal that passes everything to `log` and `view`.
     pub fn new(log: Box<dyn EventSink>, view: Box<dyn EventSink>) -> Journal {
         Journal { log, view, last_progress: HashMap::new() }
     }
@@ -43,7 +43,7 @@ impl Journal {
         }
     }
 
-    /// Shows how far the hashing of input files is, unless that was shown a moment ago. Not for the log: it says nothing later.
+    /// Shows the progress of hashing input files, unless that was shown a moment ago. The log does not need it.
     pub fn hashing(&mut self, done: usize, total: usize) {
         if done == total || self.is_due("") {
             self.show(RunEvent::Hashing { done, total });
@@ -60,13 +60,13 @@ impl Journal {
         !recent
     }
 
-    /// No further event is at hand.
+    /// Flushes the log and the view: no further event is at hand.
     pub fn flush(&mut self) {
         self.log.flush();
         self.view.flush();
     }
 
-    /// Nothing has happened for a moment.
+    /// Lets the view's clocks tick: nothing has happened for a moment.
     pub fn tick(&mut self) {
         self.view.tick();
     }

@@ -1,5 +1,5 @@
-//! What the last run of a pipeline found in the cache, in one file: as good as the records it was read from while their files
-//! and their outputs are still as they were.
+//! Summary of the last run of a pipeline in one file: as good as the records in the cache while their files and outputs are
+//! unchanged.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -18,44 +18,44 @@ use crate::run::state::snapshot_file::SnapshotFiles;
 /// Name of the file.
 const NAME: &str = "recall";
 
-/// Results of a pipeline's instances.
+/// Results of a pipeline's instances in the last run.
 #[derive(Default)]
 pub struct LastRun {
     head: Head,
-    /// Results that are still as they were, by the number of their instance.
+    /// Results that are unchanged, by the number of their instance.
     results: Vec<InstanceResult>,
     index: OnceLock<Index>,
 }
 
-/// What is remembered of a run as a whole.
+/// Summary of a run as a whole.
 #[derive(Default, Serialize, Deserialize)]
 struct Head {
-    /// The newest run that is summed up here.
+    /// Newest run that is summarised.
     last_run: Option<RunId>,
     /// Seal of the list of what the pipeline uses, which goes with it.
     list: Option<Digest>,
-    /// What its plan was compiled from.
+    /// Key of its plan.
     plan: Option<Digest>,
-    /// What the project's files held, by path as written.
+    /// Contents of the project's files, by path as written.
     contents: HashMap<String, Content>,
 }
 
-/// The result of one instance.
+/// Result of one instance.
 #[derive(Serialize, Deserialize)]
 struct InstanceResult {
-    /// Its number in the plan of that run.
+    /// Number in the plan of that run.
     number: InstanceId,
     name: String,
-    /// Files of the project that its line named.
+    /// Files of the project that its shell line named.
     mentioned: Vec<String>,
     fingerprint: Digest,
     stamp: FileStamp,
     outputs: Outputs,
-    /// By which each output is known to be right without being read.
+    /// ContentStamp by which each output is known to be right without being read.
     evidence: Vec<ContentStamp>,
 }
 
-/// For a plan that is not the one of that run.
+/// Index for a plan that is not the one of that run.
 struct Index {
     by_fingerprint: HashMap<Digest, usize>,
     by_name: HashMap<String, Digest>,
@@ -78,8 +78,8 @@ pub struct PlanInputs<'i> {
 }
 
 impl LastRun {
-    /// What is kept, without what has changed in the cache since. Records and outputs are looked at; only those are read that
-    /// do not look as they did.
+    /// Reads the summary, without results that have changed in the cache since. The metadata of records and outputs is checked;
+    /// only those whose metadata changed are read.
     pub fn read(snapshots: &SnapshotFiles, cache: &Cache) -> LastRun {
         let holds = |result: &InstanceResult| {
             let mut outputs = result.outputs.iter().zip(&result.evidence);
@@ -92,11 +92,11 @@ impl LastRun {
         stored.map_or_else(LastRun::default, |(head, results)| LastRun { head, results, index: OnceLock::new() })
     }
 
-    /// The results of those instances in `order` (producers first) that compute from just what they computed from in that run,
-    /// by instance. `plan` is what the plan of `inputs` was compiled from.
+    /// Results of the instances in `order` (producers first) that have the same inputs as in that run, by instance. `plan_key` is
+    /// the key of the plan of `inputs`.
     ///
-    /// An instance's fingerprint follows from the plan, from what the project's files hold that it reads, and from the outputs
-    /// of its producers. Where all of these are what they were, so is the fingerprint, without being computed again.
+    /// An instance's fingerprint follows from the plan, from the contents of the project's files that it reads, and from the
+    /// outputs of its producers. Where all of these are unchanged, so is the fingerprint, and it need not be computed.
     pub fn unchanged(&self, plan_key: &PlanKey, inputs: &Inputs<'_>, order: &[InstanceId]) -> Vec<Option<UpToDate>> {
         let mut settled: Vec<Option<UpToDate>> = vec![None; inputs.plan.instances.len()];
         if self.head.plan != Some(plan_key.0) {
@@ -139,12 +139,12 @@ impl LastRun {
         self.index().by_fingerprint.get(fingerprint).map(|at| &self.results[*at])
     }
 
-    /// The outputs of a result that is in the cache.
+    /// Outputs of a result that is in the cache.
     pub fn outputs(&self, fingerprint: &Digest) -> Option<&Outputs> {
         self.result(fingerprint).map(|result| &result.outputs)
     }
 
-    /// Whether this is what the instance came to when it was last heard of.
+    /// Whether this was the result of the instance in the last run.
     pub fn is_current(&self, instance: &str, fingerprint: &Digest) -> bool {
         self.index().by_name.get(instance) == Some(fingerprint)
     }
@@ -154,13 +154,12 @@ impl LastRun {
         self.head.last_run.as_ref() == run
     }
 
-    /// Seal of the list of what the pipeline used when this was kept.
+    /// Seal of the list of what the pipeline used when this was written.
     pub fn list(&self) -> Option<&Digest> {
         self.head.list.as_ref()
     }
 
-    /// Keeps what a run came to: `results` gives fingerprint and outputs of instances that are up to date. `plan` is what the
-    /// plan of `inputs` was compiled from.
+    /// Writes the summary of a run: `results` are the fingerprints and outputs of instances that are up to date.
     pub fn write<'r>(
         &self,
         snapshots: &SnapshotFiles,
@@ -196,7 +195,7 @@ fn sources(plan: &Plan, id: InstanceId) -> impl Iterator<Item = InputSource> + '
     plan.instances[id.index()].inputs.iter().flat_map(|input| input.sources.iter().copied())
 }
 
-/// Of the form in which it is kept.
+/// Key of the format.
 fn key() -> Digest {
     Digest::of(b"athanor recall 3")
 }

@@ -1,7 +1,7 @@
-//! What is kept between runs to be quick, and may be lost at any time: sealed files that count as absent unless they are
-//! exactly what was written for the same key, by the same user.
+//! Snapshot files, which make the next run faster and may be lost at any time: sealed, and absent unless they are exactly what
+//! was written for the same key, by the same user.
 //!
-//! A seal proves that a file is whole, not who wrote it: in a cache that a team shares, a kept plan says which commands run. So a
+//! A seal proves that a file is whole, not who wrote it: in a cache that a team shares, a plan says which commands run. So a
 //! file counts only if it is the user's own and nobody else may write to it.
 
 use std::fs::{self, File};
@@ -13,19 +13,19 @@ use athanor_cache::Digest;
 
 const MAGIC: &[u8; 16] = b"athanor keep 01\n";
 
-/// A folder of kept files.
+/// Folder of snapshot files.
 #[derive(Debug, Clone)]
 pub struct SnapshotFiles {
     folder: PathBuf,
 }
 
 impl SnapshotFiles {
-    /// Files in `folder`, which need not exist.
+    /// Snapshot files in `folder`, which need not exist.
     pub fn new(folder: &Path) -> SnapshotFiles {
         SnapshotFiles { folder: folder.to_owned() }
     }
 
-    /// What was kept as `name` for `key`.
+    /// Body of the file `name`, if it was written for `key`.
     pub fn read(&self, name: &str, key: &Digest) -> Option<Vec<u8>> {
         let mut bytes = read_own(&self.folder.join(name))?;
         let seal: [u8; 64] = *bytes.strip_prefix(MAGIC)?.first_chunk()?;
@@ -33,18 +33,18 @@ impl SnapshotFiles {
         (seal == seal_of(key, &body)).then_some(body)
     }
 
-    /// Removes what was kept as `name`, for whatever key.
+    /// Removes the file `name`, for whatever key.
     pub fn remove(&self, name: &str) {
-        // What is not there or cannot be removed is never believed for another key.
+        // A file that stays is not read for another key.
         let _ = fs::remove_file(self.folder.join(name));
     }
 
-    /// Keeps `body` as `name` for `key`, if that is possible: nothing depends on it.
+    /// Writes `body` as `name` for `key`, if that is possible: nothing depends on it.
     pub fn write(&self, name: &str, key: &Digest, body: &[u8]) {
         let temporary = self.folder.join(format!("{name}.{}", std::process::id()));
         let write = || -> std::io::Result<()> {
             fs::create_dir_all(&self.folder)?;
-            // Left by a process of the same number that was killed, or planted: what is written goes into a file of our own.
+            // It may be left by a killed process of the same number, or planted: the new file must be our own.
             let _ = fs::remove_file(&temporary);
             let mut file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
             file.write_all(MAGIC)?;
@@ -60,7 +60,7 @@ impl SnapshotFiles {
 
 /// Content of a regular file of this user, to which nobody else may write.
 fn read_own(path: &Path) -> Option<Vec<u8>> {
-    // A pipe in its place must not be waited for.
+    // Opening a pipe in its place must not block.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let mut file = File::options().read(true).custom_flags(flags).open(path).ok()?;
     let metadata = file.metadata().ok()?;
@@ -73,7 +73,7 @@ fn read_own(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The key, and a digest of key and body.
+/// Seal: the key, and a digest of key and body.
 fn seal_of(key: &Digest, body: &[u8]) -> [u8; 64] {
     let digest = Digest::keyed(key, body);
     let mut seal = [0; 64];

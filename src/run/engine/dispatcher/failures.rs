@@ -1,5 +1,4 @@
-//! What becomes of a run's instances when things go wrong: attempts that fail, results that are lost, users and timeouts that stop
-//! what runs.
+//! Failures: attempts that fail, results that are lost, and attempts that users and timeouts stop.
 
 use crate::events::RunEvent;
 use crate::plan::InstanceId;
@@ -9,11 +8,11 @@ use crate::run::executor::job::Stop;
 
 use super::Dispatcher;
 
-/// How often a stage may ask for another try: each of them needs half of what the one before needed.
+/// Maximum number of retries that a stage may request: each of them needs half of what the one before needed.
 const MAX_REQUESTED_RETRIES: u32 = 20;
 
 impl<W: RunBackend> Dispatcher<'_, W> {
-    /// The stored result of `id` cannot be recorded. What was made from it stands, but nothing more is begun.
+    /// Handles a stored result that cannot be recorded. Results that were made from it stand, but nothing more is begun.
     pub(super) fn commit_failed(&mut self, id: InstanceId, followers: Vec<InstanceId>, refusal: &Failure) {
         let attempt = self.attempts.get(&id).copied().unwrap_or(1);
         for id in std::iter::once(id).chain(followers) {
@@ -24,7 +23,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         self.scheduler.stop_accepting();
     }
 
-    /// Leaves `id`, and what waits for it, to another pass; in that pass, and when no more passes follow, it fails.
+    /// Defers `id`, and what waits for it, to another pass; in that pass it fails instead.
     pub(super) fn defer(&mut self, id: InstanceId, because: String) {
         if self.policy.private_inputs {
             return self.fail(id, &Failure::new(format!("It could not be made: {because}.")));
@@ -37,7 +36,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         }
     }
 
-    /// A try came to nothing: another one, if the user or the stage itself asks for it, or failure for good.
+    /// Handles a failed attempt: another one, if the user or the stage itself asks for it, or failure for good.
     pub(super) fn attempt_failed(&mut self, id: InstanceId, failure: &Failure, requested: bool) {
         let attempt = self.attempts.get(&id).copied().unwrap_or(1);
         let retries = self.plan().instances[id.index()].retries;
@@ -69,7 +68,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         }
     }
 
-    /// Nobody is to wait for the result of `id` any more; returns who did.
+    /// Removes the work of `id` from what is in flight; returns who waited for its result.
     pub(super) fn leave_in_flight(&mut self, id: InstanceId) -> Vec<InstanceId> {
         let Some(resolved) = self.resolved.get(&id) else { return Vec::new() };
         self.in_flight.finish(&resolved.fingerprint)

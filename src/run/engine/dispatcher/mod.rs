@@ -1,9 +1,9 @@
-//! The heart of a run: alone holds its state, hears what happens, decides with the scheduler what happens next.
+//! The dispatcher: alone holds the state of a run, handles its messages, and asks the scheduler what happens next.
 
 mod failures;
+mod pass;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -28,31 +28,20 @@ use crate::run::inputs::resolve::Inputs;
 use crate::run::state::journal::Journal;
 use crate::run::state::outputs::{Outputs, UpToDate};
 
-/// How often results that another process is making are looked for.
+pub use pass::{PassResult, RunPolicy};
+
+/// Interval at which results that another process makes are looked for.
 const POLL: Duration = Duration::from_millis(50);
-/// Nothing is started while this many results wait to be stored, so that work cannot run ahead of the disk without end.
+/// Maximum number of results that wait to be stored before nothing more is started, so that work cannot outrun the disk.
 const MAX_STORING: usize = 32;
 
-/// How a run is to behave.
-#[derive(Debug, Clone, Default)]
-pub struct RunPolicy {
-    /// Whether to go on with what does not depend on a failed instance.
-    pub keep_going: bool,
-    /// Instances to make again even if the cache has them.
-    pub force: HashSet<InstanceId>,
-    /// The run's folder, for logs.
-    pub logs: PathBuf,
-    /// Whether attempts get copies of their stored inputs.
-    pub private_inputs: bool,
-}
-
-/// A try under way.
+/// Attempt in progress.
 struct Running<A> {
     attempt: A,
     started: Instant,
 }
 
-/// A run in progress.
+/// Dispatcher of a pass.
 pub struct Dispatcher<'a, W: RunBackend> {
     inputs: Inputs<'a>,
     backend: W,
@@ -60,18 +49,18 @@ pub struct Dispatcher<'a, W: RunBackend> {
     journal: &'a mut Journal,
     policy: RunPolicy,
     executor: Box<dyn Executor>,
-    /// How long each instance is expected to take; asked for if any is to be made.
+    /// Expected durations; computed if any instance is to be made.
     durations: Option<Durations<'a>>,
     outputs: Vec<Outputs>,
     fingerprints: Vec<Option<Digest>>,
     /// Instances whose results were known from the beginning.
     settled: HashSet<InstanceId>,
-    /// What instances that are not settled are to do.
+    /// Work of instances that are not settled.
     resolved: HashMap<InstanceId, Resolved>,
     running: HashMap<InstanceId, Running<W::Attempt>>,
-    /// Tries whose work is done and whose results are to be stored.
+    /// Attempts whose work is done and whose results are to be stored.
     exited_ok: Vec<(InstanceId, W::Attempt)>,
-    /// How many results are being stored, or are to be.
+    /// Number of results that are being stored, or are to be.
     storing: usize,
     /// Results that are stored and not yet recorded.
     unrecorded: HashMap<InstanceId, Stored>,
@@ -89,29 +78,11 @@ pub struct Dispatcher<'a, W: RunBackend> {
     counts: Counts,
 }
 
-/// What came of a run.
-pub struct PassResult {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// How many instances ended how.
-    pub counts: Counts,
-    /// Outputs by instance; `None` for instances that are not up to date.
-    pub outputs: Vec<Option<Outputs>>,
-    /// Instances that were made, and did not come from the cache.
-    pub finished: HashSet<InstanceId>,
-    /// Fingerprints by instance, as far as known.
-    pub fingerprints: Vec<Option<Digest>>,
-    /// Instances that another pass is to make: those that were disturbed, and those that wait for them.
-    pub deferred: Vec<InstanceId>,
-    /// Instances whose inputs or outputs somebody changed.
-    pub disturbed: Vec<InstanceId>,
-}
-
-/// Says how long each instance is expected to take, in any unit that is the same for all.
+/// Computes the expected duration of each instance, in any unit that is the same for all.
 pub type Durations<'d> = Box<dyn FnOnce() -> Vec<f64> + 'd>;
 
 impl<'a, W: RunBackend> Dispatcher<'a, W> {
-    /// A run that has not begun.
+    /// A dispatcher of a pass that has not begun.
     pub fn new(
         inputs: Inputs<'a>,
         backend: W,
@@ -163,7 +134,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         }
     }
 
-    /// Takes these results, by instance, as made by an earlier pass, which has told of them.
+    /// Takes these results, by instance, as made by an earlier pass, which has reported them.
     pub fn seed_made(&mut self, made: Vec<Option<UpToDate>>) {
         for (id, made) in (0..).map(InstanceId).zip(made) {
             let Some(UpToDate { fingerprint, outputs }) = made else { continue };
@@ -189,10 +160,10 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         Ok(self.finish())
     }
 
-    /// Decides and starts all that can be now; says whether every instance is settled.
+    /// Decides and starts all that can be now; returns whether every instance is settled.
     pub fn advance(&mut self) -> Result<bool, CacheError> {
         self.look_up_ready()?;
-        // A collection after a kill must find in the log whatever this run relies on.
+        // A collection after a kill must find in the log all that this run relies on.
         self.journal.flush();
         self.start_fitting()?;
         // Resources are idle until something is started; what has been made can wait as long.
@@ -206,7 +177,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         Ok(self.scheduler.is_finished() && self.storing == 0 && self.unrecorded.is_empty())
     }
 
-    /// Looks after what nobody reports: overdue jobs, and what other processes do.
+    /// Checks what nobody reports: overdue jobs, and results of other processes.
     pub fn poll(&mut self) -> Result<(), CacheError> {
         self.stop_overdue();
         self.poll_other_processes()
@@ -220,7 +191,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         self.plan().instances[id.index()].name.clone()
     }
 
-    /// How long nothing may happen before there is something to look after.
+    /// Time to wait for messages before other processes and timeouts are looked at.
     fn poll_timeout(&self) -> Duration {
         if self.elsewhere.is_empty() && self.running.is_empty() { Duration::from_secs(1) } else { POLL }
     }
@@ -325,7 +296,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         self.executor.start(job);
     }
 
-    /// Takes in what has happened.
+    /// Handles a message.
     pub fn handle(&mut self, message: Message) {
         match message {
             Message::Job(JobEvent::Report(id, report)) => self.report(id, report),
@@ -376,7 +347,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         }
     }
 
-    /// The result of `id` is in the cache, and so is that of all who waited for it.
+    /// Settles `id`, and all that waited for it, with a result that is in the cache.
     fn cached(&mut self, id: InstanceId, fingerprint: Digest, outputs: &Outputs) {
         for id in std::iter::once(id).chain(self.in_flight.finish(&fingerprint)) {
             self.note_cached(id, fingerprint);
@@ -398,7 +369,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         self.scheduler.done(id);
     }
 
-    /// What a try made is stored, so that others can read it; it is finished when it is recorded.
+    /// The outputs of an attempt are stored, so that others can read them; the instance is finished when its record is written.
     fn stored(&mut self, id: InstanceId, result: Result<Stored, CommitError>) {
         self.storing -= 1;
         let stored = match result {
@@ -443,7 +414,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         }
     }
 
-    /// Takes what other processes have made meanwhile, or takes over what they have given up.
+    /// Uses results that other processes have made meanwhile, or takes over work that they gave up.
     fn poll_other_processes(&mut self) -> Result<(), CacheError> {
         for id in std::mem::take(&mut self.elsewhere) {
             if *self.scheduler.state(id) != State::Elsewhere {
@@ -460,7 +431,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         Ok(())
     }
 
-    /// What came of the run.
+    /// Result of the pass.
     pub fn finish(self) -> PassResult {
         let outcome = match (self.interrupts, self.counts.failed) {
             (0, 0) => Outcome::UpToDate,

@@ -1,7 +1,7 @@
-//! A stage's log on disk: all that it printed, or, beyond a limit, the beginning and the end of it.
+//! The log of a stage on disk: all that it printed, or, beyond a limit, the beginning and the end of it.
 //!
-//! The file never grows beyond the limit. Its first half is written once; when it is full, the second half is written round
-//! and round, and brought into order when the stage has ended. A log that cannot be written loses lines, not a stage.
+//! The file never grows beyond the limit. Its first half is written once; when it is full, the second half is a ring
+//! buffer, which is put in order when the stage has ended. A log that cannot be written loses lines, not a stage.
 
 use std::fs::File;
 use std::io;
@@ -10,14 +10,14 @@ use std::path::PathBuf;
 
 use crate::language::ByteSize;
 
-/// The smallest limit: a notice and some lines around it.
+/// Minimum limit: a notice and some lines around it.
 const MIN_LIMIT: u64 = 4096;
 /// Bytes between beginning and end that say what is missing.
 const NOTICE: usize = 128;
 /// Bytes that are turned round at once.
 const BLOCK: usize = 256 << 10;
 
-/// A log that is being written.
+/// Log that is being written.
 pub(super) struct Log {
     path: PathBuf,
     limit: u64,
@@ -33,9 +33,9 @@ impl Log {
         Log { path, limit: limit.max(MIN_LIMIT), file: None, total: 0, refusal: None }
     }
 
-    /// Appends what was printed.
+    /// Appends output.
     pub(super) fn write(&mut self, bytes: &[u8]) {
-        // What comes after something that is missing would be misread.
+        // Output after a gap would be misread.
         if self.refusal.is_none() && !bytes.is_empty() {
             self.refusal = self.append(bytes).err();
         }
@@ -46,7 +46,7 @@ impl Log {
         self.write(format!("{line}\n").as_bytes());
     }
 
-    /// Brings the log into its final form; returns why it is not whole, if that is so.
+    /// Finishes the log; returns why it is not whole, if that is so.
     pub(super) fn finish(mut self) -> Option<io::Error> {
         if self.refusal.is_none() && self.total > self.limit {
             self.refusal = self.put_in_order().err();
@@ -59,7 +59,7 @@ impl Log {
         (self.limit - NOTICE as u64) / 2
     }
 
-    /// Where the end is kept.
+    /// Offset of the end that is kept.
     fn tail_start(&self) -> u64 {
         self.head() + NOTICE as u64
     }
@@ -69,7 +69,7 @@ impl Log {
         self.limit - self.tail_start()
     }
 
-    /// Where the byte that was printed as number `index` belongs.
+    /// Offset of the byte that was printed as number `index`.
     fn position(&self, index: u64) -> u64 {
         let start = self.tail_start();
         if index < start { index } else { start + (index - start) % self.tail() }
@@ -115,7 +115,7 @@ impl Log {
         let oldest = self.position(self.total);
         let left_out = ByteSize::new(self.total - self.head() - tail).rounded();
         let file = self.opened()?;
-        // Three times turned round, the oldest byte comes first.
+        // Three reversals rotate the oldest byte to the front.
         reverse(file, start, oldest)?;
         reverse(file, oldest, start + tail)?;
         reverse(file, start, start + tail)?;
@@ -126,7 +126,7 @@ impl Log {
 /// Reverses the order of the bytes from `start` to `end`.
 fn reverse(file: &File, mut start: u64, mut end: u64) -> io::Result<()> {
     while end - start > 1 {
-        // Two blocks change places, or the last one, in the middle, is turned by itself.
+        // Two blocks change places, or the last one, in the middle, is reversed by itself.
         let half = usize::try_from((end - start) / 2).unwrap_or(usize::MAX);
         let count = half.min(BLOCK);
         let back = end - count as u64;

@@ -1,7 +1,7 @@
 //! Jobs as processes on this machine.
 //!
 //! Each job leads a process group of its own, so that a terminal's Ctrl-C does not reach it and a kill takes all it has
-//! started. Whatever outlives its leader, in the group or out of it, is killed before the job counts as over: nothing writes
+//! started. Processes that outlive their leader, in the group or out of it, are killed before the job counts as over: nothing writes
 //! into a stage's folder after its outputs are hashed.
 
 mod log;
@@ -29,36 +29,36 @@ use process_tree::ProcessTree;
 use reaper::Reaper;
 pub(crate) use reaper::main as reaper_main;
 
-/// How jobs are run as processes.
+/// Configuration of the local executor.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalExecutorConfig {
-    /// The path of this program's binary.
+    /// Path of this program's binary.
     pub program: PathBuf,
-    /// Tells this run's processes from all others; has no space in it.
+    /// Mark of this run's processes; has no space in it.
     pub mark: String,
-    /// What [`ATTEMPT_VARIABLE`] says to this process: the attempts of other runs that it is part of.
+    /// Value of [`ATTEMPT_VARIABLE`] in this process: the attempts of other runs that it is part of.
     pub within: String,
-    /// Bytes that a stage's log may have; beyond that its beginning and its end are kept.
+    /// Size limit of a stage's log, in bytes.
     pub log_limit: u64,
 }
 
-/// Runs jobs as processes on this machine.
+/// Executor that runs jobs as processes on this machine.
 pub(crate) struct LocalExecutor {
     settings: LocalExecutorConfig,
     events: JobListener,
     threads: ThreadPool,
-    /// From the first job on.
+    /// State of running jobs, from the first one on.
     started: Option<(Arc<Shared>, Option<Reaper>)>,
     running: HashMap<InstanceId, Arc<Process>>,
 }
 
 impl LocalExecutor {
-    /// Events go to `events`; jobs are started and waited for on `threads`.
+    /// An executor that reports to `events`, and starts and waits for jobs on `threads`.
     pub(crate) fn new(settings: LocalExecutorConfig, events: JobListener, threads: ThreadPool) -> LocalExecutor {
         LocalExecutor { settings, events, threads, started: None, running: HashMap::new() }
     }
 
-    /// What all jobs have in common; made for the first one, which works below `folder`.
+    /// State that all jobs share; made for the first one, which works below `folder`.
     fn shared(&mut self, folder: &Path) -> Arc<Shared> {
         let (shared, _) = self.started.get_or_insert_with(|| {
             let LocalExecutorConfig { program, mark, within, log_limit } = self.settings.clone();
@@ -77,7 +77,7 @@ impl Executor for LocalExecutor {
         let shared = self.shared(&job.attempt);
         let process = Arc::new(Process::default());
         self.running.insert(job.id, Arc::clone(&process));
-        // Until a process has begun, who starts it has to wait: not the run, which has others to look after.
+        // Starting a process blocks until it has begun, and the dispatcher must not wait.
         self.threads.run(move || {
             let exit = run_job(&shared, &job, &process);
             (shared.events)(JobEvent::Exited(job.id, exit));

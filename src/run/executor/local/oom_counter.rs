@@ -1,4 +1,4 @@
-//! How often the kernel has killed something for lack of memory: the one hint why a process was gone from one moment to the next.
+//! Counters of out-of-memory kills: the one hint why a process was gone from one moment to the next.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -6,28 +6,27 @@ use std::time::{Duration, Instant};
 
 use crate::run::executor::machine::control_group::{MemoryGroup, read_counter};
 
-/// The counters are not read again for jobs that start this soon after: to read them costs as much as a small stage's other
-/// bookkeeping.
+/// Time for which counters are reused by jobs that start: reading them costs as much as a small stage's other bookkeeping.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The kernel's counters, as they were a moment ago.
+/// Cached counters of the kernel.
 #[derive(Debug)]
 pub(super) struct OomCounter {
-    /// The control groups whose kills are counted.
+    /// Control groups whose kills are counted.
     groups: Vec<MemoryGroup>,
     read: Mutex<Option<(Instant, Counts)>>,
 }
 
-/// Kills on the machine and in each group, as far as the kernel tells.
+/// Number of kills on the machine and in each group, as far as the kernel tells.
 pub(super) type Counts = Vec<Option<u64>>;
 
 impl OomCounter {
-    /// The counters of the machine and of this process's control groups.
+    /// Counters of the machine and of this process's control groups.
     pub(super) fn new() -> OomCounter {
         OomCounter { groups: MemoryGroup::find_all(Path::new("/")), read: Mutex::default() }
     }
 
-    /// The counters before a job starts.
+    /// Counters before a job starts.
     pub(super) fn before(&self) -> Counts {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         match &*read {

@@ -1,4 +1,4 @@
-//! One job as a process: started, listened to, waited for, judged.
+//! A job as a process: started, read from, waited for.
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -22,41 +22,41 @@ use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStre
 use crate::run::executor::os_limits;
 use crate::run::executor::protocol::{EVENTS_VARIABLE, StageMessage, WorkerStatus, parse_message};
 
-/// The first wait after the system had no process, thread or handle left; each further one is twice as long …
+/// First wait after the system had no process, thread or handle left; each further one is twice as long …
 const FIRST_BACKOFF: Duration = Duration::from_millis(5);
 /// … up to this.
 const MAX_BACKOFF: Duration = Duration::from_millis(200);
-/// Tries to start a process while no other job runs that could give something back.
+/// Number of attempts to start a process while no other job runs that could give something back.
 const MAX_ATTEMPTS_ALONE: u32 = 6;
 
-/// The shell's status for a program that a signal ended is this more than the signal's number.
+/// Difference between the shell's status for a program that a signal ended and the signal's number.
 const SHELL_SIGNAL: i32 = 128;
 
-/// What all jobs of a run have in common.
+/// State that all jobs of a run share.
 pub(super) struct Shared {
-    /// This program's binary.
+    /// Path of this program's binary.
     pub program: PathBuf,
-    /// Hears of every job.
+    /// Receives the events of every job.
     pub events: JobListener,
     /// All processes of the run.
     pub processes: ProcessTree,
     /// Bytes that a log may have.
     pub log_limit: u64,
-    /// For what killed a job.
+    /// Counter of out-of-memory kills.
     pub oom_counter: OomCounter,
 }
 
-/// Where a job's process stands, for those who want to stop it.
+/// Handle of a job's process, for those who want to stop it.
 #[derive(Debug, Default)]
 pub(super) struct Process(Mutex<ProcessState>);
 
 #[derive(Debug)]
 enum ProcessState {
-    /// It is being started, and is to be stopped as soon as it is there.
+    /// Being started, and perhaps to be stopped as soon as it is there.
     Starting(Option<Stop>),
-    /// It leads the group of this number.
+    /// Leader of the group of this number.
     Running(Pid),
-    /// It has ended, and its number may be somebody else's.
+    /// Ended; its number may be another process's.
     Over,
 }
 
@@ -91,7 +91,7 @@ impl Process {
         *state = ProcessState::Running(group);
     }
 
-    /// Kills what is left of the group of `child`, which has ended, and reaps it.
+    /// Kills the rest of the group of `child`, which has ended, and reaps it.
     fn reap(&self, child: &mut Child, group: Pid) -> std::io::Result<ExitStatus> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = killpg(group, Signal::SIGKILL);
@@ -105,11 +105,11 @@ fn signal(group: Pid, how: Stop) {
         Stop::Gently => Signal::SIGTERM,
         Stop::Now => Signal::SIGKILL,
     };
-    // The group is gone only when everything in it has ended, which is what was wanted.
+    // An error means that everything in the group has ended, as wanted.
     let _ = killpg(group, signal);
 }
 
-/// Does the job; returns when nothing of it runs any more.
+/// Runs a job; returns when nothing of it runs any more.
 pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
     let number = shared.processes.begin();
     let mut log = None;
@@ -140,7 +140,7 @@ fn too_long(error: &std::io::Error) -> Option<String> {
     })
 }
 
-/// The exit of a failed job, with how the machine stood in its way.
+/// Exit of a failed job, with faults of the host.
 fn with_host_fault(exit: Exit, job: &Job, log: Option<std::io::Error>) -> Exit {
     let folders = [Some(job.folder.as_path()), job.log.parent()];
     let full = FullDisk::find(folders.into_iter().flatten()).map(|disk| disk.to_string());
@@ -148,8 +148,8 @@ fn with_host_fault(exit: Exit, job: &Job, log: Option<std::io::Error>) -> Exit {
     if log.is_none() && full.is_none() { exit } else { Exit::HostFault { exit: Box::new(exit), log, full } }
 }
 
-/// Starts the job's process. While the system has none left and other jobs run, which will give something back, or for a
-/// moment, it is tried again.
+/// Starts the job's process; retries while a limit of the system is reached and other jobs run, which will give something
+/// back, or for a moment.
 fn launch_with_retry(shared: &Shared, job: &Job, number: u32, process: &Process) -> std::io::Result<Running> {
     let mut backoff = FIRST_BACKOFF;
     let mut attempts_alone = 0;
@@ -171,12 +171,12 @@ fn launch_with_retry(shared: &Shared, job: &Job, number: u32, process: &Process)
     }
 }
 
-/// A process and what is needed to learn how it ended.
+/// Running process of a job.
 struct Running {
     child: Child,
     number: u32,
     streams: ProcessStreams,
-    /// Our end of a shell line's event pipe: the line may open and close it many times, so it must not count as closed.
+    /// Our end of a shell line's event pipe, which keeps it open: the line may open and close it many times.
     keep_open: Option<OwnedFd>,
     oom_counter: Counts,
 }
@@ -219,8 +219,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
 }
 
 impl Running {
-    /// Waits for the process, kills what it has left behind, and says how it ended and why its log is not whole, if that is
-    /// so.
+    /// Waits for the process, and kills what it has left behind; returns its exit, and why its log is not whole, if so.
     fn wait(mut self, shared: &Shared, job: &Job, process: &Process) -> (Exit, Option<std::io::Error>) {
         let group = Pid::from_raw(self.child.id().cast_signed());
         process.is_running(group);
@@ -235,7 +234,7 @@ impl Running {
         let status = process.reap(&mut self.child, group);
         let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());
-        // The last words of those that were killed with it.
+        // Output of processes that were killed with it.
         self.streams.drain(&mut on_line);
         for Unkillable { process, name } in unkillable {
             self.streams
@@ -253,7 +252,7 @@ impl Running {
     }
 }
 
-/// How a process ended; `out_of_memory` is asked whether the kernel killed something of late.
+/// Exit of a process; `out_of_memory` tells whether the kernel killed something recently.
 fn exit_of(
     status: ExitStatus,
     last_status: Option<WorkerStatus>,

@@ -1,4 +1,4 @@
-//! How the processes of an attempt are told from all others, whatever they do to get away.
+//! Marks that tell the processes of an attempt from all others, whatever they do to get away.
 //!
 //! A process inherits two marks from its stage. One is a variable in its environment: there from the first instruction, seen by
 //! nested runs, gone after `env -i`. The other is a number in the soft limit on the time of real-time processes, so large that
@@ -10,23 +10,23 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Names the attempts that a process belongs to, outermost first, with spaces between: a stage may itself run a pipeline.
+/// Environment variable with the attempts that a process belongs to, outermost first, with spaces between: a stage may itself run a pipeline.
 pub(crate) const ATTEMPT_VARIABLE: &str = "ATHANOR_ATTEMPT";
 
-/// The line of `/proc/PID/limits` with the number.
+/// Line of `/proc/PID/limits` with the number.
 const LIMIT_LINE: &str = "Max realtime timeout";
-/// What makes a limit a mark: 2^62 microseconds are 146,000 years.
+/// Smallest limit that is a mark: 2^62 microseconds are 146,000 years.
 const LIMIT_BASE: u64 = 1 << 62;
 /// Bits of a mark that number the attempt; those above tell the run.
 const NUMBER_BITS: u32 = 27;
 /// Bits of a mark that tell the run.
 const RUN_BITS: u32 = 34;
 
-/// The mark that all processes of a run have in common.
+/// Mark of the processes of a run.
 #[derive(Debug, Clone)]
 pub(super) struct RunMark {
     name: String,
-    /// The attempts that the run itself is part of.
+    /// Attempts that the run itself is part of.
     within: String,
     /// The run's share of limits.
     limit: u64,
@@ -47,25 +47,25 @@ impl RunMark {
         &self.name
     }
 
-    /// The value of [`ATTEMPT_VARIABLE`] for the attempt of this number.
+    /// Value of [`ATTEMPT_VARIABLE`] for the attempt of this number.
     pub(super) fn variable(&self, number: u32) -> String {
         let Self { name, within, .. } = self;
         if within.is_empty() { format!("{name}/{number}") } else { format!("{within} {name}/{number}") }
     }
 
-    /// Sets this process's limit, which processes inherit that are started from now on, to that of the attempt of this number.
-    /// Where the system or the user has set limits of their own, the variable has to do.
+    /// Sets this process's limit, which processes started from now on inherit, to the mark of the attempt of this number. If
+    /// the system or the user has set other limits, only the variable marks the attempt.
     pub(super) fn pass_on(&self, number: u32) {
         let ours = getrlimit(Resource::Rttime);
         let is_free = ours.current.is_none_or(|limit| limit >= LIMIT_BASE);
         let value = self.limit | u64::from(number) & ((1 << NUMBER_BITS) - 1);
         if is_free && ours.maximum.is_none_or(|most| most >= value) {
-            // As above: nothing depends on this mark alone.
+            // Nothing depends on this mark alone.
             let _ = setrlimit(Resource::Rttime, Rlimit { current: Some(value), maximum: ours.maximum });
         }
     }
 
-    /// The number of the attempt of this run that a living process belongs to, if it shows one.
+    /// Number of the attempt of this run that a living process belongs to, if it has a mark.
     pub(super) fn attempt_of(&self, process: i32) -> Option<u32> {
         self.by_limit(process).or_else(|| self.by_environment(process))
     }
@@ -91,7 +91,7 @@ impl RunMark {
 
 /// Whether a process works in `folder` or has a file in it open: the last sign of one that shows no mark.
 pub(super) fn works_in(process: i32, folder: &Path) -> bool {
-    // The kernel names the places themselves, without links on the way.
+    // The kernel resolves symbolic links.
     let Ok(folder) = folder.canonicalize() else { return false };
     let proc = Path::new("/proc").join(process.to_string());
     let is_inside = |link: &Path| fs::read_link(link).is_ok_and(|target| target.starts_with(&folder));

@@ -1,4 +1,4 @@
-//! The processes that a run answers for: those that it started, and those that these left behind.
+//! The process tree of a run: processes that it started, and orphans of theirs.
 //!
 //! The run is the reaper of all its descendants, so a process whose parent has ended becomes a child of the run, whatever
 //! session or group it made for itself. When an attempt's leader has ended, its orphans are therefore found among the run's
@@ -19,12 +19,12 @@ use nix::unistd::Pid;
 
 use crate::run::executor::local::process_mark::{ATTEMPT_VARIABLE, RunMark, works_in};
 
-/// The first wait for processes that were killed; each further one is twice as long …
+/// First wait for processes that were killed; each further one is twice as long …
 const FIRST_WAIT: Duration = Duration::from_micros(100);
 /// … up to this.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 
-/// The processes that a run answers for.
+/// Process tree of a run.
 pub(super) struct ProcessTree {
     mark: RunMark,
     children: Children,
@@ -35,38 +35,38 @@ pub(super) struct ProcessTree {
 #[derive(Default)]
 struct State {
     attempts: u32,
-    /// The leaders of attempts under way, by number.
+    /// Leaders of running attempts, by number.
     running: HashMap<u32, Leader>,
-    /// Children that are none of any attempt's, or that cannot be killed.
+    /// Children that belong to no attempt, or that cannot be killed.
     exempt: HashSet<i32>,
     /// Whether the run had children from the beginning: what these leave behind shows no mark either.
     had_children: bool,
 }
 
-/// The process that an attempt is.
+/// Leader of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leader {
-    /// It is being started: any child that is not known may be it.
+    /// Being started: any unknown child may be it.
     Starting,
-    /// It has this number.
+    /// Process of this number.
     Process(i32),
-    /// It has been reaped, or was never started.
+    /// Reaped, or never started.
     Gone,
 }
 
-/// A process that cannot be killed, as it is somebody else's.
+/// Process that cannot be killed, as it is another user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unkillable {
-    /// Its number.
+    /// Process id.
     pub process: i32,
-    /// Its program's name.
+    /// Name of its program.
     pub name: String,
 }
 
 impl ProcessTree {
-    /// Makes this process the reaper of its descendants. Children that it has already are left in peace.
+    /// Makes this process the reaper of its descendants. Children that it has already are exempt.
     pub(super) fn new(mark: RunMark) -> ProcessTree {
-        // Where that is refused, orphans go to init, as ever.
+        // If that is refused, orphans go to init, as usual.
         let _ = nix::sys::prctl::set_child_subreaper(true);
         let children = Children::open();
         let exempt: HashSet<i32> = children.list().into_iter().collect();
@@ -80,7 +80,7 @@ impl ProcessTree {
         &self.mark
     }
 
-    /// A child that is no attempt's.
+    /// Exempts a child that belongs to no attempt.
     pub(super) fn exempt(&self, process: i32) {
         self.state().exempt.insert(process);
     }
@@ -113,8 +113,8 @@ impl ProcessTree {
         self.state().running.iter().any(|(other, leader)| *other != number && matches!(leader, Leader::Process(_)))
     }
 
-    /// Ends an attempt whose leader is gone and which worked in `folder`: returns when all it has left behind is gone too, but
-    /// for what cannot be killed.
+    /// Ends an attempt whose leader is gone and which worked in `folder`: returns when all its orphans are gone, too, except
+    /// those that cannot be killed.
     pub(super) fn end(&self, number: u32, folder: &Path) -> Vec<Unkillable> {
         let mut sweep = Sweep { number, folder, dead: HashSet::new(), unkillable: Vec::new() };
         let mut wait = FIRST_WAIT;
@@ -143,7 +143,7 @@ impl ProcessTree {
         }
     }
 
-    /// One look at the orphans. No child is reaped but under the lock, so that no number is another process's meanwhile.
+    /// Looks at the orphans once. No child is reaped but under the lock, so that no number is another process's meanwhile.
     fn pass(&self, sweep: &mut Sweep<'_>) -> SweepResult {
         let mut state = self.state();
         let mut found = SweepResult::Nothing;
@@ -200,16 +200,16 @@ impl State {
     }
 }
 
-/// The search for what one attempt has left behind.
+/// Sweep of the orphans of one attempt.
 struct Sweep<'f> {
     number: u32,
     folder: &'f Path,
-    /// Processes that were seen dead and are not reaped.
+    /// Dead processes that are not reaped.
     dead: HashSet<i32>,
     unkillable: Vec<Unkillable>,
 }
 
-/// What a look at the orphans found.
+/// Result of a look at the orphans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum SweepResult {
     /// Nothing of the attempt.
@@ -220,11 +220,11 @@ enum SweepResult {
     Dying,
 }
 
-/// The list of this process's children.
+/// List of this process's children.
 enum Children {
-    /// The kernel's list of the main thread's children, to which all orphans are given; other threads start the leaders.
+    /// List by the kernel of the main thread's children, to which all orphans are given; other threads start the leaders.
     Listed(File),
-    /// A look through all processes, where the kernel has no lists.
+    /// Search through all processes, where the kernel has no lists.
     Searched,
 }
 
@@ -254,7 +254,7 @@ fn search() -> Vec<i32> {
     numbers.filter(|process| parent_of(*process) == Some(us)).collect()
 }
 
-/// The parent of a process, if that is there.
+/// Parent of a process, if that exists.
 pub(super) fn parent_of(process: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The program's name is in parentheses and may hold anything.
@@ -274,6 +274,6 @@ fn is_dead(process: i32) -> bool {
 }
 
 fn forget(process: i32) {
-    // One that is no child any more has been reaped.
+    // A process that is no child any more has been reaped.
     let _ = waitpid(Pid::from_raw(process), Some(WaitPidFlag::WNOHANG));
 }

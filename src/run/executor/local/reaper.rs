@@ -1,12 +1,12 @@
-//! A small process that kills a run's stages when the run itself is killed.
+//! The reaper: a small process that kills a run's stages when the run itself is killed.
 //!
-//! A run that gets `kill -9` cannot clean up. The reaper waits at the end of a pipe; when the pipe closes without a word,
+//! A run that gets `kill -9` cannot clean up. The reaper waits at the end of a pipe; when the pipe closes without a message,
 //! its run is gone, and it kills every process that carries the run's mark, with its group, and every orphan of the run that
 //! works in the run's folder, so that none keeps a GPU from the next run. The mark is there from a stage's first instruction,
 //! so nothing has to be told to the reaper while the run goes on.
 //!
 //! Others may be in that folder, too: somebody who looks at it, a backup, the next run or a collection, which clears it away.
-//! An orphan without the mark is told from these by its parent, which is that of the reaper, an orphan itself by then.
+//! An orphan without the mark is distinguished from these by its parent, which is that of the reaper, itself an orphan by then.
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -20,24 +20,24 @@ use nix::unistd::{Pid, getpgid, getppid};
 use crate::run::executor::local::process_mark::{RunMark, works_in};
 use crate::run::executor::local::process_tree::parent_of;
 
-/// What a run says when it ends by itself.
+/// Bytes that a run sends when it ends by itself.
 const NORMAL_END: &[u8] = b"done";
 
-/// Between two scans for marked processes: one that was being started during the first has its mark by the second.
+/// Pause between two scans for marked processes: one that was being started during the first has its mark by the second.
 const SCAN_PAUSE: Duration = Duration::from_millis(50);
 
-/// Looks that found something, after which the reaper gives up: what is left cannot be killed.
+/// Number of scans that found something after which the reaper gives up: what is left cannot be killed.
 const MAX_SCANS: u32 = 1200;
 
-/// The run's end of the reaper.
+/// Handle of the reaper in the run.
 pub(super) struct Reaper {
     process: Child,
     pipe: Option<ChildStdin>,
 }
 
 impl Reaper {
-    /// Starts the reaper of the processes of the run with this mark, whose stages work below `folder`. Where that fails the
-    /// run goes on without: only the orphans of a killed run are at stake.
+    /// Starts the reaper of the processes of the run with this mark, whose stages work below `folder`. If that fails the
+    /// run goes on without it: only the orphans of a killed run would stay.
     pub(super) fn start(program: &Path, mark: &RunMark, folder: &Path) -> Option<Reaper> {
         let mut command = Command::new(program);
         command.arg("reaper").arg(mark.name()).arg(folder);
@@ -47,7 +47,7 @@ impl Reaper {
         Some(Reaper { process, pipe })
     }
 
-    /// The reaper's process.
+    /// Process id of the reaper.
     pub(super) fn process(&self) -> i32 {
         self.process.id().cast_signed()
     }
@@ -56,14 +56,14 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         if let Some(mut pipe) = self.pipe.take() {
-            // A reaper that has died has nothing to guard any more.
+            // The reaper may have died.
             let _ = pipe.write_all(NORMAL_END);
         }
         let _ = self.process.wait();
     }
 }
 
-/// The reaper process of the run called `mark`, whose stages work below `folder`.
+/// Main function of the reaper of the run called `mark`, whose stages work below `folder`.
 pub(crate) fn main(mark: &str, folder: &Path) -> u8 {
     let search = Search::new(RunMark::new(mark, ""), folder);
     let mut received = Vec::new();
@@ -81,26 +81,26 @@ pub(crate) fn main(mark: &str, folder: &Path) -> u8 {
     0
 }
 
-/// Tells the processes of one run from all others.
+/// Search for the processes of one run.
 struct Search<'a> {
     mark: RunMark,
     folder: &'a Path,
-    /// The process group of the run itself. Whatever started the run may be in it, and a stage that is just being started.
+    /// Process group of the run itself. Its parent may be in it, and a stage that is just being started.
     run_group: Option<Pid>,
-    /// The parent of the run, whose other children are no orphans.
+    /// Parent of the run, whose other children are no orphans.
     parent_of_run: Option<i32>,
     program: Option<PathBuf>,
 }
 
 impl Search<'_> {
-    /// To be made while the run lives.
+    /// A search, to be made while the run lives.
     fn new(mark: RunMark, folder: &Path) -> Search<'_> {
         let run = getppid();
         let program = std::fs::read_link("/proc/self/exe").ok();
         Search { mark, folder, run_group: getpgid(Some(run)).ok(), parent_of_run: parent_of(run.as_raw()), program }
     }
 
-    /// Kills every living process of the run; says whether there was one.
+    /// Kills every living process of the run; returns whether there was one.
     fn kill_all(&self) -> bool {
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -110,7 +110,7 @@ impl Search<'_> {
             if is_dead(number) {
                 continue;
             } else if self.mark.attempt_of(number).is_some() {
-                // Any of these may fail because the process has just ended, which is what is wanted.
+                // Any of these may fail because the process has just ended, as wanted.
                 if let Ok(group) = getpgid(Some(process))
                     && Some(group) != self.run_group
                 {

@@ -1,4 +1,4 @@
-//! A process and its pipes, watched by one thread: what it reports and prints while it lives, and that it has ended.
+//! Waiting for a process and its pipes in one thread: for its messages and output while it lives, and for its end.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, PipeReader, Read};
@@ -16,21 +16,21 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::protocol::MAX_LINE;
 
-/// Reads from one pipe before the others and the process itself are looked at again: who writes without end is not to be heard
-/// alone.
+/// Number of reads from one pipe before the others and the process itself are looked at again, so that a process that writes
+/// without end does not hide them.
 const MAX_READS: usize = 16;
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 /// Size of the pipe of a process that prints much.
 const WIDE_PIPE: usize = 1 << 20;
-/// How long a process may be silent until there is a look around.
+/// Time without output after which idle work is done.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The first look for the end of a process that gives no sign of it; each wait is twice as long as the one before …
+/// First poll for the end of a process without a pidfd; each wait is twice as long as the one before …
 const FIRST_POLL: Duration = Duration::from_millis(1);
 /// … up to this.
 const MAX_POLL: Duration = Duration::from_millis(20);
 
-/// The end of a pipe that a process writes into.
+/// Reading end of a pipe that a process writes into.
 struct PipeEnd {
     pipe: File,
     open: bool,
@@ -44,7 +44,7 @@ impl PipeEnd {
         Ok(PipeEnd { pipe: OwnedFd::from(pipe).into(), open: true, left: usize::MAX })
     }
 
-    /// Reads what is there; `None` if that is nothing, now or for good.
+    /// Reads available bytes; `None` if there are none, now or for good.
     fn read<'c>(&mut self, chunk: &'c mut [u8]) -> Option<&'c [u8]> {
         while self.open {
             let most = chunk.len().min(self.left);
@@ -61,13 +61,13 @@ impl PipeEnd {
         None
     }
 
-    /// From now on reads no more than what is there.
+    /// Stops after what is there now.
     fn stop_after_available(&mut self) {
         self.left = ioctl_fionread(&self.pipe).map_or(0, |count| usize::try_from(count).unwrap_or(usize::MAX));
     }
 }
 
-/// What a process reports, line by line.
+/// Reader of a process's messages, line by line.
 pub(super) struct MessageReader {
     pipe_end: PipeEnd,
     /// A line that has not ended yet.
@@ -77,13 +77,13 @@ pub(super) struct MessageReader {
 }
 
 impl MessageReader {
-    /// What comes out of `pipe`.
+    /// A reader of `pipe`.
     pub(super) fn new(pipe: PipeReader) -> io::Result<MessageReader> {
         Ok(MessageReader { pipe_end: PipeEnd::new(pipe)?, line: Vec::new(), too_long: false })
     }
 
-    /// Passes on lines that are there, up to a bound, and, once the pipe's last writer is gone, what is left without a line's
-    /// end; says whether there was something.
+    /// Passes available lines on, up to a bound, and, once the pipe's last writer is gone, a last line without an end; returns
+    /// whether there may be more.
     fn take(&mut self, each: &mut dyn FnMut(&[u8])) -> bool {
         let mut chunk = [0; 8192];
         let was_open = self.pipe_end.open;
@@ -125,20 +125,20 @@ impl MessageReader {
     }
 }
 
-/// What a process prints.
+/// Reader of a process's output.
 pub(super) struct OutputReader {
     pipe_end: PipeEnd,
-    /// Room for what is read, once there is something.
+    /// Buffer, once there is something to read.
     chunk: Vec<u8>,
 }
 
 impl OutputReader {
-    /// What comes out of `pipe`.
+    /// A reader of `pipe`.
     pub(super) fn new(pipe: PipeReader) -> io::Result<OutputReader> {
         Ok(OutputReader { pipe_end: PipeEnd::new(pipe)?, chunk: Vec::new() })
     }
 
-    /// Writes what is there to the log, up to a bound; says whether there may be more.
+    /// Writes available bytes to the log, up to a bound; returns whether there may be more.
     fn take(&mut self, log: &mut MaskedLog) -> bool {
         for _ in 0..MAX_READS {
             if self.chunk.is_empty() {
@@ -163,24 +163,24 @@ impl OutputReader {
     /// A process that fills its pipe gets a larger one, so that it need not wait for its reader as often.
     fn widen(&mut self) {
         if self.chunk.len() == CHUNK {
-            // A user's pipes may have reached their limit, and then this one stays as it is.
+            // The user's pipes may have reached their limit; then this one stays as it is.
             let _ = fcntl_setpipe_size(&self.pipe_end.pipe, WIDE_PIPE);
             self.chunk.resize(CHUNK * 4, 0);
         }
     }
 }
 
-/// All that is heard of a process.
+/// Pipes and log of a process.
 pub(super) struct ProcessStreams {
-    /// What it reports.
+    /// Messages.
     pub messages: MessageReader,
-    /// What it prints.
+    /// Output.
     pub output: OutputReader,
-    /// Where that goes.
+    /// Log that the output goes to.
     pub log: MaskedLog,
 }
 
-/// Hears a line of a process's reports; may add to its log.
+/// Receives a line of a process's messages; may add to its log.
 pub(super) type OnLine<'h> = dyn FnMut(&[u8], &mut MaskedLog) + 'h;
 
 impl ProcessStreams {
@@ -190,7 +190,7 @@ impl ProcessStreams {
         output.take(log);
     }
 
-    /// Takes what is still in the pipes when all is over. Should somebody still write, that is not waited for.
+    /// Drains the pipes when the process has ended. Bytes that others still write are not waited for.
     pub(super) fn drain(&mut self, on_line: &mut OnLine<'_>) {
         let ProcessStreams { messages, output, log } = self;
         messages.pipe_end.stop_after_available();
@@ -200,8 +200,8 @@ impl ProcessStreams {
     }
 }
 
-/// Waits until the process `leader` has ended, and hears meanwhile what it reports and prints; `idle` is called every second in
-/// which that is nothing. The process is not reaped, so that its number stays taken.
+/// Waits until the process `leader` has ended, and reads its messages and output meanwhile; `idle` is called every second in
+/// which there are none. The process is not reaped, so that its number stays taken.
 pub(super) fn wait_for_exit(
     leader: Pid,
     streams: &mut ProcessStreams,
@@ -233,7 +233,7 @@ pub(super) fn wait_for_exit(
     }
 }
 
-/// Something that `poll` finds ready when the process has ended; `None` before Linux 5.3, or when there are no handles left.
+/// Handle that `poll` finds ready when the process has ended; `None` before Linux 5.3, or when no handles are left.
 fn exit_handle(leader: Pid) -> Option<OwnedFd> {
     let leader = rustix::process::Pid::from_raw(leader.as_raw())?;
     pidfd_open(leader, PidfdFlags::empty()).ok()
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(lines, ["one", "two", "three", "last"]);
     }
 
-    /// A shell line whose reports and output are listened to; the writing ends are given along.
+    /// A shell line with readers of its messages and output, and the writing ends.
     fn listened_to(line: &str, log: &std::path::Path) -> (Child, ProcessStreams, [io::PipeWriter; 2]) {
         let (messages, to_messages) = io::pipe().unwrap();
         let (output, to_output) = io::pipe().unwrap();

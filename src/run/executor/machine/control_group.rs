@@ -1,4 +1,4 @@
-//! Control groups: where this process's group for memory is mounted, its limits, and its count of kills.
+//! Control groups: this process's group for memory, its limits, and its count of kills.
 //!
 //! Both versions are read, and every ancestor that is mounted: a limit above holds below. Everything comes from the text of
 //! `/proc/self/cgroup` and `/proc/self/mountinfo` and from files below a root, so that made-up trees can be tested.
@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MemoryGroup {
     version: Version,
-    /// The group's own folder.
+    /// Folder of the group.
     folder: PathBuf,
     /// The folder of the topmost group that is mounted; `folder` is below it or the same.
     top: PathBuf,
@@ -47,7 +47,7 @@ impl Version {
 pub(crate) struct GroupLimit {
     /// Bytes of memory.
     pub bytes: u64,
-    /// The group's folder.
+    /// Folder of the group.
     pub group: PathBuf,
 }
 
@@ -76,13 +76,13 @@ impl MemoryGroup {
         limits.chain(inherited).min_by_key(|limit| limit.bytes)
     }
 
-    /// How many of the group's processes the kernel has killed for lack of memory.
+    /// Number of the group's processes that the kernel killed for lack of memory.
     pub(crate) fn kills(&self) -> Option<u64> {
         read_counter(&self.folder.join(self.version.kills_file()), "oom_kill")
     }
 }
 
-/// The number that follows `name` on a line of its own in the file `path`.
+/// Number that follows `name` on a line of its own in the file `path`.
 pub(crate) fn read_counter(path: &Path, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
@@ -98,13 +98,13 @@ fn membership(line: &str) -> Option<(Version, &str)> {
     controllers.split(',').any(|controller| controller == "memory").then_some((Version::One, path))
 }
 
-/// Where the group `path` lies below `root`.
+/// Location of the group `path` below `root`.
 fn place(root: &Path, mounts: &[Mount], version: Version, path: &str) -> Option<MemoryGroup> {
     let mut of_version = mounts.iter().filter(|mount| mount.version == version).peekable();
     let fallback = of_version.peek().copied();
     // A container often has only its own part mounted: a mount's root says which.
     let found = of_version.find_map(|mount| Some((mount, Path::new(path).strip_prefix(&mount.root).ok()?)));
-    // What is named from outside of what is mounted is taken for the top of that.
+    // A group outside of what is mounted is taken for the top of that.
     let (mount, below) = found.or_else(|| Some((fallback?, Path::new(""))))?;
     let top = root.join(mount.at.strip_prefix("/").ok()?);
     let mut folder = top.clone();
@@ -115,9 +115,9 @@ fn place(root: &Path, mounts: &[Mount], version: Version, path: &str) -> Option<
 /// A mounted hierarchy that can have memory limits.
 struct Mount {
     version: Version,
-    /// Which part of the hierarchy.
+    /// Mounted part of the hierarchy.
     root: PathBuf,
-    /// Where.
+    /// Path of the mount.
     at: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! What this machine has, and how much of it this process may use: CPUs, memory, GPUs.
+//! Resources of this machine, and how much of them this process may use: CPUs, memory, GPUs.
 
 pub(crate) mod control_group;
 pub(crate) mod slurm;
@@ -14,25 +14,25 @@ use slurm::Environment;
 /// A GPU as the driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GpuInfo {
-    /// Its index and memory.
+    /// Index and memory.
     pub device: GpuDevice,
-    /// Its model.
+    /// Model.
     pub name: String,
 }
 
-/// A quantity of something that a run may use, and who set it.
+/// Available amount of a resource, and the source of the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Available<T> {
-    /// How much there is.
+    /// Amount.
     pub amount: T,
-    /// Who set it.
+    /// Source of the limit.
     pub source: Source,
 }
 
-/// Who sets how much a run may use.
+/// Source of a limit on a run's resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// The machine itself, or the system by what this process may use of it.
+    /// The machine itself, or what the system lets this process use of it.
     Machine,
     /// A limit of the control group with this folder.
     ControlGroup(PathBuf),
@@ -53,7 +53,7 @@ pub(crate) fn cpus(environment: Environment<'_>) -> Available<u32> {
 }
 
 /// Bytes of main memory that this process may use: the smallest of what the machine has, what control groups allow and what
-/// Slurm gave the job. Where none of them tells, half of a tebibyte, so that nothing is refused for it. The system's files are
+/// Slurm gave the job. If all are unknown, half a tebibyte, so that nothing is refused for it. The system's files are
 /// read below `root`.
 pub(crate) fn memory(root: &Path, environment: Environment<'_>) -> Available<u64> {
     const UNKNOWN: u64 = 1 << 39;

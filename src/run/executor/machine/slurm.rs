@@ -1,6 +1,6 @@
-//! What Slurm has given a job, by the variables that it sets.
+//! Resources that Slurm gave a job, from the variables that it sets.
 
-/// Looks up an environment variable.
+/// Lookup of an environment variable.
 pub(crate) type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// A number and the variable that it comes from.

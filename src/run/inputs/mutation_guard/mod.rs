@@ -1,7 +1,7 @@
-//! Whether anybody changed what a stage read, and who is to blame.
+//! Detection of changes to inputs while a stage reads them, and of who is to blame.
 //!
-//! Stored inputs are read-only, and a stage that changes them all the same spoils them for whoever reads them at the same time
-//! or later. After an attempt each of them is put in order again. An attempt that was the only one to read such an input fails;
+//! Stored inputs are read-only, and a stage that changes them all the same spoils them for others that read them at the
+//! same time or later. After an attempt each of them is put in order again. An attempt that was the only one to read such an input fails;
 //! where several read it, none of them can be blamed, and each is made again on copies of its own.
 
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use crate::run::inputs::link::{Link, Target};
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
 use crate::run::inputs::mutation_guard::readers::Reader;
 
-/// Files that are named in one message before the rest is counted.
+/// Number of files that are named in one message before the rest is counted.
 const NAMED: usize = 5;
 
-/// Why the result of an attempt is not kept for what happened to its inputs.
+/// Reason why the result of an attempt is not kept because of its inputs.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// A file of the project is not what it was.
@@ -37,15 +37,15 @@ pub enum InputError {
         "It changed its own input `{from}`{files}, so its result is not kept. Let it work on a copy (`writable: true` gives it one), and run again."
     )]
     Written {
-        /// What the input was read from.
+        /// Source of the input.
         from: String,
-        /// Which files of a folder, as the middle of a sentence.
+        /// Files of a folder, as the middle of a sentence.
         files: String,
     },
     /// Another stage may have written to what this one read.
     #[error("its input `{from}` was changed by a stage that ran at the same time, so it runs again on a copy")]
     Disturbed {
-        /// What the input was read from.
+        /// Source of the input.
         from: String,
     },
     /// The cache refused.
@@ -53,7 +53,7 @@ pub enum InputError {
     Cache(#[from] CacheError),
 }
 
-/// The moment an attempt began, on the clock of the cache's file system and in its list of incidents.
+/// Start of an attempt, on the clock of the cache's file system and in its list of incidents.
 #[derive(Debug, Clone, Copy)]
 pub struct AttemptStart {
     at: FsTime,
@@ -61,27 +61,27 @@ pub struct AttemptStart {
 }
 
 impl AttemptStart {
-    /// This moment.
+    /// The present moment.
     pub fn now(cache: &Cache) -> Result<AttemptStart, CacheError> {
         Ok(AttemptStart { incidents: cache.incident_mark(), at: cache.fs_now()? })
     }
 }
 
-/// A copy of a stored input that only one attempt has.
+/// Private copy of a stored input.
 struct PrivateCopy {
     artifact: Artifact,
     path: PathBuf,
     before: StatSnapshot,
 }
 
-/// What an attempt reads, as it was before it began.
+/// Guard over the inputs of an attempt, as they were before it began.
 pub struct InputGuard {
     began: AttemptStart,
     reader: Arc<Reader>,
     reads: Vec<ProjectSnapshot>,
     /// Stored artifacts that the attempt reads where they are stored.
     stored: Vec<Artifact>,
-    /// Copies that it may not write to all the same.
+    /// Private copies that it may not write to.
     copies: Vec<PrivateCopy>,
 }
 
@@ -109,7 +109,7 @@ impl InputGuard {
         Ok(InputGuard { began, reader, reads, stored, copies })
     }
 
-    /// Looks at every input again. Returns the files that the stage added to folders it was only to read; they are gone again.
+    /// Checks every input again. Returns the files that the stage added to folders it was only to read; they are gone again.
     pub fn check(
         &self,
         cache: &Cache,
@@ -121,7 +121,7 @@ impl InputGuard {
         Ok(removed)
     }
 
-    /// As [`InputGuard::check`], of what is stored.
+    /// Checks stored inputs only, as [`InputGuard::check`].
     pub fn check_stored(
         &self,
         cache: &Cache,
@@ -149,7 +149,7 @@ impl InputGuard {
             let now = cache.artifact_of(snapshot.path()).map_err(|_| changed())?;
             let is_other = items().any(|item| item.from == snapshot.name() && item.artifact != now);
             let began = cache.shares_file_system_with(snapshot.path()).then_some(self.began.at);
-            // What holds the same again may have held something else meanwhile.
+            // A file with the same content may have had another one meanwhile.
             if is_other || !snapshot.is_unchanged(began) {
                 return Err(changed());
             }
@@ -158,7 +158,7 @@ impl InputGuard {
     }
 }
 
-/// How an attempt's inputs were found when it had ended, and what follows from that for its result.
+/// State of an attempt's inputs at its end, and what follows from that for its result.
 #[derive(Debug, Default)]
 pub struct Findings {
     removed: Vec<String>,
@@ -167,19 +167,19 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Takes in the state of a stored input that the user calls `from`. `is_among` says that it was found changed by somebody
-    /// while the attempt went on, `blameless` that somebody else may have changed it.
+    /// Adds the state of the stored input `from`. `is_among` says that another process found it changed while the attempt went
+    /// on, `blameless` that another stage may have changed it.
     pub fn stored(&mut self, from: String, state: InputState, is_among: bool, blameless: impl FnOnce() -> bool) {
         match state {
             InputState::Intact if !is_among => {}
             InputState::Intact => self.disturbed = Some(from),
-            // What a stage does to its input and takes back again is its own affair, if nobody else reads it.
+            // A stage may change its input and change it back, if nobody else reads it.
             _ if is_among || blameless() => self.disturbed = Some(from),
             own => self.copy(from, own),
         }
     }
 
-    /// Takes in the state of an input that nobody else can have changed.
+    /// Adds the state of an input that nobody else can have changed.
     pub fn copy(&mut self, from: String, state: InputState) {
         match state {
             InputState::Intact | InputState::Touched => {}
@@ -188,7 +188,7 @@ impl Findings {
         }
     }
 
-    /// The files that the stage added to folders it was only to read, or why its result is not kept.
+    /// Files that the stage added to folders it was only to read, or why its result is dropped.
     pub fn conclude(self) -> Result<Vec<String>, InputError> {
         match (self.own, self.disturbed) {
             (Some(own), _) => Err(own),
@@ -198,7 +198,7 @@ impl Findings {
     }
 }
 
-/// What the user calls an input.
+/// Name of an input for the user.
 pub fn name_of(recipe: &Recipe, artifact: &Artifact) -> String {
     let mut items = recipe.inputs.iter().flat_map(|input| &input.items);
     items.find(|item| item.artifact.digest == artifact.digest).map(|item| item.from.clone()).unwrap_or_default()

@@ -1,30 +1,29 @@
-//! Whether anybody touched the project's files while stages read them.
+//! Detection of changes to the project's files while stages read them.
 //!
-//! That a file holds the same as before does not say that it did all the time: it may have been changed and changed back, or
-//! written anew, which empties it first.
+//! A file with the same content as before may have been changed in between: it may have been changed and changed back, or
+//! rewritten, which empties it first.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{CacheError, FsTime, StatSnapshot};
 
-/// StatSnapshots of the project's folders from when a run first used them: to look at every file of one for every stage would take
-/// long.
+/// Snapshots of the project's folders from when a run first used them: looking at every file for every stage would take long.
 #[derive(Default)]
 pub struct ProjectSnapshots {
     folders: HashMap<PathBuf, StatSnapshot>,
 }
 
-/// What a try reads, as it was before it began.
+/// Snapshot of a project file or folder that an attempt reads, from before it began.
 pub struct ProjectSnapshot {
-    /// As the user wrote it.
+    /// Path as the user wrote it.
     name: String,
     path: PathBuf,
     trace: StatSnapshot,
 }
 
 impl ProjectSnapshots {
-    /// What lies at `name` in the folder `project` before an attempt that reads it begins.
+    /// Takes a snapshot of `name` in the folder `project` before an attempt that reads it begins.
     pub fn take(&mut self, project: &Path, name: &str) -> Result<ProjectSnapshot, CacheError> {
         let path = project.join(name);
         let trace = match self.folders.get(&path) {
@@ -39,12 +38,12 @@ impl ProjectSnapshots {
 }
 
 impl ProjectSnapshot {
-    /// Its path as the user wrote it.
+    /// Path as the user wrote it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it lies.
+    /// Full path.
     pub fn path(&self) -> &Path {
         &self.path
     }

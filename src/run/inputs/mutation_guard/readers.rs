@@ -1,16 +1,16 @@
-//! Which attempts of a run read stored content at the same time, so that nobody is blamed for what another did.
+//! Attempts of a run that read stored content at the same time, so that none is blamed for what another did.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use athanor_cache::{Artifact, Cache};
 
-/// The attempts of a run that go on.
+/// Attempts of a run that are in progress.
 #[derive(Default)]
 pub struct Readers {
     running: Mutex<Vec<Weak<Reader>>>,
 }
 
-/// One attempt's stored inputs, and those of every attempt that went on at any moment while it did.
+/// Stored inputs of an attempt, and those of every attempt that ran at any moment while it did.
 #[derive(Debug)]
 pub struct Reader {
     inputs: Arc<[Artifact]>,
@@ -18,7 +18,7 @@ pub struct Reader {
 }
 
 impl Readers {
-    /// An attempt begins that reads these stored artifacts; it ends when the value is dropped.
+    /// Registers an attempt that reads these stored artifacts; it ends when the value is dropped.
     pub fn begin(&self, inputs: Vec<Artifact>) -> Arc<Reader> {
         let mut running = lock(&self.running);
         running.retain(|reader| reader.strong_count() > 0);

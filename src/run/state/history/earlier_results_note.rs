@@ -1,4 +1,4 @@
-//! The note of earlier versions about what was put into one folder of results.
+//! Notes of earlier versions about folders of results.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::run::state::history::History;
 use crate::run::state::history::identity::path_value;
 
 impl History {
-    /// What an earlier version noted in the cache about what it put into the folder `results` of `project`, if it did.
+    /// Note of an earlier version, stored in the cache, about the folder `results` of `project`.
     pub fn earlier_results_note(&self, project: &Path, results: &str) -> Option<Vec<u8>> {
         let identity = json!({ "project": path_value(project), "results": results });
         let key = hash_value("athanor results 1", &identity).short();

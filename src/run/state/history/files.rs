@@ -7,7 +7,7 @@ use std::path::Path;
 use athanor_cache::{CacheError, Lock, Locks};
 use jiff::Timestamp;
 
-/// An error of the operating system on `path`.
+/// Maps an error of the operating system on `path`.
 pub(super) fn refused(path: &Path) -> impl FnOnce(io::Error) -> CacheError + '_ {
     move |source| CacheError::Io { path: path.to_owned(), source }
 }
@@ -23,7 +23,7 @@ pub(super) fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// Writes a file whole or not at all, to survive a power cut.
 pub(super) fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    // Nothing that lies in a shared cache is followed or written over: the file is new, or there is an error.
+    // In a shared cache no link is followed and no file overwritten: the file is new, or there is an error.
     let instant = Timestamp::now().as_nanosecond();
     let temporary = folder.join(format!("{name}.{}-{instant}", std::process::id()));
     let write = || -> io::Result<()> {
@@ -34,7 +34,7 @@ pub(super) fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Resu
         File::open(folder)?.sync_all()
     };
     write().inspect_err(|_| {
-        // It may not even have been made.
+        // The file may not exist.
         let _ = fs::remove_file(&temporary);
     })
 }
@@ -57,12 +57,12 @@ pub(super) fn lock(path: &Path) -> io::Result<Lock> {
     })
 }
 
-/// A file that is only there to be locked.
+/// Opens a file that serves as a lock.
 pub(super) fn open_lock(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).write(true).open(path)
 }
 
-/// Goes on without a lock where the file system has none.
+/// Ignores the error of a file system without locks.
 pub(super) fn tolerate_no_locks(locked: io::Result<()>) -> io::Result<()> {
     match locked {
         Err(error) if has_no_locks(&error) => Ok(()),
@@ -76,14 +76,14 @@ pub(super) fn has_no_locks(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| numbers.contains(&number))
 }
 
-/// Makes a folder and all it lies in, to survive a power cut.
+/// Makes a folder and its parents, to survive a power cut.
 pub(super) fn make_lasting_folders(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let Some(parent) = path.parent() else { return Ok(()) };
     make_lasting_folders(parent)?;
-    // Another process may be faster.
+    // Another process may have made it meanwhile.
     fs::create_dir(path).or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })?;
     File::open(parent)?.sync_all()
 }

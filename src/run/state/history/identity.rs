@@ -1,4 +1,4 @@
-//! Which pipeline a history is of: project, pipeline file and profiles, from which the name of its folder is made.
+//! Identity of a pipeline: project, pipeline file and profiles, from which the name of its history's folder is made.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 
 use crate::run::state::history::files::read_if_there;
 
-/// The file in a history's folder that holds its identity.
+/// Name of the file with the identity in a history's folder.
 pub(super) const FILE: &str = "pipeline.json";
 
-/// A pipeline file of a project, with one choice of profiles.
+/// Identity of a pipeline: project, pipeline file and profiles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity(Value);
 
 impl Identity {
     /// Identity of the pipeline `file` of `project` under `profiles`.
     pub fn new(project: &Path, file: &Path, profiles: &[String]) -> Identity {
-        // However the user spells the way to it, it is one file.
+        // Different spellings of its path are one file.
         let file = fs::canonicalize(project.join(file)).unwrap_or_else(|_| project.join(file));
         Identity(json!({ "project": path_value(project), "file": path_value(&file), "profiles": profiles }))
     }
 
-    /// The identity that a history's folder holds; `None` if it is not the one that the folder's name was made of.
+    /// Reads the identity in a history's folder; `None` if the folder's name is not made of it.
     pub fn read(folder: &Path) -> Option<Identity> {
         let bytes = read_if_there(&folder.join(FILE)).ok()??;
         let identity = Identity(serde_json::from_slice(&bytes).ok()?);
@@ -37,7 +37,7 @@ impl Identity {
         hash_value("athanor pipeline 1", &self.0).short()
     }
 
-    /// The identity as it is written.
+    /// The identity as it is stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.0.to_string().into_bytes()
     }
@@ -58,7 +58,7 @@ impl Identity {
         names.filter_map(|name| Some(name.as_str()?.to_owned())).collect()
     }
 
-    /// The pipeline for people, e.g. `p.yaml in /home/me/project (profile big)`.
+    /// Name of the pipeline for people, e.g. `p.yaml in /home/me/project (profile big)`.
     pub fn describe(&self) -> String {
         let (project, file) = (self.project().unwrap_or_default(), self.file().unwrap_or_default());
         let name = file.strip_prefix(&project).unwrap_or(&file).display().to_string();
@@ -68,7 +68,7 @@ impl Identity {
     }
 }
 
-/// A path as a value from which it can be had back: a text, or where it is none the bytes in hexadecimal digits.
+/// A path as a value from which it can be restored: a text, or where it is none the bytes in hexadecimal digits.
 pub(super) fn path_value(path: &Path) -> Value {
     match path.to_str() {
         Some(text) => Value::from(text),

@@ -1,4 +1,4 @@
-//! The list of what a pipeline uses: its instances, with the work whose results and unfinished state are theirs.
+//! The list of what a pipeline uses: its instances, with the fingerprints of their results and unfinished work.
 //!
 //! `instances.json` is written before the first stage of a run starts, so that a run that is killed is known to have gone on,
 //! and again when it ends. It is sealed: a collection removes nothing while any list is not as it was written.
@@ -21,19 +21,19 @@ const MIDDLE: &str = "\",\"list\":";
 const TAIL: &str = "}\n";
 const SEAL_DIGITS: usize = 64;
 
-/// What a pipeline uses, as far as runs have ended.
+/// Results and state that a pipeline uses, as far as runs have ended.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct InstanceList {
-    /// The newest run that is taken into account.
+    /// Newest run that is taken into account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<RunId>,
-    /// Runs that began and are not known to have ended: what their logs say counts, too.
+    /// Runs that began and are not known to have ended: their logs count, too.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub open: BTreeSet<RunId>,
     /// Relative path from the cache's folder to the pipeline file, for a project that was moved together with its cache.
     #[serde(rename = "way", default, skip_serializing_if = "Option::is_none")]
     pub relative_path: Option<String>,
-    /// By instance name.
+    /// Work by instance name.
     pub instances: BTreeMap<String, InstanceWork>,
 }
 
@@ -43,31 +43,31 @@ pub(super) struct InstanceWork {
     /// Fingerprints of its results; more than one only where runs overlapped or were killed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<Digest>,
-    /// Fingerprints of what was begun and not finished.
+    /// Fingerprints of work that was begun and not finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<Digest>,
-    /// Whether the last run ended before it came to the instance: then everything that it ever came to may be wanted.
+    /// Whether the last run ended before it reached the instance: then all earlier results may be wanted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unsettled: bool,
 }
 
-/// A list as it lies on disk.
+/// A list on disk.
 #[derive(Debug)]
 pub(super) enum StoredList {
-    /// As it was written, with its seal.
+    /// List that is as it was written, with its seal.
     Sound(InstanceList, Digest),
     /// Names of instances only, as earlier formats had it.
     Names(Vec<String>),
-    /// Not there.
+    /// No list.
     Missing,
-    /// Not as it was written.
+    /// List that is not as it was written.
     Damaged,
-    /// The system refuses to read it.
+    /// List that the system refuses to read.
     Unreadable(io::Error),
 }
 
 impl InstanceList {
-    /// The list in a history's folder.
+    /// Reads the list in a history's folder.
     pub(super) fn read(folder: &Path) -> StoredList {
         let bytes = match std::fs::read(folder.join(FILE)) {
             Ok(bytes) => bytes,
@@ -96,7 +96,7 @@ impl InstanceList {
         Ok(seal)
     }
 
-    /// Adds what an event of a run says, and takes nothing away.
+    /// Adds the work in an event of a run, and removes none.
     pub(super) fn apply(&mut self, event: &RunEvent) {
         let Some(instance) = event.instance() else { return };
         let (fingerprint, is_result) = match event {
@@ -108,7 +108,7 @@ impl InstanceList {
         if is_result { work.add_result(fingerprint) } else { work.add_unfinished(fingerprint) }
     }
 
-    /// Adds an instance's work that is in use besides what is known of it.
+    /// Adds work of an instance to what is known.
     pub(super) fn add(&mut self, name: &str, work: &InstanceWork) {
         let known = self.instances.entry(name.to_owned()).or_default();
         work.results.iter().for_each(|result| known.add_result(*result));
@@ -124,7 +124,7 @@ impl InstanceWork {
         }
     }
 
-    /// Adds work that was begun. It may have come to a result of which nothing was written down.
+    /// Adds work that was begun. It may have a result of which nothing was written down.
     pub(super) fn add_unfinished(&mut self, fingerprint: Digest) {
         if !self.unfinished.contains(&fingerprint) {
             self.unfinished.push(fingerprint);
@@ -132,7 +132,7 @@ impl InstanceWork {
     }
 }
 
-/// The bytes of the list proper and their seal, if the whole file is as it was written.
+/// Bytes of the list proper and their seal, if the whole file is as it was written.
 fn sealed<'b>(folder: &Path, bytes: &'b [u8]) -> Option<(&'b [u8], Digest)> {
     let (digits, rest) = bytes.strip_prefix(HEAD.as_bytes())?.split_at_checked(SEAL_DIGITS)?;
     let body = rest.strip_prefix(MIDDLE.as_bytes())?.strip_suffix(TAIL.as_bytes())?;
@@ -140,7 +140,7 @@ fn sealed<'b>(folder: &Path, bytes: &'b [u8]) -> Option<(&'b [u8], Digest)> {
     (found == seal(folder, body)).then_some((body, found))
 }
 
-/// The seal covers the folder's name: another pipeline's list is none.
+/// Seal, which covers the folder's name: the list of another pipeline does not count.
 fn seal(folder: &Path, body: &[u8]) -> Digest {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     Digest::keyed(&Digest::of(format!("athanor instances 2 {name}").as_bytes()), body)

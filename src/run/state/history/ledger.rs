@@ -1,4 +1,4 @@
-//! What became of each instance, summed up over earlier runs.
+//! Ledger of a pipeline: the last result, failure and log of each instance, summed up over earlier runs.
 //!
 //! The file `ledger` starts with a line that names the newest run that is summed up and seals the rest; in earlier formats the
 //! line is that name alone.
@@ -17,46 +17,46 @@ use crate::run::state::history::files::{read_if_there, write_whole};
 
 /// Name of the file.
 pub(super) const FILE: &str = "ledger";
-/// How its first line starts.
+/// Beginning of its first line.
 const MAGIC: &str = "athanor ledger 2 ";
 
-/// What is remembered of one instance.
+/// Entry of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LedgerEntry {
-    /// What it last computed, or was served from the cache.
+    /// Fingerprint of its last result, made or found in the cache.
     pub fingerprint: Option<Digest>,
-    /// What it began to compute and did not finish.
+    /// Fingerprint of work that was begun and not finished.
     pub unfinished: Option<Digest>,
-    /// How long that took, where it is known.
+    /// Duration of the last result's work, where it is known.
     pub duration_ms: Option<u64>,
-    /// Why it failed, if that is the last thing that happened to it.
+    /// Cause of its failure, if that is the last thing that happened to it.
     pub failure: Option<String>,
-    /// Its newest log: run and path inside the run's folder.
+    /// Newest log: run and path inside the run's folder.
     pub log: Option<(String, String)>,
 }
 
-/// What is remembered of all instances.
+/// Ledger of all instances.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// The newest run summed up here.
+    /// Newest run that is summed up.
     pub last_run: Option<RunId>,
-    /// By instance name.
+    /// Entries by instance name.
     pub instances: BTreeMap<String, LedgerEntry>,
 }
 
-/// A ledger as it lies on disk.
+/// A ledger on disk.
 #[derive(Debug)]
 pub enum StoredLedger {
-    /// None was written yet.
+    /// No ledger yet.
     None,
-    /// As it was written.
+    /// Ledger that is as it was written.
     Sound(Ledger),
-    /// Not as it was written.
+    /// Ledger that is not as it was written.
     Damaged,
 }
 
 impl Ledger {
-    /// Takes in an event of the run `run`.
+    /// Applies an event of the run `run`.
     pub fn apply(&mut self, run: &str, event: RunEvent) {
         let Some(instance) = event.instance() else { return };
         let entry = self.instances.entry(instance.to_owned()).or_default();
@@ -84,13 +84,13 @@ impl Ledger {
         }
     }
 
-    /// The ledger in a history's folder.
+    /// Reads the ledger in a history's folder.
     pub fn read(folder: &Path) -> io::Result<StoredLedger> {
         let Some(bytes) = read_if_there(&folder.join(FILE))? else { return Ok(StoredLedger::None) };
         Ok(unsealed(&bytes).map_or(StoredLedger::Damaged, StoredLedger::Sound))
     }
 
-    /// The newest run that is summed up in a history's folder, by the first line of the ledger alone.
+    /// Newest run that is summed up in a history's folder, by the first line of the ledger alone.
     pub fn newest_run(folder: &Path) -> Option<RunId> {
         let mut line = String::new();
         let file = File::open(folder.join(FILE)).ok()?;
@@ -116,7 +116,7 @@ fn unsealed(bytes: &[u8]) -> Option<Ledger> {
             let (sealed, run) = head.split_once(' ')?;
             (sealed == seal(run, body).to_string()).then_some(())?;
         }
-        // Of an earlier format: a damaged line is no name of such a run.
+        // Earlier format: a damaged line does not parse as such a run.
         None => (RunId::parse(head)?.sequence().is_none()).then_some(())?,
     }
     rmp_serde::from_slice(body).ok()

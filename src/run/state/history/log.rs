@@ -1,4 +1,4 @@
-//! Event logs: one JSON line an event, each with a seal that covers it and all lines before it.
+//! Event logs: one JSON line for each event, with a seal that covers it and all lines before it.
 //!
 //! A log that was cut off, by a kill or a full disk, ends early. Any other difference from what was written breaks the chain of
 //! seals. Logs of runs without a number are of an earlier format and have no seals.
@@ -15,34 +15,34 @@ use crate::run::state::history::{History, RunId};
 
 /// Digits of a line's seal.
 const SEAL_DIGITS: usize = 16;
-/// The text before a seal, which takes the place of the line's last brace.
+/// Text before a seal, which takes the place of the line's last brace.
 const SEAL: &str = ",\"seal\":\"";
-/// What was only found in the cache is brought to disk at most this often: no record of the run itself says that it is in use.
+/// Interval at which events about results that were only found are synced: no record of the run says that they are in use.
 const SYNC_PAUSE: Duration = Duration::from_secs(1);
 
-/// The events of a log; lines that are none, such as one that was cut off, are passed over.
+/// Reads the events of a log; lines that do not parse, such as one that was cut off, are skipped.
 pub fn read_events(log: impl BufRead) -> Vec<Stamped> {
     let lines = log.split(b'\n').map_while(Result::ok);
     lines.filter_map(|line| serde_json::from_slice(&line).ok()).collect()
 }
 
-/// The events of a log as far as they are as they were written, and how the log ends.
+/// Checked events of a log, and its end.
 #[derive(Debug)]
 pub(super) struct Reading {
-    /// The events before the end or the first damage.
+    /// Events before the end or the first damage.
     pub events: Vec<Stamped>,
-    /// How it ends.
+    /// End of the log.
     pub end: LogEnd,
 }
 
 /// End of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogEnd {
-    /// The run wrote its last event.
+    /// Last event of the run.
     Finished,
-    /// The run goes on, or was killed: the last line may be half there.
+    /// Cut off: the run goes on, or was killed, and the last line may be partial.
     CutOff,
-    /// The line with this number, from 1, is not as it was written.
+    /// Damage of the line with this number, from 1.
     Damaged(usize),
 }
 
@@ -70,7 +70,7 @@ fn is_text(line: &[u8]) -> bool {
     !line.iter().any(u8::is_ascii_control)
 }
 
-/// The seals of a log's lines.
+/// Chain of the seals of a log's lines.
 #[derive(Debug)]
 struct Chain(Digest);
 
@@ -94,15 +94,15 @@ impl Chain {
     }
 }
 
-/// The event log of a run that goes on.
+/// Event log of a run in progress.
 #[derive(Debug)]
 pub struct RunLog {
-    /// The run's name.
+    /// Name of the run.
     pub run: RunId,
-    /// The run's folder.
+    /// Folder of the run.
     pub folder: PathBuf,
     history: History,
-    /// The log, once it is made.
+    /// File, once it is made.
     file: Option<File>,
     chain: Chain,
     /// Bytes that are still to be written.
@@ -139,7 +139,7 @@ impl RunLog {
             none => {
                 fs::create_dir_all(self.folder.join("logs"))?;
                 let file = File::options().create(true).append(true).open(self.history.events_path(&self.run))?;
-                // Old logs that stay harm nobody.
+                // Old logs that stay do no harm.
                 let _ = self.history.forget_old_runs();
                 Ok(none.insert(file))
             }
@@ -160,7 +160,7 @@ impl RunLog {
     }
 }
 
-/// Writes bytes and takes away those that were written.
+/// Writes bytes and removes those that were written.
 fn write_from_front(file: &mut File, bytes: &mut Vec<u8>) -> std::io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {
@@ -185,8 +185,8 @@ impl EventSink for RunLog {
     }
 
     fn flush(&mut self) {
-        // One write of whole lines: a reader, or the next run after a kill, sees no halves. A full disk stops no run here; it
-        // fails the stages that need space, and a log without an end is one that a collection does not rely on.
+        // One write of whole lines, so that a reader, or the next run after a kill, sees no partial ones. A full disk must not
+        // stop the run here; it fails the stages that need space, and a collection does not rely on a log without an end.
         if self.matters && (!self.lines.is_empty() || self.found) {
             let _ = self.write();
         }

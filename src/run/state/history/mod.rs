@@ -1,10 +1,10 @@
-//! What is known of a pipeline's earlier runs: event logs, stage logs, and for each instance its last result.
+//! History of a pipeline: event logs, stage logs, and the last result of each instance.
 //!
 //! Under the cache, `pipelines/<key>/` belongs to one pipeline file with one choice of profiles (`identity`). Every run has a
 //! folder in `runs/` with its append-only `events.jsonl` (`log`) and its stages' logs; a run in which nothing new happened
 //! leaves none. Runs are ordered by the numbers in their names (`run_id`), never by clocks. `ledger` sums up earlier runs; later
 //! ones, and those that were killed, are read from their events. `instances.json` (`instance_list`) says what the pipeline
-//! uses: `usage` keeps it, `roots` reads it for collections. `pipelines/results-<key>.json` notes what was put into one folder of
+//! uses: `usage` updates it, `roots` reads it for collections. `pipelines/results-<key>.json` notes what was put into one folder of
 //! results. Nothing is written here before a run has something to say.
 
 mod earlier_results_note;
@@ -40,34 +40,34 @@ pub use roots::{Roots, UnknownUsage};
 pub use run_id::RunId;
 pub use usage::{InstanceOutcome, RegisteredRun};
 
-/// Runs whose logs are kept.
+/// Number of runs whose logs are retained.
 const RETAINED_RUNS: usize = 50;
-/// Runs are summed up when there are this many, or this many bytes of events: the ledger is rewritten each time.
+/// Number of runs, or bytes of events, above which runs are summed up: the ledger is rewritten each time.
 const LEDGER_RUNS: usize = 16;
 const LEDGER_BYTES: u64 = 256 * 1024;
 
-/// The folder of all histories in a cache.
+/// Name of the folder of all histories in a cache.
 const AREA: &str = "pipelines";
-/// Digits of a history's name.
+/// Number of digits in a history's name.
 pub const KEY_DIGITS: usize = 12;
 
-/// The folder of all histories in the cache at `cache`.
+/// Folder of all histories in the cache at `cache`.
 pub fn folder(cache: &Path) -> PathBuf {
     cache.join(AREA)
 }
 
 type Result<T> = std::result::Result<T, CacheError>;
 
-/// The history of one pipeline file with one choice of profiles.
+/// History of one pipeline file with one choice of profiles.
 #[derive(Debug, Clone)]
 pub struct History {
     folder: PathBuf,
-    /// Whose history it is, where that is known.
+    /// Identity of the pipeline, where it is known.
     identity: Option<Identity>,
 }
 
 impl History {
-    /// The history of the pipeline `file` of `project` under `profiles`, in the cache at `cache`. Nothing is made or read.
+    /// Opens the history of the pipeline `file` of `project` under `profiles`, in the cache at `cache`. Nothing is made or read.
     pub fn open(cache: &Path, project: &Path, file: &Path, profiles: &[String]) -> History {
         let identity = Identity::new(project, file, profiles);
         History { folder: cache.join(AREA).join(identity.key()), identity: Some(identity) }
@@ -79,12 +79,12 @@ impl History {
         History { folder, identity }
     }
 
-    /// What is kept of the pipeline to be quick, whether or not there is a history.
+    /// Snapshot files of the pipeline, whether or not there is a history.
     pub fn snapshots(cache: &Path, project: &Path, file: &Path, profiles: &[String]) -> SnapshotFiles {
         SnapshotFiles::new(&History::open(cache, project, file, profiles).folder)
     }
 
-    /// The histories of all pipelines that use the cache, by name; `None` where there is no folder of histories.
+    /// Histories of all pipelines that use the cache, by name; `None` where there is no folder of histories.
     pub fn all(cache: &Path) -> Result<Option<Vec<History>>> {
         let area = cache.join(AREA);
         let entries = match fs::read_dir(&area) {
@@ -114,7 +114,7 @@ impl History {
         &self.folder
     }
 
-    /// Whose history it is; `None` where that cannot be read.
+    /// Identity of the pipeline; `None` where it cannot be read.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
     }
@@ -126,12 +126,12 @@ impl History {
         pipeline.as_os_str() == self.key() || is_file || here.key() == self.key()
     }
 
-    /// The cache's folder.
+    /// Folder of the cache.
     fn cache(&self) -> &Path {
         self.folder.parent().and_then(Path::parent).unwrap_or(&self.folder)
     }
 
-    /// What is remembered, runs that were killed or still go on included. What cannot be read counts as absent.
+    /// Ledger, with runs that were killed or still go on. Files that cannot be read count as absent.
     pub fn ledger(&self) -> Result<Ledger> {
         let mut ledger = self.stored_ledger()?;
         for run in self.runs()? {
@@ -144,7 +144,7 @@ impl History {
         Ok(ledger)
     }
 
-    /// The ledger on disk. One that cannot be read is made again from the runs.
+    /// Ledger on disk. One that cannot be read is rebuilt from the runs.
     fn stored_ledger(&self) -> Result<Ledger> {
         match Ledger::read(&self.folder).map_err(refused(&self.folder.join(ledger::FILE)))? {
             StoredLedger::Sound(ledger) => Ok(ledger),
@@ -157,12 +157,12 @@ impl History {
         self.events_path(run).exists()
     }
 
-    /// The newest run that left a log.
+    /// Newest run that left a log.
     pub fn last_run(&self) -> Result<Option<RunId>> {
         Ok(self.runs()?.pop())
     }
 
-    /// The runs that left something, oldest first.
+    /// Runs that left something, oldest first.
     pub fn runs(&self) -> Result<Vec<RunId>> {
         let folder = self.folder.join("runs");
         let entries = match fs::read_dir(&folder) {
@@ -178,7 +178,7 @@ impl History {
         Ok(runs)
     }
 
-    /// The events of a run, as far as they were written whole.
+    /// Events of a run, as far as they were written whole.
     pub fn events(&self, run: &RunId) -> Result<Vec<Stamped>> {
         let path = self.events_path(run);
         match File::open(&path) {
@@ -192,17 +192,17 @@ impl History {
         self.run_folder(run).join("events.jsonl")
     }
 
-    /// The folder of a run.
+    /// Folder of a run.
     pub fn run_folder(&self, run: &RunId) -> PathBuf {
         self.run_folder_called(run.as_str())
     }
 
-    /// The folder of the run with this name.
+    /// Folder of the run with this name.
     pub fn run_folder_called(&self, run: &str) -> PathBuf {
         self.folder.join("runs").join(run)
     }
 
-    /// A run that begins at `now`, later than `last`, the newest one here. Its folder and its event log are made when
+    /// Begins a run at `now`, later than `last`, the newest one here. Its folder and its event log are made when
     /// something happens in it.
     pub fn begin(&self, cache: &Cache, last: Option<&RunId>, now: Timestamp) -> Result<RunLog> {
         let number = cache.next_sequence(last.and_then(RunId::sequence).unwrap_or(0))?;
@@ -217,20 +217,20 @@ impl History {
         }
         let (stored_ledger, newest, open) = match InstanceList::read(&self.folder) {
             StoredList::Sound(list, _) => (self.stored_ledger()?.last_run, list.newest, list.open),
-            // Logs are all there is to make the list from.
+            // The list can only be rebuilt from the logs.
             _ => (None, None, BTreeSet::new()),
         };
         let old = runs.iter().rev().skip(RETAINED_RUNS);
         for old in
             old.filter(|run| stored_ledger.as_ref() >= Some(run) && newest.as_ref() >= Some(run) && !open.contains(run))
         {
-            // Another run may be removing it too, and an old log that stays harms nobody.
+            // Another run may be removing it, too, and an old log that stays does no harm.
             let _ = fs::remove_dir_all(self.run_folder(old));
         }
         Ok(())
     }
 
-    /// A run that left a log has ended: sums it up with others, if it is time to.
+    /// Sums up a run that left a log and has ended, with others, if there are enough.
     pub fn update_ledger(&self, run: &RunId) -> Result<()> {
         let lock_path = self.folder.join("ledger.lock");
         let _alone = lock(&lock_path).map_err(refused(&lock_path))?;

@@ -1,4 +1,4 @@
-//! The list of what a pipeline uses, made from what else is known where it is of an earlier format, missing or damaged.
+//! Recovery of the list of what a pipeline uses, where it is of an earlier format, missing or damaged.
 
 use crate::run::state::history::files::{read_if_there, refused};
 use crate::run::state::history::instance_list::{InstanceList, InstanceWork, StoredList};
@@ -6,19 +6,19 @@ use crate::run::state::history::ledger::{Ledger, LedgerEntry, StoredLedger};
 use crate::run::state::history::log::{LogEnd, Reading, read_checked};
 use crate::run::state::history::{History, RETAINED_RUNS, Result, RunId};
 
-/// The list of a pipeline, wherever it comes from.
+/// Recovered list of a pipeline.
 #[derive(Debug)]
 pub(super) enum Recovered {
-    /// As it was written, or as earlier formats had it.
+    /// List that is as it was written, or as earlier formats had it.
     Known(InstanceList),
-    /// Everything that the ledger and the logs ever named, because the list is as this says.
+    /// List of everything that the ledger and the logs ever named, with the problem of the stored list.
     Rebuilt(InstanceList, &'static str),
-    /// It cannot be had; why.
+    /// No list can be had, with the reason.
     Lost(String),
 }
 
 impl History {
-    /// The list of what the pipeline uses; an error of the system on the way to it loses it.
+    /// Reads or rebuilds the list; an error of the system loses it.
     pub(super) fn recover(&self) -> Recovered {
         self.try_to_recover().unwrap_or_else(|error| Recovered::Lost(format!("cannot be relied on: {error}")))
     }
@@ -44,7 +44,7 @@ impl History {
         Ok(!left && self.runs()?.is_empty())
     }
 
-    /// What a run of the list's names used, by the ledger and the logs, and all that killed runs named.
+    /// List of an earlier format, which has names only: their work by the ledger and the logs, and all that killed runs named.
     fn of_names(&self, names: Vec<String>) -> Result<Recovered> {
         let state = "is of an earlier format";
         if let StoredLedger::Damaged = self.read_ledger()? {
@@ -74,10 +74,10 @@ impl History {
         Ok(Recovered::Known(list))
     }
 
-    /// A list of everything that was ever named, if it is certain that nothing is lacking; else why that is not so.
+    /// List of everything that was ever named, if it is certain to be complete; else the reason why not.
     fn rebuild(&self) -> Result<std::result::Result<InstanceList, String>> {
         let runs = self.runs()?;
-        // Logs are removed only where there are more than this.
+        // Logs are removed only above this number.
         let all_logs_are_there = !runs.is_empty() && runs.len() < RETAINED_RUNS;
         let mut list = InstanceList::default();
         match self.read_ledger()? {
@@ -111,13 +111,13 @@ impl History {
         Ok(())
     }
 
-    /// The log of a run, checked; `None` if there is none.
+    /// Reads and checks the log of a run; `None` if there is none.
     pub(super) fn reading(&self, run: &RunId) -> Result<Option<Reading>> {
         let path = self.events_path(run);
         Ok(read_if_there(&path).map_err(refused(&path))?.map(|log| read_checked(&log, run)))
     }
 
-    /// What to say of a log that is damaged at a line.
+    /// Message about a log that is damaged at a line.
     pub(super) fn damage(&self, run: &RunId, line: usize) -> String {
         format!("line {line} of `{}` is damaged", self.events_path(run).display())
     }

@@ -1,4 +1,4 @@
-//! What collections have to leave alone for a pipeline.
+//! Roots of a pipeline for garbage collection.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -11,32 +11,32 @@ use crate::run::state::history::log::LogEnd;
 use crate::run::state::history::recovery::Recovered;
 use crate::run::state::history::{History, Identity, RunId};
 
-/// What is in use.
+/// Roots: results and state in use.
 #[derive(Debug, Default)]
 pub struct Roots {
     /// Fingerprints of results.
     pub results: HashSet<Digest>,
     /// Fingerprints of work that was begun.
     pub unfinished: HashSet<Digest>,
-    /// Every record with this sequence number or a higher one, too: a run went on that has not written how it ended.
+    /// Sequence number from which on every record is in use: a run began that has not written how it ended.
     pub since: Option<u64>,
     /// Whether all unfinished work is to stay: nobody knows whose it is.
-    pub all_unfinished: bool,
-    /// Why the list was made again from the logs, if it was.
+    pub all_resume_states: bool,
+    /// Reason why the list was rebuilt from the logs, if it was.
     pub rebuilt: Option<String>,
 }
 
-/// A pipeline of which it cannot be told what it uses.
+/// Pipeline whose roots are unknown.
 #[derive(Debug)]
 pub struct UnknownUsage {
-    /// The list, or the log that came after it.
+    /// Path of the list, or of the log that came after it.
     pub path: PathBuf,
-    /// What is the matter with it, to follow its path.
+    /// Problem, as the end of a sentence that begins with the path.
     pub why: String,
 }
 
 impl History {
-    /// What the pipeline uses.
+    /// Roots of the pipeline.
     pub fn roots(&self) -> Result<Roots, UnknownUsage> {
         let path = self.folder.join(instance_list::FILE);
         let unknown =
@@ -63,17 +63,17 @@ impl History {
             }
             reading.iter().flat_map(|reading| &reading.events).for_each(|stamped| list.apply(&stamped.event));
             if end == LogEnd::CutOff {
-                roots.all_unfinished = true;
+                roots.all_resume_states = true;
                 roots.since = roots.since.into_iter().chain(run.sequence()).min();
             }
         }
         let unsettled = list.instances.iter().filter(|(_, work)| work.is_unsettled);
         let unsettled: HashSet<String> = unsettled.map(|(name, _)| name.clone()).collect();
-        if roots.all_unfinished || !unsettled.is_empty() {
+        if roots.all_resume_states || !unsettled.is_empty() {
             let mut ever_named = InstanceList::default();
             self.add_all_ever_named(&mut ever_named).map_err(unknown)?;
-            // A run that did not end may have found more in the cache than its log had time to say.
-            let may_be_wanted = |name: &String| roots.all_unfinished || unsettled.contains(name);
+            // A run that did not end may have used more results than its log says.
+            let may_be_wanted = |name: &String| roots.all_resume_states || unsettled.contains(name);
             let wanted = ever_named.instances.iter().filter(|(name, _)| may_be_wanted(name));
             wanted.for_each(|(name, work)| list.add(name, work));
         }
@@ -84,7 +84,7 @@ impl History {
         Ok(roots)
     }
 
-    /// Runs whose logs count besides the list.
+    /// Runs whose logs count in addition to the list.
     fn unsettled(&self, list: &InstanceList) -> Result<BTreeSet<RunId>, CacheError> {
         let is_later = |run: &RunId| list.newest.as_ref().is_none_or(|newest| newest < run);
         Ok(self.runs()?.into_iter().filter(is_later).chain(list.open.iter().cloned()).collect())

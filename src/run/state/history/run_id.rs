@@ -1,4 +1,4 @@
-//! Names of runs, and the order of runs that no clock decides.
+//! Names of runs, which order them without a clock.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct RunId {
     text: String,
 }
 
-/// A text that is no name of a run.
+/// Error of a text that is no name of a run.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not the name of a run")]
 pub struct NotARun(String);
@@ -28,7 +28,7 @@ impl RunId {
         RunId { sequence, text: format!("{sequence:06}-{}", now.strftime("%Y%m%d-%H%M%S")) }
     }
 
-    /// The run with this name; `None` for a text that is no name of a run.
+    /// Parses the name of a run; `None` for other texts.
     pub fn parse(text: &str) -> Option<RunId> {
         let is_number = |part: &str, digits: usize| part.len() == digits && part.bytes().all(|c| c.is_ascii_digit());
         let mut parts = text.split('-');
@@ -46,7 +46,7 @@ impl RunId {
         is_ours.then(|| RunId { sequence, text: text.to_owned() })
     }
 
-    /// The run's place in the order of all that happened in the cache; `None` for runs of earlier formats.
+    /// Sequence number in the cache; `None` for runs of earlier formats.
     pub fn sequence(&self) -> Option<u64> {
         (self.sequence > 0).then_some(self.sequence)
     }

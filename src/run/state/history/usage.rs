@@ -1,4 +1,4 @@
-//! What a run changes in the list of what its pipeline uses, when it begins and when it ends.
+//! Updates of the list of what a pipeline uses, when a run begins and when it ends.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use crate::run::state::history::log::LogEnd;
 use crate::run::state::history::recovery::Recovered;
 use crate::run::state::history::{History, Identity, Result, RunId, identity};
 
-/// A run that was noted before its first stage. Others see that it goes on as long as this is held.
+/// Registration of a run before its first stage. Others see that it goes on as long as this is held.
 #[derive(Debug)]
 pub struct RegisteredRun {
     run: RunId,
@@ -22,19 +22,19 @@ pub struct RegisteredRun {
     running: File,
 }
 
-/// An instance at the end of a run.
+/// Outcome of an instance at the end of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct InstanceOutcome<'n> {
     /// Its name.
     pub name: &'n str,
-    /// What it computes, as far as the run came to know.
+    /// Fingerprint of its work, as far as the run knows it.
     pub fingerprint: Option<Digest>,
     /// Whether the result of that is in the cache.
     pub is_done: bool,
 }
 
 impl History {
-    /// Notes, to survive a kill and a power cut, that `run` is about to use what it makes of the instances of its plan.
+    /// Registers, to survive a kill and a power cut, that `run` is about to use the results of the instances of its plan.
     pub fn register_run<'p>(&self, run: &RunId, plan: impl Iterator<Item = &'p str>) -> Result<RegisteredRun> {
         self.make_folder()?;
         let _alone = self.lock_list()?;
@@ -48,7 +48,7 @@ impl History {
                 plan.for_each(|name| list.add(name, &InstanceWork::default()));
                 list.write(&self.folder).map_err(refused(&self.folder.join(super::instance_list::FILE)))?;
             }
-            // As long as it is damaged, collections remove nothing, and that keeps more than any other list would.
+            // As long as it is damaged, collections remove nothing.
             Recovered::Lost(_) => {}
         }
         Ok(RegisteredRun { run: run.clone(), running })
@@ -59,8 +59,8 @@ impl History {
         InstanceList::is_as_sealed(&self.folder, seal)
     }
 
-    /// Notes what `run` has come to: `instances` are all those of its plan. Returns the seal of the list; `None` if it could not
-    /// be written because too little is known.
+    /// Records what `run` uses at its end: `instances` are all those of its plan. Returns the seal of the list; `None` if too
+    /// little is known to write it.
     pub fn record_usage(
         &self,
         run: &RunId,
@@ -89,7 +89,7 @@ impl History {
         .map(Some)
     }
 
-    /// What is known from before, where this run says nothing of an instance or is not the newest one.
+    /// Merges earlier entries, where this run says nothing of an instance or is not the newest one.
     fn merged(
         &self,
         mut before: InstanceList,
@@ -115,7 +115,7 @@ impl History {
         if !was_overtaken && is_only_run {
             match instances.iter().all(|instance| instance.is_done) {
                 true => list.instances.clear(),
-                // An instance that it did not come to may be an earlier one under another name.
+                // An instance that it did not reach may be an earlier one under another name.
                 false => list.instances.values_mut().for_each(|work| work.is_unsettled = true),
             }
         }
@@ -155,7 +155,7 @@ impl History {
         match running.try_lock() {
             Ok(()) => Ok(true),
             Err(fs::TryLockError::WouldBlock) => Ok(false),
-            // Where that cannot be found out, others may.
+            // Without locks another run must be assumed.
             Err(fs::TryLockError::Error(error)) if has_no_locks(&error) => Ok(false),
             Err(fs::TryLockError::Error(error)) => Err(refused(&path)(error)),
         }
@@ -166,7 +166,7 @@ impl History {
         lock(&path).map_err(refused(&path))
     }
 
-    /// Makes the history's folder, and notes whose it is.
+    /// Makes the history's folder with its identity.
     fn make_folder(&self) -> Result<()> {
         make_lasting_folders(&self.folder).map_err(refused(&self.folder))?;
         match &self.identity {
@@ -196,7 +196,7 @@ impl RegisteredRun {
     }
 }
 
-/// The list after a run that settled every instance.
+/// List after a run that settled every instance.
 fn exactly(instances: &[InstanceOutcome<'_>]) -> InstanceList {
     let works = instances.iter().map(|instance| (instance.name.to_owned(), work_of(instance, None)));
     InstanceList { instances: works.collect(), ..InstanceList::default() }
