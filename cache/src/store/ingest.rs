@@ -1,6 +1,6 @@
 //! Ingestion: finished outputs become stored content.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -120,8 +120,10 @@ impl Cache {
         let ingest = |found| self.ingest_entry(found, hints);
         let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
         let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
-        let written = written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
-        self.sync(&written.collect::<Vec<_>>())?;
+        // Each once: a folder of equal files waits for one of them.
+        let written: HashSet<PathBuf> =
+            written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable))).collect();
+        self.sync(&written.into_iter().collect::<Vec<_>>())?;
         let in_place = !ingested.iter().any(|one| matches!(one.in_place, InPlace::No));
         let copies: Vec<PathBuf> = ingested.iter().filter_map(|one| one.in_place.copy()).collect();
         let entries = ingested.into_iter().map(|one| one.entry).collect();
