@@ -141,6 +141,17 @@ impl Case {
         self.known.retain(|key| store.has(&self.fingerprints[key]));
     }
 
+    /// Takes note of what was lost and is whole again, since another result had the same content.
+    pub fn remember_revived(&mut self) {
+        let revived: Vec<Key> = self.fingerprints.keys().filter(|key| self.is_recorded(key)).cloned().collect();
+        self.known.extend(revived);
+    }
+
+    /// Whether work is recorded and all of its result is there.
+    pub fn is_recorded(&self, key: &Key) -> bool {
+        self.fingerprints.get(key).is_some_and(|fingerprint| self.store.borrow().has(fingerprint))
+    }
+
     /// Nothing was executed without need: only once what nobody touched, and again only what was lost.
     fn is_excusable(&self, right: &Computation, executed: &HashMap<Key, usize>) -> Result<(), String> {
         let store = self.store.borrow();
