@@ -14,9 +14,9 @@ pub const EVENTS_VERSION: u32 = 1;
 /// An event and when it happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stamped {
-    /// When.
+    /// Time.
     pub time: Timestamp,
-    /// What.
+    /// Event.
     #[serde(flatten)]
     pub event: RunEvent,
 }

@@ -193,7 +193,7 @@ fn unfinished_work_of_a_killed_run_stays_and_goes_when_it_is_finished() {
     let abandoned = format!(".athanor/unfinished/0/{other}/state");
     project.write(&abandoned, "epoch 2");
     let said = project.athanor(&["cache", "gc"]).out;
-    assert!(said.contains("freed 7 B of work that nobody goes on with (1 item)"), "{said}");
+    assert!(said.contains("freed 7 B of unfinished work that is not in use (1 item)"), "{said}");
     assert!(!project.path(&abandoned).exists() && !project.path(&state).exists());
 }
 

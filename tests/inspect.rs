@@ -27,7 +27,10 @@ fn explain_names_what_changed() {
     project.write("train.csv", "Id,Target\na,0\nb,1\nc,1\n");
     assert!(explain(&[]).contains("  - input `train` changed: train.csv\n"));
     let downstream = project.athanor(&["explain", "p.yaml", "show[at=x]"]).out;
-    assert!(downstream.contains("depends on what these make") && downstream.contains("  - folds\n"), "{downstream}");
+    assert!(
+        downstream.contains("depends on instances that are not up to date") && downstream.contains("  - folds\n"),
+        "{downstream}"
+    );
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn killed(project: &Project, stage: &str, times: usize) {
     assert_eq!(seen, times, "{stage} was over too soon");
 }
 
-/// Whether the last try of a stage went on with work of an earlier one.
+/// Whether the last attempt of a stage went on with work of an earlier one.
 fn went_on(project: &Project, stage: &str) -> bool {
     project.athanor(&["logs", "p.yaml", stage]).out.lines().any(|line| line.starts_with("continues "))
 }

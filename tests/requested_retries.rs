@@ -1,4 +1,4 @@
-//! A stage that asks for another try gets one, whatever the user says of retries, but not without end.
+//! A stage that asks for another attempt gets one, whatever the user says of retries, but not without end.
 
 use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +19,7 @@ stages:
   cells: { kind: synthetic_cells, params: { train: 1, test: 1, size: 32 } }
 ";
 
-/// Keeps the failures: which try it was, and whether another follows.
+/// Keeps the failures: which attempt it was, and whether another follows.
 #[derive(Clone, Default)]
 struct Failures(Arc<Mutex<Vec<(u32, bool)>>>);
 
@@ -31,7 +31,7 @@ impl EventSink for Failures {
     }
 }
 
-/// The failures of a run whose worker, a shell script, answers `answer`; it sees in `$try` which try it is.
+/// The failures of a run whose worker, a shell script, answers `answer`; it sees in `$try` which attempt it is.
 fn failures(answer: &str) -> Vec<(u32, bool)> {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("worker");

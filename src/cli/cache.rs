@@ -76,7 +76,7 @@ fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
     }
     let freed = [
         (store.quarantine, "set aside as damaged"),
-        (store.resume_states, "of work that nobody goes on with"),
+        (store.resume_states, "of unfinished work that is not in use"),
         (store.leftovers, "left by killed processes"),
     ];
     for (freed, what) in freed.iter().filter(|(freed, _)| freed.items > 0) {
@@ -97,7 +97,7 @@ fn verify(settings: &Settings, repair: bool) -> Result<u8, Exit> {
     for damage in &report.damaged {
         let path = damage.path.strip_prefix(cache.root()).unwrap_or(&damage.path);
         let now = match damage.restored {
-            true => "made right again from stored files",
+            true => "restored from stored files",
             false if cache.is_read_only() => "left where it is",
             false => "moved to quarantine",
         };

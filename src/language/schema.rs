@@ -81,11 +81,11 @@ fn inputs_schema(ports: &[InputPort]) -> Value {
 /// A stage or path, or several.
 fn input_value() -> Value {
     let reads = json!([{ "type": ["string", "null"] }, { "type": "array", "items": { "type": "string" } }]);
-    let writable = "Whether the stage gets a copy of its own that it may write to.";
+    let writable = "Whether the stage gets a private copy that it may write to.";
     json!({ "anyOf": [reads[0], reads[1], {
         "type": "object",
         "properties": {
-            "from": { "description": "What the stage reads.", "anyOf": reads },
+            "from": { "description": "Source of the input: a stage or a path, or several.", "anyOf": reads },
             "writable": { "description": writable, "default": false, "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": "\\$\\{\\{" }] },
         },
         "required": ["from"],

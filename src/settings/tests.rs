@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::file::NAMES;
 use super::*;
 use crate::language::{Diagnostic, SourceText};
+use crate::settings::file::NAMES;
 
 fn read_text(text: &str) -> (Layer, Vec<Diagnostic>) {
     let file = SourceText { name: FILE.to_owned(), text: text.to_owned() };

@@ -16,7 +16,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             let mut text = format!("finished     {} in {}", escape(instance), duration(*duration_ms));
             if !undeclared.is_empty() {
                 text += &format!(
-                    "\n  note: it also wrote {}, which it does not declare and which is not kept",
+                    "\n  note: it also wrote {}, which it does not declare, so it was dropped",
                     list(undeclared)
                 );
             }
@@ -39,7 +39,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::StopRequested { forced: false } => {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
         }
-        RunEvent::StopRequested { forced: true } => Some("killing what still runs".to_owned()),
+        RunEvent::StopRequested { forced: true } => Some("killing running stages".to_owned()),
         RunEvent::Result { path, action, aside, cause, help } => {
             result(&escape(path), *action, aside.as_deref(), cause.as_deref(), help.as_deref())
         }

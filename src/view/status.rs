@@ -32,7 +32,7 @@ pub(crate) fn full(instance: &str, status: &Status) -> String {
         Status::Fresh => format!("{instance} is fresh: nothing it computes from has changed.\n"),
         Status::Waits { on } => {
             let on: Vec<String> = on.iter().map(|name| format!("  - {}\n", escape(name))).collect();
-            format!("{instance} depends on what these make, which are not up to date themselves:\n{}", on.concat())
+            format!("{instance} depends on instances that are not up to date themselves:\n{}", on.concat())
         }
         Status::Stale { reasons } => {
             let reasons: Vec<String> = reasons.iter().map(|why| format!("  - {}\n", reason(why))).collect();

@@ -1,4 +1,4 @@
-//! A cache, folders of tries and processes, all in memory: under the program's own planner, fingerprints and dispatcher.
+//! A cache, folders of attempts and processes, all in memory: under the program's own planner, fingerprints and dispatcher.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -42,11 +42,11 @@ pub(crate) struct Store {
     claims: HashSet<Digest>,
     /// The user's files.
     files: BTreeMap<String, String>,
-    /// Folders of tries.
+    /// Folders of attempts.
     folders: HashMap<PathBuf, Tried>,
 }
 
-/// The folder of a try.
+/// The folder of an attempt.
 struct Tried {
     folder: Folder,
     /// Stored inputs that are read where they lie.
@@ -92,7 +92,7 @@ impl Drop for Claim {
     }
 }
 
-/// A try in memory.
+/// An attempt in memory.
 pub(crate) struct Attempt {
     folder: PathBuf,
     fingerprint: Digest,
@@ -106,7 +106,7 @@ pub(crate) struct Attempt {
 /// A stored result that is to be recorded, and the claim on it; should the run be killed, the next process records it.
 pub(crate) type Unrecorded = (InstanceId, ActionRecord, Option<Claim>);
 
-/// Jobs that run, tries whose results are being stored, and results that are to be recorded.
+/// Jobs that run, attempts whose results are being stored, and results that are to be recorded.
 #[derive(Default)]
 pub(crate) struct Desk {
     pub(crate) jobs: Vec<(Job, Option<Stop>)>,
@@ -119,7 +119,7 @@ pub(crate) struct Desk {
 /// The options of one run.
 pub(crate) struct InMemory {
     pub(crate) store: Shared,
-    /// Where folders of tries seem to lie.
+    /// Where folders of attempts seem to lie.
     pub(crate) scratch: PathBuf,
     pub(crate) desk: Rc<RefCell<Desk>>,
     pub(crate) readers: Readers,
@@ -267,7 +267,7 @@ fn in_project(path: &Path) -> &str {
     path.strip_prefix(PROJECT).ok().and_then(Path::to_str).expect("paths of the project lie in its folder")
 }
 
-/// Stores the result of a try.
+/// Stores the result of an attempt.
 pub(crate) fn store(
     desk: &mut Desk,
     store: &Shared,
@@ -295,7 +295,7 @@ pub(crate) fn store(
     Ok(Stored { record, undeclared: Vec::new(), removed })
 }
 
-/// Stores the outputs of a try and looks at its inputs again; its folder is gone then.
+/// Stores the outputs of an attempt and looks at its inputs again; its folder is gone then.
 fn take(
     store: &mut Store,
     instance: &Instance,

@@ -299,7 +299,7 @@ impl Case {
         Ok(())
     }
 
-    /// Work that fails for good, in every way there is, and work that fails at its first try; says which fails in the end.
+    /// Work that fails for good, in every way there is, and work that fails at its first attempt; says which fails in the end.
     fn broken(&mut self) -> (Broken, impl Fn(u32) -> bool + use<>) {
         let mut broken = Broken::new();
         let (mut fail, mut hesitate) = (HashSet::new(), HashSet::new());

@@ -40,7 +40,7 @@ pub(crate) struct Failing {
 }
 
 impl Failing {
-    /// Whether the try with this number fails.
+    /// Whether the attempt with this number fails.
     pub(crate) fn fails(&self, word: u32, number: u32) -> bool {
         self.broken.contains(&word) || self.flaky.get(&word).is_some_and(|times| number <= *times)
     }

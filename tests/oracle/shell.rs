@@ -6,7 +6,7 @@ use super::made::{Entries, Made};
 use super::pipeline::{Word, Work};
 use super::yaml::GUARD;
 
-/// A folder of a try.
+/// A folder of an attempt.
 pub(crate) type Folder = HashMap<String, Made>;
 
 /// Does the work of a line.

@@ -73,7 +73,7 @@ impl Parameters for SplitParams {
 
 input_ports! {
     /// Inputs of [`Split`].
-    pub(super) struct SplitInputs {
+    pub struct SplitInputs {
         /// Labels.
         labels: Table,
     }
@@ -81,12 +81,12 @@ input_ports! {
 
 output_ports! {
     /// Outputs of [`Split`].
-    pub(super) struct SplitOutputs {
+    pub struct SplitOutputs {
         /// Folds.
         folds: Table = "folds.csv",
         /// Weights.
         weights: Matrix = "weights",
-        /// What was left over.
+        /// Rest of the table.
         rest: Table = "rest.csv",
     }
 }
@@ -109,7 +109,7 @@ impl Parameters for TrainParams {}
 
 input_ports! {
     /// Inputs of [`Train`].
-    pub(super) struct TrainInputs {
+    pub struct TrainInputs {
         /// Folds.
         split: Table,
         /// Where to go on from.
@@ -119,7 +119,7 @@ input_ports! {
 
 output_ports! {
     /// Outputs of [`Train`].
-    pub(super) struct TrainOutputs {
+    pub struct TrainOutputs {
         /// Probabilities.
         probabilities: Matrix = "probabilities.npy",
     }
@@ -137,7 +137,7 @@ impl Parameters for MeanParams {}
 
 input_ports! {
     /// Inputs of [`Mean`].
-    pub(super) struct MeanInputs {
+    pub struct MeanInputs {
         /// Probabilities.
         probabilities: Vec<Matrix>,
     }
@@ -145,7 +145,7 @@ input_ports! {
 
 output_ports! {
     /// Outputs of [`Mean`].
-    pub(super) struct MeanOutputs {
+    pub struct MeanOutputs {
         /// Mean.
         mean: Matrix = "mean.npy",
     }

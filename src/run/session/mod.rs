@@ -81,7 +81,7 @@ pub struct RunRequest {
     pub program: PathBuf,
     /// Pipeline file as given.
     pub file: String,
-    /// Value of [`crate::run::ATTEMPT_VARIABLE`] in this process: empty unless the run is part of another run's stage.
+    /// Value of `ATHANOR_ATTEMPT` in this process: empty unless the run is part of another run's stage.
     pub within: String,
 }
 

@@ -131,7 +131,7 @@ pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
     if exit == Exit::Success { exit } else { with_host_fault(exit, job, log) }
 }
 
-/// Advice about a line that is longer than the kernel takes.
+/// Remedy for a line that is longer than the kernel takes.
 fn too_long(error: &std::io::Error) -> Option<String> {
     (error.kind() == std::io::ErrorKind::ArgumentListTooLong).then(|| {
         "`run` with all its values filled in, or the environment, is longer than the system passes to a program (128 KiB in one \
