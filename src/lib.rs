@@ -31,8 +31,6 @@
 //!
 //! Modules that are hidden from this documentation are open to tests and fuzz targets alone.
 
-#![warn(missing_docs, unreachable_pub)]
-
 mod bench;
 pub mod cli;
 #[doc(hidden)]

@@ -220,7 +220,7 @@ fn bad_images_are_errors_that_name_the_file() {
         (
             "twice",
             &|project| {
-                std::fs::copy(project.path("data/id-1_red.png"), project.path("data/id-1_red.tif")).map(drop).unwrap()
+                std::fs::copy(project.path("data/id-1_red.png"), project.path("data/id-1_red.tif")).map(drop).unwrap();
             },
             "data/id-1_red.png: this is the channel `red` of the image `id-1`, and so is `id-1_red.tif`",
         ),

@@ -47,8 +47,6 @@
 //! # }
 //! ```
 
-#![warn(missing_docs, unreachable_pub)]
-
 pub mod any_path;
 mod byte_array;
 mod cache;

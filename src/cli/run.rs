@@ -98,7 +98,7 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
             Some(Status::Fresh) | None => fresh += 1,
             Some(other) => {
                 let name = escape(&session.plan.instances[id.index()].name);
-                text += &format!("{name}: {}\n", status_view::brief(other))
+                text += &format!("{name}: {}\n", status_view::brief(other));
             }
         }
     }

@@ -112,14 +112,11 @@ impl Engine {
         problems: &mut Vec<Diagnostic>,
     ) -> Shape<'e> {
         let raw = texts.get(span.source as usize).and_then(|text| text.text.get(span.range())).unwrap_or_default();
-        let pieces = match scan::pieces(value) {
-            Ok(pieces) => pieces,
-            Err(_) => {
-                let open = raw.rfind("${{").map_or(span, |at| span.part(at..at + 3));
-                let help = "close it with `}}`, or write `$${{` for these three characters themselves";
-                problems.push(Diagnostic::new(open, "`${{` without its `}}`").help(help));
-                return Shape::Text(vec![Part::Failed]);
-            }
+        let Ok(pieces) = scan::pieces(value) else {
+            let open = raw.rfind("${{").map_or(span, |at| span.part(at..at + 3));
+            let help = "close it with `}}`, or write `$${{` for these three characters themselves";
+            problems.push(Diagnostic::new(open, "`${{` without its `}}`").help(help));
+            return Shape::Text(vec![Part::Failed]);
         };
         let mut spans = expression_spans(&pieces, raw, span).into_iter();
         let mut parts = Vec::new();

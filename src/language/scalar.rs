@@ -201,9 +201,8 @@ impl Typed for ByteSize {
 
 impl Typed for Duration {
     fn parse(value: &Value) -> Result<Self, String> {
-        let text = match value {
-            Value::Text(text) => text,
-            _ => return Err("expected a duration with its unit, such as `90s`, `2h` or `1h30m`".to_owned()),
+        let Value::Text(text) = value else {
+            return Err("expected a duration with its unit, such as `90s`, `2h` or `1h30m`".to_owned());
         };
         let duration = parse_duration(text).map_err(|error| error.to_string())?;
         if duration.is_zero() { Err("a time-out of no time at all fails every run".to_owned()) } else { Ok(duration) }

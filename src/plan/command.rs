@@ -145,7 +145,7 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
         let mut chains = Vec::new();
         self.run.visit(&mut |compiled| {
             if compiled.mentions("resources") {
-                chains.extend(&compiled.chains)
+                chains.extend(&compiled.chains);
             }
         });
         // The line was rendered without a mistake just before, so nothing is reported here.

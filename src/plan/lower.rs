@@ -1,6 +1,7 @@
 //! Lowering of drafted stages to instances: inputs wired, parameters checked, shell lines rendered.
 
 use athanor_stages::artifact::ArtifactType;
+use athanor_stages::kind::Kind;
 use athanor_stages::ports::{Arity, InputPort};
 
 use crate::language::quantity::{ByteSize, GpuShare};
@@ -136,7 +137,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         }
         Some(Resources {
             cpus: match cpus.ok()? {
-                None if self.draft.kind.is_some_and(|kind| kind.uses_all_cpus()) => None,
+                None if self.draft.kind.is_some_and(Kind::uses_all_cpus) => None,
                 given => Some(given.map_or(1, |cpus| cpus.0)),
             },
             gpus: gpus.ok()?.unwrap_or_default(),

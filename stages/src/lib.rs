@@ -14,7 +14,6 @@
 //! assert!(folds.check_params(&json!({ "folds": 1 })).is_err());
 //! ```
 
-#![warn(missing_docs, unreachable_pub)]
 // Burn's modules nest their generic types deeply.
 #![recursion_limit = "256"]
 

@@ -12,7 +12,7 @@ const TRANSIENT: [&str; 3] = ["tmp", "scratch", "pending"];
 const WORDS: [&str; 5] = ["os error", "No space left", "is full", "Input/output error", "failed"];
 
 /// Looks at what the command said, then at what later commands find.
-pub fn check(
+pub(crate) fn check(
     project: &Project,
     scenario: Scenario,
     fault: &Fault,

@@ -15,46 +15,46 @@ const CHANGES: &str = "create write sync mkdir rename link symlink chmod remove"
 const GROWTH: &str = "create write sync mkdir rename link symlink";
 
 /// A kind of fault.
-pub struct Fault {
-    pub name: &'static str,
+pub(crate) struct Fault {
+    pub(crate) name: &'static str,
     /// Kinds of operations that it hits.
     kinds: &'static str,
     /// The error number, or 0 for `kill -9`.
     errno: i32,
     /// Whether every later operation fails, too.
-    pub stays: bool,
+    pub(crate) stays: bool,
     /// The operation where samples begin, less one.
-    pub offset: usize,
+    pub(crate) offset: usize,
 }
 
 impl Fault {
-    pub fn is_kill(&self) -> bool {
+    pub(crate) fn is_kill(&self) -> bool {
         self.errno == 0
     }
 }
 
-pub const EIO: Fault = Fault { name: "EIO", kinds: CHANGES, errno: 5, stays: false, offset: 3 };
-pub const ENOSPC: Fault = Fault { name: "ENOSPC", kinds: GROWTH, errno: 28, stays: false, offset: 7 };
-pub const FULL_DISK: Fault = Fault { name: "a full disk", kinds: GROWTH, errno: 28, stays: true, offset: 11 };
-pub const READ: Fault = Fault { name: "EIO on reading", kinds: "open read", errno: 5, stays: false, offset: 15 };
-pub const KILL: Fault = Fault { name: "kill -9", kinds: CHANGES, errno: 0, stays: false, offset: 19 };
+pub(crate) const EIO: Fault = Fault { name: "EIO", kinds: CHANGES, errno: 5, stays: false, offset: 3 };
+pub(crate) const ENOSPC: Fault = Fault { name: "ENOSPC", kinds: GROWTH, errno: 28, stays: false, offset: 7 };
+pub(crate) const FULL_DISK: Fault = Fault { name: "a full disk", kinds: GROWTH, errno: 28, stays: true, offset: 11 };
+pub(crate) const READ: Fault = Fault { name: "EIO on reading", kinds: "open read", errno: 5, stays: false, offset: 15 };
+pub(crate) const KILL: Fault = Fault { name: "kill -9", kinds: CHANGES, errno: 0, stays: false, offset: 19 };
 
 /// A run in which an operation was refused.
-pub struct Injected {
-    pub outcome: Outcome,
+pub(crate) struct Injected {
+    pub(crate) outcome: Outcome,
     /// The operation that was refused; `None` where there were fewer.
-    pub operation: Option<String>,
-    pub timed_out: bool,
+    pub(crate) operation: Option<String>,
+    pub(crate) timed_out: bool,
 }
 
 /// The library that refuses operations.
-pub struct Injector {
+pub(crate) struct Injector {
     folder: tempfile::TempDir,
 }
 
 impl Injector {
     /// Compiles the library; `None`, and a message, where there is no C compiler.
-    pub fn new() -> Option<Injector> {
+    pub(crate) fn new() -> Option<Injector> {
         let folder = tempfile::tempdir().unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/inject.c");
         let injector = Injector { folder };
@@ -75,7 +75,7 @@ impl Injector {
     }
 
     /// Runs the program with this fault at operation `at`, counted from 1.
-    pub fn run(&self, project: &Project, arguments: &[&str], fault: &Fault, at: usize) -> Injected {
+    pub(crate) fn run(&self, project: &Project, arguments: &[&str], fault: &Fault, at: usize) -> Injected {
         let report = self.folder.path().join("report");
         std::fs::write(&report, vec![0; REPORT_SIZE]).unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_athanor")).canonicalize().unwrap();

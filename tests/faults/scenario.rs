@@ -36,11 +36,11 @@ results: { d: folder.d, last.txt: last, labels.csv: labels, w: words }
 const EDITED: (&str, &str) = ("results/p/d/all.txt", "my own words\n");
 
 /// The results below their folder, by path.
-pub type Results = BTreeMap<PathBuf, Vec<u8>>;
+pub(crate) type Results = BTreeMap<PathBuf, Vec<u8>>;
 
 /// What is done when a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
+pub(crate) enum Scenario {
     /// A run from nothing.
     FirstRun,
     /// A run with an earlier state in the cache, a changed project file, and a result that the user has edited.
@@ -52,7 +52,7 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub fn arguments(self) -> &'static [&'static str] {
+    pub(crate) fn arguments(self) -> &'static [&'static str] {
         match self {
             Scenario::FirstRun | Scenario::EditedRun => &["run", "p.yaml"],
             Scenario::GcOptions => &["cache", "gc"],
@@ -61,7 +61,7 @@ impl Scenario {
     }
 
     /// A project just before the fault.
-    pub fn prepare(self) -> Project {
+    pub(crate) fn prepare(self) -> Project {
         let project = Project::new(PIPELINE);
         project.write("src.txt", "src\n");
         match self {
@@ -83,7 +83,7 @@ impl Scenario {
     }
 
     /// The right results.
-    pub fn expected(self) -> Results {
+    pub(crate) fn expected(self) -> Results {
         let project = Project::new(PIPELINE);
         project.write("src.txt", "src\n");
         run(&project);
@@ -91,7 +91,7 @@ impl Scenario {
     }
 
     /// Asserts that the user's own text is still somewhere among the results.
-    pub fn keeps_what_is_the_users(self, project: &Project) -> Result<(), String> {
+    pub(crate) fn keeps_what_is_the_users(self, project: &Project) -> Result<(), String> {
         let is_edited = |content: &Vec<u8>| content == EDITED.1.as_bytes();
         if self == Scenario::EditedRun && !all_results(project).values().any(is_edited) {
             return Err(format!("the user's {} is gone", EDITED.0));
@@ -123,7 +123,7 @@ fn let_rot(project: &Project) {
 }
 
 /// All files below a folder, without following links.
-pub fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in folder.read_dir().into_iter().flatten().flatten() {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if is_folder {
@@ -143,7 +143,7 @@ fn all_results(project: &Project) -> Results {
 }
 
 /// The results, without what Athanor notes beside them and without what was set aside for the user.
-pub fn results(project: &Project) -> Results {
+pub(crate) fn results(project: &Project) -> Results {
     let is_result = |path: &Path| {
         let first = path.iter().next().unwrap().to_string_lossy();
         !first.starts_with(".athanor") && !first.contains(".edited")

@@ -14,10 +14,10 @@ use syn::visit::{self, Visit};
 use crate::modules::{ModuleId, Tree, attributes, flatten, is_for_tests};
 
 /// The names that a file takes, by file and by file that defines them.
-pub type Arrows = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<String>>>;
+pub(crate) type Arrows = BTreeMap<PathBuf, BTreeMap<PathBuf, BTreeSet<String>>>;
 
 /// All arrows of a target.
-pub fn arrows(tree: &Tree) -> Arrows {
+pub(crate) fn arrows(tree: &Tree) -> Arrows {
     let mut arrows = Arrows::new();
     for (id, module) in tree.modules.iter().enumerate() {
         let mut paths = Paths { paths: module.imports.clone() };

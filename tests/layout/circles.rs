@@ -11,7 +11,7 @@ use crate::modules::Tree;
 const SHOWN_NAMES: usize = 5;
 
 /// Every circle of every target of the workspace, with the names that tie it.
-pub fn problems(repository: &Path) -> Vec<String> {
+pub(crate) fn problems(repository: &Path) -> Vec<String> {
     let mut found = BTreeSet::new();
     for root in crate_roots(repository) {
         let arrows = arrows(&Tree::read(&root));

@@ -6,7 +6,7 @@ use crate::files::{entries, read, shown};
 use crate::top_level::FOLDERS;
 
 /// Paths that a document of the repository names, in backquotes or as the end of a link, and that are not there.
-pub fn problems(repository: &Path) -> Vec<String> {
+pub(crate) fn problems(repository: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     for document in documents(repository) {
         let folder = document.parent().unwrap_or(repository);

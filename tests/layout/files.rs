@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const FOREIGN: [&str; 3] = ["target", "vendor", "shared"];
 
 /// Every Rust file below a folder, in order.
-pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     walk(folder, &mut |path| {
         if path.extension().is_some_and(|extension| extension == "rs") {
@@ -17,7 +17,7 @@ pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The root file of every target of every crate: libraries, programs, tests, examples, benchmarks, fuzz targets.
-pub fn crate_roots(repository: &Path) -> Vec<PathBuf> {
+pub(crate) fn crate_roots(repository: &Path) -> Vec<PathBuf> {
     let mut manifests = Vec::new();
     walk(repository, &mut |path| {
         if path.ends_with("Cargo.toml") {
@@ -45,17 +45,17 @@ fn roots_of_crate(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A path as it is shown: below the repository.
-pub fn shown(path: &Path, repository: &Path) -> String {
+pub(crate) fn shown(path: &Path, repository: &Path) -> String {
     path.strip_prefix(repository).unwrap_or(path).display().to_string()
 }
 
 /// The text of a source file.
-pub fn read(path: &Path) -> String {
+pub(crate) fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The syntax tree of a source file.
-pub fn parse(path: &Path) -> syn::File {
+pub(crate) fn parse(path: &Path) -> syn::File {
     syn::parse_file(&read(path)).unwrap_or_else(|error| {
         let at = error.span().start();
         panic!("{}:{}:{}: not Rust as this check reads it: {error}", path.display(), at.line, at.column + 1)
@@ -63,7 +63,7 @@ pub fn parse(path: &Path) -> syn::File {
 }
 
 /// Entries of a folder, in order; none of a folder that is not there.
-pub fn entries(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();

@@ -22,7 +22,7 @@ const MARKS: [&str; 5] = [
 ];
 
 /// Files and functions that are too long.
-pub fn problems(repository: &Path) -> Vec<String> {
+pub(crate) fn problems(repository: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     for path in rust_files(repository) {
         let place = shown(&path, repository);
@@ -86,7 +86,7 @@ impl<'ast> Visit<'ast> for Functions {
 }
 
 /// Lines with a mark of unfinished work.
-pub fn unfinished(repository: &Path) -> Vec<String> {
+pub(crate) fn unfinished(repository: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     for path in rust_files(repository) {
         for (index, line) in read(&path).lines().enumerate() {

@@ -8,34 +8,34 @@ use syn::{Attribute, Item, Meta, UseTree, Visibility};
 use crate::files::parse;
 
 /// The number of a module in its [`Tree`].
-pub type ModuleId = usize;
+pub(crate) type ModuleId = usize;
 
 /// The root module of every tree.
-pub const ROOT: ModuleId = 0;
+pub(crate) const ROOT: ModuleId = 0;
 
 /// Every module of a target that is not for tests alone.
-pub struct Tree {
-    pub modules: Vec<Module>,
+pub(crate) struct Tree {
+    pub(crate) modules: Vec<Module>,
     /// Macros that `#[macro_export]` puts into the root, and the modules that define them.
-    pub exported_macros: HashMap<String, ModuleId>,
+    pub(crate) exported_macros: HashMap<String, ModuleId>,
 }
 
 /// A module: a file, or a `mod name { … }` in one.
-pub struct Module {
-    pub file: PathBuf,
-    pub parent: Option<ModuleId>,
+pub(crate) struct Module {
+    pub(crate) file: PathBuf,
+    pub(crate) parent: Option<ModuleId>,
     /// A name may stand for several things, each in a namespace of its own.
-    pub names: HashMap<String, Vec<Name>>,
+    pub(crate) names: HashMap<String, Vec<Name>>,
     /// Paths that end in `::*`.
-    pub globs: Vec<Vec<String>>,
+    pub(crate) globs: Vec<Vec<String>>,
     /// Everything in the module but `use` and `mod`.
-    pub items: Vec<Item>,
+    pub(crate) items: Vec<Item>,
     /// Paths that the module imports for itself alone.
-    pub imports: Vec<Vec<String>>,
+    pub(crate) imports: Vec<Vec<String>>,
 }
 
 /// The meaning of a name in a module.
-pub enum Name {
+pub(crate) enum Name {
     Module(ModuleId),
     Definition,
     Import(Vec<String>),
@@ -43,7 +43,7 @@ pub enum Name {
 
 impl Tree {
     /// The tree below a root file. Panics if a module's file is not found or not Rust.
-    pub fn read(root: &Path) -> Tree {
+    pub(crate) fn read(root: &Path) -> Tree {
         let mut tree = Tree { modules: Vec::new(), exported_macros: HashMap::new() };
         let folder = root.parent().unwrap_or(Path::new(""));
         tree.add(root, folder, None, parse(root).items);
@@ -118,13 +118,13 @@ impl Tree {
 }
 
 /// One path of a `use`, and the name that it gives to what is there; none for `*`.
-pub struct Import {
-    pub path: Vec<String>,
-    pub name: Option<String>,
+pub(crate) struct Import {
+    pub(crate) path: Vec<String>,
+    pub(crate) name: Option<String>,
 }
 
 /// The single paths of a `use`.
-pub fn flatten(tree: &UseTree) -> Vec<Import> {
+pub(crate) fn flatten(tree: &UseTree) -> Vec<Import> {
     let mut imports = Vec::new();
     flatten_into(tree, &[], &mut imports);
     imports
@@ -151,7 +151,7 @@ fn flatten_into(tree: &UseTree, before: &[String], imports: &mut Vec<Import>) {
 }
 
 /// Whether attributes leave something out of everything but tests.
-pub fn is_for_tests(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
         Meta::Path(path) => path.is_ident("test"),
@@ -160,7 +160,7 @@ pub fn is_for_tests(attributes: &[Attribute]) -> bool {
 }
 
 /// The attributes of an item.
-pub fn attributes(item: &Item) -> &[Attribute] {
+pub(crate) fn attributes(item: &Item) -> &[Attribute] {
     match item {
         Item::Const(item) => &item.attrs,
         Item::Enum(item) => &item.attrs,

@@ -4,7 +4,7 @@ use crate::modules::{ModuleId, Name, ROOT, Tree};
 
 /// The end of a path.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Target {
+pub(crate) enum Target {
     Module(ModuleId),
     /// Something that this module defines.
     Item(ModuleId),
@@ -13,7 +13,7 @@ pub enum Target {
 impl Tree {
     /// The modules that define what a path in `from` names. Re-exports are followed to the definition. None if the path leads out
     /// of the crate, to a local name, or to a module itself.
-    pub fn definers(&self, from: ModuleId, path: &[String]) -> Vec<ModuleId> {
+    pub(crate) fn definers(&self, from: ModuleId, path: &[String]) -> Vec<ModuleId> {
         let targets = self.resolve(from, path, &mut Vec::new());
         let items = targets.into_iter().filter_map(|target| match target {
             Target::Item(module) => Some(module),

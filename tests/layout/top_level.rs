@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::files::{entries, read};
 
 /// The rooms of the house.
-pub const FOLDERS: [&str; 8] = ["benches", "cache", "docs", "fuzz", "pipelines", "src", "stages", "tests"];
+pub(crate) const FOLDERS: [&str; 8] = ["benches", "cache", "docs", "fuzz", "pipelines", "src", "stages", "tests"];
 
 /// The files beside them.
 const FILES: [&str; 14] = [
@@ -26,7 +26,7 @@ const FILES: [&str; 14] = [
 ];
 
 /// Entries of the top level that have no place there, but for hidden ones and those that `.gitignore` names.
-pub fn problems(repository: &Path) -> Vec<String> {
+pub(crate) fn problems(repository: &Path) -> Vec<String> {
     let gitignore = repository.join(".gitignore");
     let patterns = if gitignore.is_file() { read(&gitignore) } else { String::new() };
     let mut problems = Vec::new();

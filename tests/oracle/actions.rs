@@ -6,9 +6,9 @@ use super::spoils::Spoil;
 
 /// Something a stage does to its inputs.
 #[derive(Debug, Clone, Copy)]
-pub struct Action {
+pub(crate) struct Action {
     /// What comes of it.
-    pub spoil: Spoil,
+    pub(crate) spoil: Spoil,
     /// Whether it does so when its own work is done.
     at_end: bool,
     /// What it does to each stored input, which is `$t`.
@@ -68,13 +68,13 @@ until test -e "$ATHANOR_PROJECT/broken/late-$!" || ! kill -0 $!; do sleep 0.01; 
 
 impl Action {
     /// One of all.
-    pub fn any(rng: &mut Rng) -> Action {
+    pub(crate) fn any(rng: &mut Rng) -> Action {
         ACTIONS[rng.usize(0..ACTIONS.len())]
     }
 
     /// The shell lines, to be read by a stage's line before it does its work. Files of the user's and copies that the stage may
     /// write to are left alone; of a private copy it does not know that it is one.
-    pub fn lines(&self) -> String {
+    pub(crate) fn lines(&self) -> String {
         let Action { at_end, each, .. } = self;
         let when = if *at_end { "trap every EXIT" } else { "every" };
         format!(

@@ -15,7 +15,7 @@ use super::simulation::Report;
 
 impl Case {
     /// Checks of runs that do not come to everything: no more than what is needed was done, and what is said is true.
-    pub fn at_most_what_is_needed(&mut self, computation: &Computation, report: &Report) -> Result<(), String> {
+    pub(crate) fn at_most_what_is_needed(&mut self, computation: &Computation, report: &Report) -> Result<(), String> {
         let everything = computation.needed_by(&[]);
         let needed = computation.needed(&everything, &self.known);
         for (key, times) in self.executed(computation, report)? {
@@ -29,7 +29,11 @@ impl Case {
     }
 
     /// How often which work was executed; checks on the way that fingerprints stand for work one to one.
-    pub fn executed(&mut self, computation: &Computation, report: &Report) -> Result<HashMap<Key, usize>, String> {
+    pub(crate) fn executed(
+        &mut self,
+        computation: &Computation,
+        report: &Report,
+    ) -> Result<HashMap<Key, usize>, String> {
         let by_name = computation.by_name();
         let mut executed = HashMap::new();
         for event in &report.events {
@@ -56,7 +60,7 @@ impl Case {
     }
 
     /// What is said to be up to date holds what the model says; takes note of what is recorded now.
-    pub fn holds(
+    pub(crate) fn holds(
         &mut self,
         computation: &Computation,
         report: &Report,
@@ -96,7 +100,7 @@ impl Case {
     /// Checks of a run in which stages wrote to what they were only to read: whatever is recorded or said to be up to date is
     /// right, nobody fails for what others did, and nothing is made again that was not touched. If the run went through
     /// (`whole`), all is done that can be.
-    pub fn nothing_is_spoilt(
+    pub(crate) fn nothing_is_spoilt(
         &mut self,
         project: &Project,
         failing: &Failing,
@@ -136,7 +140,7 @@ impl Case {
     }
 
     /// Takes note of what was recorded and is lost.
-    pub fn forget_lost(&mut self) {
+    pub(crate) fn forget_lost(&mut self) {
         let store = self.store.borrow();
         self.known.retain(|key| store.has(&self.fingerprints[key]));
     }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 /// How the clock stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clock {
+pub(crate) enum Clock {
     Real,
     /// So many days ahead, or behind if it is negative.
     Off(i32),
@@ -16,7 +16,7 @@ pub enum Clock {
 
 impl Clock {
     /// Now and then another one, where the machine has the library that it takes.
-    pub fn jump(self, rng: &mut Rng) -> Clock {
+    pub(crate) fn jump(self, rng: &mut Rng) -> Clock {
         match rng.u32(0..12) {
             0 if library().is_some() => Clock::Off([365, 1, -1, -400][rng.usize(0..4)]),
             1..5 => Clock::Real,
@@ -25,7 +25,7 @@ impl Clock {
     }
 
     /// Makes a command see this clock. How long things take and what file systems say stays as it is.
-    pub fn set(self, command: &mut Command) {
+    pub(crate) fn set(self, command: &mut Command) {
         if let (Clock::Off(days), Some(library)) = (self, library()) {
             command.env("LD_PRELOAD", library).env("FAKETIME", format!("{days:+}d"));
             command.env("NO_FAKE_STAT", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");

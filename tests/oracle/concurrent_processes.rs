@@ -23,7 +23,7 @@ fn commands(rng: &mut Rng) -> Project {
 }
 
 /// Goes through the case with this seed; says how many runs that were.
-pub fn case(seed: u64) -> Result<u64, String> {
+pub(crate) fn case(seed: u64) -> Result<u64, String> {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     let mut rng = Rng::with_seed(seed);

@@ -14,7 +14,7 @@ const SCRIPTS: usize = 2;
 const AXES: [&str; 2] = ["a", "b"];
 
 /// A random project.
-pub fn project(rng: &mut Rng, size: Size) -> Project {
+pub(crate) fn project(rng: &mut Rng, size: Size) -> Project {
     let mut files = BTreeMap::new();
     (0..SCRIPTS).for_each(|number| drop(files.insert(script_path(number), script(rng))));
     FILES.iter().for_each(|path| drop(files.insert((*path).to_owned(), content(rng))));
@@ -133,7 +133,7 @@ fn built_in(project: &Project, rng: &mut Rng, axes: &[usize]) -> (Work, Vec<Inpu
 }
 
 /// One random edit; often one that means nothing, now and then one that makes the project one to be refused. Says what it was.
-pub fn edit(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) -> &'static str {
+pub(crate) fn edit(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) -> &'static str {
     let before = project.clone();
     let what = edit_anyhow(project, rng, size, may_revise);
     if rng.u32(0..4) > 0 && wire(project).is_err() || size.is_exceeded_by(project) {

@@ -23,25 +23,25 @@ use super::wiring::wire;
 const SIZE: Size = Size { stages: 6, instances: 14, built_in: 30 };
 
 /// A case in progress.
-pub struct Case {
+pub(crate) struct Case {
     rng: Rng,
-    pub store: Shared,
-    pub project: Project,
+    pub(crate) store: Shared,
+    pub(crate) project: Project,
     /// Earlier projects, to go back to.
     earlier: Vec<Project>,
     /// Work that is recorded.
-    pub known: HashSet<Key>,
+    pub(crate) known: HashSet<Key>,
     /// Work and its fingerprint: the same for the same, and only for the same.
-    pub fingerprints: HashMap<Key, Digest>,
-    pub keys: HashMap<Digest, Key>,
+    pub(crate) fingerprints: HashMap<Key, Digest>,
+    pub(crate) keys: HashMap<Digest, Key>,
     runs: u64,
     /// Whether another run goes on beside.
-    pub is_concurrent: bool,
+    pub(crate) is_concurrent: bool,
     story: Vec<String>,
 }
 
 /// Goes through the case with this seed; says how many runs that were.
-pub fn case(seed: u64) -> Result<u64, String> {
+pub(crate) fn case(seed: u64) -> Result<u64, String> {
     let mut rng = Rng::with_seed(seed);
     let project = edits::project(&mut rng, SIZE);
     let store = Rc::new(RefCell::new(Store::default()));
@@ -147,7 +147,7 @@ impl Case {
     }
 
     /// What the model makes of the project where `known` is recorded; `regardless` of what fails.
-    pub fn computed_with(
+    pub(crate) fn computed_with(
         &self,
         project: &Project,
         failing: &Failing,

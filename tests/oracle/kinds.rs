@@ -61,7 +61,7 @@ impl Kind for Revised {
 }
 
 /// The kinds that the oracle uses, at these revisions. Made once for each choice, and kept.
-pub fn kinds(revisions: Revisions) -> &'static [&'static dyn Kind] {
+pub(crate) fn kinds(revisions: Revisions) -> &'static [&'static dyn Kind] {
     static MADE: LazyLock<Mutex<BTreeMap<Revisions, &'static [&'static dyn Kind]>>> = LazyLock::new(Mutex::default);
     let mut made = MADE.lock().expect("no test panics here");
     made.entry(revisions).or_insert_with(|| {

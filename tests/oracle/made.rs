@@ -5,17 +5,17 @@ use std::path::Path;
 
 /// A file, or a folder with everything in it.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Made {
+pub(crate) enum Made {
     File(Vec<u8>),
     Folder(Entries),
 }
 
 /// What is in a folder, by path; `None` for a folder with nothing in it.
-pub type Entries = BTreeMap<String, Option<Vec<u8>>>;
+pub(crate) type Entries = BTreeMap<String, Option<Vec<u8>>>;
 
 impl Made {
     /// What a line shows of it: of a folder the names of everything in it, and then what the files hold.
-    pub fn shown(&self) -> Vec<u8> {
+    pub(crate) fn shown(&self) -> Vec<u8> {
         let entries = match self {
             Made::File(content) => return content.clone(),
             Made::Folder(entries) => entries,
@@ -31,7 +31,7 @@ impl Made {
     }
 
     /// What lies at `path`; `None` if nothing does.
-    pub fn read(path: &Path) -> Option<Made> {
+    pub(crate) fn read(path: &Path) -> Option<Made> {
         if !path.is_dir() {
             return std::fs::read(path).ok().map(Made::File);
         }
@@ -41,7 +41,7 @@ impl Made {
     }
 
     /// The bytes of a file.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Made::File(content) => content,
             Made::Folder(_) => panic!("this is no file: {self:?}"),

@@ -10,7 +10,7 @@ use super::project_dir::Ran;
 
 impl Case {
     /// A collection keeps exactly what the last run came to, or as much of it as fits; what went is made again.
-    pub fn collected(&mut self) -> Result<(), String> {
+    pub(crate) fn collected(&mut self) -> Result<(), String> {
         self.whole()?;
         let of_project = self.keys()?;
         let limit = self.rng.bool().then(|| self.rng.u32(0..1500).to_string() + "B");
@@ -36,7 +36,7 @@ impl Case {
 
     /// Now and then a collection right after a run that was killed, or that did not come to everything: it loses nothing of
     /// the project as it is.
-    pub fn perhaps_collected(&mut self) -> Result<(), String> {
+    pub(crate) fn perhaps_collected(&mut self) -> Result<(), String> {
         if !self.collects_always && self.rng.u32(0..3) > 0 {
             return Ok(());
         }
@@ -55,7 +55,7 @@ impl Case {
     }
 
     /// A bit of a stored file flips, or its end is lost: it is found, and no more is made again than it spoilt.
-    pub fn rotten(&mut self) -> Result<(), String> {
+    pub(crate) fn rotten(&mut self) -> Result<(), String> {
         self.whole()?;
         let files = stored(&self.place.cache);
         if files.is_empty() {

@@ -28,17 +28,17 @@ use super::shell::{self, Folder};
 use super::spoils::{Spoil, is_writable};
 
 /// The folder that projects seem to lie in.
-pub const PROJECT: &str = "/project";
+pub(crate) const PROJECT: &str = "/project";
 
 /// What outlives runs.
 #[derive(Default)]
-pub struct Store {
-    pub records: HashMap<Digest, ActionRecord>,
-    pub contents: HashMap<Digest, Made>,
+pub(crate) struct Store {
+    pub(crate) records: HashMap<Digest, ActionRecord>,
+    pub(crate) contents: HashMap<Digest, Made>,
     /// What lies there of it.
-    pub shelf: Shelf,
+    pub(crate) shelf: Shelf,
     /// Runs that go on.
-    pub running: usize,
+    pub(crate) running: usize,
     claims: HashSet<Digest>,
     /// The user's files.
     files: BTreeMap<String, String>,
@@ -55,11 +55,11 @@ struct Tried {
     copies: Vec<(String, Artifact)>,
 }
 
-pub type Shared = Rc<RefCell<Store>>;
+pub(crate) type Shared = Rc<RefCell<Store>>;
 
 impl Store {
     /// A new run begins: nothing of an earlier one goes on, and the user's files are these.
-    pub fn begin(&mut self, files: &BTreeMap<String, String>) {
+    pub(crate) fn begin(&mut self, files: &BTreeMap<String, String>) {
         self.folders.clear();
         self.shelf.forget_spoilt();
         self.files.clone_from(files);
@@ -74,14 +74,14 @@ impl Store {
     }
 
     /// Whether a result is recorded and all of it is there.
-    pub fn has(&self, fingerprint: &Digest) -> bool {
+    pub(crate) fn has(&self, fingerprint: &Digest) -> bool {
         let is_whole = |output: &OutputRecord| self.shelf.is_whole(&output.artifact);
         self.records.get(fingerprint).is_some_and(|record| record.outputs.iter().all(is_whole))
     }
 }
 
 /// A claim, given back when it is dropped.
-pub struct Claim {
+pub(crate) struct Claim {
     store: Shared,
     fingerprint: Digest,
 }
@@ -93,7 +93,7 @@ impl Drop for Claim {
 }
 
 /// An attempt in memory.
-pub struct Attempt {
+pub(crate) struct Attempt {
     folder: PathBuf,
     fingerprint: Digest,
     recipe: Recipe,
@@ -104,25 +104,25 @@ pub struct Attempt {
 }
 
 /// A stored result that is to be recorded, and the claim on it; should the run be killed, the next process records it.
-pub type Unrecorded = (InstanceId, ActionRecord, Option<Claim>);
+pub(crate) type Unrecorded = (InstanceId, ActionRecord, Option<Claim>);
 
 /// Jobs that run, attempts whose results are being stored, and results that are to be recorded.
 #[derive(Default)]
-pub struct Desk {
-    pub jobs: Vec<(Job, Option<Stop>)>,
-    pub stores: Vec<(InstanceId, Instance, Attempt)>,
-    pub unrecorded: Vec<Unrecorded>,
+pub(crate) struct Desk {
+    pub(crate) jobs: Vec<(Job, Option<Stop>)>,
+    pub(crate) stores: Vec<(InstanceId, Instance, Attempt)>,
+    pub(crate) unrecorded: Vec<Unrecorded>,
     /// Claims on results that are stored.
     claims: HashMap<InstanceId, Claim>,
 }
 
 /// The options of one run.
-pub struct InMemory {
-    pub store: Shared,
+pub(crate) struct InMemory {
+    pub(crate) store: Shared,
     /// Where folders of attempts seem to lie.
-    pub scratch: PathBuf,
-    pub desk: Rc<RefCell<Desk>>,
-    pub readers: Readers,
+    pub(crate) scratch: PathBuf,
+    pub(crate) desk: Rc<RefCell<Desk>>,
+    pub(crate) readers: Readers,
 }
 
 impl RunBackend for InMemory {
@@ -268,7 +268,7 @@ fn in_project(path: &Path) -> &str {
 }
 
 /// Stores the result of an attempt.
-pub fn store(
+pub(crate) fn store(
     desk: &mut Desk,
     store: &Shared,
     id: InstanceId,
@@ -315,7 +315,7 @@ fn take(
 }
 
 /// Records a stored result, and gives up the claim on it; says whether it was still whole.
-pub fn record(store: &Shared, (_, record, claim): Unrecorded) -> bool {
+pub(crate) fn record(store: &Shared, (_, record, claim): Unrecorded) -> bool {
     let is_whole = {
         let Store { records, shelf, .. } = &mut *store.borrow_mut();
         let lost = record.outputs.iter().filter(|output| !shelf.is_present(&output.artifact)).count();
@@ -329,7 +329,7 @@ pub fn record(store: &Shared, (_, record, claim): Unrecorded) -> bool {
 }
 
 /// Starts jobs by putting them on the desk.
-pub struct OnTheDesk(pub Rc<RefCell<Desk>>);
+pub(crate) struct OnTheDesk(pub(crate) Rc<RefCell<Desk>>);
 
 impl Executor for OnTheDesk {
     fn start(&mut self, job: Job) {
@@ -347,7 +347,7 @@ impl Executor for OnTheDesk {
 }
 
 /// A job's stage does something to the inputs that it is only to read.
-pub fn spoil(store: &Shared, job: &Job, spoil: Spoil) {
+pub(crate) fn spoil(store: &Shared, job: &Job, spoil: Spoil) {
     let Store { shelf, folders, .. } = &mut *store.borrow_mut();
     let Tried { folder, links, copies } = folders.get_mut(&job.folder).expect("a try has its folder");
     links.iter().for_each(|(_, artifact)| shelf.spoil(artifact, spoil));
@@ -358,7 +358,7 @@ pub fn spoil(store: &Shared, job: &Job, spoil: Spoil) {
 
 /// Does a job's work; `fails` says whether this line fails, by its first word. Stored inputs are read as they lay there when it
 /// began or as they do now.
-pub fn work(store: &Shared, job: &Job, rng: &mut Rng, fails: impl FnOnce(&str) -> bool) -> Exit {
+pub(crate) fn work(store: &Shared, job: &Job, rng: &mut Rng, fails: impl FnOnce(&str) -> bool) -> Exit {
     let Launch::Shell(line) = &job.launch else { unreachable!("every job here is a line") };
     let Store { shelf, folders, .. } = &mut *store.borrow_mut();
     let Tried { folder, links, .. } = folders.get_mut(&job.folder).expect("a try has its folder");

@@ -13,56 +13,56 @@ use super::wiring::{self, Source, Wired, wire};
 use super::yaml::GUARD;
 
 /// What an instance computes from, in full.
-pub type Key = Rc<str>;
+pub(crate) type Key = Rc<str>;
 
 /// The outputs that others may read: the first and, if there is one, the second.
-pub type Contents = Rc<Vec<Made>>;
+pub(crate) type Contents = Rc<Vec<Made>>;
 
 /// Makes what a built-in kind makes of its number and its input.
-pub type BuiltIn<'w> = dyn Fn(&Key, &Work, u32, &[u8]) -> Option<Vec<u8>> + 'w;
+pub(crate) type BuiltIn<'w> = dyn Fn(&Key, &Work, u32, &[u8]) -> Option<Vec<u8>> + 'w;
 
 /// One instance, computed.
 #[derive(Debug, Clone)]
-pub struct Computed {
-    pub name: String,
-    pub stage: usize,
-    pub point: Point,
+pub(crate) struct Computed {
+    pub(crate) name: String,
+    pub(crate) stage: usize,
+    pub(crate) point: Point,
     /// What it computes from; `None` if something it reads from fails.
-    pub key: Option<Key>,
+    pub(crate) key: Option<Key>,
     /// What comes out; `None` if it fails or cannot be computed.
-    pub contents: Option<Contents>,
+    pub(crate) contents: Option<Contents>,
     /// Whether it fails if it has to be made.
-    pub fails: bool,
+    pub(crate) fails: bool,
     /// Its first word.
-    pub word: u32,
+    pub(crate) word: u32,
     /// The stored inputs that it is only to read.
-    pub exposed: Vec<Made>,
+    pub(crate) exposed: Vec<Made>,
     /// The instances it reads from, by index.
-    pub producers: Vec<usize>,
+    pub(crate) producers: Vec<usize>,
 }
 
 /// A project, computed.
 #[derive(Debug, Clone, Default)]
-pub struct Computation {
+pub(crate) struct Computation {
     /// Producers first.
-    pub instances: Vec<Computed>,
+    pub(crate) instances: Vec<Computed>,
 }
 
 /// What the outside decides: which work fails, and what built-in kinds make of their inputs.
-pub struct World<'w> {
+pub(crate) struct World<'w> {
     /// Whether new work with this key and this first word fails for good.
-    pub fails: &'w dyn Fn(&Key, u32) -> bool,
+    pub(crate) fails: &'w dyn Fn(&Key, u32) -> bool,
     /// Whether work with this first word changes what such a stored input holds, and so fails for good.
-    pub changes: &'w dyn Fn(&Key, u32, &Made) -> bool,
+    pub(crate) changes: &'w dyn Fn(&Key, u32, &Made) -> bool,
     /// Whether to go on with what comes out of work that fails, as if it did not.
-    pub regardless: bool,
+    pub(crate) regardless: bool,
     /// What a built-in kind makes: key, and the content of its input.
-    pub built_in: &'w BuiltIn<'w>,
+    pub(crate) built_in: &'w BuiltIn<'w>,
 }
 
 /// Computes everything. Work that is in `known` succeeds, whatever `world` says of new work. An error says why the project is
 /// to be refused.
-pub fn compute(project: &Project, known: &HashSet<Key>, world: &World<'_>) -> Result<Computation, String> {
+pub(crate) fn compute(project: &Project, known: &HashSet<Key>, world: &World<'_>) -> Result<Computation, String> {
     let mut instances: Vec<Computed> = Vec::new();
     for wired in wire(project)? {
         let computed = compute_one(project, wired, &instances, known, world);
@@ -178,30 +178,30 @@ fn contents(
 }
 
 /// What a script says: all scripts are `echo WORD $*`.
-pub fn said_by(script: &str, words: &str) -> String {
+pub(crate) fn said_by(script: &str, words: &str) -> String {
     let own = script.trim().trim_start_matches("echo ").trim_end_matches(" $*");
     format!("{own} {words}")
 }
 
 impl Computation {
     /// What an instance may have read of others, in full.
-    pub fn read_by<'c>(&'c self, instance: &'c Computed) -> impl Iterator<Item = &'c Made> {
+    pub(crate) fn read_by<'c>(&'c self, instance: &'c Computed) -> impl Iterator<Item = &'c Made> {
         instance.producers.iter().filter_map(|at| self.instances[*at].contents.as_deref()).flatten()
     }
 
     /// The instances by name.
-    pub fn by_name(&self) -> HashMap<&str, &Computed> {
+    pub(crate) fn by_name(&self) -> HashMap<&str, &Computed> {
         self.instances.iter().map(|instance| (instance.name.as_str(), instance)).collect()
     }
 
     /// The work that has to be done for the instances in `wanted`: what is not in `known` and can be begun.
-    pub fn needed(&self, wanted: &HashSet<usize>, known: &HashSet<Key>) -> HashSet<Key> {
+    pub(crate) fn needed(&self, wanted: &HashSet<usize>, known: &HashSet<Key>) -> HashSet<Key> {
         let wanted = wanted.iter().filter_map(|at| self.instances[*at].key.clone());
         wanted.filter(|key| !known.contains(key)).collect()
     }
 
     /// `targets` and all they read from; everything if there are none.
-    pub fn needed_by(&self, targets: &[usize]) -> HashSet<usize> {
+    pub(crate) fn needed_by(&self, targets: &[usize]) -> HashSet<usize> {
         if targets.is_empty() {
             return (0..self.instances.len()).collect();
         }
@@ -215,7 +215,7 @@ impl Computation {
     }
 
     /// The work of the instances with these names.
-    pub fn keys_of(&self, names: &HashSet<String>) -> HashSet<Key> {
+    pub(crate) fn keys_of(&self, names: &HashSet<String>) -> HashSet<Key> {
         let named = self.instances.iter().filter(|one| names.contains(&one.name));
         named.filter_map(|one| one.key.clone()).collect()
     }

@@ -4,71 +4,71 @@ use std::collections::BTreeMap;
 
 /// A project: a pipeline and the files it reads.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Project {
+pub(crate) struct Project {
     /// `vars.v0`, `vars.v1`, …
-    pub vars: Vec<u32>,
+    pub(crate) vars: Vec<u32>,
     /// The values that every axis has, wherever it is used.
-    pub axes: Vec<Axis>,
+    pub(crate) axes: Vec<Axis>,
     /// Producers come first; the order they are written in is [`Project::order`].
-    pub stages: Vec<Stage>,
+    pub(crate) stages: Vec<Stage>,
     /// The order in which stages are written.
-    pub order: Vec<usize>,
+    pub(crate) order: Vec<usize>,
     /// The project's files, by path.
-    pub files: BTreeMap<String, String>,
+    pub(crate) files: BTreeMap<String, String>,
     /// How often every stage is tried again.
-    pub retries: u32,
+    pub(crate) retries: u32,
     /// Seconds after which every stage is killed; 0 for never.
-    pub timeout: u32,
+    pub(crate) timeout: u32,
     /// Whether mappings are written last key first.
-    pub reversed: bool,
+    pub(crate) reversed: bool,
     /// A comment, which means nothing.
-    pub comment: u32,
+    pub(crate) comment: u32,
     /// Revisions of the built-in kinds, where a test can change them.
-    pub revisions: Revisions,
+    pub(crate) revisions: Revisions,
 }
 
 /// Revisions of the kinds that the oracle uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Revisions {
-    pub tables: u32,
-    pub rows: u32,
+pub(crate) struct Revisions {
+    pub(crate) tables: u32,
+    pub(crate) rows: u32,
 }
 
 /// An axis and its values.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Axis {
-    pub name: &'static str,
-    pub values: Vec<u32>,
+pub(crate) struct Axis {
+    pub(crate) name: &'static str,
+    pub(crate) values: Vec<u32>,
 }
 
 /// A stage.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stage {
-    pub name: String,
-    pub work: Work,
-    pub seed: u32,
+pub(crate) struct Stage {
+    pub(crate) name: String,
+    pub(crate) work: Work,
+    pub(crate) seed: u32,
     /// Its axes, as indices into [`Project::axes`], the first slowest.
-    pub axes: Vec<usize>,
+    pub(crate) axes: Vec<usize>,
     /// Points that are taken out: all that agree.
-    pub exclude: Vec<Point>,
+    pub(crate) exclude: Vec<Point>,
     /// Points that are added, unless there is one that agrees.
-    pub include: Vec<Point>,
-    pub when: Option<When>,
-    pub inputs: Vec<Input>,
+    pub(crate) include: Vec<Point>,
+    pub(crate) when: Option<When>,
+    pub(crate) inputs: Vec<Input>,
     /// CPUs it asks for, which change nothing.
-    pub cpus: u32,
+    pub(crate) cpus: u32,
 }
 
 /// Where a stage is there: where `left` is not this number.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct When {
-    pub left: Word,
-    pub is_not: u32,
+pub(crate) struct When {
+    pub(crate) left: Word,
+    pub(crate) is_not: u32,
 }
 
 /// What a stage does.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Work {
+pub(crate) enum Work {
     /// A shell line.
     Command {
         /// The script in `tools/` that says the words, or `echo`.
@@ -88,7 +88,7 @@ pub enum Work {
 
 /// What an output of a command is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// A file of this name.
     File(&'static str),
     /// A folder: with the text, deeper a file that has its name from the first word, and a folder with nothing in it.
@@ -99,7 +99,7 @@ pub enum Shape {
 
 /// A word of a line, or a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Word {
+pub(crate) enum Word {
     Plain(u32),
     Var(usize),
     Axis(usize),
@@ -107,7 +107,7 @@ pub enum Word {
 
 /// What becomes of the text that a line makes: long texts are cut, so that none grows without end.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Filter {
+pub(crate) enum Filter {
     /// `head -c`: what lies further behind changes nothing.
     Head(u32),
     /// `wc -c`: only the length counts.
@@ -116,14 +116,14 @@ pub enum Filter {
 
 /// An input of a stage.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Input {
-    pub port: String,
-    pub from: From,
+pub(crate) struct Input {
+    pub(crate) port: String,
+    pub(crate) from: From,
 }
 
 /// Where an input comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub enum From {
+pub(crate) enum From {
     File(String),
     Stage {
         /// Index into [`Project::stages`].
@@ -137,7 +137,7 @@ pub enum From {
 
 /// What a selector says of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Held {
+pub(crate) enum Held {
     /// Its first value.
     First,
     /// `*`.
@@ -145,11 +145,11 @@ pub enum Held {
 }
 
 /// One stage at one point: the values of its axes.
-pub type Point = Vec<(usize, u32)>;
+pub(crate) type Point = Vec<(usize, u32)>;
 
 impl Project {
     /// The name of an instance.
-    pub fn instance_name(&self, stage: &Stage, point: &Point) -> String {
+    pub(crate) fn instance_name(&self, stage: &Stage, point: &Point) -> String {
         if stage.axes.is_empty() { stage.name.clone() } else { format!("{}[{}]", stage.name, self.labels(point)) }
     }
 
@@ -160,7 +160,7 @@ impl Project {
     }
 
     /// Where a result lies under `results/oracle/`.
-    pub fn result_path(&self, stage: &Stage, point: &Point) -> String {
+    pub(crate) fn result_path(&self, stage: &Stage, point: &Point) -> String {
         let entry = self.result_entry(stage);
         if stage.axes.is_empty() {
             return entry;
@@ -169,12 +169,12 @@ impl Project {
     }
 
     /// The key of a stage's results.
-    pub fn result_entry(&self, stage: &Stage) -> String {
+    pub(crate) fn result_entry(&self, stage: &Stage) -> String {
         if stage.axes.is_empty() { format!("{}.one", stage.name) } else { format!("{}.all", stage.name) }
     }
 
     /// The value of a word at a point; `None` if it names an axis that the point does not have.
-    pub fn value(&self, word: &Word, point: &Point) -> Option<u32> {
+    pub(crate) fn value(&self, word: &Word, point: &Point) -> Option<u32> {
         match word {
             Word::Plain(number) => Some(*number),
             Word::Var(index) => Some(self.vars[*index]),
@@ -184,13 +184,13 @@ impl Project {
 }
 
 /// The path of a script.
-pub fn script_path(number: usize) -> String {
+pub(crate) fn script_path(number: usize) -> String {
     format!("tools/t{number}.sh")
 }
 
 impl Filter {
     /// What it makes of a text.
-    pub fn apply(self, text: &[u8]) -> Vec<u8> {
+    pub(crate) fn apply(self, text: &[u8]) -> Vec<u8> {
         match self {
             Filter::Head(bytes) => text[..text.len().min(bytes as usize)].to_vec(),
             Filter::Count => format!("{}\n", text.len()).into_bytes(),
@@ -199,7 +199,7 @@ impl Filter {
 }
 
 impl Work {
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Work::Command { .. } => "command",
             Work::Tables(_) => "synthetic_tables",
@@ -208,7 +208,7 @@ impl Work {
     }
 
     /// The name of an output.
-    pub fn output(&self, second: bool) -> &'static str {
+    pub(crate) fn output(&self, second: bool) -> &'static str {
         match self {
             Work::Command { .. } if second => "q",
             Work::Command { .. } => "o",
@@ -218,7 +218,7 @@ impl Work {
     }
 
     /// The extension of an output's file.
-    pub fn extension(&self, second: bool) -> &'static str {
+    pub(crate) fn extension(&self, second: bool) -> &'static str {
         match self {
             Work::Command { shape: Shape::Folder | Shape::Empty, .. } if !second => "d",
             Work::Command { .. } => "txt",
@@ -227,11 +227,11 @@ impl Work {
     }
 
     /// Whether an output is a folder.
-    pub fn is_folder(&self, second: bool) -> bool {
+    pub(crate) fn is_folder(&self, second: bool) -> bool {
         self.extension(second) == "d"
     }
 
-    pub fn words(&self) -> &[Word] {
+    pub(crate) fn words(&self) -> &[Word] {
         match self {
             Work::Command { words, .. } => words,
             Work::Tables(word) | Work::Rows(word) => std::slice::from_ref(word),

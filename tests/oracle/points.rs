@@ -9,18 +9,18 @@ use super::scale::{Size, WORDS, word};
 const FURTHER: std::ops::Range<u32> = 4..6;
 
 /// Now and then a condition that is mostly true.
-pub fn when(project: &Project, rng: &mut Rng, axes: &[usize]) -> Option<When> {
+pub(crate) fn when(project: &Project, rng: &mut Rng, axes: &[usize]) -> Option<When> {
     (rng.u32(0..6) == 0).then(|| When { left: word(project, rng, axes), is_not: rng.u32(0..WORDS) })
 }
 
 /// Now and then points that are taken out.
-pub fn exclude(project: &Project, rng: &mut Rng, axes: &[usize]) -> Vec<Point> {
+pub(crate) fn exclude(project: &Project, rng: &mut Rng, axes: &[usize]) -> Vec<Point> {
     let entries = if axes.is_empty() || rng.u32(0..5) > 0 { 0 } else { rng.u32(1..3) };
     (0..entries).map(|_| entry(rng, axes, |rng, axis| *rng.choice(&project.axes[axis].values).unwrap_or(&0))).collect()
 }
 
 /// Now and then points that are added, mostly such as have all axes.
-pub fn include(project: &Project, rng: &mut Rng, axes: &[usize]) -> Vec<Point> {
+pub(crate) fn include(project: &Project, rng: &mut Rng, axes: &[usize]) -> Vec<Point> {
     let entries = if axes.is_empty() || rng.u32(0..5) > 0 { 0 } else { rng.u32(1..3) };
     let value = |rng: &mut Rng, axis: usize| match rng.u32(0..3) {
         0 => rng.u32(FURTHER),
@@ -40,7 +40,7 @@ fn entry(rng: &mut Rng, axes: &[usize], value: impl Fn(&mut Rng, usize) -> u32) 
 }
 
 /// Changes where a stage is there.
-pub fn change(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str {
+pub(crate) fn change(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str {
     let axes = project.stages[at].axes.clone();
     let mut fresh = project.clone();
     let Stage { when: condition, exclude: out, include: more, .. } = &mut fresh.stages[at];
@@ -55,7 +55,7 @@ pub fn change(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str {
 }
 
 /// Changes the values of an axis.
-pub fn change_axis(project: &mut Project, rng: &mut Rng, size: Size) -> &'static str {
+pub(crate) fn change_axis(project: &mut Project, rng: &mut Rng, size: Size) -> &'static str {
     let axis = rng.usize(0..project.axes.len());
     let before = project.axes[axis].values.clone();
     let values = &mut project.axes[axis].values;

@@ -17,40 +17,40 @@ use super::scale::Size;
 use super::wiring::wire;
 use super::yaml::GUARD;
 
-pub const SIZE: Size = Size { stages: 5, instances: 9, built_in: 12 };
+pub(crate) const SIZE: Size = Size { stages: 5, instances: 9, built_in: 12 };
 
 /// A case in progress.
-pub struct Case {
-    pub rng: Rng,
-    pub place: ProjectDir,
-    pub project: Project,
+pub(crate) struct Case {
+    pub(crate) rng: Rng,
+    pub(crate) place: ProjectDir,
+    pub(crate) project: Project,
     earlier: Vec<Project>,
     /// Work whose results are there.
-    pub known: HashSet<Key>,
+    pub(crate) known: HashSet<Key>,
     /// Work whose results may be there.
-    pub maybe: HashSet<Key>,
+    pub(crate) maybe: HashSet<Key>,
     /// What built-in kinds were seen to make. That it is right is seen at the end, when everything is made again.
     learned: HashMap<Key, Vec<u8>>,
     runs: u64,
-    pub kills: u64,
+    pub(crate) kills: u64,
     /// Whether the cache is collected after every run that was cut off.
-    pub collects_always: bool,
+    pub(crate) collects_always: bool,
     /// Whether something may have been spoilt that nobody has looked at since.
-    pub is_doubtful: bool,
+    pub(crate) is_doubtful: bool,
     /// The project as it was when a run last said that it had begun.
-    pub begun: Option<Project>,
+    pub(crate) begun: Option<Project>,
     /// What happened, in short.
-    pub story: Vec<String>,
+    pub(crate) story: Vec<String>,
     _folder: TempDir,
 }
 
 /// Goes through the case with this seed; says how many runs that were.
-pub fn case(seed: u64) -> Result<u64, String> {
+pub(crate) fn case(seed: u64) -> Result<u64, String> {
     go_through(seed, false)
 }
 
 /// As [`case`], with runs that are cut off in every way, and a collection after each.
-pub fn collections(seed: u64) -> Result<u64, String> {
+pub(crate) fn collections(seed: u64) -> Result<u64, String> {
     go_through(seed, true)
 }
 
@@ -118,11 +118,11 @@ impl Case {
         }
     }
 
-    pub fn request(&mut self) -> Request {
+    pub(crate) fn request(&mut self) -> Request {
         Request::new(&mut self.rng, &self.project)
     }
 
-    pub fn start(&mut self, request: &Request, broken: &Broken) -> Going {
+    pub(crate) fn start(&mut self, request: &Request, broken: &Broken) -> Going {
         self.place.write(&self.project, broken);
         self.place.clock = self.place.clock.jump(&mut self.rng);
         self.runs += 1;
@@ -131,7 +131,7 @@ impl Case {
     }
 
     /// Waits for the end of a run.
-    pub fn end_of(&mut self, going: Going) -> Ran {
+    pub(crate) fn end_of(&mut self, going: Going) -> Ran {
         let ran = going.end();
         if ran.said.contains("run_started") {
             self.begun = Some(self.project.clone());
@@ -157,12 +157,12 @@ impl Case {
 
     /// What the model says, once it knows from `ran` what was there of all that may have been, and what the built-in kinds made
     /// as far as they were brought up to date.
-    pub fn computed(&mut self, ran: &Ran, fails: &dyn Fn(u32) -> bool) -> Result<Computation, String> {
+    pub(crate) fn computed(&mut self, ran: &Ran, fails: &dyn Fn(u32) -> bool) -> Result<Computation, String> {
         self.computed_with(ran, fails, &|_, _| false, false, &HashSet::new())
     }
 
     /// As [`Case::computed`], where some work `changes` its inputs and what was known is `lost`; `regardless` of what fails.
-    pub fn computed_with(
+    pub(crate) fn computed_with(
         &mut self,
         ran: &Ran,
         fails: &dyn Fn(u32) -> bool,
@@ -199,17 +199,17 @@ impl Case {
     }
 
     /// Whether an instance is a line.
-    pub fn is_command(&self, instance: &Computed) -> bool {
+    pub(crate) fn is_command(&self, instance: &Computed) -> bool {
         matches!(self.project.stages[instance.stage].work, Work::Command { .. })
     }
 
     /// A run that goes through. Exactly what is missing is done; says what that was.
-    pub fn whole(&mut self) -> Result<HashSet<Key>, String> {
+    pub(crate) fn whole(&mut self) -> Result<HashSet<Key>, String> {
         self.whole_after(&HashSet::new(), &HashSet::new())
     }
 
     /// As [`Case::whole`], after runs that were cut off: `acknowledged` was said to be finished there, `begun` may be.
-    pub fn whole_after(
+    pub(crate) fn whole_after(
         &mut self,
         acknowledged: &HashSet<String>,
         begun: &HashSet<String>,

@@ -17,37 +17,37 @@ use super::pipeline::Project;
 use super::request::Request;
 
 /// A project folder and a cache.
-pub struct ProjectDir {
-    pub folder: PathBuf,
-    pub cache: PathBuf,
+pub(crate) struct ProjectDir {
+    pub(crate) folder: PathBuf,
+    pub(crate) cache: PathBuf,
     /// How the clock stands.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
 }
 
 /// What lines do first that have such a first word.
-pub type Broken = BTreeMap<u32, String>;
+pub(crate) type Broken = BTreeMap<u32, String>;
 
 /// What one run of the program came to.
 #[derive(Debug, Default)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit code; `None` if it was killed.
-    pub code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// Instances that were started at least once.
-    pub started: HashSet<String>,
+    pub(crate) started: HashSet<String>,
     /// Instances that were said to be finished.
-    pub finished: HashSet<String>,
+    pub(crate) finished: HashSet<String>,
     /// Instances that were said to be finished or in the cache.
-    pub current: HashSet<String>,
+    pub(crate) current: HashSet<String>,
     /// Instances that failed for good.
-    pub failed: HashSet<String>,
+    pub(crate) failed: HashSet<String>,
     /// How often instances were begun, in all passes.
-    pub times: HashMap<String, usize>,
+    pub(crate) times: HashMap<String, usize>,
     /// All it said.
-    pub said: String,
+    pub(crate) said: String,
 }
 
 /// A run that goes on.
-pub struct Going {
+pub(crate) struct Going {
     child: Child,
     events: BufReader<ChildStdout>,
     said: String,
@@ -55,7 +55,7 @@ pub struct Going {
 
 impl ProjectDir {
     /// Writes the project's files, and what work is to do first.
-    pub fn write(&self, project: &Project, broken: &Broken) {
+    pub(crate) fn write(&self, project: &Project, broken: &Broken) {
         for (path, content) in &project.files {
             write_if_other(&self.folder.join(path), content);
         }
@@ -66,7 +66,7 @@ impl ProjectDir {
     }
 
     /// Starts a run.
-    pub fn start(&self, project: &Project, request: &Request) -> Going {
+    pub(crate) fn start(&self, project: &Project, request: &Request) -> Going {
         write_if_other(&self.folder.join("p.yaml"), &project.yaml(&request.set));
         let cpus = project.stages.iter().map(|stage| stage.cpus).max().unwrap_or(1).max(request.jobs).to_string();
         let mut command = self.athanor();
@@ -88,7 +88,7 @@ impl ProjectDir {
     }
 
     /// What `athanor cache` says, and its exit code.
-    pub fn look_after(&self, arguments: &[&str]) -> (Option<i32>, String) {
+    pub(crate) fn look_after(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.athanor().arg("cache").args(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said).into_owned();
@@ -99,7 +99,7 @@ impl ProjectDir {
     }
 
     /// The user has the results that the model computes, of all instances that `which` picks.
-    pub fn holds(
+    pub(crate) fn holds(
         &self,
         project: &Project,
         computation: &Computation,
@@ -116,7 +116,7 @@ impl ProjectDir {
     }
 
     /// The user's result of an instance.
-    pub fn result(&self, project: &Project, at: &Computed) -> Option<Made> {
+    pub(crate) fn result(&self, project: &Project, at: &Computed) -> Option<Made> {
         let path = project.result_path(&project.stages[at.stage], &at.point);
         Made::read(&self.folder.join("results/oracle").join(path))
     }
@@ -131,7 +131,7 @@ fn write_if_other(path: &Path, content: &str) {
 
 impl Going {
     /// Waits until so many events were said, or the run ends.
-    pub fn hear(&mut self, events: u32) {
+    pub(crate) fn hear(&mut self, events: u32) {
         for _ in 0..events {
             if self.events.read_line(&mut self.said).unwrap_or(0) == 0 {
                 return;
@@ -140,18 +140,18 @@ impl Going {
     }
 
     /// Kills the run itself, as nothing could prevent.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
     }
 
     /// Asks the run to stop.
-    pub fn interrupt(&self) {
+    pub(crate) fn interrupt(&self) {
         // It may have ended.
         let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT);
     }
 
     /// Kills one of its children: a worker, a shell, or the reaper.
-    pub fn kill_a_child(&self, rng: &mut Rng) -> bool {
+    pub(crate) fn kill_a_child(&self, rng: &mut Rng) -> bool {
         // Every thread has children of its own.
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
         let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
@@ -163,7 +163,7 @@ impl Going {
     }
 
     /// Waits for the end.
-    pub fn end(mut self) -> Ran {
+    pub(crate) fn end(mut self) -> Ran {
         while self.events.read_line(&mut self.said).unwrap_or(0) > 0 {}
         let output = self.child.wait_with_output().unwrap();
         let mut ran = Ran { code: output.status.code(), ..Ran::default() };

@@ -10,19 +10,19 @@ use super::spoils::Spoil;
 
 /// How a run is asked for.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
-    pub jobs: u32,
-    pub keep_going: bool,
+pub(crate) struct Request {
+    pub(crate) jobs: u32,
+    pub(crate) keep_going: bool,
     /// Names of instances.
-    pub targets: Vec<String>,
-    pub force: Vec<String>,
+    pub(crate) targets: Vec<String>,
+    pub(crate) force: Vec<String>,
     /// Variables that `--set` sets.
-    pub set: Vec<usize>,
+    pub(crate) set: Vec<usize>,
 }
 
 impl Request {
     /// Everything, with some number of jobs, and going on after failures.
-    pub fn new(rng: &mut Rng, project: &Project) -> Request {
+    pub(crate) fn new(rng: &mut Rng, project: &Project) -> Request {
         let set = (0..project.vars.len()).filter(|_| rng.u32(0..4) == 0).collect();
         Request { jobs: rng.u32(1..9), keep_going: true, set, ..Request::default() }
     }
@@ -30,23 +30,23 @@ impl Request {
 
 /// New work that fails, by its first word.
 #[derive(Debug, Clone, Default)]
-pub struct Failing {
+pub(crate) struct Failing {
     /// For good.
-    pub broken: HashSet<u32>,
+    pub(crate) broken: HashSet<u32>,
     /// So many times.
-    pub flaky: HashMap<u32, u32>,
+    pub(crate) flaky: HashMap<u32, u32>,
     /// By what it does to the stored inputs that it is only to read.
-    pub spoiling: HashMap<u32, Spoil>,
+    pub(crate) spoiling: HashMap<u32, Spoil>,
 }
 
 impl Failing {
     /// Whether the attempt with this number fails.
-    pub fn fails(&self, word: u32, number: u32) -> bool {
+    pub(crate) fn fails(&self, word: u32, number: u32) -> bool {
         self.broken.contains(&word) || self.flaky.get(&word).is_some_and(|times| number <= *times)
     }
 
     /// Whether work with this first word changes what such an input holds.
-    pub fn changes(&self, word: u32, input: &Made) -> bool {
+    pub(crate) fn changes(&self, word: u32, input: &Made) -> bool {
         self.spoiling.get(&word).is_some_and(|spoil| spoil.changes(input))
     }
 }

@@ -11,7 +11,7 @@ type File = usize;
 
 /// Files and folders by what they should hold.
 #[derive(Default)]
-pub struct Shelf {
+pub(crate) struct Shelf {
     /// What each file holds now.
     files: Vec<Vec<u8>>,
     objects: HashMap<Digest, File>,
@@ -25,7 +25,7 @@ pub struct Shelf {
 }
 
 /// What something holds, as the cache would say.
-pub fn artifact(made: &Made) -> Artifact {
+pub(crate) fn artifact(made: &Made) -> Artifact {
     match made {
         Made::File(content) => {
             Artifact { kind: ArtifactKind::File, digest: Digest::of(content), bytes: content.len() as u64, files: 1 }
@@ -40,7 +40,7 @@ pub fn artifact(made: &Made) -> Artifact {
 }
 
 /// The digests by which the content of an artifact is stored.
-pub fn digests(made: &Made) -> HashSet<Digest> {
+pub(crate) fn digests(made: &Made) -> HashSet<Digest> {
     let files = match made {
         Made::File(_) => HashSet::new(),
         Made::Folder(entries) => entries.values().flatten().map(|content| Digest::of(content)).collect(),
@@ -50,7 +50,7 @@ pub fn digests(made: &Made) -> HashSet<Digest> {
 
 impl Shelf {
     /// Stores something; what is there and is not right is replaced.
-    pub fn store(&mut self, made: &Made) -> Artifact {
+    pub(crate) fn store(&mut self, made: &Made) -> Artifact {
         let artifact = artifact(made);
         match made {
             Made::File(content) => self.store_file(content),
@@ -83,7 +83,7 @@ impl Shelf {
     }
 
     /// What lies where an artifact should; `None` if nothing does.
-    pub fn seen(&self, artifact: &Artifact) -> Option<Made> {
+    pub(crate) fn seen(&self, artifact: &Artifact) -> Option<Made> {
         if artifact.kind != ArtifactKind::Folder {
             return self.objects.get(&artifact.digest).map(|file| Made::File(self.files[*file].clone()));
         }
@@ -93,7 +93,7 @@ impl Shelf {
     }
 
     /// A stage does something to what lies there.
-    pub fn spoil(&mut self, artifact: &Artifact, spoil: Spoil) {
+    pub(crate) fn spoil(&mut self, artifact: &Artifact, spoil: Spoil) {
         let folder = self.folders.get_mut(&artifact.digest).filter(|_| artifact.kind == ArtifactKind::Folder);
         let touched: Vec<File> = match (folder, spoil) {
             (None, Spoil::Alter) => self.objects.get(&artifact.digest).into_iter().copied().collect(),
@@ -119,27 +119,27 @@ impl Shelf {
     }
 
     /// A new run begins, of which it is asked what it has spoilt.
-    pub fn forget_spoilt(&mut self) {
+    pub(crate) fn forget_spoilt(&mut self) {
         self.spoilt.clear();
     }
 
     /// What stages have written to so far, by what it should hold.
-    pub fn spoilt(&self) -> &HashSet<Digest> {
+    pub(crate) fn spoilt(&self) -> &HashSet<Digest> {
         &self.spoilt
     }
 
     /// How many things were found changed so far.
-    pub fn incident_mark(&self) -> usize {
+    pub(crate) fn incident_mark(&self) -> usize {
         self.incidents.len()
     }
 
     /// What was found changed after so many others.
-    pub fn incidents_since(&self, mark: usize) -> &[Digest] {
+    pub(crate) fn incidents_since(&self, mark: usize) -> &[Digest] {
         &self.incidents[mark..]
     }
 
     /// Whether two artifacts have files in common.
-    pub fn share_content(&self, one: &Artifact, other: &Artifact) -> bool {
+    pub(crate) fn share_content(&self, one: &Artifact, other: &Artifact) -> bool {
         let files = |artifact: &Artifact| -> HashSet<Digest> {
             match self.manifests.get(&artifact.digest) {
                 Some(entries) => entries.values().flatten().map(|content| Digest::of(content)).collect(),
@@ -150,7 +150,7 @@ impl Shelf {
     }
 
     /// Whether an artifact is there and right, or can be made what it was.
-    pub fn is_whole(&self, artifact: &Artifact) -> bool {
+    pub(crate) fn is_whole(&self, artifact: &Artifact) -> bool {
         match artifact.kind {
             ArtifactKind::Folder => !matches!(self.judge(&artifact.digest), Judgement::Missing | Judgement::Lost(_)),
             _ => self.is_right(&artifact.digest),
@@ -158,7 +158,7 @@ impl Shelf {
     }
 
     /// As [`Shelf::is_whole`]; a folder that was changed is made what it was.
-    pub fn is_present(&mut self, artifact: &Artifact) -> bool {
+    pub(crate) fn is_present(&mut self, artifact: &Artifact) -> bool {
         if artifact.kind == ArtifactKind::Folder && self.folders.contains_key(&artifact.digest) {
             self.put_in_order(&artifact.digest);
         }
@@ -166,7 +166,7 @@ impl Shelf {
     }
 
     /// How an input is found when the stage that read it has ended; it is put in order.
-    pub fn check_input(&mut self, artifact: &Artifact) -> InputState {
+    pub(crate) fn check_input(&mut self, artifact: &Artifact) -> InputState {
         if artifact.kind == ArtifactKind::Folder {
             return self.put_in_order(&artifact.digest);
         }

@@ -7,15 +7,15 @@ use super::pipeline::{Word, Work};
 use super::yaml::GUARD;
 
 /// A folder of an attempt.
-pub type Folder = HashMap<String, Made>;
+pub(crate) type Folder = HashMap<String, Made>;
 
 /// Does the work of a line.
-pub fn carry_out(line: &str, folder: &mut Folder) {
+pub(crate) fn carry_out(line: &str, folder: &mut Folder) {
     if line.starts_with(GUARD) { shell(line, folder) } else { built_in(line, folder) }
 }
 
 /// What work that fails leaves behind, where its outputs would be.
-pub fn fail(folder: &mut Folder) {
+pub(crate) fn fail(folder: &mut Folder) {
     folder.insert("out.txt".to_owned(), Made::File(b"half of it".to_vec()));
     folder.insert("made.d".to_owned(), Made::Folder(Entries::from([("half".to_owned(), None)])));
 }
@@ -102,7 +102,7 @@ fn built_in(line: &str, folder: &mut Folder) {
 }
 
 /// What a built-in kind makes, in memory: tables have lines of their seed, rows are lines of a table.
-pub fn pretend(work: &Work, revision: u32, seed: u32, number: u32, read: &[u8]) -> Vec<u8> {
+pub(crate) fn pretend(work: &Work, revision: u32, seed: u32, number: u32, read: &[u8]) -> Vec<u8> {
     if matches!(work, Work::Rows(_)) {
         let lines = read.split_inclusive(|byte| *byte == b'\n').take(number as usize);
         let mut rows: Vec<u8> = lines.flatten().copied().collect();
@@ -115,7 +115,7 @@ pub fn pretend(work: &Work, revision: u32, seed: u32, number: u32, read: &[u8]) 
 }
 
 /// The word that says which work fails: the first of a command, the number of rows of a built-in kind.
-pub fn first_word(line: &str) -> u32 {
+pub(crate) fn first_word(line: &str) -> u32 {
     let word = match line.strip_prefix(GUARD) {
         Some(rest) => rest.split(' ').next(),
         None => line.split(['{', '}', ':', ',']).find(|part| part.parse::<u32>().is_ok()),

@@ -37,26 +37,26 @@ use super::spoils::Spoil;
 
 /// What ends runs early, after so many messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
+pub(crate) enum Cut {
     Kill(u32),
     Interrupt(u32),
 }
 
 /// How a run ended, with the contents of the outputs of every instance that is up to date.
-pub type End = (Outcome, HashMap<String, Vec<Made>>);
+pub(crate) type End = (Outcome, HashMap<String, Vec<Made>>);
 
 /// What one run came to.
 #[derive(Debug)]
-pub struct Report {
-    pub events: Vec<RunEvent>,
+pub(crate) struct Report {
+    pub(crate) events: Vec<RunEvent>,
     /// Instances whose results were recorded, in the order they were.
-    pub recorded: Vec<String>,
+    pub(crate) recorded: Vec<String>,
     /// How it ended; `None` if it was killed.
-    pub end: Option<End>,
+    pub(crate) end: Option<End>,
 }
 
 /// A pipeline and its files as the program sees them.
-pub struct Prepared {
+pub(crate) struct Prepared {
     plan: Plan,
     contents: Contents,
     mentions: Mentions,
@@ -67,7 +67,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// Compiles a project; an error is what the user would be told.
-    pub fn new(project: &Project, request: Request) -> Result<Prepared, String> {
+    pub(crate) fn new(project: &Project, request: Request) -> Result<Prepared, String> {
         let source = SourceText { name: "p.yaml".to_owned(), text: project.yaml(&request.set) };
         let overrides = Overrides { profiles: Vec::new(), set: project.settings(&request.set) };
         let plan = compile_with(&source, &overrides, kinds(project.revisions));
@@ -139,7 +139,7 @@ struct Run<'p> {
 }
 
 /// Carries out runs side by side on one store.
-pub fn run(
+pub(crate) fn run(
     rng: &mut Rng,
     store: &Shared,
     prepared: &[Prepared],

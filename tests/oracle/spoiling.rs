@@ -32,7 +32,7 @@ struct Expected {
 impl Case {
     /// A run in which some stages write to what they are only to read; perhaps one that is killed or interrupted, or ends at the
     /// first failure. Then one that goes through, in which they do not.
-    pub fn spoilt(&mut self) -> Result<(), String> {
+    pub(crate) fn spoilt(&mut self) -> Result<(), String> {
         let spoiling: Spoiling =
             (0..self.rng.u32(1..3)).map(|_| (self.rng.u32(0..4), Action::any(&mut self.rng))).collect();
         let broken: Broken = spoiling.iter().map(|(word, action)| (*word, action.lines())).collect();

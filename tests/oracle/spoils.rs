@@ -4,7 +4,7 @@ use super::made::Made;
 
 /// What a stage does to its stored inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spoil {
+pub(crate) enum Spoil {
     /// Other bytes into every file, and into those of folders.
     Alter,
     /// A file of a folder is gone, or has another name.
@@ -19,7 +19,7 @@ pub enum Spoil {
 
 impl Spoil {
     /// Whether it changes what such an input holds; what is only added is taken away again.
-    pub fn changes(self, input: &Made) -> bool {
+    pub(crate) fn changes(self, input: &Made) -> bool {
         match (self, input) {
             (Spoil::Alter, Made::File(_)) => true,
             (Spoil::Alter | Spoil::Remove, Made::Folder(entries)) => entries.values().any(Option::is_some),
@@ -28,17 +28,17 @@ impl Spoil {
     }
 
     /// Whether others could read something else in such an input for some time.
-    pub fn touches(self, input: &Made) -> bool {
+    pub(crate) fn touches(self, input: &Made) -> bool {
         !matches!((self, input), (Spoil::Nothing, _) | (Spoil::Add | Spoil::Remove, Made::File(_)))
     }
 }
 
 /// What is added to folders.
-pub const ADDED: &str = "added.cache";
+pub(crate) const ADDED: &str = "added.cache";
 
 impl Spoil {
     /// Does it to a copy.
-    pub fn apply(self, copy: &mut Made) {
+    pub(crate) fn apply(self, copy: &mut Made) {
         match (self, copy) {
             (Spoil::Alter, Made::File(content)) => content.extend(b"spoilt"),
             (Spoil::Alter, Made::Folder(entries)) => {
@@ -52,6 +52,6 @@ impl Spoil {
 }
 
 /// Whether inputs of this port are copies that the stage may write to.
-pub fn is_writable(port: &str) -> bool {
+pub(crate) fn is_writable(port: &str) -> bool {
     port.starts_with('w')
 }

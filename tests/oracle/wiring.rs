@@ -6,26 +6,26 @@ use super::pipeline::{From, Held, Input, Point, Project, Stage, Word, Work};
 
 /// A stage at a point where it is there.
 #[derive(Debug)]
-pub struct Wired {
-    pub stage: usize,
-    pub point: Point,
-    pub reads: Vec<Read>,
+pub(crate) struct Wired {
+    pub(crate) stage: usize,
+    pub(crate) point: Point,
+    pub(crate) reads: Vec<Read>,
 }
 
 /// What one input reads.
 #[derive(Debug)]
-pub struct Read {
-    pub port: String,
+pub(crate) struct Read {
+    pub(crate) port: String,
     /// Whether it is a list, which its paths show.
-    pub list: bool,
+    pub(crate) list: bool,
     /// The extension of its files, which its paths show too.
-    pub extension: &'static str,
-    pub source: Source,
+    pub(crate) extension: &'static str,
+    pub(crate) source: Source,
 }
 
 /// Where it comes from.
 #[derive(Debug)]
-pub enum Source {
+pub(crate) enum Source {
     File(String),
     /// Instances, by number, and whether their second outputs are meant.
     Instances(Vec<usize>, bool),
@@ -35,7 +35,7 @@ pub enum Source {
 type Slot = (Point, Option<usize>);
 
 /// The instances, producers first; why there are none if the project is to be refused.
-pub fn wire(project: &Project) -> Result<Vec<Wired>, String> {
+pub(crate) fn wire(project: &Project) -> Result<Vec<Wired>, String> {
     let mut slots: Vec<Vec<Slot>> = Vec::new();
     let mut wired: Vec<Wired> = Vec::new();
     for (number, stage) in project.stages.iter().enumerate() {

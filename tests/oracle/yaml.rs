@@ -6,11 +6,11 @@ use super::pipeline::{Filter, From, Held, Input, Point, Project, Shape, Stage, W
 use super::spoils::is_writable;
 
 /// How every line starts: it does what the file for its first word says, if there is one, which may end it.
-pub const GUARD: &str = "test ! -e $ATHANOR_PROJECT/broken/";
+pub(crate) const GUARD: &str = "test ! -e $ATHANOR_PROJECT/broken/";
 
 impl Project {
     /// The pipeline file. Variables named in `set` have another value here, which `--set` puts right.
-    pub fn yaml(&self, set: &[usize]) -> String {
+    pub(crate) fn yaml(&self, set: &[usize]) -> String {
         let mut text = format!("# {}\nathanor: 1\nname: oracle\nvars:\n", self.comment);
         for (index, value) in self.vars.iter().enumerate() {
             let value = if set.contains(&index) { 99 } else { *value };
@@ -36,7 +36,7 @@ impl Project {
     }
 
     /// What `--set` has to say for the variables in `set`.
-    pub fn settings(&self, set: &[usize]) -> Vec<String> {
+    pub(crate) fn settings(&self, set: &[usize]) -> Vec<String> {
         set.iter().map(|index| format!("v{index}={}", self.vars[*index])).collect()
     }
 
@@ -72,7 +72,7 @@ impl Project {
                 keys.push(format!("outputs: {{ o: {}{more} }}", shape.path()));
             }
             Work::Tables(word) => {
-                keys.push(format!("params: {{ train: {}, external: 20, test: 20 }}", self.word(word)))
+                keys.push(format!("params: {{ train: {}, external: 20, test: 20 }}", self.word(word)));
             }
             Work::Rows(word) => keys.push(format!("params: {{ first: {} }}", self.word(word))),
         }
@@ -167,7 +167,7 @@ impl Project {
 
 impl Shape {
     /// Where it lies.
-    pub fn path(self) -> &'static str {
+    pub(crate) fn path(self) -> &'static str {
         match self {
             Shape::File(name) => name,
             Shape::Folder | Shape::Empty => "made.d",

@@ -7,7 +7,7 @@ use athanor::language::ByteSize;
 use crate::{GPU_MEMORY, Job};
 
 /// No schedule is shorter: neither than the longest chain nor than the work on GPUs, counted by what of them it takes most.
-pub fn plain_bound(jobs: &[Job], gpus: u32) -> f64 {
+pub(crate) fn plain_bound(jobs: &[Job], gpus: u32) -> f64 {
     let work = work(jobs);
     let sum = |take: &dyn Fn(Take) -> f64| work.iter().map(|(of, minutes)| take(*of) * minutes).sum::<f64>();
     let share = sum(&|of| f64::from(of.share) / 1000.0);
@@ -25,7 +25,7 @@ pub fn plain_bound(jobs: &[Job], gpus: u32) -> f64 {
 /// a lower bound. (Weights by share and weights by memory are such weights.) The best weights are the dual prices of packing GPUs
 /// with sets of jobs, which Gilmore and Gomory ("A linear programming approach to the cutting-stock problem", 1961) get from the
 /// simplex method. That they are weights of this kind is not taken from it but looked up: every set that fits is weighed.
-pub fn bound(jobs: &[Job], gpus: u32) -> f64 {
+pub(crate) fn bound(jobs: &[Job], gpus: u32) -> f64 {
     let work = work(jobs);
     let sets = sets_that_fit(&work.keys().copied().collect::<Vec<_>>());
     let minutes: Vec<f64> = work.values().copied().collect();

@@ -12,47 +12,47 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 /// A project folder that goes away with the test.
-pub struct Project {
+pub(crate) struct Project {
     folder: TempDir,
 }
 
 /// What a run of the program came to.
 #[derive(Debug)]
-pub struct Outcome {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Project {
-    pub fn new(pipeline: &str) -> Project {
+    pub(crate) fn new(pipeline: &str) -> Project {
         let project = Project { folder: tempfile::tempdir().unwrap() };
         project.write("p.yaml", pipeline);
         project
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, content: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// Replaces a piece of the pipeline.
-    pub fn edit(&self, from: &str, to: &str) {
+    pub(crate) fn edit(&self, from: &str, to: &str) {
         let text = self.read("p.yaml");
         assert!(text.contains(from), "{from} is not in {text}");
         self.write("p.yaml", &text.replace(from, to));
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.current_dir(self.folder.path()).args(arguments);
         for name in ["ATHANOR_CACHE", "ATHANOR_CACHE_VERIFY_ON_USE", "ATHANOR_LOG_LIMIT", "ATHANOR_RESULTS"] {
@@ -64,7 +64,7 @@ impl Project {
         command
     }
 
-    pub fn athanor(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn athanor(&self, arguments: &[&str]) -> Outcome {
         let output = self.command(arguments).output().unwrap();
         Outcome {
             // A signal is told from an exit status by its sign.
@@ -74,31 +74,31 @@ impl Project {
         }
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.athanor(&[&["run", "p.yaml"], arguments].concat())
     }
 
     /// Runs and returns the instances that were made, in the order they finished.
-    pub fn made(&self, arguments: &[&str]) -> Vec<String> {
+    pub(crate) fn made(&self, arguments: &[&str]) -> Vec<String> {
         let outcome = self.run(&[&["--json"], arguments].concat());
         assert_eq!(outcome.code, 0, "{outcome:?}");
         events(&outcome.out, "finished")
     }
 
-    pub fn start(&self, arguments: &[&str]) -> Child {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(&[&["run", "p.yaml"], arguments].concat());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 }
 
 /// Instances of the events of one type.
-pub fn events(json_lines: &str, event: &str) -> Vec<String> {
+pub(crate) fn events(json_lines: &str, event: &str) -> Vec<String> {
     let lines = json_lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines.filter(|line| line["event"] == event).map(|line| line["instance"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Waits for a file that a stage makes, as long as `process` lives.
-pub fn wait_for(path: &Path, process: &mut Child) {
+pub(crate) fn wait_for(path: &Path, process: &mut Child) {
     while !path.exists() {
         assert!(process.try_wait().unwrap().is_none(), "the run ended before it made {}", path.display());
         std::thread::yield_now();
@@ -106,24 +106,24 @@ pub fn wait_for(path: &Path, process: &mut Child) {
 }
 
 /// The folder of the challenge's real tables, if it is here; says so if not.
-pub fn real_tables() -> Option<PathBuf> {
+pub(crate) fn real_tables() -> Option<PathBuf> {
     real_data("hpa-meta", "the challenge's real tables")
 }
 
 /// The folder of real images, if it is here; says so if not.
-pub fn real_images() -> Option<PathBuf> {
+pub(crate) fn real_images() -> Option<PathBuf> {
     real_data("hpa-images", "real images")
 }
 
 /// Says why the calling test skips. Unlike `println!` this is seen even if the test passes.
-pub fn skips(why: &str) {
+pub(crate) fn skips(why: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     // In one piece, as other tests write, too.
     let _ = std::io::stderr().write_all(format!("skipped: {test}: {why}\n").as_bytes());
 }
 
 /// Whether this is the superuser; if not, says that the calling test skips.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
         skips("only the superuser can do what it needs");

@@ -316,7 +316,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn word(content: &[u8], number: usize) -> Option<&[u8]> {
-    content.strip_prefix(b"athanor lease 1 ")?.split(|byte| byte.is_ascii_whitespace()).nth(number)
+    content.strip_prefix(b"athanor lease 1 ")?.split(u8::is_ascii_whitespace).nth(number)
 }
 
 fn owner_of(content: &[u8]) -> Option<&[u8]> {

@@ -13,6 +13,7 @@ use athanor_cache::{
 use fastrand::Rng;
 use serde_json::{Map, json};
 
+use super::promises::{Promise, Promised, Recording};
 use super::simulated::Recorder;
 
 const SCOPE: &str = "kind 1";
@@ -21,7 +22,7 @@ const PLACES: usize = 3;
 
 /// Output of a work.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Output {
+pub(crate) enum Output {
     /// A file; whether it is executable.
     File(Vec<u8>, bool),
     /// A folder: path to content and whether that is executable.
@@ -45,38 +46,12 @@ enum Step {
     Rot(u32),
 }
 
-/// Something that was promised after `since` operations, and taken back after `until`.
-#[derive(Debug, Clone)]
-pub struct Promise {
-    pub since: usize,
-    pub until: usize,
-    pub what: Promised,
-}
-
-/// A promise.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Promised {
-    /// The result of a work is in the cache.
-    Recorded(usize),
-    /// The user has the result of a work.
-    Published(usize),
-}
-
 /// Works, by number, and what happens.
 #[derive(Debug)]
-pub struct CrashScenario {
+pub(crate) struct CrashScenario {
     outputs: Vec<Output>,
     /// Steps, each with the number of operations after which its process is killed.
     steps: Vec<(Step, Option<usize>)>,
-}
-
-/// Recording of a scenario, as far as it matters after a power cut.
-#[derive(Debug, Default)]
-pub struct Recording {
-    /// Promises made on the way.
-    pub promises: Vec<Promise>,
-    /// Operations between which something has rotted and was not yet found.
-    pub rotten: Vec<std::ops::Range<usize>>,
 }
 
 /// The content of an item: several have the same.
@@ -90,7 +65,7 @@ fn content(number: u32) -> Vec<u8> {
 
 impl CrashScenario {
     /// A random scenario. Contents are few, so that works and items share some.
-    pub fn new(rng: &mut Rng) -> CrashScenario {
+    pub(crate) fn new(rng: &mut Rng) -> CrashScenario {
         let outputs: Vec<Output> = (0..6)
             .map(|_| match rng.u32(0..3) {
                 0 => Output::File(content(rng.u32(0..6)), rng.u32(0..4) == 0),
@@ -115,7 +90,7 @@ impl CrashScenario {
     }
 
     /// Lets the scenario happen on the disk that `recorder` watches.
-    pub fn run(&self, base: &Path, recorder: &Arc<Recorder>) -> Recording {
+    pub(crate) fn run(&self, base: &Path, recorder: &Arc<Recorder>) -> Recording {
         let watch: Arc<dyn DiskHook> = Arc::clone(recorder) as _;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         pool.install(|| self.run_alone(base, recorder, watch))
@@ -161,7 +136,7 @@ impl CrashScenario {
     }
 
     /// The scenario once more, on a disk that may refuse anything; what fails is left undone.
-    pub fn try_to_run(&self, base: &Path, watch: Arc<dyn DiskHook>) {
+    pub(crate) fn try_to_run(&self, base: &Path, watch: Arc<dyn DiskHook>) {
         let Ok(cache) = Cache::open_hooked(&base.join("cache"), Some(watch)) else { return };
         for (number, (step, _)) in self.steps.iter().enumerate() {
             let outcome = self.step(step, number, &cache, base, Stage(None));
@@ -283,7 +258,12 @@ impl CrashScenario {
 
 /// Checks the disk at `base` after a crash: promises hold, nothing is wrong, and the rest can be computed. Something
 /// that `is_rotten` is to be found first.
-pub fn check(scenario: &CrashScenario, base: &Path, promises: &[&Promise], is_rotten: bool) -> Result<(), String> {
+pub(crate) fn check(
+    scenario: &CrashScenario,
+    base: &Path,
+    promises: &[&Promise],
+    is_rotten: bool,
+) -> Result<(), String> {
     reboot(&base.join("cache/items"));
     let cache = Cache::open(&base.join("cache")).map_err(|error| format!("the cache cannot be opened: {error}"))?;
     if is_rotten {
@@ -319,7 +299,7 @@ pub fn check(scenario: &CrashScenario, base: &Path, promises: &[&Promise], is_ro
 }
 
 /// Everything that is missing can be made, and then is right: nothing that the cut has left behind is in the way.
-pub fn compute_the_rest(scenario: &CrashScenario, base: &Path, cache: &Cache) -> Result<(), String> {
+pub(crate) fn compute_the_rest(scenario: &CrashScenario, base: &Path, cache: &Cache) -> Result<(), String> {
     for work in 0..scenario.outputs.len() {
         if !scenario.is_right(work, cache)? {
             scenario.work(work, 1000, cache, Stage(None)).map_err(|error| format!("work {work} again: {error}"))?;
@@ -467,7 +447,7 @@ fn visit(root: &Path, at: &Path, found: &mut BTreeMap<String, (Vec<u8>, bool)>) 
 }
 
 /// Removes a folder with read-only folders in it.
-pub fn clear(folder: &Path) {
+pub(crate) fn clear(folder: &Path) {
     fn unlock(folder: &Path) {
         let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o755));
         list(folder).iter().filter(|path| path.is_dir() && !path.is_symlink()).for_each(|path| unlock(path));

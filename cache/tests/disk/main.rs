@@ -3,6 +3,7 @@
 //! `ATHANOR_DISK_CASES` sets how many scenarios are gone through; a scenario that fails prints the `ATHANOR_DISK_SEED` that replays it.
 
 mod crash_scenario;
+mod promises;
 mod refusal;
 mod simulated;
 

@@ -16,7 +16,7 @@ use fastrand::Rng;
 
 /// An operation that was carried out. Paths are relative to the disk's folder.
 #[derive(Debug, Clone)]
-pub enum Done {
+pub(crate) enum Done {
     Create(PathBuf),
     Append(PathBuf, Vec<u8>),
     Overwrite(PathBuf, Vec<u8>),
@@ -34,7 +34,7 @@ pub enum Done {
 }
 
 /// Writes down every operation below `base`.
-pub struct Recorder {
+pub(crate) struct Recorder {
     base: PathBuf,
     log: Mutex<Vec<Done>>,
     /// How many operations the process may still carry out before it is killed.
@@ -44,12 +44,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub fn new(base: &Path, max_links: u64) -> Recorder {
+    pub(crate) fn new(base: &Path, max_links: u64) -> Recorder {
         Recorder { base: base.to_owned(), log: Mutex::default(), left: Mutex::default(), max_links }
     }
 
     /// Kills the process after this number of further operations; `None`: another one goes on.
-    pub fn kill_after(&self, operations: Option<usize>) {
+    pub(crate) fn kill_after(&self, operations: Option<usize>) {
         *self.left.lock().unwrap() = operations;
     }
 
@@ -66,7 +66,7 @@ impl Recorder {
     }
 
     /// A bit of a file flips on the disk.
-    pub fn rot(&self, path: &Path, at: usize) {
+    pub(crate) fn rot(&self, path: &Path, at: usize) {
         let mut bytes = fs::read(path).unwrap();
         bytes[at] ^= 4;
         let mode = fs::metadata(path).unwrap().permissions();
@@ -77,17 +77,17 @@ impl Recorder {
     }
 
     /// Operations so far.
-    pub fn log(&self) -> Vec<Done> {
+    pub(crate) fn log(&self) -> Vec<Done> {
         self.log.lock().unwrap().clone()
     }
 
     /// How many operations there were so far.
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.log.lock().unwrap().len()
     }
 
     /// Writes a file as a stage does, without syncing.
-    pub fn write(&self, path: &Path, content: &[u8], executable: bool) {
+    pub(crate) fn write(&self, path: &Path, content: &[u8], executable: bool) {
         self.make_folders(path.parent().unwrap());
         // Left by a killed process.
         if fs::remove_file(path).is_ok() {
@@ -103,7 +103,7 @@ impl Recorder {
     }
 
     /// Creates a folder and its parents as a stage does.
-    pub fn make_folders(&self, path: &Path) {
+    pub(crate) fn make_folders(&self, path: &Path) {
         if !path.is_dir() {
             self.make_folders(path.parent().unwrap());
             fs::create_dir(path).unwrap();
@@ -204,7 +204,7 @@ type Home = Option<(usize, String)>;
 
 /// How much of what was not synced survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Luck {
+pub(crate) enum Luck {
     Nothing,
     Everything,
     Any,
@@ -212,18 +212,18 @@ pub enum Luck {
 
 /// The disk before a cut.
 #[derive(Debug, Clone)]
-pub struct Simulated {
+pub(crate) struct Simulated {
     nodes: Vec<Node>,
 }
 
 impl Simulated {
     /// An empty disk.
-    pub fn new() -> Simulated {
+    pub(crate) fn new() -> Simulated {
         Simulated { nodes: vec![empty_folder()] }
     }
 
     /// Carries an operation out.
-    pub fn apply(&mut self, done: &Done) {
+    pub(crate) fn apply(&mut self, done: &Done) {
         match done {
             Done::Create(path) => {
                 let file = Node::File { synced: Vec::new(), now: Vec::new(), mode_synced: 0o644, mode: 0o644 };
@@ -363,7 +363,7 @@ impl Simulated {
     }
 
     /// Puts into `folder` what may be on the disk after a cut now.
-    pub fn cut(&self, seed: u64, luck: Luck, folder: &Path) {
+    pub(crate) fn cut(&self, seed: u64, luck: Luck, folder: &Path) {
         fs::create_dir_all(folder).unwrap();
         self.lay_out(0, folder, seed, luck, &mut HashMap::new());
     }

@@ -1,5 +1,6 @@
 //! Bookkeeping of a machine's resources: pure, and never gives a device out twice.
 
+use crate::language::ByteSize;
 use crate::plan::Resources;
 
 /// Thousandths of one GPU: the unit in which fractions are booked, so that sums are exact.
@@ -34,7 +35,7 @@ impl Capacity {
     pub fn shares(&self, wanted: &Resources) -> [f64; SHARES] {
         let part = |of: f64, all: f64| if of > 0.0 { of / all } else { 0.0 };
         let cpus = part(wanted.cpus.unwrap_or(self.cpus).into(), self.cpus.into());
-        let memory = part(wanted.memory.map_or(0, |size| size.bytes()) as f64, self.memory as f64);
+        let memory = part(wanted.memory.map_or(0, ByteSize::bytes) as f64, self.memory as f64);
         let (devices, share) = (wanted.gpus.devices() as f64, wanted.gpus.share_of_each());
         let gpus = part(devices * f64::from(share) / f64::from(WHOLE_GPU), self.gpus.len() as f64);
         let gpu_memory = match (share, wanted.gpu_memory) {
@@ -99,12 +100,12 @@ impl Pool {
 
     /// Takes what `wanted` asks for, or nothing at all when it does not fit now.
     pub fn take(&mut self, wanted: &Resources) -> Option<Allocation> {
-        let memory = wanted.memory.map_or(0, |size| size.bytes());
+        let memory = wanted.memory.map_or(0, ByteSize::bytes);
         let cpus = wanted.cpus.unwrap_or(self.cpus);
         if cpus > self.cpus_left || memory > self.memory_left {
             return None;
         }
-        let (share, gpu_memory) = (wanted.gpus.share_of_each(), wanted.gpu_memory.map_or(0, |size| size.bytes()));
+        let (share, gpu_memory) = (wanted.gpus.share_of_each(), wanted.gpu_memory.map_or(0, ByteSize::bytes));
         let chosen = self.choose_devices(wanted.gpus.devices(), share, gpu_memory)?;
         self.cpus_left -= cpus;
         self.memory_left -= memory;
@@ -200,7 +201,7 @@ pub fn misfits(wanted: &Resources, capacity: &Capacity) -> Vec<Misfit> {
 fn rounded_down(bytes: u64) -> String {
     const GIB: u64 = 1 << 30;
     if bytes < GIB || bytes.is_multiple_of(GIB) {
-        return crate::language::ByteSize::new(bytes).to_string();
+        return ByteSize::new(bytes).to_string();
     }
     format!("{}.{:02}GiB", bytes / GIB, bytes % GIB * 100 / GIB)
 }
@@ -208,7 +209,7 @@ fn rounded_down(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::{ByteSize, GpuShare};
+    use crate::language::GpuShare;
 
     #[test]
     fn shares_are_of_all_there_is() {

@@ -78,7 +78,7 @@ impl<'a> Publisher<'a> {
             match self.note_ahead(&works) {
                 Ok(()) => self.put_all(&mut works),
                 Err(error) => {
-                    self.refuse_all(works.into_iter().map(|work| (work.target, work.wanted)).collect(), error)
+                    self.refuse_all(works.into_iter().map(|work| (work.target, work.wanted)).collect(), error);
                 }
             }
         }

@@ -77,8 +77,11 @@ impl Host {
     /// Records the result of a file.
     pub(super) fn record(&self, outcome: Result<(), &FetchErrorKind>) {
         match outcome {
-            Err(FetchErrorKind::Unreachable(_) | FetchErrorKind::NoAnswer(_))
-            | Err(FetchErrorKind::TimedOut { wait: Wait::Connection | Wait::Answer, .. }) => {
+            Err(
+                FetchErrorKind::Unreachable(_)
+                | FetchErrorKind::NoAnswer(_)
+                | FetchErrorKind::TimedOut { wait: Wait::Connection | Wait::Answer, .. },
+            ) => {
                 self.unreached.fetch_add(1, Ordering::Relaxed);
             }
             // These say nothing about the host.

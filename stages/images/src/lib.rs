@@ -15,8 +15,6 @@
 //! assert_eq!(resize(&image, 1, 1, Interpolation::Area), Pixels::grey8(1, 1, vec![75]));
 //! ```
 
-#![warn(missing_docs, unreachable_pub)]
-
 pub mod decode;
 pub mod encode;
 pub mod file_type;

@@ -15,7 +15,6 @@
 //! }
 //! ```
 
-#![warn(missing_docs, unreachable_pub)]
 // On other architectures the functions have no target features, so that calling them is safe.
 #![cfg_attr(not(target_arch = "x86_64"), allow(unused_unsafe))]
 

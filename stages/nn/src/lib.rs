@@ -15,7 +15,6 @@
 //! assert_eq!(logits.dims(), [2, 28]);
 //! ```
 
-#![warn(missing_docs, unreachable_pub)]
 // Burn's modules nest their generic types deeply.
 #![recursion_limit = "256"]
 

@@ -14,8 +14,6 @@
 //! assert_eq!(flips.bits(), first_flip);
 //! ```
 
-#![warn(missing_docs, unreachable_pub)]
-
 mod numpy;
 mod split_mix;
 

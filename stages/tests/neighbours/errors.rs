@@ -3,7 +3,7 @@
 use super::*;
 
 /// The error of a kind for its inputs, a port and a file each. Files called `….npy` are bare matrices, the others text.
-pub fn complaint(kind: &str, params: Value, inputs: &[(&str, &str, &[u8])], outputs: &[(&str, &str)]) -> String {
+pub(crate) fn complaint(kind: &str, params: Value, inputs: &[(&str, &str, &[u8])], outputs: &[(&str, &str)]) -> String {
     let bench = Bench::new();
     let inputs: Vec<(&str, Vec<InputFile>)> =
         inputs.iter().map(|(port, name, content)| (*port, vec![bench.file(name, content)])).collect();
@@ -115,7 +115,7 @@ fn parameters_out_of_range() {
 }
 
 /// Problems of the parameters of a kind.
-pub fn problems(kind: &str, params: &Value) -> Vec<String> {
+pub(crate) fn problems(kind: &str, params: &Value) -> Vec<String> {
     let problems = registry::find(kind).unwrap().check_params(params).unwrap_err();
     problems.into_iter().map(|problem| problem.message).collect()
 }

@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Rows and columns of the images.
-pub const IMAGE: usize = 24;
+pub(crate) const IMAGE: usize = 24;
 /// Channels of the images.
-pub const CHANNELS: [&str; 2] = ["red", "green"];
+pub(crate) const CHANNELS: [&str; 2] = ["red", "green"];
 
 /// The random numbers of new networks are those of the whole process: one training at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-pub fn alone() -> MutexGuard<'static, ()> {
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -30,22 +30,22 @@ pub fn alone() -> MutexGuard<'static, ()> {
 type Wish<'a> = Box<dyn Fn(&[StageReport]) -> bool + Send + Sync + 'a>;
 
 /// Hears everything, and asks to stop when `stop` says so of what was heard.
-pub struct RecordingReporter<'a> {
-    pub reports: Mutex<Vec<StageReport>>,
+pub(crate) struct RecordingReporter<'a> {
+    pub(crate) reports: Mutex<Vec<StageReport>>,
     stop: Wish<'a>,
 }
 
 impl<'a> RecordingReporter<'a> {
-    pub fn stopping(stop: impl Fn(&[StageReport]) -> bool + Send + Sync + 'a) -> RecordingReporter<'a> {
+    pub(crate) fn stopping(stop: impl Fn(&[StageReport]) -> bool + Send + Sync + 'a) -> RecordingReporter<'a> {
         RecordingReporter { reports: Mutex::default(), stop: Box::new(stop) }
     }
 
-    pub fn patient() -> RecordingReporter<'static> {
+    pub(crate) fn patient() -> RecordingReporter<'static> {
         RecordingReporter::stopping(|_| false)
     }
 
     /// The values of a metric, in the order of reports.
-    pub fn metric(&self, wanted: &str) -> Vec<f64> {
+    pub(crate) fn metric(&self, wanted: &str) -> Vec<f64> {
         let reports = self.reports.lock().unwrap();
         let values = reports.iter().filter_map(|report| match report {
             StageReport::Metric { name, value, .. } if name == wanted => Some(*value),
@@ -55,13 +55,13 @@ impl<'a> RecordingReporter<'a> {
     }
 
     /// How many steps had been taken at the first report.
-    pub fn began_after(&self) -> u64 {
+    pub(crate) fn began_after(&self) -> u64 {
         steps(&self.reports.lock().unwrap()).first().copied().unwrap()
     }
 }
 
 /// How many steps had been taken at each report of progress.
-pub fn steps(reports: &[StageReport]) -> Vec<u64> {
+pub(crate) fn steps(reports: &[StageReport]) -> Vec<u64> {
     let done = |report: &StageReport| match report {
         StageReport::Progress { done, unit, .. } if unit == "steps" => Some(*done),
         _ => None,
@@ -78,14 +78,14 @@ impl Reporter for RecordingReporter<'_> {
     }
 }
 
-pub struct Fixture {
+pub(crate) struct Fixture {
     folder: TempDir,
 }
 
 impl Fixture {
     /// With a packed set `images` of `count` images, and tables `train` and `validation` of three quarters and a
     /// quarter.
-    pub fn new(images: usize) -> Fixture {
+    pub(crate) fn new(images: usize) -> Fixture {
         let fixture = Fixture { folder: tempfile::tempdir().unwrap() };
         fixture.pack("images", &CHANNELS, images, IMAGE);
         let rows = |keep: fn(usize) -> bool| {
@@ -97,26 +97,26 @@ impl Fixture {
         fixture
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn input(&self, name: &str) -> InputFile {
+    pub(crate) fn input(&self, name: &str) -> InputFile {
         InputFile { path: self.path(name), label: name.to_owned() }
     }
 
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> InputFile {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> InputFile {
         std::fs::write(self.path(name), content).unwrap();
         self.input(name)
     }
 
     /// Writes a matrix with its ids.
-    pub fn matrix(&self, name: &str, ids: &[String], columns: usize, values: &[f64]) {
+    pub(crate) fn matrix(&self, name: &str, ids: &[String], columns: usize, values: &[f64]) {
         MatrixOutput::from_path(self.path(name)).write(ids, columns, values).unwrap();
     }
 
     /// Packs images; see [`pixels`].
-    pub fn pack(&self, name: &str, channels: &[&str], images: usize, side: usize) -> InputFile {
+    pub(crate) fn pack(&self, name: &str, channels: &[&str], images: usize, side: usize) -> InputFile {
         let folder = self.path(name);
         std::fs::create_dir_all(&folder).unwrap();
         let channels: Vec<String> = channels.iter().map(|channel| (*channel).to_owned()).collect();
@@ -138,7 +138,7 @@ impl Fixture {
     }
 
     /// The usual inputs of training.
-    pub fn inputs(&self) -> Vec<(&'static str, InputFile)> {
+    pub(crate) fn inputs(&self) -> Vec<(&'static str, InputFile)> {
         vec![
             ("images", self.input("images")),
             ("train", self.input("train.csv")),
@@ -147,7 +147,7 @@ impl Fixture {
     }
 
     /// Runs a kind; its outputs, and its scratch folder, are in the folder `name`.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         kind: &str,
         params: &Value,
@@ -173,39 +173,39 @@ impl Fixture {
     }
 
     /// Trains with the usual inputs.
-    pub fn train(&self, params: &Value, name: &str, run: Run<'_>) -> Result<(), RunError> {
+    pub(crate) fn train(&self, params: &Value, name: &str, run: Run<'_>) -> Result<(), RunError> {
         self.run("train_classifier", params, &self.inputs(), name, run)
     }
 
     /// Where a training named so keeps its state.
-    pub fn unfinished(&self, name: &str) -> PathBuf {
+    pub(crate) fn unfinished(&self, name: &str) -> PathBuf {
         self.path(name).join("scratch/unfinished")
     }
 
-    pub fn bytes(&self, path: impl AsRef<Path>) -> Vec<u8> {
+    pub(crate) fn bytes(&self, path: impl AsRef<Path>) -> Vec<u8> {
         std::fs::read(self.folder.path().join(path)).unwrap()
     }
 }
 
 /// Environment of a run.
-pub struct Run<'a> {
-    pub seed: u64,
-    pub threads: usize,
+pub(crate) struct Run<'a> {
+    pub(crate) seed: u64,
+    pub(crate) threads: usize,
     /// How many CPUs take the place of devices.
-    pub devices: usize,
+    pub(crate) devices: usize,
     /// Images at once for which these have room.
-    pub room: Option<usize>,
-    pub heard: &'a RecordingReporter<'a>,
+    pub(crate) room: Option<usize>,
+    pub(crate) heard: &'a RecordingReporter<'a>,
 }
 
 impl<'a> Run<'a> {
-    pub fn new(heard: &'a RecordingReporter<'a>) -> Run<'a> {
+    pub(crate) fn new(heard: &'a RecordingReporter<'a>) -> Run<'a> {
         Run { seed: 7, threads: 1, devices: 1, room: None, heard }
     }
 }
 
 /// Copies the files of a folder.
-pub fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
@@ -214,12 +214,12 @@ pub fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// The class of an image.
-pub fn class(image: usize) -> usize {
+pub(crate) fn class(image: usize) -> usize {
     image % 2
 }
 
 /// Noise, `[channel, side, side]`, in whose first channel images of class 1 are bright.
-pub fn pixels(image: usize, channels: usize, side: usize) -> Vec<u8> {
+pub(crate) fn pixels(image: usize, channels: usize, side: usize) -> Vec<u8> {
     let mut state = image as u32 + 1;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -230,7 +230,7 @@ pub fn pixels(image: usize, channels: usize, side: usize) -> Vec<u8> {
 }
 
 /// Parameters of a short training.
-pub fn params(changes: Value) -> Value {
+pub(crate) fn params(changes: Value) -> Value {
     let mut params = json!({
         "arch": "resnet18", "classes": 2, "crop": 16, "batch": 4, "epochs": 2, "schedule": 1e-3, "dropout": 0.1,
     });

@@ -136,9 +136,9 @@ impl<'a> Extraction<'a> {
             }
             for link in links {
                 if self.stands.get(&link.to) == Some(&EntryKind::File) {
-                    self.copy(&link)?
+                    self.copy(&link)?;
                 } else {
-                    self.links.push(link)
+                    self.links.push(link);
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! The `tar` crate decodes single headers; walking the archive is done here, since a reader of untrusted archives must
 //! notice a missing end, and must not take names of any length into memory.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Read};
 
 use tar::{EntryType, Header, PaxExtensions};
@@ -37,7 +38,7 @@ pub(super) fn unpack(stream: impl Read, extraction: &mut Extraction<'_>) -> Resu
             EntryType::XGlobalHeader => drop(archive.attributes(size, extraction)?),
             entry_type => {
                 extraction.count()?;
-                let link = extensions.link.take().or_else(|| header.link_name_bytes().map(|link| link.into_owned()));
+                let link = extensions.link.take().or_else(|| header.link_name_bytes().map(Cow::into_owned));
                 let mut content = archive.content(size);
                 add(entry_type, &name, &link.unwrap_or_default(), &mut content, size, extraction)?;
                 let padding = size.wrapping_neg() % BLOCK as u64;

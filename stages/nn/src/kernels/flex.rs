@@ -166,7 +166,7 @@ pub(crate) fn normalisation_gradients(
     gradient: &FlexTensor,
 ) -> [FlexTensor; 3] {
     let Normalising { bias, mean, variance, epsilon, relu } = normalising;
-    let [input, weight, bias, gradient] = [input, weight, bias, gradient].map(|tensor| tensor.to_contiguous());
+    let [input, weight, bias, gradient] = [input, weight, bias, gradient].map(FlexTensor::to_contiguous);
     let shape = input.layout().shape().clone();
     let normalisation = Normalisation {
         maps: maps(&shape),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use athanor_nn::models::{Architecture, ClassifierConfig, MetricConfig, Model};
+use athanor_nn::models::{Architecture, Classifier, ClassifierConfig, MetricConfig, Model};
 use athanor_nn::weights::{StateDict, load_state_dict, state_dict};
 use burn::module::{Flag, Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
@@ -142,7 +142,7 @@ fn check_running_statistics<M: Model>(model: &M, case: &Value, precision: &Preci
 
 fn compare_classifier(architecture: Architecture) {
     let config = ClassifierConfig { dropout: 0.0, ..ClassifierConfig::new(architecture, CHANNELS, CLASSES) };
-    compare(config.init(&Device::flex()), |model, images| model.forward(images));
+    compare(config.init(&Device::flex()), Classifier::forward);
 }
 
 #[test]

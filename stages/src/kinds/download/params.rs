@@ -212,7 +212,7 @@ impl DownloadParams {
                 }
             }
             Some(Ok(_)) => {
-                complain("url", "placeholders like `{Id}` are for lists, `as: images` or `as: files`".to_owned())
+                complain("url", "placeholders like `{Id}` are for lists, `as: images` or `as: files`".to_owned());
             }
             Some(Err(_)) => {}
         }
@@ -251,9 +251,9 @@ impl Parameters for DownloadParams {
         let mut problems = Vec::new();
         let mut complain = |name: &str, message: String| problems.push(ParamProblem::value(name, message));
         if self.form.has_list() {
-            self.check_list(&mut complain)
+            self.check_list(&mut complain);
         } else {
-            self.check_single(&mut complain)
+            self.check_single(&mut complain);
         }
         for (name, template) in [("url", &self.url), ("name", &self.name)] {
             if let Some(Err(error)) = template.as_deref().map(Template::parse) {

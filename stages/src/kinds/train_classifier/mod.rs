@@ -4,6 +4,7 @@ mod params;
 mod task;
 
 use crate::artifact::checkpoint::{CheckpointOutput, WeightsInput};
+use crate::artifact::labels::Target;
 use crate::artifact::matrix::MatrixInput;
 use crate::artifact::packed_images::PackedImagesInput;
 use crate::artifact::table::{TableInput, TableOutput};
@@ -84,7 +85,7 @@ fn prepare(params: TrainClassifierParams, inputs: &TrainClassifierInputs) -> Res
     let mut train = ClassificationDataset::read(&inputs.train, &pool, classes, crop)?;
     let validation = ClassificationDataset::read(&inputs.validation, &pool, classes, crop)?;
     let repeats = match &params.upsample {
-        Some(upsample) => upsample.repeats(train.hard.iter().map(|target| target.classes()), classes),
+        Some(upsample) => upsample.repeats(train.hard.iter().map(Target::classes), classes),
         None => vec![1; train.images.len()],
     };
     params.training_config().require_a_step(repeats.iter().sum())?;
