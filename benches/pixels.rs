@@ -1,16 +1,17 @@
 //! The pixel functions on files, to be held beside `benches/peers/images.py`, which does the same the reference's way.
 //!
-//! Usage: `cargo bench -p athanor-stages --bench pixels -- resize FOLDER OUT` (every image of FOLDER at 1536 and at 768 as
+//! Usage: `cargo bench -p athanor-images --bench pixels -- resize FOLDER OUT` (every image of FOLDER at 1536 and at 768 as
 //! PNG into OUT), `-- phash FOLDER` (perceptual hashes), `-- match LEFT RIGHT` (so many made-up hashes on three channels).
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use athanor_stages::images::decode::{Limits, decode};
-use athanor_stages::images::encode;
-use athanor_stages::images::hamming::{Watch, matches};
-use athanor_stages::images::phash::phash;
-use athanor_stages::images::resample::{Interpolation, resize};
+use athanor_images::decode::{Limits, decode};
+use athanor_images::encode;
+use athanor_images::hamming::{SearchObserver, matches};
+use athanor_images::phash::phash;
+use athanor_images::resample::{Interpolation, resize};
+use athanor_random::SplitMix64;
 use rayon::prelude::*;
 
 const SIZES: [usize; 2] = [1536, 768];
@@ -73,8 +74,8 @@ fn hash_all(folder: &Path) {
 }
 
 fn match_all(left: usize, right: usize) {
-    let mut state = 1u64;
-    let mut channel = |count: usize| (0..count).map(|_| split_mix(&mut state)).collect::<Vec<u64>>();
+    let mut random = SplitMix64::new(1);
+    let mut channel = |count: usize| (0..count).map(|_| random.bits()).collect::<Vec<u64>>();
     let left_hashes = [channel(left), channel(left), channel(left)];
     let mut right_hashes = [channel(right), channel(right), channel(right)];
     // Some near copies, so that there is something to find.
@@ -82,16 +83,8 @@ fn match_all(left: usize, right: usize) {
         (0..3).for_each(|of| right_hashes[of][at] = left_hashes[of][at] ^ 0b1011 << (at % 60));
     }
     let start = Instant::now();
-    let watch = Watch { progress: &|_, _| {}, should_stop: &|| false };
+    let watch = SearchObserver { progress: &|_, _| {}, should_stop: &|| false };
     let found = matches(&left_hashes, &right_hashes, &[12, 12, 12], &watch).expect("nobody stops it");
     report("pairs compared", left * right, start);
     println!("{} pairs found", found.len());
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014).
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ *state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ mixed >> 31
 }

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use athanor_stages::bench::{Bench, Measurement};
 use athanor_stages::error::StageError;
-use athanor_stages::learn::bench::{Bench, Figures};
 
 use crate::view::text::{bytes, table};
 
@@ -33,14 +33,14 @@ fn help(error: &StageError) -> String {
 }
 
 /// Makes a measurement in this process, which must make no other.
-pub(crate) fn measure(bench: &Bench) -> Result<Figures, BenchError> {
+pub(crate) fn measure(bench: &Bench) -> Result<Measurement, BenchError> {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::devices::set_up() };
+    unsafe { athanor_stages::nn::devices::set_up() };
     Ok(bench.run()?)
 }
 
 /// Makes a measurement in a process of `program`, which is this program.
-pub(crate) fn measure_apart(program: &Path, bench: &Bench) -> Result<Figures, BenchError> {
+pub(crate) fn measure_apart(program: &Path, bench: &Bench) -> Result<Measurement, BenchError> {
     let request = serde_json::to_string(bench).expect("numbers and names always serialise");
     let start = |source| BenchError::Start { program: program.display().to_string(), source };
     let output = Command::new(program)
@@ -53,7 +53,7 @@ pub(crate) fn measure_apart(program: &Path, bench: &Bench) -> Result<Figures, Be
 }
 
 /// Figures for people to read.
-pub(crate) fn describe(figures: &[Figures]) -> String {
+pub(crate) fn describe(figures: &[Measurement]) -> String {
     let header =
         ["NETWORK", "SIZE", "BATCH", "IMAGES/S", "S/STEP", "WAITING", "MEMORY", "GPU MEMORY", "THREADS", "DEVICE"];
     let rows: Vec<Vec<String>> = figures

@@ -111,7 +111,7 @@ fn kinds_describe_themselves() {
     let kinds = project.athanor(&["kinds"]).out;
     assert!(kinds.contains("folds") && kinds.contains("command"));
     assert!(
-        kinds.contains("Overrides targets with newer ones, but for the classes in `keep`, whose old value stays.\n")
+        kinds.contains("Overrides targets with newer ones, except for the classes in `keep`, whose old value stays.\n")
     );
     let folds = project.athanor(&["kinds", "folds"]).out;
     for piece in [

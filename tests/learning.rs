@@ -83,7 +83,7 @@ fn killed(project: &Project, stage: &str, times: usize) {
 
 /// Whether the last attempt of a stage went on with work of an earlier one.
 fn went_on(project: &Project, stage: &str) -> bool {
-    project.athanor(&["logs", "p.yaml", stage]).out.lines().any(|line| line.starts_with("goes on "))
+    project.athanor(&["logs", "p.yaml", stage]).out.lines().any(|line| line.starts_with("continues "))
 }
 
 #[test]

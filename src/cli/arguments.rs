@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use athanor_stages::learn::models::Architecture;
-use athanor_stages::learn::train::Precision;
+use athanor_stages::learn::precision::Precision;
+use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::language::{ByteSize, suggest};

@@ -1,7 +1,7 @@
 //! `athanor bench`.
 
-use athanor_stages::learn::bench::{Bench, Figures, Work};
-use athanor_stages::learn::models::Architecture;
+use athanor_stages::bench::{Bench, Measurement, Workload};
+use athanor_stages::nn::models::Architecture;
 
 use crate::bench::{BenchError, describe, measure, measure_apart};
 use crate::cli::arguments::{BenchCommand, BenchOptions};
@@ -11,18 +11,18 @@ use crate::run::executor::machine;
 
 pub(super) fn bench(command: &BenchCommand) -> Result<u8, Exit> {
     let (work, options) = match command {
-        BenchCommand::Train(options) => (Work::Train, options),
-        BenchCommand::Predict(options) => (Work::Predict, options),
+        BenchCommand::Train(options) => (Workload::Train, options),
+        BenchCommand::Predict(options) => (Workload::Predict, options),
         BenchCommand::Measure { bench } => return measure_here(bench),
     };
     let program = std::env::current_exe().map_err(Exit::failed)?;
     let archs = if options.arch.is_empty() { Architecture::ALL } else { &options.arch };
     let measured = archs.iter().map(|arch| measure_apart(&program, &bench_of(work, *arch, options)));
-    let figures = measured.collect::<Result<Vec<Figures>, BenchError>>().map_err(Exit::failed)?;
+    let figures = measured.collect::<Result<Vec<Measurement>, BenchError>>().map_err(Exit::failed)?;
     if options.json { print_json(&serde_json::json!(figures)) } else { print(&describe(&figures)) }
 }
 
-fn bench_of(work: Work, arch: Architecture, options: &BenchOptions) -> Bench {
+fn bench_of(work: Workload, arch: Architecture, options: &BenchOptions) -> Bench {
     let BenchOptions { size, batch, precision, steps, .. } = *options;
     let threads = options.threads.unwrap_or_else(|| machine::cpus(&|name| std::env::var(name).ok()).amount) as usize;
     Bench { work, arch, size, batch, precision, threads, steps }

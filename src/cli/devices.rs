@@ -1,6 +1,6 @@
 //! `athanor devices`.
 
-use athanor_stages::learn::devices::cuda;
+use athanor_stages::nn::devices::cuda;
 
 use crate::cli::arguments::MachineUse;
 use crate::cli::{Exit, print, run};

@@ -66,7 +66,13 @@ fn with_cache(cache: Cache, settings: &Settings) -> Result<Project, Exit> {
 
 /// Whether nothing can be written where a cache was to be made.
 fn is_read_only(error: &CacheError) -> bool {
-    let sources = std::iter::successors(Some(error as &(dyn Error + 'static)), |error| error.source());
-    let mut refusals = sources.filter_map(|error| error.downcast_ref::<std::io::Error>());
-    refusals.any(|refusal| matches!(refusal.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied))
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

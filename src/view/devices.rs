@@ -1,6 +1,6 @@
 //! Resources that a run would use, as text.
 
-use athanor_stages::learn::devices::cuda::{Cuda, NoCuda};
+use athanor_stages::nn::devices::cuda::{Cuda, NoCuda};
 
 use crate::run::executor::machine::{GpuInfo, Source};
 use crate::run::executor::resources::Capacity;
@@ -67,7 +67,7 @@ fn origin(source: &Source) -> String {
 
 #[cfg(test)]
 mod tests {
-    use athanor_stages::learn::devices::cuda::Version;
+    use athanor_stages::nn::devices::cuda::Version;
 
     use super::*;
     use crate::run::executor::resources::GpuDevice;

@@ -1,5 +1,5 @@
-//! Runs the kind `neighbours` on two `.npy` files and says what it took; `benches/peers/neighbours.py` makes the files and
-//! does the same in NumPy.
+//! Runs the kind `neighbours` on two `.npy` files and says what it took; `benches/peers/neighbours.py` makes the files
+//! and does the same in NumPy.
 //!
 //! Usage: cargo run --release -p athanor-stages --example neighbours FOLDER   (with queries.npy and references.npy)
 

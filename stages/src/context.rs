@@ -1,4 +1,5 @@
-//! What a running stage may touch beyond its ports: its seed, its threads, a scratch folder, and a way to report.
+//! The context of a running stage: its seed, its threads, a scratch folder, the cache, its devices, and a way to
+//! report.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,10 @@ use athanor_cache::{Artifact, Cache, Digest, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
-use crate::learn::devices::Devices;
+use athanor_nn::devices::{Devices, cuda};
+use burn::prelude::Device;
 
-/// What a stage tells the outside while it runs.
+/// Reports of a running stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum StageReport {
@@ -19,10 +21,10 @@ pub enum StageReport {
         done: u64,
         /// Units in all; 0 when unknown.
         total: u64,
-        /// What a unit is, e.g. `rows`.
+        /// Noun of the units, e.g. `rows`.
         unit: String,
     },
-    /// A figure worth keeping with the result.
+    /// A metric to keep with the result.
     Metric {
         /// Name, e.g. `macro_f1`.
         name: String,
@@ -39,7 +41,7 @@ pub enum StageReport {
     },
 }
 
-/// Where reports go, and where the wish to stop comes from.
+/// Receiver of reports and source of the wish to stop.
 pub trait Reporter: Send + Sync {
     /// Takes one report. Must not block for long.
     fn report(&self, report: StageReport);
@@ -47,21 +49,21 @@ pub trait Reporter: Send + Sync {
     fn should_stop(&self) -> bool;
 }
 
-/// What of earlier work a stage may use again.
-pub struct Memory<'a> {
-    /// Where items are kept.
+/// Access to the cache, for results of earlier work.
+pub struct CacheAccess<'a> {
+    /// The cache of items.
     pub cache: &'a Cache,
-    /// What the stage computes.
+    /// Fingerprint of the stage.
     pub fingerprint: Digest,
-    /// What lies at the paths of the stage's inputs.
+    /// Artifacts at the paths of the stage's inputs.
     pub contents: HashMap<PathBuf, Artifact>,
-    /// Whether items are to be computed again even if they are known.
-    pub anew: bool,
-    /// Where the stage notes which stored files it has put among its outputs.
+    /// Whether items are computed again even if they are in the cache.
+    pub force: bool,
+    /// The file in which the stage records the stored files among its outputs.
     pub placements: PathBuf,
 }
 
-/// What a running stage may touch.
+/// The context of a running stage.
 pub struct StageContext<'a> {
     /// The stage's seed; the only source of randomness.
     pub seed: u64,
@@ -72,20 +74,20 @@ pub struct StageContext<'a> {
     /// Values of the environment that a kind may ask for, by name.
     pub environment: HashMap<String, String>,
     reporter: &'a dyn Reporter,
-    memory: Option<Memory<'a>>,
+    access: Option<CacheAccess<'a>>,
     devices: Option<Devices>,
 }
 
 impl<'a> StageContext<'a> {
     /// A context that reports to `reporter` and knows of no earlier work.
     pub fn new(seed: u64, threads: usize, scratch: PathBuf, reporter: &'a dyn Reporter) -> Self {
-        StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, memory: None, devices: None }
+        StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, access: None, devices: None }
     }
 
-    /// With what earlier work has left.
+    /// With access to the cache.
     #[must_use]
-    pub fn with_memory(mut self, memory: Memory<'a>) -> Self {
-        self.memory = Some(memory);
+    pub fn with_cache(mut self, access: CacheAccess<'a>) -> Self {
+        self.access = Some(access);
         self
     }
 
@@ -96,26 +98,35 @@ impl<'a> StageContext<'a> {
         self
     }
 
-    /// With these devices to compute on, in the place of those that the process sees.
+    /// With these devices, instead of the visible ones.
     #[must_use]
     pub fn with_devices(mut self, devices: Devices) -> Self {
         self.devices = Some(devices);
         self
     }
 
-    pub(crate) fn devices(&self) -> Option<&Devices> {
-        self.devices.as_ref()
+    /// The devices that the stage was given; else those that are visible.
+    pub fn devices(&self) -> Devices {
+        if let Some(devices) = &self.devices {
+            return devices.clone();
+        }
+        let visible = Devices::visible();
+        let given = self.environment.get("CUDA_VISIBLE_DEVICES").is_some_and(|gpus| !gpus.is_empty());
+        if let (true, Err(reason)) = (given && *visible.first() == Device::flex(), cuda::find()) {
+            self.log(format!("computes on the CPU, although the stage was given a GPU: {reason}"));
+        }
+        visible
     }
 
-    pub(crate) fn memory(&self) -> Option<&Memory<'a>> {
-        self.memory.as_ref()
+    pub(crate) fn cache(&self) -> Option<&CacheAccess<'a>> {
+        self.access.as_ref()
     }
 
-    /// A folder, made if need be, in which the stage can leave its state: when it is killed, or stopped, the next try of the
-    /// same work finds it as it was left; when it succeeds, or its work changes, nobody does.
+    /// A folder, created if need be, in which the stage can leave its state: when it is killed, or stopped, the next
+    /// attempt at the same work finds it; when it succeeds, or its work changes, the folder is not used again.
     pub fn unfinished(&self) -> Result<PathBuf, StageError> {
-        let folder = match &self.memory {
-            Some(memory) => memory.cache.resume_state_path(&memory.fingerprint),
+        let folder = match &self.access {
+            Some(access) => access.cache.resume_state_path(&access.fingerprint),
             None => self.scratch.join("unfinished"),
         };
         std::fs::create_dir_all(&folder).map_err(StageError::io(&folder))?;
@@ -124,10 +135,10 @@ impl<'a> StageContext<'a> {
 
     /// The files below an input folder with their digests, as the stage's fingerprint counts them.
     pub fn tree_of(&self, folder: &Path) -> Result<Tree, StageError> {
-        if let Some(memory) = &self.memory
-            && let Some(artifact) = memory.contents.get(folder)
+        if let Some(access) = &self.access
+            && let Some(artifact) = access.contents.get(folder)
         {
-            return Ok(memory.cache.read_tree(&artifact.digest)?);
+            return Ok(access.cache.read_tree(&artifact.digest)?);
         }
         let tree = athanor_cache::Tree::of_folder(folder)?;
         Ok(tree)
@@ -135,7 +146,7 @@ impl<'a> StageContext<'a> {
 
     /// The content of an input file, as the stage's fingerprint counts it.
     pub fn digest_of(&self, file: &Path) -> Result<Digest, StageError> {
-        if let Some(artifact) = self.memory.as_ref().and_then(|memory| memory.contents.get(file)) {
+        if let Some(artifact) = self.access.as_ref().and_then(|access| access.contents.get(file)) {
             return Ok(artifact.digest);
         }
         Ok(Digest::of(&std::fs::read(file).map_err(StageError::io(file))?))
@@ -146,19 +157,19 @@ impl<'a> StageContext<'a> {
         self.reporter.report(StageReport::Progress { done, total, unit: unit.to_owned() });
     }
 
-    /// Reports a figure worth keeping with the result.
+    /// Reports a metric to keep with the result.
     pub fn metric(&self, name: &str, value: f64) {
         self.reporter.report(StageReport::Metric { name: name.to_owned(), value, step: None });
     }
 
-    /// Reports a figure that belongs to an epoch or another step, for curves.
+    /// Reports a metric of an epoch or another step, for curves.
     pub fn metric_at(&self, name: &str, value: f64, step: u64) {
         self.reporter.report(StageReport::Metric { name: name.to_owned(), value, step: Some(step) });
     }
 
     /// Writes a line to the stage's log, without the secrets of addresses.
     pub fn log(&self, line: impl Into<String>) {
-        let line = crate::secrets::mask(&line.into()).into_owned();
+        let line = athanor_fetch::secrets::mask(&line.into()).into_owned();
         self.reporter.report(StageReport::Log { line });
     }
 

@@ -1,6 +1,10 @@
-//! Why a stage could not do its work: what happened, where, and what to do.
+//! Failures of stages: the problem, its place, and advice for the user.
 
 use std::path::{Path, PathBuf};
+
+use athanor_nn::WeightsError;
+use athanor_nn::devices::StartError;
+use athanor_random::SeedTooLarge;
 
 /// The failure of one stage.
 #[derive(Debug, thiserror::Error)]
@@ -12,17 +16,17 @@ pub enum StageError {
         file: String,
         /// 1-based line of the file (for a table, the header is line 1) or row of a matrix (1-based).
         row: Option<u64>,
-        /// What is wrong there.
+        /// The problem.
         message: String,
-        /// What the user can do about it.
+        /// Advice for the user.
         help: Option<String>,
     },
     /// The parts of the input are each valid, but do not fit together.
     #[error("{message}")]
     Mismatch {
-        /// What does not fit.
+        /// The problem.
         message: String,
-        /// What the user can do about it.
+        /// Advice for the user.
         help: Option<String>,
     },
     /// The operating system refused to read or write a file.
@@ -39,12 +43,12 @@ pub enum StageError {
     /// A device had too little memory.
     #[error("{message}")]
     DeviceMemory {
-        /// What did not fit.
+        /// The problem.
         message: String,
-        /// What the user can do about it.
+        /// Advice for the user.
         help: String,
-        /// Whether the stage has made itself need less, so that another try may succeed.
-        again: bool,
+        /// Whether the stage has reduced its need of memory, so that another attempt may succeed.
+        retry: bool,
     },
     /// The stage was asked to stop and did.
     #[error("the stage was asked to stop")]
@@ -62,7 +66,7 @@ impl StageError {
         StageError::Input { file: file.into(), row: None, message: message.into(), help: None }
     }
 
-    /// Inputs that contradict one another.
+    /// An error of inputs that contradict one another.
     pub fn mismatch(message: impl Into<String>) -> Self {
         StageError::Mismatch { message: message.into(), help: None }
     }
@@ -72,7 +76,7 @@ impl StageError {
         move |source| StageError::Io { path: path.to_owned(), source }
     }
 
-    /// Adds what the user can do.
+    /// Adds advice for the user.
     #[must_use]
     pub fn with_help(mut self, text: impl Into<String>) -> Self {
         match &mut self {
@@ -83,12 +87,12 @@ impl StageError {
         self
     }
 
-    /// Whether the same stage may succeed when it is tried again at once, in another process.
-    pub fn may_succeed_again(&self) -> bool {
-        matches!(self, StageError::DeviceMemory { again: true, .. })
+    /// Whether another attempt, at once and in another process, may succeed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, StageError::DeviceMemory { retry: true, .. })
     }
 
-    /// What the user can do, where there is something to say beyond the message.
+    /// Advice for the user, where there is any beyond the message.
     pub fn help(&self) -> Option<&str> {
         match self {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => help.as_deref(),
@@ -98,6 +102,27 @@ impl StageError {
             }
             StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => None,
         }
+    }
+}
+
+impl From<WeightsError> for StageError {
+    fn from(error: WeightsError) -> Self {
+        match error {
+            WeightsError::Content { file, message, help } => StageError::Input { file, row: None, message, help },
+            WeightsError::Io { path, source } => StageError::Io { path, source },
+        }
+    }
+}
+
+impl From<StartError> for StageError {
+    fn from(error: StartError) -> Self {
+        StageError::mismatch(error.to_string())
+    }
+}
+
+impl From<SeedTooLarge> for StageError {
+    fn from(error: SeedTooLarge) -> Self {
+        StageError::mismatch(error.to_string()).with_help("Choose a `seed` from 0 to 4294967295.")
     }
 }
 

@@ -1,8 +1,9 @@
-//! Work on items one by one, each of them remembered: what the engine offers to kinds whose items do not depend on each other.
+//! The cache of items: results of single items, for kinds whose items do not depend on each other.
 //!
-//! A kind describes its work on one item ([`PerItem`]) and asks its context to do it for all ([`Items::compute`]). Items that
-//! were computed before, by whatever stage of the same kind, are found again; the others are computed in parallel, and each is
-//! kept from the moment it is finished, so that a stage that is killed loses only the items in flight.
+//! A kind describes its work on one item ([`PerItem`]) and asks its context to do it for all ([`ItemCache::compute`]).
+//! Items that were computed before, by whatever stage of the same kind, are found again; the others are computed in
+//! parallel, and each is kept from the moment it is finished, so that a stage that is killed loses only the items in
+//! flight.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use athanor_cache::{Digest, DigestHints, ItemFile, ItemRecord, hash_value};
+use athanor_cache::{Digest, DigestHints, ItemFile, ItemRecord, ItemStore, hash_value};
 use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,14 +27,15 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// Work on single items.
 pub trait PerItem: Sync {
-    /// What is worked on.
+    /// An item.
     type Item: Sync;
-    /// The small part of the result; large parts are files.
+    /// Small part of the result; large parts are files.
     type Value: Serialize + DeserializeOwned + Send;
-    /// What several items are called, e.g. `images`.
+    /// Noun of several items, e.g. `images`.
     const UNIT: &'static str;
 
-    /// Everything that the result depends on, apart from the kind and its revision: digests of what is read, and parameters.
+    /// Everything that the result depends on, apart from the kind and its revision: digests of what is read, and
+    /// parameters.
     fn key(&self, item: &Self::Item) -> Value;
 
     /// Does the work. Every file written into `folder` is part of the result.
@@ -49,51 +51,51 @@ pub struct Computed<V> {
     pub files: Vec<ItemFile>,
 }
 
-/// What came of an item.
+/// Result of an item.
 pub type Outcome<V> = Result<Computed<V>, StageError>;
 
 /// Whether the first item that fails ends the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It does.
+    /// The first failure ends the work.
     Stop,
-    /// The others are computed.
-    GoOn,
+    /// The other items are computed.
+    Continue,
 }
 
-/// The items of one stage.
-pub struct Items<'c> {
+/// The cached items of one stage.
+pub struct ItemCache<'c> {
     kind: &'static str,
     revision: u32,
     context: &'c StageContext<'c>,
-    /// Folders for files that are being written are made here.
+    /// Folder for temporary folders.
     scratch: PathBuf,
-    memory: Option<(athanor_cache::ItemStore<'c>, DigestHints)>,
-    anew: bool,
+    store: Option<(ItemStore<'c>, DigestHints)>,
+    force: bool,
     /// Empty folders to write the files of an item into: making one costs more than many a small file.
     folders: Mutex<Vec<TempDir>>,
 }
 
-impl<'c> Items<'c> {
+impl<'c> ItemCache<'c> {
     /// The items of a stage of kind `K`.
-    pub fn of<K: StageKind>(context: &'c StageContext<'c>) -> Result<Items<'c>, StageError> {
+    pub fn of<K: StageKind>(context: &'c StageContext<'c>) -> Result<ItemCache<'c>, StageError> {
         let (kind, revision) = (K::NAME, K::REVISION);
-        let memory = match context.memory() {
-            Some(memory) => {
-                let unfinished = memory.cache.resume_state_path(&memory.fingerprint);
-                let items = memory.cache.items(&scope(kind, revision), &unfinished)?;
-                Some((items, DigestHints::create(&memory.placements)?))
+        let store = match context.cache() {
+            Some(access) => {
+                let unfinished = access.cache.resume_state_path(&access.fingerprint);
+                let items = access.cache.items(&scope(kind, revision), &unfinished)?;
+                Some((items, DigestHints::create(&access.placements)?))
             }
             None => None,
         };
         let scratch = context.scratch.join("items");
         fs::create_dir_all(&scratch).map_err(StageError::io(&scratch))?;
-        let anew = context.memory().is_some_and(|memory| memory.anew);
-        Ok(Items { kind, revision, context, scratch, memory, anew, folders: Mutex::default() })
+        let force = context.cache().is_some_and(|access| access.force);
+        Ok(ItemCache { kind, revision, context, scratch, store, force, folders: Mutex::default() })
     }
 
-    /// Results in the order of `items`; computes those that are not known. With [`OnFailure::Stop`] the error is that of the
-    /// first item, in order, that was seen to fail.
+    /// Results in the order of `items`; computes those that are not known. With [`OnFailure::Stop`] the error is that
+    /// of the first item, in order, that was seen to fail.
     pub fn compute<P: PerItem>(
         &self,
         work: &P,
@@ -142,7 +144,7 @@ impl<'c> Items<'c> {
         }
         let folder = self.folder()?;
         let value = work.compute(item, folder.path())?;
-        let computed = self.keep(&key, value, folder.path())?;
+        let computed = self.insert(&key, value, folder.path())?;
         self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
         Ok(computed)
     }
@@ -152,9 +154,9 @@ impl<'c> Items<'c> {
         hash_value("athanor item 1", &json!({ "kind": self.kind, "revision": self.revision, "item": parts }))
     }
 
-    /// What is known of the item with `key`.
+    /// The stored result of the item with `key`.
     pub fn find<V: DeserializeOwned>(&self, key: &Digest) -> Option<Computed<V>> {
-        let (items, _) = self.memory.as_ref().filter(|_| !self.anew)?;
+        let (items, _) = self.store.as_ref().filter(|_| !self.force)?;
         let ItemRecord { value, files } = items.find(key)?;
         Some(Computed { value: serde_json::from_value(value).ok()?, files })
     }
@@ -168,9 +170,9 @@ impl<'c> Items<'c> {
         tempfile::tempdir_in(&self.scratch).map_err(StageError::io(&self.scratch))
     }
 
-    /// Keeps the result of the item with `key`: `value`, and the files in `folder`, which are moved away.
-    pub fn keep<V: Serialize>(&self, key: &Digest, value: V, folder: &Path) -> Result<Computed<V>, StageError> {
-        let Some((items, _)) = &self.memory else {
+    /// Stores the result of the item with `key`: `value`, and the files in `folder`, which are moved away.
+    pub fn insert<V: Serialize>(&self, key: &Digest, value: V, folder: &Path) -> Result<Computed<V>, StageError> {
+        let Some((items, _)) = &self.store else {
             return Ok(Computed { value, files: self.set_aside(folder)? });
         };
         let json = serde_json::to_value(&value).map_err(|error| StageError::mismatch(error.to_string()))?;
@@ -178,34 +180,34 @@ impl<'c> Items<'c> {
         Ok(Computed { value, files: record.files })
     }
 
-    /// Keeps a result without files of its own for the item with `key`: `value`, and files that other items have.
-    pub fn note(&self, key: &Digest, value: impl Serialize, files: &[ItemFile]) -> Result<(), StageError> {
-        let Some((items, _)) = &self.memory else { return Ok(()) };
+    /// Stores a result without files of its own for the item with `key`: `value`, and files that other items have.
+    pub fn insert_shared(&self, key: &Digest, value: impl Serialize, files: &[ItemFile]) -> Result<(), StageError> {
+        let Some((items, _)) = &self.store else { return Ok(()) };
         let value = serde_json::to_value(value).map_err(|error| StageError::mismatch(error.to_string()))?;
         Ok(items.append(key, &ItemRecord { value, files: files.to_vec() })?)
     }
 
-    /// Brings everything that was kept safely to disk; what was not is computed again after a power cut.
+    /// Syncs the stored results to disk; others are computed again after a power cut.
     pub fn sync(&self) -> Result<(), StageError> {
-        match &self.memory {
+        match &self.store {
             Some((items, _)) => Ok(items.sync()?),
             None => Ok(()),
         }
     }
 
-    /// Where a file of an item can be read.
+    /// The path of a file of an item.
     pub fn path_of(&self, file: &ItemFile) -> Option<PathBuf> {
-        self.memory.as_ref().map(|(items, _)| items.path_of(file))
+        self.store.as_ref().map(|(items, _)| items.path_of(file))
     }
 
-    /// Puts files of items at paths, in parallel; see [`Items::place`].
+    /// Places files of items at paths, in parallel; see [`ItemCache::place`].
     pub fn place_all(&self, files: &[(&ItemFile, PathBuf)]) -> Result<(), StageError> {
         files.par_iter().try_for_each(|(file, path)| self.place(file, path))
     }
 
-    /// Puts a file of an item at `path`, an output or inside one.
+    /// Places a file of an item at `path`, an output or inside one.
     pub fn place(&self, file: &ItemFile, path: &Path) -> Result<(), StageError> {
-        match &self.memory {
+        match &self.store {
             Some((items, placements)) => Ok(items.link(file, path, placements)?),
             None => {
                 if let Some(parent) = path.parent() {
@@ -232,12 +234,12 @@ impl<'c> Items<'c> {
     }
 }
 
-/// The name under which a cache keeps the items of a kind.
+/// The name of a kind's items in a cache.
 pub fn scope(kind: &str, revision: u32) -> String {
     format!("{kind} {revision}")
 }
 
-/// Counts finished units and reports now and then.
+/// Counts finished units and reports them at intervals.
 pub struct Progress<'c> {
     context: &'c StageContext<'c>,
     unit: &'static str,
@@ -247,16 +249,16 @@ pub struct Progress<'c> {
 }
 
 impl<'c> Progress<'c> {
-    /// Of `total` units, none is finished.
+    /// Progress of `total` units, none of them finished.
     pub fn new(context: &'c StageContext<'c>, total: usize, unit: &'static str) -> Self {
         context.progress(0, total as u64, unit);
         Progress { context, unit, total, done: AtomicUsize::new(0), reported: Mutex::new(Instant::now()) }
     }
 
-    /// One more is finished.
+    /// Counts a finished unit.
     pub fn step(&self) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        // Whoever finds the lock taken leaves the report to its holder.
+        // If the lock is taken, its holder reports.
         let due = self.reported.try_lock().ok().filter(|last| done == self.total || last.elapsed() >= REPORT_EVERY);
         if let Some(mut last) = due {
             *last = Instant::now();

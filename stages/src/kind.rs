@@ -1,4 +1,4 @@
-//! What a stage kind is: a typed definition, and the same definition seen without its types.
+//! Kinds of stages: a typed definition, and the same definition seen without its types.
 
 use schemars::Schema;
 use serde_json::Value;
@@ -12,9 +12,9 @@ use crate::ports::{BindError, BoundInputs, BoundOutputs, InputPort, InputPorts, 
 pub trait StageKind: Send + Sync + 'static {
     /// Its parameters.
     type Params: Parameters;
-    /// What it reads.
+    /// Input ports.
     type Inputs: InputPorts;
-    /// What it writes.
+    /// Output ports.
     type Outputs: OutputPorts;
 
     /// Name in `kind:`.
@@ -23,7 +23,7 @@ pub trait StageKind: Send + Sync + 'static {
     const REVISION: u32;
     /// One sentence for lists, then anything a user should know.
     const DOC: &'static str;
-    /// Whether it makes good use of every CPU: without `resources.cpus` it is given all.
+    /// Whether it scales to all CPUs: without `resources.cpus` it is given all.
     const USES_ALL_CPUS: bool = false;
     /// Whether the parameters decide which outputs there are; then [`StageKind::outputs`] says which.
     const OUTPUTS_VARY: bool = false;
@@ -33,8 +33,8 @@ pub trait StageKind: Send + Sync + 'static {
         Self::Outputs::ports()
     }
 
-    /// Does the work. Every output that is not optional must be written on success. Must be a function of its arguments and
-    /// the context's seed alone.
+    /// Does the work. Every output that is not optional must be written on success. Must be a function of its arguments
+    /// and the context's seed alone.
     fn run(
         params: Self::Params,
         inputs: Self::Inputs,
@@ -43,7 +43,7 @@ pub trait StageKind: Send + Sync + 'static {
     ) -> Result<(), StageError>;
 }
 
-/// A kind without its types: what the planner, the worker and the documentation see.
+/// A kind without its types, for the planner, the worker and the documentation.
 pub trait Kind: Send + Sync {
     /// Name in `kind:`.
     fn name(&self) -> &'static str;
@@ -53,17 +53,17 @@ pub trait Kind: Send + Sync {
     fn doc(&self) -> &'static str;
     /// JSON Schema of the parameters.
     fn params_schema(&self) -> Schema;
-    /// What it reads and writes.
+    /// Input and output ports.
     fn ports(&self) -> Ports;
     /// Checks evaluated parameters and fills in defaults: the canonical value that is fingerprinted and recorded.
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>>;
     /// See [`StageKind::USES_ALL_CPUS`].
     fn uses_all_cpus(&self) -> bool;
-    /// See [`Parameters::MANNER`].
-    fn manner(&self) -> &'static [&'static str];
+    /// See [`Parameters::NOT_IN_FINGERPRINT`].
+    fn not_in_fingerprint(&self) -> &'static [&'static str];
     /// The outputs that a canonical value from [`Kind::check_params`] gives; `None` where the stage names its own.
     fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>>;
-    /// Who does the work.
+    /// The runner of the work.
     fn runner(&self) -> Runner<'_>;
 }
 
@@ -72,9 +72,9 @@ pub trait Kind: Send + Sync {
 pub enum Ports {
     /// The kind has these.
     Fixed {
-        /// What it reads.
+        /// Input ports.
         inputs: Vec<InputPort>,
-        /// What it writes; the first is the primary output.
+        /// Output ports; the first is the primary output.
         outputs: Vec<OutputPort>,
         /// Whether the parameters decide which of the outputs there are, and under which names.
         outputs_vary: bool,
@@ -83,7 +83,7 @@ pub enum Ports {
     Declared,
 }
 
-/// Who does a kind's work.
+/// Runners of a kind's work.
 pub enum Runner<'a> {
     /// This program, in a worker process.
     Worker(&'a dyn BuiltIn),
@@ -103,13 +103,13 @@ pub trait BuiltIn: Send + Sync {
     ) -> Result<(), RunError>;
 }
 
-/// Why a worker could not do its work.
+/// Failures of a worker.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The stage's own reason.
     #[error(transparent)]
     Stage(#[from] StageError),
-    /// The order did not fit the kind.
+    /// The request did not fit the kind.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The parameters did not fit the kind.
@@ -117,7 +117,7 @@ pub enum RunError {
     Params(String),
 }
 
-/// Gives a typed kind its untyped face.
+/// Adapter from a typed kind to [`Kind`].
 pub struct Typed<K>(pub std::marker::PhantomData<fn() -> K>);
 
 impl<K: StageKind> Typed<K> {
@@ -154,8 +154,8 @@ impl<K: StageKind> Kind for Typed<K> {
         K::USES_ALL_CPUS
     }
 
-    fn manner(&self) -> &'static [&'static str] {
-        K::Params::MANNER
+    fn not_in_fingerprint(&self) -> &'static [&'static str] {
+        K::Params::NOT_IN_FINGERPRINT
     }
 
     fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>> {

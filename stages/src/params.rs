@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::wording::{Wording, reworded};
+use crate::serde_messages::{Message, translate};
 
 /// One problem with the parameters of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +14,9 @@ pub struct ParamProblem {
     pub path: Vec<String>,
     /// Whether the problem is the key rather than its value.
     pub at_key: bool,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to write instead: names that would be valid here, best first chosen by the caller.
+    /// Valid names; the caller chooses the best.
     pub candidates: Vec<String>,
 }
 
@@ -27,17 +27,17 @@ impl ParamProblem {
     }
 }
 
-/// The parameters of a kind: one struct that yields validation, documentation, JSON Schema and the canonical value that is
-/// fingerprinted.
+/// The parameters of a kind: one struct that yields validation, documentation, JSON Schema and the canonical value that
+/// is fingerprinted.
 ///
-/// The canonical value has defaults filled in. So that an upgrade of the program alone reruns nothing, a parameter that is
-/// added without a change of the kind's revision must be skipped in serialisation while it has its default value.
+/// The canonical value has defaults filled in. So that an upgrade of the program alone reruns nothing, a parameter that
+/// is added without a change of the kind's revision must be skipped in serialisation while it has its default value.
 pub trait Parameters: Serialize + DeserializeOwned + JsonSchema + Send {
-    /// Names of parameters that say how the work is done and not what comes out, such as how many files are fetched at once:
-    /// they are no part of the fingerprint.
-    const MANNER: &'static [&'static str] = &[];
+    /// Names of parameters that change how the work is done and not its result, such as the number of files fetched at
+    /// once: they are not part of the fingerprint.
+    const NOT_IN_FINGERPRINT: &'static [&'static str] = &[];
 
-    /// Checks what types alone cannot say; one problem a violated rule.
+    /// Checks the rules that types cannot express; one problem a violated rule.
     fn check(&self) -> Vec<ParamProblem> {
         Vec::new()
     }
@@ -50,7 +50,7 @@ pub struct NoParams {}
 
 impl Parameters for NoParams {}
 
-/// Reads `value` (a mapping, or null for no parameters) as `P`, or says everything that is wrong with it.
+/// Reads `value` (a mapping, or null for no parameters) as `P`, or returns every problem.
 pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
     let mut given = match value {
         Value::Null => Map::new(),
@@ -69,7 +69,7 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
     loop {
         match serde_path_to_error::deserialize::<_, P>(&Value::Object(given.clone())) {
             Ok(params) => {
-                // With a value left out the rules would blame what is not there.
+                // With a value left out, the rules would blame a default.
                 if problems.iter().all(|problem| problem.at_key) {
                     problems.extend(params.check());
                 }
@@ -78,7 +78,7 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
             Err(error) => {
                 let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
                 let culprit = path.first().cloned();
-                let Wording { message, candidates } = reworded(&error.into_inner().to_string());
+                let Message { message, candidates } = translate(&error.into_inner().to_string());
                 problems.push(ParamProblem { path, at_key: false, message, candidates });
                 // Without the culprit the rest can still be checked, as long as it has a default to fall back on.
                 let recovered = culprit.is_some_and(|key| !is_required(&schema, &key) && given.remove(&key).is_some());
@@ -90,7 +90,7 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
     }
 }
 
-/// The value that stands for `params` in fingerprints and records.
+/// The canonical value of `params` in fingerprints and records.
 pub fn canonical<P: Parameters>(params: &P) -> Value {
     serde_json::to_value(params).expect("parameter structs have string keys and no failing serialisers")
 }

@@ -1,16 +1,17 @@
 //! Input and output ports: the typed sockets by which stages are wired together.
 //!
-//! A kind declares its ports as plain structs through `input_ports!` and `output_ports!`; the field's type says what the
-//! port carries and how many (`T`, `Option<T>`, `Vec<T>`), its doc comment is its documentation.
+//! A kind declares its ports as plain structs through `input_ports!` and `output_ports!`; the field's type says what
+//! the artifact's type and number (`T`, `Option<T>`, `Vec<T>`), its doc comment is its documentation.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use athanor_nn::LabelledPath;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactType;
 
-/// How many artifacts an input port takes.
+/// Number of artifacts that an input port takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arity {
@@ -27,10 +28,10 @@ pub enum Arity {
 pub struct InputPort {
     /// Name in `inputs`.
     pub name: String,
-    /// What it carries.
+    /// Type of the artifact.
     #[serde(rename = "type")]
     pub artifact: ArtifactType,
-    /// How many.
+    /// Number of artifacts.
     pub arity: Arity,
     /// Documentation.
     pub doc: String,
@@ -41,7 +42,7 @@ pub struct InputPort {
 pub struct OutputPort {
     /// Name after the dot in `stage.output`.
     pub name: String,
-    /// What it carries.
+    /// Type of the artifact.
     #[serde(rename = "type")]
     pub artifact: ArtifactType,
     /// File or folder name the artifact is written under, relative to the stage's folder.
@@ -55,10 +56,17 @@ pub struct OutputPort {
 /// One artifact handed to a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputFile {
-    /// Where it lies, for reading.
+    /// Path to read from.
     pub path: PathBuf,
-    /// What the user calls it, for messages: a path of theirs, or `stage[point].output`.
+    /// Name in messages: the user's path, or `stage[point].output`.
     pub label: String,
+}
+
+impl InputFile {
+    /// The file as a source of weights.
+    pub fn weights(&self) -> LabelledPath<'_> {
+        LabelledPath { path: &self.path, label: &self.label }
+    }
 }
 
 /// The artifacts on each input port, by port name.
@@ -68,7 +76,7 @@ pub type BoundOutputs = BTreeMap<String, PathBuf>;
 
 /// A single typed artifact on an input port.
 pub trait InputValue: Sized {
-    /// What it is.
+    /// Type of the artifact.
     const TYPE: ArtifactType;
     /// Wraps the file.
     fn from_file(file: InputFile) -> Self;
@@ -76,9 +84,9 @@ pub trait InputValue: Sized {
 
 /// A field of an input struct: a value, an optional value, or several.
 pub trait InputField: Sized {
-    /// What the port carries.
+    /// Type of the artifact.
     const TYPE: ArtifactType;
-    /// How many.
+    /// Number of artifacts.
     const ARITY: Arity;
     /// Takes the port's artifacts; `None` when their number does not fit.
     fn from_files(files: Vec<InputFile>) -> Option<Self>;
@@ -115,7 +123,7 @@ impl<T: InputValue> InputField for Vec<T> {
 
 /// A single typed artifact to be written.
 pub trait OutputValue: Sized {
-    /// What it is.
+    /// Type of the artifact.
     const TYPE: ArtifactType;
     /// Wraps the path to write.
     fn from_path(path: PathBuf) -> Self;
@@ -123,9 +131,10 @@ pub trait OutputValue: Sized {
     fn path(&self) -> &Path;
 }
 
-/// A field of an output struct. `Option<T>` marks an output that a stage may leave unwritten; it is always `Some` when handed in.
+/// A field of an output struct. `Option<T>` marks an output that a stage may leave unwritten; it is always `Some` when
+/// handed in.
 pub trait OutputField: Sized {
-    /// What the port carries.
+    /// Type of the artifact.
     const TYPE: ArtifactType;
     /// Whether it may stay unwritten.
     const OPTIONAL: bool;
@@ -143,13 +152,13 @@ impl<T: OutputValue> OutputField for T {
 
 /// An output that a stage may leave unwritten.
 #[derive(Debug, Clone)]
-pub struct MayWrite<T>(pub T);
+pub struct OptionalOutput<T>(pub T);
 
-impl<T: OutputValue> OutputField for MayWrite<T> {
+impl<T: OutputValue> OutputField for OptionalOutput<T> {
     const TYPE: ArtifactType = T::TYPE;
     const OPTIONAL: bool = true;
     fn from_path(path: PathBuf) -> Self {
-        MayWrite(<T as OutputValue>::from_path(path))
+        OptionalOutput(<T as OutputValue>::from_path(path))
     }
 }
 
@@ -193,9 +202,9 @@ impl InputPorts for NoInputs {
 /// Declares a struct of input ports.
 #[macro_export]
 macro_rules! input_ports {
-    ($(#[$outer:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])+ $field:ident : $ty:ty),* $(,)? }) => {
+    ($(#[$outer:meta])* $vis:vis struct $name:ident { $($(#[doc = $doc:literal])+ $field:ident : $ty:ty),* $(,)? }) => {
         $(#[$outer])*
-        pub struct $name { $($(#[doc = $doc])+ pub $field: $ty),* }
+        $vis struct $name { $($(#[doc = $doc])+ pub $field: $ty),* }
 
         impl $crate::ports::InputPorts for $name {
             fn ports() -> Vec<$crate::ports::InputPort> {
@@ -219,9 +228,9 @@ macro_rules! input_ports {
 /// Declares a struct of output ports, each with the file name it is written under.
 #[macro_export]
 macro_rules! output_ports {
-    ($(#[$outer:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])+ $field:ident : $ty:ty = $file:literal),* $(,)? }) => {
+    ($(#[$outer:meta])* $vis:vis struct $name:ident { $($(#[doc = $doc:literal])+ $field:ident : $ty:ty = $file:literal),* $(,)? }) => {
         $(#[$outer])*
-        pub struct $name { $($(#[doc = $doc])+ pub $field: $ty),* }
+        $vis struct $name { $($(#[doc = $doc])+ pub $field: $ty),* }
 
         impl $crate::ports::OutputPorts for $name {
             fn ports() -> Vec<$crate::ports::OutputPort> {

@@ -134,7 +134,7 @@ fn floats(value: &Value) -> Vec<f64> {
 
 #[test]
 fn random_numbers_are_numpys() {
-    use athanor_stages::numpy_random::RandomState;
+    use athanor_random::RandomState;
     for case in golden()["random_state"].as_array().unwrap() {
         let seed = case["seed"].as_u64().unwrap();
         let mut random = RandomState::new(seed).unwrap();
@@ -232,7 +232,7 @@ fn means_and_maxima_are_numpys_to_the_last_bit() {
     }
 }
 
-/// What `folds` says of a table.
+/// The error of `folds` for a table.
 fn complaint(content: &[u8]) -> String {
     let bench = Bench::new();
     let train = bench.file("train.csv", content);
@@ -270,7 +270,7 @@ fn byte_order_marks_and_crlf_are_taken_in_stride() {
     assert_eq!(column(&bench.out("folds.csv"), 0), ["a", "b"]);
 }
 
-/// What `ensemble` says of a bare matrix.
+/// The error of `ensemble` for a bare matrix.
 fn matrix_complaint(content: &[u8]) -> String {
     let bench = Bench::new();
     let inputs = [("matrices", vec![bench.file("m.npy", content)]), ("ids", vec![bench.file("ids.csv", "Id\na\nb\n")])];

@@ -10,15 +10,16 @@ use fastrand::Rng;
 use super::KILLS;
 use super::clock::Clock;
 use super::edits;
-use super::model::{Key, World, compute};
+use super::model::{Computation, Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::program::SIZE;
 use super::project_dir::{Broken, Going, ProjectDir, Ran};
 use super::request::Request;
+use super::scale::Size;
 
 /// A project of commands alone, whose bytes the model knows beforehand.
 fn commands(rng: &mut Rng) -> Project {
-    edits::project(rng, edits::Size { built_in: 0, ..SIZE })
+    edits::project(rng, Size { built_in: 0, ..SIZE })
 }
 
 /// Goes through the case with this seed; says how many runs that were.
@@ -57,8 +58,7 @@ pub fn case(seed: u64) -> Result<u64, String> {
     let once_more: Vec<usize> = killed.union(&hurt).copied().collect();
     let again: Vec<Ran> = once_more.iter().map(|at| places[*at].start(projects[*at], &request).end()).collect();
 
-    let mut times: HashMap<Key, usize> = HashMap::new();
-    let mut in_flight: HashMap<Key, usize> = HashMap::new();
+    let mut work = WorkDone::default();
     let runs = ran.iter().enumerate().chain(once_more.iter().copied().zip(&again));
     for (number, (at, ran)) in runs.enumerate() {
         let first = number < projects.len();
@@ -67,33 +67,13 @@ pub fn case(seed: u64) -> Result<u64, String> {
         if !was_killed && ran.code != Some(0) {
             return Err(format!("run {number} ended with {:?}:\n{}", ran.code, ran.said));
         }
-        let project = projects[at];
-        let world = World {
-            fails: &|_, _| false,
-            changes: &|_, _, _| false,
-            regardless: false,
-            built_in: &|_, _: &Work, _, _| None,
-        };
-        let computation = compute(project, &HashSet::new(), &world)?;
-        for instance in &computation.instances {
-            let Some(key) = &instance.key else { continue };
-            if ran.started.contains(&instance.name) {
-                *times.entry(key.clone()).or_default() += 1;
-                if was_killed && !ran.finished.contains(&instance.name) {
-                    *in_flight.entry(key.clone()).or_default() += 1;
-                }
-            }
-        }
+        let computation = computation(projects[at])?;
+        work.add(&computation, ran, was_killed);
         if !was_killed {
-            places[at].holds(project, &computation, |_| true)?;
+            places[at].holds(projects[at], &computation, |_| true)?;
         }
     }
-    for (key, times) in times {
-        let most = 1 + in_flight.get(&key).copied().unwrap_or(0);
-        if times > most {
-            return Err(format!("done {times} times, where {most} are allowed: {key}"));
-        }
-    }
+    work.check()?;
     for arguments in [["verify"], ["gc"]] {
         let (code, said) = places[0].look_after(&arguments);
         if code != Some(0) {
@@ -101,4 +81,49 @@ pub fn case(seed: u64) -> Result<u64, String> {
         }
     }
     Ok((ran.len() + again.len()) as u64)
+}
+
+/// The model's computation of a project in which nothing fails.
+fn computation(project: &Project) -> Result<Computation, String> {
+    let world = World {
+        fails: &|_, _| false,
+        changes: &|_, _, _| false,
+        regardless: false,
+        built_in: &|_, _: &Work, _, _| None,
+    };
+    compute(project, &HashSet::new(), &world)
+}
+
+/// Starts of each piece of work, over all runs.
+#[derive(Default)]
+struct WorkDone {
+    times: HashMap<Key, usize>,
+    /// Of these, starts in runs that were killed before the work was finished.
+    in_flight: HashMap<Key, usize>,
+}
+
+impl WorkDone {
+    fn add(&mut self, computation: &Computation, ran: &Ran, was_killed: bool) {
+        for instance in &computation.instances {
+            let Some(key) = &instance.key else { continue };
+            if !ran.started.contains(&instance.name) {
+                continue;
+            }
+            *self.times.entry(key.clone()).or_default() += 1;
+            if was_killed && !ran.finished.contains(&instance.name) {
+                *self.in_flight.entry(key.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Fails where work was done again that nobody had to do again.
+    fn check(&self) -> Result<(), String> {
+        for (key, times) in &self.times {
+            let most = 1 + self.in_flight.get(key).copied().unwrap_or(0);
+            if *times > most {
+                return Err(format!("done {times} times, where {most} are allowed: {key}"));
+            }
+        }
+        Ok(())
+    }
 }

@@ -6,29 +6,12 @@ use fastrand::Rng;
 
 use super::pipeline::{Axis, Filter, From, Held, Input, Project, Revisions, Shape, Stage, Word, Work, script_path};
 use super::points;
+use super::scale::{Size, WORDS, word};
 use super::wiring::wire;
-
-/// How large projects are.
-#[derive(Debug, Clone, Copy)]
-pub struct Size {
-    pub stages: usize,
-    pub instances: usize,
-    /// In how many of a hundred stages a built-in kind works.
-    pub built_in: u32,
-}
-
-impl Size {
-    /// Whether a project is larger.
-    pub fn is_exceeded_by(self, project: &Project) -> bool {
-        wire(project).is_ok_and(|wired| wired.len() > self.instances)
-    }
-}
 
 const FILES: [&str; 3] = ["data/a.txt", "data/b.txt", "c.txt"];
 const SCRIPTS: usize = 2;
 const AXES: [&str; 2] = ["a", "b"];
-/// Words of lines and scripts; few, so that stages sometimes do the same work.
-pub const WORDS: u32 = 4;
 
 /// A random project.
 pub fn project(rng: &mut Rng, size: Size) -> Project {
@@ -95,15 +78,6 @@ fn free_name(project: &Project, rng: &mut Rng) -> String {
         if project.stages.iter().all(|stage| stage.name != name) {
             return name;
         }
-    }
-}
-
-/// A word of a stage with these axes.
-pub fn word(project: &Project, rng: &mut Rng, axes: &[usize]) -> Word {
-    match rng.u32(0..3) {
-        0 => Word::Var(rng.usize(0..project.vars.len())),
-        1 if !axes.is_empty() => Word::Axis(axes[rng.usize(0..axes.len())]),
-        _ => Word::Plain(rng.u32(0..WORDS)),
     }
 }
 

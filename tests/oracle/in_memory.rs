@@ -8,12 +8,13 @@ use athanor::events::Outcome;
 use athanor_cache::Digest;
 use fastrand::Rng;
 
-use super::edits::{self, Size};
+use super::edits;
 use super::made::Made;
 use super::memory::{Shared, Store};
 use super::model::{Computation, Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::request::{Failing, Request};
+use super::scale::Size;
 use super::shell::pretend;
 use super::simulation::{Cut, Prepared, Report, run};
 use super::spoils::Spoil;

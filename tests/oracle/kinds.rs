@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex};
 
-use athanor_stages::command::Command;
 use athanor_stages::kind::{Kind, Ports, Runner};
+use athanor_stages::kinds::command::Command;
 use athanor_stages::params::ParamProblem;
 use athanor_stages::ports::OutputPort;
 use athanor_stages::registry;
@@ -47,8 +47,8 @@ impl Kind for Revised {
         self.kind.uses_all_cpus()
     }
 
-    fn manner(&self) -> &'static [&'static str] {
-        self.kind.manner()
+    fn not_in_fingerprint(&self) -> &'static [&'static str] {
+        self.kind.not_in_fingerprint()
     }
 
     fn outputs(&self, params: &Value) -> Option<Vec<OutputPort>> {

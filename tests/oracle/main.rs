@@ -22,6 +22,7 @@ mod points;
 mod program;
 mod project_dir;
 mod request;
+mod scale;
 mod shelf;
 mod shell;
 mod simulation;

@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 
-use super::edits::{Size, WORDS, word};
 use super::pipeline::{Point, Project, Stage, When};
+use super::scale::{Size, WORDS, word};
 
 /// Values that no axis has of its own, for points that `include` adds.
 const FURTHER: std::ops::Range<u32> = 4..6;

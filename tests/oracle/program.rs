@@ -7,12 +7,13 @@ use fastrand::Rng;
 use tempfile::TempDir;
 
 use super::clock::Clock;
-use super::edits::{self, Size};
+use super::edits;
 use super::made::Made;
 use super::model::{Computation, Computed, Key, World, compute};
 use super::pipeline::{Project, Work};
 use super::project_dir::{Broken, Going, ProjectDir, Ran};
 use super::request::Request;
+use super::scale::Size;
 use super::wiring::wire;
 use super::yaml::GUARD;
 

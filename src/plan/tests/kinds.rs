@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use athanor_stages::artifact::ArtifactType;
-use athanor_stages::command::Command;
 use athanor_stages::context::StageContext;
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{Kind, StageKind, Typed};
+use athanor_stages::kinds::command::Command;
 use athanor_stages::params::{ParamProblem, Parameters};
 use athanor_stages::ports::{InputFile, InputValue, OutputValue};
 use athanor_stages::{input_ports, output_ports};

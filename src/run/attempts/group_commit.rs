@@ -155,8 +155,8 @@ fn commit(cache: &Cache, results: Vec<Unrecorded>) -> Recorded {
     // Another process may have taken over the claim, and made the result.
     let (held, overtaken): (Vec<&Unrecorded>, Vec<&Unrecorded>) =
         results.iter().partition(|result| !result.claim.is_lost());
-    let stored = |result: &&Unrecorded| StoredResult { record: &result.record, unsynced: &result.unsynced };
-    let stored: Vec<StoredResult<'_>> = held.iter().map(|result| stored(result)).collect();
+    let stored = held.iter().map(|held| StoredResult { record: &held.record, unsynced: &held.unsynced });
+    let stored: Vec<StoredResult<'_>> = stored.collect();
     let written = match cache.record_all(&stored) {
         Ok(written) => written,
         Err(refusal) => return Recorded { ids, lost: Vec::new(), refusal: Some(refusal) },

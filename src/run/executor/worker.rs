@@ -12,10 +12,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use athanor_cache::Cache;
-use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
+use athanor_stages::context::{CacheAccess, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{RunError, Runner};
-use athanor_stages::panics::{self, Panic};
+use athanor_stages::nn::panics::{self, Panic};
 use athanor_stages::registry;
 
 use crate::fatal_errors;
@@ -25,12 +25,12 @@ use crate::run::executor::protocol::{PROTOCOL, StageMessage, WorkerRequest, Work
 /// Carries out the one request on standard input; returns the process's exit code.
 pub(crate) fn main() -> u8 {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::learn::devices::set_up() };
+    unsafe { athanor_stages::nn::devices::set_up() };
     let Ok(channel) = take_standard_output() else {
         return 1;
     };
     fatal_errors::report_to(channel.as_raw_fd());
-    panics::remember();
+    panics::install_hook();
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
     // Without a handler the process ends at the first signal, which is a valid way to stop.
@@ -70,15 +70,15 @@ fn execute(request: &WorkerRequest, reporter: &PipeReporter) -> Result<(), Worke
     reporter.send(&StageMessage::Status(WorkerStatus::Started { protocol: PROTOCOL }));
     make_pool(request.threads).map_err(refusal)?;
     let cache = Cache::open(&request.cache).map_err(|error| refusal(error.to_string()))?;
-    let memory = Memory {
+    let access = CacheAccess {
         cache: &cache,
         fingerprint: request.fingerprint,
         contents: request.contents.clone().into_iter().collect(),
-        anew: request.force,
+        force: request.force,
         placements: request.placements.clone(),
     };
     let context = StageContext::new(request.seed, request.threads, request.scratch.clone(), reporter)
-        .with_memory(memory)
+        .with_cache(access)
         .with_environment(passed_on());
     guarded(|| work.run(&request.params, request.inputs.clone(), request.outputs.clone(), &context))
 }
@@ -87,7 +87,7 @@ fn execute(request: &WorkerRequest, reporter: &PipeReporter) -> Result<(), Worke
 fn guarded(work: impl FnOnce() -> Result<(), RunError>) -> Result<(), WorkerStatus> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| status_of(&error)),
-        Err(payload) => Err(status_of_panic(&panics::behind(payload.as_ref()))),
+        Err(payload) => Err(status_of_panic(&panics::root_cause(payload.as_ref()))),
     }
 }
 
@@ -132,7 +132,7 @@ fn status_of(error: &RunError) -> WorkerStatus {
                 message,
                 help: stage.help().map(str::to_owned),
                 interrupted,
-                again: stage.may_succeed_again(),
+                again: stage.is_retryable(),
             }
         }
         RunError::Bind(_) | RunError::Params(_) => refusal(message),
@@ -204,7 +204,7 @@ mod tests {
     fn a_stage_may_request_a_retry() {
         let failing = |again| {
             let (message, help) = ("the GPU has no room".to_owned(), "It goes on.".to_owned());
-            reported(move || Err(StageError::DeviceMemory { message, help, again }.into()))
+            reported(move || Err(StageError::DeviceMemory { message, help, retry: again }.into()))
         };
         assert_eq!([failing(true), failing(false)].map(|(_, again)| again), [true, false]);
     }

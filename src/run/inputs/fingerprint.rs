@@ -60,7 +60,7 @@ impl Recipe {
     /// The recipe of `instance` that reads `inputs`.
     pub fn new(instance: &Instance, inputs: Vec<RecipeInput>) -> Recipe {
         let params = match &instance.work {
-            Work::BuiltIn { params } => without(params, instance.kind.manner()),
+            Work::BuiltIn { params } => without(params, instance.kind.not_in_fingerprint()),
             Work::Command(command) => {
                 let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
                 let outputs: serde_json::Map<String, Value> = outputs.collect();
@@ -94,8 +94,8 @@ pub type Port<'p> = (&'p str, Vec<Content>);
 pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>]) -> Digest {
     let kind = instance.kind;
     fingerprint(kind.name(), kind.revision(), instance.seed, inputs, |hasher| match &instance.work {
-        Work::BuiltIn { params } if kind.manner().is_empty() => hasher.value(params),
-        Work::BuiltIn { params } => hasher.value(&without(params, kind.manner())),
+        Work::BuiltIn { params } if kind.not_in_fingerprint().is_empty() => hasher.value(params),
+        Work::BuiltIn { params } => hasher.value(&without(params, kind.not_in_fingerprint())),
         Work::Command(command) => {
             let mut outputs: Vec<(&str, &str)> =
                 instance.outputs.iter().map(|output| (output.name.as_str(), output.file.as_str())).collect();

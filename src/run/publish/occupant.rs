@@ -76,7 +76,7 @@ fn of_folder(cache: &Cache, scan: Scan, slot: Slot<'_>, note: &Note, is_link: bo
     let (entry, pending) = (note.results.get(path), note.pending.get(path));
     let artifact = scan.artifact.clone();
     let tree = scan.into_tree();
-    let bare = tree.bare_digest();
+    let bare = tree.digest_without_modes();
     // Files that we have put there need only have their content: executable bits are the user's to set.
     let is_same = |entry: &Entry| entry.digest == wanted.digest && entry.bare_digest() == bare;
     if entry.is_some_and(is_same) {

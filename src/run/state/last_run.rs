@@ -51,7 +51,7 @@ struct InstanceResult {
     fingerprint: Digest,
     stamp: FileStamp,
     outputs: Outputs,
-    /// Evidence by which each output is known to be right without being read.
+    /// Stamps by which each output is known to be right without being read.
     evidence: Vec<ContentStamp>,
 }
 

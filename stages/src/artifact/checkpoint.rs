@@ -1,4 +1,4 @@
-//! Checkpoints: what training has made of a network, in a file.
+//! Checkpoints: trained networks in files.
 
 use std::path::{Path, PathBuf};
 

@@ -3,40 +3,7 @@
 use crate::artifact::table::Table;
 use crate::error::StageError;
 
-/// Number of classes of the Human Protein Atlas challenge.
-pub const HPA_CLASSES: usize = 28;
-
-/// The classes of the Human Protein Atlas challenge, by number.
-pub const HPA_CLASS_NAMES: [&str; HPA_CLASSES] = [
-    "Nucleoplasm",
-    "Nuclear membrane",
-    "Nucleoli",
-    "Nucleoli fibrillar center",
-    "Nuclear speckles",
-    "Nuclear bodies",
-    "Endoplasmic reticulum",
-    "Golgi apparatus",
-    "Peroxisomes",
-    "Endosomes",
-    "Lysosomes",
-    "Intermediate filaments",
-    "Actin filaments",
-    "Focal adhesion sites",
-    "Microtubules",
-    "Microtubule ends",
-    "Cytokinetic bridge",
-    "Mitotic spindle",
-    "Microtubule organizing center",
-    "Centrosome",
-    "Lipid droplets",
-    "Plasma membrane",
-    "Cell junctions",
-    "Mitochondria",
-    "Aggresome",
-    "Cytosol",
-    "Cytoplasmic bodies",
-    "Rods & rings",
-];
+pub use athanor_images::synthetic::{HPA_CLASS_NAMES, HPA_CLASSES};
 
 /// The classes of one row, ascending, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,7 +36,7 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// Reads one cell of class numbers; says what is wrong with it.
+/// Reads one cell of class numbers; the error says what is wrong.
 pub fn parse_target(cell: &str, classes: usize) -> Result<Target, String> {
     let numbers = cell.split_whitespace().map(|word| match word.parse::<usize>() {
         Ok(number) if number < classes => Ok(number),

@@ -1,7 +1,7 @@
 //! Matrices: one row of numbers an id.
 //!
-//! An artifact is a folder with `values.npy` (float64, `[row, column]`) and `ids.csv` (`Id`), or a bare `.npy` file, whose
-//! ids another input gives.
+//! An artifact is a folder with `values.npy` (float64, `[row, column]`) and `ids.csv` (`Id`), or a bare `.npy` file,
+//! whose ids another input gives.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use npyz::WriterBuilder;
 
 use crate::artifact::ArtifactType;
-use crate::artifact::matrix_rows::MatrixRows;
+use crate::artifact::matrix_rows::{MatrixRows, at_value, name_rows};
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::error::StageError;
 use crate::ports::{InputFile, InputValue, OutputValue};
@@ -42,7 +42,7 @@ impl OutputValue for MatrixOutput {
 /// A matrix in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
-    /// What the user calls it.
+    /// Name in messages.
     pub label: String,
     /// Names of the rows, where the artifact has them.
     pub ids: Option<Vec<String>>,
@@ -109,12 +109,6 @@ impl MatrixInput {
     }
 }
 
-/// An error about the value at `at`, counted row by row; rows and columns are named from 1 on, and as NumPy would index them.
-pub(super) fn at_value(label: &str, at: usize, columns: usize, what: &str) -> StageError {
-    let (row, column) = (at / columns, at % columns);
-    StageError::at_row(label, row as u64 + 1, format!("column {} (at [{row}, {column}]) {what}", column + 1))
-}
-
 impl MatrixOutput {
     /// Writes the matrix with its ids.
     pub fn write(&self, ids: &[String], columns: usize, values: &[f64]) -> Result<(), StageError> {
@@ -130,27 +124,6 @@ impl MatrixOutput {
         write().map_err(StageError::io(&path))?;
         TableOutput::from_path(self.0.join("ids.csv")).write(&["Id"], ids.iter().map(|id| [id]))
     }
-}
-
-/// The names of `rows` rows of the matrix called `label`: its own, or `given` where it has none.
-///
-/// # Errors
-/// If there are no names, or not as many as there are rows.
-pub fn name_rows(
-    label: &str,
-    own: Option<Vec<String>>,
-    given: Option<&[String]>,
-    rows: usize,
-) -> Result<Vec<String>, StageError> {
-    let Some(ids) = own.or_else(|| given.map(<[String]>::to_vec)) else {
-        return Err(StageError::in_file(label, "the matrix has no ids")
-            .with_help("Give a table whose column `Id` names the rows in order."));
-    };
-    if ids.len() != rows {
-        let message = format!("the matrix has {rows} rows, but there are {} ids", ids.len());
-        return Err(StageError::in_file(label, message));
-    }
-    Ok(ids)
 }
 
 /// The ids in the column `Id` of an optional table.

@@ -1,4 +1,4 @@
-//! The rows of a matrix as they lie in its file, a block at a time: for stages that must not hold a whole matrix.
+//! Rows of a matrix read from its file a block at a time, for stages that must not hold a whole matrix.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -7,7 +7,6 @@ use std::path::Path;
 
 use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
 
-use crate::artifact::matrix::{at_value, name_rows};
 use crate::error::StageError;
 
 /// Bytes read at once.
@@ -16,7 +15,7 @@ const CHUNK: usize = 1 << 20;
 /// An open `.npy` file of float32 or float64, two dimensions, C order.
 #[derive(Debug)]
 pub struct MatrixRows {
-    /// What the user calls it.
+    /// Name in messages.
     pub label: String,
     /// Names of the rows, where the artifact has them.
     pub ids: Option<Vec<String>>,
@@ -24,18 +23,18 @@ pub struct MatrixRows {
     pub columns: usize,
     rows: usize,
     element: Element,
-    /// Where the first value stands in the file.
+    /// Offset of the first value in the file.
     start: u64,
     file: File,
     bytes: Vec<u8>,
 }
 
-/// How values are written.
+/// Encoding of values.
 #[derive(Debug, Clone, Copy)]
 struct Element {
     /// Bytes of one value.
     size: usize,
-    /// Appends the values that some bytes stand for.
+    /// Appends the values encoded in some bytes.
     decode: fn(&[u8], &mut Vec<f64>),
 }
 
@@ -73,8 +72,8 @@ impl MatrixRows {
     /// Opens a bare `.npy` file and reads its header.
     ///
     /// # Errors
-    /// Names the file if it is no `.npy`, is not a matrix of floats in C order, has no values, or is shorter than its header
-    /// says.
+    /// Names the file if it is no `.npy`, is not a matrix of floats in C order, has no values, or is shorter than its
+    /// header says.
     pub fn open(path: &Path, label: &str) -> Result<MatrixRows, StageError> {
         let wrong = |message: String| StageError::in_file(label, message).with_help("Save it with `numpy.save`.");
         let unreadable = |error: std::io::Error| wrong(format!("cannot be read as .npy: {error}"));
@@ -92,7 +91,7 @@ impl MatrixRows {
         }
         let DType::Plain(kind) = header.dtype() else { return Err(wrong("the array has fields".to_owned())) };
         let size = kind.size_field();
-        // A lying header must not make us ask for more memory than the file could fill.
+        // A false header must not cause an allocation larger than the file.
         let fits = |needed: u64| needed <= bytes && usize::try_from(needed).is_ok();
         if !rows.checked_mul(columns).and_then(|count| count.checked_mul(size)).is_some_and(fits) {
             return Err(wrong(format!("the header promises {rows} x {columns} values, but the file is shorter")));
@@ -153,4 +152,32 @@ impl MatrixRows {
             }
         }
     }
+}
+
+/// An error about the value at `at`, counted row by row; rows and columns are named from 1 on, and as NumPy would index
+/// them.
+pub(crate) fn at_value(label: &str, at: usize, columns: usize, what: &str) -> StageError {
+    let (row, column) = (at / columns, at % columns);
+    StageError::at_row(label, row as u64 + 1, format!("column {} (at [{row}, {column}]) {what}", column + 1))
+}
+
+/// The names of `rows` rows of the matrix called `label`: its own, or `given` where it has none.
+///
+/// # Errors
+/// If there are no names, or not as many as there are rows.
+pub(crate) fn name_rows(
+    label: &str,
+    own: Option<Vec<String>>,
+    given: Option<&[String]>,
+    rows: usize,
+) -> Result<Vec<String>, StageError> {
+    let Some(ids) = own.or_else(|| given.map(<[String]>::to_vec)) else {
+        return Err(StageError::in_file(label, "the matrix has no ids")
+            .with_help("Give a table whose column `Id` names the rows in order."));
+    };
+    if ids.len() != rows {
+        let message = format!("the matrix has {rows} rows, but there are {} ids", ids.len());
+        return Err(StageError::in_file(label, message));
+    }
+    Ok(ids)
 }

@@ -1,4 +1,4 @@
-//! The things that flow between stages, as types.
+//! Artifacts: the types of the data that flow between stages.
 
 pub mod checkpoint;
 pub mod folder;
@@ -11,16 +11,16 @@ pub mod table;
 
 use serde::{Deserialize, Serialize};
 
-/// What a port carries. Wiring is checked against it before anything runs.
+/// Types of artifacts. Wiring is checked against them before anything runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ArtifactType {
-    /// Any file or folder: what a program of the user's reads and writes.
+    /// Any file or folder, as users' programs read and write them.
     Any,
     /// A CSV file with a header row.
     Table,
-    /// Numbers with a name for every row: a folder with `values.npy` and `ids.csv`, or a bare `.npy` file whose ids come
-    /// from elsewhere.
+    /// Numbers with a name for every row: a folder with `values.npy` and `ids.csv`, or a bare `.npy` file whose ids are
+    /// given by another input.
     Matrix,
     /// Images by id and channel: a folder of image files, read by their names or by the set's manifest.
     ImageSet,

@@ -1,8 +1,8 @@
 //! Packed images: decoded pixels in memory-mapped files, for random access to any crop without decoding.
 //!
 //! A packed set is a folder with `index.csv` (`Id,shard,height,width`) and shards in the
-//! [safetensors](https://github.com/huggingface/safetensors) format: one tensor an image, named by its id, unsigned bytes of
-//! shape `[channel, height, width]`. The names of the channels are in each shard's metadata.
+//! [safetensors](https://github.com/huggingface/safetensors) format: one tensor an image, named by its id, unsigned
+//! bytes of shape `[channel, height, width]`. The names of the channels are in each shard's metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -93,7 +93,7 @@ pub fn write_shard(path: &Path, channels: &[String], images: &[(String, Planes)]
 pub struct Shard {
     map: Mmap,
     channels: Vec<String>,
-    /// Where each image's bytes start, and its shape.
+    /// The start of each image's bytes, and its shape.
     images: BTreeMap<String, (usize, [usize; 3])>,
 }
 
@@ -108,8 +108,8 @@ impl Shard {
             StageError::in_file(label, format!("is not a shard of packed images: {error}")).with_help(help)
         };
         let file = File::open(path).map_err(|error| StageError::in_file(label, format!("cannot be read: {error}")))?;
-        // SAFETY: Shards are stored files, which are read-only and never written again; a user who truncates one under a
-        // running stage ends that stage's process and nothing else.
+        // SAFETY: Shards are stored files, which are read-only and never written again; a user who truncates one under
+        // a running stage ends that stage's process and nothing else.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| broken(error.to_string()))?;
         let tensors = SafeTensors::deserialize(&map).map_err(|error| broken(error.to_string()))?;
         let (_, header) = SafeTensors::read_metadata(&map).map_err(|error| broken(error.to_string()))?;

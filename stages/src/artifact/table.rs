@@ -35,7 +35,7 @@ impl OutputValue for TableOutput {
 /// A table in memory: every cell is text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
-    /// What the user calls the file.
+    /// Name of the file in messages.
     pub label: String,
     header: Vec<String>,
     rows: Vec<csv::StringRecord>,
@@ -46,7 +46,8 @@ impl TableInput {
     /// Reads the whole table. A byte-order mark and CRLF line ends are taken as if they were not there.
     ///
     /// # Errors
-    /// Names file and line for bytes that are not UTF-8, rows with more or fewer cells than the header, and an empty file.
+    /// Names file and line for bytes that are not UTF-8, rows with more or fewer cells than the header, and an empty
+    /// file.
     pub fn read(&self) -> Result<Table, StageError> {
         let InputFile { path, label } = &self.0;
         let bytes =
@@ -157,7 +158,7 @@ impl Table {
         Ok((0..self.len()).map(|row| self.cell(row, at).to_owned()).collect())
     }
 
-    /// Where each id of `column` stands, first come first kept.
+    /// The first row of each id of `column`.
     pub fn index(&self, column: &str) -> Result<HashMap<&str, usize>, StageError> {
         let at = self.column(column)?;
         let mut index = HashMap::with_capacity(self.len());

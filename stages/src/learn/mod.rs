@@ -1,26 +1,12 @@
-//! Learning: networks, their weights, what they are trained to make small, and how their parameters move.
+//! Training and prediction: batches from packed images, the training loop and its state on disk, predictions that are
+//! kept as they are made.
 //!
-//! Everything here is a function of tensors and files; it knows no stage kind, no cache and no engine. Tensors are
-//! [Burn](https://burn.dev)'s; parameters, layouts and statistics are PyTorch's to the letter, and the golden tests hold
-//! both against each other.
+//! The networks themselves are [`athanor_nn`]'s; the kinds that use this are in [`kinds`](crate::kinds).
 
-pub mod bench;
 pub mod data;
-pub mod devices;
-pub mod dropout;
-pub mod embed;
-mod heap;
-pub mod infer;
-pub mod initial_weights;
-mod kernels;
-pub mod layers;
-pub mod losses;
-pub mod models;
-pub mod optim;
-pub mod pass;
-pub mod predict;
-pub mod preparation;
-pub mod train;
-pub mod train_classifier;
-pub mod train_metric;
-pub mod weights;
+pub(crate) mod infer;
+mod malloc;
+pub mod precision;
+pub(crate) mod preprocessing;
+pub(crate) mod thread_pool;
+pub(crate) mod train;

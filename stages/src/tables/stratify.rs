@@ -1,13 +1,14 @@
 //! Iterative stratification of multi-label rows.
 //!
-//! Sechidis, Tsoumakas, Vlahavas: On the Stratification of Multi-Label Data (ECML PKDD 2011), in the order of operations and
-//! with the random numbers of the Python package iterative-stratification 0.1.9, so that folds come out row for row the same.
+//! Sechidis, Tsoumakas, Vlahavas: On the Stratification of Multi-Label Data (ECML PKDD 2011), in the order of
+//! operations and with the random numbers of the Python package iterative-stratification 0.1.9, so that folds come out
+//! row for row the same.
 
 use crate::artifact::labels::Target;
-use crate::numpy_random::RandomState;
+use athanor_random::RandomState;
 
 /// The validation fold (0 to `folds - 1`) of every row.
-pub fn stratify(targets: &[Target], classes: usize, folds: usize, random: &mut RandomState) -> Vec<usize> {
+pub(crate) fn stratify(targets: &[Target], classes: usize, folds: usize, random: &mut RandomState) -> Vec<usize> {
     let mut order: Vec<usize> = (0..targets.len()).collect();
     random.shuffle(&mut order);
     let shuffled: Vec<&Target> = order.iter().map(|row| &targets[*row]).collect();

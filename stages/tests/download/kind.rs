@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::fetching::sha256;
-use crate::loopback::{Act, Server, answer, head, ok, status};
+use crate::loopback::{Act, Server, answer, head, ok, sha256, status};
 use athanor_cache::{Cache, Digest};
 use athanor_stages::artifact::image_set::ImageSetInput;
 use athanor_stages::artifact::table::TableInput;
-use athanor_stages::context::{Memory, Reporter, StageContext, StageReport};
-use athanor_stages::download::stage::{DownloadParams, Wanted, of_list};
+use athanor_stages::context::{CacheAccess, Reporter, StageContext, StageReport};
 use athanor_stages::images::encode;
 use athanor_stages::images::pixels::Pixels;
 use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::kinds::download::{DownloadParams, WantedFile, of_list};
 use athanor_stages::params;
 use athanor_stages::ports::{BoundInputs, BoundOutputs, InputFile, InputValue};
 use athanor_stages::registry;
@@ -23,12 +22,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 #[derive(Default)]
-struct Heard {
+struct RecordingReporter {
     reports: Mutex<Vec<StageReport>>,
     stop: Arc<AtomicBool>,
 }
 
-impl Reporter for Heard {
+impl Reporter for RecordingReporter {
     fn report(&self, report: StageReport) {
         self.reports.lock().unwrap().push(report);
     }
@@ -38,20 +37,20 @@ impl Reporter for Heard {
 }
 
 /// A project folder with a cache.
-struct Bench {
+struct Fixture {
     folder: TempDir,
     cache: Cache,
     /// A folder to be a mirror, inside `folder`.
     mirror: Option<PathBuf>,
     environment: HashMap<String, String>,
-    heard: Heard,
+    heard: RecordingReporter,
 }
 
-impl Bench {
-    fn new() -> Bench {
+impl Fixture {
+    fn new() -> Fixture {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("cache")).unwrap();
-        Bench { folder, cache, mirror: None, environment: HashMap::new(), heard: Heard::default() }
+        Fixture { folder, cache, mirror: None, environment: HashMap::new(), heard: RecordingReporter::default() }
     }
 
     fn list(&self, rows: &str) -> InputFile {
@@ -80,16 +79,16 @@ impl Bench {
         let scratch = self.folder.path().join("scratch");
         let _ = std::fs::remove_dir_all(&scratch);
         std::fs::create_dir(&scratch).unwrap();
-        let memory = Memory {
+        let access = CacheAccess {
             cache: &self.cache,
             fingerprint: Digest::of(params.to_string().as_bytes()),
             contents: HashMap::new(),
-            anew: false,
+            force: false,
             placements: scratch.join("placements"),
         };
         self.heard.reports.lock().unwrap().clear();
         let context = StageContext::new(0, 1, scratch.clone(), &self.heard)
-            .with_memory(memory)
+            .with_cache(access)
             .with_environment(self.environment.clone());
         work.run(&params, inputs, outputs, &context)?;
         Ok(ports.into_iter().map(|port| port.name).collect())
@@ -133,7 +132,7 @@ fn images() -> Server {
 
 const PARSE: &str = "{antibody}_{plate}_{well}_{n}";
 
-fn plan(params: &Value, rows: &str) -> Result<Vec<Wanted>, String> {
+fn plan(params: &Value, rows: &str) -> Result<Vec<WantedFile>, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("list.csv");
     std::fs::write(&path, rows).unwrap();
@@ -177,7 +176,7 @@ fn rows_that_cannot_be_meant_are_named() {
     assert!(error(parse, "Id,x\na,b\n").contains("row 1: the field `x` of `parse` is a column"));
     let sums = json!({ "as": "files", "url": at, "sha256_column": "sum", "size_column": "bytes" });
     assert!(error(sums.clone(), "Id,x,sum,bytes\na,b,12,\n").contains("row 2: `12` is no SHA-256"));
-    assert!(error(sums.clone(), "Id,x,sum,bytes\na,b,,many\n").contains("row 2: `many` is no number of bytes"));
+    assert!(error(sums.clone(), "Id,x,sum,bytes\na,b,,many\n").contains("row 2: `many` is not a number of bytes"));
     assert!(error(sums, "Id,x,sum\na,b,\n").contains("row 1: there is no column `bytes`"));
     let images = json!({ "as": "images", "url_column": "u" });
     assert!(error(images.clone(), "Id,u\na,http://h/\n").contains("nothing tells the images' channels"));
@@ -239,103 +238,103 @@ fn parameters_that_contradict_each_other_are_refused() {
 #[test]
 fn images_come_as_a_set_and_are_never_fetched_twice() {
     let server = images();
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let params = json!({ "as": "images", "url": server.url("/{Id}/{channel}.jpg"), "channels": ["red", "green"] });
-    let outputs = bench.run(params.clone(), Some("Id\nbb\na\n")).unwrap();
+    let outputs = fixture.run(params.clone(), Some("Id\nbb\na\n")).unwrap();
     assert_eq!(outputs, ["images", "failures"]);
-    let names: Vec<String> = bench.files("images").into_keys().collect();
+    let names: Vec<String> = fixture.files("images").into_keys().collect();
     assert_eq!(names, ["a_green.png", "a_red.png", "bb_green.png", "bb_red.png", "manifest.csv"]);
-    let input = InputFile { path: bench.out("images"), label: "images".to_owned() };
-    let scratch = bench.folder.path().to_owned();
-    let context = StageContext::new(0, 1, scratch, &bench.heard);
+    let input = InputFile { path: fixture.out("images"), label: "images".to_owned() };
+    let scratch = fixture.folder.path().to_owned();
+    let context = StageContext::new(0, 1, scratch, &fixture.heard);
     let set = ImageSetInput::from_file(input).read_whole(&context).unwrap();
     assert_eq!(set.ids, ["a", "bb"]);
     assert_eq!(set.channels, ["red", "green"]);
-    assert_eq!(std::fs::read_to_string(bench.out("failures.csv")).unwrap(), "Id,channel,url,attempts,reason\n");
+    assert_eq!(std::fs::read_to_string(fixture.out("failures.csv")).unwrap(), "Id,channel,url,attempts,reason\n");
     assert_eq!(server.asked().len(), 4);
 
-    bench.run(params, Some("Id\nbb\na\nccc\n")).unwrap();
+    fixture.run(params, Some("Id\nbb\na\nccc\n")).unwrap();
     assert_eq!(server.asked().len(), 6, "one new id costs one id");
-    assert_eq!(bench.files("images").len(), 7);
+    assert_eq!(fixture.files("images").len(), 7);
 }
 
 #[test]
 fn every_failure_is_told_and_only_what_failed_is_tried_again() {
     let server = images();
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let params = |skip: &str| json!({ "as": "images", "url": server.url("/{Id}/{channel}"), "channels": ["red", "green"], "on_bad": skip });
     let rows = "Id\ngood\nbad1\npage\nbad2\n";
-    let RunError::Stage(error) = bench.run(params("error"), Some(rows)).unwrap_err() else { panic!() };
+    let RunError::Stage(error) = fixture.run(params("error"), Some(rows)).unwrap_err() else { panic!() };
     let message = error.to_string();
     assert!(message.starts_with("6 of 8 files could not be fetched:\n"), "{message}");
     assert!(message.contains("/bad1/red: the server answered 404 Not Found"), "{message}");
     assert!(message.contains("/page/green: the server sent an HTML page titled `200 OK`: "), "{message}");
     assert!(message.contains("and 1 more"), "{message}");
     assert!(error.help().is_some());
-    assert_eq!(bench.logged().iter().filter(|line| line.contains("http://")).count(), 6);
+    assert_eq!(fixture.logged().iter().filter(|line| line.contains("http://")).count(), 6);
     assert_eq!(server.asked().len(), 8);
 
-    bench.run(params("skip"), Some(rows)).unwrap();
+    fixture.run(params("skip"), Some(rows)).unwrap();
     assert_eq!(server.asked().len(), 14);
-    let names: Vec<String> = bench.files("images").into_keys().collect();
+    let names: Vec<String> = fixture.files("images").into_keys().collect();
     assert_eq!(names, ["good_green.png", "good_red.png", "manifest.csv"]);
-    let failures = std::fs::read_to_string(bench.out("failures.csv")).unwrap();
+    let failures = std::fs::read_to_string(fixture.out("failures.csv")).unwrap();
     let failed: Vec<String> =
         failures.lines().map(|line| line.split(',').take(2).collect::<Vec<_>>().join(",")).collect();
     assert_eq!(failed, ["Id,channel", "bad1,red", "bad1,green", "page,red", "page,green", "bad2,red", "bad2,green"]);
     assert!(failures.contains(&format!("{},1,", server.url("/bad1/red"))));
 
-    let error = bench.run(params("skip"), Some("Id\nbad1\n")).unwrap_err();
+    let error = fixture.run(params("skip"), Some("Id\nbad1\n")).unwrap_err();
     assert!(error.to_string().starts_with("2 of 2 files"), "nothing at all is an error: {error}");
 }
 
 #[test]
 fn what_a_mirror_has_is_not_fetched_but_checked_alike() {
     let server = images();
-    let mut bench = Bench::new();
-    let mirror = bench.folder.path().join("mirror");
+    let mut fixture = Fixture::new();
+    let mirror = fixture.folder.path().join("mirror");
     std::fs::create_dir(&mirror).unwrap();
     std::fs::write(mirror.join("a_red.jpeg"), image(4, 200)).unwrap();
-    bench.mirror = Some(mirror.clone());
+    fixture.mirror = Some(mirror.clone());
     let params = json!({ "as": "images", "url": server.url("/{Id}/{channel}"), "channels": ["red", "green"] });
-    bench.run(params.clone(), Some("Id\na\n")).unwrap();
+    fixture.run(params.clone(), Some("Id\na\n")).unwrap();
     assert_eq!(server.asked().into_iter().map(|asked| asked.target).collect::<Vec<_>>(), ["/a/green"]);
-    assert_eq!(bench.files("images")["a_red.png"], image(4, 200));
+    assert_eq!(fixture.files("images")["a_red.png"], image(4, 200));
 
     std::fs::write(mirror.join("a_red.jpeg"), image(4, 100)).unwrap();
-    bench.run(params.clone(), Some("Id\na\n")).unwrap();
+    fixture.run(params.clone(), Some("Id\na\n")).unwrap();
     assert_eq!(server.asked().len(), 1);
-    assert_eq!(bench.files("images")["a_red.png"], image(4, 100), "another content is another file");
+    assert_eq!(fixture.files("images")["a_red.png"], image(4, 100), "another content is another file");
 
     std::fs::write(mirror.join("a_red.jpeg"), "no image").unwrap();
-    let error = bench.run(params.clone(), Some("Id\na\n")).unwrap_err().to_string();
+    let error = fixture.run(params.clone(), Some("Id\na\n")).unwrap_err().to_string();
     assert!(error.starts_with("1 of 2 files could not be fetched:\n") && error.contains("a_red.jpeg"), "{error}");
 
     std::fs::write(mirror.join("a_red.png"), image(4, 1)).unwrap();
-    let error = bench.run(params, Some("Id\na\n")).unwrap_err().to_string();
+    let error = fixture.run(params, Some("Id\na\n")).unwrap_err().to_string();
     assert_eq!(error, "mirror: has both `a_red.jpeg` and `a_red.png` for one image");
 }
 
 #[test]
 fn a_file_of_a_mirror_is_found_by_its_name() {
     let server = images();
-    let mut bench = Bench::new();
-    let mirror = bench.folder.path().join("mirror");
+    let mut fixture = Fixture::new();
+    let mirror = fixture.folder.path().join("mirror");
     std::fs::create_dir(&mirror).unwrap();
     std::fs::write(mirror.join("weights.pth"), "weights").unwrap();
-    bench.mirror = Some(mirror);
+    fixture.mirror = Some(mirror);
     let url = server.url("/models/weights.pth");
-    bench.run(json!({ "as": "file", "url": url, "sha256": sha256(b"weights")[..8] }), None).unwrap();
-    assert_eq!(std::fs::read_to_string(bench.out("weights.pth")).unwrap(), "weights");
-    bench.run(json!({ "as": "file", "url": url, "sha256": sha256(b"others") }), None).unwrap_err();
+    fixture.run(json!({ "as": "file", "url": url, "sha256": sha256(b"weights")[..8] }), None).unwrap();
+    assert_eq!(std::fs::read_to_string(fixture.out("weights.pth")).unwrap(), "weights");
+    fixture.run(json!({ "as": "file", "url": url, "sha256": sha256(b"others") }), None).unwrap_err();
     assert_eq!(server.asked().len(), 0);
 }
 
 #[test]
 fn an_interrupted_download_keeps_what_it_has() {
     const FILES: usize = 60;
-    let mut bench = Bench::new();
-    let (stop, asked) = (Arc::clone(&bench.heard.stop), AtomicUsize::new(0));
+    let mut fixture = Fixture::new();
+    let (stop, asked) = (Arc::clone(&fixture.heard.stop), AtomicUsize::new(0));
     let server = Server::start(move |request, _| {
         if asked.fetch_add(1, Ordering::SeqCst) == 20 {
             stop.store(true, Ordering::SeqCst);
@@ -345,21 +344,21 @@ fn an_interrupted_download_keeps_what_it_has() {
     });
     let rows = (0..FILES).fold("Id\n".to_owned(), |rows, id| format!("{rows}id{id}\n"));
     let params = json!({ "as": "files", "url": server.url("/{Id}.png"), "jobs": 2 });
-    let error = bench.run(params.clone(), Some(&rows)).unwrap_err();
+    let error = fixture.run(params.clone(), Some(&rows)).unwrap_err();
     assert_eq!(error.to_string(), "the stage was asked to stop");
     let before = server.asked().len();
     assert!(before <= 22, "{before}");
 
-    bench.heard.stop.store(false, Ordering::SeqCst);
-    bench.run(params, Some(&rows)).unwrap();
-    assert_eq!(bench.files("files").len(), FILES);
+    fixture.heard.stop.store(false, Ordering::SeqCst);
+    fixture.run(params, Some(&rows)).unwrap();
+    assert_eq!(fixture.files("files").len(), FILES);
     let again = server.asked().len() - FILES;
     assert!(again <= 2, "only what was under way is fetched again");
 }
 
 #[test]
 fn a_file_that_was_cut_by_an_interruption_is_gone_on_with() {
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let server = Server::start(|asked, before| {
         let whole = [b'x'; 1000];
         let tag = [("ETag", "\"v\""), ("Content-Range", "bytes 400-999/1000")];
@@ -372,7 +371,7 @@ fn a_file_that_was_cut_by_an_interruption_is_gone_on_with() {
         }
     });
     let params = json!({ "as": "file", "url": server.url("/big.bin") });
-    let (stop, folder) = (Arc::clone(&bench.heard.stop), bench.folder.path().join("cache"));
+    let (stop, folder) = (Arc::clone(&fixture.heard.stop), fixture.folder.path().join("cache"));
     let watcher = std::thread::spawn(move || {
         let arrived = |folder: &Path| {
             let parts =
@@ -384,23 +383,23 @@ fn a_file_that_was_cut_by_an_interruption_is_gone_on_with() {
         }
         stop.store(true, Ordering::SeqCst);
     });
-    bench.run(params.clone(), None).unwrap_err();
+    fixture.run(params.clone(), None).unwrap_err();
     watcher.join().unwrap();
-    bench.heard.stop.store(false, Ordering::SeqCst);
-    bench.run(params, None).unwrap();
-    assert_eq!(std::fs::read(bench.out("big.bin")).unwrap(), [b'x'; 1000]);
+    fixture.heard.stop.store(false, Ordering::SeqCst);
+    fixture.run(params, None).unwrap();
+    assert_eq!(std::fs::read(fixture.out("big.bin")).unwrap(), [b'x'; 1000]);
     assert_eq!(server.asked().len(), 2);
 }
 
 #[test]
 fn files_keep_their_bytes_and_the_same_address_is_asked_once() {
     let server = Server::start(|asked, _| ok(&asked.target));
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let params = json!({ "as": "files", "url_column": "url", "name": "{Id}-{file}" });
     let (one, two) = (server.url("/x/one.txt"), server.url("/two?a=b"));
     let rows = format!("Id,url\n1,{one}\n2,{two}\n3,{one}\n");
-    assert_eq!(bench.run(params, Some(&rows)).unwrap(), ["files", "failures"]);
-    let files = bench.files("files");
+    assert_eq!(fixture.run(params, Some(&rows)).unwrap(), ["files", "failures"]);
+    let files = fixture.files("files");
     assert_eq!(files["1-one.txt"], b"/x/one.txt");
     assert_eq!(files["2-two"], b"/two?a=b");
     assert_eq!(files["3-one.txt"], b"/x/one.txt");
@@ -410,15 +409,15 @@ fn files_keep_their_bytes_and_the_same_address_is_asked_once() {
 #[test]
 fn one_file_has_the_name_of_its_address_and_a_checksum_that_holds() {
     let server = Server::start(|_, _| ok("content"));
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let sum = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
     let params =
         |sum: &str| json!({ "as": "file", "url": server.url("/models/net%20v1.pth"), "sha256": sum, "size": 7 });
-    assert_eq!(bench.run(params(sum), None).unwrap(), ["file"]);
-    assert_eq!(std::fs::read(bench.out("net v1.pth")).unwrap(), b"content");
-    let error = bench.run(params(&"0".repeat(64)), None).unwrap_err().to_string();
+    assert_eq!(fixture.run(params(sum), None).unwrap(), ["file"]);
+    assert_eq!(std::fs::read(fixture.out("net v1.pth")).unwrap(), b"content");
+    let error = fixture.run(params(&"0".repeat(64)), None).unwrap_err().to_string();
     assert!(error.contains(&format!("the SHA-256 is {sum}, but 000")), "{error}");
-    let error = bench.run(params(sum), Some("Id\na\n")).unwrap_err().to_string();
+    let error = fixture.run(params(sum), Some("Id\na\n")).unwrap_err().to_string();
     assert_eq!(error, "there is a `list`, but `as: file` needs none");
 }
 
@@ -434,25 +433,25 @@ fn an_archive_is_unpacked_and_not_kept() {
         _ if before == 0 => ok(&archive[..archive.len() - 4]),
         _ => ok(&archive),
     });
-    let mut bench = Bench::new();
+    let mut fixture = Fixture::new();
     let params = |path: &str| json!({ "as": "unpacked", "url": server.url(path) });
-    assert_eq!(bench.run(params("/good"), None).unwrap(), ["unpacked"]);
-    assert_eq!(std::fs::read(bench.out("unpacked/a/b.txt")).unwrap(), b"inside");
-    let error = bench.run(params("/damaged"), None).unwrap_err().to_string();
+    assert_eq!(fixture.run(params("/good"), None).unwrap(), ["unpacked"]);
+    assert_eq!(std::fs::read(fixture.out("unpacked/a/b.txt")).unwrap(), b"inside");
+    let error = fixture.run(params("/damaged"), None).unwrap_err().to_string();
     assert!(error.contains("/damaged: it is damaged or cut off"), "{error}");
-    assert!(!bench.out("unpacked").exists());
-    bench.run(params("/damaged"), None).unwrap();
-    assert_eq!(bench.files("unpacked/a")["b.txt"], b"inside");
+    assert!(!fixture.out("unpacked").exists());
+    fixture.run(params("/damaged"), None).unwrap();
+    assert_eq!(fixture.files("unpacked/a")["b.txt"], b"inside");
 }
 
 #[test]
 fn proxies_of_the_environment_are_used() {
     let proxy = Server::start(|asked, _| Act::Send(answer("200 OK", &[], &asked.target)));
-    let mut bench = Bench::new();
-    bench.environment.insert("http_proxy".to_owned(), format!("http://{}", proxy.address));
-    bench.run(json!({ "as": "file", "url": "http://example.org/x.txt" }), None).unwrap();
-    assert_eq!(std::fs::read(bench.out("x.txt")).unwrap(), b"http://example.org/x.txt");
-    bench.environment.insert("http_proxy".to_owned(), "gopher://x".to_owned());
-    let error = bench.run(json!({ "as": "file", "url": "http://example.org/y.txt" }), None).unwrap_err().to_string();
+    let mut fixture = Fixture::new();
+    fixture.environment.insert("http_proxy".to_owned(), format!("http://{}", proxy.address));
+    fixture.run(json!({ "as": "file", "url": "http://example.org/x.txt" }), None).unwrap();
+    assert_eq!(std::fs::read(fixture.out("x.txt")).unwrap(), b"http://example.org/x.txt");
+    fixture.environment.insert("http_proxy".to_owned(), "gopher://x".to_owned());
+    let error = fixture.run(json!({ "as": "file", "url": "http://example.org/y.txt" }), None).unwrap_err().to_string();
     assert!(error.contains("`gopher` proxy is not supported"), "{error}");
 }

@@ -1,8 +1,8 @@
-//! What is wrong with the inputs is said with file and row.
+//! Problems of the inputs are reported with file and row.
 
 use super::*;
 
-/// What a kind says of its inputs, a port and a file each. Files called `….npy` are bare matrices, the others text.
+/// The error of a kind for its inputs, a port and a file each. Files called `….npy` are bare matrices, the others text.
 pub fn complaint(kind: &str, params: Value, inputs: &[(&str, &str, &[u8])], outputs: &[(&str, &str)]) -> String {
     let bench = Bench::new();
     let inputs: Vec<(&str, Vec<InputFile>)> =
@@ -10,7 +10,7 @@ pub fn complaint(kind: &str, params: Value, inputs: &[(&str, &str, &[u8])], outp
     bench.run(kind, params, 0, &inputs, outputs).unwrap_err().to_string()
 }
 
-/// What `neighbours` says of queries and references.
+/// The error of `neighbours` for queries and references.
 fn of_features(queries: &[u8], references: &[u8], query_ids: &str, reference_ids: &str) -> String {
     let inputs = [
         ("queries", "q.npy", queries),
@@ -114,7 +114,7 @@ fn parameters_out_of_range() {
     }
 }
 
-/// What is wrong with the parameters of a kind.
+/// Problems of the parameters of a kind.
 pub fn problems(kind: &str, params: &Value) -> Vec<String> {
     let problems = registry::find(kind).unwrap().check_params(params).unwrap_err();
     problems.into_iter().map(|problem| problem.message).collect()

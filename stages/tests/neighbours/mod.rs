@@ -10,9 +10,9 @@ fn golden() -> Value {
     serde_json::from_str(include_str!("../../../tests/golden/neighbours.json")).unwrap()
 }
 
-/// What `neighbours` writes.
+/// Outputs of `neighbours`.
 const FOUND: [(&str, &str); 2] = [("neighbours", "neighbours.csv"), ("report", "report.csv")];
-/// What `apply_neighbours` writes.
+/// Outputs of `apply_neighbours`.
 const APPLIED: [(&str, &str); 2] = [("submission", "final.csv"), ("report", "changes.csv")];
 
 /// Features of one side of a golden case, and its table.

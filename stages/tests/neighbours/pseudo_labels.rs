@@ -5,7 +5,7 @@ use athanor_stages::artifact::matrix::{Matrix, MatrixInput};
 use super::errors::{complaint, problems};
 use super::*;
 
-/// What `pseudo_labels` writes.
+/// Outputs of `pseudo_labels`.
 const OUTPUTS: [(&str, &str); 3] = [("train", "train.csv"), ("soft_labels", "soft"), ("report", "report.csv")];
 
 fn soft_labels(bench: &Bench) -> Matrix {

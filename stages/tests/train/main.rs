@@ -2,9 +2,9 @@
 
 #![recursion_limit = "256"]
 
-mod bench;
 mod devices;
 mod errors;
+mod fixture;
 mod learning;
 mod memory;
 mod metric;

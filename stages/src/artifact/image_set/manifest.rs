@@ -8,14 +8,14 @@ use athanor_cache::{Digest, Tree};
 use super::{ImageFile, ImageSet, ImageSetOutput, entries, label_inside};
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::error::StageError;
-use crate::images::decode::{Header, ImageFormat};
 use crate::ports::{InputFile, OutputValue};
+use athanor_images::decode::{Header, ImageFormat};
 
 const MANIFEST: &str = "manifest.csv";
 const HEADER: [&str; 10] =
     ["Id", "channel", "file", "format", "width", "height", "samples", "depth", "bytes", "digest"];
 
-/// What the manifest says of a file.
+/// A file's entry in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestRow {
     /// The image.
@@ -32,8 +32,8 @@ pub struct ManifestRow {
     pub digest: Digest,
 }
 
-/// Writes the manifest of a set whose files are in place, ids and channels in the order of `rows`. Makes the folder if there
-/// are no files.
+/// Writes the manifest of a set whose files are in place, ids and channels in the order of `rows`. Makes the folder if
+/// there are no files.
 pub fn write_manifest(set: &ImageSetOutput, rows: &[ManifestRow]) -> Result<(), StageError> {
     std::fs::create_dir_all(set.path()).map_err(StageError::io(set.path()))?;
     let table = TableOutput::from_path(set.path().join(MANIFEST));
@@ -54,8 +54,8 @@ fn name_of(format: ImageFormat) -> &'static str {
     }
 }
 
-/// The manifest, if the folder has one. A table of the same name with other columns is the user's own affair.
-pub fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table>, StageError> {
+/// The manifest, if the folder has one. A table of the same name with other columns is not a manifest.
+pub(crate) fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table>, StageError> {
     if !entries(tree).any(|(name, _)| name == MANIFEST) {
         return Ok(None);
     }
@@ -64,9 +64,9 @@ pub fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table>, Stag
     Ok((table.header() == HEADER).then_some(table))
 }
 
-/// The set that a manifest describes. Every file must be there with the content it says, so that a set that was added to or
-/// edited is not taken for what it was.
-pub fn read(manifest: &Table, tree: &Tree, root: &Path, label: &str) -> Result<ImageSet, StageError> {
+/// The set that a manifest describes. Every file must be there with the content it says, so that a set that was added
+/// to or edited is not taken for what it was.
+pub(crate) fn read(manifest: &Table, tree: &Tree, root: &Path, label: &str) -> Result<ImageSet, StageError> {
     let present: HashMap<&str, Digest> = entries(tree).collect();
     let help = "If the images are right as they are, remove the manifest: the folder is then read by its file names.";
     if let Some(other) = present.len().checked_sub(manifest.len() + 1).filter(|others| *others > 0) {

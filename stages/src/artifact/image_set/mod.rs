@@ -1,8 +1,8 @@
 //! Image sets: ids by channels, one image file each.
 //!
-//! A set is a folder. Sets made by stages have a `manifest.csv` that says of every file what it is; any other folder is read
-//! by the names of its files ([`Naming`]), so that a user's own folder of images is a set too. Either way every id has an
-//! image for every channel: what is missing is an error, or is left out with its id and listed.
+//! A set is a folder. Sets made by stages have a `manifest.csv` that describes every file; any other folder is read
+//! by the names of its files ([`Naming`]), so that a user's own folder of images is a set too. Either way every id has
+//! an image for every channel: a missing one is an error, or its id is left out and listed.
 
 mod manifest;
 mod naming;
@@ -50,7 +50,7 @@ impl OutputValue for ImageSetOutput {
 /// The images of a set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageSet {
-    /// What the user calls the set.
+    /// Name of the set in messages.
     pub label: String,
     /// Names of the channels, in the set's order.
     pub channels: Vec<String>,
@@ -69,15 +69,15 @@ pub struct ImageFile {
     pub channel: String,
     /// Path inside the set.
     pub name: String,
-    /// What the user calls the file.
+    /// Name of the file in messages.
     pub label: String,
-    /// Where it lies.
+    /// Path of the file.
     pub path: PathBuf,
     /// Its content.
     pub digest: Digest,
 }
 
-/// An image that is not in a set, or not in what was made of it.
+/// An image that was left out of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadImage {
     /// The image.
@@ -86,11 +86,11 @@ pub struct BadImage {
     pub channel: String,
     /// The file, as the user calls it.
     pub file: String,
-    /// What is wrong with it.
+    /// The problem.
     pub reason: String,
 }
 
-/// What becomes of an id with a bad image.
+/// Action for an id with a bad image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBad {
@@ -102,8 +102,8 @@ pub enum OnBad {
 }
 
 impl ImageSetInput {
-    /// The images of the set, and those that are missing or there twice. A set that a stage has made is read by its manifest;
-    /// any other folder by the names of its files.
+    /// The images of the set, and those that are missing or duplicated. A set that a stage has made is read by its
+    /// manifest; any other folder by the names of its files.
     ///
     /// # Errors
     /// A manifest that does not fit the folder; a folder without any image.
@@ -123,7 +123,7 @@ impl ImageSetInput {
     /// As [`ImageSetInput::read`] for a folder with the usual names, in which nothing may be missing.
     pub fn read_whole(&self, context: &StageContext<'_>) -> Result<ImageSet, StageError> {
         let (set, bad) = self.read(&Naming::default(), context)?;
-        refuse(&bad)?;
+        fail_if_bad(&bad)?;
         Ok(set)
     }
 }
@@ -160,7 +160,7 @@ impl ImageFile {
 }
 
 /// Fails if there is a bad image; names the first and counts the others.
-pub fn refuse(bad: &[BadImage]) -> Result<(), StageError> {
+pub fn fail_if_bad(bad: &[BadImage]) -> Result<(), StageError> {
     let Some(first) = bad.first() else { return Ok(()) };
     let others = match bad.len() {
         1 => String::new(),
@@ -182,7 +182,7 @@ fn entries(tree: &Tree) -> impl Iterator<Item = (&str, Digest)> {
     tree.entries.iter().filter_map(|entry| Some((entry.path.as_str(), entry.digest?)))
 }
 
-/// What the user calls a file inside an artifact.
+/// The name in messages of a file inside an artifact.
 fn label_inside(label: &str, name: &str) -> String {
     format!("{}/{name}", label.trim_end_matches('/'))
 }

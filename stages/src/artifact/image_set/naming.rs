@@ -1,4 +1,4 @@
-//! Which file of a folder is which channel of which image.
+//! Names of files: which channel of which image a file is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,10 +10,10 @@ use crate::error::StageError;
 
 /// The channels of the Human Protein Atlas: microtubules, protein of interest, nucleus, endoplasmic reticulum.
 pub const HPA_CHANNELS: [&str; 4] = ["red", "green", "blue", "yellow"];
-/// How files are named where nothing else is said.
+/// Default pattern of file names.
 pub const DEFAULT_PATTERN: &str = "{id}_{channel}.{ext}";
 
-/// How the files of a folder are named.
+/// Naming scheme of the files of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naming {
     /// Text with `{id}`, `{channel}` and, at its end, perhaps `{ext}`.
@@ -22,7 +22,7 @@ pub struct Naming {
     channels: Option<Vec<String>>,
 }
 
-/// Why a pattern or a list of channels is of no use.
+/// Errors of a pattern or a list of channels.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NamingError {
     /// The pattern has not exactly one `{id}`.
@@ -87,14 +87,19 @@ impl Naming {
         (!id.is_empty() && !id.contains('/')).then_some(id)
     }
 
-    /// What the file of a channel of an id would be called, for messages.
+    /// The file name of a channel of an id, for messages.
     fn example(&self, id: &str, channel: &str) -> String {
         self.pattern.replace("{id}", id).replace("{channel}", channel).replace("{ext}", "*")
     }
 }
 
 /// Reads a folder by the names of its files.
-pub fn read(naming: &Naming, tree: &Tree, root: &Path, label: &str) -> Result<(ImageSet, Vec<BadImage>), StageError> {
+pub(crate) fn read(
+    naming: &Naming,
+    tree: &Tree,
+    root: &Path,
+    label: &str,
+) -> Result<(ImageSet, Vec<BadImage>), StageError> {
     let candidates = naming.candidates();
     let mut found: BTreeMap<&str, BTreeMap<usize, Vec<ImageFile>>> = BTreeMap::new();
     for (name, digest) in entries(tree) {

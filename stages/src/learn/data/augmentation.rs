@@ -4,7 +4,8 @@ use burn::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One of the eight flips and transposes of a square, named as in the reference solution: flips first, the transpose last.
+/// One of the eight flips and transposes of a square, named as in the reference solution: flips first, the transpose
+/// last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Augmentation {
@@ -68,7 +69,7 @@ impl Augmentation {
         matches!(self, Transpose | FlipudTranspose | FliplrTranspose | FlipudLrTranspose)
     }
 
-    /// Writes a square plane of `side` x `side` bytes, so changed, to `out`.
+    /// Writes a square plane of `side` x `side` bytes, flipped and transposed, to `out`.
     pub fn apply(self, plane: &[u8], side: usize, out: &mut [u8]) {
         let mirrored = |at: usize, mirror: bool| if mirror { side - 1 - at } else { at };
         for row in 0..side {
@@ -87,7 +88,7 @@ impl Augmentation {
         }
     }
 
-    /// Square images `[batch, channel, side, side]`, so changed.
+    /// Square images `[batch, channel, side, side]`, flipped and transposed.
     pub fn on_device(self, images: Tensor<4>) -> Tensor<4> {
         const ROWS: usize = 2;
         const COLUMNS: usize = 3;
@@ -103,7 +104,8 @@ mod tests {
 
     const PLANE: [u8; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-    /// What NumPy makes of `PLANE`: `np.flipud(x)`, `np.fliplr(x)`, `x.T`, `np.flipud(np.fliplr(x))`, `np.flipud(x).T`, ...
+    /// NumPy's results for `PLANE`: `np.flipud(x)`, `np.fliplr(x)`, `x.T`, `np.flipud(np.fliplr(x))`, `np.flipud(x).T`,
+    /// ...
     const BY_NUMPY: [[u8; 9]; 8] = [
         [1, 2, 3, 4, 5, 6, 7, 8, 9],
         [7, 8, 9, 4, 5, 6, 1, 2, 3],

@@ -14,11 +14,11 @@ pub struct Batch {
     pub bytes: Vec<u8>,
 }
 
-/// How positions become batches.
+/// Configuration of batches.
 pub struct Batches<'a> {
-    /// Where the images are.
+    /// The images.
     pub pool: &'a ImagePool,
-    /// Pixels a side of what is seen of them.
+    /// Side of the views, in pixels.
     pub side: usize,
     /// Images in a batch; the last may have fewer.
     pub size: usize,
@@ -27,26 +27,26 @@ pub struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// Calls `consume` with a loader of the batches of positions in `positions`; `see` says which
-    /// image stands at a position and what is seen of it.
+    /// Calls `consume` with a loader of the batches of positions in `positions`; `view_of` gives the
+    /// image at a position and the view of it.
     pub fn load<R>(
         &self,
         positions: Range<usize>,
-        see: impl Fn(usize) -> (usize, View) + Sync,
+        view_of: impl Fn(usize) -> (usize, View) + Sync,
         consume: impl FnOnce(&mut Loader<'_, Batch>) -> R,
     ) -> R {
         let prepare = |number: usize| {
             let start = positions.start + number * self.size;
-            self.render(start..positions.end.min(start + self.size), &see)
+            self.render(start..positions.end.min(start + self.size), &view_of)
         };
         with_loader(positions.len().div_ceil(self.size), self.threads, prepare, consume)
     }
 
-    fn render(&self, positions: Range<usize>, see: &impl Fn(usize) -> (usize, View)) -> Batch {
+    fn render(&self, positions: Range<usize>, view_of: &impl Fn(usize) -> (usize, View)) -> Batch {
         let image_length = self.pool.channels.len() * self.side * self.side;
         let mut bytes = vec![0; positions.len() * image_length];
         for (position, out) in positions.clone().zip(bytes.chunks_exact_mut(image_length)) {
-            let (image, view) = see(position);
+            let (image, view) = view_of(position);
             self.pool.render(image, &view, out);
         }
         Batch { positions, bytes }

@@ -21,18 +21,18 @@ struct Shared<B> {
 }
 
 struct State<B> {
-    /// Batches that were begun; the next to prepare.
+    /// Number of batches begun; the next to prepare.
     begun: usize,
-    /// Batches that were handed over.
+    /// Number of batches handed over.
     taken: usize,
     ready: BTreeMap<usize, B>,
-    /// Nobody takes or prepares any more.
+    /// Whether consumer or producers have ended.
     over: bool,
 }
 
 impl<B> Shared<B> {
     fn lock(&self) -> MutexGuard<'_, State<B>> {
-        // The state is whole between any two of its changes, each of which is one assignment.
+        // The state is consistent between any two of its changes, each of which is one assignment.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -46,7 +46,7 @@ impl<B> Shared<B> {
     }
 }
 
-/// Ends the work of all when one is done, or panics.
+/// Ends all threads when one is done, or panics.
 struct EndOnDrop<'a, B>(&'a Shared<B>);
 
 impl<B> Drop for EndOnDrop<'_, B> {
@@ -57,7 +57,7 @@ impl<B> Drop for EndOnDrop<'_, B> {
 
 /// Calls `consume` with a loader of batches 0 to `count`, each of them made by `prepare` in one of `threads` threads.
 ///
-/// At most a few batches a thread are held ready. What is handed over depends on nothing but `prepare`.
+/// At most a few batches a thread are held ready. Batches depend on nothing but `prepare`.
 pub fn with_loader<B: Send, R>(
     count: usize,
     threads: usize,
@@ -97,7 +97,7 @@ fn work<B>(shared: &Shared<B>, count: usize, ahead: usize, prepare: &impl Fn(usi
 }
 
 impl<B> Loader<'_, B> {
-    /// How long the taker has waited for batches so far.
+    /// Time that the consumer has waited for batches so far.
     pub fn waited(&self) -> Duration {
         self.waited
     }
@@ -117,7 +117,7 @@ impl<B> Iterator for Loader<'_, B> {
                 break batch;
             }
             if state.over {
-                // A thread has panicked; so does whoever joins it.
+                // A thread has panicked; joining it panics too.
                 return None;
             }
             state = self.shared.wait(state);

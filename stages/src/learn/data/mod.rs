@@ -1,13 +1,13 @@
-//! From packed images to batches: which images come when, what of each is seen, and threads that prepare it ahead of time.
+//! From packed images to batches: the order of images, their views, and threads that prepare batches ahead of time.
 //!
-//! All of it is decided by numbers: the stage's seed, the epoch, and an image's place in it. The same numbers give the same
+//! All of it is a function of the stage's seed, the epoch, and an image's place in it. The same numbers give the same
 //! bytes, whatever the number of threads.
 
 pub mod augmentation;
 mod batches;
-mod examples;
-mod identified;
-mod labelled;
+mod classification_dataset;
+mod identity_dataset;
+mod image_pool;
 pub mod loader;
 mod normalisation;
 pub mod sampling;
@@ -15,39 +15,39 @@ pub mod view;
 
 pub use augmentation::Augmentation;
 pub use batches::{Batch, Batches};
-pub use examples::ImagePool;
-pub use identified::Identified;
-pub use labelled::Labelled;
+pub use classification_dataset::ClassificationDataset;
+pub use identity_dataset::IdentityDataset;
+pub use image_pool::ImagePool;
 pub use normalisation::Normalisation;
 
 use crate::artifact::table::TableInput;
 use crate::error::StageError;
-use crate::images::synthetic::random::Random;
+use athanor_random::Random;
 
-/// Names of the uses that random numbers are put to, so that no two uses share any.
+/// Uses of random numbers; each has a stream of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum RandomUse {
     /// Weights of a new network.
     Weights,
     /// The order of an epoch.
     Order,
     /// Crops and flips.
     Views,
-    /// What a network drops while it learns.
+    /// Dropout.
     Dropout,
 }
 
 /// The random numbers of one use in one epoch (0 where there are none).
-pub fn random(seed: u64, what: Use, epoch: u32) -> Random {
-    Random::new(seed).part(what as u64).part(u64::from(epoch))
+pub fn random_stream(seed: u64, what: RandomUse, epoch: u32) -> Random {
+    Random::new(seed).split(what as u64).split(u64::from(epoch))
 }
 
 /// The random numbers of an image, by its id.
-pub fn random_view(seed: u64, id: &str) -> Random {
+pub fn random_view_stream(seed: u64, id: &str) -> Random {
     let digest = athanor_cache::Digest::of(id.as_bytes()).to_string();
     // A digest is hexadecimal.
     let number = u64::from_str_radix(&digest[..16], 16).unwrap_or_default();
-    random(seed, Use::Views, 0).part(number)
+    random_stream(seed, RandomUse::Views, 0).split(number)
 }
 
 /// The ids in the column `Id` of a table, or all of the pool.

@@ -1,4 +1,4 @@
-//! Bytes of pixels to what networks learn from.
+//! Normalisation: from bytes of pixels to the inputs of networks.
 
 use burn::prelude::*;
 use burn::tensor::DType;
@@ -28,7 +28,7 @@ impl Normalisation {
     /// The figures of a table `color,mean,std`, for these channels in this order.
     ///
     /// # Errors
-    /// A channel that the table lacks; figures that are no numbers, or a standard deviation that is not above 0.
+    /// A channel that the table lacks; cells that are not numbers, or a standard deviation that is not above 0.
     pub fn of_table(table: &TableInput, channels: &[String]) -> Result<Normalisation, StageError> {
         let table = table.read()?;
         let rows = table.index("color")?;
@@ -43,7 +43,7 @@ impl Normalisation {
             let number = |column: usize| {
                 let cell = table.cell(row, column);
                 let number = cell.trim().parse::<f32>().ok().filter(|number| number.is_finite());
-                number.ok_or_else(|| table.error(row, format!("`{cell}` is no number")))
+                number.ok_or_else(|| table.error(row, format!("`{cell}` is not a number")))
             };
             normalisation.mean.push(number(mean)?);
             let deviation = number(std)?;
@@ -58,8 +58,8 @@ impl Normalisation {
         Ok(normalisation)
     }
 
-    /// Bytes `[batch, channel, side, side]` to a float tensor on `device`: divided by 255, less the mean, by the standard
-    /// deviation. The bytes travel to the device as they are.
+    /// Bytes `[batch, channel, side, side]` to a float tensor on `device`: divided by 255, less the mean, by the
+    /// standard deviation. The bytes travel to the device as they are.
     pub fn images(&self, bytes: Vec<u8>, batch: usize, side: usize, device: &Device) -> Tensor<4> {
         let channels = self.mean.len();
         let data = TensorData::new(bytes, [batch, channels, side, side]);

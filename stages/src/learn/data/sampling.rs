@@ -1,17 +1,17 @@
-//! Which images an epoch shows, in which order.
+//! Sampling: the images of an epoch and their order.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Use, random};
+use super::{RandomUse, random_stream};
 
-/// Showing images of rare classes several times an epoch.
+/// Upsampling of rare classes: their images are shown several times an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upsampling {
-    /// Share of the images that each class should have, above 0 and at most 1.
+    /// Minimum share of images that each class should have, above 0 and at most 1.
     pub share: f64,
-    /// How often an image comes at most.
+    /// Maximum number of times that an epoch shows an image.
     #[serde(default = "at_most")]
     pub at_most: usize,
 }
@@ -21,7 +21,8 @@ fn at_most() -> usize {
 }
 
 impl Upsampling {
-    /// How often each image comes, given the classes of each: as often as its rarest class needs to reach the share.
+    /// Number of times that an epoch shows each image, given the classes of each: as many as its rarest class needs to
+    /// reach the share.
     pub fn repeats<'a>(&self, targets: impl Iterator<Item = &'a [usize]> + Clone, classes: usize) -> Vec<usize> {
         let (mut counts, mut images) = (vec![0_usize; classes], 0_usize);
         for target in targets.clone() {
@@ -40,7 +41,7 @@ impl Upsampling {
 pub fn epoch_order(seed: u64, epoch: u32, repeats: &[usize], multiple_of: usize) -> Vec<usize> {
     let each = repeats.iter().enumerate();
     let mut order: Vec<usize> = each.flat_map(|(image, times)| std::iter::repeat_n(image, *times)).collect();
-    let mut random = random(seed, Use::Order, epoch);
+    let mut random = random_stream(seed, RandomUse::Order, epoch);
     for at in (1..order.len()).rev() {
         order.swap(at, random.below(at + 1));
     }

@@ -1,30 +1,31 @@
-//! What of an image a network sees.
+//! Views: the parts of images that a network sees.
 
 use super::Augmentation;
 use crate::artifact::packed_images::{Crop, PackedImages};
-use crate::images::pixels::{Pixels, Samples};
-use crate::images::resample::{Interpolation, resize};
-use crate::images::synthetic::random::Random;
+use athanor_images::pixels::{Pixels, Samples};
+use athanor_images::resample::{Interpolation, resize};
+use athanor_random::Random;
 
-/// A square part of an image, made so many pixels a side, then flipped or transposed.
+/// A rectangular crop of an image, resized to a square, then flipped or transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
     /// The part.
     pub part: Crop,
     /// Pixels a side.
     pub side: usize,
-    /// What is done last.
+    /// Flip or transpose, applied last.
     pub augmentation: Augmentation,
 }
 
 impl View {
-    /// The whole of an image of so many rows and columns.
+    /// The whole of an image of `height` rows and `width` columns.
     pub fn whole([height, width]: [usize; 2], side: usize) -> View {
         let part = Crop { top: 0, left: 0, height, width };
         View { part, side, augmentation: Augmentation::Default }
     }
 
-    /// A random square: its side uniform from `side`, included, to the image's shorter side, excluded; placed uniformly.
+    /// A random square: its side uniform from `side`, included, to the image's shorter side, excluded; placed
+    /// uniformly.
     ///
     /// # Panics
     /// If the image is smaller than `side`.

@@ -1,105 +1,107 @@
-//! What trained networks say of images: in batches, shared out over devices, and kept as it comes.
+//! Inference: outputs of trained networks, in batches, shared out over devices, stored as they are made.
 
-mod kept;
+mod partial_outputs;
 
 use std::time::Instant;
 
+use athanor_nn::devices::{Devices, with_workers};
 use burn::module::Module;
 use burn::prelude::*;
 
 use super::data::view::View;
 use super::data::{Batch, Batches, ImagePool};
-use super::devices::{Devices, with_crew};
-use super::preparation::Preparation;
-use super::train::Precision;
+use super::precision::Precision;
+use super::preprocessing::Preprocessing;
 use crate::context::StageContext;
 use crate::error::StageError;
-use kept::Kept;
+use partial_outputs::PartialOutputs;
 
-/// What is asked of a network.
-pub struct Questions<'a> {
-    /// Where the images are.
+/// Inference of a network on images of a pool.
+pub(crate) struct InferenceJob<'a> {
+    /// The images.
     pub pool: &'a ImagePool,
-    /// How they are prepared.
-    pub preparation: &'a Preparation,
-    /// How many are asked about.
+    /// Preprocessing of the images.
+    pub preprocessing: &'a Preprocessing,
+    /// Number of images.
     pub count: usize,
     /// Images in a batch.
     pub batch: usize,
-    /// What the network computes in.
+    /// Numeric precision of the network.
     pub precision: Precision,
-    /// Numbers in the answer for an image.
+    /// Number of outputs for an image.
     pub width: usize,
 }
 
-impl Questions<'_> {
-    /// The answers `[image, width]`, image by image: `see` says which image stands at a position and what is seen of it,
-    /// `answer` what a network says of images `[batch, channel, side, side]`.
+impl InferenceJob<'_> {
+    /// The outputs `[image, width]`, image by image: `view_of` gives the image at a position and the view of it,
+    /// `infer` the outputs of a network for images `[batch, channel, side, side]`.
     ///
-    /// Each batch goes to one of `models`, which are the same network on each of `devices`. Answers of an earlier try of the
-    /// same work are not asked for again.
+    /// Each batch goes to one of `models`, which are the same network on each of `devices`. Outputs of an earlier
+    /// attempt at the same work are not computed again.
     ///
     /// # Errors
-    /// The wish to stop; answers that cannot be kept; a device without room for a batch.
-    pub fn ask<M: Module>(
+    /// The wish to stop; outputs that cannot be stored; a device without memory for a batch.
+    pub(crate) fn run<M: Module>(
         &self,
         models: Vec<M>,
         devices: &Devices,
-        see: impl Fn(usize) -> (usize, View) + Sync,
-        answer: impl Fn(&M, Tensor<4>) -> Vec<f32> + Sync,
+        view_of: impl Fn(usize) -> (usize, View) + Sync,
+        infer: impl Fn(&M, Tensor<4>) -> Vec<f32> + Sync,
         context: &StageContext<'_>,
     ) -> Result<Vec<f32>, StageError> {
-        devices.watch(|| self.ask_all(models, devices, see, answer, context)).unwrap_or_else(|out_of_memory| {
-            let side = self.preparation.side;
-            let what = format!("batches of {} images of {side} x {side} pixels", self.batch);
-            let smaller = (self.batch / 2).max(1);
-            Err(StageError::DeviceMemory {
-                message: out_of_memory.describe(&what),
-                help: format!("Choose a smaller `batch`, such as {smaller}."),
-                again: false,
-            })
-        })
+        devices.catch_out_of_memory(|| self.run_batches(models, devices, view_of, infer, context)).unwrap_or_else(
+            |out_of_memory| {
+                let side = self.preprocessing.side;
+                let what = format!("batches of {} images of {side} x {side} pixels", self.batch);
+                let smaller = (self.batch / 2).max(1);
+                Err(StageError::DeviceMemory {
+                    message: out_of_memory.describe(&what),
+                    help: format!("Choose a smaller `batch`, such as {smaller}."),
+                    retry: false,
+                })
+            },
+        )
     }
 
-    fn ask_all<M: Module>(
+    fn run_batches<M: Module>(
         &self,
         models: Vec<M>,
         devices: &Devices,
-        see: impl Fn(usize) -> (usize, View) + Sync,
-        answer: impl Fn(&M, Tensor<4>) -> Vec<f32> + Sync,
+        view_of: impl Fn(usize) -> (usize, View) + Sync,
+        infer: impl Fn(&M, Tensor<4>) -> Vec<f32> + Sync,
         context: &StageContext<'_>,
     ) -> Result<Vec<f32>, StageError> {
-        let mut kept = Kept::open(&context.unfinished()?, self.width)?;
-        if kept.rows() > 0 {
-            context.log(format!("goes on after {} of {} images", kept.rows(), self.count));
+        let mut partial = PartialOutputs::open(&context.unfinished()?, self.width)?;
+        if partial.rows() > 0 {
+            context.log(format!("continues after {} of {} images", partial.rows(), self.count));
         }
-        let side = self.preparation.side;
+        let side = self.preprocessing.side;
         let batches = Batches { pool: self.pool, side, size: self.batch, threads: context.threads };
         let say = |(model, device): &mut (M, Device), batch: Batch| {
-            let images = self.preparation.normalisation.images(batch.bytes, batch.positions.len(), side, device);
-            answer(model, self.precision.of(images))
+            let images = self.preprocessing.normalisation.images(batch.bytes, batch.positions.len(), side, device);
+            infer(model, self.precision.cast(images))
         };
         let mut pairs = models.into_iter().zip(devices.iter().cloned());
         let Some(mut own) = pairs.next() else { return Ok(Vec::new()) };
-        with_crew(pairs.collect(), say, |crew| {
-            batches.load(kept.rows()..self.count, see, |loader| {
+        with_workers(pairs.collect(), say, |workers| {
+            batches.load(partial.rows()..self.count, view_of, |loader| {
                 let since = Instant::now();
                 loop {
-                    context.progress(kept.rows() as u64, self.count as u64, "images");
+                    context.progress(partial.rows() as u64, self.count as u64, "images");
                     if context.should_stop() {
                         return Err(StageError::Interrupted);
                     }
-                    devices.simulate(self.batch.min(self.count - kept.rows()));
-                    let answers = crew.share(loader.take(crew.width()), |batch| say(&mut own, batch));
-                    if answers.is_empty() {
+                    devices.simulate_batch(self.batch.min(self.count - partial.rows()));
+                    let outputs = workers.share(loader.take(workers.width()), |batch| say(&mut own, batch));
+                    if outputs.is_empty() {
                         let share = loader.waited().as_secs_f64() / since.elapsed().as_secs_f64();
                         context.metric("share_waiting_for_data", share);
                         return Ok(());
                     }
-                    answers.iter().try_for_each(|answers| kept.add(answers))?;
+                    outputs.iter().try_for_each(|outputs| partial.add(outputs))?;
                 }
             })
         })?;
-        Ok(kept.into_values())
+        Ok(partial.into_values())
     }
 }

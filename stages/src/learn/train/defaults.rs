@@ -1,23 +1,23 @@
 //! Defaults of parameters that all kinds that train have.
 
-use crate::learn::optim::{NamedSchedule, Schedule};
+use athanor_nn::optim::{NamedSchedule, Schedule};
 
 /// One batch a step.
-pub fn accumulation() -> usize {
+pub(crate) fn accumulation() -> usize {
     1
 }
 
-/// As in the reference solution.
-pub fn clip_norm() -> f64 {
+/// The reference solution's.
+pub(crate) fn clip_norm() -> f64 {
     1.0
 }
 
 /// Two minutes, in seconds.
-pub fn save_every() -> f64 {
+pub(crate) fn save_every() -> f64 {
     120.0
 }
 
 /// The same rate in every epoch.
-pub fn schedule() -> Schedule {
+pub(crate) fn schedule() -> Schedule {
     Schedule::Named(NamedSchedule::Constant)
 }

@@ -5,8 +5,9 @@ use burn::prelude::*;
 
 /// The same module with its parameters numbered in order.
 ///
-/// An optimiser knows parameters by their ids, which are random otherwise: its state could not be read by another process.
-pub fn number_parameters<M: Module>(module: M) -> M {
+/// An optimiser knows parameters by their ids, which are random otherwise: its state could not be read by another
+/// process.
+pub(crate) fn number_parameters<M: Module>(module: M) -> M {
     module.map(&mut Numbering { next: 1 })
 }
 

@@ -1,7 +1,7 @@
 //! The parameters that all kinds that train have.
 
-/// Makes the parameters of a kind that trains: `arch`, its own, then those that all such kinds have. The parameter in
-/// parentheses says how many pixels a side the network sees.
+/// Declares the parameters of a kind that trains: `arch`, its own, then those that all such kinds have. The parameter
+/// in parentheses is the side of the network's input.
 macro_rules! training_params {
     (
         $(#[$doc:meta])*
@@ -13,48 +13,49 @@ macro_rules! training_params {
         #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
-            /// The network.
-            pub arch: $crate::learn::models::Architecture,
+            /// Network architecture.
+            pub arch: athanor_nn::models::Architecture,
             $($(#[$own_doc])* pub $own: $kind,)*
-            /// Images in a batch. Those that do not fill a batch at the end of an epoch are left out.
+            /// Number of images in a batch. Images that do not fill a batch at the end of an epoch are left out.
             pub batch: usize,
-            /// Batches whose gradients are averaged for one step.
+            /// Number of batches whose gradients are averaged for one optimiser step (gradient accumulation).
             #[serde(default = "crate::learn::train::defaults::accumulation")]
             pub accumulation: usize,
-            /// How often every image is shown.
+            /// Number of epochs.
             pub epochs: u32,
-            /// The learning rate: one of the schedules by name, a number, or a list of `[epoch, rate]` from epoch 1 on.
+            /// Learning-rate schedule: a named one, a constant rate, or a list of `[epoch, rate]` from epoch 1 on.
             #[serde(default = "crate::learn::train::defaults::schedule")]
-            pub schedule: $crate::learn::optim::Schedule,
-            /// In so many epochs at the start the backbone stays as it is, and only the head learns.
+            pub schedule: athanor_nn::optim::Schedule,
+            /// Number of epochs at the start in which the backbone is frozen and only the head is trained.
             #[serde(default)]
             pub freeze_epochs: u32,
-            /// The largest norm of all gradients together; larger ones are scaled down.
+            /// Maximum norm of all gradients together; larger gradients are scaled down (gradient clipping).
             #[serde(default = "crate::learn::train::defaults::clip_norm")]
             pub clip_norm: f64,
-            /// Ends after so many epochs without a better one.
+            /// Early-stopping patience: number of epochs without improvement after which training ends.
             #[serde(default)]
             pub early_stopping: Option<u32>,
-            /// What the network computes in; parameters are float32 either way.
+            /// Numeric precision of the network; parameters are float32 either way.
             #[serde(default)]
-            pub precision: $crate::learn::train::Precision,
-            /// Computes activations again for the backward pass rather than keeping them: less memory, more time.
+            pub precision: $crate::learn::precision::Precision,
+            /// Gradient checkpointing: activations are recomputed in the backward pass instead of stored, for less
+            /// memory and more time.
             #[serde(default)]
             pub gradient_checkpointing: bool,
-            /// What happens when a GPU runs out of memory: `error`, which says what would fit, or `split`, which goes on
-            /// with smaller batches, as many images a step. Batch norm then sees smaller batches, so that the result
+            /// Action when a GPU runs out of memory: `error` fails and says what would fit, `split` continues with
+            /// smaller batches and as many images a step. Batch norm then sees smaller batches, so that the result
             /// depends on the GPU's memory.
             #[serde(default, skip_serializing_if = "crate::learn::train::OnOutOfMemory::is_default")]
             pub on_out_of_memory: $crate::learn::train::OnOutOfMemory,
-            /// Seconds between two states that are saved; from the last one training goes on if it is killed.
+            /// Interval between two saved states, in seconds; a training that was killed continues from the last one.
             #[serde(default = "crate::learn::train::defaults::save_every")]
             pub save_every: f64,
         }
 
         impl $name {
-            /// What of them says how the network is trained.
-            pub fn plan(&self) -> $crate::learn::train::Plan {
-                $crate::learn::train::Plan {
+            /// The configuration of the training.
+            pub fn training_config(&self) -> $crate::learn::train::TrainingConfig {
+                $crate::learn::train::TrainingConfig {
                     side: self.$side,
                     batch: self.batch,
                     accumulation: self.accumulation,

@@ -4,65 +4,70 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 use burn::tensor::container::TensorContainer;
 
-use super::lesson::{Learned, Lesson};
+use super::config::TrainingConfig;
+use super::microbatch::{Microbatch, MicrobatchOutput};
 use super::numbering::number_parameters;
-use super::plan::Plan;
-use super::trainer::Task;
+use super::task::TrainingTask;
 use crate::error::StageError;
-use crate::learn::models::Model;
+use athanor_nn::models::Model;
 
 /// The network on a further device.
-pub struct Replica<M> {
+pub(crate) struct Replica<M> {
     model: M,
     device: Device,
-    /// The epoch it is ready for.
+    /// The epoch that it is prepared for.
     epoch: u32,
 }
 
-/// A lesson for a replica, and what has changed since its last one.
-pub struct Job {
-    /// The lesson.
-    pub lesson: Lesson,
+/// A microbatch for a replica, and changes since its last one.
+pub(crate) struct ReplicaJob {
+    /// The microbatch.
+    pub microbatch: Microbatch,
     /// The epoch that it belongs to.
     pub epoch: u32,
-    /// The network's, if they have moved.
-    pub parameters: Option<Parameters>,
+    /// The network's parameters, if they have changed.
+    pub parameters: Option<ParameterSnapshot>,
 }
 
 impl<M: Model> Replica<M> {
-    /// One that waits for the network's parameters.
-    pub fn new<T: Task<Model = M>>(task: &T, device: &Device) -> Result<Replica<M>, StageError> {
-        Ok(Replica { model: number_parameters(task.fresh(device)?), device: device.clone(), epoch: 0 })
+    /// A replica without the network's parameters yet.
+    pub(crate) fn new<T: TrainingTask<Model = M>>(task: &T, device: &Device) -> Result<Replica<M>, StageError> {
+        Ok(Replica { model: number_parameters(task.init_model(device)?), device: device.clone(), epoch: 0 })
     }
 
-    /// Learns what the network would, had it the time.
-    pub fn learn<T: Task<Model = M>>(&mut self, job: Job, task: &T, plan: &Plan) -> Learned {
-        let Job { lesson, epoch, parameters } = job;
+    /// Computes loss and gradients of a microbatch.
+    pub(crate) fn forward_backward<T: TrainingTask<Model = M>>(
+        &mut self,
+        job: ReplicaJob,
+        task: &T,
+        config: &TrainingConfig,
+    ) -> MicrobatchOutput {
+        let ReplicaJob { microbatch, epoch, parameters } = job;
         if std::mem::replace(&mut self.epoch, epoch) != epoch {
-            self.model = plan.thawed(self.model.clone(), epoch);
+            self.model = config.with_freezing(self.model.clone(), epoch);
         }
         if let Some(parameters) = parameters {
-            self.model = parameters.put_in(self.model.clone());
+            self.model = parameters.load_into(self.model.clone());
         }
-        lesson.learn(task, plan, &self.model, &self.device)
+        microbatch.forward_backward(task, config, &self.model, &self.device)
     }
 }
 
 /// The parameters and running statistics of a network, by their place in it.
-pub struct Parameters {
+pub(crate) struct ParameterSnapshot {
     tensors: TensorContainer<usize>,
 }
 
-impl Parameters {
+impl ParameterSnapshot {
     /// Those of `network`, copied to `device`.
-    pub fn on<M: Module>(network: &M, device: &Device) -> Parameters {
+    pub(crate) fn on<M: Module>(network: &M, device: &Device) -> ParameterSnapshot {
         let mut copy = Copy { device, place: 0, tensors: TensorContainer::new() };
         network.visit(&mut copy);
-        Parameters { tensors: copy.tensors }
+        ParameterSnapshot { tensors: copy.tensors }
     }
 
-    /// Puts them in the place of those of a network of the same shape, which learns what it has learned.
-    pub fn put_in<M: Module>(self, network: M) -> M {
+    /// Loads them into a network of the same shape.
+    pub(crate) fn load_into<M: Module>(self, network: M) -> M {
         network.map(&mut Put { place: 0, tensors: self.tensors })
     }
 }

@@ -1,20 +1,20 @@
-//! What all kinds that train do: train on the device there is, then write what came of it.
+//! A training stage: trains on the devices there are, then writes the results.
 
 use std::path::Path;
 
-use super::fitting::Split;
-use super::in_pool;
-use super::plan::Plan;
+use super::config::TrainingConfig;
+use super::oom_split::Split;
 use super::state::{Epoch, StateFolder};
-use super::trainer::{Task, Trained, train};
+use super::task::TrainingTask;
+use super::trainer::{Trained, train};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::learn::devices::Devices;
-use crate::learn::models::Model;
+use crate::learn::thread_pool::with_thread_pool;
+use athanor_nn::models::Model;
 
-/// Where results go.
-pub struct Results<'a> {
+/// Paths of the outputs.
+pub(crate) struct OutputPaths<'a> {
     /// The network after its best epoch.
     pub checkpoint: &'a Path,
     /// The network after the last epoch.
@@ -24,37 +24,37 @@ pub struct Results<'a> {
 }
 
 /// Trains and writes the results.
-pub fn train_and_write<T: Task>(
+pub(crate) fn run_training<T: TrainingTask>(
     task: &T,
-    plan: &Plan,
-    results: &Results<'_>,
+    config: &TrainingConfig,
+    results: &OutputPaths<'_>,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
-    let devices = Devices::of(context);
-    plan.precision.check(devices.first())?;
+    let devices = context.devices();
+    config.precision.check(devices.first())?;
     let folder = context.unfinished()?;
-    let split = Split::of(&folder);
-    let fitting = split.applied(plan);
-    if fitting.batch != plan.batch {
-        let Plan { batch, accumulation, .. } = fitting;
+    let split = Split::load(&folder);
+    let config_that_fits = split.apply(config);
+    if config_that_fits.batch != config.batch {
+        let TrainingConfig { batch, accumulation, .. } = config_that_fits;
         context.log(format!("{accumulation} batches of {batch} images a step, as larger ones did not fit into memory"));
     }
-    let trained = devices.watch(|| {
-        in_pool(context.threads, || {
+    let trained = devices.catch_out_of_memory(|| {
+        with_thread_pool(context.threads, || {
             let mut folder = StateFolder::new(folder.clone());
-            let trained = train(task, &fitting, &mut folder, &devices, context)?;
+            let trained = train(task, &config_that_fits, &mut folder, &devices, context)?;
             context.log(format!("{} was trained on {devices}", trained.model.architecture()));
             write(task, trained, &folder, results, context)
         })
     });
-    trained.unwrap_or_else(|out_of_memory| Err(plan.does_not_fit(out_of_memory, split, &folder)))
+    trained.unwrap_or_else(|out_of_memory| Err(config.out_of_memory_error(out_of_memory, split, &folder)))
 }
 
-fn write<T: Task>(
+fn write<T: TrainingTask>(
     task: &T,
     trained: Trained<T::Model>,
     folder: &StateFolder,
-    results: &Results<'_>,
+    results: &OutputPaths<'_>,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
     let Trained { model, best, history } = trained;

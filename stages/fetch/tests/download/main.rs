@@ -1,0 +1,5 @@
+//! Files from elsewhere: fetched from servers that misbehave, and unpacked from archives that are not to be trusted.
+
+mod fetching;
+mod loopback;
+mod unpacking;

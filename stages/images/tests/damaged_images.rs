@@ -1,0 +1,140 @@
+//! Decoding of whatever a file may hold: it returns, says what is wrong, and stays within its memory.
+//!
+//! The allocator of this test refuses to go beyond a limit (which aborts), so every test here also tests that.
+
+use std::alloc::System;
+use std::sync::LazyLock;
+
+use athanor_images::decode::{Appearance, DecodeError, ImageFormat, Limits, decode, header, sniff};
+use athanor_images::pixels::Pixels;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// Memory for decoding an image of at most `LIMITS`, and for the tests themselves.
+#[global_allocator]
+static ALLOCATOR: cap::Cap<System> = cap::Cap::new(System, 192 << 20);
+
+const LIMITS: Limits = Limits { max_side: 4096, max_bytes: 8 << 20 };
+
+/// The sound files that the mutations start from.
+static FILES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
+    let all: Value = serde_json::from_str(include_str!("../../../tests/golden/images.json")).unwrap();
+    let file = |case: &Value| {
+        (case["name"].as_str().unwrap().to_owned(), STANDARD.decode(case["file"].as_str().unwrap()).unwrap())
+    };
+    all["decode"].as_array().unwrap().iter().map(file).collect()
+});
+
+/// Decodes; what comes out must be whole and within the limits.
+fn decode_and_check(bytes: &[u8]) -> Result<Pixels, DecodeError> {
+    let decoded = decode(bytes, &LIMITS);
+    if let Ok(pixels) = &decoded {
+        assert_eq!(pixels.samples.len(), pixels.width * pixels.height * pixels.channels);
+        assert!(pixels.width <= LIMITS.max_side && pixels.height <= LIMITS.max_side);
+        let told = header(bytes, &LIMITS).unwrap();
+        assert_eq!((told.width, told.height, told.channels), (pixels.width, pixels.height, pixels.channels));
+    }
+    decoded
+}
+
+#[test]
+fn a_file_cut_anywhere_is_no_image() {
+    for (name, file) in &*FILES {
+        let whole = decode_and_check(file).unwrap();
+        for length in 0..file.len() {
+            match decode_and_check(&file[..length]) {
+                Err(_) => {}
+                // The bytes after the samples of a TIFF file may be missing.
+                Ok(pixels) => {
+                    assert!(sniff(file) == Some(ImageFormat::Tiff) && pixels == whole, "{name} cut to {length} bytes");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dimensions_that_the_file_cannot_hold_cost_nothing() {
+    // A PNG of 4,000 x 2,000 (8 MB of grey) without data, a JPEG and a TIFF that say they are larger still.
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x0f\xa0\0\0\x07\xd0\x08\0\0\0\0".to_vec();
+    let checksum = crc(&png[12..]);
+    png.extend(checksum.to_be_bytes());
+    png.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+    assert!(matches!(header(&png, &LIMITS), Err(DecodeError::Damaged { format: ImageFormat::Png, .. })));
+    let (_, jpeg) = FILES.iter().find(|(name, _)| name == "grey").unwrap();
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    let mut lying = jpeg.clone();
+    lying[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+    assert!(matches!(header(&lying, &LIMITS), Err(DecodeError::TooLarge { width: 65_500, height: 65_500, .. })));
+    let wide = Limits { max_side: 65_535, max_bytes: usize::MAX };
+    assert!(matches!(header(&lying, &wide), Err(DecodeError::Damaged { format: ImageFormat::Jpeg, .. })));
+    assert!(matches!(decode(&lying, &wide), Err(DecodeError::Damaged { .. })));
+}
+
+#[test]
+fn what_is_no_image_is_named() {
+    let cases: [(&[u8], Appearance); 8] = [
+        (b"", Appearance::Empty),
+        (b"<!DOCTYPE html><title>404</title>", Appearance::Html),
+        (b"  \n<HTML>", Appearance::Html),
+        (b"\x1f\x8b\x08\0\0", Appearance::Gzip),
+        (b"PK\x03\x04", Appearance::Zip),
+        (b"Id,Target\n", Appearance::Text),
+        (&[0; 600], Appearance::Zeros),
+        (b"\x01\x02\x03", Appearance::Unknown),
+    ];
+    for (bytes, appearance) in cases {
+        assert_eq!(decode(bytes, &LIMITS), Err(DecodeError::NotAnImage(appearance)));
+        assert_eq!(header(bytes, &LIMITS), Err(DecodeError::NotAnImage(appearance)));
+    }
+}
+
+/// The checksum of a PNG chunk, bit by bit.
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc)))
+}
+
+/// Makes the checksums of a PNG file right again, so that what was changed gets past them.
+fn with_checksums(mut png: Vec<u8>) -> Vec<u8> {
+    let mut at = 8;
+    while let Some(length) = png.get(at..at + 4) {
+        let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        let Some(end) = at.checked_add(8 + length).filter(|end| end + 4 <= png.len()) else { break };
+        let checksum = crc(&png[at + 4..end]);
+        png[end..end + 4].copy_from_slice(&checksum.to_be_bytes());
+        at = end + 4;
+    }
+    png
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn changed_bytes_do_no_harm(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        early in any::<bool>(),
+    ) {
+        let (_, mut file) = FILES[which.index(FILES.len())].clone();
+        // Headers and directories come early; half of the changes go there.
+        let reach = if early { file.len().min(256) } else { file.len() };
+        for (at, value) in changes {
+            file[at.index(reach)] = value;
+        }
+        let _ = decode_and_check(&file);
+        let _ = decode_and_check(&with_checksums(file));
+    }
+
+    #[test]
+    fn arbitrary_bytes_do_no_harm(start in 0..7usize, bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let starts: [&[u8]; 7] = [
+            b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II\x2a\0\x08\0\0\0", b"MM\0\x2a\0\0\0\x08", b"II\x2b\0\x08\0\0\0",
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+        ];
+        let _ = decode_and_check(&[starts[start], &bytes].concat());
+    }
+}

@@ -1,0 +1,75 @@
+//! Elementwise operations.
+
+use rayon::prelude::*;
+
+use crate::memory::filled;
+
+/// Numbers in a task of a thread.
+const CHUNK: usize = 1 << 14;
+
+/// The sums of numbers, none below zero: a ReLU.
+pub fn add_relu(left: &[f32], right: &[f32]) -> Vec<f32> {
+    assert_eq!(left.len(), right.len(), "as many summands");
+    zipped(left, right, |left, right| {
+        let sum = left + right;
+        if sum < 0.0 { 0.0 } else { sum }
+    })
+}
+
+/// The gradient of a ReLU's input, given that of its output and the output.
+pub fn relu_gradient(output: &[f32], gradient: &[f32]) -> Vec<f32> {
+    assert_eq!(output.len(), gradient.len(), "as many outputs as gradients");
+    zipped(output, gradient, |output, gradient| if output > 0.0 { gradient } else { 0.0 })
+}
+
+fn zipped(left: &[f32], right: &[f32], of: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+    filled(left.len(), |output| {
+        left.par_chunks(CHUNK).zip(right.par_chunks(CHUNK)).enumerate().for_each(|(chunk, (left, right))| {
+            // SAFETY: Each chunk is one thread's.
+            let output = unsafe { output.slice(chunk * CHUNK..chunk * CHUNK + left.len()) };
+            output
+                .iter_mut()
+                .zip(left)
+                .zip(right)
+                .for_each(|((output, left), right)| _ = output.write(of(*left, *right)));
+        });
+    })
+}
+
+/// A step of Adam, Kingma and Ba 2014, <https://arxiv.org/abs/1412.6980>, as PyTorch takes it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamStep {
+    /// The learning rate divided by the bias correction of the first moment.
+    pub rate: f32,
+    /// Decay rates of the moments: beta 1 and 2.
+    pub betas: [f32; 2],
+    /// The square root of the bias correction of the second moment.
+    pub correction: f32,
+    /// Guard against division by zero.
+    pub epsilon: f32,
+}
+
+impl AdamStep {
+    /// Updates parameters and moments.
+    pub fn take(&self, parameters: &mut [f32], gradients: &[f32], moments: [&mut [f32]; 2]) {
+        crate::assert_available();
+        let [first, second] = moments;
+        assert_eq!([gradients.len(), first.len(), second.len()], [parameters.len(); 3], "as many of each");
+        let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
+        let chunks = parameters.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK)).zip(moments);
+        chunks.for_each(|((parameters, gradients), (first, second))| {
+            // SAFETY: The processor has been asked.
+            unsafe { self.step(parameters, gradients, first, second) };
+        });
+    }
+
+    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
+    fn step(&self, parameters: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
+        let moments = first.iter_mut().zip(second);
+        for ((parameter, gradient), (first, second)) in parameters.iter_mut().zip(gradients).zip(moments) {
+            *first = *first * self.betas[0] + gradient * (1.0 - self.betas[0]);
+            *second = *second * self.betas[1] + gradient * gradient * (1.0 - self.betas[1]);
+            *parameter -= self.rate * *first / (second.sqrt() / self.correction + self.epsilon);
+        }
+    }
+}

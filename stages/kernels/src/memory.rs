@@ -1,0 +1,52 @@
+//! Memory that several threads fill.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+/// A slice whose disjoint parts several threads write.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedMut<'a> {
+    start: *mut f32,
+    length: usize,
+    memory: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: It is a pointer, which by itself reads and writes nothing; who does must know that no other thread does the
+// same.
+unsafe impl Send for SharedMut<'_> {}
+// SAFETY: As above.
+unsafe impl Sync for SharedMut<'_> {}
+
+impl<'a> SharedMut<'a> {
+    /// These numbers.
+    pub(crate) fn of(numbers: &'a mut [f32]) -> SharedMut<'a> {
+        SharedMut { start: numbers.as_mut_ptr(), length: numbers.len(), memory: PhantomData }
+    }
+
+    /// A pointer to the number at `at`.
+    pub(crate) fn at(&self, at: usize) -> *mut f32 {
+        assert!(at <= self.length, "beyond the memory's end");
+        self.start.wrapping_add(at)
+    }
+
+    /// These numbers, to be written.
+    ///
+    /// # Safety
+    /// No other thread has any of them.
+    #[allow(clippy::mut_from_ref, reason = "the numbers are shared out by their places")]
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [MaybeUninit<f32>] {
+        assert!(range.start <= range.end && range.end <= self.length, "beyond the memory's end");
+        // SAFETY: They are within what this was made of, and the caller has them to itself.
+        unsafe { std::slice::from_raw_parts_mut(self.start.wrapping_add(range.start).cast(), range.len()) }
+    }
+}
+
+/// A new vector whose numbers `fill` writes, all of them.
+pub(crate) fn filled(length: usize, fill: impl FnOnce(SharedMut<'_>)) -> Vec<f32> {
+    let mut numbers: Vec<f32> = Vec::with_capacity(length);
+    fill(SharedMut { start: numbers.as_mut_ptr(), length, memory: PhantomData });
+    // SAFETY: There is room for `length` numbers, and `fill` has written them.
+    unsafe { numbers.set_len(length) };
+    numbers
+}

@@ -1,0 +1,88 @@
+//! The devices that a stage computes on.
+
+pub mod cuda;
+mod out_of_memory;
+mod workers;
+
+use burn::prelude::*;
+
+pub use out_of_memory::OutOfMemory;
+pub use workers::{DeviceWorkers, STACK_BYTES, StartError, with_workers};
+
+/// The devices of a stage, of one type: at least one. Results do not depend on their number.
+#[derive(Debug, Clone)]
+pub struct Devices {
+    all: Vec<Device>,
+    /// Images at once for which a simulated device has room.
+    capacity: Option<usize>,
+}
+
+impl Devices {
+    /// All GPUs that are visible, where this program can use any; else the CPU.
+    pub fn visible() -> Devices {
+        let gpus = cuda::gpus();
+        Devices { all: if gpus.is_empty() { vec![Device::flex()] } else { gpus }, capacity: None }
+    }
+
+    /// Devices that take the place of those that the process sees; with `capacity` each runs out of memory, as a GPU
+    /// does, when it is to compute with more images at once.
+    ///
+    /// # Panics
+    /// Without any device.
+    pub fn simulated(all: Vec<Device>, capacity: Option<usize>) -> Devices {
+        assert!(!all.is_empty(), "there is always a device");
+        Devices { all, capacity }
+    }
+
+    /// The first: what only one device does, it does.
+    pub fn first(&self) -> &Device {
+        &self.all[0]
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Device> {
+        self.all.iter()
+    }
+
+    /// Those that help the first.
+    pub fn others(&self) -> &[Device] {
+        &self.all[1..]
+    }
+
+    /// Number of devices.
+    #[allow(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Each of them, changed.
+    #[must_use]
+    pub fn map(self, change: impl FnMut(Device) -> Device) -> Devices {
+        Devices { all: self.all.into_iter().map(change).collect(), ..self }
+    }
+}
+
+impl std::fmt::Display for Devices {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.all.as_slice() {
+            [only] => write!(out, "{only:?}"),
+            [first, ..] => write!(out, "{} devices like {first:?}", self.len()),
+            [] => Ok(()),
+        }
+    }
+}
+
+/// Sets up a process that may compute: kernels are kept, and without a GPU the CPU is the default device.
+///
+/// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA is a GPU even where
+/// there is none.
+///
+/// # Safety
+/// Nothing else may run in this process yet: it writes to the environment.
+pub unsafe fn set_up() {
+    cuda::configure();
+    if cfg!(feature = "cuda") && cuda::gpus().is_empty() {
+        // SAFETY: The caller's promise.
+        unsafe { std::env::set_var("BURN_DEVICE", "flex") };
+    }
+}

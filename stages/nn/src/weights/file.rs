@@ -1,0 +1,109 @@
+//! Reading a state dict from a safetensors file or from PyTorch's own format.
+
+use std::collections::HashMap;
+
+use burn::prelude::*;
+use burn::tensor::DType;
+use pytorch_reader::PytorchReader;
+use safetensors::SafeTensors;
+use safetensors::tensor::Dtype;
+
+use super::StateDict;
+use crate::error::{LabelledPath, WeightsError};
+
+/// Counters that PyTorch's batch norms keep and nothing here needs.
+const COUNTER: &str = "num_batches_tracked";
+
+/// Content of a weights file.
+pub struct WeightsFile {
+    /// Its numbers as float32.
+    pub state: StateDict,
+    /// Metadata of a safetensors file.
+    pub metadata: HashMap<String, String>,
+}
+
+impl WeightsFile {
+    /// Reads a file in either format, told by its content.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is damaged or cut short, or holds something other than floating-point numbers.
+    pub fn read(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError> {
+        let start = read_start(file)?;
+        if looks_like_safetensors(&start) { read_safetensors(file) } else { read_pytorch(file) }
+    }
+}
+
+/// Enough of a file to tell its format.
+const START: usize = 9;
+
+fn read_start(file: LabelledPath<'_>) -> Result<Vec<u8>, WeightsError> {
+    use std::io::Read;
+    let mut start = Vec::new();
+    let opened = std::fs::File::open(file.path);
+    let read = opened.and_then(|opened| opened.take(START as u64).read_to_end(&mut start));
+    read.map_err(|error| WeightsError::in_file(file.label, format!("cannot be read: {error}")))?;
+    Ok(start)
+}
+
+/// The length of the header, then its first brace.
+fn looks_like_safetensors(start: &[u8]) -> bool {
+    start.get(START - 1) == Some(&b'{')
+}
+
+fn damaged(file: LabelledPath<'_>, format: &str, error: impl std::fmt::Display) -> WeightsError {
+    WeightsError::in_file(file.label, format!("cannot be read as weights in {format}: {error}"))
+        .with_help("The file may be cut short or damaged; fetch it again and compare its SHA-256.")
+}
+
+fn read_safetensors(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError> {
+    let broken = |error: &dyn std::fmt::Display| damaged(file, "the safetensors format", error);
+    let bytes = std::fs::read(file.path).map_err(|error| broken(&error))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
+    let mut state = StateDict::new();
+    for (name, tensor) in tensors.iter().filter(|(name, _)| !name.ends_with(COUNTER)) {
+        let kind = match tensor.dtype() {
+            Dtype::F64 => Some(DType::F64),
+            Dtype::F32 => Some(DType::F32),
+            Dtype::F16 => Some(DType::F16),
+            Dtype::BF16 => Some(DType::BF16),
+            _ => None,
+        };
+        state.insert(name.to_owned(), to_float32(file, name, kind, tensor.shape(), tensor.data().to_vec())?);
+    }
+    Ok(WeightsFile { state, metadata: header.metadata().clone().unwrap_or_default() })
+}
+
+fn read_pytorch(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError> {
+    let broken = |error: &dyn std::fmt::Display| damaged(file, "PyTorch's format or in safetensors'", error);
+    let tensors = PytorchReader::new(file.path).map_err(|error| broken(&error))?.into_tensors();
+    let mut state = StateDict::new();
+    for (name, tensor) in tensors.into_iter().filter(|(name, _)| !name.ends_with(COUNTER)) {
+        let kind = match tensor.dtype() {
+            pytorch_reader::DType::F64 => Some(DType::F64),
+            pytorch_reader::DType::F32 => Some(DType::F32),
+            pytorch_reader::DType::F16 => Some(DType::F16),
+            pytorch_reader::DType::BF16 => Some(DType::BF16),
+            _ => None,
+        };
+        let bytes = tensor.read().map_err(|error| broken(&error))?;
+        let data = to_float32(file, &name, kind, tensor.shape(), bytes)?;
+        state.insert(name, data);
+    }
+    Ok(WeightsFile { state, metadata: HashMap::new() })
+}
+
+/// `kind` is absent where numbers are no floating-point ones.
+fn to_float32(
+    file: LabelledPath<'_>,
+    name: &str,
+    kind: Option<DType>,
+    shape: &[usize],
+    bytes: Vec<u8>,
+) -> Result<TensorData, WeightsError> {
+    let wrong = |what: String| WeightsError::in_file(file.label, format!("`{name}` {what}"));
+    let kind = kind.ok_or_else(|| wrong("does not hold floating-point numbers".to_owned()))?;
+    let data = TensorData::try_from_bytes_vec(bytes, shape.to_vec(), kind);
+    let data = data.map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    data.try_cast_as::<f32>().map_err(|error| wrong(format!("cannot be read as float32: {error}")))
+}

@@ -1,0 +1,69 @@
+//! Weights that torchvision's networks were trained to on ImageNet.
+
+use burn::prelude::*;
+
+use super::file::WeightsFile;
+use super::{StateDict, load_state_dict};
+use crate::error::{LabelledPath, WeightsError};
+use crate::models::{Architecture, Backbone};
+
+/// Prefixes of the names in our own classifiers' and metric models' heads.
+const OUR_HEADS: [&str; 2] = ["head.", "directions"];
+
+/// The backbone with the weights of a torchvision checkpoint, `.pth` or safetensors, or of one of ours.
+///
+/// The classifier in the file is left out. Where images have more channels than the file's, the filters of each new
+/// channel are those of the first, red.
+///
+/// # Errors
+/// A file that cannot be read; weights of another architecture, or for images of more channels.
+pub fn load_pretrained(backbone: Backbone, channels: usize, file: LabelledPath<'_>) -> Result<Backbone, WeightsError> {
+    let architecture = backbone.architecture();
+    let mut state = WeightsFile::read(file)?.state;
+    let heads = || architecture.torchvision_head().iter().chain(&OUR_HEADS);
+    state.retain(|key, _| !heads().any(|head| key.starts_with(head)));
+    let mut state: StateDict = state.into_iter().map(|(key, data)| (architecture.modern_key(&key), data)).collect();
+    if let Some(filters) = state.remove(architecture.first_convolution()) {
+        let filters = extend_channels(filters, channels).map_err(|found| too_many_channels(file, found, channels))?;
+        state.insert(architecture.first_convolution().to_owned(), filters);
+    }
+    let looks_like = looks_like(&state, architecture);
+    load_state_dict(backbone, architecture, state).map_err(|mismatch| {
+        let error = WeightsError::in_file(file.label, format!("holds no weights of {architecture}: it {mismatch}"));
+        match looks_like {
+            Some(other) => error.with_help(format!("It looks like weights of {other}.")),
+            None => error.with_help(format!("Give the file of torchvision's {architecture}.")),
+        }
+    })
+}
+
+/// The first other architecture whose first convolution the file has.
+fn looks_like(state: &StateDict, wanted: Architecture) -> Option<Architecture> {
+    let known = |architecture: &Architecture| state.contains_key(architecture.first_convolution());
+    if known(&wanted) { None } else { Architecture::ALL.iter().copied().find(known) }
+}
+
+fn too_many_channels(file: LabelledPath<'_>, found: usize, wanted: usize) -> WeightsError {
+    let message = format!("its weights are for images of {found} channels, but the images have {wanted}");
+    WeightsError::in_file(file.label, message)
+        .with_help("Weights can be extended to more channels, but not cut to fewer.")
+}
+
+/// Filters `[out, in, height, width]` for `channels` channels, or else the number that they are for.
+fn extend_channels(filters: TensorData, channels: usize) -> Result<TensorData, usize> {
+    let [filters_out, found, height, width] = filters.shape()[..] else { return Ok(filters) };
+    if found == channels || found == 0 {
+        return Ok(filters);
+    }
+    if found > channels {
+        return Err(found);
+    }
+    let numbers = filters.iter::<f32>().collect::<Vec<_>>();
+    let plane = height * width;
+    let mut extended = Vec::with_capacity(filters_out * channels * plane);
+    for filter in numbers.chunks_exact(found * plane) {
+        extended.extend_from_slice(filter);
+        (found..channels).for_each(|_| extended.extend_from_slice(&filter[..plane]));
+    }
+    Ok(TensorData::new(extended, [filters_out, channels, height, width]))
+}

@@ -1,0 +1,216 @@
+//! Weights in files: what PyTorch writes, what torchvision offers, and checkpoints; and what is said of bad ones.
+
+use std::path::Path;
+
+use athanor_nn::models::{Architecture, Backbone, Classifier, ClassifierConfig, MetricModel, Model};
+use athanor_nn::weights::{Checkpoint, StateDict, WeightsFile, load_pretrained, save_checkpoint, state_dict};
+use athanor_nn::{LabelledPath, WeightsError};
+use burn::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+use tempfile::TempDir;
+
+use crate::formula::{data, golden};
+
+fn input(path: &Path) -> LabelledPath<'_> {
+    LabelledPath { path, label: "weights" }
+}
+
+fn device() -> Device {
+    Device::flex()
+}
+
+/// Writes a state dict as other programs do.
+fn write(state: &StateDict, path: &Path) {
+    let views = state
+        .iter()
+        .map(|(name, data)| (name, TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes()).unwrap()));
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+fn complaint<T>(result: Result<T, WeightsError>) -> String {
+    result.err().expect("a bad file").to_string()
+}
+
+#[test]
+fn pytorch_files_of_both_formats_are_read() {
+    for name in ["learn-small.pth", "learn-small-legacy.pth"] {
+        let state = WeightsFile::read(input(&golden(name))).unwrap().state;
+        assert_eq!(state.keys().collect::<Vec<_>>(), ["bn1.running_mean", "conv1.weight", "layer.weight"], "{name}");
+        assert_eq!(state["conv1.weight"], data("conv1.weight", &[2, 3, 2, 2], 1.0, 0.0), "{name}");
+        // Stored in half precision.
+        let mean = data("bn1.running_mean", &[2], 1.0, 0.0);
+        for (ours, theirs) in state["bn1.running_mean"].iter::<f32>().zip(mean.iter::<f32>()) {
+            assert!((ours - theirs).abs() < 1e-3, "{name}");
+        }
+        // Stored as the view of a transposed matrix.
+        let [layer, original] = [&state["layer.weight"], &data("layer.weight", &[3, 2], 1.0, 0.0)];
+        let (layer, original): (Vec<f32>, Vec<f32>) = (layer.iter().collect(), original.iter().collect());
+        assert_eq!(layer, [0, 2, 4, 1, 3, 5].map(|index| original[index]), "{name}");
+    }
+}
+
+#[test]
+fn files_that_hold_no_weights_are_told() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file");
+    let told = |content: &[u8]| {
+        std::fs::write(&path, content).unwrap();
+        complaint(WeightsFile::read(input(&path)))
+    };
+    for content in [&b""[..], b"PK\x03\x04", b"\x00\x00\x00\x00\x00\x00\x00\x00{}", b"<html>not found</html>"] {
+        let told = told(content);
+        assert!(told.starts_with("weights: cannot be read as weights in "), "{told}");
+    }
+    assert!(
+        complaint(WeightsFile::read(input(&folder.path().join("nowhere")))).starts_with("weights: cannot be read: ")
+    );
+    let integers = complaint(WeightsFile::read(input(&golden("learn-integers.pth"))));
+    assert_eq!(integers, "weights: `conv1.weight` does not hold floating-point numbers");
+}
+
+#[test]
+fn files_cut_short_or_changed_anywhere_never_panic() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file");
+    for name in ["learn-small.pth", "learn-small-legacy.pth"] {
+        let whole = std::fs::read(golden(name)).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let read = WeightsFile::read(input(&path));
+            assert!(read.is_err(), "{name} cut to {length} bytes");
+        }
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x55;
+            std::fs::write(&path, &changed).unwrap();
+            let _ = WeightsFile::read(input(&path));
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_comes_back_bit_for_bit() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint");
+    let config = ClassifierConfig::new(Architecture::Resnet18, 4, 3);
+    let model = config.init(&device());
+    save_checkpoint(&model, &path).unwrap();
+    save_checkpoint(&model, &path).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside a checkpoint");
+
+    let read = Checkpoint::read::<Classifier>(input(&path)).unwrap();
+    assert_eq!((read.architecture, read.channels, read.outputs), (Architecture::Resnet18, 4, 3));
+    let back = read.into_model(config.init(&device())).unwrap();
+    assert!(state_dict(&back, back.architecture()) == state_dict(&model, model.architecture()));
+
+    let told = |architecture, channels, classes| {
+        let other = ClassifierConfig::new(architecture, channels, classes).init(&device());
+        complaint(Checkpoint::read::<Classifier>(input(&path)).unwrap().into_model(other))
+    };
+    assert_eq!(told(Architecture::Resnet34, 4, 3), "weights: is a checkpoint of resnet18, not of resnet34");
+    assert_eq!(told(Architecture::Resnet18, 3, 3), "weights: is for images of 4 channels, but the images have 3");
+    assert_eq!(told(Architecture::Resnet18, 4, 28), "weights: tells 3 classes apart, not 28");
+    let metric = complaint(Checkpoint::read::<MetricModel>(input(&path)));
+    assert_eq!(metric, "weights: is the checkpoint of a classifier, not of a metric model");
+
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    let cut = complaint(Checkpoint::read::<Classifier>(input(&path)));
+    assert!(cut.starts_with("weights: cannot be read as weights in the safetensors format"), "{cut}");
+    let bare = complaint(Checkpoint::read::<Classifier>(input(&golden("learn-small.pth"))));
+    assert_eq!(bare, "weights: is no checkpoint of a classifier: it does not say its kind of model");
+}
+
+/// A file as torchvision offers it, for images of three channels.
+fn torchvision_like(architecture: Architecture) -> StateDict {
+    let mut state = state_dict(&architecture.init(3, &device()), architecture);
+    for head in architecture.torchvision_head() {
+        state.insert(format!("{head}weight"), data("head", &[2, 2], 1.0, 0.0));
+    }
+    state
+}
+
+fn pretrained(architecture: Architecture, channels: usize, path: &Path) -> Result<Backbone, WeightsError> {
+    load_pretrained(architecture.init(channels, &device()), channels, input(path))
+}
+
+#[test]
+fn new_channels_see_what_red_saw() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("resnet18.safetensors");
+    let architecture = Architecture::Resnet18;
+    let original = torchvision_like(architecture);
+    write(&original, &path);
+    let loaded = state_dict(&pretrained(architecture, 5, &path).unwrap(), architecture);
+    for (name, data) in &loaded {
+        if name != architecture.first_convolution() {
+            assert!(*data == original[name], "{name}");
+        }
+    }
+    let filters = |state: &StateDict| state["conv1.weight"].iter::<f32>().collect::<Vec<_>>();
+    let plane = 7 * 7;
+    for (old, new) in filters(&original).chunks(3 * plane).zip(filters(&loaded).chunks(5 * plane)) {
+        assert_eq!(new[..3 * plane], *old);
+        assert_eq!(new[3 * plane..], [&old[..plane], &old[..plane]].concat());
+    }
+    let told = complaint(pretrained(architecture, 1, &path));
+    assert_eq!(told, "weights: its weights are for images of 3 channels, but the images have 1");
+}
+
+#[test]
+fn a_checkpoint_is_a_start_for_another_training() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let architecture = Architecture::Resnet18;
+    let classifier = ClassifierConfig::new(architecture, 4, 3).init(&device());
+    save_checkpoint(&classifier, &path).unwrap();
+    let learned = state_dict(&classifier, architecture);
+    let loaded = state_dict(&pretrained(architecture, 4, &path).unwrap(), architecture);
+    assert!(learned.keys().any(|name| name.starts_with("head.")) && !loaded.is_empty());
+    assert!(loaded.iter().all(|(name, data)| *data == learned[name]));
+}
+
+#[test]
+fn densenets_of_both_spellings_are_read() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("densenet121.safetensors");
+    let architecture = Architecture::Densenet121;
+    let original = torchvision_like(architecture);
+    let old_key = |key: &str| {
+        ["norm1", "norm2", "conv1", "conv2"].iter().fold(key.to_owned(), |key, name| {
+            let (kind, number) = name.split_at(4);
+            key.replace(&format!("denselayer1.{name}."), &format!("denselayer1.{kind}.{number}."))
+        })
+    };
+    let old: StateDict = original.iter().map(|(key, data)| (old_key(key), data.clone())).collect();
+    assert!(old.contains_key("features.denseblock1.denselayer1.norm.1.weight"));
+    write(&old, &path);
+    let loaded = state_dict(&pretrained(architecture, 3, &path).unwrap(), architecture);
+    assert!(loaded.iter().all(|(name, data)| *data == original[name]));
+
+    let error = pretrained(Architecture::Resnet18, 4, &path).err().unwrap();
+    let told = error.to_string();
+    let WeightsError::Content { help, .. } = error else { panic!("{told}") };
+    assert_eq!(help.as_deref(), Some("It looks like weights of densenet121."));
+    assert!(
+        told.starts_with("weights: holds no weights of resnet18: it lacks `bn1.bias`, `bn1.running_mean`, "),
+        "{told}"
+    );
+    assert!(told.contains(" more; has `classifier.weight`, "), "{told}");
+}
+
+#[test]
+fn missing_extra_and_misshapen_parameters_are_named() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("resnet18.safetensors");
+    let mut state = torchvision_like(Architecture::Resnet18);
+    state.remove("layer3.0.downsample.0.weight");
+    state.insert("layer9.weight".to_owned(), data("x", &[1], 1.0, 0.0));
+    state.insert("bn1.bias".to_owned(), data("x", &[65], 1.0, 0.0));
+    write(&state, &path);
+    assert_eq!(
+        complaint(pretrained(Architecture::Resnet18, 3, &path)),
+        "weights: holds no weights of resnet18: it lacks `layer3.0.downsample.0.weight`; has `layer9.weight`, which the \
+         model has not; has `bn1.bias` in shape [65] instead of [64]"
+    );
+}

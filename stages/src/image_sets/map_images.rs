@@ -1,0 +1,66 @@
+//! The same work on every image of a set.
+
+use std::collections::HashSet;
+
+use crate::artifact::image_set::{BadImage, ImageFile, ImageSet, ImageSetInput, OnBad, fail_if_bad};
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::image_sets::read_options::ReadOptions;
+use crate::items::{Computed, ItemCache, OnFailure, PerItem};
+
+/// The results for a set's images.
+pub(crate) struct MappedImages<V> {
+    /// The images with results; an id with a bad image is left out whole.
+    pub set: ImageSet,
+    /// The results, `[id, channel]`.
+    pub results: Vec<Computed<V>>,
+    /// The images without results.
+    pub bad: Vec<BadImage>,
+}
+
+/// Does `work` on every image of `input`.
+///
+/// # Errors
+/// Without `on_bad: skip`, the first bad image; in any case, failures that are not an image's own. An empty result is
+/// an error too.
+pub(crate) fn map_images<P: PerItem<Item = ImageFile>>(
+    reading: &ReadOptions,
+    input: &ImageSetInput,
+    work: &P,
+    items: &ItemCache<'_>,
+    context: &StageContext<'_>,
+) -> Result<MappedImages<P::Value>, StageError> {
+    let (set, mut bad) = reading.read(input, context)?;
+    let on_failure = if reading.on_bad == OnBad::Skip { OnFailure::Continue } else { OnFailure::Stop };
+    let mut results = Vec::with_capacity(set.files.len());
+    for (file, result) in set.files.iter().zip(items.compute(work, &set.files, on_failure)?) {
+        match result {
+            Ok(computed) => results.push(Some(computed)),
+            Err(StageError::Input { message, .. }) => {
+                let (id, channel) = (file.id.clone(), file.channel.clone());
+                bad.push(BadImage { id, channel, file: file.label.clone(), reason: message });
+                results.push(None);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    bad.sort_by(|left, right| (&left.id, &left.channel).cmp(&(&right.id, &right.channel)));
+    if !bad.is_empty() {
+        context.log(format!("{} images are bad; their ids are left out", bad.len()));
+    }
+    let each = without_bad(set, results, bad);
+    if each.set.ids.is_empty() {
+        fail_if_bad(&each.bad)?;
+    }
+    Ok(each)
+}
+
+fn without_bad<V>(set: ImageSet, results: Vec<Option<Computed<V>>>, bad: Vec<BadImage>) -> MappedImages<V> {
+    let left_out: HashSet<&str> = bad.iter().map(|bad| bad.id.as_str()).collect();
+    let stays = |id: &str| !left_out.contains(id);
+    let (files, results): (Vec<ImageFile>, Vec<Option<Computed<V>>>) =
+        set.files.into_iter().zip(results).filter(|(file, _)| stays(&file.id)).unzip();
+    let ids = set.ids.into_iter().filter(|id| stays(id)).collect();
+    // An id that stays has no bad image, so each of its results is there.
+    MappedImages { set: ImageSet { ids, files, ..set }, results: results.into_iter().flatten().collect(), bad }
+}

@@ -1,0 +1,134 @@
+//! `classification_report`: metrics of predictions of labelled rows.
+
+use crate::artifact::labels::{Labels, Target};
+use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
+use crate::artifact::table::{TableInput, TableOutput};
+use crate::kinds::submission::{predict, read_thresholds};
+use crate::kinds::thresholds::targets_of_rows;
+
+use crate::classification::threshold_params::ThresholdParams;
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::kind::StageKind;
+use crate::{input_ports, output_ports};
+
+/// The kind `classification_report`.
+pub struct ClassificationReport;
+
+/// Probabilities are kept this far from 0 and 1 before a logarithm is taken.
+const EPSILON: f64 = 1e-15;
+
+input_ports! {
+    /// Inputs of [`ClassificationReport`].
+    pub struct ClassificationReportInputs {
+        /// Probabilities, `[row, class]`.
+        probabilities: MatrixInput,
+        /// Labelled rows `Id,Target`; every row of the probabilities must be among them.
+        labels: TableInput,
+        /// `class,threshold`.
+        thresholds: Option<TableInput>,
+        /// Table whose column `Id` names the rows of a matrix that has no ids of its own.
+        ids: Option<TableInput>,
+    }
+}
+
+output_ports! {
+    /// Outputs of [`ClassificationReport`].
+    pub struct ClassificationReportOutputs {
+        /// `class,f1,precision,recall,predicted,actual`, one row a class.
+        report: TableOutput = "report.csv",
+        /// `metric,value`: accuracy, macro F1, focal loss.
+        summary: TableOutput = "summary.csv",
+    }
+}
+
+impl StageKind for ClassificationReport {
+    type Params = ThresholdParams;
+    type Inputs = ClassificationReportInputs;
+    type Outputs = ClassificationReportOutputs;
+
+    const NAME: &'static str = "classification_report";
+    const REVISION: u32 = 1;
+    const DOC: &'static str = "Compares predictions with labels: accuracy over all (row, class) decisions, macro F1, focal loss (gamma 2, summed over classes, mean over rows), and F1, precision, recall and counts of each class.\n\nA row is predicted every class above its threshold, and always the most probable one. A class that is neither predicted nor present has F1, precision and recall 0, as in scikit-learn with `zero_division=0`.";
+
+    fn run(
+        params: ThresholdParams,
+        inputs: ClassificationReportInputs,
+        outputs: ClassificationReportOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let mut matrix = inputs.probabilities.read()?;
+        matrix.require_probabilities()?;
+        let ids = matrix.take_ids(given_ids(inputs.ids.as_ref())?.as_deref())?;
+        let labels = Labels::of(&inputs.labels.read()?, matrix.columns)?;
+        let actual = targets_of_rows(&ids, &labels, &matrix.label)?;
+        let thresholds = match &inputs.thresholds {
+            Some(table) => read_thresholds(&table.read()?, matrix.columns)?,
+            None => vec![params.threshold; matrix.columns],
+        };
+        let predicted: Vec<Target> = (0..matrix.rows()).map(|row| predict(matrix.row(row), &thresholds)).collect();
+        let scores: Vec<ClassScore> =
+            (0..matrix.columns).map(|class| ClassScore::of(class, &predicted, &actual)).collect();
+        let decisions = (matrix.rows() * matrix.columns) as f64;
+        let wrong: usize = scores.iter().map(|score| score.predicted + score.actual - 2 * score.hits).sum();
+        let summary = [
+            ("accuracy", 1.0 - wrong as f64 / decisions),
+            ("macro_f1", scores.iter().map(ClassScore::f1).sum::<f64>() / matrix.columns as f64),
+            ("focal_loss", focal_loss(&matrix, &actual)),
+        ];
+        for (name, value) in summary {
+            context.metric(name, value);
+        }
+        let rows = scores.iter().enumerate().map(|(class, score)| score.cells(class));
+        outputs.report.write(&["class", "f1", "precision", "recall", "predicted", "actual"], rows)?;
+        outputs.summary.write(&["metric", "value"], summary.map(|(name, value)| [name.to_owned(), value.to_string()]))
+    }
+}
+
+/// Counts of one class.
+struct ClassScore {
+    hits: usize,
+    predicted: usize,
+    actual: usize,
+}
+
+impl ClassScore {
+    fn of(class: usize, predicted: &[Target], actual: &[&Target]) -> ClassScore {
+        let hits = predicted.iter().zip(actual).filter(|(ours, theirs)| ours.has(class) && theirs.has(class)).count();
+        let predicted = predicted.iter().filter(|target| target.has(class)).count();
+        let actual = actual.iter().filter(|target| target.has(class)).count();
+        ClassScore { hits, predicted, actual }
+    }
+
+    fn f1(&self) -> f64 {
+        ratio(2 * self.hits, self.predicted + self.actual)
+    }
+
+    fn cells(&self, class: usize) -> [String; 6] {
+        [
+            class.to_string(),
+            self.f1().to_string(),
+            ratio(self.hits, self.predicted).to_string(),
+            ratio(self.hits, self.actual).to_string(),
+            self.predicted.to_string(),
+            self.actual.to_string(),
+        ]
+    }
+}
+
+fn ratio(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Mean over rows of the sum over classes of (1 - q)^2 * -ln q, with q the probability given to what is the case.
+fn focal_loss(matrix: &Matrix, actual: &[&Target]) -> f64 {
+    let of_row = |(row, target): (usize, &&Target)| {
+        let of_class = |(class, probability): (usize, &f64)| {
+            let right = if target.has(class) { *probability } else { 1.0 - probability };
+            let right = right.clamp(EPSILON, 1.0 - EPSILON);
+            -(1.0 - right).powi(2) * right.ln()
+        };
+        matrix.row(row).iter().enumerate().map(of_class).sum::<f64>()
+    };
+    actual.iter().enumerate().map(of_row).sum::<f64>() / actual.len() as f64
+}

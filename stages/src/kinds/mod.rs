@@ -1,0 +1,34 @@
+//! The kinds of stage: one module each, with the kind's name.
+
+pub mod antibody_split;
+pub mod apply_neighbours;
+pub mod average_duplicates;
+pub mod channel_statistics;
+pub mod classification_report;
+pub mod clean_split;
+pub mod command;
+pub mod corrected_targets;
+pub mod download;
+pub mod embed;
+pub mod ensemble;
+pub mod fold_split;
+pub mod folds;
+pub mod import_images;
+pub mod initial_weights;
+pub mod label_table;
+pub mod leak_rows;
+pub mod match_images;
+pub mod neighbours;
+pub mod pack_images;
+pub mod perceptual_hashes;
+pub mod predict;
+pub mod pseudo_labels;
+pub mod resize_images;
+pub mod rows;
+pub mod submission;
+pub mod synthetic_cells;
+pub mod synthetic_predictions;
+pub mod synthetic_tables;
+pub mod thresholds;
+pub mod train_classifier;
+pub mod train_metric;

@@ -1,0 +1,141 @@
+//! `neighbours`: the references that every query resembles most.
+
+use std::collections::HashMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::matrix::{MatrixInput, given_ids};
+use crate::artifact::table::{TableInput, TableOutput};
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::kind::StageKind;
+use crate::params::{ParamProblem, Parameters};
+use crate::similarity::agreement::{self, RowProperties};
+use crate::similarity::neighbour_table;
+use crate::similarity::search::{BlockSizes, SearchOptions, nearest};
+use crate::similarity::unit_rows::UnitRows;
+use crate::{input_ports, output_ports};
+
+/// The kind `neighbours`.
+pub struct Neighbours;
+
+/// Parameters of [`Neighbours`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeighboursParams {
+    /// Number of neighbours of a query, at least 1.
+    #[serde(default = "three")]
+    pub top: usize,
+    /// Whether a query may be its own neighbour: the reference with the same id. For sets that share rows.
+    #[serde(default)]
+    pub itself: bool,
+    /// Cosines for which the report counts the queries whose nearest neighbour lies above.
+    #[serde(default = "reported")]
+    pub thresholds: Vec<f64>,
+}
+
+fn three() -> usize {
+    3
+}
+
+/// 0.60 to 0.79 in steps of 0.01.
+fn reported() -> Vec<f64> {
+    (60..80).map(|percent| f64::from(percent) / 100.0).collect()
+}
+
+impl Parameters for NeighboursParams {
+    fn check(&self) -> Vec<ParamProblem> {
+        let mut problems = Vec::new();
+        if self.top == 0 {
+            problems.push(ParamProblem::value("top", "there must be at least one neighbour"));
+        }
+        if self.thresholds.iter().any(|threshold| !(-1.0..=1.0).contains(threshold)) {
+            problems.push(ParamProblem::value("thresholds", "a cosine lies between -1 and 1"));
+        }
+        problems
+    }
+}
+
+input_ports! {
+    /// Inputs of [`Neighbours`].
+    pub struct NeighboursInputs {
+        /// Features of the images to find neighbours for, `[row, column]`.
+        queries: MatrixInput,
+        /// Features of the images to find them among, of the same model.
+        references: MatrixInput,
+        /// Table of the queries by `Id`, with `Target` and `antibody` where they are known; names the rows of features
+        /// without ids.
+        query_table: Option<TableInput>,
+        /// Table of the references, with the same columns.
+        reference_table: Option<TableInput>,
+    }
+}
+
+output_ports! {
+    /// Outputs of [`Neighbours`].
+    pub struct NeighboursOutputs {
+        /// Neighbours of each query, in order, nearest (rank 1) first: `Id,rank,neighbour,cosine`.
+        neighbours: TableOutput = "neighbours.csv",
+        /// Number of queries whose nearest neighbour has a cosine above each threshold, and how many of those share its
+        /// antibody and its target: `threshold,rows,same_antibody,same_target`; empty where the tables do not say.
+        report: TableOutput = "report.csv",
+    }
+}
+
+impl StageKind for Neighbours {
+    type Params = NeighboursParams;
+    type Inputs = NeighboursInputs;
+    type Outputs = NeighboursOutputs;
+
+    const NAME: &'static str = "neighbours";
+    const REVISION: u32 = 1;
+    const DOC: &'static str = "Finds for every query the references with the largest cosine of their features, by exhaustive search.\n\n\
+        Each set is standardised per column by its own mean and standard deviation, as scikit-learn's `StandardScaler` does: a \
+        constant column has no influence. Cosines are exact to float64; equally near references come in the order of \
+        their file. The search needs about 150 MB of memory beside the ids and what it finds, however many references \
+        there are. The metric `mean_cosine` is the mean cosine of the nearest neighbours.";
+    const USES_ALL_CPUS: bool = true;
+
+    fn run(
+        params: NeighboursParams,
+        inputs: NeighboursInputs,
+        outputs: NeighboursOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let queries = Side::open(&inputs.queries, inputs.query_table.as_ref(), context)?;
+        let references = Side::open(&inputs.references, inputs.reference_table.as_ref(), context)?;
+        let not = if params.itself { vec![None; queries.ids.len()] } else { themselves(&queries.ids, &references.ids) };
+        let options = SearchOptions { top: params.top, excluded: &not };
+        let blocks = BlockSizes::for_columns(queries.rows.columns());
+        let (mut rows, mut others) = (queries.rows, references.rows);
+        let found = nearest(&mut rows, &mut others, &options, blocks, context)?;
+        let cosines = found.iter().filter_map(|found| found.first()).map(|nearest| nearest.cosine);
+        context.metric("mean_cosine", cosines.sum::<f64>() / found.len() as f64);
+        neighbour_table::write(&outputs.neighbours, &queries.ids, &references.ids, &found)?;
+        let report = agreement::report(&params.thresholds, &queries.properties, &references.properties, &found);
+        outputs.report.write(&["threshold", "rows", "same_antibody", "same_target"], report)
+    }
+}
+
+/// Queries or references.
+struct Side {
+    ids: Vec<String>,
+    properties: RowProperties,
+    rows: UnitRows,
+}
+
+impl Side {
+    fn open(matrix: &MatrixInput, table: Option<&TableInput>, context: &StageContext<'_>) -> Result<Side, StageError> {
+        let mut rows = matrix.open()?;
+        let ids = rows.take_ids(given_ids(table)?.as_deref())?;
+        let properties = RowProperties::of(table, &ids, &rows.label)?;
+        Ok(Side { ids, properties, rows: UnitRows::of(rows, context)? })
+    }
+}
+
+/// For each query the reference with the same id.
+fn themselves(queries: &[String], references: &[String]) -> Vec<Option<usize>> {
+    let index: HashMap<&str, usize> = references.iter().enumerate().map(|(row, id)| (id.as_str(), row)).collect();
+    queries.iter().map(|id| index.get(id.as_str()).copied()).collect()
+}

@@ -1,0 +1,106 @@
+//! `train_classifier`: training of a multi-label classifier.
+
+mod params;
+mod task;
+
+use crate::artifact::checkpoint::{CheckpointOutput, WeightsInput};
+use crate::artifact::matrix::MatrixInput;
+use crate::artifact::packed_images::PackedImagesInput;
+use crate::artifact::table::{TableInput, TableOutput};
+use crate::context::StageContext;
+use crate::error::StageError;
+use crate::kind::StageKind;
+use crate::learn::data::{ClassificationDataset, ImagePool, Normalisation};
+use crate::learn::preprocessing::Preprocessing;
+use crate::learn::train::{OutputPaths, TrainingData, run_training};
+use crate::ports::OutputValue;
+use crate::{input_ports, output_ports};
+
+pub use params::{Loss, TrainClassifierParams};
+use task::ClassifierTask;
+
+/// The kind `train_classifier`.
+pub struct TrainClassifier;
+
+input_ports! {
+    /// Inputs of [`TrainClassifier`].
+    pub struct TrainClassifierInputs {
+        /// Packed images; several sets with the same channels count as one.
+        images: Vec<PackedImagesInput>,
+        /// Training rows: `Id,Target`.
+        train: TableInput,
+        /// Validation rows: `Id,Target`.
+        validation: TableInput,
+        /// Channel statistics `color,mean,std` for normalisation; without them pixels are only divided by 255.
+        statistics: Option<TableInput>,
+        /// Pretrained weights of the backbone: torchvision's, `.pth` or safetensors, or a checkpoint of the same
+        /// network. A channel that they lack starts with the weights of red.
+        pretrained: Option<WeightsInput>,
+        /// Soft labels, probabilities `[id, class]`, in place of the targets of training rows.
+        soft_labels: Option<MatrixInput>,
+    }
+}
+
+output_ports! {
+    /// Outputs of [`TrainClassifier`].
+    pub struct TrainClassifierOutputs {
+        /// Network after the epoch with the lowest focal loss on validation.
+        checkpoint: CheckpointOutput = "checkpoint.safetensors",
+        /// Network after the last epoch.
+        last: CheckpointOutput = "last.safetensors",
+        /// Metrics of each epoch: `epoch,rate,loss,validation_loss,focal,accuracy,macro_f1`, then the F1 of every
+        /// class.
+        metrics: TableOutput = "metrics.csv",
+    }
+}
+
+impl StageKind for TrainClassifier {
+    type Params = TrainClassifierParams;
+    type Inputs = TrainClassifierInputs;
+    type Outputs = TrainClassifierOutputs;
+
+    const NAME: &'static str = "train_classifier";
+    const REVISION: u32 = 3;
+    const USES_ALL_CPUS: bool = true;
+    const DOC: &'static str = "Trains a network to predict the classes of an image, with Adam.\n\nA training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU.";
+
+    fn run(
+        params: TrainClassifierParams,
+        inputs: TrainClassifierInputs,
+        outputs: TrainClassifierOutputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let task = prepare(params, &inputs)?;
+        let results =
+            OutputPaths { checkpoint: outputs.checkpoint.path(), last: outputs.last.path(), metrics: &outputs.metrics };
+        run_training(&task, &task.params.training_config(), &results, context)
+    }
+}
+
+/// Reads and checks everything before training starts.
+fn prepare(params: TrainClassifierParams, inputs: &TrainClassifierInputs) -> Result<ClassifierTask, StageError> {
+    let TrainClassifierParams { classes, crop, .. } = params;
+    let pool = ImagePool::open(&inputs.images)?;
+    let mut train = ClassificationDataset::read(&inputs.train, &pool, classes, crop)?;
+    let validation = ClassificationDataset::read(&inputs.validation, &pool, classes, crop)?;
+    let repeats = match &params.upsample {
+        Some(upsample) => upsample.repeats(train.hard.iter().map(|target| target.classes()), classes),
+        None => vec![1; train.images.len()],
+    };
+    params.training_config().require_a_step(repeats.iter().sum())?;
+    if let Some(soft) = &inputs.soft_labels {
+        if params.loss != Loss::Bce {
+            let message = "soft labels are given, but the loss is for labels that are 0 or 1";
+            return Err(StageError::mismatch(message).with_help("Choose `loss: bce`."));
+        }
+        train.set_soft_targets(soft)?;
+    }
+    let normalisation = match &inputs.statistics {
+        Some(table) => Normalisation::of_table(table, &pool.channels)?,
+        None => Normalisation::none(pool.channels.len()),
+    };
+    let preprocessing = Preprocessing { side: crop, channels: pool.channels.clone(), normalisation };
+    let pretrained = inputs.pretrained.as_ref().map(|weights| weights.0.clone());
+    let data = TrainingData { pool, preprocessing, repeats, pretrained };
+    Ok(ClassifierTask { params, data, train, validation })
+}

@@ -1,0 +1,46 @@
+//! Numeric precision of networks.
+
+use burn::prelude::*;
+use burn::tensor::FloatDType;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StageError;
+
+/// Numeric precision of a network; its parameters and the optimiser's state are float32 either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// float32.
+    #[default]
+    F32,
+    /// bfloat16 below the head.
+    Bf16,
+}
+
+impl Precision {
+    /// Images in this precision.
+    pub fn cast(self, images: Tensor<4>) -> Tensor<4> {
+        match self {
+            Precision::F32 => images,
+            Precision::Bf16 => images.cast(FloatDType::BF16),
+        }
+    }
+
+    /// Its name in sentences.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "float32",
+            Precision::Bf16 => "bfloat16",
+        }
+    }
+
+    /// Fails if the device cannot compute in it.
+    pub fn check(self, device: &Device) -> Result<(), StageError> {
+        if self == Precision::Bf16 && !device.supports_dtype(FloatDType::BF16) {
+            let message = format!("the device {device:?} does not compute in bfloat16");
+            return Err(StageError::mismatch(message).with_help("Leave `precision` at `f32`."));
+        }
+        Ok(())
+    }
+}
