@@ -113,7 +113,7 @@ impl Case {
             if let RunEvent::Failed { instance, cause, retrying: false, .. } = event
                 && !by_name[instance.as_str()].fails
                 // In its second pass a run cannot mend what another one spoils, but says so.
-                && !(self.in_company && cause.starts_with("It could not be made: "))
+                && !(self.is_concurrent && cause.starts_with("It could not be made: "))
             {
                 return Err(format!("`{instance}` failed for what others did: {cause}"));
             }

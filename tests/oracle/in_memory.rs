@@ -36,7 +36,7 @@ pub struct Case {
     pub keys: HashMap<Digest, Key>,
     runs: u64,
     /// Whether another run goes on beside.
-    pub in_company: bool,
+    pub is_concurrent: bool,
     story: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ pub fn case(seed: u64) -> Result<u64, String> {
         fingerprints: HashMap::new(),
         keys: HashMap::new(),
         runs: 0,
-        in_company: false,
+        is_concurrent: false,
         story: Vec::new(),
     };
     for _ in 0..case.rng.u32(3..7) {
@@ -85,7 +85,7 @@ impl Case {
                 self.plain()
             }
             6..9 => self.spoilt(None),
-            10 => self.spoilt_company(before),
+            10 => self.spoilt_while_concurrent(before),
             9 => {
                 let at = self.rng.u32(0..12);
                 let cut = if self.rng.bool() { Cut::Kill(at) } else { Cut::Interrupt(at) };
@@ -258,20 +258,20 @@ impl Case {
     }
 
     /// Two runs side by side in which some stages write to what they are only to read.
-    fn spoilt_company(&mut self, before: Project) -> Result<(), String> {
+    fn spoilt_while_concurrent(&mut self, before: Project) -> Result<(), String> {
         let other = Project { files: self.project.files.clone(), revisions: self.project.revisions, ..before };
         let failing = self.spoiling();
         let [one, two] = [self.request(), self.request()];
         let prepared = [Prepared::new(&self.project, one)?, Prepared::new(&other, two)?];
         let reports = self.simulate(&prepared, &failing, None)?;
         let known = self.known.clone();
-        self.in_company = true;
+        self.is_concurrent = true;
         for (project, report) in [self.project.clone(), other].iter().zip(&reports) {
             let more = std::mem::replace(&mut self.known, known.clone());
             self.nothing_is_spoilt(project, &failing, report, false)?;
             self.known.extend(more);
         }
-        self.in_company = false;
+        self.is_concurrent = false;
         self.forget_lost();
         Ok(())
     }

@@ -2,7 +2,7 @@
 //! everything from scratch. The same bytes, and exactly the work that had to be done.
 //!
 //! `ATHANOR_ORACLE_CASES` sets the number of cases in memory, `ATHANOR_ORACLE_RUNS` that of cases through the program,
-//! `ATHANOR_ORACLE_COLLECTIONS` that of cases with a collection after every run that was cut off, `ATHANOR_ORACLE_COMPANY` that
+//! `ATHANOR_ORACLE_COLLECTIONS` that of cases with a collection after every run that was cut off, `ATHANOR_ORACLE_PROCESSES` that
 //! of cases with eight processes, and `ATHANOR_ORACLE_SEED` the first seed. A case that fails prints its seed, which alone
 //! replays it.
 
@@ -102,7 +102,7 @@ fn decisions_are_those_of_the_model() {
 
 #[test]
 fn eight_processes_share_one_cache() {
-    let (cases, runs) = go_through("ATHANOR_ORACLE_COMPANY", 1, concurrent_processes::case);
+    let (cases, runs) = go_through("ATHANOR_ORACLE_PROCESSES", 1, concurrent_processes::case);
     println!("{cases} cases of concurrent_processes, {runs} runs");
 }
 

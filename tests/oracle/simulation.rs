@@ -132,8 +132,10 @@ struct Run<'p> {
     done: Option<PassResult>,
     desk: Rc<RefCell<Desk>>,
     recorded: Vec<String>,
-    /// How much had been found changed when it began.
+    /// How much had been found changed when it began …
     incidents: usize,
+    /// … and when it ended.
+    incidents_at_end: usize,
 }
 
 /// Carries out runs side by side on one store.
@@ -152,14 +154,14 @@ pub fn run(
     let whole = drive(rng, store, &mut runs, failing, cut)?;
     let mut ends = Vec::new();
     for run in runs {
-        let Run { prepared, done, desk, mut recorded, .. } = run;
+        let Run { prepared, done, desk, mut recorded, incidents_at_end, .. } = run;
         // What was stored is recorded by the next process; what was being stored when the kill came is lost.
         let unrecorded = std::mem::take(&mut desk.borrow_mut().unrecorded);
         for result in unrecorded {
             let name = prepared.name(result.0).to_owned();
             recorded.extend(record(store, result).then_some(name));
         }
-        let end = done.map(|done| conclude(prepared, store, done)).transpose()?;
+        let end = done.map(|done| conclude(prepared, store, done, incidents_at_end)).transpose()?;
         ends.push((recorded, end.filter(|_| whole)));
     }
     let events = collectors.into_iter().map(|collector| std::mem::take(&mut *collector.0.lock().expect("as above")));
@@ -225,6 +227,7 @@ impl<'p> Run<'p> {
             desk: Rc::new(RefCell::new(Desk::default())),
             recorded: Vec::new(),
             incidents: store.borrow().shelf.incident_mark(),
+            incidents_at_end: 0,
         };
         let wanted = prepared.wanted.iter().copied().collect();
         run.dispatcher = Some(run.dispatcher(rng, store, &wanted, journal, prepared.force.clone()));
@@ -264,7 +267,7 @@ impl<'p> Run<'p> {
         }
         let over = self.dispatcher.take().expect("it was there a moment ago").finish();
         if let Some((first, pass)) = self.first.take() {
-            self.done = Some(joined(first, &pass, over));
+            self.end(store, joined(first, &pass, over));
             return Ok(());
         }
         let Prepared { plan, wanted, request, force, .. } = self.prepared;
@@ -275,7 +278,7 @@ impl<'p> Run<'p> {
             look_for_lost && lost.count() > 0
         };
         let Some(mut pass) = SecondPass::after(&over, plan, wanted, request.keep_going, is_lost) else {
-            self.done = Some(over);
+            self.end(store, over);
             return Ok(());
         };
         let journal = self.journal.take().expect("there is one second pass");
@@ -290,6 +293,11 @@ impl<'p> Run<'p> {
         dispatcher.seed_made(made);
         self.dispatcher = Some(dispatcher);
         self.advance(rng, store)
+    }
+
+    fn end(&mut self, store: &Shared, done: PassResult) {
+        self.done = Some(done);
+        self.incidents_at_end = store.borrow().shelf.incident_mark();
     }
 
     fn handle(&mut self, message: Message) {
@@ -376,14 +384,21 @@ fn try_number(job: &Job) -> u32 {
     job.folder.extension().and_then(|number| number.to_str()?.parse().ok()).expect("tries have numbers")
 }
 
-/// What is up to date at the end of a run, and what it holds.
-fn conclude(prepared: &Prepared, store: &Shared, done: PassResult) -> Result<End, String> {
+/// What is up to date at the end of a run, and what it holds. What another run, which went on, has lost since is left out;
+/// `incidents` had been found when this run ended.
+fn conclude(prepared: &Prepared, store: &Shared, done: PassResult, incidents: usize) -> Result<End, String> {
     let PassResult { outcome, counts, outputs, .. } = done;
     let store = &mut *store.borrow_mut();
     let mut contents = HashMap::new();
+    let more_found = store.shelf.incident_mark() > incidents;
+    let mut lost_since = 0;
     for (instance, records) in prepared.plan.instances.iter().zip(&outputs) {
         let Some(records) = records else { continue };
         let lost = records.iter().filter(|record| !store.shelf.is_present(&record.artifact)).count();
+        if lost > 0 && more_found {
+            lost_since += 1;
+            continue;
+        }
         // Who interrupts a run gets what is there.
         if lost > 0 && outcome != Outcome::Interrupted {
             return Err(format!("`{}` is said to be up to date, and an output is gone", instance.name));
@@ -391,7 +406,7 @@ fn conclude(prepared: &Prepared, store: &Shared, done: PassResult) -> Result<End
         let content = |record: &athanor_cache::OutputRecord| store.contents[&record.artifact.digest].clone();
         contents.insert(instance.name.clone(), records.iter().map(content).collect());
     }
-    if counts.ran + counts.cached != contents.len() {
+    if counts.ran + counts.cached != contents.len() + lost_since {
         return Err(format!("{counts:?}, but {} instances are up to date", contents.len()));
     }
     Ok((outcome, contents))

@@ -92,14 +92,14 @@ impl Counter {
         }
     }
 
-    /// Brings the counter to disk: after a power cut no number of a record that survived is given out again.
+    /// Syncs the counter to disk: after a power cut no number of a record that survived is given out again.
     pub(crate) fn sync(&self) -> Result<()> {
         let path = self.path();
         if !path.exists() {
             return Ok(());
         }
         self.disk.sync(&path).map_err(CacheError::io(&path))?;
-        // The file is overwritten in place, so that its entry needs to be brought to disk once.
+        // The file is overwritten in place, so that its entry needs to be synced only once.
         if !self.is_entry_durable.load(Ordering::Relaxed) {
             self.disk.sync_way_to(&path)?;
             self.is_entry_durable.store(true, Ordering::Relaxed);

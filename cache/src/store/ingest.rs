@@ -1,6 +1,6 @@
 //! Ingestion: finished outputs become stored content.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -120,8 +120,10 @@ impl Cache {
         let ingest = |found| self.ingest_entry(found, hints);
         let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
         let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
-        let written = written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable)));
-        self.sync(&written.collect::<Vec<_>>())?;
+        // Each once: a folder of equal files waits for one of them.
+        let written: HashSet<PathBuf> =
+            written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable))).collect();
+        self.sync(&written.into_iter().collect::<Vec<_>>())?;
         let in_place = !ingested.iter().any(|one| matches!(one.in_place, InPlace::No));
         let copies: Vec<PathBuf> = ingested.iter().filter_map(|one| one.in_place.copy()).collect();
         let entries = ingested.into_iter().map(|one| one.entry).collect();
@@ -174,9 +176,13 @@ impl Cache {
         let entry = tree::file_entry(found.relative.clone(), &stat, digest);
         self.store_file(source.path(), digest, entry.executable, entry.bytes)?;
         let object = self.object_path(&digest, entry.executable);
-        let in_place = match found.behind_link {
-            true => InPlace::No,
-            false => self.replace_by_object(&found.path, &object, digest)?,
+        let in_place = match source {
+            _ if found.behind_link => InPlace::No,
+            FileSource::Original(path) if self.is_beyond_links(path, &object, &digest)? => {
+                self.adopt_as_copy(path, entry.executable)?;
+                InPlace::Copy(path.to_owned())
+            }
+            _ => self.replace_by_object(&found.path, &object, digest)?,
         };
         Ok(Ingested { entry, in_place, is_new: true })
     }
@@ -188,11 +194,15 @@ impl Cache {
         Ok(is_it && self.is_intact(&Stored::File(*digest), &object, *digest, stat.size)?)
     }
 
+    /// Whether the file at `path`, which has the content of `object`, cannot become a hard link to it: copying `object` would
+    /// only make what is there already.
+    fn is_beyond_links(&self, path: &Path, object: &Path, digest: &Digest) -> Result<bool> {
+        Ok(self.serial.is_full(digest) && !is_same_file(path, object)?)
+    }
+
     /// Replaces the file at `path` by a hard link to `object`, or by a copy where it can have no further link.
     fn replace_by_object(&self, path: &Path, object: &Path, digest: Digest) -> Result<InPlace> {
-        let stat =
-            |path: &Path| rustix::fs::lstat(path).map(Stat::from).map_err(|error| CacheError::io(path)(error.into()));
-        if stat(path)?.identity() == stat(object)?.identity() {
+        if is_same_file(path, object)? {
             return Ok(InPlace::Yes);
         }
         self.disk.remove_file(path).map_err(CacheError::io(path))?;
@@ -223,6 +233,12 @@ impl FileSource<'_> {
             FileSource::Copy(copy) => copy.path(),
         }
     }
+}
+
+/// Whether two paths are hard links to one file.
+fn is_same_file(one: &Path, other: &Path) -> Result<bool> {
+    let stat = |path: &Path| rustix::fs::lstat(path).map(Stat::from).map_err(errno_at(path));
+    Ok(stat(one)?.identity() == stat(other)?.identity())
 }
 
 fn errno_at(path: &Path) -> impl FnOnce(rustix::io::Errno) -> CacheError + '_ {

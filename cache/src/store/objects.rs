@@ -165,6 +165,9 @@ impl Cache {
         let before = rustix::fs::lstat(object).map(Stat::from);
         let was_intact = before.is_ok_and(|stat| self.integrity.is_noted(&stored, &ContentStamp::of_file(&stat)));
         let linked = self.link_or_copy(object, path)?;
+        if linked == Linked::Copy {
+            self.serial.note_full(digest);
+        }
         if was_intact {
             self.note_file(stored, object);
         }
@@ -176,6 +179,11 @@ impl Cache {
     fn link_or_copy(&self, object: &Path, path: &Path) -> Result<Linked> {
         let mode = if object.extension().is_some() { EXECUTABLE } else { PLAIN };
         self.disk.link_or_copy(object, path, mode).map_err(CacheError::io(path))
+    }
+
+    /// Makes a file that has the content of a stored file, and that nobody else can change, as good as a copy of it.
+    pub(crate) fn adopt_as_copy(&self, path: &Path, executable: bool) -> Result<()> {
+        self.set_mode(path, if executable { EXECUTABLE } else { PLAIN })
     }
 
     /// Syncs copies that took the place of hard links to disk, many of them at once: one by one, the copies of a folder with

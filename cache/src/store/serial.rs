@@ -1,5 +1,6 @@
 //! Mutual exclusion of this process's threads in the store.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Digest;
@@ -13,11 +14,14 @@ pub(crate) struct Serial {
     quarantine: Mutex<()>,
     repair: Mutex<()>,
     links: [Mutex<()>; STRIPES],
+    /// Stored files that had to be copied, since they can have no further hard link.
+    full: Mutex<HashSet<Digest>>,
 }
 
 impl Default for Serial {
     fn default() -> Serial {
-        Serial { quarantine: Mutex::default(), repair: Mutex::default(), links: [const { Mutex::new(()) }; STRIPES] }
+        let links = [const { Mutex::new(()) }; STRIPES];
+        Serial { quarantine: Mutex::default(), repair: Mutex::default(), links, full: Mutex::default() }
     }
 }
 
@@ -35,5 +39,15 @@ impl Serial {
     /// Waits for the right to link to a stored file.
     pub(crate) fn link(&self, digest: &Digest) -> MutexGuard<'_, ()> {
         self.links[usize::from(digest.bytes()[31]) % STRIPES].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a stored file can have no further hard link.
+    pub(crate) fn note_full(&self, digest: Digest) {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+    }
+
+    /// Whether a stored file is known to have as many hard links as it can have.
+    pub(crate) fn is_full(&self, digest: &Digest) -> bool {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner).contains(digest)
     }
 }

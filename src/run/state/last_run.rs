@@ -51,7 +51,7 @@ struct InstanceResult {
     fingerprint: Digest,
     stamp: FileStamp,
     outputs: Outputs,
-    /// Stamps by which each output is known to be right without being read.
+    /// Evidence by which each output is known to be right without being read.
     evidence: Vec<ContentStamp>,
 }
 

@@ -14,8 +14,6 @@
 //! assert_eq!(mask("https://user:password@host/"), "https://user:***@host/");
 //! ```
 
-#![warn(missing_docs, unreachable_pub)]
-
 mod attempt;
 mod batch;
 mod client;

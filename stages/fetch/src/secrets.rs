@@ -115,7 +115,7 @@ pub fn secrets(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether no address goes on behind this character.
+/// Whether an address ends before this character.
 fn ends_address(c: char) -> bool {
     c.is_whitespace() || c.is_control() || matches!(c, '"' | '`' | '<' | '>')
 }

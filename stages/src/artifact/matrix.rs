@@ -68,7 +68,7 @@ impl Matrix {
         &self.values[row * self.columns..][..self.columns]
     }
 
-    /// The names of the rows; see [`name_rows`].
+    /// Takes the names of the rows out of the matrix: its own, or `given` where it has none.
     pub fn take_ids(&mut self, given: Option<&[String]>) -> Result<Vec<String>, StageError> {
         name_rows(&self.label, self.ids.take(), given, self.rows())
     }

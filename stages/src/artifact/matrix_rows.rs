@@ -120,7 +120,7 @@ impl MatrixRows {
         self.rows
     }
 
-    /// The names of the rows; see [`name_rows`].
+    /// Takes the names of the rows out of the matrix: its own, or `given` where it has none.
     pub fn take_ids(&mut self, given: Option<&[String]>) -> Result<Vec<String>, StageError> {
         name_rows(&self.label, self.ids.take(), given, self.rows)
     }

@@ -92,7 +92,7 @@ pub(crate) fn distinct_images(shown: usize) -> (usize, usize) {
 }
 
 fn named(path: PathBuf) -> InputFile {
-    InputFile { path, label: "made up".to_owned() }
+    InputFile { path, label: "synthetic".to_owned() }
 }
 
 /// A noise image, different for every number.

@@ -1,4 +1,4 @@
-//! The kind `download`: from a list, or an address, to what a pipeline goes on with.
+//! The kind `download`: from a list, or an address, to files for later stages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -230,7 +230,7 @@ fn parameters_that_contradict_each_other_are_refused() {
         ["jobs", "stall_timeout"]
     );
     let usual = kind.check_params(&json!({ "as": "file", "url": "http://h/" })).unwrap();
-    assert!(usual.get("jobs").is_none(), "the usual manner is no part of what is computed");
+    assert!(usual.get("jobs").is_none(), "the default of how to transfer is no part of what is computed");
     let names: Vec<String> = kind.outputs(&usual).unwrap().into_iter().map(|port| port.name).collect();
     assert_eq!(names, ["file"]);
 }

@@ -1,4 +1,4 @@
-//! Training and prediction: what is learned, what is reproducible, how killed training goes on, and what is refused.
+//! Training and prediction: what is learned, what is reproducible, how killed training continues, and what is refused.
 
 #![recursion_limit = "256"]
 

@@ -9,25 +9,25 @@ use std::time::Duration;
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The target after `GET`, or the method with it if it is another.
-    pub target: String,
+    pub(crate) target: String,
     headers: HashMap<String, String>,
 }
 
 impl Asked {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(&name.to_lowercase()).map(String::as_str)
     }
 
     /// Where the range asked for starts.
-    pub fn start(&self) -> Option<usize> {
+    pub(crate) fn start(&self) -> Option<usize> {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
 }
 
 /// The server's action for one request.
-pub enum Act {
+pub(crate) enum Act {
     /// Sends these bytes and closes.
     Send(Vec<u8>),
     /// Sends these bytes, then nothing, and keeps the connection until the client or the test ends.
@@ -51,14 +51,14 @@ struct Shared {
 }
 
 /// A server; ends with its value.
-pub struct Server {
-    pub address: String,
+pub(crate) struct Server {
+    pub(crate) address: String,
     shared: Arc<Shared>,
 }
 
 impl Server {
     /// Starts a server; `script` is given each request and how many with the same target came before it.
-    pub fn start(script: impl Fn(&Asked, usize) -> Act + Send + Sync + 'static) -> Server {
+    pub(crate) fn start(script: impl Fn(&Asked, usize) -> Act + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Shared {
@@ -83,16 +83,16 @@ impl Server {
         Server { address, shared }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap().clone()
     }
 
     /// The most requests that were under way at once.
-    pub fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.shared.most.load(Ordering::SeqCst)
     }
 }
@@ -163,7 +163,7 @@ fn read(stream: &TcpStream) -> Option<Asked> {
 }
 
 /// An answer with a length.
-pub fn answer(status: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Vec<u8> {
     let length = body.as_ref().len();
     let mut bytes = head(status, headers, Some(length));
     bytes.extend(body.as_ref());
@@ -171,7 +171,7 @@ pub fn answer(status: &str, headers: &[(&str, &str)], body: impl AsRef<[u8]>) ->
 }
 
 /// The start of an answer, up to the body.
-pub fn head(status: &str, headers: &[(&str, &str)], length: Option<usize>) -> Vec<u8> {
+pub(crate) fn head(status: &str, headers: &[(&str, &str)], length: Option<usize>) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
     headers.iter().for_each(|(name, value)| text += &format!("{name}: {value}\r\n"));
     if let Some(length) = length {
@@ -180,19 +180,19 @@ pub fn head(status: &str, headers: &[(&str, &str)], length: Option<usize>) -> Ve
     (text + "\r\n").into_bytes()
 }
 
-pub fn ok(body: impl AsRef<[u8]>) -> Act {
+pub(crate) fn ok(body: impl AsRef<[u8]>) -> Act {
     Act::Send(answer("200 OK", &[], body))
 }
 
-pub fn status(status: &str) -> Act {
+pub(crate) fn status(status: &str) -> Act {
     Act::Send(answer(status, &[("Content-Type", "text/html")], format!("<html><title>{status}</title></html>")))
 }
 
-pub fn redirect(to: &str) -> Act {
+pub(crate) fn redirect(to: &str) -> Act {
     Act::Send(answer("302 Found", &[("Location", to)], ""))
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
     sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -22,7 +22,7 @@ struct Member<J, R> {
     results: Receiver<std::thread::Result<R>>,
 }
 
-/// Calls `lead` with a crew of one thread for each of `states`, which does jobs by `work` and keeps its state between
+/// Calls `lead` with one worker thread for each of `states`, which does jobs by `work` and keeps its state between
 /// them.
 ///
 /// # Errors

@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::prelude::*;
 
+use super::StateDict;
 use super::mismatch::Mismatch;
 use crate::models::Architecture;
-
-/// Parameters and running statistics, float32, by PyTorch's names.
-pub type StateDict = BTreeMap<String, TensorData>;
 
 /// The parameters and running statistics of a model whose backbone is of `architecture`.
 ///

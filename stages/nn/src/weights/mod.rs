@@ -12,8 +12,15 @@ mod file;
 mod mismatch;
 mod pretrained;
 
-pub use apply::{StateDict, load_state_dict, state_dict};
+use std::collections::BTreeMap;
+
+use burn::tensor::TensorData;
+
+pub use apply::{load_state_dict, state_dict};
 pub use checkpoint::{Checkpoint, save_checkpoint, save_checkpoint_with};
 pub use container::{TensorEntry, write_container};
 pub use file::WeightsFile;
 pub use pretrained::load_pretrained;
+
+/// Parameters and running statistics, float32, by PyTorch's names.
+pub type StateDict = BTreeMap<String, TensorData>;
