@@ -146,13 +146,13 @@ impl Case {
     }
 
     /// Takes note of what was lost and is whole again, since another result had the same content.
-    pub fn remember_revived(&mut self) {
+    pub(crate) fn remember_revived(&mut self) {
         let revived: Vec<Key> = self.fingerprints.keys().filter(|key| self.is_recorded(key)).cloned().collect();
         self.known.extend(revived);
     }
 
     /// Whether work is recorded and all of its result is there.
-    pub fn is_recorded(&self, key: &Key) -> bool {
+    pub(crate) fn is_recorded(&self, key: &Key) -> bool {
         self.fingerprints.get(key).is_some_and(|fingerprint| self.store.borrow().has(fingerprint))
     }
 
