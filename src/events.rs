@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use athanor_cache::Digest;
 
+use crate::run::executor::resources::GpuId;
+
 /// Version of the event vocabulary.
 pub const EVENTS_VERSION: u32 = 1;
 
@@ -67,8 +69,8 @@ pub enum RunEvent {
         attempt: u32,
         /// CPUs it was given.
         cpus: u32,
-        /// GPUs it was given, by index.
-        gpus: Vec<u32>,
+        /// GPUs it was given, by index or UUID.
+        gpus: Vec<GpuId>,
         /// Its log file, relative to the run's folder.
         log: String,
     },

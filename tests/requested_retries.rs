@@ -50,7 +50,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
     let project = Project::new(folder.path().to_owned(), cache);
     let session = Session::new(&project, &plan, Path::new("p.yaml"), &[], &[]).unwrap();
     let request = RunRequest {
-        capacity: Capacity { cpus: 1, memory: 1 << 30, gpus: Vec::new() },
+        capacity: Capacity { cpus: 1, memory: 1 << 30, gpus: Vec::new(), cpu_fallback: false },
         keep_going: false,
         force: HashSet::new(),
         program,

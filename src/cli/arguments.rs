@@ -7,7 +7,7 @@ use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::language::{ByteSize, suggest};
-use crate::run::executor::resources::GpuDevice;
+use crate::run::executor::machine::gpus::{GpuChoice, GpuId};
 
 /// Runs pipelines that train image models: declared in one YAML file, cached by content, scheduled over CPUs and GPUs.
 #[derive(Debug, Parser)]
@@ -115,31 +115,33 @@ pub(super) struct MachineUse {
     /// Main memory to use, e.g. 16GiB [default: all].
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<ByteSize>,
-    /// GPUs to use, by index, each optionally with its memory: 0,1 or 0:24GiB; `none` for none [default: all].
+    /// GPUs to use, by index on the PCI bus, UUID or MIG name, each optionally with its memory: 0,1 or 0:24GiB; `none` for none
+    /// [default: all that CUDA_VISIBLE_DEVICES shows].
     #[arg(long, value_name = "LIST", value_parser = parse_gpus)]
     pub gpus: Option<Gpus>,
 }
 
 /// A list of GPUs.
 #[derive(Debug, Clone)]
-pub(super) struct Gpus(pub Vec<GpuDevice>);
+pub(super) struct Gpus(pub Vec<GpuChoice>);
 
 fn parse_gpus(text: &str) -> Result<Gpus, String> {
     if text == "none" || text.is_empty() {
         return Ok(Gpus(Vec::new()));
     }
-    let mut devices: Vec<GpuDevice> = Vec::new();
+    let mut choices: Vec<GpuChoice> = Vec::new();
     for item in text.split(',') {
-        let (index, memory) = item.split_once(':').map_or((item, None), |(index, memory)| (index, Some(memory)));
-        let index: u32 =
-            index.trim().parse().map_err(|_| format!("`{item}` is no GPU: write `0`, `0,1` or `0:24GiB`"))?;
+        let (name, memory) = item.split_once(':').map_or((item, None), |(name, memory)| (name, Some(memory)));
+        let id = GpuId::parse(name.trim());
+        let id =
+            id.ok_or_else(|| format!("`{item}` is no GPU: write `0`, `0,1`, `0:24GiB`, `GPU-…`, `MIG-…` or `none`"))?;
         let memory = memory.map(str::parse::<ByteSize>).transpose().map_err(|error| error.to_string())?;
-        if devices.iter().any(|device| device.index == index) {
-            return Err(format!("GPU {index} is named twice"));
+        if choices.iter().any(|choice| choice.id == id) {
+            return Err(format!("GPU {id} is named twice"));
         }
-        devices.push(GpuDevice { index, memory: memory.map(ByteSize::bytes) });
+        choices.push(GpuChoice { id, memory: memory.map(ByteSize::bytes) });
     }
-    Ok(Gpus(devices))
+    Ok(Gpus(choices))
 }
 
 #[derive(Debug, Args)]

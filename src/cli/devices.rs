@@ -3,13 +3,17 @@
 use athanor_stages::nn::devices::cuda;
 
 use crate::cli::arguments::MachineUse;
-use crate::cli::{Exit, print, run};
-use crate::run::executor::machine;
-use crate::view::devices::{Origins, describe};
+use crate::cli::{Exit, machine_use, print};
+use crate::run::executor::machine::gpus;
+use crate::run::executor::resources::Capacity;
+use crate::view::devices::{Found, describe};
 
 pub(super) fn devices(use_: &MachineUse) -> Result<u8, Exit> {
-    let capacity = run::capacity(use_, true);
-    let (cpus, memory) = (run::cpus(use_).source, run::memory(use_).source);
-    let origins = Origins { cpus: &cpus, memory: &memory };
-    print(&describe(&capacity, origins, &machine::gpus(), &cuda::find()))
+    let gpus = gpus::list();
+    let (cpus, memory) = (machine_use::cpus(use_), machine_use::memory(use_));
+    let chosen = machine_use::chosen(use_, gpus.as_ref().ok())?;
+    let capacity = Capacity { cpus: cpus.amount, memory: memory.amount, gpus: chosen, cpu_fallback: false };
+    let hidden = std::env::var(gpus::VISIBLE_DEVICES).ok();
+    let found = Found { cpus: &cpus.source, memory: &memory.source, gpus: &gpus, visible: hidden.as_deref() };
+    print(&describe(&capacity, &found, &cuda::find()))
 }

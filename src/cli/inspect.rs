@@ -59,7 +59,13 @@ pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8
         let name = &plan.instances[id.index()].name;
         if let Some(status) = &statuses[id.index()] {
             text += &status_view::full(name, status);
-            entries.push(json!({ "instance": name, "state": status }));
+            let on = if *status == Status::Fresh { session.computed_on(name).map_err(Exit::failed)? } else { None };
+            text += &on.as_ref().map(status_view::computed_on).unwrap_or_default();
+            let mut entry = json!({ "instance": name, "state": status });
+            if let Some(on) = on {
+                entry["computed_on"] = json!(on);
+            }
+            entries.push(entry);
         }
     }
     if command.json { print_json(&json!(entries)) } else { print(&text) }

@@ -10,6 +10,7 @@ mod devices;
 mod init;
 mod inspect;
 mod load;
+mod machine_use;
 mod project;
 mod run;
 mod settings;

@@ -1,15 +1,13 @@
 //! `athanor run`.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::sync::Mutex;
 
-use crate::cli::arguments::{ExecutorName, MachineUse, RunCommand};
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, print, project};
+use crate::cli::arguments::{ExecutorName, RunCommand};
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, machine_use, print, project};
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
 use crate::plan::Plan;
-use crate::run::executor::machine::{self, Available, Source};
 use crate::run::executor::resources::Capacity;
 use crate::run::status::Status;
 use crate::run::{ATTEMPT_VARIABLE, InterruptOutcome, Interrupter, RunError, RunRequest, Session};
@@ -29,22 +27,24 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     if command.dry_run {
         let project = project::inspect(settings)?;
         let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-        session.check_room(&capacity_for(&plan, command)).map_err(refused)?;
+        session.check_room(&capacity_for(&plan, settings, command)?).map_err(refused)?;
         return dry_run(&session);
     }
     let project = project::open(settings)?;
     project.cache.require_writable().map_err(Exit::failed)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+    let capacity = capacity_for(&plan, settings, command)?;
+    session.check_gpus(&capacity, &force).map_err(refused)?;
     let ExecutorName::Local = command.executor;
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     let request = RunRequest {
-        capacity: capacity_for(&plan, command),
+        capacity,
         keep_going: command.keep_going,
         force: force.into_iter().collect(),
         program,
         file: command.pipeline.file.display().to_string(),
-        within: variable(ATTEMPT_VARIABLE).unwrap_or_default(),
+        within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
     let report = session.run(request, view(command.json), on_signals).map_err(refused)?;
     Ok(match report.outcome {
@@ -84,9 +84,9 @@ fn on_signals(interrupter: Interrupter) {
 }
 
 /// The capacity of a run. To ask for GPUs takes longer than most runs that need none.
-fn capacity_for(plan: &Plan, command: &RunCommand) -> Capacity {
+fn capacity_for(plan: &Plan, settings: &Settings, command: &RunCommand) -> Result<Capacity, Exit> {
     let needs_gpus = plan.instances.iter().any(|instance| instance.resources.gpus.devices() > 0);
-    capacity(&command.use_, needs_gpus)
+    machine_use::capacity(&command.use_, needs_gpus, settings.on_no_gpu.value)
 }
 
 fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
@@ -105,28 +105,4 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
     let rest = session.wanted().len() - fresh;
     text += &format!("{} would run or wait, {fresh} fresh\n", count(rest, "instance"));
     print(&text)
-}
-
-/// Resources that a run may use. GPUs are looked for on demand.
-pub(super) fn capacity(use_: &MachineUse, needs_gpus: bool) -> Capacity {
-    let gpus = use_.gpus.as_ref().map(|gpus| gpus.0.clone());
-    let found = || if needs_gpus { machine::gpus().unwrap_or_default() } else { Vec::new() };
-    let detect = || found().into_iter().map(|gpu| gpu.device).collect();
-    Capacity { cpus: cpus(use_).amount, memory: memory(use_).amount, gpus: gpus.unwrap_or_else(detect) }
-}
-
-/// The CPUs that a run may use.
-pub(super) fn cpus(use_: &MachineUse) -> Available<u32> {
-    let given = use_.cpus.map(|amount| Available { amount, source: Source::Option("--cpus") });
-    given.unwrap_or_else(|| machine::cpus(&variable))
-}
-
-/// The bytes of memory that a run may use.
-pub(super) fn memory(use_: &MachineUse) -> Available<u64> {
-    let given = use_.memory.map(|size| Available { amount: size.bytes(), source: Source::Option("--memory") });
-    given.unwrap_or_else(|| machine::memory(Path::new("/"), &variable))
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }

@@ -10,7 +10,7 @@ use crate::language::{Diagnostic, SourceText, Span, suggest};
 
 use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
-use super::{Origin, Setting, VerifyOnUse};
+use super::{OnNoGpu, Origin, Setting, VerifyOnUse};
 
 keys! {
     /// A settings file.
@@ -20,6 +20,9 @@ keys! {
         optional cache: CacheSetting,
         /// Size limit of a stage's log, such as `64MiB`; beyond it the log's beginning and end are kept.
         optional log_limit: Literal<LogLimit>,
+        /// Behaviour of a stage that computes on a GPU where none can be used: `fail`, or `cpu` to compute on the CPU; `fail` if
+        /// left out.
+        optional on_no_gpu: Literal<OnNoGpu>,
         /// Folder under which the results of every pipeline are put, `results` if left out. `~` is the home folder; a
         /// relative path starts in the project folder.
         optional results: Literal<PathText>,
@@ -39,7 +42,7 @@ keys! {
 }
 
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 5] = ["cache", "cache.dir", "cache.verify_on_use", "log_limit", "results"];
+pub(crate) const NAMES: [&str; 6] = ["cache", "cache.dir", "cache.verify_on_use", "log_limit", "on_no_gpu", "results"];
 
 /// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
@@ -98,6 +101,7 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
         cache: dir.and_then(&mut path),
         results: keys.results.and_then(&mut path),
         verify_on_use: verify.map(|written| Setting { value: written.value, origin: origin(written.span) }),
+        on_no_gpu: keys.on_no_gpu.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         log_limit: keys.log_limit.map(|written| Setting { value: written.value.0, origin: origin(written.span) }),
     }
 }

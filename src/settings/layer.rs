@@ -8,7 +8,7 @@ use crate::language::shape::Typed;
 use crate::language::{ByteSize, Diagnostic, SourceText, Span};
 
 use super::folder::folder;
-use super::{Origin, Setting, VerifyOnUse};
+use super::{OnNoGpu, Origin, Setting, VerifyOnUse};
 
 /// Settings of one origin; those that it does not mention are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) struct Layer {
     pub verify_on_use: Option<Setting<VerifyOnUse>>,
     /// See [`Settings`](super::Settings).
     pub log_limit: Option<Setting<ByteSize>>,
+    /// See [`Settings`](super::Settings).
+    pub on_no_gpu: Option<Setting<OnNoGpu>>,
     /// See [`Settings`](super::Settings).
     pub results: Option<Setting<PathBuf>>,
 }
@@ -32,14 +34,16 @@ pub(crate) enum Variable {
     VerifyOnUse,
     /// `log_limit`.
     LogLimit,
+    /// `on_no_gpu`.
+    OnNoGpu,
     /// `results`.
     Results,
 }
 
 impl Variable {
     /// All variables.
-    pub(crate) const ALL: [Variable; 4] =
-        [Variable::Cache, Variable::VerifyOnUse, Variable::LogLimit, Variable::Results];
+    pub(crate) const ALL: [Variable; 5] =
+        [Variable::Cache, Variable::VerifyOnUse, Variable::LogLimit, Variable::OnNoGpu, Variable::Results];
 
     /// Its name in the environment.
     pub(crate) const fn name(self) -> &'static str {
@@ -47,6 +51,7 @@ impl Variable {
             Variable::Cache => "ATHANOR_CACHE",
             Variable::VerifyOnUse => "ATHANOR_CACHE_VERIFY_ON_USE",
             Variable::LogLimit => "ATHANOR_LOG_LIMIT",
+            Variable::OnNoGpu => "ATHANOR_ON_NO_GPU",
             Variable::Results => "ATHANOR_RESULTS",
         }
     }
@@ -66,6 +71,7 @@ pub(crate) fn variables<'v>(
             Variable::Cache => path(value, home).map(|path| layer.cache = Some(of(variable, path))),
             Variable::Results => path(value, home).map(|path| layer.results = Some(of(variable, path))),
             Variable::VerifyOnUse => typed(value).map(|choice| layer.verify_on_use = Some(of(variable, choice))),
+            Variable::OnNoGpu => typed(value).map(|choice| layer.on_no_gpu = Some(of(variable, choice))),
             Variable::LogLimit => typed(value).map(|LogLimit(size)| layer.log_limit = Some(of(variable, size))),
         };
         if let Err(message) = read {
@@ -138,20 +144,35 @@ impl Typed for LogLimit {
 
 impl Typed for VerifyOnUse {
     fn parse(value: &Value) -> Result<Self, String> {
-        let names = VerifyOnUse::ALL.map(VerifyOnUse::name);
-        let Value::Text(text) = value else {
-            return Err(format!("expected one of {}, not {}", quoted(&names), value.noun()));
-        };
-        VerifyOnUse::ALL.into_iter().find(|choice| choice.name() == text).ok_or_else(|| {
-            let near = crate::language::suggest::nearest(text, names);
-            let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            format!("`{text}` is not one of {}{near}", quoted(&names))
-        })
+        choice(value, &VerifyOnUse::ALL, VerifyOnUse::name)
     }
 
     fn schema() -> serde_json::Value {
         serde_json::json!({ "enum": VerifyOnUse::ALL.map(VerifyOnUse::name) })
     }
+}
+
+impl Typed for OnNoGpu {
+    fn parse(value: &Value) -> Result<Self, String> {
+        choice(value, &OnNoGpu::ALL, OnNoGpu::name)
+    }
+
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "enum": OnNoGpu::ALL.map(OnNoGpu::name) })
+    }
+}
+
+/// Reads one of a few names.
+fn choice<T: Copy>(value: &Value, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
+    let names: Vec<&str> = all.iter().map(|choice| name(*choice)).collect();
+    let Value::Text(text) = value else {
+        return Err(format!("expected one of {}, not {}", quoted(&names), value.noun()));
+    };
+    all.iter().copied().find(|choice| name(*choice) == text).ok_or_else(|| {
+        let near = crate::language::suggest::nearest(text, names.iter().copied());
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        format!("`{text}` is not one of {}{near}", quoted(&names))
+    })
 }
 
 fn quoted(names: &[&str]) -> String {

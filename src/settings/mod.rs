@@ -95,6 +95,30 @@ impl VerifyOnUse {
     }
 }
 
+/// Behaviour of a stage that computes on a GPU where none can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnNoGpu {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It computes on the CPU.
+    Cpu,
+}
+
+impl OnNoGpu {
+    /// All choices.
+    pub(crate) const ALL: [OnNoGpu; 2] = [OnNoGpu::Fail, OnNoGpu::Cpu];
+
+    /// As it is written.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            OnNoGpu::Fail => "fail",
+            OnNoGpu::Cpu => "cpu",
+        }
+    }
+}
+
 /// Effective settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -104,6 +128,8 @@ pub(crate) struct Settings {
     pub verify_on_use: Setting<VerifyOnUse>,
     /// Size limit of a stage's log.
     pub log_limit: Setting<ByteSize>,
+    /// Behaviour of a stage that computes on a GPU where none can be used.
+    pub on_no_gpu: Setting<OnNoGpu>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
 }
@@ -115,6 +141,7 @@ impl Default for Settings {
             cache: built_in(".athanor".into()),
             verify_on_use: built_in(VerifyOnUse::default()),
             log_limit: built_in(LOG_LIMIT),
+            on_no_gpu: built_in(OnNoGpu::default()),
             results: built_in("results".into()),
         }
     }
@@ -128,10 +155,11 @@ impl Settings {
     /// The defaults with `layers` over them, lowest first.
     pub(crate) fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
         let mut settings = Settings::default();
-        for Layer { cache, verify_on_use, log_limit, results } in layers {
+        for Layer { cache, verify_on_use, log_limit, on_no_gpu, results } in layers {
             settings.cache = cache.unwrap_or(settings.cache);
             settings.verify_on_use = verify_on_use.unwrap_or(settings.verify_on_use);
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
+            settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
             settings.results = results.unwrap_or(settings.results);
         }
         settings
@@ -143,6 +171,7 @@ impl Settings {
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
+            ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
             ("results", self.results.value.display().to_string(), &self.results.origin),
         ]
     }

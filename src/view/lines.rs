@@ -2,6 +2,7 @@
 
 use crate::escape::{escape, escape_lines};
 use crate::events::{Counts, Outcome, ResultAction, RunEvent};
+use crate::run::executor::resources::GpuId;
 use crate::view::text::{count, duration};
 
 /// Permanent text of an event, possibly of several lines; `None` for events that only move a clock or a bar.
@@ -67,7 +68,7 @@ fn failed(event: &RunEvent) -> Option<String> {
     Some(text)
 }
 
-fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
+fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[GpuId]) -> String {
     let mut notes = Vec::new();
     if attempt > 1 {
         notes.push(format!("attempt {attempt}"));
@@ -76,7 +77,7 @@ fn started(instance: &str, attempt: u32, cpus: u32, gpus: &[u32]) -> String {
         notes.push(format!("{cpus} CPUs"));
     }
     if !gpus.is_empty() {
-        let devices: Vec<String> = gpus.iter().map(u32::to_string).collect();
+        let devices: Vec<String> = gpus.iter().map(GpuId::to_string).collect();
         notes.push(format!("GPU {}", devices.join(", ")));
     }
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };

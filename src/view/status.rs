@@ -1,6 +1,7 @@
 //! Status of instances, and the reasons for it, as text.
 
 use athanor_cache::Change;
+use athanor_stages::context::ComputesOn;
 use serde_json::Value;
 
 use crate::escape::{escape, escape_json, escape_lines};
@@ -39,6 +40,12 @@ pub(crate) fn full(instance: &str, status: &Status) -> String {
             format!("{instance} would run:\n{}", reasons.concat())
         }
     }
+}
+
+/// Device, instruction set and precision of a result, for `explain`.
+pub(crate) fn computed_on(on: &ComputesOn) -> String {
+    let ComputesOn { device, instruction_set, precision } = on;
+    format!("  It was computed on {}, {}, in {}.\n", escape(device), escape(instruction_set), escape(precision))
 }
 
 fn reason(reason: &Reason) -> String {

@@ -8,8 +8,11 @@ use athanor_cache::{Artifact, Cache, Digest, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
+use crate::learn::precision::Precision;
 use athanor_nn::devices::{Devices, cuda};
-use burn::prelude::Device;
+
+/// The variable that tells CUDA which GPUs a process may see.
+const VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
 
 /// Reports of a running stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,11 +37,24 @@ pub enum StageReport {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<u64>,
     },
+    /// The device, instruction set and precision that the stage computes with, to keep with the result.
+    ComputesOn(ComputesOn),
     /// A line for the stage's log.
     Log {
         /// The line, without its end.
         line: String,
     },
+}
+
+/// Device, instruction set and precision of a computation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComputesOn {
+    /// Device, e.g. `CPU` or `2 GPUs`.
+    pub device: String,
+    /// Instruction set, e.g. `AVX-512` or `sm_90`.
+    pub instruction_set: String,
+    /// Precision, e.g. `float32`.
+    pub precision: String,
 }
 
 /// Receiver of reports and source of the wish to stop.
@@ -76,12 +92,22 @@ pub struct StageContext<'a> {
     reporter: &'a dyn Reporter,
     access: Option<CacheAccess<'a>>,
     devices: Option<Devices>,
+    cpu_fallback: bool,
 }
 
 impl<'a> StageContext<'a> {
     /// A context that reports to `reporter` and knows of no earlier work.
     pub fn new(seed: u64, threads: usize, scratch: PathBuf, reporter: &'a dyn Reporter) -> Self {
-        StageContext { seed, threads, scratch, environment: HashMap::new(), reporter, access: None, devices: None }
+        StageContext {
+            seed,
+            threads,
+            scratch,
+            environment: HashMap::new(),
+            reporter,
+            access: None,
+            devices: None,
+            cpu_fallback: false,
+        }
     }
 
     /// With access to the cache.
@@ -98,6 +124,13 @@ impl<'a> StageContext<'a> {
         self
     }
 
+    /// With the CPU in the place of GPUs that cannot be used, if `allowed`.
+    #[must_use]
+    pub fn with_cpu_fallback(mut self, allowed: bool) -> Self {
+        self.cpu_fallback = allowed;
+        self
+    }
+
     /// With these devices, instead of the visible ones.
     #[must_use]
     pub fn with_devices(mut self, devices: Devices) -> Self {
@@ -105,17 +138,42 @@ impl<'a> StageContext<'a> {
         self
     }
 
-    /// The devices that the stage was given; else those that are visible.
-    pub fn devices(&self) -> Devices {
-        if let Some(devices) = &self.devices {
-            return devices.clone();
+    /// The devices to compute on in `precision`: those that the stage was given, else the visible ones. The result's record
+    /// will name them.
+    ///
+    /// # Errors
+    /// If the stage was given GPUs and this program cannot use them, or if the devices do not compute in that precision.
+    pub fn devices(&self, precision: Precision) -> Result<Devices, StageError> {
+        let devices = match &self.devices {
+            Some(devices) => devices.clone(),
+            None => self.visible_devices()?,
+        };
+        precision.check(devices.first())?;
+        self.reporter.report(StageReport::ComputesOn(ComputesOn {
+            device: devices.to_string(),
+            instruction_set: devices.instruction_set(),
+            precision: precision.name().to_owned(),
+        }));
+        Ok(devices)
+    }
+
+    fn visible_devices(&self) -> Result<Devices, StageError> {
+        let devices = Devices::visible();
+        let given = self.environment.get(VISIBLE_DEVICES).map_or("", String::as_str);
+        let given = given.split(',').filter(|name| !name.is_empty()).count();
+        let usable = if devices.are_gpus() { devices.len() } else { 0 };
+        if usable >= given {
+            return Ok(devices);
         }
-        let visible = Devices::visible();
-        let given = self.environment.get("CUDA_VISIBLE_DEVICES").is_some_and(|gpus| !gpus.is_empty());
-        if let (true, Err(reason)) = (given && *visible.first() == Device::flex(), cuda::find()) {
+        let reason = match cuda::find() {
+            Err(reason) => reason.to_string(),
+            Ok(_) => format!("it was given {given} GPUs, of which CUDA shows {usable} to one process"),
+        };
+        if self.cpu_fallback && usable == 0 {
             self.log(format!("computes on the CPU, although the stage was given a GPU: {reason}"));
+            return Ok(devices);
         }
-        visible
+        Err(StageError::Gpu { reason })
     }
 
     pub(crate) fn cache(&self) -> Option<&CacheAccess<'a>> {

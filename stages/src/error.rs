@@ -6,6 +6,9 @@ use athanor_nn::WeightsError;
 use athanor_nn::devices::StartError;
 use athanor_random::SeedTooLarge;
 
+/// Advice where a GPU cannot be used.
+pub const CPU_INSTEAD: &str = "`on_no_gpu: cpu` in the settings (or ATHANOR_ON_NO_GPU=cpu) lets such stages compute on the CPU; `athanor devices` says what is missing.";
+
 /// The failure of one stage.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
@@ -50,6 +53,12 @@ pub enum StageError {
         /// Whether the stage has reduced its need of memory, so that another attempt may succeed.
         retry: bool,
     },
+    /// The stage was given GPUs that this program cannot use.
+    #[error("it was given a GPU that this program cannot use: {reason}")]
+    Gpu {
+        /// Why not.
+        reason: String,
+    },
     /// The stage was asked to stop and did.
     #[error("the stage was asked to stop")]
     Interrupted,
@@ -82,7 +91,7 @@ impl StageError {
         match &mut self {
             StageError::Input { help, .. } | StageError::Mismatch { help, .. } => *help = Some(text.into()),
             StageError::DeviceMemory { help, .. } => *help = text.into(),
-            StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => {}
+            StageError::Io { .. } | StageError::Cache(_) | StageError::Gpu { .. } | StageError::Interrupted => {}
         }
         self
     }
@@ -100,6 +109,7 @@ impl StageError {
             StageError::Io { source, .. } if is_full(source) => {
                 Some("Free some space, then run again: what is finished is kept.")
             }
+            StageError::Gpu { .. } => Some(CPU_INSTEAD),
             StageError::Io { .. } | StageError::Cache(_) | StageError::Interrupted => None,
         }
     }

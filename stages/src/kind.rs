@@ -25,6 +25,8 @@ pub trait StageKind: Send + Sync + 'static {
     const DOC: &'static str;
     /// Whether it scales to all CPUs: without `resources.cpus` it is given all.
     const USES_ALL_CPUS: bool = false;
+    /// Whether it computes on GPUs where it is given some.
+    const USES_GPUS: bool = false;
     /// Whether the parameters decide which outputs there are; then [`StageKind::outputs`] says which.
     const OUTPUTS_VARY: bool = false;
 
@@ -59,6 +61,8 @@ pub trait Kind: Send + Sync {
     fn check_params(&self, value: &Value) -> Result<Value, Vec<ParamProblem>>;
     /// See [`StageKind::USES_ALL_CPUS`].
     fn uses_all_cpus(&self) -> bool;
+    /// See [`StageKind::USES_GPUS`].
+    fn uses_gpus(&self) -> bool;
     /// See [`Parameters::NOT_IN_FINGERPRINT`].
     fn not_in_fingerprint(&self) -> &'static [&'static str];
     /// The outputs that a canonical value from [`Kind::check_params`] gives; `None` where the stage names its own.
@@ -152,6 +156,10 @@ impl<K: StageKind> Kind for Typed<K> {
 
     fn uses_all_cpus(&self) -> bool {
         K::USES_ALL_CPUS
+    }
+
+    fn uses_gpus(&self) -> bool {
+        K::USES_GPUS
     }
 
     fn not_in_fingerprint(&self) -> &'static [&'static str] {

@@ -43,6 +43,10 @@ impl Kind for Revised {
         self.kind.check_params(value)
     }
 
+    fn uses_gpus(&self) -> bool {
+        self.kind.uses_gpus()
+    }
+
     fn uses_all_cpus(&self) -> bool {
         self.kind.uses_all_cpus()
     }

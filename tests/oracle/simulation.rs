@@ -94,9 +94,10 @@ impl Prepared {
     }
 
     fn scheduler(&self, wanted: &HashSet<InstanceId>) -> Scheduler {
-        let tasks = tasks(&self.plan, wanted);
+        let capacity = Capacity { cpus: 0, memory: 1 << 30, gpus: Vec::new(), cpu_fallback: false };
+        let tasks = tasks(&self.plan, wanted, &capacity);
         let cpus = tasks.iter().filter_map(|task| task.resources.cpus).max().unwrap_or(1).max(self.request.jobs);
-        Scheduler::new(&tasks, &self.plan.order(), &Capacity { cpus, memory: 1 << 30, gpus: Vec::new() })
+        Scheduler::new(&tasks, &self.plan.order(), &Capacity { cpus, ..capacity })
     }
 
     fn name(&self, id: InstanceId) -> &str {
@@ -250,6 +251,7 @@ impl<'p> Run<'p> {
             keep_going: prepared.request.keep_going,
             force,
             logs: PathBuf::new(),
+            cpu_fallback: false,
             private_inputs: self.first.is_some(),
         };
         let executor = Box::new(OnTheDesk(Rc::clone(desk)));

@@ -12,7 +12,7 @@ use athanor::language::{ByteSize, GpuShare};
 use athanor::plan::{InstanceId, Resources};
 use athanor::run::engine::scheduler::{Scheduler, State};
 use athanor::run::engine::task::Task;
-use athanor::run::executor::resources::{Allocation, Capacity, GpuDevice};
+use athanor::run::executor::resources::{Allocation, Capacity, GpuDevice, GpuId};
 
 use bound::{bound, plain_bound};
 
@@ -43,8 +43,8 @@ struct Job {
 }
 
 fn machine(gpus: u32) -> Capacity {
-    let gpus = (0..gpus).map(|index| GpuDevice { index, memory: Some(GPU_MEMORY) });
-    Capacity { cpus: 64, memory: 512 * GIB, gpus: gpus.collect() }
+    let gpus = (0..gpus).map(|index| GpuDevice { id: GpuId::Index(index), memory: Some(GPU_MEMORY) });
+    Capacity { cpus: 64, memory: 512 * GIB, gpus: gpus.collect(), cpu_fallback: false }
 }
 
 fn order(count: usize) -> Vec<InstanceId> {
@@ -56,7 +56,7 @@ fn order(count: usize) -> Vec<InstanceId> {
 struct Book {
     cpus: u32,
     memory: u64,
-    gpus: BTreeMap<u32, (u32, u64)>,
+    gpus: BTreeMap<GpuId, (u32, u64)>,
 }
 
 impl Book {
@@ -65,20 +65,20 @@ impl Book {
         self.cpus += given.cpus;
         self.memory += given.memory;
         assert!(self.cpus <= capacity.cpus && self.memory <= capacity.memory);
-        for index in &given.gpus {
-            let device = self.gpus.entry(*index).or_default();
+        for id in &given.gpus {
+            let device = self.gpus.entry(id.clone()).or_default();
             device.0 += wanted.gpus.share_of_each();
             device.1 += wanted.gpu_memory.map_or(0, ByteSize::bytes);
-            let memory = capacity.gpus.iter().find(|gpu| gpu.index == *index).and_then(|gpu| gpu.memory).unwrap();
-            assert!(device.0 <= 1000 && device.1 <= memory, "GPU {index} is given out twice: {device:?}");
+            let memory = capacity.gpus.iter().find(|gpu| gpu.id == *id).and_then(|gpu| gpu.memory).unwrap();
+            assert!(device.0 <= 1000 && device.1 <= memory, "GPU {id} is given out twice: {device:?}");
         }
     }
 
     fn end(&mut self, wanted: &Resources, given: &Allocation) {
         self.cpus -= given.cpus;
         self.memory -= given.memory;
-        for index in &given.gpus {
-            let device = self.gpus.get_mut(index).unwrap();
+        for id in &given.gpus {
+            let device = self.gpus.get_mut(id).unwrap();
             device.0 -= wanted.gpus.share_of_each();
             device.1 -= wanted.gpu_memory.map_or(0, ByteSize::bytes);
         }

@@ -24,6 +24,19 @@ pub(crate) struct Outcome {
     pub(crate) err: String,
 }
 
+impl Outcome {
+    /// Runs a command to its end.
+    pub(crate) fn of(mut command: Command) -> Outcome {
+        let output = command.output().unwrap();
+        Outcome {
+            // A signal is told from an exit status by its sign.
+            code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
 impl Project {
     pub(crate) fn new(pipeline: &str) -> Project {
         let project = Project { folder: tempfile::tempdir().unwrap() };
@@ -55,7 +68,13 @@ impl Project {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.current_dir(self.folder.path()).args(arguments);
-        for name in ["ATHANOR_CACHE", "ATHANOR_CACHE_VERIFY_ON_USE", "ATHANOR_LOG_LIMIT", "ATHANOR_RESULTS"] {
+        for name in [
+            "ATHANOR_CACHE",
+            "ATHANOR_CACHE_VERIFY_ON_USE",
+            "ATHANOR_LOG_LIMIT",
+            "ATHANOR_ON_NO_GPU",
+            "ATHANOR_RESULTS",
+        ] {
             command.env_remove(name);
         }
         // The settings of who runs the tests are not to decide them.
@@ -65,13 +84,7 @@ impl Project {
     }
 
     pub(crate) fn athanor(&self, arguments: &[&str]) -> Outcome {
-        let output = self.command(arguments).output().unwrap();
-        Outcome {
-            // A signal is told from an exit status by its sign.
-            code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Outcome::of(self.command(arguments))
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::plan::{Instance, InstanceId, Work};
 use crate::run::attempts::sandbox::{Cleared, Sandbox, TakeError};
 use crate::run::executor::job::{Job, Launch};
+use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::{Recipe, Resolved};
@@ -24,6 +25,11 @@ use crate::run::inputs::mutation_guard::readers::Reader;
 use crate::run::inputs::mutation_guard::{AttemptStart, InputError, InputGuard};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::program::PROGRAM;
+
+/// Name of the extension of records that says what a result was computed on: a [`ComputesOn`].
+///
+/// [`ComputesOn`]: athanor_stages::context::ComputesOn
+pub(crate) const COMPUTED_ON: &str = "computed_on";
 
 /// Attempt of one instance, while it lasts.
 pub struct Attempt {
@@ -36,7 +42,10 @@ pub struct Attempt {
     inputs: InputGuard,
     recipe: Recipe,
     metrics: Map<String, Value>,
+    /// Further facts for the record.
+    extensions: Map<String, Value>,
     force: bool,
+    cpu_fallback: bool,
     claim: Claim,
 }
 
@@ -109,7 +118,9 @@ impl Attempt {
             inputs,
             recipe,
             metrics: Map::new(),
+            extensions: Map::new(),
             force: options.force,
+            cpu_fallback: options.cpu_fallback,
             claim,
         })
     }
@@ -132,6 +143,7 @@ impl Attempt {
                 contents: self.contents(instance),
                 force: self.force,
                 placements: self.sandbox.placements(),
+                cpu_fallback: self.cpu_fallback,
                 threads: allocation.cpus as usize,
             })),
         };
@@ -159,24 +171,29 @@ impl Attempt {
     }
 
     fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, OsString)> {
-        let devices: Vec<String> = allocation.gpus.iter().map(u32::to_string).collect();
         let temporary = self.sandbox.folder().join(self.sandbox.temporary());
         let mut environment = vec![
-            ("CUDA_VISIBLE_DEVICES".to_owned(), devices.join(",").into()),
             ("ATHANOR_PROJECT".to_owned(), project.into()),
             ("ATHANOR_STAGE".to_owned(), instance.name.clone().into()),
             ("ATHANOR_SEED".to_owned(), instance.seed.to_string().into()),
             ("TMPDIR".to_owned(), temporary.into()),
         ];
+        environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.to_owned(), value.into())));
         let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
         environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
         environment
     }
 
-    /// Notes a metric for the record. A curve is reduced to its last value.
+    /// Notes a metric, or the device, for the record. A curve is reduced to its last value.
     pub fn note(&mut self, report: &StageReport) {
-        if let StageReport::Metric { name, value, .. } = report {
-            self.metrics.insert(name.clone(), Value::from(*value));
+        match report {
+            StageReport::Metric { name, value, .. } => {
+                self.metrics.insert(name.clone(), Value::from(*value));
+            }
+            StageReport::ComputesOn(on) => {
+                self.extensions.insert(COMPUTED_ON.to_owned(), serde_json::json!(on));
+            }
+            StageReport::Progress { .. } | StageReport::Log { .. } => {}
         }
     }
 
@@ -204,7 +221,7 @@ impl Attempt {
             program: PROGRAM.to_owned(),
             sequence: cache.next_sequence(0)?,
             annex: None,
-            extensions: Map::new(),
+            extensions: self.extensions.clone(),
         };
         Ok((record, removed))
     }
@@ -243,6 +260,8 @@ pub struct AttemptOptions {
     pub number: u32,
     /// Whether the work is to be done from scratch, whatever is known.
     pub force: bool,
+    /// Whether the CPU may take the place of GPUs that cannot be used.
+    pub cpu_fallback: bool,
     /// Whether it gets copies of its stored inputs, since the last attempt may have read what another stage had changed.
     pub private_inputs: bool,
 }

@@ -180,7 +180,7 @@ mod tests {
     use crate::language::GpuShare;
     use crate::plan::Resources;
     use crate::run::engine::task::Task;
-    use crate::run::executor::resources::{Capacity, GpuDevice};
+    use crate::run::executor::resources::{Capacity, GpuDevice, GpuId};
 
     fn ids(count: u32) -> Vec<InstanceId> {
         (0..count).map(InstanceId).collect()
@@ -191,8 +191,8 @@ mod tests {
             let resources = Resources { gpus: GpuShare::from_number(*gpus).unwrap(), ..Resources::default() };
             Task { producers: Vec::new(), resources, wanted: true }
         };
-        let devices = (0..2).map(|index| GpuDevice { index, memory: None }).collect();
-        let capacity = Capacity { cpus: 9, memory: 9, gpus: devices };
+        let devices = (0..2).map(|index| GpuDevice { id: GpuId::Index(index), memory: None }).collect();
+        let capacity = Capacity { cpus: 9, memory: 9, gpus: devices, cpu_fallback: false };
         ReadyQueues::new(&gpus.iter().map(task).collect::<Vec<_>>(), &capacity)
     }
 

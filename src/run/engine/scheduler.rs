@@ -250,7 +250,7 @@ mod tests {
     use super::*;
     use crate::language::{ByteSize, GpuShare};
     use crate::plan::Resources;
-    use crate::run::executor::resources::GpuDevice;
+    use crate::run::executor::resources::{GpuDevice, GpuId};
 
     fn task(producers: &[u32]) -> Task {
         let producers = producers.iter().map(|id| InstanceId(*id)).collect();
@@ -262,8 +262,8 @@ mod tests {
     }
 
     fn machine(cpus: u32, gpus: u32) -> Capacity {
-        let gpus = (0..gpus).map(|index| GpuDevice { index, memory: Some(10) }).collect();
-        Capacity { cpus, memory: 100, gpus }
+        let gpus = (0..gpus).map(|index| GpuDevice { id: GpuId::Index(index), memory: Some(10) }).collect();
+        Capacity { cpus, memory: 100, gpus, cpu_fallback: false }
     }
 
     fn queue_ready(scheduler: &mut Scheduler) {
@@ -334,7 +334,7 @@ mod tests {
                 let memory: u64 = running.iter().map(|(_, given)| given.memory).sum();
                 prop_assert!(cpus <= 3 && memory <= 100);
                 for device in 0..2 {
-                    let on = running.iter().filter(|(_, given)| given.gpus.contains(&device));
+                    let on = running.iter().filter(|(_, given)| given.gpus.contains(&GpuId::Index(device)));
                     let wanted: Vec<&Resources> = on.map(|(id, _)| &tasks[id.index()].resources).collect();
                     prop_assert!(wanted.iter().map(|wanted| wanted.gpus.share_of_each()).sum::<u32>() <= 1000);
                     let memory: u64 = wanted.iter().filter_map(|wanted| wanted.gpu_memory).map(ByteSize::bytes).sum();

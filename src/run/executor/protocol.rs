@@ -54,6 +54,9 @@ pub struct WorkerRequest {
     /// File where the worker lists stored files that it put among the outputs.
     #[serde(with = "athanor_cache::any_path")]
     pub placements: PathBuf,
+    /// Whether the CPU may take the place of GPUs that cannot be used.
+    #[serde(default)]
+    pub cpu_fallback: bool,
     /// Size of its thread pools.
     pub threads: usize,
 }

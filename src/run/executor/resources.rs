@@ -1,19 +1,11 @@
 //! Bookkeeping of a machine's resources: pure, and never gives a device out twice.
 
-use crate::language::ByteSize;
-use crate::plan::Resources;
+use crate::language::{ByteSize, GpuShare};
+use crate::plan::{Instance, Resources};
+pub use crate::run::executor::machine::gpus::{GpuDevice, GpuId};
 
 /// Thousandths of one GPU: the unit in which fractions are booked, so that sums are exact.
 pub const WHOLE_GPU: u32 = 1000;
-
-/// GPU that a run may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GpuDevice {
-    /// Index as CUDA counts.
-    pub index: u32,
-    /// Memory in bytes; `None` when unknown, and then not booked.
-    pub memory: Option<u64>,
-}
 
 /// Resources that a run may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +14,25 @@ pub struct Capacity {
     pub cpus: u32,
     /// Bytes of main memory.
     pub memory: u64,
-    /// GPUs, by index.
+    /// GPUs.
     pub gpus: Vec<GpuDevice>,
+    /// Whether stages of this program that would compute on GPUs compute on the CPU where there are none.
+    pub cpu_fallback: bool,
 }
 
 /// Number of resources that [`Capacity::shares`] distinguishes.
 pub const SHARES: usize = 4;
 
 impl Capacity {
+    /// Resources that an instance gets.
+    pub fn wanted_by(&self, instance: &Instance) -> Resources {
+        let wanted = instance.resources.clone();
+        if self.cpu_fallback && self.gpus.is_empty() && instance.kind.uses_gpus() {
+            return Resources { gpus: GpuShare::default(), gpu_memory: None, ..wanted };
+        }
+        wanted
+    }
+
     /// Share of all CPUs, main memory, GPUs and GPU memory that `wanted` takes. The largest of them is its
     /// dominant share (Ghodsi and others, "Dominant resource fairness", NSDI 2011).
     pub fn shares(&self, wanted: &Resources) -> [f64; SHARES] {
@@ -58,8 +61,8 @@ pub struct Allocation {
     pub cpus: u32,
     /// Bytes of main memory.
     pub memory: u64,
-    /// Indices of its GPUs.
-    pub gpus: Vec<u32>,
+    /// Names of its GPUs, in ascending order.
+    pub gpus: Vec<GpuId>,
     /// Thousandths taken of each of its GPUs.
     gpu_share: u32,
     /// Bytes taken on each of its GPUs.
@@ -114,7 +117,7 @@ impl Pool {
             let device = &mut self.devices[slot];
             device.share_left -= share;
             device.memory_left -= gpu_memory;
-            gpus.push(device.gpu.index);
+            gpus.push(device.gpu.id.clone());
         }
         gpus.sort_unstable();
         Some(Allocation { cpus, memory, gpus, gpu_share: share, gpu_memory })
@@ -124,7 +127,7 @@ impl Pool {
     pub fn give_back(&mut self, allocation: &Allocation) {
         self.cpus_left += allocation.cpus;
         self.memory_left += allocation.memory;
-        for device in self.devices.iter_mut().filter(|device| allocation.gpus.contains(&device.gpu.index)) {
+        for device in self.devices.iter_mut().filter(|device| allocation.gpus.contains(&device.gpu.id)) {
             device.share_left += allocation.gpu_share;
             device.memory_left += allocation.gpu_memory;
         }
@@ -213,15 +216,15 @@ mod tests {
 
     #[test]
     fn shares_are_of_all_there_is() {
-        let gpus = |memory| (0..2).map(|index| GpuDevice { index, memory }).collect();
-        let capacity = Capacity { cpus: 8, memory: 100, gpus: gpus(Some(10)) };
+        let gpus = |memory| (0..2).map(|index| GpuDevice { id: GpuId::Index(index), memory }).collect();
+        let capacity = Capacity { cpus: 8, memory: 100, gpus: gpus(Some(10)), cpu_fallback: false };
         let (memory, gpu_memory) = (Some(ByteSize::new(25)), Some(ByteSize::new(4)));
         let half = Resources { cpus: Some(2), gpus: GpuShare::from_number(0.5).unwrap(), memory, gpu_memory };
         assert_eq!(capacity.shares(&half), [0.25, 0.25, 0.25, 0.2]);
         let whole = Resources { cpus: None, gpus: GpuShare::whole(1), ..half.clone() };
         assert_eq!(capacity.shares(&whole), [1.0, 0.25, 0.5, 0.5], "nobody else is on that device");
         assert_eq!(Capacity { gpus: gpus(None), ..capacity }.shares(&half), [0.25, 0.25, 0.25, 0.0]);
-        let nothing = Capacity { cpus: 1, memory: 0, gpus: Vec::new() };
+        let nothing = Capacity { cpus: 1, memory: 0, gpus: Vec::new(), cpu_fallback: false };
         assert_eq!(nothing.shares(&Resources::default()), [1.0, 0.0, 0.0, 0.0]);
     }
 }

@@ -79,6 +79,7 @@ fn execute(request: &WorkerRequest, reporter: &PipeReporter) -> Result<(), Worke
     };
     let context = StageContext::new(request.seed, request.threads, request.scratch.clone(), reporter)
         .with_cache(access)
+        .with_cpu_fallback(request.cpu_fallback)
         .with_environment(passed_on());
     guarded(|| work.run(&request.params, request.inputs.clone(), request.outputs.clone(), &context))
 }

@@ -10,10 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use athanor_cache::{Cache, CacheError};
+use athanor_stages::context::ComputesOn;
+use athanor_stages::error::CPU_INSTEAD;
+use athanor_stages::nn::devices::cuda;
 
 use crate::events::{Counts, EventSink, Outcome};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
+use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::executor::resources::{Capacity, misfits};
 use crate::run::inputs::project_files::{self, Contents, Mentions};
 use crate::run::inputs::resolve::Inputs;
@@ -174,11 +178,48 @@ impl<'a> Session<'a> {
         for instance in self.wanted.iter().map(|id| &self.plan.instances[id.index()]) {
             let stage = &self.plan.stages[instance.stage].name;
             let many = (instance.name != *stage).then_some(instance.name.as_str());
-            for misfit in misfits(&instance.resources, capacity) {
+            for misfit in misfits(&capacity.wanted_by(instance), capacity) {
                 let message = format!("the stage `{stage}` {}", misfit.why);
                 let problem = Diagnostic::new(instance.resources_span, message).help(misfit.help);
                 problems.push(problem.in_instance(many));
             }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
+    }
+
+    /// Device, instruction set and precision of the instance's latest result; `None` for kinds that report none.
+    pub fn computed_on(&self, instance: &str) -> Result<Option<ComputesOn>, RunError> {
+        let ledger = self.ledger()?;
+        let Some(fingerprint) = ledger.instances.get(instance).and_then(|entry| entry.fingerprint) else {
+            return Ok(None);
+        };
+        let record = self.project.cache.read_record(&fingerprint)?;
+        let on = record.and_then(|mut record| record.extensions.remove(COMPUTED_ON));
+        Ok(on.and_then(|on| serde_json::from_value(on).ok()))
+    }
+
+    /// Refuses to start stages that would be given GPUs which this program cannot use, where that is known beforehand.
+    ///
+    /// What is up to date needs no GPU, and what waits for others may be: only stages that are sure to run count.
+    pub fn check_gpus(&self, capacity: &Capacity, force: &[InstanceId]) -> Result<(), RunError> {
+        let wants_gpus = |id: &InstanceId| {
+            let instance = &self.plan.instances[id.index()];
+            instance.kind.uses_gpus() && capacity.wanted_by(instance).gpus.devices() > 0
+        };
+        if capacity.cpu_fallback || !self.wanted.iter().any(wants_gpus) {
+            return Ok(());
+        }
+        let Some(reason) = cuda::missing_library() else { return Ok(()) };
+        let statuses = self.status()?;
+        let mut problems = self.plan.diagnostics();
+        let will_run =
+            |id: &InstanceId| force.contains(id) || matches!(statuses[id.index()], Some(Status::Stale { .. }));
+        for id in self.wanted.iter().filter(|id| wants_gpus(id) && will_run(id)) {
+            let instance = &self.plan.instances[id.index()];
+            let stage = &self.plan.stages[instance.stage].name;
+            let message = format!("the stage `{stage}` would be given a GPU that this program cannot use: {reason}");
+            let many = (instance.name != *stage).then_some(instance.name.as_str());
+            problems.push(Diagnostic::new(instance.resources_span, message).help(CPU_INSTEAD).in_instance(many));
         }
         if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
     }

@@ -100,11 +100,17 @@ impl Passes<'_> {
     }
 
     fn scheduler(&self, wanted: &HashSet<InstanceId>) -> Scheduler {
-        Scheduler::new(&tasks(self.plan, wanted), &self.plan.order(), &self.capacity)
+        Scheduler::new(&tasks(self.plan, wanted, &self.capacity), &self.plan.order(), &self.capacity)
     }
 
     fn policy(&self, force: HashSet<InstanceId>, private_inputs: bool) -> RunPolicy {
-        RunPolicy { keep_going: self.keep_going, force, logs: self.logs.clone(), private_inputs }
+        RunPolicy {
+            keep_going: self.keep_going,
+            force,
+            logs: self.logs.clone(),
+            cpu_fallback: self.capacity.cpu_fallback,
+            private_inputs,
+        }
     }
 
     fn dispatcher<'d>(

@@ -6,6 +6,7 @@ use crate::events::{Counts, Outcome};
 use crate::plan::{Instance, InstanceId, Plan};
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::task::Task;
+use crate::run::executor::resources::Capacity;
 use crate::run::state::outputs::{Outputs, UpToDate};
 
 /// Second pass of a run.
@@ -58,10 +59,10 @@ impl SecondPass {
 }
 
 /// Tasks for the scheduler; all that `wanted` instances read from is made or wanted too.
-pub fn tasks(plan: &Plan, wanted: &HashSet<InstanceId>) -> Vec<Task> {
+pub fn tasks(plan: &Plan, wanted: &HashSet<InstanceId>, capacity: &Capacity) -> Vec<Task> {
     let task = |instance: &Instance| Task {
         producers: plan.producers(instance.id).filter(|id| wanted.contains(id)).collect(),
-        resources: instance.resources.clone(),
+        resources: capacity.wanted_by(instance),
         wanted: wanted.contains(&instance.id),
     };
     plan.instances.iter().map(task).collect()

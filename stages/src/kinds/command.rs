@@ -42,6 +42,10 @@ impl Kind for Command {
         false
     }
 
+    fn uses_gpus(&self) -> bool {
+        false
+    }
+
     fn not_in_fingerprint(&self) -> &'static [&'static str] {
         &[]
     }

@@ -75,6 +75,7 @@ impl StageKind for Embed {
     const NAME: &'static str = "embed";
     const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
+    const USES_GPUS: bool = true;
     const DOC: &'static str = "Computes the feature of each image with a metric model, from the whole image without augmentation.\n\nA stage that is stopped or killed continues after the images it has processed.";
 
     fn run(
@@ -89,8 +90,7 @@ impl StageKind for Embed {
         let preprocessing = Preprocessing::of(&checkpoint, &file.label, &pool)?;
         let ids = chosen_ids(inputs.ids.as_ref(), &pool)?;
         let images = pool.find(&ids, preprocessing.side)?;
-        let devices = context.devices();
-        params.precision.check(devices.first())?;
+        let devices = context.devices(params.precision)?;
         let EmbedParams { batch, precision } = params;
         let job = InferenceJob {
             pool: &pool,

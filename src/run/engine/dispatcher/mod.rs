@@ -265,11 +265,12 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.attempts.insert(id, number);
             let pass = if self.policy.private_inputs { "again." } else { "" };
             let log = format!("logs/{}.{pass}{number}.log", id.0);
-            let RunPolicy { force, logs, private_inputs, .. } = &self.policy;
+            let RunPolicy { force, logs, cpu_fallback, private_inputs, .. } = &self.policy;
             let options = AttemptOptions {
                 log: logs.join(&log),
                 number,
                 force: force.contains(&id),
+                cpu_fallback: *cpu_fallback,
                 private_inputs: *private_inputs,
             };
             let resolved = self.resolved[&id].clone();
@@ -318,7 +319,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             StageReport::Metric { name, value, step } => {
                 self.journal.record(RunEvent::Metric { instance, name, value, step });
             }
-            StageReport::Log { .. } => {}
+            StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
         }
     }
 

@@ -18,6 +18,8 @@ pub struct RunPolicy {
     pub force: HashSet<InstanceId>,
     /// Folder of the run, for logs.
     pub logs: PathBuf,
+    /// Whether the CPU may take the place of GPUs that cannot be used.
+    pub cpu_fallback: bool,
     /// Whether attempts get copies of their stored inputs.
     pub private_inputs: bool,
 }

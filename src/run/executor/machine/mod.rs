@@ -1,24 +1,13 @@
 //! Resources of this machine, and how much of them this process may use: CPUs, memory, GPUs.
 
 pub(crate) mod control_group;
+pub(crate) mod gpus;
 pub(crate) mod slurm;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::run::executor::resources::GpuDevice;
 
 use control_group::MemoryGroup;
 use slurm::Environment;
-
-/// A GPU as the driver describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GpuInfo {
-    /// Index and memory.
-    pub device: GpuDevice,
-    /// Model.
-    pub name: String,
-}
 
 /// Available amount of a resource, and the source of the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,29 +63,6 @@ fn read_total(meminfo: &Path) -> Option<u64> {
     Some(line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()? * 1024)
 }
 
-/// The GPUs that the NVIDIA driver reports, or why there are none.
-pub(crate) fn gpus() -> Result<Vec<GpuInfo>, String> {
-    let mut command = Command::new("nvidia-smi");
-    command.args(["--query-gpu=index,memory.total,name", "--format=csv,noheader,nounits"]);
-    let output = command.output().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "no NVIDIA driver was found (`nvidia-smi` is not installed)".to_owned(),
-        _ => format!("`nvidia-smi` cannot be started: {error}"),
-    })?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stdout);
-        return Err(format!("`nvidia-smi` failed: {}", text.lines().next().unwrap_or("it said nothing")));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(parse_gpu).collect())
-}
-
-/// Reads a line such as `0, 81559, NVIDIA H100 80GB HBM3`; the memory is in MiB.
-fn parse_gpu(line: &str) -> Option<GpuInfo> {
-    let mut fields = line.splitn(3, ',').map(str::trim);
-    let index = fields.next()?.parse().ok()?;
-    let memory = fields.next()?.parse::<u64>().ok().map(|mebibytes| mebibytes << 20);
-    Some(GpuInfo { device: GpuDevice { index, memory }, name: fields.next()?.to_owned() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,14 +89,5 @@ mod tests {
         let group = root.path().join("cg/a");
         assert_eq!(found("16000"), Available { amount: 8 << 30, source: Source::ControlGroup(group) });
         assert_eq!(found("4096"), Available { amount: 4 << 30, source: Source::Slurm("SLURM_MEM_PER_NODE") });
-    }
-
-    #[test]
-    fn a_line_of_the_driver_is_read() {
-        let gpu = parse_gpu("0, 81559, NVIDIA H100 80GB HBM3").unwrap();
-        assert_eq!(gpu.device, GpuDevice { index: 0, memory: Some(81_559 << 20) });
-        assert_eq!(gpu.name, "NVIDIA H100 80GB HBM3");
-        assert_eq!(parse_gpu("0, [N/A], A, B").unwrap().device.memory, None);
-        assert_eq!(parse_gpu("No devices were found"), None);
     }
 }

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 #[cfg(feature = "cuda")]
-pub use with_cuda::{configure, find, gpus};
+use with_cuda::is_driver_present;
+#[cfg(feature = "cuda")]
+pub use with_cuda::{architecture, configure, find, gpus};
 #[cfg(not(feature = "cuda"))]
-pub use without_cuda::{configure, find, gpus};
+use without_cuda::is_driver_present;
+#[cfg(not(feature = "cuda"))]
+pub use without_cuda::{architecture, configure, find, gpus};
 
 /// The CUDA environment of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,14 @@ fn no_headers(looked_in: Option<&PathBuf>) -> String {
     format!("{what}; install it, or set CUDA_PATH to its folder, as in `CUDA_PATH=/usr/local/cuda`")
 }
 
+/// Why this program can use no GPU, as far as that can be told without starting the driver.
+pub fn missing_library() -> Option<NoCuda> {
+    if !cfg!(feature = "cuda") {
+        return Some(NoCuda::NotBuilt);
+    }
+    (!is_driver_present()).then_some(NoCuda::NoDriver)
+}
+
 /// A version of CUDA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
@@ -117,6 +129,16 @@ mod without_cuda {
         Vec::new()
     }
 
+    /// Whether the driver's library is there.
+    pub(super) fn is_driver_present() -> bool {
+        false
+    }
+
+    /// The architecture of the first visible GPU, such as `sm_90`.
+    pub fn architecture() -> Option<String> {
+        None
+    }
+
     /// Sets up what computes on GPUs; to be called before anything does.
     pub fn configure() {}
 }
@@ -134,8 +156,7 @@ mod with_cuda {
 
     /// The CUDA environment, or the first thing that is missing.
     pub fn find() -> Result<Cuda, NoCuda> {
-        // SAFETY: It only tries to load a library of that name.
-        if !unsafe { sys::is_culib_present() } {
+        if !is_driver_present() {
             return Err(NoCuda::NoDriver);
         }
         let hidden = std::env::var("CUDA_VISIBLE_DEVICES").ok();
@@ -161,6 +182,12 @@ mod with_cuda {
         }
     }
 
+    /// Whether the driver's library is there.
+    pub(super) fn is_driver_present() -> bool {
+        // SAFETY: It only tries to load a library of that name.
+        unsafe { sys::is_culib_present() }
+    }
+
     /// The version of NVRTC.
     fn compiler() -> Result<Version, NoCuda> {
         // SAFETY: It only tries to load a library of that name.
@@ -179,6 +206,17 @@ mod with_cuda {
     /// The GPUs that are visible.
     pub fn gpus() -> Vec<Device> {
         Device::enumerate(DeviceType::Cuda).into_vec()
+    }
+
+    /// The architecture of the first visible GPU, such as `sm_90`.
+    pub fn architecture() -> Option<String> {
+        result::init().ok()?;
+        let device = result::device::get(0).ok()?;
+        // SAFETY: The device is there.
+        let attribute = |name| unsafe { result::device::get_attribute(device, name) }.ok();
+        let major = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        let minor = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        Some(format!("sm_{major}{minor}"))
     }
 
     /// Sets up what computes on GPUs; to be called before anything does.

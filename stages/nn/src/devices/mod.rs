@@ -55,6 +55,22 @@ impl Devices {
         self.all.len()
     }
 
+    /// Whether they are GPUs.
+    pub fn are_gpus(&self) -> bool {
+        *self.first() != Device::flex()
+    }
+
+    /// Instruction set that they compute with: of the CPU the widest vectors that the kernels know, of GPUs their architecture.
+    pub fn instruction_set(&self) -> String {
+        if self.are_gpus() {
+            return cuda::architecture().unwrap_or_else(|| "CUDA".to_owned());
+        }
+        if athanor_kernels::available() {
+            return "AVX-512".to_owned();
+        }
+        if std::arch::is_x86_feature_detected!("avx2") { "AVX2".to_owned() } else { "SSE2".to_owned() }
+    }
+
     /// Each of them, changed.
     #[must_use]
     pub fn map(self, change: impl FnMut(Device) -> Device) -> Devices {

@@ -59,7 +59,8 @@ impl Devices {
     /// If the work does for another reason.
     pub fn catch_out_of_memory<R>(&self, work: impl FnOnce() -> R) -> Result<R, OutOfMemory> {
         catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
-            match OutOfMemory::parse(&panics::root_cause(payload.as_ref()).message) {
+            let panics = panics::all(payload.as_ref());
+            match panics.iter().find_map(|panic| OutOfMemory::parse(&panic.message)) {
                 Some(found) => OutOfMemory { held: self.held(), ..found },
                 None => resume_unwind(payload),
             }

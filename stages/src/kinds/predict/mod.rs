@@ -49,6 +49,7 @@ impl StageKind for Predict {
     const NAME: &'static str = "predict";
     const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
+    const USES_GPUS: bool = true;
     const DOC: &'static str = "Predicts the probability of each class in each image, under several flips and transposes of it.\n\nWith `seed` 0 the network sees the whole image; with another, a random crop of it as in training. The crop is the same under all augmentations, and depends on the image's id alone.\n\nA stage that is stopped or killed continues after the images it has predicted.";
     const OUTPUTS_VARY: bool = true;
 
@@ -68,8 +69,7 @@ impl StageKind for Predict {
         let preprocessing = Preprocessing::of(&checkpoint, &file.label, &pool)?;
         let ids = chosen_ids(inputs.ids.as_ref(), &pool)?;
         let images = pool.find(&ids, preprocessing.side)?;
-        let devices = context.devices();
-        params.precision.check(devices.first())?;
+        let devices = context.devices(params.precision)?;
         let classes = checkpoint.outputs;
         let prediction = Prediction { params, pool, preprocessing, ids, images, classes };
         let matrices = with_thread_pool(context.threads, || {

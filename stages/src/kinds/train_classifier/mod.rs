@@ -63,6 +63,7 @@ impl StageKind for TrainClassifier {
     const NAME: &'static str = "train_classifier";
     const REVISION: u32 = 3;
     const USES_ALL_CPUS: bool = true;
+    const USES_GPUS: bool = true;
     const DOC: &'static str = "Trains a network to predict the classes of an image, with Adam.\n\nA training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU.";
 
     fn run(

@@ -30,8 +30,7 @@ pub(crate) fn run_training<T: TrainingTask>(
     results: &OutputPaths<'_>,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
-    let devices = context.devices();
-    config.precision.check(devices.first())?;
+    let devices = context.devices(config.precision)?;
     let folder = context.unfinished()?;
     let split = Split::load(&folder);
     let config_that_fits = split.apply(config);

@@ -1,0 +1,62 @@
+//! All GPUs of the machine, whether or not this process may see them.
+
+use super::{GpuId, nvml, smi};
+
+/// A GPU, or a MIG slice of one, as NVIDIA's driver describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GpuInfo {
+    /// Index of the GPU in the order of the PCI bus; of a slice, that of the GPU it belongs to.
+    pub index: u32,
+    /// UUID, such as `GPU-5cb1c9d3-…` or `MIG-…`; empty where the driver does not say.
+    pub uuid: String,
+    /// Number of the slice within its GPU.
+    pub slice: Option<Slice>,
+    /// Model.
+    pub name: String,
+    /// Memory in bytes; `None` when unknown.
+    pub memory: Option<u64>,
+    /// CUDA compute capability, such as (9, 0).
+    pub compute_capability: Option<(i32, i32)>,
+    /// Ids of the processes that compute on it.
+    pub processes: Vec<u32>,
+}
+
+/// Number of a MIG slice within its GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slice(pub u32);
+
+impl GpuInfo {
+    /// The name under which CUDA finds it: an index, and of a slice its UUID, since slices have no index.
+    pub(crate) fn id(&self) -> GpuId {
+        if self.slice.is_some() { GpuId::Uuid(self.uuid.as_str().into()) } else { GpuId::Index(self.index) }
+    }
+
+    /// Whether a name is one of this GPU; UUIDs may be shortened.
+    pub(crate) fn is_called(&self, id: &GpuId) -> bool {
+        match id {
+            GpuId::Index(index) => *index == self.index && self.slice.is_none_or(|slice| slice == Slice(0)),
+            GpuId::Uuid(uuid) => !self.uuid.is_empty() && self.uuid.starts_with(&**uuid),
+        }
+    }
+}
+
+/// The GPUs of a machine. Of a GPU that is cut into slices only the slices are listed, as nothing else can be computed on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct GpuList {
+    /// By index and slice.
+    pub gpus: Vec<GpuInfo>,
+    /// Version of the driver, such as `580.65.06`.
+    pub driver: Option<String>,
+}
+
+/// Asks the driver, by NVML or, where that cannot be loaded, by `nvidia-smi`.
+///
+/// # Errors
+/// Why there is nothing to ask, or no answer.
+pub(crate) fn list() -> Result<GpuList, String> {
+    match nvml::list() {
+        Ok(list) => Ok(list),
+        Err(nvml::Unavailable::NoLibrary) => smi::list(),
+        Err(nvml::Unavailable::Refused(reason)) => smi::list().map_err(|_| reason),
+    }
+}
