@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use athanor_cache::Digest;
 
-use crate::run::executor::resources::GpuId;
+use crate::gpu::GpuId;
 
 /// Version of the event vocabulary.
 pub const EVENTS_VERSION: u32 = 1;

@@ -38,6 +38,8 @@ pub mod escape;
 pub mod events;
 #[doc(hidden)]
 pub mod fatal_errors;
+#[doc(hidden)]
+pub mod gpu;
 pub mod guide;
 pub mod language;
 pub mod plan;

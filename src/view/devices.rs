@@ -109,7 +109,7 @@ mod tests {
     use athanor_stages::nn::devices::cuda::Version;
 
     use super::*;
-    use crate::run::executor::resources::GpuId;
+    use crate::gpu::GpuId;
 
     fn list() -> GpuList {
         let gpu = GpuInfo {

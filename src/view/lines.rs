@@ -2,7 +2,7 @@
 
 use crate::escape::{escape, escape_lines};
 use crate::events::{Counts, Outcome, ResultAction, RunEvent};
-use crate::run::executor::resources::GpuId;
+use crate::gpu::GpuId;
 use crate::view::text::{count, duration};
 
 /// Permanent text of an event, possibly of several lines; `None` for events that only move a clock or a bar.

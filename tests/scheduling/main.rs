@@ -14,21 +14,22 @@ use athanor::run::engine::scheduler::{Scheduler, State};
 use athanor::run::engine::task::Task;
 use athanor::run::executor::resources::{Allocation, Capacity, GpuDevice, GpuId};
 
+use athanor_random::SplitMix64;
 use bound::{bound, plain_bound};
 
 const GIB: u64 = 1 << 30;
 const GPU_MEMORY: u64 = 80 * GIB;
 
 /// Pseudo-random numbers: the same on every machine.
-struct SplitMix64(u64);
+struct Dice(SplitMix64);
 
-impl SplitMix64 {
+impl Dice {
+    fn new(seed: u64) -> Dice {
+        Dice(SplitMix64::new(seed))
+    }
+
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % end
+        self.0.bits() % end
     }
 
     fn pick<T: Copy>(&mut self, of: &[T]) -> T {
@@ -139,7 +140,7 @@ fn job(producers: Vec<InstanceId>, gpus: f64, gpu_memory: u64, minutes: u64) -> 
 }
 
 /// 20 trainings with 5 folds each, every fold followed by a prediction, every training by an ensemble on the CPU.
-fn trainings(dice: &mut SplitMix64) -> Vec<Job> {
+fn trainings(dice: &mut Dice) -> Vec<Job> {
     let mut jobs = Vec::new();
     let id = |jobs: &Vec<Job>| InstanceId(u32::try_from(jobs.len()).unwrap());
     for _ in 0..20 {
@@ -177,11 +178,11 @@ struct Ratios {
 }
 
 /// Simulates draws on 1, 2, 4 and 8 GPUs; `expect` says how long jobs are thought to take.
-fn fill_gpus(expect: impl Fn(&mut SplitMix64, &[Job]) -> Vec<f64>) -> BTreeMap<u32, Ratios> {
+fn fill_gpus(expect: impl Fn(&mut Dice, &[Job]) -> Vec<f64>) -> BTreeMap<u32, Ratios> {
     let draws = setting("ATHANOR_SCHEDULE_DRAWS").unwrap_or(50);
     let mut all: BTreeMap<u32, Ratios> = BTreeMap::new();
     for (gpus, seed) in [1, 2, 4, 8].into_iter().flat_map(|gpus| (0..draws).map(move |seed| (gpus, seed))) {
-        let mut dice = SplitMix64(seed);
+        let mut dice = Dice::new(seed);
         let jobs = trainings(&mut dice);
         let expected = expect(&mut dice, &jobs);
         let (makespan, _) = simulate(&jobs, &expected, &machine(gpus), |_| false);
@@ -207,7 +208,7 @@ fn folds_of_uneven_length_fill_the_gpus() {
 #[test]
 fn wrong_expectations_cost_little() {
     let ratios = fill_gpus(|dice, jobs| {
-        let factor = |dice: &mut SplitMix64| 2.0_f64.powf(dice.below(2001) as f64 / 1000.0 - 1.0);
+        let factor = |dice: &mut Dice| 2.0_f64.powf(dice.below(2001) as f64 / 1000.0 - 1.0);
         minutes(jobs).into_iter().map(|minutes| minutes * factor(dice)).collect()
     });
     assert!(ratios.values().all(|ratios| ratios.worst <= 1.25 && ratios.mean <= 1.05), "{ratios:?}");
@@ -222,12 +223,12 @@ fn without_expectations_gpus_are_still_filled() {
 
 #[test]
 fn there_are_draws_that_no_schedule_fits_into_the_plain_bound() {
-    let jobs = trainings(&mut SplitMix64(16));
+    let jobs = trainings(&mut Dice::new(16));
     assert!(bound(&jobs, 1) > 1.1 * plain_bound(&jobs, 1));
 }
 
 /// A random graph on a random machine.
-fn any_jobs(dice: &mut SplitMix64, capacity: &Capacity) -> Vec<Job> {
+fn any_jobs(dice: &mut Dice, capacity: &Capacity) -> Vec<Job> {
     let count = 1 + dice.below(400) as usize;
     let mut jobs: Vec<Job> = Vec::new();
     for at in 0..count {
@@ -253,7 +254,7 @@ fn nothing_is_given_out_twice() {
     let wanted = setting("ATHANOR_SCHEDULE_EVENTS").unwrap_or(20_000);
     let (mut events, mut seed) = (0, 0);
     while events < wanted {
-        let mut dice = SplitMix64(seed);
+        let mut dice = Dice::new(seed);
         let capacity = machine(dice.below(9) as u32);
         let jobs = any_jobs(&mut dice, &capacity);
         // Rehearsing takes far longer than what it is for, and all that it decides is the order.

@@ -12,6 +12,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use athanor_random::SplitMix64;
+
 use crate::plan::InstanceId;
 use crate::run::executor::resources::{Allocation, SHARES};
 
@@ -77,7 +79,7 @@ impl<'r> ListSchedule<'r> {
         let by_area =
             self.sorted(|queues, id| rank[id.index()] * queues.shares(id).iter().copied().fold(0.0, f64::max));
         let mut best = (f64::INFINITY, self.left.clone());
-        let mut random = SplitMix64(1);
+        let mut random = SplitMix64::new(1);
         let reach = MOVE.0 + MOVE.1 * self.left.len() as f64;
         let mut rules = [by_path, by_area].into_iter();
         for _ in 0..self.lists {
@@ -156,22 +158,14 @@ impl<'r> ListSchedule<'r> {
 /// Perturbs `list`: each instance is moved by a random distance of up to `reach` places.
 fn perturbed(list: &[InstanceId], reach: f64, random: &mut SplitMix64) -> Vec<InstanceId> {
     let mut keyed: Vec<(f64, InstanceId)> =
-        list.iter().zip(0..).map(|(id, at)| (f64::from(at) + random.next_unit() * reach, *id)).collect();
+        list.iter().zip(0..).map(|(id, at)| (f64::from(at) + unit(random) * reach, *id)).collect();
     keyed.sort_by(|a, b| a.0.total_cmp(&b.0));
     keyed.into_iter().map(|(_, id)| id).collect()
 }
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014): the same on every machine.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    /// Next number in [0, 1).
-    fn next_unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
+/// Next number in [0, 1).
+fn unit(random: &mut SplitMix64) -> f64 {
+    (random.bits() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 #[cfg(test)]

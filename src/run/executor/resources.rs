@@ -1,8 +1,9 @@
 //! Bookkeeping of a machine's resources: pure, and never gives a device out twice.
 
+pub use crate::gpu::GpuId;
 use crate::language::{ByteSize, GpuShare};
 use crate::plan::{Instance, Resources};
-pub use crate::run::executor::machine::gpus::{GpuDevice, GpuId};
+pub use crate::run::executor::machine::gpus::GpuDevice;
 
 /// Thousandths of one GPU: the unit in which fractions are booked, so that sums are exact.
 pub const WHOLE_GPU: u32 = 1000;
