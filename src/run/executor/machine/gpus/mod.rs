@@ -2,6 +2,7 @@
 
 mod listing;
 mod nvml;
+mod query;
 mod selection;
 mod smi;
 
@@ -10,7 +11,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use listing::{GpuInfo, GpuList, Slice, list};
+pub(crate) use listing::{GpuInfo, GpuList, Slice};
+pub(crate) use query::list;
 pub(crate) use selection::{GpuChoice, choose, visible};
 
 /// The variable that tells CUDA which GPUs a process may see.
