@@ -1,6 +1,6 @@
 //! All GPUs of the machine, whether or not this process may see them.
 
-use super::{GpuId, nvml, smi};
+use super::GpuId;
 
 /// A GPU, or a MIG slice of one, as NVIDIA's driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,16 +47,4 @@ pub(crate) struct GpuList {
     pub gpus: Vec<GpuInfo>,
     /// Version of the driver, such as `580.65.06`.
     pub driver: Option<String>,
-}
-
-/// Asks the driver, by NVML or, where that cannot be loaded, by `nvidia-smi`.
-///
-/// # Errors
-/// Why there is nothing to ask, or no answer.
-pub(crate) fn list() -> Result<GpuList, String> {
-    match nvml::list() {
-        Ok(list) => Ok(list),
-        Err(nvml::Unavailable::NoLibrary) => smi::list(),
-        Err(nvml::Unavailable::Refused(reason)) => smi::list().map_err(|_| reason),
-    }
 }

@@ -2,11 +2,13 @@
 
 mod listing;
 mod nvml;
+mod query;
 mod selection;
 mod smi;
 
 pub(crate) use crate::gpu::GpuId;
-pub(crate) use listing::{GpuInfo, GpuList, Slice, list};
+pub(crate) use listing::{GpuInfo, GpuList, Slice};
+pub(crate) use query::list;
 pub(crate) use selection::{GpuChoice, choose, visible};
 
 /// The variable that tells CUDA which GPUs a process may see.
