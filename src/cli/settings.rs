@@ -154,10 +154,13 @@ mod tests {
             origins(&sources(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
         };
         let none = SettingOptions::default();
-        assert_eq!(read(&[], &none), [".athanor default", "never default", "64MiB default", "results default"]);
+        assert_eq!(
+            read(&[], &none),
+            [".athanor default", "never default", "64MiB default", "fail default", "results default"]
+        );
         std::fs::write(
             at("etc"),
-            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\n",
+            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\n",
         )
         .unwrap();
         std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\n").unwrap();
@@ -169,13 +172,21 @@ mod tests {
                 format!("/home/ann/cache {project}:4"),
                 format!("sample {user}:3"),
                 format!("2GiB {user}:2"),
+                format!("cpu {etc}:5"),
                 format!("out {etc}:3")
             ]
         );
-        let variables = [(Variable::Cache, "c"), (Variable::LogLimit, "3MB"), (Variable::Results, "")];
+        let variables =
+            [(Variable::Cache, "c"), (Variable::LogLimit, "3MB"), (Variable::OnNoGpu, "fail"), (Variable::Results, "")];
         assert_eq!(
             read(&variables, &SettingOptions { cache: Some("d".into()) }),
-            ["d --cache", &format!("sample {user}:3"), "3MB ATHANOR_LOG_LIMIT", &format!("out {etc}:3")]
+            [
+                "d --cache",
+                &format!("sample {user}:3"),
+                "3MB ATHANOR_LOG_LIMIT",
+                "fail ATHANOR_ON_NO_GPU",
+                &format!("out {etc}:3")
+            ]
         );
         assert_eq!(read(&variables, &none)[0], "c ATHANOR_CACHE");
     }

@@ -91,7 +91,8 @@ mod tests {
         let mut log = MaskedLog::new(Log::new(path.clone(), 1 << 20));
         output.chunks(piece).for_each(|piece| log.write(piece));
         assert!(log.finish().is_none());
-        std::fs::read(path).unwrap()
+        // A log is made when something is printed.
+        std::fs::read(path).unwrap_or_default()
     }
 
     #[test]
