@@ -127,7 +127,7 @@ fn reapers(project: &Project) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     let is_one = |process: &String| {
         let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
-        line.contains("\0guardian\0") && line.contains(&folder) && lives(process)
+        line.contains("\0reaper\0") && line.contains(&folder) && lives(process)
     };
     processes.filter(is_one).collect()
 }
