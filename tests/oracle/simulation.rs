@@ -135,8 +135,8 @@ struct Run<'p> {
     recorded: Vec<String>,
     /// How much had been found changed when it began …
     incidents: usize,
-    /// … and when it ended.
-    incidents_at_end: usize,
+    /// … and when it last looked for results that were lost, after its first pass.
+    incidents_at_last_look: usize,
 }
 
 /// Carries out runs side by side on one store.
@@ -155,14 +155,14 @@ pub(crate) fn run(
     let whole = drive(rng, store, &mut runs, failing, cut)?;
     let mut ends = Vec::new();
     for run in runs {
-        let Run { prepared, done, desk, mut recorded, incidents_at_end, .. } = run;
+        let Run { prepared, done, desk, mut recorded, incidents_at_last_look, .. } = run;
         // What was stored is recorded by the next process; what was being stored when the kill came is lost.
         let unrecorded = std::mem::take(&mut desk.borrow_mut().unrecorded);
         for result in unrecorded {
             let name = prepared.name(result.0).to_owned();
             recorded.extend(record(store, result).then_some(name));
         }
-        let end = done.map(|done| conclude(prepared, store, done, incidents_at_end)).transpose()?;
+        let end = done.map(|done| conclude(prepared, store, done, incidents_at_last_look)).transpose()?;
         ends.push((recorded, end.filter(|_| whole)));
     }
     let events = collectors.into_iter().map(|collector| std::mem::take(&mut *collector.0.lock().expect("as above")));
@@ -228,7 +228,7 @@ impl<'p> Run<'p> {
             desk: Rc::new(RefCell::new(Desk::default())),
             recorded: Vec::new(),
             incidents: store.borrow().shelf.incident_mark(),
-            incidents_at_end: 0,
+            incidents_at_last_look: 0,
         };
         let wanted = prepared.wanted.iter().copied().collect();
         run.dispatcher = Some(run.dispatcher(rng, store, &wanted, journal, prepared.force.clone()));
@@ -269,18 +269,19 @@ impl<'p> Run<'p> {
         }
         let over = self.dispatcher.take().expect("it was there a moment ago").finish();
         if let Some((first, pass)) = self.first.take() {
-            self.end(store, joined(first, &pass, over));
+            self.done = Some(joined(first, &pass, over));
             return Ok(());
         }
         let Prepared { plan, wanted, request, force, .. } = self.prepared;
-        let look_for_lost = store.borrow().shelf.incident_mark() != self.incidents;
+        self.incidents_at_last_look = store.borrow().shelf.incident_mark();
+        let look_for_lost = self.incidents_at_last_look != self.incidents;
         let is_lost = |settled: &UpToDate| {
             let shelf = &mut store.borrow_mut().shelf;
             let lost = settled.outputs.iter().filter(|output| !shelf.is_present(&output.artifact));
             look_for_lost && lost.count() > 0
         };
         let Some(mut pass) = SecondPass::after(&over, plan, wanted, request.keep_going, is_lost) else {
-            self.end(store, over);
+            self.done = Some(over);
             return Ok(());
         };
         let journal = self.journal.take().expect("there is one second pass");
@@ -295,11 +296,6 @@ impl<'p> Run<'p> {
         dispatcher.seed_made(made);
         self.dispatcher = Some(dispatcher);
         self.advance(rng, store)
-    }
-
-    fn end(&mut self, store: &Shared, done: PassResult) {
-        self.done = Some(done);
-        self.incidents_at_end = store.borrow().shelf.incident_mark();
     }
 
     fn handle(&mut self, message: Message) {
@@ -386,8 +382,8 @@ fn try_number(job: &Job) -> u32 {
     job.folder.extension().and_then(|number| number.to_str()?.parse().ok()).expect("tries have numbers")
 }
 
-/// What is up to date at the end of a run, and what it holds. What another run, which went on, has lost since is left out;
-/// `incidents` had been found when this run ended.
+/// What is up to date at the end of a run, and what it holds. What another run has lost since this one last looked is left out:
+/// its own second pass reads copies, and loses nothing; `incidents` had been found then.
 fn conclude(prepared: &Prepared, store: &Shared, done: PassResult, incidents: usize) -> Result<End, String> {
     let PassResult { outcome, counts, outputs, .. } = done;
     let store = &mut *store.borrow_mut();
