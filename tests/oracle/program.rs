@@ -192,7 +192,7 @@ impl Case {
                 let is_current = !self.is_command(instance) && ran.current.contains(&instance.name);
                 is_current && instance.key.as_ref().is_some_and(|key| !self.learned.contains_key(key))
             });
-            let Some(instance) = unknown else { return Ok(computation) };
+            let Some(instance) = unknown.filter(|_| ran.has_published()) else { return Ok(computation) };
             let Some(made) = self.place.result(&self.project, instance) else { return Ok(computation) };
             self.learned.extend(instance.key.clone().map(|key| (key, made.bytes().to_vec())));
         }

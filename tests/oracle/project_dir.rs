@@ -46,6 +46,13 @@ pub(crate) struct Ran {
     pub(crate) said: String,
 }
 
+impl Ran {
+    /// Whether it came to its end: one that was cut off leaves the results of an earlier one in their place.
+    pub(crate) fn has_published(&self) -> bool {
+        self.code.is_some() && self.said.contains("\"event\":\"run_finished\"")
+    }
+}
+
 /// A run that goes on.
 pub(crate) struct Going {
     child: Child,

@@ -28,13 +28,3 @@ fn a_lack_of_memory_is_recognised_whatever_panicked_before_and_after() {
         "the GPU has no room for 3 MiB more, with batches of 8 images"
     );
 }
-
-#[test]
-fn a_sort_that_runs_out_of_memory_is_recognised() {
-    let devices = Devices::simulated(vec![Device::flex()], None);
-    // As Burn words the failure of a sort on a device without a kernel for it.
-    let message = "Failed to synchronously read tensor data. This operation is not supported until this backend has a GPU \
-                   sorting implementation.: An error happened during execution\nCaused by:\n  out of device memory allocating 1048576 bytes";
-    let found = devices.catch_out_of_memory(|| panic!("{message}"));
-    assert!(found.unwrap_err().describe("it").contains("no room for 1 MiB more"));
-}

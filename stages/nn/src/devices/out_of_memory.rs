@@ -98,6 +98,12 @@ mod tests {
             ("couldn't map storage for a deferred allocation of 7 bytes\nCaused by:", error(Some(7))),
             ("An out-of-memory error happened during launch\nCaused by:\n  x", error(None)),
             ("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")", error(None)),
+            // As Burn words the failure of a sort on a device without a kernel for it.
+            (
+                "Failed to synchronously read tensor data. This operation is not supported until this backend has a GPU sorting \
+                 implementation.: An error happened during execution\nCaused by:\n  out of device memory allocating 9 bytes",
+                error(Some(9)),
+            ),
             ("index out of bounds: the len is 3 but the index is 3", None),
         ] {
             assert_eq!(OutOfMemory::parse(message), expected, "{message}");
