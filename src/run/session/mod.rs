@@ -206,7 +206,7 @@ impl<'a> Session<'a> {
             let instance = &self.plan.instances[id.index()];
             instance.kind.uses_gpus() && capacity.wanted_by(instance).gpus.devices() > 0
         };
-        if capacity.cpu_fallback || !self.wanted.iter().any(wants_gpus) {
+        if capacity.cpu_fallback || capacity.gpus.is_empty() || !self.wanted.iter().any(wants_gpus) {
             return Ok(());
         }
         let Some(reason) = cuda::missing_library() else { return Ok(()) };
