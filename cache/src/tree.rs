@@ -106,6 +106,12 @@ impl Tree {
         let bytes = self.entries.iter().map(|entry| entry.bytes).sum();
         Artifact { kind: ArtifactKind::Folder, digest: Digest::from(hasher.finalize()), bytes, files }
     }
+
+    /// The same folder without executable bits.
+    pub(crate) fn without_modes(&self) -> Tree {
+        let bare = |entry: &TreeEntry| TreeEntry { executable: false, ..entry.clone() };
+        Tree { entries: self.entries.iter().map(bare).collect() }
+    }
 }
 
 /// A difference between two trees.

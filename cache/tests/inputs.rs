@@ -4,7 +4,7 @@ use std::fs::{self, FileTimes, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Artifact, Cache, CacheError, FsTime, InputState, Presence};
+use athanor_cache::{Artifact, Cache, CacheError, FsTime, InputState, Presence, StatSnapshot};
 
 struct Fixture {
     _folder: tempfile::TempDir,
@@ -243,6 +243,24 @@ fn content_that_was_changed_and_changed_back_is_told_from_content_that_was_not()
         assert_eq!(fixture.cache.check_input(artifact, later).unwrap(), InputState::Intact);
     }
     assert_eq!(fixture.cache.incidents_since(0).unwrap(), [file.digest, folder.digest]);
+}
+
+#[test]
+fn bits_of_a_copy_are_no_content() {
+    let fixture = Fixture::new();
+    let (folder, file) = (fixture.folder(), fixture.file());
+    for artifact in [folder, file] {
+        let copy = fixture.cache.scratch_root().join(format!("copy-{}", artifact.digest.short()));
+        fixture.cache.copy_for_stage(&artifact, &copy).unwrap();
+        let before = StatSnapshot::of(&copy).unwrap();
+        let state = || fixture.cache.check_copy(&artifact, &copy, &before).unwrap();
+        assert_eq!(state(), InputState::Intact);
+        let within = if copy.is_dir() { copy.join("x") } else { copy.clone() };
+        fs::set_permissions(&within, Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(state(), InputState::Intact);
+        fs::write(&within, "ZZZZ").unwrap();
+        assert!(matches!(state(), InputState::Changed { lost: false, .. }));
+    }
 }
 
 #[test]

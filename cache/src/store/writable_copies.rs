@@ -104,7 +104,8 @@ impl Cache {
         }
         let Ok(now) = Tree::of_folder(path) else { return Ok(changed(Vec::new())) };
         let (mut added, mut others) = (Vec::new(), Vec::new());
-        for change in diff(&self.read_tree(&artifact.digest)?, &now) {
+        // Permission bits are no content, as in stored folders.
+        for change in diff(&self.read_tree(&artifact.digest)?.without_modes(), &now.without_modes()) {
             match change {
                 Change::Added(path) => added.push(path),
                 Change::Removed(path) | Change::Modified(path) => others.push(path),

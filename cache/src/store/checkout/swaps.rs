@@ -60,8 +60,7 @@ impl Tree {
 
     /// Digest of the folder without executable bits: the user may set them, and some file systems have none, or all.
     pub fn digest_without_modes(&self) -> Digest {
-        let bare = |entry: &TreeEntry| TreeEntry { executable: false, ..entry.clone() };
-        Tree { entries: self.entries.iter().map(bare).collect() }.artifact().digest
+        self.without_modes().artifact().digest
     }
 
     /// Whether this is a folder with some of `swaps` carried out and others not, where all of them result in one whose
