@@ -141,8 +141,12 @@ impl Case {
 
     /// Takes note of what was recorded and is lost.
     pub(crate) fn forget_lost(&mut self) {
-        let store = self.store.borrow();
-        self.known.retain(|key| store.has(&self.fingerprints[key]));
+        let lost: Vec<Key> = self.known.iter().filter(|key| !self.is_recorded(key)).cloned().collect();
+        for key in lost {
+            self.known.remove(&key);
+            // As a collection would: otherwise it could be whole again in the middle of a run, once the same content is stored.
+            self.store.borrow_mut().records.remove(&self.fingerprints[&key]);
+        }
     }
 
     /// Takes note of what was lost and is whole again, since another result had the same content.
