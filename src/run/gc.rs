@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use athanor_cache::{Cache, CacheError, Digest, GcReport, GcRequest};
+use athanor_cache::{Cache, CacheError, Digest, GcReport, GcRequest, UseGuard};
 use athanor_stages::{items, registry};
 
 use crate::run::inputs::fingerprint::recorded_recipe;
@@ -80,7 +81,7 @@ pub(crate) struct GcOutcome {
 /// Removes what the last runs of known pipelines do not use.
 pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, GcError> {
     let dry_run = options.dry_run;
-    let alone = if dry_run { None } else { Some(cache.try_use_exclusive()?.ok_or(GcError::InUse)?) };
+    let alone = if dry_run { None } else { Some(use_exclusive(cache)?) };
     if !dry_run && let Err(error) = cache.recover_wal() {
         // Pending records count as in use, so that space can be freed on a full disk.
         let is_full = matches!(&error, CacheError::Io { source, .. } if is_lack_of_space(source));
@@ -105,6 +106,20 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
     }
     outcome.store = cache.collect(&request(cache, roots, options)?, alone.as_ref())?;
     Ok(outcome)
+}
+
+/// Takes the cache for this process alone. A process that a killed run was about to start holds the run's lock for a moment,
+/// until it has become another program.
+fn use_exclusive(cache: &Cache) -> Result<UseGuard, GcError> {
+    const ATTEMPTS: u32 = 25;
+    const INTERVAL: Duration = Duration::from_millis(20);
+    for _ in 1..ATTEMPTS {
+        if let Some(guard) = cache.try_use_exclusive()? {
+            return Ok(guard);
+        }
+        std::thread::sleep(INTERVAL);
+    }
+    cache.try_use_exclusive()?.ok_or(GcError::InUse)
 }
 
 fn is_lack_of_space(error: &std::io::Error) -> bool {
