@@ -1,4 +1,4 @@
-//! What commands may use of the machine: what their options say, else what is found.
+//! Resources that a command may use: as its options say, else as they are found.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,8 @@ use crate::run::executor::resources::Capacity;
 use crate::settings::OnNoGpu;
 use crate::view::devices::busy;
 
-/// What a run may use. GPUs are looked for if it `needs_gpus`: to ask the driver takes longer than most runs that need none.
+/// Resources that a run may use. GPUs are looked for only if it `needs_gpus`: asking the driver takes longer than most runs that
+/// need none.
 pub(super) fn capacity(use_: &MachineUse, needs_gpus: bool, on_no_gpu: OnNoGpu) -> Result<Capacity, Exit> {
     let mut gpus = Vec::new();
     if needs_gpus {

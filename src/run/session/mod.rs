@@ -200,7 +200,7 @@ impl<'a> Session<'a> {
 
     /// Refuses to start stages that would be given GPUs which this program cannot use, where that is known beforehand.
     ///
-    /// What is up to date needs no GPU, and what waits for others may be: only stages that are sure to run count.
+    /// Only stages that are sure to run count: an instance that is up to date, or may turn out to be, needs no GPU.
     pub fn check_gpus(&self, capacity: &Capacity, force: &[InstanceId]) -> Result<(), RunError> {
         let wants_gpus = |id: &InstanceId| {
             let instance = &self.plan.instances[id.index()];

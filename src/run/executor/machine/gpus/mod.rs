@@ -1,4 +1,4 @@
-//! The machine's NVIDIA GPUs: which there are, which of them a run may use, and by which names stages are told.
+//! NVIDIA GPUs of the machine: their list, those that a run may use, and the names that stages are given.
 
 mod listing;
 mod nvml;

@@ -1,4 +1,4 @@
-//! Which GPUs a run may use: those that `CUDA_VISIBLE_DEVICES` shows, and of them those that `--gpus` names.
+//! Selection of the GPUs that a run may use: those that `CUDA_VISIBLE_DEVICES` shows, and of them those that `--gpus` names.
 
 use super::{GpuDevice, GpuId, GpuInfo, GpuList, VISIBLE_DEVICES};
 
@@ -11,7 +11,7 @@ pub(crate) struct GpuChoice {
     pub memory: Option<u64>,
 }
 
-/// Why a GPU that the user names cannot be used.
+/// Reason why a GPU that the user names cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SelectionError {
     /// It is there, and hidden.
@@ -21,7 +21,7 @@ pub(crate) enum SelectionError {
     Hidden {
         /// The GPU.
         id: GpuId,
-        /// What the variable says.
+        /// Value of the variable.
         variable: String,
     },
     /// There is none of that name.
@@ -104,7 +104,7 @@ fn find_visible<'l>(
     if is_shown { Ok(Some(gpu)) } else { Err(hidden()) }
 }
 
-/// The names in a list as CUDA takes it; `None` for what is no name.
+/// Names in a list as CUDA takes it; `None` for an entry that is not a name.
 fn names(variable: &str) -> impl Iterator<Item = Option<GpuId>> {
     variable.split(',').map(|name| GpuId::parse(name.trim()))
 }
