@@ -35,7 +35,7 @@ use super::shelf::artifact;
 use super::shell::first_word;
 use super::spoils::Spoil;
 
-/// What ends runs early, after so many messages.
+/// Early end of a run, after a number of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
     Kill(u32),
@@ -382,7 +382,8 @@ fn try_number(job: &Job) -> u32 {
     job.folder.extension().and_then(|number| number.to_str()?.parse().ok()).expect("tries have numbers")
 }
 
-/// What is up to date at the end of a run, and what it holds. What another run has lost since this one last looked is left out:
+/// Instances that are up to date at the end of a run, with their content. Results that another run has lost since this one last
+/// looked are left out:
 /// its own second pass reads copies, and loses nothing; `incidents` had been found then.
 fn conclude(prepared: &Prepared, store: &Shared, done: PassResult, incidents: usize) -> Result<End, String> {
     let PassResult { outcome, counts, outputs, .. } = done;

@@ -226,7 +226,7 @@ fn files_of_this_machine_are_copied() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Whatever a server sends, there is a file that is what it sent, or a reason, and nothing is left that is neither.
+    /// Any answer of a server gives a file with its content, or a reason; nothing else is left behind.
     #[test]
     fn any_answer_is_a_file_or_a_reason(
         status in "(HTTP/1.1 )?(200 OK|206 P|302 F|304 N|416 R|503 S|[0-9]{0,4})",
