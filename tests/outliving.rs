@@ -121,6 +121,33 @@ fn a_killed_run_leaves_nobody_without_environment_either() {
     }
 }
 
+#[test]
+fn a_killed_run_leaves_nobody_in_its_control_group_as_root() {
+    let line = format!(
+        "env -i PATH=$PATH P=$ATHANOR_PROJECT prlimit --rttime=unlimited setsid sh -c 'cd /; {STAY}' <&- >&- 2>&- &\nwait"
+    );
+    let project = stage(&line);
+    let mut run = project.start(&[]);
+    wait_for(&project.path("pid"), &mut run);
+    let process = project.read("pid");
+    let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", process.trim())).unwrap();
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned();
+    run.kill().unwrap();
+    run.wait().unwrap();
+    if !group.contains("athanor-run-") {
+        let process = nix::unistd::Pid::from_raw(process.trim().parse().unwrap());
+        nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
+        return support::skips("no control group of version 2 can be made here");
+    }
+    while lives(&process) {
+        std::thread::yield_now();
+    }
+    let is_there = |top: &str| std::path::Path::new(&format!("{top}{group}")).exists();
+    while ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().any(is_there) {
+        std::thread::yield_now();
+    }
+}
+
 /// The numbers of the reapers of runs in this project.
 fn reapers(project: &Project) -> Vec<String> {
     let folder = project.path(".athanor").canonicalize().unwrap().display().to_string();

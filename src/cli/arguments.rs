@@ -90,6 +90,8 @@ pub(super) enum Command {
         mark: String,
         /// The folder in which they work.
         folder: PathBuf,
+        /// The control group that they are in.
+        group: Option<PathBuf>,
     },
 }
 

@@ -100,7 +100,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
             print_as_it_is(&String::from_utf8_lossy(&script))
         }
         Command::Worker => Ok(crate::run::executor::worker::main()),
-        Command::Reaper { mark, folder } => Ok(crate::run::reaper_main(&mark, &folder)),
+        Command::Reaper { mark, folder, group } => Ok(crate::run::reaper_main(&mark, &folder, group.as_deref())),
     }
 }
 

@@ -11,6 +11,7 @@ mod process;
 mod process_mark;
 mod process_tree;
 mod reaper;
+mod run_group;
 mod wait;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use process_mark::RunMark;
 use process_tree::ProcessTree;
 use reaper::Reaper;
 pub(crate) use reaper::main as reaper_main;
+use run_group::RunGroup;
 
 /// Configuration of the local executor.
 #[derive(Debug, Clone)]
@@ -42,13 +44,21 @@ pub(crate) struct LocalExecutorConfig {
     pub log_limit: u64,
 }
 
+/// State of running jobs.
+struct Started {
+    shared: Arc<Shared>,
+    /// Held until the run ends; the group is left before the reaper is dismissed.
+    _group: Option<RunGroup>,
+    _reaper: Option<Reaper>,
+}
+
 /// Executor that runs jobs as processes on this machine.
 pub(crate) struct LocalExecutor {
     settings: LocalExecutorConfig,
     events: JobListener,
     threads: ThreadPool,
     /// State of running jobs, from the first one on.
-    started: Option<(Arc<Shared>, Option<Reaper>)>,
+    started: Option<Started>,
     running: HashMap<InstanceId, Arc<Process>>,
 }
 
@@ -60,15 +70,20 @@ impl LocalExecutor {
 
     /// State that all jobs share; made for the first one, which works below `folder`.
     fn shared(&mut self, folder: &Path) -> Arc<Shared> {
-        let (shared, _) = self.started.get_or_insert_with(|| {
+        let started = self.started.get_or_insert_with(|| {
             let LocalExecutorConfig { program, mark, within, log_limit } = self.settings.clone();
-            let processes = ProcessTree::new(RunMark::new(&mark, &within));
-            let reaper = Reaper::start(&program, processes.mark(), folder.parent().unwrap_or(folder));
-            reaper.iter().for_each(|reaper| processes.exempt(reaper.process()));
             let (events, oom_counter) = (Arc::clone(&self.events), OomCounter::new());
-            (Arc::new(Shared { program, events, processes, log_limit, oom_counter }), reaper)
+            let processes = ProcessTree::new(RunMark::new(&mark, &within));
+            let group = RunGroup::make(&mark);
+            let folder = folder.parent().unwrap_or(folder);
+            let reaper = Reaper::start(&program, processes.mark(), folder, group.as_ref().map(RunGroup::folder));
+            reaper.iter().for_each(|reaper| processes.exempt(reaper.process()));
+            // Without a reaper outside of it nobody would kill it.
+            let group = group.filter(|_| reaper.is_some()).and_then(RunGroup::enter);
+            let shared = Arc::new(Shared { program, events, processes, log_limit, oom_counter });
+            Started { shared, _group: group, _reaper: reaper }
         });
-        Arc::clone(shared)
+        Arc::clone(&started.shared)
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Others may be in that folder, too: somebody who looks at it, a backup, the next run or a collection, which clears it away.
 //! An orphan without the mark is distinguished from these by its parent, which is that of the reaper, itself an orphan by then.
+//! Where the run has a control group of its own, everything in that is killed first.
 
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -19,6 +20,7 @@ use nix::unistd::{Pid, getpgid, getppid};
 
 use crate::run::executor::local::process_mark::{RunMark, works_in};
 use crate::run::executor::local::process_tree::parent_of;
+use crate::run::executor::local::run_group;
 
 /// Bytes that a run sends when it ends by itself.
 const NORMAL_END: &[u8] = b"done";
@@ -36,11 +38,11 @@ pub(super) struct Reaper {
 }
 
 impl Reaper {
-    /// Starts the reaper of the processes of the run with this mark, whose stages work below `folder`. If that fails the
-    /// run goes on without it: only the orphans of a killed run would stay.
-    pub(super) fn start(program: &Path, mark: &RunMark, folder: &Path) -> Option<Reaper> {
+    /// Starts the reaper of the processes of the run with this mark, whose stages work below `folder` and may be in the control
+    /// group `group`. If that fails the run goes on without it: only the orphans of a killed run would stay.
+    pub(super) fn start(program: &Path, mark: &RunMark, folder: &Path, group: Option<&Path>) -> Option<Reaper> {
         let mut command = Command::new(program);
-        command.arg("reaper").arg(mark.name()).arg(folder);
+        command.arg("reaper").arg(mark.name()).arg(folder).args(group);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut process = command.spawn().ok()?;
         let pipe = process.stdin.take();
@@ -63,13 +65,17 @@ impl Drop for Reaper {
     }
 }
 
-/// Main function of the reaper of the run called `mark`, whose stages work below `folder`.
-pub(crate) fn main(mark: &str, folder: &Path) -> u8 {
+/// Main function of the reaper of the run called `mark`, whose stages work below `folder` and may be in the control group
+/// `group`.
+pub(crate) fn main(mark: &str, folder: &Path, group: Option<&Path>) -> u8 {
     let search = Search::new(RunMark::new(mark, ""), folder);
     let mut received = Vec::new();
     let heard = std::io::stdin().lock().read_to_end(&mut received);
     if heard.is_ok() && received == NORMAL_END {
         return 0;
+    }
+    if let Some(group) = group {
+        run_group::kill_all(group);
     }
     let (mut quiet, mut scans) = (0, 0);
     while quiet < 2 && scans < MAX_SCANS {

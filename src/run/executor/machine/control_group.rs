@@ -76,9 +76,17 @@ impl MemoryGroup {
         limits.chain(inherited).min_by_key(|limit| limit.bytes)
     }
 
-    /// Number of the group's processes that the kernel killed for lack of memory.
+    /// Number of the group's processes that the kernel killed for lack of memory; of the nearest ancestor's where the group itself
+    /// is not counted.
     pub(crate) fn kills(&self) -> Option<u64> {
-        read_counter(&self.folder.join(self.version.kills_file()), "oom_kill")
+        let counted = self.folder.ancestors().take_while(|folder| folder.starts_with(&self.top));
+        counted.into_iter().find_map(|folder| read_counter(&folder.join(self.version.kills_file()), "oom_kill"))
+    }
+
+    /// Folder of the process's group of version 2, whose files are under `root/proc/self`.
+    pub(crate) fn find_unified(root: &Path) -> Option<PathBuf> {
+        let of_version = MemoryGroup::find_all(root).into_iter().find(|group| group.version == Version::Two);
+        of_version.map(|group| group.folder)
     }
 }
 
@@ -190,6 +198,10 @@ mod tests {
         let root = tree(&files);
         assert_eq!(limit(&root), Some((3_000_000, "sys/fs/cgroup/user.slice/job".to_owned())));
         assert_eq!(MemoryGroup::find_all(root.path())[0].kills(), Some(3));
+        let step = root.path().join("sys/fs/cgroup/user.slice/job/step");
+        assert_eq!(MemoryGroup::find_unified(root.path()), Some(step.clone()));
+        fs::rename(step.join("memory.events"), step.with_file_name("memory.events")).unwrap();
+        assert_eq!(MemoryGroup::find_all(root.path())[0].kills(), Some(3), "an ancestor counts");
         let outer = root.path().join("sys/fs/cgroup/user.slice/memory.max");
         fs::write(outer, "2000000\n").unwrap();
         assert_eq!(limit(&root), Some((2_000_000, "sys/fs/cgroup/user.slice".to_owned())));
