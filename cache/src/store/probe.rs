@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::Path;
 
 use nix::fcntl::AtFlags;
-use nix::sys::stat::{FileStat, SFlag, fstatat};
+use nix::sys::stat::{FileStat, SFlag, fstatat, lstat};
 use serde::{Deserialize, Serialize};
 
 use crate::fs::stat::Stat;
@@ -38,6 +38,22 @@ pub struct FileStamp {
     changed: (i64, i64),
 }
 
+impl FileStamp {
+    /// Stamp of the file at `path`; `None` if it does not exist.
+    pub fn of(path: &Path) -> Option<FileStamp> {
+        FileStamp::of_stat(&lstat(path).ok()?)
+    }
+
+    fn of_stat(stat: &FileStat) -> Option<FileStamp> {
+        Some(FileStamp {
+            inode: stat.st_ino,
+            bytes: u64::try_from(stat.st_size).ok()?,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        })
+    }
+}
+
 impl Probe {
     /// Probe of the cache at `root`.
     pub(crate) fn new(root: &Path) -> Result<Probe> {
@@ -65,13 +81,7 @@ impl Probe {
 
     /// Stamp of a file; `None` if it does not exist.
     pub(crate) fn stamp(&self, relative: &str) -> Option<FileStamp> {
-        let stat = self.stat(relative).ok()?;
-        Some(FileStamp {
-            inode: stat.st_ino,
-            bytes: u64::try_from(stat.st_size).ok()?,
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-            changed: (stat.st_ctime, stat.st_ctime_nsec),
-        })
+        FileStamp::of_stat(&self.stat(relative).ok()?)
     }
 }
 

@@ -32,8 +32,8 @@ pub struct LastRun {
 struct Head {
     /// Newest run that is summarised.
     last_run: Option<RunId>,
-    /// Seal of the list of what the pipeline uses, which goes with it.
-    list: Option<Digest>,
+    /// Stamp of the list of what the pipeline uses, which goes with it.
+    list: Option<FileStamp>,
     /// Key of its plan.
     plan: Option<Digest>,
     /// Contents of the project's files, by path as written.
@@ -65,8 +65,8 @@ struct Index {
 pub struct Summary {
     /// Newest run that is summarised.
     pub last_run: Option<RunId>,
-    /// Seal of the list of what the pipeline uses.
-    pub list: Option<Digest>,
+    /// Stamp of the list of what the pipeline uses.
+    pub list: Option<FileStamp>,
 }
 
 /// Inputs of a plan and the key of the plan.
@@ -154,8 +154,8 @@ impl LastRun {
         self.head.last_run.as_ref() == run
     }
 
-    /// Seal of the list of what the pipeline used when this was written.
-    pub fn list(&self) -> Option<&Digest> {
+    /// Stamp of the list of what the pipeline used when this was written.
+    pub fn list(&self) -> Option<&FileStamp> {
         self.head.list.as_ref()
     }
 
@@ -197,5 +197,5 @@ fn sources(plan: &Plan, id: InstanceId) -> impl Iterator<Item = InputSource> + '
 
 /// Key of the format.
 fn key() -> Digest {
-    Digest::of(b"athanor recall 3")
+    Digest::of(b"athanor recall 4")
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
-use athanor_cache::Digest;
+use athanor_cache::{Digest, FileStamp};
 use serde::{Deserialize, Serialize};
 
 use crate::events::RunEvent;
@@ -54,8 +54,8 @@ pub(super) struct InstanceWork {
 /// A list on disk.
 #[derive(Debug)]
 pub(super) enum StoredList {
-    /// List that is as it was written, with its seal.
-    Sound(InstanceList, Digest),
+    /// List that is as it was written.
+    Sound(InstanceList),
     /// Names of instances only, as earlier formats had it.
     Names(Vec<String>),
     /// No list.
@@ -77,23 +77,21 @@ impl InstanceList {
         if bytes.first() == Some(&b'[') {
             return serde_json::from_slice(&bytes).map_or(StoredList::Damaged, StoredList::Names);
         }
-        let list = sealed(folder, &bytes).and_then(|(body, seal)| Some((serde_json::from_slice(body).ok()?, seal)));
-        list.map_or(StoredList::Damaged, |(list, seal)| StoredList::Sound(list, seal))
+        let list = sealed(folder, &bytes).and_then(|body| serde_json::from_slice(body).ok());
+        list.map_or(StoredList::Damaged, StoredList::Sound)
     }
 
-    /// Whether the list in a history's folder is whole and has this seal.
-    pub(super) fn is_as_sealed(folder: &Path, seal: &Digest) -> bool {
-        let bytes = std::fs::read(folder.join(FILE)).ok();
-        bytes.is_some_and(|bytes| sealed(folder, &bytes).is_some_and(|(_, found)| found == *seal))
+    /// Stamp of the list in a history's folder, if there is one.
+    pub(super) fn stamp(folder: &Path) -> Option<FileStamp> {
+        FileStamp::of(&folder.join(FILE))
     }
 
-    /// Writes the list into a history's folder, to survive a power cut; returns its seal.
-    pub(super) fn write(&self, folder: &Path) -> io::Result<Digest> {
+    /// Writes the list into a history's folder, to survive a power cut.
+    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
         let body = serde_json::to_vec(self)?;
         let seal = seal(folder, &body);
         let head = format!("{HEAD}{seal}{MIDDLE}");
-        write_whole(folder, FILE, &[head.as_bytes(), &body, TAIL.as_bytes()].concat())?;
-        Ok(seal)
+        write_whole(folder, FILE, &[head.as_bytes(), &body, TAIL.as_bytes()].concat())
     }
 
     /// Adds the work in an event of a run, and removes none.
@@ -132,12 +130,12 @@ impl InstanceWork {
     }
 }
 
-/// Bytes of the list proper and their seal, if the whole file is as it was written.
-fn sealed<'b>(folder: &Path, bytes: &'b [u8]) -> Option<(&'b [u8], Digest)> {
+/// Bytes of the list proper, if the whole file is as it was written.
+fn sealed<'b>(folder: &Path, bytes: &'b [u8]) -> Option<&'b [u8]> {
     let (digits, rest) = bytes.strip_prefix(HEAD.as_bytes())?.split_at_checked(SEAL_DIGITS)?;
     let body = rest.strip_prefix(MIDDLE.as_bytes())?.strip_suffix(TAIL.as_bytes())?;
     let found: Digest = str::from_utf8(digits).ok()?.parse().ok()?;
-    (found == seal(folder, body)).then_some((body, found))
+    (found == seal(folder, body)).then_some(body)
 }
 
 /// Seal, which covers the folder's name: the list of another pipeline does not count.
@@ -158,17 +156,16 @@ mod tests {
         assert!(matches!(InstanceList::read(folder.path()), StoredList::Missing));
         let mut list = InstanceList { newest: Some(RunId::new(3, Timestamp::UNIX_EPOCH)), ..InstanceList::default() };
         list.apply(&RunEvent::Cached { instance: "a[b=\"1\"]".to_owned(), fingerprint: Digest::of(b"a") });
-        let seal = list.write(folder.path()).unwrap();
-        assert!(
-            matches!(InstanceList::read(folder.path()), StoredList::Sound(read, its) if read == list && its == seal)
-        );
-        assert!(InstanceList::is_as_sealed(folder.path(), &seal));
+        list.write(folder.path()).unwrap();
+        assert!(matches!(InstanceList::read(folder.path()), StoredList::Sound(read) if read == list));
+        let stamp = InstanceList::stamp(folder.path()).unwrap();
+        list.write(folder.path()).unwrap();
+        assert_ne!(InstanceList::stamp(folder.path()), Some(stamp), "it is another file");
         let path = folder.path().join(FILE);
         let bytes = std::fs::read(&path).unwrap();
         let is_noticed = |damaged: &[u8]| {
             std::fs::write(&path, damaged).unwrap();
             matches!(InstanceList::read(folder.path()), StoredList::Damaged)
-                && !InstanceList::is_as_sealed(folder.path(), &seal)
         };
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();

@@ -216,7 +216,7 @@ impl History {
             return Ok(());
         }
         let (stored_ledger, newest, open) = match InstanceList::read(&self.folder) {
-            StoredList::Sound(list, _) => (self.stored_ledger()?.last_run, list.newest, list.open),
+            StoredList::Sound(list) => (self.stored_ledger()?.last_run, list.newest, list.open),
             // The list can only be rebuilt from the logs.
             _ => (None, None, BTreeSet::new()),
         };

@@ -25,7 +25,7 @@ impl History {
 
     fn try_to_recover(&self) -> Result<Recovered> {
         let state = match InstanceList::read(&self.folder) {
-            StoredList::Sound(list, _) => return Ok(Recovered::Known(list)),
+            StoredList::Sound(list) => return Ok(Recovered::Known(list)),
             StoredList::Names(names) => return self.of_names(names),
             StoredList::Missing if self.never_ran()? => return Ok(Recovered::Known(InstanceList::default())),
             StoredList::Missing => "is missing",

@@ -99,7 +99,7 @@ impl History {
         let along = |relative_path: PathBuf| fs::canonicalize(self.cache().join(relative_path)).ok();
         let inside = || along(Path::new("..").join(file.strip_prefix(&project).ok()?));
         let by_list = || match InstanceList::read(&self.folder) {
-            StoredList::Sound(list, _) => along(PathBuf::from(list.relative_path?)),
+            StoredList::Sound(list) => along(PathBuf::from(list.relative_path?)),
             _ => None,
         };
         let moved = by_list().or_else(inside);

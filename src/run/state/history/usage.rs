@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 
-use athanor_cache::{Digest, Lock};
+use athanor_cache::{Digest, FileStamp, Lock};
 
 use crate::run::state::history::files::{
     has_no_locks, lock, make_lasting_folders, open_lock, refused, tolerate_no_locks, write_whole,
@@ -54,19 +54,20 @@ impl History {
         Ok(RegisteredRun { run: run.clone(), running })
     }
 
-    /// Whether the list of what the pipeline uses is the one with this seal, and whole.
-    pub fn is_listed(&self, seal: &Digest) -> bool {
-        InstanceList::is_as_sealed(&self.folder, seal)
+    /// Whether the list of what the pipeline uses is the file with this stamp. Lists are replaced as a whole, and one that rots where
+    /// it lies stops the next collection.
+    pub fn is_listed(&self, stamp: &FileStamp) -> bool {
+        InstanceList::stamp(&self.folder).as_ref() == Some(stamp)
     }
 
-    /// Records what `run` uses at its end: `instances` are all those of its plan. Returns the seal of the list; `None` if too
+    /// Records what `run` uses at its end: `instances` are all those of its plan. Returns the stamp of the list; `None` if too
     /// little is known to write it.
     pub fn record_usage(
         &self,
         run: &RunId,
         registered: Option<RegisteredRun>,
         instances: &[InstanceOutcome<'_>],
-    ) -> Result<Option<Digest>> {
+    ) -> Result<Option<FileStamp>> {
         self.make_folder()?;
         let _alone = self.lock_list()?;
         let is_only_run = self.is_only_run(registered.as_ref())?;
@@ -85,8 +86,8 @@ impl History {
             newest: list.newest.max(Some(run.clone())),
             relative_path: self.relative_path(),
             ..list
-        })
-        .map(Some)
+        })?;
+        Ok(InstanceList::stamp(&self.folder))
     }
 
     /// Merges earlier entries, where this run says nothing of an instance or is not the newest one.
@@ -131,11 +132,9 @@ impl History {
         Ok(list)
     }
 
-    fn write_if_changed(&self, list: InstanceList) -> Result<Digest> {
-        if let StoredList::Sound(known, seal) = InstanceList::read(&self.folder)
-            && known == list
-        {
-            return Ok(seal);
+    fn write_if_changed(&self, list: InstanceList) -> Result<()> {
+        if matches!(InstanceList::read(&self.folder), StoredList::Sound(known) if known == list) {
+            return Ok(());
         }
         list.write(&self.folder).map_err(refused(&self.folder.join(super::instance_list::FILE)))
     }
