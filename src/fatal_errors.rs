@@ -4,6 +4,7 @@
 //! does for lack of memory, the process says so and ends with an error.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::libc;
@@ -17,8 +18,16 @@ static REFUSED: AtomicBool = AtomicBool::new(false);
 /// The file descriptor to which a worker reports; -1 in other processes.
 static CHANNEL: AtomicI32 = AtomicI32::new(-1);
 
+/// Bytes that a process with memory left can have: no more than the C library asks for at a time.
+const LITTLE: usize = 1 << 20;
+
 /// To people.
 const TEXT: &[u8] = b"error: Memory ran out. Give the program more (`ulimit -v`, the limit of the container or job), or let fewer stages run at once (`-j`). What is finished is kept.\n";
+/// To people, after the message of a panic.
+const PANIC: &[u8] =
+    b"error: This is a mistake in Athanor, and ends the run; please report it. What is finished is kept.\n";
+/// Exit code of a program that panicked, as Rust has it.
+const PANIC_CODE: i32 = 101;
 /// To a run, in its protocol; begins with a line's end, as another message may be cut off.
 const MESSAGE: &[u8] = b"\n{\"event\":\"failed\",\"message\":\"Memory ran out.\",\"help\":\"State how much memory it needs (`resources: { memory: \xe2\x80\xa6 }`), so that fewer stages run beside it, or raise the limit on memory (`ulimit -v`, that of the container or job).\"}\n";
 
@@ -71,7 +80,8 @@ pub fn report_to(channel: i32) {
 
 /// Ends the process with a message if memory was refused before; else as if there were no handler.
 extern "C" fn on_abort(signal: i32) {
-    if !REFUSED.load(Ordering::Relaxed) {
+    // The C library aborts, too, where it gets no memory for itself.
+    if !REFUSED.load(Ordering::Relaxed) && !is_memory_gone() {
         // SAFETY: Both are allowed in a handler. The signal that is raised comes when this one has returned.
         unsafe {
             libc::signal(signal, libc::SIG_DFL);
@@ -86,6 +96,25 @@ extern "C" fn on_abort(signal: i32) {
     }
     // SAFETY: `_exit` is allowed in a handler and does not return.
     unsafe { libc::_exit(1) }
+}
+
+/// Whether the system refuses even a little memory.
+fn is_memory_gone() -> bool {
+    let (protection, flags) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: A new mapping that nobody uses is made and taken away again; both are plain system calls.
+    unsafe {
+        let memory = libc::mmap(std::ptr::null_mut(), LITTLE, protection, flags, -1, 0);
+        memory == libc::MAP_FAILED || libc::munmap(memory, LITTLE) != 0
+    }
+}
+
+/// Does work that others wait for on a thread of their own. If it panics the process ends, as after a kill: nobody would ever be told.
+pub(crate) fn or_exit<T>(work: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        // The message of the panic itself has been printed.
+        write(2, PANIC);
+        std::process::exit(PANIC_CODE)
+    })
 }
 
 /// The write that went too far reports an error once this has returned.

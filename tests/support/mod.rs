@@ -8,8 +8,16 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use tempfile::TempDir;
+
+/// Time after which a program that has not ended is taken to hang.
+const MAX_TIME: Duration = Duration::from_secs(600);
 
 /// A project folder that goes away with the test.
 pub(crate) struct Project {
@@ -25,9 +33,20 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Runs a command to its end.
+    /// Runs a command to its end, for which it has [`MAX_TIME`].
     pub(crate) fn of(mut command: Command) -> Outcome {
-        let output = command.output().unwrap();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (ended, watched) = channel::<()>();
+        let process = Pid::from_raw(child.id().cast_signed());
+        let watch = std::thread::spawn(move || {
+            let hangs = watched.recv_timeout(MAX_TIME) == Err(RecvTimeoutError::Timeout);
+            hangs.then(|| (threads(process), kill(process, Signal::SIGKILL)))
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
+        if let Some((threads, _)) = watch.join().unwrap() {
+            panic!("{command:?} hangs: {output:?}, its threads: {threads:?}");
+        }
         Outcome {
             // A signal is told from an exit status by its sign.
             code: output.status.code().unwrap_or_else(|| -output.status.signal().unwrap_or(1)),
@@ -35,6 +54,13 @@ impl Outcome {
             err: String::from_utf8(output.stderr).unwrap(),
         }
     }
+}
+
+/// State of a process's threads: what each waits for in the kernel.
+fn threads(process: Pid) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    tasks.map(|task| ["comm", "wchan", "syscall"].map(|name| read(task.path().join(name))).join(" ")).collect()
 }
 
 impl Project {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use athanor_cache::{Cache, CacheError, Claim, Digest, SealedRecord, StoredResult, Unsynced, WriteAheadLog};
 
+use crate::fatal_errors::or_exit;
 use crate::plan::InstanceId;
 
 /// Delay for which a result waits for others; shorter once the results that wait took twice as long to make.
@@ -70,7 +71,8 @@ impl GroupCommitter {
         let wal = Arc::new(WriteAheadLog::new(&cache));
         let listener: Listener = Arc::new(listener);
         let theirs = (Arc::clone(&cache), Arc::clone(&wal), Arc::clone(&listener));
-        let thread = thread::Builder::new().spawn(move || commit_loop(&theirs.0, &theirs.1, &commands, &*theirs.2));
+        let work = move || or_exit(|| commit_loop(&theirs.0, &theirs.1, &commands, &*theirs.2));
+        let thread = thread::Builder::new().spawn(work);
         GroupCommitter { cache, wal, listener, thread: thread.ok().map(|thread| (sender, thread)) }
     }
 
@@ -101,7 +103,7 @@ impl Drop for GroupCommitter {
     fn drop(&mut self) {
         if let Some((commands, thread)) = self.thread.take() {
             drop(commands);
-            // A panic there has been printed, and what was not recorded is made again.
+            // It has ended in good order.
             let _ = thread.join();
         }
     }

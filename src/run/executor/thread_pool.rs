@@ -5,6 +5,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::fatal_errors::or_exit;
+
 type Task = Box<dyn FnOnce() + Send>;
 
 /// Pool of as many threads as there ever were tasks at once, as long as the system gives them. They end with the pool, each
@@ -57,7 +59,7 @@ impl ThreadPool {
             let (sender, tasks) = channel::<Task>();
             let _leave = ThreadExit(pool.clone());
             loop {
-                task();
+                or_exit(task);
                 let Some(pool) = pool.upgrade() else { return };
                 let next = {
                     let mut state = lock(&pool);
@@ -82,7 +84,7 @@ impl ThreadPool {
     }
 }
 
-/// Guard that counts a thread out when it ends, also by a panic.
+/// Guard that counts a thread out when it ends.
 struct ThreadExit(std::sync::Weak<Mutex<State>>);
 
 impl Drop for ThreadExit {
