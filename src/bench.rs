@@ -6,7 +6,9 @@ use std::process::Command;
 
 use athanor_stages::bench::{Bench, Measurement};
 use athanor_stages::error::StageError;
+use athanor_stages::nn::devices::{KernelCache, KernelSession, set_up};
 
+use crate::run::executor::kernel_folder;
 use crate::view::text::{bytes, table};
 
 /// Reason why a measurement failed.
@@ -35,8 +37,10 @@ fn help(error: &StageError) -> String {
 /// Makes a measurement in this process, which must make no other.
 pub(crate) fn measure(bench: &Bench) -> Result<Measurement, BenchError> {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::nn::devices::set_up() };
-    Ok(bench.run()?)
+    let kernels = unsafe { set_up(&KernelCache { kept: kernel_folder::kept(), while_shared: None }) };
+    let figures = bench.run();
+    kernels.into_iter().for_each(KernelSession::finish);
+    Ok(figures?)
 }
 
 /// Makes a measurement in a process of `program`, which is this program.

@@ -125,7 +125,7 @@ mod tests {
     }
 
     fn device() -> GpuDevice {
-        GpuDevice { id: GpuId::Index(0), memory: Some(80 << 30) }
+        GpuDevice { id: GpuId::Index(0), memory: Some(80 << 30), is_busy: true }
     }
 
     fn described(gpus: Vec<GpuDevice>, visible: Option<&str>, cuda: Result<Cuda, NoCuda>) -> String {

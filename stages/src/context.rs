@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StageError;
 use crate::learn::precision::Precision;
-use athanor_nn::devices::{Devices, cuda};
+use athanor_nn::devices::{Devices, Tuning, TuningFolder, cuda};
 
 /// The variable that tells CUDA which GPUs a process may see.
 const VISIBLE_DEVICES: &str = "CUDA_VISIBLE_DEVICES";
@@ -93,6 +93,7 @@ pub struct StageContext<'a> {
     access: Option<CacheAccess<'a>>,
     devices: Option<Devices>,
     cpu_fallback: bool,
+    tuning: Option<TuningFolder>,
 }
 
 impl<'a> StageContext<'a> {
@@ -107,6 +108,7 @@ impl<'a> StageContext<'a> {
             access: None,
             devices: None,
             cpu_fallback: false,
+            tuning: None,
         }
     }
 
@@ -128,6 +130,13 @@ impl<'a> StageContext<'a> {
     #[must_use]
     pub fn with_cpu_fallback(mut self, allowed: bool) -> Self {
         self.cpu_fallback = allowed;
+        self
+    }
+
+    /// With locks on first steps, where the stage's kernels are kept for others.
+    #[must_use]
+    pub fn with_tuning(mut self, tuning: Option<TuningFolder>) -> Self {
+        self.tuning = tuning;
         self
     }
 
@@ -174,6 +183,17 @@ impl<'a> StageContext<'a> {
             return Ok(devices);
         }
         Err(StageError::Gpu { reason })
+    }
+
+    /// The first steps of `work`, a name of all that decides on its kernels: waits while another process takes them. `None` where
+    /// nothing is to be gained by that.
+    ///
+    /// # Errors
+    /// The wish to stop.
+    pub(crate) fn tuning(&self, work: &str) -> Result<Option<Tuning>, StageError> {
+        let Some(folder) = &self.tuning else { return Ok(None) };
+        let waits = || self.log("waits for another stage, which compiles and tunes the same kernels");
+        folder.begin(work, || self.should_stop(), waits).map_err(|_| StageError::Interrupted)
     }
 
     pub(crate) fn cache(&self) -> Option<&CacheAccess<'a>> {

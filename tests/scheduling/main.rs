@@ -44,7 +44,7 @@ struct Job {
 }
 
 fn machine(gpus: u32) -> Capacity {
-    let gpus = (0..gpus).map(|index| GpuDevice { id: GpuId::Index(index), memory: Some(GPU_MEMORY) });
+    let gpus = (0..gpus).map(|index| GpuDevice { id: GpuId::Index(index), memory: Some(GPU_MEMORY), is_busy: false });
     Capacity { cpus: 64, memory: 512 * GIB, gpus: gpus.collect(), cpu_fallback: false }
 }
 

@@ -26,6 +26,9 @@ use crate::run::inputs::mutation_guard::{AttemptStart, InputError, InputGuard};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::program::PROGRAM;
 
+/// Name of the folder of a run for kernels of stages whose GPUs are shared; no attempt has it.
+const SHARED_KERNELS: &str = "kernels";
+
 /// Name of the extension of records that says what a result was computed on: a [`ComputesOn`].
 ///
 /// [`ComputesOn`]: athanor_stages::context::ComputesOn
@@ -144,6 +147,7 @@ impl Attempt {
                 force: self.force,
                 placements: self.sandbox.placements(),
                 cpu_fallback: self.cpu_fallback,
+                shared_kernels: self.shared_kernels(allocation),
                 threads: allocation.cpus as usize,
             })),
         };
@@ -151,6 +155,12 @@ impl Attempt {
         let folder = self.sandbox.folder().to_owned();
         let attempt = self.sandbox.root().to_owned();
         Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment }
+    }
+
+    /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
+    fn shared_kernels(&self, allocation: &Allocation) -> Option<PathBuf> {
+        let run = self.sandbox.root().parent()?;
+        allocation.has_shared_gpu().then(|| run.join(SHARED_KERNELS))
     }
 
     /// Puts the inputs in order after a failed attempt, for all who read them later; returns whether another stage

@@ -185,7 +185,7 @@ mod tests {
             let resources = Resources { gpus: GpuShare::from_number(*gpus).unwrap(), ..Resources::default() };
             Task { producers: Vec::new(), resources, wanted: true }
         };
-        let devices = (0..2).map(|index| GpuDevice { id: GpuId::Index(index), memory: None }).collect();
+        let devices = (0..2).map(|index| GpuDevice { id: GpuId::Index(index), memory: None, is_busy: false }).collect();
         let capacity = Capacity { cpus: 9, memory: 9, gpus: devices, cpu_fallback: false };
         ReadyQueues::new(&gpus.iter().map(task).collect::<Vec<_>>(), &capacity)
     }

@@ -262,7 +262,8 @@ mod tests {
     }
 
     fn machine(cpus: u32, gpus: u32) -> Capacity {
-        let gpus = (0..gpus).map(|index| GpuDevice { id: GpuId::Index(index), memory: Some(10) }).collect();
+        let gpus =
+            (0..gpus).map(|index| GpuDevice { id: GpuId::Index(index), memory: Some(10), is_busy: false }).collect();
         Capacity { cpus, memory: 100, gpus, cpu_fallback: false }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod compute_pool;
 mod disk_space;
 pub mod job;
+pub(crate) mod kernel_folder;
 pub(crate) mod local;
 pub(crate) mod machine;
 pub(crate) mod os_limits;

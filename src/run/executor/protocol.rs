@@ -57,6 +57,9 @@ pub struct WorkerRequest {
     /// Whether the CPU may take the place of GPUs that cannot be used.
     #[serde(default)]
     pub cpu_fallback: bool,
+    /// Folder for kernels while the stage's GPUs are shared with others, if they are.
+    #[serde(default)]
+    pub shared_kernels: Option<PathBuf>,
     /// Size of its thread pools.
     pub threads: usize,
 }

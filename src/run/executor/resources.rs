@@ -68,6 +68,15 @@ pub struct Allocation {
     gpu_share: u32,
     /// Bytes taken on each of its GPUs.
     gpu_memory: u64,
+    /// Whether other processes compute on one of its GPUs.
+    is_busy: bool,
+}
+
+impl Allocation {
+    /// Whether others may compute on its GPUs at the same time.
+    pub fn has_shared_gpu(&self) -> bool {
+        !self.gpus.is_empty() && (self.gpu_share < WHOLE_GPU || self.is_busy)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -113,15 +122,16 @@ impl Pool {
         let chosen = self.choose_devices(wanted.gpus.devices(), share, gpu_memory)?;
         self.cpus_left -= cpus;
         self.memory_left -= memory;
-        let mut gpus = Vec::with_capacity(chosen.len());
+        let (mut gpus, mut is_busy) = (Vec::with_capacity(chosen.len()), false);
         for slot in chosen {
             let device = &mut self.devices[slot];
             device.share_left -= share;
             device.memory_left -= gpu_memory;
             gpus.push(device.gpu.id.clone());
+            is_busy |= device.gpu.is_busy;
         }
         gpus.sort_unstable();
-        Some(Allocation { cpus, memory, gpus, gpu_share: share, gpu_memory })
+        Some(Allocation { cpus, memory, gpus, gpu_share: share, gpu_memory, is_busy })
     }
 
     /// Gives back an allocation of [`Pool::take`].
@@ -217,7 +227,7 @@ mod tests {
 
     #[test]
     fn shares_are_of_all_there_is() {
-        let gpus = |memory| (0..2).map(|index| GpuDevice { id: GpuId::Index(index), memory }).collect();
+        let gpus = |memory| (0..2).map(|index| GpuDevice { id: GpuId::Index(index), memory, is_busy: false }).collect();
         let capacity = Capacity { cpus: 8, memory: 100, gpus: gpus(Some(10)), cpu_fallback: false };
         let (memory, gpu_memory) = (Some(ByteSize::new(25)), Some(ByteSize::new(4)));
         let half = Resources { cpus: Some(2), gpus: GpuShare::from_number(0.5).unwrap(), memory, gpu_memory };

@@ -15,27 +15,31 @@ use athanor_cache::Cache;
 use athanor_stages::context::{CacheAccess, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
 use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::nn::devices::{KernelCache, KernelSession, TuningFolder, set_up as set_up_devices};
 use athanor_stages::nn::panics::{self, Panic};
 use athanor_stages::registry;
 
 use crate::fatal_errors;
 use crate::run::executor::compute_pool::make_pool;
+use crate::run::executor::kernel_folder;
 use crate::run::executor::protocol::{PROTOCOL, StageMessage, WorkerRequest, WorkerStatus};
 
 /// Carries out the one request on standard input; returns the process's exit code.
 pub(crate) fn main() -> u8 {
-    // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::nn::devices::set_up() };
     let Ok(channel) = take_standard_output() else {
         return 1;
     };
     fatal_errors::report_to(channel.as_raw_fd());
     panics::install_hook();
+    let request = read_request();
+    let kernels = request.as_ref().ok().and_then(set_up);
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
     // Without a handler the process ends at the first signal, which is a valid way to stop.
     let _ = ctrlc::set_handler(|| reporter.stop.store(true, Ordering::SeqCst));
-    let outcome = read_request().and_then(|request| execute(&request, reporter));
+    let tuning = kernels.as_ref().map(KernelSession::tuning);
+    let outcome = request.and_then(|request| execute(&request, tuning, reporter));
+    kernels.into_iter().for_each(KernelSession::finish);
     let failed = outcome.is_err();
     reporter.send(&StageMessage::Status(outcome.err().unwrap_or(WorkerStatus::Done)));
     u8::from(failed)
@@ -62,7 +66,15 @@ fn read_request() -> Result<WorkerRequest, WorkerStatus> {
     Ok(request)
 }
 
-fn execute(request: &WorkerRequest, reporter: &PipeReporter) -> Result<(), WorkerStatus> {
+/// Sets this process up to compute, if the stage's kind does so: nothing else waits for the driver of GPUs.
+fn set_up(request: &WorkerRequest) -> Option<KernelSession> {
+    let computes = registry::find(&request.kind).is_some_and(athanor_stages::kind::Kind::uses_gpus);
+    let kernels = KernelCache { kept: kernel_folder::kept(), while_shared: request.shared_kernels.clone() };
+    // SAFETY: This is the process's only thread so far.
+    if computes { unsafe { set_up_devices(&kernels) } } else { None }
+}
+
+fn execute(request: &WorkerRequest, tuning: Option<TuningFolder>, reporter: &PipeReporter) -> Result<(), WorkerStatus> {
     let kind = registry::find(&request.kind).filter(|kind| kind.revision() == request.revision);
     let Some(Runner::Worker(work)) = kind.map(|kind| kind.runner()) else {
         return Err(refusal(format!("This worker has no kind `{}` of revision {}.", request.kind, request.revision)));
@@ -80,6 +92,7 @@ fn execute(request: &WorkerRequest, reporter: &PipeReporter) -> Result<(), Worke
     let context = StageContext::new(request.seed, request.threads, request.scratch.clone(), reporter)
         .with_cache(access)
         .with_cpu_fallback(request.cpu_fallback)
+        .with_tuning(tuning)
         .with_environment(passed_on());
     guarded(|| work.run(&request.params, request.inputs.clone(), request.outputs.clone(), &context))
 }

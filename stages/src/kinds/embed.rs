@@ -94,6 +94,7 @@ impl StageKind for Embed {
         let EmbedParams { batch, precision } = params;
         let job = InferenceJob {
             pool: &pool,
+            architecture: checkpoint.architecture,
             preprocessing: &preprocessing,
             count: images.len(),
             batch,

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 #[cfg(feature = "cuda")]
 use with_cuda::is_driver_present;
 #[cfg(feature = "cuda")]
-pub use with_cuda::{architecture, configure, find, gpus};
+pub(super) use with_cuda::platform;
+#[cfg(feature = "cuda")]
+pub use with_cuda::{architecture, find, gpus};
 #[cfg(not(feature = "cuda"))]
 use without_cuda::is_driver_present;
 #[cfg(not(feature = "cuda"))]
-pub use without_cuda::{architecture, configure, find, gpus};
+pub use without_cuda::{architecture, find, gpus};
 
 /// The CUDA environment of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,26 @@ pub struct Cuda {
     /// The version of CUDA that the driver is made for.
     pub driver: Version,
     /// The version of the compiler of kernels, NVRTC.
+    pub compiler: Version,
+}
+
+/// Model of a GPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuModel {
+    /// Name, as the driver gives it; that of a MIG slice has its profile in it.
+    pub name: String,
+    /// Compute capability: before the dot and after it.
+    pub capability: (i32, i32),
+}
+
+/// GPUs of a process, and the software that makes and runs their kernels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuPlatform {
+    /// The GPUs, in the order in which the process sees them.
+    pub gpus: Vec<GpuModel>,
+    /// The version of CUDA that the driver is made for.
+    pub driver: Version,
+    /// The version of the compiler of kernels.
     pub compiler: Version,
 }
 
@@ -138,21 +160,16 @@ mod without_cuda {
     pub fn architecture() -> Option<String> {
         None
     }
-
-    /// Sets up what computes on GPUs; to be called before anything does.
-    pub fn configure() {}
 }
 
 #[cfg(feature = "cuda")]
 mod with_cuda {
     use burn::prelude::Device;
     use burn::tensor::DeviceType;
-    use cubecl::config::cache::CacheConfig;
-    use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
     use cubecl::cuda::install;
     use cudarc::driver::{result, sys};
 
-    use super::{Cuda, NoCuda, Version, require_match};
+    use super::{Cuda, GpuModel, GpuPlatform, NoCuda, Version, require_match};
 
     /// The CUDA environment, or the first thing that is missing.
     pub fn find() -> Result<Cuda, NoCuda> {
@@ -211,25 +228,26 @@ mod with_cuda {
     /// The architecture of the first visible GPU, such as `sm_90`.
     pub fn architecture() -> Option<String> {
         result::init().ok()?;
-        let device = result::device::get(0).ok()?;
+        let (major, minor) = capability(result::device::get(0).ok()?)?;
+        Some(format!("sm_{major}{minor}"))
+    }
+
+    fn capability(device: sys::CUdevice) -> Option<(i32, i32)> {
         // SAFETY: The device is there.
         let attribute = |name| unsafe { result::device::get_attribute(device, name) }.ok();
         let major = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
-        Some(format!("sm_{major}{minor}"))
+        Some((major, minor))
     }
 
-    /// Sets up what computes on GPUs; to be called before anything does.
-    ///
-    /// Compiled kernels and what autotuning found out are kept in the user's cache folder, for all processes and
-    /// pipelines: a stage's own folder goes away with it. There is one stream a device, as memory that one stream has
-    /// given back is of no use to another.
-    pub fn configure() {
-        let mut config = CubeClRuntimeConfig::default();
-        config.compilation.cache = true;
-        config.environment.path = CacheConfig::Global;
-        config.streaming.max_streams = 1;
-        CubeClRuntimeConfig::set(config);
+    /// The GPUs that are visible, with their driver and compiler; `None` where any of these is missing.
+    pub(in crate::devices) fn platform() -> Option<GpuPlatform> {
+        let Cuda { driver, compiler, gpus } = find().ok()?;
+        let model = |number: usize| {
+            let device = result::device::get(i32::try_from(number).ok()?).ok()?;
+            Some(GpuModel { name: result::device::get_name(device).ok()?, capability: capability(device)? })
+        };
+        Some(GpuPlatform { gpus: (0..gpus).map(model).collect::<Option<_>>()?, driver, compiler })
     }
 }
 

@@ -1,12 +1,16 @@
 //! The devices that a stage computes on.
 
 pub mod cuda;
+mod kernel_cache;
 mod out_of_memory;
+mod tuning;
 mod workers;
 
 use burn::prelude::*;
 
+pub use kernel_cache::{KernelCache, KernelSession};
 pub use out_of_memory::OutOfMemory;
+pub use tuning::{Stopped, Tuning, TuningFolder};
 pub use workers::{DeviceWorkers, STACK_BYTES, StartError, with_workers};
 
 /// The devices of a stage, of one type: at least one. Results do not depend on their number.
@@ -88,17 +92,19 @@ impl std::fmt::Display for Devices {
     }
 }
 
-/// Sets up a process that may compute: kernels are kept, and without a GPU the CPU is the default device.
+/// Sets up a process that may compute: its kernels are in `cache`, and without a GPU the CPU is the default device. `None` if it
+/// has no GPU.
 ///
 /// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA is a GPU even where
 /// there is none.
 ///
 /// # Safety
 /// Nothing else may run in this process yet: it writes to the environment.
-pub unsafe fn set_up() {
-    cuda::configure();
+pub unsafe fn set_up(cache: &KernelCache) -> Option<KernelSession> {
+    let session = KernelSession::begin(cache);
     if cfg!(feature = "cuda") && cuda::gpus().is_empty() {
         // SAFETY: The caller's promise.
         unsafe { std::env::set_var("BURN_DEVICE", "flex") };
     }
+    session
 }

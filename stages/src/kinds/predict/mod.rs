@@ -20,7 +20,7 @@ use crate::learn::preprocessing::Preprocessing;
 use crate::learn::thread_pool::with_thread_pool;
 use crate::ports::OutputPort;
 use athanor_nn::devices::Devices;
-use athanor_nn::models::{Classifier, ClassifierConfig};
+use athanor_nn::models::{Architecture, Classifier, ClassifierConfig};
 use athanor_nn::weights::Checkpoint;
 
 pub use outputs::PredictOutputs;
@@ -71,7 +71,8 @@ impl StageKind for Predict {
         let images = pool.find(&ids, preprocessing.side)?;
         let devices = context.devices(params.precision)?;
         let classes = checkpoint.outputs;
-        let prediction = Prediction { params, pool, preprocessing, ids, images, classes };
+        let architecture = checkpoint.architecture;
+        let prediction = Prediction { params, pool, architecture, preprocessing, ids, images, classes };
         let matrices = with_thread_pool(context.threads, || {
             let config = ClassifierConfig::new(checkpoint.architecture, checkpoint.channels, classes);
             let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
@@ -86,6 +87,7 @@ impl StageKind for Predict {
 struct Prediction {
     params: PredictParams,
     pool: ImagePool,
+    architecture: Architecture,
     preprocessing: Preprocessing,
     ids: Vec<String>,
     /// Their numbers in the pool.
@@ -104,7 +106,8 @@ impl Prediction {
         let PredictParams { augmentations, batch, precision, .. } = &self.params;
         let (count, width) = (self.images.len(), augmentations.len() * self.classes);
         let (batch, precision) = (*batch, *precision);
-        let job = InferenceJob { pool: &self.pool, preprocessing: &self.preprocessing, count, batch, precision, width };
+        let (pool, architecture, preprocessing) = (&self.pool, self.architecture, &self.preprocessing);
+        let job = InferenceJob { pool, architecture, preprocessing, count, batch, precision, width };
         let outputs =
             job.run(models, devices, |row| self.view(row), |model, images| self.say(model, images), context)?;
         if outputs.iter().any(|probability| probability.is_nan()) {

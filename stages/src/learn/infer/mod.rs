@@ -4,7 +4,8 @@ mod partial_outputs;
 
 use std::time::Instant;
 
-use athanor_nn::devices::{Devices, with_workers};
+use athanor_nn::devices::{Devices, Tuning, with_workers};
+use athanor_nn::models::Architecture;
 use burn::module::Module;
 use burn::prelude::*;
 
@@ -20,6 +21,8 @@ use partial_outputs::PartialOutputs;
 pub(crate) struct InferenceJob<'a> {
     /// The images.
     pub pool: &'a ImagePool,
+    /// Architecture of the network.
+    pub architecture: Architecture,
     /// Preprocessing of the images.
     pub preprocessing: &'a Preprocessing,
     /// Number of images.
@@ -81,6 +84,9 @@ impl InferenceJob<'_> {
             let images = self.preprocessing.normalisation.images(batch.bytes, batch.positions.len(), side, device);
             infer(model, self.precision.cast(images))
         };
+        let work =
+            format!("infer {} {side} {} {} {}", self.architecture, self.batch, self.precision.name(), self.width);
+        let mut first = context.tuning(&work)?;
         let mut pairs = models.into_iter().zip(devices.iter().cloned());
         let Some(mut own) = pairs.next() else { return Ok(Vec::new()) };
         with_workers(pairs.collect(), say, |workers| {
@@ -99,6 +105,7 @@ impl InferenceJob<'_> {
                         return Ok(());
                     }
                     outputs.iter().try_for_each(|outputs| partial.add(outputs))?;
+                    first.take().into_iter().for_each(Tuning::finish);
                 }
             })
         })?;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use athanor_cache::Digest;
-use athanor_nn::devices::{DeviceWorkers, Devices, with_workers};
+use athanor_nn::devices::{DeviceWorkers, Devices, Tuning, with_workers};
 use athanor_nn::forward_context::BatchStatistics;
 use athanor_nn::models::Model;
 use athanor_nn::optim::{adam, clip_gradient_norm};
@@ -68,9 +68,20 @@ pub(crate) fn train<T: TrainingTask>(
         |replica, job| replica.forward_backward(job, task, config),
         |workers| {
             let saved_at = Instant::now();
-            let unread = Vec::new();
-            let mut training =
-                Training { task, config, folder, devices, workers, context, optimiser, progress, unread, saved_at };
+            let mut training = Training {
+                task,
+                config,
+                folder,
+                devices,
+                workers,
+                context,
+                optimiser,
+                progress,
+                unread: Vec::new(),
+                saved_at,
+                has_stepped: false,
+                has_validated: false,
+            };
             training.progress.history.iter().for_each(|epoch| training.report(epoch));
             while !training.is_over() {
                 model = training.epoch(model)?;
@@ -121,6 +132,10 @@ struct Training<'a, T: TrainingTask> {
     /// Losses of steps that are still on the device.
     unread: Vec<Tensor<1>>,
     saved_at: Instant,
+    /// Whether this process has taken a step.
+    has_stepped: bool,
+    /// Whether this process has validated.
+    has_validated: bool,
 }
 
 impl<T: TrainingTask> Training<'_, T> {
@@ -174,18 +189,28 @@ impl<T: TrainingTask> Training<'_, T> {
                 self.read_losses()?;
                 return Ok(model);
             }
+            let is_first = !std::mem::replace(&mut self.has_stepped, true);
+            let first = if is_first { self.tuning("train", &model)? } else { None };
             let (mut gradients, statistics) = self.gradients(&model, microbatches);
             clip_gradient_norm(&model, &mut gradients, self.config.clip_norm);
             model = self.optimiser.step(rate, model, gradients);
             model = statistics.into_iter().fold(model, |model, statistics| statistics.apply_to(model));
             self.progress.step += 1;
-            if self.unread.len() >= LOSSES_READ_AT_ONCE {
+            if first.is_some() || self.unread.len() >= LOSSES_READ_AT_ONCE {
                 self.read_losses()?;
             }
+            // All its kernels have been there, as the losses could be read.
+            first.into_iter().for_each(Tuning::finish);
             if let ControlFlow::Break(()) = self.save_if_due(&model)? {
                 return Err(StageError::Interrupted);
             }
         }
+    }
+
+    /// The first steps of this network in this phase.
+    fn tuning(&self, phase: &str, model: &T::Model) -> Result<Option<Tuning>, StageError> {
+        let TrainingConfig { side, batch, precision, .. } = self.config;
+        self.context.tuning(&format!("{phase} {} {side} {batch} {}", model.architecture(), precision.name()))
     }
 
     fn microbatch(&self, order: &[usize], batch: Batch) -> Microbatch {
@@ -266,8 +291,11 @@ impl<T: TrainingTask> Training<'_, T> {
     fn end_epoch(&mut self, model: &T::Model) -> Result<(), StageError> {
         let Progress { epoch: number, step, loss_sum, .. } = self.progress;
         let model = model.valid();
+        let is_first = !std::mem::replace(&mut self.has_validated, true);
+        let first = if is_first { self.tuning("validate", &model)? } else { None };
         let Validation { monitored, figures } =
             self.task.validate(&model, &self.devices.first().clone().inner(), self.context)?;
+        first.into_iter().for_each(Tuning::finish);
         if !monitored.is_finite() {
             let message = format!("after epoch {number} the network's answers are not numbers any more");
             return Err(StageError::mismatch(message).with_help(DIVERGED_HELP));

@@ -31,6 +31,11 @@ impl GpuInfo {
         if self.slice.is_some() { GpuId::Uuid(self.uuid.as_str().into()) } else { GpuId::Index(self.index) }
     }
 
+    /// Whether processes compute on it.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.processes.is_empty()
+    }
+
     /// Whether a name is one of this GPU; UUIDs may be shortened.
     pub(crate) fn is_called(&self, id: &GpuId) -> bool {
         match id {

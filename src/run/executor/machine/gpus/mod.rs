@@ -25,6 +25,8 @@ pub struct GpuDevice {
     pub id: GpuId,
     /// Its memory in bytes; `None` when unknown, and then not booked.
     pub memory: Option<u64>,
+    /// Whether processes of others compute on it.
+    pub is_busy: bool,
 }
 
 /// Environment that shows a stage these GPUs and no others.

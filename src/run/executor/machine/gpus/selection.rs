@@ -70,7 +70,10 @@ pub(crate) fn choose(
 ) -> Result<Vec<GpuDevice>, SelectionError> {
     let Some(choices) = choices else {
         let shown = list.map(|list| visible(list, variable)).unwrap_or_default();
-        return Ok(shown.into_iter().map(|(id, gpu)| GpuDevice { id, memory: gpu.memory }).collect());
+        return Ok(shown
+            .into_iter()
+            .map(|(id, gpu)| GpuDevice { id, memory: gpu.memory, is_busy: gpu.is_busy() })
+            .collect());
     };
     let mut chosen: Vec<(&GpuChoice, Option<&GpuInfo>)> = Vec::new();
     for choice in choices {
@@ -84,6 +87,7 @@ pub(crate) fn choose(
     let device = |(choice, gpu): (&GpuChoice, Option<&GpuInfo>)| GpuDevice {
         id: choice.id.clone(),
         memory: choice.memory.or(gpu.and_then(|gpu| gpu.memory)),
+        is_busy: gpu.is_some_and(GpuInfo::is_busy),
     };
     Ok(chosen.into_iter().map(device).collect())
 }

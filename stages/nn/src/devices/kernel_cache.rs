@@ -1,0 +1,176 @@
+//! Folders of compiled kernels and of what autotuning chose.
+//!
+//! A choice that was timed on one GPU is wrong for another, or does not run there at all, so each combination of models, driver
+//! and compiler has a folder of its own. Timings that were taken while somebody else computed on the GPU are worth nothing
+//! later: such processes share a folder for as long as the run lives, and leave only what they compiled.
+
+use std::path::{Path, PathBuf};
+
+use super::cuda::{GpuModel, GpuPlatform};
+use super::tuning::TuningFolder;
+
+/// Folders in which a process finds and leaves kernels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelCache {
+    /// Folder of what is kept, of all GPUs.
+    pub kept: PathBuf,
+    /// Folder for the time of the run, if its GPUs are shared with others.
+    pub while_shared: Option<PathBuf>,
+}
+
+/// Folder of the kernels of these GPUs below `root`. Kernels are stored by the number of a GPU, so that equal GPUs count once and
+/// different ones in their order.
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
+fn folder_of(platform: &GpuPlatform, root: &Path) -> PathBuf {
+    let GpuPlatform { gpus, driver, compiler } = platform;
+    let mut folder = root.join(format!("driver-{driver}-nvrtc-{compiler}"));
+    let equal = gpus.windows(2).all(|pair| pair[0] == pair[1]);
+    for GpuModel { name, capability: (major, minor) } in gpus.iter().take(if equal { 1 } else { usize::MAX }) {
+        let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+        folder.push(format!("{name}-sm_{major}{minor}"));
+    }
+    folder
+}
+
+/// Kernels of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelSession {
+    /// Folder in which it finds and leaves them.
+    folder: PathBuf,
+    /// Folder to which those that were compiled are added at the end, if that is another.
+    kept: Option<PathBuf>,
+}
+
+impl KernelSession {
+    /// Sets up what computes on the GPUs that are visible, before anything does; `None` without any.
+    ///
+    /// There is one stream a device, as memory that one stream has given back is of no use to another.
+    pub fn begin(cache: &KernelCache) -> Option<KernelSession> {
+        store::begin(cache)
+    }
+
+    /// Locks on first steps, shared with all processes that have the same kernels.
+    pub fn tuning(&self) -> TuningFolder {
+        TuningFolder::new(self.folder.clone())
+    }
+
+    /// Keeps what is worth keeping; to be called when nothing computes any more.
+    pub fn finish(self) {
+        if let Some(kept) = &self.kept {
+            store::keep_compiled(&self.folder, kept);
+        }
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+mod store {
+    use std::path::Path;
+
+    use super::{KernelCache, KernelSession};
+
+    /// See [`KernelSession::begin`]: there are no GPUs.
+    pub(super) fn begin(_: &KernelCache) -> Option<KernelSession> {
+        None
+    }
+
+    /// Adds compiled kernels to others, of which there are none.
+    pub(super) fn keep_compiled(_: &Path, _: &Path) {}
+}
+
+#[cfg(feature = "cuda")]
+mod store {
+    use std::path::Path;
+
+    use cubecl::bundle::{BundleError, ExportOptions, SqliteBundle, export, import};
+    use cubecl::config::cache::CacheConfig;
+    use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
+    use cubecl::environment;
+
+    use super::{KernelCache, KernelSession, folder_of};
+    use crate::devices::cuda;
+
+    /// See [`KernelSession::begin`].
+    pub(super) fn begin(cache: &KernelCache) -> Option<KernelSession> {
+        let platform = cuda::platform()?;
+        let kept = folder_of(&platform, &cache.kept);
+        let while_shared = cache.while_shared.as_ref().map(|root| folder_of(&platform, root));
+        let folder = while_shared.as_ref().unwrap_or(&kept).clone();
+        let mut config = CubeClRuntimeConfig::default();
+        config.compilation.cache = true;
+        config.environment.path = CacheConfig::Directory(folder.clone());
+        config.streaming.max_streams = 1;
+        CubeClRuntimeConfig::set(config);
+        let session = KernelSession { folder, kept: while_shared.is_some().then_some(kept) };
+        if let Some(kept) = &session.kept
+            && let Ok(Some(first)) = session.tuning().begin("begin", || false, || ())
+        {
+            add_or_go_without(kept, &session.folder, &[]);
+            first.finish();
+        }
+        Some(session)
+    }
+
+    /// Adds the compiled kernels in the folder `from` to those in `to`.
+    pub(super) fn keep_compiled(from: &Path, to: &Path) {
+        add_or_go_without(from, to, &["cuda", "cuda-second-line"]);
+    }
+
+    /// Adds kernels; without them they are compiled and tuned again, so that no stage fails for it, whatever is in the files.
+    fn add_or_go_without(from: &Path, to: &Path, namespaces: &[&str]) {
+        let _ = std::panic::catch_unwind(|| add(from, to, namespaces));
+    }
+
+    /// Adds what lies under `namespaces` in the folder `from`, or all of it if none is named, to the folder `to`, with which this process
+    /// then goes on.
+    fn add(from: &Path, to: &Path, namespaces: &[&str]) -> Result<(), BundleError> {
+        std::fs::create_dir_all(to)?;
+        let bundle = to.join(format!("bundle-{}", std::process::id()));
+        let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
+        export(&[from], &bundle, &ExportOptions { namespaces, ..ExportOptions::default() })?;
+        environment::set_root(to);
+        import(&SqliteBundle::open(&bundle)?);
+        Ok(std::fs::remove_file(bundle)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cuda::Version;
+    use super::*;
+
+    fn platform(gpus: &[(&str, i32)]) -> GpuPlatform {
+        let gpus = gpus.iter().map(|(name, major)| GpuModel { name: (*name).to_owned(), capability: (*major, 0) });
+        let version = |major, minor| Version { major, minor };
+        GpuPlatform { gpus: gpus.collect(), driver: version(13, 0), compiler: version(12, 8) }
+    }
+
+    fn folder(gpus: &[(&str, i32)]) -> String {
+        folder_of(&platform(gpus), Path::new("kernels")).display().to_string()
+    }
+
+    #[test]
+    fn each_model_has_a_folder_of_its_own() {
+        let h100 = ("NVIDIA H100 80GB HBM3", 9);
+        assert_eq!(folder(&[h100]), "kernels/driver-13.0-nvrtc-12.8/NVIDIA-H100-80GB-HBM3-sm_90");
+        assert_eq!(folder(&[h100, h100]), folder(&[h100]));
+        let slice = ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", 9);
+        assert_ne!(folder(&[slice]), folder(&[h100]));
+    }
+
+    #[test]
+    fn different_gpus_count_in_their_order() {
+        let (one, other) = (("A", 8), ("B", 9));
+        let folders = [vec![one], vec![one, other], vec![other, one], vec![one, one, other]].map(|gpus| folder(&gpus));
+        let distinct: std::collections::HashSet<&String> = folders.iter().collect();
+        assert_eq!(distinct.len(), folders.len(), "{folders:?}");
+    }
+
+    #[test]
+    fn driver_and_compiler_tell_folders_apart() {
+        let one = platform(&[("A", 8)]);
+        let newer = Version { major: 13, minor: 1 };
+        let folder = |platform: &GpuPlatform| folder_of(platform, Path::new(""));
+        assert_ne!(folder(&one), folder(&GpuPlatform { driver: newer, ..one.clone() }));
+        assert_ne!(folder(&one), folder(&GpuPlatform { compiler: newer, ..one.clone() }));
+    }
+}
