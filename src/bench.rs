@@ -35,7 +35,7 @@ fn help(error: &StageError) -> String {
 /// Makes a measurement in this process, which must make no other.
 pub(crate) fn measure(bench: &Bench) -> Result<Measurement, BenchError> {
     // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::nn::devices::set_up() };
+    unsafe { athanor_stages::nn::devices::set_up(true) };
     Ok(bench.run()?)
 }
 

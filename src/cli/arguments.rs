@@ -83,6 +83,9 @@ pub(super) enum Command {
     /// Carry out one stage (used by runs).
     #[command(hide = true)]
     Worker,
+    /// Look for CUDA, and print JSON (used by `run` and `devices`).
+    #[command(hide = true)]
+    FindCuda,
     /// Kill a run's processes when the run itself is killed (used by runs).
     #[command(hide = true, alias = "guardian")]
     Reaper {

@@ -24,18 +24,21 @@ use crate::run::executor::protocol::{PROTOCOL, StageMessage, WorkerRequest, Work
 
 /// Carries out the one request on standard input; returns the process's exit code.
 pub(crate) fn main() -> u8 {
-    // SAFETY: This is the process's only thread so far.
-    unsafe { athanor_stages::nn::devices::set_up() };
     let Ok(channel) = take_standard_output() else {
         return 1;
     };
     fatal_errors::report_to(channel.as_raw_fd());
     panics::install_hook();
+    let request = read_request();
+    let kind = request.as_ref().ok().and_then(|request| registry::find(&request.kind));
+    // The driver is for kinds that compute on GPUs: it takes time and memory.
+    // SAFETY: This is the process's only thread so far; the first that is started handles signals, below.
+    unsafe { athanor_stages::nn::devices::set_up(kind.is_some_and(|kind| kind.uses_gpus())) };
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
     // Without a handler the process ends at the first signal, which is a valid way to stop.
     let _ = ctrlc::set_handler(|| reporter.stop.store(true, Ordering::SeqCst));
-    let outcome = read_request().and_then(|request| execute(&request, reporter));
+    let outcome = request.and_then(|request| execute(&request, reporter));
     let failed = outcome.is_err();
     reporter.send(&StageMessage::Status(outcome.err().unwrap_or(WorkerStatus::Done)));
     u8::from(failed)

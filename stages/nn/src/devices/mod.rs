@@ -1,7 +1,12 @@
 //! The devices that a stage computes on.
 
 pub mod cuda;
+mod no_cuda;
 mod out_of_memory;
+mod packages;
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
+mod requirements;
+mod version;
 mod workers;
 
 use burn::prelude::*;
@@ -88,16 +93,19 @@ impl std::fmt::Display for Devices {
     }
 }
 
-/// Sets up a process that may compute: kernels are kept, and without a GPU the CPU is the default device.
+/// Sets up a process that computes, on GPUs if `uses_gpus`: kernels are kept, and without a usable GPU the CPU is the
+/// default device. A process that uses no GPU does not load the driver's library.
 ///
 /// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA is a GPU even where
 /// there is none.
 ///
 /// # Safety
 /// Nothing else may run in this process yet: it writes to the environment.
-pub unsafe fn set_up() {
-    cuda::configure();
-    if cfg!(feature = "cuda") && cuda::gpus().is_empty() {
+pub unsafe fn set_up(uses_gpus: bool) {
+    if uses_gpus {
+        cuda::configure();
+    }
+    if cuda::IS_BUILT && !(uses_gpus && cuda::find().is_ok()) {
         // SAFETY: The caller's promise.
         unsafe { std::env::set_var("BURN_DEVICE", "flex") };
     }
