@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use athanor_stages::bench::{Bench, Measurement};
+use athanor_stages::bench::{Bench, Check, CheckReport, Measurement};
 use athanor_stages::error::StageError;
 
 use crate::view::text::{bytes, table};
@@ -37,6 +37,13 @@ pub(crate) fn measure(bench: &Bench) -> Result<Measurement, BenchError> {
     // SAFETY: This is the process's only thread so far.
     unsafe { athanor_stages::nn::devices::set_up(true) };
     Ok(bench.run()?)
+}
+
+/// Makes a check in this process, which must make no other on another device.
+pub(crate) fn check(check: &Check) -> Result<CheckReport, BenchError> {
+    // SAFETY: This is the process's only thread so far.
+    unsafe { athanor_stages::nn::devices::set_up(true) };
+    Ok(check.run()?)
 }
 
 /// Makes a measurement in a process of `program`, which is this program.
@@ -76,4 +83,23 @@ pub(crate) fn describe(figures: &[Measurement]) -> String {
         })
         .collect();
     table(&header, &rows)
+}
+
+/// Comparisons for people to read.
+pub(crate) fn describe_check(report: &CheckReport) -> String {
+    let rows: Vec<Vec<String>> = report
+        .comparisons
+        .iter()
+        .map(|one| {
+            let verdict = if one.agrees() { "agrees" } else { "differs" };
+            vec![
+                one.name.clone(),
+                format!("{:.1e}", one.difference),
+                format!("{:.0e}", one.tolerance),
+                verdict.to_owned(),
+            ]
+        })
+        .collect();
+    let verdict = if report.agrees { "agrees" } else { "does not agree" };
+    format!("{}{} {verdict}\n", table(&["COMPARED", "DIFFERENCE", "ALLOWED", ""], &rows), report.device)
 }
