@@ -134,6 +134,8 @@ impl Check {
             (Precision::F32, false) => (DType::F32, SINGLE),
         };
         let request = CpuComparison { architecture: arch, side: self.size, batch: self.batch, images, tolerance };
-        Ok(compare_with_cpu(request, Mode::Train, devices.first()))
+        // With the statistics of a batch the gradients of these weights are so sensitive that bfloat16 on the CPU itself
+        // differs from float32 by as much as they are; golden values cover that mode.
+        Ok(compare_with_cpu(request, Mode::Eval, devices.first()))
     }
 }

@@ -21,8 +21,13 @@ impl Comparison {
 }
 
 /// The largest of differences; NaN if any is.
-pub(crate) fn largest(differences: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn largest(differences: impl Iterator<Item = f64>) -> f64 {
     differences.fold(0.0, |largest: f64, next| if largest.is_nan() || next <= largest { largest } else { next })
+}
+
+/// A difference as a share; none is none of nothing, too.
+pub(super) fn share(difference: f64, of: f64) -> f64 {
+    if difference == 0.0 { 0.0 } else { difference / of }
 }
 
 #[cfg(test)]

@@ -33,12 +33,12 @@ pub fn compare_with_cpu(request: CpuComparison, mode: Mode, device: &Device) -> 
     const OF_ONE: f64 = 10.0;
     let CpuComparison { architecture, side, batch, images, tolerance } = request;
     let of = Images { noise: "images", batch, side };
-    let run = |images: DType, device: Device| {
+    let run = |images: DType, device: &Device| {
         let types = Types { parameters: DType::F32, images };
-        pass(architecture, of, mode, types, &device.autodiff())
+        pass(architecture, of, mode, types, device)
     };
-    let cpu = run(DType::F32, Device::flex());
-    let other = run(images, device.clone());
+    let cpu = run(DType::F32, &Device::flex());
+    let other = run(images, device);
     let comparison = |what: &str, difference, tolerance| {
         let name = format!("{architecture}, {side} px, {images:?}, {mode}: {what}");
         Comparison { name, difference, tolerance }

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::prelude::*;
 use serde::Deserialize;
 
-use super::comparison::{Comparison, largest};
+use super::comparison::{Comparison, largest, share};
 use super::file::{GoldenError, Matrix, read};
 use crate::losses;
 
@@ -71,11 +71,6 @@ fn compare(name: &str, number: usize, case: &LossCase, device: &Device) -> [Comp
         )
     });
     [comparison("value", of_value), comparison("gradient", of_gradient)]
-}
-
-/// A difference as a share; none is none of nothing, too.
-fn share(difference: f64, of: f64) -> f64 {
-    if difference == 0.0 { 0.0 } else { difference / of }
 }
 
 /// The loss of that name; `None` if there is none, or none for such targets.

@@ -67,7 +67,7 @@ pub fn compare_model(case: &ModelCase, mode: Mode, dtype: DType, tolerance: f64,
     let ModelCase { architecture, size, batch, noise, .. } = case;
     let images = Images { noise, batch: *batch, side: *size };
     let types = Types { parameters: dtype, images: dtype };
-    let Pass { logits, gradients, state } = pass(*architecture, images, mode, types, &device.clone().autodiff());
+    let Pass { logits, gradients, state } = pass(*architecture, images, mode, types, device);
     let stored = match mode {
         Mode::Eval => &case.eval,
         Mode::Train => &case.train,

@@ -59,14 +59,21 @@ pub(super) struct Types {
     pub(super) images: DType,
 }
 
-/// The pass of `architecture` with the head that the golden values are of.
+/// The pass of `architecture` with the head that the golden values are of, on a device without gradients yet.
 pub(super) fn pass(architecture: Architecture, of: Images<'_>, mode: Mode, types: Types, device: &Device) -> Pass {
     if architecture == Architecture::Resnet50 {
         let config = MetricConfig { dropout: [0.0, 0.0], ..MetricConfig::new(architecture, CHANNELS, IDENTITIES) };
-        return pass_of(config.init(device), |model, images| model.cosines(model.features(images)), of, mode, types);
+        return pass_of(
+            config.init(device),
+            |model, images| model.cosines(model.features(images)),
+            of,
+            mode,
+            types,
+            device,
+        );
     }
     let config = ClassifierConfig { dropout: 0.0, ..ClassifierConfig::new(architecture, CHANNELS, CLASSES) };
-    pass_of(config.init(device), Classifier::forward, of, mode, types)
+    pass_of(config.init(device), Classifier::forward, of, mode, types, device)
 }
 
 fn pass_of<M: Model>(
@@ -75,13 +82,14 @@ fn pass_of<M: Model>(
     of: Images<'_>,
     mode: Mode,
     types: Types,
+    device: &Device,
 ) -> Pass {
     let architecture = model.architecture();
     let weights = weights(&state_dict(&model, architecture));
     let model = load_state_dict(model, architecture, weights).expect("names and shapes are the model's own");
     let model = model.map(&mut InType(types.parameters)).train();
     let model = if mode == Mode::Eval { model.map(&mut Still) } else { model };
-    let device = model.devices().swap_remove(0);
+    let device = device.clone().autodiff();
     let images = images(of.noise, [of.batch, CHANNELS, of.side, of.side], &device);
     let logits = forward(&model, images.cast(types.images));
     let direction = tensor("direction", logits.dims(), &device).cast(logits.dtype());

@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::prelude::*;
 use serde::Deserialize;
 
-use super::comparison::{Comparison, largest};
+use super::comparison::{Comparison, largest, share};
 use super::file::{GoldenError, read};
 use super::formula::{data, tensor};
 use crate::optim::{adam, clip_gradient_norm};
@@ -73,7 +73,7 @@ pub fn compare_adam(steps: &OptimiserSteps, plain: &Device) -> Vec<Comparison> {
         gradients.register(model.bias.id, Tensor::<1>::from_data(gradient("bias", &[3]), plain));
         let norm =
             clip_gradient_norm(&model, &mut gradients, 1.0).map_or(f64::NAN, |norm| norm.into_scalar::<f32>().into());
-        compare("norm", (norm - step.norm).abs() / step.norm);
+        compare("norm", share((norm - step.norm).abs(), step.norm));
         model = optimiser.step(step.rate, model, gradients);
         for (name, values, stored) in
             [("weight", model.weight.to_data(), &step.after.weight), ("bias", model.bias.to_data(), &step.after.bias)]
