@@ -65,7 +65,7 @@ mod with_cuda {
     use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
     use cubecl::cuda::install;
     use cudarc::driver::{result, sys};
-    use cudarc::nvrtc::{result as compile, sys as nvrtc};
+    use cudarc::nvrtc::{result as programs, sys as nvrtc};
 
     use super::{Capability, Cuda, NoCuda, Version};
     use crate::devices::requirements::{Compiler, Facts, Gpu, HEADERS, check, include_folders, of_trial};
@@ -161,13 +161,13 @@ mod with_cuda {
         let folders = toolkit.map(include_folders).into_iter().flatten();
         let mut options: Vec<String> = folders.map(|folder| format!("--include-path={}", folder.display())).collect();
         options.push(format!("--gpu-architecture=sm_{major}{minor}{suffix}"));
-        let program = compile::create_program(&source, None).map_err(|error| error.to_string())?;
+        let program = programs::create_program(&source, None).map_err(|error| error.to_string())?;
         // SAFETY: The program was just made, its source outlives it, and it is freed once, here.
         unsafe {
-            let compiled = compile::compile_program(program, &options);
-            let log = compile::get_program_log(program).unwrap_or_default();
+            let compiled = programs::compile_program(program, &options);
+            let log = programs::get_program_log(program).unwrap_or_default();
             // A program that is not freed costs memory of a process that ends soon.
-            let _ = compile::destroy_program(program);
+            let _ = programs::destroy_program(program);
             let log: Vec<u8> = log.into_iter().map(|letter| letter as u8).take_while(|letter| *letter != 0).collect();
             let log = String::from_utf8_lossy(&log);
             compiled.map_err(|error| if log.trim().is_empty() { error.to_string() } else { log.into_owned() })
