@@ -13,6 +13,7 @@ ATHANOR is the program. PYTHON has what `benches/peers/requirements-learn.txt` p
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 from pathlib import Path
@@ -47,8 +48,10 @@ def compare(options, work, arch, size, batch, precision, steps):
 
 
 def memory(figures):
-    peaks = [f["peak_gpu_memory"] or f["peak_memory"] for f in figures]
-    return f"{max(peak or 0 for peak in peaks) / 2**30:.2f}"
+    """GiB of tensors on the GPU where there is one, else of the process."""
+    name = "peak_memory" if figures[0]["peak_gpu_memory"] is None else "peak_gpu_memory"
+    peaks = [f[name] for f in figures]
+    return "-" if None in peaks else f"{max(peaks) / 2**30:.2f}"
 
 
 def row(options, work, arch, size, batch, precision, steps):
@@ -70,7 +73,7 @@ def main():
     parser.add_argument("--set", action="append", choices=sorted(SETS))
     parser.add_argument("--works", default="train,predict")
     parser.add_argument("--archs", default=",".join(NETWORKS))
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     print("| work | network | size | batch | type | ours, images/s | PyTorch, images/s | times PyTorch's time | ours, GiB | "

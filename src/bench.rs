@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use athanor_stages::bench::{Bench, Measurement};
+use athanor_stages::bench::{Bench, Check, CheckReport, Measurement};
 use athanor_stages::error::StageError;
 use athanor_stages::nn::devices::{KernelCache, KernelSession, set_up};
 
@@ -36,11 +36,22 @@ fn help(error: &StageError) -> String {
 
 /// Makes a measurement in this process, which must make no other.
 pub(crate) fn measure(bench: &Bench) -> Result<Measurement, BenchError> {
+    Ok(with_devices(|| bench.run())?)
+}
+
+/// Sets this process up to compute, does so, and keeps the kernels. Nothing else may have been started in it.
+fn with_devices<R>(work: impl FnOnce() -> R) -> R {
+    let cache = KernelCache { kept: kernel_folder::kept(), while_shared: None };
     // SAFETY: This is the process's only thread so far.
-    let kernels = unsafe { set_up(&KernelCache { kept: kernel_folder::kept(), while_shared: None }) };
-    let figures = bench.run();
+    let kernels = unsafe { set_up(Some(&cache)) };
+    let result = work();
     kernels.into_iter().for_each(KernelSession::finish);
-    Ok(figures?)
+    result
+}
+
+/// Makes a check in this process, which must make no other on another device.
+pub(crate) fn check(check: &Check) -> Result<CheckReport, BenchError> {
+    Ok(with_devices(|| check.run())?)
 }
 
 /// Makes a measurement in a process of `program`, which is this program.
@@ -80,4 +91,23 @@ pub(crate) fn describe(figures: &[Measurement]) -> String {
         })
         .collect();
     table(&header, &rows)
+}
+
+/// Comparisons for people to read.
+pub(crate) fn describe_check(report: &CheckReport) -> String {
+    let rows: Vec<Vec<String>> = report
+        .comparisons
+        .iter()
+        .map(|one| {
+            let verdict = if one.agrees() { "agrees" } else { "differs" };
+            vec![
+                one.name.clone(),
+                format!("{:.1e}", one.difference),
+                format!("{:.0e}", one.tolerance),
+                verdict.to_owned(),
+            ]
+        })
+        .collect();
+    let verdict = if report.agrees { "agrees" } else { "does not agree" };
+    format!("{}{} {verdict}\n", table(&["COMPARED", "DIFFERENCE", "ALLOWED", ""], &rows), report.device)
 }

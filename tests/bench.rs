@@ -55,3 +55,46 @@ fn what_cannot_be_measured_is_said() {
     says(&["predict", "--threads", "0"], 2, "--threads");
     says(&["predict", "--steps", "0"], 1, "at least one step");
 }
+
+#[test]
+fn a_device_is_held_to_golden_values_and_to_the_cpu() {
+    let project = Project::new("");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    let check = |arguments: &[&str]| project.athanor(&[&["bench", "check"], arguments].concat());
+    for subject in ["losses", "adam"] {
+        let outcome = check(&[subject, "--golden", golden, "--json"]);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+        let report: Value = serde_json::from_str(&outcome.out).unwrap();
+        assert_eq!((&report["subject"], &report["agrees"]), (&Value::from(subject), &Value::from(true)));
+        assert!(report["comparisons"].as_array().unwrap().len() > 8, "{report}");
+    }
+    let outcome = check(&["gradients", "--size", "32", "--batch", "2", "--precision", "bf16"]);
+    assert!(outcome.code == 0 && outcome.out.contains("all gradients"), "{outcome:?}");
+
+    let says = |arguments: &[&str], code: i32, wanted: &str| {
+        let outcome = check(arguments);
+        assert_eq!(outcome.code, code, "{outcome:?}");
+        assert!(outcome.err.contains(wanted), "{} lacks {wanted}", outcome.err);
+    };
+    says(&["weather"], 2, "a subject is `losses`, `adam`, `golden` or `gradients`");
+    says(&["losses", "--golden", "/nowhere"], 1, "/nowhere/learn-losses.json: ");
+    says(&["gradients", "--arch", "densenet121", "--size", "20"], 1, "29 x 29 pixels or more");
+    project.write("learn-optim.json", "[{}]");
+    says(&["adam", "--golden", "."], 1, "these are not the golden values that are expected: missing field `rate`");
+    project.write(
+        "learn-losses.json",
+        r#"{"bce":[{"logits":[[1],[1,2]],"targets":[[1],[1]],"value":1,"gradient":[[1]]}]}"#,
+    );
+    says(&["losses", "--golden", "."], 1, "a matrix whose rows differ in length");
+}
+
+#[test]
+fn an_answer_that_differs_is_a_failure() {
+    let project = Project::new("");
+    project.write(
+        "learn-optim.json",
+        r#"[{"rate":0.01,"scale":5,"norm":1,"after":{"weight":[0,0,0,0,0,0,0,0,0,0,0,0],"bias":[0,0,0]}}]"#,
+    );
+    let outcome = project.athanor(&["bench", "check", "adam", "--golden", "."]);
+    assert!(outcome.code == 1 && outcome.out.contains("does not agree"), "{outcome:?}");
+}

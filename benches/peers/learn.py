@@ -1,7 +1,7 @@
 """Training and prediction in PyTorch, as `athanor bench` measures them.
 
-Usage: python learn.py train|predict [--arch NAME]... [--size 224] [--batch 8] [--precision f32|bf16] [--threads N] [--steps 5]
-       [--compile]
+Usage: python learn.py train|predict [--arch NAME]... [--size 224] [--batch 8] [--precision f32|bf16] [--loss classifier|bce]
+       [--threads N] [--steps 5] [--compile]
 
 Prints a JSON list as `athanor bench --json` does. Images are noise of a half more rows and columns than `--size`, held in
 memory as bytes; a data loader's threads cut, resize and turn them, as the reference solution's do. Training is the reference's:
@@ -172,7 +172,8 @@ class Bench:
         self.optimiser.zero_grad()
         with self.precision():
             logits = self.forward(self.images(images))
-        loss_of(logits.float(), targets.to(self.device)).backward()
+        loss = F.binary_cross_entropy_with_logits if self.options.loss == "bce" else loss_of
+        loss(logits.float(), targets.to(self.device)).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
 
@@ -206,7 +207,7 @@ def measure(options, arch):
     gpu = torch.cuda.max_memory_reserved() if bench.on_gpu else None
     return {
         "work": options.work, "arch": arch, "size": options.size, "batch": options.batch, "precision": options.precision,
-        "threads": options.threads, "steps": options.steps, "compile": options.compile,
+        "loss": options.loss, "threads": options.threads, "steps": options.steps, "compile": options.compile,
         "device": torch.cuda.get_device_name() if bench.on_gpu else "CPU",
         "images_per_second": options.batch * options.steps / seconds, "seconds_per_step": seconds / options.steps,
         "share_waiting_for_data": waited / seconds,
@@ -221,7 +222,8 @@ def main():
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--loss", choices=["classifier", "bce"], default="classifier")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--json", action="store_true", help="taken for the sake of `athanor bench`, which has it, too")

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use athanor_stages::bench::Subject;
+use athanor_stages::kinds::train_classifier::Loss;
 use athanor_stages::learn::precision::Precision;
 use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -83,6 +85,9 @@ pub(super) enum Command {
     /// Carry out one stage (used by runs).
     #[command(hide = true)]
     Worker,
+    /// Look for CUDA, and print JSON (used by `run` and `devices`).
+    #[command(hide = true)]
+    FindCuda,
     /// Kill a run's processes when the run itself is killed (used by runs).
     #[command(hide = true, alias = "guardian")]
     Reaper {
@@ -249,6 +254,8 @@ pub(super) enum BenchCommand {
     Train(BenchOptions),
     /// Predict: batches of the stage `predict`.
     Predict(BenchOptions),
+    /// Compare what a device computes with PyTorch's golden values and with the CPU.
+    Check(CheckOptions),
     /// Make one measurement (used by `bench`).
     #[command(hide = true)]
     Measure {
@@ -271,6 +278,9 @@ pub(super) struct BenchOptions {
     /// Type that the network computes in: f32 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]
     pub precision: Precision,
+    /// Loss function of training: classifier, bce or focal.
+    #[arg(long, value_name = "NAME", default_value = "classifier", value_parser = parse_loss)]
+    pub loss: Loss,
     /// Number of threads [default: all CPUs].
     #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u32).range(1..))]
     pub threads: Option<u32>,
@@ -280,6 +290,41 @@ pub(super) struct BenchOptions {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckOptions {
+    /// Subject: losses, adam, golden (networks against PyTorch's golden values) or gradients (networks against the CPU).
+    #[arg(value_name = "SUBJECT", value_parser = parse_subject)]
+    pub subject: Subject,
+    /// The network, of subjects that have one.
+    #[arg(long, value_name = "NAME", default_value = "resnet18", value_parser = parse_architecture)]
+    pub arch: Architecture,
+    /// Side of the images, in pixels, for gradients.
+    #[arg(long, value_name = "PIXELS", default_value_t = 96)]
+    pub size: usize,
+    /// Batch size, in images, for gradients.
+    #[arg(long, value_name = "IMAGES", default_value_t = 8)]
+    pub batch: usize,
+    /// Type that the network computes in, for gradients: f32 or bf16.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]
+    pub precision: Precision,
+    /// Folder of PyTorch's golden values.
+    #[arg(long, value_name = "FOLDER", default_value = "tests/golden")]
+    pub golden: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_subject(text: &str) -> Result<Subject, String> {
+    let value = serde_json::Value::String(text.to_owned());
+    serde_json::from_value(value).map_err(|_| "a subject is `losses`, `adam`, `golden` or `gradients`".to_owned())
+}
+
+fn parse_loss(text: &str) -> Result<Loss, String> {
+    let value = serde_json::Value::String(text.to_owned());
+    serde_json::from_value(value).map_err(|_| "a loss is `classifier`, `bce` or `focal`".to_owned())
 }
 
 fn parse_architecture(text: &str) -> Result<Architecture, String> {

@@ -1,10 +1,8 @@
 //! `athanor devices`.
 
-use athanor_stages::nn::devices::cuda;
-
 use crate::cli::arguments::MachineUse;
 use crate::cli::{Exit, machine_use, print};
-use crate::run::executor::machine::gpus;
+use crate::run::executor::machine::gpus::{self, GpuId, find_cuda::find_cuda};
 use crate::run::executor::resources::Capacity;
 use crate::view::devices::{Found, describe};
 
@@ -15,5 +13,7 @@ pub(super) fn devices(use_: &MachineUse) -> Result<u8, Exit> {
     let capacity = Capacity { cpus: cpus.amount, memory: memory.amount, gpus: chosen, cpu_fallback: false };
     let hidden = std::env::var(gpus::VISIBLE_DEVICES).ok();
     let found = Found { cpus: &cpus.source, memory: &memory.source, gpus: &gpus, visible: hidden.as_deref() };
-    print(&describe(&capacity, &found, &cuda::find()))
+    let program = std::env::current_exe().map_err(Exit::failed)?;
+    let ids: Vec<GpuId> = capacity.gpus.iter().map(|gpu| gpu.id.clone()).collect();
+    print(&describe(&capacity, &found, &find_cuda(&program, &ids)))
 }

@@ -100,6 +100,8 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
             print_as_it_is(&String::from_utf8_lossy(&script))
         }
         Command::Worker => Ok(crate::run::executor::worker::main()),
+        Command::FindCuda => Ok(crate::run::executor::machine::gpus::find_cuda::main()),
+
         Command::Reaper { mark, folder, group } => Ok(crate::run::reaper_main(&mark, &folder, group.as_deref())),
     }
 }
@@ -115,7 +117,8 @@ fn needs_threads(command: &Command) -> bool {
         | Command::Devices { .. }
         | Command::Init { .. } => false,
         // These make their own, or need none.
-        Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::Reaper { .. } => false,
+        Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::FindCuda => false,
+        Command::Reaper { .. } => false,
     }
 }
 

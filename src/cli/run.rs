@@ -34,10 +34,10 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     project.cache.require_writable().map_err(Exit::failed)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let capacity = capacity_for(&plan, settings, command)?;
-    session.check_gpus(&capacity, &force).map_err(refused)?;
     let ExecutorName::Local = command.executor;
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
+    session.check_gpus(&capacity, &force, &program).map_err(refused)?;
     let request = RunRequest {
         capacity,
         keep_going: command.keep_going,

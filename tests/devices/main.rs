@@ -24,12 +24,12 @@ results: { o: train }
 const EIGHT: &str = "GPU-a0,NVIDIA H100,81920;GPU-a1,NVIDIA H100,81920;GPU-a2,NVIDIA H100,81920;GPU-a3,NVIDIA H100,81920;\
                      GPU-a4,NVIDIA H100,81920;GPU-a5,NVIDIA H100,81920;GPU-a6,NVIDIA H100,81920;GPU-a7,NVIDIA H100,81920";
 
-/// A folder with the library; `None`, and a message, where there is no C compiler.
-fn library() -> Option<tempfile::TempDir> {
+/// A folder with the library `name`, built from a file here; `None`, and a message, where there is no C compiler.
+fn library(name: &str, source: &str) -> Option<tempfile::TempDir> {
     let folder = tempfile::tempdir().unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/devices/nvml.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/devices").join(source);
     let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(folder.path().join("libnvidia-ml.so.1")).arg(source);
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(folder.path().join(name)).arg(source);
     match compiler.output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
         Err(error) => {
@@ -49,7 +49,7 @@ struct Machine {
 
 impl Machine {
     fn new(gpus: &'static str) -> Option<Machine> {
-        Some(Machine { library: library()?, project: Project::new(PIPELINE), gpus })
+        Some(Machine { library: library("libnvidia-ml.so.1", "nvml.c")?, project: Project::new(PIPELINE), gpus })
     }
 
     fn athanor(&self, visible: Option<&str>, arguments: &[&str]) -> Outcome {
@@ -249,4 +249,30 @@ fn a_gpu_that_the_program_cannot_use_is_refused_before_the_run_and_the_cpu_is_ta
     project.write("athanor.config.yaml", "on_no_gpu: cpu\n");
     let forced = project.made(&["--gpus", "none", "--force", "model"]);
     assert_eq!(forced, ["model"], "a machine without GPUs will do");
+}
+
+#[test]
+fn only_stages_that_learn_load_the_driver() {
+    let Some(driver) = library("libcuda.so.1", "driver.c") else { return };
+    let project = Project::new(TRAINING);
+    let note = project.path("loaded");
+    let loaded = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
+        command.env("LD_LIBRARY_PATH", driver.path()).env("FAKE_CUDA_NOTE", &note).env_remove("CUDA_VISIBLE_DEVICES");
+        let outcome = Outcome::of(command);
+        let loaded = note.exists();
+        let _ = std::fs::remove_file(&note);
+        (outcome, loaded)
+    };
+    let (outcome, is_loaded) = loaded(&["run", "p.yaml", "train", "test"]);
+    assert!(outcome.code == 0 && !is_loaded, "images are made without the driver: {outcome:?}");
+    let (outcome, is_loaded) = loaded(&["devices"]);
+    assert_eq!(is_loaded, is_built_with_cuda(&project), "a build with CUDA looks for GPUs: {outcome:?}");
+    if is_loaded {
+        assert!(outcome.out.contains("NVIDIA's driver is there, but shows no GPU"), "{outcome:?}");
+    }
+    let (outcome, is_loaded) = loaded(&["run", "p.yaml", "--gpus", "0"]);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(outcome.err.contains("would be given a GPU that this program cannot use"), "{outcome:?}");
+    assert_eq!(is_loaded, is_built_with_cuda(&project), "a build with CUDA looks before it starts");
 }

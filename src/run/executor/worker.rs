@@ -70,8 +70,8 @@ fn read_request() -> Result<WorkerRequest, WorkerStatus> {
 fn set_up(request: &WorkerRequest) -> Option<KernelSession> {
     let computes = registry::find(&request.kind).is_some_and(athanor_stages::kind::Kind::uses_gpus);
     let kernels = KernelCache { kept: kernel_folder::kept(), while_shared: request.shared_kernels.clone() };
-    // SAFETY: This is the process's only thread so far.
-    if computes { unsafe { set_up_devices(&kernels) } } else { None }
+    // SAFETY: This is the process's only thread so far; the first that is started handles signals.
+    unsafe { set_up_devices(computes.then_some(&kernels)) }
 }
 
 fn execute(request: &WorkerRequest, tuning: Option<TuningFolder>, reporter: &PipeReporter) -> Result<(), WorkerStatus> {

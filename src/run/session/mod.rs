@@ -12,13 +12,13 @@ use std::sync::Arc;
 use athanor_cache::{Cache, CacheError};
 use athanor_stages::context::ComputesOn;
 use athanor_stages::error::CPU_INSTEAD;
-use athanor_stages::nn::devices::cuda;
 
 use crate::events::{Counts, EventSink, Outcome};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::attempt::COMPUTED_ON;
-use crate::run::executor::resources::{Capacity, misfits};
+use crate::run::executor::machine::gpus::find_cuda::find_cuda;
+use crate::run::executor::resources::{Capacity, GpuId, misfits};
 use crate::run::inputs::project_files::{self, Contents, Mentions};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::state::history::{History, Ledger};
@@ -201,27 +201,34 @@ impl<'a> Session<'a> {
     /// Refuses to start stages that would be given GPUs which this program cannot use, where that is known beforehand.
     ///
     /// Only stages that are sure to run count: an instance that is up to date, or may turn out to be, needs no GPU.
-    pub fn check_gpus(&self, capacity: &Capacity, force: &[InstanceId]) -> Result<(), RunError> {
-        let wants_gpus = |id: &InstanceId| {
+    pub fn check_gpus(&self, capacity: &Capacity, force: &[InstanceId], program: &Path) -> Result<(), RunError> {
+        let wants_gpus = |id: &&InstanceId| {
             let instance = &self.plan.instances[id.index()];
             instance.kind.uses_gpus() && capacity.wanted_by(instance).gpus.devices() > 0
         };
-        if capacity.cpu_fallback || capacity.gpus.is_empty() || !self.wanted.iter().any(wants_gpus) {
+        let want_gpus: Vec<&InstanceId> = self.wanted.iter().filter(wants_gpus).collect();
+        if capacity.cpu_fallback || capacity.gpus.is_empty() || want_gpus.is_empty() {
             return Ok(());
         }
-        let Some(reason) = cuda::missing_library() else { return Ok(()) };
         let statuses = self.status()?;
-        let mut problems = self.plan.diagnostics();
         let will_run =
-            |id: &InstanceId| force.contains(id) || matches!(statuses[id.index()], Some(Status::Stale { .. }));
-        for id in self.wanted.iter().filter(|id| wants_gpus(id) && will_run(id)) {
+            |id: &&InstanceId| force.contains(id) || matches!(statuses[id.index()], Some(Status::Stale { .. }));
+        let certain: Vec<&InstanceId> = want_gpus.into_iter().filter(will_run).collect();
+        // To start the driver takes longer than to find that nothing is to be done.
+        if certain.is_empty() {
+            return Ok(());
+        }
+        let gpus: Vec<GpuId> = capacity.gpus.iter().map(|gpu| gpu.id.clone()).collect();
+        let Err(reason) = find_cuda(program, &gpus) else { return Ok(()) };
+        let mut problems = self.plan.diagnostics();
+        for id in certain {
             let instance = &self.plan.instances[id.index()];
             let stage = &self.plan.stages[instance.stage].name;
             let message = format!("the stage `{stage}` would be given a GPU that this program cannot use: {reason}");
             let many = (instance.name != *stage).then_some(instance.name.as_str());
             problems.push(Diagnostic::new(instance.resources_span, message).help(CPU_INSTEAD).in_instance(many));
         }
-        if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
+        Err(RunError::NeverFits(Box::new(problems)))
     }
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {

@@ -3,6 +3,7 @@
 //! A first round is for whatever is slow only once: compiling for a GPU, touching memory, filling caches. The second is
 //! measured.
 
+mod check;
 mod memory;
 mod stage_timer;
 mod synthetic_inputs;
@@ -13,13 +14,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub use self::check::{Check, CheckReport, Subject};
 use self::stage_timer::{StageTimer, Timing};
 use self::synthetic_inputs::{SyntheticInputs, distinct_images};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::kinds::predict::{Predict, PredictInputs};
-use crate::kinds::train_classifier::{TrainClassifier, TrainClassifierInputs};
+use crate::kinds::train_classifier::{Loss, TrainClassifier, TrainClassifierInputs};
 use crate::learn::precision::Precision;
 use crate::params::{self, ParamProblem};
 use crate::ports::OutputPorts;
@@ -55,6 +57,8 @@ pub struct Bench {
     pub batch: usize,
     /// Numeric precision of the network.
     pub precision: Precision,
+    /// Loss function of training.
+    pub loss: Loss,
     /// Number of threads that compute, and of threads that prepare batches.
     pub threads: usize,
     /// Batches of each round.
@@ -77,7 +81,8 @@ pub struct Measurement {
     pub share_waiting_for_data: f64,
     /// Peak bytes of main memory of this process; `None` where the system does not tell.
     pub peak_memory: Option<u64>,
-    /// Peak bytes of GPU memory of this process, by the driver's account; `None` on a CPU, and where it does not tell.
+    /// Peak bytes of GPU memory that this process took for tensors, as PyTorch counts them too: without what the driver
+    /// takes for itself. `None` on a CPU.
     pub peak_gpu_memory: Option<u64>,
 }
 
@@ -90,21 +95,21 @@ impl Bench {
         self.check()?;
         let folder = TempDir::new().map_err(StageError::io(&std::env::temp_dir()))?;
         let synthetic_inputs = SyntheticInputs::new(folder.path(), CLASSES);
-        let gpu = memory::watch_gpu();
         let timing = match self.work {
             Workload::Train => self.train(&synthetic_inputs)?,
             Workload::Predict => self.predict(&synthetic_inputs)?,
         };
         let timing = timing.ok_or_else(|| StageError::mismatch("the stage did not say how far it was"))?;
         let seconds_per_step = timing.seconds / self.steps as f64;
+        let devices = Devices::visible();
         Ok(Measurement {
             bench: *self,
-            device: Devices::visible().to_string(),
+            device: devices.to_string(),
             images_per_second: self.batch as f64 / seconds_per_step,
             seconds_per_step,
             share_waiting_for_data: timing.share_waiting,
             peak_memory: memory::peak(),
-            peak_gpu_memory: gpu.peak(),
+            peak_gpu_memory: if devices.are_gpus() { devices.memory_held() } else { None },
         })
     }
 
@@ -132,7 +137,7 @@ impl Bench {
         let (images, train) = synthetic_inputs.images(count, self.side())?;
         let params = json!({
             "arch": self.arch, "crop": self.size, "batch": self.batch, "precision": self.precision, "classes": CLASSES,
-            "epochs": 2, "schedule": 1e-4, "upsample": { "share": 1.0, "at_most": times }, "save_every": NEVER,
+            "loss": self.loss, "epochs": 2, "schedule": 1e-4, "upsample": { "share": 1.0, "at_most": times }, "save_every": NEVER,
         });
         let inputs = TrainClassifierInputs {
             images: vec![images],

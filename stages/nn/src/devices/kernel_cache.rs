@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cuda::{GpuModel, GpuPlatform};
+use super::requirements::{Facts, Gpu};
 use super::tuning::TuningFolder;
 
 /// Folders in which a process finds and leaves kernels.
@@ -18,18 +18,17 @@ pub struct KernelCache {
     pub while_shared: Option<PathBuf>,
 }
 
-/// Folder of the kernels of these GPUs below `root`. Kernels are stored by the number of a GPU, so that equal GPUs count once and
-/// different ones in their order.
+/// Folder of the kernels of these GPUs below `root`; `None` without a compiler. Kernels are stored by the number of a GPU, so that equal
+/// GPUs count once and different ones in their order.
 #[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
-fn folder_of(platform: &GpuPlatform, root: &Path) -> PathBuf {
-    let GpuPlatform { gpus, driver, compiler } = platform;
-    let mut folder = root.join(format!("driver-{driver}-nvrtc-{compiler}"));
+fn folder_of(Facts { driver, gpus, compiler, .. }: &Facts, root: &Path) -> Option<PathBuf> {
+    let mut folder = root.join(format!("driver-{driver}-nvrtc-{}", compiler.as_ref()?.version));
     let equal = gpus.windows(2).all(|pair| pair[0] == pair[1]);
-    for GpuModel { name, capability: (major, minor) } in gpus.iter().take(if equal { 1 } else { usize::MAX }) {
+    for Gpu { name, capability } in gpus.iter().take(if equal { 1 } else { usize::MAX }) {
         let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
-        folder.push(format!("{name}-sm_{major}{minor}"));
+        folder.push(format!("{name}-sm_{}{}", capability.major, capability.minor));
     }
-    folder
+    Some(folder)
 }
 
 /// Kernels of this process.
@@ -91,9 +90,9 @@ mod store {
 
     /// See [`KernelSession::begin`].
     pub(super) fn begin(cache: &KernelCache) -> Option<KernelSession> {
-        let platform = cuda::platform()?;
-        let kept = folder_of(&platform, &cache.kept);
-        let while_shared = cache.while_shared.as_ref().map(|root| folder_of(&platform, root));
+        let facts = cuda::usable()?;
+        let kept = folder_of(&facts, &cache.kept)?;
+        let while_shared = cache.while_shared.as_ref().and_then(|root| folder_of(&facts, root));
         let folder = while_shared.as_ref().unwrap_or(&kept).clone();
         let mut config = CubeClRuntimeConfig::default();
         config.compilation.cache = true;
@@ -135,42 +134,50 @@ mod store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cuda::Version;
+    use super::super::requirements::Compiler;
+    use super::super::version::{Capability, Version};
     use super::*;
 
-    fn platform(gpus: &[(&str, i32)]) -> GpuPlatform {
-        let gpus = gpus.iter().map(|(name, major)| GpuModel { name: (*name).to_owned(), capability: (*major, 0) });
-        let version = |major, minor| Version { major, minor };
-        GpuPlatform { gpus: gpus.collect(), driver: version(13, 0), compiler: version(12, 8) }
+    fn facts(gpus: &[(&str, i32)], driver: i32, compiler: i32) -> Facts {
+        let gpu = |(name, major): &(&str, i32)| Gpu {
+            name: (*name).to_owned(),
+            capability: Capability { major: *major, minor: 0 },
+        };
+        let compiler = Compiler { version: Version::of_number(compiler), capabilities: Vec::new() };
+        let (driver, built_for) = (Version::of_number(driver), Version::of_number(13_000));
+        Facts { driver, built_for, gpus: gpus.iter().map(gpu).collect(), compiler: Some(compiler), toolkit: None }
     }
 
-    fn folder(gpus: &[(&str, i32)]) -> String {
-        folder_of(&platform(gpus), Path::new("kernels")).display().to_string()
+    fn folder(facts: &Facts) -> String {
+        folder_of(facts, Path::new("kernels")).unwrap().display().to_string()
+    }
+
+    fn folder_of_gpus(gpus: &[(&str, i32)]) -> String {
+        folder(&facts(gpus, 13_000, 12_080))
     }
 
     #[test]
     fn each_model_has_a_folder_of_its_own() {
         let h100 = ("NVIDIA H100 80GB HBM3", 9);
-        assert_eq!(folder(&[h100]), "kernels/driver-13.0-nvrtc-12.8/NVIDIA-H100-80GB-HBM3-sm_90");
-        assert_eq!(folder(&[h100, h100]), folder(&[h100]));
+        assert_eq!(folder_of_gpus(&[h100]), "kernels/driver-13.0-nvrtc-12.8/NVIDIA-H100-80GB-HBM3-sm_90");
+        assert_eq!(folder_of_gpus(&[h100, h100]), folder_of_gpus(&[h100]));
         let slice = ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", 9);
-        assert_ne!(folder(&[slice]), folder(&[h100]));
+        assert_ne!(folder_of_gpus(&[slice]), folder_of_gpus(&[h100]));
     }
 
     #[test]
     fn different_gpus_count_in_their_order() {
         let (one, other) = (("A", 8), ("B", 9));
-        let folders = [vec![one], vec![one, other], vec![other, one], vec![one, one, other]].map(|gpus| folder(&gpus));
+        let folders = [vec![one], vec![one, other], vec![other, one], vec![one, one, other]];
+        let folders = folders.map(|gpus| folder_of_gpus(&gpus));
         let distinct: std::collections::HashSet<&String> = folders.iter().collect();
         assert_eq!(distinct.len(), folders.len(), "{folders:?}");
     }
 
     #[test]
     fn driver_and_compiler_tell_folders_apart() {
-        let one = platform(&[("A", 8)]);
-        let newer = Version { major: 13, minor: 1 };
-        let folder = |platform: &GpuPlatform| folder_of(platform, Path::new(""));
-        assert_ne!(folder(&one), folder(&GpuPlatform { driver: newer, ..one.clone() }));
-        assert_ne!(folder(&one), folder(&GpuPlatform { compiler: newer, ..one.clone() }));
+        let folders = [(13_000, 12_080), (13_010, 12_080), (13_000, 12_090)]
+            .map(|(driver, compiler)| folder(&facts(&[("A", 8)], driver, compiler)));
+        assert!(folders[0] != folders[1] && folders[0] != folders[2], "{folders:?}");
     }
 }

@@ -2,8 +2,13 @@
 
 pub mod cuda;
 mod kernel_cache;
+mod no_cuda;
 mod out_of_memory;
+mod packages;
+#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "asked only where there is CUDA"))]
+mod requirements;
 mod tuning;
+mod version;
 mod workers;
 
 use burn::prelude::*;
@@ -92,17 +97,17 @@ impl std::fmt::Display for Devices {
     }
 }
 
-/// Sets up a process that may compute: its kernels are in `cache`, and without a GPU the CPU is the default device. `None` if it
-/// has no GPU.
+/// Sets up a process that computes, on GPUs if their kernels are to be in `cache`: without a usable GPU the CPU is the default
+/// device, and there is no session. A process that uses no GPU does not load the driver's library.
 ///
 /// Burn puts what it reads of an optimiser on its default device, which in a program with CUDA is a GPU even where
 /// there is none.
 ///
 /// # Safety
 /// Nothing else may run in this process yet: it writes to the environment.
-pub unsafe fn set_up(cache: &KernelCache) -> Option<KernelSession> {
-    let session = KernelSession::begin(cache);
-    if cfg!(feature = "cuda") && cuda::gpus().is_empty() {
+pub unsafe fn set_up(cache: Option<&KernelCache>) -> Option<KernelSession> {
+    let session = cache.and_then(KernelSession::begin);
+    if cuda::IS_BUILT && session.is_none() {
         // SAFETY: The caller's promise.
         unsafe { std::env::set_var("BURN_DEVICE", "flex") };
     }

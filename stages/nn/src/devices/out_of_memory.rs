@@ -61,14 +61,15 @@ impl Devices {
         catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
             let panics = panics::all(payload.as_ref());
             match panics.iter().find_map(|panic| OutOfMemory::parse(&panic.message)) {
-                Some(found) => OutOfMemory { held: self.held(), ..found },
+                Some(found) => OutOfMemory { held: self.memory_held(), ..found },
                 None => resume_unwind(payload),
             }
         })
     }
 
-    /// Bytes that this process holds on the fullest of the devices, where they say.
-    fn held(&self) -> Option<u64> {
+    /// Bytes that this process holds on the fullest of the devices, where they say: the most it ever did, as memory is
+    /// kept for later use.
+    pub fn memory_held(&self) -> Option<u64> {
         let of = |device: &burn::prelude::Device| device.memory_pool_usage().map(|usage| usage.bytes_reserved);
         // A device that is broken cannot say.
         catch_unwind(AssertUnwindSafe(|| self.iter().filter_map(of).max())).unwrap_or_default()

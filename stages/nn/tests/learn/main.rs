@@ -2,8 +2,12 @@
 
 #![recursion_limit = "256"]
 
-mod formula;
 mod losses;
 mod models;
 mod optim;
 mod weights;
+
+/// A file beside the script that wrote it.
+fn golden(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
+}

@@ -1,39 +1,87 @@
 //! Every network: logits, the gradient of every parameter and the running statistics, in both modes.
 
-use std::collections::BTreeSet;
-
-use athanor_nn::models::{Architecture, Classifier, ClassifierConfig, MetricConfig, Model};
-use athanor_nn::weights::{StateDict, load_state_dict, state_dict};
-use burn::module::{Flag, Module, ModuleMapper, Param};
+use athanor_nn::golden::formula::{images, weights};
+use athanor_nn::golden::{Comparison, CpuComparison, Mode, ModelCase, ModelCases, compare_model, compare_with_cpu};
+use athanor_nn::models::{Architecture, ClassifierConfig, Model};
+use athanor_nn::weights::{load_state_dict, state_dict};
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::prelude::*;
 use burn::tensor::DType;
-use serde_json::Value;
 
-use crate::formula::{Summary, golden_json, images, tensor, weights};
+use crate::golden;
 
 const CHANNELS: usize = 4;
 const CLASSES: usize = 5;
-const IDENTITIES: usize = 7;
-
-/// A type to compute in, and the relative difference allowed in it.
-struct Precision {
-    kind: DType,
-    tolerance: f64,
-}
 
 /// Tolerance in training's own precision.
-const SINGLE: Precision = Precision { kind: DType::F32, tolerance: 1e-3 };
+const SINGLE: f64 = 1e-3;
 /// Tolerance of six stored digits.
-const DOUBLE: Precision = Precision { kind: DType::F64, tolerance: 2e-5 };
+const DOUBLE: f64 = 2e-5;
 
-/// Gradients smaller than this share of the largest, some of which are zero but for rounding, are compared with the
-/// share.
-const NEGLIGIBLE: f64 = 1e-3;
+/// Compares one network in both modes and both precisions.
+///
+/// In float32 all gradients must agree with some of the images, and logits and running statistics with all that are
+/// tried (see [`compare_model`]).
+fn compare(architecture: Architecture) {
+    let all = ModelCases::read(&golden("")).unwrap();
+    let cases: Vec<&ModelCase> = all.of(architecture).collect();
+    for mode in [Mode::Eval, Mode::Train] {
+        let differing = |case: &ModelCase, dtype, tolerance| -> Vec<Comparison> {
+            let comparisons = compare_model(case, mode, dtype, tolerance, &Device::flex());
+            comparisons.into_iter().filter(|comparison| !comparison.agrees()).collect()
+        };
+        let double = differing(cases[0], DType::F64, DOUBLE);
+        assert!(double.is_empty(), "in float64: {double:?}");
+        let agrees = |case: &&ModelCase| {
+            let single = differing(case, DType::F32, SINGLE);
+            let others: Vec<_> = single.iter().filter(|one| !one.name.contains(": gradients")).collect();
+            assert!(others.is_empty(), "in float32: {others:?}");
+            single.is_empty()
+        };
+        assert!(cases.iter().any(agrees), "{architecture} {mode}: gradients differ in float32");
+    }
+}
 
-fn cases(architecture: Architecture) -> Vec<Value> {
-    let cases: Vec<Value> = serde_json::from_value(golden_json("learn-models.json")).unwrap();
-    cases.into_iter().filter(|case| case["architecture"] == architecture.name()).collect()
+#[test]
+fn resnet18_is_torchvisions() {
+    compare(Architecture::Resnet18);
+}
+
+#[test]
+fn resnet34_is_torchvisions() {
+    compare(Architecture::Resnet34);
+}
+
+#[test]
+fn resnet50_with_the_metric_head_is_torchvisions() {
+    compare(Architecture::Resnet50);
+}
+
+#[test]
+fn densenet121_is_torchvisions() {
+    compare(Architecture::Densenet121);
+}
+
+#[test]
+fn densenet121_large_is_torchvisions() {
+    compare(Architecture::Densenet121Large);
+}
+
+#[test]
+fn inceptionv3_is_torchvisions() {
+    compare(Architecture::InceptionV3);
+}
+
+#[test]
+fn a_device_that_rounds_as_the_cpu_does_agrees_with_it_and_another_type_nearly_does() {
+    let with = |images, tolerance| {
+        let request = CpuComparison { architecture: Architecture::Resnet18, side: 32, batch: 2, images, tolerance };
+        compare_with_cpu(request, Mode::Eval, &Device::flex())
+    };
+    assert!(with(DType::F32, 0.0).iter().all(Comparison::agrees), "{:?}", with(DType::F32, 0.0));
+    let [none, mixed] = [0.0, 0.2].map(|tolerance| with(DType::BF16, tolerance));
+    assert!(!none.iter().any(Comparison::agrees) && mixed.iter().all(Comparison::agrees), "{mixed:?}");
 }
 
 /// Makes batch norms use their running statistics, while parameters still get gradients.
@@ -45,136 +93,15 @@ impl ModuleMapper for Still {
     }
 }
 
-/// Puts the gradient of each parameter in its place.
-struct GradientsInPlace<'a>(&'a GradientsParams);
+/// Asserts that the gradients of a model's parameters are finite, and of float32.
+struct FiniteSingles<'a>(&'a GradientsParams);
 
-impl ModuleMapper for GradientsInPlace<'_> {
-    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.0.get::<D>(parameter.id) else { return parameter };
-        parameter.map(|_| gradient)
+impl ModuleVisitor for FiniteSingles<'_> {
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        let Some(gradient) = self.0.get::<D>(parameter.id) else { return };
+        assert_eq!(gradient.dtype(), DType::F32);
+        assert!(gradient.into_data().iter::<f32>().all(f32::is_finite));
     }
-}
-
-fn gradients_by_name<M: Model>(model: &M, gradients: &GradientsParams) -> StateDict {
-    let mut found = state_dict(&model.valid().map(&mut GradientsInPlace(gradients)), model.architecture());
-    found.retain(|name, _| !name.contains("running_"));
-    found
-}
-
-/// Casts parameters and running statistics.
-struct InKind(DType);
-
-impl ModuleMapper for InKind {
-    fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        parameter.map(|values| values.cast(self.0))
-    }
-}
-
-/// Compares one network in both modes and both precisions.
-///
-/// In float32, rounding can move a value across the kink of a ReLU or to another maximum, which changes gradients by up
-/// to some percents; in which images it does depends on the processor. So all gradients must agree with some of the
-/// images, and logits and running statistics with all that are tried. In float64 nothing comes near a kink.
-fn compare<M: Model>(model: M, forward: impl Fn(&M, Tensor<4>) -> Tensor<2>) {
-    let architecture = model.architecture();
-    let weights = weights(&state_dict(&model, architecture));
-    let cases = cases(architecture);
-    for mode in ["eval", "train"] {
-        let agrees = |case: &Value, precision: &Precision| {
-            let model = load_state_dict(model.clone(), architecture, weights.clone()).unwrap();
-            let model = model.map(&mut InKind(precision.kind)).train();
-            let model = if mode == "eval" { model.map(&mut Still) } else { model };
-            let (worst, difference) = worst_gradient(&model, &forward, case, mode, precision);
-            println!("{architecture} {mode} {:?}: worst gradient {worst}, {difference:.1e}", precision.kind);
-            difference < precision.tolerance
-        };
-        assert!(agrees(&cases[0], &DOUBLE), "{architecture} {mode}: gradients differ in float64");
-        assert!(cases.iter().any(|case| agrees(case, &SINGLE)), "{architecture} {mode}: gradients differ in float32");
-    }
-}
-
-/// The parameter whose gradient differs most, and by how much.
-fn worst_gradient<M: Model>(
-    model: &M,
-    forward: impl Fn(&M, Tensor<4>) -> Tensor<2>,
-    case: &Value,
-    mode: &str,
-    precision: &Precision,
-) -> (String, f64) {
-    let device = Device::flex().autodiff();
-    let [side, batch] = ["size", "batch"].map(|key| case[key].as_u64().unwrap() as usize);
-    let images = images(case["noise"].as_str().unwrap(), [batch, CHANNELS, side, side], &device);
-    let logits = forward(model, images.cast(precision.kind));
-    let direction = tensor("direction", logits.dims(), &device).cast(precision.kind);
-    let gradients = GradientsParams::from_grads((logits.clone() * direction).sum().backward(), model);
-    check_logits(logits, &case[mode]["logits"], precision);
-    if mode == "train" {
-        check_running_statistics(model, case, precision);
-    }
-
-    let gradients = gradients_by_name(model, &gradients);
-    let stored = case[mode]["gradients"].as_object().unwrap();
-    assert_eq!(gradients.keys().collect::<BTreeSet<_>>(), stored.keys().collect::<BTreeSet<_>>());
-    let largest = stored.values().map(|stored| stored[0].as_f64().unwrap()).fold(0.0, f64::max);
-    let differences = gradients.into_iter().map(|(name, values)| {
-        let ours = Summary::of(&name, &values);
-        let difference = ours.difference(&stored[&name], NEGLIGIBLE * largest);
-        (name, difference)
-    });
-    differences.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
-}
-
-fn check_logits(logits: Tensor<2>, stored: &Value, precision: &Precision) {
-    let stored: Vec<f64> = serde_json::from_value(stored.clone()).unwrap();
-    let largest = stored.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-    for (ours, theirs) in logits.into_data().iter::<f64>().zip(stored) {
-        assert!((ours - theirs).abs() < precision.tolerance * largest, "logit {ours} is not {theirs}");
-    }
-}
-
-fn check_running_statistics<M: Model>(model: &M, case: &Value, precision: &Precision) {
-    let state = state_dict(model, model.architecture());
-    for (name, stored) in case["running"].as_object().unwrap() {
-        let difference = Summary::of(name, &state[name]).difference(stored, 0.0);
-        assert!(difference < precision.tolerance, "{name}: {difference}");
-    }
-}
-
-fn compare_classifier(architecture: Architecture) {
-    let config = ClassifierConfig { dropout: 0.0, ..ClassifierConfig::new(architecture, CHANNELS, CLASSES) };
-    compare(config.init(&Device::flex()), Classifier::forward);
-}
-
-#[test]
-fn resnet18_is_torchvisions() {
-    compare_classifier(Architecture::Resnet18);
-}
-
-#[test]
-fn resnet34_is_torchvisions() {
-    compare_classifier(Architecture::Resnet34);
-}
-
-#[test]
-fn resnet50_with_the_metric_head_is_torchvisions() {
-    let config =
-        MetricConfig { dropout: [0.0, 0.0], ..MetricConfig::new(Architecture::Resnet50, CHANNELS, IDENTITIES) };
-    compare(config.init(&Device::flex()), |model, images| model.cosines(model.features(images)));
-}
-
-#[test]
-fn densenet121_is_torchvisions() {
-    compare_classifier(Architecture::Densenet121);
-}
-
-#[test]
-fn densenet121_large_is_torchvisions() {
-    compare_classifier(Architecture::Densenet121Large);
-}
-
-#[test]
-fn inceptionv3_is_torchvisions() {
-    compare_classifier(Architecture::InceptionV3);
 }
 
 #[test]
@@ -190,10 +117,7 @@ fn images_in_bfloat16_make_mixed_precision() {
     let logits = model.forward(images.cast(DType::BF16));
     assert_eq!(logits.dtype(), DType::F32);
     let gradients = GradientsParams::from_grads(logits.clone().sum().backward(), &model);
-    for (name, gradient) in gradients_by_name(&model, &gradients) {
-        assert_eq!(gradient.dtype(), DType::F32, "{name}");
-        assert!(gradient.iter::<f32>().all(f32::is_finite), "{name}");
-    }
+    model.visit(&mut FiniteSingles(&gradients));
     let largest = single.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     for (mixed, single) in logits.into_data().iter::<f32>().zip(single) {
         assert!((mixed - single).abs() < 0.05 * largest, "{mixed} is far from {single}");

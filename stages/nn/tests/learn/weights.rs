@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use athanor_nn::golden::formula::data;
 use athanor_nn::models::{Architecture, Backbone, Classifier, ClassifierConfig, MetricModel, Model};
 use athanor_nn::weights::{Checkpoint, StateDict, WeightsFile, load_pretrained, save_checkpoint, state_dict};
 use athanor_nn::{LabelledPath, WeightsError};
@@ -9,7 +10,7 @@ use burn::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::TempDir;
 
-use crate::formula::{data, golden};
+use crate::golden;
 
 fn input(path: &Path) -> LabelledPath<'_> {
     LabelledPath { path, label: "weights" }

@@ -1,5 +1,6 @@
 //! NVIDIA GPUs of the machine: their list, those that a run may use, and the names that stages are given.
 
+pub(crate) mod find_cuda;
 mod listing;
 mod nvml;
 mod query;

@@ -1,25 +1,16 @@
 //! The numbers that both sides compute alike, rather than store.
 
-use athanor_nn::weights::StateDict;
 use athanor_random::SplitMix64;
 use burn::prelude::*;
 use burn::tensor::DType;
 
+use crate::weights::StateDict;
+
 /// Entries of a gradient that are compared one by one.
 const SAMPLES: usize = 5;
 
-/// A file beside the script that wrote it.
-pub(crate) fn golden(name: &str) -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
-}
-
-/// A golden JSON file.
-pub(crate) fn golden_json(name: &str) -> serde_json::Value {
-    serde_json::from_str(&std::fs::read_to_string(golden(name)).unwrap()).unwrap()
-}
-
 /// Numbers in [-1, 1) that depend on `name` alone: FNV-1a of the name, then SplitMix64.
-pub(crate) fn unit(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
+pub fn unit(name: &str, count: usize) -> impl Iterator<Item = f64> + use<> {
     let seed = name
         .bytes()
         .fold(0xCBF2_9CE4_8422_2325_u64, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
@@ -28,26 +19,26 @@ pub(crate) fn unit(name: &str, count: usize) -> impl Iterator<Item = f64> + use<
 }
 
 /// The named numbers, scaled and shifted.
-pub(crate) fn data(name: &str, shape: &[usize], scale: f64, offset: f64) -> TensorData {
+pub fn data(name: &str, shape: &[usize], scale: f64, offset: f64) -> TensorData {
     let count = shape.iter().product();
     let values: Vec<f32> = unit(name, count).map(|value| (value * scale + offset) as f32).collect();
     TensorData::new(values, shape.to_vec())
 }
 
 /// The named numbers as a tensor.
-pub(crate) fn tensor<const D: usize>(name: &str, shape: [usize; D], device: &Device) -> Tensor<D> {
+pub fn tensor<const D: usize>(name: &str, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(data(name, &shape, 1.0, 0.0), device)
 }
 
 /// Noise around a different brightness in each image and channel.
-pub(crate) fn images(noise: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
+pub fn images(noise: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
     let [batch, channels, _, _] = shape;
     let noise = tensor(noise, shape, device).cast(DType::F64);
     noise * 0.5 + tensor("brightness", [batch, channels, 1, 1], device).cast(DType::F64)
 }
 
 /// Parameters and running statistics of the right size for their places.
-pub(crate) fn weights(like: &StateDict) -> StateDict {
+pub fn weights(like: &StateDict) -> StateDict {
     let weight = |name: &String, old: &TensorData| {
         let shape = old.shape().as_slice();
         let fan_in = shape[1..].iter().product::<usize>() as f64;
@@ -65,7 +56,7 @@ pub(crate) fn weights(like: &StateDict) -> StateDict {
 }
 
 /// Summary of a tensor: its norm, its projection, and a few entries.
-pub(crate) struct Summary {
+pub struct Summary {
     count: usize,
     norm: f64,
     projection: f64,
@@ -73,7 +64,8 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn of(name: &str, values: &TensorData) -> Summary {
+    /// That of the named tensor.
+    pub fn of(name: &str, values: &TensorData) -> Summary {
         let values: Vec<f64> = values.iter().collect();
         let samples = unit(&format!("{name}/samples"), SAMPLES);
         let indices = samples.map(|value| ((value + 1.0) / 2.0 * values.len() as f64) as usize);
@@ -89,10 +81,10 @@ impl Summary {
     /// An estimate of the relative difference from the stored tensor: the norm of the difference by that of the tensor.
     ///
     /// It is the root mean square of how much the norm, the projection and the entries differ, each by its usual size.
-    /// `floor` is a norm below which differences do not matter.
-    pub(crate) fn difference(&self, stored: &serde_json::Value, floor: f64) -> f64 {
-        let stored: Vec<f64> = serde_json::from_value(stored.clone()).unwrap();
-        let [norm, projection, entries @ ..] = stored.as_slice() else { panic!("a norm, a projection, entries") };
+    /// `floor` is a norm below which differences do not matter. NaN if the stored one is not a norm, a projection and
+    /// entries.
+    pub fn difference(&self, stored: &[f64], floor: f64) -> f64 {
+        let [norm, projection, entries @ ..] = stored else { return f64::NAN };
         let size = norm.max(floor);
         let usual_projection = size / 3.0_f64.sqrt();
         let usual_entry = size / (self.count as f64).sqrt();

@@ -1,0 +1,107 @@
+//! Every network: logits, the gradient of every parameter and the running statistics, in both modes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::prelude::*;
+use burn::tensor::DType;
+use serde::Deserialize;
+
+use super::comparison::{Comparison, largest};
+use super::file::{GoldenError, read};
+use super::formula::Summary;
+use super::network::{Images, Mode, Pass, Types, pass};
+use crate::models::Architecture;
+
+/// Gradients smaller than this share of the largest, some of which are zero but for rounding, are compared with the
+/// share.
+const NEGLIGIBLE: f64 = 1e-3;
+
+/// Golden values of all networks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct ModelCases(Vec<ModelCase>);
+
+/// Golden values of a network for a batch of images.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ModelCase {
+    architecture: Architecture,
+    size: usize,
+    batch: usize,
+    noise: String,
+    eval: Values,
+    train: Values,
+    /// Summaries of running statistics after training on the batch.
+    running: BTreeMap<String, Vec<f64>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Values {
+    logits: Vec<f64>,
+    /// Summary of the gradient of each parameter.
+    gradients: BTreeMap<String, Vec<f64>>,
+}
+
+impl ModelCases {
+    /// Reads `learn-models.json` of a folder.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds something else.
+    pub fn read(folder: &Path) -> Result<ModelCases, GoldenError> {
+        read(folder, "learn-models.json")
+    }
+
+    /// The batches of a network.
+    pub fn of(&self, architecture: Architecture) -> impl Iterator<Item = &ModelCase> {
+        self.0.iter().filter(move |case| case.architecture == architecture)
+    }
+}
+
+/// Compares a network that computes in `dtype` on a device: its logits, the gradient that differs most, and in
+/// [`Mode::Train`] the running statistic that does.
+///
+/// In float32, rounding can move a value across the kink of a ReLU or to another maximum, which changes gradients by up
+/// to some percents; in which images it does depends on the processor. So gradients need agree for some batch only. In
+/// float64 nothing comes near a kink.
+pub fn compare_model(case: &ModelCase, mode: Mode, dtype: DType, tolerance: f64, device: &Device) -> Vec<Comparison> {
+    let ModelCase { architecture, size, batch, noise, .. } = case;
+    let images = Images { noise, batch: *batch, side: *size };
+    let types = Types { parameters: dtype, images: dtype };
+    let Pass { logits, gradients, state } = pass(*architecture, images, mode, types, device);
+    let stored = match mode {
+        Mode::Eval => &case.eval,
+        Mode::Train => &case.train,
+    };
+    let comparison = |what: &str, difference| {
+        let name = format!("{architecture}, {noise}, {mode}: {what}");
+        Comparison { name, difference, tolerance }
+    };
+    let most = largest(stored.logits.iter().map(|logit| logit.abs()));
+    let of_logits = if logits.len() == stored.logits.len() {
+        largest(logits.iter().zip(&stored.logits).map(|(ours, theirs)| (ours - theirs).abs() / most))
+    } else {
+        f64::NAN
+    };
+    let floor = NEGLIGIBLE * largest(stored.gradients.values().filter_map(|summary| summary.first().copied()));
+    let (name, of_gradient) = worst(&gradients, &stored.gradients, floor);
+    let mut comparisons =
+        vec![comparison("logits", of_logits), comparison(&format!("gradients ({name})"), of_gradient)];
+    if mode == Mode::Train {
+        let running = state.into_iter().filter(|(name, _)| name.contains("running_")).collect();
+        let (name, of_running) = worst(&running, &case.running, 0.0);
+        comparisons.push(comparison(&format!("running statistics ({name})"), of_running));
+    }
+    comparisons
+}
+
+/// The tensor that differs most from its stored summary, and by how much: NaN if only one side has it.
+fn worst(ours: &BTreeMap<String, TensorData>, stored: &BTreeMap<String, Vec<f64>>, floor: f64) -> (String, f64) {
+    if let Some(name) = ours.keys().find(|name| !stored.contains_key(*name)) {
+        return (name.clone(), f64::NAN);
+    }
+    let differences = stored.iter().map(|(name, summary)| {
+        let difference = ours.get(name).map_or(f64::NAN, |ours| Summary::of(name, ours).difference(summary, floor));
+        (name.clone(), difference)
+    });
+    differences.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default()
+}
