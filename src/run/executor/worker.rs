@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use athanor_cache::Cache;
 use athanor_stages::context::{CacheAccess, Reporter, StageContext, StageReport};
 use athanor_stages::error::StageError;
-use athanor_stages::kind::{RunError, Runner};
+use athanor_stages::kind::{Kind, RunError, Runner};
 use athanor_stages::nn::panics::{self, Panic};
 use athanor_stages::registry;
 
@@ -33,7 +33,7 @@ pub(crate) fn main() -> u8 {
     let kind = request.as_ref().ok().and_then(|request| registry::find(&request.kind));
     // The driver is for kinds that compute on GPUs: it takes time and memory.
     // SAFETY: This is the process's only thread so far; the first that is started handles signals, below.
-    unsafe { athanor_stages::nn::devices::set_up(kind.is_some_and(|kind| kind.uses_gpus())) };
+    unsafe { athanor_stages::nn::devices::set_up(kind.is_some_and(Kind::uses_gpus)) };
     let reporter = PipeReporter { channel: Mutex::new(channel), stop: AtomicBool::new(false) };
     let reporter: &'static PipeReporter = Box::leak(Box::new(reporter));
     // Without a handler the process ends at the first signal, which is a valid way to stop.
