@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::interpreter::Shell;
 use super::quantity::{ByteSize, GpuShare};
 use super::scalar::{Cpus, KindName, PipelineName, Prose, Retries, Seed, Version};
 use super::shape::{AnyName, Anything, FieldName, Named, StageName, Templated, keys};
@@ -48,8 +49,11 @@ keys! {
         optional inputs: Named<FieldName, Anything>,
         /// Parameters of the kind.
         optional params: Anything,
-        /// Shell line of a `command`. Values of expressions in it are quoted for the place where they stand, in quotes or not.
+        /// Script of a `command`. Values of expressions in it are quoted for the place where they stand, in quotes or not.
         optional run: Templated<String>,
+        /// Shell that runs the script of a `command`: `sh`, `bash`, `zsh`, `python`, or a command line in which `{0}` is the
+        /// script's path. If left out, `bash -euo pipefail` where there is a `bash`, else `sh -eu`.
+        optional shell: Templated<Shell>,
         /// Output files or folders of a `command`, by name.
         optional outputs: Named<FieldName, Templated<String>>,
         /// Resources that the stage needs to run.

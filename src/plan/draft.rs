@@ -66,8 +66,10 @@ pub(super) struct Templates<'d, 'e> {
     /// Inputs, by name.
     pub inputs: Vec<(&'d Key, Template<'e>)>,
     params: Option<Template<'e>>,
-    /// The shell line.
+    /// The script.
     pub run: Option<Template<'e>>,
+    /// The shell that runs it.
+    pub shell: Option<Template<'e>>,
     /// Outputs, by name.
     pub outputs: Vec<(&'d Key, Template<'e>)>,
     /// Key of `resources`.
@@ -173,6 +175,7 @@ impl Drafting<'_> {
                 .collect(),
             params: keys.params.as_ref().map(|params| compile(&params.0, scope)),
             run: keys.run.as_ref().map(|run| compile(&run.node, &run_scope)),
+            shell: keys.shell.as_ref().map(|shell| compile(&shell.node, scope)),
             outputs: keys
                 .outputs
                 .iter()
@@ -281,7 +284,7 @@ fn declared(
 fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: bool, problems: &mut Vec<Diagnostic>) {
     let Some(kind) = kind else { return };
     if !fixed && keys.run.is_none() && !keys.unread.contains(&"run") {
-        let help = "write the shell line as `run: …`";
+        let help = "write its script as `run: …`";
         problems.push(Diagnostic::new(key.span, format!("the command `{}` lacks `run`", key.name)).help(help));
     }
     if fixed {
@@ -289,6 +292,9 @@ fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: b
         let help = "take it out, or use `kind: command`";
         if let Some(run) = &keys.run {
             problems.push(Diagnostic::new(run.node.span, message("run")).help(help));
+        }
+        if let Some(shell) = &keys.shell {
+            problems.push(Diagnostic::new(shell.node.span, message("shell")).help(help));
         }
         if let Some(outputs) = &keys.outputs {
             let span = outputs.entries.first().map_or(outputs.span, |(key, _)| key.span);

@@ -4,6 +4,7 @@
 
 mod command;
 mod compile;
+pub(crate) mod context;
 mod draft;
 mod evaluate;
 mod graph;
@@ -13,6 +14,7 @@ mod lower;
 mod matrix;
 mod model;
 mod params;
+mod python;
 mod results;
 mod select;
 mod shell;

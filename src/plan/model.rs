@@ -12,7 +12,7 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
-use crate::language::{ByteSize, Diagnostics, GpuShare, SourceText, Span};
+use crate::language::{ByteSize, Diagnostics, GpuShare, Shell, SourceText, Span};
 
 /// Number of an instance: its place in [`Plan::instances`], and its node in [`Plan::graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -144,20 +144,25 @@ pub enum Work {
         /// Canonical parameters, with defaults filled in.
         params: serde_json::Value,
     },
-    /// A shell line.
+    /// A script.
     Command(CommandLine),
 }
 
-/// The shell line of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The script of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommandLine {
-    /// Line for the shell.
+    /// The script, with all values filled in.
     pub line: String,
     /// Line as it enters the fingerprint: with expressions that mention `resources` left as text, followed by the
     /// values they use, so that other resources alone rerun nothing.
     pub identity: String,
     /// Words that may be paths of project files: neither options nor inputs nor outputs.
     pub mentions: Vec<String>,
+    /// Shell that runs it.
+    pub shell: Shell,
+    /// Values that it reads from the file that `ATHANOR_CONTEXT` names; `None` where it does not ask for them. They are part of
+    /// the fingerprint.
+    pub context: Option<serde_json::Value>,
 }
 
 /// Bound input of an instance.

@@ -78,7 +78,8 @@ impl Action {
         let Action { at_end, each, .. } = self;
         let when = if *at_end { "trap every EXIT" } else { "every" };
         format!(
-            "{LATE}files() {{ files=$(find $t -type f); }}
+            "set +eu
+{LATE}files() {{ files=$(find $t -type f); }}
 folder() {{ test -d $t; }}
 one() {{
 test -e $1 || return 0

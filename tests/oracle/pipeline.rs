@@ -69,8 +69,10 @@ pub(crate) struct When {
 /// What a stage does.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Work {
-    /// A shell line.
+    /// A script of a shell.
     Command {
+        /// The shell, where one is named.
+        shell: Option<&'static str>,
         /// The script in `tools/` that says the words, or `echo`.
         script: Option<usize>,
         words: Vec<Word>,

@@ -14,7 +14,7 @@ use athanor::run::attempts::group_commit::Recorded;
 use athanor::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
 use athanor::run::engine::message::Message;
 use athanor::run::engine::scheduler::Scheduler;
-use athanor::run::executor::job::{Exit, Job, JobEvent, Launch, Stop};
+use athanor::run::executor::job::{Exit, Job, JobEvent, Launch, Script, Stop};
 use athanor::run::executor::resources::Capacity;
 use athanor::run::inputs::mutation_guard::readers::Readers;
 use athanor::run::inputs::project_files::{Contents, Mentions, mentions};
@@ -307,7 +307,7 @@ impl<'p> Run<'p> {
     /// What the stage of a job does to its inputs.
     fn spoils(&self, pick: usize, failing: &Failing) -> Option<Spoil> {
         let desk = self.desk.borrow();
-        let Launch::Shell(line) = &desk.jobs[pick].0.launch else { return None };
+        let Launch::Script(Script { text: line, .. }) = &desk.jobs[pick].0.launch else { return None };
         failing.spoiling.get(&first_word(line)).copied()
     }
 
@@ -378,7 +378,7 @@ impl<'p> Run<'p> {
 
 /// Folders of attempts are named by the instance and the number of the attempt.
 fn try_number(job: &Job) -> u32 {
-    debug_assert!(matches!(job.launch, Launch::Shell(_)));
+    debug_assert!(matches!(job.launch, Launch::Script(_)));
     job.folder.extension().and_then(|number| number.to_str()?.parse().ok()).expect("tries have numbers")
 }
 

@@ -10,11 +10,12 @@ use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest, Un
 use athanor_stages::context::StageReport;
 use athanor_stages::secrets;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::plan::{Instance, InstanceId, Work};
-use crate::run::attempts::sandbox::{Cleared, Sandbox, TakeError};
-use crate::run::executor::job::{Job, Launch};
+use crate::plan::context::CONTEXT_VARIABLE;
+use crate::plan::{CommandLine, Input, Instance, InstanceId, Work};
+use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, TakeError};
+use crate::run::executor::job::{Job, Launch, Script};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
@@ -109,6 +110,9 @@ impl Attempt {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
         let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
+        if let Work::Command(command) = &instance.work {
+            sandbox.write_script(&command.line, &context(instance, command))?;
+        }
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
             fingerprint,
@@ -128,7 +132,9 @@ impl Attempt {
     /// Job that does the work.
     pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
         let launch = match &instance.work {
-            Work::Command(command) => Launch::Shell(command.line.clone()),
+            Work::Command(CommandLine { shell, line, .. }) => {
+                Launch::Script(Script { shell: shell.clone(), path: SCRIPT, text: line.clone() })
+            }
             Work::BuiltIn { params } => Launch::Worker(Box::new(WorkerRequest {
                 protocol: PROTOCOL,
                 kind: instance.kind.name().to_owned(),
@@ -181,6 +187,9 @@ impl Attempt {
         environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.to_owned(), value.into())));
         let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
         environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
+        if let Work::Command(_) = &instance.work {
+            environment.push((CONTEXT_VARIABLE.to_owned(), self.sandbox.context().into()));
+        }
         environment
     }
 
@@ -250,6 +259,23 @@ impl Attempt {
     pub fn end(self) -> (Claim, Cleared) {
         (self.claim, self.sandbox.clear())
     }
+}
+
+/// What a command may read of itself, as JSON.
+fn context(instance: &Instance, command: &CommandLine) -> Vec<u8> {
+    let input = |input: &Input| match (input.list, input.files.as_slice()) {
+        (false, [one]) => (input.port.clone(), json!(one)),
+        (false, []) => (input.port.clone(), Value::Null),
+        (_, files) => (input.port.clone(), json!(files)),
+    };
+    let inputs: Map<String, Value> = instance.inputs.iter().map(input).collect();
+    let outputs: Map<String, Value> =
+        instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file))).collect();
+    let mut context = json!({ "inputs": inputs, "outputs": outputs, "seed": instance.seed });
+    if let (Value::Object(context), Some(Value::Object(values))) = (&mut context, &command.context) {
+        context.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    context.to_string().into_bytes()
 }
 
 /// Options of an attempt.

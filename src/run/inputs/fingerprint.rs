@@ -4,7 +4,7 @@ use athanor_cache::{Artifact, Cache, CacheError, Content, Digest, ValueHasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::plan::{Instance, Work};
+use crate::plan::{CommandLine, Instance, Work};
 
 /// Recipe: everything an instance computes from. Recorded with its result, so that a later run can say what changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,16 +56,26 @@ fn without(params: &Value, names: &[&str]) -> Value {
     params
 }
 
+/// Parameters of a command: its script and outputs, and what else is not as by default.
+fn command_params(instance: &Instance, command: &CommandLine) -> Value {
+    let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
+    let outputs: serde_json::Map<String, Value> = outputs.collect();
+    let mut params = json!({ "run": command.identity, "outputs": outputs });
+    if let Some(shell) = command.shell.written() {
+        params["shell"] = shell.into();
+    }
+    if let Some(context) = &command.context {
+        params["context"] = context.clone();
+    }
+    params
+}
+
 impl Recipe {
     /// The recipe of `instance` that reads `inputs`.
     pub fn new(instance: &Instance, inputs: Vec<RecipeInput>) -> Recipe {
         let params = match &instance.work {
             Work::BuiltIn { params } => without(params, instance.kind.not_in_fingerprint()),
-            Work::Command(command) => {
-                let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
-                let outputs: serde_json::Map<String, Value> = outputs.collect();
-                json!({ "run": command.identity, "outputs": outputs })
-            }
+            Work::Command(command) => command_params(instance, command),
         };
         let (kind, revision) = (instance.kind.name().to_owned(), instance.kind.revision());
         Recipe { kind, revision, params, seed: instance.seed, inputs }
@@ -87,6 +97,11 @@ pub fn recorded_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Rec
     Ok(record.and_then(|record| serde_json::from_value(record.recipe).ok()))
 }
 
+/// Whether a command has a script and outputs, and else nothing that its result depends on.
+fn is_plain(command: &CommandLine) -> bool {
+    command.shell.written().is_none() && command.context.is_none()
+}
+
 /// Name of a port and the contents that it reads.
 pub type Port<'p> = (&'p str, Vec<Content>);
 
@@ -96,6 +111,7 @@ pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>]) -> Digest {
     fingerprint(kind.name(), kind.revision(), instance.seed, inputs, |hasher| match &instance.work {
         Work::BuiltIn { params } if kind.not_in_fingerprint().is_empty() => hasher.value(params),
         Work::BuiltIn { params } => hasher.value(&without(params, kind.not_in_fingerprint())),
+        Work::Command(command) if !is_plain(command) => hasher.value(&command_params(instance, command)),
         Work::Command(command) => {
             let mut outputs: Vec<(&str, &str)> =
                 instance.outputs.iter().map(|output| (output.name.as_str(), output.file.as_str())).collect();

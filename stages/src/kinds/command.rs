@@ -16,7 +16,7 @@ impl Kind for Command {
     }
 
     fn revision(&self) -> u32 {
-        1
+        2
     }
 
     fn doc(&self) -> &'static str {

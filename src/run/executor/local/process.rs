@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 
 use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
+use crate::run::executor::local::interpreter;
 use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
@@ -131,13 +132,10 @@ pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
     if exit == Exit::Success { exit } else { with_host_fault(exit, job, log) }
 }
 
-/// Remedy for a line that is longer than the kernel takes.
+/// Remedy for an environment that is longer than the kernel takes.
 fn too_long(error: &std::io::Error) -> Option<String> {
-    (error.kind() == std::io::ErrorKind::ArgumentListTooLong).then(|| {
-        "`run` with all its values filled in, or the environment, is longer than the system passes to a program (128 KiB in one \
-         piece): write long values to a file in a stage before it, or put the line's programs into a script."
-            .to_owned()
-    })
+    (error.kind() == std::io::ErrorKind::ArgumentListTooLong)
+        .then(|| "The environment is longer than the system passes to a program: unset long variables.".to_owned())
 }
 
 /// Exit of a failed job, with faults of the host.
@@ -176,7 +174,7 @@ struct Running {
     child: Child,
     number: u32,
     streams: ProcessStreams,
-    /// Our end of a shell line's event pipe, which keeps it open: the line may open and close it many times.
+    /// Our end of a script's event pipe, which keeps it open: the script may open and close it many times.
     keep_open: Option<OwnedFd>,
     oom_counter: Counts,
 }
@@ -185,7 +183,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     let oom_counter = shared.oom_counter.before();
     let request = match &job.launch {
         Launch::Worker(request) => serde_json::to_string(request).map_err(std::io::Error::other)?,
-        Launch::Shell(_) => String::new(),
+        Launch::Script(_) => String::new(),
     };
     let (reader, writer) = std::io::pipe()?;
     let (printed, print) = std::io::pipe()?;
@@ -197,10 +195,10 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
             command.arg("worker").stdin(Stdio::piped()).stdout(writer.try_clone()?);
             command
         }
-        Launch::Shell(line) => {
-            let mut command = Command::new("/bin/sh");
-            command.arg("-c").arg(line).stdin(Stdio::null()).stdout(print.try_clone()?);
-            // The pipe is opened by name, so that a shell line can write to it like to any file.
+        Launch::Script(script) => {
+            let mut command = interpreter::command(script, &job.environment)?;
+            command.stdin(Stdio::null()).stdout(print.try_clone()?);
+            // The pipe is opened by name, so that a script can write to it like to any file.
             let path = format!("/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd());
             command.env(EVENTS_VARIABLE, path);
             command
@@ -214,7 +212,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         // A worker that dies before it reads its request is reported by its exit.
         let _ = writeln!(stdin, "{request}");
     }
-    let keep_open = matches!(job.launch, Launch::Shell(_)).then(|| OwnedFd::from(writer));
+    let keep_open = matches!(job.launch, Launch::Script(_)).then(|| OwnedFd::from(writer));
     Ok(Running { child, number, streams, keep_open, oom_counter })
 }
 
