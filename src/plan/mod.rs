@@ -9,6 +9,7 @@ mod draft;
 mod evaluate;
 mod graph;
 mod index;
+mod input_names;
 pub(crate) mod kind_name;
 mod lower;
 mod matrix;

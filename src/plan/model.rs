@@ -174,8 +174,13 @@ pub struct Input {
     pub list: bool,
     /// Sources, in order.
     pub sources: Vec<InputSource>,
-    /// Path of each source in the stage's folder, e.g. `inputs/images` or `inputs/tables/0.csv`.
+    /// Path of each source in the stage's folder. Commands find files by their names (`inputs/table/train.csv`,
+    /// `inputs/models/fold=0/model.pt`), other kinds by their order (`inputs/images`, `inputs/tables/0.csv`).
     pub files: Vec<String>,
+    /// For a list that a command reads: the gathered axes, in order.
+    pub axes: Option<Vec<String>>,
+    /// The label of each source on each of these; none for others.
+    pub labels: Vec<Vec<String>>,
     /// Whether the stage gets a copy of its own that it may write to.
     pub writable: bool,
     /// Span of its value.

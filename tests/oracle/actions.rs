@@ -88,9 +88,7 @@ case $t in $ATHANOR_PROJECT/*) return 0;; esac
 {{ {each}; }} 2> /dev/null
 }}
 every() {{
-for i in inputs/i*; do
-case $i in *.*) one $i;; *) for j in $i/*; do one $j; done;; esac
-done
+for i in $(find inputs/i*/ -mindepth 1 -name '*.*' -prune 2> /dev/null); do one $i; done
 }}
 {when}
 true

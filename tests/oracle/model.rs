@@ -130,8 +130,9 @@ fn describe(project: &Project, stage: &Stage, words: &[u32], reads: &[Read]) -> 
     let work = match &stage.work {
         Work::Command { shell, script, filter, shape, second, .. } => {
             let path = |read: &Read| {
-                let (port, count) = (read.wired.port.clone(), read.contents.as_ref().map(Vec::len));
-                (port, read.wired.list, read.wired.extension, count)
+                let wiring::Read { list, paths, axes, labels, .. } = &read.wired;
+                let axes: Vec<&str> = axes.iter().map(|axis| project.axes[*axis].name).collect();
+                (*list, paths.clone(), axes, labels.clone())
             };
             let paths: Vec<_> = reads.iter().map(path).collect();
             let script = script.map(|script| (script, &project.files[&script_path(script)]));

@@ -219,6 +219,16 @@ impl Work {
         }
     }
 
+    /// The name of an output's file.
+    pub(crate) fn file(&self, second: bool) -> &'static str {
+        match self {
+            Work::Command { .. } if second => "second.txt",
+            Work::Command { shape, .. } => shape.path(),
+            Work::Tables(_) => "train.csv",
+            Work::Rows(_) => "rows.csv",
+        }
+    }
+
     /// The extension of an output's file.
     pub(crate) fn extension(&self, second: bool) -> &'static str {
         match self {

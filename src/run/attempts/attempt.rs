@@ -109,9 +109,14 @@ impl Attempt {
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
+        let mut sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
         if let Work::Command(command) = &instance.work {
             sandbox.write_script(&command.line, &context(instance, command))?;
+            for input in &instance.inputs {
+                if let Some(table) = table_of(input) {
+                    sandbox.write_input(&format!("inputs/{}.csv", input.port), table.as_bytes())?;
+                }
+            }
         }
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
@@ -259,6 +264,29 @@ impl Attempt {
     pub fn end(self) -> (Claim, Cleared) {
         (self.claim, self.sandbox.clear())
     }
+}
+
+/// Table of a gathered input as CSV: `path`, and a column for each gathered axis.
+fn table_of(input: &Input) -> Option<String> {
+    let axes = input.axes.as_ref()?;
+    // An axis of that name must not be taken for the paths.
+    let column = |axis: &String| if axis == "path" { "matrix.path".to_owned() } else { axis.clone() };
+    let header: Vec<String> = std::iter::once("path".to_owned()).chain(axes.iter().map(column)).collect();
+    let rows = input
+        .files
+        .iter()
+        .zip(&input.labels)
+        .map(|(file, labels)| [std::slice::from_ref(file), labels.as_slice()].concat());
+    let lines = std::iter::once(header).chain(rows).map(|cells| {
+        let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
+        cells.join(",") + "\n"
+    });
+    Some(lines.collect())
+}
+
+/// A cell of CSV: in quotes where it has to be.
+fn csv_cell(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
 /// What a command may read of itself, as JSON.

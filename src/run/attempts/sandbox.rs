@@ -89,6 +89,14 @@ impl Sandbox {
         Ok(sandbox)
     }
 
+    /// Writes a file among the inputs, at a path relative to the folder the stage runs in.
+    pub(crate) fn write_input(&mut self, at: &str, bytes: &[u8]) -> Result<(), CacheError> {
+        let path = self.path_of(at);
+        fs::write(&path, bytes).map_err(refused(&path))?;
+        self.links.insert(at.to_owned());
+        Ok(())
+    }
+
     /// Writes the script of a command, and the values that it may read as JSON.
     pub(crate) fn write_script(&self, script: &str, context: &[u8]) -> Result<(), CacheError> {
         let write = |at: PathBuf, bytes: &[u8]| fs::write(&at, bytes).map_err(refused(&at));
