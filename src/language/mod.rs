@@ -20,12 +20,14 @@ pub mod scope;
 pub(crate) mod shape;
 mod span;
 pub(crate) mod suggest;
+pub(crate) mod variable;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use interpreter::{Language, Shell};
 pub use quantity::{ByteSize, GpuShare, QuantityError};
 pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};
+pub use variable::{VariablePattern, fits};
 
 #[cfg(test)]
 mod tests;

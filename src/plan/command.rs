@@ -7,14 +7,14 @@ use athanor_stages::ports::OutputPort;
 use indexmap::IndexSet;
 
 use crate::language::document::Stage;
-use crate::language::expression::{Compiled, Template, scalar_text};
+use crate::language::expression::{Compiled, Render, Template, scalar_text};
 use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Language, Shell, Span};
 
 use super::context::{CONTEXT_VARIABLE, values_used};
 use super::evaluate::Reported;
-use super::model::{CommandLine, Input, Resources};
+use super::model::{CommandLine, EnvVariable, Input, Resources};
 use super::{python, shell};
 
 /// Checks the paths of declared outputs and normalises them.
@@ -85,14 +85,23 @@ const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];
 /// A compiled `run`.
 pub(super) struct CommandTemplate<'t, 'e> {
     run: &'t Template<'e>,
+    /// Variables that it sets.
+    env: &'t [(&'t Key, Template<'e>)],
+    /// The stage's keys.
+    keys: &'t Stage,
     /// Further expressions of the stage, whose values [`CONTEXT_VARIABLE`] tells.
     others: Vec<&'t Template<'e>>,
 }
 
 impl<'t, 'e> CommandTemplate<'t, 'e> {
-    /// Takes the compiled `run`, and the other templates of its stage.
-    pub(super) fn new(run: &'t Template<'e>, others: Vec<&'t Template<'e>>) -> Self {
-        CommandTemplate { run, others }
+    /// Takes the compiled `run` and `env`, and the other templates of the stage `keys`.
+    pub(super) fn new(
+        run: &'t Template<'e>,
+        env: &'t [(&'t Key, Template<'e>)],
+        others: Vec<&'t Template<'e>>,
+        keys: &'t Stage,
+    ) -> Self {
+        CommandTemplate { run, env, keys, others }
     }
 
     /// The script of an instance for `shell`; `scope` has `vars` and `matrix`.
@@ -119,16 +128,45 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
             problems.push(Diagnostic::new(self.run.span, "`run` is empty: there is nothing to run"));
             return None;
         }
-        let identity = self.identity(&scope, language)?;
+        let identity = identity(self.run, &scope, &mut written(language))?;
+        let env = self.env(&scope, problems)?;
         let mentions = mentions(&line, language, outputs);
         let tells = language == Language::Unknown || line.contains(CONTEXT_VARIABLE);
-        let context = tells.then(|| values_used(&scope, std::iter::once(self.run).chain(self.others.iter().copied())));
-        Some(CommandLine { line, identity, mentions, shell, context })
+        let templates = std::iter::once(self.run).chain(self.env.iter().map(|(_, value)| value));
+        let context = tells.then(|| values_used(&scope, templates.chain(self.others.iter().copied())));
+        let Stage { env_passthrough, versions, .. } = self.keys;
+        let passed = env_passthrough.iter().flat_map(|list| &list.0).map(|name| name.value.clone()).collect();
+        let versions = versions.iter().flat_map(|list| &list.0).map(|command| command.value.clone()).collect();
+        Some(CommandLine { line, identity, mentions, shell, context, env, env_passthrough: passed, versions })
     }
 
-    /// Checks the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
-    /// are known, their values are not.
-    pub(super) fn check(&self, scope: Scope, shell: &Shell, keys: &Stage, problems: &mut Vec<Diagnostic>) {
+    /// The variables that an instance sets, by name.
+    fn env(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Vec<EnvVariable>> {
+        let mut plain = |value: &Node, compiled: &Compiled<'_>, _: &str| {
+            let noun = value.value.noun();
+            scalar_text(&value.value).ok_or_else(|| {
+                let help = "write a list as one text: `${{ … | join(' ') }}`";
+                Box::new(Diagnostic::new(compiled.span, format!("{noun} cannot be put into a variable")).help(help))
+            })
+        };
+        let mut env = Vec::with_capacity(self.env.len());
+        for (key, template) in self.env {
+            let value = template.interpolate(scope, problems, &mut plain)?;
+            if value.contains('\0') {
+                problems.push(Diagnostic::new(template.span, "a variable cannot hold a NUL character"));
+                return None;
+            }
+            let identity = identity(template, scope, &mut plain)?;
+            env.push(EnvVariable { name: key.name.clone(), value, identity });
+        }
+        env.sort_by(|left, right| left.name.cmp(&right.name));
+        Some(env)
+    }
+
+    /// Checks the script of an instance that has other mistakes: the names of its inputs and outputs are known, their values
+    /// are not.
+    pub(super) fn check(&self, scope: Scope, shell: &Shell, problems: &mut Vec<Diagnostic>) {
+        let keys = self.keys;
         let inputs = keys.inputs.as_ref().map(|inputs| inputs.names.as_slice()).unwrap_or_default();
         let outputs = keys.outputs.as_ref().map(|outputs| outputs.names.as_slice()).unwrap_or_default();
         let resources = RESOURCES.map(str::to_owned);
@@ -145,37 +183,38 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
             named = named.with(root, &map(values, place)).with_failed(failed);
         }
         self.run.interpolate(&named, problems, &mut written(shell.language()));
+        self.env(&named, problems);
     }
+}
 
-    /// The line with expressions that mention `resources` left as they are written, and the other values these use.
-    fn identity(&self, scope: &Scope, language: Language) -> Option<String> {
-        let mut chains = Vec::new();
-        self.run.visit(&mut |compiled| {
-            if compiled.mentions("resources") {
-                chains.extend(&compiled.chains);
-            }
-        });
-        // The line was rendered without a mistake just before, so nothing is reported here.
-        let mut identity = self.run.interpolate(scope, &mut Vec::new(), &mut |value, compiled, before| {
-            if compiled.mentions("resources") {
-                Ok(format!("${{{{ {} }}}}", compiled.source))
-            } else {
-                written(language)(value, compiled, before)
-            }
-        })?;
-        let mut told = Vec::new();
-        for chain in chains.into_iter().filter(|chain| chain.path[0] != "resources") {
-            let name = chain.path.join(".");
-            if let Some(value) = scope.value(chain, Span::default())
-                && !told.contains(&name)
-            {
-                // Writing to a string cannot fail.
-                let _ = write!(identity, "\n# {name} = {}", value.to_json());
-                told.push(name);
-            }
+/// A text with expressions that mention `resources` left as they are written, and the other values these use.
+fn identity(template: &Template<'_>, scope: &Scope, render: &mut Render<'_>) -> Option<String> {
+    let mut chains = Vec::new();
+    template.visit(&mut |compiled| {
+        if compiled.mentions("resources") {
+            chains.extend(&compiled.chains);
         }
-        Some(identity)
+    });
+    // The text was rendered without a mistake just before, so nothing is reported here.
+    let mut identity = template.interpolate(scope, &mut Vec::new(), &mut |value, compiled, before| {
+        if compiled.mentions("resources") {
+            Ok(format!("${{{{ {} }}}}", compiled.source))
+        } else {
+            render(value, compiled, before)
+        }
+    })?;
+    let mut told = Vec::new();
+    for chain in chains.into_iter().filter(|chain| chain.path[0] != "resources") {
+        let name = chain.path.join(".");
+        if let Some(value) = scope.value(chain, Span::default())
+            && !told.contains(&name)
+        {
+            // Writing to a string cannot fail.
+            let _ = write!(identity, "\n# {name} = {}", value.to_json());
+            told.push(name);
+        }
     }
+    Some(identity)
 }
 
 /// Formatter of values in a script of `language`, whose beginning it is given.

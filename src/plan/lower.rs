@@ -50,9 +50,9 @@ pub(super) struct Lowering<'s, 'd, 'e> {
 impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
     /// Lowering of the stage number `stage`; `scope` has `vars`.
     pub(super) fn new(stage: usize, draft: &'s Draft<'d, 'e>, scope: &'s Scope) -> Self {
-        let Templates { run, inputs, outputs, .. } = &draft.templates;
+        let Templates { run, env, inputs, outputs, .. } = &draft.templates;
         let others = || inputs.iter().chain(outputs).map(|(_, template)| template).collect();
-        let line = run.as_ref().map(|run| CommandTemplate::new(run, others()));
+        let line = run.as_ref().map(|run| CommandTemplate::new(run, env, others(), draft.keys));
         Lowering { stage, draft, scope, line }
     }
 
@@ -101,7 +101,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
         let (Some(resources), Some(inputs), Some(params), Some(outputs)) = (resources, inputs, params, outputs) else {
             if let (Some(line), Ok(shell)) = (line, shell) {
-                line.check(scope, &shell, draft.keys, problems);
+                line.check(scope, &shell, problems);
             }
             return None;
         };

@@ -26,8 +26,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource, Source,
-    SourceId, StageInfo, Work,
+    CommandLine, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource,
+    Source, SourceId, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

@@ -12,7 +12,7 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
-use crate::language::{ByteSize, Diagnostics, GpuShare, Shell, SourceText, Span};
+use crate::language::{ByteSize, Diagnostics, GpuShare, Shell, SourceText, Span, VariablePattern};
 
 /// Number of an instance: its place in [`Plan::instances`], and its node in [`Plan::graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -163,6 +163,23 @@ pub struct CommandLine {
     /// Values that it reads from the file that `ATHANOR_CONTEXT` names; `None` where it does not ask for them. They are part of
     /// the fingerprint.
     pub context: Option<serde_json::Value>,
+    /// Variables that it sets, by name.
+    pub env: Vec<EnvVariable>,
+    /// Further variables of the user's that it gets.
+    pub env_passthrough: Vec<VariablePattern>,
+    /// Commands whose output is part of the fingerprint.
+    pub versions: Vec<String>,
+}
+
+/// Variable that a command sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvVariable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// The value as it enters the fingerprint, as [`CommandLine::identity`].
+    pub identity: String,
 }
 
 /// Bound input of an instance.

@@ -10,6 +10,9 @@ use crate::run::status::{Reason, Status};
 /// Files named for one input before the rest is counted.
 const SHOWN_FILES: usize = 10;
 
+/// Note that only a run asks version commands.
+pub(crate) const LAST_VERSIONS: &str = "note: `versions` are as the last run found them; a run asks again\n";
+
 /// One-line text for `status`.
 pub(crate) fn brief(status: &Status) -> String {
     match status {

@@ -203,6 +203,7 @@ impl RunBackend for InMemory {
             attempt: attempt.folder.clone(),
             log: PathBuf::new(),
             environment: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 

@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::plan::context::CONTEXT_VARIABLE;
-use crate::plan::{CommandLine, Input, Instance, InstanceId, Work};
+use crate::plan::{CommandLine, EnvVariable, Input, Instance, InstanceId, Work};
 use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, TakeError};
+use crate::run::environment::Variables;
 use crate::run::executor::job::{Job, Launch, Script};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
@@ -135,7 +136,14 @@ impl Attempt {
     }
 
     /// Job that does the work.
-    pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
+    pub fn job(
+        &self,
+        cache: &Cache,
+        inputs: &Inputs<'_>,
+        instance: &Instance,
+        allocation: &Allocation,
+        variables: &Variables,
+    ) -> Job {
         let launch = match &instance.work {
             Work::Command(CommandLine { shell, line, .. }) => {
                 Launch::Script(Script { shell: shell.clone(), path: SCRIPT, text: line.clone() })
@@ -158,10 +166,10 @@ impl Attempt {
                 threads: allocation.cpus as usize,
             })),
         };
-        let environment = self.environment(inputs.project, instance, allocation);
+        let (environment, secrets) = self.environment(inputs.project, instance, allocation, variables);
         let folder = self.sandbox.folder().to_owned();
         let attempt = self.sandbox.root().to_owned();
-        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment }
+        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment, secrets }
     }
 
     /// Puts the inputs in order after a failed attempt, for all who read them later; returns whether another stage
@@ -181,21 +189,31 @@ impl Attempt {
         items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
     }
 
-    fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, OsString)> {
+    /// Variables of the job, and values among them that are secrets.
+    fn environment(
+        &self,
+        project: &Path,
+        instance: &Instance,
+        allocation: &Allocation,
+        variables: &Variables,
+    ) -> (Vec<(OsString, OsString)>, Vec<String>) {
         let temporary = self.sandbox.folder().join(self.sandbox.temporary());
-        let mut environment = vec![
-            ("ATHANOR_PROJECT".to_owned(), project.into()),
-            ("ATHANOR_STAGE".to_owned(), instance.name.clone().into()),
-            ("ATHANOR_SEED".to_owned(), instance.seed.to_string().into()),
-            ("TMPDIR".to_owned(), temporary.into()),
+        let mut environment: Vec<(OsString, OsString)> = vec![
+            ("ATHANOR_PROJECT".into(), project.into()),
+            ("ATHANOR_STAGE".into(), instance.name.clone().into()),
+            ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
+            ("TMPDIR".into(), temporary.into()),
         ];
-        environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.to_owned(), value.into())));
+        environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
         let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
-        environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
-        if let Work::Command(_) = &instance.work {
-            environment.push((CONTEXT_VARIABLE.to_owned(), self.sandbox.context().into()));
-        }
-        environment
+        environment.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
+        let Work::Command(command) = &instance.work else { return (environment, Vec::new()) };
+        environment.push((CONTEXT_VARIABLE.into(), self.sandbox.context().into()));
+        let mut all = variables.of_command(&command.env_passthrough);
+        all.append(&mut environment);
+        // The stage's own come last, and so hold.
+        all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
+        (all, variables.secrets(&command.env_passthrough))
     }
 
     /// Notes a metric, or the device, for the record. A curve is reduced to its last value.

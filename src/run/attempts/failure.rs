@@ -130,6 +130,21 @@ impl Failure {
         self
     }
 
+    /// Names variables of the user's that the script names and does not get.
+    #[must_use]
+    pub(crate) fn with_withheld(mut self, names: &[String]) -> Failure {
+        if !names.is_empty() {
+            let names = names.join(", ");
+            let note = format!(
+                "It does not get these variables, which are set here: {names} (`env_passthrough: [{names}]` passes them)."
+            );
+            // That is why it is not set.
+            let help = self.help.take().filter(|help| help != UNBOUND);
+            self.help = Some(help.map_or_else(|| note.clone(), |help| format!("{help} {note}")));
+        }
+        self
+    }
+
     /// The failure as an event, without the secrets of addresses.
     pub(crate) fn event(&self, instance: String, attempt: u32, retrying: bool) -> RunEvent {
         let masked = |text: &String| mask(text).into_owned();

@@ -23,8 +23,10 @@ pub struct Job {
     pub attempt: PathBuf,
     /// Path of its log; a job that prints nothing leaves no file there.
     pub log: PathBuf,
-    /// Variables to add to the environment.
-    pub environment: Vec<(String, OsString)>,
+    /// All variables of a script; for a worker, those to add to this process's.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Texts that are not to be seen in its log and its reports.
+    pub secrets: Vec<String>,
 }
 
 /// Process to start.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::plan::{CommandLine, Instance, Work};
+use crate::run::inputs::versions::Versions;
 
 /// Recipe: everything an instance computes from. Recorded with its result, so that a later run can say what changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,7 +67,7 @@ fn without(params: &Value, names: &[&str]) -> Value {
 }
 
 /// Parameters of a command: its script and outputs, and what else is not as by default.
-fn command_params(instance: &Instance, command: &CommandLine) -> Value {
+fn command_params(instance: &Instance, command: &CommandLine, versions: &Versions) -> Value {
     let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
     let outputs: serde_json::Map<String, Value> = outputs.collect();
     let mut params = json!({ "run": command.identity, "outputs": outputs });
@@ -76,15 +77,23 @@ fn command_params(instance: &Instance, command: &CommandLine) -> Value {
     if let Some(context) = &command.context {
         params["context"] = context.clone();
     }
+    if !command.env.is_empty() {
+        let env = command.env.iter().map(|variable| (variable.name.clone(), json!(variable.identity)));
+        params["env"] = env.collect::<serde_json::Map<String, Value>>().into();
+    }
+    if !command.versions.is_empty() {
+        let answers = versions.of(command).map(|(question, answer)| (question.to_owned(), json!(answer)));
+        params["versions"] = answers.collect::<serde_json::Map<String, Value>>().into();
+    }
     params
 }
 
 impl Recipe {
     /// The recipe of `instance` that reads `inputs`.
-    pub fn new(instance: &Instance, inputs: Vec<RecipeInput>) -> Recipe {
+    pub fn new(instance: &Instance, inputs: Vec<RecipeInput>, versions: &Versions) -> Recipe {
         let params = match &instance.work {
             Work::BuiltIn { params } => without(params, instance.kind.not_in_fingerprint()),
-            Work::Command(command) => command_params(instance, command),
+            Work::Command(command) => command_params(instance, command, versions),
         };
         let (kind, revision) = (instance.kind.name().to_owned(), instance.kind.revision());
         Recipe { kind, revision, params, seed: instance.seed, inputs }
@@ -114,7 +123,8 @@ pub fn recorded_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Rec
 
 /// Whether a command has a script and outputs, and else nothing that its result depends on.
 fn is_plain(command: &CommandLine) -> bool {
-    command.shell.written().is_none() && command.context.is_none()
+    let CommandLine { shell, context, env, versions, .. } = command;
+    shell.written().is_none() && context.is_none() && env.is_empty() && versions.is_empty()
 }
 
 /// What a port reads, as it enters the fingerprint.
@@ -144,12 +154,12 @@ impl RecipeItem {
 }
 
 /// Fingerprint of a recipe for `instance` that reads `inputs`: [`Recipe::fingerprint`], without the recipe being made.
-pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>]) -> Digest {
+pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>], versions: &Versions) -> Digest {
     let kind = instance.kind;
     fingerprint(kind.name(), kind.revision(), instance.seed, inputs, |hasher| match &instance.work {
         Work::BuiltIn { params } if kind.not_in_fingerprint().is_empty() => hasher.value(params),
         Work::BuiltIn { params } => hasher.value(&without(params, kind.not_in_fingerprint())),
-        Work::Command(command) if !is_plain(command) => hasher.value(&command_params(instance, command)),
+        Work::Command(command) if !is_plain(command) => hasher.value(&command_params(instance, command, versions)),
         Work::Command(command) => {
             let mut outputs: Vec<(&str, &str)> =
                 instance.outputs.iter().map(|output| (output.name.as_str(), output.file.as_str())).collect();

@@ -9,6 +9,7 @@ use crate::plan::{Input, InputSource, InstanceId, Plan, Work};
 use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, Seen, fingerprint_of};
 use crate::run::inputs::link::{Link, Target};
 use crate::run::inputs::project_files::{Contents, Mentions};
+use crate::run::inputs::versions::Versions;
 
 /// Inputs of a plan's instances: the project's files, and outputs of earlier instances.
 pub struct Inputs<'a> {
@@ -20,6 +21,8 @@ pub struct Inputs<'a> {
     pub mentions: &'a Mentions,
     /// Contents of the project's files.
     pub contents: &'a Contents,
+    /// Answers to the version commands of commands.
+    pub versions: &'a Versions,
 }
 
 /// Port of a project file that a command names.
@@ -63,7 +66,7 @@ impl Inputs<'_> {
             let seen = Seen { content: self.content(path).content(), path: None, labels: &[] };
             ports.push(Port { name, axes: None, artifacts: vec![seen] });
         }
-        Ok(fingerprint_of(instance, &mut ports))
+        Ok(fingerprint_of(instance, &mut ports, self.versions))
     }
 
     /// Recipe of `id`. `outcome` gives the outputs of an instance that is done.
@@ -92,7 +95,7 @@ impl Inputs<'_> {
             let item = RecipeItem { artifact, from: path.clone(), path: None, labels: Vec::new() };
             inputs.push(RecipeInput { port: mention_port(path), items: vec![item], axes: None });
         }
-        Ok(Recipe::new(instance, inputs))
+        Ok(Recipe::new(instance, inputs, self.versions))
     }
 
     fn artifact<'o>(

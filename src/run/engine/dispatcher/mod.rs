@@ -346,7 +346,10 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             let again = exit.wants_retry();
             let failure = Failure::of_exit(exit, timeout).with_log(log_tail);
             let failure = match &self.plan().instances[id.index()].work {
-                Work::Command(command) => failure.of_script(&command.line),
+                Work::Command(command) => {
+                    let withheld = self.policy.withheld.get(&id).map_or(&[][..], Vec::as_slice);
+                    failure.of_script(&command.line).with_withheld(withheld)
+                }
                 Work::BuiltIn { .. } => failure,
             };
             self.attempt_failed(id, &failure, again);

@@ -13,13 +13,18 @@ const PATH: &str = "PATH";
 /// These folders where the variable is not set.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Command that runs a script; its shell is looked for where the variables in `environment` say, else those of this process.
-pub(super) fn command(script: &Script, environment: &[(String, OsString)]) -> io::Result<Command> {
-    let given = environment.iter().rev().find(|(name, _)| name == PATH).map(|(_, value)| value.clone());
-    let folders = given.or_else(|| std::env::var_os(PATH)).unwrap_or_else(|| USUAL_PATH.into());
-    let words = script.shell.command_line(script.path, |name| find(name, &folders).is_some());
+/// Command that runs a script. Its shell is looked for in the stage's `PATH`, and else in the user's, which comes before it in
+/// `environment`.
+pub(super) fn command(script: &Script, environment: &[(OsString, OsString)]) -> io::Result<Command> {
+    let paths = environment.iter().rev().filter(|(name, _)| name == PATH).map(|(_, value)| value.as_os_str());
+    let mut paths: Vec<&OsStr> = paths.collect();
+    if paths.is_empty() {
+        paths.push(OsStr::new(USUAL_PATH));
+    }
+    let words = script.shell.command_line(script.path, |name| find(name, &paths).is_some());
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let found = find(program, &folders).ok_or_else(|| {
+    let usual = || (program == "sh").then(|| PathBuf::from("/bin/sh"));
+    let found = find(program, &paths).or_else(usual).ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, format!("`{program}`, which is to run its script, is not on the PATH"))
     })?;
     let mut command = Command::new(found);
@@ -27,13 +32,13 @@ pub(super) fn command(script: &Script, environment: &[(String, OsString)]) -> io
     Ok(command)
 }
 
-/// Path of a program: as it is if it has a slash in it, else the first of this name in one of `folders`.
-fn find(program: &str, folders: &OsStr) -> Option<PathBuf> {
+/// Path of a program: as it is if it has a slash in it, else the first of this name in the folders that `paths` list.
+fn find(program: &str, paths: &[&OsStr]) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program));
     }
-    let mut candidates = std::env::split_paths(folders).filter(|folder| folder.is_absolute());
-    candidates.find_map(|folder| Some(folder.join(program)).filter(|path| is_program(path)))
+    let folders = paths.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join(program)).find(|path| is_program(path))
 }
 
 fn is_program(path: &Path) -> bool {

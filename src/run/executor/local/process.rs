@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use athanor_stages::context::StageReport;
+use athanor_stages::secrets::MASK;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -187,7 +188,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     };
     let (reader, writer) = std::io::pipe()?;
     let (printed, print) = std::io::pipe()?;
-    let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit));
+    let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit), job.secrets.clone());
     let streams = ProcessStreams { messages: MessageReader::new(reader)?, output: OutputReader::new(printed)?, log };
     let mut command = match &job.launch {
         Launch::Worker(_) => {
@@ -197,7 +198,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         }
         Launch::Script(script) => {
             let mut command = interpreter::command(script, &job.environment)?;
-            command.stdin(Stdio::null()).stdout(print.try_clone()?);
+            command.env_clear().stdin(Stdio::null()).stdout(print.try_clone()?);
             // The pipe is opened by name, so that a script can write to it like to any file.
             let path = format!("/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd());
             command.env(EVENTS_VARIABLE, path);
@@ -224,7 +225,9 @@ impl Running {
         let mut last_status = None;
         let mut on_line = |line: &[u8], log: &mut MaskedLog| match parse_message(line) {
             Some(StageMessage::Report(StageReport::Log { line })) => log.write_line(&line),
-            Some(StageMessage::Report(report)) => (shared.events)(JobEvent::Report(job.id, report)),
+            Some(StageMessage::Report(report)) => {
+                (shared.events)(JobEvent::Report(job.id, without_secrets(report, &job.secrets)));
+            }
             Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}
             Some(StageMessage::Status(status)) => last_status = Some(status),
         };
@@ -248,6 +251,18 @@ impl Running {
         };
         (exit, self.streams.log.finish())
     }
+}
+
+/// A report in which no text shows a secret.
+fn without_secrets(mut report: StageReport, secrets: &[String]) -> StageReport {
+    if let StageReport::Metric { name: text, .. } | StageReport::Progress { unit: text, .. } = &mut report {
+        for secret in secrets {
+            if text.contains(secret.as_str()) {
+                *text = text.replace(secret.as_str(), MASK);
+            }
+        }
+    }
+    report
 }
 
 /// Exit of a process; `out_of_memory` tells whether the kernel killed something recently.
