@@ -40,6 +40,13 @@ pub enum RunEvent {
         /// Number of instances that the run is to bring up to date.
         instances: usize,
     },
+    /// A variable is set in the user's environment, a script names it, and does not get it.
+    Withheld {
+        /// The variable's name.
+        variable: String,
+        /// The first stage whose script names it.
+        stage: String,
+    },
     /// The digests of input files are being established.
     Hashing {
         /// Input paths finished.
@@ -262,6 +269,7 @@ impl RunEvent {
             | RunEvent::Skipped { instance, .. }
             | RunEvent::Interrupted { instance } => Some(instance),
             RunEvent::RunStarted { .. }
+            | RunEvent::Withheld { .. }
             | RunEvent::Hashing { .. }
             | RunEvent::StopRequested { .. }
             | RunEvent::Result { .. }

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use crate::cli::Exit;
 use crate::cli::load::current_folder;
 use crate::run::Project;
-use crate::settings::{Settings, VerifyOnUse};
+use crate::run::environment::Variables;
+use crate::settings::{EnvironmentRule, Settings, VerifyOnUse};
 
 /// A project that is inspected and not worked in.
 pub(super) struct InspectedProject {
@@ -61,6 +62,7 @@ fn with_cache(cache: Cache, settings: &Settings) -> Result<Project, Exit> {
         cache: Arc::new(cache),
         results: settings.results.value.clone(),
         log_limit: settings.log_limit.value.bytes(),
+        variables: Variables::new(std::env::vars_os(), settings.environment.value == EnvironmentRule::Inherit),
     })
 }
 

@@ -156,14 +156,15 @@ mod tests {
         let none = SettingOptions::default();
         assert_eq!(
             read(&[], &none),
-            [".athanor default", "never default", "64MiB default", "fail default", "results default"]
+            [".athanor default", "never default", "strict default", "64MiB default", "fail default", "results default"]
         );
         std::fs::write(
             at("etc"),
             "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\n",
         )
         .unwrap();
-        std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\n").unwrap();
+        std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\nenvironment: inherit\n")
+            .unwrap();
         std::fs::write(at("project"), "# mine\n\ncache:\n  dir: ~/cache\n").unwrap();
         let (etc, user, project) = (shown("etc"), shown("user"), shown("project"));
         assert_eq!(
@@ -171,18 +172,25 @@ mod tests {
             [
                 format!("/home/ann/cache {project}:4"),
                 format!("sample {user}:3"),
+                format!("inherit {user}:4"),
                 format!("2GiB {user}:2"),
                 format!("cpu {etc}:5"),
                 format!("out {etc}:3")
             ]
         );
-        let variables =
-            [(Variable::Cache, "c"), (Variable::LogLimit, "3MB"), (Variable::OnNoGpu, "fail"), (Variable::Results, "")];
+        let variables = [
+            (Variable::Cache, "c"),
+            (Variable::Environment, "strict"),
+            (Variable::LogLimit, "3MB"),
+            (Variable::OnNoGpu, "fail"),
+            (Variable::Results, ""),
+        ];
         assert_eq!(
             read(&variables, &SettingOptions { cache: Some("d".into()) }),
             [
                 "d --cache",
                 &format!("sample {user}:3"),
+                "strict ATHANOR_ENVIRONMENT",
                 "3MB ATHANOR_LOG_LIMIT",
                 "fail ATHANOR_ON_NO_GPU",
                 &format!("out {etc}:3")

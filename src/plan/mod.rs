@@ -4,15 +4,18 @@
 
 mod command;
 mod compile;
+pub(crate) mod context;
 mod draft;
 mod evaluate;
 mod graph;
 mod index;
+mod input_names;
 pub(crate) mod kind_name;
 mod lower;
 mod matrix;
 mod model;
 mod params;
+mod python;
 mod results;
 mod select;
 mod shell;
@@ -23,8 +26,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource, Source,
-    SourceId, StageInfo, Work,
+    CommandLine, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource,
+    Source, SourceId, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

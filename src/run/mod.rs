@@ -9,6 +9,8 @@ pub mod attempts;
 #[doc(hidden)]
 pub mod engine;
 #[doc(hidden)]
+pub mod environment;
+#[doc(hidden)]
 pub mod executor;
 pub(crate) mod gc;
 #[doc(hidden)]

@@ -93,6 +93,15 @@ pub enum Reason {
         /// Changed files, for a folder whose earlier content is known.
         files: Vec<Change>,
     },
+    /// Other path at which a command finds an artifact, or other labels in the table of a list.
+    InputName {
+        /// The port.
+        port: String,
+        /// Before.
+        from: String,
+        /// Now.
+        to: String,
+    },
     /// Other number of artifacts of an input.
     InputList {
         /// The port.
@@ -258,9 +267,20 @@ fn compare_inputs(cache: &Cache, before: &[RecipeInput], now: &[RecipeInput], re
                 let files = changed_files(cache, old, new);
                 reasons.push(Reason::Input { port: port.clone(), from: new.from.clone(), files });
             }
+            if let (Some(from), Some(to)) = (name_seen(old), name_seen(new))
+                && from != to
+            {
+                reasons.push(Reason::InputName { port: port.clone(), from, to });
+            }
         }
     }
     reasons.extend(before.into_iter().map(|(port, items)| Reason::InputList { port, from: items.len(), to: 0 }));
+}
+
+/// Name under which a command sees an artifact: its path, and its labels.
+fn name_seen(item: &RecipeItem) -> Option<String> {
+    let path = item.path.as_ref()?;
+    if item.labels.is_empty() { Some(path.clone()) } else { Some(format!("{path} ({})", item.labels.join(", "))) }
 }
 
 fn changed_files(cache: &Cache, old: &RecipeItem, new: &RecipeItem) -> Vec<Change> {
@@ -280,8 +300,8 @@ mod tests {
     fn recipe(content: &[u8]) -> Recipe {
         let digest = Digest::of(content);
         let artifact = Artifact { kind: ArtifactKind::File, digest, bytes: content.len() as u64, files: 1 };
-        let items = vec![RecipeItem { artifact, from: "data/a.csv".to_owned() }];
-        let inputs = vec![RecipeInput { port: "table".to_owned(), items }];
+        let items = vec![RecipeItem { artifact, from: "data/a.csv".to_owned(), path: None, labels: Vec::new() }];
+        let inputs = vec![RecipeInput { port: "table".to_owned(), items, axes: None }];
         let params = json!({ "epochs": 5, "schedule": { "rate": 0.1 } });
         Recipe { kind: "train".to_owned(), revision: 1, params, seed: 0, inputs }
     }
@@ -340,13 +360,16 @@ mod tests {
         let mut moved = recipe(b"one");
         moved.inputs[0].items[0].from = "elsewhere/b.csv".to_owned();
         assert_eq!(one.fingerprint(), moved.fingerprint());
-        let changes: [fn(&mut Recipe); 6] = [
+        let changes: [fn(&mut Recipe); 9] = [
             |recipe| recipe.kind.push('2'),
             |recipe| recipe.revision += 1,
             |recipe| recipe.seed += 1,
             |recipe| recipe.params["epochs"] = json!(6),
             |recipe| recipe.inputs[0].port.push('2'),
             |recipe| recipe.inputs[0].items.clear(),
+            |recipe| recipe.inputs[0].items[0].path = Some("inputs/table/a.csv".to_owned()),
+            |recipe| recipe.inputs[0].items[0].labels.push("0".to_owned()),
+            |recipe| recipe.inputs[0].axes = Some(Vec::new()),
         ];
         for change in changes {
             let mut changed = recipe(b"one");

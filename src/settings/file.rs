@@ -10,7 +10,7 @@ use crate::language::{Diagnostic, SourceText, Span, suggest};
 
 use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
-use super::{OnNoGpu, Origin, Setting, VerifyOnUse};
+use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
 keys! {
     /// A settings file.
@@ -18,6 +18,9 @@ keys! {
     pub(crate) struct SettingsKeys {
         /// The cache: its folder, or a mapping of `dir` and `verify_on_use`.
         optional cache: CacheSetting,
+        /// Variables of the user's environment that commands get: `strict` for a documented set and what their stages name
+        /// (`athanor kinds command` lists them), `inherit` for all; `strict` if left out.
+        optional environment: Literal<EnvironmentRule>,
         /// Size limit of a stage's log, such as `64MiB`; beyond it the log's beginning and end are kept.
         optional log_limit: Literal<LogLimit>,
         /// Behaviour of a stage that computes on a GPU where none can be used: `fail`, or `cpu` to compute on the CPU; `fail` if
@@ -42,7 +45,8 @@ keys! {
 }
 
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 6] = ["cache", "cache.dir", "cache.verify_on_use", "log_limit", "on_no_gpu", "results"];
+pub(crate) const NAMES: [&str; 7] =
+    ["cache", "cache.dir", "cache.verify_on_use", "environment", "log_limit", "on_no_gpu", "results"];
 
 /// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
@@ -102,6 +106,7 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
         results: keys.results.and_then(&mut path),
         verify_on_use: verify.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         on_no_gpu: keys.on_no_gpu.map(|written| Setting { value: written.value, origin: origin(written.span) }),
+        environment: keys.environment.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         log_limit: keys.log_limit.map(|written| Setting { value: written.value.0, origin: origin(written.span) }),
     }
 }

@@ -8,7 +8,7 @@ use crate::language::shape::Typed;
 use crate::language::{ByteSize, Diagnostic, SourceText, Span};
 
 use super::folder::folder;
-use super::{OnNoGpu, Origin, Setting, VerifyOnUse};
+use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
 /// Settings of one origin; those that it does not mention are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) struct Layer {
     pub cache: Option<Setting<PathBuf>>,
     /// See [`Settings`](super::Settings).
     pub verify_on_use: Option<Setting<VerifyOnUse>>,
+    /// See [`Settings`](super::Settings).
+    pub environment: Option<Setting<EnvironmentRule>>,
     /// See [`Settings`](super::Settings).
     pub log_limit: Option<Setting<ByteSize>>,
     /// See [`Settings`](super::Settings).
@@ -32,6 +34,8 @@ pub(crate) enum Variable {
     Cache,
     /// `cache.verify_on_use`.
     VerifyOnUse,
+    /// `environment`.
+    Environment,
     /// `log_limit`.
     LogLimit,
     /// `on_no_gpu`.
@@ -42,14 +46,21 @@ pub(crate) enum Variable {
 
 impl Variable {
     /// All variables.
-    pub(crate) const ALL: [Variable; 5] =
-        [Variable::Cache, Variable::VerifyOnUse, Variable::LogLimit, Variable::OnNoGpu, Variable::Results];
+    pub(crate) const ALL: [Variable; 6] = [
+        Variable::Cache,
+        Variable::VerifyOnUse,
+        Variable::Environment,
+        Variable::LogLimit,
+        Variable::OnNoGpu,
+        Variable::Results,
+    ];
 
     /// Its name in the environment.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Variable::Cache => "ATHANOR_CACHE",
             Variable::VerifyOnUse => "ATHANOR_CACHE_VERIFY_ON_USE",
+            Variable::Environment => "ATHANOR_ENVIRONMENT",
             Variable::LogLimit => "ATHANOR_LOG_LIMIT",
             Variable::OnNoGpu => "ATHANOR_ON_NO_GPU",
             Variable::Results => "ATHANOR_RESULTS",
@@ -71,6 +82,7 @@ pub(crate) fn variables<'v>(
             Variable::Cache => path(value, home).map(|path| layer.cache = Some(of(variable, path))),
             Variable::Results => path(value, home).map(|path| layer.results = Some(of(variable, path))),
             Variable::VerifyOnUse => typed(value).map(|choice| layer.verify_on_use = Some(of(variable, choice))),
+            Variable::Environment => typed(value).map(|choice| layer.environment = Some(of(variable, choice))),
             Variable::OnNoGpu => typed(value).map(|choice| layer.on_no_gpu = Some(of(variable, choice))),
             Variable::LogLimit => typed(value).map(|LogLimit(size)| layer.log_limit = Some(of(variable, size))),
         };
@@ -149,6 +161,16 @@ impl Typed for VerifyOnUse {
 
     fn schema() -> serde_json::Value {
         serde_json::json!({ "enum": VerifyOnUse::ALL.map(VerifyOnUse::name) })
+    }
+}
+
+impl Typed for EnvironmentRule {
+    fn parse(value: &Value) -> Result<Self, String> {
+        choice(value, &EnvironmentRule::ALL, EnvironmentRule::name)
+    }
+
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "enum": EnvironmentRule::ALL.map(EnvironmentRule::name) })
     }
 }
 

@@ -119,6 +119,30 @@ impl OnNoGpu {
     }
 }
 
+/// Rule for which variables of the user's environment commands get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EnvironmentRule {
+    /// A documented set, and what their stages name.
+    #[default]
+    Strict,
+    /// All of them.
+    Inherit,
+}
+
+impl EnvironmentRule {
+    /// All rules.
+    pub(crate) const ALL: [EnvironmentRule; 2] = [EnvironmentRule::Strict, EnvironmentRule::Inherit];
+
+    /// As it is written.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            EnvironmentRule::Strict => "strict",
+            EnvironmentRule::Inherit => "inherit",
+        }
+    }
+}
+
 /// Effective settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -126,6 +150,8 @@ pub(crate) struct Settings {
     pub cache: Setting<PathBuf>,
     /// Rule for when stored files are hashed again before they are used.
     pub verify_on_use: Setting<VerifyOnUse>,
+    /// Rule for which variables of the user's environment commands get.
+    pub environment: Setting<EnvironmentRule>,
     /// Size limit of a stage's log.
     pub log_limit: Setting<ByteSize>,
     /// Behaviour of a stage that computes on a GPU where none can be used.
@@ -140,6 +166,7 @@ impl Default for Settings {
         Settings {
             cache: built_in(".athanor".into()),
             verify_on_use: built_in(VerifyOnUse::default()),
+            environment: built_in(EnvironmentRule::default()),
             log_limit: built_in(LOG_LIMIT),
             on_no_gpu: built_in(OnNoGpu::default()),
             results: built_in("results".into()),
@@ -155,9 +182,10 @@ impl Settings {
     /// The defaults with `layers` over them, lowest first.
     pub(crate) fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
         let mut settings = Settings::default();
-        for Layer { cache, verify_on_use, log_limit, on_no_gpu, results } in layers {
+        for Layer { cache, verify_on_use, environment, log_limit, on_no_gpu, results } in layers {
             settings.cache = cache.unwrap_or(settings.cache);
             settings.verify_on_use = verify_on_use.unwrap_or(settings.verify_on_use);
+            settings.environment = environment.unwrap_or(settings.environment);
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
             settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
             settings.results = results.unwrap_or(settings.results);
@@ -170,6 +198,7 @@ impl Settings {
         vec![
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
+            ("environment", self.environment.value.name().to_owned(), &self.environment.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
             ("results", self.results.value.display().to_string(), &self.results.origin),

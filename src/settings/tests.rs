@@ -30,7 +30,7 @@ fn the_ways_to_write_the_cache_mean_the_same() {
         "{\"cache\": \"~/c\", \"cache.verify_on_use\": \"sample\"}",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(shown, ["/home/ann/c", "sample", "64MiB", "fail", "results"], "{text}");
+        assert_eq!(shown, ["/home/ann/c", "sample", "strict", "64MiB", "fail", "results"], "{text}");
     }
     assert_eq!(settings("cache.verify_on_use: always")[0], ".athanor default");
     for nothing in ["", "# nothing\n", "---\n", "{}"] {
@@ -44,6 +44,7 @@ fn each_mistake_is_told_where_it_is() {
         ("cach: x\n", "unknown key `cach` in a settings file", "did you mean `cache`?"),
         ("verify_on_use: x\n", "unknown key `verify_on_use` in a settings file", "did you mean `cache.verify_on_use`?"),
         ("on_no_gpu: gpu\n", "`gpu` is not one of `fail`, `cpu`; did you mean `cpu`?", ""),
+        ("environment: all\n", "`all` is not one of `strict`, `inherit`", ""),
         ("cache.verify: always\n", "unknown key `verify` in `cache`", "did you mean `verify_on_use`?"),
         (
             "cache: { verify_on_use: alwys }\n",

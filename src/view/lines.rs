@@ -11,6 +11,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::RunStarted { pipeline, instances, .. } => {
             Some(format!("{}: {}", escape(pipeline), count(*instances, "instance")))
         }
+        RunEvent::Withheld { variable, stage } => Some(withheld(&escape(variable), &escape(stage))),
         RunEvent::Waiting { instance } => Some(format!("waiting      {}: another run is making it", escape(instance))),
         RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
@@ -52,6 +53,14 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         | RunEvent::Progress { .. }
         | RunEvent::Metric { .. } => None,
     }
+}
+
+/// A variable that a script names and does not get.
+fn withheld(variable: &str, stage: &str) -> String {
+    format!(
+        "note: `{variable}` is set here and named by `{stage}`, which does not get it: `env_passthrough: [{variable}]` passes it, \
+         `env: {{ {variable}: … }}` makes it part of what the result depends on"
+    )
 }
 
 fn failed(event: &RunEvent) -> Option<String> {
@@ -173,6 +182,7 @@ mod tests {
         let fingerprint = athanor_cache::Digest::of(b"x");
         let events = [
             RunEvent::RunStarted { version: 1, run: owned(), pipeline: owned(), file: owned(), instances: 1 },
+            RunEvent::Withheld { variable: owned(), stage: owned() },
             RunEvent::Waiting { instance: owned() },
             RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
             RunEvent::Finished {

@@ -10,6 +10,9 @@ use crate::run::status::{Reason, Status};
 /// Files named for one input before the rest is counted.
 const SHOWN_FILES: usize = 10;
 
+/// Note that only a run asks version commands.
+pub(crate) const LAST_VERSIONS: &str = "note: `versions` are as the last run found them; a run asks again\n";
+
 /// One-line text for `status`.
 pub(crate) fn brief(status: &Status) -> String {
     match status {
@@ -62,6 +65,9 @@ fn reason(reason: &Reason) -> String {
         Reason::Parameter { name, from, to } => parameter(&escape(name), from.as_ref(), to.as_ref()),
         Reason::Secret => "a secret in an address of its parameters changed (its value is not kept)".to_owned(),
         Reason::Input { port, from, files } => input(&escape(port), &escape(from), files),
+        Reason::InputName { port, from, to } => {
+            format!("input `{}` is seen as `{}` (was `{}`)", escape(port), escape(to), escape(from))
+        }
         Reason::InputList { port, from: 0, .. } => format!("input `{}` is new", escape(port)),
         Reason::InputList { port, to: 0, .. } => format!("input `{}` is gone", escape(port)),
         Reason::InputList { port, from, to } => format!("input `{}` has {to} artifacts (had {from})", escape(port)),

@@ -79,8 +79,11 @@ fn text(make: &str, folder: &Folder) -> Vec<u8> {
     };
     let mut text = format!("{said}\n").into_bytes();
     files.split_whitespace().for_each(|file| text.extend(folder[file].shown()));
-    match filter.strip_prefix("head -c ") {
-        Some(bytes) => text[..text.len().min(bytes.parse().expect("a number of bytes"))].to_vec(),
+    match filter.strip_prefix("{ head -c ") {
+        Some(rest) => {
+            let bytes = rest.split(';').next().and_then(|bytes| bytes.parse().ok()).expect("a number of bytes");
+            text[..text.len().min(bytes)].to_vec()
+        }
         None => format!("{}\n", text.len()).into_bytes(),
     }
 }

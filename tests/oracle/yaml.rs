@@ -66,7 +66,8 @@ impl Project {
         }
         keys.push(format!("resources: {{ cpus: {} }}", stage.cpus));
         match &stage.work {
-            Work::Command { shape, second, .. } => {
+            Work::Command { shell, shape, second, .. } => {
+                keys.extend(shell.map(|shell| format!("shell: {shell}")));
                 keys.push(format!("run: {}", self.line(stage)));
                 let more = if *second { ", q: second.txt" } else { "" };
                 keys.push(format!("outputs: {{ o: {}{more} }}", shape.path()));
@@ -97,7 +98,7 @@ impl Project {
     }
 
     fn line(&self, stage: &Stage) -> String {
-        let Work::Command { script, words, filter, shape, second } = &stage.work else {
+        let Work::Command { script, words, filter, shape, second, .. } = &stage.work else {
             unreachable!("only commands have lines")
         };
         let first = words.first().map_or_else(String::new, |word| self.word(word));
@@ -178,7 +179,8 @@ impl Shape {
 impl Filter {
     fn program(self) -> String {
         match self {
-            Filter::Head(bytes) => format!("head -c {bytes}"),
+            // It reads all, so that nobody writes into a pipe that nobody reads.
+            Filter::Head(bytes) => format!("{{ head -c {bytes}; cat > /dev/null; }}"),
             Filter::Count => "wc -c".to_owned(),
         }
     }

@@ -97,6 +97,7 @@ impl Project {
         for name in [
             "ATHANOR_CACHE",
             "ATHANOR_CACHE_VERIFY_ON_USE",
+            "ATHANOR_ENVIRONMENT",
             "ATHANOR_LOG_LIMIT",
             "ATHANOR_ON_NO_GPU",
             "ATHANOR_RESULTS",

@@ -10,11 +10,13 @@ use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest, Un
 use athanor_stages::context::StageReport;
 use athanor_stages::secrets;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::plan::{Instance, InstanceId, Work};
-use crate::run::attempts::sandbox::{Cleared, Sandbox, TakeError};
-use crate::run::executor::job::{Job, Launch};
+use crate::plan::context::CONTEXT_VARIABLE;
+use crate::plan::{CommandLine, EnvVariable, Input, Instance, InstanceId, Work};
+use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, TakeError};
+use crate::run::environment::Variables;
+use crate::run::executor::job::{Job, Launch, Script};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
@@ -111,7 +113,15 @@ impl Attempt {
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
+        let mut sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
+        if let Work::Command(command) = &instance.work {
+            sandbox.write_script(&command.line, &context(instance, command))?;
+            for input in &instance.inputs {
+                if let Some(table) = table_of(input) {
+                    sandbox.write_input(&format!("inputs/{}.csv", input.port), table.as_bytes())?;
+                }
+            }
+        }
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
             fingerprint,
@@ -129,9 +139,18 @@ impl Attempt {
     }
 
     /// Job that does the work.
-    pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
+    pub fn job(
+        &self,
+        cache: &Cache,
+        inputs: &Inputs<'_>,
+        instance: &Instance,
+        allocation: &Allocation,
+        variables: &Variables,
+    ) -> Job {
         let launch = match &instance.work {
-            Work::Command(command) => Launch::Shell(command.line.clone()),
+            Work::Command(CommandLine { shell, line, .. }) => {
+                Launch::Script(Script { shell: shell.clone(), path: SCRIPT, text: line.clone() })
+            }
             Work::BuiltIn { params } => Launch::Worker(Box::new(WorkerRequest {
                 protocol: PROTOCOL,
                 kind: instance.kind.name().to_owned(),
@@ -151,10 +170,10 @@ impl Attempt {
                 threads: allocation.cpus as usize,
             })),
         };
-        let environment = self.environment(inputs.project, instance, allocation);
+        let (environment, secrets) = self.environment(inputs.project, instance, allocation, variables);
         let folder = self.sandbox.folder().to_owned();
         let attempt = self.sandbox.root().to_owned();
-        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment }
+        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment, secrets }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
@@ -180,18 +199,31 @@ impl Attempt {
         items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
     }
 
-    fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, OsString)> {
+    /// Variables of the job, and values among them that are secrets.
+    fn environment(
+        &self,
+        project: &Path,
+        instance: &Instance,
+        allocation: &Allocation,
+        variables: &Variables,
+    ) -> (Vec<(OsString, OsString)>, Vec<String>) {
         let temporary = self.sandbox.folder().join(self.sandbox.temporary());
-        let mut environment = vec![
-            ("ATHANOR_PROJECT".to_owned(), project.into()),
-            ("ATHANOR_STAGE".to_owned(), instance.name.clone().into()),
-            ("ATHANOR_SEED".to_owned(), instance.seed.to_string().into()),
-            ("TMPDIR".to_owned(), temporary.into()),
+        let mut environment: Vec<(OsString, OsString)> = vec![
+            ("ATHANOR_PROJECT".into(), project.into()),
+            ("ATHANOR_STAGE".into(), instance.name.clone().into()),
+            ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
+            ("TMPDIR".into(), temporary.into()),
         ];
-        environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.to_owned(), value.into())));
+        environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
         let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
-        environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
-        environment
+        environment.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
+        let Work::Command(command) = &instance.work else { return (environment, Vec::new()) };
+        environment.push((CONTEXT_VARIABLE.into(), self.sandbox.context().into()));
+        let mut all = variables.of_command(&command.env_passthrough);
+        all.append(&mut environment);
+        // The stage's own come last, and so hold.
+        all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
+        (all, variables.secrets(&command.env_passthrough))
     }
 
     /// Notes a metric, or the device, for the record. A curve is reduced to its last value.
@@ -260,6 +292,46 @@ impl Attempt {
     pub fn end(self) -> (Claim, Cleared) {
         (self.claim, self.sandbox.clear())
     }
+}
+
+/// Table of a gathered input as CSV: `path`, and a column for each gathered axis.
+fn table_of(input: &Input) -> Option<String> {
+    let axes = input.axes.as_ref()?;
+    // An axis of that name must not be taken for the paths.
+    let column = |axis: &String| if axis == "path" { "matrix.path".to_owned() } else { axis.clone() };
+    let header: Vec<String> = std::iter::once("path".to_owned()).chain(axes.iter().map(column)).collect();
+    let rows = input
+        .files
+        .iter()
+        .zip(&input.labels)
+        .map(|(file, labels)| [std::slice::from_ref(file), labels.as_slice()].concat());
+    let lines = std::iter::once(header).chain(rows).map(|cells| {
+        let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
+        cells.join(",") + "\n"
+    });
+    Some(lines.collect())
+}
+
+/// A cell of CSV: in quotes where it has to be.
+fn csv_cell(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+}
+
+/// What a command may read of itself, as JSON.
+fn context(instance: &Instance, command: &CommandLine) -> Vec<u8> {
+    let input = |input: &Input| match (input.list, input.files.as_slice()) {
+        (false, [one]) => (input.port.clone(), json!(one)),
+        (false, []) => (input.port.clone(), Value::Null),
+        (_, files) => (input.port.clone(), json!(files)),
+    };
+    let inputs: Map<String, Value> = instance.inputs.iter().map(input).collect();
+    let outputs: Map<String, Value> =
+        instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file))).collect();
+    let mut context = json!({ "inputs": inputs, "outputs": outputs, "seed": instance.seed });
+    if let (Value::Object(context), Some(Value::Object(values))) = (&mut context, &command.context) {
+        context.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    context.to_string().into_bytes()
 }
 
 /// Options of an attempt.

@@ -15,6 +15,7 @@ use crate::run::attempts::failure::log_tail;
 use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
 use crate::run::attempts::sandbox::Cleared;
 use crate::run::attempts::scratch_pool::ScratchPool;
+use crate::run::environment::Variables;
 use crate::run::executor::job::Job;
 use crate::run::executor::resources::Allocation;
 use crate::run::executor::thread_pool::ThreadPool;
@@ -101,6 +102,8 @@ pub struct CacheBackend<'r> {
     /// Results that are stored, ready to be recorded.
     stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
     group_committer: GroupCommitter,
+    /// Variables of this process, of which commands get some.
+    variables: Variables,
     listener: BackendListener,
 }
 
@@ -111,6 +114,7 @@ impl<'r> CacheBackend<'r> {
         known: KnownResults<'r>,
         scratch_pool: ScratchPool,
         threads: ThreadPool,
+        variables: Variables,
         listener: BackendListener,
     ) -> CacheBackend<'r> {
         let on_recorded = {
@@ -127,6 +131,7 @@ impl<'r> CacheBackend<'r> {
             readers: Readers::default(),
             stored: Arc::default(),
             group_committer,
+            variables,
             listener,
         }
     }
@@ -175,7 +180,7 @@ impl RunBackend for CacheBackend<'_> {
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, allocation: &Allocation) -> Job {
-        attempt.job(&self.cache, inputs, &inputs.plan.instances[id.index()], allocation)
+        attempt.job(&self.cache, inputs, &inputs.plan.instances[id.index()], allocation, &self.variables)
     }
 
     fn note(&self, attempt: &mut Attempt, report: &StageReport) {

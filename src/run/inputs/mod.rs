@@ -5,3 +5,4 @@ pub mod link;
 pub mod mutation_guard;
 pub mod project_files;
 pub mod resolve;
+pub mod versions;

@@ -5,10 +5,11 @@ use std::path::Path;
 use athanor_cache::{Artifact, Digest, OutputRecord};
 use athanor_stages::ports::InputFile;
 
-use crate::plan::{Input, InputSource, InstanceId, Plan};
-use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, fingerprint_of};
+use crate::plan::{Input, InputSource, InstanceId, Plan, Work};
+use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, Seen, fingerprint_of};
 use crate::run::inputs::link::{Link, Target};
 use crate::run::inputs::project_files::{Contents, Mentions};
+use crate::run::inputs::versions::Versions;
 
 /// Inputs of a plan's instances: the project's files, and outputs of earlier instances.
 pub struct Inputs<'a> {
@@ -20,6 +21,8 @@ pub struct Inputs<'a> {
     pub mentions: &'a Mentions,
     /// Contents of the project's files.
     pub contents: &'a Contents,
+    /// Answers to the version commands of commands.
+    pub versions: &'a Versions,
 }
 
 /// Port of a project file that a command names.
@@ -47,13 +50,23 @@ impl Inputs<'_> {
         let instance = &self.plan.instances[id.index()];
         let named: Vec<String> = self.mentioned(id).iter().map(|path| mention_port(path)).collect();
         let mut ports: Vec<Port<'_>> = Vec::with_capacity(instance.inputs.len() + named.len());
+        let is_command = matches!(instance.work, Work::Command(_));
         for input in &instance.inputs {
-            let contents = input.sources.iter().map(|source| Ok(self.artifact(*source, &outcome)?.content()));
-            ports.push((&input.port, contents.collect::<Result<_, MissingOutput>>()?));
+            let seen = |(number, source): (usize, &InputSource)| {
+                Ok(Seen {
+                    content: self.artifact(*source, &outcome)?.content(),
+                    path: is_command.then_some(&*input.files[number]),
+                    labels: input.labels.get(number).map_or(&[], Vec::as_slice),
+                })
+            };
+            let artifacts = input.sources.iter().enumerate().map(seen).collect::<Result<_, MissingOutput>>()?;
+            ports.push(Port { name: &input.port, axes: input.axes.as_deref(), artifacts });
         }
-        let mentioned = self.mentioned(id).iter().map(|path| vec![self.content(path).content()]);
-        ports.extend(named.iter().map(String::as_str).zip(mentioned));
-        Ok(fingerprint_of(instance, &mut ports))
+        for (name, path) in named.iter().zip(self.mentioned(id)) {
+            let seen = Seen { content: self.content(path).content(), path: None, labels: &[] };
+            ports.push(Port { name, axes: None, artifacts: vec![seen] });
+        }
+        Ok(fingerprint_of(instance, &mut ports, self.versions))
     }
 
     /// Recipe of `id`. `outcome` gives the outputs of an instance that is done.
@@ -63,22 +76,26 @@ impl Inputs<'_> {
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
     ) -> Result<Recipe, MissingOutput> {
         let instance = &self.plan.instances[id.index()];
+        let is_command = matches!(instance.work, Work::Command(_));
         let mut inputs = Vec::with_capacity(instance.inputs.len());
         for input in &instance.inputs {
-            let item = |source: &InputSource| {
-                Ok(RecipeItem { artifact: self.artifact(*source, &outcome)?.clone(), from: self.label(*source) })
+            let item = |(number, source): (usize, &InputSource)| {
+                Ok(RecipeItem {
+                    artifact: self.artifact(*source, &outcome)?.clone(),
+                    from: self.label(*source),
+                    path: is_command.then(|| input.files[number].clone()),
+                    labels: input.labels.get(number).cloned().unwrap_or_default(),
+                })
             };
-            let items = input.sources.iter().map(item).collect::<Result<_, _>>()?;
-            inputs.push(RecipeInput { port: input.port.clone(), items });
+            let items = input.sources.iter().enumerate().map(item).collect::<Result<_, _>>()?;
+            inputs.push(RecipeInput { port: input.port.clone(), items, axes: input.axes.clone() });
         }
         for path in self.mentioned(id) {
             let artifact = self.content(path).clone();
-            inputs.push(RecipeInput {
-                port: mention_port(path),
-                items: vec![RecipeItem { artifact, from: path.clone() }],
-            });
+            let item = RecipeItem { artifact, from: path.clone(), path: None, labels: Vec::new() };
+            inputs.push(RecipeInput { port: mention_port(path), items: vec![item], axes: None });
         }
-        Ok(Recipe::new(instance, inputs))
+        Ok(Recipe::new(instance, inputs, self.versions))
     }
 
     fn artifact<'o>(

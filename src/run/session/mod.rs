@@ -4,6 +4,7 @@ mod durations;
 mod execution;
 mod passes;
 pub mod second_pass;
+mod withheld;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,15 @@ use athanor_stages::context::ComputesOn;
 use athanor_stages::error::CPU_INSTEAD;
 use athanor_stages::nn::devices::cuda;
 
-use crate::events::{Counts, EventSink, Outcome};
+use crate::events::{Counts, EventSink, Outcome, RunEvent};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::attempt::COMPUTED_ON;
+use crate::run::environment::Variables;
 use crate::run::executor::resources::{Capacity, misfits};
 use crate::run::inputs::project_files::{self, Contents, Mentions};
 use crate::run::inputs::resolve::Inputs;
+use crate::run::inputs::versions::{self, Versions};
 use crate::run::state::history::{History, Ledger};
 use crate::run::state::last_run::LastRun;
 use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
@@ -29,6 +32,7 @@ use crate::run::status::{EarlierRuns, Status, status};
 use crate::settings::Settings;
 
 use execution::Execution;
+use withheld::Withheld;
 
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
@@ -40,13 +44,21 @@ pub struct Project {
     pub results: PathBuf,
     /// Limit of a stage's log, in bytes.
     pub log_limit: u64,
+    /// Variables of this process, of which commands get some.
+    pub variables: Variables,
 }
 
 impl Project {
-    /// A project with the built-in settings.
+    /// A project with the built-in settings, whose commands get no variables of the user's.
     pub fn new(folder: PathBuf, cache: Arc<Cache>) -> Project {
         let Settings { results, log_limit, .. } = Settings::default();
-        Project { folder, cache, results: results.value, log_limit: log_limit.value.bytes() }
+        Project {
+            folder,
+            cache,
+            results: results.value,
+            log_limit: log_limit.value.bytes(),
+            variables: Variables::default(),
+        }
     }
 }
 
@@ -59,6 +71,9 @@ pub enum RunError {
     /// Stages ask for more than the run has.
     #[error("{0}")]
     NeverFits(Box<Diagnostics>),
+    /// Version commands failed.
+    #[error("{0}")]
+    NoVersions(Box<Diagnostics>),
 }
 
 /// A plan in its project, ready to be inspected or run.
@@ -147,15 +162,17 @@ impl<'a> Session<'a> {
     /// Status of each of them, by instance.
     pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
+        let versions = self.last_versions();
+        let inputs = self.inputs(&contents, &versions);
         let last_run = LastRun::read(&self.snapshots, &self.project.cache);
-        let unchanged = last_run.unchanged(&self.plan_key, &self.inputs(&contents), &self.wanted);
+        let unchanged = last_run.unchanged(&self.plan_key, &inputs, &self.wanted);
         let earlier = EarlierRuns {
             cache: &self.project.cache,
             last_run: &last_run,
             unchanged,
             ledger: &|| self.history.ledger(),
         };
-        Ok(status(&self.inputs(&contents), &earlier, &self.wanted)?)
+        Ok(status(&inputs, &earlier, &self.wanted)?)
     }
 
     /// Brings the wanted instances up to date. `on_start` is given a way to interrupt the run before it begins.
@@ -229,8 +246,43 @@ impl<'a> Session<'a> {
         Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
     }
 
-    fn inputs<'s>(&'s self, contents: &'s Contents) -> Inputs<'s> {
-        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents }
+    /// Whether what instances compute from depends on version commands, which only a run asks.
+    pub fn asks_versions(&self) -> bool {
+        versions::asks(self.plan, &self.wanted)
+    }
+
+    /// What the version commands answered last.
+    fn last_versions(&self) -> Versions {
+        if self.asks_versions() { Versions::last(&self.snapshots) } else { Versions::default() }
+    }
+
+    /// Asks the version commands, and keeps the answers.
+    fn ask_versions(&self) -> Result<Versions, RunError> {
+        if !self.asks_versions() {
+            return Ok(Versions::default());
+        }
+        let mut problems = self.plan.diagnostics();
+        let Project { folder, variables, .. } = self.project;
+        let versions = Versions::ask(self.plan, &self.wanted, folder, variables, &mut problems);
+        if !problems.is_empty() {
+            return Err(RunError::NoVersions(Box::new(problems)));
+        }
+        versions.keep(&self.snapshots);
+        Ok(versions)
+    }
+
+    /// Variables of the user's that scripts of the instances in `ids` name and do not get.
+    fn withheld(&self, ids: &[InstanceId]) -> Withheld {
+        Withheld::find(self.plan, ids, &self.mentions, &self.project.folder, &self.project.variables)
+    }
+
+    /// Messages about variables of the user's that scripts of the instances in `ids` name and do not get.
+    pub fn withheld_events(&self, ids: &[InstanceId]) -> Vec<RunEvent> {
+        self.withheld(ids).events().collect()
+    }
+
+    fn inputs<'s>(&'s self, contents: &'s Contents, versions: &'s Versions) -> Inputs<'s> {
+        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents, versions }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {

@@ -3,7 +3,7 @@
 //! A stage that changes what it was only to read spoils it for others. Attempts that may have read it then, and results that
 //! lost a stored output, are made again in a second pass, in which every attempt reads copies of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -17,6 +17,7 @@ use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
 use crate::run::engine::message::Message;
 use crate::run::engine::scheduler::Scheduler;
+use crate::run::environment::Variables;
 use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
 use crate::run::executor::resources::Capacity;
 use crate::run::executor::thread_pool::ThreadPool;
@@ -42,6 +43,10 @@ pub(super) struct Passes<'r> {
     pub(super) local: LocalExecutorConfig,
     /// Whether to go on with what does not depend on a failed instance.
     pub(super) keep_going: bool,
+    /// Variables of the user's that scripts name and do not get, by instance.
+    pub(super) withheld: HashMap<InstanceId, Vec<String>>,
+    /// Variables of this process.
+    pub(super) variables: Variables,
     /// Name of the run.
     pub(super) run: String,
     /// Folder of the run, for logs.
@@ -110,6 +115,7 @@ impl Passes<'_> {
             logs: self.logs.clone(),
             cpu_fallback: self.capacity.cpu_fallback,
             private_inputs,
+            withheld: self.withheld.clone(),
         }
     }
 
@@ -129,7 +135,8 @@ impl Passes<'_> {
         let threads = ThreadPool::default();
         let executor = LocalExecutor::new(self.local.clone(), on_job, threads.clone());
         let scratch_pool = ScratchPool::new(Arc::clone(self.cache), self.run.clone());
-        let backend = CacheBackend::new(Arc::clone(self.cache), known, scratch_pool, threads, on_result);
+        let backend =
+            CacheBackend::new(Arc::clone(self.cache), known, scratch_pool, threads, self.variables.clone(), on_result);
         Dispatcher::new(inputs, backend, scheduler, journal, policy, Box::new(executor), Box::new(self.durations))
     }
 }

@@ -48,6 +48,8 @@ struct InstanceResult {
     name: String,
     /// Files of the project that its shell line named.
     mentioned: Vec<String>,
+    /// Answers to its version commands.
+    versions: Vec<String>,
     fingerprint: Digest,
     stamp: FileStamp,
     outputs: Outputs,
@@ -120,7 +122,12 @@ impl LastRun {
                 InputSource::Output { instance, .. } => settled[instance.index()].is_some(),
             });
             let mentioned = inputs.mentioned(id);
-            if reads_the_same && mentioned == result.mentioned && mentioned.iter().all(|path| same(path)) {
+            let versions_are = inputs.versions.answers(&inputs.plan.instances[id.index()]) == result.versions;
+            if reads_the_same
+                && versions_are
+                && mentioned == result.mentioned
+                && mentioned.iter().all(|path| same(path))
+            {
                 let outputs = Outputs::clone(&result.outputs);
                 settled[id.index()] = Some(UpToDate { fingerprint: result.fingerprint, outputs });
             }
@@ -173,6 +180,7 @@ impl LastRun {
             let stamp = known.map(|known| known.stamp).or_else(|| cache.record_stamp(&fingerprint))?;
             let name = inputs.plan.instances[number.index()].name.clone();
             let mentioned = inputs.mentioned(number).to_vec();
+            let versions = inputs.versions.answers(&inputs.plan.instances[number.index()]);
             let seen =
                 || outputs.iter().map(|output| cache.content_stamp(&output.artifact)).collect::<Option<Vec<_>>>();
             let evidence = match known {
@@ -180,7 +188,7 @@ impl LastRun {
                 None => seen()?,
             };
             let outputs = Outputs::clone(outputs);
-            Some(InstanceResult { number, name, mentioned, fingerprint, stamp, outputs, evidence })
+            Some(InstanceResult { number, name, mentioned, versions, fingerprint, stamp, outputs, evidence })
         };
         let results: Vec<InstanceResult> = results.filter_map(entry_of).collect();
         let contents = inputs.contents.all().map(|(path, artifact)| (path.to_owned(), artifact.content())).collect();

@@ -12,7 +12,7 @@ use athanor_cache::{CacheError, Digest};
 use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
-use crate::plan::{InstanceId, Plan};
+use crate::plan::{InstanceId, Plan, Work};
 use crate::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
 use crate::run::attempts::backend::{Abandoned, BackendEvent, RunBackend};
 use crate::run::attempts::failure::Failure;
@@ -344,7 +344,15 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.defer(id, because);
         } else {
             let again = exit.wants_retry();
-            self.attempt_failed(id, &Failure::of_exit(exit, timeout).with_log(log_tail), again);
+            let failure = Failure::of_exit(exit, timeout).with_log(log_tail);
+            let failure = match &self.plan().instances[id.index()].work {
+                Work::Command(command) => {
+                    let withheld = self.policy.withheld.get(&id).map_or(&[][..], Vec::as_slice);
+                    failure.of_script(&command.line).with_withheld(withheld)
+                }
+                Work::BuiltIn { .. } => failure,
+            };
+            self.attempt_failed(id, &failure, again);
         }
     }
 

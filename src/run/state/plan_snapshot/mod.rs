@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::language::SourceText;
 use crate::plan::{
-    Instance, Mistakes, Overrides, Plan, ResultEntry, Source, StageInfo, Work, compile, graph, source_texts,
+    CommandLine, Instance, Mistakes, Overrides, Plan, ResultEntry, Source, StageInfo, Work, compile, graph,
+    source_texts,
 };
 use crate::run::program::PROGRAM;
 use crate::run::state::chunked;
@@ -118,8 +119,14 @@ fn has_secret(work: &Work) -> bool {
     let in_text = |text: &String| !secrets::secrets(text).is_empty();
     match work {
         Work::BuiltIn { params } => secrets::has_secret(params),
-        Work::Command(command) => {
-            in_text(&command.line) || in_text(&command.identity) || command.mentions.iter().any(in_text)
+        Work::Command(CommandLine { line, identity, mentions, shell, context, env, versions, .. }) => {
+            in_text(line)
+                || in_text(identity)
+                || mentions.iter().any(in_text)
+                || shell.written().is_some_and(|shell| !secrets::secrets(shell).is_empty())
+                || env.iter().any(|variable| in_text(&variable.value))
+                || versions.iter().any(in_text)
+                || context.as_ref().is_some_and(secrets::has_secret)
         }
     }
 }

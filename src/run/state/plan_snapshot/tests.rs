@@ -44,7 +44,7 @@ fn a_kept_plan_is_the_plan() {
     };
     assert_eq!(places(&plan), places(&read));
     for instance in &plan.instances {
-        let inputs = vec![RecipeInput { port: "z".to_owned(), items: Vec::new() }];
+        let inputs = vec![RecipeInput { port: "z".to_owned(), items: Vec::new(), axes: None }];
         let made = Recipe::new(instance, inputs).fingerprint();
         assert_eq!(fingerprint_of(instance, &mut [("z", Vec::new())]), made, "{}", instance.name);
     }
