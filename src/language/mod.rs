@@ -11,6 +11,7 @@ pub mod expression;
 #[doc(hidden)]
 pub mod node;
 pub(crate) mod quantity;
+mod sandbox_mode;
 pub(crate) mod scalar;
 mod scan;
 mod schema;
@@ -22,6 +23,7 @@ pub(crate) mod suggest;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use quantity::{ByteSize, GpuShare, QuantityError};
+pub use sandbox_mode::SandboxMode;
 pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};
 

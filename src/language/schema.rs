@@ -48,8 +48,9 @@ fn rule(kind: &dyn Kind, definitions: &mut Map<String, Value>) -> Value {
                 required.push("inputs");
             }
             properties.insert("inputs".to_owned(), inputs_schema(&inputs));
-            properties.insert("run".to_owned(), json!(false));
-            properties.insert("outputs".to_owned(), json!(false));
+            for key in ["run", "outputs", "sandbox", "writes"] {
+                properties.insert(key.to_owned(), json!(false));
+            }
         }
         Ports::Declared => {
             required.push("run");

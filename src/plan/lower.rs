@@ -9,6 +9,7 @@ use crate::language::scalar::{Cpus, Retries, Seed};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Diagnostics, suggest};
 
+use super::access::access;
 use super::command::CommandTemplate;
 use super::draft::{Draft, Slot, State};
 use super::evaluate::evaluate;
@@ -93,6 +94,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let timeout = evaluate(templates.timeout.as_ref(), &scope, problems);
         let retries = evaluate::<Retries>(templates.retries.as_ref(), &scope, problems);
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
+        let access = access(templates.sandbox.as_ref(), templates.writes.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
         let params = slot.params.clone();
         let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
@@ -121,6 +123,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             resources_span: draft.keys.resources.as_ref().map_or(draft.key.span, |resources| resources.span),
             timeout: timeout.ok()?,
             retries: retries.ok()?.map_or(0, |retries| retries.0),
+            access: access.ok()?,
             span: draft.key.span,
         })
     }
