@@ -158,6 +158,11 @@ pub enum RunEvent {
         /// The instance.
         instance: String,
     },
+    /// Something that the user should know about the run as a whole.
+    Notice {
+        /// Sentence without a capital and a full stop.
+        message: String,
+    },
     /// The user asked the run to stop.
     StopRequested {
         /// False for the first request (running stages may finish cleanly), true for the second (they are killed).
@@ -263,6 +268,7 @@ impl RunEvent {
             | RunEvent::Interrupted { instance } => Some(instance),
             RunEvent::RunStarted { .. }
             | RunEvent::Hashing { .. }
+            | RunEvent::Notice { .. }
             | RunEvent::StopRequested { .. }
             | RunEvent::Result { .. }
             | RunEvent::RunFinished { .. } => None,

@@ -201,6 +201,7 @@ impl RunBackend for InMemory {
             attempt: attempt.folder.clone(),
             log: PathBuf::new(),
             environment: Vec::new(),
+            access: None,
         }
     }
 
@@ -218,7 +219,7 @@ impl RunBackend for InMemory {
 
     fn flush(&self) {}
 
-    fn abandon(&mut self, attempt: Attempt) -> Abandoned {
+    fn abandon(&mut self, _: &Inputs<'_>, _: InstanceId, attempt: Attempt) -> Abandoned {
         let disturbed = match attempt.check(&mut self.store.borrow_mut()) {
             Err(error @ InputError::Disturbed { .. }) => Some(error.to_string()),
             _ => None,

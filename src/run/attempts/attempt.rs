@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::plan::{Instance, InstanceId, Work};
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::sandbox::{Cleared, Sandbox, TakeError};
+use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::job::{Job, Launch};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
@@ -46,6 +48,8 @@ pub struct Attempt {
     extensions: Map<String, Value>,
     force: bool,
     cpu_fallback: bool,
+    /// All that it may read and write, if it runs in a sandbox.
+    access: Option<AccessRules>,
     claim: Claim,
 }
 
@@ -84,6 +88,8 @@ pub struct AttemptContext {
     pub reads: Vec<ProjectSnapshot>,
     /// Registration among the attempts that read at the same time.
     pub reader: Arc<Reader>,
+    /// Access policy of the run.
+    pub policy: Arc<AccessPolicy>,
 }
 
 impl Attempt {
@@ -94,7 +100,7 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        AttemptContext { folder, reads, reader }: AttemptContext,
+        AttemptContext { folder, reads, reader, policy }: AttemptContext,
         options: AttemptOptions,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
@@ -108,6 +114,7 @@ impl Attempt {
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
+        let access = policy.rules(cache, instance, &folder, &links, &[]);
         let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
@@ -121,6 +128,7 @@ impl Attempt {
             extensions: Map::new(),
             force: options.force,
             cpu_fallback: options.cpu_fallback,
+            access,
             claim,
         })
     }
@@ -147,10 +155,28 @@ impl Attempt {
                 threads: allocation.cpus as usize,
             })),
         };
-        let environment = self.environment(inputs.project, instance, allocation);
+        let environment = environment(&self.sandbox, inputs.project, instance, allocation);
         let folder = self.sandbox.folder().to_owned();
         let attempt = self.sandbox.root().to_owned();
-        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment }
+        Job {
+            id: instance.id,
+            launch,
+            folder,
+            attempt,
+            log: self.log.clone(),
+            environment,
+            access: self.access.clone(),
+        }
+    }
+
+    /// Explanation of accesses that its sandbox denied, by the lines of its log.
+    pub fn denied(&self, policy: &AccessPolicy, log: &[String]) -> Option<String> {
+        policy.explain(self.access.as_ref()?, self.sandbox.folder(), log)
+    }
+
+    /// Root folder of the attempt.
+    pub fn folder(&self) -> &Path {
+        self.sandbox.root()
     }
 
     /// Puts the inputs in order after a failed attempt, for all who read them later; returns whether another stage
@@ -168,20 +194,6 @@ impl Attempt {
         let bound = instance.inputs.iter().zip(&self.recipe.inputs);
         let items = bound.flat_map(|(input, bound)| input.files.iter().zip(&bound.items));
         items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
-    }
-
-    fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, OsString)> {
-        let temporary = self.sandbox.folder().join(self.sandbox.temporary());
-        let mut environment = vec![
-            ("ATHANOR_PROJECT".to_owned(), project.into()),
-            ("ATHANOR_STAGE".to_owned(), instance.name.clone().into()),
-            ("ATHANOR_SEED".to_owned(), instance.seed.to_string().into()),
-            ("TMPDIR".to_owned(), temporary.into()),
-        ];
-        environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.to_owned(), value.into())));
-        let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
-        environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
-        environment
     }
 
     /// Notes a metric, or the device, for the record. A curve is reduced to its last value.
@@ -250,6 +262,31 @@ impl Attempt {
     pub fn end(self) -> (Claim, Cleared) {
         (self.claim, self.sandbox.clear())
     }
+
+    /// Ends the attempt and leaves its folder as it is. The claim goes on.
+    pub fn end_kept(self) -> (Claim, Cleared) {
+        (self.claim, Cleared { folder: None, undeclared: Vec::new() })
+    }
+}
+
+/// Variables of an attempt of `instance` in `sandbox`, beside those that it inherits.
+pub(crate) fn environment(
+    sandbox: &Sandbox,
+    project: &Path,
+    instance: &Instance,
+    allocation: &Allocation,
+) -> Vec<(String, OsString)> {
+    let temporary = sandbox.folder().join(sandbox.temporary());
+    let mut environment = vec![
+        ("ATHANOR_PROJECT".to_owned(), project.into()),
+        ("ATHANOR_STAGE".to_owned(), instance.name.clone().into()),
+        ("ATHANOR_SEED".to_owned(), instance.seed.to_string().into()),
+        ("TMPDIR".to_owned(), temporary.into()),
+    ];
+    environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.to_owned(), value.into())));
+    let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
+    environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
+    environment
 }
 
 /// Options of an attempt.

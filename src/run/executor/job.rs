@@ -7,6 +7,7 @@ use std::sync::Arc;
 use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
+use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::protocol::WorkerRequest;
 
 /// Job: one attempt of one instance, ready to be started.
@@ -24,6 +25,8 @@ pub struct Job {
     pub log: PathBuf,
     /// Variables to add to the environment.
     pub environment: Vec<(String, OsString)>,
+    /// All that it may read and write; `None` for whatever the user may.
+    pub access: Option<AccessRules>,
 }
 
 /// Process to start.

@@ -4,6 +4,7 @@ mod durations;
 mod execution;
 mod passes;
 pub mod second_pass;
+pub mod shell;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use athanor_stages::nn::devices::cuda;
 use crate::events::{Counts, EventSink, Outcome};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
+use crate::run::access::config::SandboxConfig;
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::executor::resources::{Capacity, misfits};
 use crate::run::inputs::project_files::{self, Contents, Mentions};
@@ -40,13 +43,26 @@ pub struct Project {
     pub results: PathBuf,
     /// Limit of a stage's log, in bytes.
     pub log_limit: u64,
+    /// Sandbox of commands.
+    pub sandbox: SandboxConfig,
 }
 
 impl Project {
     /// A project with the built-in settings.
     pub fn new(folder: PathBuf, cache: Arc<Cache>) -> Project {
         let Settings { results, log_limit, .. } = Settings::default();
-        Project { folder, cache, results: results.value, log_limit: log_limit.value.bytes() }
+        Project {
+            folder,
+            cache,
+            results: results.value,
+            log_limit: log_limit.value.bytes(),
+            sandbox: SandboxConfig::default(),
+        }
+    }
+
+    /// What stages may read and write.
+    fn access_policy(&self) -> AccessPolicy {
+        AccessPolicy::new(self.sandbox.clone(), &self.folder, self.cache.root(), &self.results)
     }
 }
 
@@ -79,6 +95,8 @@ pub struct RunRequest {
     pub capacity: Capacity,
     /// Whether to go on with what does not depend on a failed instance.
     pub keep_going: bool,
+    /// Whether to keep the folders of failed attempts.
+    pub keep_scratch: bool,
     /// Instances to make even if the cache has their results.
     pub force: HashSet<InstanceId>,
     /// Path of this program's binary.

@@ -12,6 +12,7 @@ use athanor_cache::{Cache, CacheError, OutputRecord, Presence};
 
 use crate::events::RunEvent;
 use crate::plan::{InstanceId, Plan};
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::backend::{CacheBackend, KnownResults};
 use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
@@ -40,8 +41,12 @@ pub(super) struct Passes<'r> {
     pub(super) capacity: Capacity,
     /// Configuration of the processes that carry out stages.
     pub(super) local: LocalExecutorConfig,
+    /// What stages may read and write.
+    pub(super) policy: Arc<AccessPolicy>,
     /// Whether to go on with what does not depend on a failed instance.
     pub(super) keep_going: bool,
+    /// Whether to keep the folders of failed attempts.
+    pub(super) keep_scratch: bool,
     /// Name of the run.
     pub(super) run: String,
     /// Folder of the run, for logs.
@@ -128,8 +133,9 @@ impl Passes<'_> {
         let on_result = Arc::new(move |event| drop(results.send(Message::Backend(event))));
         let threads = ThreadPool::default();
         let executor = LocalExecutor::new(self.local.clone(), on_job, threads.clone());
-        let scratch_pool = ScratchPool::new(Arc::clone(self.cache), self.run.clone());
-        let backend = CacheBackend::new(Arc::clone(self.cache), known, scratch_pool, threads, on_result);
+        let scratch_pool = ScratchPool::new(Arc::clone(self.cache), self.run.clone(), self.keep_scratch);
+        let access = Arc::clone(&self.policy);
+        let backend = CacheBackend::new(Arc::clone(self.cache), known, scratch_pool, threads, access, on_result);
         Dispatcher::new(inputs, backend, scheduler, journal, policy, Box::new(executor), Box::new(self.durations))
     }
 }

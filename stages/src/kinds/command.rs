@@ -23,7 +23,11 @@ impl Kind for Command {
         "Runs a shell line (`run`) in a scratch folder that holds the inputs, and keeps the declared outputs.\n\n\
          The line runs under `sh -c`; a status other than 0 fails the stage. `${{ inputs.NAME }}` and \
          `${{ outputs.NAME }}` are paths inside that folder. Files of the project folder that the line names are linked to \
-         the same place there and count as inputs. `ATHANOR_PROJECT` holds the project folder."
+         the same place there and count as inputs. `ATHANOR_PROJECT` holds the project folder.\n\n\
+         The rest of the project, results and the cache are closed to it, and it may write only to its own folder, to \
+         temporary folders and to the user's caches. `writes: [PATH]` opens more, `sandbox: off` all; neither is part of the \
+         fingerprint. A line that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a \
+         sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder."
     }
 
     fn params_schema(&self) -> Schema {
