@@ -165,6 +165,11 @@ pub enum RunEvent {
         /// The instance.
         instance: String,
     },
+    /// Something that the user should know about the run as a whole.
+    Notice {
+        /// Sentence without a capital and a full stop.
+        message: String,
+    },
     /// The user asked the run to stop.
     StopRequested {
         /// False for the first request (running stages may finish cleanly), true for the second (they are killed).
@@ -271,6 +276,7 @@ impl RunEvent {
             RunEvent::RunStarted { .. }
             | RunEvent::Withheld { .. }
             | RunEvent::Hashing { .. }
+            | RunEvent::Notice { .. }
             | RunEvent::StopRequested { .. }
             | RunEvent::Result { .. }
             | RunEvent::RunFinished { .. } => None,

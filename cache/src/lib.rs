@@ -88,5 +88,6 @@ pub use store::probe::{FileStamp, Presence};
 pub use store::rehash::Rehash;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
 pub use upkeep::gc::{Dropped, GcReport, GcRequest};
+pub use upkeep::kept_scratch::{keep_scratch, remove_scratch};
 pub use upkeep::usage::{Usage, UsageEntry};
 pub use upkeep::verify::{Damage, VerifyReport};

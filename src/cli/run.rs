@@ -32,7 +32,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         return dry_run(&session);
     }
     let project = project::open(settings)?;
-    project.cache.require_writable().map_err(Exit::failed)?;
+    project.cache.require_writable().map_err(|error| project::refused(&error))?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let capacity = capacity_for(&plan, settings, command)?;
     session.check_gpus(&capacity, &force).map_err(refused)?;
@@ -42,6 +42,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     let request = RunRequest {
         capacity,
         keep_going: command.keep_going,
+        keep_scratch: command.keep_scratch,
         force: force.into_iter().collect(),
         program,
         file: command.pipeline.file.display().to_string(),

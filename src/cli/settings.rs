@@ -156,11 +156,21 @@ mod tests {
         let none = SettingOptions::default();
         assert_eq!(
             read(&[], &none),
-            [".athanor default", "never default", "strict default", "64MiB default", "fail default", "results default"]
+            [
+                ".athanor default",
+                "never default",
+                "strict default",
+                "64MiB default",
+                "fail default",
+                "results default",
+                "on default",
+                "none default",
+                "none default"
+            ]
         );
         std::fs::write(
             at("etc"),
-            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\n",
+            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\nsandbox: off\n",
         )
         .unwrap();
         std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\nenvironment: inherit\n")
@@ -175,7 +185,10 @@ mod tests {
                 format!("inherit {user}:4"),
                 format!("2GiB {user}:2"),
                 format!("cpu {etc}:5"),
-                format!("out {etc}:3")
+                format!("out {etc}:3"),
+                format!("off {etc}:6"),
+                "none default".to_owned(),
+                "none default".to_owned()
             ]
         );
         let variables = [
@@ -184,6 +197,7 @@ mod tests {
             (Variable::LogLimit, "3MB"),
             (Variable::OnNoGpu, "fail"),
             (Variable::Results, ""),
+            (Variable::SandboxWrites, "~/a::b"),
         ];
         assert_eq!(
             read(&variables, &SettingOptions { cache: Some("d".into()) }),
@@ -193,7 +207,10 @@ mod tests {
                 "strict ATHANOR_ENVIRONMENT",
                 "3MB ATHANOR_LOG_LIMIT",
                 "fail ATHANOR_ON_NO_GPU",
-                &format!("out {etc}:3")
+                &format!("out {etc}:3"),
+                &format!("off {etc}:6"),
+                "none default",
+                "/home/ann/a:b ATHANOR_SANDBOX_WRITES"
             ]
         );
         assert_eq!(read(&variables, &none)[0], "c ATHANOR_CACHE");

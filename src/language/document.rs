@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::interpreter::Shell;
 use super::quantity::{ByteSize, GpuShare};
+use super::sandbox_mode::SandboxMode;
 use super::scalar::{Cpus, KindName, PipelineName, Prose, Retries, Seed, Version};
 use super::shape::{AnyName, Anything, FieldName, Literal, Named, StageName, Templated, keys};
 use super::variable::{Listed, VariableName, VariablePattern};
@@ -75,6 +76,12 @@ keys! {
         optional seed: Templated<Seed>,
         /// Whether the stage is part of the pipeline.
         optional when: Templated<bool>,
+        /// Whether a `command` is kept from files that it does not declare: `on` or `off`; as the settings say if left out. Not
+        /// part of the fingerprint.
+        optional sandbox: Templated<SandboxMode>,
+        /// Paths that a `command` may write to besides its own folder, in the project folder, absolute or with `~`: one, or a
+        /// list. A folder that is not there is made. Not part of the fingerprint.
+        optional writes: Anything,
         /// Description of the stage.
         optional description: Prose,
     }

@@ -12,6 +12,7 @@ mod interpreter;
 #[doc(hidden)]
 pub mod node;
 pub(crate) mod quantity;
+mod sandbox_mode;
 pub(crate) mod scalar;
 mod scan;
 mod schema;
@@ -25,6 +26,7 @@ pub(crate) mod variable;
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
 pub use interpreter::{Language, Shell};
 pub use quantity::{ByteSize, GpuShare, QuantityError};
+pub use sandbox_mode::SandboxMode;
 pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};
 pub use variable::{VariablePattern, fits};

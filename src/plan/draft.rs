@@ -89,6 +89,10 @@ pub(super) struct Templates<'d, 'e> {
     pub retries: Option<Template<'e>>,
     /// Seed.
     pub seed: Option<Template<'e>>,
+    /// Sandbox.
+    pub sandbox: Option<Template<'e>>,
+    /// Paths to write to.
+    pub writes: Option<Template<'e>>,
     when: Option<Template<'e>>,
 }
 
@@ -198,6 +202,8 @@ impl Drafting<'_> {
             timeout: keys.timeout.as_ref().map(|value| compile(&value.node, scope)),
             retries: keys.retries.as_ref().map(|value| compile(&value.node, scope)),
             seed: keys.seed.as_ref().map(|value| compile(&value.node, scope)),
+            sandbox: keys.sandbox.as_ref().map(|value| compile(&value.node, scope)),
+            writes: keys.writes.as_ref().map(|value| compile(&value.0, scope)),
             when: keys.when.as_ref().map(|value| compile(&value.node, scope)),
         }
     }
@@ -310,6 +316,14 @@ fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: b
             ("versions", keys.versions.as_ref().and_then(first)),
         ] {
             problems.extend(span.map(|span| Diagnostic::new(span, message(key)).help(help)));
+        }
+        let access = [
+            ("sandbox", keys.sandbox.as_ref().map(|value| value.node.span)),
+            ("writes", keys.writes.as_ref().map(|value| value.0.span)),
+        ];
+        for (noun, span) in access.into_iter().filter_map(|(noun, span)| Some((noun, span?))) {
+            let message = format!("`{noun}` is for commands; the kind `{}` reads and writes nothing else", kind.name());
+            problems.push(Diagnostic::new(span, message).help("take it out"));
         }
         if let Some(outputs) = &keys.outputs {
             let span = outputs.entries.first().map_or(outputs.span, |(key, _)| key.span);

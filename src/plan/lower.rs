@@ -9,6 +9,7 @@ use crate::language::scalar::{Cpus, Retries, Seed};
 use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Diagnostics, Shell, suggest};
 
+use super::access::access;
 use super::command::CommandTemplate;
 use super::draft::{Draft, Slot, State, Templates};
 use super::evaluate::evaluate;
@@ -96,6 +97,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let retries = evaluate::<Retries>(templates.retries.as_ref(), &scope, problems);
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
         let shell = evaluate::<Shell>(templates.shell.as_ref(), &scope, problems).map(Option::unwrap_or_default);
+        let access = access(templates.sandbox.as_ref(), templates.writes.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
         let params = slot.params.clone();
         let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
@@ -124,6 +126,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             resources_span: draft.keys.resources.as_ref().map_or(draft.key.span, |resources| resources.span),
             timeout: timeout.ok()?,
             retries: retries.ok()?.map_or(0, |retries| retries.0),
+            access: access.ok()?,
             span: draft.key.span,
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! A plan is a pure function of the text, the overrides and the registry of kinds: nothing here touches a disk.
 
+mod access;
 mod command;
 mod compile;
 pub(crate) mod context;
@@ -27,7 +28,7 @@ pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
     CommandLine, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource,
-    Source, SourceId, StageInfo, Work,
+    Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

@@ -12,7 +12,7 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
-use crate::language::{ByteSize, Diagnostics, GpuShare, Shell, SourceText, Span, VariablePattern};
+use crate::language::{ByteSize, Diagnostics, GpuShare, SandboxMode, Shell, SourceText, Span, VariablePattern};
 
 /// Number of an instance: its place in [`Plan::instances`], and its node in [`Plan::graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -96,6 +96,8 @@ pub struct Instance {
     pub timeout: Option<Duration>,
     /// Number of retries after a failure.
     pub retries: u32,
+    /// What a command may read and write besides its own folder.
+    pub access: StageAccess,
     /// The stage's name in the pipeline file.
     pub span: Span,
 }
@@ -134,6 +136,16 @@ impl Default for Resources {
     fn default() -> Self {
         Resources { cpus: Some(1), gpus: GpuShare::default(), memory: None, gpu_memory: None }
     }
+}
+
+/// What a command may read and write besides its own folder. No part of its fingerprint: it changes nothing of what is computed
+/// from what is declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageAccess {
+    /// Whether it runs in a sandbox; `None` for as the settings say.
+    pub sandbox: Option<SandboxMode>,
+    /// Paths that it may write to: relative to the project folder, absolute, or with `~`.
+    pub writes: Vec<String>,
 }
 
 /// Work of an instance.

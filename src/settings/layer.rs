@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::language::node::Value;
 use crate::language::shape::Typed;
-use crate::language::{ByteSize, Diagnostic, SourceText, Span};
+use crate::language::{ByteSize, Diagnostic, SandboxMode, SourceText, Span};
 
 use super::folder::folder;
+use super::sandbox::paths;
 use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
 /// Settings of one origin; those that it does not mention are `None`.
@@ -25,6 +26,12 @@ pub(crate) struct Layer {
     pub on_no_gpu: Option<Setting<OnNoGpu>>,
     /// See [`Settings`](super::Settings).
     pub results: Option<Setting<PathBuf>>,
+    /// See [`Settings`](super::Settings).
+    pub sandbox: Option<Setting<SandboxMode>>,
+    /// See [`Settings`](super::Settings).
+    pub sandbox_reads: Option<Setting<Vec<PathBuf>>>,
+    /// See [`Settings`](super::Settings).
+    pub sandbox_writes: Option<Setting<Vec<PathBuf>>>,
 }
 
 /// The environment variables that are settings.
@@ -42,17 +49,26 @@ pub(crate) enum Variable {
     OnNoGpu,
     /// `results`.
     Results,
+    /// `sandbox`.
+    Sandbox,
+    /// `sandbox.reads`.
+    SandboxReads,
+    /// `sandbox.writes`.
+    SandboxWrites,
 }
 
 impl Variable {
     /// All variables.
-    pub(crate) const ALL: [Variable; 6] = [
+    pub(crate) const ALL: [Variable; 9] = [
         Variable::Cache,
         Variable::VerifyOnUse,
         Variable::Environment,
         Variable::LogLimit,
         Variable::OnNoGpu,
         Variable::Results,
+        Variable::Sandbox,
+        Variable::SandboxReads,
+        Variable::SandboxWrites,
     ];
 
     /// Its name in the environment.
@@ -64,6 +80,9 @@ impl Variable {
             Variable::LogLimit => "ATHANOR_LOG_LIMIT",
             Variable::OnNoGpu => "ATHANOR_ON_NO_GPU",
             Variable::Results => "ATHANOR_RESULTS",
+            Variable::Sandbox => "ATHANOR_SANDBOX",
+            Variable::SandboxReads => "ATHANOR_SANDBOX_READS",
+            Variable::SandboxWrites => "ATHANOR_SANDBOX_WRITES",
         }
     }
 }
@@ -84,6 +103,9 @@ pub(crate) fn variables<'v>(
             Variable::VerifyOnUse => typed(value).map(|choice| layer.verify_on_use = Some(of(variable, choice))),
             Variable::Environment => typed(value).map(|choice| layer.environment = Some(of(variable, choice))),
             Variable::OnNoGpu => typed(value).map(|choice| layer.on_no_gpu = Some(of(variable, choice))),
+            Variable::Sandbox => typed(value).map(|mode| layer.sandbox = Some(of(variable, mode))),
+            Variable::SandboxReads => paths(value, home).map(|list| layer.sandbox_reads = Some(of(variable, list))),
+            Variable::SandboxWrites => paths(value, home).map(|list| layer.sandbox_writes = Some(of(variable, list))),
             Variable::LogLimit => typed(value).map(|LogLimit(size)| layer.log_limit = Some(of(variable, size))),
         };
         if let Err(message) = read {

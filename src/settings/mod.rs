@@ -7,6 +7,7 @@
 mod file;
 mod folder;
 mod layer;
+mod sandbox;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use serde_json::{Value as Json, json};
 pub(crate) use file::{read, schema};
 pub(crate) use layer::{Layer, Variable, options, variables};
 
-use crate::language::ByteSize;
+use crate::language::{ByteSize, SandboxMode};
 
 /// Name of a settings file in a project.
 pub(crate) const FILE: &str = "athanor.config.yaml";
@@ -158,6 +159,12 @@ pub(crate) struct Settings {
     pub on_no_gpu: Setting<OnNoGpu>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
+    /// Whether commands run in a sandbox.
+    pub sandbox: Setting<SandboxMode>,
+    /// Paths that every command may read besides, absolute or relative to the project folder.
+    pub sandbox_reads: Setting<Vec<PathBuf>>,
+    /// Paths that every command may write to besides, absolute or relative to the project folder.
+    pub sandbox_writes: Setting<Vec<PathBuf>>,
 }
 
 impl Default for Settings {
@@ -170,6 +177,9 @@ impl Default for Settings {
             log_limit: built_in(LOG_LIMIT),
             on_no_gpu: built_in(OnNoGpu::default()),
             results: built_in("results".into()),
+            sandbox: built_in(SandboxMode::default()),
+            sandbox_reads: built_in(Vec::new()),
+            sandbox_writes: built_in(Vec::new()),
         }
     }
 }
@@ -182,13 +192,17 @@ impl Settings {
     /// The defaults with `layers` over them, lowest first.
     pub(crate) fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
         let mut settings = Settings::default();
-        for Layer { cache, verify_on_use, environment, log_limit, on_no_gpu, results } in layers {
+        for layer in layers {
+            let Layer { cache, verify_on_use, environment, log_limit, on_no_gpu, results, .. } = layer;
             settings.cache = cache.unwrap_or(settings.cache);
             settings.verify_on_use = verify_on_use.unwrap_or(settings.verify_on_use);
             settings.environment = environment.unwrap_or(settings.environment);
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
             settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
             settings.results = results.unwrap_or(settings.results);
+            settings.sandbox = layer.sandbox.unwrap_or(settings.sandbox);
+            settings.sandbox_reads = layer.sandbox_reads.unwrap_or(settings.sandbox_reads);
+            settings.sandbox_writes = layer.sandbox_writes.unwrap_or(settings.sandbox_writes);
         }
         settings
     }
@@ -202,6 +216,9 @@ impl Settings {
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
             ("results", self.results.value.display().to_string(), &self.results.origin),
+            ("sandbox", self.sandbox.value.name().to_owned(), &self.sandbox.origin),
+            ("sandbox.reads", sandbox::shown(&self.sandbox_reads.value), &self.sandbox_reads.origin),
+            ("sandbox.writes", sandbox::shown(&self.sandbox_writes.value), &self.sandbox_writes.origin),
         ]
     }
 

@@ -38,6 +38,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             Some(format!("skipped      {}: it needs {}, which failed", escape(instance), escape(because)))
         }
         RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", escape(instance))),
+        RunEvent::Notice { message } => Some(format!("note: {}", escape(message))),
         RunEvent::StopRequested { forced: false } => {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
         }

@@ -204,6 +204,7 @@ impl RunBackend for InMemory {
             log: PathBuf::new(),
             environment: Vec::new(),
             secrets: Vec::new(),
+            access: None,
         }
     }
 
@@ -221,7 +222,7 @@ impl RunBackend for InMemory {
 
     fn flush(&self) {}
 
-    fn abandon(&mut self, attempt: Attempt) -> Abandoned {
+    fn abandon(&mut self, _: &Inputs<'_>, _: InstanceId, attempt: Attempt) -> Abandoned {
         let disturbed = match attempt.check(&mut self.store.borrow_mut()) {
             Err(error @ InputError::Disturbed { .. }) => Some(error.to_string()),
             _ => None,

@@ -14,8 +14,10 @@ use serde_json::{Map, Value, json};
 
 use crate::plan::context::CONTEXT_VARIABLE;
 use crate::plan::{CommandLine, EnvVariable, Input, Instance, InstanceId, Work};
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, TakeError};
 use crate::run::environment::Variables;
+use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::job::{Job, Launch, Script};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
@@ -51,6 +53,8 @@ pub struct Attempt {
     extensions: Map<String, Value>,
     force: bool,
     cpu_fallback: bool,
+    /// All that it may read and write, if it runs in a sandbox.
+    access: Option<AccessRules>,
     claim: Claim,
 }
 
@@ -89,6 +93,8 @@ pub struct AttemptContext {
     pub reads: Vec<ProjectSnapshot>,
     /// Registration among the attempts that read at the same time.
     pub reader: Arc<Reader>,
+    /// Access policy of the run.
+    pub policy: Arc<AccessPolicy>,
 }
 
 impl Attempt {
@@ -99,7 +105,7 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        AttemptContext { folder, reads, reader }: AttemptContext,
+        AttemptContext { folder, reads, reader, policy }: AttemptContext,
         options: AttemptOptions,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
@@ -113,15 +119,8 @@ impl Attempt {
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let mut sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
-        if let Work::Command(command) = &instance.work {
-            sandbox.write_script(&command.line, &context(instance, command))?;
-            for input in &instance.inputs {
-                if let Some(table) = table_of(input) {
-                    sandbox.write_input(&format!("inputs/{}.csv", input.port), table.as_bytes())?;
-                }
-            }
-        }
+        let access = policy.rules(cache, instance, &folder, &links, &[]);
+        let sandbox = prepare_sandbox(cache, folder, instance, &links)?;
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
             fingerprint,
@@ -134,6 +133,7 @@ impl Attempt {
             extensions: Map::new(),
             force: options.force,
             cpu_fallback: options.cpu_fallback,
+            access,
             claim,
         })
     }
@@ -170,16 +170,27 @@ impl Attempt {
                 threads: allocation.cpus as usize,
             })),
         };
-        let (environment, secrets) = self.environment(inputs.project, instance, allocation, variables);
+        let (environment, secrets) = environment(&self.sandbox, inputs.project, instance, allocation, variables);
         let folder = self.sandbox.folder().to_owned();
         let attempt = self.sandbox.root().to_owned();
-        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment, secrets }
+        let (log, access) = (self.log.clone(), self.access.clone());
+        Job { id: instance.id, launch, folder, attempt, log, environment, secrets, access }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
     fn shared_kernels(&self, allocation: &Allocation) -> Option<PathBuf> {
         let run = self.sandbox.root().parent()?;
         allocation.has_shared_gpu().then(|| run.join(SHARED_KERNELS))
+    }
+
+    /// Explanation of accesses that its sandbox denied, by the lines of its log.
+    pub fn denied(&self, policy: &AccessPolicy, log: &[String]) -> Option<String> {
+        policy.explain(self.access.as_ref()?, self.sandbox.folder(), log)
+    }
+
+    /// Root folder of the attempt.
+    pub fn folder(&self) -> &Path {
+        self.sandbox.root()
     }
 
     /// Puts the inputs in order after a failed attempt, for all who read them later; returns whether another stage
@@ -197,33 +208,6 @@ impl Attempt {
         let bound = instance.inputs.iter().zip(&self.recipe.inputs);
         let items = bound.flat_map(|(input, bound)| input.files.iter().zip(&bound.items));
         items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
-    }
-
-    /// Variables of the job, and values among them that are secrets.
-    fn environment(
-        &self,
-        project: &Path,
-        instance: &Instance,
-        allocation: &Allocation,
-        variables: &Variables,
-    ) -> (Vec<(OsString, OsString)>, Vec<String>) {
-        let temporary = self.sandbox.folder().join(self.sandbox.temporary());
-        let mut environment: Vec<(OsString, OsString)> = vec![
-            ("ATHANOR_PROJECT".into(), project.into()),
-            ("ATHANOR_STAGE".into(), instance.name.clone().into()),
-            ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
-            ("TMPDIR".into(), temporary.into()),
-        ];
-        environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
-        let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
-        environment.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
-        let Work::Command(command) = &instance.work else { return (environment, Vec::new()) };
-        environment.push((CONTEXT_VARIABLE.into(), self.sandbox.context().into()));
-        let mut all = variables.of_command(&command.env_passthrough);
-        all.append(&mut environment);
-        // The stage's own come last, and so hold.
-        all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
-        (all, variables.secrets(&command.env_passthrough))
     }
 
     /// Notes a metric, or the device, for the record. A curve is reduced to its last value.
@@ -292,6 +276,58 @@ impl Attempt {
     pub fn end(self) -> (Claim, Cleared) {
         (self.claim, self.sandbox.clear())
     }
+
+    /// Ends the attempt and leaves its folder as it is. The claim goes on.
+    pub fn end_kept(self) -> (Claim, Cleared) {
+        (self.claim, Cleared { folder: None, undeclared: Vec::new() })
+    }
+}
+
+/// Prepares the folder of an attempt of `instance`: its inputs, and the files that a command reads beside them.
+pub(crate) fn prepare_sandbox(
+    cache: &Cache,
+    folder: PathBuf,
+    instance: &Instance,
+    links: &[Link],
+) -> Result<Sandbox, CacheError> {
+    let mut sandbox = Sandbox::prepare(cache, folder, links, &instance.outputs)?;
+    if let Work::Command(command) = &instance.work {
+        sandbox.write_script(&command.line, &context(instance, command))?;
+        for input in &instance.inputs {
+            if let Some(table) = table_of(input) {
+                sandbox.write_input(&format!("inputs/{}.csv", input.port), table.as_bytes())?;
+            }
+        }
+    }
+    Ok(sandbox)
+}
+
+/// Variables of an attempt of `instance` in `sandbox`, and values among them that are secrets: all variables of a command; for a
+/// worker, those to add to this process's.
+pub(crate) fn environment(
+    sandbox: &Sandbox,
+    project: &Path,
+    instance: &Instance,
+    allocation: &Allocation,
+    variables: &Variables,
+) -> (Vec<(OsString, OsString)>, Vec<String>) {
+    let temporary = sandbox.folder().join(sandbox.temporary());
+    let mut environment: Vec<(OsString, OsString)> = vec![
+        ("ATHANOR_PROJECT".into(), project.into()),
+        ("ATHANOR_STAGE".into(), instance.name.clone().into()),
+        ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
+        ("TMPDIR".into(), temporary.into()),
+    ];
+    environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
+    let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
+    environment.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
+    let Work::Command(command) = &instance.work else { return (environment, Vec::new()) };
+    environment.push((CONTEXT_VARIABLE.into(), sandbox.context().into()));
+    let mut all = variables.of_command(&command.env_passthrough);
+    all.append(&mut environment);
+    // The stage's own come last, and so hold.
+    all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
+    (all, variables.secrets(&command.env_passthrough))
 }
 
 /// Table of a gathered input as CSV: `path`, and a column for each gathered axis.

@@ -10,6 +10,7 @@ use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup, Unsynced};
 use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, CommitError, Stored};
 use crate::run::attempts::failure::log_tail;
 use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
@@ -59,7 +60,7 @@ pub trait RunBackend {
     /// Records at once what waits to be recorded, as nothing else is going on.
     fn flush(&self);
     /// Ends an attempt that failed.
-    fn abandon(&mut self, attempt: Self::Attempt) -> Abandoned;
+    fn abandon(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt) -> Abandoned;
 }
 
 /// Outcome of work that a backend did on another thread.
@@ -68,6 +69,8 @@ pub enum BackendEvent {
     Stored(InstanceId, Box<Result<Stored, CommitError>>),
     /// Results were recorded, or not.
     Recorded(Recorded),
+    /// Sentence about the run as a whole, for the user.
+    Notice(String),
 }
 
 /// Receives the events of a backend, from any thread; must not block.
@@ -80,6 +83,8 @@ pub struct Abandoned {
     pub log_tail: Vec<String>,
     /// Why it may have failed through no fault of its own: another stage changed what it read.
     pub disturbed: Option<String>,
+    /// What its sandbox denied it, as sentences, if its log says so.
+    pub denied: Option<String>,
 }
 
 /// Results that are known from earlier runs.
@@ -104,6 +109,7 @@ pub struct CacheBackend<'r> {
     group_committer: GroupCommitter,
     /// Variables of this process, of which commands get some.
     variables: Variables,
+    policy: Arc<AccessPolicy>,
     listener: BackendListener,
 }
 
@@ -115,6 +121,7 @@ impl<'r> CacheBackend<'r> {
         scratch_pool: ScratchPool,
         threads: ThreadPool,
         variables: Variables,
+        policy: Arc<AccessPolicy>,
         listener: BackendListener,
     ) -> CacheBackend<'r> {
         let on_recorded = {
@@ -132,6 +139,7 @@ impl<'r> CacheBackend<'r> {
             stored: Arc::default(),
             group_committer,
             variables,
+            policy,
             listener,
         }
     }
@@ -175,8 +183,10 @@ impl RunBackend for CacheBackend<'_> {
         let reads = inputs.paths_read(id).into_iter().map(|path| self.snapshots.take(inputs.project, path));
         let reads = reads.collect::<Result<_, _>>()?;
         let reader = self.readers.begin(inputs.stored(id, &resolved.recipe));
-        let context = AttemptContext { folder, reads, reader };
-        Attempt::prepare(&self.cache, inputs, id, resolved, claim, context, options)
+        let context = AttemptContext { folder, reads, reader, policy: Arc::clone(&self.policy) };
+        let attempt = Attempt::prepare(&self.cache, inputs, id, resolved, claim, context, options);
+        self.policy.notices().into_iter().for_each(|notice| (self.listener)(BackendEvent::Notice(notice)));
+        attempt
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, allocation: &Allocation) -> Job {
@@ -196,7 +206,10 @@ impl RunBackend for CacheBackend<'_> {
             let mut unsynced = Unsynced::default();
             let result = attempt.store(&cache, &instance, || lock(&scratch_pool).others_run(), &mut unsynced);
             let result = result.and_then(|(record, removed)| Ok((record.seal()?, record, removed)));
-            let (claim, Cleared { folder, undeclared }) = attempt.end();
+            let kept = if result.is_err() { lock(&scratch_pool).keep(&instance.name, attempt.folder()) } else { None };
+            let (claim, Cleared { folder, undeclared }) =
+                if kept.is_some() { attempt.end_kept() } else { attempt.end() };
+            kept.into_iter().for_each(|notice| listener(BackendEvent::Notice(notice)));
             lock(&scratch_pool).release(folder);
             let result = result.map(|(sealed, record, removed)| {
                 let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
@@ -218,12 +231,16 @@ impl RunBackend for CacheBackend<'_> {
         self.group_committer.flush();
     }
 
-    fn abandon(&mut self, attempt: Attempt) -> Abandoned {
+    fn abandon(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) -> Abandoned {
+        let instance = &inputs.plan.instances[id.index()].name;
         let log_tail = log_tail(&attempt.log);
         let disturbed = attempt.disturbed(&self.cache, || lock(&self.scratch_pool).others_run());
-        let (_, cleared) = attempt.end();
+        let denied = attempt.denied(&self.policy, &log_tail);
+        let kept = lock(&self.scratch_pool).keep(instance, attempt.folder());
+        let (_, cleared) = if kept.is_some() { attempt.end_kept() } else { attempt.end() };
+        kept.into_iter().for_each(|notice| (self.listener)(BackendEvent::Notice(notice)));
         lock(&self.scratch_pool).release(cleared.folder);
-        Abandoned { log_tail, disturbed }
+        Abandoned { log_tail, disturbed, denied }
     }
 }
 

@@ -111,6 +111,16 @@ impl Failure {
         self
     }
 
+    /// Adds a remedy, before one that is there already.
+    #[must_use]
+    pub(crate) fn with_help(mut self, help: Option<String>) -> Failure {
+        self.help = match (help, self.help) {
+            (Some(first), Some(second)) => Some(format!("{first}\n{second}")),
+            (first, second) => first.or(second),
+        };
+        self
+    }
+
     /// Adds the end of the log.
     #[must_use]
     pub(crate) fn with_log(mut self, tail: Vec<String>) -> Failure {

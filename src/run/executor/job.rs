@@ -8,6 +8,7 @@ use athanor_stages::context::StageReport;
 
 use crate::language::Shell;
 use crate::plan::InstanceId;
+use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::protocol::WorkerRequest;
 
 /// Job: one attempt of one instance, ready to be started.
@@ -27,6 +28,8 @@ pub struct Job {
     pub environment: Vec<(OsString, OsString)>,
     /// Texts that are not to be seen in its log and its reports.
     pub secrets: Vec<String>,
+    /// All that it may read and write; `None` for whatever the user may.
+    pub access: Option<AccessRules>,
 }
 
 /// Process to start.

@@ -4,6 +4,7 @@ mod durations;
 mod execution;
 mod passes;
 pub mod second_pass;
+pub mod shell;
 mod withheld;
 
 use std::collections::HashSet;
@@ -18,6 +19,8 @@ use athanor_stages::nn::devices::cuda;
 use crate::events::{Counts, EventSink, Outcome, RunEvent};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
+use crate::run::access::config::SandboxConfig;
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::environment::Variables;
 use crate::run::executor::resources::{Capacity, misfits};
@@ -46,6 +49,8 @@ pub struct Project {
     pub log_limit: u64,
     /// Variables of this process, of which commands get some.
     pub variables: Variables,
+    /// Sandbox of commands.
+    pub sandbox: SandboxConfig,
 }
 
 impl Project {
@@ -58,7 +63,13 @@ impl Project {
             results: results.value,
             log_limit: log_limit.value.bytes(),
             variables: Variables::default(),
+            sandbox: SandboxConfig::default(),
         }
+    }
+
+    /// What stages may read and write.
+    fn access_policy(&self) -> AccessPolicy {
+        AccessPolicy::new(self.sandbox.clone(), &self.folder, self.cache.root(), &self.results)
     }
 }
 
@@ -94,6 +105,8 @@ pub struct RunRequest {
     pub capacity: Capacity,
     /// Whether to go on with what does not depend on a failed instance.
     pub keep_going: bool,
+    /// Whether to keep the folders of failed attempts.
+    pub keep_scratch: bool,
     /// Instances to make even if the cache has their results.
     pub force: HashSet<InstanceId>,
     /// Path of this program's binary.

@@ -20,8 +20,11 @@ Keys:
 - `env`: variables and their values. They are part of the fingerprint.
 - `env_passthrough`: names, or patterns such as `HF_*`, of variables of your environment that the script gets besides those below. They are no part of the fingerprint; their values of 6 characters and more are masked in logs and events.
 - `versions`: commands such as `python --version` whose output is part of the fingerprint. A run asks each of them once, in the project folder; `status` and `explain` use the last answers.
+- `sandbox: off`: no sandbox for this stage. `writes: [PATH]`: further files and folders that it may write. Neither is part of the fingerprint.
 
 Files of the project folder that the script names are linked to the same place in the scratch folder and count as inputs. The script itself is a file beside the folder.
+
+The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
 
 Variables that the script is given:
 

@@ -304,6 +304,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             Message::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
             Message::Backend(BackendEvent::Stored(id, result)) => self.stored(id, *result),
             Message::Backend(BackendEvent::Recorded(recorded)) => self.recorded(recorded),
+            Message::Backend(BackendEvent::Notice(message)) => self.journal.record(RunEvent::Notice { message }),
             Message::Interrupt => self.interrupt(),
         }
     }
@@ -332,7 +333,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.exited_ok.push((id, attempt));
             return;
         }
-        let Abandoned { log_tail, disturbed } = self.backend.abandon(attempt);
+        let Abandoned { log_tail, disturbed, denied } = self.backend.abandon(&self.inputs, id, attempt);
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         let stopped = self.interrupts > 0 && timeout.is_none();
         if stopped {
@@ -344,7 +345,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.defer(id, because);
         } else {
             let again = exit.wants_retry();
-            let failure = Failure::of_exit(exit, timeout).with_log(log_tail);
+            let failure = Failure::of_exit(exit, timeout).with_help(denied).with_log(log_tail);
             let failure = match &self.plan().instances[id.index()].work {
                 Work::Command(command) => {
                     let withheld = self.policy.withheld.get(&id).map_or(&[][..], Vec::as_slice);

@@ -1,7 +1,7 @@
 //! A job as a process: started, read from, waited for.
 
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,7 +15,9 @@ use nix::unistd::Pid;
 
 use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
+use crate::run::executor::local::events_pipe::{EventsPipe, NamedPipe};
 use crate::run::executor::local::interpreter;
+use crate::run::executor::local::landlock::Restriction;
 use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
@@ -177,6 +179,8 @@ struct Running {
     streams: ProcessStreams,
     /// Our end of a script's event pipe, which keeps it open: the script may open and close it many times.
     keep_open: Option<OwnedFd>,
+    /// The event pipe's name, until the process has ended.
+    named_pipe: Option<NamedPipe>,
     oom_counter: Counts,
 }
 
@@ -186,7 +190,11 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         Launch::Worker(request) => serde_json::to_string(request).map_err(std::io::Error::other)?,
         Launch::Script(_) => String::new(),
     };
-    let (reader, writer) = std::io::pipe()?;
+    let restriction = job.access.as_ref().map(Restriction::new).transpose()?;
+    let EventsPipe { reader, writer, path, named } = match job.access {
+        Some(_) => EventsPipe::named(&job.attempt)?,
+        None => EventsPipe::unnamed()?,
+    };
     let (printed, print) = std::io::pipe()?;
     let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit), job.secrets.clone());
     let streams = ProcessStreams { messages: MessageReader::new(reader)?, output: OutputReader::new(printed)?, log };
@@ -199,22 +207,23 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         Launch::Script(script) => {
             let mut command = interpreter::command(script, &job.environment)?;
             command.env_clear().stdin(Stdio::null()).stdout(print.try_clone()?);
-            // The pipe is opened by name, so that a script can write to it like to any file.
-            let path = format!("/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd());
-            command.env(EVENTS_VARIABLE, path);
             command
         }
     };
     command.stderr(print).current_dir(&job.folder).process_group(0);
     command.envs(job.environment.iter().map(|(name, value)| (name, value)));
-    let mut child = shared.processes.start(number, &mut command)?;
+    if let Launch::Script(_) = job.launch {
+        // The pipe is opened by name, so that a script can write to it like to any file.
+        command.env(EVENTS_VARIABLE, path);
+    }
+    let mut child = shared.processes.start(number, &mut command, restriction)?;
     drop(command);
     if let Some(mut stdin) = child.stdin.take() {
         // A worker that dies before it reads its request is reported by its exit.
         let _ = writeln!(stdin, "{request}");
     }
-    let keep_open = matches!(job.launch, Launch::Script(_)).then(|| OwnedFd::from(writer));
-    Ok(Running { child, number, streams, keep_open, oom_counter })
+    let keep_open = matches!(job.launch, Launch::Script(_)).then_some(writer);
+    Ok(Running { child, number, streams, keep_open, named_pipe: named, oom_counter })
 }
 
 impl Running {
@@ -235,6 +244,7 @@ impl Running {
         let status = process.reap(&mut self.child, group);
         let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());
+        drop(self.named_pipe.take());
         // Output of processes that were killed with it.
         self.streams.drain(&mut on_line);
         for Unkillable { process, name } in unkillable {
