@@ -8,7 +8,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, remove_tree, symlink_or_copy};
+use athanor_cache::{
+    Cache, CacheError, DigestHints, Exclusions, OutputRecord, Unsynced, remove_tree, symlink_or_copy,
+};
 use athanor_stages::ports::OutputPort;
 
 use crate::run::inputs::link::{Link, Target};
@@ -75,7 +77,7 @@ impl Sandbox {
             match &link.target {
                 Target::Stored(artifact) if link.copy => cache.copy_for_stage(artifact, &at)?,
                 Target::Stored(artifact) => cache.link_into(artifact, &at)?,
-                Target::ProjectFile(path) if link.copy => cache.copy_in(path, &at)?,
+                Target::ProjectFile(path) if link.copy => cache.copy_in(path, &at, &Exclusions::default())?,
                 Target::ProjectFile(path) => symlink_or_copy(path, &at).map_err(refused(&at))?,
             }
         }

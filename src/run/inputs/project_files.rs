@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use athanor_cache::{Artifact, Cache, CacheError};
+use athanor_cache::{Artifact, Cache, CacheError, Exclusions};
 use athanor_stages::artifact::ArtifactType;
 use rayon::prelude::*;
 
@@ -151,7 +151,7 @@ impl Contents {
         let paths: BTreeSet<String> = sources.chain(mentioned).collect();
         let (total, done) = (paths.len(), std::sync::atomic::AtomicUsize::new(0));
         let read_one = |path: String| {
-            let content = cache.artifact_with_manifest_of(&project.join(&path))?;
+            let content = cache.artifact_with_manifest_of(&project.join(&path), &Exclusions::default())?;
             progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1, total);
             Ok((path, content))
         };
