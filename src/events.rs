@@ -74,6 +74,13 @@ pub enum RunEvent {
         /// Its log file, relative to the run's folder.
         log: String,
     },
+    /// Something about what the instance reads that the user should know.
+    Notice {
+        /// The instance.
+        instance: String,
+        /// A full sentence.
+        message: String,
+    },
     /// The instance got further.
     Progress {
         /// The instance.
@@ -252,6 +259,7 @@ impl RunEvent {
             RunEvent::Cached { instance, .. }
             | RunEvent::Waiting { instance }
             | RunEvent::Started { instance, .. }
+            | RunEvent::Notice { instance, .. }
             | RunEvent::Progress { instance, .. }
             | RunEvent::Metric { instance, .. }
             | RunEvent::Storing { instance }

@@ -50,6 +50,9 @@ keys! {
         optional params: Anything,
         /// Shell line of a `command`. Values of expressions in it are quoted for the place where they stand, in quotes or not.
         optional run: Templated<String>,
+        /// Files and folders of the project that a `command` reads where they lie: `[src/, params.yaml]`. Their content counts
+        /// as that of inputs; `{ params.yaml: [train.lr] }` counts the values of these keys alone.
+        optional reads: Anything,
         /// Output files or folders of a `command`, by name.
         optional outputs: Named<FieldName, Templated<String>>,
         /// Resources that the stage needs to run.

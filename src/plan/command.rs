@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use athanor_stages::ports::OutputPort;
-use indexmap::IndexSet;
 
 use crate::language::document::Stage;
 use crate::language::expression::{Compiled, Template, scalar_text};
@@ -13,7 +12,9 @@ use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Span};
 
 use super::evaluate::Reported;
+use super::mentions::{Mentions, mentions};
 use super::model::{CommandLine, Input, Resources};
+use super::plain_path::plain_path;
 use super::shell;
 
 /// Checks the paths of declared outputs and normalises them.
@@ -63,21 +64,6 @@ pub(super) fn check_apart<'a>(
     }
 }
 
-/// `path` without needless parts, or why it cannot be inside a folder of ours.
-pub(super) fn plain_path(path: &str) -> Result<String, &'static str> {
-    if path.starts_with('/') {
-        return Err("an absolute path");
-    }
-    if path.contains('\0') {
-        return Err("a path with a NUL character");
-    }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.contains(&"..") {
-        return Err("a path with `..`");
-    }
-    if parts.is_empty() { Err("an empty path") } else { Ok(parts.join("/")) }
-}
-
 /// The names in `resources`.
 const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];
 
@@ -115,8 +101,8 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
             return None;
         }
         let identity = self.identity(&scope)?;
-        let mentions = mentions(&line, outputs);
-        Some(CommandLine { line, identity, mentions })
+        let Mentions { files, in_place, modules } = mentions(&line, outputs);
+        Some(CommandLine { line, identity, mentions: files, in_place, modules, reads: Vec::new() })
     }
 
     /// Checks the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
@@ -225,32 +211,4 @@ fn map<'a>(entries: impl Iterator<Item = (&'a str, Node)>, place: Span) -> Node 
 
 fn text(text: &str, place: Span) -> Node {
     Node { value: Value::Text(text.to_owned()), span: place }
-}
-
-/// The words of a line that may be relative paths of project files: an over-estimate, to be looked up.
-fn mentions(line: &str, outputs: &[OutputPort]) -> Vec<String> {
-    let words = shlex::split(line).unwrap_or_else(|| line.split_whitespace().map(str::to_owned).collect());
-    let mut mentions = IndexSet::new();
-    for word in words {
-        let parts = word.split([';', '|', '&', '<', '>', '(', ')', '`', '\n']);
-        for candidate in parts.map(|part| option_value(part.trim())) {
-            let Ok(path) = plain_path(candidate) else { continue };
-            let own =
-                |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            let ours = own("inputs") || outputs.iter().any(|output| own(&output.file));
-            let odd = candidate.starts_with('-') || path.contains(['*', '?', '$', '\n']) || candidate.contains("://");
-            if !ours && !odd {
-                mentions.insert(path);
-            }
-        }
-    }
-    mentions.into_iter().collect()
-}
-
-/// The value of `--option=value` and `NAME=value`, else the word itself.
-fn option_value(word: &str) -> &str {
-    match word.split_once('=') {
-        Some((name, value)) if !name.contains('/') => value,
-        _ => word,
-    }
 }

@@ -68,6 +68,8 @@ pub(super) struct Templates<'d, 'e> {
     params: Option<Template<'e>>,
     /// The shell line.
     pub run: Option<Template<'e>>,
+    /// What is read of the project where it lies.
+    pub reads: Option<Template<'e>>,
     /// Outputs, by name.
     pub outputs: Vec<(&'d Key, Template<'e>)>,
     /// Key of `resources`.
@@ -173,6 +175,7 @@ impl Drafting<'_> {
                 .collect(),
             params: keys.params.as_ref().map(|params| compile(&params.0, scope)),
             run: keys.run.as_ref().map(|run| compile(&run.node, &run_scope)),
+            reads: keys.reads.as_ref().map(|reads| compile(&reads.0, scope)),
             outputs: keys
                 .outputs
                 .iter()
@@ -289,6 +292,10 @@ fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: b
         let help = "take it out, or use `kind: command`";
         if let Some(run) = &keys.run {
             problems.push(Diagnostic::new(run.node.span, message("run")).help(help));
+        }
+        if let Some(reads) = &keys.reads {
+            let message = "`reads` is for commands; other kinds read nothing but their inputs";
+            problems.push(Diagnostic::new(reads.0.span, message).help(help));
         }
         if let Some(outputs) = &keys.outputs {
             let span = outputs.entries.first().map_or(outputs.span, |(key, _)| key.span);

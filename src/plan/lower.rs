@@ -12,7 +12,8 @@ use crate::language::{Diagnostic, Diagnostics, suggest};
 use super::command::CommandTemplate;
 use super::draft::{Draft, Slot, State};
 use super::evaluate::evaluate;
-use super::model::{Input, Instance, InstanceId, Resources, Work};
+use super::model::{CommandLine, DeclaredRead, Input, Instance, InstanceId, Resources, Work};
+use super::reads;
 use super::wiring::{Reader, Wiring};
 
 /// Checks the names of a stage's inputs against the ports of its kind.
@@ -94,6 +95,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let retries = evaluate::<Retries>(templates.retries.as_ref(), &scope, problems);
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
+        let reads = self.reads(&scope, wiring, problems);
         let params = slot.params.clone();
         let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
         let (Some(resources), Some(inputs), Some(params), Some(outputs)) = (resources, inputs, params, outputs) else {
@@ -103,7 +105,10 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             return None;
         };
         let work = match line {
-            Some(line) => Work::Command(line.render(scope, &inputs, outputs, &resources, problems)?),
+            Some(line) => {
+                let line = line.render(scope, &inputs, outputs, &resources, problems)?;
+                Work::Command(CommandLine { reads: reads?, ..line })
+            }
             None if draft.ports.is_some() => Work::BuiltIn { params },
             None => return None,
         };
@@ -123,6 +128,19 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             retries: retries.ok()?.map_or(0, |retries| retries.0),
             span: draft.key.span,
         })
+    }
+
+    /// What is read of the project where it lies.
+    fn reads(
+        &self,
+        scope: &Scope,
+        wiring: &mut Wiring<'s, 'd, 'e>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Vec<DeclaredRead>> {
+        let Some(template) = &self.draft.templates.reads else { return Some(Vec::new()) };
+        let reads = reads::declared(&template.evaluate(scope, problems)?, problems)?;
+        reads.iter().for_each(|(read, span)| wiring.declare(&read.path, *span));
+        Some(reads.into_iter().map(|(read, _)| read).collect())
     }
 
     fn resources(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Resources> {

@@ -11,8 +11,11 @@ mod index;
 pub(crate) mod kind_name;
 mod lower;
 mod matrix;
+mod mentions;
 mod model;
 mod params;
+mod plain_path;
+mod reads;
 mod results;
 mod select;
 mod shell;
@@ -23,8 +26,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource, Source,
-    SourceId, StageInfo, Work,
+    CommandLine, DeclaredRead, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource,
+    Source, SourceId, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

@@ -13,6 +13,9 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         }
         RunEvent::Waiting { instance } => Some(format!("waiting      {}: another run is making it", escape(instance))),
         RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
+        RunEvent::Notice { instance, message } => {
+            Some(format!("note         {}: {}", escape(instance), escape(message)))
+        }
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
             let mut text = format!("finished     {} in {}", escape(instance), duration(*duration_ms));
             if !undeclared.is_empty() {
@@ -174,6 +177,7 @@ mod tests {
         let events = [
             RunEvent::RunStarted { version: 1, run: owned(), pipeline: owned(), file: owned(), instances: 1 },
             RunEvent::Waiting { instance: owned() },
+            RunEvent::Notice { instance: owned(), message: owned() },
             RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
             RunEvent::Finished {
                 instance: owned(),

@@ -19,6 +19,7 @@ use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::{Recipe, Resolved};
+use crate::run::inputs::folder_views::ShownFolders;
 use crate::run::inputs::link::Link;
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
 use crate::run::inputs::mutation_guard::readers::Reader;
@@ -77,13 +78,15 @@ pub struct Stored {
 }
 
 /// Context of an attempt.
-pub struct AttemptContext {
+pub struct AttemptContext<'v> {
     /// Scratch folder.
     pub folder: PathBuf,
     /// Snapshots of the project's files that it reads.
     pub reads: Vec<ProjectSnapshot>,
     /// Registration among the attempts that read at the same time.
     pub reader: Arc<Reader>,
+    /// Views of the project's folders.
+    pub views: ShownFolders<'v>,
 }
 
 impl Attempt {
@@ -94,7 +97,7 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        AttemptContext { folder, reads, reader }: AttemptContext,
+        AttemptContext { folder, reads, reader, views }: AttemptContext<'_>,
         options: AttemptOptions,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
@@ -108,7 +111,7 @@ impl Attempt {
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
+        let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs, views)?;
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
             fingerprint,

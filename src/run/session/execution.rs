@@ -16,7 +16,7 @@ use crate::run::attempts::backend::KnownResults;
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::message::Message;
 use crate::run::executor::local::LocalExecutorConfig;
-use crate::run::inputs::project_files::Contents;
+use crate::run::inputs::contents::Contents;
 use crate::run::publish::{Publication, PublishRequest, Published, Refused, explain};
 use crate::run::state::history::{InstanceOutcome, RegisteredRun, RunId, RunLog};
 use crate::run::state::journal::Journal;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use athanor_cache::{Cache, CacheError};
+use athanor_cache::{Cache, CacheError, Exclusions};
 use athanor_stages::context::ComputesOn;
 use athanor_stages::error::CPU_INSTEAD;
 use athanor_stages::nn::devices::cuda;
@@ -19,7 +19,8 @@ use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::executor::resources::{Capacity, misfits};
-use crate::run::inputs::project_files::{self, Contents, Mentions};
+use crate::run::inputs::contents::{Contents, Reading};
+use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::state::history::{History, Ledger};
 use crate::run::state::last_run::LastRun;
@@ -71,6 +72,10 @@ pub struct Session<'a> {
     snapshots: SnapshotFiles,
     wanted: Vec<InstanceId>,
     mentions: Mentions,
+    /// Folders that are no content of the project, absolute.
+    closed: Vec<PathBuf>,
+    /// Entries of the project's folders that are no content.
+    exclusions: Arc<Exclusions>,
 }
 
 /// Options of a run.
@@ -121,12 +126,15 @@ impl<'a> Session<'a> {
         project.cache.recover_wal()?;
         let KeyedPlan { plan, key } = plan;
         let wanted = needed_by(plan, targets);
-        let mentions = project_files::mentions(plan, &wanted, |words| {
-            project_files::project_files(words, &project.folder, project.cache.root())
+        let mentions = project_reads::mentions(plan, &wanted, &project.folder, |words| {
+            project_reads::project_files(words, &project.folder, project.cache.root())
         });
+        // Neither is content of the project, wherever in it they lie.
+        let closed = vec![project.cache.root().to_owned(), project.folder.join(&project.results)];
+        let exclusions = Arc::new(Exclusions::of_project(&project.folder, &closed)?);
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let snapshots = History::snapshots(project.cache.root(), &project.folder, file, profiles);
-        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions })
+        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions, closed, exclusions })
     }
 
     /// History of the pipeline.
@@ -226,7 +234,9 @@ impl<'a> Session<'a> {
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
         let Project { folder, cache, .. } = self.project;
-        Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
+        let (exclusions, closed, snapshots) = (&self.exclusions, &self.closed, &self.snapshots);
+        let reading = Reading { project: folder, cache, exclusions, closed, snapshots };
+        Contents::read(self.plan, &self.wanted, &self.mentions, &reading, progress)
     }
 
     fn inputs<'s>(&'s self, contents: &'s Contents) -> Inputs<'s> {

@@ -22,8 +22,11 @@ impl Kind for Command {
     fn doc(&self) -> &'static str {
         "Runs a shell line (`run`) in a scratch folder that holds the inputs, and keeps the declared outputs.\n\n\
          The line runs under `sh -c`; a status other than 0 fails the stage. `${{ inputs.NAME }}` and \
-         `${{ outputs.NAME }}` are paths inside that folder. Files of the project folder that the line names are linked to \
-         the same place there and count as inputs. `ATHANOR_PROJECT` holds the project folder."
+         `${{ outputs.NAME }}` are paths inside that folder. `ATHANOR_PROJECT` holds the project folder.\n\n\
+         Files of the project folder that the line names lie at the same place there and count as inputs, and so do the \
+         modules of the project that Python scripts among them import; those that are named by their full path, or as \
+         `$ATHANOR_PROJECT/…`, count and are read where they lie. `reads: [src/, params.yaml]` declares what else the stage \
+         reads of the project where it lies, and `reads: { params.yaml: [train.lr] }` values of single keys."
     }
 
     fn params_schema(&self) -> Schema {

@@ -119,7 +119,8 @@ fn has_secret(work: &Work) -> bool {
     match work {
         Work::BuiltIn { params } => secrets::has_secret(params),
         Work::Command(command) => {
-            in_text(&command.line) || in_text(&command.identity) || command.mentions.iter().any(in_text)
+            let mut words = command.mentions.iter().chain(&command.in_place);
+            in_text(&command.line) || in_text(&command.identity) || words.any(in_text)
         }
     }
 }
