@@ -81,6 +81,13 @@ pub enum RunEvent {
         /// Its log file, relative to the run's folder.
         log: String,
     },
+    /// Something about what the instance reads that the user should know.
+    Advice {
+        /// The instance.
+        instance: String,
+        /// A full sentence.
+        message: String,
+    },
     /// The instance got further.
     Progress {
         /// The instance.
@@ -264,6 +271,7 @@ impl RunEvent {
             RunEvent::Cached { instance, .. }
             | RunEvent::Waiting { instance }
             | RunEvent::Started { instance, .. }
+            | RunEvent::Advice { instance, .. }
             | RunEvent::Progress { instance, .. }
             | RunEvent::Metric { instance, .. }
             | RunEvent::Storing { instance }

@@ -67,7 +67,9 @@ pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use error::{CacheError, Result, explain};
 #[doc(hidden)]
 pub use fs::disk::{DiskHook, Operation};
+pub use fs::exclusions::{Exclusions, is_left_behind};
 pub use fs::fallback::{move_folder, remove_tree, symlink_or_copy};
+pub use fs::folder_view::FolderView;
 pub use fs::freed::Freed;
 pub use fs::fs_time::FsTime;
 pub use fs::names::is_run as is_name_of_run;

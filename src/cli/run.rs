@@ -95,7 +95,8 @@ fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
     let statuses = session.status().map_err(refused)?;
     let runs = |id: &InstanceId| !matches!(statuses[id.index()], Some(Status::Fresh) | None);
     let ids: Vec<InstanceId> = session.wanted().iter().copied().filter(runs).collect();
-    let notes = session.withheld_events(&ids).into_iter().filter_map(|event| Some(describe(&event)? + "\n"));
+    let notes =
+        session.withheld_events(&ids).map_err(refused)?.into_iter().filter_map(|event| Some(describe(&event)? + "\n"));
     let mut text: String = notes.collect();
     if session.asks_versions() {
         text += status_view::LAST_VERSIONS;

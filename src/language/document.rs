@@ -64,6 +64,9 @@ keys! {
         /// Commands such as `python --version` whose output is part of what the result of a `command` depends on. They are
         /// asked once a run.
         optional versions: Listed<Literal<String>>,
+        /// Files and folders of the project that a `command` reads where they lie: `[src/, params.yaml]`. Their content counts
+        /// as that of inputs; `{ params.yaml: [train.lr] }` counts the values of these keys alone.
+        optional reads: Anything,
         /// Output files or folders of a `command`, by name.
         optional outputs: Named<FieldName, Templated<String>>,
         /// Resources that the stage needs to run.

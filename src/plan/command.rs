@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use athanor_stages::ports::OutputPort;
-use indexmap::IndexSet;
 
 use crate::language::document::Stage;
 use crate::language::expression::{Compiled, Render, Template, scalar_text};
@@ -14,7 +13,9 @@ use crate::language::{Diagnostic, Language, Shell, Span};
 
 use super::context::{CONTEXT_VARIABLE, values_used};
 use super::evaluate::Reported;
+use super::mentions::{Mentions, mentions};
 use super::model::{CommandLine, EnvVariable, Input, Resources};
+use super::plain_path::plain_path;
 use super::{python, shell};
 
 /// Checks the paths of declared outputs and normalises them.
@@ -62,21 +63,6 @@ pub(super) fn check_apart<'a>(
             problems.push(Diagnostic::new(span, message).also(*place, "the other").help("give each a path of its own"));
         }
     }
-}
-
-/// `path` without needless parts, or why it cannot be inside a folder of ours.
-pub(super) fn plain_path(path: &str) -> Result<String, &'static str> {
-    if path.starts_with('/') {
-        return Err("an absolute path");
-    }
-    if path.contains('\0') {
-        return Err("a path with a NUL character");
-    }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.contains(&"..") {
-        return Err("a path with `..`");
-    }
-    if parts.is_empty() { Err("an empty path") } else { Ok(parts.join("/")) }
 }
 
 /// The names in `resources`.
@@ -130,14 +116,26 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
         }
         let identity = identity(self.run, &scope, &mut written(language))?;
         let env = self.env(&scope, problems)?;
-        let mentions = mentions(&line, language, outputs);
+        let Mentions { files, in_place, modules } = mentions(&line, language, outputs);
         let tells = language == Language::Unknown || line.contains(CONTEXT_VARIABLE);
         let templates = std::iter::once(self.run).chain(self.env.iter().map(|(_, value)| value));
         let context = tells.then(|| values_used(&scope, templates.chain(self.others.iter().copied())));
         let Stage { env_passthrough, versions, .. } = self.keys;
         let passed = env_passthrough.iter().flat_map(|list| &list.0).map(|name| name.value.clone()).collect();
         let versions = versions.iter().flat_map(|list| &list.0).map(|command| command.value.clone()).collect();
-        Some(CommandLine { line, identity, mentions, shell, context, env, env_passthrough: passed, versions })
+        Some(CommandLine {
+            line,
+            identity,
+            mentions: files,
+            in_place,
+            modules,
+            reads: Vec::new(),
+            shell,
+            context,
+            env,
+            env_passthrough: passed,
+            versions,
+        })
     }
 
     /// The variables that an instance sets, by name.
@@ -297,37 +295,4 @@ fn map<'a>(entries: impl Iterator<Item = (&'a str, Node)>, place: Span) -> Node 
 
 fn text(text: &str, place: Span) -> Node {
     Node { value: Value::Text(text.to_owned()), span: place }
-}
-
-/// The words of a script that may be relative paths of project files: an over-estimate, to be looked up.
-fn mentions(line: &str, language: Language, outputs: &[OutputPort]) -> Vec<String> {
-    let by_space = || line.split_whitespace().map(str::to_owned).collect();
-    let words = match language {
-        Language::Posix | Language::Bash => shlex::split(line).unwrap_or_else(by_space),
-        Language::Python => python::texts(line).into_iter().map(str::to_owned).collect(),
-        Language::Unknown => line.split(|c: char| c.is_whitespace() || "'\"".contains(c)).map(str::to_owned).collect(),
-    };
-    let mut mentions = IndexSet::new();
-    for word in words {
-        let parts = word.split([';', '|', '&', '<', '>', '(', ')', '`', '\n']);
-        for candidate in parts.map(|part| option_value(part.trim())) {
-            let Ok(path) = plain_path(candidate) else { continue };
-            let own =
-                |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            let ours = own("inputs") || outputs.iter().any(|output| own(&output.file));
-            let odd = candidate.starts_with('-') || path.contains(['*', '?', '$', '\n']) || candidate.contains("://");
-            if !ours && !odd {
-                mentions.insert(path);
-            }
-        }
-    }
-    mentions.into_iter().collect()
-}
-
-/// The value of `--option=value` and `NAME=value`, else the word itself.
-fn option_value(word: &str) -> &str {
-    match word.split_once('=') {
-        Some((name, value)) if !name.contains('/') => value,
-        _ => word,
-    }
 }

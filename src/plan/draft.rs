@@ -73,6 +73,8 @@ pub(super) struct Templates<'d, 'e> {
     pub shell: Option<Template<'e>>,
     /// Variables that it sets, by name.
     pub env: Vec<(&'d Key, Template<'e>)>,
+    /// What is read of the project where it lies.
+    pub reads: Option<Template<'e>>,
     /// Outputs, by name.
     pub outputs: Vec<(&'d Key, Template<'e>)>,
     /// Key of `resources`.
@@ -189,6 +191,7 @@ impl Drafting<'_> {
                 .map(|(key, value)| (key, compile(&value.node, &run_scope)))
                 .collect(),
             shell: keys.shell.as_ref().map(|shell| compile(&shell.node, scope)),
+            reads: keys.reads.as_ref().map(|reads| compile(&reads.0, scope)),
             outputs: keys
                 .outputs
                 .iter()
@@ -318,6 +321,7 @@ fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: b
             problems.extend(span.map(|span| Diagnostic::new(span, message(key)).help(help)));
         }
         let access = [
+            ("reads", keys.reads.as_ref().map(|value| value.0.span)),
             ("sandbox", keys.sandbox.as_ref().map(|value| value.node.span)),
             ("writes", keys.writes.as_ref().map(|value| value.0.span)),
         ];

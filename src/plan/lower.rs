@@ -13,7 +13,8 @@ use super::access::access;
 use super::command::CommandTemplate;
 use super::draft::{Draft, Slot, State, Templates};
 use super::evaluate::evaluate;
-use super::model::{Input, Instance, InstanceId, Resources, Work};
+use super::model::{CommandLine, DeclaredRead, Input, Instance, InstanceId, Resources, Work};
+use super::reads;
 use super::wiring::{Reader, Wiring};
 
 /// Checks the names of a stage's inputs against the ports of its kind.
@@ -99,6 +100,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let shell = evaluate::<Shell>(templates.shell.as_ref(), &scope, problems).map(Option::unwrap_or_default);
         let access = access(templates.sandbox.as_ref(), templates.writes.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
+        let reads = self.reads(&scope, wiring, problems);
         let params = slot.params.clone();
         let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
         let (Some(resources), Some(inputs), Some(params), Some(outputs)) = (resources, inputs, params, outputs) else {
@@ -108,7 +110,10 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             return None;
         };
         let work = match line {
-            Some(line) => Work::Command(line.render(scope, shell.ok()?, &inputs, outputs, &resources, problems)?),
+            Some(line) => {
+                let line = line.render(scope, shell.ok()?, &inputs, outputs, &resources, problems)?;
+                Work::Command(CommandLine { reads: reads?, ..line })
+            }
             None if draft.ports.is_some() => Work::BuiltIn { params },
             None => return None,
         };
@@ -129,6 +134,19 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             access: access.ok()?,
             span: draft.key.span,
         })
+    }
+
+    /// What is read of the project where it lies.
+    fn reads(
+        &self,
+        scope: &Scope,
+        wiring: &mut Wiring<'s, 'd, 'e>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Vec<DeclaredRead>> {
+        let Some(template) = &self.draft.templates.reads else { return Some(Vec::new()) };
+        let reads = reads::declared(&template.evaluate(scope, problems)?, problems)?;
+        reads.iter().for_each(|(read, span)| wiring.declare(&read.path, *span));
+        Some(reads.into_iter().map(|(read, _)| read).collect())
     }
 
     fn resources(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Resources> {

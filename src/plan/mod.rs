@@ -14,9 +14,12 @@ mod input_names;
 pub(crate) mod kind_name;
 mod lower;
 mod matrix;
+mod mentions;
 mod model;
 mod params;
+mod plain_path;
 mod python;
+mod reads;
 mod results;
 mod select;
 mod shell;
@@ -27,8 +30,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource,
-    Source, SourceId, StageAccess, StageInfo, Work,
+    CommandLine, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry,
+    ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

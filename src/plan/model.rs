@@ -170,6 +170,12 @@ pub struct CommandLine {
     pub identity: String,
     /// Words that may be paths of project files: neither options nor inputs nor outputs.
     pub mentions: Vec<String>,
+    /// Paths that may be of project files which are read where they lie: absolute, or relative to the project.
+    pub in_place: Vec<String>,
+    /// Names that may be those of Python modules of the project which are run.
+    pub modules: Vec<String>,
+    /// What is declared to be read where it lies.
+    pub reads: Vec<DeclaredRead>,
     /// Shell that runs it.
     pub shell: Shell,
     /// Values that it reads from the file that `ATHANOR_CONTEXT` names; `None` where it does not ask for them. They are part of
@@ -181,6 +187,15 @@ pub struct CommandLine {
     pub env_passthrough: Vec<VariablePattern>,
     /// Commands whose output is part of the fingerprint.
     pub versions: Vec<String>,
+}
+
+/// Something of the project that a command declares to read where it lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredRead {
+    /// Path relative to the project folder; `.` for that itself.
+    pub path: String,
+    /// Keys whose values are read, sorted, with dots into mappings; `None` for everything.
+    pub keys: Option<Vec<String>>,
 }
 
 /// Variable that a command sets.

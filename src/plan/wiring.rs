@@ -226,6 +226,16 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         Ok(())
     }
 
+    /// Takes note of a file or folder that is read without being an input, so that it is looked for.
+    pub(super) fn declare(&mut self, path: &str, span: Span) {
+        let key = (path.to_owned(), ArtifactType::Any);
+        if !self.source_ids.contains_key(&key) {
+            self.source_ids.insert(key, SourceId(self.sources.len() as u32));
+            let (path, artifact) = (path.to_owned(), ArtifactType::Any);
+            self.sources.push(Source { path, artifact, span, suggestions: Vec::new() });
+        }
+    }
+
     fn source(&mut self, text: &str, span: Span, artifact: ArtifactType) -> SourceId {
         let path = plain_source(text);
         if let Some(id) = self.source_ids.get(&(path.clone(), artifact)) {

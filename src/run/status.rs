@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::plan::InstanceId;
 use crate::run::inputs::fingerprint::{Recipe, RecipeInput, RecipeItem, recorded_recipe};
-use crate::run::inputs::resolve::{Inputs, MissingOutput};
+use crate::run::inputs::resolve::{Inputs, Unresolved};
 use crate::run::state::history::Ledger;
 use crate::run::state::last_run::LastRun;
 use crate::run::state::outputs::Outputs;
@@ -45,6 +45,13 @@ pub enum Reason {
         /// Cause.
         cause: String,
     },
+    /// Something of the project that it reads cannot be read.
+    Unreadable {
+        /// Cause.
+        cause: String,
+    },
+    /// Nothing that was declared differs from the last result, and yet it cannot be used.
+    Unchanged,
     /// Record of its earlier result no longer in the cache.
     Forgotten,
     /// Outputs of its result missing from the cache or damaged.
@@ -157,8 +164,7 @@ pub(crate) fn status(
         let outcome =
             |producer: InstanceId| -> &[OutputRecord] { outputs[producer.index()].as_deref().unwrap_or_default() };
         let name = &inputs.plan.instances[id.index()].name;
-        let cannot =
-            |unwritten: MissingOutput| Status::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] };
+        let cannot = |unresolved: Unresolved| Status::Stale { reasons: vec![Reason::from(unresolved)] };
         let found = match inputs.fingerprint(id, outcome) {
             Err(unwritten) => cannot(unwritten),
             Ok(fingerprint) => match earlier.last_run.outputs(&fingerprint) {
@@ -172,7 +178,7 @@ pub(crate) fn status(
                         Status::Fresh
                     }
                     Lookup::Incomplete { lost, .. } => {
-                        Status::Stale { reasons: vec![Reason::OutputsLost { names: lost }] }
+                        Status::Stale { reasons: vec![Reason::OutputsLost { names: lost }, Reason::Unchanged] }
                     }
                     Lookup::Miss => match inputs.recipe(id, outcome) {
                         Ok(recipe) => Status::Stale { reasons: reasons(cache, ledger()?, name, &recipe)? },
@@ -184,6 +190,15 @@ pub(crate) fn status(
         statuses[id.index()] = Some(found);
     }
     Ok(statuses)
+}
+
+impl From<Unresolved> for Reason {
+    fn from(unresolved: Unresolved) -> Reason {
+        match unresolved {
+            Unresolved::Unreadable { cause } => Reason::Unreadable { cause },
+            missing @ Unresolved::MissingOutput { .. } => Reason::Failed { cause: missing.to_string() },
+        }
+    }
 }
 
 fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Result<Vec<Reason>, CacheError> {
@@ -199,11 +214,11 @@ fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Resul
         return Ok(reasons);
     };
     match recorded_recipe(cache, &fingerprint)? {
-        Some(earlier) => reasons.extend(compare_masked(cache, &fingerprint, earlier, recipe)),
+        Some(earlier) => match compare_masked(cache, &fingerprint, earlier, recipe) {
+            same if same.is_empty() => reasons.push(Reason::Unchanged),
+            differences => reasons.extend(differences),
+        },
         None => reasons.push(Reason::Forgotten),
-    }
-    if reasons.is_empty() {
-        reasons.push(Reason::Forgotten);
     }
     Ok(reasons)
 }

@@ -14,6 +14,9 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::Withheld { variable, stage } => Some(withheld(&escape(variable), &escape(stage))),
         RunEvent::Waiting { instance } => Some(format!("waiting      {}: another run is making it", escape(instance))),
         RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
+        RunEvent::Advice { instance, message } => {
+            Some(format!("note         {}: {}", escape(instance), escape(message)))
+        }
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
             let mut text = format!("finished     {} in {}", escape(instance), duration(*duration_ms));
             if !undeclared.is_empty() {
@@ -185,6 +188,7 @@ mod tests {
             RunEvent::RunStarted { version: 1, run: owned(), pipeline: owned(), file: owned(), instances: 1 },
             RunEvent::Withheld { variable: owned(), stage: owned() },
             RunEvent::Waiting { instance: owned() },
+            RunEvent::Advice { instance: owned(), message: owned() },
             RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
             RunEvent::Finished {
                 instance: owned(),

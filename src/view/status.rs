@@ -21,6 +21,7 @@ pub(crate) fn brief(status: &Status) -> String {
         Status::Stale { reasons } => match reasons.as_slice() {
             [Reason::NeverRan] => "missing: never ran".to_owned(),
             [first, rest @ ..] => {
+                let rest: Vec<&Reason> = rest.iter().filter(|reason| **reason != Reason::Unchanged).collect();
                 let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
                 format!("stale: {}{more}", reason(first).lines().next().unwrap_or_default())
             }
@@ -33,7 +34,7 @@ pub(crate) fn brief(status: &Status) -> String {
 pub(crate) fn full(instance: &str, status: &Status) -> String {
     let instance = escape(instance);
     match status {
-        Status::Fresh => format!("{instance} is fresh: nothing it computes from has changed.\n"),
+        Status::Fresh => format!("{instance} is fresh: nothing that was declared has changed.\n"),
         Status::Waits { on } => {
             let on: Vec<String> = on.iter().map(|name| format!("  - {}\n", escape(name))).collect();
             format!("{instance} depends on instances that are not up to date themselves:\n{}", on.concat())
@@ -55,6 +56,8 @@ fn reason(reason: &Reason) -> String {
     match reason {
         Reason::NeverRan => "never ran".to_owned(),
         Reason::Failed { cause } => format!("its last attempt failed: {}", escape_lines(cause)),
+        Reason::Unreadable { cause } => format!("what it reads cannot be read: {}", escape_lines(cause)),
+        Reason::Unchanged => "nothing that was declared has changed".to_owned(),
         Reason::Forgotten => "its earlier result is no longer in the cache".to_owned(),
         Reason::OutputsLost { names } => {
             format!("outputs are missing from the cache or damaged: {}", escape(&names.join(", ")))

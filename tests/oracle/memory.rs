@@ -174,7 +174,9 @@ impl RunBackend for InMemory {
                     }
                     seen
                 }
-                Target::ProjectFile(path) => Made::File(store.files[in_project(&path)].clone().into_bytes()),
+                Target::ProjectFile(path) | Target::NamedFile(path) => {
+                    Made::File(store.files[in_project(&path)].clone().into_bytes())
+                }
             };
             tried.folder.insert(link.at, content);
         }

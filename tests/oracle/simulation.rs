@@ -16,8 +16,9 @@ use athanor::run::engine::message::Message;
 use athanor::run::engine::scheduler::Scheduler;
 use athanor::run::executor::job::{Exit, Job, JobEvent, Launch, Script, Stop};
 use athanor::run::executor::resources::Capacity;
+use athanor::run::inputs::contents::Contents;
 use athanor::run::inputs::mutation_guard::readers::Readers;
-use athanor::run::inputs::project_files::{Contents, Mentions, mentions};
+use athanor::run::inputs::project_reads::{Mentions, mentions};
 use athanor::run::inputs::resolve::Inputs;
 use athanor::run::inputs::versions::Versions;
 use athanor::run::needed_by;
@@ -81,7 +82,7 @@ impl Prepared {
         let targets = request.targets.iter().map(id).collect::<Result<Vec<_>, _>>()?;
         let force = request.force.iter().map(id).collect::<Result<_, _>>()?;
         let wanted = needed_by(&plan, &targets);
-        let mentions = mentions(&plan, &wanted, |mut words| {
+        let mentions = mentions(&plan, &wanted, Path::new(PROJECT), |mut words| {
             words.retain(|word| project.files.contains_key(*word));
             words
         });

@@ -6,7 +6,7 @@ use super::pipeline::{Filter, From, Held, Input, Point, Project, Shape, Stage, W
 use super::spoils::is_writable;
 
 /// How every line starts: it does what the file for its first word says, if there is one, which may end it.
-pub(crate) const GUARD: &str = "test ! -e $ATHANOR_PROJECT/broken/";
+pub(crate) const GUARD: &str = "P=$ATHANOR_PROJECT; test ! -e $P/broken/";
 
 impl Project {
     /// The pipeline file. Variables named in `set` have another value here, which `--set` puts right.
@@ -114,7 +114,7 @@ impl Project {
             Shape::Empty => format!("mkdir -p {out} && {made} > /dev/null"),
         };
         let more = if *second { format!(" && echo{words} > ${{{{ outputs.q }}}}") } else { String::new() };
-        format!("{GUARD}{first} || . $ATHANOR_PROJECT/broken/{first} && {make}{more}")
+        format!("{GUARD}{first} || . $P/broken/{first} && {make}{more}")
     }
 
     /// How a line reads its inputs: of folders it shows everything that is in them, and how it is called.

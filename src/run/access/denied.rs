@@ -100,7 +100,10 @@ impl Denied<'_> {
         if path.starts_with(&self.closed.results) {
             return format!("{denied}, which is a result; name the stage that makes it under `inputs`.");
         }
-        format!("{denied}, which the stage does not declare; `inputs: {{ {}: {shown} }}` does.", port_of(path))
+        let port = port_of(path);
+        format!(
+            "{denied}, which the stage does not declare; `inputs: {{ {port}: {shown} }}` or `reads: [{shown}]` does."
+        )
     }
 
     /// The real path of a word, and whether something is there; `None` if it is no path, or in the attempt's folder.
@@ -188,7 +191,7 @@ mod tests {
             let line = line.replace('@', &root.display().to_string());
             denied.explain(&[line]).unwrap_or_default().replace(&root.display().to_string(), "@")
         };
-        let read = "The sandbox keeps it from `data/1 x.csv`, which the stage does not declare; `inputs: { _1_x: data/1 x.csv }` does.";
+        let read = "The sandbox keeps it from `data/1 x.csv`, which the stage does not declare; `inputs: { _1_x: data/1 x.csv }` or `reads: [data/1 x.csv]` does.";
         for line in [
             "cat: '@/p/data/1 x.csv': Permission denied",
             "cat: @/p/data/1 x.csv: Permission denied",

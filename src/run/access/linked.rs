@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// The places outside of `folder` that links in it lead to, followed through.
-pub(super) fn targets(folder: &Path) -> Vec<PathBuf> {
+/// The places outside of `folder` that links in it lead to, followed through. The folders `closed` are not looked into.
+pub(super) fn targets(folder: &Path, closed: &[PathBuf]) -> Vec<PathBuf> {
     let Ok(folder) = folder.canonicalize() else { return Vec::new() };
     let mut found: Vec<PathBuf> = Vec::new();
     let mut seen = HashSet::from([folder.clone()]);
     let mut open = vec![folder.clone()];
     while let Some(next) = open.pop() {
+        if closed.contains(&next) {
+            continue;
+        }
         for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
@@ -39,7 +42,7 @@ mod tests {
     fn links_are_followed_through_also_in_circles() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
-        for name in ["in/below", "raw", "more"] {
+        for name in ["in/below", "in/closed", "raw", "more"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
         std::fs::write(root.join("in/a"), "").unwrap();
@@ -50,7 +53,8 @@ mod tests {
         symlink("../in", root.join("more/back")).unwrap();
         symlink("../b", root.join("more/b")).unwrap();
         symlink("nowhere", root.join("in/dangling")).unwrap();
-        let mut found = targets(&root.join("in"));
+        symlink("..", root.join("in/closed/all")).unwrap();
+        let mut found = targets(&root.join("in"), &[root.join("in/closed")]);
         found.sort();
         assert_eq!(found, ["b", "more", "raw"].map(|name| root.join(name)));
     }

@@ -13,7 +13,7 @@ use crate::language::SandboxMode;
 use crate::plan::{Instance, Work};
 use crate::run::executor::access_rules::{AccessRule, AccessRules, FileAccess};
 use crate::run::executor::landlock_missing;
-use crate::run::inputs::link::{Link, Target};
+use crate::run::inputs::link::{Link, Target, is_copied};
 
 use super::config::{SandboxConfig, UserFolders};
 use super::containers::starts_container;
@@ -67,7 +67,7 @@ impl AccessPolicy {
     }
 
     /// The rules for an attempt of `instance` in the folder `attempt`; `None` if it runs without a sandbox. `further` are paths
-    /// that it may read besides its inputs.
+    /// in the project that it may read besides its inputs.
     pub fn rules(
         &self,
         cache: &Cache,
@@ -92,10 +92,12 @@ impl AccessPolicy {
         for link in links.iter().filter(|link| !link.copy) {
             match &link.target {
                 Target::Stored(artifact) => own.push(AccessRule::read(cache.path_of(artifact))),
-                Target::ProjectFile(path) => state.read_project(path, &self.closed.project, &mut own),
+                Target::ProjectFile(path) => state.read_project(path, &self.closed, &mut own),
+                Target::NamedFile(path) if fs::metadata(path).is_ok_and(|found| is_copied(&found)) => {}
+                Target::NamedFile(path) => state.read_project(path, &self.closed, &mut own),
             }
         }
-        own.extend(further.iter().map(|path| AccessRule::read(self.closed.project.join(path))));
+        further.iter().for_each(|path| state.read_project(path, &self.closed, &mut own));
         own.extend(self.writes(instance).map(AccessRule::write));
         if instance.resources.gpus.devices() > 0 {
             own.extend(self.config.folders.of_gpus().map(made).map(AccessRule::write));
@@ -153,14 +155,19 @@ impl State {
     }
 
     /// Adds what a stage reads of the project: a file or folder, where links in it lead, and the environment around it.
-    fn read_project(&mut self, path: &Path, project: &Path, rules: &mut Vec<AccessRule>) {
-        rules.push(AccessRule::read(path.to_owned()));
+    fn read_project(&mut self, path: &Path, closed: &Closed, rules: &mut Vec<AccessRule>) {
         if path.is_dir() {
-            let linked = self.linked.entry(path.to_owned()).or_insert_with(|| linked::targets(path));
-            rules.extend(linked.iter().cloned().map(AccessRule::read));
+            let stores = [closed.cache.clone(), closed.results.clone()];
+            let linked = self.linked.entry(path.to_owned()).or_insert_with(|| linked::targets(path, &stores));
+            let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            let all = std::iter::once(&real).chain(&*linked);
+            rules.extend(all.flat_map(|folder| parts(folder, &stores, &list)).map(AccessRule::read));
+        } else {
+            rules.push(AccessRule::read(path.to_owned()));
         }
         let folder = path.parent().unwrap_or(path);
-        let around = self.around.entry(folder.to_owned()).or_insert_with(|| environment_around(path, project)).clone();
+        let around =
+            self.around.entry(folder.to_owned()).or_insert_with(|| environment_around(path, &closed.project)).clone();
         rules.extend(around.map(AccessRule::read));
     }
 }

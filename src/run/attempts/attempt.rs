@@ -23,6 +23,7 @@ use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::{Recipe, Resolved};
+use crate::run::inputs::folder_views::ShownFolders;
 use crate::run::inputs::link::Link;
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
 use crate::run::inputs::mutation_guard::readers::Reader;
@@ -86,13 +87,15 @@ pub struct Stored {
 }
 
 /// Context of an attempt.
-pub struct AttemptContext {
+pub struct AttemptContext<'v> {
     /// Scratch folder.
     pub folder: PathBuf,
     /// Snapshots of the project's files that it reads.
     pub reads: Vec<ProjectSnapshot>,
     /// Registration among the attempts that read at the same time.
     pub reader: Arc<Reader>,
+    /// Views of the project's folders.
+    pub views: ShownFolders<'v>,
     /// Access policy of the run.
     pub policy: Arc<AccessPolicy>,
 }
@@ -105,7 +108,7 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        AttemptContext { folder, reads, reader, policy }: AttemptContext,
+        AttemptContext { folder, reads, reader, views, policy }: AttemptContext<'_>,
         options: AttemptOptions,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
@@ -119,8 +122,8 @@ impl Attempt {
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let access = policy.rules(cache, instance, &folder, &links, &[]);
-        let sandbox = prepare_sandbox(cache, folder, instance, &links)?;
+        let access = policy.rules(cache, instance, &folder, &links, &inputs.read_in_place(id));
+        let sandbox = prepare_sandbox(cache, folder, instance, &links, views)?;
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
             fingerprint,
@@ -289,8 +292,9 @@ pub(crate) fn prepare_sandbox(
     folder: PathBuf,
     instance: &Instance,
     links: &[Link],
+    views: ShownFolders<'_>,
 ) -> Result<Sandbox, CacheError> {
-    let mut sandbox = Sandbox::prepare(cache, folder, links, &instance.outputs)?;
+    let mut sandbox = Sandbox::prepare(cache, folder, links, &instance.outputs, views)?;
     if let Work::Command(command) = &instance.work {
         sandbox.write_script(&command.line, &context(instance, command))?;
         for input in &instance.inputs {

@@ -21,6 +21,7 @@ use crate::run::executor::job::Job;
 use crate::run::executor::resources::Allocation;
 use crate::run::executor::thread_pool::ThreadPool;
 use crate::run::inputs::fingerprint::Resolved;
+use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshots;
 use crate::run::inputs::mutation_guard::readers::Readers;
 use crate::run::inputs::resolve::Inputs;
@@ -103,6 +104,7 @@ pub struct CacheBackend<'r> {
     threads: ThreadPool,
     scratch_pool: Arc<Mutex<ScratchPool>>,
     snapshots: ProjectSnapshots,
+    views: FolderViews,
     readers: Readers,
     /// Results that are stored, ready to be recorded.
     stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
@@ -135,6 +137,7 @@ impl<'r> CacheBackend<'r> {
             threads,
             scratch_pool: Arc::new(Mutex::new(scratch_pool)),
             snapshots: ProjectSnapshots::default(),
+            views: FolderViews::default(),
             readers: Readers::default(),
             stored: Arc::default(),
             group_committer,
@@ -180,10 +183,13 @@ impl RunBackend for CacheBackend<'_> {
             scratch_pool.prepare_log(&options.log)?;
             scratch_pool.acquire()?
         };
-        let reads = inputs.paths_read(id).into_iter().map(|path| self.snapshots.take(inputs.project, path));
+        let exclusions = inputs.contents.exclusions();
+        let reads = inputs.paths_read(id).into_iter();
+        let reads = reads.map(|(path, content)| self.snapshots.take(inputs.project, &path, content, exclusions));
         let reads = reads.collect::<Result<_, _>>()?;
         let reader = self.readers.begin(inputs.stored(id, &resolved.recipe));
-        let context = AttemptContext { folder, reads, reader, policy: Arc::clone(&self.policy) };
+        let views = ShownFolders { views: &mut self.views, exclusions };
+        let context = AttemptContext { folder, reads, reader, views, policy: Arc::clone(&self.policy) };
         let attempt = Attempt::prepare(&self.cache, inputs, id, resolved, claim, context, options);
         self.policy.notices().into_iter().for_each(|notice| (self.listener)(BackendEvent::Notice(notice)));
         attempt

@@ -8,9 +8,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, remove_tree, symlink_or_copy};
+use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, is_left_behind, remove_tree};
 use athanor_stages::ports::OutputPort;
 
+use crate::run::attempts::named_files::place_named;
+use crate::run::inputs::folder_views::ShownFolders;
 use crate::run::inputs::link::{Link, Target};
 
 /// Folder that a stage runs in.
@@ -59,7 +61,9 @@ impl Sandbox {
         root: PathBuf,
         links: &[Link],
         outputs: &[OutputPort],
+        folders: ShownFolders<'_>,
     ) -> Result<Self, CacheError> {
+        let ShownFolders { views, exclusions } = folders;
         let work = root.join(WORK);
         let inputs = if root.exists() {
             root.join(INPUTS)
@@ -79,8 +83,9 @@ impl Sandbox {
             match &link.target {
                 Target::Stored(artifact) if link.copy => cache.copy_for_stage(artifact, &at)?,
                 Target::Stored(artifact) => cache.link_into(artifact, &at)?,
-                Target::ProjectFile(path) if link.copy => cache.copy_in(path, &at)?,
-                Target::ProjectFile(path) => symlink_or_copy(path, &at).map_err(refused(&at))?,
+                Target::ProjectFile(path) if link.copy => cache.copy_in(path, &at, exclusions)?,
+                Target::ProjectFile(path) => views.show(path, exclusions, &at)?,
+                Target::NamedFile(path) => place_named(cache, path, &at)?,
             }
         }
         for output in outputs {
@@ -226,7 +231,8 @@ impl Sandbox {
 
     fn note(&self, relative: String, undeclared: &mut Vec<String>) {
         let is_temporary = relative.split('/').next() == Some(TEMPORARY);
-        if !is_temporary && !self.links.contains(&relative) {
+        let is_left_behind = relative.split('/').any(|name| is_left_behind(name.as_bytes()));
+        if !is_temporary && !is_left_behind && !self.links.contains(&relative) {
             undeclared.push(relative);
         }
     }

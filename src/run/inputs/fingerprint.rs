@@ -34,7 +34,9 @@ pub struct Resolved {
 /// Input of one port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecipeInput {
-    /// The port, or `./path` for a project file that a command's line names.
+    /// The port, or the name of something of the project that a command reads besides ([`ProjectRead::port`]).
+    ///
+    /// [`ProjectRead::port`]: crate::run::inputs::project_reads::ProjectRead::port
     pub port: String,
     /// The artifacts, in order.
     pub items: Vec<RecipeItem>,

@@ -16,7 +16,7 @@ use crate::run::attempts::backend::KnownResults;
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::message::Message;
 use crate::run::executor::local::LocalExecutorConfig;
-use crate::run::inputs::project_files::Contents;
+use crate::run::inputs::contents::Contents;
 use crate::run::inputs::versions::Versions;
 use crate::run::publish::{Publication, PublishRequest, Published, Refused, explain};
 use crate::run::state::history::{InstanceOutcome, RegisteredRun, RunId, RunLog};
@@ -114,7 +114,7 @@ impl<'s> Execution<'s> {
             if nothing_new { None } else { Some(session.history.register_run(&self.run, session.names())?) };
         let unsettled: Vec<InstanceId> =
             session.wanted.iter().copied().filter(|id| settled[id.index()].is_none()).collect();
-        let withheld = session.withheld(&unsettled);
+        let withheld = session.withheld(&unsettled, &self.contents);
         withheld.events().for_each(|event| self.journal.record(event));
         let incidents = cache.incident_mark();
         let run = self.run.to_string();

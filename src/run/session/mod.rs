@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use athanor_cache::{Cache, CacheError};
+use athanor_cache::{Cache, CacheError, Exclusions};
 use athanor_stages::context::ComputesOn;
 use athanor_stages::error::CPU_INSTEAD;
 use athanor_stages::nn::devices::cuda;
@@ -24,7 +24,8 @@ use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::environment::Variables;
 use crate::run::executor::resources::{Capacity, misfits};
-use crate::run::inputs::project_files::{self, Contents, Mentions};
+use crate::run::inputs::contents::{Contents, Reading};
+use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::inputs::versions::{self, Versions};
 use crate::run::state::history::{History, Ledger};
@@ -97,6 +98,10 @@ pub struct Session<'a> {
     snapshots: SnapshotFiles,
     wanted: Vec<InstanceId>,
     mentions: Mentions,
+    /// Folders that are no content of the project, absolute.
+    closed: Vec<PathBuf>,
+    /// Entries of the project's folders that are no content.
+    exclusions: Arc<Exclusions>,
 }
 
 /// Options of a run.
@@ -149,12 +154,15 @@ impl<'a> Session<'a> {
         project.cache.recover_wal()?;
         let KeyedPlan { plan, key } = plan;
         let wanted = needed_by(plan, targets);
-        let mentions = project_files::mentions(plan, &wanted, |words| {
-            project_files::project_files(words, &project.folder, project.cache.root())
+        let mentions = project_reads::mentions(plan, &wanted, &project.folder, |words| {
+            project_reads::project_files(words, &project.folder, project.cache.root())
         });
+        // Neither is content of the project, wherever in it they lie.
+        let closed = vec![project.cache.root().to_owned(), project.folder.join(&project.results)];
+        let exclusions = Arc::new(Exclusions::of_project(&project.folder, &closed)?);
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let snapshots = History::snapshots(project.cache.root(), &project.folder, file, profiles);
-        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions })
+        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions, closed, exclusions })
     }
 
     /// History of the pipeline.
@@ -256,7 +264,9 @@ impl<'a> Session<'a> {
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
         let Project { folder, cache, .. } = self.project;
-        Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
+        let (exclusions, closed, snapshots) = (&self.exclusions, &self.closed, &self.snapshots);
+        let reading = Reading { project: folder, cache, exclusions, closed, snapshots };
+        Contents::read(self.plan, &self.wanted, &self.mentions, &reading, progress)
     }
 
     /// Whether what instances compute from depends on version commands, which only a run asks.
@@ -285,13 +295,15 @@ impl<'a> Session<'a> {
     }
 
     /// Variables of the user's that scripts of the instances in `ids` name and do not get.
-    fn withheld(&self, ids: &[InstanceId]) -> Withheld {
-        Withheld::find(self.plan, ids, &self.mentions, &self.project.folder, &self.project.variables)
+    fn withheld(&self, ids: &[InstanceId], contents: &Contents) -> Withheld {
+        let Project { folder, variables, .. } = self.project;
+        Withheld::find(self.plan, ids, &self.mentions, contents, folder, variables)
     }
 
     /// Messages about variables of the user's that scripts of the instances in `ids` name and do not get.
-    pub fn withheld_events(&self, ids: &[InstanceId]) -> Vec<RunEvent> {
-        self.withheld(ids).events().collect()
+    pub fn withheld_events(&self, ids: &[InstanceId]) -> Result<Vec<RunEvent>, RunError> {
+        let contents = self.read_sources(&|_, _| {})?;
+        Ok(self.withheld(ids, &contents).events().collect())
     }
 
     fn inputs<'s>(&'s self, contents: &'s Contents, versions: &'s Versions) -> Inputs<'s> {

@@ -14,7 +14,8 @@ use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::local::landlock::Restriction;
 use crate::run::executor::protocol::EVENTS_VARIABLE;
 use crate::run::executor::resources::{Capacity, Pool};
-use crate::run::inputs::resolve::{Inputs, MissingOutput};
+use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
+use crate::run::inputs::resolve::{Inputs, Unresolved};
 use crate::run::state::outputs::Outputs;
 
 use super::Session;
@@ -33,9 +34,9 @@ pub enum ShellError {
         /// Names of the instances that have to run.
         first: Vec<String>,
     },
-    /// An input was not written.
+    /// An input was not written, or cannot be read.
     #[error(transparent)]
-    Missing(#[from] MissingOutput),
+    Unresolved(#[from] Unresolved),
     /// The stage's resources are not there.
     #[error("`{0}` asks for more than this machine has; `athanor run` says of what.")]
     Resources(String),
@@ -109,8 +110,9 @@ impl Session<'_> {
         let root = folder.path().join("1");
         let links = inputs.links(id, &recipe, false);
         let policy = self.project.access_policy();
-        let access = policy.rules(cache, instance, &root, &links, &[]);
-        let sandbox = prepare_sandbox(cache, root, instance, &links)?;
+        let access = policy.rules(cache, instance, &root, &links, &inputs.read_in_place(id));
+        let views = ShownFolders { views: &mut FolderViews::default(), exclusions: &self.exclusions };
+        let sandbox = prepare_sandbox(cache, root, instance, &links, views)?;
         let (environment, _) =
             environment(&sandbox, &self.project.folder, instance, &allocation, &self.project.variables);
         let line = match &instance.work {

@@ -6,7 +6,9 @@ use std::path::Path;
 use crate::events::RunEvent;
 use crate::plan::{InstanceId, Plan, Work};
 use crate::run::environment::{Variables, names_in};
-use crate::run::inputs::project_files::Mentions;
+use crate::run::inputs::contents::Contents;
+use crate::run::inputs::imports::Closure;
+use crate::run::inputs::project_reads::Mentions;
 
 /// Largest project file that is searched for names of variables, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -21,11 +23,12 @@ pub(super) struct Withheld {
 }
 
 impl Withheld {
-    /// Searches the scripts of the instances in `ids`, and the files of the project that they name.
+    /// Searches the scripts of the instances in `ids`, the files of the project that they name, and the modules that these import.
     pub(super) fn find(
         plan: &Plan,
         ids: &[InstanceId],
         mentions: &Mentions,
+        contents: &Contents,
         project: &Path,
         variables: &Variables,
     ) -> Withheld {
@@ -33,14 +36,16 @@ impl Withheld {
         if variables.withholds_nothing() {
             return withheld;
         }
-        let mut in_files: HashMap<&str, BTreeSet<String>> = HashMap::new();
+        let mut in_files: HashMap<String, BTreeSet<String>> = HashMap::new();
         for id in ids {
             let instance = &plan.instances[id.index()];
             let Work::Command(command) = &instance.work else { continue };
             let mut names: BTreeSet<String> = names_in(&command.line).into_iter().map(str::to_owned).collect();
-            for path in mentions.get(id).into_iter().flatten() {
-                names
-                    .extend(in_files.entry(path).or_insert_with(|| names_in_file(&project.join(path))).iter().cloned());
+            let named = mentions.get(id).into_iter().flatten().filter(|read| read.is_named());
+            let modules = contents.imports(*id).into_iter().flat_map(Closure::files).map(|(path, _)| path);
+            for path in named.map(|read| read.path.clone()).chain(modules) {
+                let file = project.join(&path);
+                names.extend(in_files.entry(path).or_insert_with(|| names_in_file(&file)).iter().cloned());
             }
             names.retain(|name| command.env.iter().all(|variable| variable.name != *name));
             let missing = variables.withheld(names.iter().map(String::as_str), &command.env_passthrough);

@@ -73,6 +73,8 @@ pub struct Dispatcher<'a, W: RunBackend> {
     in_flight: InFlight,
     elsewhere: Vec<InstanceId>,
     attempts: HashMap<InstanceId, u32>,
+    /// Notices that were given.
+    noticed: HashSet<String>,
     timed_out: HashSet<InstanceId>,
     interrupts: u32,
     counts: Counts,
@@ -115,6 +117,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             in_flight: InFlight::default(),
             elsewhere: Vec::new(),
             attempts: HashMap::new(),
+            noticed: HashSet::new(),
             timed_out: HashSet::new(),
             interrupts: 0,
             counts: Counts::default(),
@@ -292,6 +295,11 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             gpus: allocation.gpus.clone(),
             log,
         });
+        for message in self.inputs.notices(id) {
+            if self.noticed.insert(message.clone()) {
+                self.journal.record(RunEvent::Advice { instance: self.name(id), message });
+            }
+        }
         let job = self.backend.job(&self.inputs, id, &attempt, allocation);
         self.running.insert(id, Running { attempt, started: Instant::now() });
         self.executor.start(job);

@@ -119,10 +119,10 @@ fn has_secret(work: &Work) -> bool {
     let in_text = |text: &String| !secrets::secrets(text).is_empty();
     match work {
         Work::BuiltIn { params } => secrets::has_secret(params),
-        Work::Command(CommandLine { line, identity, mentions, shell, context, env, versions, .. }) => {
+        Work::Command(CommandLine { line, identity, mentions, in_place, shell, context, env, versions, .. }) => {
             in_text(line)
                 || in_text(identity)
-                || mentions.iter().any(in_text)
+                || mentions.iter().chain(in_place).any(in_text)
                 || shell.written().is_some_and(|shell| !secrets::secrets(shell).is_empty())
                 || env.iter().any(|variable| in_text(&variable.value))
                 || versions.iter().any(in_text)
