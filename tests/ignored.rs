@@ -102,7 +102,7 @@ fn athanorignore_adds_to_it_and_a_change_of_it_counts() {
     project.write("code/.DS_Store", "2\n");
     assert_eq!(project.made(&[]), ["a"]);
     assert_eq!(shown(&project), "./build ./build/more ./build/out ./keep.log ./m.log ./m.py ./other.log");
-    project.write(".athanorignore", "*.log\na[b\n");
+    project.write(".athanorignore", "*.log\n[z-a]\n");
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 2, "{outcome:?}");
     assert!(outcome.err.contains(".athanorignore:2: this is no pattern"), "{}", outcome.err);
@@ -141,18 +141,18 @@ fn with_keep_going_a_bad_input_stops_only_those_who_read_it() {
         "athanor: 1
 name: p
 stages:
-  bad: { kind: command, inputs: { code: bad }, run: 'ls ${{ inputs.code }} > ${{ outputs.x }}', outputs: { x: x.txt } }
+  bad: { kind: command, inputs: { code: bad-code }, run: 'ls ${{ inputs.code }} > ${{ outputs.x }}', outputs: { x: x.txt } }
   after: { kind: command, inputs: { x: bad }, run: 'cat ${{ inputs.x }} > ${{ outputs.x }}', outputs: { x: x.txt } }
-  good: { kind: command, inputs: { code: good }, run: 'ls ${{ inputs.code }} > ${{ outputs.x }}', outputs: { x: x.txt } }
+  good: { kind: command, inputs: { code: good-code }, run: 'ls ${{ inputs.code }} > ${{ outputs.x }}', outputs: { x: x.txt } }
 results: { good.txt: good }
 ",
     );
-    project.write("good/m.py", "1\n");
-    project.write("bad/m.py", "1\n");
-    symlink("nowhere", project.path("bad/dangling")).unwrap();
+    project.write("good-code/m.py", "1\n");
+    project.write("bad-code/m.py", "1\n");
+    symlink("nowhere", project.path("bad-code/dangling")).unwrap();
     let outcome = project.run(&["-k"]);
     assert_eq!(outcome.code, 1, "{outcome:?}");
-    assert!(outcome.out.contains("bad/dangling` is a symbolic link to nothing"), "{}", outcome.out);
+    assert!(outcome.out.contains("bad-code/dangling` is a symbolic link to nothing"), "{}", outcome.out);
     assert!(outcome.out.contains("skipped      after"), "{}", outcome.out);
     assert_eq!(project.read("results/p/good.txt"), "m.py\n");
     let outcome = project.run(&[]);
@@ -165,6 +165,6 @@ results: { good.txt: good }
         "{}",
         status.out
     );
-    std::fs::remove_file(project.path("bad/dangling")).unwrap();
+    std::fs::remove_file(project.path("bad-code/dangling")).unwrap();
     assert_eq!(project.made(&[]), ["bad", "after"]);
 }

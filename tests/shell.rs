@@ -16,7 +16,7 @@ stages:
     matrix: { n: [1, 2] }
     inputs: { i: first }
     seed: 7
-    run: cat ${{ inputs.i }} tools/s.sh > ${{ outputs.o }}
+    run: cat ${{ inputs.i }} tools/s.sh > ${{ outputs.o }}; echo ${{ matrix.n }}
     outputs: { o: sub/o.txt }
 ";
 

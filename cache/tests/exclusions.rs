@@ -5,9 +5,11 @@ use std::path::Path;
 
 use athanor_cache::{Cache, Exclusions, StatSnapshot, Tree};
 
-mod fixture;
-
-use fixture::open;
+fn open() -> (tempfile::TempDir, Cache) {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("cache")).unwrap();
+    (folder, cache)
+}
 
 fn write(root: &Path, path: &str) {
     let path = root.join(path);

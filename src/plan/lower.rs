@@ -112,7 +112,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let work = match line {
             Some(line) => {
                 let line = line.render(scope, shell.ok()?, &inputs, outputs, &resources, problems)?;
-                Work::Command(CommandLine { reads: reads?, ..line })
+                Work::Command(Box::new(CommandLine { reads: reads?, ..line }))
             }
             None if draft.ports.is_some() => Work::BuiltIn { params },
             None => return None,

@@ -112,7 +112,19 @@ mod tests {
         let line = "PYTHONPATH=$ATHANOR_PROJECT/src:/opt/lib cat \"${ATHANOR_PROJECT}/a b.txt\" /data/x.csv \
                     --config=/p/c.yaml -I$ATHANOR_PROJECT/inc $ATHANOR_PROJECT/../out $ATHANOR_PROJECT \
                     sh -c 'cat $ATHANOR_PROJECT/in/quotes > /dev/null' $ATHANOR_PROJECT/data/*.csv $ATHANOR_PROJECT/$X >$ATHANOR_PROJECT/o1 2>> $ATHANOR_PROJECT/o2; cat < $ATHANOR_PROJECT/i";
-        let expected = ["src", "/opt/lib", "a b.txt", "a", "/data/x.csv", "/p/c.yaml", "inc", "in/quotes", "data", "i"];
+        let expected = [
+            "src:/opt/lib",
+            "src",
+            "/opt/lib",
+            "a b.txt",
+            "a",
+            "/data/x.csv",
+            "/p/c.yaml",
+            "inc",
+            "in/quotes",
+            "data",
+            "i",
+        ];
         assert_eq!(mentions(line, Language::Posix, &[]).in_place, expected);
     }
 

@@ -157,7 +157,7 @@ pub enum Work {
         params: serde_json::Value,
     },
     /// A script.
-    Command(CommandLine),
+    Command(Box<CommandLine>),
 }
 
 /// The script of a command.

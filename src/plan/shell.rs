@@ -9,6 +9,8 @@ pub(super) enum Context<'t> {
     Single,
     /// Inside `"…"`, where these characters need a backslash.
     Double(&'static [char]),
+    /// Inside `"${…}"`.
+    Braces,
     /// Inside `$'…'`, where these need one.
     Escaped(&'static [char]),
     /// Inside a here-document that ends with the line `end`; these characters need a backslash.
@@ -124,7 +126,7 @@ fn innermost(frames: &[Frame]) -> Result<Context<'static>, Unquotable> {
     }
     Ok(match frames.last() {
         Some(Frame::Double) => Context::Double(IN_DOUBLE),
-        Some(Frame::Braces { quoted: true }) => Context::Double(IN_DOUBLE_BRACES),
+        Some(Frame::Braces { quoted: true }) => Context::Braces,
         _ => Context::Plain,
     })
 }
@@ -200,7 +202,7 @@ pub(super) fn write(words: &[String], list: bool, context: Context<'_>) -> Resul
     if words.iter().any(|word| word.contains('\0')) {
         return Err(NUL);
     }
-    if list && matches!(context, Context::Single | Context::Double(_) | Context::Escaped(_)) {
+    if list && matches!(context, Context::Single | Context::Double(_) | Context::Braces | Context::Escaped(_)) {
         return Err(LIST_IN_QUOTES);
     }
     let text = words.join(" ");
@@ -208,6 +210,8 @@ pub(super) fn write(words: &[String], list: bool, context: Context<'_>) -> Resul
         Context::Plain => shlex::try_join(words.iter().map(String::as_str)).map_err(|_| NUL),
         Context::Single => Ok(text.replace('\'', r"'\''")),
         Context::Double(special) | Context::Escaped(special) => Ok(escaped(&text, special)),
+        // `bash` looks for the other quote there, unless it stands in quotes of its own.
+        Context::Braces => Ok(escaped(&text, IN_DOUBLE_BRACES).replace('\'', "\"'\"")),
         Context::Here { end, .. } if text.lines().any(|line| line.trim_start_matches('\t') == end) => Err(ENDS_HERE),
         Context::Here { special, .. } => Ok(escaped(&text, special)),
         Context::Comment => Ok(text.replace(['\n', '\r'], " ")),

@@ -48,7 +48,7 @@ fn the_ways_to_write_the_sandbox_mean_the_same() {
         "sandbox.reads: shared\nsandbox: { mode: off, writes: [~/runs, out] }",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(shown[5..], ["off", "shared", "/home/ann/runs:out"], "{text}");
+        assert_eq!(shown[6..], ["off", "shared", "/home/ann/runs:out"], "{text}");
     }
 }
 

@@ -68,7 +68,7 @@ fn stages(stages: &str) -> Plan {
 
 fn commands(plan: &Plan) -> Vec<&CommandLine> {
     let work = plan.instances.iter().map(|instance| &instance.work);
-    work.filter_map(|work| if let Work::Command(command) = work { Some(command) } else { None }).collect()
+    work.filter_map(|work| if let Work::Command(command) = work { Some(&**command) } else { None }).collect()
 }
 
 fn names(plan: &Plan) -> Vec<&str> {

@@ -46,6 +46,29 @@ const WRITING: [&str; 8] = ["create", "touch", "remove", "mkdir", "write", "open
 /// Number of denials that are named.
 const MOST: usize = 3;
 
+/// Way in which a file was opened, by the words for a denial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// For reading, unless it is not there.
+    Reads,
+    /// For writing.
+    Writes,
+    /// By a redirection of `bash`, which does not say for what.
+    Redirects,
+}
+
+impl Way {
+    fn of(line: &str) -> Way {
+        let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        let by_bash = || line.split(": ").any(|part| part.strip_prefix("line ").is_some_and(is_number));
+        match WRITING.iter().any(|word| line.contains(word)) {
+            true => Way::Writes,
+            false if by_bash() => Way::Redirects,
+            false => Way::Reads,
+        }
+    }
+}
+
 /// The denials of an attempt.
 pub(super) struct Denied<'d> {
     /// Closed folders.
@@ -61,9 +84,9 @@ impl Denied<'_> {
     pub(super) fn explain(&self, log: &[String]) -> Option<String> {
         let mut told = BTreeSet::new();
         for line in log.iter().filter(|line| SIGNS.iter().any(|sign| line.contains(sign))) {
-            let writes = WRITING.iter().any(|word| line.contains(word));
+            let way = Way::of(line);
             let denials = |words: Vec<&str>| -> Vec<String> {
-                words.into_iter().filter_map(|word| self.denial(word, writes)).collect()
+                words.into_iter().filter_map(|word| self.denial(word, way)).collect()
             };
             let found = candidates(line).into_iter().map(denials).find(|found| !found.is_empty());
             told.extend(found.unwrap_or_default());
@@ -73,16 +96,18 @@ impl Denied<'_> {
     }
 
     /// The sentence about the path `word`, if the rules deny it and the user's own permissions do not.
-    fn denial(&self, word: &str, writes: bool) -> Option<String> {
+    fn denial(&self, word: &str, way: Way) -> Option<String> {
         let (path, exists) = self.resolve(word)?;
-        if !exists && !writes {
-            return None;
-        }
         let shown = self.closed.shown(&path);
         let may = |path: &Path, how| access(path, how).is_ok();
-        if exists && !writes && !path.is_dir() && !self.rules.allow(&path, FileAccess::Read) {
-            return may(&path, Access::READ_OK).then(|| self.read_line(&path));
+        if exists && way != Way::Writes && !path.is_dir() && !self.rules.allow(&path, FileAccess::Read) {
+            let more = match way {
+                Way::Redirects => format!(" If it writes there: `writes: [{shown}]` in the stage allows that."),
+                _ => String::new(),
+            };
+            return may(&path, Access::READ_OK).then(|| self.read_line(&path) + &more);
         }
+        // Of what is not there only making it can be denied.
         let target = if exists { path.as_path() } else { path.parent()? };
         if self.rules.allow(&path, FileAccess::Write) || !may(target, Access::WRITE_OK) {
             return None;
@@ -204,6 +229,9 @@ mod tests {
         let write = "The sandbox keeps it from writing `@/home/log`; `writes: [@/home/log]` in the stage allows that.";
         assert_eq!(explained("sh: 1: cannot create @/home/log: Permission denied"), write);
         assert_eq!(explained("@/p/data/1 x.csv: 1: cannot create @/home/log: Permission denied"), write);
+        assert_eq!(explained("../script: line 1: @/home/log: Permission denied"), write);
+        let both = format!("{read} If it writes there: `writes: [data/1 x.csv]` in the stage allows that.");
+        assert_eq!(explained("../script: line 12: @/p/data/1 x.csv: Permission denied"), both);
         let write = "The sandbox keeps it from writing `open.txt`; `writes: [open.txt]` in the stage allows that.";
         assert_eq!(explained("sh: 1: cannot create @/p/open.txt: Permission denied"), write);
         for nothing in ["cat: @/p/data/none.csv: No such file", "x: Permission denied", "cat: @/p/open.txt: no"] {

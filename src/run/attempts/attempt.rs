@@ -151,8 +151,8 @@ impl Attempt {
         variables: &Variables,
     ) -> Job {
         let launch = match &instance.work {
-            Work::Command(CommandLine { shell, line, .. }) => {
-                Launch::Script(Script { shell: shell.clone(), path: SCRIPT, text: line.clone() })
+            Work::Command(command) => {
+                Launch::Script(Script { shell: command.shell.clone(), path: SCRIPT, text: command.line.clone() })
             }
             Work::BuiltIn { params } => Launch::Worker(Box::new(WorkerRequest {
                 protocol: PROTOCOL,

@@ -38,16 +38,23 @@ impl MaskedLog {
             return self.log.write(bytes);
         }
         self.held.extend(bytes);
+        self.mask_held(false);
+    }
+
+    /// Writes what is held back, with secrets masked; what may be the beginning of one stays, unless this is the `end`.
+    fn mask_held(&mut self, end: bool) {
         let (mut written, mut at) = (0, 0);
         while at < self.held.len() {
             let rest = &self.held[at..];
+            let may_begin = |secret: &String| secret.len() > rest.len() && secret.as_bytes().starts_with(rest);
+            if !end && self.secrets.iter().any(may_begin) {
+                break;
+            }
             if let Some(secret) = self.secrets.iter().find(|secret| rest.starts_with(secret.as_bytes())) {
                 self.log.write(&self.held[written..at]);
                 self.log.write(MASK.as_bytes());
                 at += secret.len();
                 written = at;
-            } else if self.secrets.iter().any(|secret| secret.as_bytes().starts_with(rest)) {
-                break;
             } else {
                 at += 1;
             }
@@ -72,10 +79,9 @@ impl MaskedLog {
         self.log.finish()
     }
 
-    /// Writes what was held back and is no secret.
+    /// Writes what was held back.
     fn release(&mut self) {
-        self.log.write(&self.held);
-        self.held.clear();
+        self.mask_held(true);
     }
 }
 

@@ -158,10 +158,14 @@ fn literal(node: Node<'_>, source: &[u8]) -> Option<String> {
         return None;
     }
     let mut cursor = node.walk();
-    let mut parts = node.named_children(&mut cursor).filter(|part| part.kind() == "string_content");
-    let text = parts.next().map(|part| text_of(part, source))?;
+    // Its ends are the quotes; all else besides one piece of text is an expression.
+    let mut parts = node.named_children(&mut cursor).filter(|part| !part.kind().starts_with("string_"));
+    let has_expression = parts.next().is_some();
+    let mut cursor = node.walk();
+    let mut texts = node.named_children(&mut cursor).filter(|part| part.kind() == "string_content");
+    let text = texts.next().map(|part| text_of(part, source))?;
     let is_name = text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
-    (is_name && parts.next().is_none()).then_some(text)
+    (is_name && !has_expression && texts.next().is_none()).then_some(text)
 }
 
 fn text_of(node: Node<'_>, source: &[u8]) -> String {

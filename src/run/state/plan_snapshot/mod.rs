@@ -119,7 +119,8 @@ fn has_secret(work: &Work) -> bool {
     let in_text = |text: &String| !secrets::secrets(text).is_empty();
     match work {
         Work::BuiltIn { params } => secrets::has_secret(params),
-        Work::Command(CommandLine { line, identity, mentions, in_place, shell, context, env, versions, .. }) => {
+        Work::Command(command) => {
+            let CommandLine { line, identity, mentions, in_place, shell, context, env, versions, .. } = &**command;
             in_text(line)
                 || in_text(identity)
                 || mentions.iter().chain(in_place).any(in_text)
