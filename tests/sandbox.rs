@@ -287,3 +287,38 @@ fn a_failed_attempt_is_kept_where_that_is_asked_for() {
     project.edit("outputs: {}", "outputs: { o: o.txt }");
     assert!(kept(&project.run(&["--keep-scratch"])).join("work/half.txt").exists());
 }
+
+#[test]
+fn what_is_read_in_place_is_open_and_a_project_as_input_opens_neither_cache_nor_results() {
+    if !has_sandbox() {
+        return;
+    }
+    let line = "P=$ATHANOR_PROJECT; cat $P/lib/x $P/params.yaml $ATHANOR_PROJECT/named.txt; head -c 1 large.bin; ! cat $P/data/secret.csv";
+    let (project, outcome) = outcome_of("true", "    reads: [lib, params.yaml]\n");
+    assert_eq!(outcome.code, 2, "nothing of it is there: {outcome:?}");
+    project.edit("\"true\"", &serde_json::to_string(line).unwrap());
+    for (path, text) in [("lib/x", "x\n"), ("params.yaml", "a: 1\n"), ("named.txt", "named\n")] {
+        project.write(path, text);
+    }
+    std::fs::File::create(project.path("large.bin")).unwrap().set_len((16 << 20) + 1).unwrap();
+    let outcome = run(&project, &[]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let line = "cat ${{ inputs.all }}/data/secret.csv; P=$ATHANOR_PROJECT; ! cat $P/results/other/r.txt; ! cat $P/.athanor/format";
+    let (_project, outcome) = outcome_of(line, "    inputs: { all: . }\n");
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+}
+
+#[test]
+fn modules_of_a_script_that_is_run_in_place_are_open() {
+    if !has_sandbox()
+        || !std::process::Command::new("python3").arg("--version").output().is_ok_and(|it| it.status.success())
+    {
+        return;
+    }
+    let (project, _) = outcome_of("true", "");
+    project.edit("\"true\"", "python3 $ATHANOR_PROJECT/tools/run.py");
+    project.write("tools/run.py", "import helper\n");
+    project.write("tools/helper.py", "import sys; sys.path.append('nowhere')\n");
+    let outcome = run(&project, &[]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+}
