@@ -40,6 +40,13 @@ pub enum RunEvent {
         /// Number of instances that the run is to bring up to date.
         instances: usize,
     },
+    /// A variable is set in the user's environment, a script names it, and does not get it.
+    Withheld {
+        /// The variable's name.
+        variable: String,
+        /// The first stage whose script names it.
+        stage: String,
+    },
     /// The digests of input files are being established.
     Hashing {
         /// Input paths finished.
@@ -73,6 +80,13 @@ pub enum RunEvent {
         gpus: Vec<GpuId>,
         /// Its log file, relative to the run's folder.
         log: String,
+    },
+    /// Something about what the instance reads that the user should know.
+    Advice {
+        /// The instance.
+        instance: String,
+        /// A full sentence.
+        message: String,
     },
     /// The instance got further.
     Progress {
@@ -157,6 +171,11 @@ pub enum RunEvent {
     Interrupted {
         /// The instance.
         instance: String,
+    },
+    /// Something that the user should know about the run as a whole.
+    Notice {
+        /// Sentence without a capital and a full stop.
+        message: String,
     },
     /// The user asked the run to stop.
     StopRequested {
@@ -252,6 +271,7 @@ impl RunEvent {
             RunEvent::Cached { instance, .. }
             | RunEvent::Waiting { instance }
             | RunEvent::Started { instance, .. }
+            | RunEvent::Advice { instance, .. }
             | RunEvent::Progress { instance, .. }
             | RunEvent::Metric { instance, .. }
             | RunEvent::Storing { instance }
@@ -262,7 +282,9 @@ impl RunEvent {
             | RunEvent::Skipped { instance, .. }
             | RunEvent::Interrupted { instance } => Some(instance),
             RunEvent::RunStarted { .. }
+            | RunEvent::Withheld { .. }
             | RunEvent::Hashing { .. }
+            | RunEvent::Notice { .. }
             | RunEvent::StopRequested { .. }
             | RunEvent::Result { .. }
             | RunEvent::RunFinished { .. } => None,

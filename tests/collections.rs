@@ -25,12 +25,12 @@ stages:
     kind: command
     matrix: { n: [1, 2, 3, 4] }
     inputs: { i: first }
-    run: "cat ${{ inputs.i }} > ${{ outputs.o }}; echo ${{ matrix.n }} >> ${{ outputs.o }}; touch $ATHANOR_PROJECT/at-${{ matrix.n }}; while [ -e $ATHANOR_PROJECT/stop-${{ matrix.n }} ]; do sleep 0.01; done"
+    run: "cat ${{ inputs.i }} > ${{ outputs.o }}; echo ${{ matrix.n }} >> ${{ outputs.o }}; P=$ATHANOR_PROJECT; touch $P/at-${{ matrix.n }}; while [ -e $P/stop-${{ matrix.n }} ]; do sleep 0.01; done"
     outputs: { o: o.txt }
   last:
     kind: command
     inputs: { all: many }
-    run: "mkdir d; cat ${{ inputs.all }} > d/all.txt; cp d/all.txt one.txt; touch $ATHANOR_PROJECT/at-last; while [ -e $ATHANOR_PROJECT/stop-last ]; do sleep 0.01; done"
+    run: "mkdir d; cat ${{ inputs.all }} > d/all.txt; cp d/all.txt one.txt; P=$ATHANOR_PROJECT; touch $P/at-last; while [ -e $P/stop-last ]; do sleep 0.01; done"
     outputs: { d: d, one: one.txt }
 results: { one.txt: last.one, d: last.d }
 "#;

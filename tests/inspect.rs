@@ -19,7 +19,7 @@ fn explain_names_what_changed() {
     let explain = |arguments: &[&str]| project.athanor(&[&["explain", "p.yaml", "folds"], arguments].concat()).out;
     assert!(explain(&[]).contains("  - never ran\n"));
     project.made(&[]);
-    assert_eq!(explain(&[]), "folds is fresh: nothing it computes from has changed.\n");
+    assert_eq!(explain(&[]), "folds is fresh: nothing that was declared has changed.\n");
     assert!(explain(&["--set", "n=2"]).contains("  - parameter `folds` changed from 3 to 2\n"));
     project.edit("seed: 7", "seed: 8");
     assert!(explain(&[]).contains("  - its seed changed from 7 to 8\n"));

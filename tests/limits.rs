@@ -81,11 +81,11 @@ fn a_program_that_a_signal_ended_is_told_from_a_status() {
     for (line, cause) in [
         (
             "sh -c 'kill -KILL $$'; exit $?",
-            "It ended with exit status 137: a program in its line was killed by signal 9 (SIGKILL).",
+            "It ended with exit status 137: a program in its script was killed by signal 9 (SIGKILL).",
         ),
         (
             "sh -c 'kill -SEGV $$'; exit $?",
-            "It ended with exit status 139: a program in its line was killed by signal 11 (SIGSEGV).",
+            "It ended with exit status 139: a program in its script was killed by signal 11 (SIGSEGV).",
         ),
         ("exit 128", "It ended with exit status 128."),
         ("exit 255", "It ended with exit status 255."),
@@ -129,8 +129,7 @@ fn a_kill_for_lack_of_memory_is_named_also_behind_a_shell_as_root() {
     let Some(group) = Group::make("kill", 64 << 20) else { return };
     let text = "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    run: \"head -c 300000000 /dev/zero | tail -c 300000000 | cat > ${{ outputs.o }}; head -c 300000000 /dev/zero | tail -c 300000000\"\n    outputs: { o: o.txt }\n";
     let outcome = run_under(&Project::new(text), &group.enter());
-    let cause =
-        "It ended with exit status 137: a program in its line was killed (SIGKILL) when the machine ran out of memory.";
+    let cause = "It ended with exit status 137: a program in its script was killed (SIGKILL) when the machine ran out of memory.";
     assert!(outcome.out.contains(cause), "{outcome:?}");
 }
 

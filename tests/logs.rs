@@ -25,7 +25,7 @@ fn both_outputs_are_in_the_log_in_the_order_in_which_they_were_written() {
 #[test]
 fn of_a_flood_beginning_and_end_are_kept() {
     const LIMIT: usize = 64 << 20;
-    let project = stage("echo first; yes in between | head -c 150000000; echo; echo last; exit 1");
+    let project = stage("echo first; { yes in between || true; } | head -c 150000000; echo; echo last; exit 1");
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 1);
     assert!(outcome.out.contains("  | last\n"), "{}", outcome.out);

@@ -202,7 +202,7 @@ fn a_run_within_a_stage_goes_with_the_stage() {
     let inner = "athanor: 1\nname: inner\nstages:\n  a:\n    kind: command\n    run: echo $$ > $ATHANOR_PROJECT/../pid; setsid sleep 1000\n    outputs: { o: o.txt }\n";
     let program = env!("CARGO_BIN_EXE_athanor");
     let line = format!(
-        "cd $ATHANOR_PROJECT/inner; setsid {program} --cache $ATHANOR_PROJECT/inner/cache run p.yaml > /dev/null &\nuntil [ -s $ATHANOR_PROJECT/pid ]; do sleep 0.01; done; cd - > /dev/null; echo fine > ${{{{ outputs.o }}}}"
+        "P=$ATHANOR_PROJECT; cd $P/inner; setsid {program} --cache $P/inner/cache run p.yaml > /dev/null &\nuntil [ -s $ATHANOR_PROJECT/pid ]; do sleep 0.01; done; cd - > /dev/null; echo fine > ${{{{ outputs.o }}}}"
     );
     let project = stage(&line);
     project.write("inner/p.yaml", inner);

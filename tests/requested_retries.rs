@@ -51,6 +51,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
     let session = Session::new(&project, &plan, Path::new("p.yaml"), &[], &[]).unwrap();
     let request = RunRequest {
         capacity: Capacity { cpus: 1, memory: 1 << 30, gpus: Vec::new(), cpu_fallback: false },
+        keep_scratch: false,
         keep_going: false,
         force: HashSet::new(),
         program,

@@ -12,13 +12,16 @@ const PIPELINE: &str =
 #[test]
 fn every_value_is_shown_with_its_origin() {
     let project = Project::new(PIPELINE);
-    let defaults = project.athanor(&["config"]);
+    let defaults = Outcome::of(project.sandboxed(&["config"]));
     for piece in [
         "cache                .athanor  default\n",
         "cache.verify_on_use  never     default\n",
+        "environment          strict    default\n",
         "log_limit            64MiB     default\n",
         "on_no_gpu            fail      default\n",
         "results              results   default\n",
+        "sandbox              on        default\n",
+        "sandbox.writes       none      default\n",
         "  /etc/athanor/config.yaml",
         "  athanor.config.yaml (absent)\n",
     ] {

@@ -43,6 +43,16 @@ pub enum CacheError {
         /// The link.
         path: PathBuf,
     },
+    /// A pattern of the user that makes no sense.
+    #[error("{}:{line}: this is no pattern: {reason}. Correct it; the file has the syntax of `.gitignore`.", path.display())]
+    Pattern {
+        /// The file with the patterns.
+        path: PathBuf,
+        /// The pattern's line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A cache of a later format.
     #[error("The cache in `{}` has format {found}, which this version of Athanor does not know. Upgrade Athanor, or use another cache with `--cache`.", root.display())]
     Format {

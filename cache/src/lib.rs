@@ -67,7 +67,9 @@ pub use digest::{Digest, ParseDigestError, ValueHasher, hash_value};
 pub use error::{CacheError, Result, explain};
 #[doc(hidden)]
 pub use fs::disk::{DiskHook, Operation};
+pub use fs::exclusions::{Exclusions, is_left_behind};
 pub use fs::fallback::{move_folder, remove_tree, symlink_or_copy};
+pub use fs::folder_view::FolderView;
 pub use fs::freed::Freed;
 pub use fs::fs_time::FsTime;
 pub use fs::names::is_run as is_name_of_run;
@@ -88,5 +90,6 @@ pub use store::probe::{FileStamp, Presence};
 pub use store::rehash::Rehash;
 pub use tree::{Artifact, ArtifactKind, Change, Content, Tree, TreeEntry, diff};
 pub use upkeep::gc::{Dropped, GcReport, GcRequest};
+pub use upkeep::kept_scratch::{keep_scratch, remove_scratch};
 pub use upkeep::usage::{Usage, UsageEntry};
 pub use upkeep::verify::{Damage, VerifyReport};

@@ -7,6 +7,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::fs::exclusions::Exclusions;
 use crate::fs::stat::Stat;
 use crate::fs::walk::{self, Found};
 use crate::{CacheError, Digest, Result};
@@ -86,7 +87,7 @@ impl Tree {
     /// Reads the tree of the folder at `path`, every file of it.
     pub fn of_folder(path: &Path) -> Result<Tree> {
         let entry = |found: &Found| entry_of(found, |found| hash_file(&found.path, found.stat.size));
-        Ok(Tree::new(walk::find_all(path)?.par_iter().map(entry).collect::<Result<_>>()?))
+        Ok(Tree::new(walk::find_all(path, &Exclusions::default())?.par_iter().map(entry).collect::<Result<_>>()?))
     }
 
     /// The folder as an artifact. Its digest covers paths, contents and executable bits: for every entry the length of its

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 use athanor_cache::{
-    Artifact, ArtifactKind, Cache, CacheError, Change, Digest, GcRequest, Lookup, Presence, diff, move_folder,
+    Artifact, ArtifactKind, Cache, CacheError, Change, Digest, Exclusions, GcRequest, Lookup, Presence, diff,
+    move_folder,
 };
 use fixture::{described, open, put};
 use proptest::prelude::*;
@@ -68,7 +69,7 @@ proptest! {
         let (folder, cache) = open();
         let outside = folder.path().join("outside");
         make_tree(&outside, &files);
-        let expected = cache.artifact_with_manifest_of(&outside).unwrap();
+        let expected = cache.artifact_with_manifest_of(&outside, &Exclusions::default()).unwrap();
         prop_assert_eq!(cache.read_tree(&expected.digest).unwrap().artifact(), expected.clone());
         let scratch = cache.scratch_root().join("made");
         make_tree(&scratch, &files);
@@ -181,7 +182,8 @@ fn trees_differ_by_what_was_added_removed_and_modified() {
     let (folder, cache) = open();
     let root = folder.path().join("input");
     make_tree(&root, &BTreeMap::from([("a".into(), (vec![1], false)), ("b".into(), (vec![2], false))]));
-    let tree = || cache.read_tree(&cache.artifact_with_manifest_of(&root).unwrap().digest).unwrap();
+    let tree =
+        || cache.read_tree(&cache.artifact_with_manifest_of(&root, &Exclusions::default()).unwrap().digest).unwrap();
     let before = tree();
     fs::remove_file(root.join("a")).unwrap();
     fs::write(root.join("b"), [3]).unwrap();

@@ -43,6 +43,8 @@ pub(super) enum Command {
     Graph(GraphCommand),
     /// Print a stage's log, also while it runs.
     Logs(SelectCommand),
+    /// Open a shell in a stage's prepared folder, with its variables and its sandbox.
+    Shell(ShellCommand),
     /// List the stage kinds, or describe one.
     Kinds {
         /// A kind's name.
@@ -163,6 +165,9 @@ pub(super) struct RunCommand {
     /// After a failure, go on with stages that do not depend on it.
     #[arg(short = 'k', long)]
     pub keep_going: bool,
+    /// Keep the folders of attempts that fail, for a week, and say where they are.
+    #[arg(long)]
+    pub keep_scratch: bool,
     /// Run the selected instances even if the cache has their results; may be given several times.
     #[arg(long, value_name = "SELECTOR")]
     pub force: Vec<String>,
@@ -200,6 +205,14 @@ pub(super) struct SelectCommand {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShellCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Selector of one instance, e.g. `model[fold=0]`.
+    pub selector: String,
 }
 
 #[derive(Debug, Args)]

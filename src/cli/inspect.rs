@@ -44,7 +44,8 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, E
     let rows: Vec<Vec<String>> =
         pairs.map(|(name, status)| vec![escape(&name).into_owned(), status_view::brief(status)]).collect();
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
-    print(&format!("{}\n{fresh} of {} fresh\n", table(&["INSTANCE", "STATE"], &rows), rows.len()))
+    let note = if session.asks_versions() { status_view::LAST_VERSIONS } else { "" };
+    print(&format!("{}\n{fresh} of {} fresh\n{note}", table(&["INSTANCE", "STATE"], &rows), rows.len()))
 }
 
 pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
@@ -67,6 +68,9 @@ pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8
             }
             entries.push(entry);
         }
+    }
+    if session.asks_versions() {
+        text += status_view::LAST_VERSIONS;
     }
     if command.json { print_json(&json!(entries)) } else { print(&text) }
 }

@@ -2,15 +2,18 @@
 
 use std::io::IsTerminal;
 
+use athanor_cache::CacheError;
+
 use crate::cli::arguments::PipelineFile;
 use crate::cli::{Exit, WRONG};
 use crate::escape::escape;
 use crate::language::{Diagnostics, SourceText};
 use crate::plan::{InstanceId, Mistakes, Overrides, Plan};
 use crate::run::inputs::project_files::check_sources;
+use crate::run::inputs::project_reads::check_named_folders;
 use crate::run::state::history::History;
 use crate::run::state::plan_snapshot::CachedPlan;
-use crate::run::{Project, Session};
+use crate::run::{Project, RunError, Session};
 use crate::settings::Settings;
 
 /// Widest that a report of mistakes is drawn.
@@ -28,7 +31,11 @@ pub(super) fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<C
         Ok(plan) => (plan.diagnostics(), &plan.sources),
         Err(mistakes) => (mistakes.diagnostics.clone(), &mistakes.sources),
     };
-    check_sources(sources, &current_folder()?, &mut problems);
+    let project = current_folder()?;
+    check_sources(sources, &project, &mut problems);
+    if let Ok(plan) = &compiled {
+        check_named_folders(plan, &project, &mut problems);
+    }
     match compiled {
         Ok(plan) if problems.is_empty() => Ok(plan),
         _ => Err(report(&problems)),
@@ -94,5 +101,9 @@ pub(super) fn session<'a>(
     targets: &[InstanceId],
 ) -> Result<Session<'a>, Exit> {
     plan.store();
-    Session::new(project, plan.keyed(), &file.file, &file.profile, targets).map_err(Exit::failed)
+    let session = Session::new(project, plan.keyed(), &file.file, &file.profile, targets);
+    session.map_err(|error| match &error {
+        RunError::Cache(CacheError::Pattern { .. }) => Exit::wrong(format!("error: {error}")),
+        _ => Exit::failed(error),
+    })
 }

@@ -14,6 +14,7 @@ mod machine_use;
 mod project;
 mod run;
 mod settings;
+mod shell;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -87,6 +88,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Check(command) => inspect::check(&settings()?, &command),
         Command::Graph(command) => inspect::graph(&settings()?, &command),
         Command::Logs(command) => inspect::logs(&settings()?, &command),
+        Command::Shell(command) => shell::shell(&settings()?, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
         Command::Schema { config } => inspect::schema(config),
         Command::Config { json } => settings::config(&options, json),
@@ -110,7 +112,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
 fn needs_threads(command: &Command) -> bool {
     match command {
         Command::Run(_) | Command::Status(_) | Command::Explain(_) | Command::Check(_) | Command::Graph(_) => true,
-        Command::Logs(_) | Command::Cache(_) => true,
+        Command::Logs(_) | Command::Cache(_) | Command::Shell(_) => true,
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }

@@ -10,8 +10,11 @@ use tempfile::TempDir;
 
 use crate::cli::Exit;
 use crate::cli::load::current_folder;
+use crate::run::ATTEMPT_VARIABLE;
 use crate::run::Project;
-use crate::settings::{Settings, VerifyOnUse};
+use crate::run::access::config::{SandboxConfig, UserFolders};
+use crate::run::environment::Variables;
+use crate::settings::{EnvironmentRule, Settings, VerifyOnUse};
 
 /// A project that is inspected and not worked in.
 pub(super) struct InspectedProject {
@@ -43,7 +46,18 @@ pub(super) fn inspect(settings: &Settings) -> Result<InspectedProject, Exit> {
 
 /// Opens the project for work.
 pub(super) fn open(settings: &Settings) -> Result<Project, Exit> {
-    with_cache(Cache::open(&settings.cache.value).map_err(Exit::failed)?, settings)
+    with_cache(Cache::open(&settings.cache.value).map_err(|error| refused(&error))?, settings)
+}
+
+/// Message about a cache that cannot be opened. A run that is itself part of a stage may be kept out by that stage's sandbox.
+pub(super) fn refused(error: &CacheError) -> Exit {
+    let is_nested = std::env::var_os(ATTEMPT_VARIABLE).is_some_and(|within| !within.is_empty());
+    if !is_nested || !is_read_only(error) {
+        return Exit::failed(error);
+    }
+    let help = "This run is part of another run's stage, whose sandbox may be in the way. Put `sandbox: off` into that stage, or \
+                work in a folder that it makes.";
+    Exit::failed(format!("{error}\n  help: {help}"))
 }
 
 fn with_cache(cache: Cache, settings: &Settings) -> Result<Project, Exit> {
@@ -61,6 +75,13 @@ fn with_cache(cache: Cache, settings: &Settings) -> Result<Project, Exit> {
         cache: Arc::new(cache),
         results: settings.results.value.clone(),
         log_limit: settings.log_limit.value.bytes(),
+        variables: Variables::new(std::env::vars_os(), settings.environment.value == EnvironmentRule::Inherit),
+        sandbox: SandboxConfig {
+            mode: settings.sandbox.value,
+            reads: settings.sandbox_reads.value.clone(),
+            writes: settings.sandbox_writes.value.clone(),
+            folders: UserFolders::of(&|name| std::env::var_os(name)),
+        },
     })
 }
 

@@ -7,12 +7,13 @@ use crate::cli::arguments::{ExecutorName, RunCommand};
 use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, machine_use, print, project};
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
-use crate::plan::Plan;
+use crate::plan::{InstanceId, Plan};
 use crate::run::executor::resources::Capacity;
 use crate::run::status::Status;
 use crate::run::{ATTEMPT_VARIABLE, InterruptOutcome, Interrupter, RunError, RunRequest, Session};
 use crate::settings::Settings;
 use crate::view::json::JsonSink;
+use crate::view::lines::describe;
 use crate::view::plain::PlainSink;
 use crate::view::status as status_view;
 use crate::view::terminal::TerminalSink;
@@ -31,7 +32,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         return dry_run(&session);
     }
     let project = project::open(settings)?;
-    project.cache.require_writable().map_err(Exit::failed)?;
+    project.cache.require_writable().map_err(|error| project::refused(&error))?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let capacity = capacity_for(&plan, settings, command)?;
     let ExecutorName::Local = command.executor;
@@ -41,6 +42,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     let request = RunRequest {
         capacity,
         keep_going: command.keep_going,
+        keep_scratch: command.keep_scratch,
         force: force.into_iter().collect(),
         program,
         file: command.pipeline.file.display().to_string(),
@@ -56,7 +58,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
 
 fn refused(error: RunError) -> Exit {
     match error {
-        RunError::NeverFits(problems) => load::report(&problems),
+        RunError::NeverFits(problems) | RunError::NoVersions(problems) => load::report(&problems),
         other => Exit::failed(other),
     }
 }
@@ -91,7 +93,14 @@ fn capacity_for(plan: &Plan, settings: &Settings, command: &RunCommand) -> Resul
 
 fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
     let statuses = session.status().map_err(refused)?;
-    let mut text = String::new();
+    let runs = |id: &InstanceId| !matches!(statuses[id.index()], Some(Status::Fresh) | None);
+    let ids: Vec<InstanceId> = session.wanted().iter().copied().filter(runs).collect();
+    let notes =
+        session.withheld_events(&ids).map_err(refused)?.into_iter().filter_map(|event| Some(describe(&event)? + "\n"));
+    let mut text: String = notes.collect();
+    if session.asks_versions() {
+        text += status_view::LAST_VERSIONS;
+    }
     let mut fresh = 0;
     for id in session.wanted() {
         match &statuses[id.index()] {

@@ -154,16 +154,15 @@ mod tests {
             origins(&sources(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
         };
         let none = SettingOptions::default();
-        assert_eq!(
-            read(&[], &none),
-            [".athanor default", "never default", "64MiB default", "fail default", "results default"]
-        );
+        let defaults = ".athanor never strict 64MiB fail results on none none".split(' ');
+        assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
         std::fs::write(
             at("etc"),
-            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\n",
+            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\nsandbox: off\n",
         )
         .unwrap();
-        std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\n").unwrap();
+        std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\nenvironment: inherit\n")
+            .unwrap();
         std::fs::write(at("project"), "# mine\n\ncache:\n  dir: ~/cache\n").unwrap();
         let (etc, user, project) = (shown("etc"), shown("user"), shown("project"));
         assert_eq!(
@@ -171,21 +170,35 @@ mod tests {
             [
                 format!("/home/ann/cache {project}:4"),
                 format!("sample {user}:3"),
+                format!("inherit {user}:4"),
                 format!("2GiB {user}:2"),
                 format!("cpu {etc}:5"),
-                format!("out {etc}:3")
+                format!("out {etc}:3"),
+                format!("off {etc}:6"),
+                "none default".to_owned(),
+                "none default".to_owned()
             ]
         );
-        let variables =
-            [(Variable::Cache, "c"), (Variable::LogLimit, "3MB"), (Variable::OnNoGpu, "fail"), (Variable::Results, "")];
+        let variables = [
+            (Variable::Cache, "c"),
+            (Variable::Environment, "strict"),
+            (Variable::LogLimit, "3MB"),
+            (Variable::OnNoGpu, "fail"),
+            (Variable::Results, ""),
+            (Variable::SandboxWrites, "~/a::b"),
+        ];
         assert_eq!(
             read(&variables, &SettingOptions { cache: Some("d".into()) }),
             [
                 "d --cache",
                 &format!("sample {user}:3"),
+                "strict ATHANOR_ENVIRONMENT",
                 "3MB ATHANOR_LOG_LIMIT",
                 "fail ATHANOR_ON_NO_GPU",
-                &format!("out {etc}:3")
+                &format!("out {etc}:3"),
+                &format!("off {etc}:6"),
+                "none default",
+                "/home/ann/a:b ATHANOR_SANDBOX_WRITES"
             ]
         );
         assert_eq!(read(&variables, &none)[0], "c ATHANOR_CACHE");

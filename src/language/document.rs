@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use super::interpreter::Shell;
 use super::quantity::{ByteSize, GpuShare};
+use super::sandbox_mode::SandboxMode;
 use super::scalar::{Cpus, KindName, PipelineName, Prose, Retries, Seed, Version};
-use super::shape::{AnyName, Anything, FieldName, Named, StageName, Templated, keys};
+use super::shape::{AnyName, Anything, FieldName, Literal, Named, StageName, Templated, keys};
+use super::variable::{Listed, VariableName, VariablePattern};
 
 keys! {
     /// A pipeline file.
@@ -48,8 +51,22 @@ keys! {
         optional inputs: Named<FieldName, Anything>,
         /// Parameters of the kind.
         optional params: Anything,
-        /// Shell line of a `command`. Values of expressions in it are quoted for the place where they stand, in quotes or not.
+        /// Script of a `command`. Values of expressions in it are quoted for the place where they stand, in quotes or not.
         optional run: Templated<String>,
+        /// Shell that runs the script of a `command`: `sh`, `bash`, `zsh`, `python`, or a command line in which `{0}` is the
+        /// script's path. If left out, `bash -euo pipefail` where there is a `bash`, else `sh -eu`.
+        optional shell: Templated<Shell>,
+        /// Variables of the environment of a `command`, by name. They are part of what its result depends on.
+        optional env: Named<VariableName, Templated<String>>,
+        /// Variables of the user's environment that a `command` gets, by name or pattern (`HF_*`), besides those that every
+        /// command gets. Its result does not depend on them; their values are masked in logs.
+        optional env_passthrough: Listed<Literal<VariablePattern>>,
+        /// Commands such as `python --version` whose output is part of what the result of a `command` depends on. They are
+        /// asked once a run.
+        optional versions: Listed<Literal<String>>,
+        /// Files and folders of the project that a `command` reads where they lie: `[src/, params.yaml]`. Their content counts
+        /// as that of inputs; `{ params.yaml: [train.lr] }` counts the values of these keys alone.
+        optional reads: Anything,
         /// Output files or folders of a `command`, by name.
         optional outputs: Named<FieldName, Templated<String>>,
         /// Resources that the stage needs to run.
@@ -62,6 +79,12 @@ keys! {
         optional seed: Templated<Seed>,
         /// Whether the stage is part of the pipeline.
         optional when: Templated<bool>,
+        /// Whether a `command` is kept from files that it does not declare: `on` or `off`; as the settings say if left out. Not
+        /// part of the fingerprint.
+        optional sandbox: Templated<SandboxMode>,
+        /// Paths that a `command` may write to besides its own folder, in the project folder, absolute or with `~`: one, or a
+        /// list. A folder that is not there is made. Not part of the fingerprint.
+        optional writes: Anything,
         /// Description of the stage.
         optional description: Prose,
     }

@@ -8,9 +8,11 @@ pub(crate) mod document;
 mod excerpt;
 #[doc(hidden)]
 pub mod expression;
+mod interpreter;
 #[doc(hidden)]
 pub mod node;
 pub(crate) mod quantity;
+mod sandbox_mode;
 pub(crate) mod scalar;
 mod scan;
 mod schema;
@@ -19,11 +21,15 @@ pub mod scope;
 pub(crate) mod shape;
 mod span;
 pub(crate) mod suggest;
+pub(crate) mod variable;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label};
+pub use interpreter::{Language, Shell};
 pub use quantity::{ByteSize, GpuShare, QuantityError};
+pub use sandbox_mode::SandboxMode;
 pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};
+pub use variable::{VariablePattern, fits};
 
 #[cfg(test)]
 mod tests;

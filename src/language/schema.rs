@@ -8,6 +8,10 @@ use serde_json::{Map, Value, json};
 use super::document::Document;
 use super::shape::{Shape, or_expression};
 
+/// Keys of stages that only commands have.
+const OF_COMMANDS: [&str; 9] =
+    ["run", "shell", "reads", "outputs", "env", "env_passthrough", "versions", "sandbox", "writes"];
+
 /// The JSON Schema of a pipeline file, with the parameters and ports of every kind.
 pub fn schema() -> Value {
     schema_with(registry::kinds())
@@ -48,8 +52,9 @@ fn rule(kind: &dyn Kind, definitions: &mut Map<String, Value>) -> Value {
                 required.push("inputs");
             }
             properties.insert("inputs".to_owned(), inputs_schema(&inputs));
-            properties.insert("run".to_owned(), json!(false));
-            properties.insert("outputs".to_owned(), json!(false));
+            for key in OF_COMMANDS {
+                properties.insert(key.to_owned(), json!(false));
+            }
         }
         Ports::Declared => {
             required.push("run");

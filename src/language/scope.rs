@@ -68,6 +68,20 @@ impl Scope {
         self.resolve(&chain.path).ok().and_then(|live| from_engine_value(&live, place).ok())
     }
 
+    /// Value at `path`, if there is one.
+    pub(crate) fn value_at(&self, path: &[String], place: Span) -> Option<Node> {
+        self.resolve(path).ok().and_then(|live| from_engine_value(&live, place).ok())
+    }
+
+    /// The values of the axes of `matrix`, and the labels that they print as, both as mappings of JSON.
+    pub(crate) fn matrix(&self) -> (serde_json::Value, serde_json::Value) {
+        let json = |name: &str| {
+            let live = self.names.get(name).and_then(|live| from_engine_value(live, Span::default()).ok());
+            live.map_or_else(|| serde_json::json!({}), |node| node.to_json())
+        };
+        (json(FIELDS), json("matrix"))
+    }
+
     /// Message about the value at `path`, called `name`, which has no fields.
     pub(super) fn without_names(&self, path: &[String], name: &str) -> String {
         let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq);

@@ -1,20 +1,22 @@
-//! Commands: the outputs they declare and the shell line they run.
+//! Commands: the outputs they declare and the script they run.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use athanor_stages::ports::OutputPort;
-use indexmap::IndexSet;
 
 use crate::language::document::Stage;
-use crate::language::expression::{Compiled, Template, scalar_text};
+use crate::language::expression::{Compiled, Render, Template, scalar_text};
 use crate::language::node::{Entry, Key, Node, Value};
 use crate::language::scope::Scope;
-use crate::language::{Diagnostic, Span};
+use crate::language::{Diagnostic, Language, Shell, Span};
 
+use super::context::{CONTEXT_VARIABLE, values_used};
 use super::evaluate::Reported;
-use super::model::{CommandLine, Input, Resources};
-use super::shell;
+use super::mentions::{Mentions, mentions};
+use super::model::{CommandLine, EnvVariable, Input, Resources};
+use super::plain_path::plain_path;
+use super::{python, shell};
 
 /// Checks the paths of declared outputs and normalises them.
 pub(super) fn check_outputs(
@@ -63,39 +65,36 @@ pub(super) fn check_apart<'a>(
     }
 }
 
-/// `path` without needless parts, or why it cannot be inside a folder of ours.
-pub(super) fn plain_path(path: &str) -> Result<String, &'static str> {
-    if path.starts_with('/') {
-        return Err("an absolute path");
-    }
-    if path.contains('\0') {
-        return Err("a path with a NUL character");
-    }
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.contains(&"..") {
-        return Err("a path with `..`");
-    }
-    if parts.is_empty() { Err("an empty path") } else { Ok(parts.join("/")) }
-}
-
 /// The names in `resources`.
 const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];
 
 /// A compiled `run`.
 pub(super) struct CommandTemplate<'t, 'e> {
     run: &'t Template<'e>,
+    /// Variables that it sets.
+    env: &'t [(&'t Key, Template<'e>)],
+    /// The stage's keys.
+    keys: &'t Stage,
+    /// Further expressions of the stage, whose values [`CONTEXT_VARIABLE`] tells.
+    others: Vec<&'t Template<'e>>,
 }
 
 impl<'t, 'e> CommandTemplate<'t, 'e> {
-    /// Takes the compiled `run`.
-    pub(super) fn new(run: &'t Template<'e>) -> Self {
-        CommandTemplate { run }
+    /// Takes the compiled `run` and `env`, and the other templates of the stage `keys`.
+    pub(super) fn new(
+        run: &'t Template<'e>,
+        env: &'t [(&'t Key, Template<'e>)],
+        others: Vec<&'t Template<'e>>,
+        keys: &'t Stage,
+    ) -> Self {
+        CommandTemplate { run, env, keys, others }
     }
 
-    /// The shell line of an instance; `scope` has `vars` and `matrix`.
+    /// The script of an instance for `shell`; `scope` has `vars` and `matrix`.
     pub(super) fn render(
         &self,
         scope: Scope,
+        shell: Shell,
         inputs: &[Input],
         outputs: &[OutputPort],
         resources: &Resources,
@@ -109,19 +108,63 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
                 &map(outputs.iter().map(|output| (output.name.as_str(), text(&output.file, place))), place),
             )
             .with("resources", &resources_node(resources, place));
-        let line = self.run.interpolate(&scope, problems, &mut shell_words)?;
+        let language = shell.language();
+        let line = self.run.interpolate(&scope, problems, &mut written(language))?;
         if line.trim().is_empty() {
             problems.push(Diagnostic::new(self.run.span, "`run` is empty: there is nothing to run"));
             return None;
         }
-        let identity = self.identity(&scope)?;
-        let mentions = mentions(&line, outputs);
-        Some(CommandLine { line, identity, mentions })
+        let identity = identity(self.run, &scope, &mut written(language))?;
+        let env = self.env(&scope, problems)?;
+        let Mentions { files, in_place, modules } = mentions(&line, language, outputs);
+        let tells = language == Language::Unknown || line.contains(CONTEXT_VARIABLE);
+        let templates = std::iter::once(self.run).chain(self.env.iter().map(|(_, value)| value));
+        let context = tells.then(|| values_used(&scope, templates.chain(self.others.iter().copied())));
+        let Stage { env_passthrough, versions, .. } = self.keys;
+        let passed = env_passthrough.iter().flat_map(|list| &list.0).map(|name| name.value.clone()).collect();
+        let versions = versions.iter().flat_map(|list| &list.0).map(|command| command.value.clone()).collect();
+        Some(CommandLine {
+            line,
+            identity,
+            mentions: files,
+            in_place,
+            modules,
+            reads: Vec::new(),
+            shell,
+            context,
+            env,
+            env_passthrough: passed,
+            versions,
+        })
     }
 
-    /// Checks the line of an instance of the stage `keys` that has others: the names of its inputs and outputs
-    /// are known, their values are not.
-    pub(super) fn check(&self, scope: Scope, keys: &Stage, problems: &mut Vec<Diagnostic>) {
+    /// The variables that an instance sets, by name.
+    fn env(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Vec<EnvVariable>> {
+        let mut plain = |value: &Node, compiled: &Compiled<'_>, _: &str| {
+            let noun = value.value.noun();
+            scalar_text(&value.value).ok_or_else(|| {
+                let help = "write a list as one text: `${{ … | join(' ') }}`";
+                Box::new(Diagnostic::new(compiled.span, format!("{noun} cannot be put into a variable")).help(help))
+            })
+        };
+        let mut env = Vec::with_capacity(self.env.len());
+        for (key, template) in self.env {
+            let value = template.interpolate(scope, problems, &mut plain)?;
+            if value.contains('\0') {
+                problems.push(Diagnostic::new(template.span, "a variable cannot hold a NUL character"));
+                return None;
+            }
+            let identity = identity(template, scope, &mut plain)?;
+            env.push(EnvVariable { name: key.name.clone(), value, identity });
+        }
+        env.sort_by(|left, right| left.name.cmp(&right.name));
+        Some(env)
+    }
+
+    /// Checks the script of an instance that has other mistakes: the names of its inputs and outputs are known, their values
+    /// are not.
+    pub(super) fn check(&self, scope: Scope, shell: &Shell, problems: &mut Vec<Diagnostic>) {
+        let keys = self.keys;
         let inputs = keys.inputs.as_ref().map(|inputs| inputs.names.as_slice()).unwrap_or_default();
         let outputs = keys.outputs.as_ref().map(|outputs| outputs.names.as_slice()).unwrap_or_default();
         let resources = RESOURCES.map(str::to_owned);
@@ -137,42 +180,59 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
             let values = names.iter().map(|name| (name.as_str(), Node { value: Value::Null, span: place }));
             named = named.with(root, &map(values, place)).with_failed(failed);
         }
-        self.run.interpolate(&named, problems, &mut shell_words);
-    }
-
-    /// The line with expressions that mention `resources` left as they are written, and the other values these use.
-    fn identity(&self, scope: &Scope) -> Option<String> {
-        let mut chains = Vec::new();
-        self.run.visit(&mut |compiled| {
-            if compiled.mentions("resources") {
-                chains.extend(&compiled.chains);
-            }
-        });
-        // The line was rendered without a mistake just before, so nothing is reported here.
-        let mut identity = self.run.interpolate(scope, &mut Vec::new(), &mut |value, compiled, before| {
-            if compiled.mentions("resources") {
-                Ok(format!("${{{{ {} }}}}", compiled.source))
-            } else {
-                shell_words(value, compiled, before)
-            }
-        })?;
-        let mut told = Vec::new();
-        for chain in chains.into_iter().filter(|chain| chain.path[0] != "resources") {
-            let name = chain.path.join(".");
-            if let Some(value) = scope.value(chain, Span::default())
-                && !told.contains(&name)
-            {
-                // Writing to a string cannot fail.
-                let _ = write!(identity, "\n# {name} = {}", value.to_json());
-                told.push(name);
-            }
-        }
-        Some(identity)
+        self.run.interpolate(&named, problems, &mut written(shell.language()));
+        self.env(&named, problems);
     }
 }
 
-/// A value as it is written in the shell line that begins with `before`.
-fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str) -> Result<String, Box<Diagnostic>> {
+/// A text with expressions that mention `resources` left as they are written, and the other values these use.
+fn identity(template: &Template<'_>, scope: &Scope, render: &mut Render<'_>) -> Option<String> {
+    let mut chains = Vec::new();
+    template.visit(&mut |compiled| {
+        if compiled.mentions("resources") {
+            chains.extend(&compiled.chains);
+        }
+    });
+    // The text was rendered without a mistake just before, so nothing is reported here.
+    let mut identity = template.interpolate(scope, &mut Vec::new(), &mut |value, compiled, before| {
+        if compiled.mentions("resources") {
+            Ok(format!("${{{{ {} }}}}", compiled.source))
+        } else {
+            render(value, compiled, before)
+        }
+    })?;
+    let mut told = Vec::new();
+    for chain in chains.into_iter().filter(|chain| chain.path[0] != "resources") {
+        let name = chain.path.join(".");
+        if let Some(value) = scope.value(chain, Span::default())
+            && !told.contains(&name)
+        {
+            // Writing to a string cannot fail.
+            let _ = write!(identity, "\n# {name} = {}", value.to_json());
+            told.push(name);
+        }
+    }
+    Some(identity)
+}
+
+/// Formatter of values in a script of `language`, whose beginning it is given.
+fn written(language: Language) -> impl FnMut(&Node, &Compiled<'_>, &str) -> Result<String, Box<Diagnostic>> {
+    move |value, compiled, before| match language {
+        Language::Posix => shell_words(value, compiled, before, false),
+        Language::Bash => shell_words(value, compiled, before, true),
+        Language::Python => python_literal(value, compiled, before),
+        Language::Unknown => {
+            let message = "an expression cannot stand in `run` here: how this shell writes values is not known";
+            let help = format!(
+                "pass the value by `env: {{ NAME: \"${{{{ … }}}}\" }}`, or read it from the JSON file that `{CONTEXT_VARIABLE}` names"
+            );
+            Err(Box::new(Diagnostic::new(compiled.span, message).help(help)))
+        }
+    }
+}
+
+/// A value as it is written in the shell script that begins with `before`.
+fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str, escapes: bool) -> Result<String, Box<Diagnostic>> {
     let words: Option<Vec<String>> = match &value.value {
         Value::List(items) => items.iter().map(|item| scalar_text(&item.value)).collect(),
         other => scalar_text(other).map(|text| vec![text]),
@@ -183,9 +243,19 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str) -> Result<St
         return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
     };
     let list = matches!(value.value, Value::List(_));
-    shell::context(before)
+    shell::context(before, escapes)
         .and_then(|context| shell::write(&words, list, context))
         .map_err(|shell::Unquotable(message, help)| Box::new(Diagnostic::new(compiled.span, message).help(help)))
+}
+
+/// A value as it is written in the Python script that begins with `before`.
+fn python_literal(value: &Node, compiled: &Compiled<'_>, before: &str) -> Result<String, Box<Diagnostic>> {
+    if python::context(before) == python::Context::Quoted {
+        let message = "a value cannot stand inside a quoted text of Python";
+        let help = "take the quotes away: the value is written as a literal, a text with quotes of its own";
+        return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
+    }
+    Ok(python::literal(value))
 }
 
 fn inputs_node(inputs: &[Input], place: Span) -> Node {
@@ -225,32 +295,4 @@ fn map<'a>(entries: impl Iterator<Item = (&'a str, Node)>, place: Span) -> Node 
 
 fn text(text: &str, place: Span) -> Node {
     Node { value: Value::Text(text.to_owned()), span: place }
-}
-
-/// The words of a line that may be relative paths of project files: an over-estimate, to be looked up.
-fn mentions(line: &str, outputs: &[OutputPort]) -> Vec<String> {
-    let words = shlex::split(line).unwrap_or_else(|| line.split_whitespace().map(str::to_owned).collect());
-    let mut mentions = IndexSet::new();
-    for word in words {
-        let parts = word.split([';', '|', '&', '<', '>', '(', ')', '`', '\n']);
-        for candidate in parts.map(|part| option_value(part.trim())) {
-            let Ok(path) = plain_path(candidate) else { continue };
-            let own =
-                |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            let ours = own("inputs") || outputs.iter().any(|output| own(&output.file));
-            let odd = candidate.starts_with('-') || path.contains(['*', '?', '$', '\n']) || candidate.contains("://");
-            if !ours && !odd {
-                mentions.insert(path);
-            }
-        }
-    }
-    mentions.into_iter().collect()
-}
-
-/// The value of `--option=value` and `NAME=value`, else the word itself.
-fn option_value(word: &str) -> &str {
-    match word.split_once('=') {
-        Some((name, value)) if !name.contains('/') => value,
-        _ => word,
-    }
 }

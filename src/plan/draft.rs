@@ -10,7 +10,8 @@ use crate::language::document::Stage;
 use crate::language::expression::{Engine, Template};
 use crate::language::node::{Key, Node, Value};
 use crate::language::scope::Scope;
-use crate::language::shape::Named;
+use crate::language::shape::{Literal, Named};
+use crate::language::variable::Listed;
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
 use super::command;
@@ -66,8 +67,14 @@ pub(super) struct Templates<'d, 'e> {
     /// Inputs, by name.
     pub inputs: Vec<(&'d Key, Template<'e>)>,
     params: Option<Template<'e>>,
-    /// The shell line.
+    /// The script.
     pub run: Option<Template<'e>>,
+    /// The shell that runs it.
+    pub shell: Option<Template<'e>>,
+    /// Variables that it sets, by name.
+    pub env: Vec<(&'d Key, Template<'e>)>,
+    /// What is read of the project where it lies.
+    pub reads: Option<Template<'e>>,
     /// Outputs, by name.
     pub outputs: Vec<(&'d Key, Template<'e>)>,
     /// Key of `resources`.
@@ -84,6 +91,10 @@ pub(super) struct Templates<'d, 'e> {
     pub retries: Option<Template<'e>>,
     /// Seed.
     pub seed: Option<Template<'e>>,
+    /// Sandbox.
+    pub sandbox: Option<Template<'e>>,
+    /// Paths to write to.
+    pub writes: Option<Template<'e>>,
     when: Option<Template<'e>>,
 }
 
@@ -173,6 +184,14 @@ impl Drafting<'_> {
                 .collect(),
             params: keys.params.as_ref().map(|params| compile(&params.0, scope)),
             run: keys.run.as_ref().map(|run| compile(&run.node, &run_scope)),
+            env: keys
+                .env
+                .iter()
+                .flat_map(|env| &env.entries)
+                .map(|(key, value)| (key, compile(&value.node, &run_scope)))
+                .collect(),
+            shell: keys.shell.as_ref().map(|shell| compile(&shell.node, scope)),
+            reads: keys.reads.as_ref().map(|reads| compile(&reads.0, scope)),
             outputs: keys
                 .outputs
                 .iter()
@@ -186,6 +205,8 @@ impl Drafting<'_> {
             timeout: keys.timeout.as_ref().map(|value| compile(&value.node, scope)),
             retries: keys.retries.as_ref().map(|value| compile(&value.node, scope)),
             seed: keys.seed.as_ref().map(|value| compile(&value.node, scope)),
+            sandbox: keys.sandbox.as_ref().map(|value| compile(&value.node, scope)),
+            writes: keys.writes.as_ref().map(|value| compile(&value.0, scope)),
             when: keys.when.as_ref().map(|value| compile(&value.node, scope)),
         }
     }
@@ -281,7 +302,7 @@ fn declared(
 fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: bool, problems: &mut Vec<Diagnostic>) {
     let Some(kind) = kind else { return };
     if !fixed && keys.run.is_none() && !keys.unread.contains(&"run") {
-        let help = "write the shell line as `run: …`";
+        let help = "write its script as `run: …`";
         problems.push(Diagnostic::new(key.span, format!("the command `{}` lacks `run`", key.name)).help(help));
     }
     if fixed {
@@ -289,6 +310,24 @@ fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: b
         let help = "take it out, or use `kind: command`";
         if let Some(run) = &keys.run {
             problems.push(Diagnostic::new(run.node.span, message("run")).help(help));
+        }
+        let first = |listed: &Listed<Literal<String>>| listed.0.first().map(|literal| literal.span);
+        for (key, span) in [
+            ("shell", keys.shell.as_ref().map(|shell| shell.node.span)),
+            ("env", keys.env.as_ref().map(|env| env.span)),
+            ("env_passthrough", keys.env_passthrough.as_ref().and_then(|list| list.0.first()).map(|name| name.span)),
+            ("versions", keys.versions.as_ref().and_then(first)),
+        ] {
+            problems.extend(span.map(|span| Diagnostic::new(span, message(key)).help(help)));
+        }
+        let access = [
+            ("reads", keys.reads.as_ref().map(|value| value.0.span)),
+            ("sandbox", keys.sandbox.as_ref().map(|value| value.node.span)),
+            ("writes", keys.writes.as_ref().map(|value| value.0.span)),
+        ];
+        for (noun, span) in access.into_iter().filter_map(|(noun, span)| Some((noun, span?))) {
+            let message = format!("`{noun}` is for commands; the kind `{}` reads and writes nothing else", kind.name());
+            problems.push(Diagnostic::new(span, message).help("take it out"));
         }
         if let Some(outputs) = &keys.outputs {
             let span = outputs.entries.first().map_or(outputs.span, |(key, _)| key.span);

@@ -7,12 +7,14 @@ use athanor_stages::ports::{Arity, InputPort};
 use crate::language::quantity::{ByteSize, GpuShare};
 use crate::language::scalar::{Cpus, Retries, Seed};
 use crate::language::scope::Scope;
-use crate::language::{Diagnostic, Diagnostics, suggest};
+use crate::language::{Diagnostic, Diagnostics, Shell, suggest};
 
+use super::access::access;
 use super::command::CommandTemplate;
-use super::draft::{Draft, Slot, State};
+use super::draft::{Draft, Slot, State, Templates};
 use super::evaluate::evaluate;
-use super::model::{Input, Instance, InstanceId, Resources, Work};
+use super::model::{CommandLine, DeclaredRead, Input, Instance, InstanceId, Resources, Work};
+use super::reads;
 use super::wiring::{Reader, Wiring};
 
 /// Checks the names of a stage's inputs against the ports of its kind.
@@ -50,7 +52,9 @@ pub(super) struct Lowering<'s, 'd, 'e> {
 impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
     /// Lowering of the stage number `stage`; `scope` has `vars`.
     pub(super) fn new(stage: usize, draft: &'s Draft<'d, 'e>, scope: &'s Scope) -> Self {
-        let line = draft.templates.run.as_ref().map(CommandTemplate::new);
+        let Templates { run, env, inputs, outputs, .. } = &draft.templates;
+        let others = || inputs.iter().chain(outputs).map(|(_, template)| template).collect();
+        let line = run.as_ref().map(|run| CommandTemplate::new(run, env, others(), draft.keys));
         Lowering { stage, draft, scope, line }
     }
 
@@ -93,17 +97,23 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let timeout = evaluate(templates.timeout.as_ref(), &scope, problems);
         let retries = evaluate::<Retries>(templates.retries.as_ref(), &scope, problems);
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
+        let shell = evaluate::<Shell>(templates.shell.as_ref(), &scope, problems).map(Option::unwrap_or_default);
+        let access = access(templates.sandbox.as_ref(), templates.writes.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
+        let reads = self.reads(&scope, wiring, problems);
         let params = slot.params.clone();
         let (line, outputs) = (self.line.as_ref().filter(|_| draft.ports.is_none()), slot.outputs.as_deref());
         let (Some(resources), Some(inputs), Some(params), Some(outputs)) = (resources, inputs, params, outputs) else {
-            if let Some(line) = line {
-                line.check(scope, draft.keys, problems);
+            if let (Some(line), Ok(shell)) = (line, shell) {
+                line.check(scope, &shell, problems);
             }
             return None;
         };
         let work = match line {
-            Some(line) => Work::Command(line.render(scope, &inputs, outputs, &resources, problems)?),
+            Some(line) => {
+                let line = line.render(scope, shell.ok()?, &inputs, outputs, &resources, problems)?;
+                Work::Command(Box::new(CommandLine { reads: reads?, ..line }))
+            }
             None if draft.ports.is_some() => Work::BuiltIn { params },
             None => return None,
         };
@@ -121,8 +131,22 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             resources_span: draft.keys.resources.as_ref().map_or(draft.key.span, |resources| resources.span),
             timeout: timeout.ok()?,
             retries: retries.ok()?.map_or(0, |retries| retries.0),
+            access: access.ok()?,
             span: draft.key.span,
         })
+    }
+
+    /// What is read of the project where it lies.
+    fn reads(
+        &self,
+        scope: &Scope,
+        wiring: &mut Wiring<'s, 'd, 'e>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Vec<DeclaredRead>> {
+        let Some(template) = &self.draft.templates.reads else { return Some(Vec::new()) };
+        let reads = reads::declared(&template.evaluate(scope, problems)?, problems)?;
+        reads.iter().for_each(|(read, span)| wiring.declare(&read.path, *span));
+        Some(reads.into_iter().map(|(read, _)| read).collect())
     }
 
     fn resources(&self, scope: &Scope, problems: &mut Vec<Diagnostic>) -> Option<Resources> {

@@ -2,17 +2,24 @@
 //!
 //! A plan is a pure function of the text, the overrides and the registry of kinds: nothing here touches a disk.
 
+mod access;
 mod command;
 mod compile;
+pub(crate) mod context;
 mod draft;
 mod evaluate;
 mod graph;
 mod index;
+mod input_names;
 pub(crate) mod kind_name;
 mod lower;
 mod matrix;
+mod mentions;
 mod model;
 mod params;
+mod plain_path;
+mod python;
+mod reads;
 mod results;
 mod select;
 mod shell;
@@ -23,8 +30,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry, ResultSource, Source,
-    SourceId, StageInfo, Work,
+    CommandLine, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry,
+    ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

@@ -12,7 +12,7 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
-use crate::language::{ByteSize, Diagnostics, GpuShare, SourceText, Span};
+use crate::language::{ByteSize, Diagnostics, GpuShare, SandboxMode, Shell, SourceText, Span, VariablePattern};
 
 /// Number of an instance: its place in [`Plan::instances`], and its node in [`Plan::graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -96,6 +96,8 @@ pub struct Instance {
     pub timeout: Option<Duration>,
     /// Number of retries after a failure.
     pub retries: u32,
+    /// What a command may read and write besides its own folder.
+    pub access: StageAccess,
     /// The stage's name in the pipeline file.
     pub span: Span,
 }
@@ -136,6 +138,16 @@ impl Default for Resources {
     }
 }
 
+/// What a command may read and write besides its own folder. No part of its fingerprint: it changes nothing of what is computed
+/// from what is declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageAccess {
+    /// Whether it runs in a sandbox; `None` for as the settings say.
+    pub sandbox: Option<SandboxMode>,
+    /// Paths that it may write to: relative to the project folder, absolute, or with `~`.
+    pub writes: Vec<String>,
+}
+
 /// Work of an instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Work {
@@ -144,20 +156,57 @@ pub enum Work {
         /// Canonical parameters, with defaults filled in.
         params: serde_json::Value,
     },
-    /// A shell line.
-    Command(CommandLine),
+    /// A script.
+    Command(Box<CommandLine>),
 }
 
-/// The shell line of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The script of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CommandLine {
-    /// Line for the shell.
+    /// The script, with all values filled in.
     pub line: String,
     /// Line as it enters the fingerprint: with expressions that mention `resources` left as text, followed by the
     /// values they use, so that other resources alone rerun nothing.
     pub identity: String,
     /// Words that may be paths of project files: neither options nor inputs nor outputs.
     pub mentions: Vec<String>,
+    /// Paths that may be of project files which are read where they lie: absolute, or relative to the project.
+    pub in_place: Vec<String>,
+    /// Names that may be those of Python modules of the project which are run.
+    pub modules: Vec<String>,
+    /// What is declared to be read where it lies.
+    pub reads: Vec<DeclaredRead>,
+    /// Shell that runs it.
+    pub shell: Shell,
+    /// Values that it reads from the file that `ATHANOR_CONTEXT` names; `None` where it does not ask for them. They are part of
+    /// the fingerprint.
+    pub context: Option<serde_json::Value>,
+    /// Variables that it sets, by name.
+    pub env: Vec<EnvVariable>,
+    /// Further variables of the user's that it gets.
+    pub env_passthrough: Vec<VariablePattern>,
+    /// Commands whose output is part of the fingerprint.
+    pub versions: Vec<String>,
+}
+
+/// Something of the project that a command declares to read where it lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredRead {
+    /// Path relative to the project folder; `.` for that itself.
+    pub path: String,
+    /// Keys whose values are read, sorted, with dots into mappings; `None` for everything.
+    pub keys: Option<Vec<String>>,
+}
+
+/// Variable that a command sets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvVariable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// The value as it enters the fingerprint, as [`CommandLine::identity`].
+    pub identity: String,
 }
 
 /// Bound input of an instance.
@@ -169,8 +218,13 @@ pub struct Input {
     pub list: bool,
     /// Sources, in order.
     pub sources: Vec<InputSource>,
-    /// Path of each source in the stage's folder, e.g. `inputs/images` or `inputs/tables/0.csv`.
+    /// Path of each source in the stage's folder. Commands find files by their names (`inputs/table/train.csv`,
+    /// `inputs/models/fold=0/model.pt`), other kinds by their order (`inputs/images`, `inputs/tables/0.csv`).
     pub files: Vec<String>,
+    /// For a list that a command reads: the gathered axes, in order.
+    pub axes: Option<Vec<String>>,
+    /// The label of each source on each of these; none for others.
+    pub labels: Vec<Vec<String>>,
     /// Whether the stage gets a copy of its own that it may write to.
     pub writable: bool,
     /// Span of its value.

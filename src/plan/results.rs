@@ -5,11 +5,12 @@ use athanor_stages::artifact::ArtifactType;
 use crate::language::document::Document;
 use crate::language::{Diagnostic, suggest};
 
-use super::command::{check_apart, plain_path};
+use super::command::check_apart;
 use super::draft::{Draft, Drafting, State};
 use super::evaluate::evaluate;
 use super::matrix::Point;
 use super::model::{ResultEntry, ResultSource};
+use super::plain_path::plain_path;
 use super::wiring::{Reader, Wiring};
 
 /// The results of the document.

@@ -9,6 +9,10 @@ pub(super) enum Context<'t> {
     Single,
     /// Inside `"…"`, where these characters need a backslash.
     Double(&'static [char]),
+    /// Inside `"${…}"`.
+    Braces,
+    /// Inside `$'…'`, where these need one.
+    Escaped(&'static [char]),
     /// Inside a here-document that ends with the line `end`; these characters need a backslash.
     Here {
         /// The line that ends it.
@@ -27,6 +31,7 @@ pub(super) struct Unquotable(pub &'static str, pub &'static str);
 const IN_DOUBLE: &[char] = &['\\', '"', '$', '`'];
 const IN_DOUBLE_BRACES: &[char] = &['\\', '"', '$', '`', '}'];
 const IN_HERE: &[char] = &['\\', '$', '`'];
+const IN_ESCAPED: &[char] = &['\\', '\''];
 
 /// Construct of the shell that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +53,8 @@ struct Here<'t> {
     literal: bool,
 }
 
-/// Context at the end of `before`, the beginning of a shell line.
-pub(super) fn context(before: &str) -> Result<Context<'_>, Unquotable> {
+/// Context at the end of `before`, the beginning of a script; `escapes` tells whether its shell knows `$'…'`.
+pub(super) fn context(before: &str, escapes: bool) -> Result<Context<'_>, Unquotable> {
     let bytes = before.as_bytes();
     let mut frames = vec![Frame::Code { parentheses: 0 }];
     let mut pending = Vec::new();
@@ -61,7 +66,11 @@ pub(super) fn context(before: &str) -> Result<Context<'_>, Unquotable> {
         match bytes[at] {
             b'\\' if next.is_none() => return Err(AFTER_BACKSLASH),
             b'\\' => at += 1,
-            b'\'' if code || frame == (Frame::Braces { quoted: false }) => match before[at + 1..].find('\'') {
+            b'$' if escapes && next == Some(&b'\'') && takes_quotes(frame) => match escaped_end(bytes, at + 2) {
+                Some(end) => at = end,
+                None => return Ok(Context::Escaped(IN_ESCAPED)),
+            },
+            b'\'' if takes_quotes(frame) => match before[at + 1..].find('\'') {
                 Some(end) => at += end + 1,
                 None => return Ok(Context::Single),
             },
@@ -107,14 +116,38 @@ pub(super) fn context(before: &str) -> Result<Context<'_>, Unquotable> {
         }
         at += 1;
     }
+    innermost(&frames)
+}
+
+/// Context in constructs that are open, the last one innermost.
+fn innermost(frames: &[Frame]) -> Result<Context<'static>, Unquotable> {
     if frames.contains(&Frame::Backticks) {
         return Err(IN_BACKTICKS);
     }
     Ok(match frames.last() {
         Some(Frame::Double) => Context::Double(IN_DOUBLE),
-        Some(Frame::Braces { quoted: true }) => Context::Double(IN_DOUBLE_BRACES),
+        Some(Frame::Braces { quoted: true }) => Context::Braces,
         _ => Context::Plain,
     })
+}
+
+/// Whether single quotes quote in a construct.
+fn takes_quotes(frame: Frame) -> bool {
+    matches!(frame, Frame::Code { .. } | Frame::Backticks | Frame::Braces { quoted: false })
+}
+
+/// The quote that ends a `$'…'` whose inside begins at `from`.
+fn escaped_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 1,
+            b'\'' => return Some(at),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
 }
 
 const AFTER_BACKSLASH: Unquotable =
@@ -169,14 +202,16 @@ pub(super) fn write(words: &[String], list: bool, context: Context<'_>) -> Resul
     if words.iter().any(|word| word.contains('\0')) {
         return Err(NUL);
     }
-    if list && matches!(context, Context::Single | Context::Double(_)) {
+    if list && matches!(context, Context::Single | Context::Double(_) | Context::Braces | Context::Escaped(_)) {
         return Err(LIST_IN_QUOTES);
     }
     let text = words.join(" ");
     match context {
         Context::Plain => shlex::try_join(words.iter().map(String::as_str)).map_err(|_| NUL),
         Context::Single => Ok(text.replace('\'', r"'\''")),
-        Context::Double(special) => Ok(escaped(&text, special)),
+        Context::Double(special) | Context::Escaped(special) => Ok(escaped(&text, special)),
+        // `bash` looks for the other quote there, unless it stands in quotes of its own.
+        Context::Braces => Ok(escaped(&text, IN_DOUBLE_BRACES).replace('\'', "\"'\"")),
         Context::Here { end, .. } if text.lines().any(|line| line.trim_start_matches('\t') == end) => Err(ENDS_HERE),
         Context::Here { special, .. } => Ok(escaped(&text, special)),
         Context::Comment => Ok(text.replace(['\n', '\r'], " ")),
@@ -221,15 +256,28 @@ mod tests {
     ];
 
     fn filled(line: &str, value: &str) -> Result<String, Unquotable> {
+        filled_for(line, value, false)
+    }
+
+    fn filled_for(line: &str, value: &str, escapes: bool) -> Result<String, Unquotable> {
         let at = line.find('@').unwrap();
-        let value = write(&[value.to_owned()], false, context(&line[..at])?)?;
+        let value = write(&[value.to_owned()], false, context(&line[..at], escapes)?)?;
         Ok(format!("{}{value}{}", &line[..at], &line[at + 1..]))
     }
 
     fn printed(line: &str) -> String {
-        let output = Command::new("/bin/sh").args(["-c", line]).env_remove("UNSET").output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        printed_by("/bin/sh", line).unwrap()
     }
+
+    /// What a shell prints; `None` where there is no such shell.
+    fn printed_by(shell: &str, line: &str) -> Option<String> {
+        let output = Command::new(shell).args(["-c", line]).env_remove("UNSET").output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Further lines of that sort, for shells that know `$'…'`.
+    const ESCAPED_LINES: [&str; 3] =
+        ["printf %s $'@'", "printf %s $'it\\'s' > /dev/null; printf %s \"@\"", "[[ a == \"a\" ]] && printf %s @"];
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
@@ -240,8 +288,18 @@ mod tests {
         }
 
         #[test]
-        fn no_line_is_too_strange(before in r#"[a '"$`\\(){}<E\n#é-]{0,24}"#) {
-            let _ = context(&before);
+        fn other_shells_read_back_the_very_value(value in r#"[a-c '"$`\\(){};&|<>#*~!=@%^\[\]?-]{1,12}"#, line in 0..LINES.len() + ESCAPED_LINES.len()) {
+            let line = LINES.iter().chain(&ESCAPED_LINES).nth(line).unwrap();
+            for shell in ["bash", "zsh"] {
+                if let Some(printed) = printed_by(shell, &filled_for(line, &value, true).unwrap()) {
+                    prop_assert_eq!(printed, value.clone(), "{}: {}", shell, line);
+                }
+            }
+        }
+
+        #[test]
+        fn no_line_is_too_strange(before in r#"[a '"$`\\(){}<E\n#é-]{0,24}"#, escapes: bool) {
+            let _ = context(&before, escapes);
         }
     }
 
@@ -257,8 +315,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_refused() {
-        assert_eq!(context("echo `cat "), Err(IN_BACKTICKS));
-        assert_eq!(context("echo \\"), Err(AFTER_BACKSLASH));
+        assert_eq!(context("echo `cat ", true), Err(IN_BACKTICKS));
+        assert_eq!(context("echo \\", true), Err(AFTER_BACKSLASH));
         assert_eq!(write(&["a".to_owned()], true, Context::Double(IN_DOUBLE)), Err(LIST_IN_QUOTES));
         assert_eq!(write(&["a\0".to_owned()], false, Context::Plain), Err(NUL));
     }

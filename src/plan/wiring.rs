@@ -13,6 +13,7 @@ use crate::language::{Diagnostic, Span, suggest};
 
 use super::draft::{Draft, Slot, State};
 use super::index::{Constraint, StageIndex};
+use super::input_names::{self, Item};
 use super::matrix::Point;
 use super::model::{Input, InputSource, Source, SourceId};
 use super::select::{Choice, SelectError, Selector};
@@ -154,7 +155,7 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
         port: Option<&InputPort>,
         problems: &mut Vec<Diagnostic>,
     ) -> Option<Input> {
-        let mut bound = Bound { sources: Vec::new(), files: Vec::new(), gathered: false, dropped: None };
+        let mut bound = Bound { sources: Vec::new(), items: Vec::new(), gathered: false, dropped: None };
         let InputSpec { from: value, writable } = InputSpec::read(value, problems)?;
         let (items, list) = match &value.value {
             Value::List(items) => (items.as_slice(), true),
@@ -183,20 +184,27 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
             return None;
         }
         let base = format!("inputs/{}", reader.port);
-        let link = |(index, extension): (usize, &String)| match list {
-            true => format!("{base}/{index}{extension}"),
-            false => format!("{base}{extension}"),
+        let link = |(index, item): (usize, &Item)| match list {
+            true => format!("{base}/{index}{}", extension(&item.path)),
+            false => format!("{base}{}", extension(&item.path)),
         };
-        let files = bound.files.iter().enumerate().map(link).collect();
-        let port = reader.port.to_owned();
-        Some(Input { port, list, sources: bound.sources, files, writable, span: value.span })
+        let files = match reader.free {
+            true => input_names::paths(reader.port, list, &bound.items),
+            false => bound.items.iter().enumerate().map(link).collect(),
+        };
+        let (axes, labels) = match list && reader.free {
+            true => Some(input_names::table(&bound.items)).unzip(),
+            false => (None, None),
+        };
+        let (port, labels) = (reader.port.to_owned(), labels.unwrap_or_default());
+        Some(Input { port, list, sources: bound.sources, files, axes, labels, writable, span: value.span })
     }
 
     /// Adds what `text` stands for.
     fn bind(&mut self, text: &str, span: Span, reader: &Reader<'_>, bound: &mut Bound) -> Result<(), Failure> {
         if !self.is_stage(text) {
             let source = self.source(text, span, reader.artifact);
-            bound.files.push(extension(text).to_owned());
+            bound.items.push(Item { path: self.sources[source.index()].path.clone(), axes: Vec::new() });
             bound.sources.push(InputSource::File(source));
             return Ok(());
         }
@@ -207,12 +215,25 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
             let outputs = slot.outputs.as_deref().ok_or(None)?;
             let State::Included(instance) = slot.state else { continue };
             let file = outputs.get(output).map_or("", |output| output.file.as_str());
-            bound.files.push(extension(file).to_owned());
+            let is_gathered = |axis: &str| found.gathered && !found.held.iter().any(|held| held == axis);
+            let axes = slot.point.axes.iter().filter(|(axis, _)| is_gathered(axis));
+            let axes = axes.map(|(axis, value)| (axis.to_string(), value.label.to_string())).collect();
+            bound.items.push(Item { path: file.to_owned(), axes });
             bound.sources.push(InputSource::Output { instance, output });
         }
         bound.gathered |= found.gathered;
         bound.dropped = bound.dropped.take().or(found.dropped);
         Ok(())
+    }
+
+    /// Takes note of a file or folder that is read without being an input, so that it is looked for.
+    pub(super) fn declare(&mut self, path: &str, span: Span) {
+        let key = (path.to_owned(), ArtifactType::Any);
+        if !self.source_ids.contains_key(&key) {
+            self.source_ids.insert(key, SourceId(self.sources.len() as u32));
+            let (path, artifact) = (path.to_owned(), ArtifactType::Any);
+            self.sources.push(Source { path, artifact, span, suggestions: Vec::new() });
+        }
     }
 
     fn source(&mut self, text: &str, span: Span, artifact: ArtifactType) -> SourceId {
@@ -273,8 +294,8 @@ const INPUT_KEYS: [&str; 2] = ["from", "writable"];
 /// Sources that an input is bound to so far.
 struct Bound {
     sources: Vec<InputSource>,
-    /// File name extension of each source, with its dot.
-    files: Vec<String>,
+    /// Origin of each source, as far as it decides how it is called.
+    items: Vec<Item>,
     gathered: bool,
     dropped: Option<String>,
 }

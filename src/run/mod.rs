@@ -5,9 +5,13 @@
 //! between it and the disk, `executor` carries out jobs, `inputs` makes recipes and fingerprints, and `state` outlives the run.
 
 #[doc(hidden)]
+pub mod access;
+#[doc(hidden)]
 pub mod attempts;
 #[doc(hidden)]
 pub mod engine;
+#[doc(hidden)]
+pub mod environment;
 #[doc(hidden)]
 pub mod executor;
 pub(crate) mod gc;
@@ -24,6 +28,7 @@ pub(crate) mod suspects;
 
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
+pub use session::shell::ShellError;
 pub use session::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};
 pub use state::plan_snapshot::{KeyedPlan, PlanKey};
 pub use status::{Reason, Status};

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::plan::InstanceId;
 use crate::run::inputs::fingerprint::{Recipe, RecipeInput, RecipeItem, recorded_recipe};
-use crate::run::inputs::resolve::{Inputs, MissingOutput};
+use crate::run::inputs::resolve::{Inputs, Unresolved};
 use crate::run::state::history::Ledger;
 use crate::run::state::last_run::LastRun;
 use crate::run::state::outputs::Outputs;
@@ -45,6 +45,13 @@ pub enum Reason {
         /// Cause.
         cause: String,
     },
+    /// Something of the project that it reads cannot be read.
+    Unreadable {
+        /// Cause.
+        cause: String,
+    },
+    /// Nothing that was declared differs from the last result, and yet it cannot be used.
+    Unchanged,
     /// Record of its earlier result no longer in the cache.
     Forgotten,
     /// Outputs of its result missing from the cache or damaged.
@@ -92,6 +99,15 @@ pub enum Reason {
         from: String,
         /// Changed files, for a folder whose earlier content is known.
         files: Vec<Change>,
+    },
+    /// Other path at which a command finds an artifact, or other labels in the table of a list.
+    InputName {
+        /// The port.
+        port: String,
+        /// Before.
+        from: String,
+        /// Now.
+        to: String,
     },
     /// Other number of artifacts of an input.
     InputList {
@@ -148,8 +164,7 @@ pub(crate) fn status(
         let outcome =
             |producer: InstanceId| -> &[OutputRecord] { outputs[producer.index()].as_deref().unwrap_or_default() };
         let name = &inputs.plan.instances[id.index()].name;
-        let cannot =
-            |unwritten: MissingOutput| Status::Stale { reasons: vec![Reason::Failed { cause: unwritten.to_string() }] };
+        let cannot = |unresolved: Unresolved| Status::Stale { reasons: vec![Reason::from(unresolved)] };
         let found = match inputs.fingerprint(id, outcome) {
             Err(unwritten) => cannot(unwritten),
             Ok(fingerprint) => match earlier.last_run.outputs(&fingerprint) {
@@ -163,7 +178,7 @@ pub(crate) fn status(
                         Status::Fresh
                     }
                     Lookup::Incomplete { lost, .. } => {
-                        Status::Stale { reasons: vec![Reason::OutputsLost { names: lost }] }
+                        Status::Stale { reasons: vec![Reason::OutputsLost { names: lost }, Reason::Unchanged] }
                     }
                     Lookup::Miss => match inputs.recipe(id, outcome) {
                         Ok(recipe) => Status::Stale { reasons: reasons(cache, ledger()?, name, &recipe)? },
@@ -175,6 +190,15 @@ pub(crate) fn status(
         statuses[id.index()] = Some(found);
     }
     Ok(statuses)
+}
+
+impl From<Unresolved> for Reason {
+    fn from(unresolved: Unresolved) -> Reason {
+        match unresolved {
+            Unresolved::Unreadable { cause } => Reason::Unreadable { cause },
+            missing @ Unresolved::MissingOutput { .. } => Reason::Failed { cause: missing.to_string() },
+        }
+    }
 }
 
 fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Result<Vec<Reason>, CacheError> {
@@ -190,11 +214,11 @@ fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Resul
         return Ok(reasons);
     };
     match recorded_recipe(cache, &fingerprint)? {
-        Some(earlier) => reasons.extend(compare_masked(cache, &fingerprint, earlier, recipe)),
+        Some(earlier) => match compare_masked(cache, &fingerprint, earlier, recipe) {
+            same if same.is_empty() => reasons.push(Reason::Unchanged),
+            differences => reasons.extend(differences),
+        },
         None => reasons.push(Reason::Forgotten),
-    }
-    if reasons.is_empty() {
-        reasons.push(Reason::Forgotten);
     }
     Ok(reasons)
 }
@@ -258,9 +282,20 @@ fn compare_inputs(cache: &Cache, before: &[RecipeInput], now: &[RecipeInput], re
                 let files = changed_files(cache, old, new);
                 reasons.push(Reason::Input { port: port.clone(), from: new.from.clone(), files });
             }
+            if let (Some(from), Some(to)) = (name_seen(old), name_seen(new))
+                && from != to
+            {
+                reasons.push(Reason::InputName { port: port.clone(), from, to });
+            }
         }
     }
     reasons.extend(before.into_iter().map(|(port, items)| Reason::InputList { port, from: items.len(), to: 0 }));
+}
+
+/// Name under which a command sees an artifact: its path, and its labels.
+fn name_seen(item: &RecipeItem) -> Option<String> {
+    let path = item.path.as_ref()?;
+    if item.labels.is_empty() { Some(path.clone()) } else { Some(format!("{path} ({})", item.labels.join(", "))) }
 }
 
 fn changed_files(cache: &Cache, old: &RecipeItem, new: &RecipeItem) -> Vec<Change> {
@@ -280,8 +315,8 @@ mod tests {
     fn recipe(content: &[u8]) -> Recipe {
         let digest = Digest::of(content);
         let artifact = Artifact { kind: ArtifactKind::File, digest, bytes: content.len() as u64, files: 1 };
-        let items = vec![RecipeItem { artifact, from: "data/a.csv".to_owned() }];
-        let inputs = vec![RecipeInput { port: "table".to_owned(), items }];
+        let items = vec![RecipeItem { artifact, from: "data/a.csv".to_owned(), path: None, labels: Vec::new() }];
+        let inputs = vec![RecipeInput { port: "table".to_owned(), items, axes: None }];
         let params = json!({ "epochs": 5, "schedule": { "rate": 0.1 } });
         Recipe { kind: "train".to_owned(), revision: 1, params, seed: 0, inputs }
     }
@@ -340,13 +375,16 @@ mod tests {
         let mut moved = recipe(b"one");
         moved.inputs[0].items[0].from = "elsewhere/b.csv".to_owned();
         assert_eq!(one.fingerprint(), moved.fingerprint());
-        let changes: [fn(&mut Recipe); 6] = [
+        let changes: [fn(&mut Recipe); 9] = [
             |recipe| recipe.kind.push('2'),
             |recipe| recipe.revision += 1,
             |recipe| recipe.seed += 1,
             |recipe| recipe.params["epochs"] = json!(6),
             |recipe| recipe.inputs[0].port.push('2'),
             |recipe| recipe.inputs[0].items.clear(),
+            |recipe| recipe.inputs[0].items[0].path = Some("inputs/table/a.csv".to_owned()),
+            |recipe| recipe.inputs[0].items[0].labels.push("0".to_owned()),
+            |recipe| recipe.inputs[0].axes = Some(Vec::new()),
         ];
         for change in changes {
             let mut changed = recipe(b"one");

@@ -10,7 +10,8 @@ use crate::language::{Diagnostic, SourceText, Span, suggest};
 
 use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
-use super::{OnNoGpu, Origin, Setting, VerifyOnUse};
+use super::sandbox::{self, SandboxKeys, SandboxSetting};
+use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
 keys! {
     /// A settings file.
@@ -18,6 +19,9 @@ keys! {
     pub(crate) struct SettingsKeys {
         /// The cache: its folder, or a mapping of `dir` and `verify_on_use`.
         optional cache: CacheSetting,
+        /// Variables of the user's environment that commands get: `strict` for a documented set and what their stages name
+        /// (`athanor kinds command` lists them), `inherit` for all; `strict` if left out.
+        optional environment: Literal<EnvironmentRule>,
         /// Size limit of a stage's log, such as `64MiB`; beyond it the log's beginning and end are kept.
         optional log_limit: Literal<LogLimit>,
         /// Behaviour of a stage that computes on a GPU where none can be used: `fail`, or `cpu` to compute on the CPU; `fail` if
@@ -26,6 +30,8 @@ keys! {
         /// Folder under which the results of every pipeline are put, `results` if left out. `~` is the home folder; a
         /// relative path starts in the project folder.
         optional results: Literal<PathText>,
+        /// Sandbox of commands: `on` or `off`, or a mapping of `mode`, `reads` and `writes`; `on` if left out.
+        optional sandbox: SandboxSetting,
     }
 }
 
@@ -42,7 +48,22 @@ keys! {
 }
 
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 6] = ["cache", "cache.dir", "cache.verify_on_use", "log_limit", "on_no_gpu", "results"];
+pub(crate) const NAMES: [&str; 11] = [
+    "cache",
+    "cache.dir",
+    "cache.verify_on_use",
+    "environment",
+    "log_limit",
+    "on_no_gpu",
+    "results",
+    "sandbox",
+    "sandbox.mode",
+    "sandbox.reads",
+    "sandbox.writes",
+];
+
+/// Settings that are mappings, each with the key that stands for it where it is one value.
+const MAPPINGS: [(&str, &str); 2] = [("cache", "dir"), ("sandbox", "mode")];
 
 /// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
@@ -97,13 +118,25 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
         }
     };
     let (dir, verify) = keys.cache.map_or((None, None), |CacheSetting(keys)| (keys.dir, keys.verify_on_use));
-    Layer {
+    let (mode, reads, writes) =
+        keys.sandbox.map_or((None, None, None), |SandboxSetting(keys)| (keys.mode, keys.reads, keys.writes));
+    let mut layer = Layer {
         cache: dir.and_then(&mut path),
         results: keys.results.and_then(&mut path),
         verify_on_use: verify.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         on_no_gpu: keys.on_no_gpu.map(|written| Setting { value: written.value, origin: origin(written.span) }),
+        environment: keys.environment.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         log_limit: keys.log_limit.map(|written| Setting { value: written.value.0, origin: origin(written.span) }),
-    }
+        sandbox: mode.map(|written| Setting { value: written.value, origin: origin(written.span) }),
+        ..Layer::default()
+    };
+    let mut paths = |written: Literal<sandbox::PathList>| {
+        let value = sandbox::read(&written.value, written.span, home, problems)?;
+        Some(Setting { value, origin: origin(written.span) })
+    };
+    layer.sandbox_reads = reads.and_then(&mut paths);
+    layer.sandbox_writes = writes.and_then(&mut paths);
+    layer
 }
 
 /// Removes unknown keys, each of which is reported.
@@ -111,7 +144,8 @@ fn known(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     let Value::Map(entries) = &mut root.value else { return root };
     entries.retain(|Entry { key, .. }| {
         let first = key.name.split('.').next().unwrap_or_default();
-        if NAMES.contains(&key.name.as_str()) || (first != key.name && first == "cache") {
+        let is_inner = first != key.name && MAPPINGS.iter().any(|(outer, _)| *outer == first);
+        if NAMES.contains(&key.name.as_str()) || is_inner {
             return true;
         }
         let inner = NAMES.iter().find(|name| name.rsplit('.').next() == Some(key.name.as_str()));
@@ -124,7 +158,7 @@ fn known(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     root
 }
 
-/// Rewrites `cache.NAME: …` as `cache: { NAME: … }`.
+/// Rewrites `cache.NAME: …` as `cache: { NAME: … }`, and likewise for the other mappings.
 fn nested(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     let Value::Map(entries) = &mut root.value else { return root };
     let (dotted, mut plain): (Vec<Entry>, Vec<Entry>) =
@@ -135,12 +169,12 @@ fn nested(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
         };
         let whole = std::mem::replace(&mut entry.key.name, inner);
         let into = match plain.iter_mut().find(|other| other.key.name == outer) {
-            Some(other) => mapping_of(&mut other.value),
+            Some(other) => mapping_of(&outer, &mut other.value),
             None => {
-                let key = node::Key { name: outer, span: entry.key.span };
+                let key = node::Key { name: outer.clone(), span: entry.key.span };
                 let value = Node { value: Value::Map(Vec::new()), span: entry.value.span };
                 plain.push(Entry { key, value });
-                plain.last_mut().and_then(|last| mapping_of(&mut last.value))
+                plain.last_mut().and_then(|last| mapping_of(&outer, &mut last.value))
             }
         };
         match into {
@@ -157,10 +191,11 @@ fn nested(mut root: Node, problems: &mut Vec<Diagnostic>) -> Node {
     root
 }
 
-/// The entries of `cache`; where it is the folder alone, that becomes one of them.
-fn mapping_of(value: &mut Node) -> Option<&mut Vec<Entry>> {
-    if let Value::Text(_) = &value.value {
-        let key = node::Key { name: "dir".to_owned(), span: value.span };
+/// The entries of the mapping `outer`; where it is one value alone, that becomes one of them.
+fn mapping_of<'v>(outer: &str, value: &'v mut Node) -> Option<&'v mut Vec<Entry>> {
+    let (_, inner) = MAPPINGS.iter().find(|(name, _)| *name == outer)?;
+    if let Value::Text(_) | Value::Bool(_) = &value.value {
+        let key = node::Key { name: (*inner).to_owned(), span: value.span };
         let dir = Entry { key, value: value.clone() };
         value.value = Value::Map(vec![dir]);
     }
@@ -170,10 +205,11 @@ fn mapping_of(value: &mut Node) -> Option<&mut Vec<Entry>> {
 /// The JSON Schema of a settings file.
 pub(crate) fn schema() -> Json {
     let mut schema = SettingsKeys::schema();
-    let cache = CacheKeys::schema();
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {
-        for (name, inner) in cache["properties"].as_object().into_iter().flatten() {
-            properties.insert(format!("cache.{name}"), inner.clone());
+        for (outer, keys) in [("cache", CacheKeys::schema()), ("sandbox", SandboxKeys::schema())] {
+            for (name, inner) in keys["properties"].as_object().into_iter().flatten() {
+                properties.insert(format!("{outer}.{name}"), inner.clone());
+            }
         }
     }
     if let Json::Object(map) = &mut schema {

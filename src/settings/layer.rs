@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::language::node::Value;
 use crate::language::shape::Typed;
-use crate::language::{ByteSize, Diagnostic, SourceText, Span};
+use crate::language::{ByteSize, Diagnostic, SandboxMode, SourceText, Span};
 
 use super::folder::folder;
-use super::{OnNoGpu, Origin, Setting, VerifyOnUse};
+use super::sandbox::paths;
+use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
 /// Settings of one origin; those that it does not mention are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,11 +19,19 @@ pub(crate) struct Layer {
     /// See [`Settings`](super::Settings).
     pub verify_on_use: Option<Setting<VerifyOnUse>>,
     /// See [`Settings`](super::Settings).
+    pub environment: Option<Setting<EnvironmentRule>>,
+    /// See [`Settings`](super::Settings).
     pub log_limit: Option<Setting<ByteSize>>,
     /// See [`Settings`](super::Settings).
     pub on_no_gpu: Option<Setting<OnNoGpu>>,
     /// See [`Settings`](super::Settings).
     pub results: Option<Setting<PathBuf>>,
+    /// See [`Settings`](super::Settings).
+    pub sandbox: Option<Setting<SandboxMode>>,
+    /// See [`Settings`](super::Settings).
+    pub sandbox_reads: Option<Setting<Vec<PathBuf>>>,
+    /// See [`Settings`](super::Settings).
+    pub sandbox_writes: Option<Setting<Vec<PathBuf>>>,
 }
 
 /// The environment variables that are settings.
@@ -32,27 +41,48 @@ pub(crate) enum Variable {
     Cache,
     /// `cache.verify_on_use`.
     VerifyOnUse,
+    /// `environment`.
+    Environment,
     /// `log_limit`.
     LogLimit,
     /// `on_no_gpu`.
     OnNoGpu,
     /// `results`.
     Results,
+    /// `sandbox`.
+    Sandbox,
+    /// `sandbox.reads`.
+    SandboxReads,
+    /// `sandbox.writes`.
+    SandboxWrites,
 }
 
 impl Variable {
     /// All variables.
-    pub(crate) const ALL: [Variable; 5] =
-        [Variable::Cache, Variable::VerifyOnUse, Variable::LogLimit, Variable::OnNoGpu, Variable::Results];
+    pub(crate) const ALL: [Variable; 9] = [
+        Variable::Cache,
+        Variable::VerifyOnUse,
+        Variable::Environment,
+        Variable::LogLimit,
+        Variable::OnNoGpu,
+        Variable::Results,
+        Variable::Sandbox,
+        Variable::SandboxReads,
+        Variable::SandboxWrites,
+    ];
 
     /// Its name in the environment.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Variable::Cache => "ATHANOR_CACHE",
             Variable::VerifyOnUse => "ATHANOR_CACHE_VERIFY_ON_USE",
+            Variable::Environment => "ATHANOR_ENVIRONMENT",
             Variable::LogLimit => "ATHANOR_LOG_LIMIT",
             Variable::OnNoGpu => "ATHANOR_ON_NO_GPU",
             Variable::Results => "ATHANOR_RESULTS",
+            Variable::Sandbox => "ATHANOR_SANDBOX",
+            Variable::SandboxReads => "ATHANOR_SANDBOX_READS",
+            Variable::SandboxWrites => "ATHANOR_SANDBOX_WRITES",
         }
     }
 }
@@ -71,7 +101,11 @@ pub(crate) fn variables<'v>(
             Variable::Cache => path(value, home).map(|path| layer.cache = Some(of(variable, path))),
             Variable::Results => path(value, home).map(|path| layer.results = Some(of(variable, path))),
             Variable::VerifyOnUse => typed(value).map(|choice| layer.verify_on_use = Some(of(variable, choice))),
+            Variable::Environment => typed(value).map(|choice| layer.environment = Some(of(variable, choice))),
             Variable::OnNoGpu => typed(value).map(|choice| layer.on_no_gpu = Some(of(variable, choice))),
+            Variable::Sandbox => typed(value).map(|mode| layer.sandbox = Some(of(variable, mode))),
+            Variable::SandboxReads => paths(value, home).map(|list| layer.sandbox_reads = Some(of(variable, list))),
+            Variable::SandboxWrites => paths(value, home).map(|list| layer.sandbox_writes = Some(of(variable, list))),
             Variable::LogLimit => typed(value).map(|LogLimit(size)| layer.log_limit = Some(of(variable, size))),
         };
         if let Err(message) = read {
@@ -149,6 +183,16 @@ impl Typed for VerifyOnUse {
 
     fn schema() -> serde_json::Value {
         serde_json::json!({ "enum": VerifyOnUse::ALL.map(VerifyOnUse::name) })
+    }
+}
+
+impl Typed for EnvironmentRule {
+    fn parse(value: &Value) -> Result<Self, String> {
+        choice(value, &EnvironmentRule::ALL, EnvironmentRule::name)
+    }
+
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "enum": EnvironmentRule::ALL.map(EnvironmentRule::name) })
     }
 }
 

@@ -7,6 +7,7 @@
 mod file;
 mod folder;
 mod layer;
+mod sandbox;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use serde_json::{Value as Json, json};
 pub(crate) use file::{read, schema};
 pub(crate) use layer::{Layer, Variable, options, variables};
 
-use crate::language::ByteSize;
+use crate::language::{ByteSize, SandboxMode};
 
 /// Name of a settings file in a project.
 pub(crate) const FILE: &str = "athanor.config.yaml";
@@ -119,6 +120,30 @@ impl OnNoGpu {
     }
 }
 
+/// Rule for which variables of the user's environment commands get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum EnvironmentRule {
+    /// A documented set, and what their stages name.
+    #[default]
+    Strict,
+    /// All of them.
+    Inherit,
+}
+
+impl EnvironmentRule {
+    /// All rules.
+    pub(crate) const ALL: [EnvironmentRule; 2] = [EnvironmentRule::Strict, EnvironmentRule::Inherit];
+
+    /// As it is written.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            EnvironmentRule::Strict => "strict",
+            EnvironmentRule::Inherit => "inherit",
+        }
+    }
+}
+
 /// Effective settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -126,12 +151,20 @@ pub(crate) struct Settings {
     pub cache: Setting<PathBuf>,
     /// Rule for when stored files are hashed again before they are used.
     pub verify_on_use: Setting<VerifyOnUse>,
+    /// Rule for which variables of the user's environment commands get.
+    pub environment: Setting<EnvironmentRule>,
     /// Size limit of a stage's log.
     pub log_limit: Setting<ByteSize>,
     /// Behaviour of a stage that computes on a GPU where none can be used.
     pub on_no_gpu: Setting<OnNoGpu>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
+    /// Whether commands run in a sandbox.
+    pub sandbox: Setting<SandboxMode>,
+    /// Paths that every command may read besides, absolute or relative to the project folder.
+    pub sandbox_reads: Setting<Vec<PathBuf>>,
+    /// Paths that every command may write to besides, absolute or relative to the project folder.
+    pub sandbox_writes: Setting<Vec<PathBuf>>,
 }
 
 impl Default for Settings {
@@ -140,9 +173,13 @@ impl Default for Settings {
         Settings {
             cache: built_in(".athanor".into()),
             verify_on_use: built_in(VerifyOnUse::default()),
+            environment: built_in(EnvironmentRule::default()),
             log_limit: built_in(LOG_LIMIT),
             on_no_gpu: built_in(OnNoGpu::default()),
             results: built_in("results".into()),
+            sandbox: built_in(SandboxMode::default()),
+            sandbox_reads: built_in(Vec::new()),
+            sandbox_writes: built_in(Vec::new()),
         }
     }
 }
@@ -155,12 +192,17 @@ impl Settings {
     /// The defaults with `layers` over them, lowest first.
     pub(crate) fn over(layers: impl IntoIterator<Item = Layer>) -> Settings {
         let mut settings = Settings::default();
-        for Layer { cache, verify_on_use, log_limit, on_no_gpu, results } in layers {
+        for layer in layers {
+            let Layer { cache, verify_on_use, environment, log_limit, on_no_gpu, results, .. } = layer;
             settings.cache = cache.unwrap_or(settings.cache);
             settings.verify_on_use = verify_on_use.unwrap_or(settings.verify_on_use);
+            settings.environment = environment.unwrap_or(settings.environment);
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
             settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
             settings.results = results.unwrap_or(settings.results);
+            settings.sandbox = layer.sandbox.unwrap_or(settings.sandbox);
+            settings.sandbox_reads = layer.sandbox_reads.unwrap_or(settings.sandbox_reads);
+            settings.sandbox_writes = layer.sandbox_writes.unwrap_or(settings.sandbox_writes);
         }
         settings
     }
@@ -170,9 +212,13 @@ impl Settings {
         vec![
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
+            ("environment", self.environment.value.name().to_owned(), &self.environment.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
             ("results", self.results.value.display().to_string(), &self.results.origin),
+            ("sandbox", self.sandbox.value.name().to_owned(), &self.sandbox.origin),
+            ("sandbox.reads", sandbox::shown(&self.sandbox_reads.value), &self.sandbox_reads.origin),
+            ("sandbox.writes", sandbox::shown(&self.sandbox_writes.value), &self.sandbox_writes.origin),
         ]
     }
 

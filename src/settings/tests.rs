@@ -30,11 +30,25 @@ fn the_ways_to_write_the_cache_mean_the_same() {
         "{\"cache\": \"~/c\", \"cache.verify_on_use\": \"sample\"}",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(shown, ["/home/ann/c", "sample", "64MiB", "fail", "results"], "{text}");
+        let rest = ["strict", "64MiB", "fail", "results", "on", "none", "none"];
+        assert_eq!(shown, [&["/home/ann/c", "sample"][..], &rest].concat(), "{text}");
     }
     assert_eq!(settings("cache.verify_on_use: always")[0], ".athanor default");
     for nothing in ["", "# nothing\n", "---\n", "{}"] {
         assert_eq!(settings(nothing), settings(""));
+    }
+}
+
+#[test]
+fn the_ways_to_write_the_sandbox_mean_the_same() {
+    for text in [
+        "sandbox: off\nsandbox.writes: [~/runs, out]\nsandbox.reads: shared",
+        "sandbox: false\nsandbox.writes: [~/runs, out]\nsandbox.reads: [shared]",
+        "sandbox: { mode: off, writes: [~/runs, out], reads: shared }",
+        "sandbox.reads: shared\nsandbox: { mode: off, writes: [~/runs, out] }",
+    ] {
+        let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        assert_eq!(shown[6..], ["off", "shared", "/home/ann/runs:out"], "{text}");
     }
 }
 
@@ -44,6 +58,7 @@ fn each_mistake_is_told_where_it_is() {
         ("cach: x\n", "unknown key `cach` in a settings file", "did you mean `cache`?"),
         ("verify_on_use: x\n", "unknown key `verify_on_use` in a settings file", "did you mean `cache.verify_on_use`?"),
         ("on_no_gpu: gpu\n", "`gpu` is not one of `fail`, `cpu`; did you mean `cpu`?", ""),
+        ("environment: all\n", "`all` is not one of `strict`, `inherit`", ""),
         ("cache.verify: always\n", "unknown key `verify` in `cache`", "did you mean `verify_on_use`?"),
         (
             "cache: { verify_on_use: alwys }\n",
@@ -60,6 +75,12 @@ fn each_mistake_is_told_where_it_is() {
         ("log_limit: 1B\n", "`1B` is too little", ""),
         ("results: 7\n", "expected the path of a folder, not a number", ""),
         ("results: ${{ vars.x }}\n", "there are no expressions here", ""),
+        ("sandbox: of\n", "`of` is neither `on` nor `off`", ""),
+        ("sandbox: [a]\n", "expected `on` or `off`, not a list", ""),
+        ("sandbox.writes: 3\n", "expected a path or a list of paths, not a number", ""),
+        ("sandbox.writes: [a, '']\n", "expected a path, not an empty text", ""),
+        ("sandbox.write: a\n", "unknown key `write` in `sandbox`", "did you mean `writes`?"),
+        ("sandbox: off\nsandbox.mode: on\n", "`sandbox.mode` is there twice", ""),
         ("a b\n", "a settings file is a mapping, not text", ""),
         ("cache: x\n\tresults: y\n", "this is not valid YAML", ""),
         ("cache: x\ncache: y\n", "the key `cache` is there twice", ""),

@@ -11,8 +11,12 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::RunStarted { pipeline, instances, .. } => {
             Some(format!("{}: {}", escape(pipeline), count(*instances, "instance")))
         }
+        RunEvent::Withheld { variable, stage } => Some(withheld(&escape(variable), &escape(stage))),
         RunEvent::Waiting { instance } => Some(format!("waiting      {}: another run is making it", escape(instance))),
         RunEvent::Started { instance, attempt, cpus, gpus, .. } => Some(started(instance, *attempt, *cpus, gpus)),
+        RunEvent::Advice { instance, message } => {
+            Some(format!("note         {}: {}", escape(instance), escape(message)))
+        }
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
             let mut text = format!("finished     {} in {}", escape(instance), duration(*duration_ms));
             if !undeclared.is_empty() {
@@ -37,6 +41,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             Some(format!("skipped      {}: it needs {}, which failed", escape(instance), escape(because)))
         }
         RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", escape(instance))),
+        RunEvent::Notice { message } => Some(format!("note: {}", escape(message))),
         RunEvent::StopRequested { forced: false } => {
             Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
         }
@@ -52,6 +57,14 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         | RunEvent::Progress { .. }
         | RunEvent::Metric { .. } => None,
     }
+}
+
+/// A variable that a script names and does not get.
+fn withheld(variable: &str, stage: &str) -> String {
+    format!(
+        "note: `{variable}` is set here and named by `{stage}`, which does not get it: `env_passthrough: [{variable}]` passes it, \
+         `env: {{ {variable}: … }}` makes it part of what the result depends on"
+    )
 }
 
 fn failed(event: &RunEvent) -> Option<String> {
@@ -173,7 +186,9 @@ mod tests {
         let fingerprint = athanor_cache::Digest::of(b"x");
         let events = [
             RunEvent::RunStarted { version: 1, run: owned(), pipeline: owned(), file: owned(), instances: 1 },
+            RunEvent::Withheld { variable: owned(), stage: owned() },
             RunEvent::Waiting { instance: owned() },
+            RunEvent::Advice { instance: owned(), message: owned() },
             RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
             RunEvent::Finished {
                 instance: owned(),

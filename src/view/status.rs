@@ -10,6 +10,9 @@ use crate::run::status::{Reason, Status};
 /// Files named for one input before the rest is counted.
 const SHOWN_FILES: usize = 10;
 
+/// Note that only a run asks version commands.
+pub(crate) const LAST_VERSIONS: &str = "note: `versions` are as the last run found them; a run asks again\n";
+
 /// One-line text for `status`.
 pub(crate) fn brief(status: &Status) -> String {
     match status {
@@ -18,6 +21,7 @@ pub(crate) fn brief(status: &Status) -> String {
         Status::Stale { reasons } => match reasons.as_slice() {
             [Reason::NeverRan] => "missing: never ran".to_owned(),
             [first, rest @ ..] => {
+                let rest: Vec<&Reason> = rest.iter().filter(|reason| **reason != Reason::Unchanged).collect();
                 let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
                 format!("stale: {}{more}", reason(first).lines().next().unwrap_or_default())
             }
@@ -30,7 +34,7 @@ pub(crate) fn brief(status: &Status) -> String {
 pub(crate) fn full(instance: &str, status: &Status) -> String {
     let instance = escape(instance);
     match status {
-        Status::Fresh => format!("{instance} is fresh: nothing it computes from has changed.\n"),
+        Status::Fresh => format!("{instance} is fresh: nothing that was declared has changed.\n"),
         Status::Waits { on } => {
             let on: Vec<String> = on.iter().map(|name| format!("  - {}\n", escape(name))).collect();
             format!("{instance} depends on instances that are not up to date themselves:\n{}", on.concat())
@@ -52,6 +56,8 @@ fn reason(reason: &Reason) -> String {
     match reason {
         Reason::NeverRan => "never ran".to_owned(),
         Reason::Failed { cause } => format!("its last attempt failed: {}", escape_lines(cause)),
+        Reason::Unreadable { cause } => format!("what it reads cannot be read: {}", escape_lines(cause)),
+        Reason::Unchanged => "nothing that was declared has changed".to_owned(),
         Reason::Forgotten => "its earlier result is no longer in the cache".to_owned(),
         Reason::OutputsLost { names } => {
             format!("outputs are missing from the cache or damaged: {}", escape(&names.join(", ")))
@@ -62,6 +68,9 @@ fn reason(reason: &Reason) -> String {
         Reason::Parameter { name, from, to } => parameter(&escape(name), from.as_ref(), to.as_ref()),
         Reason::Secret => "a secret in an address of its parameters changed (its value is not kept)".to_owned(),
         Reason::Input { port, from, files } => input(&escape(port), &escape(from), files),
+        Reason::InputName { port, from, to } => {
+            format!("input `{}` is seen as `{}` (was `{}`)", escape(port), escape(to), escape(from))
+        }
         Reason::InputList { port, from: 0, .. } => format!("input `{}` is new", escape(port)),
         Reason::InputList { port, to: 0, .. } => format!("input `{}` is gone", escape(port)),
         Reason::InputList { port, from, to } => format!("input `{}` has {to} artifacts (had {from})", escape(port)),

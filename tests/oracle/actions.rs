@@ -78,7 +78,8 @@ impl Action {
         let Action { at_end, each, .. } = self;
         let when = if *at_end { "trap every EXIT" } else { "every" };
         format!(
-            "{LATE}files() {{ files=$(find $t -type f); }}
+            "set +eu
+{LATE}files() {{ files=$(find $t -type f); }}
 folder() {{ test -d $t; }}
 one() {{
 test -e $1 || return 0
@@ -87,9 +88,7 @@ case $t in $ATHANOR_PROJECT/*) return 0;; esac
 {{ {each}; }} 2> /dev/null
 }}
 every() {{
-for i in inputs/i*; do
-case $i in *.*) one $i;; *) for j in $i/*; do one $j; done;; esac
-done
+for i in $(find inputs/i*/ -mindepth 1 -name '*.*' -prune 2> /dev/null); do one $i; done
 }}
 {when}
 true

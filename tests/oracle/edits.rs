@@ -84,7 +84,8 @@ fn free_name(project: &Project, rng: &mut Rng) -> String {
 fn command(project: &Project, rng: &mut Rng, axes: &[usize]) -> (Work, Vec<Input>) {
     let words = (0..rng.u32(1..3)).map(|_| word(project, rng, axes)).collect();
     let script = (rng.u32(0..4) == 0).then(|| rng.usize(0..SCRIPTS));
-    let work = Work::Command { script, words, filter: filter(rng), shape: shape(rng), second: rng.u32(0..4) == 0 };
+    let (filter, shape, second) = (filter(rng), shape(rng), rng.u32(0..4) == 0);
+    let work = Work::Command { shell: shell(rng), script, words, filter, shape, second };
     let inputs = (0..rng.usize(0..3)).map(|number| Input { port: port(rng, number), from: source(project, rng) });
     (work, inputs.collect())
 }
@@ -96,6 +97,10 @@ fn port(rng: &mut Rng, number: usize) -> String {
 
 fn filter(rng: &mut Rng) -> Filter {
     [Filter::Head(3), Filter::Head(60), Filter::Head(300), Filter::Count][rng.usize(0..4)]
+}
+
+fn shell(rng: &mut Rng) -> Option<&'static str> {
+    [None, None, Some("sh"), Some("bash")][rng.usize(0..4)]
 }
 
 fn shape(rng: &mut Rng) -> Shape {
@@ -202,9 +207,10 @@ fn change_work(project: &mut Project, rng: &mut Rng, at: usize) -> &'static str 
     let axes = project.stages[at].axes.clone();
     let plain = word(project, rng, &axes);
     match &mut project.stages[at].work {
-        Work::Command { words, filter: was, shape: form, .. } => match rng.u32(0..3) {
+        Work::Command { words, filter: was, shape: form, shell: by, .. } => match rng.u32(0..4) {
             0 => words[0] = plain,
             1 => *was = filter(rng),
+            2 => *by = shell(rng),
             _ => *form = shape(rng),
         },
         Work::Tables(rows) => *rows = Word::Plain(rng.u32(20..24)),

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use athanor::language::Shell;
 use athanor::plan::{Instance, InstanceId};
 use athanor::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
 use athanor::run::attempts::backend::{Abandoned, RunBackend};
-use athanor::run::executor::job::{Executor, Exit, Job, Launch, Stop};
+use athanor::run::executor::job::{Executor, Exit, Job, Launch, Script, Stop};
 use athanor::run::executor::resources::Allocation;
 use athanor::run::inputs::fingerprint::{Recipe, Resolved};
 use athanor::run::inputs::link::Target;
@@ -173,7 +174,9 @@ impl RunBackend for InMemory {
                     }
                     seen
                 }
-                Target::ProjectFile(path) => Made::File(store.files[in_project(&path)].clone().into_bytes()),
+                Target::ProjectFile(path) | Target::NamedFile(path) => {
+                    Made::File(store.files[in_project(&path)].clone().into_bytes())
+                }
             };
             tried.folder.insert(link.at, content);
         }
@@ -183,15 +186,16 @@ impl RunBackend for InMemory {
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, _: &Allocation) -> Job {
         let instance = &inputs.plan.instances[id.index()];
+        let line = |text| Launch::Script(Script { shell: Shell::Default, path: "", text });
         let launch = match &instance.work {
-            athanor::plan::Work::Command(command) => Launch::Shell(command.line.clone()),
+            athanor::plan::Work::Command(command) => line(command.line.clone()),
             // What a worker gets is the kind, its parameters, the seed and files; here all are in the line.
             athanor::plan::Work::BuiltIn { params } => {
                 let (kind, revision, seed) = (instance.kind.name(), instance.kind.revision(), instance.seed);
                 let files: Vec<&str> =
                     instance.inputs.iter().flat_map(|input| &input.files).map(String::as_str).collect();
                 let output = &instance.outputs[0].file;
-                Launch::Shell(format!("built-in {kind} {revision} {seed} {params} {output} {}", files.join(" ")))
+                line(format!("built-in {kind} {revision} {seed} {params} {output} {}", files.join(" ")))
             }
         };
         Job {
@@ -201,6 +205,8 @@ impl RunBackend for InMemory {
             attempt: attempt.folder.clone(),
             log: PathBuf::new(),
             environment: Vec::new(),
+            secrets: Vec::new(),
+            access: None,
         }
     }
 
@@ -218,7 +224,7 @@ impl RunBackend for InMemory {
 
     fn flush(&self) {}
 
-    fn abandon(&mut self, attempt: Attempt) -> Abandoned {
+    fn abandon(&mut self, _: &Inputs<'_>, _: InstanceId, attempt: Attempt) -> Abandoned {
         let disturbed = match attempt.check(&mut self.store.borrow_mut()) {
             Err(error @ InputError::Disturbed { .. }) => Some(error.to_string()),
             _ => None,
@@ -359,7 +365,7 @@ pub(crate) fn spoil(store: &Shared, job: &Job, spoil: Spoil) {
 /// Does a job's work; `fails` says whether this line fails, by its first word. Stored inputs are read as they lay there when it
 /// began or as they do now.
 pub(crate) fn work(store: &Shared, job: &Job, rng: &mut Rng, fails: impl FnOnce(&str) -> bool) -> Exit {
-    let Launch::Shell(line) = &job.launch else { unreachable!("every job here is a line") };
+    let Launch::Script(Script { text: line, .. }) = &job.launch else { unreachable!("every job here is a line") };
     let Store { shelf, folders, .. } = &mut *store.borrow_mut();
     let Tried { folder, links, .. } = folders.get_mut(&job.folder).expect("a try has its folder");
     for (at, artifact) in links.iter().filter(|_| rng.bool()) {

@@ -128,14 +128,15 @@ fn reading(project: &Project, wired: wiring::Read, instances: &[Computed]) -> Re
 fn describe(project: &Project, stage: &Stage, words: &[u32], reads: &[Read]) -> String {
     let inputs: BTreeMap<&str, _> = reads.iter().map(|read| (read.wired.port.as_str(), &read.contents)).collect();
     let work = match &stage.work {
-        Work::Command { script, filter, shape, second, .. } => {
+        Work::Command { shell, script, filter, shape, second, .. } => {
             let path = |read: &Read| {
-                let (port, count) = (read.wired.port.clone(), read.contents.as_ref().map(Vec::len));
-                (port, read.wired.list, read.wired.extension, count)
+                let wiring::Read { list, paths, axes, labels, .. } = &read.wired;
+                let axes: Vec<&str> = axes.iter().map(|axis| project.axes[*axis].name).collect();
+                (*list, paths.clone(), axes, labels.clone())
             };
             let paths: Vec<_> = reads.iter().map(path).collect();
             let script = script.map(|script| (script, &project.files[&script_path(script)]));
-            format!("{GUARD} {script:?} {words:?} {paths:?} {filter:?} {shape:?} {second}")
+            format!("{GUARD} {shell:?} {script:?} {words:?} {paths:?} {filter:?} {shape:?} {second}")
         }
         Work::Tables(_) => format!("tables {} {}", project.revisions.tables, words[0]),
         Work::Rows(_) => format!("rows {} {}", project.revisions.rows, words[0]),

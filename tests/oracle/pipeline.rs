@@ -69,8 +69,10 @@ pub(crate) struct When {
 /// What a stage does.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Work {
-    /// A shell line.
+    /// A script of a shell.
     Command {
+        /// The shell, where one is named.
+        shell: Option<&'static str>,
         /// The script in `tools/` that says the words, or `echo`.
         script: Option<usize>,
         words: Vec<Word>,
@@ -214,6 +216,16 @@ impl Work {
             Work::Command { .. } => "o",
             Work::Tables(_) => "train",
             Work::Rows(_) => "table",
+        }
+    }
+
+    /// The name of an output's file.
+    pub(crate) fn file(&self, second: bool) -> &'static str {
+        match self {
+            Work::Command { .. } if second => "second.txt",
+            Work::Command { shape, .. } => shape.path(),
+            Work::Tables(_) => "train.csv",
+            Work::Rows(_) => "rows.csv",
         }
     }
 

@@ -90,6 +90,8 @@ impl ProjectDir {
     fn athanor(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_athanor"));
         command.current_dir(&self.folder).arg("--cache").arg(&self.cache);
+        // Stages leave signs in the project folder.
+        command.env("ATHANOR_SANDBOX", "off");
         self.clock.set(&mut command);
         command
     }

@@ -78,9 +78,16 @@ fn text(make: &str, folder: &Folder) -> Vec<u8> {
         None => read.trim_start_matches("cat ").trim_end_matches("/dev/null"),
     };
     let mut text = format!("{said}\n").into_bytes();
-    files.split_whitespace().for_each(|file| text.extend(folder[file].shown()));
-    match filter.strip_prefix("head -c ") {
-        Some(bytes) => text[..text.len().min(bytes.parse().expect("a number of bytes"))].to_vec(),
+    let named = |file: &str| {
+        folder.get(file).unwrap_or_else(|| panic!("the line reads `{file}`, which is not among {:?}", folder.keys()))
+    };
+    // A path with `=` in it is in quotes.
+    files.split_whitespace().map(|file| file.trim_matches('\'')).for_each(|file| text.extend(named(file).shown()));
+    match filter.strip_prefix("{ head -c ") {
+        Some(rest) => {
+            let bytes = rest.split(';').next().and_then(|bytes| bytes.parse().ok()).expect("a number of bytes");
+            text[..text.len().min(bytes)].to_vec()
+        }
         None => format!("{}\n", text.len()).into_bytes(),
     }
 }

@@ -14,11 +14,13 @@ use athanor::run::attempts::group_commit::Recorded;
 use athanor::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
 use athanor::run::engine::message::Message;
 use athanor::run::engine::scheduler::Scheduler;
-use athanor::run::executor::job::{Exit, Job, JobEvent, Launch, Stop};
+use athanor::run::executor::job::{Exit, Job, JobEvent, Launch, Script, Stop};
 use athanor::run::executor::resources::Capacity;
+use athanor::run::inputs::contents::Contents;
 use athanor::run::inputs::mutation_guard::readers::Readers;
-use athanor::run::inputs::project_files::{Contents, Mentions, mentions};
+use athanor::run::inputs::project_reads::{Mentions, mentions};
 use athanor::run::inputs::resolve::Inputs;
+use athanor::run::inputs::versions::Versions;
 use athanor::run::needed_by;
 use athanor::run::session::second_pass::{SecondPass, joined, tasks};
 use athanor::run::state::journal::Journal;
@@ -60,6 +62,7 @@ pub(crate) struct Prepared {
     plan: Plan,
     contents: Contents,
     mentions: Mentions,
+    versions: Versions,
     request: Request,
     wanted: Vec<InstanceId>,
     force: HashSet<InstanceId>,
@@ -79,18 +82,24 @@ impl Prepared {
         let targets = request.targets.iter().map(id).collect::<Result<Vec<_>, _>>()?;
         let force = request.force.iter().map(id).collect::<Result<_, _>>()?;
         let wanted = needed_by(&plan, &targets);
-        let mentions = mentions(&plan, &wanted, |mut words| {
+        let mentions = mentions(&plan, &wanted, Path::new(PROJECT), |mut words| {
             words.retain(|word| project.files.contains_key(*word));
             words
         });
         let files = project.files.iter();
         let contents =
             files.map(|(path, content)| (path.clone(), artifact(&Made::File(content.clone().into_bytes())))).collect();
-        Ok(Prepared { plan, contents, mentions, request, wanted, force })
+        Ok(Prepared { plan, contents, mentions, versions: Versions::default(), request, wanted, force })
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        Inputs { plan: &self.plan, project: Path::new(PROJECT), mentions: &self.mentions, contents: &self.contents }
+        Inputs {
+            plan: &self.plan,
+            project: Path::new(PROJECT),
+            mentions: &self.mentions,
+            contents: &self.contents,
+            versions: &self.versions,
+        }
     }
 
     fn scheduler(&self, wanted: &HashSet<InstanceId>) -> Scheduler {
@@ -253,6 +262,7 @@ impl<'p> Run<'p> {
             logs: PathBuf::new(),
             cpu_fallback: false,
             private_inputs: self.first.is_some(),
+            ..RunPolicy::default()
         };
         let executor = Box::new(OnTheDesk(Rc::clone(desk)));
         let expected: Vec<f64> = prepared.plan.instances.iter().map(|_| rng.f64()).collect();
@@ -307,7 +317,7 @@ impl<'p> Run<'p> {
     /// What the stage of a job does to its inputs.
     fn spoils(&self, pick: usize, failing: &Failing) -> Option<Spoil> {
         let desk = self.desk.borrow();
-        let Launch::Shell(line) = &desk.jobs[pick].0.launch else { return None };
+        let Launch::Script(Script { text: line, .. }) = &desk.jobs[pick].0.launch else { return None };
         failing.spoiling.get(&first_word(line)).copied()
     }
 
@@ -378,7 +388,7 @@ impl<'p> Run<'p> {
 
 /// Folders of attempts are named by the instance and the number of the attempt.
 fn try_number(job: &Job) -> u32 {
-    debug_assert!(matches!(job.launch, Launch::Shell(_)));
+    debug_assert!(matches!(job.launch, Launch::Script(_)));
     job.folder.extension().and_then(|number| number.to_str()?.parse().ok()).expect("tries have numbers")
 }
 

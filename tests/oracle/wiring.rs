@@ -18,8 +18,10 @@ pub(crate) struct Read {
     pub(crate) port: String,
     /// Whether it is a list, which its paths show.
     pub(crate) list: bool,
-    /// The extension of its files, which its paths show too.
-    pub(crate) extension: &'static str,
+    /// The paths under which a command finds it, and the labels on the gathered axes, which are the second.
+    pub(crate) paths: Vec<String>,
+    pub(crate) axes: Vec<usize>,
+    pub(crate) labels: Vec<Vec<String>>,
     pub(crate) source: Source,
 }
 
@@ -96,7 +98,10 @@ fn read(project: &Project, stage: &Stage, input: &Input, point: &Point, slots: &
     let port = input.port.clone();
     let (number, second, held) = match &input.from {
         From::File(path) => {
-            return Ok(Read { port, list: false, extension: "txt", source: Source::File(path.clone()) });
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let paths = vec![format!("inputs/{port}/{name}")];
+            let source = Source::File(path.clone());
+            return Ok(Read { port, list: false, paths, axes: Vec::new(), labels: Vec::new(), source });
         }
         From::Stage { stage, second, held } => (*stage, *second, held),
     };
@@ -124,8 +129,12 @@ fn read(project: &Project, stage: &Stage, input: &Input, point: &Point, slots: &
             candidate.iter().find(|(at, _)| at == axis).map_or(*absent_fits, |(_, own)| own == value)
         })
     };
-    let sources: Vec<usize> =
-        slots[number].iter().filter(|(candidate, _)| fits(candidate)).filter_map(|(_, on)| *on).collect();
+    let fitting: Vec<(&Point, usize)> = slots[number]
+        .iter()
+        .filter(|(candidate, _)| fits(candidate))
+        .filter_map(|(at, on)| Some((at, (*on)?)))
+        .collect();
+    let sources: Vec<usize> = fitting.iter().map(|(_, on)| *on).collect();
     let is_command = matches!(stage.work, Work::Command { .. });
     match sources.len() {
         0 => return Err(format!("`{}` at {point:?} has nothing to read of `{}`", stage.name, producer.name)),
@@ -133,6 +142,37 @@ fn read(project: &Project, stage: &Stage, input: &Input, point: &Point, slots: &
         _ if gathers && is_command => {}
         _ => return Err(format!("`{}` at {point:?} reads one thing, but there are several", stage.name)),
     }
-    let extension = producer.work.extension(second);
-    Ok(Read { port, list: gathers && is_command, extension, source: Source::Instances(sources, second) })
+    let list = gathers && is_command;
+    let is_gathered = |axis: &usize| !wanted.iter().any(|(at, _, _)| at == axis);
+    let points: Vec<Point> = fitting
+        .iter()
+        .map(|(point, _)| point.iter().filter(|(axis, _)| list && is_gathered(axis)).copied().collect())
+        .collect();
+    let paths = paths(project, &port, producer.work.file(second), &points);
+    let mut axes: Vec<usize> = Vec::new();
+    points.iter().flatten().for_each(|(axis, _)| {
+        if !axes.contains(axis) {
+            axes.push(*axis);
+        }
+    });
+    let label = |point: &Point, axis: &usize| {
+        point.iter().find(|(at, _)| at == axis).map(|(_, value)| value.to_string()).unwrap_or_default()
+    };
+    let labels = points.iter().map(|point| axes.iter().map(|axis| label(point, axis)).collect()).collect();
+    Ok(Read { port, list, paths, axes, labels, source: Source::Instances(sources, second) })
+}
+
+/// The paths of files of one name by what was gathered; by their order where that leaves two alike.
+fn paths(project: &Project, port: &str, file: &str, gathered: &[Point]) -> Vec<String> {
+    let label = |(axis, value): &(usize, u32)| format!("{}={value}", project.axes[*axis].name);
+    let labelled = gathered.iter().map(|point| match point.is_empty() {
+        true => format!("inputs/{port}/{file}"),
+        false => format!("inputs/{port}/{}/{file}", point.iter().map(label).collect::<Vec<_>>().join(",")),
+    });
+    let labelled: Vec<String> = labelled.collect();
+    let distinct: HashSet<&String> = labelled.iter().collect();
+    if distinct.len() == labelled.len() {
+        return labelled;
+    }
+    (0..gathered.len()).map(|number| format!("inputs/{port}/{number}/{file}")).collect()
 }

@@ -6,7 +6,7 @@ use super::pipeline::{Filter, From, Held, Input, Point, Project, Shape, Stage, W
 use super::spoils::is_writable;
 
 /// How every line starts: it does what the file for its first word says, if there is one, which may end it.
-pub(crate) const GUARD: &str = "test ! -e $ATHANOR_PROJECT/broken/";
+pub(crate) const GUARD: &str = "P=$ATHANOR_PROJECT; test ! -e $P/broken/";
 
 impl Project {
     /// The pipeline file. Variables named in `set` have another value here, which `--set` puts right.
@@ -66,7 +66,8 @@ impl Project {
         }
         keys.push(format!("resources: {{ cpus: {} }}", stage.cpus));
         match &stage.work {
-            Work::Command { shape, second, .. } => {
+            Work::Command { shell, shape, second, .. } => {
+                keys.extend(shell.map(|shell| format!("shell: {shell}")));
                 keys.push(format!("run: {}", self.line(stage)));
                 let more = if *second { ", q: second.txt" } else { "" };
                 keys.push(format!("outputs: {{ o: {}{more} }}", shape.path()));
@@ -97,7 +98,7 @@ impl Project {
     }
 
     fn line(&self, stage: &Stage) -> String {
-        let Work::Command { script, words, filter, shape, second } = &stage.work else {
+        let Work::Command { script, words, filter, shape, second, .. } = &stage.work else {
             unreachable!("only commands have lines")
         };
         let first = words.first().map_or_else(String::new, |word| self.word(word));
@@ -113,7 +114,7 @@ impl Project {
             Shape::Empty => format!("mkdir -p {out} && {made} > /dev/null"),
         };
         let more = if *second { format!(" && echo{words} > ${{{{ outputs.q }}}}") } else { String::new() };
-        format!("{GUARD}{first} || . $ATHANOR_PROJECT/broken/{first} && {make}{more}")
+        format!("{GUARD}{first} || . $P/broken/{first} && {make}{more}")
     }
 
     /// How a line reads its inputs: of folders it shows everything that is in them, and how it is called.
@@ -178,7 +179,8 @@ impl Shape {
 impl Filter {
     fn program(self) -> String {
         match self {
-            Filter::Head(bytes) => format!("head -c {bytes}"),
+            // It reads all, so that nobody writes into a pipe that nobody reads.
+            Filter::Head(bytes) => format!("{{ head -c {bytes}; cat > /dev/null; }}"),
             Filter::Count => "wc -c".to_owned(),
         }
     }

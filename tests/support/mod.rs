@@ -97,15 +97,27 @@ impl Project {
         for name in [
             "ATHANOR_CACHE",
             "ATHANOR_CACHE_VERIFY_ON_USE",
+            "ATHANOR_ENVIRONMENT",
             "ATHANOR_LOG_LIMIT",
             "ATHANOR_ON_NO_GPU",
             "ATHANOR_RESULTS",
+            "ATHANOR_SANDBOX_READS",
+            "ATHANOR_SANDBOX_WRITES",
         ] {
             command.env_remove(name);
         }
+        // Stages of most tests leave signs in the project folder; `sandboxed` is for those about the sandbox.
+        command.env("ATHANOR_SANDBOX", "off");
         // The settings of who runs the tests are not to decide them.
         command.env("XDG_CONFIG_HOME", self.path("config"));
         command.env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+    }
+
+    /// As [`Project::command`], with the sandbox that users have.
+    pub(crate) fn sandboxed(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        command.env_remove("ATHANOR_SANDBOX");
         command
     }
 

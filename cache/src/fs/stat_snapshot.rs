@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::fs::exclusions::Exclusions;
 use crate::fs::fs_time::FsTime;
 use crate::fs::stat::{Moment, Stat};
 use crate::fs::walk;
@@ -18,11 +19,16 @@ pub struct StatSnapshot {
 impl StatSnapshot {
     /// Snapshot of what `path` leads to.
     pub fn of(path: &Path) -> Result<StatSnapshot> {
+        StatSnapshot::of_content(path, &Exclusions::default())
+    }
+
+    /// Snapshot of what `path` leads to, without what is excluded.
+    pub fn of_content(path: &Path, exclusions: &Exclusions) -> Result<StatSnapshot> {
         let stat = Stat::of(path)?;
         if !stat.is_folder() {
             return Ok(StatSnapshot { seal: Digest::of(line("", &stat).as_bytes()), changed: stat.changed });
         }
-        let mut found = walk::find_all(path)?;
+        let mut found = walk::find_all(path, exclusions)?;
         found.sort_unstable_by(|left, right| left.relative.cmp(&right.relative));
         let lines: String = found.iter().map(|found| line(&found.relative, &found.stat)).collect();
         // A file that is gone shows in the times of its folder.

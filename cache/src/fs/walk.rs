@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::Scope;
-use rustix::fs::{FileType, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
+use crate::fs::exclusions::{Exclusions, WalkExclusions};
 use crate::fs::stat::Stat;
 use crate::{CacheError, Result};
 
@@ -48,20 +49,21 @@ pub(crate) struct FileIn<'n> {
 pub(crate) struct Visited<S> {
     /// The folder.
     pub dir: Arc<Dir>,
-    /// Whether nothing lies in it, not even a folder.
+    /// Whether nothing lies in it, not even a folder; what is excluded does not count.
     pub is_empty: bool,
     /// Results of `see`, one per batch of files, in the order of the folder's listing; at least one.
     pub seen: Vec<S>,
 }
 
-/// Visits `root` and all folders below it, and returns them sorted by path. `see` gets the files of a folder in
-/// batches, each with the number of files before it.
-pub(crate) fn walk<S, F>(root: &Path, see: F) -> Result<Vec<Visited<S>>>
+/// Visits `root` and all folders below it, without what is excluded, and returns them sorted by path. `see` gets the files
+/// of a folder in batches, each with the number of files before it.
+pub(crate) fn walk<S, F>(root: &Path, exclusions: &Exclusions, see: F) -> Result<Vec<Visited<S>>>
 where
     S: Send,
     F: Fn(&Dir, usize, &[FileIn<'_>]) -> Result<S> + Sync,
 {
-    let walk = Walk { see, batches: Mutex::default(), failure: OnceLock::new() };
+    let exclusions = exclusions.in_walk_of(root);
+    let walk = Walk { see, exclusions, batches: Mutex::default(), failure: OnceLock::new() };
     let start = DirRef { path: root.to_owned(), prefix: String::new(), behind_link: false, parent: None };
     rayon::scope(|scope| walk.enter(scope, start));
     if let Some(failure) = walk.failure.into_inner() {
@@ -92,9 +94,10 @@ pub(crate) struct Found {
     pub behind_link: bool,
 }
 
-/// Lists every file and empty folder below the folder `root`.
-pub(crate) fn find_all(root: &Path) -> Result<Vec<Found>> {
-    let visited = walk(root, |dir, _, files| Ok(files.iter().map(|file| dir.found(file)).collect::<Vec<_>>()))?;
+/// Lists every file and empty folder below the folder `root`, without what is excluded.
+pub(crate) fn find_all(root: &Path, exclusions: &Exclusions) -> Result<Vec<Found>> {
+    let visited =
+        walk(root, exclusions, |dir, _, files| Ok(files.iter().map(|file| dir.found(file)).collect::<Vec<_>>()))?;
     let found = visited.into_iter().flat_map(|Visited { dir, is_empty, mut seen }| {
         seen.extend((is_empty && dir.parent.is_some()).then(|| vec![dir.found_empty()]));
         seen.into_iter().flatten()
@@ -143,13 +146,14 @@ struct Batch<S> {
     seen: S,
 }
 
-struct Walk<S, F> {
+struct Walk<'e, S, F> {
     see: F,
+    exclusions: WalkExclusions<'e>,
     batches: Mutex<Vec<Batch<S>>>,
     failure: OnceLock<CacheError>,
 }
 
-impl<S, F> Walk<S, F>
+impl<S, F> Walk<'_, S, F>
 where
     S: Send,
     F: Fn(&Dir, usize, &[FileIn<'_>]) -> Result<S> + Sync,
@@ -181,8 +185,12 @@ where
             if matches!(name.to_bytes(), b"." | b"..") {
                 continue;
             }
+            let is_folder = self.is_folder(&folder, name, entry.file_type());
+            if self.exclusions.exclude(&dir.prefix, name, is_folder) {
+                continue;
+            }
             is_empty = false;
-            if entry.file_type() == FileType::Directory {
+            if is_folder {
                 self.enter_below(scope, &dir, name, false)?;
                 continue;
             }
@@ -194,6 +202,17 @@ where
             }
         }
         self.look(scope, &dir, &folder, first, &names, is_empty)
+    }
+
+    /// Whether an entry is a folder, no link to one; where that has to be asked for, it is asked only if it matters here.
+    fn is_folder(&self, folder: &OwnedFd, name: &CStr, listed: FileType) -> bool {
+        match listed {
+            FileType::Unknown if self.exclusions.tell_folders() => {
+                let stat = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+                stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+            }
+            listed => listed == FileType::Directory,
+        }
     }
 
     fn enter_below<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<Dir>, name: &CStr, by_link: bool) -> Result<()> {

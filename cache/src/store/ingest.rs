@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::fs::disk_fallback::Linked;
+use crate::fs::exclusions::Exclusions;
 use crate::fs::stat::Stat;
 use crate::fs::walk::{self, Found};
 use crate::fs::writers;
@@ -116,7 +117,7 @@ impl Cache {
     }
 
     fn ingest_folder(&self, path: &Path, hints: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
-        let found = walk::find_all(path)?;
+        let found = walk::find_all(path, &Exclusions::default())?;
         let ingest = |found| self.ingest_entry(found, hints);
         let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
         let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::fs::exclusions::Exclusions;
 use crate::fs::walk;
 use crate::tree;
 use crate::{
@@ -66,13 +67,13 @@ impl Cache {
         tree.entries.par_iter().try_for_each(copy)
     }
 
-    /// Copies a file or folder of the user to `path`, which must not exist, for one stage alone.
-    pub fn copy_in(&self, from: &Path, path: &Path) -> Result<()> {
+    /// Copies a file or folder of the user, without what is excluded, to `path`, which must not exist, for one stage alone.
+    pub fn copy_in(&self, from: &Path, path: &Path, exclusions: &Exclusions) -> Result<()> {
         if !from.is_dir() {
             return self.copy_user_file(from, path);
         }
         self.disk.make_folder(path).map_err(CacheError::io(path))?;
-        walk::find_all(from)?.par_iter().try_for_each(|found| {
+        walk::find_all(from, exclusions)?.par_iter().try_for_each(|found| {
             let at = path.join(&found.relative);
             let folder = if found.stat.is_folder() { &at } else { at.parent().unwrap_or(path) };
             self.disk.make_folders(folder).map_err(CacheError::io(folder))?;

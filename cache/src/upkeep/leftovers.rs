@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::fs::freed::Freed;
 use crate::fs::list;
 use crate::locks::exclusive::Exclusive;
+use crate::upkeep::kept_scratch::is_kept;
 use crate::{Cache, CacheError, Result};
 
 const QUARANTINE: &str = "quarantine";
@@ -40,7 +41,7 @@ impl Cache {
             return Ok(Freed::default());
         }
         let mut freed = Freed::default();
-        for path in list::list_own(self.root(), area)? {
+        for path in list::list_own(self.root(), area)?.into_iter().filter(|path| !is_kept(path)) {
             let of_this = Freed::of(&path);
             let is_gone = match removal {
                 None => true,

@@ -68,7 +68,7 @@ fn stages(stages: &str) -> Plan {
 
 fn commands(plan: &Plan) -> Vec<&CommandLine> {
     let work = plan.instances.iter().map(|instance| &instance.work);
-    work.filter_map(|work| if let Work::Command(command) = work { Some(command) } else { None }).collect()
+    work.filter_map(|work| if let Work::Command(command) = work { Some(&**command) } else { None }).collect()
 }
 
 fn names(plan: &Plan) -> Vec<&str> {
@@ -194,7 +194,7 @@ fn names_of_stages_come_before_paths() {
     let paths: Vec<&str> = plan.sources.iter().map(|source| source.path.as_str()).collect();
     assert_eq!(paths, ["s.csv", "dir/t/labels.csv", "sx", "s", "s/x.csv", "stage_on"]);
     assert_eq!(plan.sources[5].suggestions, ["stage_one"]);
-    assert_eq!(plan.instances[3].inputs[0].files, ["inputs/i/0.csv", "inputs/i/1", "inputs/i/2.csv"]);
+    assert_eq!(plan.instances[3].inputs[0].files, ["inputs/i/folds.csv", "inputs/i/s", "inputs/i/x.csv"]);
 }
 
 #[test]

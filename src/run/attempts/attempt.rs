@@ -10,15 +10,20 @@ use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest, Un
 use athanor_stages::context::StageReport;
 use athanor_stages::secrets;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::plan::{Instance, InstanceId, Work};
-use crate::run::attempts::sandbox::{Cleared, Sandbox, TakeError};
-use crate::run::executor::job::{Job, Launch};
+use crate::plan::context::CONTEXT_VARIABLE;
+use crate::plan::{CommandLine, EnvVariable, Input, Instance, InstanceId, Work};
+use crate::run::access::policy::AccessPolicy;
+use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, TakeError};
+use crate::run::environment::Variables;
+use crate::run::executor::access_rules::AccessRules;
+use crate::run::executor::job::{Job, Launch, Script};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::{Recipe, Resolved};
+use crate::run::inputs::folder_views::ShownFolders;
 use crate::run::inputs::link::Link;
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
 use crate::run::inputs::mutation_guard::readers::Reader;
@@ -49,6 +54,8 @@ pub struct Attempt {
     extensions: Map<String, Value>,
     force: bool,
     cpu_fallback: bool,
+    /// All that it may read and write, if it runs in a sandbox.
+    access: Option<AccessRules>,
     claim: Claim,
 }
 
@@ -80,13 +87,17 @@ pub struct Stored {
 }
 
 /// Context of an attempt.
-pub struct AttemptContext {
+pub struct AttemptContext<'v> {
     /// Scratch folder.
     pub folder: PathBuf,
     /// Snapshots of the project's files that it reads.
     pub reads: Vec<ProjectSnapshot>,
     /// Registration among the attempts that read at the same time.
     pub reader: Arc<Reader>,
+    /// Views of the project's folders.
+    pub views: ShownFolders<'v>,
+    /// Access policy of the run.
+    pub policy: Arc<AccessPolicy>,
 }
 
 impl Attempt {
@@ -97,7 +108,7 @@ impl Attempt {
         id: InstanceId,
         Resolved { recipe, fingerprint }: Resolved,
         claim: Claim,
-        AttemptContext { folder, reads, reader }: AttemptContext,
+        AttemptContext { folder, reads, reader, views, policy }: AttemptContext<'_>,
         options: AttemptOptions,
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
@@ -111,7 +122,8 @@ impl Attempt {
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let sandbox = Sandbox::prepare(cache, folder, &links, &instance.outputs)?;
+        let access = policy.rules(cache, instance, &folder, &links, &inputs.read_in_place(id));
+        let sandbox = prepare_sandbox(cache, folder, instance, &links, views)?;
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
             fingerprint,
@@ -124,14 +136,24 @@ impl Attempt {
             extensions: Map::new(),
             force: options.force,
             cpu_fallback: options.cpu_fallback,
+            access,
             claim,
         })
     }
 
     /// Job that does the work.
-    pub fn job(&self, cache: &Cache, inputs: &Inputs<'_>, instance: &Instance, allocation: &Allocation) -> Job {
+    pub fn job(
+        &self,
+        cache: &Cache,
+        inputs: &Inputs<'_>,
+        instance: &Instance,
+        allocation: &Allocation,
+        variables: &Variables,
+    ) -> Job {
         let launch = match &instance.work {
-            Work::Command(command) => Launch::Shell(command.line.clone()),
+            Work::Command(command) => {
+                Launch::Script(Script { shell: command.shell.clone(), path: SCRIPT, text: command.line.clone() })
+            }
             Work::BuiltIn { params } => Launch::Worker(Box::new(WorkerRequest {
                 protocol: PROTOCOL,
                 kind: instance.kind.name().to_owned(),
@@ -151,16 +173,27 @@ impl Attempt {
                 threads: allocation.cpus as usize,
             })),
         };
-        let environment = self.environment(inputs.project, instance, allocation);
+        let (environment, secrets) = environment(&self.sandbox, inputs.project, instance, allocation, variables);
         let folder = self.sandbox.folder().to_owned();
         let attempt = self.sandbox.root().to_owned();
-        Job { id: instance.id, launch, folder, attempt, log: self.log.clone(), environment }
+        let (log, access) = (self.log.clone(), self.access.clone());
+        Job { id: instance.id, launch, folder, attempt, log, environment, secrets, access }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
     fn shared_kernels(&self, allocation: &Allocation) -> Option<PathBuf> {
         let run = self.sandbox.root().parent()?;
         allocation.has_shared_gpu().then(|| run.join(SHARED_KERNELS))
+    }
+
+    /// Explanation of accesses that its sandbox denied, by the lines of its log.
+    pub fn denied(&self, policy: &AccessPolicy, log: &[String]) -> Option<String> {
+        policy.explain(self.access.as_ref()?, self.sandbox.folder(), log)
+    }
+
+    /// Root folder of the attempt.
+    pub fn folder(&self) -> &Path {
+        self.sandbox.root()
     }
 
     /// Puts the inputs in order after a failed attempt, for all who read them later; returns whether another stage
@@ -178,20 +211,6 @@ impl Attempt {
         let bound = instance.inputs.iter().zip(&self.recipe.inputs);
         let items = bound.flat_map(|(input, bound)| input.files.iter().zip(&bound.items));
         items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
-    }
-
-    fn environment(&self, project: &Path, instance: &Instance, allocation: &Allocation) -> Vec<(String, OsString)> {
-        let temporary = self.sandbox.folder().join(self.sandbox.temporary());
-        let mut environment = vec![
-            ("ATHANOR_PROJECT".to_owned(), project.into()),
-            ("ATHANOR_STAGE".to_owned(), instance.name.clone().into()),
-            ("ATHANOR_SEED".to_owned(), instance.seed.to_string().into()),
-            ("TMPDIR".to_owned(), temporary.into()),
-        ];
-        environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.to_owned(), value.into())));
-        let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
-        environment.extend(pools.map(|pool| (pool.to_owned(), allocation.cpus.to_string().into())));
-        environment
     }
 
     /// Notes a metric, or the device, for the record. A curve is reduced to its last value.
@@ -260,6 +279,99 @@ impl Attempt {
     pub fn end(self) -> (Claim, Cleared) {
         (self.claim, self.sandbox.clear())
     }
+
+    /// Ends the attempt and leaves its folder as it is. The claim goes on.
+    pub fn end_kept(self) -> (Claim, Cleared) {
+        (self.claim, Cleared { folder: None, undeclared: Vec::new() })
+    }
+}
+
+/// Prepares the folder of an attempt of `instance`: its inputs, and the files that a command reads beside them.
+pub(crate) fn prepare_sandbox(
+    cache: &Cache,
+    folder: PathBuf,
+    instance: &Instance,
+    links: &[Link],
+    views: ShownFolders<'_>,
+) -> Result<Sandbox, CacheError> {
+    let mut sandbox = Sandbox::prepare(cache, folder, links, &instance.outputs, views)?;
+    if let Work::Command(command) = &instance.work {
+        sandbox.write_script(&command.line, &context(instance, command))?;
+        for input in &instance.inputs {
+            if let Some(table) = table_of(input) {
+                sandbox.write_input(&format!("inputs/{}.csv", input.port), table.as_bytes())?;
+            }
+        }
+    }
+    Ok(sandbox)
+}
+
+/// Variables of an attempt of `instance` in `sandbox`, and values among them that are secrets: all variables of a command; for a
+/// worker, those to add to this process's.
+pub(crate) fn environment(
+    sandbox: &Sandbox,
+    project: &Path,
+    instance: &Instance,
+    allocation: &Allocation,
+    variables: &Variables,
+) -> (Vec<(OsString, OsString)>, Vec<String>) {
+    let temporary = sandbox.folder().join(sandbox.temporary());
+    let mut environment: Vec<(OsString, OsString)> = vec![
+        ("ATHANOR_PROJECT".into(), project.into()),
+        ("ATHANOR_STAGE".into(), instance.name.clone().into()),
+        ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
+        ("TMPDIR".into(), temporary.into()),
+    ];
+    environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
+    let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
+    environment.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
+    let Work::Command(command) = &instance.work else { return (environment, Vec::new()) };
+    environment.push((CONTEXT_VARIABLE.into(), sandbox.context().into()));
+    let mut all = variables.of_command(&command.env_passthrough);
+    all.append(&mut environment);
+    // The stage's own come last, and so hold.
+    all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
+    (all, variables.secrets(&command.env_passthrough))
+}
+
+/// Table of a gathered input as CSV: `path`, and a column for each gathered axis.
+fn table_of(input: &Input) -> Option<String> {
+    let axes = input.axes.as_ref()?;
+    // An axis of that name must not be taken for the paths.
+    let column = |axis: &String| if axis == "path" { "matrix.path".to_owned() } else { axis.clone() };
+    let header: Vec<String> = std::iter::once("path".to_owned()).chain(axes.iter().map(column)).collect();
+    let rows = input
+        .files
+        .iter()
+        .zip(&input.labels)
+        .map(|(file, labels)| [std::slice::from_ref(file), labels.as_slice()].concat());
+    let lines = std::iter::once(header).chain(rows).map(|cells| {
+        let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
+        cells.join(",") + "\n"
+    });
+    Some(lines.collect())
+}
+
+/// A cell of CSV: in quotes where it has to be.
+fn csv_cell(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+}
+
+/// What a command may read of itself, as JSON.
+fn context(instance: &Instance, command: &CommandLine) -> Vec<u8> {
+    let input = |input: &Input| match (input.list, input.files.as_slice()) {
+        (false, [one]) => (input.port.clone(), json!(one)),
+        (false, []) => (input.port.clone(), Value::Null),
+        (_, files) => (input.port.clone(), json!(files)),
+    };
+    let inputs: Map<String, Value> = instance.inputs.iter().map(input).collect();
+    let outputs: Map<String, Value> =
+        instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file))).collect();
+    let mut context = json!({ "inputs": inputs, "outputs": outputs, "seed": instance.seed });
+    if let (Value::Object(context), Some(Value::Object(values))) = (&mut context, &command.context) {
+        context.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
+    }
+    context.to_string().into_bytes()
 }
 
 /// Options of an attempt.

@@ -10,15 +10,18 @@ use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup, Unsynced};
 use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, CommitError, Stored};
 use crate::run::attempts::failure::log_tail;
 use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
 use crate::run::attempts::sandbox::Cleared;
 use crate::run::attempts::scratch_pool::ScratchPool;
+use crate::run::environment::Variables;
 use crate::run::executor::job::Job;
 use crate::run::executor::resources::Allocation;
 use crate::run::executor::thread_pool::ThreadPool;
 use crate::run::inputs::fingerprint::Resolved;
+use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshots;
 use crate::run::inputs::mutation_guard::readers::Readers;
 use crate::run::inputs::resolve::Inputs;
@@ -58,7 +61,7 @@ pub trait RunBackend {
     /// Records at once what waits to be recorded, as nothing else is going on.
     fn flush(&self);
     /// Ends an attempt that failed.
-    fn abandon(&mut self, attempt: Self::Attempt) -> Abandoned;
+    fn abandon(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt) -> Abandoned;
 }
 
 /// Outcome of work that a backend did on another thread.
@@ -67,6 +70,8 @@ pub enum BackendEvent {
     Stored(InstanceId, Box<Result<Stored, CommitError>>),
     /// Results were recorded, or not.
     Recorded(Recorded),
+    /// Sentence about the run as a whole, for the user.
+    Notice(String),
 }
 
 /// Receives the events of a backend, from any thread; must not block.
@@ -79,6 +84,8 @@ pub struct Abandoned {
     pub log_tail: Vec<String>,
     /// Why it may have failed through no fault of its own: another stage changed what it read.
     pub disturbed: Option<String>,
+    /// What its sandbox denied it, as sentences, if its log says so.
+    pub denied: Option<String>,
 }
 
 /// Results that are known from earlier runs.
@@ -97,10 +104,14 @@ pub struct CacheBackend<'r> {
     threads: ThreadPool,
     scratch_pool: Arc<Mutex<ScratchPool>>,
     snapshots: ProjectSnapshots,
+    views: FolderViews,
     readers: Readers,
     /// Results that are stored, ready to be recorded.
     stored: Arc<Mutex<HashMap<InstanceId, Unrecorded>>>,
     group_committer: GroupCommitter,
+    /// Variables of this process, of which commands get some.
+    variables: Variables,
+    policy: Arc<AccessPolicy>,
     listener: BackendListener,
 }
 
@@ -111,6 +122,8 @@ impl<'r> CacheBackend<'r> {
         known: KnownResults<'r>,
         scratch_pool: ScratchPool,
         threads: ThreadPool,
+        variables: Variables,
+        policy: Arc<AccessPolicy>,
         listener: BackendListener,
     ) -> CacheBackend<'r> {
         let on_recorded = {
@@ -124,9 +137,12 @@ impl<'r> CacheBackend<'r> {
             threads,
             scratch_pool: Arc::new(Mutex::new(scratch_pool)),
             snapshots: ProjectSnapshots::default(),
+            views: FolderViews::default(),
             readers: Readers::default(),
             stored: Arc::default(),
             group_committer,
+            variables,
+            policy,
             listener,
         }
     }
@@ -167,15 +183,20 @@ impl RunBackend for CacheBackend<'_> {
             scratch_pool.prepare_log(&options.log)?;
             scratch_pool.acquire()?
         };
-        let reads = inputs.paths_read(id).into_iter().map(|path| self.snapshots.take(inputs.project, path));
+        let exclusions = inputs.contents.exclusions();
+        let reads = inputs.paths_read(id).into_iter();
+        let reads = reads.map(|(path, content)| self.snapshots.take(inputs.project, &path, content, exclusions));
         let reads = reads.collect::<Result<_, _>>()?;
         let reader = self.readers.begin(inputs.stored(id, &resolved.recipe));
-        let context = AttemptContext { folder, reads, reader };
-        Attempt::prepare(&self.cache, inputs, id, resolved, claim, context, options)
+        let views = ShownFolders { views: &mut self.views, exclusions };
+        let context = AttemptContext { folder, reads, reader, views, policy: Arc::clone(&self.policy) };
+        let attempt = Attempt::prepare(&self.cache, inputs, id, resolved, claim, context, options);
+        self.policy.notices().into_iter().for_each(|notice| (self.listener)(BackendEvent::Notice(notice)));
+        attempt
     }
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, allocation: &Allocation) -> Job {
-        attempt.job(&self.cache, inputs, &inputs.plan.instances[id.index()], allocation)
+        attempt.job(&self.cache, inputs, &inputs.plan.instances[id.index()], allocation, &self.variables)
     }
 
     fn note(&self, attempt: &mut Attempt, report: &StageReport) {
@@ -191,7 +212,10 @@ impl RunBackend for CacheBackend<'_> {
             let mut unsynced = Unsynced::default();
             let result = attempt.store(&cache, &instance, || lock(&scratch_pool).others_run(), &mut unsynced);
             let result = result.and_then(|(record, removed)| Ok((record.seal()?, record, removed)));
-            let (claim, Cleared { folder, undeclared }) = attempt.end();
+            let kept = if result.is_err() { lock(&scratch_pool).keep(&instance.name, attempt.folder()) } else { None };
+            let (claim, Cleared { folder, undeclared }) =
+                if kept.is_some() { attempt.end_kept() } else { attempt.end() };
+            kept.into_iter().for_each(|notice| listener(BackendEvent::Notice(notice)));
             lock(&scratch_pool).release(folder);
             let result = result.map(|(sealed, record, removed)| {
                 let (fingerprint, work_ms) = (record.fingerprint, record.duration_ms);
@@ -213,12 +237,16 @@ impl RunBackend for CacheBackend<'_> {
         self.group_committer.flush();
     }
 
-    fn abandon(&mut self, attempt: Attempt) -> Abandoned {
+    fn abandon(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) -> Abandoned {
+        let instance = &inputs.plan.instances[id.index()].name;
         let log_tail = log_tail(&attempt.log);
         let disturbed = attempt.disturbed(&self.cache, || lock(&self.scratch_pool).others_run());
-        let (_, cleared) = attempt.end();
+        let denied = attempt.denied(&self.policy, &log_tail);
+        let kept = lock(&self.scratch_pool).keep(instance, attempt.folder());
+        let (_, cleared) = if kept.is_some() { attempt.end_kept() } else { attempt.end() };
+        kept.into_iter().for_each(|notice| (self.listener)(BackendEvent::Notice(notice)));
         lock(&self.scratch_pool).release(cleared.folder);
-        Abandoned { log_tail, disturbed }
+        Abandoned { log_tail, disturbed, denied }
     }
 }
 

@@ -19,6 +19,19 @@ const TAIL_BYTES: u64 = 16 * 1024;
 /// Remedy for a full disk.
 const FREE_SPACE: &str = "Free space, then run again: what is finished is kept.";
 
+/// Remedy for a program that wrote into a pipe whose reader had ended.
+const BROKEN_PIPE: &str = "It wrote into a pipe whose reader (such as `head`) had ended. Where that is meant, let the reader read \
+                           all (`| { head -n 1; cat > /dev/null; }`), or write `set +o pipefail` before that line.";
+/// Remedy for a script that reads a variable that is not set.
+const UNBOUND: &str = "Scripts end at a variable that is not set: write `${NAME:-}` where it may be missing, or `set +u` before that line.";
+/// Remedy for one that another script reads.
+const UNBOUND_IN_SOURCED: &str = "Scripts end at a variable that is not set, and those that set up an environment often read \
+                                  such ones: write `set +u` before the line that does so, and `set -u` behind it.";
+/// How shells say that a variable is not set.
+const UNBOUND_SIGNS: [&str; 2] = ["unbound variable", "parameter not set"];
+/// Words of lines that set up an environment.
+const SET_UP: [&str; 4] = ["activate", "module", "conda", "source"];
+
 /// Reason why an attempt failed.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Failure {
@@ -45,7 +58,7 @@ impl Failure {
             Exit::Failed { message, help, .. } => Failure { cause: message, help, log_tail: Vec::new() },
             Exit::Status(101) => Failure::new("It panicked (exit status 101).".to_owned()),
             Exit::Status(127) => {
-                let help = "A program in the line was not found (exit status 127): is it installed and on the PATH?";
+                let help = "A program in the script was not found (exit status 127): is it installed and on the PATH?";
                 Failure { help: Some(help.to_owned()), ..Failure::new("It ended with exit status 127.".to_owned()) }
             }
             Exit::Status(status) => Failure::new(format!("It ended with exit status {status}.")),
@@ -57,11 +70,12 @@ impl Failure {
             }
             Exit::ProgramSignal { number, out_of_memory } => {
                 let status = 128 + number;
-                let killed = format!("It ended with exit status {status}: a program in its line was killed");
+                let killed = format!("It ended with exit status {status}: a program in its script was killed");
                 if out_of_memory {
                     return Failure::of_memory(format!("{killed} (SIGKILL) when the machine ran out of memory."));
                 }
-                Failure::new(format!("{killed} by signal {number} ({}).", signal_name(number)))
+                let help = (number == Signal::SIGPIPE as i32).then(|| BROKEN_PIPE.to_owned());
+                Failure { help, ..Failure::new(format!("{killed} by signal {number} ({}).", signal_name(number))) }
             }
             Exit::NotStarted(reason) => Failure::new(reason),
             Exit::HostFault { exit, log, full } => Failure::of_exit(*exit, timeout).hampered(log, full),
@@ -97,10 +111,47 @@ impl Failure {
         self
     }
 
+    /// Adds a remedy, before one that is there already.
+    #[must_use]
+    pub(crate) fn with_help(mut self, help: Option<String>) -> Failure {
+        self.help = match (help, self.help) {
+            (Some(first), Some(second)) => Some(format!("{first}\n{second}")),
+            (first, second) => first.or(second),
+        };
+        self
+    }
+
     /// Adds the end of the log.
     #[must_use]
     pub(crate) fn with_log(mut self, tail: Vec<String>) -> Failure {
         self.log_tail = tail;
+        self
+    }
+
+    /// Adds the remedy for a script that reads a variable which is not set.
+    #[must_use]
+    pub(crate) fn of_script(mut self, script: &str) -> Failure {
+        let is_unbound = |line: &String| UNBOUND_SIGNS.iter().any(|sign| line.contains(sign));
+        if self.help.is_none() && self.log_tail.iter().any(is_unbound) {
+            let mut words = script.split(|c: char| c.is_whitespace() || "/;&|".contains(c));
+            let sets_up = words.any(|word| SET_UP.contains(&word));
+            self.help = Some(if sets_up { UNBOUND_IN_SOURCED } else { UNBOUND }.to_owned());
+        }
+        self
+    }
+
+    /// Names variables of the user's that the script names and does not get.
+    #[must_use]
+    pub(crate) fn with_withheld(mut self, names: &[String]) -> Failure {
+        if !names.is_empty() {
+            let names = names.join(", ");
+            let note = format!(
+                "It does not get these variables, which are set here: {names} (`env_passthrough: [{names}]` passes them)."
+            );
+            // That is why it is not set.
+            let help = self.help.take().filter(|help| help != UNBOUND);
+            self.help = Some(help.map_or_else(|| note.clone(), |help| format!("{help} {note}")));
+        }
         self
     }
 
@@ -169,9 +220,9 @@ mod tests {
             let failure = Failure::of_exit(Exit::ProgramSignal { number, out_of_memory }, None);
             (failure.cause, failure.help.is_some())
         };
-        let text = "It ended with exit status 137: a program in its line was killed (SIGKILL) when the machine ran out of memory.";
+        let text = "It ended with exit status 137: a program in its script was killed (SIGKILL) when the machine ran out of memory.";
         assert_eq!(cause(9, true), (text.to_owned(), true));
-        let text = "It ended with exit status 139: a program in its line was killed by signal 11 (SIGSEGV).";
+        let text = "It ended with exit status 139: a program in its script was killed by signal 11 (SIGSEGV).";
         assert_eq!(cause(11, false), (text.to_owned(), false));
     }
 }

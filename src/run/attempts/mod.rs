@@ -4,5 +4,6 @@ pub mod attempt;
 pub mod backend;
 pub(crate) mod failure;
 pub mod group_commit;
+mod named_files;
 pub(crate) mod sandbox;
 pub(crate) mod scratch_pool;

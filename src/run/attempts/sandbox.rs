@@ -8,9 +8,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, remove_tree, symlink_or_copy};
+use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, is_left_behind, remove_tree};
 use athanor_stages::ports::OutputPort;
 
+use crate::run::attempts::named_files::place_named;
+use crate::run::inputs::folder_views::ShownFolders;
 use crate::run::inputs::link::{Link, Target};
 
 /// Folder that a stage runs in.
@@ -19,6 +21,10 @@ const WORK: &str = "work";
 const TEMPORARY: &str = ".tmp";
 /// Folder of most inputs, beside the folder the stage runs in, and name of the link that leads there.
 const INPUTS: &str = "inputs";
+/// Path of a command's script, relative to the folder the stage runs in; it is no file of that folder.
+pub(crate) const SCRIPT: &str = "../script";
+/// File beside it with the values that the command may read.
+const CONTEXT: &str = "context.json";
 /// File in which the stage lists stored files that it put among its outputs.
 const PLACEMENTS: &str = ".tmp/placements";
 
@@ -55,7 +61,9 @@ impl Sandbox {
         root: PathBuf,
         links: &[Link],
         outputs: &[OutputPort],
+        folders: ShownFolders<'_>,
     ) -> Result<Self, CacheError> {
+        let ShownFolders { views, exclusions } = folders;
         let work = root.join(WORK);
         let inputs = if root.exists() {
             root.join(INPUTS)
@@ -75,14 +83,35 @@ impl Sandbox {
             match &link.target {
                 Target::Stored(artifact) if link.copy => cache.copy_for_stage(artifact, &at)?,
                 Target::Stored(artifact) => cache.link_into(artifact, &at)?,
-                Target::ProjectFile(path) if link.copy => cache.copy_in(path, &at)?,
-                Target::ProjectFile(path) => symlink_or_copy(path, &at).map_err(refused(&at))?,
+                Target::ProjectFile(path) if link.copy => cache.copy_in(path, &at, exclusions)?,
+                Target::ProjectFile(path) => views.show(path, exclusions, &at)?,
+                Target::NamedFile(path) => place_named(cache, path, &at)?,
             }
         }
         for output in outputs {
             make_parent(&sandbox.work.join(&output.file))?;
         }
         Ok(sandbox)
+    }
+
+    /// Writes a file among the inputs, at a path relative to the folder the stage runs in.
+    pub(crate) fn write_input(&mut self, at: &str, bytes: &[u8]) -> Result<(), CacheError> {
+        let path = self.path_of(at);
+        fs::write(&path, bytes).map_err(refused(&path))?;
+        self.links.insert(at.to_owned());
+        Ok(())
+    }
+
+    /// Writes the script of a command, and the values that it may read as JSON.
+    pub(crate) fn write_script(&self, script: &str, context: &[u8]) -> Result<(), CacheError> {
+        let write = |at: PathBuf, bytes: &[u8]| fs::write(&at, bytes).map_err(refused(&at));
+        write(self.work.join(SCRIPT), script.as_bytes())?;
+        write(self.context(), context)
+    }
+
+    /// Path of the values that a command may read.
+    pub(crate) fn context(&self) -> PathBuf {
+        self.root.join(CONTEXT)
     }
 
     /// Root folder of the attempt.
@@ -143,7 +172,11 @@ impl Sandbox {
         let is_link = fs::read_link(self.work.join(INPUTS)).is_ok_and(|to| to == Path::new("..").join(INPUTS));
         let folders =
             [(self.work.clone(), ""), (self.work.join(TEMPORARY), TEMPORARY), (self.root.join(INPUTS), INPUTS)];
-        let mut emptied = is_link && is_plain_folder(&self.root) && holds_only(&self.root, &[WORK, INPUTS]);
+        let own = [WORK, INPUTS, CONTEXT, SCRIPT.trim_start_matches("../")];
+        let mut emptied = is_link && is_plain_folder(&self.root) && holds_only(&self.root, &own);
+        for file in [self.work.join(SCRIPT), self.context()] {
+            emptied &= is_plain_file(&file);
+        }
         for (folder, within) in &folders {
             emptied &= is_plain_folder(folder) && self.sweep(folder, within, &mut undeclared);
         }
@@ -198,7 +231,8 @@ impl Sandbox {
 
     fn note(&self, relative: String, undeclared: &mut Vec<String>) {
         let is_temporary = relative.split('/').next() == Some(TEMPORARY);
-        if !is_temporary && !self.links.contains(&relative) {
+        let is_left_behind = relative.split('/').any(|name| is_left_behind(name.as_bytes()));
+        if !is_temporary && !is_left_behind && !self.links.contains(&relative) {
             undeclared.push(relative);
         }
     }
@@ -216,6 +250,12 @@ pub struct Cleared {
 fn is_plain_folder(path: &Path) -> bool {
     let all = |metadata: &fs::Metadata| metadata.permissions().mode() & 0o700 == 0o700;
     fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir() && all(&metadata))
+}
+
+/// Whether nothing is at `path`, or a file that this process may write over.
+fn is_plain_file(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .map_or(true, |metadata| metadata.is_file() && metadata.permissions().mode() & 0o200 == 0o200)
 }
 
 /// Path of an entry of the folder `within`.

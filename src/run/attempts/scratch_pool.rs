@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use athanor_cache::{Cache, CacheError, Lock, is_name_of_run, remove_tree};
+use athanor_cache::{Cache, CacheError, Lock, is_name_of_run, keep_scratch, remove_scratch};
 
 /// Pool of the scratch folders of a run.
 pub struct ScratchPool {
     cache: Arc<Cache>,
     run: String,
+    keeps_failed: bool,
     scratch: Option<Scratch>,
     made: usize,
     folders: Vec<PathBuf>,
@@ -18,9 +19,9 @@ pub struct ScratchPool {
 }
 
 impl ScratchPool {
-    /// Pool of the run called `run`.
-    pub fn new(cache: Arc<Cache>, run: String) -> ScratchPool {
-        ScratchPool { cache, run, scratch: None, made: 0, folders: Vec::new(), logs: None }
+    /// Pool of the run called `run`, which `keeps_failed` attempts' folders or not.
+    pub fn new(cache: Arc<Cache>, run: String, keeps_failed: bool) -> ScratchPool {
+        ScratchPool { cache, run, keeps_failed, scratch: None, made: 0, folders: Vec::new(), logs: None }
     }
 
     /// Folder for the next attempt.
@@ -51,6 +52,14 @@ impl ScratchPool {
     /// Takes back a folder that an attempt has left empty.
     pub fn release(&mut self, folder: Option<PathBuf>) {
         self.folders.extend(folder);
+    }
+
+    /// Keeps the folder of a failed attempt, if the run is to; returns a sentence that says where, or why not.
+    pub fn keep(&self, instance: &str, attempt: &Path) -> Option<String> {
+        self.keeps_failed.then(|| match keep_scratch(attempt) {
+            Ok(()) => format!("the folder of {instance} is kept for a week: {}", attempt.display()),
+            Err(error) => format!("the folder of {instance} cannot be kept: {error}"),
+        })
     }
 
     /// Whether another run works with the cache at this moment.
@@ -99,7 +108,7 @@ fn sweep_if_abandoned(cache: &Cache, folder: &Path) {
     let lock_path = PathBuf::from(lock_path);
     if !cache.locks().is_locked(&lock_path) {
         // Another process that sweeps at the same time may remove the rest.
-        let _ = remove_tree(folder);
+        let _ = remove_scratch(folder);
         let _ = std::fs::remove_file(lock_path);
     }
 }
@@ -107,7 +116,7 @@ fn sweep_if_abandoned(cache: &Cache, folder: &Path) {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Files that cannot be removed now are swept by the next run.
-        let _ = remove_tree(&self.folder);
+        let _ = remove_scratch(&self.folder);
         let _ = std::fs::remove_file(&self.lock_path);
     }
 }

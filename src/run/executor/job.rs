@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use athanor_stages::context::StageReport;
 
+use crate::language::Shell;
 use crate::plan::InstanceId;
+use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::protocol::WorkerRequest;
 
 /// Job: one attempt of one instance, ready to be started.
@@ -22,8 +24,12 @@ pub struct Job {
     pub attempt: PathBuf,
     /// Path of its log; a job that prints nothing leaves no file there.
     pub log: PathBuf,
-    /// Variables to add to the environment.
-    pub environment: Vec<(String, OsString)>,
+    /// All variables of a script; for a worker, those to add to this process's.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Texts that are not to be seen in its log and its reports.
+    pub secrets: Vec<String>,
+    /// All that it may read and write; `None` for whatever the user may.
+    pub access: Option<AccessRules>,
 }
 
 /// Process to start.
@@ -31,8 +37,19 @@ pub struct Job {
 pub enum Launch {
     /// Worker process of this program.
     Worker(Box<WorkerRequest>),
-    /// Shell line.
-    Shell(String),
+    /// Script of a command.
+    Script(Script),
+}
+
+/// Script of a command, which lies in a file.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// Shell that runs it.
+    pub shell: Shell,
+    /// Path of its file, relative to the job's folder.
+    pub path: &'static str,
+    /// The script.
+    pub text: String,
 }
 
 /// Event of a job.
@@ -69,7 +86,7 @@ pub enum Exit {
         /// Whether the kernel ran out of memory while it ran and killed something.
         out_of_memory: bool,
     },
-    /// End of a program in a shell line by a signal, which the shell reports by its status.
+    /// End of a program in a script by a signal, which the shell reports by its status.
     ProgramSignal {
         /// Number of the signal: 128 less than the shell's status.
         number: i32,

@@ -1,5 +1,6 @@
 //! Execution of jobs: worker processes, the protocol they speak, and the resources of the machine.
 
+pub mod access_rules;
 pub(crate) mod compute_pool;
 mod disk_space;
 pub mod job;
@@ -11,3 +12,5 @@ pub mod protocol;
 pub mod resources;
 pub(crate) mod thread_pool;
 pub(crate) mod worker;
+
+pub(crate) use local::landlock::missing as landlock_missing;

@@ -4,7 +4,8 @@ use athanor_cache::{Artifact, Cache, CacheError, Content, Digest, ValueHasher};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::plan::{Instance, Work};
+use crate::plan::{CommandLine, Instance, Work};
+use crate::run::inputs::versions::Versions;
 
 /// Recipe: everything an instance computes from. Recorded with its result, so that a later run can say what changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,10 +34,15 @@ pub struct Resolved {
 /// Input of one port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecipeInput {
-    /// The port, or `./path` for a project file that a command's line names.
+    /// The port, or the name of something of the project that a command reads besides ([`ProjectRead::port`]).
+    ///
+    /// [`ProjectRead::port`]: crate::run::inputs::project_reads::ProjectRead::port
     pub port: String,
     /// The artifacts, in order.
     pub items: Vec<RecipeItem>,
+    /// For a list that a command reads: the gathered axes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axes: Option<Vec<String>>,
 }
 
 /// Artifact that is read.
@@ -46,6 +52,12 @@ pub struct RecipeItem {
     pub artifact: Artifact,
     /// Source, for people; not part of the fingerprint.
     pub from: String,
+    /// Path at which a command finds it, which is part of the fingerprint; `None` for other kinds, which do not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Its labels on the gathered axes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 fn without(params: &Value, names: &[&str]) -> Value {
@@ -56,27 +68,51 @@ fn without(params: &Value, names: &[&str]) -> Value {
     params
 }
 
+/// Parameters of a command: its script and outputs, and what else is not as by default.
+fn command_params(instance: &Instance, command: &CommandLine, versions: &Versions) -> Value {
+    let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
+    let outputs: serde_json::Map<String, Value> = outputs.collect();
+    let mut params = json!({ "run": command.identity, "outputs": outputs });
+    if let Some(shell) = command.shell.written() {
+        params["shell"] = shell.into();
+    }
+    if let Some(context) = &command.context {
+        params["context"] = context.clone();
+    }
+    if !command.env.is_empty() {
+        let env = command.env.iter().map(|variable| (variable.name.clone(), json!(variable.identity)));
+        params["env"] = env.collect::<serde_json::Map<String, Value>>().into();
+    }
+    if !command.versions.is_empty() {
+        let answers = versions.of(command).map(|(question, answer)| (question.to_owned(), json!(answer)));
+        params["versions"] = answers.collect::<serde_json::Map<String, Value>>().into();
+    }
+    params
+}
+
 impl Recipe {
     /// The recipe of `instance` that reads `inputs`.
-    pub fn new(instance: &Instance, inputs: Vec<RecipeInput>) -> Recipe {
+    pub fn new(instance: &Instance, inputs: Vec<RecipeInput>, versions: &Versions) -> Recipe {
         let params = match &instance.work {
             Work::BuiltIn { params } => without(params, instance.kind.not_in_fingerprint()),
-            Work::Command(command) => {
-                let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
-                let outputs: serde_json::Map<String, Value> = outputs.collect();
-                json!({ "run": command.identity, "outputs": outputs })
-            }
+            Work::Command(command) => command_params(instance, command, versions),
         };
         let (kind, revision) = (instance.kind.name().to_owned(), instance.kind.revision());
         Recipe { kind, revision, params, seed: instance.seed, inputs }
     }
 
     /// Fingerprint, equal for two recipes if and only if they describe the same work: kind, revision, parameters, seed, and each input's
-    /// name and content. Not names of stages, paths, resources or times.
+    /// name and content; for commands also the paths and labels under which they find them. Not names of stages, paths in the
+    /// project, resources or times.
     pub fn fingerprint(&self) -> Digest {
-        let contents = |input: &RecipeInput| input.items.iter().map(|item| item.artifact.content()).collect();
-        let mut inputs: Vec<Port<'_>> =
-            self.inputs.iter().map(|input| (input.port.as_str(), contents(input))).collect();
+        let mut inputs: Vec<Port<'_>> = Vec::with_capacity(self.inputs.len());
+        for RecipeInput { port, items, axes } in &self.inputs {
+            inputs.push(Port {
+                name: port,
+                axes: axes.as_deref(),
+                artifacts: items.iter().map(RecipeItem::seen).collect(),
+            });
+        }
         fingerprint(&self.kind, self.revision, self.seed, &mut inputs, |hasher| hasher.value(&self.params))
     }
 }
@@ -87,15 +123,45 @@ pub fn recorded_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Rec
     Ok(record.and_then(|record| serde_json::from_value(record.recipe).ok()))
 }
 
-/// Name of a port and the contents that it reads.
-pub type Port<'p> = (&'p str, Vec<Content>);
+/// Whether a command has a script and outputs, and else nothing that its result depends on.
+fn is_plain(command: &CommandLine) -> bool {
+    let CommandLine { shell, context, env, versions, .. } = command;
+    shell.written().is_none() && context.is_none() && env.is_empty() && versions.is_empty()
+}
+
+/// What a port reads, as it enters the fingerprint.
+pub struct Port<'p> {
+    /// Its name.
+    pub name: &'p str,
+    /// For a list that a command reads: the gathered axes.
+    pub axes: Option<&'p [String]>,
+    /// Artifacts, in order.
+    pub artifacts: Vec<Seen<'p>>,
+}
+
+/// Artifact as an instance sees it.
+pub struct Seen<'p> {
+    /// Its content.
+    pub content: Content,
+    /// Path at which a command finds it; `None` for other kinds.
+    pub path: Option<&'p str>,
+    /// Its labels on the gathered axes.
+    pub labels: &'p [String],
+}
+
+impl RecipeItem {
+    fn seen(&self) -> Seen<'_> {
+        Seen { content: self.artifact.content(), path: self.path.as_deref(), labels: &self.labels }
+    }
+}
 
 /// Fingerprint of a recipe for `instance` that reads `inputs`: [`Recipe::fingerprint`], without the recipe being made.
-pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>]) -> Digest {
+pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>], versions: &Versions) -> Digest {
     let kind = instance.kind;
     fingerprint(kind.name(), kind.revision(), instance.seed, inputs, |hasher| match &instance.work {
         Work::BuiltIn { params } if kind.not_in_fingerprint().is_empty() => hasher.value(params),
         Work::BuiltIn { params } => hasher.value(&without(params, kind.not_in_fingerprint())),
+        Work::Command(command) if !is_plain(command) => hasher.value(&command_params(instance, command, versions)),
         Work::Command(command) => {
             let mut outputs: Vec<(&str, &str)> =
                 instance.outputs.iter().map(|output| (output.name.as_str(), output.file.as_str())).collect();
@@ -113,7 +179,8 @@ pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>]) -> Digest {
     })
 }
 
-/// Hashes `{inputs: {port: [[artifact kind, digest], …]}, kind, params, revision, seed}`.
+/// Hashes `{inputs: {port: [[artifact kind, digest], …]}, kind, params, revision, seed}`; for commands, an artifact is `[kind,
+/// digest, path, label, …]`, and a list begins with the gathered axes.
 fn fingerprint(
     kind: &str,
     revision: u32,
@@ -121,18 +188,24 @@ fn fingerprint(
     inputs: &mut [Port<'_>],
     params: impl FnOnce(&mut ValueHasher),
 ) -> Digest {
-    inputs.sort_unstable_by(|left, right| left.0.as_bytes().cmp(right.0.as_bytes()));
+    inputs.sort_unstable_by(|left, right| left.name.as_bytes().cmp(right.name.as_bytes()));
     let mut hasher = ValueHasher::new("athanor stage 1");
     hasher.map(5);
     hasher.key("inputs");
     hasher.map(inputs.len());
-    for (port, contents) in inputs {
-        hasher.key(port);
-        hasher.list(contents.len());
-        for (kind, digest) in contents {
-            hasher.list(2);
+    for Port { name, axes, artifacts } in inputs.iter() {
+        hasher.key(name);
+        hasher.list(artifacts.len() + usize::from(axes.is_some()));
+        if let Some(axes) = axes {
+            hasher.list(axes.len());
+            axes.iter().for_each(|axis| hasher.text(axis));
+        }
+        for Seen { content: (kind, digest), path, labels } in artifacts {
+            hasher.list(2 + usize::from(path.is_some()) + labels.len());
             hasher.text(kind.name());
             hasher.text(&digest.to_string());
+            path.iter().for_each(|path| hasher.text(path));
+            labels.iter().for_each(|label| hasher.text(label));
         }
     }
     hasher.key("kind");

@@ -4,6 +4,14 @@ use std::path::PathBuf;
 
 use athanor_cache::Artifact;
 
+/// Size up to which a file that a command names is copied into the stage's own folder, in bytes.
+pub const LARGEST_COPY: u64 = 16 << 20;
+
+/// Whether a file that a command names, of which this is known, is copied; others are linked.
+pub fn is_copied(metadata: &std::fs::Metadata) -> bool {
+    metadata.is_file() && metadata.len() <= LARGEST_COPY
+}
+
 /// Link to one artifact of an attempt's inputs.
 #[derive(Debug, Clone)]
 pub struct Link {
@@ -20,7 +28,7 @@ impl Link {
     pub fn stored(&self) -> Option<&Artifact> {
         match &self.target {
             Target::Stored(artifact) => Some(artifact),
-            Target::ProjectFile(_) => None,
+            Target::ProjectFile(_) | Target::NamedFile(_) => None,
         }
     }
 }
@@ -32,4 +40,6 @@ pub enum Target {
     Stored(Artifact),
     /// File or folder of the project.
     ProjectFile(PathBuf),
+    /// File of the project that the stage finds among its own files, since its line or a script of its names it.
+    NamedFile(PathBuf),
 }

@@ -1,7 +1,14 @@
 //! Inputs of instances: the project's files, recipes and fingerprints, and the detection of changes to them.
 
+pub mod contents;
+mod environments;
 pub mod fingerprint;
+pub mod folder_views;
+pub mod imports;
+mod keys;
 pub mod link;
 pub mod mutation_guard;
 pub mod project_files;
+pub mod project_reads;
 pub mod resolve;
+pub mod versions;

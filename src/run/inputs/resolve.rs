@@ -1,14 +1,20 @@
 //! Resolution of an instance's inputs to its recipe.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use athanor_cache::{Artifact, Digest, OutputRecord};
 use athanor_stages::ports::InputFile;
 
-use crate::plan::{Input, InputSource, InstanceId, Plan};
-use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, fingerprint_of};
-use crate::run::inputs::link::{Link, Target};
-use crate::run::inputs::project_files::{Contents, Mentions};
+use crate::plan::{Input, InputSource, InstanceId, Plan, Work};
+use crate::run::inputs::contents::Contents;
+use crate::run::inputs::environments::environment_of;
+use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, Seen, fingerprint_of};
+use crate::run::inputs::imports::Closure;
+use crate::run::inputs::link::{LARGEST_COPY, Link, Target};
+use crate::run::inputs::project_reads::{How, Mentions, ProjectRead};
+use crate::run::inputs::versions::Versions;
 
 /// Inputs of a plan's instances: the project's files, and outputs of earlier instances.
 pub struct Inputs<'a> {
@@ -16,25 +22,31 @@ pub struct Inputs<'a> {
     pub plan: &'a Plan,
     /// The project folder.
     pub project: &'a Path,
-    /// Project files that commands name.
+    /// What commands read of the project besides.
     pub mentions: &'a Mentions,
     /// Contents of the project's files.
     pub contents: &'a Contents,
+    /// Answers to the version commands of commands.
+    pub versions: &'a Versions,
 }
 
-/// Port of a project file that a command names.
-fn mention_port(path: &str) -> String {
-    format!("./{path}")
-}
-
-/// Missing optional output of a producer.
+/// Reason why it is not known what an instance computes from.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("It needs the output `{output}` of `{producer}`, which that stage did not write this time.")]
-pub struct MissingOutput {
-    /// The producer's name.
-    pub producer: String,
-    /// The output's name.
-    pub output: String,
+pub enum Unresolved {
+    /// An optional output of a producer is missing.
+    #[error("It needs the output `{output}` of `{producer}`, which that stage did not write this time.")]
+    MissingOutput {
+        /// The producer's name.
+        producer: String,
+        /// The output's name.
+        output: String,
+    },
+    /// Something of the project cannot be read.
+    #[error("It cannot be made, since what it reads cannot be read. {cause}")]
+    Unreadable {
+        /// Why.
+        cause: String,
+    },
 }
 
 impl Inputs<'_> {
@@ -43,17 +55,27 @@ impl Inputs<'_> {
         &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<Digest, MissingOutput> {
+    ) -> Result<Digest, Unresolved> {
         let instance = &self.plan.instances[id.index()];
-        let named: Vec<String> = self.mentioned(id).iter().map(|path| mention_port(path)).collect();
+        let named: Vec<String> = self.project_reads(id).map(ProjectRead::port).collect();
         let mut ports: Vec<Port<'_>> = Vec::with_capacity(instance.inputs.len() + named.len());
+        let is_command = matches!(instance.work, Work::Command(_));
         for input in &instance.inputs {
-            let contents = input.sources.iter().map(|source| Ok(self.artifact(*source, &outcome)?.content()));
-            ports.push((&input.port, contents.collect::<Result<_, MissingOutput>>()?));
+            let seen = |(number, source): (usize, &InputSource)| {
+                Ok(Seen {
+                    content: self.artifact(*source, &outcome)?.content(),
+                    path: is_command.then_some(&*input.files[number]),
+                    labels: input.labels.get(number).map_or(&[], Vec::as_slice),
+                })
+            };
+            let artifacts = input.sources.iter().enumerate().map(seen).collect::<Result<_, Unresolved>>()?;
+            ports.push(Port { name: &input.port, axes: input.axes.as_deref(), artifacts });
         }
-        let mentioned = self.mentioned(id).iter().map(|path| vec![self.content(path).content()]);
-        ports.extend(named.iter().map(String::as_str).zip(mentioned));
-        Ok(fingerprint_of(instance, &mut ports))
+        for (name, read) in named.iter().zip(self.project_reads(id)) {
+            let seen = Seen { content: self.content(&read.content_key())?.content(), path: None, labels: &[] };
+            ports.push(Port { name, axes: None, artifacts: vec![seen] });
+        }
+        Ok(fingerprint_of(instance, &mut ports, self.versions))
     }
 
     /// Recipe of `id`. `outcome` gives the outputs of an instance that is done.
@@ -61,50 +83,58 @@ impl Inputs<'_> {
         &'o self,
         id: InstanceId,
         outcome: impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<Recipe, MissingOutput> {
+    ) -> Result<Recipe, Unresolved> {
         let instance = &self.plan.instances[id.index()];
+        let is_command = matches!(instance.work, Work::Command(_));
         let mut inputs = Vec::with_capacity(instance.inputs.len());
         for input in &instance.inputs {
-            let item = |source: &InputSource| {
-                Ok(RecipeItem { artifact: self.artifact(*source, &outcome)?.clone(), from: self.label(*source) })
+            let item = |(number, source): (usize, &InputSource)| {
+                Ok(RecipeItem {
+                    artifact: self.artifact(*source, &outcome)?.clone(),
+                    from: self.label(*source),
+                    path: is_command.then(|| input.files[number].clone()),
+                    labels: input.labels.get(number).cloned().unwrap_or_default(),
+                })
             };
-            let items = input.sources.iter().map(item).collect::<Result<_, _>>()?;
-            inputs.push(RecipeInput { port: input.port.clone(), items });
+            let items = input.sources.iter().enumerate().map(item).collect::<Result<_, _>>()?;
+            inputs.push(RecipeInput { port: input.port.clone(), items, axes: input.axes.clone() });
         }
-        for path in self.mentioned(id) {
-            let artifact = self.content(path).clone();
-            inputs.push(RecipeInput {
-                port: mention_port(path),
-                items: vec![RecipeItem { artifact, from: path.clone() }],
-            });
+        for read in self.project_reads(id) {
+            let artifact = self.content(&read.content_key())?.clone();
+            let item = RecipeItem { artifact, from: read.path.clone(), path: None, labels: Vec::new() };
+            inputs.push(RecipeInput { port: read.port(), items: vec![item], axes: None });
         }
-        Ok(Recipe::new(instance, inputs))
+        Ok(Recipe::new(instance, inputs, self.versions))
     }
 
     fn artifact<'o>(
         &'o self,
         source: InputSource,
         outcome: &impl Fn(InstanceId) -> &'o [OutputRecord],
-    ) -> Result<&'o Artifact, MissingOutput> {
+    ) -> Result<&'o Artifact, Unresolved> {
         match source {
-            InputSource::File(source) => Ok(self.content(&self.plan.sources[source.index()].path)),
+            InputSource::File(source) => self.content(&self.plan.sources[source.index()].path),
             InputSource::Output { instance, output } => {
                 let producer = &self.plan.instances[instance.index()];
                 let wanted = &producer.outputs[output].name;
                 let record = outcome(instance).iter().find(|record| record.name == *wanted);
-                let unwritten = || MissingOutput { producer: producer.name.clone(), output: wanted.clone() };
+                let unwritten =
+                    || Unresolved::MissingOutput { producer: producer.name.clone(), output: wanted.clone() };
                 Ok(&record.ok_or_else(unwritten)?.artifact)
             }
         }
     }
 
-    fn content(&self, path: &str) -> &Artifact {
-        self.contents.get(path).expect("every path that a wanted instance reads was read before")
+    fn content(&self, path: &str) -> Result<&Artifact, Unresolved> {
+        let unreadable = || Unresolved::Unreadable {
+            cause: self.contents.failure(path).map_or_else(|| format!("`{path}` was not read."), str::to_owned),
+        };
+        self.contents.get(path).ok_or_else(unreadable)
     }
 
-    /// Files of the project that the line of `id` names.
-    pub fn mentioned(&self, id: InstanceId) -> &[String] {
-        self.mentions.get(&id).map_or(&[], Vec::as_slice)
+    /// What `id` reads of the project besides its inputs.
+    pub fn project_reads(&self, id: InstanceId) -> impl Iterator<Item = &ProjectRead> {
+        self.mentions.get(&id).into_iter().flatten().chain(self.contents.imports_read(id))
     }
 
     /// Name of an artifact for the user: a path of theirs, or `instance.output`.
@@ -132,8 +162,11 @@ impl Inputs<'_> {
                 links.push(Link { at: at.clone(), target, copy });
             }
         }
-        let mentioned = self.mentioned(id).iter();
-        links.extend(mentioned.map(|path| Link { at: path.clone(), target: self.on_disk(path), copy: false }));
+        links.extend(self.placed(id).into_iter().map(|path| Link {
+            target: Target::NamedFile(self.project.join(&path)),
+            at: path,
+            copy: false,
+        }));
         links
     }
 
@@ -156,13 +189,62 @@ impl Inputs<'_> {
         sources.map(|(source, at)| InputFile { path: at.into(), label: self.label(*source) }).collect()
     }
 
-    /// Paths of the project's files that `id` reads.
-    pub fn paths_read(&self, id: InstanceId) -> Vec<&str> {
+    /// Paths of the project's files that `id` reads, each with its content when the run began; without one where only a part of
+    /// it counts.
+    pub fn paths_read(&self, id: InstanceId) -> Vec<(Cow<'_, str>, Option<&Artifact>)> {
         let sources = self.plan.instances[id.index()].inputs.iter().flat_map(|input| &input.sources);
         let sources = sources.filter_map(|source| match source {
             InputSource::File(source) => Some(self.plan.sources[source.index()].path.as_str()),
             InputSource::Output { .. } => None,
         });
-        sources.chain(self.mentioned(id).iter().map(String::as_str)).collect()
+        let reads = self.mentions.get(&id).into_iter().flatten().map(|read| read.path.as_str());
+        let named = sources.chain(reads).map(|path| (Cow::Borrowed(path), self.contents.get(path)));
+        let modules = self.contents.imports(id).into_iter().flat_map(Closure::files);
+        named.chain(modules.map(|(path, artifact)| (Cow::Owned(path), Some(artifact)))).collect()
+    }
+
+    /// Files of the project that `id` finds at the same path in its own folder.
+    fn placed(&self, id: InstanceId) -> BTreeSet<String> {
+        let reads = self.mentions.get(&id).into_iter().flatten().filter(|read| read.how == How::Placed);
+        let modules = self.contents.imports(id).filter(|closure| closure.is_placed);
+        let mut placed: BTreeSet<String> = modules.into_iter().flat_map(Closure::files).map(|(path, _)| path).collect();
+        // The stage's own files go first.
+        let own = |path: &str, folder: &str| {
+            path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/') || rest.is_empty())
+        };
+        let outputs = &self.plan.instances[id.index()].outputs;
+        placed.retain(|path| !own(path, "inputs") && !outputs.iter().any(|output| own(path, &output.file)));
+        // A copy of an interpreter would not find its environment.
+        let in_whole = |path: &str| environment_of(self.project, path).unwrap_or(path).to_owned();
+        placed.extend(reads.map(|read| in_whole(&read.path)));
+        placed
+    }
+
+    /// Paths in the project that `id` reads where they lie, beside its inputs.
+    pub fn read_in_place(&self, id: InstanceId) -> Vec<PathBuf> {
+        let is_in_place = |read: &&ProjectRead| matches!(read.how, How::InPlace | How::Keys(_));
+        let reads = self.mentions.get(&id).into_iter().flatten().filter(is_in_place);
+        let has_script =
+            self.mentions.get(&id).into_iter().flatten().any(|read| is_in_place(&read) && read.path.ends_with(".py"));
+        let modules = self.contents.imports(id).filter(|closure| has_script || !closure.is_placed);
+        let modules = modules.into_iter().flat_map(Closure::files).map(|(path, _)| path);
+        reads.map(|read| read.path.clone()).chain(modules).map(|path| self.project.join(path)).collect()
+    }
+
+    /// Notices about what `id` reads, as sentences.
+    pub fn notices(&self, id: InstanceId) -> Vec<String> {
+        let mut notices = Vec::new();
+        for path in self.placed(id) {
+            if self.contents.get(&path).is_some_and(|artifact| artifact.bytes > LARGEST_COPY) {
+                notices.push(format!(
+                    "`{path}` is larger than 16 MiB, so the stage reads it where it lies; declare it under `inputs`."
+                ));
+            }
+        }
+        for (path, line) in self.contents.imports(id).into_iter().flat_map(|closure| &closure.broken) {
+            let why = if *line == 0 { "is too large".to_owned() } else { format!("is no valid Python (line {line})") };
+            notices.push(format!("`{path}` {why}, so what it imports does not count; declare it under `reads`."));
+        }
+        notices
     }
 }

@@ -16,7 +16,8 @@ use crate::run::attempts::backend::KnownResults;
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::message::Message;
 use crate::run::executor::local::LocalExecutorConfig;
-use crate::run::inputs::project_files::Contents;
+use crate::run::inputs::contents::Contents;
+use crate::run::inputs::versions::Versions;
 use crate::run::publish::{Publication, PublishRequest, Published, Refused, explain};
 use crate::run::state::history::{InstanceOutcome, RegisteredRun, RunId, RunLog};
 use crate::run::state::journal::Journal;
@@ -25,7 +26,7 @@ use crate::run::state::outputs::{Outputs, UpToDate};
 
 use super::durations::expected_durations;
 use super::passes::Passes;
-use super::{InterruptOutcome, Interrupter, Project, RunReport, RunRequest, Session};
+use super::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session};
 
 /// A run that has begun: its log is open and its input files are hashed.
 pub(super) struct Execution<'s> {
@@ -38,6 +39,7 @@ pub(super) struct Execution<'s> {
     previous: Option<RunId>,
     last_run: LastRun,
     contents: Contents,
+    versions: Versions,
     sender: Sender<Message>,
     messages: Receiver<Message>,
 }
@@ -58,12 +60,13 @@ impl<'s> Execution<'s> {
         file: String,
         view: Box<dyn EventSink>,
         on_start: impl FnOnce(Interrupter),
-    ) -> Result<Execution<'s>, CacheError> {
+    ) -> Result<Execution<'s>, RunError> {
         let begun = Instant::now();
         let cache = &session.project.cache;
         let (sender, messages) = channel();
         let may_start = Arc::new(AtomicBool::new(false));
         on_start(interrupter(Arc::clone(cache), sender.clone(), Arc::clone(&may_start)));
+        let versions = session.ask_versions()?;
         let last_run = LastRun::read(&session.snapshots, cache);
         let previous = session.history.last_run()?;
         let log = session.history.begin(cache, previous.as_ref(), Timestamp::now())?;
@@ -84,7 +87,19 @@ impl<'s> Execution<'s> {
             })?
         };
         may_start.store(true, Ordering::SeqCst);
-        Ok(Execution { session, begun, run, log_folder, journal, previous, last_run, contents, sender, messages })
+        Ok(Execution {
+            session,
+            begun,
+            run,
+            log_folder,
+            journal,
+            previous,
+            last_run,
+            contents,
+            versions,
+            sender,
+            messages,
+        })
     }
 
     /// Brings the instances of the session up to date, and publishes their results.
@@ -97,6 +112,10 @@ impl<'s> Execution<'s> {
         // From now on a collection spares whatever this run makes, should it be killed.
         let registered =
             if nothing_new { None } else { Some(session.history.register_run(&self.run, session.names())?) };
+        let unsettled: Vec<InstanceId> =
+            session.wanted.iter().copied().filter(|id| settled[id.index()].is_none()).collect();
+        let withheld = session.withheld(&unsettled, &self.contents);
+        withheld.events().for_each(|event| self.journal.record(event));
         let incidents = cache.incident_mark();
         let run = self.run.to_string();
         // A history that cannot be read counts as none: only the order of work depends on it.
@@ -114,13 +133,17 @@ impl<'s> Execution<'s> {
                 within: request.within,
                 log_limit: session.project.log_limit,
             },
+            policy: Arc::new(session.project.access_policy()),
             keep_going: request.keep_going,
+            withheld: withheld.by_instance,
+            variables: session.project.variables.clone(),
+            keep_scratch: request.keep_scratch,
             run: run.clone(),
             logs: self.log_folder.clone(),
             sender: self.sender.clone(),
             messages: &self.messages,
         };
-        let inputs = || session.inputs(&self.contents);
+        let inputs = || session.inputs(&self.contents, &self.versions);
         let known = KnownResults { last_run: &self.last_run, is_outdated };
         let journal = &mut self.journal;
         let first = passes.first(inputs(), known, settled, request.force.clone(), journal)?;
@@ -138,7 +161,7 @@ impl<'s> Execution<'s> {
     fn settled(&self, force: &HashSet<InstanceId>) -> Vec<Option<UpToDate>> {
         let session = self.session;
         let order: Vec<InstanceId> = session.wanted.iter().copied().filter(|id| !force.contains(id)).collect();
-        self.last_run.unchanged(&session.plan_key, &session.inputs(&self.contents), &order)
+        self.last_run.unchanged(&session.plan_key, &session.inputs(&self.contents, &self.versions), &order)
     }
 
     /// Reports how the run ended, and summarises it for later runs and for collections.
@@ -176,7 +199,7 @@ impl<'s> Execution<'s> {
         let results = (0..).map(InstanceId).zip(settled);
         let results = results.filter_map(|(id, (fingerprint, outputs))| Some((id, (*fingerprint)?, outputs.as_ref()?)));
         let summary = Summary { last_run: logged.or_else(|| self.previous.clone()), list };
-        let inputs = PlanInputs { plan_key: *plan_key, inputs: &self.session.inputs(&self.contents) };
+        let inputs = PlanInputs { plan_key: *plan_key, inputs: &self.session.inputs(&self.contents, &self.versions) };
         self.last_run.write(snapshots, &project.cache, summary, inputs, results);
         Ok(())
     }

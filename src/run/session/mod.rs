@@ -4,23 +4,30 @@ mod durations;
 mod execution;
 mod passes;
 pub mod second_pass;
+pub mod shell;
+mod withheld;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use athanor_cache::{Cache, CacheError};
+use athanor_cache::{Cache, CacheError, Exclusions};
 use athanor_stages::context::ComputesOn;
 use athanor_stages::error::CPU_INSTEAD;
 
-use crate::events::{Counts, EventSink, Outcome};
+use crate::events::{Counts, EventSink, Outcome, RunEvent};
 use crate::language::{Diagnostic, Diagnostics};
 use crate::plan::{InstanceId, Plan};
+use crate::run::access::config::SandboxConfig;
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::COMPUTED_ON;
+use crate::run::environment::Variables;
 use crate::run::executor::machine::gpus::find_cuda::find_cuda;
 use crate::run::executor::resources::{Capacity, GpuId, misfits};
-use crate::run::inputs::project_files::{self, Contents, Mentions};
+use crate::run::inputs::contents::{Contents, Reading};
+use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
+use crate::run::inputs::versions::{self, Versions};
 use crate::run::state::history::{History, Ledger};
 use crate::run::state::last_run::LastRun;
 use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
@@ -29,6 +36,7 @@ use crate::run::status::{EarlierRuns, Status, status};
 use crate::settings::Settings;
 
 use execution::Execution;
+use withheld::Withheld;
 
 /// A folder with pipelines, and the cache they use.
 pub struct Project {
@@ -40,13 +48,29 @@ pub struct Project {
     pub results: PathBuf,
     /// Limit of a stage's log, in bytes.
     pub log_limit: u64,
+    /// Variables of this process, of which commands get some.
+    pub variables: Variables,
+    /// Sandbox of commands.
+    pub sandbox: SandboxConfig,
 }
 
 impl Project {
-    /// A project with the built-in settings.
+    /// A project with the built-in settings, whose commands get no variables of the user's.
     pub fn new(folder: PathBuf, cache: Arc<Cache>) -> Project {
         let Settings { results, log_limit, .. } = Settings::default();
-        Project { folder, cache, results: results.value, log_limit: log_limit.value.bytes() }
+        Project {
+            folder,
+            cache,
+            results: results.value,
+            log_limit: log_limit.value.bytes(),
+            variables: Variables::default(),
+            sandbox: SandboxConfig::default(),
+        }
+    }
+
+    /// What stages may read and write.
+    fn access_policy(&self) -> AccessPolicy {
+        AccessPolicy::new(self.sandbox.clone(), &self.folder, self.cache.root(), &self.results)
     }
 }
 
@@ -59,6 +83,9 @@ pub enum RunError {
     /// Stages ask for more than the run has.
     #[error("{0}")]
     NeverFits(Box<Diagnostics>),
+    /// Version commands failed.
+    #[error("{0}")]
+    NoVersions(Box<Diagnostics>),
 }
 
 /// A plan in its project, ready to be inspected or run.
@@ -71,6 +98,10 @@ pub struct Session<'a> {
     snapshots: SnapshotFiles,
     wanted: Vec<InstanceId>,
     mentions: Mentions,
+    /// Folders that are no content of the project, absolute.
+    closed: Vec<PathBuf>,
+    /// Entries of the project's folders that are no content.
+    exclusions: Arc<Exclusions>,
 }
 
 /// Options of a run.
@@ -79,6 +110,8 @@ pub struct RunRequest {
     pub capacity: Capacity,
     /// Whether to go on with what does not depend on a failed instance.
     pub keep_going: bool,
+    /// Whether to keep the folders of failed attempts.
+    pub keep_scratch: bool,
     /// Instances to make even if the cache has their results.
     pub force: HashSet<InstanceId>,
     /// Path of this program's binary.
@@ -121,12 +154,15 @@ impl<'a> Session<'a> {
         project.cache.recover_wal()?;
         let KeyedPlan { plan, key } = plan;
         let wanted = needed_by(plan, targets);
-        let mentions = project_files::mentions(plan, &wanted, |words| {
-            project_files::project_files(words, &project.folder, project.cache.root())
+        let mentions = project_reads::mentions(plan, &wanted, &project.folder, |words| {
+            project_reads::project_files(words, &project.folder, project.cache.root())
         });
+        // Neither is content of the project, wherever in it they lie.
+        let closed = vec![project.cache.root().to_owned(), project.folder.join(&project.results)];
+        let exclusions = Arc::new(Exclusions::of_project(&project.folder, &closed)?);
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
         let snapshots = History::snapshots(project.cache.root(), &project.folder, file, profiles);
-        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions })
+        Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions, closed, exclusions })
     }
 
     /// History of the pipeline.
@@ -147,15 +183,17 @@ impl<'a> Session<'a> {
     /// Status of each of them, by instance.
     pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
+        let versions = self.last_versions();
+        let inputs = self.inputs(&contents, &versions);
         let last_run = LastRun::read(&self.snapshots, &self.project.cache);
-        let unchanged = last_run.unchanged(&self.plan_key, &self.inputs(&contents), &self.wanted);
+        let unchanged = last_run.unchanged(&self.plan_key, &inputs, &self.wanted);
         let earlier = EarlierRuns {
             cache: &self.project.cache,
             last_run: &last_run,
             unchanged,
             ledger: &|| self.history.ledger(),
         };
-        Ok(status(&self.inputs(&contents), &earlier, &self.wanted)?)
+        Ok(status(&inputs, &earlier, &self.wanted)?)
     }
 
     /// Brings the wanted instances up to date. `on_start` is given a way to interrupt the run before it begins.
@@ -233,11 +271,50 @@ impl<'a> Session<'a> {
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {
         let Project { folder, cache, .. } = self.project;
-        Contents::read(self.plan, &self.wanted, &self.mentions, folder, cache, progress)
+        let (exclusions, closed, snapshots) = (&self.exclusions, &self.closed, &self.snapshots);
+        let reading = Reading { project: folder, cache, exclusions, closed, snapshots };
+        Contents::read(self.plan, &self.wanted, &self.mentions, &reading, progress)
     }
 
-    fn inputs<'s>(&'s self, contents: &'s Contents) -> Inputs<'s> {
-        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents }
+    /// Whether what instances compute from depends on version commands, which only a run asks.
+    pub fn asks_versions(&self) -> bool {
+        versions::asks(self.plan, &self.wanted)
+    }
+
+    /// What the version commands answered last.
+    fn last_versions(&self) -> Versions {
+        if self.asks_versions() { Versions::last(&self.snapshots) } else { Versions::default() }
+    }
+
+    /// Asks the version commands, and keeps the answers.
+    fn ask_versions(&self) -> Result<Versions, RunError> {
+        if !self.asks_versions() {
+            return Ok(Versions::default());
+        }
+        let mut problems = self.plan.diagnostics();
+        let Project { folder, variables, .. } = self.project;
+        let versions = Versions::ask(self.plan, &self.wanted, folder, variables, &mut problems);
+        if !problems.is_empty() {
+            return Err(RunError::NoVersions(Box::new(problems)));
+        }
+        versions.keep(&self.snapshots);
+        Ok(versions)
+    }
+
+    /// Variables of the user's that scripts of the instances in `ids` name and do not get.
+    fn withheld(&self, ids: &[InstanceId], contents: &Contents) -> Withheld {
+        let Project { folder, variables, .. } = self.project;
+        Withheld::find(self.plan, ids, &self.mentions, contents, folder, variables)
+    }
+
+    /// Messages about variables of the user's that scripts of the instances in `ids` name and do not get.
+    pub fn withheld_events(&self, ids: &[InstanceId]) -> Result<Vec<RunEvent>, RunError> {
+        let contents = self.read_sources(&|_, _| {})?;
+        Ok(self.withheld(ids, &contents).events().collect())
+    }
+
+    fn inputs<'s>(&'s self, contents: &'s Contents, versions: &'s Versions) -> Inputs<'s> {
+        Inputs { plan: self.plan, project: &self.project.folder, mentions: &self.mentions, contents, versions }
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {

@@ -3,7 +3,7 @@
 //! A stage that changes what it was only to read spoils it for others. Attempts that may have read it then, and results that
 //! lost a stored output, are made again in a second pass, in which every attempt reads copies of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -12,11 +12,13 @@ use athanor_cache::{Cache, CacheError, OutputRecord, Presence};
 
 use crate::events::RunEvent;
 use crate::plan::{InstanceId, Plan};
+use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::backend::{CacheBackend, KnownResults};
 use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
 use crate::run::engine::message::Message;
 use crate::run::engine::scheduler::Scheduler;
+use crate::run::environment::Variables;
 use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
 use crate::run::executor::resources::Capacity;
 use crate::run::executor::thread_pool::ThreadPool;
@@ -40,8 +42,16 @@ pub(super) struct Passes<'r> {
     pub(super) capacity: Capacity,
     /// Configuration of the processes that carry out stages.
     pub(super) local: LocalExecutorConfig,
+    /// What stages may read and write.
+    pub(super) policy: Arc<AccessPolicy>,
     /// Whether to go on with what does not depend on a failed instance.
     pub(super) keep_going: bool,
+    /// Variables of the user's that scripts name and do not get, by instance.
+    pub(super) withheld: HashMap<InstanceId, Vec<String>>,
+    /// Variables of this process.
+    pub(super) variables: Variables,
+    /// Whether to keep the folders of failed attempts.
+    pub(super) keep_scratch: bool,
     /// Name of the run.
     pub(super) run: String,
     /// Folder of the run, for logs.
@@ -110,6 +120,7 @@ impl Passes<'_> {
             logs: self.logs.clone(),
             cpu_fallback: self.capacity.cpu_fallback,
             private_inputs,
+            withheld: self.withheld.clone(),
         }
     }
 
@@ -128,8 +139,9 @@ impl Passes<'_> {
         let on_result = Arc::new(move |event| drop(results.send(Message::Backend(event))));
         let threads = ThreadPool::default();
         let executor = LocalExecutor::new(self.local.clone(), on_job, threads.clone());
-        let scratch_pool = ScratchPool::new(Arc::clone(self.cache), self.run.clone());
-        let backend = CacheBackend::new(Arc::clone(self.cache), known, scratch_pool, threads, on_result);
+        let scratch_pool = ScratchPool::new(Arc::clone(self.cache), self.run.clone(), self.keep_scratch);
+        let (cache, access) = (Arc::clone(self.cache), Arc::clone(&self.policy));
+        let backend = CacheBackend::new(cache, known, scratch_pool, threads, self.variables.clone(), access, on_result);
         Dispatcher::new(inputs, backend, scheduler, journal, policy, Box::new(executor), Box::new(self.durations))
     }
 }

@@ -8,6 +8,7 @@ use athanor_cache::{Cache, Content, ContentStamp, Digest, FileStamp};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{InputSource, InstanceId, Plan};
+use crate::run::inputs::project_reads::ProjectRead;
 use crate::run::inputs::resolve::Inputs;
 use crate::run::state::chunked;
 use crate::run::state::history::RunId;
@@ -46,8 +47,10 @@ struct InstanceResult {
     /// Number in the plan of that run.
     number: InstanceId,
     name: String,
-    /// Files of the project that its shell line named.
-    mentioned: Vec<String>,
+    /// What it read of the project besides its inputs.
+    mentioned: Vec<ProjectRead>,
+    /// Answers to its version commands.
+    versions: Vec<String>,
     fingerprint: Digest,
     stamp: FileStamp,
     outputs: Outputs,
@@ -119,8 +122,13 @@ impl LastRun {
                 InputSource::File(source) => unchanged_sources[source.index()],
                 InputSource::Output { instance, .. } => settled[instance.index()].is_some(),
             });
-            let mentioned = inputs.mentioned(id);
-            if reads_the_same && mentioned == result.mentioned && mentioned.iter().all(|path| same(path)) {
+            let reads_alike = inputs.project_reads(id).eq(&result.mentioned);
+            let versions_are = inputs.versions.answers(&inputs.plan.instances[id.index()]) == result.versions;
+            if reads_the_same
+                && versions_are
+                && reads_alike
+                && result.mentioned.iter().all(|read| same(&read.content_key()))
+            {
                 let outputs = Outputs::clone(&result.outputs);
                 settled[id.index()] = Some(UpToDate { fingerprint: result.fingerprint, outputs });
             }
@@ -172,7 +180,8 @@ impl LastRun {
             let known = self.result(&fingerprint).filter(|known| Outputs::ptr_eq(&known.outputs, outputs));
             let stamp = known.map(|known| known.stamp).or_else(|| cache.record_stamp(&fingerprint))?;
             let name = inputs.plan.instances[number.index()].name.clone();
-            let mentioned = inputs.mentioned(number).to_vec();
+            let mentioned = inputs.project_reads(number).cloned().collect();
+            let versions = inputs.versions.answers(&inputs.plan.instances[number.index()]);
             let seen =
                 || outputs.iter().map(|output| cache.content_stamp(&output.artifact)).collect::<Option<Vec<_>>>();
             let evidence = match known {
@@ -180,7 +189,7 @@ impl LastRun {
                 None => seen()?,
             };
             let outputs = Outputs::clone(outputs);
-            Some(InstanceResult { number, name, mentioned, fingerprint, stamp, outputs, evidence })
+            Some(InstanceResult { number, name, mentioned, versions, fingerprint, stamp, outputs, evidence })
         };
         let results: Vec<InstanceResult> = results.filter_map(entry_of).collect();
         let contents = inputs.contents.all().map(|(path, artifact)| (path.to_owned(), artifact.content())).collect();

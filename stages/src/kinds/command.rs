@@ -7,7 +7,54 @@ use crate::kind::{Kind, Ports, Runner};
 use crate::params::{self, NoParams, ParamProblem};
 use crate::ports::OutputPort;
 
-/// The kind `command`: runs a shell line on inputs and outputs that the stage names itself.
+/// Documentation of keys, files and variables.
+const DOC: &str = "\
+Runs a script (`run`) in a scratch folder that holds the inputs, and keeps the declared outputs. A status other than 0 fails the stage.
+
+Keys:
+
+- `run`: the script. `${{ inputs.NAME }}` and `${{ outputs.NAME }}` are paths inside the folder. Values are written so that the shell reads back the very value: as words for `sh`, `bash` and `zsh`, in quotes or not, as literals for `python`.
+- `shell`: what runs it. If left out, `bash -euo pipefail` where there is a `bash`, else `sh -eu`: the first command that fails ends the script, and so do a variable that is not set and a part of a pipe that fails. Which of the two it was is no part of the fingerprint; a shell that is named is. `sh`, `bash`, `zsh` and `python` are known; any other is a command line in which `{0}` is the script's path (`perl {0}`), and its script gets values by `env` and `ATHANOR_CONTEXT`.
+- `inputs`: files keep their names. A single one is `inputs/PORT/<name>`. Of a list, each is `inputs/PORT/<label>/<name>`, where the label holds the gathered axes (`fold=0`; several: `model=x,fold=0`; other characters than letters, digits and `._=,+-` percent-encoded; beyond 200 bytes cut, with a hash at the end). Without axes there is no label, and files of one name lie under as many of their folders as tell them apart, or under their number where none do. `inputs/PORT.csv` lists the paths of a list (`path`) with a column for each gathered axis. The name of an output is that of its declared file. These paths and labels are part of the fingerprint.
+- `reads`: what else the stage reads of the project where it lies, `[src/, params.yaml]`; its content counts as that of inputs. `{ params.yaml: [train.lr] }` counts the values of these keys alone.
+- `outputs`: files or folders that the script writes, by name, as paths inside the folder.
+- `env`: variables and their values. They are part of the fingerprint.
+- `env_passthrough`: names, or patterns such as `HF_*`, of variables of your environment that the script gets besides those below. They are no part of the fingerprint; their values of 6 characters and more are masked in logs and events.
+- `versions`: commands such as `python --version` whose output is part of the fingerprint. A run asks each of them once, in the project folder; `status` and `explain` use the last answers.
+- `sandbox: off`: no sandbox for this stage. `writes: [PATH]`: further files and folders that it may write. Neither is part of the fingerprint.
+
+Files of the project folder that the script names lie at the same place in the scratch folder and count as inputs, and so do the modules of the project that Python scripts among them import; those that are named by their full path, or as `$ATHANOR_PROJECT/…`, count and are read where they lie. The script itself is a file beside the folder.
+
+The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
+
+Variables that the script is given:
+
+- `ATHANOR_PROJECT`: the project folder.
+- `ATHANOR_STAGE`: the instance's name. `ATHANOR_SEED`: the seed.
+- `ATHANOR_CONTEXT`: a JSON file with `inputs` and `outputs` (paths, by name) and `seed`; if `run` names the variable, or the shell is not one of those that are known, also with `matrix` (values by axis), `labels` (as they print) and `vars` (those that the stage's expressions use), which are then part of the fingerprint.
+- `ATHANOR_EVENTS`: a file to which it may write lines of JSON: `{\"event\":\"progress\",\"done\":1,\"total\":9,\"unit\":\"epochs\"}`, `{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.5,\"step\":3}`.
+- `TMPDIR`: a folder that goes with the stage. `CUDA_VISIBLE_DEVICES` and `OMP_NUM_THREADS`, `MKL_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `RAYON_NUM_THREADS`: the GPUs and CPUs that it was given.
+
+Variables of your environment that every script gets, as far as they are set (`environment: inherit` in the settings passes all):
+
+- user and system: PATH, HOME, USER, LOGNAME, SHELL, HOSTNAME, TERM, COLORTERM, NO_COLOR, TMPDIR, TZ, SSH_AUTH_SOCK
+- locale: LANG, LANGUAGE, LC_*, LOCALE_ARCHIVE
+- loader: LD_*
+- interpreters: PYTHONPATH, PYTHONHOME, PYTHONUSERBASE, PYTHONNOUSERSITE, PYTHONDONTWRITEBYTECODE, PYTHONPYCACHEPREFIX, PYTHONUNBUFFERED, PYTHONIOENCODING, PYTHONUTF8, PERL5LIB, PERL_LOCAL_LIB_ROOT, RUBYLIB, GEM_HOME, GEM_PATH, NODE_PATH, JAVA_HOME, CLASSPATH, R_HOME, R_LIBS*, JULIA_DEPOT_PATH, JULIA_LOAD_PATH, GOPATH, GOROOT, CARGO_HOME, RUSTUP_HOME, RUSTUP_TOOLCHAIN
+- virtual environments and their managers: VIRTUAL_ENV*, CONDA_*, _CONDA_*, _CE_*, MAMBA_*, PIXI_*, PYENV_*, RBENV_*, NODENV_*, NVM_DIR, ASDF_*, NIX_*, GUIX_*
+- environment modules: MODULEPATH*, MODULESHOME, LMOD_*, LOADEDMODULES, _LMFILES_*, BASH_FUNC_module*, BASH_FUNC_ml*
+- GPUs: CUDA_*, NVIDIA_*, NCCL_*, ROCR_*, HIP_*, HSA_*
+- numbers of threads: OMP_*, GOMP_*, KMP_*, MKL_NUM_THREADS, OPENBLAS_NUM_THREADS, NUMEXPR_*_THREADS, VECLIB_MAXIMUM_THREADS, RAYON_NUM_THREADS
+- proxies: HTTP_PROXY, HTTPS_PROXY, FTP_PROXY, ALL_PROXY, NO_PROXY, http_proxy, https_proxy, ftp_proxy, all_proxy, no_proxy
+- certificates: SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, NODE_EXTRA_CA_CERTS, GIT_SSL_CAINFO, PIP_CERT, AWS_CA_BUNDLE
+- folders of the desktop: XDG_*, DBUS_SESSION_BUS_ADDRESS
+- container engines: DOCKER_HOST, CONTAINER_HOST
+- Slurm: SLURM*
+- this program, for runs within a run: ATHANOR_*
+
+A variable that is set, that the script names and that it does not get is said before anything runs.";
+
+/// The kind `command`: runs a script on inputs and outputs that the stage names itself.
 pub struct Command;
 
 impl Kind for Command {
@@ -16,14 +63,11 @@ impl Kind for Command {
     }
 
     fn revision(&self) -> u32 {
-        1
+        2
     }
 
     fn doc(&self) -> &'static str {
-        "Runs a shell line (`run`) in a scratch folder that holds the inputs, and keeps the declared outputs.\n\n\
-         The line runs under `sh -c`; a status other than 0 fails the stage. `${{ inputs.NAME }}` and \
-         `${{ outputs.NAME }}` are paths inside that folder. Files of the project folder that the line names are linked to \
-         the same place there and count as inputs. `ATHANOR_PROJECT` holds the project folder."
+        DOC
     }
 
     fn params_schema(&self) -> Schema {

@@ -16,7 +16,7 @@ mod scan;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hashed::{Hashed, hash};
 use index_file::{IndexFile, TreeDigest};
 use listing::{KnownFile, Listing};
+use rustix::fs::{Mode, OFlags};
 
 use crate::fs::disk::Disk;
+use crate::fs::exclusions::Exclusions;
 use crate::fs::stat::Stat;
 use crate::index::clock::FileSystemClock;
 use crate::locks::table::Locks;
 use crate::tree;
-use crate::{CacheError, Digest, Result};
+use crate::{Artifact, CacheError, Digest, Result};
 
 pub use scan::Scan;
 
@@ -70,19 +72,19 @@ impl StatIndex {
     }
 
     /// Implements [`crate::Cache::scan`].
-    pub(crate) fn scan(&self, path: &Path) -> Result<Scan> {
+    pub(crate) fn scan(&self, path: &Path, exclusions: &Exclusions) -> Result<Scan> {
         let path = std::path::absolute(path).map_err(CacheError::io(path))?;
         let stat = Stat::of(&path)?;
         if stat.is_folder() {
-            return self.scan_folder(&path);
+            return self.scan_folder(&path, exclusions);
         }
         let artifact = tree::file_artifact(&stat, self.digest_of_file(&path, stat)?);
         Ok(Scan { artifact, folders: Vec::new(), tree: None })
     }
 
-    fn scan_folder(&self, root: &Path) -> Result<Scan> {
+    fn scan_folder(&self, root: &Path, exclusions: &Exclusions) -> Result<Scan> {
         let index_file = self.index_file();
-        let folders = scan::scan(root, &self.clock, |folder| self.listing(&index_file, folder))?;
+        let folders = scan::scan(root, exclusions, &self.clock, |folder| self.listing(&index_file, folder))?;
         let listings = scan::digest_of_listings(&folders);
         let mut unsaved = self.unsaved();
         for folder in folders.iter().filter(|folder| folder.is_changed) {
@@ -99,6 +101,30 @@ impl StatIndex {
             self.unsaved().tree_digests.insert(root.to_owned(), TreeDigest { listings, artifact: artifact.clone() });
         }
         Ok(Scan { artifact, folders, tree: Some(tree) })
+    }
+
+    /// Implements [`crate::Cache::files_in`].
+    pub(crate) fn files_in(&self, folder: &Path, names: &[&str]) -> Result<Vec<Artifact>> {
+        let folder = std::path::absolute(folder).map_err(CacheError::io(folder))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = rustix::fs::open(&folder, flags, Mode::empty());
+        let open = open.map_err(|errno| CacheError::io(&folder)(errno.into()))?;
+        let known = self.listing(&self.index_file(), &folder);
+        let mut next = 0;
+        let mut artifact_of = |name: &&str| {
+            let path = || folder.join(name);
+            let bytes = CString::new(*name).map_err(|_| CacheError::Name { path: path() })?;
+            let stat = Stat::in_folder(&open, &bytes).map_err(|error| error.at(&path()))?;
+            if stat.is_folder() {
+                return Err(CacheError::Special { path: path() });
+            }
+            let number = known.as_ref().and_then(|known| known.find(name.as_bytes(), next));
+            next = number.map_or(next, |number| number + 1);
+            let file = number.and_then(|number| known.as_ref()?.file(number)).filter(|file| file.stat == stat);
+            let digest = file.map_or_else(|| self.digest_of_file(&path(), stat), |file| Ok(file.digest))?;
+            Ok(tree::file_artifact(&stat, digest))
+        };
+        names.iter().map(&mut artifact_of).collect()
     }
 
     fn digest_of_file(&self, path: &Path, stat: Stat) -> Result<Digest> {

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::hashed::{Hashed, hash};
 use super::listing::{KnownFile, Listing};
+use crate::fs::exclusions::Exclusions;
 use crate::fs::walk::{self, Dir, FileIn, Visited};
 use crate::index::clock::FileSystemClock;
 use crate::tree::{self, Tree, TreeEntry};
@@ -42,13 +43,15 @@ pub(super) struct ScannedFolder {
     pub is_changed: bool,
 }
 
-/// Scans `root` and all folders below it. `known` returns the indexed listing of a folder.
+/// Scans `root` and all folders below it, without what is excluded. `known` returns the indexed listing of a folder.
 pub(super) fn scan(
     root: &Path,
+    exclusions: &Exclusions,
     clock: &FileSystemClock,
     known: impl Fn(&Path) -> Option<Arc<Listing>> + Sync,
 ) -> Result<Vec<ScannedFolder>> {
-    let visited = walk::walk(root, |dir, first, files| scan_batch(known(&dir.path), dir, first, files, clock))?;
+    let visited =
+        walk::walk(root, exclusions, |dir, first, files| scan_batch(known(&dir.path), dir, first, files, clock))?;
     Ok(visited.into_par_iter().map(ScannedFolder::new).collect())
 }
 

@@ -201,7 +201,7 @@ proptest! {
                 processes[process] = impatient(&cache);
             }
             for path in paths {
-                let found = processes[process].scan(&root.join(path));
+                let found = processes[process].scan(&root.join(path), &Exclusions::default());
                 let expected = read_all(&root.join(path));
                 prop_assert_eq!(found.as_ref().ok().map(|look| &look.artifact), expected.as_ref(), "{}", path);
                 if let Ok(look) = found && look.artifact.kind == ArtifactKind::Folder {
@@ -229,16 +229,16 @@ fn what_is_known_is_not_read_again_and_not_saved_again() {
     let (_folder, cache, root) = folders();
     sample(&root);
     let first = impatient(&cache);
-    first.scan(&root).unwrap();
+    first.scan(&root, &Exclusions::default()).unwrap();
     first.flush().unwrap();
-    assert!(first.scan(&root).is_ok() && first.unsaved().is_empty(), "in the same process");
+    assert!(first.scan(&root, &Exclusions::default()).is_ok() && first.unsaved().is_empty(), "in the same process");
     let second = impatient(&cache);
-    assert_eq!(Some(second.scan(&root).unwrap().artifact), read_all(&root));
+    assert_eq!(Some(second.scan(&root, &Exclusions::default()).unwrap().artifact), read_all(&root));
     assert!(second.unsaved().is_empty());
-    second.scan(&root.join("c/a")).unwrap();
+    second.scan(&root.join("c/a"), &Exclusions::default()).unwrap();
     assert!(second.unsaved().is_empty(), "files known with their folder are known");
     fs::write(root.join("c/d/b"), "5").unwrap();
-    second.scan(&root).unwrap();
+    second.scan(&root, &Exclusions::default()).unwrap();
     assert_eq!(second.unsaved().listings.keys().collect::<Vec<_>>(), [&root.join("c/d")]);
 }
 
@@ -250,10 +250,10 @@ fn a_file_in_a_large_folder_is_found_however_much_changes_around_it() {
     for (from, to) in [(3000, 3000), (0, 1), (700, 1400), (2999, 3000)] {
         names[from..to].iter().for_each(|path| fs::remove_file(path).unwrap());
         let index = impatient(&cache);
-        assert_eq!(Some(index.scan(&root).unwrap().artifact), read_all(&root));
+        assert_eq!(Some(index.scan(&root, &Exclusions::default()).unwrap().artifact), read_all(&root));
         index.flush().unwrap();
         let again = impatient(&cache);
-        again.scan(&root).unwrap();
+        again.scan(&root, &Exclusions::default()).unwrap();
         assert!(again.unsaved().is_empty());
     }
 }
@@ -263,10 +263,10 @@ fn folders_that_move_change_the_folder_they_are_in() {
     let (_folder, cache, root) = folders();
     sample(&root);
     let index = impatient(&cache);
-    let mut seen = vec![index.scan(&root).unwrap().artifact];
+    let mut seen = vec![index.scan(&root, &Exclusions::default()).unwrap().artifact];
     for (from, to) in [("c", "e"), ("e/d", "e/f"), ("empty", "other"), ("other", "e/other")] {
         fs::rename(root.join(from), root.join(to)).unwrap();
-        let now = index.scan(&root).unwrap().artifact;
+        let now = index.scan(&root, &Exclusions::default()).unwrap().artifact;
         assert_eq!(Some(&now), read_all(&root).as_ref());
         assert!(!seen.contains(&now));
         seen.push(now);
@@ -279,12 +279,12 @@ fn what_several_processes_learn_at_once_is_kept() {
     sample(&root);
     let processes = [impatient(&cache), impatient(&cache), impatient(&cache)];
     for (process, path) in processes.iter().zip(["a", "b", "c"]) {
-        process.scan(&root.join(path)).unwrap();
+        process.scan(&root.join(path), &Exclusions::default()).unwrap();
     }
     processes.iter().for_each(|process| process.flush().unwrap());
     let fourth = impatient(&cache);
     for path in ["a", "b", "c", "c/d/a"] {
-        fourth.scan(&root.join(path)).unwrap();
+        fourth.scan(&root.join(path), &Exclusions::default()).unwrap();
     }
     assert!(fourth.unsaved().is_empty());
 }
@@ -294,11 +294,11 @@ fn what_is_gone_is_forgotten() {
     let (_folder, cache, root) = folders();
     sample(&root);
     let index = impatient(&cache);
-    index.scan(&root).unwrap();
+    index.scan(&root, &Exclusions::default()).unwrap();
     index.flush().unwrap();
     fs::remove_dir_all(root.join("c")).unwrap();
     fs::remove_file(root.join("a")).unwrap();
-    index.scan(&root).unwrap();
+    index.scan(&root, &Exclusions::default()).unwrap();
     index.flush().unwrap();
     let known = IndexFile::open(&index.path()).listings();
     assert_eq!(known.keys().collect::<Vec<_>>(), [&root]);
@@ -310,7 +310,7 @@ fn a_damaged_index_is_as_good_as_none_and_is_mended() {
     let (_folder, cache, root) = folders();
     sample(&root);
     let index = impatient(&cache);
-    let expected = index.scan(&root).unwrap().artifact;
+    let expected = index.scan(&root, &Exclusions::default()).unwrap().artifact;
     index.flush().unwrap();
     let sound = fs::read(index.path()).unwrap();
     let flipped = (0..sound.len()).map(|at| {
@@ -321,7 +321,7 @@ fn a_damaged_index_is_as_good_as_none_and_is_mended() {
     for damaged in flipped.chain((0..sound.len()).map(|length| sound[..length].to_vec())) {
         fs::write(index.path(), damaged).unwrap();
         let reader = impatient(&cache);
-        assert_eq!(reader.scan(&root).unwrap().artifact, expected);
+        assert_eq!(reader.scan(&root, &Exclusions::default()).unwrap().artifact, expected);
         assert!(!reader.unsaved().is_empty(), "damage is noticed");
         let (listings, sums) =
             combine(&reader.index_file(), &reader.index_file(), std::mem::take(&mut *reader.unsaved()));
@@ -336,8 +336,8 @@ fn a_rewrite_of_the_same_size_in_the_same_tick_is_seen() {
     let index = patient(&cache);
     for content in [b"one", b"two", b"six"] {
         fs::write(&path, content).unwrap();
-        assert_eq!(index.scan(&path).unwrap().artifact.digest, Digest::of(content));
-        assert_eq!(Some(index.scan(&root).unwrap().artifact), read_all(&root));
+        assert_eq!(index.scan(&path, &Exclusions::default()).unwrap().artifact.digest, Digest::of(content));
+        assert_eq!(Some(index.scan(&root, &Exclusions::default()).unwrap().artifact), read_all(&root));
     }
 }
 
@@ -351,8 +351,8 @@ fn a_file_is_remembered_once_the_clock_of_its_file_system_has_moved_on() {
         std::thread::yield_now();
     }
     let index = patient(&cache);
-    index.scan(&path).unwrap();
-    index.scan(&root).unwrap();
+    index.scan(&path, &Exclusions::default()).unwrap();
+    index.scan(&root, &Exclusions::default()).unwrap();
     assert_eq!(index.unsaved().files.len(), 1);
     assert_eq!(index.unsaved().listings.len(), 1);
     let past = std::time::SystemTime::now() - Duration::from_secs(100);
@@ -361,6 +361,6 @@ fn a_file_is_remembered_once_the_clock_of_its_file_system_has_moved_on() {
     let future = std::time::SystemTime::now() + Duration::from_secs(100);
     File::options().write(true).open(root.join("to come")).unwrap().set_modified(future).unwrap();
     let index = patient(&cache);
-    index.scan(&root.join("to come")).unwrap();
+    index.scan(&root.join("to come"), &Exclusions::default()).unwrap();
     assert!(index.unsaved().is_empty(), "a time that no clock has reached is in no tick that is over");
 }

@@ -12,7 +12,7 @@ use athanor_cache::{CacheError, Digest};
 use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
-use crate::plan::{InstanceId, Plan};
+use crate::plan::{InstanceId, Plan, Work};
 use crate::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
 use crate::run::attempts::backend::{Abandoned, BackendEvent, RunBackend};
 use crate::run::attempts::failure::Failure;
@@ -73,6 +73,8 @@ pub struct Dispatcher<'a, W: RunBackend> {
     in_flight: InFlight,
     elsewhere: Vec<InstanceId>,
     attempts: HashMap<InstanceId, u32>,
+    /// Notices that were given.
+    noticed: HashSet<String>,
     timed_out: HashSet<InstanceId>,
     interrupts: u32,
     counts: Counts,
@@ -115,6 +117,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             in_flight: InFlight::default(),
             elsewhere: Vec::new(),
             attempts: HashMap::new(),
+            noticed: HashSet::new(),
             timed_out: HashSet::new(),
             interrupts: 0,
             counts: Counts::default(),
@@ -292,6 +295,11 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             gpus: allocation.gpus.clone(),
             log,
         });
+        for message in self.inputs.notices(id) {
+            if self.noticed.insert(message.clone()) {
+                self.journal.record(RunEvent::Advice { instance: self.name(id), message });
+            }
+        }
         let job = self.backend.job(&self.inputs, id, &attempt, allocation);
         self.running.insert(id, Running { attempt, started: Instant::now() });
         self.executor.start(job);
@@ -304,6 +312,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             Message::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
             Message::Backend(BackendEvent::Stored(id, result)) => self.stored(id, *result),
             Message::Backend(BackendEvent::Recorded(recorded)) => self.recorded(recorded),
+            Message::Backend(BackendEvent::Notice(message)) => self.journal.record(RunEvent::Notice { message }),
             Message::Interrupt => self.interrupt(),
         }
     }
@@ -332,7 +341,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.exited_ok.push((id, attempt));
             return;
         }
-        let Abandoned { log_tail, disturbed } = self.backend.abandon(attempt);
+        let Abandoned { log_tail, disturbed, denied } = self.backend.abandon(&self.inputs, id, attempt);
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         let stopped = self.interrupts > 0 && timeout.is_none();
         if stopped {
@@ -344,7 +353,15 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.defer(id, because);
         } else {
             let again = exit.wants_retry();
-            self.attempt_failed(id, &Failure::of_exit(exit, timeout).with_log(log_tail), again);
+            let failure = Failure::of_exit(exit, timeout).with_help(denied).with_log(log_tail);
+            let failure = match &self.plan().instances[id.index()].work {
+                Work::Command(command) => {
+                    let withheld = self.policy.withheld.get(&id).map_or(&[][..], Vec::as_slice);
+                    failure.of_script(&command.line).with_withheld(withheld)
+                }
+                Work::BuiltIn { .. } => failure,
+            };
+            self.attempt_failed(id, &failure, again);
         }
     }
 

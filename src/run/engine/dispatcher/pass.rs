@@ -1,6 +1,6 @@
 //! Policy and result of one pass of a run.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use athanor_cache::Digest;
@@ -22,6 +22,8 @@ pub struct RunPolicy {
     pub cpu_fallback: bool,
     /// Whether attempts get copies of their stored inputs.
     pub private_inputs: bool,
+    /// Variables of the user's that scripts name and do not get, by instance.
+    pub withheld: HashMap<InstanceId, Vec<String>>,
 }
 
 /// Result of a pass.

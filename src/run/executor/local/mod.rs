@@ -4,6 +4,9 @@
 //! started. Processes that outlive their leader, in the group or out of it, are killed before the job counts as over: nothing writes
 //! into a stage's folder after its outputs are hashed.
 
+mod events_pipe;
+mod interpreter;
+pub(crate) mod landlock;
 mod log;
 mod masked_log;
 mod oom_counter;

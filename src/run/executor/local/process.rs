@@ -1,7 +1,7 @@
 //! A job as a process: started, read from, waited for.
 
 use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,11 +9,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use athanor_stages::context::StageReport;
+use athanor_stages::secrets::MASK;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
+use crate::run::executor::local::events_pipe::{EventsPipe, NamedPipe};
+use crate::run::executor::local::interpreter;
+use crate::run::executor::local::landlock::Restriction;
 use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
@@ -131,13 +135,10 @@ pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
     if exit == Exit::Success { exit } else { with_host_fault(exit, job, log) }
 }
 
-/// Remedy for a line that is longer than the kernel takes.
+/// Remedy for an environment that is longer than the kernel takes.
 fn too_long(error: &std::io::Error) -> Option<String> {
-    (error.kind() == std::io::ErrorKind::ArgumentListTooLong).then(|| {
-        "`run` with all its values filled in, or the environment, is longer than the system passes to a program (128 KiB in one \
-         piece): write long values to a file in a stage before it, or put the line's programs into a script."
-            .to_owned()
-    })
+    (error.kind() == std::io::ErrorKind::ArgumentListTooLong)
+        .then(|| "The environment is longer than the system passes to a program: unset long variables.".to_owned())
 }
 
 /// Exit of a failed job, with faults of the host.
@@ -176,8 +177,10 @@ struct Running {
     child: Child,
     number: u32,
     streams: ProcessStreams,
-    /// Our end of a shell line's event pipe, which keeps it open: the line may open and close it many times.
+    /// Our end of a script's event pipe, which keeps it open: the script may open and close it many times.
     keep_open: Option<OwnedFd>,
+    /// The event pipe's name, until the process has ended.
+    named_pipe: Option<NamedPipe>,
     oom_counter: Counts,
 }
 
@@ -185,11 +188,15 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     let oom_counter = shared.oom_counter.before();
     let request = match &job.launch {
         Launch::Worker(request) => serde_json::to_string(request).map_err(std::io::Error::other)?,
-        Launch::Shell(_) => String::new(),
+        Launch::Script(_) => String::new(),
     };
-    let (reader, writer) = std::io::pipe()?;
+    let restriction = job.access.as_ref().map(Restriction::new).transpose()?;
+    let EventsPipe { reader, writer, path, named } = match job.access {
+        Some(_) => EventsPipe::named(&job.attempt)?,
+        None => EventsPipe::unnamed()?,
+    };
     let (printed, print) = std::io::pipe()?;
-    let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit));
+    let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit), job.secrets.clone());
     let streams = ProcessStreams { messages: MessageReader::new(reader)?, output: OutputReader::new(printed)?, log };
     let mut command = match &job.launch {
         Launch::Worker(_) => {
@@ -197,25 +204,26 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
             command.arg("worker").stdin(Stdio::piped()).stdout(writer.try_clone()?);
             command
         }
-        Launch::Shell(line) => {
-            let mut command = Command::new("/bin/sh");
-            command.arg("-c").arg(line).stdin(Stdio::null()).stdout(print.try_clone()?);
-            // The pipe is opened by name, so that a shell line can write to it like to any file.
-            let path = format!("/proc/{}/fd/{}", std::process::id(), writer.as_raw_fd());
-            command.env(EVENTS_VARIABLE, path);
+        Launch::Script(script) => {
+            let mut command = interpreter::command(script, &job.environment)?;
+            command.env_clear().stdin(Stdio::null()).stdout(print.try_clone()?);
             command
         }
     };
     command.stderr(print).current_dir(&job.folder).process_group(0);
     command.envs(job.environment.iter().map(|(name, value)| (name, value)));
-    let mut child = shared.processes.start(number, &mut command)?;
+    if let Launch::Script(_) = job.launch {
+        // The pipe is opened by name, so that a script can write to it like to any file.
+        command.env(EVENTS_VARIABLE, path);
+    }
+    let mut child = shared.processes.start(number, &mut command, restriction)?;
     drop(command);
     if let Some(mut stdin) = child.stdin.take() {
         // A worker that dies before it reads its request is reported by its exit.
         let _ = writeln!(stdin, "{request}");
     }
-    let keep_open = matches!(job.launch, Launch::Shell(_)).then(|| OwnedFd::from(writer));
-    Ok(Running { child, number, streams, keep_open, oom_counter })
+    let keep_open = matches!(job.launch, Launch::Script(_)).then_some(writer);
+    Ok(Running { child, number, streams, keep_open, named_pipe: named, oom_counter })
 }
 
 impl Running {
@@ -226,7 +234,9 @@ impl Running {
         let mut last_status = None;
         let mut on_line = |line: &[u8], log: &mut MaskedLog| match parse_message(line) {
             Some(StageMessage::Report(StageReport::Log { line })) => log.write_line(&line),
-            Some(StageMessage::Report(report)) => (shared.events)(JobEvent::Report(job.id, report)),
+            Some(StageMessage::Report(report)) => {
+                (shared.events)(JobEvent::Report(job.id, without_secrets(report, &job.secrets)));
+            }
             Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}
             Some(StageMessage::Status(status)) => last_status = Some(status),
         };
@@ -234,6 +244,7 @@ impl Running {
         let status = process.reap(&mut self.child, group);
         let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());
+        drop(self.named_pipe.take());
         // Output of processes that were killed with it.
         self.streams.drain(&mut on_line);
         for Unkillable { process, name } in unkillable {
@@ -250,6 +261,18 @@ impl Running {
         };
         (exit, self.streams.log.finish())
     }
+}
+
+/// A report in which no text shows a secret.
+fn without_secrets(mut report: StageReport, secrets: &[String]) -> StageReport {
+    if let StageReport::Metric { name: text, .. } | StageReport::Progress { unit: text, .. } = &mut report {
+        for secret in secrets {
+            if text.contains(secret.as_str()) {
+                *text = text.replace(secret.as_str(), MASK);
+            }
+        }
+    }
+    report
 }
 
 /// Exit of a process; `out_of_memory` tells whether the kernel killed something recently.

@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
+use crate::run::executor::local::landlock::Restriction;
 use crate::run::executor::local::process_mark::{ATTEMPT_VARIABLE, RunMark, works_in};
 
 /// First wait for processes that were killed; each further one is twice as long …
@@ -94,13 +95,22 @@ impl ProcessTree {
         number
     }
 
-    /// Starts the attempt's leader, which has the attempt's marks from its first instruction.
-    pub(super) fn start(&self, number: u32, command: &mut Command) -> std::io::Result<Child> {
+    /// Starts the attempt's leader, which has the attempt's marks, and its `restriction`, from its first instruction.
+    pub(super) fn start(
+        &self,
+        number: u32,
+        command: &mut Command,
+        restriction: Option<Restriction>,
+    ) -> std::io::Result<Child> {
         // One mark is a property of this process that children inherit, so that only one can be started at a time.
         let started = {
             let _alone = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
             self.mark.pass_on(number);
-            command.env(ATTEMPT_VARIABLE, self.mark.variable(number)).spawn()
+            command.env(ATTEMPT_VARIABLE, self.mark.variable(number));
+            match restriction {
+                Some(restriction) => restriction.spawn(command),
+                None => command.spawn(),
+            }
         };
         if let Ok(leader) = &started {
             self.state().running.insert(number, Leader::Process(leader.id().cast_signed()));

@@ -283,7 +283,8 @@ mod tests {
         command.stdout(to_messages.try_clone().unwrap()).stderr(to_output.try_clone().unwrap());
         let child = command.spawn().unwrap();
         let (messages, output) = (MessageReader::new(messages).unwrap(), OutputReader::new(output).unwrap());
-        let streams = ProcessStreams { messages, output, log: MaskedLog::new(Log::new(log.to_owned(), 1 << 20)) };
+        let streams =
+            ProcessStreams { messages, output, log: MaskedLog::new(Log::new(log.to_owned(), 1 << 20), Vec::new()) };
         (child, streams, [to_messages, to_output])
     }
 

@@ -117,7 +117,7 @@ impl InputGuard {
         others_run: impl Fn() -> bool,
     ) -> Result<Vec<String>, InputError> {
         let removed = self.check_stored(cache, recipe, others_run)?;
-        self.check_project_files(cache, recipe)?;
+        self.check_project_files(cache)?;
         Ok(removed)
     }
 
@@ -142,16 +142,12 @@ impl InputGuard {
         findings.conclude()
     }
 
-    fn check_project_files(&self, cache: &Cache, recipe: &Recipe) -> Result<(), InputError> {
-        let items = || recipe.inputs.iter().flat_map(|input| &input.items);
+    fn check_project_files(&self, cache: &Cache) -> Result<(), InputError> {
         for snapshot in &self.reads {
-            let changed = || InputError::Changed { path: snapshot.name().to_owned() };
-            let now = cache.artifact_of(snapshot.path()).map_err(|_| changed())?;
-            let is_other = items().any(|item| item.from == snapshot.name() && item.artifact != now);
             let began = cache.shares_file_system_with(snapshot.path()).then_some(self.began.at);
             // A file with the same content may have had another one meanwhile.
-            if is_other || !snapshot.is_unchanged(began) {
-                return Err(changed());
+            if !snapshot.has_same_content(cache) || !snapshot.is_unchanged(began) {
+                return Err(InputError::Changed { path: snapshot.name().to_owned() });
             }
         }
         Ok(())

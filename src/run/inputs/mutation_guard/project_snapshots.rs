@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use athanor_cache::{CacheError, FsTime, StatSnapshot};
+use athanor_cache::{Artifact, Cache, CacheError, Exclusions, FsTime, StatSnapshot};
 
 /// Snapshots of the project's folders from when a run first used them: looking at every file for every stage would take long.
 #[derive(Default)]
@@ -20,20 +21,31 @@ pub struct ProjectSnapshot {
     name: String,
     path: PathBuf,
     trace: StatSnapshot,
+    /// Its content when the run began, where all of it counts.
+    content: Option<Artifact>,
+    exclusions: Arc<Exclusions>,
 }
 
 impl ProjectSnapshots {
-    /// Takes a snapshot of `name` in the folder `project` before an attempt that reads it begins.
-    pub fn take(&mut self, project: &Path, name: &str) -> Result<ProjectSnapshot, CacheError> {
+    /// Takes a snapshot of `name` in the folder `project` before an attempt that reads it begins. `content` is what it was when
+    /// the run began.
+    pub fn take(
+        &mut self,
+        project: &Path,
+        name: &str,
+        content: Option<&Artifact>,
+        exclusions: &Arc<Exclusions>,
+    ) -> Result<ProjectSnapshot, CacheError> {
         let path = project.join(name);
         let trace = match self.folders.get(&path) {
             Some(trace) => *trace,
-            None => StatSnapshot::of(&path)?,
+            None => StatSnapshot::of_content(&path, exclusions)?,
         };
         if path.is_dir() {
             self.folders.insert(path.clone(), trace);
         }
-        Ok(ProjectSnapshot { name: name.to_owned(), path, trace })
+        let (content, exclusions) = (content.cloned(), Arc::clone(exclusions));
+        Ok(ProjectSnapshot { name: name.to_owned(), path, trace, content, exclusions })
     }
 }
 
@@ -48,8 +60,14 @@ impl ProjectSnapshot {
         &self.path
     }
 
+    /// Whether its content is the one with which the run began.
+    pub fn has_same_content(&self, cache: &Cache) -> bool {
+        let Some(before) = &self.content else { return true };
+        cache.content_of(&self.path, &self.exclusions).is_ok_and(|now| now == *before)
+    }
+
     /// Whether nobody has touched it since the attempt began, at `began` on the clock of its file system if that is known.
     pub fn is_unchanged(&self, began: Option<FsTime>) -> bool {
-        StatSnapshot::of(&self.path).is_ok_and(|now| !self.trace.shows_change(&now, began))
+        StatSnapshot::of_content(&self.path, &self.exclusions).is_ok_and(|now| !self.trace.shows_change(&now, began))
     }
 }

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use crate::language::SourceText;
 use crate::plan::{
-    Instance, Mistakes, Overrides, Plan, ResultEntry, Source, StageInfo, Work, compile, graph, source_texts,
+    CommandLine, Instance, Mistakes, Overrides, Plan, ResultEntry, Source, StageInfo, Work, compile, graph,
+    source_texts,
 };
 use crate::run::program::PROGRAM;
 use crate::run::state::chunked;
@@ -119,7 +120,14 @@ fn has_secret(work: &Work) -> bool {
     match work {
         Work::BuiltIn { params } => secrets::has_secret(params),
         Work::Command(command) => {
-            in_text(&command.line) || in_text(&command.identity) || command.mentions.iter().any(in_text)
+            let CommandLine { line, identity, mentions, in_place, shell, context, env, versions, .. } = &**command;
+            in_text(line)
+                || in_text(identity)
+                || mentions.iter().chain(in_place).any(in_text)
+                || shell.written().is_some_and(|shell| !secrets::secrets(shell).is_empty())
+                || env.iter().any(|variable| in_text(&variable.value))
+                || versions.iter().any(in_text)
+                || context.as_ref().is_some_and(secrets::has_secret)
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::PlanKey;
 use crate::language::SourceText;
 use crate::plan::{Overrides, compile};
-use crate::run::inputs::fingerprint::{Recipe, RecipeInput, fingerprint_of};
+use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, fingerprint_of};
+use crate::run::inputs::versions::Versions;
 
 const TEXT: &str = "
 athanor: 1
@@ -44,9 +45,11 @@ fn a_kept_plan_is_the_plan() {
     };
     assert_eq!(places(&plan), places(&read));
     for instance in &plan.instances {
-        let inputs = vec![RecipeInput { port: "z".to_owned(), items: Vec::new() }];
-        let made = Recipe::new(instance, inputs).fingerprint();
-        assert_eq!(fingerprint_of(instance, &mut [("z", Vec::new())]), made, "{}", instance.name);
+        let inputs = vec![RecipeInput { port: "z".to_owned(), items: Vec::new(), axes: None }];
+        let versions = Versions::default();
+        let made = Recipe::new(instance, inputs, &versions).fingerprint();
+        let port = Port { name: "z", axes: None, artifacts: Vec::new() };
+        assert_eq!(fingerprint_of(instance, &mut [port], &versions), made, "{}", instance.name);
     }
     assert!(super::decode(b"no plan", &source(TEXT), &overrides).is_none());
 }

@@ -1,0 +1,50 @@
+//! What a command may read and write besides its own folder: the keys `sandbox` and `writes`.
+
+use crate::language::expression::{Template, scalar_text};
+use crate::language::node::{Node, Value};
+use crate::language::scope::Scope;
+use crate::language::{Diagnostic, SandboxMode};
+
+use super::evaluate::{Reported, evaluate};
+use super::model::StageAccess;
+
+/// The access of a stage at one point.
+pub(super) fn access(
+    sandbox: Option<&Template<'_>>,
+    writes: Option<&Template<'_>>,
+    scope: &Scope,
+    problems: &mut Vec<Diagnostic>,
+) -> Result<StageAccess, Reported> {
+    let sandbox = evaluate::<SandboxMode>(sandbox, scope, problems);
+    let writes = match writes {
+        Some(template) => {
+            template.evaluate(scope, problems).ok_or(Reported).and_then(|value| paths(&value, "writes", problems))
+        }
+        None => Ok(Vec::new()),
+    };
+    Ok(StageAccess { sandbox: sandbox?, writes: writes? })
+}
+
+/// The paths in the value of `key`: one, or a list.
+fn paths(value: &Node, key: &str, problems: &mut Vec<Diagnostic>) -> Result<Vec<String>, Reported> {
+    let items = match &value.value {
+        Value::Null => &[],
+        Value::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(value),
+    };
+    let before = problems.len();
+    let mut found = Vec::with_capacity(items.len());
+    for item in items {
+        match scalar_text(&item.value) {
+            Some(path) if path.is_empty() || path.contains('\0') => {
+                problems.push(Diagnostic::new(item.span, format!("`{key}` names an empty path, or one with a NUL")));
+            }
+            Some(path) => found.push(path),
+            None => {
+                let message = format!("`{key}` is a path or a list of paths, not {}", item.value.noun());
+                problems.push(Diagnostic::new(item.span, message).help(format!("write `{key}: [PATH, …]`")));
+            }
+        }
+    }
+    if problems.len() == before { Ok(found) } else { Err(Reported) }
+}

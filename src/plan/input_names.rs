@@ -1,0 +1,211 @@
+//! Names of a command's inputs: files keep theirs, and gathered ones lie in folders that say which is which.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Write as _;
+
+use athanor_cache::Digest;
+
+/// Longest label, in bytes; a longer one is cut and ends in a hash. File systems take 255.
+const LONGEST: usize = 200;
+/// Hexadecimal digits of that hash.
+const HASH: usize = 16;
+
+/// Artifact of an input, as far as it has a say in the path at which a command finds it.
+pub(super) struct Item {
+    /// Path of the project's file or of the producer's output.
+    pub path: String,
+    /// Gathered axes of the producer and their labels, in order.
+    pub axes: Vec<(String, String)>,
+}
+
+/// Paths of the artifacts of the input `port` in the stage's folder, by their order; `list` if it is a list.
+///
+/// No two are alike, and none lies inside another.
+pub(super) fn paths(port: &str, list: bool, items: &[Item]) -> Vec<String> {
+    if !list {
+        return items.iter().map(|item| format!("inputs/{port}/{}", name(&item.path))).collect();
+    }
+    let told = told_apart(items).filter(|paths| are_apart(paths));
+    let numbered = || items.iter().enumerate().map(|(number, item)| format!("{number}/{}", name(&item.path))).collect();
+    let paths: Vec<String> = told.unwrap_or_else(numbered);
+    paths.into_iter().map(|path| format!("inputs/{port}/{path}")).collect()
+}
+
+/// Gathered axes of a list, in order, and for each artifact its labels on these; an empty label where it has none.
+pub(super) fn table(items: &[Item]) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut axes: Vec<String> = Vec::new();
+    for (axis, _) in items.iter().flat_map(|item| &item.axes) {
+        if !axes.contains(axis) {
+            axes.push(axis.clone());
+        }
+    }
+    let label = |item: &Item, axis: &String| {
+        item.axes.iter().find(|(own, _)| own == axis).map(|(_, label)| label.clone()).unwrap_or_default()
+    };
+    let cells = items.iter().map(|item| axes.iter().map(|axis| label(item, axis)).collect()).collect();
+    (axes, cells)
+}
+
+/// File name of an artifact; one for folders whose path ends in none.
+fn name(path: &str) -> &str {
+    match path.trim_end_matches('/').rsplit('/').next().unwrap_or_default() {
+        "." => "project",
+        "" | ".." => "folder",
+        name => name,
+    }
+}
+
+/// Paths by label, or by the shortest parents that tell files without one apart; `None` if these do not.
+fn told_apart(items: &[Item]) -> Option<Vec<String>> {
+    let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut paths = vec![String::new(); items.len()];
+    for (number, item) in items.iter().enumerate() {
+        if item.axes.is_empty() {
+            by_name.entry(name(&item.path)).or_default().push(number);
+        } else {
+            paths[number] = format!("{}/{}", label(&item.axes), name(&item.path));
+        }
+    }
+    for (name, numbers) in by_name {
+        if let [only] = numbers.as_slice() {
+            paths[*only] = name.to_owned();
+            continue;
+        }
+        let parts: Vec<Vec<&str>> = numbers
+            .iter()
+            .map(|number| items[*number].path.split('/').filter(|part| !part.is_empty()).collect())
+            .collect();
+        let deepest = parts.iter().map(Vec::len).min().unwrap_or_default();
+        let tails =
+            (2..=deepest).map(|depth| parts.iter().map(|parts| &parts[parts.len() - depth..]).collect::<Vec<_>>());
+        let mut distinct = tails.filter(|tails| tails.iter().collect::<HashSet<_>>().len() == tails.len());
+        let tails =
+            distinct.next().filter(|tails| !tails.iter().any(|tail| tail.contains(&"..") || tail.contains(&".")))?;
+        for (number, tail) in numbers.iter().zip(tails) {
+            paths[*number] = tail.join("/");
+        }
+    }
+    Some(paths)
+}
+
+/// Whether no path is another's or lies inside another.
+fn are_apart(paths: &[String]) -> bool {
+    let known: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
+    let inside = |path: &String| path.match_indices('/').any(|(at, _)| known.contains(&path[..at]));
+    known.len() == paths.len() && !paths.iter().any(inside)
+}
+
+/// Folder of a gathered artifact: `axis=label`, with commas between.
+fn label(axes: &[(String, String)]) -> String {
+    let whole: Vec<String> = axes.iter().map(|(axis, label)| format!("{axis}={label}")).collect();
+    let whole = whole.join(",");
+    let encoded = encoded(&whole);
+    if encoded.len() <= LONGEST {
+        return encoded;
+    }
+    let hash = Digest::of(whole.as_bytes()).to_string();
+    let mut end = LONGEST - HASH - 1;
+    // No escape is cut in two; all of it is ASCII.
+    if let Some(escape) = encoded[end - 2..end].find('%') {
+        end = end - 2 + escape;
+    }
+    format!("{}-{}", &encoded[..end], &hash[..HASH])
+}
+
+/// `text` with all but a few plain characters percent-encoded.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._=,+-".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn item(path: &str, axes: &[(&str, &str)]) -> Item {
+        let axes = axes.iter().map(|(axis, label)| ((*axis).to_owned(), (*label).to_owned())).collect();
+        Item { path: path.to_owned(), axes }
+    }
+
+    fn files(list: &[&str]) -> Vec<String> {
+        let items: Vec<Item> = list.iter().map(|path| item(path, &[])).collect();
+        paths("p", true, &items)
+    }
+
+    #[test]
+    fn single_inputs_keep_their_names() {
+        let one = |path: &str| paths("p", false, &[item(path, &[("fold", "1")])]).remove(0);
+        assert_eq!(one("data/a b.tar.gz"), "inputs/p/a b.tar.gz");
+        assert_eq!(one("/abs/x"), "inputs/p/x");
+        assert_eq!(one("data/"), "inputs/p/data");
+        assert_eq!([one("."), one(".."), one("/")], ["inputs/p/project", "inputs/p/folder", "inputs/p/folder"]);
+    }
+
+    #[test]
+    fn gathered_inputs_lie_under_their_labels() {
+        let items =
+            [item("m.npy", &[("model", "x"), ("fold", "0")]), item("m.npy", &[("model", "a/b c"), ("fold", "0")])];
+        assert_eq!(
+            paths("p", true, &items),
+            ["inputs/p/model=x,fold=0/m.npy", "inputs/p/model=a%2Fb%20c,fold=0/m.npy"]
+        );
+        assert_eq!(
+            table(&items),
+            (
+                vec!["model".into(), "fold".into()],
+                vec![vec!["x".into(), "0".into()], vec!["a/b c".into(), "0".into()],]
+            )
+        );
+    }
+
+    #[test]
+    fn long_labels_are_cut_and_stay_apart() {
+        let long = |end: &str| paths("p", true, &[item("m", &[("a", &format!("{}{end}", "é".repeat(300)))])]).remove(0);
+        let (one, other) = (long("1"), long("2"));
+        assert_ne!(one, other);
+        let label = one.split('/').nth(2).unwrap();
+        assert!(label.len() <= LONGEST && label.len() > LONGEST - 3, "{label}");
+        let (escapes, hash) = label.rsplit_once('-').unwrap();
+        assert!(escapes.ends_with("%A9") || escapes.ends_with("%C3"), "{label}");
+        assert_eq!(hash.len(), HASH);
+    }
+
+    #[test]
+    fn files_of_one_name_are_told_apart_by_their_folders() {
+        assert_eq!(files(&["a/x.csv", "b/y.csv"]), ["inputs/p/x.csv", "inputs/p/y.csv"]);
+        assert_eq!(files(&["a/x.csv", "b/x.csv", "y"]), ["inputs/p/a/x.csv", "inputs/p/b/x.csv", "inputs/p/y"]);
+        assert_eq!(files(&["1/a/x", "2/a/x"]), ["inputs/p/1/a/x", "inputs/p/2/a/x"]);
+        // Nothing tells these apart but their order.
+        assert_eq!(files(&["x", "x"]), ["inputs/p/0/x", "inputs/p/1/x"]);
+        assert_eq!(files(&["x", "a/x"]), ["inputs/p/0/x", "inputs/p/1/x"]);
+        assert_eq!(files(&["../x", "a/x"]), ["inputs/p/0/x", "inputs/p/1/x"]);
+        assert_eq!(files(&["d/a", "a/x", "b/x"]), ["inputs/p/0/a", "inputs/p/1/x", "inputs/p/2/x"]);
+        let twice = [item("m", &[("fold", "0")]), item("m", &[("fold", "0")])];
+        assert_eq!(paths("p", true, &twice), ["inputs/p/0/m", "inputs/p/1/m"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_are_alike(
+            items in prop::collection::vec(("[ab./]{1,5}", prop::collection::btree_map("[ab]", "[ab/%=,]{0,3}", 0..3)), 0..6),
+        ) {
+            let items: Vec<Item> =
+                items.into_iter().map(|(path, axes)| Item { path, axes: axes.into_iter().collect() }).collect();
+            let paths = paths("p", true, &items);
+            prop_assert!(are_apart(&paths));
+            for path in &paths {
+                prop_assert!(path.starts_with("inputs/p/") && !path.split('/').any(|part| matches!(part, "" | "." | "..")), "{}", path);
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Container engines: they bring a sandbox of their own, and cannot start in ours.
+
+/// Programs that start containers.
+const ENGINES: [&str; 5] = ["docker", "podman", "apptainer", "singularity", "nerdctl"];
+/// Words that may stand before the program of a command.
+const BEFORE: [&str; 14] =
+    ["exec", "time", "nice", "nohup", "sudo", "env", "command", "if", "then", "else", "while", "until", "do", "!"];
+
+/// Whether a shell line has a command whose program is a container engine.
+pub(super) fn starts_container(line: &str) -> bool {
+    let engines = ENGINES.iter().any(|engine| line.contains(engine));
+    engines && commands(line).iter().any(|command| program(command).is_some_and(is_engine))
+}
+
+fn is_engine(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    ENGINES.contains(&name)
+}
+
+/// Commands of a line, roughly: separators in quotes do not count.
+fn commands(line: &str) -> Vec<String> {
+    let line = line.replace("\\\n", " ");
+    let mut commands = vec![String::new()];
+    let mut quote = None;
+    for character in line.chars() {
+        let last = commands.len() - 1;
+        match (character, quote) {
+            ('\'' | '"', None) => quote = Some(character),
+            (_, Some(open)) if character == open => quote = None,
+            (';' | '|' | '&' | '(' | '{' | '`' | '\n', None) => commands.push(String::new()),
+            // No word of a quoted text is a program.
+            (_, Some(_)) if character.is_whitespace() => commands[last].push('_'),
+            _ => commands[last].push(character),
+        }
+    }
+    commands
+}
+
+/// The word of a command that is its program.
+fn program(command: &str) -> Option<&str> {
+    let is_assignment = |word: &str| {
+        word.split_once('=').is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+    };
+    command.split_whitespace().find(|word| !is_assignment(word) && !BEFORE.contains(word) && !word.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn engines_are_known_where_they_are_programs() {
+        for line in [
+            "docker run --rm image true",
+            "set -x\ncd x && /usr/bin/podman run image",
+            "A=1 exec apptainer exec x.sif python train.py",
+            "if true; then singularity run x.sif; fi",
+            "sudo -E docker run image",
+            "\"docker\" run image",
+            "x=$(docker run image)",
+            "docker \\\n  run image",
+        ] {
+            assert!(starts_container(line), "{line}");
+        }
+        for line in
+            ["echo docker", "cat docker.txt", "# docker run", "echo 'a; docker run'", "python docker", "dockerize x"]
+        {
+            assert!(!starts_container(line), "{line}");
+        }
+    }
+}

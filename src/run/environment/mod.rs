@@ -1,0 +1,128 @@
+//! The environment of commands: which variables of the user's shell they get.
+//!
+//! A variable that happens to be set must not decide a result that others are served. So commands get what programs need to
+//! start and to find each other, and else only what their stage names.
+
+mod names;
+mod passed;
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
+
+use crate::language::VariablePattern;
+
+pub(crate) use names::names_in;
+pub use passed::PASSED;
+
+/// Shortest value of a variable that is taken for a secret, in bytes: shorter ones occur by chance.
+const SHORTEST_SECRET: usize = 6;
+
+/// Variables of the process that runs a pipeline.
+#[derive(Debug, Clone, Default)]
+pub struct Variables {
+    /// Those that every command gets.
+    passed: Arc<Vec<(OsString, OsString)>>,
+    /// Those that only commands get whose stages name them.
+    withheld: Arc<Vec<(OsString, OsString)>>,
+}
+
+impl Variables {
+    /// The variables `all`, of which commands get a documented set, or all of them where they `inherit` these.
+    pub fn new(all: impl Iterator<Item = (OsString, OsString)>, inherit: bool) -> Variables {
+        let is_passed = |(name, _): &(OsString, OsString)| inherit || is_passed(name);
+        let (passed, withheld) = all.partition(is_passed);
+        Variables { passed: Arc::new(passed), withheld: Arc::new(withheld) }
+    }
+
+    /// Variables of a command whose stage passes on what fits `patterns`.
+    pub fn of_command(&self, patterns: &[VariablePattern]) -> Vec<(OsString, OsString)> {
+        self.passed.iter().chain(self.named(patterns)).cloned().collect()
+    }
+
+    /// Values of variables that a stage passes on by `patterns`, which are not to be seen in logs and events.
+    pub fn secrets(&self, patterns: &[VariablePattern]) -> Vec<String> {
+        // Where commands inherit everything, the same variables are secrets.
+        let inherited = self.passed.iter().filter(|(name, _)| !is_passed(name) && is_named(name, patterns));
+        let values = self.named(patterns).chain(inherited).filter_map(|(_, value)| value.to_str());
+        let texts = values.flat_map(|value| std::iter::once(value).chain(value.lines()));
+        let secrets: BTreeSet<&str> = texts.filter(|text| text.trim().len() >= SHORTEST_SECRET).collect();
+        secrets.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Names among `names` that are set here and not passed to a command whose stage passes on what fits `patterns`.
+    pub fn withheld<'n>(&self, names: impl Iterator<Item = &'n str>, patterns: &[VariablePattern]) -> Vec<String> {
+        let is_withheld = |name: &&str| {
+            self.withheld.iter().any(|(own, _)| own.to_str() == Some(*name))
+                && !patterns.iter().any(|pattern| pattern.fits(name))
+        };
+        let withheld: BTreeSet<&str> = names.filter(is_withheld).collect();
+        withheld.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether every variable is passed.
+    pub fn withholds_nothing(&self) -> bool {
+        self.withheld.is_empty()
+    }
+
+    fn named<'v>(&'v self, patterns: &'v [VariablePattern]) -> impl Iterator<Item = &'v (OsString, OsString)> {
+        self.withheld.iter().filter(move |(name, _)| is_named(name, patterns))
+    }
+}
+
+fn is_named(name: &OsStr, patterns: &[VariablePattern]) -> bool {
+    name.to_str().is_some_and(|name| patterns.iter().any(|pattern| pattern.fits(name)))
+}
+
+/// Whether every command gets the variable `name`.
+fn is_passed(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| {
+        PASSED.iter().any(|(_, patterns)| patterns.iter().any(|pattern| crate::language::fits(pattern, name)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::node::Value;
+    use crate::language::shape::Typed;
+
+    fn variables(inherit: bool) -> Variables {
+        let all =
+            [("PATH", "/bin"), ("LC_ALL", "C"), ("LR", "0.1"), ("HF_TOKEN", "hf_secret\nline two"), ("HF_X", "1")];
+        Variables::new(all.iter().map(|(name, value)| (name.into(), value.into())), inherit)
+    }
+
+    fn patterns(list: &[&str]) -> Vec<VariablePattern> {
+        list.iter().map(|text| VariablePattern::parse(&Value::Text((*text).to_owned())).unwrap()).collect()
+    }
+
+    fn names(list: &[(OsString, OsString)]) -> Vec<&str> {
+        list.iter().map(|(name, _)| name.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_set_is_documented_as_it_is() {
+        let doc = athanor_stages::registry::find("command").unwrap().doc();
+        for (purpose, patterns) in PASSED {
+            let line = format!("- {purpose}: {}\n", patterns.join(", "));
+            assert!(doc.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
+    fn commands_get_the_documented_set_and_what_is_named() {
+        assert_eq!(names(&variables(false).of_command(&[])), ["PATH", "LC_ALL"]);
+        assert_eq!(names(&variables(false).of_command(&patterns(&["HF_*"]))), ["PATH", "LC_ALL", "HF_TOKEN", "HF_X"]);
+        assert_eq!(variables(true).of_command(&[]).len(), 5);
+        assert_eq!(variables(false).withheld(["LR", "PATH", "NOT_SET"].into_iter(), &[]), ["LR"]);
+        assert!(variables(false).withheld(["LR"].into_iter(), &patterns(&["L*"])).is_empty());
+    }
+
+    #[test]
+    fn values_that_are_passed_on_by_name_are_secrets() {
+        let secrets = variables(false).secrets(&patterns(&["HF_*"]));
+        assert_eq!(secrets, ["hf_secret", "hf_secret\nline two", "line two"]);
+        assert_eq!(variables(true).secrets(&patterns(&["*"])), secrets);
+    }
+}

@@ -1,0 +1,46 @@
+//! The program that runs a script.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::run::executor::job::Script;
+
+/// Variable with the folders in which programs are looked for.
+const PATH: &str = "PATH";
+/// These folders where the variable is not set.
+const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// Command that runs a script. Its shell is looked for in the stage's `PATH`, and else in the user's, which comes before it in
+/// `environment`.
+pub(super) fn command(script: &Script, environment: &[(OsString, OsString)]) -> io::Result<Command> {
+    let paths = environment.iter().rev().filter(|(name, _)| name == PATH).map(|(_, value)| value.as_os_str());
+    let mut paths: Vec<&OsStr> = paths.collect();
+    if paths.is_empty() {
+        paths.push(OsStr::new(USUAL_PATH));
+    }
+    let words = script.shell.command_line(script.path, |name| find(name, &paths).is_some());
+    let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let usual = || (program == "sh").then(|| PathBuf::from("/bin/sh"));
+    let found = find(program, &paths).or_else(usual).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, format!("`{program}`, which is to run its script, is not on the PATH"))
+    })?;
+    let mut command = Command::new(found);
+    command.args(arguments);
+    Ok(command)
+}
+
+/// Path of a program: as it is if it has a slash in it, else the first of this name in the folders that `paths` list.
+fn find(program: &str, paths: &[&OsStr]) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program));
+    }
+    let folders = paths.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join(program)).find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}

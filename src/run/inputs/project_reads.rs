@@ -1,0 +1,170 @@
+//! What commands read of the project without its being an input: files that their lines name, what is declared under `reads`,
+//! and modules that scripts import.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Component, Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::language::Diagnostics;
+use crate::plan::{InputSource, InstanceId, Plan, Work};
+use crate::run::inputs::environments::environment_of;
+
+/// Something of the project that a command reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ProjectRead {
+    /// Path relative to the project folder; names of scripts for what these import.
+    pub path: String,
+    /// Way in which it is read.
+    pub how: How,
+}
+
+/// Way in which a command reads something of the project.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum How {
+    /// In the stage's own folder, at the same path there.
+    Placed,
+    /// Where it lies.
+    InPlace,
+    /// Where it lies, and only the values of these keys.
+    Keys(Vec<String>),
+    /// The modules that scripts import.
+    Imports,
+}
+
+impl ProjectRead {
+    /// Name among the ports of a recipe, which no input can have.
+    pub fn port(&self) -> String {
+        match &self.how {
+            How::Placed | How::InPlace => format!("./{}", self.path),
+            How::Keys(keys) => format!("./{} [{}]", self.path, keys.join(", ")),
+            How::Imports => format!("{} (imports)", self.path),
+        }
+    }
+
+    /// Name of its content among the contents of a run.
+    pub fn content_key(&self) -> Cow<'_, str> {
+        match &self.how {
+            How::Placed | How::InPlace => Cow::Borrowed(&self.path),
+            How::Keys(_) | How::Imports => Cow::Owned(self.port()),
+        }
+    }
+
+    /// Whether it is a whole file or folder.
+    pub fn is_named(&self) -> bool {
+        matches!(self.how, How::Placed | How::InPlace)
+    }
+}
+
+/// What each command reads of the project, by instance.
+pub type Mentions = HashMap<InstanceId, Vec<ProjectRead>>;
+
+/// What each of the commands reads of the project in the folder `project`, what scripts import excepted; `are_there` selects
+/// words that are files of it.
+pub fn mentions<'p>(
+    plan: &'p Plan,
+    ids: &[InstanceId],
+    project: &Path,
+    are_there: impl FnOnce(HashSet<&'p str>) -> HashSet<&'p str>,
+) -> Mentions {
+    let commands = || {
+        ids.iter().filter_map(|id| match &plan.instances[id.index()].work {
+            Work::Command(command) => Some((*id, command)),
+            Work::BuiltIn { .. } => None,
+        })
+    };
+    let in_project = |word: &'p String| within(word, project);
+    let words = commands().flat_map(|(_, command)| {
+        let in_place = command.in_place.iter().filter_map(in_project);
+        command.mentions.iter().map(String::as_str).chain(in_place)
+    });
+    let files = are_there(words.collect());
+    let mut mentions = Mentions::new();
+    for (id, command) in commands() {
+        let placed: BTreeSet<&str> =
+            command.mentions.iter().map(String::as_str).filter(|word| files.contains(word)).collect();
+        let read = |path: &str, how| ProjectRead { path: path.to_owned(), how };
+        let mut reads: BTreeSet<ProjectRead> = placed.iter().map(|path| read(path, How::Placed)).collect();
+        let in_place = command.in_place.iter().filter_map(in_project).filter(|word| files.contains(word));
+        reads.extend(in_place.filter(|path| !placed.contains(path)).map(|path| read(path, How::InPlace)));
+        for declared in &command.reads {
+            match &declared.keys {
+                Some(keys) => drop(reads.insert(read(&declared.path, How::Keys(keys.clone())))),
+                None if placed.contains(declared.path.as_str()) => {}
+                None => drop(reads.insert(read(&declared.path, How::InPlace))),
+            }
+        }
+        if !reads.is_empty() {
+            mentions.insert(id, reads.into_iter().collect());
+        }
+    }
+    mentions
+}
+
+/// The path of `word` in the project, if it is relative or lies in it.
+fn within<'w>(word: &'w str, project: &Path) -> Option<&'w str> {
+    if !word.starts_with('/') {
+        return Some(word);
+    }
+    Path::new(word).strip_prefix(project).ok()?.to_str().filter(|word| !word.is_empty())
+}
+
+/// Number of words in one folder above which they are looked up in its list, instead of one by one on disk.
+const LISTED: usize = 64;
+
+/// Words that are paths of files in the project folder, the cache's own excepted.
+pub fn project_files<'w>(words: HashSet<&'w str>, project: &Path, cache: &Path) -> HashSet<&'w str> {
+    let mut by_folder: HashMap<&str, Vec<&'w str>> = HashMap::new();
+    for word in words {
+        by_folder.entry(word.rsplit_once('/').map_or("", |(folder, _)| folder)).or_default().push(word);
+    }
+    let mut files = HashSet::new();
+    for (folder, mut words) in by_folder {
+        if words.len() > LISTED
+            && let Ok(entries) = std::fs::read_dir(project.join(folder))
+        {
+            let last_part = |word: &'w str| word.rsplit_once('/').map_or(word, |(_, name)| name);
+            let by_name: HashMap<&str, &'w str> = words.iter().map(|word| (last_part(word), *word)).collect();
+            let listed = entries.flatten().filter_map(|entry| by_name.get(entry.file_name().to_str()?).copied());
+            words = listed.collect();
+        }
+        files.extend(words.into_iter().filter(|word| names_project_file(word, project, cache)));
+    }
+    files
+}
+
+/// Whether `word` is the path of a file in the project folder, the cache's own excepted.
+fn names_project_file(word: &str, project: &Path, cache: &Path) -> bool {
+    let plain = Path::new(word).components().all(|part| matches!(part, Component::Normal(_)));
+    let path = project.join(word);
+    plain && path.is_file() && !path.starts_with(cache)
+}
+
+/// Reports every folder of the project that a command's line names by its full path and that nothing declares.
+pub fn check_named_folders(plan: &Plan, project: &Path, problems: &mut Diagnostics) {
+    let mut told = HashSet::new();
+    for instance in &plan.instances {
+        let Work::Command(command) = &instance.work else { continue };
+        for path in command.in_place.iter().filter_map(|word| within(word, project)) {
+            let lies_in = |folder: &str| Path::new(path).starts_with(folder);
+            let reads = command.reads.iter().filter(|declared| declared.keys.is_none()).map(|declared| &declared.path);
+            let sources = instance.inputs.iter().flat_map(|input| &input.sources);
+            let sources = sources.filter_map(|source| match source {
+                InputSource::File(source) => Some(&plan.sources[source.index()].path),
+                InputSource::Output { .. } => None,
+            });
+            let is_declared = reads.chain(sources).any(|folder| folder == "." || lies_in(folder));
+            let is_known = is_declared || environment_of(project, path).is_some();
+            if is_known || !told.insert((instance.stage, path)) || !project.join(path).is_dir() {
+                continue;
+            }
+            let message = format!(
+                "the line of `{}` names the folder `{path}` of the project, and what it reads there would not count",
+                plan.stages[instance.stage].name
+            );
+            let help = format!("declare it under inputs or reads, such as `reads: [{path}]`");
+            problems.at(instance.span, message, Some(help));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A shell in a stage's folder, prepared as for an attempt.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use athanor_cache::{CacheError, Lookup, OutputRecord, UseGuard, remove_tree};
+use tempfile::TempDir;
+
+use crate::plan::{InstanceId, Work};
+use crate::run::attempts::attempt::{environment, prepare_sandbox};
+use crate::run::attempts::sandbox::Sandbox;
+use crate::run::executor::access_rules::AccessRules;
+use crate::run::executor::local::landlock::Restriction;
+use crate::run::executor::protocol::EVENTS_VARIABLE;
+use crate::run::executor::resources::{Capacity, Pool};
+use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
+use crate::run::inputs::resolve::{Inputs, Unresolved};
+use crate::run::state::outputs::Outputs;
+
+use super::Session;
+
+/// Reason why there is no shell for a stage.
+#[derive(Debug, thiserror::Error)]
+pub enum ShellError {
+    /// The cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Inputs of the stage are not up to date.
+    #[error("`{stage}` reads what is not up to date: {} first.", run_first(.first))]
+    Inputs {
+        /// The stage's name.
+        stage: String,
+        /// Names of the instances that have to run.
+        first: Vec<String>,
+    },
+    /// An input was not written, or cannot be read.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// The stage's resources are not there.
+    #[error("`{0}` asks for more than this machine has; `athanor run` says of what.")]
+    Resources(String),
+    /// The system refused.
+    #[error("The shell cannot be started: {0}.")]
+    Start(#[from] std::io::Error),
+}
+
+fn run_first(first: &[String]) -> String {
+    let named = first.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    format!("run {named}")
+}
+
+/// Folder of a stage, prepared as for an attempt; removed when it is dropped.
+pub struct PreparedStage {
+    sandbox: Sandbox,
+    environment: Vec<(OsString, OsString)>,
+    access: Option<AccessRules>,
+    /// Sentences about it for the user.
+    pub notices: Vec<String>,
+    /// Script of the stage, if it is a command.
+    pub line: Option<String>,
+    _folder: TempDir,
+    _use: UseGuard,
+}
+
+impl Drop for PreparedStage {
+    fn drop(&mut self) {
+        // A leftover is swept by the next collection.
+        let _ = remove_tree(self.sandbox.root());
+    }
+}
+
+impl PreparedStage {
+    /// Folder that the stage works in.
+    pub fn folder(&self) -> &Path {
+        self.sandbox.folder()
+    }
+
+    /// Runs `shell` in the folder, with the stage's variables and in its sandbox, until it ends.
+    pub fn run(&self, shell: &Path) -> Result<ExitStatus, ShellError> {
+        let mut command = Command::new(shell);
+        command.current_dir(self.folder());
+        if self.line.is_some() {
+            command.env_clear();
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value))).env(EVENTS_VARIABLE, "/dev/null");
+        let mut child = match &self.access {
+            Some(rules) => Restriction::new(rules)?.spawn(&mut command)?,
+            None => command.spawn()?,
+        };
+        Ok(child.wait()?)
+    }
+}
+
+impl Session<'_> {
+    /// Prepares the folder of `id`, which must be the session's only target.
+    pub fn prepare_shell(&self, id: InstanceId, capacity: &Capacity) -> Result<PreparedStage, ShellError> {
+        let cache = &self.project.cache;
+        let guard = cache.use_shared()?;
+        let contents = self.read_sources(&|_, _| {})?;
+        let versions = self.last_versions();
+        let inputs = self.inputs(&contents, &versions);
+        let outputs = self.recorded_outputs(id, &inputs)?;
+        let recipe = inputs.recipe(id, |producer| outputs[producer.index()].as_deref().unwrap_or_default())?;
+        let instance = &self.plan.instances[id.index()];
+        let allocation = Pool::new(capacity).take(&capacity.wanted_by(instance));
+        let allocation = allocation.ok_or_else(|| ShellError::Resources(instance.name.clone()))?;
+        // Named as the cache names its own, so that a collection removes it if this process is killed.
+        let folder = tempfile::Builder::new().prefix("athanor-").rand_bytes(6).tempdir_in(cache.root().join("tmp"))?;
+        let root = folder.path().join("1");
+        let links = inputs.links(id, &recipe, false);
+        let policy = self.project.access_policy();
+        let access = policy.rules(cache, instance, &root, &links, &inputs.read_in_place(id));
+        let views = ShownFolders { views: &mut FolderViews::default(), exclusions: &self.exclusions };
+        let sandbox = prepare_sandbox(cache, root, instance, &links, views)?;
+        let (environment, _) =
+            environment(&sandbox, &self.project.folder, instance, &allocation, &self.project.variables);
+        let line = match &instance.work {
+            Work::Command(command) => Some(command.line.clone()),
+            Work::BuiltIn { .. } => None,
+        };
+        let notices = policy.notices();
+        Ok(PreparedStage { sandbox, environment, access, notices, line, _folder: folder, _use: guard })
+    }
+
+    /// The recorded outputs of all that `id` reads from, by instance.
+    fn recorded_outputs(&self, id: InstanceId, inputs: &Inputs<'_>) -> Result<Vec<Option<Outputs>>, ShellError> {
+        let mut outputs: Vec<Option<Outputs>> = vec![None; self.plan.instances.len()];
+        let mut missing = Vec::new();
+        for producer in self.wanted.iter().copied().filter(|producer| *producer != id) {
+            let is_settled = |before: InstanceId| outputs[before.index()].is_some();
+            let found = if self.plan.producers(producer).all(is_settled) {
+                let outcome =
+                    |before: InstanceId| -> &[OutputRecord] { outputs[before.index()].as_deref().unwrap_or_default() };
+                let fingerprint = inputs.fingerprint(producer, outcome)?;
+                match self.project.cache.lookup(&fingerprint)? {
+                    Lookup::Hit(record) => Some(Outputs::from(record.outputs)),
+                    Lookup::Incomplete { .. } | Lookup::Miss => None,
+                }
+            } else {
+                None
+            };
+            if found.is_none() {
+                missing.push(producer);
+            }
+            outputs[producer.index()] = found;
+        }
+        // The others follow when these have run.
+        let is_direct = |producer: &InstanceId| self.plan.producers(id).any(|direct| direct == *producer);
+        let first: Vec<String> =
+            missing.into_iter().filter(is_direct).map(|id| self.plan.instances[id.index()].name.clone()).collect();
+        if first.is_empty() {
+            return Ok(outputs);
+        }
+        Err(ShellError::Inputs { stage: self.plan.instances[id.index()].name.clone(), first })
+    }
+}
