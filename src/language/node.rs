@@ -1,5 +1,6 @@
 //! YAML trees with the spans of all keys and values.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -130,14 +131,34 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
         alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: REPLAYED + text.len() },
     };
     match serde_yaml::from_str_with_options::<Located<Raw>>(text, options) {
-        Ok(raw) => Ok(SpanMap { text, base, source }.node(raw)),
+        Ok(raw) => {
+            let spans = SpanMap { text, base, source, unclear: Cell::new(None) };
+            let node = spans.node(raw);
+            spans.unclear.get().map_or(Ok(node), |span| Err(Box::new(unclear(text, base, span))))
+        }
         Err(error) => {
-            let spans = SpanMap { text, base, source };
+            let spans = SpanMap { text, base, source, unclear: Cell::new(None) };
             let span = error.location().map_or(Span::new(source, base..base), |location| spans.error_span(location));
             let message = error.to_string();
             Err(Box::new(Diagnostic::new(span, explained(&message)).maybe_help(remedy(&message))))
         }
     }
+}
+
+/// Whether a number is written with zeros before it: versions of YAML take that for an octal number, for another one, or for text.
+fn has_leading_zeros(written: &str) -> bool {
+    let digits = written.trim_start_matches(['+', '-']);
+    digits.starts_with('0') && digits[1..].starts_with(|letter: char| letter.is_ascii_digit())
+}
+
+/// Diagnostic of a number with zeros before it.
+fn unclear(text: &str, base: usize, span: Span) -> Diagnostic {
+    let range = span.range();
+    let written = &text[range.start - base..range.end - base];
+    let number = written.trim_start_matches(['+', '-', '0']);
+    let message = format!("`{written}` can be meant as text or as a number");
+    let help = format!("quote it (`\"{written}\"`), or write {}", if number.is_empty() { "0" } else { number });
+    Diagnostic::new(span, message).help(help)
 }
 
 /// Number of events that aliases and merges may add to any file.
@@ -329,11 +350,18 @@ struct SpanMap<'t> {
     /// Offset of `text` in the text that spans count in.
     base: usize,
     source: u32,
+    /// Place of the first number with zeros before it.
+    unclear: Cell<Option<Span>>,
 }
 
 impl SpanMap<'_> {
     fn node(&self, raw: Located<Raw>) -> Node {
         let span = self.span(raw.at);
+        if matches!(raw.value, Raw::Number(_)) && self.unclear.get().is_none() {
+            let range = span.range();
+            let written = &self.text[range.start - self.base..range.end - self.base];
+            self.unclear.set(has_leading_zeros(written).then_some(span));
+        }
         let value = match raw.value {
             Raw::Null => Value::Null,
             Raw::Bool(value) => Value::Bool(value),

@@ -154,6 +154,21 @@ fn no_short_expression_makes_a_value_without_end() {
 }
 
 #[test]
+fn numbers_with_zeros_before_them_are_refused() {
+    for written in ["007", "012", "-08", "00", "01.5"] {
+        let text = format!("a: [1, {written}]");
+        let refused = *node::parse(&text, 0, 0).unwrap_err();
+        assert_eq!(refused.message, format!("`{written}` can be meant as text or as a number"));
+        assert_eq!(&text[refused.labels[0].span.range()], written);
+    }
+    for fine in ["0", "-0", "0.5", "10", "\"007\"", "2020-01-05", "0x1F", "v007"] {
+        assert!(node::parse(&format!("a: {fine}"), 0, 0).is_ok(), "{fine}");
+    }
+    let help = node::parse("012", 0, 0).unwrap_err().help.unwrap();
+    assert_eq!(help, "quote it (`\"012\"`), or write 12");
+}
+
+#[test]
 fn evaluated_values() {
     use serde_json::json;
     let vars = "{ n: 3, big: 18446744073709551615, f: 0.5, one: 1.0, l: [1, a], m: { k: v }, t: yes }";
