@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// Time after which a program that has not ended is taken to hang.
-const MAX_TIME: Duration = Duration::from_secs(600);
+const MAX_TIME: Duration = Duration::from_secs(1200);
 
 /// A project folder that goes away with the test.
 pub(crate) struct Project {
