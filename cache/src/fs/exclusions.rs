@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_pattern_that_makes_no_sense_is_refused_with_its_line() {
         let project = tempfile::tempdir().unwrap();
-        fs::write(project.path().join(Exclusions::FILE), "*.log\na[b\n").unwrap();
+        fs::write(project.path().join(Exclusions::FILE), "*.log\n[z-a]\n").unwrap();
         let error = Exclusions::of_project(project.path(), &[]).unwrap_err().to_string();
         assert!(error.contains(".athanorignore:2: "), "{error}");
     }
