@@ -50,7 +50,7 @@ pub enum CacheError {
         path: PathBuf,
         /// The pattern's line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// Reason why it is refused.
         reason: String,
     },
     /// A cache of a later format.

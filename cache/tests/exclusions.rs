@@ -1,4 +1,4 @@
-//! Digests of folders without what is no content, from outside.
+//! Digests of folders without excluded files, from outside.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a command may read and write besides its own folder: the keys `sandbox` and `writes`.
+//! Access of a command to files besides its own folder: the keys `sandbox` and `writes`.
 
 use crate::language::expression::{Template, scalar_text};
 use crate::language::node::{Node, Value};

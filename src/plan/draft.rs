@@ -73,7 +73,7 @@ pub(super) struct Templates<'d, 'e> {
     pub shell: Option<Template<'e>>,
     /// Variables that it sets, by name.
     pub env: Vec<(&'d Key, Template<'e>)>,
-    /// What is read of the project where it lies.
+    /// Paths of the project that are read in place.
     pub reads: Option<Template<'e>>,
     /// Outputs, by name.
     pub outputs: Vec<(&'d Key, Template<'e>)>,

@@ -136,7 +136,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         })
     }
 
-    /// What is read of the project where it lies.
+    /// Paths of the project that are read in place.
     fn reads(
         &self,
         scope: &Scope,

@@ -96,7 +96,7 @@ pub struct Instance {
     pub timeout: Option<Duration>,
     /// Number of retries after a failure.
     pub retries: u32,
-    /// What a command may read and write besides its own folder.
+    /// Access of a command to files besides its own folder.
     pub access: StageAccess,
     /// The stage's name in the pipeline file.
     pub span: Span,
@@ -138,7 +138,7 @@ impl Default for Resources {
     }
 }
 
-/// What a command may read and write besides its own folder. No part of its fingerprint: it changes nothing of what is computed
+/// Access of a command to files besides its own folder. No part of its fingerprint: it changes nothing of what is computed
 /// from what is declared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageAccess {
@@ -174,7 +174,7 @@ pub struct CommandLine {
     pub in_place: Vec<String>,
     /// Names that may be those of Python modules of the project which are run.
     pub modules: Vec<String>,
-    /// What is declared to be read where it lies.
+    /// Paths that are declared to be read in place.
     pub reads: Vec<DeclaredRead>,
     /// Shell that runs it.
     pub shell: Shell,

@@ -165,7 +165,7 @@ mod tests {
         })
     }
 
-    /// What Python reads: `None` where there is no Python.
+    /// The value as Python reads it; `None` where there is no Python.
     fn read_back(script: &str) -> Option<serde_json::Value> {
         let output =
             Command::new("python3").args(["-c", &format!("import json\nprint(json.dumps({script}))")]).output();

@@ -1,4 +1,4 @@
-//! What a command declares to read of the project where it lies.
+//! Paths of the project that a command declares to read in place.
 
 use crate::language::Diagnostic;
 use crate::language::Span;

@@ -269,7 +269,7 @@ mod tests {
         printed_by("/bin/sh", line).unwrap()
     }
 
-    /// What a shell prints; `None` where there is no such shell.
+    /// Output of a shell; `None` where there is no such shell.
     fn printed_by(shell: &str, line: &str) -> Option<String> {
         let output = Command::new(shell).args(["-c", line]).env_remove("UNSET").output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -41,7 +41,7 @@ fn is_swap_file(name: &[u8]) -> bool {
 
 /// Entries of the user's folders that are no content.
 ///
-/// Whatever a walk starts from is content, whatever its name: somebody has named it.
+/// The root of a walk is content under any name: somebody has named it.
 #[derive(Debug, Default)]
 pub struct Exclusions {
     /// Whether names that [`is_left_behind`] are excluded.

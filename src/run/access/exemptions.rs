@@ -1,4 +1,4 @@
-//! What stays readable of a project: environments in it, and programs and settings of the user where the project holds them.
+//! Files of a project that stay readable: environments in it, and programs and settings of the user where the project holds them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

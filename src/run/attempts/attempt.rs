@@ -357,7 +357,7 @@ fn csv_cell(cell: &str) -> String {
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
-/// What a command may read of itself, as JSON.
+/// Inputs, outputs and values of a command, as JSON.
 fn context(instance: &Instance, command: &CommandLine) -> Vec<u8> {
     let input = |input: &Input| match (input.list, input.files.as_slice()) {
         (false, [one]) => (input.port.clone(), json!(one)),

@@ -84,7 +84,7 @@ pub struct Abandoned {
     pub log_tail: Vec<String>,
     /// Why it may have failed through no fault of its own: another stage changed what it read.
     pub disturbed: Option<String>,
-    /// What its sandbox denied it, as sentences, if its log says so.
+    /// Accesses that its sandbox denied, as sentences, if its log tells of any.
     pub denied: Option<String>,
 }
 

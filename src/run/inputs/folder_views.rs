@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use athanor_cache::{CacheError, Exclusions, FolderView, symlink_or_copy};
 
-/// Views of the project's folders, without what is no content.
+/// Views of the project's folders, without excluded files.
 #[derive(Default)]
 pub struct FolderViews {
     known: HashMap<PathBuf, FolderView>,

@@ -20,7 +20,7 @@ pub(super) struct MaskedLog {
     log: AddressLog,
     /// Texts that are masked, longest first.
     secrets: Vec<String>,
-    /// What may be the beginning of one.
+    /// Bytes that may be the beginning of one.
     held: Vec<u8>,
 }
 

@@ -1,6 +1,6 @@
 //! A control group for the processes of a run, where the system grants one.
 //!
-//! Whatever a process does to its marks, its parent or its folder, it stays in its group, and so do those that it starts. The
+//! A process can shed its marks, its parent and its folder; it stays in its group, and so do those that it starts. The
 //! run enters a group of its own before its first stage; the reaper, which stays outside, kills the group whole when the run
 //! has been killed. One group a run costs two moves; one an attempt would cost more than a small stage itself.
 
@@ -16,7 +16,7 @@ const PREFIX: &str = "athanor-run-";
 const PROCESSES: &str = "cgroup.procs";
 /// … and of its switch.
 const KILL: &str = "cgroup.kill";
-/// What a process writes to a list to be on it itself.
+/// Text that a process writes to a list to be on it itself.
 const THIS_PROCESS: &str = "0";
 /// Pause before a group whose processes are still ending is removed again.
 const END_PAUSE: Duration = Duration::from_millis(5);
