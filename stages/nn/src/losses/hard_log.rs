@@ -7,6 +7,7 @@ use burn::prelude::*;
 use burn::tensor::activation::log_sigmoid;
 
 use super::complement;
+use super::ranking::higher_before;
 
 /// Below any logit.
 const LOWEST: f32 = f32::MIN;
@@ -18,21 +19,18 @@ const LOWEST: f32 = f32::MIN;
 pub fn hard_log(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     let positives = targets.clone().sum_dim(0);
     let chosen = chosen_negatives(targets.clone());
-    let of_positives = (log_sigmoid(logits.clone()) * targets.clone()).sum_dim(0);
-    let (hardest_first, is_chosen) = ranked_negatives(logits, targets, chosen.clone());
-    let of_negatives = (log_sigmoid(-hardest_first) * is_chosen).sum_dim(0);
+    let is_chosen = hardest_negatives(logits.clone(), targets.clone(), chosen.clone());
+    let of_positives = (log_sigmoid(logits.clone()) * targets).sum_dim(0);
+    let of_negatives = (log_sigmoid(-logits) * is_chosen).sum_dim(0);
     (-(of_positives + of_negatives) / (positives + chosen)).mean()
 }
 
-/// The logits with those of negatives first, highest on top, and a one for each that is chosen; `chosen` is `[1,
-/// class]`.
-fn ranked_negatives(logits: Tensor<2>, targets: Tensor<2>, chosen: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
-    let [batch, _] = logits.dims();
-    let negatives_only = logits.clone().detach().mask_fill(targets.greater_scalar(0.5), LOWEST);
-    let (_, order) = negatives_only.sort_descending_with_indices(0);
-    let ranks = Tensor::<1, Int>::arange(0..batch as i64, &logits.device()).float().reshape([batch, 1]);
-    let is_chosen = (chosen - ranks).greater_scalar(0.5).float();
-    (logits.gather(0, order), is_chosen)
+/// A one for each negative that is chosen, `[batch, class]`: those with the highest logits, as many as `chosen` `[1,
+/// class]` says.
+fn hardest_negatives(logits: Tensor<2>, targets: Tensor<2>, chosen: Tensor<2>) -> Tensor<2> {
+    let negatives_only = logits.detach().mask_fill(targets.greater_scalar(0.5), LOWEST);
+    let rank: Tensor<2> = higher_before(negatives_only).sum_dim(1).squeeze_dim(1);
+    (chosen - rank).greater_scalar(0.5).float()
 }
 
 /// Number of chosen negatives of each class, `[1, class]`.

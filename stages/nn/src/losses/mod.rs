@@ -1,7 +1,7 @@
 //! Loss functions of logits `[batch, class]` and targets, each a mean over the batch.
 //!
 //! Values and gradients are finite for logits of any size that float32 squares, for batches of one, and where a class
-//! has no positives or only positives. Sorted losses and counts stay on the device: nothing waits for it.
+//! has no positives or only positives. Ranked losses and counts stay on the device: nothing waits for it.
 
 mod arcface;
 mod bce;
@@ -9,6 +9,7 @@ mod classifier;
 mod focal;
 mod hard_log;
 mod lovasz;
+mod ranking;
 
 pub use arcface::arcface;
 pub use bce::bce_with_logits;

@@ -61,7 +61,7 @@ impl StageKind for TrainClassifier {
     type Outputs = TrainClassifierOutputs;
 
     const NAME: &'static str = "train_classifier";
-    const REVISION: u32 = 3;
+    const REVISION: u32 = 4;
     const USES_ALL_CPUS: bool = true;
     const USES_GPUS: bool = true;
     const DOC: &'static str = "Trains a network to predict the classes of an image, with Adam.\n\nA training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU.";
