@@ -8,6 +8,7 @@
 #   golden     losses, Adam and the golden values of all networks
 #   resnet18   ResNet-18 at 96 px, cold and again; its gradients against the CPU's in float32 and bfloat16
 #   resnet34   ResNet-34 at 1024 px, batch 8, ten steps in both, against PyTorch eager and compiled
+#   kernels    time by kernel of such a step, in both
 #   bce        the same with `loss: bce`: the price of the sorts in the reference's loss
 #   folds      five folds of densenet121 by fractions of one GPU
 #   split      a batch too large for the memory, with `on_out_of_memory: split`
@@ -30,7 +31,7 @@ usage() {
 }
 [ $# -eq 1 ] || usage
 step=$1
-case $step in devices | golden | resnet18 | resnet34 | bce | folds | split) ;; *) usage ;; esac
+case $step in devices | golden | resnet18 | resnet34 | kernels | bce | folds | split) ;; *) usage ;; esac
 
 absolute() { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
 athanor=$(absolute "${ATHANOR:-$here/target/release/athanor}")
@@ -200,10 +201,19 @@ resnet34 | bce)
     loss=classifier
     [ "$step" = bce ] && loss=bce
     large=(--arch resnet34 --size 1024 --batch 8 --steps 10 --loss $loss)
-    for precision in f32 bf16; do
+    for precision in bf16 f32; do
         bench ours-$precision train "${large[@]}" --precision $precision --threads "$threads"
         peer torch-$precision "${large[@]}" --precision $precision
-        peer torch-$precision-compiled "${large[@]}" --precision $precision --compile
+    done
+    for precision in bf16 f32; do peer torch-$precision-compiled "${large[@]}" --precision $precision --compile; done
+    ;;
+kernels)
+    for precision in bf16 f32; do
+        log=$out/kernels.$precision.txt
+        rm -f "$log"
+        bench kernels-$precision train --arch resnet34 --size 1024 --batch 8 --steps 3 --precision $precision --kernels "$log" \
+            --threads "$threads"
+        [ -e "$log" ] && "$python" "$here/benches/kernels.py" "$log" --steps 6 >"$out/kernels.$precision.md" && rm "$log"
     done
     ;;
 folds | split) run "$step.yaml" ;;

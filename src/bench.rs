@@ -1,6 +1,7 @@
 //! `athanor bench`: measurements of training and prediction, each in a process of its own, so that none finds the memory, the
 //! threads or the compiled kernels of another.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -35,13 +36,15 @@ fn help(error: &StageError) -> String {
 }
 
 /// Makes a measurement in this process, which must make no other.
-pub(crate) fn measure(bench: &Bench) -> Result<Measurement, BenchError> {
-    Ok(with_devices(|| bench.run())?)
+///
+/// Kernels that run on a GPU are written to `kernels`, if that is given.
+pub(crate) fn measure(bench: &Bench, kernels: Option<&Path>) -> Result<Measurement, BenchError> {
+    Ok(with_devices(kernels, || bench.run())?)
 }
 
 /// Sets this process up to compute, does so, and keeps the kernels. Nothing else may have been started in it.
-fn with_devices<R>(work: impl FnOnce() -> R) -> R {
-    let cache = KernelCache { kept: kernel_folder::kept(), while_shared: None };
+fn with_devices<R>(log: Option<&Path>, work: impl FnOnce() -> R) -> R {
+    let cache = KernelCache { kept: kernel_folder::kept(), while_shared: None, log: log.map(Path::to_owned) };
     // SAFETY: This is the process's only thread so far.
     let kernels = unsafe { set_up(Some(&cache)) };
     let result = work();
@@ -51,15 +54,16 @@ fn with_devices<R>(work: impl FnOnce() -> R) -> R {
 
 /// Makes a check in this process, which must make no other on another device.
 pub(crate) fn check(check: &Check) -> Result<CheckReport, BenchError> {
-    Ok(with_devices(|| check.run())?)
+    Ok(with_devices(None, || check.run())?)
 }
 
 /// Makes a measurement in a process of `program`, which is this program.
-pub(crate) fn measure_apart(program: &Path, bench: &Bench) -> Result<Measurement, BenchError> {
+pub(crate) fn measure_apart(program: &Path, bench: &Bench, kernels: Option<&Path>) -> Result<Measurement, BenchError> {
     let request = serde_json::to_string(bench).expect("numbers and names always serialise");
     let start = |source| BenchError::Start { program: program.display().to_string(), source };
     let output = Command::new(program)
         .args(["bench", "measure", &request])
+        .args(kernels.map(|file| [OsStr::new("--kernels"), file.as_os_str()]).into_iter().flatten())
         .stderr(std::process::Stdio::inherit())
         .output()
         .map_err(start)?;

@@ -274,6 +274,9 @@ pub(super) enum BenchCommand {
     Measure {
         /// The measurement, as JSON.
         bench: String,
+        /// See `--kernels` of the measurements.
+        #[arg(long)]
+        kernels: Option<PathBuf>,
     },
 }
 
@@ -300,6 +303,9 @@ pub(super) struct BenchOptions {
     /// Number of batches to measure, after as many for warming up.
     #[arg(long, value_name = "BATCHES", default_value_t = 5)]
     pub steps: usize,
+    /// Write time and name of each kernel that runs on a GPU to a file, in both rounds; slows the measurement.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub kernels: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,7 @@
 //! `athanor bench`.
 
+use std::path::Path;
+
 use athanor_stages::bench::{Bench, Check, Measurement, Workload};
 use athanor_stages::nn::models::Architecture;
 
@@ -14,11 +16,14 @@ pub(super) fn bench(command: &BenchCommand) -> Result<u8, Exit> {
         BenchCommand::Train(options) => (Workload::Train, options),
         BenchCommand::Predict(options) => (Workload::Predict, options),
         BenchCommand::Check(options) => return check_here(options),
-        BenchCommand::Measure { bench } => return measure_here(bench),
+        BenchCommand::Measure { bench, kernels } => return measure_here(bench, kernels.as_deref()),
     };
     let program = std::env::current_exe().map_err(Exit::failed)?;
     let archs = if options.arch.is_empty() { Architecture::ALL } else { &options.arch };
-    let measured = archs.iter().map(|arch| measure_apart(&program, &bench_of(work, *arch, options)));
+    let measured = archs.iter().map(|arch| {
+        let bench = bench_of(work, *arch, options);
+        measure_apart(&program, &bench, options.kernels.as_deref())
+    });
     let figures = measured.collect::<Result<Vec<Measurement>, BenchError>>().map_err(Exit::failed)?;
     if options.json { print_json(&serde_json::json!(figures)) } else { print(&describe(&figures)) }
 }
@@ -30,10 +35,10 @@ fn bench_of(work: Workload, arch: Architecture, options: &BenchOptions) -> Bench
 }
 
 /// Makes one measurement, at the request of another process of this program.
-fn measure_here(bench: &str) -> Result<u8, Exit> {
+fn measure_here(bench: &str, kernels: Option<&Path>) -> Result<u8, Exit> {
     let bench =
         serde_json::from_str(bench).map_err(|error| Exit::wrong(format!("error: this is no measurement: {error}")))?;
-    let figures = measure(&bench).map_err(Exit::failed)?;
+    let figures = measure(&bench, kernels).map_err(Exit::failed)?;
     print_json(&serde_json::json!(figures))
 }
 

@@ -69,7 +69,7 @@ fn read_request() -> Result<WorkerRequest, WorkerStatus> {
 /// Sets this process up to compute, if the stage's kind does so: nothing else waits for the driver of GPUs.
 fn set_up(request: &WorkerRequest) -> Option<KernelSession> {
     let computes = registry::find(&request.kind).is_some_and(athanor_stages::kind::Kind::uses_gpus);
-    let kernels = KernelCache { kept: kernel_folder::kept(), while_shared: request.shared_kernels.clone() };
+    let kernels = KernelCache { kept: kernel_folder::kept(), while_shared: request.shared_kernels.clone(), log: None };
     // SAFETY: This is the process's only thread so far; the first that is started handles signals.
     unsafe { set_up_devices(computes.then_some(&kernels)) }
 }

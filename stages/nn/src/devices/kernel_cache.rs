@@ -10,12 +10,14 @@ use super::requirements::{Facts, Gpu};
 use super::tuning::TuningFolder;
 
 /// Folders in which a process finds and leaves kernels.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelCache {
     /// Folder of what is kept, of all GPUs.
     pub kept: PathBuf,
     /// Folder for the time of the run, if its GPUs are shared with others.
     pub while_shared: Option<PathBuf>,
+    /// File for a line for each kernel that runs: its time and name. Each kernel is then waited for.
+    pub log: Option<PathBuf>,
 }
 
 /// Folder of the kernels of these GPUs below `root`; `None` without a compiler. Kernels are stored by the number of a GPU, so that equal
@@ -82,6 +84,7 @@ mod store {
 
     use cubecl::bundle::{BundleError, ExportOptions, SqliteBundle, export, import};
     use cubecl::config::cache::CacheConfig;
+    use cubecl::config::profiling::ProfilingLogLevel;
     use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
     use cubecl::environment;
 
@@ -98,6 +101,10 @@ mod store {
         config.compilation.cache = true;
         config.environment.path = CacheConfig::Directory(folder.clone());
         config.streaming.max_streams = 1;
+        if cache.log.is_some() {
+            config.profiling.logger.level = ProfilingLogLevel::Basic;
+            config.profiling.logger.file.clone_from(&cache.log);
+        }
         CubeClRuntimeConfig::set(config);
         let session = KernelSession { folder, kept: while_shared.is_some().then_some(kept) };
         if let Some(kept) = &session.kept
