@@ -193,7 +193,13 @@ impl<'a> StageContext<'a> {
     pub(crate) fn tuning(&self, work: &str) -> Result<Option<Tuning>, StageError> {
         let Some(folder) = &self.tuning else { return Ok(None) };
         let waits = || self.log("waits for another stage, which compiles and tunes the same kernels");
-        folder.begin(work, || self.should_stop(), waits).map_err(|_| StageError::Interrupted)
+        let first = folder.begin(work, || self.should_stop(), waits).map_err(|_| StageError::Interrupted)?;
+        if first.is_some() {
+            self.log(
+                "compiles and tunes kernels for this GPU, which takes minutes; they are kept for all later stages",
+            );
+        }
+        Ok(first)
     }
 
     pub(crate) fn cache(&self) -> Option<&CacheAccess<'a>> {
