@@ -45,8 +45,9 @@ pub(crate) fn map_images<P: PerItem<Item = ImageFile>>(
         }
     }
     bad.sort_by(|left, right| (&left.id, &left.channel).cmp(&(&right.id, &right.channel)));
-    if !bad.is_empty() {
-        context.log(format!("{} images are bad; their ids are left out", bad.len()));
+    let of_images = bad.iter().filter(|bad| !bad.id.is_empty()).count();
+    if of_images > 0 {
+        context.log(format!("{of_images} images are bad; their ids are left out"));
     }
     let each = without_bad(set, results, bad);
     if each.set.ids.is_empty() {

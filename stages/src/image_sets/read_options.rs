@@ -89,6 +89,7 @@ impl ReadOptions {
         if self.on_bad == OnBad::Error {
             fail_if_bad(&bad)?;
         }
+        bad.iter().filter(|bad| bad.id.is_empty()).for_each(|bad| context.log(format!("{} {}", bad.file, bad.reason)));
         let set = match &self.channels {
             Some(channels) => only(set, channels)?,
             None => set,

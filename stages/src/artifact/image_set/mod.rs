@@ -6,6 +6,7 @@
 
 mod manifest;
 mod naming;
+mod unmatched;
 
 use std::path::{Path, PathBuf};
 
@@ -77,12 +78,12 @@ pub struct ImageFile {
     pub digest: Digest,
 }
 
-/// An image that was left out of a set.
+/// An image that was left out of a set, or a file that belongs to no image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadImage {
-    /// The image.
+    /// The image; empty for a file that belongs to none.
     pub id: String,
-    /// The channel.
+    /// The channel; empty for a file that belongs to no image.
     pub channel: String,
     /// The file, as the user calls it.
     pub file: String,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use athanor_cache::Tree;
 
+use super::unmatched::{is_hidden, unmatched};
 use super::{BadImage, ImageFile, ImageSet, entries, label_inside};
 use crate::error::StageError;
 
@@ -67,7 +68,7 @@ impl Naming {
         Ok(Naming { pattern: pattern.to_owned(), channels: channels.map(<[String]>::to_vec) })
     }
 
-    fn candidates(&self) -> Vec<String> {
+    pub(super) fn candidates(&self) -> Vec<String> {
         self.channels.clone().unwrap_or_else(|| HPA_CHANNELS.map(str::to_owned).to_vec())
     }
 
@@ -87,8 +88,29 @@ impl Naming {
         (!id.is_empty() && !id.contains('/')).then_some(id)
     }
 
+    /// Whether some of the channels that are there may have been left out on purpose.
+    pub(super) fn selects_channels(&self) -> bool {
+        self.channels.is_some()
+    }
+
+    /// Id and channel of a file that is named by the pattern, whatever its channel is. Of several ways to read a name it is the one with
+    /// the longest id, in which separators are common.
+    pub(super) fn written_channel(&self, name: &str) -> Option<(String, String)> {
+        let stem = name.rsplit_once('/').map_or(name, |(_, last)| last);
+        let is_part = |part: &&str| !part.is_empty() && part.chars().all(char::is_alphanumeric);
+        let parts = stem.split(|c: char| !c.is_alphanumeric()).chain(name.split('/')).filter(is_part);
+        let read = |channel: &str| self.id(name, channel).map(|id| (id.to_owned(), channel.to_owned()));
+        parts.filter_map(read).max_by_key(|(id, _)| id.len())
+    }
+
+    /// The file name of a channel of an id, with the extension that `name` has.
+    pub(super) fn with_extension_of(&self, id: &str, channel: &str, name: &str) -> String {
+        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        self.example(id, channel).replace('*', extension)
+    }
+
     /// The file name of a channel of an id, for messages.
-    fn example(&self, id: &str, channel: &str) -> String {
+    pub(super) fn example(&self, id: &str, channel: &str) -> String {
         self.pattern.replace("{id}", id).replace("{channel}", channel).replace("{ext}", "*")
     }
 }
@@ -102,9 +124,13 @@ pub(crate) fn read(
 ) -> Result<(ImageSet, Vec<BadImage>), StageError> {
     let candidates = naming.candidates();
     let mut found: BTreeMap<&str, BTreeMap<usize, Vec<ImageFile>>> = BTreeMap::new();
-    for (name, digest) in entries(tree) {
+    let mut bad = Vec::new();
+    for (name, digest) in entries(tree).filter(|(name, _)| !is_hidden(name)) {
         let image = candidates.iter().enumerate().find_map(|(at, channel)| Some((at, naming.id(name, channel)?)));
-        let Some((channel, id)) = image else { continue };
+        let Some((channel, id)) = image else {
+            bad.extend(unmatched(naming, name, label));
+            continue;
+        };
         let file = ImageFile {
             id: id.to_owned(),
             channel: candidates[channel].clone(),
@@ -125,7 +151,7 @@ pub(crate) fn read(
         let help = format!("The channels looked for are {}.", candidates.join(", "));
         return Err(StageError::in_file(label, message).with_help(help));
     }
-    let (mut ids, mut files, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut files) = (Vec::new(), Vec::new());
     for (id, mut of_id) in found {
         let problem = |channel: &usize| {
             let name = &candidates[*channel];

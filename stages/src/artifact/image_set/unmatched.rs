@@ -1,0 +1,100 @@
+//! Files of a folder that are no images of the set.
+
+use super::{BadImage, Naming, label_inside};
+
+/// Most edits between a channel's name and what is taken for a misspelling of it.
+const NEAR: usize = 2;
+/// A name of one or two letters has neighbours everywhere.
+const SHORTEST_WITH_TYPOS: usize = 3;
+
+/// Whether systems and programs hide a file, as none of it was meant as data: names that begin with a dot (among them
+/// AppleDouble's `._name`), what archives of a Mac keep aside, and what Windows leaves in folders.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.split('/').any(|part| part.starts_with('.') || ["__MACOSX", "Thumbs.db", "desktop.ini"].contains(&part))
+}
+
+/// A visible file whose name is not that of a wanted channel's image: what is wrong with it, unless it is an image of a channel that
+/// was not asked for. It belongs to no image, so it has no id. `label` is the folder's.
+pub(super) fn unmatched(naming: &Naming, name: &str, label: &str) -> Option<BadImage> {
+    let wanted = naming.candidates();
+    let written = naming.written_channel(name).filter(|_| has_image_extension(name));
+    let near = written.as_ref().and_then(|(_, channel)| wanted.iter().find(|wanted| is_near(wanted, channel)));
+    if naming.selects_channels() && written.is_some() && near.is_none() {
+        return None;
+    }
+    let all = wanted.join(", ");
+    let reason = match (written, near) {
+        (Some((id, channel)), Some(near)) => {
+            let right = naming.with_extension_of(&id, near, name);
+            format!("belongs to no image: its channel `{channel}` is none of {all}; is it `{right}`?")
+        }
+        (Some((_, channel)), None) => {
+            format!(
+                "belongs to no image: its channel `{channel}` is none of {all}; name yours with `channels: [{channel}, …]`"
+            )
+        }
+        (None, _) => {
+            let example = naming.example("<id>", "<channel>");
+            format!(
+                "belongs to no image: its name is not `{example}`; move it out of the folder, or give another `pattern`"
+            )
+        }
+    };
+    Some(BadImage { id: String::new(), channel: String::new(), file: label_inside(label, name), reason })
+}
+
+/// Whether a name is that of an image, whatever the file holds.
+fn has_image_extension(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    ["png", "jpg", "jpeg", "tif", "tiff"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+/// Whether a name is meant by another: in capitals, or by up to two edits.
+fn is_near(name: &str, other: &str) -> bool {
+    let (name, other) = (name.to_lowercase(), other.to_lowercase());
+    let most = if name.len() < SHORTEST_WITH_TYPOS { 0 } else { NEAR.min(name.len() / 2) };
+    name == other || strsim::damerau_levenshtein(&name, &other) <= most
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::DEFAULT_PATTERN;
+    use super::*;
+
+    #[test]
+    fn what_is_hidden_is_no_data() {
+        for name in ["._a_red.png", ".DS_Store", "deep/.cache/a_red.png", "__MACOSX/a_red.png", "Thumbs.db"] {
+            assert!(is_hidden(name), "{name}");
+        }
+        assert!(!is_hidden("a.b_red.png") && !is_hidden("notes.txt"));
+    }
+
+    fn reason(channels: Option<&[&str]>, name: &str) -> Option<String> {
+        let channels: Option<Vec<String>> = channels.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        let naming = Naming::new(DEFAULT_PATTERN, channels.as_deref()).unwrap();
+        unmatched(&naming, name, "imgs").map(|bad| bad.reason)
+    }
+
+    #[test]
+    fn misspelt_channels_get_a_suggestion() {
+        let of_all = "is none of red, green, blue, yellow";
+        for (name, right) in
+            [("a_Green.png", "a_green.png"), ("a_gren.tif", "a_green.tif"), ("b_bleu.png", "b_blue.png")]
+        {
+            let channel = name.rsplit_once('_').unwrap().1.split_once('.').unwrap().0;
+            let expected = format!("belongs to no image: its channel `{channel}` {of_all}; is it `{right}`?");
+            assert_eq!(reason(None, name), Some(expected));
+        }
+        assert!(reason(None, "a_dapi.png").unwrap().ends_with("name yours with `channels: [dapi, …]`"));
+        for name in ["notes.txt", "my_notes.txt", "c1.png"] {
+            assert!(reason(None, name).unwrap().contains("its name is not `<id>_<channel>.*`"), "{name}");
+        }
+    }
+
+    #[test]
+    fn channels_that_were_not_asked_for_are_no_mistake() {
+        assert_eq!(reason(Some(&["red"]), "a_blue.png"), None);
+        assert!(reason(Some(&["red"]), "a_Red.png").is_some());
+        assert!(reason(Some(&["red"]), "notes.txt").is_some());
+    }
+}
