@@ -324,6 +324,19 @@ def optimiser():
     return steps
 
 
+def wrapped_checkpoint():
+    """What training programs save: a compiled network under data parallelism, its optimizer, and where it stopped."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 2, bias=False), nn.BatchNorm2d(2))
+    wrapped = nn.DataParallel(torch.compile(network))
+    optimiser = torch.optim.Adam(wrapped.parameters())
+    network(torch.ones(1, 1, 4, 4)).sum().backward()
+    optimiser.step()
+    with torch.no_grad():
+        network[0].weight.copy_(tensor("wrapped", network[0].weight.shape))
+    shown = torch.arange(6).reshape(2, 3)
+    return {"epoch": 3, "state_dict": wrapped.state_dict(), "optimizer": optimiser.state_dict(), "shown": shown}
+
+
 def weight_files(folder):
     """Small files in PyTorch's formats."""
     state = {
@@ -335,6 +348,7 @@ def weight_files(folder):
     torch.save(state, folder / "learn-small.pth")
     torch.save(state, folder / "learn-small-legacy.pth", _use_new_zipfile_serialization=False)
     torch.save({"conv1.weight": torch.arange(4)}, folder / "learn-integers.pth")
+    torch.save(wrapped_checkpoint(), folder / "learn-wrapped.pth")
 
 
 def write(path, value):

@@ -58,7 +58,7 @@ impl Checkpoint {
     /// A file that cannot be read; a checkpoint of another kind of model, or of none that is known.
     pub fn read<M: Model>(file: LabelledPath<'_>) -> Result<Checkpoint, WeightsError> {
         let wrong = |message: String| WeightsError::in_file(file.label, message);
-        let WeightsFile { state, metadata } = WeightsFile::read(file)?;
+        let WeightsFile { state, metadata, .. } = WeightsFile::read(file)?;
         let no_checkpoint = |what: &str| {
             wrong(format!("is no checkpoint of a {}: it does not say its {what}", M::KIND))
                 .with_help("Checkpoints are written by training stages; pretrained weights are given to those.")

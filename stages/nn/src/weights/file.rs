@@ -8,7 +8,7 @@ use pytorch_reader::PytorchReader;
 use safetensors::SafeTensors;
 use safetensors::tensor::Dtype;
 
-use super::StateDict;
+use super::{StateDict, Unwrapped};
 use crate::error::{LabelledPath, WeightsError};
 
 /// Counters that PyTorch's batch norms keep and nothing here needs.
@@ -20,6 +20,8 @@ pub struct WeightsFile {
     pub state: StateDict,
     /// Metadata of a safetensors file.
     pub metadata: HashMap<String, String>,
+    /// What was around the network, of which [`WeightsFile::state`] is free.
+    pub unwrapped: Unwrapped,
 }
 
 impl WeightsFile {
@@ -60,8 +62,10 @@ fn read_safetensors(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError>
     let bytes = std::fs::read(file.path).map_err(|error| broken(&error))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(&error))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
+    let unwrapped = Unwrapped::of(tensors.iter().map(|(name, _)| name));
     let mut state = StateDict::new();
-    for (name, tensor) in tensors.iter().filter(|(name, _)| !name.ends_with(COUNTER)) {
+    for (name, tensor) in tensors.iter() {
+        let Some(name) = wanted(name, &unwrapped) else { continue };
         let kind = match tensor.dtype() {
             Dtype::F64 => Some(DType::F64),
             Dtype::F32 => Some(DType::F32),
@@ -71,14 +75,16 @@ fn read_safetensors(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError>
         };
         state.insert(name.to_owned(), to_float32(file, name, kind, tensor.shape(), tensor.data().to_vec())?);
     }
-    Ok(WeightsFile { state, metadata: header.metadata().clone().unwrap_or_default() })
+    Ok(WeightsFile { state, metadata: header.metadata().clone().unwrap_or_default(), unwrapped })
 }
 
 fn read_pytorch(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError> {
     let broken = |error: &dyn std::fmt::Display| damaged(file, "PyTorch's format or in safetensors'", error);
     let tensors = PytorchReader::new(file.path).map_err(|error| broken(&error))?.into_tensors();
+    let unwrapped = Unwrapped::of(tensors.keys().map(String::as_str));
     let mut state = StateDict::new();
-    for (name, tensor) in tensors.into_iter().filter(|(name, _)| !name.ends_with(COUNTER)) {
+    for (name, tensor) in &tensors {
+        let Some(name) = wanted(name, &unwrapped) else { continue };
         let kind = match tensor.dtype() {
             pytorch_reader::DType::F64 => Some(DType::F64),
             pytorch_reader::DType::F32 => Some(DType::F32),
@@ -87,10 +93,14 @@ fn read_pytorch(file: LabelledPath<'_>) -> Result<WeightsFile, WeightsError> {
             _ => None,
         };
         let bytes = tensor.read().map_err(|error| broken(&error))?;
-        let data = to_float32(file, &name, kind, tensor.shape(), bytes)?;
-        state.insert(name, data);
+        state.insert(name.to_owned(), to_float32(file, name, kind, tensor.shape(), bytes)?);
     }
-    Ok(WeightsFile { state, metadata: HashMap::new() })
+    Ok(WeightsFile { state, metadata: HashMap::new(), unwrapped })
+}
+
+/// The network's own name of a tensor; `None` for what is beside the network, and for counters.
+fn wanted<'n>(name: &'n str, unwrapped: &Unwrapped) -> Option<&'n str> {
+    name.strip_prefix(&unwrapped.prefix).filter(|name| !name.ends_with(COUNTER))
 }
 
 /// `kind` is absent where numbers are no floating-point ones.

@@ -6,7 +6,7 @@ use std::fmt;
 use super::StateDict;
 
 /// Number of names in a message.
-const NAMED: usize = 3;
+const NAMED: usize = 5;
 
 /// A state dict that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod container;
 mod file;
 mod mismatch;
 mod pretrained;
+mod wrappers;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,8 @@ pub use apply::{load_state_dict, state_dict};
 pub use checkpoint::{Checkpoint, save_checkpoint, save_checkpoint_with};
 pub use container::{TensorEntry, write_container};
 pub use file::WeightsFile;
-pub use pretrained::load_pretrained;
+pub use pretrained::{Pretrained, load_pretrained};
+pub use wrappers::Unwrapped;
 
 /// Parameters and running statistics, float32, by PyTorch's names.
 pub type StateDict = BTreeMap<String, TensorData>;

@@ -3,23 +3,36 @@
 use burn::prelude::*;
 
 use super::file::WeightsFile;
-use super::{StateDict, load_state_dict};
+use super::{StateDict, Unwrapped, load_state_dict};
 use crate::error::{LabelledPath, WeightsError};
 use crate::models::{Architecture, Backbone};
 
 /// Prefixes of the names in our own classifiers' and metric models' heads.
 const OUR_HEADS: [&str; 2] = ["head.", "directions"];
 
+/// A backbone with pretrained weights.
+#[derive(Debug)]
+pub struct Pretrained {
+    /// The backbone.
+    pub backbone: Backbone,
+    /// What was around the weights in the file.
+    pub unwrapped: Unwrapped,
+}
+
 /// The backbone with the weights of a torchvision checkpoint, `.pth` or safetensors, or of one of ours.
 ///
 /// The classifier in the file is left out. Where images have more channels than the file's, the filters of each new
-/// channel are those of the first, red.
+/// channel are those of the first, red. Wrappers that training programs put around a network are taken away.
 ///
 /// # Errors
-/// A file that cannot be read; weights of another architecture, or for images of more channels.
-pub fn load_pretrained(backbone: Backbone, channels: usize, file: LabelledPath<'_>) -> Result<Backbone, WeightsError> {
+/// A file that cannot be read; weights of another architecture, for images of more channels, or that are not finite.
+pub fn load_pretrained(
+    backbone: Backbone,
+    channels: usize,
+    file: LabelledPath<'_>,
+) -> Result<Pretrained, WeightsError> {
     let architecture = backbone.architecture();
-    let mut state = WeightsFile::read(file)?.state;
+    let WeightsFile { mut state, unwrapped, .. } = WeightsFile::read(file)?;
     let heads = || architecture.torchvision_head().iter().chain(&OUR_HEADS);
     state.retain(|key, _| !heads().any(|head| key.starts_with(head)));
     let mut state: StateDict = state.into_iter().map(|(key, data)| (architecture.modern_key(&key), data)).collect();
@@ -28,13 +41,26 @@ pub fn load_pretrained(backbone: Backbone, channels: usize, file: LabelledPath<'
         state.insert(architecture.first_convolution().to_owned(), filters);
     }
     let looks_like = looks_like(&state, architecture);
-    load_state_dict(backbone, architecture, state).map_err(|mismatch| {
+    let infinite = state.iter().find_map(|(name, data)| Some((name.clone(), first_infinite(data)?)));
+    let backbone = load_state_dict(backbone, architecture, state).map_err(|mismatch| {
         let error = WeightsError::in_file(file.label, format!("holds no weights of {architecture}: it {mismatch}"));
         match looks_like {
             Some(other) => error.with_help(format!("It looks like weights of {other}.")),
             None => error.with_help(format!("Give the file of torchvision's {architecture}.")),
         }
-    })
+    })?;
+    match infinite {
+        None => Ok(Pretrained { backbone, unwrapped }),
+        Some((name, number)) => {
+            let error = WeightsError::in_file(file.label, format!("`{name}` holds {number}"));
+            Err(error.with_help("Its training has diverged, or the file is damaged; no network can start from it."))
+        }
+    }
+}
+
+/// The first number that is NaN or infinite.
+fn first_infinite(data: &TensorData) -> Option<f32> {
+    data.iter::<f32>().find(|number| !number.is_finite())
 }
 
 /// The first other architecture whose first convolution the file has.

@@ -51,6 +51,15 @@ fn pytorch_files_of_both_formats_are_read() {
 }
 
 #[test]
+fn checkpoints_of_training_programs_are_unwrapped() {
+    let WeightsFile { state, unwrapped, .. } = WeightsFile::read(input(&golden("learn-wrapped.pth"))).unwrap();
+    assert_eq!(state["0.weight"], data("wrapped", &[2, 1, 2, 2], 1.0, 0.0));
+    assert_eq!(state.keys().collect::<Vec<_>>(), ["0.weight", "1.bias", "1.running_mean", "1.running_var", "1.weight"]);
+    assert_eq!(unwrapped.prefix, "state_dict.module._orig_mod.");
+    assert!(unwrapped.left_out > 0, "the optimizer's moments, and integers");
+}
+
+#[test]
 fn files_that_hold_no_weights_are_told() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("file");
@@ -132,7 +141,7 @@ fn torchvision_like(architecture: Architecture) -> StateDict {
 }
 
 fn pretrained(architecture: Architecture, channels: usize, path: &Path) -> Result<Backbone, WeightsError> {
-    load_pretrained(architecture.init(channels, &device()), channels, input(path))
+    load_pretrained(architecture.init(channels, &device()), channels, input(path)).map(|loaded| loaded.backbone)
 }
 
 #[test]
@@ -214,4 +223,36 @@ fn missing_extra_and_misshapen_parameters_are_named() {
         "weights: holds no weights of resnet18: it lacks `layer3.0.downsample.0.weight`; has `layer9.weight`, which the \
          model has not; has `bn1.bias` in shape [65] instead of [64]"
     );
+}
+
+#[test]
+fn wrappers_around_a_network_are_taken_away() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("wrapped.safetensors");
+    let architecture = Architecture::Resnet18;
+    let original = torchvision_like(architecture);
+    for prefix in ["module.", "_orig_mod.", "model.", "state_dict.", "state_dict.module.", "model._orig_mod.module."] {
+        let mut state: StateDict =
+            original.iter().map(|(name, data)| (format!("{prefix}{name}"), data.clone())).collect();
+        state.insert("optimizer.state.0.exp_avg".to_owned(), data("x", &[2], 1.0, 0.0));
+        write(&state, &path);
+        let loaded = load_pretrained(architecture.init(3, &device()), 3, input(&path)).unwrap();
+        assert_eq!((loaded.unwrapped.prefix.as_str(), loaded.unwrapped.left_out), (prefix, 1));
+        let loaded = state_dict(&loaded.backbone, architecture);
+        assert!(loaded.iter().all(|(name, data)| *data == original[name]), "{prefix}");
+    }
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_named() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("resnet18.safetensors");
+    for number in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut state = torchvision_like(Architecture::Resnet18);
+        let bias = TensorData::new([vec![0.5; 63], vec![number]].concat(), [64]);
+        state.insert("bn1.bias".to_owned(), bias);
+        write(&state, &path);
+        let told = complaint(pretrained(Architecture::Resnet18, 3, &path));
+        assert_eq!(told, format!("weights: `bn1.bias` holds {number}"));
+    }
 }

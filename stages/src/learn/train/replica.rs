@@ -32,7 +32,7 @@ pub(crate) struct ReplicaJob {
 impl<M: Model> Replica<M> {
     /// A replica without the network's parameters yet.
     pub(crate) fn new<T: TrainingTask<Model = M>>(task: &T, device: &Device) -> Result<Replica<M>, StageError> {
-        Ok(Replica { model: number_parameters(task.init_model(device)?), device: device.clone(), epoch: 0 })
+        Ok(Replica { model: number_parameters(task.init_model(device, drop)?), device: device.clone(), epoch: 0 })
     }
 
     /// Computes loss and gradients of a microbatch.

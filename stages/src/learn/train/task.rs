@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use athanor_nn::models::Model;
-use athanor_nn::weights::{load_pretrained, save_checkpoint_with};
+use athanor_nn::weights::{Pretrained, Unwrapped, load_pretrained, save_checkpoint_with};
 use athanor_random::Random;
 use burn::prelude::*;
 
@@ -37,12 +37,16 @@ pub(crate) trait TrainingTask: Sync {
         context: &StageContext<'_>,
     ) -> Result<Validation, StageError>;
 
-    /// A model before training: with random weights, and those that are pretrained.
-    fn init_model(&self, device: &Device) -> Result<Self::Model, StageError> {
+    /// A model before training: with random weights, and those that are pretrained. `log` hears what was done to their file.
+    fn init_model(&self, device: &Device, log: impl FnOnce(String)) -> Result<Self::Model, StageError> {
         let model = self.random_model(device);
         let TrainingData { pool, pretrained, .. } = self.data();
         let Some(file) = pretrained else { return Ok(model) };
-        let backbone = load_pretrained(model.backbone().clone(), pool.channels.len(), file.weights())?;
+        let Pretrained { backbone, unwrapped } =
+            load_pretrained(model.backbone().clone(), pool.channels.len(), file.weights())?;
+        if unwrapped != Unwrapped::default() {
+            log(format!("{} is read {unwrapped}", file.label));
+        }
         Ok(model.with_backbone(backbone))
     }
 

@@ -108,7 +108,7 @@ fn begin<T: TrainingTask>(
     context: &StageContext<'_>,
 ) -> Result<StartingPoint<T::Model>, StageError> {
     device.seed(random_stream(context.seed, RandomUse::Weights, 0).bits());
-    let (model, optimiser) = (number_parameters(task.init_model(device)?), adam());
+    let (model, optimiser) = (number_parameters(task.init_model(device, |text| context.log(text))?), adam());
     let Some(Saved { weights, optimiser: left, progress }) = folder.restore() else {
         return Ok(StartingPoint { model, optimiser, progress: Progress::new() });
     };
