@@ -5,10 +5,14 @@ mod neighbours;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use athanor_stages::artifact::matrix::MatrixInput;
+use athanor_stages::artifact::matrix_rows::MatrixRows;
 use athanor_stages::context::{Reporter, StageContext, StageReport};
 use athanor_stages::kind::{RunError, Runner};
 use athanor_stages::ports::{BoundInputs, BoundOutputs, InputFile};
 use athanor_stages::registry;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -305,5 +309,25 @@ proptest! {
             let outputs = [("train", "folds.csv"), ("external", "external.csv")];
             let _ = bench.run("folds", json!({}), 0, &[("train", vec![bench.file("t", &content)])], &outputs);
         }
+    }
+}
+
+#[test]
+fn arrays_of_every_type_are_read_as_numpy_reads_them() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../../tests/golden/arrays.json")).unwrap();
+    assert!(cases.len() > 20);
+    let folder = tempfile::tempdir().unwrap();
+    for case in cases {
+        let (path, name) = (folder.path().join("array.npy"), case["name"].as_str().unwrap());
+        std::fs::write(&path, STANDARD.decode(case["file"].as_str().unwrap()).unwrap()).unwrap();
+        let rows = case["values"].as_array().unwrap();
+        let number = |value: &Value| value.as_str().unwrap().parse::<f64>().unwrap();
+        let expected: Vec<f64> = rows.iter().flat_map(|row| row.as_array().unwrap()).map(number).collect();
+        let read = MatrixInput(InputFile { path: path.clone(), label: name.to_owned() }).read().unwrap();
+        assert_eq!((read.rows(), read.values), (rows.len(), expected.clone()), "{name}");
+        // A block of rows is the same as those rows of all.
+        let mut some = Vec::new();
+        MatrixRows::open(&path, name).unwrap().read(1..rows.len(), &mut some).unwrap();
+        assert_eq!(some, expected[expected.len() / rows.len()..], "{name}");
     }
 }

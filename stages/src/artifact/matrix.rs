@@ -84,7 +84,7 @@ impl Matrix {
 }
 
 impl MatrixInput {
-    /// Reads the matrix: float32 or float64, two dimensions, C order.
+    /// Reads the matrix: real numbers of any of NumPy's types, two dimensions.
     pub fn read(&self) -> Result<Matrix, StageError> {
         let mut rows = self.open()?;
         let mut values = Vec::new();

@@ -5,14 +5,15 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
-use npyz::{DType, Endianness, NpyHeader, Order, TypeChar, TypeStr};
+use npyz::{DType, NpyHeader, Order};
 
+use super::matrix_element::{Element, refusal};
 use crate::error::StageError;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 
-/// An open `.npy` file of float32 or float64, two dimensions, C order.
+/// An open `.npy` file of real numbers and two dimensions.
 #[derive(Debug)]
 pub struct MatrixRows {
     /// Name in messages.
@@ -23,91 +24,58 @@ pub struct MatrixRows {
     pub columns: usize,
     rows: usize,
     element: Element,
+    /// Whether columns lie one after the other, and not rows.
+    by_column: bool,
     /// Offset of the first value in the file.
     start: u64,
     file: File,
     bytes: Vec<u8>,
 }
 
-/// Encoding of values.
-#[derive(Debug, Clone, Copy)]
-struct Element {
-    /// Bytes of one value.
-    size: usize,
-    /// Appends the values encoded in some bytes.
-    decode: fn(&[u8], &mut Vec<f64>),
-}
-
-impl Element {
-    /// The element called `kind`, if a matrix may hold it.
-    fn of(kind: &TypeStr) -> Option<Element> {
-        let single = |decode| Element { size: 4, decode };
-        let double = |decode| Element { size: 8, decode };
-        match (kind.type_char(), kind.size_field(), kind.endianness()) {
-            (TypeChar::Float, 4, Endianness::Big) => Some(single(|bytes, values| {
-                values.extend(bytes.chunks_exact(4).map(|bytes| f64::from(f32::from_be_bytes(array(bytes)))));
-            })),
-            (TypeChar::Float, 4, _) => Some(single(|bytes, values| {
-                values.extend(bytes.chunks_exact(4).map(|bytes| f64::from(f32::from_le_bytes(array(bytes)))));
-            })),
-            (TypeChar::Float, 8, Endianness::Big) => Some(double(|bytes, values| {
-                values.extend(bytes.chunks_exact(8).map(|bytes| f64::from_be_bytes(array(bytes))));
-            })),
-            (TypeChar::Float, 8, _) => Some(double(|bytes, values| {
-                values.extend(bytes.chunks_exact(8).map(|bytes| f64::from_le_bytes(array(bytes))));
-            })),
-            _ => None,
-        }
-    }
-}
-
-/// The bytes of one value; `chunks_exact` gives that many.
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut array = [0; N];
-    array.copy_from_slice(bytes);
-    array
-}
-
 impl MatrixRows {
     /// Opens a bare `.npy` file and reads its header.
     ///
     /// # Errors
-    /// Names the file if it is no `.npy`, is not a matrix of floats in C order, has no values, or is shorter than its
-    /// header says.
+    /// Names the file if it is no `.npy`, is not a matrix of real numbers, has no values, or is shorter than its header says.
     pub fn open(path: &Path, label: &str) -> Result<MatrixRows, StageError> {
-        let wrong = |message: String| StageError::in_file(label, message).with_help("Save it with `numpy.save`.");
-        let unreadable = |error: std::io::Error| wrong(format!("cannot be read as .npy: {error}"));
+        let wrong = |message: String, help: &str| StageError::in_file(label, message).with_help(help);
+        let unreadable =
+            |error: std::io::Error| wrong(format!("cannot be read as .npy: {error}"), "Save it with `numpy.save`.");
         let file = File::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
         let mut reader = BufReader::new(file);
         let header = NpyHeader::from_reader(&mut reader).map_err(unreadable)?;
         let start = reader.stream_position().map_err(unreadable)?;
         let [rows, columns] = *header.shape() else {
-            return Err(wrong(format!("the array has {} dimensions, but a matrix has 2", header.shape().len())));
+            let message = format!("the array has {} dimensions, but a matrix has 2", header.shape().len());
+            return Err(wrong(message, "Save rows of columns: `numpy.save(file, array.reshape(len(array), -1))`."));
         };
-        if header.order() == Order::Fortran {
-            return Err(StageError::in_file(label, "the array is in Fortran order")
-                .with_help("Save `numpy.ascontiguousarray(array)`."));
-        }
-        let DType::Plain(kind) = header.dtype() else { return Err(wrong("the array has fields".to_owned())) };
-        let size = kind.size_field();
+        let element = match header.dtype() {
+            DType::Plain(kind) => Element::of(&kind).ok_or(DType::Plain(kind)),
+            other => Err(other),
+        };
+        let element = element.map_err(|kind| {
+            let (message, help) = refusal(&kind);
+            wrong(message, &help)
+        })?;
+        let size = element.size;
         // A false header must not cause an allocation larger than the file.
         let fits = |needed: u64| needed <= bytes && usize::try_from(needed).is_ok();
-        if !rows.checked_mul(columns).and_then(|count| count.checked_mul(size)).is_some_and(fits) {
-            return Err(wrong(format!("the header promises {rows} x {columns} values, but the file is shorter")));
+        if !rows.checked_mul(columns).and_then(|count| count.checked_mul(size as u64)).is_some_and(fits) {
+            let message = format!("the header promises {rows} x {columns} values, but the file is shorter");
+            return Err(wrong(message, "The file is cut short; make it again."));
         }
         if rows == 0 || columns == 0 {
-            return Err(wrong(format!("the array is empty: {rows} x {columns}")));
+            let message = format!("the array is empty: {rows} x {columns}");
+            return Err(wrong(message, "A matrix has at least a row and a column; look at what made it."));
         }
-        let Some(element) = Element::of(&kind) else {
-            return Err(wrong(format!("the array holds {kind}, but a matrix holds float32 or float64")));
-        };
         Ok(MatrixRows {
             label: label.to_owned(),
             ids: None,
             columns: columns as usize,
             rows: rows as usize,
             element,
+            by_column: header.order() == Order::Fortran,
             start,
             file: reader.into_inner(),
             bytes: Vec::new(),
@@ -130,18 +98,19 @@ impl MatrixRows {
     /// # Errors
     /// Names file and row of a value that is not a finite number.
     pub fn read(&mut self, rows: Range<usize>, values: &mut Vec<f64>) -> Result<(), StageError> {
-        let Element { size, decode } = self.element;
         values.clear();
         values.reserve_exact(rows.len() * self.columns);
-        let mut left = rows.len() * self.columns * size;
-        let from = self.start + (rows.start * self.columns * size) as u64;
-        let unreadable = |error| StageError::in_file(&self.label, format!("cannot be read: {error}"));
-        self.file.seek(SeekFrom::Start(from)).map_err(unreadable)?;
-        while left > 0 {
-            self.bytes.resize(left.min(CHUNK), 0);
-            self.file.read_exact(&mut self.bytes).map_err(unreadable)?;
-            decode(&self.bytes, values);
-            left -= self.bytes.len();
+        if self.by_column {
+            let mut column = Vec::new();
+            values.resize(rows.len() * self.columns, 0.0);
+            for at in 0..self.columns {
+                column.clear();
+                self.read_run(at * self.rows + rows.start, rows.len(), &mut column)?;
+                let places = values.iter_mut().skip(at).step_by(self.columns);
+                places.zip(&column).for_each(|(place, value)| *place = *value);
+            }
+        } else {
+            self.read_run(rows.start * self.columns, rows.len() * self.columns, values)?;
         }
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok(()),
@@ -151,6 +120,21 @@ impl MatrixRows {
                     .with_help("Every value must be a finite number; look at what made the matrix."))
             }
         }
+    }
+
+    /// Appends `count` values that lie one after the other in the file, from the value number `first` on.
+    fn read_run(&mut self, first: usize, count: usize, values: &mut Vec<f64>) -> Result<(), StageError> {
+        let Element { size, decode } = self.element;
+        let mut left = count * size;
+        let unreadable = |error| StageError::in_file(&self.label, format!("cannot be read: {error}"));
+        self.file.seek(SeekFrom::Start(self.start + (first * size) as u64)).map_err(unreadable)?;
+        while left > 0 {
+            self.bytes.resize(left.min(CHUNK), 0);
+            self.file.read_exact(&mut self.bytes).map_err(unreadable)?;
+            decode(&self.bytes, values);
+            left -= self.bytes.len();
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ pub mod folder;
 pub mod image_set;
 pub mod labels;
 pub mod matrix;
+pub(crate) mod matrix_element;
 pub mod matrix_rows;
 pub mod packed_images;
 pub mod table;

@@ -52,7 +52,7 @@ fn features_that_cannot_be_compared() {
             "q.npy: every column holds one value only, so that no row differs from another",
         ),
         (&npy(0, 2, &[]), &good, "Id\n", abc, "q.npy: the array is empty: 0 x 2"),
-        (&good, &text, abc, abc, "r.npy: the array holds |S1, but a matrix holds float32 or float64"),
+        (&good, &text, abc, abc, "r.npy: the array holds text (`|S1`)"),
         (&good, &npy(2, 2, &[0.0, 1.0, 2.0, 5.0]), abc, ab, "r.npy: 2 rows are too few to find 2 neighbours"),
     ] {
         assert_eq!(of_features(queries, references, query_ids, reference_ids), expected);
