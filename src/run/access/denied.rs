@@ -154,7 +154,7 @@ impl Denied<'_> {
 }
 
 /// The name of an input for `path`.
-fn port_of(path: &Path) -> String {
+pub(super) fn port_of(path: &Path) -> String {
     let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = stem.split('.').find(|part| !part.is_empty()).unwrap_or("file");
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

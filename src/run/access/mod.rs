@@ -3,6 +3,7 @@
 //! The kernel's rules can only allow, with everything below a path. So "everything but the project" is a list of what lies
 //! beside the way from `/` to the project, computed once a run and again when one of those folders has changed.
 
+mod absent;
 pub mod config;
 mod containers;
 mod denied;

@@ -15,6 +15,7 @@ use crate::run::executor::access_rules::{AccessRule, AccessRules, FileAccess};
 use crate::run::executor::landlock_missing;
 use crate::run::inputs::link::{Link, Target, is_copied};
 
+use super::absent;
 use super::config::{SandboxConfig, UserFolders};
 use super::containers::starts_container;
 use super::denied::{Closed, Denied};
@@ -119,9 +120,11 @@ impl AccessPolicy {
         std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).notices)
     }
 
-    /// Explanation of accesses that `rules` denied to an attempt that worked in `folder`, by the lines of its log.
-    pub fn explain(&self, rules: &AccessRules, folder: &Path, log: &[String]) -> Option<String> {
-        Denied { closed: &self.closed, rules, folder }.explain(log)
+    /// Explanation of accesses that `rules` denied to an attempt that worked in `folder`, or else of files that it did not find there, by
+    /// the lines of its log.
+    pub fn explain(&self, rules: Option<&AccessRules>, folder: &Path, log: &[String]) -> Option<String> {
+        let denied = rules.and_then(|rules| Denied { closed: &self.closed, rules, folder }.explain(log));
+        denied.or_else(|| absent::explain(&self.closed.project, folder, log))
     }
 }
 

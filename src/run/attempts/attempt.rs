@@ -186,9 +186,9 @@ impl Attempt {
         allocation.has_shared_gpu().then(|| run.join(SHARED_KERNELS))
     }
 
-    /// Explanation of accesses that its sandbox denied, by the lines of its log.
+    /// Explanation of accesses that its sandbox denied and of files that it did not find, by the lines of its log.
     pub fn denied(&self, policy: &AccessPolicy, log: &[String]) -> Option<String> {
-        policy.explain(self.access.as_ref()?, self.sandbox.folder(), log)
+        policy.explain(self.access.as_ref(), self.sandbox.folder(), log)
     }
 
     /// Root folder of the attempt.

@@ -1,0 +1,85 @@
+//! Files of the project that a stage looked for in its own folder, where only what it declares is.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path};
+
+use super::denied::port_of;
+
+/// Signs that a program did not find a file.
+const SIGNS: [&str; 5] = ["No such file", "no such file", "ENOENT", "Errno 2]", "os error 2)"];
+/// Number of files that are named.
+const MOST: usize = 3;
+
+/// The files that the log of an attempt in `folder` says were not found and that are in `project`, each with the lines that give them to
+/// the stage.
+pub(super) fn explain(project: &Path, folder: &Path, log: &[String]) -> Option<String> {
+    let lines = log.iter().filter(|line| SIGNS.iter().any(|sign| line.contains(sign)));
+    let words = lines.filter_map(|line| words(line).into_iter().find(|word| is_left_behind(word, project, folder)));
+    let told: BTreeSet<String> = words.map(sentence).collect();
+    let told: Vec<String> = told.into_iter().take(MOST).collect();
+    (!told.is_empty()).then(|| told.join("\n"))
+}
+
+/// Whether `word` is a relative path at which there is something in the project and nothing in the attempt's folder.
+fn is_left_behind(word: &str, project: &Path, folder: &Path) -> bool {
+    let path = Path::new(word);
+    let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let is_named =
+        path.components().next().is_some_and(|first| !first.as_os_str().as_encoded_bytes().starts_with(b"."));
+    is_plain && is_named && project.join(path).exists() && folder.join(path).symlink_metadata().is_err()
+}
+
+fn sentence(path: &str) -> String {
+    let port = port_of(Path::new(path));
+    format!(
+        "`{path}` is in the project and not in the stage's folder, as the stage does not declare it: `inputs: {{ {port}: {path} }}` gives it as \
+         `${{{{ inputs.{port} }}}}`, and `reads: [{path}]` lets it be read at `$ATHANOR_PROJECT/{path}`."
+    )
+}
+
+/// Words of a message that may be paths, the likeliest first: quoted ones, pieces between colons, single words.
+fn words(line: &str) -> Vec<&str> {
+    let quoted = line.split(['\'', '"', '`', '‘', '’']).skip(1).step_by(2);
+    let single = line.split_whitespace().map(|word| word.trim_matches([':', ',', '\'', '"', '(', ')']));
+    quoted
+        .chain(line.split(": ").map(str::trim))
+        .chain(single)
+        .map(|word| word.trim_end_matches('/'))
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_words_for_a_missing_file_are_understood() {
+        let root = tempfile::tempdir().unwrap();
+        let (project, work) = (root.path().join("p"), root.path().join("work"));
+        for folder in ["p/assets", "p/.athanor", "work/here", "p/here"] {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        std::fs::write(project.join("params.yaml"), "").unwrap();
+        let explained = |line: &str| explain(&project, &work, &[line.to_owned()]).unwrap_or_default();
+        for line in [
+            "cp: cannot stat 'assets': No such file or directory",
+            "cat: assets: No such file or directory",
+            "FileNotFoundError: [Errno 2] No such file or directory: 'assets/'",
+            "Error: ENOENT: no such file or directory, open 'assets'",
+            "ls: cannot access 'assets': No such file or directory",
+        ] {
+            assert!(explained(line).starts_with("`assets` is in the project and not in the stage's folder"), "{line}");
+        }
+        assert!(explained("sh: 1: cannot open params.yaml: No such file").contains("`reads: [params.yaml]`"));
+        for line in [
+            "cat: here: No such file or directory",
+            "cat: nowhere: No such file or directory",
+            "cat: ../p/assets: No such file or directory",
+            "cat: .athanor: No such file or directory",
+            "assets are not there",
+        ] {
+            assert_eq!(explained(line), "", "{line}");
+        }
+    }
+}
