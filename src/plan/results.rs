@@ -11,6 +11,7 @@ use super::evaluate::evaluate;
 use super::matrix::Point;
 use super::model::{ResultEntry, ResultSource};
 use super::plain_path::plain_path;
+use super::result_names;
 use super::wiring::{Reader, Wiring};
 
 /// The results of the document.
@@ -49,17 +50,22 @@ pub(super) fn results(
         match wiring.find(text.trim(), span, &reader) {
             Ok(found) => {
                 let slots = drafts[found.stage].slots.as_deref().unwrap_or_default();
-                let mut sources = Vec::new();
+                let (mut sources, mut mistakes) = (Vec::new(), Vec::new());
                 for (slot, output) in &found.slots {
                     let slot = &slots[*slot];
                     let free = slot.point.axes.iter().filter(|(axis, _)| !found.held.contains(&axis.to_string()));
                     let label: Vec<String> =
                         free.map(|(axis, value)| format!("{axis}={}", in_file_name(&value.label))).collect();
                     let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
+                    let file = slot.outputs.as_deref().and_then(|outputs| outputs.get(*output));
+                    let labelled = label.as_deref().map(|label| (label, file.map_or("", |file| file.file.as_str())));
+                    mistakes.extend(result_names::mistake(&key.name, &path, labelled, key.span));
                     if let State::Included(instance) = slot.state {
                         sources.push(ResultSource { label, instance, output: *output });
                     }
                 }
+                // One is enough: the others are of the same kind.
+                problems.extend(mistakes.into_iter().next());
                 if !sources.is_empty() {
                     results.push(ResultEntry { path, sources, span });
                 }

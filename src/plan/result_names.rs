@@ -1,0 +1,63 @@
+//! Whether file systems can take the names of results, which is better known before hours of work than after them.
+
+use std::path::Path;
+
+use crate::language::{Diagnostic, Span};
+
+/// Most bytes of a file name, on Linux and on all file systems that it is used with.
+const NAME_BYTES: usize = 255;
+/// Most bytes of a path that the system takes, without room for the folder of results.
+const PATH_BYTES: usize = 3072;
+/// Letters of a long name that a message shows.
+const SHOWN: usize = 40;
+
+/// The mistake in the name of a result, if there is one: `path` is below the folder of results. A result with a label is a file of that
+/// name, with the extension of `file`, in a folder.
+pub(super) fn mistake(key: &str, path: &str, labelled: Option<(&str, &str)>, span: Span) -> Option<Diagnostic> {
+    let last = labelled.map(|(label, file)| format!("{label}{}", extension(file)));
+    let is_long = |part: &&str| part.len() > NAME_BYTES;
+    let long = path.split('/').chain(last.as_deref()).find(is_long);
+    let help = if labelled.is_some() {
+        "give the axes shorter values, or a mapping, whose keys are what names show: `matrix: { model: { small: … } }`"
+    } else {
+        "shorten it"
+    };
+    if let Some(part) = long {
+        let count = part.len();
+        let message = format!(
+            "the result `{}` would have the name `{}`, {count} bytes long; names of files have at most {NAME_BYTES}",
+            shortened(key),
+            shortened(part)
+        );
+        return Some(Diagnostic::new(span, message).help(help));
+    }
+    if path.len() + last.as_ref().map_or(0, String::len) > PATH_BYTES {
+        let message = format!("the path of the result `{}` is longer than {PATH_BYTES} bytes", shortened(key));
+        return Some(Diagnostic::new(span, message).help("shorten it"));
+    }
+    let control = path.chars().chain(last.iter().flat_map(|last| last.chars())).find(|c| c.is_control())?;
+    let message = format!(
+        "the result `{}` would have {} in its name",
+        shortened(&key.escape_debug().to_string()),
+        control.escape_debug()
+    );
+    Some(Diagnostic::new(span, message).help(if labelled.is_some() {
+        "give the axes values of one line, or a mapping, whose keys are what names show"
+    } else {
+        "names of results are one line of visible letters"
+    }))
+}
+
+fn extension(file: &str) -> String {
+    Path::new(file).extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default()
+}
+
+/// The beginning and the end of a name that is long.
+fn shortened(name: &str) -> String {
+    let letters: Vec<char> = name.chars().collect();
+    if letters.len() <= SHOWN {
+        return name.to_owned();
+    }
+    let (begin, end) = (&letters[..SHOWN / 2], &letters[letters.len() - SHOWN / 2..]);
+    format!("{}…{}", begin.iter().collect::<String>(), end.iter().collect::<String>())
+}
