@@ -192,6 +192,9 @@ fn explained(message: &str) -> String {
         let key = rest.rsplit_once(", set ").map_or(rest, |(key, _)| key);
         return format!("the key `{key}` is there twice");
     }
+    if line.starts_with("multiple YAML documents") {
+        return "there are several documents, and a pipeline is one: a line `---` begins another".to_owned();
+    }
     if line.starts_with("non-finite float") {
         return "infinity and NaN are not values in a pipeline".to_owned();
     }

@@ -38,7 +38,7 @@ impl Precision {
     /// Fails if the device cannot compute in it.
     pub fn check(self, device: &Device) -> Result<(), StageError> {
         if self == Precision::Bf16 && !device.supports_dtype(FloatDType::BF16) {
-            let message = format!("the device {device:?} does not compute in bfloat16");
+            let message = "the device does not compute in bfloat16";
             return Err(StageError::mismatch(message).with_help("Leave `precision` at `f32`."));
         }
         Ok(())

@@ -89,10 +89,10 @@ impl Devices {
 
 impl std::fmt::Display for Devices {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.all.as_slice() {
-            [only] => write!(out, "{only:?}"),
-            [first, ..] => write!(out, "{} devices like {first:?}", self.len()),
-            [] => Ok(()),
+        let kind = if self.are_gpus() { "CUDA GPU" } else { "CPU" };
+        match self.len() {
+            1 => out.write_str(kind),
+            count => write!(out, "{count} {kind}s"),
         }
     }
 }

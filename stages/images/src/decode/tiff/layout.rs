@@ -42,7 +42,10 @@ pub(crate) fn samples(directory: &Directory<'_>) -> Result<(usize, u8), DecodeEr
         Some([8, rest @ ..]) if rest.iter().all(|&bits| bits == 8) => 8,
         Some([16, rest @ ..]) if rest.iter().all(|&bits| bits == 16) => 16,
         None => return Err(unsupported(FORMAT, "1 bit a sample")),
-        Some(bits) => return Err(unsupported(FORMAT, format!("{:?} bits a sample", bits.first()))),
+        Some(bits) => {
+            let bits: Vec<String> = bits.iter().map(usize::to_string).collect();
+            return Err(unsupported(FORMAT, format!("{} bits a sample", bits.join(", "))));
+        }
     };
     let formats = directory.numbers(Tag::SampleFormat).map_err(broken)?;
     if formats.is_some_and(|formats| formats.iter().any(|&format| format != 1)) {

@@ -78,7 +78,7 @@ fn deflate(packed: &[u8], out: &mut [u8]) -> Result<usize, String> {
     // Also when `out` is full: the checksum comes last.
     while !decoder.is_done() {
         let (consumed, produced) =
-            decoder.read(&packed[read..], out, written, true).map_err(|error| format!("deflate: {error:?}"))?;
+            decoder.read(&packed[read..], out, written, true).map_err(|_| "its deflated data are damaged")?;
         read += consumed;
         written += produced;
         if consumed == 0 && produced == 0 {
