@@ -23,7 +23,7 @@ Keys:
 - `versions`: commands such as `python --version` whose output is part of the fingerprint. A run asks each of them once, in the project folder; `status` and `explain` use the last answers.
 - `sandbox: off`: no sandbox for this stage. `writes: [PATH]`: further files and folders that it may write. Neither is part of the fingerprint.
 
-Files of the project folder that the script names lie at the same place in the scratch folder and count as inputs, and so do the modules of the project that Python scripts among them import; those that are named by their full path, or as `$ATHANOR_PROJECT/…`, count and are read where they lie. The script itself is a file beside the folder.
+Files of the project folder that the script names lie at the same place in the scratch folder and count as inputs, and so do the modules of the project that Python scripts among them, or a script of `shell: python`, import; those that are named by their full path, or as `$ATHANOR_PROJECT/…`, count and are read where they lie. The script itself is a file beside the folder.
 
 The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
 
@@ -33,6 +33,7 @@ Variables that the script is given:
 - `ATHANOR_STAGE`: the instance's name. `ATHANOR_SEED`: the seed.
 - `ATHANOR_CONTEXT`: a JSON file with `inputs` and `outputs` (paths, by name) and `seed`; if `run` names the variable, or the shell is not one of those that are known, also with `matrix` (values by axis), `labels` (as they print) and `vars` (those that the stage's expressions use), which are then part of the fingerprint.
 - `ATHANOR_EVENTS`: a file to which it may write lines of JSON: `{\"event\":\"progress\",\"done\":1,\"total\":9,\"unit\":\"epochs\"}`, `{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.5,\"step\":3}`.
+- `PYTHONPATH`, with `shell: python`: the scratch folder and `src` in it come first.
 - `TMPDIR`: a folder that goes with the stage. `CUDA_VISIBLE_DEVICES` and `OMP_NUM_THREADS`, `MKL_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `RAYON_NUM_THREADS`: the GPUs and CPUs that it was given.
 
 Variables of your environment that every script gets, as far as they are set (`environment: inherit` in the settings passes all):
