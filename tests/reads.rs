@@ -103,6 +103,35 @@ fn a_package_that_is_run_by_name_counts_with_all_that_it_imports() {
 }
 
 #[test]
+fn modules_that_a_script_in_the_pipeline_file_imports_count_and_are_found() {
+    if !has_python() {
+        return;
+    }
+    let script = "import os, helper\nhere = os.getcwd()\nos.chdir('/')\nfrom pkg import part\nopen(here + '/x.txt', 'w').write(helper.V + part.V)";
+    let project = project(script, "    shell: python\n");
+    project.write("helper.py", "import deeper\nV = deeper.V\n");
+    project.write("deeper.py", "V = 'one '\n");
+    project.write("src/pkg/__init__.py", "");
+    project.write("src/pkg/part.py", "V = 'part'\n");
+    project.write("unused.py", "");
+    let made = || {
+        let outcome = Outcome::of(project.sandboxed(&["run", "p.yaml", "--json"]));
+        ran(&outcome);
+        support::events(&outcome.out, "finished")
+    };
+    assert_eq!((made(), project.read("results/p/x.txt")), (vec!["a".to_owned()], "one part".to_owned()));
+    assert!(made().is_empty());
+    project.write("deeper.py", "V = 'two '\n");
+    let why = explained(&project);
+    assert!(why.contains("`run (imports)` changed") && why.contains("modified deeper.py"), "{why}");
+    assert_eq!((made(), project.read("results/p/x.txt")), (vec!["a".to_owned()], "two part".to_owned()));
+    project.write("unused.py", "V = 1\n");
+    assert!(made().is_empty());
+    project.write("src/pkg/part.py", "V = 'whole'\n");
+    assert_eq!((made(), project.read("results/p/x.txt")), (vec!["a".to_owned()], "two whole".to_owned()));
+}
+
+#[test]
 fn a_script_that_does_not_parse_counts_alone_and_a_note_says_so() {
     let project = project("cat odd.py > ${{ outputs.x }}", "");
     project.write("odd.py", "import beside\ndef broken(:\n");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::interpreter::Shell;
+use super::output::DeclaredOutput;
 use super::quantity::{ByteSize, GpuShare};
 use super::sandbox_mode::SandboxMode;
 use super::scalar::{Cpus, KindName, PipelineName, Prose, Retries, Seed, Version};
@@ -67,8 +68,9 @@ keys! {
         /// Files and folders of the project that a `command` reads where they lie: `[src/, params.yaml]`. Their content counts
         /// as that of inputs; `{ params.yaml: [train.lr] }` counts the values of these keys alone.
         optional reads: Anything,
-        /// Output files or folders of a `command`, by name.
-        optional outputs: Named<FieldName, Templated<String>>,
+        /// Outputs of a `command`, by name: a file or folder each, or `{ files: [x.bam, x.bam.bai] }` for files that belong
+        /// together.
+        optional outputs: Named<FieldName, DeclaredOutput>,
         /// Resources that the stage needs to run.
         optional resources: ResourceKeys,
         /// Time limit of an attempt, such as `90s`, `2h` or `1h30m`.

@@ -11,6 +11,7 @@ pub mod expression;
 mod interpreter;
 #[doc(hidden)]
 pub mod node;
+pub(crate) mod output;
 pub(crate) mod quantity;
 mod sandbox_mode;
 pub(crate) mod scalar;

@@ -1,6 +1,5 @@
-//! Commands: the outputs they declare and the script they run.
+//! Commands: the script they run.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use athanor_stages::ports::OutputPort;
@@ -12,58 +11,9 @@ use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Language, Shell, Span};
 
 use super::context::{CONTEXT_VARIABLE, values_used};
-use super::evaluate::Reported;
 use super::mentions::{Mentions, mentions};
 use super::model::{CommandLine, EnvVariable, Input, Resources};
-use super::plain_path::plain_path;
 use super::{python, shell};
-
-/// Checks the paths of declared outputs and normalises them.
-pub(super) fn check_outputs(
-    paths: &mut [(&Key, Span, String)],
-    problems: &mut Vec<Diagnostic>,
-) -> Result<(), Reported> {
-    let before = problems.len();
-    for (key, span, path) in paths.iter_mut() {
-        match plain_path(path) {
-            Ok(plain) if plain == "inputs" || plain.starts_with("inputs/") => {
-                let message = format!("the output `{}` is under `inputs/`, where the stage's inputs are", key.name);
-                problems.push(Diagnostic::new(*span, message));
-            }
-            Ok(plain) => *path = plain,
-            Err(reason) => {
-                let message = format!("the output `{}` is {reason}", key.name);
-                let help = "an output is a path inside the stage's own folder, such as `figure.png`";
-                problems.push(Diagnostic::new(*span, message).help(help));
-            }
-        }
-    }
-    if problems.len() == before {
-        check_apart(paths.iter().map(|(key, span, path)| (key.name.as_str(), *span, path.as_str())), problems);
-    }
-    if problems.len() == before { Ok(()) } else { Err(Reported) }
-}
-
-/// Checks that no path is another's, or lies inside another.
-pub(super) fn check_apart<'a>(
-    paths: impl Iterator<Item = (&'a str, Span, &'a str)> + Clone,
-    problems: &mut Vec<Diagnostic>,
-) {
-    let mut known: HashMap<&str, (&str, Span)> = HashMap::new();
-    for (name, span, path) in paths.clone() {
-        if let Some((other, place)) = known.insert(path, (name, span)) {
-            let message = format!("`{name}` and `{other}` have the same path `{path}`");
-            problems.push(Diagnostic::new(span, message).also(place, "the other"));
-        }
-    }
-    for (name, span, path) in paths {
-        let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
-        if let Some((other, place)) = parents.filter_map(|parent| known.get(parent)).next() {
-            let message = format!("`{name}` lies inside `{other}`");
-            problems.push(Diagnostic::new(span, message).also(*place, "the other").help("give each a path of its own"));
-        }
-    }
-}
 
 /// The names in `resources`.
 const RESOURCES: [&str; 4] = ["cpus", "gpus", "memory", "gpu_memory"];

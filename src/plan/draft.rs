@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use athanor_stages::artifact::ArtifactType;
 use athanor_stages::kind::{Kind, Ports};
 use athanor_stages::ports::{InputPort, OutputPort};
 
@@ -14,10 +13,10 @@ use crate::language::shape::{Literal, Named};
 use crate::language::variable::Listed;
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
-use super::command;
 use super::evaluate::{Reported, evaluate};
 use super::matrix::{self, Point};
 use super::model::InstanceId;
+use super::outputs;
 use super::params::{Checked, ParamCheck};
 use super::select::instance_name;
 
@@ -248,7 +247,7 @@ impl Drafting<'_> {
         let outputs = match &stage.fixed {
             _ if !stage.known => None,
             Some(fixed) => Some(Arc::clone(fixed)),
-            None if stage.declares => declared(&templates.outputs, (!dropped).then_some(&scope), &mut found),
+            None if stage.declares => outputs::declared(&templates.outputs, (!dropped).then_some(&scope), &mut found),
             None => by_params,
         };
         problems.extend(found.into_iter().map(|problem| problem.in_instance(stage.many.then_some(&name))));
@@ -269,33 +268,6 @@ fn parameters(
         return None;
     };
     check.check(Some(&params), problems)
-}
-
-/// The outputs that a stage names itself; of a dropped one only the names matter, so without a scope nothing is evaluated.
-fn declared(
-    templates: &[(&Key, Template<'_>)],
-    scope: Option<&Scope>,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<Arc<[OutputPort]>> {
-    let mut paths = Vec::new();
-    for (key, template) in templates {
-        let path = match scope {
-            Some(scope) => evaluate::<String>(Some(template), scope, problems).ok()?.unwrap_or_default(),
-            None => String::new(),
-        };
-        paths.push((*key, template.span, path));
-    }
-    if scope.is_some() {
-        command::check_outputs(&mut paths, problems).ok()?;
-    }
-    let port = |(key, _, file): (&Key, _, String)| OutputPort {
-        name: key.name.clone(),
-        artifact: ArtifactType::Any,
-        file,
-        optional: false,
-        doc: String::new(),
-    };
-    Some(paths.into_iter().map(port).collect())
 }
 
 /// Checks that a stage has the keys that its kind takes.

@@ -94,6 +94,12 @@ fn circle(
     let reads = |source: &InputSource| matches!(source, InputSource::Output { instance, .. } if instance.index() == producer.index());
     let input = consumer.inputs.iter().find(|input| input.sources.iter().any(reads));
     let span = input.map_or(consumer.span, |input| input.span);
-    Diagnostic::new(span, format!("these instances need each other: {}", names.join(" needs ")))
-        .help("take one of these inputs away, so that there is an order in which they can run")
+    let help = match consumer.name.split('[').next() {
+        // A file is easily called as the stage that reads it.
+        Some(stage) if consumer.stage == instances[producer.index()].stage => {
+            format!("take this input away; if a file or folder of the project is meant, write `./{stage}`")
+        }
+        _ => "take one of these inputs away, so that there is an order in which they can run".to_owned(),
+    };
+    Diagnostic::new(span, format!("these instances need each other: {}", names.join(" needs "))).help(help)
 }

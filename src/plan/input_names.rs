@@ -16,16 +16,30 @@ pub(super) struct Item {
     pub path: String,
     /// Gathered axes of the producer and their labels, in order.
     pub axes: Vec<(String, String)>,
+    /// Whether it is files that belong together, of which `path` is the first. They lie in a folder of their own.
+    pub is_group: bool,
 }
 
-/// Paths of the artifacts of the input `port` in the stage's folder, by their order; `list` if it is a list.
+impl Item {
+    /// Whatever lies at `path`, the item's: the folder of a group, else the item itself.
+    fn place<'p>(&self, path: &'p str) -> &'p str {
+        match path.rsplit_once('/') {
+            Some((folder, _)) if self.is_group => folder,
+            _ => path,
+        }
+    }
+}
+
+/// Paths of the artifacts of the input `port` in the stage's folder, by their order; `list` if it is a list. That of files which
+/// belong together is the path of the first.
 ///
-/// No two are alike, and none lies inside another.
+/// No two are alike, and none lies inside another, or among files that belong together.
 pub(super) fn paths(port: &str, list: bool, items: &[Item]) -> Vec<String> {
     if !list {
         return items.iter().map(|item| format!("inputs/{port}/{}", name(&item.path))).collect();
     }
-    let told = told_apart(items).filter(|paths| are_apart(paths));
+    let are_apart = |paths: &Vec<String>| are_apart(items.iter().zip(paths).map(|(item, path)| item.place(path)));
+    let told = told_apart(items).filter(are_apart);
     let numbered = || items.iter().enumerate().map(|(number, item)| format!("{number}/{}", name(&item.path))).collect();
     let paths: Vec<String> = told.unwrap_or_else(numbered);
     paths.into_iter().map(|path| format!("inputs/{port}/{path}")).collect()
@@ -60,7 +74,9 @@ fn told_apart(items: &[Item]) -> Option<Vec<String>> {
     let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut paths = vec![String::new(); items.len()];
     for (number, item) in items.iter().enumerate() {
-        if item.axes.is_empty() {
+        if item.axes.is_empty() && item.is_group {
+            paths[number] = format!("{number}/{}", name(&item.path));
+        } else if item.axes.is_empty() {
             by_name.entry(name(&item.path)).or_default().push(number);
         } else {
             paths[number] = format!("{}/{}", label(&item.axes), name(&item.path));
@@ -89,10 +105,10 @@ fn told_apart(items: &[Item]) -> Option<Vec<String>> {
 }
 
 /// Whether no path is another's or lies inside another.
-fn are_apart(paths: &[String]) -> bool {
-    let known: BTreeSet<&str> = paths.iter().map(String::as_str).collect();
-    let inside = |path: &String| path.match_indices('/').any(|(at, _)| known.contains(&path[..at]));
-    known.len() == paths.len() && !paths.iter().any(inside)
+fn are_apart<'p>(paths: impl ExactSizeIterator<Item = &'p str> + Clone) -> bool {
+    let known: BTreeSet<&str> = paths.clone().collect();
+    let inside = |path: &str| path.match_indices('/').any(|(at, _)| known.contains(&path[..at]));
+    known.len() == paths.len() && !paths.clone().any(inside)
 }
 
 /// Folder of a gathered artifact: `axis=label`, with commas between.
@@ -134,7 +150,11 @@ mod tests {
 
     fn item(path: &str, axes: &[(&str, &str)]) -> Item {
         let axes = axes.iter().map(|(axis, label)| ((*axis).to_owned(), (*label).to_owned())).collect();
-        Item { path: path.to_owned(), axes }
+        Item { path: path.to_owned(), axes, is_group: false }
+    }
+
+    fn group(path: &str, axes: &[(&str, &str)]) -> Item {
+        Item { is_group: true, ..item(path, axes) }
     }
 
     fn files(list: &[&str]) -> Vec<String> {
@@ -194,15 +214,34 @@ mod tests {
         assert_eq!(paths("p", true, &twice), ["inputs/p/0/m", "inputs/p/1/m"]);
     }
 
+    #[test]
+    fn files_that_belong_together_have_a_folder_of_their_own() {
+        assert_eq!(paths("p", false, &[group("x.bam", &[("s", "A")])]), ["inputs/p/x.bam"]);
+        let gathered = [group("x.bam", &[("s", "A")]), group("x.bam", &[("s", "B")])];
+        assert_eq!(paths("p", true, &gathered), ["inputs/p/s=A/x.bam", "inputs/p/s=B/x.bam"]);
+        let listed = [group("x.bam", &[]), item("y.csv", &[]), group("z.bam", &[])];
+        assert_eq!(paths("p", true, &listed), ["inputs/p/0/x.bam", "inputs/p/y.csv", "inputs/p/2/z.bam"]);
+        // Of two stages with one label: the second file of one may be called as the first of the other.
+        let alike = [group("x.bam", &[("s", "A")]), group("y.bam", &[("s", "A")])];
+        assert_eq!(paths("p", true, &alike), ["inputs/p/0/x.bam", "inputs/p/1/y.bam"]);
+        let among = [group("x.bam", &[("s", "A")]), item("y.csv", &[("s", "A")])];
+        assert_eq!(paths("p", true, &among), ["inputs/p/0/x.bam", "inputs/p/1/y.csv"]);
+    }
+
     proptest! {
         #[test]
         fn no_two_are_alike(
-            items in prop::collection::vec(("[ab./]{1,5}", prop::collection::btree_map("[ab]", "[ab/%=,]{0,3}", 0..3)), 0..6),
+            items in prop::collection::vec(
+                ("[ab./]{1,5}", prop::collection::btree_map("[ab]", "[ab/%=,]{0,3}", 0..3), any::<bool>()),
+                0..6,
+            ),
         ) {
-            let items: Vec<Item> =
-                items.into_iter().map(|(path, axes)| Item { path, axes: axes.into_iter().collect() }).collect();
+            let items: Vec<Item> = items
+                .into_iter()
+                .map(|(path, axes, is_group)| Item { path, axes: axes.into_iter().collect(), is_group })
+                .collect();
             let paths = paths("p", true, &items);
-            prop_assert!(are_apart(&paths));
+            prop_assert!(are_apart(items.iter().zip(&paths).map(|(item, path)| item.place(path))));
             for path in &paths {
                 prop_assert!(path.starts_with("inputs/p/") && !path.split('/').any(|part| matches!(part, "" | "." | "..")), "{}", path);
             }

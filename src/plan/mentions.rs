@@ -57,7 +57,7 @@ pub(super) fn mentions(line: &str, language: Language, outputs: &[OutputPort]) -
 fn relative(word: &str, outputs: &[OutputPort]) -> Option<String> {
     let path = plain_path(word).ok()?;
     let own = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let ours = own("inputs") || outputs.iter().any(|output| own(&output.file));
+    let ours = own("inputs") || outputs.iter().flat_map(OutputPort::paths).any(own);
     let odd = word.starts_with('-') || path.contains(['*', '?', '$', '\n']) || word.contains("://");
     (!ours && !odd).then_some(path)
 }

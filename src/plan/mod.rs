@@ -16,6 +16,7 @@ mod lower;
 mod matrix;
 mod mentions;
 mod model;
+mod outputs;
 mod params;
 mod plain_path;
 mod python;

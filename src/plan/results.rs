@@ -5,11 +5,11 @@ use athanor_stages::artifact::ArtifactType;
 use crate::language::document::Document;
 use crate::language::{Diagnostic, suggest};
 
-use super::command::check_apart;
 use super::draft::{Draft, Drafting, State};
 use super::evaluate::evaluate;
 use super::matrix::Point;
 use super::model::{ResultEntry, ResultSource};
+use super::outputs::check_apart;
 use super::plain_path::plain_path;
 use super::result_names;
 use super::wiring::{Reader, Wiring};

@@ -204,7 +204,8 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
     fn bind(&mut self, text: &str, span: Span, reader: &Reader<'_>, bound: &mut Bound) -> Result<(), Failure> {
         if !self.is_stage(text) {
             let source = self.source(text, span, reader.artifact);
-            bound.items.push(Item { path: self.sources[source.index()].path.clone(), axes: Vec::new() });
+            let path = self.sources[source.index()].path.clone();
+            bound.items.push(Item { path, axes: Vec::new(), is_group: false });
             bound.sources.push(InputSource::File(source));
             return Ok(());
         }
@@ -214,11 +215,14 @@ impl<'s, 'd, 'e> Wiring<'s, 'd, 'e> {
             let slot = &slots[slot];
             let outputs = slot.outputs.as_deref().ok_or(None)?;
             let State::Included(instance) = slot.state else { continue };
-            let file = outputs.get(output).map_or("", |output| output.file.as_str());
+            let port = outputs.get(output).ok_or(None)?;
+            if port.is_group() && !reader.free {
+                return Err(Some(Box::new(unreadable_group(reader, text, span))));
+            }
             let is_gathered = |axis: &str| found.gathered && !found.held.iter().any(|held| held == axis);
             let axes = slot.point.axes.iter().filter(|(axis, _)| is_gathered(axis));
             let axes = axes.map(|(axis, value)| (axis.to_string(), value.label.to_string())).collect();
-            bound.items.push(Item { path: file.to_owned(), axes });
+            bound.items.push(Item { path: port.file.clone(), axes, is_group: port.is_group() });
             bound.sources.push(InputSource::Output { instance, output });
         }
         bound.gathered |= found.gathered;
@@ -333,6 +337,14 @@ fn miscount(
         }
         _ => None,
     }
+}
+
+/// Mistake of an input of a kind that is files which belong together: such a kind reads one file or folder, and which of them is
+/// not part of what its result depends on.
+fn unreadable_group(reader: &Reader<'_>, text: &str, span: Span) -> Diagnostic {
+    let message =
+        format!("`{}` takes a {}, but `{text}` is files that belong together", reader.port, reader.artifact.noun());
+    Diagnostic::new(span, message).help("only commands read those; give the file that is meant an output of its own")
 }
 
 fn nothing_fits(

@@ -26,7 +26,10 @@ pub(crate) fn describe(kind: &dyn Kind) -> String {
     }
     text += &parameters(&kind.params_schema().to_value());
     match kind.ports() {
-        Ports::Declared => text += "\nInputs and outputs: as the stage declares, each a file or folder.\n",
+        Ports::Declared => {
+            text +=
+                "\nInputs and outputs: as the stage declares, each a file, a folder, or files that belong together.\n";
+        }
         Ports::Fixed { inputs, outputs, outputs_vary } => {
             text += "\nInputs\n";
             for port in inputs {

@@ -83,7 +83,7 @@ pub enum Ports {
         /// Whether the parameters decide which of the outputs there are, and under which names.
         outputs_vary: bool,
     },
-    /// The stage names its own, each a file or folder.
+    /// The stage names its own, each a file, a folder, or files that belong together.
     Declared,
 }
 

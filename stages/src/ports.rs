@@ -51,6 +51,23 @@ pub struct OutputPort {
     pub optional: bool,
     /// Documentation.
     pub doc: String,
+    /// Names of files that belong together, the first of which is `file`: the artifact is a folder of them. Empty where it is
+    /// what lies at `file`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<String>,
+}
+
+impl OutputPort {
+    /// Whether the artifact is a folder of files that belong together.
+    pub fn is_group(&self) -> bool {
+        !self.group.is_empty()
+    }
+
+    /// Paths of all that it is made of, relative to the stage's folder.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        let one = if self.is_group() { None } else { Some(self.file.as_str()) };
+        one.into_iter().chain(self.group.iter().map(String::as_str))
+    }
 }
 
 /// One artifact handed to a stage.
@@ -240,6 +257,7 @@ macro_rules! output_ports {
                     file: $file.to_owned(),
                     optional: <$ty as $crate::ports::OutputField>::OPTIONAL,
                     doc: concat!($($doc, "\n"),+).trim().replace("\n ", "\n"),
+                    group: ::std::vec::Vec::new(),
                 }),*]
             }
 

@@ -29,10 +29,14 @@ pub(crate) fn problems(repository: &Path) -> Vec<String> {
 }
 
 fn documents(repository: &Path) -> Vec<PathBuf> {
-    let all = entries(repository).into_iter().chain(entries(&repository.join("docs")));
+    let folders = ["", "docs", "docs/ports"].map(|folder| entries(&repository.join(folder)));
     let changes = repository.join("CHANGELOG.md");
     // The files of earlier changes may be gone by now.
-    all.filter(|path| path.extension().is_some_and(|extension| extension == "md") && *path != changes).collect()
+    folders
+        .into_iter()
+        .flatten()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md") && *path != changes)
+        .collect()
 }
 
 /// The texts between two marks.

@@ -94,6 +94,10 @@ errors! {
     run_for_others: said_of_stages("  a: { kind: split_table, run: x, outputs: { o: o }, inputs: { labels: x.csv } }\n");
     output_paths: said_of_stages("  a: { kind: command, run: x, outputs: { a: /tmp/x, b: ../x, c: inputs/x, d: '' } }\n");
     outputs_collide: said_of_stages("  a: { kind: command, run: x, outputs: { a: d, b: ./d } }\n  b: { kind: command, run: x, outputs: { a: d, b: d/e } }\n");
+    output_groups: said_of_stages("  a: { kind: command, run: x, outputs: { a: { files: [] }, b: { files: x }, c: { file: [x] }, d: { files: [[x], y] } } }\n");
+    output_groups_in_folders: said_of_stages("  a: { kind: command, run: x, outputs: { a: { files: [x, sub/y] }, b: { files: [../y, /z, inputs, ''] }, c: { files: ['${{ vars.folds[0] }}/x'] } } }\n");
+    output_groups_collide: said_of_stages("  a: { kind: command, run: x, outputs: { a: { files: [x, y, ./x] } } }\n  b: { kind: command, run: x, outputs: { a: { files: [x, y] }, b: y, c: x/z } }\n");
+    output_groups_for_kinds: said_of_stages("  a: { kind: command, run: x, outputs: { a: { files: [x.csv, y.csv] } } }\n  b: { kind: split_table, inputs: { labels: a } }\n");
     one_mistake_is_said_once: said_of_stages("  a: { kind: trian, inputs: { x: split }, run: '${{ vars.folds }}' }\n  b: { kind: mean, inputs: { probabilities: a.out } }\n  c: { kind: command, run: [x], inputs: [y], outputs: { o: [p] } }\n  d: { kind: mean, inputs: { probabilities: c.o } }\n  e: { kind: mean, matrix: { n: 1 }, inputs: { probabilities: c.o } }\n  f: { kind: mean, inputs: { probabilities: 'e[n=1]' } }\nresults: { x: e, y: c, z: a.b }\n");
     unreadable_vars: said("vars: [a]\nstages: { a: { kind: command, run: 'echo ${{ vars.a }}' } }\n");
     empty_run: said_of_stages("  a: { kind: command, run: ' ' }\n");

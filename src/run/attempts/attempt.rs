@@ -12,6 +12,7 @@ use athanor_stages::secrets;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::language::Language;
 use crate::plan::context::CONTEXT_VARIABLE;
 use crate::plan::{CommandLine, EnvVariable, Input, Instance, InstanceId, Work};
 use crate::run::access::policy::AccessPolicy;
@@ -30,6 +31,9 @@ use crate::run::inputs::mutation_guard::readers::Reader;
 use crate::run::inputs::mutation_guard::{AttemptStart, InputError, InputGuard};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::program::PROGRAM;
+
+/// Variable with the folders in which Python looks for modules.
+const PYTHONPATH: &str = "PYTHONPATH";
 
 /// Name of the folder of a run for kernels of stages whose GPUs are shared; no attempt has it.
 const SHARED_KERNELS: &str = "kernels";
@@ -328,10 +332,21 @@ pub(crate) fn environment(
     let Work::Command(command) = &instance.work else { return (environment, Vec::new()) };
     environment.push((CONTEXT_VARIABLE.into(), sandbox.context().into()));
     let mut all = variables.of_command(&command.env_passthrough);
+    if command.shell.language() == Language::Python {
+        environment.extend(python_path(sandbox.folder(), &all).map(|path| (PYTHONPATH.into(), path)));
+    }
     all.append(&mut environment);
     // The stage's own come last, and so hold.
     all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
     (all, variables.secrets(&command.env_passthrough))
+}
+
+/// Folders in which a Python script that has no file in the project finds modules of it: the stage's own, where they are placed,
+/// before those that `given` names. `None` if the path cannot be written in a list.
+fn python_path(folder: &Path, given: &[(OsString, OsString)]) -> Option<OsString> {
+    let before = given.iter().rev().find(|(name, _)| name == PYTHONPATH).map(|(_, value)| value.as_os_str());
+    let before = before.filter(|value| !value.is_empty()).into_iter().flat_map(std::env::split_paths);
+    std::env::join_paths([folder.to_owned(), folder.join("src")].into_iter().chain(before)).ok()
 }
 
 /// Table of a gathered input as CSV: `path`, and a column for each gathered axis.

@@ -3,7 +3,7 @@
 //!
 //! The folders are emptied and used again by a later attempt: making and removing them costs more than a small stage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ pub(crate) const SCRIPT: &str = "../script";
 const CONTEXT: &str = "context.json";
 /// File in which the stage lists stored files that it put among its outputs.
 const PLACEMENTS: &str = ".tmp/placements";
+
+/// Folder beside it in which files of one output are put together before they are stored.
+const GROUP: &str = "group";
 
 /// Folders of an attempt.
 #[derive(Debug)]
@@ -152,6 +155,11 @@ impl Sandbox {
         let placed = DigestHints::read(&self.work.join(PLACEMENTS), &self.work);
         let mut records = Vec::with_capacity(outputs.len());
         for output in outputs {
+            if output.is_group() {
+                let artifact = cache.ingest_unsynced(&self.gather(output)?, &HashMap::new(), unsynced)?;
+                records.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
+                continue;
+            }
             let path = self.work.join(&output.file);
             if fs::symlink_metadata(&path).is_err() {
                 if output.optional {
@@ -163,6 +171,28 @@ impl Sandbox {
             records.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
         }
         Ok(records)
+    }
+
+    /// Moves the files of `output`, which belong together, into a folder of their own; returns it.
+    fn gather(&self, output: &OutputPort) -> Result<PathBuf, TakeError> {
+        let is_missing = |file: &&String| fs::symlink_metadata(self.work.join(file)).is_err();
+        if let Some(missing) = output.group.iter().find(is_missing) {
+            return Err(TakeError::NotWritten { name: output.name.clone(), file: missing.clone() });
+        }
+        let folder = self.root.join(GROUP);
+        fs::create_dir(&folder).map_err(refused(&folder))?;
+        for file in &output.group {
+            let (from, to) = (self.work.join(file), folder.join(file));
+            if from.is_symlink() {
+                // It would lead elsewhere from there.
+                let target = from.canonicalize().map_err(refused(&from))?;
+                std::os::unix::fs::symlink(target, &to).map_err(refused(&to))?;
+                fs::remove_file(&from).map_err(refused(&from))?;
+            } else {
+                fs::rename(&from, &to).map_err(refused(&from))?;
+            }
+        }
+        Ok(folder)
     }
 
     /// Empties the folders for another attempt. To be called after [`Sandbox::take_outputs`]: anything left that is no input is

@@ -1,6 +1,7 @@
 //! Recipes of instances and their fingerprints.
 
 use athanor_cache::{Artifact, Cache, CacheError, Content, Digest, ValueHasher};
+use athanor_stages::ports::OutputPort;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -70,7 +71,8 @@ fn without(params: &Value, names: &[&str]) -> Value {
 
 /// Parameters of a command: its script and outputs, and what else is not as by default.
 fn command_params(instance: &Instance, command: &CommandLine, versions: &Versions) -> Value {
-    let outputs = instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file)));
+    let files = |output: &OutputPort| if output.is_group() { json!(output.group) } else { json!(output.file) };
+    let outputs = instance.outputs.iter().map(|output| (output.name.clone(), files(output)));
     let outputs: serde_json::Map<String, Value> = outputs.collect();
     let mut params = json!({ "run": command.identity, "outputs": outputs });
     if let Some(shell) = command.shell.written() {
@@ -163,15 +165,19 @@ pub fn fingerprint_of(instance: &Instance, inputs: &mut [Port<'_>], versions: &V
         Work::BuiltIn { params } => hasher.value(&without(params, kind.not_in_fingerprint())),
         Work::Command(command) if !is_plain(command) => hasher.value(&command_params(instance, command, versions)),
         Work::Command(command) => {
-            let mut outputs: Vec<(&str, &str)> =
-                instance.outputs.iter().map(|output| (output.name.as_str(), output.file.as_str())).collect();
-            outputs.sort_unstable();
+            let mut outputs: Vec<&OutputPort> = instance.outputs.iter().collect();
+            outputs.sort_unstable_by(|left, right| left.name.cmp(&right.name));
             hasher.map(2);
             hasher.key("outputs");
             hasher.map(outputs.len());
-            for (name, file) in outputs {
-                hasher.key(name);
-                hasher.text(file);
+            for output in outputs {
+                hasher.key(&output.name);
+                if output.is_group() {
+                    hasher.list(output.group.len());
+                    output.group.iter().for_each(|file| hasher.text(file));
+                } else {
+                    hasher.text(&output.file);
+                }
             }
             hasher.key("run");
             hasher.text(&command.identity);

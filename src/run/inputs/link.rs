@@ -12,6 +12,11 @@ pub fn is_copied(metadata: &std::fs::Metadata) -> bool {
     metadata.is_file() && metadata.len() <= LARGEST_COPY
 }
 
+/// Folder that a path lies in: the link of files that belong together, of whose first the path is.
+pub fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(folder, _)| folder)
+}
+
 /// Link to one artifact of an attempt's inputs.
 #[derive(Debug, Clone)]
 pub struct Link {

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{Artifact, Digest, OutputRecord};
-use athanor_stages::ports::InputFile;
+use athanor_stages::ports::{InputFile, OutputPort};
 
 use crate::plan::{Input, InputSource, InstanceId, Plan, Work};
 use crate::run::inputs::contents::Contents;
 use crate::run::inputs::environments::environment_of;
 use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, RecipeItem, Seen, fingerprint_of};
 use crate::run::inputs::imports::Closure;
-use crate::run::inputs::link::{LARGEST_COPY, Link, Target};
+use crate::run::inputs::link::{LARGEST_COPY, Link, Target, folder_of};
 use crate::run::inputs::project_reads::{How, Mentions, ProjectRead};
 use crate::run::inputs::versions::Versions;
 
@@ -154,12 +154,15 @@ impl Inputs<'_> {
         let mut links = Vec::new();
         for (input, bound) in instance.inputs.iter().zip(&recipe.inputs) {
             for ((source, at), item) in input.sources.iter().zip(&input.files).zip(&bound.items) {
-                let target = match source {
-                    InputSource::File(source) => self.on_disk(&self.plan.sources[source.index()].path),
-                    InputSource::Output { .. } => Target::Stored(item.artifact.clone()),
+                let (target, at) = match source {
+                    InputSource::File(source) => (self.on_disk(&self.plan.sources[source.index()].path), at.as_str()),
+                    InputSource::Output { instance, output } => {
+                        let port = &self.plan.instances[instance.index()].outputs[*output];
+                        (Target::Stored(item.artifact.clone()), if port.is_group() { folder_of(at) } else { at })
+                    }
                 };
                 let copy = input.writable || private && matches!(target, Target::Stored(_));
-                links.push(Link { at: at.clone(), target, copy });
+                links.push(Link { at: at.to_owned(), target, copy });
             }
         }
         links.extend(self.placed(id).into_iter().map(|path| Link {
@@ -213,7 +216,9 @@ impl Inputs<'_> {
             path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/') || rest.is_empty())
         };
         let outputs = &self.plan.instances[id.index()].outputs;
-        placed.retain(|path| !own(path, "inputs") && !outputs.iter().any(|output| own(path, &output.file)));
+        placed.retain(|path| {
+            !own(path, "inputs") && !outputs.iter().flat_map(OutputPort::paths).any(|output| own(path, output))
+        });
         // A copy of an interpreter would not find its environment.
         let in_whole = |path: &str| environment_of(self.project, path).unwrap_or(path).to_owned();
         placed.extend(reads.map(|read| in_whole(&read.path)));

@@ -106,13 +106,16 @@ impl PublishRequest<'_> {
         for entry in &self.plan.results {
             for ResultSource { label, instance, output } in &entry.sources {
                 let made_by = &self.plan.instances[instance.index()];
-                let name = &made_by.outputs[*output].name;
-                let record = outputs(*instance).and_then(|records| records.iter().find(|record| record.name == *name));
+                let port = &made_by.outputs[*output];
+                let record =
+                    outputs(*instance).and_then(|records| records.iter().find(|record| record.name == port.name));
                 let Some(record) = record else { continue };
                 let path = match label {
                     None => entry.path.trim_end_matches('/').to_owned(),
                     Some(label) => {
-                        format!("{}/{label}{}", entry.path.trim_end_matches('/'), extension(&record.file))
+                        // A folder of files that belong together is not called after one of them.
+                        let extension = if port.is_group() { String::new() } else { extension(&record.file) };
+                        format!("{}/{label}{extension}", entry.path.trim_end_matches('/'))
                     }
                 };
                 let (artifact, made_by) = (record.artifact.clone(), made_by.name.clone());

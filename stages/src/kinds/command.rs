@@ -17,13 +17,13 @@ Keys:
 - `shell`: what runs it. If left out, `bash -euo pipefail` where there is a `bash`, else `sh -eu`: the first command that fails ends the script, and so do a variable that is not set and a part of a pipe that fails. Which of the two it was is no part of the fingerprint; a shell that is named is. `sh`, `bash`, `zsh` and `python` are known; any other is a command line in which `{0}` is the script's path (`perl {0}`), and its script gets values by `env` and `ATHANOR_CONTEXT`.
 - `inputs`: files keep their names. A single one is `inputs/PORT/<name>`. Of a list, each is `inputs/PORT/<label>/<name>`, where the label holds the gathered axes (`fold=0`; several: `model=x,fold=0`; other characters than letters, digits and `._=,+-` percent-encoded; beyond 200 bytes cut, with a hash at the end). Without axes there is no label, and files of one name lie under as many of their folders as tell them apart, or under their number where none do. `inputs/PORT.csv` lists the paths of a list (`path`) with a column for each gathered axis. The name of an output is that of its declared file. These paths and labels are part of the fingerprint.
 - `reads`: what else the stage reads of the project where it lies, `[src/, params.yaml]`; its content counts as that of inputs. `{ params.yaml: [train.lr] }` counts the values of these keys alone.
-- `outputs`: files or folders that the script writes, by name, as paths inside the folder.
+- `outputs`: files or folders that the script writes, by name, as paths inside the folder. Files that belong together, such as an index and what it is of, can be one output: `bam: { files: [x.bam, x.bam.bai] }`, side by side in the folder. `${{ outputs.bam }}`, and `${{ inputs.PORT }}` of a stage that reads them, is the first; the others lie beside it: in `inputs/PORT/`, of a list in `inputs/PORT/<label>/`, or under their number where there is no label. Their names count as content, and a result of them is a folder.
 - `env`: variables and their values. They are part of the fingerprint.
 - `env_passthrough`: names, or patterns such as `HF_*`, of variables of your environment that the script gets besides those below. They are no part of the fingerprint; their values of 6 characters and more are masked in logs and events.
 - `versions`: commands such as `python --version` whose output is part of the fingerprint. A run asks each of them once, in the project folder; `status` and `explain` use the last answers.
 - `sandbox: off`: no sandbox for this stage. `writes: [PATH]`: further files and folders that it may write. Neither is part of the fingerprint.
 
-Files of the project folder that the script names lie at the same place in the scratch folder and count as inputs, and so do the modules of the project that Python scripts among them import; those that are named by their full path, or as `$ATHANOR_PROJECT/…`, count and are read where they lie. The script itself is a file beside the folder.
+Files of the project folder that the script names lie at the same place in the scratch folder and count as inputs, and so do the modules of the project that Python scripts among them, or a script of `shell: python`, import; those that are named by their full path, or as `$ATHANOR_PROJECT/…`, count and are read where they lie. The script itself is a file beside the folder.
 
 The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
 
@@ -33,6 +33,7 @@ Variables that the script is given:
 - `ATHANOR_STAGE`: the instance's name. `ATHANOR_SEED`: the seed.
 - `ATHANOR_CONTEXT`: a JSON file with `inputs` and `outputs` (paths, by name) and `seed`; if `run` names the variable, or the shell is not one of those that are known, also with `matrix` (values by axis), `labels` (as they print) and `vars` (those that the stage's expressions use), which are then part of the fingerprint.
 - `ATHANOR_EVENTS`: a file to which it may write lines of JSON: `{\"event\":\"progress\",\"done\":1,\"total\":9,\"unit\":\"epochs\"}`, `{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.5,\"step\":3}`.
+- `PYTHONPATH`, with `shell: python`: the scratch folder and `src` in it come first.
 - `TMPDIR`: a folder that goes with the stage. `CUDA_VISIBLE_DEVICES` and `OMP_NUM_THREADS`, `MKL_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `RAYON_NUM_THREADS`: the GPUs and CPUs that it was given.
 
 Variables of your environment that every script gets, as far as they are set (`environment: inherit` in the settings passes all):

@@ -129,7 +129,14 @@ pub struct ResizeImagesOutputs {
 const SKIPPED: &str = "skipped";
 
 fn set_port(name: String, doc: &str) -> OutputPort {
-    OutputPort { file: name.clone(), name, artifact: ArtifactType::ImageSet, optional: false, doc: doc.to_owned() }
+    OutputPort {
+        file: name.clone(),
+        name,
+        artifact: ArtifactType::ImageSet,
+        optional: false,
+        doc: doc.to_owned(),
+        group: Vec::new(),
+    }
 }
 
 fn skipped_port() -> OutputPort {
@@ -139,6 +146,7 @@ fn skipped_port() -> OutputPort {
         file: "skipped.csv".to_owned(),
         optional: false,
         doc: "`Id,channel,file,reason` of the images left out.".to_owned(),
+        group: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use athanor_cache::{Artifact, ArtifactKind, CacheError, Digest, Tree, TreeEntry};
 use rayon::prelude::*;
 
+use crate::language::Language;
 use crate::plan::{InstanceId, Plan, Work};
 use crate::run::inputs::project_reads::{How, Mentions, ProjectRead};
 
@@ -21,7 +22,7 @@ use folders::{Folders, join, parent};
 use model::{Contained, Files};
 use parse::{Parsed, parse};
 use snapshot::{ParsedFiles, Snapshot};
-use walk::{Roots, Walked, walk};
+use walk::{INLINE, Roots, Walked, walk};
 
 /// Modules of the project that the scripts of a command import, directly or not.
 #[derive(Debug)]
@@ -60,14 +61,16 @@ impl Modules<'_> {
     /// Modules that the commands among `ids` import.
     pub(super) fn closures(&self, plan: &Plan, ids: &[InstanceId], mentions: &Mentions) -> Closures {
         let mut by_roots: BTreeMap<(Roots, bool), Vec<InstanceId>> = BTreeMap::new();
-        for id in ids.iter().copied() {
+        let inline: Vec<Option<Parsed>> = ids.par_iter().map(|id| inline(&plan.instances[id.index()].work)).collect();
+        for (id, inline) in ids.iter().copied().zip(inline) {
             let Work::Command(command) = &plan.instances[id.index()].work else { continue };
             let reads = mentions.get(&id).map_or(&[][..], Vec::as_slice);
             let scripts = || reads.iter().filter(|read| read.is_named() && read.path.ends_with(".py"));
-            let roots =
-                Roots { scripts: scripts().map(|read| read.path.clone()).collect(), modules: command.modules.clone() };
+            let named = scripts().map(|read| read.path.clone()).collect();
+            let roots = Roots { scripts: named, modules: command.modules.clone(), inline };
             if roots != Roots::default() {
-                let is_placed = roots.scripts.is_empty() || scripts().any(|read| read.how == How::Placed);
+                let is_placed =
+                    roots.scripts.is_empty() || roots.inline.is_some() || scripts().any(|read| read.how == How::Placed);
                 by_roots.entry((roots, is_placed)).or_default().push(id);
             }
         }
@@ -174,8 +177,18 @@ impl Modules<'_> {
     }
 }
 
+/// Imports of a Python script that is written in the pipeline file; `None` if it has none.
+fn inline(work: &Work) -> Option<Parsed> {
+    let Work::Command(command) = work else { return None };
+    // To look for the word takes a fraction of the time that parsing does.
+    let may_import = command.shell.language() == Language::Python && command.line.contains("import");
+    let parsed = may_import.then(|| parse(command.line.as_bytes()))?;
+    Some(parsed).filter(|parsed| *parsed != Parsed::Imports(Vec::new()))
+}
+
 fn read_of(roots: &Roots) -> ProjectRead {
     let modules = roots.modules.iter().map(|module| format!("-m {module}"));
-    let names: Vec<String> = roots.scripts.iter().cloned().chain(modules).collect();
+    let inline = roots.inline.iter().map(|_| INLINE.to_owned());
+    let names: Vec<String> = roots.scripts.iter().cloned().chain(modules).chain(inline).collect();
     ProjectRead { path: names.join(", "), how: How::Imports }
 }

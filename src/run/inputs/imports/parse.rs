@@ -9,7 +9,7 @@ use tree_sitter::{Node, Parser, TreeCursor};
 const LARGEST: usize = 4 << 20;
 
 /// An import, wherever in the file it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Import {
     /// Number of dots before the name: 0 for an absolute import.
     pub level: usize,
@@ -22,7 +22,7 @@ pub(super) struct Import {
 }
 
 /// Imports of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Parsed {
     /// They are known.
     Imports(Vec<Import>),

@@ -69,7 +69,7 @@ type InFolder = (usize, Vec<usize>);
 
 /// Key of the format, and of what is found.
 fn key() -> Digest {
-    Digest::of(format!("athanor imports 1 {PROGRAM}").as_bytes())
+    Digest::of(format!("athanor imports 2 {PROGRAM}").as_bytes())
 }
 
 impl Snapshot {

@@ -17,7 +17,12 @@ pub(super) struct Roots {
     pub scripts: Vec<String>,
     /// Modules that are run by name (`python -m`).
     pub modules: Vec<String>,
+    /// Imports of a script that is written in the pipeline file.
+    pub inline: Option<Parsed>,
 }
+
+/// Name of a script that is written in the pipeline file: the key that it stands under.
+pub(super) const INLINE: &str = "run";
 
 /// End of a walk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +51,14 @@ pub(super) fn walk<E>(
         walk.run_by_name(module);
     }
     let mut broken = Vec::new();
+    match &roots.inline {
+        // A relative import is none of a package's, and Python refuses it.
+        Some(Parsed::Imports(imports)) => {
+            imports.iter().filter(|import| import.level == 0).for_each(|import| walk.import(INLINE, import));
+        }
+        Some(Parsed::Broken(line)) => broken.push((INLINE.to_owned(), *line)),
+        None => {}
+    }
     let mut parsed: BTreeSet<String> = BTreeSet::new();
     let mut front: Vec<String> = roots.scripts.clone();
     loop {
@@ -164,24 +177,36 @@ impl Walk<'_, '_> {
 mod tests {
     use std::convert::Infallible;
     use std::fs;
+    use std::path::Path;
+
+    use tempfile::TempDir;
 
     use super::super::parse::parse;
     use super::*;
 
-    /// The modules that are found in a project of these files from scripts and from modules that are run by name.
-    fn found(files: &[(&str, &str)], scripts: &[&str], modules: &[&str]) -> Walked {
+    fn project(files: &[(&str, &str)]) -> TempDir {
         let project = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = project.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
+        project
+    }
+
+    /// The modules that are found in a project of these files from scripts and from modules that are run by name.
+    fn found(files: &[(&str, &str)], scripts: &[&str], modules: &[&str]) -> Walked {
+        let project = project(files);
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        let roots = Roots { scripts: owned(scripts), modules: owned(modules) };
-        let closed = [project.path().join("results")];
-        let mut folders = Folders::new(project.path(), &closed);
-        let read = |file: &String| parse(&fs::read(project.path().join(file)).unwrap());
-        let walked = walk(&roots, &mut folders, |files| Ok::<_, Infallible>(files.iter().map(read).collect()));
+        let roots = Roots { scripts: owned(scripts), modules: owned(modules), inline: None };
+        walked(project.path(), &roots)
+    }
+
+    fn walked(project: &Path, roots: &Roots) -> Walked {
+        let closed = [project.join("results")];
+        let mut folders = Folders::new(project, &closed);
+        let read = |file: &String| parse(&fs::read(project.join(file)).unwrap());
+        let walked = walk(roots, &mut folders, |files| Ok::<_, Infallible>(files.iter().map(read).collect()));
         walked.unwrap()
     }
 
@@ -227,6 +252,24 @@ mod tests {
             "e/f/g/__init__.py",
         ];
         assert_eq!(found(&files, &["run.py"], &[]).files, expected);
+    }
+
+    #[test]
+    fn modules_of_a_script_without_a_file_are_found_in_the_project_and_in_src() {
+        let files = [
+            ("helper.py", "import deeper"),
+            ("deeper.py", ""),
+            ("src/pkg/__init__.py", ""),
+            ("src/pkg/part.py", ""),
+            ("run.py", ""),
+            ("__init__.py", ""),
+        ];
+        let project = project(&files);
+        let inline =
+            |text: &str| walked(project.path(), &Roots { inline: Some(parse(text.as_bytes())), ..Roots::default() });
+        let expected = ["deeper.py", "helper.py", "src/pkg/__init__.py", "src/pkg/part.py"];
+        assert_eq!(inline("import os, helper\nfrom . import run\ndef f():\n    from pkg import part").files, expected);
+        assert_eq!(inline("x = (").broken, [("run".to_owned(), 1)]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub mod readers;
 
 use crate::plan::Instance;
 use crate::run::inputs::fingerprint::Recipe;
-use crate::run::inputs::link::{Link, Target};
+use crate::run::inputs::link::{Link, Target, folder_of};
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshot;
 use crate::run::inputs::mutation_guard::readers::Reader;
 
@@ -95,7 +95,10 @@ impl InputGuard {
         began: AttemptStart,
         reader: Arc<Reader>,
     ) -> Result<InputGuard, CacheError> {
-        let is_writable = |at: &String| instance.inputs.iter().any(|input| input.writable && input.files.contains(at));
+        let is_at = |at: &str, file: &String| file == at || folder_of(file) == at;
+        let is_writable = |at: &str| {
+            instance.inputs.iter().any(|input| input.writable && input.files.iter().any(|file| is_at(at, file)))
+        };
         let (mut stored, mut copies) = (Vec::new(), Vec::new());
         for link in links {
             let Target::Stored(artifact) = &link.target else { continue };

@@ -20,7 +20,7 @@ stages:
     matrix: { model: '${{ vars.models }}', fold: [0, 1] }
     inputs: { labels: labels, all: data }
     run: python tool.py ${{ matrix.model.x }} ${{ resources.cpus }} ${{ inputs.labels }} > ${{ outputs.z }}
-    outputs: { z: z.txt, a: deep/a.txt }
+    outputs: { z: z.txt, a: deep/a.txt, m: { files: [x.bam, x.bam.bai] } }
     resources: { cpus: 2, gpus: '${{ vars.share }}', memory: 3GiB, gpu_memory: 1GB }
     timeout: 90s
     retries: 2

@@ -25,7 +25,14 @@ fn port(form: OutputForm, file: String) -> OutputPort {
         OutputForm::File => (ArtifactType::Any, "With `as: file`: the file."),
         OutputForm::Unpacked => (ArtifactType::Any, "With `as: unpacked`: a folder of what the archive holds."),
     };
-    OutputPort { name: form.output().to_owned(), artifact, file, optional: false, doc: doc.to_owned() }
+    OutputPort {
+        name: form.output().to_owned(),
+        artifact,
+        file,
+        optional: false,
+        doc: doc.to_owned(),
+        group: Vec::new(),
+    }
 }
 
 fn failures_port() -> OutputPort {
@@ -35,6 +42,7 @@ fn failures_port() -> OutputPort {
         file: "failures.csv".to_owned(),
         optional: false,
         doc: "With a list: `Id,channel,url,attempts,reason` of every file that failed.".to_owned(),
+        group: Vec::new(),
     }
 }
 

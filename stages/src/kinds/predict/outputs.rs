@@ -14,7 +14,7 @@ pub struct PredictOutputs(BoundOutputs);
 
 fn port(name: &str, doc: String) -> OutputPort {
     let (name, file) = (name.to_owned(), name.to_owned());
-    OutputPort { name, artifact: ArtifactType::Matrix, file, optional: false, doc }
+    OutputPort { name, artifact: ArtifactType::Matrix, file, optional: false, doc, group: Vec::new() }
 }
 
 fn reduced() -> OutputPort {
