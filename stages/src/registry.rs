@@ -8,10 +8,12 @@ use crate::kinds::channel_statistics::ChannelStatistics;
 use crate::kinds::classification_report::ClassificationReport;
 use crate::kinds::clean_split::CleanSplit;
 use crate::kinds::command::Command;
+use crate::kinds::concat_tables::ConcatTables;
 use crate::kinds::corrected_targets::CorrectedTargets;
 use crate::kinds::download::Download;
 use crate::kinds::embed::Embed;
 use crate::kinds::ensemble::Ensemble;
+use crate::kinds::filter_rows::FilterRows;
 use crate::kinds::fold_split::FoldSplit;
 use crate::kinds::folds::Folds;
 use crate::kinds::import_images::ImportImages;
@@ -52,6 +54,8 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<AntibodySplit>(),
     &typed::<CorrectedTargets>(),
     &typed::<Rows>(),
+    &typed::<FilterRows>(),
+    &typed::<ConcatTables>(),
     &typed::<LeakRows>(),
     &typed::<InitialWeights>(),
     &typed::<TrainClassifier>(),

@@ -1,4 +1,5 @@
 //! Helpers of the kinds that make tables of tables.
 
 pub(crate) mod class_count;
+pub(crate) mod row_expression;
 pub(crate) mod stratify;
