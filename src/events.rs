@@ -88,6 +88,13 @@ pub enum RunEvent {
         /// A full sentence.
         message: String,
     },
+    /// The instance has something to say to the user.
+    Message {
+        /// The instance.
+        instance: String,
+        /// Its words.
+        text: String,
+    },
     /// The instance got further.
     Progress {
         /// The instance.
@@ -272,6 +279,7 @@ impl RunEvent {
             | RunEvent::Waiting { instance }
             | RunEvent::Started { instance, .. }
             | RunEvent::Advice { instance, .. }
+            | RunEvent::Message { instance, .. }
             | RunEvent::Progress { instance, .. }
             | RunEvent::Metric { instance, .. }
             | RunEvent::Storing { instance }

@@ -17,6 +17,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::Advice { instance, message } => {
             Some(format!("note         {}: {}", escape(instance), escape(message)))
         }
+        RunEvent::Message { instance, text } => Some(format!("message      {}: {}", escape(instance), escape(text))),
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
             let mut text = format!("finished     {} in {}", escape(instance), duration(*duration_ms));
             if !undeclared.is_empty() {
@@ -189,6 +190,7 @@ mod tests {
             RunEvent::Withheld { variable: owned(), stage: owned() },
             RunEvent::Waiting { instance: owned() },
             RunEvent::Advice { instance: owned(), message: owned() },
+            RunEvent::Message { instance: owned(), text: owned() },
             RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
             RunEvent::Finished {
                 instance: owned(),

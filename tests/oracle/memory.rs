@@ -210,7 +210,9 @@ impl RunBackend for InMemory {
         }
     }
 
-    fn note(&self, _: &mut Attempt, _: &StageReport) {}
+    fn note(&self, _: &mut Attempt, _: &StageReport) -> bool {
+        true
+    }
 
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
         let instance = inputs.plan.instances[id.index()].clone();

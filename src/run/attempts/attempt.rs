@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::plan::context::CONTEXT_VARIABLE;
 use crate::plan::{CommandLine, EnvVariable, Input, Instance, InstanceId, Work};
 use crate::run::access::policy::AccessPolicy;
+use crate::run::attempts::curves::Metrics;
 use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, TakeError};
 use crate::run::environment::Variables;
 use crate::run::executor::access_rules::AccessRules;
@@ -49,7 +50,7 @@ pub struct Attempt {
     sandbox: Sandbox,
     inputs: InputGuard,
     recipe: Recipe,
-    metrics: Map<String, Value>,
+    metrics: Metrics,
     /// Further facts for the record.
     extensions: Map<String, Value>,
     force: bool,
@@ -132,7 +133,7 @@ impl Attempt {
             sandbox,
             inputs,
             recipe,
-            metrics: Map::new(),
+            metrics: Metrics::default(),
             extensions: Map::new(),
             force: options.force,
             cpu_fallback: options.cpu_fallback,
@@ -213,16 +214,15 @@ impl Attempt {
         items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
     }
 
-    /// Notes a metric, or the device, for the record. A curve is reduced to its last value.
-    pub fn note(&mut self, report: &StageReport) {
+    /// Notes a metric, or the device, for the record; returns whether the run's log should have it, too.
+    pub fn note(&mut self, report: &StageReport) -> bool {
         match report {
-            StageReport::Metric { name, value, .. } => {
-                self.metrics.insert(name.clone(), Value::from(*value));
-            }
+            StageReport::Metric { name, value, step } => self.metrics.add(name, *value, *step),
             StageReport::ComputesOn(on) => {
                 self.extensions.insert(COMPUTED_ON.to_owned(), serde_json::json!(on));
+                true
             }
-            StageReport::Progress { .. } | StageReport::Log { .. } => {}
+            StageReport::Progress { .. } | StageReport::Message { .. } | StageReport::Log { .. } => true,
         }
     }
 
@@ -239,17 +239,19 @@ impl Attempt {
         let outputs = self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?;
         let removed = self.inputs.check(cache, &self.recipe, others_run)?;
         let log = self.store_log(cache, unsynced);
+        let annex = self.metrics.annex().map(|annex| serde_json::to_vec(&annex)).transpose()?;
+        let annex = annex.map(|annex| cache.store_annex(&annex, unsynced)).transpose()?;
         let record = ActionRecord {
             fingerprint: self.fingerprint,
             recipe: self.describe(instance)?,
             outputs,
-            metrics: self.metrics.clone(),
+            metrics: self.metrics.values().clone(),
             log,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
             sequence: cache.next_sequence(0)?,
-            annex: None,
+            annex,
             extensions: self.extensions.clone(),
         };
         Ok((record, removed))

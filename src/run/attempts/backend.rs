@@ -52,8 +52,8 @@ pub trait RunBackend {
     ) -> Result<Self::Attempt, CacheError>;
     /// Describes the job that does the work.
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Self::Attempt, allocation: &Allocation) -> Job;
-    /// Notes what a stage reports about its attempt.
-    fn note(&self, attempt: &mut Self::Attempt, report: &StageReport);
+    /// Notes what a stage reports about its attempt; returns whether the run's log should have it: of a long curve it gets some points.
+    fn note(&self, attempt: &mut Self::Attempt, report: &StageReport) -> bool;
     /// Stores the result of a job that succeeded and ends the attempt; [`BackendEvent::Stored`] follows.
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
     /// Records a stored result, soon; [`BackendEvent::Recorded`] follows. Its claim is held until then.
@@ -199,8 +199,8 @@ impl RunBackend for CacheBackend<'_> {
         attempt.job(&self.cache, inputs, &inputs.plan.instances[id.index()], allocation, &self.variables)
     }
 
-    fn note(&self, attempt: &mut Attempt, report: &StageReport) {
-        attempt.note(report);
+    fn note(&self, attempt: &mut Attempt, report: &StageReport) -> bool {
+        attempt.note(report)
     }
 
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod backend;
+pub mod curves;
 pub(crate) mod failure;
 pub mod group_commit;
 mod named_files;

@@ -57,6 +57,8 @@ pub struct Script {
 pub enum JobEvent {
     /// Report of the stage.
     Report(InstanceId, StageReport),
+    /// Line that should be a report and is none, as a sentence without a capital and a full stop.
+    BadReport(InstanceId, String),
     /// Exit; nothing of the job runs any more.
     Exited(InstanceId, Exit),
 }

@@ -32,7 +32,7 @@ Variables that the script is given:
 - `ATHANOR_PROJECT`: the project folder.
 - `ATHANOR_STAGE`: the instance's name. `ATHANOR_SEED`: the seed.
 - `ATHANOR_CONTEXT`: a JSON file with `inputs` and `outputs` (paths, by name) and `seed`; if `run` names the variable, or the shell is not one of those that are known, also with `matrix` (values by axis), `labels` (as they print) and `vars` (those that the stage's expressions use), which are then part of the fingerprint.
-- `ATHANOR_EVENTS`: a file to which it may write lines of JSON: `{\"event\":\"progress\",\"done\":1,\"total\":9,\"unit\":\"epochs\"}`, `{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.5,\"step\":3}`.
+- `ATHANOR_EVENTS`: a file to which it may append lines of JSON, up to 4096 bytes each if several processes do so: `{\"event\":\"progress\",\"done\":1,\"total\":9,\"unit\":\"epochs\"}` (`total` and `unit` may be left out), `{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.5,\"step\":3}` (`step`, a whole number, makes it a curve), `{\"event\":\"message\",\"text\":\"…\"}`, which is shown. A line that is none of these is passed over with a warning. Last values of metrics and curves are kept with the result; of a curve at most 4,096 points: minimum, maximum and last of equally long pieces.
 - `TMPDIR`: a folder that goes with the stage. `CUDA_VISIBLE_DEVICES` and `OMP_NUM_THREADS`, `MKL_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `RAYON_NUM_THREADS`: the GPUs and CPUs that it was given.
 
 Variables of your environment that every script gets, as far as they are set (`environment: inherit` in the settings passes all):

@@ -15,6 +15,7 @@ mod process_mark;
 mod process_tree;
 mod reaper;
 mod run_group;
+mod script_events;
 mod wait;
 
 use std::collections::HashMap;

@@ -22,6 +22,7 @@ use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
 use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
+use crate::run::executor::local::script_events::{EventLine, ScriptEvents};
 use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit};
 use crate::run::executor::os_limits;
 use crate::run::executor::protocol::{EVENTS_VARIABLE, StageMessage, WorkerStatus, parse_message};
@@ -231,14 +232,27 @@ impl Running {
     fn wait(mut self, shared: &Shared, job: &Job, process: &Process) -> (Exit, Option<std::io::Error>) {
         let group = Pid::from_raw(self.child.id().cast_signed());
         process.is_running(group);
-        let mut last_status = None;
-        let mut on_line = |line: &[u8], log: &mut MaskedLog| match parse_message(line) {
-            Some(StageMessage::Report(StageReport::Log { line })) => log.write_line(&line),
-            Some(StageMessage::Report(report)) => {
-                (shared.events)(JobEvent::Report(job.id, without_secrets(report, &job.secrets)));
+        let is_worker = matches!(job.launch, Launch::Worker(_));
+        let (mut last_status, mut script_events) = (None, ScriptEvents::default());
+        let mut on_line = |line: &[u8], log: &mut MaskedLog| {
+            let event = match is_worker {
+                true => of_worker(line, &mut last_status),
+                // Before it is cut to be shown.
+                false if !job.secrets.is_empty() => {
+                    script_events.take(masked(&String::from_utf8_lossy(line), &job.secrets).as_bytes())
+                }
+                false => script_events.take(line),
+            };
+            match event {
+                EventLine::Report(StageReport::Log { line }) => log.write_line(&line),
+                EventLine::Report(report) => {
+                    (shared.events)(JobEvent::Report(job.id, without_secrets(report, &job.secrets)));
+                }
+                EventLine::Warning(text) => {
+                    (shared.events)(JobEvent::BadReport(job.id, masked(&text, &job.secrets)));
+                }
+                EventLine::Dropped => {}
             }
-            Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}
-            Some(StageMessage::Status(status)) => last_status = Some(status),
         };
         let watched = wait_for_exit(group, &mut self.streams, &mut on_line, &|| shared.processes.reap());
         let status = process.reap(&mut self.child, group);
@@ -252,7 +266,6 @@ impl Running {
                 .log
                 .write_line(&format!("[the process {process} ({name}) outlived this stage and cannot be killed]"));
         }
-        let is_worker = matches!(job.launch, Launch::Worker(_));
         let exit = match watched.and(status) {
             Ok(status) => {
                 exit_of(status, last_status, is_worker, || shared.oom_counter.happened_since(&self.oom_counter))
@@ -263,16 +276,33 @@ impl Running {
     }
 }
 
+/// Meaning of a line of a worker, whose last status is remembered.
+fn of_worker(line: &[u8], last_status: &mut Option<WorkerStatus>) -> EventLine {
+    match parse_message(line) {
+        Some(StageMessage::Report(report)) => return EventLine::Report(report),
+        Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}
+        Some(StageMessage::Status(status)) => *last_status = Some(status),
+    }
+    EventLine::Dropped
+}
+
 /// A report in which no text shows a secret.
 fn without_secrets(mut report: StageReport, secrets: &[String]) -> StageReport {
-    if let StageReport::Metric { name: text, .. } | StageReport::Progress { unit: text, .. } = &mut report {
-        for secret in secrets {
-            if text.contains(secret.as_str()) {
-                *text = text.replace(secret.as_str(), MASK);
-            }
-        }
+    if let StageReport::Metric { name: text, .. }
+    | StageReport::Progress { unit: text, .. }
+    | StageReport::Message { text } = &mut report
+    {
+        *text = masked(text, secrets);
     }
     report
+}
+
+/// A text that shows no secret.
+fn masked(text: &str, secrets: &[String]) -> String {
+    secrets
+        .iter()
+        .filter(|secret| text.contains(secret.as_str()))
+        .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
 }
 
 /// Exit of a process; `out_of_memory` tells whether the kernel killed something recently.
