@@ -174,6 +174,13 @@ pub enum RunEvent {
         /// The one that failed.
         because: String,
     },
+    /// An attempt of the instance ended in good order, unasked, with its work not done; another one goes on from its state.
+    Resuming {
+        /// The instance.
+        instance: String,
+        /// Number of the attempt that ended, from 1.
+        attempt: u32,
+    },
     /// The instance was stopped by an interrupt.
     Interrupted {
         /// The instance.
@@ -288,6 +295,7 @@ impl RunEvent {
             | RunEvent::Failed { instance, .. }
             | RunEvent::Deferred { instance, .. }
             | RunEvent::Skipped { instance, .. }
+            | RunEvent::Resuming { instance, .. }
             | RunEvent::Interrupted { instance } => Some(instance),
             RunEvent::RunStarted { .. }
             | RunEvent::Withheld { .. }

@@ -41,6 +41,10 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::Skipped { instance, because } => {
             Some(format!("skipped      {}: it needs {}, which failed", escape(instance), escape(because)))
         }
+        RunEvent::Resuming { instance, attempt } => {
+            let why = "stopped in good order and goes on from its state";
+            Some(format!("resuming     {}: attempt {attempt} {why}", escape(instance)))
+        }
         RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", escape(instance))),
         RunEvent::Notice { message } => Some(format!("note: {}", escape(message))),
         RunEvent::StopRequested { forced: false } => {
@@ -191,6 +195,7 @@ mod tests {
             RunEvent::Waiting { instance: owned() },
             RunEvent::Advice { instance: owned(), message: owned() },
             RunEvent::Message { instance: owned(), text: owned() },
+            RunEvent::Resuming { instance: owned(), attempt: 1 },
             RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
             RunEvent::Finished {
                 instance: owned(),

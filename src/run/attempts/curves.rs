@@ -64,17 +64,22 @@ pub struct Curve {
     reported: u64,
     /// Number of points that are kept.
     kept: usize,
+    /// Whether nothing was added since the points of earlier attempts.
+    is_of_earlier: bool,
 }
 
 impl Default for Curve {
     fn default() -> Curve {
-        Curve { buckets: Vec::new(), width: 1, reported: 0, kept: 0 }
+        Curve { buckets: Vec::new(), width: 1, reported: 0, kept: 0, is_of_earlier: false }
     }
 }
 
 impl Curve {
     /// Adds a point; returns whether it begins a bucket, which is rarer the more points there are.
     pub fn add(&mut self, step: u64, value: f64) -> bool {
+        if std::mem::take(&mut self.is_of_earlier) {
+            self.go_back_to(step);
+        }
         let bucket = Bucket::new(Point { index: self.reported, step, value });
         self.reported += 1;
         let begins = match self.buckets.last_mut().filter(|last| last.count < self.width) {
@@ -107,9 +112,20 @@ impl Curve {
         self.buckets = self.buckets.chunks(2).filter_map(join).collect();
         self.kept = self.buckets.iter().map(Bucket::len).sum();
     }
+
+    /// Drops the points from `step` on: an attempt that goes on from a state reports again what came after it.
+    fn go_back_to(&mut self, step: u64) {
+        let earlier: Vec<(u64, f64)> = self.points().collect();
+        if earlier.iter().any(|(at, _)| *at >= step) {
+            *self = Curve::default();
+            for (at, value) in earlier.into_iter().filter(|(at, _)| *at < step) {
+                self.add(at, value);
+            }
+        }
+    }
 }
 
-/// Metrics of an attempt.
+/// Metrics of an attempt, with those of the attempts from whose state it went on.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     values: Map<String, Value>,
@@ -142,6 +158,11 @@ impl Metrics {
             Some(curve) => curve.add(step, value),
             None => self.curves.entry(name.to_owned()).or_default().add(step, value),
         }
+    }
+
+    /// Says that all so far is of earlier attempts.
+    pub(crate) fn end_of_earlier(&mut self) {
+        self.curves.values_mut().for_each(|curve| curve.is_of_earlier = true);
     }
 
     /// Last values, by name.
@@ -229,5 +250,22 @@ mod tests {
         assert!(logged < 20_000, "{logged}");
         assert!((0..4096).all(|_| metrics.add("last", 1.0, None)));
         assert!((0..10_000).filter(|_| metrics.add("last", 1.0, None)).count() < 5);
+    }
+
+    #[test]
+    fn an_attempt_that_goes_on_replaces_what_it_reports_again() {
+        let mut metrics = Metrics::default();
+        for step in 0..10_u32 {
+            metrics.add("loss", f64::from(step), Some(step.into()));
+        }
+        metrics.end_of_earlier();
+        for step in 7..12_u32 {
+            metrics.add("loss", f64::from(step + 100), Some(step.into()));
+        }
+        let curve = &metrics.annex().unwrap().curves["loss"];
+        let steps: Vec<u64> = curve.iter().map(|point| point.0).collect();
+        assert_eq!(steps, (0..12).collect::<Vec<u64>>());
+        assert_eq!((curve[6].1, curve[7].1), (6.0, 107.0));
+        assert_eq!(metrics.values()["loss"], 111.0);
     }
 }

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use crate::events::RunEvent;
 use crate::run::executor::job::Exit;
 use crate::run::executor::os_limits;
+use crate::run::executor::protocol::STOPPED_STATUS;
 
 /// Lines of a failed stage's log that are shown.
 const TAIL_LINES: usize = 20;
@@ -62,6 +63,11 @@ impl Failure {
                 Failure { help: Some(help.to_owned()), ..Failure::new("It ended with exit status 127.".to_owned()) }
             }
             Exit::Status(status) => Failure::new(format!("It ended with exit status {status}.")),
+            Exit::Stopped { .. } => {
+                let cause = format!("It stopped (exit status {STOPPED_STATUS}) without having changed its state.");
+                let help = "That status means that another attempt goes on from the state: change it before, or end with another one.";
+                Failure { help: Some(help.to_owned()), ..Failure::new(cause) }
+            }
             Exit::Signal { out_of_memory: true, .. } => {
                 Failure::of_memory("It was killed (SIGKILL) when the machine ran out of memory.".to_owned())
             }
@@ -151,6 +157,19 @@ impl Failure {
             // That is why it is not set.
             let help = self.help.take().filter(|help| help != UNBOUND);
             self.help = Some(help.map_or_else(|| note.clone(), |help| format!("{help} {note}")));
+        }
+        self
+    }
+
+    /// Says where the state is kept from which the next attempt at the work of `instance` goes on, if it is.
+    #[must_use]
+    pub(crate) fn with_state(mut self, kept: Option<&Path>, instance: &str) -> Failure {
+        if let Some(kept) = kept {
+            let note = format!(
+                "Its state is kept, and the next attempt goes on from it: `{}` (`--fresh-state '{instance}'` drops it).",
+                kept.display()
+            );
+            self.help = Some(self.help.take().map_or_else(|| note.clone(), |help| format!("{help}\n{note}")));
         }
         self
     }

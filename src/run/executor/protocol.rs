@@ -21,6 +21,12 @@ pub const MAX_LINE: u64 = 1 << 20;
 /// Environment variable that tells a `command` stage where to write progress, metrics and messages.
 pub const EVENTS_VARIABLE: &str = "ATHANOR_EVENTS";
 
+/// Environment variable that tells a `command` stage where its state is.
+pub const STATE_VARIABLE: &str = "ATHANOR_STATE";
+
+/// Exit status of a `command` stage with state that stopped in good order, before its work was done: `EX_TEMPFAIL`.
+pub const STOPPED_STATUS: i32 = 75;
+
 /// Request to a worker. Paths are relative to its working folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerRequest {

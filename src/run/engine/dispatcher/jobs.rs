@@ -47,7 +47,10 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             self.exited_ok.push((id, attempt));
             return;
         }
-        let Abandoned { log_tail, disturbed, denied } = self.backend.abandon(&self.inputs, id, attempt);
+        let Abandoned { log_tail, disturbed, denied, dropped_state } = self.backend.abandon(&self.inputs, id, attempt);
+        if let Some(message) = dropped_state {
+            self.journal.record(RunEvent::Advice { instance: self.name(id), message });
+        }
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         let stopped = self.interrupts > 0 && timeout.is_none();
         if stopped {
@@ -57,6 +60,9 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             self.scheduler.stopped(id);
         } else if let Some(because) = disturbed.filter(|_| timeout.is_none()) {
             self.defer(id, because);
+        } else if timeout.is_none() && self.resumes(id, &exit) {
+            self.journal.record(RunEvent::Resuming { instance: self.name(id), attempt: self.attempts[&id] });
+            self.scheduler.enqueue(id);
         } else {
             let again = exit.wants_retry();
             let failure = Failure::of_exit(exit, timeout).with_help(denied).with_log(log_tail);
@@ -69,5 +75,17 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             };
             self.attempt_failed(id, &failure, again);
         }
+    }
+
+    /// Whether another attempt goes on from the state of one that ended like this, which nobody asked to stop: one that changed
+    /// nothing of its state would stop at the same place for ever.
+    fn resumes(&mut self, id: InstanceId, exit: &Exit) -> bool {
+        let Exit::Stopped { state: Some(state) } = exit else { return false };
+        let resumed = self.resumed.entry(id).or_default();
+        if resumed.state.replace(*state) == Some(*state) {
+            return false;
+        }
+        resumed.count += 1;
+        true
     }
 }

@@ -41,6 +41,15 @@ struct Running<A> {
     started: Instant,
 }
 
+/// Attempts of an instance that went on from the state of one that had stopped in good order, unasked.
+#[derive(Default)]
+struct Resumed {
+    /// Their number: they are no retries.
+    count: u32,
+    /// Digest of the state when the last of them began.
+    state: Option<Digest>,
+}
+
 /// Dispatcher of a pass.
 pub struct Dispatcher<'a, W: RunBackend> {
     inputs: Inputs<'a>,
@@ -73,6 +82,8 @@ pub struct Dispatcher<'a, W: RunBackend> {
     in_flight: InFlight,
     elsewhere: Vec<InstanceId>,
     attempts: HashMap<InstanceId, u32>,
+    /// Attempts that went on from the state of one that had stopped in good order.
+    resumed: HashMap<InstanceId, Resumed>,
     /// Notices that were given.
     noticed: HashSet<String>,
     timed_out: HashSet<InstanceId>,
@@ -117,6 +128,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             in_flight: InFlight::default(),
             elsewhere: Vec::new(),
             attempts: HashMap::new(),
+            resumed: HashMap::new(),
             noticed: HashSet::new(),
             timed_out: HashSet::new(),
             interrupts: 0,
@@ -268,11 +280,12 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.attempts.insert(id, number);
             let pass = if self.policy.private_inputs { "again." } else { "" };
             let log = format!("logs/{}.{pass}{number}.log", id.0);
-            let RunPolicy { force, logs, cpu_fallback, private_inputs, .. } = &self.policy;
+            let RunPolicy { force, fresh_state, logs, cpu_fallback, private_inputs, .. } = &self.policy;
             let options = AttemptOptions {
                 log: logs.join(&log),
                 number,
                 force: force.contains(&id),
+                fresh_state: fresh_state.contains(&id),
                 cpu_fallback: *cpu_fallback,
                 private_inputs: *private_inputs,
             };

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use athanor_stages::context::StageReport;
@@ -17,13 +17,14 @@ use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::executor::local::events_pipe::{EventsPipe, NamedPipe};
 use crate::run::executor::local::interpreter;
+use crate::run::executor::local::kept_state::{StateWatch, group_works};
 use crate::run::executor::local::landlock::Restriction;
 use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
 use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
 use crate::run::executor::local::script_events::{EventLine, ScriptEvents};
-use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit};
+use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit, wait_while};
 use crate::run::executor::os_limits;
 use crate::run::executor::protocol::{EVENTS_VARIABLE, StageMessage, WorkerStatus, parse_message};
 
@@ -59,8 +60,8 @@ pub(super) struct Process(Mutex<ProcessState>);
 enum ProcessState {
     /// Being started, and perhaps to be stopped as soon as it is there.
     Starting(Option<Stop>),
-    /// Leader of the group of this number.
-    Running(Pid),
+    /// Leader of the group of this number, and the last request to stop it.
+    Running(Pid, Option<Stop>),
     /// Ended; its number may be another process's.
     Over,
 }
@@ -74,31 +75,40 @@ impl Default for ProcessState {
 impl Process {
     /// Stops the process with all it has started; no effect on one that is over.
     pub(super) fn stop(&self, how: Stop) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *state {
+        match &mut *self.state() {
             ProcessState::Starting(stop) => *stop = Some(how),
-            ProcessState::Running(group) => signal(*group, how),
+            ProcessState::Running(group, stop) => {
+                *stop = Some(how);
+                signal(*group, how);
+            }
             ProcessState::Over => {}
         }
     }
 
     /// Whether it was stopped before it was there.
     fn is_stopped(&self) -> bool {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*state, ProcessState::Starting(Some(_)))
+        matches!(*self.state(), ProcessState::Starting(Some(_)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, ProcessState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was asked to stop and may save its state first.
+    fn may_finish(&self) -> bool {
+        matches!(*self.state(), ProcessState::Running(_, Some(Stop::Gently)))
     }
 
     fn is_running(&self, group: Pid) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let ProcessState::Starting(Some(how)) = *state {
-            signal(group, how);
-        }
-        *state = ProcessState::Running(group);
+        let mut state = self.state();
+        let stop = if let ProcessState::Starting(stop) = *state { stop } else { None };
+        stop.into_iter().for_each(|how| signal(group, how));
+        *state = ProcessState::Running(group, stop);
     }
 
     /// Kills the rest of the group of `child`, which has ended, and reaps it.
     fn reap(&self, child: &mut Child, group: Pid) -> std::io::Result<ExitStatus> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let _ = killpg(group, Signal::SIGKILL);
         *state = ProcessState::Over;
         child.wait()
@@ -118,11 +128,15 @@ fn signal(group: Pid, how: Stop) {
 pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
     let number = shared.processes.begin();
     let mut log = None;
+    let state = job.state.as_ref().map(|state| StateWatch::begin(state.folder()));
     let exit = match launch_with_retry(shared, job, number, process) {
         Ok(running) => {
             let (exit, refusal) = running.wait(shared, job, process);
             log = refusal;
-            exit
+            match state {
+                Some(state) => state.exit(exit),
+                None => exit,
+            }
         }
         Err(error) => {
             shared.processes.end(number, &job.attempt);
@@ -217,7 +231,8 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         // The pipe is opened by name, so that a script can write to it like to any file.
         command.env(EVENTS_VARIABLE, path);
     }
-    let mut child = shared.processes.start(number, &mut command, restriction)?;
+    let lock = job.state.as_ref().and_then(|state| state.lock());
+    let mut child = shared.processes.start(number, &mut command, restriction, lock)?;
     drop(command);
     if let Some(mut stdin) = child.stdin.take() {
         // A worker that dies before it reads its request is reported by its exit.
@@ -255,6 +270,10 @@ impl Running {
             }
         };
         let watched = wait_for_exit(group, &mut self.streams, &mut on_line, &|| shared.processes.reap());
+        if job.state.is_some() {
+            // A shell that is asked to stop ends at once, and the programs that it started save their state.
+            wait_while(&|| process.may_finish() && group_works(group), &mut self.streams, &mut on_line);
+        }
         let status = process.reap(&mut self.child, group);
         let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());

@@ -239,6 +239,14 @@ pub(super) fn wait_for_exit(
     }
 }
 
+/// Waits as long as the rest of a process's group `works`, and reads its messages and output meanwhile.
+pub(super) fn wait_while(works: &dyn Fn() -> bool, streams: &mut ProcessStreams, on_line: &mut OnLine<'_>) {
+    while works() {
+        streams.take(on_line);
+        std::thread::sleep(MAX_POLL);
+    }
+}
+
 /// Handle that `poll` finds ready when the process has ended; `None` before Linux 5.3, or when no handles are left.
 fn exit_handle(leader: Pid) -> Option<OwnedFd> {
     let leader = rustix::process::Pid::from_raw(leader.as_raw())?;
