@@ -169,6 +169,9 @@ fn a_stage_without_state_has_none_of_a_run_around_it() {
     command.env("ATHANOR_STATE", project.path(""));
     assert_eq!(Outcome::of(command).code, 0);
     assert_eq!(project.athanor(&["logs", "p.yaml", "a"]).out, "none\n");
+    project.edit("${ATHANOR_STATE-none}", "$ATHANOR_STATE");
+    let outcome = project.run(&[]);
+    assert!(outcome.out.contains("help: `state: true` in the stage gives it a folder"), "{}", outcome.out);
 }
 
 #[test]

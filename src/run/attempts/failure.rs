@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::events::RunEvent;
 use crate::run::executor::job::Exit;
 use crate::run::executor::os_limits;
-use crate::run::executor::protocol::STOPPED_STATUS;
+use crate::run::executor::protocol::{STATE_VARIABLE, STOPPED_STATUS};
 
 /// Lines of a failed stage's log that are shown.
 const TAIL_LINES: usize = 20;
@@ -28,6 +28,8 @@ const UNBOUND: &str = "Scripts end at a variable that is not set: write `${NAME:
 /// Remedy for one that another script reads.
 const UNBOUND_IN_SOURCED: &str = "Scripts end at a variable that is not set, and those that set up an environment often read \
                                   such ones: write `set +u` before the line that does so, and `set -u` behind it.";
+/// Remedy for a script that keeps state without saying so.
+const NO_STATE: &str = "`state: true` in the stage gives it a folder that is kept until its result is recorded.";
 /// How shells say that a variable is not set.
 const UNBOUND_SIGNS: [&str; 2] = ["unbound variable", "parameter not set"];
 /// Words of lines that set up an environment.
@@ -137,11 +139,16 @@ impl Failure {
     /// Adds the remedy for a script that reads a variable which is not set.
     #[must_use]
     pub(crate) fn of_script(mut self, script: &str) -> Failure {
-        let is_unbound = |line: &String| UNBOUND_SIGNS.iter().any(|sign| line.contains(sign));
-        if self.help.is_none() && self.log_tail.iter().any(is_unbound) {
+        let is_unbound = |line: &&String| UNBOUND_SIGNS.iter().any(|sign| line.contains(sign));
+        if let (None, Some(line)) = (&self.help, self.log_tail.iter().find(is_unbound)) {
             let mut words = script.split(|c: char| c.is_whitespace() || "/;&|".contains(c));
             let sets_up = words.any(|word| SET_UP.contains(&word));
-            self.help = Some(if sets_up { UNBOUND_IN_SOURCED } else { UNBOUND }.to_owned());
+            let help = match sets_up {
+                _ if line.contains(STATE_VARIABLE) => NO_STATE,
+                true => UNBOUND_IN_SOURCED,
+                false => UNBOUND,
+            };
+            self.help = Some(help.to_owned());
         }
         self
     }

@@ -26,7 +26,7 @@ Keys:
 
 Files of the project folder that the script names lie at the same place in the scratch folder and count as inputs, and so do the modules of the project that Python scripts among them import; those that are named by their full path, or as `$ATHANOR_PROJECT/…`, count and are read where they lie. The script itself is a file beside the folder.
 
-The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
+The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to its state, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
 
 Variables that the script is given:
 
