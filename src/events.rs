@@ -88,6 +88,13 @@ pub enum RunEvent {
         /// A full sentence.
         message: String,
     },
+    /// The instance has something to say to the user.
+    Message {
+        /// The instance.
+        instance: String,
+        /// Its words.
+        text: String,
+    },
     /// The instance got further.
     Progress {
         /// The instance.
@@ -166,6 +173,13 @@ pub enum RunEvent {
         instance: String,
         /// The one that failed.
         because: String,
+    },
+    /// An attempt of the instance ended in good order, unasked, with its work not done; another one goes on from its state.
+    Resuming {
+        /// The instance.
+        instance: String,
+        /// Number of the attempt that ended, from 1.
+        attempt: u32,
     },
     /// The instance was stopped by an interrupt.
     Interrupted {
@@ -272,6 +286,7 @@ impl RunEvent {
             | RunEvent::Waiting { instance }
             | RunEvent::Started { instance, .. }
             | RunEvent::Advice { instance, .. }
+            | RunEvent::Message { instance, .. }
             | RunEvent::Progress { instance, .. }
             | RunEvent::Metric { instance, .. }
             | RunEvent::Storing { instance }
@@ -280,6 +295,7 @@ impl RunEvent {
             | RunEvent::Failed { instance, .. }
             | RunEvent::Deferred { instance, .. }
             | RunEvent::Skipped { instance, .. }
+            | RunEvent::Resuming { instance, .. }
             | RunEvent::Interrupted { instance } => Some(instance),
             RunEvent::RunStarted { .. }
             | RunEvent::Withheld { .. }

@@ -54,6 +54,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
         keep_scratch: false,
         keep_going: false,
         force: HashSet::new(),
+        fresh_state: HashSet::new(),
         program,
         file: "p.yaml".to_owned(),
         within: String::new(),

@@ -171,6 +171,9 @@ pub(super) struct RunCommand {
     /// Run the selected instances even if the cache has their results; may be given several times.
     #[arg(long, value_name = "SELECTOR")]
     pub force: Vec<String>,
+    /// Drop the state that is kept of unfinished work of the selected instances; may be given several times.
+    #[arg(long, value_name = "SELECTOR")]
+    pub fresh_state: Vec<String>,
     /// Executor that runs stages.
     #[arg(long, value_enum, default_value = "local")]
     pub executor: ExecutorName,

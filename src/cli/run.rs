@@ -22,9 +22,10 @@ use crate::view::text::count;
 pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     // All together first, so that what is wrong with any of them is said at once.
-    load::select(&plan, command.targets.iter().chain(&command.force))?;
+    load::select(&plan, command.targets.iter().chain(&command.force).chain(&command.fresh_state))?;
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
+    let fresh_state = load::select(&plan, &command.fresh_state)?;
     if command.dry_run {
         let project = project::inspect(settings)?;
         let session = load::session(&project, &plan, &command.pipeline, &targets)?;
@@ -44,6 +45,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         keep_going: command.keep_going,
         keep_scratch: command.keep_scratch,
         force: force.into_iter().collect(),
+        fresh_state: fresh_state.into_iter().collect(),
         program,
         file: command.pipeline.file.display().to_string(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),

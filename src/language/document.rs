@@ -87,6 +87,9 @@ keys! {
         /// Paths that a `command` may write to besides its own folder, in the project folder, absolute or with `~`: one, or a
         /// list. A folder that is not there is made. Not part of the fingerprint.
         optional writes: Anything,
+        /// Whether a `command` gets a folder, `ATHANOR_STATE`, that is kept until its result is recorded: another attempt at the
+        /// same work goes on from what the last one left there. Not part of the fingerprint.
+        optional state: Templated<bool>,
         /// Description of the stage.
         optional description: Prose,
     }

@@ -9,8 +9,8 @@ use super::document::Document;
 use super::shape::{Shape, or_expression};
 
 /// Keys of stages that only commands have.
-const OF_COMMANDS: [&str; 9] =
-    ["run", "shell", "reads", "outputs", "env", "env_passthrough", "versions", "sandbox", "writes"];
+const OF_COMMANDS: [&str; 10] =
+    ["run", "shell", "reads", "outputs", "env", "env_passthrough", "versions", "sandbox", "writes", "state"];
 
 /// The JSON Schema of a pipeline file, with the parameters and ports of every kind.
 pub fn schema() -> Value {

@@ -94,6 +94,8 @@ pub(super) struct Templates<'d, 'e> {
     pub sandbox: Option<Template<'e>>,
     /// Paths to write to.
     pub writes: Option<Template<'e>>,
+    /// Whether it keeps state.
+    pub state: Option<Template<'e>>,
     when: Option<Template<'e>>,
 }
 
@@ -206,6 +208,7 @@ impl Drafting<'_> {
             seed: keys.seed.as_ref().map(|value| compile(&value.node, scope)),
             sandbox: keys.sandbox.as_ref().map(|value| compile(&value.node, scope)),
             writes: keys.writes.as_ref().map(|value| compile(&value.0, scope)),
+            state: keys.state.as_ref().map(|value| compile(&value.node, scope)),
             when: keys.when.as_ref().map(|value| compile(&value.node, scope)),
         }
     }
@@ -289,6 +292,7 @@ fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: b
             ("env", keys.env.as_ref().map(|env| env.span)),
             ("env_passthrough", keys.env_passthrough.as_ref().and_then(|list| list.0.first()).map(|name| name.span)),
             ("versions", keys.versions.as_ref().and_then(first)),
+            ("state", keys.state.as_ref().map(|state| state.node.span)),
         ] {
             problems.extend(span.map(|span| Diagnostic::new(span, message(key)).help(help)));
         }

@@ -99,6 +99,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
         let shell = evaluate::<Shell>(templates.shell.as_ref(), &scope, problems).map(Option::unwrap_or_default);
         let access = access(templates.sandbox.as_ref(), templates.writes.as_ref(), &scope, problems);
+        let state = evaluate::<bool>(templates.state.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
         let reads = self.reads(&scope, wiring, problems);
         let params = slot.params.clone();
@@ -132,6 +133,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             timeout: timeout.ok()?,
             retries: retries.ok()?.map_or(0, |retries| retries.0),
             access: access.ok()?,
+            state: state.ok()?.unwrap_or_default(),
             span: draft.key.span,
         })
     }

@@ -98,6 +98,8 @@ pub struct Instance {
     pub retries: u32,
     /// Access of a command to files besides its own folder.
     pub access: StageAccess,
+    /// Whether a command keeps state from one attempt to the next. No part of its fingerprint.
+    pub state: bool,
     /// The stage's name in the pipeline file.
     pub span: Span,
 }

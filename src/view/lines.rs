@@ -17,6 +17,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::Advice { instance, message } => {
             Some(format!("note         {}: {}", escape(instance), escape(message)))
         }
+        RunEvent::Message { instance, text } => Some(format!("message      {}: {}", escape(instance), escape(text))),
         RunEvent::Finished { instance, duration_ms, undeclared, removed, .. } => {
             let mut text = format!("finished     {} in {}", escape(instance), duration(*duration_ms));
             if !undeclared.is_empty() {
@@ -39,6 +40,10 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         }
         RunEvent::Skipped { instance, because } => {
             Some(format!("skipped      {}: it needs {}, which failed", escape(instance), escape(because)))
+        }
+        RunEvent::Resuming { instance, attempt } => {
+            let why = "stopped in good order and goes on from its state";
+            Some(format!("resuming     {}: attempt {attempt} {why}", escape(instance)))
         }
         RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", escape(instance))),
         RunEvent::Notice { message } => Some(format!("note: {}", escape(message))),
@@ -189,6 +194,8 @@ mod tests {
             RunEvent::Withheld { variable: owned(), stage: owned() },
             RunEvent::Waiting { instance: owned() },
             RunEvent::Advice { instance: owned(), message: owned() },
+            RunEvent::Message { instance: owned(), text: owned() },
+            RunEvent::Resuming { instance: owned(), attempt: 1 },
             RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
             RunEvent::Finished {
                 instance: owned(),

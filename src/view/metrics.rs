@@ -17,7 +17,11 @@ impl Metrics {
     pub(crate) fn describe(&mut self, event: &RunEvent) -> Option<String> {
         match event {
             RunEvent::Metric { instance, name, value, step: None } => {
-                self.known.entry(instance.clone()).or_default().push((name.clone(), *value));
+                let known = self.known.entry(instance.clone()).or_default();
+                match known.iter_mut().find(|(other, _)| other == name) {
+                    Some((_, earlier)) => *earlier = *value,
+                    None => known.push((name.clone(), *value)),
+                }
             }
             RunEvent::Started { instance, .. } => drop(self.known.remove(instance)),
             RunEvent::Finished { instance, .. } => {

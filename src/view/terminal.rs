@@ -75,6 +75,7 @@ impl EventSink for TerminalSink {
             RunEvent::Stored { instance }
             | RunEvent::Failed { instance, .. }
             | RunEvent::Deferred { instance, .. }
+            | RunEvent::Resuming { instance, .. }
             | RunEvent::Interrupted { instance } => self.end(instance),
             RunEvent::RunFinished { .. } => self.overall.finish_and_clear(),
             _ => {}

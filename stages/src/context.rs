@@ -23,8 +23,10 @@ pub enum StageReport {
         /// Units finished.
         done: u64,
         /// Units in all; 0 when unknown.
+        #[serde(default)]
         total: u64,
         /// Noun of the units, e.g. `rows`.
+        #[serde(default)]
         unit: String,
     },
     /// A metric to keep with the result.
@@ -39,6 +41,11 @@ pub enum StageReport {
     },
     /// The device, instruction set and precision that the stage computes with, to keep with the result.
     ComputesOn(ComputesOn),
+    /// A message for the user.
+    Message {
+        /// The message.
+        text: String,
+    },
     /// A line for the stage's log.
     Log {
         /// The line, without its end.

@@ -207,10 +207,17 @@ impl RunBackend for InMemory {
             environment: Vec::new(),
             secrets: Vec::new(),
             access: None,
+            state: None,
         }
     }
 
-    fn note(&self, _: &mut Attempt, _: &StageReport) {}
+    fn note(&self, _: &mut Attempt, _: &StageReport) -> bool {
+        true
+    }
+
+    fn kept_state(&self, _: &Digest) -> Option<PathBuf> {
+        None
+    }
 
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
         let instance = inputs.plan.instances[id.index()].clone();

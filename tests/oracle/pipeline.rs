@@ -55,7 +55,7 @@ pub(crate) struct Stage {
     pub(crate) include: Vec<Point>,
     pub(crate) when: Option<When>,
     pub(crate) inputs: Vec<Input>,
-    /// CPUs it asks for, which change nothing.
+    /// CPUs it asks for, which change nothing. A command with an even number keeps state, which changes nothing either.
     pub(crate) cpus: u32,
 }
 
@@ -188,6 +188,13 @@ impl Project {
 /// The path of a script.
 pub(crate) fn script_path(number: usize) -> String {
     format!("tools/t{number}.sh")
+}
+
+impl Stage {
+    /// Whether it keeps state.
+    pub(crate) fn has_state(&self) -> bool {
+        matches!(self.work, Work::Command { .. }) && self.cpus.is_multiple_of(2)
+    }
 }
 
 impl Filter {

@@ -19,6 +19,9 @@ use super::yaml::GUARD;
 
 pub(crate) const SIZE: Size = Size { stages: 5, instances: 9, built_in: 12 };
 
+/// What a stage with state does first that stops twice in good order.
+const PAUSE: &str = "if test -n \"${ATHANOR_STATE-}\"; then echo x >> $ATHANOR_STATE/n; test $(wc -l < $ATHANOR_STATE/n) -gt 2 || exit 75; fi";
+
 /// A case in progress.
 pub(crate) struct Case {
     pub(crate) rng: Rng,
@@ -249,7 +252,9 @@ impl Case {
         let (mut acknowledged, mut begun) = (HashSet::new(), HashSet::new());
         for _ in 0..self.rng.u32(1..5) {
             let request = self.request();
-            let mut going = self.start(&request, &Broken::new());
+            // Every other time some stages are killed that have saved state.
+            let pausing = if self.runs.is_multiple_of(2) { vec![] } else { vec![0, 1] };
+            let mut going = self.start(&request, &pausing.iter().map(|word| (*word, format!("{PAUSE}\n"))).collect());
             going.hear(self.rng.u32(0..12));
             std::thread::sleep(Duration::from_micros(self.rng.u64(0..15_000)));
             match self.rng.u32(0..8) {
@@ -315,16 +320,17 @@ impl Case {
                     self.project.timeout = 3;
                     "sleep 1000"
                 }
+                9 => PAUSE,
                 _ => "mkdir \"$ATHANOR_PROJECT/broken/tried-$ATHANOR_STAGE\" 2> /dev/null && exit 1; true",
             };
             broken.insert(word, format!("{line}\n"));
             fail.remove(&word);
             hesitate.remove(&word);
             if line.starts_with("mkdir \"") {
-                hesitate.insert(word)
-            } else {
-                fail.insert(word)
-            };
+                hesitate.insert(word);
+            } else if line != PAUSE {
+                fail.insert(word);
+            }
         }
         let is_tried_again = self.project.retries > 0;
         (broken, move |word| fail.contains(&word) || hesitate.contains(&word) && !is_tried_again)

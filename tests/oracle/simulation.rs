@@ -25,6 +25,7 @@ use athanor::run::needed_by;
 use athanor::run::session::second_pass::{SecondPass, joined, tasks};
 use athanor::run::state::journal::Journal;
 use athanor::run::state::outputs::UpToDate;
+use athanor_cache::Digest;
 use athanor_stages::context::StageReport;
 use fastrand::Rng;
 
@@ -321,6 +322,14 @@ impl<'p> Run<'p> {
         failing.spoiling.get(&first_word(line)).copied()
     }
 
+    /// Whether an attempt with state stops in good order before its work is done, as the first ones of some instances do. Of two
+    /// runs the other one would go on with it.
+    fn pauses(&self, job: &Job, failing: &Failing) -> bool {
+        let Launch::Script(Script { text: line, .. }) = &job.launch else { return false };
+        let is_flaky = failing.flaky.contains_key(&first_word(line));
+        self.prepared.plan.instances[job.id.index()].state && !is_flaky && try_number(job) <= job.id.0 % 3
+    }
+
     fn is_busy(&self) -> bool {
         let desk = self.desk.borrow();
         !desk.jobs.is_empty() || !desk.stores.is_empty() || !desk.unrecorded.is_empty()
@@ -376,6 +385,9 @@ impl<'p> Run<'p> {
                 interrupted: true,
                 again: false,
             },
+            None if store.borrow().running == 1 && self.pauses(&job, failing) => {
+                Exit::Stopped { state: Some(Digest::of(job.folder.as_os_str().as_encoded_bytes())) }
+            }
             _ => work(store, &job, rng, |line| failing.fails(first_word(line), try_number(&job))),
         };
         // What is added would show in what the stage itself makes, as it may.

@@ -65,6 +65,7 @@ impl Project {
             keys.push(format!("timeout: {}s", self.timeout));
         }
         keys.push(format!("resources: {{ cpus: {} }}", stage.cpus));
+        keys.extend(stage.has_state().then(|| "state: true".to_owned()));
         match &stage.work {
             Work::Command { shell, shape, second, .. } => {
                 keys.extend(shell.map(|shell| format!("shell: {shell}")));

@@ -3,4 +3,5 @@
 pub(crate) mod item_log;
 pub(crate) mod item_record;
 pub(crate) mod item_store;
+pub(crate) mod program_state;
 pub(crate) mod resume_state;

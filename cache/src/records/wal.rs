@@ -142,7 +142,8 @@ impl Cache {
                 results.push((record.seal().map_err(|error| CacheError::io(self.root())(error.into()))?, unsynced));
             }
         }
-        let results: Vec<_> = results.iter().map(|(record, unsynced)| StoredResult { record, unsynced }).collect();
-        self.record_all(&results).map(|_| ())
+        let stored: Vec<_> = results.iter().map(|(record, unsynced)| StoredResult { record, unsynced }).collect();
+        self.record_all(&stored)?;
+        results.iter().try_for_each(|(record, _)| self.remove_resume_state(&record.fingerprint))
     }
 }

@@ -16,12 +16,14 @@ use crate::language::Language;
 use crate::plan::context::CONTEXT_VARIABLE;
 use crate::plan::{CommandLine, EnvVariable, Input, Instance, InstanceId, Work};
 use crate::run::access::policy::AccessPolicy;
+use crate::run::attempts::command_state::{CommandState, kept_state};
+use crate::run::attempts::curves::Metrics;
 use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, TakeError};
 use crate::run::environment::Variables;
-use crate::run::executor::access_rules::AccessRules;
+use crate::run::executor::access_rules::{AccessRule, AccessRules};
 use crate::run::executor::job::{Job, Launch, Script};
 use crate::run::executor::machine::gpus;
-use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
+use crate::run::executor::protocol::{PROTOCOL, STATE_VARIABLE, WorkerRequest};
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::{Recipe, Resolved};
 use crate::run::inputs::folder_views::ShownFolders;
@@ -53,7 +55,9 @@ pub struct Attempt {
     sandbox: Sandbox,
     inputs: InputGuard,
     recipe: Recipe,
-    metrics: Map<String, Value>,
+    metrics: Metrics,
+    /// State that it goes on from, if its stage keeps one.
+    state: Option<CommandState>,
     /// Further facts for the record.
     extensions: Map<String, Value>,
     force: bool,
@@ -90,6 +94,14 @@ pub struct Stored {
     pub removed: Vec<String>,
 }
 
+/// State of the inputs of an attempt that failed.
+pub struct CheckedInputs {
+    /// Why it may have failed through no fault of its own: another stage changed what it read.
+    pub disturbed: Option<String>,
+    /// Why the state that was kept of its work is dropped, if it is.
+    pub dropped_state: Option<String>,
+}
+
 /// Context of an attempt.
 pub struct AttemptContext<'v> {
     /// Scratch folder.
@@ -117,16 +129,21 @@ impl Attempt {
     ) -> Result<Attempt, CacheError> {
         let instance = &inputs.plan.instances[id.index()];
         let links = inputs.links(id, &recipe, options.private_inputs);
-        if options.force && options.number == 1 {
+        if (options.force || options.fresh_state) && options.number == 1 {
             cache.remove_resume_state(&fingerprint)?;
         }
+        let mut metrics = Metrics::default();
+        let state = instance.state.then(|| CommandState::take(cache, &fingerprint, &mut metrics)).transpose()?;
         // Taken before the inputs are linked, so that every later change shows.
         let began = AttemptStart::now(cache)?;
         let mut stored = links.iter().filter_map(Link::stored);
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let access = policy.rules(cache, instance, &folder, &links, &inputs.read_in_place(id));
+        let mut access = policy.rules(cache, instance, &folder, &links, &inputs.read_in_place(id));
+        if let (Some(access), Some(state)) = (&mut access, &state) {
+            access.own.push(AccessRule::write(state.folder().to_owned()));
+        }
         let sandbox = prepare_sandbox(cache, folder, instance, &links, views)?;
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
@@ -136,7 +153,8 @@ impl Attempt {
             sandbox,
             inputs,
             recipe,
-            metrics: Map::new(),
+            metrics,
+            state,
             extensions: Map::new(),
             force: options.force,
             cpu_fallback: options.cpu_fallback,
@@ -177,11 +195,13 @@ impl Attempt {
                 threads: allocation.cpus as usize,
             })),
         };
-        let (environment, secrets) = environment(&self.sandbox, inputs.project, instance, allocation, variables);
+        let state = self.state.as_ref().map(CommandState::folder);
+        let (environment, secrets) = environment(&self.sandbox, state, inputs.project, instance, allocation, variables);
         let folder = self.sandbox.folder().to_owned();
         let attempt = self.sandbox.root().to_owned();
         let (log, access) = (self.log.clone(), self.access.clone());
-        Job { id: instance.id, launch, folder, attempt, log, environment, secrets, access }
+        let state = self.state.as_ref().map(CommandState::shared);
+        Job { id: instance.id, launch, folder, attempt, log, environment, secrets, access, state }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
@@ -200,14 +220,36 @@ impl Attempt {
         self.sandbox.root()
     }
 
-    /// Puts the inputs in order after a failed attempt, for all who read them later; returns whether another stage
-    /// may have changed what this one read.
-    pub fn disturbed(&self, cache: &Cache, others_run: impl Fn() -> bool) -> Option<String> {
-        match self.inputs.check_stored(cache, &self.recipe, others_run) {
-            Err(error @ InputError::Disturbed { .. }) => Some(error.to_string()),
-            // It failed in any case; an input that cannot be checked now is checked by its next reader.
-            _ => None,
+    /// Puts the inputs in order after a failed attempt, for all who read them later. State that may come from something else than
+    /// its inputs is dropped.
+    pub fn check_inputs(&self, cache: &Cache, others_run: impl Fn() -> bool) -> CheckedInputs {
+        let checked = match self.state {
+            Some(_) => self.inputs.check(cache, &self.recipe, others_run),
+            None => self.inputs.check_stored(cache, &self.recipe, others_run),
+        };
+        // It failed in any case; an input that cannot be checked now is checked by its next reader.
+        let error = checked.err().filter(|error| !matches!(error, InputError::Cache(_)));
+        let (mut disturbed, mut dropped_state) = (None, None);
+        if let Some(error) = error {
+            let is_dropped = self.drop_state(cache);
+            if matches!(error, InputError::Disturbed { .. }) {
+                disturbed = Some(error.to_string());
+            } else if is_dropped {
+                let why = match error {
+                    InputError::Changed { path } => format!("`{path}` changed while it ran"),
+                    _ => "it changed its own input".to_owned(),
+                };
+                dropped_state = Some(format!("its state is dropped, since {why}"));
+            }
         }
+        CheckedInputs { disturbed, dropped_state }
+    }
+
+    /// Drops the state that is kept of the work; returns whether there was any of a command.
+    fn drop_state(&self, cache: &Cache) -> bool {
+        let is_there = kept_state(cache, &self.fingerprint).is_some();
+        // It is under the fingerprint of other inputs than it was made from. One that cannot be removed is read-only.
+        cache.remove_resume_state(&self.fingerprint).is_ok() && is_there
     }
 
     /// Artifacts at the paths that the stage is given.
@@ -217,16 +259,21 @@ impl Attempt {
         items.map(|(at, item)| (PathBuf::from(at), item.artifact.clone())).collect()
     }
 
-    /// Notes a metric, or the device, for the record. A curve is reduced to its last value.
-    pub fn note(&mut self, report: &StageReport) {
+    /// Notes a metric, or the device, for the record; returns whether the run's log should have it, too.
+    pub fn note(&mut self, report: &StageReport) -> bool {
         match report {
-            StageReport::Metric { name, value, .. } => {
-                self.metrics.insert(name.clone(), Value::from(*value));
+            StageReport::Metric { name, value, step } => {
+                let is_for_log = self.metrics.add(name, *value, *step);
+                if let Some(state) = self.state.as_ref().filter(|_| is_for_log) {
+                    state.add_report(report);
+                }
+                is_for_log
             }
             StageReport::ComputesOn(on) => {
                 self.extensions.insert(COMPUTED_ON.to_owned(), serde_json::json!(on));
+                true
             }
-            StageReport::Progress { .. } | StageReport::Log { .. } => {}
+            StageReport::Progress { .. } | StageReport::Message { .. } | StageReport::Log { .. } => true,
         }
     }
 
@@ -241,19 +288,25 @@ impl Attempt {
         unsynced: &mut Unsynced,
     ) -> Result<(ActionRecord, Vec<String>), CommitError> {
         let outputs = self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?;
-        let removed = self.inputs.check(cache, &self.recipe, others_run)?;
+        let removed = self.inputs.check(cache, &self.recipe, others_run).inspect_err(|error| {
+            if !matches!(error, InputError::Cache(_)) {
+                self.drop_state(cache);
+            }
+        })?;
         let log = self.store_log(cache, unsynced);
+        let annex = self.metrics.annex().map(|annex| serde_json::to_vec(&annex)).transpose()?;
+        let annex = annex.map(|annex| cache.store_annex(&annex, unsynced)).transpose()?;
         let record = ActionRecord {
             fingerprint: self.fingerprint,
             recipe: self.describe(instance)?,
             outputs,
-            metrics: self.metrics.clone(),
+            metrics: self.metrics.values().clone(),
             log,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
             sequence: cache.next_sequence(0)?,
-            annex: None,
+            annex,
             extensions: self.extensions.clone(),
         };
         Ok((record, removed))
@@ -314,6 +367,7 @@ pub(crate) fn prepare_sandbox(
 /// worker, those to add to this process's.
 pub(crate) fn environment(
     sandbox: &Sandbox,
+    state: Option<&Path>,
     project: &Path,
     instance: &Instance,
     allocation: &Allocation,
@@ -335,6 +389,9 @@ pub(crate) fn environment(
     if command.shell.language() == Language::Python {
         environment.extend(python_path(sandbox.folder(), &all).map(|path| (PYTHONPATH.into(), path)));
     }
+    // That of a stage of another run, which this run is part of, is none of this command's.
+    all.retain(|(name, _)| name != STATE_VARIABLE);
+    environment.extend(state.map(|folder| (STATE_VARIABLE.into(), folder.into())));
     all.append(&mut environment);
     // The stage's own come last, and so hold.
     all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
@@ -397,6 +454,8 @@ pub struct AttemptOptions {
     pub number: u32,
     /// Whether the work is to be done from scratch, whatever is known.
     pub force: bool,
+    /// Whether state that is kept of the work is dropped before its first attempt.
+    pub fresh_state: bool,
     /// Whether the CPU may take the place of GPUs that cannot be used.
     pub cpu_fallback: bool,
     /// Whether it gets copies of its stored inputs, since the last attempt may have read what another stage had changed.

@@ -4,6 +4,7 @@
 //! runs can be compared with a model.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup, Unsynced};
@@ -11,7 +12,8 @@ use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
 use crate::run::access::policy::AccessPolicy;
-use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, CommitError, Stored};
+use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, CheckedInputs, CommitError, Stored};
+use crate::run::attempts::command_state::kept_state;
 use crate::run::attempts::failure::log_tail;
 use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
 use crate::run::attempts::sandbox::Cleared;
@@ -39,7 +41,7 @@ pub trait RunBackend {
     fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError>;
     /// Whether the history does not yet say that the instance called `name` has this result.
     fn is_news(&self, name: &str, fingerprint: &Digest) -> bool;
-    /// Claims the right to make the result of a fingerprint; `None` while another process has it.
+    /// Claims the right to make the result of a fingerprint; `None` while another process has it, or the state of its work.
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Self::Claim>, CacheError>;
     /// Prepares an attempt of `id` at the resolved work.
     fn prepare(
@@ -52,14 +54,16 @@ pub trait RunBackend {
     ) -> Result<Self::Attempt, CacheError>;
     /// Describes the job that does the work.
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Self::Attempt, allocation: &Allocation) -> Job;
-    /// Notes what a stage reports about its attempt.
-    fn note(&self, attempt: &mut Self::Attempt, report: &StageReport);
+    /// Notes what a stage reports about its attempt; returns whether the run's log should have it: of a long curve it gets some points.
+    fn note(&self, attempt: &mut Self::Attempt, report: &StageReport) -> bool;
     /// Stores the result of a job that succeeded and ends the attempt; [`BackendEvent::Stored`] follows.
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
     /// Records a stored result, soon; [`BackendEvent::Recorded`] follows. Its claim is held until then.
     fn record(&mut self, id: InstanceId, stored: &Stored);
     /// Records at once what waits to be recorded, as nothing else is going on.
     fn flush(&self);
+    /// Place of the state that is kept of a command's work, if there is any.
+    fn kept_state(&self, fingerprint: &Digest) -> Option<PathBuf>;
     /// Ends an attempt that failed.
     fn abandon(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt) -> Abandoned;
 }
@@ -86,6 +90,8 @@ pub struct Abandoned {
     pub disturbed: Option<String>,
     /// Accesses that its sandbox denied, as sentences, if its log tells of any.
     pub denied: Option<String>,
+    /// Why the state that was kept of its work is dropped, if it is.
+    pub dropped_state: Option<String>,
 }
 
 /// Results that are known from earlier runs.
@@ -167,7 +173,9 @@ impl RunBackend for CacheBackend<'_> {
     }
 
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>, CacheError> {
-        self.cache.try_claim(fingerprint)
+        let claim = self.cache.try_claim(fingerprint)?;
+        // Processes of a run that was killed outlive its claim for a moment.
+        Ok(claim.filter(|_| !self.cache.is_program_state_held(fingerprint)))
     }
 
     fn prepare(
@@ -199,8 +207,12 @@ impl RunBackend for CacheBackend<'_> {
         attempt.job(&self.cache, inputs, &inputs.plan.instances[id.index()], allocation, &self.variables)
     }
 
-    fn note(&self, attempt: &mut Attempt, report: &StageReport) {
-        attempt.note(report);
+    fn note(&self, attempt: &mut Attempt, report: &StageReport) -> bool {
+        attempt.note(report)
+    }
+
+    fn kept_state(&self, fingerprint: &Digest) -> Option<PathBuf> {
+        kept_state(&self.cache, fingerprint)
     }
 
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
@@ -240,13 +252,14 @@ impl RunBackend for CacheBackend<'_> {
     fn abandon(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) -> Abandoned {
         let instance = &inputs.plan.instances[id.index()].name;
         let log_tail = log_tail(&attempt.log);
-        let disturbed = attempt.disturbed(&self.cache, || lock(&self.scratch_pool).others_run());
+        let CheckedInputs { disturbed, dropped_state } =
+            attempt.check_inputs(&self.cache, || lock(&self.scratch_pool).others_run());
         let denied = attempt.denied(&self.policy, &log_tail);
         let kept = lock(&self.scratch_pool).keep(instance, attempt.folder());
         let (_, cleared) = if kept.is_some() { attempt.end_kept() } else { attempt.end() };
         kept.into_iter().for_each(|notice| (self.listener)(BackendEvent::Notice(notice)));
         lock(&self.scratch_pool).release(cleared.folder);
-        Abandoned { log_tail, disturbed, denied }
+        Abandoned { log_tail, disturbed, denied, dropped_state }
     }
 }
 

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use crate::events::RunEvent;
 use crate::run::executor::job::Exit;
 use crate::run::executor::os_limits;
+use crate::run::executor::protocol::{STATE_VARIABLE, STOPPED_STATUS};
 
 /// Lines of a failed stage's log that are shown.
 const TAIL_LINES: usize = 20;
@@ -27,6 +28,8 @@ const UNBOUND: &str = "Scripts end at a variable that is not set: write `${NAME:
 /// Remedy for one that another script reads.
 const UNBOUND_IN_SOURCED: &str = "Scripts end at a variable that is not set, and those that set up an environment often read \
                                   such ones: write `set +u` before the line that does so, and `set -u` behind it.";
+/// Remedy for a script that keeps state without saying so.
+const NO_STATE: &str = "`state: true` in the stage gives it a folder that is kept until its result is recorded.";
 /// How shells say that a variable is not set.
 const UNBOUND_SIGNS: [&str; 2] = ["unbound variable", "parameter not set"];
 /// Words of lines that set up an environment.
@@ -62,6 +65,11 @@ impl Failure {
                 Failure { help: Some(help.to_owned()), ..Failure::new("It ended with exit status 127.".to_owned()) }
             }
             Exit::Status(status) => Failure::new(format!("It ended with exit status {status}.")),
+            Exit::Stopped { .. } => {
+                let cause = format!("It stopped (exit status {STOPPED_STATUS}) without having changed its state.");
+                let help = "That status means that another attempt goes on from the state: change it before, or end with another one.";
+                Failure { help: Some(help.to_owned()), ..Failure::new(cause) }
+            }
             Exit::Signal { out_of_memory: true, .. } => {
                 Failure::of_memory("It was killed (SIGKILL) when the machine ran out of memory.".to_owned())
             }
@@ -131,11 +139,16 @@ impl Failure {
     /// Adds the remedy for a script that reads a variable which is not set.
     #[must_use]
     pub(crate) fn of_script(mut self, script: &str) -> Failure {
-        let is_unbound = |line: &String| UNBOUND_SIGNS.iter().any(|sign| line.contains(sign));
-        if self.help.is_none() && self.log_tail.iter().any(is_unbound) {
+        let is_unbound = |line: &&String| UNBOUND_SIGNS.iter().any(|sign| line.contains(sign));
+        if let (None, Some(line)) = (&self.help, self.log_tail.iter().find(is_unbound)) {
             let mut words = script.split(|c: char| c.is_whitespace() || "/;&|".contains(c));
             let sets_up = words.any(|word| SET_UP.contains(&word));
-            self.help = Some(if sets_up { UNBOUND_IN_SOURCED } else { UNBOUND }.to_owned());
+            let help = match sets_up {
+                _ if line.contains(STATE_VARIABLE) => NO_STATE,
+                true => UNBOUND_IN_SOURCED,
+                false => UNBOUND,
+            };
+            self.help = Some(help.to_owned());
         }
         self
     }
@@ -151,6 +164,19 @@ impl Failure {
             // That is why it is not set.
             let help = self.help.take().filter(|help| help != UNBOUND);
             self.help = Some(help.map_or_else(|| note.clone(), |help| format!("{help} {note}")));
+        }
+        self
+    }
+
+    /// Says where the state is kept from which the next attempt at the work of `instance` goes on, if it is.
+    #[must_use]
+    pub(crate) fn with_state(mut self, kept: Option<&Path>, instance: &str) -> Failure {
+        if let Some(kept) = kept {
+            let note = format!(
+                "Its state is kept, and the next attempt goes on from it: `{}` (`--fresh-state '{instance}'` drops it).",
+                kept.display()
+            );
+            self.help = Some(self.help.take().map_or_else(|| note.clone(), |help| format!("{help}\n{note}")));
         }
         self
     }

@@ -2,6 +2,8 @@
 
 pub mod attempt;
 pub mod backend;
+pub(crate) mod command_state;
+pub mod curves;
 pub(crate) mod failure;
 pub mod group_commit;
 mod named_files;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use athanor_cache::{Digest, ProgramState};
 use athanor_stages::context::StageReport;
 
 use crate::language::Shell;
@@ -30,6 +31,8 @@ pub struct Job {
     pub secrets: Vec<String>,
     /// All that it may read and write; `None` for whatever the user may.
     pub access: Option<AccessRules>,
+    /// State that it keeps from one attempt to the next, if its stage says so.
+    pub state: Option<Arc<ProgramState>>,
 }
 
 /// Process to start.
@@ -57,6 +60,8 @@ pub struct Script {
 pub enum JobEvent {
     /// Report of the stage.
     Report(InstanceId, StageReport),
+    /// Line that should be a report and is none, as a sentence without a capital and a full stop.
+    BadReport(InstanceId, String),
     /// Exit; nothing of the job runs any more.
     Exited(InstanceId, Exit),
 }
@@ -79,6 +84,11 @@ pub enum Exit {
     },
     /// Exit with a status other than 0, without an explanation.
     Status(i32),
+    /// Stop in good order, with its state kept and its work not done.
+    Stopped {
+        /// Digest of its state; `None` if nothing of it changed meanwhile.
+        state: Option<Digest>,
+    },
     /// End by a signal.
     Signal {
         /// Number of the signal.

@@ -1,8 +1,8 @@
 //! The line protocol between a run and its stages: JSON lines, one message a line, over a pipe.
 //!
 //! A worker reads one [`WorkerRequest`] line from standard input and writes [`StageMessage`] lines to standard output,
-//! `started` first and `done` or `failed` last. A `command` stage may write `progress` and `metric` lines to the file named by
-//! `ATHANOR_EVENTS`. Either side ignores fields it does not know; a request of another version is refused.
+//! `started` first and `done` or `failed` last. A `command` stage may write `progress`, `metric` and `message` lines to the file
+//! named by `ATHANOR_EVENTS`. Either side ignores fields it does not know; a request of another version is refused.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,8 +18,14 @@ pub const PROTOCOL: u32 = 2;
 /// Maximum length of a line, in bytes; a longer one is dropped.
 pub const MAX_LINE: u64 = 1 << 20;
 
-/// Environment variable that tells a `command` stage where to write progress and metrics.
+/// Environment variable that tells a `command` stage where to write progress, metrics and messages.
 pub const EVENTS_VARIABLE: &str = "ATHANOR_EVENTS";
+
+/// Environment variable that tells a `command` stage where its state is.
+pub const STATE_VARIABLE: &str = "ATHANOR_STATE";
+
+/// Exit status of a `command` stage with state that stopped in good order, before its work was done: `EX_TEMPFAIL`.
+pub const STOPPED_STATUS: i32 = 75;
 
 /// Request to a worker. Paths are relative to its working folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -122,6 +128,10 @@ mod tests {
             (
                 StageMessage::Report(StageReport::Progress { done: 1, total: 2, unit: "rows".into() }),
                 r#"{"event":"progress","done":1,"total":2,"unit":"rows"}"#,
+            ),
+            (
+                StageMessage::Report(StageReport::Message { text: "half of it".into() }),
+                r#"{"event":"message","text":"half of it"}"#,
             ),
         ];
         for (message, line) in cases {

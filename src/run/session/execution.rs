@@ -135,6 +135,7 @@ impl<'s> Execution<'s> {
             },
             policy: Arc::new(session.project.access_policy()),
             keep_going: request.keep_going,
+            fresh_state: request.fresh_state,
             withheld: withheld.by_instance,
             variables: session.project.variables.clone(),
             keep_scratch: request.keep_scratch,

@@ -114,6 +114,8 @@ pub struct RunRequest {
     pub keep_scratch: bool,
     /// Instances to make even if the cache has their results.
     pub force: HashSet<InstanceId>,
+    /// Instances whose work begins afresh, without the state that is kept of it.
+    pub fresh_state: HashSet<InstanceId>,
     /// Path of this program's binary.
     pub program: PathBuf,
     /// Pipeline file as given.

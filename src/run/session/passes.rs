@@ -46,6 +46,8 @@ pub(super) struct Passes<'r> {
     pub(super) policy: Arc<AccessPolicy>,
     /// Whether to go on with what does not depend on a failed instance.
     pub(super) keep_going: bool,
+    /// Instances whose kept state is dropped.
+    pub(super) fresh_state: HashSet<InstanceId>,
     /// Variables of the user's that scripts name and do not get, by instance.
     pub(super) withheld: HashMap<InstanceId, Vec<String>>,
     /// Variables of this process.
@@ -117,6 +119,7 @@ impl Passes<'_> {
         RunPolicy {
             keep_going: self.keep_going,
             force,
+            fresh_state: self.fresh_state.clone(),
             logs: self.logs.clone(),
             cpu_fallback: self.capacity.cpu_fallback,
             private_inputs,

@@ -1,10 +1,10 @@
 //! A shell in a stage's folder, prepared as for an attempt.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
-use athanor_cache::{CacheError, Lookup, OutputRecord, UseGuard, remove_tree};
+use athanor_cache::{CacheError, Digest, Lookup, OutputRecord, UseGuard, remove_tree};
 use tempfile::TempDir;
 
 use crate::plan::{InstanceId, Work};
@@ -18,7 +18,10 @@ use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
 use crate::run::inputs::resolve::{Inputs, Unresolved};
 use crate::run::state::outputs::Outputs;
 
-use super::Session;
+use super::{Project, Session};
+
+/// Name of a copy of the stage's state, in the folder that is made for the shell.
+const STATE: &str = "state";
 
 /// Reason why there is no shell for a stage.
 #[derive(Debug, thiserror::Error)]
@@ -113,14 +116,37 @@ impl Session<'_> {
         let access = policy.rules(cache, instance, &root, &links, &inputs.read_in_place(id));
         let views = ShownFolders { views: &mut FolderViews::default(), exclusions: &self.exclusions };
         let sandbox = prepare_sandbox(cache, root, instance, &links, views)?;
-        let (environment, _) =
-            environment(&sandbox, &self.project.folder, instance, &allocation, &self.project.variables);
+        let mut notices = policy.notices();
+        let state = match instance.state {
+            true => Some(self.copy_of_state(&recipe.fingerprint(), sandbox.root(), &mut notices)?),
+            false => None,
+        };
+        let Project { folder: project, variables, .. } = self.project;
+        let (environment, _) = environment(&sandbox, state.as_deref(), project, instance, &allocation, variables);
         let line = match &instance.work {
             Work::Command(command) => Some(command.line.clone()),
             Work::BuiltIn { .. } => None,
         };
-        let notices = policy.notices();
         Ok(PreparedStage { sandbox, environment, access, notices, line, _folder: folder, _use: guard })
+    }
+
+    /// Makes a copy of the state that is kept of the work `fingerprint` in `folder`: nothing that is done in a shell decides a result.
+    fn copy_of_state(
+        &self,
+        fingerprint: &Digest,
+        folder: &Path,
+        notices: &mut Vec<String>,
+    ) -> Result<PathBuf, CacheError> {
+        let (cache, copy) = (&self.project.cache, folder.join(STATE));
+        let claim = cache.try_claim(fingerprint)?.filter(|_| !cache.is_program_state_held(fingerprint));
+        match claim {
+            Some(_) => cache.copy_program_state(fingerprint, &copy)?,
+            None => {
+                notices.push("a run works on the stage and has its state: here it is empty".to_owned());
+                std::fs::create_dir(&copy).map_err(|source| CacheError::Io { path: copy.clone(), source })?;
+            }
+        }
+        Ok(copy)
     }
 
     /// The recorded outputs of all that `id` reads from, by instance.

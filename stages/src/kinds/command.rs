@@ -21,20 +21,24 @@ Keys:
 - `env`: variables and their values. They are part of the fingerprint.
 - `env_passthrough`: names, or patterns such as `HF_*`, of variables of your environment that the script gets besides those below. They are no part of the fingerprint; their values of 6 characters and more are masked in logs and events.
 - `versions`: commands such as `python --version` whose output is part of the fingerprint. A run asks each of them once, in the project folder; `status` and `explain` use the last answers.
+- `state: true`: a folder that is kept until the result is recorded, `ATHANOR_STATE` (see below). Neither it, nor `timeout`, nor `retries` is part of the fingerprint.
 - `sandbox: off`: no sandbox for this stage. `writes: [PATH]`: further files and folders that it may write. Neither is part of the fingerprint.
 
 Files of the project folder that the script names lie at the same place in the scratch folder and count as inputs, and so do the modules of the project that Python scripts among them, or a script of `shell: python`, import; those that are named by their full path, or as `$ATHANOR_PROJECT/…`, count and are read where they lie. The script itself is a file beside the folder.
 
-The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
+The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to its state, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
 
 Variables that the script is given:
 
 - `ATHANOR_PROJECT`: the project folder.
 - `ATHANOR_STAGE`: the instance's name. `ATHANOR_SEED`: the seed.
 - `ATHANOR_CONTEXT`: a JSON file with `inputs` and `outputs` (paths, by name) and `seed`; if `run` names the variable, or the shell is not one of those that are known, also with `matrix` (values by axis), `labels` (as they print) and `vars` (those that the stage's expressions use), which are then part of the fingerprint.
-- `ATHANOR_EVENTS`: a file to which it may write lines of JSON: `{\"event\":\"progress\",\"done\":1,\"total\":9,\"unit\":\"epochs\"}`, `{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.5,\"step\":3}`.
+- `ATHANOR_STATE`: with `state: true`, a folder that is kept under the stage's fingerprint, and empty at first. Another attempt at the same work finds what the last one left there: after a failure, a retry, a time-out, an interrupt, or `kill -9`. It goes when the result is recorded. One attempt at a time has it. Replace a file in it by `mv`, so that a kill leaves the old one or the new one.
+- `ATHANOR_EVENTS`: a file to which it may append lines of JSON, up to 4096 bytes each if several processes do so: `{\"event\":\"progress\",\"done\":1,\"total\":9,\"unit\":\"epochs\"}` (`total` and `unit` may be left out), `{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.5,\"step\":3}` (`step`, a whole number, makes it a curve), `{\"event\":\"message\",\"text\":\"…\"}`, which is shown. A line that is none of these is passed over with a warning. Last values of metrics and curves are kept with the result; of a curve at most 4,096 points: minimum, maximum and last of equally long pieces.
 - `PYTHONPATH`, with `shell: python`: the scratch folder and `src` in it come first.
 - `TMPDIR`: a folder that goes with the stage. `CUDA_VISIBLE_DEVICES` and `OMP_NUM_THREADS`, `MKL_NUM_THREADS`, `OPENBLAS_NUM_THREADS`, `RAYON_NUM_THREADS`: the GPUs and CPUs that it was given.
+
+Exit status 75 of a stage with state says that it stopped in good order, with its work not done. After an interrupt (it gets SIGTERM, and is killed only at the second one) it counts as interrupted, as any other status does. Without one it is started again at once if it changed its state, whatever `retries` says, and else it has failed. A failure keeps the state and says where it is; `athanor run --fresh-state SELECTOR` drops it, and so does `--force`.
 
 Variables of your environment that every script gets, as far as they are set (`environment: inherit` in the settings passes all):
 

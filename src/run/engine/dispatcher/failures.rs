@@ -41,7 +41,8 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         let attempt = self.attempts.get(&id).copied().unwrap_or(1);
         let retries = self.plan().instances[id.index()].retries;
         let retries = if requested { retries.max(MAX_REQUESTED_RETRIES) } else { retries };
-        if attempt <= retries && self.interrupts == 0 {
+        let failures = attempt - self.resumed.get(&id).map_or(0, |resumed| resumed.count);
+        if failures <= retries && self.interrupts == 0 {
             self.journal.record(failure.event(self.name(id), attempt, true));
             self.scheduler.enqueue(id);
         } else {
@@ -52,6 +53,9 @@ impl<W: RunBackend> Dispatcher<'_, W> {
     pub(super) fn fail(&mut self, id: InstanceId, failure: &Failure) {
         let attempt = self.attempts.get(&id).copied().unwrap_or(1);
         self.counts.failed += 1;
+        let kept = self.resolved.get(&id).filter(|_| self.plan().instances[id.index()].state);
+        let kept = kept.and_then(|resolved| self.backend.kept_state(&resolved.fingerprint));
+        let failure = failure.clone().with_state(kept.as_deref(), &self.name(id));
         self.journal.record(failure.event(self.name(id), attempt, false));
         let waiters = self.leave_in_flight(id);
         let mut skipped = self.scheduler.failed(id);

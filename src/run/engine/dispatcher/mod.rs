@@ -1,6 +1,7 @@
 //! The dispatcher: alone holds the state of a run, handles its messages, and asks the scheduler what happens next.
 
 mod failures;
+mod jobs;
 mod pass;
 
 use std::collections::{HashMap, HashSet};
@@ -9,18 +10,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use athanor_cache::{CacheError, Digest};
-use athanor_stages::context::StageReport;
 
 use crate::events::{Counts, Outcome, RunEvent};
-use crate::plan::{InstanceId, Plan, Work};
+use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
-use crate::run::attempts::backend::{Abandoned, BackendEvent, RunBackend};
+use crate::run::attempts::backend::{BackendEvent, RunBackend};
 use crate::run::attempts::failure::Failure;
 use crate::run::attempts::group_commit::Recorded;
 use crate::run::engine::in_flight::{InFlight, JoinOutcome};
 use crate::run::engine::message::Message;
 use crate::run::engine::scheduler::{Scheduler, State};
-use crate::run::executor::job::{Executor, Exit, JobEvent};
+use crate::run::executor::job::Executor;
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::Resolved;
 use crate::run::inputs::mutation_guard::InputError;
@@ -39,6 +39,15 @@ const MAX_STORING: usize = 32;
 struct Running<A> {
     attempt: A,
     started: Instant,
+}
+
+/// Attempts of an instance that went on from the state of one that had stopped in good order, unasked.
+#[derive(Default)]
+struct Resumed {
+    /// Their number: they are no retries.
+    count: u32,
+    /// Digest of the state when the last of them began.
+    state: Option<Digest>,
 }
 
 /// Dispatcher of a pass.
@@ -73,6 +82,8 @@ pub struct Dispatcher<'a, W: RunBackend> {
     in_flight: InFlight,
     elsewhere: Vec<InstanceId>,
     attempts: HashMap<InstanceId, u32>,
+    /// Attempts that went on from the state of one that had stopped in good order.
+    resumed: HashMap<InstanceId, Resumed>,
     /// Notices that were given.
     noticed: HashSet<String>,
     timed_out: HashSet<InstanceId>,
@@ -117,6 +128,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             in_flight: InFlight::default(),
             elsewhere: Vec::new(),
             attempts: HashMap::new(),
+            resumed: HashMap::new(),
             noticed: HashSet::new(),
             timed_out: HashSet::new(),
             interrupts: 0,
@@ -268,11 +280,12 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.attempts.insert(id, number);
             let pass = if self.policy.private_inputs { "again." } else { "" };
             let log = format!("logs/{}.{pass}{number}.log", id.0);
-            let RunPolicy { force, logs, cpu_fallback, private_inputs, .. } = &self.policy;
+            let RunPolicy { force, fresh_state, logs, cpu_fallback, private_inputs, .. } = &self.policy;
             let options = AttemptOptions {
                 log: logs.join(&log),
                 number,
                 force: force.contains(&id),
+                fresh_state: fresh_state.contains(&id),
                 cpu_fallback: *cpu_fallback,
                 private_inputs: *private_inputs,
             };
@@ -308,60 +321,11 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
     /// Handles a message.
     pub fn handle(&mut self, message: Message) {
         match message {
-            Message::Job(JobEvent::Report(id, report)) => self.report(id, report),
-            Message::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),
+            Message::Job(event) => self.job_event(event),
             Message::Backend(BackendEvent::Stored(id, result)) => self.stored(id, *result),
             Message::Backend(BackendEvent::Recorded(recorded)) => self.recorded(recorded),
             Message::Backend(BackendEvent::Notice(message)) => self.journal.record(RunEvent::Notice { message }),
             Message::Interrupt => self.interrupt(),
-        }
-    }
-
-    fn report(&mut self, id: InstanceId, report: StageReport) {
-        let Some(running) = self.running.get_mut(&id) else { return };
-        self.backend.note(&mut running.attempt, &report);
-        let instance = self.inputs.plan.instances[id.index()].name.clone();
-        match report {
-            StageReport::Progress { done, total, unit } => {
-                self.journal.progress(RunEvent::Progress { instance, done, total, unit });
-            }
-            StageReport::Metric { name, value, step } => {
-                self.journal.record(RunEvent::Metric { instance, name, value, step });
-            }
-            StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
-        }
-    }
-
-    fn exited(&mut self, id: InstanceId, exit: Exit) {
-        let Some(Running { attempt, .. }) = self.running.remove(&id) else { return };
-        if exit == Exit::Success && !self.timed_out.contains(&id) {
-            self.storing += 1;
-            self.scheduler.worked(id);
-            self.journal.record(RunEvent::Storing { instance: self.name(id) });
-            self.exited_ok.push((id, attempt));
-            return;
-        }
-        let Abandoned { log_tail, disturbed, denied } = self.backend.abandon(&self.inputs, id, attempt);
-        let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
-        let stopped = self.interrupts > 0 && timeout.is_none();
-        if stopped {
-            self.counts.interrupted += 1;
-            self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
-            self.leave_in_flight(id);
-            self.scheduler.stopped(id);
-        } else if let Some(because) = disturbed.filter(|_| timeout.is_none()) {
-            self.defer(id, because);
-        } else {
-            let again = exit.wants_retry();
-            let failure = Failure::of_exit(exit, timeout).with_help(denied).with_log(log_tail);
-            let failure = match &self.plan().instances[id.index()].work {
-                Work::Command(command) => {
-                    let withheld = self.policy.withheld.get(&id).map_or(&[][..], Vec::as_slice);
-                    failure.of_script(&command.line).with_withheld(withheld)
-                }
-                Work::BuiltIn { .. } => failure,
-            };
-            self.attempt_failed(id, &failure, again);
         }
     }
 

@@ -16,6 +16,8 @@ pub struct RunPolicy {
     pub keep_going: bool,
     /// Instances to make even if the cache has their results.
     pub force: HashSet<InstanceId>,
+    /// Instances whose kept state is dropped before their first attempt.
+    pub fresh_state: HashSet<InstanceId>,
     /// Folder of the run, for logs.
     pub logs: PathBuf,
     /// Whether the CPU may take the place of GPUs that cannot be used.

@@ -6,6 +6,7 @@
 
 mod events_pipe;
 mod interpreter;
+mod kept_state;
 pub(crate) mod landlock;
 mod log;
 mod masked_log;
@@ -15,6 +16,7 @@ mod process_mark;
 mod process_tree;
 mod reaper;
 mod run_group;
+mod script_events;
 mod wait;
 
 use std::collections::HashMap;
@@ -97,8 +99,10 @@ impl Executor for LocalExecutor {
         self.running.insert(job.id, Arc::clone(&process));
         // Starting a process blocks until it has begun, and the dispatcher must not wait.
         self.threads.run(move || {
-            let exit = run_job(&shared, &job, &process);
-            (shared.events)(JobEvent::Exited(job.id, exit));
+            let (id, exit) = (job.id, run_job(&shared, &job, &process));
+            // The next attempt takes its state.
+            drop(job);
+            (shared.events)(JobEvent::Exited(id, exit));
         });
     }
 

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use athanor_stages::context::StageReport;
@@ -17,12 +17,14 @@ use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
 use crate::run::executor::local::events_pipe::{EventsPipe, NamedPipe};
 use crate::run::executor::local::interpreter;
+use crate::run::executor::local::kept_state::{StateWatch, group_works};
 use crate::run::executor::local::landlock::Restriction;
 use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
 use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
-use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit};
+use crate::run::executor::local::script_events::{EventLine, ScriptEvents};
+use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit, wait_while};
 use crate::run::executor::os_limits;
 use crate::run::executor::protocol::{EVENTS_VARIABLE, StageMessage, WorkerStatus, parse_message};
 
@@ -58,8 +60,8 @@ pub(super) struct Process(Mutex<ProcessState>);
 enum ProcessState {
     /// Being started, and perhaps to be stopped as soon as it is there.
     Starting(Option<Stop>),
-    /// Leader of the group of this number.
-    Running(Pid),
+    /// Leader of the group of this number, and the last request to stop it.
+    Running(Pid, Option<Stop>),
     /// Ended; its number may be another process's.
     Over,
 }
@@ -73,31 +75,40 @@ impl Default for ProcessState {
 impl Process {
     /// Stops the process with all it has started; no effect on one that is over.
     pub(super) fn stop(&self, how: Stop) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *state {
+        match &mut *self.state() {
             ProcessState::Starting(stop) => *stop = Some(how),
-            ProcessState::Running(group) => signal(*group, how),
+            ProcessState::Running(group, stop) => {
+                *stop = Some(how);
+                signal(*group, how);
+            }
             ProcessState::Over => {}
         }
     }
 
     /// Whether it was stopped before it was there.
     fn is_stopped(&self) -> bool {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*state, ProcessState::Starting(Some(_)))
+        matches!(*self.state(), ProcessState::Starting(Some(_)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, ProcessState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was asked to stop and may save its state first.
+    fn may_finish(&self) -> bool {
+        matches!(*self.state(), ProcessState::Running(_, Some(Stop::Gently)))
     }
 
     fn is_running(&self, group: Pid) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let ProcessState::Starting(Some(how)) = *state {
-            signal(group, how);
-        }
-        *state = ProcessState::Running(group);
+        let mut state = self.state();
+        let stop = if let ProcessState::Starting(stop) = *state { stop } else { None };
+        stop.into_iter().for_each(|how| signal(group, how));
+        *state = ProcessState::Running(group, stop);
     }
 
     /// Kills the rest of the group of `child`, which has ended, and reaps it.
     fn reap(&self, child: &mut Child, group: Pid) -> std::io::Result<ExitStatus> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let _ = killpg(group, Signal::SIGKILL);
         *state = ProcessState::Over;
         child.wait()
@@ -117,11 +128,15 @@ fn signal(group: Pid, how: Stop) {
 pub(super) fn run_job(shared: &Shared, job: &Job, process: &Process) -> Exit {
     let number = shared.processes.begin();
     let mut log = None;
+    let state = job.state.as_ref().map(|state| StateWatch::begin(state.folder()));
     let exit = match launch_with_retry(shared, job, number, process) {
         Ok(running) => {
             let (exit, refusal) = running.wait(shared, job, process);
             log = refusal;
-            exit
+            match state {
+                Some(state) => state.exit(exit),
+                None => exit,
+            }
         }
         Err(error) => {
             shared.processes.end(number, &job.attempt);
@@ -216,7 +231,8 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         // The pipe is opened by name, so that a script can write to it like to any file.
         command.env(EVENTS_VARIABLE, path);
     }
-    let mut child = shared.processes.start(number, &mut command, restriction)?;
+    let lock = job.state.as_ref().and_then(|state| state.lock());
+    let mut child = shared.processes.start(number, &mut command, restriction, lock)?;
     drop(command);
     if let Some(mut stdin) = child.stdin.take() {
         // A worker that dies before it reads its request is reported by its exit.
@@ -231,16 +247,33 @@ impl Running {
     fn wait(mut self, shared: &Shared, job: &Job, process: &Process) -> (Exit, Option<std::io::Error>) {
         let group = Pid::from_raw(self.child.id().cast_signed());
         process.is_running(group);
-        let mut last_status = None;
-        let mut on_line = |line: &[u8], log: &mut MaskedLog| match parse_message(line) {
-            Some(StageMessage::Report(StageReport::Log { line })) => log.write_line(&line),
-            Some(StageMessage::Report(report)) => {
-                (shared.events)(JobEvent::Report(job.id, without_secrets(report, &job.secrets)));
+        let is_worker = matches!(job.launch, Launch::Worker(_));
+        let (mut last_status, mut script_events) = (None, ScriptEvents::default());
+        let mut on_line = |line: &[u8], log: &mut MaskedLog| {
+            let event = match is_worker {
+                true => of_worker(line, &mut last_status),
+                // Before it is cut to be shown.
+                false if !job.secrets.is_empty() => {
+                    script_events.take(masked(&String::from_utf8_lossy(line), &job.secrets).as_bytes())
+                }
+                false => script_events.take(line),
+            };
+            match event {
+                EventLine::Report(StageReport::Log { line }) => log.write_line(&line),
+                EventLine::Report(report) => {
+                    (shared.events)(JobEvent::Report(job.id, without_secrets(report, &job.secrets)));
+                }
+                EventLine::Warning(text) => {
+                    (shared.events)(JobEvent::BadReport(job.id, masked(&text, &job.secrets)));
+                }
+                EventLine::Dropped => {}
             }
-            Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}
-            Some(StageMessage::Status(status)) => last_status = Some(status),
         };
         let watched = wait_for_exit(group, &mut self.streams, &mut on_line, &|| shared.processes.reap());
+        if job.state.is_some() {
+            // A shell that is asked to stop ends at once, and the programs that it started save their state.
+            wait_while(&|| process.may_finish() && group_works(group), &mut self.streams, &mut on_line);
+        }
         let status = process.reap(&mut self.child, group);
         let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());
@@ -252,7 +285,6 @@ impl Running {
                 .log
                 .write_line(&format!("[the process {process} ({name}) outlived this stage and cannot be killed]"));
         }
-        let is_worker = matches!(job.launch, Launch::Worker(_));
         let exit = match watched.and(status) {
             Ok(status) => {
                 exit_of(status, last_status, is_worker, || shared.oom_counter.happened_since(&self.oom_counter))
@@ -263,16 +295,33 @@ impl Running {
     }
 }
 
+/// Meaning of a line of a worker, whose last status is remembered.
+fn of_worker(line: &[u8], last_status: &mut Option<WorkerStatus>) -> EventLine {
+    match parse_message(line) {
+        Some(StageMessage::Report(report)) => return EventLine::Report(report),
+        Some(StageMessage::Status(WorkerStatus::Started { .. })) | None => {}
+        Some(StageMessage::Status(status)) => *last_status = Some(status),
+    }
+    EventLine::Dropped
+}
+
 /// A report in which no text shows a secret.
 fn without_secrets(mut report: StageReport, secrets: &[String]) -> StageReport {
-    if let StageReport::Metric { name: text, .. } | StageReport::Progress { unit: text, .. } = &mut report {
-        for secret in secrets {
-            if text.contains(secret.as_str()) {
-                *text = text.replace(secret.as_str(), MASK);
-            }
-        }
+    if let StageReport::Metric { name: text, .. }
+    | StageReport::Progress { unit: text, .. }
+    | StageReport::Message { text } = &mut report
+    {
+        *text = masked(text, secrets);
     }
     report
+}
+
+/// A text that shows no secret.
+fn masked(text: &str, secrets: &[String]) -> String {
+    secrets
+        .iter()
+        .filter(|secret| text.contains(secret.as_str()))
+        .fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK))
 }
 
 /// Exit of a process; `out_of_memory` tells whether the kernel killed something recently.

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command};
@@ -17,6 +18,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
+use crate::run::executor::local::kept_state::PassedOn;
 use crate::run::executor::local::landlock::Restriction;
 use crate::run::executor::local::process_mark::{ATTEMPT_VARIABLE, RunMark, works_in};
 
@@ -95,22 +97,27 @@ impl ProcessTree {
         number
     }
 
-    /// Starts the attempt's leader, which has the attempt's marks, and its `restriction`, from its first instruction.
+    /// Starts the attempt's leader, which has the attempt's marks, and its `restriction`, from its first instruction. It and what
+    /// it starts have the file `inherited` open.
     pub(super) fn start(
         &self,
         number: u32,
         command: &mut Command,
         restriction: Option<Restriction>,
+        inherited: Option<BorrowedFd<'_>>,
     ) -> std::io::Result<Child> {
         // One mark is a property of this process that children inherit, so that only one can be started at a time.
         let started = {
             let _alone = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
             self.mark.pass_on(number);
             command.env(ATTEMPT_VARIABLE, self.mark.variable(number));
-            match restriction {
+            let passed_on = inherited.map(PassedOn::begin).transpose()?;
+            let started = match restriction {
                 Some(restriction) => restriction.spawn(command),
                 None => command.spawn(),
-            }
+            };
+            drop(passed_on);
+            started
         };
         if let Ok(leader) = &started {
             self.state().running.insert(number, Leader::Process(leader.id().cast_signed()));

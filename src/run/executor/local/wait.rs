@@ -19,6 +19,8 @@ use crate::run::executor::protocol::MAX_LINE;
 /// Number of reads from one pipe before the others and the process itself are looked at again, so that a process that writes
 /// without end does not hide them.
 const MAX_READS: usize = 16;
+/// Bytes of a line that is too long which are passed on, so that the line can be named: no message is that short.
+const KEPT_OF_LONG: usize = 8;
 /// Bytes that are read at once.
 const CHUNK: usize = 64 << 10;
 /// Size of the pipe of a process that prints much.
@@ -72,7 +74,7 @@ pub(super) struct MessageReader {
     pipe_end: PipeEnd,
     /// A line that has not ended yet.
     line: Vec<u8>,
-    /// Whether that line is too long, and what is still to come of it is dropped too.
+    /// Whether that line is too long, and all of it but its beginning is dropped.
     too_long: bool,
 }
 
@@ -109,16 +111,20 @@ impl MessageReader {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        self.too_long |= (self.line.len() + bytes.len()) as u64 > MAX_LINE;
         if self.too_long {
-            self.line = Vec::new();
-        } else {
-            self.line.extend(bytes);
+            return;
+        }
+        self.line.extend(bytes);
+        if self.line.len() as u64 > MAX_LINE {
+            self.too_long = true;
+            self.line.truncate(KEPT_OF_LONG);
+            self.line.shrink_to_fit();
         }
     }
 
     fn end_line(&mut self, each: &mut dyn FnMut(&[u8])) {
-        if !std::mem::take(&mut self.too_long) && !self.line.is_empty() {
+        self.too_long = false;
+        if !self.line.is_empty() {
             each(&self.line);
         }
         self.line.clear();
@@ -233,6 +239,14 @@ pub(super) fn wait_for_exit(
     }
 }
 
+/// Waits as long as the rest of a process's group `works`, and reads its messages and output meanwhile.
+pub(super) fn wait_while(works: &dyn Fn() -> bool, streams: &mut ProcessStreams, on_line: &mut OnLine<'_>) {
+    while works() {
+        streams.take(on_line);
+        std::thread::sleep(MAX_POLL);
+    }
+}
+
 /// Handle that `poll` finds ready when the process has ended; `None` before Linux 5.3, or when no handles are left.
 fn exit_handle(leader: Pid) -> Option<OwnedFd> {
     let leader = rustix::process::Pid::from_raw(leader.as_raw())?;
@@ -253,7 +267,7 @@ mod tests {
     use crate::run::executor::local::log::Log;
 
     #[test]
-    fn lines_come_whole_however_they_are_written_and_long_ones_are_dropped() {
+    fn lines_come_whole_however_they_are_written_and_of_long_ones_comes_the_beginning() {
         let (reader, mut writer) = io::pipe().unwrap();
         let mut messages = MessageReader::new(reader).unwrap();
         let mut lines: Vec<String> = Vec::new();
@@ -271,7 +285,7 @@ mod tests {
         writer.write_all(b"still the long one\nthree\nlast").unwrap();
         drop(writer);
         take(&mut messages, &mut lines);
-        assert_eq!(lines, ["one", "two", "three", "last"]);
+        assert_eq!(lines, ["one", "two", "xxxxxxxx", "three", "last"]);
     }
 
     /// A shell line with readers of its messages and output, and the writing ends.

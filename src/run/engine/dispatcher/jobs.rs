@@ -1,0 +1,91 @@
+//! Events of jobs: what attempts report, and how they end.
+
+use athanor_stages::context::StageReport;
+
+use crate::events::RunEvent;
+use crate::plan::{InstanceId, Work};
+use crate::run::attempts::backend::{Abandoned, RunBackend};
+use crate::run::attempts::failure::Failure;
+use crate::run::executor::job::{Exit, JobEvent};
+
+use super::{Dispatcher, Running};
+
+impl<W: RunBackend> Dispatcher<'_, W> {
+    pub(super) fn job_event(&mut self, event: JobEvent) {
+        match event {
+            JobEvent::Report(id, report) => self.report(id, report),
+            JobEvent::BadReport(id, message) => {
+                self.journal.record(RunEvent::Advice { instance: self.name(id), message });
+            }
+            JobEvent::Exited(id, exit) => self.exited(id, exit),
+        }
+    }
+
+    fn report(&mut self, id: InstanceId, report: StageReport) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let is_for_log = self.backend.note(&mut running.attempt, &report);
+        let instance = self.name(id);
+        match report {
+            StageReport::Progress { done, total, unit } => {
+                self.journal.progress(RunEvent::Progress { instance, done, total, unit });
+            }
+            StageReport::Metric { name, value, step } => {
+                let event = RunEvent::Metric { instance, name, value, step };
+                if is_for_log { self.journal.record(event) } else { self.journal.show(event) }
+            }
+            StageReport::Message { text } => self.journal.record(RunEvent::Message { instance, text }),
+            StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
+        }
+    }
+
+    fn exited(&mut self, id: InstanceId, exit: Exit) {
+        let Some(Running { attempt, .. }) = self.running.remove(&id) else { return };
+        if exit == Exit::Success && !self.timed_out.contains(&id) {
+            self.storing += 1;
+            self.scheduler.worked(id);
+            self.journal.record(RunEvent::Storing { instance: self.name(id) });
+            self.exited_ok.push((id, attempt));
+            return;
+        }
+        let Abandoned { log_tail, disturbed, denied, dropped_state } = self.backend.abandon(&self.inputs, id, attempt);
+        if let Some(message) = dropped_state {
+            self.journal.record(RunEvent::Advice { instance: self.name(id), message });
+        }
+        let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
+        let stopped = self.interrupts > 0 && timeout.is_none();
+        if stopped {
+            self.counts.interrupted += 1;
+            self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
+            self.leave_in_flight(id);
+            self.scheduler.stopped(id);
+        } else if let Some(because) = disturbed.filter(|_| timeout.is_none()) {
+            self.defer(id, because);
+        } else if timeout.is_none() && self.resumes(id, &exit) {
+            self.journal.record(RunEvent::Resuming { instance: self.name(id), attempt: self.attempts[&id] });
+            self.scheduler.enqueue(id);
+        } else {
+            let again = exit.wants_retry();
+            let failure = Failure::of_exit(exit, timeout).with_help(denied).with_log(log_tail);
+            let failure = match &self.plan().instances[id.index()].work {
+                Work::Command(command) => {
+                    let withheld = self.policy.withheld.get(&id).map_or(&[][..], Vec::as_slice);
+                    failure.of_script(&command.line).with_withheld(withheld)
+                }
+                Work::BuiltIn { .. } => failure,
+            };
+            self.attempt_failed(id, &failure, again);
+        }
+    }
+
+    /// Whether another attempt goes on from the state of one that ended like this, which nobody asked to stop: one that changed
+    /// nothing of its state would stop at the same place for ever.
+    fn resumes(&mut self, id: InstanceId, exit: &Exit) -> bool {
+        let Exit::Stopped { state: Some(state) } = exit else { return false };
+        let resumed = self.resumed.entry(id).or_default();
+        if resumed.state.replace(*state) == Some(*state) {
+            return false;
+        }
+        resumed.count += 1;
+        true
+    }
+}
