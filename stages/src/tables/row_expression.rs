@@ -1,7 +1,5 @@
 //! Expressions over the cells of a row, in the language of `${{ }}`.
 
-use std::collections::BTreeMap;
-
 use indexmap::IndexMap;
 use minijinja::{Environment, Expression, UndefinedBehavior, Value};
 
@@ -56,9 +54,9 @@ impl<'e> RowExpressions<'e> {
     /// Names the row of an expression that cannot be computed for it.
     pub(crate) fn of(&self, table: &Table, row: usize) -> Result<Option<Vec<(&'e str, String)>>, StageError> {
         let cells = table.header().iter().map(String::as_str).zip(table.row(row).map(str::trim));
-        let mut scope: BTreeMap<&str, Value> = cells.map(|(name, cell)| (name, Value::from(cell))).collect();
-        scope.insert("row", Value::from_serialize(&scope));
-        let scope = Value::from_serialize(&scope);
+        let cells: Vec<(&str, Value)> = cells.map(|(name, cell)| (name, Value::from(cell))).collect();
+        let row_of_all = Value::from_pairs(cells.clone());
+        let scope = Value::from_pairs(cells.into_iter().chain([("row", row_of_all)]));
         let compute = |expression: &Expression<'_, '_>| {
             expression.eval(&scope).map_err(|error| {
                 let help = format!("The columns are `{}`.", table.header().join("`, `"));
