@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::Child;
 
@@ -48,6 +49,17 @@ fn stopped(project: &Project, signal: Signal) -> Outcome {
     wait_for(&project.path("up"), &mut run);
     kill(Pid::from_raw(run.id().cast_signed()), signal).unwrap();
     outcome(run)
+}
+
+/// Reads what a run says until it says `text`; returns all of it.
+fn hear(run: &mut Child, text: &str) -> String {
+    let (stdout, mut heard) = (run.stdout.as_mut().unwrap(), Vec::new());
+    while !String::from_utf8_lossy(&heard).contains(text) {
+        let mut byte = [0];
+        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&heard));
+        heard.extend(byte);
+    }
+    String::from_utf8(heard).unwrap()
 }
 
 fn outcome(run: Child) -> Outcome {
@@ -118,15 +130,10 @@ fn two_runs_never_share_a_state() {
     let mut first = project.start(&[]);
     wait_for(&project.path("up"), &mut first);
     let mut second = project.start(&[]);
-    let mut said = std::io::BufReader::new(second.stdout.take().unwrap());
-    let mut heard = String::new();
-    while !heard.contains("waiting      a") {
-        assert!(std::io::BufRead::read_line(&mut said, &mut heard).unwrap() > 0, "{heard}");
-    }
+    hear(&mut second, "waiting      a");
     project.write("go", "");
     assert_eq!(outcome(first).code, 0);
-    std::io::Read::read_to_string(&mut said, &mut heard).unwrap();
-    assert_eq!(second.wait().unwrap().code(), Some(0), "{heard}");
+    assert_eq!(outcome(second).code, 0);
     assert_eq!(seen(&project), "1");
     assert!(!project.path("shared").exists());
 }
@@ -140,16 +147,11 @@ fn state_waits_for_the_last_process_of_a_killed_run() {
     lock.lock().unwrap();
     std::fs::remove_file(project.path("up")).unwrap();
     let mut run = project.start(&[]);
-    let mut said = std::io::BufReader::new(run.stdout.take().unwrap());
-    let mut heard = String::new();
-    while !heard.contains("waiting      a") {
-        assert!(std::io::BufRead::read_line(&mut said, &mut heard).unwrap() > 0, "{heard}");
-    }
+    hear(&mut run, "waiting      a");
     assert!(!project.path("up").exists());
     project.write("go", "");
     drop(lock);
-    std::io::Read::read_to_string(&mut said, &mut heard).unwrap();
-    assert_eq!(run.wait().unwrap().code(), Some(0), "{heard}");
+    assert_eq!(outcome(run).code, 0);
     assert_eq!(seen(&project), "2");
 }
 
@@ -239,6 +241,22 @@ fn a_stage_that_stops_unasked_without_a_change_has_failed() {
     project.edit("    state: true\n", "");
     project.edit("exit 75", "true; exit 75");
     assert!(project.run(&[]).out.contains("It ended with exit status 75."));
+}
+
+#[test]
+fn nothing_goes_on_in_a_run_that_ends_at_a_failure() {
+    let project = stage(&format!("{COUNT}; {WAIT}; exit 75"), "");
+    project.edit(
+        "stages:\n",
+        "stages:\n  b: { kind: command, run: 'until [ -e $ATHANOR_PROJECT/up ]; do sleep 0.01; done; exit 1' }\n",
+    );
+    let mut run = project.start(&["-j", "2"]);
+    let heard = hear(&mut run, "failed       b");
+    project.write("go", "");
+    let outcome = outcome(run);
+    assert_eq!(outcome.code, 1, "{heard}{}", outcome.out);
+    assert!(outcome.out.contains("interrupted  a") && !outcome.out.contains("resuming"), "{}", outcome.out);
+    assert_eq!(kept(&project).len(), 1);
 }
 
 #[test]

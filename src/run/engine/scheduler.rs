@@ -212,6 +212,11 @@ impl Scheduler {
         self.settle(id, State::Stopped);
     }
 
+    /// Whether instances are still started.
+    pub fn is_accepting(&self) -> bool {
+        self.accepting
+    }
+
     /// Stops starting instances: all that have not been started are settled as stopped.
     pub fn stop_accepting(&mut self) {
         self.accepting = false;

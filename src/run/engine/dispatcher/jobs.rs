@@ -52,8 +52,10 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             self.journal.record(RunEvent::Advice { instance: self.name(id), message });
         }
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
-        let stopped = self.interrupts > 0 && timeout.is_none();
-        if stopped {
+        // A run that ends at a failure lets others finish, and starts nothing again.
+        let is_paused = !self.scheduler.is_accepting() && matches!(exit, Exit::Stopped { .. });
+        let stopped = self.interrupts > 0 || is_paused;
+        if stopped && timeout.is_none() {
             self.counts.interrupted += 1;
             self.journal.record(RunEvent::Interrupted { instance: self.name(id) });
             self.leave_in_flight(id);
