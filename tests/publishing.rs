@@ -379,3 +379,31 @@ fn on_an_overlay_file_system_results_of_a_lower_layer_are_replaced_as_root() {
     assert!(out.ends_with("four\nfour\nmine\n.athanor.json\nfolder\nfolder.edited\no.txt\n"), "{out}");
     assert_eq!(out.matches("edited").count(), 3, "said, once, of what the user did, and listed: {out}");
 }
+
+/// A pipeline whose result lies at `key` and has this value of an axis in its name, if it has one.
+fn named(key: &str, value: &str) -> String {
+    let quoted = |text: &str| serde_json::to_string(text).unwrap();
+    format!(
+        "athanor: 1\nname: p\nstages:\n  a: {{ kind: command, matrix: {{ m: [{}, b] }}, run: \"echo x > ${{{{ outputs.x }}}}\", outputs: {{ x: x.txt }} }}\nresults:\n  {}: a\n",
+        quoted(value),
+        quoted(key)
+    )
+}
+
+#[test]
+fn names_that_no_file_system_takes_are_mistakes() {
+    let long = "L".repeat(300);
+    for (key, value, expected) in [
+        ("all", long.as_str(), "the result `all` would have the name `m=LLLL"),
+        (long.as_str(), "c", "300 bytes long; names of files have at most 255"),
+        ("a\nb", "c", "the result `a\\nb` would have \\n in its name"),
+    ] {
+        let project = Project::new(&named(key, value));
+        let outcome = project.run(&[]);
+        assert!(outcome.code == 2 && outcome.err.contains(expected), "{expected}\n{}{}", outcome.out, outcome.err);
+        assert!(outcome.err.contains("p.yaml:6:3"), "{}", outcome.err);
+    }
+    // As long as it may be: `m=`, 249 letters, `.txt`.
+    let outcome = Project::new(&named("all", &"L".repeat(249))).run(&[]);
+    assert_eq!(outcome.code, 0, "{}{}", outcome.out, outcome.err);
+}

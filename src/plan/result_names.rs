@@ -35,17 +35,10 @@ pub(super) fn mistake(key: &str, path: &str, labelled: Option<(&str, &str)>, spa
         let message = format!("the path of the result `{}` is longer than {PATH_BYTES} bytes", shortened(key));
         return Some(Diagnostic::new(span, message).help("shorten it"));
     }
-    let control = path.chars().chain(last.iter().flat_map(|last| last.chars())).find(|c| c.is_control())?;
-    let message = format!(
-        "the result `{}` would have {} in its name",
-        shortened(&key.escape_debug().to_string()),
-        control.escape_debug()
-    );
-    Some(Diagnostic::new(span, message).help(if labelled.is_some() {
-        "give the axes values of one line, or a mapping, whose keys are what names show"
-    } else {
-        "names of results are one line of visible letters"
-    }))
+    let control = path.chars().find(|c| c.is_control())?;
+    let shown = shortened(&key.escape_debug().to_string());
+    let message = format!("the result `{shown}` would have {} in its name", control.escape_debug());
+    Some(Diagnostic::new(span, message).help("names of results are one line of visible letters"))
 }
 
 fn extension(file: &str) -> String {
