@@ -38,7 +38,7 @@ pub(crate) fn map_images<P: PerItem<Item = ImageFile>>(
             Ok(computed) => results.push(Some(computed)),
             Err(StageError::Input { message, .. }) => {
                 let (id, channel) = (file.id.clone(), file.channel.clone());
-                bad.push(BadImage { id, channel, file: file.label.clone(), reason: message });
+                bad.push(BadImage { id, channel, file: file.label.clone(), reason: message, is_no_image: false });
                 results.push(None);
             }
             Err(other) => return Err(other),

@@ -62,7 +62,7 @@ impl StageKind for ImportImages {
     type Outputs = ImportImagesOutputs;
 
     const NAME: &'static str = "import_images";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 1;
     const DOC: &'static str = "Takes a folder of images into the cache as an image set, each of them checked by decoding it.\n\nThe other image kinds read such a folder as well; importing it keeps a copy of the images as they are now, under names with the extensions of their real types.";
     const USES_ALL_CPUS: bool = true;
 

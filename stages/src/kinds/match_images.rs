@@ -89,7 +89,7 @@ impl StageKind for MatchImages {
     type Outputs = MatchImagesOutputs;
 
     const NAME: &'static str = "match_images";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 1;
     const DOC: &'static str = "Finds all pairs of images whose perceptual hashes differ in few bits in every channel: of two sets, or within one set, where every pair is listed in both orders.";
     const USES_ALL_CPUS: bool = true;
 

@@ -74,7 +74,7 @@ impl StageKind for PackImages {
     type Outputs = PackImagesOutputs;
 
     const NAME: &'static str = "pack_images";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 1;
     const DOC: &'static str = "Decodes an image set into memory-mapped safetensors files, from which any crop is read without decoding.\n\nThe file of an image depends on its id alone, so that a new image changes one file; the others in that file are copied, not decoded again.";
     const USES_ALL_CPUS: bool = true;
 
@@ -145,7 +145,13 @@ struct Member<'s> {
 impl Member<'_> {
     fn bad(&self, channel: usize, reason: String) -> BadImage {
         let file = &self.files[channel];
-        BadImage { id: self.id.to_owned(), channel: file.channel.clone(), file: file.label.clone(), reason }
+        BadImage {
+            id: self.id.to_owned(),
+            channel: file.channel.clone(),
+            file: file.label.clone(),
+            reason,
+            is_no_image: false,
+        }
     }
 }
 

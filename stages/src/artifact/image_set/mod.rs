@@ -4,6 +4,7 @@
 //! by the names of its files ([`Naming`]), so that a user's own folder of images is a set too. Either way every id has
 //! an image for every channel: a missing one is an error, or its id is left out and listed.
 
+mod by_name;
 mod manifest;
 mod naming;
 mod unmatched;
@@ -89,6 +90,8 @@ pub struct BadImage {
     pub file: String,
     /// The problem.
     pub reason: String,
+    /// Whether it is named and no more: a file that by its name is no image at all, such as a table of labels.
+    pub is_no_image: bool,
 }
 
 /// Action for an id with a bad image.
@@ -117,7 +120,7 @@ impl ImageSetInput {
         let tree = context.tree_of(path)?;
         match manifest::find(&tree, path, label)? {
             Some(rows) => Ok((manifest::read(&rows, &tree, path, label)?, Vec::new())),
-            None => naming::read(naming, &tree, path, label),
+            None => by_name::read(naming, &tree, path, label),
         }
     }
 
@@ -162,8 +165,9 @@ impl ImageFile {
 
 /// Fails if there is a bad image; names the first and counts the others.
 pub fn fail_if_bad(bad: &[BadImage]) -> Result<(), StageError> {
-    let Some(first) = bad.first() else { return Ok(()) };
-    let others = match bad.len() {
+    let mut images = bad.iter().filter(|bad| !bad.is_no_image);
+    let Some(first) = images.next() else { return Ok(()) };
+    let others = match images.count() + 1 {
         1 => String::new(),
         2 => "; 1 more file is bad".to_owned(),
         count => format!("; {} more files are bad", count - 1),

@@ -35,12 +35,11 @@ pub(super) fn unmatched(naming: &Naming, name: &str, label: &str) -> Option<BadI
         }
         (None, _) => {
             let example = naming.example("<id>", "<channel>");
-            format!(
-                "belongs to no image: its name is not `{example}`; move it out of the folder, or give another `pattern`"
-            )
+            format!("belongs to no image: its name is not `{example}`; if it should, give another `pattern`")
         }
     };
-    Some(BadImage { id: String::new(), channel: String::new(), file: label_inside(label, name), reason })
+    let (id, channel, is_no_image) = (String::new(), String::new(), !has_image_extension(name));
+    Some(BadImage { id, channel, file: label_inside(label, name), reason, is_no_image })
 }
 
 /// Whether a name is that of an image, whatever the file holds.
@@ -89,6 +88,12 @@ mod tests {
         for name in ["notes.txt", "my_notes.txt", "c1.png"] {
             assert!(reason(None, name).unwrap().contains("its name is not `<id>_<channel>.*`"), "{name}");
         }
+    }
+
+    #[test]
+    fn a_table_beside_the_images_is_named_and_no_mistake() {
+        let is_no_image = |name: &str| unmatched(&Naming::default(), name, "imgs").unwrap().is_no_image;
+        assert!(is_no_image("labels.csv") && is_no_image("my_notes.txt") && !is_no_image("c1.png"));
     }
 
     #[test]
