@@ -105,16 +105,17 @@ mod tests {
 
     use super::*;
 
-    /// A process that waits for its standard input to end.
+    /// A process that waits for its standard input to end. Its environment can be read: the kernel lets the parent go on a moment
+    /// before that, with the arguments, is in place.
     fn start(variables: &[(&str, &str)]) -> Child {
         let mut command = Command::new("/bin/cat");
-        command
-            .envs(variables.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .current_dir("/")
-            .spawn()
-            .unwrap()
+        let command = command.envs(variables.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::null());
+        let child = command.current_dir("/").spawn().unwrap();
+        let arguments = format!("/proc/{}/cmdline", child.id());
+        while fs::read(&arguments).unwrap() != b"/bin/cat\0" {
+            std::thread::yield_now();
+        }
+        child
     }
 
     fn end(mut child: Child) {
