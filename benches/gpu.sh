@@ -47,7 +47,15 @@ mkdir -p "$out" "$state/parts" "$state/cache" || exit 1
 
 # Caches of an earlier machine, and the program.
 
-unpack() { case $1 in *.gz) gzip -dc "$1" ;; *.zst) zstd -dqc "$1" ;; *.xz) xz -dc "$1" ;; *) cat "$1" ;; esac; }
+# Of machines that have no xz, Python reads it.
+unxz_it() {
+    if command -v xz >/dev/null; then
+        xz -dc "$1"
+    else
+        "$python" -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), sys.stdout.buffer)' "$1"
+    fi
+}
+unpack() { case $1 in *.gz) gzip -dc "$1" ;; *.zst) zstd -dqc --long=27 "$1" ;; *.xz) unxz_it "$1" ;; *) cat "$1" ;; esac; }
 if [ -n "${CACHES:-}" ] && [ -z "$(ls -A "$state/cache")" ]; then
     unpack "$(absolute "$CACHES")" | tar -C "$state" -xf - || exit 1
 fi
@@ -234,9 +242,18 @@ esac
     printf ']}\n'
 } >"$out/$step.json"
 
-if command -v zstd >/dev/null; then pack=(zstd -q -T0 -12) suffix=zst; else pack=(gzip -9) suffix=gz; fi
+# Kernels are alike: a compressor that looks far back makes a twentieth of them, gzip a tenth at most. Machine code, which the driver keeps
+# in .nv, does not get smaller, and is made again from what is kept.
+if command -v zstd >/dev/null; then
+    pack=(zstd -q -T0 -9 --long=27) suffix=zst
+elif command -v xz >/dev/null; then
+    pack=(xz -T0 -2) suffix=xz
+else
+    pack=("$python" -c 'import lzma, shutil, sys; shutil.copyfileobj(sys.stdin.buffer, lzma.open(sys.stdout.buffer, "w", preset=2))')
+    suffix=xz
+fi
 packed=$out/caches.tar.$suffix
-timeout 25 tar -C "$state" -cf - cache parts | "${pack[@]}" >"$packed.part"
+timeout 25 tar -C "$state" --exclude=.nv -cf - cache parts | "${pack[@]}" >"$packed.part"
 size=$(stat -c %s "$packed.part")
 if [ "$size" -le "$largest" ]; then
     mv "$packed.part" "$packed"
