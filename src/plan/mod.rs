@@ -21,7 +21,7 @@ mod params;
 mod plain_path;
 mod python;
 mod reads;
-mod result_names;
+pub(crate) mod result_names;
 mod results;
 mod select;
 mod shell;

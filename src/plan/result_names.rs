@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use athanor_stages::ports::OutputPort;
+
 use crate::language::{Diagnostic, Span};
 
 /// Most bytes of a file name, on Linux and on all file systems that it is used with.
@@ -12,12 +14,12 @@ const PATH_BYTES: usize = 3072;
 const SHOWN: usize = 40;
 
 /// The mistake in the name of a result, if there is one: `path` is below the folder of results. A result with a label is a file of that
-/// name, with the extension of `file`, in a folder.
-pub(super) fn mistake(key: &str, path: &str, labelled: Option<(&str, &str)>, span: Span) -> Option<Diagnostic> {
-    let last = labelled.map(|(label, file)| format!("{label}{}", extension(file)));
+/// name, with the extension of the output's, in a folder.
+pub(super) fn mistake(key: &str, path: &str, of_axes: Option<(&str, &OutputPort)>, span: Span) -> Option<Diagnostic> {
+    let last = of_axes.map(|(label, port)| labelled(label, port, &port.file));
     let is_long = |part: &&str| part.len() > NAME_BYTES;
     let long = path.split('/').chain(last.as_deref()).find(is_long);
-    let help = if labelled.is_some() {
+    let help = if of_axes.is_some() {
         "give the axes shorter values, or a mapping, whose keys are what names show: `matrix: { model: { small: … } }`"
     } else {
         "shorten it"
@@ -41,8 +43,11 @@ pub(super) fn mistake(key: &str, path: &str, labelled: Option<(&str, &str)>, spa
     Some(Diagnostic::new(span, message).help("names of results are one line of visible letters"))
 }
 
-fn extension(file: &str) -> String {
-    Path::new(file).extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default()
+/// The name of a result with a label: an output that is written as `file`, or a folder of files that belong together, which is not
+/// called after one of them.
+pub(crate) fn labelled(label: &str, port: &OutputPort, file: &str) -> String {
+    let extension = Path::new(file).extension().filter(|_| !port.is_group());
+    format!("{label}{}", extension.map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default())
 }
 
 /// The beginning and the end of a name that is long.

@@ -57,9 +57,9 @@ pub(super) fn results(
                     let label: Vec<String> =
                         free.map(|(axis, value)| format!("{axis}={}", in_file_name(&value.label))).collect();
                     let label = (found.gathered && !label.is_empty()).then(|| label.join(","));
-                    let file = slot.outputs.as_deref().and_then(|outputs| outputs.get(*output));
-                    let labelled = label.as_deref().map(|label| (label, file.map_or("", |file| file.file.as_str())));
-                    mistakes.extend(result_names::mistake(&key.name, &path, labelled, key.span));
+                    let port = slot.outputs.as_deref().and_then(|outputs| outputs.get(*output));
+                    let of_axes = label.as_deref().zip(port);
+                    mistakes.extend(result_names::mistake(&key.name, &path, of_axes, key.span));
                     if let State::Included(instance) = slot.state {
                         sources.push(ResultSource { label, instance, output: *output });
                     }

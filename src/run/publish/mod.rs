@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use athanor_cache::{Artifact, Cache, CacheError, OutputRecord};
 
 use crate::events::ResultAction;
+use crate::plan::result_names::labelled;
 use crate::plan::{InstanceId, Plan, ResultSource};
 use crate::run::state::history::History;
 
@@ -113,9 +114,7 @@ impl PublishRequest<'_> {
                 let path = match label {
                     None => entry.path.trim_end_matches('/').to_owned(),
                     Some(label) => {
-                        // A folder of files that belong together is not called after one of them.
-                        let extension = if port.is_group() { String::new() } else { extension(&record.file) };
-                        format!("{}/{label}{extension}", entry.path.trim_end_matches('/'))
+                        format!("{}/{}", entry.path.trim_end_matches('/'), labelled(label, port, &record.file))
                     }
                 };
                 let (artifact, made_by) = (record.artifact.clone(), made_by.name.clone());
@@ -124,8 +123,4 @@ impl PublishRequest<'_> {
         }
         all
     }
-}
-
-fn extension(file: &str) -> String {
-    Path::new(file).extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default()
 }
