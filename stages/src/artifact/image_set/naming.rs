@@ -7,6 +7,9 @@ pub const HPA_CHANNELS: [&str; 4] = ["red", "green", "blue", "yellow"];
 /// Default pattern of file names.
 pub const DEFAULT_PATTERN: &str = "{id}_{channel}.{ext}";
 
+/// Number of separators up to which a name is taken apart to find a channel that is not known.
+const MOST_SEPARATORS: usize = 32;
+
 /// Naming scheme of the files of a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naming {
@@ -89,11 +92,16 @@ impl Naming {
     /// Id and channel of a file that is named by the pattern, whatever its channel is. Of several ways to read a name it is the one with
     /// the longest id, in which separators are common.
     pub(super) fn written_channel(&self, name: &str) -> Option<(String, String)> {
-        let stem = name.rsplit_once('/').map_or(name, |(_, last)| last);
-        let is_part = |part: &&str| !part.is_empty() && part.chars().all(char::is_alphanumeric);
-        let parts = stem.split(|c: char| !c.is_alphanumeric()).chain(name.split('/')).filter(is_part);
+        let is_separator = |letter: char| !letter.is_alphanumeric();
+        if name.matches(is_separator).count() > MOST_SEPARATORS {
+            return None;
+        }
+        let starts =
+            || std::iter::once(0).chain(name.match_indices(is_separator).map(|(at, letter)| at + letter.len()));
+        let ends = || name.match_indices(is_separator).map(|(at, _)| at).chain([name.len()]);
+        let parts = starts().flat_map(|start| ends().filter_map(move |end| name.get(start..end)));
         let read = |channel: &str| self.id(name, channel).map(|id| (id.to_owned(), channel.to_owned()));
-        parts.filter_map(read).max_by_key(|(id, _)| id.len())
+        parts.filter(|part| !part.is_empty() && !part.contains('/')).filter_map(read).max_by_key(|(id, _)| id.len())
     }
 
     /// The file name of a channel of an id, with the extension that `name` has.

@@ -98,7 +98,9 @@ mod tests {
 
     #[test]
     fn channels_that_were_not_asked_for_are_no_mistake() {
-        assert_eq!(reason(Some(&["red"]), "a_blue.png"), None);
+        for name in ["a_blue.png", "1_2_dapi-1.tif", "a_far.red.png"] {
+            assert_eq!(reason(Some(&["red"]), name), None, "{name}");
+        }
         assert!(reason(Some(&["red"]), "a_Red.png").is_some());
         assert!(reason(Some(&["red"]), "notes.txt").is_some());
     }
