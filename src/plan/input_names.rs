@@ -21,7 +21,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    /// Whatever lies at `path`, the item's: the folder of a group, else the item itself.
+    /// The path of the item itself, whose file is at `path`: of a group the folder.
     fn place<'p>(&self, path: &'p str) -> &'p str {
         match path.rsplit_once('/') {
             Some((folder, _)) if self.is_group => folder,

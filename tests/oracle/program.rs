@@ -19,7 +19,7 @@ use super::yaml::GUARD;
 
 pub(crate) const SIZE: Size = Size { stages: 5, instances: 9, built_in: 12 };
 
-/// What a stage with state does first that stops twice in good order.
+/// Beginning of the script of a stage with state that stops twice in good order.
 const PAUSE: &str = "if test -n \"${ATHANOR_STATE-}\"; then echo x >> $ATHANOR_STATE/n; test $(wc -l < $ATHANOR_STATE/n) -gt 2 || exit 75; fi";
 
 /// A case in progress.

@@ -63,7 +63,7 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     array
 }
 
-/// What an array of another type is, and the line of NumPy that makes numbers of it.
+/// Description of an array of another type, and the line of NumPy that makes numbers of it.
 pub(crate) fn refusal(kind: &DType) -> (String, String) {
     let save = |array: &str| format!("Save the numbers alone: `numpy.save(file, {array})`.");
     let DType::Plain(kind) = kind else {

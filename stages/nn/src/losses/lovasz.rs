@@ -33,8 +33,8 @@ fn lovasz_gradient(before: Tensor<3>, targets: Tensor<2>) -> Tensor<2> {
     distance - distance_before
 }
 
-/// One minus the Jaccard index of the positives and what is taken for positive, where so many images of both kinds are
-/// wrong; zero where none are. `positives` is `[1, class]`, the others and the result are `[batch, class]`.
+/// One minus the Jaccard index of the positives and the images that are taken for positive, from the numbers of wrong images of
+/// both kinds; zero where none are. `positives` is `[1, class]`, the others and the result are `[batch, class]`.
 fn jaccard_distance(positives: Tensor<2>, wrong_positives: Tensor<2>, wrong_negatives: Tensor<2>) -> Tensor<2> {
     let intersection = positives.clone() - wrong_positives;
     let union = positives + wrong_negatives;

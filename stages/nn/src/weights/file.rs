@@ -20,7 +20,7 @@ pub struct WeightsFile {
     pub state: StateDict,
     /// Metadata of a safetensors file.
     pub metadata: HashMap<String, String>,
-    /// What was around the network, of which [`WeightsFile::state`] is free.
+    /// Wrappers around the network, of which [`WeightsFile::state`] is free.
     pub unwrapped: Unwrapped,
 }
 

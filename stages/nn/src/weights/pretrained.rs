@@ -15,7 +15,7 @@ const OUR_HEADS: [&str; 2] = ["head.", "directions"];
 pub struct Pretrained {
     /// The backbone.
     pub backbone: Backbone,
-    /// What was around the weights in the file.
+    /// Wrappers around the weights in the file.
     pub unwrapped: Unwrapped,
 }
 

@@ -1,4 +1,4 @@
-//! What training programs put around a network's weights.
+//! Wrappers that training programs put around a network's weights.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ const WRAPPERS: [&str; 6] = ["state_dict.", "model_state_dict.", "model_state.",
 /// Wrappers that were taken away.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unwrapped {
-    /// What all names of the network began with.
+    /// Beginning of all names of the network.
     pub prefix: String,
     /// Tensors beside the network, such as an optimizer's.
     pub left_out: usize,
