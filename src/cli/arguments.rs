@@ -107,8 +107,8 @@ pub(super) enum Command {
 pub(super) struct PipelineFile {
     /// The pipeline file.
     pub file: PathBuf,
-    /// Apply a profile of the file; may be given several times.
-    #[arg(long, value_name = "NAME")]
+    /// Apply a profile of the file, or several in their order, separated by commas; may be given several times.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub profile: Vec<String>,
     /// Set `vars.NAME`; dots go deeper, the value is YAML.
     #[arg(long, value_name = "NAME=VALUE")]
