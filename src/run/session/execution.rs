@@ -26,6 +26,7 @@ use crate::run::state::outputs::{Outputs, UpToDate};
 
 use super::durations::expected_durations;
 use super::passes::Passes;
+use super::room::scaled_down;
 use super::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session};
 
 /// A run that has begun: its log is open and its input files are hashed.
@@ -116,6 +117,9 @@ impl<'s> Execution<'s> {
             session.wanted.iter().copied().filter(|id| settled[id.index()].is_none()).collect();
         let withheld = session.withheld(&unsettled, &self.contents);
         withheld.events().for_each(|event| self.journal.record(event));
+        scaled_down(session.plan, &unsettled, &request.capacity)
+            .into_iter()
+            .for_each(|event| self.journal.record(event));
         let incidents = cache.incident_mark();
         let run = self.run.to_string();
         // A history that cannot be read counts as none: only the order of work depends on it.
