@@ -74,6 +74,7 @@ fn is_about_a_project(command: &Command) -> bool {
         Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) | Command::Graph(_) => {
             true
         }
+        Command::Cache(CacheCommand::Serve { .. }) => false,
         Command::Logs(_) | Command::Shell(_) | Command::Cache(_) | Command::Config { .. } => true,
         _ => false,
     }
@@ -87,6 +88,9 @@ fn pipeline_of(command: &mut Command) -> Option<&mut PipelineFile> {
         Command::Explain { select: command, .. } | Command::Logs(command) => Some(&mut command.pipeline),
         Command::Graph(command) => Some(&mut command.pipeline),
         Command::Shell(command) => Some(&mut command.pipeline),
+        Command::Cache(CacheCommand::Push { transfer, .. } | CacheCommand::Pull { transfer, .. }) => {
+            Some(&mut transfer.pipeline)
+        }
         _ => None,
     }
 }
