@@ -3,9 +3,11 @@
 mod durations;
 mod execution;
 mod passes;
+mod remote;
 mod room;
 pub mod second_pass;
 pub mod shell;
+pub(crate) mod transfers;
 mod withheld;
 
 use std::collections::HashSet;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use athanor_cache::{Cache, CacheError, Exclusions};
+use athanor_remote::RemoteError;
 use athanor_stages::context::ComputesOn;
 
 use crate::events::{Counts, EventSink, Outcome, RunEvent};
@@ -27,6 +30,7 @@ use crate::run::inputs::contents::{Contents, Reading};
 use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::inputs::versions::{self, Versions};
+use crate::run::remote::{RemoteConfig, RemoteUse};
 use crate::run::state::history::{History, Ledger};
 use crate::run::state::last_run::LastRun;
 use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
@@ -52,6 +56,8 @@ pub struct Project {
     pub variables: Variables,
     /// Sandbox of commands.
     pub sandbox: SandboxConfig,
+    /// Remote cache, if there is one.
+    pub remote: Option<RemoteConfig>,
 }
 
 impl Project {
@@ -65,6 +71,7 @@ impl Project {
             log_limit: log_limit.value.bytes(),
             variables: Variables::default(),
             sandbox: SandboxConfig::default(),
+            remote: None,
         }
     }
 
@@ -80,6 +87,9 @@ pub enum RunError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The remote cache failed.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// Stages ask for more than the run has.
     #[error("{0}")]
     NeverFits(Box<Diagnostics>),
@@ -182,13 +192,28 @@ impl<'a> Session<'a> {
         &self.wanted
     }
 
-    /// Status of each of them, by instance.
-    pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
-        self.status_if_forced(&HashSet::new())
+    /// The cache.
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        &self.project.cache
     }
 
-    /// As [`Session::status`], for a run that is to make the instances in `force` in any case.
-    pub fn status_if_forced(&self, force: &HashSet<InstanceId>) -> Result<Vec<Option<Status>>, RunError> {
+    /// Whether there is a remote cache.
+    pub fn has_remote(&self) -> bool {
+        self.project.remote.is_some()
+    }
+
+    /// Status of each of them, by instance.
+    pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
+        self.status_with(None, &HashSet::new())
+    }
+
+    /// Status of each of them, by instance, for a run that is to make those in `force` in any case; a remote cache is asked, too, if
+    /// there is one.
+    pub fn status_with(
+        &self,
+        remote: Option<&RemoteUse>,
+        force: &HashSet<InstanceId>,
+    ) -> Result<Vec<Option<Status>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
         let versions = self.last_versions();
         let inputs = self.inputs(&contents, &versions);
@@ -200,6 +225,7 @@ impl<'a> Session<'a> {
             last_run: &last_run,
             unchanged,
             force,
+            remote,
             ledger: &|| self.history.ledger(),
         };
         Ok(status(&inputs, &earlier, &self.wanted)?)
