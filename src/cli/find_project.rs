@@ -71,11 +71,10 @@ fn find(here: &Path, home: Option<&Path>) -> Option<(PathBuf, &'static str)> {
 
 fn is_about_a_project(command: &Command) -> bool {
     match command {
-        Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) | Command::Graph(_) => {
-            true
-        }
+        Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) => true,
+        Command::Graph(_) | Command::Logs(_) | Command::Shell(_) => true,
         Command::Cache(CacheCommand::Serve { .. }) => false,
-        Command::Logs(_) | Command::Shell(_) | Command::Cache(_) | Command::Config { .. } => true,
+        Command::Cache(_) | Command::Config { .. } => true,
         _ => false,
     }
 }
@@ -85,7 +84,7 @@ fn pipeline_of(command: &mut Command) -> Option<&mut PipelineFile> {
         Command::Run(command) => Some(&mut command.pipeline),
         Command::Status { view, .. } => Some(&mut view.pipeline),
         Command::Check(command) => Some(&mut command.pipeline),
-        Command::Explain { select: command, .. } | Command::Logs(command) => Some(&mut command.pipeline),
+        Command::Explain { select, .. } | Command::Logs(select) => Some(&mut select.pipeline),
         Command::Graph(command) => Some(&mut command.pipeline),
         Command::Shell(command) => Some(&mut command.pipeline),
         Command::Cache(CacheCommand::Push { transfer, .. } | CacheCommand::Pull { transfer, .. }) => {

@@ -98,7 +98,7 @@ fn capacity_for(plan: &Plan, settings: &Settings, command: &RunCommand) -> Resul
 }
 
 fn dry_run(session: &Session<'_>, force: &HashSet<InstanceId>, capacity: &Capacity, as_json: bool) -> Result<u8, Exit> {
-    let statuses = session.status_if_forced(force).map_err(refused)?;
+    let statuses = session.status_with(None, force).map_err(refused)?;
     if as_json {
         return inspect::print_statuses(session, &statuses);
     }

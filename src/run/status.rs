@@ -133,10 +133,10 @@ pub(crate) struct EarlierRuns<'k> {
     pub last_run: &'k LastRun,
     /// Results that follow from the summary without a look at the cache, by instance.
     pub unchanged: Vec<Option<UpToDate>>,
-    /// Remote cache, if it is to be asked.
-    pub remote: Option<&'k RemoteUse>,
     /// Instances that run in any case.
     pub force: &'k HashSet<InstanceId>,
+    /// Remote cache, if it is to be asked.
+    pub remote: Option<&'k RemoteUse>,
     /// Ledger; asked for if anything is not fresh.
     pub ledger: &'k dyn Fn() -> Result<Ledger, CacheError>,
 }

@@ -204,20 +204,12 @@ impl<'a> Session<'a> {
 
     /// Status of each of them, by instance.
     pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
-        self.statuses(None, &HashSet::new())
+        self.status_with(None, &HashSet::new())
     }
 
-    /// Status of each of them, by instance; a remote cache is asked, too, if there is one.
-    pub fn status_with(&self, remote: Option<&RemoteUse>) -> Result<Vec<Option<Status>>, RunError> {
-        self.statuses(remote, &HashSet::new())
-    }
-
-    /// As [`Session::status`], for a run that is to make the instances in `force` in any case.
-    pub fn status_if_forced(&self, force: &HashSet<InstanceId>) -> Result<Vec<Option<Status>>, RunError> {
-        self.statuses(None, force)
-    }
-
-    fn statuses(
+    /// Status of each of them, by instance, for a run that is to make those in `force` in any case; a remote cache is asked, too, if
+    /// there is one.
+    pub fn status_with(
         &self,
         remote: Option<&RemoteUse>,
         force: &HashSet<InstanceId>,
@@ -232,8 +224,8 @@ impl<'a> Session<'a> {
             cache: &self.project.cache,
             last_run: &last_run,
             unchanged,
-            remote,
             force,
+            remote,
             ledger: &|| self.history.ledger(),
         };
         Ok(status(&inputs, &earlier, &self.wanted)?)
