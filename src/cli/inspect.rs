@@ -6,54 +6,79 @@ use std::path::Path;
 use athanor_stages::registry;
 use serde_json::json;
 
-use crate::cli::arguments::{Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
+use crate::cli::arguments::{CheckCommand, Format, GraphCommand, SelectCommand, ViewCommand};
+use crate::cli::{Exit, UP_TO_DATE, WRONG, load, print, print_as_it_is, project, remote};
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
+use crate::plan::InstanceId;
+use crate::run::Session;
 use crate::run::status::Status;
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
 use crate::view::{kinds as kind_view, status as status_view};
 
-pub(super) fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(settings, &command.pipeline)?;
+pub(super) fn check(settings: &Settings, command: &CheckCommand) -> Result<u8, Exit> {
     if command.json {
-        return print_json(
-            &json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }),
+        let (plan, found) = load::check(settings, &command.pipeline, !command.no_files)?;
+        let mut report = plan.as_ref().map_or_else(
+            || json!({}),
+            |plan| json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }),
         );
+        report["diagnostics"] = found.to_json();
+        print_json(&report)?;
+        return Ok(if plan.is_some() { UP_TO_DATE } else { WRONG });
     }
+    let plan = match command.no_files {
+        true => load::plan_without_files(settings, &command.pipeline)?,
+        false => load::checked_plan(settings, &command.pipeline)?,
+    };
     let (stages, instances) = (count(plan.stages.len(), "stage"), count(plan.instances.len(), "instance"));
-    let file = command.pipeline.file.display().to_string();
+    let file = command.pipeline.shown().display().to_string();
     print(&format!("{}: {stages}, {instances}, no mistakes\n", escape(&file)))
 }
 
-pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: bool) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
-    let statuses = session.status().map_err(Exit::failed)?;
-    let pairs = session
-        .wanted()
-        .iter()
-        .filter_map(|id| Some((plan.instances[id.index()].name.clone(), statuses[id.index()].as_ref()?)));
+    let statuses = remote::statuses(settings, &session, ask_remote)?;
     if command.json {
-        let entries: Vec<_> = pairs.map(|(name, status)| json!({ "instance": name, "state": status })).collect();
-        return print_json(&json!(entries));
+        return print_statuses(&session, &statuses);
     }
-    let rows: Vec<Vec<String>> =
-        pairs.map(|(name, status)| vec![escape(&name).into_owned(), status_view::brief(status)]).collect();
+    let rows: Vec<Vec<String>> = named(&session, &statuses)
+        .map(|(name, status)| vec![escape(name).into_owned(), status_view::brief(status)])
+        .collect();
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
-    let note = if session.asks_versions() { status_view::LAST_VERSIONS } else { "" };
-    print(&format!("{}\n{fresh} of {} fresh\n{note}", table(&["INSTANCE", "STATE"], &rows), rows.len()))
+    let elsewhere = statuses.iter().flatten().filter(|status| **status == Status::Remote).count();
+    let elsewhere = if elsewhere == 0 { String::new() } else { format!(", {elsewhere} in the remote cache") };
+    let mut notes = if session.asks_versions() { status_view::LAST_VERSIONS.to_owned() } else { String::new() };
+    if !ask_remote && session.has_remote() && fresh < rows.len() {
+        notes += status_view::REMOTE_NOT_ASKED;
+    }
+    print(&format!("{}\n{fresh} of {} fresh{elsewhere}\n{notes}", table(&["INSTANCE", "STATE"], &rows), rows.len()))
 }
 
-pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
+/// Statuses of the session's instances with their names.
+fn named<'s>(session: &'s Session<'_>, statuses: &'s [Option<Status>]) -> impl Iterator<Item = (&'s str, &'s Status)> {
+    let named =
+        |id: &InstanceId| Some((session.plan.instances[id.index()].name.as_str(), statuses[id.index()].as_ref()?));
+    session.wanted().iter().filter_map(named)
+}
+
+/// Prints statuses as a JSON list.
+pub(super) fn print_statuses(session: &Session<'_>, statuses: &[Option<Status>]) -> Result<u8, Exit> {
+    let entries: Vec<_> =
+        named(session, statuses).map(|(name, status)| json!({ "instance": name, "state": status })).collect();
+    print_json(&json!(entries))
+}
+
+pub(super) fn explain(settings: &Settings, command: &SelectCommand, ask_remote: bool) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let statuses = session.status().map_err(Exit::failed)?;
+    let statuses = remote::statuses(settings, &session, ask_remote)?;
     let mut entries = Vec::new();
     let mut text = String::new();
     for id in targets {

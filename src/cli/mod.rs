@@ -7,11 +7,14 @@ mod arguments;
 mod bench;
 mod cache;
 mod devices;
+mod find_project;
 mod init;
 mod inspect;
 mod load;
 mod machine_use;
 mod project;
+mod remote;
+mod remote_config;
 mod run;
 mod settings;
 mod shell;
@@ -22,7 +25,7 @@ use std::process::ExitCode;
 use athanor_stages::secrets::mask;
 use clap::{CommandFactory, Parser};
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, CacheCommand, Command};
 
 use crate::escape::{escape_lines, is_unprintable};
 use crate::run::executor::compute_pool::make_pool;
@@ -79,12 +82,14 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         let wanted = wanted.filter(|count| *count > 0).unwrap_or_else(threads_of_machine);
         make_pool(wanted).map_err(Exit::failed)?;
     }
+    let mut arguments = arguments;
+    find_project::enter(&mut arguments)?;
     let options = arguments.settings;
     let settings = || settings::load(&options);
     match arguments.command {
         Command::Run(command) => run::run(&settings()?, &command),
-        Command::Status(command) => inspect::status(&settings()?, &command),
-        Command::Explain(command) => inspect::explain(&settings()?, &command),
+        Command::Status { view, remote } => inspect::status(&settings()?, &view, remote),
+        Command::Explain { select, remote } => inspect::explain(&settings()?, &select, remote),
         Command::Check(command) => inspect::check(&settings()?, &command),
         Command::Graph(command) => inspect::graph(&settings()?, &command),
         Command::Logs(command) => inspect::logs(&settings()?, &command),
@@ -93,9 +98,11 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Schema { config } => inspect::schema(config),
         Command::Config { json } => settings::config(&options, json),
         Command::Devices { use_ } => devices::devices(&use_),
+        Command::Cache(CacheCommand::Serve { stdio: _, folder }) => remote::serve(&folder),
         Command::Cache(command) => cache::cache(&settings()?, &command),
         Command::Bench(command) => bench::bench(&command),
         Command::Init { file } => init::init(&file),
+        Command::Help { topic } => help(&topic),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "athanor", &mut script);
@@ -108,15 +115,35 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
     }
 }
 
+/// Prints the help of the program, of a command, or of the language.
+fn help(topic: &[String]) -> Result<u8, Exit> {
+    if topic.first().is_some_and(|first| first == "language") {
+        return print_as_it_is(&crate::language::reference());
+    }
+    let mut program = Arguments::command();
+    program.build();
+    let mut command = &mut program;
+    for name in topic {
+        command = command.find_subcommand_mut(name).ok_or_else(|| {
+            Exit::wrong(format!("error: there is no command `{name}`\n  help: `athanor --help` lists the commands"))
+        })?;
+    }
+    let text = command.render_long_help().to_string();
+    print_as_it_is(&text)
+}
+
 /// Whether a command reads so much that several threads do it.
 fn needs_threads(command: &Command) -> bool {
     match command {
-        Command::Run(_) | Command::Status(_) | Command::Explain(_) | Command::Check(_) | Command::Graph(_) => true,
+        Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) | Command::Graph(_) => {
+            true
+        }
         Command::Logs(_) | Command::Cache(_) | Command::Shell(_) => true,
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }
         | Command::Devices { .. }
+        | Command::Help { .. }
         | Command::Init { .. } => false,
         // These make their own, or need none.
         Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::FindCuda => false,

@@ -20,6 +20,8 @@ pub mod inputs;
 mod program;
 mod publish;
 #[doc(hidden)]
+pub mod remote;
+#[doc(hidden)]
 pub mod session;
 #[doc(hidden)]
 pub mod state;
@@ -29,7 +31,10 @@ pub(crate) mod suspects;
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
 pub use session::shell::ShellError;
-pub use session::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};
+pub use session::{
+    InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, check_room, needed_by,
+    scaled_down,
+};
 pub use state::plan_snapshot::{KeyedPlan, PlanKey};
 pub use status::{Reason, Status};
 

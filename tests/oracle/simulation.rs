@@ -32,6 +32,7 @@ use fastrand::Rng;
 use super::kinds::kinds;
 use super::made::Made;
 use super::memory::{Desk, InMemory, OnTheDesk, PROJECT, Shared, record, spoil, store as store_result, work};
+use super::pack::{self, PACK};
 use super::pipeline::Project;
 use super::request::{Failing, Request};
 use super::shelf::artifact;
@@ -73,7 +74,7 @@ impl Prepared {
     /// Compiles a project; an error is what the user would be told.
     pub(crate) fn new(project: &Project, request: Request) -> Result<Prepared, String> {
         let source = SourceText { name: "p.yaml".to_owned(), text: project.yaml(&request.set) };
-        let overrides = Overrides { profiles: Vec::new(), set: project.settings(&request.set) };
+        let overrides = Overrides { set: project.settings(&request.set), ..Overrides::default() };
         let plan = compile_with(&source, &overrides, kinds(project.revisions));
         let plan = plan.map_err(|mistakes| mistakes.diagnostics.render(false, 100))?;
         let id = |name: &String| {
@@ -88,8 +89,9 @@ impl Prepared {
             words
         });
         let files = project.files.iter();
-        let contents =
-            files.map(|(path, content)| (path.clone(), artifact(&Made::File(content.clone().into_bytes())))).collect();
+        let paths = files.map(|(path, _)| path.as_str()).chain([PACK]);
+        let known = |path: &str| Some((path.to_owned(), artifact(&pack::content(&project.files, path)?)));
+        let contents = paths.filter_map(known).collect();
         Ok(Prepared { plan, contents, mentions, versions: Versions::default(), request, wanted, force })
     }
 
