@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use athanor_cache::Digest;
 
@@ -116,13 +116,19 @@ impl Remote {
     /// A small question, whose answer should be quick.
     pub(crate) fn ask<T>(&self, question: impl FnOnce(&dyn Storage) -> Stored<T>) -> Result<T, RemoteError> {
         let begun = Instant::now();
-        let answer = self.act(question)?;
+        let answer = self.attempt(question)?;
         self.breaker.answered(begun.elapsed(), Instant::now());
         Ok(answer)
     }
 
     /// An operation that may take a while.
     pub(crate) fn act<T>(&self, act: impl FnOnce(&dyn Storage) -> Stored<T>) -> Result<T, RemoteError> {
+        let done = self.attempt(act)?;
+        self.breaker.answered(Duration::ZERO, Instant::now());
+        Ok(done)
+    }
+
+    fn attempt<T>(&self, act: impl FnOnce(&dyn Storage) -> Stored<T>) -> Result<T, RemoteError> {
         if !self.breaker.lets_through(Instant::now()) {
             return Err(RemoteError::Paused { address: self.address.clone() });
         }

@@ -292,7 +292,10 @@ fn every_file_that_is_damaged_or_missing_is_told_and_never_used() {
             assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty(), "{key}");
             // Another push mends it.
             let again = PushOptions { logs: true, again: true };
-            let _ = fs::remove_file(two.team().join("athanor-remote")).map(|()| ());
+            if key == "athanor-remote" {
+                // Nobody pushes to what may be something else: that file is for people to remove.
+                let _ = fs::remove_file(&path);
+            }
             two.remote().push(&two.here, vec![made.clone()], again, &Transfer::default()).unwrap();
             assert!(pull(&two.remote(), &there, &made).unwrap(), "{key}");
             assert!(is_hit(&there, &made));

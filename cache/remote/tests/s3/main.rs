@@ -108,6 +108,16 @@ fn results_go_through_a_bucket() {
 
 #[test]
 fn every_fault_of_every_reply_is_an_error_and_nothing_wrong_is_stored() {
+    // Most of the time each of them waits to try again.
+    std::thread::scope(|scope| {
+        for area in ["athanor-remote", "actions/", "folders/", "packs/", "objects/"] {
+            scope.spawn(|| every_fault_in(area));
+        }
+    });
+}
+
+/// Has every reply about keys of an area fail in every way.
+fn every_fault_in(area: &str) {
     let server = Server::start();
     let (_here, here) = cache();
     let made = result(&here);
@@ -122,42 +132,47 @@ fn every_fault_of_every_reply_is_an_error_and_nothing_wrong_is_stored() {
         (Fault::Wrong, Trouble::Damaged),
         (Fault::Closed, Trouble::Unreachable),
     ];
-    for area in ["athanor-remote", "actions/", "folders/", "packs/", "objects/"] {
-        for (fault, trouble) in faults {
-            let (_there, there) = cache();
-            server.fail(area, fault);
-            let error = pull(&remote(&server.address), &there, &made).unwrap_err();
-            assert_eq!(error.trouble(), Some(trouble), "{area} {fault:?}: {error}");
-            assert_eq!(there.lookup(&made.fingerprint).unwrap(), Lookup::Miss);
-            assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty());
-            server.mend();
-        }
-        server.fail(area, Fault::Status(404));
+    for (fault, trouble) in faults {
         let (_there, there) = cache();
-        let missing = pull(&remote(&server.address), &there, &made);
-        match area {
-            "athanor-remote" | "actions/" => assert!(!missing.unwrap(), "{area}"),
-            _ => assert_eq!(missing.unwrap_err().trouble(), Some(Trouble::Damaged), "{area}"),
-        }
+        server.fail(area, fault);
+        let error = pull(&remote(&server.address), &there, &made).unwrap_err();
+        assert_eq!(error.trouble(), Some(trouble), "{area} {fault:?}: {error}");
+        assert_eq!(there.lookup(&made.fingerprint).unwrap(), Lookup::Miss);
+        assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty());
         server.mend();
-        assert!(pull(&remote(&server.address), &there, &made).unwrap());
     }
+    server.fail(area, Fault::Status(404));
+    let (_there, there) = cache();
+    let missing = pull(&remote(&server.address), &there, &made);
+    match area {
+        "athanor-remote" | "actions/" => assert!(!missing.unwrap(), "{area}"),
+        _ => assert_eq!(missing.unwrap_err().trouble(), Some(Trouble::Damaged), "{area}"),
+    }
+    server.mend();
+    assert!(pull(&remote(&server.address), &there, &made).unwrap());
 }
 
 #[test]
 fn a_server_that_refuses_what_is_put_there_is_told_and_keeps_no_record() {
-    for area in ["athanor-remote", "folders/", "packs/", "objects/"] {
-        for fault in [Fault::Status(403), Fault::Status(507), Fault::Closed] {
-            let server = Server::start();
-            let (_here, here) = cache();
-            let made = result(&here);
-            server.fail(area, fault);
-            push(&remote(&server.address), &here, &made).unwrap_err();
-            server.mend();
-            assert!(!server.keys().iter().any(|key| key.contains("actions/")), "{area} {fault:?}");
-            assert_eq!(push(&remote(&server.address), &here, &made).unwrap(), 1);
+    std::thread::scope(|scope| {
+        for area in ["athanor-remote", "folders/", "packs/", "objects/"] {
+            for fault in [Fault::Status(403), Fault::Status(507), Fault::Closed] {
+                scope.spawn(move || refused_in(area, fault));
+            }
         }
-    }
+    });
+}
+
+/// Has what is put into an area refused.
+fn refused_in(area: &str, fault: Fault) {
+    let server = Server::start();
+    let (_here, here) = cache();
+    let made = result(&here);
+    server.fail(area, fault);
+    push(&remote(&server.address), &here, &made).unwrap_err();
+    server.mend();
+    assert!(!server.keys().iter().any(|key| key.contains("actions/")), "{area} {fault:?}");
+    assert_eq!(push(&remote(&server.address), &here, &made).unwrap(), 1);
 }
 
 #[test]
