@@ -37,12 +37,24 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, E
         .wanted()
         .iter()
         .filter_map(|id| Some((plan.instances[id.index()].name.clone(), statuses[id.index()].as_ref()?)));
+    let whereabouts = session.whereabouts().map_err(Exit::failed)?;
     if command.json {
-        let entries: Vec<_> = pairs.map(|(name, status)| json!({ "instance": name, "state": status })).collect();
+        let entries: Vec<_> = pairs
+            .map(|(name, status)| {
+                let mut entry = json!({ "instance": name, "state": status });
+                if let Some(at) = whereabouts.get(&name) {
+                    entry["cluster"] = json!(at);
+                }
+                entry
+            })
+            .collect();
         return print_json(&json!(entries));
     }
-    let rows: Vec<Vec<String>> =
-        pairs.map(|(name, status)| vec![escape(&name).into_owned(), status_view::brief(status)]).collect();
+    let rows: Vec<Vec<String>> = pairs
+        .map(|(name, status)| {
+            vec![escape(&name).into_owned(), status_view::with_whereabouts(status, whereabouts.get(&name))]
+        })
+        .collect();
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
     let note = if session.asks_versions() { status_view::LAST_VERSIONS } else { "" };
     print(&format!("{}\n{fresh} of {} fresh\n{note}", table(&["INSTANCE", "STATE"], &rows), rows.len()))

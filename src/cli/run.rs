@@ -3,8 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
-use crate::cli::arguments::{ExecutorName, RunCommand};
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, machine_use, print, project};
+use crate::cli::arguments::RunCommand;
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, cluster, load, machine_use, print, project};
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
 use crate::plan::{InstanceId, Plan};
@@ -26,17 +26,22 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
     let fresh_state = load::select(&plan, &command.fresh_state)?;
+    let cluster = cluster::options(settings, command)?;
     if command.dry_run {
         let project = project::inspect(settings)?;
         let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-        session.check_room(&capacity_for(&plan, settings, command)?).map_err(refused)?;
+        if cluster.is_none() {
+            session.check_room(&capacity_for(&plan, settings, command)?).map_err(refused)?;
+        }
         return dry_run(&session);
     }
     let project = project::open(settings)?;
     project.cache.require_writable().map_err(|error| project::refused(&error))?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let capacity = capacity_for(&plan, settings, command)?;
-    let ExecutorName::Local = command.executor;
+    let capacity = match &cluster {
+        Some(config) => cluster::capacity(config, settings.on_no_gpu.value),
+        None => capacity_for(&plan, settings, command)?,
+    };
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     session.check_gpus(&capacity, &force, &program).map_err(refused)?;
@@ -47,6 +52,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         force: force.into_iter().collect(),
         fresh_state: fresh_state.into_iter().collect(),
         program,
+        cluster,
         file: command.pipeline.file.display().to_string(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };

@@ -142,7 +142,9 @@ mod tests {
     }
 
     fn origins(settings: &Settings) -> Vec<String> {
-        settings.list().into_iter().map(|(_, value, origin)| format!("{value} {origin}")).collect()
+        let list =
+            settings.list().into_iter().filter(|(name, ..)| !name.starts_with("slurm") && !name.starts_with("batch"));
+        list.map(|(_, value, origin)| format!("{value} {origin}")).collect()
     }
 
     #[test]
@@ -154,7 +156,7 @@ mod tests {
             origins(&sources(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
         };
         let none = SettingOptions::default();
-        let defaults = ".athanor never strict 64MiB fail results on none none".split(' ');
+        let defaults = ".athanor never strict local 64MiB fail results on none none".split(' ');
         assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
         std::fs::write(
             at("etc"),
@@ -171,6 +173,7 @@ mod tests {
                 format!("/home/ann/cache {project}:4"),
                 format!("sample {user}:3"),
                 format!("inherit {user}:4"),
+                "local default".to_owned(),
                 format!("2GiB {user}:2"),
                 format!("cpu {etc}:5"),
                 format!("out {etc}:3"),
@@ -182,6 +185,7 @@ mod tests {
         let variables = [
             (Variable::Cache, "c"),
             (Variable::Environment, "strict"),
+            (Variable::Executor, "slurm"),
             (Variable::LogLimit, "3MB"),
             (Variable::OnNoGpu, "fail"),
             (Variable::Results, ""),
@@ -193,6 +197,7 @@ mod tests {
                 "d --cache",
                 &format!("sample {user}:3"),
                 "strict ATHANOR_ENVIRONMENT",
+                "slurm ATHANOR_EXECUTOR",
                 "3MB ATHANOR_LOG_LIMIT",
                 "fail ATHANOR_ON_NO_GPU",
                 &format!("out {etc}:3"),

@@ -3,6 +3,7 @@
 //! A plan is a pure function of the text, the overrides and the registry of kinds: nothing here touches a disk.
 
 mod access;
+mod cluster;
 mod command;
 mod compile;
 pub(crate) mod context;
@@ -32,8 +33,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry,
-    ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
+    ClusterOptions, CommandLine, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources,
+    ResultEntry, ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 

@@ -9,6 +9,7 @@ use crate::language::{ByteSize, Diagnostic, SandboxMode, SourceText, Span};
 
 use super::folder::folder;
 use super::sandbox::paths;
+use super::slurm::{ExecutorChoice, SlurmLayer};
 use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
 /// Settings of one origin; those that it does not mention are `None`.
@@ -20,6 +21,10 @@ pub(crate) struct Layer {
     pub verify_on_use: Option<Setting<VerifyOnUse>>,
     /// See [`Settings`](super::Settings).
     pub environment: Option<Setting<EnvironmentRule>>,
+    /// See [`Settings`](super::Settings).
+    pub executor: Option<Setting<ExecutorChoice>>,
+    /// See [`Settings`](super::Settings).
+    pub slurm: SlurmLayer,
     /// See [`Settings`](super::Settings).
     pub log_limit: Option<Setting<ByteSize>>,
     /// See [`Settings`](super::Settings).
@@ -43,6 +48,8 @@ pub(crate) enum Variable {
     VerifyOnUse,
     /// `environment`.
     Environment,
+    /// `executor`.
+    Executor,
     /// `log_limit`.
     LogLimit,
     /// `on_no_gpu`.
@@ -59,10 +66,11 @@ pub(crate) enum Variable {
 
 impl Variable {
     /// All variables.
-    pub(crate) const ALL: [Variable; 9] = [
+    pub(crate) const ALL: [Variable; 10] = [
         Variable::Cache,
         Variable::VerifyOnUse,
         Variable::Environment,
+        Variable::Executor,
         Variable::LogLimit,
         Variable::OnNoGpu,
         Variable::Results,
@@ -77,6 +85,7 @@ impl Variable {
             Variable::Cache => "ATHANOR_CACHE",
             Variable::VerifyOnUse => "ATHANOR_CACHE_VERIFY_ON_USE",
             Variable::Environment => "ATHANOR_ENVIRONMENT",
+            Variable::Executor => "ATHANOR_EXECUTOR",
             Variable::LogLimit => "ATHANOR_LOG_LIMIT",
             Variable::OnNoGpu => "ATHANOR_ON_NO_GPU",
             Variable::Results => "ATHANOR_RESULTS",
@@ -102,6 +111,7 @@ pub(crate) fn variables<'v>(
             Variable::Results => path(value, home).map(|path| layer.results = Some(of(variable, path))),
             Variable::VerifyOnUse => typed(value).map(|choice| layer.verify_on_use = Some(of(variable, choice))),
             Variable::Environment => typed(value).map(|choice| layer.environment = Some(of(variable, choice))),
+            Variable::Executor => typed(value).map(|choice| layer.executor = Some(of(variable, choice))),
             Variable::OnNoGpu => typed(value).map(|choice| layer.on_no_gpu = Some(of(variable, choice))),
             Variable::Sandbox => typed(value).map(|mode| layer.sandbox = Some(of(variable, mode))),
             Variable::SandboxReads => paths(value, home).map(|list| layer.sandbox_reads = Some(of(variable, list))),
@@ -207,7 +217,7 @@ impl Typed for OnNoGpu {
 }
 
 /// Reads one of a few names.
-fn choice<T: Copy>(value: &Value, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
+pub(super) fn choice<T: Copy>(value: &Value, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
     let names: Vec<&str> = all.iter().map(|choice| name(*choice)).collect();
     let Value::Text(text) = value else {
         return Err(format!("expected one of {}, not {}", quoted(&names), value.noun()));

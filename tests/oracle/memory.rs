@@ -200,6 +200,7 @@ impl RunBackend for InMemory {
         };
         Job {
             id,
+            fingerprint: attempt.fingerprint,
             launch,
             folder: attempt.folder.clone(),
             attempt: attempt.folder.clone(),

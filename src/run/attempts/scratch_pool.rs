@@ -12,6 +12,8 @@ pub struct ScratchPool {
     run: String,
     keeps_failed: bool,
     scratch: Option<Scratch>,
+    /// Folder that somebody else removes, in place of a scratch folder.
+    given: Option<PathBuf>,
     made: usize,
     folders: Vec<PathBuf>,
     /// Folder of logs that was made last.
@@ -21,7 +23,13 @@ pub struct ScratchPool {
 impl ScratchPool {
     /// Pool of the run called `run`, which `keeps_failed` attempts' folders or not.
     pub fn new(cache: Arc<Cache>, run: String, keeps_failed: bool) -> ScratchPool {
-        ScratchPool { cache, run, keeps_failed, scratch: None, made: 0, folders: Vec::new(), logs: None }
+        ScratchPool { cache, run, keeps_failed, scratch: None, given: None, made: 0, folders: Vec::new(), logs: None }
+    }
+
+    /// The same pool, with attempts in `folder`, which outlives the run if need be.
+    #[must_use]
+    pub(crate) fn within(self, folder: PathBuf) -> ScratchPool {
+        ScratchPool { given: Some(folder), ..self }
     }
 
     /// Folder for the next attempt.
@@ -30,6 +38,9 @@ impl ScratchPool {
             return Ok(folder);
         }
         self.made += 1;
+        if let Some(folder) = &self.given {
+            return Ok(folder.join(format!("{}-{}", self.run, self.made)));
+        }
         let scratch = match self.scratch.take() {
             Some(scratch) => scratch,
             None => Scratch::make(&self.cache, &self.run)?,

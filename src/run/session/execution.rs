@@ -120,12 +120,14 @@ impl<'s> Execution<'s> {
         let run = self.run.to_string();
         // A history that cannot be read counts as none: only the order of work depends on it.
         let durations = || expected_durations(session.plan, &session.history.ledger().unwrap_or_default());
+        let cluster = request.cluster.map(|slurm| session.cluster_config(slurm, &request.program, &run));
         let passes = Passes {
             plan: session.plan,
             wanted: &session.wanted,
             cache,
             durations: &durations,
             capacity: request.capacity,
+            cluster,
             local: LocalExecutorConfig {
                 program: request.program,
                 // Runs of other caches may have the same name, and none may end another's processes.

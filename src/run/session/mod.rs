@@ -5,6 +5,7 @@ mod execution;
 mod passes;
 pub mod second_pass;
 pub mod shell;
+pub mod whereabouts;
 mod withheld;
 
 use std::collections::HashSet;
@@ -22,6 +23,7 @@ use crate::run::access::config::SandboxConfig;
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::environment::Variables;
+use crate::run::executor::cluster::{ClusterConfig, SlurmConfig};
 use crate::run::executor::machine::gpus::find_cuda::find_cuda;
 use crate::run::executor::resources::{Capacity, GpuId, misfits};
 use crate::run::inputs::contents::{Contents, Reading};
@@ -35,6 +37,7 @@ use crate::run::state::snapshot_file::SnapshotFiles;
 use crate::run::status::{EarlierRuns, Status, status};
 use crate::settings::Settings;
 
+use durations::known_durations;
 use execution::Execution;
 use withheld::Withheld;
 
@@ -120,6 +123,8 @@ pub struct RunRequest {
     pub program: PathBuf,
     /// Pipeline file as given.
     pub file: String,
+    /// Options of a cluster's jobs, if it is to run stages there.
+    pub cluster: Option<SlurmConfig>,
     /// Value of `ATHANOR_ATTEMPT` in this process: empty unless the run is part of another run's stage.
     pub within: String,
 }
@@ -205,7 +210,9 @@ impl<'a> Session<'a> {
         view: Box<dyn EventSink>,
         on_start: impl FnOnce(Interrupter),
     ) -> Result<RunReport, RunError> {
-        self.check_room(&request.capacity)?;
+        if request.cluster.is_none() {
+            self.check_room(&request.capacity)?;
+        }
         let _use = self.project.cache.use_shared()?;
         let mut execution = Execution::prepare(self, request.file.clone(), view, on_start)?;
         let executed = execution.execute(request)?;
@@ -313,6 +320,24 @@ impl<'a> Session<'a> {
     pub fn withheld_events(&self, ids: &[InstanceId]) -> Result<Vec<RunEvent>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
         Ok(self.withheld(ids, &contents).events().collect())
+    }
+
+    /// Configuration of the executor of a cluster for the run called `run`, and the folder of the pipeline's history.
+    fn cluster_config(&self, slurm: SlurmConfig, program: &Path, run: &str) -> (ClusterConfig, PathBuf) {
+        // A history that cannot be read counts as none: which stages share a job depends on it.
+        let ledger = self.history.ledger().unwrap_or_default();
+        let config = ClusterConfig {
+            program: program.to_owned(),
+            cache: Arc::clone(&self.project.cache),
+            project: self.project.folder.clone(),
+            instances: self.plan.instances.clone().into(),
+            expected: known_durations(self.plan, &ledger).into(),
+            slurm,
+            log_limit: self.project.log_limit,
+            inherits_environment: self.project.variables.withholds_nothing(),
+            run: run.to_owned(),
+        };
+        (config, self.history.folder().to_owned())
     }
 
     fn inputs<'s>(&'s self, contents: &'s Contents, versions: &'s Versions) -> Inputs<'s> {
