@@ -147,6 +147,16 @@ mod tests {
         list.map(|(_, value, origin)| format!("{value} {origin}")).collect()
     }
 
+    /// Files of three layers, by name.
+    const LAYERS: [(&str, &str); 3] = [
+        (
+            "etc",
+            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\nsandbox: off\n",
+        ),
+        ("user", "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\nenvironment: inherit\n"),
+        ("project", "# mine\n\ncache:\n  dir: ~/cache\n"),
+    ];
+
     #[test]
     fn each_layer_lies_over_the_ones_below() {
         let folder = tempfile::tempdir().unwrap();
@@ -156,16 +166,12 @@ mod tests {
             origins(&sources(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
         };
         let none = SettingOptions::default();
-        let defaults = ".athanor never strict local 64MiB fail results on none none".split(' ');
+        let defaults =
+            ".athanor never strict local 64MiB fail none read-only true none results on none none".split(' ');
         assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
-        std::fs::write(
-            at("etc"),
-            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\nsandbox: off\n",
-        )
-        .unwrap();
-        std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\nenvironment: inherit\n")
-            .unwrap();
-        std::fs::write(at("project"), "# mine\n\ncache:\n  dir: ~/cache\n").unwrap();
+        for (name, text) in LAYERS {
+            std::fs::write(at(name), text).unwrap();
+        }
         let (etc, user, project) = (shown("etc"), shown("user"), shown("project"));
         assert_eq!(
             read(&[], &none),
@@ -176,6 +182,10 @@ mod tests {
                 "local default".to_owned(),
                 format!("2GiB {user}:2"),
                 format!("cpu {etc}:5"),
+                "none default".to_owned(),
+                "read-only default".to_owned(),
+                "true default".to_owned(),
+                "none default".to_owned(),
                 format!("out {etc}:3"),
                 format!("off {etc}:6"),
                 "none default".to_owned(),
@@ -188,6 +198,8 @@ mod tests {
             (Variable::Executor, "slurm"),
             (Variable::LogLimit, "3MB"),
             (Variable::OnNoGpu, "fail"),
+            (Variable::Remote, "file:///mnt/team"),
+            (Variable::RemoteMode, "off"),
             (Variable::Results, ""),
             (Variable::SandboxWrites, "~/a::b"),
         ];
@@ -200,6 +212,10 @@ mod tests {
                 "slurm ATHANOR_EXECUTOR",
                 "3MB ATHANOR_LOG_LIMIT",
                 "fail ATHANOR_ON_NO_GPU",
+                "file:///mnt/team ATHANOR_REMOTE",
+                "off ATHANOR_REMOTE_MODE",
+                "true default",
+                "none default",
                 &format!("out {etc}:3"),
                 &format!("off {etc}:6"),
                 "none default",

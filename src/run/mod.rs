@@ -20,6 +20,8 @@ pub mod inputs;
 mod program;
 mod publish;
 #[doc(hidden)]
+pub mod remote;
+#[doc(hidden)]
 pub mod session;
 #[doc(hidden)]
 pub mod state;

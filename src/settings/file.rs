@@ -10,6 +10,7 @@ use crate::language::{Diagnostic, SourceText, Span, suggest};
 
 use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
+use super::remote::{RemoteKeys, RemoteSetting};
 use super::sandbox::{self, SandboxKeys, SandboxSetting};
 use super::slurm::{self, BatchKeys, ExecutorChoice, SlurmKeys};
 use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
@@ -33,6 +34,8 @@ keys! {
         /// Behaviour of a stage that computes on a GPU where none can be used: `fail`, or `cpu` to compute on the CPU; `fail` if
         /// left out.
         optional on_no_gpu: Literal<OnNoGpu>,
+        /// Remote cache: its address, or a mapping of `url`, `mode`, `push_logs` and `key_file`; none if left out.
+        optional remote: RemoteSetting,
         /// Folder under which the results of every pipeline are put, `results` if left out. `~` is the home folder; a
         /// relative path starts in the project folder.
         optional results: Literal<PathText>,
@@ -56,7 +59,7 @@ keys! {
 }
 
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 27] = [
+pub(crate) const NAMES: [&str; 32] = [
     "batch",
     "batch.cancel",
     "batch.poll",
@@ -68,6 +71,11 @@ pub(crate) const NAMES: [&str; 27] = [
     "executor",
     "log_limit",
     "on_no_gpu",
+    "remote",
+    "remote.key_file",
+    "remote.mode",
+    "remote.push_logs",
+    "remote.url",
     "results",
     "sandbox",
     "sandbox.mode",
@@ -87,8 +95,8 @@ pub(crate) const NAMES: [&str; 27] = [
 ];
 
 /// Settings that are mappings, each with the key that stands for it where it is one value.
-const MAPPINGS: [(&str, &str); 4] =
-    [("batch", "submit"), ("cache", "dir"), ("sandbox", "mode"), ("slurm", "partition")];
+const MAPPINGS: [(&str, &str); 5] =
+    [("batch", "submit"), ("cache", "dir"), ("remote", "url"), ("sandbox", "mode"), ("slurm", "partition")];
 
 /// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
@@ -157,6 +165,10 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
         sandbox: mode.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         ..Layer::default()
     };
+    if let Some(RemoteSetting(remote)) = keys.remote {
+        layer.remote_key_file = remote.key_file.clone().and_then(&mut path);
+        layer.add_remote(remote, origin);
+    }
     let mut paths = |written: Literal<sandbox::PathList>| {
         let value = sandbox::read(&written.value, written.span, home, problems)?;
         Some(Setting { value, origin: origin(written.span) })
@@ -164,6 +176,16 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
     layer.sandbox_reads = reads.and_then(&mut paths);
     layer.sandbox_writes = writes.and_then(&mut paths);
     layer
+}
+
+impl Layer {
+    /// Adds what is written about the remote cache, apart from the key's file.
+    pub(super) fn add_remote(&mut self, keys: RemoteKeys, origin: impl Fn(Span) -> Origin) {
+        self.remote = keys.url.map(|written| Setting { value: written.value, origin: origin(written.span) });
+        self.remote_mode = keys.mode.map(|written| Setting { value: written.value, origin: origin(written.span) });
+        let push_logs = keys.push_logs.map(|written| Setting { value: written.value, origin: origin(written.span) });
+        self.remote_push_logs = push_logs;
+    }
 }
 
 /// Removes unknown keys, each of which is reported.
@@ -235,6 +257,7 @@ pub(crate) fn schema() -> Json {
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {
         for (outer, keys) in [
             ("cache", CacheKeys::schema()),
+            ("remote", RemoteKeys::schema()),
             ("sandbox", SandboxKeys::schema()),
             ("slurm", SlurmKeys::schema()),
             ("batch", BatchKeys::schema()),

@@ -4,9 +4,11 @@
 //! options. They determine how and where work is done, never its result: no setting is part of a fingerprint. Texts and values
 //! come in; nothing here reads a file or the environment.
 
+mod choice;
 mod file;
 mod folder;
 mod layer;
+mod remote;
 mod sandbox;
 mod slurm;
 
@@ -18,6 +20,7 @@ use serde_json::{Value as Json, json};
 
 pub(crate) use file::{read, schema};
 pub(crate) use layer::{Layer, Variable, options, variables};
+pub(crate) use remote::{RemoteMode, RemoteUrl};
 pub(crate) use slurm::{ExecutorChoice, GpuOption, SlurmSettings};
 
 use crate::language::{ByteSize, SandboxMode};
@@ -161,6 +164,14 @@ pub(crate) struct Settings {
     pub log_limit: Setting<ByteSize>,
     /// Behaviour of a stage that computes on a GPU where none can be used.
     pub on_no_gpu: Setting<OnNoGpu>,
+    /// Address of the remote cache.
+    pub remote: Setting<RemoteUrl>,
+    /// What is done with the remote cache.
+    pub remote_mode: Setting<RemoteMode>,
+    /// Whether the logs of stages are pushed.
+    pub remote_push_logs: Setting<bool>,
+    /// File with the key of the team.
+    pub remote_key_file: Setting<Option<PathBuf>>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
     /// Whether commands run in a sandbox.
@@ -183,6 +194,10 @@ impl Default for Settings {
             executor: built_in(ExecutorChoice::default()),
             log_limit: built_in(LOG_LIMIT),
             on_no_gpu: built_in(OnNoGpu::default()),
+            remote: built_in(RemoteUrl(None)),
+            remote_mode: built_in(RemoteMode::default()),
+            remote_push_logs: built_in(true),
+            remote_key_file: built_in(None),
             results: built_in("results".into()),
             sandbox: built_in(SandboxMode::default()),
             sandbox_reads: built_in(Vec::new()),
@@ -190,6 +205,10 @@ impl Default for Settings {
             slurm: SlurmSettings::default(),
         }
     }
+}
+
+fn or_none(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 fn built_in<T>(value: T) -> Setting<T> {
@@ -209,6 +228,11 @@ impl Settings {
             settings.slurm = settings.slurm.under(layer.slurm);
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
             settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
+            settings.remote = layer.remote.unwrap_or(settings.remote);
+            settings.remote_mode = layer.remote_mode.unwrap_or(settings.remote_mode);
+            settings.remote_push_logs = layer.remote_push_logs.unwrap_or(settings.remote_push_logs);
+            let key_file = layer.remote_key_file.map(|file| Setting { value: Some(file.value), origin: file.origin });
+            settings.remote_key_file = key_file.unwrap_or(settings.remote_key_file);
             settings.results = results.unwrap_or(settings.results);
             settings.sandbox = layer.sandbox.unwrap_or(settings.sandbox);
             settings.sandbox_reads = layer.sandbox_reads.unwrap_or(settings.sandbox_reads);
@@ -226,6 +250,14 @@ impl Settings {
             ("executor", self.executor.value.name().to_owned(), &self.executor.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
+            ("remote", or_none(self.remote.value.0.as_ref()), &self.remote.origin),
+            ("remote.mode", self.remote_mode.value.name().to_owned(), &self.remote_mode.origin),
+            ("remote.push_logs", self.remote_push_logs.value.to_string(), &self.remote_push_logs.origin),
+            (
+                "remote.key_file",
+                or_none(self.remote_key_file.value.as_ref().map(|path| path.display())),
+                &self.remote_key_file.origin,
+            ),
             ("results", self.results.value.display().to_string(), &self.results.origin),
             ("sandbox", self.sandbox.value.name().to_owned(), &self.sandbox.origin),
             ("sandbox.reads", sandbox::shown(&self.sandbox_reads.value), &self.sandbox_reads.origin),

@@ -9,7 +9,7 @@ use crate::language::node::Value;
 use crate::language::shape::{Literal, Typed, keys};
 use crate::language::variable::Listed;
 
-use super::layer::choice;
+use super::choice::choice;
 use super::{Origin, Setting, built_in};
 
 keys! {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use athanor_cache::{Cache, CacheError, Lock, is_name_of_run, keep_scratch, remove_scratch};
 
+use crate::run::attempts::sandbox::ScratchFolder;
+
 /// Pool of the scratch folders of a run.
 pub struct ScratchPool {
     cache: Arc<Cache>,
@@ -15,7 +17,7 @@ pub struct ScratchPool {
     /// Folder that somebody else removes, in place of a scratch folder.
     given: Option<PathBuf>,
     made: usize,
-    folders: Vec<PathBuf>,
+    folders: Vec<ScratchFolder>,
     /// Folder of logs that was made last.
     logs: Option<PathBuf>,
 }
@@ -33,19 +35,19 @@ impl ScratchPool {
     }
 
     /// Folder for the next attempt.
-    pub fn acquire(&mut self) -> Result<PathBuf, CacheError> {
+    pub fn acquire(&mut self) -> Result<ScratchFolder, CacheError> {
         if let Some(folder) = self.folders.pop() {
             return Ok(folder);
         }
         self.made += 1;
         if let Some(folder) = &self.given {
-            return Ok(folder.join(format!("{}-{}", self.run, self.made)));
+            return Ok(folder.join(format!("{}-{}", self.run, self.made)).into());
         }
         let scratch = match self.scratch.take() {
             Some(scratch) => scratch,
             None => Scratch::make(&self.cache, &self.run)?,
         };
-        Ok(self.scratch.insert(scratch).folder.join(self.made.to_string()))
+        Ok(self.scratch.insert(scratch).folder.join(self.made.to_string()).into())
     }
 
     /// Makes the folder of an attempt's log.
@@ -61,7 +63,7 @@ impl ScratchPool {
     }
 
     /// Takes back a folder that an attempt has left empty.
-    pub fn release(&mut self, folder: Option<PathBuf>) {
+    pub fn release(&mut self, folder: Option<ScratchFolder>) {
         self.folders.extend(folder);
     }
 

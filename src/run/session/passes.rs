@@ -25,6 +25,7 @@ use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
 use crate::run::executor::resources::Capacity;
 use crate::run::executor::thread_pool::ThreadPool;
 use crate::run::inputs::resolve::Inputs;
+use crate::run::remote::RemoteUse;
 use crate::run::session::second_pass::{SecondPass, joined, tasks};
 use crate::run::state::journal::Journal;
 use crate::run::state::last_run::LastRun;
@@ -62,6 +63,8 @@ pub(super) struct Passes<'r> {
     pub(super) run: String,
     /// Folder of the run, for logs.
     pub(super) logs: PathBuf,
+    /// Remote cache, if there is one.
+    pub(super) remote: Option<Arc<RemoteUse>>,
     /// Sends messages to the run.
     pub(super) sender: Sender<Message>,
     /// Receives them.
@@ -96,7 +99,10 @@ impl Passes<'_> {
         look_for_lost: bool,
         journal: &mut Journal,
     ) -> Result<PassResult, CacheError> {
-        let lost = |output: &OutputRecord| self.cache.presence(&output.artifact) != Presence::Present;
+        let is_promised =
+            |output: &OutputRecord| self.remote.as_ref().is_some_and(|remote| remote.is_promised(&output.artifact));
+        let lost =
+            |output: &OutputRecord| !is_promised(output) && self.cache.presence(&output.artifact) != Presence::Present;
         let is_lost = |result: &UpToDate| look_for_lost && result.outputs.iter().any(lost);
         let Some(mut pass) = SecondPass::after(&first, self.plan, self.wanted, self.keep_going, is_lost) else {
             return Ok(first);
@@ -154,6 +160,8 @@ impl Passes<'_> {
         let (executor, scratch_pool) = self.executor(on_job, &threads, scratch_pool)?;
         let (cache, access) = (Arc::clone(self.cache), Arc::clone(&self.policy));
         let backend = CacheBackend::new(cache, known, scratch_pool, threads, self.variables.clone(), access, on_result);
+        // A second pass makes what is missing, and asks nobody for it: an answer might again be a promise that is not kept.
+        let backend = backend.with_remote(self.remote.clone(), !policy.private_inputs);
         let backend = if self.cluster.is_some() { backend.adopting() } else { backend };
         Ok(Dispatcher::new(inputs, backend, scheduler, journal, policy, executor, Box::new(self.durations)))
     }
