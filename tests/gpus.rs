@@ -109,6 +109,7 @@ stages:
         insta::assert_snapshot!("never_fits", outcome.err);
         assert!(!project.path("ran").exists());
     }
+    assert!(!project.path(".athanor").exists(), "nothing is made before the pipeline is right");
     let one = project.run(&["-j", "8", "--gpus", "none", "first", "gpus[i=1]"]);
     assert!(one.err.contains("the stage `gpus` asks for 3 GPUs, but the run has none (in `gpus[i=1]`)"), "{}", one.err);
 }

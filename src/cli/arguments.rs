@@ -1,6 +1,6 @@
 //! Grammar of the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use athanor_stages::bench::Subject;
 use athanor_stages::kinds::train_classifier::Loss;
@@ -13,7 +13,7 @@ use crate::run::executor::machine::gpus::{GpuChoice, GpuId};
 
 /// Runs pipelines that train image models: declared in one YAML file, cached by content, scheduled over CPUs and GPUs.
 #[derive(Debug, Parser)]
-#[command(name = "athanor", version)]
+#[command(name = "athanor", version, disable_help_subcommand = true)]
 pub(super) struct Arguments {
     #[command(flatten)]
     pub settings: SettingOptions,
@@ -50,7 +50,7 @@ pub(super) enum Command {
         remote: bool,
     },
     /// Check a pipeline file without running anything.
-    Check(ViewCommand),
+    Check(CheckCommand),
     /// Draw the graph of stages.
     Graph(GraphCommand),
     /// Print a stage's log, also while it runs.
@@ -91,6 +91,11 @@ pub(super) enum Command {
         #[arg(default_value = "pipeline.yaml")]
         file: PathBuf,
     },
+    /// Print help: of the program, of a command, or of the pipeline language (`athanor help language`).
+    Help {
+        /// A command and those below it, or `language`.
+        topic: Vec<String>,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -130,9 +135,23 @@ pub(super) struct PipelineFile {
     /// Apply a profile of the file; may be given several times.
     #[arg(long, value_name = "NAME")]
     pub profile: Vec<String>,
-    /// Set `vars.NAME`; dots go deeper, the value is YAML.
+    /// Merge the variables in a YAML file over those of the pipeline; may be given several times.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub vars: Vec<PathBuf>,
+    /// Set `vars.NAME`; dots go deeper, the value is YAML. `+NAME=VALUE` adds a name that is not there, and `A.NAME=null` takes
+    /// one away, with all that only it needed.
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
+    /// The pipeline file as it was given, where `file` is where it lies for this process.
+    #[arg(skip)]
+    pub given: Option<PathBuf>,
+}
+
+impl PipelineFile {
+    /// The pipeline file as messages call it.
+    pub(super) fn shown(&self) -> &Path {
+        self.given.as_deref().unwrap_or(&self.file)
+    }
 }
 
 /// Resources that a run may use.
@@ -197,7 +216,7 @@ pub(super) struct RunCommand {
     /// Executor that runs stages [setting: executor] [env: ATHANOR_EXECUTOR] [default: local].
     #[arg(long, value_enum)]
     pub executor: Option<ExecutorName>,
-    /// Print events as JSON lines.
+    /// Print events as JSON lines; with `-n` the states as one JSON list, as `status` does.
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -221,6 +240,18 @@ pub(super) struct ViewCommand {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Print JSON, mistakes and warnings included.
+    #[arg(long)]
+    pub json: bool,
+    /// Do not look for the files that the pipeline reads, to check it where its data is not there.
+    #[arg(long)]
+    pub no_files: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,30 +1,42 @@
 //! The commands that only read.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use athanor_stages::registry;
 use serde_json::json;
 
-use crate::cli::arguments::{Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project, remote};
+use crate::cli::arguments::{CheckCommand, Format, GraphCommand, SelectCommand, ViewCommand};
+use crate::cli::{Exit, UP_TO_DATE, WRONG, load, print, print_as_it_is, project, remote};
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
+use crate::plan::InstanceId;
+use crate::run::Session;
+use crate::run::session::whereabouts::Whereabouts;
 use crate::run::status::Status;
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
 use crate::view::{kinds as kind_view, status as status_view};
 
-pub(super) fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
-    let plan = load::checked_plan(settings, &command.pipeline)?;
+pub(super) fn check(settings: &Settings, command: &CheckCommand) -> Result<u8, Exit> {
     if command.json {
-        return print_json(
-            &json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }),
+        let (plan, found) = load::check(settings, &command.pipeline, !command.no_files)?;
+        let mut report = plan.as_ref().map_or_else(
+            || json!({}),
+            |plan| json!({ "pipeline": plan.name, "stages": plan.stages.len(), "instances": plan.instances.len() }),
         );
+        report["diagnostics"] = found.to_json();
+        print_json(&report)?;
+        return Ok(if plan.is_some() { UP_TO_DATE } else { WRONG });
     }
+    let plan = match command.no_files {
+        true => load::plan_without_files(settings, &command.pipeline)?,
+        false => load::checked_plan(settings, &command.pipeline)?,
+    };
     let (stages, instances) = (count(plan.stages.len(), "stage"), count(plan.instances.len(), "instance"));
-    let file = command.pipeline.file.display().to_string();
+    let file = command.pipeline.shown().display().to_string();
     print(&format!("{}: {stages}, {instances}, no mistakes\n", escape(&file)))
 }
 
@@ -33,26 +45,13 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: boo
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let statuses = remote::statuses(settings, &session, ask_remote)?;
-    let pairs = session
-        .wanted()
-        .iter()
-        .filter_map(|id| Some((plan.instances[id.index()].name.clone(), statuses[id.index()].as_ref()?)));
     let whereabouts = session.whereabouts().map_err(Exit::failed)?;
     if command.json {
-        let entries: Vec<_> = pairs
-            .map(|(name, status)| {
-                let mut entry = json!({ "instance": name, "state": status });
-                if let Some(at) = whereabouts.get(&name) {
-                    entry["cluster"] = json!(at);
-                }
-                entry
-            })
-            .collect();
-        return print_json(&json!(entries));
+        return print_statuses(&session, &statuses, &whereabouts);
     }
-    let rows: Vec<Vec<String>> = pairs
+    let rows: Vec<Vec<String>> = named(&session, &statuses)
         .map(|(name, status)| {
-            vec![escape(&name).into_owned(), status_view::with_whereabouts(status, whereabouts.get(&name))]
+            vec![escape(name).into_owned(), status_view::with_whereabouts(status, whereabouts.get(name))]
         })
         .collect();
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
@@ -63,6 +62,30 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: boo
         notes += status_view::REMOTE_NOT_ASKED;
     }
     print(&format!("{}\n{fresh} of {} fresh{elsewhere}\n{notes}", table(&["INSTANCE", "STATE"], &rows), rows.len()))
+}
+
+/// Statuses of the session's instances with their names.
+fn named<'s>(session: &'s Session<'_>, statuses: &'s [Option<Status>]) -> impl Iterator<Item = (&'s str, &'s Status)> {
+    let named =
+        |id: &InstanceId| Some((session.plan.instances[id.index()].name.as_str(), statuses[id.index()].as_ref()?));
+    session.wanted().iter().filter_map(named)
+}
+
+/// Prints statuses as a JSON list.
+pub(super) fn print_statuses(
+    session: &Session<'_>,
+    statuses: &[Option<Status>],
+    whereabouts: &HashMap<String, Whereabouts>,
+) -> Result<u8, Exit> {
+    let entry = |(name, status): (&str, &Status)| {
+        let mut entry = json!({ "instance": name, "state": status });
+        if let Some(at) = whereabouts.get(name) {
+            entry["cluster"] = json!(at);
+        }
+        entry
+    };
+    let entries: Vec<_> = named(session, statuses).map(entry).collect();
+    print_json(&json!(entries))
 }
 
 pub(super) fn explain(settings: &Settings, command: &SelectCommand, ask_remote: bool) -> Result<u8, Exit> {

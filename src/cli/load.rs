@@ -1,6 +1,7 @@
 //! Loading: from arguments to a checked plan in its project.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 
 use athanor_cache::CacheError;
 
@@ -11,6 +12,7 @@ use crate::language::{Diagnostics, SourceText};
 use crate::plan::{InstanceId, Mistakes, Overrides, Plan};
 use crate::run::inputs::project_files::check_sources;
 use crate::run::inputs::project_reads::check_named_folders;
+use crate::run::inputs::surroundings::{LookUp, read_text};
 use crate::run::state::history::History;
 use crate::run::state::plan_snapshot::CachedPlan;
 use crate::run::{Project, RunError, Session};
@@ -21,38 +23,77 @@ const REPORT_WIDTH: usize = 100;
 
 /// The plan of a pipeline file, without a look at the files it reads.
 pub(super) fn plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
-    compiled(settings, file)?.map_err(|mistakes| report(&mistakes.diagnostics))
+    compiled(settings, file, true)?.map_err(|mistakes| report(&mistakes.diagnostics))
 }
 
-/// The plan of a pipeline file, with every file it reads looked for.
+/// The plan of a pipeline file, with every file it reads looked for. Warnings are shown.
 pub(super) fn checked_plan(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
-    let compiled = compiled(settings, file)?;
-    let (mut problems, sources) = match &compiled {
+    warned(check(settings, file, true)?)
+}
+
+/// As [`checked_plan`], without a look at the files.
+pub(super) fn plan_without_files(settings: &Settings, file: &PipelineFile) -> Result<CachedPlan, Exit> {
+    warned(check(settings, file, false)?)
+}
+
+fn warned((plan, found): (Option<CachedPlan>, Diagnostics)) -> Result<CachedPlan, Exit> {
+    let plan = plan.ok_or_else(|| report(&found))?;
+    if found.warnings() > 0 {
+        // A terminal that is gone needs no warning.
+        let _ = writeln!(std::io::stderr(), "{}", rendered(&found).trim_end());
+    }
+    Ok(plan)
+}
+
+/// The plan of a pipeline file, unless there are mistakes, and all that was found. Its files are looked for if the pipeline
+/// `has_files`.
+pub(super) fn check(
+    settings: &Settings,
+    file: &PipelineFile,
+    has_files: bool,
+) -> Result<(Option<CachedPlan>, Diagnostics), Exit> {
+    let compiled = compiled(settings, file, has_files)?;
+    let (mut found, sources) = match &compiled {
         Ok(plan) => (plan.diagnostics(), &plan.sources),
         Err(mistakes) => (mistakes.diagnostics.clone(), &mistakes.sources),
     };
     let project = current_folder()?;
-    check_sources(sources, &project, &mut problems);
+    if has_files {
+        check_sources(sources, &project, &mut found);
+    }
     if let Ok(plan) = &compiled {
-        check_named_folders(plan, &project, &mut problems);
+        found.extend(plan.warnings.iter().cloned());
+        if has_files {
+            check_named_folders(plan, &project, &mut found);
+        }
     }
-    match compiled {
-        Ok(plan) if problems.is_empty() => Ok(plan),
-        _ => Err(report(&problems)),
-    }
+    let plan = compiled.ok().filter(|_| found.is_empty());
+    Ok((plan, found))
 }
 
-fn compiled(settings: &Settings, file: &PipelineFile) -> Result<Result<CachedPlan, Box<Mistakes>>, Exit> {
-    let name = file.file.display().to_string();
-    let bytes =
-        std::fs::read(&file.file).map_err(|error| Exit::wrong(format!("error: `{name}` cannot be read: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Exit::wrong(format!("error: `{name}` is not UTF-8 text (byte {at}). Save it as UTF-8."))
-    })?;
-    let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone() };
-    let snapshots = History::snapshots(&settings.cache.value, &current_folder()?, &file.file, &file.profile);
-    Ok(CachedPlan::load(&SourceText { name, text }, &overrides, snapshots))
+fn compiled(
+    settings: &Settings,
+    file: &PipelineFile,
+    has_files: bool,
+) -> Result<Result<CachedPlan, Box<Mistakes>>, Exit> {
+    let source = text_of(&file.file, file.shown())?;
+    let vars = file.vars.iter().map(|path| text_of(path, path)).collect::<Result<_, _>>()?;
+    let overrides = Overrides { profiles: file.profile.clone(), set: file.set.clone(), vars };
+    let project = current_folder()?;
+    let snapshots = History::snapshots(&settings.cache.value, &project, &file.file, &file.profile);
+    let closed = [&settings.cache.value, &settings.results.value].map(|folder| project.join(folder)).into();
+    let (shown, file) = (file.shown().to_owned(), file.file.clone());
+    let look_up = LookUp { project, file, shown, closed, has_files };
+    Ok(CachedPlan::load(&source, &overrides, snapshots, &|lacks| look_up.look_up(lacks)))
+}
+
+/// The text at `path`, called `shown`.
+fn text_of(path: &Path, shown: &Path) -> Result<SourceText, Exit> {
+    let name = shown.display().to_string();
+    match read_text(path) {
+        Ok(text) => Ok(SourceText { name, text }),
+        Err(reason) => Err(Exit::wrong(format!("error: `{name}` cannot be read: {reason}"))),
+    }
 }
 
 /// Ends a command with all mistakes shown.
@@ -63,13 +104,18 @@ pub(super) fn report(diagnostics: &Diagnostics) -> Exit {
 
 /// As [`report`], of mistakes that lie in `whole`.
 pub(super) fn report_in(diagnostics: &Diagnostics, whole: &str) -> Exit {
-    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut message = diagnostics.render(color, REPORT_WIDTH);
+    let mut message = rendered(diagnostics);
     message += &format!("\n{} in {whole}\n", crate::view::text::count(diagnostics.len(), "mistake"));
     Exit { message, code: WRONG }
 }
 
-/// The folder the command was run in.
+/// Diagnostics as standard error shows them.
+fn rendered(diagnostics: &Diagnostics) -> String {
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    diagnostics.render(color, REPORT_WIDTH)
+}
+
+/// The project folder: the one in which this process works.
 pub(super) fn current_folder() -> Result<std::path::PathBuf, Exit> {
     std::env::current_dir().map_err(|error| Exit::failed(format!("The current folder cannot be found: {error}.")))
 }

@@ -8,6 +8,7 @@ mod bench;
 mod cache;
 mod cluster;
 mod devices;
+mod find_project;
 mod init;
 mod inspect;
 mod load;
@@ -82,6 +83,8 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         let wanted = wanted.filter(|count| *count > 0).unwrap_or_else(threads_of_machine);
         make_pool(wanted).map_err(Exit::failed)?;
     }
+    let mut arguments = arguments;
+    find_project::enter(&mut arguments)?;
     let options = arguments.settings;
     let settings = || settings::load(&options);
     match arguments.command {
@@ -100,6 +103,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Cache(command) => cache::cache(&settings()?, &command),
         Command::Bench(command) => bench::bench(&command),
         Command::Init { file } => init::init(&file),
+        Command::Help { topic } => help(&topic),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "athanor", &mut script);
@@ -113,6 +117,23 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
     }
 }
 
+/// Prints the help of the program, of a command, or of the language.
+fn help(topic: &[String]) -> Result<u8, Exit> {
+    if topic.first().is_some_and(|first| first == "language") {
+        return print_as_it_is(&crate::language::reference());
+    }
+    let mut program = Arguments::command();
+    program.build();
+    let mut command = &mut program;
+    for name in topic {
+        command = command.find_subcommand_mut(name).ok_or_else(|| {
+            Exit::wrong(format!("error: there is no command `{name}`\n  help: `athanor --help` lists the commands"))
+        })?;
+    }
+    let text = command.render_long_help().to_string();
+    print_as_it_is(&text)
+}
+
 /// Whether a command reads so much that several threads do it.
 fn needs_threads(command: &Command) -> bool {
     match command {
@@ -124,6 +145,7 @@ fn needs_threads(command: &Command) -> bool {
         | Command::Schema { .. }
         | Command::Config { .. }
         | Command::Devices { .. }
+        | Command::Help { .. }
         | Command::Init { .. } => false,
         // These make their own, or need none.
         Command::Bench(_) | Command::Completions { .. } | Command::Worker | Command::FindCuda => false,

@@ -1,5 +1,6 @@
 //! `athanor cache push`, `pull` and `serve`.
 
+use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -110,7 +111,7 @@ pub(super) fn statuses(settings: &Settings, session: &Session<'_>, ask: bool) ->
         let _ = writeln!(std::io::stderr(), "note: {}", escape(&line));
     };
     let remote = RemoteUse::new(required(settings)?, Arc::clone(session.cache()), Arc::new(notify));
-    session.status_with(Some(&remote)).map_err(Exit::failed)
+    session.status_with(Some(&remote), &HashSet::new()).map_err(Exit::failed)
 }
 
 /// Tells how far a transfer is, on standard error.

@@ -1,16 +1,19 @@
 //! `athanor run`.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use crate::cli::arguments::RunCommand;
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, cluster, load, machine_use, print, project};
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, cluster, inspect, load, machine_use, print, project};
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
 use crate::plan::{InstanceId, Plan};
 use crate::run::executor::resources::Capacity;
 use crate::run::status::Status;
-use crate::run::{ATTEMPT_VARIABLE, InterruptOutcome, Interrupter, RunError, RunRequest, Session};
+use crate::run::{
+    ATTEMPT_VARIABLE, InterruptOutcome, Interrupter, RunError, RunRequest, Session, check_room, needed_by, scaled_down,
+};
 use crate::settings::Settings;
 use crate::view::json::JsonSink;
 use crate::view::lines::describe;
@@ -27,21 +30,23 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     let force = load::select(&plan, &command.force)?;
     let fresh_state = load::select(&plan, &command.fresh_state)?;
     let cluster = cluster::options(settings, command)?;
-    if command.dry_run {
-        let project = project::inspect(settings)?;
-        let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-        if cluster.is_none() {
-            session.check_room(&capacity_for(&plan, settings, command)?).map_err(refused)?;
-        }
-        return dry_run(&session);
-    }
-    let project = project::open(settings)?;
-    project.cache.require_writable().map_err(|error| project::refused(&error))?;
-    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let capacity = match &cluster {
         Some(config) => cluster::capacity(config, settings.on_no_gpu.value),
         None => capacity_for(&plan, settings, command)?,
     };
+    if cluster.is_none() {
+        // Before anything is made.
+        check_room(&plan, &needed_by(&plan, &targets), &capacity).map_err(refused)?;
+    }
+    if command.dry_run {
+        let project = project::inspect(settings)?;
+        let session = load::session(&project, &plan, &command.pipeline, &targets)?;
+        let local = cluster.is_none().then_some(&capacity);
+        return dry_run(&session, &force.into_iter().collect(), local, command.json);
+    }
+    let project = project::open(settings)?;
+    project.cache.require_writable().map_err(|error| project::refused(&error))?;
+    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     session.check_gpus(&capacity, &force, &program).map_err(refused)?;
@@ -53,7 +58,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         fresh_state: fresh_state.into_iter().collect(),
         program,
         cluster,
-        file: command.pipeline.file.display().to_string(),
+        file: command.pipeline.shown().display().to_string(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
     let report = session.run(request, view(command.json), on_signals).map_err(refused)?;
@@ -99,27 +104,31 @@ fn capacity_for(plan: &Plan, settings: &Settings, command: &RunCommand) -> Resul
     machine_use::capacity(&command.use_, needs_gpus, settings.on_no_gpu.value)
 }
 
-fn dry_run(session: &Session<'_>) -> Result<u8, Exit> {
-    let statuses = session.status().map_err(refused)?;
+fn dry_run(
+    session: &Session<'_>,
+    force: &HashSet<InstanceId>,
+    local: Option<&Capacity>,
+    as_json: bool,
+) -> Result<u8, Exit> {
+    let statuses = session.status_with(None, force).map_err(refused)?;
+    if as_json {
+        return inspect::print_statuses(session, &statuses, &HashMap::new());
+    }
     let runs = |id: &InstanceId| !matches!(statuses[id.index()], Some(Status::Fresh) | None);
     let ids: Vec<InstanceId> = session.wanted().iter().copied().filter(runs).collect();
-    let notes =
-        session.withheld_events(&ids).map_err(refused)?.into_iter().filter_map(|event| Some(describe(&event)? + "\n"));
-    let mut text: String = notes.collect();
+    let events = session.withheld_events(&ids).map_err(refused)?.into_iter();
+    let events = events.chain(local.iter().flat_map(|capacity| scaled_down(session.plan, &ids, capacity)));
+    let mut text: String = events.filter_map(|event| Some(describe(&event)? + "\n")).collect();
     if session.asks_versions() {
         text += status_view::LAST_VERSIONS;
     }
-    let mut fresh = 0;
-    for id in session.wanted() {
-        match &statuses[id.index()] {
-            Some(Status::Fresh) | None => fresh += 1,
-            Some(other) => {
-                let name = escape(&session.plan.instances[id.index()].name);
-                text += &format!("{name}: {}\n", status_view::brief(other));
-            }
+    for id in &ids {
+        if let Some(status) = &statuses[id.index()] {
+            let name = escape(&session.plan.instances[id.index()].name);
+            text += &format!("{name}: {}\n", status_view::brief(status));
         }
     }
-    let rest = session.wanted().len() - fresh;
-    text += &format!("{} would run or wait, {fresh} fresh\n", count(rest, "instance"));
+    let fresh = session.wanted().len() - ids.len();
+    text += &format!("{} would run or wait, {fresh} fresh\n", count(ids.len(), "instance"));
     print(&text)
 }

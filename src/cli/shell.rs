@@ -28,7 +28,7 @@ pub(super) fn shell(settings: &Settings, command: &ShellCommand) -> Result<u8, E
     let stage = session.prepare_shell(id, &capacity).map_err(|error| match error {
         ShellError::Inputs { .. } => Exit::failed(format!(
             "{error}\n  help: `athanor run {}` makes all that is missing.",
-            command.pipeline.file.display()
+            command.pipeline.shown().display()
         )),
         other => Exit::failed(other),
     })?;

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use athanor_stages::secrets::mask;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan};
+use serde::{Deserialize, Serialize};
 
 use super::excerpt::Excerpts;
 use super::span::{SourceText, Span};
 use crate::escape::{escape, escape_lines};
 
-/// Mistake in a text of the user's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Mistake in a text of the user's, or a warning about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
+    /// Severity.
+    pub severity: Severity,
     /// Problem, as a sentence without a full stop.
     pub message: String,
     /// Labels; the span of the first is reported as file, line and column.
@@ -24,8 +27,18 @@ pub struct Diagnostic {
     pub instance: Option<String>,
 }
 
+/// Severity of a diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Mistake, with which nothing runs.
+    Mistake,
+    /// Something that works and may not be meant.
+    Warning,
+}
+
 /// Underlined span.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     /// Span.
     pub span: Span,
@@ -37,7 +50,18 @@ impl Diagnostic {
     /// A mistake at `span`.
     pub fn new(span: Span, message: impl Into<String>) -> Self {
         let label = Label { span, text: String::new() };
-        Diagnostic { message: message.into(), labels: vec![label], help: None, instance: None }
+        let severity = Severity::Mistake;
+        Diagnostic { severity, message: message.into(), labels: vec![label], help: None, instance: None }
+    }
+
+    /// A warning about `span`.
+    pub fn warning(span: Span, message: impl Into<String>) -> Self {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::new(span, message) }
+    }
+
+    /// Whether it is no mistake.
+    pub fn is_warning(&self) -> bool {
+        self.severity == Severity::Warning
     }
 
     /// Adds a remedy.
@@ -126,14 +150,24 @@ impl Diagnostics {
         self.push(Diagnostic::new(span, message).maybe_help(help));
     }
 
-    /// Whether there are none.
+    /// Whether there are no mistakes; there may be warnings.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.iter().all(Diagnostic::is_warning)
     }
 
     /// Number of mistakes that are reported.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.iter().filter(|diagnostic| !diagnostic.is_warning()).count()
+    }
+
+    /// Number of warnings.
+    pub fn warnings(&self) -> usize {
+        self.list.len() - self.len()
+    }
+
+    /// All that was found, as it was found.
+    pub fn into_list(self) -> Vec<Diagnostic> {
+        self.list
     }
 
     /// The mistakes in the order of the text, with "and N more" where one place has several.
@@ -239,7 +273,8 @@ impl Diagnostic {
         let (line, column) = text.line_and_column(self.span().range().start);
         let help = self.help.as_ref().map_or_else(String::new, |help| format!("  help: {help}\n"));
         let name = escape(&text.name);
-        format!("  × {}\n   at {name}:{line}:{column}, in a line too long to show\n{help}", self.message)
+        let mark = if self.is_warning() { "⚠" } else { "×" };
+        format!("  {mark} {}\n   at {name}:{line}:{column}, in a line too long to show\n{help}", self.message)
     }
 }
 
@@ -271,6 +306,13 @@ impl fmt::Display for Report<'_> {
 impl std::error::Error for Report<'_> {}
 
 impl miette::Diagnostic for Report<'_> {
+    fn severity(&self) -> Option<miette::Severity> {
+        Some(match self.diagnostic.severity {
+            Severity::Mistake => miette::Severity::Error,
+            Severity::Warning => miette::Severity::Warning,
+        })
+    }
+
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.diagnostic.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }

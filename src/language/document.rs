@@ -18,6 +18,9 @@ keys! {
         required athanor: Version,
         /// Name of the pipeline; its results are put under `results/<name>/`.
         required name: PipelineName,
+        /// Further files of the pipeline, one or a list, by paths that begin at this file's folder: their `vars` and `stages` count
+        /// as if they were written here. What this file says of a variable goes over what they say.
+        optional include: Listed<Literal<String>>,
         /// Values that expressions read as `vars.NAME`. `--set` and profiles override them.
         optional vars: Named<AnyName, Anything>,
         /// Named sets of changes, chosen with `--profile NAME`.
@@ -26,6 +29,21 @@ keys! {
         required stages: Named<StageName, Stage>,
         /// Results for the user, by path under `results/<name>/`: each an output of a stage.
         optional results: Named<AnyName, Templated<String>>,
+    }
+}
+
+keys! {
+    /// A file that a pipeline file includes.
+    "an included file"
+    pub(crate) struct IncludedFile {
+        /// Version of the language: 1. May be left out.
+        optional athanor: Version,
+        /// Further files, as in a pipeline file; paths begin at the folder of the file that names them.
+        optional include: Listed<Literal<String>>,
+        /// Values that expressions read as `vars.NAME`.
+        optional vars: Named<AnyName, Anything>,
+        /// Stages, by name.
+        optional stages: Named<StageName, Stage>,
     }
 }
 

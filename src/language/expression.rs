@@ -4,6 +4,7 @@ use minijinja::{Environment, ErrorKind, Expression, UndefinedBehavior};
 
 use super::bounds;
 use super::diagnostic::Diagnostic;
+use super::listing::{self, Listings};
 use super::node::{Entry, Key, Node, Value};
 use super::scan::{self, Chain, Piece};
 use super::scope::{FIELDS, Scope, UnsupportedValue, from_engine_value};
@@ -66,10 +67,16 @@ impl Default for Engine {
 impl Engine {
     /// An engine with its built-in filters and functions, which do not depend on the machine.
     pub fn new() -> Self {
+        Engine::with_listings(&Listings::default())
+    }
+
+    /// As [`Engine::new`], where `files()` finds these lists of files.
+    pub(crate) fn with_listings(listings: &Listings) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_debug(true);
         bounds::bound(&mut environment);
+        listing::provide(&mut environment, listings);
         Engine { environment }
     }
 
@@ -180,6 +187,16 @@ impl Engine {
         }
         Ok(Compiled { source: source.to_owned(), span, chains, expression })
     }
+}
+
+/// A text without the expressions in it, of which each is a line's end.
+pub(crate) fn without_expressions(text: &str) -> String {
+    let pieces = scan::pieces(text).unwrap_or_default();
+    let plain = pieces.into_iter().map(|piece| match piece {
+        Piece::Text(text) => text,
+        Piece::Expression { .. } => "\n".to_owned(),
+    });
+    plain.collect()
 }
 
 /// Spans of the expressions among `pieces` in the text as written; the whole scalar where quoting hides them.

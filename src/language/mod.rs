@@ -4,15 +4,18 @@
 
 mod bounds;
 mod diagnostic;
+mod diagnostics_json;
 pub(crate) mod document;
 mod excerpt;
 #[doc(hidden)]
 pub mod expression;
 mod interpreter;
+pub(crate) mod listing;
 #[doc(hidden)]
 pub mod node;
 pub(crate) mod output;
 pub(crate) mod quantity;
+mod reference;
 mod sandbox_mode;
 pub(crate) mod scalar;
 mod scan;
@@ -24,9 +27,10 @@ mod span;
 pub(crate) mod suggest;
 pub(crate) mod variable;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Label};
+pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use interpreter::{Language, Shell};
 pub use quantity::{ByteSize, GpuShare, QuantityError};
+pub use reference::reference;
 pub use sandbox_mode::SandboxMode;
 pub use schema::{schema, schema_with};
 pub use span::{SourceText, Span};

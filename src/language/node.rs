@@ -213,10 +213,15 @@ fn over_budget(limit: &str) -> String {
     }
 }
 
+/// Remedy for a text that YAML takes for a mapping.
+pub(super) const TEXT_WITH_COLON: &str = "a text with `: ` in it is quoted, or written in the lines after `|`";
+
 /// Remedies for the most frequent mistakes.
 fn remedy(message: &str) -> Option<String> {
     let remedies = [
         ("tabs disallowed", "indent with spaces"),
+        ("mapping values are not allowed", TEXT_WITH_COLON),
+        ("did not find expected ',' or '}'", "a text with `: ` or `, ` in it is quoted"),
         ("block mapping", "the keys of one mapping start in the same column; this line or one before it does not"),
         ("unclosed bracket", "close it, or put the text in quotes"),
         ("unclosed quote", "close it"),

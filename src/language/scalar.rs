@@ -122,6 +122,10 @@ impl Typed for String {
         super::expression::scalar_text(value).ok_or_else(|| format!("expected text, not {}", value.noun()))
     }
 
+    fn help(value: &Value) -> Option<&'static str> {
+        matches!(value, Value::Map(_)).then_some(super::node::TEXT_WITH_COLON)
+    }
+
     fn schema() -> serde_json::Value {
         json!({ "type": "string" })
     }

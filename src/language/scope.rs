@@ -82,6 +82,13 @@ impl Scope {
         (json(FIELDS), json("matrix"))
     }
 
+    /// The value behind `matrix.axis`, where that is a key of the mapping that the axis goes over.
+    pub(crate) fn value_of_key(&self, axis: &str) -> Option<Node> {
+        let read = |root: &str| self.names.get(root).and_then(|all| all.get_item(&EngineValue::from(axis)).ok());
+        let (key, value) = (read("matrix")?, read(FIELDS)?);
+        if value.is_undefined() || key == value { None } else { from_engine_value(&value, Span::default()).ok() }
+    }
+
     /// Message about the value at `path`, called `name`, which has no fields.
     pub(super) fn without_names(&self, path: &[String], name: &str) -> String {
         let value = self.resolve(path).ok().filter(|value| value.kind() == ValueKind::Seq);

@@ -22,6 +22,10 @@ pub(crate) trait Typed: Sized {
     fn parse(value: &Value) -> Result<Self, String>;
     /// Its JSON Schema, expressions aside.
     fn schema() -> serde_json::Value;
+    /// Remedy for a value that cannot be read, where there is one.
+    fn help(_: &Value) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Any value, parsed later.
@@ -49,7 +53,9 @@ pub(crate) struct Templated<T> {
 impl<T: Typed> Templated<T> {
     /// The typed value of the evaluated `node`.
     pub(crate) fn parse(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<T> {
-        T::parse(&node.value).map_err(|message| problems.push(Diagnostic::new(node.span, message))).ok()
+        let help = T::help(&node.value).map(str::to_owned);
+        let problem = |message| Diagnostic::new(node.span, message).maybe_help(help);
+        T::parse(&node.value).map_err(|message| problems.push(problem(message))).ok()
     }
 }
 

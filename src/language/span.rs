@@ -25,7 +25,7 @@ impl SourceText {
 /// A range of bytes in one of the texts of a compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Span {
-    /// Number of the text: 0 is the pipeline file, then come the `--set` and the `--profile` arguments.
+    /// Number of the text: 0 is the pipeline file, then come arguments of the command line, and included files.
     pub source: u32,
     /// Offset of the first byte.
     pub start: u32,

@@ -1,24 +1,29 @@
 //! Compilation of a pipeline's text into a plan.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use athanor_stages::kind::Kind;
 use athanor_stages::registry;
 
-use crate::language::document::Document;
+use crate::language::document::{Document, IncludedFile, Stage};
 use crate::language::expression::Engine;
-use crate::language::node;
+use crate::language::listing::Listings;
+use crate::language::node::{self, Key};
 use crate::language::scope::Scope;
 use crate::language::shape::Shape;
 use crate::language::{Diagnostic, Diagnostics, SourceText};
 
 use super::draft::{Draft, Drafting};
 use super::graph::{check_circles, graph};
+use super::include::{self, Inclusion};
 use super::lower::{Lowering, check_inputs};
 use super::model::{Plan, Source, StageInfo};
+use super::prune;
 use super::results::results;
-use super::vars::{self, Argument};
+use super::set;
+use super::surroundings::{Lacks, Surroundings};
+use super::vars::{self, Argument, Layers};
 use super::wiring::Wiring;
 
 /// Changes that the command line makes to the pipeline's `vars`.
@@ -26,7 +31,9 @@ use super::wiring::Wiring;
 pub struct Overrides {
     /// Names of profiles, applied in this order.
     pub profiles: Vec<String>,
-    /// `NAME=VALUE` settings, applied after the profiles.
+    /// Files of variables, applied after the profiles.
+    pub vars: Vec<SourceText>,
+    /// `NAME=VALUE` settings, applied last.
     pub set: Vec<String>,
 }
 
@@ -37,12 +44,14 @@ pub struct Mistakes {
     pub diagnostics: Diagnostics,
     /// Project files and folders that it reads, as far as known, so that these can be checked all the same.
     pub sources: Vec<Source>,
+    /// Surroundings that were not handed in. With them there may be fewer mistakes, and other ones.
+    pub lacks: Lacks,
 }
 
 impl Mistakes {
     /// Mistakes that hide which files are read.
     fn alone(diagnostics: Diagnostics) -> Box<Mistakes> {
-        Box::new(Mistakes { diagnostics, sources: Vec::new() })
+        Box::new(Mistakes { diagnostics, sources: Vec::new(), lacks: Lacks::default() })
     }
 }
 
@@ -57,7 +66,36 @@ pub fn compile_with(
     overrides: &Overrides,
     kinds: &[&'static dyn Kind],
 ) -> Result<Plan, Box<Mistakes>> {
-    let texts = source_texts(source, overrides);
+    compile_in(source, overrides, &Surroundings::default(), kinds)
+}
+
+/// As [`compile_with`], in these surroundings.
+pub fn compile_in(
+    source: &SourceText,
+    overrides: &Overrides,
+    surroundings: &Surroundings,
+    kinds: &[&'static dyn Kind],
+) -> Result<Plan, Box<Mistakes>> {
+    let plan = compile_whole(source, overrides, surroundings, kinds)?;
+    let rest: Vec<String> = overrides.set.iter().filter(|text| !set::takes_away(text)).cloned().collect();
+    if rest.len() == overrides.set.len() {
+        return Ok(plan);
+    }
+    match compile_whole(source, &Overrides { set: rest, ..overrides.clone() }, surroundings, kinds) {
+        Ok(whole) => Ok(prune::without_unneeded(plan, &whole)),
+        Err(mistakes) if !mistakes.lacks.is_empty() => Err(mistakes),
+        Err(_) => Ok(plan),
+    }
+}
+
+/// Compiles a pipeline with all that its text says.
+fn compile_whole(
+    source: &SourceText,
+    overrides: &Overrides,
+    surroundings: &Surroundings,
+    kinds: &[&'static dyn Kind],
+) -> Result<Plan, Box<Mistakes>> {
+    let texts = source_texts(source, overrides, surroundings);
     let mut problems = Diagnostics::new(Arc::clone(&texts));
     let root = match node::parse(&source.text, 0, 0) {
         Ok(root) => root,
@@ -70,35 +108,58 @@ pub fn compile_with(
     let document = Document::read(&root, &mut found);
     problems.extend(found);
     let Some(document) = document else { return Err(Mistakes::alone(problems)) };
-    Compilation { document: &document, texts: &texts, kinds, problems }.plan(overrides)
+    let first = 1 + overrides.set.len() + overrides.profiles.len() + overrides.vars.len();
+    let Inclusion { files, lacking } =
+        include::included(&document, &source.name, first as u32, surroundings, &mut problems);
+    let listings = Listings::new(&surroundings.listings);
+    let engine = Engine::with_listings(&listings);
+    let compilation = Compilation { document: &document, included: &files, texts: &texts, kinds, problems };
+    let compiled = compilation.plan(&engine, overrides);
+    let lacks = Lacks { included: lacking, patterns: listings.lacking() };
+    match compiled {
+        // A value that could be done without, as in `files(…) | default([])`, is lacking all the same.
+        Ok(plan) if !lacks.is_empty() => {
+            let (diagnostics, sources) = (plan.diagnostics(), plan.sources);
+            Err(Box::new(Mistakes { diagnostics, sources, lacks }))
+        }
+        Ok(plan) => Ok(plan),
+        Err(mistakes) => Err(Box::new(Mistakes { lacks, ..*mistakes })),
+    }
 }
 
-/// Texts of a compilation: the pipeline file, the `--set` arguments, the `--profile` arguments.
-pub(crate) fn source_texts(source: &SourceText, overrides: &Overrides) -> Arc<[SourceText]> {
+/// Texts of a compilation: the pipeline file, the `--set` arguments, the `--profile` arguments, the files of `--vars`, the included
+/// files.
+pub(crate) fn source_texts(
+    source: &SourceText,
+    overrides: &Overrides,
+    surroundings: &Surroundings,
+) -> Arc<[SourceText]> {
     let argument = |name: &str, text: &String| SourceText { name: name.to_owned(), text: text.clone() };
     let settings = overrides.set.iter().map(|text| argument("--set", text));
     let profiles = overrides.profiles.iter().map(|text| argument("--profile", text));
-    std::iter::once(source.clone()).chain(settings).chain(profiles).collect()
+    let files = overrides.vars.iter().cloned();
+    let all = std::iter::once(source.clone()).chain(settings).chain(profiles).chain(files);
+    all.chain(surroundings.texts()).collect()
 }
 
 struct Compilation<'c> {
     document: &'c Document,
+    included: &'c [IncludedFile],
     texts: &'c Arc<[SourceText]>,
     kinds: &'c [&'static dyn Kind],
     problems: Diagnostics,
 }
 
-impl Compilation<'_> {
-    fn plan(mut self, overrides: &Overrides) -> Result<Plan, Box<Mistakes>> {
-        let engine = Engine::new();
-        let scope = self.scope(&engine, overrides);
-        let drafting = Drafting { engine: &engine, texts: self.texts, kinds: self.kinds, scope: &scope };
+impl<'c> Compilation<'c> {
+    fn plan(mut self, engine: &Engine, overrides: &Overrides) -> Result<Plan, Box<Mistakes>> {
+        let scope = self.scope(engine, overrides);
+        let drafting = Drafting { engine, texts: self.texts, kinds: self.kinds, scope: &scope };
         let mut next = 0;
-        let stages = self.document.stages.iter().flat_map(|stages| &stages.entries);
+        let stages = self.stages();
         let drafts: Vec<Draft<'_, '_>> =
-            stages.map(|(key, keys)| drafting.draft(key, keys, &mut next, &mut self.problems)).collect();
+            stages.into_iter().map(|(key, keys)| drafting.draft(key, keys, &mut next, &mut self.problems)).collect();
 
-        let mut wiring = Wiring::new(&drafts, unread(self.document));
+        let mut wiring = Wiring::new(&drafts, self.unread());
         let mut instances = Vec::with_capacity(next as usize);
         let mut found: Vec<Diagnostic> = Vec::new();
         for (stage, draft) in drafts.iter().enumerate() {
@@ -110,7 +171,7 @@ impl Compilation<'_> {
         let sources = wiring.into_sources();
         // Numbers are indices into the list only if no instance was lost to a mistake.
         if !self.problems.is_empty() {
-            return Err(Box::new(Mistakes { diagnostics: self.problems, sources }));
+            return Err(Box::new(Mistakes { diagnostics: self.problems, sources, lacks: Lacks::default() }));
         }
         let graph = graph(&instances);
         let mut found = Vec::new();
@@ -124,9 +185,10 @@ impl Compilation<'_> {
                 sources,
                 results,
                 stages: drafts.iter().map(info).collect(),
+                warnings: self.problems.into_list(),
                 texts: Arc::clone(self.texts),
             }),
-            _ => Err(Box::new(Mistakes { diagnostics: self.problems, sources })),
+            _ => Err(Box::new(Mistakes { diagnostics: self.problems, sources, lacks: Lacks::default() })),
         }
     }
 
@@ -135,22 +197,49 @@ impl Compilation<'_> {
         let mut found = Vec::new();
         let settings = arguments(1, &overrides.set);
         let profiles = arguments(1 + overrides.set.len(), &overrides.profiles);
-        let merged = vars::merge(self.document, &profiles, &settings, &mut found);
+        let first = 1 + overrides.set.len() + overrides.profiles.len();
+        let files = overrides.vars.iter().enumerate();
+        let files: Vec<Argument<'_>> =
+            files.map(|(index, text)| ((first + index) as u32, text.text.as_str())).collect();
+        let (included, document) = (self.included, self.document);
+        let layers = Layers { included, document, profiles: &profiles, files: &files, settings: &settings };
+        let merged = vars::merge(&layers, &mut found);
         let vars = vars::evaluate(&merged, engine, self.texts, &mut found);
         self.problems.extend(found);
         let mut failed = vars.failed;
-        if self.document.unread.contains(&"vars") {
+        let unread = included.iter().map(|file| &file.unread).chain([&document.unread]);
+        if unread.into_iter().any(|unread| unread.contains(&"vars")) {
             failed.push(vec!["vars".to_owned()]);
         }
         Scope::default().with("vars", &vars.value).with_failed(failed)
     }
-}
 
-/// Names of stages that could not be read; references to them are no mistakes.
-fn unread(document: &Document) -> HashSet<&str> {
-    let Some(stages) = &document.stages else { return HashSet::new() };
-    let read: HashSet<&str> = stages.entries.iter().map(|(key, _)| key.name.as_str()).collect();
-    stages.names.iter().map(String::as_str).filter(|name| !read.contains(name)).collect()
+    /// The stages of all files, those of included ones first.
+    fn stages(&mut self) -> Vec<(&'c Key, &'c Stage)> {
+        let all = self.included.iter().filter_map(|file| file.stages.as_ref()).chain(&self.document.stages);
+        let mut stages: Vec<(&Key, &Stage)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (key, stage) in all.flat_map(|stages| &stages.entries) {
+            let at = *places.entry(&key.name).or_insert(stages.len());
+            if at == stages.len() {
+                stages.push((key, stage));
+                continue;
+            }
+            let file = &self.texts[stages[at].0.span.source as usize].name;
+            let message = format!("there is a stage `{}` in `{file}` already", key.name);
+            self.problems.push(Diagnostic::new(key.span, message).help("give one of them another name"));
+            // The later one is likelier to be what others mean.
+            stages[at] = (key, stage);
+        }
+        stages
+    }
+
+    /// Names of stages that could not be read; references to them are no mistakes.
+    fn unread(&self) -> HashSet<&'c str> {
+        let all = || self.included.iter().filter_map(|file| file.stages.as_ref()).chain(&self.document.stages);
+        let read: HashSet<&str> = all().flat_map(|stages| &stages.entries).map(|(key, _)| key.name.as_str()).collect();
+        all().flat_map(|stages| &stages.names).map(String::as_str).filter(|name| !read.contains(name)).collect()
+    }
 }
 
 /// Arguments with their numbers among the texts.

@@ -13,10 +13,12 @@ use crate::language::shape::{Literal, Named};
 use crate::language::variable::Listed;
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
+use super::came;
 use super::cluster::ClusterTemplates;
 use super::evaluate::{Reported, evaluate};
 use super::matrix::{self, Point};
 use super::model::InstanceId;
+use super::other_syntax;
 use super::outputs;
 use super::params::{Checked, ParamCheck};
 use super::select::instance_name;
@@ -147,6 +149,7 @@ impl Drafting<'_> {
             Some(Ports::Declared) | None => (None, None),
         };
         check_keys(key, keys, kind, ports.is_some(), &mut found);
+        found.extend(other_syntax::warnings(keys, self.texts));
         problems.extend(found);
         let slots = points.map(|points| {
             let readable = |outputs: &Named<_, _>| outputs.names.len() == outputs.entries.len();
@@ -254,7 +257,8 @@ impl Drafting<'_> {
         };
         let dropped = state == State::Excluded;
         // Parameters may make no sense where `when` is false.
-        let checked = check.filter(|_| !dropped).and_then(|check| parameters(templates, &scope, check, &mut found));
+        let checked =
+            check.filter(|_| !dropped).and_then(|check| parameters(templates, &scope, self.texts, check, &mut found));
         let (params, by_params) = checked.map_or((None, None), |checked| (Some(checked.params), checked.outputs));
         let outputs = match &stage.fixed {
             _ if !stage.known => None,
@@ -271,6 +275,7 @@ impl Drafting<'_> {
 fn parameters(
     templates: &Templates<'_, '_>,
     scope: &Scope,
+    texts: &[SourceText],
     check: &mut ParamCheck,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Checked> {
@@ -279,7 +284,10 @@ fn parameters(
         check.check_names(&template.keys(), problems);
         return None;
     };
-    check.check(Some(&params), problems)
+    let before = problems.len();
+    let checked = check.check(Some(&params), problems);
+    came::with_values(&mut problems[before..], &params, texts, scope);
+    checked
 }
 
 /// Checks that a stage has the keys that its kind takes.

@@ -3,8 +3,9 @@
 use crate::language::Diagnostic;
 use crate::language::expression::Template;
 use crate::language::scope::Scope;
-use crate::language::shape::{Templated, Typed};
+use crate::language::shape::Typed;
 
+use super::came;
 use super::matrix::Point;
 
 /// A mistake that has been reported.
@@ -19,7 +20,11 @@ pub(super) fn evaluate<T: Typed>(
 ) -> Result<Option<T>, Reported> {
     let Some(template) = template else { return Ok(None) };
     let node = template.evaluate(scope, problems).ok_or(Reported)?;
-    Templated::<T>::parse(&node, problems).map(Some).ok_or(Reported)
+    T::parse(&node.value).map(Some).map_err(|message| {
+        let problem = Diagnostic::new(node.span, message);
+        problems.push(came::with_value(problem, &node.value, template, scope));
+        Reported
+    })
 }
 
 impl Scope {

@@ -3,6 +3,7 @@
 //! A plan is a pure function of the text, the overrides and the registry of kinds: nothing here touches a disk.
 
 mod access;
+mod came;
 mod cluster;
 mod command;
 mod compile;
@@ -10,6 +11,7 @@ pub(crate) mod context;
 mod draft;
 mod evaluate;
 mod graph;
+mod include;
 mod index;
 mod input_names;
 pub(crate) mod kind_name;
@@ -17,26 +19,31 @@ mod lower;
 mod matrix;
 mod mentions;
 mod model;
+mod other_syntax;
 mod outputs;
 mod params;
 mod plain_path;
+mod prune;
 mod python;
 mod reads;
 pub(crate) mod result_names;
 mod results;
 mod select;
+mod set;
 mod shell;
+mod surroundings;
 mod vars;
 mod wiring;
 
 pub(crate) use compile::source_texts;
-pub use compile::{Mistakes, Overrides, compile, compile_with};
+pub use compile::{Mistakes, Overrides, compile, compile_in, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
     ClusterOptions, CommandLine, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources,
     ResultEntry, ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
+pub use surroundings::{Lacks, Surroundings};
 
 #[cfg(test)]
 mod tests;

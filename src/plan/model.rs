@@ -12,7 +12,9 @@ use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
-use crate::language::{ByteSize, Diagnostics, GpuShare, SandboxMode, Shell, SourceText, Span, VariablePattern};
+use crate::language::{
+    ByteSize, Diagnostic, Diagnostics, GpuShare, SandboxMode, Shell, SourceText, Span, VariablePattern,
+};
 
 /// Number of an instance: its place in [`Plan::instances`], and its node in [`Plan::graph`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -51,7 +53,10 @@ pub struct Plan {
     pub results: Vec<ResultEntry>,
     /// The stages, in the order written.
     pub stages: Vec<StageInfo>,
-    /// Texts that spans point into: the pipeline file, then the `--set` and the `--profile` arguments.
+    /// Warnings about its texts.
+    pub warnings: Vec<Diagnostic>,
+    /// Texts that spans point into: the pipeline file, then the `--set` and the `--profile` arguments, the files of `--vars`, and the
+    /// included files.
     pub texts: Arc<[SourceText]>,
 }
 

@@ -1,12 +1,15 @@
-//! `vars`: profiles and `--set` merged in, and the expressions in them evaluated in the order they depend on each other.
+//! `vars`: included files, profiles, `--vars` and `--set` merged, and the expressions in them evaluated in the order they depend on each other.
 
 use std::collections::HashMap;
 
-use crate::language::document::Document;
+use crate::language::document::{Document, IncludedFile};
 use crate::language::expression::Engine;
 use crate::language::node::{self, Entry, Key, Node, Value};
 use crate::language::scope::Scope;
+use crate::language::shape::{AnyName, Anything, Named};
 use crate::language::{Diagnostic, SourceText, Span, suggest};
+
+use super::set;
 
 /// The evaluated `vars`, and the paths (from `vars` on) that have no value because of a mistake.
 pub(super) struct Vars {
@@ -16,36 +19,40 @@ pub(super) struct Vars {
     pub failed: Vec<Vec<String>>,
 }
 
-/// Argument of `--set` or `--profile`: its number among the texts, and itself.
+/// Text of `--set`, `--profile` or `--vars`: its number among the texts, and itself.
 pub(super) type Argument<'a> = (u32, &'a str);
 
-/// Merges the chosen profiles and then the settings into the document's `vars`.
-pub(super) fn merge(
-    document: &Document,
-    profiles: &[Argument<'_>],
-    settings: &[Argument<'_>],
-    problems: &mut Vec<Diagnostic>,
-) -> Node {
+/// What `vars` are merged from, lowest first.
+pub(super) struct Layers<'a> {
+    /// Files that the pipeline file includes.
+    pub included: &'a [IncludedFile],
+    /// The pipeline file.
+    pub document: &'a Document,
+    /// The chosen profiles.
+    pub profiles: &'a [Argument<'a>],
+    /// Files of `--vars`.
+    pub files: &'a [Argument<'a>],
+    /// Settings of `--set`.
+    pub settings: &'a [Argument<'a>],
+}
+
+/// Merges the layers.
+pub(super) fn merge(layers: &Layers<'_>, problems: &mut Vec<Diagnostic>) -> Node {
+    let Layers { included, document, profiles, files, settings } = layers;
     let span = document.vars.as_ref().map_or(document.span, |vars| vars.span);
-    let entries = document.vars.iter().flat_map(|vars| &vars.entries);
-    let entries = entries.map(|(key, value)| Entry { key: key.clone(), value: value.0.clone() }).collect();
-    let mut merged = Node { value: Value::Map(entries), span };
+    let mut merged = Node { value: Value::Map(Vec::new()), span };
+    let own = included.iter().filter_map(|file| file.vars.as_ref()).chain(&document.vars);
+    own.for_each(|vars| overlay(&mut merged, &entries_of(vars)));
     let known: Vec<String> = merged.entries().unwrap_or_default().iter().map(|entry| entry.key.name.clone()).collect();
     for (_, profile) in document.profiles.iter().flat_map(|profiles| &profiles.entries) {
-        for (key, _) in profile.vars.iter().flat_map(|vars| &vars.entries).filter(|(key, _)| !known.contains(&key.name))
-        {
-            let help = suggest::help(&key.name, known.iter().map(String::as_str), "vars");
-            let message = format!("this profile changes `{}`, which is not in `vars`", key.name);
-            problems.push(Diagnostic::new(key.span, message).maybe_help(help));
-        }
+        let keys = profile.vars.iter().flat_map(|vars| &vars.entries).map(|(key, _)| key);
+        problems.extend(strangers(keys, &known, "this profile"));
     }
-    for (source, name) in profiles {
+    for (source, name) in *profiles {
         let declared = document.profiles.iter().flat_map(|profiles| &profiles.entries);
         match declared.clone().find(|(key, _)| key.name == *name) {
             Some((_, profile)) => {
-                for (key, value) in profile.vars.iter().flat_map(|vars| &vars.entries) {
-                    overlay(&mut merged, &[Entry { key: key.clone(), value: value.0.clone() }]);
-                }
+                profile.vars.iter().for_each(|vars| overlay(&mut merged, &entries_of(vars)));
             }
             None => {
                 let names = declared.map(|(key, _)| key.name.as_str());
@@ -56,12 +63,48 @@ pub(super) fn merge(
             }
         }
     }
-    for (source, text) in settings {
-        if let Err(problem) = set(&mut merged, text, *source) {
+    for (source, text) in *files {
+        match of_file(text, *source) {
+            Ok(entries) => {
+                problems.extend(strangers(entries.iter().map(|entry| &entry.key), &known, "this file"));
+                overlay(&mut merged, &entries);
+            }
+            Err(problem) => problems.push(*problem),
+        }
+    }
+    for (source, text) in *settings {
+        if let Err(problem) = set::apply(&mut merged, text, *source) {
             problems.push(*problem);
         }
     }
     merged
+}
+
+fn entries_of(vars: &Named<AnyName, Anything>) -> Vec<Entry> {
+    vars.entries.iter().map(|(key, value)| Entry { key: key.clone(), value: value.0.clone() }).collect()
+}
+
+/// The variables in a file of `--vars`.
+fn of_file(text: &str, source: u32) -> Result<Vec<Entry>, Box<Diagnostic>> {
+    let Node { value, span } = node::parse(text, 0, source)?;
+    match value {
+        Value::Map(entries) => Ok(entries),
+        Value::Null => Ok(Vec::new()),
+        other => {
+            let message = format!("a file of variables is a mapping of their names to values, not {}", other.noun());
+            Err(Box::new(Diagnostic::new(span, message)))
+        }
+    }
+}
+
+/// Mistakes about names that are not among the variables.
+fn strangers<'k>(keys: impl Iterator<Item = &'k Key>, known: &[String], whose: &str) -> Vec<Diagnostic> {
+    let stranger = |key: &Key| {
+        let help = suggest::help(&key.name, known.iter().map(String::as_str), "vars");
+        let message = format!("{whose} changes `{}`, which is not in `vars`", key.name);
+        Diagnostic::new(key.span, message).maybe_help(help)
+    };
+    keys.filter(|key| !known.contains(&key.name)).map(stranger).collect()
 }
 
 /// Puts `changes` into the mapping `base`: mappings are merged, anything else is replaced.
@@ -76,44 +119,6 @@ fn overlay(base: &mut Node, changes: &[Entry]) {
             None => entries.push(change.clone()),
         }
     }
-}
-
-/// Applies one `NAME=VALUE`.
-fn set(vars: &mut Node, text: &str, source: u32) -> Result<(), Box<Diagnostic>> {
-    let all = Span::new(source, 0..text.len());
-    let Some(equals) = text.find('=').filter(|at| *at > 0) else {
-        let help = "the name is one in `vars`, with dots to go deeper; the value is YAML";
-        return Err(Box::new(Diagnostic::new(all, "`--set` takes NAME=VALUE").help(help)));
-    };
-    let value = node::parse(text, equals + 1, source)?;
-    let mut target = vars;
-    let mut parent = "vars".to_owned();
-    let mut start = 0;
-    for name in text[..equals].split('.') {
-        let span = Span::new(source, start..start + name.len());
-        start += name.len() + 1;
-        let noun = target.value.noun();
-        let Value::Map(entries) = &mut target.value else {
-            let message = format!("`{parent}` is {noun}, so there is no `{name}` in it to set");
-            let help = format!("set all of it: `--set {}=VALUE`", &text[..start - name.len() - 2]);
-            return Err(Box::new(Diagnostic::new(span, message).help(help)));
-        };
-        let names: Vec<String> = entries.iter().map(|entry| entry.key.name.clone()).collect();
-        let Some(entry) = entries.iter_mut().find(|entry| entry.key.name == name) else {
-            let help = if name == "vars" && parent == "vars" {
-                Some("leave out `vars.`".to_owned())
-            } else {
-                suggest::help(name, names.iter().map(String::as_str), &format!("names in `{parent}`"))
-            };
-            return Err(Box::new(
-                Diagnostic::new(span, format!("there is no `{name}` in `{parent}`")).maybe_help(help),
-            ));
-        };
-        target = &mut entry.value;
-        parent = format!("{parent}.{name}");
-    }
-    *target = value;
-    Ok(())
 }
 
 /// Evaluates the expressions in the merged `vars`.

@@ -33,7 +33,10 @@ pub use executor::cluster::{QueueCommands, SlurmConfig};
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
 pub use session::shell::ShellError;
-pub use session::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};
+pub use session::{
+    InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, check_room, needed_by,
+    scaled_down,
+};
 pub use state::plan_snapshot::{KeyedPlan, PlanKey};
 pub use status::{Reason, Status};
 

@@ -1,7 +1,7 @@
 //! Status of instances before a run: which are fresh, and exactly why the others are not.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use athanor_cache::{Cache, CacheError, Change, Digest, Lookup, OutputRecord, diff};
 use athanor_stages::secrets;
@@ -41,6 +41,8 @@ pub enum Status {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Reason {
+    /// The user wants it to run.
+    Forced,
     /// No earlier result.
     NeverRan,
     /// Failure of the last attempt.
@@ -131,6 +133,8 @@ pub(crate) struct EarlierRuns<'k> {
     pub last_run: &'k LastRun,
     /// Results that follow from the summary without a look at the cache, by instance.
     pub unchanged: Vec<Option<UpToDate>>,
+    /// Instances that run in any case.
+    pub force: &'k HashSet<InstanceId>,
     /// Remote cache, if it is to be asked.
     pub remote: Option<&'k RemoteUse>,
     /// Ledger; asked for if anything is not fresh.
@@ -153,6 +157,10 @@ pub(crate) fn status(
     let mut outputs: Vec<Option<Outputs>> = vec![None; count];
     let mut statuses = vec![None; count];
     for id in order.iter().copied() {
+        if earlier.force.contains(&id) {
+            statuses[id.index()] = Some(Status::Stale { reasons: vec![Reason::Forced] });
+            continue;
+        }
         if let Some(settled) = &earlier.unchanged[id.index()] {
             outputs[id.index()] = Some(Outputs::clone(&settled.outputs));
             statuses[id.index()] = Some(Status::Fresh);

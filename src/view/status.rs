@@ -25,6 +25,7 @@ pub(crate) fn brief(status: &Status) -> String {
         Status::Waits { on } => format!("waits for {}", shorten(on)),
         Status::Stale { reasons } => match reasons.as_slice() {
             [Reason::NeverRan] => "missing: never ran".to_owned(),
+            [Reason::Forced] => "forced".to_owned(),
             [first, rest @ ..] => {
                 let rest: Vec<&Reason> = rest.iter().filter(|reason| **reason != Reason::Unchanged).collect();
                 let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
@@ -72,6 +73,7 @@ pub(crate) fn computed_on(on: &ComputesOn) -> String {
 
 fn reason(reason: &Reason) -> String {
     match reason {
+        Reason::Forced => "`--force` selects it".to_owned(),
         Reason::NeverRan => "never ran".to_owned(),
         Reason::Failed { cause } => format!("its last attempt failed: {}", escape_lines(cause)),
         Reason::Unreadable { cause } => format!("what it reads cannot be read: {}", escape_lines(cause)),

@@ -74,7 +74,7 @@ impl Prepared {
     /// Compiles a project; an error is what the user would be told.
     pub(crate) fn new(project: &Project, request: Request) -> Result<Prepared, String> {
         let source = SourceText { name: "p.yaml".to_owned(), text: project.yaml(&request.set) };
-        let overrides = Overrides { profiles: Vec::new(), set: project.settings(&request.set) };
+        let overrides = Overrides { set: project.settings(&request.set), ..Overrides::default() };
         let plan = compile_with(&source, &overrides, kinds(project.revisions));
         let plan = plan.map_err(|mistakes| mistakes.diagnostics.render(false, 100))?;
         let id = |name: &String| {

@@ -53,6 +53,10 @@ errors! {
     wrong_evaluated_scalars: said("vars: { n: 0 }\nstages:\n  a:\n    kind: command\n    run: x\n    timeout: \"${{ vars.n }}s\"\n    when: \"${{ vars.n }}\"\n    resources: { cpus: \"${{ vars.n }}\" }\n");
     none_hides_another: said_of_stages("  a:\n    kind: train\n    inputs: { split: split.folds }\n    params: { arch: \"${{ vars.arch }}\", epoch: 3 }\n  b:\n    kind: command\n    inputs: { x: splt.folds, y: split.fold }\n    run: echo ${{ inputs.z }} ${{ outputs.q }} ${{ resources.cpu }} ${{ inputs.y }}\n    outputs: { o: ../o }\n    resources: { cpus: none }\n");
     index_beyond_a_list: said_of_stages("  a: { kind: command, run: 'echo ${{ vars.folds[7] }} ${{ vars.folds.x }}' }\n");
+    colon_in_a_script: said("stages:\n  a:\n    kind: command\n    run: echo a: b\n");
+    colon_in_the_lines_of_a_script: said("stages:\n  a:\n    kind: command\n    run:\n      echo a: b\n");
+    colon_in_a_script_in_braces: said("stages:\n  a: { kind: command, run: echo a: b }\n");
+    keys_of_an_axis: said("vars: { models: { a: { seed: 1, n: 2 }, b: { seed: 2, n: 3 } }, words: { en: one } }\nstages:\n  a:\n    kind: split_table\n    matrix: { model: \"${{ vars.models }}\", word: \"${{ vars.words }}\" }\n    inputs: { labels: x.csv }\n    seed: \"${{ matrix.model }}\"\n    timeout: \"${{ matrix.word }}\"\n    retries: \"${{ matrix.model.n * 1000 }}\"\n    params: { folds: \"${{ matrix.model }}\" }\n");
     list_in_quotes: said_of_stages("  a: { kind: command, run: \"echo '${{ vars.folds }}' `echo ${{ vars.folds[0] }}`\" }\n");
     no_kind: said_of_stages("  a: { run: 'true' }\n");
     unknown_kind: said_of_stages("  a: { kind: trian }\n");

@@ -13,7 +13,7 @@ use super::{InputSource, Overrides, Plan, ResultSource, Work, compile_with};
 
 fn compile(text: &str, set: &[&str], profiles: &[&str]) -> Result<Plan, Box<Diagnostics>> {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    let overrides = Overrides { profiles: owned(profiles), set: owned(set) };
+    let overrides = Overrides { profiles: owned(profiles), set: owned(set), vars: Vec::new() };
     let source = SourceText { name: "pipeline.yaml".to_owned(), text: text.to_owned() };
     compile_with(&source, &overrides, kinds::KINDS).map_err(|mistakes| Box::new(mistakes.diagnostics))
 }

@@ -25,9 +25,11 @@ pub struct Capacity {
 pub const SHARES: usize = 4;
 
 impl Capacity {
-    /// Resources that an instance gets.
+    /// Resources that an instance gets: of CPUs no more than there are.
     pub fn wanted_by(&self, instance: &Instance) -> Resources {
-        let wanted = instance.resources.clone();
+        // A stage that asks for more CPUs works with those that there are, only more slowly.
+        let cpus = instance.resources.cpus.map(|cpus| cpus.min(self.cpus));
+        let wanted = Resources { cpus, ..instance.resources.clone() };
         if self.cpu_fallback && self.gpus.is_empty() && instance.kind.uses_gpus() {
             return Resources { gpus: GpuShare::default(), gpu_memory: None, ..wanted };
         }
@@ -173,10 +175,6 @@ pub struct Misfit {
 pub fn misfits(wanted: &Resources, capacity: &Capacity) -> Vec<Misfit> {
     let mut misfits = Vec::new();
     let mut misfit = |why: String, help| misfits.push(Misfit { why, help });
-    if let Some(cpus) = wanted.cpus.filter(|cpus| *cpus > capacity.cpus) {
-        let why = format!("asks for {cpus} CPUs, but the run has {}", capacity.cpus);
-        misfit(why, "ask for fewer, or give the run more with `-j`");
-    }
     if let Some(size) = wanted.memory.filter(|size| size.bytes() > capacity.memory) {
         let why = format!("asks for {size} of memory, but the run has {}", rounded_down(capacity.memory));
         misfit(why, "ask for less, or give the run more with `--memory`");

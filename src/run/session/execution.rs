@@ -27,6 +27,7 @@ use crate::run::state::outputs::{Outputs, UpToDate};
 use super::durations::expected_durations;
 use super::passes::Passes;
 use super::remote::{Fetched, Needed, finish_pushes, outputs_here, remote_use};
+use super::room::scaled_down;
 use super::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session};
 
 /// A run that has begun: its log is open and its input files are hashed.
@@ -118,6 +119,10 @@ impl<'s> Execution<'s> {
         let remote = if nothing_new { None } else { remote_use(session.project, &self.sender) };
         let withheld = session.withheld(&unsettled, &self.contents);
         withheld.events().for_each(|event| self.journal.record(event));
+        let here = request.cluster.is_none().then_some(&request.capacity);
+        here.into_iter()
+            .flat_map(|capacity| scaled_down(session.plan, &unsettled, capacity))
+            .for_each(|event| self.journal.record(event));
         let incidents = cache.incident_mark();
         let run = self.run.to_string();
         // A history that cannot be read counts as none: only the order of work depends on it.

@@ -4,6 +4,7 @@ mod durations;
 mod execution;
 mod passes;
 mod remote;
+mod room;
 pub mod second_pass;
 pub mod shell;
 pub(crate) mod transfers;
@@ -17,18 +18,16 @@ use std::sync::Arc;
 use athanor_cache::{Cache, CacheError, Exclusions};
 use athanor_remote::RemoteError;
 use athanor_stages::context::ComputesOn;
-use athanor_stages::error::CPU_INSTEAD;
 
 use crate::events::{Counts, EventSink, Outcome, RunEvent};
-use crate::language::{Diagnostic, Diagnostics};
+use crate::language::Diagnostics;
 use crate::plan::{InstanceId, Plan};
 use crate::run::access::config::SandboxConfig;
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::environment::Variables;
 use crate::run::executor::cluster::{ClusterConfig, SlurmConfig};
-use crate::run::executor::machine::gpus::find_cuda::find_cuda;
-use crate::run::executor::resources::{Capacity, GpuId, misfits};
+use crate::run::executor::resources::Capacity;
 use crate::run::inputs::contents::{Contents, Reading};
 use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
@@ -43,6 +42,7 @@ use crate::settings::Settings;
 
 use durations::known_durations;
 use execution::Execution;
+pub use room::{check_room, scaled_down};
 use withheld::Withheld;
 
 /// A folder with pipelines, and the cache they use.
@@ -209,20 +209,27 @@ impl<'a> Session<'a> {
 
     /// Status of each of them, by instance.
     pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
-        self.status_with(None)
+        self.status_with(None, &HashSet::new())
     }
 
-    /// Status of each of them, by instance; a remote cache is asked, too, if there is one.
-    pub fn status_with(&self, remote: Option<&RemoteUse>) -> Result<Vec<Option<Status>>, RunError> {
+    /// Status of each of them, by instance, for a run that is to make those in `force` in any case; a remote cache is asked, too, if
+    /// there is one.
+    pub fn status_with(
+        &self,
+        remote: Option<&RemoteUse>,
+        force: &HashSet<InstanceId>,
+    ) -> Result<Vec<Option<Status>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
         let versions = self.last_versions();
         let inputs = self.inputs(&contents, &versions);
         let last_run = LastRun::read(&self.snapshots, &self.project.cache);
-        let unchanged = last_run.unchanged(&self.plan_key, &inputs, &self.wanted);
+        let order: Vec<InstanceId> = self.wanted.iter().copied().filter(|id| !force.contains(id)).collect();
+        let unchanged = last_run.unchanged(&self.plan_key, &inputs, &order);
         let earlier = EarlierRuns {
             cache: &self.project.cache,
             last_run: &last_run,
             unchanged,
+            force,
             remote,
             ledger: &|| self.history.ledger(),
         };
@@ -237,27 +244,12 @@ impl<'a> Session<'a> {
         on_start: impl FnOnce(Interrupter),
     ) -> Result<RunReport, RunError> {
         if request.cluster.is_none() {
-            self.check_room(&request.capacity)?;
+            check_room(self.plan, &self.wanted, &request.capacity)?;
         }
         let _use = self.project.cache.use_shared()?;
         let mut execution = Execution::prepare(self, request.file.clone(), view, on_start)?;
         let executed = execution.execute(request)?;
         Ok(execution.finish(executed)?)
-    }
-
-    /// Refuses stages that can never fit into `capacity`.
-    pub fn check_room(&self, capacity: &Capacity) -> Result<(), RunError> {
-        let mut problems = self.plan.diagnostics();
-        for instance in self.wanted.iter().map(|id| &self.plan.instances[id.index()]) {
-            let stage = &self.plan.stages[instance.stage].name;
-            let many = (instance.name != *stage).then_some(instance.name.as_str());
-            for misfit in misfits(&capacity.wanted_by(instance), capacity) {
-                let message = format!("the stage `{stage}` {}", misfit.why);
-                let problem = Diagnostic::new(instance.resources_span, message).help(misfit.help);
-                problems.push(problem.in_instance(many));
-            }
-        }
-        if problems.is_empty() { Ok(()) } else { Err(RunError::NeverFits(Box::new(problems))) }
     }
 
     /// Device, instruction set and precision of the instance's latest result; `None` for kinds that report none.
@@ -269,39 +261,6 @@ impl<'a> Session<'a> {
         let record = self.project.cache.read_record(&fingerprint)?;
         let on = record.and_then(|mut record| record.extensions.remove(COMPUTED_ON));
         Ok(on.and_then(|on| serde_json::from_value(on).ok()))
-    }
-
-    /// Refuses to start stages that would be given GPUs which this program cannot use, where that is known beforehand.
-    ///
-    /// Only stages that are sure to run count: an instance that is up to date, or may turn out to be, needs no GPU.
-    pub fn check_gpus(&self, capacity: &Capacity, force: &[InstanceId], program: &Path) -> Result<(), RunError> {
-        let wants_gpus = |id: &&InstanceId| {
-            let instance = &self.plan.instances[id.index()];
-            instance.kind.uses_gpus() && capacity.wanted_by(instance).gpus.devices() > 0
-        };
-        let want_gpus: Vec<&InstanceId> = self.wanted.iter().filter(wants_gpus).collect();
-        if capacity.cpu_fallback || capacity.gpus.is_empty() || want_gpus.is_empty() {
-            return Ok(());
-        }
-        let statuses = self.status()?;
-        let will_run =
-            |id: &&InstanceId| force.contains(id) || matches!(statuses[id.index()], Some(Status::Stale { .. }));
-        let certain: Vec<&InstanceId> = want_gpus.into_iter().filter(will_run).collect();
-        // To start the driver takes longer than to find that nothing is to be done.
-        if certain.is_empty() {
-            return Ok(());
-        }
-        let gpus: Vec<GpuId> = capacity.gpus.iter().map(|gpu| gpu.id.clone()).collect();
-        let Err(reason) = find_cuda(program, &gpus) else { return Ok(()) };
-        let mut problems = self.plan.diagnostics();
-        for id in certain {
-            let instance = &self.plan.instances[id.index()];
-            let stage = &self.plan.stages[instance.stage].name;
-            let message = format!("the stage `{stage}` would be given a GPU that this program cannot use: {reason}");
-            let many = (instance.name != *stage).then_some(instance.name.as_str());
-            problems.push(Diagnostic::new(instance.resources_span, message).help(CPU_INSTEAD).in_instance(many));
-        }
-        Err(RunError::NeverFits(Box::new(problems)))
     }
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {

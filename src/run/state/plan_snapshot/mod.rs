@@ -2,7 +2,6 @@
 
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
 
 use athanor_cache::{Digest, hash_value};
 use athanor_stages::{registry, secrets};
@@ -10,10 +9,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::language::SourceText;
+use crate::language::{Diagnostic, SourceText, listing};
 use crate::plan::{
-    CommandLine, Instance, Mistakes, Overrides, Plan, ResultEntry, Source, StageInfo, Work, compile, graph,
-    source_texts,
+    CommandLine, Instance, Lacks, Mistakes, Overrides, Plan, ResultEntry, Source, StageInfo, Surroundings, Work,
+    compile_in, graph, source_texts,
 };
 use crate::run::program::PROGRAM;
 use crate::run::state::chunked;
@@ -21,8 +20,13 @@ use crate::run::state::snapshot_file::SnapshotFiles;
 
 /// Name of the file.
 const NAME: &str = "plan";
+/// Name of the file that says in which surroundings the plan was compiled.
+const SURROUNDINGS: &str = "surroundings";
+/// Rounds after which surroundings that still lack something do so for good.
+const MOST_ROUNDS: usize = 64;
 
-/// Key of everything that a plan is compiled from: the texts, and the program with its kinds.
+/// Key of everything that a plan is compiled from: the texts, included files and lists of files among them, and the program with
+/// its kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PlanKey(pub Digest);
 
@@ -39,6 +43,8 @@ pub struct CachedPlan {
     keyed: KeyedPlan,
     snapshots: SnapshotFiles,
     is_stored: bool,
+    /// Key of the texts alone, and names of the surroundings, where there may be some.
+    surroundings: Option<(PlanKey, Lacks)>,
 }
 
 impl Deref for CachedPlan {
@@ -50,17 +56,32 @@ impl Deref for CachedPlan {
 }
 
 impl CachedPlan {
-    /// Reads the plan of a pipeline from its snapshot, or compiles it.
+    /// Reads the plan of a pipeline from its snapshot, or compiles it. `look_up` finds included files and lists of files.
     pub fn load(
         source: &SourceText,
         overrides: &Overrides,
         snapshots: SnapshotFiles,
+        look_up: &dyn Fn(&Lacks) -> Surroundings,
     ) -> Result<CachedPlan, Box<Mistakes>> {
-        let key = key(source, overrides, &build());
-        let stored = snapshots.read(NAME, &key.0).and_then(|bytes| decode(&bytes, source, overrides));
-        let is_stored = stored.is_some();
-        let plan = stored.map_or_else(|| compile(source, overrides), Ok)?;
-        Ok(CachedPlan { keyed: KeyedPlan { plan, key }, snapshots, is_stored })
+        let base = key(source, overrides, &build());
+        let may_depend = may_depend(source, overrides);
+        let names = match may_depend {
+            true => snapshots.read(SURROUNDINGS, &base.0).and_then(|bytes| rmp_serde::from_slice(&bytes).ok()),
+            false => Some(Lacks::default()),
+        };
+        if let Some(names) = names {
+            let surroundings = look_up_if_any(&names, look_up);
+            let key = in_surroundings(base, &surroundings);
+            let stored = snapshots.read(NAME, &key.0);
+            if let Some(plan) = stored.and_then(|bytes| decode(&bytes, source, overrides, &surroundings)) {
+                let surroundings = may_depend.then_some((base, names));
+                return Ok(CachedPlan { keyed: KeyedPlan { plan, key }, snapshots, is_stored: true, surroundings });
+            }
+        }
+        let (plan, surroundings) = compile_looking(source, overrides, look_up)?;
+        let keyed = KeyedPlan { plan, key: in_surroundings(base, &surroundings) };
+        let surroundings = may_depend.then(|| (base, surroundings.names()));
+        Ok(CachedPlan { keyed, snapshots, is_stored: false, surroundings })
     }
 
     /// The plan with its key.
@@ -73,10 +94,45 @@ impl CachedPlan {
         if self.is_stored {
             return;
         }
-        match encode(&self.keyed.plan) {
-            Some(bytes) => self.snapshots.write(NAME, &self.keyed.key.0, &bytes),
-            None => self.snapshots.remove(NAME),
+        let Some(bytes) = encode(&self.keyed.plan) else {
+            self.snapshots.remove(NAME);
+            self.snapshots.remove(SURROUNDINGS);
+            return;
+        };
+        self.snapshots.write(NAME, &self.keyed.key.0, &bytes);
+        if let Some((base, names)) = &self.surroundings
+            && let Ok(bytes) = rmp_serde::to_vec(names)
+        {
+            self.snapshots.write(SURROUNDINGS, &base.0, &bytes);
         }
+    }
+}
+
+/// Whether a pipeline may include files or list some: without the words there is nothing to look up.
+fn may_depend(source: &SourceText, overrides: &Overrides) -> bool {
+    let texts = [&source.text].into_iter().chain(overrides.vars.iter().map(|text| &text.text)).chain(&overrides.set);
+    texts.into_iter().any(|text| text.contains("include") || text.contains(listing::FUNCTION))
+}
+
+fn look_up_if_any(names: &Lacks, look_up: &dyn Fn(&Lacks) -> Surroundings) -> Surroundings {
+    if names.is_empty() { Surroundings::default() } else { look_up(names) }
+}
+
+/// Compiles a pipeline, and looks up what that lacks until it lacks nothing. An included file may include others.
+fn compile_looking(
+    source: &SourceText,
+    overrides: &Overrides,
+    look_up: &dyn Fn(&Lacks) -> Surroundings,
+) -> Result<(Plan, Surroundings), Box<Mistakes>> {
+    let mut surroundings = Surroundings::default();
+    let mut round = 0;
+    loop {
+        match compile_in(source, overrides, &surroundings, registry::kinds()) {
+            Ok(plan) => return Ok((plan, surroundings)),
+            Err(mistakes) if mistakes.lacks.is_empty() || round == MOST_ROUNDS => return Err(mistakes),
+            Err(mistakes) => surroundings.extend(look_up(&mistakes.lacks)),
+        }
+        round += 1;
     }
 }
 
@@ -95,13 +151,29 @@ struct PlanHeader {
     sources: Vec<Source>,
     results: Vec<ResultEntry>,
     stages: Vec<StageInfo>,
+    warnings: Vec<Diagnostic>,
 }
 
 fn key(source: &SourceText, overrides: &Overrides, build: &str) -> PlanKey {
     let kinds: Vec<_> = registry::kinds().iter().map(|kind| json!([kind.name(), kind.revision()])).collect();
     let text = Digest::of(source.text.as_bytes());
-    let parts = json!([build, kinds, source.name, text, overrides.profiles, overrides.set]);
+    let files: Vec<_> = overrides.vars.iter().map(|file| json!([file.name, file.text])).collect();
+    let parts = json!([build, kinds, source.name, text, overrides.profiles, overrides.set, files]);
     PlanKey(hash_value("athanor plan 1", &parts))
+}
+
+/// The key of a plan that is compiled in these surroundings, where `base` is the key of its texts.
+fn in_surroundings(base: PlanKey, surroundings: &Surroundings) -> PlanKey {
+    let Surroundings { included, listings } = surroundings;
+    if included.is_empty() && listings.is_empty() {
+        return base;
+    }
+    let text = |text: &Result<SourceText, String>| match text {
+        Ok(SourceText { name, text }) => json!([name, text]),
+        Err(reason) => json!({ "failed": reason }),
+    };
+    let included: Vec<_> = included.iter().map(|(path, file)| json!([path, text(file)])).collect();
+    PlanKey(hash_value("athanor plan in surroundings 1", &json!([base.0.to_string(), included, listings])))
 }
 
 /// The plan as bytes; `None` if it cannot be serialised, or has secrets in it, which must not be stored.
@@ -109,10 +181,15 @@ fn encode(plan: &Plan) -> Option<Vec<u8>> {
     if plan.instances.par_iter().any(|instance| has_secret(&instance.work)) {
         return None;
     }
-    let Plan { name, instances, sources, results, stages, .. } = plan;
-    let header =
-        PlanHeader { name: name.clone(), sources: sources.clone(), results: results.clone(), stages: stages.clone() };
-    chunked::encode(header, instances)
+    let Plan { name, sources, results, stages, warnings, .. } = plan;
+    let header = PlanHeader {
+        name: name.clone(),
+        sources: sources.clone(),
+        results: results.clone(),
+        stages: stages.clone(),
+        warnings: warnings.clone(),
+    };
+    chunked::encode(header, &plan.instances)
 }
 
 fn has_secret(work: &Work) -> bool {
@@ -133,11 +210,12 @@ fn has_secret(work: &Work) -> bool {
 }
 
 /// The plan of these texts that [`encode`] wrote; `None` for bytes that are no plan.
-fn decode(bytes: &[u8], source: &SourceText, overrides: &Overrides) -> Option<Plan> {
+fn decode(bytes: &[u8], source: &SourceText, overrides: &Overrides, surroundings: &Surroundings) -> Option<Plan> {
     let (header, instances) = chunked::decode::<PlanHeader, Instance>(bytes, |_| true)?;
-    let PlanHeader { name, sources, results, stages } = header;
+    let PlanHeader { name, sources, results, stages, warnings } = header;
     let graph = graph(&instances);
-    Some(Plan { name, instances, graph, sources, results, stages, texts: Arc::clone(&source_texts(source, overrides)) })
+    let texts = source_texts(source, overrides, surroundings);
+    Some(Plan { name, instances, graph, sources, results, stages, warnings, texts })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::PlanKey;
 use crate::language::SourceText;
-use crate::plan::{Overrides, compile};
+use crate::plan::{Lacks, Overrides, Surroundings, compile};
 use crate::run::inputs::fingerprint::{Port, Recipe, RecipeInput, fingerprint_of};
 use crate::run::inputs::versions::Versions;
 
@@ -35,9 +35,10 @@ fn source(text: &str) -> SourceText {
 
 #[test]
 fn a_kept_plan_is_the_plan() {
-    let overrides = Overrides { profiles: Vec::new(), set: vec!["n=4".to_owned()] };
+    let overrides = Overrides { set: vec!["n=4".to_owned()], ..Overrides::default() };
     let plan = compile(&source(TEXT), &overrides).unwrap_or_else(|mistakes| panic!("{}", mistakes.diagnostics));
-    let read = super::decode(&super::encode(&plan).unwrap(), &source(TEXT), &overrides).unwrap();
+    let none = Surroundings::default();
+    let read = super::decode(&super::encode(&plan).unwrap(), &source(TEXT), &overrides, &none).unwrap();
     assert_eq!(format!("{plan:?}"), format!("{read:?}"));
     let places = |plan: &crate::plan::Plan| {
         let places = plan.instances.iter().map(|one| (one.stage, one.point.clone(), one.span, one.resources_span));
@@ -51,14 +52,28 @@ fn a_kept_plan_is_the_plan() {
         let port = Port { name: "z", axes: None, artifacts: Vec::new() };
         assert_eq!(fingerprint_of(instance, &mut [port], &versions), made, "{}", instance.name);
     }
-    assert!(super::decode(b"no plan", &source(TEXT), &overrides).is_none());
+    assert!(super::decode(b"no plan", &source(TEXT), &overrides, &none).is_none());
 }
 
 #[test]
 fn the_key_covers_all_that_a_plan_is_made_of() {
     let key = |text: &str, profiles: &[&str], set: &[&str], program: &str| -> PlanKey {
         let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-        super::key(&source(text), &Overrides { profiles: owned(profiles), set: owned(set) }, program)
+        let overrides = Overrides { profiles: owned(profiles), set: owned(set), ..Overrides::default() };
+        super::key(&source(text), &overrides, program)
+    };
+    let with_file =
+        |text: &str| super::key(&source(TEXT), &Overrides { vars: vec![source(text)], ..Overrides::default() }, "1");
+    let base = key(TEXT, &[], &[], "1");
+    let including = |text: Result<&str, &str>| {
+        let text = text.map(source).map_err(str::to_owned);
+        let included = [("a.yaml".to_owned(), text)].into_iter().collect();
+        super::in_surroundings(base, &Surroundings { included, ..Surroundings::default() })
+    };
+    let listing = |pattern: &str, list: Result<&[&str], &str>| {
+        let list = list.map(|list| list.iter().map(|file| (*file).to_owned()).collect()).map_err(str::to_owned);
+        let listings = [(pattern.to_owned(), list)].into();
+        super::in_surroundings(base, &Surroundings { listings, ..Surroundings::default() })
     };
     let keys = [
         key(TEXT, &[], &[], "1"),
@@ -67,7 +82,66 @@ fn the_key_covers_all_that_a_plan_is_made_of() {
         key(TEXT, &["a", "b"], &[], "1"),
         key(TEXT, &[], &["a"], "1"),
         key(TEXT, &[], &[], "2"),
+        with_file("n: 1"),
+        with_file("n: 2"),
+        including(Ok("")),
+        including(Ok("vars: { n: 1 }")),
+        including(Err("no")),
+        listing("a/*", Ok(&["a/b"])),
+        listing("a/*", Ok(&["a/b", "a/c"])),
+        listing("a/?", Ok(&["a/b"])),
+        listing("a/*", Err("a/b")),
     ];
     let distinct: std::collections::HashSet<PlanKey> = keys.into_iter().collect();
     assert_eq!(distinct.len(), keys.len());
+}
+
+/// A folder of snapshots, and what is looked up when a text is loaded.
+struct Loading {
+    folder: tempfile::TempDir,
+    files: std::cell::RefCell<Vec<String>>,
+    asked: std::cell::Cell<usize>,
+}
+
+impl Loading {
+    /// Names of the instances, and whether the plan was there.
+    fn load(&self, text: &str) -> (Vec<String>, bool) {
+        let snapshots = super::SnapshotFiles::new(self.folder.path());
+        let look_up = |lacks: &Lacks| {
+            self.asked.set(self.asked.get() + 1);
+            let listings = lacks.patterns.iter().map(|pattern| (pattern.clone(), Ok(self.files.borrow().clone())));
+            let include = |path: &String| (path.clone(), Ok(source("vars: { more: \"${{ files('b/*') }}\" }")));
+            Surroundings { listings: listings.collect(), included: lacks.included.iter().map(include).collect() }
+        };
+        let plan = super::CachedPlan::load(&source(text), &Overrides::default(), snapshots, &look_up);
+        let plan = plan.unwrap_or_else(|mistakes| panic!("{}", mistakes.diagnostics));
+        plan.store();
+        (plan.instances.iter().map(|instance| instance.name.clone()).collect(), plan.is_stored)
+    }
+}
+
+#[test]
+fn a_kept_plan_is_read_only_in_the_same_surroundings() {
+    let loading =
+        Loading { folder: tempfile::tempdir().unwrap(), files: vec!["a/1".to_owned()].into(), asked: 0.into() };
+    let head = "athanor: 1\nname: p\n";
+    let stage = |list: &str| {
+        format!(
+            "stages: {{ s: {{ kind: command, matrix: {{ f: \"${{{{ {list} }}}}\" }}, run: 'echo ${{{{ matrix.f }}}}' }} }}\n"
+        )
+    };
+    let listed = format!("{head}{}", stage("files('a/*')"));
+    assert_eq!(loading.load(&listed), (vec!["s[f=a/1]".to_owned()], false));
+    assert_eq!(loading.load(&listed), (vec!["s[f=a/1]".to_owned()], true));
+    loading.files.borrow_mut().push("a/2".to_owned());
+    assert_eq!(loading.load(&listed), (vec!["s[f=a/1]".to_owned(), "s[f=a/2]".to_owned()], false));
+    assert!(loading.load(&listed).1);
+    let included = format!("{head}include: more.yaml\n{}", stage("vars.more"));
+    assert_eq!(loading.load(&included).0.len(), 2);
+    assert!(loading.load(&included).1);
+    loading.files.borrow_mut().pop();
+    assert_eq!(loading.load(&included), (vec!["s[f=a/1]".to_owned()], false), "through an included file");
+    loading.asked.set(0);
+    loading.load(&format!("{head}{}", stage("[1]")));
+    assert_eq!(loading.asked.get(), 0, "nothing is looked up that nobody asks for");
 }

@@ -277,7 +277,9 @@ impl Agent {
         for name in names(&self.queue) {
             let path = self.queue.join(&name);
             let Ok(text) = std::fs::read(&path) else { continue };
-            let Ok(request) = serde_json::from_slice::<Request>(&text) else { continue };
+            let Ok(mut request) = serde_json::from_slice::<Request>(&text) else { continue };
+            // As on one machine: with fewer CPUs it works more slowly.
+            request.resources.cpus = request.resources.cpus.map(|cpus| cpus.min(self.capacity.cpus));
             if !self.has_time_for(&request) {
                 lacks_time = true;
                 continue;

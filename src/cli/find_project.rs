@@ -1,0 +1,127 @@
+//! The project of a command that is run in one of its sub-folders.
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::cli::Exit;
+use crate::cli::arguments::{Arguments, CacheCommand, Command, PipelineFile};
+use crate::cli::load::current_folder;
+use crate::escape::escape;
+use crate::run::ATTEMPT_VARIABLE;
+use crate::settings::FILE;
+
+/// Signs that a folder is a project: settings, and a cache in the place where it is made.
+const MARKERS: [&str; 2] = [FILE, ".athanor/format"];
+
+/// Makes the project folder the one in which this process works, and says so if it is not the current one. Paths that were
+/// given stay relative to the current folder.
+pub(super) fn enter(arguments: &mut Arguments) -> Result<(), Exit> {
+    // A run within a stage works where the stage does.
+    let is_nested = std::env::var_os(ATTEMPT_VARIABLE).is_some_and(|within| !within.is_empty());
+    if is_nested || !is_about_a_project(&arguments.command) {
+        return Ok(());
+    }
+    let here = current_folder()?;
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let Some((project, marker)) = find(&here, home.as_deref()) else { return Ok(()) };
+    if let Some(pipeline) = pipeline_of(&mut arguments.command) {
+        pipeline.given = Some(pipeline.file.clone());
+        pipeline.file = here.join(&pipeline.file);
+        pipeline.vars.iter_mut().for_each(|file| *file = here.join(&*file));
+    }
+    if let Command::Cache(CacheCommand::Gc { forget, .. }) = &mut arguments.command {
+        // Others are names of histories.
+        forget.iter_mut().filter(|file| here.join(file).exists()).for_each(|file| *file = here.join(&*file));
+    }
+    let cache = &mut arguments.settings.cache;
+    *cache = cache.take().map(|cache| if cache.starts_with("~") { cache } else { here.join(cache) });
+    std::env::set_current_dir(&project)
+        .map_err(|error| Exit::failed(format!("The project `{}` cannot be entered: {error}.", project.display())))?;
+    let name = escape(&project.display().to_string()).into_owned();
+    // A terminal that is gone needs no note.
+    let _ = writeln!(std::io::stderr(), "note: the project is `{name}`, which has `{marker}`; this folder has none");
+    Ok(())
+}
+
+/// The nearest folder above `here` that is a project, and its sign; `None` if `here` is one itself. Never above the root of a
+/// git repository, `home`, or a file system, and never where everybody may put a sign.
+fn find(here: &Path, home: Option<&Path>) -> Option<(PathBuf, &'static str)> {
+    let device = here.metadata().ok()?.dev();
+    for folder in here.ancestors() {
+        let metadata = folder.metadata().ok()?;
+        if folder != here {
+            if metadata.dev() != device || metadata.mode() & 0o002 != 0 {
+                return None;
+            }
+            // The cache's own folders belong to no project.
+            if here.starts_with(folder.join(".athanor")) {
+                return None;
+            }
+        }
+        if let Some(marker) = MARKERS.into_iter().find(|marker| folder.join(marker).is_file()) {
+            return (folder != here).then(|| (folder.to_owned(), marker));
+        }
+        if folder.join(".git").exists() || home == Some(folder) {
+            return None;
+        }
+    }
+    None
+}
+
+fn is_about_a_project(command: &Command) -> bool {
+    match command {
+        Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) => true,
+        Command::Graph(_) | Command::Logs(_) | Command::Shell(_) => true,
+        Command::Cache(CacheCommand::Serve { .. }) => false,
+        Command::Cache(_) | Command::Config { .. } => true,
+        _ => false,
+    }
+}
+
+fn pipeline_of(command: &mut Command) -> Option<&mut PipelineFile> {
+    match command {
+        Command::Run(command) => Some(&mut command.pipeline),
+        Command::Status { view, .. } => Some(&mut view.pipeline),
+        Command::Check(command) => Some(&mut command.pipeline),
+        Command::Explain { select, .. } | Command::Logs(select) => Some(&mut select.pipeline),
+        Command::Graph(command) => Some(&mut command.pipeline),
+        Command::Shell(command) => Some(&mut command.pipeline),
+        Command::Cache(CacheCommand::Push { transfer, .. } | CacheCommand::Pull { transfer, .. }) => {
+            Some(&mut transfer.pipeline)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_nearest_marked_folder_is_found_and_no_border_is_crossed() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |path: &str| root.path().join(path);
+        for folder in ["p/sub/deep", "p/.athanor/tmp/1/work", "p/repository/.git", "p/open/sub", "p/own/.athanor"] {
+            fs::create_dir_all(at(folder)).unwrap();
+        }
+        fs::write(at("p/.athanor/format"), "3").unwrap();
+        fs::write(at("p/own/.athanor/format"), "3").unwrap();
+        fs::set_permissions(at("p/open"), fs::Permissions::from_mode(0o777)).unwrap();
+        let found = |path: &str, home: Option<&str>| {
+            find(&at(path), home.map(at).as_deref())
+                .map(|(folder, marker)| (folder.strip_prefix(root.path()).unwrap().display().to_string(), marker))
+        };
+        assert_eq!(found("p/sub/deep", None), Some(("p".to_owned(), ".athanor/format")));
+        assert_eq!(found("p/sub/deep", Some("p")), Some(("p".to_owned(), ".athanor/format")));
+        assert_eq!(found("p/sub/deep", Some("p/sub")), None);
+        for elsewhere in ["p", "p/own", "p/repository", "p/open/sub", "p/.athanor/tmp/1/work"] {
+            assert_eq!(found(elsewhere, None), None, "{elsewhere}");
+        }
+        fs::write(at("p/sub").join(FILE), "").unwrap();
+        assert_eq!(found("p/sub/deep", None), Some(("p/sub".to_owned(), FILE)));
+    }
+}

@@ -1,0 +1,128 @@
+//! Small promises of the command line: what each option says is what it does.
+
+mod support;
+
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Outcome, Project};
+
+const PIPELINE: &str = "athanor: 1\nname: p\nstages:\n  a: { kind: command, run: 'echo 1 > ${{ outputs.o }}', outputs: { o: o.txt } }\n  \
+    b: { kind: command, inputs: { i: a }, run: 'cp ${{ inputs.i }} ${{ outputs.o }}', outputs: { o: o.txt } }\n  \
+    c: { kind: command, run: 'echo 3 > ${{ outputs.o }}', outputs: { o: o.txt } }\n";
+
+#[test]
+fn a_dry_run_knows_what_is_forced_and_speaks_json() {
+    let project = Project::new(PIPELINE);
+    project.made(&[]);
+    assert_eq!(project.run(&["-n"]).out, "0 instances would run or wait, 3 fresh\n");
+    let forced = project.run(&["-n", "--force", "a"]);
+    assert_eq!(forced.out, "a: forced\nb: waits for a\n2 instances would run or wait, 1 fresh\n");
+    let json: Value = serde_json::from_str(&project.run(&["-n", "--force", "a", "--json"]).out).unwrap();
+    assert_eq!(json[0]["state"]["reasons"][0]["reason"], "forced");
+    assert_eq!(json[1]["state"]["standing"], "waits");
+    assert_eq!(json[2]["state"]["standing"], "fresh");
+}
+
+#[test]
+fn a_stage_that_asks_for_more_cpus_than_there_are_gets_those() {
+    let project = Project::new(&PIPELINE.replace("c: { kind: command,", "c: { kind: command, resources: { cpus: 8 },"));
+    let note = "note: `c` asks for 8 CPUs, and gets the 2 that the run has\n";
+    let dry = project.run(&["-n", "-j", "2", "c"]);
+    assert_eq!((dry.code, dry.out.starts_with(note)), (0, true), "{dry:?}");
+    let outcome = project.run(&["-j", "2", "c"]);
+    assert_eq!((outcome.code, outcome.out.contains(note)), (0, true), "{outcome:?}");
+    assert!(outcome.out.contains("started      c (2 CPUs)"), "{}", outcome.out);
+    assert!(!project.run(&["-j", "8", "--force", "c", "c"]).out.contains("note:"));
+}
+
+const WARNED: &str = "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    inputs: { x: p.yaml }\n    \
+    run: cat {input.x} ${vars.n} \"{{ matrix.a }}\" > ${{ outputs.o }}\n    outputs: { o: o.txt }\n";
+
+#[test]
+fn what_looks_like_an_expression_is_warned_of() {
+    let project = Project::new(WARNED);
+    let outcome = project.athanor(&["check", "p.yaml"]);
+    assert_eq!((outcome.code, outcome.out.as_str()), (0, "p.yaml: 1 stage, 1 instance, no mistakes\n"));
+    insta::assert_snapshot!(outcome.err);
+    for _ in 0..2 {
+        // The second time the plan is not compiled.
+        assert!(project.run(&[]).err.starts_with(&outcome.err), "a run says so, too");
+    }
+}
+
+#[test]
+fn mistakes_and_warnings_are_json_for_programs() {
+    let project = Project::new(&WARNED.replace("outputs: { o: o.txt }", "outputs: { o: o.txt }\n    seed: -1"));
+    let outcome = project.athanor(&["check", "--json", "p.yaml"]);
+    assert_eq!((outcome.code, outcome.err.as_str()), (2, ""));
+    insta::assert_snapshot!(outcome.out);
+    project.edit("\n    seed: -1", "");
+    let right: Value = serde_json::from_str(&project.athanor(&["check", "--json", "p.yaml"]).out).unwrap();
+    assert_eq!((&right["pipeline"], right["diagnostics"].as_array().unwrap().len()), (&Value::from("p"), 3));
+}
+
+#[test]
+fn data_that_is_not_there_is_one_mistake_and_can_be_left_aside() {
+    let stage = |name: &str, file: &str| {
+        format!(
+            "  {name}: {{ kind: command, inputs: {{ i: {file} }}, run: 'cp ${{{{ inputs.i }}}} ${{{{ outputs.o }}}}', outputs: {{ o: o }} }}\n"
+        )
+    };
+    let files = [
+        "data/hpa/train.csv",
+        "data/hpa/sub/test.csv",
+        "data/hpa/images",
+        "data/hpa/train.csv",
+        "here/x.csv",
+        "here/y.csv",
+        "/nowhere/1/x",
+        "/nowhere/2/y",
+        "alone.csv",
+    ];
+    let stages = files.iter().enumerate().map(|(number, file)| stage(&format!("s{number}"), file));
+    let project = Project::new(&format!("athanor: 1\nname: p\nstages:\n{}", stages.collect::<String>()));
+    project.write("here/z", "");
+    let outcome = project.athanor(&["check", "p.yaml"]);
+    assert_eq!(outcome.code, 2);
+    insta::assert_snapshot!(outcome.err);
+    let unlooked = project.athanor(&["check", "--no-files", "p.yaml"]);
+    assert_eq!((unlooked.code, unlooked.out.as_str()), (0, "p.yaml: 9 stages, 9 instances, no mistakes\n"));
+    assert_eq!(project.run(&[]).code, 2);
+    assert!(!project.path(".athanor").exists(), "nothing is made before the pipeline is right");
+}
+
+/// Runs the program in a folder of the project.
+fn inside(project: &Project, folder: &str, arguments: &[&str]) -> Outcome {
+    let mut command: Command = project.command(arguments);
+    command.current_dir(project.path(folder));
+    Outcome::of(command)
+}
+
+#[test]
+fn from_a_sub_folder_the_project_is_found() {
+    let project = Project::new(PIPELINE);
+    project.write("sub/deep/q.yaml", &PIPELINE.replace("i: a", "i: beside.txt"));
+    project.write("beside.txt", "2\n");
+    // Nothing is a project yet.
+    let alone = inside(&project, "sub/deep", &["check", "../../p.yaml"]);
+    assert_eq!((alone.code, alone.err.as_str()), (0, ""));
+    project.made(&[]);
+    let outcome = inside(&project, "sub", &["run", "../p.yaml"]);
+    assert!(outcome.out.contains("up to date: 3 cached"), "{outcome:?}");
+    let folder = std::fs::canonicalize(project.path("")).unwrap();
+    let note =
+        format!("note: the project is `{}`, which has `.athanor/format`; this folder has none\n", folder.display());
+    assert_eq!(outcome.err, note);
+    let outcome = inside(&project, "sub/deep", &["run", "q.yaml"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let wrong = inside(&project, "sub/deep", &["check", "q.yaml", "--set", "x=1"]);
+    assert!(wrong.err.contains("1 mistake in q.yaml"), "{}", wrong.err);
+    assert!(!project.path("sub/.athanor").exists() && !project.path("sub/deep/.athanor").exists());
+    let cache = inside(&project, "sub", &["--cache", "own", "run", "../p.yaml"]);
+    assert!(cache.out.contains("3 ran") && project.path("sub/own/format").exists(), "{cache:?}");
+    std::fs::create_dir_all(project.path("sub/repository/.git")).unwrap();
+    std::fs::copy(project.path("p.yaml"), project.path("sub/repository/p.yaml")).unwrap();
+    let repository = inside(&project, "sub/repository", &["run", "p.yaml"]);
+    assert!(repository.out.contains("3 ran") && repository.err.is_empty(), "{repository:?}");
+}
