@@ -107,6 +107,14 @@ pub(super) enum Command {
     /// Look for CUDA, and print JSON (used by `run` and `devices`).
     #[command(hide = true)]
     FindCuda,
+    /// Take attempts from a shared folder, on a node of a cluster (used by runs).
+    #[command(hide = true)]
+    Agent {
+        /// The folder.
+        folder: PathBuf,
+        /// Token of the submission that the agent's job is of.
+        token: String,
+    },
     /// Kill a run's processes when the run itself is killed (used by runs).
     #[command(hide = true, alias = "guardian")]
     Reaper {
@@ -205,9 +213,9 @@ pub(super) struct RunCommand {
     /// Drop the state that is kept of unfinished work of the selected instances; may be given several times.
     #[arg(long, value_name = "SELECTOR")]
     pub fresh_state: Vec<String>,
-    /// Executor that runs stages.
-    #[arg(long, value_enum, default_value = "local")]
-    pub executor: ExecutorName,
+    /// Executor that runs stages [setting: executor] [env: ATHANOR_EXECUTOR] [default: local].
+    #[arg(long, value_enum)]
+    pub executor: Option<ExecutorName>,
     /// Print events as JSON lines; with `-n` the states as one JSON list, as `status` does.
     #[arg(long)]
     pub json: bool,
@@ -219,6 +227,10 @@ pub(super) struct RunCommand {
 pub(super) enum ExecutorName {
     /// As processes of this machine.
     Local,
+    /// As jobs of a Slurm cluster.
+    Slurm,
+    /// As jobs of another queue, by the commands of the setting `batch`.
+    Batch,
 }
 
 #[derive(Debug, Args)]
