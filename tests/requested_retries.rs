@@ -57,6 +57,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
         fresh_state: HashSet::new(),
         program,
         file: "p.yaml".to_owned(),
+        set: Vec::new(),
         within: String::new(),
     };
     let seen = Failures::default();

@@ -48,6 +48,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         fresh_state: fresh_state.into_iter().collect(),
         program,
         file: command.pipeline.file.display().to_string(),
+        set: command.pipeline.set.clone(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
     let report = session.run(request, view(command.json), on_signals).map_err(refused)?;

@@ -18,6 +18,7 @@ pub(crate) mod gc;
 #[doc(hidden)]
 pub mod inputs;
 mod program;
+pub(crate) mod provenance;
 mod publish;
 #[doc(hidden)]
 pub mod session;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use athanor_cache::{Digest, ProgramState};
 use athanor_stages::context::StageReport;
+use serde::{Deserialize, Serialize};
 
 use crate::language::Shell;
 use crate::plan::InstanceId;
@@ -55,6 +56,15 @@ pub struct Script {
     pub text: String,
 }
 
+/// Resources that the processes of a job used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceUse {
+    /// CPU time of the processes, in milliseconds: in the program and in the system.
+    pub cpu_ms: u64,
+    /// Peak memory of the largest of them, in bytes.
+    pub peak_memory: u64,
+}
+
 /// Event of a job.
 #[derive(Debug)]
 pub enum JobEvent {
@@ -62,6 +72,8 @@ pub enum JobEvent {
     Report(InstanceId, StageReport),
     /// Line that should be a report and is none, as a sentence without a capital and a full stop.
     BadReport(InstanceId, String),
+    /// Resources that its processes used, before its exit.
+    Used(InstanceId, ResourceUse),
     /// Exit; nothing of the job runs any more.
     Exited(InstanceId, Exit),
 }

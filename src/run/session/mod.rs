@@ -3,6 +3,7 @@
 mod durations;
 mod execution;
 mod passes;
+pub(crate) mod run_summary;
 pub mod second_pass;
 pub mod shell;
 mod withheld;
@@ -28,7 +29,7 @@ use crate::run::inputs::contents::{Contents, Reading};
 use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::inputs::versions::{self, Versions};
-use crate::run::state::history::{History, Ledger};
+use crate::run::state::history::{History, Ledger, RunId};
 use crate::run::state::last_run::LastRun;
 use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
 use crate::run::state::snapshot_file::SnapshotFiles;
@@ -120,6 +121,8 @@ pub struct RunRequest {
     pub program: PathBuf,
     /// Pipeline file as given.
     pub file: String,
+    /// Variables that were set for the run, as they were given.
+    pub set: Vec<String>,
     /// Value of `ATHANOR_ATTEMPT` in this process: empty unless the run is part of another run's stage.
     pub within: String,
 }
@@ -130,6 +133,8 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// Numbers of instances by outcome.
     pub counts: Counts,
+    /// Name of the run.
+    pub run: RunId,
 }
 
 /// Interrupts a run, from any thread.

@@ -14,6 +14,7 @@ use crate::events::RunEvent;
 use crate::plan::{InstanceId, Plan};
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::backend::{CacheBackend, KnownResults};
+use crate::run::attempts::facts::RunFacts;
 use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
 use crate::run::engine::message::Message;
@@ -58,6 +59,8 @@ pub(super) struct Passes<'r> {
     pub(super) run: String,
     /// Folder of the run, for logs.
     pub(super) logs: PathBuf,
+    /// Facts for the records of the run.
+    pub(super) facts: &'r Arc<RunFacts>,
     /// Sends messages to the run.
     pub(super) sender: Sender<Message>,
     /// Receives them.
@@ -104,7 +107,7 @@ impl Passes<'_> {
         let policy = self.policy(SecondPass::left_of(force, &first), true);
         let scheduler = self.scheduler(&pass.wanted);
         // Results that were there when the run began may be gone.
-        let known = KnownResults { last_run: &LastRun::default(), is_outdated: true };
+        let known = KnownResults { last_run: &LastRun::default(), is_outdated: true, facts: self.facts };
         let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy);
         dispatcher.seed_made(std::mem::take(&mut pass.made));
         let second = dispatcher.run(self.messages)?;

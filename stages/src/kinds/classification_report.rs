@@ -1,5 +1,6 @@
 //! `classification_report`: metrics of predictions of labelled rows.
 
+use crate::artifact::figure::{Cell, Figure, FigureData};
 use crate::artifact::labels::{Labels, Target};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
 use crate::artifact::table::{TableInput, TableOutput};
@@ -79,6 +80,8 @@ impl StageKind for ClassificationReport {
         for (name, value) in summary {
             context.metric(name, value);
         }
+        context.figure("classes", class_table(&scores));
+        context.figure("decisions", decisions_matrix(&predicted, &actual, matrix.columns));
         let rows = scores.iter().enumerate().map(|(class, score)| score.cells(class));
         outputs.report.write(&["class", "f1", "precision", "recall", "predicted", "actual"], rows)?;
         outputs.summary.write(&["metric", "value"], summary.map(|(name, value)| [name.to_owned(), value.to_string()]))
@@ -114,6 +117,41 @@ impl ClassScore {
             self.actual.to_string(),
         ]
     }
+}
+
+/// Scores of each class as a figure.
+fn class_table(scores: &[ClassScore]) -> Figure {
+    let columns = ["class", "f1", "precision", "recall", "predicted", "actual"].map(str::to_owned).to_vec();
+    let row = |(class, score): (usize, &ClassScore)| -> Vec<Cell> {
+        let shares = [score.f1(), ratio(score.hits, score.predicted), ratio(score.hits, score.actual)];
+        let counts = [score.predicted, score.actual].map(Cell::from);
+        std::iter::once(class.to_string().into()).chain(shares.map(Cell::from)).chain(counts).collect()
+    };
+    let rows = scores.iter().enumerate().map(row).collect();
+    Figure::new("Classes", FigureData::Table { columns, rows })
+}
+
+/// Numbers of rows that have one class and are predicted another.
+fn decisions_matrix(predicted: &[Target], actual: &[&Target], classes: usize) -> Figure {
+    let mut counts = vec![vec![0_u32; classes]; classes];
+    for (ours, theirs) in predicted.iter().zip(actual) {
+        for row in (0..classes).filter(|class| theirs.has(*class)) {
+            for column in (0..classes).filter(|class| ours.has(*class)) {
+                counts[row][column] += 1;
+            }
+        }
+    }
+    let labels: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
+    let values = counts.into_iter().map(|row| row.into_iter().map(|count| Some(f64::from(count))).collect()).collect();
+    let data = FigureData::Matrix {
+        rows: labels.clone(),
+        columns: labels,
+        row_title: "actual class".to_owned(),
+        column_title: "predicted class".to_owned(),
+        values,
+    };
+    let caption = "Number of rows with both; a row with several classes counts for each pair.";
+    Figure::new("Predicted beside actual classes", data).with_caption(caption)
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {

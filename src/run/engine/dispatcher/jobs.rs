@@ -17,6 +17,11 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             JobEvent::BadReport(id, message) => {
                 self.journal.record(RunEvent::Advice { instance: self.name(id), message });
             }
+            JobEvent::Used(id, used) => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    self.backend.note_use(&mut running.attempt, used);
+                }
+            }
             JobEvent::Exited(id, exit) => self.exited(id, exit),
         }
     }
@@ -34,7 +39,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
                 if is_for_log { self.journal.record(event) } else { self.journal.show(event) }
             }
             StageReport::Message { text } => self.journal.record(RunEvent::Message { instance, text }),
-            StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
+            StageReport::Figure { .. } | StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
         }
     }
 
