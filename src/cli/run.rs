@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use crate::cli::arguments::{ExecutorName, RunCommand};
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, load, machine_use, print, project};
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, after_run, load, machine_use, print, project, watch};
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
 use crate::plan::{InstanceId, Plan};
@@ -51,7 +51,10 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         set: command.pipeline.set.clone(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
-    let report = session.run(request, view(command.json), on_signals).map_err(refused)?;
+    let file = request.file.clone();
+    let work = || session.run(request, view(command.json), on_signals).map_err(refused);
+    let report = if command.watch { watch::beside(&session, &project.cache, &file, work)?? } else { work()? };
+    after_run::finish(settings, command, &session, &project.cache, &report)?;
     Ok(match report.outcome {
         Outcome::UpToDate => UP_TO_DATE,
         Outcome::Failed => FAILED,

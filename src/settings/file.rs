@@ -22,6 +22,8 @@ keys! {
         /// Variables of the user's environment that commands get: `strict` for a documented set and what their stages name
         /// (`athanor kinds command` lists them), `inherit` for all; `strict` if left out.
         optional environment: Literal<EnvironmentRule>,
+        /// Commands that are run when a run has ended, with what came of it as JSON on their standard input.
+        optional hooks: HookKeys,
         /// Size limit of a stage's log, such as `64MiB`; beyond it the log's beginning and end are kept.
         optional log_limit: Literal<LogLimit>,
         /// Behaviour of a stage that computes on a GPU where none can be used: `fail`, or `cpu` to compute on the CPU; `fail` if
@@ -47,12 +49,26 @@ keys! {
     }
 }
 
+keys! {
+    /// Commands that are run when a run has ended.
+    "`hooks`"
+    pub(crate) struct HookKeys {
+        /// Shell line that is run when everything is up to date.
+        optional on_success: Literal<String>,
+        /// Shell line that is run when a stage has failed.
+        optional on_failure: Literal<String>,
+    }
+}
+
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 14] = [
     "cache",
     "cache.dir",
     "cache.verify_on_use",
     "environment",
+    "hooks",
+    "hooks.on_failure",
+    "hooks.on_success",
     "log_limit",
     "on_no_gpu",
     "results",
@@ -63,7 +79,7 @@ pub(crate) const NAMES: [&str; 11] = [
 ];
 
 /// Settings that are mappings, each with the key that stands for it where it is one value.
-const MAPPINGS: [(&str, &str); 2] = [("cache", "dir"), ("sandbox", "mode")];
+const MAPPINGS: [(&str, &str); 3] = [("cache", "dir"), ("hooks", "on_success"), ("sandbox", "mode")];
 
 /// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
@@ -120,7 +136,11 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
     let (dir, verify) = keys.cache.map_or((None, None), |CacheSetting(keys)| (keys.dir, keys.verify_on_use));
     let (mode, reads, writes) =
         keys.sandbox.map_or((None, None, None), |SandboxSetting(keys)| (keys.mode, keys.reads, keys.writes));
+    let hook = |written: Literal<String>| Setting { value: Some(written.value), origin: origin(written.span) };
+    let (on_success, on_failure) = keys.hooks.map_or((None, None), |hooks| (hooks.on_success, hooks.on_failure));
     let mut layer = Layer {
+        on_success: on_success.map(hook),
+        on_failure: on_failure.map(hook),
         cache: dir.and_then(&mut path),
         results: keys.results.and_then(&mut path),
         verify_on_use: verify.map(|written| Setting { value: written.value, origin: origin(written.span) }),
@@ -206,7 +226,9 @@ fn mapping_of<'v>(outer: &str, value: &'v mut Node) -> Option<&'v mut Vec<Entry>
 pub(crate) fn schema() -> Json {
     let mut schema = SettingsKeys::schema();
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {
-        for (outer, keys) in [("cache", CacheKeys::schema()), ("sandbox", SandboxKeys::schema())] {
+        for (outer, keys) in
+            [("cache", CacheKeys::schema()), ("hooks", HookKeys::schema()), ("sandbox", SandboxKeys::schema())]
+        {
             for (name, inner) in keys["properties"].as_object().into_iter().flatten() {
                 properties.insert(format!("{outer}.{name}"), inner.clone());
             }

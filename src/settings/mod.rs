@@ -159,6 +159,10 @@ pub(crate) struct Settings {
     pub on_no_gpu: Setting<OnNoGpu>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
+    /// Shell line that is run when everything is up to date.
+    pub on_success: Setting<Option<String>>,
+    /// Shell line that is run when a stage has failed.
+    pub on_failure: Setting<Option<String>>,
     /// Whether commands run in a sandbox.
     pub sandbox: Setting<SandboxMode>,
     /// Paths that every command may read besides, absolute or relative to the project folder.
@@ -177,11 +181,17 @@ impl Default for Settings {
             log_limit: built_in(LOG_LIMIT),
             on_no_gpu: built_in(OnNoGpu::default()),
             results: built_in("results".into()),
+            on_success: built_in(None),
+            on_failure: built_in(None),
             sandbox: built_in(SandboxMode::default()),
             sandbox_reads: built_in(Vec::new()),
             sandbox_writes: built_in(Vec::new()),
         }
     }
+}
+
+fn shown_hook(hook: &Option<String>) -> String {
+    hook.clone().unwrap_or_else(|| "none".to_owned())
 }
 
 fn built_in<T>(value: T) -> Setting<T> {
@@ -200,6 +210,8 @@ impl Settings {
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
             settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
             settings.results = results.unwrap_or(settings.results);
+            settings.on_success = layer.on_success.unwrap_or(settings.on_success);
+            settings.on_failure = layer.on_failure.unwrap_or(settings.on_failure);
             settings.sandbox = layer.sandbox.unwrap_or(settings.sandbox);
             settings.sandbox_reads = layer.sandbox_reads.unwrap_or(settings.sandbox_reads);
             settings.sandbox_writes = layer.sandbox_writes.unwrap_or(settings.sandbox_writes);
@@ -213,6 +225,8 @@ impl Settings {
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
             ("environment", self.environment.value.name().to_owned(), &self.environment.origin),
+            ("hooks.on_failure", shown_hook(&self.on_failure.value), &self.on_failure.origin),
+            ("hooks.on_success", shown_hook(&self.on_success.value), &self.on_success.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
             ("results", self.results.value.display().to_string(), &self.results.origin),
