@@ -124,3 +124,35 @@ fn long_labels_fit_into_file_names() {
     assert_eq!(outcome.code, 0, "{outcome:?}");
     assert_eq!(project.read("results/p/o.txt").lines().count(), 2);
 }
+
+#[test]
+fn an_attempt_finds_its_own_inputs_alone_whatever_the_one_before_it_left() {
+    // One after the other, in the same folder.
+    let list = "(cd inputs && find . | LC_ALL=C sort && cat $(find . -name '*.txt')) > ${{ outputs.o }}";
+    let mess = [
+        "mkdir inputs/other inputs/b/more; touch inputs/other/f inputs/b/more/f inputs/b/f",
+        "rm -r inputs/a; ln -s \"$PWD\" inputs/a; touch .tmp/f",
+        "chmod a-rwx inputs/b",
+        "rm -r inputs/c; echo text > inputs/c",
+        "rm inputs; mkdir inputs",
+    ];
+    let ports = ["b", "a", "b", "c", "d", "e"];
+    let mut pipeline = "athanor: 1\nname: p\nstages:\n".to_owned();
+    for (number, port) in ports.iter().enumerate() {
+        let from = if number == 0 { "x.txt".to_owned() } else { format!("s{}", number - 1) };
+        pipeline += &format!("  s{number}:\n    kind: command\n    inputs: {{ {port}: {from} }}\n");
+        let mess = mess.get(number).copied().unwrap_or("true");
+        pipeline += &format!("    run: |\n      {list}\n      {mess}\n    outputs: {{ o: o{number}.txt }}\n");
+    }
+    pipeline += "results: { s0: s0, s1: s1, s2: s2, s3: s3, s4: s4, s5: s5 }\n";
+    let project = Project::new(&pipeline);
+    project.write("x.txt", "begin\n");
+    let outcome = project.run(&["-j", "1"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let mut expected = "begin\n".to_owned();
+    for (number, port) in ports.iter().enumerate() {
+        let name = if number == 0 { "x.txt".to_owned() } else { format!("o{}.txt", number - 1) };
+        expected = format!(".\n./{port}\n./{port}/{name}\n{expected}");
+        assert_eq!(project.read(&format!("results/p/s{number}")), expected);
+    }
+}

@@ -322,3 +322,35 @@ fn modules_of_a_script_that_is_run_in_place_are_open() {
     let outcome = run(&project, &[]);
     assert_eq!(outcome.code, 0, "{outcome:?}");
 }
+
+#[test]
+fn each_attempt_has_events_of_its_own_whatever_the_one_before_it_left_of_the_pipe() {
+    if !has_sandbox() {
+        return;
+    }
+    let mess = [
+        "true",
+        "rm ../events",
+        "rm ../events; echo > ../events",
+        "rm ../events; mkdir ../events",
+        "chmod 644 ../events",
+        "true",
+    ];
+    let mut text = "athanor: 1\nname: p\nstages:\n".to_owned();
+    for (number, mess) in mess.iter().enumerate() {
+        let inputs = if number == 0 { String::new() } else { format!("    inputs: {{ i: s{} }}\n", number - 1) };
+        let metric = format!(r#"echo '{{"event":"metric","name":"m","value":{number}}}' > "$ATHANOR_EVENTS""#);
+        text += &format!(
+            "  s{number}:\n    kind: command\n{inputs}    run: |\n      {metric}\n      {mess}\n      echo {number} > o\n    outputs: {{ o: o }}\n"
+        );
+    }
+    let project = Project::new(&text);
+    let outcome = run(&project, &["-j", "1", "--json"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    for number in 0..mess.len() {
+        let is_metric =
+            |line: &&str| line.contains("\"metric\"") && line.contains(&format!("\"instance\":\"s{number}\""));
+        let metrics: Vec<&str> = outcome.out.lines().filter(is_metric).collect();
+        assert!(matches!(metrics.as_slice(), [one] if one.contains(&format!("\"value\":{number}"))), "{metrics:?}");
+    }
+}

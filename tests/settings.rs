@@ -14,15 +14,17 @@ fn every_value_is_shown_with_its_origin() {
     let project = Project::new(PIPELINE);
     let defaults = Outcome::of(project.sandboxed(&["config"]));
     for piece in [
-        "cache                .athanor  default\n",
-        "cache.verify_on_use  never     default\n",
-        "environment          strict    default\n",
-        "hooks.on_success     none      default\n",
-        "log_limit            64MiB     default\n",
-        "on_no_gpu            fail      default\n",
-        "results              results   default\n",
-        "sandbox              on        default\n",
-        "sandbox.writes       none      default\n",
+        "cache                .athanor   default\n",
+        "cache.verify_on_use  never      default\n",
+        "environment          strict     default\n",
+        "hooks.on_success     none       default\n",
+        "log_limit            64MiB      default\n",
+        "on_no_gpu            fail       default\n",
+        "remote               none       default\n",
+        "remote.mode          read-only  default\n",
+        "results              results    default\n",
+        "sandbox              on         default\n",
+        "sandbox.writes       none       default\n",
         "  /etc/athanor/config.yaml",
         "  athanor.config.yaml (absent)\n",
     ] {

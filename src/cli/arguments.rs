@@ -36,9 +36,21 @@ pub(super) enum Command {
     /// Bring targets (default: everything) up to date.
     Run(RunCommand),
     /// Show what is fresh, stale or missing, and why.
-    Status(ViewCommand),
+    Status {
+        #[command(flatten)]
+        view: ViewCommand,
+        /// Ask the remote cache, too.
+        #[arg(long)]
+        remote: bool,
+    },
     /// Show exactly what changed since a stage last ran.
-    Explain(SelectCommand),
+    Explain {
+        #[command(flatten)]
+        select: SelectCommand,
+        /// Ask the remote cache, too.
+        #[arg(long)]
+        remote: bool,
+    },
     /// Check a pipeline file without running anything.
     Check(ViewCommand),
     /// Draw the graph of stages.
@@ -263,6 +275,34 @@ pub(super) enum CacheCommand {
         #[arg(long, value_name = "PIPELINE")]
         forget: Vec<PathBuf>,
     },
+    /// Put results that are up to date into the remote cache, as far as they are not there.
+    Push {
+        #[command(flatten)]
+        transfer: TransferCommand,
+        /// Put the state of unfinished trainings and commands there, too, for another machine to go on from.
+        #[arg(long)]
+        unfinished: bool,
+        /// Put results there again that seem to be there, which mends what is damaged.
+        #[arg(long)]
+        again: bool,
+    },
+    /// Fetch results from the remote cache, as far as they are there and not here.
+    Pull {
+        #[command(flatten)]
+        transfer: TransferCommand,
+        /// Fetch the state of unfinished trainings and commands, too.
+        #[arg(long)]
+        unfinished: bool,
+    },
+    /// Serve a folder of this machine as a remote cache (used by `ssh://` addresses).
+    #[command(hide = true)]
+    Serve {
+        /// Serve over standard input and output.
+        #[arg(long, required = true)]
+        stdio: bool,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Hash everything again, move damaged files to quarantine, and list results that may have been computed from them; the
     /// next run makes missing results again.
     Verify {
@@ -270,6 +310,15 @@ pub(super) enum CacheCommand {
         #[arg(long)]
         repair: bool,
     },
+}
+
+/// A transfer between this machine and the remote cache.
+#[derive(Debug, Args)]
+pub(super) struct TransferCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Selectors of instances, e.g. `model` or `model[fold=0]` [default: everything].
+    pub targets: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cli::arguments::CacheCommand;
 use crate::cli::inspect::print_json;
-use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project};
+use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project, remote};
 use crate::escape::escape;
 use crate::language::ByteSize;
 use crate::run::gc::{self, GcOptions, GcOutcome, name_of};
@@ -22,6 +22,9 @@ pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, E
             collect(settings, &GcOptions { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
         }
         CacheCommand::Verify { repair } => verify(settings, *repair),
+        CacheCommand::Push { transfer, unfinished, again } => remote::push(settings, transfer, *unfinished, *again),
+        CacheCommand::Pull { transfer, unfinished } => remote::pull(settings, transfer, *unfinished),
+        CacheCommand::Serve { stdio: _, folder } => remote::serve(folder),
     }
 }
 

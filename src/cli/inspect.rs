@@ -7,7 +7,7 @@ use athanor_stages::registry;
 use serde_json::json;
 
 use crate::cli::arguments::{Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
+use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project, remote};
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
 use crate::run::status::Status;
@@ -28,11 +28,11 @@ pub(super) fn check(settings: &Settings, command: &ViewCommand) -> Result<u8, Ex
     print(&format!("{}: {stages}, {instances}, no mistakes\n", escape(&file)))
 }
 
-pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: bool) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
-    let statuses = session.status().map_err(Exit::failed)?;
+    let statuses = remote::statuses(settings, &session, ask_remote)?;
     let pairs = session
         .wanted()
         .iter()
@@ -44,16 +44,21 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand) -> Result<u8, E
     let rows: Vec<Vec<String>> =
         pairs.map(|(name, status)| vec![escape(&name).into_owned(), status_view::brief(status)]).collect();
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
-    let note = if session.asks_versions() { status_view::LAST_VERSIONS } else { "" };
-    print(&format!("{}\n{fresh} of {} fresh\n{note}", table(&["INSTANCE", "STATE"], &rows), rows.len()))
+    let elsewhere = statuses.iter().flatten().filter(|status| **status == Status::Remote).count();
+    let elsewhere = if elsewhere == 0 { String::new() } else { format!(", {elsewhere} in the remote cache") };
+    let mut notes = if session.asks_versions() { status_view::LAST_VERSIONS.to_owned() } else { String::new() };
+    if !ask_remote && session.has_remote() && fresh < rows.len() {
+        notes += status_view::REMOTE_NOT_ASKED;
+    }
+    print(&format!("{}\n{fresh} of {} fresh{elsewhere}\n{notes}", table(&["INSTANCE", "STATE"], &rows), rows.len()))
 }
 
-pub(super) fn explain(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
+pub(super) fn explain(settings: &Settings, command: &SelectCommand, ask_remote: bool) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, [&command.selector])?;
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let statuses = session.status().map_err(Exit::failed)?;
+    let statuses = remote::statuses(settings, &session, ask_remote)?;
     let mut entries = Vec::new();
     let mut text = String::new();
     for id in targets {

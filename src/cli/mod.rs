@@ -14,6 +14,8 @@ mod load;
 mod machine_use;
 mod pipeline_file;
 mod project;
+mod remote;
+mod remote_config;
 mod report;
 mod report_arguments;
 mod run;
@@ -27,7 +29,7 @@ use std::process::ExitCode;
 use athanor_stages::secrets::mask;
 use clap::{CommandFactory, Parser};
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, CacheCommand, Command};
 
 use crate::escape::{escape_lines, is_unprintable};
 use crate::run::executor::compute_pool::make_pool;
@@ -88,8 +90,8 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
     let settings = || settings::load(&options);
     match arguments.command {
         Command::Run(command) => run::run(&settings()?, &command),
-        Command::Status(command) => inspect::status(&settings()?, &command),
-        Command::Explain(command) => inspect::explain(&settings()?, &command),
+        Command::Status { view, remote } => inspect::status(&settings()?, &view, remote),
+        Command::Explain { select, remote } => inspect::explain(&settings()?, &select, remote),
         Command::Check(command) => inspect::check(&settings()?, &command),
         Command::Graph(command) => inspect::graph(&settings()?, &command),
         Command::Report(command) => report::report(&settings()?, &command),
@@ -103,6 +105,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Schema { config } => inspect::schema(config),
         Command::Config { json } => settings::config(&options, json),
         Command::Devices { use_ } => devices::devices(&use_),
+        Command::Cache(CacheCommand::Serve { stdio: _, folder }) => remote::serve(&folder),
         Command::Cache(command) => cache::cache(&settings()?, &command),
         Command::Bench(command) => bench::bench(&command),
         Command::Init { file } => init::init(&file),
@@ -121,7 +124,9 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
 /// Whether a command reads so much that several threads do it.
 fn needs_threads(command: &Command) -> bool {
     match command {
-        Command::Run(_) | Command::Status(_) | Command::Explain(_) | Command::Check(_) | Command::Graph(_) => true,
+        Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) | Command::Graph(_) => {
+            true
+        }
         Command::Logs(_) | Command::Cache(_) | Command::Shell(_) => true,
         Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
         Command::Kinds { .. }

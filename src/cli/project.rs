@@ -8,13 +8,13 @@ use std::sync::Arc;
 use athanor_cache::{Cache, CacheError, Rehash};
 use tempfile::TempDir;
 
-use crate::cli::Exit;
 use crate::cli::load::current_folder;
+use crate::cli::{Exit, remote_config};
 use crate::run::ATTEMPT_VARIABLE;
 use crate::run::Project;
 use crate::run::access::config::{SandboxConfig, UserFolders};
 use crate::run::environment::Variables;
-use crate::settings::{EnvironmentRule, Settings, VerifyOnUse};
+use crate::settings::{EnvironmentRule, RemoteMode, Settings, VerifyOnUse};
 
 /// A project that is inspected and not worked in.
 pub(super) struct InspectedProject {
@@ -82,6 +82,7 @@ fn with_cache(cache: Cache, settings: &Settings) -> Result<Project, Exit> {
             writes: settings.sandbox_writes.value.clone(),
             folders: UserFolders::of(&|name| std::env::var_os(name)),
         },
+        remote: if settings.remote_mode.value == RemoteMode::Off { None } else { remote_config::config(settings)? },
     })
 }
 

@@ -154,7 +154,7 @@ mod tests {
             origins(&sources(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
         };
         let none = SettingOptions::default();
-        let defaults = ".athanor never strict 64MiB fail results on none none".split(' ');
+        let defaults = ".athanor never strict 64MiB fail none read-only true none results on none none".split(' ');
         assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
         std::fs::write(
             at("etc"),
@@ -173,6 +173,10 @@ mod tests {
                 format!("inherit {user}:4"),
                 format!("2GiB {user}:2"),
                 format!("cpu {etc}:5"),
+                "none default".to_owned(),
+                "read-only default".to_owned(),
+                "true default".to_owned(),
+                "none default".to_owned(),
                 format!("out {etc}:3"),
                 format!("off {etc}:6"),
                 "none default".to_owned(),
@@ -184,6 +188,8 @@ mod tests {
             (Variable::Environment, "strict"),
             (Variable::LogLimit, "3MB"),
             (Variable::OnNoGpu, "fail"),
+            (Variable::Remote, "file:///mnt/team"),
+            (Variable::RemoteMode, "off"),
             (Variable::Results, ""),
             (Variable::SandboxWrites, "~/a::b"),
         ];
@@ -195,6 +201,10 @@ mod tests {
                 "strict ATHANOR_ENVIRONMENT",
                 "3MB ATHANOR_LOG_LIMIT",
                 "fail ATHANOR_ON_NO_GPU",
+                "file:///mnt/team ATHANOR_REMOTE",
+                "off ATHANOR_REMOTE_MODE",
+                "true default",
+                "none default",
                 &format!("out {etc}:3"),
                 &format!("off {etc}:6"),
                 "none default",

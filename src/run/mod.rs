@@ -21,6 +21,8 @@ mod program;
 pub(crate) mod provenance;
 mod publish;
 #[doc(hidden)]
+pub mod remote;
+#[doc(hidden)]
 pub mod session;
 #[doc(hidden)]
 pub mod state;

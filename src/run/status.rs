@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::plan::InstanceId;
 use crate::run::inputs::fingerprint::{Recipe, RecipeInput, RecipeItem, recorded_recipe};
 use crate::run::inputs::resolve::{Inputs, Unresolved};
+use crate::run::remote::RemoteUse;
 use crate::run::state::history::Ledger;
 use crate::run::state::last_run::LastRun;
 use crate::run::state::outputs::Outputs;
@@ -22,6 +23,8 @@ use crate::run::state::outputs::UpToDate;
 pub enum Status {
     /// Its result is in the cache.
     Fresh,
+    /// Its result is in the remote cache.
+    Remote,
     /// The instance would run.
     Stale {
         /// Reasons.
@@ -130,6 +133,8 @@ pub(crate) struct EarlierRuns<'k> {
     pub last_run: &'k LastRun,
     /// Results that follow from the summary without a look at the cache, by instance.
     pub unchanged: Vec<Option<UpToDate>>,
+    /// Remote cache, if it is to be asked.
+    pub remote: Option<&'k RemoteUse>,
     /// Ledger; asked for if anything is not fresh.
     pub ledger: &'k dyn Fn() -> Result<Ledger, CacheError>,
 }
@@ -169,29 +174,37 @@ pub(crate) fn status(
         let cannot = |unresolved: Unresolved| Status::Stale { reasons: vec![Reason::from(unresolved)] };
         let found = match inputs.fingerprint(id, outcome) {
             Err(unwritten) => cannot(unwritten),
-            Ok(fingerprint) => match earlier.last_run.outputs(&fingerprint) {
-                Some(recalled) => {
-                    outputs[id.index()] = Some(Outputs::clone(recalled));
-                    Status::Fresh
+            Ok(fingerprint) => match find(earlier, &fingerprint)? {
+                Ok((found, status)) => {
+                    outputs[id.index()] = Some(found);
+                    status
                 }
-                None => match cache.lookup(&fingerprint)? {
-                    Lookup::Hit(record) => {
-                        outputs[id.index()] = Some(record.outputs.into());
-                        Status::Fresh
-                    }
-                    Lookup::Incomplete { lost, .. } => {
-                        Status::Stale { reasons: vec![Reason::OutputsLost { names: lost }, Reason::Unchanged] }
-                    }
-                    Lookup::Miss => match inputs.recipe(id, outcome) {
-                        Ok(recipe) => Status::Stale { reasons: reasons(cache, ledger()?, name, &recipe)? },
-                        Err(unwritten) => cannot(unwritten),
-                    },
+                Err(lost) if !lost.is_empty() => {
+                    Status::Stale { reasons: vec![Reason::OutputsLost { names: lost }, Reason::Unchanged] }
+                }
+                Err(_) => match inputs.recipe(id, outcome) {
+                    Ok(recipe) => Status::Stale { reasons: reasons(cache, ledger()?, name, &recipe)? },
+                    Err(unwritten) => cannot(unwritten),
                 },
             },
         };
         statuses[id.index()] = Some(found);
     }
     Ok(statuses)
+}
+
+/// Outputs of a result, and the status that it makes; the inner error is the names of outputs that were lost.
+fn find(earlier: &EarlierRuns<'_>, fingerprint: &Digest) -> Result<Result<(Outputs, Status), Vec<String>>, CacheError> {
+    if let Some(recalled) = earlier.last_run.outputs(fingerprint) {
+        return Ok(Ok((Outputs::clone(recalled), Status::Fresh)));
+    }
+    let lost = match earlier.cache.lookup(fingerprint)? {
+        Lookup::Hit(record) => return Ok(Ok((record.outputs.into(), Status::Fresh))),
+        Lookup::Incomplete { lost, .. } => lost,
+        Lookup::Miss => Vec::new(),
+    };
+    let elsewhere = earlier.remote.and_then(|remote| remote.find(fingerprint));
+    Ok(elsewhere.map(|outputs| (outputs, Status::Remote)).ok_or(lost))
 }
 
 impl From<Unresolved> for Reason {

@@ -10,6 +10,7 @@ use crate::language::{Diagnostic, SourceText, Span, suggest};
 
 use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
+use super::remote::{RemoteKeys, RemoteSetting};
 use super::sandbox::{self, SandboxKeys, SandboxSetting};
 use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
@@ -29,6 +30,8 @@ keys! {
         /// Behaviour of a stage that computes on a GPU where none can be used: `fail`, or `cpu` to compute on the CPU; `fail` if
         /// left out.
         optional on_no_gpu: Literal<OnNoGpu>,
+        /// Remote cache: its address, or a mapping of `url`, `mode`, `push_logs` and `key_file`; none if left out.
+        optional remote: RemoteSetting,
         /// Folder under which the results of every pipeline are put, `results` if left out. `~` is the home folder; a
         /// relative path starts in the project folder.
         optional results: Literal<PathText>,
@@ -61,7 +64,7 @@ keys! {
 }
 
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 14] = [
+pub(crate) const NAMES: [&str; 19] = [
     "cache",
     "cache.dir",
     "cache.verify_on_use",
@@ -71,6 +74,11 @@ pub(crate) const NAMES: [&str; 14] = [
     "hooks.on_success",
     "log_limit",
     "on_no_gpu",
+    "remote",
+    "remote.key_file",
+    "remote.mode",
+    "remote.push_logs",
+    "remote.url",
     "results",
     "sandbox",
     "sandbox.mode",
@@ -79,7 +87,7 @@ pub(crate) const NAMES: [&str; 14] = [
 ];
 
 /// Settings that are mappings, each with the key that stands for it where it is one value.
-const MAPPINGS: [(&str, &str); 3] = [("cache", "dir"), ("hooks", "on_success"), ("sandbox", "mode")];
+const MAPPINGS: [(&str, &str); 4] = [("cache", "dir"), ("hooks", "on_success"), ("remote", "url"), ("sandbox", "mode")];
 
 /// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
@@ -150,6 +158,10 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
         sandbox: mode.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         ..Layer::default()
     };
+    if let Some(RemoteSetting(remote)) = keys.remote {
+        layer.remote_key_file = remote.key_file.clone().and_then(&mut path);
+        layer.add_remote(remote, origin);
+    }
     let mut paths = |written: Literal<sandbox::PathList>| {
         let value = sandbox::read(&written.value, written.span, home, problems)?;
         Some(Setting { value, origin: origin(written.span) })
@@ -157,6 +169,16 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
     layer.sandbox_reads = reads.and_then(&mut paths);
     layer.sandbox_writes = writes.and_then(&mut paths);
     layer
+}
+
+impl Layer {
+    /// Adds what is written about the remote cache, apart from the key's file.
+    pub(super) fn add_remote(&mut self, keys: RemoteKeys, origin: impl Fn(Span) -> Origin) {
+        self.remote = keys.url.map(|written| Setting { value: written.value, origin: origin(written.span) });
+        self.remote_mode = keys.mode.map(|written| Setting { value: written.value, origin: origin(written.span) });
+        let push_logs = keys.push_logs.map(|written| Setting { value: written.value, origin: origin(written.span) });
+        self.remote_push_logs = push_logs;
+    }
 }
 
 /// Removes unknown keys, each of which is reported.
@@ -226,9 +248,12 @@ fn mapping_of<'v>(outer: &str, value: &'v mut Node) -> Option<&'v mut Vec<Entry>
 pub(crate) fn schema() -> Json {
     let mut schema = SettingsKeys::schema();
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {
-        for (outer, keys) in
-            [("cache", CacheKeys::schema()), ("hooks", HookKeys::schema()), ("sandbox", SandboxKeys::schema())]
-        {
+        for (outer, keys) in [
+            ("cache", CacheKeys::schema()),
+            ("hooks", HookKeys::schema()),
+            ("remote", RemoteKeys::schema()),
+            ("sandbox", SandboxKeys::schema()),
+        ] {
             for (name, inner) in keys["properties"].as_object().into_iter().flatten() {
                 properties.insert(format!("{outer}.{name}"), inner.clone());
             }

@@ -7,7 +7,9 @@ use crate::language::node::Value;
 use crate::language::shape::Typed;
 use crate::language::{ByteSize, Diagnostic, SandboxMode, SourceText, Span};
 
+use super::choice::choice;
 use super::folder::folder;
+use super::remote::{RemoteMode, RemoteUrl};
 use super::sandbox::paths;
 use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
@@ -24,6 +26,14 @@ pub(crate) struct Layer {
     pub log_limit: Option<Setting<ByteSize>>,
     /// See [`Settings`](super::Settings).
     pub on_no_gpu: Option<Setting<OnNoGpu>>,
+    /// See [`Settings`](super::Settings).
+    pub remote: Option<Setting<RemoteUrl>>,
+    /// See [`Settings`](super::Settings).
+    pub remote_mode: Option<Setting<RemoteMode>>,
+    /// See [`Settings`](super::Settings).
+    pub remote_push_logs: Option<Setting<bool>>,
+    /// See [`Settings`](super::Settings).
+    pub remote_key_file: Option<Setting<PathBuf>>,
     /// See [`Settings`](super::Settings).
     pub results: Option<Setting<PathBuf>>,
     /// See [`Settings`](super::Settings).
@@ -51,6 +61,10 @@ pub(crate) enum Variable {
     LogLimit,
     /// `on_no_gpu`.
     OnNoGpu,
+    /// `remote`.
+    Remote,
+    /// `remote.mode`.
+    RemoteMode,
     /// `results`.
     Results,
     /// `sandbox`.
@@ -63,12 +77,14 @@ pub(crate) enum Variable {
 
 impl Variable {
     /// All variables.
-    pub(crate) const ALL: [Variable; 9] = [
+    pub(crate) const ALL: [Variable; 11] = [
         Variable::Cache,
         Variable::VerifyOnUse,
         Variable::Environment,
         Variable::LogLimit,
         Variable::OnNoGpu,
+        Variable::Remote,
+        Variable::RemoteMode,
         Variable::Results,
         Variable::Sandbox,
         Variable::SandboxReads,
@@ -83,6 +99,8 @@ impl Variable {
             Variable::Environment => "ATHANOR_ENVIRONMENT",
             Variable::LogLimit => "ATHANOR_LOG_LIMIT",
             Variable::OnNoGpu => "ATHANOR_ON_NO_GPU",
+            Variable::Remote => "ATHANOR_REMOTE",
+            Variable::RemoteMode => "ATHANOR_REMOTE_MODE",
             Variable::Results => "ATHANOR_RESULTS",
             Variable::Sandbox => "ATHANOR_SANDBOX",
             Variable::SandboxReads => "ATHANOR_SANDBOX_READS",
@@ -103,6 +121,8 @@ pub(crate) fn variables<'v>(
     for (variable, value) in values.into_iter().filter(|(_, value)| !value.is_empty()) {
         let read = match variable {
             Variable::Cache => path(value, home).map(|path| layer.cache = Some(of(variable, path))),
+            Variable::Remote => typed(value).map(|url| layer.remote = Some(of(variable, url))),
+            Variable::RemoteMode => typed(value).map(|mode| layer.remote_mode = Some(of(variable, mode))),
             Variable::Results => path(value, home).map(|path| layer.results = Some(of(variable, path))),
             Variable::VerifyOnUse => typed(value).map(|choice| layer.verify_on_use = Some(of(variable, choice))),
             Variable::Environment => typed(value).map(|choice| layer.environment = Some(of(variable, choice))),
@@ -208,21 +228,4 @@ impl Typed for OnNoGpu {
     fn schema() -> serde_json::Value {
         serde_json::json!({ "enum": OnNoGpu::ALL.map(OnNoGpu::name) })
     }
-}
-
-/// Reads one of a few names.
-fn choice<T: Copy>(value: &Value, all: &[T], name: impl Fn(T) -> &'static str) -> Result<T, String> {
-    let names: Vec<&str> = all.iter().map(|choice| name(*choice)).collect();
-    let Value::Text(text) = value else {
-        return Err(format!("expected one of {}, not {}", quoted(&names), value.noun()));
-    };
-    all.iter().copied().find(|choice| name(*choice) == text).ok_or_else(|| {
-        let near = crate::language::suggest::nearest(text, names.iter().copied());
-        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        format!("`{text}` is not one of {}{near}", quoted(&names))
-    })
-}
-
-fn quoted(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -4,9 +4,11 @@
 //! options. They determine how and where work is done, never its result: no setting is part of a fingerprint. Texts and values
 //! come in; nothing here reads a file or the environment.
 
+mod choice;
 mod file;
 mod folder;
 mod layer;
+mod remote;
 mod sandbox;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use serde_json::{Value as Json, json};
 
 pub(crate) use file::{read, schema};
 pub(crate) use layer::{Layer, Variable, options, variables};
+pub(crate) use remote::{RemoteMode, RemoteUrl};
 
 use crate::language::{ByteSize, SandboxMode};
 
@@ -157,6 +160,14 @@ pub(crate) struct Settings {
     pub log_limit: Setting<ByteSize>,
     /// Behaviour of a stage that computes on a GPU where none can be used.
     pub on_no_gpu: Setting<OnNoGpu>,
+    /// Address of the remote cache.
+    pub remote: Setting<RemoteUrl>,
+    /// What is done with the remote cache.
+    pub remote_mode: Setting<RemoteMode>,
+    /// Whether the logs of stages are pushed.
+    pub remote_push_logs: Setting<bool>,
+    /// File with the key of the team.
+    pub remote_key_file: Setting<Option<PathBuf>>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
     /// Shell line that is run when everything is up to date.
@@ -180,6 +191,10 @@ impl Default for Settings {
             environment: built_in(EnvironmentRule::default()),
             log_limit: built_in(LOG_LIMIT),
             on_no_gpu: built_in(OnNoGpu::default()),
+            remote: built_in(RemoteUrl(None)),
+            remote_mode: built_in(RemoteMode::default()),
+            remote_push_logs: built_in(true),
+            remote_key_file: built_in(None),
             results: built_in("results".into()),
             on_success: built_in(None),
             on_failure: built_in(None),
@@ -190,8 +205,8 @@ impl Default for Settings {
     }
 }
 
-fn shown_hook(hook: &Option<String>) -> String {
-    hook.clone().unwrap_or_else(|| "none".to_owned())
+fn or_none(value: Option<impl fmt::Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 fn built_in<T>(value: T) -> Setting<T> {
@@ -209,6 +224,11 @@ impl Settings {
             settings.environment = environment.unwrap_or(settings.environment);
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
             settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
+            settings.remote = layer.remote.unwrap_or(settings.remote);
+            settings.remote_mode = layer.remote_mode.unwrap_or(settings.remote_mode);
+            settings.remote_push_logs = layer.remote_push_logs.unwrap_or(settings.remote_push_logs);
+            let key_file = layer.remote_key_file.map(|file| Setting { value: Some(file.value), origin: file.origin });
+            settings.remote_key_file = key_file.unwrap_or(settings.remote_key_file);
             settings.results = results.unwrap_or(settings.results);
             settings.on_success = layer.on_success.unwrap_or(settings.on_success);
             settings.on_failure = layer.on_failure.unwrap_or(settings.on_failure);
@@ -225,10 +245,18 @@ impl Settings {
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
             ("environment", self.environment.value.name().to_owned(), &self.environment.origin),
-            ("hooks.on_failure", shown_hook(&self.on_failure.value), &self.on_failure.origin),
-            ("hooks.on_success", shown_hook(&self.on_success.value), &self.on_success.origin),
+            ("hooks.on_failure", or_none(self.on_failure.value.as_ref()), &self.on_failure.origin),
+            ("hooks.on_success", or_none(self.on_success.value.as_ref()), &self.on_success.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
+            ("remote", or_none(self.remote.value.0.as_ref()), &self.remote.origin),
+            ("remote.mode", self.remote_mode.value.name().to_owned(), &self.remote_mode.origin),
+            ("remote.push_logs", self.remote_push_logs.value.to_string(), &self.remote_push_logs.origin),
+            (
+                "remote.key_file",
+                or_none(self.remote_key_file.value.as_ref().map(|path| path.display())),
+                &self.remote_key_file.origin,
+            ),
             ("results", self.results.value.display().to_string(), &self.results.origin),
             ("sandbox", self.sandbox.value.name().to_owned(), &self.sandbox.origin),
             ("sandbox.reads", sandbox::shown(&self.sandbox_reads.value), &self.sandbox_reads.origin),

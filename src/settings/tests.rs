@@ -30,7 +30,7 @@ fn the_ways_to_write_the_cache_mean_the_same() {
         "{\"cache\": \"~/c\", \"cache.verify_on_use\": \"sample\"}",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        let rest = ["strict", "64MiB", "fail", "results", "on", "none", "none"];
+        let rest = ["strict", "64MiB", "fail", "none", "read-only", "true", "none", "results", "on", "none", "none"];
         assert_eq!(shown, [&["/home/ann/c", "sample"][..], &rest].concat(), "{text}");
     }
     assert_eq!(settings("cache.verify_on_use: always")[0], ".athanor default");
@@ -48,7 +48,23 @@ fn the_ways_to_write_the_sandbox_mean_the_same() {
         "sandbox.reads: shared\nsandbox: { mode: off, writes: [~/runs, out] }",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(shown[6..], ["off", "shared", "/home/ann/runs:out"], "{text}");
+        assert_eq!(shown[10..], ["off", "shared", "/home/ann/runs:out"], "{text}");
+    }
+}
+
+#[test]
+fn the_ways_to_write_the_remote_cache_mean_the_same() {
+    for text in [
+        "remote: s3://lab/team\nremote.mode: read-write\nremote.key_file: ~/key",
+        "remote: { url: s3://lab/team, mode: read-write, key_file: ~/key }",
+        "remote.url: s3://lab/team\nremote: { mode: read-write, key_file: ~/key }",
+    ] {
+        let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        assert_eq!(shown[5..9], ["s3://lab/team", "read-write", "true", "/home/ann/key"], "{text}");
+    }
+    assert_eq!(settings("remote: none")[5], format!("none {FILE}:1"));
+    for off in ["off", "false"] {
+        assert_eq!(settings(&format!("remote.mode: {off}"))[6], format!("off {FILE}:1"));
     }
 }
 
@@ -57,6 +73,14 @@ fn each_mistake_is_told_where_it_is() {
     let cases = [
         ("cach: x\n", "unknown key `cach` in a settings file", "did you mean `cache`?"),
         ("verify_on_use: x\n", "unknown key `verify_on_use` in a settings file", "did you mean `cache.verify_on_use`?"),
+        ("remote: http://x\n", "`http` is no kind of remote cache", ""),
+        ("remote: /mnt/team\n", "`/mnt/team` is no address of a remote cache", ""),
+        ("remote: ssh://-oProxyCommand=x/y\n", "it names no host", ""),
+        (
+            "remote: { mode: read-writ }\n",
+            "`read-writ` is not one of `read-only`, `read-write`, `off`; did you mean `read-write`?",
+            "",
+        ),
         ("on_no_gpu: gpu\n", "`gpu` is not one of `fail`, `cpu`; did you mean `cpu`?", ""),
         ("environment: all\n", "`all` is not one of `strict`, `inherit`", ""),
         ("cache.verify: always\n", "unknown key `verify` in `cache`", "did you mean `verify_on_use`?"),

@@ -13,10 +13,14 @@ const SHOWN_FILES: usize = 10;
 /// Note that only a run asks version commands.
 pub(crate) const LAST_VERSIONS: &str = "note: `versions` are as the last run found them; a run asks again\n";
 
+/// Note that only `--remote` asks the remote cache.
+pub(crate) const REMOTE_NOT_ASKED: &str = "note: the remote cache was not asked; `--remote` asks it\n";
+
 /// One-line text for `status`.
 pub(crate) fn brief(status: &Status) -> String {
     match status {
         Status::Fresh => "fresh".to_owned(),
+        Status::Remote => "in the remote cache".to_owned(),
         Status::Waits { on } => format!("waits for {}", shorten(on)),
         Status::Stale { reasons } => match reasons.as_slice() {
             [Reason::NeverRan] => "missing: never ran".to_owned(),
@@ -35,6 +39,7 @@ pub(crate) fn full(instance: &str, status: &Status) -> String {
     let instance = escape(instance);
     match status {
         Status::Fresh => format!("{instance} is fresh: nothing that was declared has changed.\n"),
+        Status::Remote => format!("{instance} is in the remote cache: a run fetches what it needs of it.\n"),
         Status::Waits { on } => {
             let on: Vec<String> = on.iter().map(|name| format!("  - {}\n", escape(name))).collect();
             format!("{instance} depends on instances that are not up to date themselves:\n{}", on.concat())

@@ -1,5 +1,7 @@
 //! Durations, sizes and tables as text.
 
+use std::time::Duration;
+
 use crate::language::ByteSize;
 
 /// A duration for people: `340 ms`, `4.2 s`, `3 min 20 s`, `2 h 5 min`.
@@ -16,6 +18,16 @@ pub(crate) fn duration(milliseconds: u64) -> String {
 /// A size for people: `1.4 GiB`.
 pub(crate) fn bytes(count: u64) -> String {
     ByteSize::new(count).rounded()
+}
+
+/// How far a transfer is: `1.2 GiB of 3.4 GiB, 56.0 MiB/s, 40.1 s left`.
+pub(crate) fn pace(done: u64, total: u64, elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(1e-3);
+    let mut text = format!("{} of {}, {}/s", bytes(done), bytes(total.max(done)), bytes(rate as u64));
+    if rate >= 1.0 && total > done {
+        text += &format!(", {} left", duration(((total - done) as f64 / rate * 1000.0) as u64));
+    }
+    text
 }
 
 /// `1 stage`, `2 stages`.
@@ -49,6 +61,14 @@ mod tests {
         assert_eq!(shown, ["0 ms", "999 ms", "1.0 s", "59.9 s", "1 min 0 s", "3 min 20 s", "2 h 5 min"]);
         let shown: Vec<String> = [0, 1023, 1024, 1_503_238_553, u64::MAX].map(bytes).into();
         assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.4 GiB", "16384.0 PiB"]);
+    }
+
+    #[test]
+    fn the_pace_of_a_transfer_tells_what_is_left() {
+        let second = Duration::from_secs(1);
+        assert_eq!(pace(1 << 20, 5 << 20, second), "1.0 MiB of 5.0 MiB, 1.0 MiB/s, 4.0 s left");
+        assert_eq!(pace(0, 5 << 20, second), "0 B of 5.0 MiB, 0 B/s");
+        assert_eq!(pace(7, 5, second), "7 B of 7 B, 7 B/s");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
+use super::pack::{CONTENT, IGNORED, PACK, PATTERNS};
 use super::pipeline::{Axis, Filter, From, Held, Input, Project, Revisions, Shape, Stage, Word, Work, script_path};
 use super::points;
 use super::scale::{Size, WORDS, word};
@@ -17,7 +18,8 @@ const AXES: [&str; 2] = ["a", "b"];
 pub(crate) fn project(rng: &mut Rng, size: Size) -> Project {
     let mut files = BTreeMap::new();
     (0..SCRIPTS).for_each(|number| drop(files.insert(script_path(number), script(rng))));
-    FILES.iter().for_each(|path| drop(files.insert((*path).to_owned(), content(rng))));
+    FILES.iter().chain(&CONTENT).for_each(|path| drop(files.insert((*path).to_owned(), content(rng))));
+    files.insert(PATTERNS.0.to_owned(), PATTERNS.1.to_owned());
     let mut project = Project {
         vars: (0..3).map(|_| rng.u32(0..WORDS)).collect(),
         axes: AXES.iter().map(|name| Axis { name, values: vec![] }).collect(),
@@ -64,7 +66,8 @@ fn add_stage(project: &mut Project, rng: &mut Rng, size: Size) {
     let when = points::when(project, rng, &axes);
     let (exclude, include) = (points::exclude(project, rng, &axes), points::include(project, rng, &axes));
     let (seed, cpus) = (rng.u32(0..2), rng.u32(1..3));
-    project.stages.push(Stage { name, work, seed, axes, exclude, include, when, inputs, cpus });
+    let reads = reads(rng).filter(|_| matches!(work, Work::Command { .. }));
+    project.stages.push(Stage { name, work, seed, axes, exclude, include, when, inputs, reads, cpus });
     if wire(project).is_err() || size.is_exceeded_by(project) {
         project.stages.pop();
     } else {
@@ -86,8 +89,22 @@ fn command(project: &Project, rng: &mut Rng, axes: &[usize]) -> (Work, Vec<Input
     let script = (rng.u32(0..4) == 0).then(|| rng.usize(0..SCRIPTS));
     let (filter, shape, second) = (filter(rng), shape(rng), rng.u32(0..4) == 0);
     let work = Work::Command { shell: shell(rng), script, words, filter, shape, second };
-    let inputs = (0..rng.usize(0..3)).map(|number| Input { port: port(rng, number), from: source(project, rng) });
+    let inputs = (0..rng.usize(0..3)).map(|number| input(project, rng, number));
     (work, inputs.collect())
+}
+
+fn input(project: &Project, rng: &mut Rng, number: usize) -> Input {
+    if rng.u32(0..8) == 0 {
+        // Stages that write to what they read leave this port alone: it is the user's.
+        return Input { port: format!("r{number}"), from: From::Folder };
+    }
+    Input { port: port(rng, number), from: source(project, rng) }
+}
+
+/// Now and then something that is read where it lies.
+fn reads(rng: &mut Rng) -> Option<&'static str> {
+    let all = [FILES[0], FILES[2], PACK];
+    (rng.u32(0..6) == 0).then(|| all[rng.usize(0..all.len())])
 }
 
 /// The name of a port, which says whether the stage may write to what it reads there.
@@ -150,15 +167,15 @@ pub(crate) fn edit(project: &mut Project, rng: &mut Rng, size: Size, may_revise:
 
 fn edit_anyhow(project: &mut Project, rng: &mut Rng, size: Size, may_revise: bool) -> &'static str {
     let at = rng.usize(0..project.stages.len());
-    match rng.u32(0..22) {
+    match rng.u32(0..24) {
         0..3 => {
             let var = rng.usize(0..project.vars.len());
             project.vars[var] = rng.u32(0..WORDS);
             "a variable"
         }
         3..6 => {
-            let path = FILES[rng.usize(0..FILES.len())];
-            project.files.insert(path.to_owned(), content(rng));
+            let all = [FILES.as_slice(), &CONTENT].concat();
+            project.files.insert(all[rng.usize(0..all.len())].to_owned(), content(rng));
             "an input file"
         }
         6 => {
@@ -198,6 +215,19 @@ fn edit_anyhow(project: &mut Project, rng: &mut Rng, size: Size, may_revise: boo
         }
         17 => remove_stage(project, at),
         18 => change_inputs(project, rng, at),
+        21 => {
+            let path = IGNORED[rng.usize(0..IGNORED.len())].to_owned();
+            let file = (rng.u32(0..3) > 0).then(|| content(rng));
+            match file {
+                Some(content) => drop(project.files.insert(path, content)),
+                None => drop(project.files.remove(&path)),
+            }
+            "a file that is no content"
+        }
+        22 if matches!(project.stages[at].work, Work::Command { .. }) => {
+            project.stages[at].reads = reads(rng);
+            "what a stage reads in place"
+        }
         19 | 20 => points::change(project, rng, at),
         _ => "nothing",
     }
@@ -229,13 +259,14 @@ fn change_inputs(project: &mut Project, rng: &mut Rng, at: usize) -> &'static st
     match rng.u32(0..4) {
         0 => rng.shuffle(inputs),
         1 if inputs.len() < 3 => {
-            let port = (0..9)
-                .map(|number| port(rng, number))
-                .find(|port| inputs.iter().all(|input| input.port[1..] != port[1..]));
-            inputs.extend(port.map(|port| Input { port, from: source(&before, rng) }));
+            let number = (0..9).find(|number| inputs.iter().all(|input| input.port[1..] != number.to_string()));
+            inputs.extend(number.map(|number| input(&before, rng, number)));
         }
         2 => drop(inputs.pop()),
-        _ => inputs.iter_mut().for_each(|input| input.from = source(&before, rng)),
+        _ => inputs
+            .iter_mut()
+            .filter(|input| input.from != From::Folder)
+            .for_each(|input| input.from = source(&before, rng)),
     }
     "what a stage reads"
 }

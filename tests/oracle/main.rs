@@ -17,6 +17,7 @@ mod made;
 mod maintenance;
 mod memory;
 mod model;
+mod pack;
 mod pipeline;
 mod points;
 mod program;

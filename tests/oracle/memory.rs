@@ -24,6 +24,7 @@ use fastrand::Rng;
 use serde_json::Map;
 
 use super::made::Made;
+use super::pack;
 use super::shelf::Shelf;
 use super::shell::{self, Folder};
 use super::spoils::{Spoil, is_writable};
@@ -175,10 +176,15 @@ impl RunBackend for InMemory {
                     seen
                 }
                 Target::ProjectFile(path) | Target::NamedFile(path) => {
-                    Made::File(store.files[in_project(&path)].clone().into_bytes())
+                    pack::content(&store.files, in_project(&path)).expect("the project has its files")
                 }
             };
             tried.folder.insert(link.at, content);
+        }
+        let in_place = inputs.read_in_place(id);
+        for path in in_place.iter().flat_map(|path| pack::read_in_place(in_project(path))) {
+            let content = store.files[path].clone().into_bytes();
+            tried.folder.insert(format!("$P/{path}"), Made::File(content));
         }
         assert!(store.folders.insert(at.clone(), tried).is_none(), "a try's folder is its own");
         Ok(Attempt { folder: at, fingerprint, recipe, reader, incidents, claim })

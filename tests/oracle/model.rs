@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::made::{Entries, Made};
+use super::pack;
 use super::pipeline::{Point, Project, Shape, Stage, Work, script_path};
 use super::spoils::is_writable;
 use super::wiring::{self, Source, Wired, wire};
@@ -115,7 +116,7 @@ fn compute_one(
 
 fn reading(project: &Project, wired: wiring::Read, instances: &[Computed]) -> Read {
     let contents = match &wired.source {
-        Source::File(path) => project.files.get(path).map(|content| vec![Made::File(content.clone().into_bytes())]),
+        Source::File(path) => pack::content(&project.files, path).map(|made| vec![made]),
         Source::Instances(numbers, second) => {
             let pick = |at: &usize| instances[*at].contents.as_ref().map(|made| made[usize::from(*second)].clone());
             numbers.iter().map(pick).collect()
@@ -136,7 +137,8 @@ fn describe(project: &Project, stage: &Stage, words: &[u32], reads: &[Read]) -> 
             };
             let paths: Vec<_> = reads.iter().map(path).collect();
             let script = script.map(|script| (script, &project.files[&script_path(script)]));
-            format!("{GUARD} {shell:?} {script:?} {words:?} {paths:?} {filter:?} {shape:?} {second}")
+            let in_place = stage.reads.map(|path| (path, pack::content(&project.files, path)));
+            format!("{GUARD} {shell:?} {script:?} {words:?} {paths:?} {in_place:?} {filter:?} {shape:?} {second}")
         }
         Work::Tables(_) => format!("tables {} {}", project.revisions.tables, words[0]),
         Work::Rows(_) => format!("rows {} {}", project.revisions.rows, words[0]),
@@ -164,7 +166,8 @@ fn contents(
         Some(script) => said_by(&project.files[&script_path(*script)], &words),
         None => words.clone(),
     };
-    let text = filter.apply(&[format!("{said}\n").as_bytes(), &read].concat());
+    let in_place = stage.reads.map(|path| project.shown_in_place(path)).unwrap_or_default();
+    let text = filter.apply(&[format!("{said}\n").as_bytes(), &read, in_place.as_bytes()].concat());
     let words = format!("{words}\n").into_bytes();
     let made = match shape {
         Shape::File(_) => Made::File(text),

@@ -55,6 +55,8 @@ pub(crate) struct Stage {
     pub(crate) include: Vec<Point>,
     pub(crate) when: Option<When>,
     pub(crate) inputs: Vec<Input>,
+    /// What a command reads of the project where it lies.
+    pub(crate) reads: Option<&'static str>,
     /// CPUs it asks for, which change nothing. A command with an even number keeps state, which changes nothing either.
     pub(crate) cpus: u32,
 }
@@ -127,6 +129,8 @@ pub(crate) struct Input {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum From {
     File(String),
+    /// The folder [`PACK`](super::pack::PACK) of the project.
+    Folder,
     Stage {
         /// Index into [`Project::stages`].
         stage: usize,

@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::edits;
 use super::made::Made;
 use super::model::{Computation, Computed, Key, World, compute};
+use super::pack::CONTENT;
 use super::pipeline::{Project, Work};
 use super::project_dir::{Broken, Going, ProjectDir, Ran};
 use super::request::Request;
@@ -282,7 +283,8 @@ impl Case {
         let request = self.request();
         let mut going = self.start(&request, &Broken::new());
         going.hear(self.rng.u32(1..6));
-        let path = ["data/a.txt", "data/b.txt", "c.txt"][self.rng.usize(0..3)];
+        let all = ["data/a.txt", "data/b.txt", "c.txt", CONTENT[0], CONTENT[1]];
+        let path = all[self.rng.usize(0..all.len())];
         let content = format!("changed {}\n", self.rng.u32(0..3));
         // In place, so that a stage that has the file open sees it too.
         std::fs::write(self.place.folder.join(path), &content).unwrap();

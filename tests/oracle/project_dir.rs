@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use super::clock::Clock;
 use super::made::Made;
 use super::model::{Computation, Computed};
+use super::pack::IGNORED;
 use super::pipeline::Project;
 use super::request::Request;
 
@@ -65,6 +66,9 @@ impl ProjectDir {
     pub(crate) fn write(&self, project: &Project, broken: &Broken) {
         for (path, content) in &project.files {
             write_if_other(&self.folder.join(path), content);
+        }
+        for gone in IGNORED.iter().filter(|path| !project.files.contains_key(**path)) {
+            let _ = std::fs::remove_file(self.folder.join(gone));
         }
         let folder = self.folder.join("broken");
         let _ = std::fs::remove_dir_all(&folder);

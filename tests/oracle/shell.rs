@@ -73,6 +73,10 @@ fn text(make: &str, folder: &Folder) -> Vec<u8> {
             super::model::said_by(&script, words)
         }
     };
+    let (read, in_place) = match read.split_once("; cat $P/") {
+        Some((read, in_place)) => (read, format!("$P/{in_place}")),
+        None => (read, String::new()),
+    };
     let files = match read.strip_prefix("for i in ") {
         Some(rest) => rest.split_once(';').expect("a loop has a body").0,
         None => read.trim_start_matches("cat ").trim_end_matches("/dev/null"),
@@ -82,7 +86,8 @@ fn text(make: &str, folder: &Folder) -> Vec<u8> {
         folder.get(file).unwrap_or_else(|| panic!("the line reads `{file}`, which is not among {:?}", folder.keys()))
     };
     // A path with `=` in it is in quotes.
-    files.split_whitespace().map(|file| file.trim_matches('\'')).for_each(|file| text.extend(named(file).shown()));
+    let files = files.split_whitespace().chain(in_place.split_whitespace());
+    files.map(|file| file.trim_matches('\'')).for_each(|file| text.extend(named(file).shown()));
     match filter.strip_prefix("{ head -c ") {
         Some(rest) => {
             let bytes = rest.split(';').next().and_then(|bytes| bytes.parse().ok()).expect("a number of bytes");

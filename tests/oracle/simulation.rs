@@ -32,6 +32,7 @@ use fastrand::Rng;
 use super::kinds::kinds;
 use super::made::Made;
 use super::memory::{Desk, InMemory, OnTheDesk, PROJECT, Shared, record, spoil, store as store_result, work};
+use super::pack::{self, PACK};
 use super::pipeline::Project;
 use super::request::{Failing, Request};
 use super::shelf::artifact;
@@ -88,8 +89,9 @@ impl Prepared {
             words
         });
         let files = project.files.iter();
-        let contents =
-            files.map(|(path, content)| (path.clone(), artifact(&Made::File(content.clone().into_bytes())))).collect();
+        let paths = files.map(|(path, _)| path.as_str()).chain([PACK]);
+        let known = |path: &str| Some((path.to_owned(), artifact(&pack::content(&project.files, path)?)));
+        let contents = paths.filter_map(known).collect();
         Ok(Prepared { plan, contents, mentions, versions: Versions::default(), request, wanted, force })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::pack::PACK;
 use super::pipeline::{From, Held, Input, Point, Project, Stage, Word, Work};
 
 /// A stage at a point where it is there.
@@ -101,6 +102,10 @@ fn read(project: &Project, stage: &Stage, input: &Input, point: &Point, slots: &
             let name = path.rsplit('/').next().unwrap_or_default();
             let paths = vec![format!("inputs/{port}/{name}")];
             let source = Source::File(path.clone());
+            return Ok(Read { port, list: false, paths, axes: Vec::new(), labels: Vec::new(), source });
+        }
+        From::Folder => {
+            let (paths, source) = (vec![format!("inputs/{port}/{PACK}")], Source::File(PACK.to_owned()));
             return Ok(Read { port, list: false, paths, axes: Vec::new(), labels: Vec::new(), source });
         }
         From::Stage { stage, second, held } => (*stage, *second, held),

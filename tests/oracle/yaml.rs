@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::pack::{PACK, read_in_place};
 use super::pipeline::{Filter, From, Held, Input, Point, Project, Shape, Stage, When, Word, Work, script_path};
 use super::spoils::is_writable;
 
@@ -65,6 +66,7 @@ impl Project {
             keys.push(format!("timeout: {}s", self.timeout));
         }
         keys.push(format!("resources: {{ cpus: {} }}", stage.cpus));
+        keys.extend(stage.reads.map(|path| format!("reads: [{path}]")));
         keys.extend(stage.has_state().then(|| "state: true".to_owned()));
         match &stage.work {
             Work::Command { shell, shape, second, .. } => {
@@ -105,7 +107,9 @@ impl Project {
         let first = words.first().map_or_else(String::new, |word| self.word(word));
         let words: String = words.iter().map(|word| format!(" {}", self.word(word))).collect();
         let say = script.map_or("echo".to_owned(), |script| format!("sh {}", script_path(script)));
-        let made = format!("({say}{words}; {}) | {}", self.reading(stage), filter.program());
+        let in_place = stage.reads.map(|path| format!("; cat $P/{}", read_in_place(path).join(" $P/")));
+        let in_place = in_place.unwrap_or_default();
+        let made = format!("({say}{words}; {}{in_place}) | {}", self.reading(stage), filter.program());
         let out = "${{ outputs.o }}";
         let make = match shape {
             Shape::File(_) => format!("{made} > {out}"),
@@ -124,12 +128,14 @@ impl Project {
         let is_folder = |input: &Input| match &input.from {
             From::Stage { stage, second, .. } => self.stages[*stage].work.is_folder(*second),
             From::File(_) => false,
+            From::Folder => true,
         };
         if !stage.inputs.iter().any(is_folder) {
             return format!("cat{inputs} /dev/null");
         }
-        let list = "find . | LC_ALL=C sort";
-        let contents = "find . -type f | LC_ALL=C sort | xargs -r cat";
+        // A folder of the project may be shown by links to what is content of it.
+        let list = "find -L . | LC_ALL=C sort";
+        let contents = "find -L . -type f | LC_ALL=C sort | xargs -r cat";
         format!("for i in{inputs}; do if test -d $i; then (cd $i; {list}; {contents}); else cat $i; fi; done")
     }
 
@@ -152,6 +158,7 @@ impl Project {
     fn selector(&self, from: &From) -> String {
         let (producer, second, held) = match from {
             From::File(path) => return path.clone(),
+            From::Folder => return PACK.to_owned(),
             From::Stage { stage, second, held } => (&self.stages[*stage], *second, held),
         };
         let held = held.iter().map(|(axis, held)| {

@@ -20,7 +20,7 @@ use crate::{Cache, CacheError, Digest, Result};
 /// Name of the program's folder.
 const FOLDER: &str = "state";
 /// Name of the lock file.
-const LOCK: &str = "in-use";
+pub(crate) const LOCK: &str = "in-use";
 /// Name of the file of reports.
 const REPORTS: &str = "reports";
 

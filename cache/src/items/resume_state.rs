@@ -15,7 +15,7 @@ use crate::locks::exclusive::Exclusive;
 use crate::{Cache, CacheError, Digest, ItemFile, Result};
 
 /// File that lists the digests of item files in use as long as the resume state exists.
-const FILES: &str = "item-files";
+pub(crate) const FILES: &str = "item-files";
 
 impl Cache {
     /// Folder of the resume state of `fingerprint`, which need not exist.

@@ -62,6 +62,13 @@ pub struct SealedRecord {
     pub(crate) line: Vec<u8>,
 }
 
+impl SealedRecord {
+    /// The line.
+    pub fn line(&self) -> &[u8] {
+        &self.line
+    }
+}
+
 impl ActionRecord {
     /// Outputs and log of the result.
     pub(crate) fn artifacts(&self) -> impl Iterator<Item = &Artifact> {
@@ -76,7 +83,7 @@ impl ActionRecord {
     }
 
     /// Deserialises a record; `None` if it is damaged.
-    pub(crate) fn unsealed(bytes: &[u8]) -> Option<ActionRecord> {
+    pub fn unsealed(bytes: &[u8]) -> Option<ActionRecord> {
         let sealed: Sealed = serde_json::from_slice(bytes).ok()?;
         if hash_value(SEAL_DOMAIN, &sealed.record) != sealed.seal {
             return None;

@@ -9,6 +9,7 @@ pub(crate) mod ingest;
 pub(crate) mod integrity;
 pub(crate) mod manifests;
 pub(crate) mod objects;
+pub(crate) mod placing;
 pub(crate) mod presence;
 pub(crate) mod probe;
 pub(crate) mod quarantine;

@@ -23,7 +23,7 @@ use crate::run::attempts::command_files::{context, table_of};
 use crate::run::attempts::command_state::{CommandState, kept_state};
 use crate::run::attempts::curves::Metrics;
 use crate::run::attempts::facts::{Facts, RunFacts};
-use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, TakeError};
+use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, ScratchFolder, TakeError};
 use crate::run::environment::Variables;
 use crate::run::executor::access_rules::{AccessRule, AccessRules};
 use crate::run::executor::job::{Job, Launch, ResourceUse, Script};
@@ -116,7 +116,7 @@ pub struct CheckedInputs {
 /// Context of an attempt.
 pub struct AttemptContext<'v> {
     /// Scratch folder.
-    pub folder: PathBuf,
+    pub folder: ScratchFolder,
     /// Snapshots of the project's files that it reads.
     pub reads: Vec<ProjectSnapshot>,
     /// Registration among the attempts that read at the same time.
@@ -151,7 +151,7 @@ impl Attempt {
         if let Some(gone) = stored.find(|artifact| !cache.seems_present(artifact)) {
             return Err(CacheError::Gone { path: cache.path_of(gone) });
         }
-        let mut access = policy.rules(cache, instance, &folder, &links, &inputs.read_in_place(id));
+        let mut access = policy.rules(cache, instance, folder.path(), &links, &inputs.read_in_place(id));
         if let (Some(access), Some(state)) = (&mut access, &state) {
             access.own.push(AccessRule::write(state.folder().to_owned()));
         }
@@ -393,7 +393,7 @@ impl Attempt {
 /// Prepares the folder of an attempt of `instance`: its inputs, and the files that a command reads beside them.
 pub(crate) fn prepare_sandbox(
     cache: &Cache,
-    folder: PathBuf,
+    folder: ScratchFolder,
     instance: &Instance,
     links: &[Link],
     views: ShownFolders<'_>,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use athanor_cache::{Cache, CacheError, Claim, Digest, Lookup, Unsynced};
+use athanor_cache::{ActionRecord, Cache, CacheError, Claim, Digest, Lookup, Unsynced};
 use athanor_stages::context::StageReport;
 
 use crate::plan::InstanceId;
@@ -28,6 +28,7 @@ use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
 use crate::run::inputs::mutation_guard::project_snapshots::ProjectSnapshots;
 use crate::run::inputs::mutation_guard::readers::Readers;
 use crate::run::inputs::resolve::Inputs;
+use crate::run::remote::RemoteUse;
 use crate::run::state::last_run::LastRun;
 use crate::run::state::outputs::Outputs;
 
@@ -40,6 +41,16 @@ pub trait RunBackend {
 
     /// Returns the outputs of a result that can be served.
     fn look_up(&self, fingerprint: &Digest) -> Result<Option<Outputs>, CacheError>;
+    /// Asks elsewhere for a result that is not here; returns whether it does: [`BackendEvent::Answered`] follows.
+    fn ask(&mut self, _id: InstanceId, _fingerprint: &Digest) -> bool {
+        false
+    }
+    /// Fetches what `id` reads and is elsewhere; returns whether there is anything: [`BackendEvent::Fetched`] follows.
+    fn fetch(&mut self, _inputs: &Inputs<'_>, _id: InstanceId, _resolved: &Resolved) -> bool {
+        false
+    }
+    /// Notes that a result was recorded.
+    fn recorded(&mut self, _record: &ActionRecord) {}
     /// Whether the history does not yet say that the instance called `name` has this result.
     fn is_news(&self, name: &str, fingerprint: &Digest) -> bool;
     /// Claims the right to make the result of a fingerprint; `None` while another process has it, or the state of its work.
@@ -77,6 +88,10 @@ pub enum BackendEvent {
     Stored(InstanceId, Box<Result<Stored, CommitError>>),
     /// Results were recorded, or not.
     Recorded(Recorded),
+    /// Outputs of the result that an instance needs, if it is elsewhere.
+    Answered(InstanceId, Digest, Option<Outputs>),
+    /// All that an instance reads is here, or not.
+    Fetched(InstanceId, bool),
     /// Sentence about the run as a whole, for the user.
     Notice(String),
 }
@@ -123,6 +138,10 @@ pub struct CacheBackend<'r> {
     /// Variables of this process, of which commands get some.
     variables: Variables,
     policy: Arc<AccessPolicy>,
+    /// Remote cache, if there is one.
+    remote: Option<Arc<RemoteUse>>,
+    /// Whether results are looked for there.
+    asks: bool,
     listener: BackendListener,
 }
 
@@ -154,8 +173,17 @@ impl<'r> CacheBackend<'r> {
             group_committer,
             variables,
             policy,
+            remote: None,
+            asks: false,
             listener,
         }
+    }
+
+    /// Uses a remote cache, too: pushes what is recorded, fetches what is promised, and, if it `asks`, looks for results there.
+    #[must_use]
+    pub fn with_remote(mut self, remote: Option<Arc<RemoteUse>>, asks: bool) -> Self {
+        (self.remote, self.asks) = (remote, asks);
+        self
     }
 }
 
@@ -171,6 +199,28 @@ impl RunBackend for CacheBackend<'_> {
             Lookup::Hit(record) => Some(record.outputs.into()),
             Lookup::Incomplete { .. } | Lookup::Miss => None,
         })
+    }
+
+    fn ask(&mut self, id: InstanceId, fingerprint: &Digest) -> bool {
+        let Some(remote) = self.remote.as_ref().filter(|_| self.asks) else { return false };
+        let (listener, fingerprint) = (Arc::clone(&self.listener), *fingerprint);
+        remote.ask(fingerprint, move |outputs| listener(BackendEvent::Answered(id, fingerprint, outputs)));
+        true
+    }
+
+    fn fetch(&mut self, inputs: &Inputs<'_>, id: InstanceId, resolved: &Resolved) -> bool {
+        let Some(remote) = &self.remote else { return false };
+        let missing = remote.missing(&inputs.stored(id, &resolved.recipe));
+        if missing.is_empty() {
+            return false;
+        }
+        let listener = Arc::clone(&self.listener);
+        remote.fetch(missing, move |all| listener(BackendEvent::Fetched(id, all)));
+        true
+    }
+
+    fn recorded(&mut self, record: &ActionRecord) {
+        self.remote.iter().for_each(|remote| remote.push(record));
     }
 
     fn is_news(&self, name: &str, fingerprint: &Digest) -> bool {

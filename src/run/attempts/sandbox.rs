@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, is_left_behind, remove_tree};
 use athanor_stages::ports::OutputPort;
 
 use crate::run::attempts::named_files::place_named;
+use crate::run::executor::local::EVENTS;
 use crate::run::inputs::folder_views::ShownFolders;
 use crate::run::inputs::link::{Link, Target};
 
@@ -41,6 +42,46 @@ pub(crate) struct Sandbox {
     links: BTreeSet<String>,
 }
 
+/// Folder for an attempt: one that does not exist, or that was left by [`Sandbox::clear`].
+#[derive(Debug)]
+pub struct ScratchFolder {
+    path: PathBuf,
+    /// Names of the empty folders among its inputs.
+    ports: BTreeSet<String>,
+}
+
+impl From<PathBuf> for ScratchFolder {
+    /// A folder that does not exist.
+    fn from(path: PathBuf) -> Self {
+        ScratchFolder { path, ports: BTreeSet::new() }
+    }
+}
+
+impl ScratchFolder {
+    /// Path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the folders of ports that none of `links` goes into; returns the others.
+    fn keep_ports(self, links: &[Link]) -> Result<BTreeSet<String>, CacheError> {
+        let wanted: BTreeSet<&str> = links.iter().filter_map(|link| port_of(&link.at)).collect();
+        let (kept, others): (BTreeSet<String>, BTreeSet<String>) =
+            self.ports.into_iter().partition(|port| wanted.contains(port.as_str()));
+        for port in others {
+            let folder = self.path.join(INPUTS).join(port);
+            fs::remove_dir(&folder).map_err(refused(&folder))?;
+        }
+        Ok(kept)
+    }
+}
+
+/// Name of the folder among the inputs that an input at `at` lies in, if it lies in one.
+fn port_of(at: &str) -> Option<&str> {
+    let within = at.strip_prefix(INPUTS)?.strip_prefix('/')?;
+    within.split_once('/').map(|(port, _)| port)
+}
+
 /// Reason why outputs could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeError {
@@ -58,15 +99,16 @@ pub enum TakeError {
 }
 
 impl Sandbox {
-    /// Links all inputs into the folder `root`, which does not exist or was left by [`Sandbox::clear`].
+    /// Links all inputs into `folder`.
     pub(crate) fn prepare(
         cache: &Cache,
-        root: PathBuf,
+        folder: ScratchFolder,
         links: &[Link],
         outputs: &[OutputPort],
         folders: ShownFolders<'_>,
     ) -> Result<Self, CacheError> {
         let ShownFolders { views, exclusions } = folders;
+        let root = folder.path.clone();
         let work = root.join(WORK);
         let inputs = if root.exists() {
             root.join(INPUTS)
@@ -75,9 +117,12 @@ impl Sandbox {
             make(&root.join(INPUTS))?;
             inputs_of(&root, &work)?
         };
+        // Folders that are there, so that nobody asks the system again.
+        let kept = folder.keep_ports(links)?.into_iter().map(|port| inputs.join(port));
+        let there: BTreeSet<PathBuf> = kept.chain([work.clone(), inputs.clone()]).collect();
         let sandbox = Sandbox { root, work, inputs, links: links.iter().map(|link| link.at.clone()).collect() };
         let make_parent = |path: &Path| match path.parent() {
-            Some(parent) if parent != sandbox.work && parent != sandbox.inputs => make(parent),
+            Some(parent) if !there.contains(parent) => make(parent),
             _ => Ok(()),
         };
         for link in links {
@@ -200,23 +245,46 @@ impl Sandbox {
     pub(crate) fn clear(self) -> Cleared {
         let mut undeclared = Vec::new();
         let is_link = fs::read_link(self.work.join(INPUTS)).is_ok_and(|to| to == Path::new("..").join(INPUTS));
-        let folders =
-            [(self.work.clone(), ""), (self.work.join(TEMPORARY), TEMPORARY), (self.root.join(INPUTS), INPUTS)];
-        let own = [WORK, INPUTS, CONTEXT, SCRIPT.trim_start_matches("../")];
+        let folders = [(self.work.clone(), ""), (self.work.join(TEMPORARY), TEMPORARY)];
+        let own = [WORK, INPUTS, CONTEXT, EVENTS, SCRIPT.trim_start_matches("../")];
         let mut emptied = is_link && is_plain_folder(&self.root) && holds_only(&self.root, &own);
         for file in [self.work.join(SCRIPT), self.context()] {
             emptied &= is_plain_file(&file);
         }
+        emptied &= fs::symlink_metadata(self.root.join(EVENTS)).map_or(true, |found| found.file_type().is_fifo());
         for (folder, within) in &folders {
             emptied &= is_plain_folder(folder) && self.sweep(folder, within, &mut undeclared);
         }
+        let ports = self.sweep_inputs(&mut undeclared).filter(|_| emptied);
         undeclared.sort();
-        if emptied {
-            return Cleared { folder: Some(self.root), undeclared };
+        if let Some(ports) = ports {
+            return Cleared { folder: Some(ScratchFolder { path: self.root, ports }), undeclared };
         }
         // Files that cannot be removed now are swept by the next collection; the result does not depend on them.
         let _ = remove_tree(&self.root);
         Cleared { folder: None, undeclared }
+    }
+
+    /// Empties the folder of inputs and the folders of ports in it; returns the names of these, or `None` if that did not succeed.
+    fn sweep_inputs(&self, undeclared: &mut Vec<String>) -> Option<BTreeSet<String>> {
+        let inputs = self.root.join(INPUTS);
+        if !is_plain_folder(&inputs) {
+            return None;
+        }
+        let (mut ports, mut emptied) = (BTreeSet::new(), true);
+        for entry in fs::read_dir(&inputs).ok()? {
+            let entry = entry.ok()?;
+            let relative = relative(INPUTS, &entry);
+            let port = entry.file_name().into_string().ok();
+            match port.filter(|_| !self.links.contains(&relative) && is_plain_folder(&entry.path())) {
+                Some(port) => {
+                    emptied &= self.sweep(&entry.path(), &relative, undeclared);
+                    ports.insert(port);
+                }
+                None => emptied &= self.remove(&entry, relative, undeclared),
+            }
+        }
+        emptied.then_some(ports)
     }
 
     /// Removes everything in a folder, which is `within` in the folder the stage runs in, except what every attempt has; returns
@@ -227,20 +295,21 @@ impl Sandbox {
         for entry in entries {
             emptied &= entry.is_ok_and(|entry| {
                 let relative = relative(within, &entry);
-                match entry.file_type() {
-                    _ if relative == TEMPORARY || relative == INPUTS => true,
-                    Ok(kind) if kind.is_dir() => {
-                        self.list(&entry.path(), &relative, undeclared);
-                        remove_tree(&entry.path()).is_ok()
-                    }
-                    _ => {
-                        self.note(relative, undeclared);
-                        fs::remove_file(entry.path()).is_ok()
-                    }
-                }
+                relative == TEMPORARY || relative == INPUTS || self.remove(&entry, relative, undeclared)
             });
         }
         emptied
+    }
+
+    /// Removes an entry of a folder, which is `relative` to the folder the stage runs in; returns whether that succeeded.
+    fn remove(&self, entry: &fs::DirEntry, relative: String, undeclared: &mut Vec<String>) -> bool {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            self.list(&entry.path(), &relative, undeclared);
+            remove_tree(&entry.path()).is_ok()
+        } else {
+            self.note(relative, undeclared);
+            fs::remove_file(entry.path()).is_ok()
+        }
     }
 
     /// Lists all undeclared files in a folder, which is `within` in the folder the stage runs in.
@@ -271,7 +340,7 @@ impl Sandbox {
 /// Remains of an attempt's folder.
 pub struct Cleared {
     /// The folder, if another attempt can use it.
-    pub folder: Option<PathBuf>,
+    pub folder: Option<ScratchFolder>,
     /// Files that were neither inputs nor outputs, relative to the folder, sorted.
     pub undeclared: Vec<String>,
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use athanor_cache::{Cache, CacheError, Lock, is_name_of_run, keep_scratch, remove_scratch};
 
+use crate::run::attempts::sandbox::ScratchFolder;
+
 /// Pool of the scratch folders of a run.
 pub struct ScratchPool {
     cache: Arc<Cache>,
@@ -13,7 +15,7 @@ pub struct ScratchPool {
     keeps_failed: bool,
     scratch: Option<Scratch>,
     made: usize,
-    folders: Vec<PathBuf>,
+    folders: Vec<ScratchFolder>,
     /// Folder of logs that was made last.
     logs: Option<PathBuf>,
 }
@@ -25,7 +27,7 @@ impl ScratchPool {
     }
 
     /// Folder for the next attempt.
-    pub fn acquire(&mut self) -> Result<PathBuf, CacheError> {
+    pub fn acquire(&mut self) -> Result<ScratchFolder, CacheError> {
         if let Some(folder) = self.folders.pop() {
             return Ok(folder);
         }
@@ -34,7 +36,7 @@ impl ScratchPool {
             Some(scratch) => scratch,
             None => Scratch::make(&self.cache, &self.run)?,
         };
-        Ok(self.scratch.insert(scratch).folder.join(self.made.to_string()))
+        Ok(self.scratch.insert(scratch).folder.join(self.made.to_string()).into())
     }
 
     /// Makes the folder of an attempt's log.
@@ -50,7 +52,7 @@ impl ScratchPool {
     }
 
     /// Takes back a folder that an attempt has left empty.
-    pub fn release(&mut self, folder: Option<PathBuf>) {
+    pub fn release(&mut self, folder: Option<ScratchFolder>) {
         self.folders.extend(folder);
     }
 

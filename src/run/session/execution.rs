@@ -28,6 +28,7 @@ use crate::run::state::outputs::{Outputs, UpToDate};
 
 use super::durations::expected_durations;
 use super::passes::Passes;
+use super::remote::{Fetched, Needed, finish_pushes, outputs_here, remote_use};
 use super::run_summary::{RunEnd, add_summary};
 use super::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session};
 
@@ -121,6 +122,7 @@ impl<'s> Execution<'s> {
             if nothing_new { None } else { Some(session.history.register_run(&self.run, session.names())?) };
         let unsettled: Vec<InstanceId> =
             session.wanted.iter().copied().filter(|id| settled[id.index()].is_none()).collect();
+        let remote = if nothing_new { None } else { remote_use(session.project, &self.sender) };
         let withheld = session.withheld(&unsettled, &self.contents);
         withheld.events().for_each(|event| self.journal.record(event));
         let incidents = cache.incident_mark();
@@ -152,19 +154,29 @@ impl<'s> Execution<'s> {
             run: run.clone(),
             logs: self.log_folder.clone(),
             facts: &facts,
+            remote: remote.clone(),
             sender: self.sender.clone(),
             messages: &self.messages,
         };
         let inputs = || session.inputs(&self.contents, &self.versions);
         let known = KnownResults { last_run: &self.last_run, is_outdated, facts: &facts };
         let journal = &mut self.journal;
-        let first = passes.first(inputs(), known, settled, request.force.clone(), journal)?;
-        let look_for_lost = cache.incident_mark() != incidents;
+        let mut first = passes.first(inputs(), known, settled, request.force.clone(), journal)?;
+        let needed = Needed { plan: session.plan, wanted: &session.wanted, keep_going: request.keep_going };
+        let fetched = remote.as_ref().map(|remote| needed.fetch(remote, &first, &self.messages, journal));
+        if fetched == Some(Fetched::Interrupted) {
+            first.outcome = Outcome::Interrupted;
+        }
+        let look_for_lost = fetched == Some(Fetched::NotAll) || cache.incident_mark() != incidents;
         let mut pass = passes.second(inputs(), first, request.force, look_for_lost, journal)?;
-        let mut publication = publish(session, &pass.outputs, &run);
+        let here = |pass: &PassResult| outputs_here(remote.as_deref(), &pass.outputs);
+        let mut publication = publish(session, &here(&pass), &run);
         if publication.refused.iter().any(|refused| refused.lost) {
             pass = passes.second(inputs(), pass, HashSet::new(), true, journal)?;
-            publication = merged(publication, publish(session, &pass.outputs, &run));
+            publication = merged(publication, publish(session, &here(&pass), &run));
+        }
+        if let Some(remote) = &remote {
+            finish_pushes(remote, &self.messages, journal);
         }
         Ok(Executed { pass, publication, registered, provenance: facts.provenance.clone(), set: request.set })
     }

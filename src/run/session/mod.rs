@@ -3,9 +3,11 @@
 mod durations;
 mod execution;
 mod passes;
+mod remote;
 pub(crate) mod run_summary;
 pub mod second_pass;
 pub mod shell;
+pub(crate) mod transfers;
 mod withheld;
 
 use std::collections::HashSet;
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use athanor_cache::{Cache, CacheError, Exclusions};
+use athanor_remote::RemoteError;
 use athanor_stages::context::ComputesOn;
 use athanor_stages::error::CPU_INSTEAD;
 
@@ -29,6 +32,7 @@ use crate::run::inputs::contents::{Contents, Reading};
 use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::inputs::versions::{self, Versions};
+use crate::run::remote::{RemoteConfig, RemoteUse};
 use crate::run::state::history::{History, Ledger, RunId};
 use crate::run::state::last_run::LastRun;
 use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
@@ -53,6 +57,8 @@ pub struct Project {
     pub variables: Variables,
     /// Sandbox of commands.
     pub sandbox: SandboxConfig,
+    /// Remote cache, if there is one.
+    pub remote: Option<RemoteConfig>,
 }
 
 impl Project {
@@ -66,6 +72,7 @@ impl Project {
             log_limit: log_limit.value.bytes(),
             variables: Variables::default(),
             sandbox: SandboxConfig::default(),
+            remote: None,
         }
     }
 
@@ -81,6 +88,9 @@ pub enum RunError {
     /// The cache refused.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// The remote cache failed.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// Stages ask for more than the run has.
     #[error("{0}")]
     NeverFits(Box<Diagnostics>),
@@ -187,8 +197,23 @@ impl<'a> Session<'a> {
         &self.wanted
     }
 
+    /// The cache.
+    pub(crate) fn cache(&self) -> &Arc<Cache> {
+        &self.project.cache
+    }
+
+    /// Whether there is a remote cache.
+    pub fn has_remote(&self) -> bool {
+        self.project.remote.is_some()
+    }
+
     /// Status of each of them, by instance.
     pub fn status(&self) -> Result<Vec<Option<Status>>, RunError> {
+        self.status_with(None)
+    }
+
+    /// Status of each of them, by instance; a remote cache is asked, too, if there is one.
+    pub fn status_with(&self, remote: Option<&RemoteUse>) -> Result<Vec<Option<Status>>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
         let versions = self.last_versions();
         let inputs = self.inputs(&contents, &versions);
@@ -198,6 +223,7 @@ impl<'a> Session<'a> {
             cache: &self.project.cache,
             last_run: &last_run,
             unchanged,
+            remote,
             ledger: &|| self.history.ledger(),
         };
         Ok(status(&inputs, &earlier, &self.wanted)?)

@@ -24,6 +24,7 @@ use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
 use crate::run::executor::resources::Capacity;
 use crate::run::executor::thread_pool::ThreadPool;
 use crate::run::inputs::resolve::Inputs;
+use crate::run::remote::RemoteUse;
 use crate::run::session::second_pass::{SecondPass, joined, tasks};
 use crate::run::state::journal::Journal;
 use crate::run::state::last_run::LastRun;
@@ -61,6 +62,8 @@ pub(super) struct Passes<'r> {
     pub(super) logs: PathBuf,
     /// Facts for the records of the run.
     pub(super) facts: &'r Arc<RunFacts>,
+    /// Remote cache, if there is one.
+    pub(super) remote: Option<Arc<RemoteUse>>,
     /// Sends messages to the run.
     pub(super) sender: Sender<Message>,
     /// Receives them.
@@ -95,7 +98,10 @@ impl Passes<'_> {
         look_for_lost: bool,
         journal: &mut Journal,
     ) -> Result<PassResult, CacheError> {
-        let lost = |output: &OutputRecord| self.cache.presence(&output.artifact) != Presence::Present;
+        let is_promised =
+            |output: &OutputRecord| self.remote.as_ref().is_some_and(|remote| remote.is_promised(&output.artifact));
+        let lost =
+            |output: &OutputRecord| !is_promised(output) && self.cache.presence(&output.artifact) != Presence::Present;
         let is_lost = |result: &UpToDate| look_for_lost && result.outputs.iter().any(lost);
         let Some(mut pass) = SecondPass::after(&first, self.plan, self.wanted, self.keep_going, is_lost) else {
             return Ok(first);
@@ -148,6 +154,8 @@ impl Passes<'_> {
         let scratch_pool = ScratchPool::new(Arc::clone(self.cache), self.run.clone(), self.keep_scratch);
         let (cache, access) = (Arc::clone(self.cache), Arc::clone(&self.policy));
         let backend = CacheBackend::new(cache, known, scratch_pool, threads, self.variables.clone(), access, on_result);
+        // A second pass makes what is missing, and asks nobody for it: an answer might again be a promise that is not kept.
+        let backend = backend.with_remote(self.remote.clone(), !policy.private_inputs);
         Dispatcher::new(inputs, backend, scheduler, journal, policy, Box::new(executor), Box::new(self.durations))
     }
 }

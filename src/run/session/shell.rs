@@ -11,7 +11,7 @@ use crate::plan::{InstanceId, Work};
 use crate::run::attempts::attempt::{environment, prepare_sandbox};
 use crate::run::attempts::sandbox::Sandbox;
 use crate::run::executor::access_rules::AccessRules;
-use crate::run::executor::local::landlock::Restriction;
+use crate::run::executor::local::landlock::{OpenRules, Restriction};
 use crate::run::executor::protocol::EVENTS_VARIABLE;
 use crate::run::executor::resources::{Capacity, Pool};
 use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
@@ -88,7 +88,7 @@ impl PreparedStage {
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).env(EVENTS_VARIABLE, "/dev/null");
         let mut child = match &self.access {
-            Some(rules) => Restriction::new(rules)?.spawn(&mut command)?,
+            Some(rules) => Restriction::new(rules, &OpenRules::default())?.spawn(&mut command)?,
             None => command.spawn()?,
         };
         Ok(child.wait()?)
@@ -115,7 +115,7 @@ impl Session<'_> {
         let policy = self.project.access_policy();
         let access = policy.rules(cache, instance, &root, &links, &inputs.read_in_place(id));
         let views = ShownFolders { views: &mut FolderViews::default(), exclusions: &self.exclusions };
-        let sandbox = prepare_sandbox(cache, root, instance, &links, views)?;
+        let sandbox = prepare_sandbox(cache, root.into(), instance, &links, views)?;
         let mut notices = policy.notices();
         let state = match instance.state {
             true => Some(self.copy_of_state(&recipe.fingerprint(), sandbox.root(), &mut notices)?),

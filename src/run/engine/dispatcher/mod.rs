@@ -1,5 +1,6 @@
 //! The dispatcher: alone holds the state of a run, handles its messages, and asks the scheduler what happens next.
 
+mod elsewhere;
 mod failures;
 mod jobs;
 mod pass;
@@ -237,26 +238,41 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
                     continue;
                 }
             }
-            if !self.policy.force.contains(&id)
-                && let Some(outputs) = self.backend.look_up(&fingerprint)?
-            {
-                self.cached(id, fingerprint, &outputs);
-                continue;
+            if !self.policy.force.contains(&id) {
+                if let Some(outputs) = self.backend.look_up(&fingerprint)? {
+                    self.cached(id, fingerprint, &outputs);
+                    continue;
+                }
+                if self.backend.ask(id, &fingerprint) {
+                    self.in_flight.begin(fingerprint);
+                    continue;
+                }
             }
-            match self.inputs.recipe(id, |producer| &*self.outputs[producer.index()]) {
-                Ok(recipe) => self.enqueue(id, Resolved { recipe, fingerprint }),
-                Err(unwritten) => self.fail(id, &Failure::new(unwritten.to_string())),
-            }
+            self.missed(id, fingerprint);
         }
         Ok(())
     }
 
-    fn enqueue(&mut self, id: InstanceId, resolved: Resolved) {
+    /// Queues an instance whose result is nowhere, as soon as all that it reads is here.
+    fn missed(&mut self, id: InstanceId, fingerprint: Digest) {
+        match self.inputs.recipe(id, |producer| &*self.outputs[producer.index()]) {
+            Ok(recipe) => {
+                let resolved = Resolved { recipe, fingerprint };
+                self.in_flight.begin(fingerprint);
+                let is_fetching = self.backend.fetch(&self.inputs, id, &resolved);
+                self.resolved.insert(id, resolved);
+                if !is_fetching {
+                    self.enqueue(id);
+                }
+            }
+            Err(unwritten) => self.fail(id, &Failure::new(unwritten.to_string())),
+        }
+    }
+
+    fn enqueue(&mut self, id: InstanceId) {
         if let Some(durations) = self.durations.take() {
             self.scheduler.expect(&durations());
         }
-        self.in_flight.begin(resolved.fingerprint);
-        self.resolved.insert(id, resolved);
         self.scheduler.enqueue(id);
     }
 
@@ -328,6 +344,10 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             Message::Job(event) => self.job_event(event),
             Message::Backend(BackendEvent::Stored(id, result)) => self.stored(id, *result),
             Message::Backend(BackendEvent::Recorded(recorded)) => self.recorded(recorded),
+            Message::Backend(BackendEvent::Answered(id, fingerprint, outputs)) => {
+                self.answered(id, fingerprint, outputs);
+            }
+            Message::Backend(BackendEvent::Fetched(id, all)) => self.fetched(id, all),
             Message::Backend(BackendEvent::Notice(message)) => self.journal.record(RunEvent::Notice { message }),
             Message::Interrupt => self.interrupt(),
         }
@@ -389,6 +409,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             }
             self.counts.ran += 1;
             self.finished.insert(id);
+            self.backend.recorded(&record);
             if !record.metrics.is_empty() {
                 self.metrics.insert(id, record.metrics);
             }

@@ -7,14 +7,16 @@
 use std::error::Error;
 use std::io;
 use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr,
 };
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit};
 
-use crate::run::executor::access_rules::{AccessRules, FileAccess};
+use crate::run::executor::access_rules::{AccessRule, AccessRules, FileAccess};
 use crate::run::executor::os_limits;
 
 /// Version of Landlock that is needed: the first that covers truncating files.
@@ -62,23 +64,78 @@ fn system_error(error: impl Error + Send + Sync + 'static) -> io::Error {
     io::Error::other(error)
 }
 
+/// The rules that all jobs of a run share, with their paths open: there may be a hundred, and to open a path takes longer than to
+/// add its rule.
+#[derive(Default)]
+pub(crate) struct OpenRules(Mutex<Option<Opened>>);
+
+struct Opened {
+    rules: Arc<[AccessRule]>,
+    paths: Arc<Vec<OpenRule>>,
+}
+
+/// Rule with its path open.
+struct OpenRule {
+    path: PathFd,
+    access: FileAccess,
+}
+
+impl OpenRules {
+    /// The open paths of `rules`; `None` if there are more than this process should keep open.
+    fn of(&self, rules: &Arc<[AccessRule]>) -> io::Result<Option<Arc<Vec<OpenRule>>>> {
+        if rules.len() > most_kept_open() {
+            return Ok(None);
+        }
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = known.as_ref().filter(|opened| Arc::ptr_eq(&opened.rules, rules)) {
+            return Ok(Some(Arc::clone(&opened.paths)));
+        }
+        let paths = rules.iter().filter_map(|rule| OpenRule::open(rule).transpose()).collect::<io::Result<Vec<_>>>()?;
+        let opened = Opened { rules: Arc::clone(rules), paths: Arc::new(paths) };
+        Ok(Some(Arc::clone(&known.insert(opened).paths)))
+    }
+}
+
+/// Number of paths that may stay open: an eighth of what the user may have.
+fn most_kept_open() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(limit, _)| usize::try_from(limit / 8).unwrap_or(usize::MAX))
+}
+
+impl OpenRule {
+    /// The rule with its path open; `None` if that is not there, or the user may not enter it.
+    fn open(rule: &AccessRule) -> io::Result<Option<OpenRule>> {
+        match PathFd::new(&rule.path).map_err(system_error) {
+            Ok(path) => Ok(Some(OpenRule { path, access: rule.access })),
+            Err(error) if os_limits::is_limit_reached(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
 /// Restriction of a process, ready to be used once.
 pub(crate) struct Restriction(RulesetCreated);
 
 impl Restriction {
     /// The restriction to what `rules` allow. Paths that are not there, or that the user may not enter, are left out.
-    pub(crate) fn new(rules: &AccessRules) -> io::Result<Restriction> {
+    pub(crate) fn new(rules: &AccessRules, open_rules: &OpenRules) -> io::Result<Restriction> {
         // A file takes fewer flags than a folder; that is no lack of the kernel's.
-        let mut ruleset = empty()?.set_compatibility(CompatLevel::BestEffort);
-        for rule in rules.all() {
-            let path = match PathFd::new(&rule.path).map_err(system_error) {
-                Ok(path) => path,
-                Err(error) if os_limits::is_limit_reached(&error) => return Err(error),
-                Err(_) => continue,
-            };
-            ruleset = ruleset.add_rule(PathBeneath::new(path, flags(rule.access))).map_err(system_error)?;
+        let mut restriction = Restriction(empty()?.set_compatibility(CompatLevel::BestEffort));
+        let opened = open_rules.of(&rules.shared)?;
+        for rule in opened.iter().flat_map(|rules| rules.iter()) {
+            restriction = restriction.with(rule)?;
         }
-        Ok(Restriction(ruleset))
+        let others = rules.shared.iter().filter(|_| opened.is_none()).chain(&rules.own);
+        for rule in others {
+            if let Some(rule) = OpenRule::open(rule)? {
+                restriction = restriction.with(&rule)?;
+            }
+        }
+        Ok(restriction)
+    }
+
+    fn with(self, rule: &OpenRule) -> io::Result<Restriction> {
+        let rule = PathBeneath::new(&rule.path, flags(rule.access));
+        self.0.add_rule(rule).map(Restriction).map_err(system_error)
     }
 
     /// Starts a process under the restriction. Neither it nor what it starts can gain privileges (`sudo`).

@@ -28,6 +28,9 @@ use crate::plan::InstanceId;
 use crate::run::executor::job::{Executor, Job, JobEvent, JobListener, Stop};
 use crate::run::executor::thread_pool::ThreadPool;
 
+pub(crate) use events_pipe::NAME as EVENTS;
+use interpreter::Interpreters;
+use landlock::OpenRules;
 use oom_counter::OomCounter;
 use process::{Process, Shared, run_job};
 pub(crate) use process_mark::ATTEMPT_VARIABLE;
@@ -86,7 +89,15 @@ impl LocalExecutor {
             reaper.iter().for_each(|reaper| processes.exempt(reaper.process()));
             // Without a reaper outside of it nobody would kill it.
             let group = group.filter(|_| reaper.is_some()).and_then(RunGroup::enter);
-            let shared = Arc::new(Shared { program, events, processes, log_limit, oom_counter });
+            let shared = Arc::new(Shared {
+                program,
+                events,
+                processes,
+                log_limit,
+                oom_counter,
+                interpreters: Interpreters::default(),
+                open_rules: OpenRules::default(),
+            });
             Started { shared, _group: group, _reaper: reaper }
         });
         Arc::clone(&started.shared)

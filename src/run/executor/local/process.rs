@@ -15,10 +15,10 @@ use nix::unistd::Pid;
 
 use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, ResourceUse, Stop};
-use crate::run::executor::local::events_pipe::{EventsPipe, NamedPipe};
-use crate::run::executor::local::interpreter;
+use crate::run::executor::local::events_pipe::EventsPipe;
+use crate::run::executor::local::interpreter::Interpreters;
 use crate::run::executor::local::kept_state::{StateWatch, group_works};
-use crate::run::executor::local::landlock::Restriction;
+use crate::run::executor::local::landlock::{OpenRules, Restriction};
 use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
@@ -51,6 +51,10 @@ pub(super) struct Shared {
     pub log_limit: u64,
     /// Counter of out-of-memory kills.
     pub oom_counter: OomCounter,
+    /// Programs that run scripts.
+    pub interpreters: Interpreters,
+    /// Rules of all sandboxes of the run.
+    pub open_rules: OpenRules,
 }
 
 /// Handle of a job's process, for those who want to stop it.
@@ -195,8 +199,8 @@ struct Running {
     streams: ProcessStreams,
     /// Our end of a script's event pipe, which keeps it open: the script may open and close it many times.
     keep_open: Option<OwnedFd>,
-    /// The event pipe's name, until the process has ended.
-    named_pipe: Option<NamedPipe>,
+    /// Name of the event pipe in the attempt's folder.
+    named_pipe: Option<PathBuf>,
     oom_counter: Counts,
 }
 
@@ -206,8 +210,8 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         Launch::Worker(request) => serde_json::to_string(request).map_err(std::io::Error::other)?,
         Launch::Script(_) => String::new(),
     };
-    let restriction = job.access.as_ref().map(Restriction::new).transpose()?;
-    let EventsPipe { reader, writer, path, named } = match job.access {
+    let restriction = job.access.as_ref().map(|rules| Restriction::new(rules, &shared.open_rules)).transpose()?;
+    let EventsPipe { reader, writer, path, is_named } = match job.access {
         Some(_) => EventsPipe::named(&job.attempt)?,
         None => EventsPipe::unnamed()?,
     };
@@ -221,7 +225,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
             command
         }
         Launch::Script(script) => {
-            let mut command = interpreter::command(script, &job.environment)?;
+            let mut command = shared.interpreters.command(script, &job.environment)?;
             command.env_clear().stdin(Stdio::null()).stdout(print.try_clone()?);
             command
         }
@@ -230,7 +234,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     command.envs(job.environment.iter().map(|(name, value)| (name, value)));
     if let Launch::Script(_) = job.launch {
         // The pipe is opened by name, so that a script can write to it like to any file.
-        command.env(EVENTS_VARIABLE, path);
+        command.env(EVENTS_VARIABLE, &path);
     }
     let lock = job.state.as_ref().and_then(|state| state.lock());
     let mut child = shared.processes.start(number, &mut command, restriction, lock)?;
@@ -240,7 +244,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         let _ = writeln!(stdin, "{request}");
     }
     let keep_open = matches!(job.launch, Launch::Script(_)).then_some(writer);
-    Ok(Running { child, number, streams, keep_open, named_pipe: named, oom_counter })
+    Ok(Running { child, number, streams, keep_open, named_pipe: is_named.then_some(path), oom_counter })
 }
 
 impl Running {
@@ -281,7 +285,10 @@ impl Running {
         });
         let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());
-        drop(self.named_pipe.take());
+        if let Some(pipe) = self.named_pipe.take().filter(|_| !unkillable.is_empty()) {
+            // What is left may still write to it, and the next attempt makes one of its own.
+            let _ = std::fs::remove_file(pipe);
+        }
         // Output of processes that were killed with it.
         self.streams.drain(&mut on_line);
         for Unkillable { process, name } in unkillable {

@@ -43,6 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "the function under test waits for it")]
     fn a_process_ends_with_what_it_used() {
         let busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exit 3";
         let child = Command::new("sh").args(["-c", busy]).spawn().unwrap();

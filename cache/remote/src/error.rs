@@ -1,0 +1,90 @@
+//! Errors of remote caches: what happened, where, and what to do.
+
+use athanor_cache::CacheError;
+
+/// Kind of trouble with a storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It does not answer, or not in time.
+    Unreachable,
+    /// It refuses this user.
+    Denied,
+    /// It asks to be left alone for a while.
+    Busy,
+    /// Nothing more fits.
+    Full,
+    /// What it holds is not what it should be.
+    Damaged,
+    /// Anything else.
+    Other,
+}
+
+/// A failed operation on a remote cache. That it holds no result is none.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The storage failed.
+    #[error("The remote cache {address} {what}")]
+    Storage {
+        /// Kind of trouble.
+        trouble: Trouble,
+        /// Address of the remote cache.
+        address: String,
+        /// What it did, and what to do: the rest of a sentence.
+        what: String,
+    },
+    /// It failed before, and is not asked for a while.
+    #[error("The remote cache {address} is not asked for a while, since it failed.")]
+    Paused {
+        /// Address of the remote cache.
+        address: String,
+    },
+    /// Nobody waits for the outcome any more.
+    #[error("The transfer was stopped.")]
+    Stopped,
+    /// The local cache refused.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+impl RemoteError {
+    /// Kind of trouble with the storage; `None` if it has none.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match self {
+            RemoteError::Storage { trouble, .. } => Some(*trouble),
+            RemoteError::Paused { .. } => Some(Trouble::Unreachable),
+            RemoteError::Stopped | RemoteError::Cache(_) => None,
+        }
+    }
+}
+
+/// Failure of a storage, before it has an address.
+#[derive(Debug)]
+pub(crate) struct StorageError {
+    pub(crate) trouble: Trouble,
+    /// The rest of a sentence about the remote cache.
+    pub(crate) what: String,
+}
+
+impl StorageError {
+    pub(crate) fn new(trouble: Trouble, what: impl Into<String>) -> StorageError {
+        StorageError { trouble, what: what.into() }
+    }
+
+    /// Failure of the operating system.
+    pub(crate) fn io(error: &std::io::Error) -> StorageError {
+        use std::io::ErrorKind as Kind;
+        let trouble = match error.kind() {
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Trouble::Denied,
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Trouble::Full,
+            Kind::TimedOut | Kind::BrokenPipe | Kind::StaleNetworkFileHandle | Kind::UnexpectedEof => {
+                Trouble::Unreachable
+            }
+            _ => Trouble::Other,
+        };
+        StorageError::new(trouble, format!("failed: {error}."))
+    }
+
+    pub(crate) fn at(self, address: &str) -> RemoteError {
+        RemoteError::Storage { trouble: self.trouble, address: address.to_owned(), what: self.what }
+    }
+}

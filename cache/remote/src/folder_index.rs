@@ -1,0 +1,59 @@
+//! Folders in a remote cache: their entries, and where their small files lie.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use athanor_cache::{Artifact, Digest, Tree};
+
+use crate::action::Place;
+use crate::error::{StorageError, Trouble};
+
+/// Largest index that is read, in bytes: some millions of files.
+pub(crate) const LARGEST: u64 = 1 << 30;
+
+/// A folder: its tree, and the packs with its small files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FolderIndex {
+    pub(crate) tree: Tree,
+    pub(crate) packs: Vec<PackOfFolder>,
+}
+
+/// A pack with small files of a folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PackOfFolder {
+    /// Digest of the pack.
+    pub(crate) pack: Digest,
+    /// Its files, by the number of an entry with the same content, in their order in the pack, from its beginning.
+    pub(crate) entries: Vec<u32>,
+}
+
+/// Key of the index of a folder.
+pub(crate) fn key(digest: &Digest) -> String {
+    format!("folders/{digest}")
+}
+
+impl FolderIndex {
+    /// Reads the index of `folder`. Nothing else seals it: the folder's digest covers its entries, and those of its files cover what
+    /// the places lead to.
+    pub(crate) fn read(folder: &Artifact, bytes: &[u8]) -> Result<FolderIndex, StorageError> {
+        let index: Option<FolderIndex> = serde_json::from_slice(bytes).ok();
+        let index = index.filter(|index| index.tree.artifact() == *folder);
+        let key = key(&folder.digest);
+        index.ok_or_else(|| StorageError::new(Trouble::Damaged, format!("holds a damaged file: `{key}`.")))
+    }
+
+    /// Places of the small files, by digest.
+    pub(crate) fn places(&self) -> HashMap<Digest, Place> {
+        let mut places = HashMap::new();
+        for PackOfFolder { pack, entries } in &self.packs {
+            let mut at = 0u64;
+            for entry in entries.iter().filter_map(|number| self.tree.entries.get(*number as usize)) {
+                let Some(digest) = entry.digest else { continue };
+                places.insert(digest, Place { pack: *pack, at, bytes: entry.bytes });
+                at = at.saturating_add(entry.bytes);
+            }
+        }
+        places
+    }
+}

@@ -1,0 +1,181 @@
+//! A folder as a storage: one that machines share, or that ssh leads to.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{Body, Occupied, Storage, Stored, too_large};
+use crate::error::{StorageError, Trouble};
+
+/// Folder of files that are being written.
+const UNFINISHED: &str = "tmp";
+/// Prefix of their names.
+const PREFIX: &str = "athanor-";
+
+/// A folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    pub(crate) fn new(root: PathBuf) -> Folder {
+        Folder { root }
+    }
+
+    /// The folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Path of a key, which may come from elsewhere.
+    fn path(&self, key: &str) -> Stored<PathBuf> {
+        let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_));
+        if key.is_empty() || key.contains('\0') || !Path::new(key).components().all(is_plain) {
+            return Err(StorageError::new(Trouble::Other, format!("has no place for the key {key:?}.")));
+        }
+        Ok(self.root.join(key))
+    }
+
+    /// Outcome of looking for a file. That there is none is a miss only where the folder itself is there: it may not be mounted.
+    fn found<T>(&self, outcome: io::Result<T>) -> Stored<Option<T>> {
+        match outcome {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == ErrorKind::NotFound => match fs::metadata(&self.root) {
+                Ok(root) if root.is_dir() => Ok(None),
+                Ok(_) => Err(StorageError::new(Trouble::Other, "is no folder.")),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let what = "is not there. Is it mounted? If it is to be a new one, make the folder.";
+                    Err(StorageError::new(Trouble::Unreachable, what))
+                }
+                Err(error) => Err(StorageError::io(&error)),
+            },
+            Err(error) => Err(StorageError::io(&error)),
+        }
+    }
+
+    fn open(&self, key: &str) -> Stored<Option<File>> {
+        let path = self.path(key)?;
+        let opened = File::open(&path).and_then(|file| match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(io::Error::other(format!("`{}` is no file", path.display()))),
+        });
+        self.found(opened)
+    }
+
+    /// A file to write, which others will be allowed to read.
+    fn begin(&self) -> io::Result<NamedTempFile> {
+        let folder = self.root.join(UNFINISHED);
+        // Not with the folders above: where the root is not mounted, its disk is not to be filled.
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let permissions = fs::Permissions::from_mode(0o666);
+        tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempfile_in(folder)
+    }
+
+    /// Puts a file in its place. It is on disk before it has its name.
+    fn finish(&self, file: NamedTempFile, path: &Path, occupied: Occupied) -> io::Result<bool> {
+        file.as_file().sync_all()?;
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        match occupied {
+            Occupied::Replace => file.persist(path).map(|_| true).map_err(|error| error.error),
+            Occupied::Keep => match file.persist_noclobber(path) {
+                Ok(_) => Ok(true),
+                Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(error.error),
+            },
+        }
+    }
+
+    /// Failure to write: where the folder itself is missing, that is what is said.
+    fn refused(&self, error: &io::Error) -> StorageError {
+        let missing = (error.kind() == ErrorKind::NotFound).then(|| self.found::<()>(Err(ErrorKind::NotFound.into())));
+        missing.and_then(Result::err).unwrap_or_else(|| StorageError::io(error))
+    }
+}
+
+impl Storage for Folder {
+    fn get(&self, key: &str, limit: u64) -> Stored<Option<Vec<u8>>> {
+        let Some(file) = self.open(key)? else { return Ok(None) };
+        let mut content = Vec::new();
+        file.take(limit + 1).read_to_end(&mut content).map_err(|error| StorageError::io(&error))?;
+        if content.len() as u64 > limit { Err(too_large(key)) } else { Ok(Some(content)) }
+    }
+
+    fn get_range(&self, key: &str, range: Range<u64>) -> Stored<Option<Vec<u8>>> {
+        let Some(file) = self.open(key)? else { return Ok(None) };
+        let mut content = vec![0; usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(usize::MAX)];
+        match file.read_exact_at(&mut content, range.start) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(super::wrong_length(key)),
+            Err(error) => Err(StorageError::io(&error)),
+            Ok(()) => Ok(Some(content)),
+        }
+    }
+
+    fn size(&self, key: &str) -> Stored<Option<u64>> {
+        let path = self.path(key)?;
+        self.found(fs::metadata(path).map(|metadata| metadata.len()))
+    }
+
+    fn put(&self, key: &str, content: Vec<u8>, occupied: Occupied) -> Stored<bool> {
+        let path = self.path(key)?;
+        let write = || {
+            let mut file = self.begin()?;
+            file.write_all(&content)?;
+            self.finish(file, &path, occupied)
+        };
+        write().map_err(|error| self.refused(&error))
+    }
+
+    fn put_file(&self, key: &str, body: &mut Body<'_>) -> Stored<()> {
+        let path = self.path(key)?;
+        let mut file = self.begin().map_err(|error| self.refused(&error))?;
+        while let Some(part) = body.next_part()? {
+            file.write_all(&part).map_err(|error| StorageError::io(&error))?;
+            body.sent(part.len() as u64);
+        }
+        self.finish(file, &path, Occupied::Replace).map(|_| ()).map_err(|error| self.refused(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_is_no_miss() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = Folder::new(folder.path().to_owned());
+        assert!(there.get("actions/x", 10).unwrap().is_none());
+        assert!(there.size("actions/x").unwrap().is_none());
+        let gone = Folder::new(folder.path().join("gone"));
+        assert_eq!(gone.get("actions/x", 10).unwrap_err().trouble, Trouble::Unreachable);
+        assert_eq!(gone.put("actions/x", vec![1], Occupied::Keep).unwrap_err().trouble, Trouble::Unreachable);
+        assert!(!folder.path().join("gone").exists());
+    }
+
+    #[test]
+    fn what_is_there_stays_unless_it_is_to_be_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Folder::new(folder.path().to_owned());
+        assert!(storage.put("a/b", b"one".to_vec(), Occupied::Keep).unwrap());
+        assert!(!storage.put("a/b", b"two".to_vec(), Occupied::Keep).unwrap());
+        assert_eq!(storage.get("a/b", 3).unwrap().unwrap(), b"one");
+        assert!(storage.put("a/b", b"three".to_vec(), Occupied::Replace).unwrap());
+        assert_eq!(storage.get_range("a/b", 1..4).unwrap().unwrap(), b"hre");
+        assert_eq!(storage.get_range("a/b", 1..6).unwrap_err().trouble, Trouble::Damaged);
+        assert_eq!(storage.get("a/b", 4).unwrap_err().trouble, Trouble::Damaged);
+        assert_eq!(fs::read_dir(folder.path().join(UNFINISHED)).unwrap().count(), 0);
+        for key in ["../x", "/x", "", "a/../../x", "."] {
+            assert!(storage.put(key, vec![1], Occupied::Replace).is_err(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Protocol between a program and one on another machine, over the streams that ssh connects.
+//!
+//! Each message is a line of JSON, followed by as many bytes as it says. The client asks, the server answers, one at a time.
+
+use std::io::{self, BufRead, Read, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Occupied;
+use crate::error::{StorageError, Trouble};
+
+/// Version of the protocol.
+pub(crate) const VERSION: u32 = 1;
+/// Longest line.
+const LONGEST: u64 = 1 << 16;
+
+/// Question of a client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub(crate) enum Question {
+    /// See [`Storage::get`](super::Storage::get).
+    Get { key: String, limit: u64 },
+    /// See [`Storage::get_range`](super::Storage::get_range).
+    Range { key: String, start: u64, end: u64 },
+    /// See [`Storage::size`](super::Storage::size).
+    Size { key: String },
+    /// See [`Storage::put`](super::Storage::put); `bytes` bytes follow.
+    Put { key: String, bytes: u64, occupied: Occupied },
+    /// Begins a large file, whose parts follow as [`Question::Part`].
+    Begin { key: String, bytes: u64, digest: String },
+    /// The next part; `bytes` bytes follow. The answer to the last one says that the file is there.
+    Part { bytes: u64 },
+}
+
+/// Answer of a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// First line, before any question.
+    Hello { athanor_remote: u32 },
+    /// There is nothing.
+    Nothing,
+    /// `bytes` bytes follow.
+    Content { bytes: u64 },
+    /// Size.
+    Size { bytes: u64 },
+    /// It was done; whether the content was stored.
+    Done { stored: bool },
+    /// It failed.
+    Failed { trouble: String, what: String },
+}
+
+impl Answer {
+    pub(crate) fn failed(error: &StorageError) -> Answer {
+        Answer::Failed { trouble: format!("{:?}", error.trouble), what: error.what.clone() }
+    }
+
+    /// The error that an answer stands for where another one was expected.
+    pub(crate) fn into_error(self) -> StorageError {
+        let Answer::Failed { trouble, what } = self else {
+            return StorageError::new(Trouble::Other, "answered something else than was asked.");
+        };
+        let all = [Trouble::Unreachable, Trouble::Denied, Trouble::Busy, Trouble::Full, Trouble::Damaged];
+        let trouble = all.into_iter().find(|known| format!("{known:?}") == trouble).unwrap_or(Trouble::Other);
+        StorageError::new(trouble, what)
+    }
+}
+
+/// Writes a message and what follows it.
+pub(crate) fn write(out: &mut dyn Write, message: &impl Serialize, content: &[u8]) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    out.write_all(content)?;
+    out.flush()
+}
+
+/// Reads a message; `None` at the end.
+pub(crate) fn read<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
+    let mut line = Vec::new();
+    from.by_ref().take(LONGEST).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&line).map(Some).map_err(|_| {
+        let start = String::from_utf8_lossy(&line[..line.len().min(200)]).trim_end().to_owned();
+        io::Error::new(io::ErrorKind::InvalidData, format!("it said {start:?}"))
+    })
+}
+
+/// Reads the bytes that follow a message.
+pub(crate) fn read_content(from: &mut impl Read, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    // Not allocated ahead: the number comes from elsewhere.
+    from.take(bytes).read_to_end(&mut content)?;
+    if content.len() as u64 == bytes { Ok(content) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

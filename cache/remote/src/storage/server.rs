@@ -1,0 +1,95 @@
+//! The other end of ssh: serves a folder of this machine over its standard streams.
+
+use std::io::{self, BufRead, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use athanor_cache::Digest;
+
+use super::folder::Folder;
+use super::protocol::{Answer, Question, VERSION, read, read_content, write};
+use super::{Body, PART, Storage, Stored};
+use crate::error::{StorageError, Trouble};
+use crate::transfer::Transfer;
+
+/// Largest content of one message; a client asks for parts.
+const LARGEST: u64 = 256 << 20;
+
+/// Serves `folder` to the client at the other end of `from` and `to`, until it goes away.
+pub fn serve(folder: &Path, mut from: impl BufRead, mut to: impl Write) -> io::Result<()> {
+    let storage = Folder::new(folder.to_owned());
+    write(&mut to, &Answer::Hello { athanor_remote: VERSION }, &[])?;
+    while let Some(question) = read::<Question>(&mut from)? {
+        let (answer, content) = match answer(&storage, &question, &mut from, &mut to)? {
+            Ok((answer, content)) => (answer, content),
+            Err(error) => (Answer::failed(&error), Vec::new()),
+        };
+        write(&mut to, &answer, &content)?;
+    }
+    Ok(())
+}
+
+type Answered = Stored<(Answer, Vec<u8>)>;
+
+/// Answer to a question. The outer error is one of the connection.
+fn answer(storage: &Folder, question: &Question, from: &mut impl BufRead, to: &mut impl Write) -> io::Result<Answered> {
+    let content = |found: Option<Vec<u8>>| match found {
+        None => (Answer::Nothing, Vec::new()),
+        Some(content) => (Answer::Content { bytes: content.len() as u64 }, content),
+    };
+    Ok(match question {
+        Question::Get { key, limit } => storage.get(key, (*limit).min(LARGEST)).map(content),
+        Question::Range { start, end, .. } if end.saturating_sub(*start) > LARGEST => Err(misused()),
+        Question::Range { key, start, end } => storage.get_range(key, *start..*end).map(content),
+        Question::Size { key } => storage.size(key).map(|size| {
+            let answer = size.map_or(Answer::Nothing, |bytes| Answer::Size { bytes });
+            (answer, Vec::new())
+        }),
+        Question::Put { bytes, .. } if *bytes > LARGEST => return Err(io::ErrorKind::InvalidData.into()),
+        Question::Put { key, bytes, occupied } => {
+            let content = read_content(from, *bytes)?;
+            storage.put(key, content, *occupied).map(|stored| (Answer::Done { stored }, Vec::new()))
+        }
+        Question::Begin { key, bytes, digest } => return receive(storage, (key, *bytes, digest), from, to),
+        Question::Part { .. } => return Err(io::ErrorKind::InvalidData.into()),
+    })
+}
+
+/// Receives a large file, part by part.
+fn receive(
+    storage: &Folder,
+    (key, bytes, digest): (&str, u64, &str),
+    from: &mut impl BufRead,
+    to: &mut impl Write,
+) -> io::Result<Answered> {
+    let Ok(digest) = digest.parse::<Digest>() else { return Ok(Err(misused())) };
+    let mut file = match tempfile::tempfile_in(storage.root()) {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(StorageError::io(&error))),
+    };
+    write(to, &Answer::Done { stored: false }, &[])?;
+    let mut at = 0;
+    while at < bytes {
+        let Some(Question::Part { bytes: part }) = read::<Question>(from)? else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        if part == 0 || part > PART || at + part > bytes {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let content = read_content(from, part)?;
+        if let Err(error) = file.write_all(&content) {
+            return Ok(Err(StorageError::io(&error)));
+        }
+        at += part;
+        if at < bytes {
+            write(to, &Answer::Done { stored: false }, &[])?;
+        }
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let progress = Transfer::default();
+    let mut body = Body::new(&file, bytes, digest, &progress);
+    Ok(storage.put_file(key, &mut body).map(|()| (Answer::Done { stored: true }, Vec::new())))
+}
+
+fn misused() -> StorageError {
+    StorageError::new(Trouble::Other, "was asked something that makes no sense.")
+}

@@ -1,0 +1,101 @@
+//! State of unfinished work on its way to another machine.
+
+use std::fs::File;
+
+use serde::{Deserialize, Serialize};
+
+use athanor_cache::{Cache, CacheError, Digest};
+
+use crate::document::{seal, unseal};
+use crate::error::{RemoteError, StorageError, Trouble};
+use crate::pack::object_key;
+use crate::remote::Remote;
+use crate::storage::{Body, Occupied};
+use crate::transfer::Transfer;
+
+/// Largest list of files that is read, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// A file of a state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct StateFile {
+    /// Path in the state.
+    path: String,
+    digest: Digest,
+    bytes: u64,
+}
+
+fn key(fingerprint: &Digest) -> String {
+    format!("unfinished/{fingerprint}")
+}
+
+impl Remote {
+    /// Puts the state of the work `fingerprint` there, in the place of an earlier one. Returns whether it did: there may be none, or
+    /// a run may be at work on it.
+    pub fn push_state(&self, cache: &Cache, fingerprint: &Digest, progress: &Transfer) -> Result<bool, RemoteError> {
+        let Some(_claim) = cache.try_claim(fingerprint)?.filter(|_| !cache.is_program_state_held(fingerprint)) else {
+            return Ok(false);
+        };
+        let mut files = Vec::new();
+        for (path, place) in cache.resume_state_files(fingerprint)? {
+            let failed = |source| CacheError::Io { path: place.clone(), source };
+            let file = File::open(&place).map_err(failed)?;
+            let bytes = file.metadata().map_err(failed)?.len();
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(&file).map_err(failed)?;
+            let digest = Digest::from(hasher.finalize());
+            progress.expect(bytes);
+            let object = object_key(&digest);
+            if bytes > 0 && self.ask(|storage| storage.size(&object))? != Some(bytes) {
+                let mut body = Body::new(&file, bytes, digest, progress);
+                self.act(|storage| storage.put_file(&object, &mut body))?;
+            } else {
+                progress.add(bytes);
+            }
+            files.push(StateFile { path, digest, bytes });
+        }
+        if files.is_empty() {
+            return Ok(false);
+        }
+        self.begin()?;
+        let key = key(fingerprint);
+        let content = seal(&key, &files, self.team_key.as_ref()).map_err(|error| self.unwritable(&error))?;
+        self.act(|storage| storage.put(&key, content, Occupied::Replace))?;
+        Ok(true)
+    }
+
+    /// Fetches the state of the work `fingerprint`. Returns whether it did: there may be none, there may be one here, which stays, or
+    /// a run may be at work on it.
+    pub fn pull_state(&self, cache: &Cache, fingerprint: &Digest, progress: &Transfer) -> Result<bool, RemoteError> {
+        if !self.is_begun()? {
+            return Ok(false);
+        }
+        let key = key(fingerprint);
+        let Some(content) = self.ask(|storage| storage.get(&key, LARGEST))? else { return Ok(false) };
+        let files: Vec<StateFile> =
+            unseal(&key, &content, self.team_key.as_ref()).map_err(|error| self.note(&key, error))?;
+        let Some(_claim) = cache.try_claim(fingerprint)?.filter(|_| !cache.is_program_state_held(fingerprint)) else {
+            return Ok(false);
+        };
+        if !cache.resume_state_files(fingerprint)?.is_empty() {
+            return Ok(false);
+        }
+        let mut fetched = Vec::new();
+        for StateFile { path, digest, bytes } in files {
+            progress.expect(bytes);
+            let file = cache.file_to_place()?;
+            let object = object_key(&digest);
+            if bytes > 0 && !self.get_file(&object, file.as_file(), bytes, progress)? {
+                return Err(self.note_missing(&object));
+            }
+            fetched.push((path, digest, file));
+        }
+        cache.place_resume_state(fingerprint, fetched).map_err(|error| match error {
+            CacheError::Damaged { .. } => {
+                let what = format!("holds a damaged state: `{key}`. Its bytes are not used.");
+                self.note(&key, StorageError::new(Trouble::Damaged, what))
+            }
+            other => other.into(),
+        })
+    }
+}

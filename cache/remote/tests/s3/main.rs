@@ -1,0 +1,209 @@
+//! A bucket as a remote cache, on a server of our own that fails in every way, and on moto's where it is installed.
+#![cfg(feature = "cloud")]
+
+mod server;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use athanor_cache::{ActionRecord, Cache, Digest, Lookup, OutputRecord};
+use athanor_remote::{PushOptions, Remote, RemoteError, RemoteOptions, Transfer, Trouble};
+use serde_json::{Map, json};
+use tempfile::TempDir;
+
+use server::{Fault, Server};
+
+const OPTIONS: PushOptions = PushOptions { logs: true, again: false };
+
+fn remote(endpoint: &str) -> Remote {
+    let variables = [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "testing"),
+        ("AWS_SECRET_ACCESS_KEY", "testing"),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let options = RemoteOptions {
+        address: "s3://bucket/some/prefix".parse().unwrap(),
+        team_key: None,
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        program_there: String::new(),
+    };
+    Remote::open(&options).unwrap()
+}
+
+fn cache() -> (TempDir, Cache) {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("cache")).unwrap();
+    (folder, cache)
+}
+
+/// A result with a folder of small files and a file that is sent in several parts.
+fn result(cache: &Cache) -> ActionRecord {
+    let folder = cache.scratch_root().join("folder");
+    fs::create_dir_all(folder.join("deep")).unwrap();
+    for number in 0..500 {
+        fs::write(folder.join(format!("deep/{number}")), format!("file {number}")).unwrap();
+    }
+    let large = cache.scratch_root().join("large");
+    fs::write(&large, (0..40u32 << 20).map(|at| (at % 251) as u8).collect::<Vec<_>>()).unwrap();
+    let output = |path: &Path| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        OutputRecord { name: name.clone(), file: name, artifact: cache.ingest(path).unwrap() }
+    };
+    let record = ActionRecord {
+        fingerprint: Digest::of(b"work"),
+        recipe: json!({}),
+        outputs: vec![output(&folder), output(&large)],
+        metrics: Map::new(),
+        log: None,
+        duration_ms: 1,
+        finished_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        program: "test".into(),
+        sequence: 0,
+        annex: None,
+        extensions: Map::new(),
+    };
+    cache.record(&record).unwrap();
+    record
+}
+
+fn push(remote: &Remote, cache: &Cache, record: &ActionRecord) -> Result<usize, RemoteError> {
+    remote.push(cache, vec![record.clone()], OPTIONS, &Transfer::default()).map(|report| report.pushed)
+}
+
+fn pull(remote: &Remote, cache: &Cache, record: &ActionRecord) -> Result<bool, RemoteError> {
+    let Some(found) = remote.find(&record.fingerprint)? else { return Ok(false) };
+    remote.pull(cache, &found, &Transfer::default())
+}
+
+/// Pushes, pushes again, and pulls.
+fn round_trip(endpoint: &str) {
+    let ((_here, here), (_there, there)) = (cache(), cache());
+    let made = result(&here);
+    assert!(!pull(&remote(endpoint), &there, &made).unwrap());
+    assert_eq!(push(&remote(endpoint), &here, &made).unwrap(), 1);
+    assert_eq!(push(&remote(endpoint), &here, &made).unwrap(), 0);
+    assert!(pull(&remote(endpoint), &there, &made).unwrap());
+    assert!(matches!(there.lookup(&made.fingerprint).unwrap(), Lookup::Hit(found) if found.outputs == made.outputs));
+    assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty());
+}
+
+#[test]
+fn results_go_through_a_bucket() {
+    let server = Server::start();
+    round_trip(&server.address);
+    let keys = server.keys();
+    assert!(keys.iter().all(|key| key.starts_with("some/prefix/")), "{keys:?}");
+    // The mark, the record, the folder, its pack, and the large file.
+    assert_eq!(keys.len(), 5, "{keys:?}");
+    let before = server.requests();
+    let remote = remote(&server.address);
+    remote.is_begun().unwrap();
+    remote.find(&Digest::of(b"work")).unwrap().unwrap();
+    assert_eq!(server.requests() - before, 2);
+}
+
+#[test]
+fn every_fault_of_every_reply_is_an_error_and_nothing_wrong_is_stored() {
+    let server = Server::start();
+    let (_here, here) = cache();
+    let made = result(&here);
+    push(&remote(&server.address), &here, &made).unwrap();
+    let faults = [
+        (Fault::Status(403), Trouble::Denied),
+        (Fault::Status(429), Trouble::Busy),
+        (Fault::Status(500), Trouble::Unreachable),
+        (Fault::Status(503), Trouble::Busy),
+        (Fault::Status(507), Trouble::Full),
+        (Fault::Cut, Trouble::Unreachable),
+        (Fault::Wrong, Trouble::Damaged),
+        (Fault::Closed, Trouble::Unreachable),
+    ];
+    for area in ["athanor-remote", "actions/", "folders/", "packs/", "objects/"] {
+        for (fault, trouble) in faults {
+            let (_there, there) = cache();
+            server.fail(area, fault);
+            let error = pull(&remote(&server.address), &there, &made).unwrap_err();
+            assert_eq!(error.trouble(), Some(trouble), "{area} {fault:?}: {error}");
+            assert_eq!(there.lookup(&made.fingerprint).unwrap(), Lookup::Miss);
+            assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty());
+            server.mend();
+        }
+        server.fail(area, Fault::Status(404));
+        let (_there, there) = cache();
+        let missing = pull(&remote(&server.address), &there, &made);
+        match area {
+            "athanor-remote" | "actions/" => assert!(!missing.unwrap(), "{area}"),
+            _ => assert_eq!(missing.unwrap_err().trouble(), Some(Trouble::Damaged), "{area}"),
+        }
+        server.mend();
+        assert!(pull(&remote(&server.address), &there, &made).unwrap());
+    }
+}
+
+#[test]
+fn a_server_that_refuses_what_is_put_there_is_told_and_keeps_no_record() {
+    for area in ["athanor-remote", "folders/", "packs/", "objects/"] {
+        for fault in [Fault::Status(403), Fault::Status(507), Fault::Closed] {
+            let server = Server::start();
+            let (_here, here) = cache();
+            let made = result(&here);
+            server.fail(area, fault);
+            push(&remote(&server.address), &here, &made).unwrap_err();
+            server.mend();
+            assert!(!server.keys().iter().any(|key| key.contains("actions/")), "{area} {fault:?}");
+            assert_eq!(push(&remote(&server.address), &here, &made).unwrap(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up() {
+    let server = Server::start();
+    server.fail("", Fault::Never);
+    let remote = remote(&server.address);
+    let error = remote.find(&Digest::of(b"work")).unwrap_err();
+    assert!(error.to_string().contains("does not answer in time"), "{error}");
+    // Nobody listens there.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = self::remote(&format!("http://{nobody}")).find(&Digest::of(b"work")).unwrap_err();
+    assert_eq!(error.trouble(), Some(Trouble::Unreachable), "{error}");
+}
+
+/// A running server of moto.
+struct Moto(Child);
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn results_go_through_motos_server() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let program = std::env::var("ATHANOR_MOTO").unwrap_or_else(|_| "moto_server".to_owned());
+    let mut command = Command::new(program);
+    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(child) = command.spawn() else {
+        // Seen even if the test passes.
+        let _ = std::io::stderr().write_all(b"skipped: moto's server is not installed\n");
+        return;
+    };
+    let mut moto = Moto(child);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(moto.0.try_wait().unwrap().is_none(), "moto's server ended");
+        std::thread::yield_now();
+    }
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let bucket = "PUT /bucket HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    stream.write_all(bucket.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    round_trip(&format!("http://127.0.0.1:{port}"));
+}
