@@ -58,6 +58,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
         program,
         cluster: None,
         file: "p.yaml".to_owned(),
+        set: Vec::new(),
         within: String::new(),
     };
     let seen = Failures::default();

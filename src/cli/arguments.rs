@@ -8,6 +8,8 @@ use athanor_stages::learn::precision::Precision;
 use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use crate::cli::pipeline_file::PipelineFile;
+pub(super) use crate::cli::report_arguments::{CompareCommand, MetricsCommand, ReportCommand, WatchCommand};
 use crate::language::{ByteSize, suggest};
 use crate::run::executor::machine::gpus::{GpuChoice, GpuId};
 
@@ -53,6 +55,16 @@ pub(super) enum Command {
     Check(CheckCommand),
     /// Draw the graph of stages.
     Graph(GraphCommand),
+    /// Write a report of a pipeline or of a run: one HTML file that opens offline.
+    Report(ReportCommand),
+    /// Serve a live page of a pipeline's run to this machine's browser.
+    Watch(WatchCommand),
+    /// List the runs of a pipeline.
+    Runs(ViewCommand),
+    /// Show the metrics of the latest results.
+    Metrics(MetricsCommand),
+    /// Compare the parameters, inputs and metrics of two runs.
+    Compare(CompareCommand),
     /// Print a stage's log, also while it runs.
     Logs(SelectCommand),
     /// Open a shell in a stage's prepared folder, with its variables and its sandbox.
@@ -127,33 +139,6 @@ pub(super) enum Command {
     },
 }
 
-/// A pipeline file and what overrides it.
-#[derive(Debug, Args)]
-pub(super) struct PipelineFile {
-    /// The pipeline file.
-    pub file: PathBuf,
-    /// Apply a profile of the file, or several in their order, separated by commas; may be given several times.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub profile: Vec<String>,
-    /// Merge the variables in a YAML file over those of the pipeline; may be given several times.
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub vars: Vec<PathBuf>,
-    /// Set `vars.NAME`; dots go deeper, the value is YAML. `+NAME=VALUE` adds a name that is not there, and `A.NAME=null` takes
-    /// one away, with all that only it needed.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
-    /// The pipeline file as it was given, where `file` is where it lies for this process.
-    #[arg(skip)]
-    pub given: Option<PathBuf>,
-}
-
-impl PipelineFile {
-    /// The pipeline file as messages call it.
-    pub(super) fn shown(&self) -> &Path {
-        self.given.as_deref().unwrap_or(&self.file)
-    }
-}
-
 /// Resources that a run may use.
 #[derive(Debug, Args)]
 pub(super) struct MachineUse {
@@ -219,6 +204,15 @@ pub(super) struct RunCommand {
     /// Print events as JSON lines; with `-n` the states as one JSON list, as `status` does.
     #[arg(long)]
     pub json: bool,
+    /// Write the outcome of every instance as JUnit XML, for CI.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the curves of all results as event files for TensorBoard.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
+    /// Serve a live page while the run goes on, and say its address.
+    #[arg(long)]
+    pub watch: bool,
     #[command(flatten)]
     pub use_: MachineUse,
 }

@@ -3,6 +3,7 @@
 //! It reads files, variables and options, and decides from them which settings and resources apply; everything about pipelines
 //! and the cache is decided in the library.
 
+mod after_run;
 mod arguments;
 mod bench;
 mod cache;
@@ -13,12 +14,16 @@ mod init;
 mod inspect;
 mod load;
 mod machine_use;
+mod pipeline_file;
 mod project;
 mod remote;
 mod remote_config;
+mod report;
+mod report_arguments;
 mod run;
 mod settings;
 mod shell;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -93,6 +98,11 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Explain { select, remote } => inspect::explain(&settings()?, &select, remote),
         Command::Check(command) => inspect::check(&settings()?, &command),
         Command::Graph(command) => inspect::graph(&settings()?, &command),
+        Command::Report(command) => report::report(&settings()?, &command),
+        Command::Watch(command) => watch::watch(&settings()?, &command),
+        Command::Runs(command) => report::runs(&settings()?, &command),
+        Command::Metrics(command) => report::metrics(&settings()?, &command),
+        Command::Compare(command) => report::compare(&settings()?, &command),
         Command::Logs(command) => inspect::logs(&settings()?, &command),
         Command::Shell(command) => shell::shell(&settings()?, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
@@ -141,6 +151,7 @@ fn needs_threads(command: &Command) -> bool {
             true
         }
         Command::Logs(_) | Command::Cache(_) | Command::Shell(_) | Command::Agent { .. } => true,
+        Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }

@@ -5,7 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
 use crate::cli::arguments::RunCommand;
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, cluster, inspect, load, machine_use, print, project};
+use crate::cli::{
+    Exit, FAILED, INTERRUPTED, UP_TO_DATE, after_run, cluster, inspect, load, machine_use, print, project, watch,
+};
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
 use crate::plan::{InstanceId, Plan};
@@ -59,9 +61,13 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         program,
         cluster,
         file: command.pipeline.shown().display().to_string(),
+        set: command.pipeline.set.clone(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
-    let report = session.run(request, view(command.json), on_signals).map_err(refused)?;
+    let file = request.file.clone();
+    let work = || session.run(request, view(command.json), on_signals).map_err(refused);
+    let report = if command.watch { watch::beside(&session, &project.cache, &file, work)?? } else { work()? };
+    after_run::finish(settings, command, &session, &project.cache, &report)?;
     Ok(match report.outcome {
         Outcome::UpToDate => UP_TO_DATE,
         Outcome::Failed => FAILED,

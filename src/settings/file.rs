@@ -29,6 +29,8 @@ keys! {
         /// Executor of stages: `local` for processes of this machine, `slurm` for jobs of a Slurm cluster, `batch` for jobs of
         /// another queue; `local` if left out.
         optional executor: Literal<ExecutorChoice>,
+        /// Commands that are run when a run has ended, with what came of it as JSON on their standard input.
+        optional hooks: HookKeys,
         /// Size limit of a stage's log, such as `64MiB`; beyond it the log's beginning and end are kept.
         optional log_limit: Literal<LogLimit>,
         /// Behaviour of a stage that computes on a GPU where none can be used: `fail`, or `cpu` to compute on the CPU; `fail` if
@@ -58,8 +60,19 @@ keys! {
     }
 }
 
+keys! {
+    /// Commands that are run when a run has ended.
+    "`hooks`"
+    pub(crate) struct HookKeys {
+        /// Shell line that is run when everything is up to date.
+        optional on_success: Literal<String>,
+        /// Shell line that is run when a stage has failed.
+        optional on_failure: Literal<String>,
+    }
+}
+
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 32] = [
+pub(crate) const NAMES: [&str; 35] = [
     "batch",
     "batch.cancel",
     "batch.poll",
@@ -69,6 +82,9 @@ pub(crate) const NAMES: [&str; 32] = [
     "cache.verify_on_use",
     "environment",
     "executor",
+    "hooks",
+    "hooks.on_failure",
+    "hooks.on_success",
     "log_limit",
     "on_no_gpu",
     "remote",
@@ -95,8 +111,14 @@ pub(crate) const NAMES: [&str; 32] = [
 ];
 
 /// Settings that are mappings, each with the key that stands for it where it is one value.
-const MAPPINGS: [(&str, &str); 5] =
-    [("batch", "submit"), ("cache", "dir"), ("remote", "url"), ("sandbox", "mode"), ("slurm", "partition")];
+const MAPPINGS: [(&str, &str); 6] = [
+    ("batch", "submit"),
+    ("cache", "dir"),
+    ("hooks", "on_success"),
+    ("remote", "url"),
+    ("sandbox", "mode"),
+    ("slurm", "partition"),
+];
 
 /// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
@@ -153,7 +175,11 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
     let (dir, verify) = keys.cache.map_or((None, None), |CacheSetting(keys)| (keys.dir, keys.verify_on_use));
     let (mode, reads, writes) =
         keys.sandbox.map_or((None, None, None), |SandboxSetting(keys)| (keys.mode, keys.reads, keys.writes));
+    let hook = |written: Literal<String>| Setting { value: Some(written.value), origin: origin(written.span) };
+    let (on_success, on_failure) = keys.hooks.map_or((None, None), |hooks| (hooks.on_success, hooks.on_failure));
     let mut layer = Layer {
+        on_success: on_success.map(hook),
+        on_failure: on_failure.map(hook),
         cache: dir.and_then(&mut path),
         results: keys.results.and_then(&mut path),
         verify_on_use: verify.map(|written| Setting { value: written.value, origin: origin(written.span) }),
@@ -257,6 +283,7 @@ pub(crate) fn schema() -> Json {
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {
         for (outer, keys) in [
             ("cache", CacheKeys::schema()),
+            ("hooks", HookKeys::schema()),
             ("remote", RemoteKeys::schema()),
             ("sandbox", SandboxKeys::schema()),
             ("slurm", SlurmKeys::schema()),

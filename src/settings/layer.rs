@@ -42,6 +42,10 @@ pub(crate) struct Layer {
     /// See [`Settings`](super::Settings).
     pub results: Option<Setting<PathBuf>>,
     /// See [`Settings`](super::Settings).
+    pub on_success: Option<Setting<Option<String>>>,
+    /// See [`Settings`](super::Settings).
+    pub on_failure: Option<Setting<Option<String>>>,
+    /// See [`Settings`](super::Settings).
     pub sandbox: Option<Setting<SandboxMode>>,
     /// See [`Settings`](super::Settings).
     pub sandbox_reads: Option<Setting<Vec<PathBuf>>>,

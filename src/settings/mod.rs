@@ -174,6 +174,10 @@ pub(crate) struct Settings {
     pub remote_key_file: Setting<Option<PathBuf>>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
+    /// Shell line that is run when everything is up to date.
+    pub on_success: Setting<Option<String>>,
+    /// Shell line that is run when a stage has failed.
+    pub on_failure: Setting<Option<String>>,
     /// Whether commands run in a sandbox.
     pub sandbox: Setting<SandboxMode>,
     /// Paths that every command may read besides, absolute or relative to the project folder.
@@ -199,6 +203,8 @@ impl Default for Settings {
             remote_push_logs: built_in(true),
             remote_key_file: built_in(None),
             results: built_in("results".into()),
+            on_success: built_in(None),
+            on_failure: built_in(None),
             sandbox: built_in(SandboxMode::default()),
             sandbox_reads: built_in(Vec::new()),
             sandbox_writes: built_in(Vec::new()),
@@ -234,6 +240,8 @@ impl Settings {
             let key_file = layer.remote_key_file.map(|file| Setting { value: Some(file.value), origin: file.origin });
             settings.remote_key_file = key_file.unwrap_or(settings.remote_key_file);
             settings.results = results.unwrap_or(settings.results);
+            settings.on_success = layer.on_success.unwrap_or(settings.on_success);
+            settings.on_failure = layer.on_failure.unwrap_or(settings.on_failure);
             settings.sandbox = layer.sandbox.unwrap_or(settings.sandbox);
             settings.sandbox_reads = layer.sandbox_reads.unwrap_or(settings.sandbox_reads);
             settings.sandbox_writes = layer.sandbox_writes.unwrap_or(settings.sandbox_writes);
@@ -248,6 +256,8 @@ impl Settings {
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
             ("environment", self.environment.value.name().to_owned(), &self.environment.origin),
             ("executor", self.executor.value.name().to_owned(), &self.executor.origin),
+            ("hooks.on_failure", or_none(self.on_failure.value.as_ref()), &self.on_failure.origin),
+            ("hooks.on_success", or_none(self.on_success.value.as_ref()), &self.on_success.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
             ("remote", or_none(self.remote.value.0.as_ref()), &self.remote.origin),

@@ -71,10 +71,12 @@ pub(crate) fn computed_on(on: &ComputesOn) -> String {
     format!("  It was computed on {}, {}, in {}.\n", escape(device), escape(instruction_set), escape(precision))
 }
 
-fn reason(reason: &Reason) -> String {
+/// A reason in words.
+pub(crate) fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Forced => "`--force` selects it".to_owned(),
         Reason::NeverRan => "never ran".to_owned(),
+        Reason::Forced => "it was asked for (`--force`)".to_owned(),
         Reason::Failed { cause } => format!("its last attempt failed: {}", escape_lines(cause)),
         Reason::Unreadable { cause } => format!("what it reads cannot be read: {}", escape_lines(cause)),
         Reason::Unchanged => "nothing that was declared has changed".to_owned(),

@@ -14,12 +14,13 @@ use crate::plan::InstanceId;
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, CheckedInputs, CommitError, Stored};
 use crate::run::attempts::command_state::kept_state;
+use crate::run::attempts::facts::RunFacts;
 use crate::run::attempts::failure::log_tail;
 use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
 use crate::run::attempts::sandbox::Cleared;
 use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::environment::Variables;
-use crate::run::executor::job::{Job, StoredOutputs};
+use crate::run::executor::job::{Job, ResourceUse, StoredOutputs};
 use crate::run::executor::resources::Allocation;
 use crate::run::executor::thread_pool::ThreadPool;
 use crate::run::inputs::fingerprint::Resolved;
@@ -69,6 +70,8 @@ pub trait RunBackend {
     fn note(&self, attempt: &mut Self::Attempt, report: &StageReport) -> bool;
     /// Takes outputs of an attempt that were stored where it ran.
     fn made(&self, _attempt: &mut Self::Attempt, _made: StoredOutputs) {}
+    /// Notes the resources that the attempt's processes used.
+    fn note_use(&self, _attempt: &mut Self::Attempt, _used: ResourceUse) {}
     /// Stores the result of a job that succeeded and ends the attempt; [`BackendEvent::Stored`] follows.
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
     /// Records a stored result, soon; [`BackendEvent::Recorded`] follows. Its claim is held until then.
@@ -118,6 +121,8 @@ pub struct KnownResults<'r> {
     pub last_run: &'r LastRun,
     /// Whether the history may contradict the summary, so that every result is news.
     pub is_outdated: bool,
+    /// Facts for the records of this run.
+    pub facts: &'r Arc<RunFacts>,
 }
 
 /// Backend on the cache and scratch folders.
@@ -279,6 +284,10 @@ impl RunBackend for CacheBackend<'_> {
         attempt.made(made);
     }
 
+    fn note_use(&self, attempt: &mut Attempt, used: ResourceUse) {
+        attempt.note_use(used);
+    }
+
     fn kept_state(&self, fingerprint: &Digest) -> Option<PathBuf> {
         kept_state(&self.cache, fingerprint)
     }
@@ -286,11 +295,12 @@ impl RunBackend for CacheBackend<'_> {
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
         let (cache, listener) = (Arc::clone(&self.cache), Arc::clone(&self.listener));
         let (scratch_pool, stored) = (Arc::clone(&self.scratch_pool), Arc::clone(&self.stored));
+        let facts = Arc::clone(self.known.facts);
         let instance = inputs.plan.instances[id.index()].clone();
         // Hashing large outputs takes a while, during which the dispatcher must react to other stages.
         self.threads.run(move || {
             let mut unsynced = Unsynced::default();
-            let result = attempt.store(&cache, &instance, || lock(&scratch_pool).others_run(), &mut unsynced);
+            let result = attempt.store(&cache, &instance, &facts, || lock(&scratch_pool).others_run(), &mut unsynced);
             let result = result.and_then(|(record, removed)| Ok((record.seal()?, record, removed)));
             let kept = if result.is_err() { lock(&scratch_pool).keep(&instance.name, attempt.folder()) } else { None };
             let (claim, Cleared { folder, undeclared }) =

@@ -59,6 +59,15 @@ pub struct Script {
     pub text: String,
 }
 
+/// Resources that the processes of a job used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceUse {
+    /// CPU time of the processes, in milliseconds: in the program and in the system.
+    pub cpu_ms: u64,
+    /// Peak memory of the largest of them, in bytes.
+    pub peak_memory: u64,
+}
+
 /// Event of a job.
 #[derive(Debug)]
 pub enum JobEvent {
@@ -74,6 +83,8 @@ pub enum JobEvent {
     Stored(InstanceId, StoredOutputs),
     /// Sentence about the executor as a whole, for the user.
     Notice(String),
+    /// Resources that its processes used, before its exit.
+    Used(InstanceId, ResourceUse),
     /// Exit; nothing of the job runs any more.
     Exited(InstanceId, Exit),
 }

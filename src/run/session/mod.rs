@@ -5,6 +5,7 @@ mod execution;
 mod passes;
 mod remote;
 mod room;
+pub(crate) mod run_summary;
 pub mod second_pass;
 pub mod shell;
 pub(crate) mod transfers;
@@ -33,7 +34,7 @@ use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::inputs::versions::{self, Versions};
 use crate::run::remote::{RemoteConfig, RemoteUse};
-use crate::run::state::history::{History, Ledger};
+use crate::run::state::history::{History, Ledger, RunId};
 use crate::run::state::last_run::LastRun;
 use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
 use crate::run::state::snapshot_file::SnapshotFiles;
@@ -135,6 +136,8 @@ pub struct RunRequest {
     pub file: String,
     /// Options of a cluster's jobs, if it is to run stages there.
     pub cluster: Option<SlurmConfig>,
+    /// Variables that were set for the run, as they were given.
+    pub set: Vec<String>,
     /// Value of `ATHANOR_ATTEMPT` in this process: empty unless the run is part of another run's stage.
     pub within: String,
 }
@@ -145,6 +148,8 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// Numbers of instances by outcome.
     pub counts: Counts,
+    /// Name of the run.
+    pub run: RunId,
 }
 
 /// Interrupts a run, from any thread.

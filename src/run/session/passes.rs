@@ -14,6 +14,7 @@ use crate::events::RunEvent;
 use crate::plan::{InstanceId, Plan, Resources};
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::backend::{CacheBackend, KnownResults};
+use crate::run::attempts::facts::RunFacts;
 use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
 use crate::run::engine::message::Message;
@@ -63,6 +64,8 @@ pub(super) struct Passes<'r> {
     pub(super) run: String,
     /// Folder of the run, for logs.
     pub(super) logs: PathBuf,
+    /// Facts for the records of the run.
+    pub(super) facts: &'r Arc<RunFacts>,
     /// Remote cache, if there is one.
     pub(super) remote: Option<Arc<RemoteUse>>,
     /// Sends messages to the run.
@@ -114,7 +117,7 @@ impl Passes<'_> {
         let policy = self.policy(SecondPass::left_of(force, &first), true);
         let scheduler = self.scheduler(&pass.wanted);
         // Results that were there when the run began may be gone.
-        let known = KnownResults { last_run: &LastRun::default(), is_outdated: true };
+        let known = KnownResults { last_run: &LastRun::default(), is_outdated: true, facts: self.facts };
         let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy)?;
         dispatcher.seed_made(std::mem::take(&mut pass.made));
         let second = dispatcher.run(self.messages)?;

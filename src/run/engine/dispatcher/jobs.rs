@@ -29,6 +29,11 @@ impl<W: RunBackend> Dispatcher<'_, W> {
                 }
             }
             JobEvent::Notice(message) => self.journal.record(RunEvent::Notice { message }),
+            JobEvent::Used(id, used) => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    self.backend.note_use(&mut running.attempt, used);
+                }
+            }
             JobEvent::Exited(id, exit) => self.exited(id, exit),
         }
     }
@@ -53,7 +58,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
                 if is_for_log { self.journal.record(event) } else { self.journal.show(event) }
             }
             StageReport::Message { text } => self.journal.record(RunEvent::Message { instance, text }),
-            StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
+            StageReport::Figure { .. } | StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
         }
     }
 

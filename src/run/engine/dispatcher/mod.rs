@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use athanor_cache::{CacheError, Digest};
+use serde_json::{Map, Value};
 
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
@@ -79,6 +80,8 @@ pub struct Dispatcher<'a, W: RunBackend> {
     lost: HashSet<InstanceId>,
     /// Instances that were made, and whose results are recorded.
     finished: HashSet<InstanceId>,
+    /// Metrics of those that report any.
+    metrics: HashMap<InstanceId, Map<String, Value>>,
     /// Instances that another pass is to make because of what happened to their inputs or outputs.
     disturbed: Vec<InstanceId>,
     in_flight: InFlight,
@@ -126,6 +129,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             unrecorded: HashMap::new(),
             lost: HashSet::new(),
             finished: HashSet::new(),
+            metrics: HashMap::new(),
             disturbed: Vec::new(),
             in_flight: InFlight::default(),
             elsewhere: Vec::new(),
@@ -409,6 +413,9 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.counts.ran += 1;
             self.finished.insert(id);
             self.backend.recorded(&record);
+            if !record.metrics.is_empty() {
+                self.metrics.insert(id, record.metrics);
+            }
             self.journal.record(RunEvent::Finished {
                 instance: self.name(id),
                 fingerprint: record.fingerprint,
@@ -455,6 +462,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             counts: self.counts,
             outputs,
             finished: self.finished,
+            metrics: self.metrics,
             fingerprints: self.fingerprints,
             deferred,
             disturbed: self.disturbed,
