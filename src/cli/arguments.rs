@@ -1,6 +1,6 @@
 //! Grammar of the command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use athanor_stages::bench::Subject;
 use athanor_stages::kinds::train_classifier::Loss;

@@ -76,7 +76,6 @@ pub(crate) fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Forced => "`--force` selects it".to_owned(),
         Reason::NeverRan => "never ran".to_owned(),
-        Reason::Forced => "it was asked for (`--force`)".to_owned(),
         Reason::Failed { cause } => format!("its last attempt failed: {}", escape_lines(cause)),
         Reason::Unreadable { cause } => format!("what it reads cannot be read: {}", escape_lines(cause)),
         Reason::Unchanged => "nothing that was declared has changed".to_owned(),
