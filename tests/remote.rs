@@ -430,3 +430,83 @@ fn the_state_of_unfinished_work_goes_on_elsewhere() {
     fine(&second.run(&[]));
     assert_eq!(second.read("results/p/o.txt"), "x\nx\nx\n");
 }
+
+/// A server of OpenSSH on loopback, for this user; its client's configuration is in the folder.
+struct Sshd {
+    folder: TempDir,
+    port: u16,
+    process: std::process::Child,
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Sshd {
+    /// Starts it; `None` where it is not installed, which is told.
+    fn start() -> Option<Sshd> {
+        let found = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|path| Path::new(path).exists());
+        let Some(program) = found else {
+            support::skips("OpenSSH's server is not installed");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        for key in ["host", "user"] {
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", &path(key)]);
+            assert!(keygen.status().unwrap().success());
+        }
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = format!(
+            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile {}\nUsePAM no\nStrictModes no\n\
+             PasswordAuthentication no\nPermitRootLogin prohibit-password\n",
+            path("host"),
+            path("user.pub"),
+            path("pid")
+        );
+        fs::write(path("sshd_config"), server).unwrap();
+        let client = format!(
+            "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\nStrictHostKeyChecking accept-new\n",
+            path("user"),
+            path("known_hosts")
+        );
+        fs::write(path("ssh_config"), client).unwrap();
+        let mut command = Command::new(program);
+        command.args(["-D", "-f", &path("sshd_config"), "-E", &path("log")]);
+        let mut process = command.spawn().unwrap();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if process.try_wait().unwrap().is_some() {
+                support::skips(&format!(
+                    "OpenSSH's server does not start: {}",
+                    fs::read_to_string(path("log")).unwrap()
+                ));
+                return None;
+            }
+            std::thread::yield_now();
+        }
+        Some(Sshd { folder, port, process })
+    }
+}
+
+#[test]
+fn a_folder_behind_opensshs_server_is_as_good() {
+    let Some(sshd) = Sshd::start() else { return };
+    let team = Team::new();
+    let address = format!("ssh://127.0.0.1:{}{}", sshd.port, team.path("").display());
+    let client = format!("exec /usr/bin/ssh -F '{}' \"$@\"", sshd.folder.path().join("ssh_config").display());
+    let [first, second] = ["read-write", "read-only"].map(|mode| team.machine_at(&address, mode));
+    let outcome = over_ssh(&first, &client, &["run", "p.yaml"]);
+    assert!(outcome.code == 0 && outcome.out.contains("pushed 3 results"), "{outcome:?}");
+    let outcome = over_ssh(&second, &client, &["run", "p.yaml"]);
+    assert_eq!((outcome.code, ran(&second)), (0, 0), "{outcome:?}");
+    assert_eq!(second.read("results/p/sum.txt"), "200\n");
+    // Another user's key is refused, and that is told.
+    fs::write(sshd.folder.path().join("user.pub"), "").unwrap();
+    let third = team.machine_at(&address, "read-only");
+    let outcome = over_ssh(&third, &client, &["run", "p.yaml"]);
+    assert_eq!((outcome.code, ran(&third), outcome.out.matches("Permission denied").count()), (0, 3, 1), "{outcome:?}");
+}
