@@ -43,6 +43,7 @@ pub mod gpu;
 pub mod guide;
 pub mod language;
 pub mod plan;
+mod report;
 pub mod run;
 mod settings;
 #[doc(hidden)]

@@ -2,7 +2,8 @@
 
 mod support;
 
-use athanor::run::attempts::curves::{Annex, MAX_POINTS};
+use athanor::run::attempts::annex::Annex;
+use athanor::run::attempts::curves::MAX_POINTS;
 use athanor_cache::{ActionRecord, Cache};
 use serde_json::Value;
 use support::Project;

@@ -5,7 +5,7 @@ mod support;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command};
 
-use athanor::run::attempts::curves::Annex;
+use athanor::run::attempts::annex::Annex;
 use athanor_cache::Cache;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

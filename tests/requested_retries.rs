@@ -56,7 +56,9 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
         force: HashSet::new(),
         fresh_state: HashSet::new(),
         program,
+        cluster: None,
         file: "p.yaml".to_owned(),
+        set: Vec::new(),
         within: String::new(),
     };
     let seen = Failures::default();

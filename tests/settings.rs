@@ -17,6 +17,7 @@ fn every_value_is_shown_with_its_origin() {
         "cache                .athanor   default\n",
         "cache.verify_on_use  never      default\n",
         "environment          strict     default\n",
+        "hooks.on_success     none       default\n",
         "log_limit            64MiB      default\n",
         "on_no_gpu            fail       default\n",
         "remote               none       default\n",

@@ -116,7 +116,7 @@ impl Tree {
 }
 
 /// A difference between two trees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// Only the new tree has it.

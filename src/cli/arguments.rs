@@ -1,6 +1,6 @@
 //! Grammar of the command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use athanor_stages::bench::Subject;
 use athanor_stages::kinds::train_classifier::Loss;
@@ -8,6 +8,8 @@ use athanor_stages::learn::precision::Precision;
 use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use crate::cli::pipeline_file::PipelineFile;
+pub(super) use crate::cli::report_arguments::{CompareCommand, MetricsCommand, ReportCommand, WatchCommand};
 use crate::language::{ByteSize, suggest};
 use crate::run::executor::machine::gpus::{GpuChoice, GpuId};
 
@@ -53,6 +55,16 @@ pub(super) enum Command {
     Check(CheckCommand),
     /// Draw the graph of stages.
     Graph(GraphCommand),
+    /// Write a report of a pipeline or of a run: one HTML file that opens offline.
+    Report(ReportCommand),
+    /// Serve a live page of a pipeline's run to this machine's browser.
+    Watch(WatchCommand),
+    /// List the runs of a pipeline.
+    Runs(ViewCommand),
+    /// Show the metrics of the latest results.
+    Metrics(MetricsCommand),
+    /// Compare the parameters, inputs and metrics of two runs.
+    Compare(CompareCommand),
     /// Print a stage's log, also while it runs.
     Logs(SelectCommand),
     /// Open a shell in a stage's prepared folder, with its variables and its sandbox.
@@ -107,6 +119,14 @@ pub(super) enum Command {
     /// Look for CUDA, and print JSON (used by `run` and `devices`).
     #[command(hide = true)]
     FindCuda,
+    /// Take attempts from a shared folder, on a node of a cluster (used by runs).
+    #[command(hide = true)]
+    Agent {
+        /// The folder.
+        folder: PathBuf,
+        /// Token of the submission that the agent's job is of.
+        token: String,
+    },
     /// Kill a run's processes when the run itself is killed (used by runs).
     #[command(hide = true, alias = "guardian")]
     Reaper {
@@ -117,33 +137,6 @@ pub(super) enum Command {
         /// The control group that they are in.
         group: Option<PathBuf>,
     },
-}
-
-/// A pipeline file and what overrides it.
-#[derive(Debug, Args)]
-pub(super) struct PipelineFile {
-    /// The pipeline file.
-    pub file: PathBuf,
-    /// Apply a profile of the file, or several in their order, separated by commas; may be given several times.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
-    pub profile: Vec<String>,
-    /// Merge the variables in a YAML file over those of the pipeline; may be given several times.
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub vars: Vec<PathBuf>,
-    /// Set `vars.NAME`; dots go deeper, the value is YAML. `+NAME=VALUE` adds a name that is not there, and `A.NAME=null` takes
-    /// one away, with all that only it needed.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
-    /// The pipeline file as it was given, where `file` is where it lies for this process.
-    #[arg(skip)]
-    pub given: Option<PathBuf>,
-}
-
-impl PipelineFile {
-    /// The pipeline file as messages call it.
-    pub(super) fn shown(&self) -> &Path {
-        self.given.as_deref().unwrap_or(&self.file)
-    }
 }
 
 /// Resources that a run may use.
@@ -205,12 +198,21 @@ pub(super) struct RunCommand {
     /// Drop the state that is kept of unfinished work of the selected instances; may be given several times.
     #[arg(long, value_name = "SELECTOR")]
     pub fresh_state: Vec<String>,
-    /// Executor that runs stages.
-    #[arg(long, value_enum, default_value = "local")]
-    pub executor: ExecutorName,
+    /// Executor that runs stages [setting: executor] [env: ATHANOR_EXECUTOR] [default: local].
+    #[arg(long, value_enum)]
+    pub executor: Option<ExecutorName>,
     /// Print events as JSON lines; with `-n` the states as one JSON list, as `status` does.
     #[arg(long)]
     pub json: bool,
+    /// Write the outcome of every instance as JUnit XML, for CI.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the curves of all results as event files for TensorBoard.
+    #[arg(long, value_name = "DIR")]
+    pub tensorboard: Option<PathBuf>,
+    /// Serve a live page while the run goes on, and say its address.
+    #[arg(long)]
+    pub watch: bool,
     #[command(flatten)]
     pub use_: MachineUse,
 }
@@ -219,6 +221,10 @@ pub(super) struct RunCommand {
 pub(super) enum ExecutorName {
     /// As processes of this machine.
     Local,
+    /// As jobs of a Slurm cluster.
+    Slurm,
+    /// As jobs of another queue, by the commands of the setting `batch`.
+    Batch,
 }
 
 #[derive(Debug, Args)]

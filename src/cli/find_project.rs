@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Exit;
-use crate::cli::arguments::{Arguments, CacheCommand, Command, PipelineFile};
+use crate::cli::arguments::{Arguments, CacheCommand, Command};
 use crate::cli::load::current_folder;
+use crate::cli::pipeline_file::PipelineFile;
 use crate::escape::escape;
 use crate::run::ATTEMPT_VARIABLE;
 use crate::settings::FILE;
@@ -73,6 +74,7 @@ fn is_about_a_project(command: &Command) -> bool {
     match command {
         Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) => true,
         Command::Graph(_) | Command::Logs(_) | Command::Shell(_) => true,
+        Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
         Command::Cache(CacheCommand::Serve { .. }) => false,
         Command::Cache(_) | Command::Config { .. } => true,
         _ => false,
@@ -87,6 +89,11 @@ fn pipeline_of(command: &mut Command) -> Option<&mut PipelineFile> {
         Command::Explain { select, .. } | Command::Logs(select) => Some(&mut select.pipeline),
         Command::Graph(command) => Some(&mut command.pipeline),
         Command::Shell(command) => Some(&mut command.pipeline),
+        Command::Report(command) => Some(&mut command.pipeline),
+        Command::Watch(command) => Some(&mut command.pipeline),
+        Command::Runs(command) => Some(&mut command.pipeline),
+        Command::Metrics(command) => Some(&mut command.pipeline),
+        Command::Compare(command) => Some(&mut command.pipeline),
         Command::Cache(CacheCommand::Push { transfer, .. } | CacheCommand::Pull { transfer, .. }) => {
             Some(&mut transfer.pipeline)
         }

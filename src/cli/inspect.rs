@@ -1,5 +1,6 @@
 //! The commands that only read.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
 use crate::plan::InstanceId;
 use crate::run::Session;
+use crate::run::session::whereabouts::Whereabouts;
 use crate::run::status::Status;
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
@@ -43,11 +45,14 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: boo
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let statuses = remote::statuses(settings, &session, ask_remote)?;
+    let whereabouts = session.whereabouts().map_err(Exit::failed)?;
     if command.json {
-        return print_statuses(&session, &statuses);
+        return print_statuses(&session, &statuses, &whereabouts);
     }
     let rows: Vec<Vec<String>> = named(&session, &statuses)
-        .map(|(name, status)| vec![escape(name).into_owned(), status_view::brief(status)])
+        .map(|(name, status)| {
+            vec![escape(name).into_owned(), status_view::with_whereabouts(status, whereabouts.get(name))]
+        })
         .collect();
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
     let elsewhere = statuses.iter().flatten().filter(|status| **status == Status::Remote).count();
@@ -67,9 +72,19 @@ fn named<'s>(session: &'s Session<'_>, statuses: &'s [Option<Status>]) -> impl I
 }
 
 /// Prints statuses as a JSON list.
-pub(super) fn print_statuses(session: &Session<'_>, statuses: &[Option<Status>]) -> Result<u8, Exit> {
-    let entries: Vec<_> =
-        named(session, statuses).map(|(name, status)| json!({ "instance": name, "state": status })).collect();
+pub(super) fn print_statuses(
+    session: &Session<'_>,
+    statuses: &[Option<Status>],
+    whereabouts: &HashMap<String, Whereabouts>,
+) -> Result<u8, Exit> {
+    let entry = |(name, status): (&str, &Status)| {
+        let mut entry = json!({ "instance": name, "state": status });
+        if let Some(at) = whereabouts.get(name) {
+            entry["cluster"] = json!(at);
+        }
+        entry
+    };
+    let entries: Vec<_> = named(session, statuses).map(entry).collect();
     print_json(&json!(entries))
 }
 

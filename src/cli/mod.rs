@@ -3,21 +3,27 @@
 //! It reads files, variables and options, and decides from them which settings and resources apply; everything about pipelines
 //! and the cache is decided in the library.
 
+mod after_run;
 mod arguments;
 mod bench;
 mod cache;
+mod cluster;
 mod devices;
 mod find_project;
 mod init;
 mod inspect;
 mod load;
 mod machine_use;
+mod pipeline_file;
 mod project;
 mod remote;
 mod remote_config;
+mod report;
+mod report_arguments;
 mod run;
 mod settings;
 mod shell;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -92,6 +98,11 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Explain { select, remote } => inspect::explain(&settings()?, &select, remote),
         Command::Check(command) => inspect::check(&settings()?, &command),
         Command::Graph(command) => inspect::graph(&settings()?, &command),
+        Command::Report(command) => report::report(&settings()?, &command),
+        Command::Watch(command) => watch::watch(&settings()?, &command),
+        Command::Runs(command) => report::runs(&settings()?, &command),
+        Command::Metrics(command) => report::metrics(&settings()?, &command),
+        Command::Compare(command) => report::compare(&settings()?, &command),
         Command::Logs(command) => inspect::logs(&settings()?, &command),
         Command::Shell(command) => shell::shell(&settings()?, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
@@ -111,6 +122,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Worker => Ok(crate::run::executor::worker::main()),
         Command::FindCuda => Ok(crate::run::executor::machine::gpus::find_cuda::main()),
 
+        Command::Agent { folder, token } => cluster::agent(&folder, &token),
         Command::Reaper { mark, folder, group } => Ok(crate::run::reaper_main(&mark, &folder, group.as_deref())),
     }
 }
@@ -138,7 +150,8 @@ fn needs_threads(command: &Command) -> bool {
         Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) | Command::Graph(_) => {
             true
         }
-        Command::Logs(_) | Command::Cache(_) | Command::Shell(_) => true,
+        Command::Logs(_) | Command::Cache(_) | Command::Shell(_) | Command::Agent { .. } => true,
+        Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }

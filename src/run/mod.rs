@@ -18,6 +18,7 @@ pub(crate) mod gc;
 #[doc(hidden)]
 pub mod inputs;
 mod program;
+pub(crate) mod provenance;
 mod publish;
 #[doc(hidden)]
 pub mod remote;
@@ -28,8 +29,11 @@ pub mod state;
 pub(crate) mod status;
 pub(crate) mod suspects;
 
+pub(crate) use executor::cluster::{AgentHost, agent_main};
+pub use executor::cluster::{QueueCommands, SlurmConfig};
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
+pub(crate) use session::run_summary::headline_instances;
 pub use session::shell::ShellError;
 pub use session::{
     InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, check_room, needed_by,

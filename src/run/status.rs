@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use athanor_cache::{Cache, CacheError, Change, Digest, Lookup, OutputRecord, diff};
 use athanor_stages::secrets;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::plan::InstanceId;
@@ -38,10 +38,10 @@ pub enum Status {
 }
 
 /// Reason why an instance would run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
 pub enum Reason {
-    /// The user wants it to run.
+    /// Wish of the user to run it whatever is known.
     Forced,
     /// No earlier result.
     NeverRan,
@@ -222,7 +222,8 @@ impl From<Unresolved> for Reason {
     }
 }
 
-fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Result<Vec<Reason>, CacheError> {
+/// Reasons why the instance called `name` is to be made by `recipe`, by what the ledger says of earlier runs.
+pub(crate) fn reasons(cache: &Cache, ledger: &Ledger, name: &str, recipe: &Recipe) -> Result<Vec<Reason>, CacheError> {
     let entry = ledger.instances.get(name);
     let mut reasons = Vec::new();
     if let Some(cause) = entry.and_then(|entry| entry.failure.clone()) {

@@ -10,6 +10,7 @@ mod folder;
 mod layer;
 mod remote;
 mod sandbox;
+mod slurm;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use serde_json::{Value as Json, json};
 pub(crate) use file::{read, schema};
 pub(crate) use layer::{Layer, Variable, options, variables};
 pub(crate) use remote::{RemoteMode, RemoteUrl};
+pub(crate) use slurm::{ExecutorChoice, GpuOption, SlurmSettings};
 
 use crate::language::{ByteSize, SandboxMode};
 
@@ -156,6 +158,8 @@ pub(crate) struct Settings {
     pub verify_on_use: Setting<VerifyOnUse>,
     /// Rule for which variables of the user's environment commands get.
     pub environment: Setting<EnvironmentRule>,
+    /// Executor of stages.
+    pub executor: Setting<ExecutorChoice>,
     /// Size limit of a stage's log.
     pub log_limit: Setting<ByteSize>,
     /// Behaviour of a stage that computes on a GPU where none can be used.
@@ -170,12 +174,18 @@ pub(crate) struct Settings {
     pub remote_key_file: Setting<Option<PathBuf>>,
     /// The folder of all pipelines' results, absolute or relative to the project folder.
     pub results: Setting<PathBuf>,
+    /// Shell line that is run when everything is up to date.
+    pub on_success: Setting<Option<String>>,
+    /// Shell line that is run when a stage has failed.
+    pub on_failure: Setting<Option<String>>,
     /// Whether commands run in a sandbox.
     pub sandbox: Setting<SandboxMode>,
     /// Paths that every command may read besides, absolute or relative to the project folder.
     pub sandbox_reads: Setting<Vec<PathBuf>>,
     /// Paths that every command may write to besides, absolute or relative to the project folder.
     pub sandbox_writes: Setting<Vec<PathBuf>>,
+    /// Options of jobs on a Slurm cluster.
+    pub slurm: SlurmSettings,
 }
 
 impl Default for Settings {
@@ -185,6 +195,7 @@ impl Default for Settings {
             cache: built_in(".athanor".into()),
             verify_on_use: built_in(VerifyOnUse::default()),
             environment: built_in(EnvironmentRule::default()),
+            executor: built_in(ExecutorChoice::default()),
             log_limit: built_in(LOG_LIMIT),
             on_no_gpu: built_in(OnNoGpu::default()),
             remote: built_in(RemoteUrl(None)),
@@ -192,9 +203,12 @@ impl Default for Settings {
             remote_push_logs: built_in(true),
             remote_key_file: built_in(None),
             results: built_in("results".into()),
+            on_success: built_in(None),
+            on_failure: built_in(None),
             sandbox: built_in(SandboxMode::default()),
             sandbox_reads: built_in(Vec::new()),
             sandbox_writes: built_in(Vec::new()),
+            slurm: SlurmSettings::default(),
         }
     }
 }
@@ -216,6 +230,8 @@ impl Settings {
             settings.cache = cache.unwrap_or(settings.cache);
             settings.verify_on_use = verify_on_use.unwrap_or(settings.verify_on_use);
             settings.environment = environment.unwrap_or(settings.environment);
+            settings.executor = layer.executor.unwrap_or(settings.executor);
+            settings.slurm = settings.slurm.under(layer.slurm);
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
             settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
             settings.remote = layer.remote.unwrap_or(settings.remote);
@@ -224,6 +240,8 @@ impl Settings {
             let key_file = layer.remote_key_file.map(|file| Setting { value: Some(file.value), origin: file.origin });
             settings.remote_key_file = key_file.unwrap_or(settings.remote_key_file);
             settings.results = results.unwrap_or(settings.results);
+            settings.on_success = layer.on_success.unwrap_or(settings.on_success);
+            settings.on_failure = layer.on_failure.unwrap_or(settings.on_failure);
             settings.sandbox = layer.sandbox.unwrap_or(settings.sandbox);
             settings.sandbox_reads = layer.sandbox_reads.unwrap_or(settings.sandbox_reads);
             settings.sandbox_writes = layer.sandbox_writes.unwrap_or(settings.sandbox_writes);
@@ -233,10 +251,13 @@ impl Settings {
 
     /// Every setting's name, value as text, and origin, in the order of the documentation.
     pub(crate) fn list(&self) -> Vec<(&'static str, String, &Origin)> {
-        vec![
+        let mut list = vec![
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
             ("environment", self.environment.value.name().to_owned(), &self.environment.origin),
+            ("executor", self.executor.value.name().to_owned(), &self.executor.origin),
+            ("hooks.on_failure", or_none(self.on_failure.value.as_ref()), &self.on_failure.origin),
+            ("hooks.on_success", or_none(self.on_success.value.as_ref()), &self.on_success.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
             ("remote", or_none(self.remote.value.0.as_ref()), &self.remote.origin),
@@ -251,7 +272,9 @@ impl Settings {
             ("sandbox", self.sandbox.value.name().to_owned(), &self.sandbox.origin),
             ("sandbox.reads", sandbox::shown(&self.sandbox_reads.value), &self.sandbox_reads.origin),
             ("sandbox.writes", sandbox::shown(&self.sandbox_writes.value), &self.sandbox_writes.origin),
-        ]
+        ];
+        list.extend(self.slurm.list());
+        list
     }
 
     /// The settings as JSON.

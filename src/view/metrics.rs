@@ -35,7 +35,7 @@ impl Metrics {
 }
 
 /// Whole numbers as they are, others with four digits that count: all of them are in the run's events.
-fn shortened(value: f64) -> String {
+pub(crate) fn shortened(value: f64) -> String {
     const DIGITS: i32 = 4;
     if value.fract() == 0.0 || !value.is_finite() {
         return value.to_string();

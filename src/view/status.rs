@@ -5,6 +5,7 @@ use athanor_stages::context::ComputesOn;
 use serde_json::Value;
 
 use crate::escape::{escape, escape_json, escape_lines};
+use crate::run::session::whereabouts::Whereabouts;
 use crate::run::status::{Reason, Status};
 
 /// Files named for one input before the rest is counted.
@@ -35,6 +36,18 @@ pub(crate) fn brief(status: &Status) -> String {
     }
 }
 
+/// One-line text for `status`, of an instance that may be under way on a cluster.
+pub(crate) fn with_whereabouts(status: &Status, at: Option<&Whereabouts>) -> String {
+    match at.filter(|_| *status != Status::Fresh) {
+        Some(Whereabouts::Queued { job, reason: None }) => format!("queued in job {}", escape(job)),
+        Some(Whereabouts::Queued { job, reason: Some(reason) }) => {
+            format!("queued in job {}: {}", escape(job), escape(reason))
+        }
+        Some(Whereabouts::Running { job, node }) => format!("running on {} in job {}", escape(node), escape(job)),
+        None => brief(status),
+    }
+}
+
 /// Full text for `explain`.
 pub(crate) fn full(instance: &str, status: &Status) -> String {
     let instance = escape(instance);
@@ -58,7 +71,8 @@ pub(crate) fn computed_on(on: &ComputesOn) -> String {
     format!("  It was computed on {}, {}, in {}.\n", escape(device), escape(instruction_set), escape(precision))
 }
 
-fn reason(reason: &Reason) -> String {
+/// A reason in words.
+pub(crate) fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Forced => "`--force` selects it".to_owned(),
         Reason::NeverRan => "never ran".to_owned(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use athanor_cache::{Artifact, Cache, Digest, Tree};
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::figure::{Figure, MAX_FIGURE_BYTES};
 use crate::error::StageError;
 use crate::learn::precision::Precision;
 use athanor_nn::devices::{Devices, Tuning, TuningFolder, cuda};
@@ -38,6 +39,13 @@ pub enum StageReport {
         /// Epoch or other step the value belongs to, for curves.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<u64>,
+    },
+    /// A figure to keep with the result.
+    Figure {
+        /// Name, e.g. `classes`; a second figure of the same name takes the place of the first.
+        name: String,
+        /// Figure.
+        figure: Figure,
     },
     /// The device, instruction set and precision that the stage computes with, to keep with the result.
     ComputesOn(ComputesOn),
@@ -256,6 +264,18 @@ impl<'a> StageContext<'a> {
     /// Reports a metric of an epoch or another step, for curves.
     pub fn metric_at(&self, name: &str, value: f64, step: u64) {
         self.reporter.report(StageReport::Metric { name: name.to_owned(), value, step: Some(step) });
+    }
+
+    /// Leaves a figure, to be kept with the result. One that is too large, or cannot be drawn, is left out, and the log says so.
+    pub fn figure(&self, name: &str, figure: Figure) {
+        let size = serde_json::to_vec(&figure).map_or(usize::MAX, |json| json.len());
+        let problem = figure.problem().or_else(|| {
+            (size > MAX_FIGURE_BYTES).then(|| format!("it has {size} bytes, {MAX_FIGURE_BYTES} are allowed"))
+        });
+        match problem {
+            Some(problem) => self.log(format!("the figure `{name}` is left out: {problem}")),
+            None => self.reporter.report(StageReport::Figure { name: name.to_owned(), figure }),
+        }
     }
 
     /// Writes a line to the stage's log, without the secrets of addresses.

@@ -289,6 +289,10 @@ def forgiven():
         if lengths:
             tags[lengths] = [256, 256]
         add(f"TIFF tiles under {name}", by_hand(tile_data, tags, offset_tag=offsets), grey)
+    many = {278: 1, 273: [8 + WIDTH * row for row in range(HEIGHT)]}
+    for name, lengths in (("of 0", [0] * HEIGHT), ("too large", [2 * WIDTH] * HEIGHT), ("missing", None)):
+        add(f"TIFF many strips, StripByteCounts {name}", by_hand(data, many | {279: lengths}), grey)
+    refuse("TIFF many strips, StripByteCounts too small", by_hand(data, many | {279: [WIDTH - 2] * HEIGHT}), "truncated or damaged")
     for name, tags in (("places beyond the end", {273: 60_000}), ("no places", {273: None}), ("no size", {256: None})):
         refuse(f"TIFF {name}", by_hand(data, tags), "the TIFF file is truncated or damaged")
     refuse("TIFF fewer strips than rows", by_hand(data, {278: 4}), "1 of its 4 strips or tiles have a place")

@@ -3,25 +3,30 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use athanor_cache::{ActionRecord, Artifact, Cache, CacheError, Claim, Digest, Unsynced};
+use athanor_stages::artifact::figure::{Figure, MAX_FIGURES};
 use athanor_stages::context::StageReport;
 use athanor_stages::secrets;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use crate::gpu::GpuId;
 use crate::language::Language;
 use crate::plan::context::CONTEXT_VARIABLE;
-use crate::plan::{CommandLine, EnvVariable, Input, Instance, InstanceId, Work};
+use crate::plan::{EnvVariable, Instance, InstanceId, Work};
 use crate::run::access::policy::AccessPolicy;
+use crate::run::attempts::annex::Annex;
+use crate::run::attempts::command_files::{context, table_of};
 use crate::run::attempts::command_state::{CommandState, kept_state};
 use crate::run::attempts::curves::Metrics;
+use crate::run::attempts::facts::{Facts, RunFacts};
 use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, ScratchFolder, TakeError};
 use crate::run::environment::Variables;
 use crate::run::executor::access_rules::{AccessRule, AccessRules};
-use crate::run::executor::job::{Job, Launch, Script};
+use crate::run::executor::job::{Job, Launch, ResourceUse, Script, StoredOutputs};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, STATE_VARIABLE, WorkerRequest};
 use crate::run::executor::resources::Allocation;
@@ -56,10 +61,18 @@ pub struct Attempt {
     inputs: InputGuard,
     recipe: Recipe,
     metrics: Metrics,
+    /// Outputs that were stored where it ran, if that was not here.
+    made: Option<StoredOutputs>,
     /// State that it goes on from, if its stage keeps one.
     state: Option<CommandState>,
+    /// Figures, by name.
+    figures: BTreeMap<String, Figure>,
     /// Further facts for the record.
     extensions: Map<String, Value>,
+    /// Resources that it was given.
+    given: OnceLock<(u32, Vec<GpuId>)>,
+    /// Resources that its processes used.
+    used: Option<ResourceUse>,
     force: bool,
     cpu_fallback: bool,
     /// All that it may read and write, if it runs in a sandbox.
@@ -154,8 +167,12 @@ impl Attempt {
             inputs,
             recipe,
             metrics,
+            made: None,
             state,
+            figures: BTreeMap::new(),
             extensions: Map::new(),
+            given: OnceLock::new(),
+            used: None,
             force: options.force,
             cpu_fallback: options.cpu_fallback,
             access,
@@ -172,6 +189,7 @@ impl Attempt {
         allocation: &Allocation,
         variables: &Variables,
     ) -> Job {
+        self.given.get_or_init(|| (allocation.cpus, allocation.gpus.clone()));
         let launch = match &instance.work {
             Work::Command(command) => {
                 Launch::Script(Script { shell: command.shell.clone(), path: SCRIPT, text: command.line.clone() })
@@ -201,7 +219,8 @@ impl Attempt {
         let attempt = self.sandbox.root().to_owned();
         let (log, access) = (self.log.clone(), self.access.clone());
         let state = self.state.as_ref().map(CommandState::shared);
-        Job { id: instance.id, launch, folder, attempt, log, environment, secrets, access, state }
+        let fingerprint = self.fingerprint;
+        Job { id: instance.id, fingerprint, launch, folder, attempt, log, environment, secrets, access, state }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
@@ -273,8 +292,42 @@ impl Attempt {
                 self.extensions.insert(COMPUTED_ON.to_owned(), serde_json::json!(on));
                 true
             }
+            StageReport::Figure { name, figure } => {
+                if self.figures.len() < MAX_FIGURES || self.figures.contains_key(name) {
+                    self.figures.insert(name.clone(), figure.clone());
+                }
+                false
+            }
             StageReport::Progress { .. } | StageReport::Message { .. } | StageReport::Log { .. } => true,
         }
+    }
+
+    /// Takes outputs that were stored where it ran.
+    pub fn made(&mut self, made: StoredOutputs) {
+        self.made = Some(made);
+    }
+
+    /// Notes the resources that its processes used, for the record.
+    pub(crate) fn note_use(&mut self, used: ResourceUse) {
+        self.used = Some(used);
+    }
+
+    fn facts(&self, cache: &Cache, name: &str, of_run: &RunFacts) -> Facts {
+        let (cpus, gpus) = self.given.get().cloned().unwrap_or_default();
+        Facts {
+            why: of_run.why(cache, name, &self.recipe, self.force),
+            cpus,
+            gpus,
+            used: self.used,
+            provenance: of_run.provenance.clone(),
+        }
+    }
+
+    /// Curves and figures; `None` if there are none.
+    fn annex(&self) -> Option<Annex> {
+        let curves = self.metrics.curves();
+        let is_empty = curves.is_empty() && self.figures.is_empty();
+        (!is_empty).then(|| Annex { curves, figures: self.figures.clone() })
     }
 
     /// Stores the result of a job that succeeded: moves its outputs into the cache, then checks its inputs. Objects that are
@@ -284,17 +337,24 @@ impl Attempt {
         &self,
         cache: &Cache,
         instance: &Instance,
+        facts: &RunFacts,
         others_run: impl Fn() -> bool,
         unsynced: &mut Unsynced,
     ) -> Result<(ActionRecord, Vec<String>), CommitError> {
-        let outputs = self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?;
+        let outputs = match &self.made {
+            Some(made) => made.outputs.clone(),
+            None => self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?,
+        };
+        let duration = self.made.as_ref().map_or_else(|| self.started.elapsed(), |made| made.duration);
         let removed = self.inputs.check(cache, &self.recipe, others_run).inspect_err(|error| {
             if !matches!(error, InputError::Cache(_)) {
                 self.drop_state(cache);
             }
         })?;
         let log = self.store_log(cache, unsynced);
-        let annex = self.metrics.annex().map(|annex| serde_json::to_vec(&annex)).transpose()?;
+        let mut extensions = self.extensions.clone();
+        self.facts(cache, &instance.name, facts).add_to(&mut extensions)?;
+        let annex = self.annex().map(|annex| serde_json::to_vec(&annex)).transpose()?;
         let annex = annex.map(|annex| cache.store_annex(&annex, unsynced)).transpose()?;
         let record = ActionRecord {
             fingerprint: self.fingerprint,
@@ -302,12 +362,12 @@ impl Attempt {
             outputs,
             metrics: self.metrics.values().clone(),
             log,
-            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
             sequence: cache.next_sequence(0)?,
             annex,
-            extensions: self.extensions.clone(),
+            extensions,
         };
         Ok((record, removed))
     }
@@ -404,46 +464,6 @@ fn python_path(folder: &Path, given: &[(OsString, OsString)]) -> Option<OsString
     let before = given.iter().rev().find(|(name, _)| name == PYTHONPATH).map(|(_, value)| value.as_os_str());
     let before = before.filter(|value| !value.is_empty()).into_iter().flat_map(std::env::split_paths);
     std::env::join_paths([folder.to_owned(), folder.join("src")].into_iter().chain(before)).ok()
-}
-
-/// Table of a gathered input as CSV: `path`, and a column for each gathered axis.
-fn table_of(input: &Input) -> Option<String> {
-    let axes = input.axes.as_ref()?;
-    // An axis of that name must not be taken for the paths.
-    let column = |axis: &String| if axis == "path" { "matrix.path".to_owned() } else { axis.clone() };
-    let header: Vec<String> = std::iter::once("path".to_owned()).chain(axes.iter().map(column)).collect();
-    let rows = input
-        .files
-        .iter()
-        .zip(&input.labels)
-        .map(|(file, labels)| [std::slice::from_ref(file), labels.as_slice()].concat());
-    let lines = std::iter::once(header).chain(rows).map(|cells| {
-        let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
-        cells.join(",") + "\n"
-    });
-    Some(lines.collect())
-}
-
-/// A cell of CSV: in quotes where it has to be.
-fn csv_cell(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
-}
-
-/// Inputs, outputs and values of a command, as JSON.
-fn context(instance: &Instance, command: &CommandLine) -> Vec<u8> {
-    let input = |input: &Input| match (input.list, input.files.as_slice()) {
-        (false, [one]) => (input.port.clone(), json!(one)),
-        (false, []) => (input.port.clone(), Value::Null),
-        (_, files) => (input.port.clone(), json!(files)),
-    };
-    let inputs: Map<String, Value> = instance.inputs.iter().map(input).collect();
-    let outputs: Map<String, Value> =
-        instance.outputs.iter().map(|output| (output.name.clone(), json!(output.file))).collect();
-    let mut context = json!({ "inputs": inputs, "outputs": outputs, "seed": instance.seed });
-    if let (Value::Object(context), Some(Value::Object(values))) = (&mut context, &command.context) {
-        context.extend(values.iter().map(|(name, value)| (name.clone(), value.clone())));
-    }
-    context.to_string().into_bytes()
 }
 
 /// Options of an attempt.

@@ -14,12 +14,13 @@ use crate::plan::InstanceId;
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::{Attempt, AttemptContext, AttemptOptions, CheckedInputs, CommitError, Stored};
 use crate::run::attempts::command_state::kept_state;
+use crate::run::attempts::facts::RunFacts;
 use crate::run::attempts::failure::log_tail;
 use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
 use crate::run::attempts::sandbox::Cleared;
 use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::environment::Variables;
-use crate::run::executor::job::Job;
+use crate::run::executor::job::{Job, ResourceUse, StoredOutputs};
 use crate::run::executor::resources::Allocation;
 use crate::run::executor::thread_pool::ThreadPool;
 use crate::run::inputs::fingerprint::Resolved;
@@ -67,6 +68,10 @@ pub trait RunBackend {
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Self::Attempt, allocation: &Allocation) -> Job;
     /// Notes what a stage reports about its attempt; returns whether the run's log should have it: of a long curve it gets some points.
     fn note(&self, attempt: &mut Self::Attempt, report: &StageReport) -> bool;
+    /// Takes outputs of an attempt that were stored where it ran.
+    fn made(&self, _attempt: &mut Self::Attempt, _made: StoredOutputs) {}
+    /// Notes the resources that the attempt's processes used.
+    fn note_use(&self, _attempt: &mut Self::Attempt, _used: ResourceUse) {}
     /// Stores the result of a job that succeeded and ends the attempt; [`BackendEvent::Stored`] follows.
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
     /// Records a stored result, soon; [`BackendEvent::Recorded`] follows. Its claim is held until then.
@@ -116,6 +121,8 @@ pub struct KnownResults<'r> {
     pub last_run: &'r LastRun,
     /// Whether the history may contradict the summary, so that every result is news.
     pub is_outdated: bool,
+    /// Facts for the records of this run.
+    pub facts: &'r Arc<RunFacts>,
 }
 
 /// Backend on the cache and scratch folders.
@@ -133,6 +140,8 @@ pub struct CacheBackend<'r> {
     /// Variables of this process, of which commands get some.
     variables: Variables,
     policy: Arc<AccessPolicy>,
+    /// Whether its executor goes on with what agents of a killed run do.
+    adopts: bool,
     /// Remote cache, if there is one.
     remote: Option<Arc<RemoteUse>>,
     /// Whether results are looked for there.
@@ -168,10 +177,17 @@ impl<'r> CacheBackend<'r> {
             group_committer,
             variables,
             policy,
+            adopts: false,
             remote: None,
             asks: false,
             listener,
         }
+    }
+
+    /// The same backend, under an executor that goes on with what agents of a killed run do.
+    #[must_use]
+    pub(crate) fn adopting(self) -> CacheBackend<'r> {
+        CacheBackend { adopts: true, ..self }
     }
 
     /// Uses a remote cache, too: pushes what is recorded, fetches what is promised, and, if it `asks`, looks for results there.
@@ -224,8 +240,11 @@ impl RunBackend for CacheBackend<'_> {
 
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>, CacheError> {
         let claim = self.cache.try_claim(fingerprint)?;
-        // Processes of a run that was killed outlive its claim for a moment.
-        Ok(claim.filter(|_| !self.cache.is_program_state_held(fingerprint)))
+        // Processes of a run that was killed outlive its claim for a moment, and its agents for longer.
+        let is_free = |_: &Claim| {
+            !self.cache.is_program_state_held(fingerprint) && (self.adopts || !self.cache.has_agent(fingerprint))
+        };
+        Ok(claim.filter(is_free))
     }
 
     fn prepare(
@@ -261,6 +280,14 @@ impl RunBackend for CacheBackend<'_> {
         attempt.note(report)
     }
 
+    fn made(&self, attempt: &mut Attempt, made: StoredOutputs) {
+        attempt.made(made);
+    }
+
+    fn note_use(&self, attempt: &mut Attempt, used: ResourceUse) {
+        attempt.note_use(used);
+    }
+
     fn kept_state(&self, fingerprint: &Digest) -> Option<PathBuf> {
         kept_state(&self.cache, fingerprint)
     }
@@ -268,11 +295,12 @@ impl RunBackend for CacheBackend<'_> {
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Attempt) {
         let (cache, listener) = (Arc::clone(&self.cache), Arc::clone(&self.listener));
         let (scratch_pool, stored) = (Arc::clone(&self.scratch_pool), Arc::clone(&self.stored));
+        let facts = Arc::clone(self.known.facts);
         let instance = inputs.plan.instances[id.index()].clone();
         // Hashing large outputs takes a while, during which the dispatcher must react to other stages.
         self.threads.run(move || {
             let mut unsynced = Unsynced::default();
-            let result = attempt.store(&cache, &instance, || lock(&scratch_pool).others_run(), &mut unsynced);
+            let result = attempt.store(&cache, &instance, &facts, || lock(&scratch_pool).others_run(), &mut unsynced);
             let result = result.and_then(|(record, removed)| Ok((record.seal()?, record, removed)));
             let kept = if result.is_err() { lock(&scratch_pool).keep(&instance.name, attempt.folder()) } else { None };
             let (claim, Cleared { folder, undeclared }) =

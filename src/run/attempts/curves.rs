@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Maximum number of points of a curve.
@@ -134,14 +133,6 @@ pub(crate) struct Metrics {
     counts: HashMap<String, u64>,
 }
 
-/// Data of a result that no up-to-date check needs, in JSON, as it lies in the cache.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Annex {
-    /// Curves by metric: pairs of step and value, at most [`MAX_POINTS`], in the order in which they were reported.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub curves: BTreeMap<String, Vec<(u64, f64)>>,
-}
-
 impl Metrics {
     /// Adds a report; returns whether a log of bounded length should have it, too.
     pub(crate) fn add(&mut self, name: &str, value: f64, step: Option<u64>) -> bool {
@@ -170,11 +161,9 @@ impl Metrics {
         &self.values
     }
 
-    /// The annex with the curves; `None` without any.
-    pub(crate) fn annex(&self) -> Option<Annex> {
-        let curves: BTreeMap<_, _> =
-            self.curves.iter().map(|(name, curve)| (name.clone(), curve.points().collect())).collect();
-        (!curves.is_empty()).then_some(Annex { curves })
+    /// Points of the curves, by metric.
+    pub(crate) fn curves(&self) -> BTreeMap<String, Vec<(u64, f64)>> {
+        self.curves.iter().map(|(name, curve)| (name.clone(), curve.points().collect())).collect()
     }
 }
 
@@ -262,7 +251,7 @@ mod tests {
         for step in 7..12_u32 {
             metrics.add("loss", f64::from(step + 100), Some(step.into()));
         }
-        let curve = &metrics.annex().unwrap().curves["loss"];
+        let curve = &metrics.curves()["loss"];
         let steps: Vec<u64> = curve.iter().map(|point| point.0).collect();
         assert_eq!(steps, (0..12).collect::<Vec<u64>>());
         assert_eq!((curve[6].1, curve[7].1), (6.0, 107.0));

@@ -13,11 +13,13 @@ use jiff::Timestamp;
 use crate::events::{EVENTS_VERSION, EventSink, Outcome, ResultAction, RunEvent};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::backend::KnownResults;
+use crate::run::attempts::facts::RunFacts;
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::message::Message;
 use crate::run::executor::local::LocalExecutorConfig;
 use crate::run::inputs::contents::Contents;
 use crate::run::inputs::versions::Versions;
+use crate::run::provenance::Provenance;
 use crate::run::publish::{Publication, PublishRequest, Published, Refused, explain};
 use crate::run::state::history::{InstanceOutcome, RegisteredRun, RunId, RunLog};
 use crate::run::state::journal::Journal;
@@ -28,6 +30,7 @@ use super::durations::expected_durations;
 use super::passes::Passes;
 use super::remote::{Fetched, Needed, finish_pushes, outputs_here, remote_use};
 use super::room::scaled_down;
+use super::run_summary::{RunEnd, add_summary};
 use super::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session};
 
 /// A run that has begun: its log is open and its input files are hashed.
@@ -52,6 +55,10 @@ pub(super) struct Executed {
     publication: Publication,
     /// Registration in the history; `None` if there was nothing to do.
     registered: Option<RegisteredRun>,
+    /// Provenance of its results.
+    provenance: Option<Provenance>,
+    /// Variables that were set.
+    set: Vec<String>,
 }
 
 impl<'s> Execution<'s> {
@@ -119,19 +126,25 @@ impl<'s> Execution<'s> {
         let remote = if nothing_new { None } else { remote_use(session.project, &self.sender) };
         let withheld = session.withheld(&unsettled, &self.contents);
         withheld.events().for_each(|event| self.journal.record(event));
-        scaled_down(session.plan, &unsettled, &request.capacity)
-            .into_iter()
+        let here = request.cluster.is_none().then_some(&request.capacity);
+        here.into_iter()
+            .flat_map(|capacity| scaled_down(session.plan, &unsettled, capacity))
             .for_each(|event| self.journal.record(event));
         let incidents = cache.incident_mark();
         let run = self.run.to_string();
         // A history that cannot be read counts as none: only the order of work depends on it.
-        let durations = || expected_durations(session.plan, &session.history.ledger().unwrap_or_default());
+        let provenance = registered.is_some().then(|| Provenance::gather(&session.project.folder, &request.capacity));
+        let facts = Arc::new(RunFacts::new(provenance));
+        let ledger = || facts.ledger(|| session.history.ledger().unwrap_or_default());
+        let durations = || expected_durations(session.plan, ledger());
+        let cluster = request.cluster.map(|slurm| session.cluster_config(slurm, &request.program, &run));
         let passes = Passes {
             plan: session.plan,
             wanted: &session.wanted,
             cache,
             durations: &durations,
             capacity: request.capacity,
+            cluster,
             local: LocalExecutorConfig {
                 program: request.program,
                 // Runs of other caches may have the same name, and none may end another's processes.
@@ -147,12 +160,13 @@ impl<'s> Execution<'s> {
             keep_scratch: request.keep_scratch,
             run: run.clone(),
             logs: self.log_folder.clone(),
+            facts: &facts,
             remote: remote.clone(),
             sender: self.sender.clone(),
             messages: &self.messages,
         };
         let inputs = || session.inputs(&self.contents, &self.versions);
-        let known = KnownResults { last_run: &self.last_run, is_outdated };
+        let known = KnownResults { last_run: &self.last_run, is_outdated, facts: &facts };
         let journal = &mut self.journal;
         let mut first = passes.first(inputs(), known, settled, request.force.clone(), journal)?;
         let needed = Needed { plan: session.plan, wanted: &session.wanted, keep_going: request.keep_going };
@@ -171,7 +185,7 @@ impl<'s> Execution<'s> {
         if let Some(remote) = &remote {
             finish_pushes(remote, &self.messages, journal);
         }
-        Ok(Executed { pass, publication, registered })
+        Ok(Executed { pass, publication, registered, provenance: facts.provenance.clone(), set: request.set })
     }
 
     /// Results that follow from the last run without a look at the cache, for instances that are not forced.
@@ -183,19 +197,22 @@ impl<'s> Execution<'s> {
 
     /// Reports how the run ended, and summarises it for later runs and for collections.
     pub(super) fn finish(mut self, executed: Executed) -> Result<RunReport, CacheError> {
-        let Executed { pass, publication, registered } = executed;
+        let Executed { pass, publication, registered, provenance, set } = executed;
         let mut counts = pass.counts;
         counts.not_started = self.session.wanted.len().saturating_sub(counts.total());
         let outcome = if publication.refused.is_empty() { pass.outcome } else { Outcome::Failed };
         report(self.session.plan, publication, &mut self.journal);
-        self.journal.record(RunEvent::RunFinished {
-            outcome,
-            counts,
-            duration_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        });
+        let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.journal.record(RunEvent::RunFinished { outcome, counts, duration_ms });
         self.journal.flush();
+        if self.session.history.has_log(&self.run) {
+            let run = self.run.clone();
+            let ended = RunEnd { run, outcome, counts, duration_ms, set, provenance };
+            // A disk that refuses it costs a line of the list of runs.
+            let _ = add_summary(self.session, &pass, ended);
+        }
         self.summarise(&pass, registered)?;
-        Ok(RunReport { outcome, counts })
+        Ok(RunReport { outcome, counts, run: self.run })
     }
 
     fn summarise(&self, pass: &PassResult, registered: Option<RegisteredRun>) -> Result<(), CacheError> {

@@ -82,7 +82,9 @@ pub fn joined(mut first: PassResult, pass: &SecondPass, second: PassResult) -> P
         second.outcome
     };
     let finished = first.finished.union(&second.finished).copied().collect();
-    PassResult { outcome, counts, finished, ..second }
+    let mut metrics = first.metrics;
+    metrics.extend(second.metrics);
+    PassResult { outcome, counts, finished, metrics, ..second }
 }
 
 /// Results of a pass, by instance.

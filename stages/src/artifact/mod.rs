@@ -1,6 +1,7 @@
 //! Artifacts: the types of the data that flow between stages.
 
 pub mod checkpoint;
+pub mod figure;
 pub mod folder;
 pub mod image_set;
 pub mod labels;

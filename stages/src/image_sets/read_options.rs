@@ -164,16 +164,24 @@ impl ReadOptions {
     /// # Errors
     /// Colours none of which is known to hold the channel.
     pub(crate) fn channel_of(&self, file: &ImageFile, pixels: Pixels) -> Result<Pixels, StageError> {
-        let sample = match pixels.channels {
-            1 => return Ok(pixels),
-            2 => 0,
-            _ => self.sample(&file.channel).ok_or_else(|| {
-                let message = format!("the file has colours, and none is known to hold the channel `{}`", file.channel);
-                let help = format!("Name it: `colours: {{ {}: red }}`.", file.channel);
-                StageError::in_file(&file.label, message).with_help(help)
-            })?,
-        };
-        Ok(pixels.channel(sample))
+        let place = self.place_of(file, pixels.channels)?;
+        Ok(if pixels.channels == 1 { pixels } else { pixels.channel(place) })
+    }
+
+    /// The place of the channel of `file` among as many samples a pixel.
+    ///
+    /// # Errors
+    /// Colours none of which is known to hold the channel.
+    pub(crate) fn place_of(&self, file: &ImageFile, samples: usize) -> Result<usize, StageError> {
+        // Grey, and grey with alpha.
+        if samples <= 2 {
+            return Ok(0);
+        }
+        self.sample(&file.channel).ok_or_else(|| {
+            let message = format!("the file has colours, and none is known to hold the channel `{}`", file.channel);
+            let help = format!("Name it: `colours: {{ {}: red }}`.", file.channel);
+            StageError::in_file(&file.label, message).with_help(help)
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::artifact::figure::{Figure, FigureData};
 use crate::artifact::image_set::{ImageFile, ImageSetInput, write_skipped};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
@@ -20,6 +21,9 @@ use athanor_images::statistics::statistics;
 
 /// The kind `channel_statistics`.
 pub struct ChannelStatistics;
+
+/// Bins of a histogram.
+const BINS: usize = 30;
 
 /// Parameters of [`ChannelStatistics`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -89,6 +93,7 @@ impl StageKind for ChannelStatistics {
             };
             [name.clone(), mean_of(|measured| measured.mean).to_string(), mean_of(|measured| measured.std).to_string()]
         });
+        histograms(&sets, context);
         outputs.statistics.write(&["color", "mean", "std"], rows)?;
         let images = sets.iter().flat_map(|set| set.set.files.iter().zip(&set.results));
         let rows = images.map(|(image, result)| {
@@ -98,6 +103,24 @@ impl StageKind for ChannelStatistics {
         outputs.images.write(&["Id", "color", "mean", "std"], rows)?;
         let bad: Vec<_> = sets.into_iter().flat_map(|set| set.bad).collect();
         write_skipped(&outputs.skipped, &bad)
+    }
+}
+
+/// Numbers of images by their mean, for each channel.
+fn histograms(sets: &[MappedImages<Measured>], context: &StageContext<'_>) {
+    let channels = sets.first().map(|set| set.set.channels.as_slice()).unwrap_or_default();
+    for (channel, name) in channels.iter().enumerate() {
+        let results = sets.iter().flat_map(|set| set.results.iter().skip(channel).step_by(channels.len()));
+        let means: Vec<f64> = results.map(|result| result.value.mean).collect();
+        let most = means.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        let mut counts = vec![0.0; BINS];
+        for mean in means {
+            // The share lies between 0 and 1; the largest mean is in the last bin.
+            counts[((mean / most * BINS as f64) as usize).min(BINS - 1)] += 1.0;
+        }
+        let edges = (0..=BINS).map(|edge| edge as f64 / BINS as f64 * most).collect();
+        let data = FigureData::Histogram { edges, counts, x_title: "mean, as a share of full scale".to_owned() };
+        context.figure(&format!("means_{name}"), Figure::new(format!("Images by their mean: {name}"), data));
     }
 }
 

@@ -1,5 +1,6 @@
 //! `classification_report`: metrics of predictions of labelled rows.
 
+use crate::artifact::figure::{Cell, Figure, FigureData};
 use crate::artifact::labels::{Labels, Target, class_names};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
 use crate::artifact::table::{TableInput, TableOutput};
@@ -81,6 +82,12 @@ impl StageKind for ClassificationReport {
         for (name, value) in summary {
             context.metric(name, value);
         }
+        let shown: Vec<String> = match names {
+            Some(names) => names.to_vec(),
+            None => (0..matrix.columns).map(|class| class.to_string()).collect(),
+        };
+        context.figure("classes", class_table(&scores, &shown));
+        context.figure("decisions", decisions_matrix(&predicted, &actual, shown));
         let header = ["class", "f1", "precision", "recall", "predicted", "actual"].into_iter();
         let header: Vec<&str> = header.chain(names.map(|_| "name")).collect();
         let rows = scores.iter().enumerate().map(|(class, score)| {
@@ -121,6 +128,41 @@ impl ClassScore {
             self.actual.to_string(),
         ]
     }
+}
+
+/// Scores of each class as a figure.
+fn class_table(scores: &[ClassScore], names: &[String]) -> Figure {
+    let columns = ["class", "f1", "precision", "recall", "predicted", "actual"].map(str::to_owned).to_vec();
+    let row = |(name, score): (&String, &ClassScore)| -> Vec<Cell> {
+        let shares = [score.f1(), ratio(score.hits, score.predicted), ratio(score.hits, score.actual)];
+        let counts = [score.predicted, score.actual].map(Cell::from);
+        std::iter::once(name.clone().into()).chain(shares.map(Cell::from)).chain(counts).collect()
+    };
+    let rows = names.iter().zip(scores).map(row).collect();
+    Figure::new("Classes", FigureData::Table { columns, rows })
+}
+
+/// Numbers of rows that have one class and are predicted another.
+fn decisions_matrix(predicted: &[Target], actual: &[&Target], names: Vec<String>) -> Figure {
+    let classes = names.len();
+    let mut counts = vec![vec![0_u32; classes]; classes];
+    for (ours, theirs) in predicted.iter().zip(actual) {
+        for row in (0..classes).filter(|class| theirs.has(*class)) {
+            for column in (0..classes).filter(|class| ours.has(*class)) {
+                counts[row][column] += 1;
+            }
+        }
+    }
+    let values = counts.into_iter().map(|row| row.into_iter().map(|count| Some(f64::from(count))).collect()).collect();
+    let data = FigureData::Matrix {
+        rows: names.clone(),
+        columns: names,
+        row_title: "actual class".to_owned(),
+        column_title: "predicted class".to_owned(),
+        values,
+    };
+    let caption = "Number of rows with both; a row with several classes counts for each pair.";
+    Figure::new("Predicted beside actual classes", data).with_caption(caption)
 }
 
 fn ratio(part: usize, whole: usize) -> f64 {

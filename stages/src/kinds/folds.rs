@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::figure::{Bars, Figure, FigureData};
 use crate::artifact::labels::Labels;
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::context::StageContext;
@@ -108,5 +109,24 @@ fn write_folds(
         let size = folds.iter().filter(|of_row| **of_row == fold).count();
         context.metric(&format!("{name}_fold_{fold}"), size as f64);
     }
+    context.figure(name, class_shares(&labels, &folds, params, name));
     output.write(&["Id", "fold"], labels.ids.into_iter().zip(folds).map(|(id, fold)| [id, fold.to_string()]))
+}
+
+/// Share of each class in each fold.
+fn class_shares(labels: &Labels, folds: &[usize], params: &FoldsParams, name: &str) -> Figure {
+    let bars = |fold: usize| {
+        let rows: Vec<usize> = (0..folds.len()).filter(|row| folds[*row] == fold).collect();
+        let share = |class: usize| {
+            let having = rows.iter().filter(|row| labels.targets[**row].has(class)).count();
+            Some(having as f64 / rows.len().max(1) as f64)
+        };
+        Bars { name: format!("fold {fold}"), values: (0..params.classes).map(share).collect() }
+    };
+    let data = FigureData::Bars {
+        labels: (0..params.classes).map(|class| class.to_string()).collect(),
+        y_title: "share of rows".to_owned(),
+        series: (0..params.folds).map(bars).collect(),
+    };
+    Figure::new(format!("Share of each class in each fold of `{name}`"), data)
 }

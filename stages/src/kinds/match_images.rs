@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::figure::{Cell, Figure, FigureData};
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -16,6 +17,9 @@ use athanor_images::phash::PerceptualHash;
 
 /// The kind `match_images`.
 pub struct MatchImages;
+
+/// Pairs that are shown.
+const MAX_SHOWN: usize = 40;
 
 /// Parameters of [`MatchImages`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -121,12 +125,27 @@ impl StageKind for MatchImages {
         let header: Vec<&str> =
             [one.as_str(), two.as_str()].into_iter().chain(similarities.iter().map(String::as_str)).collect();
         let others = right.as_ref().unwrap_or(&left);
+        context.figure("closest", closest(&matches, [&one, &two], &names, [&left, others]));
         let rows = matches.iter().map(|found| {
             let ids = [left.ids[found.left].clone(), others.ids[found.right].clone()];
             ids.into_iter().chain(found.distances.iter().map(u32::to_string)).collect::<Vec<String>>()
         });
         outputs.matches.write(&header, rows)
     }
+}
+
+/// The pairs that are nearest to each other.
+fn closest(matches: &[hamming::Match], sides: [&str; 2], channels: &[&str], [left, right]: [&Hashes; 2]) -> Figure {
+    let mut nearest: Vec<&hamming::Match> = matches.iter().collect();
+    nearest.sort_by_key(|found| (found.distances.iter().sum::<u32>(), found.left, found.right));
+    let row = |found: &hamming::Match| -> Vec<Cell> {
+        let ids = [left.ids[found.left].clone(), right.ids[found.right].clone()].map(Cell::from);
+        ids.into_iter().chain(found.distances.iter().map(|distance| Cell::from(f64::from(*distance)))).collect()
+    };
+    let columns = sides.into_iter().chain(channels.iter().copied()).map(str::to_owned).collect();
+    let rows = nearest.into_iter().take(MAX_SHOWN).map(row).collect();
+    Figure::new("Closest pairs", FigureData::Table { columns, rows })
+        .with_caption("Distances of their hashes in bits of 64, by channel.")
 }
 
 /// `SimR` for red, as the reference has it; `Sim_<name>` for a channel of another name.

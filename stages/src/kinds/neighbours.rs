@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::figure::{Figure, FigureData};
 use crate::artifact::matrix::{MatrixInput, given_ids};
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::context::StageContext;
@@ -19,6 +20,9 @@ use crate::{input_ports, output_ports};
 
 /// The kind `neighbours`.
 pub struct Neighbours;
+
+/// Bins of the histogram.
+const BINS: usize = 50;
 
 /// Parameters of [`Neighbours`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -116,10 +120,26 @@ impl StageKind for Neighbours {
         let found = nearest(&mut rows, &mut others, &options, blocks, context)?;
         let cosines = found.iter().filter_map(|found| found.first()).map(|nearest| nearest.cosine);
         context.metric("mean_cosine", cosines.sum::<f64>() / found.len() as f64);
+        context.figure(
+            "cosines",
+            cosine_histogram(found.iter().filter_map(|found| found.first()).map(|first| first.cosine)),
+        );
         neighbour_table::write(&outputs.neighbours, &queries.ids, &references.ids, &found)?;
         let report = agreement::report(&params.thresholds, &queries.properties, &references.properties, &found);
         outputs.report.write(&["threshold", "rows", "same_antibody", "same_target", "known"], report)
     }
+}
+
+/// Numbers of queries by the cosine of their nearest neighbour.
+fn cosine_histogram(cosines: impl Iterator<Item = f64>) -> Figure {
+    let mut counts = vec![0.0; BINS];
+    for cosine in cosines.filter(|cosine| cosine.is_finite()) {
+        // The share lies between 0 and 1; a cosine of 1 is in the last bin.
+        counts[((cosine.clamp(-1.0, 1.0) + 1.0) / 2.0 * BINS as f64).min(BINS as f64 - 1.0) as usize] += 1.0;
+    }
+    let edges = (0..=BINS).map(|edge| edge as f64 / BINS as f64 * 2.0 - 1.0).collect();
+    let data = FigureData::Histogram { edges, counts, x_title: "cosine of the nearest neighbour".to_owned() };
+    Figure::new("Queries by their nearest neighbour", data)
 }
 
 /// Queries or references.

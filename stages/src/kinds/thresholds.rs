@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::figure::{Figure, FigureData, Series};
 use crate::artifact::labels::{Labels, Target};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
 use crate::artifact::table::{TableInput, TableOutput};
@@ -62,6 +63,9 @@ const HPA_RATIOS: [f64; 28] = [
 
 /// The expected ratio that stands for "as in the labels".
 const AS_IN_LABELS: f64 = 0.01;
+
+/// Steps of the curves for people to look at.
+const CURVE_STEPS: u32 = 50;
 
 /// Parameters of [`Thresholds`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -149,7 +153,7 @@ impl StageKind for Thresholds {
         params: ThresholdsParams,
         inputs: ThresholdsInputs,
         outputs: ThresholdsOutputs,
-        _context: &StageContext<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let mut matrix = inputs.probabilities.read()?;
         matrix.require_probabilities()?;
@@ -162,9 +166,29 @@ impl StageKind for Thresholds {
                 by_soft_f1(&params, &matrix, &targets)
             }
         };
+        context.figure("shares", share_curves(&matrix, &thresholds));
         let rows = thresholds.iter().enumerate().map(|(class, threshold)| [class.to_string(), threshold.to_string()]);
         outputs.thresholds.write(&["class", "threshold"], rows)
     }
+}
+
+/// Share of rows above each threshold, by class, with the threshold that was found.
+fn share_curves(matrix: &Matrix, thresholds: &[f64]) -> Figure {
+    let line = |(class, threshold): (usize, &f64)| {
+        let mut values = column(matrix, class);
+        values.sort_by(f64::total_cmp);
+        let share = |point: f64| {
+            (values.len() - values.partition_point(|value| *value <= point)) as f64 / values.len().max(1) as f64
+        };
+        let x: Vec<f64> = (0..=CURVE_STEPS).map(|step| f64::from(step) / f64::from(CURVE_STEPS)).collect();
+        let y = x.iter().map(|point| Some(share(*point))).collect();
+        Series { name: format!("class {class}"), x, y, mark: Some([*threshold, share(*threshold)]) }
+    };
+    let series = thresholds.iter().enumerate().map(line).collect();
+    let (x_title, y_title) = ("threshold".to_owned(), "share of rows".to_owned());
+    let caption = "The threshold that was found is marked.";
+    Figure::new("Share of rows above a threshold", FigureData::Curves { x_title, y_title, series })
+        .with_caption(caption)
 }
 
 fn column(matrix: &Matrix, class: usize) -> Vec<f64> {

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use athanor_cache::{CacheError, Digest};
+use serde_json::{Map, Value};
 
 use crate::events::{Counts, Outcome, RunEvent};
 use crate::plan::{InstanceId, Plan};
@@ -39,7 +40,8 @@ const MAX_STORING: usize = 32;
 /// Attempt in progress.
 struct Running<A> {
     attempt: A,
-    started: Instant,
+    /// Begin of its work; `None` while it waits in a queue.
+    began: Option<Instant>,
 }
 
 /// Attempts of an instance that went on from the state of one that had stopped in good order, unasked.
@@ -78,6 +80,8 @@ pub struct Dispatcher<'a, W: RunBackend> {
     lost: HashSet<InstanceId>,
     /// Instances that were made, and whose results are recorded.
     finished: HashSet<InstanceId>,
+    /// Metrics of those that report any.
+    metrics: HashMap<InstanceId, Map<String, Value>>,
     /// Instances that another pass is to make because of what happened to their inputs or outputs.
     disturbed: Vec<InstanceId>,
     in_flight: InFlight,
@@ -125,6 +129,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             unrecorded: HashMap::new(),
             lost: HashSet::new(),
             finished: HashSet::new(),
+            metrics: HashMap::new(),
             disturbed: Vec::new(),
             in_flight: InFlight::default(),
             elsewhere: Vec::new(),
@@ -182,6 +187,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         // A collection after a kill must find in the log all that this run relies on.
         self.journal.flush();
         self.start_fitting()?;
+        self.executor.flush();
         // Resources are idle until something is started; what has been made can wait as long.
         for (id, attempt) in std::mem::take(&mut self.exited_ok) {
             self.backend.store(&self.inputs, id, attempt);
@@ -330,7 +336,8 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             }
         }
         let job = self.backend.job(&self.inputs, id, &attempt, allocation);
-        self.running.insert(id, Running { attempt, started: Instant::now() });
+        let began = (!self.executor.queues()).then(Instant::now);
+        self.running.insert(id, Running { attempt, began });
         self.executor.start(job);
     }
 
@@ -406,6 +413,9 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.counts.ran += 1;
             self.finished.insert(id);
             self.backend.recorded(&record);
+            if !record.metrics.is_empty() {
+                self.metrics.insert(id, record.metrics);
+            }
             self.journal.record(RunEvent::Finished {
                 instance: self.name(id),
                 fingerprint: record.fingerprint,
@@ -452,6 +462,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             counts: self.counts,
             outputs,
             finished: self.finished,
+            metrics: self.metrics,
             fingerprints: self.fingerprints,
             deferred,
             disturbed: self.disturbed,

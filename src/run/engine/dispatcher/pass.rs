@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 use athanor_cache::Digest;
+use serde_json::{Map, Value};
 
 use crate::events::{Counts, Outcome};
 use crate::plan::InstanceId;
@@ -38,6 +39,8 @@ pub struct PassResult {
     pub outputs: Vec<Option<Outputs>>,
     /// Instances that were made, and did not come from the cache.
     pub finished: HashSet<InstanceId>,
+    /// Metrics of those that report any.
+    pub metrics: HashMap<InstanceId, Map<String, Value>>,
     /// Fingerprints by instance, as far as known.
     pub fingerprints: Vec<Option<Digest>>,
     /// Instances that another pass is to make: those that were disturbed, and those that wait for them.

@@ -15,6 +15,7 @@ mod process;
 mod process_mark;
 mod process_tree;
 mod reaper;
+mod resource_use;
 mod run_group;
 mod script_events;
 mod wait;

@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use crate::run::executor::disk_space::FullDisk;
-use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, Stop};
+use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, ResourceUse, Stop};
 use crate::run::executor::local::events_pipe::EventsPipe;
 use crate::run::executor::local::interpreter::Interpreters;
 use crate::run::executor::local::kept_state::{StateWatch, group_works};
@@ -23,6 +23,7 @@ use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
 use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
+use crate::run::executor::local::resource_use;
 use crate::run::executor::local::script_events::{EventLine, ScriptEvents};
 use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit, wait_while};
 use crate::run::executor::os_limits;
@@ -110,12 +111,12 @@ impl Process {
         *state = ProcessState::Running(group, stop);
     }
 
-    /// Kills the rest of the group of `child`, which has ended, and reaps it.
-    fn reap(&self, child: &mut Child, group: Pid) -> std::io::Result<ExitStatus> {
+    /// Kills the rest of the group of a process that has ended, and reaps the process.
+    fn reap(&self, group: Pid) -> std::io::Result<(ExitStatus, ResourceUse)> {
         let mut state = self.state();
         let _ = killpg(group, Signal::SIGKILL);
         *state = ProcessState::Over;
-        child.wait()
+        resource_use::reap(group)
     }
 }
 
@@ -278,7 +279,10 @@ impl Running {
             // A shell that is asked to stop ends at once, and the programs that it started save their state.
             wait_while(&|| process.may_finish() && group_works(group), &mut self.streams, &mut on_line);
         }
-        let status = process.reap(&mut self.child, group);
+        let status = process.reap(group).map(|(status, used)| {
+            (shared.events)(JobEvent::Used(job.id, used));
+            status
+        });
         let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());
         if let Some(pipe) = self.named_pipe.take().filter(|_| !unkillable.is_empty()) {
@@ -319,6 +323,14 @@ fn without_secrets(mut report: StageReport, secrets: &[String]) -> StageReport {
     | StageReport::Message { text } = &mut report
     {
         *text = masked(text, secrets);
+    }
+    if let StageReport::Figure { name, figure } = &report
+        && !secrets.is_empty()
+    {
+        // Any text of a figure may show one.
+        let hidden = serde_json::to_string(figure).ok().map(|text| masked(&text, secrets));
+        let figure = hidden.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_else(|| figure.clone());
+        return StageReport::Figure { name: masked(name, secrets), figure };
     }
     report
 }

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use athanor_stages::artifact::figure::{Figure, MAX_FIGURES};
 use athanor_stages::context::StageReport;
 
 /// Number of bad lines that are named; the next one says that there are more.
@@ -38,6 +39,7 @@ pub(super) struct ScriptEvents {
     warnings: u32,
     messages: u32,
     names: HashSet<String>,
+    figures: HashSet<String>,
 }
 
 impl ScriptEvents {
@@ -78,9 +80,21 @@ impl ScriptEvents {
                 }
                 *text = cut(text, MAX_TEXT);
             }
+            StageReport::Figure { name, figure } => self.check_figure(name, figure)?,
             StageReport::ComputesOn(_) | StageReport::Log { .. } => {}
         }
         Ok(Some(report))
+    }
+
+    fn check_figure(&mut self, name: &str, figure: &Figure) -> Result<(), String> {
+        is_short(name)?;
+        if !self.figures.contains(name) {
+            if self.figures.len() == MAX_FIGURES {
+                return Err(format!("a stage has at most {MAX_FIGURES} figures"));
+            }
+            self.figures.insert(name.to_owned());
+        }
+        figure.problem().map_or(Ok(()), Err)
     }
 
     fn warn(&mut self, line: &[u8], why: &str) -> EventLine {

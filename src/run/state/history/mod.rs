@@ -5,7 +5,7 @@
 //! leaves none. Runs are ordered by the numbers in their names (`run_id`), never by clocks. `ledger` sums up earlier runs; later
 //! ones, and those that were killed, are read from their events. `instances.json` (`instance_list`) says what the pipeline
 //! uses: `usage` updates it, `roots` reads it for collections. `pipelines/results-<key>.json` notes what was put into one folder of
-//! results. Nothing is written here before a run has something to say.
+//! results. `summaries.jsonl` (`summaries`) has a line for each run, for good. Nothing is written here before a run has something to say.
 
 mod earlier_results_note;
 mod files;
@@ -16,6 +16,7 @@ mod log;
 mod recovery;
 mod roots;
 mod run_id;
+mod summaries;
 mod usage;
 
 use std::collections::BTreeSet;
@@ -38,6 +39,7 @@ pub use ledger::{Ledger, LedgerEntry};
 pub use log::{RunLog, read_events};
 pub use roots::{Roots, UnknownUsage};
 pub use run_id::RunId;
+pub use summaries::{ResultSummary, Results, RunSummary, results_after};
 pub use usage::{InstanceOutcome, RegisteredRun};
 
 /// Number of runs whose logs are retained.

@@ -54,6 +54,13 @@ impl History {
         Ok(RegisteredRun { run: run.clone(), running })
     }
 
+    /// Whether a run of this pipeline goes on, as far as can be seen.
+    pub fn is_running(&self) -> bool {
+        // Where the file is missing no run ever began; without locks nothing can be seen.
+        let Ok(running) = File::open(self.folder.join("running")) else { return false };
+        matches!(running.try_lock(), Err(fs::TryLockError::WouldBlock))
+    }
+
     /// Whether the list of what the pipeline uses is the file with this stamp. Lists are replaced as a whole, and one that rots where
     /// it lies stops the next collection.
     pub fn is_listed(&self, stamp: &FileStamp) -> bool {

@@ -23,7 +23,7 @@ pub(crate) fn read(
         (0..candidates.len()).filter(|channel| naming.selects_channels() || occurs(channel)).collect();
     if found.is_empty() {
         let message = format!("there are no images named `{}` in it", naming.example("<id>", "<channel>"));
-        let help = format!("The channels looked for are {}.", candidates.join(", "));
+        let help = format!("The channels looked for are {}.{}", candidates.join(", "), other_patterns(naming));
         return Err(StageError::in_file(label, message).with_help(help));
     }
     let (mut ids, mut files) = (Vec::new(), Vec::new());
@@ -89,4 +89,12 @@ fn find(naming: &Naming, candidates: &[String], tree: &Tree, root: &Path, label:
         }
     }
     (found, bad)
+}
+
+/// Patterns of common folders in which each file holds all channels, for a folder that has none by channel.
+fn other_patterns(naming: &Naming) -> &'static str {
+    if !naming.has_channels() {
+        return "";
+    }
+    " Where a file holds all channels, give `pattern: \"{id}.{ext}\"`, or `\"{class}/{name}.{ext}\"` for a folder for each class."
 }

@@ -61,7 +61,7 @@ impl PerItem for Import<'_> {
         };
         let (header, pixels) = self.params.reading.decode_page(image, &bytes, page)?;
         if !self.one_file_each {
-            self.params.reading.channel_of(image, pixels.clone())?;
+            self.params.reading.place_of(image, header.channels)?;
         }
         let header = match page {
             Page::Only => {

@@ -1,6 +1,6 @@
 //! The files of an imported set and its manifest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use athanor_cache::ItemFile;
 
@@ -89,9 +89,10 @@ pub(crate) fn by_pages(
     each: MappedImages<Imported>,
     names: Option<Vec<String>>,
 ) -> (MappedImages<Imported>, Files, Vec<BadImage>) {
-    let count = names.as_ref().map_or_else(|| each.results.first().map_or(0, |first| first.files.len()), Vec::len);
-    let told = each.results.first().map(|first| first.value.channels.as_slice()).unwrap_or_default();
-    let agreed = told.len() == count && each.results.iter().all(|result| result.value.channels == told);
+    let count = names.as_ref().map_or_else(|| usual_count(&each.results), Vec::len);
+    let usual = || each.results.iter().filter(|result| result.files.len() == count);
+    let told = usual().next().map(|first| first.value.channels.as_slice()).unwrap_or_default();
+    let agreed = told.len() == count && usual().all(|result| result.value.channels == told);
     let told: Vec<String> = told.iter().map(|name| name.replace(UNFIT, "_")).collect();
     let numbered = || (1..=count).map(|page| format!("page_{page}")).collect();
     let names: Vec<String> = names.unwrap_or_else(|| if agreed && distinct(&told) { told } else { numbered() });
@@ -100,7 +101,7 @@ pub(crate) fn by_pages(
     let mut kept: Vec<(ImageFile, Computed<Imported>)> = Vec::with_capacity(results.len());
     for (image, result) in set.files.into_iter().zip(results) {
         if result.files.len() != count {
-            let reason = format!("has {} channels, and the others have {count}", result.files.len());
+            let reason = format!("has {} channels, and most files have {count}", result.files.len());
             let (id, file) = (image.id.clone(), image.label.clone());
             bad.push(BadImage { id, channel: String::new(), file, reason, is_no_image: false });
             continue;
@@ -115,6 +116,13 @@ pub(crate) fn by_pages(
     let (of_set, results) = kept.into_iter().unzip();
     let set = ImageSet { label: set.label, channels: set.channels, ids, files: of_set };
     (MappedImages { set, results, bad: bad_before }, files, bad)
+}
+
+/// The number of pages that most files have; of two that are as common, the larger.
+fn usual_count(results: &[Computed<Imported>]) -> usize {
+    let mut files: BTreeMap<usize, usize> = BTreeMap::new();
+    results.iter().for_each(|result| *files.entry(result.files.len()).or_default() += 1);
+    files.into_iter().max_by_key(|(count, files)| (*files, *count)).map_or(0, |(count, _)| count)
 }
 
 /// Whether no name is there twice, and none is empty.

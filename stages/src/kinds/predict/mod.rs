@@ -2,6 +2,7 @@
 
 mod outputs;
 mod params;
+mod samples;
 
 use burn::prelude::*;
 use burn::tensor::activation::sigmoid;
@@ -79,6 +80,9 @@ impl StageKind for Predict {
             let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
             prediction.run(models.collect::<Result<_, _>>()?, &devices, context)
         })?;
+        if let Some(samples) = prediction.samples(&matrices) {
+            context.figure("samples", samples);
+        }
         let Prediction { params, ids, .. } = prediction;
         outputs.write(&params, &ids, classes, &matrices)
     }

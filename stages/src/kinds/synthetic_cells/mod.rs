@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::artifact::figure::{Figure, FigureData, set_thumbnail};
 use crate::artifact::image_set::{HPA_CHANNELS, ImageSetOutput, ManifestRow, write_manifest};
 use crate::artifact::labels::Target;
 use crate::artifact::table::TableOutput;
@@ -23,6 +24,9 @@ use athanor_images::synthetic::{Scene, render};
 
 use catalogue::{Catalogue, Entry, catalogue};
 pub use params::SyntheticCellsParams;
+
+/// Images that are shown as samples.
+const MAX_SAMPLES: usize = 12;
 
 /// The kind `synthetic_cells`.
 pub struct SyntheticCells;
@@ -85,6 +89,7 @@ impl StageKind for SyntheticCells {
             let images = entries.iter().zip(drawn.by_ref().take(entries.len())).collect();
             place_set(images, &params, set, &items)?;
         }
+        context.figure("samples", samples(&catalogue.train, &params.channels));
         write_tables(&catalogue, &outputs)
     }
 }
@@ -142,6 +147,26 @@ fn place_set(
         }
     }
     write_manifest(set, &manifest)
+}
+
+/// The first train images of each class.
+fn samples(train: &[Entry], channels: &[String]) -> Figure {
+    let mut shown: Vec<&Entry> = Vec::new();
+    for entry in train {
+        let is_new = !shown.iter().any(|known| known.target == entry.target);
+        if shown.len() < MAX_SAMPLES && is_new {
+            shown.push(entry);
+        }
+    }
+    let image = |entry: &Entry| {
+        let planes = render(&entry.scene).into_iter().zip(HPA_CHANNELS);
+        let side = entry.scene.side;
+        let planes = planes.filter(|(_, channel)| channels.iter().any(|wanted| wanted == channel));
+        let planes = planes.map(|(plane, channel)| (channel.to_owned(), Pixels::grey8(side, side, plane))).collect();
+        set_thumbnail(planes, format!("classes {}", entry.target)).map(|thumbnail| vec![thumbnail])
+    };
+    let rows = shown.into_iter().filter_map(image).collect();
+    Figure::new("Train images", FigureData::Images { rows }).with_caption("Each channel in the colour of its name.")
 }
 
 fn write_tables(catalogue: &Catalogue, outputs: &SyntheticCellsOutputs) -> Result<(), StageError> {

@@ -262,12 +262,14 @@ impl Layout {
         if offsets.len() < count {
             return Err(damaged(FORMAT, format!("{} of its {count} strips or tiles have a place", offsets.len())));
         }
+        // Where the first two of many strips differ, libtiff believes neither.
+        let doubtful = !self.planar && count > 2 && lengths.first() != lengths.get(1);
         let place = |(chunk, &start): (usize, &usize)| {
             let stored = lengths.get(chunk).copied().unwrap_or(0);
             let whole = self.row_bytes() * self.rows_of(chunk);
             let end = match self.compression {
                 // A length that is too small is a mistake where there is one strip, and a damage where there are several.
-                RAW if count > 1 && (1..whole).contains(&stored) => None,
+                RAW if count > 1 && !doubtful && (1..whole).contains(&stored) => None,
                 RAW => start.checked_add(whole),
                 _ => Some(start.saturating_add(if stored == 0 { usize::MAX } else { stored }).min(file.len())),
             };

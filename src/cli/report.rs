@@ -1,0 +1,150 @@
+//! `athanor report`, `runs`, `metrics` and `compare`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::cli::arguments::{CompareCommand, MetricsCommand, ReportCommand, ViewCommand};
+use crate::cli::inspect::print_json;
+use crate::cli::project::InspectedProject;
+use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
+use crate::escape::escape;
+use crate::language::suggest;
+use crate::report::{
+    ReportRequest, RunChoice, choose_run, comparison, gather, markdown, metric_table, page, run_list, sweep,
+};
+use crate::run::Session;
+use crate::run::state::history::{History, RunId};
+use crate::settings::Settings;
+
+/// Places of a file beside which a report is written first and then renamed to.
+const HALF_WRITTEN: &str = "athanor-report-";
+
+pub(super) fn report(settings: &Settings, command: &ReportCommand) -> Result<u8, Exit> {
+    let plan = load::plan(settings, &command.pipeline)?;
+    let project = project::inspect(settings)?;
+    let session = load::session(&project, &plan, &command.pipeline, &[])?;
+    let run = command.run.as_deref().map(|run| chosen(session.history(), run)).transpose()?;
+    let other = command.diff.as_deref().map(|run| chosen(session.history(), run)).transpose()?;
+    let request = ReportRequest {
+        session: &session,
+        cache: &project.cache,
+        run: run.as_ref(),
+        other: other.as_ref(),
+        file: command.pipeline.file.display().to_string(),
+        now: Timestamp::now(),
+    };
+    let data = gather(&request).map_err(Exit::failed)?;
+    if command.md {
+        let text = markdown::markdown(&data);
+        return match &command.output {
+            Some(path) => write(path, &text).map(|()| UP_TO_DATE),
+            None => print(&text),
+        };
+    }
+    let path = command.output.clone().unwrap_or_else(|| default_path(&plan.name));
+    write(&path, &page::html(&data).map_err(Exit::failed)?)?;
+    print(&format!("{}\n", escape(&path.display().to_string())))
+}
+
+/// Path of a report whose path was not given.
+fn default_path(pipeline: &str) -> PathBuf {
+    PathBuf::from(format!("{pipeline}-report.html"))
+}
+
+/// Writes a file whole or not at all.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Exit> {
+    let shown = path.display().to_string();
+    let refused = |error: std::io::Error| Exit::failed(format!("`{shown}` cannot be written: {error}."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A pipe or a device is written to as it is.
+    if path.exists() && !path.is_file() {
+        return std::fs::write(path, text).map_err(refused);
+    }
+    let mut file = tempfile::Builder::new()
+        .prefix(HALF_WRITTEN)
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(refused)?;
+    file.write_all(text.as_bytes()).map_err(refused)?;
+    file.persist(path).map(drop).map_err(|error| refused(error.error))
+}
+
+fn chosen(history: &History, run: &str) -> Result<RunId, Exit> {
+    choose_run(history, run).map_err(|error| match error {
+        RunChoice::Unknown { .. } => Exit::wrong(format!("error: {error}\n  `athanor runs` lists them.")),
+        RunChoice::History(error) => Exit::failed(error),
+    })
+}
+
+pub(super) fn runs(settings: &Settings, command: &ViewCommand) -> Result<u8, Exit> {
+    with_session(settings, command, |session, _| {
+        let runs = run_list::list_runs(session.history()).map_err(Exit::failed)?;
+        if command.json {
+            return print_json(&json!(runs));
+        }
+        print(&if runs.is_empty() { "no runs yet\n".to_owned() } else { run_list::text(&runs) })
+    })
+}
+
+fn with_session(
+    settings: &Settings,
+    command: &ViewCommand,
+    then: impl FnOnce(&Session<'_>, &InspectedProject) -> Result<u8, Exit>,
+) -> Result<u8, Exit> {
+    let plan = load::plan(settings, &command.pipeline)?;
+    let project = project::inspect(settings)?;
+    let session = load::session(&project, &plan, &command.pipeline, &[])?;
+    then(&session, &project)
+}
+
+pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u8, Exit> {
+    let plan = load::plan(settings, &command.pipeline)?;
+    let targets = load::select(&plan, &command.selector)?;
+    let project = project::inspect(settings)?;
+    let session = load::session(&project, &plan, &command.pipeline, &[])?;
+    let table = match &command.sweep {
+        Some(stage) => {
+            let found = plan.stages.iter().find(|known| known.name == *stage);
+            let Some(found) = found else {
+                let help = suggest::help(stage, plan.stages.iter().map(|known| known.name.as_str()), "stages");
+                let help = help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
+                return Err(Exit::wrong(format!("error: no stage is called `{stage}`{help}")));
+            };
+            sweep::sweep(&plan, &project.cache, found)
+        }
+        None => metric_table::metric_table(&session, &project.cache, &targets, !command.csv),
+    };
+    let mut table = table.map_err(Exit::failed)?;
+    if let Some(metric) = &command.sort {
+        let names = table.names();
+        if !names.contains(&metric.as_str()) {
+            let help = suggest::help(metric, names.iter().copied(), "metrics");
+            let help = help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
+            return Err(Exit::wrong(format!("error: no instance has a metric `{metric}`{help}")));
+        }
+        table.sort_by(metric);
+    }
+    match (command.json, command.csv) {
+        (true, _) => print_json(&json!(table.rows)),
+        (_, true) => print_as_it_is(&table.csv()),
+        _ if table.rows.is_empty() => print("no metrics yet\n"),
+        _ => print(&table.text()),
+    }
+}
+
+pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u8, Exit> {
+    let plan = load::plan(settings, &command.pipeline)?;
+    let project = project::inspect(settings)?;
+    let session = load::session(&project, &plan, &command.pipeline, &[])?;
+    let one = chosen(session.history(), &command.one)?;
+    let other = chosen(session.history(), &command.other)?;
+    let comparison = comparison::compare_runs(&session, &project.cache, &one, &other).map_err(Exit::failed)?;
+    match (command.json, command.csv) {
+        (true, _) => print_json(&json!(comparison)),
+        (_, true) => print_as_it_is(&comparison.csv()),
+        _ => print(&comparison.text(&one, &other)),
+    }
+}

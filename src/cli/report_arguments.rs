@@ -1,0 +1,73 @@
+//! Grammar of the commands that report on results.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::pipeline_file::PipelineFile;
+
+#[derive(Debug, Args)]
+pub(super) struct ReportCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// File to write [default: PIPELINE-report.html; with --md, standard output].
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Run to report on, by name or number, or `last`, or `last~1` for the one before [default: the pipeline as it is].
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<String>,
+    /// Run to compare with, named in the same way.
+    #[arg(long, value_name = "RUN")]
+    pub diff: Option<String>,
+    /// Write a summary in Markdown, for a pull request or for a job of CI.
+    #[arg(long)]
+    pub md: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MetricsCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Selectors of instances, e.g. `model` or `model[fold=0]` [default: all].
+    pub selector: Vec<String>,
+    /// Show all results of one stage that the cache still has, under whatever parameters.
+    #[arg(long, value_name = "STAGE", conflicts_with = "selector")]
+    pub sweep: Option<String>,
+    /// Sort by a metric, the best first.
+    #[arg(long, value_name = "METRIC")]
+    pub sort: Option<String>,
+    /// Print JSON, with curves.
+    #[arg(long)]
+    pub json: bool,
+    /// Print CSV.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompareCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Earlier run, by name or number, or e.g. `last~1` for the last but one.
+    #[arg(value_name = "RUN")]
+    pub one: String,
+    /// Later run, by name or number, or `last`.
+    #[arg(value_name = "OTHER")]
+    pub other: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Print the metrics as CSV.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WatchCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Address to listen on; whoever reaches another one than loopback and knows the token sees the page.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+}

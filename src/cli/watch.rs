@@ -1,0 +1,48 @@
+//! `athanor watch`, and the live page of `athanor run --watch`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use athanor_cache::Cache;
+
+use crate::cli::arguments::WatchCommand;
+use crate::cli::{Exit, UP_TO_DATE, load, print_as_it_is, project};
+use crate::report::live::{Feed, LiveServer};
+use crate::run::Session;
+use crate::settings::Settings;
+
+/// Address of the page of a run: any free port of loopback.
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+pub(super) fn watch(settings: &Settings, command: &WatchCommand) -> Result<u8, Exit> {
+    let plan = load::plan(settings, &command.pipeline)?;
+    let project = project::inspect(settings)?;
+    let session = load::session(&project, &plan, &command.pipeline, &[])?;
+    let server = bind(command.listen, &plan.name)?;
+    // As it is: the token in it is for whoever reads this.
+    print_as_it_is(&format!("{}\n", server.address().map_err(Exit::failed)?))?;
+    let file = command.pipeline.file.display().to_string();
+    server.serve(&Feed { session: &session, cache: &project.cache, file }, &AtomicBool::new(false));
+    Ok(UP_TO_DATE)
+}
+
+fn bind(address: SocketAddr, pipeline: &str) -> Result<LiveServer, Exit> {
+    LiveServer::bind(address, format!("{pipeline}: live"))
+        .map_err(|error| Exit::failed(format!("Nothing can listen on {address}: {error}.")))
+}
+
+/// Does `work` while a live page is served, whose address is said first.
+pub(super) fn beside<T>(session: &Session<'_>, cache: &Cache, file: &str, work: impl FnOnce() -> T) -> Result<T, Exit> {
+    let server = bind(LOOPBACK, &session.plan.name)?;
+    // A terminal that is gone needs no address.
+    let _ = writeln!(std::io::stderr(), "live page: {}", server.address().map_err(Exit::failed)?);
+    let stop = AtomicBool::new(false);
+    let feed = Feed { session, cache, file: file.to_owned() };
+    Ok(std::thread::scope(|scope| {
+        scope.spawn(|| server.serve(&feed, &stop));
+        let done = work();
+        stop.store(true, Ordering::SeqCst);
+        done
+    }))
+}

@@ -1,0 +1,272 @@
+//! Gathering of a report's data.
+
+use std::collections::BTreeMap;
+
+use athanor_cache::{ActionRecord, Cache};
+use jiff::Timestamp;
+
+use crate::events::{Outcome, Stamped};
+use crate::plan::Plan;
+use crate::report::comparison;
+use crate::report::curves::thinned;
+use crate::report::data::{CurveData, FigureEntry, HeadlineMetric, InstanceState, ReportData, RunData, StageData};
+use crate::report::figures::fitting;
+use crate::report::parameters;
+use crate::report::results::{KnownResults, results_now, results_of};
+use crate::report::timeline::RunStory;
+use crate::run::attempts::annex::Annex;
+use crate::run::attempts::facts::Facts;
+use crate::run::state::history::{History, RunId, RunSummary};
+use crate::run::{PROGRAM, Reason, RunError, Session, Status, headline_instances};
+use crate::view::status;
+
+/// Metrics at the head of a report.
+const MAX_HEADLINE: usize = 6;
+/// Reasons of one instance that are shown.
+const MAX_REASONS: usize = 4;
+
+/// Request for a report.
+pub(crate) struct ReportRequest<'r> {
+    /// Session about the pipeline.
+    pub session: &'r Session<'r>,
+    /// The cache.
+    pub cache: &'r Cache,
+    /// Run to show; `None` for the pipeline as it is.
+    pub run: Option<&'r RunId>,
+    /// Run to compare it with.
+    pub other: Option<&'r RunId>,
+    /// Pipeline file as given.
+    pub file: String,
+    /// Time of the report.
+    pub now: Timestamp,
+}
+
+/// Gathers the data of a report.
+pub(crate) fn gather(request: &ReportRequest<'_>) -> Result<ReportData, RunError> {
+    gather_with_story(request).map(|(data, _)| data)
+}
+
+/// Gathers the data of a report, and what happened in the run that it shows.
+pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportData, RunStory), RunError> {
+    let ReportRequest { session, cache, .. } = *request;
+    let (plan, history) = (session.plan, session.history());
+    let summaries = history.summaries()?;
+    let results = match request.run {
+        Some(run) => results_of(history, &summaries, run)?,
+        None => results_now(session)?,
+    };
+    let shown = request.run.cloned().map_or_else(|| history.last_run(), |run| Ok(Some(run)))?;
+    let events = shown.as_ref().map(|run| history.events(run)).transpose()?.unwrap_or_default();
+    let story = RunStory::of(plan, &events);
+    let mut data = ReportData {
+        pipeline: plan.name.clone(),
+        file: request.file.clone(),
+        program: PROGRAM.to_owned(),
+        made: request.now.as_millisecond(),
+        run: shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story)),
+        stages: stages(plan),
+        params: parameters::of_stages(plan),
+        ..ReportData::default()
+    };
+    let statuses = if request.run.is_none() { session.status()? } else { Vec::new() };
+    let (mut curves, figures) = fill_instances(&mut data, request, &results, &statuses, &story);
+    for ((i, metric), points) in &story.curves {
+        let (x, y) = points.iter().copied().unzip();
+        curves.push(CurveData { i: *i, metric: metric.clone(), x, y, other: false });
+    }
+    data.curves = thinned(curves);
+    (data.figures, data.figures_left_out) = fitting(figures, &data.instances.stage);
+    data.headline = headline(plan, cache, &results);
+    data.failures = story.failures.clone();
+    data.timeline = Some(story.timeline.clone()).filter(|timeline| !timeline.spans.i.is_empty());
+    if let Some(other) = request.other {
+        let before = results_of(history, &summaries, other)?;
+        let events = history.events(other)?;
+        data.other = Some(run_data(history, &summaries, other, &events, &RunStory::of(plan, &events)));
+        comparison::compare_into(&mut data, cache, plan, &before, &results);
+    }
+    Ok((data, story))
+}
+
+fn run_data(history: &History, summaries: &[RunSummary], run: &RunId, events: &[Stamped], story: &RunStory) -> RunData {
+    let summary = summaries.iter().find(|summary| summary.run == *run);
+    let begun = events.first().map(|first| first.time.as_millisecond());
+    let so_far = events.last().zip(begun).map(|(last, begun)| (last.time.as_millisecond() - begun).cast_unsigned());
+    let outcome = match story.outcome.or(summary.map(|summary| summary.outcome)) {
+        Some(outcome) => outcome_name(outcome),
+        None if history.is_running() => "running",
+        None => "killed",
+    };
+    RunData {
+        id: run.to_string(),
+        begun: begun.or_else(|| Some(summary?.ended.as_millisecond() - summary?.duration_ms.cast_signed())),
+        duration_ms: summary.map(|summary| summary.duration_ms).or(so_far),
+        outcome: outcome.to_owned(),
+        set: summary.map(|summary| summary.set.clone()).unwrap_or_default(),
+        commit: summary.and_then(|summary| summary.commit.clone()),
+    }
+}
+
+/// Name of an outcome, as events write it.
+pub(crate) fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::UpToDate => "up_to_date",
+        Outcome::Failed => "failed",
+        Outcome::Interrupted => "interrupted",
+    }
+}
+
+fn stages(plan: &Plan) -> Vec<StageData> {
+    let mut stages: Vec<StageData> = plan
+        .stages
+        .iter()
+        .map(|stage| StageData {
+            name: stage.name.clone(),
+            kind: stage.kind.clone(),
+            description: stage.description.clone(),
+            reads: Vec::new(),
+        })
+        .collect();
+    for instance in &plan.instances {
+        for producer in plan.producers(instance.id) {
+            stages[instance.stage].reads.push(plan.instances[producer.index()].stage);
+        }
+    }
+    for stage in &mut stages {
+        stage.reads.sort_unstable();
+        stage.reads.dedup();
+    }
+    stages
+}
+
+/// Fills the columns of instances and metrics; returns curves and figures.
+fn fill_instances(
+    data: &mut ReportData,
+    request: &ReportRequest<'_>,
+    results: &KnownResults,
+    statuses: &[Option<Status>],
+    story: &RunStory,
+) -> (Vec<CurveData>, Vec<FigureEntry>) {
+    let (mut curves, mut figures) = (Vec::new(), Vec::new());
+    let (mut reasons, mut environments) = (Distinct::default(), Distinct::default());
+    for instance in &request.session.plan.instances {
+        let at = instance.id.index();
+        let status = statuses.get(at).and_then(Option::as_ref);
+        let result = results.get(&instance.name);
+        let is_current = if request.run.is_some() { result.is_some() } else { status == Some(&Status::Fresh) };
+        let record = result.filter(|_| is_current).and_then(|result| result.record(request.cache));
+        let facts = record.as_ref().map(Facts::of).unwrap_or_default();
+        let columns = &mut data.instances;
+        columns.name.push(instance.name.clone());
+        columns.stage.push(instance.stage);
+        columns.state.push(state_of(is_current, status, story.states.get(&at).copied()));
+        columns.duration_ms.push(record.as_ref().map(|record| record.duration_ms));
+        columns.cpu_ms.push(facts.used.map(|used| used.cpu_ms));
+        columns.peak.push(facts.used.map(|used| used.peak_memory));
+        columns.why.push(reasons.add(why(&facts.why, status)));
+        columns.environment.push(facts.provenance.and_then(|provenance| environments.add(Some(provenance))));
+        if let Some(result) = result.filter(|_| is_current) {
+            for (name, value) in result.numbers(record.as_ref()) {
+                let column = data.metrics.entry(name).or_default();
+                column.i.push(at);
+                column.v.push(value);
+            }
+        }
+        if let Some(record) = &record {
+            annex_into(request.cache, record, at, &mut curves, &mut figures);
+        }
+    }
+    data.reasons = reasons.list;
+    data.environments = environments.list;
+    (curves, figures)
+}
+
+fn annex_into(
+    cache: &Cache,
+    record: &ActionRecord,
+    at: usize,
+    curves: &mut Vec<CurveData>,
+    figures: &mut Vec<FigureEntry>,
+) {
+    let annex = Annex::of(cache, record);
+    for (metric, points) in annex.curves {
+        let (x, y) = points.into_iter().unzip();
+        curves.push(CurveData { i: at, metric, x, y, other: false });
+    }
+    figures.extend(annex.figures.into_values().map(|figure| FigureEntry { i: at, figure }));
+}
+
+fn state_of(is_current: bool, status: Option<&Status>, in_run: Option<InstanceState>) -> InstanceState {
+    match (is_current, in_run) {
+        (true, Some(InstanceState::Done)) => InstanceState::Done,
+        (true, _) => InstanceState::Cached,
+        // It was made, and what it is made from has changed since.
+        (false, Some(InstanceState::Done | InstanceState::Cached)) => InstanceState::Waiting,
+        (false, Some(state)) => state,
+        (false, None) => match status {
+            Some(Status::Stale { reasons }) if reasons.iter().any(|why| matches!(why, Reason::Failed { .. })) => {
+                InstanceState::Failed
+            }
+            _ => InstanceState::Waiting,
+        },
+    }
+}
+
+/// Why an instance was made, or why it would be.
+fn why(made: &[Reason], status: Option<&Status>) -> Option<String> {
+    let reasons = match status {
+        Some(Status::Stale { reasons }) => reasons,
+        Some(Status::Waits { .. }) => return status.map(status::brief),
+        _ => made,
+    };
+    let mut words: Vec<String> = reasons.iter().take(MAX_REASONS).map(status::reason).collect();
+    if reasons.len() > MAX_REASONS {
+        words.push(format!("and {} more", reasons.len() - MAX_REASONS));
+    }
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// Values, each once, in the order in which they came.
+struct Distinct<T> {
+    list: Vec<T>,
+    places: BTreeMap<T, usize>,
+}
+
+impl<T> Default for Distinct<T> {
+    fn default() -> Self {
+        Distinct { list: Vec::new(), places: BTreeMap::new() }
+    }
+}
+
+impl<T: Ord + Clone> Distinct<T> {
+    fn add(&mut self, value: Option<T>) -> Option<usize> {
+        let value = value?;
+        let next = self.list.len();
+        let place = *self.places.entry(value.clone()).or_insert(next);
+        if place == next {
+            self.list.push(value);
+        }
+        Some(place)
+    }
+}
+
+/// Metrics of the instances that speak for the pipeline.
+fn headline(plan: &Plan, cache: &Cache, results: &KnownResults) -> Vec<HeadlineMetric> {
+    let mut headline = Vec::new();
+    for id in headline_instances(plan) {
+        let instance = &plan.instances[id.index()].name;
+        let Some(result) = results.get(instance) else { continue };
+        let numbers = result.numbers(result.record(cache).as_ref());
+        headline.extend(numbers.into_iter().map(|(metric, value)| HeadlineMetric {
+            instance: instance.clone(),
+            metric,
+            value,
+            before: None,
+        }));
+        if headline.len() >= MAX_HEADLINE {
+            break;
+        }
+    }
+    headline.truncate(MAX_HEADLINE);
+    headline
+}

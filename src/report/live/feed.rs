@@ -1,0 +1,176 @@
+//! Data of the live page: those of a report, and what goes on at this moment.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use athanor_cache::{Cache, Digest};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::report::data::{InstanceState, ReportData};
+use crate::report::gather::{ReportRequest, gather_with_story};
+use crate::report::live::LiveSource;
+use crate::report::page;
+use crate::report::timeline::RunStory;
+use crate::run::state::history::Ledger;
+use crate::run::{RunError, Session};
+
+/// Lines at the end of a log that are shown.
+const LOG_LINES: usize = 12;
+/// Bytes at the end of a log that are read for them.
+const LOG_BYTES: u64 = 8 << 10;
+/// Messages that are shown.
+const MESSAGES: usize = 8;
+
+/// Source of the live page of one pipeline.
+pub(crate) struct Feed<'f> {
+    /// Session about the pipeline.
+    pub session: &'f Session<'f>,
+    /// The cache.
+    pub cache: &'f Cache,
+    /// Pipeline file as given.
+    pub file: String,
+}
+
+/// What goes on at a moment.
+#[derive(Debug, Default, Serialize)]
+struct Now {
+    /// Instances that run.
+    running: Vec<RunningInstance>,
+    /// Instances that are up to date.
+    done: usize,
+    /// Instances in all.
+    total: usize,
+    /// Time that is left, in milliseconds, as far as it can be told.
+    eta: Option<i64>,
+    /// Latest messages of instances.
+    messages: Vec<String>,
+}
+
+/// Instance that runs.
+#[derive(Debug, Serialize)]
+struct RunningInstance {
+    instance: String,
+    /// Time of its start.
+    since: i64,
+    done: u64,
+    total: u64,
+    unit: String,
+    /// Duration of its last result.
+    expected: Option<u64>,
+    /// Last values of its metrics.
+    metrics: BTreeMap<String, f64>,
+    /// End of its log.
+    log: Vec<String>,
+}
+
+/// Data of the page.
+#[derive(Serialize)]
+struct LiveData<'d> {
+    #[serde(flatten)]
+    report: &'d ReportData,
+    /// Changes if what is drawn changes.
+    version: String,
+    live: Now,
+}
+
+impl LiveSource for Feed<'_> {
+    fn data(&self) -> Result<String, String> {
+        self.gather().map_err(|error| error.to_string())
+    }
+
+    fn mark(&self) -> u64 {
+        let history = self.session.history();
+        let Ok(Some(run)) = history.last_run() else { return 0 };
+        let length = fs::metadata(history.run_folder(&run).join("events.jsonl")).map_or(0, |events| events.len());
+        // Runs are numbered, and logs grow.
+        run.sequence().unwrap_or(0).wrapping_mul(1 << 40).wrapping_add(length)
+    }
+}
+
+impl Feed<'_> {
+    fn gather(&self) -> Result<String, RunError> {
+        let now = Timestamp::now();
+        let request = ReportRequest {
+            session: self.session,
+            cache: self.cache,
+            run: None,
+            other: None,
+            file: self.file.clone(),
+            now,
+        };
+        let (mut report, story) = gather_with_story(&request)?;
+        report.made = 0;
+        let version = serde_json::to_vec(&report).map_or_else(|_| String::new(), |json| Digest::of(&json).to_string());
+        report.made = now.as_millisecond();
+        let ledger = self.session.history().ledger()?;
+        let live = self.now(&report, &story, &ledger);
+        let data = LiveData { report: &report, version, live };
+        Ok(page::visible_json(&data).unwrap_or_else(|_| "null".to_owned()))
+    }
+
+    fn now(&self, report: &ReportData, story: &RunStory, ledger: &Ledger) -> Now {
+        let names = &report.instances.name;
+        let is_running = report.run.as_ref().is_some_and(|run| run.outcome == "running");
+        let expected = |name: &str| ledger.instances.get(name).and_then(|entry| entry.duration_ms);
+        let running = story.running_instances().filter(|_| is_running).map(|(number, since, log)| {
+            let (done, total, unit) = story.progress.get(&number).cloned().unwrap_or_default();
+            let of_it = story.metrics.iter().filter(|((of, _), _)| *of == number);
+            RunningInstance {
+                instance: names[number].clone(),
+                since,
+                done,
+                total,
+                unit,
+                expected: expected(&names[number]),
+                metrics: of_it.map(|((_, name), value)| (name.clone(), *value)).collect(),
+                log: report.run.as_ref().map(|run| self.log_end(&run.id, log)).unwrap_or_default(),
+            }
+        });
+        let states = &report.instances.state;
+        let is_done = |state: &&InstanceState| matches!(state, InstanceState::Done | InstanceState::Cached);
+        let done = states.iter().filter(is_done).count();
+        let left = states.iter().zip(names).filter(|(state, _)| **state == InstanceState::Waiting);
+        let left: Option<u64> = left.map(|(_, name)| expected(name)).sum();
+        let running: Vec<RunningInstance> = running.collect();
+        let now = report.made;
+        let of_running = running.iter().map(|each| remaining(each, now));
+        let of_running: Option<Vec<i64>> = of_running.collect();
+        // As many at once as there are now: a guess, and the best that is known without asking the scheduler.
+        let width = running.len().max(1) as i64;
+        let eta = left.zip(of_running).map(|(left, running)| {
+            let longest = running.iter().copied().max().unwrap_or(0);
+            longest.max((left.cast_signed() + running.iter().sum::<i64>()) / width)
+        });
+        let messages = story.messages.iter().rev().take(MESSAGES).rev().cloned().collect();
+        Now { running, done, total: states.len(), eta: eta.filter(|_| is_running), messages }
+    }
+
+    fn log_end(&self, run: &str, log: &str) -> Vec<String> {
+        let path: PathBuf = self.session.history().run_folder_called(run).join(log);
+        end_of(&path).unwrap_or_default()
+    }
+}
+
+/// Time that an instance needs still, by its progress, or else by its last result.
+fn remaining(instance: &RunningInstance, now: i64) -> Option<i64> {
+    let took = (now - instance.since).max(0);
+    if instance.total > 0 && instance.done > 0 {
+        let share = instance.done.min(instance.total) as f64 / instance.total as f64;
+        return Some((took as f64 * (1.0 - share) / share) as i64);
+    }
+    instance.expected.map(|expected| (expected.cast_signed() - took).max(0))
+}
+
+fn end_of(path: &std::path::Path) -> std::io::Result<Vec<String>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = fs::File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    Ok(lines[lines.len().saturating_sub(LOG_LINES)..].iter().map(|line| (*line).to_owned()).collect())
+}

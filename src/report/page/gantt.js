@@ -1,0 +1,171 @@
+"use strict";
+// The timeline of a run on a canvas: a lane for each CPU slot and each GPU, waiting above them, the critical path marked.
+
+/** Lanes for spans: each takes as many free CPU slots as it has CPUs, and the lanes of its GPUs. */
+function lanes(timeline) {
+  const { spans } = timeline;
+  const order = spans.start.map((_, at) => at).sort((a, b) => spans.start[a] - spans.start[b]);
+  const freeAt = [];
+  const gpuNames = [...new Set(spans.gpus.flat().map(String))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const placed = [];
+  for (const at of order) {
+    const [start, end] = [spans.start[at], spans.end[at]];
+    // Waits of a millisecond between events are no occupation.
+    for (let lane = 0, left = Math.min(spans.cpus[at] || 1, 256); left > 0; lane += 1) {
+      if (freeAt[lane] === undefined || freeAt[lane] <= start + 1) {
+        freeAt[lane] = end;
+        placed.push({ at, lane });
+        left -= 1;
+      }
+    }
+    for (const gpu of spans.gpus[at]) placed.push({ at, gpu: gpuNames.indexOf(String(gpu)) });
+  }
+  return { placed, slots: freeAt.length, gpuNames };
+}
+
+function drawGantt(data) {
+  const { timeline } = data;
+  const { spans } = timeline;
+  const { placed, slots, gpuNames } = lanes(timeline);
+  const rows = slots + gpuNames.length;
+  const height = rows > 60 ? 6 : rows > 24 ? 11 : 18;
+  const [left, top, waitHeight] = [64, 34, 26];
+  const canvas = el("canvas.gantt", { role: "img", "aria-label": "Timeline of the run" });
+  const critical = new Set(timeline.critical);
+  const view = { from: timeline.begin, to: Math.max(timeline.end, timeline.begin + 1) };
+  const rowOf = (bar) => (bar.gpu === undefined ? bar.lane : slots + bar.gpu);
+  let boxes = [];
+
+  function draw() {
+    const scale = devicePixelRatio || 1;
+    const width = canvas.clientWidth || 900;
+    const full = top + rows * (height + 2) + 22;
+    canvas.width = width * scale;
+    canvas.height = full * scale;
+    canvas.style.height = `${full}px`;
+    const paint = canvas.getContext("2d");
+    paint.scale(scale, scale);
+    paint.clearRect(0, 0, width, full);
+    paint.font = "11px system-ui, sans-serif";
+    const x = (ms) => left + ((ms - view.from) / (view.to - view.from)) * (width - left - 8);
+    boxes = [];
+    drawAxis(paint, x, view, width, full);
+    drawWaiting(paint, x, timeline, view, left, width, top, waitHeight);
+    paint.textAlign = "right";
+    paint.fillStyle = css("--soft");
+    const every = height < 11 ? 8 : 1;
+    for (let row = 0; row < rows; row += every) {
+      const name = row < slots ? `CPU ${row + 1}` : `GPU ${gpuNames[row - slots]}`;
+      paint.fillText(name.length > 10 ? `${name.slice(0, 9)}…` : name, left - 6, top + row * (height + 2) + Math.min(height, 12));
+    }
+    paint.textAlign = "left";
+    const colours = Object.fromEntries(STATES.map((state) => [state, css(`--${state}`)]));
+    const ink = css("--ink");
+    for (const bar of placed) {
+      const { at } = bar;
+      const [from, to] = [Math.max(x(spans.start[at]), left), Math.min(x(spans.end[at]), width - 8)];
+      if (to < left || from > width - 8) continue;
+      const y = top + rowOf(bar) * (height + 2);
+      const w = Math.max(to - from, 1);
+      paint.fillStyle = stageColour(data.instances.stage[spans.i[at]]);
+      paint.fillRect(from, y, w, height);
+      if (spans.state[at] !== "done") {
+        paint.fillStyle = colours[spans.state[at]];
+        paint.fillRect(from, y, w, Math.max(3, height / 4));
+      }
+      if (critical.has(spans.i[at])) {
+        paint.strokeStyle = ink;
+        paint.lineWidth = 2;
+        paint.strokeRect(from + 1, y + 1, Math.max(w - 2, 1), height - 2);
+      }
+      if (w > 46 && height >= 14) {
+        paint.save();
+        paint.beginPath();
+        paint.rect(from, y, w - 4, height);
+        paint.clip();
+        paint.fillStyle = "#fff";
+        paint.fillText(data.instances.name[spans.i[at]], from + 5, y + height - 5);
+        paint.restore();
+      }
+      boxes.push({ at, x: from, y, w: Math.max(w, 3), h: height });
+    }
+  }
+
+  canvas.addEventListener("mousemove", (event) => {
+    const { left: ox, top: oy } = canvas.getBoundingClientRect();
+    const [px, py] = [event.clientX - ox, event.clientY - oy];
+    const hit = boxes.findLast((box) => px >= box.x && px <= box.x + box.w && py >= box.y && py <= box.y + box.h);
+    if (!hit) return hideTip();
+    const { at } = hit;
+    const i = spans.i[at];
+    const waited = spans.ready[at] == null ? null : spans.start[at] - spans.ready[at];
+    return tip(event, [
+      data.instances.name[i], `${STATE_NAMES[spans.state[at]]}, attempt ${spans.attempt[at]}: ${duration(spans.end[at] - spans.start[at])}`,
+      waited > 0 ? `waited ${duration(waited)} for resources` : null, plural(spans.cpus[at], "CPU"),
+      spans.gpus[at].length ? `GPU ${spans.gpus[at].join(", ")}` : null, critical.has(i) ? "on the critical path" : null,
+    ].filter(Boolean).join("\n"));
+  });
+  canvas.addEventListener("mouseleave", hideTip);
+  canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.shiftKey) return;
+    event.preventDefault();
+    const share = Math.min(1, Math.max(0, (event.offsetX - left) / (canvas.clientWidth - left - 8)));
+    const centre = view.from + share * (view.to - view.from);
+    const factor = event.deltaY > 0 ? 1.25 : 0.8;
+    view.from = Math.max(timeline.begin, centre - (centre - view.from) * factor);
+    view.to = Math.min(Math.max(timeline.end, timeline.begin + 1), centre + (view.to - centre) * factor);
+    draw();
+  }, { passive: false });
+  canvas.addEventListener("dblclick", () => { view.from = timeline.begin; view.to = timeline.end; draw(); });
+  onRedraw(draw);
+  const stages = [...new Set(spans.i.map((i) => data.instances.stage[i]))];
+  const legend = el("div.legend", {}, stages.map((stage) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:${stageColour(stage)}` }), data.stages[stage].name)));
+  return el("div", {}, canvas, legend, el("p.soft.small", {}, "Framed bars are the critical path; the area on top shows how many instances were ready and waited for a CPU or a GPU. Shift and the wheel zoom, a double click goes back."));
+}
+
+const stageColour = (stage) => colour(stage);
+
+function drawAxis(paint, x, view, width, full) {
+  const span = view.to - view.from;
+  const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 144e5, 432e5, 864e5];
+  const step = steps.find((each) => span / each <= Math.max(2, width / 110)) ?? span / 5;
+  paint.strokeStyle = css("--line");
+  paint.fillStyle = css("--soft");
+  paint.textAlign = "center";
+  for (let at = 0; at <= span; at += step) {
+    const place = x(view.from + at);
+    paint.beginPath();
+    paint.moveTo(place + 0.5, 30);
+    paint.lineTo(place + 0.5, full - 18);
+    paint.stroke();
+    if (place < width - 24) paint.fillText(duration(at), place, full - 5);
+  }
+}
+
+/** How many instances were ready and not yet started, over time. */
+function drawWaiting(paint, x, timeline, view, left, width, top, height) {
+  const { spans } = timeline;
+  const changes = [];
+  spans.start.forEach((start, at) => {
+    if (spans.ready[at] != null && start > spans.ready[at]) changes.push([spans.ready[at], 1], [start, -1]);
+  });
+  if (!changes.length) return;
+  changes.sort((a, b) => a[0] - b[0]);
+  let [now, most] = [0, 1];
+  for (const [, change] of changes) { now += change; most = Math.max(most, now); }
+  now = 0;
+  paint.fillStyle = css("--waiting");
+  paint.beginPath();
+  paint.moveTo(left, top - 4);
+  const bound = (place) => Math.min(Math.max(place, left), width - 8);
+  for (const [at, change] of changes) {
+    paint.lineTo(bound(x(at)), top - 4 - ((height - 6) * now) / most);
+    now += change;
+    paint.lineTo(bound(x(at)), top - 4 - ((height - 6) * now) / most);
+  }
+  paint.lineTo(width - 8, top - 4);
+  paint.fill();
+  paint.fillStyle = css("--soft");
+  paint.textAlign = "right";
+  paint.fillText(`${most} wait`, left - 6, top - 6);
+}

@@ -1,0 +1,65 @@
+"use strict";
+// The live page: the report's sections, drawn again from fresh data when something has happened.
+{
+  const token = new URLSearchParams(location.search).get("token") ?? "";
+  const state = { timer: null, last: 0, failed: 0, seen: "" };
+
+  /** Progress, estimates and messages of what runs now. */
+  function live(data) {
+    const box = $("live");
+    const running = data.live.running.map((each) => {
+      const share = each.total ? Math.min(1, each.done / each.total) : null;
+      const took = data.made - each.since;
+      const left = share ? (took * (1 - share)) / share : each.expected != null ? Math.max(0, each.expected - took) : null;
+      return el("tr", {}, el("td.name", {}, each.instance), el("td", {}, share == null ? "" : el("progress", { max: 1, value: share })),
+        el("td.num", {}, each.total ? `${number(each.done)} of ${number(each.total)} ${each.unit}` : each.done ? `${number(each.done)} ${each.unit}` : ""),
+        el("td.num", {}, duration(took)), el("td.num", {}, left == null ? "" : `about ${duration(left)} left`),
+        el("td", {}, Object.entries(each.metrics).slice(-4).map(([name, value]) => `${name} ${number(value)}`).join(", ")));
+    });
+    const logs = data.live.running.filter((each) => each.log.length).map((each) => el("details", { "data-log": each.instance, open: openLogs.has(each.instance), ontoggle: (event) => { if (event.target.open) openLogs.add(each.instance); else openLogs.delete(each.instance); } }, el("summary.small", {}, `log of ${each.instance}`), el("pre", {}, each.log.join("\n"))));
+    const { done, total, eta } = data.live;
+    box.replaceChildren(el("h2", {}, "Now"),
+      el("p", {}, el("progress", { max: Math.max(total, 1), value: done, style: "width:220px;vertical-align:middle" }), ` ${plural(done, "instance")} of ${number(total)} up to date`, eta != null && data.run?.outcome === "running" ? `, about ${duration(eta)} left` : ""),
+      running.length ? el("div.scroll", {}, el("table", {}, el("tbody", {}, running))) : el("p.soft", {}, data.run?.outcome === "running" ? "Nothing runs at this moment." : "No run is going on. The page goes on with the next one."), ...logs,
+      data.live.messages.length ? el("ul.plain", {}, data.live.messages.map((text) => el("li", {}, text))) : "");
+  }
+  const openLogs = new Set();
+
+  async function refresh() {
+    state.timer = null;
+    state.last = performance.now();
+    try {
+      const answer = await fetch(`data?token=${encodeURIComponent(token)}`);
+      if (!answer.ok) throw new Error(String(answer.status));
+      const data = await answer.json();
+      const shown = data.version;
+      // What was drawn for people to work with is left alone until something in it is other.
+      if (shown !== state.seen && !$("main").contains(document.activeElement)) {
+        state.seen = shown;
+        const place = scrollY;
+        show(data);
+        $("foot").replaceChildren(`Live, from ${data.program}. The page loads nothing but what this program serves.`);
+        scrollTo(0, place);
+      }
+      live(data);
+      document.documentElement.dataset.outcome = data.run?.outcome ?? "none";
+      document.documentElement.dataset.updates = Number(document.documentElement.dataset.updates ?? 0) + 1;
+      say("");
+    } catch (error) {
+      say(`The program that serves this page does not answer (${error.message}).`);
+    }
+  }
+  const say = (text) => { $("connection").textContent = text; };
+
+  /** Draws soon, and not more often than four times a second. */
+  function soon() {
+    if (state.timer == null) state.timer = setTimeout(refresh, Math.max(0, 250 - (performance.now() - state.last)));
+  }
+
+  $("nav").after(el("div", { style: "max-width:1200px;margin:0 auto;padding:0 20px" }, el("p.soft.small", { id: "connection" }), el("section.card", { id: "live" })));
+  const events = new EventSource(`events?token=${encodeURIComponent(token)}`);
+  events.addEventListener("message", soon);
+  events.addEventListener("error", () => say("The connection was lost; trying again."));
+  events.addEventListener("open", soon);
+  setInterval(() => { if (document.documentElement.dataset.outcome === "running") soon(); }, 2000);
+}

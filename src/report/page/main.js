@@ -1,0 +1,136 @@
+"use strict";
+// The page: sections in the order in which they matter.
+
+const STATES = ["done", "cached", "failed", "running", "waiting", "skipped", "interrupted"];
+const STATE_NAMES = { done: "made in this run", cached: "from the cache", failed: "failed", running: "running", waiting: "not made yet", skipped: "skipped", interrupted: "interrupted" };
+const OUTCOMES = { up_to_date: ["up to date", "done"], failed: ["failed", "failed"], interrupted: ["interrupted", "interrupted"], running: ["running", "running"], killed: ["ended early", "failed"] };
+
+const redraws = [];
+/** Draws when the page is laid out, and again when its width or its colours change. */
+function onRedraw(draw) { redraws.push(draw); }
+const redraw = () => redraws.forEach((draw) => draw());
+
+function head(data) {
+  const { run } = data;
+  const [word, state] = OUTCOMES[run?.outcome] ?? ["no run", "waiting"];
+  const parts = [run ? `run ${run.id}` : null, run?.begun ? time(run.begun) : null, run?.duration_ms != null ? duration(run.duration_ms) : null, run?.commit ? `commit ${run.commit}` : null].filter(Boolean);
+  return [
+    el("h1", {}, data.pipeline, el("span.badge", { style: `background:var(--${state})` }, word)),
+    el("p.soft", {}, el("span.mono", {}, data.file), parts.length ? ` · ${parts.join(" · ")}` : ""),
+    run?.set?.length ? el("p.small", {}, "set for this run: ", el("code", {}, run.set.join("  "))) : null,
+    data.other ? el("p.small", {}, `compared with run ${data.other.id}`) : null,
+  ];
+}
+
+function tiles(data) {
+  const counts = {};
+  data.instances.state.forEach((state) => { counts[state] = (counts[state] ?? 0) + 1; });
+  const sum = (list) => list.reduce((total, value) => total + (value ?? 0), 0);
+  const cpu = sum(data.instances.cpu_ms);
+  const peak = Math.max(0, ...data.instances.peak.filter((value) => value != null));
+  const tile = (value, name, more) => el("div.tile", {}, el("b", {}, value), el("span", {}, name), more ?? null);
+  const headline = data.headline.map(({ instance, metric, value, before }) => {
+    const delta = before == null || before === value ? null : el(`span.delta`, {}, ` ${value > before ? "+" : "−"}${number(Math.abs(value - before))}`);
+    return tile(number(value), `${metric} of ${instance}`, delta);
+  });
+  const states = STATES.filter((state) => counts[state]).map((state) => tile(counts[state].toLocaleString("en"), STATE_NAMES[state]));
+  const costs = [cpu ? tile(duration(cpu), "CPU time of all results") : null, peak ? tile(bytes(peak), "largest memory of a process") : null];
+  return el("div.tiles", {}, headline, states, costs);
+}
+
+function failures(data) {
+  if (!data.failures.length) return null;
+  return section("Failures", data.failures.map((failure) => el("div", {},
+    el("h3", {}, el("span.dot", { style: "background:var(--failed)" }), `${failure.instance} (attempt ${failure.attempt}${failure.retrying ? ", tried again" : ""})`),
+    el("p", {}, failure.cause), failure.help ? el("p.soft", {}, failure.help) : null,
+    failure.log.length ? el("details", { open: true }, el("summary.small", {}, "the end of its log"), el("pre", {}, failure.log.join("\n"))) : null)));
+}
+
+function instances(data) {
+  const { name, stage, state, duration_ms: ms, cpu_ms: cpu, peak, why } = data.instances;
+  const box = el("div");
+  const filter = (ui.instances ??= { text: "", stage: null });
+  const metrics = Object.keys(data.metrics);
+  const known = metrics.slice(0, 6);
+  const values = Object.fromEntries(known.map((metric) => [metric, new Map(data.metrics[metric].i.map((i, at) => [i, data.metrics[metric].v[at]]))]));
+  const columns = [{ title: "instance" }, { title: "state", num: false }, { title: "took", num: true }, { title: "CPU", num: true, help: "CPU time of its processes" }, { title: "memory", num: true, help: "Peak memory of its largest process" }, ...known.map((title) => ({ title, num: true })), { title: "why it ran", wide: true }];
+  function draw() {
+    const kept = name.map((_, at) => at).filter((at) => (filter.stage == null || stage[at] === filter.stage) && name[at].toLowerCase().includes(filter.text));
+    const rows = kept.map((at) => [
+      name[at], { sort: STATES.indexOf(state[at]), show: el("span", {}, el("span.dot", { style: `background:var(--${state[at]})` }), STATE_NAMES[state[at]]) },
+      { sort: ms[at], show: duration(ms[at]) }, { sort: cpu[at], show: duration(cpu[at]) }, { sort: peak[at], show: bytes(peak[at]) },
+      ...known.map((metric) => values[metric].get(at) ?? null), data.reasons[why[at]] ?? "",
+    ]);
+    box.replaceChildren(table(columns, rows, { shown: 25 }));
+  }
+  const input = el("input", { type: "search", placeholder: "Filter instances", "aria-label": "Filter instances", id: "instance-filter", oninput: (event) => { filter.text = event.target.value.toLowerCase(); draw(); } });
+  const stages = el("select", { "aria-label": "Stage", onchange: (event) => { filter.stage = event.target.value === "" ? null : Number(event.target.value); draw(); } },
+    el("option", { value: "" }, "all stages"), data.stages.map((each, at) => el("option", { value: at }, each.name)));
+  input.value = filter.text;
+  stages.value = filter.stage ?? "";
+  draw();
+  const node = section("Instances", el("div.controls", {}, input, stages), box);
+  return { node, choose: (at) => { filter.stage = at; stages.value = at; draw(); node.scrollIntoView({ behavior: "smooth" }); } };
+}
+
+function figures(data) {
+  if (!data.figures.length) return null;
+  const byInstance = new Map();
+  data.figures.forEach((each) => byInstance.set(each.i, [...(byInstance.get(each.i) ?? []), each.figure]));
+  const groups = [...byInstance].map(([i, list]) => el("details", { open: byInstance.size < 12 }, el("summary", {}, el("b", {}, data.instances.name[i])), el("div.figures", { style: "margin:12px 0 20px" }, list.map(drawFigure))));
+  const note = data.figures_left_out ? el("p.soft.small", {}, `${plural(data.figures_left_out, "figure")} left out to keep this file small.`) : null;
+  return section("Figures", groups, note);
+}
+
+function parameters(data) {
+  if (!data.params.length) return null;
+  const value = (each) => (typeof each === "string" ? each : JSON.stringify(each));
+  const stages = data.params.map((each) => {
+    const varying = each.varying.names.length ? el("div", {}, table([{ title: "instance" }, ...each.varying.names.map((title) => ({ title }))], each.varying.rows.map((row) => [data.instances.name[row[0]], ...row.slice(1).map((cell) => (cell == null ? "" : value(cell)))]), { shown: 12 })) : null;
+    const common = Object.entries(each.common).map(([key, cell]) => el("tr", {}, el("td", {}, el("code", {}, key)), el("td", {}, el("code", {}, value(cell)))));
+    return el("details", {}, el("summary", {}, el("b", {}, data.stages[each.stage].name), el("span.soft", {}, ` ${data.stages[each.stage].kind}`)), common.length ? el("div.scroll", {}, el("table", {}, el("tbody", {}, common))) : null, varying);
+  });
+  return section("Parameters", stages);
+}
+
+function changes(data) {
+  if (!data.other) return null;
+  const rows = data.changes.map((each) => [each.instance, el("ul.plain", {}, each.what.map((text) => el("li", {}, text)))]);
+  const metrics = data.metric_changes.map((each) => [each.instance, each.metric, each.before, each.now, each.before != null && each.now != null ? each.now - each.before : null]);
+  return section("Compared with the other run",
+    rows.length ? el("div.scroll", {}, el("table", {}, el("tbody", {}, rows.map(([name, list]) => el("tr", {}, el("td.name", {}, name), el("td", {}, list)))))) : el("p", {}, "Nothing that was declared differs."),
+    metrics.length ? [el("h3", {}, "Metrics"), table([{ title: "instance" }, { title: "metric" }, { title: "before" }, { title: "now" }, { title: "difference" }], metrics, { shown: 40 })] : null);
+}
+
+function environment(data) {
+  if (!data.environments.length) return null;
+  const used = new Map();
+  data.instances.environment.forEach((at) => { if (at != null) used.set(at, (used.get(at) ?? 0) + 1); });
+  const rows = [["program", (e) => e.program], ["machine", (e) => e.host], ["system", (e) => e.system], ["processor", (e) => e.processor], ["CPUs", (e) => e.cpus], ["memory", (e) => bytes(e.memory)], ["GPUs", (e) => (e.gpus ?? []).join(", ")], ["driver", (e) => e.driver], ["commit", (e) => e.commit && `${e.commit.id.slice(0, 12)}${e.commit.branch ? ` on ${e.commit.branch}` : ""}${e.commit.dirty ? ", with changes that are not committed" : ""}`]];
+  return section("Environment", data.environments.map((each, at) => el("div", {},
+    data.environments.length > 1 ? el("h3", {}, plural(used.get(at) ?? 0, "result")) : null,
+    el("div.scroll", {}, el("table", {}, el("tbody", {}, rows.filter(([, of]) => of(each)).map(([name, of]) => el("tr", {}, el("td.soft", {}, name), el("td", {}, String(of(each)))))))))));
+}
+
+/** Draws everything from `data`. */
+function show(data) {
+  redraws.length = 0;
+  document.title = `${data.pipeline}: report`;
+  const list = instances(data);
+  const sections = [
+    tiles(data), failures(data),
+    section("Stages", drawGraph(data, list.choose), el("div.legend", {}, STATES.map((state) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:var(--${state})` }), STATE_NAMES[state])))),
+    data.timeline?.spans.start.length ? section("Timeline", drawGantt(data)) : null,
+    data.curves.length ? section("Learning curves", drawCurves(data)) : null,
+    changes(data), figures(data), list.node, parameters(data), environment(data),
+  ].filter(Boolean);
+  $("head").replaceChildren(...head(data).filter(Boolean));
+  $("main").replaceChildren(...sections);
+  $("nav").replaceChildren(...sections.filter((each) => each.id).map((each) => el("a", { href: `#${each.id}` }, each.querySelector("h2").textContent)));
+  $("foot").replaceChildren(`Made by ${data.program} at ${time(data.made)}. This file loads nothing from anywhere.`);
+  redraw();
+}
+
+let width = innerWidth;
+addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; redraw(); } });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);

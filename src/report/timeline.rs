@@ -1,0 +1,255 @@
+//! Timelines of runs, from their events.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::escape::{escape, escape_lines};
+use crate::events::{Outcome, RunEvent, Stamped};
+use crate::plan::{InstanceId, Plan};
+use crate::report::data::{FailureData, InstanceState, Timeline};
+
+/// Failures whose logs a report shows.
+const MAX_FAILURES: usize = 50;
+
+/// Events of a run, read as one.
+#[derive(Debug, Default)]
+pub(crate) struct RunStory {
+    /// State of each instance that anything happened to.
+    pub states: HashMap<usize, InstanceState>,
+    /// Timeline.
+    pub timeline: Timeline,
+    /// Failures.
+    pub failures: Vec<FailureData>,
+    /// Outcome; `None` as long as the run goes on, or if it was killed.
+    pub outcome: Option<Outcome>,
+    /// Progress of instances: units done, units in all, and their noun.
+    pub progress: HashMap<usize, (u64, u64, String)>,
+    /// Last values of metrics, by instance and metric, of instances that are not finished.
+    pub metrics: BTreeMap<(usize, String), f64>,
+    /// Curves of these.
+    pub curves: BTreeMap<(usize, String), Vec<(u64, f64)>>,
+    /// Messages of instances and of the run.
+    pub messages: Vec<String>,
+    /// Log of the latest attempt of each instance.
+    logs: HashMap<usize, String>,
+    /// Span of each running attempt.
+    running: HashMap<usize, usize>,
+    /// Time at which each instance's outputs were there.
+    there: HashMap<usize, i64>,
+}
+
+impl RunStory {
+    /// Reads events in their order. Instances that the plan no longer has are left out.
+    pub(crate) fn of(plan: &Plan, events: &[Stamped]) -> RunStory {
+        let numbers: HashMap<&str, usize> =
+            plan.instances.iter().map(|instance| (instance.name.as_str(), instance.id.index())).collect();
+        let mut story = RunStory::default();
+        if let (Some(first), Some(last)) = (events.first(), events.last()) {
+            story.timeline.begin = first.time.as_millisecond();
+            story.timeline.end = last.time.as_millisecond();
+        }
+        for stamped in events {
+            match &stamped.event {
+                RunEvent::RunFinished { outcome, .. } => story.outcome = Some(*outcome),
+                RunEvent::Notice { message } => story.messages.push(message.clone()),
+                event => {
+                    if let Some(number) = event.instance().and_then(|name| numbers.get(name)) {
+                        story.apply(plan, *number, event, stamped.time.as_millisecond());
+                    }
+                }
+            }
+        }
+        let end = story.timeline.end;
+        for span in story.running.values() {
+            story.timeline.spans.end[*span] = end;
+        }
+        story.timeline.critical = story.critical_path(plan);
+        story
+    }
+
+    /// Instances that run at the end of the log: their numbers, times of start, and logs.
+    pub(crate) fn running_instances(&self) -> impl Iterator<Item = (usize, i64, &str)> {
+        let mut running: Vec<(usize, i64, &str)> = self
+            .running
+            .iter()
+            .map(|(number, span)| {
+                let log = self.logs.get(number).map(String::as_str).unwrap_or_default();
+                (*number, self.timeline.spans.start[*span], log)
+            })
+            .collect();
+        running.sort_unstable();
+        running.into_iter()
+    }
+
+    /// Notes what an instance reports.
+    fn note(&mut self, number: usize, event: &RunEvent) {
+        match event {
+            RunEvent::Progress { done, total, unit, .. } => {
+                self.progress.insert(number, (*done, *total, unit.clone()));
+            }
+            RunEvent::Metric { name, value, step, .. } => {
+                self.metrics.insert((number, name.clone()), *value);
+                if let Some(step) = step {
+                    self.curves.entry((number, name.clone())).or_default().push((*step, *value));
+                }
+            }
+            RunEvent::Message { instance, text } => self.messages.push(format!("{instance}: {text}")),
+            RunEvent::Started { log, .. } => {
+                self.logs.insert(number, log.clone());
+                self.progress.remove(&number);
+            }
+            // From now on its record has them.
+            RunEvent::Finished { .. } => {
+                self.metrics.retain(|(of, _), _| *of != number);
+                self.curves.retain(|(of, _), _| *of != number);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply(&mut self, plan: &Plan, number: usize, event: &RunEvent, now: i64) {
+        self.note(number, event);
+        let state = match event {
+            RunEvent::Started { attempt, cpus, gpus, .. } => {
+                let ready = self.ready(plan, number);
+                let spans = &mut self.timeline.spans;
+                self.running.insert(number, spans.i.len());
+                spans.i.push(number);
+                spans.start.push(now);
+                spans.end.push(now);
+                // A later attempt was ready when the one before it had failed.
+                spans.ready.push(if *attempt == 1 { Some(ready) } else { None });
+                spans.cpus.push(*cpus);
+                spans.gpus.push(gpus.iter().map(ToString::to_string).collect());
+                spans.attempt.push(*attempt);
+                spans.state.push(InstanceState::Running);
+                InstanceState::Running
+            }
+            RunEvent::Storing { .. } => {
+                if let Some(span) = self.running.get(&number) {
+                    self.timeline.spans.end[*span] = now;
+                    self.timeline.spans.state[*span] = InstanceState::Done;
+                }
+                self.running.remove(&number);
+                return;
+            }
+            RunEvent::Stored { .. } => {
+                self.there.insert(number, now);
+                return;
+            }
+            RunEvent::Cached { .. } => {
+                self.there.insert(number, now);
+                InstanceState::Cached
+            }
+            RunEvent::Finished { .. } => InstanceState::Done,
+            RunEvent::Failed { instance, attempt, cause, help, log_tail, retrying } => {
+                if self.failures.len() < MAX_FAILURES {
+                    self.failures.push(FailureData {
+                        instance: escape(instance).into_owned(),
+                        attempt: *attempt,
+                        cause: escape_lines(cause).into_owned(),
+                        help: help.as_ref().map(|help| escape_lines(help).into_owned()),
+                        log: log_tail.iter().map(|line| escape_lines(line).into_owned()).collect(),
+                        retrying: *retrying,
+                    });
+                }
+                self.end(number, now, InstanceState::Failed);
+                if *retrying { InstanceState::Waiting } else { InstanceState::Failed }
+            }
+            RunEvent::Deferred { .. } | RunEvent::Resuming { .. } => {
+                self.end(number, now, InstanceState::Interrupted);
+                InstanceState::Waiting
+            }
+            RunEvent::Interrupted { .. } => {
+                self.end(number, now, InstanceState::Interrupted);
+                InstanceState::Interrupted
+            }
+            RunEvent::Skipped { .. } => InstanceState::Skipped,
+            _ => return,
+        };
+        self.states.insert(number, state);
+    }
+
+    fn end(&mut self, number: usize, now: i64, state: InstanceState) {
+        if let Some(span) = self.running.remove(&number) {
+            self.timeline.spans.end[span] = now;
+            self.timeline.spans.state[span] = state;
+        }
+    }
+
+    /// Time at which all that an instance reads was there.
+    fn ready(&self, plan: &Plan, number: usize) -> i64 {
+        let producers = plan.producers(InstanceId(number as u32));
+        let there = producers.filter_map(|producer| self.there.get(&producer.index()).copied());
+        there.max().unwrap_or(self.timeline.begin).max(self.timeline.begin)
+    }
+
+    /// Chain of attempts without which the run would have ended earlier: from the one that ended last, back over the producer
+    /// whose outputs were there last.
+    fn critical_path(&self, plan: &Plan) -> Vec<usize> {
+        let spans = &self.timeline.spans;
+        let made: HashMap<usize, i64> = spans.i.iter().copied().zip(spans.end.iter().copied()).collect();
+        let mut next =
+            made.iter().max_by_key(|(number, end)| (**end, std::cmp::Reverse(**number))).map(|(number, _)| *number);
+        let mut path = Vec::new();
+        while let Some(number) = next {
+            path.push(number);
+            let producers = plan.producers(InstanceId(number as u32)).map(InstanceId::index);
+            next = producers.filter(|producer| made.contains_key(producer)).max_by_key(|producer| made[producer]);
+        }
+        path.reverse();
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::language::SourceText;
+    use crate::plan::{Overrides, compile};
+
+    const PIPELINE: &str = "
+athanor: 1
+name: p
+stages:
+  a: { kind: command, run: 'echo > ${{ outputs.o }}', outputs: { o: o } }
+  b: { kind: command, run: 'cat ${{ inputs.i }} > ${{ outputs.o }}', inputs: { i: a }, outputs: { o: o } }
+  c: { kind: command, run: 'echo 1 > ${{ outputs.o }}', outputs: { o: o } }
+";
+
+    #[test]
+    fn events_become_spans_and_a_critical_path() {
+        let source = SourceText { name: "p.yaml".to_owned(), text: PIPELINE.to_owned() };
+        let plan = compile(&source, &Overrides::default()).unwrap_or_else(|_| panic!("the pipeline has mistakes"));
+        let fingerprint = athanor_cache::Digest::of(b"x");
+        let at = |ms: i64, event| Stamped { time: Timestamp::from_millisecond(ms).unwrap(), event };
+        let started = |name: &str| RunEvent::Started {
+            instance: name.to_owned(),
+            fingerprint,
+            attempt: 1,
+            cpus: 1,
+            gpus: Vec::new(),
+            log: String::new(),
+        };
+        let owned = |name: &str| name.to_owned();
+        let events = [
+            at(100, RunEvent::Waiting { instance: owned("gone") }),
+            at(110, started("a")),
+            at(120, started("c")),
+            at(150, RunEvent::Storing { instance: owned("a") }),
+            at(155, RunEvent::Stored { instance: owned("a") }),
+            at(160, RunEvent::Storing { instance: owned("c") }),
+            at(170, started("b")),
+            at(300, RunEvent::Skipped { instance: owned("b"), because: owned("a") }),
+        ];
+        let story = RunStory::of(&plan, &events);
+        let spans = &story.timeline.spans;
+        assert_eq!((&spans.i, &spans.start), (&vec![0, 2, 1], &vec![110, 120, 170]));
+        assert_eq!(spans.end, [150, 160, 300], "what still runs ends with the log");
+        assert_eq!(spans.ready, [Some(100), Some(100), Some(155)]);
+        assert_eq!(story.timeline.critical, [0, 1]);
+        assert_eq!(story.states[&1], InstanceState::Skipped);
+        assert_eq!(story.outcome, None);
+    }
+}

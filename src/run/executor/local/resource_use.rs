@@ -1,0 +1,54 @@
+//! The end of a child process, with what it and the processes that it waited for used.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use nix::libc;
+use nix::unistd::Pid;
+
+use crate::run::executor::job::ResourceUse;
+
+/// Reaps the child `process`, which has ended or is about to.
+pub(super) fn reap(process: Pid) -> io::Result<(ExitStatus, ResourceUse)> {
+    let mut status = 0;
+    // SAFETY: A `rusage` is numbers alone, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    loop {
+        // SAFETY: Both are places for what the call returns, and outlive it.
+        let reaped = unsafe { libc::wait4(process.as_raw(), &raw mut status, 0, &raw mut usage) };
+        if reaped == process.as_raw() {
+            return Ok((ExitStatus::from_raw(status), of(&usage)));
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+fn of(usage: &libc::rusage) -> ResourceUse {
+    let milliseconds = |time: libc::timeval| time.tv_sec.cast_unsigned() * 1000 + time.tv_usec.cast_unsigned() / 1000;
+    ResourceUse {
+        cpu_ms: milliseconds(usage.ru_utime) + milliseconds(usage.ru_stime),
+        // The kernel counts it in kibibytes.
+        peak_memory: usage.ru_maxrss.cast_unsigned() * 1024,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::zombie_processes, reason = "the function under test waits for it")]
+    fn a_process_ends_with_what_it_used() {
+        let busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exit 3";
+        let child = Command::new("sh").args(["-c", busy]).spawn().unwrap();
+        let (status, used) = reap(Pid::from_raw(child.id().cast_signed())).unwrap();
+        assert_eq!(status.code(), Some(3));
+        assert!(used.cpu_ms > 0 && used.peak_memory > 100_000, "{used:?}");
+    }
+}

@@ -1,0 +1,116 @@
+//! The summary of a run, for the list of runs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use athanor_cache::{CacheError, Digest};
+use athanor_stages::secrets::mask;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::events::{Counts, Outcome};
+use crate::plan::{InstanceId, Plan};
+use crate::run::engine::dispatcher::PassResult;
+use crate::run::provenance::Provenance;
+use crate::run::state::history::{RunId, RunSummary};
+
+use super::Session;
+
+/// Metrics that a run shows in the list of runs.
+const MAX_HEADLINE: usize = 4;
+/// Instances that are searched for them.
+const MAX_SEARCHED: usize = 100;
+/// Digits of a commit that are kept.
+const COMMIT_DIGITS: usize = 12;
+
+/// End of a run.
+pub(super) struct RunEnd {
+    /// Run.
+    pub(super) run: RunId,
+    /// Outcome.
+    pub(super) outcome: Outcome,
+    /// Numbers of instances by outcome.
+    pub(super) counts: Counts,
+    /// Duration.
+    pub(super) duration_ms: u64,
+    /// Variables that were set.
+    pub(super) set: Vec<String>,
+    /// Provenance of its results.
+    pub(super) provenance: Option<Provenance>,
+}
+
+/// Adds the summary of a run in which anything happened to its history.
+pub(super) fn add_summary(session: &Session<'_>, pass: &PassResult, end: RunEnd) -> Result<(), CacheError> {
+    let plan = session.plan;
+    let done =
+        |id: &InstanceId| Some((*id, pass.fingerprints[id.index()]?)).filter(|_| pass.outputs[id.index()].is_some());
+    let done: Vec<(InstanceId, Digest)> = session.wanted.iter().filter_map(done).collect();
+    let numbers: BTreeMap<&str, InstanceId> =
+        done.iter().map(|(id, _)| (plan.instances[id.index()].name.as_str(), *id)).collect();
+    let metrics_of = |id: InstanceId, fingerprint: &Digest| match pass.metrics.get(&id) {
+        Some(metrics) => metrics.clone(),
+        // One that was made now reports none.
+        None if pass.finished.contains(&id) => Map::new(),
+        None => {
+            let record = session.project.cache.read_record(fingerprint).ok().flatten();
+            record.map(|record| record.metrics).unwrap_or_default()
+        }
+    };
+    let commit = end.provenance.and_then(|provenance| provenance.commit).map(|commit| {
+        let id = commit.id.get(..COMMIT_DIGITS).unwrap_or(&commit.id);
+        format!("{id}{}", if commit.dirty { "+" } else { "" })
+    });
+    let summary = RunSummary {
+        run: end.run,
+        ended: Timestamp::now(),
+        duration_ms: end.duration_ms,
+        outcome: end.outcome,
+        counts: end.counts,
+        set: end.set.iter().map(|text| mask(text).into_owned()).collect(),
+        commit,
+        headline: headline(plan, &done, &metrics_of),
+        results: BTreeMap::new(),
+        gone: BTreeSet::new(),
+    };
+    let planned: HashSet<&str> = session.names().collect();
+    let fingerprints = done.iter().map(|(id, fingerprint)| (plan.instances[id.index()].name.clone(), *fingerprint));
+    session.history.add_summary(
+        summary,
+        fingerprints,
+        |name, fingerprint| numbers.get(name).map(|id| metrics_of(*id, fingerprint)).unwrap_or_default(),
+        |name| planned.contains(name),
+    )
+}
+
+/// Metrics of the instances that speak for the pipeline.
+fn headline(
+    plan: &Plan,
+    done: &[(InstanceId, Digest)],
+    metrics_of: &impl Fn(InstanceId, &Digest) -> Map<String, Value>,
+) -> Vec<(String, String, f64)> {
+    let fingerprints: HashMap<InstanceId, Digest> = done.iter().copied().collect();
+    let mut headline = Vec::new();
+    for id in headline_instances(plan) {
+        let Some(fingerprint) = fingerprints.get(&id) else { continue };
+        let metrics = metrics_of(id, fingerprint);
+        let name = &plan.instances[id.index()].name;
+        headline
+            .extend(metrics.iter().filter_map(|(metric, value)| Some((name.clone(), metric.clone(), value.as_f64()?))));
+        if headline.len() >= MAX_HEADLINE {
+            break;
+        }
+    }
+    headline.truncate(MAX_HEADLINE);
+    headline
+}
+
+/// Instances whose metrics speak for the pipeline, most telling first: the only ones of their stages, those that no stage reads
+/// from before others, and the last ones first.
+pub(crate) fn headline_instances(plan: &Plan) -> Vec<InstanceId> {
+    let mut sizes = vec![0_usize; plan.stages.len()];
+    plan.instances.iter().for_each(|instance| sizes[instance.stage] += 1);
+    let mut alone: Vec<InstanceId> =
+        plan.order().into_iter().rev().filter(|id| sizes[plan.instances[id.index()].stage] == 1).collect();
+    alone.sort_by_key(|id| plan.consumers(*id).next().is_some());
+    alone.truncate(MAX_SEARCHED);
+    alone
+}

@@ -1,0 +1,119 @@
+//! The live page, from the first to the last stage of a run.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Stdio};
+
+use crate::chromium::Browser;
+use crate::support::Project;
+
+/// A stage that waits for a file, between two others.
+const PIPELINE: &str = r#"
+athanor: 1
+name: live
+stages:
+  first:
+    kind: command
+    run: echo 1 > ${{ outputs.o }}
+    outputs: { o: o }
+  slow:
+    kind: command
+    inputs: { i: first }
+    run: |
+      for step in 1 2 3; do
+        echo '{"event":"metric","name":"loss","value":'$((10 - step))',"step":'$step'}' >> $ATHANOR_EVENTS
+      done
+      echo '{"event":"progress","done":3,"total":4,"unit":"steps"}' >> $ATHANOR_EVENTS
+      echo 'hello <b>log</b>'
+      echo > $ATHANOR_PROJECT/began
+      while [ ! -e $ATHANOR_PROJECT/go ]; do sleep 0.05; done
+      cat ${{ inputs.i }} > ${{ outputs.o }}
+    outputs: { o: o }
+  last:
+    kind: command
+    inputs: { i: slow }
+    run: |
+      echo '{"event":"metric","name":"score","value":0.5}' >> $ATHANOR_EVENTS
+      cat ${{ inputs.i }} > ${{ outputs.o }}
+    outputs: { o: o }
+"#;
+
+/// A server of the live page, which ends with the test.
+struct Watch {
+    process: Child,
+    address: String,
+    _out: BufReader<ChildStdout>,
+}
+
+impl Watch {
+    fn start(project: &Project) -> Watch {
+        let mut process = project.command(&["watch", "p.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let address = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();
+        Watch { process, address, _out: out }
+    }
+
+    /// Answer to a request with these lines, `TOKEN` in them replaced.
+    fn ask(&self, request: &str) -> String {
+        let (host, token) = self.address.strip_prefix("http://").unwrap().split_once("/?token=").unwrap();
+        let mut connection = TcpStream::connect(host).unwrap();
+        let request = request.replace("TOKEN", token).replace("HOST", host);
+        write!(connection, "{}\r\n\r\n", request.replace('\n', "\r\n")).unwrap();
+        let mut answer = String::new();
+        let _ = connection.read_to_string(&mut answer);
+        answer
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_page_follows_a_run_from_its_first_to_its_last_stage() {
+    let Some(mut browser) = Browser::start() else { return };
+    let project = Project::new(PIPELINE);
+    let watch = Watch::start(&project);
+    browser.set_up(1280, 1000, false);
+    browser.open(&watch.address, "document.documentElement.dataset.outcome === 'none'");
+    let mut run = project.start(&[]);
+    crate::support::wait_for(&project.path("began"), &mut run);
+    browser.wait("document.getElementById('live').innerText.includes('3 of 4 steps')");
+    browser.wait("document.getElementById('live').innerText.includes('loss 7')");
+    browser.wait("document.querySelector('#learning-curves .u-wrap canvas') !== null");
+    browser.wait("document.getElementById('live').textContent.includes('hello <b>log</b>')");
+    browser.screenshot("live-running");
+    project.write("go", "");
+    assert!(run.wait().unwrap().success());
+    browser.wait("document.documentElement.dataset.outcome === 'up_to_date'");
+    browser.wait("document.getElementById('main').innerText.includes('score of last')");
+    assert_eq!(browser.errors(), [] as [String; 0]);
+    let host = watch.address.split("/?").next().unwrap().to_owned();
+    let elsewhere: Vec<String> = browser.requests().into_iter().filter(|address| !address.starts_with(&host)).collect();
+    assert_eq!(elsewhere, [] as [String; 0]);
+    browser.screenshot("live-done");
+}
+
+#[test]
+fn only_the_own_browser_with_the_token_is_served() {
+    let project = Project::new(PIPELINE);
+    let watch = Watch::start(&project);
+    assert!(watch.address.starts_with("http://127.0.0.1:"), "{}", watch.address);
+    assert!(watch.ask("GET /?token=TOKEN HTTP/1.1\nHost: HOST").starts_with("HTTP/1.1 200 OK"));
+    assert!(watch.ask("GET /data?token=TOKEN HTTP/1.1\nHost: HOST").contains("\"pipeline\":\"live\""));
+    for request in [
+        "GET / HTTP/1.1\nHost: HOST",
+        "GET /data?token=0 HTTP/1.1\nHost: HOST",
+        "GET /?token=TOKEN HTTP/1.1\nHost: evil.example",
+        "GET /data?token=TOKEN HTTP/1.1\nHost: HOST\nOrigin: http://evil.example",
+    ] {
+        assert!(watch.ask(request).starts_with("HTTP/1.1 403"), "{request}");
+    }
+    assert!(watch.ask("POST /?token=TOKEN HTTP/1.1\nHost: HOST").starts_with("HTTP/1.1 405"));
+    assert!(watch.ask("GET /other?token=TOKEN HTTP/1.1\nHost: HOST").starts_with("HTTP/1.1 404"));
+}

@@ -1,0 +1,276 @@
+//! What is kept of runs, and what reports, lists and comparisons make of it.
+
+mod support;
+
+use athanor::run::attempts::annex::Annex;
+use athanor::run::attempts::facts::Facts;
+use athanor_cache::{ActionRecord, Cache};
+use serde_json::{Value, json};
+use support::{Outcome, Project};
+
+const PIPELINE: &str = r#"
+athanor: 1
+name: p
+vars: { epochs: 3 }
+stages:
+  data:
+    kind: command
+    run: seq 3 > ${{ outputs.o }}
+    outputs: { o: o }
+  model:
+    kind: command
+    matrix: { fold: [0, 1] }
+    inputs: { i: data }
+    run: |
+      for epoch in $(seq ${{ vars.epochs }}); do
+        echo '{"event":"metric","name":"loss","value":0.'${epoch}${{ matrix.fold }}',"step":'$epoch'}' >> $ATHANOR_EVENTS
+      done
+      cat ${{ inputs.i }} > ${{ outputs.o }}
+    outputs: { o: o }
+  report:
+    kind: command
+    inputs: { models: model }
+    run: |
+      echo '{"event":"metric","name":"f1","value":0.${{ vars.epochs }}}' >> $ATHANOR_EVENTS
+      echo '{"event":"figure","name":"t","figure":{"title":"T","kind":"table","columns":["a"],"rows":[[1],["<x>"]]}}' >> $ATHANOR_EVENTS
+      echo > ${{ outputs.o }}
+    outputs: { o: o }
+"#;
+
+fn records(project: &Project) -> Vec<(ActionRecord, Facts, Annex)> {
+    let cache = Cache::open(&project.path(".athanor")).unwrap();
+    let records = cache.records().unwrap().into_iter();
+    let mut all: Vec<_> = records
+        .map(|record| {
+            let (facts, annex) = (Facts::of(&record), Annex::of(&cache, &record));
+            (record, facts, annex)
+        })
+        .collect();
+    all.sort_by(|(one, ..), (other, ..)| name(one).cmp(&name(other)));
+    all
+}
+
+fn name(record: &ActionRecord) -> String {
+    record.recipe["instance"].as_str().unwrap().to_owned()
+}
+
+fn ok(outcome: Outcome) -> Outcome {
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    outcome
+}
+
+/// The data in the page of a report.
+fn data(project: &Project, arguments: &[&str]) -> Value {
+    let arguments = [&["report", "p.yaml", "-o", "out.html"], arguments].concat();
+    assert_eq!(ok(project.athanor(&arguments)).out, "out.html\n");
+    let page = project.read("out.html");
+    let begin = page.find("id=\"data\">").unwrap() + "id=\"data\">".len();
+    let end = begin + page[begin..].find("</script>").unwrap();
+    serde_json::from_str(&page[begin..end]).unwrap()
+}
+
+/// Files of summaries of runs, in the order of their names.
+fn summaries(project: &Project) -> String {
+    let histories = std::fs::read_dir(project.path(".athanor/pipelines")).unwrap();
+    let files = histories.map(|entry| entry.unwrap().path().join("summaries.jsonl"));
+    files.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+}
+
+#[test]
+fn a_record_says_why_with_what_and_where_it_was_made() {
+    let project = Project::new(PIPELINE);
+    ok(project.run(&[]));
+    let all = records(&project);
+    let (_, facts, annex) = &all[3];
+    assert_eq!(serde_json::to_value(&facts.why).unwrap(), json!([{ "reason": "never_ran" }]));
+    let used = facts.used.unwrap();
+    assert!(used.peak_memory > 500_000, "{used:?}");
+    assert_eq!(facts.cpus, 1);
+    let provenance = facts.provenance.as_ref().unwrap();
+    assert!(provenance.program.starts_with("athanor ") && provenance.system.starts_with("Linux "), "{provenance:?}");
+    assert!(provenance.cpus > 0 && provenance.memory > 0);
+    assert_eq!(annex.figures["t"].title, "T");
+    assert_eq!(all[1].2.curves["loss"], [(1, 0.1), (2, 0.2), (3, 0.3)]);
+    project.edit("epochs: 3", "epochs: 4");
+    ok(project.run(&[]));
+    let why: Vec<Value> = records(&project)
+        .iter()
+        .filter(|(record, ..)| name(record) == "model[fold=0]")
+        .map(|(_, facts, _)| serde_json::to_value(&facts.why).unwrap()[0]["reason"].clone())
+        .collect();
+    assert!(why.contains(&json!("never_ran")) && why.contains(&json!("parameter")), "{why:?}");
+}
+
+#[test]
+fn the_commit_is_kept_where_there_is_one() {
+    let project = Project::new(PIPELINE);
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.current_dir(project.path(".")).args(["-c", "user.name=a", "-c", "user.email=a@b"]).args(arguments);
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().is_ok_and(|output| output.status.success())
+    };
+    if !(git(&["init", "-q", "-b", "main"]) && git(&["add", "p.yaml"]) && git(&["commit", "-q", "-m", "one"])) {
+        return support::skips("there is no git");
+    }
+    ok(project.run(&[]));
+    let commit = records(&project)[0].1.provenance.clone().unwrap().commit.unwrap();
+    assert_eq!((commit.branch.as_deref(), commit.dirty, commit.id.len()), (Some("main"), false, 40));
+    project.edit("seq 3", "seq 4");
+    ok(project.run(&[]));
+    let all = records(&project);
+    let commits = all.iter().map(|(_, facts, _)| facts.provenance.clone().unwrap().commit.unwrap());
+    assert!(commits.into_iter().any(|commit| commit.dirty));
+    assert_eq!(project.athanor(&["runs", "p.yaml"]).out.lines().count(), 3);
+}
+
+#[test]
+fn a_run_with_nothing_to_do_adds_nothing() {
+    let project = Project::new(PIPELINE);
+    ok(project.run(&[]));
+    let before = summaries(&project);
+    assert_eq!(before.lines().count(), 1, "{before}");
+    ok(project.run(&[]));
+    assert_eq!(summaries(&project), before);
+    let runs: Value = serde_json::from_str(&ok(project.athanor(&["runs", "p.yaml", "--json"])).out).unwrap();
+    assert_eq!(runs.as_array().unwrap().len(), 1);
+    assert_eq!(runs[0]["headline"], json!([["report", "f1", 0.3]]));
+    assert_eq!(runs[0]["counts"]["ran"], 4);
+}
+
+#[test]
+fn runs_are_listed_and_compared() {
+    let project = Project::new(PIPELINE);
+    ok(project.run(&[]));
+    ok(project.run(&["--set", "epochs=5"]));
+    ok(project.run(&[]));
+    let runs = ok(project.athanor(&["runs", "p.yaml"])).out;
+    let lines: Vec<&str> = runs.lines().collect();
+    assert_eq!(lines.len(), 4, "{runs}");
+    assert!(lines[2].contains("epochs=5") && lines[2].contains("report.f1 = 0.5000"), "{runs}");
+    assert!(lines[1].contains("4 cached") && lines[1].contains("report.f1 = 0.3000"), "{runs}");
+    let compared = ok(project.athanor(&["compare", "p.yaml", "last~2", "last~1"])).out;
+    assert!(compared.contains("model[fold=0]:\n  - parameter `run` changed"), "{compared}");
+    let row = compared.lines().find(|line| line.starts_with("report")).unwrap_or_default();
+    let found: Vec<&str> = compared.lines().filter(|line| line.contains("f1")).collect();
+    assert!(found.iter().any(|line| line.ends_with("0.3000  0.5000  +0.2000")), "{row} {compared}");
+    let csv = ok(project.athanor(&["compare", "p.yaml", "last~2", "last", "--csv"])).out;
+    assert!(csv.contains("report,f1,0.3,0.3\n"), "{csv}");
+    let unknown = project.athanor(&["compare", "p.yaml", "1", "77"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("there is no run `77` of this pipeline; the last one is `0000"), "{}", unknown.err);
+}
+
+#[test]
+fn metrics_are_shown_sorted_and_for_programs() {
+    let project = Project::new(PIPELINE);
+    assert_eq!(ok(project.athanor(&["metrics", "p.yaml"])).out, "no metrics yet\n");
+    ok(project.run(&[]));
+    let shown = ok(project.athanor(&["metrics", "p.yaml"])).out;
+    assert!(shown.contains("INSTANCE       f1      loss\n"), "{shown}");
+    assert!(shown.contains("model[fold=0]          0.3000 ▁▄█\n") || shown.contains("▁▅█"), "{shown}");
+    let csv = ok(project.athanor(&["metrics", "p.yaml", "model", "--csv", "--sort", "loss"])).out;
+    assert_eq!(csv, "instance,loss\nmodel[fold=0],0.3\nmodel[fold=1],0.31\n");
+    let json: Value = serde_json::from_str(&ok(project.athanor(&["metrics", "p.yaml", "--json"])).out).unwrap();
+    assert_eq!(json[0]["curves"]["loss"], json!([[1, 0.1], [2, 0.2], [3, 0.3]]));
+    let unknown = project.athanor(&["metrics", "p.yaml", "--sort", "los"]);
+    assert_eq!(unknown.code, 2);
+    assert!(
+        unknown.err.contains("no instance has a metric `los`") && unknown.err.contains("`loss`"),
+        "{}",
+        unknown.err
+    );
+}
+
+#[test]
+fn a_sweep_shows_all_results_that_the_cache_has() {
+    let project = Project::new(PIPELINE);
+    ok(project.run(&[]));
+    ok(project.run(&["--set", "epochs=5"]));
+    let swept = ok(project.athanor(&["metrics", "p.yaml", "--sweep", "report", "--sort", "f1"])).out;
+    let lines: Vec<&str> = swept.lines().collect();
+    assert!(lines[0].contains("run") && lines[0].ends_with("f1"), "{swept}");
+    assert!(lines.len() == 3 && lines[1].ends_with("0.5000") && lines[2].ends_with("0.3000"), "{swept}");
+    let unknown = project.athanor(&["metrics", "p.yaml", "--sweep", "repor"]);
+    assert!(unknown.code == 2 && unknown.err.contains("no stage is called `repor`"), "{}", unknown.err);
+}
+
+#[test]
+fn a_report_tells_what_came_from_where() {
+    let project = Project::new(PIPELINE);
+    let none = data(&project, &[]);
+    assert_eq!((&none["run"], &none["instances"]["state"][0]), (&Value::Null, &json!("waiting")));
+    ok(project.run(&[]));
+    ok(project.run(&["--set", "epochs=5"]));
+    ok(project.run(&[]));
+    let report = data(&project, &["--diff", "last~1"]);
+    assert_eq!(report["pipeline"], "p");
+    assert_eq!(report["instances"]["state"], json!(["cached", "cached", "cached", "cached"]));
+    assert_eq!(report["headline"][0], json!({ "instance": "report", "metric": "f1", "value": 0.3, "before": 0.5 }));
+    assert_eq!(report["stages"][2]["reads"], json!([1]));
+    assert_eq!(report["curves"].as_array().unwrap().len(), 2 + 2, "those of the other run are there, too");
+    assert_eq!(report["curves"][0]["y"], json!([0.1, 0.2, 0.3]));
+    assert_eq!(report["figures"][0]["figure"]["rows"], json!([[1.0], ["<x>"]]));
+    assert_eq!(report["reasons"], json!(["never ran"]), "why a cached result was made");
+    assert_eq!(report["environments"].as_array().unwrap().len(), 1);
+    assert!(report["changes"][0]["what"][0].as_str().unwrap().contains("parameter `run` changed"), "{report}");
+    let first = data(&project, &["--run", "1"]);
+    assert_eq!(first["instances"]["state"], json!(["done", "done", "done", "done"]));
+    assert_eq!(first["timeline"]["spans"]["i"].as_array().unwrap().len(), 4);
+    assert_eq!(first["timeline"]["critical"].as_array().unwrap().len(), 3);
+    assert_eq!(first["instances"]["cpu_ms"].as_array().unwrap().len(), 4);
+    let second = data(&project, &["--run", "last~1"]);
+    assert_eq!(second["run"]["set"], json!(["epochs=5"]));
+    assert_eq!(second["headline"][0]["value"], 0.5);
+}
+
+#[test]
+fn a_failed_run_is_reported_with_its_log_and_as_markdown() {
+    let project = Project::new(PIPELINE);
+    project.edit("seq 3 >", "echo '</script>' ; echo 'https://u:secret@h/' ; exit 3 >");
+    let failed = project.run(&["--junit", "junit.xml"]);
+    assert_eq!(failed.code, 1);
+    let report = data(&project, &[]);
+    assert_eq!(report["run"]["outcome"], "failed");
+    assert_eq!(report["instances"]["state"], json!(["failed", "skipped", "skipped", "skipped"]));
+    assert_eq!(report["failures"][0]["instance"], "data");
+    assert_eq!(report["failures"][0]["log"], json!(["</script>", "https://u:***@h/"]));
+    assert!(!project.read("out.html").contains("secret"));
+    let md = ok(project.athanor(&["report", "p.yaml", "--md"])).out;
+    assert!(md.starts_with("## p\n\nrun `000001-") && md.contains("### data failed"), "{md}");
+    let junit = project.read("junit.xml");
+    assert!(junit.contains("tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"3\""), "{junit}");
+    assert!(
+        junit.contains("<testcase classname=\"p.data\" name=\"data\"") && junit.contains("&lt;/script&gt;"),
+        "{junit}"
+    );
+}
+
+#[test]
+fn bad_figures_are_named_and_left_out() {
+    let project = Project::new(PIPELINE);
+    project.edit("\"rows\":[[1],[\"<x>\"]]", "\"rows\":[[1,2]]");
+    let outcome = ok(project.run(&[]));
+    assert!(outcome.out.contains("row 1 of the table has 2 cells of 1"), "{}", outcome.out);
+    let figures = records(&project).into_iter().filter(|(.., annex)| !annex.figures.is_empty()).count();
+    assert_eq!(figures, 0);
+}
+
+#[test]
+fn hooks_are_told_how_a_run_ended() {
+    let project = Project::new(PIPELINE);
+    project.write(
+        "athanor.config.yaml",
+        "hooks: { on_success: 'cat > won.json', on_failure: 'cat > lost.json; exit 1' }\n",
+    );
+    ok(project.run(&[]));
+    let won: Value = serde_json::from_str(&project.read("won.json")).unwrap();
+    assert_eq!(
+        (&won["outcome"], &won["pipeline"], &won["counts"]["ran"]),
+        (&json!("up_to_date"), &json!("p"), &json!(4))
+    );
+    project.edit("seq 3", "exit 3");
+    let failed = project.run(&[]);
+    assert_eq!(failed.code, 1, "the hook's exit status is not the run's");
+    assert!(failed.err.contains("the hook `cat > lost.json; exit 1` failed"), "{}", failed.err);
+    assert!(project.read("lost.json").contains("\"outcome\":\"failed\""));
+}
