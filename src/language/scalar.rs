@@ -69,7 +69,7 @@ impl Shape for NoNodes {
     }
 
     fn schema() -> serde_json::Value {
-        json!(false)
+        json!({ "not": {} })
     }
 }
 

@@ -120,7 +120,7 @@ fn each_mistake_is_told_where_it_is() {
         ("log_limit: 1B\n", "`1B` is too little", ""),
         ("results: 7\n", "expected the path of a folder, not a number", ""),
         ("results: ${{ vars.x }}\n", "there are no expressions here", ""),
-        ("executor: slrum\n", "`slrum` is not one of `local`, `slurm`; did you mean `slurm`?", ""),
+        ("executor: slrum\n", "`slrum` is not one of `local`, `slurm`, `batch`; did you mean `slurm`?", ""),
         ("slurm: { partitoin: x }\n", "unknown key `partitoin` in `slurm`", "did you mean `partition`?"),
         ("slurm: { max_jobs: 0 }\n", "expected a number of jobs, from 1", ""),
         ("slurm.extra: constraint=a100\n", "`constraint=a100` is no option of `sbatch`", ""),

@@ -126,10 +126,7 @@ impl<'s> Execution<'s> {
         let remote = if nothing_new { None } else { remote_use(session.project, &self.sender) };
         let withheld = session.withheld(&unsettled, &self.contents);
         withheld.events().for_each(|event| self.journal.record(event));
-        let here = request.cluster.is_none().then_some(&request.capacity);
-        here.into_iter()
-            .flat_map(|capacity| scaled_down(session.plan, &unsettled, capacity))
-            .for_each(|event| self.journal.record(event));
+        self.tell_scaled_down(&unsettled, &request);
         let incidents = cache.incident_mark();
         let run = self.run.to_string();
         // A history that cannot be read counts as none: only the order of work depends on it.
@@ -186,6 +183,14 @@ impl<'s> Execution<'s> {
             finish_pushes(remote, &self.messages, journal);
         }
         Ok(Executed { pass, publication, registered, provenance: facts.provenance.clone(), set: request.set })
+    }
+
+    /// Says which stages of `ids` get fewer CPUs than they ask for; a cluster has its own.
+    fn tell_scaled_down(&mut self, ids: &[InstanceId], request: &RunRequest) {
+        if request.cluster.is_none() {
+            let events = scaled_down(self.session.plan, ids, &request.capacity);
+            events.into_iter().for_each(|event| self.journal.record(event));
+        }
     }
 
     /// Results that follow from the last run without a look at the cache, for instances that are not forced.

@@ -284,6 +284,10 @@ impl Agent {
                 lacks_time = true;
                 continue;
             }
+            if self.cache.has_agent(&request.fingerprint) {
+                // An agent of a run that was killed is still at the same work.
+                continue;
+            }
             let allocation = self.pool.take(&request.resources);
             let is_too_large = allocation.is_none() && self.running.is_empty();
             if allocation.is_none() && !is_too_large {
