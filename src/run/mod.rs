@@ -31,7 +31,7 @@ pub(crate) mod suspects;
 
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
-pub(crate) use session::run_summary::headline_instances;
+pub(crate) use session::run_summary::{headline_instances, tells_quality};
 pub use session::shell::ShellError;
 pub use session::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, needed_by};
 pub use state::plan_snapshot::{KeyedPlan, PlanKey};
