@@ -51,7 +51,8 @@ pub(super) fn report(settings: &Settings, command: &ReportCommand) -> Result<u8,
 
 /// Path of a report whose path was not given.
 fn default_path(pipeline: &str) -> PathBuf {
-    PathBuf::from(format!("{pipeline}-report.html"))
+    // A name is any text, and a path is to be a file of this folder.
+    PathBuf::from(format!("{}-report.html", pipeline.replace(['/', '\0'], "_")))
 }
 
 /// Writes a file whole or not at all.

@@ -17,7 +17,7 @@ use crate::report::timeline::RunStory;
 use crate::run::attempts::annex::Annex;
 use crate::run::attempts::facts::Facts;
 use crate::run::state::history::{History, RunId, RunSummary};
-use crate::run::{PROGRAM, Reason, RunError, Session, Status, headline_instances};
+use crate::run::{PROGRAM, Reason, RunError, Session, Status, headline_instances, tells_quality};
 use crate::view::status;
 
 /// Metrics at the head of a report.
@@ -51,13 +51,14 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     let ReportRequest { session, cache, .. } = *request;
     let (plan, history) = (session.plan, session.history());
     let summaries = history.summaries()?;
+    // First of all, so that what is said to be finished is among the results.
+    let shown = request.run.cloned().map_or_else(|| history.last_run(), |run| Ok(Some(run)))?;
+    let events = shown.as_ref().map(|run| history.events(run)).transpose()?.unwrap_or_default();
+    let story = RunStory::of(plan, &events);
     let results = match request.run {
         Some(run) => results_of(history, &summaries, run)?,
         None => results_now(session)?,
     };
-    let shown = request.run.cloned().map_or_else(|| history.last_run(), |run| Ok(Some(run)))?;
-    let events = shown.as_ref().map(|run| history.events(run)).transpose()?.unwrap_or_default();
-    let story = RunStory::of(plan, &events);
     let mut data = ReportData {
         pipeline: plan.name.clone(),
         file: request.file.clone(),
@@ -263,10 +264,8 @@ fn headline(plan: &Plan, cache: &Cache, results: &KnownResults) -> Vec<HeadlineM
             value,
             before: None,
         }));
-        if headline.len() >= MAX_HEADLINE {
-            break;
-        }
     }
+    headline.sort_by_key(|metric| !tells_quality(&metric.metric));
     headline.truncate(MAX_HEADLINE);
     headline
 }

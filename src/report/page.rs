@@ -67,7 +67,7 @@ pub(crate) fn with(policy: &str, title: &str, data: &str, last: &str) -> String 
     });
     let own = SCRIPTS.into_iter().chain([last]).map(str::to_owned);
     let script: String = libraries.chain(own).collect();
-    let title = escape_lines(title).replace('&', "&amp;").replace('<', "&lt;");
+    let title = mask(&escape_lines(title)).replace('&', "&amp;").replace('<', "&lt;");
     fill(
         PAGE,
         &[("policy", policy), ("title", &title), ("style", &STYLES.concat()), ("data", data), ("script", &script)],

@@ -33,7 +33,7 @@ pub(crate) use executor::cluster::{AgentHost, agent_main};
 pub use executor::cluster::{QueueCommands, SlurmConfig};
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
-pub(crate) use session::run_summary::headline_instances;
+pub(crate) use session::run_summary::{headline_instances, tells_quality};
 pub use session::shell::ShellError;
 pub use session::{
     InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, check_room, needed_by,

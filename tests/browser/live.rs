@@ -117,3 +117,50 @@ fn only_the_own_browser_with_the_token_is_served() {
     assert!(watch.ask("POST /?token=TOKEN HTTP/1.1\nHost: HOST").starts_with("HTTP/1.1 405"));
     assert!(watch.ask("GET /other?token=TOKEN HTTP/1.1\nHost: HOST").starts_with("HTTP/1.1 404"));
 }
+
+/// A training that keeps its state, and waits in its third epoch for a file.
+const TRAINING: &str = r#"
+athanor: 1
+name: training
+stages:
+  model:
+    kind: command
+    state: true
+    run: |
+      done=0
+      [ ! -e $ATHANOR_STATE/epoch ] || done=$(cat $ATHANOR_STATE/epoch)
+      for epoch in $(seq $((done + 1)) 6); do
+        echo '{"event":"metric","name":"loss","value":'$((10 - epoch))',"step":'$epoch'}' >> $ATHANOR_EVENTS
+        echo $epoch > $ATHANOR_STATE/epoch
+        if [ $epoch -eq 3 ]; then
+          echo > SIGNS/third
+          while [ ! -e SIGNS/go ]; do sleep 0.05; done
+        fi
+      done
+      echo > ${{ outputs.o }}
+    outputs: { o: o }
+"#;
+
+#[test]
+fn the_page_follows_a_training_over_a_kill() {
+    let Some(mut browser) = Browser::start() else { return };
+    // Outside of the project: what a script names of it is an input.
+    let signs = tempfile::tempdir().unwrap();
+    let project = Project::new(&TRAINING.replace("SIGNS", &signs.path().display().to_string()));
+    let watch = Watch::start(&project);
+    browser.set_up(1280, 1000, false);
+    browser.open(&watch.address, "document.documentElement.dataset.outcome === 'none'");
+    let mut run = project.start(&[]);
+    crate::support::wait_for(&signs.path().join("third"), &mut run);
+    browser.wait("document.getElementById('live').innerText.includes('loss 7')");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    browser.wait("document.documentElement.dataset.outcome === 'killed'");
+    std::fs::write(signs.path().join("go"), "").unwrap();
+    assert!(project.run(&[]).code == 0);
+    browser.wait("document.documentElement.dataset.outcome === 'up_to_date'");
+    let steps =
+        "fetch('data' + location.search).then((answer) => answer.json()).then((data) => data.curves[0].x.join())";
+    assert_eq!(browser.eval(steps), "1,2,3,4,5,6");
+    assert_eq!(browser.errors(), [] as [String; 0]);
+}

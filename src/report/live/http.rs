@@ -86,7 +86,8 @@ impl Guard {
         Request::Get(path.to_owned())
     }
 
-    /// Whether a host with its port names this machine: a port may be another one, where the page is forwarded.
+    /// Whether a host with its port names this machine: a port may be another one, where the page is forwarded, and where others are to
+    /// reach it, any address.
     fn is_here(&self, host: &str) -> bool {
         let name = match host.rsplit_once(':') {
             Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
@@ -95,7 +96,7 @@ impl Guard {
         let name = name.trim_start_matches('[').trim_end_matches(']');
         let address = name.parse::<IpAddr>();
         name.eq_ignore_ascii_case("localhost")
-            || address.is_ok_and(|address| address.is_loopback() || address == self.address)
+            || address.is_ok_and(|address| address.is_loopback() || !self.address.is_loopback())
     }
 }
 

@@ -105,7 +105,7 @@ function table(columns, rows, { shown = 50, sort = null } = {}) {
       title: column.help,
       onclick: () => { state.up = state.by === at ? !state.up : !isNumber[at]; state.by = at; draw(); },
     }, column.title ?? column, state.by === at ? (state.up ? " ▲" : " ▼") : ""));
-    const body = order.slice(0, state.shown).map((row) => el("tr", {}, row.map((cell, at) => el(`td${isNumber[at] ? ".num" : at === 0 ? ".name" : columns[at].wide ? ".wide" : ""}`, {}, show(cell)))));
+    const body = order.slice(0, state.shown).map((row) => el("tr", {}, row.map((cell, at) => el(`td${isNumber[at] ? ".num" : at === 0 ? ".name" : columns[at].wide ? ".wide" : columns[at].nowrap ? ".nowrap" : ""}`, {}, show(cell)))));
     const more = rows.length > state.shown
       ? el("p", {}, el("button", { onclick: () => { state.shown *= 4; draw(); } }, `Show more (${plural(rows.length - state.shown, "row")} left)`)) : null;
     box.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)), ...(more ? [more] : []));

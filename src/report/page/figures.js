@@ -37,7 +37,7 @@ function ticks(from, to, count = 5) {
   return list;
 }
 
-const [PLOT_W, PLOT_H, PAD_L, PAD_B, PAD_T] = [520, 250, 52, 38, 8];
+const [PLOT_W, PLOT_H, PAD_L, PAD_B, PAD_T] = [520, 250, 66, 38, 8];
 
 function frame(x, y, xTitle, yTitle, xTicks) {
   const place = { x: (value) => PAD_L + ((value - x[0]) / (x[1] - x[0] || 1)) * (PLOT_W - PAD_L - 10), y: (value) => PLOT_H - PAD_B - ((value - y[0]) / (y[1] - y[0] || 1)) * (PLOT_H - PAD_B - PAD_T) };

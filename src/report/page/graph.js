@@ -15,7 +15,7 @@ function drawGraph(data, onStage) {
   const critical = new Set((data.timeline?.critical ?? []).map((instance) => data.instances.stage[instance]));
   const graph = new dagre.graphlib.Graph();
   const wide = innerWidth > 700;
-  graph.setGraph({ rankdir: wide ? "LR" : "TB", nodesep: 14, ranksep: wide ? 38 : 30, marginx: 8, marginy: 8 });
+  graph.setGraph({ rankdir: wide ? "LR" : "TB", nodesep: 14, ranksep: wide ? 38 : 30, marginx: 12, marginy: 24 });
   graph.setDefaultEdgeLabel(() => ({}));
   data.stages.forEach((stage, at) => {
     const title = stageTitle(stage, counts[at]);

@@ -50,10 +50,11 @@ function instances(data) {
   const { name, stage, state, duration_ms: ms, cpu_ms: cpu, peak, why } = data.instances;
   const box = el("div");
   const filter = (ui.instances ??= { text: "", stage: null });
-  const metrics = Object.keys(data.metrics);
+  const quality = /f1|score|accuracy|precision|recall|auc|iou|dice|loss|error|rmse|perplexity/i;
+  const metrics = Object.keys(data.metrics).sort((a, b) => quality.test(b) - quality.test(a));
   const known = metrics.slice(0, 6);
   const values = Object.fromEntries(known.map((metric) => [metric, new Map(data.metrics[metric].i.map((i, at) => [i, data.metrics[metric].v[at]]))]));
-  const columns = [{ title: "instance" }, { title: "state", num: false }, { title: "took", num: true }, { title: "CPU", num: true, help: "CPU time of its processes" }, { title: "memory", num: true, help: "Peak memory of its largest process" }, ...known.map((title) => ({ title, num: true })), { title: "why it ran", wide: true }];
+  const columns = [{ title: "instance" }, { title: "state", num: false, nowrap: true }, { title: "took", num: true }, { title: "CPU", num: true, help: "CPU time of its processes" }, { title: "memory", num: true, help: "Peak memory of its largest process" }, ...known.map((title) => ({ title, num: true })), { title: "why it ran", wide: true }];
   function draw() {
     const kept = name.map((_, at) => at).filter((at) => (filter.stage == null || stage[at] === filter.stage) && name[at].toLowerCase().includes(filter.text));
     const rows = kept.map((at) => [

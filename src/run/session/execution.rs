@@ -130,8 +130,7 @@ impl<'s> Execution<'s> {
         let incidents = cache.incident_mark();
         let run = self.run.to_string();
         // A history that cannot be read counts as none: only the order of work depends on it.
-        let provenance = registered.is_some().then(|| Provenance::gather(&session.project.folder, &request.capacity));
-        let facts = Arc::new(RunFacts::new(provenance));
+        let facts = Arc::new(facts_of(session.project, &request, registered.is_some()));
         let ledger = || facts.ledger(|| session.history.ledger().unwrap_or_default());
         let durations = || expected_durations(session.plan, ledger());
         let cluster = request.cluster.map(|slurm| session.cluster_config(slurm, &request.program, &run));
@@ -242,6 +241,11 @@ impl<'s> Execution<'s> {
         self.last_run.write(snapshots, &project.cache, summary, inputs, results);
         Ok(())
     }
+}
+
+/// Facts of a run for the records of its results, if it `makes` any.
+fn facts_of(project: &Project, request: &RunRequest, makes: bool) -> RunFacts {
+    RunFacts::new(makes.then(|| Provenance::gather(&project.folder, &request.capacity)))
 }
 
 /// Passes interrupts on to a run. Until it `may_start`, hashing can take long and nobody receives messages.

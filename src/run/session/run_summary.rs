@@ -18,7 +18,10 @@ use super::Session;
 /// Metrics that a run shows in the list of runs.
 const MAX_HEADLINE: usize = 4;
 /// Instances that are searched for them.
-const MAX_SEARCHED: usize = 100;
+const MAX_SEARCHED: usize = 40;
+/// Words in names of metrics that say how good a result is.
+const QUALITIES: [&str; 12] =
+    ["f1", "score", "accuracy", "precision", "recall", "auc", "iou", "dice", "loss", "error", "rmse", "perplexity"];
 /// Digits of a commit that are kept.
 const COMMIT_DIGITS: usize = 12;
 
@@ -95,12 +98,16 @@ fn headline(
         let name = &plan.instances[id.index()].name;
         headline
             .extend(metrics.iter().filter_map(|(metric, value)| Some((name.clone(), metric.clone(), value.as_f64()?))));
-        if headline.len() >= MAX_HEADLINE {
-            break;
-        }
     }
+    headline.sort_by_key(|(_, metric, _)| !tells_quality(metric));
     headline.truncate(MAX_HEADLINE);
     headline
+}
+
+/// Whether a metric says how good a result is, by its name: such ones come before counts.
+pub(crate) fn tells_quality(metric: &str) -> bool {
+    let metric = metric.to_lowercase();
+    QUALITIES.iter().any(|word| metric.contains(word))
 }
 
 /// Instances whose metrics speak for the pipeline, most telling first: the only ones of their stages, those that no stage reads
