@@ -1,6 +1,7 @@
 //! Grammar of the command line.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use athanor_stages::bench::Subject;
 use athanor_stages::kinds::train_classifier::Loss;
@@ -8,6 +9,7 @@ use athanor_stages::learn::precision::Precision;
 use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::language::quantity::parse_duration;
 use crate::language::{ByteSize, suggest};
 use crate::run::executor::machine::gpus::{GpuChoice, GpuId};
 
@@ -27,6 +29,9 @@ pub(super) struct SettingOptions {
     /// The cache's folder; several projects may share one [setting: cache] [env: ATHANOR_CACHE] [default: .athanor].
     #[arg(long = "cache", value_name = "DIR", global = true)]
     pub cache: Option<PathBuf>,
+    /// Folder under which every pipeline's results are put [setting: results] [env: ATHANOR_RESULTS] [default: results].
+    #[arg(long = "results", value_name = "DIR", global = true)]
+    pub results: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -211,6 +216,12 @@ pub(super) struct RunCommand {
     /// Print events as JSON lines; with `-n` the states as one JSON list, as `status` does.
     #[arg(long)]
     pub json: bool,
+    /// Print failures, warnings and the last line alone.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Begin each line with the time (UTC).
+    #[arg(long)]
+    pub timestamps: bool,
     #[command(flatten)]
     pub use_: MachineUse,
 }
@@ -228,6 +239,9 @@ pub(super) struct ViewCommand {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// End with exit code 3 if anything is not fresh.
+    #[arg(long)]
+    pub exit_code: bool,
 }
 
 #[derive(Debug, Args)]
@@ -286,8 +300,14 @@ pub(super) enum CacheCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove what the last runs of known pipelines do not use.
+    /// Remove what the last runs of known pipelines did not use, and list it.
     Gc {
+        /// Number of each pipeline's last runs whose results stay, those of earlier `--set` among them; 1 for the last run's alone.
+        #[arg(long, value_name = "RUNS", default_value_t = crate::run::state::history::RETAINED_RUNS)]
+        keep_runs: usize,
+        /// Let runs before the last one count only if they began less than this ago, such as 30d.
+        #[arg(long, value_name = "AGE", value_parser = parse_age)]
+        older_than: Option<Duration>,
         /// Drop results in use, too, the cheapest to recompute per byte first, until the cache is no larger than this.
         #[arg(long, value_name = "SIZE")]
         max_size: Option<ByteSize>,
@@ -325,6 +345,18 @@ pub(super) enum CacheCommand {
         stdio: bool,
         /// The folder.
         folder: PathBuf,
+    },
+    /// Keep results whatever a collection removes: by the instance that first made them, as `cache ls` shows it, or by fingerprint.
+    Pin {
+        /// Selectors, e.g. `model[fold=0]`, or beginnings of fingerprints.
+        #[arg(required = true)]
+        selectors: Vec<String>,
+    },
+    /// Take pins away.
+    Unpin {
+        /// Selectors, or beginnings of fingerprints.
+        #[arg(required = true)]
+        selectors: Vec<String>,
     },
     /// Hash everything again, move damaged files to quarantine, and list results that may have been computed from them; the
     /// next run makes missing results again.
@@ -417,6 +449,10 @@ pub(super) struct CheckOptions {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn parse_age(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 fn parse_subject(text: &str) -> Result<Subject, String> {

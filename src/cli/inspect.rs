@@ -1,5 +1,6 @@
 //! The commands that only read.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use athanor_stages::registry;
 use serde_json::json;
 
 use crate::cli::arguments::{CheckCommand, Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, UP_TO_DATE, WRONG, load, print, print_as_it_is, project, remote};
+use crate::cli::{Exit, STALE, UP_TO_DATE, WRONG, load, print, print_as_it_is, project, remote};
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
 use crate::plan::InstanceId;
@@ -43,20 +44,36 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: boo
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let statuses = remote::statuses(settings, &session, ask_remote)?;
-    if command.json {
-        return print_statuses(&session, &statuses);
-    }
-    let rows: Vec<Vec<String>> = named(&session, &statuses)
-        .map(|(name, status)| vec![escape(name).into_owned(), status_view::brief(status)])
-        .collect();
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
+    // Where all is fresh nothing goes on.
+    let all_fresh = fresh == session.wanted().len();
+    let activities = if all_fresh { BTreeMap::new() } else { session.activities().map_err(Exit::failed)? };
+    let code = if command.exit_code && !all_fresh { STALE } else { UP_TO_DATE };
+    if command.json {
+        let entry = |(name, status): (&str, &Status)| {
+            let mut entry = json!({ "instance": name, "state": status });
+            if let Some(activity) = activities.get(name) {
+                entry["activity"] = json!(activity);
+            }
+            entry
+        };
+        print_json(&named(&session, &statuses).map(entry).collect())?;
+        return Ok(code);
+    }
+    let state = |name: &str, status: &Status| match activities.get(name).filter(|_| *status != Status::Fresh) {
+        Some(activity) => status_view::activity(activity),
+        None => status_view::brief(status),
+    };
+    let rows: Vec<Vec<String>> =
+        named(&session, &statuses).map(|(name, status)| vec![escape(name).into_owned(), state(name, status)]).collect();
     let elsewhere = statuses.iter().flatten().filter(|status| **status == Status::Remote).count();
     let elsewhere = if elsewhere == 0 { String::new() } else { format!(", {elsewhere} in the remote cache") };
     let mut notes = if session.asks_versions() { status_view::LAST_VERSIONS.to_owned() } else { String::new() };
     if !ask_remote && session.has_remote() && fresh < rows.len() {
         notes += status_view::REMOTE_NOT_ASKED;
     }
-    print(&format!("{}\n{fresh} of {} fresh{elsewhere}\n{notes}", table(&["INSTANCE", "STATE"], &rows), rows.len()))
+    print(&format!("{}\n{fresh} of {} fresh{elsewhere}\n{notes}", table(&["INSTANCE", "STATE"], &rows), rows.len()))?;
+    Ok(code)
 }
 
 /// Statuses of the session's instances with their names.

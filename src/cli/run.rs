@@ -17,7 +17,7 @@ use crate::run::{
 use crate::settings::Settings;
 use crate::view::json::JsonSink;
 use crate::view::lines::describe;
-use crate::view::plain::PlainSink;
+use crate::view::plain::{PlainOptions, PlainSink};
 use crate::view::status as status_view;
 use crate::view::terminal::TerminalSink;
 use crate::view::text::count;
@@ -54,7 +54,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         file: command.pipeline.shown().display().to_string(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
-    let report = session.run(request, view(command.json), on_signals).map_err(refused)?;
+    let report = session.run(request, view(command), on_signals).map_err(refused)?;
     Ok(match report.outcome {
         Outcome::UpToDate => UP_TO_DATE,
         Outcome::Failed => FAILED,
@@ -69,12 +69,14 @@ fn refused(error: RunError) -> Exit {
     }
 }
 
-fn view(json: bool) -> Box<dyn EventSink> {
-    let live = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
-    match (json, live) {
+fn view(command: &RunCommand) -> Box<dyn EventSink> {
+    let is_plain = command.quiet || command.timestamps || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let live = !is_plain && std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+    let options = PlainOptions { quiet: command.quiet, timestamps: command.timestamps };
+    match (command.json, live) {
         (true, _) => Box::new(JsonSink::new(std::io::stdout())),
         (false, true) => Box::new(TerminalSink::new()),
-        (false, false) => Box::new(PlainSink::new(std::io::stdout())),
+        (false, false) => Box::new(PlainSink::new(std::io::stdout(), options)),
     }
 }
 

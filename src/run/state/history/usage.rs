@@ -160,6 +160,23 @@ impl History {
         }
     }
 
+    /// Whether a run of this pipeline goes on, in whatever process. Nothing is made.
+    pub fn is_running(&self) -> Result<bool> {
+        let path = self.folder.join("running");
+        let running = match File::open(&path) {
+            Ok(running) => running,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(refused(&path)(error)),
+        };
+        match running.try_lock() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            // Without locks nobody knows.
+            Err(fs::TryLockError::Error(error)) if has_no_locks(&error) => Ok(false),
+            Err(fs::TryLockError::Error(error)) => Err(refused(&path)(error)),
+        }
+    }
+
     fn lock_list(&self) -> Result<Lock> {
         let path = self.folder.join("ledger.lock");
         lock(&path).map_err(refused(&path))
