@@ -81,6 +81,34 @@ pub enum RunEvent {
         /// Its log file, relative to the run's folder.
         log: String,
     },
+    /// The instance waits in the queue of a cluster.
+    Queued {
+        /// The instance.
+        instance: String,
+        /// Number of its job there.
+        job: String,
+        /// Reason why it waits, in the words of the queue.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The instance's work began on a node of a cluster.
+    Placed {
+        /// The instance.
+        instance: String,
+        /// Number of the job that it is part of.
+        job: String,
+        /// Name of the node.
+        node: String,
+    },
+    /// An attempt of the instance ended through no fault of its own; another one goes on from its state.
+    Evicted {
+        /// The instance.
+        instance: String,
+        /// Number of the attempt that ended, from 1.
+        attempt: u32,
+        /// Why, as the end of a sentence about the attempt.
+        why: String,
+    },
     /// Something about what the instance reads that the user should know.
     Advice {
         /// The instance.
@@ -285,6 +313,9 @@ impl RunEvent {
             RunEvent::Cached { instance, .. }
             | RunEvent::Waiting { instance }
             | RunEvent::Started { instance, .. }
+            | RunEvent::Queued { instance, .. }
+            | RunEvent::Placed { instance, .. }
+            | RunEvent::Evicted { instance, .. }
             | RunEvent::Advice { instance, .. }
             | RunEvent::Message { instance, .. }
             | RunEvent::Progress { instance, .. }

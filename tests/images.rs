@@ -302,6 +302,24 @@ fn other_names_and_sixteen_bits_are_read_as_the_parameters_say() {
 }
 
 #[test]
+fn twelve_bits_in_files_of_sixteen_are_told_and_kept_where_that_is_asked_for() {
+    let pipeline = "athanor: 1\nname: p\nvars: { scale: full }\nstages:\n  resized: { kind: resize_images, inputs: { images: data }, params: { size: 16, scale: '${{ vars.scale }}' } }\nresults: { resized: resized.images }\n";
+    let project = Project::new(pipeline);
+    let twelve: Vec<u16> = (0..256).map(|at| at * 16 + 15).collect();
+    put(&project, "data/a_red.png", &encode::png(&Pixels::grey16(16, 16, twelve.clone())).unwrap());
+    let pixels = || {
+        let file = std::fs::read(project.path("results/p/resized/a_red.png")).unwrap();
+        decode(&file, &Limits::default()).unwrap().samples
+    };
+    ok(&project, &[]);
+    assert_eq!(pixels(), Samples::U8(twelve.iter().map(|sample| (sample >> 8) as u8).collect()));
+    let log = project.athanor(&["logs", "p.yaml", "resized"]);
+    assert!(log.out.contains("of which 4 are left at 8 bits: 1; `scale: bits` keeps"), "{log:?}");
+    ok(&project, &["--set", "scale=bits"]);
+    assert_eq!(pixels(), Samples::U8((0..=255).collect()));
+}
+
+#[test]
 fn a_set_that_was_edited_is_not_taken_for_what_it_was() {
     let project = project(2);
     ok(&project, &[]);
@@ -348,9 +366,10 @@ fn the_parameters_decide_the_outputs_before_anything_runs() {
     assert_eq!(outcome.code, 2);
     assert!(outcome.err.contains("the stage `resized` has no output `size_25`"), "{}", outcome.err);
     assert!(outcome.err.contains("size_24"), "{}", outcome.err);
-    project.edit("sizes: [24, 48],", "sizes: [24, 24], quality: 0, pattern: '{id}.png',");
+    project.edit("sizes: [24, 48],", "sizes: [24, 24], quality: 0, pattern: '{channel}.png',");
     let outcome = project.athanor(&["check", "p.yaml"]);
-    for message in ["no size may be there twice", "`quality` is 1 to 100", "must have `{channel}`"] {
+    for message in ["no size may be there twice", "`quality` is 1 to 100", "must have `{id}` or `{name}` exactly once"]
+    {
         assert!(outcome.err.contains(message), "{message}: {}", outcome.err);
     }
     assert!(!outcome.err.contains("size_25"), "what reads from a stage with mistakes is not to blame: {}", outcome.err);

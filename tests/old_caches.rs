@@ -1,4 +1,5 @@
-//! Caches that earlier versions made: everything in them is served, and they become caches of the newest format.
+//! Caches that earlier versions made: everything in them is served that would be computed alike today, and they become caches of
+//! the newest format.
 //!
 //! `tests/caches/format-N.tar.gz` was written by the last version that made caches of format N, from `pipeline.yaml` beside it.
 
@@ -40,7 +41,9 @@ fn everything_that_an_earlier_version_stored_is_served() {
         let project = cache_of_format(format);
         let run = project.run(&[]);
         assert_eq!(run.code, 0, "{run:?}");
-        assert!(run.out.contains("up to date: 3 cached"), "{}", run.out);
+        // `label_table` has another revision by now.
+        let made = run.out.contains("finished     labels") && run.out.contains("up to date: 1 ran, 2 cached");
+        assert!(made, "{}", run.out);
         assert_eq!(project.read(".athanor/format"), now);
         assert_eq!(project.read("results/old/labels.csv").lines().count(), 3);
         let verified = project.athanor(&["cache", "verify"]);

@@ -8,11 +8,10 @@ const HPA: &str = include_str!("../pipelines/hpa.yaml");
 const SMOKE: [&str; 2] = ["--profile", "smoke"];
 
 /// Files and folders of the challenge that `hpa.yaml` reads.
-const DATA: [&str; 9] = [
+const DATA: [&str; 8] = [
     "train.csv",
     "sample_submission.csv",
     "HPAv18RBGY_wodpl.csv",
-    "HPAv18RGBY_WithoutUncertain_wodpl.csv",
     "TestEtraMatchingUnder_259_R14_G12_B10.csv",
     "train/a_red.png",
     "test/a_red.png",
@@ -64,10 +63,10 @@ fn the_whole_solution_runs_small_and_a_model_more_costs_a_model_more() {
     {
         assert!(own.iter().any(|instance| stage_of(instance) == stage), "`{stage}` did not run for the new model");
     }
-    let joint = ["teacher", "teacher_thresholds", "pseudo_labels", "test", "deduplicated", "thresholds", "submission"];
+    let joint = ["teacher", "teacher_thresholds", "pseudo_labels"];
     let joint = |instance: &str| {
         let stage = stage_of(instance);
-        joint.contains(&stage) || stage == "ensemble_submission" || stage.contains("student")
+        joint.contains(&stage) || stage.contains("student") || instance.contains("model=d121_i768_student")
     };
     let others: Vec<&String> =
         made.iter().filter(|instance| !instance.contains("model=r18") && !joint(instance)).collect();
@@ -88,4 +87,35 @@ fn the_whole_solution_is_what_the_reference_says() {
     assert!(has("model ×20"), "{graph}");
     assert!(has("test_prediction ×80") && has("validation_prediction ×80"), "{graph}");
     assert!(!graph.contains("student"), "distillation is a choice");
+    assert!(!graph.contains("corrected"), "the table of corrections cannot be had");
+    // One model is submitted, and each has a submission of its own.
+    assert!(has("model_submission ×4") && has("submitted"), "{graph}");
+}
+
+#[test]
+fn profiles_choose_what_is_made() {
+    let project = Project::new(HPA);
+    for file in DATA {
+        project.write(&format!("data/hpa/{file}"), "");
+    }
+    let graph = |profile: &str| {
+        let checked = project.athanor(&["check", "p.yaml", "--profile", profile]);
+        assert_eq!(checked.code, 0, "{profile}: {}", checked.err);
+        let graph = project.athanor(&["graph", "p.yaml", "--profile", profile, "--format", "dot"]).out;
+        move |node: &str| graph.contains(&format!("label=\"{node}\\n"))
+    };
+    let winner = graph("winner");
+    assert!(winner("model ×3") && winner("metric_model") && winner("test_neighbours") && !winner("student ×3"));
+    let single = graph("single");
+    assert!(single("model") && single("submitted") && !single("model ×3"));
+    let described = graph("described");
+    assert!(described("model ×20") && described("student ×5") && described("model_submission ×5"));
+    // With `smoke` in either order.
+    for (profile, models) in
+        [("winner,smoke", "model ×2"), ("smoke,winner", "model ×3"), ("described,smoke", "model ×8")]
+    {
+        assert!(graph(profile)(models), "{profile}");
+    }
+    let outcome = project.athanor(&["check", "p.yaml", "--set", "submit=[d121]"]);
+    assert!(outcome.code == 2 && outcome.err.contains("no instance with model=d121"), "{}", outcome.err);
 }

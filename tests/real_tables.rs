@@ -18,6 +18,49 @@ fn fold_sizes(table: &str) -> [usize; 5] {
     sizes
 }
 
+/// Five thousand pairs of a train and an external row, in which 3,630 train rows match; `tests/golden/antibody.py` makes them
+/// up by the same rule.
+fn made_up_pairs(folder: &Path) -> String {
+    let ids = |name: &str| -> Vec<String> {
+        let table = std::fs::read_to_string(folder.join(name)).unwrap();
+        table.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect()
+    };
+    let (train, external) = (ids("train.csv"), ids("HPAv18RBGY_wodpl.csv"));
+    let pair = |number: usize| {
+        let (ours, theirs) = (&train[number * 7919 % 3630 * 8], &external[number * 104_729 % external.len()]);
+        format!("{ours},{theirs}\n")
+    };
+    format!("Train,Extra\n{}", (0..5000).map(pair).collect::<String>())
+}
+
+#[test]
+fn antibody_splits_with_pairs_are_the_references() {
+    let Some(folder) = real_tables() else { return };
+    let (project, raw) = project_on(&folder);
+    project.edit(
+        "inputs: { external: external_labels }\n",
+        "inputs: { external: external_labels, train: labels, pairs: pairs.csv }\n",
+    );
+    project
+        .edit("  splits/antibody_train.csv:", "  held_out.csv: antibody_split.held_out\n  splits/antibody_train.csv:");
+    project.write("pairs.csv", &made_up_pairs(&folder));
+    let outcome = project.run(&["--set", &raw, "antibody_split"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let digests = include_str!("golden/real_antibody.txt");
+    for (line, result) in
+        digests.lines().zip(["splits/antibody_train.csv", "splits/antibody_validation.csv", "held_out.csv"])
+    {
+        let parts: Vec<&str> = line.split_whitespace().collect();
+        // All columns but `Target`, which the reference takes from another image of the antibody.
+        let table = project.read(&format!("results/hpa-tables/{result}"));
+        let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!(rows.len() - 1, parts[2].parse::<usize>().unwrap(), "{result}");
+        let kept: String = rows.iter().map(|row| [row[0], row[2], row[3], row[4]].join(",") + "\n").collect();
+        project.write("kept.csv", &kept);
+        assert_eq!(sha256(&project.path("kept.csv")), parts[0], "{result}");
+    }
+}
+
 fn sha256(path: &Path) -> String {
     let output = Command::new("sha256sum").arg(path).output().unwrap();
     String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_owned()

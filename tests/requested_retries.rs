@@ -56,6 +56,7 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
         force: HashSet::new(),
         fresh_state: HashSet::new(),
         program,
+        cluster: None,
         file: "p.yaml".to_owned(),
         within: String::new(),
     };

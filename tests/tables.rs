@@ -2,6 +2,8 @@
 
 mod support;
 
+use athanor_stages::images::encode;
+use athanor_stages::images::pixels::Pixels;
 use support::Project;
 
 const PIPELINE: &str = r#"athanor: 1
@@ -48,6 +50,232 @@ fn tables_that_do_not_fit_are_told() {
         assert_eq!(outcome.code, 1, "{}", outcome.err);
         assert!(outcome.out.contains(expected), "{expected}\n{}", outcome.out);
     }
+}
+
+const SHAPES: &str = r#"athanor: 1
+name: p
+vars: { id: Id, target: Target, separator: " ", one_hot: false, delimiter: auto, strip_extension: false, classes: [cat, dog, big bird] }
+stages:
+  read:
+    kind: label_table
+    inputs: { labels: labels.csv }
+    params:
+      id: "${{ vars.id }}"
+      target: "${{ vars.target }}"
+      separator: "${{ vars.separator }}"
+      one_hot: "${{ vars.one_hot }}"
+      delimiter: "${{ vars.delimiter }}"
+      strip_extension: "${{ vars.strip_extension }}"
+      classes: "${{ vars.classes }}"
+results: { labels.csv: read }
+"#;
+
+const CANONICAL: &str = "Id,Target,cat,dog,big bird,External\na,0 2,1,0,1,False\nb,1,0,1,0,False\nc,,0,0,0,False\n";
+
+#[test]
+fn labels_are_read_in_the_shapes_in_which_they_come() {
+    for (table, settings) in [
+        ("Id,Target\na,2 0\nb,1\nc,\n", &[][..]),
+        ("Id,Target\n a ,2 cat\nb\t,dog\nc,\n", &[]),
+        ("Id,Target\na,cat 2\nb,dog\nc, \n", &["separator=' '"]),
+        (
+            "\u{feff}filename,label\r\na,cat|big bird\r\nb,1\r\nc,\r\n",
+            &["id=filename", "target=label", "separator='|'"],
+        ),
+        (
+            "filename;label\na.png;cat,big bird\nb.tif;dog\nc.jpg;\n",
+            &["id=filename", "target=label", "separator=','", "strip_extension=true"],
+        ),
+        ("Id\tTarget\na\tcat/2\nb\tdog\nc\t\n", &["separator=/"]),
+        ("Id\tTarget\na\tcat/2\nb\tdog\nc\t\n", &["separator=/", r#"delimiter="\t""#]),
+        ("Id,first,second\na,cat,big bird\nb,dog,dog\nc,,\n", &["target=[first, second]", "separator=''"]),
+        ("dog,Id,cat,big bird\n0,a,1,1\n1.0,b,,False\n0,c,0,0\n", &["one_hot=true"]),
+        ("Id,Target\na,big bird;cat\nb,dog\nc,\n", &["separator=;", "classes=[cat, dog, big bird]"]),
+    ] {
+        let project = Project::new(SHAPES);
+        project.write("labels.csv", table);
+        let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        let outcome = project.run(&settings);
+        assert_eq!(outcome.code, 0, "{table}: {} {}", outcome.out, outcome.err);
+        assert_eq!(project.read("results/p/labels.csv"), CANONICAL, "{table}");
+    }
+}
+
+#[test]
+fn classes_are_found_in_the_table() {
+    for (table, setting, header) in [
+        ("Id,Target\na,10\nb,9 10\n", "separator=' '", "Id,Target,9,10,External\na,1,0,1,False\nb,0 1,1,1,False\n"),
+        ("Id,Target\na,owl\nb,elk\n", "separator=' '", "Id,Target,elk,owl,External\na,1,0,1,False\nb,0,1,0,False\n"),
+        ("elk,Id,owl\n0,a,1\n1,b,0\n", "one_hot=true", "Id,Target,elk,owl,External\na,1,0,1,False\nb,0,1,0,False\n"),
+    ] {
+        let project = Project::new(SHAPES);
+        project.write("labels.csv", table);
+        let outcome = project.run(&["--set", "classes=from_table", "--set", setting]);
+        assert_eq!(outcome.code, 0, "{table}: {} {}", outcome.out, outcome.err);
+        assert_eq!(project.read("results/p/labels.csv"), header);
+    }
+}
+
+#[test]
+fn labels_that_fit_no_shape_are_told() {
+    for (table, setting, expected) in [
+        (
+            "Id,Target\na,cow\n",
+            "separator=' '",
+            "labels.csv, row 2: `cow` is no class: neither a name of `classes` nor a number from 0 to 2",
+        ),
+        ("Id,Target\na,big bird\n", "separator=' '", "names with blanks in them need another `separator`"),
+        ("Id,Target\na,3\n", "separator=' '", "labels.csv, row 2: there is no class 3: classes go from 0 to 2"),
+        ("Id,Target\na,0\n a,1\n", "separator=' '", "labels.csv, row 3: the id `a` stands in row 2 already"),
+        (
+            "Id,cat,dog,big bird\na,0,2,0\n",
+            "one_hot=true",
+            "labels.csv, row 2: `2` in the column `dog` is neither 0 nor 1",
+        ),
+        ("Id,Target\na,0\n", "id=name", "labels.csv, row 1: there is no column `name`"),
+        ("Id,Target\na,External\n", "classes=from_table", "a class cannot be called `External`"),
+    ] {
+        let project = Project::new(SHAPES);
+        project.write("labels.csv", table);
+        let outcome = project.run(&["--set", setting]);
+        assert!(outcome.code == 1 && outcome.out.contains(expected), "{expected}\n{}", outcome.out);
+    }
+    let project = Project::new(SHAPES);
+    for (setting, expected) in [
+        ("classes=some", "expected a list of names, or `from_table`"),
+        ("classes=[a, a]", "the class `a` is there twice"),
+        ("target=[]", "name at least one column"),
+        ("delimiter='|'", "delimiter"),
+    ] {
+        let outcome = project.athanor(&["check", "p.yaml", "--set", setting]);
+        assert!(outcome.code == 2 && outcome.err.contains(expected), "{expected}\n{}", outcome.err);
+    }
+}
+
+const JOIN: &str = r#"athanor: 1
+name: p
+vars: { on: { Extra: Id }, how: left, columns: null, several: error }
+stages:
+  joined:
+    kind: join_tables
+    inputs: { table: a.csv, other: b.csv }
+    params: { on: "${{ vars.on }}", how: "${{ vars.how }}", columns: "${{ vars.columns }}", several: "${{ vars.several }}" }
+results: { joined.csv: joined }
+"#;
+
+#[test]
+fn tables_are_joined_as_in_sql() {
+    let other = "\u{feff}antibody,Id,note\r\n7,x ,\"one, two\"\r\n8,y,\r\n";
+    let (header, x, y, z) = ("Id,Extra,antibody,note\n", "a,x,7,\"one, two\"\n", "c,y,8,\n", "b,z,,\n");
+    for (how, expected) in [
+        ("left", [header, x, z, y].concat()),
+        ("inner", [header, x, y].concat()),
+        ("semi", "Id,Extra\na,x\nc,y\n".to_owned()),
+        ("anti", "Id,Extra\nb,z\n".to_owned()),
+    ] {
+        let project = Project::new(JOIN);
+        project.write("a.csv", "Id,Extra\na,x\nb,z\nc,y\n");
+        project.write("b.csv", other);
+        let outcome = project.run(&["--set", &format!("how={how}")]);
+        assert_eq!(outcome.code, 0, "{} {}", outcome.out, outcome.err);
+        assert_eq!(project.read("results/p/joined.csv"), expected, "{how}");
+    }
+}
+
+#[test]
+fn rows_that_several_rows_match_are_a_choice() {
+    let project = Project::new(JOIN);
+    project.write("a.csv", "Id,Extra\na,x\nb,z\n");
+    project.write("b.csv", "Id,antibody\nx,7\nx,8\nz,9\n");
+    let outcome = project.run(&[]);
+    let expected = "b.csv, row 3: `x` stands in row 2 already";
+    assert!(outcome.code == 1 && outcome.out.contains(expected), "{}", outcome.out);
+    for (several, expected) in [("first", "a,x,7\nb,z,9\n"), ("all", "a,x,7\na,x,8\nb,z,9\n")] {
+        let outcome = project.run(&["--set", &format!("several={several}")]);
+        assert_eq!(outcome.code, 0, "{}", outcome.out);
+        assert_eq!(project.read("results/p/joined.csv"), format!("Id,Extra,antibody\n{expected}"));
+    }
+    for (settings, expected) in [
+        (["on={Extra: Id}", "columns=[gene]"], "b.csv, row 1: there is no column `gene`"),
+        (["on={Extra: Id}", "columns=[Id]"], "b.csv, row 1: the column `Id` is in `a.csv` too"),
+        (["on=name", "columns=null"], "a.csv, row 1: there is no column `name`"),
+    ] {
+        let outcome = project.run(&["--set", settings[0], "--set", settings[1], "--set", "several=first"]);
+        assert!(outcome.code == 1 && outcome.out.contains(expected), "{expected}\n{}", outcome.out);
+    }
+    for setting in ["on=[]", "how=semi"] {
+        let outcome = project.athanor(&["check", "p.yaml", "--set", setting, "--set", "columns=[antibody]"]);
+        assert_eq!(outcome.code, 2, "{setting}: {}", outcome.err);
+    }
+}
+
+#[test]
+fn class_names_reach_reports_and_submissions() {
+    let project = Project::new(
+        r#"athanor: 1
+name: p
+vars: { separator: "|" }
+stages:
+  read: { kind: label_table, inputs: { labels: labels.csv }, params: { classes: [cat, big bird] } }
+  report: { kind: classification_report, inputs: { probabilities: p.npy, labels: read, ids: read } }
+  submission:
+    kind: submission
+    inputs: { probabilities: p.npy, sample: read, classes: read }
+    params: { separator: "${{ vars.separator }}" }
+results: { report.csv: report.report, submission.csv: submission }
+"#,
+    );
+    project.write("labels.csv", "Id,Target\na,0\nb,1\n");
+    let mut npy = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    npy.extend(format!("{:117}\n", "{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }").into_bytes());
+    npy.extend([0.9_f64, 0.8, 0.1, 0.7].into_iter().flat_map(f64::to_le_bytes));
+    std::fs::write(project.path("p.npy"), npy).unwrap();
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 0, "{} {}", outcome.out, outcome.err);
+    assert_eq!(project.read("results/p/submission.csv"), "Id,Predicted\na,cat|big bird\nb,big bird\n");
+    let report = project.read("results/p/report.csv");
+    let names: Vec<&str> = report.lines().map(|line| line.rsplit(',').next().unwrap()).collect();
+    assert_eq!(names, ["name", "cat", "big bird"]);
+    let outcome = project.run(&["--set", "separator=' '"]);
+    let expected = "the name `big bird` holds the text between labels";
+    assert!(outcome.code == 1 && outcome.out.contains(expected), "{}", outcome.out);
+}
+
+#[test]
+fn rows_without_images_are_left_out_and_counted() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  known: { kind: rows_with_images, inputs: { table: all.csv, images: im } }\n\
+         results: { known.csv: known.table, left_out.csv: known.left_out }\n",
+    );
+    project.write("all.csv", "Id,note\nb,\"x, y\"\na,1\nc,\n");
+    std::fs::create_dir(project.path("im")).unwrap();
+    for id in ["a", "c"] {
+        let image = encode::png(&Pixels::grey8(2, 2, vec![1, 2, 3, 4])).unwrap();
+        std::fs::write(project.path(&format!("im/{id}_red.png")), image).unwrap();
+    }
+    let outcome = project.run(&[]);
+    assert!(outcome.code == 0 && outcome.out.contains("rows_left_out = 1"), "{} {}", outcome.out, outcome.err);
+    assert_eq!(project.read("results/p/known.csv"), "Id,note\na,1\nc,\n");
+    assert_eq!(project.read("results/p/left_out.csv"), "Id,note\nb,\"x, y\"\n");
+    let log = project.athanor(&["logs", "p.yaml", "known"]).out;
+    assert!(log.contains("1 of 3 rows have no images and are left out (b)"), "{log}");
+    project.write("all.csv", "Id\nx\ny\n");
+    let outcome = project.run(&[]);
+    let expected = "all.csv: none of its 2 ids has images in `im`";
+    assert!(outcome.code == 1 && outcome.out.contains(expected), "{}", outcome.out);
+}
+
+#[test]
+fn corrections_that_change_nothing_are_a_warning() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  corrected: { kind: corrected_targets, inputs: { labels: a.csv, corrections: b.csv } }\n",
+    );
+    project.write("a.csv", "Id,Target\nx_1,0\nx_2,8\n");
+    project.write("b.csv", "Id,Target\nx/1,0\nx/2,9\n");
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    let log = project.athanor(&["logs", "p.yaml", "corrected"]);
+    assert!(log.out.contains("warning: `b.csv` changes 0 of 2 rows"), "{}", log.out);
 }
 
 #[test]

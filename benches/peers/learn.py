@@ -45,10 +45,10 @@ class Classifier(nn.Module):
         return self.head(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1))
 
 
-def resnet(make, width, pool=None):
+def resnet(make, width):
     net = make(weights=None)
     net.conv1 = nn.Conv2d(CHANNELS, 64, 7, 2, 3, bias=False)
-    parts = [net.conv1, net.bn1, net.relu, pool or net.maxpool, net.layer1, net.layer2, net.layer3, net.layer4]
+    parts = [net.conv1, net.bn1, net.relu, net.maxpool, net.layer1, net.layer2, net.layer3, net.layer4]
     return Classifier(nn.Sequential(*parts), width)
 
 
@@ -70,16 +70,12 @@ def inception():
     return Classifier(nn.Sequential(*[getattr(net, name) for name in names.split()]), 2048)
 
 
-def two():
-    return nn.MaxPool2d(2, 2)
-
-
 NETWORKS = {
     "densenet121": lambda: densenet(False),
     "densenet121_large": lambda: densenet(True),
     "inceptionv3": inception,
-    "resnet18": lambda: resnet(torchvision.models.resnet18, 512, two()),
-    "resnet34": lambda: resnet(torchvision.models.resnet34, 512, two()),
+    "resnet18": lambda: resnet(torchvision.models.resnet18, 512),
+    "resnet34": lambda: resnet(torchvision.models.resnet34, 512),
     "resnet50": lambda: resnet(torchvision.models.resnet50, 2048),
 }
 

@@ -112,6 +112,14 @@ pub(super) enum Command {
     /// Look for CUDA, and print JSON (used by `run` and `devices`).
     #[command(hide = true)]
     FindCuda,
+    /// Take attempts from a shared folder, on a node of a cluster (used by runs).
+    #[command(hide = true)]
+    Agent {
+        /// The folder.
+        folder: PathBuf,
+        /// Token of the submission that the agent's job is of.
+        token: String,
+    },
     /// Kill a run's processes when the run itself is killed (used by runs).
     #[command(hide = true, alias = "guardian")]
     Reaper {
@@ -129,8 +137,8 @@ pub(super) enum Command {
 pub(super) struct PipelineFile {
     /// The pipeline file.
     pub file: PathBuf,
-    /// Apply a profile of the file; may be given several times.
-    #[arg(long, value_name = "NAME")]
+    /// Apply a profile of the file, or several in their order, separated by commas; may be given several times.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub profile: Vec<String>,
     /// Merge the variables in a YAML file over those of the pipeline; may be given several times.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -210,9 +218,9 @@ pub(super) struct RunCommand {
     /// Drop the state that is kept of unfinished work of the selected instances; may be given several times.
     #[arg(long, value_name = "SELECTOR")]
     pub fresh_state: Vec<String>,
-    /// Executor that runs stages.
-    #[arg(long, value_enum, default_value = "local")]
-    pub executor: ExecutorName,
+    /// Executor that runs stages [setting: executor] [env: ATHANOR_EXECUTOR] [default: local].
+    #[arg(long, value_enum)]
+    pub executor: Option<ExecutorName>,
     /// Print events as JSON lines; with `-n` the states as one JSON list, as `status` does.
     #[arg(long)]
     pub json: bool,
@@ -230,6 +238,10 @@ pub(super) struct RunCommand {
 pub(super) enum ExecutorName {
     /// As processes of this machine.
     Local,
+    /// As jobs of a Slurm cluster.
+    Slurm,
+    /// As jobs of another queue, by the commands of the setting `batch`.
+    Batch,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! The commands that only read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
@@ -12,8 +12,9 @@ use crate::cli::{Exit, STALE, UP_TO_DATE, WRONG, load, print, print_as_it_is, pr
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
 use crate::plan::InstanceId;
-use crate::run::Session;
+use crate::run::session::whereabouts::Whereabouts;
 use crate::run::status::Status;
+use crate::run::{Activity, Session};
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
@@ -44,25 +45,21 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: boo
     let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let statuses = remote::statuses(settings, &session, ask_remote)?;
+    let whereabouts = session.whereabouts().map_err(Exit::failed)?;
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
     // Where all is fresh nothing goes on.
     let all_fresh = fresh == session.wanted().len();
     let activities = if all_fresh { BTreeMap::new() } else { session.activities().map_err(Exit::failed)? };
     let code = if command.exit_code && !all_fresh { STALE } else { UP_TO_DATE };
     if command.json {
-        let entry = |(name, status): (&str, &Status)| {
-            let mut entry = json!({ "instance": name, "state": status });
-            if let Some(activity) = activities.get(name) {
-                entry["activity"] = json!(activity);
-            }
-            entry
-        };
-        print_json(&named(&session, &statuses).map(entry).collect())?;
+        print_statuses(&session, &statuses, &whereabouts, &activities)?;
         return Ok(code);
     }
-    let state = |name: &str, status: &Status| match activities.get(name).filter(|_| *status != Status::Fresh) {
-        Some(activity) => status_view::activity(activity),
-        None => status_view::brief(status),
+    let state = |name: &str, status: &Status| {
+        let activity = activities.get(name).filter(|_| *status != Status::Fresh).map(status_view::activity);
+        let place = whereabouts.get(name).map(|at| status_view::with_whereabouts(status, Some(at)));
+        let texts: Vec<String> = place.into_iter().chain(activity).collect();
+        if texts.is_empty() { status_view::brief(status) } else { texts.join("; ") }
     };
     let rows: Vec<Vec<String>> =
         named(&session, &statuses).map(|(name, status)| vec![escape(name).into_owned(), state(name, status)]).collect();
@@ -84,9 +81,23 @@ fn named<'s>(session: &'s Session<'_>, statuses: &'s [Option<Status>]) -> impl I
 }
 
 /// Prints statuses as a JSON list.
-pub(super) fn print_statuses(session: &Session<'_>, statuses: &[Option<Status>]) -> Result<u8, Exit> {
-    let entries: Vec<_> =
-        named(session, statuses).map(|(name, status)| json!({ "instance": name, "state": status })).collect();
+pub(super) fn print_statuses(
+    session: &Session<'_>,
+    statuses: &[Option<Status>],
+    whereabouts: &HashMap<String, Whereabouts>,
+    activities: &BTreeMap<String, Activity>,
+) -> Result<u8, Exit> {
+    let entry = |(name, status): (&str, &Status)| {
+        let mut entry = json!({ "instance": name, "state": status });
+        if let Some(at) = whereabouts.get(name) {
+            entry["cluster"] = json!(at);
+        }
+        if let Some(activity) = activities.get(name) {
+            entry["activity"] = json!(activity);
+        }
+        entry
+    };
+    let entries: Vec<_> = named(session, statuses).map(entry).collect();
     print_json(&json!(entries))
 }
 

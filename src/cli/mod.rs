@@ -6,6 +6,7 @@
 mod arguments;
 mod bench;
 mod cache;
+mod cluster;
 mod devices;
 mod find_project;
 mod init;
@@ -113,6 +114,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Worker => Ok(crate::run::executor::worker::main()),
         Command::FindCuda => Ok(crate::run::executor::machine::gpus::find_cuda::main()),
 
+        Command::Agent { folder, token } => cluster::agent(&folder, &token),
         Command::Reaper { mark, folder, group } => Ok(crate::run::reaper_main(&mark, &folder, group.as_deref())),
     }
 }
@@ -140,7 +142,7 @@ fn needs_threads(command: &Command) -> bool {
         Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) | Command::Graph(_) => {
             true
         }
-        Command::Logs(_) | Command::Cache(_) | Command::Shell(_) => true,
+        Command::Logs(_) | Command::Cache(_) | Command::Shell(_) | Command::Agent { .. } => true,
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }

@@ -1,11 +1,11 @@
 //! `athanor run`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
-use crate::cli::arguments::{ExecutorName, RunCommand};
-use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, inspect, load, machine_use, print, project};
+use crate::cli::arguments::RunCommand;
+use crate::cli::{Exit, FAILED, INTERRUPTED, UP_TO_DATE, cluster, inspect, load, machine_use, print, project};
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
 use crate::plan::{InstanceId, Plan};
@@ -29,18 +29,24 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     let targets = load::select(&plan, &command.targets)?;
     let force = load::select(&plan, &command.force)?;
     let fresh_state = load::select(&plan, &command.fresh_state)?;
-    let capacity = capacity_for(&plan, settings, command)?;
-    // Before anything is made.
-    check_room(&plan, &needed_by(&plan, &targets), &capacity).map_err(refused)?;
+    let cluster = cluster::options(settings, command)?;
+    let capacity = match &cluster {
+        Some(config) => cluster::capacity(config, settings.on_no_gpu.value),
+        None => capacity_for(&plan, settings, command)?,
+    };
+    if cluster.is_none() {
+        // Before anything is made.
+        check_room(&plan, &needed_by(&plan, &targets), &capacity).map_err(refused)?;
+    }
     if command.dry_run {
         let project = project::inspect(settings)?;
         let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-        return dry_run(&session, &force.into_iter().collect(), &capacity, command.json);
+        let local = cluster.is_none().then_some(&capacity);
+        return dry_run(&session, &force.into_iter().collect(), local, command.json);
     }
     let project = project::open(settings)?;
     project.cache.require_writable().map_err(|error| project::refused(&error))?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let ExecutorName::Local = command.executor;
     let program =
         std::env::current_exe().map_err(|error| Exit::failed(format!("This program cannot find itself: {error}.")))?;
     session.check_gpus(&capacity, &force, &program).map_err(refused)?;
@@ -51,6 +57,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         force: force.into_iter().collect(),
         fresh_state: fresh_state.into_iter().collect(),
         program,
+        cluster,
         file: command.pipeline.shown().display().to_string(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
@@ -99,15 +106,20 @@ fn capacity_for(plan: &Plan, settings: &Settings, command: &RunCommand) -> Resul
     machine_use::capacity(&command.use_, needs_gpus, settings.on_no_gpu.value)
 }
 
-fn dry_run(session: &Session<'_>, force: &HashSet<InstanceId>, capacity: &Capacity, as_json: bool) -> Result<u8, Exit> {
+fn dry_run(
+    session: &Session<'_>,
+    force: &HashSet<InstanceId>,
+    local: Option<&Capacity>,
+    as_json: bool,
+) -> Result<u8, Exit> {
     let statuses = session.status_with(None, force).map_err(refused)?;
     if as_json {
-        return inspect::print_statuses(session, &statuses);
+        return inspect::print_statuses(session, &statuses, &HashMap::new(), &BTreeMap::new());
     }
     let runs = |id: &InstanceId| !matches!(statuses[id.index()], Some(Status::Fresh) | None);
     let ids: Vec<InstanceId> = session.wanted().iter().copied().filter(runs).collect();
     let events = session.withheld_events(&ids).map_err(refused)?.into_iter();
-    let events = events.chain(scaled_down(session.plan, &ids, capacity));
+    let events = events.chain(local.iter().flat_map(|capacity| scaled_down(session.plan, &ids, capacity)));
     let mut text: String = events.filter_map(|event| Some(describe(&event)? + "\n")).collect();
     if session.asks_versions() {
         text += status_view::LAST_VERSIONS;

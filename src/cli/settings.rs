@@ -148,8 +148,20 @@ mod tests {
     }
 
     fn origins(settings: &Settings) -> Vec<String> {
-        settings.list().into_iter().map(|(_, value, origin)| format!("{value} {origin}")).collect()
+        let list =
+            settings.list().into_iter().filter(|(name, ..)| !name.starts_with("slurm") && !name.starts_with("batch"));
+        list.map(|(_, value, origin)| format!("{value} {origin}")).collect()
     }
+
+    /// Files of three layers, by name.
+    const LAYERS: [(&str, &str); 3] = [
+        (
+            "etc",
+            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\nsandbox: off\n",
+        ),
+        ("user", "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\nenvironment: inherit\n"),
+        ("project", "# mine\n\ncache:\n  dir: ~/cache\n"),
+    ];
 
     #[test]
     fn each_layer_lies_over_the_ones_below() {
@@ -160,16 +172,12 @@ mod tests {
             origins(&sources(folder.path(), variables).read(options).map_err(|exit| exit.message).unwrap().0)
         };
         let none = SettingOptions::default();
-        let defaults = ".athanor never strict 64MiB fail none read-only true none results on none none".split(' ');
+        let defaults =
+            ".athanor never strict local 64MiB fail none read-only true none results on none none".split(' ');
         assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
-        std::fs::write(
-            at("etc"),
-            "cache: /scratch/cache\nlog_limit: 1GiB\nresults: out\ncache.verify_on_use: always\non_no_gpu: cpu\nsandbox: off\n",
-        )
-        .unwrap();
-        std::fs::write(at("user"), "\nlog_limit: 2GiB\ncache: { verify_on_use: sample }\nenvironment: inherit\n")
-            .unwrap();
-        std::fs::write(at("project"), "# mine\n\ncache:\n  dir: ~/cache\n").unwrap();
+        for (name, text) in LAYERS {
+            std::fs::write(at(name), text).unwrap();
+        }
         let (etc, user, project) = (shown("etc"), shown("user"), shown("project"));
         assert_eq!(
             read(&[], &none),
@@ -177,6 +185,7 @@ mod tests {
                 format!("/home/ann/cache {project}:4"),
                 format!("sample {user}:3"),
                 format!("inherit {user}:4"),
+                "local default".to_owned(),
                 format!("2GiB {user}:2"),
                 format!("cpu {etc}:5"),
                 "none default".to_owned(),
@@ -192,6 +201,7 @@ mod tests {
         let variables = [
             (Variable::Cache, "c"),
             (Variable::Environment, "strict"),
+            (Variable::Executor, "slurm"),
             (Variable::LogLimit, "3MB"),
             (Variable::OnNoGpu, "fail"),
             (Variable::Remote, "file:///mnt/team"),
@@ -205,6 +215,7 @@ mod tests {
                 "d --cache",
                 &format!("sample {user}:3"),
                 "strict ATHANOR_ENVIRONMENT",
+                "slurm ATHANOR_EXECUTOR",
                 "3MB ATHANOR_LOG_LIMIT",
                 "fail ATHANOR_ON_NO_GPU",
                 "file:///mnt/team ATHANOR_REMOTE",

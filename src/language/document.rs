@@ -6,7 +6,7 @@ use super::interpreter::Shell;
 use super::output::DeclaredOutput;
 use super::quantity::{ByteSize, GpuShare};
 use super::sandbox_mode::SandboxMode;
-use super::scalar::{Cpus, KindName, PipelineName, Prose, Retries, Seed, Version};
+use super::scalar::{Cpus, KindName, NoNodes, PipelineName, Prose, Retries, Seed, Version};
 use super::shape::{AnyName, Anything, FieldName, Literal, Named, StageName, Templated, keys};
 use super::variable::{Listed, VariableName, VariablePattern};
 
@@ -108,6 +108,8 @@ keys! {
         /// Whether a `command` gets a folder, `ATHANOR_STATE`, that is kept until its result is recorded: another attempt at the
         /// same work goes on from what the last one left there. Not part of the fingerprint.
         optional state: Templated<bool>,
+        /// Options of the stage's jobs on a cluster, over those of the settings. Not part of the fingerprint.
+        optional slurm: SlurmKeys,
         /// Description of the stage.
         optional description: Prose,
     }
@@ -125,5 +127,24 @@ keys! {
         optional memory: Templated<ByteSize>,
         /// Memory on each GPU, such as `16GiB`.
         optional gpu_memory: Templated<ByteSize>,
+        /// Time that a job of it asks a cluster for, such as `6h`; as the settings say if left out. Elsewhere without effect.
+        optional time: Templated<Duration>,
+        /// Refused: a stage runs on one node.
+        optional nodes: NoNodes,
+    }
+}
+
+keys! {
+    /// Options of a stage's jobs on a cluster.
+    "`slurm` of a stage"
+    pub(crate) struct SlurmKeys {
+        /// Partition.
+        optional partition: Templated<String>,
+        /// Account that is charged.
+        optional account: Templated<String>,
+        /// Quality of service.
+        optional qos: Templated<String>,
+        /// Further options of `sbatch`, such as `--constraint=a100`, in place of those of the settings: one, or a list.
+        optional extra: Listed<Literal<String>>,
     }
 }

@@ -56,6 +56,23 @@ impl Shape for PipelineName {
     }
 }
 
+/// Number of nodes, which is refused whatever it is.
+#[derive(Debug, Clone)]
+pub(crate) struct NoNodes;
+
+impl Shape for NoNodes {
+    fn read(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Self> {
+        let message = "`nodes` is not supported: a stage runs on one node";
+        let help = "take it out; `gpus` asks for several GPUs of a node, and a `matrix` spreads instances over nodes";
+        problems.push(Diagnostic::new(node.span, message).help(help));
+        None
+    }
+
+    fn schema() -> serde_json::Value {
+        json!(false)
+    }
+}
+
 /// The name of a kind.
 #[derive(Debug, Clone)]
 pub(crate) struct KindName {

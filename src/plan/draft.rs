@@ -14,6 +14,7 @@ use crate::language::variable::Listed;
 use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
 use super::came;
+use super::cluster::ClusterTemplates;
 use super::evaluate::{Reported, evaluate};
 use super::matrix::{self, Point};
 use super::model::InstanceId;
@@ -86,6 +87,8 @@ pub(super) struct Templates<'d, 'e> {
     pub memory: Option<Template<'e>>,
     /// Key of `resources`.
     pub gpu_memory: Option<Template<'e>>,
+    /// Options of jobs on a cluster.
+    pub cluster: ClusterTemplates<'e>,
     /// Time-out.
     pub timeout: Option<Template<'e>>,
     /// Retries.
@@ -178,7 +181,7 @@ impl Drafting<'_> {
         let scope: &[&str] = if keys.matrix.is_some() { &["vars", "matrix"] } else { &["vars"] };
         let run_scope: Vec<&str> = scope.iter().copied().chain(["inputs", "outputs", "resources"]).collect();
         let mut compile = |node: &Node, scope: &[&str]| self.engine.template(node, self.texts, scope, problems);
-        let resources = keys.resources.as_ref();
+        let (resources, slurm) = (keys.resources.as_ref(), keys.slurm.as_ref());
         Templates {
             inputs: keys
                 .inputs
@@ -206,6 +209,12 @@ impl Drafting<'_> {
             gpus: resources.and_then(|keys| keys.gpus.as_ref()).map(|value| compile(&value.node, scope)),
             memory: resources.and_then(|keys| keys.memory.as_ref()).map(|value| compile(&value.node, scope)),
             gpu_memory: resources.and_then(|keys| keys.gpu_memory.as_ref()).map(|value| compile(&value.node, scope)),
+            cluster: ClusterTemplates {
+                time: resources.and_then(|keys| keys.time.as_ref()).map(|value| compile(&value.node, scope)),
+                partition: slurm.and_then(|keys| keys.partition.as_ref()).map(|value| compile(&value.node, scope)),
+                account: slurm.and_then(|keys| keys.account.as_ref()).map(|value| compile(&value.node, scope)),
+                qos: slurm.and_then(|keys| keys.qos.as_ref()).map(|value| compile(&value.node, scope)),
+            },
             timeout: keys.timeout.as_ref().map(|value| compile(&value.node, scope)),
             retries: keys.retries.as_ref().map(|value| compile(&value.node, scope)),
             seed: keys.seed.as_ref().map(|value| compile(&value.node, scope)),

@@ -10,6 +10,7 @@ use crate::language::scope::Scope;
 use crate::language::{Diagnostic, Diagnostics, Shell, suggest};
 
 use super::access::access;
+use super::cluster::cluster_options;
 use super::command::CommandTemplate;
 use super::draft::{Draft, Slot, State, Templates};
 use super::evaluate::evaluate;
@@ -99,6 +100,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let seed = evaluate::<Seed>(templates.seed.as_ref(), &scope, problems);
         let shell = evaluate::<Shell>(templates.shell.as_ref(), &scope, problems).map(Option::unwrap_or_default);
         let access = access(templates.sandbox.as_ref(), templates.writes.as_ref(), &scope, problems);
+        let cluster = cluster_options(&templates.cluster, draft.keys, &scope, problems);
         let state = evaluate::<bool>(templates.state.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
         let reads = self.reads(&scope, wiring, problems);
@@ -133,6 +135,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
             timeout: timeout.ok()?,
             retries: retries.ok()?.map_or(0, |retries| retries.0),
             access: access.ok()?,
+            cluster: cluster.ok()?,
             state: state.ok()?.unwrap_or_default(),
             span: draft.key.span,
         })

@@ -4,6 +4,7 @@
 
 mod access;
 mod came;
+mod cluster;
 mod command;
 mod compile;
 pub(crate) mod context;
@@ -38,8 +39,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_in, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    CommandLine, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources, ResultEntry,
-    ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
+    ClusterOptions, CommandLine, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources,
+    ResultEntry, ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 pub use surroundings::{Lacks, Surroundings};

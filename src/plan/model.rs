@@ -105,6 +105,8 @@ pub struct Instance {
     pub retries: u32,
     /// Access of a command to files besides its own folder.
     pub access: StageAccess,
+    /// Options of its jobs on a cluster.
+    pub cluster: ClusterOptions,
     /// Whether a command keeps state from one attempt to the next. No part of its fingerprint.
     pub state: bool,
     /// The stage's name in the pipeline file.
@@ -145,6 +147,21 @@ impl Default for Resources {
     fn default() -> Self {
         Resources { cpus: Some(1), gpus: GpuShare::default(), memory: None, gpu_memory: None }
     }
+}
+
+/// Options of a stage's jobs on a cluster. No part of its fingerprint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClusterOptions {
+    /// Time limit that a job asks for.
+    pub time: Option<Duration>,
+    /// Partition.
+    pub partition: Option<String>,
+    /// Account that is charged.
+    pub account: Option<String>,
+    /// Quality of service.
+    pub qos: Option<String>,
+    /// Further options of the command that submits it.
+    pub extra: Option<Vec<String>>,
 }
 
 /// Access of a command to files besides its own folder. No part of its fingerprint: it changes nothing of what is computed

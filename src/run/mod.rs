@@ -28,6 +28,8 @@ pub mod state;
 pub(crate) mod status;
 pub(crate) mod suspects;
 
+pub(crate) use executor::cluster::{AgentHost, agent_main};
+pub use executor::cluster::{QueueCommands, SlurmConfig};
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
 pub use session::shell::ShellError;

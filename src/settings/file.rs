@@ -12,17 +12,23 @@ use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
 use super::remote::{RemoteKeys, RemoteSetting};
 use super::sandbox::{self, SandboxKeys, SandboxSetting};
+use super::slurm::{self, BatchKeys, ExecutorChoice, SlurmKeys};
 use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
 keys! {
     /// A settings file.
     "a settings file"
     pub(crate) struct SettingsKeys {
+        /// Commands of a queue other than Slurm, for `executor: batch`.
+        optional batch: BatchKeys,
         /// The cache: its folder, or a mapping of `dir` and `verify_on_use`.
         optional cache: CacheSetting,
         /// Variables of the user's environment that commands get: `strict` for a documented set and what their stages name
         /// (`athanor kinds command` lists them), `inherit` for all; `strict` if left out.
         optional environment: Literal<EnvironmentRule>,
+        /// Executor of stages: `local` for processes of this machine, `slurm` for jobs of a Slurm cluster, `batch` for jobs of
+        /// another queue; `local` if left out.
+        optional executor: Literal<ExecutorChoice>,
         /// Size limit of a stage's log, such as `64MiB`; beyond it the log's beginning and end are kept.
         optional log_limit: Literal<LogLimit>,
         /// Behaviour of a stage that computes on a GPU where none can be used: `fail`, or `cpu` to compute on the CPU; `fail` if
@@ -35,6 +41,8 @@ keys! {
         optional results: Literal<PathText>,
         /// Sandbox of commands: `on` or `off`, or a mapping of `mode`, `reads` and `writes`; `on` if left out.
         optional sandbox: SandboxSetting,
+        /// Options of jobs on a Slurm cluster.
+        optional slurm: SlurmKeys,
     }
 }
 
@@ -51,11 +59,16 @@ keys! {
 }
 
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 16] = [
+pub(crate) const NAMES: [&str; 32] = [
+    "batch",
+    "batch.cancel",
+    "batch.poll",
+    "batch.submit",
     "cache",
     "cache.dir",
     "cache.verify_on_use",
     "environment",
+    "executor",
     "log_limit",
     "on_no_gpu",
     "remote",
@@ -68,10 +81,22 @@ pub(crate) const NAMES: [&str; 16] = [
     "sandbox.mode",
     "sandbox.reads",
     "sandbox.writes",
+    "slurm",
+    "slurm.account",
+    "slurm.extra",
+    "slurm.gpus",
+    "slurm.idle",
+    "slurm.max_jobs",
+    "slurm.partition",
+    "slurm.poll",
+    "slurm.qos",
+    "slurm.setup",
+    "slurm.time",
 ];
 
 /// Settings that are mappings, each with the key that stands for it where it is one value.
-const MAPPINGS: [(&str, &str); 3] = [("cache", "dir"), ("remote", "url"), ("sandbox", "mode")];
+const MAPPINGS: [(&str, &str); 5] =
+    [("batch", "submit"), ("cache", "dir"), ("remote", "url"), ("sandbox", "mode"), ("slurm", "partition")];
 
 /// Folder of the cache, or a mapping of its settings.
 #[derive(Debug, Clone)]
@@ -134,6 +159,8 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
         verify_on_use: verify.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         on_no_gpu: keys.on_no_gpu.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         environment: keys.environment.map(|written| Setting { value: written.value, origin: origin(written.span) }),
+        executor: keys.executor.map(|written| Setting { value: written.value, origin: origin(written.span) }),
+        slurm: slurm::layer(keys.slurm, keys.batch, &origin),
         log_limit: keys.log_limit.map(|written| Setting { value: written.value.0, origin: origin(written.span) }),
         sandbox: mode.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         ..Layer::default()
@@ -228,9 +255,13 @@ fn mapping_of<'v>(outer: &str, value: &'v mut Node) -> Option<&'v mut Vec<Entry>
 pub(crate) fn schema() -> Json {
     let mut schema = SettingsKeys::schema();
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {
-        for (outer, keys) in
-            [("cache", CacheKeys::schema()), ("remote", RemoteKeys::schema()), ("sandbox", SandboxKeys::schema())]
-        {
+        for (outer, keys) in [
+            ("cache", CacheKeys::schema()),
+            ("remote", RemoteKeys::schema()),
+            ("sandbox", SandboxKeys::schema()),
+            ("slurm", SlurmKeys::schema()),
+            ("batch", BatchKeys::schema()),
+        ] {
             for (name, inner) in keys["properties"].as_object().into_iter().flatten() {
                 properties.insert(format!("{outer}.{name}"), inner.clone());
             }

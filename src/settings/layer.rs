@@ -11,6 +11,7 @@ use super::choice::choice;
 use super::folder::folder;
 use super::remote::{RemoteMode, RemoteUrl};
 use super::sandbox::paths;
+use super::slurm::{ExecutorChoice, SlurmLayer};
 use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
 /// Settings of one origin; those that it does not mention are `None`.
@@ -22,6 +23,10 @@ pub(crate) struct Layer {
     pub verify_on_use: Option<Setting<VerifyOnUse>>,
     /// See [`Settings`](super::Settings).
     pub environment: Option<Setting<EnvironmentRule>>,
+    /// See [`Settings`](super::Settings).
+    pub executor: Option<Setting<ExecutorChoice>>,
+    /// See [`Settings`](super::Settings).
+    pub slurm: SlurmLayer,
     /// See [`Settings`](super::Settings).
     pub log_limit: Option<Setting<ByteSize>>,
     /// See [`Settings`](super::Settings).
@@ -53,6 +58,8 @@ pub(crate) enum Variable {
     VerifyOnUse,
     /// `environment`.
     Environment,
+    /// `executor`.
+    Executor,
     /// `log_limit`.
     LogLimit,
     /// `on_no_gpu`.
@@ -73,10 +80,11 @@ pub(crate) enum Variable {
 
 impl Variable {
     /// All variables.
-    pub(crate) const ALL: [Variable; 11] = [
+    pub(crate) const ALL: [Variable; 12] = [
         Variable::Cache,
         Variable::VerifyOnUse,
         Variable::Environment,
+        Variable::Executor,
         Variable::LogLimit,
         Variable::OnNoGpu,
         Variable::Remote,
@@ -93,6 +101,7 @@ impl Variable {
             Variable::Cache => "ATHANOR_CACHE",
             Variable::VerifyOnUse => "ATHANOR_CACHE_VERIFY_ON_USE",
             Variable::Environment => "ATHANOR_ENVIRONMENT",
+            Variable::Executor => "ATHANOR_EXECUTOR",
             Variable::LogLimit => "ATHANOR_LOG_LIMIT",
             Variable::OnNoGpu => "ATHANOR_ON_NO_GPU",
             Variable::Remote => "ATHANOR_REMOTE",
@@ -122,6 +131,7 @@ pub(crate) fn variables<'v>(
             Variable::Results => path(value, home).map(|path| layer.results = Some(of(variable, path))),
             Variable::VerifyOnUse => typed(value).map(|choice| layer.verify_on_use = Some(of(variable, choice))),
             Variable::Environment => typed(value).map(|choice| layer.environment = Some(of(variable, choice))),
+            Variable::Executor => typed(value).map(|choice| layer.executor = Some(of(variable, choice))),
             Variable::OnNoGpu => typed(value).map(|choice| layer.on_no_gpu = Some(of(variable, choice))),
             Variable::Sandbox => typed(value).map(|mode| layer.sandbox = Some(of(variable, mode))),
             Variable::SandboxReads => paths(value, home).map(|list| layer.sandbox_reads = Some(of(variable, list))),

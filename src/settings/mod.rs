@@ -10,6 +10,7 @@ mod folder;
 mod layer;
 mod remote;
 mod sandbox;
+mod slurm;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use serde_json::{Value as Json, json};
 pub(crate) use file::{read, schema};
 pub(crate) use layer::{Layer, Variable, options, variables};
 pub(crate) use remote::{RemoteMode, RemoteUrl};
+pub(crate) use slurm::{ExecutorChoice, GpuOption, SlurmSettings};
 
 use crate::language::{ByteSize, SandboxMode};
 
@@ -156,6 +158,8 @@ pub(crate) struct Settings {
     pub verify_on_use: Setting<VerifyOnUse>,
     /// Rule for which variables of the user's environment commands get.
     pub environment: Setting<EnvironmentRule>,
+    /// Executor of stages.
+    pub executor: Setting<ExecutorChoice>,
     /// Size limit of a stage's log.
     pub log_limit: Setting<ByteSize>,
     /// Behaviour of a stage that computes on a GPU where none can be used.
@@ -176,6 +180,8 @@ pub(crate) struct Settings {
     pub sandbox_reads: Setting<Vec<PathBuf>>,
     /// Paths that every command may write to besides, absolute or relative to the project folder.
     pub sandbox_writes: Setting<Vec<PathBuf>>,
+    /// Options of jobs on a Slurm cluster.
+    pub slurm: SlurmSettings,
 }
 
 impl Default for Settings {
@@ -185,6 +191,7 @@ impl Default for Settings {
             cache: built_in(".athanor".into()),
             verify_on_use: built_in(VerifyOnUse::default()),
             environment: built_in(EnvironmentRule::default()),
+            executor: built_in(ExecutorChoice::default()),
             log_limit: built_in(LOG_LIMIT),
             on_no_gpu: built_in(OnNoGpu::default()),
             remote: built_in(RemoteUrl(None)),
@@ -195,6 +202,7 @@ impl Default for Settings {
             sandbox: built_in(SandboxMode::default()),
             sandbox_reads: built_in(Vec::new()),
             sandbox_writes: built_in(Vec::new()),
+            slurm: SlurmSettings::default(),
         }
     }
 }
@@ -216,6 +224,8 @@ impl Settings {
             settings.cache = cache.unwrap_or(settings.cache);
             settings.verify_on_use = verify_on_use.unwrap_or(settings.verify_on_use);
             settings.environment = environment.unwrap_or(settings.environment);
+            settings.executor = layer.executor.unwrap_or(settings.executor);
+            settings.slurm = settings.slurm.under(layer.slurm);
             settings.log_limit = log_limit.unwrap_or(settings.log_limit);
             settings.on_no_gpu = on_no_gpu.unwrap_or(settings.on_no_gpu);
             settings.remote = layer.remote.unwrap_or(settings.remote);
@@ -233,10 +243,11 @@ impl Settings {
 
     /// Every setting's name, value as text, and origin, in the order of the documentation.
     pub(crate) fn list(&self) -> Vec<(&'static str, String, &Origin)> {
-        vec![
+        let mut list = vec![
             ("cache", self.cache.value.display().to_string(), &self.cache.origin),
             ("cache.verify_on_use", self.verify_on_use.value.name().to_owned(), &self.verify_on_use.origin),
             ("environment", self.environment.value.name().to_owned(), &self.environment.origin),
+            ("executor", self.executor.value.name().to_owned(), &self.executor.origin),
             ("log_limit", self.log_limit.value.to_string(), &self.log_limit.origin),
             ("on_no_gpu", self.on_no_gpu.value.name().to_owned(), &self.on_no_gpu.origin),
             ("remote", or_none(self.remote.value.0.as_ref()), &self.remote.origin),
@@ -251,7 +262,9 @@ impl Settings {
             ("sandbox", self.sandbox.value.name().to_owned(), &self.sandbox.origin),
             ("sandbox.reads", sandbox::shown(&self.sandbox_reads.value), &self.sandbox_reads.origin),
             ("sandbox.writes", sandbox::shown(&self.sandbox_writes.value), &self.sandbox_writes.origin),
-        ]
+        ];
+        list.extend(self.slurm.list());
+        list
     }
 
     /// The settings as JSON.

@@ -16,7 +16,11 @@ fn read_text(text: &str) -> (Layer, Vec<Diagnostic>) {
 fn settings(text: &str) -> Vec<String> {
     let (layer, problems) = read_text(text);
     assert_eq!(problems, [], "{text}");
-    Settings::over([layer]).list().into_iter().map(|(_, value, origin)| format!("{value} {origin}")).collect()
+    let settings = Settings::over([layer]);
+    // Those of Slurm have a test of their own.
+    let list =
+        settings.list().into_iter().filter(|(name, ..)| !name.starts_with("slurm") && !name.starts_with("batch"));
+    list.map(|(_, value, origin)| format!("{value} {origin}")).collect()
 }
 
 #[test]
@@ -30,7 +34,8 @@ fn the_ways_to_write_the_cache_mean_the_same() {
         "{\"cache\": \"~/c\", \"cache.verify_on_use\": \"sample\"}",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        let rest = ["strict", "64MiB", "fail", "none", "read-only", "true", "none", "results", "on", "none", "none"];
+        let rest =
+            ["strict", "local", "64MiB", "fail", "none", "read-only", "true", "none", "results", "on", "none", "none"];
         assert_eq!(shown, [&["/home/ann/c", "sample"][..], &rest].concat(), "{text}");
     }
     assert_eq!(settings("cache.verify_on_use: always")[0], ".athanor default");
@@ -48,7 +53,23 @@ fn the_ways_to_write_the_sandbox_mean_the_same() {
         "sandbox.reads: shared\nsandbox: { mode: off, writes: [~/runs, out] }",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(shown[10..], ["off", "shared", "/home/ann/runs:out"], "{text}");
+        assert_eq!(shown[11..], ["off", "shared", "/home/ann/runs:out"], "{text}");
+    }
+}
+
+#[test]
+fn the_ways_to_write_options_of_jobs_mean_the_same() {
+    for text in [
+        "slurm: { partition: gpu, time: 4h, max_jobs: 7, extra: --nice }",
+        "slurm.partition: gpu\nslurm.time: 4h\nslurm: { max_jobs: 7, extra: [--nice] }",
+    ] {
+        let (layer, problems) = read_text(text);
+        assert_eq!(problems, [], "{text}");
+        let settings = Settings::over([layer]);
+        let list = settings.list().into_iter().filter(|(name, ..)| name.starts_with("slurm"));
+        let shown: Vec<String> = list.map(|(name, value, _)| format!("{} {value}", &name[6..])).collect();
+        let expected = "account none,extra --nice,gpus gres,idle 60s,max_jobs 7,partition gpu,poll 20s,qos none,setup none,time 14400s";
+        assert_eq!(shown.join(","), expected, "{text}");
     }
 }
 
@@ -60,11 +81,11 @@ fn the_ways_to_write_the_remote_cache_mean_the_same() {
         "remote.url: s3://lab/team\nremote: { mode: read-write, key_file: ~/key }",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(shown[5..9], ["s3://lab/team", "read-write", "true", "/home/ann/key"], "{text}");
+        assert_eq!(shown[6..10], ["s3://lab/team", "read-write", "true", "/home/ann/key"], "{text}");
     }
-    assert_eq!(settings("remote: none")[5], format!("none {FILE}:1"));
+    assert_eq!(settings("remote: none")[6], format!("none {FILE}:1"));
     for off in ["off", "false"] {
-        assert_eq!(settings(&format!("remote.mode: {off}"))[6], format!("off {FILE}:1"));
+        assert_eq!(settings(&format!("remote.mode: {off}"))[7], format!("off {FILE}:1"));
     }
 }
 
@@ -99,6 +120,11 @@ fn each_mistake_is_told_where_it_is() {
         ("log_limit: 1B\n", "`1B` is too little", ""),
         ("results: 7\n", "expected the path of a folder, not a number", ""),
         ("results: ${{ vars.x }}\n", "there are no expressions here", ""),
+        ("executor: slrum\n", "`slrum` is not one of `local`, `slurm`; did you mean `slurm`?", ""),
+        ("slurm: { partitoin: x }\n", "unknown key `partitoin` in `slurm`", "did you mean `partition`?"),
+        ("slurm: { max_jobs: 0 }\n", "expected a number of jobs, from 1", ""),
+        ("slurm.extra: constraint=a100\n", "`constraint=a100` is no option of `sbatch`", ""),
+        ("scratch: /tmp\n", "unknown key `scratch` in a settings file", ""),
         ("sandbox: of\n", "`of` is neither `on` nor `off`", ""),
         ("sandbox: [a]\n", "expected `on` or `off`, not a list", ""),
         ("sandbox.writes: 3\n", "expected a path or a list of paths, not a number", ""),

@@ -45,6 +45,15 @@ pub fn describe(event: &RunEvent) -> Option<String> {
             let why = "stopped in good order and goes on from its state";
             Some(format!("resuming     {}: attempt {attempt} {why}", escape(instance)))
         }
+        RunEvent::Queued { instance, job, reason: Some(reason) } => {
+            Some(format!("queued       {} in job {}: {}", escape(instance), escape(job), escape(reason)))
+        }
+        RunEvent::Placed { instance, job, node } => {
+            Some(format!("running      {} on {} in job {}", escape(instance), escape(node), escape(job)))
+        }
+        RunEvent::Evicted { instance, attempt, why } => {
+            Some(format!("resuming     {}: attempt {attempt} {}", escape(instance), escape(why)))
+        }
         RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", escape(instance))),
         RunEvent::Notice { message } => Some(format!("note: {}", escape(message))),
         RunEvent::StopRequested { forced: false } => {
@@ -56,6 +65,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         }
         RunEvent::RunFinished { outcome, counts, duration_ms } => Some(summary(*outcome, counts, *duration_ms)),
         RunEvent::Hashing { .. }
+        | RunEvent::Queued { reason: None, .. }
         | RunEvent::Cached { .. }
         | RunEvent::Storing { .. }
         | RunEvent::Stored { .. }

@@ -5,6 +5,7 @@ use athanor_stages::context::ComputesOn;
 use serde_json::Value;
 
 use crate::escape::{escape, escape_json, escape_lines};
+use crate::run::session::whereabouts::Whereabouts;
 use crate::run::status::{Reason, Status};
 use crate::run::{Activity, ActivityProgress};
 use crate::view::line_diff::line_diff;
@@ -53,6 +54,18 @@ pub(crate) fn activity(activity: &Activity) -> String {
         (true, false) => format!("running since {since}{attempt}: {}", parts.join(", ")),
         (false, true) => "interrupted; goes on from its state".to_owned(),
         (false, false) => format!("interrupted at {}; goes on from there", parts.join(", ")),
+    }
+}
+
+/// One-line text for `status`, of an instance that may be under way on a cluster.
+pub(crate) fn with_whereabouts(status: &Status, at: Option<&Whereabouts>) -> String {
+    match at.filter(|_| *status != Status::Fresh) {
+        Some(Whereabouts::Queued { job, reason: None }) => format!("queued in job {}", escape(job)),
+        Some(Whereabouts::Queued { job, reason: Some(reason) }) => {
+            format!("queued in job {}: {}", escape(job), escape(reason))
+        }
+        Some(Whereabouts::Running { job, node }) => format!("running on {} in job {}", escape(node), escape(job)),
+        None => brief(status),
     }
 }
 

@@ -163,6 +163,7 @@ impl EventSink for TerminalSink {
             | RunEvent::Failed { instance, .. }
             | RunEvent::Deferred { instance, .. }
             | RunEvent::Resuming { instance, .. }
+            | RunEvent::Evicted { instance, .. }
             | RunEvent::Interrupted { instance } => self.end(instance),
             RunEvent::RunFinished { .. } => self.overall.finish_and_clear(),
             _ => {}

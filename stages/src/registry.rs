@@ -18,6 +18,7 @@ use crate::kinds::fold_split::FoldSplit;
 use crate::kinds::folds::Folds;
 use crate::kinds::import_images::ImportImages;
 use crate::kinds::initial_weights::InitialWeights;
+use crate::kinds::join_tables::JoinTables;
 use crate::kinds::label_table::LabelTable;
 use crate::kinds::leak_rows::LeakRows;
 use crate::kinds::match_images::MatchImages;
@@ -28,6 +29,7 @@ use crate::kinds::predict::Predict;
 use crate::kinds::pseudo_labels::PseudoLabels;
 use crate::kinds::resize_images::ResizeImages;
 use crate::kinds::rows::Rows;
+use crate::kinds::rows_with_images::RowsWithImages;
 use crate::kinds::submission::Submission;
 use crate::kinds::synthetic_cells::SyntheticCells;
 use crate::kinds::synthetic_predictions::SyntheticPredictions;
@@ -56,6 +58,8 @@ static KINDS: &[&dyn Kind] = &[
     &typed::<Rows>(),
     &typed::<FilterRows>(),
     &typed::<ConcatTables>(),
+    &typed::<JoinTables>(),
+    &typed::<RowsWithImages>(),
     &typed::<LeakRows>(),
     &typed::<InitialWeights>(),
     &typed::<TrainClassifier>(),

@@ -170,6 +170,55 @@ fn folds_are_the_references_row_for_row() {
 }
 
 #[test]
+fn antibody_splits_are_the_references() {
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../../tests/golden/antibody.json")).unwrap();
+    for case in cases {
+        let bench = Bench::new();
+        let table = |name: &str| -> String {
+            let ids = case[name].as_array().unwrap().iter().map(|id| format!("{},0\n", id.as_str().unwrap()));
+            format!("Id,Target\n{}", ids.collect::<String>())
+        };
+        let external = vec![bench.file("external.csv", table("external"))];
+        let labelled = [("table", "external_labels.csv")];
+        bench.run("label_table", json!({ "external": true }), 0, &[("labels", external)], &labelled).unwrap();
+        let external = bench.file("e.csv", std::fs::read(bench.out("external_labels.csv")).unwrap());
+        let pairs = case["pairs"].as_array().unwrap().iter();
+        let pairs = pairs.map(|pair| format!("{},{}\n", pair[0].as_str().unwrap(), pair[1].as_str().unwrap()));
+        let inputs = [
+            ("external", vec![external]),
+            ("train", vec![bench.file("train.csv", table("train"))]),
+            ("pairs", vec![bench.file("pairs.csv", format!("Train,Extra\n{}", pairs.collect::<String>()))]),
+        ];
+        let outputs = [("train", "t.csv"), ("validation", "v.csv"), ("held_out", "h.csv")];
+        bench.run("antibody_split", json!({ "hold_out": case["hold_out"] }), 100, &inputs, &outputs).unwrap();
+        for (part, file) in [("train", "t.csv"), ("validation", "v.csv"), ("held_out", "h.csv")] {
+            let columns = [0, 2, 3, 4].map(|at| column(&bench.out(file), at));
+            let rows = (0..columns[0].len()).map(|row| columns.each_ref().map(|cells| cells[row].as_str()).join(","));
+            assert_eq!(json!(rows.collect::<Vec<_>>()), case["parts"][part], "{part}");
+        }
+        assert_eq!(bench.metric("matched_train_rows"), case["matched"].as_f64().unwrap());
+    }
+}
+
+#[test]
+fn pairs_of_images_that_no_table_has_are_told() {
+    for (train, extra, expected) in [
+        ("b", "7_1", "pairs.csv, row 2: the train id `b` is not in `train.csv`"),
+        ("a", "8_1", "pairs.csv, row 2: the external id `8_1` is not in `external.csv`"),
+    ] {
+        let bench = Bench::new();
+        let inputs = [
+            ("external", vec![bench.file("external.csv", "Id,Target,antibody,antibody_code\n7_1,0,7,0\n")]),
+            ("train", vec![bench.file("train.csv", "Id,Target\na,0\n")]),
+            ("pairs", vec![bench.file("pairs.csv", format!("Train,Extra\n{train},{extra}\n"))]),
+        ];
+        let outputs = [("train", "t.csv"), ("validation", "v.csv"), ("held_out", "h.csv")];
+        let error = bench.run("antibody_split", json!({ "hold_out": 0 }), 100, &inputs, &outputs).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
 fn thresholds_by_ratio_are_numpys() {
     for case in golden()["thresholds"].as_array().unwrap() {
         let bench = Bench::new();
@@ -253,7 +302,8 @@ fn bad_tables_are_named_with_file_and_row() {
         ("Id,Target\na,x\n", "train.csv, row 2: `x` is no class number: a target is class numbers separated by spaces"),
         ("Id,Target\na,0\nb,1\na,0\n", "train.csv, row 4: the id `a` stands in row 2 already"),
         ("Id,Target\n,0\n", "train.csv, row 2: `Id` is empty"),
-        ("Id,Target\na,\n", "train.csv, row 2: `Target` is empty"),
+        ("Id,Target\na,0\nb ,1\n", "train.csv, row 3: the id `b ` has blanks around it"),
+        ("Id;Target\na;0\n", "train.csv, row 1: there is no column `Id`"),
         ("id,target\na,0\n", "train.csv, row 1: there is no column `Id`"),
         ("Id,Target,Id\na,0,b\n", "train.csv, row 1: the column `Id` is there more than once"),
         ("Id,Target\n", "train.csv: the table has no rows"),
@@ -263,6 +313,16 @@ fn bad_tables_are_named_with_file_and_row() {
         assert_eq!(complaint(content.as_bytes()), expected);
     }
     assert_eq!(complaint(b"Id,Target\na,0\n\xff,0\n"), "train.csv, row 3: the row is not UTF-8 text");
+}
+
+#[test]
+fn an_empty_target_is_a_row_without_a_class() {
+    let bench = Bench::new();
+    let train = bench.file("train.csv", "Id,Target\na,0\nb,\nc,0\nd,\n");
+    let outputs = [("train", "folds.csv"), ("external", "external.csv")];
+    bench.run("folds", json!({ "folds": 2 }), 0, &[("train", vec![train])], &outputs).unwrap();
+    let folds = numbers(&bench.out("folds.csv"), 1);
+    assert!(folds[0] != folds[2] && folds[1] != folds[3], "each fold has one of each: {folds:?}");
 }
 
 #[test]

@@ -201,22 +201,7 @@ def written():
     return cases
 
 
-def refused():
-    """Sound files that are not read, and why."""
-    grey = picture(71, 20, 10)
-    files = {}
-    for name, mode in (("CMYK", "CMYK"),):
-        file = io.BytesIO()
-        Image.fromarray(np.dstack([grey] * 4), mode).save(file, "JPEG")
-        files[f"JPEG {name}"] = file.getvalue()
-    for name, pixels in (("float", grey.astype(np.float32)), ("32 bits", grey.astype(np.uint32))):
-        file = io.BytesIO()
-        tifffile.imwrite(file, pixels, photometric="minisblack", metadata=None)
-        files[f"TIFF {name}"] = file.getvalue()
-    return [{"name": name, "file": text(data)} for name, data in files.items()]
-
-
 print(json.dumps({
     "resize": resized(), "hashes": hashed(), "statistics": measured(), "decode": tiffs() + pngs() + jpegs(),
-    "jpeg_files": written(), "refused": refused(),
+    "jpeg_files": written(),
 }, separators=(",", ":")))

@@ -2,8 +2,8 @@
 
 Usage: python learn.py FOLDER [models]
 
-Writes learn-models.json into FOLDER, and without `models` learn-losses.json, learn-optim.json and the small weight files
-learn-*.pth too.
+Writes learn-models.json into FOLDER, and without `models` learn-losses.json, learn-optim.json, learn-gathered.json and the small
+weight files learn-*.pth too.
 
 Weights are never stored: both sides compute them from a hash of name and index. Of each gradient the norm, the dot product
 with a projection from the same hash, and a few entries are stored. PyTorch computes in float64, so that what is compared is
@@ -177,7 +177,7 @@ def images_of(name, batch, size):
     return tensor(name, (batch, CHANNELS, size, size), 0.5) + tensor("brightness", (batch, CHANNELS, 1, 1))
 
 
-def model_case(architecture, kind, build, head, width, size, batch, noise):
+def model_case(architecture, pool, kind, build, head, width, size, batch, noise):
     network, features = build()
     model = Model(network, features, head(width), kind == "metric").double()
     modes = {}
@@ -193,7 +193,7 @@ def model_case(architecture, kind, build, head, width, size, batch, noise):
     running = {name: summary(name, value) for name, value in model.named_buffers() if value.ndim > 0}
     print(architecture, kind, noise, len(gradients), "parameters", flush=True)
     case = {"architecture": architecture, "size": size, "batch": batch, "noise": noise, "running": running}
-    return case | modes
+    return case | modes | ({"stem_pool": pool} if pool else {})
 
 
 def models():
@@ -201,14 +201,37 @@ def models():
     two = nn.MaxPool2d(2, 2)
     tv = torchvision.models
     networks = [
-        ("resnet18", "classifier", lambda: resnet(tv.resnet18, two), ClassifierHead, 512, 64, 4),
-        ("resnet34", "classifier", lambda: resnet(tv.resnet34, two), ClassifierHead, 512, 64, 4),
-        ("resnet50", "metric", lambda: resnet(tv.resnet50), FeatureHead, 2048, 64, 8),
-        ("densenet121", "classifier", lambda: densenet(False), ClassifierHead, 1024, 64, 4),
-        ("densenet121_large", "classifier", lambda: densenet(True), ClassifierHead, 1024, 128, 4),
-        ("inceptionv3", "classifier", inception, ClassifierHead, 2048, 107, 4),
+        ("resnet18", "2x2", "classifier", lambda: resnet(tv.resnet18, two), ClassifierHead, 512, 64, 4),
+        ("resnet34", "2x2", "classifier", lambda: resnet(tv.resnet34, two), ClassifierHead, 512, 64, 4),
+        ("resnet50", None, "metric", lambda: resnet(tv.resnet50), FeatureHead, 2048, 64, 8),
+        ("densenet121", None, "classifier", lambda: densenet(False), ClassifierHead, 1024, 64, 4),
+        ("densenet121_large", None, "classifier", lambda: densenet(True), ClassifierHead, 1024, 128, 4),
+        ("inceptionv3", None, "classifier", inception, ClassifierHead, 2048, 107, 4),
+        ("resnet18", None, "classifier", lambda: resnet(tv.resnet18), ClassifierHead, 512, 64, 4),
     ]
     return [model_case(*network, noise) for network in networks for noise in NOISES]
+
+
+def gathered():
+    """One loss of several batches, as DataParallel computes it: each part of the network sees a batch, the loss all logits."""
+    batches, batch, size = 3, 4, 64
+    network, features = resnet(torchvision.models.resnet18)
+    model = Model(network, features, ClassifierHead(512), False).double()
+    state = {key: weight(key, value.shape) for key, value in model.state_dict().items() if value.ndim > 0}
+    model.load_state_dict(state, strict=False)
+    model.train()
+    parts = [model(images_of(f"images/part {part}", batch, size)) for part in range(batches)]
+    logits = torch.cat(parts)
+    targets = (tensor("gathered targets", logits.shape, 0.5, 0.5) < 0.4).double()
+    loss = classifier_loss(logits, targets)
+    loss.backward()
+    gradients = {name: summary(name, parameter.grad) for name, parameter in model.named_parameters()}
+    separate = torch.stack([classifier_loss(part, y) for part, y in zip(parts, targets.split(batch))]).mean()
+    return {
+        "architecture": "resnet18", "batches": batches, "batch": batch, "size": size, "loss": loss.item(),
+        "loss_of_parts": separate.item(), "targets": targets.tolist(),
+        "logits": [rounded(v) for v in logits.detach().reshape(-1)], "gradients": gradients,
+    }
 
 
 def cross_entropies(z, y):
@@ -362,4 +385,5 @@ if __name__ == "__main__":
         weight_files(folder)
         write(folder / "learn-losses.json", losses())
         write(folder / "learn-optim.json", optimiser())
+        write(folder / "learn-gathered.json", gathered())
     write(folder / "learn-models.json", models())

@@ -206,6 +206,7 @@ impl RunBackend for InMemory {
         };
         Job {
             id,
+            fingerprint: attempt.fingerprint,
             launch,
             folder: attempt.folder.clone(),
             attempt: attempt.folder.clone(),

@@ -98,6 +98,7 @@ impl Project {
             "ATHANOR_CACHE",
             "ATHANOR_CACHE_VERIFY_ON_USE",
             "ATHANOR_ENVIRONMENT",
+            "ATHANOR_EXECUTOR",
             "ATHANOR_LOG_LIMIT",
             "ATHANOR_ON_NO_GPU",
             "ATHANOR_REMOTE",

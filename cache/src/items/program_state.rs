@@ -67,6 +67,18 @@ impl Cache {
         Ok(ProgramState { disk: self.disk.clone(), folder, reports: root.join(REPORTS), lock })
     }
 
+    /// The program's folder, which is created if need be, for an agent: a process elsewhere that works for the holder of the claim
+    /// on `fingerprint`, and of the folder's lock.
+    ///
+    /// # Errors
+    /// The refusal of the disk.
+    pub fn borrow_program_state(&self, fingerprint: &Digest) -> Result<ProgramState> {
+        let root = self.resume_state_path(fingerprint);
+        let folder = root.join(FOLDER);
+        self.disk.make_folders(&folder).map_err(CacheError::io(&folder))?;
+        Ok(ProgramState { disk: self.disk.clone(), folder, reports: root.join(REPORTS), lock: None })
+    }
+
     /// Copies the program's folder to `path`, which must not exist. Where there is none, the copy is empty.
     pub fn copy_program_state(&self, fingerprint: &Digest, path: &Path) -> Result<()> {
         let folder = self.program_state_path(fingerprint);

@@ -84,6 +84,13 @@ impl Cache {
         Ok(artifact)
     }
 
+    /// Syncs stored files to disk, and saves what is known of them for other processes: for who stores on another's behalf.
+    pub fn sync_stored(&self, unsynced: &Unsynced) -> Result<()> {
+        self.sync(&unsynced.0)?;
+        self.integrity.flush();
+        Ok(())
+    }
+
     /// Returns the file at `path` itself if nobody else can change it; a copy of it if it has further hard links, or
     /// somebody may still write to it.
     fn own<'p>(&self, path: &'p Path, stat: &Stat) -> Result<OwnFile<'p>> {

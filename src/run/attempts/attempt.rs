@@ -21,7 +21,7 @@ use crate::run::attempts::curves::Metrics;
 use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, ScratchFolder, TakeError};
 use crate::run::environment::Variables;
 use crate::run::executor::access_rules::{AccessRule, AccessRules};
-use crate::run::executor::job::{Job, Launch, Script};
+use crate::run::executor::job::{Job, Launch, Script, StoredOutputs};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::{PROTOCOL, STATE_VARIABLE, WorkerRequest};
 use crate::run::executor::resources::Allocation;
@@ -56,6 +56,8 @@ pub struct Attempt {
     inputs: InputGuard,
     recipe: Recipe,
     metrics: Metrics,
+    /// Outputs that were stored where it ran, if that was not here.
+    made: Option<StoredOutputs>,
     /// State that it goes on from, if its stage keeps one.
     state: Option<CommandState>,
     /// Further facts for the record.
@@ -154,6 +156,7 @@ impl Attempt {
             inputs,
             recipe,
             metrics,
+            made: None,
             state,
             extensions: Map::new(),
             force: options.force,
@@ -201,7 +204,8 @@ impl Attempt {
         let attempt = self.sandbox.root().to_owned();
         let (log, access) = (self.log.clone(), self.access.clone());
         let state = self.state.as_ref().map(CommandState::shared);
-        Job { id: instance.id, launch, folder, attempt, log, environment, secrets, access, state }
+        let fingerprint = self.fingerprint;
+        Job { id: instance.id, fingerprint, launch, folder, attempt, log, environment, secrets, access, state }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
@@ -277,6 +281,11 @@ impl Attempt {
         }
     }
 
+    /// Takes outputs that were stored where it ran.
+    pub fn made(&mut self, made: StoredOutputs) {
+        self.made = Some(made);
+    }
+
     /// Stores the result of a job that succeeded: moves its outputs into the cache, then checks its inputs. Objects that are
     /// not yet synced are added to `unsynced`. `others_run` tells whether another run works with the cache. Returns the record,
     /// and the files that the stage added to its inputs.
@@ -287,7 +296,11 @@ impl Attempt {
         others_run: impl Fn() -> bool,
         unsynced: &mut Unsynced,
     ) -> Result<(ActionRecord, Vec<String>), CommitError> {
-        let outputs = self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?;
+        let outputs = match &self.made {
+            Some(made) => made.outputs.clone(),
+            None => self.sandbox.take_outputs(cache, &instance.outputs, unsynced)?,
+        };
+        let duration = self.made.as_ref().map_or_else(|| self.started.elapsed(), |made| made.duration);
         let removed = self.inputs.check(cache, &self.recipe, others_run).inspect_err(|error| {
             if !matches!(error, InputError::Cache(_)) {
                 self.drop_state(cache);
@@ -302,7 +315,7 @@ impl Attempt {
             outputs,
             metrics: self.metrics.values().clone(),
             log,
-            duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now(),
             program: PROGRAM.to_owned(),
             sequence: cache.next_sequence(0)?,

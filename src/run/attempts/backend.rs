@@ -19,7 +19,7 @@ use crate::run::attempts::group_commit::{GroupCommitter, Recorded, Unrecorded};
 use crate::run::attempts::sandbox::Cleared;
 use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::environment::Variables;
-use crate::run::executor::job::Job;
+use crate::run::executor::job::{Job, StoredOutputs};
 use crate::run::executor::resources::Allocation;
 use crate::run::executor::thread_pool::ThreadPool;
 use crate::run::inputs::fingerprint::Resolved;
@@ -67,6 +67,8 @@ pub trait RunBackend {
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Self::Attempt, allocation: &Allocation) -> Job;
     /// Notes what a stage reports about its attempt; returns whether the run's log should have it: of a long curve it gets some points.
     fn note(&self, attempt: &mut Self::Attempt, report: &StageReport) -> bool;
+    /// Takes outputs of an attempt that were stored where it ran.
+    fn made(&self, _attempt: &mut Self::Attempt, _made: StoredOutputs) {}
     /// Stores the result of a job that succeeded and ends the attempt; [`BackendEvent::Stored`] follows.
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
     /// Records a stored result, soon; [`BackendEvent::Recorded`] follows. Its claim is held until then.
@@ -133,6 +135,8 @@ pub struct CacheBackend<'r> {
     /// Variables of this process, of which commands get some.
     variables: Variables,
     policy: Arc<AccessPolicy>,
+    /// Whether its executor goes on with what agents of a killed run do.
+    adopts: bool,
     /// Remote cache, if there is one.
     remote: Option<Arc<RemoteUse>>,
     /// Whether results are looked for there.
@@ -168,10 +172,17 @@ impl<'r> CacheBackend<'r> {
             group_committer,
             variables,
             policy,
+            adopts: false,
             remote: None,
             asks: false,
             listener,
         }
+    }
+
+    /// The same backend, under an executor that goes on with what agents of a killed run do.
+    #[must_use]
+    pub(crate) fn adopting(self) -> CacheBackend<'r> {
+        CacheBackend { adopts: true, ..self }
     }
 
     /// Uses a remote cache, too: pushes what is recorded, fetches what is promised, and, if it `asks`, looks for results there.
@@ -224,8 +235,11 @@ impl RunBackend for CacheBackend<'_> {
 
     fn try_claim(&self, fingerprint: &Digest) -> Result<Option<Claim>, CacheError> {
         let claim = self.cache.try_claim(fingerprint)?;
-        // Processes of a run that was killed outlive its claim for a moment.
-        Ok(claim.filter(|_| !self.cache.is_program_state_held(fingerprint)))
+        // Processes of a run that was killed outlive its claim for a moment, and its agents for longer.
+        let is_free = |_: &Claim| {
+            !self.cache.is_program_state_held(fingerprint) && (self.adopts || !self.cache.has_agent(fingerprint))
+        };
+        Ok(claim.filter(is_free))
     }
 
     fn prepare(
@@ -259,6 +273,10 @@ impl RunBackend for CacheBackend<'_> {
 
     fn note(&self, attempt: &mut Attempt, report: &StageReport) -> bool {
         attempt.note(report)
+    }
+
+    fn made(&self, attempt: &mut Attempt, made: StoredOutputs) {
+        attempt.made(made);
     }
 
     fn kept_state(&self, fingerprint: &Digest) -> Option<PathBuf> {

@@ -85,6 +85,7 @@ impl Failure {
                 let help = (number == Signal::SIGPIPE as i32).then(|| BROKEN_PIPE.to_owned());
                 Failure { help, ..Failure::new(format!("{killed} by signal {number} ({}).", signal_name(number))) }
             }
+            Exit::Evicted { why } => Failure::new(format!("It {why}.")),
             Exit::NotStarted(reason) => Failure::new(reason),
             Exit::HostFault { exit, log, full } => Failure::of_exit(*exit, timeout).hampered(log, full),
         }

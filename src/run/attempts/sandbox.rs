@@ -142,6 +142,12 @@ impl Sandbox {
         Ok(sandbox)
     }
 
+    /// The sandbox that another process prepared at `root`.
+    pub(crate) fn at(root: PathBuf) -> Sandbox {
+        let (work, inputs) = (root.join(WORK), root.join(INPUTS));
+        Sandbox { root, work, inputs, links: BTreeSet::new() }
+    }
+
     /// Writes a file among the inputs, at a path relative to the folder the stage runs in.
     pub(crate) fn write_input(&mut self, at: &str, bytes: &[u8]) -> Result<(), CacheError> {
         let path = self.path_of(at);

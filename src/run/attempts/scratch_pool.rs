@@ -14,6 +14,8 @@ pub struct ScratchPool {
     run: String,
     keeps_failed: bool,
     scratch: Option<Scratch>,
+    /// Folder that somebody else removes, in place of a scratch folder.
+    given: Option<PathBuf>,
     made: usize,
     folders: Vec<ScratchFolder>,
     /// Folder of logs that was made last.
@@ -23,7 +25,13 @@ pub struct ScratchPool {
 impl ScratchPool {
     /// Pool of the run called `run`, which `keeps_failed` attempts' folders or not.
     pub fn new(cache: Arc<Cache>, run: String, keeps_failed: bool) -> ScratchPool {
-        ScratchPool { cache, run, keeps_failed, scratch: None, made: 0, folders: Vec::new(), logs: None }
+        ScratchPool { cache, run, keeps_failed, scratch: None, given: None, made: 0, folders: Vec::new(), logs: None }
+    }
+
+    /// The same pool, with attempts in `folder`, which outlives the run if need be.
+    #[must_use]
+    pub(crate) fn within(self, folder: PathBuf) -> ScratchPool {
+        ScratchPool { given: Some(folder), ..self }
     }
 
     /// Folder for the next attempt.
@@ -32,6 +40,9 @@ impl ScratchPool {
             return Ok(folder);
         }
         self.made += 1;
+        if let Some(folder) = &self.given {
+            return Ok(folder.join(format!("{}-{}", self.run, self.made)).into());
+        }
         let scratch = match self.scratch.take() {
             Some(scratch) => scratch,
             None => Scratch::make(&self.cache, &self.run)?,

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Access to a file, or to a folder with everything below it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FileAccess {
     /// Reading and executing.
     Read,
@@ -13,9 +16,10 @@ pub enum FileAccess {
 }
 
 /// Rule that gives access to a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessRule {
     /// Absolute path. Links on the way are followed; a rule whose path is not there gives nothing.
+    #[serde(with = "athanor_cache::any_path")]
     pub path: PathBuf,
     /// Access to it.
     pub access: FileAccess,

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use athanor_cache::{Digest, ProgramState};
+use athanor_cache::{Digest, OutputRecord, ProgramState};
 use athanor_stages::context::StageReport;
+use serde::{Deserialize, Serialize};
 
 use crate::language::Shell;
 use crate::plan::InstanceId;
@@ -17,6 +19,8 @@ use crate::run::executor::protocol::WorkerRequest;
 pub struct Job {
     /// Instance.
     pub id: InstanceId,
+    /// Fingerprint of the work.
+    pub fingerprint: Digest,
     /// Process to start.
     pub launch: Launch,
     /// Folder to start it in.
@@ -62,12 +66,50 @@ pub enum JobEvent {
     Report(InstanceId, StageReport),
     /// Line that should be a report and is none, as a sentence without a capital and a full stop.
     BadReport(InstanceId, String),
+    /// Place of the job in the queue of a cluster, where it waits.
+    Queued(InstanceId, Queued),
+    /// Begin of the work on a node of a cluster. Executors whose jobs begin at once do not report it.
+    Began(InstanceId, Placement),
+    /// Outputs that were stored where the job ran; a successful exit follows.
+    Stored(InstanceId, StoredOutputs),
+    /// Sentence about the executor as a whole, for the user.
+    Notice(String),
     /// Exit; nothing of the job runs any more.
     Exited(InstanceId, Exit),
 }
 
+/// Place of a job in a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queued {
+    /// Its number there.
+    pub job: String,
+    /// Reason why it waits, in the words of the queue.
+    pub reason: Option<String>,
+}
+
+/// Place where a job runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// Number of the cluster's job that it is part of.
+    pub job: String,
+    /// Name of the node.
+    pub node: String,
+    /// Time since it began there.
+    pub ago: Duration,
+}
+
+/// Outputs of a job that were stored where it ran.
+#[derive(Debug, Clone)]
+pub struct StoredOutputs {
+    /// The outputs: stored and on disk.
+    pub outputs: Vec<OutputRecord>,
+    /// Duration of the work.
+    pub duration: Duration,
+}
+
 /// Exit of a job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// Success.
     Success,
@@ -105,6 +147,11 @@ pub enum Exit {
     },
     /// Failure to start.
     NotStarted(String),
+    /// End through no fault of the stage, such as preemption: another attempt goes on from its state.
+    Evicted {
+        /// Reason, as the end of a sentence about the attempt: "was preempted".
+        why: String,
+    },
     /// Failure with a fault of the host.
     HostFault {
         /// Exit.
@@ -143,6 +190,12 @@ pub type JobListener = Arc<dyn Fn(JobEvent) + Send + Sync>;
 pub trait Executor {
     /// Starts a job. A failure to start is an event, not an error.
     fn start(&mut self, job: Job);
+    /// Says that nothing more is started for now, so that alike jobs can be submitted together.
+    fn flush(&mut self) {}
+    /// Whether its jobs may wait before they begin, as it reports then.
+    fn queues(&self) -> bool {
+        false
+    }
     /// Stops a job; no effect on one that is over.
     fn stop(&mut self, id: InstanceId, how: Stop);
 }

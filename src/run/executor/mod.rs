@@ -1,6 +1,7 @@
 //! Execution of jobs: worker processes, the protocol they speak, and the resources of the machine.
 
 pub mod access_rules;
+pub mod cluster;
 pub(crate) mod compute_pool;
 mod disk_space;
 pub mod job;

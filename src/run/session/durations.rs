@@ -1,5 +1,7 @@
 //! Expected durations of instances, by which the scheduler sorts them.
 
+use std::time::Duration;
+
 use crate::plan::Plan;
 use crate::run::state::history::Ledger;
 
@@ -19,6 +21,18 @@ pub(super) fn expected_durations(plan: &Plan, ledger: &Ledger) -> Vec<f64> {
     let guess = |stage: usize| by_stage[stage].value().or_else(|| overall.value()).unwrap_or(1.0);
     let stages = plan.instances.iter().map(|instance| instance.stage);
     stages.zip(known).map(|(stage, known)| known.unwrap_or_else(|| guess(stage))).collect()
+}
+
+/// Duration of each instance in earlier runs, or else the mean of its stage's instances, as far as known.
+pub(super) fn known_durations(plan: &Plan, ledger: &Ledger) -> Vec<Option<Duration>> {
+    let known = |name: &str| ledger.instances.get(name)?.duration_ms.map(|ms| ms as f64);
+    let mut by_stage = vec![Mean::default(); plan.stages.len()];
+    for instance in &plan.instances {
+        known(&instance.name).into_iter().for_each(|duration| by_stage[instance.stage].add(duration));
+    }
+    let duration = |ms: f64| Duration::from_secs_f64(ms / 1000.0);
+    let instances = plan.instances.iter();
+    instances.map(|instance| known(&instance.name).or_else(|| by_stage[instance.stage].value()).map(duration)).collect()
 }
 
 #[derive(Debug, Clone, Copy, Default)]

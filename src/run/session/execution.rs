@@ -119,19 +119,22 @@ impl<'s> Execution<'s> {
         let remote = if nothing_new { None } else { remote_use(session.project, &self.sender) };
         let withheld = session.withheld(&unsettled, &self.contents);
         withheld.events().for_each(|event| self.journal.record(event));
-        scaled_down(session.plan, &unsettled, &request.capacity)
-            .into_iter()
+        let here = request.cluster.is_none().then_some(&request.capacity);
+        here.into_iter()
+            .flat_map(|capacity| scaled_down(session.plan, &unsettled, capacity))
             .for_each(|event| self.journal.record(event));
         let incidents = cache.incident_mark();
         let run = self.run.to_string();
         // A history that cannot be read counts as none: only the order of work depends on it.
         let durations = || expected_durations(session.plan, &session.history.ledger().unwrap_or_default());
+        let cluster = request.cluster.map(|slurm| session.cluster_config(slurm, &request.program, &run));
         let passes = Passes {
             plan: session.plan,
             wanted: &session.wanted,
             cache,
             durations: &durations,
             capacity: request.capacity,
+            cluster,
             local: LocalExecutorConfig {
                 program: request.program,
                 // Runs of other caches may have the same name, and none may end another's processes.

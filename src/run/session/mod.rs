@@ -9,6 +9,7 @@ mod room;
 pub mod second_pass;
 pub mod shell;
 pub(crate) mod transfers;
+pub mod whereabouts;
 mod withheld;
 
 use std::collections::HashSet;
@@ -26,6 +27,7 @@ use crate::run::access::config::SandboxConfig;
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::environment::Variables;
+use crate::run::executor::cluster::{ClusterConfig, SlurmConfig};
 use crate::run::executor::resources::Capacity;
 use crate::run::inputs::contents::{Contents, Reading};
 use crate::run::inputs::project_reads::{self, Mentions};
@@ -40,6 +42,7 @@ use crate::run::status::{EarlierRuns, Status, status};
 use crate::settings::Settings;
 
 pub use activity::{Activity, ActivityProgress};
+use durations::known_durations;
 use execution::Execution;
 pub use room::{check_room, scaled_down};
 use withheld::Withheld;
@@ -132,6 +135,8 @@ pub struct RunRequest {
     pub program: PathBuf,
     /// Pipeline file as given.
     pub file: String,
+    /// Options of a cluster's jobs, if it is to run stages there.
+    pub cluster: Option<SlurmConfig>,
     /// Value of `ATHANOR_ATTEMPT` in this process: empty unless the run is part of another run's stage.
     pub within: String,
 }
@@ -240,7 +245,9 @@ impl<'a> Session<'a> {
         view: Box<dyn EventSink>,
         on_start: impl FnOnce(Interrupter),
     ) -> Result<RunReport, RunError> {
-        check_room(self.plan, &self.wanted, &request.capacity)?;
+        if request.cluster.is_none() {
+            check_room(self.plan, &self.wanted, &request.capacity)?;
+        }
         let _use = self.project.cache.use_shared()?;
         let mut execution = Execution::prepare(self, request.file.clone(), view, on_start)?;
         let executed = execution.execute(request)?;
@@ -300,6 +307,24 @@ impl<'a> Session<'a> {
     pub fn withheld_events(&self, ids: &[InstanceId]) -> Result<Vec<RunEvent>, RunError> {
         let contents = self.read_sources(&|_, _| {})?;
         Ok(self.withheld(ids, &contents).events().collect())
+    }
+
+    /// Configuration of the executor of a cluster for the run called `run`, and the folder of the pipeline's history.
+    fn cluster_config(&self, slurm: SlurmConfig, program: &Path, run: &str) -> (ClusterConfig, PathBuf) {
+        // A history that cannot be read counts as none: which stages share a job depends on it.
+        let ledger = self.history.ledger().unwrap_or_default();
+        let config = ClusterConfig {
+            program: program.to_owned(),
+            cache: Arc::clone(&self.project.cache),
+            project: self.project.folder.clone(),
+            instances: self.plan.instances.clone().into(),
+            expected: known_durations(self.plan, &ledger).into(),
+            slurm,
+            log_limit: self.project.log_limit,
+            inherits_environment: self.project.variables.withholds_nothing(),
+            run: run.to_owned(),
+        };
+        (config, self.history.folder().to_owned())
     }
 
     fn inputs<'s>(&'s self, contents: &'s Contents, versions: &'s Versions) -> Inputs<'s> {

@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use athanor_cache::{Cache, CacheError, OutputRecord, Presence};
 
 use crate::events::RunEvent;
-use crate::plan::{InstanceId, Plan};
+use crate::plan::{InstanceId, Plan, Resources};
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::backend::{CacheBackend, KnownResults};
 use crate::run::attempts::scratch_pool::ScratchPool;
@@ -19,6 +19,8 @@ use crate::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
 use crate::run::engine::message::Message;
 use crate::run::engine::scheduler::Scheduler;
 use crate::run::environment::Variables;
+use crate::run::executor::cluster::{ClusterConfig, ClusterExecutor, ClusterFolder};
+use crate::run::executor::job::{Executor, JobListener};
 use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
 use crate::run::executor::resources::Capacity;
 use crate::run::executor::thread_pool::ThreadPool;
@@ -41,6 +43,8 @@ pub(super) struct Passes<'r> {
     pub(super) durations: &'r dyn Fn() -> Vec<f64>,
     /// Resources that the run may use.
     pub(super) capacity: Capacity,
+    /// Configuration of the executor of a cluster, and the folder of the pipeline's history, where jobs run there.
+    pub(super) cluster: Option<(ClusterConfig, PathBuf)>,
     /// Configuration of the processes that carry out stages.
     pub(super) local: LocalExecutorConfig,
     /// What stages may read and write.
@@ -80,7 +84,7 @@ impl Passes<'_> {
         let wanted = self.wanted.iter().copied().filter(|id| settled[id.index()].is_none()).collect();
         let policy = self.policy(force, false);
         let scheduler = self.scheduler(&wanted);
-        let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy);
+        let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy)?;
         dispatcher.seed_cached(settled);
         dispatcher.run(self.messages)
     }
@@ -111,14 +115,19 @@ impl Passes<'_> {
         let scheduler = self.scheduler(&pass.wanted);
         // Results that were there when the run began may be gone.
         let known = KnownResults { last_run: &LastRun::default(), is_outdated: true };
-        let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy);
+        let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy)?;
         dispatcher.seed_made(std::mem::take(&mut pass.made));
         let second = dispatcher.run(self.messages)?;
         Ok(joined(first, &pass, second))
     }
 
     fn scheduler(&self, wanted: &HashSet<InstanceId>) -> Scheduler {
-        Scheduler::new(&tasks(self.plan, wanted, &self.capacity), &self.plan.order(), &self.capacity)
+        let mut tasks = tasks(self.plan, wanted, &self.capacity);
+        if self.cluster.is_some() {
+            // The cluster gives out resources; here each attempt takes one of the places for those that are prepared at once.
+            tasks.iter_mut().for_each(|task| task.resources = Resources::default());
+        }
+        Scheduler::new(&tasks, &self.plan.order(), &self.capacity)
     }
 
     fn policy(&self, force: HashSet<InstanceId>, private_inputs: bool) -> RunPolicy {
@@ -140,19 +149,35 @@ impl Passes<'_> {
         scheduler: Scheduler,
         journal: &'d mut Journal,
         policy: RunPolicy,
-    ) -> Dispatcher<'d, CacheBackend<'d>> {
+    ) -> Result<Dispatcher<'d, CacheBackend<'d>>, CacheError> {
         // A message that nobody receives is of a run that ended early.
         let jobs = self.sender.clone();
         let on_job = Arc::new(move |event| drop(jobs.send(Message::Job(event))));
         let results = self.sender.clone();
         let on_result = Arc::new(move |event| drop(results.send(Message::Backend(event))));
         let threads = ThreadPool::default();
-        let executor = LocalExecutor::new(self.local.clone(), on_job, threads.clone());
         let scratch_pool = ScratchPool::new(Arc::clone(self.cache), self.run.clone(), self.keep_scratch);
+        let (executor, scratch_pool) = self.executor(on_job, &threads, scratch_pool)?;
         let (cache, access) = (Arc::clone(self.cache), Arc::clone(&self.policy));
         let backend = CacheBackend::new(cache, known, scratch_pool, threads, self.variables.clone(), access, on_result);
         // A second pass makes what is missing, and asks nobody for it: an answer might again be a promise that is not kept.
         let backend = backend.with_remote(self.remote.clone(), !policy.private_inputs);
-        Dispatcher::new(inputs, backend, scheduler, journal, policy, Box::new(executor), Box::new(self.durations))
+        let backend = if self.cluster.is_some() { backend.adopting() } else { backend };
+        Ok(Dispatcher::new(inputs, backend, scheduler, journal, policy, executor, Box::new(self.durations)))
+    }
+
+    /// The executor, and the pool of folders for its attempts.
+    fn executor(
+        &self,
+        events: JobListener,
+        threads: &ThreadPool,
+        scratch_pool: ScratchPool,
+    ) -> Result<(Box<dyn Executor>, ScratchPool), CacheError> {
+        let Some((config, history)) = &self.cluster else {
+            return Ok((Box::new(LocalExecutor::new(self.local.clone(), events, threads.clone())), scratch_pool));
+        };
+        let folder = ClusterFolder::claim(self.cache, history, &self.run)?;
+        let scratch_pool = scratch_pool.within(folder.attempts());
+        Ok((Box::new(ClusterExecutor::new(config.clone(), folder, events)), scratch_pool))
     }
 }

@@ -1,15 +1,13 @@
 //! Words for the type of a file, by its first bytes.
 
-use athanor_images::file_type::{FileType, ImageFormat};
+use athanor_images::file_type::FileType;
 
 /// A phrase for a file that starts with `head`, of which [`FileType::HEAD`] bytes are enough.
 pub fn describe(head: &[u8]) -> String {
     let head = &head[..head.len().min(FileType::HEAD)];
     let text = || String::from_utf8_lossy(head);
     let phrase = match FileType::of(head) {
-        FileType::Image(ImageFormat::Png) => "a PNG image",
-        FileType::Image(ImageFormat::Jpeg) => "a JPEG image",
-        FileType::Image(ImageFormat::Tiff) => "a TIFF image",
+        FileType::Image(format) => return format!("a {format} image"),
         FileType::OtherImage(name) => return format!("a {name} image"),
         FileType::Zip => "a zip archive",
         FileType::EmptyZip => "an empty zip archive",

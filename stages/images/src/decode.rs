@@ -3,19 +3,32 @@
 //! The type of a file comes from its first bytes, never from its name. Whatever the bytes say, decoding returns: it
 //! does not panic, it allocates no more than a small multiple of [`Limits::max_bytes`], and it never hands out an image
 //! of which a part was missing.
+//!
+//! Each format is one implementation of the trait `FormatDecoder`; what all formats share (orientation, depth) is done here.
 
+mod colour;
+mod directory;
+mod exif;
+mod format;
 mod jpeg;
+mod orientation;
+mod others;
 mod png;
+mod raster;
+mod scale;
 mod tiff;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::file_type::FileType;
 use crate::pixels::Pixels;
+use format::FormatDecoder;
 
 pub use crate::file_type::ImageFormat;
+pub use format::Pages;
 
 /// The format that the first bytes announce.
 pub fn sniff(bytes: &[u8]) -> Option<ImageFormat> {
@@ -23,6 +36,57 @@ pub fn sniff(bytes: &[u8]) -> Option<ImageFormat> {
         FileType::Image(format) => Some(format),
         _ => None,
     }
+}
+
+/// Options for decoding.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Limits on the size of the image.
+    pub limits: Limits,
+    /// The page of a file with several.
+    pub page: Page,
+    /// Orientation in EXIF data.
+    pub exif: Exif,
+    /// Samples of more than 8 bits.
+    pub scale: Scale,
+    /// Bits that the samples use, for [`Scale::Bits`].
+    pub bits: Option<u8>,
+}
+
+/// The page to decode.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Page {
+    /// The only one; several are an error.
+    #[default]
+    Only,
+    /// The one of this number, counted from 0.
+    Number(usize),
+}
+
+/// The use of the orientation in EXIF data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Exif {
+    /// The picture is turned as cameras want it shown, as by Pillow's `ImageOps.exif_transpose`.
+    #[default]
+    Apply,
+    /// The picture stays as its pixels lie in the file.
+    Ignore,
+}
+
+/// The scaling of samples that do not have 8 bits. Results have 8 bits where the file has up to 8, and otherwise 16.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// The range of the file's type: 12 bits are shifted up to 16, 32 bits down; signed numbers start at their smallest;
+    /// floating-point numbers must be from 0 to 1.
+    #[default]
+    Full,
+    /// The range of the image: its smallest sample becomes 0, its largest the maximum.
+    Minmax,
+    /// The bits in use: those given as `bits`, by default the smallest of 8, 10, 12, 14, 16 (and so on) that hold the image's
+    /// largest sample. They are shifted to the top of 16 bits.
+    Bits,
 }
 
 /// Limits on the size of an image.
@@ -60,7 +124,7 @@ pub struct Header {
 /// Errors of decoding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// The bytes are not PNG, JPEG or TIFF.
+    /// The bytes are not those of an image that is read here.
     #[error("not an image: {0}")]
     NotAnImage(Appearance),
     /// The file ends early or contradicts itself.
@@ -81,6 +145,23 @@ pub enum DecodeError {
         /// The limit, in words.
         limit: String,
     },
+    /// The file has several pages, and none was chosen.
+    #[error("the file has {count} pages, and none of them is chosen")]
+    SeveralPages {
+        /// Number of pages.
+        count: usize,
+    },
+    /// The file does not have the page.
+    #[error("there is no page {page}: the file has {count}, counted from 0")]
+    NoSuchPage {
+        /// The page asked for.
+        page: usize,
+        /// Number of pages.
+        count: usize,
+    },
+    /// The samples do not fit the scale.
+    #[error("{0}")]
+    Range(String),
     /// The file uses a feature that is not supported here.
     #[error("{what} in a {format} file is not supported")]
     Unsupported {
@@ -112,6 +193,9 @@ pub enum Appearance {
     Unknown,
 }
 
+/// The formats that are read, for messages.
+const FORMATS: &str = "PNG, JPEG, TIFF, BMP, GIF, WebP, PNM or QOI";
+
 impl fmt::Display for Appearance {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {
@@ -119,10 +203,10 @@ impl fmt::Display for Appearance {
             Appearance::Html => "it looks like a web page",
             Appearance::Gzip => "it is compressed by gzip",
             Appearance::Zip => "it is a zip archive",
-            Appearance::OtherImage(name) => return write!(out, "{name} files are not read, only PNG, JPEG and TIFF"),
+            Appearance::OtherImage(name) => return write!(out, "{name} files are not read, only {FORMATS}"),
             Appearance::Zeros => "it holds nothing but zeros",
             Appearance::Text => "it looks like text",
-            Appearance::Unknown => "its first bytes are not those of a PNG, JPEG or TIFF file",
+            Appearance::Unknown => return write!(out, "its first bytes are not those of {FORMATS}"),
         })
     }
 }
@@ -142,31 +226,61 @@ impl Appearance {
     }
 }
 
-/// Reads what the file says about its image, without decoding it.
-///
-/// # Errors
-/// As [`decode`], for as much as the header tells.
-pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
+/// The decoder of the format that the first bytes announce.
+fn decoder(bytes: &[u8]) -> Result<&'static dyn FormatDecoder, DecodeError> {
     match sniff(bytes) {
-        Some(ImageFormat::Png) => png::header(bytes, limits),
-        Some(ImageFormat::Jpeg) => jpeg::header(bytes, limits),
-        Some(ImageFormat::Tiff) => tiff::header(bytes, limits),
+        Some(ImageFormat::Png) => Ok(&png::Png),
+        Some(ImageFormat::Jpeg) => Ok(&jpeg::Jpeg),
+        Some(ImageFormat::Tiff) => Ok(&tiff::Tiff),
+        Some(format) => Ok(others::of(format)),
         None => Err(DecodeError::NotAnImage(Appearance::of(bytes))),
     }
 }
 
-/// Decodes the (first) image of a file: palettes become colours, 1, 2 and 4 bits become 8.
+/// Reads what the file says about its only image, without decoding it.
 ///
 /// # Errors
-/// If the bytes are not an image, end early, are damaged, describe an image beyond `limits`, or use an unsupported
-/// feature.
+/// As [`decode`], for as much as the header tells.
+pub fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
+    header_as(bytes, &Options { limits: *limits, ..Options::default() })
+}
+
+/// As [`header`], with all options.
+///
+/// # Errors
+/// As [`decode_as`], for as much as the header tells.
+pub fn header_as(bytes: &[u8], options: &Options) -> Result<Header, DecodeError> {
+    let decoder = decoder(bytes)?;
+    let header = decoder.header(bytes, options)?;
+    Ok(decoder.orientation(bytes, options).turn_header(header))
+}
+
+/// Decodes the only image of a file: palettes become colours, up to 8 bits become 8, and up to 16 become 16.
+///
+/// # Errors
+/// If the bytes are not an image, end early, are damaged, describe an image beyond `limits` or several, or use an
+/// unsupported feature.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
-    match sniff(bytes) {
-        Some(ImageFormat::Png) => png::decode(bytes, limits),
-        Some(ImageFormat::Jpeg) => jpeg::decode(bytes, limits),
-        Some(ImageFormat::Tiff) => tiff::decode(bytes, limits),
-        None => Err(DecodeError::NotAnImage(Appearance::of(bytes))),
-    }
+    decode_as(bytes, &Options { limits: *limits, ..Options::default() })
+}
+
+/// As [`decode`], with all options.
+///
+/// # Errors
+/// As [`decode`]; also a page that the file does not have, and samples that the scale does not know how to place.
+pub fn decode_as(bytes: &[u8], options: &Options) -> Result<Pixels, DecodeError> {
+    let decoder = decoder(bytes)?;
+    let raster = decoder.decode(bytes, options)?;
+    let pixels = scale::apply(raster, options)?;
+    Ok(decoder.orientation(bytes, options).turn(pixels))
+}
+
+/// Pages of a file: one, but for TIFF.
+///
+/// # Errors
+/// If the bytes are not an image, or damaged where they say so.
+pub fn pages(bytes: &[u8]) -> Result<Pages, DecodeError> {
+    decoder(bytes)?.pages(bytes)
 }
 
 impl Header {
@@ -178,6 +292,12 @@ impl Header {
     /// The header if its image is within the limits, and if a file of `file_bytes` bytes can possibly hold it: a few
     /// bytes that promise gigabytes must not be answered with an allocation.
     fn within(self, limits: &Limits, file_bytes: usize) -> Result<Header, DecodeError> {
+        let sample_bytes = self.channels * usize::from(self.depth / 8);
+        self.within_at(sample_bytes, limits, file_bytes)
+    }
+
+    /// As [`Header::within`] for a decoder that needs `pixel_bytes` bytes a pixel while it works.
+    fn within_at(self, pixel_bytes: usize, limits: &Limits, file_bytes: usize) -> Result<Header, DecodeError> {
         let Header { format, width, height, .. } = self;
         if width == 0 || height == 0 {
             return Err(damaged(format, format!("an image of {width} x {height} pixels")));
@@ -186,8 +306,7 @@ impl Header {
         if width > limits.max_side || height > limits.max_side {
             return too_large(format!("{} pixels a side", limits.max_side));
         }
-        let sample_bytes = self.channels * usize::from(self.depth / 8);
-        match width.checked_mul(height).and_then(|pixels| pixels.checked_mul(sample_bytes)) {
+        match width.checked_mul(height).and_then(|pixels| pixels.checked_mul(pixel_bytes)) {
             Some(decoded) if decoded <= limits.max_bytes => {
                 if decoded / MOST_BYTES_OF_A_BYTE > file_bytes {
                     let reason = format!("{file_bytes} bytes cannot hold the {width} x {height} pixels it promises");

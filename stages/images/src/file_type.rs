@@ -12,6 +12,16 @@ pub enum ImageFormat {
     Jpeg,
     /// TIFF or BigTIFF, of either byte order.
     Tiff,
+    /// Windows bitmap.
+    Bmp,
+    /// Graphics Interchange Format.
+    Gif,
+    /// WebP, lossy or lossless.
+    Webp,
+    /// Portable any map: PBM, PGM, PPM or PAM.
+    Pnm,
+    /// Quite OK Image.
+    Qoi,
 }
 
 impl ImageFormat {
@@ -21,6 +31,11 @@ impl ImageFormat {
             ImageFormat::Png => "png",
             ImageFormat::Jpeg => "jpg",
             ImageFormat::Tiff => "tif",
+            ImageFormat::Bmp => "bmp",
+            ImageFormat::Gif => "gif",
+            ImageFormat::Webp => "webp",
+            ImageFormat::Pnm => "pnm",
+            ImageFormat::Qoi => "qoi",
         }
     }
 }
@@ -31,6 +46,11 @@ impl std::fmt::Display for ImageFormat {
             ImageFormat::Png => "PNG",
             ImageFormat::Jpeg => "JPEG",
             ImageFormat::Tiff => "TIFF",
+            ImageFormat::Bmp => "BMP",
+            ImageFormat::Gif => "GIF",
+            ImageFormat::Webp => "WebP",
+            ImageFormat::Pnm => "PNM",
+            ImageFormat::Qoi => "QOI",
         })
     }
 }
@@ -73,9 +93,9 @@ const SIGNATURES: [(&[u8], FileType); 14] = [
     (b"MM\x00\x2a", FileType::Image(ImageFormat::Tiff)),
     (b"II\x2b\x00", FileType::Image(ImageFormat::Tiff)),
     (b"MM\x00\x2b", FileType::Image(ImageFormat::Tiff)),
-    (b"GIF8", FileType::OtherImage("GIF")),
-    (b"BM", FileType::OtherImage("BMP")),
-    (b"RIFF", FileType::OtherImage("RIFF (WebP)")),
+    (b"GIF87a", FileType::Image(ImageFormat::Gif)),
+    (b"GIF89a", FileType::Image(ImageFormat::Gif)),
+    (b"qoif", FileType::Image(ImageFormat::Qoi)),
     (b"\x00\x00\x00\x0cjP", FileType::OtherImage("JPEG 2000")),
     (b"PK\x03\x04", FileType::Zip),
     (b"PK\x05\x06", FileType::EmptyZip),
@@ -92,6 +112,9 @@ impl FileType {
         if let Some((_, known)) = SIGNATURES.iter().find(|(signature, _)| head.starts_with(signature)) {
             return *known;
         }
+        if let Some(format) = FileType::of_weak_signature(head) {
+            return FileType::Image(format);
+        }
         let head = &head[..head.len().min(Self::HEAD)];
         if head.is_empty() {
             return FileType::Empty;
@@ -100,6 +123,27 @@ impl FileType {
             return FileType::Zeros;
         }
         FileType::of_text(head)
+    }
+
+    /// Formats whose first bytes alone could be those of a text.
+    fn of_weak_signature(head: &[u8]) -> Option<ImageFormat> {
+        let rest = |from: usize| head.get(from..).unwrap_or_default();
+        if head.starts_with(b"RIFF") && rest(8).starts_with(b"WEBP") {
+            return Some(ImageFormat::Webp);
+        }
+        // The length of the second header: 12 to 124 bytes, in steps.
+        if head.starts_with(b"BM") && matches!(rest(14), [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..]) {
+            return Some(ImageFormat::Bmp);
+        }
+        match head {
+            [b'P', b'1'..=b'6', space, b'0'..=b'9' | b'#' | b'\n' | b'\r' | b' ' | b'\t', ..]
+                if space.is_ascii_whitespace() =>
+            {
+                Some(ImageFormat::Pnm)
+            }
+            [b'P', b'7', b'\n', ..] => Some(ImageFormat::Pnm),
+            _ => None,
+        }
     }
 
     fn of_text(head: &[u8]) -> FileType {

@@ -7,7 +7,7 @@ pub struct Pixels {
     pub width: usize,
     /// Rows; at least 1.
     pub height: usize,
-    /// Samples a pixel: 1 (grey), 2 (grey, alpha), 3 (red, green, blue) or 4 (red, green, blue, alpha).
+    /// Samples a pixel: 1 (grey), 2 (grey, alpha), 3 (red, green, blue), 4 (red, green, blue, alpha), or more.
     pub channels: usize,
     /// The `width * height * channels` samples.
     pub samples: Samples,

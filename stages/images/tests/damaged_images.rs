@@ -20,11 +20,16 @@ const LIMITS: Limits = Limits { max_side: 4096, max_bytes: 8 << 20 };
 
 /// The sound files that the mutations start from.
 static FILES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
-    let all: Value = serde_json::from_str(include_str!("../../../tests/golden/images.json")).unwrap();
     let file = |case: &Value| {
         (case["name"].as_str().unwrap().to_owned(), STANDARD.decode(case["file"].as_str().unwrap()).unwrap())
     };
-    all["decode"].as_array().unwrap().iter().map(file).collect()
+    let of = |text: &str| -> Vec<(String, Vec<u8>)> {
+        let all: Value = serde_json::from_str(text).unwrap();
+        all["decode"].as_array().unwrap().iter().map(file).collect()
+    };
+    let formats = of(include_str!("../../../tests/golden/formats.json"));
+    let sound = formats.into_iter().filter(|(_, file)| decode(file, &LIMITS).is_ok());
+    of(include_str!("../../../tests/golden/images.json")).into_iter().chain(sound).collect()
 });
 
 /// Decodes; what comes out must be whole and within the limits.
@@ -43,12 +48,14 @@ fn decode_and_check(bytes: &[u8]) -> Result<Pixels, DecodeError> {
 fn a_file_cut_anywhere_is_no_image() {
     for (name, file) in &*FILES {
         let whole = decode_and_check(file).unwrap();
-        for length in 0..file.len() {
+        // The last number of a PNM file in digits may be cut to another number.
+        let digits = if file.starts_with(b"P2") { 2 } else { 0 };
+        for length in 0..file.len() - digits {
             match decode_and_check(&file[..length]) {
                 Err(_) => {}
-                // The bytes after the samples of a TIFF file may be missing.
+                // What comes after the samples may be missing, but for PNG, which has an end mark and is checked up to it.
                 Ok(pixels) => {
-                    assert!(sniff(file) == Some(ImageFormat::Tiff) && pixels == whole, "{name} cut to {length} bytes");
+                    assert!(sniff(file) != Some(ImageFormat::Png) && pixels == whole, "{name} cut to {length} bytes");
                 }
             }
         }

@@ -1,51 +1,22 @@
 //! The pixel functions against Pillow, OpenCV, ImageHash, NumPy, tifffile and pypng (see `tests/golden/images.py`).
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
-use athanor_images::decode::{DecodeError, Limits, decode, header};
+use athanor_images::decode::{Limits, decode, header};
 use athanor_images::encode;
 use athanor_images::phash::phash;
-use athanor_images::pixels::{Pixels, Samples};
+use athanor_images::pixels::Samples;
 use athanor_images::resample::{Interpolation, resize};
 use athanor_images::statistics::statistics;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rayon::prelude::*;
 use serde_json::Value;
+use support::{bytes, difference, image, name};
 
 fn golden(part: &str) -> Vec<Value> {
     let all: Value = serde_json::from_str(include_str!("../../../tests/golden/images.json")).unwrap();
     all[part].as_array().unwrap().clone()
-}
-
-fn bytes(text: &Value) -> Vec<u8> {
-    STANDARD.decode(text.as_str().unwrap()).unwrap()
-}
-
-fn image(value: &Value) -> Pixels {
-    let size = |name: &str| usize::try_from(value[name].as_u64().unwrap()).unwrap();
-    let bytes = bytes(&value["samples"]);
-    let samples = match value["depth"].as_u64() {
-        Some(16) => Samples::U16(bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()),
-        _ => Samples::U8(bytes),
-    };
-    Pixels { width: size("width"), height: size("height"), channels: size("channels"), samples }
-}
-
-fn name(case: &Value) -> &str {
-    case["name"].as_str().unwrap()
-}
-
-/// The largest difference of two samples.
-fn difference(left: &Pixels, right: &Pixels) -> u32 {
-    assert_eq!((left.width, left.height, left.channels), (right.width, right.height, right.channels));
-    let numbers = |pixels: &Pixels| -> Vec<u32> {
-        match &pixels.samples {
-            Samples::U8(samples) => samples.iter().map(|&sample| sample.into()).collect(),
-            Samples::U16(samples) => samples.iter().map(|&sample| sample.into()).collect(),
-        }
-    };
-    numbers(left).iter().zip(numbers(right)).map(|(left, right)| left.abs_diff(right)).max().unwrap()
 }
 
 #[test]
@@ -63,14 +34,6 @@ fn every_kind_of_file_decodes_to_its_pixels() {
             "{}",
             name(case)
         );
-    }
-}
-
-#[test]
-fn what_is_not_supported_is_said_to_be() {
-    for case in golden("refused") {
-        let refused = decode(&bytes(&case["file"]), &Limits::default());
-        assert!(matches!(refused, Err(DecodeError::Unsupported { .. })), "{}: {refused:?}", name(&case));
     }
 }
 

@@ -22,6 +22,7 @@ pub mod devices;
 mod dropout;
 mod error;
 pub mod forward_context;
+pub mod gathered;
 pub mod golden;
 mod kernels;
 pub mod layers;

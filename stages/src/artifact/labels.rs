@@ -51,7 +51,7 @@ pub fn parse_target(cell: &str, classes: usize) -> Result<Target, String> {
 pub struct Labels {
     /// The ids, each once.
     pub ids: Vec<String>,
-    /// Their targets, none empty.
+    /// Their targets; an empty one is a row without a class.
     pub targets: Vec<Target>,
 }
 
@@ -82,12 +82,25 @@ impl Labels {
     }
 }
 
-/// The targets in a column; an empty one is an error.
+/// The targets in a column; an empty one is a row without a class.
 pub fn targets_of(table: &Table, column: &str, classes: usize) -> Result<Vec<Target>, StageError> {
     let at = table.column(column)?;
-    let read = |row: usize| {
-        let target = parse_target(table.cell(row, at), classes).map_err(|message| table.error(row, message))?;
-        if target.classes().is_empty() { Err(table.error(row, format!("`{column}` is empty"))) } else { Ok(target) }
-    };
+    let read = |row: usize| parse_target(table.cell(row, at), classes).map_err(|message| table.error(row, message));
     (0..table.len()).map(read).collect()
+}
+
+/// The targets in a column of predictions, each of which has a class.
+pub fn predictions_of(table: &Table, column: &str, classes: usize) -> Result<Vec<Target>, StageError> {
+    let targets = targets_of(table, column, classes)?;
+    match targets.iter().position(|target| target.classes().is_empty()) {
+        Some(row) => Err(table.error(row, format!("`{column}` is empty"))),
+        None => Ok(targets),
+    }
+}
+
+/// Names of the classes in a table as `label_table` writes it: the columns from `Target` to `External`, if they are as many as
+/// there are classes.
+pub fn class_names(table: &Table, classes: usize) -> Option<&[String]> {
+    let (first, end) = (table.find("Target")? + 1, table.find("External")?);
+    table.header().get(first..end).filter(|names| names.len() == classes)
 }

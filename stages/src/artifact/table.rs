@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::artifact::ArtifactType;
 use crate::error::StageError;
 use crate::ports::{InputFile, InputValue, OutputValue};
@@ -32,6 +35,24 @@ impl OutputValue for TableOutput {
     }
 }
 
+/// Character between the cells of a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delimiter {
+    /// The comma; where the header has none, a semicolon or a tab that it has.
+    #[default]
+    Auto,
+    /// The comma.
+    #[serde(alias = ",")]
+    Comma,
+    /// The semicolon.
+    #[serde(alias = ";")]
+    Semicolon,
+    /// The tab.
+    #[serde(alias = "\t")]
+    Tab,
+}
+
 /// A table in memory: every cell is text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
@@ -49,11 +70,20 @@ impl TableInput {
     /// Names file and line for bytes that are not UTF-8, rows with more or fewer cells than the header, and an empty
     /// file.
     pub fn read(&self) -> Result<Table, StageError> {
+        self.read_with(Delimiter::Comma)
+    }
+
+    /// The same for a table of another program, which may separate cells otherwise.
+    ///
+    /// # Errors
+    /// As [`TableInput::read`].
+    pub fn read_with(&self, delimiter: Delimiter) -> Result<Table, StageError> {
         let InputFile { path, label } = &self.0;
         let bytes =
             std::fs::read(path).map_err(|error| StageError::in_file(label, format!("cannot be read: {error}")))?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(&bytes);
-        let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(bytes);
+        let delimiter = delimiter.of(bytes);
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(false).from_reader(bytes);
         let header =
             reader.headers().map_err(|error| explain(label, &error))?.iter().map(|cell| cell.trim().to_owned());
         let header: Vec<String> = header.collect();
@@ -67,6 +97,23 @@ impl TableInput {
             rows.push(row);
         }
         Ok(Table { label: label.clone(), header, rows, lines })
+    }
+}
+
+impl Delimiter {
+    /// The byte that separates the cells of these tables.
+    fn of(self, table: &[u8]) -> u8 {
+        match self {
+            Delimiter::Comma => b',',
+            Delimiter::Semicolon => b';',
+            Delimiter::Tab => b'\t',
+            Delimiter::Auto => {
+                let mut reader = csv::ReaderBuilder::new().from_reader(table);
+                let header = reader.byte_headers().ok().filter(|header| header.len() == 1);
+                let only = header.and_then(|header| header.get(0)).unwrap_or_default();
+                [b';', b'\t'].into_iter().find(|byte| only.contains(byte)).unwrap_or(b',')
+            }
+        }
     }
 }
 
@@ -116,8 +163,13 @@ impl Table {
         }
         self.find(column).ok_or_else(|| {
             let found = self.header.join("`, `");
-            StageError::at_row(&self.label, 1, format!("there is no column `{column}`"))
-                .with_help(format!("The header has `{found}`."))
+            let help = match self.header.as_slice() {
+                [only] if only.contains([';', '\t']) => {
+                    format!("The header is `{found}`; `label_table` reads tables whose cells are separated otherwise.")
+                }
+                _ => format!("The header has `{found}`."),
+            };
+            StageError::at_row(&self.label, 1, format!("there is no column `{column}`")).with_help(help)
         })
     }
 
@@ -131,9 +183,14 @@ impl Table {
         self.rows[row].iter()
     }
 
+    /// The line of the file that a row starts in.
+    pub fn line(&self, row: usize) -> u64 {
+        self.lines.get(row).copied().unwrap_or(0)
+    }
+
     /// An error about a row.
     pub fn error(&self, row: usize, message: impl Into<String>) -> StageError {
-        StageError::at_row(&self.label, self.lines.get(row).copied().unwrap_or(0), message)
+        StageError::at_row(&self.label, self.line(row), message)
     }
 
     /// Fails for a table without rows.
@@ -141,12 +198,22 @@ impl Table {
         if self.is_empty() { Err(StageError::in_file(&self.label, "the table has no rows")) } else { Ok(()) }
     }
 
-    /// The ids in `column`, in order; an empty or repeated one is an error.
+    /// An id as it stands in a row. One with blanks around it is an error: it would be another id than without them.
+    fn id(&self, row: usize, column: usize) -> Result<&str, StageError> {
+        let id = self.cell(row, column);
+        if id.trim().len() == id.len() {
+            return Ok(id);
+        }
+        let error = self.error(row, format!("the id `{id}` has blanks around it"));
+        Err(error.with_help("Take them out; `label_table` does so."))
+    }
+
+    /// The ids in `column`, in order; an empty or repeated one is an error, and one with blanks around it.
     pub fn unique_ids(&self, column: &str) -> Result<Vec<String>, StageError> {
         let at = self.column(column)?;
         let mut seen: HashMap<&str, usize> = HashMap::with_capacity(self.len());
         for row in 0..self.len() {
-            let id = self.cell(row, at);
+            let id = self.id(row, at)?;
             if id.is_empty() {
                 return Err(self.error(row, format!("`{column}` is empty")));
             }
@@ -163,7 +230,7 @@ impl Table {
         let at = self.column(column)?;
         let mut index = HashMap::with_capacity(self.len());
         for row in 0..self.len() {
-            index.entry(self.cell(row, at)).or_insert(row);
+            index.entry(self.id(row, at)?).or_insert(row);
         }
         Ok(index)
     }

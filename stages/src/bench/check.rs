@@ -7,7 +7,7 @@ use athanor_nn::golden::{
     Comparison, CpuComparison, LossCases, Mode, ModelCase, ModelCases, OptimiserSteps, compare_adam, compare_losses,
     compare_model, compare_with_cpu,
 };
-use athanor_nn::models::Architecture;
+use athanor_nn::models::{Architecture, StemPool};
 use burn::tensor::{DType, FloatDType};
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +82,6 @@ impl Check {
             Subject::Adam => compare_adam(&OptimiserSteps::read(&self.golden).map_err(bad)?, device),
             Subject::Golden => {
                 let cases = ModelCases::read(&self.golden).map_err(bad)?;
-                let cases: Vec<&ModelCase> = cases.of(self.arch).collect();
                 return Ok(self.golden(&cases, &devices));
             }
             Subject::Gradients => self.gradients(&devices)?,
@@ -95,14 +94,16 @@ impl Check {
         CheckReport { subject: self.subject, device: devices.to_string(), agrees, comparisons }
     }
 
-    fn golden(&self, cases: &[&ModelCase], devices: &Devices) -> CheckReport {
+    fn golden(&self, cases: &ModelCases, devices: &Devices) -> CheckReport {
         let device = devices.first();
         let single = if devices.are_gpus() { TENSOR_FLOAT } else { SINGLE };
         let mut comparisons = Vec::new();
         let mut agrees = true;
-        for mode in [Mode::Eval, Mode::Train] {
-            let mut does_one = false;
-            for case in cases {
+        let pools = [None].into_iter().chain(StemPool::ALL.map(Some));
+        for (pool, mode) in pools.flat_map(|pool| [Mode::Eval, Mode::Train].map(|mode| (pool, mode))) {
+            let cases: Vec<&ModelCase> = cases.of(self.arch).filter(|case| case.stem_pool() == pool).collect();
+            let mut does_one = cases.is_empty();
+            for case in &cases {
                 let compared = compare_model(case, mode, DType::F32, single, device);
                 does_one = compared.iter().all(Comparison::agrees);
                 comparisons.extend(compared);

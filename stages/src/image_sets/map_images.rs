@@ -30,7 +30,22 @@ pub(crate) fn map_images<P: PerItem<Item = ImageFile>>(
     items: &ItemCache<'_>,
     context: &StageContext<'_>,
 ) -> Result<MappedImages<P::Value>, StageError> {
-    let (set, mut bad) = reading.read(input, context)?;
+    let (set, bad) = reading.read(input, context)?;
+    map_set(reading, set, bad, work, items, context)
+}
+
+/// Does `work` on every image of `set`, from whose folder `bad` were left out.
+///
+/// # Errors
+/// As [`map_images`].
+pub(crate) fn map_set<P: PerItem<Item = ImageFile>>(
+    reading: &ReadOptions,
+    set: ImageSet,
+    mut bad: Vec<BadImage>,
+    work: &P,
+    items: &ItemCache<'_>,
+    context: &StageContext<'_>,
+) -> Result<MappedImages<P::Value>, StageError> {
     let on_failure = if reading.on_bad == OnBad::Skip { OnFailure::Continue } else { OnFailure::Stop };
     let mut results = Vec::with_capacity(set.files.len());
     for (file, result) in set.files.iter().zip(items.compute(work, &set.files, on_failure)?) {

@@ -1,9 +1,11 @@
 //! Options for reading images: the files, the channels, and the colour component of files with colours.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::artifact::image_set::{
     BadImage, DEFAULT_PATTERN, HPA_CHANNELS, ImageFile, ImageSet, ImageSetInput, Naming, OnBad, fail_if_bad,
@@ -11,18 +13,19 @@ use crate::artifact::image_set::{
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::params::ParamProblem;
-use athanor_images::decode::{self, DecodeError, Header, Limits};
-use athanor_images::pixels::Pixels;
+use athanor_images::decode::{self, DecodeError, Exif, Header, Options, Page, Scale};
+use athanor_images::pixels::{Pixels, Samples};
 
 /// Parameters of every kind that reads images.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ReadOptions {
-    /// Pattern of the file names in a plain folder: `{id}`, `{channel}` and, optionally at the end, `{ext}`. Sets made
-    /// by stages have a manifest and do not need it.
+    /// Pattern of the file names in a plain folder: `{id}`, `{channel}` and, optionally at the end, `{ext}`. Without `{channel}`
+    /// each file holds all channels of an image. In the place of `{id}` there may be `{class}/{name}` or `{split}/{class}/{name}`,
+    /// which together make the id, joined by `_`. Sets made by stages have a manifest and do not need it.
     #[serde(default = "default_pattern")]
     pub pattern: String,
     /// Channels to read; every image must have all of them. The default is all channels of a set, and in a plain folder
-    /// those of red, green, blue and yellow that occur.
+    /// those of red, green, blue and yellow that occur, or red, green and blue if each file holds all channels.
     #[serde(default)]
     pub channels: Option<Vec<String>>,
     /// Action for an id with an image that is missing, duplicated or unreadable: `error` fails the stage, `skip` leaves
@@ -32,6 +35,18 @@ pub struct ReadOptions {
     /// Colour component that holds the signal of each channel, for files with colours.
     #[serde(default = "hpa_colours")]
     pub colours: BTreeMap<String, Colour>,
+    /// Orientation in the EXIF data of photographs: `apply` turns them as Pillow's `ImageOps.exif_transpose` does, `ignore`
+    /// takes the pixels as they lie in the file.
+    #[serde(default)]
+    pub exif: Exif,
+    /// Scaling of samples of other than 8 bits: `full` takes the range of the file's type, `minmax` that of each image, `bits`
+    /// the bits in use. Of 16 bits that come out, kinds that work on 8 take the upper ones.
+    #[serde(default)]
+    pub scale: Scale,
+    /// Bits that the samples use, for `scale: bits`. The default is the smallest of 8, 10, 12, 14, 16 and so on that hold an
+    /// image's largest sample.
+    #[serde(default)]
+    pub bits: Option<u8>,
 }
 
 /// Colour components of a file.
@@ -59,7 +74,8 @@ fn hpa_colours() -> BTreeMap<String, Colour> {
 impl Default for ReadOptions {
     fn default() -> Self {
         let (pattern, colours) = (default_pattern(), hpa_colours());
-        ReadOptions { pattern, channels: None, on_bad: OnBad::default(), colours }
+        let (exif, scale) = (Exif::default(), Scale::default());
+        ReadOptions { pattern, channels: None, on_bad: OnBad::default(), colours, exif, scale, bits: None }
     }
 }
 
@@ -67,11 +83,28 @@ impl ReadOptions {
     /// Checks that the types cannot express.
     pub fn check(&self) -> Vec<ParamProblem> {
         use crate::artifact::image_set::NamingError;
-        match Naming::new(&self.pattern, self.channels.as_deref()) {
+        let mut problems = match Naming::new(&self.pattern, self.channels.as_deref()) {
             Ok(_) => Vec::new(),
             Err(error @ NamingError::Channels) => vec![ParamProblem::value("channels", error.to_string())],
             Err(error) => vec![ParamProblem::value("pattern", error.to_string())],
+        };
+        match (self.bits, self.scale) {
+            (None, _) | (Some(1..=64), Scale::Bits) => {}
+            (Some(_), Scale::Bits) => problems.push(ParamProblem::value("bits", "`bits` is 1 to 64")),
+            (Some(_), _) => problems.push(ParamProblem::value("bits", "`bits` goes with `scale: bits` alone")),
         }
+        problems
+    }
+
+    /// Everything but a file's content that the pixels of one of its channels depend on.
+    pub(crate) fn key(&self, channel: &str) -> Value {
+        json!({ "sample": self.sample(channel), "exif": self.exif, "scale": self.scale, "bits": self.bits })
+    }
+
+    /// The names of files.
+    pub(crate) fn naming(&self) -> Result<Naming, StageError> {
+        let naming = Naming::new(&self.pattern, self.channels.as_deref());
+        naming.map_err(|error| StageError::mismatch(error.to_string()))
     }
 
     /// The images of `input`, and those left out.
@@ -83,13 +116,12 @@ impl ReadOptions {
         input: &ImageSetInput,
         context: &StageContext<'_>,
     ) -> Result<(ImageSet, Vec<BadImage>), StageError> {
-        let naming = Naming::new(&self.pattern, self.channels.as_deref());
-        let naming = naming.map_err(|error| StageError::mismatch(error.to_string()))?;
-        let (set, bad) = input.read(&naming, context)?;
+        let (set, bad) = input.read(&self.naming()?, context)?;
+        // All of them: an error names the first.
+        bad.iter().filter(|bad| bad.id.is_empty()).for_each(|bad| context.log(format!("{} {}", bad.file, bad.reason)));
         if self.on_bad == OnBad::Error {
             fail_if_bad(&bad)?;
         }
-        bad.iter().filter(|bad| bad.id.is_empty()).for_each(|bad| context.log(format!("{} {}", bad.file, bad.reason)));
         let set = match &self.channels {
             Some(channels) => only(set, channels)?,
             None => set,
@@ -102,26 +134,73 @@ impl ReadOptions {
         self.colours.get(channel).map(|colour| *colour as usize)
     }
 
-    /// The pixels of one channel, grey, and what its file's header says.
+    /// The pixels of one channel, grey.
     ///
     /// # Errors
     /// A file that cannot be read as an image, or has colours none of which is known to hold the channel.
-    pub fn decode(&self, file: &ImageFile) -> Result<(Header, Pixels), StageError> {
-        let bytes = file.read()?;
-        let limits = Limits::default();
-        let decoded = decode::header(&bytes, &limits)
-            .and_then(|header| decode::decode(&bytes, &limits).map(|pixels| (header, pixels)));
-        let (header, pixels) = decoded.map_err(|error| explain(file, &error))?;
+    pub fn decode(&self, file: &ImageFile) -> Result<Pixels, StageError> {
+        let (_, pixels) = self.decode_page(file, &file.read()?, Page::Only)?;
+        self.channel_of(file, pixels)
+    }
+
+    /// All samples of a page, and what its header says; `bytes` are the file's.
+    ///
+    /// # Errors
+    /// A file that cannot be read as an image.
+    pub(crate) fn decode_page(
+        &self,
+        file: &ImageFile,
+        bytes: &[u8],
+        page: Page,
+    ) -> Result<(Header, Pixels), StageError> {
+        let options = Options { page, exif: self.exif, scale: self.scale, bits: self.bits, ..Options::default() };
+        let decoded = decode::header_as(bytes, &options)
+            .and_then(|header| decode::decode_as(bytes, &options).map(|pixels| (header, pixels)));
+        decoded.map_err(|error| explain(file, &error))
+    }
+
+    /// The channel of `file` among the samples that the file holds.
+    ///
+    /// # Errors
+    /// Colours none of which is known to hold the channel.
+    pub(crate) fn channel_of(&self, file: &ImageFile, pixels: Pixels) -> Result<Pixels, StageError> {
         let sample = match pixels.channels {
-            1 | 2 => 0,
+            1 => return Ok(pixels),
+            2 => 0,
             _ => self.sample(&file.channel).ok_or_else(|| {
                 let message = format!("the file has colours, and none is known to hold the channel `{}`", file.channel);
                 let help = format!("Name it: `colours: {{ {}: red }}`.", file.channel);
                 StageError::in_file(&file.label, message).with_help(help)
             })?,
         };
-        let grey = if pixels.channels == 1 { pixels } else { pixels.channel(sample) };
-        Ok((header, grey))
+        Ok(pixels.channel(sample))
+    }
+}
+
+/// Counter of images of 16 bits whose samples use so few of them that little is left of them at 8.
+#[derive(Debug, Default)]
+pub(crate) struct FaintImages(AtomicUsize);
+
+impl FaintImages {
+    /// Samples up to which an image is counted: those of 12 bits, of which 4 are left.
+    const MOST: u16 = 4095;
+
+    /// Counts an image that is about to be brought to 8 bits.
+    pub(crate) fn see(&self, reading: &ReadOptions, pixels: &Pixels) {
+        let Samples::U16(samples) = &pixels.samples else { return };
+        if reading.scale == Scale::Full && samples.iter().all(|sample| *sample <= Self::MOST) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says so, if there were any.
+    pub(crate) fn log(&self, context: &StageContext<'_>) {
+        let count = self.0.load(Ordering::Relaxed);
+        if count > 0 {
+            context.log(format!(
+                "images of 16 bits that use at most 12, of which 4 are left at 8 bits: {count}; `scale: bits` keeps the upper 8 in use"
+            ));
+        }
     }
 }
 
@@ -133,7 +212,13 @@ fn only(set: ImageSet, channels: &[String]) -> Result<ImageSet, StageError> {
     Ok(ImageSet { channels: channels.to_vec(), files, ..set })
 }
 
-fn explain(file: &ImageFile, error: &DecodeError) -> StageError {
-    let help = "Mend or remove it, or leave such images out with `on_bad: skip`.";
+/// A failure to decode, and what to do about it.
+pub(crate) fn explain(file: &ImageFile, error: &DecodeError) -> StageError {
+    let help = match error {
+        DecodeError::SeveralPages { .. } => {
+            "Import such files by `import_images`, with `pages: channels` if each page is a channel, or with `pages: first`."
+        }
+        _ => "Mend or remove it, or leave such images out with `on_bad: skip`.",
+    };
     StageError::in_file(&file.label, error.to_string()).with_help(help)
 }

@@ -52,8 +52,8 @@ input_ports! {
 output_ports! {
     /// Outputs of [`AntibodySplit`].
     pub struct AntibodySplitOutputs {
-        /// Three quarters of each antibody's rows, leaked ones replaced by the train rows they match:
-        /// `Id,Target,External,antibody,antibody_code`.
+        /// Three quarters of each antibody's rows without leaked ones, then the matched train rows, each once, in the order of
+        /// the pairs: `Id,Target,External,antibody,antibody_code`.
         train: TableOutput = "train.csv",
         /// A quarter of each antibody's rows, without leaked ones.
         validation: TableOutput = "validation.csv",
@@ -68,8 +68,8 @@ impl StageKind for AntibodySplit {
     type Outputs = AntibodySplitOutputs;
 
     const NAME: &'static str = "antibody_split";
-    const REVISION: u32 = 1;
-    const DOC: &'static str = "Splits external rows within each antibody: a quarter, rounded down, is validation.\n\nThe rows of an antibody are permuted as scikit-learn's `train_test_split` does with the stage's seed as `random_state`; the head of the permutation is validation. Antibodies come in the order of their first appearance.";
+    const REVISION: u32 = 2;
+    const DOC: &'static str = "Splits external rows within each antibody: a quarter, rounded down, is validation.\n\nThe rows of an antibody are permuted as scikit-learn's `train_test_split` does with the stage's seed as `random_state`; the head of the permutation is validation. Antibodies come in the order of their first appearance.\n\nWith `pairs`, external rows that show the same image as a train row are then left out of both parts, and every matched train row is added to training once, with the antibody of its first pair, wherever its external twin was; last, `hold_out` of these train rows are taken out again.";
 
     fn run(
         params: AntibodySplitParams,
@@ -81,21 +81,23 @@ impl StageKind for AntibodySplit {
         table.require_rows()?;
         table.unique_ids("Id")?;
         let rows = external_rows(&table)?;
-        let (mut train, mut validation) = split(rows, context.seed)?;
-        match (&inputs.train, &inputs.pairs) {
-            (Some(labels), Some(pairs)) => {
-                let leak = Leak::read(&labels.read()?, &pairs.read()?)?;
-                let held_out = leak.hold_out(params.hold_out, context.seed)?;
-                validation.retain(|row| !leak.matches.contains_key(&row[0]));
-                let (replaced, out) = leak.replace(train, &held_out);
-                train = replaced;
-                outputs.held_out.0.write(&HEADER, out)?;
-            }
-            (None, None) => {}
+        let leak = match (&inputs.train, &inputs.pairs) {
+            (Some(labels), Some(pairs)) => Some(Leak::read(&rows, &labels.read()?, &pairs.read()?, &table.label)?),
+            (None, None) => None,
             _ => {
                 return Err(StageError::mismatch("Of `train` and `pairs` only one is given.")
                     .with_help("Give both, or neither."));
             }
+        };
+        let (mut train, mut validation) = split(rows, context.seed)?;
+        if let Some(leak) = leak {
+            for part in [&mut train, &mut validation] {
+                part.retain(|row| !leak.external.contains(&row[0]));
+            }
+            let (held_out, matched) = leak.hold_out(params.hold_out, context.seed)?;
+            context.metric("matched_train_rows", (held_out.len() + matched.len()) as f64);
+            train.extend(matched);
+            outputs.held_out.0.write(&HEADER, held_out)?;
         }
         context.metric("train_rows", train.len() as f64);
         context.metric("validation_rows", validation.len() as f64);
@@ -143,53 +145,45 @@ fn split(rows: Vec<Row>, seed: u64) -> Result<(Vec<Row>, Vec<Row>), StageError> 
 
 /// External images that are train images too.
 struct Leak {
-    /// By external id: matching train ids and their targets.
-    matches: HashMap<String, Vec<(String, String)>>,
+    /// Ids of those external images.
+    external: HashSet<String>,
+    /// The train rows that they match, each once, in the order of the pairs; of several pairs the first gives the antibody.
+    train: Vec<Row>,
 }
 
 impl Leak {
-    fn read(labels: &Table, pairs: &Table) -> Result<Leak, StageError> {
+    fn read(external: &[Row], labels: &Table, pairs: &Table, label: &str) -> Result<Leak, StageError> {
+        let by_id: HashMap<&str, &Row> = external.iter().map(|row| (row[0].as_str(), row)).collect();
         let (index, target) = (labels.index("Id")?, labels.column("Target")?);
         let (ours, theirs) = (pairs.column("Train")?, pairs.column("Extra")?);
-        let mut matches: HashMap<String, Vec<(String, String)>> = HashMap::new();
+        let (mut leaked, mut train, mut seen) = (HashSet::new(), Vec::new(), HashSet::new());
         for row in 0..pairs.len() {
-            let id = pairs.cell(row, ours);
+            let (id, extra) = (pairs.cell(row, ours), pairs.cell(row, theirs));
             let Some(at) = index.get(id) else {
                 return Err(pairs.error(row, format!("the train id `{id}` is not in `{}`", labels.label)));
             };
-            let found = (id.to_owned(), labels.cell(*at, target).to_owned());
-            matches.entry(pairs.cell(row, theirs).to_owned()).or_default().push(found);
+            let Some([_, _, _, antibody, code]) = by_id.get(extra) else {
+                return Err(pairs.error(row, format!("the external id `{extra}` is not in `{label}`")));
+            };
+            leaked.insert(extra.to_owned());
+            if seen.insert(id) {
+                let target = labels.cell(*at, target).to_owned();
+                train.push([id.to_owned(), target, "False".to_owned(), antibody.clone(), code.clone()]);
+            }
         }
-        Ok(Leak { matches })
+        Ok(Leak { external: leaked, train })
     }
 
-    /// `count` of the matched train ids, chosen without replacement among the sorted ids.
-    fn hold_out(&self, count: usize, seed: u64) -> Result<HashSet<String>, StageError> {
-        let ids: BTreeSet<&String> = self.matches.values().flatten().map(|(id, _)| id).collect();
-        let ids: Vec<&String> = ids.into_iter().collect();
+    /// `count` of the matched train rows, chosen without replacement among the sorted ids, and the others.
+    fn hold_out(self, count: usize, seed: u64) -> Result<(Vec<Row>, Vec<Row>), StageError> {
+        let ids: BTreeSet<&str> = self.train.iter().map(|row| row[0].as_str()).collect();
+        let ids: Vec<&str> = ids.into_iter().collect();
         if count > ids.len() {
             let message = format!("{count} matched train ids are to be held out, but there are {}.", ids.len());
             return Err(StageError::mismatch(message).with_help("Lower the parameter `hold_out`."));
         }
         let permuted = RandomState::new(seed)?.permutation(ids.len());
-        Ok(permuted.into_iter().take(count).map(|at| ids[at].clone()).collect())
-    }
-
-    /// The training part with leaked rows replaced by the train rows they match, each once; and those held out.
-    fn replace(&self, train: Vec<Row>, held_out: &HashSet<String>) -> (Vec<Row>, Vec<Row>) {
-        let (mut kept, mut out) = (Vec::new(), Vec::new());
-        let mut taken = HashSet::new();
-        for row in train {
-            let Some(matches) = self.matches.get(&row[0]) else {
-                kept.push(row);
-                continue;
-            };
-            let [_, _, _, antibody, code] = row;
-            for (id, target) in matches.iter().filter(|(id, _)| taken.insert(id.clone())) {
-                let row = [id.clone(), target.clone(), "False".to_owned(), antibody.clone(), code.clone()];
-                if held_out.contains(id) { out.push(row) } else { kept.push(row) }
-            }
-        }
-        (kept, out)
+        let chosen: HashSet<String> = permuted.into_iter().take(count).map(|at| ids[at].to_owned()).collect();
+        Ok(self.train.into_iter().partition(|row| chosen.contains(&row[0])))
     }
 }

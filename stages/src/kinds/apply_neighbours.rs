@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::labels::{Labels, Target, targets_of};
+use crate::artifact::labels::{Labels, Target, predictions_of};
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -25,6 +25,10 @@ pub struct ApplyNeighboursParams {
     /// Cosine above which a row takes its nearest neighbour's labels.
     #[serde(default = "near")]
     pub threshold: f64,
+    /// Number of rows that take their nearest neighbour's labels, those with the highest cosines; instead of `threshold`, for models
+    /// whose cosines lie higher or lower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<usize>,
     /// Number of classes; targets hold numbers below it.
     #[serde(default = "hpa_classes")]
     pub classes: usize,
@@ -73,7 +77,8 @@ impl StageKind for ApplyNeighbours {
     const NAME: &'static str = "apply_neighbours";
     const REVISION: u32 = 1;
     const DOC: &'static str = "Gives each row whose nearest neighbour has a cosine above the threshold that neighbour's labels.\n\n\
-        The metric `rows_above` counts those rows, `rows_changed` the ones among them whose labels differed.";
+        The metric `rows_above` counts those rows, `rows_changed` the ones among them whose labels differed; `lowest_cosine` is the \
+        lowest cosine among them.";
 
     fn run(
         params: ApplyNeighboursParams,
@@ -84,25 +89,39 @@ impl StageKind for ApplyNeighbours {
         let submission = inputs.submission.read()?;
         submission.require_rows()?;
         let ids = submission.unique_ids("Id")?;
-        let before = targets_of(&submission, "Predicted", params.classes)?;
+        let before = predictions_of(&submission, "Predicted", params.classes)?;
         let neighbours = inputs.neighbours.read()?;
         let nearest = nearest_of_rows(&ids, &submission, &neighbours)?;
         let targets = ReferenceTargets::read(&inputs.targets.read()?, params.classes)?;
-        let (mut after, mut above) = (before.clone(), 0_u32);
-        for (label, nearest) in after.iter_mut().zip(nearest) {
-            if nearest.cosine > params.threshold {
-                *label = targets.of(&nearest, &neighbours)?.clone();
-                above += 1;
-            }
+        let chosen = chosen_rows(&params, &nearest);
+        let mut after = before.clone();
+        for row in &chosen {
+            after[*row] = targets.of(&nearest[*row], &neighbours)?.clone();
+        }
+        if let Some(farthest) = chosen.iter().map(|row| nearest[*row].cosine).min_by(f64::total_cmp) {
+            context.metric("lowest_cosine", farthest);
         }
         let changed = before.iter().zip(&after).filter(|(before, after)| before != after).count();
-        context.metric("rows_above", f64::from(above));
+        context.metric("rows_above", chosen.len() as f64);
         context.metric("rows_changed", changed as f64);
         let report = (0..params.classes).map(|class| changes(class, &before, &after).map(|count| count.to_string()));
         outputs.report.write(&["class", "before", "after", "added", "removed"], report)?;
         let rows = ids.into_iter().zip(&after).map(|(id, target)| [id, target.to_string()]);
         outputs.submission.write(&["Id", "Predicted"], rows)
     }
+}
+
+/// The rows that take their neighbour's labels; of equal cosines the earlier row comes first.
+fn chosen_rows(params: &ApplyNeighboursParams, nearest: &[NearestRow<'_>]) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..nearest.len()).collect();
+    match params.count {
+        Some(count) => {
+            rows.sort_by(|one, other| nearest[*other].cosine.total_cmp(&nearest[*one].cosine));
+            rows.truncate(count);
+        }
+        None => rows.retain(|row| nearest[*row].cosine > params.threshold),
+    }
+    rows
 }
 
 /// The nearest neighbour of every row of the submission, which must be just the rows that have one.
@@ -141,7 +160,12 @@ impl ReferenceTargets {
             let message = format!("the neighbour `{}` has no target in `{}`", nearest.neighbour, self.label);
             neighbours.error(nearest.row, message)
         };
-        self.targets.get(nearest.neighbour).ok_or_else(missing)
+        let target = self.targets.get(nearest.neighbour).ok_or_else(missing)?;
+        if target.classes().is_empty() {
+            let message = format!("the neighbour `{}` has no class in `{}`", nearest.neighbour, self.label);
+            return Err(neighbours.error(nearest.row, message));
+        }
+        Ok(target)
     }
 }
 

@@ -61,7 +61,7 @@ impl StageKind for ChannelStatistics {
     type Outputs = ChannelStatisticsOutputs;
 
     const NAME: &'static str = "channel_statistics";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DOC: &'static str = "Measures each channel: the mean over images of the image's mean and of its population standard deviation, both as a share of full scale.";
     const USES_ALL_CPUS: bool = true;
 
@@ -117,11 +117,11 @@ impl PerItem for Measure<'_> {
     const UNIT: &'static str = "images";
 
     fn key(&self, image: &ImageFile) -> Value {
-        json!({ "image": image.digest, "sample": self.0.sample(&image.channel) })
+        json!({ "image": image.digest, "reading": self.0.key(&image.channel) })
     }
 
     fn compute(&self, image: &ImageFile, _folder: &Path) -> Result<Measured, StageError> {
-        let (_, pixels) = self.0.decode(image)?;
+        let pixels = self.0.decode(image)?;
         let (mean, std) = statistics(&pixels);
         Ok(Measured { mean, std })
     }

@@ -1,6 +1,6 @@
 //! `classification_report`: metrics of predictions of labelled rows.
 
-use crate::artifact::labels::{Labels, Target};
+use crate::artifact::labels::{Labels, Target, class_names};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::kinds::submission::{predict, read_thresholds};
@@ -35,7 +35,7 @@ input_ports! {
 output_ports! {
     /// Outputs of [`ClassificationReport`].
     pub struct ClassificationReportOutputs {
-        /// `class,f1,precision,recall,predicted,actual`, one row a class.
+        /// `class,f1,precision,recall,predicted,actual`, one row a class; and its `name`, where `labels` is a table of `label_table`.
         report: TableOutput = "report.csv",
         /// `metric,value`: accuracy, macro F1, focal loss.
         summary: TableOutput = "summary.csv",
@@ -48,7 +48,7 @@ impl StageKind for ClassificationReport {
     type Outputs = ClassificationReportOutputs;
 
     const NAME: &'static str = "classification_report";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DOC: &'static str = "Compares predictions with labels: accuracy over all (row, class) decisions, macro F1, focal loss (gamma 2, summed over classes, mean over rows), and F1, precision, recall and counts of each class.\n\nA row is predicted every class above its threshold, and always the most probable one. A class that is neither predicted nor present has F1, precision and recall 0, as in scikit-learn with `zero_division=0`.";
 
     fn run(
@@ -60,7 +60,9 @@ impl StageKind for ClassificationReport {
         let mut matrix = inputs.probabilities.read()?;
         matrix.require_probabilities()?;
         let ids = matrix.take_ids(given_ids(inputs.ids.as_ref())?.as_deref())?;
-        let labels = Labels::of(&inputs.labels.read()?, matrix.columns)?;
+        let table = inputs.labels.read()?;
+        let labels = Labels::of(&table, matrix.columns)?;
+        let names = class_names(&table, matrix.columns);
         let actual = targets_of_rows(&ids, &labels, &matrix.label)?;
         let thresholds = match &inputs.thresholds {
             Some(table) => read_thresholds(&table.read()?, matrix.columns)?,
@@ -79,8 +81,13 @@ impl StageKind for ClassificationReport {
         for (name, value) in summary {
             context.metric(name, value);
         }
-        let rows = scores.iter().enumerate().map(|(class, score)| score.cells(class));
-        outputs.report.write(&["class", "f1", "precision", "recall", "predicted", "actual"], rows)?;
+        let header = ["class", "f1", "precision", "recall", "predicted", "actual"].into_iter();
+        let header: Vec<&str> = header.chain(names.map(|_| "name")).collect();
+        let rows = scores.iter().enumerate().map(|(class, score)| {
+            let name = names.map(|names| names[class].clone());
+            score.cells(class).into_iter().chain(name).collect::<Vec<_>>()
+        });
+        outputs.report.write(&header, rows)?;
         outputs.summary.write(&["metric", "value"], summary.map(|(name, value)| [name.to_owned(), value.to_string()]))
     }
 }

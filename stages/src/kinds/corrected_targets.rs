@@ -95,6 +95,13 @@ impl StageKind for CorrectedTargets {
             })
             .collect();
         context.metric("rows_changed", f64::from(changed));
+        if changed == 0 {
+            context.log(format!(
+                "warning: `{}` changes 0 of {} rows, so that the result is the same as without it",
+                corrections.label,
+                rows.len()
+            ));
+        }
         outputs.table.write(&["Id", "Target"], rows)
     }
 }

@@ -104,6 +104,7 @@ impl StageKind for Embed {
         let view_of = |row: usize| (images[row], View::whole(pool.size(images[row]), preprocessing.side));
         let features = with_thread_pool(context.threads, || {
             let config = MetricConfig::new(checkpoint.architecture, checkpoint.channels, checkpoint.outputs);
+            let config = MetricConfig { stem_pool: checkpoint.stem_pool, ..config };
             let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
             let models: Vec<MetricModel> = models.collect::<Result<_, _>>()?;
             let feature = |model: &MetricModel, images| model.features(images).into_data().iter().collect();

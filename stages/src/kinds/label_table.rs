@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::labels::{HPA_CLASS_NAMES, Labels};
-use crate::artifact::table::{Table, TableInput, TableOutput};
+use crate::artifact::labels::HPA_CLASS_NAMES;
+use crate::artifact::table::{Delimiter, Table, TableInput, TableOutput};
 use crate::params::{ParamProblem, Parameters};
-use crate::tables::class_count::check_classes;
+use crate::tables::columns::{Columns, first_repeated};
+use crate::tables::label_source::{LabelSource, SourceLabels};
 
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -25,9 +26,58 @@ pub struct LabelTableParams {
     /// Whether the rows are external: their ids start with an antibody's number, which gets columns of its own.
     #[serde(default)]
     pub external: bool,
-    /// Names of the classes, by number.
-    #[serde(default = "hpa_names")]
-    pub classes: Vec<String>,
+    /// Names of the classes, by number, or `from_table`: those that the table holds, numbers by size and words in the order of text.
+    #[serde(default = "hpa_classes")]
+    pub classes: ClassList,
+    /// Column of ids. Blanks around an id are taken out.
+    #[serde(default = "id")]
+    pub id: String,
+    /// Column, or list of columns, whose cells hold classes by name or by number. An empty cell is no class.
+    #[serde(default = "target")]
+    pub target: Columns,
+    /// Whether each class has a column of its own instead, with its name, that holds 0 or 1.
+    #[serde(default)]
+    pub one_hot: bool,
+    /// Text between the classes of a cell: blanks, any other text such as `|`, or an empty text where a cell is one class.
+    #[serde(default = "separator")]
+    pub separator: String,
+    /// Character between cells, which may be written itself, too. `auto` is the comma, or where the header has none, a semicolon or a
+    /// tab.
+    #[serde(default)]
+    pub delimiter: Delimiter,
+    /// Whether ids are names of files, which lose their extension: `a.png` is the image `a`.
+    #[serde(default)]
+    pub strip_extension: bool,
+}
+
+/// The classes of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a list of names, or `from_table`")]
+pub enum ClassList {
+    /// These, by number.
+    Names(Vec<String>),
+    /// Those that the table holds.
+    Found(FromTable),
+}
+
+/// The word for classes that the table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FromTable {
+    /// The only one.
+    FromTable,
+}
+
+fn id() -> String {
+    "Id".to_owned()
+}
+
+fn target() -> Columns {
+    Columns::One("Target".to_owned())
+}
+
+fn separator() -> String {
+    " ".to_owned()
 }
 
 /// The challenge's classes, as a default.
@@ -35,16 +85,52 @@ pub fn hpa_names() -> Vec<String> {
     HPA_CLASS_NAMES.map(str::to_owned).to_vec()
 }
 
+fn hpa_classes() -> ClassList {
+    ClassList::Names(hpa_names())
+}
+
+/// Names of columns that every label table has beside those of classes.
+const OWN_COLUMNS: [&str; 5] = ["Id", "Target", "External", "antibody", "antibody_code"];
+
+/// Why these cannot be the names of classes, if they cannot.
+fn name_problem(names: &[String]) -> Option<String> {
+    if let Some(name) = first_repeated(names) {
+        return Some(format!("the class `{name}` is there twice"));
+    }
+    if let Some(name) = names.iter().find(|name| OWN_COLUMNS.contains(&name.as_str())) {
+        return Some(format!("a class cannot be called `{name}`, which is another column's name"));
+    }
+    let untidy = names.iter().find(|name| name.trim().is_empty() || name.trim().len() != name.len());
+    untidy.map(|name| format!("`{name}` is no name of a class: it is empty, or has blanks around it"))
+}
+
 impl Parameters for LabelTableParams {
     fn check(&self) -> Vec<ParamProblem> {
-        check_classes(self.classes.len()).into_iter().collect()
+        let mut problems = Vec::new();
+        match &self.classes {
+            ClassList::Names(names) if names.is_empty() => {
+                problems.push(ParamProblem::value("classes", "there must be at least one class"));
+            }
+            ClassList::Names(names) => {
+                problems.extend(name_problem(names).map(|message| ParamProblem::value("classes", message)));
+            }
+            ClassList::Found(_) => {}
+        }
+        if self.target.names().is_empty() {
+            problems.push(ParamProblem::value("target", "name at least one column, or choose `one_hot: true`"));
+        }
+        if self.one_hot && self.target != target() {
+            problems
+                .push(ParamProblem::value("target", "with `one_hot: true` classes have columns of their own names"));
+        }
+        problems
     }
 }
 
 input_ports! {
     /// Inputs of [`LabelTable`].
     pub struct LabelTableInputs {
-        /// Labelled rows: `Id,Target`.
+        /// Labelled rows: `Id,Target`, or what the parameters say.
         labels: TableInput,
     }
 }
@@ -52,8 +138,8 @@ input_ports! {
 output_ports! {
     /// Outputs of [`LabelTable`].
     pub struct LabelTableOutputs {
-        /// `Id`, `Target` (ascending, each once), a 0/1 column a class, `External`; for external rows also `antibody`
-        /// and `antibody_code`.
+        /// `Id`, `Target` (class numbers, ascending, each once; empty for a row without a class), a 0/1 column a class, `External`;
+        /// for external rows also `antibody` and `antibody_code`.
         table: TableOutput = "labels.csv",
     }
 }
@@ -64,8 +150,8 @@ impl StageKind for LabelTable {
     type Outputs = LabelTableOutputs;
 
     const NAME: &'static str = "label_table";
-    const REVISION: u32 = 1;
-    const DOC: &'static str = "Expands a label table: sorted targets, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.";
+    const REVISION: u32 = 2;
+    const DOC: &'static str = "Reads labels in the shape in which they come, and writes them in that of all other kinds: sorted class numbers, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.\n\nIn this form tables carry the names of their classes: training, reports and submissions take them from it.";
 
     fn run(
         params: LabelTableParams,
@@ -73,16 +159,20 @@ impl StageKind for LabelTable {
         outputs: LabelTableOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let table = inputs.labels.read()?;
-        let labels = Labels::of(&table, params.classes.len())?;
+        let table = inputs.labels.read_with(params.delimiter)?;
+        let labels = params.source().read(&table)?;
+        if let Some(message) = name_problem(&labels.classes) {
+            return Err(StageError::in_file(&table.label, message));
+        }
         let antibodies = if params.external { Some(antibodies(&table, &labels.ids)?) } else { None };
-        let mut header = header(&params.classes);
+        let SourceLabels { ids, classes, targets } = &labels;
+        let mut header = header(classes);
         if params.external {
             header.extend(["antibody", "antibody_code"]);
         }
-        let rows = labels.ids.iter().zip(&labels.targets).enumerate().map(|(row, (id, target))| {
+        let rows = ids.iter().zip(targets).enumerate().map(|(row, (id, target))| {
             let mut cells = vec![id.clone(), target.to_string()];
-            cells.extend((0..params.classes.len()).map(|class| u8::from(target.has(class)).to_string()));
+            cells.extend((0..classes.len()).map(|class| u8::from(target.has(class)).to_string()));
             cells.push(truth(params.external).to_owned());
             if let Some(antibodies) = &antibodies {
                 let (name, code) = &antibodies[row];
@@ -90,8 +180,27 @@ impl StageKind for LabelTable {
             }
             cells
         });
-        context.metric("rows", labels.len() as f64);
+        context.metric("rows", ids.len() as f64);
+        context.metric("classes", classes.len() as f64);
+        let without_class = targets.iter().filter(|target| target.classes().is_empty()).count();
+        context.metric("rows_without_class", without_class as f64);
         outputs.table.write(&header, rows)
+    }
+}
+
+impl LabelTableParams {
+    fn source(&self) -> LabelSource<'_> {
+        LabelSource {
+            id: &self.id,
+            target: self.target.names(),
+            one_hot: self.one_hot,
+            separator: &self.separator,
+            strip_extension: self.strip_extension,
+            classes: match &self.classes {
+                ClassList::Names(names) => Some(names),
+                ClassList::Found(_) => None,
+            },
+        }
     }
 }
 

@@ -58,6 +58,9 @@ impl StageKind for LeakRows {
             let Some(at) = index.get(name) else {
                 return Err(leak.error(row, format!("the external id `{name}` is not in `{}`", external.label)));
             };
+            if targets[*at].classes().is_empty() {
+                return Err(leak.error(row, format!("the external id `{name}` has no class in `{}`", external.label)));
+            }
             if seen.insert(id) {
                 rows.push([id.to_owned(), name.to_owned(), targets[*at].to_string()]);
             }

@@ -30,6 +30,9 @@ pub struct NeighboursParams {
     /// Whether a query may be its own neighbour: the reference with the same id. For sets that share rows.
     #[serde(default)]
     pub itself: bool,
+    /// Whether the tables may lack rows. Those count as unknown; without it, a row that a table lacks is an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
     /// Cosines for which the report counts the queries whose nearest neighbour lies above.
     #[serde(default = "reported")]
     pub thresholds: Vec<f64>,
@@ -78,7 +81,8 @@ output_ports! {
         /// Neighbours of each query, in order, nearest (rank 1) first: `Id,rank,neighbour,cosine`.
         neighbours: TableOutput = "neighbours.csv",
         /// Number of queries whose nearest neighbour has a cosine above each threshold, and how many of those share its
-        /// antibody and its target: `threshold,rows,same_antibody,same_target`; empty where the tables do not say.
+        /// antibody and its target: `threshold,rows,same_antibody,same_target,known`; empty where the tables do not say. `known`
+        /// counts those of which `query_table` knows the antibody or the target.
         report: TableOutput = "report.csv",
     }
 }
@@ -89,7 +93,7 @@ impl StageKind for Neighbours {
     type Outputs = NeighboursOutputs;
 
     const NAME: &'static str = "neighbours";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DOC: &'static str = "Finds for every query the references with the largest cosine of their features, by exhaustive search.\n\n\
         Each set is standardised per column by its own mean and standard deviation, as scikit-learn's `StandardScaler` does: a \
         constant column has no influence. Cosines are exact to float64; equally near references come in the order of \
@@ -103,8 +107,8 @@ impl StageKind for Neighbours {
         outputs: NeighboursOutputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let queries = Side::open(&inputs.queries, inputs.query_table.as_ref(), context)?;
-        let references = Side::open(&inputs.references, inputs.reference_table.as_ref(), context)?;
+        let queries = Side::open(&inputs.queries, inputs.query_table.as_ref(), params.partial, context)?;
+        let references = Side::open(&inputs.references, inputs.reference_table.as_ref(), params.partial, context)?;
         let not = if params.itself { vec![None; queries.ids.len()] } else { themselves(&queries.ids, &references.ids) };
         let options = SearchOptions { top: params.top, excluded: &not };
         let blocks = BlockSizes::for_columns(queries.rows.columns());
@@ -114,7 +118,7 @@ impl StageKind for Neighbours {
         context.metric("mean_cosine", cosines.sum::<f64>() / found.len() as f64);
         neighbour_table::write(&outputs.neighbours, &queries.ids, &references.ids, &found)?;
         let report = agreement::report(&params.thresholds, &queries.properties, &references.properties, &found);
-        outputs.report.write(&["threshold", "rows", "same_antibody", "same_target"], report)
+        outputs.report.write(&["threshold", "rows", "same_antibody", "same_target", "known"], report)
     }
 }
 
@@ -126,10 +130,15 @@ struct Side {
 }
 
 impl Side {
-    fn open(matrix: &MatrixInput, table: Option<&TableInput>, context: &StageContext<'_>) -> Result<Side, StageError> {
+    fn open(
+        matrix: &MatrixInput,
+        table: Option<&TableInput>,
+        partial: bool,
+        context: &StageContext<'_>,
+    ) -> Result<Side, StageError> {
         let mut rows = matrix.open()?;
         let ids = rows.take_ids(given_ids(table)?.as_deref())?;
-        let properties = RowProperties::of(table, &ids, &rows.label)?;
+        let properties = RowProperties::of(table, &ids, &rows.label, partial)?;
         Ok(Side { ids, properties, rows: UnitRows::of(rows, context)? })
     }
 }

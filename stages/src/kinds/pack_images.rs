@@ -14,13 +14,14 @@ use crate::artifact::packed_images::{IndexRow, PackedImagesOutput, Planes, Shard
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::read_options::ReadOptions;
+use crate::image_sets::read_options::{FaintImages, ReadOptions};
 use crate::items::{ItemCache, OnFailure, PerItem};
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::ports::OutputValue;
 use crate::{input_ports, output_ports};
-use athanor_images::pixels::Samples;
+use athanor_images::decode::Page;
+use athanor_images::pixels::{Pixels, Samples};
 
 /// The kind `pack_images`.
 pub struct PackImages;
@@ -74,7 +75,7 @@ impl StageKind for PackImages {
     type Outputs = PackImagesOutputs;
 
     const NAME: &'static str = "pack_images";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DOC: &'static str = "Decodes an image set into memory-mapped safetensors files, from which any crop is read without decoding.\n\nThe file of an image depends on its id alone, so that a new image changes one file; the others in that file are copied, not decoded again.";
     const USES_ALL_CPUS: bool = true;
 
@@ -87,13 +88,21 @@ impl StageKind for PackImages {
         let items = ItemCache::of::<Self>(context)?;
         let (set, mut bad) = params.reading.read(&inputs.images, context)?;
         let (copied, decoded) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let pack = Pack { reading: &params.reading, channels: &set.channels, items: &items, copied, decoded };
+        let pack = Pack {
+            reading: &params.reading,
+            channels: &set.channels,
+            items: &items,
+            copied,
+            decoded,
+            faint: FaintImages::default(),
+        };
         let shards = shards_of(&set, params.images_per_shard);
         let names: Vec<&String> = shards.keys().collect();
         let members: Vec<Vec<Member<'_>>> = shards.values().cloned().collect();
         let packed = items.compute(&pack, &members, OnFailure::Stop)?;
         let [decoded, copied] = [&pack.decoded, &pack.copied].map(|count| count.load(Ordering::Relaxed));
         context.log(format!("{decoded} images decoded, {copied} copied from earlier shards"));
+        pack.faint.log(context);
         let mut index = Vec::with_capacity(set.ids.len());
         for ((name, members), packed) in names.into_iter().zip(&members).zip(packed) {
             let packed = packed?;
@@ -172,6 +181,7 @@ struct Pack<'p> {
     items: &'p ItemCache<'p>,
     copied: AtomicUsize,
     decoded: AtomicUsize,
+    faint: FaintImages,
 }
 
 impl<'s> PerItem for Pack<'s> {
@@ -226,7 +236,7 @@ struct Fault {
 impl Pack<'_> {
     /// Everything that an image's pixels depend on.
     fn content(&self, member: &Member<'_>) -> Value {
-        let files = member.files.iter().map(|file| json!([file.digest, self.reading.sample(&file.channel)]));
+        let files = member.files.iter().map(|file| json!([file.digest, self.reading.key(&file.channel)]));
         files.collect()
     }
 
@@ -260,9 +270,26 @@ impl Pack<'_> {
 
     fn decode(&self, member: &Member<'_>) -> Result<Result<Planes, Fault>, StageError> {
         let mut planes = Planes { shape: [member.files.len(), 0, 0], bytes: Vec::new() };
+        // One file may hold all channels.
+        let mut decoded: Option<(Digest, Pixels)> = None;
         for (channel, file) in member.files.iter().enumerate() {
-            let pixels = match self.reading.decode(file) {
-                Ok((_, pixels)) => pixels.to_u8(),
+            let whole = match decoded.take() {
+                Some((digest, pixels)) if digest == file.digest => Ok(pixels),
+                _ => file
+                    .read()
+                    .and_then(|bytes| self.reading.decode_page(file, &bytes, Page::Only))
+                    .map(|(_, pixels)| pixels),
+            };
+            let pixels = whole.and_then(|whole| {
+                let more = member.files.get(channel + 1).is_some_and(|next| next.digest == file.digest);
+                decoded = more.then(|| (file.digest, whole.clone()));
+                self.reading.channel_of(file, whole)
+            });
+            let pixels = match pixels {
+                Ok(pixels) => {
+                    self.faint.see(self.reading, &pixels);
+                    pixels.to_u8()
+                }
                 Err(StageError::Input { message, .. }) => return Ok(Err(Fault { channel, reason: message })),
                 Err(other) => return Err(other),
             };

@@ -59,7 +59,7 @@ impl StageKind for PerceptualHashes {
     type Outputs = PerceptualHashesOutputs;
 
     const NAME: &'static str = "perceptual_hashes";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DOC: &'static str = "Computes the 64-bit perceptual hash of each channel, as Python's ImageHash `phash` does: images that look alike differ in few bits.";
     const USES_ALL_CPUS: bool = true;
 
@@ -91,11 +91,11 @@ impl PerItem for Hash<'_> {
     const UNIT: &'static str = "images";
 
     fn key(&self, image: &ImageFile) -> Value {
-        json!({ "image": image.digest, "sample": self.0.sample(&image.channel) })
+        json!({ "image": image.digest, "reading": self.0.key(&image.channel) })
     }
 
     fn compute(&self, image: &ImageFile, _folder: &Path) -> Result<String, StageError> {
-        let (_, pixels) = self.0.decode(image)?;
+        let pixels = self.0.decode(image)?;
         Ok(phash(&pixels.to_u8()).to_string())
     }
 }

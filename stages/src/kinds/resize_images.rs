@@ -14,7 +14,7 @@ use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::image_sets::map_images::map_images;
-use crate::image_sets::read_options::ReadOptions;
+use crate::image_sets::read_options::{FaintImages, ReadOptions};
 use crate::input_ports;
 use crate::items::{ItemCache, PerItem};
 use crate::kind::StageKind;
@@ -174,8 +174,8 @@ impl StageKind for ResizeImages {
     type Outputs = ResizeImagesOutputs;
 
     const NAME: &'static str = "resize_images";
-    const REVISION: u32 = 1;
-    const DOC: &'static str = "Resizes images to squares of one or several sizes, from one decoding each, as grey files.\n\nReads PNG, JPEG and TIFF, whatever the names of the files; of files with colours it takes the colour component that holds the channel.";
+    const REVISION: u32 = 2;
+    const DOC: &'static str = "Resizes images to squares of one or several sizes, from one decoding each, as grey files.\n\nReads PNG, JPEG, TIFF, BMP, GIF, WebP, PNM and QOI, whatever the names of the files; of files with colours it takes the colour component that holds the channel.";
     const USES_ALL_CPUS: bool = true;
     const OUTPUTS_VARY: bool = true;
 
@@ -193,7 +193,9 @@ impl StageKind for ResizeImages {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let items = ItemCache::of::<Self>(context)?;
-        let each = map_images(&params.reading, &inputs.images, &Resize(&params), &items, context)?;
+        let work = Resize { params: &params, faint: FaintImages::default() };
+        let each = map_images(&params.reading, &inputs.images, &work, &items, context)?;
+        work.faint.log(context);
         for size in params.all_sizes() {
             let port = port_name(&params, size);
             let folder = outputs.by_name.get(&port).cloned().unwrap_or_else(|| PathBuf::from(&port));
@@ -227,7 +229,10 @@ impl ResizeImagesParams {
 }
 
 /// Resizes one image; the value is the bits a sample of the results.
-struct Resize<'p>(&'p ResizeImagesParams);
+struct Resize<'p> {
+    params: &'p ResizeImagesParams,
+    faint: FaintImages,
+}
 
 impl PerItem for Resize<'_> {
     type Item = ImageFile;
@@ -235,11 +240,11 @@ impl PerItem for Resize<'_> {
     const UNIT: &'static str = "images";
 
     fn key(&self, image: &ImageFile) -> Value {
-        let ResizeImagesParams { interpolation, format, quality, depth, reading, .. } = self.0;
+        let ResizeImagesParams { interpolation, format, quality, depth, reading, .. } = self.params;
         json!({
             "image": image.digest,
-            "sample": reading.sample(&image.channel),
-            "sizes": self.0.all_sizes(),
+            "reading": reading.key(&image.channel),
+            "sizes": self.params.all_sizes(),
             "interpolation": interpolation,
             "format": format,
             "quality": (*format == Format::Jpeg).then_some(quality),
@@ -248,8 +253,11 @@ impl PerItem for Resize<'_> {
     }
 
     fn compute(&self, image: &ImageFile, folder: &Path) -> Result<u8, StageError> {
-        let params = self.0;
-        let (_, pixels) = params.reading.decode(image)?;
+        let params = self.params;
+        let pixels = params.reading.decode(image)?;
+        if params.depth == 8 {
+            self.faint.see(&params.reading, &pixels);
+        }
         let mut depth = 0;
         for size in params.all_sizes() {
             let resized = resize(&pixels, size as usize, size as usize, params.interpolation);

@@ -1,16 +1,48 @@
 //! `submission`: from probabilities and thresholds to labels, with known labels put in.
 
-use crate::artifact::labels::{Target, parse_target, targets_of};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::labels::{Target, class_names, parse_target, predictions_of};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
 use crate::artifact::table::{Table, TableInput, TableOutput};
-use crate::classification::threshold_params::ThresholdParams;
+use crate::classification::threshold_params::{check_probability, half};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
+use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
 
 /// The kind `submission`.
 pub struct Submission;
+
+/// Parameters of [`Submission`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmissionParams {
+    /// Threshold of every class when no table of thresholds is given.
+    #[serde(default = "half")]
+    pub threshold: f64,
+    /// Text between the labels of a row.
+    #[serde(default = "blank", skip_serializing_if = "is_blank")]
+    pub separator: String,
+}
+
+fn blank() -> String {
+    " ".to_owned()
+}
+
+fn is_blank(separator: &str) -> bool {
+    separator == " "
+}
+
+impl Parameters for SubmissionParams {
+    fn check(&self) -> Vec<ParamProblem> {
+        let empty = || ParamProblem::value("separator", "labels must be told apart");
+        let empty = self.separator.is_empty().then(empty);
+        check_probability("threshold", self.threshold).into_iter().chain(empty).collect()
+    }
+}
 
 input_ports! {
     /// Inputs of [`Submission`].
@@ -23,6 +55,8 @@ input_ports! {
         thresholds: Option<TableInput>,
         /// Known labels: `Id,Target`.
         leak: Option<TableInput>,
+        /// Table of `label_table`, whose columns name the classes; labels are then names instead of numbers.
+        classes: Option<TableInput>,
     }
 }
 
@@ -35,7 +69,7 @@ output_ports! {
 }
 
 impl StageKind for Submission {
-    type Params = ThresholdParams;
+    type Params = SubmissionParams;
     type Inputs = SubmissionInputs;
     type Outputs = SubmissionOutputs;
 
@@ -45,7 +79,7 @@ impl StageKind for Submission {
         Rows with a known answer (`leak`) take it. The metric `leak_rows_changed` counts those whose labels differed.";
 
     fn run(
-        params: ThresholdParams,
+        params: SubmissionParams,
         inputs: SubmissionInputs,
         outputs: SubmissionOutputs,
         context: &StageContext<'_>,
@@ -65,8 +99,30 @@ impl StageKind for Submission {
             let changed = put_in(&leak.read()?, matrix.columns, &sample_ids, &mut labels)?;
             context.metric("leak_rows_changed", changed as f64);
         }
-        let rows = sample_ids.into_iter().zip(labels).map(|(id, target)| [id, target.to_string()]);
+        let names =
+            inputs.classes.as_ref().map(|table| names_of(table, matrix.columns, &params.separator)).transpose()?;
+        let written = |target: Target| {
+            let label = |class: &usize| names.as_ref().map_or_else(|| class.to_string(), |names| names[*class].clone());
+            target.classes().iter().map(label).collect::<Vec<_>>().join(&params.separator)
+        };
+        let rows = sample_ids.into_iter().zip(labels).map(|(id, target)| [id, written(target)]);
         outputs.submission.write(&["Id", "Predicted"], rows)
+    }
+}
+
+/// The names of the classes, none of which holds the text between labels.
+fn names_of(table: &TableInput, classes: usize, separator: &str) -> Result<Vec<String>, StageError> {
+    let table = table.read()?;
+    let Some(names) = class_names(&table, classes) else {
+        let message = format!("names no {classes} classes in columns from `Target` to `External`");
+        return Err(StageError::at_row(&table.label, 1, message).with_help("Give a table that `label_table` wrote."));
+    };
+    match names.iter().find(|name| name.contains(separator)) {
+        Some(name) => {
+            let message = format!("the name `{name}` holds the text between labels, `{separator}`");
+            Err(StageError::at_row(&table.label, 1, message).with_help("Choose another `separator`, such as `|`."))
+        }
+        None => Ok(names.to_vec()),
     }
 }
 
@@ -121,7 +177,7 @@ pub fn predict(row: &[f64], thresholds: &[f64]) -> Target {
 
 /// Puts known labels in, the first of an id; returns the number of changed rows.
 fn put_in(leak: &Table, classes: usize, ids: &[String], labels: &mut [Target]) -> Result<usize, StageError> {
-    let answers = targets_of(leak, "Target", classes)?;
+    let answers = predictions_of(leak, "Target", classes)?;
     let index = leak.index("Id")?;
     let mut changed = 0;
     for (id, label) in ids.iter().zip(labels) {

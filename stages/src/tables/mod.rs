@@ -1,5 +1,7 @@
 //! Helpers of the kinds that make tables of tables.
 
 pub(crate) mod class_count;
+pub(crate) mod columns;
+pub(crate) mod label_source;
 pub(crate) mod row_expression;
 pub(crate) mod stratify;

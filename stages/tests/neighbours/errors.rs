@@ -74,6 +74,16 @@ fn an_id_that_its_table_does_not_know() {
 }
 
 #[test]
+fn a_partial_table_that_knows_no_row_is_another_table() {
+    let bench = Bench::new();
+    let features = bench.matrix("features", &json!([[1.0, 0.0], [0.0, 1.0]]));
+    let table = bench.file("table.csv", "Id,Target\nid7,0\nid8,0\n");
+    let inputs = [("queries", vec![features.clone()]), ("references", vec![features]), ("query_table", vec![table])];
+    let error = bench.run("neighbours", json!({ "partial": true }), 0, &inputs, &FOUND).unwrap_err();
+    assert_eq!(error.to_string(), "features, row 1: the id `id0` is not in `table.csv`");
+}
+
+#[test]
 fn neighbours_that_do_not_fit_a_submission() {
     let header = "Id,rank,neighbour,cosine\n";
     for (submission, neighbours, targets, expected) in [
@@ -86,7 +96,7 @@ fn neighbours_that_do_not_fit_a_submission() {
         ("a,0\n", "a,0,x,0.9\n", "x,0\n", "n.csv, row 2: `0` is no rank: ranks count from 1"),
         ("a,0\n", "a,1,x,NaN\n", "x,0\n", "n.csv, row 2: `NaN` is no cosine between -1 and 1"),
         ("a,0\n", "a,1,,0.9\n", "x,0\n", "n.csv, row 2: an id is empty"),
-        ("a,0\n", "a,1,x,0.9\n", "x,\n", "t.csv, row 2: `Target` is empty"),
+        ("a,0\n", "a,1,x,0.9\n", "x,\n", "n.csv, row 2: the neighbour `x` has no class in `t.csv`"),
         ("a,28\n", "a,1,x,0.9\n", "x,0\n", "s.csv, row 2: there is no class 28: classes go from 0 to 27"),
         ("", "a,1,x,0.9\n", "x,0\n", "s.csv: the table has no rows"),
         ("a,0\n", "", "x,0\n", "n.csv: the table has no rows"),

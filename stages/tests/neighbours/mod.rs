@@ -64,9 +64,9 @@ fn neighbours_are_scikit_learns() {
         let report = std::fs::read_to_string(bench.out("report.csv")).unwrap();
         let expected = case["report"].as_array().unwrap().iter().enumerate().map(|(step, counts)| {
             let [rows, antibody, target] = [0, 1, 2].map(|at| counts[at].as_u64().unwrap());
-            format!("{},{rows},{antibody},{target}\n", (60 + step) as f64 / 100.0)
+            format!("{},{rows},{antibody},{target},{rows}\n", (60 + step) as f64 / 100.0)
         });
-        assert_eq!(report, format!("threshold,rows,same_antibody,same_target\n{}", expected.collect::<String>()));
+        assert_eq!(report, format!("threshold,rows,same_antibody,same_target,known\n{}", expected.collect::<String>()));
     }
 }
 
@@ -94,6 +94,43 @@ fn rows_take_the_labels_of_what_they_resemble() {
 }
 
 #[test]
+fn a_number_of_rows_takes_labels_nearest_first() {
+    let bench = Bench::new();
+    let inputs = [
+        ("submission", vec![bench.file("submission.csv", "Id,Predicted\na,0\nb,0\nc,0\nd,0\n")]),
+        (
+            "neighbours",
+            vec![
+                bench.file("neighbours.csv", "Id,rank,neighbour,cosine\na,1,x,0.1\nb,1,x,0.5\nc,1,x,0.5\nd,1,x,0.7\n"),
+            ],
+        ),
+        ("targets", vec![bench.file("targets.csv", "Id,Target\nx,3\n")]),
+    ];
+    for (count, expected) in [(0, "0000"), (1, "0003"), (2, "0303"), (3, "0333"), (9, "3333")] {
+        bench.run("apply_neighbours", json!({ "count": count }), 0, &inputs, &APPLIED).unwrap();
+        assert_eq!(column(&bench.out("final.csv"), 1).concat(), expected);
+    }
+    assert_eq!(bench.metric("lowest_cosine"), 0.7);
+}
+
+#[test]
+fn a_partial_table_says_of_how_many_it_knows() {
+    let bench = Bench::new();
+    let features = bench.matrix("features", &json!([[1.0, 0.0], [0.0, 1.0], [0.9, 0.0], [0.0, 0.8]]));
+    let references = bench.matrix("references", &json!([[1.0, 0.1], [0.1, 1.0]]));
+    let inputs = [
+        ("queries", vec![features]),
+        ("references", vec![references]),
+        ("query_table", vec![bench.file("q.csv", "Id,antibody,Target\nid3,9,1\nid0,7,0 1\n")]),
+        ("reference_table", vec![bench.file("r.csv", "Id,Target,antibody\nid0,0,7\nid1,1,9\n")]),
+    ];
+    let params = json!({ "top": 1, "thresholds": [-1.0], "partial": true, "itself": true });
+    bench.run("neighbours", params, 0, &inputs, &FOUND).unwrap();
+    let report = std::fs::read_to_string(bench.out("report.csv")).unwrap();
+    assert_eq!(report, "threshold,rows,same_antibody,same_target,known\n-1,4,2,1,2\n");
+}
+
+#[test]
 fn what_is_not_known_stays_empty_in_the_report() {
     let bench = Bench::new();
     let features = bench.matrix("features", &json!([[1.0, 0.0], [0.0, 1.0], [0.9, 0.0]]));
@@ -106,7 +143,7 @@ fn what_is_not_known_stays_empty_in_the_report() {
     let params = json!({ "top": 1, "thresholds": [0.5, -1.0] });
     bench.run("neighbours", params.clone(), 0, &inputs, &FOUND).unwrap();
     let report = std::fs::read_to_string(bench.out("report.csv")).unwrap();
-    assert_eq!(report, "threshold,rows,same_antibody,same_target\n0.5,2,,2\n-1,3,,2\n");
+    assert_eq!(report, "threshold,rows,same_antibody,same_target,known\n0.5,2,,2,2\n-1,3,,2,2\n");
     assert_eq!(column(&bench.out("neighbours.csv"), 2)[0], "id2");
     let with_itself = json!({ "top": 1, "itself": true });
     bench.run("neighbours", with_itself, 0, &inputs, &FOUND).unwrap();

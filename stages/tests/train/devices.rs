@@ -20,16 +20,18 @@ fn assert_same(fixture: &Fixture, one: &str, other: &str) {
 fn training_does_not_depend_on_the_number_of_devices() {
     let _alone = alone();
     let fixture = Fixture::new(22);
-    for (accumulation, several) in [(3, [2, 3]), (4, [2, 3])] {
+    // One loss of all batches, or one that is a mean over images.
+    for (loss, accumulation, several) in [("classifier", 3, [2, 3]), ("classifier", 4, [2, 3]), ("focal", 3, [2, 3])] {
         // In the first epoch the batch norms of the backbone use running statistics, in the second those of each batch.
         let params = params(json!({
             "batch": 2, "accumulation": accumulation, "freeze_epochs": 1, "crop": 12, "dropout": 0.5,
+            "loss": loss,
         }));
         let heard = RecordingReporter::patient();
-        let one = format!("{accumulation} on one");
+        let one = format!("{loss} {accumulation} on one");
         fixture.train(&params, &one, Run::new(&heard)).unwrap();
         for devices in several {
-            let name = format!("{accumulation} on {devices}");
+            let name = format!("{loss} {accumulation} on {devices}");
             fixture.train(&params, &name, Run { devices, ..Run::new(&heard) }).unwrap();
             assert_same(&fixture, &one, &name);
         }

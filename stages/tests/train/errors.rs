@@ -143,6 +143,8 @@ fn parameters_are_checked() {
     assert_eq!(train(json!({ "upsample": { "share": 0 } })), "`share` is above 0 and at most 1");
     let small = train(json!({ "arch": "inceptionv3" }));
     assert_eq!(small, "inceptionv3 needs images of at least 75 x 75 pixels");
+    let pool = train(json!({ "arch": "inceptionv3", "crop": 75, "stem_pool": "2x2" }));
+    assert_eq!(pool, "inceptionv3 has no choice here: only ResNets have");
     let arch = train(json!({ "arch": "resnet19" }));
     assert!(arch.contains("resnet19"), "{arch}");
     let predict = |given: Value| told("predict", given);

@@ -31,7 +31,7 @@ fn what_would_fit_is_said() {
     assert_eq!(message, "the GPU has no room for 6 MiB more, with batches of 6 images of 12 x 12 pixels in float32");
     assert_eq!(
         help,
-        "Options that need less memory: `batch: 3` with `accumulation: 2` (as many images a step), `precision: bf16`, \
+        "Options that need less memory: `batch: 3` with `accumulation: 2` (as many images a step, though batch norms see fewer at once), `precision: bf16`, \
          `gradient_checkpointing: true`, or `on_out_of_memory: split`."
     );
     assert!(!retry);

@@ -93,7 +93,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
     pub(super) fn stop_overdue(&mut self) {
         for (id, running) in &self.running {
             let timeout = self.inputs.plan.instances[id.index()].timeout;
-            let overdue = timeout.is_some_and(|timeout| running.started.elapsed() >= timeout);
+            let overdue = timeout.zip(running.began).is_some_and(|(timeout, began)| began.elapsed() >= timeout);
             if overdue && self.timed_out.insert(*id) {
                 self.executor.stop(*id, Stop::Now);
             }

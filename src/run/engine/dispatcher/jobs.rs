@@ -1,12 +1,14 @@
 //! Events of jobs: what attempts report, and how they end.
 
+use std::time::Instant;
+
 use athanor_stages::context::StageReport;
 
 use crate::events::RunEvent;
 use crate::plan::{InstanceId, Work};
 use crate::run::attempts::backend::{Abandoned, RunBackend};
 use crate::run::attempts::failure::Failure;
-use crate::run::executor::job::{Exit, JobEvent};
+use crate::run::executor::job::{Exit, JobEvent, Placement, Queued};
 
 use super::{Dispatcher, Running};
 
@@ -17,8 +19,25 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             JobEvent::BadReport(id, message) => {
                 self.journal.record(RunEvent::Advice { instance: self.name(id), message });
             }
+            JobEvent::Queued(id, Queued { job, reason }) => {
+                self.journal.record(RunEvent::Queued { instance: self.name(id), job, reason });
+            }
+            JobEvent::Began(id, placement) => self.began(id, placement),
+            JobEvent::Stored(id, made) => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    self.backend.made(&mut running.attempt, made);
+                }
+            }
+            JobEvent::Notice(message) => self.journal.record(RunEvent::Notice { message }),
             JobEvent::Exited(id, exit) => self.exited(id, exit),
         }
+    }
+
+    fn began(&mut self, id: InstanceId, Placement { job, node, ago }: Placement) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let now = Instant::now();
+        running.began = Some(now.checked_sub(ago).unwrap_or(now));
+        self.journal.record(RunEvent::Placed { instance: self.name(id), job, node });
     }
 
     fn report(&mut self, id: InstanceId, report: StageReport) {
@@ -53,7 +72,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         }
         let timeout = self.timed_out.remove(&id).then(|| self.plan().instances[id.index()].timeout).flatten();
         // A run that ends at a failure lets others finish, and starts nothing again.
-        let is_paused = !self.scheduler.is_accepting() && matches!(exit, Exit::Stopped { .. });
+        let is_paused = !self.scheduler.is_accepting() && matches!(exit, Exit::Stopped { .. } | Exit::Evicted { .. });
         let stopped = self.interrupts > 0 || is_paused;
         if stopped && timeout.is_none() {
             self.counts.interrupted += 1;
@@ -64,6 +83,11 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             self.defer(id, because);
         } else if timeout.is_none() && self.resumes(id, &exit) {
             self.journal.record(RunEvent::Resuming { instance: self.name(id), attempt: self.attempts[&id] });
+            self.scheduler.enqueue(id);
+        } else if let (Exit::Evicted { why }, None) = (&exit, timeout) {
+            self.resumed.entry(id).or_default().count += 1;
+            let (instance, attempt) = (self.name(id), self.attempts[&id]);
+            self.journal.record(RunEvent::Evicted { instance, attempt, why: why.clone() });
             self.scheduler.enqueue(id);
         } else {
             let again = exit.wants_retry();

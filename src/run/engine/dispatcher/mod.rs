@@ -39,7 +39,8 @@ const MAX_STORING: usize = 32;
 /// Attempt in progress.
 struct Running<A> {
     attempt: A,
-    started: Instant,
+    /// Begin of its work; `None` while it waits in a queue.
+    began: Option<Instant>,
 }
 
 /// Attempts of an instance that went on from the state of one that had stopped in good order, unasked.
@@ -182,6 +183,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
         // A collection after a kill must find in the log all that this run relies on.
         self.journal.flush();
         self.start_fitting()?;
+        self.executor.flush();
         // Resources are idle until something is started; what has been made can wait as long.
         for (id, attempt) in std::mem::take(&mut self.exited_ok) {
             self.backend.store(&self.inputs, id, attempt);
@@ -330,7 +332,8 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             }
         }
         let job = self.backend.job(&self.inputs, id, &attempt, allocation);
-        self.running.insert(id, Running { attempt, started: Instant::now() });
+        let began = (!self.executor.queues()).then(Instant::now);
+        self.running.insert(id, Running { attempt, began });
         self.executor.start(job);
     }
 

@@ -1,10 +1,16 @@
 //! JPEG, through the `libjpeg-turbo-rs` crate, whose pixels are those of libjpeg-turbo (and so of Pillow and OpenCV)
 //! bit for bit; other decoders differ from it by several grey levels where the chroma is subsampled.
 
+pub(crate) mod markers;
+
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
 
-use super::super::pixels::{Pixels, Samples};
-use super::{DecodeError, Header, ImageFormat, Limits, damaged, unsupported};
+use super::colour::{convert, rgb_of_cmyk};
+use super::format::FormatDecoder;
+use super::orientation::Orientation;
+use super::raster::{Raster, RawSamples};
+use super::{DecodeError, Header, ImageFormat, Limits, Options, damaged, unsupported};
+use markers::Markers;
 
 const FORMAT: ImageFormat = ImageFormat::Jpeg;
 
@@ -15,26 +21,54 @@ const MAX_SCANS: usize = 256;
 /// blocks.
 const WORKING_FACTOR: usize = 4;
 
-pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
-    Ok(open(bytes, limits)?.0)
+/// The decoder of JPEG files.
+pub(crate) struct Jpeg;
+
+impl FormatDecoder for Jpeg {
+    fn header(&self, bytes: &[u8], options: &Options) -> Result<Header, DecodeError> {
+        let markers = Markers::of(bytes).map_err(|reason| damaged(FORMAT, reason))?;
+        Ok(open(&bytes[..markers.end.unwrap_or(bytes.len())], &options.limits)?.0)
+    }
+
+    fn decode(&self, bytes: &[u8], options: &Options) -> Result<Raster, DecodeError> {
+        let markers = Markers::of(bytes).map_err(|reason| damaged(FORMAT, reason))?;
+        let end = markers.end.ok_or_else(|| damaged(FORMAT, "it has no end mark"))?;
+        let (header, decoder) = open(&bytes[..end], &options.limits)?;
+        let components = decoder.header().components.len();
+        let samples = samples(decoder, &header, components)?;
+        // Adobe's files store the light that the ink lets through, and hardly anybody else writes such files.
+        let samples = match components {
+            4 => convert(&samples, 4, |ink: [u8; 4]| rgb_of_cmyk(ink.map(|ink| 255 - ink))),
+            _ => samples,
+        };
+        Ok(Raster::new(&header, RawSamples::U8(samples)))
+    }
+
+    fn orientation(&self, bytes: &[u8], options: &Options) -> Orientation {
+        Markers::of(bytes).map(|markers| markers.metadata.orientation(options)).unwrap_or_default()
+    }
 }
 
-pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
+/// The samples of a JPEG stream within another file, `components` of 8 bits a pixel, and their width and height.
+pub(crate) fn decode_stream(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Header, usize), DecodeError> {
+    Markers::of(bytes).map_err(|reason| damaged(FORMAT, reason))?;
     let (header, decoder) = open(bytes, limits)?;
-    if !has_end_mark(bytes) {
-        return Err(damaged(FORMAT, "it has no end mark"));
-    }
-    let format = if header.channels == 1 { PixelFormat::Grayscale } else { PixelFormat::Rgb };
+    let components = decoder.header().components.len();
+    Ok((samples(decoder, &header, components)?, header, components))
+}
+
+/// The decoded samples: grey, RGB or CMYK.
+fn samples(decoder: Decoder<'_>, header: &Header, components: usize) -> Result<Vec<u8>, DecodeError> {
+    let format = match components {
+        1 => PixelFormat::Grayscale,
+        4 => PixelFormat::Cmyk,
+        _ => PixelFormat::Rgb,
+    };
     let image = decoder.with_output_format(format).decode_image().map_err(refusal)?;
-    if image.data.len() != header.decoded_bytes() {
+    if image.data.len() != header.width * header.height * components {
         return Err(damaged(FORMAT, "fewer pixels than the header promises"));
     }
-    Ok(Pixels {
-        width: header.width,
-        height: header.height,
-        channels: header.channels,
-        samples: Samples::U8(image.data),
-    })
+    Ok(image.data)
 }
 
 fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Decoder<'a>), DecodeError> {
@@ -50,20 +84,13 @@ fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Decoder<'a>), D
         let kind = if frame.is_lossless { "lossless" } else { "lossy" };
         return Err(unsupported(FORMAT, format!("{kind} compression at {} bits", frame.precision)));
     }
-    let channels = match frame.components.len() {
-        channels @ (1 | 3) => channels,
-        4 => return Err(unsupported(FORMAT, "CMYK colour")),
-        other => return Err(unsupported(FORMAT, format!("an image of {other} components"))),
-    };
+    let components = frame.components.len();
+    if !matches!(components, 1 | 3 | 4) {
+        return Err(unsupported(FORMAT, format!("an image of {components} components")));
+    }
+    let channels = components.min(3);
     let header = Header { format: FORMAT, width: frame.width(), height: frame.height(), channels, depth: 8 };
-    Ok((header.within(limits, bytes.len())?, decoder))
-}
-
-/// Whether an end mark follows the start of the last scan. Inside a scan its bytes cannot occur, and what precedes the
-/// scans (a thumbnail, say) may hold one of its own.
-fn has_end_mark(bytes: &[u8]) -> bool {
-    let last = |mark: [u8; 2]| bytes.windows(2).rposition(|pair| pair == mark);
-    last([0xff, 0xd9]).is_some_and(|end| last([0xff, 0xda]).is_some_and(|scan| scan < end))
+    Ok((header.within_at(components, limits, bytes.len())?, decoder))
 }
 
 fn refusal(error: JpegError) -> DecodeError {

@@ -1,119 +1,141 @@
-//! TIFF and BigTIFF: 8 and 16 bits, grey and colour, strips and tiles, raw, PackBits, LZW and deflate, either byte
-//! order.
+//! TIFF and BigTIFF, through the `tiff` crate; their JPEG strips and tiles as JPEG files.
 //!
-//! Strips and tiles are unpacked into buffers of the size in the directory, so that the allocation caused by a damaged
-//! file is bounded.
+//! A guard reads the directory first (`guard`), and the crate is shown a file whose directory is known to be sound
+//! (`mended`). It unpacks strips and tiles and undoes predictors; the meaning of the samples is ours.
 
-mod directory;
-mod layout;
+mod fax3;
+mod guard;
+mod jpeg;
+mod mended;
+mod ome;
 mod unpack;
 
-use super::super::pixels::{Pixels, Samples};
-use super::{DecodeError, Header, ImageFormat, Limits, damaged, unsupported};
-use directory::{Directory, Tag};
-use layout::Layout;
+use super::colour::{convert, rgb_of_cmyk, rgb_of_ycbcr};
+use super::directory::{Directory, Tag};
+use super::format::{FormatDecoder, Pages};
+use super::orientation::Orientation;
+use super::raster::{NumberType, Raster, RawSamples};
+use super::{DecodeError, Header, ImageFormat, Options, Page, damaged, unsupported};
+use guard::{Colour, Layout, Samples};
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
 
-pub(crate) fn header(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
-    Ok(open(bytes, limits)?.0)
-}
+/// The decoder of TIFF files.
+pub(crate) struct Tiff;
 
-pub(crate) fn decode(bytes: &[u8], limits: &Limits) -> Result<Pixels, DecodeError> {
-    let (header, layout) = open(bytes, limits)?;
-    let samples = match header.depth {
-        16 => Samples::U16(gather(bytes, &header, &layout)?),
-        _ => Samples::U8(gather(bytes, &header, &layout)?),
-    };
-    Ok(Pixels { width: header.width, height: header.height, channels: header.channels, samples })
-}
+impl FormatDecoder for Tiff {
+    fn header(&self, bytes: &[u8], options: &Options) -> Result<Header, DecodeError> {
+        Ok(open(bytes, options)?.1)
+    }
 
-fn open(bytes: &[u8], limits: &Limits) -> Result<(Header, Layout), DecodeError> {
-    let directory = Directory::first(bytes).map_err(broken)?;
-    let (channels, depth) = layout::samples(&directory)?;
-    let side = |tag| directory.number(tag, 0).map_err(broken);
-    let header = Header { format: FORMAT, width: side(Tag::Width)?, height: side(Tag::Height)?, channels, depth };
-    let header = header.within(limits, bytes.len())?;
-    let layout = Layout::read(&directory, &header, limits)?;
-    Ok((header, layout))
+    fn decode(&self, bytes: &[u8], options: &Options) -> Result<Raster, DecodeError> {
+        let (directory, header, layout) = open(bytes, options)?;
+        let samples = match layout.compression {
+            guard::Compression::Jpeg => RawSamples::U8(jpeg::gather(bytes, &directory, &layout, &options.limits)?),
+            guard::Compression::Fax3 => RawSamples::U8(fax3::gather(bytes, &layout)?),
+            guard::Compression::ByCrate(number) => unpack::gather(bytes, &directory, &layout, number)?,
+        };
+        let samples = match layout.compression {
+            // The JPEG decoder has made RGB of YCbCr.
+            guard::Compression::Jpeg if layout.samples.colour == Colour::YCbCr => samples,
+            _ => coloured(samples, &layout.samples, &directory)?,
+        };
+        Ok(Raster::new(&header, samples))
+    }
+
+    fn orientation(&self, bytes: &[u8], options: &Options) -> Orientation {
+        let number = page(bytes, options.page).and_then(|page| page.number(Tag::Orientation, 1).map_err(broken));
+        Orientation::of(number.unwrap_or(1))
+    }
+
+    fn pages(&self, bytes: &[u8]) -> Result<Pages, DecodeError> {
+        let pages = Directory::pages(bytes).map_err(broken)?;
+        let description = pages[0].bytes(Tag::ImageDescription).ok().flatten().unwrap_or_default();
+        let count = pages.len();
+        Ok(Pages { count, channels: ome::channels(description, count).map_err(|what| unsupported(FORMAT, what))? })
+    }
 }
 
 fn broken(reason: String) -> DecodeError {
     damaged(FORMAT, reason)
 }
 
-/// The image's samples out of all its strips or tiles.
-fn gather<T: Sample>(bytes: &[u8], header: &Header, layout: &Layout) -> Result<Vec<T>, DecodeError> {
-    let &Header { width, height, channels, .. } = header;
-    let in_chunk = if layout.planar { 1 } else { channels };
-    let row_samples = layout.chunk_width * in_chunk;
-    let mut out = vec![T::default(); width * height * channels];
-    let mut buffer = Vec::new();
-    let mut row = vec![T::default(); row_samples];
-    for (index, chunk) in layout.chunks.iter().enumerate() {
-        let (plane, at) = (index / layout.chunks_a_plane(), index % layout.chunks_a_plane());
-        let (left, top) = (at % layout.across * layout.chunk_width, at / layout.across * layout.chunk_height);
-        let (used_width, used_height) = (layout.chunk_width.min(width - left), layout.chunk_height.min(height - top));
-        // The last strip ends with the image; a tile is always whole.
-        let stored_rows = if layout.tiled { layout.chunk_height } else { used_height };
-        let packed =
-            bytes.get(chunk.clone()).ok_or_else(|| damaged(FORMAT, "it ends before its last strip or tile"))?;
-        let unpacked =
-            unpack::unpack(layout.compression, packed, stored_rows * row_samples * size_of::<T>(), &mut buffer)
-                .map_err(broken)?;
-        for (y, stored) in unpacked.chunks_exact(row_samples * size_of::<T>()).take(used_height).enumerate() {
-            for (sample, stored) in row.iter_mut().zip(stored.chunks_exact(size_of::<T>())) {
-                *sample = T::read(stored, layout.big_endian);
-            }
-            if layout.predicted {
-                (in_chunk..row_samples).for_each(|at| row[at] = row[at].plus(row[at - in_chunk]));
-            }
-            if layout.white_is_zero {
-                row.iter_mut().for_each(|sample| *sample = sample.inverted());
-            }
-            let start = ((top + y) * width + left) * channels;
-            if in_chunk == channels {
-                out[start..start + used_width * channels].copy_from_slice(&row[..used_width * channels]);
-            } else {
-                let pixels = out[start + plane..].iter_mut().step_by(channels);
-                pixels.zip(&row[..used_width]).for_each(|(pixel, &sample)| *pixel = sample);
-            }
+/// The directory of a page.
+fn page(bytes: &[u8], page: Page) -> Result<Directory<'_>, DecodeError> {
+    let pages = Directory::pages(bytes).map_err(broken)?;
+    match (page, pages.as_slice()) {
+        (Page::Only, [page]) => Ok(*page),
+        (Page::Only, pages) => Err(DecodeError::SeveralPages { count: pages.len() }),
+        (Page::Number(at), pages) => {
+            pages.get(at).copied().ok_or(DecodeError::NoSuchPage { page: at, count: pages.len() })
         }
     }
-    Ok(out)
 }
 
-/// A sample as it lies in the file.
-trait Sample: Copy + Default {
-    /// The sample of the bytes of one.
-    fn read(bytes: &[u8], big_endian: bool) -> Self;
-    /// Their sum, without the carry.
-    fn plus(self, other: Self) -> Self;
-    /// Black for white.
-    fn inverted(self) -> Self;
+fn open<'a>(bytes: &'a [u8], options: &Options) -> Result<(Directory<'a>, Header, Layout), DecodeError> {
+    let directory = page(bytes, options.page)?;
+    let samples = guard::samples(&directory)?;
+    let side = |tag| directory.number(tag, 0).map_err(broken);
+    let (channels, depth) = (samples.channels(), samples.depth());
+    let header = Header { format: FORMAT, width: side(Tag::Width)?, height: side(Tag::Height)?, channels, depth };
+    let delivered = channels * usize::from(depth / 8);
+    let pixel_bytes = (samples.count * samples.numbers.working_bytes()).max(delivered);
+    let is_fax = matches!(directory.number(Tag::Compression, 1), Ok(3 | 4));
+    let header = header.within_at(pixel_bytes, &options.limits, possible_bytes(bytes.len(), is_fax))?;
+    let layout = Layout::read(&directory, &header, samples, &options.limits, bytes)?;
+    Ok((directory, header, layout))
 }
 
-impl Sample for u8 {
-    fn read(bytes: &[u8], _: bool) -> Self {
-        bytes[0]
-    }
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
-    }
-    fn inverted(self) -> Self {
-        !self
-    }
+/// Bytes of a file that would hold as many samples at a byte each: a sample may take a bit of the file and eight bytes here,
+/// and a blank line of a fax takes one bit.
+fn possible_bytes(bytes: usize, is_fax: bool) -> usize {
+    if is_fax { usize::MAX } else { bytes.saturating_mul(8) }
 }
 
-impl Sample for u16 {
-    fn read(bytes: &[u8], big_endian: bool) -> Self {
-        let bytes = [bytes[0], bytes[1]];
-        if big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) }
+/// The samples with the meaning that the directory gives them.
+fn coloured(samples: RawSamples, kind: &Samples, directory: &Directory<'_>) -> Result<RawSamples, DecodeError> {
+    Ok(match (kind.colour, samples) {
+        (Colour::Grey { white_is_zero: false } | Colour::Rgb, samples) => samples,
+        (Colour::Grey { white_is_zero: true }, RawSamples::U8(samples)) => {
+            RawSamples::U8(samples.into_iter().map(|sample| !sample).collect())
+        }
+        (Colour::Grey { white_is_zero: true }, RawSamples::U16(samples, bits)) => {
+            let most = u16::MAX >> (16 - bits);
+            RawSamples::U16(samples.into_iter().map(|sample| most - sample).collect(), bits)
+        }
+        (Colour::Grey { white_is_zero: true }, RawSamples::Wide(samples, numbers)) => {
+            let most = 2f64.powi(numbers.bits().into()) - 1.0;
+            RawSamples::Wide(samples.into_iter().map(|sample| most - sample).collect(), numbers)
+        }
+        (Colour::Palette, RawSamples::U8(samples)) => {
+            let table = palette(directory, kind.numbers)?;
+            // Only the first sample is a place in the table.
+            RawSamples::U8(samples.into_iter().step_by(kind.count).flat_map(|at| table[usize::from(at)]).collect())
+        }
+        (Colour::Palette, RawSamples::U16(samples, _)) => {
+            let table = palette(directory, kind.numbers)?;
+            RawSamples::U8(samples.into_iter().step_by(kind.count).flat_map(|at| table[usize::from(at)]).collect())
+        }
+        (Colour::Cmyk, RawSamples::U8(samples)) => RawSamples::U8(convert(&samples, kind.count, rgb_of_cmyk)),
+        (Colour::Cmyk, RawSamples::U16(samples, _)) => {
+            // Lossless: the upper byte fits one.
+            let upper: Vec<u8> = samples.into_iter().map(|sample| (sample >> 8) as u8).collect();
+            RawSamples::U8(convert(&upper, kind.count, rgb_of_cmyk))
+        }
+        (Colour::YCbCr, RawSamples::U8(samples)) => RawSamples::U8(convert(&samples, kind.count, rgb_of_ycbcr)),
+        (Colour::Palette | Colour::Cmyk | Colour::YCbCr, _) => return Err(unsupported(FORMAT, "such a colour")),
+    })
+}
+
+/// The table of colours. Its 16 bits are cut to 8 unless they are 8 already, as libtiff guesses.
+fn palette(directory: &Directory<'_>, numbers: NumberType) -> Result<Vec<[u8; 3]>, DecodeError> {
+    let colours = 1usize << numbers.bits();
+    let map = directory.numbers(Tag::ColorMap).map_err(broken)?.unwrap_or_default();
+    if map.len() < 3 * colours {
+        return Err(damaged(FORMAT, format!("its table of {colours} colours has {} numbers", map.len())));
     }
-    fn plus(self, other: Self) -> Self {
-        self.wrapping_add(other)
-    }
-    fn inverted(self) -> Self {
-        !self
-    }
+    let shift = if map.iter().any(|part| *part > 255) { 8 } else { 0 };
+    // Lossless: a number of the table has 16 bits.
+    let part = |at: usize| (map[at] >> shift).min(255) as u8;
+    Ok((0..colours).map(|at| [part(at), part(colours + at), part(2 * colours + at)]).collect())
 }

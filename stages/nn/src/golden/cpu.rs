@@ -4,7 +4,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 
 use super::comparison::Comparison;
-use super::network::{Images, Mode, Pass, Types, pass};
+use super::network::{Images, Mode, Network, Pass, Types, pass};
 use crate::models::Architecture;
 
 /// Gradients smaller than this share of all are compared with the share.
@@ -35,7 +35,7 @@ pub fn compare_with_cpu(request: CpuComparison, mode: Mode, device: &Device) -> 
     let of = Images { noise: "images", batch, side };
     let run = |images: DType, device: &Device| {
         let types = Types { parameters: DType::F32, images };
-        pass(architecture, of, mode, types, device)
+        pass(Network { architecture, stem_pool: None }, of, mode, types, device)
     };
     let cpu = run(DType::F32, &Device::flex());
     let other = run(images, device);

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use super::comparison::{Comparison, largest};
 use super::file::{GoldenError, read};
 use super::formula::Summary;
-use super::network::{Images, Mode, Pass, Types, pass};
-use crate::models::Architecture;
+use super::network::{Images, Mode, Network, Pass, Types, pass};
+use crate::models::{Architecture, StemPool};
 
 /// Gradients smaller than this share of the largest, some of which are zero but for rounding, are compared with the
 /// share.
-const NEGLIGIBLE: f64 = 1e-3;
+pub(super) const NEGLIGIBLE: f64 = 1e-3;
 
 /// Golden values of all networks.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +26,9 @@ pub struct ModelCases(Vec<ModelCase>);
 #[derive(Debug, Clone, Deserialize)]
 pub struct ModelCase {
     architecture: Architecture,
+    /// Pooling of its stem, where it can be chosen.
+    #[serde(default)]
+    stem_pool: Option<StemPool>,
     size: usize,
     batch: usize,
     noise: String,
@@ -40,6 +43,13 @@ struct Values {
     logits: Vec<f64>,
     /// Summary of the gradient of each parameter.
     gradients: BTreeMap<String, Vec<f64>>,
+}
+
+impl ModelCase {
+    /// Pooling of the network's stem, where it can be chosen.
+    pub fn stem_pool(&self) -> Option<StemPool> {
+        self.stem_pool
+    }
 }
 
 impl ModelCases {
@@ -64,16 +74,18 @@ impl ModelCases {
 /// to some percents; in which images it does depends on the processor. So gradients need agree for some batch only. In
 /// float64 nothing comes near a kink.
 pub fn compare_model(case: &ModelCase, mode: Mode, dtype: DType, tolerance: f64, device: &Device) -> Vec<Comparison> {
-    let ModelCase { architecture, size, batch, noise, .. } = case;
+    let ModelCase { architecture, stem_pool, size, batch, noise, .. } = case;
     let images = Images { noise, batch: *batch, side: *size };
     let types = Types { parameters: dtype, images: dtype };
-    let Pass { logits, gradients, state } = pass(*architecture, images, mode, types, device);
+    let Pass { logits, gradients, state } =
+        pass(Network { architecture: *architecture, stem_pool: *stem_pool }, images, mode, types, device);
     let stored = match mode {
         Mode::Eval => &case.eval,
         Mode::Train => &case.train,
     };
     let comparison = |what: &str, difference| {
-        let name = format!("{architecture}, {noise}, {mode}: {what}");
+        let pool = stem_pool.map(|pool| format!(" {pool}")).unwrap_or_default();
+        let name = format!("{architecture}{pool}, {noise}, {mode}: {what}");
         Comparison { name, difference, tolerance }
     };
     let most = largest(stored.logits.iter().map(|logit| logit.abs()));
@@ -95,7 +107,11 @@ pub fn compare_model(case: &ModelCase, mode: Mode, dtype: DType, tolerance: f64,
 }
 
 /// The tensor that differs most from its stored summary, and by how much: NaN if only one side has it.
-fn worst(ours: &BTreeMap<String, TensorData>, stored: &BTreeMap<String, Vec<f64>>, floor: f64) -> (String, f64) {
+pub(super) fn worst(
+    ours: &BTreeMap<String, TensorData>,
+    stored: &BTreeMap<String, Vec<f64>>,
+    floor: f64,
+) -> (String, f64) {
     if let Some(name) = ours.keys().find(|name| !stored.contains_key(*name)) {
         return (name.clone(), f64::NAN);
     }

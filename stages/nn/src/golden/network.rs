@@ -6,10 +6,10 @@ use burn::prelude::*;
 use burn::tensor::DType;
 
 use super::formula::{images, tensor, weights};
-use crate::models::{Architecture, Classifier, ClassifierConfig, MetricConfig, Model};
+use crate::models::{Architecture, Classifier, ClassifierConfig, MetricConfig, Model, StemPool};
 use crate::weights::{StateDict, load_state_dict, state_dict};
 
-const CHANNELS: usize = 4;
+pub(super) const CHANNELS: usize = 4;
 const CLASSES: usize = 5;
 const IDENTITIES: usize = 7;
 
@@ -29,6 +29,14 @@ impl std::fmt::Display for Mode {
             Mode::Train => "train",
         })
     }
+}
+
+/// The network of a pass.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Network {
+    pub(super) architecture: Architecture,
+    /// Pooling of its stem; torchvision's by default.
+    pub(super) stem_pool: Option<StemPool>,
 }
 
 /// Images of a pass.
@@ -59,10 +67,12 @@ pub(super) struct Types {
     pub(super) images: DType,
 }
 
-/// The pass of `architecture` with the head that the golden values are of, on a device without gradients yet.
-pub(super) fn pass(architecture: Architecture, of: Images<'_>, mode: Mode, types: Types, device: &Device) -> Pass {
+/// The pass of a network with the head that the golden values are of, on a device without gradients yet.
+pub(super) fn pass(network: Network, of: Images<'_>, mode: Mode, types: Types, device: &Device) -> Pass {
+    let Network { architecture, stem_pool } = network;
     if architecture == Architecture::Resnet50 {
-        let config = MetricConfig { dropout: [0.0, 0.0], ..MetricConfig::new(architecture, CHANNELS, IDENTITIES) };
+        let config =
+            MetricConfig { dropout: [0.0, 0.0], stem_pool, ..MetricConfig::new(architecture, CHANNELS, IDENTITIES) };
         return pass_of(
             config.init(device),
             |model, images| model.cosines(model.features(images)),
@@ -72,7 +82,7 @@ pub(super) fn pass(architecture: Architecture, of: Images<'_>, mode: Mode, types
             device,
         );
     }
-    let config = ClassifierConfig { dropout: 0.0, ..ClassifierConfig::new(architecture, CHANNELS, CLASSES) };
+    let config = ClassifierConfig { dropout: 0.0, stem_pool, ..ClassifierConfig::new(architecture, CHANNELS, CLASSES) };
     pass_of(config.init(device), Classifier::forward, of, mode, types, device)
 }
 
@@ -85,9 +95,7 @@ fn pass_of<M: Model>(
     device: &Device,
 ) -> Pass {
     let architecture = model.architecture();
-    let weights = weights(&state_dict(&model, architecture));
-    let model = load_state_dict(model, architecture, weights).expect("names and shapes are the model's own");
-    let model = model.map(&mut InType(types.parameters)).train();
+    let model = with_named_weights(model).map(&mut InType(types.parameters)).train();
     let model = if mode == Mode::Eval { model.map(&mut Still) } else { model };
     let device = device.clone().autodiff();
     let images = images(of.noise, [of.batch, CHANNELS, of.side, of.side], &device);
@@ -99,6 +107,19 @@ fn pass_of<M: Model>(
         gradients: gradients_by_name(&model, &gradients),
         state: state_dict(&model, architecture),
     }
+}
+
+/// A model with the weights that are computed from their names.
+fn with_named_weights<M: Model>(model: M) -> M {
+    let architecture = model.architecture();
+    let weights = weights(&state_dict(&model, architecture));
+    load_state_dict(model, architecture, weights).expect("names and shapes are the model's own")
+}
+
+/// A classifier with the weights that are computed from their names.
+pub(super) fn named_classifier(architecture: Architecture, device: &Device) -> Classifier {
+    let config = ClassifierConfig { dropout: 0.0, ..ClassifierConfig::new(architecture, CHANNELS, CLASSES) };
+    with_named_weights(config.init(device))
 }
 
 /// Makes batch norms use their running statistics.
@@ -120,14 +141,14 @@ impl ModuleMapper for GradientsInPlace<'_> {
     }
 }
 
-fn gradients_by_name<M: Model>(model: &M, gradients: &GradientsParams) -> StateDict {
+pub(super) fn gradients_by_name<M: Model>(model: &M, gradients: &GradientsParams) -> StateDict {
     let mut found = state_dict(&model.valid().map(&mut GradientsInPlace(gradients)), model.architecture());
     found.retain(|name, _| !name.contains("running_"));
     found
 }
 
 /// Casts parameters and running statistics.
-struct InType(DType);
+pub(super) struct InType(pub(super) DType);
 
 impl ModuleMapper for InType {
     fn map_float<const D: usize>(&mut self, parameter: Param<Tensor<D>>) -> Param<Tensor<D>> {

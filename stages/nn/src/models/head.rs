@@ -8,7 +8,7 @@ use burn::prelude::*;
 use burn::tensor::DType;
 use burn::tensor::activation::relu;
 
-use super::{Architecture, Backbone, Model};
+use super::{Architecture, Backbone, Model, StemPool};
 use crate::dropout::Dropout;
 use crate::layers::{BatchNorm, Linear, uniform_within};
 
@@ -29,18 +29,21 @@ pub struct ClassifierConfig {
     pub classes: usize,
     /// Share of values dropped before each linear layer of the head, from 0 to below 1.
     pub dropout: f64,
+    /// Pooling of the stem, where it can be chosen; torchvision's by default.
+    pub stem_pool: Option<StemPool>,
 }
 
 impl ClassifierConfig {
     /// As the reference solution has it: half of the values dropped.
     pub fn new(architecture: Architecture, channels: usize, classes: usize) -> Self {
-        ClassifierConfig { architecture, channels, classes, dropout: 0.5 }
+        ClassifierConfig { architecture, channels, classes, dropout: 0.5, stem_pool: None }
     }
 
     /// A classifier with random weights.
     pub fn init(&self, device: &Device) -> Classifier {
         let width = self.architecture.width();
         let backbone = self.architecture.init(self.channels, device);
+        let backbone = backbone.with_stem_pool(self.stem_pool.unwrap_or_default());
         Classifier { backbone, head: ClassifierHead::new(width, self.classes, self.dropout, device) }
     }
 }
@@ -117,20 +120,23 @@ pub struct MetricConfig {
     pub identities: usize,
     /// Shares of values dropped before the head's first and second linear layer, from 0 to below 1.
     pub dropout: [f64; 2],
+    /// Pooling of the stem, where it can be chosen; torchvision's by default.
+    pub stem_pool: Option<StemPool>,
 }
 
 impl MetricConfig {
     /// As the reference solution has it.
     pub fn new(architecture: Architecture, channels: usize, identities: usize) -> Self {
-        MetricConfig { architecture, channels, identities, dropout: [0.25, 0.5] }
+        MetricConfig { architecture, channels, identities, dropout: [0.25, 0.5], stem_pool: None }
     }
 
     /// A metric model with random weights.
     pub fn init(&self, device: &Device) -> MetricModel {
         let width = self.architecture.width();
         let uniform = uniform_within(1.0 / (FEATURE_LENGTH as f64).sqrt());
+        let backbone = self.architecture.init(self.channels, device);
         MetricModel {
-            backbone: self.architecture.init(self.channels, device),
+            backbone: backbone.with_stem_pool(self.stem_pool.unwrap_or_default()),
             head: FeatureHead::new(width, self.dropout, device),
             directions: Param::from_tensor(Tensor::random([self.identities, FEATURE_LENGTH], uniform, device)),
         }

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::head::{Classifier, ClassifierConfig, FEATURE_LENGTH, MetricConfig, MetricModel};
+pub use self::resnet::StemPool;
 
 /// A family of networks: its feature maps, and the names of its parameters elsewhere.
 trait Network: Module {
@@ -22,6 +23,20 @@ trait Network: Module {
 
     /// Prefixes of the names in torchvision's classifier, which is not part of the network here.
     const TORCHVISION_HEAD: &'static [&'static str];
+
+    /// Whether the pooling of the stem can be chosen.
+    const HAS_STEM_POOL: bool = false;
+
+    /// The pooling of the stem, where it can be chosen.
+    fn stem_pool(&self) -> Option<StemPool> {
+        None
+    }
+
+    /// The same network with another pooling of the stem, where it can be chosen.
+    #[must_use]
+    fn with_stem_pool(self, _stem_pool: StemPool) -> Self {
+        self
+    }
 
     /// Channels of the images.
     fn channels(&self) -> usize;
@@ -106,6 +121,11 @@ macro_rules! architectures {
                 match self { $(Architecture::$variant => Backbone::$variant($make(channels, device)),)+ }
             }
 
+            /// Whether the pooling of its stem can be chosen.
+            pub fn has_stem_pool(self) -> bool {
+                match self { $(Architecture::$variant => <$family>::HAS_STEM_POOL,)+ }
+            }
+
             /// torchvision's name of the parameter whose second axis is the image's channels.
             pub fn first_convolution(self) -> &'static str {
                 match self { $(Architecture::$variant => <$family>::FIRST_CONVOLUTION,)+ }
@@ -140,6 +160,17 @@ macro_rules! architectures {
                 match self { $(Backbone::$variant(_) => Architecture::$variant,)+ }
             }
 
+            /// The pooling of the stem, where it can be chosen.
+            pub fn stem_pool(&self) -> Option<StemPool> {
+                match self { $(Backbone::$variant(network) => network.stem_pool(),)+ }
+            }
+
+            /// The same network with another pooling of the stem, where it can be chosen.
+            #[must_use]
+            pub fn with_stem_pool(self, stem_pool: StemPool) -> Backbone {
+                match self { $(Backbone::$variant(network) => Backbone::$variant(network.with_stem_pool(stem_pool)),)+ }
+            }
+
             /// Channels of the images.
             pub fn channels(&self) -> usize {
                 match self { $(Backbone::$variant(network) => network.channels(),)+ }
@@ -160,11 +191,11 @@ architectures! {
     Densenet121Large("densenet121_large", 1024, 61): densenet::DenseNet = densenet::densenet121_large,
     /// Inception v3 without its auxiliary head.
     InceptionV3("inceptionv3", 2048, 75): inception::InceptionV3 = inception::inceptionv3,
-    /// ResNet-18; its stem pools 2x2.
+    /// ResNet-18.
     Resnet18("resnet18", 512, 3): resnet::ResNet = resnet::resnet18,
-    /// ResNet-34; its stem pools 2x2.
+    /// ResNet-34.
     Resnet34("resnet34", 512, 3): resnet::ResNet = resnet::resnet34,
-    /// ResNet-50; its stem pools 3x3.
+    /// ResNet-50.
     Resnet50("resnet50", 2048, 1): resnet::ResNet = resnet::resnet50,
 }
 

@@ -1,24 +1,55 @@
 //! ResNet, "Deep Residual Learning for Image Recognition", He et al. 2015, <https://arxiv.org/abs/1512.03385>.
 //!
 //! Follows torchvision's `resnet.py`: parameters have the names and layouts of its state dicts, and bottlenecks carry
-//! their stride in the 3x3 convolution. Any number of input channels. Provides [`resnet18`] and [`resnet34`], whose
-//! stem pools 2x2 as the reference solution's does, and [`resnet50`], whose stem pools 3x3 as torchvision's does.
+//! their stride in the 3x3 convolution. Any number of input channels. Stems pool as torchvision's do, or 2x2.
+
+use std::fmt;
 
 use burn::module::Module;
 use burn::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Network;
 use crate::layers::{BatchNorm, Conv2d, max_pool};
 
-/// The pooling after the first convolution; stride 2.
-#[derive(Debug, Clone, Copy)]
-struct StemPool {
-    kernel: usize,
-    padding: usize,
+/// Max pooling of the stem, after the first convolution; stride 2. Weights have the same names and shapes either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum StemPool {
+    /// 3x3 with padding 1, as in torchvision.
+    #[default]
+    #[serde(rename = "3x3")]
+    ThreeByThree,
+    /// 2x2, as in the reference solution's ResNet-18 and ResNet-34.
+    #[serde(rename = "2x2")]
+    TwoByTwo,
 }
 
-const POOL_2X2: StemPool = StemPool { kernel: 2, padding: 0 };
-const POOL_3X3: StemPool = StemPool { kernel: 3, padding: 1 };
+impl StemPool {
+    /// Both of them.
+    pub const ALL: [StemPool; 2] = [StemPool::ThreeByThree, StemPool::TwoByTwo];
+
+    /// The name in pipelines and checkpoints.
+    pub fn name(self) -> &'static str {
+        match self {
+            StemPool::ThreeByThree => "3x3",
+            StemPool::TwoByTwo => "2x2",
+        }
+    }
+
+    fn forward(self, maps: Tensor<4>) -> Tensor<4> {
+        match self {
+            StemPool::ThreeByThree => max_pool(maps, 3, 2, 1),
+            StemPool::TwoByTwo => max_pool(maps, 2, 2, 0),
+        }
+    }
+}
+
+impl fmt::Display for StemPool {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
 
 /// Channels of the first stage; each further stage has twice as many.
 const FIRST_WIDTH: usize = 64;
@@ -32,22 +63,21 @@ struct ResNetConfig {
     blocks: [usize; 4],
     /// 1x1, 3x3, 1x1 convolutions a block instead of two 3x3.
     bottleneck: bool,
-    stem_pool: StemPool,
 }
 
 /// ResNet-18, 512 channels wide.
 pub(crate) fn resnet18(channels: usize, device: &Device) -> ResNet {
-    ResNetConfig { blocks: [2, 2, 2, 2], bottleneck: false, stem_pool: POOL_2X2 }.init(channels, device)
+    ResNetConfig { blocks: [2, 2, 2, 2], bottleneck: false }.init(channels, device)
 }
 
 /// ResNet-34, 512 channels wide.
 pub(crate) fn resnet34(channels: usize, device: &Device) -> ResNet {
-    ResNetConfig { blocks: [3, 4, 6, 3], bottleneck: false, stem_pool: POOL_2X2 }.init(channels, device)
+    ResNetConfig { blocks: [3, 4, 6, 3], bottleneck: false }.init(channels, device)
 }
 
 /// ResNet-50, 2048 channels wide.
 pub(crate) fn resnet50(channels: usize, device: &Device) -> ResNet {
-    ResNetConfig { blocks: [3, 4, 6, 3], bottleneck: true, stem_pool: POOL_3X3 }.init(channels, device)
+    ResNetConfig { blocks: [3, 4, 6, 3], bottleneck: true }.init(channels, device)
 }
 
 /// Two or three convolutions around which the input passes unchanged, or through a 1x1 convolution where shapes differ.
@@ -145,7 +175,7 @@ impl ResNetConfig {
         ResNet {
             conv1: Conv2d::new([channels, FIRST_WIDTH], [7, 7], device).stride(2).padding([3, 3]),
             bn1: BatchNorm::new(FIRST_WIDTH, device),
-            stem_pool: self.stem_pool,
+            stem_pool: StemPool::default(),
             layer1: stage(0),
             layer2: stage(1),
             layer3: stage(2),
@@ -157,6 +187,15 @@ impl ResNetConfig {
 impl Network for ResNet {
     const FIRST_CONVOLUTION: &'static str = "conv1.weight";
     const TORCHVISION_HEAD: &'static [&'static str] = &["fc."];
+    const HAS_STEM_POOL: bool = true;
+
+    fn stem_pool(&self) -> Option<StemPool> {
+        Some(self.stem_pool)
+    }
+
+    fn with_stem_pool(self, stem_pool: StemPool) -> Self {
+        ResNet { stem_pool, ..self }
+    }
 
     fn channels(&self) -> usize {
         self.conv1.channels_in()
@@ -164,7 +203,7 @@ impl Network for ResNet {
 
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let x = self.conv1.forward_norm_relu(images, &self.bn1);
-        let x = max_pool(x, self.stem_pool.kernel, 2, self.stem_pool.padding);
+        let x = self.stem_pool.forward(x);
         let blocks = self.layer1.iter().chain(&self.layer2).chain(&self.layer3).chain(&self.layer4);
         blocks.fold(x, |x, block| block.forward(x))
     }

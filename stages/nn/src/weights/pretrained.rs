@@ -2,10 +2,11 @@
 
 use burn::prelude::*;
 
+use super::checkpoint::stated_stem_pool;
 use super::file::WeightsFile;
 use super::{StateDict, Unwrapped, load_state_dict};
 use crate::error::{LabelledPath, WeightsError};
-use crate::models::{Architecture, Backbone};
+use crate::models::{Architecture, Backbone, StemPool};
 
 /// Prefixes of the names in our own classifiers' and metric models' heads.
 const OUR_HEADS: [&str; 2] = ["head.", "directions"];
@@ -17,6 +18,8 @@ pub struct Pretrained {
     pub backbone: Backbone,
     /// Wrappers around the weights in the file.
     pub unwrapped: Unwrapped,
+    /// Pooling of the stem that the weights say they were trained with, if it is another than the backbone's.
+    pub other_stem_pool: Option<StemPool>,
 }
 
 /// The backbone with the weights of a torchvision checkpoint, `.pth` or safetensors, or of one of ours.
@@ -32,7 +35,8 @@ pub fn load_pretrained(
     file: LabelledPath<'_>,
 ) -> Result<Pretrained, WeightsError> {
     let architecture = backbone.architecture();
-    let WeightsFile { mut state, unwrapped, .. } = WeightsFile::read(file)?;
+    let WeightsFile { mut state, unwrapped, metadata } = WeightsFile::read(file)?;
+    let other_stem_pool = stated_stem_pool(&metadata).filter(|pool| backbone.stem_pool() != Some(*pool));
     let heads = || architecture.torchvision_head().iter().chain(&OUR_HEADS);
     state.retain(|key, _| !heads().any(|head| key.starts_with(head)));
     let mut state: StateDict = state.into_iter().map(|(key, data)| (architecture.modern_key(&key), data)).collect();
@@ -50,7 +54,7 @@ pub fn load_pretrained(
         }
     })?;
     match infinite {
-        None => Ok(Pretrained { backbone, unwrapped }),
+        None => Ok(Pretrained { backbone, unwrapped, other_stem_pool }),
         Some((name, number)) => {
             let error = WeightsError::in_file(file.label, format!("`{name}` holds {number}"));
             Err(error.with_help("Its training has diverged, or the file is damaged; no network can start from it."))

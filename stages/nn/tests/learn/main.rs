@@ -2,6 +2,7 @@
 
 #![recursion_limit = "256"]
 
+mod gathered;
 mod losses;
 mod models;
 mod optim;

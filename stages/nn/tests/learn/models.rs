@@ -1,5 +1,7 @@
 //! Every network: logits, the gradient of every parameter and the running statistics, in both modes.
 
+use std::collections::HashSet;
+
 use athanor_nn::golden::formula::{images, weights};
 use athanor_nn::golden::{Comparison, CpuComparison, Mode, ModelCase, ModelCases, compare_model, compare_with_cpu};
 use athanor_nn::models::{Architecture, ClassifierConfig, Model};
@@ -25,8 +27,9 @@ const DOUBLE: f64 = 2e-5;
 /// tried (see [`compare_model`]).
 fn compare(architecture: Architecture) {
     let all = ModelCases::read(&golden("")).unwrap();
-    let cases: Vec<&ModelCase> = all.of(architecture).collect();
-    for mode in [Mode::Eval, Mode::Train] {
+    let pools: HashSet<_> = all.of(architecture).map(ModelCase::stem_pool).collect();
+    for (pool, mode) in pools.into_iter().flat_map(|pool| [Mode::Eval, Mode::Train].map(|mode| (pool, mode))) {
+        let cases: Vec<&ModelCase> = all.of(architecture).filter(|case| case.stem_pool() == pool).collect();
         let differing = |case: &ModelCase, dtype, tolerance| -> Vec<Comparison> {
             let comparisons = compare_model(case, mode, dtype, tolerance, &Device::flex());
             comparisons.into_iter().filter(|comparison| !comparison.agrees()).collect()

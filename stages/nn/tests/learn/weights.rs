@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use athanor_nn::golden::formula::data;
-use athanor_nn::models::{Architecture, Backbone, Classifier, ClassifierConfig, MetricModel, Model};
+use athanor_nn::models::{Architecture, Backbone, Classifier, ClassifierConfig, MetricModel, Model, StemPool};
 use athanor_nn::weights::{Checkpoint, StateDict, WeightsFile, load_pretrained, save_checkpoint, state_dict};
 use athanor_nn::{LabelledPath, WeightsError};
 use burn::prelude::*;
@@ -96,6 +96,41 @@ fn files_cut_short_or_changed_anywhere_never_panic() {
             let _ = WeightsFile::read(input(&path));
         }
     }
+}
+
+#[test]
+fn checkpoints_say_how_their_stem_pools_and_old_ones_pooled_2x2() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("checkpoint");
+    let config = |stem_pool| ClassifierConfig { stem_pool, ..ClassifierConfig::new(Architecture::Resnet18, 4, 3) };
+    for (given, expected) in [(None, StemPool::ThreeByThree), (Some(StemPool::TwoByTwo), StemPool::TwoByTwo)] {
+        save_checkpoint(&config(given).init(&device()), &path).unwrap();
+        let read = Checkpoint::read::<Classifier>(input(&path)).unwrap();
+        assert_eq!(read.stem_pool, Some(expected));
+        read.into_model(config(Some(expected)).init(&device())).unwrap();
+    }
+    let told =
+        complaint(Checkpoint::read::<Classifier>(input(&path)).unwrap().into_model(config(None).init(&device())));
+    assert_eq!(told, "weights: is of a network whose stem pools 2x2, not 3x3");
+    let pretrained = load_pretrained(config(None).init(&device()).backbone().clone(), 4, input(&path)).unwrap();
+    assert_eq!(pretrained.other_stem_pool, Some(StemPool::TwoByTwo));
+
+    // As checkpoints were before there was a choice.
+    let without = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+        header["__metadata__"].as_object_mut().unwrap().remove("athanor.stem_pool").unwrap();
+        let header = header.to_string();
+        let start = (header.len() as u64).to_le_bytes();
+        std::fs::write(path, [&start, header.as_bytes(), &bytes[8 + length..]].concat()).unwrap();
+    };
+    save_checkpoint(&config(None).init(&device()), &path).unwrap();
+    without(&path);
+    assert_eq!(Checkpoint::read::<Classifier>(input(&path)).unwrap().stem_pool, Some(StemPool::TwoByTwo));
+    let deeper = ClassifierConfig::new(Architecture::Densenet121, 4, 3).init(&device());
+    save_checkpoint(&deeper, &path).unwrap();
+    assert_eq!(Checkpoint::read::<Classifier>(input(&path)).unwrap().stem_pool, None);
 }
 
 #[test]

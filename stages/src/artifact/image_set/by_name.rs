@@ -17,24 +17,7 @@ pub(crate) fn read(
     label: &str,
 ) -> Result<(ImageSet, Vec<BadImage>), StageError> {
     let candidates = naming.candidates();
-    let mut found: BTreeMap<&str, BTreeMap<usize, Vec<ImageFile>>> = BTreeMap::new();
-    let mut bad = Vec::new();
-    for (name, digest) in entries(tree).filter(|(name, _)| !is_hidden(name)) {
-        let image = candidates.iter().enumerate().find_map(|(at, channel)| Some((at, naming.id(name, channel)?)));
-        let Some((channel, id)) = image else {
-            bad.extend(unmatched(naming, name, label));
-            continue;
-        };
-        let file = ImageFile {
-            id: id.to_owned(),
-            channel: candidates[channel].clone(),
-            name: name.to_owned(),
-            label: label_inside(label, name),
-            path: root.join(name),
-            digest,
-        };
-        found.entry(id).or_default().entry(channel).or_default().push(file);
-    }
+    let (found, mut bad) = find(naming, &candidates, tree, root, label);
     let occurs = |channel: &usize| found.values().any(|files| files.contains_key(channel));
     let channels: Vec<usize> =
         (0..candidates.len()).filter(|channel| naming.selects_channels() || occurs(channel)).collect();
@@ -49,25 +32,61 @@ pub(crate) fn read(
             let name = &candidates[*channel];
             let (file, reason) = match of_id.get(channel).map(Vec::as_slice) {
                 None | Some([]) => {
-                    let file = label_inside(label, &naming.example(id, name));
+                    let file = label_inside(label, &naming.example(&id, name));
                     (file, format!("there is no such file, so the image `{id}` lacks its channel `{name}`"))
                 }
                 Some([_]) => return None,
-                Some([first, second, ..]) => {
+                Some([first, second, ..]) if naming.has_channels() => {
                     let reason =
                         format!("this is the channel `{name}` of the image `{id}`, and so is `{}`", second.name);
                     (first.label.clone(), reason)
                 }
+                Some([first, second, ..]) => {
+                    (first.label.clone(), format!("this is the image `{id}`, and so is `{}`", second.name))
+                }
             };
-            Some(BadImage { id: id.to_owned(), channel: name.clone(), file, reason, is_no_image: false })
+            Some(BadImage { id: id.clone(), channel: name.clone(), file, reason, is_no_image: false })
         };
-        let problems: Vec<BadImage> = channels.iter().filter_map(problem).collect();
+        // The channels in one file share its problem.
+        let told = if naming.has_channels() { channels.len() } else { 1 };
+        let problems: Vec<BadImage> = channels.iter().take(told).filter_map(problem).collect();
         if problems.is_empty() {
-            ids.push(id.to_owned());
+            ids.push(id.clone());
             files.extend(channels.iter().filter_map(|channel| of_id.remove(channel)).flatten());
         }
         bad.extend(problems);
     }
     let channels = channels.into_iter().map(|channel| candidates[channel].clone()).collect();
     Ok((ImageSet { label: label.to_owned(), channels, ids, files }, bad))
+}
+
+/// Files by id and channel.
+type Found = BTreeMap<String, BTreeMap<usize, Vec<ImageFile>>>;
+
+/// The files that are named as images, and those that are not.
+fn find(naming: &Naming, candidates: &[String], tree: &Tree, root: &Path, label: &str) -> (Found, Vec<BadImage>) {
+    let mut found = Found::new();
+    let mut bad = Vec::new();
+    for (name, digest) in entries(tree).filter(|(name, _)| !is_hidden(name)) {
+        let image = candidates.iter().enumerate().find_map(|(at, channel)| Some((at, naming.id(name, channel)?)));
+        let Some((channel, id)) = image else {
+            bad.extend(unmatched(naming, name, label));
+            continue;
+        };
+        let files = found.entry(id.clone()).or_default();
+        // A name without a channel is that of a file with all of them.
+        let holds = if naming.has_channels() { channel..channel + 1 } else { 0..candidates.len() };
+        for channel in holds {
+            let file = ImageFile {
+                id: id.clone(),
+                channel: candidates[channel].clone(),
+                name: name.to_owned(),
+                label: label_inside(label, name),
+                path: root.join(name),
+                digest,
+            };
+            files.entry(channel).or_default().push(file);
+        }
+    }
+    (found, bad)
 }

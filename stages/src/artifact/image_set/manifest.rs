@@ -1,6 +1,6 @@
 //! The manifest of an image set: one row a file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use athanor_cache::{Digest, Tree};
@@ -15,7 +15,7 @@ const MANIFEST: &str = "manifest.csv";
 const HEADER: [&str; 10] =
     ["Id", "channel", "file", "format", "width", "height", "samples", "depth", "bytes", "digest"];
 
-/// A file's entry in the manifest.
+/// A channel's entry in the manifest. A file that holds several channels has an entry for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestRow {
     /// The image.
@@ -51,6 +51,11 @@ fn name_of(format: ImageFormat) -> &'static str {
         ImageFormat::Png => "png",
         ImageFormat::Jpeg => "jpeg",
         ImageFormat::Tiff => "tiff",
+        ImageFormat::Bmp => "bmp",
+        ImageFormat::Gif => "gif",
+        ImageFormat::Webp => "webp",
+        ImageFormat::Pnm => "pnm",
+        ImageFormat::Qoi => "qoi",
     }
 }
 
@@ -69,7 +74,9 @@ pub(crate) fn find(tree: &Tree, root: &Path, label: &str) -> Result<Option<Table
 pub(crate) fn read(manifest: &Table, tree: &Tree, root: &Path, label: &str) -> Result<ImageSet, StageError> {
     let present: HashMap<&str, Digest> = entries(tree).collect();
     let help = "If the images are right as they are, remove the manifest: the folder is then read by its file names.";
-    if let Some(other) = present.len().checked_sub(manifest.len() + 1).filter(|others| *others > 0) {
+    // One file may hold several channels.
+    let listed: HashSet<&str> = (0..manifest.len()).map(|row| manifest.cell(row, 2)).collect();
+    if let Some(other) = present.len().checked_sub(listed.len() + 1).filter(|others| *others > 0) {
         let message = format!("does not list all files of its folder: {other} more are there");
         return Err(StageError::in_file(&manifest.label, message).with_help(help));
     }

@@ -22,7 +22,8 @@ use crate::error::StageError;
 use crate::ports::{InputFile, InputValue, OutputValue};
 
 pub use manifest::{ManifestRow, write_manifest};
-pub use naming::{DEFAULT_PATTERN, HPA_CHANNELS, Naming, NamingError};
+pub(crate) use naming::COLOUR_CHANNELS;
+pub use naming::{DEFAULT_PATTERN, FileParts, HPA_CHANNELS, Naming, NamingError};
 
 /// An image set to be read.
 #[derive(Debug, Clone)]

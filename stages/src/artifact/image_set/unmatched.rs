@@ -45,7 +45,8 @@ pub(super) fn unmatched(naming: &Naming, name: &str, label: &str) -> Option<BadI
 /// Whether a name is that of an image, whatever the file holds.
 fn has_image_extension(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    ["png", "jpg", "jpeg", "tif", "tiff"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    let known = ["png", "jpg", "jpeg", "tif", "tiff", "bmp", "gif", "webp", "pnm", "pbm", "pgm", "ppm", "pam", "qoi"];
+    known.iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 /// Whether a name is meant by another: in capitals, or by up to two edits.

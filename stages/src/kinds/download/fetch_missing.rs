@@ -18,7 +18,7 @@ use athanor_fetch::error::{FetchError, FetchErrorKind, shown};
 use athanor_fetch::request::{FetchTask, Fetched, Request};
 use athanor_fetch::throughput::Progress;
 use athanor_fetch::{BatchObserver, Fetcher, NetworkConfig};
-use athanor_images::decode::{self, Header, Limits};
+use athanor_images::decode::{self, Header, Options, Page, Scale};
 
 /// No image has more bytes.
 const MOST_IMAGE_BYTES: u64 = 1 << 30;
@@ -181,14 +181,19 @@ fn keep(items: &ItemCache<'_>, key: &Digest, target: &Path, image: bool) -> Resu
     Ok(kept)
 }
 
+/// Whatever its pages and samples mean, a file that can be decoded is whole.
+fn first_page() -> Options {
+    Options { page: Page::Number(0), scale: Scale::Minmax, ..Options::default() }
+}
+
 fn is_image(path: &Path) -> Result<(), String> {
     let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    decode::decode(&bytes, &Limits::default()).map(drop).map_err(|error| error.to_string())
+    decode::decode_as(&bytes, &first_page()).map(drop).map_err(|error| error.to_string())
 }
 
 fn header_of(path: &Path) -> Result<Header, StageError> {
     let bytes = std::fs::read(path).map_err(StageError::io(path))?;
-    decode::header(&bytes, &Limits::default()).map_err(|error| StageError::mismatch(error.to_string()))
+    decode::header_as(&bytes, &first_page()).map_err(|error| StageError::mismatch(error.to_string()))
 }
 
 /// Fails with the first failures, unless there are none.

@@ -75,6 +75,7 @@ impl StageKind for Predict {
         let prediction = Prediction { params, pool, architecture, preprocessing, ids, images, classes };
         let matrices = with_thread_pool(context.threads, || {
             let config = ClassifierConfig::new(checkpoint.architecture, checkpoint.channels, classes);
+            let config = ClassifierConfig { stem_pool: checkpoint.stem_pool, ..config };
             let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
             prediction.run(models.collect::<Result<_, _>>()?, &devices, context)
         })?;

@@ -50,7 +50,7 @@ output_ports! {
         /// Network after the last epoch.
         last: CheckpointOutput = "last.safetensors",
         /// Metrics of each epoch: `epoch,rate,loss,validation_loss,focal,accuracy,macro_f1`, then the F1 of every
-        /// class.
+        /// class, by its name where `train` is a table of `label_table`, else by its number.
         metrics: TableOutput = "metrics.csv",
     }
 }
@@ -61,10 +61,10 @@ impl StageKind for TrainClassifier {
     type Outputs = TrainClassifierOutputs;
 
     const NAME: &'static str = "train_classifier";
-    const REVISION: u32 = 4;
+    const REVISION: u32 = 5;
     const USES_ALL_CPUS: bool = true;
     const USES_GPUS: bool = true;
-    const DOC: &'static str = "Trains a network to predict the classes of an image, with Adam.\n\nA training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU.";
+    const DOC: &'static str = "Trains a network to predict the classes of an image, with Adam.\n\nA training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU. The loss `classifier` ranks the images of a step, so that it is computed once, of the outputs of all its batches; on fewer GPUs than batches, most forward passes are then done twice, so that activations of one batch at a time need memory.";
 
     fn run(
         params: TrainClassifierParams,

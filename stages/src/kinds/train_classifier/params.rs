@@ -49,6 +49,15 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// Whether it is a mean over images, in which each counts for itself. The Lovász and the hard-log loss rank the images of a
+    /// step.
+    pub fn is_mean(self) -> bool {
+        match self {
+            Loss::Classifier => false,
+            Loss::Bce | Loss::Focal => true,
+        }
+    }
+
     /// The loss `[1]` of logits against targets, both `[batch, class]`.
     pub fn of(self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         match self {
@@ -65,7 +74,7 @@ impl Parameters for TrainClassifierParams {
     fn check(&self) -> Vec<ParamProblem> {
         let mut problems = self.training_config().problems();
         problems.extend(check_classes(self.classes));
-        problems.extend(self.training_config().side_problem(self.arch, "crop"));
+        problems.extend(self.training_config().network_problems(self.arch, "crop"));
         let mut require = |holds: bool, name: &str, message: &str| {
             if !holds {
                 problems.push(ParamProblem::value(name, message));

@@ -34,14 +34,22 @@ impl TrainingTask for ClassifierTask {
     }
 
     fn random_model(&self, device: &Device) -> Classifier {
-        let TrainClassifierParams { arch, classes, dropout, .. } = self.params;
+        let TrainClassifierParams { arch, stem_pool, classes, dropout, .. } = self.params;
         let channels = self.data.pool.channels.len();
-        ClassifierConfig { dropout, ..ClassifierConfig::new(arch, channels, classes) }.init(device)
+        ClassifierConfig { dropout, stem_pool, ..ClassifierConfig::new(arch, channels, classes) }.init(device)
     }
 
-    fn loss(&self, model: &Classifier, images: Tensor<4>, examples: &[usize]) -> Tensor<1> {
-        let targets = self.train.targets_of(examples.iter().copied(), &images.device());
-        self.params.loss.of(model.forward(images), targets)
+    fn outputs(&self, model: &Classifier, images: Tensor<4>) -> Tensor<2> {
+        model.forward(images)
+    }
+
+    fn loss(&self, outputs: Tensor<2>, examples: &[usize]) -> Tensor<1> {
+        let targets = self.train.targets_of(examples.iter().copied(), &outputs.device());
+        self.params.loss.of(outputs, targets)
+    }
+
+    fn loss_is_mean(&self) -> bool {
+        self.params.loss.is_mean()
     }
 
     fn validate(
@@ -66,7 +74,8 @@ impl TrainingTask for ClassifierTask {
             ("accuracy".to_owned(), scores.accuracy()),
             ("macro_f1".to_owned(), scores.macro_f1()),
         ];
-        figures.extend(scores.f1().into_iter().enumerate().map(|(class, f1)| (format!("f1_{class}"), f1)));
+        let names = self.train.names.iter().map(|name| format!("f1_{name}"));
+        figures.extend(names.zip(scores.f1()));
         Ok(Validation { monitored: scores.focal(), figures })
     }
 }

@@ -55,7 +55,7 @@ impl StageKind for TrainMetric {
     type Outputs = TrainMetricOutputs;
 
     const NAME: &'static str = "train_metric";
-    const REVISION: u32 = 3;
+    const REVISION: u32 = 4;
     const USES_ALL_CPUS: bool = true;
     const USES_GPUS: bool = true;
     const DOC: &'static str = "Trains a network to give images of one identity similar features, with ArcFace and Adam.\n\nIt continues from its last saved state, as `train_classifier` does.";

@@ -30,7 +30,7 @@ impl Parameters for TrainMetricParams {
 
     fn check(&self) -> Vec<ParamProblem> {
         let mut problems = self.training_config().problems();
-        problems.extend(self.training_config().side_problem(self.arch, "size"));
+        problems.extend(self.training_config().network_problems(self.arch, "size"));
         if self.dropout.iter().any(|share| !(0.0..1.0).contains(share)) {
             problems.push(ParamProblem::value("dropout", "the shares are from 0 to below 1"));
         }

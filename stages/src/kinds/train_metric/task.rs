@@ -40,15 +40,23 @@ impl TrainingTask for MetricTask {
     }
 
     fn random_model(&self, device: &Device) -> MetricModel {
-        let TrainMetricParams { arch, dropout, .. } = self.params;
+        let TrainMetricParams { arch, stem_pool, dropout, .. } = self.params;
         let config = MetricConfig::new(arch, self.data.pool.channels.len(), self.train.count());
-        MetricConfig { dropout, ..config }.init(device)
+        MetricConfig { dropout, stem_pool, ..config }.init(device)
     }
 
-    fn loss(&self, model: &MetricModel, images: Tensor<4>, examples: &[usize]) -> Tensor<1> {
+    fn outputs(&self, model: &MetricModel, images: Tensor<4>) -> Tensor<2> {
+        model.cosines(model.features(images))
+    }
+
+    fn loss(&self, outputs: Tensor<2>, examples: &[usize]) -> Tensor<1> {
         let identities = examples.iter().map(|example| self.train.identities[*example]);
-        let identities = on_device(identities, &images.device());
-        arcface(model.cosines(model.features(images)), identities)
+        let identities = on_device(identities, &outputs.device());
+        arcface(outputs, identities)
+    }
+
+    fn loss_is_mean(&self) -> bool {
+        true
     }
 
     fn validate(

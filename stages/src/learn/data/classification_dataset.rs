@@ -3,7 +3,7 @@
 use burn::prelude::*;
 
 use super::ImagePool;
-use crate::artifact::labels::{Labels, Target};
+use crate::artifact::labels::{Labels, Target, class_names};
 use crate::artifact::matrix::MatrixInput;
 use crate::artifact::table::TableInput;
 use crate::error::StageError;
@@ -19,6 +19,8 @@ pub struct ClassificationDataset {
     pub images: Vec<usize>,
     /// Number of classes.
     pub classes: usize,
+    /// Names of the classes, or their numbers where the table does not name them.
+    pub names: Vec<String>,
     /// Targets, `[image, class]`: 0 or 1, or between where labels are soft.
     pub targets: Vec<f32>,
 }
@@ -34,11 +36,14 @@ impl ClassificationDataset {
         classes: usize,
         side: usize,
     ) -> Result<ClassificationDataset, StageError> {
-        let Labels { ids, targets: hard } = Labels::of(&table.read()?, classes)?;
+        let table = table.read()?;
+        let Labels { ids, targets: hard } = Labels::of(&table, classes)?;
+        let numbers = || (0..classes).map(|class| class.to_string()).collect();
+        let names = class_names(&table, classes).map_or_else(numbers, <[String]>::to_vec);
         let images = pool.find(&ids, side)?;
         let targets = hard.iter().flat_map(|target| (0..classes).map(|class| f32::from(u8::from(target.has(class)))));
         let targets = targets.collect();
-        Ok(ClassificationDataset { ids, hard, images, classes, targets })
+        Ok(ClassificationDataset { ids, hard, images, classes, names, targets })
     }
 
     /// Puts the rows of a matrix of probabilities, `[id, class]`, in the place of the targets of the same ids.

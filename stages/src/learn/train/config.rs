@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StageError;
 use crate::learn::precision::Precision;
 use crate::params::ParamProblem;
-use athanor_nn::models::{Architecture, Model};
+use athanor_nn::models::{Architecture, Model, StemPool};
 use athanor_nn::optim::Schedule;
 
 /// Configuration of a training.
@@ -16,9 +16,11 @@ use athanor_nn::optim::Schedule;
 pub struct TrainingConfig {
     /// Side of the network's input, in pixels.
     pub side: usize,
+    /// Pooling of the stem, where the network has a choice.
+    pub stem_pool: Option<StemPool>,
     /// Images in a batch.
     pub batch: usize,
-    /// Number of batches whose gradients are averaged for a step.
+    /// Number of batches of a step.
     pub accumulation: usize,
     /// Number of epochs.
     pub epochs: u32,
@@ -75,11 +77,15 @@ impl TrainingConfig {
         broken.map(|(_, name, message)| ParamProblem::value(name, message)).chain(schedule).collect()
     }
 
-    /// The problem with the network's input size, which is the parameter `name`.
-    pub fn side_problem(&self, architecture: Architecture, name: &str) -> Option<ParamProblem> {
+    /// Problems of the network: its input size, which is the parameter `side`, and the pooling of its stem.
+    pub fn network_problems(&self, architecture: Architecture, side: &str) -> Vec<ParamProblem> {
         let smallest = architecture.smallest_image();
         let message = || format!("{architecture} needs images of at least {smallest} x {smallest} pixels");
-        (self.side < smallest).then(|| ParamProblem::value(name, message()))
+        let too_small = (self.side < smallest).then(|| ParamProblem::value(side, message()));
+        let message = || format!("{architecture} has no choice here: only ResNets have");
+        let no_choice = self.stem_pool.is_some() && !architecture.has_stem_pool();
+        let no_choice = no_choice.then(|| ParamProblem::value("stem_pool", message()));
+        too_small.into_iter().chain(no_choice).collect()
     }
 
     /// Fails if a step has fewer batches than there are devices to share them.

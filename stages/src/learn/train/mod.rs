@@ -14,6 +14,7 @@ pub(crate) mod params;
 mod replica;
 mod stage;
 mod state;
+mod step;
 mod task;
 mod trainer;
 

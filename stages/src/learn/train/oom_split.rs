@@ -1,7 +1,7 @@
 //! Splitting of batches that do not fit into the memory of a device.
 //!
-//! A step can be split into more and smaller batches: it then needs less memory at a time, and shows the same images.
-//! Batch norm sees smaller batches, though, so the result differs; it is done only if it was asked for.
+//! A step can be split into more and smaller batches: it then needs less memory at a time, and shows the same images, with the
+//! same loss. Batch norm sees smaller batches, though, so the result differs; it is done only if it was asked for.
 
 use std::path::Path;
 
@@ -71,7 +71,7 @@ impl TrainingConfig {
     fn memory_saving_choices(&self, finer: Option<Split>) -> String {
         let smaller = finer.map(|finer| {
             let TrainingConfig { batch, accumulation, .. } = finer.apply(self);
-            format!("`batch: {batch}` with `accumulation: {accumulation}` (as many images a step)")
+            format!("`batch: {batch}` with `accumulation: {accumulation}` (as many images a step, though batch norms see fewer at once)")
         });
         let narrower = (self.precision == Precision::F32).then(|| "`precision: bf16`".to_owned());
         let forgetful = (!self.gradient_checkpointing).then(|| "`gradient_checkpointing: true`".to_owned());

@@ -15,10 +15,16 @@ macro_rules! training_params {
         pub struct $name {
             /// Network architecture.
             pub arch: athanor_nn::models::Architecture,
+            /// Max pooling of a ResNet's stem; only ResNets have a choice. The default is torchvision's, `3x3`, which its pretrained
+            /// weights were trained with; the reference solution's ResNet-18 and ResNet-34 pool `2x2`.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub stem_pool: Option<athanor_nn::models::StemPool>,
             $($(#[$own_doc])* pub $own: $kind,)*
             /// Number of images in a batch. Images that do not fill a batch at the end of an epoch are left out.
             pub batch: usize,
-            /// Number of batches whose gradients are averaged for one optimiser step (gradient accumulation).
+            /// Number of batches of one optimiser step (gradient accumulation). The loss is that of all their images together, as
+            /// in one large batch; batch norms see one batch each, so that `batch: 12, accumulation: 4` is what four GPUs of
+            /// PyTorch's DataParallel make of 48 images, and not quite what `batch: 48` is.
             #[serde(default = "crate::learn::train::defaults::accumulation")]
             pub accumulation: usize,
             /// Number of epochs.
@@ -57,6 +63,7 @@ macro_rules! training_params {
             pub fn training_config(&self) -> $crate::learn::train::TrainingConfig {
                 $crate::learn::train::TrainingConfig {
                     side: self.$side,
+                    stem_pool: self.stem_pool,
                     batch: self.batch,
                     accumulation: self.accumulation,
                     epochs: self.epochs,

@@ -5,7 +5,7 @@ use burn::prelude::*;
 use burn::tensor::container::TensorContainer;
 
 use super::config::TrainingConfig;
-use super::microbatch::{Microbatch, MicrobatchOutput};
+use super::microbatch::{Pass, PassContext, PassOutput};
 use super::numbering::number_parameters;
 use super::task::TrainingTask;
 use crate::error::StageError;
@@ -17,12 +17,14 @@ pub(crate) struct Replica<M> {
     device: Device,
     /// The epoch that it is prepared for.
     epoch: u32,
+    /// Outputs with the activations that lead to them, from one pass to the next.
+    kept: Option<Tensor<2>>,
 }
 
-/// A microbatch for a replica, and changes since its last one.
+/// A pass for a replica, and changes since its last one.
 pub(crate) struct ReplicaJob {
-    /// The microbatch.
-    pub microbatch: Microbatch,
+    /// The pass.
+    pub pass: Pass,
     /// The epoch that it belongs to.
     pub epoch: u32,
     /// The network's parameters, if they have changed.
@@ -32,24 +34,25 @@ pub(crate) struct ReplicaJob {
 impl<M: Model> Replica<M> {
     /// A replica without the network's parameters yet.
     pub(crate) fn new<T: TrainingTask<Model = M>>(task: &T, device: &Device) -> Result<Replica<M>, StageError> {
-        Ok(Replica { model: number_parameters(task.init_model(device, drop)?), device: device.clone(), epoch: 0 })
+        let model = number_parameters(task.init_model(device, drop)?);
+        Ok(Replica { model, device: device.clone(), epoch: 0, kept: None })
     }
 
-    /// Computes loss and gradients of a microbatch.
-    pub(crate) fn forward_backward<T: TrainingTask<Model = M>>(
+    /// Does a pass.
+    pub(crate) fn run<T: TrainingTask<Model = M>>(
         &mut self,
         job: ReplicaJob,
         task: &T,
         config: &TrainingConfig,
-    ) -> MicrobatchOutput {
-        let ReplicaJob { microbatch, epoch, parameters } = job;
+    ) -> PassOutput {
+        let ReplicaJob { pass, epoch, parameters } = job;
         if std::mem::replace(&mut self.epoch, epoch) != epoch {
             self.model = config.with_freezing(self.model.clone(), epoch);
         }
         if let Some(parameters) = parameters {
             self.model = parameters.load_into(self.model.clone());
         }
-        microbatch.forward_backward(task, config, &self.model, &self.device)
+        PassContext { task, config, model: &self.model, device: &self.device }.run(pass, &mut self.kept)
     }
 }
 

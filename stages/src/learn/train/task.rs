@@ -27,8 +27,12 @@ pub(crate) trait TrainingTask: Sync {
     fn view(&self, example: usize, random: &mut Random) -> (usize, View);
     /// A model with random weights.
     fn random_model(&self, device: &Device) -> Self::Model;
-    /// The loss `[1]` of these examples, whose images are `[batch, channel, side, side]`.
-    fn loss(&self, model: &Self::Model, images: Tensor<4>, examples: &[usize]) -> Tensor<1>;
+    /// The model's outputs `[image, output]` for images `[batch, channel, side, side]`.
+    fn outputs(&self, model: &Self::Model, images: Tensor<4>) -> Tensor<2>;
+    /// The loss `[1]` of the outputs of these examples.
+    fn loss(&self, outputs: Tensor<2>, examples: &[usize]) -> Tensor<1>;
+    /// Whether the loss is a mean over images, and so the mean of the losses of batches of equal size.
+    fn loss_is_mean(&self) -> bool;
     /// Metrics of a model on the validation set.
     fn validate(
         &self,
@@ -38,15 +42,18 @@ pub(crate) trait TrainingTask: Sync {
     ) -> Result<Validation, StageError>;
 
     /// A model before training: with random weights, and those that are pretrained. `log` hears what was done to their file.
-    fn init_model(&self, device: &Device, log: impl FnOnce(String)) -> Result<Self::Model, StageError> {
+    fn init_model(&self, device: &Device, log: impl FnMut(String)) -> Result<Self::Model, StageError> {
         let model = self.random_model(device);
         let TrainingData { pool, pretrained, .. } = self.data();
         let Some(file) = pretrained else { return Ok(model) };
-        let Pretrained { backbone, unwrapped } =
+        let Pretrained { backbone, unwrapped, other_stem_pool } =
             load_pretrained(model.backbone().clone(), pool.channels.len(), file.weights())?;
-        if unwrapped != Unwrapped::default() {
-            log(format!("{} is read {unwrapped}", file.label));
-        }
+        let ours = backbone.stem_pool().unwrap_or_default();
+        let unwrapped = (unwrapped != Unwrapped::default()).then(|| format!("{} is read {unwrapped}", file.label));
+        let other_pool = other_stem_pool.map(|theirs| {
+            format!("{}: its network's stem pools {theirs}, the one to be trained {ours} (`stem_pool`)", file.label)
+        });
+        unwrapped.into_iter().chain(other_pool).for_each(log);
         Ok(model.with_backbone(backbone))
     }
 

@@ -5,19 +5,19 @@ use std::time::Instant;
 
 use athanor_cache::Digest;
 use athanor_nn::devices::{DeviceWorkers, Devices, Tuning, with_workers};
-use athanor_nn::forward_context::BatchStatistics;
 use athanor_nn::models::Model;
 use athanor_nn::optim::{adam, clip_gradient_norm};
 use athanor_nn::weights::{load_state_dict, state_dict};
 use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::prelude::*;
 
 use super::config::TrainingConfig;
-use super::microbatch::{Microbatch, MicrobatchOutput};
+use super::microbatch::{Microbatch, PassOutput};
 use super::numbering::number_parameters;
-use super::replica::{ParameterSnapshot, Replica, ReplicaJob};
+use super::replica::{Replica, ReplicaJob};
 use super::state::{Best, Epoch, Progress, Saved, StateFolder};
+use super::step::{Step, StepOutput};
 use super::task::{TrainingTask, Validation};
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -45,8 +45,7 @@ pub(crate) struct Trained<M> {
 
 /// Trains; continues from the state in `folder` if there is one, and keeps the best network's checkpoint there.
 ///
-/// The batches of a step are shared out over `devices`; their results are combined in their order, so that the
-/// number of devices changes nothing.
+/// The batches of a step are shared out over `devices` (see [`Step`]), whose number changes nothing.
 ///
 /// # Errors
 /// Those of the task; more devices than a step has batches; a loss that is NaN, or diverges; the wish to
@@ -65,7 +64,7 @@ pub(crate) fn train<T: TrainingTask>(
     let replicas = devices.others().iter().map(|device| Replica::new(task, device)).collect::<Result<Vec<_>, _>>()?;
     with_workers(
         replicas,
-        |replica, job| replica.forward_backward(job, task, config),
+        |replica, job| replica.run(job, task, config),
         |workers| {
             let saved_at = Instant::now();
             let mut training = Training {
@@ -126,7 +125,7 @@ struct Training<'a, T: TrainingTask> {
     config: &'a TrainingConfig,
     folder: &'a mut StateFolder,
     devices: Devices,
-    workers: &'a mut DeviceWorkers<ReplicaJob, MicrobatchOutput>,
+    workers: &'a mut DeviceWorkers<ReplicaJob, PassOutput>,
     context: &'a StageContext<'a>,
     optimiser: ModuleOptimizer,
     progress: Progress,
@@ -192,7 +191,10 @@ impl<T: TrainingTask> Training<'_, T> {
             }
             let is_first = !std::mem::replace(&mut self.has_stepped, true);
             let first = if is_first { self.tuning("train", &model)? } else { None };
-            let (mut gradients, statistics) = self.gradients(&model, microbatches);
+            let epoch = self.progress.epoch;
+            let step = Step::new(self.task, self.config, &self.devices, self.workers, &model, epoch);
+            let StepOutput { mut gradients, losses, statistics } = step.run(microbatches);
+            self.unread.extend(losses);
             clip_gradient_norm(&model, &mut gradients, self.config.clip_norm);
             model = self.optimiser.step(rate, model, gradients);
             model = statistics.into_iter().fold(model, |model, statistics| statistics.apply_to(model));
@@ -220,42 +222,14 @@ impl<T: TrainingTask> Training<'_, T> {
         Microbatch { bytes: batch.bytes, examples: order[batch.positions].to_vec(), random }
     }
 
-    /// The gradients of a step, and the statistics of its batches.
-    fn gradients(
-        &mut self,
-        model: &T::Model,
-        microbatches: Vec<Microbatch>,
-    ) -> (GradientsParams, Vec<BatchStatistics>) {
-        let (task, config, device, epoch) = (self.task, self.config, self.devices.first(), self.progress.epoch);
-        let (mut accumulator, mut statistics) = (GradientsAccumulator::new(), Vec::new());
-        let mut microbatches = microbatches.into_iter();
-        let mut parameters_changed = true;
-        self.devices.simulate_batch(config.batch);
-        while microbatches.len() > 0 {
-            let places = std::iter::once(device).chain(self.devices.others()).enumerate();
-            let jobs = places.zip(microbatches.by_ref()).map(|((place, device), microbatch)| {
-                let parameters = (parameters_changed && place > 0).then(|| ParameterSnapshot::on(model, device));
-                ReplicaJob { microbatch, epoch, parameters }
-            });
-            let round = self.workers.share(jobs, |job| job.microbatch.forward_backward(task, config, model, device));
-            for output in round {
-                let output = output.on(device, model);
-                accumulator.accumulate(model, output.gradients);
-                self.unread.push(output.loss);
-                statistics.push(output.statistics);
-            }
-            parameters_changed = false;
-        }
-        (accumulator.grads(), statistics)
-    }
-
     /// Adds up the losses that are still on the device.
     fn read_losses(&mut self) -> Result<(), StageError> {
         if self.unread.is_empty() {
             return Ok(());
         }
         let losses = Tensor::cat(std::mem::take(&mut self.unread), 0).into_data();
-        let share = 1.0 / self.config.accumulation as f64;
+        let parts = if self.task.loss_is_mean() { self.config.accumulation } else { 1 };
+        let share = 1.0 / parts as f64;
         for loss in losses.iter::<f64>() {
             if !loss.is_finite() || loss > LARGEST_LOSS * share {
                 let Progress { epoch, step, .. } = self.progress;

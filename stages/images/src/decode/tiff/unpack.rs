@@ -1,118 +1,148 @@
-//! The compressions of TIFF.
+//! The samples in strips and tiles, as the `tiff` crate unpacks them.
 
-use fdeflate::Decompressor;
-use weezl::{BitOrder, LzwStatus};
+use super::super::directory::Directory;
+use super::super::raster::{NumberType, RawSamples};
+use super::super::{DecodeError, damaged, unsupported};
+use super::FORMAT;
+use super::guard::{Colour, Layout};
+use super::mended::{MendedFile, shown};
 
-/// Compression of a strip or tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Compression {
-    /// Not at all.
-    Raw,
-    /// Lempel-Ziv-Welch with TIFF's early change of the code's length.
-    Lzw,
-    /// zlib.
-    Deflate,
-    /// Runs of equal bytes.
-    PackBits,
-}
+use ::tiff::TiffError;
+use ::tiff::decoder::{Decoder, Limits};
 
-impl Compression {
-    /// The compression with this number in the directory; the error is an unsupported number.
-    pub(crate) fn of_tag(number: usize) -> Result<Compression, usize> {
-        match number {
-            1 => Ok(Compression::Raw),
-            5 => Ok(Compression::Lzw),
-            // The official number, and the one from before there was one.
-            8 | 32_946 => Ok(Compression::Deflate),
-            32_773 => Ok(Compression::PackBits),
-            other => Err(other),
-        }
-    }
-}
-
-/// The `length` bytes that `packed` holds, in `buffer` if they had to be unpacked; what comes after them is left alone,
-/// as other readers do.
-///
-/// # Errors
-/// Reason for the missing bytes.
-pub(crate) fn unpack<'a>(
-    compression: Compression,
-    packed: &'a [u8],
-    length: usize,
-    buffer: &'a mut Vec<u8>,
-) -> Result<&'a [u8], String> {
-    let short = |held: usize| format!("a strip or tile holds {held} of {length} bytes");
-    if compression != Compression::Raw {
-        buffer.resize(length, 0);
-    }
-    let filled = match compression {
-        Compression::Raw => return packed.get(..length).ok_or_else(|| short(packed.len())),
-        Compression::Lzw => lzw(packed, buffer)?,
-        Compression::Deflate => deflate(packed, buffer)?,
-        Compression::PackBits => pack_bits(packed, buffer),
+/// All samples of an image, pixel by pixel.
+pub(crate) fn gather(
+    file: &[u8],
+    directory: &Directory<'_>,
+    layout: &Layout,
+    compression: u16,
+) -> Result<RawSamples, DecodeError> {
+    let mended = MendedFile::new(file, directory.big_endian, layout, compression);
+    let end = mended.end();
+    // The guard has seen to all sizes.
+    let mut decoder = Decoder::new(mended).map_err(refusal)?.with_limits(Limits::unlimited());
+    let mut chunk = move |at: usize, out: &mut [u8]| {
+        end.set(shown(layout.chunks[at].end));
+        // Lossless: the guard lets a million pass.
+        decoder.read_chunk_bytes(at as u32, out).map_err(refusal)
     };
-    if filled < length { Err(short(filled)) } else { Ok(buffer) }
-}
-
-fn lzw(packed: &[u8], out: &mut [u8]) -> Result<usize, String> {
-    let mut decoder =
-        weezl::decode::Configuration::with_tiff_size_switch(BitOrder::Msb, 8).with_yield_on_full_buffer(true).build();
-    let (mut read, mut written) = (0, 0);
-    while written < out.len() {
-        let step = decoder.decode_bytes(&packed[read..], &mut out[written..]);
-        read += step.consumed_in;
-        written += step.consumed_out;
-        match step.status {
-            Ok(LzwStatus::Done) => break,
-            Ok(_) if step.consumed_in == 0 && step.consumed_out == 0 => break,
-            Ok(_) => {}
-            Err(error) => return Err(format!("LZW: {error}")),
+    let big_endian = directory.big_endian;
+    let scaled = layout.samples.colour != Colour::Palette;
+    Ok(match layout.samples.numbers {
+        NumberType::Unsigned(8) => {
+            RawSamples::U8(place(layout, &mut chunk, |row, out: &mut [u8]| out.copy_from_slice(row))?)
         }
-    }
-    Ok(written)
-}
-
-fn deflate(packed: &[u8], out: &mut [u8]) -> Result<usize, String> {
-    let mut decoder = Decompressor::new();
-    let (mut read, mut written) = (0, 0);
-    // Also when `out` is full: the checksum comes last.
-    while !decoder.is_done() {
-        let (consumed, produced) =
-            decoder.read(&packed[read..], out, written, true).map_err(|_| "its deflated data are damaged")?;
-        read += consumed;
-        written += produced;
-        if consumed == 0 && produced == 0 {
-            break;
+        NumberType::Unsigned(bits @ ..8) => {
+            let most = (1u32 << bits) - 1;
+            // Lossless: at most 255.
+            let full = |sample: u32| if scaled { ((sample * 255 + most / 2) / most) as u8 } else { sample as u8 };
+            RawSamples::U8(place(layout, &mut chunk, |row, out| each_bits(row, bits, out, full))?)
         }
-    }
-    Ok(written)
+        NumberType::Unsigned(16) => {
+            let read = |row: &[u8], out: &mut [u16]| each::<2, u16>(row, out, u16::from_ne_bytes);
+            RawSamples::U16(place(layout, &mut chunk, read)?, 16)
+        }
+        NumberType::Unsigned(bits @ ..16) => {
+            // Lossless: fewer than 16 bits.
+            let read = |row: &[u8], out: &mut [u16]| each_bits(row, bits, out, |sample| sample as u16);
+            RawSamples::U16(place(layout, &mut chunk, read)?, bits)
+        }
+        numbers => {
+            let read = |row: &[u8], out: &mut [f64]| read_wide(row, numbers, big_endian, out);
+            RawSamples::Wide(place(layout, &mut chunk, read)?, numbers)
+        }
+    })
 }
 
-/// A byte n below 128 says that n + 1 bytes follow, one above that the next byte comes 257 - n times; 128 says nothing.
-fn pack_bits(packed: &[u8], out: &mut [u8]) -> usize {
-    let (mut rest, mut written) = (packed, 0);
-    while let [lead, tail @ ..] = rest {
-        let lead = usize::from(*lead);
-        let room = out.len() - written;
-        let step = match lead {
-            128 => (0, 0),
-            0..128 => {
-                let count = (lead + 1).min(tail.len()).min(room);
-                out[written..written + count].copy_from_slice(&tail[..count]);
-                (count, count)
+fn read_wide(row: &[u8], numbers: NumberType, big_endian: bool, out: &mut [f64]) {
+    match numbers {
+        // As the crate hands three bytes on as they lie in the file.
+        NumberType::Unsigned(24) => each::<3, f64>(row, out, |bytes| {
+            let [one, two, three] = if big_endian { bytes } else { [bytes[2], bytes[1], bytes[0]] };
+            f64::from(u32::from_be_bytes([0, one, two, three]))
+        }),
+        NumberType::Unsigned(32) => each(row, out, |bytes| f64::from(u32::from_ne_bytes(bytes))),
+        NumberType::Unsigned(64) => each(row, out, |bytes| u64::from_ne_bytes(bytes) as f64),
+        NumberType::Unsigned(bits) => each_bits(row, bits, out, f64::from),
+        NumberType::Signed(8) => each(row, out, |bytes| f64::from(i8::from_ne_bytes(bytes))),
+        NumberType::Signed(16) => each(row, out, |bytes| f64::from(i16::from_ne_bytes(bytes))),
+        NumberType::Signed(32) => each(row, out, |bytes| f64::from(i32::from_ne_bytes(bytes))),
+        NumberType::Signed(_) => each(row, out, |bytes| i64::from_ne_bytes(bytes) as f64),
+        NumberType::Float(16) => each(row, out, |bytes| half(u16::from_ne_bytes(bytes))),
+        NumberType::Float(32) => each(row, out, |bytes| f64::from(f32::from_ne_bytes(bytes))),
+        NumberType::Float(_) => each(row, out, f64::from_ne_bytes),
+    }
+}
+
+/// A number of IEEE 754 binary16.
+fn half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction * 2f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1024.0 + fraction) * 2f64.powi(exponent - 25),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
+/// Reads samples of `N` bytes.
+fn each<const N: usize, T>(row: &[u8], out: &mut [T], read: impl Fn([u8; N]) -> T) {
+    for (sample, bytes) in out.iter_mut().zip(row.as_chunks::<N>().0) {
+        *sample = read(*bytes);
+    }
+}
+
+/// Reads samples of `bits` bits each, the highest first, as they lie in the file.
+fn each_bits<T>(row: &[u8], bits: u8, out: &mut [T], read: impl Fn(u32) -> T) {
+    let mask = u32::MAX >> (32 - bits);
+    let (mut held, mut count, mut bytes) = (0u64, 0u8, row.iter());
+    for sample in out {
+        while count < bits {
+            held = held << 8 | u64::from(bytes.next().copied().unwrap_or(0));
+            count += 8;
+        }
+        count -= bits;
+        // The cast drops what earlier samples have used.
+        *sample = read((held >> count) as u32 & mask);
+    }
+}
+
+/// Puts the rows of all strips or tiles in their places; `chunk` unpacks one, `read` reads the samples of a row.
+fn place<T: Copy + Default>(
+    layout: &Layout,
+    chunk: &mut impl FnMut(usize, &mut [u8]) -> Result<(), DecodeError>,
+    read: impl Fn(&[u8], &mut [T]),
+) -> Result<Vec<T>, DecodeError> {
+    let channels = layout.samples.count;
+    let in_chunk = layout.samples_in_chunk();
+    let mut out = vec![T::default(); layout.width * layout.height * channels];
+    let mut unpacked = vec![0; layout.row_bytes() * layout.chunk_height];
+    let mut row = vec![T::default(); layout.chunk_width * in_chunk];
+    for at in 0..layout.chunks.len() {
+        let (plane, place) = (at / layout.chunks_a_plane(), at % layout.chunks_a_plane());
+        let (left, top) = (place % layout.across * layout.chunk_width, place / layout.across * layout.chunk_height);
+        let (used_width, used_height) =
+            (layout.chunk_width.min(layout.width - left), layout.chunk_height.min(layout.height - top));
+        let unpacked = &mut unpacked[..layout.row_bytes() * layout.rows_of(at)];
+        chunk(at, unpacked)?;
+        for (y, stored) in unpacked.chunks_exact(layout.row_bytes()).take(used_height).enumerate() {
+            read(stored, &mut row);
+            let start = ((top + y) * layout.width + left) * channels;
+            if in_chunk == channels {
+                out[start..start + used_width * channels].copy_from_slice(&row[..used_width * channels]);
+            } else {
+                let pixels = out[start + plane..].iter_mut().step_by(channels);
+                pixels.zip(&row[..used_width]).for_each(|(pixel, &sample)| *pixel = sample);
             }
-            _ => {
-                let Some(&byte) = tail.first() else { break };
-                let count = (257 - lead).min(room);
-                out[written..written + count].fill(byte);
-                (1, count)
-            }
-        };
-        rest = &tail[step.0..];
-        written += step.1;
-        if written == out.len() {
-            break;
         }
     }
-    written
+    Ok(out)
+}
+
+fn refusal(error: TiffError) -> DecodeError {
+    match error {
+        TiffError::UnsupportedError(what) => unsupported(FORMAT, what),
+        other => damaged(FORMAT, other),
+    }
 }

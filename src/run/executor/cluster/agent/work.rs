@@ -1,0 +1,136 @@
+//! Attempts of an agent: from a request to a job, and from its outputs to its last line.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use athanor_cache::{Cache, OutputRecord, Unsynced};
+
+use crate::plan::{InstanceId, Work};
+use crate::run::attempts::attempt::environment;
+use crate::run::attempts::sandbox::{SCRIPT, Sandbox};
+use crate::run::environment::Variables;
+use crate::run::executor::job::{Executor, Exit, Job, Launch, Script};
+use crate::run::executor::resources::{Allocation, misfits};
+
+use super::super::messages::{AgentLine, Ended, Request};
+use super::{Agent, Message, Running};
+
+impl Agent {
+    /// Starts an attempt.
+    pub(super) fn start(&mut self, request: Request, allocation: Allocation) {
+        let id = InstanceId(self.next);
+        self.next += 1;
+        let (cpus, gpus) = (allocation.cpus, allocation.gpus.clone());
+        self.line(&AgentLine::Began { key: request.key.clone(), cpus, gpus });
+        // A file system that refuses the lock refuses the outputs, too, and that is reported.
+        let lock = self.cache.lock_as_agent(&request.fingerprint);
+        let job = self.job(id, &request, &allocation);
+        let (lock, is_other) = match lock {
+            Ok(None) => (None, true),
+            other => (other.ok().flatten(), false),
+        };
+        let began = Instant::now();
+        self.running.insert(id, Running { request, allocation, began, stopped_by: None, lock, worked: None });
+        match job {
+            _ if is_other => {
+                let why = "could not begin, since another agent is still at the same work".to_owned();
+                self.end(id, Exit::Evicted { why }, Vec::new());
+            }
+            Ok(job) => self.executor.start(job),
+            Err(exit) => self.end(id, exit, Vec::new()),
+        }
+    }
+
+    /// Ends an attempt that needs more than its job has.
+    pub(super) fn refuse(&mut self, request: Request) {
+        let misfits = misfits(&request.resources, &self.capacity);
+        let why = misfits.first().map_or("asks for more than its job has", |misfit| misfit.why.as_str());
+        let message = format!("It {}.", why.replace("the run has", "its job has"));
+        let help = "Does the cluster limit what a job gets? `slurm.extra` adds options of `sbatch`.".to_owned();
+        let exit = Exit::Failed { message, help: Some(help), interrupted: false, again: false };
+        let (key, outputs, duration) = (request.key, Vec::new(), Duration::ZERO);
+        self.line(&AgentLine::Ended(Ended { key, exit, outputs, duration, log_bytes: 0, stopped_by: None }));
+    }
+
+    fn job(&self, id: InstanceId, request: &Request, allocation: &Allocation) -> Result<Job, Exit> {
+        let refused = |error: athanor_cache::CacheError| Exit::NotStarted(error.to_string());
+        let sandbox = Sandbox::at(request.attempt.clone());
+        let state = request.state.then(|| self.cache.borrow_program_state(&request.fingerprint));
+        let state = state.transpose().map_err(refused)?;
+        let variables = Variables::new(self.host.variables.iter().cloned(), self.spec.inherits_environment);
+        let folder = state.as_ref().map(athanor_cache::ProgramState::folder);
+        let (environment, secrets) =
+            environment(&sandbox, folder, &self.spec.project, &request.instance, allocation, &variables);
+        let launch = match (&request.instance.work, &request.worker) {
+            (Work::Command(command), _) => {
+                Launch::Script(Script { shell: command.shell.clone(), path: SCRIPT, text: command.line.clone() })
+            }
+            (Work::BuiltIn { .. }, Some(worker)) => {
+                let mut worker = worker.clone();
+                worker.threads = allocation.cpus as usize;
+                if !allocation.has_shared_gpu() {
+                    worker.shared_kernels = None;
+                }
+                Launch::Worker(worker)
+            }
+            (Work::BuiltIn { .. }, None) => return Err(Exit::NotStarted("The request lacks the work.".to_owned())),
+        };
+        Ok(Job {
+            id,
+            fingerprint: request.fingerprint,
+            launch,
+            folder: sandbox.folder().to_owned(),
+            attempt: sandbox.root().to_owned(),
+            log: request.log.clone(),
+            environment,
+            secrets,
+            access: request.access.as_ref().map(super::super::messages::Access::rules),
+            state: state.map(Arc::new),
+        })
+    }
+
+    /// Handles the exit of a job: its outputs are stored before the attempt is over.
+    pub(super) fn exited(&mut self, id: InstanceId, exit: Exit) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        running.worked = Some(running.began.elapsed());
+        self.pool.give_back(&running.allocation);
+        if exit != Exit::Success {
+            return self.end(id, exit, Vec::new());
+        }
+        let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
+        let (root, ports) = (running.request.attempt.clone(), running.request.instance.outputs.clone());
+        self.threads.run(move || {
+            let stored = store(&cache, &Sandbox::at(root), &ports);
+            // An agent that has ended was killed.
+            let _ = sender.send(Message::Stored(id, stored));
+        });
+    }
+
+    /// Writes the last line of an attempt.
+    pub(super) fn end(&mut self, id: InstanceId, exit: Exit, outputs: Vec<OutputRecord>) {
+        let Some(running) = self.running.remove(&id) else { return };
+        let Running { request, allocation, began, stopped_by, lock, worked } = running;
+        if worked.is_none() {
+            self.pool.give_back(&allocation);
+        }
+        // The next attempt may begin when the line is there.
+        drop(lock);
+        let log_bytes = std::fs::metadata(&request.log).map_or(0, |log| log.len());
+        let duration = worked.unwrap_or_else(|| began.elapsed());
+        self.last_work = Instant::now();
+        self.line(&AgentLine::Ended(Ended { key: request.key, exit, outputs, duration, log_bytes, stopped_by }));
+    }
+}
+
+/// Stores the outputs of an attempt, and syncs them.
+fn store(
+    cache: &Cache,
+    sandbox: &Sandbox,
+    ports: &[athanor_stages::ports::OutputPort],
+) -> Result<Vec<OutputRecord>, Exit> {
+    let failed = |message: String| Exit::Failed { message, help: None, interrupted: false, again: false };
+    let mut unsynced = Unsynced::default();
+    let outputs = sandbox.take_outputs(cache, ports, &mut unsynced).map_err(|error| failed(error.to_string()))?;
+    cache.sync_stored(&unsynced).map_err(|error| failed(error.to_string()))?;
+    Ok(outputs)
+}

@@ -1,0 +1,77 @@
+//! Commands of a cluster's queue: started, waited for, and read.
+
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::batch::Refusal;
+
+/// Time after which a command is taken to hang.
+const MAX_TIME: Duration = Duration::from_secs(120);
+
+/// What queues say when they have no time, or as many jobs as they take: they may take them later. All else is for good.
+const FOR_NOW: [&str; 11] = [
+    "Unable to contact slurm controller",
+    "Socket timed out",
+    "Connection refused",
+    "Connection reset",
+    "temporarily unable",
+    "Resource temporarily unavailable",
+    "Zero Bytes were transmitted",
+    "Slurm backup controller",
+    "MaxSubmit",
+    "submit limit",
+    "Unexpected message received",
+];
+
+/// What a command prints, with `input` as its standard input.
+pub(super) fn run(command: &mut Command, input: &[u8]) -> Result<String, Refusal> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let refusal = |message: String, is_for_now| Refusal { message, is_for_now };
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.map_err(|error| refusal(format!("`{name}` cannot be started: {error}"), false))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A command that reads nothing says why by its exit.
+        let _ = stdin.write_all(input);
+    }
+    let (out, err) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(1);
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if begun.elapsed() < MAX_TIME => std::thread::sleep(pause),
+            other => {
+                let _ = child.kill().and_then(|()| child.wait().map(drop));
+                let why = other.err().map_or_else(|| "takes too long".to_owned(), |error| error.to_string());
+                return Err(refusal(format!("`{name}` does not answer: {why}"), true));
+            }
+        }
+        pause = (pause * 2).min(Duration::from_millis(50));
+    };
+    let text = |thread: Option<JoinHandle<Vec<u8>>>| {
+        let bytes = thread.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let (out, err) = (text(out), text(err));
+    if status.success() {
+        return Ok(out);
+    }
+    let lines =
+        err.lines().map(|line| line.trim_start_matches(&format!("{name}: ")).trim_start_matches("error: ").trim());
+    let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    let is_for_now = FOR_NOW.iter().any(|sign| message.contains(sign));
+    Err(refusal(if message.is_empty() { format!("`{name}` failed: {status}") } else { message }, is_for_now))
+}
+
+fn read_all(stream: Option<impl Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
+    let mut stream = stream?;
+    let read = move || {
+        let mut bytes = Vec::new();
+        // What was read until an error is all there is.
+        let _ = stream.read_to_end(&mut bytes);
+        bytes
+    };
+    std::thread::Builder::new().spawn(read).ok()
+}

@@ -1,0 +1,287 @@
+//! Jobs of the cluster: submitted for what waits, and asked about when they are silent.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use athanor_cache::Digest;
+
+use crate::plan::InstanceId;
+use crate::run::executor::job::{JobEvent, Queued};
+
+use super::super::batch::{Answer, JobState, JobStatus, Submission};
+use super::super::messages::{AgentSpec, PROTOCOL};
+use super::super::placing::{JobOptions, shared_jobs};
+use super::{ClusterJob, Controller, Step};
+
+/// Maximum number of jobs of an array: clusters have a limit, 1,000 if nobody changed it.
+const MAX_ARRAY: usize = 500;
+/// Longest interval between two looks into the queue, in shortest ones.
+const LONGEST: u32 = 6;
+/// Interval between two looks while somebody waits for the queue's word.
+const URGENT: Duration = Duration::from_secs(2);
+/// Time for which the lines of a job that is over are waited for.
+const LAST_LINES: Duration = Duration::from_secs(3);
+/// Reasons to wait that pass by themselves.
+const COMMON: [&str; 5] = ["Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Cleaning"];
+
+impl ClusterJob {
+    /// A job that is about to be submitted.
+    pub(super) fn new(token: &str, name: &str, spec: &AgentSpec) -> ClusterJob {
+        ClusterJob {
+            token: token.to_owned(),
+            number: None,
+            queue: spec.queue.clone().unwrap_or_else(|| name.to_owned()),
+            is_own: spec.is_for_one(),
+            status: None,
+            agent: None,
+            missing: 0,
+            heard: Instant::now(),
+            is_over: false,
+            over_since: None,
+            wanted: None,
+        }
+    }
+
+    /// Whether it waits for another attempt at this work.
+    pub(super) fn waits_for(&self, fingerprint: Digest) -> bool {
+        self.wanted == Some(fingerprint) && !self.is_over
+    }
+}
+
+impl Controller {
+    /// Submits jobs for attempts that have none.
+    pub(super) fn submit(&mut self) {
+        if !self.is_complete {
+            return;
+        }
+        let mut own: BTreeMap<JobOptions, Vec<InstanceId>> = BTreeMap::new();
+        let mut shared: BTreeMap<JobOptions, Vec<Option<Duration>>> = BTreeMap::new();
+        let mut busy: HashMap<String, usize> = HashMap::new();
+        for (id, attempt) in &self.attempts {
+            let options = attempt.place.options.clone();
+            match &attempt.step {
+                Step::New if attempt.place.is_own => own.entry(options).or_default().push(*id),
+                Step::Queued(_) if !attempt.place.is_own => {
+                    shared.entry(options).or_default().push(self.config.expected[id.index()]);
+                }
+                Step::Taken(_) if !attempt.place.is_own => *busy.entry(options.queue()).or_default() += 1,
+                _ => {}
+            }
+        }
+        let mut room = self.config.slurm.max_jobs.saturating_sub(self.live_jobs());
+        for (options, mut ids) in own {
+            // In the order in which the dispatcher started them.
+            ids.sort_by_key(|id| self.attempts[id].file.clone());
+            ids.truncate(room);
+            room -= ids.len();
+            let most = if self.batch.has_arrays { MAX_ARRAY } else { 1 };
+            ids.chunks(most).for_each(|ids| self.submit_own(&options, ids));
+        }
+        for (options, expected) in shared {
+            let queue = options.queue();
+            let is_of_queue = |job: &&ClusterJob| !job.is_over && !job.is_own && job.queue == queue;
+            let live = self.jobs.values().filter(is_of_queue).count();
+            let free = live.saturating_sub(busy.get(&queue).copied().unwrap_or_default());
+            let wanted = shared_jobs(expected.into_iter()).saturating_sub(free).min(room);
+            room -= wanted;
+            let (times, count) = if self.batch.has_arrays { (1, wanted) } else { (wanted, 1) };
+            for _ in (0..times).filter(|_| count > 0) {
+                self.submit_jobs(&options, count, Some(queue.clone()));
+            }
+        }
+    }
+
+    fn submit_own(&mut self, options: &JobOptions, ids: &[InstanceId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let queues = self.submit_jobs(options, ids.len(), None);
+        for (id, queue) in ids.iter().zip(queues) {
+            self.enqueue(*id, queue);
+        }
+    }
+
+    /// Submits `count` jobs; returns their names.
+    fn submit_jobs(&mut self, options: &JobOptions, count: usize, queue: Option<String>) -> Vec<String> {
+        self.next_token += 1;
+        let token = format!("j{:05}", self.next_token);
+        let config = &self.config;
+        let spec = AgentSpec {
+            protocol: PROTOCOL,
+            array: (count > 1).then_some(count),
+            queue,
+            cache: config.cache.root().to_owned(),
+            project: config.project.clone(),
+            log_limit: config.log_limit,
+            inherits_environment: config.inherits_environment,
+            time: options.time,
+            notice: options.notice(),
+            idle: config.slurm.idle,
+            beat: self.beat(),
+            gpus: options.gpus,
+        };
+        let names = spec.names(&token);
+        let shared = &self.folder.shared;
+        // A folder that cannot be written to refuses the requests, too.
+        let _ = shared.write(&shared.job(&format!("{token}.json")), &serde_json::to_vec(&spec).unwrap_or_default());
+        let output = shared.output(&spec.array.map_or_else(|| token.clone(), |_| format!("{token}_%a")));
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let program = quoted(&config.program.display().to_string());
+        let root = quoted(&shared.root.display().to_string());
+        let setup = config.slurm.setup.as_ref().map(|setup| format!("{setup}\n")).unwrap_or_default();
+        let script = format!("#!/bin/bash\n{setup}exec {program} agent {root} {token}\n");
+        for name in &names {
+            self.jobs.insert(name.clone(), ClusterJob::new(&token, name, &spec));
+        }
+        self.has_submitted = true;
+        let (array, notice, options) = (spec.array, spec.notice, options.clone());
+        self.batch.submit(Submission { token, array, options, notice, script, output });
+        names
+    }
+
+    /// Asks the cluster's queue about jobs that are silent, if it is time.
+    pub(super) fn poll(&mut self) {
+        // An agent that misses a few of its lines is silent.
+        let silence = self.beat() * 7 / 2;
+        let is_silent = |job: &ClusterJob| {
+            let is_known = !job.is_over && job.number.is_some();
+            is_known && (job.agent.is_none() || job.heard.elapsed() > silence || job.over_since.is_some())
+        };
+        let interval = if self.is_urgent { URGENT.min(self.config.slurm.poll) } else { self.poll_after };
+        if self.is_polling || self.polled.elapsed() < interval {
+            return;
+        }
+        if !self.is_urgent && !self.jobs.values().any(is_silent) {
+            return;
+        }
+        (self.is_polling, self.polled) = (true, Instant::now());
+        let jobs = self.jobs.values().filter(|job| !job.is_over).filter_map(|job| job.number.clone());
+        self.batch.poll(jobs.collect());
+    }
+
+    /// Takes an answer of the cluster's queue.
+    pub(super) fn answered(&mut self, answer: Answer) {
+        match answer {
+            Answer::Submitted(token, number) => self.submitted(&token, &number),
+            Answer::Refused(token, message) => self.refused(&token, &message),
+            Answer::Busy(message) => {
+                self.notice(format!("the cluster takes no jobs for now, and is asked again: {message}"));
+            }
+            Answer::NotPolled => {
+                (self.is_polling, self.polled) = (false, Instant::now());
+            }
+            Answer::Polled(jobs) => {
+                (self.is_polling, self.polled, self.is_urgent) = (false, Instant::now(), false);
+                let names: Vec<String> =
+                    self.jobs.iter().filter(|(_, job)| !job.is_over).map(|(name, _)| name.clone()).collect();
+                let before: Vec<Option<JobStatus>> = self.jobs.values().map(|job| job.status.clone()).collect();
+                names.iter().for_each(|name| self.polled_job(name, &jobs));
+                let is_news = self.jobs.values().map(|job| job.status.clone()).ne(before);
+                let poll = self.config.slurm.poll;
+                self.poll_after = if is_news { poll } else { (self.poll_after * 3 / 2).min(poll * LONGEST) };
+                let is_signalled = self.attempts.values().any(|attempt| matches!(attempt.step, Step::Signalled(..)));
+                self.is_urgent |= is_signalled;
+            }
+        }
+    }
+
+    fn submitted(&mut self, token: &str, number: &str) {
+        // Without the note the next run cannot take it over, and cancels it by its name.
+        let _ = self.folder.shared.write(&self.folder.shared.job(&format!("{token}.id")), number.as_bytes());
+        let names: Vec<String> =
+            self.jobs.iter().filter(|(_, job)| job.token == token).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            if let Some(job) = self.jobs.get_mut(&name) {
+                job.number = Some(job_number(number, &name));
+                job.heard = Instant::now();
+                if job.is_over {
+                    // What it was for was stopped meanwhile.
+                    self.batch.cancel(job.number.iter().cloned().collect());
+                }
+            }
+            self.tell_queued(&name, None);
+        }
+        self.poll_after = self.config.slurm.poll;
+    }
+
+    fn refused(&mut self, token: &str, message: &str) {
+        let names: Vec<String> =
+            self.jobs.iter().filter(|(_, job)| job.token == token).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let Some(job) = self.jobs.get_mut(&name) else { continue };
+            job.is_over = true;
+            let queue = job.queue.clone();
+            let help = "`athanor config` shows the settings of `slurm`; a stage may have `slurm: { … }` and `resources` of its own.";
+            self.fail_queued(&queue, &format!("The cluster refused its job: {message}."), Some(help));
+        }
+    }
+
+    /// Takes what the queue says of a job.
+    fn polled_job(&mut self, name: &str, known: &HashMap<String, JobStatus>) {
+        let Some(job) = self.jobs.get_mut(name) else { return };
+        let Some(number) = job.number.clone() else { return };
+        let status = match known.get(&number) {
+            Some(status) => {
+                job.missing = 0;
+                status.clone()
+            }
+            // It may be on its way into the queue, or out of it with its last lines on their way.
+            None if job.missing < 2 => {
+                job.missing += 1;
+                self.is_urgent = true;
+                return;
+            }
+            None => {
+                let word = "no longer known to the queue".to_owned();
+                JobStatus { state: JobState::Ended, word, reason: None, nodes: String::new() }
+            }
+        };
+        job.status = Some(status.clone());
+        match status.state {
+            JobState::Waiting => {
+                job.over_since = None;
+                if let Some(agent) = job.agent.take() {
+                    let why = format!("was preempted, or lost its node: its job {number} is back in the queue");
+                    self.agent_gone(&agent, &why);
+                }
+                self.tell_queued(name, status.reason);
+            }
+            JobState::Running => job.over_since = None,
+            _ => {
+                let since = *job.over_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= LAST_LINES {
+                    self.job_over(name, &status);
+                } else {
+                    self.is_urgent = true;
+                }
+            }
+        }
+    }
+
+    /// Tells where the attempts wait that a job is for, if that is news.
+    fn tell_queued(&mut self, name: &str, reason: Option<String>) {
+        let Some(job) = self.jobs.get(name) else { return };
+        let (Some(number), is_own) = (job.number.clone(), job.is_own) else { return };
+        if !is_own {
+            if let Some(reason) = reason.filter(|reason| !COMMON.contains(&reason.as_str())) {
+                self.notice(format!("the job {number}, which short stages share, waits: {reason}"));
+            }
+            return;
+        }
+        let is_in_it = |step: &Step| matches!(step, Step::Queued(queue) if queue == name);
+        let Some((id, attempt)) = self.attempts.iter_mut().find(|(_, attempt)| is_in_it(&attempt.step)) else { return };
+        let news = Some((number.clone(), reason.clone()));
+        if attempt.told != news {
+            attempt.told = news;
+            (self.events)(JobEvent::Queued(*id, Queued { job: number, reason }));
+        }
+    }
+}
+
+/// Number of the job called `name` of a submission with this number.
+pub(super) fn job_number(submission: &str, name: &str) -> String {
+    match name.split_once('_') {
+        Some((_, index)) => format!("{submission}_{index}"),
+        None => submission.to_owned(),
+    }
+}

@@ -1,0 +1,193 @@
+//! Slurm as the cluster's queue: `sbatch`, `squeue`, `scancel`, and `sacct` where it works.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::process::Command;
+use std::time::Duration;
+
+use super::batch::{BatchSystem, JobState, JobStatus, Refusal, Submission};
+use super::commands::run;
+use super::placing::JobOptions;
+
+/// Jobs of one name in Slurm's queue.
+pub(super) struct Slurm {
+    /// Name of the jobs.
+    pub name: String,
+    /// Whether GPUs are asked for by `--gpus` and not by `--gres`.
+    pub by_gpus: bool,
+    /// Variables of this process's that Slurm's commands do not get: those of a job that it is part of would decide what new ones get.
+    pub hidden: Vec<OsString>,
+}
+
+impl Slurm {
+    fn arguments(&self, submission: &Submission) -> Vec<String> {
+        let JobOptions { partition, account, qos, time, cpus, memory, gpus, extra } = &submission.options;
+        let notice = submission.notice.as_secs();
+        let mut arguments = vec![
+            "--parsable".to_owned(),
+            format!("--job-name={}", self.name),
+            "--requeue".to_owned(),
+            "--open-mode=append".to_owned(),
+            format!("--signal=B:TERM@{notice}"),
+            "--nodes=1".to_owned(),
+            "--ntasks=1".to_owned(),
+            format!("--output={}", submission.output.display()),
+        ];
+        let mut option = |name: &str, value: Option<String>| {
+            arguments.extend(value.map(|value| format!("--{name}={value}")));
+        };
+        option("partition", partition.clone());
+        option("account", account.clone());
+        option("qos", qos.clone());
+        // Minutes are the unit of Slurm's limits.
+        option("time", time.map(|time| time.as_secs().div_ceil(60).max(1).to_string()));
+        option("cpus-per-task", cpus.map(|cpus| cpus.to_string()));
+        option("mem", memory.map(|bytes| format!("{}M", bytes.div_ceil(1 << 20))));
+        let gpus = (*gpus > 0).then_some(gpus);
+        match self.by_gpus {
+            true => option("gpus", gpus.map(ToString::to_string)),
+            false => option("gres", gpus.map(|gpus| format!("gpu:{gpus}"))),
+        }
+        option("array", submission.array.map(|count| format!("0-{}", count - 1)));
+        arguments.extend(extra.iter().cloned());
+        arguments
+    }
+}
+
+impl BatchSystem for Slurm {
+    fn has_arrays(&self) -> bool {
+        true
+    }
+
+    fn submit(&self, submission: &Submission) -> Result<String, Refusal> {
+        let mut command = Command::new("sbatch");
+        command.args(self.arguments(submission));
+        for name in &self.hidden {
+            command.env_remove(name);
+        }
+        let printed = run(&mut command, submission.script.as_bytes())?;
+        let job = printed.lines().last().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
+        if job.is_empty() || !job.bytes().all(|byte| byte.is_ascii_digit()) {
+            let message = format!("`sbatch` printed `{}` in place of a job's number", printed.trim());
+            return Err(Refusal { message, is_for_now: false });
+        }
+        Ok(job)
+    }
+
+    fn poll(&self) -> Result<HashMap<String, JobStatus>, Refusal> {
+        let mut command = Command::new("squeue");
+        command.args([
+            &format!("--name={}", self.name),
+            "--states=all",
+            "--noheader",
+            "--array",
+            "--format=%i|%T|%r|%N",
+        ]);
+        Ok(run(&mut command, b"")?.lines().filter_map(parse).collect())
+    }
+
+    fn recall(&self, job: &str) -> Option<JobStatus> {
+        let mut command = Command::new("sacct");
+        command.args([
+            "--noheader",
+            "--parsable2",
+            "--allocations",
+            "--format=JobID,State,Reason,NodeList",
+            "--jobs",
+            job,
+        ]);
+        let printed = run(&mut command, b"").ok()?;
+        printed.lines().filter_map(parse).find(|(id, _)| id == job).map(|(_, status)| status)
+    }
+
+    fn cancel(&self, jobs: &[String]) {
+        if !jobs.is_empty() {
+            // A job that is over needs none; one that cannot be cancelled now is when the run ends.
+            let _ = run(Command::new("scancel").args(jobs), b"");
+        }
+    }
+
+    fn cancel_all(&self) {
+        let mut attempts = 0;
+        while let Err(Refusal { is_for_now: true, .. }) =
+            run(Command::new("scancel").arg(format!("--name={}", self.name)), b"")
+            && attempts < 3
+        {
+            attempts += 1;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+}
+
+/// Job and status in a line of `squeue` or `sacct`.
+fn parse(line: &str) -> Option<(String, JobStatus)> {
+    let mut fields = line.split('|').map(str::trim);
+    let (job, state, reason) = (fields.next()?, fields.next()?, fields.next()?);
+    let nodes = fields.next().unwrap_or_default().to_owned();
+    // `sacct` says "CANCELLED by 1000".
+    let word = state.split(' ').next().unwrap_or_default().to_owned();
+    let reason = (!matches!(reason, "" | "None" | "(null)")).then(|| reason.to_owned());
+    let state = match word.as_str() {
+        "PENDING" | "REQUEUED" | "REQUEUE_HOLD" | "REQUEUE_FED" | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => JobState::Waiting,
+        "RUNNING" | "CONFIGURING" | "COMPLETING" | "SIGNALING" | "STAGE_OUT" | "STOPPED" | "SUSPENDED" | "RESIZING" => {
+            JobState::Running
+        }
+        "CANCELLED" => JobState::Cancelled,
+        "TIMEOUT" | "DEADLINE" => JobState::TimedOut,
+        "OUT_OF_MEMORY" => JobState::OutOfMemory,
+        "NODE_FAIL" | "PREEMPTED" | "BOOT_FAIL" | "REVOKED" => JobState::Lost,
+        _ => JobState::Ended,
+    };
+    Some((job.to_owned(), JobStatus { state, word, reason, nodes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_squeue_and_sacct_are_read() {
+        let status = |line: &str| parse(line).map(|(job, status)| (job, status.state, status.reason, status.nodes));
+        let of = |job: &str, state, reason: Option<&str>, nodes: &str| {
+            Some((job.to_owned(), state, reason.map(str::to_owned), nodes.to_owned()))
+        };
+        assert_eq!(status("12|PENDING|Resources|"), of("12", JobState::Waiting, Some("Resources"), ""));
+        assert_eq!(status("12_3|RUNNING|None|n1"), of("12_3", JobState::Running, None, "n1"));
+        assert_eq!(status("12|CANCELLED by 0||n1"), of("12", JobState::Cancelled, None, "n1"));
+        assert_eq!(status("12|NODE_FAIL|NodeDown|n1"), of("12", JobState::Lost, Some("NodeDown"), "n1"));
+        assert_eq!(status("12|OUT_OF_MEMORY|OutOfMemory|n1").unwrap().1, JobState::OutOfMemory);
+        assert_eq!(status("12|FAILED|NonZeroExitCode|n1").unwrap().1, JobState::Ended);
+        assert_eq!(status("slurm_load_jobs error"), None);
+    }
+
+    #[test]
+    fn arguments_say_what_a_job_gets() {
+        let options = JobOptions {
+            partition: Some("gpu".to_owned()),
+            time: Some(Duration::from_secs(90)),
+            cpus: Some(4),
+            memory: Some((1 << 30) + 1),
+            gpus: 2,
+            extra: vec!["--constraint=a100".to_owned()],
+            ..JobOptions::default()
+        };
+        let submission = Submission {
+            token: "j1".to_owned(),
+            array: Some(3),
+            options,
+            notice: Duration::from_secs(22),
+            script: String::new(),
+            output: "/out/j1_%a".into(),
+        };
+        let slurm = |by_gpus| {
+            Slurm { name: "athanor-1".to_owned(), by_gpus, hidden: Vec::new() }.arguments(&submission).join(" ")
+        };
+        assert_eq!(
+            slurm(false),
+            "--parsable --job-name=athanor-1 --requeue --open-mode=append --signal=B:TERM@22 --nodes=1 --ntasks=1 \
+             --output=/out/j1_%a --partition=gpu --time=2 --cpus-per-task=4 --mem=1025M --gres=gpu:2 --array=0-2 \
+             --constraint=a100"
+        );
+        assert!(slurm(true).contains(" --gpus=2 "));
+    }
+}

@@ -1,0 +1,40 @@
+//! The one trait that every image format implements.
+
+use super::orientation::Orientation;
+use super::raster::Raster;
+use super::{DecodeError, Header, Options};
+
+/// Pages of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pages {
+    /// Number of pages; at least 1.
+    pub count: usize,
+    /// Names of the channels in the order of the pages, where the file tells them (OME-XML).
+    pub channels: Vec<String>,
+}
+
+impl Pages {
+    /// Those of a file that cannot have several.
+    pub(crate) fn one() -> Pages {
+        Pages { count: 1, channels: Vec::new() }
+    }
+}
+
+/// A decoder of one file format.
+pub(crate) trait FormatDecoder: Sync {
+    /// Reads what the file says about an image, as it lies in the file: not yet turned.
+    fn header(&self, bytes: &[u8], options: &Options) -> Result<Header, DecodeError>;
+
+    /// Decodes an image, as it lies in the file: neither turned nor scaled.
+    fn decode(&self, bytes: &[u8], options: &Options) -> Result<Raster, DecodeError>;
+
+    /// How the image must be turned.
+    fn orientation(&self, _bytes: &[u8], _options: &Options) -> Orientation {
+        Orientation::default()
+    }
+
+    /// The file's pages.
+    fn pages(&self, _bytes: &[u8]) -> Result<Pages, DecodeError> {
+        Ok(Pages::one())
+    }
+}

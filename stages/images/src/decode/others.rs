@@ -1,0 +1,132 @@
+//! BMP, GIF, WebP, PNM and QOI, through the `image` crate. Of an animation the first frame is read.
+
+use std::io::Cursor;
+
+use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, pnm::PnmDecoder, qoi::QoiDecoder, webp::WebPDecoder};
+use image::error::{ImageError, LimitErrorKind};
+use image::{ColorType, ImageDecoder};
+
+use super::exif::Metadata;
+use super::format::FormatDecoder;
+use super::orientation::Orientation;
+use super::raster::{Raster, RawSamples};
+use super::{DecodeError, Header, ImageFormat, Limits, Options, damaged, unsupported};
+
+/// Bytes that a decoder may reserve, per byte of the decoded image: the image, and a frame or canvas beside it.
+const WORKING_FACTOR: u64 = 3;
+
+/// The decoder of one of these formats.
+struct Other(ImageFormat);
+
+/// The decoder of `format`.
+pub(crate) fn of(format: ImageFormat) -> &'static dyn FormatDecoder {
+    match format {
+        ImageFormat::Bmp => &Other(ImageFormat::Bmp),
+        ImageFormat::Gif => &Other(ImageFormat::Gif),
+        ImageFormat::Webp => &Other(ImageFormat::Webp),
+        ImageFormat::Qoi => &Other(ImageFormat::Qoi),
+        _ => &Other(ImageFormat::Pnm),
+    }
+}
+
+impl FormatDecoder for Other {
+    fn header(&self, bytes: &[u8], options: &Options) -> Result<Header, DecodeError> {
+        Ok(self.open(bytes, &options.limits)?.0)
+    }
+
+    fn decode(&self, bytes: &[u8], options: &Options) -> Result<Raster, DecodeError> {
+        let (header, decoder) = self.open(bytes, &options.limits)?;
+        let mut samples = vec![0; header.decoded_bytes()];
+        decoder.read_image_boxed(&mut samples).map_err(|error| self.refusal(error))?;
+        let samples = match header.depth {
+            16 => RawSamples::U16(
+                samples.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect(),
+                16,
+            ),
+            _ => RawSamples::U8(samples),
+        };
+        Ok(Raster::new(&header, samples))
+    }
+
+    fn orientation(&self, bytes: &[u8], options: &Options) -> Orientation {
+        if self.0 != ImageFormat::Webp {
+            return Orientation::default();
+        }
+        webp_metadata(bytes).orientation(options)
+    }
+}
+
+impl Other {
+    fn open<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<(Header, Box<dyn ImageDecoder + 'a>), DecodeError> {
+        let refuse = |error| self.refusal(error);
+        if self.0 == ImageFormat::Webp && riff_length(bytes) > bytes.len() {
+            return Err(damaged(self.0, "it ends before its last chunk"));
+        }
+        let file = Cursor::new(bytes);
+        let mut decoder: Box<dyn ImageDecoder + 'a> = match self.0 {
+            ImageFormat::Bmp => Box::new(BmpDecoder::new(file).map_err(refuse)?),
+            ImageFormat::Gif => Box::new(GifDecoder::new(file).map_err(refuse)?),
+            ImageFormat::Webp => Box::new(WebPDecoder::new(file).map_err(refuse)?),
+            ImageFormat::Qoi => Box::new(QoiDecoder::new(file).map_err(refuse)?),
+            _ => Box::new(PnmDecoder::new(file).map_err(refuse)?),
+        };
+        // Lossless: the crate runs where a usize has at least 32 bits.
+        let (width, height) = (decoder.dimensions().0 as usize, decoder.dimensions().1 as usize);
+        let (channels, depth) = match decoder.color_type() {
+            ColorType::L8 => (1, 8),
+            ColorType::La8 => (2, 8),
+            ColorType::Rgb8 => (3, 8),
+            ColorType::Rgba8 => (4, 8),
+            ColorType::L16 => (1, 16),
+            ColorType::La16 => (2, 16),
+            ColorType::Rgb16 => (3, 16),
+            ColorType::Rgba16 => (4, 16),
+            other => return Err(unsupported(self.0, format!("samples of the type {other:?}"))),
+        };
+        let header = Header { format: self.0, width, height, channels, depth };
+        // A frame of one colour takes next to nothing in WebP and GIF, whatever its size.
+        let possible = if matches!(self.0, ImageFormat::Webp | ImageFormat::Gif) { usize::MAX } else { bytes.len() };
+        let header = header.within(limits, possible)?;
+        let mut inner = image::Limits::no_limits();
+        // Lossless: a usize has at most 64 bits.
+        inner.max_alloc = Some((limits.max_bytes as u64).saturating_mul(WORKING_FACTOR));
+        decoder.set_limits(inner).map_err(refuse)?;
+        Ok((header, decoder))
+    }
+
+    fn refusal(&self, error: ImageError) -> DecodeError {
+        match error {
+            ImageError::Unsupported(error) => unsupported(self.0, error),
+            ImageError::Limits(error) if error.kind() == LimitErrorKind::InsufficientMemory => {
+                unsupported(self.0, "a frame beyond the limit of memory")
+            }
+            other => damaged(self.0, other),
+        }
+    }
+}
+
+/// The length that a WebP file says it has.
+fn riff_length(bytes: &[u8]) -> usize {
+    // Lossless: the crate runs where a usize has at least 32 bits.
+    bytes.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |length| u32::from_le_bytes(*length) as usize + 8)
+}
+
+/// The metadata in the chunks of a WebP file.
+fn webp_metadata(bytes: &[u8]) -> Metadata<'_> {
+    let mut metadata = Metadata::default();
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    while let Some((name, tail)) = rest.split_first_chunk::<4>() {
+        let Some((length, data)) = tail.split_first_chunk::<4>() else { break };
+        // Lossless: the crate runs where a usize has at least 32 bits.
+        let length = u32::from_le_bytes(*length) as usize;
+        let Some(content) = data.get(..length) else { break };
+        match name {
+            b"EXIF" => metadata.exif = Some(content),
+            b"XMP " => metadata.xmp = Some(content),
+            _ => {}
+        }
+        // Chunks start at even places.
+        rest = data.get(length + length % 2..).unwrap_or_default();
+    }
+    metadata
+}

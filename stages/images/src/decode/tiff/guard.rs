@@ -1,0 +1,322 @@
+//! The guard in front of the `tiff` crate: what a directory promises is held against the file's length and our limits before
+//! anything is reserved for it, and what libtiff forgives is mended. `docs/upstream.md` has the reasons one by one.
+
+use std::ops::Range;
+
+use super::super::directory::{Directory, Tag};
+use super::super::raster::NumberType;
+use super::super::{DecodeError, Header, Limits, damaged, unsupported};
+use super::FORMAT;
+
+/// Strips or tiles of an image.
+const MAX_CHUNKS: usize = 1 << 20;
+
+/// Samples a pixel.
+const MAX_SAMPLES: usize = 256;
+
+/// The meaning of samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Colour {
+    /// Grey or any other channels; whether 0 is white.
+    Grey { white_is_zero: bool },
+    /// Red, green, blue, and perhaps others.
+    Rgb,
+    /// Places in a table of colours.
+    Palette,
+    /// Cyan, magenta, yellow and black ink.
+    Cmyk,
+    /// Luma and two of chroma.
+    YCbCr,
+}
+
+/// Compression of a strip or tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// One that the `tiff` crate unpacks, by its number.
+    ByCrate(u16),
+    /// JPEG streams.
+    Jpeg,
+    /// Group 3 fax of one dimension.
+    Fax3,
+}
+
+const RAW: Compression = Compression::ByCrate(1);
+pub(crate) const FAX4: Compression = Compression::ByCrate(4);
+const LZW: Compression = Compression::ByCrate(5);
+const DEFLATE: Compression = Compression::ByCrate(8);
+
+/// What the samples of an image are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Samples {
+    /// Samples a pixel in the file.
+    pub count: usize,
+    /// Their type.
+    pub numbers: NumberType,
+    /// Their meaning.
+    pub colour: Colour,
+}
+
+/// The strips or tiles of an image, of which a strip is a tile as wide as the image.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Pixels a row of the image.
+    pub width: usize,
+    /// Rows of the image.
+    pub height: usize,
+    /// Its samples.
+    pub samples: Samples,
+    /// Pixels a row of a strip or tile.
+    pub chunk_width: usize,
+    /// Rows of a strip or tile.
+    pub chunk_height: usize,
+    /// Tiles beside each other; 1 for strips.
+    pub across: usize,
+    /// Tiles or strips below each other.
+    pub down: usize,
+    /// Whether these are tiles, which are stored whole even where they reach beyond the image.
+    pub tiled: bool,
+    /// Bytes in the file of every strip or tile, all within the file: row by row, and plane by plane if `planar`.
+    pub chunks: Vec<Range<usize>>,
+    /// Whether each channel has strips or tiles of its own.
+    pub planar: bool,
+    /// Their compression.
+    pub compression: Compression,
+    /// 1, or 2 and 3 for samples stored as differences.
+    pub predictor: u16,
+    /// Whether the lowest bit of a byte comes first.
+    pub lowest_bit_first: bool,
+}
+
+fn broken(reason: String) -> DecodeError {
+    damaged(FORMAT, reason)
+}
+
+fn refused<T>(what: impl std::fmt::Display) -> Result<T, DecodeError> {
+    Err(unsupported(FORMAT, what))
+}
+
+/// The samples of an image, if they are supported.
+pub(crate) fn samples(directory: &Directory<'_>) -> Result<Samples, DecodeError> {
+    let number = |tag, default| directory.number(tag, default).map_err(broken);
+    let count = number(Tag::SamplesPerPixel, 1)?;
+    if !(1..=MAX_SAMPLES).contains(&count) {
+        return refused(format!("{count} samples a pixel"));
+    }
+    let all = directory.numbers(Tag::BitsPerSample).map_err(broken)?.unwrap_or_else(|| vec![1]);
+    let bits = match all.first() {
+        Some(bits @ 1..=64) if all.iter().take(count).all(|other| other == bits) => *bits as u8,
+        _ => {
+            let bits: Vec<String> = all.iter().map(usize::to_string).collect();
+            return refused(format!("{} bits a sample", bits.join(", ")));
+        }
+    };
+    let formats = directory.numbers(Tag::SampleFormat).map_err(broken)?.unwrap_or_default();
+    let format = formats.first().copied().unwrap_or(1);
+    if formats.iter().take(count).any(|other| *other != format) {
+        return refused("samples of several types");
+    }
+    let numbers = match (format, bits) {
+        // 4 says that nothing is said.
+        (1 | 4, 1..=32 | 64) => NumberType::Unsigned(bits),
+        (2, 8 | 16 | 32 | 64) => NumberType::Signed(bits),
+        (3, 16 | 32 | 64) => NumberType::Float(bits),
+        (5 | 6, _) => return refused("samples that are complex numbers"),
+        (format, bits) => return refused(format!("{bits} bits a sample in the sample format {format}")),
+    };
+    // Without the tag, fax machines mean that 0 is white, and others that it is black.
+    let default = if matches!(number(Tag::Compression, 1)?, 2..=4) { 0 } else { 1 };
+    let colour = match number(Tag::Photometric, default)? {
+        0 if matches!(numbers, NumberType::Unsigned(_)) => Colour::Grey { white_is_zero: true },
+        0 => return refused("0 for white in signed or floating-point samples"),
+        // A mask has the meaning of a grey image.
+        1 | 4 => Colour::Grey { white_is_zero: false },
+        2 if count < 3 => Colour::Grey { white_is_zero: false },
+        2 => Colour::Rgb,
+        3 if matches!(numbers, NumberType::Unsigned(..=16)) => Colour::Palette,
+        5 if count >= 4 && matches!(numbers, NumberType::Unsigned(8 | 16)) => Colour::Cmyk,
+        6 if count == 3 && numbers == NumberType::Unsigned(8) => Colour::YCbCr,
+        3 | 5 | 6 => return refused(format!("colour with {count} samples of {bits} bits a pixel")),
+        8..=10 => return refused("Lab colour"),
+        32_803 => return refused("an undeveloped image of a camera's sensor"),
+        32_844 | 32_845 => return refused("LogLuv colour"),
+        other => return refused(format!("the photometric interpretation {other}")),
+    };
+    Ok(Samples { count, numbers, colour })
+}
+
+impl Samples {
+    /// Samples a pixel that are delivered.
+    pub(crate) fn channels(&self) -> usize {
+        if matches!(self.colour, Colour::Palette | Colour::Cmyk | Colour::YCbCr) { 3 } else { self.count }
+    }
+
+    /// Bits a sample that are delivered.
+    pub(crate) fn depth(&self) -> u8 {
+        if matches!(self.colour, Colour::Palette | Colour::Cmyk | Colour::YCbCr) { 8 } else { self.numbers.depth() }
+    }
+}
+
+impl Layout {
+    /// The layout in the directory, as far as it makes sense for an image of such a header in a file of `file` bytes.
+    pub(crate) fn read(
+        directory: &Directory<'_>,
+        header: &Header,
+        samples: Samples,
+        limits: &Limits,
+        file: &[u8],
+    ) -> Result<Layout, DecodeError> {
+        let number = |tag, default| directory.number(tag, default).map_err(broken);
+        let tiled = number(Tag::TileWidth, 0)? != 0;
+        let (chunk_width, chunk_height) = if tiled {
+            (number(Tag::TileWidth, 0)?, number(Tag::TileHeight, 0)?)
+        } else {
+            let rows = number(Tag::RowsPerStrip, header.height)?;
+            (header.width, if rows == 0 { header.height } else { rows.min(header.height) })
+        };
+        let compression = compression(number(Tag::Compression, 1)?, number(Tag::T4Options, 0)?)?;
+        let mut layout = Layout {
+            width: header.width,
+            height: header.height,
+            samples,
+            chunk_width,
+            chunk_height,
+            across: header.width.div_ceil(chunk_width.max(1)),
+            down: header.height.div_ceil(chunk_height.max(1)),
+            tiled,
+            chunks: Vec::new(),
+            planar: samples.count > 1 && number(Tag::PlanarConfiguration, 1)? == 2,
+            compression,
+            predictor: predictor(number(Tag::Predictor, 1)?, compression, samples.numbers)?,
+            lowest_bit_first: number(Tag::FillOrder, 1)? == 2,
+        };
+        layout.check(directory, limits)?;
+        layout.chunks = layout.find_chunks(directory, file)?;
+        Ok(layout)
+    }
+
+    /// Checks that a strip or tile may be reserved, and that its samples are stored in a way that is known.
+    fn check(&self, directory: &Directory<'_>, limits: &Limits) -> Result<(), DecodeError> {
+        let pixels = self.chunk_width.checked_mul(self.chunk_height);
+        let bytes = pixels.and_then(|pixels| pixels.checked_mul(self.samples.count * 8));
+        let bits = usize::from(self.samples.numbers.bits());
+        if bytes.is_none_or(|bytes| bytes == 0 || bytes / 64 * bits > limits.max_bytes) {
+            let (width, height) = (self.chunk_width, self.chunk_height);
+            return Err(damaged(FORMAT, format!("strips or tiles of {width} x {height} pixels")));
+        }
+        if self.chunks_a_plane() * self.planes() > MAX_CHUNKS {
+            return refused(format!("more than {MAX_CHUNKS} strips or tiles"));
+        }
+        let chroma = directory.numbers(Tag::ChromaSubsampling).map_err(broken)?.unwrap_or_else(|| vec![2, 2]);
+        if self.samples.colour == Colour::YCbCr && self.compression != Compression::Jpeg && chroma != [1, 1] {
+            return refused("YCbCr colour with fewer samples of chroma, but for JPEG,");
+        }
+        if self.compression == Compression::Jpeg && self.samples.numbers != NumberType::Unsigned(8) {
+            return refused(format!("JPEG at {bits} bits"));
+        }
+        let is_fax = matches!(self.compression, FAX4 | Compression::Fax3);
+        if is_fax && (bits != 1 || self.samples.count != 1 || self.tiled && self.compression == Compression::Fax3) {
+            return refused("fax compression of grey or coloured samples, or of tiles,");
+        }
+        Ok(())
+    }
+
+    /// Strips or tiles of one plane.
+    pub(crate) fn chunks_a_plane(&self) -> usize {
+        self.across * self.down
+    }
+
+    /// Planes that are stored apart.
+    fn planes(&self) -> usize {
+        if self.planar { self.samples.count } else { 1 }
+    }
+
+    /// Samples a pixel in a strip or tile.
+    pub(crate) fn samples_in_chunk(&self) -> usize {
+        if self.planar { 1 } else { self.samples.count }
+    }
+
+    /// Bytes of an unpacked row of a strip or tile.
+    pub(crate) fn row_bytes(&self) -> usize {
+        (self.chunk_width * self.samples_in_chunk() * usize::from(self.samples.numbers.bits())).div_ceil(8)
+    }
+
+    /// Rows that the strip or tile of this number has: the last strip ends with the image.
+    pub(crate) fn rows_of(&self, chunk: usize) -> usize {
+        let top = chunk % self.chunks_a_plane() / self.across * self.chunk_height;
+        if self.tiled { self.chunk_height } else { self.chunk_height.min(self.height - top) }
+    }
+
+    /// The place of each strip or tile. Scanners leave their lengths out, or write 0 or too much, and old programs write the
+    /// places of tiles as those of strips: then the length follows from the image's size, or reaches to the end of the file.
+    fn find_chunks(&self, directory: &Directory<'_>, file: &[u8]) -> Result<Vec<Range<usize>>, DecodeError> {
+        let first_of = |tags: [Tag; 2]| {
+            tags.into_iter().map(|tag| directory.numbers(tag)).find(|found| !matches!(found, Ok(None)))
+        };
+        let (offsets, lengths) = match self.tiled {
+            true => ([Tag::TileOffsets, Tag::StripOffsets], [Tag::TileByteCounts, Tag::StripByteCounts]),
+            false => ([Tag::StripOffsets, Tag::TileOffsets], [Tag::StripByteCounts, Tag::TileByteCounts]),
+        };
+        let offsets = first_of(offsets).transpose().map_err(broken)?.flatten().unwrap_or_default();
+        let lengths = first_of(lengths).and_then(Result::ok).flatten().unwrap_or_default();
+        let count = self.chunks_a_plane() * self.planes();
+        if offsets.len() < count {
+            return Err(damaged(FORMAT, format!("{} of its {count} strips or tiles have a place", offsets.len())));
+        }
+        let place = |(chunk, &start): (usize, &usize)| {
+            let stored = lengths.get(chunk).copied().unwrap_or(0);
+            let whole = self.row_bytes() * self.rows_of(chunk);
+            let end = match self.compression {
+                // A length that is too small is a mistake where there is one strip, and a damage where there are several.
+                RAW if count > 1 && (1..whole).contains(&stored) => None,
+                RAW => start.checked_add(whole),
+                _ => Some(start.saturating_add(if stored == 0 { usize::MAX } else { stored }).min(file.len())),
+            };
+            end.filter(|end| *end <= file.len() && start < *end).map(|end| start..end)
+        };
+        let places: Option<Vec<Range<usize>>> = offsets.iter().take(count).enumerate().map(place).collect();
+        let places = places.ok_or_else(|| damaged(FORMAT, "it ends before its last strip or tile"))?;
+        let old = |place: &Range<usize>| matches!(file[place.clone()], [0, odd, ..] if odd & 1 == 1);
+        if self.compression == LZW && places.first().is_some_and(old) {
+            return refused("LZW of before TIFF 5, with the lowest bit first,");
+        }
+        Ok(places)
+    }
+}
+
+fn compression(number: usize, t4_options: usize) -> Result<Compression, DecodeError> {
+    let name = match number {
+        3 if t4_options & 1 == 0 => return Ok(Compression::Fax3),
+        1 => return Ok(RAW),
+        4 => return Ok(FAX4),
+        5 => return Ok(LZW),
+        // The official number, and the one from before there was one.
+        8 | 32_946 => return Ok(DEFLATE),
+        32_773 => return Ok(Compression::ByCrate(32_773)),
+        7 => return Ok(Compression::Jpeg),
+        2 | 32_771 => "Group 3 fax without ends of lines",
+        3 => "two-dimensional Group 3 fax",
+        6 => "JPEG of before TIFF 6.2",
+        32_809 => "ThunderScan",
+        32_766 => "NeXT",
+        34_676 | 34_677 => "SGI Log",
+        34_712 | 33_003 | 33_005 => "JPEG 2000",
+        34_887 => "LERC",
+        34_925 => "LZMA",
+        50_000 => "zstd",
+        50_001 => "WebP",
+        50_002 | 52_546 => "JPEG XL",
+        other => return refused(format!("the compression {other}")),
+    };
+    refused(format!("{name} compression"))
+}
+
+/// The predictor, which counts with LZW and deflate alone.
+fn predictor(number: usize, compression: Compression, numbers: NumberType) -> Result<u16, DecodeError> {
+    match (number, numbers) {
+        _ if !matches!(compression, LZW | DEFLATE) => Ok(1),
+        (0 | 1, _) => Ok(1),
+        (2, _) if matches!(numbers.bits(), 8 | 16 | 32 | 64) => Ok(2),
+        (3, NumberType::Float(_)) => Ok(3),
+        _ => refused(format!("the predictor {number} with {} bits a sample", numbers.bits())),
+    }
+}

@@ -1,0 +1,68 @@
+//! Strips and tiles that are JPEG streams, through the decoder of JPEG files: bit for bit libjpeg-turbo's, which the JPEG of the
+//! `tiff` crate is not.
+
+use super::super::directory::{Directory, Tag};
+use super::super::jpeg::decode_stream;
+use super::super::jpeg::markers::without_application_segments;
+use super::super::{DecodeError, ImageFormat, Limits, damaged, unsupported};
+use super::FORMAT;
+use super::guard::{Colour, Layout};
+
+/// The samples of an image, pixel by pixel.
+pub(crate) fn gather(
+    file: &[u8],
+    directory: &Directory<'_>,
+    layout: &Layout,
+    limits: &Limits,
+) -> Result<Vec<u8>, DecodeError> {
+    let tables = directory.bytes(Tag::JpegTables).map_err(|reason| damaged(FORMAT, reason))?.unwrap_or_default();
+    let channels = layout.samples.count;
+    let in_chunk = layout.samples_in_chunk();
+    let mut out = vec![0; layout.width * layout.height * channels];
+    for (at, chunk) in layout.chunks.iter().enumerate() {
+        let (plane, place) = (at / layout.chunks_a_plane(), at % layout.chunks_a_plane());
+        let (left, top) = (place % layout.across * layout.chunk_width, place / layout.across * layout.chunk_height);
+        let (used_width, used_height) =
+            (layout.chunk_width.min(layout.width - left), layout.chunk_height.min(layout.height - top));
+        let stream = whole_stream(tables, &file[chunk.clone()], layout.samples.colour);
+        let (samples, header, components) = decode_stream(&stream, limits).map_err(of_tiff)?;
+        if components != in_chunk {
+            return Err(unsupported(FORMAT, format!("a JPEG of {components} components for {in_chunk} samples")));
+        }
+        if header.width < used_width || header.height < used_height {
+            let (width, height) = (header.width, header.height);
+            return Err(damaged(FORMAT, format!("a strip or tile holds {width} x {height} pixels")));
+        }
+        for (y, stored) in samples.chunks_exact(header.width * in_chunk).take(used_height).enumerate() {
+            let start = ((top + y) * layout.width + left) * channels;
+            if in_chunk == channels {
+                out[start..start + used_width * channels].copy_from_slice(&stored[..used_width * channels]);
+            } else {
+                let pixels = out[start + plane..].iter_mut().step_by(channels);
+                pixels.zip(&stored[..used_width]).for_each(|(pixel, &sample)| *pixel = sample);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// A stream with the tables that all strips share, and with Adobe's word on its colours in place of what it says itself: in
+/// TIFF the directory decides.
+fn whole_stream(tables: &[u8], chunk: &[u8], colour: Colour) -> Vec<u8> {
+    let transform = u8::from(colour == Colour::YCbCr);
+    let mut extra = vec![0xff, 0xee, 0, 14];
+    extra.extend(b"Adobe\0\x64\0\0\0\0");
+    extra.push(transform);
+    // The start and end marks of the tables.
+    extra.extend(tables.get(2..tables.len().saturating_sub(2)).unwrap_or_default());
+    without_application_segments(chunk, &extra)
+}
+
+/// A refusal in terms of the file that holds the stream.
+fn of_tiff(error: DecodeError) -> DecodeError {
+    match error {
+        DecodeError::Damaged { reason, .. } => damaged(FORMAT, format!("{}: {reason}", ImageFormat::Jpeg)),
+        DecodeError::Unsupported { what, .. } => unsupported(FORMAT, format!("JPEG with {what}")),
+        other => other,
+    }
+}

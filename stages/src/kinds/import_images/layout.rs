@@ -1,0 +1,124 @@
+//! The files of an imported set and its manifest.
+
+use std::collections::BTreeSet;
+
+use athanor_cache::ItemFile;
+
+use super::item::Imported;
+use crate::artifact::image_set::{BadImage, COLOUR_CHANNELS, ImageFile, ImageSet, ManifestRow, Naming};
+use crate::image_sets::map_images::MappedImages;
+use crate::items::Computed;
+
+/// The channel of files without colours.
+const GREY: &str = "grey";
+
+/// Letters that names of channels must not have, as file names and lists of channels are made of them.
+const UNFIT: [char; 2] = ['/', ','];
+
+/// Samples a pixel from which on a file has colours.
+const COLOURED: usize = 3;
+
+/// The files of a set.
+pub(crate) struct Files {
+    /// The stored files, and their names in the set.
+    pub sources: Vec<(ItemFile, String)>,
+    /// The manifest.
+    pub manifest: Vec<ManifestRow>,
+}
+
+impl Files {
+    fn new() -> Files {
+        Files { sources: Vec::new(), manifest: Vec::new() }
+    }
+
+    /// Adds a stored file under `name`, for these channels of an image.
+    fn add(&mut self, id: &str, channels: &[String], stored: &ItemFile, imported: &Imported, name: &str) {
+        self.sources.push((stored.clone(), name.to_owned()));
+        for channel in channels {
+            let (id, channel, file) = (id.to_owned(), channel.clone(), name.to_owned());
+            let (header, bytes, digest) = (imported.header, stored.bytes, stored.digest);
+            self.manifest.push(ManifestRow { id, channel, file, header, bytes, digest });
+        }
+    }
+}
+
+/// Whether a file holds all channels of an image.
+pub(crate) fn is_one_file_each(set: &ImageSet, naming: &Naming) -> bool {
+    let count = set.channels.len();
+    let same = |files: &[ImageFile]| files.iter().all(|file| file.name == files[0].name);
+    set.files.chunks(count.max(1)).all(same) && (count > 1 || !naming.has_channels())
+}
+
+/// The set with each file once.
+pub(crate) fn first_files(set: ImageSet) -> ImageSet {
+    let count = set.channels.len().max(1);
+    let files = set.files.into_iter().step_by(count).map(|file| ImageFile { channel: String::new(), ..file });
+    ImageSet { label: set.label, channels: vec![String::new()], ids: set.ids, files: files.collect() }
+}
+
+/// Files that each are a channel.
+pub(crate) fn by_files(each: MappedImages<Imported>) -> (MappedImages<Imported>, Files) {
+    let mut files = Files::new();
+    for (image, result) in each.set.files.iter().zip(&each.results) {
+        let name = format!("{}_{}.{}", image.id, image.channel, result.value.header.format.extension());
+        for stored in &result.files {
+            files.add(&image.id, std::slice::from_ref(&image.channel), stored, &result.value, &name);
+        }
+    }
+    (each, files)
+}
+
+/// Files that each hold all channels: the `names` given, or else red, green and blue, or grey if no file has colours.
+pub(crate) fn by_colours(each: MappedImages<Imported>, names: Option<Vec<String>>) -> (MappedImages<Imported>, Files) {
+    let coloured = each.results.iter().any(|result| result.value.header.channels >= COLOURED);
+    let default: &[&str] = if coloured { &COLOUR_CHANNELS } else { &[GREY] };
+    let names = names.unwrap_or_else(|| default.iter().map(|name| (*name).to_owned()).collect());
+    let mut files = Files::new();
+    for (image, result) in each.set.files.iter().zip(&each.results) {
+        let name = format!("{}.{}", image.id, result.value.header.format.extension());
+        for stored in &result.files {
+            files.add(&image.id, &names, stored, &result.value, &name);
+        }
+    }
+    (each, files)
+}
+
+/// Files whose pages each are a channel: the `names` given, or else those of OME-XML where all files tell the same, or else
+/// `page_1` and so on. Files with another number of pages are bad.
+pub(crate) fn by_pages(
+    each: MappedImages<Imported>,
+    names: Option<Vec<String>>,
+) -> (MappedImages<Imported>, Files, Vec<BadImage>) {
+    let count = names.as_ref().map_or_else(|| each.results.first().map_or(0, |first| first.files.len()), Vec::len);
+    let told = each.results.first().map(|first| first.value.channels.as_slice()).unwrap_or_default();
+    let agreed = told.len() == count && each.results.iter().all(|result| result.value.channels == told);
+    let told: Vec<String> = told.iter().map(|name| name.replace(UNFIT, "_")).collect();
+    let numbered = || (1..=count).map(|page| format!("page_{page}")).collect();
+    let names: Vec<String> = names.unwrap_or_else(|| if agreed && distinct(&told) { told } else { numbered() });
+    let (mut files, mut bad) = (Files::new(), Vec::new());
+    let MappedImages { set, results, bad: bad_before } = each;
+    let mut kept: Vec<(ImageFile, Computed<Imported>)> = Vec::with_capacity(results.len());
+    for (image, result) in set.files.into_iter().zip(results) {
+        if result.files.len() != count {
+            let reason = format!("has {} channels, and the others have {count}", result.files.len());
+            let (id, file) = (image.id.clone(), image.label.clone());
+            bad.push(BadImage { id, channel: String::new(), file, reason, is_no_image: false });
+            continue;
+        }
+        for (channel, stored) in names.iter().zip(&result.files) {
+            let name = format!("{}_{channel}.png", image.id);
+            files.add(&image.id, std::slice::from_ref(channel), stored, &result.value, &name);
+        }
+        kept.push((image, result));
+    }
+    let ids = kept.iter().map(|(image, _)| image.id.clone()).collect();
+    let (of_set, results) = kept.into_iter().unzip();
+    let set = ImageSet { label: set.label, channels: set.channels, ids, files: of_set };
+    (MappedImages { set, results, bad: bad_before }, files, bad)
+}
+
+/// Whether no name is there twice, and none is empty.
+fn distinct(names: &[String]) -> bool {
+    let all: BTreeSet<&String> = names.iter().collect();
+    all.len() == names.len() && names.iter().all(|name| !name.is_empty())
+}

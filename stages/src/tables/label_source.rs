@@ -1,0 +1,183 @@
+//! Label tables in the shapes in which other programs write them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::artifact::labels::Target;
+use crate::artifact::table::Table;
+use crate::error::StageError;
+
+/// Where ids and classes stand in a table.
+pub(crate) struct LabelSource<'p> {
+    /// Column of ids.
+    pub(crate) id: &'p str,
+    /// Columns of classes.
+    pub(crate) target: &'p [String],
+    /// Whether each class has a column of zeros and ones instead.
+    pub(crate) one_hot: bool,
+    /// Text between the classes of a cell; blanks if it is blank, and nothing if it is empty.
+    pub(crate) separator: &'p str,
+    /// Whether ids lose the extension of a file name.
+    pub(crate) strip_extension: bool,
+    /// Names of the classes, by number; those in the table if there are none.
+    pub(crate) classes: Option<&'p [String]>,
+}
+
+/// The labels of a table.
+pub(crate) struct SourceLabels {
+    pub(crate) ids: Vec<String>,
+    /// Names of the classes, by number.
+    pub(crate) classes: Vec<String>,
+    pub(crate) targets: Vec<Target>,
+}
+
+impl LabelSource<'_> {
+    /// Reads the labels.
+    ///
+    /// # Errors
+    /// Names the row of an id that is empty or repeated, and of a class that is none.
+    pub(crate) fn read(&self, table: &Table) -> Result<SourceLabels, StageError> {
+        table.require_rows()?;
+        let ids = self.ids(table)?;
+        let (classes, targets) = if self.one_hot { self.of_columns(table)? } else { self.of_cells(table)? };
+        Ok(SourceLabels { ids, classes, targets })
+    }
+
+    fn ids(&self, table: &Table) -> Result<Vec<String>, StageError> {
+        let at = table.column(self.id)?;
+        let mut first: HashMap<String, usize> = HashMap::with_capacity(table.len());
+        let mut ids = Vec::with_capacity(table.len());
+        for row in 0..table.len() {
+            let id = table.cell(row, at).trim();
+            let id = if self.strip_extension { without_extension(id) } else { id };
+            if id.is_empty() {
+                return Err(table.error(row, format!("`{}` is empty", self.id)));
+            }
+            if let Some(first) = first.insert(id.to_owned(), row) {
+                let message = format!("the id `{id}` stands in row {} already", table.line(first));
+                return Err(table.error(row, message));
+            }
+            ids.push(id.to_owned());
+        }
+        Ok(ids)
+    }
+
+    /// The classes in cells that name them.
+    fn of_cells(&self, table: &Table) -> Result<(Vec<String>, Vec<Target>), StageError> {
+        let columns = self.target.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let words = |row: usize| columns.iter().flat_map(move |column| self.words(table.cell(row, *column)));
+        let classes = match self.classes {
+            Some(classes) => classes.to_vec(),
+            None => in_order((0..table.len()).flat_map(&words).collect()),
+        };
+        if classes.is_empty() {
+            return Err(StageError::in_file(&table.label, "no row has a class, so that there are none to name"));
+        }
+        let numbers: HashMap<&str, usize> =
+            classes.iter().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
+        let class = |row: usize, word: &str| {
+            let number =
+                numbers.get(word).copied().or_else(|| word.parse().ok().filter(|number| *number < classes.len()));
+            number.ok_or_else(|| self.unknown_class(table, row, word, classes.len()))
+        };
+        let target = |row: usize| -> Result<Target, StageError> {
+            Ok(Target::new(words(row).map(|word| class(row, word)).collect::<Result<Vec<_>, _>>()?))
+        };
+        let targets = (0..table.len()).map(target).collect::<Result<_, _>>()?;
+        Ok((classes, targets))
+    }
+
+    /// The classes of a cell, as they are written.
+    fn words<'c>(&self, cell: &'c str) -> Vec<&'c str> {
+        let words: Vec<&str> = match self.separator {
+            "" => vec![cell],
+            separator if separator.trim().is_empty() => cell.split_whitespace().collect(),
+            separator => cell.split(separator).collect(),
+        };
+        words.into_iter().map(str::trim).filter(|word| !word.is_empty()).collect()
+    }
+
+    fn unknown_class(&self, table: &Table, row: usize, word: &str, classes: usize) -> StageError {
+        if word.parse::<usize>().is_ok() {
+            return table.error(row, format!("there is no class {word}: classes go from 0 to {}", classes - 1));
+        }
+        let message =
+            format!("`{word}` is no class: neither a name of `classes` nor a number from 0 to {}", classes - 1);
+        let help = match self.separator.trim() {
+            "" if !self.separator.is_empty() => {
+                "Name the table's classes with `classes` (or `classes: from_table`); names with blanks in them need another `separator`."
+            }
+            _ => "Name the table's classes with `classes`, or take them as they come with `classes: from_table`.",
+        };
+        table.error(row, message).with_help(help)
+    }
+
+    /// The classes whose columns hold a one.
+    fn of_columns(&self, table: &Table) -> Result<(Vec<String>, Vec<Target>), StageError> {
+        let others = || table.header().iter().filter(|name| *name != self.id).cloned();
+        let classes: Vec<String> = self.classes.map_or_else(|| others().collect(), <[String]>::to_vec);
+        let columns = classes.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let target = |row: usize| -> Result<Target, StageError> {
+            let has = |(class, column): (usize, &usize)| {
+                let cell = table.cell(row, *column).trim();
+                let has = truth(cell).ok_or_else(|| {
+                    let message = format!("`{cell}` in the column `{}` is neither 0 nor 1", classes[class]);
+                    table
+                        .error(row, message)
+                        .with_help("With `one_hot: true` each class has a column of zeros and ones.")
+                })?;
+                Ok::<_, StageError>(has.then_some(class))
+            };
+            let found = columns.iter().enumerate().map(has).collect::<Result<Vec<_>, _>>()?;
+            Ok(Target::new(found.into_iter().flatten()))
+        };
+        let targets = (0..table.len()).map(target).collect::<Result<_, _>>()?;
+        Ok((classes, targets))
+    }
+}
+
+/// Whether a cell says yes; nothing says no.
+fn truth(cell: &str) -> Option<bool> {
+    match cell.to_ascii_lowercase().as_str() {
+        "1" | "1.0" | "true" => Some(true),
+        "" | "0" | "0.0" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// Different words in order: numbers by their size if all are numbers, else as text.
+fn in_order(words: Vec<&str>) -> Vec<String> {
+    let different: BTreeSet<&str> = words.into_iter().collect();
+    let mut different: Vec<&str> = different.into_iter().collect();
+    if different.iter().all(|word| word.parse::<u64>().is_ok()) {
+        different.sort_by_key(|word| word.parse::<u64>().unwrap_or_default());
+    }
+    different.into_iter().map(str::to_owned).collect()
+}
+
+/// A file name without its folder's path kept and its extension lost: `a/b.png` is `a/b`.
+fn without_extension(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && !stem.ends_with('/') && !extension.contains('/') => stem,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_go_and_hidden_names_stay() {
+        let pairs =
+            [("a.png", "a"), ("a.b.tif", "a.b"), ("a", "a"), (".png", ".png"), ("d.x/a", "d.x/a"), ("d/.x", "d/.x")];
+        for (name, stem) in pairs {
+            assert_eq!(without_extension(name), stem);
+        }
+    }
+
+    #[test]
+    fn numbers_are_ordered_as_numbers() {
+        assert_eq!(in_order(vec!["10", "9", "10"]), ["9", "10"]);
+        assert_eq!(in_order(vec!["10", "9", "a"]), ["10", "9", "a"]);
+    }
+}

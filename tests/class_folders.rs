@@ -1,0 +1,191 @@
+//! Folders of photographs: a folder for each class, files with all channels, files with several pages.
+
+mod support;
+
+use athanor_stages::images::decode::{Limits, decode};
+use athanor_stages::images::encode;
+use athanor_stages::images::pixels::{Pixels, Samples};
+use support::Project;
+
+const FIVE_LINES: &str = r#"athanor: 1
+name: photos
+stages: { images: { kind: import_images, inputs: { images: photos }, params: { pattern: "{class}/{name}.{ext}" } },
+  packed: { kind: pack_images, inputs: { images: images.images } } }
+results: { images: images.images, packed: packed.packed, labels.csv: images.labels, skipped.csv: images.skipped }
+"#;
+
+fn put(project: &Project, name: &str, content: &[u8]) {
+    let path = project.path(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+/// A photograph whose channels differ.
+fn photo(width: usize, height: usize, seed: u8) -> Pixels {
+    let samples = (0..width * height).flat_map(|at| [seed, (at % 251) as u8, 255 - seed]).collect();
+    Pixels { width, height, channels: 3, samples: Samples::U8(samples) }
+}
+
+fn project(pipeline: &str) -> Project {
+    let project = Project::new(pipeline);
+    for (name, seed) in [("dog/0001", 7), ("dog/0002", 8), ("cat/0001", 9)] {
+        let size = 8 + usize::from(seed);
+        put(&project, &format!("photos/{name}.png"), &encode::png(&photo(size, 6, seed)).unwrap());
+    }
+    put(&project, "photos/cat/._0001.png", b"resource fork");
+    project
+}
+
+fn ok(project: &Project, arguments: &[&str]) {
+    let outcome = project.run(arguments);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+}
+
+#[test]
+fn a_folder_for_each_class_imports_packs_and_shows_its_labels() {
+    assert_eq!(FIVE_LINES.lines().count(), 5);
+    let project = project(FIVE_LINES);
+    ok(&project, &[]);
+    let labels = "Id,Target,class\ncat_0001,0,cat\ndog_0001,1,dog\ndog_0002,1,dog\n";
+    assert_eq!(project.read("results/photos/labels.csv"), labels);
+    assert_eq!(project.read("results/photos/skipped.csv"), "Id,channel,file,reason\n");
+    let manifest = project.read("results/photos/images/manifest.csv");
+    let rows: Vec<&str> = manifest.lines().skip(1).take(3).collect();
+    assert!(rows[0].starts_with("cat_0001,red,cat_0001.png,png,17,6,3,8,"), "{manifest}");
+    assert!(rows[1].starts_with("cat_0001,green,cat_0001.png,"), "{manifest}");
+    assert!(rows[2].starts_with("cat_0001,blue,cat_0001.png,"), "{manifest}");
+    // The very file, and once.
+    let original = std::fs::read(project.path("photos/cat/0001.png")).unwrap();
+    assert_eq!(std::fs::read(project.path("results/photos/images/cat_0001.png")).unwrap(), original);
+    assert_eq!(std::fs::read_dir(project.path("results/photos/images")).unwrap().count(), 4);
+    let index = project.read("results/photos/packed/index.csv");
+    assert!(index.contains("cat_0001,") && index.contains(",6,17"), "{index}");
+    let shard = index.lines().nth(1).unwrap().split(',').nth(1).unwrap().to_owned();
+    let shard = std::fs::read(project.path(&format!("results/photos/packed/{shard}"))).unwrap();
+    let text = String::from_utf8_lossy(&shard[8..]).into_owned();
+    assert!(text.contains(r#""channels":"red,green,blue""#), "{text}");
+    assert!(text.contains(r#""shape":[3,6,17]"#), "{text}");
+    assert!(project.made(&[]).is_empty());
+    // One more photograph costs one photograph, and the same name in another class is another image.
+    put(&project, "photos/cat/0002.jpg", &encode::png(&photo(5, 5, 1)).unwrap());
+    ok(&project, &[]);
+    let labels = project.read("results/photos/labels.csv");
+    assert_eq!(labels.lines().nth(2), Some("cat_0002,0,cat"));
+}
+
+#[test]
+fn photographs_are_learned() {
+    let model = r#"images.images } },
+  model: { kind: train_classifier,
+    inputs: { images: packed.packed, train: images.labels, validation: images.labels },
+    params: { arch: resnet18, classes: 2, crop: 6, batch: 2, epochs: 1, save_every: 0 } } }
+results: { metrics.csv: model.metrics, "#;
+    let project = project(&FIVE_LINES.replace("images.images } } }\nresults: { ", model));
+    ok(&project, &[]);
+    assert_eq!(project.read("results/photos/metrics.csv").lines().count(), 2);
+}
+
+#[test]
+fn parts_of_the_data_set_are_a_column() {
+    let pipeline = FIVE_LINES.replace("{class}/{name}", "{split}/{class}/{name}");
+    let project = Project::new(&pipeline);
+    for name in ["train/a b/1", "train/c/1", "val/c/1"] {
+        put(&project, &format!("photos/{name}.png"), &encode::png(&photo(4, 4, 3)).unwrap());
+    }
+    ok(&project, &[]);
+    let labels = "Id,Target,class,split\ntrain_a b_1,0,a b,train\ntrain_c_1,1,c,train\nval_c_1,1,c,val\n";
+    assert_eq!(project.read("results/photos/labels.csv"), labels);
+}
+
+#[test]
+fn files_without_colours_are_one_channel_unless_others_have_some() {
+    let project = Project::new(FIVE_LINES);
+    put(&project, "photos/a/1.png", &encode::png(&Pixels::grey8(2, 2, vec![1, 2, 3, 4])).unwrap());
+    ok(&project, &[]);
+    assert!(project.read("results/photos/images/manifest.csv").contains("a_1,grey,a_1.png,"));
+    put(&project, "photos/b/1.png", &encode::png(&photo(2, 2, 5)).unwrap());
+    ok(&project, &[]);
+    let manifest = project.read("results/photos/images/manifest.csv");
+    assert!(manifest.contains("a_1,blue,a_1.png,") && manifest.contains("b_1,blue,b_1.png,"), "{manifest}");
+}
+
+#[test]
+fn two_files_of_one_name_are_told() {
+    let project = project(FIVE_LINES);
+    put(&project, "photos/dog/0001.jpg", &encode::png(&photo(5, 5, 1)).unwrap());
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    let message = "photos/dog/0001.jpg: this is the image `dog_0001`, and so is `dog/0001.png`";
+    assert!(outcome.out.contains(message), "{outcome:?}");
+}
+
+const PAGES: &str = r#"athanor: 1
+name: pages
+vars: { pages: channels }
+stages:
+  images: { kind: import_images, inputs: { images: scans }, params: { pattern: "{id}.{ext}", pages: "${{ vars.pages }}" } }
+results: { images: images.images }
+"#;
+
+/// A file of the golden ones.
+fn golden(name: &str) -> Vec<u8> {
+    let all: serde_json::Value = serde_json::from_str(include_str!("golden/formats.json")).unwrap();
+    let case = all["decode"].as_array().unwrap().iter().find(|case| case["name"] == name).unwrap().clone();
+    base64(case["file"].as_str().unwrap())
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let value = |letter: u8| match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let letters: Vec<u8> = text.bytes().filter(|letter| *letter != b'=').map(value).collect();
+    let bytes = |four: &[u8]| {
+        let number = four.iter().fold(0u32, |number, part| number << 6 | u32::from(*part)) << (6 * (4 - four.len()));
+        number.to_be_bytes()[1..four.len()].to_vec()
+    };
+    letters.chunks(4).flat_map(bytes).collect()
+}
+
+#[test]
+fn pages_are_channels_with_the_names_of_ome_xml() {
+    let project = Project::new(PAGES);
+    put(&project, "scans/one.ome.tif", &golden("TIFF OME page 1"));
+    ok(&project, &[]);
+    let manifest = project.read("results/pages/images/manifest.csv");
+    assert!(manifest.contains("one.ome,DAPI & more,one.ome_DAPI & more.png,png,19,13,1,16,"), "{manifest}");
+    let page = std::fs::read(project.path("results/pages/images/one.ome_FITC.png")).unwrap();
+    let all: serde_json::Value = serde_json::from_str(include_str!("golden/formats.json")).unwrap();
+    let case = all["decode"].as_array().unwrap().iter().find(|case| case["name"] == "TIFF OME page 1").unwrap();
+    let expected = base64(case["image"]["samples"].as_str().unwrap());
+    let expected = expected.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    assert_eq!(decode(&page, &Limits::default()), Ok(Pixels::grey16(19, 13, expected)));
+    // The names of a file without OME-XML, with other pages than the first has.
+    put(&project, "scans/two.tif", &golden("TIFF page 1"));
+    let outcome = project.run(&[]);
+    assert!(
+        outcome.code == 1 && format!("{outcome:?}").contains("has 3 channels, and the others have 2"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_file_with_several_pages_needs_a_choice() {
+    let project = Project::new(&PAGES.replace(r#", pages: "${{ vars.pages }}""#, ""));
+    put(&project, "scans/two.tif", &golden("TIFF page 1"));
+    let outcome = project.run(&[]);
+    let text = format!("{outcome:?}");
+    assert!(outcome.code == 1 && text.contains("the file has 3 pages, and none of them is chosen"), "{text}");
+    assert!(text.contains("`pages: channels`"), "{text}");
+    let project = Project::new(PAGES);
+    put(&project, "scans/two.tif", &golden("TIFF page 1"));
+    for pages in ["first", "2"] {
+        ok(&project, &["--set", &format!("pages={pages}")]);
+        assert!(project.read("results/pages/images/manifest.csv").contains("two,grey,two.png,png,19,13,1,16,"));
+    }
+    let outcome = project.run(&["--set", "pages=3"]);
+    assert!(outcome.code == 1 && format!("{outcome:?}").contains("there is no page 3"), "{outcome:?}");
+}

@@ -1,0 +1,176 @@
+//! Runs on a real Slurm, two nodes on this machine: as root, where `slurmctld` and `munged` are installed.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::support::{Outcome, Project, events, is_root, skips, wait_for};
+use super::{PIPELINE, end, results};
+
+/// A Slurm of its own, which ends with the test.
+struct Slurm {
+    folder: TempDir,
+    port: u32,
+}
+
+impl Slurm {
+    fn start() -> Option<Slurm> {
+        if !is_root() {
+            return None;
+        }
+        let is_there = |program: &str| {
+            Command::new("which").arg(program).stdout(Stdio::null()).status().is_ok_and(|it| it.success())
+        };
+        if !["slurmctld", "slurmd", "munged"].into_iter().all(is_there) {
+            skips("Slurm is not installed (slurm-wlm, munge)");
+            return None;
+        }
+        let slurm = Slurm { folder: tempfile::tempdir().unwrap(), port: 20_000 + std::process::id() % 10_000 };
+        assert!(
+            slurm.control("start"),
+            "{}",
+            std::fs::read_to_string(slurm.folder.path().join("controller.log")).unwrap_or_default()
+        );
+        Some(slurm)
+    }
+
+    fn control(&self, action: &str) -> bool {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/real-slurm");
+        let mut command = Command::new(script);
+        command.arg(action).arg(self.folder.path()).arg(self.port.to_string());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success()
+    }
+
+    /// A command with Slurm's configuration; what it prints.
+    fn ask(&self, line: &str) -> String {
+        let mut command = Command::new("bash");
+        command.args(["-c", line]).env("SLURM_CONF", self.folder.path().join("slurm.conf"));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn project(&self, pipeline: &str) -> Project {
+        let project = Project::new(pipeline);
+        project.write("athanor.config.yaml", "executor: slurm\nslurm: { poll: 1s, time: 30m, max_jobs: 4 }\n");
+        project.write("words.txt", "a\nb\nc\nd\ne\nf\n");
+        project
+    }
+
+    fn command(&self, project: &Project, arguments: &[&str]) -> Command {
+        let mut command = project.command(arguments);
+        command.env("SLURM_CONF", self.folder.path().join("slurm.conf"));
+        command
+    }
+
+    fn start_run(&self, project: &Project, up: &str) -> Child {
+        let mut command = self.command(project, &["run", "p.yaml"]);
+        let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_for(&project.path(up), &mut run);
+        run
+    }
+
+    /// Number of the only job in the queue.
+    fn job(&self) -> String {
+        self.ask("squeue -h -o %i").trim().to_owned()
+    }
+}
+
+impl Drop for Slurm {
+    fn drop(&mut self) {
+        self.control("stop");
+    }
+}
+
+/// A stage with state that counts its attempts, and waits for the file `go`.
+const COUNTING: &str = "athanor: 1
+name: p
+stages:
+  a:
+    kind: command
+    state: true
+    resources: { gpus: 1 }
+    run: |
+      trap 'exit 75' TERM
+      P=$ATHANOR_PROJECT
+      echo x >> $ATHANOR_STATE/n
+      touch $P/up$(wc -l < $ATHANOR_STATE/n)
+      until [ -e $P/go ]; do sleep 0.05; done
+      cat $ATHANOR_STATE/n > ${{ outputs.o }}
+    outputs: { o: o.txt }
+results: { o.txt: a }
+";
+
+fn same_results(slurm: &Slurm) {
+    let project = slurm.project(PIPELINE);
+    let outcome = Outcome::of(slurm.command(&project, &["run", "p.yaml"]));
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let local = Project::new(PIPELINE);
+    local.write("words.txt", "a\nb\nc\nd\ne\nf\n");
+    assert_eq!(local.run(&[]).code, 0);
+    assert_eq!(results(&project), results(&local));
+    let again = Outcome::of(slurm.command(&project, &["run", "p.yaml", "--executor", "local", "--json"]));
+    assert_eq!((again.code, events(&again.out, "started")), (0, Vec::new()), "{again:?}");
+}
+
+/// Runs the counting stage, disturbs it, and lets it go on; returns what the run said.
+fn disturbed(slurm: &Slurm, disturb: impl FnOnce(&str)) -> String {
+    let project = slurm.project(COUNTING);
+    let mut run = slurm.start_run(&project, "up1");
+    disturb(&slurm.job());
+    wait_for(&project.path("up2"), &mut run);
+    project.write("go", "");
+    let outcome = end(run);
+    assert_eq!((outcome.code, project.read("results/p/o.txt")), (0, "x\nx\n".to_owned()), "{outcome:?}");
+    outcome.out
+}
+
+fn hurry(slurm: &Slurm, job: &str) {
+    // A job that was put back starts two minutes later, if nobody hurries it.
+    slurm.ask(&format!("until scontrol update job={job} StartTime=now 2> /dev/null; do sleep 0.2; done"));
+}
+
+#[test]
+fn a_real_slurm_does_all_this_as_root() {
+    let Some(slurm) = Slurm::start() else { return };
+    same_results(&slurm);
+
+    // Preempted by jobs of a partition of a higher tier.
+    let out = disturbed(&slurm, |job| {
+        let urgent = slurm.ask("sbatch --parsable -p urgent -N 2 --exclusive --output=/dev/null --wrap 'sleep 2'");
+        slurm.ask(&format!("until [ \"$(squeue -h -j {} -o %T)\" = RUNNING ]; do sleep 0.1; done", urgent.trim()));
+        hurry(&slurm, job);
+    });
+    assert!(out.contains("resuming     a: attempt 1"), "{out}");
+
+    // A node is lost.
+    let out = disturbed(&slurm, |job| {
+        let node = slurm.ask(&format!("squeue -h -j {job} -o %N"));
+        slurm.ask(&format!("scontrol update nodename={} state=down reason=test", node.trim()));
+        hurry(&slurm, job);
+        slurm.ask(&format!("scontrol update nodename={} state=resume", node.trim()));
+    });
+    assert!(out.contains("resuming     a: attempt 1"), "{out}");
+
+    // The controller is started again meanwhile, and the run is killed, and its next one goes on with the job.
+    let project = slurm.project(COUNTING);
+    let mut run = slurm.start_run(&project, "up1");
+    assert!(slurm.control("restart"));
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let run = slurm.start_run(&project, "up1");
+    project.write("go", "");
+    let outcome = end(run);
+    assert_eq!((outcome.code, project.read("results/p/o.txt")), (0, "x\n".to_owned()), "{outcome:?}");
+
+    // `scancel` is a failure.
+    let project = slurm.project(COUNTING);
+    let run = slurm.start_run(&project, "up1");
+    let job = slurm.job();
+    slurm.ask(&format!("scancel {job}"));
+    let outcome = end(run);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(outcome.out.contains(&format!("Its job {job} was cancelled")), "{outcome:?}");
+    assert_eq!(slurm.ask("squeue -h -t PD,R"), "");
+}

@@ -1,0 +1,375 @@
+"""Golden values of file formats, from Pillow, OpenCV and tifffile.
+
+Usage: python formats.py > formats.json
+
+Everything is synthetic. Files and samples are base64; 16-bit samples are little endian. What no other tool brings to 8 or 16
+bits is brought there by NumPy, in the way that the parameter `scale` documents.
+"""
+
+import base64
+import io
+import json
+import re
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image, ImageOps, TiffImagePlugin
+
+WIDTH, HEIGHT = 19, 13
+
+
+def text(data):
+    return base64.b64encode(data).decode()
+
+
+def image(array):
+    array = np.asarray(array)
+    height, width = array.shape[:2]
+    out = {
+        "width": width, "height": height, "channels": 1 if array.ndim == 2 else array.shape[2],
+        "depth": array.dtype.itemsize * 8,
+    }
+    if (array == array.flat[0]).all():
+        return out | {"fill": int(array.flat[0])}
+    return out | {"samples": text(array.astype(array.dtype.newbyteorder("<")).tobytes())}
+
+
+def noise(seed, bits, channels=None, width=WIDTH, height=HEIGHT):
+    """A gradient with noise, from 0 to the largest number of so many bits."""
+    random = np.random.RandomState(seed)
+    shape = (height, width) if channels is None else (height, width, channels)
+    ramp = np.linspace(0, 1, width)[None, :] if channels is None else np.linspace(0, 1, width)[None, :, None]
+    out = np.clip(ramp * 0.8 + random.uniform(-0.2, 0.2, shape), 0, 1)
+    out.flat[0], out.flat[1] = 0, 1
+    top = 2**bits - 1
+    numbers = np.round(out * top)
+    return numbers.astype(np.uint8 if bits <= 8 else np.uint16 if bits <= 16 else np.uint32)
+
+
+CASES, REFUSED = [], []
+
+
+def add(name, file, expected, off=0, **options):
+    CASES.append({"name": name, "file": text(file), "image": image(expected), "off": off, "options": options})
+
+
+def refuse(name, file, says, **options):
+    REFUSED.append({"name": name, "file": text(file), "says": says, "options": options})
+
+
+def pillow(file, mode=None):
+    opened = Image.open(io.BytesIO(file))
+    return np.array(opened.convert(mode) if mode else opened)
+
+
+def saved(picture, kind, **options):
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def by_tifffile(array, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **{"metadata": None, **options})
+    return file.getvalue()
+
+
+def packed(array, bits):
+    """Rows of samples of so many bits, the highest first, each row in whole bytes."""
+    rows = b""
+    for row in array.reshape(array.shape[0], -1):
+        line = "".join(format(int(sample), f"0{bits}b") for sample in row)
+        line += "0" * (-len(line) % 8)
+        rows += int(line, 2).to_bytes(len(line) // 8, "big")
+    return rows
+
+
+def by_hand(data, tags, order="<", offset_tag=273):
+    """A TIFF file of one strip: its data at byte 8, then its directory. A tag that is None is left out."""
+    tags = {256: WIDTH, 257: HEIGHT, 258: 8, 259: 1, 262: 1, offset_tag: 8, 277: 1, 278: HEIGHT, 279: len(data)} | tags
+    tags = sorted((tag, value) for tag, value in tags.items() if value is not None)
+    start = 8 + len(data) + len(data) % 2
+    behind = start + 2 + 12 * len(tags) + 4
+    entries, more = b"", b""
+    for tag, value in tags:
+        values = value if isinstance(value, list) else [value]
+        kind, letter = (3, "H") if max(values) < 65536 and tag != offset_tag else (4, "I")
+        raw = struct.pack(f"{order}{len(values)}{letter}", *values)
+        if len(raw) > 4:
+            place, more = struct.pack(order + "I", behind + len(more)), more + raw
+        else:
+            place = raw.ljust(4, b"\0")
+        entries += struct.pack(order + "HHI", tag, kind, len(values)) + place
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, start)
+    directory = struct.pack(order + "H", len(tags)) + entries + struct.pack(order + "I", 0)
+    return head + data + b"\0" * (len(data) % 2) + directory + more
+
+
+def depths():
+    for bits in (1, 2, 4):
+        pixels = noise(bits, bits)
+        file = by_hand(packed(pixels, bits), {258: bits})
+        add(f"TIFF {bits} bits", file, pillow(file, "L"))
+        white = by_hand(packed(pixels, bits), {258: bits, 262: 0})
+        add(f"TIFF {bits} bits, 0 is white", white, pillow(white, "L"))
+    for bits in (3, 5, 6, 7):
+        pixels = noise(bits, bits)
+        add(f"TIFF {bits} bits", by_hand(packed(pixels, bits), {258: bits}),
+            np.floor(pixels * 255.0 / (2**bits - 1) + 0.5).astype(np.uint8))
+    for bits in (10, 12, 14):
+        pixels = noise(bits, bits)
+        for order in "<>":
+            file = by_hand(packed(pixels, bits), {258: bits}, order)
+            add(f"TIFF {bits} bits {order}", file, cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED))
+        add(f"TIFF {bits} bits, minmax", by_hand(packed(pixels, bits), {258: bits}),
+            np.floor(pixels * 65535.0 / (2**bits - 1) + 0.5).astype(np.uint16), scale="minmax")
+        colours = noise(bits + 1, bits, 3)
+        add(f"TIFF {bits} bits of colours", by_hand(packed(colours, bits), {258: [bits] * 3, 277: 3, 262: 2}),
+            colours << (16 - bits))
+        white = by_hand(packed(pixels, bits), {258: bits, 262: 0})
+        add(f"TIFF {bits} bits, 0 is white", white, (2**bits - 1 - pixels) << (16 - bits))
+    twelve = noise(20, 12)
+    for name, file in (("TIFF", by_tifffile(twelve)), ("PNG", saved(Image.fromarray(twelve), "PNG"))):
+        add(f"{name} 12 bits in 16", file, twelve)
+        add(f"{name} 12 bits in 16, bits", file, twelve << 4, scale="bits")
+        add(f"{name} 12 bits in 16, 14 bits", file, twelve << 2, scale="bits", bits=14)
+        refuse(f"{name} 12 bits in 16, 11 bits", file, "which 11 bits do not hold", scale="bits", bits=11)
+    long = (noise(21, 32).astype(np.uint64) % 2**32).astype(np.uint32)
+    add("TIFF 32 bits", by_tifffile(long), (long >> 16).astype(np.uint16))
+    add("TIFF 32 bits big endian tiles", by_tifffile(long, byteorder=">", tile=(16, 16)), (long >> 16).astype(np.uint16))
+    longer = long.astype(np.uint64) << 32
+    add("TIFF 64 bits", by_tifffile(longer), (longer >> 48).astype(np.uint16))
+    triples = noise(22, 24)
+    for order, end in (("<", "little"), (">", "big")):
+        data = b"".join(int(sample).to_bytes(3, end) for sample in triples.flat)
+        add(f"TIFF 24 bits {order}", by_hand(data, {258: 24}, order), (triples >> 8).astype(np.uint16))
+    for dtype in (np.int8, np.int16, np.int32):
+        bits = np.dtype(dtype).itemsize * 8
+        signed = (noise(23, bits).astype(np.int64) - 2**(bits - 1)).astype(dtype)
+        shifted = signed.astype(np.int64) + 2**(bits - 1)
+        full = shifted << (16 - bits) if bits < 16 else shifted >> (bits - 16)
+        add(f"TIFF {signed.dtype}", by_tifffile(signed), full.astype(np.uint16))
+        refuse(f"TIFF {signed.dtype}, bits", by_tifffile(signed), "choose `scale: minmax`", scale="bits")
+    for dtype in (np.float16, np.float32, np.float64):
+        share = (noise(24, 8) / 255).astype(dtype)
+        full = np.round(share.astype(np.float64) * 65535).astype(np.uint16)
+        for options in ({}, {"byteorder": ">"}, {"compression": "zlib", "predictor": 3}, {"compression": "lzw", "tile": (16, 16)}):
+            add(f"TIFF {share.dtype} {options}", by_tifffile(share, **options), full)
+        around = (share.astype(np.float64) * 6 - 2).astype(dtype)
+        refuse(f"TIFF {share.dtype} around 0", by_tifffile(around), "not from 0 to 1; choose `scale: minmax`")
+        exact = around.astype(np.float64)
+        exact = (exact - exact.min()) / (exact.max() - exact.min())
+        add(f"TIFF {share.dtype} around 0, minmax", by_tifffile(around), np.round(exact * 65535).astype(np.uint16), scale="minmax")
+    counts = noise(25, 12).astype(np.float32)
+    add("TIFF counts as float32, bits", by_tifffile(counts), counts.astype(np.uint16) << 4, scale="bits")
+    holes = counts.copy()
+    holes[3, 3] = np.nan
+    refuse("TIFF NaN", by_tifffile(holes), "NaN or infinite", scale="minmax")
+
+
+def compressions():
+    grey, rgb = noise(30, 8), noise(31, 8, 3)
+    deep, bitmap = noise(32, 16), noise(33, 1)
+    for compression in ("lzw", "zlib"):
+        for order in "<>":
+            for name, pixels in (("8", grey), ("16", deep), ("rgb", rgb), ("32", deep.astype(np.uint32) << 16)):
+                expected = pixels if pixels.dtype.itemsize < 4 else deep
+                options = {"compression": compression, "predictor": True, "byteorder": order}
+                photometric = "rgb" if name == "rgb" else "minisblack"
+                add(f"TIFF {name} {compression} {order} predictor", by_tifffile(pixels, photometric=photometric, **options), expected)
+                add(f"TIFF {name} {compression} {order} predictor tiles big",
+                    by_tifffile(pixels, photometric=photometric, tile=(16, 16), bigtiff=True, **options), expected)
+                if pixels.ndim == 2:
+                    planes = np.stack([pixels, pixels[::-1]])
+                    both = np.dstack([expected, expected[::-1]])
+                    add(f"TIFF {name} {compression} {order} predictor planes",
+                        by_tifffile(planes, photometric="minisblack", planarconfig="separate", extrasamples=[0], **options), both)
+    many = noise(34, 8, 7)
+    add("TIFF 7 channels", by_tifffile(many, photometric="minisblack", planarconfig="contig", extrasamples=[0] * 6), many)
+    file = saved(Image.fromarray(bitmap * 255).convert("1"), "TIFF", compression="group4")
+    add("TIFF group 4", file, pillow(file, "L"))
+    for name, options in (("", {}), (" lowest bit first", {"tiffinfo": {266: 2}})):
+        file = saved(Image.fromarray(bitmap * 255).convert("1"), "TIFF", compression="group3", **options)
+        add(f"TIFF group 3{name}", file, pillow(file, "L"))
+    blank = saved(Image.new("1", (900, 700), 1), "TIFF", compression="group4")
+    add("TIFF group 4 blank", blank, pillow(blank, "L"))
+    smooth = Image.fromarray(cv2.GaussianBlur(noise(35, 8, 3, 29, 21), (9, 9), 3))
+    for name, picture in (("rgb", smooth), ("grey", smooth.convert("L")), ("YCbCr", smooth.convert("YCbCr"))):
+        file = saved(picture, "TIFF", compression="jpeg", quality=80)
+        add(f"TIFF JPEG {name}", file, pillow(file, "L" if name == "grey" else "RGB"))
+    for subsampling in ((1, 1), (2, 1), (2, 2)):
+        file = by_tifffile(np.array(smooth), photometric="rgb", compression="jpeg", tile=(32, 32), subsampling=subsampling)
+        add(f"TIFF JPEG tiles {subsampling}", file, pillow(file, "RGB"))
+    file = by_tifffile(np.array(smooth), photometric="rgb", compression="jpeg", planarconfig="contig", rowsperstrip=16)
+    add("TIFF JPEG strips", file, pillow(file, "RGB"))
+    for compression, says in (("zstd", "zstd compression"), ("lerc", "LERC compression"), ("lzma", "LZMA compression")):
+        refuse(f"TIFF {compression}", by_tifffile(grey, compression=compression), f"{says} in a TIFF file is not supported")
+    old = by_hand(b"\0\1" + bytes(100), {259: 5})
+    refuse("TIFF old LZW", old, "LZW of before TIFF 5, with the lowest bit first, in a TIFF file is not supported")
+
+
+def colours():
+    rgb = Image.fromarray(noise(40, 8, 3))
+    for colour_count in (2, 16, 200):
+        file = saved(rgb.quantize(colour_count), "TIFF")
+        add(f"TIFF palette {colour_count}", file, pillow(file, "RGB"))
+    for bits in (1, 2, 4):
+        places = noise(41, bits)
+        table = [int(part) for part in np.random.RandomState(bits).randint(0, 65536, 3 * 2**bits)]
+        file = by_hand(packed(places, bits), {258: bits, 262: 3, 320: table})
+        add(f"TIFF palette of {bits} bits", file, pillow(file, "RGB"))
+    cmyk = Image.fromarray(noise(42, 8, 4), "CMYK")
+    for name, file in (("TIFF", saved(cmyk, "TIFF")), ("TIFF LZW", saved(cmyk, "TIFF", compression="tiff_lzw"))):
+        add(f"{name} CMYK", file, pillow(file, "RGB"))
+    smooth = Image.fromarray(cv2.GaussianBlur(noise(43, 8, 4, 29, 21), (9, 9), 3), "CMYK")
+    file = saved(smooth, "JPEG", quality=85)
+    add("JPEG CMYK", file, pillow(file, "RGB"))
+    deep = noise(44, 16, 4)
+    file = by_tifffile(deep, photometric="separated")
+    add("TIFF CMYK of 16 bits", file, pillow(file, "RGB"))
+    ycbcr = noise(45, 8, 3)
+    file = by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 6, 530: [1, 1]})
+    add("TIFF YCbCr", file, np.array(Image.fromarray(ycbcr, "YCbCr").convert("RGB")), off=1)
+    refuse("TIFF YCbCr of fewer samples", by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 6}),
+           "YCbCr colour with fewer samples of chroma, but for JPEG, in a TIFF file is not supported")
+    refuse("TIFF Lab", by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 8}), "Lab colour in a TIFF file is not supported")
+
+
+def turned():
+    grey = Image.fromarray(noise(50, 8))
+    smooth = Image.fromarray(cv2.GaussianBlur(noise(51, 8, 3, 29, 21), (9, 9), 3))
+    for orientation in range(10):
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[274] = orientation
+        file = saved(grey, "TIFF", tiffinfo=tags)
+        opened = np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(file))))
+        if 1 <= orientation <= 8:
+            assert (opened == cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)).all()
+        add(f"TIFF orientation {orientation}", file, opened)
+        add(f"TIFF orientation {orientation}, exif ignored", file, opened, exif="ignore")
+        exif = Image.Exif()
+        exif[274] = orientation
+        for kind in ("JPEG", "PNG", "WEBP"):
+            picture = grey if kind == "PNG" else smooth
+            options = {"lossless": True} if kind == "WEBP" else {}
+            file = saved(picture, kind, exif=exif, **options)
+            opened = Image.open(io.BytesIO(file))
+            add(f"{kind} orientation {orientation}", file, np.array(ImageOps.exif_transpose(opened)))
+            add(f"{kind} orientation {orientation}, ignored", file, np.array(opened), exif="ignore")
+    packet = b'<x:xmpmeta xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    file = saved(smooth, "JPEG", xmp=packet)
+    add("JPEG orientation in XMP", file, np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(file)))))
+
+
+def forgiven():
+    grey = noise(60, 8)
+    data = grey.tobytes()
+    plain = by_hand(data, {})
+    assert (pillow(plain) == grey).all()
+    add("TIFF plain", plain, grey)
+    for name, tags in (
+        ("without StripByteCounts", {279: None}), ("StripByteCounts of 0", {279: 0}), ("StripByteCounts too large", {279: 60_000}),
+        ("StripByteCounts far too large", {279: 2**31}), ("without RowsPerStrip", {278: None}), ("RowsPerStrip too large", {278: 2**32 - 1}),
+        ("RowsPerStrip of 0", {278: 0}), ("a predictor of raw data", {317: 2}), ("without SamplesPerPixel", {277: None}),
+    ):
+        add(f"TIFF {name}", by_hand(data, tags), grey)
+    squeezed = zlib.compress(data)
+    for name, tags in (("without StripByteCounts", {279: None}), ("StripByteCounts of 0", {279: 0}), ("StripByteCounts too large", {279: 60_000})):
+        add(f"TIFF deflate {name}", by_hand(squeezed, {259: 8} | tags), grey)
+    reversed_bits = bytes(int(format(byte, "08b")[::-1], 2) for byte in data)
+    add("TIFF lowest bit first", by_hand(reversed_bits, {266: 2}), grey)
+    tiles = np.zeros((16, 32), np.uint8)
+    tiles[:HEIGHT, :WIDTH] = grey
+    tile_data = tiles[:, :16].tobytes() + tiles[:, 16:].tobytes()
+    for name, offsets, lengths in (("TileOffsets", 324, 325), ("StripOffsets", 273, 279), ("TileOffsets without lengths", 324, None)):
+        tags = {278: None, 279: None, 322: 16, 323: 16, offsets: [8, 8 + 256]}
+        if lengths:
+            tags[lengths] = [256, 256]
+        add(f"TIFF tiles under {name}", by_hand(tile_data, tags, offset_tag=offsets), grey)
+    for name, tags in (("places beyond the end", {273: 60_000}), ("no places", {273: None}), ("no size", {256: None})):
+        refuse(f"TIFF {name}", by_hand(data, tags), "the TIFF file is truncated or damaged")
+    refuse("TIFF fewer strips than rows", by_hand(data, {278: 4}), "1 of its 4 strips or tiles have a place")
+
+
+def pages():
+    first, second, third = noise(70, 16), noise(71, 16), noise(72, 16)
+    file = by_tifffile(np.stack([first, second, third]), photometric="minisblack")
+    refuse("TIFF 3 pages", file, "the file has 3 pages, and none of them is chosen")
+    refuse("TIFF 3 pages, 3", file, "there is no page 3: the file has 3, counted from 0", page=3)
+    for at, expected in enumerate((first, second, third)):
+        add(f"TIFF page {at}", file, expected, page=at)
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(first, photometric="minisblack", metadata=None)
+        writer.write(first[::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
+    add("TIFF with a smaller version", buffer.getvalue(), first)
+    ome = io.BytesIO()
+    with tifffile.TiffWriter(ome, ome=True) as writer:
+        writer.write(np.stack([first, second]), photometric="minisblack",
+                     metadata={"axes": "CYX", "Channel": {"Name": ["DAPI & more", "FITC"]}})
+    # The identity of a file is made up anew each time.
+    text_of_ome = re.sub(rb"urn:uuid:[0-9a-f-]{36}", b"urn:uuid:" + b"0" * 36, ome.getvalue())
+    add("TIFF OME page 1", text_of_ome, second, page=1)
+
+
+def others():
+    rgb, rgba = Image.fromarray(noise(80, 8, 3)), Image.fromarray(noise(81, 8, 4), "RGBA")
+    grey, bitmap = rgb.convert("L"), rgb.convert("1")
+    for name, picture in (("rgb", rgb), ("1 bit", bitmap), ("palette", rgb.quantize(16)), ("grey", grey)):
+        file = saved(picture, "BMP")
+        add(f"BMP {name}", file, pillow(file, "RGB"))
+    for name, picture in (("palette", rgb.quantize(64)), ("grey", grey)):
+        file = saved(picture, "GIF")
+        add(f"GIF {name}", file, pillow(file, "RGBA"))
+    frames = io.BytesIO()
+    rgb.quantize(16).save(frames, "GIF", save_all=True, append_images=[rgb.rotate(180).quantize(16)])
+    add("GIF animation", frames.getvalue(), pillow(frames.getvalue(), "RGBA"))
+    for name, picture, options in (("lossless", rgb, {"lossless": True}), ("lossless alpha", rgba, {"lossless": True, "exact": True}),
+                                   ("lossy", Image.fromarray(cv2.GaussianBlur(noise(82, 8, 3, 29, 21), (9, 9), 3)), {"quality": 80})):
+        file = saved(picture, "WEBP", **options)
+        add(f"WebP {name}", file, pillow(file))
+    for name, picture in (("rgb", rgb), ("grey", grey), ("1 bit", bitmap)):
+        file = saved(picture, "PPM")
+        add(f"PNM {name}", file, pillow(file, "L" if name != "rgb" else None))
+    deep = noise(83, 16)
+    file = f"P5 {WIDTH} {HEIGHT} 65535\n".encode() + deep.astype(">u2").tobytes()
+    add("PNM 16 bits", file, deep)
+    low = noise(84, 4)
+    plain = f"P2 # a comment\n{WIDTH} {HEIGHT} 15\n".encode() + " ".join(map(str, low.flat)).encode()
+    add("PNM plain of 4 bits", plain, pillow(plain))
+    for name, picture in (("rgb", rgb), ("rgba", rgba)):
+        file = saved(picture, "QOI")
+        add(f"QOI {name}", file, pillow(file))
+
+
+def wrong_and_whole():
+    grey = Image.fromarray(noise(90, 8))
+    file = bytearray(saved(grey, "PNG"))
+    at = file.index(b"IDAT")
+    length = struct.unpack(">I", file[at - 4:at])[0]
+    adler, crc = bytearray(file), bytearray(file)
+    adler[at + 4 + length - 1] ^= 1
+    adler[at + 4 + length:at + 8 + length] = struct.pack(">I", zlib.crc32(adler[at:at + 4 + length]))
+    crc[at + 4 + length] ^= 1
+    refuse("PNG with a wrong Adler-32", bytes(adler), "the PNG file is truncated or damaged")
+    refuse("PNG with a wrong CRC", bytes(crc), "the PNG file is truncated or damaged")
+    smooth = Image.fromarray(cv2.GaussianBlur(noise(91, 8, 3, 29, 21), (9, 9), 3))
+    for progressive in (False, True):
+        file = saved(smooth, "JPEG", progressive=progressive)
+        for name, tail in (("zeros", bytes(50)), ("text", b"appended\n"), ("another JPEG", file), ("half a JPEG", file[:300])):
+            add(f"JPEG progressive {progressive} followed by {name}", file + tail, pillow(file))
+        refuse(f"JPEG progressive {progressive} without its end", file[:-2], "it has no end mark")
+    scan = bytearray(saved(smooth, "JPEG", progressive=True))
+    at = scan.rindex(b"\xff\xda")
+    count = scan[at + 4]
+    scan[at + 5 + 2 * count] = 40
+    scan[at + 6 + 2 * count] = 20
+    refuse("JPEG with an impossible scan", bytes(scan), "impossible parameters Ss=40, Se=20")
+
+
+for part in (depths, compressions, colours, turned, forgiven, pages, others, wrong_and_whole):
+    part()
+print(json.dumps({"decode": CASES, "refused": REFUSED}, separators=(",", ":")))
