@@ -70,7 +70,7 @@ fn made_after(project: &Project, arguments: &[&str], first: impl FnOnce()) -> BT
 fn collection_loses_nothing(project: &Project, arguments: &[&str]) -> Outcome {
     let alone = made_after(project, arguments, || {});
     let mut said = None;
-    let after = made_after(project, arguments, || said = Some(project.athanor(&["cache", "gc"])));
+    let after = made_after(project, arguments, || said = Some(project.athanor(&["cache", "gc", "--keep-runs=1"])));
     let said = said.unwrap();
     assert!(after.is_subset(&alone), "made {after:?} after a collection and {alone:?} without: {said:?}");
     said
@@ -96,7 +96,7 @@ fn records(project: &Project) -> usize {
 /// Asserts that a collection removes nothing and names `path`.
 fn is_refused(project: &Project, path: &Path) {
     let before = records(project);
-    let outcome = project.athanor(&["cache", "gc"]);
+    let outcome = project.athanor(&["cache", "gc", "--keep-runs=1"]);
     assert_eq!(outcome.code, 1, "{outcome:?}");
     assert!(outcome.err.contains(path.to_str().unwrap()), "{outcome:?}");
     assert!(outcome.err.contains("p.yaml in ") && outcome.err.contains("nothing was removed"), "{outcome:?}");
@@ -155,7 +155,7 @@ fn a_run_of_targets_and_a_run_that_fails_keep_the_others() {
     project.made(&[]);
     project.edit("mkdir d;", "exit 3;");
     assert_eq!(project.run(&["-k"]).code, 1);
-    assert!(project.athanor(&["cache", "gc"]).out.contains("6 kept"), "the last good result stays");
+    assert!(project.athanor(&["cache", "gc", "--keep-runs=1"]).out.contains("6 kept"), "the last good result stays");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn what_a_run_that_ended_early_did_not_come_to_is_not_lost() {
     let said = collection_loses_nothing(&project, &["--set", "word=two"]);
     assert_eq!(said.code, 0, "{said:?}");
     assert!(project.made(&["--set", "word=two"]).is_empty());
-    assert!(project.athanor(&["cache", "gc"]).out.contains("; 6 kept"));
+    assert!(project.athanor(&["cache", "gc", "--keep-runs=1"]).out.contains("; 6 kept"));
 }
 
 #[test]
@@ -186,13 +186,13 @@ fn unfinished_work_of_a_killed_run_stays_and_goes_when_it_is_finished() {
     let fingerprint = event["fingerprint"].as_str().unwrap();
     let state = format!(".athanor/unfinished/{}/{fingerprint}/state", &fingerprint[..1]);
     project.write(&state, "epoch 13");
-    assert_eq!(project.athanor(&["cache", "gc"]).code, 0);
+    assert_eq!(project.athanor(&["cache", "gc", "--keep-runs=1"]).code, 0);
     assert_eq!(project.read(&state), "epoch 13");
     project.made(&[]);
     let other = "0".repeat(64);
     let abandoned = format!(".athanor/unfinished/0/{other}/state");
     project.write(&abandoned, "epoch 2");
-    let said = project.athanor(&["cache", "gc"]).out;
+    let said = project.athanor(&["cache", "gc", "--keep-runs=1"]).out;
     assert!(said.contains("freed 7 B of unfinished work that is not in use (1 item)"), "{said}");
     assert!(!project.path(&abandoned).exists() && !project.path(&state).exists());
 }
@@ -239,7 +239,7 @@ fn a_damaged_or_missing_list_is_made_again_from_logs_that_are_whole() {
     check();
     // A whole run writes it again.
     project.made(&[]);
-    let said = project.athanor(&["cache", "gc"]).out;
+    let said = project.athanor(&["cache", "gc", "--keep-runs=1"]).out;
     assert!(!said.contains("ever made") && said.contains("; 6 kept"), "{said}");
 }
 
@@ -258,11 +258,11 @@ fn where_neither_list_nor_logs_are_whole_nothing_is_removed() {
     is_refused(&project, &list);
     // … but by one that settles every instance, also where there is nothing to do.
     project.made(&["--set", "word=two"]);
-    assert!(project.athanor(&["cache", "gc"]).out.contains("; 6 kept"));
+    assert!(project.athanor(&["cache", "gc", "--keep-runs=1"]).out.contains("; 6 kept"));
     damage(&list, DAMAGES[1]);
     is_refused(&project, &list);
     assert!(project.made(&["--set", "word=two"]).is_empty());
-    assert!(project.athanor(&["cache", "gc"]).out.contains("; 6 kept"));
+    assert!(project.athanor(&["cache", "gc", "--keep-runs=1"]).out.contains("; 6 kept"));
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_damaged_log_that_the_list_does_not_cover_stops_a_collection() {
     fs::remove_file(&log).unwrap();
     assert_eq!(collection_loses_nothing(&project, &[]).code, 0);
     project.made(&[]);
-    assert!(project.athanor(&["cache", "gc"]).out.contains("; 6 kept"));
+    assert!(project.athanor(&["cache", "gc", "--keep-runs=1"]).out.contains("; 6 kept"));
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn lists_and_logs_of_earlier_formats_are_read() {
     collection_loses_nothing(&project, &["--set", "word=three"]);
     collection_loses_nothing(&project, &["--set", "word=two"]);
     project.made(&["--set", "word=two"]);
-    assert!(project.athanor(&["cache", "gc"]).out.contains("; 6 kept"));
+    assert!(project.athanor(&["cache", "gc", "--keep-runs=1"]).out.contains("; 6 kept"));
 }
 
 fn sorted(folder: PathBuf) -> Vec<PathBuf> {
@@ -374,9 +374,9 @@ fn a_collection_waits_for_no_run_and_a_run_up_to_date_writes_nothing_but_its_num
     fs::remove_file(project.path("at-1")).unwrap();
     let mut run = project.start(&["--set", "word=two"]);
     wait_for(&project.path("at-1"), &mut run);
-    let outcome = project.athanor(&["cache", "gc"]);
+    let outcome = project.athanor(&["cache", "gc", "--keep-runs=1"]);
     assert!(outcome.code == 1 && outcome.err.contains("A run is using this cache"), "{outcome:?}");
-    assert_eq!(project.athanor(&["cache", "gc", "--dry-run"]).code, 0);
+    assert_eq!(project.athanor(&["cache", "gc", "--keep-runs=1", "--dry-run"]).code, 0);
     fs::remove_file(project.path("stop-1")).unwrap();
     assert!(run.wait().unwrap().success());
     project.made(&[]);

@@ -126,3 +126,63 @@ fn from_a_sub_folder_the_project_is_found() {
     let repository = inside(&project, "sub/repository", &["run", "p.yaml"]);
     assert!(repository.out.contains("3 ran") && repository.err.is_empty(), "{repository:?}");
 }
+
+#[test]
+fn the_status_of_what_is_stale_is_an_exit_code() {
+    let project = Project::new(PIPELINE);
+    assert_eq!(project.athanor(&["status", "p.yaml", "--exit-code"]).code, 3);
+    assert_eq!(project.athanor(&["status", "p.yaml"]).code, 0);
+    project.made(&[]);
+    assert_eq!(project.athanor(&["status", "p.yaml", "--exit-code", "--json"]).code, 0);
+}
+
+#[test]
+fn a_changed_script_is_shown_line_by_line() {
+    let script = "run: |\n      echo one\n      echo two\n      echo three > ${{ outputs.o }}\n";
+    let project = Project::new(&format!(
+        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    {script}    outputs: {{ o: o.txt }}\n"
+    ));
+    project.made(&[]);
+    project.edit("echo two", "echo 2");
+    let explained = project.athanor(&["explain", "p.yaml", "a"]).out;
+    insta::assert_snapshot!(explained);
+    assert!(project.athanor(&["status", "p.yaml"]).out.contains("a         stale: parameter `run` changed:\n"));
+}
+
+#[test]
+fn lines_can_be_fewer_and_have_the_time() {
+    let project = Project::new(&PIPELINE.replace("run: 'echo 3 ", "run: 'false; echo 3 "));
+    let quiet = project.run(&["-q", "-k"]).out;
+    let lines: Vec<&str> = quiet.lines().collect();
+    assert!(
+        lines[0].starts_with("failed       c (attempt 1)")
+            && lines.last().unwrap().starts_with("failed: 2 ran, 1 failed"),
+        "{quiet}"
+    );
+    assert!(!quiet.contains("started") && !quiet.contains("finished"), "{quiet}");
+    for line in project.run(&["--timestamps", "a", "--force", "a"]).out.lines() {
+        let time = line.split(' ').next().unwrap();
+        assert!(time.len() == 20 && time.ends_with('Z') && time.starts_with("20"), "{line}");
+    }
+}
+
+#[test]
+fn what_runs_and_what_was_interrupted_is_known_from_elsewhere() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    state: true\n    run: |\n      \
+         echo '{\"event\":\"progress\",\"done\":170,\"total\":240,\"unit\":\"steps\"}' > $ATHANOR_EVENTS\n      \
+         echo x > $ATHANOR_STATE/x\n      touch $ATHANOR_PROJECT/here\n      sleep 1000\n    outputs: { o: o.txt }\n",
+    );
+    let mut run = project.start(&[]);
+    support::wait_for(&project.path("here"), &mut run);
+    let status = project.athanor(&["status", "p.yaml", "--json"]);
+    let json: Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!(json[0]["activity"]["is_running"], true, "{status:?}");
+    let text = project.athanor(&["status", "p.yaml"]).out;
+    assert!(text.contains("a         running since 20"), "{text}");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(run.id().cast_signed()), nix::sys::signal::Signal::SIGINT)
+        .unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    let text = project.athanor(&["status", "p.yaml"]).out;
+    assert!(text.contains("a         interrupted"), "{text}");
+}

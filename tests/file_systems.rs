@@ -88,7 +88,7 @@ fn works_without(refused: &'static str, notice: &str) {
     assert_eq!(status.err.lines().count(), usize::from(!notice.is_empty()), "one line: {status:?}");
     assert_eq!(lacking.made(&["--set", "v=7"]), 2);
     assert_eq!(lacking.project.read("results/p/o.txt"), "7\n2\n");
-    let collected = lacking.athanor(&["cache", "gc"]);
+    let collected = lacking.athanor(&["cache", "gc", "--keep-runs=1"]);
     assert_eq!(collected.code, 0, "without {refused}: {collected:?}");
     let verified = lacking.athanor(&["cache", "verify"]);
     assert!(verified.out.contains(" 0 damaged"), "without {refused}: {verified:?}");
@@ -125,13 +125,13 @@ fn a_killed_run_on_a_file_system_without_locks_keeps_nobody_waiting() {
     lacking.project.edit("mkdir -p d/e", &slow);
     let mut run = lacking.start();
     wait_for(&begun, &mut run);
-    let busy = lacking.athanor(&["cache", "gc"]);
+    let busy = lacking.athanor(&["cache", "gc", "--keep-runs=1"]);
     assert_eq!(busy.code, 1, "{busy:?}");
     run.kill().unwrap();
     run.wait().unwrap();
     lacking.project.edit(&slow, "mkdir -p d/e");
     assert!(lacking.made(&[]) >= 2, "nobody waits for a process that is gone");
-    assert_eq!(lacking.athanor(&["cache", "gc"]).code, 0);
+    assert_eq!(lacking.athanor(&["cache", "gc", "--keep-runs=1"]).code, 0);
     assert_eq!(lacking.project.path(".athanor/leases").read_dir().unwrap().count(), 0);
 }
 
@@ -212,7 +212,7 @@ fn a_cache_that_cannot_be_changed_can_be_looked_at() {
         &["logs", "p.yaml", "whole"],
         &["cache", "ls"],
         &["cache", "verify"],
-        &["cache", "gc", "--dry-run"],
+        &["cache", "gc", "--keep-runs=1", "--dry-run"],
         &["run", "p.yaml", "-n"],
         &["check", "p.yaml"],
     ] {
@@ -221,7 +221,7 @@ fn a_cache_that_cannot_be_changed_can_be_looked_at() {
     }
     let looked = project.athanor(&["status", "p.yaml"]);
     assert!(looked.out.contains("4 of 4 fresh"), "{looked:?}");
-    for arguments in [&["run", "p.yaml", "--set", "v=2"][..], &["cache", "gc"]] {
+    for arguments in [&["run", "p.yaml", "--set", "v=2"][..], &["cache", "gc", "--keep-runs=1"]] {
         let refused = project.athanor(arguments);
         assert!(refused.code == 1 && refused.err.contains("can only be looked at"), "{arguments:?}: {refused:?}");
         assert!(refused.err.contains("--cache"), "it says what to do: {refused:?}");
@@ -263,7 +263,7 @@ fn an_ordinary_users_scratch_folders_and_collections_leave_nothing_behind() {
     assert!(project.athanor(&["cache", "verify"]).out.contains(" 0 damaged"));
     project.made(&[]);
     assert_eq!(project.read("results/p/o.txt"), "1\n2\n");
-    assert_eq!(project.athanor(&["cache", "gc"]).code, 0);
+    assert_eq!(project.athanor(&["cache", "gc", "--keep-runs=1"]).code, 0);
     assert!(project.athanor(&["cache", "verify"]).out.contains(" 0 damaged"));
     for folder in ["tmp", "scratch"] {
         assert_eq!(project.path(".athanor").join(folder).read_dir().unwrap().count(), 0, "{folder}");

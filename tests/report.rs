@@ -46,7 +46,7 @@ fn records(project: &Project) -> Vec<(ActionRecord, Facts, Annex)> {
             (record, facts, annex)
         })
         .collect();
-    all.sort_by(|(one, ..), (other, ..)| name(one).cmp(&name(other)));
+    all.sort_by_key(|(one, ..)| name(one));
     all
 }
 

@@ -303,7 +303,7 @@ fn collections_keep_the_state_of_a_killed_run_as_long_as_it_is_wanted() {
     let project = counting();
     stopped(&project, Signal::SIGKILL);
     for _ in 0..2 {
-        assert_eq!(project.athanor(&["cache", "gc"]).code, 0);
+        assert_eq!(project.athanor(&["cache", "gc", "--keep-runs=1"]).code, 0);
         assert_eq!(kept(&project).len(), 1);
         stopped(&project, Signal::SIGINT);
     }
@@ -312,7 +312,7 @@ fn collections_keep_the_state_of_a_killed_run_as_long_as_it_is_wanted() {
     project.write("go", "");
     assert_eq!(project.made(&[]), ["a"]);
     assert_eq!(kept(&project).len(), 1);
-    let collected = project.athanor(&["cache", "gc"]);
+    let collected = project.athanor(&["cache", "gc", "--keep-runs=1"]);
     assert!(kept(&project).is_empty(), "{collected:?}");
 }
 

@@ -1,6 +1,7 @@
 //! Grammar of the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use athanor_stages::bench::Subject;
 use athanor_stages::kinds::train_classifier::Loss;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use crate::cli::pipeline_file::PipelineFile;
 pub(super) use crate::cli::report_arguments::{CompareCommand, MetricsCommand, ReportCommand, WatchCommand};
+use crate::language::quantity::parse_duration;
 use crate::language::{ByteSize, suggest};
 use crate::run::executor::machine::gpus::{GpuChoice, GpuId};
 
@@ -29,6 +31,9 @@ pub(super) struct SettingOptions {
     /// The cache's folder; several projects may share one [setting: cache] [env: ATHANOR_CACHE] [default: .athanor].
     #[arg(long = "cache", value_name = "DIR", global = true)]
     pub cache: Option<PathBuf>,
+    /// Folder under which every pipeline's results are put [setting: results] [env: ATHANOR_RESULTS] [default: results].
+    #[arg(long = "results", value_name = "DIR", global = true)]
+    pub results: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -213,6 +218,12 @@ pub(super) struct RunCommand {
     /// Serve a live page while the run goes on, and say its address.
     #[arg(long)]
     pub watch: bool,
+    /// Print failures, warnings and the last line alone.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Begin each line with the time (UTC).
+    #[arg(long)]
+    pub timestamps: bool,
     #[command(flatten)]
     pub use_: MachineUse,
 }
@@ -234,6 +245,9 @@ pub(super) struct ViewCommand {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// End with exit code 3 if anything is not fresh.
+    #[arg(long)]
+    pub exit_code: bool,
 }
 
 #[derive(Debug, Args)]
@@ -292,8 +306,14 @@ pub(super) enum CacheCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove what the last runs of known pipelines do not use.
+    /// Remove what the last runs of known pipelines did not use, and list it.
     Gc {
+        /// Number of each pipeline's last runs whose results stay, those of earlier `--set` among them; 1 for the last run's alone.
+        #[arg(long, value_name = "RUNS", default_value_t = crate::run::state::history::RETAINED_RUNS)]
+        keep_runs: usize,
+        /// Let runs before the last one count only if they began less than this ago, such as 30d.
+        #[arg(long, value_name = "AGE", value_parser = parse_age)]
+        older_than: Option<Duration>,
         /// Drop results in use, too, the cheapest to recompute per byte first, until the cache is no larger than this.
         #[arg(long, value_name = "SIZE")]
         max_size: Option<ByteSize>,
@@ -331,6 +351,18 @@ pub(super) enum CacheCommand {
         stdio: bool,
         /// The folder.
         folder: PathBuf,
+    },
+    /// Keep results whatever a collection removes: by the instance that first made them, as `cache ls` shows it, or by fingerprint.
+    Pin {
+        /// Selectors, e.g. `model[fold=0]`, or beginnings of fingerprints.
+        #[arg(required = true)]
+        selectors: Vec<String>,
+    },
+    /// Take pins away.
+    Unpin {
+        /// Selectors, or beginnings of fingerprints.
+        #[arg(required = true)]
+        selectors: Vec<String>,
     },
     /// Hash everything again, move damaged files to quarantine, and list results that may have been computed from them; the
     /// next run makes missing results again.
@@ -423,6 +455,10 @@ pub(super) struct CheckOptions {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+fn parse_age(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
 fn parse_subject(text: &str) -> Result<Subject, String> {

@@ -1,6 +1,10 @@
 //! `athanor cache`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use athanor_cache::{Digest, Dropped};
 use athanor_stages::secrets::mask_value;
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::arguments::CacheCommand;
@@ -8,8 +12,9 @@ use crate::cli::inspect::print_json;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project, remote};
 use crate::escape::escape;
 use crate::language::ByteSize;
+use crate::plan::Selector;
 use crate::run::gc::{self, GcOptions, GcOutcome, name_of};
-use crate::run::state::history::History;
+use crate::run::state::history::{History, Pins};
 use crate::run::suspects::{self, Suspect};
 use crate::settings::Settings;
 use crate::view::text::{bytes, count, duration, table};
@@ -17,10 +22,15 @@ use crate::view::text::{bytes, count, duration, table};
 pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
         CacheCommand::Ls { json } => list(settings, *json),
-        CacheCommand::Gc { max_size, dry_run, forget } => {
+        CacheCommand::Gc { keep_runs, older_than, max_size, dry_run, forget } => {
             let (max_size, folder) = (max_size.map(ByteSize::bytes), load::current_folder()?);
-            collect(settings, &GcOptions { max_size, dry_run: *dry_run, forget: forget.clone(), folder })
+            let (keep_runs, dry_run, forget) = (*keep_runs, *dry_run, forget.clone());
+            // An age from before time began spares nothing more.
+            let since = older_than.map(|age| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN));
+            collect(settings, &GcOptions { keep_runs, since, max_size, dry_run, forget, folder })
         }
+        CacheCommand::Pin { selectors } => pin(settings, selectors, true),
+        CacheCommand::Unpin { selectors } => pin(settings, selectors, false),
         CacheCommand::Verify { repair } => verify(settings, *repair),
         CacheCommand::Push { transfer, unfinished, again } => remote::push(settings, transfer, *unfinished, *again),
         CacheCommand::Pull { transfer, unfinished } => remote::pull(settings, transfer, *unfinished),
@@ -33,9 +43,11 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
     let cache = &project.cache;
     let usage = cache.usage().map_err(Exit::failed)?;
     let histories = History::all(cache.root()).map_err(Exit::failed)?.unwrap_or_default();
+    let pins = Pins::read(cache.root()).map_err(Exit::failed)?.pins;
     if json {
         let mut usage = serde_json::to_value(&usage).map_err(Exit::failed)?;
         usage["pipelines"] = histories.iter().map(|it| json!({ "key": it.key(), "name": name_of(it) })).collect();
+        usage["pinned"] = pins.iter().map(ToString::to_string).collect();
         // Records of earlier versions have secrets in them.
         mask_value(&mut usage);
         return print_json(&usage);
@@ -51,7 +63,7 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
                 entry.finished_at.strftime("%Y-%m-%d %H:%M").to_string(),
                 text_of(&entry.recipe, "kind"),
                 text_of(&entry.recipe, "instance"),
-                entry.fingerprint.short(),
+                entry.fingerprint.short() + if pins.contains(&entry.fingerprint) { " (pinned)" } else { "" },
             ]
         })
         .collect();
@@ -86,9 +98,68 @@ fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
         let (verb, size) = (did("freed", "free"), bytes(freed.bytes));
         text += &format!("{verb} {size} {what} ({})\n", count(freed.items, "item"));
     }
+    let list = removed(&store.dropped, options);
     let (dropped, of) = (count(store.dropped.len(), "result"), bytes(store.bytes_before));
     let (verb, size) = (did("dropped", "drop"), bytes(store.bytes_freed));
-    print(&format!("{text}{verb} {dropped} and {size} of {of}; {} kept\n", store.kept))
+    print(&format!("{text}{verb} {dropped} and {size} of {of}; {} kept\n{list}", store.kept))
+}
+
+/// Lines about the results that go, and why: the largest first.
+fn removed(dropped: &[Dropped], options: &GcOptions) -> String {
+    const NAMED: usize = 100;
+    let mut largest: Vec<&Dropped> = dropped.iter().collect();
+    largest.sort_by_key(|result| (std::cmp::Reverse(result.bytes), result.fingerprint));
+    let why = |result: &Dropped| match (result.is_in_use, options.keep_runs, options.since) {
+        (true, ..) => "in use, and makes way for `--max-size`".to_owned(),
+        (false, 0 | 1, _) => "no pipeline's last run used it".to_owned(),
+        (false, runs, None) => format!("none of a pipeline's last {runs} runs used it"),
+        (false, _, Some(since)) => format!("no pipeline used it since {}", since.strftime("%Y-%m-%d %H:%M")),
+    };
+    let line = |result: &&Dropped| {
+        let name = escape(result.recipe["instance"].as_str().unwrap_or("?")).into_owned();
+        let made = result.finished_at.strftime("%Y-%m-%d %H:%M");
+        let (size, took, short) = (bytes(result.bytes), duration(result.duration_ms), result.fingerprint.short());
+        format!("  {name} ({short}): {size}, made {made} in {took}: {}\n", why(result))
+    };
+    let mut text: String = largest.iter().take(NAMED).map(line).collect();
+    if largest.len() > NAMED {
+        text += &format!("  and {} more\n", largest.len() - NAMED);
+    }
+    text
+}
+
+/// Pins the results that selectors select, or takes their pins away.
+fn pin(settings: &Settings, selectors: &[String], pins: bool) -> Result<u8, Exit> {
+    let cache = project::open(settings)?.cache;
+    let usage = cache.usage().map_err(Exit::failed)?;
+    let mut chosen: BTreeMap<Digest, String> = BTreeMap::new();
+    let mut refused = Vec::new();
+    for text in selectors {
+        let before = chosen.len();
+        let parsed = Selector::parse(text);
+        for entry in &usage.entries {
+            let name = entry.recipe["instance"].as_str().unwrap_or_default();
+            let is_called = parsed.as_ref().is_ok_and(|selector| selector.selects(name));
+            let is_digest = text.len() >= 6 && entry.fingerprint.to_string().starts_with(text.as_str());
+            if is_called || is_digest {
+                chosen.insert(entry.fingerprint, name.to_owned());
+            }
+        }
+        if chosen.len() == before && !chosen.values().any(|name| parsed.as_ref().is_ok_and(|it| it.selects(name))) {
+            refused.push(format!("error: no result of this cache is `{text}`\n  help: `athanor cache ls` lists them"));
+        }
+    }
+    if !refused.is_empty() {
+        return Err(Exit::wrong(refused.join("\n")));
+    }
+    let change = |known: &mut BTreeSet<Digest>| match pins {
+        true => known.extend(chosen.keys()),
+        false => known.retain(|pin| !chosen.contains_key(pin)),
+    };
+    Pins::change(cache.root(), change).map_err(Exit::failed)?;
+    let did = if pins { "pinned" } else { "unpinned" };
+    let lines = chosen.iter().map(|(digest, name)| format!("{did} {} ({})\n", escape(name), digest.short()));
+    print(&lines.collect::<String>())
 }
 
 fn verify(settings: &Settings, repair: bool) -> Result<u8, Exit> {

@@ -35,8 +35,12 @@ pub(super) fn enter(arguments: &mut Arguments) -> Result<(), Exit> {
         // Others are names of histories.
         forget.iter_mut().filter(|file| here.join(file).exists()).for_each(|file| *file = here.join(&*file));
     }
-    let cache = &mut arguments.settings.cache;
-    *cache = cache.take().map(|cache| if cache.starts_with("~") { cache } else { here.join(cache) });
+    let settings = &mut arguments.settings;
+    for folder in [&mut settings.cache, &mut settings.results].into_iter().flatten() {
+        if !folder.starts_with("~") {
+            *folder = here.join(&*folder);
+        }
+    }
     std::env::set_current_dir(&project)
         .map_err(|error| Exit::failed(format!("The project `{}` cannot be entered: {error}.", project.display())))?;
     let name = escape(&project.display().to_string()).into_owned();

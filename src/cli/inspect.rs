@@ -1,6 +1,6 @@
 //! The commands that only read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use athanor_stages::registry;
 use serde_json::json;
 
 use crate::cli::arguments::{CheckCommand, Format, GraphCommand, SelectCommand, ViewCommand};
-use crate::cli::{Exit, UP_TO_DATE, WRONG, load, print, print_as_it_is, project, remote};
+use crate::cli::{Exit, STALE, UP_TO_DATE, WRONG, load, print, print_as_it_is, project, remote};
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::language::{self, suggest};
 use crate::plan::InstanceId;
-use crate::run::Session;
 use crate::run::session::whereabouts::Whereabouts;
 use crate::run::status::Status;
+use crate::run::{Activity, Session};
 use crate::settings::Settings;
 use crate::view::graph::{GraphFormat, draw};
 use crate::view::text::{count, table};
@@ -46,22 +46,31 @@ pub(super) fn status(settings: &Settings, command: &ViewCommand, ask_remote: boo
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let statuses = remote::statuses(settings, &session, ask_remote)?;
     let whereabouts = session.whereabouts().map_err(Exit::failed)?;
-    if command.json {
-        return print_statuses(&session, &statuses, &whereabouts);
-    }
-    let rows: Vec<Vec<String>> = named(&session, &statuses)
-        .map(|(name, status)| {
-            vec![escape(name).into_owned(), status_view::with_whereabouts(status, whereabouts.get(name))]
-        })
-        .collect();
     let fresh = statuses.iter().flatten().filter(|status| **status == Status::Fresh).count();
+    // Where all is fresh nothing goes on.
+    let all_fresh = fresh == session.wanted().len();
+    let activities = if all_fresh { BTreeMap::new() } else { session.activities().map_err(Exit::failed)? };
+    let code = if command.exit_code && !all_fresh { STALE } else { UP_TO_DATE };
+    if command.json {
+        print_statuses(&session, &statuses, &whereabouts, &activities)?;
+        return Ok(code);
+    }
+    let state = |name: &str, status: &Status| {
+        let activity = activities.get(name).filter(|_| *status != Status::Fresh).map(status_view::activity);
+        let place = whereabouts.get(name).map(|at| status_view::with_whereabouts(status, Some(at)));
+        let texts: Vec<String> = place.into_iter().chain(activity).collect();
+        if texts.is_empty() { status_view::brief(status) } else { texts.join("; ") }
+    };
+    let rows: Vec<Vec<String>> =
+        named(&session, &statuses).map(|(name, status)| vec![escape(name).into_owned(), state(name, status)]).collect();
     let elsewhere = statuses.iter().flatten().filter(|status| **status == Status::Remote).count();
     let elsewhere = if elsewhere == 0 { String::new() } else { format!(", {elsewhere} in the remote cache") };
     let mut notes = if session.asks_versions() { status_view::LAST_VERSIONS.to_owned() } else { String::new() };
     if !ask_remote && session.has_remote() && fresh < rows.len() {
         notes += status_view::REMOTE_NOT_ASKED;
     }
-    print(&format!("{}\n{fresh} of {} fresh{elsewhere}\n{notes}", table(&["INSTANCE", "STATE"], &rows), rows.len()))
+    print(&format!("{}\n{fresh} of {} fresh{elsewhere}\n{notes}", table(&["INSTANCE", "STATE"], &rows), rows.len()))?;
+    Ok(code)
 }
 
 /// Statuses of the session's instances with their names.
@@ -76,11 +85,15 @@ pub(super) fn print_statuses(
     session: &Session<'_>,
     statuses: &[Option<Status>],
     whereabouts: &HashMap<String, Whereabouts>,
+    activities: &BTreeMap<String, Activity>,
 ) -> Result<u8, Exit> {
     let entry = |(name, status): (&str, &Status)| {
         let mut entry = json!({ "instance": name, "state": status });
         if let Some(at) = whereabouts.get(name) {
             entry["cluster"] = json!(at);
+        }
+        if let Some(activity) = activities.get(name) {
+            entry["activity"] = json!(activity);
         }
         entry
     };

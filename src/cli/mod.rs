@@ -42,6 +42,8 @@ pub const UP_TO_DATE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// Exit code: the pipeline or the command line is wrong.
 pub const WRONG: u8 = 2;
+/// Exit code of `status --exit-code`: something is not fresh.
+pub const STALE: u8 = 3;
 /// Exit code: the user stopped it.
 pub const INTERRUPTED: u8 = 130;
 

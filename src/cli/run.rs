@@ -1,6 +1,6 @@
 //! `athanor run`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 
@@ -19,7 +19,7 @@ use crate::run::{
 use crate::settings::Settings;
 use crate::view::json::JsonSink;
 use crate::view::lines::describe;
-use crate::view::plain::PlainSink;
+use crate::view::plain::{PlainOptions, PlainSink};
 use crate::view::status as status_view;
 use crate::view::terminal::TerminalSink;
 use crate::view::text::count;
@@ -65,7 +65,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
     let file = request.file.clone();
-    let work = || session.run(request, view(command.json), on_signals).map_err(refused);
+    let work = || session.run(request, view(command), on_signals).map_err(refused);
     let report = if command.watch { watch::beside(&session, &project.cache, &file, work)?? } else { work()? };
     after_run::finish(settings, command, &session, &project.cache, &report)?;
     Ok(match report.outcome {
@@ -82,12 +82,14 @@ fn refused(error: RunError) -> Exit {
     }
 }
 
-fn view(json: bool) -> Box<dyn EventSink> {
-    let live = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
-    match (json, live) {
+fn view(command: &RunCommand) -> Box<dyn EventSink> {
+    let is_plain = command.quiet || command.timestamps || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let live = !is_plain && std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+    let options = PlainOptions { quiet: command.quiet, timestamps: command.timestamps };
+    match (command.json, live) {
         (true, _) => Box::new(JsonSink::new(std::io::stdout())),
         (false, true) => Box::new(TerminalSink::new()),
-        (false, false) => Box::new(PlainSink::new(std::io::stdout())),
+        (false, false) => Box::new(PlainSink::new(std::io::stdout(), options)),
     }
 }
 
@@ -118,7 +120,7 @@ fn dry_run(
 ) -> Result<u8, Exit> {
     let statuses = session.status_with(None, force).map_err(refused)?;
     if as_json {
-        return inspect::print_statuses(session, &statuses, &HashMap::new());
+        return inspect::print_statuses(session, &statuses, &HashMap::new(), &BTreeMap::new());
     }
     let runs = |id: &InstanceId| !matches!(statuses[id.index()], Some(Status::Fresh) | None);
     let ids: Vec<InstanceId> = session.wanted().iter().copied().filter(runs).collect();

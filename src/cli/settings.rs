@@ -56,7 +56,13 @@ impl SettingSources {
         let read = texts.iter().map(|text| text.name.clone()).collect();
         let values = self.variables.iter().map(|(variable, value)| (*variable, value.as_os_str()));
         layers.push(settings::variables(values, home, &mut texts, &mut problems));
-        layers.push(settings::options(options.cache.as_deref(), home, &mut texts, &mut problems));
+        layers.push(settings::options(
+            options.cache.as_deref(),
+            options.results.as_deref(),
+            home,
+            &mut texts,
+            &mut problems,
+        ));
         if problems.is_empty() {
             return Ok((Settings::over(layers), read));
         }
@@ -204,7 +210,7 @@ mod tests {
             (Variable::SandboxWrites, "~/a::b"),
         ];
         assert_eq!(
-            read(&variables, &SettingOptions { cache: Some("d".into()) }),
+            read(&variables, &SettingOptions { cache: Some("d".into()), results: None }),
             [
                 "d --cache",
                 &format!("sample {user}:3"),
@@ -231,8 +237,9 @@ mod tests {
         std::fs::write(folder.path().join("etc"), "cahce: x\n").unwrap();
         std::fs::write(folder.path().join("project"), "log_limit: 64 parsecs\n").unwrap();
         let variables = [(Variable::VerifyOnUse, "smaple")];
-        let exit =
-            sources(folder.path(), &variables).read(&SettingOptions { cache: Some("~bob/c".into()) }).unwrap_err();
+        let exit = sources(folder.path(), &variables)
+            .read(&SettingOptions { cache: Some("~bob/c".into()), results: None })
+            .unwrap_err();
         assert_eq!(exit.code, crate::cli::WRONG);
         for piece in [
             "unknown key `cahce` in a settings file",

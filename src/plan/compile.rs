@@ -186,6 +186,7 @@ impl<'c> Compilation<'c> {
                 results,
                 stages: drafts.iter().map(info).collect(),
                 warnings: self.problems.into_list(),
+                variable_files: overrides.vars.len(),
                 texts: Arc::clone(self.texts),
             }),
             _ => Err(Box::new(Mistakes { diagnostics: self.problems, sources, lacks: Lacks::default() })),

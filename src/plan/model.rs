@@ -55,6 +55,8 @@ pub struct Plan {
     pub stages: Vec<StageInfo>,
     /// Warnings about its texts.
     pub warnings: Vec<Diagnostic>,
+    /// Number of files of `--vars` among the texts.
+    pub variable_files: usize,
     /// Texts that spans point into: the pipeline file, then the `--set` and the `--profile` arguments, the files of `--vars`, and the
     /// included files.
     pub texts: Arc<[SourceText]>,
@@ -309,6 +311,12 @@ impl Plan {
     /// An empty list of mistakes about this plan's texts: for checks that need more than the texts.
     pub fn diagnostics(&self) -> Diagnostics {
         Diagnostics::new(Arc::clone(&self.texts))
+    }
+
+    /// Texts of the files of `--vars`.
+    pub fn variable_files(&self) -> impl Iterator<Item = &SourceText> {
+        let first = 1 + self.texts.iter().skip(1).take_while(|text| text.name.starts_with("--")).count();
+        self.texts.iter().skip(first).take(self.variable_files)
     }
 
     /// Topological order of all instances, else by number.

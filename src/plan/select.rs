@@ -120,6 +120,17 @@ fn labelled(label: &str) -> Choice {
     Choice::Label(mask(label).into_owned())
 }
 
+impl Selector {
+    /// Whether it selects the instance of this name, of whatever plan.
+    pub fn selects(&self, instance: &str) -> bool {
+        let Ok(named) = Selector::parse(instance) else { return false };
+        let fits = |(axis, choice): &(String, Choice)| {
+            named.axes.iter().any(|(known, label)| known == axis && (*choice == Choice::All || choice == label))
+        };
+        self.output.is_none() && self.stage == named.stage && self.axes.iter().all(fits)
+    }
+}
+
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.stage)?;

@@ -95,7 +95,7 @@ fn run_data(history: &History, summaries: &[RunSummary], run: &RunId, events: &[
     let so_far = events.last().zip(begun).map(|(last, begun)| (last.time.as_millisecond() - begun).cast_unsigned());
     let outcome = match story.outcome.or(summary.map(|summary| summary.outcome)) {
         Some(outcome) => outcome_name(outcome),
-        None if history.is_running() => "running",
+        None if history.is_running().unwrap_or(false) => "running",
         None => "killed",
     };
     RunData {

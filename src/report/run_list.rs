@@ -74,7 +74,7 @@ pub(crate) fn list_runs(history: &History) -> Result<Vec<ListedRun>, RunError> {
         let began = events.first().map(|first| first.time);
         let last = events.last().zip(began).map(|(last, began)| last.time.as_millisecond() - began.as_millisecond());
         let is_last = logged.last() == Some(&run);
-        let no_end = if is_last && history.is_running() { "running" } else { "killed" };
+        let no_end = if is_last && history.is_running().unwrap_or(false) { "running" } else { "killed" };
         let listed = ListedRun {
             run: run.to_string(),
             began,

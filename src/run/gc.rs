@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use athanor_cache::{Cache, CacheError, Digest, GcReport, GcRequest, UseGuard};
 use athanor_stages::{items, registry};
+use jiff::Timestamp;
 
 use crate::run::inputs::fingerprint::recorded_recipe;
-use crate::run::state::history::{self, History, Roots, UnknownUsage};
+use crate::run::state::history::{self, History, Pins, Roots, UnknownUsage};
 
 /// Reason why nothing was collected.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +56,12 @@ fn is_key(name: &str) -> bool {
 }
 
 /// Options of a collection.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct GcOptions {
+    /// Number of each pipeline's last runs whose results stay.
+    pub keep_runs: usize,
+    /// Time before which a run does not count among these.
+    pub since: Option<Timestamp>,
     /// Size limit of the store, in bytes.
     pub max_size: Option<u64>,
     /// Whether to only say what would happen.
@@ -94,7 +99,9 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
     };
     let mut outcome = GcOutcome { forgotten: Vec::new(), rebuilt: Vec::new(), store: GcReport::default() };
     let (forgotten, used) = divide(&histories, options)?;
-    let roots = roots_of(&used, &mut outcome.rebuilt)?;
+    let mut roots = roots_of(&used, options, &mut outcome.rebuilt)?;
+    let pins = Pins::read(cache.root())?.pins;
+    roots.push(Roots { results: pins.iter().copied().collect(), ..Roots::default() });
     for (history, why) in forgotten {
         if !dry_run {
             cache.remove_own_folder(history.folder())?;
@@ -104,7 +111,8 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
     if !dry_run {
         sweep_half_written(&used);
     }
-    outcome.store = cache.collect(&request(cache, roots, options)?, alone.as_ref())?;
+    let request = GcRequest { pinned: pins.into_iter().collect(), ..request(cache, roots, options)? };
+    outcome.store = cache.collect(&request, alone.as_ref())?;
     Ok(outcome)
 }
 
@@ -153,10 +161,21 @@ fn divide<'h>(histories: &'h [History], options: &GcOptions) -> Result<Divided<'
     Ok((forgotten, used))
 }
 
-fn roots_of(used: &[&History], rebuilt: &mut Vec<(String, String)>) -> Result<Vec<Roots>, GcError> {
+fn roots_of(
+    used: &[&History],
+    options: &GcOptions,
+    rebuilt: &mut Vec<(String, String)>,
+) -> Result<Vec<Roots>, GcError> {
     let (mut roots, mut unknown) = (Vec::new(), Vec::new());
     for history in used {
-        match history.roots() {
+        let roots_of_history = history.roots().and_then(|mut found| {
+            // The list says what the last run uses.
+            if options.keep_runs > 1 {
+                history.add_recent(&mut found, options.keep_runs, options.since)?;
+            }
+            Ok(found)
+        });
+        match roots_of_history {
             Ok(found) => {
                 rebuilt.extend(found.rebuilt.clone().map(|why| (name_of(history), why)));
                 roots.push(found);
@@ -194,7 +213,8 @@ fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRe
     }
     let keep_items = registry::kinds().iter().map(|kind| items::scope(kind.name(), kind.revision())).collect();
     let GcOptions { max_size, dry_run, .. } = *options;
-    Ok(GcRequest { keep, keep_manifests, keep_resume_states, keep_items, max_size, dry_run })
+    let pinned = HashSet::new();
+    Ok(GcRequest { keep, pinned, keep_manifests, keep_resume_states, keep_items, max_size, dry_run })
 }
 
 /// Removes partial files of killed processes.

@@ -36,8 +36,8 @@ pub use program::PROGRAM;
 pub(crate) use session::run_summary::{headline_instances, tells_quality};
 pub use session::shell::ShellError;
 pub use session::{
-    InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session, check_room, needed_by,
-    scaled_down,
+    Activity, ActivityProgress, InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session,
+    check_room, needed_by, scaled_down,
 };
 pub use state::plan_snapshot::{KeyedPlan, PlanKey};
 pub use status::{Reason, Status};

@@ -155,25 +155,25 @@ pub(crate) fn variables<'v>(
 /// Reads options.
 pub(crate) fn options(
     cache: Option<&Path>,
+    results: Option<&Path>,
     home: Option<&Path>,
     texts: &mut Vec<SourceText>,
     problems: &mut Vec<Diagnostic>,
 ) -> Layer {
-    const NAME: &str = "--cache";
-    let read = cache.map(|written| path(written.as_os_str(), home).map_err(|message| (written, message)));
-    match read.transpose() {
-        Ok(path) => {
-            let origin = Origin::Option { name: NAME };
-            Layer { cache: path.map(|value| Setting { value, origin }), ..Layer::default() }
+    let mut read = |name: &'static str, written: Option<&Path>| {
+        let written = written?;
+        match path(written.as_os_str(), home) {
+            Ok(value) => Some(Setting { value, origin: Origin::Option { name } }),
+            Err(message) => {
+                let text = written.to_string_lossy().into_owned();
+                let span = Span::new(texts.len() as u32, 0..text.len());
+                problems.push(Diagnostic::new(span, format!("the option `{name}`: {message}")));
+                texts.push(SourceText { name: name.to_owned(), text });
+                None
+            }
         }
-        Err((written, message)) => {
-            let text = written.to_string_lossy().into_owned();
-            let span = Span::new(texts.len() as u32, 0..text.len());
-            problems.push(Diagnostic::new(span, format!("the option `{NAME}`: {message}")));
-            texts.push(SourceText { name: NAME.to_owned(), text });
-            Layer::default()
-        }
-    }
+    };
+    Layer { cache: read("--cache", cache), results: read("--results", results), ..Layer::default() }
 }
 
 fn of<T>(variable: Variable, value: T) -> Setting<T> {

@@ -4,6 +4,7 @@ pub(crate) mod devices;
 pub(crate) mod graph;
 pub(crate) mod json;
 pub(crate) mod kinds;
+pub(crate) mod line_diff;
 pub mod lines;
 pub(crate) mod metrics;
 pub(crate) mod plain;

@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::run::session::whereabouts::Whereabouts;
 use crate::run::status::{Reason, Status};
+use crate::run::{Activity, ActivityProgress};
+use crate::view::line_diff::line_diff;
+use crate::view::metrics::telling;
 
 /// Files named for one input before the rest is counted.
 const SHOWN_FILES: usize = 10;
@@ -33,6 +36,24 @@ pub(crate) fn brief(status: &Status) -> String {
             }
             [] => "stale".to_owned(),
         },
+    }
+}
+
+/// One-line text for work that has not ended.
+pub(crate) fn activity(activity: &Activity) -> String {
+    let mut parts = Vec::new();
+    if let Some(ActivityProgress { done, total, unit }) = &activity.progress {
+        let of = if *total > 0 { format!(" of {total}") } else { String::new() };
+        parts.push(format!("{done}{of} {}", escape(unit)));
+    }
+    parts.extend(telling(activity.metrics.iter().map(|(name, value)| (name.as_str(), *value))));
+    let attempt = if activity.attempt > 1 { format!(" (attempt {})", activity.attempt) } else { String::new() };
+    let since = activity.since.strftime("%Y-%m-%d %H:%M:%S");
+    match (activity.is_running, parts.is_empty()) {
+        (true, true) => format!("running since {since}{attempt}"),
+        (true, false) => format!("running since {since}{attempt}: {}", parts.join(", ")),
+        (false, true) => "interrupted; goes on from its state".to_owned(),
+        (false, false) => format!("interrupted at {}; goes on from there", parts.join(", ")),
     }
 }
 
@@ -102,6 +123,9 @@ fn parameter(name: &str, from: Option<&Value>, to: Option<&Value>) -> String {
     match (from, to) {
         (None, Some(to)) => format!("parameter `{name}` is new: {}", value(to)),
         (Some(from), None) => format!("parameter `{name}` is gone (was {})", value(from)),
+        (Some(Value::String(from)), Some(Value::String(to))) if from.contains('\n') || to.contains('\n') => {
+            format!("parameter `{name}` changed:{}", line_diff(from, to))
+        }
         (from, to) => {
             let show = |side: Option<&Value>| side.map(value).unwrap_or_default();
             format!("parameter `{name}` changed from {} to {}", show(from), show(to))

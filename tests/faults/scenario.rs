@@ -55,7 +55,7 @@ impl Scenario {
     pub(crate) fn arguments(self) -> &'static [&'static str] {
         match self {
             Scenario::FirstRun | Scenario::EditedRun => &["run", "p.yaml"],
-            Scenario::GcOptions => &["cache", "gc"],
+            Scenario::GcOptions => &["cache", "gc", "--keep-runs=1"],
             Scenario::Verification => &["cache", "verify"],
         }
     }

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::fs::freed::Freed;
 use crate::fs::list;
@@ -18,6 +20,8 @@ use crate::{ActionRecord, ArtifactKind, Cache, CacheError, Digest, Result, UseGu
 pub struct GcRequest {
     /// Fingerprints whose results are in use.
     pub keep: HashSet<Digest>,
+    /// Fingerprints among them whose results stay whatever the size of the store is.
+    pub pinned: HashSet<Digest>,
     /// Digests of manifests to keep beyond those of kept results.
     pub keep_manifests: HashSet<Digest>,
     /// Fingerprints whose resume states are to stay.
@@ -40,6 +44,12 @@ pub struct Dropped {
     pub bytes: u64,
     /// Milliseconds that it took to compute.
     pub duration_ms: u64,
+    /// The work, as its record describes it.
+    pub recipe: Value,
+    /// Time when it was made, by the clock of the machine.
+    pub finished_at: Timestamp,
+    /// Whether it is in use and only gives way to the size limit.
+    pub is_in_use: bool,
 }
 
 /// Report of a collection: what was removed, or would be.
@@ -97,7 +107,7 @@ impl Cache {
         let mut objects = self.count_objects(&kept, &request.keep_resume_states)?;
         let bytes_before = objects.bytes.values().sum();
         if let Some(limit) = request.max_size {
-            dropped.extend(self.shrink(&mut kept, &mut objects, limit));
+            dropped.extend(self.shrink(&mut kept, &mut objects, limit, &request.pinned));
         }
         let live: u64 = objects.live_bytes();
         let resume_states = self.resume_states_except(&request.keep_resume_states)?;
@@ -108,6 +118,9 @@ impl Cache {
             fingerprint: record.fingerprint,
             bytes: record.outputs.iter().map(|output| output.artifact.bytes).sum(),
             duration_ms: record.duration_ms,
+            recipe: record.recipe.clone(),
+            finished_at: record.finished_at,
+            is_in_use: request.keep.contains(&record.fingerprint),
         });
         let dropped = dropped.collect();
         let (kept, bytes_freed) = (kept.len(), bytes_before - live);
@@ -134,7 +147,13 @@ impl Cache {
     }
 
     /// Removes results from `kept` until the rest fits into `limit` bytes; returns them.
-    fn shrink(&self, kept: &mut Vec<ActionRecord>, objects: &mut Objects, limit: u64) -> Vec<ActionRecord> {
+    fn shrink(
+        &self,
+        kept: &mut Vec<ActionRecord>,
+        objects: &mut Objects,
+        limit: u64,
+        pinned: &HashSet<Digest>,
+    ) -> Vec<ActionRecord> {
         let cost_per_byte = |record: &ActionRecord| {
             let bytes: u64 = record.artifacts().map(|artifact| artifact.bytes).sum();
             record.duration_ms as f64 / bytes.max(1) as f64
@@ -144,13 +163,19 @@ impl Cache {
         });
         let mut dropped = Vec::new();
         let mut live = objects.live_bytes();
+        let mut pinned_records = Vec::new();
         while live > limit {
             let Some(record) = kept.pop() else { break };
+            if pinned.contains(&record.fingerprint) {
+                pinned_records.push(record);
+                continue;
+            }
             for path in self.objects_of(&record) {
                 live -= objects.release(&path);
             }
             dropped.push(record);
         }
+        kept.extend(pinned_records);
         dropped
     }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use athanor_cache::{Artifact, ArtifactKind, Digest, Swap};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The note's name in its folder.
@@ -23,12 +24,34 @@ pub(super) struct Note {
     /// Results that were put there, by path below the folder.
     #[serde(default)]
     pub results: BTreeMap<String, Entry>,
+    /// The pipeline file that put them there, relative to the project folder if it lies in that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// Runs that put them there, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub runs: BTreeMap<String, RunNote>,
     /// Results that may be there, because a run was about to put them there.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pending: BTreeMap<String, Pending>,
     /// Whether it is here as it was written, of the very folder that it lies in.
     #[serde(skip)]
     pub is_reliable: bool,
+}
+
+/// Run that put results in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::run) struct RunNote {
+    /// Time of it, by the machine's clock.
+    pub time: Timestamp,
+    /// Profiles that it applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<String>,
+    /// Files of `--vars`, and the settings of `--set`: what its variables were besides those of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vars: Vec<String>,
+    /// Settings of `--set`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<String>,
 }
 
 /// Result that was put in place.
@@ -47,6 +70,9 @@ pub(super) struct Entry {
     /// The run that put it in place.
     #[serde(default)]
     pub run: String,
+    /// Fingerprint of the work that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Digest>,
 }
 
 /// Result that is about to be put in place.
@@ -97,7 +123,10 @@ impl Note {
         let results = artifacts.filter_map(|(path, artifact)| {
             let path = path.strip_prefix(prefix)?.strip_prefix('/')?.to_owned();
             let Artifact { kind, digest, .. } = artifact;
-            Some((path, Entry { kind, digest, bare: None, instance: String::new(), run: String::new() }))
+            Some((
+                path,
+                Entry { kind, digest, bare: None, instance: String::new(), run: String::new(), fingerprint: None },
+            ))
         });
         Note { results: results.collect(), ..Note::default() }
     }
@@ -107,11 +136,16 @@ impl Note {
         #[derive(Serialize)]
         struct Body<'n> {
             version: u32,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pipeline: &'n Option<String>,
             results: &'n BTreeMap<String, Entry>,
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            runs: &'n BTreeMap<String, RunNote>,
             #[serde(skip_serializing_if = "BTreeMap::is_empty")]
             pending: &'n BTreeMap<String, Pending>,
         }
-        let body = Body { version: VERSION, results: &self.results, pending: &self.pending };
+        let Note { pipeline, results, runs, pending, .. } = self;
+        let body = Body { version: VERSION, pipeline, results, runs, pending };
         let mut text = serde_json::to_vec_pretty(&body)?;
         let body = text.split_off(SEAL_AT);
         text.extend(seal_of(&body).into_bytes());
@@ -150,10 +184,23 @@ mod tests {
             bare: None,
             instance: "model[fold=0]".to_owned(),
             run: "20260101-1".to_owned(),
+            fingerprint: Some(Digest::of(b"work")),
         };
         let results = BTreeMap::from([("a.txt".to_owned(), entry("a")), ("é/b".to_owned(), entry("b"))]);
         let pending = Pending { entry: entry("c"), swaps: Vec::new() };
-        Note { results, pending: BTreeMap::from([("a.txt".to_owned(), pending)]), ..Note::default() }
+        let run = RunNote {
+            time: Timestamp::UNIX_EPOCH,
+            profiles: Vec::new(),
+            vars: Vec::new(),
+            set: vec!["n=1".to_owned()],
+        };
+        Note {
+            results,
+            pipeline: Some("p.yaml".to_owned()),
+            runs: BTreeMap::from([("20260101-1".to_owned(), run)]),
+            pending: BTreeMap::from([("a.txt".to_owned(), pending)]),
+            ..Note::default()
+        }
     }
 
     #[test]
@@ -162,6 +209,7 @@ mod tests {
         let read = Note::parse(&bytes);
         assert!(read.is_reliable);
         assert_eq!((&read.results, &read.pending), (&note().results, &note().pending));
+        assert_eq!((&read.pipeline, &read.runs), (&note().pipeline, &note().runs));
         let newer = String::from_utf8(bytes).unwrap().replace("\"run\"", "\"colour\": 7, \"run\"");
         let newer = Note::parse(newer.as_bytes());
         assert_eq!(newer.results, note().results);

@@ -8,7 +8,7 @@ use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Checkout, Results
 
 use super::note::{self, Entry, Note, Pending};
 use super::occupant::{Occupant, Slot, occupant};
-use super::{Publication, Published, Refused, Wanted};
+use super::{Origin, Publication, Published, Refused, Wanted};
 use crate::events::ResultAction;
 
 /// Numbers of files and bytes that swapping single files must spare to be worth that it is not one step.
@@ -24,7 +24,7 @@ pub(super) struct Publisher<'a> {
     folder: PathBuf,
     /// The same, as the user knows it.
     shown: String,
-    run: &'a str,
+    origin: Origin<'a>,
     note: Note,
     /// Whether the note says more, or less, than the file.
     note_is_news: bool,
@@ -41,13 +41,13 @@ struct Work {
 }
 
 impl<'a> Publisher<'a> {
-    pub(super) fn new(cache: &'a Cache, folder: PathBuf, shown: String, run: &'a str) -> Publisher<'a> {
+    pub(super) fn new(cache: &'a Cache, folder: PathBuf, shown: String, origin: Origin<'a>) -> Publisher<'a> {
         Publisher {
             cache,
             checkout: cache.checkout(),
             folder,
             shown,
-            run,
+            origin,
             note: Note::default(),
             note_is_news: false,
             publication: Publication::default(),
@@ -69,6 +69,7 @@ impl<'a> Publisher<'a> {
             let paths: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.path.as_str()).collect();
             self.note.results.retain(|path, _| paths.contains(path.as_str()));
         }
+        self.look_who_else();
         let left: Vec<PathBuf> = self.note.pending.keys().map(|path| self.folder.join(path)).collect();
         let mut works: Vec<Work> = wanted.into_iter().filter_map(|wanted| self.look(wanted)).collect();
         if !works.is_empty() || !left.is_empty() {
@@ -83,11 +84,44 @@ impl<'a> Publisher<'a> {
             }
         }
         self.checkout.clear();
+        self.look_what_is_older();
         if self.note_is_news {
+            let origin = &self.origin;
+            self.note.pipeline = Some(origin.pipeline.clone());
+            let runs: BTreeSet<&str> = self.note.results.values().map(|entry| entry.run.as_str()).collect();
+            self.note.runs.retain(|run, _| runs.contains(run.as_str()));
+            if runs.contains(origin.run) {
+                self.note.runs.insert(origin.run.to_owned(), origin.note.clone());
+            }
             // Everything is in its place. The next run finds out what could not be noted.
             let _ = self.write_note();
         }
         self.publication
+    }
+
+    /// Says if another pipeline puts its results into the same folder.
+    fn look_who_else(&mut self) {
+        let Some(other) = self.note.pipeline.as_ref().filter(|other| **other != self.origin.pipeline) else { return };
+        if self.origin.project.join(other).exists() {
+            let help = "give one of the two another `name`, or its own `--results`";
+            self.publication.notices.push(format!("`{other}` puts its results into `{}`, too: {help}", self.shown));
+        }
+        self.note_is_news = true;
+    }
+
+    /// Says which results are of earlier runs, if there are new ones beside them.
+    fn look_what_is_older(&mut self) {
+        let is_new =
+            |published: &Published| matches!(published.action, ResultAction::Written | ResultAction::ReplacedEdited);
+        let is_there = |path: &&String| self.note.results.contains_key(*path) && self.folder.join(path).exists();
+        let older: Vec<&String> = self.origin.unmade.iter().filter(is_there).collect();
+        let Some(first) = older.first().filter(|_| self.publication.published.iter().any(is_new)) else { return };
+        let (more, are) = match older.len() {
+            1 => (String::new(), "is"),
+            count => (format!(" and {} more", count - 1), "are"),
+        };
+        let notice = format!("`{}/{first}`{more} {are} of earlier runs: this one did not come to that", self.shown);
+        self.publication.notices.push(notice);
     }
 
     /// Makes the folder and locks it.
@@ -143,7 +177,7 @@ impl<'a> Publisher<'a> {
         let bare = (kind == ArtifactKind::Folder).then(|| tree.digest_without_modes()).filter(|bare| *bare != digest);
         let before = self.note.results.get(&wanted.path).cloned();
         let (instance, run) = before.map(|entry| (entry.instance, entry.run)).unwrap_or_default();
-        self.note.results.insert(wanted.path.clone(), Entry { kind, digest, bare, instance, run });
+        self.note.results.insert(wanted.path.clone(), Entry { kind, digest, bare, instance, run, fingerprint: None });
     }
 
     fn is_as_last_time(&self, wanted: &Wanted) -> bool {
@@ -152,7 +186,8 @@ impl<'a> Publisher<'a> {
 
     fn entry(&self, wanted: &Wanted) -> Entry {
         let (kind, digest) = wanted.artifact.content();
-        Entry { kind, digest, bare: None, instance: wanted.made_by.clone(), run: self.run.to_owned() }
+        let (instance, run, fingerprint) = (wanted.made_by.clone(), self.origin.run.to_owned(), wanted.fingerprint);
+        Entry { kind, digest, bare: None, instance, run, fingerprint }
     }
 
     /// Swaps that turn the folder that is there into the wanted one file by file, if that spares enough.

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 
 use athanor_cache::{Artifact, Cache, DiskHook, Operation};
 
+use super::note::RunNote;
 use super::publisher::Publisher;
-use super::{Publication, Wanted};
+use super::{Origin, Publication, Wanted};
 use crate::events::ResultAction;
 use crate::plan::InstanceId;
 
@@ -52,11 +53,15 @@ fn publish(cache: &Cache, base: &Path, results: &[(&str, &Artifact)]) -> Publica
     let wanted = results.iter().map(|(path, artifact)| Wanted {
         path: (*path).to_owned(),
         artifact: (*artifact).clone(),
+        fingerprint: None,
         instance: InstanceId(0),
         made_by: "stage".to_owned(),
     });
     let folder = base.join("project/results/p");
-    Publisher::new(cache, folder, "results/p".to_owned(), "run").publish(wanted.collect(), || None)
+    let note = RunNote { time: jiff::Timestamp::UNIX_EPOCH, profiles: Vec::new(), vars: Vec::new(), set: Vec::new() };
+    let pipeline = "p.yaml".to_owned();
+    let origin = Origin { run: "run", note, pipeline, project: base, unmade: Vec::new() };
+    Publisher::new(cache, folder, "results/p".to_owned(), origin).publish(wanted.collect(), || None)
 }
 
 fn files_below(folder: &Path) -> Files {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use athanor_cache::{Cache, CacheError};
+use athanor_cache::{Cache, CacheError, Digest};
 use jiff::Timestamp;
 
 use crate::events::{EVENTS_VERSION, EventSink, Outcome, ResultAction, RunEvent};
@@ -173,10 +173,10 @@ impl<'s> Execution<'s> {
         let look_for_lost = fetched == Some(Fetched::NotAll) || cache.incident_mark() != incidents;
         let mut pass = passes.second(inputs(), first, request.force, look_for_lost, journal)?;
         let here = |pass: &PassResult| outputs_here(remote.as_deref(), &pass.outputs);
-        let mut publication = publish(session, &here(&pass), &run);
+        let mut publication = publish(session, &here(&pass), &pass.fingerprints, &run);
         if publication.refused.iter().any(|refused| refused.lost) {
             pass = passes.second(inputs(), pass, HashSet::new(), true, journal)?;
-            publication = merged(publication, publish(session, &here(&pass), &run));
+            publication = merged(publication, publish(session, &here(&pass), &pass.fingerprints, &run));
         }
         if let Some(remote) = &remote {
             finish_pushes(remote, &self.messages, journal);
@@ -262,17 +262,22 @@ fn interrupter(cache: Arc<Cache>, run: Sender<Message>, may_start: Arc<AtomicBoo
     })
 }
 
-fn publish(session: &Session<'_>, outputs: &[Option<Outputs>], run: &str) -> Publication {
+fn publish(
+    session: &Session<'_>,
+    outputs: &[Option<Outputs>],
+    fingerprints: &[Option<Digest>],
+    run: &str,
+) -> Publication {
     let Project { folder, cache, results, .. } = session.project;
-    let request =
-        PublishRequest { plan: session.plan, cache, history: &session.history, project: folder, results, run };
+    let (plan, history) = (session.plan, &session.history);
+    let request = PublishRequest { plan, cache, history, project: folder, results, run, fingerprints };
     request.publish(|id| outputs[id.index()].as_deref())
 }
 
 /// Outcome of publishing a second time, after lost results were made again.
 fn merged(first: Publication, mut second: Publication) -> Publication {
     let done: HashMap<String, Published> =
-        first.published.into_iter().map(|published| (published.path.clone(), published)).collect();
+        first.published.iter().cloned().map(|published| (published.path.clone(), published)).collect();
     for published in &mut second.published {
         if let Some(Published { action, aside, .. }) = done.get(&published.path)
             && published.action == ResultAction::Unchanged
@@ -280,6 +285,7 @@ fn merged(first: Publication, mut second: Publication) -> Publication {
             (published.action, published.aside) = (*action, aside.clone());
         }
     }
+    second.notices = first.notices;
     second
 }
 
@@ -288,6 +294,9 @@ fn report(plan: &Plan, publication: Publication, journal: &mut Journal) {
     for Published { path, action, aside } in publication.published {
         let event = RunEvent::Result { path, action, aside, cause: None, help: None };
         if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
+    }
+    for message in publication.notices {
+        journal.record(RunEvent::Notice { message });
     }
     for Refused { path, error, lost, target, instance } in publication.refused {
         let (cause, help) = explain(&error, &target);

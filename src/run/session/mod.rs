@@ -1,5 +1,6 @@
 //! Sessions: a project, a plan and the cache together. Every command about a pipeline starts here.
 
+mod activity;
 mod durations;
 mod execution;
 mod passes;
@@ -41,6 +42,7 @@ use crate::run::state::snapshot_file::SnapshotFiles;
 use crate::run::status::{EarlierRuns, Status, status};
 use crate::settings::Settings;
 
+pub use activity::{Activity, ActivityProgress};
 use durations::known_durations;
 use execution::Execution;
 pub use room::{check_room, scaled_down};

@@ -41,7 +41,7 @@ pub(super) fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Resu
 
 /// Whether `name` is one that `write_whole`, or a snapshot file, has before it is whole.
 pub fn is_half_written(name: &str) -> bool {
-    let of_ours = ["instances.json", "ledger", "pipeline.json", "plan", "recall"];
+    let of_ours = ["instances.json", "ledger", "pins.json", "pipeline.json", "plan", "recall", "surroundings"];
     let Some((stem, rest)) = name.rsplit_once('.') else { return false };
     let is_number = !rest.is_empty() && rest.bytes().all(|c| c.is_ascii_digit() || c == b'-');
     is_number && (of_ours.contains(&stem) || stem.starts_with("results-") && stem.ends_with(".json"))

@@ -13,6 +13,7 @@ mod identity;
 mod instance_list;
 mod ledger;
 mod log;
+mod pins;
 mod recovery;
 mod roots;
 mod run_id;
@@ -37,13 +38,16 @@ pub use files::is_half_written;
 pub use identity::Identity;
 pub use ledger::{Ledger, LedgerEntry};
 pub use log::{RunLog, read_events};
+pub use pins::Pins;
 pub use roots::{Roots, UnknownUsage};
 pub use run_id::RunId;
 pub use summaries::{ResultSummary, Results, RunSummary, results_after};
 pub use usage::{InstanceOutcome, RegisteredRun};
 
-/// Number of runs whose logs are retained.
-const RETAINED_RUNS: usize = 50;
+/// Number of runs whose logs are retained: a collection spares what they used.
+pub const RETAINED_RUNS: usize = 100;
+/// Least number of runs whose logs any version has retained.
+const EVER_RETAINED: usize = 50;
 /// Number of runs, or bytes of events, above which runs are summed up: the ledger is rewritten each time.
 const LEDGER_RUNS: usize = 16;
 const LEDGER_BYTES: u64 = 256 * 1024;

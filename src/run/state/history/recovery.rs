@@ -4,7 +4,7 @@ use crate::run::state::history::files::{read_if_there, refused};
 use crate::run::state::history::instance_list::{InstanceList, InstanceWork, StoredList};
 use crate::run::state::history::ledger::{Ledger, LedgerEntry, StoredLedger};
 use crate::run::state::history::log::{LogEnd, Reading, read_checked};
-use crate::run::state::history::{History, RETAINED_RUNS, Result, RunId};
+use crate::run::state::history::{EVER_RETAINED, History, Result, RunId};
 
 /// Recovered list of a pipeline.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl History {
     fn rebuild(&self) -> Result<std::result::Result<InstanceList, String>> {
         let runs = self.runs()?;
         // Logs are removed only above this number.
-        let all_logs_are_there = !runs.is_empty() && runs.len() < RETAINED_RUNS;
+        let all_logs_are_there = !runs.is_empty() && runs.len() < EVER_RETAINED;
         let mut list = InstanceList::default();
         match self.read_ledger()? {
             StoredLedger::Sound(ledger) => ledger.instances.iter().for_each(|(name, it)| list.add(name, &work_of(it))),

@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{CacheError, Digest};
+use jiff::Timestamp;
 
+use crate::events::RunEvent;
 use crate::run::state::history::instance_list::{self, InstanceList, StoredList};
 use crate::run::state::history::log::LogEnd;
 use crate::run::state::history::recovery::Recovered;
-use crate::run::state::history::{History, Identity, RunId};
+use crate::run::state::history::{EVER_RETAINED, History, Identity, RunId};
 
 /// Roots: results and state in use.
 #[derive(Debug, Default)]
@@ -82,6 +84,32 @@ impl History {
             roots.unfinished.extend(&work.unfinished);
         }
         Ok(roots)
+    }
+
+    /// Adds what the last runs used: `most` of them, and none that began before `since`. Results of earlier settings stay so.
+    pub fn add_recent(&self, roots: &mut Roots, most: usize, since: Option<Timestamp>) -> Result<(), UnknownUsage> {
+        let unknown = |error: CacheError| UnknownUsage {
+            path: self.folder.clone(),
+            why: format!("has runs that cannot be read: {error}"),
+        };
+        let runs = self.runs().map_err(unknown)?;
+        // Of more runs than there are logs, nobody knows what the others used.
+        if since.is_none() && most > runs.len() && runs.len() >= EVER_RETAINED {
+            roots.since = Some(0);
+        }
+        let is_recent = |run: &&RunId| since.is_none_or(|since| run.began().is_none_or(|began| began >= since));
+        for run in runs.iter().rev().take(most).filter(is_recent) {
+            let Some(reading) = self.reading(run).map_err(unknown)? else { continue };
+            for stamped in &reading.events {
+                if let RunEvent::Finished { fingerprint, .. } | RunEvent::Cached { fingerprint, .. } = &stamped.event {
+                    roots.results.insert(*fingerprint);
+                }
+            }
+            if let LogEnd::Damaged(_) = reading.end {
+                roots.since = roots.since.into_iter().chain(run.sequence()).min();
+            }
+        }
+        Ok(())
     }
 
     /// Runs whose logs count in addition to the list.

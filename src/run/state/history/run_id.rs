@@ -3,6 +3,8 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// Name of a run: its sequence number, then when it began by the machine's clock, e.g. `000042-20261126-213007`.
@@ -49,6 +51,15 @@ impl RunId {
     /// Sequence number in the cache; `None` for runs of earlier formats.
     pub fn sequence(&self) -> Option<u64> {
         (self.sequence > 0).then_some(self.sequence)
+    }
+
+    /// Time when it began, by the machine's clock.
+    pub fn began(&self) -> Option<Timestamp> {
+        let mut parts = self.text.split('-').skip(usize::from(self.sequence > 0));
+        let (date, time) = (parts.next()?, parts.next()?);
+        let time = time.split('.').next()?;
+        let civil = DateTime::strptime("%Y%m%d-%H%M%S", format!("{date}-{time}")).ok()?;
+        TimeZone::UTC.to_timestamp(civil).ok()
     }
 
     /// The name.
@@ -100,6 +111,9 @@ mod tests {
         let run = RunId::new(42, "2026-11-26T21:30:07Z".parse().unwrap());
         assert_eq!(RunId::parse(run.as_str()), Some(run.clone()));
         assert_eq!(run.sequence(), Some(42));
+        assert_eq!(run.began().unwrap().to_string(), "2026-11-26T21:30:07Z");
+        let earlier = RunId::parse("20261126-213007.123456-4711").unwrap();
+        assert_eq!(earlier.began(), run.began());
         assert_eq!(RunId::parse("20261126-213007.123456-4711").unwrap().sequence(), None);
         for text in [
             "",

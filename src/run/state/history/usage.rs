@@ -54,13 +54,6 @@ impl History {
         Ok(RegisteredRun { run: run.clone(), running })
     }
 
-    /// Whether a run of this pipeline goes on, as far as can be seen.
-    pub fn is_running(&self) -> bool {
-        // Where the file is missing no run ever began; without locks nothing can be seen.
-        let Ok(running) = File::open(self.folder.join("running")) else { return false };
-        matches!(running.try_lock(), Err(fs::TryLockError::WouldBlock))
-    }
-
     /// Whether the list of what the pipeline uses is the file with this stamp. Lists are replaced as a whole, and one that rots where
     /// it lies stops the next collection.
     pub fn is_listed(&self, stamp: &FileStamp) -> bool {
@@ -162,6 +155,23 @@ impl History {
             Ok(()) => Ok(true),
             Err(fs::TryLockError::WouldBlock) => Ok(false),
             // Without locks another run must be assumed.
+            Err(fs::TryLockError::Error(error)) if has_no_locks(&error) => Ok(false),
+            Err(fs::TryLockError::Error(error)) => Err(refused(&path)(error)),
+        }
+    }
+
+    /// Whether a run of this pipeline goes on, in whatever process. Nothing is made.
+    pub fn is_running(&self) -> Result<bool> {
+        let path = self.folder.join("running");
+        let running = match File::open(&path) {
+            Ok(running) => running,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(refused(&path)(error)),
+        };
+        match running.try_lock() {
+            Ok(()) => Ok(false),
+            Err(fs::TryLockError::WouldBlock) => Ok(true),
+            // Without locks nobody knows.
             Err(fs::TryLockError::Error(error)) if has_no_locks(&error) => Ok(false),
             Err(fs::TryLockError::Error(error)) => Err(refused(&path)(error)),
         }

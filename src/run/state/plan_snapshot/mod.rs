@@ -215,7 +215,8 @@ fn decode(bytes: &[u8], source: &SourceText, overrides: &Overrides, surroundings
     let PlanHeader { name, sources, results, stages, warnings } = header;
     let graph = graph(&instances);
     let texts = source_texts(source, overrides, surroundings);
-    Some(Plan { name, instances, graph, sources, results, stages, warnings, texts })
+    let variable_files = overrides.vars.len();
+    Some(Plan { name, instances, graph, sources, results, stages, warnings, variable_files, texts })
 }
 
 #[cfg(test)]

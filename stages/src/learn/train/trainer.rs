@@ -85,6 +85,7 @@ pub(crate) fn train<T: TrainingTask>(
             while !training.is_over() {
                 model = training.epoch(model)?;
             }
+            training.say_why_it_stops();
             let Progress { best, history, .. } = training.progress;
             let best = best.map_or(0, |best| best.epoch);
             Ok(Trained { model: model.valid(), best, history })
@@ -277,6 +278,7 @@ impl<T: TrainingTask> Training<'_, T> {
         let (rate, loss) = (self.config.schedule.rate(number), loss_sum / step as f64);
         let epoch = Epoch { number, rate, loss, monitored, figures };
         self.report(&epoch);
+        self.context.log(self.line(&epoch));
         if self.progress.best.as_ref().is_none_or(|best| monitored < best.monitored) {
             let path = self.folder.best(number);
             self.task.save(&model, &path)?;
@@ -286,6 +288,24 @@ impl<T: TrainingTask> Training<'_, T> {
         self.progress.history.push(epoch);
         self.progress = Progress { epoch: number + 1, step: 0, loss_sum: 0.0, ..self.progress.clone() };
         Ok(())
+    }
+
+    /// Line of the log about an epoch.
+    fn line(&self, epoch: &Epoch) -> String {
+        let figures = epoch.figures.iter().map(|(name, value)| format!(", {name} {value:.4}"));
+        let (number, of, loss) = (epoch.number, self.config.epochs, epoch.loss);
+        format!("epoch {number} of {of}: loss {loss:.4}{}", figures.collect::<String>())
+    }
+
+    /// Says in the log why a training ended before its last epoch.
+    fn say_why_it_stops(&self) {
+        let (Some(best), Some(patience)) = (&self.progress.best, self.config.early_stopping) else { return };
+        if self.progress.epoch <= self.config.epochs {
+            let (last, best) = (self.progress.epoch - 1, best.epoch);
+            self.context.log(format!(
+                "stopped after epoch {last}: none of the last {patience} epochs was better than epoch {best} (`early_stopping`)"
+            ));
+        }
     }
 
     fn report(&self, epoch: &Epoch) {
