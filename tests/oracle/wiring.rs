@@ -98,16 +98,8 @@ fn points(project: &Project, stage: &Stage) -> Result<Vec<Point>, String> {
 fn read(project: &Project, stage: &Stage, input: &Input, point: &Point, slots: &[Vec<Slot>]) -> Result<Read, String> {
     let port = input.port.clone();
     let (number, second, held) = match &input.from {
-        From::File(path) => {
-            let name = path.rsplit('/').next().unwrap_or_default();
-            let paths = vec![format!("inputs/{port}/{name}")];
-            let source = Source::File(path.clone());
-            return Ok(Read { port, list: false, paths, axes: Vec::new(), labels: Vec::new(), source });
-        }
-        From::Folder => {
-            let (paths, source) = (vec![format!("inputs/{port}/{PACK}")], Source::File(PACK.to_owned()));
-            return Ok(Read { port, list: false, paths, axes: Vec::new(), labels: Vec::new(), source });
-        }
+        From::File(path) => return Ok(of_project(port, path)),
+        From::Folder => return Ok(of_project(port, PACK)),
         From::Stage { stage, second, held } => (*stage, *second, held),
     };
     let producer = &project.stages[number];
@@ -165,6 +157,13 @@ fn read(project: &Project, stage: &Stage, input: &Input, point: &Point, slots: &
     };
     let labels = points.iter().map(|point| axes.iter().map(|axis| label(point, axis)).collect()).collect();
     Ok(Read { port, list, paths, axes, labels, source: Source::Instances(sources, second) })
+}
+
+/// What an input of the project's reads.
+fn of_project(port: String, path: &str) -> Read {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let (paths, source) = (vec![format!("inputs/{port}/{name}")], Source::File(path.to_owned()));
+    Read { port, list: false, paths, axes: Vec::new(), labels: Vec::new(), source }
 }
 
 /// The paths of files of one name by what was gathered; by their order where that leaves two alike.
