@@ -29,6 +29,9 @@ const MAX_PAUSE: Duration = Duration::from_millis(250);
 /// Earliest time before its notice at which a cluster may say that the time limit is near: its clock ticks by the minute.
 const EARLY: Duration = Duration::from_secs(75);
 
+/// Time for which an end by a signal is held back: a cluster that ends a job may reach a stage before its agent.
+const DOUBT: Duration = Duration::from_secs(2);
+
 /// Message to the agent's only thread.
 enum Message {
     /// Event of a job.
@@ -48,6 +51,8 @@ struct Running {
     lock: Option<AgentLock>,
     /// Duration of its work, once that is done.
     worked: Option<Duration>,
+    /// Exit by a signal that nobody here sent, and when it was.
+    doubt: Option<(Instant, Exit)>,
 }
 
 struct Agent {
@@ -70,6 +75,8 @@ struct Agent {
     /// Requests to stop that were followed.
     stopped: Vec<String>,
     signalled: bool,
+    /// Reason of the cluster's signal.
+    signal: Option<StoppedBy>,
     /// Whether it did an attempt, or gave it up.
     has_worked: bool,
     last_work: Instant,
@@ -142,6 +149,7 @@ impl Agent {
             lines: Vec::new(),
             stopped: Vec::new(),
             signalled: false,
+            signal: None,
             has_worked: false,
             last_work: now,
             last_beat: now,
@@ -162,6 +170,7 @@ impl Agent {
             };
             let mut is_news = message.is_some();
             message.into_iter().chain(messages.try_iter()).for_each(|message| self.handle(message));
+            self.settle_doubts();
             self.follow_stop_requests();
             is_news |= self.take_requests();
             if self.last_beat.elapsed() >= self.spec.beat {
@@ -239,6 +248,7 @@ impl Agent {
                 let near = self.spec.notice + EARLY;
                 let is_limit = self.time_left().is_some_and(|left| left <= near);
                 let by = if is_limit { StoppedBy::TimeLimit } else { StoppedBy::Cluster };
+                self.signal = Some(by);
                 self.stop_all(Stop::Gently, by);
             }
         }

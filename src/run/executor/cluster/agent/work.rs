@@ -13,7 +13,7 @@ use crate::run::executor::job::{Executor, Exit, Job, Launch, Script};
 use crate::run::executor::resources::{Allocation, misfits};
 
 use super::super::messages::{AgentLine, Ended, Request};
-use super::{Agent, Message, Running};
+use super::{Agent, DOUBT, Message, Running};
 
 impl Agent {
     /// Starts an attempt.
@@ -30,7 +30,8 @@ impl Agent {
             other => (other.ok().flatten(), false),
         };
         let began = Instant::now();
-        self.running.insert(id, Running { request, allocation, began, stopped_by: None, lock, worked: None });
+        self.running
+            .insert(id, Running { request, allocation, began, stopped_by: None, lock, worked: None, doubt: None });
         match job {
             _ if is_other => {
                 let why = "could not begin, since another agent is still at the same work".to_owned();
@@ -94,6 +95,10 @@ impl Agent {
         let Some(running) = self.running.get_mut(&id) else { return };
         running.worked = Some(running.began.elapsed());
         self.pool.give_back(&running.allocation);
+        if is_by_signal(&exit) && running.stopped_by.is_none() {
+            running.doubt = Some((Instant::now(), exit));
+            return;
+        }
         if exit != Exit::Success {
             return self.end(id, exit, Vec::new());
         }
@@ -106,10 +111,24 @@ impl Agent {
         });
     }
 
+    /// Ends attempts that a signal ended, once it is known whether that was the cluster's.
+    pub(super) fn settle_doubts(&mut self) {
+        let signal = self.signal;
+        let due = |doubt: &mut (Instant, Exit)| signal.is_some() || doubt.0.elapsed() >= DOUBT;
+        let settled = self.running.iter_mut().filter_map(|(id, running)| {
+            let (_, exit) = running.doubt.take_if(due)?;
+            running.stopped_by = signal;
+            Some((*id, exit))
+        });
+        for (id, exit) in settled.collect::<Vec<_>>() {
+            self.end(id, exit, Vec::new());
+        }
+    }
+
     /// Writes the last line of an attempt.
     pub(super) fn end(&mut self, id: InstanceId, exit: Exit, outputs: Vec<OutputRecord>) {
         let Some(running) = self.running.remove(&id) else { return };
-        let Running { request, allocation, began, stopped_by, lock, worked } = running;
+        let Running { request, allocation, began, stopped_by, lock, worked, .. } = running;
         if worked.is_none() {
             self.pool.give_back(&allocation);
         }
@@ -119,6 +138,16 @@ impl Agent {
         let duration = worked.unwrap_or_else(|| began.elapsed());
         self.last_work = Instant::now();
         self.line(&AgentLine::Ended(Ended { key: request.key, exit, outputs, duration, log_bytes, stopped_by }));
+    }
+}
+
+/// Whether a signal may be why an attempt ended.
+fn is_by_signal(exit: &Exit) -> bool {
+    match exit {
+        Exit::Signal { .. } | Exit::ProgramSignal { .. } | Exit::Stopped { .. } => true,
+        Exit::Failed { interrupted, .. } => *interrupted,
+        Exit::HostFault { exit, .. } => is_by_signal(exit),
+        _ => false,
     }
 }
 
