@@ -183,10 +183,10 @@ impl Scheduler {
         self.settle_consumers(id, State::Skipped)
     }
 
-    /// Leaves an instance to another pass, with all that waits for it.
-    pub fn deferred(&mut self, id: InstanceId) {
+    /// Leaves an instance to another pass, with all that waits for it, which is returned.
+    pub fn deferred(&mut self, id: InstanceId) -> Vec<InstanceId> {
         self.settle(id, State::Deferred);
-        self.settle_consumers(id, State::Deferred);
+        self.settle_consumers(id, State::Deferred)
     }
 
     /// Settles everything that waits for `id`, however indirectly; returns it in a stable order.

@@ -1,5 +1,7 @@
 //! Failures: attempts that fail, results that are lost, and attempts that users and timeouts stop.
 
+use std::collections::VecDeque;
+
 use crate::events::RunEvent;
 use crate::plan::InstanceId;
 use crate::run::attempts::backend::RunBackend;
@@ -28,11 +30,16 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         if self.policy.private_inputs {
             return self.fail(id, &Failure::new(format!("It could not be made: {because}.")));
         }
-        let followers = self.leave_in_flight(id);
-        for id in std::iter::once(id).chain(followers) {
+        let mut left = VecDeque::from([id]);
+        left.extend(self.leave_in_flight(id));
+        while let Some(id) = left.pop_front() {
             self.journal.record(RunEvent::Deferred { instance: self.name(id), because: because.clone() });
-            self.scheduler.deferred(id);
             self.disturbed.push(id);
+            // An instance that waited for its turn is deferred with it, and cannot make what others wait for.
+            for consumer in self.scheduler.deferred(id) {
+                let followers = self.leave_in_flight(consumer);
+                left.extend(followers.into_iter().filter(|id| !self.scheduler.state(*id).is_settled()));
+            }
         }
     }
 
