@@ -45,18 +45,13 @@ fn every_command_of_the_readme_runs() {
     assert!(macro_f1(&summary) >= LEARNED, "{summary}");
 }
 
-/// Runs a command, unless it is one of the tests or reads data that this machine lacks, and returns what it prints.
+/// Runs a command, unless it is that of the tests, and returns what it prints.
 fn run(line: &str, folder: &Path) -> Option<String> {
     // The build is the one under test, and the tests are what runs here.
     let line = line.replace("cargo run --release -- ", "athanor ");
     if line.starts_with("cargo test") {
         return None;
     }
-    let line = if line.contains("hpa-tables") {
-        line.replace("../shared/data/hpa-meta", &support::real_tables()?.display().to_string())
-    } else {
-        line
-    };
     let bin = Path::new(env!("CARGO_BIN_EXE_athanor")).parent().unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");

@@ -173,7 +173,7 @@ mod tests {
         };
         let none = SettingOptions::default();
         let defaults =
-            ".athanor never strict local 64MiB fail none read-only true none results on none none".split(' ');
+            ".athanor never strict local none none 64MiB fail none read-only true none results on none none".split(' ');
         assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
         for (name, text) in LAYERS {
             std::fs::write(at(name), text).unwrap();
@@ -186,6 +186,8 @@ mod tests {
                 format!("sample {user}:3"),
                 format!("inherit {user}:4"),
                 "local default".to_owned(),
+                "none default".to_owned(),
+                "none default".to_owned(),
                 format!("2GiB {user}:2"),
                 format!("cpu {etc}:5"),
                 "none default".to_owned(),
@@ -216,6 +218,8 @@ mod tests {
                 &format!("sample {user}:3"),
                 "strict ATHANOR_ENVIRONMENT",
                 "slurm ATHANOR_EXECUTOR",
+                "none default",
+                "none default",
                 "3MB ATHANOR_LOG_LIMIT",
                 "fail ATHANOR_ON_NO_GPU",
                 "file:///mnt/team ATHANOR_REMOTE",

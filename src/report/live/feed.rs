@@ -72,6 +72,8 @@ struct LiveData<'d> {
     report: &'d ReportData,
     /// Changes if what is drawn changes.
     version: String,
+    /// Mark of the moment that the data are of: the page asks again until it has those of the latest one that it was told of.
+    mark: String,
     live: Now,
 }
 
@@ -91,7 +93,7 @@ impl LiveSource for Feed<'_> {
 
 impl Feed<'_> {
     fn gather(&self) -> Result<String, RunError> {
-        let now = Timestamp::now();
+        let (mark, now) = (self.mark().to_string(), Timestamp::now());
         let request = ReportRequest {
             session: self.session,
             cache: self.cache,
@@ -106,7 +108,7 @@ impl Feed<'_> {
         report.made = now.as_millisecond();
         let ledger = self.session.history().ledger()?;
         let live = self.now(&report, &story, &ledger);
-        let data = LiveData { report: &report, version, live };
+        let data = LiveData { report: &report, version, mark, live };
         Ok(page::visible_json(&data).unwrap_or_else(|_| "null".to_owned()))
     }
 

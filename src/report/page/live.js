@@ -2,7 +2,7 @@
 // The live page: the report's sections, drawn again from fresh data when something has happened.
 {
   const token = new URLSearchParams(location.search).get("token") ?? "";
-  const state = { timer: null, last: 0, failed: 0, seen: "" };
+  const state = { timer: null, last: 0, failed: 0, seen: "", mark: null };
 
   /** Progress, estimates and messages of what runs now. */
   function live(data) {
@@ -45,6 +45,8 @@
       document.documentElement.dataset.outcome = data.run?.outcome ?? "none";
       document.documentElement.dataset.updates = Number(document.documentElement.dataset.updates ?? 0) + 1;
       say("");
+      // The data may be a little older than the news: then it is asked for again.
+      if (state.mark != null && data.mark !== state.mark) state.timer ??= setTimeout(refresh, 500);
     } catch (error) {
       say(`The program that serves this page does not answer (${error.message}).`);
     }
@@ -58,7 +60,7 @@
 
   $("nav").after(el("div", { style: "max-width:1200px;margin:0 auto;padding:0 20px" }, el("p.soft.small", { id: "connection" }), el("section.card", { id: "live" })));
   const events = new EventSource(`events?token=${encodeURIComponent(token)}`);
-  events.addEventListener("message", soon);
+  events.addEventListener("message", (event) => { state.mark = event.data; soon(); });
   events.addEventListener("error", () => say("The connection was lost; trying again."));
   events.addEventListener("open", soon);
   setInterval(() => { if (document.documentElement.dataset.outcome === "running") soon(); }, 2000);
