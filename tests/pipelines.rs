@@ -38,7 +38,8 @@ fn stage_of(instance: &str) -> &str {
 fn the_whole_solution_runs_small_and_a_model_more_costs_a_model_more() {
     let project = Project::new(HPA);
     let made = project.made(&SMOKE);
-    for stage in stages(HPA) {
+    // The mean of one submitted model is what was made for that model.
+    for stage in stages(HPA).into_iter().filter(|stage| *stage != "test") {
         assert!(made.iter().any(|instance| stage_of(instance) == stage), "`{stage}` did not run");
     }
     let submission = project.read("results/hpa/submission.csv");

@@ -7,6 +7,7 @@ mod after_run;
 mod arguments;
 mod bench;
 mod cache;
+mod cache_arguments;
 mod cluster;
 mod devices;
 mod find_project;

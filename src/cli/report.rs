@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use console::Term;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -132,8 +133,14 @@ pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u
         (true, _) => print_json(&json!(table.rows)),
         (_, true) => print_as_it_is(&table.csv()),
         _ if table.rows.is_empty() => print("no metrics yet\n"),
-        _ => print(&table.text()),
+        _ => print(&table.text(line_width(), command.sort.as_deref())),
     }
+}
+
+/// Characters of a line where it is printed, if that is a terminal.
+fn line_width() -> Option<usize> {
+    let terminal = Term::stdout();
+    terminal.is_term().then(|| usize::from(terminal.size().1))
 }
 
 pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u8, Exit> {

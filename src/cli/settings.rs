@@ -163,6 +163,18 @@ mod tests {
         ("project", "# mine\n\ncache:\n  dir: ~/cache\n"),
     ];
 
+    const VARIABLES: [(Variable, &str); 9] = [
+        (Variable::Cache, "c"),
+        (Variable::Environment, "strict"),
+        (Variable::Executor, "slurm"),
+        (Variable::LogLimit, "3MB"),
+        (Variable::OnNoGpu, "fail"),
+        (Variable::Remote, "file:///mnt/team"),
+        (Variable::RemoteMode, "off"),
+        (Variable::Results, ""),
+        (Variable::SandboxWrites, "~/a::b"),
+    ];
+
     #[test]
     fn each_layer_lies_over_the_ones_below() {
         let folder = tempfile::tempdir().unwrap();
@@ -200,19 +212,8 @@ mod tests {
                 "none default".to_owned()
             ]
         );
-        let variables = [
-            (Variable::Cache, "c"),
-            (Variable::Environment, "strict"),
-            (Variable::Executor, "slurm"),
-            (Variable::LogLimit, "3MB"),
-            (Variable::OnNoGpu, "fail"),
-            (Variable::Remote, "file:///mnt/team"),
-            (Variable::RemoteMode, "off"),
-            (Variable::Results, ""),
-            (Variable::SandboxWrites, "~/a::b"),
-        ];
         assert_eq!(
-            read(&variables, &SettingOptions { cache: Some("d".into()), results: None }),
+            read(&VARIABLES, &SettingOptions { cache: Some("d".into()), results: None }),
             [
                 "d --cache",
                 &format!("sample {user}:3"),
@@ -232,7 +233,7 @@ mod tests {
                 "/home/ann/a:b ATHANOR_SANDBOX_WRITES"
             ]
         );
-        assert_eq!(read(&variables, &none)[0], "c ATHANOR_CACHE");
+        assert_eq!(read(&VARIABLES, &none)[0], "c ATHANOR_CACHE");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::report::sparkline::sparkline;
 use crate::run::attempts::annex::Annex;
 use crate::run::{RunError, Session};
 use crate::view::metrics::shortened;
-use crate::view::text::table;
+use crate::view::text::{count, table};
 
 /// Characters of a sparkline.
 const SPARK_WIDTH: usize = 20;
@@ -62,6 +62,39 @@ pub(crate) fn metric_table(
     Ok(MetricTable { rows })
 }
 
+/// Column of the table as text.
+#[derive(Clone)]
+struct Column {
+    title: String,
+    cells: Vec<String>,
+}
+
+impl Column {
+    fn new(title: &str, cells: impl Iterator<Item = String>) -> Column {
+        Column { title: escape(title).into_owned(), cells: cells.collect() }
+    }
+
+    /// Characters that it takes, with the space after it.
+    fn width(&self) -> usize {
+        let widths = self.cells.iter().chain([&self.title]).map(|cell| cell.chars().count());
+        widths.max().unwrap_or(0) + 2
+    }
+}
+
+impl MetricRow {
+    fn param(&self, name: &str) -> String {
+        self.params.get(name).map(|value| escape(value).into_owned()).unwrap_or_default()
+    }
+
+    /// Value of a metric, with its curve.
+    fn metric(&self, name: &str) -> String {
+        let value = self.metrics.get(name).map(|value| shortened(*value)).unwrap_or_default();
+        let Some(curve) = self.curves.get(name) else { return value };
+        let values: Vec<f64> = curve.iter().map(|(_, value)| *value).collect();
+        format!("{value} {}", sparkline(&values, SPARK_WIDTH))
+    }
+}
+
 impl MetricTable {
     /// Names of all metrics.
     pub(crate) fn names(&self) -> Vec<&str> {
@@ -90,31 +123,34 @@ impl MetricTable {
         });
     }
 
-    /// The table as text, with sparklines of curves.
-    pub(crate) fn text(&self) -> String {
-        let (params, names) = (self.params(), self.names());
-        let columns = params.iter().chain(&names).map(|name| escape(name).into_owned());
-        let header: Vec<String> = std::iter::once("INSTANCE".to_owned()).chain(columns).collect();
-        let rows: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|row| {
-                let cells = names.iter().map(|name| {
-                    let value = row.metrics.get(*name).map(|value| shortened(*value)).unwrap_or_default();
-                    match row.curves.get(*name) {
-                        Some(curve) => {
-                            let values: Vec<f64> = curve.iter().map(|(_, value)| *value).collect();
-                            format!("{value} {}", sparkline(&values, SPARK_WIDTH))
-                        }
-                        None => value,
-                    }
-                });
-                let params = params.iter().map(|name| row.params.get(*name).map(|value| escape(value).into_owned()));
-                let params = params.map(Option::unwrap_or_default);
-                std::iter::once(escape(&row.instance).into_owned()).chain(params).chain(cells).collect()
-            })
-            .collect();
-        table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &rows)
+    /// The table as text, with sparklines of curves. Where lines have a `width`, it has as many metrics as fit, `first` before all
+    /// others, and the instances that have one of these; a note says how many are left out.
+    pub(crate) fn text(&self, width: Option<usize>, first: Option<&str>) -> String {
+        let (params, mut names) = (self.params(), self.names());
+        names.sort_by_key(|name| Some(*name) != first);
+        let mut columns = vec![Column::new("INSTANCE", self.rows.iter().map(|row| escape(&row.instance).into_owned()))];
+        columns.extend(params.iter().map(|name| Column::new(name, self.rows.iter().map(|row| row.param(name)))));
+        let beside: usize = columns.iter().map(Column::width).sum();
+        let metrics: Vec<Column> =
+            names.iter().map(|name| Column::new(name, self.rows.iter().map(|row| row.metric(name)))).collect();
+        let mut end = beside;
+        let fits = |column: &&Column| {
+            end += column.width();
+            width.is_none_or(|width| end <= width)
+        };
+        let fitting = metrics.iter().take_while(fits).count().max(1).min(metrics.len());
+        let left_out = metrics.len() - fitting;
+        let has_one =
+            |at: &usize| left_out == 0 || metrics[..fitting].iter().any(|column| !column.cells[*at].is_empty());
+        columns.extend(metrics.iter().take(fitting).cloned());
+        let cells = |at: usize| columns.iter().map(|column| column.cells[at].clone()).collect::<Vec<_>>();
+        let rows: Vec<Vec<String>> = (0..self.rows.len()).filter(has_one).map(cells).collect();
+        let header: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
+        let note = match left_out {
+            0 => String::new(),
+            left_out => format!("{} more: --csv and --json have all\n", count(left_out, "metric")),
+        };
+        table(&header, &rows) + &note
     }
 
     /// The table as CSV.
@@ -169,6 +205,17 @@ mod tests {
         assert_eq!(order(&metrics), ["c", "a", "b"]);
         metrics.sort_by("f1");
         assert_eq!(order(&metrics), ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_the_metrics_that_fit_the_chosen_one_first() {
+        let metrics = table(&[("a", &[("loss", 0.5), ("f1", 1.0)]), ("b", &[("f1", 0.5)])]);
+        let all = metrics.text(None, None);
+        assert_eq!(metrics.text(Some(80), None), all);
+        assert!(all.contains("f1") && all.contains("loss") && all.lines().count() == 3, "{all}");
+        let narrow = metrics.text(Some(18), Some("loss"));
+        assert!(narrow.contains("loss") && !narrow.contains("f1") && !narrow.contains("\nb "), "{narrow}");
+        assert!(narrow.ends_with("1 metric more: --csv and --json have all\n"), "{narrow}");
     }
 
     #[test]

@@ -23,7 +23,10 @@ function drawGraph(data, onStage) {
   });
   data.stages.forEach((stage, at) => stage.reads.forEach((from) => graph.setEdge(String(from), String(at))));
   dagre.layout(graph);
-  const { width, height } = graph.graph();
+  // Edges may swing out further than the size of the layout says.
+  const ends = [...graph.nodes().flatMap((name) => { const { x, y, width: w, height: h } = graph.node(name); return [{ x: x - w / 2, y: y - h / 2 }, { x: x + w / 2, y: y + h / 2 }]; }), ...graph.edges().flatMap((edge) => graph.edge(edge).points)];
+  const [left0, top0] = [Math.min(0, ...ends.map((end) => end.x)) - 4, Math.min(0, ...ends.map((end) => end.y)) - 4];
+  const [width, height] = [Math.max(...ends.map((end) => end.x)) + 12 - left0, Math.max(...ends.map((end) => end.y)) + 12 - top0];
   const edges = graph.edges().map((edge) => {
     const points = graph.edge(edge).points;
     const isCritical = critical.has(Number(edge.v)) && critical.has(Number(edge.w));
@@ -51,7 +54,7 @@ function drawGraph(data, onStage) {
   const arrow = svg("defs", {}, svg("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 6, markerHeight: 6, orient: "auto" },
     svg("path", { d: "M0,0 L8,4 L0,8 z", fill: "var(--soft)" })));
   // A large graph is shown at its own size and scrolled, a small one fits.
-  const picture = svg("svg", { viewBox: `0 0 ${Math.ceil(width)} ${Math.ceil(height)}`, width: Math.ceil(width), role: "img", "aria-label": "Graph of stages", style: "max-width:none;height:auto" }, arrow, edges, nodes);
+  const picture = svg("svg", { viewBox: `${left0} ${top0} ${Math.ceil(width)} ${Math.ceil(height)}`, width: Math.ceil(width), role: "img", "aria-label": "Graph of stages", style: "max-width:none;height:auto" }, arrow, edges, nodes);
   if (wide && width > 1160 && width < 2400) picture.setAttribute("width", "100%");
   return el("div.scroll", {}, picture);
 }

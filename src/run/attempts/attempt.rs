@@ -1,7 +1,6 @@
 //! Attempts of one instance: from its recipe to a job, and from the job's outputs to a recorded result.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -14,9 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::gpu::GpuId;
-use crate::language::Language;
-use crate::plan::context::CONTEXT_VARIABLE;
-use crate::plan::{EnvVariable, Instance, InstanceId, Work};
+use crate::plan::{Instance, InstanceId, Work};
 use crate::run::access::policy::AccessPolicy;
 use crate::run::attempts::annex::Annex;
 use crate::run::attempts::command_files::{context, table_of};
@@ -24,11 +21,11 @@ use crate::run::attempts::command_state::{CommandState, kept_state};
 use crate::run::attempts::curves::Metrics;
 use crate::run::attempts::facts::{Facts, RunFacts};
 use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, ScratchFolder, TakeError};
+use crate::run::attempts::stage_variables::environment;
 use crate::run::environment::Variables;
 use crate::run::executor::access_rules::{AccessRule, AccessRules};
 use crate::run::executor::job::{Job, Launch, ResourceUse, Script, StoredOutputs};
-use crate::run::executor::machine::gpus;
-use crate::run::executor::protocol::{PROTOCOL, STATE_VARIABLE, WorkerRequest};
+use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::{Recipe, Resolved};
 use crate::run::inputs::folder_views::ShownFolders;
@@ -38,9 +35,6 @@ use crate::run::inputs::mutation_guard::readers::Reader;
 use crate::run::inputs::mutation_guard::{AttemptStart, InputError, InputGuard};
 use crate::run::inputs::resolve::Inputs;
 use crate::run::program::PROGRAM;
-
-/// Variable with the folders in which Python looks for modules.
-const PYTHONPATH: &str = "PYTHONPATH";
 
 /// Name of the folder of a run for kernels of stages whose GPUs are shared; no attempt has it.
 const SHARED_KERNELS: &str = "kernels";
@@ -421,49 +415,6 @@ pub(crate) fn prepare_sandbox(
         }
     }
     Ok(sandbox)
-}
-
-/// Variables of an attempt of `instance` in `sandbox`, and values among them that are secrets: all variables of a command; for a
-/// worker, those to add to this process's.
-pub(crate) fn environment(
-    sandbox: &Sandbox,
-    state: Option<&Path>,
-    project: &Path,
-    instance: &Instance,
-    allocation: &Allocation,
-    variables: &Variables,
-) -> (Vec<(OsString, OsString)>, Vec<String>) {
-    let temporary = sandbox.folder().join(sandbox.temporary());
-    let mut environment: Vec<(OsString, OsString)> = vec![
-        ("ATHANOR_PROJECT".into(), project.into()),
-        ("ATHANOR_STAGE".into(), instance.name.clone().into()),
-        ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
-        ("TMPDIR".into(), temporary.into()),
-    ];
-    environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
-    let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
-    environment.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
-    let Work::Command(command) = &instance.work else { return (environment, Vec::new()) };
-    environment.push((CONTEXT_VARIABLE.into(), sandbox.context().into()));
-    let mut all = variables.of_command(&command.env_passthrough);
-    if command.shell.language() == Language::Python {
-        environment.extend(python_path(sandbox.folder(), &all).map(|path| (PYTHONPATH.into(), path)));
-    }
-    // That of a stage of another run, which this run is part of, is none of this command's.
-    all.retain(|(name, _)| name != STATE_VARIABLE);
-    environment.extend(state.map(|folder| (STATE_VARIABLE.into(), folder.into())));
-    all.append(&mut environment);
-    // The stage's own come last, and so hold.
-    all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
-    (all, variables.secrets(&command.env_passthrough))
-}
-
-/// Folders in which a Python script that has no file in the project finds modules of it: the stage's own, where they are placed,
-/// before those that `given` names. `None` if the path cannot be written in a list.
-fn python_path(folder: &Path, given: &[(OsString, OsString)]) -> Option<OsString> {
-    let before = given.iter().rev().find(|(name, _)| name == PYTHONPATH).map(|(_, value)| value.as_os_str());
-    let before = before.filter(|value| !value.is_empty()).into_iter().flat_map(std::env::split_paths);
-    std::env::join_paths([folder.to_owned(), folder.join("src")].into_iter().chain(before)).ok()
 }
 
 /// Options of an attempt.

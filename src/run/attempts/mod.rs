@@ -12,3 +12,4 @@ pub mod group_commit;
 mod named_files;
 pub(crate) mod sandbox;
 pub(crate) mod scratch_pool;
+pub(crate) mod stage_variables;

@@ -28,7 +28,7 @@ use crate::run::state::outputs::{Outputs, UpToDate};
 
 use super::durations::expected_durations;
 use super::passes::Passes;
-use super::remote::{Fetched, Needed, finish_pushes, outputs_here, remote_use};
+use super::remote::{Needed, finish_pushes, outputs_here, remote_use};
 use super::room::scaled_down;
 use super::run_summary::{RunEnd, add_summary};
 use super::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session};
@@ -143,8 +143,7 @@ impl<'s> Execution<'s> {
             cluster,
             local: LocalExecutorConfig {
                 program: request.program,
-                // Runs of other caches may have the same name, and none may end another's processes.
-                mark: format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond()),
+                mark: mark_of(&run),
                 within: request.within,
                 log_limit: session.project.log_limit,
             },
@@ -162,15 +161,12 @@ impl<'s> Execution<'s> {
             messages: &self.messages,
         };
         let inputs = || session.inputs(&self.contents, &self.versions);
+        let needed = Needed { plan: session.plan, wanted: &session.wanted, keep_going: request.keep_going };
         let known = KnownResults { last_run: &self.last_run, is_outdated, facts: &facts };
         let journal = &mut self.journal;
         let mut first = passes.first(inputs(), known, settled, request.force.clone(), journal)?;
-        let needed = Needed { plan: session.plan, wanted: &session.wanted, keep_going: request.keep_going };
-        let fetched = remote.as_ref().map(|remote| needed.fetch(remote, &first, &self.messages, journal));
-        if fetched == Some(Fetched::Interrupted) {
-            first.outcome = Outcome::Interrupted;
-        }
-        let look_for_lost = fetched == Some(Fetched::NotAll) || cache.incident_mark() != incidents;
+        let lacks = remote.as_ref().is_some_and(|remote| needed.fetch(remote, &mut first, &self.messages, journal));
+        let look_for_lost = lacks || cache.incident_mark() != incidents;
         let mut pass = passes.second(inputs(), first, request.force, look_for_lost, journal)?;
         let here = |pass: &PassResult| outputs_here(remote.as_deref(), &pass.outputs);
         let mut publication = publish(session, &here(&pass), &pass.fingerprints, &run);
@@ -241,6 +237,11 @@ impl<'s> Execution<'s> {
         self.last_run.write(snapshots, &project.cache, summary, inputs, results);
         Ok(())
     }
+}
+
+/// Mark of the processes of a run: runs of other caches may have the same name, and none may end another's processes.
+fn mark_of(run: &str) -> String {
+    format!("{run}.{}.{}", std::process::id(), Timestamp::now().as_nanosecond())
 }
 
 /// Facts of a run for the records of its results, if it `makes` any.

@@ -42,40 +42,31 @@ pub(super) struct Needed<'n> {
     pub(super) keep_going: bool,
 }
 
-/// Outcome of fetching what is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fetched {
-    /// All of it is here.
-    All,
-    /// Some of it did not come, and is to be made.
-    NotAll,
-    /// The user stopped the run.
-    Interrupted,
-}
-
 impl Needed<'_> {
     /// Fetches results for the user, and what another pass is going to read. Where something does not come, another pass has to
-    /// make it, and all that this one reads is here then.
+    /// make it, and all that this one reads is here then; returns whether that is so. If the user stops it, that is noted as the
+    /// outcome of the pass.
     pub(super) fn fetch(
         &self,
         remote: &Arc<RemoteUse>,
-        first: &PassResult,
+        first: &mut PassResult,
         messages: &Receiver<Message>,
         journal: &mut Journal,
-    ) -> Fetched {
+    ) -> bool {
         if first.outcome == Outcome::Interrupted {
-            return Fetched::All;
+            return false;
         }
         let is_broken = |result: &UpToDate| result.outputs.iter().any(|output| remote.is_lost(&output.artifact));
         loop {
             let next = SecondPass::after(first, self.plan, self.wanted, self.keep_going, is_broken);
             let missing = remote.missing(self.artifacts(first, next.as_ref()));
             if missing.is_empty() {
-                return if next.is_some() { Fetched::NotAll } else { Fetched::All };
+                return next.is_some();
             }
             if !fetch(remote, missing, messages, journal) {
                 journal.record(RunEvent::StopRequested { forced: false });
-                return Fetched::Interrupted;
+                first.outcome = Outcome::Interrupted;
+                return false;
             }
         }
     }

@@ -8,8 +8,9 @@ use athanor_cache::{CacheError, Digest, Lookup, OutputRecord, UseGuard, remove_t
 use tempfile::TempDir;
 
 use crate::plan::{InstanceId, Work};
-use crate::run::attempts::attempt::{environment, prepare_sandbox};
+use crate::run::attempts::attempt::prepare_sandbox;
 use crate::run::attempts::sandbox::Sandbox;
+use crate::run::attempts::stage_variables::environment;
 use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::local::landlock::{OpenRules, Restriction};
 use crate::run::executor::protocol::EVENTS_VARIABLE;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use athanor_cache::{Cache, OutputRecord, Unsynced};
 
 use crate::plan::{InstanceId, Work};
-use crate::run::attempts::attempt::environment;
 use crate::run::attempts::sandbox::{SCRIPT, Sandbox};
+use crate::run::attempts::stage_variables::environment;
 use crate::run::environment::Variables;
 use crate::run::executor::job::{Executor, Exit, Job, Launch, Script};
 use crate::run::executor::resources::{Allocation, misfits};

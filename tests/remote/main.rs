@@ -1,10 +1,11 @@
 //! The remote cache, from outside: two machines with caches of their own and a folder that they share.
 
+mod ssh;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use support::{Outcome, Project, events};
 use tempfile::TempDir;
@@ -255,7 +256,7 @@ fn a_remote_cache_that_is_not_there_harms_nobody() {
     let ssh = team.machine_at("ssh://nobody.invalid/x", "read-only");
     let outcome = Outcome::of({
         let mut command = ssh.command(&["run", "p.yaml"]);
-        command.env("PATH", format!("{}:/usr/bin:/bin", fake_ssh(&ssh, "echo no route to host >&2; exit 255")));
+        command.env("PATH", format!("{}:/usr/bin:/bin", ssh::fake_ssh(&ssh, "echo no route to host >&2; exit 255")));
         command
     });
     fine(&outcome);
@@ -366,147 +367,4 @@ fn a_killed_pull_leaves_nothing_wrong() {
     fine(&second.athanor(&["cache", "pull", "p.yaml"]));
     fine(&second.run(&[]));
     assert_eq!(ran(&second), 0);
-}
-
-/// A folder with a program `ssh` that does this.
-fn fake_ssh(project: &Project, line: &str) -> String {
-    use std::os::unix::fs::PermissionsExt;
-    project.write("bin/ssh", &format!("#!/bin/sh\n{line}\n"));
-    fs::set_permissions(project.path("bin/ssh"), fs::Permissions::from_mode(0o755)).unwrap();
-    project.path("bin").display().to_string()
-}
-
-fn over_ssh(project: &Project, line: &str, arguments: &[&str]) -> Outcome {
-    let mut command: Command = project.command(arguments);
-    command.env("PATH", format!("{}:/usr/bin:/bin", fake_ssh(project, line)));
-    command.env("ATHANOR_REMOTE_PROGRAM", env!("CARGO_BIN_EXE_athanor"));
-    Outcome::of(command)
-}
-
-/// Runs the last argument, as a server of ssh does.
-const SERVER: &str = "for last; do :; done; exec sh -c \"$last\"";
-
-#[test]
-fn a_folder_behind_ssh_is_as_good() {
-    let team = Team::new();
-    let address = format!("ssh://host{}", team.path("").display());
-    let [first, second] = ["read-write", "read-only"].map(|mode| team.machine_at(&address, mode));
-    let outcome = over_ssh(&first, SERVER, &["run", "p.yaml"]);
-    assert!(outcome.code == 0 && outcome.out.contains("pushed 3 results"), "{outcome:?}");
-    let outcome = over_ssh(&second, SERVER, &["run", "p.yaml"]);
-    assert_eq!((outcome.code, ran(&second)), (0, 0), "{outcome:?}");
-    assert_eq!(second.read("results/p/sum.txt"), "200\n");
-    let pulled = over_ssh(&second, SERVER, &["cache", "pull", "p.yaml"]);
-    assert_eq!(pulled.code, 0, "{pulled:?}");
-    fine(&second.run(&[]));
-    assert_eq!(ran(&second), 0);
-    // A greeting of the login shell, or a program of another version, is told in plain words.
-    for (line, why) in [
-        ("echo Welcome", "cannot be reached: it said \"Welcome\""),
-        ("echo '{\"answer\":\"hello\",\"athanor_remote\":9}'; cat", "speaks version 9, and this program version 1"),
-        ("echo Permission denied >&2; exit 255", "cannot be reached: Permission denied"),
-        ("exit 0", "cannot be reached: ssh ended"),
-    ] {
-        let third = team.machine_at(&address, "read-only");
-        let outcome = over_ssh(&third, line, &["run", "p.yaml"]);
-        assert_eq!((outcome.code, ran(&third), outcome.out.matches(why).count()), (0, 3, 1), "{outcome:?}");
-    }
-}
-
-#[test]
-fn the_state_of_unfinished_work_goes_on_elsewhere() {
-    let pipeline = "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    state: true\n    run: echo x >> $ATHANOR_STATE/n; [ $(wc -l < $ATHANOR_STATE/n) -gt 2 ]; cp $ATHANOR_STATE/n ${{ outputs.o }}\n    outputs: { o: o.txt }\nresults: { o.txt: a.o }\n";
-    let team = Team::new();
-    let [first, second] = ["read-write", "read-only"].map(|mode| team.machine(mode));
-    for project in [&first, &second] {
-        project.write("p.yaml", pipeline);
-    }
-    assert_eq!(first.run(&[]).code, 1);
-    assert_eq!(first.run(&[]).code, 1);
-    let pushed = first.athanor(&["cache", "push", "p.yaml", "--unfinished"]);
-    assert!(pushed.code == 0 && pushed.out.contains("pushed the state of 1 unfinished instance\n"), "{pushed:?}");
-    let pulled = second.athanor(&["cache", "pull", "p.yaml", "--unfinished"]);
-    assert!(pulled.code == 0 && pulled.out.contains("pulled the state of 1 unfinished instance\n"), "{pulled:?}");
-    fine(&second.run(&[]));
-    assert_eq!(second.read("results/p/o.txt"), "x\nx\nx\n");
-}
-
-/// A server of OpenSSH on loopback, for this user; its client's configuration is in the folder.
-struct Sshd {
-    folder: TempDir,
-    port: u16,
-    process: std::process::Child,
-}
-
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Sshd {
-    /// Starts it; `None` where it is not installed, which is told.
-    fn start() -> Option<Sshd> {
-        let found = ["/usr/sbin/sshd", "/usr/local/sbin/sshd"].into_iter().find(|path| Path::new(path).exists());
-        let Some(program) = found else {
-            support::skips("OpenSSH's server is not installed");
-            return None;
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        for key in ["host", "user"] {
-            let mut keygen = Command::new("ssh-keygen");
-            keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", &path(key)]);
-            assert!(keygen.status().unwrap().success());
-        }
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile {}\nUsePAM no\nStrictModes no\n\
-             PasswordAuthentication no\nPermitRootLogin prohibit-password\n",
-            path("host"),
-            path("user.pub"),
-            path("pid")
-        );
-        fs::write(path("sshd_config"), server).unwrap();
-        let client = format!(
-            "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\nStrictHostKeyChecking accept-new\n",
-            path("user"),
-            path("known_hosts")
-        );
-        fs::write(path("ssh_config"), client).unwrap();
-        let mut command = Command::new(program);
-        command.args(["-D", "-f", &path("sshd_config"), "-E", &path("log")]);
-        let mut process = command.spawn().unwrap();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if process.try_wait().unwrap().is_some() {
-                support::skips(&format!(
-                    "OpenSSH's server does not start: {}",
-                    fs::read_to_string(path("log")).unwrap()
-                ));
-                return None;
-            }
-            std::thread::yield_now();
-        }
-        Some(Sshd { folder, port, process })
-    }
-}
-
-#[test]
-fn a_folder_behind_opensshs_server_is_as_good() {
-    let Some(sshd) = Sshd::start() else { return };
-    let team = Team::new();
-    let address = format!("ssh://127.0.0.1:{}{}", sshd.port, team.path("").display());
-    let client = format!("exec /usr/bin/ssh -F '{}' \"$@\"", sshd.folder.path().join("ssh_config").display());
-    let [first, second] = ["read-write", "read-only"].map(|mode| team.machine_at(&address, mode));
-    let outcome = over_ssh(&first, &client, &["run", "p.yaml"]);
-    assert!(outcome.code == 0 && outcome.out.contains("pushed 3 results"), "{outcome:?}");
-    let outcome = over_ssh(&second, &client, &["run", "p.yaml"]);
-    assert_eq!((outcome.code, ran(&second)), (0, 0), "{outcome:?}");
-    assert_eq!(second.read("results/p/sum.txt"), "200\n");
-    // Another user's key is refused, and that is told.
-    fs::write(sshd.folder.path().join("user.pub"), "").unwrap();
-    let third = team.machine_at(&address, "read-only");
-    let outcome = over_ssh(&third, &client, &["run", "p.yaml"]);
-    assert_eq!((outcome.code, ran(&third), outcome.out.matches("Permission denied").count()), (0, 3, 1), "{outcome:?}");
 }
