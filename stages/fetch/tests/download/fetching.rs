@@ -83,7 +83,7 @@ fn a_page_instead_of_an_image_is_not_kept_and_not_tried_again() {
     let server = Server::start(|asked, _| match asked.target.as_str() {
         "/page" => status("200 OK"),
         // Nothing says where this answer ends, so it may have been cut.
-        _ => Act::Send([head("200 OK", &[], None), b"GIF8 and no more".to_vec()].concat()),
+        _ => Act::Send([head("200 OK", &[], None), b"GIF89a and no more".to_vec()].concat()),
     });
     let fixture = Fixture::new();
     let check = |_: &Path| Err("it is not an image".to_owned());

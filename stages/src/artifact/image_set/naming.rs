@@ -241,7 +241,7 @@ mod tests {
         let in_name = Naming::new("{class}_{id}.png", None).unwrap();
         let parts = in_name.parts("cat_0_1.png", "").unwrap();
         assert_eq!((parts.class, parts.id().as_str()), (Some("cat"), "0_1"));
-        assert_eq!(in_name.parts("_0_1.png", ""), None);
+        assert_eq!(in_name.parts("_1.png", ""), None);
     }
 
     #[test]
