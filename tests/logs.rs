@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use support::{Project, wait_for};
 
 fn stage(line: &str) -> Project {
@@ -70,4 +73,32 @@ fn a_worker_logs_in_order_too() {
     let project = Project::new(pipeline);
     assert_eq!(project.run(&[]).code, 0);
     assert_eq!(project.athanor(&["logs", "p.yaml", "t"]).code, 0);
+}
+
+#[test]
+fn a_log_is_followed_from_another_terminal_until_its_stage_has_ended() {
+    let wait = |name: &str| format!("until [ -e $ATHANOR_PROJECT/{name} ]; do sleep 0.01; done");
+    let project = stage(&format!(
+        "echo so far; touch $ATHANOR_PROJECT/there; {}; echo more; printf end; {}; echo > ${{{{ outputs.o }}}}",
+        wait("go"),
+        wait("leave")
+    ));
+    let mut run = project.start(&[]);
+    wait_for(&project.path("there"), &mut run);
+    let mut follow = project.command(&["logs", "-f", "p.yaml", "a"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap());
+    let mut read = || {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(read(), "so far\n");
+    project.write("go", "");
+    assert_eq!(read(), "more\n");
+    project.write("leave", "");
+    assert_eq!(read(), "end", "what has no end of a line comes at the end");
+    assert_eq!(read(), "");
+    assert!(follow.wait().unwrap().success() && run.wait().unwrap().success());
+    // Where nothing runs it is as without.
+    assert_eq!(project.athanor(&["logs", "-f", "p.yaml", "a"]).out, "so far\nmore\nend");
 }

@@ -38,8 +38,9 @@ fn stage_of(instance: &str) -> &str {
 fn the_whole_solution_runs_small_and_a_model_more_costs_a_model_more() {
     let project = Project::new(HPA);
     let made = project.made(&SMOKE);
-    // The mean of one submitted model is what was made for that model.
-    for stage in stages(HPA).into_iter().filter(|stage| *stage != "test") {
+    // Of one submitted model the mean, and what follows from it, is the same work as that model's own: it is done once.
+    let of_the_mean = ["test", "deduplicated", "thresholds", "ensemble_submission"];
+    for stage in stages(HPA).into_iter().filter(|stage| !of_the_mean.contains(stage)) {
         assert!(made.iter().any(|instance| stage_of(instance) == stage), "`{stage}` did not run");
     }
     let submission = project.read("results/hpa/submission.csv");

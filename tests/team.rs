@@ -135,7 +135,10 @@ fn what_one_has_made_the_other_uses_verifies_and_collects_as_root() {
     succeeds(team.athanor(one, "run p.yaml"));
     assert!(succeeds(team.athanor(other, "run p.yaml")).contains("1 ran, 1 cached"));
     succeeds(team.athanor(one, "run p.yaml --set v=7"));
-    assert!(succeeds(team.athanor(other, "cache gc --keep-runs=1")).contains("dropped 1 result"), "another one's folders go, too");
+    assert!(
+        succeeds(team.athanor(other, "cache gc --keep-runs=1")).contains("dropped 1 result"),
+        "another one's folders go, too"
+    );
     assert!(succeeds(team.athanor(one, "cache verify")).contains(" 0 damaged"));
     let quarantine = team.cache().join("quarantine");
     assert_eq!(quarantine.read_dir().unwrap().count(), 0, "nothing sound is set aside");

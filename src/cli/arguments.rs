@@ -70,7 +70,7 @@ pub(super) enum Command {
     /// Compare the parameters, inputs and metrics of two runs.
     Compare(CompareCommand),
     /// Print a stage's log, also while it runs.
-    Logs(SelectCommand),
+    Logs(LogsCommand),
     /// Open a shell in a stage's prepared folder, with its variables and its sandbox.
     Shell(ShellCommand),
     /// List the stage kinds, or describe one.
@@ -270,6 +270,17 @@ pub(super) struct SelectCommand {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogsCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+    /// Selector of instances, e.g. `model` or `model[fold=0]`.
+    pub selector: String,
+    /// Go on as long as a run of the pipeline works on them, in whatever terminal.
+    #[arg(short = 'f', long)]
+    pub follow: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,15 +1,13 @@
 //! The commands that only read.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{IsTerminal, Write};
-use std::path::Path;
 
 use athanor_stages::registry;
 use serde_json::json;
 
 use crate::cli::arguments::{CheckCommand, Format, GraphCommand, SelectCommand, ViewCommand};
 use crate::cli::{Exit, STALE, UP_TO_DATE, WRONG, load, print, print_as_it_is, project, remote};
-use crate::escape::{escape, escape_json, escape_lines};
+use crate::escape::{escape, escape_json};
 use crate::language::{self, suggest};
 use crate::plan::InstanceId;
 use crate::run::session::whereabouts::Whereabouts;
@@ -136,55 +134,6 @@ pub(super) fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, E
         Format::Svg => GraphFormat::Svg,
     };
     print(&draw(&*load::plan(settings, &command.pipeline)?, format))
-}
-
-pub(super) fn logs(settings: &Settings, command: &SelectCommand) -> Result<u8, Exit> {
-    let plan = load::plan(settings, &command.pipeline)?;
-    let targets = load::select(&plan, [&command.selector])?;
-    let project = project::inspect(settings)?;
-    let session = load::session(&project, &plan, &command.pipeline, &targets)?;
-    let ledger = session.ledger().map_err(Exit::failed)?;
-    let several = targets.len() > 1;
-    for id in targets {
-        let name = &plan.instances[id.index()].name;
-        let remembered = ledger.instances.get(name).cloned().unwrap_or_default();
-        let in_run = remembered.log.as_ref().map(|(run, path)| session.history().run_folder_called(run).join(path));
-        let in_cache = || {
-            // The log of an attempt that succeeded is in the cache; that of an earlier one says nothing about a failure.
-            let ended_well = remembered.unfinished.is_none() && remembered.failure.is_none();
-            let fingerprint = remembered.fingerprint.filter(|_| ended_well)?;
-            let record = project.cache.read_record(&fingerprint).ok()??;
-            // A record without a log is one of a stage that printed nothing.
-            record.log.map_or(Some(Vec::new()), |log| std::fs::read(project.cache.path_of(&log)).ok())
-        };
-        let log = in_run.as_deref().and_then(|path| std::fs::read(path).ok()).or_else(in_cache);
-        let log = log.or_else(|| in_run.as_deref().filter(|path| is_silent(path)).map(|_| Vec::new()));
-        let name = escape(name);
-        if several {
-            print(&format!("==> {name} <==\n"))?;
-        }
-        // A reader that has gone away is no error.
-        let _ = match log {
-            Some(bytes) if !bytes.is_empty() => write_log(&bytes),
-            Some(_) => writeln!(std::io::stderr(), "{name} printed nothing."),
-            None => writeln!(std::io::stderr(), "{name} has no log: it never ran here, or its log is gone."),
-        };
-    }
-    Ok(UP_TO_DATE)
-}
-
-/// Whether a run has logs but none at `path`: that of a stage that printed nothing.
-fn is_silent(path: &Path) -> bool {
-    !path.exists() && path.parent().is_some_and(Path::is_dir)
-}
-
-/// Writes a log: for a terminal with everything made visible, for anything else as it is.
-fn write_log(bytes: &[u8]) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    if out.is_terminal() {
-        return out.write_all(escape_lines(&String::from_utf8_lossy(bytes)).as_bytes());
-    }
-    out.write_all(bytes)
 }
 
 pub(super) fn kinds(name: Option<&str>) -> Result<u8, Exit> {

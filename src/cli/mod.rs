@@ -14,6 +14,7 @@ mod find_project;
 mod init;
 mod inspect;
 mod load;
+mod logs;
 mod machine_use;
 mod pipeline_file;
 mod project;
@@ -106,7 +107,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Runs(command) => report::runs(&settings()?, &command),
         Command::Metrics(command) => report::metrics(&settings()?, &command),
         Command::Compare(command) => report::compare(&settings()?, &command),
-        Command::Logs(command) => inspect::logs(&settings()?, &command),
+        Command::Logs(command) => logs::logs(&settings()?, &command),
         Command::Shell(command) => shell::shell(&settings()?, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
         Command::Schema { config } => inspect::schema(config),
