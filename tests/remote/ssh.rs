@@ -151,3 +151,21 @@ fn a_folder_behind_opensshs_server_is_as_good() {
     let outcome = over_ssh(&third, &client, &["run", "p.yaml"]);
     assert_eq!((outcome.code, ran(&third), outcome.out.matches("Permission denied").count()), (0, 3, 1), "{outcome:?}");
 }
+
+#[test]
+fn connections_outlive_the_stages_beside_which_they_are_made() {
+    let team = Team::new();
+    let project = team.machine_at(&format!("ssh://host{}", team.path("").display()), "read-write");
+    let mut pipeline =
+        "athanor: 1\nname: p\nstages:\n  s0: { kind: command, run: echo 0 > o, outputs: { o: o } }\n".to_owned();
+    for number in 1..12 {
+        let before = number - 1;
+        pipeline += &format!(
+            "  s{number}: {{ kind: command, inputs: {{ i: s{before} }}, run: cat inputs/i/o > o; echo {number} >> o, outputs: {{ o: o }} }}\n"
+        );
+    }
+    project.write("p.yaml", &pipeline);
+    let outcome = over_ssh(&project, SERVER, &["run", "p.yaml", "-j", "1"]);
+    assert!(outcome.code == 0 && outcome.out.contains("pushed 12 results"), "{outcome:?}");
+    assert!(!outcome.out.contains("broke off"), "{outcome:?}");
+}

@@ -42,7 +42,7 @@ mod unfinished;
 pub use action::RemoteResult;
 pub use address::{Address, SCHEMES};
 pub use error::{RemoteError, Trouble};
-pub use options::RemoteOptions;
+pub use options::{Programs, RemoteOptions};
 pub use push::{PushOptions, PushReport};
 pub use remote::Remote;
 pub use storage::server::serve;

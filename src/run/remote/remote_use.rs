@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use athanor_cache::{ActionRecord, Artifact, Cache, Digest, Presence};
-use athanor_remote::{Address, PushOptions, Remote, RemoteError, RemoteOptions, RemoteResult, TeamKey, Transfer};
+use athanor_remote::{
+    Address, Programs, PushOptions, Remote, RemoteError, RemoteOptions, RemoteResult, TeamKey, Transfer,
+};
 
+use crate::run::own_processes;
 use crate::run::state::outputs::Outputs;
 
 use super::promises::Promises;
@@ -47,6 +50,7 @@ pub(crate) fn open(config: &RemoteConfig) -> Result<Remote, RemoteError> {
         team_key: config.team_key.clone(),
         variables: config.variables.clone(),
         program_there: config.program_there.clone(),
+        programs: Programs { spawn: own_processes::spawn, ended: own_processes::ended },
     })
 }
 

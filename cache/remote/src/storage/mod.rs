@@ -103,7 +103,7 @@ pub(crate) fn open(options: &RemoteOptions) -> Stored<Box<dyn Storage>> {
     match &options.address {
         Address::Folder(path) => Ok(Box::new(folder::Folder::new(path.clone()))),
         Address::Ssh { host, port, folder } => {
-            Ok(Box::new(ssh::Ssh::new(host.clone(), *port, folder.clone(), options.program_there.clone())))
+            Ok(Box::new(ssh::Ssh::new(host.clone(), *port, folder.clone(), options)))
         }
         #[cfg(feature = "cloud")]
         Address::Bucket { scheme, bucket, prefix } => {

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::protocol::{Answer, Question, VERSION, read, read_content, write};
 use super::{Body, Occupied, PART, Storage, Stored};
 use crate::error::{StorageError, Trouble};
+use crate::options::{Programs, RemoteOptions};
 
 /// Connections at once.
 const CONNECTIONS: usize = 4;
@@ -27,6 +28,7 @@ pub(crate) struct Ssh {
     folder: String,
     /// The program on the other machine.
     program: String,
+    programs: Programs,
     connections: Mutex<Connections>,
     given_back: Condvar,
 }
@@ -41,6 +43,7 @@ struct Connections {
 /// A running ssh.
 struct Connection {
     child: Child,
+    ended: fn(u32),
     to: ChildStdin,
     from: BufReader<Watched>,
 }
@@ -50,6 +53,7 @@ impl Drop for Connection {
         // One that has ended already needs neither.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        (self.ended)(self.child.id());
     }
 }
 
@@ -94,8 +98,9 @@ fn wait(stream: &impl AsFd, what: PollFlags) -> io::Result<()> {
 }
 
 impl Ssh {
-    pub(crate) fn new(host: String, port: Option<u16>, folder: String, program: String) -> Ssh {
-        Ssh { host, port, folder, program, connections: Mutex::default(), given_back: Condvar::new() }
+    pub(crate) fn new(host: String, port: Option<u16>, folder: String, options: &RemoteOptions) -> Ssh {
+        let (program, programs) = (options.program_there.clone(), options.programs);
+        Ssh { host, port, folder, program, programs, connections: Mutex::default(), given_back: Condvar::new() }
     }
 
     fn connect(&self) -> Stored<Connection> {
@@ -108,7 +113,8 @@ impl Ssh {
         }
         command.args(["--", &self.host]);
         command.arg(format!("{} cache serve --stdio {}", self.program, quoted(&self.folder)));
-        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let spawned = (self.programs.spawn)(&mut command);
         let mut child = spawned.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
                 StorageError::new(Trouble::Other, "cannot be reached without `ssh`: install it.")
@@ -116,9 +122,11 @@ impl Ssh {
             _ => StorageError::io(&error),
         })?;
         let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            (self.programs.ended)(child.id());
             return Err(StorageError::new(Trouble::Other, "cannot be reached: ssh has no streams."));
         };
-        let mut connection = Connection { child, to, from: BufReader::with_capacity(1 << 16, Watched(from)) };
+        let (from, ended) = (BufReader::with_capacity(1 << 16, Watched(from)), self.programs.ended);
+        let mut connection = Connection { child, ended, to, from };
         match read::<Answer>(&mut connection.from) {
             Ok(Some(Answer::Hello { athanor_remote: VERSION })) => Ok(connection),
             Ok(Some(Answer::Hello { athanor_remote })) => {

@@ -12,7 +12,7 @@ use athanor_cache::{ActionRecord, Artifact, Cache, Digest, Lookup, OutputRecord,
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
-use crate::{PushOptions, Remote, RemoteError, RemoteOptions, TeamKey, Transfer, Trouble};
+use crate::{Programs, PushOptions, Remote, RemoteError, RemoteOptions, TeamKey, Transfer, Trouble};
 use disturbed::{Disturbance, Disturbed, Nowhere};
 
 const OPTIONS: PushOptions = PushOptions { logs: true, again: false };
@@ -47,6 +47,7 @@ impl Two {
             team_key: team_key.map(|key| TeamKey::new(key).unwrap()),
             variables: Vec::new(),
             program_there: String::new(),
+            programs: Programs::default(),
         };
         Remote::open(&options).unwrap()
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use athanor_cache::{ActionRecord, Cache, Digest, Lookup, OutputRecord};
-use athanor_remote::{PushOptions, Remote, RemoteError, RemoteOptions, Transfer, Trouble};
+use athanor_remote::{Programs, PushOptions, Remote, RemoteError, RemoteOptions, Transfer, Trouble};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
@@ -30,6 +30,7 @@ fn remote(endpoint: &str) -> Remote {
         team_key: None,
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         program_there: String::new(),
+        programs: Programs::default(),
     };
     Remote::open(&options).unwrap()
 }

@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use crate::run::executor::local::kept_state::PassedOn;
 use crate::run::executor::local::landlock::Restriction;
 use crate::run::executor::local::process_mark::{ATTEMPT_VARIABLE, RunMark, works_in};
+use crate::run::own_processes;
 
 /// First wait for processes that were killed; each further one is twice as long …
 const FIRST_WAIT: Duration = Duration::from_micros(100);
@@ -191,7 +192,8 @@ impl ProcessTree {
     fn orphans(&self, state: &State) -> Vec<i32> {
         let mut orphans = self.children.list();
         orphans.retain(|process| {
-            !state.exempt.contains(process)
+            !own_processes::is_own(*process)
+                && !state.exempt.contains(process)
                 && !state.running.values().any(|leader| *leader == Leader::Process(*process))
         });
         orphans
