@@ -1,4 +1,4 @@
-//! What `athanor run` does when the run has ended: files for CI, and the user's own command.
+//! The end of `athanor run`: files for CI, and the user's own command.
 
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! `athanor logs`: what stages printed, or print.
+//! `athanor logs`: the output of stages, also while they run.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
@@ -44,7 +44,7 @@ pub(super) fn logs(settings: &Settings, command: &LogsCommand) -> Result<u8, Exi
     Ok(UP_TO_DATE)
 }
 
-/// What the history remembers of an instance's newest log.
+/// Memory of an instance's newest log in the history.
 struct Remembered {
     entry: LedgerEntry,
     /// Its file in the run's folder, from which the log of an attempt that succeeded goes into the cache.

@@ -22,7 +22,7 @@ pub(super) struct Vars {
 /// Text of `--set`, `--profile` or `--vars`: its number among the texts, and itself.
 pub(super) type Argument<'a> = (u32, &'a str);
 
-/// What `vars` are merged from, lowest first.
+/// Layers that `vars` are merged from, lowest first.
 pub(super) struct Layers<'a> {
     /// Files that the pipeline file includes.
     pub included: &'a [IncludedFile],

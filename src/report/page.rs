@@ -34,7 +34,7 @@ const SCRIPTS: [&str; 6] = [
 /// Script that draws a report once.
 const REPORT: &str = include_str!("page/report.js");
 
-/// What a report may load: what is in it.
+/// Policy of a report: it loads only what is in it.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// Beginning of a comment that names a file for debuggers, which is not there.

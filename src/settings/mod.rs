@@ -166,7 +166,7 @@ pub(crate) struct Settings {
     pub on_no_gpu: Setting<OnNoGpu>,
     /// Address of the remote cache.
     pub remote: Setting<RemoteUrl>,
-    /// What is done with the remote cache.
+    /// Use of the remote cache.
     pub remote_mode: Setting<RemoteMode>,
     /// Whether the logs of stages are pushed.
     pub remote_push_logs: Setting<bool>,

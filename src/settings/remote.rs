@@ -17,7 +17,7 @@ keys! {
         /// Address of a cache that machines share: `file:///mnt/team`, `s3://bucket/prefix`, `gs://bucket/prefix`,
         /// `az://container/prefix` or `ssh://host/folder`; `none` for none.
         optional url: Literal<RemoteUrl>,
-        /// What is done with it: `read-only` uses what is there, `read-write` also pushes what runs make, `off` neither;
+        /// Use of it: `read-only` uses what is there, `read-write` also pushes what runs make, `off` neither;
         /// `read-only` if left out.
         optional mode: Literal<RemoteMode>,
         /// Whether the logs of stages are pushed with their results; `true` if left out.
@@ -65,13 +65,13 @@ impl Typed for RemoteUrl {
     }
 }
 
-/// What is done with the remote cache.
+/// Use of the remote cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum RemoteMode {
-    /// What is there is used.
+    /// Results that are there are used.
     #[default]
     ReadOnly,
-    /// What is there is used, and what runs make is pushed.
+    /// Results that are there are used, and those of runs are pushed.
     ReadWrite,
     /// Nothing is asked and nothing is pushed but by `cache push` and `cache pull`.
     Off,

@@ -21,7 +21,7 @@ const NARROWEST: usize = 16;
 pub(crate) struct TerminalSink {
     lines: MultiProgress,
     terminal: Term,
-    /// What runs, in the order in which it began.
+    /// Instances that run, in the order in which they began.
     running: IndexMap<String, Row>,
     /// Number of running stages that have no line.
     more: ProgressBar,

@@ -17,7 +17,7 @@ pub(crate) const IGNORED: [&str; 4] = ["pack/.DS_Store", "pack/sub/._b.txt", "pa
 /// The file with the user's patterns, and what is in it.
 pub(crate) const PATTERNS: (&str, &str) = (".athanorignore", "*.skip\n");
 
-/// What lies at `path` among the project's `files`: a file, or the folder without what is no content.
+/// Content of `path` among the project's `files`: a file, or the folder without what is no content.
 pub(crate) fn content(files: &BTreeMap<String, String>, path: &str) -> Option<Made> {
     if path != PACK {
         return files.get(path).map(|content| Made::File(content.clone().into_bytes()));
@@ -35,7 +35,7 @@ pub(crate) fn read_in_place(path: &str) -> Vec<&str> {
 }
 
 impl Project {
-    /// What a line shows of what it reads in place.
+    /// Text that a line shows of its reads in place.
     pub(crate) fn shown_in_place(&self, path: &str) -> String {
         read_in_place(path).into_iter().map(|path| self.files[path].as_str()).collect()
     }

@@ -55,7 +55,7 @@ pub(crate) struct Stage {
     pub(crate) include: Vec<Point>,
     pub(crate) when: Option<When>,
     pub(crate) inputs: Vec<Input>,
-    /// What a command reads of the project where it lies.
+    /// Path of the project that a command reads where it lies.
     pub(crate) reads: Option<&'static str>,
     /// CPUs it asks for, which change nothing. A command with an even number keeps state, which changes nothing either.
     pub(crate) cpus: u32,

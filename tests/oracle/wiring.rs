@@ -159,7 +159,7 @@ fn read(project: &Project, stage: &Stage, input: &Input, point: &Point, slots: &
     Ok(Read { port, list, paths, axes, labels, source: Source::Instances(sources, second) })
 }
 
-/// What an input of the project's reads.
+/// Input that reads a file or folder of the project.
 fn of_project(port: String, path: &str) -> Read {
     let name = path.rsplit('/').next().unwrap_or_default();
     let (paths, source) = (vec![format!("inputs/{port}/{name}")], Source::File(path.to_owned()));

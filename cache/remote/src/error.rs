@@ -13,7 +13,7 @@ pub enum Trouble {
     Busy,
     /// Nothing more fits.
     Full,
-    /// What it holds is not what it should be.
+    /// It holds something else than it should.
     Damaged,
     /// Anything else.
     Other,
@@ -29,7 +29,7 @@ pub enum RemoteError {
         trouble: Trouble,
         /// Address of the remote cache.
         address: String,
-        /// What it did, and what to do: the rest of a sentence.
+        /// Failure and remedy: the rest of a sentence.
         what: String,
     },
     /// It failed before, and is not asked for a while.

@@ -15,7 +15,7 @@
 //! | `objects/<digest>` | a large file |
 //! | `unfinished/<fingerprint>` | state of a training that was not finished, which is replaced by later state |
 //!
-//! # What is believed
+//! # Trust
 //!
 //! Of content only what its digest says: bytes are hashed before they are stored. A record is believed if it is whole, if its
 //! fingerprint is the one that was asked for and, where there is a [`TeamKey`], if it was sealed with that key. A miss is the

@@ -21,7 +21,7 @@ const RECORDS: usize = 500;
 /// Large files that are sent at once, each in several parts.
 const LARGE_AT_ONCE: usize = 2;
 
-/// What is pushed of results.
+/// Parts of results that are pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PushOptions {
     /// Whether logs are.

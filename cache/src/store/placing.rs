@@ -1,6 +1,6 @@
 //! Placing: content that comes from elsewhere, checked against its digest before it is stored.
 //!
-//! What another machine says of content is believed in nothing: a name is given to bytes that have its digest, and a folder has
+//! Nothing that another machine says of content is believed: a name is given to bytes that have its digest, and a folder has
 //! the paths of a folder.
 
 use std::collections::HashSet;

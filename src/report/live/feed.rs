@@ -33,7 +33,7 @@ pub(crate) struct Feed<'f> {
     pub file: String,
 }
 
-/// What goes on at a moment.
+/// State of a run at a moment.
 #[derive(Debug, Default, Serialize)]
 struct Now {
     /// Instances that run.

@@ -26,7 +26,7 @@ const FRESH: Duration = Duration::from_millis(300);
 /// Data are gathered again when they are this many times as old as gathering took.
 const OF_WORK: u32 = 5;
 
-/// What the live page may load: what this program serves.
+/// Policy of the live page: it loads only what this program serves.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
                       script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 

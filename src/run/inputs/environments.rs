@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// Names of folders that are environments.
 const NAMES: [&str; 3] = [".venv", "node_modules", ".pixi"];
-/// What lies in other ones.
+/// Contents of other ones.
 const MARKS: [&str; 2] = ["pyvenv.cfg", "conda-meta"];
 
 /// The environment in the project folder `project` that `path`, relative to it, is or lies in.

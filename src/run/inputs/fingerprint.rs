@@ -131,7 +131,7 @@ fn is_plain(command: &CommandLine) -> bool {
     shell.written().is_none() && context.is_none() && env.is_empty() && versions.is_empty()
 }
 
-/// What a port reads, as it enters the fingerprint.
+/// Content of a port, as it enters the fingerprint.
 pub struct Port<'p> {
     /// Its name.
     pub name: &'p str,

@@ -1,4 +1,4 @@
-//! What commands read of the project without its being an input: files that their lines name, what is declared under `reads`,
+//! Reads of commands in the project that are no inputs: files that their lines name, what is declared under `reads`,
 //! and modules that scripts import.
 
 use std::borrow::Cow;
@@ -57,10 +57,10 @@ impl ProjectRead {
     }
 }
 
-/// What each command reads of the project, by instance.
+/// Reads of each command in the project, by instance.
 pub type Mentions = HashMap<InstanceId, Vec<ProjectRead>>;
 
-/// What each of the commands reads of the project in the folder `project`, what scripts import excepted; `are_there` selects
+/// Reads of each of the commands in the project in the folder `project`, except what scripts import; `are_there` selects
 /// words that are files of it.
 pub fn mentions<'p>(
     plan: &'p Plan,

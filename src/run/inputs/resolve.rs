@@ -22,7 +22,7 @@ pub struct Inputs<'a> {
     pub plan: &'a Plan,
     /// The project folder.
     pub project: &'a Path,
-    /// What commands read of the project besides.
+    /// Other reads of commands in the project.
     pub mentions: &'a Mentions,
     /// Contents of the project's files.
     pub contents: &'a Contents,
@@ -132,7 +132,7 @@ impl Inputs<'_> {
         self.contents.get(path).ok_or_else(unreadable)
     }
 
-    /// What `id` reads of the project besides its inputs.
+    /// Reads of `id` in the project besides its inputs.
     pub fn project_reads(&self, id: InstanceId) -> impl Iterator<Item = &ProjectRead> {
         self.mentions.get(&id).into_iter().flatten().chain(self.contents.imports_read(id))
     }

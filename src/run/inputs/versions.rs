@@ -110,7 +110,7 @@ pub fn asks(plan: &Plan, ids: &[InstanceId]) -> bool {
     })
 }
 
-/// What a version command prints: on its standard output, or where that is empty on the other one.
+/// Output of a version command: on its standard output, or where that is empty on the other one.
 fn answer(question: &str, command: &CommandLine, project: &Path, variables: &Variables) -> Result<String, String> {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-euc", question]).current_dir(project).stdin(Stdio::null()).env_clear();

@@ -33,7 +33,7 @@ pub(super) struct Publication {
     pub published: Vec<Published>,
     /// Results that could not be put in place.
     pub refused: Vec<Refused>,
-    /// What the user should know about the folder as a whole.
+    /// Sentences for the user about the folder as a whole.
     pub notices: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Publication {
 pub(super) struct Origin<'a> {
     /// The run.
     pub run: &'a str,
-    /// What is noted about it.
+    /// Facts that are noted about it.
     pub note: RunNote,
     /// The pipeline file, relative to the project folder if it lies in that.
     pub pipeline: String,

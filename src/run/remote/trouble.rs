@@ -1,4 +1,4 @@
-//! What the user is told of trouble with a remote cache: each kind of it once.
+//! Messages about trouble with a remote cache: each kind of it is told once.
 
 use std::collections::HashSet;
 use std::mem::{Discriminant, discriminant};

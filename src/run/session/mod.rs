@@ -81,7 +81,7 @@ impl Project {
         }
     }
 
-    /// What stages may read and write.
+    /// Access of stages to files.
     fn access_policy(&self) -> AccessPolicy {
         AccessPolicy::new(self.sandbox.clone(), &self.folder, self.cache.root(), &self.results)
     }
@@ -282,7 +282,7 @@ impl<'a> Session<'a> {
         versions::asks(self.plan, &self.wanted)
     }
 
-    /// What the version commands answered last.
+    /// Last answers of the version commands.
     fn last_versions(&self) -> Versions {
         if self.asks_versions() { Versions::last(&self.snapshots) } else { Versions::default() }
     }

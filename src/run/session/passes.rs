@@ -48,7 +48,7 @@ pub(super) struct Passes<'r> {
     pub(super) cluster: Option<(ClusterConfig, PathBuf)>,
     /// Configuration of the processes that carry out stages.
     pub(super) local: LocalExecutorConfig,
-    /// What stages may read and write.
+    /// Access of stages to files.
     pub(super) policy: Arc<AccessPolicy>,
     /// Whether to go on with what does not depend on a failed instance.
     pub(super) keep_going: bool,

@@ -34,7 +34,7 @@ pub(super) fn remote_use(project: &Project, sender: &Sender<Message>) -> Option<
     Some(Arc::new(RemoteUse::new(config, Arc::clone(&project.cache), Arc::new(notify))))
 }
 
-/// What is needed of the results of a pass.
+/// Needs of the results of a pass.
 pub(super) struct Needed<'n> {
     pub(super) plan: &'n Plan,
     /// Instances that the run is about, producers first.

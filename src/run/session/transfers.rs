@@ -43,7 +43,7 @@ pub(crate) struct Pulled {
     pub states: usize,
 }
 
-/// What is known of the results of a session.
+/// Known results of a session.
 struct Survey {
     outputs: Vec<Option<Outputs>>,
     /// Results that are here.

@@ -47,7 +47,7 @@ struct InstanceResult {
     /// Number in the plan of that run.
     number: InstanceId,
     name: String,
-    /// What it read of the project besides its inputs.
+    /// Its reads of the project besides its inputs.
     mentioned: Vec<ProjectRead>,
     /// Answers to its version commands.
     versions: Vec<String>,

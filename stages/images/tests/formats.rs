@@ -39,7 +39,7 @@ fn formats_of_other_programs_decode_to_their_pixels() {
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// What is wrong with the decoding of a case.
+/// Mistake in the decoding of a case.
 fn wrong(case: &Value) -> Option<String> {
     let (file, expected, options) = (bytes(&case["file"]), image(&case["image"]), options(case));
     let decoded = match decode_as(&file, &options) {

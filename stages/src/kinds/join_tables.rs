@@ -30,7 +30,7 @@ pub struct JoinTablesParams {
     /// Columns of `other` to add; the default is all but those of `on`. Not for `semi` and `anti`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
-    /// What to do with a row that several rows of `other` match.
+    /// Treatment of a row that several rows of `other` match.
     #[serde(default)]
     pub several: Several,
 }

@@ -24,7 +24,7 @@ pub(crate) const PART: u64 = 16 << 20;
 /// Result of a storage's operation.
 pub(crate) type Stored<T> = Result<T, StorageError>;
 
-/// What becomes of what a key holds already.
+/// Treatment of a key that holds something already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Occupied {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::{StorageError, Trouble};
 use crate::storage::{Body, Occupied, Storage, Stored};
 
-/// What is wrong with a storage.
+/// Fault of a storage.
 #[derive(Default)]
 pub(crate) struct Disturbance {
     pub(crate) gets: AtomicUsize,

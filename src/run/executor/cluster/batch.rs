@@ -69,7 +69,7 @@ pub(super) struct JobStatus {
 /// Refusal of the queue.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
-    /// What it said.
+    /// Its words.
     pub message: String,
     /// Whether it may answer otherwise later.
     pub is_for_now: bool,

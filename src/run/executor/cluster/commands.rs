@@ -10,7 +10,7 @@ use super::batch::Refusal;
 /// Time after which a command is taken to hang.
 const MAX_TIME: Duration = Duration::from_secs(120);
 
-/// What queues say when they have no time, or as many jobs as they take: they may take them later. All else is for good.
+/// Words of queues that have no time, or as many jobs as they take: they may take them later. All else is for good.
 const FOR_NOW: [&str; 11] = [
     "Unable to contact slurm controller",
     "Socket timed out",
@@ -25,7 +25,7 @@ const FOR_NOW: [&str; 11] = [
     "Unexpected message received",
 ];
 
-/// What a command prints, with `input` as its standard input.
+/// Output of a command, with `input` as its standard input.
 pub(super) fn run(command: &mut Command, input: &[u8]) -> Result<String, Refusal> {
     let name = command.get_program().to_string_lossy().into_owned();
     let refusal = |message: String, is_for_now| Refusal { message, is_for_now };

@@ -199,7 +199,7 @@ impl Stored {
     }
 }
 
-/// What of a stored folder is as it was.
+/// Part of a stored folder that is as it was.
 struct Holds {
     names: bool,
     /// By file.

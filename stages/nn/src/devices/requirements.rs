@@ -1,4 +1,4 @@
-//! What CUDA must be like for this program: a pure function of facts about a machine.
+//! Requirements of this program on CUDA: a pure function of facts about a machine.
 
 use std::path::{Path, PathBuf};
 

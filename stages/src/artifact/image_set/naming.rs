@@ -43,7 +43,7 @@ pub enum NamingError {
     Channels,
 }
 
-/// What the name of a file says.
+/// Parts that the name of a file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileParts<'n> {
     /// The part of the data set, such as `train`.
@@ -122,7 +122,7 @@ impl Naming {
         self.parts(name, channel).map(|parts| parts.id())
     }
 
-    /// What the file name `name` says if it is that of an image of `channel`.
+    /// Parts that the file name `name` says if it is that of an image of `channel`.
     pub fn parts<'n>(&self, name: &'n str, channel: &str) -> Option<FileParts<'n>> {
         let pattern = self.pattern.replace("{channel}", channel);
         let mut parts = FileParts::default();

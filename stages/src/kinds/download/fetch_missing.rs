@@ -181,7 +181,7 @@ fn keep(items: &ItemCache<'_>, key: &Digest, target: &Path, image: bool) -> Resu
     Ok(kept)
 }
 
-/// Whatever its pages and samples mean, a file that can be decoded is whole.
+/// A file that can be decoded is whole, whatever its pages and samples mean.
 fn first_page() -> Options {
     Options { page: Page::Number(0), scale: Scale::Minmax, ..Options::default() }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Import<'p> {
     pub one_file_each: bool,
 }
 
-/// What an imported file is.
+/// Meaning of an imported file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Imported {
     /// The header of the file that is stored, or of each of its pages.

@@ -45,7 +45,7 @@ pub(crate) const FAX4: Compression = Compression::ByCrate(4);
 const LZW: Compression = Compression::ByCrate(5);
 const DEFLATE: Compression = Compression::ByCrate(8);
 
-/// What the samples of an image are.
+/// Layout of the samples of an image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Samples {
     /// Samples a pixel in the file.
