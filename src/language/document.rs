@@ -19,7 +19,7 @@ keys! {
         /// Name of the pipeline; its results are put under `results/<name>/`.
         required name: PipelineName,
         /// Further files of the pipeline, one or a list, by paths that begin at this file's folder: their `vars` and `stages` count
-        /// as if they were written here. What this file says of a variable goes over what they say.
+        /// as if they were written here. The value of a variable in this file goes over theirs.
         optional include: Listed<Literal<String>>,
         /// Values that expressions read as `vars.NAME`. `--set` and profiles override them.
         optional vars: Named<AnyName, Anything>,
