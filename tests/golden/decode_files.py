@@ -58,7 +58,17 @@ def by_tifffile(path):
             pixels = np.moveaxis(pixels, 0, 2)
         if page.colormap is not None:
             pixels = np.moveaxis(page.colormap[:, pixels] >> 8, 0, 2).astype(np.uint8)
-        return [pixels]
+        out = [pixels]
+        if pixels.dtype == np.uint8:
+            out.append(255 - pixels)
+        if int(page.photometric) == 5:
+            inks = (pixels >> 8 if pixels.dtype == np.uint16 else pixels)[:, :, :4].astype(np.uint8)
+            out.append(np.array(Image.fromarray(np.ascontiguousarray(inks), "CMYK").convert("RGB")))
+        if page.bitspersample == 24 and file.byteorder == "<":
+            # tifffile reads three bytes as a string of bits, with the highest first; libtiff in the order of the file, by which
+            # alone the photographs among the test files are smooth.
+            out.append((pixels & 255) << 16 | pixels & 0xFF00 | pixels >> 16)
+        return out
 
 
 def forms(pixels):

@@ -194,6 +194,26 @@ def compressions():
     for name, options in (("", {}), (" lowest bit first", {"tiffinfo": {266: 2}})):
         file = saved(Image.fromarray(bitmap * 255).convert("1"), "TIFF", compression="group3", **options)
         add(f"TIFF group 3{name}", file, pillow(file, "L"))
+    runs = saved(Image.fromarray(bitmap * 255).convert("1"), "TIFF", compression="tiff_ccitt")
+    add("TIFF fax of aligned lines", runs, pillow(runs, "L"))
+    file = saved(Image.fromarray(bitmap * 255).convert("1"), "TIFF", compression="group3", tiffinfo={292: 1})
+    add("TIFF group 3 of two dimensions", file, pillow(file, "L"))
+    tile = np.zeros((16, 32), np.uint8)
+    tile[:HEIGHT, :WIDTH] = bitmap
+    for number, name in ((3, "group3"), (4, "group4")):
+        strip = Image.open(io.BytesIO(saved(Image.fromarray(tile * 255).convert("1"), "TIFF", compression=name)))
+        start, length = strip.tag_v2[273][0], strip.tag_v2[279][0]
+        strip.fp.seek(start)
+        white = strip.tag_v2[262]
+        tags = {258: 1, 259: number, 262: white, 273: None, 278: None, 279: None, 322: 32, 323: 16, 325: length}
+        file = by_hand(strip.fp.read(length), tags, offset_tag=324)
+        add(f"TIFF {name} tile", file, pillow(file, "L"))
+    table = [60000, 1000, 30000, 20000, 500, 65535]
+    file = saved(Image.fromarray(bitmap * 255).convert("1"), "TIFF", compression="group3")
+    strip = Image.open(io.BytesIO(file))
+    strip.fp.seek(strip.tag_v2[273][0])
+    file = by_hand(strip.fp.read(strip.tag_v2[279][0]), {258: 1, 259: 3, 262: 3, 320: table})
+    add("TIFF group 3 palette", file, pillow(file, "RGB"))
     blank = saved(Image.new("1", (900, 700), 1), "TIFF", compression="group4")
     add("TIFF group 4 blank", blank, pillow(blank, "L"))
     smooth = Image.fromarray(cv2.GaussianBlur(noise(35, 8, 3, 29, 21), (9, 9), 3))
@@ -207,8 +227,30 @@ def compressions():
     add("TIFF JPEG strips", file, pillow(file, "RGB"))
     for compression, says in (("zstd", "zstd compression"), ("lerc", "LERC compression"), ("lzma", "LZMA compression")):
         refuse(f"TIFF {compression}", by_tifffile(grey, compression=compression), f"{says} in a TIFF file is not supported")
-    old = by_hand(b"\0\1" + bytes(100), {259: 5})
-    refuse("TIFF old LZW", old, "LZW of before TIFF 5, with the lowest bit first, in a TIFF file is not supported")
+    old = old_lzw(grey.tobytes())
+    file = by_hand(old, {259: 5})
+    add("TIFF old LZW", file, pillow(file))
+    refuse("TIFF old LZW of differences", by_hand(old, {259: 5, 317: 2}),
+           "LZW of before TIFF 5 of differences or of more than 8 bits in a TIFF file is not supported")
+
+
+def old_lzw(data):
+    """LZW of before TIFF 5: codes of 9 bits, the lowest first, and a new table before they would grow."""
+    codes = [code for start in range(0, len(data), 200) for code in (256, *data[start : start + 200])] + [257]
+    bits = sum(code << 9 * place for place, code in enumerate(codes))
+    return bits.to_bytes((9 * len(codes) + 7) // 8, "little")
+
+
+def ycbcr_units(pixels, across, down):
+    """Luma of `across` x `down` pixels, then their chroma, unit by unit."""
+    out = b""
+    for top in range(0, pixels.shape[0], down):
+        for left in range(0, pixels.shape[1], across):
+            unit = pixels[top : top + down, left : left + across]
+            luma = np.zeros((down, across), np.uint8)
+            luma[: unit.shape[0], : unit.shape[1]] = unit[:, :, 0]
+            out += luma.tobytes() + unit[0, 0, 1:].tobytes()
+    return out
 
 
 def colours():
@@ -233,8 +275,14 @@ def colours():
     ycbcr = noise(45, 8, 3)
     file = by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 6, 530: [1, 1]})
     add("TIFF YCbCr", file, np.array(Image.fromarray(ycbcr, "YCbCr").convert("RGB")), off=1)
-    refuse("TIFF YCbCr of fewer samples", by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 6}),
-           "YCbCr colour with fewer samples of chroma, but for JPEG, in a TIFF file is not supported")
+    for width, height, across, down in ((20, 12, 2, 2), (20, 12, 4, 1), (20, 12, 1, 2), (20, 12, 4, 2), (18, 13, 2, 2)):
+        # 4 x 4 is left out: OpenCV reads the last unit wrong.
+        units = ycbcr_units(noise(46, 8, 3, width, height), across, down)
+        tags = {256: width, 257: height, 258: [8, 8, 8], 277: 3, 262: 6, 278: height, 530: [across, down]}
+        file = by_hand(units, tags)
+        add(f"TIFF YCbCr {across} x {down}, {width} pixels", file, cv2.imdecode(np.frombuffer(file, np.uint8), 1)[:, :, ::-1])
+    refuse("TIFF YCbCr of other samples", by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 6, 530: [3, 1]}),
+           "such an arrangement of chroma in a TIFF file is not supported")
     refuse("TIFF Lab", by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 8}), "Lab colour in a TIFF file is not supported")
 
 
@@ -325,6 +373,21 @@ def others():
     for name, picture in (("rgb", rgb), ("1 bit", bitmap), ("palette", rgb.quantize(16)), ("grey", grey)):
         file = saved(picture, "BMP")
         add(f"BMP {name}", file, pillow(file, "RGB"))
+    windows = saved(rgb.quantize(16), "BMP")
+    os2 = (windows[:10] + struct.pack("<II", struct.unpack("<I", windows[10:14])[0] + 24, 64) + windows[18:54] + bytes(24)
+           + windows[54:])
+    add("BMP of OS/2 2", os2, pillow(os2, "RGB"))
+    # Rows of 12 pixels: a run, three pixels passed over, a run; two passed over, then a run; a row passed over and a whole one;
+    # pixels one by one.
+    for bits, runs in (
+        (8, b"\5\2\0\2\3\0\4\1\0\0" b"\0\2\2\0\4\3\0\0" b"\0\2\0\1\x0c\3\0\0" b"\0\4\1\2\3\2\0\0\0\1"),
+        (4, b"\5\x12\0\2\3\0\4\x31\0\0" b"\0\2\2\0\4\x32\0\0" b"\0\2\0\1\x0c\x3f\0\0" b"\0\4\x12\x32\0\0\0\1"),
+    ):
+        palette = b"".join(bytes([40 + place, 200 - place, 7 * place, 0]) for place in range(16))
+        header = struct.pack("<IiiHHIIiiII", 40, 12, 5, 1, bits, 1 if bits == 8 else 2, len(runs), 0, 0, 16, 0)
+        start = 14 + len(header) + len(palette)
+        file = b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + palette + runs
+        add(f"BMP of runs of {bits} bits that pass over pixels", file, pillow(file, "RGB"))
     for name, picture in (("palette", rgb.quantize(64)), ("grey", grey)):
         file = saved(picture, "GIF")
         add(f"GIF {name}", file, pillow(file, "RGBA"))

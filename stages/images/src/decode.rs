@@ -6,6 +6,7 @@
 //!
 //! Each format is one implementation of the trait `FormatDecoder`; what all formats share (orientation, depth) is done here.
 
+mod bmp;
 mod colour;
 mod directory;
 mod exif;
@@ -232,6 +233,7 @@ fn decoder(bytes: &[u8]) -> Result<&'static dyn FormatDecoder, DecodeError> {
         Some(ImageFormat::Png) => Ok(&png::Png),
         Some(ImageFormat::Jpeg) => Ok(&jpeg::Jpeg),
         Some(ImageFormat::Tiff) => Ok(&tiff::Tiff),
+        Some(ImageFormat::Bmp) => Ok(&bmp::Bmp),
         Some(format) => Ok(others::of(format)),
         None => Err(DecodeError::NotAnImage(Appearance::of(bytes))),
     }

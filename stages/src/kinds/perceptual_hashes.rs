@@ -59,7 +59,7 @@ impl StageKind for PerceptualHashes {
     type Outputs = PerceptualHashesOutputs;
 
     const NAME: &'static str = "perceptual_hashes";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const DOC: &'static str = "Computes the 64-bit perceptual hash of each channel, as Python's ImageHash `phash` does: images that look alike differ in few bits.";
     const USES_ALL_CPUS: bool = true;
 

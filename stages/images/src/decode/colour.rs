@@ -11,18 +11,8 @@ pub(crate) fn rgb_of_cmyk([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     })
 }
 
-/// YCbCr of the full range to RGB. Pillow works with 6 binary digits after the point.
-pub(crate) fn rgb_of_ycbcr([luma, blue, red]: [u8; 3]) -> [u8; 3] {
-    let (luma, blue, red) = (i32::from(luma), i32::from(blue) - 128, i32::from(red) - 128);
-    let part = |chroma: i32, factor: f64| (f64::from(chroma) * factor * 64.0) as i32;
-    let green = part(blue, -0.34414) + part(red, -0.71414);
-    // Lossless: clamped to a byte.
-    [luma + (part(red, 1.402) >> 6), luma + (green >> 6), luma + (part(blue, 1.772) >> 6)]
-        .map(|value| value.clamp(0, 255) as u8)
-}
-
 /// Applies `convert` to the first `N` samples of each pixel of `channels`.
-pub(crate) fn convert<const N: usize>(samples: &[u8], channels: usize, to_rgb: fn([u8; N]) -> [u8; 3]) -> Vec<u8> {
+pub(crate) fn convert<const N: usize>(samples: &[u8], channels: usize, to_rgb: impl Fn([u8; N]) -> [u8; 3]) -> Vec<u8> {
     let mut out = Vec::with_capacity(samples.len() / channels * 3);
     for pixel in samples.chunks_exact(channels) {
         if let Some(colour) = pixel.first_chunk::<N>() {

@@ -31,7 +31,9 @@ pub(crate) enum Tag {
     TileByteCounts = 325,
     SampleFormat = 339,
     JpegTables = 347,
+    YCbCrCoefficients = 529,
     ChromaSubsampling = 530,
+    ReferenceBlackWhite = 532,
 }
 
 /// Pages up to which a chain of directories is followed.
@@ -122,6 +124,25 @@ impl<'a> Directory<'a> {
     pub(crate) fn bytes(&self, tag: Tag) -> Result<Option<&'a [u8]>, String> {
         let value = self.value(tag, "not made of bytes", |kind| matches!(kind, 1 | 2 | 6 | 7).then_some(1))?;
         Ok(value.map(|(_, bytes)| bytes))
+    }
+
+    /// The fractions of a tag, if the tag is there.
+    pub(crate) fn rationals(&self, tag: Tag) -> Result<Option<Vec<f64>>, String> {
+        let Some((kind, value)) = self.value(tag, "not made of fractions", |kind| match kind {
+            3 => Some(2),
+            4 => Some(4),
+            5 => Some(8),
+            _ => None,
+        })?
+        else {
+            return Ok(None);
+        };
+        let whole = |bytes: &[u8]| number(bytes, self.big_endian) as f64;
+        let fraction = |bytes: &[u8]| match bytes.split_at(4.min(bytes.len())) {
+            (above, []) => whole(above),
+            (above, below) => whole(above) / whole(below),
+        };
+        Ok(Some(value.chunks_exact(kind).map(fraction).collect()))
     }
 
     /// The bytes of a number of a tag's type, and of all its numbers; `sizes` knows the types.

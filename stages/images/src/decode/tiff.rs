@@ -3,20 +3,23 @@
 //! A guard reads the directory first (`guard`), and the crate is shown a file whose directory is known to be sound
 //! (`mended`). It unpacks strips and tiles and undoes predictors; the meaning of the samples is ours.
 
-mod fax3;
+mod fax;
 mod guard;
 mod jpeg;
 mod mended;
+mod old_lzw;
 mod ome;
 mod unpack;
+mod ycbcr;
 
-use super::colour::{convert, rgb_of_cmyk, rgb_of_ycbcr};
+use super::colour::{convert, rgb_of_cmyk};
 use super::directory::{Directory, Tag};
 use super::format::{FormatDecoder, Pages};
 use super::orientation::Orientation;
 use super::raster::{NumberType, Raster, RawSamples};
 use super::{DecodeError, Header, ImageFormat, Options, Page, damaged, unsupported};
 use guard::{Colour, Layout, Samples};
+use ycbcr::ToRgb;
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
 
@@ -32,8 +35,7 @@ impl FormatDecoder for Tiff {
         let (directory, header, layout) = open(bytes, options)?;
         let samples = match layout.compression {
             guard::Compression::Jpeg => RawSamples::U8(jpeg::gather(bytes, &directory, &layout, &options.limits)?),
-            guard::Compression::Fax3 => RawSamples::U8(fax3::gather(bytes, &layout)?),
-            guard::Compression::ByCrate(number) => unpack::gather(bytes, &directory, &layout, number)?,
+            _ => unpack::gather(bytes, &directory, &layout)?,
         };
         let samples = match layout.compression {
             // The JPEG decoder has made RGB of YCbCr.
@@ -80,7 +82,7 @@ fn open<'a>(bytes: &'a [u8], options: &Options) -> Result<(Directory<'a>, Header
     let header = Header { format: FORMAT, width: side(Tag::Width)?, height: side(Tag::Height)?, channels, depth };
     let delivered = channels * usize::from(depth / 8);
     let pixel_bytes = (samples.count * samples.numbers.working_bytes()).max(delivered);
-    let is_fax = matches!(directory.number(Tag::Compression, 1), Ok(3 | 4));
+    let is_fax = matches!(directory.number(Tag::Compression, 1), Ok(2..=4));
     let header = header.within_at(pixel_bytes, &options.limits, possible_bytes(bytes.len(), is_fax))?;
     let layout = Layout::read(&directory, &header, samples, &options.limits, bytes)?;
     Ok((directory, header, layout))
@@ -122,7 +124,10 @@ fn coloured(samples: RawSamples, kind: &Samples, directory: &Directory<'_>) -> R
             let upper: Vec<u8> = samples.into_iter().map(|sample| (sample >> 8) as u8).collect();
             RawSamples::U8(convert(&upper, kind.count, rgb_of_cmyk))
         }
-        (Colour::YCbCr, RawSamples::U8(samples)) => RawSamples::U8(convert(&samples, kind.count, rgb_of_ycbcr)),
+        (Colour::YCbCr, RawSamples::U8(samples)) => {
+            let table = ToRgb::read(directory)?;
+            RawSamples::U8(convert(&samples, kind.count, |stored| table.rgb(stored)))
+        }
         (Colour::Palette | Colour::Cmyk | Colour::YCbCr, _) => return Err(unsupported(FORMAT, "such a colour")),
     })
 }

@@ -7,6 +7,8 @@ use super::super::directory::{Directory, Tag};
 use super::super::raster::NumberType;
 use super::super::{DecodeError, Header, Limits, damaged, unsupported};
 use super::FORMAT;
+use super::fax::FaxForm;
+use super::ycbcr::Chroma;
 
 /// Strips or tiles of an image.
 const MAX_CHUNKS: usize = 1 << 20;
@@ -36,12 +38,13 @@ pub(crate) enum Compression {
     ByCrate(u16),
     /// JPEG streams.
     Jpeg,
-    /// Group 3 fax of one dimension.
-    Fax3,
+    /// Fax.
+    Fax(FaxForm),
+    /// LZW of before TIFF 5.
+    OldLzw,
 }
 
 const RAW: Compression = Compression::ByCrate(1);
-pub(crate) const FAX4: Compression = Compression::ByCrate(4);
 const LZW: Compression = Compression::ByCrate(5);
 const DEFLATE: Compression = Compression::ByCrate(8);
 
@@ -85,6 +88,8 @@ pub(crate) struct Layout {
     pub predictor: u16,
     /// Whether the lowest bit of a byte comes first.
     pub lowest_bit_first: bool,
+    /// Pixels that share their chroma, where there is any.
+    pub chroma: Chroma,
 }
 
 fn broken(reason: String) -> DecodeError {
@@ -188,14 +193,26 @@ impl Layout {
             compression,
             predictor: predictor(number(Tag::Predictor, 1)?, compression, samples.numbers)?,
             lowest_bit_first: number(Tag::FillOrder, 1)? == 2,
+            chroma: Chroma::WHOLE,
         };
-        layout.check(directory, limits)?;
+        if samples.colour == Colour::YCbCr && compression != Compression::Jpeg {
+            let chroma = Chroma::read(directory).map_err(broken)?.filter(|chroma| layout.takes(*chroma));
+            layout.chroma = chroma.map_or_else(|| refused("such an arrangement of chroma"), Ok)?;
+        }
+        layout.check(limits)?;
         layout.chunks = layout.find_chunks(directory, file)?;
+        let old = |place: &Range<usize>| matches!(file[place.clone()], [0, odd, ..] if odd & 1 == 1);
+        if layout.compression == LZW && layout.chunks.first().is_some_and(old) {
+            if layout.predictor != 1 || samples.numbers.bits() > 8 {
+                return refused("LZW of before TIFF 5 of differences or of more than 8 bits");
+            }
+            layout.compression = Compression::OldLzw;
+        }
         Ok(layout)
     }
 
     /// Checks that a strip or tile may be reserved, and that its samples are stored in a way that is known.
-    fn check(&self, directory: &Directory<'_>, limits: &Limits) -> Result<(), DecodeError> {
+    fn check(&self, limits: &Limits) -> Result<(), DecodeError> {
         let pixels = self.chunk_width.checked_mul(self.chunk_height);
         let bytes = pixels.and_then(|pixels| pixels.checked_mul(self.samples.count * 8));
         let bits = usize::from(self.samples.numbers.bits());
@@ -206,18 +223,41 @@ impl Layout {
         if self.chunks_a_plane() * self.planes() > MAX_CHUNKS {
             return refused(format!("more than {MAX_CHUNKS} strips or tiles"));
         }
-        let chroma = directory.numbers(Tag::ChromaSubsampling).map_err(broken)?.unwrap_or_else(|| vec![2, 2]);
-        if self.samples.colour == Colour::YCbCr && self.compression != Compression::Jpeg && chroma != [1, 1] {
-            return refused("YCbCr colour with fewer samples of chroma, but for JPEG,");
-        }
         if self.compression == Compression::Jpeg && self.samples.numbers != NumberType::Unsigned(8) {
             return refused(format!("JPEG at {bits} bits"));
         }
-        let is_fax = matches!(self.compression, FAX4 | Compression::Fax3);
-        if is_fax && (bits != 1 || self.samples.count != 1 || self.tiled && self.compression == Compression::Fax3) {
-            return refused("fax compression of grey or coloured samples, or of tiles,");
+        let is_fax = matches!(self.compression, Compression::Fax(_));
+        if is_fax && (bits != 1 || self.samples.count != 1) {
+            return refused("fax compression of grey or coloured samples");
         }
         Ok(())
+    }
+
+    /// Whether units of such chroma fit: those of several pixels go without planes and differences.
+    fn takes(&self, chroma: Chroma) -> bool {
+        chroma == Chroma::WHOLE || !self.planar && self.predictor == 1
+    }
+
+    /// The layout of the bytes as they are stored: that of the samples, or of units of pixels that share their chroma.
+    pub(crate) fn stored(&self) -> Layout {
+        let samples =
+            Samples { count: 1, numbers: NumberType::Unsigned(8), colour: Colour::Grey { white_is_zero: false } };
+        let chunks = self.chunks.clone();
+        if self.chroma == Chroma::WHOLE {
+            return Layout { chunks, ..*self };
+        }
+        let row_bytes = self.stored_row_bytes();
+        let rows = |pixels: usize| pixels.div_ceil(self.chroma.down);
+        Layout {
+            width: row_bytes * self.across,
+            height: (self.down - 1) * rows(self.chunk_height) + rows(self.rows_of(self.chunks_a_plane() - 1)),
+            samples,
+            chunk_width: row_bytes,
+            chunk_height: rows(self.chunk_height),
+            chroma: Chroma::WHOLE,
+            chunks,
+            ..*self
+        }
     }
 
     /// Strips or tiles of one plane.
@@ -235,7 +275,12 @@ impl Layout {
         if self.planar { 1 } else { self.samples.count }
     }
 
-    /// Bytes of an unpacked row of a strip or tile.
+    /// Bytes of a row of a strip or tile as it is stored: of samples, or of units of pixels that share their chroma.
+    pub(crate) fn stored_row_bytes(&self) -> usize {
+        if self.chroma == Chroma::WHOLE { self.row_bytes() } else { self.chroma.row_bytes(self.chunk_width) }
+    }
+
+    /// Bytes of a row of a strip or tile, with all samples of each pixel.
     pub(crate) fn row_bytes(&self) -> usize {
         (self.chunk_width * self.samples_in_chunk() * usize::from(self.samples.numbers.bits())).div_ceil(8)
     }
@@ -266,7 +311,7 @@ impl Layout {
         let doubtful = !self.planar && count > 2 && lengths.first() != lengths.get(1);
         let place = |(chunk, &start): (usize, &usize)| {
             let stored = lengths.get(chunk).copied().unwrap_or(0);
-            let whole = self.row_bytes() * self.rows_of(chunk);
+            let whole = self.stored_row_bytes() * self.rows_of(chunk).div_ceil(self.chroma.down);
             let end = match self.compression {
                 // A length that is too small is a mistake where there is one strip, and a damage where there are several.
                 RAW if count > 1 && !doubtful && (1..whole).contains(&stored) => None,
@@ -276,27 +321,23 @@ impl Layout {
             end.filter(|end| *end <= file.len() && start < *end).map(|end| start..end)
         };
         let places: Option<Vec<Range<usize>>> = offsets.iter().take(count).enumerate().map(place).collect();
-        let places = places.ok_or_else(|| damaged(FORMAT, "it ends before its last strip or tile"))?;
-        let old = |place: &Range<usize>| matches!(file[place.clone()], [0, odd, ..] if odd & 1 == 1);
-        if self.compression == LZW && places.first().is_some_and(old) {
-            return refused("LZW of before TIFF 5, with the lowest bit first,");
-        }
-        Ok(places)
+        places.ok_or_else(|| damaged(FORMAT, "it ends before its last strip or tile"))
     }
 }
 
 fn compression(number: usize, t4_options: usize) -> Result<Compression, DecodeError> {
     let name = match number {
-        3 if t4_options & 1 == 0 => return Ok(Compression::Fax3),
         1 => return Ok(RAW),
-        4 => return Ok(FAX4),
+        2 => return Ok(Compression::Fax(FaxForm::ByteAligned)),
+        3 if t4_options & 1 == 0 => return Ok(Compression::Fax(FaxForm::OneDimension)),
+        3 => return Ok(Compression::Fax(FaxForm::TwoDimensions)),
+        4 => return Ok(Compression::Fax(FaxForm::Group4)),
         5 => return Ok(LZW),
         // The official number, and the one from before there was one.
         8 | 32_946 => return Ok(DEFLATE),
         32_773 => return Ok(Compression::ByCrate(32_773)),
         7 => return Ok(Compression::Jpeg),
-        2 | 32_771 => "Group 3 fax without ends of lines",
-        3 => "two-dimensional Group 3 fax",
+        32_771 => "fax aligned to words",
         6 => "JPEG of before TIFF 6.2",
         32_809 => "ThunderScan",
         32_766 => "NeXT",

@@ -113,8 +113,6 @@ fn directory(layout: &Layout, compression: u16, start: u64, big_endian: bool) ->
     let samples = layout.samples;
     let (numbers, bits, in_pixel) = match Presentation::of(layout) {
         Presentation::Numbers => (samples.numbers, samples.numbers.bits(), samples.count),
-        // Fax needs the width in pixels, of one bit each.
-        Presentation::Bytes if compression == 4 => (samples.numbers, 1, 1),
         Presentation::Bytes => (NumberType::Unsigned(8), 8, if layout.planar { samples.count } else { 1 }),
     };
     let chunk_width = match bits == samples.numbers.bits() {

@@ -3,30 +3,22 @@
 use super::super::directory::Directory;
 use super::super::raster::{NumberType, RawSamples};
 use super::super::{DecodeError, damaged, unsupported};
-use super::FORMAT;
-use super::guard::{Colour, Layout};
+use super::guard::{Colour, Compression, Layout};
 use super::mended::{MendedFile, shown};
+use super::ycbcr::Chroma;
+use super::{FORMAT, fax, old_lzw};
 
 use ::tiff::TiffError;
 use ::tiff::decoder::{Decoder, Limits};
 
+/// Unpacks the strip or tile of a number.
+type Unpack<'a> = Box<dyn FnMut(usize, &mut [u8]) -> Result<(), DecodeError> + 'a>;
+
 /// All samples of an image, pixel by pixel.
-pub(crate) fn gather(
-    file: &[u8],
-    directory: &Directory<'_>,
-    layout: &Layout,
-    compression: u16,
-) -> Result<RawSamples, DecodeError> {
-    let mended = MendedFile::new(file, directory.big_endian, layout, compression);
-    let end = mended.end();
-    // The guard has seen to all sizes.
-    let mut decoder = Decoder::new(mended).map_err(refusal)?.with_limits(Limits::unlimited());
-    let mut chunk = move |at: usize, out: &mut [u8]| {
-        end.set(shown(layout.chunks[at].end));
-        // Lossless: the guard lets a million pass.
-        decoder.read_chunk_bytes(at as u32, out).map_err(refusal)
-    };
+pub(crate) fn gather(file: &[u8], directory: &Directory<'_>, layout: &Layout) -> Result<RawSamples, DecodeError> {
     let big_endian = directory.big_endian;
+    let unpack = unpacking(file, big_endian, layout)?;
+    let mut chunk = spreading(layout, unpack);
     let scaled = layout.samples.colour != Colour::Palette;
     Ok(match layout.samples.numbers {
         NumberType::Unsigned(8) => {
@@ -51,6 +43,46 @@ pub(crate) fn gather(
             let read = |row: &[u8], out: &mut [f64]| read_wide(row, numbers, big_endian, out);
             RawSamples::Wide(place(layout, &mut chunk, read)?, numbers)
         }
+    })
+}
+
+/// The way to unpack the strips and tiles of a layout.
+fn unpacking<'a>(file: &'a [u8], big_endian: bool, layout: &'a Layout) -> Result<Unpack<'a>, DecodeError> {
+    let bytes = |at: usize| &file[layout.chunks[at].clone()];
+    let order = |byte: &u8| if layout.lowest_bit_first { byte.reverse_bits() } else { *byte };
+    Ok(match layout.compression {
+        Compression::Fax(form) => Box::new(move |at, out| {
+            fax::unpack(bytes(at).iter().map(order), form, layout.chunk_width, layout.row_bytes(), out)
+        }),
+        Compression::OldLzw => Box::new(move |at, out| old_lzw::unpack(bytes(at), out)),
+        Compression::Jpeg => return Err(unsupported(FORMAT, "JPEG among other samples")),
+        Compression::ByCrate(compression) => {
+            let stored = layout.stored();
+            let mended = MendedFile::new(file, big_endian, &stored, compression);
+            let end = mended.end();
+            // The guard has seen to all sizes.
+            let mut decoder = Decoder::new(mended).map_err(refusal)?.with_limits(Limits::unlimited());
+            Box::new(move |at, out| {
+                end.set(shown(layout.chunks[at].end));
+                // Lossless: the guard lets a million pass.
+                decoder.read_chunk_bytes(at as u32, out).map_err(refusal)
+            })
+        }
+    })
+}
+
+/// The same with rows of samples in place of rows of units whose pixels share their chroma.
+fn spreading<'a>(layout: &'a Layout, mut unpack: Unpack<'a>) -> Unpack<'a> {
+    let Chroma { down, .. } = layout.chroma;
+    if layout.chroma == Chroma::WHOLE {
+        return unpack;
+    }
+    let mut units = vec![0; layout.stored_row_bytes() * layout.chunk_height.div_ceil(down)];
+    Box::new(move |at, out| {
+        let units = &mut units[..layout.stored_row_bytes() * layout.rows_of(at).div_ceil(down)];
+        unpack(at, units)?;
+        layout.chroma.spread(units, layout.chunk_width, out);
+        Ok(())
     })
 }
 
