@@ -30,11 +30,17 @@ stages:
     kind: embed
     inputs: { checkpoint: metric.checkpoint, images: packed.packed }
     params: { batch: 1 }
+  noisy:
+    kind: embed
+    inputs: { checkpoint: metric.checkpoint, images: packed.packed }
+    params: { batch: 1, dropout: true }
+    seed: "${{ vars.seed }}"
 results:
   model: model.last
   metric: metric.last
   predicted: predicted
   features: features
+  noisy: noisy
 "#;
 
 const IMAGES: usize = 24;
@@ -89,7 +95,7 @@ fn went_on(project: &Project, stage: &str) -> bool {
 #[test]
 fn killed_stages_go_on_and_end_with_the_same_bytes() {
     let project = project();
-    for (stage, times) in [("model", 3), ("metric", 3), ("predicted", 2), ("features", 2)] {
+    for (stage, times) in [("model", 3), ("metric", 3), ("predicted", 2), ("features", 2), ("noisy", 2)] {
         killed(&project, stage, times);
         ok(&project, &[stage]);
         assert!(went_on(&project, stage), "{stage} began anew");
@@ -101,6 +107,21 @@ fn killed_stages_go_on_and_end_with_the_same_bytes() {
     let folders = std::fs::read_dir(project.path(".athanor/unfinished")).unwrap();
     let left = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap()).count();
     assert_eq!(left, 0, "nothing is left over");
+}
+
+#[test]
+fn dropout_that_is_left_on_follows_the_seed() {
+    let project = project();
+    ok(&project, &["features", "noisy"]);
+    let (features, noisy) = (result(&project, "features"), result(&project, "noisy"));
+    assert!(features != noisy, "dropout changes features");
+    ok(&project, &["noisy", "--set", "seed=1"]);
+    assert!(result(&project, "noisy") != noisy, "another seed drops other values");
+    ok(&project, &["metric", "noisy", "--set", "seed=0"]);
+    assert!(result(&project, "noisy") == noisy, "the same seed drops the same values");
+    project.edit("save_every: 0 }\n  predicted", "save_every: 0, dropout: [0.0, 0.0] }\n  predicted");
+    ok(&project, &["features", "noisy"]);
+    assert!(result(&project, "features") == result(&project, "noisy"), "the shares are those of the training");
 }
 
 #[test]

@@ -11,7 +11,8 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
 use crate::learn::data::view::View;
-use crate::learn::data::{ImagePool, chosen_ids};
+use crate::learn::data::{ImagePool, RandomUse, chosen_ids, random_stream};
+use crate::learn::head_dropout;
 use crate::learn::infer::InferenceJob;
 use crate::learn::precision::Precision;
 use crate::learn::preprocessing::Preprocessing;
@@ -34,6 +35,10 @@ pub struct EmbedParams {
     /// Numeric precision of the network.
     #[serde(default)]
     pub precision: Precision,
+    /// Whether dropout stays on, with the shares of the training and random numbers of the stage's `seed`, as when the reference
+    /// solution computed its features. They are then noisier, and their cosines lower. Off by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dropout: bool,
 }
 
 fn batch() -> usize {
@@ -91,7 +96,8 @@ impl StageKind for Embed {
         let ids = chosen_ids(inputs.ids.as_ref(), &pool)?;
         let images = pool.find(&ids, preprocessing.side)?;
         let devices = context.devices(params.precision)?;
-        let EmbedParams { batch, precision } = params;
+        let EmbedParams { batch, precision, dropout: with_dropout } = params;
+        let dropout = head_dropout::of(&checkpoint.metadata, &file.label)?;
         let job = InferenceJob {
             pool: &pool,
             architecture: checkpoint.architecture,
@@ -102,12 +108,19 @@ impl StageKind for Embed {
             width: FEATURE_LENGTH,
         };
         let view_of = |row: usize| (images[row], View::whole(pool.size(images[row]), preprocessing.side));
+        let random = random_stream(context.seed, RandomUse::Dropout, 0);
         let features = with_thread_pool(context.threads, || {
             let config = MetricConfig::new(checkpoint.architecture, checkpoint.channels, checkpoint.outputs);
-            let config = MetricConfig { stem_pool: checkpoint.stem_pool, ..config };
+            let config = MetricConfig { dropout, stem_pool: checkpoint.stem_pool, ..config };
             let models = devices.iter().map(|device| checkpoint.clone().into_model(config.init(device)));
             let models: Vec<MetricModel> = models.collect::<Result<_, _>>()?;
-            let feature = |model: &MetricModel, images| model.features(images).into_data().iter().collect();
+            let feature = |model: &MetricModel, images, first: usize| {
+                let features = match with_dropout {
+                    true => model.features_with_dropout(images, random.split(first as u64)),
+                    false => model.features(images),
+                };
+                features.into_data().iter().collect()
+            };
             job.run(models, &devices, view_of, feature, context)
         })?;
         if features.iter().any(|number| !number.is_finite()) {

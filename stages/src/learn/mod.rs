@@ -4,6 +4,7 @@
 //! The networks themselves are [`athanor_nn`]'s; the kinds that use this are in [`kinds`](crate::kinds).
 
 pub mod data;
+pub(crate) mod head_dropout;
 pub(crate) mod infer;
 mod malloc;
 pub mod precision;

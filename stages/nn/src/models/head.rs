@@ -3,6 +3,7 @@
 //! Both heads are those of the first solution of the Human Protein Atlas competition (Ouyang et al. 2019,
 //! <https://doi.org/10.1038/s41592-019-0658-6>).
 
+use athanor_random::Random;
 use burn::module::{Module, Param};
 use burn::prelude::*;
 use burn::tensor::DType;
@@ -10,6 +11,7 @@ use burn::tensor::activation::relu;
 
 use super::{Architecture, Backbone, Model, StemPool};
 use crate::dropout::Dropout;
+use crate::forward_context::training_pass;
 use crate::layers::{BatchNorm, Linear, uniform_within};
 
 /// Numbers in the feature of the metric model.
@@ -125,9 +127,12 @@ pub struct MetricConfig {
 }
 
 impl MetricConfig {
+    /// Shares that the reference solution drops.
+    pub const DROPOUT: [f64; 2] = [0.25, 0.5];
+
     /// As the reference solution has it.
     pub fn new(architecture: Architecture, channels: usize, identities: usize) -> Self {
-        MetricConfig { architecture, channels, identities, dropout: [0.25, 0.5], stem_pool: None }
+        MetricConfig { architecture, channels, identities, dropout: MetricConfig::DROPOUT, stem_pool: None }
     }
 
     /// A metric model with random weights.
@@ -156,6 +161,12 @@ impl MetricModel {
     /// Images `[batch, channel, height, width]` to features `[batch, 512]`, of the parameters' type.
     pub fn features(&self, images: Tensor<4>) -> Tensor<2> {
         self.head.forward(pooled(self.backbone.forward(images), self.head.bn1.kind()))
+    }
+
+    /// The features with dropout left on, which draws from `random`. Batch norms use their running statistics as ever, unless
+    /// the images are on a device that differentiates.
+    pub fn features_with_dropout(&self, images: Tensor<4>, random: Random) -> Tensor<2> {
+        training_pass(random, || self.features(images)).0
     }
 
     /// Features `[batch, 512]` to the cosines of their angles with each identity's direction, `[batch, identity]`.

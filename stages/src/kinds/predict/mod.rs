@@ -114,7 +114,7 @@ impl Prediction {
         let (pool, architecture, preprocessing) = (&self.pool, self.architecture, &self.preprocessing);
         let job = InferenceJob { pool, architecture, preprocessing, count, batch, precision, width };
         let outputs =
-            job.run(models, devices, |row| self.view(row), |model, images| self.say(model, images), context)?;
+            job.run(models, devices, |row| self.view(row), |model, images, _| self.say(model, images), context)?;
         if outputs.iter().any(|probability| probability.is_nan()) {
             let message = "the network's outputs are not numbers; its training did not go well";
             return Err(StageError::mismatch(message));

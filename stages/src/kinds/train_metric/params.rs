@@ -2,6 +2,7 @@
 
 use crate::learn::train::params::training_params;
 use crate::params::{ParamProblem, Parameters};
+use athanor_nn::models::MetricConfig;
 
 training_params! {
     /// Parameters of [`TrainMetric`](super::TrainMetric).
@@ -22,7 +23,7 @@ fn identity() -> String {
 }
 
 fn dropout() -> [f64; 2] {
-    [0.25, 0.5]
+    MetricConfig::DROPOUT
 }
 
 impl Parameters for TrainMetricParams {

@@ -11,6 +11,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::learn::data::IdentityDataset;
 use crate::learn::data::view::View;
+use crate::learn::head_dropout;
 use crate::learn::train::{TrainingData, TrainingTask, Validation};
 
 /// A metric model to be trained, everything checked.
@@ -43,6 +44,10 @@ impl TrainingTask for MetricTask {
         let TrainMetricParams { arch, stem_pool, dropout, .. } = self.params;
         let config = MetricConfig::new(arch, self.data.pool.channels.len(), self.train.count());
         MetricConfig { dropout, stem_pool, ..config }.init(device)
+    }
+
+    fn metadata(&self) -> Option<(String, String)> {
+        head_dropout::metadata(self.params.dropout)
     }
 
     fn outputs(&self, model: &MetricModel, images: Tensor<4>) -> Tensor<2> {

@@ -37,7 +37,7 @@ pub(crate) struct InferenceJob<'a> {
 
 impl InferenceJob<'_> {
     /// The outputs `[image, width]`, image by image: `view_of` gives the image at a position and the view of it,
-    /// `infer` the outputs of a network for images `[batch, channel, side, side]`.
+    /// `infer` the outputs of a network for images `[batch, channel, side, side]`, of which the first has that position.
     ///
     /// Each batch goes to one of `models`, which are the same network on each of `devices`. Outputs of an earlier
     /// attempt at the same work are not computed again.
@@ -49,7 +49,7 @@ impl InferenceJob<'_> {
         models: Vec<M>,
         devices: &Devices,
         view_of: impl Fn(usize) -> (usize, View) + Sync,
-        infer: impl Fn(&M, Tensor<4>) -> Vec<f32> + Sync,
+        infer: impl Fn(&M, Tensor<4>, usize) -> Vec<f32> + Sync,
         context: &StageContext<'_>,
     ) -> Result<Vec<f32>, StageError> {
         devices.catch_out_of_memory(|| self.run_batches(models, devices, view_of, infer, context)).unwrap_or_else(
@@ -71,7 +71,7 @@ impl InferenceJob<'_> {
         models: Vec<M>,
         devices: &Devices,
         view_of: impl Fn(usize) -> (usize, View) + Sync,
-        infer: impl Fn(&M, Tensor<4>) -> Vec<f32> + Sync,
+        infer: impl Fn(&M, Tensor<4>, usize) -> Vec<f32> + Sync,
         context: &StageContext<'_>,
     ) -> Result<Vec<f32>, StageError> {
         let mut partial = PartialOutputs::open(&context.unfinished()?, self.width)?;
@@ -82,7 +82,7 @@ impl InferenceJob<'_> {
         let batches = Batches { pool: self.pool, side, size: self.batch, threads: context.threads };
         let say = |(model, device): &mut (M, Device), batch: Batch| {
             let images = self.preprocessing.normalisation.images(batch.bytes, batch.positions.len(), side, device);
-            infer(model, self.precision.cast(images))
+            infer(model, self.precision.cast(images), batch.positions.start)
         };
         let work =
             format!("infer {} {side} {} {} {}", self.architecture, self.batch, self.precision.name(), self.width);

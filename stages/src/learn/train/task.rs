@@ -57,9 +57,16 @@ pub(crate) trait TrainingTask: Sync {
         Ok(model.with_backbone(backbone))
     }
 
+    /// Metadata of a checkpoint besides those of its images.
+    fn metadata(&self) -> Option<(String, String)> {
+        None
+    }
+
     /// Writes a checkpoint.
     fn save(&self, model: &Self::Model, path: &Path) -> Result<(), StageError> {
-        Ok(save_checkpoint_with(model, self.data().preprocessing.metadata(), path)?)
+        let mut metadata = self.data().preprocessing.metadata();
+        metadata.extend(self.metadata());
+        Ok(save_checkpoint_with(model, metadata, path)?)
     }
 }
 
