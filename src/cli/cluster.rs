@@ -37,6 +37,7 @@ pub(super) fn options(settings: &Settings, command: &RunCommand) -> Result<Optio
         hidden: hidden.collect(),
         poll: poll.value,
         idle: idle.value,
+        scratch: settings.scratch.value.clone(),
     }))
 }
 

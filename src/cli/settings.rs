@@ -185,7 +185,7 @@ mod tests {
         };
         let none = SettingOptions::default();
         let defaults =
-            ".athanor never strict local none none 64MiB fail none read-only true none results on none none".split(' ');
+            ".athanor never strict local none none 64MiB fail none read-only true none results on none none none".split(' ');
         assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
         for (name, text) in LAYERS {
             std::fs::write(at(name), text).unwrap();
@@ -209,6 +209,7 @@ mod tests {
                 format!("out {etc}:3"),
                 format!("off {etc}:6"),
                 "none default".to_owned(),
+                "none default".to_owned(),
                 "none default".to_owned()
             ]
         );
@@ -230,7 +231,8 @@ mod tests {
                 &format!("out {etc}:3"),
                 &format!("off {etc}:6"),
                 "none default",
-                "/home/ann/a:b ATHANOR_SANDBOX_WRITES"
+                "/home/ann/a:b ATHANOR_SANDBOX_WRITES",
+                "none default"
             ]
         );
         assert_eq!(read(&VARIABLES, &none)[0], "c ATHANOR_CACHE");

@@ -12,6 +12,7 @@ use super::folder::{PathText, folder};
 use super::layer::{Layer, LogLimit};
 use super::remote::{RemoteKeys, RemoteSetting};
 use super::sandbox::{self, SandboxKeys, SandboxSetting};
+use super::scratch::NodeFolder;
 use super::slurm::{self, BatchKeys, ExecutorChoice, SlurmKeys};
 use super::{EnvironmentRule, OnNoGpu, Origin, Setting, VerifyOnUse};
 
@@ -43,6 +44,9 @@ keys! {
         optional results: Literal<PathText>,
         /// Sandbox of commands: `on` or `off`, or a mapping of `mode`, `reads` and `writes`; `on` if left out.
         optional sandbox: SandboxSetting,
+        /// Folder on a cluster's nodes in which attempts work, such as `$SLURM_TMPDIR`: their inputs are copied there, once a node.
+        /// Absolute, or beginning with a variable of the nodes; the cache's own folder if left out.
+        optional scratch: Literal<NodeFolder>,
         /// Options of jobs on a Slurm cluster.
         optional slurm: SlurmKeys,
     }
@@ -72,7 +76,7 @@ keys! {
 }
 
 /// Names of all settings, as they may be written in one line of a file.
-pub(crate) const NAMES: [&str; 35] = [
+pub(crate) const NAMES: [&str; 36] = [
     "batch",
     "batch.cancel",
     "batch.poll",
@@ -97,6 +101,7 @@ pub(crate) const NAMES: [&str; 35] = [
     "sandbox.mode",
     "sandbox.reads",
     "sandbox.writes",
+    "scratch",
     "slurm",
     "slurm.account",
     "slurm.extra",
@@ -188,6 +193,7 @@ pub(crate) fn read(file: &SourceText, number: u32, home: Option<&Path>, problems
         executor: keys.executor.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         slurm: slurm::layer(keys.slurm, keys.batch, &origin),
         log_limit: keys.log_limit.map(|written| Setting { value: written.value.0, origin: origin(written.span) }),
+        scratch: keys.scratch.map(|written| Setting { value: Some(written.value.0), origin: origin(written.span) }),
         sandbox: mode.map(|written| Setting { value: written.value, origin: origin(written.span) }),
         ..Layer::default()
     };

@@ -51,6 +51,8 @@ pub(crate) struct Layer {
     pub sandbox_reads: Option<Setting<Vec<PathBuf>>>,
     /// See [`Settings`](super::Settings).
     pub sandbox_writes: Option<Setting<Vec<PathBuf>>>,
+    /// See [`Settings`](super::Settings).
+    pub scratch: Option<Setting<Option<String>>>,
 }
 
 /// The environment variables that are settings.

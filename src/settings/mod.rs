@@ -10,6 +10,7 @@ mod folder;
 mod layer;
 mod remote;
 mod sandbox;
+mod scratch;
 mod slurm;
 
 use std::fmt;
@@ -184,6 +185,8 @@ pub(crate) struct Settings {
     pub sandbox_reads: Setting<Vec<PathBuf>>,
     /// Paths that every command may write to besides, absolute or relative to the project folder.
     pub sandbox_writes: Setting<Vec<PathBuf>>,
+    /// Folder on a cluster's nodes in which attempts work; it may begin with a variable of theirs.
+    pub scratch: Setting<Option<String>>,
     /// Options of jobs on a Slurm cluster.
     pub slurm: SlurmSettings,
 }
@@ -208,6 +211,7 @@ impl Default for Settings {
             sandbox: built_in(SandboxMode::default()),
             sandbox_reads: built_in(Vec::new()),
             sandbox_writes: built_in(Vec::new()),
+            scratch: built_in(None),
             slurm: SlurmSettings::default(),
         }
     }
@@ -245,6 +249,7 @@ impl Settings {
             settings.sandbox = layer.sandbox.unwrap_or(settings.sandbox);
             settings.sandbox_reads = layer.sandbox_reads.unwrap_or(settings.sandbox_reads);
             settings.sandbox_writes = layer.sandbox_writes.unwrap_or(settings.sandbox_writes);
+            settings.scratch = layer.scratch.unwrap_or(settings.scratch);
         }
         settings
     }
@@ -272,6 +277,7 @@ impl Settings {
             ("sandbox", self.sandbox.value.name().to_owned(), &self.sandbox.origin),
             ("sandbox.reads", sandbox::shown(&self.sandbox_reads.value), &self.sandbox_reads.origin),
             ("sandbox.writes", sandbox::shown(&self.sandbox_writes.value), &self.sandbox_writes.origin),
+            ("scratch", or_none(self.scratch.value.as_ref()), &self.scratch.origin),
         ];
         list.extend(self.slurm.list());
         list

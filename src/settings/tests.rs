@@ -34,7 +34,7 @@ fn the_ways_to_write_the_cache_mean_the_same() {
         "{\"cache\": \"~/c\", \"cache.verify_on_use\": \"sample\"}",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        let rest = "strict local none none 64MiB fail none read-only true none results on none none";
+        let rest = "strict local none none 64MiB fail none read-only true none results on none none none";
         assert_eq!(shown.join(" "), format!("/home/ann/c sample {rest}"), "{text}");
     }
     assert_eq!(settings("cache.verify_on_use: always")[0], ".athanor default");
@@ -52,7 +52,7 @@ fn the_ways_to_write_the_sandbox_mean_the_same() {
         "sandbox.reads: shared\nsandbox: { mode: off, writes: [~/runs, out] }",
     ] {
         let shown: Vec<String> = settings(text).iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-        assert_eq!(shown[13..], ["off", "shared", "/home/ann/runs:out"], "{text}");
+        assert_eq!(shown[13..16], ["off", "shared", "/home/ann/runs:out"], "{text}");
     }
 }
 
@@ -123,7 +123,9 @@ fn each_mistake_is_told_where_it_is() {
         ("slurm: { partitoin: x }\n", "unknown key `partitoin` in `slurm`", "did you mean `partition`?"),
         ("slurm: { max_jobs: 0 }\n", "expected a number of jobs, from 1", ""),
         ("slurm.extra: constraint=a100\n", "`constraint=a100` is no option of `sbatch`", ""),
-        ("scratch: /tmp\n", "unknown key `scratch` in a settings file", ""),
+        ("scratch: tmp\n", "expected an absolute path, or one that begins with a variable of the nodes", ""),
+        ("scratch: /tmp/$USER\n", "expected an absolute path, or one that begins with a variable of the nodes", ""),
+        ("scratch: [a]\n", "expected the path of a folder on the nodes, not a list", ""),
         ("sandbox: of\n", "`of` is neither `on` nor `off`", ""),
         ("sandbox: [a]\n", "expected `on` or `off`, not a list", ""),
         ("sandbox.writes: 3\n", "expected a path or a list of paths, not a number", ""),

@@ -2,6 +2,7 @@
 
 mod fake;
 mod real;
+mod scratch;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -14,7 +14,7 @@ use crate::run::executor::job::Exit;
 use crate::run::executor::protocol::WorkerRequest;
 
 /// Version of these messages: agents of another version refuse.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 
 /// Request for one attempt.
 #[derive(Debug, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ pub(super) struct AgentSpec {
     pub beat: Duration,
     /// GPUs that were asked for.
     pub gpus: usize,
+    /// Folder on the node in which attempts work; it may begin with a variable of the node's.
+    pub scratch: Option<String>,
 }
 
 impl AgentSpec {

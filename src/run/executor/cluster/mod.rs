@@ -61,6 +61,8 @@ pub struct SlurmConfig {
     pub poll: Duration,
     /// Time after which an idle agent ends.
     pub idle: Duration,
+    /// Folder on a node in which attempts work; it may begin with a variable of the node's.
+    pub scratch: Option<String>,
 }
 
 impl SlurmConfig {

@@ -137,6 +137,7 @@ mod tests {
             hidden: Vec::new(),
             poll: Duration::from_secs(20),
             idle: Duration::from_secs(60),
+            scratch: None,
         }
     }
 

@@ -19,7 +19,8 @@ pub(crate) struct AgentHost {
 }
 
 impl AgentHost {
-    fn get(&self, name: &str) -> Option<String> {
+    /// The value of a variable, unless it is empty.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
         let value = self.variables.iter().find(|(own, _)| own == name).and_then(|(_, value)| value.to_str());
         value.filter(|value| !value.is_empty()).map(str::to_owned)
     }

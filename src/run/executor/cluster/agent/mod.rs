@@ -1,9 +1,11 @@
 //! The agent: a process on a node that takes requests, runs them as the local executor does, and writes down what happens.
 
 mod host;
+mod scratch;
 mod work;
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,6 +23,7 @@ use super::folder::{Shared, append, names, stop_request, take};
 use super::messages::{AgentLine, AgentSpec, PROTOCOL, Request, StoppedBy};
 pub(crate) use host::AgentHost;
 use host::{Identity, capacity};
+use scratch::{LocalAttempt, NodeScratch};
 
 /// Shortest pause between two looks into the folder, while there is news …
 const MIN_PAUSE: Duration = Duration::from_millis(2);
@@ -34,6 +37,8 @@ const DOUBT: Duration = Duration::from_secs(2);
 
 /// Message to the agent's only thread.
 enum Message {
+    /// An attempt was laid out in the node's own folder, or not.
+    Placed(InstanceId, io::Result<LocalAttempt>),
     /// Event of a job.
     Job(JobEvent),
     /// Outputs of an attempt were stored, or not.
@@ -46,6 +51,8 @@ enum Message {
 struct Running {
     request: Request,
     allocation: Allocation,
+    /// The attempt in the node's own folder, if it works there.
+    local: Option<LocalAttempt>,
     began: Instant,
     stopped_by: Option<StoppedBy>,
     lock: Option<AgentLock>,
@@ -62,6 +69,8 @@ struct Agent {
     folder: PathBuf,
     host: AgentHost,
     cache: Arc<Cache>,
+    /// Folder of the node's own for attempts.
+    scratch: Option<Arc<NodeScratch>>,
     capacity: Capacity,
     pool: Pool,
     executor: LocalExecutor,
@@ -114,6 +123,8 @@ impl Agent {
     ) -> Result<Agent, String> {
         let Identity { name, queue, job, node } = Identity::of(&host, token, &shared);
         let queue = shared.queue(spec.queue.as_deref().unwrap_or(&queue));
+        let scratch = spec.scratch.as_ref().map(|written| NodeScratch::open(written, &host, cache.root(), &name));
+        let scratch = scratch.transpose()?.map(Arc::new);
         let folder = shared.agent(&name);
         std::fs::create_dir_all(&folder).map_err(|error| format!("`{}` cannot be made: {error}.", folder.display()))?;
         let capacity = capacity(&host, &spec);
@@ -138,6 +149,7 @@ impl Agent {
             folder,
             host,
             cache,
+            scratch,
             pool: Pool::new(&capacity),
             capacity,
             executor,
@@ -226,6 +238,7 @@ impl Agent {
 
     fn handle(&mut self, message: Message) {
         match message {
+            Message::Placed(id, placed) => self.placed(id, placed),
             Message::Job(JobEvent::Report(id, report)) => {
                 if let Some(running) = self.running.get(&id) {
                     let key = running.request.key.clone();

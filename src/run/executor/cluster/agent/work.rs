@@ -1,5 +1,7 @@
 //! Attempts of an agent: from a request to a job, and from its outputs to its last line.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,8 @@ use crate::run::environment::Variables;
 use crate::run::executor::job::{Executor, Exit, Job, Launch, Script};
 use crate::run::executor::resources::{Allocation, misfits};
 
-use super::super::messages::{AgentLine, Ended, Request};
+use super::super::messages::{Access, AgentLine, Ended, Request};
+use super::scratch::LocalAttempt;
 use super::{Agent, DOUBT, Message, Running};
 
 impl Agent {
@@ -24,19 +27,54 @@ impl Agent {
         self.line(&AgentLine::Began { key: request.key.clone(), cpus, gpus });
         // A file system that refuses the lock refuses the outputs, too, and that is reported.
         let lock = self.cache.lock_as_agent(&request.fingerprint);
-        let job = self.job(id, &request, &allocation);
         let (lock, is_other) = match lock {
             Ok(None) => (None, true),
             other => (other.ok().flatten(), false),
         };
-        let began = Instant::now();
-        self.running
-            .insert(id, Running { request, allocation, began, stopped_by: None, lock, worked: None, doubt: None });
-        match job {
+        let (began, shared) = (Instant::now(), request.attempt.clone());
+        let (stopped_by, local, worked, doubt) = (None, None, None, None);
+        self.running.insert(id, Running { request, allocation, local, began, stopped_by, lock, worked, doubt });
+        match self.scratch.clone() {
             _ if is_other => {
                 let why = "could not begin, since another agent is still at the same work".to_owned();
                 self.end(id, Exit::Evicted { why }, Vec::new());
             }
+            Some(scratch) => {
+                let sender = self.sender.clone();
+                // Copying large inputs takes a while, during which the agent must say that it lives.
+                self.threads.run(move || {
+                    let placed = scratch.place(&shared, id.0);
+                    // An agent that has ended was killed.
+                    let _ = sender.send(Message::Placed(id, placed));
+                });
+            }
+            None => self.launch(id),
+        }
+    }
+
+    /// Starts an attempt that was laid out in the node's own folder.
+    pub(super) fn placed(&mut self, id: InstanceId, placed: io::Result<LocalAttempt>) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        match placed {
+            Err(error) => {
+                let message = format!("It cannot be laid out in the folder `scratch` of its node: {error}.");
+                self.end(id, Exit::NotStarted(message), Vec::new());
+            }
+            Ok(local) => {
+                running.local = Some(local);
+                running.began = Instant::now();
+                if running.stopped_by.is_some() {
+                    let number = nix::sys::signal::Signal::SIGTERM as i32;
+                    return self.end(id, Exit::Signal { number, out_of_memory: false }, Vec::new());
+                }
+                self.launch(id);
+            }
+        }
+    }
+
+    fn launch(&mut self, id: InstanceId) {
+        let Some(running) = self.running.get(&id) else { return };
+        match self.job(id, running) {
             Ok(job) => self.executor.start(job),
             Err(exit) => self.end(id, exit, Vec::new()),
         }
@@ -53,9 +91,10 @@ impl Agent {
         self.line(&AgentLine::Ended(Ended { key, exit, outputs, duration, log_bytes: 0, stopped_by: None }));
     }
 
-    fn job(&self, id: InstanceId, request: &Request, allocation: &Allocation) -> Result<Job, Exit> {
+    fn job(&self, id: InstanceId, running: &Running) -> Result<Job, Exit> {
+        let Running { request, allocation, local, .. } = running;
         let refused = |error: athanor_cache::CacheError| Exit::NotStarted(error.to_string());
-        let sandbox = Sandbox::at(request.attempt.clone());
+        let sandbox = Sandbox::at(running.folder());
         let state = request.state.then(|| self.cache.borrow_program_state(&request.fingerprint));
         let state = state.transpose().map_err(refused)?;
         let variables = Variables::new(self.host.variables.iter().cloned(), self.spec.inherits_environment);
@@ -85,7 +124,10 @@ impl Agent {
             log: request.log.clone(),
             environment,
             secrets,
-            access: request.access.as_ref().map(super::super::messages::Access::rules),
+            access: request.access.as_ref().map(Access::rules).map(|rules| match local {
+                Some(local) => local.access(&rules),
+                None => rules,
+            }),
             state: state.map(Arc::new),
         })
     }
@@ -103,7 +145,7 @@ impl Agent {
             return self.end(id, exit, Vec::new());
         }
         let (cache, sender) = (Arc::clone(&self.cache), self.sender.clone());
-        let (root, ports) = (running.request.attempt.clone(), running.request.instance.outputs.clone());
+        let (root, ports) = (running.folder(), running.request.instance.outputs.clone());
         self.threads.run(move || {
             let stored = store(&cache, &Sandbox::at(root), &ports);
             // An agent that has ended was killed.
@@ -128,7 +170,12 @@ impl Agent {
     /// Writes the last line of an attempt.
     pub(super) fn end(&mut self, id: InstanceId, exit: Exit, outputs: Vec<OutputRecord>) {
         let Some(running) = self.running.remove(&id) else { return };
-        let Running { request, allocation, began, stopped_by, lock, worked, .. } = running;
+        let Running { request, allocation, local, began, stopped_by, lock, worked, .. } = running;
+        let exit = match (exit, local.and_then(LocalAttempt::end)) {
+            (Exit::Success, Some(at)) => changed_its_input(&at),
+            (exit, _) => exit,
+        };
+        let outputs = if exit == Exit::Success { outputs } else { Vec::new() };
         if worked.is_none() {
             self.pool.give_back(&allocation);
         }
@@ -138,6 +185,24 @@ impl Agent {
         let duration = worked.unwrap_or_else(|| began.elapsed());
         self.last_work = Instant::now();
         self.line(&AgentLine::Ended(Ended { key: request.key, exit, outputs, duration, log_bytes, stopped_by }));
+    }
+}
+
+impl Running {
+    /// Root folder of the attempt where it works.
+    fn folder(&self) -> PathBuf {
+        self.local.as_ref().map_or(&self.request.attempt, |local| &local.root).clone()
+    }
+}
+
+/// End of an attempt that has changed the node's copy of its input at a path.
+fn changed_its_input(at: &Path) -> Exit {
+    let at = at.display();
+    Exit::Failed {
+        message: format!("It changed its own input `{at}`, so its result is not kept."),
+        help: Some("Let it work on a copy (`writable: true` gives it one), and run again.".to_owned()),
+        interrupted: false,
+        again: false,
     }
 }
 

@@ -135,8 +135,11 @@ impl Controller {
         let (number, agent, is_own, queue) =
             (job.number.clone().unwrap_or_default(), job.agent.clone(), job.is_own, job.queue.clone());
         let nodes = if status.nodes.is_empty() { String::new() } else { format!(" on {}", status.nodes) };
-        let had_agent = agent.is_some();
+        let mut had_agent = false;
         if let Some(agent) = agent {
+            self.read(&agent);
+            // One that cannot begin leaves an empty folder at most.
+            had_agent = self.agents.get(&agent).is_some_and(|file| !file.number.is_empty());
             for (id, _) in self.attempts_of(&agent) {
                 self.lost(id, &number, &nodes, status);
             }

@@ -119,6 +119,7 @@ impl Controller {
             idle: config.slurm.idle,
             beat: self.beat(),
             gpus: options.gpus,
+            scratch: config.slurm.scratch.clone(),
         };
         let names = spec.names(&token);
         let shared = &self.folder.shared;
