@@ -69,14 +69,36 @@ impl Cache {
         hints: &HashMap<PathBuf, Digest>,
         unsynced: &mut Unsynced,
     ) -> Result<Artifact> {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+        let artifact = self.ingest_from(path, hints, is_link, unsynced)?;
+        if is_link {
+            self.disk.remove(path)?;
+        }
+        Ok(artifact)
+    }
+
+    /// Stores a copy of an output that lies behind a symbolic link, as [`Cache::ingest_unsynced`] stores one that is the
+    /// caller's own. What the link leads to may be anybody's, and stays as it is.
+    pub fn ingest_copy_unsynced(&self, path: &Path, unsynced: &mut Unsynced) -> Result<Artifact> {
+        self.ingest_from(path, &HashMap::new(), true, unsynced)
+    }
+
+    fn ingest_from(
+        &self,
+        path: &Path,
+        hints: &HashMap<PathBuf, Digest>,
+        behind_link: bool,
+        unsynced: &mut Unsynced,
+    ) -> Result<Artifact> {
         let stat = Stat::of(path)?;
         if stat.is_folder() {
-            return self.ingest_folder(path, hints);
+            return self.ingest_folder(path, hints, behind_link);
         }
-        let OwnFile { source, stat, digest } = self.own(path, &stat)?;
+        let OwnFile { source, stat, digest } =
+            if behind_link { self.own_copy(path, &stat)? } else { self.own(path, &stat)? };
         let artifact = tree::file_artifact(&stat, digest);
         self.move_in(source.path(), digest, artifact.kind == ArtifactKind::Executable, stat.size)?;
-        if let FileSource::Copy(_) = source {
+        if let (FileSource::Copy(_), false) = (&source, behind_link) {
             self.disk.remove(path)?;
         }
         // Even if it was there before: the process that stored it may not have waited for the disk.
@@ -123,8 +145,9 @@ impl Cache {
         Ok(copy)
     }
 
-    fn ingest_folder(&self, path: &Path, hints: &HashMap<PathBuf, Digest>) -> Result<Artifact> {
-        let found = walk::find_all(path, &Exclusions::default())?;
+    fn ingest_folder(&self, path: &Path, hints: &HashMap<PathBuf, Digest>, behind_link: bool) -> Result<Artifact> {
+        let mut found = walk::find_all(path, &Exclusions::default())?;
+        found.iter_mut().for_each(|found| found.behind_link |= behind_link);
         let ingest = |found| self.ingest_entry(found, hints);
         let ingested = found.par_iter().map(ingest).collect::<Result<Vec<Ingested>>>()?;
         let written = ingested.iter().filter(|one| one.is_new).map(|one| &one.entry);
@@ -132,7 +155,7 @@ impl Cache {
         let written: HashSet<PathBuf> =
             written.filter_map(|entry| Some(self.object_path(&entry.digest?, entry.executable))).collect();
         self.sync(&written.into_iter().collect::<Vec<_>>())?;
-        let in_place = !ingested.iter().any(|one| matches!(one.in_place, InPlace::No));
+        let in_place = !behind_link && !ingested.iter().any(|one| matches!(one.in_place, InPlace::No));
         let copies: Vec<PathBuf> = ingested.iter().filter_map(|one| one.in_place.copy()).collect();
         let entries = ingested.into_iter().map(|one| one.entry).collect();
         let tree = Tree::new(entries);
@@ -155,7 +178,9 @@ impl Cache {
         } else {
             self.materialise(&tree, &target)?;
         }
-        self.disk.remove(path)?;
+        if !behind_link {
+            self.disk.remove(path)?;
+        }
         if let Ok(snapshot) = self.tree_snapshot(&artifact.digest) {
             self.note_tree(&artifact.digest, &snapshot);
         }

@@ -10,6 +10,7 @@ pub mod facts;
 pub(crate) mod failure;
 pub mod group_commit;
 mod named_files;
+mod own_outputs;
 pub(crate) mod sandbox;
 pub(crate) mod scratch_pool;
 pub(crate) mod stage_variables;

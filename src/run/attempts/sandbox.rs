@@ -5,13 +5,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{Cache, CacheError, DigestHints, OutputRecord, Unsynced, is_left_behind, remove_tree};
+use athanor_cache::{
+    Artifact, Cache, CacheError, Digest, DigestHints, OutputRecord, Unsynced, is_left_behind, remove_tree,
+};
 use athanor_stages::ports::OutputPort;
 
 use crate::run::attempts::named_files::place_named;
+use crate::run::attempts::own_outputs;
 use crate::run::executor::local::EVENTS;
 use crate::run::inputs::folder_views::ShownFolders;
 use crate::run::inputs::link::{Link, Target};
@@ -186,6 +190,12 @@ impl Sandbox {
         }
     }
 
+    /// Paths of all files and folders of `outputs`.
+    pub(crate) fn paths_of(&self, outputs: &[OutputPort]) -> Vec<PathBuf> {
+        let files = outputs.iter().flat_map(|output| std::iter::once(&output.file).chain(&output.group));
+        files.map(|file| self.work.join(file)).collect()
+    }
+
     /// Folder for temporary files, relative to that.
     pub(crate) fn temporary(&self) -> &'static str {
         TEMPORARY
@@ -204,6 +214,10 @@ impl Sandbox {
         unsynced: &mut Unsynced,
     ) -> Result<Vec<OutputRecord>, TakeError> {
         let placed = DigestHints::read(&self.work.join(PLACEMENTS), &self.work);
+        if outputs.len() > 1 {
+            let plain = outputs.iter().filter(|output| !output.is_group());
+            own_outputs::separate(&plain.map(|output| self.work.join(&output.file)).collect::<Vec<_>>())?;
+        }
         let mut records = Vec::with_capacity(outputs.len());
         for output in outputs {
             if output.is_group() {
@@ -218,10 +232,33 @@ impl Sandbox {
                 }
                 return Err(TakeError::NotWritten { name: output.name.clone(), file: output.file.clone() });
             }
-            let artifact = cache.ingest_unsynced(&path, &placed, unsynced)?;
+            let artifact = self.ingest(cache, &output.file, &placed, unsynced)?;
             records.push(OutputRecord { name: output.name.clone(), file: output.file.clone(), artifact });
         }
         Ok(records)
+    }
+
+    /// Moves the output `file` into the cache, or a copy of it if it lies behind a link.
+    fn ingest(
+        &self,
+        cache: &Cache,
+        file: &str,
+        placed: &HashMap<PathBuf, Digest>,
+        unsynced: &mut Unsynced,
+    ) -> Result<Artifact, CacheError> {
+        let path = self.work.join(file);
+        if own_outputs::lies_behind_link(&self.work, file) {
+            return cache.ingest_copy_unsynced(&path, unsynced);
+        }
+        let first = cache.ingest_unsynced(&path, placed, unsynced);
+        match first {
+            Err(CacheError::Io { source, .. })
+                if source.kind() == ErrorKind::PermissionDenied && own_outputs::unlock(&path).is_ok_and(|was| was) =>
+            {
+                cache.ingest_unsynced(&path, placed, unsynced)
+            }
+            other => other,
+        }
     }
 
     /// Moves the files of `output`, which belong together, into a folder of their own; returns it.
