@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use athanor_cache::{Artifact, ArtifactKind, Cache, CacheError, Checkout, ResultsLock, Staged, Swap, Tree};
 
+use super::make_way::make_way;
 use super::note::{self, Entry, Note, Pending};
 use super::occupant::{Occupant, Slot, occupant};
 use super::{Origin, Publication, Published, Refused, Wanted};
@@ -70,6 +71,10 @@ impl<'a> Publisher<'a> {
             self.note.results.retain(|path, _| paths.contains(path.as_str()));
         }
         self.look_who_else();
+        for wanted in &wanted {
+            self.note_is_news |= make_way(self.cache, &self.folder, &wanted.path, &mut self.note);
+        }
+        let now: BTreeSet<String> = wanted.iter().map(|wanted| wanted.path.clone()).collect();
         let left: Vec<PathBuf> = self.note.pending.keys().map(|path| self.folder.join(path)).collect();
         let mut works: Vec<Work> = wanted.into_iter().filter_map(|wanted| self.look(wanted)).collect();
         if !works.is_empty() || !left.is_empty() {
@@ -84,7 +89,7 @@ impl<'a> Publisher<'a> {
             }
         }
         self.checkout.clear();
-        self.look_what_is_older();
+        self.look_what_is_older(&now);
         if self.note_is_news {
             let origin = &self.origin;
             self.note.pipeline = Some(origin.pipeline.clone());
@@ -109,19 +114,30 @@ impl<'a> Publisher<'a> {
         self.note_is_news = true;
     }
 
-    /// Says which results are of earlier runs, if there are new ones beside them.
-    fn look_what_is_older(&mut self) {
+    /// Says which results are of earlier runs, if there are new ones beside them: of stages that this run did not come to, and
+    /// of what the pipeline does not make any more. `now` are the results of this run.
+    fn look_what_is_older(&mut self, now: &BTreeSet<String>) {
         let is_new =
             |published: &Published| matches!(published.action, ResultAction::Written | ResultAction::ReplacedEdited);
+        if !self.publication.published.iter().any(is_new) {
+            return;
+        }
         let is_there = |path: &&String| self.note.results.contains_key(*path) && self.folder.join(path).exists();
-        let older: Vec<&String> = self.origin.unmade.iter().filter(is_there).collect();
-        let Some(first) = older.first().filter(|_| self.publication.published.iter().any(is_new)) else { return };
-        let (more, are) = match older.len() {
-            1 => (String::new(), "is"),
-            count => (format!(" and {} more", count - 1), "are"),
-        };
-        let notice = format!("`{}/{first}`{more} {are} of earlier runs: this one did not come to that", self.shown);
-        self.publication.notices.push(notice);
+        let unmade: Vec<&String> = self.origin.unmade.iter().filter(is_there).collect();
+        let is_left_over = |path: &&String| !now.contains(*path) && !self.origin.unmade.contains(*path);
+        let left_over: Vec<&String> = self.note.results.keys().filter(is_left_over).filter(is_there).collect();
+        for (older, why) in [
+            (unmade, "this one did not come to that"),
+            (left_over, "the pipeline, as it was run, does not make that any more"),
+        ] {
+            let Some(first) = older.first() else { continue };
+            let (more, are) = match older.len() {
+                1 => (String::new(), "is"),
+                count => (format!(" and {} more", count - 1), "are"),
+            };
+            let notice = format!("`{}/{first}`{more} {are} of earlier runs: {why}", self.shown);
+            self.publication.notices.push(notice);
+        }
     }
 
     /// Makes the folder and locks it.
