@@ -46,5 +46,6 @@ pub mod plan;
 mod report;
 pub mod run;
 mod settings;
+mod signals;
 #[doc(hidden)]
 pub mod view;

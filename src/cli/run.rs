@@ -17,6 +17,7 @@ use crate::run::{
     ATTEMPT_VARIABLE, InterruptOutcome, Interrupter, RunError, RunRequest, Session, check_room, needed_by, scaled_down,
 };
 use crate::settings::Settings;
+use crate::signals::on_request_to_end;
 use crate::view::json::JsonSink;
 use crate::view::lines::describe;
 use crate::view::plain::{PlainOptions, PlainSink};
@@ -95,8 +96,7 @@ fn view(command: &RunCommand) -> Box<dyn EventSink> {
 
 fn on_signals(interrupter: Interrupter) {
     let interrupter = Mutex::new(interrupter);
-    // Without a handler a signal ends the process, and the next run finds what was finished.
-    let _ = ctrlc::set_handler(move || {
+    on_request_to_end(move || {
         let interrupt = interrupter.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if interrupt() == InterruptOutcome::NothingStarted {
             // Without a terminal nobody reads this, and the process ends all the same.

@@ -185,7 +185,8 @@ mod tests {
         };
         let none = SettingOptions::default();
         let defaults =
-            ".athanor never strict local none none 64MiB fail none read-only true none results on none none none".split(' ');
+            ".athanor never strict local none none 64MiB fail none read-only true none results on none none none"
+                .split(' ');
         assert_eq!(read(&[], &none), defaults.map(|value| format!("{value} default")).collect::<Vec<_>>());
         for (name, text) in LAYERS {
             std::fs::write(at(name), text).unwrap();

@@ -38,7 +38,7 @@ fn sentence(path: &str) -> String {
 }
 
 /// Words of a message that may be paths, the likeliest first: quoted ones, pieces between colons, single words.
-fn words(line: &str) -> Vec<&str> {
+pub(super) fn words(line: &str) -> Vec<&str> {
     let quoted = line.split(['\'', '"', '`', '‘', '’']).skip(1).step_by(2);
     let single = line.split_whitespace().map(|word| word.trim_matches([':', ',', '\'', '"', '(', ')']));
     quoted

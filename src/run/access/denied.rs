@@ -133,6 +133,9 @@ impl Denied<'_> {
 
     /// The real path of a word, and whether something is there; `None` if it is no path, or in the attempt's folder.
     fn resolve(&self, word: &str) -> Option<(PathBuf, bool)> {
+        if self.folder.join(word).canonicalize().is_ok_and(|real| self.is_own(&real)) {
+            return None;
+        }
         let places = [self.folder, self.closed.project.as_path()];
         let found = places.iter().find_map(|place| {
             let path = place.join(word);

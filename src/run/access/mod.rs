@@ -9,5 +9,6 @@ mod containers;
 mod denied;
 mod exemptions;
 mod linked;
+mod not_executable;
 mod outside;
 pub mod policy;

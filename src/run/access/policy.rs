@@ -21,6 +21,7 @@ use super::containers::starts_container;
 use super::denied::{Closed, Denied};
 use super::exemptions::{environment_around, environments, exemptions};
 use super::linked;
+use super::not_executable;
 use super::outside::{list, parts};
 
 /// Access policy of a run.
@@ -123,8 +124,17 @@ impl AccessPolicy {
     /// Explanation of accesses that `rules` denied to an attempt that worked in `folder`, or else of files that it did not find there, by
     /// the lines of its log.
     pub fn explain(&self, rules: Option<&AccessRules>, folder: &Path, log: &[String]) -> Option<String> {
+        let not_executable = not_executable::explain(folder, log);
+        if not_executable.is_some() {
+            return not_executable;
+        }
         let denied = rules.and_then(|rules| Denied { closed: &self.closed, rules, folder }.explain(log));
-        denied.or_else(|| absent::explain(&self.closed.project, folder, log))
+        denied.or_else(|| self.explain_absent(folder, log))
+    }
+
+    /// Explanation of files of the project that an attempt which worked in `folder` did not find there, by the lines of its log.
+    pub fn explain_absent(&self, folder: &Path, log: &[String]) -> Option<String> {
+        absent::explain(&self.closed.project, folder, log)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::run::attempts::command_files::{context, table_of};
 use crate::run::attempts::command_state::{CommandState, kept_state};
 use crate::run::attempts::curves::Metrics;
 use crate::run::attempts::facts::{Facts, RunFacts};
+use crate::run::attempts::failure::log_tail;
 use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, ScratchFolder, TakeError};
 use crate::run::attempts::stage_variables::environment;
 use crate::run::environment::Variables;
@@ -214,7 +215,8 @@ impl Attempt {
         let (log, access) = (self.log.clone(), self.access.clone());
         let state = self.state.as_ref().map(CommandState::shared);
         let fingerprint = self.fingerprint;
-        Job { id: instance.id, fingerprint, launch, folder, attempt, log, environment, secrets, access, state }
+        let outputs = self.sandbox.paths_of(&instance.outputs);
+        Job { id: instance.id, fingerprint, launch, folder, attempt, outputs, log, environment, secrets, access, state }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
@@ -226,6 +228,12 @@ impl Attempt {
     /// Explanation of accesses that its sandbox denied and of files that it did not find, by the lines of its log.
     pub fn denied(&self, policy: &AccessPolicy, log: &[String]) -> Option<String> {
         policy.explain(self.access.as_ref(), self.sandbox.folder(), log)
+    }
+
+    /// Explanation of files of the project that its log, if it has one, says it did not find. Programs may go on without them.
+    pub fn absent(&self, policy: &AccessPolicy) -> Option<String> {
+        let log = self.log.exists().then(|| log_tail(&self.log))?;
+        policy.explain_absent(self.sandbox.folder(), &log)
     }
 
     /// Root folder of the attempt.

@@ -297,11 +297,19 @@ impl RunBackend for CacheBackend<'_> {
         let (scratch_pool, stored) = (Arc::clone(&self.scratch_pool), Arc::clone(&self.stored));
         let facts = Arc::clone(self.known.facts);
         let instance = inputs.plan.instances[id.index()].clone();
+        let policy = Arc::clone(&self.policy);
         // Hashing large outputs takes a while, during which the dispatcher must react to other stages.
         self.threads.run(move || {
             let mut unsynced = Unsynced::default();
+            // The log is stored with the result.
+            let absent = attempt.absent(&policy);
             let result = attempt.store(&cache, &instance, &facts, || lock(&scratch_pool).others_run(), &mut unsynced);
             let result = result.and_then(|(record, removed)| Ok((record.seal()?, record, removed)));
+            if let (true, Some(absent)) = (result.is_ok(), absent) {
+                let name = &instance.name;
+                let notice = format!("{name} has ended well, though its log tells of a missing file: {absent}");
+                listener(BackendEvent::Notice(notice));
+            }
             let kept = if result.is_err() { lock(&scratch_pool).keep(&instance.name, attempt.folder()) } else { None };
             let (claim, Cleared { folder, undeclared }) =
                 if kept.is_some() { attempt.end_kept() } else { attempt.end() };

@@ -27,6 +27,8 @@ pub struct Job {
     pub folder: PathBuf,
     /// Root folder of its attempt.
     pub attempt: PathBuf,
+    /// Absolute paths of its outputs.
+    pub outputs: Vec<PathBuf>,
     /// Path of its log; a job that prints nothing leaves no file there.
     pub log: PathBuf,
     /// All variables of a script; for a worker, those to add to this process's.

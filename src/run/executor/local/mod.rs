@@ -8,6 +8,7 @@ mod events_pipe;
 mod interpreter;
 mod kept_state;
 pub(crate) mod landlock;
+mod left_behind;
 mod log;
 mod masked_log;
 mod oom_counter;

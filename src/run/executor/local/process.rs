@@ -19,13 +19,16 @@ use crate::run::executor::local::events_pipe::EventsPipe;
 use crate::run::executor::local::interpreter::Interpreters;
 use crate::run::executor::local::kept_state::{StateWatch, group_works};
 use crate::run::executor::local::landlock::{OpenRules, Restriction};
+use crate::run::executor::local::left_behind::{LeftBehind, Writer};
 use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
 use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
 use crate::run::executor::local::resource_use;
 use crate::run::executor::local::script_events::{EventLine, ScriptEvents};
-use crate::run::executor::local::wait::{MessageReader, OutputReader, ProcessStreams, wait_for_exit, wait_while};
+use crate::run::executor::local::wait::{
+    MessageReader, OnLine, OutputReader, ProcessStreams, wait_for_exit, wait_while,
+};
 use crate::run::executor::os_limits;
 use crate::run::executor::protocol::{EVENTS_VARIABLE, StageMessage, WorkerStatus, parse_message};
 
@@ -97,6 +100,11 @@ impl Process {
 
     fn state(&self) -> MutexGuard<'_, ProcessState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was asked to stop.
+    fn is_asked_to_stop(&self) -> bool {
+        !matches!(*self.state(), ProcessState::Running(_, None))
     }
 
     /// Whether it was asked to stop and may save its state first.
@@ -248,6 +256,27 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
 }
 
 impl Running {
+    /// Gives what a script has left running the time to end; returns who still writes to an output then.
+    fn wait_for_the_rest(
+        &mut self,
+        shared: &Shared,
+        job: &Job,
+        process: &Process,
+        on_line: &mut OnLine<'_>,
+    ) -> Option<Writer> {
+        if matches!(job.launch, Launch::Worker(_)) || process.is_asked_to_stop() {
+            return None;
+        }
+        let group = Pid::from_raw(self.child.id().cast_signed());
+        let left = LeftBehind::new(group, &job.outputs);
+        let works = || !process.is_asked_to_stop() && left.are_waited_for(&shared.processes.living_orphans());
+        if !works() {
+            return None;
+        }
+        wait_while(&works, &mut self.streams, on_line);
+        left.first_writer(&shared.processes.living_orphans())
+    }
+
     /// Waits for the process, and kills what it has left behind; returns its exit, and why its log is not whole, if so.
     fn wait(mut self, shared: &Shared, job: &Job, process: &Process) -> (Exit, Option<std::io::Error>) {
         let group = Pid::from_raw(self.child.id().cast_signed());
@@ -279,6 +308,7 @@ impl Running {
             // A shell that is asked to stop ends at once, and the programs that it started save their state.
             wait_while(&|| process.may_finish() && group_works(group), &mut self.streams, &mut on_line);
         }
+        let cut_off = self.wait_for_the_rest(shared, job, process, &mut on_line);
         let status = process.reap(group).map(|(status, used)| {
             (shared.events)(JobEvent::Used(job.id, used));
             status
@@ -298,11 +328,26 @@ impl Running {
         }
         let exit = match watched.and(status) {
             Ok(status) => {
-                exit_of(status, last_status, is_worker, || shared.oom_counter.happened_since(&self.oom_counter))
+                match exit_of(status, last_status, is_worker, || shared.oom_counter.happened_since(&self.oom_counter)) {
+                    Exit::Success => cut_off.map_or(Exit::Success, |writer| still_writing(&writer, job)),
+                    exit => exit,
+                }
             }
             Err(error) => Exit::NotStarted(format!("The process was lost: {error}.")),
         };
         (exit, self.streams.log.finish())
+    }
+}
+
+/// Failure of a script whose output was not whole when its time was over.
+fn still_writing(writer: &Writer, job: &Job) -> Exit {
+    let Writer { program, file } = writer;
+    let file = file.strip_prefix(&job.folder).unwrap_or(file).display();
+    Exit::Failed {
+        message: format!("`{program}` was still writing to its output `{file}` a minute after the script had ended."),
+        help: Some("End the script with `wait`, so that it ends when all that it started has ended.".to_owned()),
+        interrupted: false,
+        again: false,
     }
 }
 

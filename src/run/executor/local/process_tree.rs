@@ -131,6 +131,12 @@ impl ProcessTree {
         self.state().running.iter().any(|(other, leader)| *other != number && matches!(leader, Leader::Process(_)))
     }
 
+    /// Living processes of this run that belong to no leader any more.
+    pub(super) fn living_orphans(&self) -> Vec<i32> {
+        let state = self.state();
+        self.orphans(&state).into_iter().filter(|process| !is_dead(*process)).collect()
+    }
+
     /// Ends an attempt whose leader is gone and which worked in `folder`: returns when all its orphans are gone, too, except
     /// those that cannot be killed.
     pub(super) fn end(&self, number: u32, folder: &Path) -> Vec<Unkillable> {
@@ -281,7 +287,8 @@ pub(super) fn parent_of(process: i32) -> Option<i32> {
     after_name.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn name_of(process: i32) -> String {
+/// Name of a process's program.
+pub(super) fn name_of(process: i32) -> String {
     fs::read_to_string(format!("/proc/{process}/comm"))
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }

@@ -121,6 +121,7 @@ impl Agent {
             launch,
             folder: sandbox.folder().to_owned(),
             attempt: sandbox.root().to_owned(),
+            outputs: sandbox.paths_of(&request.instance.outputs),
             log: request.log.clone(),
             environment,
             secrets,
