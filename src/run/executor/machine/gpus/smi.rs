@@ -4,6 +4,9 @@ use std::process::Command;
 
 use super::{GpuInfo, GpuList, Slice};
 
+/// Name of the program.
+const NAME: &str = "nvidia-smi";
+
 /// All GPUs.
 ///
 /// # Errors
@@ -24,18 +27,25 @@ pub(crate) fn list() -> Result<GpuList, String> {
     Ok(GpuList { gpus, driver })
 }
 
+fn is_in_path() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(NAME).exists())
+}
+
 fn ask(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("nvidia-smi").args(arguments).output().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            "no NVIDIA driver was found (neither libnvidia-ml.so.1 nor `nvidia-smi` is installed)".to_owned()
+    let output = Command::new(NAME).args(arguments).output().map_err(|error| {
+        // A folder of PATH that may not be searched makes a refusal of what is simply not there.
+        if is_in_path() {
+            format!("`{NAME}` cannot be started: {error}")
+        } else {
+            format!("no NVIDIA driver was found (neither libnvidia-ml.so.1 nor `{NAME}` is installed)")
         }
-        _ => format!("`nvidia-smi` cannot be started: {error}"),
     })?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(text);
     }
-    Err(format!("`nvidia-smi` failed: {}", text.lines().next().unwrap_or("it said nothing")))
+    Err(format!("`{NAME}` failed: {}", text.lines().next().unwrap_or("it said nothing")))
 }
 
 /// Reads a line such as `0, GPU-5cb1c9d3, 81559, 9.0, NVIDIA H100 80GB HBM3`, with or without the compute capability; the
