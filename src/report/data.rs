@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::run::provenance::Provenance;
+use crate::view::stage_layout::StageLayout;
 
 /// Data of a report.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -28,6 +29,8 @@ pub(crate) struct ReportData {
     pub headline: Vec<HeadlineMetric>,
     /// Stages, in the order written.
     pub stages: Vec<StageData>,
+    /// Graph of the stages.
+    pub graph: GraphLayouts,
     /// Instances.
     pub instances: InstanceColumns,
     /// Reasons why instances were made, each once.
@@ -95,6 +98,15 @@ pub(crate) struct StageData {
     pub description: Option<String>,
     /// Stages that it reads from.
     pub reads: Vec<usize>,
+}
+
+/// Layouts of the graph of stages.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct GraphLayouts {
+    /// For wide screens.
+    pub wide: StageLayout,
+    /// For narrow ones.
+    pub narrow: StageLayout,
 }
 
 /// State of an instance in a report.

@@ -9,7 +9,9 @@ use crate::events::{Outcome, Stamped};
 use crate::plan::Plan;
 use crate::report::comparison;
 use crate::report::curves::thinned;
-use crate::report::data::{CurveData, FigureEntry, HeadlineMetric, InstanceState, ReportData, RunData, StageData};
+use crate::report::data::{
+    CurveData, FigureEntry, GraphLayouts, HeadlineMetric, InstanceState, ReportData, RunData, StageData,
+};
 use crate::report::figures::fitting;
 use crate::report::parameters;
 use crate::report::results::{KnownResults, results_now, results_of};
@@ -18,6 +20,8 @@ use crate::run::attempts::annex::Annex;
 use crate::run::attempts::facts::Facts;
 use crate::run::state::history::{History, RunId, RunSummary};
 use crate::run::{PROGRAM, Reason, RunError, Session, Status, headline_instances, tells_quality};
+use crate::view::stage_graph::StageGraph;
+use crate::view::stage_layout::Direction;
 use crate::view::status;
 
 /// Metrics at the head of a report.
@@ -66,6 +70,7 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         made: request.now.as_millisecond(),
         run: shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story)),
         stages: stages(plan),
+        graph: graph(plan),
         params: parameters::of_stages(plan),
         ..ReportData::default()
     };
@@ -138,6 +143,11 @@ fn stages(plan: &Plan) -> Vec<StageData> {
         stage.reads.dedup();
     }
     stages
+}
+
+fn graph(plan: &Plan) -> GraphLayouts {
+    let graph = StageGraph::of(plan);
+    GraphLayouts { wide: graph.lay_out(Direction::Right), narrow: graph.lay_out(Direction::Down) }
 }
 
 /// Fills the columns of instances and metrics; returns curves and figures.

@@ -8,6 +8,8 @@ pub(crate) mod line_diff;
 pub mod lines;
 pub(crate) mod metrics;
 pub(crate) mod plain;
+pub(crate) mod stage_graph;
+pub(crate) mod stage_layout;
 pub(crate) mod status;
 pub(crate) mod terminal;
 pub(crate) mod text;
