@@ -85,6 +85,7 @@ fn a_record_says_why_with_what_and_where_it_was_made() {
     assert_eq!(serde_json::to_value(&facts.why).unwrap(), json!([{ "reason": "never_ran" }]));
     let used = facts.used.unwrap();
     assert!(used.peak_memory > 500_000, "{used:?}");
+    assert!(used.read.is_none_or(|read| read > 0) && used.gpu.is_none(), "{used:?}");
     assert_eq!(facts.cpus, 1);
     let provenance = facts.provenance.as_ref().unwrap();
     assert!(provenance.program.starts_with("athanor ") && provenance.system.starts_with("Linux "), "{provenance:?}");

@@ -174,6 +174,17 @@ fn fill_instances(
         columns.duration_ms.push(record.as_ref().map(|record| record.duration_ms));
         columns.cpu_ms.push(facts.used.map(|used| used.cpu_ms));
         columns.peak.push(facts.used.map(|used| used.peak_memory));
+        columns.read.push(facts.used.and_then(|used| used.read));
+        columns.written.push(facts.used.and_then(|used| used.written));
+        if let Some(gpu) = facts.used.and_then(|used| used.gpu) {
+            columns.gpu.i.push(at);
+            columns.gpu.peak.push(gpu.peak_memory);
+            columns.gpu.busy.push(gpu.utilisation);
+        }
+        if let Some(node) = facts.node {
+            columns.node.i.push(at);
+            columns.node.name.push(node);
+        }
         columns.why.push(reasons.add(why(&facts.why, status)));
         columns.environment.push(facts.provenance.and_then(|provenance| environments.add(Some(provenance))));
         if let Some(result) = result.filter(|_| is_current) {

@@ -67,6 +67,8 @@ pub struct Attempt {
     given: OnceLock<(u32, Vec<GpuId>)>,
     /// Resources that its processes used.
     used: Option<ResourceUse>,
+    /// Node of a cluster on which it runs.
+    node: Option<String>,
     force: bool,
     cpu_fallback: bool,
     /// All that it may read and write, if it runs in a sandbox.
@@ -167,6 +169,7 @@ impl Attempt {
             extensions: Map::new(),
             given: OnceLock::new(),
             used: None,
+            node: None,
             force: options.force,
             cpu_fallback: options.cpu_fallback,
             access,
@@ -213,8 +216,8 @@ impl Attempt {
         let attempt = self.sandbox.root().to_owned();
         let (log, access) = (self.log.clone(), self.access.clone());
         let state = self.state.as_ref().map(CommandState::shared);
-        let fingerprint = self.fingerprint;
-        Job { id: instance.id, fingerprint, launch, folder, attempt, log, environment, secrets, access, state }
+        let (fingerprint, gpus) = (self.fingerprint, allocation.gpus.clone());
+        Job { id: instance.id, fingerprint, launch, folder, attempt, log, environment, secrets, gpus, access, state }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
@@ -306,6 +309,11 @@ impl Attempt {
         self.used = Some(used);
     }
 
+    /// Notes the node of a cluster on which it runs, for the record.
+    pub(crate) fn note_node(&mut self, node: &str) {
+        self.node = Some(node.to_owned());
+    }
+
     fn facts(&self, cache: &Cache, name: &str, of_run: &RunFacts) -> Facts {
         let (cpus, gpus) = self.given.get().cloned().unwrap_or_default();
         Facts {
@@ -313,6 +321,7 @@ impl Attempt {
             cpus,
             gpus,
             used: self.used,
+            node: self.node.clone(),
             provenance: of_run.provenance.clone(),
         }
     }

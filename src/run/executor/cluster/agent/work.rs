@@ -30,8 +30,10 @@ impl Agent {
             other => (other.ok().flatten(), false),
         };
         let began = Instant::now();
-        self.running
-            .insert(id, Running { request, allocation, began, stopped_by: None, lock, worked: None, doubt: None });
+        self.running.insert(
+            id,
+            Running { request, allocation, began, stopped_by: None, lock, used: None, worked: None, doubt: None },
+        );
         match job {
             _ if is_other => {
                 let why = "could not begin, since another agent is still at the same work".to_owned();
@@ -50,7 +52,15 @@ impl Agent {
         let help = "Does the cluster limit what a job gets? `slurm.extra` adds options of `sbatch`.".to_owned();
         let exit = Exit::Failed { message, help: Some(help), interrupted: false, again: false };
         let (key, outputs, duration) = (request.key, Vec::new(), Duration::ZERO);
-        self.line(&AgentLine::Ended(Ended { key, exit, outputs, duration, log_bytes: 0, stopped_by: None }));
+        self.line(&AgentLine::Ended(Ended {
+            key,
+            exit,
+            outputs,
+            duration,
+            used: None,
+            log_bytes: 0,
+            stopped_by: None,
+        }));
     }
 
     fn job(&self, id: InstanceId, request: &Request, allocation: &Allocation) -> Result<Job, Exit> {
@@ -85,6 +95,7 @@ impl Agent {
             log: request.log.clone(),
             environment,
             secrets,
+            gpus: allocation.gpus.clone(),
             access: request.access.as_ref().map(super::super::messages::Access::rules),
             state: state.map(Arc::new),
         })
@@ -128,7 +139,7 @@ impl Agent {
     /// Writes the last line of an attempt.
     pub(super) fn end(&mut self, id: InstanceId, exit: Exit, outputs: Vec<OutputRecord>) {
         let Some(running) = self.running.remove(&id) else { return };
-        let Running { request, allocation, began, stopped_by, lock, worked, .. } = running;
+        let Running { request, allocation, began, stopped_by, lock, used, worked, .. } = running;
         if worked.is_none() {
             self.pool.give_back(&allocation);
         }
@@ -137,7 +148,7 @@ impl Agent {
         let log_bytes = std::fs::metadata(&request.log).map_or(0, |log| log.len());
         let duration = worked.unwrap_or_else(|| began.elapsed());
         self.last_work = Instant::now();
-        self.line(&AgentLine::Ended(Ended { key: request.key, exit, outputs, duration, log_bytes, stopped_by }));
+        self.line(&AgentLine::Ended(Ended { key: request.key, exit, outputs, duration, used, log_bytes, stopped_by }));
     }
 }
 
