@@ -71,3 +71,6 @@ pub(super) struct WatchCommand {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
 }
+    /// Show buttons that stop the run or let it go on after failures.
+    #[arg(long)]
+    pub control: bool,

@@ -8,6 +8,7 @@
 pub mod access;
 #[doc(hidden)]
 pub mod attempts;
+pub(crate) mod control;
 #[doc(hidden)]
 pub mod engine;
 #[doc(hidden)]
