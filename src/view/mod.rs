@@ -13,3 +13,4 @@ pub(crate) mod stage_layout;
 pub(crate) mod status;
 pub(crate) mod terminal;
 pub(crate) mod text;
+pub(crate) mod top;
