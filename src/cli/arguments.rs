@@ -10,7 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use crate::cli::cache_arguments::{CacheCommand, TransferCommand};
 pub(super) use crate::cli::pipeline_file::PipelineFile;
-pub(super) use crate::cli::report_arguments::{CompareCommand, MetricsCommand, ReportCommand, WatchCommand};
+pub(super) use crate::cli::report_arguments::{
+    CompareCommand, ExportCommand, MetricsCommand, ReportCommand, TopCommand, WatchCommand,
+};
 use crate::language::{ByteSize, suggest};
 use crate::run::executor::machine::gpus::{GpuChoice, GpuId};
 
@@ -63,12 +65,17 @@ pub(super) enum Command {
     Report(ReportCommand),
     /// Serve a live page of a pipeline's run to this machine's browser.
     Watch(WatchCommand),
+    /// Show on a terminal what a pipeline's run does: what runs and waits, GPUs, metrics, logs.
+    Top(TopCommand),
     /// List the runs of a pipeline.
     Runs(ViewCommand),
     /// Show the metrics of the latest results.
     Metrics(MetricsCommand),
     /// Compare the parameters, inputs and metrics of two runs.
     Compare(CompareCommand),
+    /// Write results for other programs.
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Print a stage's log, also while it runs.
     Logs(LogsCommand),
     /// Open a shell in a stage's prepared folder, with its variables and its sandbox.

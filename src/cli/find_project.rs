@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::Exit;
-use crate::cli::arguments::{Arguments, CacheCommand, Command};
+use crate::cli::arguments::{Arguments, CacheCommand, Command, ExportCommand};
 use crate::cli::load::current_folder;
 use crate::cli::pipeline_file::PipelineFile;
 use crate::escape::escape;
@@ -30,6 +30,9 @@ pub(super) fn enter(arguments: &mut Arguments) -> Result<(), Exit> {
         pipeline.given = Some(pipeline.file.clone());
         pipeline.file = here.join(&pipeline.file);
         pipeline.vars.iter_mut().for_each(|file| *file = here.join(&*file));
+    }
+    if let Command::Export(ExportCommand::Mlflow { folder, .. }) = &mut arguments.command {
+        *folder = here.join(&*folder);
     }
     if let Command::Cache(CacheCommand::Gc { forget, .. }) = &mut arguments.command {
         // Others are names of histories.
@@ -79,6 +82,7 @@ fn is_about_a_project(command: &Command) -> bool {
         Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) => true,
         Command::Graph(_) | Command::Logs(_) | Command::Shell(_) => true,
         Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
+        Command::Export(_) | Command::Top(_) => true,
         Command::Cache(CacheCommand::Serve { .. }) => false,
         Command::Cache(_) | Command::Config { .. } => true,
         _ => false,
@@ -96,6 +100,8 @@ fn pipeline_of(command: &mut Command) -> Option<&mut PipelineFile> {
         Command::Shell(command) => Some(&mut command.pipeline),
         Command::Report(command) => Some(&mut command.pipeline),
         Command::Watch(command) => Some(&mut command.pipeline),
+        Command::Top(command) => Some(&mut command.pipeline),
+        Command::Export(ExportCommand::Mlflow { pipeline, .. }) => Some(pipeline),
         Command::Runs(command) => Some(&mut command.pipeline),
         Command::Metrics(command) => Some(&mut command.pipeline),
         Command::Compare(command) => Some(&mut command.pipeline),

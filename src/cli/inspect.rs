@@ -111,11 +111,14 @@ pub(super) fn explain(settings: &Settings, command: &SelectCommand, ask_remote: 
         let name = &plan.instances[id.index()].name;
         if let Some(status) = &statuses[id.index()] {
             text += &status_view::full(name, status);
-            let on = if *status == Status::Fresh { session.computed_on(name).map_err(Exit::failed)? } else { None };
-            text += &on.as_ref().map(status_view::computed_on).unwrap_or_default();
+            let made = if *status == Status::Fresh { session.made(name).map_err(Exit::failed)? } else { None };
+            text += &made.as_ref().map(status_view::made).unwrap_or_default();
             let mut entry = json!({ "instance": name, "state": status });
-            if let Some(on) = on {
-                entry["computed_on"] = json!(on);
+            if let Some(made) = made {
+                entry["duration_ms"] = json!(made.duration_ms);
+                made.used.into_iter().for_each(|used| entry["used"] = json!(used));
+                made.node.into_iter().for_each(|node| entry["node"] = json!(node));
+                made.computed_on.into_iter().for_each(|on| entry["computed_on"] = json!(on));
             }
             entries.push(entry);
         }

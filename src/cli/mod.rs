@@ -25,6 +25,7 @@ mod report_arguments;
 mod run;
 mod settings;
 mod shell;
+mod top;
 mod watch;
 
 use std::io::Write;
@@ -104,9 +105,11 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Graph(command) => inspect::graph(&settings()?, &command),
         Command::Report(command) => report::report(&settings()?, &command),
         Command::Watch(command) => watch::watch(&settings()?, &command),
+        Command::Top(command) => top::top(&settings()?, &command),
         Command::Runs(command) => report::runs(&settings()?, &command),
         Command::Metrics(command) => report::metrics(&settings()?, &command),
         Command::Compare(command) => report::compare(&settings()?, &command),
+        Command::Export(command) => report::export(&settings()?, &command),
         Command::Logs(command) => logs::logs(&settings()?, &command),
         Command::Shell(command) => shell::shell(&settings()?, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
@@ -156,6 +159,7 @@ fn needs_threads(command: &Command) -> bool {
         }
         Command::Logs(_) | Command::Cache(_) | Command::Shell(_) | Command::Agent { .. } => true,
         Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
+        Command::Export(_) | Command::Top(_) => true,
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }

@@ -1,4 +1,4 @@
-//! `athanor report`, `runs`, `metrics` and `compare`.
+//! `athanor report`, `runs`, `metrics`, `compare` and `export`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -7,18 +7,20 @@ use console::Term;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::cli::arguments::{CompareCommand, MetricsCommand, ReportCommand, ViewCommand};
+use crate::cli::arguments::{CompareCommand, ExportCommand, MetricsCommand, ReportCommand, ViewCommand};
 use crate::cli::inspect::print_json;
 use crate::cli::project::InspectedProject;
 use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
 use crate::escape::escape;
 use crate::language::suggest;
 use crate::report::{
-    ReportRequest, RunChoice, choose_run, comparison, gather, markdown, metric_table, page, run_list, sweep,
+    ReportRequest, RunChoice, choose_run, comparison, gather, markdown, metric_table, mlflow, page, results_now,
+    run_list, sweep,
 };
 use crate::run::Session;
 use crate::run::state::history::{History, RunId};
 use crate::settings::Settings;
+use crate::view::text::count;
 
 /// Places of a file beside which a report is written first and then renamed to.
 const HALF_WRITTEN: &str = "athanor-report-";
@@ -155,4 +157,19 @@ pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u
         (_, true) => print_as_it_is(&comparison.csv()),
         _ => print(&comparison.text(&one, &other)),
     }
+}
+
+pub(super) fn export(settings: &Settings, command: &ExportCommand) -> Result<u8, Exit> {
+    let ExportCommand::Mlflow { folder, pipeline } = command;
+    let plan = load::plan(settings, pipeline)?;
+    let project = project::inspect(settings)?;
+    let session = load::session(&project, &plan, pipeline, &[])?;
+    let results = results_now(&session).map_err(Exit::failed)?;
+    let shown = folder.display().to_string();
+    let exported = mlflow::export(folder, &plan, &project.cache, &results)
+        .map_err(|error| Exit::failed(format!("`{shown}` cannot be written: {error}.")))?;
+    let mlflow::Exported { written, there } = exported;
+    let written = count(written, "run");
+    let there = if there == 0 { String::new() } else { format!(", {there} there already") };
+    print(&format!("{}: {written} written{there}\n", escape(&shown)))
 }

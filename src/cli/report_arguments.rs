@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::cli::pipeline_file::PipelineFile;
 
@@ -64,10 +64,31 @@ pub(super) struct CompareCommand {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct TopCommand {
+    #[command(flatten)]
+    pub pipeline: PipelineFile,
+}
+
+/// Programs whose files are written.
+#[derive(Debug, Subcommand)]
+pub(super) enum ExportCommand {
+    /// Write results and their curves as runs of MLflow, into a folder that `mlflow ui` lists.
+    Mlflow {
+        /// The folder, such as `mlruns`; what is in it stays.
+        folder: PathBuf,
+        #[command(flatten)]
+        pipeline: PipelineFile,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(super) struct WatchCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,
     /// Address to listen on; whoever reaches another one than loopback and knows the token sees the page.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+    /// Show buttons that stop the run or let it go on after failures.
+    #[arg(long)]
+    pub control: bool,
 }

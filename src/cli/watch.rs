@@ -23,7 +23,8 @@ pub(super) fn watch(settings: &Settings, command: &WatchCommand) -> Result<u8, E
     // As it is: the token in it is for whoever reads this.
     print_as_it_is(&format!("{}\n", server.address().map_err(Exit::failed)?))?;
     let file = command.pipeline.file.display().to_string();
-    server.serve(&Feed { session: &session, cache: &project.cache, file }, &AtomicBool::new(false));
+    let feed = Feed { session: &session, cache: &project.cache, file, controls: command.control };
+    server.serve(&feed, &AtomicBool::new(false)).map_err(Exit::failed)?;
     Ok(UP_TO_DATE)
 }
 
@@ -38,8 +39,9 @@ pub(super) fn beside<T>(session: &Session<'_>, cache: &Cache, file: &str, work: 
     // A terminal that is gone needs no address.
     let _ = writeln!(std::io::stderr(), "live page: {}", server.address().map_err(Exit::failed)?);
     let stop = AtomicBool::new(false);
-    let feed = Feed { session, cache, file: file.to_owned() };
+    let feed = Feed { session, cache, file: file.to_owned(), controls: false };
     Ok(std::thread::scope(|scope| {
+        // A run goes on without its page.
         scope.spawn(|| server.serve(&feed, &stop));
         let done = work();
         stop.store(true, Ordering::SeqCst);

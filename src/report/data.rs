@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::run::provenance::Provenance;
+use crate::view::stage_layout::StageLayout;
 
 /// Data of a report.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -28,6 +29,8 @@ pub(crate) struct ReportData {
     pub headline: Vec<HeadlineMetric>,
     /// Stages, in the order written.
     pub stages: Vec<StageData>,
+    /// Graph of the stages.
+    pub graph: GraphLayouts,
     /// Instances.
     pub instances: InstanceColumns,
     /// Reasons why instances were made, each once.
@@ -97,6 +100,15 @@ pub(crate) struct StageData {
     pub reads: Vec<usize>,
 }
 
+/// Layouts of the graph of stages.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct GraphLayouts {
+    /// For wide screens.
+    pub wide: StageLayout,
+    /// For narrow ones.
+    pub narrow: StageLayout,
+}
+
 /// State of an instance in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,10 +145,38 @@ pub(crate) struct InstanceColumns {
     pub cpu_ms: Vec<Option<u64>>,
     /// Peak memory, in bytes.
     pub peak: Vec<Option<u64>>,
+    /// Bytes read.
+    pub read: Vec<Option<u64>>,
+    /// Bytes written.
+    pub written: Vec<Option<u64>>,
+    /// Use of GPUs, of those of which it is known.
+    pub gpu: GpuColumns,
+    /// Nodes of a cluster, of those that were made on one.
+    pub node: NodeColumns,
     /// Index into the reasons.
     pub why: Vec<Option<usize>>,
     /// Index into the environments.
     pub environment: Vec<Option<usize>>,
+}
+
+/// Use of GPUs by column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct GpuColumns {
+    /// Instance.
+    pub i: Vec<usize>,
+    /// Peak memory, in bytes.
+    pub peak: Vec<u64>,
+    /// Utilisation, in percent.
+    pub busy: Vec<Option<u32>>,
+}
+
+/// Nodes by column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct NodeColumns {
+    /// Instance.
+    pub i: Vec<usize>,
+    /// Name of the node.
+    pub name: Vec<String>,
 }
 
 /// Timeline of a run. Times are in milliseconds since 1970.
@@ -169,7 +209,9 @@ pub(crate) struct Spans {
     pub gpus: Vec<Vec<String>>,
     /// Number of the attempt.
     pub attempt: Vec<u32>,
-    /// State.
+    /// Node of a cluster.
+    pub node: Vec<Option<String>>,
+    /// State; one that waits is in a queue still.
     pub state: Vec<InstanceState>,
 }
 

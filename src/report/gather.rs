@@ -9,7 +9,9 @@ use crate::events::{Outcome, Stamped};
 use crate::plan::Plan;
 use crate::report::comparison;
 use crate::report::curves::thinned;
-use crate::report::data::{CurveData, FigureEntry, HeadlineMetric, InstanceState, ReportData, RunData, StageData};
+use crate::report::data::{
+    CurveData, FigureEntry, GraphLayouts, HeadlineMetric, InstanceState, ReportData, RunData, StageData,
+};
 use crate::report::figures::fitting;
 use crate::report::parameters;
 use crate::report::results::{KnownResults, results_now, results_of};
@@ -18,6 +20,8 @@ use crate::run::attempts::annex::Annex;
 use crate::run::attempts::facts::Facts;
 use crate::run::state::history::{History, RunId, RunSummary};
 use crate::run::{PROGRAM, Reason, RunError, Session, Status, headline_instances, tells_quality};
+use crate::view::stage_graph::StageGraph;
+use crate::view::stage_layout::Direction;
 use crate::view::status;
 
 /// Metrics at the head of a report.
@@ -66,6 +70,7 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         made: request.now.as_millisecond(),
         run: shown.as_ref().map(|run| run_data(history, &summaries, run, &events, &story)),
         stages: stages(plan),
+        graph: graph(plan),
         params: parameters::of_stages(plan),
         ..ReportData::default()
     };
@@ -140,6 +145,11 @@ fn stages(plan: &Plan) -> Vec<StageData> {
     stages
 }
 
+fn graph(plan: &Plan) -> GraphLayouts {
+    let graph = StageGraph::of(plan);
+    GraphLayouts { wide: graph.lay_out(Direction::Right), narrow: graph.lay_out(Direction::Down) }
+}
+
 /// Fills the columns of instances and metrics; returns curves and figures.
 fn fill_instances(
     data: &mut ReportData,
@@ -164,6 +174,17 @@ fn fill_instances(
         columns.duration_ms.push(record.as_ref().map(|record| record.duration_ms));
         columns.cpu_ms.push(facts.used.map(|used| used.cpu_ms));
         columns.peak.push(facts.used.map(|used| used.peak_memory));
+        columns.read.push(facts.used.and_then(|used| used.read));
+        columns.written.push(facts.used.and_then(|used| used.written));
+        if let Some(gpu) = facts.used.and_then(|used| used.gpu) {
+            columns.gpu.i.push(at);
+            columns.gpu.peak.push(gpu.peak_memory);
+            columns.gpu.busy.push(gpu.utilisation);
+        }
+        if let Some(node) = facts.node {
+            columns.node.i.push(at);
+            columns.node.name.push(node);
+        }
         columns.why.push(reasons.add(why(&facts.why, status)));
         columns.environment.push(facts.provenance.and_then(|provenance| environments.add(Some(provenance))));
         if let Some(result) = result.filter(|_| is_current) {

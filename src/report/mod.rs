@@ -13,6 +13,7 @@ pub(crate) mod junit;
 pub(crate) mod live;
 pub(crate) mod markdown;
 pub(crate) mod metric_table;
+pub(crate) mod mlflow;
 pub(crate) mod page;
 mod parameters;
 mod results;

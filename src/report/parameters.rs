@@ -42,7 +42,7 @@ fn of_stage(stage: usize, instances: &[&Instance]) -> StageParams {
 }
 
 /// Parameters of an instance, with dots into mappings, without secrets.
-fn of_instance(instance: &Instance) -> BTreeMap<String, Value> {
+pub(crate) fn of_instance(instance: &Instance) -> BTreeMap<String, Value> {
     let mut params = match &instance.work {
         Work::BuiltIn { params } => params.clone(),
         Work::Command(command) => serde_json::json!({ "run": command.line }),

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::escape::{escape, escape_lines};
 use crate::events::{Outcome, RunEvent, Stamped};
+use crate::gpu::GpuId;
 use crate::plan::{InstanceId, Plan};
-use crate::report::data::{FailureData, InstanceState, Timeline};
+use crate::report::data::{FailureData, InstanceState, Spans, Timeline};
 
 /// Failures whose logs a report shows.
 const MAX_FAILURES: usize = 50;
@@ -29,6 +30,12 @@ pub(crate) struct RunStory {
     pub curves: BTreeMap<(usize, String), Vec<(u64, f64)>>,
     /// Messages of instances and of the run.
     pub messages: Vec<String>,
+    /// Why instances wait in the queue of a cluster, or for another run.
+    pub queued: HashMap<usize, String>,
+    /// Node of a cluster on which the latest attempt of an instance runs or ran.
+    pub nodes: HashMap<usize, String>,
+    /// Whether the run was asked to stop.
+    pub is_stopping: bool,
     /// Log of the latest attempt of each instance.
     logs: HashMap<usize, String>,
     /// Span of each running attempt.
@@ -51,6 +58,7 @@ impl RunStory {
             match &stamped.event {
                 RunEvent::RunFinished { outcome, .. } => story.outcome = Some(*outcome),
                 RunEvent::Notice { message } => story.messages.push(message.clone()),
+                RunEvent::StopRequested { .. } => story.is_stopping = true,
                 event => {
                     if let Some(number) = event.instance().and_then(|name| numbers.get(name)) {
                         story.apply(plan, *number, event, stamped.time.as_millisecond());
@@ -59,8 +67,9 @@ impl RunStory {
             }
         }
         let end = story.timeline.end;
-        for span in story.running.values() {
-            story.timeline.spans.end[*span] = end;
+        let Spans { state, end: ends, .. } = &mut story.timeline.spans;
+        for span in story.running.values().copied().filter(|span| state[*span] == InstanceState::Running) {
+            ends[span] = end;
         }
         story.timeline.critical = story.critical_path(plan);
         story
@@ -71,6 +80,7 @@ impl RunStory {
         let mut running: Vec<(usize, i64, &str)> = self
             .running
             .iter()
+            .filter(|(_, span)| self.timeline.spans.state[**span] == InstanceState::Running)
             .map(|(number, span)| {
                 let log = self.logs.get(number).map(String::as_str).unwrap_or_default();
                 (*number, self.timeline.spans.start[*span], log)
@@ -96,7 +106,15 @@ impl RunStory {
             RunEvent::Started { log, .. } => {
                 self.logs.insert(number, log.clone());
                 self.progress.remove(&number);
+                self.nodes.remove(&number);
+                self.queued.remove(&number);
             }
+            RunEvent::Queued { job, reason, .. } => {
+                let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                self.queued.insert(number, format!("in job {job}{reason}"));
+            }
+            RunEvent::Placed { node, .. } => drop(self.nodes.insert(number, node.clone())),
+            RunEvent::Waiting { .. } => drop(self.queued.insert(number, "for another run, which makes it".to_owned())),
             // From now on its record has them.
             RunEvent::Finished { .. } => {
                 self.metrics.retain(|(of, _), _| *of != number);
@@ -110,20 +128,13 @@ impl RunStory {
         self.note(number, event);
         let state = match event {
             RunEvent::Started { attempt, cpus, gpus, .. } => {
-                let ready = self.ready(plan, number);
-                let spans = &mut self.timeline.spans;
-                self.running.insert(number, spans.i.len());
-                spans.i.push(number);
-                spans.start.push(now);
-                spans.end.push(now);
                 // A later attempt was ready when the one before it had failed.
-                spans.ready.push(if *attempt == 1 { Some(ready) } else { None });
-                spans.cpus.push(*cpus);
-                spans.gpus.push(gpus.iter().map(ToString::to_string).collect());
-                spans.attempt.push(*attempt);
-                spans.state.push(InstanceState::Running);
-                InstanceState::Running
+                let ready = if *attempt == 1 { Some(self.ready(plan, number)) } else { None };
+                self.running.insert(number, self.timeline.spans.i.len());
+                self.timeline.spans.begin(number, now, ready, (*cpus, gpus), *attempt)
             }
+            RunEvent::Queued { .. } => self.place(number, now, InstanceState::Waiting, None),
+            RunEvent::Placed { node, .. } => self.place(number, now, InstanceState::Running, Some(node.clone())),
             RunEvent::Storing { .. } => {
                 if let Some(span) = self.running.get(&number) {
                     self.timeline.spans.end[*span] = now;
@@ -155,7 +166,7 @@ impl RunStory {
                 self.end(number, now, InstanceState::Failed);
                 if *retrying { InstanceState::Waiting } else { InstanceState::Failed }
             }
-            RunEvent::Deferred { .. } | RunEvent::Resuming { .. } => {
+            RunEvent::Deferred { .. } | RunEvent::Resuming { .. } | RunEvent::Evicted { .. } => {
                 self.end(number, now, InstanceState::Interrupted);
                 InstanceState::Waiting
             }
@@ -167,6 +178,16 @@ impl RunStory {
             _ => return,
         };
         self.states.insert(number, state);
+    }
+
+    /// Lets an attempt begin now, where it got to: in a queue, or on a node.
+    fn place(&mut self, number: usize, now: i64, state: InstanceState, node: Option<String>) -> InstanceState {
+        if let Some(span) = self.running.get(&number).copied() {
+            let spans = &mut self.timeline.spans;
+            (spans.start[span], spans.end[span]) = (now, now);
+            (spans.state[span], spans.node[span]) = (state, node);
+        }
+        state
     }
 
     fn end(&mut self, number: usize, now: i64, state: InstanceState) {
@@ -201,6 +222,29 @@ impl RunStory {
     }
 }
 
+impl Spans {
+    /// Begins a span; returns its state.
+    fn begin(
+        &mut self,
+        instance: usize,
+        now: i64,
+        ready: Option<i64>,
+        (cpus, gpus): (u32, &[GpuId]),
+        attempt: u32,
+    ) -> InstanceState {
+        self.i.push(instance);
+        self.start.push(now);
+        self.end.push(now);
+        self.ready.push(ready);
+        self.cpus.push(cpus);
+        self.gpus.push(gpus.iter().map(ToString::to_string).collect());
+        self.attempt.push(attempt);
+        self.node.push(None);
+        self.state.push(InstanceState::Running);
+        InstanceState::Running
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -218,21 +262,50 @@ stages:
   c: { kind: command, run: 'echo 1 > ${{ outputs.o }}', outputs: { o: o } }
 ";
 
+    fn plan() -> Plan {
+        let source = SourceText { name: "p.yaml".to_owned(), text: PIPELINE.to_owned() };
+        compile(&source, &Overrides::default()).unwrap_or_else(|_| panic!("the pipeline has mistakes"))
+    }
+
+    fn at(ms: i64, event: RunEvent) -> Stamped {
+        Stamped { time: Timestamp::from_millisecond(ms).unwrap(), event }
+    }
+
+    fn started(name: &str) -> RunEvent {
+        let fingerprint = athanor_cache::Digest::of(b"x");
+        let (instance, log, gpus) = (name.to_owned(), String::new(), Vec::new());
+        RunEvent::Started { instance, fingerprint, attempt: 1, cpus: 1, gpus, log }
+    }
+
+    fn owned(text: &str) -> String {
+        text.to_owned()
+    }
+
+    #[test]
+    fn work_on_a_cluster_begins_on_its_node() {
+        let queued = |reason: Option<&str>| RunEvent::Queued {
+            instance: owned("a"),
+            job: owned("7"),
+            reason: reason.map(owned),
+        };
+        let placed = RunEvent::Placed { instance: owned("a"), job: owned("7"), node: owned("n1") };
+        let mut events = vec![at(100, started("a")), at(110, queued(Some("Priority"))), at(120, started("c"))];
+        let waits = RunStory::of(&plan(), &events);
+        assert_eq!(waits.states[&0], InstanceState::Waiting);
+        assert_eq!(waits.queued[&0], "in job 7: Priority");
+        assert_eq!(waits.running_instances().map(|(number, ..)| number).collect::<Vec<_>>(), [2]);
+        assert_eq!(waits.timeline.spans.end, [110, 120], "it does not work yet");
+        events.extend([at(150, placed), at(190, RunEvent::Storing { instance: owned("a") })]);
+        let story = RunStory::of(&plan(), &events);
+        let spans = &story.timeline.spans;
+        assert_eq!((spans.ready[0], spans.start[0], spans.end[0]), (Some(100), 150, 190));
+        assert_eq!(spans.node, [Some(owned("n1")), None]);
+        assert_eq!(story.nodes[&0], "n1");
+    }
+
     #[test]
     fn events_become_spans_and_a_critical_path() {
-        let source = SourceText { name: "p.yaml".to_owned(), text: PIPELINE.to_owned() };
-        let plan = compile(&source, &Overrides::default()).unwrap_or_else(|_| panic!("the pipeline has mistakes"));
-        let fingerprint = athanor_cache::Digest::of(b"x");
-        let at = |ms: i64, event| Stamped { time: Timestamp::from_millisecond(ms).unwrap(), event };
-        let started = |name: &str| RunEvent::Started {
-            instance: name.to_owned(),
-            fingerprint,
-            attempt: 1,
-            cpus: 1,
-            gpus: Vec::new(),
-            log: String::new(),
-        };
-        let owned = |name: &str| name.to_owned();
+        let plan = plan();
         let events = [
             at(100, RunEvent::Waiting { instance: owned("gone") }),
             at(110, started("a")),

@@ -8,6 +8,7 @@
 pub mod access;
 #[doc(hidden)]
 pub mod attempts;
+pub(crate) mod control;
 #[doc(hidden)]
 pub mod engine;
 #[doc(hidden)]
@@ -37,7 +38,7 @@ pub use program::PROGRAM;
 pub(crate) use session::run_summary::{headline_instances, tells_quality};
 pub use session::shell::ShellError;
 pub use session::{
-    Activity, ActivityProgress, InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session,
+    Activity, ActivityProgress, InterruptOutcome, Interrupter, Made, Project, RunError, RunReport, RunRequest, Session,
     check_room, needed_by, scaled_down,
 };
 pub use state::plan_snapshot::{KeyedPlan, PlanKey};

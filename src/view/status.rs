@@ -7,9 +7,10 @@ use serde_json::Value;
 use crate::escape::{escape, escape_json, escape_lines};
 use crate::run::session::whereabouts::Whereabouts;
 use crate::run::status::{Reason, Status};
-use crate::run::{Activity, ActivityProgress};
+use crate::run::{Activity, ActivityProgress, Made};
 use crate::view::line_diff::line_diff;
 use crate::view::metrics::telling;
+use crate::view::text::{bytes, duration};
 
 /// Files named for one input before the rest is counted.
 const SHOWN_FILES: usize = 10;
@@ -86,10 +87,28 @@ pub(crate) fn full(instance: &str, status: &Status) -> String {
     }
 }
 
-/// Device, instruction set and precision of a result, for `explain`.
-pub(crate) fn computed_on(on: &ComputesOn) -> String {
-    let ComputesOn { device, instruction_set, precision } = on;
-    format!("  It was computed on {}, {}, in {}.\n", escape(device), escape(instruction_set), escape(precision))
+/// Costs of a result and where it was made, for `explain`.
+pub(crate) fn made(made: &Made) -> String {
+    let node = made.node.as_ref().map(|node| format!(" on {}", escape(node))).unwrap_or_default();
+    let mut text = format!("  It took {}{node}", duration(made.duration_ms));
+    if let Some(used) = made.used {
+        text +=
+            &format!(", with {} of CPU time and up to {} of memory", duration(used.cpu_ms), bytes(used.peak_memory));
+        if let (Some(read), Some(written)) = (used.read, used.written) {
+            text += &format!("; it read {} and wrote {}", bytes(read), bytes(written));
+        }
+        if let Some(gpu) = used.gpu {
+            let busy = gpu.utilisation.map(|percent| format!(" and were busy {percent} % of the time"));
+            let (memory, busy) = (bytes(gpu.peak_memory), busy.unwrap_or_default());
+            text += &format!("; its GPUs held up to {memory}{busy}");
+        }
+    }
+    text += ".\n";
+    if let Some(ComputesOn { device, instruction_set, precision }) = &made.computed_on {
+        let (device, set, precision) = (escape(device), escape(instruction_set), escape(precision));
+        text += &format!("  It was computed on {device}, {set}, in {precision}.\n");
+    }
+    text
 }
 
 /// A reason in words.

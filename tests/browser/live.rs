@@ -46,8 +46,9 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(project: &Project) -> Watch {
-        let mut process = project.command(&["watch", "p.yaml"]).stdout(Stdio::piped()).spawn().unwrap();
+    fn start(project: &Project, options: &[&str]) -> Watch {
+        let arguments = [&["watch", "p.yaml"], options].concat();
+        let mut process = project.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -78,7 +79,7 @@ impl Drop for Watch {
 fn the_page_follows_a_run_from_its_first_to_its_last_stage() {
     let Some(mut browser) = Browser::start() else { return };
     let project = Project::new(PIPELINE);
-    let watch = Watch::start(&project);
+    let watch = Watch::start(&project, &[]);
     browser.set_up(1280, 1000, false);
     browser.open(&watch.address, "document.documentElement.dataset.outcome === 'none'");
     let mut run = project.start(&[]);
@@ -102,7 +103,7 @@ fn the_page_follows_a_run_from_its_first_to_its_last_stage() {
 #[test]
 fn only_the_own_browser_with_the_token_is_served() {
     let project = Project::new(PIPELINE);
-    let watch = Watch::start(&project);
+    let watch = Watch::start(&project, &[]);
     assert!(watch.address.starts_with("http://127.0.0.1:"), "{}", watch.address);
     assert!(watch.ask("GET /?token=TOKEN HTTP/1.1\nHost: HOST").starts_with("HTTP/1.1 200 OK"));
     assert!(watch.ask("GET /data?token=TOKEN HTTP/1.1\nHost: HOST").contains("\"pipeline\":\"live\""));
@@ -147,7 +148,7 @@ fn the_page_follows_a_training_over_a_kill() {
     // Outside of the project: what a script names of it is an input.
     let signs = tempfile::tempdir().unwrap();
     let project = Project::new(&TRAINING.replace("SIGNS", &signs.path().display().to_string()));
-    let watch = Watch::start(&project);
+    let watch = Watch::start(&project, &[]);
     browser.set_up(1280, 1000, false);
     browser.open(&watch.address, "document.documentElement.dataset.outcome === 'none'");
     let mut run = project.start(&[]);
@@ -163,4 +164,60 @@ fn the_page_follows_a_training_over_a_kill() {
         "fetch('data' + location.search).then((answer) => answer.json()).then((data) => data.curves[0].x.join())";
     assert_eq!(browser.eval(steps), "1,2,3,4,5,6");
     assert_eq!(browser.errors(), [] as [String; 0]);
+}
+
+/// Two stages that wait for files, one of which then fails, and one that needs neither.
+const CONTROLLED: &str = r#"
+athanor: 1
+name: live
+stages:
+  fails:
+    kind: command
+    run: echo > SIGNS/fails; while [ ! -e SIGNS/go ]; do sleep 0.05; done; exit 3
+    outputs: { o: o }
+  later:
+    kind: command
+    run: echo > SIGNS/later; while [ ! -e SIGNS/never ]; do sleep 0.05; done
+    outputs: { o: o }
+"#;
+
+#[test]
+fn buttons_let_a_run_go_on_after_failures_and_stop_it() {
+    let Some(mut browser) = Browser::start() else { return };
+    let signs = tempfile::tempdir().unwrap();
+    let sign = |name: &str| signs.path().join(name);
+    let project = Project::new(&CONTROLLED.replace("SIGNS", &signs.path().display().to_string()));
+    let watch = Watch::start(&project, &["--control"]);
+    browser.set_up(1280, 1000, false);
+    browser.open(&watch.address, "document.documentElement.dataset.outcome === 'none'");
+    assert_eq!(browser.eval("document.getElementById('controls').hidden"), true, "nothing goes on");
+    let mut run = project.start(&["-j", "1"]);
+    crate::support::wait_for(&sign("fails"), &mut run);
+    browser.wait("!document.getElementById('controls').hidden");
+    browser.eval("document.getElementById('keep-going').click()");
+    browser.wait("document.getElementById('live').innerText.includes('a failure stops only what depends on it')");
+    browser.screenshot("live-control");
+    std::fs::write(sign("go"), "").unwrap();
+    crate::support::wait_for(&sign("later"), &mut run);
+    browser.wait("document.getElementById('stop').textContent === 'Stop the run'");
+    browser.eval("document.getElementById('stop').click()");
+    browser.wait("document.documentElement.dataset.outcome === 'interrupted'");
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert_eq!(browser.errors(), [] as [String; 0]);
+}
+
+#[test]
+fn nothing_is_done_to_a_run_without_control_or_by_another_page() {
+    let project = Project::new(PIPELINE);
+    let asked = "POST /stop?token=TOKEN HTTP/1.1\nHost: HOST\nOrigin: http://HOST\nContent-Length: 0";
+    let watch = Watch::start(&project, &[]);
+    assert!(watch.ask(asked).starts_with("HTTP/1.1 404"), "there are no buttons");
+    let watch = Watch::start(&project, &["--control"]);
+    let answer = watch.ask(asked);
+    assert!(answer.starts_with("HTTP/1.1 409") && answer.ends_with("No run is going on."), "{answer}");
+    for origin in ["", "\nOrigin: http://evil.example", "\nOrigin: null", "\nOrigin: http://localhost:1"] {
+        let request = format!("POST /stop?token=TOKEN HTTP/1.1\nHost: HOST{origin}\nContent-Length: 0");
+        assert!(watch.ask(&request).starts_with("HTTP/1.1 403"), "{request}");
+    }
+    assert!(watch.ask("GET /stop?token=TOKEN HTTP/1.1\nHost: HOST").starts_with("HTTP/1.1 405"));
 }

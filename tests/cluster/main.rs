@@ -78,6 +78,10 @@ fn a_cluster_gives_what_this_machine_gives() {
     let outcome = cluster.run(&[]);
     assert_eq!(outcome.code, 0, "{outcome:?}");
     assert!(outcome.out.contains("running      all on n1 in job 1"), "{}", outcome.out);
+    let explained = Outcome::of(cluster.command(&["explain", "p.yaml", "all"])).out;
+    assert!(explained.contains(" on n1, with ") && explained.contains(" of CPU time"), "{explained}");
+    assert_eq!(cluster.project.athanor(&["report", "p.yaml", "-o", "out.html"]).code, 0);
+    assert!(cluster.project.read("out.html").contains("\"node\":[\"n1\",\"n1\""));
     let local = Project::new(PIPELINE);
     local.write("words.txt", "a\nb\nc\nd\ne\nf\n");
     assert_eq!(local.run(&[]).code, 0);

@@ -276,3 +276,34 @@ fn only_stages_that_learn_load_the_driver() {
     assert!(outcome.err.contains("would be given a GPU that this program cannot use"), "{outcome:?}");
     assert_eq!(is_loaded, is_built_with_cuda(&project), "a build with CUDA looks before it starts");
 }
+
+#[test]
+fn gpus_of_stages_that_last_are_sampled() {
+    let gpus = "GPU-a,NVIDIA H100,81920,used=100,busy=10;GPU-b,NVIDIA H100,81920,used=12288,busy=85";
+    let Some(machine) = Machine::new(gpus) else { return };
+    let last = "sleep 3.5; echo \"$CUDA_VISIBLE_DEVICES\" > ${{ outputs.o }}";
+    machine.project.edit(
+        "run: echo \"$CUDA_VISIBLE_DEVICES $CUDA_DEVICE_ORDER ${{ matrix.n }}\" > ${{ outputs.o }}",
+        &format!("run: if [ ${{{{ matrix.n }}}} = 1 ]; then {last}; else echo > ${{{{ outputs.o }}}}; fi"),
+    );
+    let outcome = machine.athanor(None, &["run", "p.yaml", "--gpus", "1"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let explained = machine.athanor(None, &["explain", "p.yaml", "train", "--json"]).out;
+    let made: serde_json::Value = serde_json::from_str(&explained).unwrap();
+    assert_eq!(made[0]["used"]["gpu"], serde_json::json!({ "peak_memory": 12_288_u64 << 20, "utilisation": 85 }));
+    assert_eq!(made[1]["used"]["gpu"], serde_json::Value::Null, "it was over before it was sampled");
+    let words = machine.athanor(None, &["explain", "p.yaml", "train[n=1]"]).out;
+    assert!(words.contains("its GPUs held up to 12.0 GiB and were busy 85 % of the time."), "{words}");
+    assert_eq!(machine.athanor(None, &["report", "p.yaml", "-o", "out.html"]).code, 0);
+    let page = machine.project.read("out.html");
+    assert!(page.contains("\"gpu\":{\"i\":[0],\"peak\":[12884901888],\"busy\":[85]}"));
+}
+
+#[test]
+fn top_shows_how_busy_gpus_are() {
+    let Some(machine) = Machine::new("GPU-a,NVIDIA H100,81920,used=40960,busy=42") else { return };
+    let shown = machine.athanor(None, &["top", "p.yaml"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(shown.out.contains("GPUs of this machine") && shown.out.contains("no run yet"), "{}", shown.out);
+    assert!(shown.out.contains("40.0 GiB of 80.0 GiB") && shown.out.contains("42 % busy"), "{}", shown.out);
+}

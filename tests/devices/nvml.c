@@ -1,7 +1,8 @@
 /* A stand-in for libnvidia-ml.so.1 on machines without a GPU: it lists the GPUs that FAKE_GPUS describes.
  *
  * GPUs are separated by `;`, their fields by `,`: UUID, name, memory in MiB, and then any number of `pid=N` (a process that
- * computes on it) and `mig=UUID` (a slice of 10 GiB; a GPU with slices is in MIG mode). FAKE_NVML_ERROR makes the start fail with
+ * computes on it), `used=MIB` (memory in use), `busy=PERCENT` (its utilisation) and `mig=UUID` (a slice of 10 GiB; a GPU with slices is
+ * in MIG mode). FAKE_NVML_ERROR makes the start fail with
  * that number.
  */
 #include <stdio.h>
@@ -12,11 +13,12 @@ enum { MOST = 16, SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUN
 
 struct gpu {
     char uuid[96], name[96];
-    unsigned long long mebibytes;
-    unsigned pids[MOST], pid_count, slice_count;
+    unsigned long long mebibytes, used;
+    unsigned pids[MOST], pid_count, slice_count, busy;
     struct gpu *slices;
 };
 struct memory { unsigned version; unsigned long long total, reserved, free, used; };
+struct rates { unsigned gpu, memory; };
 struct process { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; };
 
 static struct gpu gpus[MOST], slices[MOST][MOST];
@@ -26,6 +28,8 @@ static void field(struct gpu *gpu, unsigned number, char *text) {
     if (number == 0) snprintf(gpu->uuid, sizeof gpu->uuid, "%s", text);
     else if (number == 1) snprintf(gpu->name, sizeof gpu->name, "%s", text);
     else if (number == 2) gpu->mebibytes = strtoull(text, NULL, 10);
+    else if (strncmp(text, "used=", 5) == 0) gpu->used = strtoull(text + 5, NULL, 10);
+    else if (strncmp(text, "busy=", 5) == 0) gpu->busy = (unsigned)atoi(text + 5);
     else if (strncmp(text, "pid=", 4) == 0) gpu->pids[gpu->pid_count++] = (unsigned)atoi(text + 4);
     else if (strncmp(text, "mig=", 4) == 0) {
         struct gpu *slice = &gpu->slices[gpu->slice_count++];
@@ -73,8 +77,15 @@ int nvmlDeviceGetName(struct gpu *gpu, char *text, unsigned length) {
 }
 
 int nvmlDeviceGetMemoryInfo_v2(struct gpu *gpu, struct memory *into) {
-    into->total = into->free = gpu->mebibytes << 20;
-    into->reserved = into->used = 0;
+    into->total = gpu->mebibytes << 20;
+    into->used = gpu->used << 20;
+    into->free = into->total - into->used;
+    into->reserved = 0;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetUtilizationRates(struct gpu *gpu, struct rates *into) {
+    into->gpu = into->memory = gpu->busy;
     return SUCCESS;
 }
 

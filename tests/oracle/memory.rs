@@ -213,6 +213,7 @@ impl RunBackend for InMemory {
             log: PathBuf::new(),
             environment: Vec::new(),
             secrets: Vec::new(),
+            gpus: Vec::new(),
             access: None,
             state: None,
         }

@@ -8,11 +8,13 @@ use athanor_cache::{Cache, Digest};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::plan::InstanceId;
 use crate::report::data::{InstanceState, ReportData};
 use crate::report::gather::{ReportRequest, gather_with_story};
 use crate::report::live::LiveSource;
 use crate::report::page;
 use crate::report::timeline::RunStory;
+use crate::run::control::ControlRequest;
 use crate::run::state::history::Ledger;
 use crate::run::{RunError, Session};
 
@@ -22,6 +24,8 @@ const LOG_LINES: usize = 12;
 const LOG_BYTES: u64 = 8 << 10;
 /// Messages that are shown.
 const MESSAGES: usize = 8;
+/// Waiting instances that are shown.
+const WAITING: usize = 100;
 
 /// Source of the live page of one pipeline.
 pub(crate) struct Feed<'f> {
@@ -31,55 +35,81 @@ pub(crate) struct Feed<'f> {
     pub cache: &'f Cache,
     /// Pipeline file as given.
     pub file: String,
+    /// Whether the page may do something to the run.
+    pub controls: bool,
 }
 
 /// State of a run at a moment.
-#[derive(Debug, Default, Serialize)]
-struct Now {
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Now {
     /// Instances that run.
-    running: Vec<RunningInstance>,
+    pub running: Vec<RunningInstance>,
+    /// First instances that wait.
+    pub waiting: Vec<WaitingInstance>,
     /// Instances that are up to date.
-    done: usize,
+    pub done: usize,
     /// Instances in all.
-    total: usize,
+    pub total: usize,
     /// Time that is left, in milliseconds, as far as it can be told.
-    eta: Option<i64>,
+    pub eta: Option<i64>,
     /// Latest messages of instances.
-    messages: Vec<String>,
+    pub messages: Vec<String>,
+    /// Whether the run was asked to stop.
+    pub stopping: bool,
+    /// Whether the page may do something to the run.
+    pub controls: bool,
+}
+
+/// Instance that waits.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct WaitingInstance {
+    /// Name.
+    pub instance: String,
+    /// Reason, in words.
+    pub why: String,
 }
 
 /// Instance that runs.
-#[derive(Debug, Serialize)]
-struct RunningInstance {
-    instance: String,
-    /// Time of its start.
-    since: i64,
-    done: u64,
-    total: u64,
-    unit: String,
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunningInstance {
+    /// Name.
+    pub instance: String,
+    /// Time of its start, in milliseconds since 1970.
+    pub since: i64,
+    /// Units finished.
+    pub done: u64,
+    /// Units in all; 0 when unknown.
+    pub total: u64,
+    /// Noun for the units.
+    pub unit: String,
     /// Duration of its last result.
-    expected: Option<u64>,
+    pub expected: Option<u64>,
+    /// Node of a cluster on which it runs.
+    pub node: Option<String>,
     /// Last values of its metrics.
-    metrics: BTreeMap<String, f64>,
+    pub metrics: BTreeMap<String, f64>,
     /// End of its log.
-    log: Vec<String>,
+    pub log: Vec<String>,
 }
 
 /// Data of the page.
-#[derive(Serialize)]
-struct LiveData<'d> {
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct LiveData {
+    /// Data of the report.
     #[serde(flatten)]
-    report: &'d ReportData,
+    pub report: ReportData,
     /// Changes if what is drawn changes.
-    version: String,
+    pub version: String,
     /// Mark of the moment that the data are of: the page asks again until it has those of the latest one that it was told of.
-    mark: String,
-    live: Now,
+    pub mark: String,
+    /// State of the run.
+    pub live: Now,
 }
 
 impl LiveSource for Feed<'_> {
     fn data(&self) -> Result<String, String> {
-        self.gather().map_err(|error| error.to_string())
+        let data = self.gather().map_err(|error| error.to_string())?;
+        page::visible_json(&data).map_err(|error| error.to_string())
     }
 
     fn mark(&self) -> u64 {
@@ -89,10 +119,24 @@ impl LiveSource for Feed<'_> {
         // Runs are numbered, and logs grow.
         run.sequence().unwrap_or(0).wrapping_mul(1 << 40).wrapping_add(length)
     }
+
+    fn controls(&self) -> bool {
+        self.controls
+    }
+
+    fn control(&self, request: ControlRequest) -> Result<(), String> {
+        let history = self.session.history();
+        let run = history.last_run().map_err(|error| error.to_string())?;
+        match run.filter(|_| history.is_running().unwrap_or(false)) {
+            Some(run) => request.leave(&history.run_folder(&run)).map_err(|error| error.to_string()),
+            None => Err("No run is going on.".to_owned()),
+        }
+    }
 }
 
 impl Feed<'_> {
-    fn gather(&self) -> Result<String, RunError> {
+    /// Gathers the data as they are now.
+    pub(crate) fn gather(&self) -> Result<LiveData, RunError> {
         let (mark, now) = (self.mark().to_string(), Timestamp::now());
         let request = ReportRequest {
             session: self.session,
@@ -108,8 +152,7 @@ impl Feed<'_> {
         report.made = now.as_millisecond();
         let ledger = self.session.history().ledger()?;
         let live = self.now(&report, &story, &ledger);
-        let data = LiveData { report: &report, version, mark, live };
-        Ok(page::visible_json(&data).unwrap_or_else(|_| "null".to_owned()))
+        Ok(LiveData { report, version, mark, live })
     }
 
     fn now(&self, report: &ReportData, story: &RunStory, ledger: &Ledger) -> Now {
@@ -126,6 +169,7 @@ impl Feed<'_> {
                 total,
                 unit,
                 expected: expected(&names[number]),
+                node: story.nodes.get(&number).cloned(),
                 metrics: of_it.map(|((_, name), value)| (name.clone(), *value)).collect(),
                 log: report.run.as_ref().map(|run| self.log_end(&run.id, log)).unwrap_or_default(),
             }
@@ -145,8 +189,38 @@ impl Feed<'_> {
             let longest = running.iter().copied().max().unwrap_or(0);
             longest.max((left.cast_signed() + running.iter().sum::<i64>()) / width)
         });
-        let messages = story.messages.iter().rev().take(MESSAGES).rev().cloned().collect();
-        Now { running, done, total: states.len(), eta: eta.filter(|_| is_running), messages }
+        Now {
+            running,
+            waiting: if is_running { self.waiting(report, story) } else { Vec::new() },
+            done,
+            total: states.len(),
+            eta: eta.filter(|_| is_running),
+            messages: story.messages.iter().rev().take(MESSAGES).rev().cloned().collect(),
+            stopping: story.is_stopping,
+            controls: self.controls,
+        }
+    }
+
+    /// First instances that wait, those first that wait for no other one.
+    fn waiting(&self, report: &ReportData, story: &RunStory) -> Vec<WaitingInstance> {
+        let (names, states) = (&report.instances.name, &report.instances.state);
+        let plan = self.session.plan;
+        let mut waiting: Vec<(usize, WaitingInstance)> = Vec::new();
+        for (number, _) in states.iter().enumerate().filter(|(_, state)| **state == InstanceState::Waiting) {
+            let producers = plan.producers(InstanceId(number as u32)).map(InstanceId::index);
+            let is_missing = |at: &usize| !matches!(states[*at], InstanceState::Done | InstanceState::Cached);
+            let mut missing: Vec<usize> = producers.filter(is_missing).collect();
+            missing.sort_unstable();
+            let why = match (missing.as_slice(), story.queued.get(&number)) {
+                ([], Some(why)) => why.clone(),
+                ([], None) => "for free CPUs, memory or GPUs".to_owned(),
+                ([one], _) => format!("for {}", names[*one]),
+                ([one, rest @ ..], _) => format!("for {} and {} more", names[*one], rest.len()),
+            };
+            waiting.push((missing.len(), WaitingInstance { instance: names[number].clone(), why }));
+        }
+        waiting.sort_by_key(|(missing, _)| *missing);
+        waiting.into_iter().take(WAITING).map(|(_, waiting)| waiting).collect()
     }
 
     fn log_end(&self, run: &str, log: &str) -> Vec<String> {

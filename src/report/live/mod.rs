@@ -1,44 +1,45 @@
 //! The live page: a report that is drawn again while a run goes on, served on loopback.
 //!
-//! It is fed by the logs of runs alone, so that it shows runs that were started elsewhere, too, and those that have ended.
+//! It is fed by the logs of runs alone, so that it shows runs that were started elsewhere, too, and those that have ended. One thread
+//! has the source and gathers what the page shows; another one has the server (`server`), which lets pass what `guard` lets pass.
 
 mod feed;
-mod http;
+mod guard;
+mod server;
 
-use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::report::page;
-pub(crate) use feed::Feed;
-use http::{Guard, Request};
+use axum::body::Bytes;
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
 
-/// Interval at which it is looked for news, and for the end.
-const POLL: Duration = Duration::from_millis(100);
-/// Interval at which a stream without news shows that it is alive.
-const ALIVE: Duration = Duration::from_secs(10);
-/// Connections at the same time.
-const MAX_CONNECTIONS: usize = 64;
+use crate::run::control::ControlRequest;
+pub(crate) use feed::{Feed, LiveData, RunningInstance};
+use guard::Guard;
+use server::{ALIVE, POLL, Question, Site};
+
 /// Least age at which data are gathered again.
 const FRESH: Duration = Duration::from_millis(300);
 /// Data are gathered again when they are this many times as old as gathering took.
 const OF_WORK: u32 = 5;
 
-/// Policy of the live page: it loads only what this program serves.
-const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; \
-                      script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
-
-/// Script that keeps the page up to date.
-const LIVE: &str = include_str!("../page/live.js");
-
 /// Source of what the page shows.
-pub(crate) trait LiveSource: Sync {
+pub(crate) trait LiveSource {
     /// Data as JSON for a page.
     fn data(&self) -> Result<String, String>;
     /// Changes whenever there may be news.
     fn mark(&self) -> u64;
+    /// Whether the page may do something to the run.
+    fn controls(&self) -> bool;
+    /// Passes a request on to the run.
+    ///
+    /// # Errors
+    /// The reason why it is not passed on, as a sentence.
+    fn control(&self, request: ControlRequest) -> Result<(), String>;
 }
 
 /// Server of a live page.
@@ -50,7 +51,7 @@ pub(crate) struct LiveServer {
 
 /// Data that were gathered.
 struct Gathered {
-    data: String,
+    data: Bytes,
     mark: u64,
     at: Instant,
     took: Duration,
@@ -70,59 +71,41 @@ impl LiveServer {
     }
 
     /// Serves until `stop` is set.
-    pub(crate) fn serve(&self, source: &dyn LiveSource, stop: &AtomicBool) {
-        let open = AtomicUsize::new(0);
-        let gathered = Mutex::new(None);
+    pub(crate) fn serve(self, source: &dyn LiveSource, stop: &AtomicBool) -> io::Result<()> {
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let (questions, asked) = channel();
+        let (news, marks) = watch::channel(source.mark());
+        let (go, end) = oneshot::channel();
+        let LiveServer { listener, guard, title } = self;
+        let site = Site { guard, title, questions, marks, controls: source.controls() };
         std::thread::scope(|scope| {
-            while !stop.load(Ordering::SeqCst) {
-                let Ok((connection, _)) = self.listener.accept() else {
-                    std::thread::sleep(POLL);
-                    continue;
-                };
-                if open.load(Ordering::SeqCst) >= MAX_CONNECTIONS {
-                    continue;
-                }
-                open.fetch_add(1, Ordering::SeqCst);
-                let (open, gathered) = (&open, &gathered);
-                scope.spawn(move || {
-                    // Who has gone needs no answer.
-                    let _ = self.answer(&connection, source, gathered, stop);
-                    open.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-        });
+            let served = scope.spawn(move || runtime.block_on(server::serve(listener, site, end)));
+            answer(source, stop, &asked, &news);
+            // Streams end with the news, and the server with this.
+            drop((news, asked, go));
+            served.join().unwrap_or(Ok(()))
+        })
     }
+}
 
-    fn answer(
-        &self,
-        connection: &TcpStream,
-        source: &dyn LiveSource,
-        gathered: &Mutex<Option<Gathered>>,
-        stop: &AtomicBool,
-    ) -> io::Result<()> {
-        connection.set_nonblocking(false)?;
-        let path = match self.guard.read(connection)? {
-            Request::Get(path) => path,
-            Request::Refused(status) => return http::refuse(connection, status),
-        };
-        match path.as_str() {
-            "/" => {
-                let page = page::with(POLICY, &self.title, "null", LIVE);
-                http::answer(connection, "text/html; charset=utf-8", Some(POLICY), page.as_bytes())
-            }
-            "/data" => match data(source, gathered) {
-                Ok(data) => http::answer(connection, "application/json", None, data.as_bytes()),
-                Err(_) => http::refuse(connection, "500 Internal Server Error"),
-            },
-            "/events" => stream(connection, source, stop),
-            _ => http::refuse(connection, "404 Not Found"),
+/// Looks for news and answers questions until `stop` is set, or the server has ended.
+fn answer(source: &dyn LiveSource, stop: &AtomicBool, asked: &Receiver<Question>, news: &watch::Sender<u64>) {
+    let mut gathered = None;
+    while !stop.load(Ordering::SeqCst) {
+        let mark = source.mark();
+        news.send_if_modified(|shown| std::mem::replace(shown, mark) != mark);
+        // Who has asked and gone needs no answer.
+        match asked.recv_timeout(POLL) {
+            Ok(Question::Data(answer)) => drop(answer.send(data(source, &mut gathered).ok())),
+            Ok(Question::Control(request, answer)) => drop(answer.send(source.control(request))),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
 /// Data of the page, gathered again if there is news and the last ones are not quite new.
-fn data(source: &dyn LiveSource, gathered: &Mutex<Option<Gathered>>) -> Result<String, String> {
-    let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+fn data(source: &dyn LiveSource, gathered: &mut Option<Gathered>) -> Result<Bytes, String> {
     let mark = source.mark();
     if let Some(known) = gathered.as_ref()
         && (known.mark == mark && known.at.elapsed() < ALIVE || known.at.elapsed() < FRESH.max(known.took * OF_WORK))
@@ -130,28 +113,9 @@ fn data(source: &dyn LiveSource, gathered: &Mutex<Option<Gathered>>) -> Result<S
         return Ok(known.data.clone());
     }
     let begun = Instant::now();
-    let data = source.data()?;
+    let data = Bytes::from(source.data()?);
     *gathered = Some(Gathered { data: data.clone(), mark, at: Instant::now(), took: begun.elapsed() });
     Ok(data)
-}
-
-/// Sends a message whenever there may be news.
-fn stream(mut connection: &TcpStream, source: &dyn LiveSource, stop: &AtomicBool) -> io::Result<()> {
-    http::begin_stream(connection)?;
-    let (mut shown, mut alive) = (None, Instant::now());
-    while !stop.load(Ordering::SeqCst) {
-        let mark = source.mark();
-        if shown != Some(mark) {
-            shown = Some(mark);
-            alive = Instant::now();
-            connection.write_all(format!("data: {mark}\n\n").as_bytes())?;
-        } else if alive.elapsed() >= ALIVE {
-            alive = Instant::now();
-            connection.write_all(b": alive\n\n")?;
-        }
-        std::thread::sleep(POLL);
-    }
-    Ok(())
 }
 
 /// A token that nobody can guess.

@@ -1,39 +1,57 @@
 "use strict";
 // The timeline of a run on a canvas: a lane for each CPU slot and each GPU, waiting above them, the critical path marked.
 
-/** Lanes for spans: each takes as many free CPU slots as it has CPUs, and the lanes of its GPUs. */
+/** Lanes for spans: each takes as many free CPU slots of its node as it has CPUs, and the lanes of its GPUs. What waits in a queue has none. */
 function lanes(timeline) {
   const { spans } = timeline;
-  const order = spans.start.map((_, at) => at).sort((a, b) => spans.start[a] - spans.start[b]);
-  const freeAt = [];
-  const gpuNames = [...new Set(spans.gpus.flat().map(String))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  const natural = (a, b) => a.localeCompare(b, "en", { numeric: true });
+  const order = spans.start.map((_, at) => at).filter((at) => spans.state[at] !== "waiting").sort((a, b) => spans.start[a] - spans.start[b]);
+  const nodes = [...new Set(order.map((at) => spans.node[at] ?? ""))].sort(natural);
+  const freeAt = Object.fromEntries(nodes.map((node) => [node, []]));
+  const gpuOf = (at, gpu) => (spans.node[at] ? `${spans.node[at]} GPU ${gpu}` : `GPU ${gpu}`);
+  const gpus = [...new Set(order.flatMap((at) => spans.gpus[at].map((gpu) => gpuOf(at, gpu))))].sort(natural);
   const placed = [];
   for (const at of order) {
     const [start, end] = [spans.start[at], spans.end[at]];
+    const node = spans.node[at] ?? "";
+    const free = freeAt[node];
     // Waits of a millisecond between events are no occupation.
     for (let lane = 0, left = Math.min(spans.cpus[at] || 1, 256); left > 0; lane += 1) {
-      if (freeAt[lane] === undefined || freeAt[lane] <= start + 1) {
-        freeAt[lane] = end;
-        placed.push({ at, lane });
+      if (free[lane] === undefined || free[lane] <= start + 1) {
+        free[lane] = end;
+        placed.push({ at, node, lane });
         left -= 1;
       }
     }
-    for (const gpu of spans.gpus[at]) placed.push({ at, gpu: gpuNames.indexOf(String(gpu)) });
+    for (const gpu of spans.gpus[at]) placed.push({ at, gpu: gpuOf(at, gpu) });
   }
-  return { placed, slots: freeAt.length, gpuNames };
+  const names = [...nodes.flatMap((node) => freeAt[node].map((_, lane) => (node ? `${node} ${lane + 1}` : `CPU ${lane + 1}`))), ...gpus];
+  const first = {};
+  nodes.reduce((row, node) => { first[node] = row; return row + freeAt[node].length; }, 0);
+  const rowOf = (bar) => (bar.gpu === undefined ? first[bar.node] + bar.lane : names.length - gpus.length + gpus.indexOf(bar.gpu));
+  return { placed: placed.map((bar) => ({ at: bar.at, row: rowOf(bar) })), names };
+}
+
+/** A lane's name that is too long without the end of its node's, so that its number stays. */
+function shortened(name, letters) {
+  if (name.length <= letters) return name;
+  const [, node, number] = name.match(/^(.*?)((?: GPU)? [^ ]+)$/) ?? [null, name, ""];
+  const room = letters - number.length - 1;
+  return room > 2 ? `${node.slice(0, room)}…${number}` : `${name.slice(0, letters - 1)}…`;
 }
 
 function drawGantt(data) {
   const { timeline } = data;
   const { spans } = timeline;
-  const { placed, slots, gpuNames } = lanes(timeline);
-  const rows = slots + gpuNames.length;
+  const { placed, names } = lanes(timeline);
+  const rows = names.length;
   const height = rows > 60 ? 6 : rows > 24 ? 11 : 18;
-  const [left, top, waitHeight] = [64, 34, 26];
+  // Names of nodes may be long.
+  const letters = Math.min(18, Math.max(...names.map((name) => name.length), 9));
+  const [left, top, waitHeight] = [Math.round(10 + letters * 6.4), 34, 26];
   const canvas = el("canvas.gantt", { role: "img", "aria-label": "Timeline of the run" });
   const critical = new Set(timeline.critical);
   const view = { from: timeline.begin, to: Math.max(timeline.end, timeline.begin + 1) };
-  const rowOf = (bar) => (bar.gpu === undefined ? bar.lane : slots + bar.gpu);
   let boxes = [];
 
   function draw() {
@@ -55,8 +73,7 @@ function drawGantt(data) {
     paint.fillStyle = css("--soft");
     const every = height < 11 ? 8 : 1;
     for (let row = 0; row < rows; row += every) {
-      const name = row < slots ? `CPU ${row + 1}` : `GPU ${gpuNames[row - slots]}`;
-      paint.fillText(name.length > 10 ? `${name.slice(0, 9)}…` : name, left - 6, top + row * (height + 2) + Math.min(height, 12));
+      paint.fillText(shortened(names[row], letters), left - 6, top + row * (height + 2) + Math.min(height, 12));
     }
     paint.textAlign = "left";
     const colours = Object.fromEntries(STATES.map((state) => [state, css(`--${state}`)]));
@@ -65,7 +82,7 @@ function drawGantt(data) {
       const { at } = bar;
       const [from, to] = [Math.max(x(spans.start[at]), left), Math.min(x(spans.end[at]), width - 8)];
       if (to < left || from > width - 8) continue;
-      const y = top + rowOf(bar) * (height + 2);
+      const y = top + bar.row * (height + 2);
       const w = Math.max(to - from, 1);
       paint.fillStyle = stageColour(data.instances.stage[spans.i[at]]);
       paint.fillRect(from, y, w, height);
@@ -102,7 +119,7 @@ function drawGantt(data) {
     return tip(event, [
       data.instances.name[i], `${STATE_NAMES[spans.state[at]]}, attempt ${spans.attempt[at]}: ${duration(spans.end[at] - spans.start[at])}`,
       waited > 0 ? `waited ${duration(waited)} for resources` : null, plural(spans.cpus[at], "CPU"),
-      spans.gpus[at].length ? `GPU ${spans.gpus[at].join(", ")}` : null, critical.has(i) ? "on the critical path" : null,
+      spans.node[at] ? `on ${spans.node[at]}` : null, spans.gpus[at].length ? `GPU ${spans.gpus[at].join(", ")}` : null, critical.has(i) ? "on the critical path" : null,
     ].filter(Boolean).join("\n"));
   });
   canvas.addEventListener("mouseleave", hideTip);

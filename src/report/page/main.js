@@ -34,7 +34,8 @@ function tiles(data) {
     return tile(number(value), `${metric} of ${instance}`, delta);
   });
   const states = STATES.filter((state) => counts[state]).map((state) => tile(counts[state].toLocaleString("en"), STATE_NAMES[state]));
-  const costs = [cpu ? tile(duration(cpu), "CPU time of all results") : null, peak ? tile(bytes(peak), "largest memory of a process") : null];
+  const [read, written] = [sum(data.instances.read), sum(data.instances.written)];
+  const costs = [cpu ? tile(duration(cpu), "CPU time of all results") : null, peak ? tile(bytes(peak), "largest memory of a process") : null, read ? tile(bytes(read), "read by all") : null, written ? tile(bytes(written), "written by all") : null];
   return el("div.tiles", {}, headline, states, costs);
 }
 
@@ -47,19 +48,26 @@ function failures(data) {
 }
 
 function instances(data) {
-  const { name, stage, state, duration_ms: ms, cpu_ms: cpu, peak, why } = data.instances;
+  const { name, stage, state, duration_ms: ms, cpu_ms: cpu, peak, read, written, gpu, node: made, why } = data.instances;
+  const [gpuOf, nodeOf] = [new Map(gpu.i.map((i, at) => [i, at])), new Map(made.i.map((i, at) => [i, made.name[at]]))];
   const box = el("div");
   const filter = (ui.instances ??= { text: "", stage: null });
   const quality = /f1|score|accuracy|precision|recall|auc|iou|dice|loss|error|rmse|perplexity/i;
   const metrics = Object.keys(data.metrics).sort((a, b) => quality.test(b) - quality.test(a));
   const known = metrics.slice(0, 6);
   const values = Object.fromEntries(known.map((metric) => [metric, new Map(data.metrics[metric].i.map((i, at) => [i, data.metrics[metric].v[at]]))]));
-  const columns = [{ title: "instance" }, { title: "state", num: false, nowrap: true }, { title: "took", num: true }, { title: "CPU", num: true, help: "CPU time of its processes" }, { title: "memory", num: true, help: "Peak memory of its largest process" }, ...known.map((title) => ({ title, num: true })), { title: "why it ran", wide: true }];
+  const columns = [{ title: "instance" }, { title: "state", num: false, nowrap: true }, { title: "took", num: true }, { title: "CPU", num: true, help: "CPU time of its processes" }, { title: "memory", num: true, help: "Peak memory of its largest process" },
+    { title: "read", num: true, help: "Bytes that its processes read from files and pipes" }, { title: "written", num: true, help: "Bytes that they wrote" },
+    ...(gpu.i.length ? [{ title: "GPU memory", num: true, help: "Peak memory in use on the fullest of its GPUs, by others, too" }, { title: "GPU busy", num: true, help: "Share of the time in which its GPUs computed" }] : []),
+    ...(made.i.length ? [{ title: "node", nowrap: true }] : []), ...known.map((title) => ({ title, num: true })), { title: "why it ran", wide: true }];
   function draw() {
     const kept = name.map((_, at) => at).filter((at) => (filter.stage == null || stage[at] === filter.stage) && name[at].toLowerCase().includes(filter.text));
     const rows = kept.map((at) => [
       name[at], { sort: STATES.indexOf(state[at]), show: el("span", {}, el("span.dot", { style: `background:var(--${state[at]})` }), STATE_NAMES[state[at]]) },
       { sort: ms[at], show: duration(ms[at]) }, { sort: cpu[at], show: duration(cpu[at]) }, { sort: peak[at], show: bytes(peak[at]) },
+      { sort: read[at], show: bytes(read[at]) }, { sort: written[at], show: bytes(written[at]) },
+      ...(gpu.i.length ? [{ sort: gpu.peak[gpuOf.get(at)], show: bytes(gpu.peak[gpuOf.get(at)]) }, { sort: gpu.busy[gpuOf.get(at)], show: gpu.busy[gpuOf.get(at)] == null ? "–" : `${gpu.busy[gpuOf.get(at)]} %` }] : []),
+      ...(made.i.length ? [nodeOf.get(at) ?? ""] : []),
       ...known.map((metric) => values[metric].get(at) ?? null), data.reasons[why[at]] ?? "",
     ]);
     box.replaceChildren(table(columns, rows, { shown: 25 }));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fetches the libraries of the report's page from the npm registry, checks them against their digests, and puts the files that are
-# embedded here. To take a newer version, change its line: `npm view NAME@VERSION dist.integrity` says the digest.
+# Fetches the library of the report's page from the npm registry, checks it against its digest, and puts the files that are embedded
+# here. To take a newer version, change its line: `npm view NAME@VERSION dist.integrity` says the digest.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -25,6 +25,3 @@ fetch() {
 fetch https://registry.npmjs.org/uplot/-/uplot-1.6.32.tgz \
     KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw== \
     dist/uPlot.iife.min.js uPlot.iife.min.js dist/uPlot.min.css uPlot.min.css LICENSE uPlot.LICENSE
-fetch https://registry.npmjs.org/@dagrejs/dagre/-/dagre-3.1.3.tgz \
-    X4aUTwOReZvthaZWOVHqlJ52/ZdhZFEM4+Lh/uR4XooUSLE6p71bcy7MPGzYnNUcNh+nj+i/qJQpCMIdQnSmrg== \
-    dist/dagre.min.js dagre.min.js LICENSE dagre.LICENSE dist/dagre.min.js.LEGAL.txt dagre.LEGAL.txt

@@ -68,6 +68,8 @@ pub struct Attempt {
     given: OnceLock<(u32, Vec<GpuId>)>,
     /// Resources that its processes used.
     used: Option<ResourceUse>,
+    /// Node of a cluster on which it runs.
+    node: Option<String>,
     force: bool,
     cpu_fallback: bool,
     /// All that it may read and write, if it runs in a sandbox.
@@ -168,6 +170,7 @@ impl Attempt {
             extensions: Map::new(),
             given: OnceLock::new(),
             used: None,
+            node: None,
             force: options.force,
             cpu_fallback: options.cpu_fallback,
             access,
@@ -214,9 +217,9 @@ impl Attempt {
         let attempt = self.sandbox.root().to_owned();
         let (log, access) = (self.log.clone(), self.access.clone());
         let state = self.state.as_ref().map(CommandState::shared);
-        let fingerprint = self.fingerprint;
+        let (id, fingerprint, gpus) = (instance.id, self.fingerprint, allocation.gpus.clone());
         let outputs = self.sandbox.paths_of(&instance.outputs);
-        Job { id: instance.id, fingerprint, launch, folder, attempt, outputs, log, environment, secrets, access, state }
+        Job { id, fingerprint, launch, folder, attempt, outputs, log, environment, secrets, gpus, access, state }
     }
 
     /// Folder of the run for kernels that are tuned while others compute on the same GPUs.
@@ -314,6 +317,11 @@ impl Attempt {
         self.used = Some(used);
     }
 
+    /// Notes the node of a cluster on which it runs, for the record.
+    pub(crate) fn note_node(&mut self, node: &str) {
+        self.node = Some(node.to_owned());
+    }
+
     fn facts(&self, cache: &Cache, name: &str, of_run: &RunFacts) -> Facts {
         let (cpus, gpus) = self.given.get().cloned().unwrap_or_default();
         Facts {
@@ -321,6 +329,7 @@ impl Attempt {
             cpus,
             gpus,
             used: self.used,
+            node: self.node.clone(),
             provenance: of_run.provenance.clone(),
         }
     }

@@ -72,6 +72,8 @@ pub trait RunBackend {
     fn made(&self, _attempt: &mut Self::Attempt, _made: StoredOutputs) {}
     /// Notes the resources that the attempt's processes used.
     fn note_use(&self, _attempt: &mut Self::Attempt, _used: ResourceUse) {}
+    /// Notes the node of a cluster on which the attempt runs.
+    fn note_node(&self, _attempt: &mut Self::Attempt, _node: &str) {}
     /// Stores the result of a job that succeeded and ends the attempt; [`BackendEvent::Stored`] follows.
     fn store(&mut self, inputs: &Inputs<'_>, id: InstanceId, attempt: Self::Attempt);
     /// Records a stored result, soon; [`BackendEvent::Recorded`] follows. Its claim is held until then.
@@ -286,6 +288,10 @@ impl RunBackend for CacheBackend<'_> {
 
     fn note_use(&self, attempt: &mut Attempt, used: ResourceUse) {
         attempt.note_use(used);
+    }
+
+    fn note_node(&self, attempt: &mut Attempt, node: &str) {
+        attempt.note_node(node);
     }
 
     fn kept_state(&self, fingerprint: &Digest) -> Option<PathBuf> {

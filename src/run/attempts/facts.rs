@@ -34,6 +34,9 @@ pub struct Facts {
     /// Resources that its processes used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<ResourceUse>,
+    /// Node of a cluster on which it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Program, machine and commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,

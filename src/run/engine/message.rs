@@ -11,4 +11,6 @@ pub enum Message {
     Backend(BackendEvent),
     /// Request of the user to stop.
     Interrupt,
+    /// Request of the user to go on after failures from now on.
+    KeepGoing,
 }

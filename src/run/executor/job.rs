@@ -9,6 +9,7 @@ use athanor_cache::{Digest, OutputRecord, ProgramState};
 use athanor_stages::context::StageReport;
 use serde::{Deserialize, Serialize};
 
+use crate::gpu::GpuId;
 use crate::language::Shell;
 use crate::plan::InstanceId;
 use crate::run::executor::access_rules::AccessRules;
@@ -35,6 +36,8 @@ pub struct Job {
     pub environment: Vec<(OsString, OsString)>,
     /// Texts that are not to be seen in its log and its reports.
     pub secrets: Vec<String>,
+    /// GPUs that it is given.
+    pub gpus: Vec<GpuId>,
     /// All that it may read and write; `None` for whatever the user may.
     pub access: Option<AccessRules>,
     /// State that it keeps from one attempt to the next, if its stage says so.
@@ -68,6 +71,25 @@ pub struct ResourceUse {
     pub cpu_ms: u64,
     /// Peak memory of the largest of them, in bytes.
     pub peak_memory: u64,
+    /// Bytes that they read from files and pipes; `None` where the kernel does not count them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read: Option<u64>,
+    /// Bytes that they wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<u64>,
+    /// Use of their GPUs, if it was sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuUse>,
+}
+
+/// Use of the GPUs of a job, others' on the same ones included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GpuUse {
+    /// Peak memory of the fullest of them, in bytes.
+    pub peak_memory: u64,
+    /// Share of the time in which they computed, in percent; `None` where the driver does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utilisation: Option<u32>,
 }
 
 /// Event of a job.

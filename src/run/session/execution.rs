@@ -14,6 +14,7 @@ use crate::events::{EVENTS_VERSION, EventSink, Outcome, ResultAction, RunEvent};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::backend::KnownResults;
 use crate::run::attempts::facts::RunFacts;
+use crate::run::control::ControlListener;
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::message::Message;
 use crate::run::executor::local::LocalExecutorConfig;
@@ -123,6 +124,7 @@ impl<'s> Execution<'s> {
             if nothing_new { None } else { Some(session.history.register_run(&self.run, session.names())?) };
         let unsettled: Vec<InstanceId> =
             session.wanted.iter().copied().filter(|id| settled[id.index()].is_none()).collect();
+        let _control = (!nothing_new).then(|| ControlListener::begin(&self.log_folder, self.sender.clone()));
         let remote = if nothing_new { None } else { remote_use(session.project, &self.sender) };
         let withheld = session.withheld(&unsettled, &self.contents);
         withheld.events().for_each(|event| self.journal.record(event));
@@ -161,7 +163,7 @@ impl<'s> Execution<'s> {
             messages: &self.messages,
         };
         let inputs = || session.inputs(&self.contents, &self.versions);
-        let needed = Needed { plan: session.plan, wanted: &session.wanted, keep_going: request.keep_going };
+        let needed = Needed { plan: session.plan, wanted: &session.wanted };
         let known = KnownResults { last_run: &self.last_run, is_outdated, facts: &facts };
         let journal = &mut self.journal;
         let mut first = passes.first(inputs(), known, settled, request.force.clone(), journal)?;

@@ -3,6 +3,7 @@
 mod activity;
 mod durations;
 mod execution;
+mod made;
 mod passes;
 mod remote;
 mod room;
@@ -19,14 +20,12 @@ use std::sync::Arc;
 
 use athanor_cache::{Cache, CacheError, Exclusions};
 use athanor_remote::RemoteError;
-use athanor_stages::context::ComputesOn;
 
 use crate::events::{Counts, EventSink, Outcome, RunEvent};
 use crate::language::Diagnostics;
 use crate::plan::{InstanceId, Plan};
 use crate::run::access::config::SandboxConfig;
 use crate::run::access::policy::AccessPolicy;
-use crate::run::attempts::attempt::COMPUTED_ON;
 use crate::run::environment::Variables;
 use crate::run::executor::cluster::{ClusterConfig, SlurmConfig};
 use crate::run::executor::resources::Capacity;
@@ -45,6 +44,7 @@ use crate::settings::Settings;
 pub use activity::{Activity, ActivityProgress};
 use durations::known_durations;
 use execution::Execution;
+pub use made::Made;
 pub use room::{check_room, scaled_down};
 use withheld::Withheld;
 
@@ -257,17 +257,6 @@ impl<'a> Session<'a> {
         let mut execution = Execution::prepare(self, request.file.clone(), view, on_start)?;
         let executed = execution.execute(request)?;
         Ok(execution.finish(executed)?)
-    }
-
-    /// Device, instruction set and precision of the instance's latest result; `None` for kinds that report none.
-    pub fn computed_on(&self, instance: &str) -> Result<Option<ComputesOn>, RunError> {
-        let ledger = self.ledger()?;
-        let Some(fingerprint) = ledger.instances.get(instance).and_then(|entry| entry.fingerprint) else {
-            return Ok(None);
-        };
-        let record = self.project.cache.read_record(&fingerprint)?;
-        let on = record.and_then(|mut record| record.extensions.remove(COMPUTED_ON));
-        Ok(on.and_then(|on| serde_json::from_value(on).ok()))
     }
 
     fn read_sources(&self, progress: &(dyn Fn(usize, usize) + Sync)) -> Result<Contents, CacheError> {

@@ -50,7 +50,7 @@ pub(super) struct Passes<'r> {
     pub(super) local: LocalExecutorConfig,
     /// Access of stages to files.
     pub(super) policy: Arc<AccessPolicy>,
-    /// Whether to go on with what does not depend on a failed instance.
+    /// Whether to go on with what does not depend on a failed instance, unless the user says so later.
     pub(super) keep_going: bool,
     /// Instances whose kept state is dropped.
     pub(super) fresh_state: HashSet<InstanceId>,
@@ -85,7 +85,7 @@ impl Passes<'_> {
         journal: &mut Journal,
     ) -> Result<PassResult, CacheError> {
         let wanted = self.wanted.iter().copied().filter(|id| settled[id.index()].is_none()).collect();
-        let policy = self.policy(force, false);
+        let policy = self.policy(force, self.keep_going, false);
         let scheduler = self.scheduler(&wanted);
         let mut dispatcher = self.dispatcher(inputs, known, scheduler, journal, policy)?;
         dispatcher.seed_cached(settled);
@@ -107,14 +107,14 @@ impl Passes<'_> {
         let lost =
             |output: &OutputRecord| !is_promised(output) && self.cache.presence(&output.artifact) != Presence::Present;
         let is_lost = |result: &UpToDate| look_for_lost && result.outputs.iter().any(lost);
-        let Some(mut pass) = SecondPass::after(&first, self.plan, self.wanted, self.keep_going, is_lost) else {
+        let Some(mut pass) = SecondPass::after(&first, self.plan, self.wanted, first.keep_going, is_lost) else {
             return Ok(first);
         };
         for (id, missing) in &pass.skipped {
             let name = |id: &InstanceId| self.plan.instances[id.index()].name.clone();
             journal.record(RunEvent::Skipped { instance: name(id), because: name(missing) });
         }
-        let policy = self.policy(SecondPass::left_of(force, &first), true);
+        let policy = self.policy(SecondPass::left_of(force, &first), first.keep_going, true);
         let scheduler = self.scheduler(&pass.wanted);
         // Results that were there when the run began may be gone.
         let known = KnownResults { last_run: &LastRun::default(), is_outdated: true, facts: self.facts };
@@ -133,9 +133,9 @@ impl Passes<'_> {
         Scheduler::new(&tasks, &self.plan.order(), &self.capacity)
     }
 
-    fn policy(&self, force: HashSet<InstanceId>, private_inputs: bool) -> RunPolicy {
+    fn policy(&self, force: HashSet<InstanceId>, keep_going: bool, private_inputs: bool) -> RunPolicy {
         RunPolicy {
-            keep_going: self.keep_going,
+            keep_going,
             force,
             fresh_state: self.fresh_state.clone(),
             logs: self.logs.clone(),

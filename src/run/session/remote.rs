@@ -39,7 +39,6 @@ pub(super) struct Needed<'n> {
     pub(super) plan: &'n Plan,
     /// Instances that the run is about, producers first.
     pub(super) wanted: &'n [InstanceId],
-    pub(super) keep_going: bool,
 }
 
 impl Needed<'_> {
@@ -58,7 +57,7 @@ impl Needed<'_> {
         }
         let is_broken = |result: &UpToDate| result.outputs.iter().any(|output| remote.is_lost(&output.artifact));
         loop {
-            let next = SecondPass::after(first, self.plan, self.wanted, self.keep_going, is_broken);
+            let next = SecondPass::after(first, self.plan, self.wanted, first.keep_going, is_broken);
             let missing = remote.missing(self.artifacts(first, next.as_ref()));
             if missing.is_empty() {
                 return next.is_some();
@@ -161,7 +160,7 @@ fn is_interrupted(messages: &Receiver<Message>, journal: &mut Journal) -> bool {
             Message::Interrupt => interrupted = true,
             Message::Backend(BackendEvent::Notice(message)) => journal.record(RunEvent::Notice { message }),
             // Of a pass that has ended.
-            Message::Job(_) | Message::Backend(_) => {}
+            Message::Job(_) | Message::Backend(_) | Message::KeepGoing => {}
         }
     }
     journal.tick();

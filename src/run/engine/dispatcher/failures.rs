@@ -85,6 +85,17 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         self.in_flight.finish(&resolved.fingerprint)
     }
 
+    /// Goes on after failures from now on, unless one has stopped the run already.
+    pub(super) fn keep_going(&mut self) {
+        let message = match (self.policy.keep_going, self.scheduler.is_accepting()) {
+            (true, _) => return,
+            (false, true) => "from now on a failure stops only what depends on it",
+            (false, false) => "the run is stopping already; the next one with `--keep-going` goes on after failures",
+        };
+        self.policy.keep_going = self.scheduler.is_accepting();
+        self.journal.record(RunEvent::Notice { message: message.to_owned() });
+    }
+
     pub(super) fn interrupt(&mut self) {
         self.interrupts += 1;
         let forced = self.interrupts > 1;

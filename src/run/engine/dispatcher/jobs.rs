@@ -42,6 +42,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         let Some(running) = self.running.get_mut(&id) else { return };
         let now = Instant::now();
         running.began = Some(now.checked_sub(ago).unwrap_or(now));
+        self.backend.note_node(&mut running.attempt, &node);
         self.journal.record(RunEvent::Placed { instance: self.name(id), job, node });
     }
 

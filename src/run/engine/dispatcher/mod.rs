@@ -353,6 +353,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             Message::Backend(BackendEvent::Fetched(id, all)) => self.fetched(id, all),
             Message::Backend(BackendEvent::Notice(message)) => self.journal.record(RunEvent::Notice { message }),
             Message::Interrupt => self.interrupt(),
+            Message::KeepGoing => self.keep_going(),
         }
     }
 
@@ -466,6 +467,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             fingerprints: self.fingerprints,
             deferred,
             disturbed: self.disturbed,
+            keep_going: self.policy.keep_going,
         }
     }
 }

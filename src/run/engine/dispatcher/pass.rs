@@ -47,4 +47,6 @@ pub struct PassResult {
     pub deferred: Vec<InstanceId>,
     /// Instances whose inputs or outputs somebody changed.
     pub disturbed: Vec<InstanceId>,
+    /// Whether it went on after failures, or would have.
+    pub keep_going: bool,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::gpu::GpuId;
 use crate::plan::{Instance, Resources};
 use crate::run::executor::access_rules::{AccessRule, AccessRules};
-use crate::run::executor::job::Exit;
+use crate::run::executor::job::{Exit, ResourceUse};
 use crate::run::executor::protocol::WorkerRequest;
 
 /// Version of these messages: agents of another version refuse.
@@ -158,6 +158,9 @@ pub(super) struct Ended {
     pub outputs: Vec<OutputRecord>,
     /// Duration of the work.
     pub duration: Duration,
+    /// Resources that its processes used; not known of one that never began.
+    #[serde(default)]
+    pub used: Option<ResourceUse>,
     /// Length of its log.
     pub log_bytes: u64,
     /// Who asked it to stop, if anybody did.

@@ -5,6 +5,7 @@
 //! into a stage's folder after its outputs are hashed.
 
 mod events_pipe;
+mod gpu_sampler;
 mod interpreter;
 mod kept_state;
 pub(crate) mod landlock;

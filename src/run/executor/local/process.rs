@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, ResourceUse, Stop};
 use crate::run::executor::local::events_pipe::EventsPipe;
+use crate::run::executor::local::gpu_sampler::GpuSampler;
 use crate::run::executor::local::interpreter::Interpreters;
 use crate::run::executor::local::kept_state::{StateWatch, group_works};
 use crate::run::executor::local::landlock::{OpenRules, Restriction};
@@ -281,6 +282,7 @@ impl Running {
     fn wait(mut self, shared: &Shared, job: &Job, process: &Process) -> (Exit, Option<std::io::Error>) {
         let group = Pid::from_raw(self.child.id().cast_signed());
         process.is_running(group);
+        let sampler = GpuSampler::begin(&job.gpus);
         let is_worker = matches!(job.launch, Launch::Worker(_));
         let (mut last_status, mut script_events) = (None, ScriptEvents::default());
         let mut on_line = |line: &[u8], log: &mut MaskedLog| {
@@ -309,8 +311,9 @@ impl Running {
             wait_while(&|| process.may_finish() && group_works(group), &mut self.streams, &mut on_line);
         }
         let cut_off = self.wait_for_the_rest(shared, job, process, &mut on_line);
+        let gpu = sampler.and_then(GpuSampler::end);
         let status = process.reap(group).map(|(status, used)| {
-            (shared.events)(JobEvent::Used(job.id, used));
+            (shared.events)(JobEvent::Used(job.id, ResourceUse { gpu, ..used }));
             status
         });
         let unkillable = shared.processes.end(self.number, &job.attempt);

@@ -1,16 +1,22 @@
 //! The end of a child process, with what it and the processes that it waited for used.
 
+use std::fs;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use nix::errno::Errno;
 use nix::libc;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::run::executor::job::ResourceUse;
 
 /// Reaps the child `process`, which has ended or is about to.
 pub(super) fn reap(process: Pid) -> io::Result<(ExitStatus, ResourceUse)> {
+    // What it read and wrote is whole when it has ended, and gone once it is reaped.
+    while waitid(Id::Pid(process), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
+    let (read, written) = bytes_of(process).unzip();
     let mut status = 0;
     // SAFETY: A `rusage` is numbers alone, for which zero is a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
@@ -18,7 +24,7 @@ pub(super) fn reap(process: Pid) -> io::Result<(ExitStatus, ResourceUse)> {
         // SAFETY: Both are places for what the call returns, and outlive it.
         let reaped = unsafe { libc::wait4(process.as_raw(), &raw mut status, 0, &raw mut usage) };
         if reaped == process.as_raw() {
-            return Ok((ExitStatus::from_raw(status), of(&usage)));
+            return Ok((ExitStatus::from_raw(status), ResourceUse { read, written, ..of(&usage) }));
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -33,7 +39,15 @@ fn of(usage: &libc::rusage) -> ResourceUse {
         cpu_ms: milliseconds(usage.ru_utime) + milliseconds(usage.ru_stime),
         // The kernel counts it in kibibytes.
         peak_memory: usage.ru_maxrss.cast_unsigned() * 1024,
+        ..ResourceUse::default()
     }
+}
+
+/// Bytes that a process and those that it waited for read and wrote, of files, pipes and all else; not what they mapped.
+fn bytes_of(process: Pid) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{process}/io")).ok()?;
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    Some((value("rchar:")?, value("wchar:")?))
 }
 
 #[cfg(test)]
@@ -45,10 +59,15 @@ mod tests {
     #[test]
     #[expect(clippy::zombie_processes, reason = "the function under test waits for it")]
     fn a_process_ends_with_what_it_used() {
-        let busy = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; exit 3";
+        let busy =
+            "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; head -c 300000 /dev/zero | cat > /dev/null; exit 3";
         let child = Command::new("sh").args(["-c", busy]).spawn().unwrap();
         let (status, used) = reap(Pid::from_raw(child.id().cast_signed())).unwrap();
         assert_eq!(status.code(), Some(3));
         assert!(used.cpu_ms > 0 && used.peak_memory > 100_000, "{used:?}");
+        if fs::exists("/proc/self/io").unwrap() {
+            // Those of the two programs that the shell waited for.
+            assert!(used.read.unwrap() >= 600_000 && used.written.unwrap() >= 600_000, "{used:?}");
+        }
     }
 }

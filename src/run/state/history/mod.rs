@@ -1,8 +1,8 @@
 //! History of a pipeline: event logs, stage logs, and the last result of each instance.
 //!
 //! Under the cache, `pipelines/<key>/` belongs to one pipeline file with one choice of profiles (`identity`). Every run has a
-//! folder in `runs/` with its append-only `events.jsonl` (`log`) and its stages' logs; a run in which nothing new happened
-//! leaves none. Runs are ordered by the numbers in their names (`run_id`), never by clocks. `ledger` sums up earlier runs; later
+//! folder in `runs/` with its append-only `events.jsonl` (`log`) and its stages' logs, and with `requests` if somebody asked it for
+//! something while it went on (`run/control`); a run in which nothing new happened leaves none. Runs are ordered by the numbers in their names (`run_id`), never by clocks. `ledger` sums up earlier runs; later
 //! ones, and those that were killed, are read from their events. `instances.json` (`instance_list`) says what the pipeline
 //! uses: `usage` updates it, `roots` reads it for collections. `pipelines/results-<key>.json` notes what was put into one folder of
 //! results. `summaries.jsonl` (`summaries`) has a line for each run, for good. Nothing is written here before a run has something to say.

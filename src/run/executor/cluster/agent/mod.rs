@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use athanor_cache::{AgentLock, Cache, OutputRecord};
 
 use crate::plan::InstanceId;
-use crate::run::executor::job::{Executor, Exit, JobEvent, Stop};
+use crate::run::executor::job::{Executor, Exit, JobEvent, ResourceUse, Stop};
 use crate::run::executor::local::{LocalExecutor, LocalExecutorConfig};
 use crate::run::executor::resources::{Allocation, Capacity, Pool};
 use crate::run::executor::thread_pool::ThreadPool;
@@ -56,6 +56,8 @@ struct Running {
     began: Instant,
     stopped_by: Option<StoppedBy>,
     lock: Option<AgentLock>,
+    /// Resources that its processes used, once they have ended.
+    used: Option<ResourceUse>,
     /// Duration of its work, once that is done.
     worked: Option<Duration>,
     /// Exit by a signal that nobody here sent, and when it was.
@@ -249,6 +251,11 @@ impl Agent {
                 if let Some(running) = self.running.get(&id) {
                     let key = running.request.key.clone();
                     self.line(&AgentLine::BadReport { key, text });
+                }
+            }
+            Message::Job(JobEvent::Used(id, used)) => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    running.used = Some(used);
                 }
             }
             Message::Job(JobEvent::Exited(id, exit)) => self.exited(id, exit),

@@ -32,8 +32,8 @@ impl Agent {
             other => (other.ok().flatten(), false),
         };
         let (began, shared) = (Instant::now(), request.attempt.clone());
-        let (stopped_by, local, worked, doubt) = (None, None, None, None);
-        self.running.insert(id, Running { request, allocation, local, began, stopped_by, lock, worked, doubt });
+        let (stopped_by, local, used, worked, doubt) = (None, None, None, None, None);
+        self.running.insert(id, Running { request, allocation, local, began, stopped_by, lock, used, worked, doubt });
         match self.scratch.clone() {
             _ if is_other => {
                 let why = "could not begin, since another agent is still at the same work".to_owned();
@@ -88,7 +88,15 @@ impl Agent {
         let help = "Does the cluster limit what a job gets? `slurm.extra` adds options of `sbatch`.".to_owned();
         let exit = Exit::Failed { message, help: Some(help), interrupted: false, again: false };
         let (key, outputs, duration) = (request.key, Vec::new(), Duration::ZERO);
-        self.line(&AgentLine::Ended(Ended { key, exit, outputs, duration, log_bytes: 0, stopped_by: None }));
+        self.line(&AgentLine::Ended(Ended {
+            key,
+            exit,
+            outputs,
+            duration,
+            used: None,
+            log_bytes: 0,
+            stopped_by: None,
+        }));
     }
 
     fn job(&self, id: InstanceId, running: &Running) -> Result<Job, Exit> {
@@ -125,6 +133,7 @@ impl Agent {
             log: request.log.clone(),
             environment,
             secrets,
+            gpus: allocation.gpus.clone(),
             access: request.access.as_ref().map(Access::rules).map(|rules| match local {
                 Some(local) => local.access(&rules),
                 None => rules,
@@ -171,7 +180,7 @@ impl Agent {
     /// Writes the last line of an attempt.
     pub(super) fn end(&mut self, id: InstanceId, exit: Exit, outputs: Vec<OutputRecord>) {
         let Some(running) = self.running.remove(&id) else { return };
-        let Running { request, allocation, local, began, stopped_by, lock, worked, .. } = running;
+        let Running { request, allocation, local, began, stopped_by, lock, used, worked, .. } = running;
         let exit = match (exit, local.and_then(LocalAttempt::end)) {
             (Exit::Success, Some(at)) => changed_its_input(&at),
             (exit, _) => exit,
@@ -185,7 +194,7 @@ impl Agent {
         let log_bytes = std::fs::metadata(&request.log).map_or(0, |log| log.len());
         let duration = worked.unwrap_or_else(|| began.elapsed());
         self.last_work = Instant::now();
-        self.line(&AgentLine::Ended(Ended { key: request.key, exit, outputs, duration, log_bytes, stopped_by }));
+        self.line(&AgentLine::Ended(Ended { key: request.key, exit, outputs, duration, used, log_bytes, stopped_by }));
     }
 }
 

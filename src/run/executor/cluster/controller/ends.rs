@@ -43,6 +43,7 @@ impl Controller {
         match (ended.stopped_by, ended.exit) {
             (_, Exit::Success) => {
                 let (outputs, duration) = (ended.outputs, ended.duration);
+                ended.used.into_iter().for_each(|used| self.tell(JobEvent::Used(id, used)));
                 self.tell(JobEvent::Stored(id, StoredOutputs { outputs, duration }));
                 self.exit(id, Exit::Success);
             }

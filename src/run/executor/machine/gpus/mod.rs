@@ -9,6 +9,7 @@ mod smi;
 
 pub(crate) use crate::gpu::GpuId;
 pub(crate) use listing::{GpuInfo, GpuList, Slice};
+pub(crate) use nvml::{GpuLoad, GpuMeter};
 pub(crate) use query::list;
 pub(crate) use selection::{GpuChoice, choose, visible};
 

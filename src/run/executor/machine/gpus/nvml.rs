@@ -1,4 +1,4 @@
-//! GPUs as NVML, the library under `nvidia-smi`, lists them.
+//! GPUs as NVML, the library under `nvidia-smi`, lists them, and how busy they are.
 
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
@@ -13,48 +13,91 @@ pub(crate) enum Unavailable {
     Refused(String),
 }
 
+/// A GPU, or a slice of one, with what is computed on it at a moment, by whomever.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GpuLoad {
+    /// The GPU; processes and compute capability are not asked for.
+    pub gpu: GpuInfo,
+    /// Memory that is in use, in bytes; `None` when unknown.
+    pub used: Option<u64>,
+    /// Share of the time in which it computed, in percent; `None` for slices, of which the driver does not tell.
+    pub utilisation: Option<u32>,
+}
+
+/// Place of a device in the list: its index, its slice, and the GPU that it is a slice of.
+struct Place<'d> {
+    index: u32,
+    slice: Option<Slice>,
+    whole: &'d Device<'d>,
+}
+
 /// All GPUs.
 pub(crate) fn list() -> Result<GpuList, Unavailable> {
     let nvml = Nvml::init().map_err(|error| match error {
         NvmlError::LibloadingError(_) => Unavailable::NoLibrary,
         other => refused(&other),
     })?;
-    let count = nvml.device_count().map_err(|error| refused(&error))?;
-    let mut gpus = Vec::new();
-    for index in 0..count {
-        let device = nvml.device_by_index(index).map_err(|error| refused(&error))?;
-        let slices = slices(&device, index);
-        if slices.is_empty() { gpus.push(describe(&device, index, None)) } else { gpus.extend(slices) }
+    let gpus = each(&nvml, |device, place| GpuInfo {
+        compute_capability: capability(place.whole),
+        processes: device.running_compute_processes().unwrap_or_default().iter().map(|process| process.pid).collect(),
+        ..describe(device, place)
+    });
+    Ok(GpuList { gpus: gpus.map_err(|error| refused(&error))?, driver: nvml.sys_driver_version().ok() })
+}
+
+/// Meter of what is computed on the GPUs.
+pub(crate) struct GpuMeter(Nvml);
+
+impl GpuMeter {
+    /// The meter of this machine; `None` where NVML cannot be loaded.
+    pub(crate) fn open() -> Option<GpuMeter> {
+        Nvml::init().ok().map(GpuMeter)
     }
-    Ok(GpuList { gpus, driver: nvml.sys_driver_version().ok() })
+
+    /// Loads of all GPUs at this moment; none if the driver does not answer.
+    pub(crate) fn read(&self) -> Vec<GpuLoad> {
+        let loads = each(&self.0, |device, place| GpuLoad {
+            gpu: describe(device, place),
+            used: device.memory_info().ok().map(|memory| memory.used),
+            utilisation: device.utilization_rates().ok().map(|rates| rates.gpu),
+        });
+        loads.unwrap_or_default()
+    }
 }
 
 fn refused(error: &NvmlError) -> Unavailable {
     Unavailable::Refused(format!("NVIDIA's driver does not answer (NVML): {error}"))
 }
 
-/// The slices of a GPU in MIG mode; empty for any other.
-fn slices(device: &Device<'_>, index: u32) -> Vec<GpuInfo> {
-    // GPUs that cannot be cut refuse the question.
-    if !device.mig_mode().is_ok_and(|mode| mode.current == 1) {
-        return Vec::new();
+/// What `ask` makes of each GPU, or of its slices in the place of one in MIG mode.
+fn each<T>(nvml: &Nvml, ask: impl Fn(&Device<'_>, &Place<'_>) -> T) -> Result<Vec<T>, NvmlError> {
+    let mut all = Vec::new();
+    for index in 0..nvml.device_count()? {
+        let whole = nvml.device_by_index(index)?;
+        // GPUs that cannot be cut refuse the question.
+        let is_cut = whole.mig_mode().is_ok_and(|mode| mode.current == 1);
+        let most = if is_cut { whole.mig_device_count().unwrap_or_default() } else { 0 };
+        let slices = (0..most).filter_map(|number| whole.mig_device_by_index(number).ok());
+        let before = all.len();
+        for (number, slice) in (0..).zip(slices) {
+            all.push(ask(&slice, &Place { index, slice: Some(Slice(number)), whole: &whole }));
+        }
+        if all.len() == before {
+            all.push(ask(&whole, &Place { index, slice: None, whole: &whole }));
+        }
     }
-    let most = device.mig_device_count().unwrap_or_default();
-    let capability = capability(device);
-    let slices = (0..most).filter_map(|number| device.mig_device_by_index(number).ok());
-    let described = slices.zip(0..).map(|(slice, number)| describe(&slice, index, Some(Slice(number))));
-    described.map(|slice| GpuInfo { compute_capability: capability, ..slice }).collect()
+    Ok(all)
 }
 
-fn describe(device: &Device<'_>, index: u32, slice: Option<Slice>) -> GpuInfo {
+fn describe(device: &Device<'_>, place: &Place<'_>) -> GpuInfo {
     GpuInfo {
-        index,
+        index: place.index,
         uuid: device.uuid().unwrap_or_default(),
-        slice,
+        slice: place.slice,
         name: device.name().unwrap_or_else(|_| "unknown".to_owned()),
         memory: device.memory_info().ok().map(|memory| memory.total),
-        compute_capability: capability(device),
-        processes: device.running_compute_processes().unwrap_or_default().iter().map(|process| process.pid).collect(),
+        compute_capability: None,
+        processes: Vec::new(),
     }
 }
 
