@@ -3,6 +3,7 @@
 pub(crate) mod devices;
 pub(crate) mod graph;
 pub(crate) mod json;
+mod kind_schema;
 pub(crate) mod kinds;
 pub(crate) mod line_diff;
 pub mod lines;
