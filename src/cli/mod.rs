@@ -22,6 +22,7 @@ mod remote;
 mod remote_config;
 mod report;
 mod report_arguments;
+mod restore;
 mod run;
 mod settings;
 mod shell;
@@ -107,6 +108,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Runs(command) => report::runs(&settings()?, &command),
         Command::Metrics(command) => report::metrics(&settings()?, &command),
         Command::Compare(command) => report::compare(&settings()?, &command),
+        Command::Restore(command) => restore::restore(&settings()?, &command),
         Command::Logs(command) => logs::logs(&settings()?, &command),
         Command::Shell(command) => shell::shell(&settings()?, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
@@ -156,6 +158,7 @@ fn needs_threads(command: &Command) -> bool {
         }
         Command::Logs(_) | Command::Cache(_) | Command::Shell(_) | Command::Agent { .. } => true,
         Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
+        Command::Restore(_) => true,
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }

@@ -231,6 +231,7 @@ stages:
             cpus: 1,
             gpus: Vec::new(),
             log: String::new(),
+            queues: false,
         };
         let owned = |name: &str| name.to_owned();
         let events = [

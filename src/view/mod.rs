@@ -12,3 +12,4 @@ pub(crate) mod plain;
 pub(crate) mod status;
 pub(crate) mod terminal;
 pub(crate) mod text;
+pub(crate) mod time_left;
