@@ -31,6 +31,8 @@ pub(crate) struct TerminalSink {
     terminal: Term,
     /// Rows and columns of the screen when it was drawn last.
     size: (u16, u16),
+    /// Number of lines that a lower screen has pushed off its top, with nothing printed since.
+    pushed_off: usize,
     /// Instances that run, in the order in which they began.
     running: IndexMap<String, Row>,
     /// Instances that wait in the queue of a cluster.
@@ -63,7 +65,8 @@ impl TerminalSink {
         let (terminal, more) = (Term::stderr(), ProgressBar::hidden());
         let (queued, metrics, hashing) = (HashSet::new(), Metrics::default(), None);
         let (size, running) = (terminal.size(), IndexMap::new());
-        TerminalSink { lines, terminal, size, running, queued, more, overall, hashing, time_left, metrics }
+        let pushed_off = 0;
+        TerminalSink { lines, terminal, size, pushed_off, running, queued, more, overall, hashing, time_left, metrics }
     }
 
     fn start(&mut self, instance: &str) {
@@ -124,10 +127,18 @@ impl TerminalSink {
 
     /// Draws all lines for a screen of another size.
     fn resize(&mut self, size: (u16, u16)) {
+        let (rows, columns) = (usize::from(size.0), usize::from(size.1).max(1));
         let before = std::mem::replace(&mut self.size, size);
-        if size.1 < before.1 {
-            self.clear_wrapped(usize::from(before.1), usize::from(size.1).max(1));
+        let (lines, now) = self.lines_now(usize::from(before.1), columns);
+        // Lines that a higher screen shows again, of those that a lower one has pushed off its top.
+        let again = rows.saturating_sub(usize::from(before.0)).min(self.pushed_off);
+        if now + again > lines {
+            let up = now + again - 1;
+            let down = if lines > 1 { format!("\u{1b}[{}B", lines - 1) } else { String::new() };
+            // A terminal that is gone stops the view, not the run.
+            let _ = self.terminal.write_str(&format!("\u{1b}[{up}A\r\u{1b}[J{down}"));
         }
+        self.pushed_off = (self.pushed_off - again) + now.saturating_sub(rows);
         self.overall.set_style(overall_style(size.1));
         self.arrange();
         let shown: Vec<String> =
@@ -135,18 +146,12 @@ impl TerminalSink {
         shown.iter().for_each(|name| self.draw(name));
     }
 
-    /// Clears the lines that a narrower screen has broken into several, of which only as many would be cleared as there were.
-    fn clear_wrapped(&self, before: usize, now: usize) {
+    /// Number of lines as they were drawn on a screen of so many columns `before`, and as a screen with fewer has broken them.
+    fn lines_now(&self, before: usize, columns: usize) -> (usize, usize) {
         let rows = self.running.values().filter(|row| row.bar.is_some()).map(|row| row.width);
         // The last line is filled up to its end.
         let widths: Vec<usize> = rows.chain((!self.more.is_hidden()).then_some(1)).chain([before]).collect();
-        let broken: usize = widths.iter().map(|width| width.div_ceil(now).max(1)).sum();
-        if broken > widths.len() {
-            let (up, down) = (broken - 1, widths.len() - 1);
-            let down = if down > 0 { format!("\u{1b}[{down}B") } else { String::new() };
-            // A terminal that is gone stops the view, not the run.
-            let _ = self.terminal.write_str(&format!("\u{1b}[{up}A\r\u{1b}[J{down}"));
-        }
+        (widths.len(), widths.iter().map(|width| width.div_ceil(columns).max(1)).sum())
     }
 
     fn progress(&mut self, instance: &str, done: u64, total: u64, unit: &str) {
@@ -253,6 +258,7 @@ impl EventSink for TerminalSink {
             _ => {}
         }
         if let Some(text) = self.metrics.describe(&event.event) {
+            self.pushed_off = 0;
             // A terminal that is gone stops the view, not the run.
             let _ = self.lines.println(text);
         }
