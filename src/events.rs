@@ -80,6 +80,9 @@ pub enum RunEvent {
         gpus: Vec<GpuId>,
         /// Its log file, relative to the run's folder.
         log: String,
+        /// Whether it may wait in the queue of a cluster, and its work begins later.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        queues: bool,
     },
     /// The instance waits in the queue of a cluster.
     Queued {
@@ -202,6 +205,13 @@ pub enum RunEvent {
         /// The one that failed.
         because: String,
     },
+    /// The instance is not started, as it is not expected to end in the time that the run has.
+    Left {
+        /// The instance.
+        instance: String,
+        /// Why, as a sentence without a capital and a full stop.
+        because: String,
+    },
     /// An attempt of the instance ended in good order, unasked, with its work not done; another one goes on from its state.
     Resuming {
         /// The instance.
@@ -219,10 +229,13 @@ pub enum RunEvent {
         /// Sentence without a capital and a full stop.
         message: String,
     },
-    /// The user asked the run to stop.
+    /// The user asked the run to stop, or its time is over.
     StopRequested {
         /// False for the first request (running stages may finish cleanly), true for the second (they are killed).
         forced: bool,
+        /// Whether nobody asked, and the time that the run was given is over.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        out_of_time: bool,
     },
     /// A result was put in place or left alone.
     Result {
@@ -326,6 +339,7 @@ impl RunEvent {
             | RunEvent::Failed { instance, .. }
             | RunEvent::Deferred { instance, .. }
             | RunEvent::Skipped { instance, .. }
+            | RunEvent::Left { instance, .. }
             | RunEvent::Resuming { instance, .. }
             | RunEvent::Interrupted { instance } => Some(instance),
             RunEvent::RunStarted { .. }

@@ -51,6 +51,60 @@ fn what_looks_like_an_expression_is_warned_of() {
     }
 }
 
+/// A pipeline with one command that declares `figure.png`, and what it says of it.
+fn warnings(stage: &str, files: &[(&str, &str)]) -> String {
+    let project = Project::new(&format!(
+        "athanor: 1\nname: p\nstages:\n  plot:\n    kind: command\n    outputs: {{ figure: figure.png }}\n{stage}"
+    ));
+    files.iter().for_each(|(name, text)| project.write(name, text));
+    let outcome = project.athanor(&["check", "p.yaml"]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    outcome.err
+}
+
+#[test]
+fn outputs_that_nothing_in_a_script_names_are_warned_of() {
+    insta::assert_snapshot!(warnings("    run: |\n      # draws\n      echo drawn > plot.png\n", &[]));
+    let script = "import sys\nprint(open(sys.argv[1]).read())\n";
+    let told = "nothing in `run` of `plot` names its output `figure` (`figure.png`)";
+    assert!(warnings("    run: python draw.py draw.py\n", &[("draw.py", script)]).contains(told));
+    assert!(warnings("    shell: python\n    run: |\n      print(1)\n", &[]).contains(told));
+}
+
+#[test]
+fn outputs_that_may_be_written_are_not_warned_of() {
+    let stages = [
+        "    run: echo x > figure.png\n",
+        "    run: cd . && echo x > figure.png\n",
+        "    run: N=figure; echo x > $N.png\n",
+        "    run: for f in a b; do echo > $f; done\n",
+        "    run: echo > $ATHANOR_OUT\n",
+        "    run: make\n",
+        "    run: tar xf archive.tar\n",
+        "    run: cp -r pictures/. .\n",
+        "    run: python -m tools.draw\n",
+        "    run: python ${{ vars.script }}\n",
+        "    run: echo `cat $ATHANOR_CONTEXT`\n",
+        "    shell: perl {0}\n    run: print 1\n",
+        "    env: { OUT: \"${{ 'figure' }}.png\" }\n    run: echo x\n",
+    ];
+    for stage in stages {
+        let stage = stage.replace("${{ vars.script }}", "absent.py");
+        assert_eq!(warnings(&stage, &[]), "", "{stage}");
+    }
+    let scripts = [
+        "open('figure.png', 'w')",
+        "name = 'fig' + 'ure'; open(name + '.png', 'w')",
+        "import os; open(os.environ['ATHANOR_CONTEXT'])",
+        "import yaml; open(yaml.safe_load(open('params.yaml'))['out'], 'w')",
+        "from drawing import draw; draw()",
+        "import subprocess; subprocess.run(['make'])",
+    ];
+    for script in scripts {
+        assert_eq!(warnings("    run: python draw.py\n", &[("draw.py", script)]), "", "{script}");
+    }
+}
+
 #[test]
 fn mistakes_and_warnings_are_json_for_programs() {
     let project = Project::new(&WARNED.replace("outputs: { o: o.txt }", "outputs: { o: o.txt }\n    seed: -1"));

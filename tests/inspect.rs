@@ -117,7 +117,7 @@ fn kinds_describe_themselves() {
     );
     let folds = project.athanor(&["kinds", "folds"]).out;
     for piece in [
-        "folds: integer, default 5",
+        "folds: integer, at least 2, default 5",
         "train: table",
         "external: table, optional",
         "external: table, not always written: external.csv",

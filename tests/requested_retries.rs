@@ -53,12 +53,12 @@ fn failures(answer: &str) -> Vec<(u32, bool)> {
         capacity: Capacity { cpus: 1, memory: 1 << 30, gpus: Vec::new(), cpu_fallback: false },
         keep_scratch: false,
         keep_going: false,
+        stop_after: None,
         force: HashSet::new(),
         fresh_state: HashSet::new(),
         program,
         cluster: None,
         file: "p.yaml".to_owned(),
-        set: Vec::new(),
         within: String::new(),
     };
     let seen = Failures::default();

@@ -1,6 +1,7 @@
 //! Grammar of the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use athanor_stages::bench::Subject;
 use athanor_stages::kinds::train_classifier::Loss;
@@ -8,10 +9,11 @@ use athanor_stages::learn::precision::Precision;
 use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::cache_arguments::parse_time;
 pub(super) use crate::cli::cache_arguments::{CacheCommand, TransferCommand};
 pub(super) use crate::cli::pipeline_file::PipelineFile;
 pub(super) use crate::cli::report_arguments::{
-    CompareCommand, ExportCommand, MetricsCommand, ReportCommand, TopCommand, WatchCommand,
+    CompareCommand, ExportCommand, MetricsCommand, ReportCommand, RestoreCommand, TopCommand, WatchCommand,
 };
 use crate::language::{ByteSize, suggest};
 use crate::run::executor::machine::gpus::{GpuChoice, GpuId};
@@ -76,6 +78,8 @@ pub(super) enum Command {
     /// Write results for other programs.
     #[command(subcommand)]
     Export(ExportCommand),
+    /// Put the results of an earlier run in place again, from the cache.
+    Restore(RestoreCommand),
     /// Print a stage's log, also while it runs.
     Logs(LogsCommand),
     /// Open a shell in a stage's prepared folder, with its variables and its sandbox.
@@ -200,6 +204,10 @@ pub(super) struct RunCommand {
     /// After a failure, go on with stages that do not depend on it.
     #[arg(short = 'k', long)]
     pub keep_going: bool,
+    /// Time that the run has, e.g. `8h30m`: nothing is started that is not expected to end in it, trainings are asked to save and stop
+    /// ahead of its end, and what is there is put in place.
+    #[arg(long, value_name = "DURATION", value_parser = parse_time)]
+    pub stop_after: Option<Duration>,
     /// Keep the folders of attempts that fail, for a week, and say where they are.
     #[arg(long)]
     pub keep_scratch: bool,

@@ -23,7 +23,7 @@ pub(super) enum CacheCommand {
         #[arg(long, value_name = "RUNS", default_value_t = crate::run::state::history::RETAINED_RUNS)]
         keep_runs: usize,
         /// Let runs before the last one count only if they began less than this ago, such as 30d.
-        #[arg(long, value_name = "AGE", value_parser = parse_age)]
+        #[arg(long, value_name = "AGE", value_parser = parse_time)]
         older_than: Option<Duration>,
         /// Drop results in use, too, the cheapest to recompute per byte first, until the cache is no larger than this.
         #[arg(long, value_name = "SIZE")]
@@ -93,6 +93,6 @@ pub(super) struct TransferCommand {
     pub targets: Vec<String>,
 }
 
-fn parse_age(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     parse_duration(text).map_err(|error| error.to_string())
 }

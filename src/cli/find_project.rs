@@ -34,6 +34,10 @@ pub(super) fn enter(arguments: &mut Arguments) -> Result<(), Exit> {
     if let Command::Export(ExportCommand::Mlflow { folder, .. }) = &mut arguments.command {
         *folder = here.join(&*folder);
     }
+    if let Command::Restore(command) = &mut arguments.command {
+        command.file = here.join(&command.file);
+        command.to.iter_mut().for_each(|to| *to = here.join(&*to));
+    }
     if let Command::Cache(CacheCommand::Gc { forget, .. }) = &mut arguments.command {
         // Others are names of histories.
         forget.iter_mut().filter(|file| here.join(file).exists()).for_each(|file| *file = here.join(&*file));
@@ -80,7 +84,7 @@ fn find(here: &Path, home: Option<&Path>) -> Option<(PathBuf, &'static str)> {
 fn is_about_a_project(command: &Command) -> bool {
     match command {
         Command::Run(_) | Command::Status { .. } | Command::Explain { .. } | Command::Check(_) => true,
-        Command::Graph(_) | Command::Logs(_) | Command::Shell(_) => true,
+        Command::Graph(_) | Command::Logs(_) | Command::Shell(_) | Command::Restore(_) => true,
         Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
         Command::Export(_) | Command::Top(_) => true,
         Command::Cache(CacheCommand::Serve { .. }) => false,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use athanor_stages::registry;
+use athanor_stages::terms::{TERMS, Term};
 use serde_json::json;
 
 use crate::cli::arguments::{CheckCommand, Format, GraphCommand, SelectCommand, ViewCommand};
@@ -140,13 +141,14 @@ pub(super) fn graph(settings: &Settings, command: &GraphCommand) -> Result<u8, E
 }
 
 pub(super) fn kinds(name: Option<&str>) -> Result<u8, Exit> {
-    let Some(name) = name else { return print(&kind_view::list(registry::kinds())) };
+    let Some(name) = name else { return print(&kind_view::list(registry::kinds(), TERMS)) };
     let names = || registry::kinds().iter().map(|kind| kind.name());
     match registry::find(name) {
         Some(kind) => print(&kind_view::describe(kind)),
         None => {
-            let help =
-                suggest::nearest(name, names()).map(|best| format!("; did you mean `{best}`?")).unwrap_or_default();
+            let near = suggest::nearest(name, names()).map(|best| format!("; did you mean `{best}`?"));
+            let about = Term::about(name).next().map(|term| format!("; for {}, see {}", term.words, term.places()));
+            let help = near.or(about).unwrap_or_default();
             Err(Exit::wrong(format!("error: unknown kind `{name}`{help}\n  `athanor kinds` lists them.")))
         }
     }

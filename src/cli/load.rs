@@ -13,6 +13,7 @@ use crate::plan::{InstanceId, Mistakes, Overrides, Plan};
 use crate::run::inputs::project_files::check_sources;
 use crate::run::inputs::project_reads::check_named_folders;
 use crate::run::inputs::surroundings::{LookUp, read_text};
+use crate::run::inputs::unmentioned_outputs::check_outputs;
 use crate::run::state::history::History;
 use crate::run::state::plan_snapshot::CachedPlan;
 use crate::run::{Project, RunError, Session};
@@ -65,6 +66,7 @@ pub(super) fn check(
         found.extend(plan.warnings.iter().cloned());
         if has_files {
             check_named_folders(plan, &project, &mut found);
+            check_outputs(plan, &project, &mut found);
         }
     }
     let plan = compiled.ok().filter(|_| found.is_empty());

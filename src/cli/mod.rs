@@ -22,6 +22,7 @@ mod remote;
 mod remote_config;
 mod report;
 mod report_arguments;
+mod restore;
 mod run;
 mod settings;
 mod shell;
@@ -110,6 +111,7 @@ fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
         Command::Metrics(command) => report::metrics(&settings()?, &command),
         Command::Compare(command) => report::compare(&settings()?, &command),
         Command::Export(command) => report::export(&settings()?, &command),
+        Command::Restore(command) => restore::restore(&settings()?, &command),
         Command::Logs(command) => logs::logs(&settings()?, &command),
         Command::Shell(command) => shell::shell(&settings()?, &command),
         Command::Kinds { kind } => inspect::kinds(kind.as_deref()),
@@ -160,6 +162,7 @@ fn needs_threads(command: &Command) -> bool {
         Command::Logs(_) | Command::Cache(_) | Command::Shell(_) | Command::Agent { .. } => true,
         Command::Report(_) | Command::Watch(_) | Command::Runs(_) | Command::Metrics(_) | Command::Compare(_) => true,
         Command::Export(_) | Command::Top(_) => true,
+        Command::Restore(_) => true,
         Command::Kinds { .. }
         | Command::Schema { .. }
         | Command::Config { .. }

@@ -76,7 +76,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), Exit> {
     file.persist(path).map(drop).map_err(|error| refused(error.error))
 }
 
-fn chosen(history: &History, run: &str) -> Result<RunId, Exit> {
+pub(super) fn chosen(history: &History, run: &str) -> Result<RunId, Exit> {
     choose_run(history, run).map_err(|error| match error {
         RunChoice::Unknown { .. } => Exit::wrong(format!("error: {error}\n  `athanor runs` lists them.")),
         RunChoice::History(error) => Exit::failed(error),

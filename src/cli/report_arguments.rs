@@ -82,6 +82,21 @@ pub(super) enum ExportCommand {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct RestoreCommand {
+    /// The pipeline file; what it says now does not matter.
+    pub file: PathBuf,
+    /// Run, by name or number, or `last~1` for the last but one: its results by their names then, under its variables.
+    #[arg(long, value_name = "RUN")]
+    pub run: String,
+    /// Folder to put them into [default: the pipeline's folder of results].
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Profile that the run applied, or several in their order.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub profile: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct WatchCommand {
     #[command(flatten)]
     pub pipeline: PipelineFile,

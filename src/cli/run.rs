@@ -24,6 +24,7 @@ use crate::view::plain::{PlainOptions, PlainSink};
 use crate::view::status as status_view;
 use crate::view::terminal::TerminalSink;
 use crate::view::text::count;
+use crate::view::time_left::TimeLeft;
 
 pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit> {
     let plan = load::checked_plan(settings, &command.pipeline)?;
@@ -57,16 +58,17 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         capacity,
         keep_going: command.keep_going,
         keep_scratch: command.keep_scratch,
+        stop_after: command.stop_after,
         force: force.into_iter().collect(),
         fresh_state: fresh_state.into_iter().collect(),
         program,
         cluster,
         file: command.pipeline.shown().display().to_string(),
-        set: command.pipeline.set.clone(),
         within: std::env::var(ATTEMPT_VARIABLE).unwrap_or_default(),
     };
     let file = request.file.clone();
-    let work = || session.run(request, view(command), on_signals).map_err(refused);
+    let time_left = is_live(command).then(|| session.time_left(&request.capacity));
+    let work = || session.run(request, view(command, time_left), on_signals).map_err(refused);
     let report = if command.watch { watch::beside(&session, &project.cache, &file, work)?? } else { work()? };
     after_run::finish(settings, command, &session, &project.cache, &report)?;
     Ok(match report.outcome {
@@ -83,14 +85,19 @@ fn refused(error: RunError) -> Exit {
     }
 }
 
-fn view(command: &RunCommand) -> Box<dyn EventSink> {
-    let is_plain = command.quiet || command.timestamps || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let live = !is_plain && std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+/// Whether the run is shown on a live terminal.
+fn is_live(command: &RunCommand) -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let is_plain = command.json || command.quiet || command.timestamps || is_dumb;
+    !is_plain && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
+}
+
+fn view(command: &RunCommand, live: Option<TimeLeft>) -> Box<dyn EventSink> {
     let options = PlainOptions { quiet: command.quiet, timestamps: command.timestamps };
-    match (command.json, live) {
-        (true, _) => Box::new(JsonSink::new(std::io::stdout())),
-        (false, true) => Box::new(TerminalSink::new()),
-        (false, false) => Box::new(PlainSink::new(std::io::stdout(), options)),
+    match (live, command.json) {
+        (Some(time_left), _) => Box::new(TerminalSink::new(time_left)),
+        (None, true) => Box::new(JsonSink::new(std::io::stdout())),
+        (None, false) => Box::new(PlainSink::new(std::io::stdout(), options)),
     }
 }
 

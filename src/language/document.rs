@@ -27,7 +27,7 @@ keys! {
         optional profiles: Named<AnyName, Profile>,
         /// Stages of the pipeline, by name.
         required stages: Named<StageName, Stage>,
-        /// Results for the user, by path under `results/<name>/`: each an output of a stage.
+        /// Results for the user, by path under `results/<name>/`, in which expressions may stand: each an output of a stage.
         optional results: Named<AnyName, Templated<String>>,
     }
 }

@@ -152,7 +152,7 @@ struct Compilation<'c> {
 
 impl<'c> Compilation<'c> {
     fn plan(mut self, engine: &Engine, overrides: &Overrides) -> Result<Plan, Box<Mistakes>> {
-        let scope = self.scope(engine, overrides);
+        let (scope, vars) = self.scope(engine, overrides);
         let drafting = Drafting { engine, texts: self.texts, kinds: self.kinds, scope: &scope };
         let mut next = 0;
         let stages = self.stages();
@@ -185,6 +185,7 @@ impl<'c> Compilation<'c> {
                 sources,
                 results,
                 stages: drafts.iter().map(info).collect(),
+                vars,
                 warnings: self.problems.into_list(),
                 variable_files: overrides.vars.len(),
                 texts: Arc::clone(self.texts),
@@ -193,8 +194,8 @@ impl<'c> Compilation<'c> {
         }
     }
 
-    /// The scope with the evaluated `vars`.
-    fn scope(&mut self, engine: &Engine, overrides: &Overrides) -> Scope {
+    /// The scope with the evaluated `vars`, and these.
+    fn scope(&mut self, engine: &Engine, overrides: &Overrides) -> (Scope, serde_json::Value) {
         let mut found = Vec::new();
         let settings = arguments(1, &overrides.set);
         let profiles = arguments(1 + overrides.set.len(), &overrides.profiles);
@@ -212,7 +213,7 @@ impl<'c> Compilation<'c> {
         if unread.into_iter().any(|unread| unread.contains(&"vars")) {
             failed.push(vec!["vars".to_owned()]);
         }
-        Scope::default().with("vars", &vars.value).with_failed(failed)
+        (Scope::default().with("vars", &vars.value).with_failed(failed), vars.value.to_json())
     }
 
     /// The stages of all files, those of included ones first.

@@ -53,6 +53,8 @@ pub struct Plan {
     pub results: Vec<ResultEntry>,
     /// The stages, in the order written.
     pub stages: Vec<StageInfo>,
+    /// Evaluated variables, by name.
+    pub vars: serde_json::Value,
     /// Warnings about its texts.
     pub warnings: Vec<Diagnostic>,
     /// Number of files of `--vars` among the texts.
@@ -111,6 +113,13 @@ pub struct Instance {
     pub state: bool,
     /// The stage's name in the pipeline file.
     pub span: Span,
+}
+
+impl Instance {
+    /// Whether its work, when it is stopped, goes on at the next attempt from where it was.
+    pub fn resumes(&self) -> bool {
+        self.state || self.kind.resumes()
+    }
 }
 
 impl std::fmt::Debug for Instance {

@@ -1,8 +1,11 @@
 //! `results`: which outputs the user gets, and under which paths.
 
+use std::borrow::Cow;
+
 use athanor_stages::artifact::ArtifactType;
 
 use crate::language::document::Document;
+use crate::language::node::{Key, Node, Value};
 use crate::language::{Diagnostic, suggest};
 
 use super::draft::{Draft, Drafting, State};
@@ -26,10 +29,11 @@ pub(super) fn results(
     let mut paths = Vec::new();
     let nowhere = Point::default();
     for (key, value) in document.results.iter().flat_map(|results| &results.entries) {
-        let path = match plain_path(&key.name) {
+        let Some(name) = name(key, drafting, problems) else { continue };
+        let path = match plain_path(&name) {
             Ok(path) => path,
             Err(reason) => {
-                let message = format!("the result `{}` is {reason}", key.name);
+                let message = format!("the result `{name}` is {reason}");
                 let help = "a result is a path under the pipeline's folder of results, such as `submission.csv`";
                 problems.push(Diagnostic::new(key.span, message).help(help));
                 continue;
@@ -75,6 +79,16 @@ pub(super) fn results(
     }
     check_apart(paths.iter().map(|(name, span, path)| (*name, *span, path.as_str())), problems);
     results
+}
+
+/// The name of a result, in which expressions may stand.
+fn name<'k>(key: &'k Key, drafting: &Drafting<'_>, problems: &mut Vec<Diagnostic>) -> Option<Cow<'k, str>> {
+    if !key.name.contains("${{") {
+        return Some(Cow::Borrowed(&key.name));
+    }
+    let node = Node { value: Value::Text(key.name.clone()), span: key.span };
+    let template = drafting.engine.template(&node, drafting.texts, &["vars"], problems);
+    evaluate::<String>(Some(&template), drafting.scope, problems).ok().flatten().map(Cow::Owned)
 }
 
 /// A label as part of one file's name: without slashes, and no two labels alike.

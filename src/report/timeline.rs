@@ -274,7 +274,7 @@ stages:
     fn started(name: &str) -> RunEvent {
         let fingerprint = athanor_cache::Digest::of(b"x");
         let (instance, log, gpus) = (name.to_owned(), String::new(), Vec::new());
-        RunEvent::Started { instance, fingerprint, attempt: 1, cpus: 1, gpus, log }
+        RunEvent::Started { instance, fingerprint, attempt: 1, cpus: 1, gpus, log, queues: false }
     }
 
     fn owned(text: &str) -> String {

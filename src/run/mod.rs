@@ -24,6 +24,7 @@ pub(crate) mod provenance;
 mod publish;
 #[doc(hidden)]
 pub mod remote;
+mod restore;
 #[doc(hidden)]
 pub mod session;
 #[doc(hidden)]
@@ -35,6 +36,7 @@ pub(crate) use executor::cluster::{AgentHost, agent_main};
 pub use executor::cluster::{QueueCommands, SlurmConfig};
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
+pub(crate) use restore::{RestoreError, RestoreRequest, Restored, RunCommandLine};
 pub(crate) use session::run_summary::{headline_instances, tells_quality};
 pub use session::shell::ShellError;
 pub use session::{

@@ -41,6 +41,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         RunEvent::Skipped { instance, because } => {
             Some(format!("skipped      {}: it needs {}, which failed", escape(instance), escape(because)))
         }
+        RunEvent::Left { instance, because } => Some(format!("left         {}: {}", escape(instance), escape(because))),
         RunEvent::Resuming { instance, attempt } => {
             let why = "stopped in good order and goes on from its state";
             Some(format!("resuming     {}: attempt {attempt} {why}", escape(instance)))
@@ -56,10 +57,7 @@ pub fn describe(event: &RunEvent) -> Option<String> {
         }
         RunEvent::Interrupted { instance } => Some(format!("interrupted  {}", escape(instance))),
         RunEvent::Notice { message } => Some(format!("note: {}", escape(message))),
-        RunEvent::StopRequested { forced: false } => {
-            Some("stopping: running stages may finish cleanly (Ctrl-C again kills them)".to_owned())
-        }
-        RunEvent::StopRequested { forced: true } => Some("killing running stages".to_owned()),
+        RunEvent::StopRequested { forced, out_of_time } => Some(stopping(*forced, *out_of_time)),
         RunEvent::Result { path, action, aside, cause, help } => {
             result(&escape(path), *action, aside.as_deref(), cause.as_deref(), help.as_deref())
         }
@@ -80,6 +78,15 @@ fn withheld(variable: &str, stage: &str) -> String {
         "note: `{variable}` is set here and named by `{stage}`, which does not get it: `env_passthrough: [{variable}]` passes it, \
          `env: {{ {variable}: … }}` makes it part of what the result depends on"
     )
+}
+
+/// A request to stop.
+fn stopping(forced: bool, out_of_time: bool) -> String {
+    let (why, again) = if out_of_time { ("the time is over", "Ctrl-C") } else { ("stopping", "Ctrl-C again") };
+    match forced {
+        false => format!("{why}: running stages may finish cleanly ({again} kills them)"),
+        true => "killing running stages".to_owned(),
+    }
 }
 
 fn failed(event: &RunEvent) -> Option<String> {
@@ -206,7 +213,16 @@ mod tests {
             RunEvent::Advice { instance: owned(), message: owned() },
             RunEvent::Message { instance: owned(), text: owned() },
             RunEvent::Resuming { instance: owned(), attempt: 1 },
-            RunEvent::Started { instance: owned(), fingerprint, attempt: 2, cpus: 1, gpus: vec![], log: owned() },
+            RunEvent::Left { instance: owned(), because: owned() },
+            RunEvent::Started {
+                instance: owned(),
+                fingerprint,
+                attempt: 2,
+                cpus: 1,
+                gpus: vec![],
+                log: owned(),
+                queues: false,
+            },
             RunEvent::Finished {
                 instance: owned(),
                 fingerprint,

@@ -3,6 +3,7 @@
 pub(crate) mod devices;
 pub(crate) mod graph;
 pub(crate) mod json;
+mod kind_schema;
 pub(crate) mod kinds;
 pub(crate) mod line_diff;
 pub mod lines;
@@ -13,4 +14,5 @@ pub(crate) mod stage_layout;
 pub(crate) mod status;
 pub(crate) mod terminal;
 pub(crate) mod text;
+pub(crate) mod time_left;
 pub(crate) mod top;

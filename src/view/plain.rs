@@ -54,6 +54,7 @@ fn matters(event: &RunEvent) -> bool {
         | RunEvent::Skipped { .. }
         | RunEvent::Deferred { .. }
         | RunEvent::Interrupted { .. }
+        | RunEvent::Left { .. }
         | RunEvent::Withheld { .. }
         | RunEvent::Advice { .. }
         | RunEvent::Notice { .. }

@@ -2,6 +2,9 @@
 //!
 //! There are never more lines than the screen has: the rest of what runs is counted in one.
 
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
 use console::Term;
 use indexmap::IndexMap;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -9,11 +12,16 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use crate::escape::escape;
 use crate::events::{EventSink, RunEvent, Stamped};
 use crate::view::metrics::Metrics;
+use crate::view::text::duration;
+use crate::view::time_left::TimeLeft;
 
 /// Lines of the screen that are not for running stages: their number, all in all, and one for the cursor.
 const OTHER_LINES: usize = 3;
-/// Columns beside a name in the line of a stage with a bar.
-const BESIDE_NAME: usize = 60;
+/// Columns beside a name in the line of a stage without a bar, and of one with a bar, apart from numbers and units.
+const BESIDE_NAME: usize = 10;
+const BESIDE_BAR: usize = 41;
+/// Columns from which on the total line has a bar.
+const WIDE: u16 = 80;
 /// Least width of a name.
 const NARROWEST: usize = 16;
 
@@ -21,45 +29,60 @@ const NARROWEST: usize = 16;
 pub(crate) struct TerminalSink {
     lines: MultiProgress,
     terminal: Term,
+    /// Rows and columns of the screen when it was drawn last.
+    size: (u16, u16),
+    /// Number of lines that a lower screen has pushed off its top, with nothing printed since.
+    pushed_off: usize,
     /// Instances that run, in the order in which they began.
     running: IndexMap<String, Row>,
+    /// Instances that wait in the queue of a cluster.
+    queued: HashSet<String>,
     /// Number of running stages that have no line.
     more: ProgressBar,
     overall: ProgressBar,
+    /// How far the hashing of inputs is, while it goes on.
+    hashing: Option<(usize, usize)>,
+    time_left: TimeLeft,
     metrics: Metrics,
 }
 
 /// A running stage.
-#[derive(Default)]
 struct Row {
+    since: Instant,
     /// Its line, unless the screen is full.
     bar: Option<ProgressBar>,
+    /// Columns of that line.
+    width: usize,
     progress: Option<(u64, u64, String)>,
 }
 
 impl TerminalSink {
     /// A live view.
-    pub(crate) fn new() -> TerminalSink {
+    pub(crate) fn new(time_left: TimeLeft) -> TerminalSink {
         let lines = MultiProgress::new();
         let overall = lines.add(ProgressBar::new(0));
-        overall.set_style(style("{elapsed:>6} {bar:24} {pos}/{len} instances, {eta} left {msg}"));
+        overall.set_style(overall_style(Term::stderr().size().1));
         let (terminal, more) = (Term::stderr(), ProgressBar::hidden());
-        TerminalSink { lines, terminal, running: IndexMap::new(), more, overall, metrics: Metrics::default() }
+        let (queued, metrics, hashing) = (HashSet::new(), Metrics::default(), None);
+        let (size, running) = (terminal.size(), IndexMap::new());
+        let pushed_off = 0;
+        TerminalSink { lines, terminal, size, pushed_off, running, queued, more, overall, hashing, time_left, metrics }
     }
 
     fn start(&mut self, instance: &str) {
-        self.running.insert(instance.to_owned(), Row::default());
+        let row = Row { since: Instant::now(), bar: None, width: 0, progress: None };
+        self.running.insert(instance.to_owned(), row);
         self.arrange();
     }
 
     /// Gives lines to the stages that began first, as many as the screen has room for.
     fn arrange(&mut self) {
-        let (height, _) = self.terminal.size();
-        let room = usize::from(height).saturating_sub(OTHER_LINES).max(1);
+        let room = usize::from(self.size.0).saturating_sub(OTHER_LINES).max(1);
         let hidden = self.running.len().saturating_sub(room);
         for row in self.running.values_mut().skip(room) {
             if let Some(bar) = row.bar.take() {
                 bar.finish_and_clear();
+                self.lines.remove(&bar);
             }
         }
         if hidden > 0 && self.more.is_hidden() {
@@ -74,7 +97,7 @@ impl TerminalSink {
         let last = if hidden > 0 { &self.more } else { &self.overall };
         let mut new = Vec::new();
         for (name, row) in self.running.iter_mut().take(room).filter(|(_, row)| row.bar.is_none()) {
-            let bar = self.lines.insert_before(last, ProgressBar::new_spinner());
+            let bar = self.lines.insert_before(last, ProgressBar::new_spinner().with_elapsed(row.since.elapsed()));
             bar.set_style(style("{elapsed:>6} {spinner} {msg}"));
             row.bar = Some(bar);
             new.push(name.clone());
@@ -83,21 +106,52 @@ impl TerminalSink {
     }
 
     /// Puts the name of a stage, its progress and its metric into its line.
-    fn draw(&self, instance: &str) {
-        let Some(Row { bar: Some(bar), progress }) = self.running.get(instance) else { return };
-        let (_, width) = self.terminal.size();
+    fn draw(&mut self, instance: &str) {
         let metric = self.metrics.of_running(instance).into_iter().next();
         let metric = metric.map_or_else(String::new, |metric| format!("  {metric}"));
-        let room = usize::from(width).saturating_sub(BESIDE_NAME + metric.chars().count());
-        bar.set_message(format!("{}{metric}", cut(&escape(instance), room.max(NARROWEST))));
+        let Some(Row { bar: Some(bar), width, progress, .. }) = self.running.get_mut(instance) else { return };
+        let mut beside = BESIDE_NAME + metric.chars().count();
         if let Some((done, total, unit)) = progress {
             if *total > 0 {
                 bar.set_style(style("{elapsed:>6} {bar:16} {pos}/{len} {prefix}, {eta} left: {msg}"));
                 bar.set_length(*total);
+                beside += BESIDE_BAR - BESIDE_NAME + 2 * total.to_string().len() + unit.chars().count();
             }
             bar.set_prefix(escape(unit).into_owned());
             bar.set_position(*done);
         }
+        let name = cut(&escape(instance), usize::from(self.size.1).saturating_sub(beside).max(NARROWEST));
+        *width = beside + name.chars().count();
+        bar.set_message(format!("{name}{metric}"));
+    }
+
+    /// Draws all lines for a screen of another size.
+    fn resize(&mut self, size: (u16, u16)) {
+        let (rows, columns) = (usize::from(size.0), usize::from(size.1).max(1));
+        let before = std::mem::replace(&mut self.size, size);
+        let (lines, now) = self.lines_now(usize::from(before.1), columns);
+        // Lines that a higher screen shows again, of those that a lower one has pushed off its top.
+        let again = rows.saturating_sub(usize::from(before.0)).min(self.pushed_off);
+        if now + again > lines {
+            let up = now + again - 1;
+            let down = if lines > 1 { format!("\u{1b}[{}B", lines - 1) } else { String::new() };
+            // A terminal that is gone stops the view, not the run.
+            let _ = self.terminal.write_str(&format!("\u{1b}[{up}A\r\u{1b}[J{down}"));
+        }
+        self.pushed_off = (self.pushed_off - again) + now.saturating_sub(rows);
+        self.overall.set_style(overall_style(size.1));
+        self.arrange();
+        let shown: Vec<String> =
+            self.running.iter().filter(|(_, row)| row.bar.is_some()).map(|(name, _)| name.clone()).collect();
+        shown.iter().for_each(|name| self.draw(name));
+    }
+
+    /// Number of lines as they were drawn on a screen of so many columns `before`, and as a screen with fewer has broken them.
+    fn lines_now(&self, before: usize, columns: usize) -> (usize, usize) {
+        let rows = self.running.values().filter(|row| row.bar.is_some()).map(|row| row.width);
+        // The last line is filled up to its end.
+        let widths: Vec<usize> = rows.chain((!self.more.is_hidden()).then_some(1)).chain([before]).collect();
+        (widths.len(), widths.iter().map(|width| width.div_ceil(columns).max(1)).sum())
     }
 
     fn progress(&mut self, instance: &str, done: u64, total: u64, unit: &str) {
@@ -107,7 +161,21 @@ impl TerminalSink {
         }
     }
 
+    /// Puts what is left of the run behind its bar.
+    fn draw_overall(&self) {
+        let left = match (self.hashing, self.time_left.left(Instant::now())) {
+            (Some((done, total)), _) => format!(", hashing inputs, {done} of {total}"),
+            (None, Some(left)) => {
+                format!(", about {} left", rough(left))
+            }
+            (None, None) => ", time left unknown".to_owned(),
+        };
+        let queued = if self.queued.is_empty() { String::new() } else { format!(" ({} queued)", self.queued.len()) };
+        self.overall.set_message(left + &queued);
+    }
+
     fn end(&mut self, instance: &str) {
+        self.queued.remove(instance);
         if let Some(row) = self.running.shift_remove(instance) {
             if let Some(bar) = row.bar {
                 bar.finish_and_clear();
@@ -115,12 +183,6 @@ impl TerminalSink {
             }
             self.arrange();
         }
-    }
-}
-
-impl Default for TerminalSink {
-    fn default() -> Self {
-        TerminalSink::new()
     }
 }
 
@@ -135,6 +197,23 @@ fn cut(name: &str, room: usize) -> String {
     characters[..begin].iter().chain(&['…']).chain(&characters[characters.len() - end..]).collect()
 }
 
+/// Style of the total line, which is to be no wider than the screen.
+fn overall_style(columns: u16) -> ProgressStyle {
+    style(if columns < WIDE {
+        "{elapsed:>6} {pos}/{len}{msg}"
+    } else {
+        "{elapsed:>6} {bar:24} {pos}/{len} instances{msg}"
+    })
+}
+
+/// A time for people, in whole seconds.
+fn rough(left: Duration) -> String {
+    match left.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => duration(seconds * 1000),
+    }
+}
+
 fn style(template: &str) -> ProgressStyle {
     // The templates are constants of this file; the plain bar is shown should one not parse.
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸ ")
@@ -142,15 +221,25 @@ fn style(template: &str) -> ProgressStyle {
 
 impl EventSink for TerminalSink {
     fn event(&mut self, event: &Stamped) {
+        self.time_left.event(&event.event, Instant::now());
         match &event.event {
             RunEvent::RunStarted { instances, .. } => self.overall.set_length(*instances as u64),
-            RunEvent::Hashing { done, total } if done < total => {
-                self.overall.set_message(format!("hashing inputs, {done} of {total}"));
+            RunEvent::Hashing { done, total } => {
+                self.hashing = (done < total).then_some((*done, *total));
+                self.draw_overall();
             }
-            RunEvent::Hashing { .. } => self.overall.set_message(""),
-            RunEvent::Started { instance, .. } => {
+            RunEvent::Started { instance, queues, .. } => {
                 self.metrics.describe(&event.event);
-                return self.start(instance);
+                if *queues {
+                    self.queued.insert(instance.clone());
+                } else {
+                    self.start(instance);
+                }
+                return;
+            }
+            RunEvent::Placed { instance, .. } => {
+                self.queued.remove(instance);
+                self.start(instance);
             }
             RunEvent::Progress { instance, done, total, unit } => return self.progress(instance, *done, *total, unit),
             RunEvent::Metric { instance, .. } => {
@@ -169,12 +258,18 @@ impl EventSink for TerminalSink {
             _ => {}
         }
         if let Some(text) = self.metrics.describe(&event.event) {
+            self.pushed_off = 0;
             // A terminal that is gone stops the view, not the run.
             let _ = self.lines.println(text);
         }
     }
 
     fn tick(&mut self) {
+        let size = self.terminal.size();
+        if size != self.size {
+            self.resize(size);
+        }
+        self.draw_overall();
         // The run calls often enough: a thread for this could be refused.
         let bars = self.running.values().filter_map(|row| row.bar.as_ref());
         bars.chain([&self.overall]).for_each(ProgressBar::tick);

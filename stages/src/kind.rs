@@ -27,6 +27,8 @@ pub trait StageKind: Send + Sync + 'static {
     const USES_ALL_CPUS: bool = false;
     /// Whether it computes on GPUs where it is given some.
     const USES_GPUS: bool = false;
+    /// Whether work that was stopped or killed goes on at the next attempt from where it was.
+    const RESUMES: bool = false;
     /// Whether the parameters decide which outputs there are; then [`StageKind::outputs`] says which.
     const OUTPUTS_VARY: bool = false;
 
@@ -63,6 +65,8 @@ pub trait Kind: Send + Sync {
     fn uses_all_cpus(&self) -> bool;
     /// See [`StageKind::USES_GPUS`].
     fn uses_gpus(&self) -> bool;
+    /// See [`StageKind::RESUMES`].
+    fn resumes(&self) -> bool;
     /// See [`Parameters::NOT_IN_FINGERPRINT`].
     fn not_in_fingerprint(&self) -> &'static [&'static str];
     /// The outputs that a canonical value from [`Kind::check_params`] gives; `None` where the stage names its own.
@@ -160,6 +164,10 @@ impl<K: StageKind> Kind for Typed<K> {
 
     fn uses_gpus(&self) -> bool {
         K::USES_GPUS
+    }
+
+    fn resumes(&self) -> bool {
+        K::RESUMES
     }
 
     fn not_in_fingerprint(&self) -> &'static [&'static str] {

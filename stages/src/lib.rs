@@ -33,6 +33,7 @@ pub mod registry;
 mod serde_messages;
 pub mod similarity;
 mod tables;
+pub mod terms;
 
 pub use athanor_fetch::secrets;
 pub use athanor_images as images;

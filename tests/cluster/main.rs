@@ -329,6 +329,23 @@ fn interrupts_stop_jobs_in_good_order_and_leave_none() {
 }
 
 #[test]
+fn jobs_are_stopped_in_good_order_before_a_run_s_time_is_over() {
+    let cluster = counting("{ gpus: 1 }");
+    let run = cluster.start(&["--stop-after", "15s"], "up1");
+    let outcome = end(run);
+    assert_eq!(outcome.code, 130, "{outcome:?}");
+    assert!(outcome.out.contains("the time is over: running stages may finish cleanly"), "{}", outcome.out);
+    let states: Vec<String> = cluster.jobs().iter().map(|job| cluster.get(&format!("jobs/{job}/state"))).collect();
+    assert!(states.iter().all(|state| state == "CANCELLED" || state == "COMPLETED"), "{states:?}");
+    cluster.project.write("go", "");
+    assert_eq!(cluster.run(&[]).code, 0);
+    assert_eq!(cluster.project.read("results/p/o.txt"), "x\nx\n", "it went on from its state");
+    // Nothing is submitted that has no time.
+    let outcome = cluster.run(&["--force", "a", "--stop-after", "0s"]);
+    assert_eq!((outcome.code, cluster.jobs().len()), (130, states.len() + 1), "{outcome:?}");
+}
+
+#[test]
 fn what_waits_in_the_queue_is_cancelled() {
     let cluster = counting("{ gpus: 1 }");
     cluster.set("hold", "JobHeldUser\n");

@@ -8,3 +8,4 @@ pub mod message;
 mod ready_queue;
 pub mod scheduler;
 pub mod task;
+pub mod time_limit;

@@ -124,6 +124,11 @@ impl Scheduler {
         self.unsettled == 0
     }
 
+    /// Number of instances that are not settled.
+    pub fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
     /// Next instance whose fingerprint is to be looked up. It stays [`State::Ready`] until the caller reports the outcome.
     pub fn next_ready(&mut self) -> Option<InstanceId> {
         // One that was deferred meanwhile is still on the list.
@@ -210,6 +215,12 @@ impl Scheduler {
     /// Settles an instance that was stopped while it ran.
     pub fn stopped(&mut self, id: InstanceId) {
         self.settle(id, State::Stopped);
+    }
+
+    /// Settles an instance that is not started, with all that waits for it.
+    pub fn left(&mut self, id: InstanceId) {
+        self.settle(id, State::Stopped);
+        self.settle_consumers(id, State::Stopped);
     }
 
     /// Whether instances are still started.

@@ -13,4 +13,5 @@ pub mod project_files;
 pub mod project_reads;
 pub mod resolve;
 pub mod surroundings;
+pub mod unmentioned_outputs;
 pub mod versions;

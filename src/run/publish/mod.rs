@@ -15,17 +15,18 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{Artifact, Cache, CacheError, Digest, OutputRecord};
-use athanor_stages::secrets::mask;
+use athanor_stages::ports::OutputPort;
+use athanor_stages::secrets::{mask, mask_value};
 use jiff::Timestamp;
 
-use crate::events::ResultAction;
+use crate::events::{ResultAction, RunEvent};
 use crate::plan::result_names::labelled;
 use crate::plan::{InstanceId, Plan, ResultSource};
 use crate::run::state::history::{History, Identity};
 
-use note::RunNote;
+pub(super) use note::RunNote;
 use publisher::Publisher;
-pub(super) use refusal::explain;
+use refusal::explain;
 
 /// Outcome of publishing.
 #[derive(Debug, Default)]
@@ -36,6 +37,29 @@ pub(super) struct Publication {
     pub refused: Vec<Refused>,
     /// Sentences for the user about the folder as a whole.
     pub notices: Vec<String>,
+}
+
+impl Publication {
+    /// Events that tell what was done with each result, and of the folder.
+    pub(super) fn into_events(self) -> impl Iterator<Item = RunEvent> {
+        let published = self.published.into_iter().map(|Published { path, action, aside }| RunEvent::Result {
+            path,
+            action,
+            aside,
+            cause: None,
+            help: None,
+        });
+        let notices = self.notices.into_iter().map(|message| RunEvent::Notice { message });
+        let refused = self.refused.into_iter().map(|Refused { path, error, lost, target, made_by }| {
+            let (cause, help) = explain(&error, &target);
+            let (action, cause) = match lost {
+                true => (ResultAction::Lost, format!("What `{made_by}` made is damaged.")),
+                false => (ResultAction::Refused, cause),
+            };
+            RunEvent::Result { path, action, aside: None, cause: Some(cause), help }
+        });
+        published.chain(notices).chain(refused)
+    }
 }
 
 /// Origin of the results of a run.
@@ -72,8 +96,8 @@ pub(super) struct Refused {
     pub error: CacheError,
     /// Whether it is damaged in the cache, and no longer served from there: its instance has to make it again.
     pub lost: bool,
-    /// The instance that made it.
-    pub instance: InstanceId,
+    /// Name of the instance that made it.
+    pub made_by: String,
     /// Path where it was to be.
     pub target: PathBuf,
 }
@@ -98,15 +122,66 @@ pub(super) struct PublishRequest<'a> {
 
 /// Result to be put in place.
 #[derive(Debug, Clone)]
-struct Wanted {
-    /// Path below the pipeline's folder of results.
-    path: String,
-    artifact: Artifact,
+pub(super) struct Wanted {
+    /// Path below the folder of results.
+    pub path: String,
+    /// Content.
+    pub artifact: Artifact,
     /// Fingerprint of the work that made it.
-    fingerprint: Option<Digest>,
-    instance: InstanceId,
-    /// The instance's name.
-    made_by: String,
+    pub fingerprint: Option<Digest>,
+    /// Name of the instance that made it.
+    pub made_by: String,
+}
+
+/// Places of a plan's results, by entry and then by output; `file` says what an output's file is called.
+pub(super) fn places<'p>(
+    plan: &'p Plan,
+    file: impl Fn(InstanceId, &'p OutputPort) -> String,
+) -> impl Iterator<Item = (String, &'p ResultSource)> {
+    let sources = plan.results.iter().flat_map(|entry| entry.sources.iter().map(move |source| (entry, source)));
+    sources.map(move |(entry, source)| {
+        let port = &plan.instances[source.instance.index()].outputs[source.output];
+        let folder = entry.path.trim_end_matches('/');
+        let path = match &source.label {
+            None => folder.to_owned(),
+            Some(label) => format!("{folder}/{}", labelled(label, port, &file(source.instance, port))),
+        };
+        (path, source)
+    })
+}
+
+/// Facts about a run that are noted with its results.
+pub(super) fn facts_of_run(plan: &Plan, history: &History, time: Timestamp) -> RunNote {
+    let given = |name: &str| -> Vec<String> {
+        let texts = plan.texts.iter().filter(|text| text.name == name);
+        texts.map(|text| mask(&text.text).into_owned()).collect()
+    };
+    let mut variables = plan.vars.clone();
+    mask_value(&mut variables);
+    RunNote {
+        time,
+        profiles: history.identity().map(Identity::profiles).unwrap_or_default(),
+        variables,
+        vars: plan.variable_files().map(|text| text.name.clone()).collect(),
+        set: given("--set"),
+    }
+}
+
+/// Puts results of one run into `folder`, which the user knows as `shown`.
+pub(super) fn put_in_place(
+    cache: &Cache,
+    folder: PathBuf,
+    shown: String,
+    origin: Origin<'_>,
+    wanted: Vec<Wanted>,
+) -> Publication {
+    Publisher::new(cache, folder, shown, origin).publish(wanted, || None)
+}
+
+/// The pipeline file of a history, relative to the project folder if it lies in that.
+pub(super) fn pipeline_of(history: &History, project: &Path) -> String {
+    let file = history.identity().and_then(Identity::file).unwrap_or_default();
+    file.strip_prefix(project).unwrap_or(&file).display().to_string()
 }
 
 impl PublishRequest<'_> {
@@ -128,43 +203,26 @@ impl PublishRequest<'_> {
     }
 
     fn origin(&self, unmade: Vec<String>) -> Origin<'_> {
-        let identity = self.history.identity();
-        let file = identity.and_then(Identity::file).unwrap_or_default();
-        let pipeline = file.strip_prefix(self.project).unwrap_or(&file).display().to_string();
-        let given = |name: &str| -> Vec<String> {
-            let texts = self.plan.texts.iter().filter(|text| text.name == name);
-            texts.map(|text| mask(&text.text).into_owned()).collect()
-        };
-        let note = RunNote {
-            time: Timestamp::now(),
-            profiles: identity.map(Identity::profiles).unwrap_or_default(),
-            vars: self.plan.variable_files().map(|text| text.name.clone()).collect(),
-            set: given("--set"),
-        };
-        Origin { run: self.run, note, pipeline, project: self.project, unmade }
+        let note = facts_of_run(self.plan, self.history, Timestamp::now());
+        Origin { run: self.run, note, pipeline: pipeline_of(self.history, self.project), project: self.project, unmade }
     }
 
     /// Results of instances that are done, and paths of the others.
     fn wanted<'o>(&self, outputs: &impl Fn(InstanceId) -> Option<&'o [OutputRecord]>) -> (Vec<Wanted>, Vec<String>) {
         let (mut all, mut unmade) = (Vec::new(), Vec::new());
-        for entry in &self.plan.results {
-            for ResultSource { label, instance, output } in &entry.sources {
-                let made_by = &self.plan.instances[instance.index()];
-                let port = &made_by.outputs[*output];
-                let record =
-                    outputs(*instance).and_then(|records| records.iter().find(|record| record.name == port.name));
-                let path = |file: &str| match label {
-                    None => entry.path.trim_end_matches('/').to_owned(),
-                    Some(label) => format!("{}/{}", entry.path.trim_end_matches('/'), labelled(label, port, file)),
-                };
-                let Some(record) = record else {
-                    unmade.push(path(&port.file));
-                    continue;
-                };
-                let (path, artifact, made_by) = (path(&record.file), record.artifact.clone(), made_by.name.clone());
-                let fingerprint = self.fingerprints.get(instance.index()).copied().flatten();
-                all.push(Wanted { path, artifact, fingerprint, instance: *instance, made_by });
-            }
+        let record = |id: InstanceId, port: &OutputPort| {
+            outputs(id).and_then(|records| records.iter().find(|record| record.name == port.name))
+        };
+        let file = |id, port: &OutputPort| record(id, port).map_or_else(|| port.file.clone(), |made| made.file.clone());
+        for (path, ResultSource { instance, output, .. }) in places(self.plan, file) {
+            let made_by = &self.plan.instances[instance.index()];
+            let Some(record) = record(*instance, &made_by.outputs[*output]) else {
+                unmade.push(path);
+                continue;
+            };
+            let (artifact, made_by) = (record.artifact.clone(), made_by.name.clone());
+            let fingerprint = self.fingerprints.get(instance.index()).copied().flatten();
+            all.push(Wanted { path, artifact, fingerprint, made_by });
         }
         (all, unmade)
     }

@@ -12,6 +12,7 @@ use std::path::Path;
 use athanor_cache::{Artifact, ArtifactKind, Digest, Swap};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The note's name in its folder.
 pub(super) const NAME: &str = ".athanor.json";
@@ -46,7 +47,10 @@ pub(in crate::run) struct RunNote {
     /// Profiles that it applied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<String>,
-    /// Files of `--vars`, and the settings of `--set`: what its variables were besides those of the file.
+    /// Its evaluated variables, by name.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub variables: Value,
+    /// Files of `--vars`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vars: Vec<String>,
     /// Settings of `--set`.
@@ -191,6 +195,7 @@ mod tests {
         let run = RunNote {
             time: Timestamp::UNIX_EPOCH,
             profiles: Vec::new(),
+            variables: serde_json::json!({ "n": 1 }),
             vars: Vec::new(),
             set: vec!["n=1".to_owned()],
         };

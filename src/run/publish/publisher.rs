@@ -365,7 +365,7 @@ impl<'a> Publisher<'a> {
     fn refuse(&mut self, wanted: Wanted, target: PathBuf, error: CacheError) {
         let path = format!("{}/{}", self.shown, wanted.path);
         let lost = matches!(error, CacheError::Damaged { .. });
-        self.publication.refused.push(Refused { path, error, lost, instance: wanted.instance, target });
+        self.publication.refused.push(Refused { path, error, lost, made_by: wanted.made_by, target });
     }
 
     fn refuse_all(&mut self, wanted: Vec<(PathBuf, Wanted)>, error: CacheError) {

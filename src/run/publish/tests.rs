@@ -14,7 +14,6 @@ use super::note::RunNote;
 use super::publisher::Publisher;
 use super::{Origin, Publication, Wanted};
 use crate::events::ResultAction;
-use crate::plan::InstanceId;
 
 /// Paths and contents; those of folders end with `/`.
 type Files = BTreeMap<String, String>;
@@ -54,11 +53,16 @@ fn publish(cache: &Cache, base: &Path, results: &[(&str, &Artifact)]) -> Publica
         path: (*path).to_owned(),
         artifact: (*artifact).clone(),
         fingerprint: None,
-        instance: InstanceId(0),
         made_by: "stage".to_owned(),
     });
     let folder = base.join("project/results/p");
-    let note = RunNote { time: jiff::Timestamp::UNIX_EPOCH, profiles: Vec::new(), vars: Vec::new(), set: Vec::new() };
+    let note = RunNote {
+        time: jiff::Timestamp::UNIX_EPOCH,
+        profiles: Vec::new(),
+        variables: serde_json::Value::Null,
+        vars: Vec::new(),
+        set: Vec::new(),
+    };
     let pipeline = "p.yaml".to_owned();
     let origin = Origin { run: "run", note, pipeline, project: base, unmade: Vec::new() };
     Publisher::new(cache, folder, "results/p".to_owned(), origin).publish(wanted.collect(), || None)

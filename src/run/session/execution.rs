@@ -11,17 +11,18 @@ use athanor_cache::{Cache, CacheError, Digest};
 use jiff::Timestamp;
 
 use crate::events::{EVENTS_VERSION, EventSink, Outcome, ResultAction, RunEvent};
-use crate::plan::{InstanceId, Plan};
+use crate::plan::InstanceId;
 use crate::run::attempts::backend::KnownResults;
 use crate::run::attempts::facts::RunFacts;
 use crate::run::control::ControlListener;
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::message::Message;
+use crate::run::engine::time_limit::TimeEnds;
 use crate::run::executor::local::LocalExecutorConfig;
 use crate::run::inputs::contents::Contents;
 use crate::run::inputs::versions::Versions;
 use crate::run::provenance::Provenance;
-use crate::run::publish::{Publication, PublishRequest, Published, Refused, explain};
+use crate::run::publish::{Publication, PublishRequest, Published};
 use crate::run::state::history::{InstanceOutcome, RegisteredRun, RunId, RunLog};
 use crate::run::state::journal::Journal;
 use crate::run::state::last_run::{LastRun, PlanInputs, Summary};
@@ -32,6 +33,7 @@ use super::passes::Passes;
 use super::remote::{Needed, finish_pushes, outputs_here, remote_use};
 use super::room::scaled_down;
 use super::run_summary::{RunEnd, add_summary};
+use super::time::{limit, what_was_left};
 use super::{InterruptOutcome, Interrupter, Project, RunError, RunReport, RunRequest, Session};
 
 /// A run that has begun: its log is open and its input files are hashed.
@@ -58,8 +60,8 @@ pub(super) struct Executed {
     registered: Option<RegisteredRun>,
     /// Provenance of its results.
     provenance: Option<Provenance>,
-    /// Variables that were set.
-    set: Vec<String>,
+    /// Whether its time was limited.
+    is_limited: bool,
 }
 
 impl<'s> Execution<'s> {
@@ -135,6 +137,8 @@ impl<'s> Execution<'s> {
         let facts = Arc::new(facts_of(session.project, &request, registered.is_some()));
         let ledger = || facts.ledger(|| session.history.ledger().unwrap_or_default());
         let durations = || expected_durations(session.plan, ledger());
+        let ends = request.stop_after.map(|given| TimeEnds::new(self.begun, given));
+        let time_limit = ends.map(|ends| limit(ends, session.plan, ledger()));
         let cluster = request.cluster.map(|slurm| session.cluster_config(slurm, &request.program, &run));
         let passes = Passes {
             plan: session.plan,
@@ -143,18 +147,14 @@ impl<'s> Execution<'s> {
             durations: &durations,
             capacity: request.capacity,
             cluster,
-            local: LocalExecutorConfig {
-                program: request.program,
-                mark: mark_of(&run),
-                within: request.within,
-                log_limit: session.project.log_limit,
-            },
+            local: local_config(session.project, request.program, request.within, &run),
             policy: Arc::new(session.project.access_policy()),
             keep_going: request.keep_going,
             fresh_state: request.fresh_state,
             withheld: withheld.by_instance,
             variables: session.project.variables.clone(),
             keep_scratch: request.keep_scratch,
+            time_limit,
             run: run.clone(),
             logs: self.log_folder.clone(),
             facts: &facts,
@@ -163,7 +163,7 @@ impl<'s> Execution<'s> {
             messages: &self.messages,
         };
         let inputs = || session.inputs(&self.contents, &self.versions);
-        let needed = Needed { plan: session.plan, wanted: &session.wanted };
+        let needed = Needed { plan: session.plan, wanted: &session.wanted, ends };
         let known = KnownResults { last_run: &self.last_run, is_outdated, facts: &facts };
         let journal = &mut self.journal;
         let mut first = passes.first(inputs(), known, settled, request.force.clone(), journal)?;
@@ -177,9 +177,10 @@ impl<'s> Execution<'s> {
             publication = merged(publication, publish(session, &here(&pass), &pass.fingerprints, &run));
         }
         if let Some(remote) = &remote {
-            finish_pushes(remote, &self.messages, journal);
+            finish_pushes(remote, ends, &self.messages, journal);
         }
-        Ok(Executed { pass, publication, registered, provenance: facts.provenance.clone(), set: request.set })
+        let provenance = facts.provenance.clone();
+        Ok(Executed { pass, publication, registered, provenance, is_limited: ends.is_some() })
     }
 
     /// Says which stages of `ids` get fewer CPUs than they ask for; a cluster has its own.
@@ -199,17 +200,21 @@ impl<'s> Execution<'s> {
 
     /// Reports how the run ended, and summarises it for later runs and for collections.
     pub(super) fn finish(mut self, executed: Executed) -> Result<RunReport, CacheError> {
-        let Executed { pass, publication, registered, provenance, set } = executed;
+        let Executed { pass, publication, registered, provenance, is_limited } = executed;
         let mut counts = pass.counts;
         counts.not_started = self.session.wanted.len().saturating_sub(counts.total());
         let outcome = if publication.refused.is_empty() { pass.outcome } else { Outcome::Failed };
-        report(self.session.plan, publication, &mut self.journal);
+        report(publication, &mut self.journal);
+        if is_limited && pass.outcome == Outcome::Interrupted {
+            let message = what_was_left(self.session.plan, &pass);
+            self.journal.record(RunEvent::Notice { message });
+        }
         let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.journal.record(RunEvent::RunFinished { outcome, counts, duration_ms });
         self.journal.flush();
         if self.session.history.has_log(&self.run) {
             let run = self.run.clone();
-            let ended = RunEnd { run, outcome, counts, duration_ms, set, provenance };
+            let ended = RunEnd { run, outcome, counts, duration_ms, provenance };
             // A disk that refuses it costs a line of the list of runs.
             let _ = add_summary(self.session, &pass, ended);
         }
@@ -239,6 +244,11 @@ impl<'s> Execution<'s> {
         self.last_run.write(snapshots, &project.cache, summary, inputs, results);
         Ok(())
     }
+}
+
+/// Configuration of the processes of the run called `run`.
+fn local_config(project: &Project, program: PathBuf, within: String, run: &str) -> LocalExecutorConfig {
+    LocalExecutorConfig { program, mark: mark_of(run), within, log_limit: project.log_limit }
 }
 
 /// Mark of the processes of a run: runs of other caches may have the same name, and none may end another's processes.
@@ -293,20 +303,9 @@ fn merged(first: Publication, mut second: Publication) -> Publication {
 }
 
 /// Reports what was done with each result.
-fn report(plan: &Plan, publication: Publication, journal: &mut Journal) {
-    for Published { path, action, aside } in publication.published {
-        let event = RunEvent::Result { path, action, aside, cause: None, help: None };
-        if action == ResultAction::Unchanged { journal.show(event) } else { journal.record(event) }
-    }
-    for message in publication.notices {
-        journal.record(RunEvent::Notice { message });
-    }
-    for Refused { path, error, lost, target, instance } in publication.refused {
-        let (cause, help) = explain(&error, &target);
-        let (action, cause) = match lost {
-            true => (ResultAction::Lost, format!("What `{}` made is damaged.", plan.instances[instance.index()].name)),
-            false => (ResultAction::Refused, cause),
-        };
-        journal.record(RunEvent::Result { path, action, aside: None, cause: Some(cause), help });
+fn report(publication: Publication, journal: &mut Journal) {
+    for event in publication.into_events() {
+        let is_old = matches!(&event, RunEvent::Result { action: ResultAction::Unchanged, .. });
+        if is_old { journal.show(event) } else { journal.record(event) }
     }
 }

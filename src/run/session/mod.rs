@@ -10,6 +10,7 @@ mod room;
 pub(crate) mod run_summary;
 pub mod second_pass;
 pub mod shell;
+mod time;
 pub(crate) mod transfers;
 pub mod whereabouts;
 mod withheld;
@@ -17,13 +18,14 @@ mod withheld;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use athanor_cache::{Cache, CacheError, Exclusions};
 use athanor_remote::RemoteError;
 
 use crate::events::{Counts, EventSink, Outcome, RunEvent};
 use crate::language::Diagnostics;
-use crate::plan::{InstanceId, Plan};
+use crate::plan::{Instance, InstanceId, Plan};
 use crate::run::access::config::SandboxConfig;
 use crate::run::access::policy::AccessPolicy;
 use crate::run::environment::Variables;
@@ -40,6 +42,7 @@ use crate::run::state::plan_snapshot::{KeyedPlan, PlanKey};
 use crate::run::state::snapshot_file::SnapshotFiles;
 use crate::run::status::{EarlierRuns, Status, status};
 use crate::settings::Settings;
+use crate::view::time_left::TimeLeft;
 
 pub use activity::{Activity, ActivityProgress};
 use durations::known_durations;
@@ -132,14 +135,14 @@ pub struct RunRequest {
     pub force: HashSet<InstanceId>,
     /// Instances whose work begins afresh, without the state that is kept of it.
     pub fresh_state: HashSet<InstanceId>,
+    /// Time that it has, if that is limited.
+    pub stop_after: Option<Duration>,
     /// Path of this program's binary.
     pub program: PathBuf,
     /// Pipeline file as given.
     pub file: String,
     /// Options of a cluster's jobs, if it is to run stages there.
     pub cluster: Option<SlurmConfig>,
-    /// Variables that were set for the run, as they were given.
-    pub set: Vec<String>,
     /// Value of `ATHANOR_ATTEMPT` in this process: empty unless the run is part of another run's stage.
     pub within: String,
 }
@@ -202,6 +205,15 @@ impl<'a> Session<'a> {
     /// Instances that the session is about, producers first.
     pub fn wanted(&self) -> &[InstanceId] {
         &self.wanted
+    }
+
+    /// Forecast of a run with these resources. A history that cannot be read counts as none.
+    pub(crate) fn time_left(&self, capacity: &Capacity) -> TimeLeft {
+        let known = known_durations(self.plan, &self.history.ledger().unwrap_or_default());
+        let share =
+            |instance: &Instance| capacity.shares(&capacity.wanted_by(instance)).into_iter().fold(0.0, f64::max);
+        let shares: Vec<f64> = self.plan.instances.iter().map(share).collect();
+        TimeLeft::new(self.plan, &self.wanted, &known, &shares)
     }
 
     /// The cache.

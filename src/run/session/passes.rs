@@ -19,6 +19,7 @@ use crate::run::attempts::scratch_pool::ScratchPool;
 use crate::run::engine::dispatcher::{Dispatcher, PassResult, RunPolicy};
 use crate::run::engine::message::Message;
 use crate::run::engine::scheduler::Scheduler;
+use crate::run::engine::time_limit::TimeLimit;
 use crate::run::environment::Variables;
 use crate::run::executor::cluster::{ClusterConfig, ClusterExecutor, ClusterFolder};
 use crate::run::executor::job::{Executor, JobListener};
@@ -60,6 +61,8 @@ pub(super) struct Passes<'r> {
     pub(super) variables: Variables,
     /// Whether to keep the folders of failed attempts.
     pub(super) keep_scratch: bool,
+    /// Limit of the run's time, if it has one.
+    pub(super) time_limit: Option<TimeLimit>,
     /// Name of the run.
     pub(super) run: String,
     /// Folder of the run, for logs.
@@ -142,6 +145,7 @@ impl Passes<'_> {
             cpu_fallback: self.capacity.cpu_fallback,
             private_inputs,
             withheld: self.withheld.clone(),
+            time_limit: self.time_limit.clone(),
         }
     }
 

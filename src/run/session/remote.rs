@@ -12,6 +12,7 @@ use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::backend::BackendEvent;
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::engine::message::Message;
+use crate::run::engine::time_limit::TimeEnds;
 use crate::run::remote::RemoteUse;
 use crate::run::session::second_pass::SecondPass;
 use crate::run::state::journal::Journal;
@@ -39,6 +40,8 @@ pub(super) struct Needed<'n> {
     pub(super) plan: &'n Plan,
     /// Instances that the run is about, producers first.
     pub(super) wanted: &'n [InstanceId],
+    /// Ends of the run's time, if that is limited.
+    pub(super) ends: Option<TimeEnds>,
 }
 
 impl Needed<'_> {
@@ -62,8 +65,8 @@ impl Needed<'_> {
             if missing.is_empty() {
                 return next.is_some();
             }
-            if !fetch(remote, missing, messages, journal) {
-                journal.record(RunEvent::StopRequested { forced: false });
+            if let Some(Stopped { out_of_time }) = fetch(remote, missing, self.ends, messages, journal) {
+                journal.record(RunEvent::StopRequested { forced: false, out_of_time });
                 first.outcome = Outcome::Interrupted;
                 return false;
             }
@@ -82,13 +85,20 @@ impl Needed<'_> {
     }
 }
 
-/// Fetches artifacts, and tells how far it is. Returns whether to look further: not if the user stopped it.
+/// End of transfers before they were over.
+struct Stopped {
+    /// Whether the run's time is over, and the user has not asked.
+    out_of_time: bool,
+}
+
+/// Fetches artifacts, and tells how far it is. Returns whether that was stopped.
 fn fetch(
     remote: &Arc<RemoteUse>,
     artifacts: Vec<Artifact>,
+    ends: Option<TimeEnds>,
     messages: &Receiver<Message>,
     journal: &mut Journal,
-) -> bool {
+) -> Option<Stopped> {
     let (sender, done) = mpsc::channel();
     let mut watch = Watch::new("fetching", format!("from {}", remote.address()));
     for artifact in artifacts {
@@ -102,23 +112,29 @@ fn fetch(
     loop {
         match done.recv_timeout(LOOK) {
             Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return true,
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
-        if is_interrupted(messages, journal) {
+        let is_interrupted = is_interrupted(messages, journal);
+        if is_interrupted || is_over(ends) {
             remote.stop();
-            return false;
+            return Some(Stopped { out_of_time: !is_interrupted });
         }
         watch.tell(remote.fetched(), journal);
     }
 }
 
 /// Waits for the last push of a run, and tells what became of them.
-pub(super) fn finish_pushes(remote: &RemoteUse, messages: &Receiver<Message>, journal: &mut Journal) {
+pub(super) fn finish_pushes(
+    remote: &RemoteUse,
+    ends: Option<TimeEnds>,
+    messages: &Receiver<Message>,
+    journal: &mut Journal,
+) {
     let mut watch = Watch::new("pushing", format!("to {}", remote.address()));
     let mut is_stopped = false;
     let state = loop {
         let state = remote.wait_for_pushes(LOOK);
-        is_stopped |= is_interrupted(messages, journal);
+        is_stopped |= is_interrupted(messages, journal) || is_over(ends);
         if state.left == 0 || is_stopped {
             break state;
         }
@@ -150,6 +166,11 @@ pub(super) fn outputs_here(remote: Option<&RemoteUse>, outputs: &[Option<Outputs
     let Some(remote) = remote else { return outputs.to_vec() };
     let is_here = |outputs: &&Outputs| remote.missing(outputs.iter().map(|output| &output.artifact)).is_empty();
     outputs.iter().map(|outputs| outputs.as_ref().filter(is_here).cloned()).collect()
+}
+
+/// Whether the time of the run is over.
+fn is_over(ends: Option<TimeEnds>) -> bool {
+    ends.is_some_and(|ends| Instant::now() >= ends.kill)
 }
 
 /// Whether the user stops the run. Messages of the remote cache are passed on.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use athanor_cache::{CacheError, Digest};
-use athanor_stages::secrets::mask;
+use athanor_stages::ports::OutputPort;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -11,7 +11,8 @@ use crate::events::{Counts, Outcome};
 use crate::plan::{InstanceId, Plan};
 use crate::run::engine::dispatcher::PassResult;
 use crate::run::provenance::Provenance;
-use crate::run::state::history::{RunId, RunSummary};
+use crate::run::publish::{facts_of_run, places};
+use crate::run::state::history::{PlanSummary, ResultPlace, RunId, RunSummary};
 
 use super::Session;
 
@@ -35,8 +36,6 @@ pub(super) struct RunEnd {
     pub(super) counts: Counts,
     /// Duration.
     pub(super) duration_ms: u64,
-    /// Variables that were set.
-    pub(super) set: Vec<String>,
     /// Provenance of its results.
     pub(super) provenance: Option<Provenance>,
 }
@@ -62,17 +61,26 @@ pub(super) fn add_summary(session: &Session<'_>, pass: &PassResult, end: RunEnd)
         let id = commit.id.get(..COMMIT_DIGITS).unwrap_or(&commit.id);
         format!("{id}{}", if commit.dirty { "+" } else { "" })
     });
+    let (places, unmade) = result_places(plan, pass);
+    let facts = facts_of_run(plan, &session.history, Timestamp::now());
     let summary = RunSummary {
         run: end.run,
-        ended: Timestamp::now(),
+        ended: facts.time,
         duration_ms: end.duration_ms,
         outcome: end.outcome,
         counts: end.counts,
-        set: end.set.iter().map(|text| mask(text).into_owned()).collect(),
+        set: facts.set,
         commit,
         headline: headline(plan, &done, &metrics_of),
         results: BTreeMap::new(),
         gone: BTreeSet::new(),
+        plan: Some(PlanSummary {
+            name: plan.name.clone(),
+            variables: facts.variables,
+            files: facts.vars,
+            results: places,
+        }),
+        unmade,
     };
     let planned: HashSet<&str> = session.names().collect();
     let fingerprints = done.iter().map(|(id, fingerprint)| (plan.instances[id.index()].name.clone(), *fingerprint));
@@ -82,6 +90,24 @@ pub(super) fn add_summary(session: &Session<'_>, pass: &PassResult, end: RunEnd)
         |name, fingerprint| numbers.get(name).map(|id| metrics_of(*id, fingerprint)).unwrap_or_default(),
         |name| planned.contains(name),
     )
+}
+
+/// Places of the results, and the paths of those that the run did not make.
+fn result_places(plan: &Plan, pass: &PassResult) -> (Vec<ResultPlace>, BTreeSet<String>) {
+    let record = |id: InstanceId, port: &OutputPort| {
+        pass.outputs[id.index()].as_ref()?.iter().find(|output| output.name == port.name)
+    };
+    let file = |id, port: &OutputPort| record(id, port).map_or_else(|| port.file.clone(), |made| made.file.clone());
+    let (mut results, mut unmade) = (Vec::new(), BTreeSet::new());
+    for (path, source) in places(plan, file) {
+        let made_by = &plan.instances[source.instance.index()];
+        let port = &made_by.outputs[source.output];
+        if record(source.instance, port).is_none() {
+            unmade.insert(path.clone());
+        }
+        results.push(ResultPlace { path, instance: made_by.name.clone(), output: port.name.clone() });
+    }
+    (results, unmade)
 }
 
 /// Metrics of the instances that speak for the pipeline.

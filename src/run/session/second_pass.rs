@@ -84,7 +84,8 @@ pub fn joined(mut first: PassResult, pass: &SecondPass, second: PassResult) -> P
     let finished = first.finished.union(&second.finished).copied().collect();
     let mut metrics = first.metrics;
     metrics.extend(second.metrics);
-    PassResult { outcome, counts, finished, metrics, ..second }
+    let not_started = [first.not_started, second.not_started].concat();
+    PassResult { outcome, counts, finished, metrics, not_started, ..second }
 }
 
 /// Results of a pass, by instance.

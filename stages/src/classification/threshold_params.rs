@@ -11,6 +11,7 @@ use crate::params::{ParamProblem, Parameters};
 pub struct ThresholdParams {
     /// Threshold of every class when no table of thresholds is given.
     #[serde(default = "half")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: f64,
 }
 

@@ -23,29 +23,28 @@ pub struct ReadOptions {
     /// each file holds all channels of an image. In the place of `{id}` there may be `{class}/{name}` or `{split}/{class}/{name}`,
     /// which together make the id, joined by `_`. Sets made by stages have a manifest and do not need it.
     #[serde(default = "default_pattern")]
+    #[schemars(example = "{class}/{name}.{ext}")]
     pub pattern: String,
     /// Channels to read; every image must have all of them. The default is all channels of a set, and in a plain folder
     /// those of red, green, blue and yellow that occur, or red, green and blue if each file holds all channels.
     #[serde(default)]
     pub channels: Option<Vec<String>>,
-    /// Action for an id with an image that is missing, duplicated or unreadable: `error` fails the stage, `skip` leaves
-    /// the id out and lists it in `skipped`.
+    /// Action for an id with an image that is missing, duplicated or unreadable.
     #[serde(default)]
     pub on_bad: OnBad,
-    /// Colour component that holds the signal of each channel, for files with colours.
+    /// Colour component that holds the signal of each channel, where a file of one channel is saved in colour.
     #[serde(default = "hpa_colours")]
     pub colours: BTreeMap<String, Colour>,
-    /// Orientation in the EXIF data of photographs: `apply` turns them as Pillow's `ImageOps.exif_transpose` does, `ignore`
-    /// takes the pixels as they lie in the file.
+    /// Orientation in the EXIF data of photographs.
     #[serde(default)]
     pub exif: Exif,
-    /// Scaling of samples of other than 8 bits: `full` takes the range of the file's type, `minmax` that of each image, `bits`
-    /// the bits in use. Of 16 bits that come out, kinds that work on 8 take the upper ones.
+    /// Scaling of samples of other than 8 bits. Of 16 bits that come out, kinds that work on 8 take the upper ones.
     #[serde(default)]
     pub scale: Scale,
     /// Bits that the samples use, for `scale: bits`. The default is the smallest of 8, 10, 12, 14, 16 and so on that hold an
     /// image's largest sample.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 64))]
     pub bits: Option<u8>,
 }
 
@@ -53,11 +52,11 @@ pub struct ReadOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Colour {
-    /// The first.
+    /// The first component of a pixel.
     Red,
-    /// The second.
+    /// The second component.
     Green,
-    /// The third.
+    /// The third component.
     Blue,
 }
 

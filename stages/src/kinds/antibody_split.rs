@@ -22,7 +22,7 @@ pub struct AntibodySplit;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AntibodySplitParams {
-    /// Number of matched train ids to hold out.
+    /// Number of matched train ids in the hold-out set `held_out`.
     #[serde(default = "thousand")]
     pub hold_out: usize,
 }

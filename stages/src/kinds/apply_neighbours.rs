@@ -24,6 +24,7 @@ pub struct ApplyNeighbours;
 pub struct ApplyNeighboursParams {
     /// Cosine above which a row takes its nearest neighbour's labels.
     #[serde(default = "near")]
+    #[schemars(range(min = -1.0, max = 1.0))]
     pub threshold: f64,
     /// Number of rows that take their nearest neighbour's labels, those with the highest cosines; instead of `threshold`, for models
     /// whose cosines lie higher or lower.
@@ -31,6 +32,7 @@ pub struct ApplyNeighboursParams {
     pub count: Option<usize>,
     /// Number of classes; targets hold numbers below it.
     #[serde(default = "hpa_classes")]
+    #[schemars(range(min = 1))]
     pub classes: usize,
 }
 

@@ -68,6 +68,7 @@ impl StageKind for ChannelStatistics {
     const REVISION: u32 = 3;
     const DOC: &'static str = "Measures each channel: the mean over images of the image's mean and of its population standard deviation, both as a share of full scale.";
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
 
     fn run(
         params: ChannelStatisticsParams,

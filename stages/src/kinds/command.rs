@@ -95,6 +95,11 @@ impl Kind for Command {
         false
     }
 
+    // Its stages say so, by `state`.
+    fn resumes(&self) -> bool {
+        false
+    }
+
     fn not_in_fingerprint(&self) -> &'static [&'static str] {
         &[]
     }

@@ -58,7 +58,7 @@ impl StageKind for ConcatTables {
 
     const NAME: &'static str = "concat_tables";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Puts the rows of several tables into one. Quotes, line ends and byte-order marks are those of CSV, which text tools such as `cat` and `tail` do not know.";
+    const DOC: &'static str = "Puts the rows of several tables into one, a merge of one below the other. Quotes, line ends and byte-order marks are those of CSV, which text tools such as `cat` and `tail` do not know.";
 
     fn run(
         params: ConcatTablesParams,

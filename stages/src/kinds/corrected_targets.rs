@@ -24,6 +24,7 @@ pub struct CorrectedTargets;
 pub struct CorrectedTargetsParams {
     /// Number of classes; targets hold numbers below it.
     #[serde(default = "hpa_classes")]
+    #[schemars(range(min = 1))]
     pub classes: usize,
     /// Classes whose old value stays. The default: Peroxisomes, Endosomes, Lysosomes, Lipid droplets and Cytoplasmic
     /// bodies.

@@ -31,8 +31,9 @@ pub struct Embed;
 pub struct EmbedParams {
     /// Number of images in a batch.
     #[serde(default = "batch")]
+    #[schemars(range(min = 1))]
     pub batch: usize,
-    /// Numeric precision of the network.
+    /// Numeric precision of the network: float32 or mixed precision.
     #[serde(default)]
     pub precision: Precision,
     /// Whether dropout stays on, with the shares of the training and random numbers of the stage's `seed`, as when the reference
@@ -80,8 +81,9 @@ impl StageKind for Embed {
     const NAME: &'static str = "embed";
     const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
     const USES_GPUS: bool = true;
-    const DOC: &'static str = "Computes the feature of each image with a metric model, from the whole image without augmentation.\n\nA stage that is stopped or killed continues after the images it has processed.";
+    const DOC: &'static str = "Computes the feature (embedding) of each image with a metric model, from the whole image without augmentation.\n\nA stage that is stopped or killed continues after the images it has processed.";
 
     fn run(
         params: EmbedParams,

@@ -61,7 +61,7 @@ impl StageKind for Ensemble {
 
     const NAME: &'static str = "ensemble";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Combines matrices: element by element the mean or the maximum, or all rows one after the other.\n\n\
+    const DOC: &'static str = "Combines the predictions of several models (an ensemble), or other matrices: element by element the mean or the maximum, or all rows one after the other.\n\n\
         For `mean` and `maximum` all matrices must have the same rows in the same order.";
 
     fn run(

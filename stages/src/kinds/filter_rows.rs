@@ -25,6 +25,7 @@ pub struct FilterRowsParams {
     pub keep: Option<String>,
     /// Columns to set, by name: an expression for each. Those that are not there are added.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(example = serde_json::json!({ "Target": "Target|replace(\";\", \" \")" }))]
     pub set: IndexMap<String, String>,
 }
 

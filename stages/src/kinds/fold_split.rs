@@ -18,7 +18,7 @@ pub struct FoldSplit;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FoldSplitParams {
-    /// Number of the validation fold, from 0.
+    /// Number of the fold that is the validation part, counted from 0; the others are the training part.
     pub fold: usize,
 }
 
@@ -55,8 +55,7 @@ impl StageKind for FoldSplit {
 
     const NAME: &'static str = "fold_split";
     const REVISION: u32 = 1;
-    const DOC: &'static str =
-        "Writes the training and the validation part of one fold: its own rows first, then the external ones.";
+    const DOC: &'static str = "Writes the training and the validation part of one fold of a cross-validation: the rows of `labels` first, then the external ones.";
 
     fn run(
         params: FoldSplitParams,

@@ -23,11 +23,13 @@ pub struct Folds;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FoldsParams {
-    /// Number of folds, at least 2.
+    /// Number of folds.
     #[serde(default = "five")]
+    #[schemars(range(min = 2))]
     pub folds: usize,
     /// Number of classes; targets hold numbers below it.
     #[serde(default = "hpa_classes")]
+    #[schemars(range(min = 1))]
     pub classes: usize,
 }
 
@@ -73,7 +75,7 @@ impl StageKind for Folds {
 
     const NAME: &'static str = "folds";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Splits labelled rows into folds that each have their share of every class.\n\n\
+    const DOC: &'static str = "Splits labelled rows into folds for a cross-validation, each with its share of every class (stratified split).\n\n\
         Iterative multi-label stratification (Sechidis et al. 2011), row for row as the Python package \
         iterative-stratification 0.1.9 does it with `shuffle=True` and the stage's seed as `random_state`.";
 

@@ -28,6 +28,7 @@ pub struct InitialWeightsParams {
     pub arch: Architecture,
     /// Number of channels of the images.
     #[serde(default = "channels")]
+    #[schemars(range(min = 1))]
     pub channels: usize,
 }
 

@@ -110,7 +110,7 @@ impl StageKind for JoinTables {
 
     const NAME: &'static str = "join_tables";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Joins two tables by columns whose cells are equal as text, blanks around them left out.\n\nThe metric `rows_without_match` counts rows of `table` that nothing in `other` matches.";
+    const DOC: &'static str = "Joins two tables (a merge, in the words of pandas) by columns whose cells are equal as text, blanks around them left out.\n\nThe metric `rows_without_match` counts rows of `table` that nothing in `other` matches.";
 
     fn run(
         params: JoinTablesParams,

@@ -26,7 +26,7 @@ pub struct LabelTableParams {
     /// Whether the rows are external: their ids start with an antibody's number, which gets columns of its own.
     #[serde(default)]
     pub external: bool,
-    /// Names of the classes, by number, or `from_table`: those that the table holds, numbers by size and words in the order of text.
+    /// Classes, in the order of their numbers.
     #[serde(default = "hpa_classes")]
     pub classes: ClassList,
     /// Column of ids. Blanks around an id are taken out.
@@ -35,14 +35,13 @@ pub struct LabelTableParams {
     /// Column, or list of columns, whose cells hold classes by name or by number. An empty cell is no class.
     #[serde(default = "target")]
     pub target: Columns,
-    /// Whether each class has a column of its own instead, with its name, that holds 0 or 1.
+    /// Whether labels are one-hot: each class has a column of its own, with its name, that holds 0 or 1, and there is no `target`.
     #[serde(default)]
     pub one_hot: bool,
     /// Text between the classes of a cell: blanks, any other text such as `|`, or an empty text where a cell is one class.
     #[serde(default = "separator")]
     pub separator: String,
-    /// Character between cells, which may be written itself, too. `auto` is the comma, or where the header has none, a semicolon or a
-    /// tab.
+    /// Character between cells, which may be written itself, too.
     #[serde(default)]
     pub delimiter: Delimiter,
     /// Whether ids are names of files, which lose their extension: `a.png` is the image `a`.
@@ -54,7 +53,7 @@ pub struct LabelTableParams {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a list of names, or `from_table`")]
 pub enum ClassList {
-    /// These, by number.
+    /// Names of the classes, by number.
     Names(Vec<String>),
     /// Those that the table holds.
     Found(FromTable),
@@ -64,7 +63,7 @@ pub enum ClassList {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FromTable {
-    /// The only one.
+    /// The classes that the table holds: numbers by size, words in the order of text.
     FromTable,
 }
 
@@ -151,7 +150,7 @@ impl StageKind for LabelTable {
 
     const NAME: &'static str = "label_table";
     const REVISION: u32 = 2;
-    const DOC: &'static str = "Reads labels in the shape in which they come, and writes them in that of all other kinds: sorted class numbers, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.\n\nIn this form tables carry the names of their classes: training, reports and submissions take them from it.";
+    const DOC: &'static str = "Reads labels in the shape in which they come, multi-label or one class a row, and writes them in that of all other kinds: sorted class numbers, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.\n\nIn this form tables carry the names of their classes: training, reports and submissions take them from it.";
 
     fn run(
         params: LabelTableParams,

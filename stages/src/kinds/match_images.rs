@@ -25,7 +25,7 @@ const MAX_SHOWN: usize = 40;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MatchImagesParams {
-    /// Maximum Hamming distance, in bits of 64, between the hashes of two matching images, for each channel.
+    /// Maximum Hamming distance between the hashes of two matching images, for each channel: 0 to 64 bits that may differ.
     #[serde(default = "thresholds")]
     pub thresholds: BTreeMap<String, u32>,
     /// Names of the two id columns. The default is `Train` and `Extra`, or `Test1` and `Test2` within one set.
@@ -94,7 +94,7 @@ impl StageKind for MatchImages {
 
     const NAME: &'static str = "match_images";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Finds all pairs of images whose perceptual hashes differ in few bits in every channel: of two sets, or within one set, where every pair is listed in both orders.";
+    const DOC: &'static str = "Finds near-duplicate images: all pairs whose perceptual hashes differ in few bits in every channel: of two sets, or within one set, where every pair is listed in both orders.";
     const USES_ALL_CPUS: bool = true;
 
     fn run(

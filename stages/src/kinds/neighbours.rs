@@ -28,16 +28,17 @@ const BINS: usize = 50;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NeighboursParams {
-    /// Number of neighbours of a query, at least 1.
+    /// Number of neighbours of a query.
     #[serde(default = "three")]
+    #[schemars(range(min = 1))]
     pub top: usize,
-    /// Whether a query may be its own neighbour: the reference with the same id. For sets that share rows.
+    /// Whether a query may be its own neighbour, which is the reference with the same id: where queries are among the references.
     #[serde(default)]
     pub itself: bool,
     /// Whether the tables may lack rows. Those count as unknown; without it, a row that a table lacks is an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
-    /// Cosines for which the report counts the queries whose nearest neighbour lies above.
+    /// Cosines, from -1 to 1, for each of which the report counts the queries whose nearest neighbour lies above.
     #[serde(default = "reported")]
     pub thresholds: Vec<f64>,
 }
@@ -98,7 +99,7 @@ impl StageKind for Neighbours {
 
     const NAME: &'static str = "neighbours";
     const REVISION: u32 = 2;
-    const DOC: &'static str = "Finds for every query the references with the largest cosine of their features, by exhaustive search.\n\n\
+    const DOC: &'static str = "Finds the nearest neighbours of every query: the references with the largest cosine of their features, by exhaustive search.\n\n\
         Each set is standardised per column by its own mean and standard deviation, as scikit-learn's `StandardScaler` does: a \
         constant column has no influence. Cosines are exact to float64; equally near references come in the order of \
         their file. The search needs about 150 MB of memory beside the ids and what it finds, however many references \

@@ -31,6 +31,7 @@ pub struct PackImages;
 pub struct PackImagesParams {
     /// Approximate number of images in a file.
     #[serde(default = "images_per_shard")]
+    #[schemars(range(min = 1))]
     pub images_per_shard: usize,
     /// Options for reading the images.
     #[serde(flatten)]
@@ -78,6 +79,7 @@ impl StageKind for PackImages {
     const REVISION: u32 = 3;
     const DOC: &'static str = "Decodes an image set into memory-mapped safetensors files, from which any crop is read without decoding.\n\nThe file of an image depends on its id alone, so that a new image changes one file; the others in that file are copied, not decoded again.";
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
 
     fn run(
         params: PackImagesParams,

@@ -33,13 +33,16 @@ const PSEUDO: &str = "pseudo";
 pub struct PseudoLabelsParams {
     /// Threshold of every class when no table of thresholds is given.
     #[serde(default = "half")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: f64,
     /// Minimum probability of the most probable class; rows below it are left out.
     #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub min_confidence: f64,
-    /// Share of the rows with the same most probable class to take, most confident first: above 0, at most 1. The count
+    /// Share of the rows with the same most probable class to take, most confident first. The count
     /// is rounded, but at least 1; of equally confident rows the first is taken.
     #[serde(default = "all")]
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub top_share: f64,
     /// Value of the column `External` of the unlabelled images.
     #[serde(default)]
@@ -97,7 +100,7 @@ impl StageKind for PseudoLabels {
 
     const NAME: &'static str = "pseudo_labels";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Labels unlabelled images by their predictions, and adds them to a training split.\n\n\
+    const DOC: &'static str = "Labels unlabelled images by their predictions (pseudo-labels), and adds them to a training split.\n\n\
         A row gets every class above its threshold, and always the most probable one. `min_confidence` and then `top_share` \
         decide which rows are taken. Always extend the split of true labels: one that has predicted rows already is refused, \
         since their probabilities are no longer known (several sets of predictions become one by `ensemble` with the \

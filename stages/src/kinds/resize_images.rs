@@ -31,20 +31,23 @@ pub struct ResizeImages;
 /// Parameters of [`ResizeImages`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ResizeImagesParams {
-    /// Side of the squares, in pixels; the output is `images`.
+    /// Side of the squares, in pixels; the output is `images`. Give this or `sizes`.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 32_768))]
     pub size: Option<u32>,
     /// Several sides, in pixels, from one decoding; the outputs are `size_<pixels>`.
     #[serde(default)]
+    #[schemars(example = [512, 1024])]
     pub sizes: Option<Vec<u32>>,
-    /// Interpolation: `bilinear` is OpenCV's INTER_LINEAR, `area` its INTER_AREA, `lanczos` Pillow's LANCZOS.
+    /// Interpolation.
     #[serde(default)]
     pub interpolation: Interpolation,
     /// File format of the result.
     #[serde(default)]
     pub format: Format,
-    /// JPEG quality, 1 to 100.
+    /// JPEG quality.
     #[serde(default = "quality")]
+    #[schemars(range(min = 1, max = 100))]
     pub quality: u8,
     /// Bit depth of the result: 8, or 16 to keep the depth of 16-bit images (PNG only).
     #[serde(default = "depth")]
@@ -58,10 +61,10 @@ pub struct ResizeImagesParams {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// Lossless.
+    /// PNG, lossless.
     #[default]
     Png,
-    /// Smaller.
+    /// JPEG, smaller and with losses, as `quality` says.
     Jpeg,
 }
 
@@ -177,6 +180,7 @@ impl StageKind for ResizeImages {
     const REVISION: u32 = 3;
     const DOC: &'static str = "Resizes images to squares of one or several sizes, from one decoding each, as grey files.\n\nReads PNG, JPEG, TIFF, BMP, GIF, WebP, PNM and QOI, whatever the names of the files; of files with colours it takes the colour component that holds the channel.";
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
     const OUTPUTS_VARY: bool = true;
 
     fn outputs(params: &ResizeImagesParams) -> Vec<OutputPort> {

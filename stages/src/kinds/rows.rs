@@ -18,11 +18,13 @@ pub struct Rows;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RowsParams {
-    /// Number of rows to keep from the start.
+    /// Number of rows to keep from the start; give this or `last`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub first: Option<usize>,
-    /// Number of rows to keep from the end.
+    /// Number of rows to keep from the end; give this or `first`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub last: Option<usize>,
 }
 

@@ -22,8 +22,9 @@ pub struct Submission;
 pub struct SubmissionParams {
     /// Threshold of every class when no table of thresholds is given.
     #[serde(default = "half")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: f64,
-    /// Text between the labels of a row.
+    /// Text between the labels of a row; a blank if left out.
     #[serde(default = "blank", skip_serializing_if = "is_blank")]
     pub separator: String,
 }

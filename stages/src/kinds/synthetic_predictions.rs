@@ -24,9 +24,11 @@ pub struct SyntheticPredictions;
 pub struct SyntheticPredictionsParams {
     /// Number of classes.
     #[serde(default = "hpa_classes")]
+    #[schemars(range(min = 1))]
     pub classes: usize,
     /// Noise level, from 0 (the probabilities are the labels) to 1 (they carry no information).
     #[serde(default = "some_noise")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub noise: f64,
 }
 
@@ -68,7 +70,7 @@ impl StageKind for SyntheticPredictions {
 
     const NAME: &'static str = "synthetic_predictions";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Generates probabilities like those of a model of a given quality, from the true labels and noise. The same seed gives the same numbers.";
+    const DOC: &'static str = "Generates synthetic probabilities like those of a model of a given quality, from the true labels and noise. The same seed gives the same numbers.";
 
     fn run(
         params: SyntheticPredictionsParams,

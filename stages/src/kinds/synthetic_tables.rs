@@ -24,15 +24,19 @@ pub struct SyntheticTables;
 pub struct SyntheticTablesParams {
     /// Number of labelled train ids.
     #[serde(default = "train_rows")]
+    #[schemars(range(min = 20))]
     pub train: usize,
     /// Number of labelled external ids.
     #[serde(default = "external_rows")]
+    #[schemars(range(min = 20))]
     pub external: usize,
     /// Number of test ids.
     #[serde(default = "test_rows")]
+    #[schemars(range(min = 20))]
     pub test: usize,
     /// Number of classes.
     #[serde(default = "hpa_classes")]
+    #[schemars(range(min = 1))]
     pub classes: usize,
 }
 
@@ -91,7 +95,7 @@ impl StageKind for SyntheticTables {
 
     const NAME: &'static str = "synthetic_tables";
     const REVISION: u32 = 1;
-    const DOC: &'static str = "Generates small tables in the shapes of the Human Protein Atlas challenge, so that a pipeline runs without any data. The same seed gives the same tables.";
+    const DOC: &'static str = "Generates small synthetic tables in the shapes of the Human Protein Atlas challenge, so that a pipeline runs without any data. The same seed gives the same tables.";
 
     fn run(
         params: SyntheticTablesParams,

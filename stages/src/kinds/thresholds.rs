@@ -22,9 +22,9 @@ pub struct Thresholds;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// The share of rows above the threshold comes nearest to the class's expected share.
+    /// The threshold above which the share of rows comes nearest to the class's expected share.
     ExpectedRatio,
-    /// The soft F1 on labelled rows is largest.
+    /// The threshold at which the soft F1 on labelled rows is largest.
     SoftF1,
 }
 
@@ -74,14 +74,17 @@ pub struct ThresholdsParams {
     /// Method for finding thresholds.
     #[serde(default = "expected_ratio")]
     pub method: Method,
-    /// Expected share of rows of each class, for `expected_ratio`; 0.01 stands for the share in `labels`.
+    /// Expected share of rows of each class, from 0 to 1, for `expected_ratio`; 0.01 stands for the share in `labels`. The default is that of
+    /// the reference solution, for its 28 classes.
     #[serde(default = "hpa_ratios")]
     pub ratios: Vec<f64>,
     /// Number of evenly spaced candidates from 0 to 1, both included, for `expected_ratio`.
     #[serde(default = "ten_thousand")]
+    #[schemars(range(min = 2))]
     pub points: usize,
     /// Sharpness of the soft comparison with the threshold, for `soft_f1`.
     #[serde(default = "fifty")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub sharpness: f64,
 }
 

@@ -11,10 +11,10 @@ use crate::error::StageError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// float32.
+    /// float32 everywhere.
     #[default]
     F32,
-    /// bfloat16 below the head.
+    /// Mixed precision: bfloat16 below the head, for GPUs that compute in it.
     Bf16,
 }
 

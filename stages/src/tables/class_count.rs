@@ -12,6 +12,7 @@ use crate::params::{ParamProblem, Parameters};
 pub struct ClassCountParams {
     /// Number of classes; targets hold numbers below it.
     #[serde(default = "hpa_classes")]
+    #[schemars(range(min = 1))]
     pub classes: usize,
 }
 

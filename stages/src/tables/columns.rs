@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected the name of a column, or a list of names")]
 pub enum Columns {
-    /// One.
+    /// Name of one column.
     One(String),
-    /// Several.
+    /// Names of several columns.
     Several(Vec<String>),
 }
 
@@ -31,11 +31,11 @@ impl Columns {
     expecting = "expected the name of a column, a list of names, or a mapping from columns to those of `other`"
 )]
 pub enum KeyColumns {
-    /// One, with the same name in both.
+    /// Name of one column, which both tables have.
     One(String),
-    /// Several, with the same names in both.
+    /// Names of several columns, which both tables have.
     Several(Vec<String>),
-    /// By their names in `table`, with the names in `other`.
+    /// Names of columns in `table`, each with its name in `other`.
     Renamed(IndexMap<String, String>),
 }
 

@@ -98,8 +98,12 @@ impl<W: RunBackend> Dispatcher<'_, W> {
 
     pub(super) fn interrupt(&mut self) {
         self.interrupts += 1;
-        let forced = self.interrupts > 1;
-        self.journal.record(RunEvent::StopRequested { forced });
+        self.stop(self.interrupts > 1, false);
+    }
+
+    /// Starts nothing more, and asks what runs to stop, or kills it.
+    pub(super) fn stop(&mut self, forced: bool, out_of_time: bool) {
+        self.journal.record(RunEvent::StopRequested { forced, out_of_time });
         self.scheduler.stop_accepting();
         self.elsewhere.clear();
         let how = if forced { Stop::Now } else { Stop::Gently };

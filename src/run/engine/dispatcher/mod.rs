@@ -4,6 +4,7 @@ mod elsewhere;
 mod failures;
 mod jobs;
 mod pass;
+mod time;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use athanor_cache::{CacheError, Digest};
 use serde_json::{Map, Value};
 
-use crate::events::{Counts, Outcome, RunEvent};
+use crate::events::{Counts, RunEvent};
 use crate::plan::{InstanceId, Plan};
 use crate::run::attempts::attempt::{AttemptOptions, CommitError, Stored};
 use crate::run::attempts::backend::{BackendEvent, RunBackend};
@@ -93,6 +94,10 @@ pub struct Dispatcher<'a, W: RunBackend> {
     noticed: HashSet<String>,
     timed_out: HashSet<InstanceId>,
     interrupts: u32,
+    /// Whether the end of the time was what stopped the pass.
+    out_of_time: bool,
+    /// Whether instances were left that would not end in time.
+    has_left: bool,
     counts: Counts,
 }
 
@@ -138,6 +143,8 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             noticed: HashSet::new(),
             timed_out: HashSet::new(),
             interrupts: 0,
+            out_of_time: false,
+            has_left: false,
             counts: Counts::default(),
         }
     }
@@ -202,6 +209,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
     /// Checks what nobody reports: overdue jobs, and results of other processes.
     pub fn poll(&mut self) -> Result<(), CacheError> {
         self.stop_overdue();
+        self.watch_time();
         self.poll_other_processes()
     }
 
@@ -283,6 +291,10 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             && let Some((id, allocation)) = self.scheduler.next_start()
         {
             let fingerprint = self.resolved[&id].fingerprint;
+            if let Some(because) = self.refusal(id) {
+                self.leave(id, &because);
+                continue;
+            }
             let Some(claim) = self.backend.try_claim(&fingerprint)? else {
                 self.scheduler.made_elsewhere(id);
                 self.journal.record(RunEvent::Waiting { instance: self.name(id) });
@@ -329,6 +341,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             cpus: allocation.cpus,
             gpus: allocation.gpus.clone(),
             log,
+            queues: self.executor.queues(),
         });
         for message in self.inputs.notices(id) {
             if self.noticed.insert(message.clone()) {
@@ -414,6 +427,7 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             self.counts.ran += 1;
             self.finished.insert(id);
             self.backend.recorded(&record);
+            self.learn_duration(id, record.duration_ms);
             if !record.metrics.is_empty() {
                 self.metrics.insert(id, record.metrics);
             }
@@ -443,31 +457,5 @@ impl<'a, W: RunBackend> Dispatcher<'a, W> {
             }
         }
         Ok(())
-    }
-
-    /// Result of the pass.
-    pub fn finish(self) -> PassResult {
-        let outcome = match (self.interrupts, self.counts.failed) {
-            (0, 0) => Outcome::UpToDate,
-            (0, _) => Outcome::Failed,
-            _ => Outcome::Interrupted,
-        };
-        let ids = (0..).map(InstanceId).zip(self.outputs);
-        let made = |id| *self.scheduler.state(id) == State::Done && !self.lost.contains(&id);
-        let done = |id| self.settled.contains(&id) || made(id);
-        let outputs = ids.map(|(id, outputs)| done(id).then_some(outputs)).collect();
-        let deferred = (0..).map(InstanceId).take(self.fingerprints.len());
-        let deferred = deferred.filter(|id| *self.scheduler.state(*id) == State::Deferred).collect();
-        PassResult {
-            outcome,
-            counts: self.counts,
-            outputs,
-            finished: self.finished,
-            metrics: self.metrics,
-            fingerprints: self.fingerprints,
-            deferred,
-            disturbed: self.disturbed,
-            keep_going: self.policy.keep_going,
-        }
     }
 }

@@ -41,7 +41,7 @@ pub use log::{RunLog, read_events};
 pub use pins::Pins;
 pub use roots::{Roots, UnknownUsage};
 pub use run_id::RunId;
-pub use summaries::{ResultSummary, Results, RunSummary, results_after};
+pub use summaries::{PlanSummary, ResultPlace, ResultSummary, Results, RunSummary, plan_after, results_after};
 pub use usage::{InstanceOutcome, RegisteredRun};
 
 /// Number of runs whose logs are retained: a collection spares what they used.

@@ -50,6 +50,37 @@ pub struct RunSummary {
     /// Instances that the pipeline has no longer.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub gone: BTreeSet<String>,
+    /// Plan, unless it is that of the run before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanSummary>,
+    /// Paths of results that it did not make.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unmade: BTreeSet<String>,
+}
+
+/// Summary of a run's plan: all that it takes to put the run's results in place again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// Name of the pipeline.
+    pub name: String,
+    /// Evaluated variables, by name.
+    pub variables: Value,
+    /// Files of `--vars`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+    /// Results.
+    pub results: Vec<ResultPlace>,
+}
+
+/// Place of a result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultPlace {
+    /// Path below the pipeline's folder of results.
+    pub path: String,
+    /// Instance that makes it.
+    pub instance: String,
+    /// Its output.
+    pub output: String,
 }
 
 /// Summary of a result.
@@ -82,8 +113,8 @@ impl History {
         Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 
-    /// Adds the summary of a run: `results` are those that it left, of which those that are new are written down, and `is_planned`
-    /// tells whether the pipeline still has an instance.
+    /// Adds the summary of a run: `fingerprints` are those of the results that it left, of which those that are new are written down, and
+    /// `is_planned` tells whether the pipeline still has an instance. A plan that is that of the run before is not written down.
     pub fn add_summary(
         &self,
         mut summary: RunSummary,
@@ -93,7 +124,11 @@ impl History {
     ) -> Result<()> {
         let lock_path = self.folder.join("ledger.lock");
         let _alone = lock(&lock_path).map_err(refused(&lock_path))?;
-        let before = results_after(&self.summaries()?);
+        let earlier = self.summaries()?;
+        if plan_after(&earlier) == summary.plan.as_ref() {
+            summary.plan = None;
+        }
+        let before = results_after(&earlier);
         for (name, fingerprint) in fingerprints {
             if before.get(&name).is_none_or(|known| known.fingerprint != fingerprint) {
                 let result = ResultSummary::new(fingerprint, &metrics(&name, &fingerprint));
@@ -125,6 +160,11 @@ pub fn results_after(summaries: &[RunSummary]) -> Results {
     results
 }
 
+/// Plan of the last of these runs, as far as it was noted.
+pub fn plan_after(summaries: &[RunSummary]) -> Option<&PlanSummary> {
+    summaries.iter().rev().find_map(|summary| summary.plan.as_ref())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -143,6 +183,8 @@ mod tests {
             headline: Vec::new(),
             results: BTreeMap::new(),
             gone: BTreeSet::new(),
+            plan: None,
+            unmade: BTreeSet::new(),
         }
     }
 

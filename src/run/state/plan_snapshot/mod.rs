@@ -151,6 +151,7 @@ struct PlanHeader {
     sources: Vec<Source>,
     results: Vec<ResultEntry>,
     stages: Vec<StageInfo>,
+    vars: serde_json::Value,
     warnings: Vec<Diagnostic>,
 }
 
@@ -178,15 +179,16 @@ fn in_surroundings(base: PlanKey, surroundings: &Surroundings) -> PlanKey {
 
 /// The plan as bytes; `None` if it cannot be serialised, or has secrets in it, which must not be stored.
 fn encode(plan: &Plan) -> Option<Vec<u8>> {
-    if plan.instances.par_iter().any(|instance| has_secret(&instance.work)) {
+    if secrets::has_secret(&plan.vars) || plan.instances.par_iter().any(|instance| has_secret(&instance.work)) {
         return None;
     }
-    let Plan { name, sources, results, stages, warnings, .. } = plan;
+    let Plan { name, sources, results, stages, vars, warnings, .. } = plan;
     let header = PlanHeader {
         name: name.clone(),
         sources: sources.clone(),
         results: results.clone(),
         stages: stages.clone(),
+        vars: vars.clone(),
         warnings: warnings.clone(),
     };
     chunked::encode(header, &plan.instances)
@@ -212,11 +214,11 @@ fn has_secret(work: &Work) -> bool {
 /// The plan of these texts that [`encode`] wrote; `None` for bytes that are no plan.
 fn decode(bytes: &[u8], source: &SourceText, overrides: &Overrides, surroundings: &Surroundings) -> Option<Plan> {
     let (header, instances) = chunked::decode::<PlanHeader, Instance>(bytes, |_| true)?;
-    let PlanHeader { name, sources, results, stages, warnings } = header;
+    let PlanHeader { name, sources, results, stages, vars, warnings } = header;
     let graph = graph(&instances);
     let texts = source_texts(source, overrides, surroundings);
     let variable_files = overrides.vars.len();
-    Some(Plan { name, instances, graph, sources, results, stages, warnings, variable_files, texts })
+    Some(Plan { name, instances, graph, sources, results, stages, vars, warnings, variable_files, texts })
 }
 
 #[cfg(test)]

@@ -185,17 +185,17 @@ macro_rules! architectures {
 }
 
 architectures! {
-    /// DenseNet-121.
+    /// DenseNet-121, as torchvision has it; images of at least 29 pixels a side.
     Densenet121("densenet121", 1024, 29): densenet::DenseNet = densenet::densenet121,
-    /// DenseNet-121 with a further 2x2 max pool after the stem, for images twice as large.
+    /// DenseNet-121 with a further 2x2 max pool after the stem, for images twice as large; at least 61 pixels.
     Densenet121Large("densenet121_large", 1024, 61): densenet::DenseNet = densenet::densenet121_large,
-    /// Inception v3 without its auxiliary head.
+    /// Inception v3 without its auxiliary head; at least 75 pixels.
     InceptionV3("inceptionv3", 2048, 75): inception::InceptionV3 = inception::inceptionv3,
-    /// ResNet-18.
+    /// ResNet-18, the smallest and fastest.
     Resnet18("resnet18", 512, 3): resnet::ResNet = resnet::resnet18,
     /// ResNet-34.
     Resnet34("resnet34", 512, 3): resnet::ResNet = resnet::resnet34,
-    /// ResNet-50.
+    /// ResNet-50, with bottlenecks.
     Resnet50("resnet50", 2048, 1): resnet::ResNet = resnet::resnet50,
 }
 

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 pub enum Schedule {
     /// One of the schedules by name.
     Named(NamedSchedule),
-    /// This rate in every epoch.
+    /// This learning rate in every epoch.
     Fixed(f64),
-    /// A rate from each epoch on, counted from 1; the first epoch is 1.
+    /// A learning rate from each epoch on; the first epoch is 1.
     Steps(Vec<ScheduleStep>),
 }
 
@@ -45,9 +45,9 @@ impl From<ScheduleStep> for (u32, f64) {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NamedSchedule {
-    /// For 45 epochs: from 3e-4 to 1e-5, falling after epochs 25, 30, 35 and 40.
+    /// For 45 epochs: 3e-4 from epoch 1, 1.5e-4 from 26, 7.5e-5 from 31, 3e-5 from 36, 1e-5 from 41.
     Adam45,
-    /// For 55 epochs: from 3e-4 to 1e-5, falling after epochs 25, 35, 45 and 50.
+    /// For 55 epochs: 3e-4 from epoch 1, 1.5e-4 from 26, 7.5e-5 from 36, 3e-5 from 46, 1e-5 from 51.
     Adam55,
     /// 1e-4 in every epoch.
     Constant,

@@ -102,7 +102,7 @@ pub enum OnBad {
     /// The stage fails and names the file.
     #[default]
     Error,
-    /// The id is left out and listed in the output `skipped`.
+    /// The id is left out, and listed in the output `skipped`, of downloads in `failures`.
     Skip,
 }
 

@@ -50,6 +50,7 @@ impl StageKind for Download {
     const NAME: &'static str = "download";
     const REVISION: u32 = 1;
     const DOC: &'static str = "Fetches files by http and https (and copies `file:` addresses), many at once, into an image set, a folder, one file, or the unpacked content of one archive.\n\nTransient failures are retried with growing pauses; interrupted transfers are resumed. A file counts as fetched when its length, its checksum where one is given, and for images its decoding are right. Every fetched file is kept at once and never fetched again under the same address, checksum and length: an interrupted or failed stage fetches only what is missing when it runs again. Later changes on a server are not noticed unless a checksum shows them; `--force` fetches everything again. HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are honoured.";
+    const RESUMES: bool = true;
     const OUTPUTS_VARY: bool = true;
 
     fn outputs(params: &DownloadParams) -> Vec<OutputPort> {

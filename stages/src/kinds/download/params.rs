@@ -23,6 +23,7 @@ pub struct DownloadParams {
     /// are columns of the list, fields of `parse`, and `channel`. Values are percent-encoded; `{+column}` keeps the
     /// characters that have a meaning in an address.
     #[serde(default)]
+    #[schemars(example = "https://example.org/{plate}/{well}_{channel}.jpg")]
     pub url: Option<String>,
     /// Column of the list with the whole address; instead of `url`.
     #[serde(default)]
@@ -33,6 +34,7 @@ pub struct DownloadParams {
     /// Pattern that splits the ids into fields for `url` and `name`, as in `{antibody}_{plate}_{well}_{n}`. A field
     /// holds neither the text before it nor the text after it.
     #[serde(default)]
+    #[schemars(example = "{antibody}_{plate}_{well}_{n}")]
     pub parse: Option<String>,
     /// Values of `{channel}`; every row is fetched once for each of them. The default is the list's column `channel`,
     /// if it has one.
@@ -62,8 +64,7 @@ pub struct DownloadParams {
     #[serde(default)]
     pub max_unpacked: Option<u64>,
     /// Action for a file that cannot be fetched, or is not an image where one is expected, after everything else was
-    /// tried: `error` fails the stage, `skip` leaves out the file, or the id with all its channels, and lists it in
-    /// `failures`.
+    /// tried. An image is left out with all channels of its id.
     #[serde(default)]
     pub on_bad: OnBad,
     /// Concurrency, retries and time-outs.
@@ -108,21 +109,26 @@ impl OutputForm {
 pub struct TransferParams {
     /// Number of files fetched at once; 16 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
     pub jobs: Option<usize>,
     /// Number of files fetched at once from one host; 8 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
     pub per_host: Option<usize>,
     /// Number of consecutive attempts after the first that may fail, with growing pauses between them; 5 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
     /// Time-out for resolving a host and connecting to it, in seconds; 15 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub connect_timeout: Option<f64>,
     /// Time-out of an attempt that makes no progress, in seconds; 30 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub stall_timeout: Option<f64>,
     /// Time-out of one file with all attempts, in seconds; none by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub total_timeout: Option<f64>,
 }
 

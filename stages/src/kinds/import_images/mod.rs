@@ -29,8 +29,7 @@ pub struct ImportImages;
 /// Parameters of [`ImportImages`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ImportImagesParams {
-    /// Pages of files with several: `channels` takes each page as a channel, `first` or a number (from 0) that page alone. A
-    /// file with several pages is bad without it.
+    /// Pages to take of files with several; without it such a file is bad.
     #[serde(default)]
     pub pages: Option<PageChoice>,
     /// Options for reading the images.
@@ -137,6 +136,7 @@ impl StageKind for ImportImages {
     const REVISION: u32 = 3;
     const DOC: &'static str = "Takes a folder of images into the cache as an image set, each of them checked by decoding it.\n\nThe other image kinds read such a folder as well; importing it keeps a copy of the images as they are now, under names with the extensions of their real types. With `pattern: \"{class}/{name}.{ext}\"`, a folder for each class, it also makes a table of labels.";
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
     const OUTPUTS_VARY: bool = true;
 
     fn outputs(params: &ImportImagesParams) -> Vec<OutputPort> {

@@ -50,6 +50,7 @@ impl StageKind for Predict {
     const NAME: &'static str = "predict";
     const REVISION: u32 = 2;
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
     const USES_GPUS: bool = true;
     const DOC: &'static str = "Predicts the probability of each class in each image, under several flips and transposes of it.\n\nWith `seed` 0 the network sees the whole image; with another, a random crop of it as in training. The crop is the same under all augmentations, and depends on the image's id alone.\n\nA stage that is stopped or killed continues after the images it has predicted.";
     const OUTPUTS_VARY: bool = true;

@@ -14,10 +14,10 @@ pub struct PredictParams {
     /// Seed of the random crop of each image; with 0 the network sees the whole image.
     #[serde(default)]
     pub seed: u64,
-    /// Flips and transposes under which each image is predicted (test-time augmentation).
+    /// Test-time augmentation: flips and transposes under which each image is predicted; `[default]` predicts it once, as it is.
     #[serde(default = "all_augmentations")]
     pub augmentations: Vec<Augmentation>,
-    /// Reduction of the probabilities over all augmentations.
+    /// Reduction of the probabilities over all augmentations to one.
     #[serde(default)]
     pub reduce: Reduction,
     /// Whether each augmentation gets an output of its own, with its name, beside `probabilities`.
@@ -25,8 +25,9 @@ pub struct PredictParams {
     pub each: bool,
     /// Number of images in a batch.
     #[serde(default = "batch")]
+    #[schemars(range(min = 1))]
     pub batch: usize,
-    /// Numeric precision of the network.
+    /// Numeric precision of the network: float32 or mixed precision.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -35,10 +36,10 @@ pub struct PredictParams {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reduction {
-    /// The largest.
+    /// The largest of them.
     #[default]
     Maximum,
-    /// The mean.
+    /// Their mean.
     Mean,
 }
 

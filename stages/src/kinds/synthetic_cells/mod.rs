@@ -68,6 +68,7 @@ impl StageKind for SyntheticCells {
     const REVISION: u32 = 2;
     const DOC: &'static str = "Generates synthetic fluorescence images of cells that show the 28 classes of the Human Protein Atlas challenge, and the tables that belong to them, so that a whole pipeline runs without any data.\n\nSome images show the same scene as others, and some targets are wrong, as in the real data. The same seed gives the same images on every machine; one more image changes no other.";
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
 
     fn run(
         params: SyntheticCellsParams,

@@ -16,15 +16,19 @@ use crate::params::{ParamProblem, Parameters};
 pub struct SyntheticCellsParams {
     /// Number of train images.
     #[serde(default = "train_images")]
+    #[schemars(range(min = 1))]
     pub train: usize,
     /// Number of external images.
     #[serde(default = "external_images")]
+    #[schemars(range(min = 1))]
     pub external: usize,
     /// Number of test images.
     #[serde(default = "test_images")]
+    #[schemars(range(min = 1))]
     pub test: usize,
     /// Side of the images, in pixels. The same image looks alike at every size.
     #[serde(default = "side")]
+    #[schemars(range(min = 16, max = 4096))]
     pub size: usize,
     /// Channels to write, of red, green, blue and yellow.
     #[serde(default = "channels")]
@@ -41,10 +45,12 @@ pub struct SyntheticCellsParams {
     pub label_counts: Vec<f64>,
     /// Number of external images of one antibody; they show the same cell line and, mostly, the same classes.
     #[serde(default = "images_per_antibody")]
+    #[schemars(range(min = 1))]
     pub images_per_antibody: usize,
     /// Share of train images, and of test images, that show the scene of an external image, and of test images that
     /// show the scene of their predecessor; brightness and noise differ slightly.
     #[serde(default = "duplicates")]
+    #[schemars(range(min = 0.0, max = 0.5))]
     pub duplicates: f64,
 }
 

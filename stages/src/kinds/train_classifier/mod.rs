@@ -26,16 +26,17 @@ pub struct TrainClassifier;
 input_ports! {
     /// Inputs of [`TrainClassifier`].
     pub struct TrainClassifierInputs {
-        /// Packed images; several sets with the same channels count as one.
+        /// Packed images, as `pack_images` writes them; several sets with the same channels count as one.
         images: Vec<PackedImagesInput>,
-        /// Training rows: `Id,Target`.
+        /// Training rows: `Id,Target`, the image's id and its class numbers, separated by blanks.
         train: TableInput,
-        /// Validation rows: `Id,Target`.
+        /// Validation rows, in the same form.
         validation: TableInput,
         /// Channel statistics `color,mean,std` for normalisation; without them pixels are only divided by 255.
         statistics: Option<TableInput>,
-        /// Pretrained weights of the backbone: torchvision's, `.pth` or safetensors, or a checkpoint of the same
-        /// network. A channel that they lack starts with the weights of red.
+        /// Pretrained weights of the backbone to start from, for transfer learning and fine-tuning: torchvision's ImageNet weights as
+        /// they are downloaded, `.pth` or safetensors, or a checkpoint of the same network. A channel that they lack starts with the
+        /// weights of red. Without them weights are random.
         pretrained: Option<WeightsInput>,
         /// Soft labels, probabilities `[id, class]`, in place of the targets of training rows.
         soft_labels: Option<MatrixInput>,
@@ -63,8 +64,9 @@ impl StageKind for TrainClassifier {
     const NAME: &'static str = "train_classifier";
     const REVISION: u32 = 5;
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
     const USES_GPUS: bool = true;
-    const DOC: &'static str = "Trains a network to predict the classes of an image, with Adam.\n\nA training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU. The loss `classifier` ranks the images of a step, so that it is computed once, of the outputs of all its batches; on fewer GPUs than batches, most forward passes are then done twice, so that activations of one batch at a time need memory.";
+    const DOC: &'static str = "Trains a network to predict the classes of an image (multi-label classification), with the optimizer Adam.\n\nThe optimizer is PyTorch's `Adam(betas=(0.9, 0.999))` without weight decay; its learning rate is that of `schedule`. Data augmentation: in training each image is a random crop, flipped and transposed in one of eight ways at random; in validation it is the whole image.\n\nThe checkpoint holds the network and its preprocessing, so that `predict` needs nothing else. A training that is stopped or killed continues from its last saved state, and on a CPU ends with the same bits as an uninterrupted one.\n\nSeveral GPUs (`resources: { gpus: 2 }`) share the batches of a step, of which there are `accumulation`; the result is that of a single GPU. The loss `classifier` ranks the images of a step, so that it is computed once, of the outputs of all its batches; on fewer GPUs than batches, most forward passes are then done twice, so that activations of one batch at a time need memory.";
 
     fn run(
         params: TrainClassifierParams,

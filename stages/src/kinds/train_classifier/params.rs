@@ -15,18 +15,22 @@ training_params! {
     pub struct TrainClassifierParams(crop) {
         /// Number of classes; targets hold numbers below it.
         #[serde(default = "hpa_classes")]
+        #[schemars(range(min = 1))]
         pub classes: usize,
-        /// Side of the network's input, in pixels. In training: a random square of at least that size, resized; in
-        /// validation: the whole image, resized.
+        /// Side of the network's input, in pixels. Training shows a random crop of each image, a square of at least that size, resized to
+        /// it; validation shows the whole image, resized.
         pub crop: usize,
         /// Loss function.
         #[serde(default)]
         pub loss: Loss,
-        /// Upsampling of rare classes: their images are shown several times an epoch.
+        /// Oversampling of rare classes, against class imbalance: their images are shown several times an epoch. Without it an epoch shows
+        /// each image once.
         #[serde(default)]
+        #[schemars(example = serde_json::json!({ "share": 0.05, "at_most": 8 }))]
         pub upsample: Option<Upsampling>,
-        /// Dropout probability of the head, in [0, 1).
+        /// Dropout probability of the head.
         #[serde(default = "half")]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64,
     }
 }
@@ -39,12 +43,12 @@ fn half() -> f64 {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
-    /// Half the sum of the focal, the symmetric Lovász and the hard-log loss, as in the reference solution.
+    /// Half the sum of the focal loss, the symmetric Lovász hinge and the hard-log loss, as in the reference solution.
     #[default]
     Classifier,
-    /// Binary cross entropy; the only one for `soft_labels`.
+    /// Binary cross-entropy of each class; the only one for `soft_labels`.
     Bce,
-    /// The focal loss, gamma 2.
+    /// Focal loss of each class, gamma 2.
     Focal,
 }
 

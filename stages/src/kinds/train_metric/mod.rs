@@ -31,8 +31,9 @@ input_ports! {
         train: TableInput,
         /// Validation rows, of identities that occur in training.
         validation: TableInput,
-        /// Pretrained weights of the backbone: torchvision's, `.pth` or safetensors, or a checkpoint of the same
-        /// network. A channel that they lack starts with the weights of red.
+        /// Pretrained weights of the backbone to start from, for transfer learning and fine-tuning: torchvision's ImageNet weights as
+        /// they are downloaded, `.pth` or safetensors, or a checkpoint of the same network. A channel that they lack starts with the
+        /// weights of red. Without them weights are random.
         pretrained: Option<WeightsInput>,
     }
 }
@@ -57,8 +58,9 @@ impl StageKind for TrainMetric {
     const NAME: &'static str = "train_metric";
     const REVISION: u32 = 4;
     const USES_ALL_CPUS: bool = true;
+    const RESUMES: bool = true;
     const USES_GPUS: bool = true;
-    const DOC: &'static str = "Trains a network to give images of one identity similar features, with ArcFace and Adam.\n\nIt continues from its last saved state, as `train_classifier` does.";
+    const DOC: &'static str = "Trains a network to give images of one identity similar features (metric learning), with the loss ArcFace and the optimizer Adam.\n\nThe optimizer is PyTorch's `Adam(betas=(0.9, 0.999))` without weight decay; its learning rate is that of `schedule`. Data augmentation: in training each image is flipped and transposed in one of eight ways at random.\n\nA training that is stopped or killed continues from its last saved state, and several GPUs share the batches of a step, as with `train_classifier`.";
 
     fn run(
         params: TrainMetricParams,

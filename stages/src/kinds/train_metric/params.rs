@@ -12,7 +12,7 @@ training_params! {
         pub identity: String,
         /// Side of the network's input, in pixels: the whole image, resized.
         pub size: usize,
-        /// Dropout probabilities of the head, in [0, 1): before its first and before its second linear layer.
+        /// Dropout probabilities of the head, each from 0 to below 1: before its first and before its second linear layer.
         #[serde(default = "dropout")]
         pub dropout: [f64; 2],
     }

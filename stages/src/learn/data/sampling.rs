@@ -5,14 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{RandomUse, random_stream};
 
-/// Upsampling of rare classes: their images are shown several times an epoch.
+/// Oversampling of rare classes: their images are shown several times an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upsampling {
-    /// Minimum share of images that each class should have, above 0 and at most 1.
+    /// Share of an epoch's images that each class should have at least: images of a rarer class are repeated until it has.
+    #[schemars(range(max = 1.0), extend("exclusiveMinimum" = 0.0))]
     pub share: f64,
-    /// Maximum number of times that an epoch shows an image.
+    /// Number of times that an epoch shows an image at most.
     #[serde(default = "at_most")]
+    #[schemars(range(min = 1))]
     pub at_most: usize,
 }
 
