@@ -1,12 +1,15 @@
 //! Columns: the places of a grid of pixels, image after image, as one long row, cut into panels; and where in memory
 //! the pixels of a panel lie.
 
-/// Floats in a vector.
-pub(crate) const LANES: usize = 16;
+use crate::simd::Simd;
+
 /// Vectors in a panel.
 pub(crate) const VECTORS: usize = 3;
+
 /// Columns in a panel.
-pub(crate) const PANEL: usize = LANES * VECTORS;
+pub(crate) const fn panel<S: Simd>() -> usize {
+    S::LANES * VECTORS
+}
 
 /// Neighbouring lanes of a vector that are neighbours in memory, too.
 #[derive(Debug, Clone, Copy)]
@@ -46,22 +49,22 @@ impl Places {
 
     /// Adds vectors for `length` lanes; `stretches` of them, in order, are in runs: the first lane, how many, where it
     /// lies.
-    fn add(&mut self, length: usize, stretches: impl Iterator<Item = (usize, usize, isize)>) {
+    fn add<S: Simd>(&mut self, length: usize, stretches: impl Iterator<Item = (usize, usize, isize)>) {
         let before = self.ends.len();
         for (start, count, offset) in stretches {
             let (mut from, end) = (start, start + count);
             while from < end {
-                let vector = from / LANES;
+                let vector = from / S::LANES;
                 // All vectors before this one are whole.
                 self.ends.resize(before + vector, self.runs.len());
-                let first = vector * LANES;
-                let to = end.min(first + LANES);
+                let first = vector * S::LANES;
+                let to = end.min(first + S::LANES);
                 let lanes = (((1_u32 << (to - from)) - 1) << (from - first)) as u16;
                 self.runs.push(Run { offset: offset + first as isize - start as isize, lanes });
                 from = to;
             }
         }
-        self.ends.resize(before + length.div_ceil(LANES), self.runs.len());
+        self.ends.resize(before + length.div_ceil(S::LANES), self.runs.len());
     }
 }
 
@@ -147,7 +150,7 @@ impl Planes {
 
     /// Adds to `places` the vectors of `length` lanes whose pixels lie, as `tap` says, in the planes of their image.
     /// Pixels outside of a plane are in no run.
-    pub(crate) fn locate(&self, segments: &[Segment], length: usize, tap: Tap, places: &mut Places) {
+    pub(crate) fn locate<S: Simd>(&self, segments: &[Segment], length: usize, tap: Tap, places: &mut Places) {
         let [height, width] = self.size.map(usize::cast_signed);
         let inside = segments.iter().filter_map(move |segment| {
             let row = segment.row as isize + tap.shift[0];
@@ -161,6 +164,6 @@ impl Planes {
             let offset = image + row * width + column + skipped;
             Some((segment.lane + skipped.cast_unsigned(), count.cast_unsigned(), offset))
         });
-        places.add(length, inside);
+        places.add::<S>(length, inside);
     }
 }
