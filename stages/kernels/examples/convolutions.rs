@@ -1,5 +1,6 @@
-//! Measures the floating-point operations a second of real networks' convolutions. Usage: `convolutions [THREADS [SET]]`, where
-//! SET is the name of an instruction set, e.g. `AVX2`; the widest if it is missing.
+//! Measures the floating-point operations a second of real networks' convolutions. Usage: `convolutions [THREADS [SET
+//! [LAYER]]]`, where SET is the name of an instruction set, e.g. `AVX2` (the widest if it is missing), and LAYER one of
+//! the layers below (all of them if it is missing).
 
 use athanor_kernels::InstructionSet;
 use athanor_kernels::conv::{Convolution, forward, input_gradient, kernel_gradient};
@@ -7,7 +8,7 @@ use athanor_kernels::conv::{Convolution, forward, input_gradient, kernel_gradien
 fn main() {
     let threads = std::env::args().nth(1).and_then(|threads| threads.parse().ok()).unwrap_or(2_usize);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("threads");
-    let named = std::env::args().nth(2);
+    let (named, layer) = (std::env::args().nth(2), std::env::args().nth(3));
     let mut sets = InstructionSet::available().into_iter();
     let set = sets.find(|set| named.as_ref().is_none_or(|name| set.name() == name)).expect("the instruction set");
     println!("{threads} threads, {}", set.name());
@@ -25,7 +26,8 @@ fn main() {
         ("dense 3x3", 128, 28, 32, 3, 1, 1),
         ("small", 512, 2, 512, 3, 1, 1),
     ];
-    for (name, channels_in, side, channels_out, kernel, stride, padding) in layers {
+    let wanted = |name: &str| layer.as_ref().is_none_or(|layer| layer == name);
+    for (name, channels_in, side, channels_out, kernel, stride, padding) in layers.into_iter().filter(|it| wanted(it.0)) {
         let convolution = Convolution {
             batch: 8,
             channels_in,

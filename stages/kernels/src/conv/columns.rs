@@ -3,15 +3,12 @@
 
 use crate::simd::Simd;
 
-/// Vectors in a panel.
-pub(crate) const VECTORS: usize = 3;
-
 /// Columns in a panel.
 pub(crate) const fn panel<S: Simd>() -> usize {
-    S::LANES * VECTORS
+    S::LANES * S::VECTORS
 }
 
-/// Neighbouring lanes of a vector that are neighbours in memory, too.
+/// Lanes of a vector that lie in memory as they do in the vector.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
     /// Offset of the vector's first lane, whether it is meant or not.
@@ -23,48 +20,57 @@ pub(crate) struct Run {
 /// The places of the pixels of a panel: for each vector its runs.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    runs: Vec<Run>,
-    /// End of the runs of each vector.
-    ends: Vec<usize>,
+    /// The first run of each vector; most vectors have one.
+    pub(super) first: Vec<Run>,
+    /// Further runs, with the numbers of their vectors, which ascend.
+    pub(super) more: Vec<(usize, Run)>,
 }
 
 impl Places {
-    /// The runs of the vector `number`.
-    #[inline]
-    pub(crate) fn of(&self, number: usize) -> &[Run] {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.runs[start..self.ends[number]]
-    }
-
-    /// Number of vectors.
-    pub(crate) fn count(&self) -> usize {
-        self.ends.len()
+    /// Further runs of the vector `number`.
+    #[inline(always)]
+    pub(crate) fn more(&self, number: usize) -> impl Iterator<Item = &Run> {
+        self.more.iter().filter(move |(vector, _)| *vector == number).map(|(_, run)| run)
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.runs.clear();
-        self.ends.clear();
+        self.first.clear();
+        self.more.clear();
     }
 
     /// Adds vectors for `length` lanes; `stretches` of them, in order, are in runs: the first lane, how many, where it
     /// lies.
     fn add<S: Simd>(&mut self, length: usize, stretches: impl Iterator<Item = (usize, usize, isize)>) {
-        let before = self.ends.len();
+        let before = self.first.len();
+        self.first.resize(before + length.div_ceil(S::LANES), Run { offset: 0, lanes: 0 });
         for (start, count, offset) in stretches {
             let (mut from, end) = (start, start + count);
             while from < end {
                 let vector = from / S::LANES;
-                // All vectors before this one are whole.
-                self.ends.resize(before + vector, self.runs.len());
                 let first = vector * S::LANES;
                 let to = end.min(first + S::LANES);
                 let lanes = (((1_u32 << (to - from)) - 1) << (from - first)) as u16;
-                self.runs.push(Run { offset: offset + first as isize - start as isize, lanes });
+                self.add_run(before + vector, Run { offset: offset + first as isize - start as isize, lanes });
                 from = to;
             }
         }
-        self.ends.resize(before + length.div_ceil(S::LANES), self.runs.len());
+    }
+
+    /// Adds a run to a vector. Rows of an image follow each other in memory, too, so that most runs continue one.
+    fn add_run(&mut self, vector: usize, run: Run) {
+        let first = &mut self.first[vector];
+        let last = match self.more.last_mut() {
+            Some((number, last)) if *number == vector => last,
+            _ => first,
+        };
+        if last.lanes == 0 {
+            *last = run;
+        } else if last.offset == run.offset {
+            last.lanes |= run.lanes;
+        } else {
+            self.more.push((vector, run));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::Convolution;
 use super::columns::{Grid, Places, Planes, Segment, Tap};
 use super::product::{ChannelPlanes, InnerProduct, InnerProducts, LinePairs, Lines, Pack, SIDE, SumRows};
 use super::taps::{Phases, Source};
-use crate::memory::SharedMut;
+use crate::memory::{SharedMut, aligned};
 use crate::simd::{InstructionSet, Simd, dispatch};
 
 /// Lines of the input that are packed at once, about.
@@ -66,8 +66,8 @@ impl KernelGradient<'_> {
     /// The gradient of the kernels on some of the input's channels.
     fn multiply<S: Simd>(&self, channels: &Range<usize>, [input, gradient]: &mut [Vec<f32>; 2]) {
         let taps = self.source.taps.len();
-        input.resize((channels.len() * taps * line_length::<S>()).max(input.len()), 0.0);
-        gradient.resize((self.planes.count * line_length::<S>()).max(gradient.len()), 0.0);
+        let input = aligned(input, channels.len() * taps * line_length::<S>());
+        let gradient = aligned(gradient, self.planes.count * line_length::<S>());
         let (mut segments, mut places) = (Vec::new(), Places::default());
         for first in (0..self.grid.pixels()).step_by(S::PIXELS) {
             let count = S::PIXELS.min(self.grid.pixels() - first);

@@ -15,9 +15,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Convolution;
-use super::columns::{Grid, Places, Planes, Segment, Tap, VECTORS, panel};
+use super::columns::{Grid, Places, Planes, Segment, Tap, panel};
 use super::product::{ChannelPlanes, Epilogue, Lines, Multiply, Pack, RowEpilogue, Target};
-use crate::memory::{SharedMut, filled};
+use crate::memory::{SharedMut, aligned, filled};
 use crate::simd::{InstructionSet, Simd, dispatch};
 
 /// Lines of a panel that are multiplied before the next are packed.
@@ -287,7 +287,7 @@ impl SumOverTaps<'_> {
     fn sum_panels<S: Simd>(&self, panels: Range<usize>, packed: &mut Vec<f32>) {
         let (channels, taps) = (self.source.channels(), self.source.taps.len());
         let at_once = (DEPTH / taps).clamp(1, channels);
-        packed.resize((at_once * taps * panel::<S>() * panels.len()).max(packed.len()), 0.0);
+        let packed = aligned(packed, at_once * taps * panel::<S>() * panels.len());
         let places: Vec<Panel> = panels.map(|panel| self.locate::<S>(panel)).collect();
         for first in (0..channels).step_by(at_once) {
             let block = first..channels.min(first + at_once);
@@ -300,7 +300,7 @@ impl SumOverTaps<'_> {
                 for (number, places) in places.iter().enumerate() {
                     let line = number * depth + (channel - first) * taps;
                     let base = packed[line * panel::<S>()..].as_mut_ptr();
-                    let to = Lines { base, stride: panel::<S>(), vectors: VECTORS };
+                    let to = Lines { base, stride: panel::<S>(), vectors: S::VECTORS };
                     // SAFETY: The places lie in the source, and the panels in `packed`, which was made large enough;
                     // the processor has been asked.
                     unsafe { S::run(Pack { to, source, places: &places.pixels }) };
@@ -327,18 +327,15 @@ impl SumOverTaps<'_> {
             false => vec![0..places.len()],
         };
         for panels in panels {
-            let mut row = 0;
-            while row < self.weights.rows {
-                let height = if self.weights.rows - row >= S::ROWS { S::ROWS } else { 1 };
+            for rows in tiles(self.weights.rows, S::ROWS) {
                 for number in panels.clone() {
-                    self.multiply_rows::<S>(row..row + height, block, packed, (number, &places[number]));
+                    self.multiply_rows::<S>(rows.clone(), block, packed, (number, &places[number]));
                 }
-                row += height;
             }
         }
     }
 
-    /// A row, or as many as are in a tile, times one packed panel.
+    /// The rows of a tile times one packed panel.
     fn multiply_rows<S: Simd>(
         &self,
         rows: Range<usize>,
@@ -362,4 +359,10 @@ impl SumOverTaps<'_> {
         // been asked.
         unsafe { tile.run::<S>(rows.len()) };
     }
+}
+
+/// Rows in tiles of at most `most`, as equal as can be: a tile with few rows leaves registers idle.
+fn tiles(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.div_ceil(most);
+    (0..count).map(move |tile| tile * rows / count..(tile + 1) * rows / count)
 }

@@ -1,7 +1,7 @@
 //! Vectors of AVX2, with the fused products of FMA.
 
 use std::arch::x86_64::{
-    __m256, _MM_HINT_T0, _mm_add_ps, _mm_prefetch, _mm_storeu_ps, _mm256_add_ps, _mm256_and_si256, _mm256_blendv_ps,
+    __m256, __m256i, _MM_HINT_T0, _mm_add_ps, _mm_prefetch, _mm_storeu_ps, _mm256_add_ps, _mm256_and_si256, _mm256_blendv_ps,
     _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cmpeq_epi32, _mm256_extractf128_ps, _mm256_fmadd_ps,
     _mm256_loadu_ps, _mm256_maskload_ps, _mm256_max_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32,
     _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
@@ -19,7 +19,8 @@ impl Simd for Avx2 {
     type Vector = __m256;
 
     const LANES: usize = 8;
-    const ROWS: usize = 4;
+    const VECTORS: usize = 2;
+    const ROWS: usize = 6;
     const RIGHT: usize = 3;
     const PIXELS: usize = 512;
     const LEFT_LINES: usize = 8;
@@ -55,14 +56,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_lanes(from: *const f32, lanes: u16, others: __m256) -> __m256 {
+    unsafe fn load_lanes(from: *const f32, lanes: u16) -> __m256 {
+        // SAFETY: See above; only these lanes are read.
+        unsafe { if lanes == WHOLE { _mm256_loadu_ps(from) } else { _mm256_maskload_ps(from, mask(lanes)) } }
+    }
+
+    #[inline(always)]
+    unsafe fn replace_lanes(from: *const f32, lanes: u16, others: __m256) -> __m256 {
         // SAFETY: See above; only these lanes are read.
         unsafe {
-            if lanes == WHOLE {
-                return _mm256_loadu_ps(from);
-            }
-            let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-            let mask = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(i32::from(lanes)), bits), bits);
+            let mask = mask(lanes);
             _mm256_blendv_ps(others, _mm256_maskload_ps(from, mask), _mm256_castsi256_ps(mask))
         }
     }
@@ -77,7 +80,7 @@ impl Simd for Avx2 {
             // AMD's processors take dozens of cycles for a masked store.
             let mut numbers = [0.0; 8];
             _mm256_storeu_ps(numbers.as_mut_ptr(), vector);
-            super::copy_lanes(&numbers, lanes, to);
+            super::store_one_by_one(&numbers, lanes, to);
         }
     }
 
@@ -119,5 +122,15 @@ impl Simd for Avx2 {
     fn prefetch(at: *const f32) {
         // SAFETY: Asking for memory is harmless wherever it lies.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+}
+
+/// All bits of the lanes whose bits are in `lanes`.
+#[inline(always)]
+unsafe fn mask(lanes: u16) -> __m256i {
+    // SAFETY: The caller's promise: the processor has AVX2.
+    unsafe {
+        let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+        _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(i32::from(lanes)), bits), bits)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::{
     __m512, _MM_HINT_T0, _mm_add_ps, _mm_prefetch, _mm_storeu_ps, _mm512_add_ps, _mm512_extractf32x4_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_max_ps, _mm512_set1_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_set1_ps,
     _mm512_setzero_ps, _mm512_shuffle_ps, _mm512_storeu_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
 };
 
@@ -15,6 +16,7 @@ impl Simd for Avx512 {
     type Vector = __m512;
 
     const LANES: usize = 16;
+    const VECTORS: usize = 3;
     const ROWS: usize = 8;
     const RIGHT: usize = 4;
     const PIXELS: usize = 1024;
@@ -51,7 +53,13 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_lanes(from: *const f32, lanes: u16, others: __m512) -> __m512 {
+    unsafe fn load_lanes(from: *const f32, lanes: u16) -> __m512 {
+        // SAFETY: See above; only these lanes are read.
+        unsafe { _mm512_maskz_loadu_ps(lanes, from) }
+    }
+
+    #[inline(always)]
+    unsafe fn replace_lanes(from: *const f32, lanes: u16, others: __m512) -> __m512 {
         // SAFETY: See above; only these lanes are read.
         unsafe { _mm512_mask_loadu_ps(others, lanes, from) }
     }

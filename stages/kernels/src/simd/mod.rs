@@ -30,7 +30,9 @@ pub(crate) trait Simd {
 
     /// Floats in a vector.
     const LANES: usize;
-    /// Rows of a tile of the product, three vectors of sums in each: as many as registers hold.
+    /// Vectors in a panel, at most three.
+    const VECTORS: usize;
+    /// Rows of a tile of the product, at most eight: with the vectors of a panel in each, as many sums as registers hold.
     const ROWS: usize;
     /// Lines of the right operand in a tile of inner products, at most four.
     const RIGHT: usize;
@@ -50,9 +52,11 @@ pub(crate) trait Simd {
     unsafe fn load(from: *const f32) -> Self::Vector;
     /// Writes a vector.
     unsafe fn store(to: *mut f32, vector: Self::Vector);
-    /// Reads neighbouring lanes, the bits of `lanes`; the others are as in `others`.
-    unsafe fn load_lanes(from: *const f32, lanes: u16, others: Self::Vector) -> Self::Vector;
-    /// Writes neighbouring lanes, the bits of `lanes`.
+    /// Reads some lanes, the bits of `lanes`; the others are zero.
+    unsafe fn load_lanes(from: *const f32, lanes: u16) -> Self::Vector;
+    /// Reads some lanes, the bits of `lanes`; the others are as in `others`.
+    unsafe fn replace_lanes(from: *const f32, lanes: u16, others: Self::Vector) -> Self::Vector;
+    /// Writes some lanes, the bits of `lanes`.
     unsafe fn store_lanes(to: *mut f32, lanes: u16, vector: Self::Vector);
     /// `left + right`
     unsafe fn add(left: Self::Vector, right: Self::Vector) -> Self::Vector;
@@ -78,16 +82,16 @@ pub(crate) trait Kernel {
     unsafe fn run<S: Simd>(self) -> Self::Output;
 }
 
-/// Writes neighbouring lanes, the bits of `lanes`, to where the first lane of all would be `to`.
+/// Writes some lanes, the bits of `lanes`, one by one.
 ///
 /// # Safety
 /// The numbers of these lanes may be written.
 #[inline(always)]
-unsafe fn copy_lanes(numbers: &[f32], lanes: u16, to: *mut f32) {
-    let (lanes, mut lane) = (u32::from(lanes), lanes.trailing_zeros() as usize);
-    while lanes >> lane & 1 == 1 {
+unsafe fn store_one_by_one(numbers: &[f32], mut lanes: u16, to: *mut f32) {
+    while lanes != 0 {
+        let lane = lanes.trailing_zeros() as usize;
         // SAFETY: The caller's promise.
         unsafe { *to.wrapping_add(lane) = numbers[lane] };
-        lane += 1;
+        lanes &= lanes - 1;
     }
 }

@@ -16,6 +16,7 @@ impl Simd for Neon {
     type Vector = float32x4_t;
 
     const LANES: usize = 4;
+    const VECTORS: usize = 3;
     const ROWS: usize = 8;
     const RIGHT: usize = 4;
     const PIXELS: usize = 512;
@@ -47,12 +48,17 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn load_lanes(from: *const f32, lanes: u16, others: float32x4_t) -> float32x4_t {
+    unsafe fn load_lanes(from: *const f32, lanes: u16) -> float32x4_t {
         // SAFETY: See above; only these lanes are read.
         unsafe {
-            if lanes == WHOLE {
-                return vld1q_f32(from);
-            }
+            if lanes == WHOLE { vld1q_f32(from) } else { Neon::replace_lanes(from, lanes, vdupq_n_f32(0.0)) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn replace_lanes(from: *const f32, lanes: u16, others: float32x4_t) -> float32x4_t {
+        // SAFETY: See above; only these lanes are read.
+        unsafe {
             let mut numbers = [0.0; 4];
             vst1q_f32(numbers.as_mut_ptr(), others);
             for (lane, number) in numbers.iter_mut().enumerate() {
@@ -73,7 +79,7 @@ impl Simd for Neon {
             }
             let mut numbers = [0.0; 4];
             vst1q_f32(numbers.as_mut_ptr(), vector);
-            super::copy_lanes(&numbers, lanes, to);
+            super::store_one_by_one(&numbers, lanes, to);
         }
     }
 

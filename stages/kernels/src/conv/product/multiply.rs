@@ -1,9 +1,12 @@
 //! Products of rows of weights with a panel of packed pixels.
 
-use super::super::columns::{Places, VECTORS, panel};
+use super::super::columns::{Places, panel};
 use super::Epilogue;
-use super::pack::gather;
+use super::pack::{gather, scatter};
 use crate::simd::{Kernel, Simd};
+
+/// The most vectors that a panel has.
+const MAX_VECTORS: usize = 3;
 
 /// The epilogue of some rows of a result.
 #[derive(Clone, Copy)]
@@ -45,18 +48,24 @@ pub(in crate::conv) struct Multiply<'a> {
 }
 
 impl Multiply<'_> {
-    /// Multiplies one row, or as many as are in a tile.
+    /// Multiplies at most [`Simd::ROWS`] rows, at least one.
     ///
     /// # Safety
     /// As for a [`Kernel`].
     pub(in crate::conv) unsafe fn run<S: Simd>(self, rows: usize) {
+        const { assert!(S::ROWS <= 8 && S::VECTORS <= MAX_VECTORS) };
         // SAFETY: The caller's promise.
         unsafe {
             match rows {
-                8 => S::run(Tile::<'_, 8>(self)),
-                4 => S::run(Tile::<'_, 4>(self)),
                 1 => S::run(Tile::<'_, 1>(self)),
-                _ => unreachable!("no instruction set has tiles of {rows} rows"),
+                2 => S::run(Tile::<'_, 2>(self)),
+                3 => S::run(Tile::<'_, 3>(self)),
+                4 => S::run(Tile::<'_, 4>(self)),
+                5 => S::run(Tile::<'_, 5>(self)),
+                6 => S::run(Tile::<'_, 6>(self)),
+                7 if S::ROWS > 6 => S::run(Tile::<'_, 7>(self)),
+                8 if S::ROWS > 6 => S::run(Tile::<'_, 8>(self)),
+                _ => unreachable!("tiles have 1 to {} rows, not {rows}", S::ROWS),
             }
         }
     }
@@ -70,61 +79,63 @@ impl<const R: usize> Kernel for Tile<'_, R> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Tile(Multiply { depth, weights, row_length, panel: columns, target, epilogue }) = self;
+        let Tile(Multiply { depth, weights, row_length, panel: lines, target, epilogue }) = self;
         // SAFETY: The caller's promise.
         unsafe {
-            let mut sums = [[S::splat(0.0); VECTORS]; R];
+            // Of vectors that an instruction set does not use, nothing is left in the compiled code.
+            let zero = S::splat(0.0);
+            let mut sums = [[zero; MAX_VECTORS]; R];
             for line in 0..depth {
-                let columns = columns.add(line * panel::<S>());
-                let columns =
-                    [S::load(columns), S::load(columns.add(S::LANES)), S::load(columns.add(2 * S::LANES))];
-                for (number, sums) in sums.iter_mut().enumerate() {
-                    let weight = S::splat(*weights.add(number * row_length + line));
-                    for (sum, column) in sums.iter_mut().zip(columns) {
-                        *sum = S::mul_add(weight, column, *sum);
+                let mut columns = [zero; MAX_VECTORS];
+                for vector in 0..S::VECTORS {
+                    columns[vector] = S::load(lines.add(line * panel::<S>() + vector * S::LANES));
+                }
+                for row in 0..R {
+                    let weight = S::splat(*weights.add(row * row_length + line));
+                    for vector in 0..S::VECTORS {
+                        sums[row][vector] = S::mul_add(weight, columns[vector], sums[row][vector]);
                     }
                 }
             }
-            for (number, sums) in sums.into_iter().enumerate() {
-                finish::<S>(number, sums, target, epilogue);
+            for row in 0..R {
+                for vector in 0..S::VECTORS {
+                    finish::<S>(row, vector, sums[row][vector], target, epilogue);
+                }
             }
         }
     }
 }
 
-/// Writes the sums of a row, after what comes at the end of each.
+/// Writes a vector of sums of a row, after what comes at the end of each.
 ///
 /// # Safety
 /// As for a [`Kernel`].
 #[inline(always)]
 unsafe fn finish<S: Simd>(
     row: usize,
-    sums: [S::Vector; VECTORS],
+    vector: usize,
+    mut sum: S::Vector,
     target: Target<'_>,
     epilogue: Option<RowEpilogue<'_>>,
 ) {
     let base = target.base.wrapping_add(row * target.stride);
-    for (vector, mut sum) in sums.into_iter().enumerate() {
-        let runs = target.places.of(vector);
-        // SAFETY: The caller's promise.
-        unsafe {
-            if target.accumulate {
-                sum = S::add(sum, gather::<S>(base, runs));
+    // SAFETY: The caller's promise.
+    unsafe {
+        if target.accumulate {
+            sum = S::add(sum, gather::<S>(base, target.places, vector));
+        }
+        if let Some(RowEpilogue { epilogue, first, summand }) = epilogue {
+            let scale = S::splat(*epilogue.scale.get_unchecked(first + row));
+            let shift = S::splat(*epilogue.shift.get_unchecked(first + row));
+            sum = S::mul_add(sum, scale, shift);
+            if !summand.is_null() {
+                let summand = summand.wrapping_add(row * target.stride);
+                sum = S::add(sum, gather::<S>(summand, target.places, vector));
             }
-            if let Some(RowEpilogue { epilogue, first, summand }) = epilogue {
-                let scale = S::splat(*epilogue.scale.get_unchecked(first + row));
-                let shift = S::splat(*epilogue.shift.get_unchecked(first + row));
-                sum = S::mul_add(sum, scale, shift);
-                if !summand.is_null() {
-                    sum = S::add(sum, gather::<S>(summand.wrapping_add(row * target.stride), runs));
-                }
-                if epilogue.relu {
-                    sum = S::relu(sum);
-                }
-            }
-            for run in runs {
-                S::store_lanes(base.wrapping_offset(run.offset), run.lanes, sum);
+            if epilogue.relu {
+                sum = S::relu(sum);
             }
         }
+        scatter::<S>(base, target.places, vector, sum);
     }
 }

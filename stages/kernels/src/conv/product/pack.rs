@@ -1,6 +1,6 @@
 //! Copies of pixels to where the innermost loops find them one after another.
 
-use super::super::columns::{Places, Run};
+use super::super::columns::Places;
 use crate::simd::{Kernel, Simd};
 
 /// Channels by which prefetching runs ahead: they lie too far apart for the processor to guess.
@@ -44,38 +44,68 @@ impl Kernel for Pack<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let Pack { to, source: ChannelPlanes { base, count, stride }, places } = self;
-        let lines = places.count() / to.vectors;
+        let lines = places.first.len() / to.vectors;
         for channel in 0..count {
             let source = base.wrapping_add(channel * stride);
-            for line in 0..lines {
-                let target = to.base.wrapping_add((channel * lines + line) * to.stride);
-                for vector in 0..to.vectors {
-                    let runs = places.of(line * to.vectors + vector);
-                    // SAFETY: The caller's promise.
-                    unsafe {
-                        if let Some(run) = runs.first() {
-                            S::prefetch(source.wrapping_offset(run.offset + AHEAD * stride.cast_signed()));
-                        }
-                        S::store(target.add(vector * S::LANES), gather::<S>(source, runs));
+            let target = to.base.wrapping_add(channel * lines * to.stride);
+            for (number, line) in places.first.chunks_exact(to.vectors).enumerate() {
+                if number == 0 || number == lines / 2 || number == lines - 1 {
+                    // Lines between these are taps whose pixels lie between theirs.
+                    for run in line {
+                        S::prefetch(source.wrapping_offset(run.offset + AHEAD * stride.cast_signed()));
                     }
+                }
+                let target = target.wrapping_add(number * to.stride);
+                for (vector, run) in line.iter().enumerate() {
+                    // SAFETY: The caller's promise: only lanes that lie in the plane are read.
+                    unsafe {
+                        let pixels = S::load_lanes(source.wrapping_offset(run.offset), run.lanes);
+                        S::store(target.add(vector * S::LANES), pixels);
+                    }
+                }
+            }
+            for (number, run) in &places.more {
+                let line = target.wrapping_add(number / to.vectors * to.stride);
+                // SAFETY: As above.
+                unsafe {
+                    let target = line.add(number % to.vectors * S::LANES);
+                    let source = source.wrapping_offset(run.offset);
+                    S::store(target, S::replace_lanes(source, run.lanes, S::load(target)));
                 }
             }
         }
     }
 }
 
-/// The vector whose lanes lie in these runs; others are zero.
+/// A vector of these places; lanes that have none are zero.
 ///
 /// # Safety
-/// The runs may be read.
+/// The places may be read.
 #[inline(always)]
-pub(super) unsafe fn gather<S: Simd>(base: *const f32, runs: &[Run]) -> S::Vector {
+pub(super) unsafe fn gather<S: Simd>(base: *const f32, places: &Places, vector: usize) -> S::Vector {
     // SAFETY: Only lanes that lie in the plane are read.
     unsafe {
-        let mut vector = S::splat(0.0);
-        for run in runs {
-            vector = S::load_lanes(base.wrapping_offset(run.offset), run.lanes, vector);
+        let run = places.first.get_unchecked(vector);
+        let mut numbers = S::load_lanes(base.wrapping_offset(run.offset), run.lanes);
+        for run in places.more(vector) {
+            numbers = S::replace_lanes(base.wrapping_offset(run.offset), run.lanes, numbers);
         }
-        vector
+        numbers
+    }
+}
+
+/// Writes a vector to these places.
+///
+/// # Safety
+/// The places may be written.
+#[inline(always)]
+pub(super) unsafe fn scatter<S: Simd>(base: *mut f32, places: &Places, vector: usize, numbers: S::Vector) {
+    // SAFETY: Only lanes that lie in the plane are written.
+    unsafe {
+        let run = places.first.get_unchecked(vector);
+        S::store_lanes(base.wrapping_offset(run.offset), run.lanes, numbers);
+        for run in places.more(vector) {
+            S::store_lanes(base.wrapping_offset(run.offset), run.lanes, numbers);
+        }
     }
 }
