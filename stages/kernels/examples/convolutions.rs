@@ -27,7 +27,8 @@ fn main() {
         ("small", 512, 2, 512, 3, 1, 1),
     ];
     let wanted = |name: &str| layer.as_ref().is_none_or(|layer| layer == name);
-    for (name, channels_in, side, channels_out, kernel, stride, padding) in layers.into_iter().filter(|it| wanted(it.0)) {
+    for (name, channels_in, side, channels_out, kernel, stride, padding) in layers.into_iter().filter(|it| wanted(it.0))
+    {
         let convolution = Convolution {
             batch: 8,
             channels_in,

@@ -26,12 +26,7 @@ thread_local! {
 }
 
 /// The gradient of the kernels, given the input and the result's gradient.
-pub fn kernel_gradient(
-    set: InstructionSet,
-    convolution: &Convolution,
-    input: &[f32],
-    gradient: &[f32],
-) -> Vec<f32> {
+pub fn kernel_gradient(set: InstructionSet, convolution: &Convolution, input: &[f32], gradient: &[f32]) -> Vec<f32> {
     assert_eq!(input.len(), convolution.input_length(), "the input's length");
     assert_eq!(gradient.len(), convolution.output_length(), "the gradient's length");
     let Convolution { batch, channels_in, channels_out, .. } = *convolution;

@@ -20,10 +20,6 @@ use super::product::{ChannelPlanes, Epilogue, Lines, Multiply, Pack, RowEpilogue
 use crate::memory::{SharedMut, aligned, filled};
 use crate::simd::{InstructionSet, Simd, dispatch};
 
-/// Lines of a panel that are multiplied before the next are packed.
-const DEPTH: usize = 256;
-/// Panels that are packed at once.
-const PANELS: usize = 8;
 /// Minimum number of tasks a thread, for load balancing.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -141,12 +137,7 @@ fn take_apart(convolution: &Convolution, input: &[f32], phases: &[[usize; 2]], p
 }
 
 /// The gradient of the input, given that of the result.
-pub fn input_gradient(
-    set: InstructionSet,
-    convolution: &Convolution,
-    gradient: &[f32],
-    kernels: &[f32],
-) -> Vec<f32> {
+pub fn input_gradient(set: InstructionSet, convolution: &Convolution, gradient: &[f32], kernels: &[f32]) -> Vec<f32> {
     assert_eq!(gradient.len(), convolution.output_length(), "the gradient's length");
     assert_eq!(kernels.len(), convolution.kernel_length(), "the kernels' length");
     let Convolution { batch, channels_in, size, stride, .. } = *convolution;
@@ -260,7 +251,7 @@ fn sum<S: Simd>(
     epilogue: Option<&Epilogue<'_>>,
 ) {
     let panels = grid.pixels().div_ceil(panel::<S>());
-    let at_once = panels.div_ceil(rayon::current_num_threads() * TASKS_PER_THREAD).clamp(1, PANELS);
+    let at_once = panels.div_ceil(rayon::current_num_threads() * TASKS_PER_THREAD).clamp(1, S::PANELS);
     let task = SumOverTaps { source, weights, grid, output, epilogue };
     (0..panels.div_ceil(at_once)).into_par_iter().for_each(|piece| {
         let panels = piece * at_once..panels.min((piece + 1) * at_once);
@@ -286,7 +277,7 @@ struct Panel {
 impl SumOverTaps<'_> {
     fn sum_panels<S: Simd>(&self, panels: Range<usize>, packed: &mut Vec<f32>) {
         let (channels, taps) = (self.source.channels(), self.source.taps.len());
-        let at_once = (DEPTH / taps).clamp(1, channels);
+        let at_once = (S::DEPTH / taps).clamp(1, channels);
         let packed = aligned(packed, at_once * taps * panel::<S>() * panels.len());
         let places: Vec<Panel> = panels.map(|panel| self.locate::<S>(panel)).collect();
         for first in (0..channels).step_by(at_once) {

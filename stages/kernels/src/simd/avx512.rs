@@ -2,9 +2,9 @@
 
 use std::arch::x86_64::{
     __m512, _MM_HINT_T0, _mm_add_ps, _mm_prefetch, _mm_storeu_ps, _mm512_add_ps, _mm512_extractf32x4_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_shuffle_ps, _mm512_storeu_ps, _mm512_unpackhi_ps, _mm512_unpacklo_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
+    _mm512_max_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_ps, _mm512_storeu_ps, _mm512_unpackhi_ps,
+    _mm512_unpacklo_ps,
 };
 
 use super::{Kernel, Simd};
@@ -18,6 +18,8 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const VECTORS: usize = 3;
     const ROWS: usize = 8;
+    const DEPTH: usize = 256;
+    const PANELS: usize = 8;
     const RIGHT: usize = 4;
     const PIXELS: usize = 1024;
     const LEFT_LINES: usize = 1 << 16;
@@ -94,8 +96,7 @@ impl Simd for Avx512 {
         unsafe {
             let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
             let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-            let [low, high] =
-                [_mm512_shuffle_ps::<0b01_00_01_00>(ab, cd), _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd)];
+            let [low, high] = [_mm512_shuffle_ps::<0b01_00_01_00>(ab, cd), _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd)];
             let quads = _mm512_add_ps(low, high);
             let [first, second] = [_mm512_extractf32x4_ps::<0>(quads), _mm512_extractf32x4_ps::<1>(quads)];
             let [third, fourth] = [_mm512_extractf32x4_ps::<2>(quads), _mm512_extractf32x4_ps::<3>(quads)];

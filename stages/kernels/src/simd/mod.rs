@@ -34,6 +34,10 @@ pub(crate) trait Simd {
     const VECTORS: usize;
     /// Rows of a tile of the product, at most eight: with the vectors of a panel in each, as many sums as registers hold.
     const ROWS: usize;
+    /// Lines of a panel that are multiplied before the next are packed: as many as the first-level cache holds.
+    const DEPTH: usize;
+    /// Panels that are packed at once: as many as the second-level cache holds.
+    const PANELS: usize;
     /// Lines of the right operand in a tile of inner products, at most four.
     const RIGHT: usize;
     /// Pixels whose products are summed up in registers before they are added to what is in memory.

@@ -1,8 +1,6 @@
 //! Vectors of NEON, which every 64-bit Arm processor has.
 
-use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vdupq_n_f32, vfmaq_f32, vld1q_f32, vmaxq_f32, vpaddq_f32, vst1q_f32,
-};
+use std::arch::aarch64::{float32x4_t, vaddq_f32, vdupq_n_f32, vfmaq_f32, vld1q_f32, vmaxq_f32, vpaddq_f32, vst1q_f32};
 
 use super::{Kernel, Simd};
 
@@ -18,6 +16,8 @@ impl Simd for Neon {
     const LANES: usize = 4;
     const VECTORS: usize = 3;
     const ROWS: usize = 8;
+    const DEPTH: usize = 256;
+    const PANELS: usize = 16;
     const RIGHT: usize = 4;
     const PIXELS: usize = 512;
     const LEFT_LINES: usize = 8;
@@ -50,9 +50,7 @@ impl Simd for Neon {
     #[inline(always)]
     unsafe fn load_lanes(from: *const f32, lanes: u16) -> float32x4_t {
         // SAFETY: See above; only these lanes are read.
-        unsafe {
-            if lanes == WHOLE { vld1q_f32(from) } else { Neon::replace_lanes(from, lanes, vdupq_n_f32(0.0)) }
-        }
+        unsafe { if lanes == WHOLE { vld1q_f32(from) } else { Neon::replace_lanes(from, lanes, vdupq_n_f32(0.0)) } }
     }
 
     #[inline(always)]

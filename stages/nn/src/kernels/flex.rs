@@ -177,7 +177,8 @@ pub(crate) fn normalisation_gradients(
         epsilon: *epsilon,
         relu: *relu,
     };
-    let gradients = normalisation.gradients(set(), numbers(&input), numbers(&gradient), [numbers(mean), numbers(variance)]);
+    let gradients =
+        normalisation.gradients(set(), numbers(&input), numbers(&gradient), [numbers(mean), numbers(variance)]);
     let NormalisationGradients { input, weight: of_weight, bias } = gradients;
     let channels = weight.layout().shape().clone();
     [tensor(input, shape), tensor(of_weight, channels.clone()), tensor(bias, channels)]
