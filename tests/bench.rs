@@ -57,6 +57,22 @@ fn what_cannot_be_measured_is_said() {
 }
 
 #[test]
+fn an_instruction_set_that_there_is_not_is_refused() {
+    let project = Project::new("");
+    let with = |set: &str| {
+        let mut command = project.command(&["bench", "predict", "--arch", "resnet18", "--size", "8", "--steps", "1"]);
+        command.env("ATHANOR_INSTRUCTION_SET", set).output().unwrap()
+    };
+    let refused = with("avx9");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("ATHANOR_INSTRUCTION_SET is `avx9`") && said.contains("`avx2`, `neon`, `none`"), "{said}");
+    for set in ["avx512", "avx2", "neon", "none"] {
+        assert_eq!(with(set).status.code(), Some(0), "{set}");
+    }
+}
+
+#[test]
 fn a_device_is_held_to_golden_values_and_to_the_cpu() {
     let project = Project::new("");
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");

@@ -32,6 +32,7 @@ mod watch;
 use std::io::Write;
 use std::process::ExitCode;
 
+use athanor_stages::nn::devices::{INSTRUCTION_SET_VARIABLE, check_instruction_set};
 use athanor_stages::secrets::mask;
 use clap::{CommandFactory, Parser};
 
@@ -89,6 +90,9 @@ pub fn main() -> ExitCode {
 }
 
 fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
+    if let Ok(limit) = std::env::var(INSTRUCTION_SET_VARIABLE) {
+        check_instruction_set(&limit).map_err(|error| Exit::wrong(format!("error: {error}")))?;
+    }
     if needs_threads(&arguments.command) {
         let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
         let wanted = wanted.filter(|count| *count > 0).unwrap_or_else(threads_of_machine);

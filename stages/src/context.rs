@@ -66,7 +66,7 @@ pub enum StageReport {
 pub struct ComputesOn {
     /// Device, e.g. `CPU` or `2 GPUs`.
     pub device: String,
-    /// Instruction set, e.g. `AVX-512` or `sm_90`.
+    /// Instruction set, e.g. `AVX-512`, `AVX2` or `sm_90`; `generic` on a CPU without kernels of ours.
     pub instruction_set: String,
     /// Precision, e.g. `float32`.
     pub precision: String,

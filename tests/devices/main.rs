@@ -207,6 +207,18 @@ stages:
 results: { training: model.metrics }
 ";
 
+#[test]
+fn the_instruction_set_is_in_the_record_and_in_no_fingerprint() {
+    let project = Project::new(&TRAINING.replace("    resources: { gpus: 1 }\n", ""));
+    let mut limited = project.command(&["run", "p.yaml", "--gpus", "none"]);
+    limited.env("ATHANOR_INSTRUCTION_SET", "none");
+    let made = Outcome::of(limited);
+    assert_eq!(made.code, 0, "{made:?}");
+    let explain = project.athanor(&["explain", "p.yaml", "model"]).out;
+    assert!(explain.contains("It was computed on CPU, generic, in float32."), "{explain}");
+    assert_eq!(project.made(&["--gpus", "none"]), [""; 0]);
+}
+
 /// Whether this build could use a GPU at all.
 fn is_built_with_cuda(project: &Project) -> bool {
     !project.athanor(&["devices"]).out.contains("built without CUDA")

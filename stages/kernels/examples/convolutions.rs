@@ -1,10 +1,17 @@
-//! Measures the floating-point operations a second of real networks' convolutions. Usage: `convolutions [THREADS]`.
+//! Measures the floating-point operations a second of real networks' convolutions. Usage: `convolutions [THREADS [SET
+//! [LAYER]]]`, where SET is the name of an instruction set, e.g. `AVX2` (the widest if it is missing), and LAYER one of
+//! the layers below (all of them if it is missing).
 
+use athanor_kernels::InstructionSet;
 use athanor_kernels::conv::{Convolution, forward, input_gradient, kernel_gradient};
 
 fn main() {
     let threads = std::env::args().nth(1).and_then(|threads| threads.parse().ok()).unwrap_or(2_usize);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("threads");
+    let (named, layer) = (std::env::args().nth(2), std::env::args().nth(3));
+    let mut sets = InstructionSet::available().into_iter();
+    let set = sets.find(|set| named.as_ref().is_none_or(|name| set.name() == name)).expect("the instruction set");
+    println!("{threads} threads, {}", set.name());
     // Channels, rows, channels, kernel, stride, padding.
     let layers = [
         ("stem", 4, 224, 64, 7, 2, 3),
@@ -19,7 +26,9 @@ fn main() {
         ("dense 3x3", 128, 28, 32, 3, 1, 1),
         ("small", 512, 2, 512, 3, 1, 1),
     ];
-    for (name, channels_in, side, channels_out, kernel, stride, padding) in layers {
+    let wanted = |name: &str| layer.as_ref().is_none_or(|layer| layer == name);
+    for (name, channels_in, side, channels_out, kernel, stride, padding) in layers.into_iter().filter(|it| wanted(it.0))
+    {
         let convolution = Convolution {
             batch: 8,
             channels_in,
@@ -43,9 +52,9 @@ fn main() {
         };
         println!(
             "{name:14} forward {:6.1}  input {:6.1}  kernels {:6.1} GFLOP/s",
-            time(&|| forward(&convolution, &input, &kernels, None)),
-            time(&|| input_gradient(&convolution, &gradient, &kernels)),
-            time(&|| kernel_gradient(&convolution, &input, &gradient)),
+            time(&|| forward(set, &convolution, &input, &kernels, None)),
+            time(&|| input_gradient(set, &convolution, &gradient, &kernels)),
+            time(&|| kernel_gradient(set, &convolution, &input, &gradient)),
         );
     }
 }

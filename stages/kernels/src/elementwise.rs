@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::memory::filled;
+use crate::simd::{InstructionSet, Kernel, Simd, dispatch};
 
 /// Numbers in a task of a thread.
 const CHUNK: usize = 1 << 14;
@@ -51,25 +52,45 @@ pub struct AdamStep {
 
 impl AdamStep {
     /// Updates parameters and moments.
-    pub fn take(&self, parameters: &mut [f32], gradients: &[f32], moments: [&mut [f32]; 2]) {
-        crate::assert_available();
-        let [first, second] = moments;
+    pub fn take(
+        &self,
+        set: InstructionSet,
+        parameters: &mut [f32],
+        gradients: &[f32],
+        [first, second]: [&mut [f32]; 2],
+    ) {
         assert_eq!([gradients.len(), first.len(), second.len()], [parameters.len(); 3], "as many of each");
         let moments = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let chunks = parameters.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK)).zip(moments);
         chunks.for_each(|((parameters, gradients), (first, second))| {
+            let step = ChunkStep { step: self, parameters, gradients, first, second };
             // SAFETY: The processor has been asked.
-            unsafe { self.step(parameters, gradients, first, second) };
+            unsafe { dispatch!(set, S => S::run(step)) };
         });
     }
+}
 
-    #[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f"))]
-    fn step(&self, parameters: &mut [f32], gradients: &[f32], first: &mut [f32], second: &mut [f32]) {
+/// A step of Adam for some parameters.
+struct ChunkStep<'a> {
+    step: &'a AdamStep,
+    parameters: &'a mut [f32],
+    gradients: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+}
+
+impl Kernel for ChunkStep<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let ChunkStep { step: AdamStep { rate, betas, correction, epsilon }, parameters, gradients, first, second } =
+            self;
         let moments = first.iter_mut().zip(second);
         for ((parameter, gradient), (first, second)) in parameters.iter_mut().zip(gradients).zip(moments) {
-            *first = *first * self.betas[0] + gradient * (1.0 - self.betas[0]);
-            *second = *second * self.betas[1] + gradient * gradient * (1.0 - self.betas[1]);
-            *parameter -= self.rate * *first / (second.sqrt() / self.correction + self.epsilon);
+            *first = *first * betas[0] + gradient * (1.0 - betas[0]);
+            *second = *second * betas[1] + gradient * gradient * (1.0 - betas[1]);
+            *parameter -= rate * *first / (second.sqrt() / correction + epsilon);
         }
     }
 }

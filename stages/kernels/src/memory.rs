@@ -50,3 +50,17 @@ pub(crate) fn filled(length: usize, fill: impl FnOnce(SharedMut<'_>)) -> Vec<f32
     unsafe { numbers.set_len(length) };
     numbers
 }
+
+/// Bytes of a line of the cache. A vector that lies across two lines costs two reads.
+const CACHE_LINE: usize = 64;
+
+/// Room for `length` numbers that begins with a line of the cache; it grows when it has to.
+pub(crate) fn aligned(room: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    let spare = CACHE_LINE / size_of::<f32>();
+    if room.len() < length + spare {
+        room.resize(length + spare, 0.0);
+    }
+    // Less than a line for an address of a float; if nothing is known of it, the beginning is as good.
+    let skipped = room.as_ptr().align_offset(CACHE_LINE).min(spare);
+    &mut room[skipped..skipped + length]
+}

@@ -2,6 +2,7 @@
 
 mod support;
 
+use athanor_kernels::InstructionSet;
 use athanor_kernels::conv::{Convolution, Epilogue, forward, input_gradient, kernel_gradient};
 use proptest::prelude::*;
 use support::{near, numbers};
@@ -30,7 +31,12 @@ fn products(convolution: &Convolution, mut visit: impl FnMut(usize, usize, usize
     }
 }
 
+/// Compares with every instruction set that this processor has.
 fn compare(convolution: &Convolution) {
+    InstructionSet::available().into_iter().for_each(|set| compare_with(set, convolution));
+}
+
+fn compare_with(set: InstructionSet, convolution: &Convolution) {
     let input = numbers(1, convolution.input_length());
     let kernels = numbers(2, convolution.kernel_length());
     let gradient = numbers(3, convolution.output_length());
@@ -41,9 +47,9 @@ fn compare(convolution: &Convolution) {
         of_input[i] += f64::from(gradient[o]) * f64::from(kernels[k]);
         of_kernels[k] += f64::from(gradient[o]) * f64::from(input[i]);
     });
-    near(&forward(convolution, &input, &kernels, None), &output, 1e-5, "output");
-    near(&input_gradient(convolution, &gradient, &kernels), &of_input, 1e-5, "input's gradient");
-    near(&kernel_gradient(convolution, &input, &gradient), &of_kernels, 1e-5, "kernels' gradient");
+    near(&forward(set, convolution, &input, &kernels, None), &output, 1e-5, "output");
+    near(&input_gradient(set, convolution, &gradient, &kernels), &of_input, 1e-5, "input's gradient");
+    near(&kernel_gradient(set, convolution, &input, &gradient), &of_kernels, 1e-5, "kernels' gradient");
 
     let [scale, shift] = [6, 4].map(|seed| numbers(seed, convolution.channels_out));
     let summand = numbers(5, convolution.output_length());
@@ -54,7 +60,7 @@ fn compare(convolution: &Convolution) {
         *sum = sum.max(0.0);
     }
     let epilogue = Epilogue { scale: &scale, shift: &shift, summand: Some(&summand), relu: true };
-    near(&forward(convolution, &input, &kernels, Some(&epilogue)), &output, 1e-5, "finished output");
+    near(&forward(set, convolution, &input, &kernels, Some(&epilogue)), &output, 1e-5, "finished output");
 }
 
 prop_compose! {
@@ -74,17 +80,12 @@ proptest! {
 
     #[test]
     fn any_convolution_is_as_it_is_defined(convolution in convolutions()) {
-        if athanor_kernels::available() {
-            compare(&convolution);
-        }
+        compare(&convolution);
     }
 }
 
 #[test]
 fn convolutions_of_several_blocks_are_as_they_are_defined() {
-    if !athanor_kernels::available() {
-        return;
-    }
     // More channels than are packed at once, more pixels than are summed up at once.
     let deep = Convolution {
         batch: 2,
@@ -103,9 +104,6 @@ fn convolutions_of_several_blocks_are_as_they_are_defined() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    if !athanor_kernels::available() {
-        return;
-    }
     let convolution = Convolution {
         batch: 3,
         channels_in: 37,
@@ -118,18 +116,20 @@ fn the_number_of_threads_changes_no_bit() {
     let input = numbers(1, convolution.input_length());
     let kernels = numbers(2, convolution.kernel_length());
     let gradient = numbers(3, convolution.output_length());
-    let all = |threads: usize| {
+    let all = |set: InstructionSet, threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             [
-                forward(&convolution, &input, &kernels, None),
-                input_gradient(&convolution, &gradient, &kernels),
-                kernel_gradient(&convolution, &input, &gradient),
+                forward(set, &convolution, &input, &kernels, None),
+                input_gradient(set, &convolution, &gradient, &kernels),
+                kernel_gradient(set, &convolution, &input, &gradient),
             ]
         })
     };
-    let one = all(1);
-    for threads in [2, 3, 8] {
-        assert_eq!(all(threads), one);
+    for set in InstructionSet::available() {
+        let one = all(set, 1);
+        for threads in [2, 3, 8] {
+            assert_eq!(all(set, threads), one);
+        }
     }
 }

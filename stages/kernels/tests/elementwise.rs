@@ -2,6 +2,7 @@
 
 mod support;
 
+use athanor_kernels::InstructionSet;
 use athanor_kernels::elementwise::{AdamStep, add_relu, relu_gradient};
 use support::{near, numbers};
 
@@ -21,9 +22,10 @@ fn sums_below_zero_become_zero_and_let_no_gradient_through() {
 
 #[test]
 fn adam_steps_as_it_is_defined() {
-    if !athanor_kernels::available() {
-        return;
-    }
+    InstructionSet::available().into_iter().for_each(compare_steps);
+}
+
+fn compare_steps(set: InstructionSet) {
     let mut parameters = numbers(1, COUNT);
     let [mut first, mut second] = [vec![0.0; COUNT], vec![0.0; COUNT]];
     let mut right: Vec<f64> = parameters.iter().map(|parameter| f64::from(*parameter)).collect();
@@ -37,7 +39,7 @@ fn adam_steps_as_it_is_defined() {
             correction: correct_second.sqrt() as f32,
             epsilon: 1e-8,
         };
-        step.take(&mut parameters, &gradients, [&mut first, &mut second]);
+        step.take(set, &mut parameters, &gradients, [&mut first, &mut second]);
         for ((right, [m, v]), gradient) in right.iter_mut().zip(&mut moments).zip(gradients) {
             let gradient = f64::from(gradient);
             *m = 0.9 * *m + 0.1 * gradient;

@@ -2,11 +2,17 @@
 
 mod support;
 
+use athanor_kernels::InstructionSet;
 use athanor_kernels::norm::{FeatureMaps, Normalisation};
 use proptest::prelude::*;
 use support::{near, numbers};
 
+/// Compares with every instruction set that this processor has.
 fn compare(maps: FeatureMaps, relu: bool) {
+    InstructionSet::available().into_iter().for_each(|set| compare_with(set, maps, relu));
+}
+
+fn compare_with(set: InstructionSet, maps: FeatureMaps, relu: bool) {
     let FeatureMaps { batch, channels, area } = maps;
     let length = batch * channels * area;
     // Away from zero, so that a variance that is computed carelessly loses its digits.
@@ -40,17 +46,17 @@ fn compare(maps: FeatureMaps, relu: bool) {
         scale * (passed(at) - of_bias[channel(at)] - hat(at) * of_weight[channel(at)])
     };
 
-    let ours = normalisation.with_batch_statistics(&input);
+    let ours = normalisation.with_batch_statistics(set, &input);
     near(&ours.mean, &mean, 1e-6, "means");
     near(&ours.variance, &variance, 1e-4, "variances");
     near(&ours.output, &output, 1e-4, "output");
     near(
-        &normalisation.with_statistics(&input, &ours.mean, &ours.variance),
+        &normalisation.with_statistics(set, &input, &ours.mean, &ours.variance),
         &output,
         1e-4,
         "output by known statistics",
     );
-    let gradients = normalisation.gradients(&input, &gradient, &ours.mean, &ours.variance);
+    let gradients = normalisation.gradients(set, &input, &gradient, [&ours.mean, &ours.variance]);
     near(&gradients.input, &(0..length).map(of_input).collect::<Vec<_>>(), 1e-3, "input's gradient");
     let times_count = |means: &[f64]| means.iter().map(|mean| mean * count).collect::<Vec<f64>>();
     near(&gradients.weight, &times_count(&of_weight), 1e-3, "weights' gradient");
@@ -64,25 +70,21 @@ proptest! {
     fn any_normalisation_is_as_it_is_defined(
         batch in 2_usize..5, channels in 1_usize..9, area in 3_usize..200, relu: bool,
     ) {
-        if athanor_kernels::available() {
-            compare(FeatureMaps { batch, channels, area }, relu);
-        }
+        compare(FeatureMaps { batch, channels, area }, relu);
     }
 }
 
 #[test]
 fn rows_of_single_numbers_are_maps_too() {
-    if athanor_kernels::available() {
-        compare(FeatureMaps { batch: 16, channels: 70, area: 1 }, false);
-    }
+    compare(FeatureMaps { batch: 16, channels: 70, area: 1 }, false);
 }
 
 #[test]
 fn what_is_no_number_stays_none() {
-    if !athanor_kernels::available() {
-        return;
-    }
     let maps = FeatureMaps { batch: 1, channels: 1, area: 3 };
     let normalisation = Normalisation { maps, weight: &[1.0], bias: &[0.0], epsilon: 1e-5, relu: true };
-    assert!(normalisation.with_statistics(&[f32::NAN; 3], &[0.0], &[1.0]).iter().all(|value| value.is_nan()));
+    for set in InstructionSet::available() {
+        let output = normalisation.with_statistics(set, &[f32::NAN; 3], &[0.0], &[1.0]);
+        assert!(output.iter().all(|value| value.is_nan()), "{set:?}: {output:?}");
+    }
 }

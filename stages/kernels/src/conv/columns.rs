@@ -1,14 +1,14 @@
 //! Columns: the places of a grid of pixels, image after image, as one long row, cut into panels; and where in memory
 //! the pixels of a panel lie.
 
-/// Floats in a vector.
-pub(crate) const LANES: usize = 16;
-/// Vectors in a panel.
-pub(crate) const VECTORS: usize = 3;
-/// Columns in a panel.
-pub(crate) const PANEL: usize = LANES * VECTORS;
+use crate::simd::Simd;
 
-/// Neighbouring lanes of a vector that are neighbours in memory, too.
+/// Columns in a panel.
+pub(crate) const fn panel<S: Simd>() -> usize {
+    S::LANES * S::VECTORS
+}
+
+/// Lanes of a vector that lie in memory as they do in the vector.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Run {
     /// Offset of the vector's first lane, whether it is meant or not.
@@ -20,48 +20,57 @@ pub(crate) struct Run {
 /// The places of the pixels of a panel: for each vector its runs.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    runs: Vec<Run>,
-    /// End of the runs of each vector.
-    ends: Vec<usize>,
+    /// The first run of each vector; most vectors have one.
+    pub(super) first: Vec<Run>,
+    /// Further runs, with the numbers of their vectors, which ascend.
+    pub(super) more: Vec<(usize, Run)>,
 }
 
 impl Places {
-    /// The runs of the vector `number`.
-    #[inline]
-    pub(crate) fn of(&self, number: usize) -> &[Run] {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.runs[start..self.ends[number]]
-    }
-
-    /// Number of vectors.
-    pub(crate) fn count(&self) -> usize {
-        self.ends.len()
+    /// Further runs of the vector `number`.
+    #[inline(always)]
+    pub(crate) fn more(&self, number: usize) -> impl Iterator<Item = &Run> {
+        self.more.iter().filter(move |(vector, _)| *vector == number).map(|(_, run)| run)
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.runs.clear();
-        self.ends.clear();
+        self.first.clear();
+        self.more.clear();
     }
 
     /// Adds vectors for `length` lanes; `stretches` of them, in order, are in runs: the first lane, how many, where it
     /// lies.
-    fn add(&mut self, length: usize, stretches: impl Iterator<Item = (usize, usize, isize)>) {
-        let before = self.ends.len();
+    fn add<S: Simd>(&mut self, length: usize, stretches: impl Iterator<Item = (usize, usize, isize)>) {
+        let before = self.first.len();
+        self.first.resize(before + length.div_ceil(S::LANES), Run { offset: 0, lanes: 0 });
         for (start, count, offset) in stretches {
             let (mut from, end) = (start, start + count);
             while from < end {
-                let vector = from / LANES;
-                // All vectors before this one are whole.
-                self.ends.resize(before + vector, self.runs.len());
-                let first = vector * LANES;
-                let to = end.min(first + LANES);
+                let vector = from / S::LANES;
+                let first = vector * S::LANES;
+                let to = end.min(first + S::LANES);
                 let lanes = (((1_u32 << (to - from)) - 1) << (from - first)) as u16;
-                self.runs.push(Run { offset: offset + first as isize - start as isize, lanes });
+                self.add_run(before + vector, Run { offset: offset + first as isize - start as isize, lanes });
                 from = to;
             }
         }
-        self.ends.resize(before + length.div_ceil(LANES), self.runs.len());
+    }
+
+    /// Adds a run to a vector. Rows of an image follow each other in memory, too, so that most runs continue one.
+    fn add_run(&mut self, vector: usize, run: Run) {
+        let first = &mut self.first[vector];
+        let last = match self.more.last_mut() {
+            Some((number, last)) if *number == vector => last,
+            _ => first,
+        };
+        if last.lanes == 0 {
+            *last = run;
+        } else if last.offset == run.offset {
+            last.lanes |= run.lanes;
+        } else {
+            self.more.push((vector, run));
+        }
     }
 }
 
@@ -147,7 +156,7 @@ impl Planes {
 
     /// Adds to `places` the vectors of `length` lanes whose pixels lie, as `tap` says, in the planes of their image.
     /// Pixels outside of a plane are in no run.
-    pub(crate) fn locate(&self, segments: &[Segment], length: usize, tap: Tap, places: &mut Places) {
+    pub(crate) fn locate<S: Simd>(&self, segments: &[Segment], length: usize, tap: Tap, places: &mut Places) {
         let [height, width] = self.size.map(usize::cast_signed);
         let inside = segments.iter().filter_map(move |segment| {
             let row = segment.row as isize + tap.shift[0];
@@ -161,6 +170,6 @@ impl Planes {
             let offset = image + row * width + column + skipped;
             Some((segment.lane + skipped.cast_unsigned(), count.cast_unsigned(), offset))
         });
-        places.add(length, inside);
+        places.add::<S>(length, inside);
     }
 }

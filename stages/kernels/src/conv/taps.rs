@@ -10,18 +10,16 @@
 
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Convolution;
-use super::columns::{Grid, LANES, PANEL, Places, Planes, Segment, Tap, VECTORS};
-use super::product::{self, ChannelPlanes, Epilogue, Lines, ROWS, RowEpilogue, Target};
-use crate::memory::{SharedMut, filled};
+use super::columns::{Grid, Places, Planes, Segment, Tap, panel};
+use super::product::{ChannelPlanes, Epilogue, Lines, Multiply, Pack, RowEpilogue, Target};
+use crate::memory::{SharedMut, aligned, filled};
+use crate::simd::{InstructionSet, Simd, dispatch};
 
-/// Lines of a panel that are multiplied before the next are packed.
-const DEPTH: usize = 256;
-/// Panels that are packed at once.
-const PANELS: usize = 8;
 /// Minimum number of tasks a thread, for load balancing.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -46,10 +44,10 @@ impl Source<'_> {
     }
 
     /// The places of `length` columns' pixels for every tap.
-    pub(crate) fn locate(&self, segments: &[Segment], length: usize, places: &mut Places) {
+    pub(crate) fn locate<S: Simd>(&self, segments: &[Segment], length: usize, places: &mut Places) {
         places.clear();
         for tap in &self.taps {
-            self.planes.locate(segments, length, *tap, places);
+            self.planes.locate::<S>(segments, length, *tap, places);
         }
     }
 }
@@ -60,8 +58,13 @@ thread_local! {
 }
 
 /// The convolution of `input` with `kernels`; each sum is finished as `epilogue` says.
-pub fn forward(convolution: &Convolution, input: &[f32], kernels: &[f32], epilogue: Option<&Epilogue<'_>>) -> Vec<f32> {
-    crate::assert_available();
+pub fn forward(
+    set: InstructionSet,
+    convolution: &Convolution,
+    input: &[f32],
+    kernels: &[f32],
+    epilogue: Option<&Epilogue<'_>>,
+) -> Vec<f32> {
     assert_eq!(input.len(), convolution.input_length(), "the input's length");
     assert_eq!(kernels.len(), convolution.kernel_length(), "the kernels' length");
     if let Some(Epilogue { scale, shift, summand, .. }) = epilogue {
@@ -72,7 +75,7 @@ pub fn forward(convolution: &Convolution, input: &[f32], kernels: &[f32], epilog
     let grid = Grid { images: convolution.batch, size: convolution.size_out() };
     filled(convolution.output_length(), |output| {
         let weights = Weights { values: kernels, rows: convolution.channels_out };
-        sum(&phases.source(), weights, grid, output, epilogue);
+        dispatch!(set, S => sum::<S>(&phases.source(), weights, grid, output, epilogue));
     })
 }
 
@@ -134,14 +137,13 @@ fn take_apart(convolution: &Convolution, input: &[f32], phases: &[[usize; 2]], p
 }
 
 /// The gradient of the input, given that of the result.
-pub fn input_gradient(convolution: &Convolution, gradient: &[f32], kernels: &[f32]) -> Vec<f32> {
-    crate::assert_available();
+pub fn input_gradient(set: InstructionSet, convolution: &Convolution, gradient: &[f32], kernels: &[f32]) -> Vec<f32> {
     assert_eq!(gradient.len(), convolution.output_length(), "the gradient's length");
     assert_eq!(kernels.len(), convolution.kernel_length(), "the kernels' length");
     let Convolution { batch, channels_in, size, stride, .. } = *convolution;
     if stride == [1, 1] {
         return filled(convolution.input_length(), |input| {
-            sum_phase(convolution, gradient, kernels, [0, 0], input);
+            dispatch!(set, S => sum_phase::<S>(convolution, gradient, kernels, [0, 0], input));
         });
     }
     let mut input = vec![0.0; convolution.input_length()];
@@ -153,7 +155,7 @@ pub fn input_gradient(convolution: &Convolution, gradient: &[f32], kernels: &[f3
                 continue;
             }
             let phase = filled(batch * channels_in * rows * columns, |phase| {
-                sum_phase(convolution, gradient, kernels, [row, column], phase);
+                dispatch!(set, S => sum_phase::<S>(convolution, gradient, kernels, [row, column], phase));
             });
             let planes = input.par_chunks_mut(size[0] * size[1]).zip(phase.par_chunks(rows * columns));
             planes.for_each(|(plane, phase)| {
@@ -186,14 +188,20 @@ fn taps_of_phase(convolution: &Convolution, phase: [usize; 2]) -> Vec<(usize, Ta
 }
 
 /// Writes the gradient of one phase of the input.
-fn sum_phase(convolution: &Convolution, gradient: &[f32], kernels: &[f32], phase: [usize; 2], input: SharedMut<'_>) {
+fn sum_phase<S: Simd>(
+    convolution: &Convolution,
+    gradient: &[f32],
+    kernels: &[f32],
+    phase: [usize; 2],
+    input: SharedMut<'_>,
+) {
     let Convolution { batch, channels_in, channels_out, size, stride, kernel, .. } = *convolution;
     let (places, taps): (Vec<usize>, Vec<Tap>) = taps_of_phase(convolution, phase).into_iter().unzip();
     let weights = transposed(kernels, [channels_out, channels_in, kernel[0] * kernel[1]], &places);
     let planes = Planes { count: channels_out, size: convolution.size_out() };
     let source = Source { pixels: gradient, planes, planes_a_channel: 1, taps };
     let grid = Grid { images: batch, size: [0, 1].map(|axis| (size[axis] - phase[axis]).div_ceil(stride[axis])) };
-    sum(&source, Weights { values: &weights, rows: channels_in }, grid, input, None);
+    sum::<S>(&source, Weights { values: &weights, rows: channels_in }, grid, input, None);
 }
 
 /// Kernels `[out, in, place]` as `[in, out, place]`, with these places only.
@@ -235,13 +243,19 @@ struct Weights<'a> {
 }
 
 /// Writes the sums of every row of weights for every pixel of the grid.
-fn sum(source: &Source<'_>, weights: Weights<'_>, grid: Grid, output: SharedMut<'_>, epilogue: Option<&Epilogue<'_>>) {
-    let panels = grid.pixels().div_ceil(PANEL);
-    let at_once = panels.div_ceil(rayon::current_num_threads() * TASKS_PER_THREAD).clamp(1, PANELS);
+fn sum<S: Simd>(
+    source: &Source<'_>,
+    weights: Weights<'_>,
+    grid: Grid,
+    output: SharedMut<'_>,
+    epilogue: Option<&Epilogue<'_>>,
+) {
+    let panels = grid.pixels().div_ceil(panel::<S>());
+    let at_once = panels.div_ceil(rayon::current_num_threads() * TASKS_PER_THREAD).clamp(1, S::PANELS);
     let task = SumOverTaps { source, weights, grid, output, epilogue };
     (0..panels.div_ceil(at_once)).into_par_iter().for_each(|piece| {
         let panels = piece * at_once..panels.min((piece + 1) * at_once);
-        PACKED.with_borrow_mut(|packed| task.sum_panels(panels, packed));
+        PACKED.with_borrow_mut(|packed| task.sum_panels::<S>(panels, packed));
     });
 }
 
@@ -261,11 +275,11 @@ struct Panel {
 }
 
 impl SumOverTaps<'_> {
-    fn sum_panels(&self, panels: std::ops::Range<usize>, packed: &mut Vec<f32>) {
+    fn sum_panels<S: Simd>(&self, panels: Range<usize>, packed: &mut Vec<f32>) {
         let (channels, taps) = (self.source.channels(), self.source.taps.len());
-        let at_once = (DEPTH / taps).clamp(1, channels);
-        packed.resize((at_once * taps * PANEL * panels.len()).max(packed.len()), 0.0);
-        let places: Vec<Panel> = panels.map(|panel| self.locate(panel)).collect();
+        let at_once = (S::DEPTH / taps).clamp(1, channels);
+        let packed = aligned(packed, at_once * taps * panel::<S>() * panels.len());
+        let places: Vec<Panel> = panels.map(|panel| self.locate::<S>(panel)).collect();
         for first in (0..channels).step_by(at_once) {
             let block = first..channels.min(first + at_once);
             let depth = block.len() * taps;
@@ -273,60 +287,73 @@ impl SumOverTaps<'_> {
             for channel in block.clone() {
                 let stride = self.source.stride();
                 let base = self.source.pixels[channel * stride..].as_ptr();
-                let pixels = ChannelPlanes { base, count: 1, stride };
-                for (number, panel) in places.iter().enumerate() {
+                let source = ChannelPlanes { base, count: 1, stride };
+                for (number, places) in places.iter().enumerate() {
                     let line = number * depth + (channel - first) * taps;
-                    let base = packed[line * PANEL..].as_mut_ptr();
-                    let to = Lines { base, stride: PANEL, vectors: VECTORS };
+                    let base = packed[line * panel::<S>()..].as_mut_ptr();
+                    let to = Lines { base, stride: panel::<S>(), vectors: S::VECTORS };
                     // SAFETY: The places lie in the source, and the panels in `packed`, which was made large enough;
                     // the processor has been asked.
-                    unsafe { product::pack(to, pixels, &panel.pixels) };
+                    unsafe { S::run(Pack { to, source, places: &places.pixels }) };
                 }
             }
-            self.multiply(&block, packed, &places);
+            self.multiply::<S>(&block, packed, &places);
         }
     }
 
-    fn locate(&self, panel: usize) -> Panel {
+    fn locate<S: Simd>(&self, number: usize) -> Panel {
         let (mut segments, mut places) = (Vec::new(), Panel::default());
-        self.grid.segments(panel * PANEL, PANEL, &mut segments);
-        self.source.locate(&segments, PANEL, &mut places.pixels);
+        let width = panel::<S>();
+        self.grid.segments(number * width, width, &mut segments);
+        self.source.locate::<S>(&segments, width, &mut places.pixels);
         let sums = Planes { count: self.weights.rows, size: self.grid.size };
-        sums.locate(&segments, PANEL, Tap::NONE, &mut places.sums);
+        sums.locate::<S>(&segments, width, Tap::NONE, &mut places.sums);
         places
     }
 
     /// All rows times packed panels.
-    fn multiply(&self, block: &std::ops::Range<usize>, packed: &[f32], places: &[Panel]) {
-        let taps = self.source.taps.len();
-        let (row_length, depth) = (self.source.channels() * taps, block.len() * taps);
-        let last = block.end == self.source.channels();
-        let epilogue = self.epilogue.filter(|_| last);
-        let area = self.grid.area();
-        let mut row = 0;
-        while row < self.weights.rows {
-            let height = if self.weights.rows - row >= ROWS { ROWS } else { 1 };
-            let weights = self.weights.values[row * row_length + block.start * taps..].as_ptr();
-            let epilogue = epilogue.map(|epilogue| {
-                let summand = epilogue.summand.map_or(std::ptr::null(), |summand| summand[row * area..].as_ptr());
-                RowEpilogue { epilogue, first: row, summand }
-            });
-            for (number, panel) in places.iter().enumerate() {
-                let columns = packed[number * depth * PANEL..][..depth * PANEL].as_ptr();
-                let base = self.output.at(row * area);
-                let target = Target { base, stride: area, places: &panel.sums, accumulate: block.start > 0 };
-                // SAFETY: Rows and panels are within what was given, and no other thread has these panels.
-                unsafe {
-                    if height == ROWS {
-                        product::multiply::<ROWS>(depth, weights, row_length, columns, target, epilogue);
-                    } else {
-                        product::multiply::<1>(depth, weights, row_length, columns, target, epilogue);
-                    }
+    fn multiply<S: Simd>(&self, block: &Range<usize>, packed: &[f32], places: &[Panel]) {
+        let panels: Vec<Range<usize>> = match S::PANEL_BY_PANEL {
+            true => (0..places.len()).map(|number| number..number + 1).collect(),
+            false => vec![0..places.len()],
+        };
+        for panels in panels {
+            for rows in tiles(self.weights.rows, S::ROWS) {
+                for number in panels.clone() {
+                    self.multiply_rows::<S>(rows.clone(), block, packed, (number, &places[number]));
                 }
             }
-            row += height;
         }
+    }
+
+    /// The rows of a tile times one packed panel.
+    fn multiply_rows<S: Simd>(
+        &self,
+        rows: Range<usize>,
+        block: &Range<usize>,
+        packed: &[f32],
+        (number, places): (usize, &Panel),
+    ) {
+        let taps = self.source.taps.len();
+        let (row_length, depth) = (self.source.channels() * taps, block.len() * taps);
+        let (row, area, last) = (rows.start, self.grid.area(), block.end == self.source.channels());
+        let weights = self.weights.values[row * row_length + block.start * taps..].as_ptr();
+        let epilogue = self.epilogue.filter(|_| last).map(|epilogue| {
+            let summand = epilogue.summand.map_or(std::ptr::null(), |summand| summand[row * area..].as_ptr());
+            RowEpilogue { epilogue, first: row, summand }
+        });
+        let panel = packed[number * depth * panel::<S>()..][..depth * panel::<S>()].as_ptr();
+        let base = self.output.at(row * area);
+        let target = Target { base, stride: area, places: &places.sums, accumulate: block.start > 0 };
+        let tile = Multiply { depth, weights, row_length, panel, target, epilogue };
+        // SAFETY: Rows and panels are within what was given, and no other thread has these panels; the processor has
+        // been asked.
+        unsafe { tile.run::<S>(rows.len()) };
     }
 }
 
-const _: () = assert!(PANEL == VECTORS * LANES);
+/// Rows in tiles of at most `most`, as equal as can be: a tile with few rows leaves registers idle.
+fn tiles(rows: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = rows.div_ceil(most);
+    (0..count).map(move |tile| tile * rows / count..(tile + 1) * rows / count)
+}

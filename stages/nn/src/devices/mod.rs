@@ -1,6 +1,7 @@
 //! The devices that a stage computes on.
 
 pub mod cuda;
+mod instructions;
 mod kernel_cache;
 mod no_cuda;
 mod out_of_memory;
@@ -11,8 +12,10 @@ mod tuning;
 mod version;
 mod workers;
 
+use athanor_kernels::InstructionSet;
 use burn::prelude::*;
 
+pub use instructions::{INSTRUCTION_SET_VARIABLE, UnknownInstructionSet, check_instruction_set, instruction_set};
 pub use kernel_cache::{KernelCache, KernelSession};
 pub use out_of_memory::OutOfMemory;
 pub use tuning::{Stopped, Tuning, TuningFolder};
@@ -69,15 +72,13 @@ impl Devices {
         *self.first() != Device::flex()
     }
 
-    /// Instruction set that they compute with: of the CPU the widest vectors that the kernels know, of GPUs their architecture.
+    /// Instruction set that they compute with: of the CPU that of the kernels, or `generic` where there are none and Burn
+    /// chooses; of GPUs their architecture.
     pub fn instruction_set(&self) -> String {
         if self.are_gpus() {
             return cuda::architecture().unwrap_or_else(|| "CUDA".to_owned());
         }
-        if athanor_kernels::available() {
-            return "AVX-512".to_owned();
-        }
-        if std::arch::is_x86_feature_detected!("avx2") { "AVX2".to_owned() } else { "SSE2".to_owned() }
+        instruction_set().map_or("generic", InstructionSet::name).to_owned()
     }
 
     /// Each of them, changed.

@@ -1,5 +1,6 @@
 //! The kernels on the CPU backend's tensors.
 
+use athanor_kernels::InstructionSet;
 use athanor_kernels::conv::{self, Convolution, Epilogue};
 use athanor_kernels::elementwise::{self, AdamStep};
 use athanor_kernels::norm::{FeatureMaps, Normalisation, NormalisationGradients, Normalised};
@@ -9,11 +10,12 @@ use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 
 use super::Kernels;
+use crate::devices::instruction_set;
 
 impl Kernels for Flex {
     fn convolve(input: FlexTensor, kernels: FlexTensor, convolution: Convolution) -> FlexTensor {
         let (input, kernels) = (input.to_contiguous(), kernels.to_contiguous());
-        let output = conv::forward(&convolution, numbers(&input), numbers(&kernels), None);
+        let output = conv::forward(set(), &convolution, numbers(&input), numbers(&kernels), None);
         tensor(output, output_shape(&convolution))
     }
 
@@ -28,7 +30,7 @@ impl Kernels for Flex {
         let shape = input.layout().shape().clone();
         let normalisation =
             Normalisation { maps: maps(&shape), weight: numbers(&weight), bias: numbers(&bias), epsilon, relu };
-        let Normalised { output, mean, variance } = normalisation.with_batch_statistics(numbers(&input));
+        let Normalised { output, mean, variance } = normalisation.with_batch_statistics(set(), numbers(&input));
         let channels = weight.layout().shape().clone();
         (tensor(output, shape), tensor(mean, channels.clone()), tensor(variance, channels))
     }
@@ -83,7 +85,7 @@ pub(crate) fn adam_step(
 ) -> (FlexTensor, [FlexTensor; 2]) {
     let gradient = gradient.to_contiguous();
     let (mut parameter, [mut first, mut second]) = (whole(parameter), moments.map(whole));
-    step.take(parameter.storage_mut(), numbers(&gradient), [first.storage_mut(), second.storage_mut()]);
+    step.take(set(), parameter.storage_mut(), numbers(&gradient), [first.storage_mut(), second.storage_mut()]);
     (parameter, [first, second])
 }
 
@@ -118,7 +120,7 @@ pub(crate) fn convolve_with_epilogue(
     let summand = summand.as_ref().map(FlexTensor::to_contiguous);
     let summand = summand.as_ref().map(numbers);
     let epilogue = Epilogue { scale: numbers(&scale), shift: numbers(&shift), summand, relu: *relu };
-    let output = conv::forward(convolution, numbers(&input), numbers(&kernels), Some(&epilogue));
+    let output = conv::forward(set(), convolution, numbers(&input), numbers(&kernels), Some(&epilogue));
     tensor(output, output_shape(convolution))
 }
 
@@ -129,14 +131,14 @@ pub(crate) fn normalise_with(input: &FlexTensor, known: &[FlexTensor; 4], epsilo
     let shape = input.layout().shape().clone();
     let normalisation =
         Normalisation { maps: maps(&shape), weight: numbers(&weight), bias: numbers(&bias), epsilon, relu };
-    tensor(normalisation.with_statistics(numbers(&input), numbers(&mean), numbers(&variance)), shape)
+    tensor(normalisation.with_statistics(set(), numbers(&input), numbers(&mean), numbers(&variance)), shape)
 }
 
 /// The gradient of a convolution's input, given that of its result.
 pub(crate) fn input_gradient(convolution: &Convolution, gradient: &FlexTensor, kernels: &FlexTensor) -> FlexTensor {
     let (gradient, kernels) = (gradient.to_contiguous(), kernels.to_contiguous());
     let Convolution { batch, channels_in, size: [height, width], .. } = *convolution;
-    let input = conv::input_gradient(convolution, numbers(&gradient), numbers(&kernels));
+    let input = conv::input_gradient(set(), convolution, numbers(&gradient), numbers(&kernels));
     tensor(input, Shape::new([batch, channels_in, height, width]))
 }
 
@@ -144,7 +146,7 @@ pub(crate) fn input_gradient(convolution: &Convolution, gradient: &FlexTensor, k
 pub(crate) fn kernel_gradient(convolution: &Convolution, input: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
     let (input, gradient) = (input.to_contiguous(), gradient.to_contiguous());
     let Convolution { channels_in, channels_out, kernel: [rows, columns], .. } = *convolution;
-    let kernels = conv::kernel_gradient(convolution, numbers(&input), numbers(&gradient));
+    let kernels = conv::kernel_gradient(set(), convolution, numbers(&input), numbers(&gradient));
     tensor(kernels, Shape::new([channels_out, channels_in, rows, columns]))
 }
 
@@ -175,7 +177,8 @@ pub(crate) fn normalisation_gradients(
         epsilon: *epsilon,
         relu: *relu,
     };
-    let gradients = normalisation.gradients(numbers(&input), numbers(&gradient), numbers(mean), numbers(variance));
+    let gradients =
+        normalisation.gradients(set(), numbers(&input), numbers(&gradient), [numbers(mean), numbers(variance)]);
     let NormalisationGradients { input, weight: of_weight, bias } = gradients;
     let channels = weight.layout().shape().clone();
     [tensor(input, shape), tensor(of_weight, channels.clone()), tensor(bias, channels)]
@@ -189,6 +192,11 @@ fn output_shape(convolution: &Convolution) -> Shape {
 /// The shape `[batch, channel, ..]` with all that follows as one axis.
 fn maps(shape: &Shape) -> FeatureMaps {
     FeatureMaps { batch: shape[0], channels: shape[1], area: shape.num_elements() / (shape[0] * shape[1]).max(1) }
+}
+
+/// The instruction set that computes; a caller has asked whether the kernels support its tensors.
+fn set() -> InstructionSet {
+    instruction_set().expect("the kernels support the tensors only where there is one")
 }
 
 /// The numbers of a contiguous tensor.

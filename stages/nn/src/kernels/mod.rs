@@ -1,4 +1,5 @@
-//! Our kernels in the place of Burn's, for float32 on a CPU that [`athanor_kernels`] supports; elsewhere Burn's own.
+//! Our kernels in the place of Burn's, for float32 on a CPU that [`athanor_kernels`] supports (AVX-512, AVX2, NEON);
+//! elsewhere Burn's own.
 //!
 //! They are extensions of Burn's CPU backend, with gradients of their own for its automatic differentiation.
 
@@ -12,6 +13,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, backend_extension, tensor::FloatTensor};
 use burn::prelude::*;
 use burn::tensor::DType;
+
+use crate::devices::instruction_set;
 
 /// Operations of Burn's CPU backend beyond Burn's own.
 #[backend_extension(Flex, Autodiff)]
@@ -58,7 +61,7 @@ pub(crate) struct Epilogue {
 pub(crate) fn supports<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32
         && matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
-        && athanor_kernels::available()
+        && instruction_set().is_some()
 }
 
 /// The convolution of images `[batch, in, row, column]` with kernels `[out, in, row, column]`.
