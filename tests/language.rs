@@ -45,6 +45,31 @@ fn a_pattern_that_nothing_fits_is_a_mistake() {
     assert_eq!(unlooked.out, "p.yaml: 1 stage, 1 instance, no mistakes\n");
 }
 
+#[test]
+fn a_link_to_nothing_that_fits_a_pattern_is_a_mistake() {
+    let project = listing();
+    std::os::unix::fs::symlink("../annex/d", project.path("raw/d.txt")).unwrap();
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    let message = outcome.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(message.contains("`raw/d.txt` fits `raw/*.txt` and is a symbolic link to nothing"), "{message}");
+}
+
+#[test]
+fn numbers_that_versions_of_yaml_read_in_different_ways_are_refused_in_settings_too() {
+    let project = Project::new("athanor: 1\nname: p\nvars: { v: 1 }\nstages: {}\n");
+    for (set, message) in [
+        ("v=[2024_01]", "`2024_01` can be meant as text or as a number"),
+        ("v=1:30", "`1:30` can be meant as text or as a number"),
+        ("v=18446744073709551617", "`18446744073709551617` has more digits than a whole number holds here"),
+    ] {
+        let outcome = project.athanor(&["check", "p.yaml", "--set", set]);
+        assert!(outcome.code == 2 && outcome.err.contains(message) && outcome.err.contains("quote it"), "{outcome:?}");
+    }
+    let quoted = project.athanor(&["check", "p.yaml", "--set", "v=['2024_01']"]);
+    assert!(!quoted.err.contains("2024_01"), "{quoted:?}");
+}
+
 /// A pipeline in a sub-folder that includes two files.
 fn including() -> Project {
     let project = Project::new("");

@@ -214,7 +214,57 @@ fn of_a_file_with_keys_only_their_values_count() {
     project.write("params.yaml", "train: { epochs: 1 }\n");
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 1, "{outcome:?}");
-    assert!(outcome.out.contains("it has no key `train.lr`"), "{}", outcome.out);
+    assert!(outcome.out.contains("`params.yaml` has no key `train.lr`"), "{}", outcome.out);
+}
+
+#[test]
+fn keys_count_alone_of_a_file_that_the_line_names_too() {
+    for named in ["params.yaml", "$ATHANOR_PROJECT/params.yaml"] {
+        let line = format!("cat {named} > ${{{{ outputs.x }}}}");
+        let project = project(&line, "    reads: { params.yaml: [train.lr] }\n");
+        project.write("params.yaml", "train: { lr: 0.5, epochs: 3 }\nclip: .inf\n");
+        assert_eq!(project.made(&[]), ["a"], "{named}");
+        project.write("params.yaml", "train: { lr: 0.5, epochs: 4 }\nclip: .inf\n");
+        assert!(project.made(&[]).is_empty(), "{named}");
+        project.write("params.yaml", "train: { lr: 0.25, epochs: 4 }\nclip: .inf\n");
+        assert_eq!(project.made(&[]), ["a"], "{named}");
+        assert!(project.read("results/p/x.txt").contains("epochs: 4"), "{named}");
+    }
+}
+
+#[test]
+fn what_tools_keep_beside_sources_is_no_content() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  a: { kind: command, inputs: { c: code }, run: 'ls -A ${{ inputs.c }} > o', outputs: { o: o } }\n\
+         results: { o: a }\n",
+    );
+    project.write("code/m.py", "1\n");
+    assert_eq!(project.made(&[]), ["a"]);
+    for name in
+        [".pytest_cache/v", ".mypy_cache/v", ".ruff_cache/v", ".hypothesis/v", ".nfs0000000000a1", ".fuse_hidden0001"]
+    {
+        project.write(&format!("code/{name}"), "x");
+        assert!(project.made(&[]).is_empty(), "{name}");
+    }
+    assert_eq!(project.read("results/p/o"), "m.py\n");
+}
+
+#[test]
+fn modules_are_found_in_a_folder_with_a_colon_in_its_path() {
+    if !has_python() {
+        return;
+    }
+    let project = Project::new("");
+    let pipeline = "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    shell: python\n    run: |\n      import helper, below\n      \
+                    open('o', 'w').write(helper.V + below.V)\n    outputs: { o: o }\nresults: { o: a }\n";
+    for (name, text) in [("p.yaml", pipeline), ("helper.py", "V = 'a'\n"), ("src/below.py", "V = 'b'\n")] {
+        project.write(&format!("run_10:00:00/{name}"), text);
+    }
+    let mut command = project.command(&["run", "p.yaml"]);
+    command.current_dir(project.path("run_10:00:00"));
+    let outcome = Outcome::of(command);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(project.read("run_10:00:00/results/p/o"), "ab");
 }
 
 #[test]

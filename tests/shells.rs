@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use support::{Outcome, Project};
 
 fn stage(keys: &str) -> Project {
@@ -228,4 +231,17 @@ fn mistakes_about_shells_are_found_before_anything_runs() {
         &stage("    shell: no-such-shell {0}\n    run: x\n"),
         &["`no-such-shell`, which is to run its script, is not on the PATH"],
     );
+}
+
+#[test]
+fn a_shell_of_the_projects_own_is_found() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  a: { kind: command, shell: './mysh {0}', run: 'echo 1 > o', outputs: { o: o } }\nresults: { o: a }\n",
+    );
+    project.write("mysh", "#!/bin/sh\nexec sh \"$@\"\n");
+    fs::set_permissions(project.path("mysh"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(project.made(&[]), ["a"]);
+    assert_eq!(project.read("results/p/o"), "1\n");
+    project.write("mysh", "#!/bin/sh\n# Another.\nexec sh \"$@\"\n");
+    assert_eq!(project.made(&[]), ["a"], "it counts as read");
 }

@@ -81,6 +81,16 @@ pub enum CacheError {
         /// Some of what is in it.
         holds: String,
     },
+    /// A folder that holds what is left of a cache that was deleted in part.
+    #[error("`{}` is left of a cache that was deleted in part: it holds {holds}. Nothing was changed in it. Delete the rest with `chmod -R u+w {quoted} && rm -rf {quoted}`, or name another cache with `--cache`.", root.display())]
+    DeletedInPart {
+        /// The folder.
+        root: PathBuf,
+        /// The folder, as a word of a shell's line.
+        quoted: String,
+        /// Some of what is in it.
+        holds: String,
+    },
     /// An area of the cache that is no folder, such as a symbolic link.
     #[error("`{}` is not a plain folder or file of the cache's own: a cache reaches nothing through symbolic links. Put what it points to in its place, or remove it; `--cache` may name a link to a whole cache.", path.display())]
     Area {

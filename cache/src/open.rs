@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -222,7 +222,44 @@ fn foreign_error(root: &Path) -> Result<CacheError> {
         names.iter().take(MAX_MENTIONED).map(|name| format!("`{}`", name.to_string_lossy().escape_debug())).collect();
     let rest = names.len().saturating_sub(MAX_MENTIONED);
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    Ok(CacheError::Foreign { root: PathBuf::from(root), holds: mentioned.join(", ") + &more })
+    let (root, holds) = (PathBuf::from(root), mentioned.join(", ") + &more);
+    Ok(match root.to_str().filter(|_| is_rest_of_cache(&root, &names)) {
+        Some(path) => CacheError::DeletedInPart { quoted: quoted(path), holds, root },
+        None => CacheError::Foreign { root, holds },
+    })
+}
+
+/// Whether `names`, all that is in the folder `root`, is left of a cache whose deletion stopped at the read-only folders of stored
+/// trees: nothing but names that a cache gives, all of it of the user who asks.
+fn is_rest_of_cache(root: &Path, names: &[OsString]) -> bool {
+    // This process belongs to the user who asks.
+    let Ok(user) = fs::metadata("/proc/self").map(|own| own.uid()) else { return false };
+    let is_mine =
+        |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.uid() == user && !found.is_symlink());
+    let are_own = |area: &str| {
+        let entries = list(&root.join(area)).unwrap_or_default();
+        entries.iter().all(|name| {
+            let path = root.join(area).join(name);
+            let is_shard = || {
+                names::is_shard(name)
+                    && list(&path).is_ok_and(|names| names.iter().all(|name| names::is_own(area, name)))
+            };
+            is_mine(&path) && (names::is_own(area, name) || is_shard())
+        })
+    };
+    let has_trees = list(&root.join("trees")).is_ok_and(|entries| !entries.is_empty());
+    let is_own = |name: &OsString| {
+        let is_area = |name: &str| names::AREAS.contains(&name) && are_own(name);
+        let is_file = || root.join(name).is_file() && names::is_own_at_top(name);
+        is_mine(&root.join(name)) && (name.to_str().is_some_and(is_area) || is_file())
+    };
+    has_trees && names.iter().all(is_own)
+}
+
+/// A path as a word of a shell's line.
+fn quoted(path: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if path.chars().all(is_plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 impl Cache {

@@ -70,6 +70,35 @@ fn a_folder_of_somebody_elses_is_refused_and_stays_as_it_is() {
 }
 
 #[test]
+fn what_is_left_of_a_cache_that_was_deleted_is_said_with_what_deletes_the_rest() {
+    let digest = "0".repeat(64);
+    let left: [&[String]; 2] = [
+        &[format!("trees/0/{digest}/f")],
+        &[format!("trees/0/{digest}/d/f"), format!("objects/0/{digest}.x"), "CACHEDIR.TAG".to_owned()],
+    ];
+    for files in left {
+        let (_folder, root) = folder();
+        files.iter().for_each(|name| write(&root.join(name), "x"));
+        let before = all(&root);
+        let error = Cache::open(&root).err().unwrap().to_string();
+        assert!(error.contains(&format!("`chmod -R u+w {0} && rm -rf {0}`", root.display())), "{error}");
+        assert_eq!(all(&root), before);
+    }
+    // Nobody is told to delete files that may be the user's.
+    let others: [&[String]; 4] = [
+        &["trees/oak/leaf".to_owned()],
+        &[format!("trees/0/{digest}/f"), "notes".to_owned()],
+        &[format!("trees/0/{digest}/f"), "tmp/mine".to_owned()],
+        &["tmp/mine".to_owned()],
+    ];
+    for files in others {
+        let (_folder, root) = folder();
+        files.iter().for_each(|name| write(&root.join(name), "x"));
+        assert!(matches!(Cache::open(&root), Err(CacheError::Foreign { .. })), "{files:?}");
+    }
+}
+
+#[test]
 fn an_empty_folder_becomes_a_cache_and_what_is_missing_in_one_is_made_again() {
     let (_folder, root) = folder();
     fs::create_dir(root.join("lost+found")).unwrap();

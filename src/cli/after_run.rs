@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use athanor_cache::Cache;
 use serde_json::json;
@@ -12,8 +13,12 @@ use crate::cli::report::write;
 use crate::events::Outcome;
 use crate::report::junit::junit;
 use crate::report::{outcome_name, results_now, tensorboard};
+use crate::run::limited_command::{Patience, QUIET, wait_for};
 use crate::run::{RunReport, Session};
 use crate::settings::Settings;
+
+/// Time after which a hook is given up.
+const HOOK_LIMIT: Duration = Duration::from_secs(600);
 
 /// Writes the files that were asked for, and runs the hook of the outcome.
 pub(super) fn finish(
@@ -54,18 +59,24 @@ fn run_hook(hook: &str, session: &Session<'_>, report: &RunReport) {
     });
     let mut command = Command::new("/bin/sh");
     command.args(["-c", hook]).stdin(Stdio::piped());
-    let said = command.spawn().and_then(|mut child| {
+    let note = |text: String| {
+        // A terminal that is gone needs no note.
+        let _ = writeln!(std::io::stderr(), "note: {text}");
+    };
+    let shown = crate::escape::escape(hook);
+    let tell = || note(format!("waiting for the hook `{shown}`"));
+    let ended = command.spawn().and_then(|mut child| {
         if let Some(mut stdin) = child.stdin.take() {
             // A hook need not read it.
             let _ = writeln!(stdin, "{facts}");
         }
-        child.wait()
+        wait_for(&mut child, &Patience { quiet: QUIET, limit: HOOK_LIMIT, tell: &tell })
     });
-    let problem = match said {
-        Ok(status) if status.success() => return,
-        Ok(status) => format!("it ended with {status}"),
+    let problem = match ended {
+        Ok(Some(status)) if status.success() => return,
+        Ok(Some(status)) => format!("it ended with {status}"),
+        Ok(None) => format!("it did not end within {} minutes and was killed", HOOK_LIMIT.as_secs() / 60),
         Err(error) => error.to_string(),
     };
-    // A terminal that is gone needs no warning.
-    let _ = writeln!(std::io::stderr(), "note: the hook `{}` failed: {problem}", crate::escape::escape(hook));
+    note(format!("the hook `{shown}` failed: {problem}"));
 }

@@ -9,7 +9,7 @@ use athanor_stages::learn::precision::Precision;
 use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::cli::cache_arguments::parse_time;
+use crate::cli::cache_arguments::{parse_time, whole_number};
 pub(super) use crate::cli::cache_arguments::{CacheCommand, TransferCommand};
 pub(super) use crate::cli::pipeline_file::PipelineFile;
 pub(super) use crate::cli::report_arguments::{
@@ -348,10 +348,10 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "NAME", value_parser = parse_architecture)]
     pub arch: Vec<Architecture>,
     /// Side of the input images, in pixels.
-    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 224, value_parser = whole_number)]
     pub size: usize,
     /// Batch size, in images.
-    #[arg(long, value_name = "IMAGES", default_value_t = 8)]
+    #[arg(long, value_name = "IMAGES", default_value_t = 8, value_parser = whole_number)]
     pub batch: usize,
     /// Type that the network computes in: f32 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]
@@ -363,7 +363,7 @@ pub(super) struct BenchOptions {
     #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u32).range(1..))]
     pub threads: Option<u32>,
     /// Number of batches to measure, after as many for warming up.
-    #[arg(long, value_name = "BATCHES", default_value_t = 5)]
+    #[arg(long, value_name = "BATCHES", default_value_t = 5, value_parser = whole_number)]
     pub steps: usize,
     /// Write time and name of each kernel that runs on a GPU to a file, in both rounds; slows the measurement.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -382,10 +382,10 @@ pub(super) struct CheckOptions {
     #[arg(long, value_name = "NAME", default_value = "resnet18", value_parser = parse_architecture)]
     pub arch: Architecture,
     /// Side of the images, in pixels, for gradients.
-    #[arg(long, value_name = "PIXELS", default_value_t = 96)]
+    #[arg(long, value_name = "PIXELS", default_value_t = 96, value_parser = whole_number)]
     pub size: usize,
     /// Batch size, in images, for gradients.
-    #[arg(long, value_name = "IMAGES", default_value_t = 8)]
+    #[arg(long, value_name = "IMAGES", default_value_t = 8, value_parser = whole_number)]
     pub batch: usize,
     /// Type that the network computes in, for gradients: f32 or bf16.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = parse_precision)]

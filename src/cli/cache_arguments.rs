@@ -20,7 +20,7 @@ pub(super) enum CacheCommand {
     /// Remove what the last runs of known pipelines did not use, and list it.
     Gc {
         /// Number of each pipeline's last runs whose results stay, those of earlier `--set` among them; 1 for the last run's alone.
-        #[arg(long, value_name = "RUNS", default_value_t = crate::run::state::history::RETAINED_RUNS)]
+        #[arg(long, value_name = "RUNS", default_value_t = crate::run::state::history::RETAINED_RUNS, value_parser = whole_number)]
         keep_runs: usize,
         /// Let runs before the last one count only if they began less than this ago, such as 30d.
         #[arg(long, value_name = "AGE", value_parser = parse_time)]
@@ -91,6 +91,11 @@ pub(super) struct TransferCommand {
     pub pipeline: PipelineFile,
     /// Selectors of instances, e.g. `model` or `model[fold=0]` [default: everything].
     pub targets: Vec<String>,
+}
+
+/// A whole number, or a message about the text that is none.
+pub(super) fn whole_number(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("it is a whole number, from 0 to {}", usize::MAX))
 }
 
 pub(super) fn parse_time(text: &str) -> Result<Duration, String> {

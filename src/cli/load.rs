@@ -10,6 +10,7 @@ use crate::cli::{Exit, WRONG};
 use crate::escape::escape;
 use crate::language::{Diagnostics, SourceText};
 use crate::plan::{InstanceId, Mistakes, Overrides, Plan};
+use crate::run::inputs::own_results::check_own_results;
 use crate::run::inputs::project_files::check_sources;
 use crate::run::inputs::project_reads::check_named_folders;
 use crate::run::inputs::surroundings::{LookUp, read_text};
@@ -64,6 +65,7 @@ pub(super) fn check(
     }
     if let Ok(plan) = &compiled {
         found.extend(plan.warnings.iter().cloned());
+        check_own_results(plan, &project, &settings.results.value, &mut found);
         if has_files {
             check_named_folders(plan, &project, &mut found);
             check_outputs(plan, &project, &mut found);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cli::arguments::LogsCommand;
 use crate::cli::project::InspectedProject;
-use crate::cli::{Exit, UP_TO_DATE, load, print, project};
+use crate::cli::{Exit, UP_TO_DATE, load, lost_output, print, project};
 use crate::escape::{escape, escape_lines};
 use crate::plan::InstanceId;
 use crate::run::Session;
@@ -34,12 +34,18 @@ pub(super) fn logs(settings: &Settings, command: &LogsCommand) -> Result<u8, Exi
         if several {
             print(&format!("==> {name} <==\n"))?;
         }
-        // A reader that has gone away is no error.
-        let _ = match log {
+        let written = match log {
             Some(bytes) if !bytes.is_empty() => write_log(&bytes),
-            Some(_) => writeln!(std::io::stderr(), "{name} printed nothing."),
-            None => writeln!(std::io::stderr(), "{name} has no log: it never ran here, or its log is gone."),
+            other => {
+                let none = "has no log: it never ran here, or its log is gone";
+                // A terminal that is gone needs no note.
+                let _ = writeln!(std::io::stderr(), "{name} {}.", other.map_or(none, |_| "printed nothing"));
+                Ok(())
+            }
         };
+        if let Some(exit) = written.err().and_then(|error| lost_output(&error)) {
+            return Err(exit);
+        }
     }
     Ok(UP_TO_DATE)
 }
@@ -102,8 +108,8 @@ fn follow(session: &Session<'_>, ids: &[InstanceId]) -> Result<u8, Exit> {
                 print(&format!("==> {} <==\n", escape(name)))?;
                 shown = Some(at);
             }
-            if write_log(&lines).is_err() {
-                return Ok(UP_TO_DATE);
+            if let Err(error) = write_log(&lines) {
+                return lost_output(&error).map_or(Ok(UP_TO_DATE), Err);
             }
         }
         if !goes_on || !works {

@@ -27,6 +27,7 @@ mod run;
 mod settings;
 mod shell;
 mod top;
+mod view_output;
 mod watch;
 
 use std::io::Write;
@@ -74,19 +75,25 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nothing is left to tell when the terminal itself is gone.
-            let _ = if std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_unprintable)) {
+            let printed = if std::env::args_os().any(|argument| argument.to_string_lossy().contains(is_unprintable)) {
                 write!(std::io::stderr(), "{}", shown(&error.to_string()))
             } else {
                 error.print()
             };
+            if let Some(exit) = printed.err().filter(|_| !error.use_stderr()).and_then(|error| lost_output(&error)) {
+                return ended(&exit);
+            }
             return ExitCode::from(if error.use_stderr() { WRONG } else { UP_TO_DATE });
         }
     };
-    let code = carry_out(arguments).unwrap_or_else(|exit| {
-        let _ = writeln!(std::io::stderr(), "{}", exit.message.trim_end());
-        exit.code
-    });
-    ExitCode::from(code)
+    carry_out(arguments).map_or_else(|exit| ended(&exit), ExitCode::from)
+}
+
+/// Shows the message of a command that ended early.
+fn ended(exit: &Exit) -> ExitCode {
+    // A terminal that is gone needs no message.
+    let _ = writeln!(std::io::stderr(), "{}", exit.message.trim_end());
+    ExitCode::from(exit.code)
 }
 
 fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
@@ -193,11 +200,29 @@ fn shown(text: &str) -> String {
     escape_lines(&mask(text)).into_owned()
 }
 
-/// Prints to standard output. A reader that has gone away (`| head`) is no error.
+/// End of a command whose output could not be written; `None` if only its reader has gone away (`| head`).
+fn lost_output(error: &std::io::Error) -> Option<Exit> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return None;
+    }
+    let help = "The output is not whole: write it where there is room, and ask again.";
+    Some(Exit::failed(format!("Standard output cannot be written: {}. {help}", system_message(error))))
+}
+
+/// Message of the operating system, without its number and without what a library adds.
+fn system_message(error: &std::io::Error) -> String {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut number = error.raw_os_error();
+    while let Some(error) = cause.filter(|_| number.is_none()) {
+        number = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        cause = error.source();
+    }
+    number.map_or_else(|| error.kind().to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_owned())
+}
+
+/// Prints to standard output.
 fn print_as_it_is(text: &str) -> Result<u8, Exit> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::failed(error)),
-        _ => Ok(UP_TO_DATE),
-    }
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.err().and_then(|error| lost_output(&error)).map_or(Ok(UP_TO_DATE), Err)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::cli::arguments::{CompareCommand, ExportCommand, MetricsCommand, ReportCommand, ViewCommand};
 use crate::cli::inspect::print_json;
 use crate::cli::project::InspectedProject;
-use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project};
+use crate::cli::{Exit, UP_TO_DATE, load, print, print_as_it_is, project, system_message};
 use crate::escape::escape;
 use crate::language::suggest;
 use crate::report::{
@@ -61,8 +61,15 @@ fn default_path(pipeline: &str) -> PathBuf {
 /// Writes a file whole or not at all.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), Exit> {
     let shown = path.display().to_string();
-    let refused = |error: std::io::Error| Exit::failed(format!("`{shown}` cannot be written: {error}."));
+    let refused =
+        |error: std::io::Error| Exit::failed(format!("`{shown}` cannot be written: {}.", system_message(&error)));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.exists() {
+        let folder = folder.display();
+        return Err(Exit::failed(format!(
+            "`{shown}` cannot be written: there is no folder `{folder}`. Make it, or name another."
+        )));
+    }
     // A pipe or a device is written to as it is.
     if path.exists() && !path.is_file() {
         return std::fs::write(path, text).map_err(refused);

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Mutex;
 
 use crate::cli::arguments::RunCommand;
+use crate::cli::view_output::{LostOutput, ViewOutput};
 use crate::cli::{
-    Exit, FAILED, INTERRUPTED, UP_TO_DATE, after_run, cluster, inspect, load, machine_use, print, project, watch,
+    Exit, FAILED, INTERRUPTED, UP_TO_DATE, after_run, cluster, inspect, load, lost_output, machine_use, print, project,
+    watch,
 };
 use crate::escape::escape;
 use crate::events::{EventSink, Outcome};
@@ -48,6 +51,7 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
         let local = cluster.is_none().then_some(&capacity);
         return dry_run(&session, &force.into_iter().collect(), local, command.json);
     }
+    check_results_folder(&settings.results.value, &plan.name)?;
     let project = project::open(settings)?;
     project.cache.require_writable().map_err(|error| project::refused(&error))?;
     let session = load::session(&project, &plan, &command.pipeline, &targets)?;
@@ -68,14 +72,43 @@ pub(super) fn run(settings: &Settings, command: &RunCommand) -> Result<u8, Exit>
     };
     let file = request.file.clone();
     let time_left = is_live(command).then(|| session.time_left(&request.capacity));
-    let work = || session.run(request, view(command, time_left), on_signals).map_err(refused);
+    let lost = LostOutput::default();
+    let work = || session.run(request, view(command, time_left, &lost), on_signals).map_err(refused);
     let report = if command.watch { watch::beside(&session, &project.cache, &file, work)?? } else { work()? };
     after_run::finish(settings, command, &session, &project.cache, &report)?;
+    if let Some(exit) = lost.take().and_then(|error| lost_output(&error)) {
+        return Err(exit);
+    }
     Ok(match report.outcome {
         Outcome::UpToDate => UP_TO_DATE,
         Outcome::Failed => FAILED,
         Outcome::Interrupted => INTERRUPTED,
     })
+}
+
+/// Refuses a folder of results that is none, before anything runs whose results would have no place.
+fn check_results_folder(results: &Path, pipeline: &str) -> Result<(), Exit> {
+    for folder in [results.to_owned(), results.join(pipeline)] {
+        let shown = folder.display();
+        let elsewhere = "or put results elsewhere with `--results DIR`";
+        match std::fs::metadata(&folder) {
+            Ok(found) if !found.is_dir() => {
+                let message = format!("`{shown}`, where results belong, is a file. Move it away, {elsewhere}.");
+                return Err(Exit::failed(message));
+            }
+            Err(_) => {
+                if let Ok(target) = std::fs::read_link(&folder) {
+                    let target = target.display();
+                    let message =
+                        format!("`{shown}`, where results belong, is a symbolic link to nothing (`{target}`).");
+                    let help = format!("Make the folder that it leads to, remove the link, {elsewhere}.");
+                    return Err(Exit::failed(format!("{message} {help}")));
+                }
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn refused(error: RunError) -> Exit {
@@ -92,12 +125,13 @@ fn is_live(command: &RunCommand) -> bool {
     !is_plain && std::io::stderr().is_terminal() && std::io::stdout().is_terminal()
 }
 
-fn view(command: &RunCommand, live: Option<TimeLeft>) -> Box<dyn EventSink> {
+fn view(command: &RunCommand, live: Option<TimeLeft>, lost: &LostOutput) -> Box<dyn EventSink> {
+    let output = || ViewOutput::new(lost.clone());
     let options = PlainOptions { quiet: command.quiet, timestamps: command.timestamps };
     match (live, command.json) {
         (Some(time_left), _) => Box::new(TerminalSink::new(time_left)),
-        (None, true) => Box::new(JsonSink::new(std::io::stdout())),
-        (None, false) => Box::new(PlainSink::new(std::io::stdout(), options)),
+        (None, true) => Box::new(JsonSink::new(output())),
+        (None, false) => Box::new(PlainSink::new(output(), options)),
     }
 }
 

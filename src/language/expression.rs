@@ -347,6 +347,10 @@ impl Compiled<'_> {
                 Err(UnsupportedValue::NotYaml) => {
                     "its value is neither text nor a number, truth value, list or mapping".to_owned()
                 }
+                Err(UnsupportedValue::Number) => {
+                    "its value is a number too large to be written: whole numbers go from -2^63 to 2^64-1, others to 1.8e308"
+                        .to_owned()
+                }
                 Err(UnsupportedValue::TooLarge) => bounds::too_large(),
             },
             Ok(_) => "the value is not defined".to_owned(),

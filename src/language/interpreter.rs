@@ -68,6 +68,12 @@ impl Shell {
         }
     }
 
+    /// Words of a command line that is written in the pipeline, but the script's path.
+    pub fn words(&self) -> Vec<String> {
+        let Shell::Custom(line) = self else { return Vec::new() };
+        shlex::split(line).unwrap_or_default().into_iter().filter(|word| !word.contains(SCRIPT)).collect()
+    }
+
     /// Command line for the script at `script`; `has` tells whether a program is there.
     pub fn command_line(&self, script: &str, has: impl Fn(&str) -> bool) -> Vec<String> {
         let line: &[&str] = match self {

@@ -26,6 +26,7 @@ pub(crate) mod shape;
 mod span;
 pub(crate) mod suggest;
 pub(crate) mod variable;
+mod written_number;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use interpreter::{Language, Shell};

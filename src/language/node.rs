@@ -9,6 +9,7 @@ use serde_yaml::{Location, Spanned};
 
 use super::diagnostic::Diagnostic;
 use super::span::Span;
+use super::written_number;
 
 /// Value with its span.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,33 +133,17 @@ pub fn parse(text: &str, base: usize, source: u32) -> Result<Node, Box<Diagnosti
     };
     match serde_yaml::from_str_with_options::<Located<Raw>>(text, options) {
         Ok(raw) => {
-            let spans = SpanMap { text, base, source, unclear: Cell::new(None) };
+            let spans = SpanMap { text, base, source, refused: Cell::default() };
             let node = spans.node(raw);
-            spans.unclear.get().map_or(Ok(node), |span| Err(Box::new(unclear(text, base, span))))
+            spans.refused.take().map_or(Ok(node), Err)
         }
         Err(error) => {
-            let spans = SpanMap { text, base, source, unclear: Cell::new(None) };
+            let spans = SpanMap { text, base, source, refused: Cell::default() };
             let span = error.location().map_or(Span::new(source, base..base), |location| spans.error_span(location));
             let message = error.to_string();
             Err(Box::new(Diagnostic::new(span, explained(&message)).maybe_help(remedy(&message))))
         }
     }
-}
-
-/// Whether a number is written with zeros before it: versions of YAML take that for an octal number, for another one, or for text.
-fn has_leading_zeros(written: &str) -> bool {
-    let digits = written.trim_start_matches(['+', '-']);
-    digits.starts_with('0') && digits[1..].starts_with(|letter: char| letter.is_ascii_digit())
-}
-
-/// Diagnostic of a number with zeros before it.
-fn unclear(text: &str, base: usize, span: Span) -> Diagnostic {
-    let range = span.range();
-    let written = &text[range.start - base..range.end - base];
-    let number = written.trim_start_matches(['+', '-', '0']);
-    let message = format!("`{written}` can be meant as text or as a number");
-    let help = format!("quote it (`\"{written}\"`), or write {}", if number.is_empty() { "0" } else { number });
-    Diagnostic::new(span, message).help(help)
 }
 
 /// Number of events that aliases and merges may add to any file.
@@ -184,7 +169,7 @@ fn budget(bytes: usize) -> serde_yaml::Budget {
 }
 
 /// The reader's message for users: its first line, without position and options.
-fn explained(message: &str) -> String {
+pub(crate) fn explained(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let end = line.find(" at line ").unwrap_or(line.len());
     let line = line[..end].trim_end_matches([':', ' ']);
@@ -194,6 +179,9 @@ fn explained(message: &str) -> String {
     }
     if line.starts_with("multiple YAML documents") {
         return "there are several documents, and a pipeline is one: a line `---` begins another".to_owned();
+    }
+    if line.contains("null") && line.contains("String") {
+        return "a key is nothing: `null` and `~` are that unless they are quoted".to_owned();
     }
     if line.starts_with("non-finite float") {
         return "infinity and NaN are not values in a pipeline".to_owned();
@@ -358,18 +346,14 @@ struct SpanMap<'t> {
     /// Offset of `text` in the text that spans count in.
     base: usize,
     source: u32,
-    /// Place of the first number with zeros before it.
-    unclear: Cell<Option<Span>>,
+    /// Diagnostic of the first scalar that is refused for the way in which it is written.
+    refused: Cell<Option<Box<Diagnostic>>>,
 }
 
 impl SpanMap<'_> {
     fn node(&self, raw: Located<Raw>) -> Node {
         let span = self.span(raw.at);
-        if matches!(raw.value, Raw::Number(_)) && self.unclear.get().is_none() {
-            let range = span.range();
-            let written = &self.text[range.start - self.base..range.end - self.base];
-            self.unclear.set(has_leading_zeros(written).then_some(span));
-        }
+        self.check_written(&raw.value, span);
         let value = match raw.value {
             Raw::Null => Value::Null,
             Raw::Bool(value) => Value::Bool(value),
@@ -385,6 +369,23 @@ impl SpanMap<'_> {
             }
         };
         Node { value, span }
+    }
+
+    /// Looks at how a plain scalar is written, unless another one is refused already.
+    fn check_written(&self, value: &Raw, span: Span) {
+        let range = span.range();
+        let (before, rest) = self.text.split_at(range.start - self.base);
+        let written = &rest[..range.len()];
+        let number = match value {
+            Raw::Number(number) => Some(number),
+            Raw::Text(text) if text == written && !before.trim_end().ends_with("!!str") => None,
+            _ => return,
+        };
+        let refused = self.refused.take().or_else(|| {
+            let (message, help) = written_number::refusal(written, number)?;
+            Some(Box::new(Diagnostic::new(span, message).help(help)))
+        });
+        self.refused.set(refused);
     }
 
     /// The bytes at `location`; of a collection, whose end the reader does not tell, what is on its first line.

@@ -150,6 +150,8 @@ pub(super) fn from_engine_value(live: &EngineValue, span: Span) -> Result<Node, 
 pub(super) enum UnsupportedValue {
     /// Type that YAML does not have.
     NotYaml,
+    /// Number that is larger than those of a pipeline, or none at all.
+    Number,
     /// Too many entries.
     TooLarge,
 }
@@ -160,7 +162,7 @@ fn node(live: &EngineValue, span: Span, left: &mut usize) -> Result<Node, Unsupp
     let value = match live.kind() {
         ValueKind::None => Value::Null,
         ValueKind::Bool => Value::Bool(live.is_true()),
-        ValueKind::Number => Value::Number(number(live).ok_or(UnsupportedValue::NotYaml)?),
+        ValueKind::Number => Value::Number(number(live).ok_or(UnsupportedValue::Number)?),
         ValueKind::String => Value::Text(live.as_str().ok_or(UnsupportedValue::NotYaml)?.to_owned()),
         ValueKind::Seq | ValueKind::Iterable => {
             let items = live.try_iter().map_err(|_| UnsupportedValue::NotYaml)?;

@@ -169,6 +169,60 @@ fn numbers_with_zeros_before_them_are_refused() {
 }
 
 #[test]
+fn numbers_that_versions_of_yaml_read_in_different_ways_are_refused() {
+    let cases = [
+        ("1_1", "11"),
+        ("2024_01", "202401"),
+        ("-1_000.5", "-1000.5"),
+        ("0b11", "3"),
+        ("0o17", "15"),
+        ("-0x1F", "-31"),
+        ("0x1_F", "31"),
+        ("1:30", "90"),
+        ("1:30:00", "5400"),
+    ];
+    for (written, number) in cases {
+        let refused = *node::parse(&format!("a: [1, {written}]"), 0, 0).unwrap_err();
+        assert_eq!(refused.message, format!("`{written}` can be meant as text or as a number"));
+        assert_eq!(refused.help.unwrap(), format!("quote it (`\"{written}\"`), or write {number}"));
+    }
+    for fine in
+        ["1e5", "1e-3", ".5", "0x1F", "07:30", "12:75", "8080:80", "a_1", "1_a", "_1", "'1:30'", "!!str 1:30", "1.2.3"]
+    {
+        assert!(node::parse(&format!("a: {fine}"), 0, 0).is_ok(), "{fine}");
+    }
+    for block in ["|\n  1_1\n", "|-\n  1_1\n", ">-\n  1:30\n"] {
+        assert!(node::parse(&format!("a: {block}"), 0, 0).is_ok(), "{block}");
+    }
+    assert!(node::parse("{ a: &n 5, b: *n }", 0, 0).is_ok());
+}
+
+#[test]
+fn numbers_that_would_lose_digits_are_refused() {
+    let whole = ["18446744073709551616", "-9223372036854775809", "100000000000000000001", "0x10000000000000000"];
+    for written in whole {
+        let refused = *node::parse(&format!("a: {written}"), 0, 0).unwrap_err();
+        assert_eq!(refused.message, format!("`{written}` has more digits than a whole number holds here"));
+    }
+    let pi = *node::parse("3.14159265358979323846", 0, 0).unwrap_err();
+    assert_eq!(pi.message, "`3.14159265358979323846` has more digits than a number keeps");
+    assert!(pi.help.unwrap().starts_with("write 3.141592653589793, or quote it"));
+    let kept = [
+        "18446744073709551615",
+        "-9223372036854775808",
+        "0.10000000000000001",
+        "0.50000000000000000000000",
+        "1e22",
+        "0",
+        "0.0",
+        "1.50e-7",
+    ];
+    for fine in kept {
+        assert!(node::parse(&format!("a: {fine}"), 0, 0).is_ok(), "{fine}");
+    }
+}
+
+#[test]
 fn evaluated_values() {
     use serde_json::json;
     let vars = "{ n: 3, big: 18446744073709551615, f: 0.5, one: 1.0, l: [1, a], m: { k: v }, t: yes }";

@@ -64,15 +64,30 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
             problems.push(Diagnostic::new(self.run.span, "`run` is empty: there is nothing to run"));
             return None;
         }
+        if line.contains('\0') {
+            let message = "the script has a NUL character in it, which no shell can read";
+            problems.push(
+                Diagnostic::new(self.run.span, message)
+                    .help("take it out of the text, or of the value that is put there"),
+            );
+            return None;
+        }
         let identity = identity(self.run, &scope, &mut written(language))?;
         let env = self.env(&scope, problems)?;
-        let Mentions { files, in_place, modules } = mentions(&line, language, outputs);
+        let Mentions { mut files, in_place, modules } = mentions(&line, language, outputs);
+        files.extend(shell.words().into_iter().flat_map(|word| mentions(&word, Language::Unknown, outputs).files));
         let tells = language == Language::Unknown || line.contains(CONTEXT_VARIABLE);
         let templates = std::iter::once(self.run).chain(self.env.iter().map(|(_, value)| value));
         let context = tells.then(|| values_used(&scope, templates.chain(self.others.iter().copied())));
         let Stage { env_passthrough, versions, .. } = self.keys;
         let passed = env_passthrough.iter().flat_map(|list| &list.0).map(|name| name.value.clone()).collect();
-        let versions = versions.iter().flat_map(|list| &list.0).map(|command| command.value.clone()).collect();
+        let versions = versions.iter().flat_map(|list| &list.0);
+        if let Some(command) = versions.clone().find(|command| command.value.contains('\0')) {
+            let message = "a version command cannot hold a NUL character";
+            problems.push(Diagnostic::new(command.span, message).help("take it out of the text"));
+            return None;
+        }
+        let versions = versions.map(|command| command.value.clone()).collect();
         Some(CommandLine {
             line,
             identity,
@@ -101,7 +116,8 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
         for (key, template) in self.env {
             let value = template.interpolate(scope, problems, &mut plain)?;
             if value.contains('\0') {
-                problems.push(Diagnostic::new(template.span, "a variable cannot hold a NUL character"));
+                let help = "take it out of the text, or of the value that is put there";
+                problems.push(Diagnostic::new(template.span, "a variable cannot hold a NUL character").help(help));
                 return None;
             }
             let identity = identity(template, scope, &mut plain)?;

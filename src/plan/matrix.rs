@@ -78,6 +78,13 @@ pub(super) fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Ve
         problems.push(Diagnostic::new(matrix.span, message).help("use `when` to switch a stage off"));
         return None;
     }
+    if points.iter().flat_map(|point| &point.axes).any(|(_, value)| value.label.contains('\0')) {
+        let message = "a value of this matrix has a NUL character, which no name of an instance can hold";
+        problems.push(
+            Diagnostic::new(matrix.span, message).help("take it out, or go over a mapping, whose keys are the names"),
+        );
+        return None;
+    }
     let masked = mask_labels(&mut points);
     let mut seen = HashSet::new();
     let labels = |point: &Point| -> Vec<_> {
@@ -175,7 +182,12 @@ fn changes<'n>(node: &'n Node, noun: &str, problems: &mut Vec<Diagnostic>) -> Op
                 }
                 changes.push(entries);
             }
-            _ => {
+            Some(_) => {
+                let message = format!("an entry of `{noun}` is empty, and would stand for every point or none");
+                let help = "name axes in it, such as `{ fold: 1 }`, or take it out";
+                problems.push(Diagnostic::new(item.span, message).help(help));
+            }
+            None => {
                 let message =
                     format!("an entry of `{noun}` is a mapping from axes to values, not {}", item.value.noun());
                 problems.push(Diagnostic::new(item.span, message));

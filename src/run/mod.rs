@@ -18,6 +18,7 @@ pub mod executor;
 pub(crate) mod gc;
 #[doc(hidden)]
 pub mod inputs;
+pub(crate) mod limited_command;
 mod own_processes;
 mod program;
 pub(crate) mod provenance;

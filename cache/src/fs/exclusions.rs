@@ -12,7 +12,22 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use crate::{CacheError, Result};
 
 /// Names of folders and files that programs leave behind for themselves, in sorted order.
-const LEFT_BEHIND: [&[u8]; 5] = [b".DS_Store", b".athanor", b".ipynb_checkpoints", b"Thumbs.db", b"__pycache__"];
+const LEFT_BEHIND: [&[u8]; 11] = [
+    b".DS_Store",
+    b".Spotlight-V100",
+    b".athanor",
+    b".hypothesis",
+    b".ipynb_checkpoints",
+    b".mypy_cache",
+    b".pytest_cache",
+    b".ruff_cache",
+    b"@eaDir",
+    b"Thumbs.db",
+    b"__pycache__",
+];
+/// Beginnings of the names that NFS and FUSE give to files that are deleted and still open, before a number in hexadecimal, and
+/// the least digits of it.
+const DELETED: [(&[u8], usize); 2] = [(b".nfs", 8), (b".fuse_hidden", 4)];
 /// Beginnings of such names: AppleDouble files, locks of Emacs, of LibreOffice and of Microsoft's editors.
 const BEGINNINGS: [&[u8]; 4] = [b"._", b".#", b".~lock.", b"~$"];
 /// Ends of such names: backups, and files that JetBrains' editors and Kate write first.
@@ -31,6 +46,15 @@ pub fn is_left_behind(name: &[u8]) -> bool {
         || ENDS.iter().any(|end| name.ends_with(end) && name.len() > end.len())
         || (name.len() > 2 && *first == b'#' && *last == b'#')
         || is_swap_file(name)
+        || is_deleted(name)
+}
+
+/// Whether it is the name of a file that is deleted and still open.
+fn is_deleted(name: &[u8]) -> bool {
+    DELETED.iter().any(|(beginning, least)| {
+        let number = name.strip_prefix(*beginning);
+        number.is_some_and(|number| number.len() >= *least && number.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// Whether it is a swap file of Vim: `.name.swp`, `.name.swo` and so on, or `.swp` of a text without a name.
@@ -183,6 +207,14 @@ mod tests {
             "a.py___jb_old___",
             ".athanor",
             ".a.txt.kate-swp",
+            ".pytest_cache",
+            ".mypy_cache",
+            ".ruff_cache",
+            ".hypothesis",
+            ".nfs000000000234f1a800000001",
+            ".fuse_hidden0000002a00000001",
+            "@eaDir",
+            ".Spotlight-V100",
         ];
         for name in left {
             assert!(is_left_behind(name.as_bytes()), "{name}");
@@ -210,6 +242,11 @@ mod tests {
             "a#",
             "_a_",
             "athanor",
+            ".nfs",
+            ".nfsrc",
+            ".nfs-options",
+            ".fuse_hidden",
+            "pytest_cache",
         ];
         for name in content {
             assert!(!is_left_behind(name.as_bytes()), "{name}");

@@ -1,6 +1,7 @@
 //! Variables of a stage's process.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::language::Language;
@@ -51,9 +52,11 @@ pub(crate) fn environment(
 }
 
 /// Folders in which a Python script that has no file in the project finds modules of it: the stage's own, where they are placed,
-/// before those that `given` names. `None` if the path cannot be written in a list.
+/// before those that `given` names.
 fn python_path(folder: &Path, given: &[(OsString, OsString)]) -> Option<OsString> {
     let before = given.iter().rev().find(|(name, _)| name == PYTHONPATH).map(|(_, value)| value.as_os_str());
     let before = before.filter(|value| !value.is_empty()).into_iter().flat_map(std::env::split_paths);
+    // A list cannot hold a path with a colon. Python begins in the folder, and makes the paths absolute when it starts.
+    let folder = if folder.as_os_str().as_bytes().contains(&b':') { Path::new(".") } else { folder };
     std::env::join_paths([folder.to_owned(), folder.join("src")].into_iter().chain(before)).ok()
 }

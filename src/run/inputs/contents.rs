@@ -1,6 +1,7 @@
 //! Contents of the project's files that a run reads, as they were when it began.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 use crate::plan::{InputSource, InstanceId, Plan};
 use crate::run::inputs::imports::{Closure, Modules};
 use crate::run::inputs::keys;
-use crate::run::inputs::project_reads::{How, Mentions, ProjectRead};
+use crate::run::inputs::project_reads::{Mentions, ProjectRead};
 use crate::run::state::snapshot_file::SnapshotFiles;
 
 /// Contents of the project's files, by path as written.
@@ -67,11 +68,11 @@ impl Contents {
         let read: Vec<_> = paths.into_par_iter().map(read_one).collect();
         let mut contents = Contents { exclusions: Arc::clone(exclusions), ..Contents::default() };
         for (path, content) in read {
-            contents.add(path, content.map_err(|error| error.to_string()));
+            contents.add(path, content.map_err(|error| unreadable(&error, project)));
         }
         for read in reads().collect::<BTreeSet<_>>() {
-            if let How::Keys(keys) = &read.how {
-                contents.add(read.port(), keys::content_of(&project.join(&read.path), keys));
+            if let Some(keys) = read.how.keys() {
+                contents.add(read.port(), keys::content_of(project, &read.path, keys));
             }
         }
         let modules = Modules { project, closed, cache, snapshots };
@@ -127,6 +128,20 @@ impl Contents {
     /// Paths that were read, with their contents.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Artifact)> {
         self.known.iter().map(|(path, artifact)| (path.as_str(), artifact))
+    }
+}
+
+/// Sentences about a file or folder of the user's that cannot be read, and what to do.
+fn unreadable(error: &CacheError, project: &Path) -> String {
+    match error {
+        CacheError::Io { path, source } if source.kind() == ErrorKind::PermissionDenied => {
+            let shown = path.strip_prefix(project).unwrap_or(path).display();
+            let flags = if path.is_dir() { "u+rx" } else { "u+r" };
+            format!(
+                "`{shown}` may not be read. Make it readable (`chmod {flags}`), or leave it out of what the stage reads."
+            )
+        }
+        other => other.to_string(),
     }
 }
 

@@ -2,31 +2,42 @@
 
 use std::path::Path;
 
-use athanor_cache::{Artifact, ArtifactKind, hash_value};
+use athanor_cache::{Artifact, ArtifactKind, Digest, hash_value};
 use serde_json::Value;
+
+use crate::run::inputs::parameter_file::{documents, is_rounded};
 
 /// Size above which a file is not taken to be one of parameters, in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// Values of `keys`, with dots into mappings, in the file at `path`, as content; an error says what is wrong with the file.
-pub(super) fn content_of(path: &Path, keys: &[String]) -> Result<Artifact, String> {
-    let named = |message: String| format!("`{}`: {message}", path.display());
-    let size = std::fs::metadata(path).map_err(|error| named(error.to_string()))?.len();
-    if size > LARGEST {
-        return Err(named("it is too large for a file of parameters".to_owned()));
+/// Values of `keys`, with dots into mappings, in the file at `path` in the folder `project`, as content; an error says what is wrong
+/// with the file, and what to do.
+pub(super) fn content_of(project: &Path, path: &str, keys: &[String]) -> Result<Artifact, String> {
+    let whole = || format!("To read all of it instead of single keys, write `reads: [{path}]`.");
+    let refused = |message: String| format!("`{path}` {message}. {}", whole());
+    let file = project.join(path);
+    let unread = |error: std::io::Error| format!("`{path}` cannot be read: {error}.");
+    if std::fs::metadata(&file).map_err(unread)?.len() > LARGEST {
+        return Err(refused("is too large for a file of parameters".to_owned()));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let root: Value = match extension.to_ascii_lowercase().as_str() {
-        "json" => serde_json::from_str(&text).map_err(|error| named(error.to_string()))?,
-        "toml" => toml::from_str(&text).map_err(|error| named(error.to_string().trim_end().to_owned()))?,
-        "yaml" | "yml" => serde_yaml::from_str(&text).map_err(|error| named(error.to_string()))?,
-        _ => return Err(named("keys can be read of YAML, JSON and TOML files only".to_owned())),
-    };
+    let bytes = std::fs::read(&file).map_err(unread)?;
+    let Ok(text) = str::from_utf8(&bytes) else { return Err(refused("is not UTF-8 text".to_owned())) };
+    let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let documents = documents(&extension.to_ascii_lowercase(), text).map_err(refused)?;
     let mut values = serde_json::Map::new();
     for key in keys {
-        let value = value_of(&root, key).ok_or_else(|| named(format!("it has no key `{key}`")))?;
-        values.insert(key.clone(), value.clone());
+        let mut found: Vec<Value> = documents.iter().filter_map(|root| value_of(root, key)).cloned().collect();
+        let value = match found.len() {
+            0 => return Err(format!("`{path}` has no key `{key}`. Correct the key, or put it into the file.")),
+            1 => found.remove(0),
+            // Which document its reader means is not known.
+            _ => Value::Array(found),
+        };
+        values.insert(key.clone(), value);
+    }
+    if values.values().any(is_rounded) {
+        // Two numbers that differ are never taken for one.
+        values.insert("\0file".to_owned(), Digest::of(&bytes).to_string().into());
     }
     let digest = hash_value("athanor keys 1", &Value::Object(values));
     Ok(Artifact { kind: ArtifactKind::File, digest, bytes: 0, files: 1 })
@@ -49,10 +60,9 @@ mod tests {
 
     fn content(name: &str, text: &str, keys: &[&str]) -> Result<Artifact, String> {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(folder.path().join(name), text).unwrap();
         let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
-        content_of(&path, &keys).map_err(|message| message.replace(&format!("{}", folder.path().display()), ""))
+        content_of(folder.path(), name, &keys)
     }
 
     #[test]
@@ -74,9 +84,56 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_so_says_why() {
         let message = |name, text, key| content(name, text, &[key]).unwrap_err();
-        assert_eq!(message("p.yaml", "a: 1", "b"), "`/p.yaml`: it has no key `b`");
-        assert_eq!(message("p.txt", "a: 1", "a"), "`/p.txt`: keys can be read of YAML, JSON and TOML files only");
-        assert!(message("p.toml", "a = ", "a").starts_with("`/p.toml`: TOML parse error at line 1"));
-        assert!(message("p.json", "{", "a").starts_with("`/p.json`: EOF"));
+        let whole = |name: &str| format!("To read all of it instead of single keys, write `reads: [{name}]`.");
+        assert_eq!(
+            message("p.yaml", "a: 1", "b"),
+            "`p.yaml` has no key `b`. Correct the key, or put it into the file."
+        );
+        assert_eq!(
+            message("p.txt", "a: 1", "a"),
+            format!("`p.txt` is no YAML, JSON or TOML file, and keys can be read of those only. {}", whole("p.txt"))
+        );
+        assert!(message("p.toml", "a = ", "a").starts_with("`p.toml` is no valid TOML (line 1, column 5): "));
+        assert_eq!(
+            message("p.json", "{\"a\": }", "a"),
+            format!("`p.json` is no valid JSON (line 1, column 7). {}", whole("p.json"))
+        );
+        let tabs = message("p.yaml", "a:\n\tb: 1\n", "a");
+        assert!(
+            tabs.starts_with("`p.yaml` cannot be read (line 2, column ") && tabs.ends_with(&whole("p.yaml")),
+            "{tabs}"
+        );
+    }
+
+    #[test]
+    fn what_other_tools_allow_elsewhere_in_their_files_is_no_hindrance() {
+        let plain = content("p.yaml", "train: { lr: 0.1 }", &["train.lr"]).unwrap();
+        let others = [
+            ("p.yaml", "train: { lr: 0.1 }\nclip: .inf\nbest: .nan\n"),
+            ("p.yaml", "train: { lr: 0.1 }\nnames: { [1, 2]: x, 3: y, null: z }\n"),
+            ("p.yaml", "train: { lr: 0.2, lr: 0.1 }\n"),
+            ("p.yaml", "other: 1\n---\ntrain: { lr: 0.1 }\n"),
+            ("p.json", r#"{"best": NaN, "\"NaN": [-Infinity, Infinity], "train": {"lr": 0.1}}"#),
+        ];
+        for (name, text) in others {
+            assert_eq!(content(name, text, &["train.lr"]).as_ref(), Ok(&plain), "{text}");
+        }
+    }
+
+    #[test]
+    fn values_that_differ_are_never_taken_for_one() {
+        let of = |name, text: &str| content(name, text, &["a"]).unwrap();
+        let pairs = [
+            ("p.yaml", "a: .inf", "a: -.inf"),
+            ("p.yaml", "a: .nan", "a: '.nan'"),
+            ("p.json", r#"{"a": NaN}"#, r#"{"a": "NaN"}"#),
+            ("p.yaml", "a: 18446744073709551617", "a: 18446744073709551618"),
+            ("p.json", r#"{"a": 18446744073709551617}"#, r#"{"a": 18446744073709551618}"#),
+            ("p.yaml", "a: 1\n---\na: 2", "a: 1\n---\na: 3"),
+        ];
+        for (name, one, other) in pairs {
+            assert_ne!(of(name, one), of(name, other), "{one}");
+            assert_eq!(of(name, one), of(name, one), "{one}");
+        }
     }
 }

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::is_left_behind;
@@ -31,7 +33,7 @@ pub(super) fn list(pattern: &str, project: &Path, closed: &[PathBuf]) -> Result<
         let folders = alternative.ends_with('/');
         let parts: Vec<&str> = alternative.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         let begin = if alternative.starts_with('/') { "/" } else { "" };
-        let mut walk = Walk { project, closed, folders, found: &mut found };
+        let mut walk = Walk { project, closed, folders, found: &mut found, pattern };
         walk.descend(begin.to_owned(), &parts, 0)?;
     }
     if found.is_empty() { Err(nothing(pattern, project)) } else { Ok(found.into_iter().collect()) }
@@ -78,14 +80,14 @@ struct Walk<'w> {
     /// Whether folders are looked for.
     folders: bool,
     found: &'w mut BTreeSet<String>,
+    pattern: &'w str,
 }
 
 impl Walk<'_> {
     /// Finds what fits `parts` below `at`, a path as it is given to the user.
     fn descend(&mut self, at: String, parts: &[&str], depth: usize) -> Result<(), String> {
         let Some((part, rest)) = parts.split_first() else {
-            let is_wanted = |found: fs::Metadata| if self.folders { found.is_dir() } else { found.is_file() };
-            if fs::metadata(self.project.join(&at)).is_ok_and(is_wanted) && !at.is_empty() && at != "/" {
+            if self.is_wanted(&at)? && !at.is_empty() && at != "/" {
                 self.found.insert(at);
             }
             return if self.found.len() > MOST { Err(format!("more than {MOST} files fit")) } else { Ok(()) };
@@ -117,12 +119,54 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Whether the file or folder at `at`, which fits, is one of those that are looked for. One of which that cannot be told, or
+    /// that is neither, is an error: nobody is to miss it later.
+    fn is_wanted(&self, at: &str) -> Result<bool, String> {
+        match fs::metadata(self.project.join(at)) {
+            Ok(found) if found.is_dir() => Ok(self.folders),
+            Ok(found) if found.is_file() => Ok(!self.folders),
+            Ok(_) if self.folders => Ok(false),
+            Ok(found) => {
+                let pattern = self.pattern;
+                let noun = special_noun(&found);
+                Err(format!(
+                    "`{at}` fits `{pattern}` and is {noun}, not a file: remove it, or write a pattern that it does not fit"
+                ))
+            }
+            Err(error) => self.passed_by(at, &error).map_or(Ok(false), Err),
+        }
+    }
+
+    /// Message about `at`, which `error` keeps from being looked at; `None` if it is not there.
+    fn passed_by(&self, at: &str, error: &io::Error) -> Option<String> {
+        let pattern = self.pattern;
+        let otherwise = "or write a pattern that it does not fit";
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Some(format!(
+                "`{at}` may not be looked at for `{pattern}`: make it and its folders readable, {otherwise}"
+            ));
+        }
+        let is_link =
+            |path: &&Path| fs::symlink_metadata(self.project.join(path)).is_ok_and(|found| found.is_symlink());
+        let link = Path::new(at).ancestors().filter(|path| *path != Path::new("")).find(is_link)?;
+        fs::metadata(self.project.join(link)).err()?;
+        let target = fs::read_link(self.project.join(link)).unwrap_or_default();
+        let (link, target) = (link.display(), target.display());
+        Some(format!(
+            "`{link}` fits `{pattern}` and is a symbolic link to nothing (`{target}`): fetch what it leads to, remove the link, {otherwise}"
+        ))
+    }
+
     /// Names in the folder `at`, without those that are no content.
     fn names(&self, at: &str) -> Result<Vec<String>, String> {
         let folder = self.project.join(at);
-        let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) => return self.passed_by(at, &error).map_or(Ok(Vec::new()), Err),
+        };
         let mut names = Vec::new();
-        for entry in entries.flatten() {
+        for entry in entries {
+            let entry = entry.map_err(|error| format!("the folder `{}` cannot be read: {error}", folder.display()))?;
             let name = entry.file_name();
             if is_left_behind(name.as_bytes()) || self.closed.contains(&folder.join(&name)) {
                 continue;
@@ -134,6 +178,18 @@ impl Walk<'_> {
         }
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// Noun for what is neither a file nor a folder.
+fn special_noun(found: &fs::Metadata) -> &'static str {
+    let kind = found.file_type();
+    if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
     }
 }
 
@@ -274,5 +330,32 @@ mod tests {
         ] {
             assert_eq!(listed(pattern), Err(message.to_owned()));
         }
+    }
+
+    #[test]
+    fn what_fits_and_cannot_be_read_is_said_and_not_passed_by() {
+        let project = tempfile::tempdir().unwrap();
+        let project = project.path();
+        for folder in ["raw/deep", "links", "pipes"] {
+            fs::create_dir_all(project.join(folder)).unwrap();
+        }
+        fs::write(project.join("raw/a.txt"), "").unwrap();
+        std::os::unix::fs::symlink("../annex/b", project.join("links/b.txt")).unwrap();
+        nix::unistd::mkfifo(&project.join("pipes/p.txt"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("nowhere", project.join("raw/gone")).unwrap();
+        let listed = |pattern: &str| list(pattern, project, &[]);
+        let dangling = listed("links/*.txt").unwrap_err();
+        assert_eq!(
+            dangling,
+            "`links/b.txt` fits `links/*.txt` and is a symbolic link to nothing (`../annex/b`): fetch what it leads to, \
+             remove the link, or write a pattern that it does not fit"
+        );
+        for pattern in ["links/b.txt", "**/b.txt", "raw/*/", "raw/*/x.txt", "raw/gone/*.txt"] {
+            assert!(listed(pattern).unwrap_err().contains("is a symbolic link to nothing"), "{pattern}");
+        }
+        assert!(
+            listed("pipes/*").unwrap_err().starts_with("`pipes/p.txt` fits `pipes/*` and is a named pipe, not a file")
+        );
+        assert_eq!(listed("{raw,nothing}/*.txt"), Ok(vec!["raw/a.txt".to_owned()]));
     }
 }

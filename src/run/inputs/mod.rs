@@ -9,6 +9,8 @@ mod keys;
 pub mod link;
 mod listing;
 pub mod mutation_guard;
+pub mod own_results;
+mod parameter_file;
 pub mod project_files;
 pub mod project_reads;
 pub mod resolve;

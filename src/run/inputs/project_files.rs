@@ -84,6 +84,10 @@ fn missing_all(folder: &Path, sources: &[&Source]) -> (String, Option<String>) {
 }
 
 fn problem_of(source: &Source, path: &Path) -> Option<Problem> {
+    if source.path.contains('\0') {
+        let help = "take it out of the text, or of the value that is put there".to_owned();
+        return Some(Problem::Other("a path cannot hold a NUL character".to_owned(), Some(help)));
+    }
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(Problem::Missing),

@@ -31,6 +31,23 @@ pub enum How {
     Keys(Vec<String>),
     /// The modules that scripts import.
     Imports,
+    /// In the stage's own folder, and only the values of these keys.
+    PlacedKeys(Vec<String>),
+}
+
+impl How {
+    /// Whether the stage finds it in its own folder.
+    pub fn is_placed(&self) -> bool {
+        matches!(self, How::Placed | How::PlacedKeys(_))
+    }
+
+    /// The keys whose values count alone.
+    pub fn keys(&self) -> Option<&[String]> {
+        match self {
+            How::Keys(keys) | How::PlacedKeys(keys) => Some(keys),
+            How::Placed | How::InPlace | How::Imports => None,
+        }
+    }
 }
 
 impl ProjectRead {
@@ -38,7 +55,7 @@ impl ProjectRead {
     pub fn port(&self) -> String {
         match &self.how {
             How::Placed | How::InPlace => format!("./{}", self.path),
-            How::Keys(keys) => format!("./{} [{}]", self.path, keys.join(", ")),
+            How::Keys(keys) | How::PlacedKeys(keys) => format!("./{} [{}]", self.path, keys.join(", ")),
             How::Imports => format!("{} (imports)", self.path),
         }
     }
@@ -47,7 +64,7 @@ impl ProjectRead {
     pub fn content_key(&self) -> Cow<'_, str> {
         match &self.how {
             How::Placed | How::InPlace => Cow::Borrowed(&self.path),
-            How::Keys(_) | How::Imports => Cow::Owned(self.port()),
+            How::Keys(_) | How::PlacedKeys(_) | How::Imports => Cow::Owned(self.port()),
         }
     }
 
@@ -84,12 +101,19 @@ pub fn mentions<'p>(
     for (id, command) in commands() {
         let placed: BTreeSet<&str> =
             command.mentions.iter().map(String::as_str).filter(|word| files.contains(word)).collect();
+        // Of a file that the line names, too, only those keys count that are declared.
+        let by_keys = |path: &str| command.reads.iter().any(|read| read.keys.is_some() && read.path == path);
         let read = |path: &str, how| ProjectRead { path: path.to_owned(), how };
-        let mut reads: BTreeSet<ProjectRead> = placed.iter().map(|path| read(path, How::Placed)).collect();
+        let whole = placed.iter().filter(|path| !by_keys(path));
+        let mut reads: BTreeSet<ProjectRead> = whole.map(|path| read(path, How::Placed)).collect();
         let in_place = command.in_place.iter().filter_map(in_project).filter(|word| files.contains(word));
-        reads.extend(in_place.filter(|path| !placed.contains(path)).map(|path| read(path, How::InPlace)));
+        let in_place = in_place.filter(|path| !placed.contains(path) && !by_keys(path));
+        reads.extend(in_place.map(|path| read(path, How::InPlace)));
         for declared in &command.reads {
             match &declared.keys {
+                Some(keys) if placed.contains(declared.path.as_str()) => {
+                    reads.insert(read(&declared.path, How::PlacedKeys(keys.clone())));
+                }
                 Some(keys) => drop(reads.insert(read(&declared.path, How::Keys(keys.clone())))),
                 None if placed.contains(declared.path.as_str()) => {}
                 None => drop(reads.insert(read(&declared.path, How::InPlace))),

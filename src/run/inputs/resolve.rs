@@ -49,6 +49,18 @@ pub enum Unresolved {
     },
 }
 
+impl Unresolved {
+    /// As it is said of what the input `port` reads.
+    fn at_input(self, port: &str) -> Unresolved {
+        match self {
+            Unresolved::Unreadable { cause } => {
+                Unresolved::Unreadable { cause: format!("Its input `{port}`: {cause}") }
+            }
+            other => other,
+        }
+    }
+}
+
 impl Inputs<'_> {
     /// Fingerprint of [`Inputs::recipe`].
     pub fn fingerprint<'o>(
@@ -63,7 +75,7 @@ impl Inputs<'_> {
         for input in &instance.inputs {
             let seen = |(number, source): (usize, &InputSource)| {
                 Ok(Seen {
-                    content: self.artifact(*source, &outcome)?.content(),
+                    content: self.artifact(input, *source, &outcome)?.content(),
                     path: is_command.then_some(&*input.files[number]),
                     labels: input.labels.get(number).map_or(&[], Vec::as_slice),
                 })
@@ -90,7 +102,7 @@ impl Inputs<'_> {
         for input in &instance.inputs {
             let item = |(number, source): (usize, &InputSource)| {
                 Ok(RecipeItem {
-                    artifact: self.artifact(*source, &outcome)?.clone(),
+                    artifact: self.artifact(input, *source, &outcome)?.clone(),
                     from: self.label(*source),
                     path: is_command.then(|| input.files[number].clone()),
                     labels: input.labels.get(number).cloned().unwrap_or_default(),
@@ -109,11 +121,15 @@ impl Inputs<'_> {
 
     fn artifact<'o>(
         &'o self,
+        input: &Input,
         source: InputSource,
         outcome: &impl Fn(InstanceId) -> &'o [OutputRecord],
     ) -> Result<&'o Artifact, Unresolved> {
         match source {
-            InputSource::File(source) => self.content(&self.plan.sources[source.index()].path),
+            InputSource::File(source) => {
+                let path = &self.plan.sources[source.index()].path;
+                self.content(path).map_err(|unresolved| unresolved.at_input(&input.port))
+            }
             InputSource::Output { instance, output } => {
                 let producer = &self.plan.instances[instance.index()];
                 let wanted = &producer.outputs[output].name;
@@ -208,7 +224,7 @@ impl Inputs<'_> {
 
     /// Files of the project that `id` finds at the same path in its own folder.
     fn placed(&self, id: InstanceId) -> BTreeSet<String> {
-        let reads = self.mentions.get(&id).into_iter().flatten().filter(|read| read.how == How::Placed);
+        let reads = self.mentions.get(&id).into_iter().flatten().filter(|read| read.how.is_placed());
         let modules = self.contents.imports(id).filter(|closure| closure.is_placed);
         let mut placed: BTreeSet<String> = modules.into_iter().flat_map(Closure::files).map(|(path, _)| path).collect();
         // The stage's own files go first.

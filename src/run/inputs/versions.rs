@@ -1,8 +1,11 @@
 //! Answers to the `versions` of commands, which are part of their fingerprints.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use athanor_cache::Digest;
 use rayon::prelude::*;
@@ -11,12 +14,15 @@ use serde::{Deserialize, Serialize};
 use crate::language::Diagnostics;
 use crate::plan::{CommandLine, Instance, InstanceId, Plan, Work};
 use crate::run::environment::Variables;
+use crate::run::limited_command::{Patience, QUIET, wait_for};
 use crate::run::state::snapshot_file::SnapshotFiles;
 
 /// Name of the file with the last answers.
 const NAME: &str = "versions";
 /// Longest answer that is kept, in bytes.
-const LONGEST: usize = 1 << 20;
+const LONGEST: u64 = 1 << 20;
+/// Time after which a command is given up.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Answers to version commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +71,13 @@ impl Versions {
     }
 
     /// Asks for the versions of the instances in `ids`, each distinct command once, in the project folder. A command that fails
-    /// is a problem at its stage.
+    /// or does not end is a problem at its stage. `waiting` is told of one that takes long, with its instance.
     pub fn ask(
         plan: &Plan,
         ids: &[InstanceId],
         project: &Path,
         variables: &Variables,
+        waiting: &(dyn Fn(&str, &str) + Sync),
         problems: &mut Diagnostics,
     ) -> Versions {
         let mut seen = HashSet::new();
@@ -85,7 +92,8 @@ impl Versions {
             }
         }
         let asked = questions.into_par_iter().map(|(key, question, command, instance)| {
-            (key, question, instance, answer(question, command, project, variables))
+            let tell = || waiting(question, &instance.name);
+            (key, question, instance, answer(question, command, project, variables, &tell))
         });
         let mut versions = Versions::default();
         for (key, question, instance, answer) in asked.collect::<Vec<_>>() {
@@ -111,19 +119,38 @@ pub fn asks(plan: &Plan, ids: &[InstanceId]) -> bool {
 }
 
 /// Output of a version command: on its standard output, or where that is empty on the other one.
-fn answer(question: &str, command: &CommandLine, project: &Path, variables: &Variables) -> Result<String, String> {
+fn answer(
+    question: &str,
+    command: &CommandLine,
+    project: &Path,
+    variables: &Variables,
+    tell: &dyn Fn(),
+) -> Result<String, String> {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-euc", question]).current_dir(project).stdin(Stdio::null()).env_clear();
     shell.envs(variables.of_command(&command.env_passthrough));
     shell.envs(command.env.iter().map(|variable| (&variable.name, &variable.value)));
-    let output = shell.output().map_err(|error| format!("cannot be started: {error}"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(LONGEST)]).trim().to_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    if !output.status.success() {
+    let failed = |error: std::io::Error| format!("cannot be started: {error}");
+    // Files, and no pipes: something that it leaves running may keep those open.
+    let (mut out, mut err) = (tempfile::tempfile().map_err(failed)?, tempfile::tempfile().map_err(failed)?);
+    shell.stdout(out.try_clone().map_err(failed)?).stderr(err.try_clone().map_err(failed)?);
+    let mut child = shell.spawn().map_err(failed)?;
+    let status = wait_for(&mut child, &Patience { quiet: QUIET, limit: LIMIT, tell }).map_err(failed)?;
+    let Some(status) = status else { return Err(format!("did not end within {} minutes", LIMIT.as_secs() / 60)) };
+    let (out, err) = (text_in(&mut out).map_err(failed)?, text_in(&mut err).map_err(failed)?);
+    if !status.success() {
         let said = err.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
-        return Err(format!("ended with {}{said}", output.status));
+        return Err(format!("ended with {status}{said}"));
     }
     Ok(if out.is_empty() { err } else { out })
+}
+
+/// The beginning of what was written into a file.
+fn text_in(file: &mut File) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 /// Key of the format.

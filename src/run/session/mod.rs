@@ -16,6 +16,7 @@ pub mod whereabouts;
 mod withheld;
 
 use std::collections::HashSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use athanor_cache::{Cache, CacheError, Exclusions};
 use athanor_remote::RemoteError;
 
+use crate::escape::escape;
 use crate::events::{Counts, EventSink, Outcome, RunEvent};
 use crate::language::Diagnostics;
 use crate::plan::{Instance, InstanceId, Plan};
@@ -295,7 +297,12 @@ impl<'a> Session<'a> {
         }
         let mut problems = self.plan.diagnostics();
         let Project { folder, variables, .. } = self.project;
-        let versions = Versions::ask(self.plan, &self.wanted, folder, variables, &mut problems);
+        let waiting = |question: &str, instance: &str| {
+            let (question, instance) = (escape(question), escape(instance));
+            // A terminal that is gone needs no notice.
+            let _ = writeln!(std::io::stderr(), "note: waiting for the version command `{question}` of `{instance}`");
+        };
+        let versions = Versions::ask(self.plan, &self.wanted, folder, variables, &waiting, &mut problems);
         if !problems.is_empty() {
             return Err(RunError::NoVersions(Box::new(problems)));
         }

@@ -20,7 +20,7 @@ Keys:
 - `outputs`: files or folders that the script writes, by name, as paths inside the folder. Files that belong together, such as an index and what it is of, can be one output: `bam: { files: [x.bam, x.bam.bai] }`, side by side in the folder. `${{ outputs.bam }}`, and `${{ inputs.PORT }}` of a stage that reads them, is the first; the others lie beside it: in `inputs/PORT/`, of a list in `inputs/PORT/<label>/`, or under their number where there is no label. Their names count as content, and a result of them is a folder.
 - `env`: variables and their values. They are part of the fingerprint.
 - `env_passthrough`: names, or patterns such as `HF_*`, of variables of your environment that the script gets besides those below. They are no part of the fingerprint; their values of 6 characters and more are masked in logs and events.
-- `versions`: commands such as `python --version` whose output is part of the fingerprint. A run asks each of them once, in the project folder; `status` and `explain` use the last answers.
+- `versions`: commands such as `python --version` whose output is part of the fingerprint. A run asks each of them once, in the project folder, and gives one up after two minutes; `status` and `explain` use the last answers.
 - `state: true`: a folder that is kept until the result is recorded, `ATHANOR_STATE` (see below). Neither it, nor `timeout`, nor `retries` is part of the fingerprint.
 - `sandbox: off`: no sandbox for this stage. `writes: [PATH]`: further files and folders that it may write. Neither is part of the fingerprint.
 

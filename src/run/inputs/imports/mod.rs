@@ -70,7 +70,7 @@ impl Modules<'_> {
             let roots = Roots { scripts: named, modules: command.modules.clone(), inline };
             if roots != Roots::default() {
                 let is_placed =
-                    roots.scripts.is_empty() || roots.inline.is_some() || scripts().any(|read| read.how == How::Placed);
+                    roots.scripts.is_empty() || roots.inline.is_some() || scripts().any(|read| read.how.is_placed());
                 by_roots.entry((roots, is_placed)).or_default().push(id);
             }
         }

@@ -1,0 +1,108 @@
+//! Reads of a pipeline's own results: they are as the last run left them, so that a stage which reads one is always a run behind.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+use crate::language::{Diagnostic, Diagnostics, Span};
+use crate::plan::{CommandLine, InputSource, Instance, Plan, ResultEntry, Work};
+
+/// Reports every input, and everything that is declared under `reads`, that is a result of the pipeline or a folder of them.
+/// Files of that sort that only a line names are warned of: the word may mean something else. `results` is the folder of all
+/// pipelines' results, absolute or relative to the folder `project`.
+pub fn check_own_results(plan: &Plan, project: &Path, results: &Path, problems: &mut Diagnostics) {
+    let own = OwnResults { plan, project, results: without_dots(&project.join(results)) };
+    for source in &plan.sources {
+        if let Some((message, help)) = own.mistake(&source.path) {
+            problems.at(source.span, message, Some(help));
+        }
+    }
+    let is_read_by_stage = |instance: &Instance, path: &str| {
+        let mut sources = instance.inputs.iter().flat_map(|input| &input.sources);
+        sources.any(|source| match source {
+            InputSource::File(source) => plan.sources[source.index()].path == path,
+            InputSource::Output { .. } => false,
+        })
+    };
+    // What `reads` declares is among the sources.
+    let is_declared = |command: &CommandLine, path: &str| command.reads.iter().any(|read| read.path == path);
+    let mut told = HashSet::new();
+    for instance in &plan.instances {
+        let Work::Command(command) = &instance.work else { continue };
+        for path in command.mentions.iter().chain(&command.in_place) {
+            if let Some((message, help)) = own.mistake(path)
+                && project.join(path).is_file()
+                && !is_read_by_stage(instance, path)
+                && !is_declared(command, path)
+                && told.insert((instance.stage, path.as_str()))
+            {
+                problems.push(warning(instance.span, &plan.stages[instance.stage].name, &message, help));
+            }
+        }
+    }
+}
+
+/// The results of one pipeline.
+struct OwnResults<'p> {
+    plan: &'p Plan,
+    project: &'p Path,
+    /// Folder of all pipelines' results, absolute.
+    results: PathBuf,
+}
+
+impl OwnResults<'_> {
+    /// Message and remedy about `path`, as it is written, if it is a result or a folder of results.
+    fn mistake(&self, path: &str) -> Option<(String, String)> {
+        let read = without_dots(&self.project.join(path));
+        if !read.starts_with(&self.results) {
+            return None;
+        }
+        let folder = self.results.join(&self.plan.name);
+        for entry in &self.plan.results {
+            let result = folder.join(&entry.path);
+            let stage = self.written(entry);
+            if read == result {
+                return Some((format!("`{path}` is the result of `{stage}`"), REMEDY.replace("STAGE", &stage)));
+            }
+            if read.starts_with(&result) {
+                return Some((format!("`{path}` is a result of `{stage}`"), REMEDY.replace("STAGE", &stage)));
+            }
+            if result.starts_with(&read) {
+                let help = "name the stages whose outputs are meant: results are as the last run left them";
+                return Some((
+                    format!("`{path}` holds results of this pipeline, such as that of `{stage}`"),
+                    help.to_owned(),
+                ));
+            }
+        }
+        None
+    }
+
+    /// The stage or output of a result, as the pipeline names it.
+    fn written(&self, entry: &ResultEntry) -> String {
+        let text = self.plan.texts.get(entry.span.source as usize).and_then(|text| text.text.get(entry.span.range()));
+        let text = text.map(|text| text.trim_matches(['"', '\'', ' '])).filter(|text| !text.contains("${{"));
+        let first = entry.sources.first().map(|source| self.plan.instances[source.instance.index()].stage);
+        let stage = || first.map_or("", |stage| self.plan.stages[stage].name.as_str());
+        text.filter(|text| !text.is_empty()).unwrap_or_else(stage).to_owned()
+    }
+}
+
+fn warning(span: Span, stage: &str, message: &str, help: String) -> Diagnostic {
+    Diagnostic::warning(span, format!("the line of `{stage}` names a result of this pipeline: {message}")).help(help)
+}
+
+/// Remedy for an input that is a result.
+const REMEDY: &str = "write `STAGE` as the input, so that this run's is read; the file is as the last run left it";
+
+/// `path` without `.` and `..`, by its words alone.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
+}

@@ -1,0 +1,190 @@
+//! Parameter files of other tools, as values: YAML, JSON and TOML, with the liberties that those tools take.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::language::node::explained;
+
+/// Mark before the text of a number that JSON does not have, so that no text is taken for one.
+const NUMBER: &str = "\0number ";
+/// Numbers that Python writes into JSON.
+const PYTHON_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+/// Floating-point numbers from here on are farther than 1 from each other, so that whole numbers lose digits.
+const ROUNDED: f64 = 9_007_199_254_740_992.0;
+
+/// The documents in the text of a file with this extension. An error is the end of a sentence that begins with the file.
+pub(super) fn documents(extension: &str, text: &str) -> Result<Vec<Value>, String> {
+    match extension {
+        "json" => json(text).map(|value| vec![value]),
+        "toml" => toml::from_str(text).map(|value| vec![value]).map_err(|error| {
+            let at = error.span().map(|span| position(text, span.start)).unwrap_or_default();
+            format!("is no valid TOML{at}: {}", error.message())
+        }),
+        "yaml" | "yml" => yaml(text),
+        _ => Err("is no YAML, JSON or TOML file, and keys can be read of those only".to_owned()),
+    }
+}
+
+/// Whether there is a number in it that may have been written with more digits.
+pub(super) fn is_rounded(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|number| number.abs() >= ROUNDED),
+        Value::Array(items) => items.iter().any(is_rounded),
+        Value::Object(entries) => entries.values().any(is_rounded),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
+}
+
+fn yaml(text: &str) -> Result<Vec<Value>, String> {
+    // Its own tool takes the last of two keys of one name.
+    let options = serde_yaml::options! {
+        with_snippet: false,
+        duplicate_keys: serde_yaml::DuplicateKeyPolicy::LastWins,
+        non_finite_float_policy: serde_yaml::NonFiniteFloatPolicy::PassThrough,
+    };
+    let documents = serde_yaml::from_multiple_with_options::<Parameters>(text, options).map_err(|error| {
+        let at =
+            error.location().map(|at| format!(" (line {}, column {})", at.line(), at.column())).unwrap_or_default();
+        format!("cannot be read{at}: {}", explained(&error.to_string()))
+    })?;
+    Ok(documents.into_iter().map(|Parameters(value)| value).collect())
+}
+
+fn json(text: &str) -> Result<Value, String> {
+    let text = text.trim_start_matches('\u{feff}');
+    serde_json::from_str(text).or_else(|error| {
+        let with_texts = with_texts_for_numbers(text);
+        serde_json::from_str(&with_texts)
+            .map_err(|_| format!("is no valid JSON (line {}, column {})", error.line(), error.column()))
+    })
+}
+
+/// JSON in which `NaN` and the like, which Python writes, are marked texts.
+fn with_texts_for_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = match PYTHON_NUMBERS.iter().find(|number| rest.starts_with(**number)) {
+            Some(number) => {
+                out += &Value::String(format!("{NUMBER}{number}")).to_string();
+                rest = &rest[number.len()..];
+                continue;
+            }
+            None if c == '"' => string_end(rest),
+            None => c.len_utf8(),
+        };
+        out += &rest[..length];
+        rest = &rest[length..];
+    }
+    out
+}
+
+/// Length of the JSON string that `text` begins with.
+fn string_end(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+/// The place in `text`, as the end of a phrase.
+fn position(text: &str, offset: usize) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    format!(" (line {}, column {})", before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+/// Value of any YAML, in the form of JSON: keys that are no text are written as JSON, and so are numbers that it lacks.
+struct Parameters(Value);
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ParametersVisitor).map(Parameters)
+    }
+}
+
+fn named_number(number: impl fmt::Display) -> Value {
+    Value::String(format!("{NUMBER}{number}"))
+}
+
+struct ParametersVisitor;
+
+impl<'de> Visitor<'de> for ParametersVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
+        Ok(Number::from_i128(value).map_or_else(|| named_number(value), Value::Number))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+        Ok(Number::from_u128(value).map_or_else(|| named_number(value), Value::Number))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or_else(|| named_number(value), Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(Parameters(item)) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut entries = Map::new();
+        while let Some((Parameters(key), Parameters(value))) = map.next_entry()? {
+            let key = match key {
+                Value::String(text) => text,
+                other => other.to_string(),
+            };
+            entries.insert(key, value);
+        }
+        Ok(Value::Object(entries))
+    }
+}

@@ -1,0 +1,135 @@
+//! Mistakes that are said before anything runs, in words that say what to do, and output that cannot be written.
+
+mod support;
+
+use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::process::Stdio;
+
+use support::{Outcome, Project};
+
+/// A pipeline with these stages, and no more.
+fn pipeline(stages: &str) -> Project {
+    Project::new(&format!("athanor: 1\nname: p\nstages:\n{stages}"))
+}
+
+/// A pipeline whose stage `a` has a result.
+fn with_result(more: &str) -> Project {
+    let stage = "  a: { kind: command, run: 'echo new > o', outputs: { o: o } }\n";
+    pipeline(&format!("{stage}{more}results: {{ a.txt: a }}\n"))
+}
+
+fn refused(project: &Project, message: &str) -> String {
+    let outcome = project.run(&[]);
+    assert!(outcome.code != 0 && outcome.err.contains(message), "{message}: {outcome:?}");
+    assert!(!project.path(".athanor/pipelines").exists(), "nothing has run");
+    outcome.err
+}
+
+#[test]
+fn an_own_result_is_no_input() {
+    let read = |more: &str| with_result(&format!("  b: {{ kind: command, {more}, outputs: {{ o: o }} }}\n"));
+    let copied = "run: 'cp ${{ inputs.i }} o'";
+    for path in ["results/p/a.txt", "./results/x/../p/a.txt"] {
+        let project = read(&format!("inputs: {{ i: {path} }}, {copied}"));
+        project.write("results/p/a.txt", "old\n");
+        let shown = refused(&project, "is the result of `a`");
+        assert!(shown.contains("write `a` as the input"), "{shown}");
+    }
+    for folder in ["results", "results/p"] {
+        let project = read(&format!("inputs: {{ i: {folder} }}, {copied}"));
+        project.write("results/p/a.txt", "old\n");
+        refused(&project, "holds results of this pipeline, such as that of `a`");
+    }
+    let declared = read("reads: [results/p/a.txt], run: 'cat $ATHANOR_PROJECT/results/p/a.txt > o'");
+    declared.write("results/p/a.txt", "old\n");
+    refused(&declared, "is the result of `a`");
+    let named = read("run: 'cat results/p/a.txt > o'");
+    named.write("results/p/a.txt", "old\n");
+    let warned = named.athanor(&["check", "p.yaml"]);
+    assert!(warned.code == 0 && warned.err.contains("names a result of this pipeline"), "{warned:?}");
+    // Those of another pipeline, and the project around them, may be read.
+    for fine in ["results/other/a.txt", "."] {
+        let project = read(&format!("inputs: {{ i: {fine} }}, run: 'ls ${{{{ inputs.i }}}} > o'"));
+        project.write("results/other/a.txt", "theirs\n");
+        assert_eq!(project.run(&[]).code, 0, "{fine}");
+    }
+}
+
+#[test]
+fn texts_with_a_nul_are_found_before_anything_runs() {
+    let cases = [
+        ("run: \"echo ${{ vars.v }} > o\"", "the script has a NUL character"),
+        ("env: { V: \"${{ vars.v }}\" }, run: 'echo 1 > o'", "a variable cannot hold a NUL character"),
+        ("matrix: { m: [\"${{ vars.v }}\"] }, run: 'echo 1 > o'", "a value of this matrix has a NUL character"),
+        ("inputs: { i: \"${{ vars.v }}\" }, run: 'echo 1 > o'", "a path cannot hold a NUL character"),
+        ("versions: [\"echo a\\0b\"], run: 'echo 1 > o'", "a version command cannot hold a NUL character"),
+    ];
+    for (keys, message) in cases {
+        let stage = format!("  a: {{ kind: command, {keys}, outputs: {{ o: o }} }}\nvars: {{ v: \"a\\0b\" }}\n");
+        let shown = refused(&pipeline(&stage), message);
+        assert!(shown.contains("take it out"), "{shown}");
+    }
+}
+
+#[test]
+fn messages_have_no_words_of_libraries() {
+    let check = |text: &str| Project::new(text).athanor(&["check", "p.yaml"]).err;
+    let null = check("athanor: 1\nname: p\nvars: { null: x }\nstages: {}\n");
+    assert!(null.contains("a key is nothing: `null` and `~` are that unless they are quoted"), "{null}");
+    let huge = check("athanor: 1\nname: p\nvars: { v: '${{ 2 ** 100 }}', w: '${{ 1e308 * 10 }}' }\nstages: {}\n");
+    assert_eq!(huge.matches("its value is a number too large to be written").count(), 2, "{huge}");
+    let empty = check(
+        "athanor: 1\nname: p\nstages:\n  a: { kind: command, run: 'echo 1 > o', outputs: { o: o }, matrix: { m: [1, 2], exclude: [{}] } }\n",
+    );
+    assert!(empty.contains("an entry of `exclude` is empty") && empty.contains("name axes in it"), "{empty}");
+    let project = with_result("");
+    let gc = project.athanor(&["cache", "gc", "--keep-runs=-1"]);
+    assert!(gc.code == 2 && gc.err.contains("it is a whole number, from 0 to"), "{gc:?}");
+    let report = project.athanor(&["report", "p.yaml", "-o", "nowhere/x.html"]);
+    assert!(report.code == 1 && report.err.contains("there is no folder `nowhere`. Make it"), "{report:?}");
+}
+
+#[test]
+fn a_place_for_results_that_is_none_is_found_before_anything_runs() {
+    let dangling = with_result("");
+    symlink("nowhere", dangling.path("results")).unwrap();
+    let shown = refused(&dangling, "`results`, where results belong, is a symbolic link to nothing (`nowhere`)");
+    assert!(shown.contains("--results DIR"), "{shown}");
+    let file = with_result("");
+    file.write("results/p", "");
+    refused(&file, "`results/p`, where results belong, is a file");
+}
+
+/// What a command says whose standard output is on a full disk.
+fn on_full_disk(project: &Project, arguments: &[&str]) -> Outcome {
+    let mut command = project.command(arguments);
+    command.stdout(File::options().write(true).open("/dev/full").unwrap()).stderr(Stdio::piped());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Outcome { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+#[test]
+fn output_that_a_full_disk_does_not_take_is_an_error_and_a_closed_pipe_is_none() {
+    let project = with_result("");
+    let commands: [&[&str]; 5] = [
+        &["run", "p.yaml"],
+        &["run", "--json", "--force", "a", "p.yaml"],
+        &["status", "p.yaml"],
+        &["graph", "p.yaml"],
+        &["--help"],
+    ];
+    for arguments in commands {
+        let outcome = on_full_disk(&project, arguments);
+        let says = outcome.err.contains("Standard output cannot be written: No space left on device");
+        assert!(outcome.code == 1 && says, "{arguments:?}: {outcome:?}");
+    }
+    assert_eq!(project.read("results/p/a.txt"), "new\n", "the run itself goes well");
+    for arguments in [&["run", "--force", "a", "p.yaml"][..], &["status", "p.yaml"]] {
+        let mut child = project.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
