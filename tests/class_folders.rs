@@ -189,3 +189,171 @@ fn a_file_with_several_pages_needs_a_choice() {
     let outcome = project.run(&["--set", "pages=3"]);
     assert!(outcome.code == 1 && format!("{outcome:?}").contains("there is no page 3"), "{outcome:?}");
 }
+
+#[test]
+fn a_page_that_is_not_there_or_a_frame_is_refused() {
+    let project = Project::new(
+        &PAGES
+            .replace(", pages:", ", on_bad: skip, pages:")
+            .replace("images.images }", "images.images, skipped.csv: images.skipped }"),
+    );
+    put(&project, "scans/ok.tif", &golden("TIFF page 1"));
+    put(&project, "scans/moving.gif", &golden("GIF animation"));
+    put(&project, "scans/still.gif", &golden("GIF palette"));
+    put(&project, "scans/photo.png", &encode::png(&photo(4, 4, 3)).unwrap());
+    ok(&project, &["--set", "pages=1"]);
+    let skipped = project.read("results/pages/skipped.csv");
+    assert!(skipped.contains("moving.gif,\"is an animation, of which frame 1 is not read\""), "{skipped}");
+    for one in ["still.gif", "photo.png"] {
+        assert!(
+            skipped.contains(&format!("{one},\"there is no page 1: the file has 1, counted from 0\"")),
+            "{skipped}"
+        );
+    }
+    assert!(!skipped.contains("ok.tif"), "{skipped}");
+    ok(&project, &["--set", "pages=channels"]);
+    let skipped = project.read("results/pages/skipped.csv");
+    assert!(skipped.contains("moving.gif,\"is an animation of ") && !skipped.contains("still.gif,\"is"), "{skipped}");
+    for page in ["first", "0"] {
+        ok(&project, &["--set", &format!("pages={page}")]);
+        assert_eq!(project.read("results/pages/skipped.csv").lines().count(), 1);
+    }
+    for wrong in ["-1", "last", "[1]"] {
+        let outcome = project.athanor(&["check", "p.yaml", "--set", &format!("pages={wrong}")]);
+        let said = outcome.err.replace("\n  │ ", " ");
+        assert!(outcome.code == 2 && said.contains("expected `channels`, `first`, or the number of a page"), "{said}");
+        assert!(!said.contains("enum"), "{said}");
+    }
+}
+
+#[test]
+fn other_numbers_of_channels_than_the_parameter_names_are_told_so() {
+    let project = Project::new(&PAGES.replace(", pages:", ", channels: [red, green], pages:"));
+    put(&project, "scans/a.tif", &golden("TIFF page 1"));
+    let outcome = project.run(&[]);
+    let expected = "has 3 channels, and `channels` names 2";
+    assert!(outcome.code == 1 && format!("{outcome:?}").contains(expected), "{outcome:?}");
+}
+
+/// A grey TIFF file of 1 x 1 pixels a page, with a description.
+fn pages_of(description: &str, pages: u32) -> Vec<u8> {
+    let mut file = b"II\x2a\0\x08\0\0\0".to_vec();
+    let text = [description.as_bytes(), b"\0"].concat();
+    let directory_bytes = 2 + 9 * 12 + 4;
+    let text_at = 8 + pages * directory_bytes;
+    let length = u32::try_from(text.len()).unwrap();
+    for page in 0..pages {
+        let next = if page + 1 < pages { 8 + (page + 1) * directory_bytes } else { 0 };
+        file.extend(9u16.to_le_bytes());
+        let fields: [(u16, u16, u32, u32); 9] = [
+            (256, 3, 1, 1),
+            (257, 3, 1, 1),
+            (258, 3, 1, 8),
+            (259, 3, 1, 1),
+            (262, 3, 1, 1),
+            (270, 2, length, text_at),
+            (273, 4, 1, text_at),
+            (277, 3, 1, 1),
+            (279, 4, 1, 1),
+        ];
+        for (tag, kind, count, value) in fields {
+            file.extend(tag.to_le_bytes().into_iter().chain(kind.to_le_bytes()));
+            file.extend(count.to_le_bytes().into_iter().chain(value.to_le_bytes()));
+        }
+        file.extend(next.to_le_bytes());
+    }
+    [file, text].concat()
+}
+
+#[test]
+fn stacks_are_no_channels_and_have_pages() {
+    for (description, is_stack) in [
+        ("ImageJ=1.53\nimages=4\nslices=4\n", true),
+        ("ImageJ=1.53\nimages=4\nframes=4\n", true),
+        ("ImageJ=1.53\nimages=4\nchannels=2\nslices=2\nhyperstack=true\n", true),
+        ("<OME><Pixels SizeC=\"1\" SizeZ=\"4\" SizeT=\"1\"></Pixels></OME>", true),
+        ("ImageJ=1.53\nimages=4\nchannels=4\n", false),
+    ] {
+        let project = Project::new(PAGES);
+        put(&project, "scans/a.tif", &pages_of(description, 4));
+        let outcome = project.run(&[]);
+        let said = format!("{outcome:?}");
+        assert_eq!(outcome.code == 1, is_stack, "{said}");
+        assert_eq!(said.contains("of which no page is a channel alone"), is_stack, "{said}");
+        ok(&project, &["--set", "pages=3"]);
+    }
+}
+
+#[test]
+fn classes_keep_their_numbers_without_their_images() {
+    let pipeline = FIVE_LINES.replace(r#"{ext}" }"#, r#"{ext}", on_bad: skip }"#);
+    let project = project(&pipeline);
+    std::fs::create_dir_all(project.path("photos/ant")).unwrap();
+    put(&project, "photos/cat/0001.png", b"broken");
+    put(&project, "photos/notes/about.txt", b"nothing to see");
+    ok(&project, &[]);
+    assert_eq!(project.read("results/photos/labels.csv"), "Id,Target,class\ndog_0001,1,dog\ndog_0002,1,dog\n");
+    let log = project.athanor(&["logs", "p.yaml", "images"]).out;
+    for class in ["ant", "notes"] {
+        assert!(
+            log.contains(&format!("the folder of the class `{class}` has no images, so that it is no class")),
+            "{log}"
+        );
+    }
+    assert!(log.contains("2 classes: cat (0), dog (2)"), "{log}");
+}
+
+#[test]
+fn tables_beside_images_are_named_and_left_alone() {
+    let project = project(FIVE_LINES);
+    put(&project, "photos/dog/labels.csv", b"Id,Target\na,0\n");
+    // The first bytes count where a name says nothing.
+    put(&project, "photos/dog/0003.dat", &encode::png(&photo(4, 4, 3)).unwrap());
+    ok(&project, &[]);
+    let skipped = project.read("results/photos/skipped.csv");
+    assert!(skipped.contains(",,photos/dog/labels.csv,belongs to no image: neither its name nor"), "{skipped}");
+    assert!(project.read("results/photos/labels.csv").contains("dog_0003,1,dog"));
+    let log = project.athanor(&["logs", "p.yaml", "images"]).out;
+    assert!(log.contains("photos/dog/labels.csv belongs to no image"), "{log}");
+}
+
+const RESIZED: &str = r#"athanor: 1
+name: p
+vars: { on_bad: skip }
+stages:
+  small: { kind: resize_images, inputs: { images: im }, params: { pattern: "{id}.{ext}", size: 4, on_bad: "${{ vars.on_bad }}" } }
+results: { small: small.images, skipped.csv: small.skipped }
+"#;
+
+#[test]
+fn a_file_with_all_channels_is_bad_once() {
+    let project = Project::new(RESIZED);
+    put(&project, "im/ok.png", &encode::png(&photo(8, 8, 3)).unwrap());
+    put(&project, "im/a.png", b"hello");
+    put(&project, "im/b.png", b"hello");
+    ok(&project, &[]);
+    let skipped = project.read("results/p/skipped.csv");
+    assert_eq!(skipped.lines().count(), 3, "{skipped}");
+    std::fs::remove_file(project.path("im/ok.png")).unwrap();
+    let outcome = project.run(&[]);
+    let said = outcome.out;
+    assert!(
+        outcome.code == 1 && said.contains("im/a.png: not an image: it looks like text; 1 more file is bad"),
+        "{said}"
+    );
+    assert!(said.contains("No image is left with `on_bad: skip`") && !said.contains("leave such images out"), "{said}");
+}
+
+#[test]
+fn names_that_results_cannot_have_are_found_before_the_work() {
+    let project = Project::new(RESIZED);
+    put(&project, "im/ok.png", &encode::png(&photo(8, 8, 3)).unwrap());
+    let long = "n".repeat(250);
+    put(&project, &format!("im/{long}.png"), &encode::png(&photo(8, 8, 4)).unwrap());
+    ok(&project, &[]);
+    assert!(project.path("results/p/small/ok_red.png").exists());
+    let skipped = project.read("results/p/skipped.csv");
+    assert!(skipped.contains("its id is too long: a file of the result would have a name of 258 bytes"), "{skipped}");
+    let outcome = project.run(&["--set", "on_bad=error"]);
+    assert!(outcome.code == 1 && outcome.out.contains("its id is too long"), "{outcome:?}");
+}

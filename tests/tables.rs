@@ -290,3 +290,138 @@ fn expressions_are_checked_before_and_rows_named_after() {
     let names_row = outcome.out.contains("row 4") && outcome.out.contains("`Id`, `Target`, `of weight`");
     assert!(outcome.code == 1 && names_row, "{}", outcome.out);
 }
+
+#[test]
+fn a_quote_that_stays_open_is_told_with_its_row() {
+    let project = project("Id,Target,of weight\nd,\"0 2,0.9\ne,,1\nf,25,0.8\n");
+    let outcome = project.run(&[]);
+    assert!(
+        outcome.code == 1 && outcome.out.contains("b.csv, row 2: the quote that opens here is never closed"),
+        "{outcome:?}"
+    );
+    assert!(!project.path("results/p/both.csv").exists());
+}
+
+#[test]
+fn tables_in_other_types_of_files_are_named() {
+    for (content, expected) in [
+        (&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], "b.csv: is compressed by gzip"),
+        (b"PK\x03\x04\xff\xfe", "b.csv: is a zip archive, as spreadsheets (.xlsx, .ods) are"),
+        (b"\xff\xfeI\0d\0\n\0", "b.csv: is UTF-16 text"),
+    ] {
+        let project = project("");
+        std::fs::write(project.path("b.csv"), content).unwrap();
+        let outcome = project.run(&[]);
+        assert!(outcome.code == 1 && outcome.out.contains(expected), "{expected}: {outcome:?}");
+    }
+}
+
+const COMPARED: &str = "athanor: 1\nname: p\nstages:\n  kept: { kind: filter_rows, inputs: { table: t.csv }, params: { keep: KEEP } }\n\
+                        results: { kept.csv: kept }\n";
+
+fn kept(keep: &str, table: &str) -> Result<String, String> {
+    let project = Project::new(&COMPARED.replace("KEEP", &format!("'{}'", keep.replace('\'', "''"))));
+    project.write("t.csv", table);
+    let outcome = project.run(&[]);
+    if outcome.code == 0 {
+        let table = project.read("results/p/kept.csv");
+        return Ok(table.lines().skip(1).map(|line| line.split(',').next().unwrap_or_default()).collect());
+    }
+    assert!(!project.path("results/p/kept.csv").exists());
+    Err(outcome.out + &outcome.err)
+}
+
+/// The rows of pandas' `query`, where that takes the expression.
+#[test]
+fn columns_of_numbers_are_compared_as_numbers() {
+    let table = "Id,score,year,Target,a b\na,0.1,2018,0,1\nb,0.9,2019,3 25,2\nc,0.2,2018,25,-3\nd,10,2018,,0.5\n";
+    for (keep, expected) in [
+        ("score > 0.5", "bd"),
+        ("score < 0.5", "ac"),
+        ("year == 2019", "b"),
+        ("year in [2018, 2020]", "acd"),
+        ("0.15 < score <= 0.9", "bc"),
+        ("row[\"a b\"] < 1", "cd"),
+        ("score + year > 2019", "bd"),
+        ("score|float > 0.5", "bd"),
+        ("year|string == \"2019\"", "b"),
+        ("year|string|last == \"9\"", "b"),
+        ("\"25\" in Target|split", "bc"),
+        ("\"2018\" in year|split", "acd"),
+        ("Target == \"25\"", "c"),
+        ("Id != \"nobody\" and year != \"none\"", "abcd"),
+    ] {
+        assert_eq!(kept(keep, table).as_deref(), Ok(expected), "{keep}");
+    }
+}
+
+#[test]
+fn a_comparison_of_text_with_numbers_is_an_error() {
+    let table = "Id,score,year,code,note\na,0.1,2018,007,x\nb,,2019,008,3\n";
+    for (keep, expected, advice) in [
+        (
+            "score > 0.5",
+            "column `score`, which holds text (the cell in row 3 is empty), with a number",
+            "score != \"\" and score|float",
+        ),
+        ("code == 7", "column `code`, which holds text (row 2 has `007`), with a number", "`code|float`"),
+        ("note in [3]", "column `note`, which holds text (row 2 has `x`), with a number", "`note|float`"),
+        ("0.5 <= row.score < 1", "column `score`, which holds text", "|float"),
+        ("year == \"2019\"", "column `year`, which holds numbers, with text", "Write `2019` without quotes"),
+        ("year > \"x\"", "column `year`, which holds numbers, with text", "`year|string`"),
+        ("Id == \"a\" or year in [\"2018\"]", "column `year`, which holds numbers, with text", "without quotes"),
+        ("note == year", "column `note`, which holds text", "|float"),
+        ("not 3 in note|split", "compares a number with text of the column `note`", "quotes"),
+        ("year|int == \"2019\"", "compares a number with text of the column `year`", "quotes"),
+        ("\"20\" in year", "column `year` holds numbers, in which nothing is `in`", "`year|string`"),
+        ("year", "column `year` holds numbers, which are neither true nor false", "`year != 0`"),
+        ("year and note", "column `year` holds numbers, which are neither true nor false", "`year != 0`"),
+    ] {
+        let said = kept(keep, table).unwrap_err().replace("\n        ", " ");
+        assert!(said.contains(expected) && said.contains(advice), "{keep}: {said}");
+    }
+}
+
+#[test]
+fn names_that_expressions_do_not_know_are_found_before() {
+    for (keep, expected) in [
+        ("x|nosuch == 1", "there is no filter `nosuch`"),
+        ("x is nosuch", "there is no test `nosuch`"),
+        ("nosuch(x) == 1", "there is no function `nosuch`"),
+        ("Id == \"a\" or (x|default(1)|nosuch)", "there is no filter `nosuch`"),
+    ] {
+        let project = Project::new(&COMPARED.replace("KEEP", &format!("'{keep}'")));
+        project.write("t.csv", "Id,x\na,1\n");
+        let outcome = project.athanor(&["check", "p.yaml"]);
+        assert!(outcome.code == 2 && outcome.err.contains(expected), "{keep}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_matrix_that_is_cut_short_is_told() {
+    let pipeline = "athanor: 1\nname: p\nstages:\n  m: { kind: ensemble, inputs: { matrices: m.npy, ids: t.csv }, params: { method: mean } }\n";
+    let npy = |shape: &str, values: &[f64]| -> Vec<u8> {
+        let header = format!("{:117}\n", format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"));
+        let values = values.iter().flat_map(|value| value.to_le_bytes());
+        b"\x93NUMPY\x01\x00v\x00".iter().copied().chain(header.into_bytes()).chain(values).collect()
+    };
+    let whole = npy("(2, 2)", &[0.9, 0.8, 0.1, 0.7]);
+    for (content, expected, advice) in [
+        (
+            &whole[..whole.len() - 8],
+            "the header promises 2 x 2 values, but the file is shorter",
+            "cut short; make it again",
+        ),
+        (&whole[..60], "the file ends within its header", "cut short; make it again"),
+        (b"", "the file is empty", "cut short; make it again"),
+        (&npy("()", &[1.0]), "the array has 0 dimensions", "array.reshape(1, 1)"),
+        (b"Id,x\na,1,2,3,4,5,6\n", "is no .npy file", "numpy.save"),
+    ] {
+        let project = Project::new(pipeline);
+        std::fs::write(project.path("m.npy"), content).unwrap();
+        project.write("t.csv", "Id\na\nb\n");
+        let outcome = project.run(&[]);
+        let said = outcome.out.replace("\n        ", " ");
+        assert!(outcome.code == 1 && said.contains(expected) && said.contains(advice), "{expected}: {said}");
+    }
+}

@@ -9,8 +9,8 @@ use athanor_stages::learn::precision::Precision;
 use athanor_stages::nn::models::Architecture;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::cli::cache_arguments::{parse_time, whole_number};
 pub(super) use crate::cli::cache_arguments::{CacheCommand, TransferCommand};
+use crate::cli::cache_arguments::{parse_time, whole_number};
 pub(super) use crate::cli::pipeline_file::PipelineFile;
 pub(super) use crate::cli::report_arguments::{
     CompareCommand, ExportCommand, MetricsCommand, ReportCommand, RestoreCommand, TopCommand, WatchCommand,

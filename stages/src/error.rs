@@ -75,6 +75,22 @@ impl StageError {
         StageError::Input { file: file.into(), row: None, message: message.into(), help: None }
     }
 
+    /// A refusal of the operating system to read `file`, which is the user's.
+    pub fn unreadable(file: impl Into<String>, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        let file = file.into();
+        match error.kind() {
+            Kind::UnexpectedEof => {
+                StageError::in_file(file, "ends early").with_help("It was cut short; make it again.")
+            }
+            Kind::PermissionDenied => {
+                let help = format!("Make it readable: `chmod u+r {file}`; and its folders `chmod u+rx`.");
+                StageError::in_file(file, "may not be read by this user").with_help(help)
+            }
+            _ => StageError::in_file(file, format!("cannot be read: {error}")),
+        }
+    }
+
     /// An error of inputs that contradict one another.
     pub fn mismatch(message: impl Into<String>) -> Self {
         StageError::Mismatch { message: message.into(), help: None }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::serde_messages::{Message, translate};
+use crate::serde_messages::{Message, Place, translate};
 
 /// One problem with the parameters of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,9 @@ pub fn parse<P: Parameters>(value: &Value) -> Result<P, Vec<ParamProblem>> {
             Err(error) => {
                 let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
                 let culprit = path.first().cloned();
-                let Message { message, candidates } = translate(&error.into_inner().to_string());
+                let given_there = at_path(&given, &path);
+                let place = Place { given: given_there, keys: &|name| keys_of(&schema, name) };
+                let Message { message, candidates } = translate(&error.into_inner().to_string(), &place);
                 problems.push(ParamProblem { path, at_key: false, message, candidates });
                 // Without the culprit the rest can still be checked, as long as it has a default to fall back on.
                 let recovered = culprit.is_some_and(|key| !is_required(&schema, &key) && given.remove(&key).is_some());
@@ -119,6 +121,22 @@ fn missing(given: &Map<String, Value>, schema: &Schema) -> Vec<ParamProblem> {
             candidates: Vec::new(),
         })
         .collect()
+}
+
+/// The value at the end of a path of keys and indices.
+fn at_path<'v>(given: &'v Map<String, Value>, path: &[String]) -> Option<&'v Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter().try_fold(given.get(first)?, |value, part| match value {
+        Value::Object(map) => map.get(part),
+        Value::Array(list) => list.get(part.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
+/// The keys that a type of the schema's definitions has.
+fn keys_of(schema: &Schema, name: &str) -> Vec<String> {
+    let keys = schema.pointer(&format!("/$defs/{name}/properties")).and_then(Value::as_object);
+    keys.map(|keys| keys.keys().cloned().collect()).unwrap_or_default()
 }
 
 fn property_names(schema: &Schema) -> Vec<String> {

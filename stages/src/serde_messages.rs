@@ -1,5 +1,7 @@
 //! Translation of serde's messages about wrong parameters into the words of pipeline files.
 
+use serde_json::Value;
+
 /// A message and the names that would be valid.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Message {
@@ -9,32 +11,67 @@ pub(crate) struct Message {
     pub candidates: Vec<String>,
 }
 
-/// Translates a message of serde; one of an unknown form stays as it is.
-pub(crate) fn translate(message: &str) -> Message {
-    let plain = |message: String| Message { message, candidates: Vec::new() };
-    let unknown = message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "));
-    if let Some((given, expected)) = unknown {
-        let candidates = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        return Message { message: format!("unknown value {given}"), candidates };
-    }
-    let mismatch = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-    match mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
-        Some((given, expected)) => plain(format!("expected {}, not {}", wanted(expected), found(given))),
-        None => plain(message.to_owned()),
-    }
+/// The place that a message is about.
+pub(crate) struct Place<'p> {
+    /// The value there.
+    pub given: Option<&'p Value>,
+    /// Names of the keys that a mapping of this type may have.
+    pub keys: &'p dyn Fn(&str) -> Vec<String>,
 }
 
-fn wanted(expected: &str) -> &str {
-    match expected {
+/// Translates a message of serde about a value at `place`; one of an unknown form stays as it is.
+pub(crate) fn translate(message: &str, place: &Place<'_>) -> Message {
+    let plain = |message: String| Message { message, candidates: Vec::new() };
+    for (start, noun) in [("unknown variant ", "value"), ("unknown field ", "key")] {
+        if let Some((given, expected)) = message.strip_prefix(start).and_then(|rest| rest.split_once(", expected ")) {
+            let candidates = expected.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            return Message { message: format!("unknown {noun} {given}"), candidates };
+        }
+    }
+    for (start, problem) in [("missing field ", "is missing"), ("duplicate field ", "is there twice")] {
+        if let Some(name) = message.strip_prefix(start) {
+            return plain(format!("the key {name} {problem}"));
+        }
+    }
+    let length = message.strip_prefix("invalid length ").and_then(|rest| rest.split_once(", expected "));
+    if let Some((length, expected)) = length {
+        return plain(format!("expected {}, and there are {length}", wanted(expected, place)));
+    }
+    let mismatch = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((given, expected)) = mismatch.and_then(|rest| rest.rsplit_once(", expected ")) {
+        return plain(format!("expected {}, not {}", wanted(expected, place), found(given)));
+    }
+    if message.starts_with("data did not match any variant") {
+        return plain(format!("{} has none of the forms that may stand here", given(place)));
+    }
+    // Values of several forms say themselves what is expected, and not what they found.
+    if message.starts_with("expected ") && !message.contains(", not ") {
+        return plain(format!("{message}, not {}", given(place)));
+    }
+    plain(message.to_owned())
+}
+
+fn wanted(expected: &str, place: &Place<'_>) -> String {
+    let size = |start: &str| expected.strip_prefix(start).map(|size| format!("a list of {size}"));
+    if let Some(list) = size("an array of length ").or_else(|| size("a tuple of size ")) {
+        return list;
+    }
+    if let Some(name) = expected.strip_prefix("struct ") {
+        let keys = (place.keys)(name.split_whitespace().next().unwrap_or_default());
+        let named = if keys.is_empty() { String::new() } else { format!(" with the keys `{}`", keys.join("`, `")) };
+        return format!("a mapping{named}");
+    }
+    let ours = match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, at least 0",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         "a boolean" => "`true` or `false`",
-        "a string" => "text",
+        "a string" | "string or map" | "variant identifier" => "text",
         "a sequence" => "a list",
-        "a map" => "a mapping",
+        "a map" | "map with a single key" => "a mapping",
         other => other,
-    }
+    };
+    ours.to_owned()
 }
 
 fn found(given: &str) -> String {
@@ -47,6 +84,18 @@ fn found(given: &str) -> String {
             // An integer, a fraction or a truth value stands in backticks after its type.
             None => given.find('`').map_or(given, |at| &given[at..]).to_owned(),
         },
+    }
+}
+
+/// The value at a place, in words.
+fn given(place: &Place<'_>) -> String {
+    match place.given {
+        None => "this".to_owned(),
+        Some(Value::Null) => "nothing".to_owned(),
+        Some(Value::String(text)) => format!("the text `{text}`"),
+        Some(Value::Array(_)) => "a list".to_owned(),
+        Some(Value::Object(_)) => "a mapping".to_owned(),
+        Some(value @ (Value::Bool(_) | Value::Number(_))) => format!("`{value}`"),
     }
 }
 
@@ -63,9 +112,35 @@ mod tests {
         Maximum,
     }
 
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Part {
+        #[expect(dead_code, reason = "only read from JSON")]
+        rate: f64,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(untagged, expecting = "expected `all`, or a number")]
+    enum Choice {
+        #[expect(dead_code, reason = "only read from JSON")]
+        Number(u32),
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(untagged)]
+    enum Silent {
+        #[expect(dead_code, reason = "only read from JSON")]
+        Number(u32),
+    }
+
+    fn translated<T: serde::de::DeserializeOwned + std::fmt::Debug>(json: &str) -> Message {
+        let value: Value = serde_json::from_str(json).unwrap();
+        let place = Place { given: Some(&value), keys: &|name| vec![format!("key of {name}")] };
+        translate(&serde_json::from_value::<T>(value.clone()).unwrap_err().to_string(), &place)
+    }
+
     fn said<T: serde::de::DeserializeOwned + std::fmt::Debug>(json: &str) -> String {
-        let value = serde_json::from_str(json).unwrap();
-        translate(&serde_json::from_value::<T>(value).unwrap_err().to_string()).message
+        translated::<T>(json).message
     }
 
     #[test]
@@ -77,12 +152,23 @@ mod tests {
         assert_eq!(said::<bool>("null"), "expected `true` or `false`, not nothing");
         assert_eq!(said::<Vec<u8>>("{}"), "expected a list, not a mapping");
         assert_eq!(said::<String>("true"), "expected text, not `true`");
+        assert_eq!(said::<Method>("3"), "expected text, not `3`");
+        assert_eq!(said::<[u8; 2]>("[1]"), "expected a list of 2, and there are 1");
+        assert_eq!(said::<(u8, u8)>("[1]"), "expected a list of 2, and there are 1");
+        assert_eq!(said::<Part>("3"), "expected a mapping with the keys `key of Part`, not `3`");
+        assert_eq!(said::<Part>("{}"), "the key `rate` is missing");
+        assert_eq!(said::<Part>(r#"{"rat": 1}"#), "unknown key `rat`");
+        assert_eq!(said::<Choice>("-1"), "expected `all`, or a number, not `-1`");
+        assert_eq!(said::<Choice>("\"last\""), "expected `all`, or a number, not the text `last`");
+        assert_eq!(said::<Silent>("[]"), "a list has none of the forms that may stand here");
     }
 
     #[test]
     fn an_unknown_choice_brings_the_choices() {
-        let message = serde_json::from_value::<Method>("meen".into()).unwrap_err().to_string();
         let candidates = vec!["mean".to_owned(), "maximum".to_owned()];
-        assert_eq!(translate(&message), Message { message: "unknown value `meen`".to_owned(), candidates });
+        assert_eq!(
+            translated::<Method>("\"meen\""),
+            Message { message: "unknown value `meen`".to_owned(), candidates }
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
 use rustix::process::geteuid;
 
 use crate::fs::names;
@@ -18,7 +19,10 @@ pub fn explain(path: &Path, error: &io::Error) -> String {
         Kind::StorageFull => format!(" {FREE}"),
         Kind::QuotaExceeded => format!(" What you may use of the disk is used up. {FREE}"),
         Kind::ReadOnlyFilesystem => format!(" {ELSEWHERE}"),
-        Kind::PermissionDenied => of_another_user(path).unwrap_or_else(|| format!(" {ELSEWHERE}")),
+        Kind::PermissionDenied => {
+            let advice = of_another_user(path).or_else(|| of_unreadable(path));
+            advice.unwrap_or_else(|| format!(" {ELSEWHERE}"))
+        }
         // Others have a cause of their own, whether or not the disk is full.
         Kind::NotFound | Kind::AlreadyExists | Kind::IsADirectory | Kind::NotADirectory | Kind::InvalidInput => {
             String::new()
@@ -40,6 +44,29 @@ fn no_room_at(path: &Path) -> Option<&'static str> {
     (found.files() > 0 && found.files_available() == 0).then_some("room for further files (inodes)")
 }
 
+/// Advice on a file or folder outside of every cache that is there and may not be read: it is the user's own, to be read by a stage.
+fn of_unreadable(path: &Path) -> Option<String> {
+    let found = fs::symlink_metadata(path).ok()?;
+    let (needed, mode) = match found.is_dir() {
+        true => (AccessFlags::R_OK | AccessFlags::X_OK, "u+rx"),
+        false => (AccessFlags::R_OK, "u+r"),
+    };
+    if path.ancestors().any(is_cache) || access(path, needed).is_ok() {
+        return None;
+    }
+    let path = shell_word(&path.display().to_string());
+    if found.uid() == geteuid().as_raw() {
+        return Some(format!(" Make it readable: `chmod {mode} {path}`."));
+    }
+    let owner = name_of("/etc/passwd", found.uid());
+    Some(format!(" Make it readable, or let `{owner}` do so, to whom it belongs."))
+}
+
+/// Whether a folder is a cache.
+fn is_cache(folder: &Path) -> bool {
+    folder.join(names::FORMAT).is_file() && folder.join("objects").is_dir()
+}
+
 /// Advice on something in a cache that belongs to another user, or lies in a folder of another user.
 fn of_another_user(path: &Path) -> Option<String> {
     let me = geteuid();
@@ -47,8 +74,7 @@ fn of_another_user(path: &Path) -> Option<String> {
     let (_, nearest) = places().next()?;
     let parent = || places().nth(1).map(|(_, parent)| parent.uid());
     let owner = [Some(nearest.uid()), parent()].into_iter().flatten().find(|owner| *owner != me.as_raw())?;
-    let (root, cache) =
-        places().find(|(place, _)| place.join(names::FORMAT).is_file() && place.join("objects").is_dir())?;
+    let (root, cache) = places().find(|(place, _)| is_cache(place))?;
     if me.is_root() {
         return None;
     }
@@ -105,6 +131,23 @@ mod tests {
         assert!(of(nix::libc::EROFS).ends_with(ELSEWHERE) && of(nix::libc::EACCES).ends_with(ELSEWHERE));
         assert!(of(nix::libc::ENOENT).ends_with("(os error 2)."));
         assert!(!of(nix::libc::ENOSPC).contains("gc"), "no advice that loses work");
+    }
+
+    #[test]
+    fn an_input_that_may_not_be_read_is_to_be_made_readable() {
+        let here = tempfile::tempdir().unwrap();
+        let input = here.path().join("it.png");
+        fs::write(&input, b"").unwrap();
+        assert_eq!(of_unreadable(&input), None);
+        fs::set_permissions(&input, fs::Permissions::from_mode(0)).unwrap();
+        // The superuser may read everything.
+        let advice = of_unreadable(&input);
+        assert_eq!(advice.is_none(), geteuid().is_root());
+        let told = explain(&input, &io::Error::from_raw_os_error(nix::libc::EACCES));
+        assert_eq!(told.contains("Make it readable: `chmod u+r "), advice.is_some(), "{told}");
+        fs::create_dir(here.path().join("objects")).unwrap();
+        fs::write(here.path().join(names::FORMAT), b"3").unwrap();
+        assert_eq!(of_unreadable(&input), None, "a file of a cache");
     }
 
     #[test]

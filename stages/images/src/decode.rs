@@ -11,6 +11,7 @@ mod colour;
 mod directory;
 mod exif;
 mod format;
+mod gif;
 mod jpeg;
 mod orientation;
 mod others;
@@ -18,6 +19,8 @@ mod png;
 mod raster;
 mod scale;
 mod tiff;
+mod webp;
+mod words;
 
 use std::fmt;
 
@@ -277,7 +280,7 @@ pub fn decode_as(bytes: &[u8], options: &Options) -> Result<Pixels, DecodeError>
     Ok(decoder.orientation(bytes, options).turn(pixels))
 }
 
-/// Pages of a file: one, but for TIFF.
+/// Pages of a file: one, but for TIFF; and the frames of an animation, of which the first is that page.
 ///
 /// # Errors
 /// If the bytes are not an image, or damaged where they say so.
@@ -327,9 +330,9 @@ impl Header {
 const MOST_BYTES_OF_A_BYTE: usize = 4096;
 
 fn damaged(format: ImageFormat, reason: impl fmt::Display) -> DecodeError {
-    DecodeError::Damaged { format, reason: reason.to_string() }
+    DecodeError::Damaged { format, reason: words::plain(&reason.to_string()) }
 }
 
 fn unsupported(format: ImageFormat, what: impl fmt::Display) -> DecodeError {
-    DecodeError::Unsupported { format, what: what.to_string() }
+    DecodeError::Unsupported { format, what: words::plain(&what.to_string()) }
 }

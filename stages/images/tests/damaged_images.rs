@@ -145,3 +145,63 @@ proptest! {
         let _ = decode_and_check(&[starts[start], &bytes].concat());
     }
 }
+
+/// A golden file by its name.
+fn file(name: &str) -> Vec<u8> {
+    FILES.iter().find(|(known, _)| known == name).unwrap().1.clone()
+}
+
+/// libjpeg-turbo refuses these, and a decoder that does not makes other pixels of them.
+#[test]
+fn jpeg_files_with_impossible_tables_and_markers_are_refused() {
+    let sound = file("grey");
+    let places = |marker: u8| {
+        let found: Vec<usize> = (0..sound.len() - 1).filter(|at| sound[*at..*at + 2] == [0xff, marker]).collect();
+        assert!(!found.is_empty(), "{marker:x}");
+        found
+    };
+    let refused = |at: usize, byte: u8, reason: &str| {
+        let mut file = sound.clone();
+        file[at] = byte;
+        let error = decode(&file, &LIMITS).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    };
+    let tables = places(0xc4);
+    let dc = tables.iter().find(|at| sound[*at + 4] == 0).unwrap();
+    refused(dc + 5 + 16, 133, "an impossible Huffman table");
+    refused(dc + 5, 200, "an impossible Huffman table");
+    for (marker, other) in [(0xc4, 0x44), (0xdb, 0x5b), (0xda, 0x5a)] {
+        for at in places(marker) {
+            refused(at + 1, other, &format!("the unknown marker FF {other:02X}"));
+        }
+    }
+}
+
+/// libwebp refuses these.
+#[test]
+fn webp_frames_that_are_not_whole_are_refused() {
+    let sound = file("WebP lossy");
+    let frame = sound.windows(4).position(|name| name == b"VP8 ").unwrap() + 8;
+    let mut hidden = sound.clone();
+    hidden[frame] &= !0x10;
+    assert!(decode(&hidden, &LIMITS).unwrap_err().to_string().contains("its frame is not to be shown"));
+    let mut beyond = sound;
+    beyond[frame + 2] = 0xff;
+    assert!(decode(&beyond, &LIMITS).unwrap_err().to_string().contains("its first partition reaches beyond it"));
+}
+
+/// libtiff refuses these.
+#[test]
+fn tiff_files_in_rgb_with_fewer_samples_are_refused() {
+    // RGB in the PhotometricInterpretation of a grey file.
+    let grey = |(_, file): &&(String, Vec<u8>)| {
+        sniff(file) == Some(ImageFormat::Tiff)
+            && file.starts_with(b"II\x2a")
+            && decode(file, &LIMITS).is_ok_and(|pixels| pixels.channels == 1)
+    };
+    let (_, file) = FILES.iter().find(grey).unwrap();
+    let entry = file.windows(8).position(|entry| entry == [0x06, 0x01, 3, 0, 1, 0, 0, 0]).unwrap();
+    let mut rgb = file.clone();
+    rgb[entry + 8] = 2;
+    assert!(decode(&rgb, &LIMITS).unwrap_err().to_string().contains("in RGB, and that a pixel has 1 of the 3 samples"));
+}

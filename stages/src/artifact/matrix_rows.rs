@@ -1,7 +1,7 @@
 //! Rows of a matrix read from its file a block at a time, for stages that must not hold a whole matrix.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
@@ -9,6 +9,9 @@ use npyz::{DType, NpyHeader, Order};
 
 use super::matrix_element::{Element, refusal};
 use crate::error::StageError;
+
+/// Advice for a file that lacks its end.
+const CUT_SHORT: &str = "The file is cut short; make it again.";
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
@@ -39,16 +42,24 @@ impl MatrixRows {
     /// Names the file if it is no `.npy`, is not a matrix of real numbers, has no values, or is shorter than its header says.
     pub fn open(path: &Path, label: &str) -> Result<MatrixRows, StageError> {
         let wrong = |message: String, help: &str| StageError::in_file(label, message).with_help(help);
-        let unreadable =
-            |error: std::io::Error| wrong(format!("cannot be read as .npy: {error}"), "Save it with `numpy.save`.");
+        let unreadable = |error: std::io::Error| StageError::unreadable(label, &error);
         let file = File::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
+        if bytes == 0 {
+            return Err(wrong("the file is empty".to_owned(), CUT_SHORT));
+        }
         let mut reader = BufReader::new(file);
-        let header = NpyHeader::from_reader(&mut reader).map_err(unreadable)?;
+        let header = NpyHeader::from_reader(&mut reader).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => wrong("the file ends within its header".to_owned(), CUT_SHORT),
+            ErrorKind::InvalidData => wrong(format!("is no .npy file: {error}"), "Save it with `numpy.save`."),
+            _ => unreadable(error),
+        })?;
         let start = reader.stream_position().map_err(unreadable)?;
         let [rows, columns] = *header.shape() else {
-            let message = format!("the array has {} dimensions, but a matrix has 2", header.shape().len());
-            return Err(wrong(message, "Save rows of columns: `numpy.save(file, array.reshape(len(array), -1))`."));
+            let dimensions = header.shape().len();
+            let message = format!("the array has {dimensions} dimensions, but a matrix has 2");
+            let rows = if dimensions == 0 { "array.reshape(1, 1)" } else { "array.reshape(len(array), -1)" };
+            return Err(wrong(message, &format!("Save rows of columns: `numpy.save(file, {rows})`.")));
         };
         let element = match header.dtype() {
             DType::Plain(kind) => Element::of(&kind).ok_or(DType::Plain(kind)),
@@ -60,10 +71,10 @@ impl MatrixRows {
         })?;
         let size = element.size;
         // A false header must not cause an allocation larger than the file.
-        let fits = |needed: u64| needed <= bytes && usize::try_from(needed).is_ok();
+        let fits = |needed: u64| needed <= bytes.saturating_sub(start) && usize::try_from(needed).is_ok();
         if !rows.checked_mul(columns).and_then(|count| count.checked_mul(size as u64)).is_some_and(fits) {
             let message = format!("the header promises {rows} x {columns} values, but the file is shorter");
-            return Err(wrong(message, "The file is cut short; make it again."));
+            return Err(wrong(message, CUT_SHORT));
         }
         if rows == 0 || columns == 0 {
             let message = format!("the array is empty: {rows} x {columns}");
@@ -126,7 +137,7 @@ impl MatrixRows {
     fn read_run(&mut self, first: usize, count: usize, values: &mut Vec<f64>) -> Result<(), StageError> {
         let Element { size, decode } = self.element;
         let mut left = count * size;
-        let unreadable = |error| StageError::in_file(&self.label, format!("cannot be read: {error}"));
+        let unreadable = |error| StageError::unreadable(&self.label, &error);
         self.file.seek(SeekFrom::Start(self.start + (first * size) as u64)).map_err(unreadable)?;
         while left > 0 {
             self.bytes.resize(left.min(CHUNK), 0);

@@ -10,6 +10,7 @@ pub(crate) mod matrix_element;
 pub mod matrix_rows;
 pub mod packed_images;
 pub mod table;
+mod table_bytes;
 
 use serde::{Deserialize, Serialize};
 

@@ -107,7 +107,7 @@ impl Shard {
             let help = "It is written by `pack_images`; `athanor cache verify` finds damaged files.";
             StageError::in_file(label, format!("is not a shard of packed images: {error}")).with_help(help)
         };
-        let file = File::open(path).map_err(|error| StageError::in_file(label, format!("cannot be read: {error}")))?;
+        let file = File::open(path).map_err(|error| StageError::unreadable(label, &error))?;
         // SAFETY: Shards are stored files, which are read-only and never written again; a user who truncates one under
         // a running stage ends that stage's process and nothing else.
         let map = unsafe { Mmap::map(&file) }.map_err(|error| broken(error.to_string()))?;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactType;
+use crate::artifact::table_bytes::{refuse_open_quotes, refuse_other_types};
 use crate::error::StageError;
 use crate::ports::{InputFile, InputValue, OutputValue};
 
@@ -67,8 +68,8 @@ impl TableInput {
     /// Reads the whole table. A byte-order mark and CRLF line ends are taken as if they were not there.
     ///
     /// # Errors
-    /// Names file and line for bytes that are not UTF-8, rows with more or fewer cells than the header, and an empty
-    /// file.
+    /// Names file and line for bytes that are not UTF-8, a quote that is never closed, rows with more or fewer cells than the
+    /// header, and an empty file; and another type of file.
     pub fn read(&self) -> Result<Table, StageError> {
         self.read_with(Delimiter::Comma)
     }
@@ -79,10 +80,11 @@ impl TableInput {
     /// As [`TableInput::read`].
     pub fn read_with(&self, delimiter: Delimiter) -> Result<Table, StageError> {
         let InputFile { path, label } = &self.0;
-        let bytes =
-            std::fs::read(path).map_err(|error| StageError::in_file(label, format!("cannot be read: {error}")))?;
+        let bytes = std::fs::read(path).map_err(|error| StageError::unreadable(label, &error))?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf".as_slice()).unwrap_or(&bytes);
+        refuse_other_types(label, bytes)?;
         let delimiter = delimiter.of(bytes);
+        refuse_open_quotes(label, bytes, delimiter)?;
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(false).from_reader(bytes);
         let header =
             reader.headers().map_err(|error| explain(label, &error))?.iter().map(|cell| cell.trim().to_owned());

@@ -119,7 +119,7 @@ impl ReadOptions {
         // All of them: an error names the first.
         bad.iter().filter(|bad| bad.id.is_empty()).for_each(|bad| context.log(format!("{} {}", bad.file, bad.reason)));
         if self.on_bad == OnBad::Error {
-            fail_if_bad(&bad)?;
+            fail_if_bad(&bad, self.on_bad)?;
         }
         let set = match &self.channels {
             Some(channels) => only(set, channels)?,

@@ -19,8 +19,10 @@ pub struct FilterRows;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FilterRowsParams {
-    /// Expression that is true for the rows to keep; all are kept without it. Columns are variables that hold text, and `row["a name"]`
-    /// reads one whose name is no variable's: `score|float > 0.5 and "25" in Target|split`.
+    /// Expression that is true for the rows to keep; all are kept without it. Columns are variables, and `row["a name"]` reads one
+    /// whose name is no variable's: `score > 0.5 and "25" in Target|split`. A column whose cells are all numbers holds numbers, and
+    /// any other text, as do numbers that are not written as they are printed (`007`, `0.50`). A comparison of text with a number
+    /// is an error; `|float` and `|string` make one of the other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
     /// Columns to set, by name: an expression for each. Those that are not there are added.
@@ -66,7 +68,7 @@ impl StageKind for FilterRows {
     type Outputs = FilterRowsOutputs;
 
     const NAME: &'static str = "filter_rows";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DOC: &'static str = "Keeps the rows of a table for which an expression is true, and sets columns. Expressions are those of `${{ }}`, over the columns of a row.";
 
     fn run(
@@ -77,7 +79,7 @@ impl StageKind for FilterRows {
     ) -> Result<(), StageError> {
         let table = inputs.table.read()?;
         let environment = environment();
-        let expressions = RowExpressions::new(&environment, params.keep.as_deref(), &params.set)?;
+        let expressions = RowExpressions::new(&environment, &table, params.keep.as_deref(), &params.set)?;
         let mut header: Vec<&str> = table.header().iter().map(String::as_str).collect();
         let added = params.set.keys().map(String::as_str).filter(|name| table.find(name).is_none());
         header.extend(added);

@@ -124,7 +124,7 @@ impl StageKind for PackImages {
         }
         bad.sort_by(|left, right| (&left.id, &left.channel).cmp(&(&right.id, &right.channel)));
         if params.reading.on_bad == OnBad::Error || index.is_empty() {
-            fail_if_bad(&bad)?;
+            fail_if_bad(&bad, params.reading.on_bad)?;
         }
         index.sort_by(|left, right| left.id.cmp(&right.id));
         outputs.packed.write_index(&index)?;
@@ -218,7 +218,7 @@ impl<'s> PerItem for Pack<'s> {
                     outcomes.push(Outcome::Bad { channel, reason });
                 }
                 Err(Fault { channel, reason }) => {
-                    return fail_if_bad(&[member.bad(channel, reason)]).map(|()| outcomes);
+                    return fail_if_bad(&[member.bad(channel, reason)], OnBad::Error).map(|()| outcomes);
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::artifact::image_set::{
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::map_images::map_images;
+use crate::image_sets::map_images::{map_set, without_long_names};
 use crate::image_sets::read_options::{FaintImages, ReadOptions};
 use crate::input_ports;
 use crate::items::{ItemCache, PerItem};
@@ -198,7 +198,9 @@ impl StageKind for ResizeImages {
     ) -> Result<(), StageError> {
         let items = ItemCache::of::<Self>(context)?;
         let work = Resize { params: &params, faint: FaintImages::default() };
-        let each = map_images(&params.reading, &inputs.images, &work, &items, context)?;
+        let (set, mut bad) = params.reading.read(&inputs.images, context)?;
+        let set = without_long_names(set, &mut bad, params.reading.on_bad, |image| params.file_name(image))?;
+        let each = map_set(&params.reading, set, bad, &work, &items, context)?;
         work.faint.log(context);
         for size in params.all_sizes() {
             let port = port_name(&params, size);
@@ -206,7 +208,7 @@ impl StageKind for ResizeImages {
             let (mut manifest, mut files) = (Vec::with_capacity(each.results.len()), Vec::new());
             for (image, result) in each.set.files.iter().zip(&each.results) {
                 let header = params.header(size, result.value);
-                let name = format!("{}_{}.{}", image.id, image.channel, header.format.extension());
+                let name = params.file_name(image);
                 for stored in result.files.iter().filter(|file| file.name == size.to_string()) {
                     files.push((stored, folder.join(&name)));
                     let (id, channel, file) = (image.id.clone(), image.channel.clone(), name.clone());
@@ -221,14 +223,24 @@ impl StageKind for ResizeImages {
     }
 }
 
-impl ResizeImagesParams {
-    /// The header of a result of this size; `depth` is its bits a sample.
-    fn header(&self, size: u32, depth: u8) -> Header {
-        let format = match self.format {
+impl Format {
+    fn of_image(self) -> ImageFormat {
+        match self {
             Format::Png => ImageFormat::Png,
             Format::Jpeg => ImageFormat::Jpeg,
-        };
-        Header { format, width: size as usize, height: size as usize, channels: 1, depth }
+        }
+    }
+}
+
+impl ResizeImagesParams {
+    /// The name of an image's file in a result.
+    fn file_name(&self, image: &ImageFile) -> String {
+        format!("{}_{}.{}", image.id, image.channel, self.format.of_image().extension())
+    }
+
+    /// The header of a result of this size; `depth` is its bits a sample.
+    fn header(&self, size: u32, depth: u8) -> Header {
+        Header { format: self.format.of_image(), width: size as usize, height: size as usize, channels: 1, depth }
     }
 }
 

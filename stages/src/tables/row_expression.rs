@@ -1,21 +1,35 @@
 //! Expressions over the cells of a row, in the language of `${{ }}`.
 
-use indexmap::IndexMap;
-use minijinja::{Environment, Expression, UndefinedBehavior, Value};
+use std::sync::Arc;
 
+use indexmap::IndexMap;
+use minijinja::{Environment, Error, Expression, UndefinedBehavior, Value, filters};
+
+use super::column_type::{ColumnType, number};
+use super::expression_check::{mistake, unknown_name};
 use crate::artifact::table::Table;
 use crate::error::StageError;
 
-/// Whether an expression can be read; else why not.
+/// Whether an expression can be read, and knows its filters, tests and functions; else why not.
 pub(crate) fn check(text: &str) -> Result<(), String> {
-    environment().compile_expression(text).map(drop).map_err(|error| explain(&error))
+    let environment = environment();
+    environment.compile_expression(text).map_err(|error| explain(&error))?;
+    unknown_name(&environment, text).map_or(Ok(()), |unknown| Err(format!("`{text}`: {unknown}")))
 }
 
 /// The language, in which a name that is no column's is a mistake.
 pub(crate) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // Class numbers are split in the same way whether a column holds several in a cell or, by chance, one in each.
+    environment.add_filter("split", split);
     environment
+}
+
+/// The engine's `split`, of numbers too.
+fn split(value: Value, separator: Option<Arc<str>>, most: Option<i64>) -> Result<Value, Error> {
+    let text = if value.is_number() { Value::from(value.to_string()) } else { value };
+    filters::split(&text, separator, most)
 }
 
 /// The engine's message without its own names for places.
@@ -28,24 +42,35 @@ fn explain(error: &minijinja::Error) -> String {
 pub(crate) struct RowExpressions<'e> {
     keep: Option<Expression<'e, 'static>>,
     set: Vec<(&'e str, Expression<'e, 'static>)>,
+    /// Of the table's columns, those that hold numbers.
+    is_number: Vec<bool>,
 }
 
 impl<'e> RowExpressions<'e> {
-    /// Reads the expression for rows that are kept and those for columns.
+    /// Reads the expression for rows of `table` that are kept and those for columns.
     ///
     /// # Errors
-    /// An expression that cannot be read.
+    /// An expression that cannot be read, or that compares text with numbers.
     pub(crate) fn new(
         environment: &'e Environment<'static>,
+        table: &Table,
         keep: Option<&str>,
         set: &'e IndexMap<String, String>,
     ) -> Result<RowExpressions<'e>, StageError> {
+        let types = ColumnType::of(table);
+        let column = |name: &str| table.find(name).and_then(|at| types.get(at));
+        let conditions = keep.into_iter().map(|text| (text, true));
+        let mut all = conditions.chain(set.values().map(|text| (text.as_str(), false)));
+        if let Some(found) = all.find_map(|(text, is_condition)| mistake(text, is_condition, &column)) {
+            return Err(StageError::in_file(&table.label, found.message).with_help(found.help));
+        }
         let read = |text: &str| {
             let read = environment.compile_expression_owned(text.to_owned());
             read.map_err(|error| StageError::mismatch(format!("`{text}`: {}", explain(&error))))
         };
         let set = set.iter().map(|(name, text)| Ok((name.as_str(), read(text)?))).collect::<Result<_, StageError>>()?;
-        Ok(RowExpressions { keep: keep.map(read).transpose()?, set })
+        let is_number = types.iter().map(|kind| *kind == ColumnType::Numbers).collect();
+        Ok(RowExpressions { keep: keep.map(read).transpose()?, set, is_number })
     }
 
     /// The columns of a row that are set, if the row is kept.
@@ -53,15 +78,15 @@ impl<'e> RowExpressions<'e> {
     /// # Errors
     /// Names the row of an expression that cannot be computed for it.
     pub(crate) fn of(&self, table: &Table, row: usize) -> Result<Option<Vec<(&'e str, String)>>, StageError> {
-        let cells = table.header().iter().map(String::as_str).zip(table.row(row).map(str::trim));
-        let cells: Vec<(&str, Value)> = cells.map(|(name, cell)| (name, Value::from(cell))).collect();
+        let values = table.row(row).map(str::trim).zip(&self.is_number).map(|(cell, is_number)| {
+            let number = if *is_number { number(cell) } else { None };
+            number.unwrap_or_else(|| Value::from(cell))
+        });
+        let cells: Vec<(&str, Value)> = table.header().iter().map(String::as_str).zip(values).collect();
         let row_of_all = Value::from_pairs(cells.clone());
         let scope = Value::from_pairs(cells.into_iter().chain([("row", row_of_all)]));
         let compute = |expression: &Expression<'_, '_>| {
-            expression.eval(&scope).map_err(|error| {
-                let help = format!("The columns are `{}`.", table.header().join("`, `"));
-                table.error(row, explain(&error)).with_help(help)
-            })
+            expression.eval(&scope).map_err(|error| table.error(row, explain(&error)).with_help(self.columns(table)))
         };
         if let Some(keep) = &self.keep
             && !compute(keep)?.is_true()
@@ -70,5 +95,17 @@ impl<'e> RowExpressions<'e> {
         }
         let set = self.set.iter().map(|(name, expression)| Ok((*name, compute(expression)?.to_string())));
         Ok(Some(set.collect::<Result<_, StageError>>()?))
+    }
+
+    /// The columns, and which of them hold numbers.
+    fn columns(&self, table: &Table) -> String {
+        let all = table.header().iter();
+        let numbers: Vec<&str> =
+            all.zip(&self.is_number).filter(|(_, is_number)| **is_number).map(|(name, _)| name.as_str()).collect();
+        let of_numbers = match numbers.as_slice() {
+            [] => String::new(),
+            numbers => format!(" Numbers, of which `|string` makes text: `{}`.", numbers.join("`, `")),
+        };
+        format!("The columns are `{}`.{of_numbers}", table.header().join("`, `"))
     }
 }

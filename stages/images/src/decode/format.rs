@@ -9,14 +9,23 @@ use super::{DecodeError, Header, Options};
 pub struct Pages {
     /// Number of pages; at least 1.
     pub count: usize,
+    /// Number of frames, of which only the first can be read; 1 if the file is no animation.
+    pub frames: usize,
     /// Names of the channels in the order of the pages, where the file tells them (OME-XML).
     pub channels: Vec<String>,
+    /// The stack of depths or times that the pages are, in words, if the file tells of one.
+    pub stack: Option<String>,
 }
 
 impl Pages {
     /// Those of a file that cannot have several.
     pub(crate) fn one() -> Pages {
-        Pages { count: 1, channels: Vec::new() }
+        Pages::of_frames(1)
+    }
+
+    /// Those of an animation.
+    pub(crate) fn of_frames(frames: usize) -> Pages {
+        Pages { count: 1, frames: frames.max(1), channels: Vec::new(), stack: None }
     }
 }
 

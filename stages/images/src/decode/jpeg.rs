@@ -1,6 +1,7 @@
 //! JPEG, through the `libjpeg-turbo-rs` crate, whose pixels are those of libjpeg-turbo (and so of Pillow and OpenCV)
 //! bit for bit; other decoders differ from it by several grey levels where the chroma is subsampled.
 
+mod huffman;
 pub(crate) mod markers;
 
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};

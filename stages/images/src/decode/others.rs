@@ -6,11 +6,10 @@ use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, pnm::PnmDecoder, qoi::QoiD
 use image::error::{ImageError, LimitErrorKind};
 use image::{ColorType, ImageDecoder};
 
-use super::exif::Metadata;
-use super::format::FormatDecoder;
+use super::format::{FormatDecoder, Pages};
 use super::orientation::Orientation;
 use super::raster::{Raster, RawSamples};
-use super::{DecodeError, Header, ImageFormat, Limits, Options, damaged, unsupported};
+use super::{DecodeError, Header, ImageFormat, Limits, Options, damaged, gif, unsupported, webp};
 
 /// Bytes that a decoder may reserve, per byte of the decoded image: the image, and a frame or canvas beside it.
 const WORKING_FACTOR: u64 = 3;
@@ -52,15 +51,26 @@ impl FormatDecoder for Other {
         if self.0 != ImageFormat::Webp {
             return Orientation::default();
         }
-        webp_metadata(bytes).orientation(options)
+        webp::metadata(bytes).orientation(options)
+    }
+
+    fn pages(&self, bytes: &[u8]) -> Result<Pages, DecodeError> {
+        Ok(Pages::of_frames(match self.0 {
+            ImageFormat::Gif => gif::frames(bytes),
+            ImageFormat::Webp => webp::frames(bytes),
+            _ => 1,
+        }))
     }
 }
 
 impl Other {
     fn open<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<(Header, Box<dyn ImageDecoder + 'a>), DecodeError> {
         let refuse = |error| self.refusal(error);
-        if self.0 == ImageFormat::Webp && riff_length(bytes) > bytes.len() {
-            return Err(damaged(self.0, "it ends before its last chunk"));
+        if self.0 == ImageFormat::Webp {
+            if webp::riff_length(bytes) > bytes.len() {
+                return Err(damaged(self.0, "it ends before its last chunk"));
+            }
+            webp::check(bytes).map_err(|reason| damaged(self.0, reason))?;
         }
         let file = Cursor::new(bytes);
         let mut decoder: Box<dyn ImageDecoder + 'a> = match self.0 {
@@ -103,30 +113,4 @@ impl Other {
             other => damaged(self.0, other),
         }
     }
-}
-
-/// The length that a WebP file says it has.
-fn riff_length(bytes: &[u8]) -> usize {
-    // Lossless: the crate runs where a usize has at least 32 bits.
-    bytes.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |length| u32::from_le_bytes(*length) as usize + 8)
-}
-
-/// The metadata in the chunks of a WebP file.
-fn webp_metadata(bytes: &[u8]) -> Metadata<'_> {
-    let mut metadata = Metadata::default();
-    let mut rest = bytes.get(12..).unwrap_or_default();
-    while let Some((name, tail)) = rest.split_first_chunk::<4>() {
-        let Some((length, data)) = tail.split_first_chunk::<4>() else { break };
-        // Lossless: the crate runs where a usize has at least 32 bits.
-        let length = u32::from_le_bytes(*length) as usize;
-        let Some(content) = data.get(..length) else { break };
-        match name {
-            b"EXIF" => metadata.exif = Some(content),
-            b"XMP " => metadata.xmp = Some(content),
-            _ => {}
-        }
-        // Chunks start at even places.
-        rest = data.get(length + length % 2..).unwrap_or_default();
-    }
-    metadata
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::Cursor;
 
 use super::exif::Metadata;
-use super::format::FormatDecoder;
+use super::format::{FormatDecoder, Pages};
 use super::orientation::Orientation;
 use super::raster::{Raster, RawSamples};
 use super::{DecodeError, Header, ImageFormat, Limits, Options, damaged};
@@ -43,6 +43,13 @@ impl FormatDecoder for Png {
 
     fn orientation(&self, bytes: &[u8], options: &Options) -> Orientation {
         metadata(bytes).orientation(options)
+    }
+
+    fn pages(&self, bytes: &[u8]) -> Result<Pages, DecodeError> {
+        let animation = chunks(bytes).find(|chunk| chunk.name == b"acTL");
+        let frames = animation.and_then(|chunk| chunk.data.first_chunk().map(|count| u32::from_be_bytes(*count)));
+        // Lossless: the crate runs where a usize has at least 32 bits.
+        Ok(Pages::of_frames(frames.map_or(1, |frames| frames as usize)))
     }
 }
 

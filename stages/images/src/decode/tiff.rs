@@ -54,7 +54,8 @@ impl FormatDecoder for Tiff {
         let pages = Directory::pages(bytes).map_err(broken)?;
         let description = pages[0].bytes(Tag::ImageDescription).ok().flatten().unwrap_or_default();
         let count = pages.len();
-        Ok(Pages { count, channels: ome::channels(description, count).map_err(|what| unsupported(FORMAT, what))? })
+        let told = ome::read(description, count).map_err(|what| unsupported(FORMAT, what))?;
+        Ok(Pages { count, frames: 1, channels: told.channels, stack: told.stack })
     }
 }
 

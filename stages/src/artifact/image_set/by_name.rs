@@ -5,7 +5,7 @@ use std::path::Path;
 
 use athanor_cache::Tree;
 
-use super::unmatched::{is_hidden, unmatched};
+use super::unmatched::{is_hidden, may_be_image, no_image, unmatched};
 use super::{BadImage, ImageFile, ImageSet, Naming, entries, label_inside};
 use crate::error::StageError;
 
@@ -73,6 +73,10 @@ fn find(naming: &Naming, candidates: &[String], tree: &Tree, root: &Path, label:
             bad.extend(unmatched(naming, name, label));
             continue;
         };
+        if !may_be_image(naming, name, &root.join(name)) {
+            bad.push(no_image(name, label));
+            continue;
+        }
         let files = found.entry(id.clone()).or_default();
         // A name without a channel is that of a file with all of them.
         let holds = if naming.has_channels() { channel..channel + 1 } else { 0..candidates.len() };

@@ -5,10 +5,12 @@
 //! an image for every channel: a missing one is an error, or its id is left out and listed.
 
 mod by_name;
+mod class_folders;
 mod manifest;
 mod naming;
 mod unmatched;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use athanor_cache::{Digest, Tree};
@@ -21,6 +23,7 @@ use crate::context::StageContext;
 use crate::error::StageError;
 use crate::ports::{InputFile, InputValue, OutputValue};
 
+pub(crate) use class_folders::ClassFolders;
 pub use manifest::{ManifestRow, write_manifest};
 pub(crate) use naming::COLOUR_CHANNELS;
 pub use naming::{DEFAULT_PATTERN, FileParts, HPA_CHANNELS, Naming, NamingError};
@@ -128,7 +131,7 @@ impl ImageSetInput {
     /// As [`ImageSetInput::read`] for a folder with the usual names, in which nothing may be missing.
     pub fn read_whole(&self, context: &StageContext<'_>) -> Result<ImageSet, StageError> {
         let (set, bad) = self.read(&Naming::default(), context)?;
-        fail_if_bad(&bad)?;
+        fail_if_bad(&bad, OnBad::Error)?;
         Ok(set)
     }
 }
@@ -154,8 +157,7 @@ impl ImageFile {
     /// # Errors
     /// The file cannot be read, or its content has changed since the run looked at it.
     pub fn read(&self) -> Result<Vec<u8>, StageError> {
-        let bytes = std::fs::read(&self.path)
-            .map_err(|error| StageError::in_file(&self.label, format!("cannot be read: {error}")))?;
+        let bytes = std::fs::read(&self.path).map_err(|error| StageError::unreadable(&self.label, &error))?;
         if Digest::of(&bytes) == self.digest {
             return Ok(bytes);
         }
@@ -164,16 +166,21 @@ impl ImageFile {
     }
 }
 
-/// Fails if there is a bad image; names the first and counts the others.
-pub fn fail_if_bad(bad: &[BadImage]) -> Result<(), StageError> {
-    let mut images = bad.iter().filter(|bad| !bad.is_no_image);
-    let Some(first) = images.next() else { return Ok(()) };
-    let others = match images.count() + 1 {
-        1 => String::new(),
-        2 => "; 1 more file is bad".to_owned(),
-        count => format!("; {} more files are bad", count - 1),
+/// Fails if there is a bad image; names the first and counts the files of the others. With [`OnBad::Skip`] these are all images that
+/// there were.
+pub fn fail_if_bad(bad: &[BadImage], on_bad: OnBad) -> Result<(), StageError> {
+    let images = || bad.iter().filter(|bad| !bad.is_no_image);
+    let Some(first) = images().next() else { return Ok(()) };
+    let others: HashSet<&str> = images().map(|bad| bad.file.as_str()).filter(|file| *file != first.file).collect();
+    let others = match others.len() {
+        0 => String::new(),
+        1 => "; 1 more file is bad".to_owned(),
+        count => format!("; {count} more files are bad"),
     };
-    let help = "Mend or remove it, or leave such images out with `on_bad: skip`.";
+    let help = match on_bad {
+        OnBad::Error => "Mend or remove it, or leave such images out with `on_bad: skip`.",
+        OnBad::Skip => "No image is left with `on_bad: skip`; mend them, or give another folder.",
+    };
     Err(StageError::in_file(&first.file, format!("{}{others}", first.reason)).with_help(help))
 }
 

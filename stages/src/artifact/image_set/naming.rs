@@ -136,6 +136,25 @@ impl Naming {
         }
     }
 
+    /// The class that the folder `name` is one of, where the pattern has classes for folders.
+    pub(super) fn class_of_folder<'n>(&self, name: &'n str) -> Option<&'n str> {
+        let (folders, _) = self.pattern.rsplit_once('/')?;
+        let mut parts = FileParts::default();
+        let (mut patterns, mut names) = (folders.split('/'), name.split('/'));
+        loop {
+            match (patterns.next(), names.next()) {
+                (None, None) => return parts.class,
+                (Some(pattern), Some(name)) => read_segment(pattern, name, &mut parts)?,
+                _ => return None,
+            }
+        }
+    }
+
+    /// Whether files may have any extension, so that the pattern does not say that they are images.
+    pub(super) fn has_any_extension(&self) -> bool {
+        self.pattern.ends_with("{ext}")
+    }
+
     /// Whether some of the channels that are there may have been left out on purpose.
     pub(super) fn selects_channels(&self) -> bool {
         self.channels.is_some()

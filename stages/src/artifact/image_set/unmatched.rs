@@ -1,5 +1,11 @@
 //! Files of a folder that are no images of the set.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use athanor_images::file_type::FileType;
+
 use super::{BadImage, Naming, label_inside};
 
 /// Most edits between a channel's name and what is taken for a misspelling of it.
@@ -40,6 +46,24 @@ pub(super) fn unmatched(naming: &Naming, name: &str, label: &str) -> Option<BadI
     };
     let (id, channel, is_no_image) = (String::new(), String::new(), !has_image_extension(name));
     Some(BadImage { id, channel, file: label_inside(label, name), reason, is_no_image })
+}
+
+/// A file that has an image's place in the pattern, and is none by its extension and its first bytes.
+pub(super) fn no_image(name: &str, label: &str) -> BadImage {
+    let reason = "belongs to no image: neither its name nor its first bytes are those of one".to_owned();
+    BadImage { id: String::new(), channel: String::new(), file: label_inside(label, name), reason, is_no_image: true }
+}
+
+/// Whether a file that fits the pattern is meant as an image: by its extension, or else by its first bytes. A pattern that names an
+/// extension says it of all such files.
+pub(super) fn may_be_image(naming: &Naming, name: &str, path: &Path) -> bool {
+    if !naming.has_any_extension() || has_image_extension(name) {
+        return true;
+    }
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FileType::HEAD as u64).read_to_end(&mut head));
+    // A file that cannot be read is told as an image that cannot.
+    read.is_err() || matches!(FileType::of(&head), FileType::Image(_) | FileType::OtherImage(_))
 }
 
 /// Whether a name is that of an image, whatever the file holds.

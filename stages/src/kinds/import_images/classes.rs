@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::artifact::image_set::{ImageSet, Naming};
+use crate::artifact::image_set::{ClassFolders, ImageSet, Naming};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
@@ -27,15 +27,17 @@ pub(crate) fn of(set: &ImageSet, naming: &Naming) -> HashMap<String, ClassOf> {
     set.files.iter().filter_map(class).collect()
 }
 
-/// Writes the labels of the images of `set`.
+/// Writes the labels of the images of `set`, which come from `folders`.
 pub(crate) fn write(
     output: &TableOutput,
     classes: &HashMap<String, ClassOf>,
+    folders: &ClassFolders,
     set: &ImageSet,
     naming: &Naming,
     context: &StageContext<'_>,
 ) -> Result<(), StageError> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    // A class counts though its images are left out: the numbers of the others stay.
+    let mut counts: BTreeMap<&str, usize> = folders.classes.iter().map(|class| (class.as_str(), 0)).collect();
     for id in &set.ids {
         let class = classes.get(id).ok_or_else(|| {
             let message = format!("the image `{id}` has no class: the set has a manifest, and no folders of classes");
@@ -49,6 +51,9 @@ pub(crate) fn write(
         shown.push("…".to_owned());
     }
     context.log(format!("{} classes: {}", counts.len(), shown.join(", ")));
+    for class in &folders.empty {
+        context.log(format!("the folder of the class `{class}` has no images, so that it is no class"));
+    }
     context.metric("classes", counts.len() as f64);
     let mut header = vec!["Id", "Target", "class"];
     if naming.has_splits() {

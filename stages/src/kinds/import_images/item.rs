@@ -10,7 +10,7 @@ use crate::artifact::image_set::ImageFile;
 use crate::error::StageError;
 use crate::image_sets::read_options::explain;
 use crate::items::PerItem;
-use athanor_images::decode::{self, Header, ImageFormat, Page};
+use athanor_images::decode::{self, DecodeError, Header, ImageFormat, Page, Pages};
 use athanor_images::encode;
 use athanor_images::pixels::Pixels;
 
@@ -29,6 +29,9 @@ pub(crate) struct Imported {
     /// Names of the channels that the file tells.
     pub channels: Vec<String>,
 }
+
+/// Advice for animations.
+const FIRST_FRAME: &str = "Take the first frame: `pages: first`; or save the frames as files of their own.";
 
 /// The name of a file that is stored whole.
 pub(crate) const WHOLE: &str = "image";
@@ -51,9 +54,10 @@ impl PerItem for Import<'_> {
 
     fn compute(&self, image: &ImageFile, folder: &Path) -> Result<Imported, StageError> {
         let bytes = image.read()?;
-        let pages = decode::pages(&bytes).map_err(|error| explain(image, &error))?;
+        let pages = self.pages(image, &bytes)?;
         if self.one_file_each && self.params.pages_are_channels() {
-            return self.channels(image, &bytes, folder).map(|header| Imported { header, channels: pages.channels });
+            let header = self.channels(image, &bytes, pages.count, folder)?;
+            return Ok(Imported { header, channels: pages.channels });
         }
         let page = match self.params.pages {
             Some(choice) if pages.count > 1 => choice.page(),
@@ -84,9 +88,37 @@ impl PageChoice {
 }
 
 impl Import<'_> {
+    /// The pages of a file, of which those chosen are there and can be taken.
+    fn pages(&self, image: &ImageFile, bytes: &[u8]) -> Result<Pages, StageError> {
+        let pages = decode::pages(bytes).map_err(|error| explain(image, &error))?;
+        let refused = |message: String, help: &str| Err(StageError::in_file(&image.label, message).with_help(help));
+        match self.params.pages {
+            Some(PageChoice::Number(page)) if page >= pages.count.max(pages.frames) => {
+                let count = pages.count.max(pages.frames);
+                Err(explain(image, &DecodeError::NoSuchPage { page, count }))
+            }
+            Some(PageChoice::Number(page)) if page >= pages.count => {
+                refused(format!("is an animation, of which frame {page} is not read"), FIRST_FRAME)
+            }
+            Some(PageChoice::Named(NamedPages::Channels)) if pages.frames > 1 => {
+                refused(format!("is an animation of {} frames, which are no channels", pages.frames), FIRST_FRAME)
+            }
+            Some(PageChoice::Named(NamedPages::Channels)) => match &pages.stack {
+                Some(stack) => {
+                    let message = format!("is {stack}, of which no page is a channel alone");
+                    refused(
+                        message,
+                        "Take one page by its number, `pages: 0`, or save the channels as files of their own.",
+                    )
+                }
+                None => Ok(pages),
+            },
+            _ => Ok(pages),
+        }
+    }
+
     /// Stores each channel of a file: its pages, or the samples of its only one.
-    fn channels(&self, image: &ImageFile, bytes: &[u8], folder: &Path) -> Result<Header, StageError> {
-        let count = decode::pages(bytes).map_err(|error| explain(image, &error))?.count;
+    fn channels(&self, image: &ImageFile, bytes: &[u8], count: usize, folder: &Path) -> Result<Header, StageError> {
         if count == 1 {
             let (_, pixels) = self.params.reading.decode_page(image, bytes, Page::Only)?;
             let stored = (0..pixels.channels)

@@ -56,6 +56,17 @@ pub(crate) fn first_files(set: ImageSet) -> ImageSet {
     ImageSet { label: set.label, channels: vec![String::new()], ids: set.ids, files: files.collect() }
 }
 
+/// The longest name that a file of the result will have for an image, as far as that is known before it is read; with the names of
+/// its pages where these are channels.
+pub(crate) fn longest_name(image: &ImageFile, pages: Option<&[String]>) -> String {
+    let extension = if image.name.to_ascii_lowercase().ends_with(".webp") { "webp" } else { "png" };
+    let of_pages = pages.map(|names| names.iter().max_by_key(|name| name.len()).map_or("page_1", String::as_str));
+    match of_pages.unwrap_or(&image.channel) {
+        "" => format!("{}.{extension}", image.id),
+        channel => format!("{}_{channel}.{extension}", image.id),
+    }
+}
+
 /// Files that each are a channel.
 pub(crate) fn by_files(each: MappedImages<Imported>) -> (MappedImages<Imported>, Files) {
     let mut files = Files::new();
@@ -90,6 +101,10 @@ pub(crate) fn by_pages(
     names: Option<Vec<String>>,
 ) -> (MappedImages<Imported>, Files, Vec<BadImage>) {
     let count = names.as_ref().map_or_else(|| usual_count(&each.results), Vec::len);
+    let expected = match &names {
+        Some(_) => format!("`channels` names {count}"),
+        None => format!("most files have {count}"),
+    };
     let usual = || each.results.iter().filter(|result| result.files.len() == count);
     let told = usual().next().map(|first| first.value.channels.as_slice()).unwrap_or_default();
     let agreed = told.len() == count && usual().all(|result| result.value.channels == told);
@@ -101,7 +116,7 @@ pub(crate) fn by_pages(
     let mut kept: Vec<(ImageFile, Computed<Imported>)> = Vec::with_capacity(results.len());
     for (image, result) in set.files.into_iter().zip(results) {
         if result.files.len() != count {
-            let reason = format!("has {} channels, and most files have {count}", result.files.len());
+            let reason = format!("has {} channels, and {expected}", result.files.len());
             let (id, file) = (image.id.clone(), image.label.clone());
             bad.push(BadImage { id, channel: String::new(), file, reason, is_no_image: false });
             continue;

@@ -10,11 +10,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactType;
-use crate::artifact::image_set::{ImageSetInput, ImageSetOutput, OnBad, fail_if_bad, write_manifest, write_skipped};
+use crate::artifact::image_set::{
+    ClassFolders, ImageFile, ImageSetInput, ImageSetOutput, OnBad, fail_if_bad, write_manifest, write_skipped,
+};
 use crate::artifact::table::TableOutput;
 use crate::context::StageContext;
 use crate::error::StageError;
-use crate::image_sets::map_images::{MappedImages, map_set};
+use crate::image_sets::map_images::{MappedImages, map_set, without_long_names};
 use crate::image_sets::read_options::ReadOptions;
 use crate::input_ports;
 use crate::items::ItemCache;
@@ -29,7 +31,8 @@ pub struct ImportImages;
 /// Parameters of [`ImportImages`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ImportImagesParams {
-    /// Pages to take of files with several; without it such a file is bad.
+    /// Pages to take of files with several; a file with several pages is bad without it, and so is one that lacks the page. Of an
+    /// animation (GIF, PNG, WebP) the first frame alone can be taken.
     #[serde(default)]
     pub pages: Option<PageChoice>,
     /// Options for reading the images.
@@ -39,7 +42,7 @@ pub struct ImportImagesParams {
 
 /// Choices among the pages of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected `channels`, `first`, or the number of a page, counted from 0")]
 pub enum PageChoice {
     /// By a word.
     Named(NamedPages),
@@ -107,7 +110,7 @@ fn port(name: &str, artifact: ArtifactType, file: &str, doc: &str) -> OutputPort
 impl OutputPorts for ImportImagesOutputs {
     fn ports() -> Vec<OutputPort> {
         let images = "Images as `<id>_<channel>`, or `<id>` where a file holds all channels, with the extension of their real type. They are the files byte for byte; of files with several pages, the pages that were chosen, as PNG.";
-        let labels = "Classes, if the pattern has `{class}`: `Id,Target,class`, and `split` if the pattern has it. `Target` is the number of the class among all, sorted.";
+        let labels = "Classes, if the pattern has `{class}`: `Id,Target,class`, and `split` if the pattern has it. `Target` is the number of the class among all that have a file named as an image, sorted, whether or not it is left out.";
         vec![
             port(IMAGES, ArtifactType::ImageSet, IMAGES, images),
             port(SKIPPED, ArtifactType::Table, "skipped.csv", "Images left out: `Id,channel,file,reason`."),
@@ -133,7 +136,7 @@ impl StageKind for ImportImages {
     type Outputs = ImportImagesOutputs;
 
     const NAME: &'static str = "import_images";
-    const REVISION: u32 = 3;
+    const REVISION: u32 = 4;
     const DOC: &'static str = "Takes a folder of images into the cache as an image set, each of them checked by decoding it.\n\nThe other image kinds read such a folder as well; importing it keeps a copy of the images as they are now, under names with the extensions of their real types. With `pattern: \"{class}/{name}.{ext}\"`, a folder for each class, it also makes a table of labels.";
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;
@@ -151,13 +154,20 @@ impl StageKind for ImportImages {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let items = ItemCache::of::<Self>(context)?;
-        let (set, bad) = params.reading.read(&inputs.images, context)?;
+        let (set, mut bad) = params.reading.read(&inputs.images, context)?;
         let naming = params.reading.naming()?;
         let one_file_each = layout::is_one_file_each(&set, &naming);
         let explicit = naming.has_channels() || params.reading.channels.is_some();
         let names = explicit.then(|| set.channels.clone());
         let set = if one_file_each { layout::first_files(set) } else { set };
         let work = Import { params: &params, one_file_each };
+        let pages = (one_file_each && params.pages_are_channels()).then(|| names.clone().unwrap_or_default());
+        let name_of = |image: &ImageFile| layout::longest_name(image, pages.as_deref());
+        let set = without_long_names(set, &mut bad, params.reading.on_bad, name_of)?;
+        let folders = match outputs.labels {
+            Some(_) => ClassFolders::of(&inputs.images, &naming, context)?,
+            None => ClassFolders::default(),
+        };
         let each = map_set(&params.reading, set, bad, &work, &items, context)?;
         let labels = outputs.labels.as_ref().map(|output| (output, classes::of(&each.set, &naming)));
         let (each, files) = match (one_file_each, params.pages_are_channels()) {
@@ -170,7 +180,7 @@ impl StageKind for ImportImages {
         items.place_all(&placed)?;
         write_manifest(&outputs.images, &files.manifest)?;
         if let Some((output, labels)) = labels {
-            classes::write(output, &labels, &each.set, &naming, context)?;
+            classes::write(output, &labels, &folders, &each.set, &naming, context)?;
         }
         write_skipped(&outputs.skipped, &each.bad)
     }
@@ -184,7 +194,7 @@ fn by_pages(
 ) -> Result<(MappedImages<Imported>, layout::Files), StageError> {
     let (mut each, files, odd) = layout::by_pages(each, names);
     if params.reading.on_bad == OnBad::Error || each.set.ids.is_empty() {
-        fail_if_bad(&odd)?;
+        fail_if_bad(&odd, params.reading.on_bad)?;
     }
     each.bad.extend(odd);
     Ok((each, files))

@@ -1,9 +1,10 @@
 //! The markers of a JPEG stream: where it ends, what its metadata say, and whether its scans are possible.
 //!
 //! The decoder takes a stream that ends early for one with grey at its end, and lets impossible parameters of progressive
-//! scans pass; libjpeg-turbo refuses both.
+//! scans, unknown markers and impossible Huffman tables pass; libjpeg-turbo refuses them.
 
 use super::super::exif::Metadata;
+use super::huffman::{Process, Tables};
 
 const EXIF: &[u8] = b"Exif\0\0";
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
@@ -23,10 +24,12 @@ pub(crate) struct Markers<'a> {
 }
 
 impl<'a> Markers<'a> {
-    /// The findings; the error says which scan is impossible.
+    /// The findings; the error says what is impossible.
     pub(crate) fn of(bytes: &'a [u8]) -> Result<Markers<'a>, String> {
         let mut found = Markers::default();
-        let (mut at, mut progressive) = (2, false);
+        let mut tables = Tables::default();
+        let (mut at, mut process) = (2, Process::Sequential);
+        let (mut in_scan, mut restarts) = (false, false);
         while let Some((marker, start)) = next_marker(bytes, at) {
             at = start;
             match marker {
@@ -34,16 +37,31 @@ impl<'a> Markers<'a> {
                     found.end = Some(start);
                     break;
                 }
-                0x01 | 0xd0..=0xd8 => continue,
-                _ => {}
+                0x01 | 0xd0..=0xd7 => continue,
+                // A decoder that looks for its next restart mark passes over such.
+                0x02..=0xbf if in_scan && restarts => continue,
+                0xd8 => return Err("a second start mark".to_owned()),
+                // Other frames are for the decoder to refuse by their names.
+                0xc0..=0xcf | 0xda..=0xdd | 0xe0..=0xef | 0xfe => {}
+                unknown => return Err(format!("the unknown marker FF {unknown:02X}")),
             }
             let Some(length) = bytes.get(start..start + 2) else { break };
             let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
             let Some(segment) = bytes.get(start + 2..start + length.max(2)) else { break };
             at = start + length.max(2);
+            in_scan = marker == 0xda;
             match marker {
-                0xc2 | 0xca => progressive = true,
-                0xda if progressive => check_scan(segment)?,
+                0xc2 => process = Process::Progressive,
+                0xca => process = Process::ProgressiveArithmetic,
+                0xc3 | 0xc5..=0xc7 | 0xc9 | 0xcb | 0xcd..=0xcf => process = Process::Other,
+                0xc4 => tables.define(segment)?,
+                0xdd => restarts = segment.iter().any(|byte| *byte != 0),
+                0xda => {
+                    if process.is_progressive() {
+                        check_scan(segment)?;
+                    }
+                    tables.check_used(segment, process)?;
+                }
                 0xe1 if segment.starts_with(EXIF) => found.metadata.exif = Some(segment),
                 0xe1 if segment.starts_with(XMP) => found.metadata.xmp = Some(segment),
                 _ => {}
@@ -121,6 +139,24 @@ mod tests {
         let stream = scan(3, [0, 0, 0]);
         assert_eq!(Markers::of(&stream).unwrap().end, Some(stream.len() - 2));
         assert_eq!(Markers::of(&stream[..stream.len() - 3]).unwrap().end, None);
+    }
+
+    #[test]
+    fn unknown_and_stray_markers_are_refused() {
+        let sound = scan(1, [0, 0, 0]);
+        let at = |marker: u8, place: usize| [&sound[..place], &[0xff, marker, 0, 2], &sound[place..]].concat();
+        for marker in [0xfe, 0xe3, 0xdb, 0xdd] {
+            assert!(Markers::of(&at(marker, 2)).is_ok(), "{marker:x}");
+        }
+        for marker in [0x5a, 0x44, 0xf3, 0xde] {
+            let error = Markers::of(&at(marker, 2)).unwrap_err();
+            assert_eq!(error, format!("the unknown marker FF {marker:02X}"));
+            assert!(Markers::of(&at(marker, sound.len() - 4)).is_err());
+        }
+        assert_eq!(Markers::of(&at(0xd8, 2)).unwrap_err(), "a second start mark");
+        // With restart marks a decoder looks for the next one.
+        let restarts = [&sound[..2], &[0xff, 0xdd, 0, 4, 0, 1], &at(0x5a, sound.len() - 4)[2..]].concat();
+        assert!(Markers::of(&restarts).is_ok());
     }
 
     #[test]

@@ -135,7 +135,10 @@ pub(crate) fn samples(directory: &Directory<'_>) -> Result<Samples, DecodeError>
         0 => return refused("0 for white in signed or floating-point samples"),
         // A mask has the meaning of a grey image.
         1 | 4 => Colour::Grey { white_is_zero: false },
-        2 if count < 3 => Colour::Grey { white_is_zero: false },
+        2 if count < 3 => {
+            let reason = format!("it says that it is in RGB, and that a pixel has {count} of the 3 samples");
+            return Err(broken(reason));
+        }
         2 => Colour::Rgb,
         3 if matches!(numbers, NumberType::Unsigned(..=16)) => Colour::Palette,
         5 if count >= 4 && matches!(numbers, NumberType::Unsigned(8 | 16)) => Colour::Cmyk,

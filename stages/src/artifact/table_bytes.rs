@@ -1,0 +1,145 @@
+//! Mistakes in the bytes of a table that a reader of CSV does not see, or calls by another name.
+
+use athanor_images::file_type::FileType;
+
+use crate::error::StageError;
+
+/// Signatures of files that programs write tables into, and the advice for them.
+const OTHER_TABLES: [(&[u8], &str, &str); 7] = [
+    (b"\xd0\xcf\x11\xe0", "is a spreadsheet of an old Excel", SAVE_SHEET),
+    (b"PAR1", "is a Parquet file", SAVE_CSV),
+    (b"\x89HDF\r\n", "is an HDF5 file", SAVE_CSV),
+    (b"\x93NUMPY", "is a .npy file", SAVE_CSV),
+    (b"BZh", "is compressed by bzip2", "Unpack it with `bunzip2`."),
+    (b"\xfd7zXZ", "is compressed by xz", "Unpack it with `unxz`."),
+    (b"\x28\xb5\x2f\xfd", "is compressed by zstd", "Unpack it with `unzstd`."),
+];
+
+const SAVE_SHEET: &str = "Open it in the program that wrote it, and save the sheet as CSV.";
+const SAVE_CSV: &str = "Save the table as CSV: `table.to_csv(\"table.csv\", index=False)` in pandas.";
+const SAVE_UTF8: &str = "Save the file as UTF-8.";
+
+/// Bytes by which UTF-16 without a mark is told.
+const UTF_16_HEAD: usize = 64;
+
+/// Refuses bytes that are those of another type of file.
+///
+/// # Errors
+/// Names the type by the first bytes, with what makes a table of it.
+pub(super) fn refuse_other_types(label: &str, bytes: &[u8]) -> Result<(), StageError> {
+    let wrong = |message: &str, help: &str| Err(StageError::in_file(label, message).with_help(help));
+    // Text of any kind may begin with what is a signature elsewhere.
+    if !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok() {
+        return Ok(());
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") || is_utf_16(bytes) {
+        return wrong("is UTF-16 text", SAVE_UTF8);
+    }
+    if let Some((_, message, help)) = OTHER_TABLES.iter().find(|(signature, ..)| bytes.starts_with(signature)) {
+        return wrong(message, help);
+    }
+    match FileType::of(bytes) {
+        FileType::Gzip => wrong("is compressed by gzip", "Unpack it with `gunzip`."),
+        FileType::Zip => wrong("is a zip archive, as spreadsheets (.xlsx, .ods) are", SAVE_SHEET),
+        FileType::EmptyZip => wrong("is an empty zip archive", SAVE_SHEET),
+        FileType::Pdf => wrong("is a PDF document", SAVE_CSV),
+        FileType::Image(format) => wrong(&format!("is a {format} image"), "Give a table in its place."),
+        FileType::Zeros => wrong("holds nothing but zeros", "Make it again; it was cut short."),
+        _ => Ok(()),
+    }
+}
+
+/// Whether every second byte of the head is a zero, and no other: UTF-16 of Latin letters.
+fn is_utf_16(bytes: &[u8]) -> bool {
+    let (pairs, _) = bytes[..bytes.len().min(UTF_16_HEAD)].as_chunks::<2>();
+    let all = |zero: usize| pairs.iter().all(|pair| pair[zero] == 0 && pair[1 - zero] != 0);
+    !pairs.is_empty() && (all(0) || all(1))
+}
+
+/// Refuses a quote that is never closed: everything behind it would be one cell. One that is closed in the middle of a later
+/// row's cell is meant for another, too.
+///
+/// # Errors
+/// Names the row in which the quote stands.
+pub(super) fn refuse_open_quotes(label: &str, bytes: &[u8], delimiter: u8) -> Result<(), StageError> {
+    let help = "Close it, double a quote that belongs to the text (`\"\"`) in a quoted cell, or take it out.";
+    let Some(quote) = open_quote(bytes, delimiter) else { return Ok(()) };
+    let message = match quote.closed {
+        None => "the quote that opens here is never closed".to_owned(),
+        Some(line) => format!("the quote that opens here is closed in the middle of a cell of row {line}"),
+    };
+    Err(StageError::at_row(label, quote.opened, message).with_help(help))
+}
+
+/// Lines of a quote that swallows rows.
+struct Quote {
+    opened: u64,
+    closed: Option<u64>,
+}
+
+/// Places in a table, as the reader sees them.
+enum At {
+    CellStart,
+    Cell,
+    Quoted,
+    BehindQuote,
+}
+
+fn open_quote(bytes: &[u8], delimiter: u8) -> Option<Quote> {
+    let (mut at, mut line, mut opened) = (At::CellStart, 1, 1);
+    for &byte in bytes {
+        let ends_cell = byte == delimiter || byte == b'\n' || byte == b'\r';
+        at = match at {
+            At::CellStart if byte == b'"' => {
+                opened = line;
+                At::Quoted
+            }
+            At::Quoted if byte == b'"' => At::BehindQuote,
+            // Two quotes are one of the text.
+            At::BehindQuote if byte == b'"' => At::Quoted,
+            At::Quoted => At::Quoted,
+            At::BehindQuote if !ends_cell && byte != b' ' && opened < line => {
+                return Some(Quote { opened, closed: Some(line) });
+            }
+            _ if ends_cell => At::CellStart,
+            _ => At::Cell,
+        };
+        line += u64::from(byte == b'\n');
+    }
+    matches!(at, At::Quoted).then_some(Quote { opened, closed: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quote(table: &str) -> Option<(u64, Option<u64>)> {
+        open_quote(table.as_bytes(), b',').map(|quote| (quote.opened, quote.closed))
+    }
+
+    #[test]
+    fn quotes_that_stay_open_are_found_where_they_begin() {
+        for sound in
+            ["a,b\n\"1\",2\n", "a\n\"x\ny\"\n", "a\n5\" wide\n", "a\n\"x \"\"y\"\"\"\n", "a\n\"x\"", "a\n\"\"\n"]
+        {
+            assert_eq!(quote(sound), None, "{sound}");
+        }
+        assert_eq!(quote("a,b\n1,5\" wide\n2,\"6 inch\n3,z\n"), Some((3, None)));
+        assert_eq!(quote("a\n\"x\"\""), Some((2, None)));
+        assert_eq!(quote("a,b\n1,\"6 inch\n2,\"7 inch\n3,z\n"), Some((2, Some(3))));
+    }
+
+    #[test]
+    fn other_types_of_files_are_named() {
+        let said = |bytes: &[u8]| refuse_other_types("t", bytes).unwrap_err().to_string();
+        assert_eq!(said(b"\x1f\x8b\x08\0"), "t: is compressed by gzip");
+        assert_eq!(said(b"PK\x03\x04\0\0"), "t: is a zip archive, as spreadsheets (.xlsx, .ods) are");
+        for text in [&b"\xff\xfeI\0d\0"[..], b"\xfe\xff\0I\0d", b"I\0d\0\n\0", b"\0I\0d"] {
+            assert_eq!(said(text), "t: is UTF-16 text");
+        }
+        assert_eq!(said(b"\x89PNG\r\n\x1a\n\0"), "t: is a PNG image");
+        for table in [&b"PK,Id\n"[..], b"BZh,PAR1\n", b"Id\n\xe4\n"] {
+            assert!(refuse_other_types("t", table).is_ok());
+        }
+    }
+}
