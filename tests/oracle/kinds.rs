@@ -51,6 +51,10 @@ impl Kind for Revised {
         self.kind.uses_all_cpus()
     }
 
+    fn resumes(&self) -> bool {
+        self.kind.resumes()
+    }
+
     fn not_in_fingerprint(&self) -> &'static [&'static str] {
         self.kind.not_in_fingerprint()
     }

@@ -210,6 +210,7 @@ impl RunBackend for InMemory {
             launch,
             folder: attempt.folder.clone(),
             attempt: attempt.folder.clone(),
+            outputs: Vec::new(),
             log: PathBuf::new(),
             environment: Vec::new(),
             secrets: Vec::new(),
