@@ -278,19 +278,19 @@ impl SumOverTaps<'_> {
     fn sum_panels<S: Simd>(&self, panels: Range<usize>, packed: &mut Vec<f32>) {
         let (channels, taps) = (self.source.channels(), self.source.taps.len());
         let at_once = (S::DEPTH / taps).clamp(1, channels);
-        let packed = aligned(packed, at_once * taps * panel::<S>() * panels.len());
+        let packed = aligned(packed, room_of_panel::<S>(at_once * taps, taps) * panels.len());
         let places: Vec<Panel> = panels.map(|panel| self.locate::<S>(panel)).collect();
         for first in (0..channels).step_by(at_once) {
             let block = first..channels.min(first + at_once);
-            let depth = block.len() * taps;
+            let room = room_of_panel::<S>(block.len() * taps, taps);
             // Channel by channel, so that memory is read in its order.
             for channel in block.clone() {
                 let stride = self.source.stride();
                 let base = self.source.pixels[channel * stride..].as_ptr();
                 let source = ChannelPlanes { base, count: 1, stride };
                 for (number, places) in places.iter().enumerate() {
-                    let line = number * depth + (channel - first) * taps;
-                    let base = packed[line * panel::<S>()..].as_mut_ptr();
+                    let line = (channel - first) * taps;
+                    let base = packed[number * room + line * panel::<S>()..].as_mut_ptr();
                     let to = Lines { base, stride: panel::<S>(), vectors: S::VECTORS };
                     // SAFETY: The places lie in the source, and the panels in `packed`, which was made large enough;
                     // the processor has been asked.
@@ -313,14 +313,11 @@ impl SumOverTaps<'_> {
 
     /// All rows times packed panels.
     fn multiply<S: Simd>(&self, block: &Range<usize>, packed: &[f32], places: &[Panel]) {
-        let panels: Vec<Range<usize>> = match S::PANEL_BY_PANEL {
-            true => (0..places.len()).map(|number| number..number + 1).collect(),
-            false => vec![0..places.len()],
-        };
-        for panels in panels {
+        let at_once = if S::PANEL_BY_PANEL { 1 } else { places.len() };
+        for first in (0..places.len()).step_by(at_once) {
             for rows in tiles(self.weights.rows, S::ROWS) {
-                for number in panels.clone() {
-                    self.multiply_rows::<S>(rows.clone(), block, packed, (number, &places[number]));
+                for (number, places) in places.iter().enumerate().skip(first).take(at_once) {
+                    self.multiply_rows::<S>(rows.clone(), block, packed, (number, places));
                 }
             }
         }
@@ -342,7 +339,7 @@ impl SumOverTaps<'_> {
             let summand = epilogue.summand.map_or(std::ptr::null(), |summand| summand[row * area..].as_ptr());
             RowEpilogue { epilogue, first: row, summand }
         });
-        let panel = packed[number * depth * panel::<S>()..][..depth * panel::<S>()].as_ptr();
+        let panel = packed[number * room_of_panel::<S>(depth, taps)..][..depth * panel::<S>()].as_ptr();
         let base = self.output.at(row * area);
         let target = Target { base, stride: area, places: &places.sums, accumulate: block.start > 0 };
         let tile = Multiply { depth, weights, row_length, panel, target, epilogue };
@@ -350,6 +347,14 @@ impl SumOverTaps<'_> {
         // been asked.
         unsafe { tile.run::<S>(rows.len()) };
     }
+}
+
+/// Numbers from one packed panel to the next: a channel's lines of all panels, which are written one after the other, are
+/// not to fight for the same sets of the cache.
+fn room_of_panel<S: Simd>(depth: usize, taps: usize) -> usize {
+    /// Sets of a first-level cache, each for one line in 4 KiB.
+    const SETS: usize = 64;
+    (depth.next_multiple_of(SETS) + taps) * panel::<S>()
 }
 
 /// Rows in tiles of at most `most`, as equal as can be: a tile with few rows leaves registers idle.

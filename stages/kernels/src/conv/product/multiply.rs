@@ -87,19 +87,19 @@ impl<const R: usize> Kernel for Tile<'_, R> {
             let mut sums = [[zero; MAX_VECTORS]; R];
             for line in 0..depth {
                 let mut columns = [zero; MAX_VECTORS];
-                for vector in 0..S::VECTORS {
-                    columns[vector] = S::load(lines.add(line * panel::<S>() + vector * S::LANES));
+                for (vector, column) in columns.iter_mut().enumerate().take(S::VECTORS) {
+                    *column = S::load(lines.add(line * panel::<S>() + vector * S::LANES));
                 }
-                for row in 0..R {
+                for (row, sums) in sums.iter_mut().enumerate() {
                     let weight = S::splat(*weights.add(row * row_length + line));
-                    for vector in 0..S::VECTORS {
-                        sums[row][vector] = S::mul_add(weight, columns[vector], sums[row][vector]);
+                    for (sum, column) in sums.iter_mut().zip(columns).take(S::VECTORS) {
+                        *sum = S::mul_add(weight, column, *sum);
                     }
                 }
             }
-            for row in 0..R {
-                for vector in 0..S::VECTORS {
-                    finish::<S>(row, vector, sums[row][vector], target, epilogue);
+            for (row, sums) in sums.iter().enumerate() {
+                for (vector, sum) in sums.iter().enumerate().take(S::VECTORS) {
+                    finish::<S>((row, vector), *sum, target, epilogue);
                 }
             }
         }
@@ -112,8 +112,7 @@ impl<const R: usize> Kernel for Tile<'_, R> {
 /// As for a [`Kernel`].
 #[inline(always)]
 unsafe fn finish<S: Simd>(
-    row: usize,
-    vector: usize,
+    (row, vector): (usize, usize),
     mut sum: S::Vector,
     target: Target<'_>,
     epilogue: Option<RowEpilogue<'_>>,
