@@ -26,7 +26,8 @@ pub(crate) fn list() -> Result<GpuList, String> {
 
 fn ask(arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("nvidia-smi").args(arguments).output().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
+        // A folder of PATH that may not be read is no sign of a program in it.
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied if !is_on_path("nvidia-smi") => {
             "no NVIDIA driver was found (neither libnvidia-ml.so.1 nor `nvidia-smi` is installed)".to_owned()
         }
         _ => format!("`nvidia-smi` cannot be started: {error}"),
@@ -36,6 +37,12 @@ fn ask(arguments: &[&str]) -> Result<String, String> {
         return Ok(text);
     }
     Err(format!("`nvidia-smi` failed: {}", text.lines().next().unwrap_or("it said nothing")))
+}
+
+/// Whether a folder of PATH is seen to hold the program.
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Reads a line such as `0, GPU-5cb1c9d3, 81559, 9.0, NVIDIA H100 80GB HBM3`, with or without the compute capability; the
