@@ -371,7 +371,7 @@ impl Attempt {
             fingerprint: self.fingerprint,
             recipe: self.describe(instance)?,
             outputs,
-            metrics: self.metrics.values().clone(),
+            metrics: self.metrics.values(),
             log,
             duration_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             finished_at: Timestamp::now(),

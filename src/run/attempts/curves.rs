@@ -1,4 +1,4 @@
-//! Metrics that an attempt reports: their last values, and curves of those that have steps.
+//! Metrics that an attempt reports: their last values, or those of the best epoch, and curves of those that have steps.
 //!
 //! A curve of any length is reduced to a bounded number of points while it arrives. It is cut into buckets of equally many points, of which
 //! the minimum, the maximum and the last one stay; when there are too many of these, two neighbouring buckets become one. So peaks
@@ -7,6 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
+
+/// Metric of a training that is the epoch of its result.
+const BEST_EPOCH: &str = "best_epoch";
 
 /// Maximum number of points of a curve.
 pub const MAX_POINTS: usize = 4096;
@@ -156,9 +159,18 @@ impl Metrics {
         self.curves.values_mut().for_each(|curve| curve.is_of_earlier = true);
     }
 
-    /// Last values, by name.
-    pub(crate) fn values(&self) -> &Map<String, Value> {
-        &self.values
+    /// Last values, by name; of curves of a training that names its best epoch those in that epoch, whose network its result is.
+    pub(crate) fn values(&self) -> Map<String, Value> {
+        let mut values = self.values.clone();
+        let best = values.get(BEST_EPOCH).and_then(Value::as_f64).filter(|_| !self.curves.contains_key(BEST_EPOCH));
+        for (name, curve) in &self.curves {
+            // Exact: an epoch is a small whole number.
+            let in_best = best.and_then(|best| curve.points().find(|(step, _)| *step as f64 == best));
+            if let Some((_, value)) = in_best {
+                values.insert(name.clone(), Value::from(value));
+            }
+        }
+        values
     }
 
     /// Points of the curves, by metric.
@@ -239,6 +251,19 @@ mod tests {
         assert!(logged < 20_000, "{logged}");
         assert!((0..4096).all(|_| metrics.add("last", 1.0, None)));
         assert!((0..10_000).filter(|_| metrics.add("last", 1.0, None)).count() < 5);
+    }
+
+    #[test]
+    fn the_values_of_a_training_are_those_of_its_best_epoch() {
+        let mut metrics = Metrics::default();
+        for (epoch, f1) in [(1, 0.25), (2, 0.5), (3, 0.125)] {
+            metrics.add("macro_f1", f1, Some(epoch));
+        }
+        metrics.add("seconds", 9.0, None);
+        assert_eq!(metrics.values()["macro_f1"], 0.125);
+        metrics.add("best_epoch", 2.0, None);
+        let values = metrics.values();
+        assert_eq!((&values["macro_f1"], &values["seconds"]), (&Value::from(0.5), &Value::from(9.0)));
     }
 
     #[test]

@@ -61,9 +61,6 @@ fn write<T: TrainingTask>(
     std::fs::copy(&kept, results.checkpoint).map_err(StageError::io(&kept))?;
     task.save(&model, results.last)?;
     context.metric("best_epoch", f64::from(best));
-    // The last values count as those of the result: of the epoch that its checkpoint holds.
-    let of_checkpoint = history.iter().filter(|epoch| epoch.number == best).flat_map(|epoch| &epoch.figures);
-    of_checkpoint.for_each(|(name, value)| context.metric(name, *value));
     write_history(results.metrics, &history)
 }
 
