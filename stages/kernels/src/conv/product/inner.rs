@@ -29,7 +29,7 @@ pub(in crate::conv) struct SumRows {
 
 /// Adds the inner products of a tile of lines, [`SIDE`] left ones and [`Simd::RIGHT`] right ones, to `sums`.
 pub(in crate::conv) struct InnerProducts {
-    /// What is multiplied.
+    /// The lines of both operands.
     pub(in crate::conv) lines: LinePairs,
     /// A row for each left line, a number for each right one.
     pub(in crate::conv) sums: SumRows,
@@ -91,7 +91,7 @@ impl<const RIGHT: usize> Kernel for Tile<RIGHT> {
 
 /// Adds the inner product of the first left and the first right line to `sum`: the same bits as in a tile.
 pub(in crate::conv) struct InnerProduct {
-    /// What is multiplied.
+    /// The lines of both operands.
     pub(in crate::conv) lines: LinePairs,
     /// Where to.
     pub(in crate::conv) sum: *mut f32,
