@@ -3,6 +3,7 @@
 //! There are never more lines than the screen has: the rest of what runs is counted in one.
 
 use std::collections::HashSet;
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use console::Term;
@@ -113,7 +114,9 @@ impl TerminalSink {
         let mut beside = BESIDE_NAME + metric.chars().count();
         if let Some((done, total, unit)) = progress {
             if *total > 0 {
-                bar.set_style(style("{elapsed:>6} {bar:16} {pos}/{len} {prefix}, {eta} left: {msg}"));
+                // Before the first step nothing is known of the others.
+                let left = if *done > 0 { ", {eta} left" } else { "" };
+                bar.set_style(style(&format!("{{elapsed:>6}} {{bar:16}} {{pos}}/{{len}} {{prefix}}{left}: {{msg}}")));
                 bar.set_length(*total);
                 beside += BESIDE_BAR - BESIDE_NAME + 2 * total.to_string().len() + unit.chars().count();
             }
@@ -254,6 +257,10 @@ impl EventSink for TerminalSink {
             | RunEvent::Resuming { instance, .. }
             | RunEvent::Evicted { instance, .. }
             | RunEvent::Interrupted { instance } => self.end(instance),
+            RunEvent::StopRequested { out_of_time: false, .. } if std::io::stdin().is_terminal() => {
+                // The terminal has written `^C` behind the last line, which is full, and so on a line below.
+                let _ = self.terminal.write_str("\r\u{1b}[K\u{1b}[1A");
+            }
             RunEvent::RunFinished { .. } => self.overall.finish_and_clear(),
             _ => {}
         }
