@@ -21,9 +21,15 @@ fn with_result(more: &str) -> Project {
 
 fn refused(project: &Project, message: &str) -> String {
     let outcome = project.run(&[]);
-    assert!(outcome.code != 0 && outcome.err.contains(message), "{message}: {outcome:?}");
+    let shown = in_one_line(&outcome.err);
+    assert!(outcome.code != 0 && shown.contains(message), "{message}: {outcome:?}");
     assert!(!project.path(".athanor/pipelines").exists(), "nothing has run");
-    outcome.err
+    shown
+}
+
+/// A message without the ends of its lines.
+fn in_one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c == '│').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -47,7 +53,7 @@ fn an_own_result_is_no_input() {
     let named = read("run: 'cat results/p/a.txt > o'");
     named.write("results/p/a.txt", "old\n");
     let warned = named.athanor(&["check", "p.yaml"]);
-    assert!(warned.code == 0 && warned.err.contains("names a result of this pipeline"), "{warned:?}");
+    assert!(warned.code == 0 && in_one_line(&warned.err).contains("names a result of this pipeline"), "{warned:?}");
     // Those of another pipeline, and the project around them, may be read.
     for fine in ["results/other/a.txt", "."] {
         let project = read(&format!("inputs: {{ i: {fine} }}, run: 'ls ${{{{ inputs.i }}}} > o'"));
@@ -74,7 +80,7 @@ fn texts_with_a_nul_are_found_before_anything_runs() {
 
 #[test]
 fn messages_have_no_words_of_libraries() {
-    let check = |text: &str| Project::new(text).athanor(&["check", "p.yaml"]).err;
+    let check = |text: &str| in_one_line(&Project::new(text).athanor(&["check", "p.yaml"]).err);
     let null = check("athanor: 1\nname: p\nvars: { null: x }\nstages: {}\n");
     assert!(null.contains("a key is nothing: `null` and `~` are that unless they are quoted"), "{null}");
     let huge = check("athanor: 1\nname: p\nvars: { v: '${{ 2 ** 100 }}', w: '${{ 1e308 * 10 }}' }\nstages: {}\n");
@@ -101,7 +107,7 @@ fn a_place_for_results_that_is_none_is_found_before_anything_runs() {
     refused(&file, "`results/p`, where results belong, is a file");
 }
 
-/// What a command says whose standard output is on a full disk.
+/// Outcome of a command whose standard output is on a full disk.
 fn on_full_disk(project: &Project, arguments: &[&str]) -> Outcome {
     let mut command = project.command(arguments);
     command.stdout(File::options().write(true).open("/dev/full").unwrap()).stderr(Stdio::piped());

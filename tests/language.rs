@@ -51,7 +51,7 @@ fn a_link_to_nothing_that_fits_a_pattern_is_a_mistake() {
     std::os::unix::fs::symlink("../annex/d", project.path("raw/d.txt")).unwrap();
     let outcome = project.run(&[]);
     assert_eq!(outcome.code, 2, "{outcome:?}");
-    let message = outcome.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = outcome.err.replace('│', " ").split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(message.contains("`raw/d.txt` fits `raw/*.txt` and is a symbolic link to nothing"), "{message}");
 }
 

@@ -23,7 +23,7 @@ pub fn check_own_results(plan: &Plan, project: &Path, results: &Path, problems: 
             InputSource::Output { .. } => false,
         })
     };
-    // What `reads` declares is among the sources.
+    // Paths under `reads` are among the sources.
     let is_declared = |command: &CommandLine, path: &str| command.reads.iter().any(|read| read.path == path);
     let mut told = HashSet::new();
     for instance in &plan.instances {
