@@ -65,7 +65,8 @@ fn an_own_result_is_no_input() {
 #[test]
 fn texts_with_a_nul_are_found_before_anything_runs() {
     let cases = [
-        ("run: \"echo ${{ vars.v }} > o\"", "the script has a NUL character"),
+        ("run: \"echo ${{ vars.v }} > o\"", "a value with a NUL character cannot be put into a shell line"),
+        ("run: \"echo a\\0b > o\"", "the script has a NUL character"),
         ("env: { V: \"${{ vars.v }}\" }, run: 'echo 1 > o'", "a variable cannot hold a NUL character"),
         ("matrix: { m: [\"${{ vars.v }}\"] }, run: 'echo 1 > o'", "a value of this matrix has a NUL character"),
         ("inputs: { i: \"${{ vars.v }}\" }, run: 'echo 1 > o'", "a path cannot hold a NUL character"),
@@ -74,7 +75,7 @@ fn texts_with_a_nul_are_found_before_anything_runs() {
     for (keys, message) in cases {
         let stage = format!("  a: {{ kind: command, {keys}, outputs: {{ o: o }} }}\nvars: {{ v: \"a\\0b\" }}\n");
         let shown = refused(&pipeline(&stage), message);
-        assert!(shown.contains("take it out"), "{shown}");
+        assert!(shown.contains("take it out") || shown.contains("leave it out"), "{shown}");
     }
 }
 

@@ -378,7 +378,7 @@ impl SpanMap<'_> {
         let written = &rest[..range.len()];
         let number = match value {
             Raw::Number(number) => Some(number),
-            Raw::Text(text) if text == written && !before.trim_end().ends_with("!!str") => None,
+            Raw::Text(text) if text == written && !written_number::is_text_by_mark(before) => None,
             _ => return,
         };
         let refused = self.refused.take().or_else(|| {

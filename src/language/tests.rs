@@ -199,7 +199,7 @@ fn numbers_that_versions_of_yaml_read_in_different_ways_are_refused() {
 
 #[test]
 fn numbers_that_would_lose_digits_are_refused() {
-    let whole = ["18446744073709551616", "-9223372036854775809", "100000000000000000001", "0x10000000000000000"];
+    let whole = ["18446744073709551616", "-9223372036854775809", "100000000000000000001"];
     for written in whole {
         let refused = *node::parse(&format!("a: {written}"), 0, 0).unwrap_err();
         assert_eq!(refused.message, format!("`{written}` has more digits than a whole number holds here"));

@@ -32,6 +32,15 @@ pub(super) fn refusal(written: &str, number: Option<&Number>) -> Option<Refusal>
     None
 }
 
+/// Whether a scalar that comes after `before` is marked as text: by its tag, or as the lines after `|` or `>`.
+pub(super) fn is_text_by_mark(before: &str) -> bool {
+    let before = before.trim_end();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let header = line.split(" #").next().unwrap_or_default().trim_end();
+    let header = header.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-'));
+    before.ends_with("!!str") || header.ends_with(['|', '>'])
+}
+
 fn unclear(written: &str, number: Option<String>) -> Refusal {
     let message = format!("`{written}` can be meant as text or as a number");
     let or = number.map(|number| format!(", or write {number}")).unwrap_or_default();
