@@ -399,7 +399,7 @@ fn names_that_expressions_do_not_know_are_found_before() {
 
 #[test]
 fn a_matrix_that_is_cut_short_is_told() {
-    let pipeline = "athanor: 1\nname: p\nstages:\n  m: { kind: ensemble, inputs: { matrices: m.npy, ids: t.csv }, params: { method: mean } }\n";
+    let pipeline = "athanor: 1\nname: p\nstages:\n  mean: { kind: ensemble, inputs: { matrices: m.npy, ids: t.csv }, params: { method: mean } }\n";
     let npy = |shape: &str, values: &[f64]| -> Vec<u8> {
         let header = format!("{:117}\n", format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"));
         let values = values.iter().flat_map(|value| value.to_le_bytes());

@@ -45,7 +45,7 @@ pub(crate) fn translate(message: &str, place: &Place<'_>) -> Message {
         return plain(format!("{} has none of the forms that may stand here", given(place)));
     }
     // Values of several forms say themselves what is expected, and not what they found.
-    if message.starts_with("expected ") && !message.contains(", not ") {
+    if message.starts_with("expected ") && place.given.is_some() && !message.contains(", not ") {
         return plain(format!("{message}, not {}", given(place)));
     }
     plain(message.to_owned())
