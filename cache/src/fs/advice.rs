@@ -139,7 +139,7 @@ mod tests {
         let input = here.path().join("it.png");
         fs::write(&input, b"").unwrap();
         assert_eq!(of_unreadable(&input), None);
-        fs::set_permissions(&input, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&input, fs::Permissions::from_mode(0o000)).unwrap();
         // The superuser may read everything.
         let advice = of_unreadable(&input);
         assert_eq!(advice.is_none(), geteuid().is_root());
