@@ -71,7 +71,8 @@ fn follow(feed: &Feed<'_>, gpus: &dyn Fn() -> Vec<GpuLoad>) -> Result<(), Exit> 
 /// Keys as they are pressed, read on a thread of their own.
 fn keys() -> Receiver<Key> {
     let (sender, keys) = channel();
-    std::thread::spawn(move || {
+    // Without a thread the sender is gone, and with it the screen.
+    let _ = std::thread::Builder::new().spawn(move || {
         for key in stdin().keys().map_while(Result::ok) {
             if sender.send(key).is_err() {
                 return;

@@ -91,13 +91,14 @@ impl ControlListener {
     pub(crate) fn begin(folder: &Path, run: Sender<Message>) -> ControlListener {
         let (go, end) = channel::<()>();
         let mut requests = Requests { path: folder.join(FILE), read: 0 };
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
             while end.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                 // A run that has ended needs no request.
                 requests.take().into_iter().for_each(|request| drop(run.send(request.message())));
             }
         });
-        ControlListener { go: Some(go), thread: Some(thread) }
+        // Without a thread nobody can ask things of the run, which goes on.
+        ControlListener { go: Some(go), thread: thread.ok() }
     }
 }
 

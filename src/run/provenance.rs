@@ -116,7 +116,7 @@ fn commit(project: &Path) -> Option<Commit> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     let mut out = child.stdout.take()?;
     // Read beside the wait: a long list of changed files must not fill the pipe.
-    let reader = std::thread::spawn(move || {
+    let reader = std::thread::Builder::new().spawn(move || {
         let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
         while let Ok(count @ 1..) = std::io::Read::read(&mut out, &mut chunk) {
             let room = MAX_ANSWER.saturating_sub(answer.len());
@@ -124,6 +124,11 @@ fn commit(project: &Path) -> Option<Commit> {
         }
         answer
     });
+    let Ok(reader) = reader else {
+        let _ = child.kill();
+        let _ = child.wait();
+        return None;
+    };
     let begun = Instant::now();
     let status = loop {
         match child.try_wait() {

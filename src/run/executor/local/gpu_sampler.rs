@@ -38,7 +38,7 @@ impl GpuSampler {
         let (go, end) = channel::<()>();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (gpus, sum) = (gpus.to_vec(), Arc::clone(&seen));
-        std::thread::spawn(move || {
+        let spawned = std::thread::Builder::new().spawn(move || {
             let mut meter = None;
             let mut pause = AFTER;
             while end.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
@@ -51,7 +51,7 @@ impl GpuSampler {
                 sum.lock().unwrap_or_else(PoisonError::into_inner).add(&gpus, &loads);
             }
         });
-        Some(GpuSampler { _go: go, seen })
+        spawned.is_ok().then_some(GpuSampler { _go: go, seen })
     }
 
     /// Ends the sampling; `None` if there was no sample.
