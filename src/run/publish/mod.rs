@@ -74,6 +74,8 @@ pub(super) struct Origin<'a> {
     pub project: &'a Path,
     /// Paths of results that the run did not make.
     pub unmade: Vec<String>,
+    /// Whether results that the pipeline does not make any more are told.
+    pub tells_left_over: bool,
 }
 
 /// Result that was published.
@@ -204,7 +206,8 @@ impl PublishRequest<'_> {
 
     fn origin(&self, unmade: Vec<String>) -> Origin<'_> {
         let note = facts_of_run(self.plan, self.history, Timestamp::now());
-        Origin { run: self.run, note, pipeline: pipeline_of(self.history, self.project), project: self.project, unmade }
+        let pipeline = pipeline_of(self.history, self.project);
+        Origin { run: self.run, note, pipeline, project: self.project, unmade, tells_left_over: true }
     }
 
     /// Results of instances that are done, and paths of the others.

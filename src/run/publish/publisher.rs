@@ -124,7 +124,8 @@ impl<'a> Publisher<'a> {
         }
         let is_there = |path: &&String| self.note.results.contains_key(*path) && self.folder.join(path).exists();
         let unmade: Vec<&String> = self.origin.unmade.iter().filter(is_there).collect();
-        let is_left_over = |path: &&String| !now.contains(*path) && !self.origin.unmade.contains(*path);
+        let is_left_over =
+            |path: &&String| self.origin.tells_left_over && !now.contains(*path) && !self.origin.unmade.contains(*path);
         let left_over: Vec<&String> = self.note.results.keys().filter(is_left_over).filter(is_there).collect();
         for (older, why) in [
             (unmade, "this one did not come to that"),
