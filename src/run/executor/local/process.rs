@@ -25,7 +25,7 @@ use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
 use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
-use crate::run::executor::local::resource_use;
+use crate::run::executor::local::resource_use::{self, ByteCounter};
 use crate::run::executor::local::script_events::{EventLine, ScriptEvents};
 use crate::run::executor::local::wait::{
     MessageReader, OnLine, OutputReader, ProcessStreams, wait_for_exit, wait_while,
@@ -121,11 +121,11 @@ impl Process {
     }
 
     /// Kills the rest of the group of a process that has ended, and reaps the process.
-    fn reap(&self, group: Pid) -> std::io::Result<(ExitStatus, ResourceUse)> {
+    fn reap(&self, group: Pid, bytes: &ByteCounter) -> std::io::Result<(ExitStatus, ResourceUse)> {
         let mut state = self.state();
         let _ = killpg(group, Signal::SIGKILL);
         *state = ProcessState::Over;
-        resource_use::reap(group)
+        resource_use::reap(group, bytes)
     }
 }
 
@@ -210,6 +210,7 @@ struct Running {
     keep_open: Option<OwnedFd>,
     /// Name of the event pipe in the attempt's folder.
     named_pipe: Option<PathBuf>,
+    bytes: ByteCounter,
     oom_counter: Counts,
 }
 
@@ -248,12 +249,14 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     let lock = job.state.as_ref().and_then(|state| state.lock());
     let mut child = shared.processes.start(number, &mut command, restriction, lock)?;
     drop(command);
+    let bytes = ByteCounter::of(Pid::from_raw(child.id().cast_signed()));
     if let Some(mut stdin) = child.stdin.take() {
         // A worker that dies before it reads its request is reported by its exit.
         let _ = writeln!(stdin, "{request}");
     }
     let keep_open = matches!(job.launch, Launch::Script(_)).then_some(writer);
-    Ok(Running { child, number, streams, keep_open, named_pipe: is_named.then_some(path), oom_counter })
+    let named_pipe = is_named.then_some(path);
+    Ok(Running { child, number, streams, keep_open, named_pipe, bytes, oom_counter })
 }
 
 impl Running {
@@ -312,7 +315,7 @@ impl Running {
         }
         let cut_off = self.wait_for_the_rest(shared, job, process, &mut on_line);
         let gpu = sampler.and_then(GpuSampler::end);
-        let status = process.reap(group).map(|(status, used)| {
+        let status = process.reap(group, &self.bytes).map(|(status, used)| {
             (shared.events)(JobEvent::Used(job.id, ResourceUse { gpu, ..used }));
             status
         });
