@@ -42,7 +42,7 @@ pub(crate) struct Exported {
     pub there: usize,
 }
 
-/// What is read of an experiment's file.
+/// Part of an experiment's file that is read.
 #[derive(Deserialize)]
 struct Experiment {
     name: String,

@@ -27,7 +27,7 @@ pub(crate) struct RestoreRequest<'a> {
 
 /// Outcome of restoring.
 pub(crate) struct Restored {
-    /// What was done with each result that is there.
+    /// Steps taken for each result that is there.
     pub events: Vec<RunEvent>,
     /// Results that the cache has no longer.
     pub gone: Vec<ResultPlace>,

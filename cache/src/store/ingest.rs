@@ -78,7 +78,7 @@ impl Cache {
     }
 
     /// Stores a copy of an output that lies behind a symbolic link, as [`Cache::ingest_unsynced`] stores one that is the
-    /// caller's own. What the link leads to may be anybody's, and stays as it is.
+    /// caller's own. The target of the link may be anybody's, and stays as it is.
     pub fn ingest_copy_unsynced(&self, path: &Path, unsynced: &mut Unsynced) -> Result<Artifact> {
         self.ingest_from(path, &HashMap::new(), true, unsynced)
     }

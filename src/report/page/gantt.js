@@ -1,7 +1,7 @@
 "use strict";
 // The timeline of a run on a canvas: a lane for each CPU slot and each GPU, waiting above them, the critical path marked.
 
-/** Lanes for spans: each takes as many free CPU slots of its node as it has CPUs, and the lanes of its GPUs. What waits in a queue has none. */
+/** Lanes for spans: each takes as many free CPU slots of its node as it has CPUs, and the lanes of its GPUs. Work that waits in a queue has none. */
 function lanes(timeline) {
   const { spans } = timeline;
   const natural = (a, b) => a.localeCompare(b, "en", { numeric: true });

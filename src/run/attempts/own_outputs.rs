@@ -1,6 +1,6 @@
 //! Outputs as their stage leaves them: links among them, and permissions that would keep them from being stored.
 //!
-//! Only files below the folder that the stage runs in are its own. What lies behind a link may be anybody's: it is copied.
+//! Only files below the folder that the stage runs in are its own. Content behind a link may be anybody's: it is copied.
 
 use std::fs;
 use std::io;

@@ -124,8 +124,9 @@ impl<'a> Publisher<'a> {
         }
         let is_there = |path: &&String| self.note.results.contains_key(*path) && self.folder.join(path).exists();
         let unmade: Vec<&String> = self.origin.unmade.iter().filter(is_there).collect();
+        let came_short: BTreeSet<&String> = self.origin.unmade.iter().collect();
         let is_left_over =
-            |path: &&String| self.origin.tells_left_over && !now.contains(*path) && !self.origin.unmade.contains(*path);
+            |path: &&String| self.origin.tells_left_over && !now.contains(*path) && !came_short.contains(*path);
         let left_over: Vec<&String> = self.note.results.keys().filter(is_left_over).filter(is_there).collect();
         for (older, why) in [
             (unmade, "this one did not come to that"),

@@ -69,7 +69,7 @@ fn refused(error: &NvmlError) -> Unavailable {
     Unavailable::Refused(format!("NVIDIA's driver does not answer (NVML): {error}"))
 }
 
-/// What `ask` makes of each GPU, or of its slices in the place of one in MIG mode.
+/// Answers of `ask` about each GPU, or about its slices in the place of one in MIG mode.
 fn each<T>(nvml: &Nvml, ask: impl Fn(&Device<'_>, &Place<'_>) -> T) -> Result<Vec<T>, NvmlError> {
     let mut all = Vec::new();
     for index in 0..nvml.device_count()? {

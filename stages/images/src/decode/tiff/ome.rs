@@ -1,6 +1,6 @@
 //! OME-XML in the description of the first page: what the pages of a microscope's file are.
 
-/// What a description tells of the pages.
+/// Facts about the pages in a description.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     /// The names of the channels in the order of the pages, if all are named.

@@ -25,7 +25,7 @@ impl FileState {
 }
 
 impl Contents {
-    /// What is at `path`.
+    /// Files and links at and below `path`.
     pub(super) fn of(path: &Path) -> io::Result<Contents> {
         let mut files = BTreeMap::new();
         walk(path, &mut |file, found| {
