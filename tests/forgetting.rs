@@ -144,6 +144,44 @@ fn a_pipeline_file_that_cannot_be_looked_for_is_there() {
     assert!(place.collected(&[]).starts_with("dropped 0 results"));
 }
 
+/// In a private place of mounts and of the machine's name; needs root.
+#[test]
+fn pipelines_on_an_unmounted_disk_or_another_machine_are_out_of_reach_as_root() {
+    let place = Place::new(&["one", "disk", "theirs"]);
+    place.makes("one", &["--set", "word=1"], 1);
+    let script = r#"
+        cd "$1" || exit 77
+        mount -t tmpfs disk disk && cp one/p.yaml disk && (cd disk && "$0" --cache ../cache run p.yaml --set word=2) || exit 77
+        umount -l disk && rmdir disk && mkdir disk
+        echo theirs > /proc/sys/kernel/hostname && (cd theirs && "$0" --cache ../cache run p.yaml --set word=3) && rm theirs/p.yaml
+        echo ours > /proc/sys/kernel/hostname && cd one && "$0" --cache ../cache cache gc --keep-runs 1
+    "#;
+    let mut command = Command::new("unshare");
+    command.args(["-m", "-u", "sh", "-c", script, env!("CARGO_BIN_EXE_athanor")]).arg(place.path(""));
+    let output = match command.env("NO_COLOR", "1").output() {
+        Ok(output) if output.status.code() != Some(77) && !output.stdout.is_empty() => output,
+        found => return support::skips(&format!("nothing can be mounted: {found:?}")),
+    };
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{out}{}", String::from_utf8_lossy(&output.stderr));
+    let disk = place.path("disk").canonicalize().unwrap();
+    for expected in [
+        format!("its folder was on the file system at `{}`, which is not mounted now\n", disk.display()),
+        "it is a pipeline of the machine `theirs`\n".to_owned(),
+        "\ndropped 0 results and 0 B of 6 B; 3 kept\n".to_owned(),
+    ] {
+        assert!(out.contains(&expected), "{expected}\n{out}");
+    }
+    let forget =
+        |line: &str| line.strip_prefix("    If it is gone for good: athanor cache gc --forget ").map(str::to_owned);
+    let keys: Vec<String> = out.lines().filter_map(forget).collect();
+    assert_eq!(keys.len(), 2, "{out}");
+    for key in keys {
+        assert!(place.collected(&["--forget", &key]).starts_with("forgot p.yaml in "));
+    }
+    place.makes("one", &["--set", "word=1"], 0);
+}
+
 #[test]
 fn what_nobody_can_read_stops_a_collection_until_it_is_told_to_forget() {
     let place = Place::new(&["one", "two"]);
@@ -191,10 +229,37 @@ fn without_any_history_nothing_is_removed() {
     let place = Place::new(&["one"]);
     place.makes("one", &[], 1);
     fs::remove_dir_all(place.path("cache/pipelines")).unwrap();
-    let outcome = place.athanor("one", &["cache", "gc", "--keep-runs=1"]);
-    assert!(outcome.code == 1 && outcome.err.contains("pipelines` is missing"), "{outcome:?}");
+    for _ in 0..2 {
+        let outcome = place.athanor("one", &["cache", "gc", "--keep-runs=1"]);
+        assert!(outcome.code == 1 && outcome.err.contains("pipelines` is missing or empty"), "{outcome:?}");
+        let _ = fs::create_dir(place.path("cache/pipelines"));
+    }
     place.makes("one", &[], 0);
     assert!(place.collected(&[]).contains("; 1 kept"));
+}
+
+#[test]
+fn results_of_a_run_whose_log_is_damaged_cut_short_or_gone_stay() {
+    let damages: [&dyn Fn(&Path); 5] = [
+        &|log| fs::write(log, "garbage").unwrap(),
+        &|log| fs::write(log, "").unwrap(),
+        &|log| fs::write(log, &fs::read(log).unwrap()[..30]).unwrap(),
+        &|log| fs::remove_file(log).unwrap(),
+        &|log| fs::remove_dir_all(log.parent().unwrap()).unwrap(),
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        let place = Place::new(&["one"]);
+        for word in ["1", "2", "3"] {
+            place.makes("one", &["--set", &format!("word={word}")], 1);
+        }
+        let mut runs: Vec<PathBuf> =
+            fs::read_dir(place.history("one").join("runs")).unwrap().map(|run| run.unwrap().path()).collect();
+        runs.sort();
+        damage(&runs[0].join("events.jsonl"));
+        let outcome = place.athanor("one", &["cache", "gc"]);
+        assert!(outcome.out.contains("; 3 kept"), "damage {number}: {outcome:?}");
+        place.makes("one", &["--set", "word=1"], 0);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project, remote};
 use crate::escape::escape;
 use crate::language::ByteSize;
 use crate::plan::Selector;
-use crate::run::gc::{self, GcOptions, GcOutcome, name_of};
+use crate::run::gc::{self, GcOptions, GcOutcome, OutOfReach, name_of};
 use crate::run::state::history::{History, Pins};
 use crate::run::suspects::{self, Suspect};
 use crate::settings::Settings;
@@ -80,11 +80,17 @@ fn list(settings: &Settings, json: bool) -> Result<u8, Exit> {
 
 fn collect(settings: &Settings, options: &GcOptions) -> Result<u8, Exit> {
     let cache = project::open(settings)?.cache;
-    let GcOutcome { forgotten, rebuilt, store } = gc::collect(&cache, options).map_err(Exit::failed)?;
+    let GcOutcome { forgotten, out_of_reach, rebuilt, store } = gc::collect(&cache, options).map_err(Exit::failed)?;
     let did = |did: &str, would: &str| if options.dry_run { format!("would {would}") } else { did.to_owned() };
     let mut text = String::new();
     for (pipeline, why) in forgotten {
         text += &format!("{} {pipeline}: {why}\n", did("forgot", "forget"));
+    }
+    for OutOfReach { pipeline, why, key } in out_of_reach {
+        let kept = did("kept", "keep");
+        text += &format!(
+            "{kept} what {pipeline} uses: {why}\n    If it is gone for good: athanor cache gc --forget {key}\n"
+        );
     }
     for (pipeline, why) in rebuilt {
         text += &format!("{} all that {pipeline} ever made: {why}\n", did("kept", "keep"));

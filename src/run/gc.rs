@@ -10,7 +10,7 @@ use athanor_stages::{items, registry};
 use jiff::Timestamp;
 
 use crate::run::inputs::fingerprint::recorded_recipe;
-use crate::run::state::history::{self, History, Pins, Roots, UnknownUsage};
+use crate::run::state::history::{self, History, Pins, Presence, Roots, UnknownUsage};
 
 /// Reason why nothing was collected.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(crate) enum GcError {
     Unknown(Vec<(String, UnknownUsage)>),
     /// Results without a record of any pipeline.
     #[error(
-        "`{}` is missing, so it cannot be told which results are in use, and nothing was removed. Run every pipeline that uses this cache once, then collect again.",
+        "`{}` is missing or empty, so it cannot be told which results are in use, and nothing was removed. Run every pipeline that uses this cache once, then collect again.",
         .0.display()
     )]
     NoHistories(PathBuf),
@@ -72,11 +72,24 @@ pub(crate) struct GcOptions {
     pub folder: PathBuf,
 }
 
-/// Outcome of a collection, or of its dry run.
+/// Pipeline whose file is out of reach.
 #[derive(Debug)]
+pub(crate) struct OutOfReach {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Reason, as a clause.
+    pub why: String,
+    /// Name of its history.
+    pub key: String,
+}
+
+/// Outcome of a collection, or of its dry run.
+#[derive(Debug, Default)]
 pub(crate) struct GcOutcome {
     /// Pipelines that were forgotten, and why.
     pub forgotten: Vec<(String, &'static str)>,
+    /// Pipelines whose file is out of reach: their results were retained.
+    pub out_of_reach: Vec<OutOfReach>,
     /// Lists that were rebuilt from logs, with the reason: all that these pipelines ever made was retained.
     pub rebuilt: Vec<(String, String)>,
     /// Report of the store.
@@ -94,25 +107,28 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
     }
     let histories = match History::all(cache.root())? {
         Some(histories) => histories,
-        None if cache.has_records()? => return Err(GcError::NoHistories(history::folder(cache.root()))),
         None => Vec::new(),
     };
-    let mut outcome = GcOutcome { forgotten: Vec::new(), rebuilt: Vec::new(), store: GcReport::default() };
-    let (forgotten, used) = divide(&histories, options)?;
-    let mut roots = roots_of(&used, options, &mut outcome.rebuilt)?;
     let pins = Pins::read(cache.root())?.pins;
-    roots.push(Roots { results: pins.iter().copied().collect(), ..Roots::default() });
-    for (history, why) in forgotten {
-        if !dry_run {
-            cache.remove_own_folder(history.folder())?;
-        }
-        outcome.forgotten.push((name_of(history), why));
+    if histories.is_empty() && cache.has_records_besides(&pins)? {
+        return Err(GcError::NoHistories(history::folder(cache.root())));
     }
+    let mut outcome = GcOutcome::default();
+    let (forgotten, used) = divide(&histories, options, &mut outcome.out_of_reach)?;
+    let mut roots = roots_of(&used, options, &mut outcome.rebuilt)?;
+    roots.push(Roots { results: pins.iter().copied().collect(), ..Roots::default() });
+    outcome.forgotten = forgotten.iter().map(|(history, why)| (name_of(history), *why)).collect();
     if !dry_run {
         sweep_half_written(&used);
     }
     let request = GcRequest { pinned: pins.into_iter().collect(), ..request(cache, roots, options)? };
     outcome.store = cache.collect(&request, alone.as_ref())?;
+    if !dry_run {
+        // Last, so that a collection that is killed before leaves no results without a history.
+        for (history, _) in forgotten {
+            cache.remove_own_folder(history.folder())?;
+        }
+    }
     Ok(outcome)
 }
 
@@ -138,7 +154,11 @@ fn is_lack_of_space(error: &std::io::Error) -> bool {
 /// Histories that are to be forgotten, with why, and the others.
 type Divided<'h> = (Vec<(&'h History, &'static str)>, Vec<&'h History>);
 
-fn divide<'h>(histories: &'h [History], options: &GcOptions) -> Result<Divided<'h>, GcError> {
+fn divide<'h>(
+    histories: &'h [History],
+    options: &GcOptions,
+    out_of_reach: &mut Vec<OutOfReach>,
+) -> Result<Divided<'h>, GcError> {
     let mut named = HashSet::new();
     for pipeline in &options.forget {
         let before = named.len();
@@ -152,10 +172,15 @@ fn divide<'h>(histories: &'h [History], options: &GcOptions) -> Result<Divided<'
     for history in histories {
         if named.contains(history.key()) {
             forgotten.push((history, "as you said"));
-        } else if history.is_gone(histories) {
-            forgotten.push((history, "its file is gone"));
-        } else {
-            used.push(history);
+            continue;
+        }
+        match history.presence(histories) {
+            Presence::There => used.push(history),
+            Presence::Gone => forgotten.push((history, "its file is gone")),
+            Presence::OutOfReach(why) => {
+                out_of_reach.push(OutOfReach { pipeline: name_of(history), why, key: history.key().to_owned() });
+                used.push(history);
+            }
         }
     }
     Ok((forgotten, used))

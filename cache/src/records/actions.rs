@@ -4,7 +4,7 @@
 //! lines of one file with a hard link for each: creating a file costs more than everything else about a record. A
 //! record is gone when its name is, and a later one under the same name is in another file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -155,9 +155,10 @@ impl Cache {
         Ok(records)
     }
 
-    /// Whether any result is recorded, by name alone.
-    pub fn has_records(&self) -> Result<bool> {
-        Ok(list::list_sharded(self.root(), "actions")?.iter().any(|path| digest_in_name(path).is_some()))
+    /// Whether any result is recorded that is not among `known`, by name alone.
+    pub fn has_records_besides(&self, known: &BTreeSet<Digest>) -> Result<bool> {
+        let is_other = |path: &PathBuf| digest_in_name(path).is_some_and(|fingerprint| !known.contains(&fingerprint));
+        Ok(list::list_sharded(self.root(), "actions")?.iter().any(is_other))
     }
 
     /// Fingerprints of all results recorded with this sequence number or a higher one.

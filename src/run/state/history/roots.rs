@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use crate::events::RunEvent;
 use crate::run::state::history::instance_list::{self, InstanceList, StoredList};
 use crate::run::state::history::log::LogEnd;
+use crate::run::state::history::place::Place;
 use crate::run::state::history::recovery::Recovered;
 use crate::run::state::history::{EVER_RETAINED, History, Identity, RunId};
 
@@ -35,6 +36,16 @@ pub struct UnknownUsage {
     pub path: PathBuf,
     /// Problem, as the end of a sentence that begins with the path.
     pub why: String,
+}
+
+/// Presence of a pipeline file.
+pub enum Presence {
+    /// It is there, or cannot be looked for.
+    There,
+    /// It was removed.
+    Gone,
+    /// It may be there where this process cannot see it; why, as a clause.
+    OutOfReach(String),
 }
 
 impl History {
@@ -97,17 +108,30 @@ impl History {
         if since.is_none() && most > runs.len() && runs.len() >= EVER_RETAINED {
             roots.since = Some(0);
         }
-        let is_recent = |run: &&RunId| since.is_none_or(|since| run.began().is_none_or(|began| began >= since));
-        for run in runs.iter().rev().take(most).filter(is_recent) {
-            let Some(reading) = self.reading(run).map_err(unknown)? else { continue };
-            for stamped in &reading.events {
+        let summaries = self.summaries().map_err(unknown)?;
+        let summed: BTreeSet<&RunId> = summaries.iter().map(|summary| &summary.run).collect();
+        let is_recent = |run: &&&RunId| since.is_none_or(|since| run.began().is_none_or(|began| began >= since));
+        // The folder of a run may be gone, too.
+        let all: BTreeSet<&RunId> = runs.iter().chain(summed.iter().copied()).collect();
+        let mut are_whole = true;
+        for run in all.iter().rev().take(most).filter(is_recent) {
+            let reading = self.reading(run).map_err(unknown)?;
+            for stamped in reading.iter().flat_map(|reading| &reading.events) {
                 if let RunEvent::Finished { fingerprint, .. } | RunEvent::Cached { fingerprint, .. } = &stamped.event {
                     roots.results.insert(*fingerprint);
                 }
             }
-            if let LogEnd::Damaged(_) = reading.end {
-                roots.since = roots.since.into_iter().chain(run.sequence()).min();
+            if reading.is_none_or(|reading| reading.end != LogEnd::Finished) {
+                are_whole = false;
+                if !summed.contains(run) {
+                    roots.since = roots.since.into_iter().chain(run.sequence()).min();
+                }
             }
+        }
+        if !are_whole {
+            // One of these lines, or of those before it, says what the run used.
+            let ever = summaries.iter().flat_map(|summary| summary.results.values());
+            roots.results.extend(ever.map(|result| result.fingerprint));
         }
         Ok(())
     }
@@ -118,21 +142,26 @@ impl History {
         Ok(self.runs()?.into_iter().filter(is_later).chain(list.open.iter().cloned()).collect())
     }
 
-    /// Whether the pipeline file is gone, and did not move together with the cache.
-    pub fn is_gone(&self, all: &[History]) -> bool {
-        let Some((identity, project, file)) = self.places() else { return false };
+    /// Whether the pipeline file is there, or moved together with the cache; else whether it is gone or out of reach.
+    pub fn presence(&self, all: &[History]) -> Presence {
+        let Some((identity, project, file)) = self.places() else { return Presence::There };
         if !is_absent(&file) {
-            return false;
+            return Presence::There;
         }
         let along = |relative_path: PathBuf| fs::canonicalize(self.cache().join(relative_path)).ok();
         let inside = || along(Path::new("..").join(file.strip_prefix(&project).ok()?));
-        let by_list = || match InstanceList::read(&self.folder) {
-            StoredList::Sound(list) => along(PathBuf::from(list.relative_path?)),
-            _ => None,
+        let (relative_path, place) = match InstanceList::read(&self.folder) {
+            StoredList::Sound(list) => (list.relative_path, list.place),
+            _ => (None, None),
         };
-        let moved = by_list().or_else(inside);
         // Once the pipeline has run where it is now, that history takes over.
-        moved.is_none_or(|moved| all.iter().any(|other| other.is_of(&moved, &identity.profiles())))
+        match relative_path.and_then(|path| along(PathBuf::from(path))).or_else(inside) {
+            Some(moved) if all.iter().any(|other| other.is_of(&moved, &identity.profiles())) => return Presence::Gone,
+            Some(_) => return Presence::There,
+            None => {}
+        }
+        let hidden = place.zip(Place::of(&file)).and_then(|(then, now)| then.out_of_reach(&now));
+        hidden.map_or(Presence::Gone, Presence::OutOfReach)
     }
 
     fn places(&self) -> Option<(&Identity, PathBuf, PathBuf)> {

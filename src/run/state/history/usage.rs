@@ -11,6 +11,7 @@ use crate::run::state::history::files::{
 };
 use crate::run::state::history::instance_list::{InstanceList, InstanceWork, StoredList};
 use crate::run::state::history::log::LogEnd;
+use crate::run::state::history::place::Place;
 use crate::run::state::history::recovery::Recovered;
 use crate::run::state::history::{History, Identity, Result, RunId, identity};
 
@@ -45,6 +46,7 @@ impl History {
             Recovered::Known(mut list) | Recovered::Rebuilt(mut list, _) => {
                 list.open.insert(run.clone());
                 list.relative_path = self.relative_path();
+                list.place = self.place();
                 plan.for_each(|name| list.add(name, &InstanceWork::default()));
                 list.write(&self.folder).map_err(refused(&self.folder.join(super::instance_list::FILE)))?;
             }
@@ -85,6 +87,7 @@ impl History {
         self.write_if_changed(InstanceList {
             newest: list.newest.max(Some(run.clone())),
             relative_path: self.relative_path(),
+            place: self.place(),
             ..list
         })?;
         Ok(InstanceList::stamp(&self.folder))
@@ -192,6 +195,11 @@ impl History {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Place of the pipeline file.
+    fn place(&self) -> Option<Place> {
+        Place::of(&self.identity.as_ref()?.file()?)
     }
 
     /// Relative path from the cache's folder to the pipeline file.
