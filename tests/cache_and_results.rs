@@ -75,15 +75,33 @@ fn what_the_pipeline_itself_wrote_under_another_profile_or_name_is_no_edit() {
 #[test]
 fn no_label_leads_a_result_out_of_its_folder() {
     let project = Project::new(
-        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    matrix: { at: [../../../../x, a/b, a%2Fb] }\n    \
+        "athanor: 1\nname: p\nstages:\n  a:\n    kind: command\n    matrix: { at: [../../../../x, a/b, a%2Fb, \"c\\nd\"] }\n    \
          run: echo ${{ matrix.at }} > ${{ outputs.o }}\n    outputs: { o: o.txt }\nresults: { all: a }\n",
     );
-    assert_eq!(project.made(&[]).len(), 3);
-    for (name, content) in
-        [("at=..%2F..%2F..%2F..%2Fx", "../../../../x\n"), ("at=a%2Fb", "a/b\n"), ("at=a%252Fb", "a%2Fb\n")]
-    {
+    assert_eq!(project.made(&[]).len(), 4);
+    for (name, content) in [
+        ("at=..%2F..%2F..%2F..%2Fx", "../../../../x\n"),
+        ("at=a%2Fb", "a/b\n"),
+        ("at=a%252Fb", "a%2Fb\n"),
+        ("at=c%0Ad", "c\nd\n"),
+    ] {
         assert_eq!(project.read(&format!("results/p/all/{name}.txt")), content);
     }
+}
+
+#[test]
+fn histories_that_a_run_wrote_after_its_cache_was_removed_are_in_no_new_caches_way() {
+    let project = ran();
+    for entry in std::fs::read_dir(project.path(".athanor")).unwrap().map(Result::unwrap) {
+        if entry.file_name() != "pipelines" {
+            athanor_cache::remove_tree(&entry.path()).or_else(|_| std::fs::remove_file(entry.path())).unwrap();
+        }
+    }
+    project.write(".athanor/pipelines/notes/mine", "not a history");
+    let refused = project.run(&[]);
+    assert!(refused.code == 1 && refused.err.contains("is no cache of Athanor's"), "{refused:?}");
+    std::fs::remove_dir_all(project.path(".athanor/pipelines/notes")).unwrap();
+    assert_eq!(project.made(&[]), ["a", "d"]);
 }
 
 #[test]

@@ -397,6 +397,8 @@ fn names_that_no_file_system_takes_are_mistakes() {
         ("all", long.as_str(), "the result `all` would have the name `m=LLLL"),
         (long.as_str(), "c", "300 bytes long; names of files have at most 255"),
         ("a\nb", "c", "the result `a\\nb` would have \\n in its name"),
+        (".athanor.json", "c", "no result can be called `.athanor.json`"),
+        ("x/.athanor-draft", "c", "no result can be called `.athanor-draft`"),
     ] {
         let project = Project::new(&named(key, value));
         let outcome = project.run(&[]);

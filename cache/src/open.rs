@@ -95,7 +95,7 @@ fn find_or_make_format(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<S
             // Another process was faster.
             continue;
         }
-        if !entries.iter().all(|name| is_left_over(root, name)) {
+        if !entries.iter().all(|name| is_left_over(root, name) || is_emptied_history(root, name)) {
             return Err(foreign_error(root)?);
         }
         let disk = Disk::new(root, hook.clone());
@@ -154,6 +154,15 @@ fn is_left_over(root: &Path, name: &OsString) -> bool {
     let Ok(metadata) = fs::symlink_metadata(root.join(name)) else { return true };
     let is_format_to_be = metadata.is_file() && metadata.len() <= 16 && name.starts_with(names::TEMPORARY);
     is_format_to_be && names::is_temporary(name) || metadata.is_dir() && name == LOST_AND_FOUND
+}
+
+/// Whether an entry is the folder of histories, with nothing in it but histories: a run whose cache was removed goes on to write
+/// there. They count as those of a cache whose results are gone.
+fn is_emptied_history(root: &Path, name: &OsString) -> bool {
+    let folder = root.join(name);
+    let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let is_history = |name: &OsString| names::is_history(name) && is_folder(&folder.join(name));
+    name == names::PIPELINES && is_folder(&folder) && list(&folder).is_ok_and(|entries| entries.iter().all(is_history))
 }
 
 /// Whether a folder with a `format` file, but without the rest of a cache, holds only a cache's own names.

@@ -6,6 +6,8 @@ use athanor_stages::ports::OutputPort;
 
 use crate::language::{Diagnostic, Span};
 
+/// Name of the note in a folder of results: which files there are Athanor's own.
+pub(crate) const RESULTS_NOTE: &str = ".athanor.json";
 /// Most bytes of a file name, on Linux and on all file systems that it is used with.
 const NAME_BYTES: usize = 255;
 /// Most bytes of a path that the system takes, without room for the folder of results.
@@ -37,10 +39,19 @@ pub(super) fn mistake(key: &str, path: &str, of_axes: Option<(&str, &OutputPort)
         let message = format!("the path of the result `{}` is longer than {PATH_BYTES} bytes", shortened(key));
         return Some(Diagnostic::new(span, message).help("shorten it"));
     }
+    if let Some(part) = path.split('/').find(|part| is_taken(part)) {
+        let message = format!("no result can be called `{}`: such names are this program's own", shortened(part));
+        return Some(Diagnostic::new(span, message).help("call it otherwise"));
+    }
     let control = path.chars().find(|c| c.is_control())?;
     let shown = shortened(&key.escape_debug().to_string());
     let message = format!("the result `{shown}` would have {} in its name", control.escape_debug());
     Some(Diagnostic::new(span, message).help("names of results are one line of visible letters"))
+}
+
+/// Whether a name is that of the note, or of a file that is about to be put in place.
+fn is_taken(part: &str) -> bool {
+    part == RESULTS_NOTE || part.starts_with(".athanor-")
 }
 
 /// The name of a result with a label: an output that is written as `file`, or a folder of files that belong together, which is not

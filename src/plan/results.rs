@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use athanor_stages::artifact::ArtifactType;
 
+use crate::escape::is_unprintable;
 use crate::language::document::Document;
 use crate::language::node::{Key, Node, Value};
 use crate::language::{Diagnostic, suggest};
@@ -91,7 +92,15 @@ fn name<'k>(key: &'k Key, drafting: &Drafting<'_>, problems: &mut Vec<Diagnostic
     evaluate::<String>(Some(&template), drafting.scope, problems).ok().flatten().map(Cow::Owned)
 }
 
-/// A label as part of one file's name: without slashes, and no two labels alike.
+/// A label as part of one file's name: without slashes and characters that are not to be seen, and no two labels alike.
 fn in_file_name(label: &str) -> String {
-    label.replace('%', "%25").replace('/', "%2F").replace('\0', "%00")
+    let mut name = String::with_capacity(label.len());
+    for letter in label.chars() {
+        if matches!(letter, '%' | '/') || is_unprintable(letter) {
+            letter.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}")));
+        } else {
+            name.push(letter);
+        }
+    }
+    name
 }

@@ -31,6 +31,8 @@ pub(crate) const AREAS: [&str; 13] = [
 ];
 /// Folder of the pipelines' histories, which the caller creates.
 pub(crate) const PIPELINES: &str = "pipelines";
+/// Digits in the name of a history's folder.
+const HISTORY_DIGITS: usize = 12;
 /// File that holds the number of the cache's format.
 pub(crate) const FORMAT: &str = "format";
 /// Other files at the top of a cache.
@@ -74,6 +76,12 @@ pub(crate) fn is_own(area: &str, name: &OsStr) -> bool {
 pub(crate) fn is_shard(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     matches!(name.len(), 1 | 2) && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether this is the name of a pipeline's history.
+pub(crate) fn is_history(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.len() == HISTORY_DIGITS && name.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether this is the name of an item log.
@@ -176,5 +184,6 @@ mod tests {
         }
         assert!(["a", "0f"].iter().all(|name| is_shard(OsStr::new(name))));
         assert!(!["", "g", "A", "abc"].iter().any(|name| is_shard(OsStr::new(name))));
+        assert!(is_history(OsStr::new(&Digest::of(b"x").short())) && !is_history(OsStr::new("experiments1")));
     }
 }

@@ -14,8 +14,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::plan::result_names::RESULTS_NOTE;
+
 /// The note's name in its folder.
-pub(super) const NAME: &str = ".athanor.json";
+pub(super) const NAME: &str = RESULTS_NOTE;
 const VERSION: u32 = 1;
 
 /// Note about a folder of results. Unknown fields are ignored.
