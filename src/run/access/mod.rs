@@ -12,3 +12,4 @@ mod linked;
 mod not_executable;
 mod outside;
 pub mod policy;
+mod read_only;

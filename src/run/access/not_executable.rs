@@ -5,14 +5,26 @@ use std::path::{Component, Path};
 
 use super::absent::words;
 
-/// Signs that a program may not be executed.
-const SIGNS: [&str; 3] = ["Permission denied", "permission denied", "EACCES"];
+/// Signs that a file may not be executed, or used otherwise.
+pub(super) const SIGNS: [&str; 3] = ["Permission denied", "permission denied", "EACCES"];
+/// Programs that start others.
+const SHELLS: [&str; 7] = ["sh", "env", "xargs", "nohup", "timeout", "nice", "setsid"];
+/// Words for something else than a start.
+const WORDS: [&str; 3] = ["cannot ", "Errno", "open"];
 /// Permission bits of which one is enough.
 const EXECUTABLE: u32 = 0o111;
 
 /// The first file of `folder` that the log of an attempt there says may not be used, and that may not be executed.
 pub(super) fn explain(folder: &Path, log: &[String]) -> Option<String> {
-    let lines = log.iter().filter(|line| SIGNS.iter().any(|sign| line.contains(sign)));
+    // A program that was started says what it could not do with the file; a shell says nothing but its name.
+    let by_shell = |line: &&String| {
+        let before = SIGNS.iter().find_map(|sign| line.split_once(sign)).map(|(before, _)| before);
+        before.is_some_and(|before| {
+            let program = before.split(": ").next().unwrap_or_default();
+            before.contains(": line ") || SHELLS.iter().any(|shell| program.ends_with(shell)) || before.contains("./")
+        })
+    };
+    let lines = log.iter().filter(by_shell).filter(|line| !WORDS.iter().any(|word| line.contains(word)));
     let is_it = |word: &&str| is_within(word) && is_plain_file(&folder.join(word));
     let path = lines.filter_map(|line| words(line).into_iter().find(is_it)).next()?.trim_start_matches("./");
     Some(format!(
@@ -20,7 +32,8 @@ pub(super) fn explain(folder: &Path, log: &[String]) -> Option<String> {
     ))
 }
 
-fn is_within(word: &str) -> bool {
+/// Whether `word` leads nowhere but into the folder it is joined to.
+pub(super) fn is_within(word: &str) -> bool {
     Path::new(word).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
@@ -50,7 +63,15 @@ mod tests {
         ] {
             assert!(explained(line).is_some_and(|told| told.starts_with("`t.sh` may not be executed")), "{line}");
         }
-        for line in ["./may.sh: Permission denied", "/etc/shadow: Permission denied", "./t.sh: not found"] {
+        for line in [
+            "./may.sh: Permission denied",
+            "/etc/shadow: Permission denied",
+            "./t.sh: not found",
+            "cat: t.sh: Permission denied",
+            "mv: cannot move 't.sh' to 'x': Permission denied",
+            "sh: 1: cannot create t.sh: Permission denied",
+            "PermissionError: [Errno 13] Permission denied: 't.sh'",
+        ] {
             assert_eq!(explained(line), None, "{line}");
         }
     }

@@ -23,6 +23,7 @@ use super::exemptions::{environment_around, environments, exemptions};
 use super::linked;
 use super::not_executable;
 use super::outside::{list, parts};
+use super::read_only;
 
 /// Access policy of a run.
 pub struct AccessPolicy {
@@ -124,9 +125,9 @@ impl AccessPolicy {
     /// Explanation of accesses that `rules` denied to an attempt that worked in `folder`, or else of files that it did not find there, by
     /// the lines of its log.
     pub fn explain(&self, rules: Option<&AccessRules>, folder: &Path, log: &[String]) -> Option<String> {
-        let not_executable = not_executable::explain(folder, log);
-        if not_executable.is_some() {
-            return not_executable;
+        let of_file = read_only::explain(folder, log).or_else(|| not_executable::explain(folder, log));
+        if of_file.is_some() {
+            return of_file;
         }
         let denied = rules.and_then(|rules| Denied { closed: &self.closed, rules, folder }.explain(log));
         denied.or_else(|| self.explain_absent(folder, log))

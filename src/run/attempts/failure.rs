@@ -140,6 +140,9 @@ impl Failure {
     /// Adds the remedy for a script that reads a variable which is not set.
     #[must_use]
     pub(crate) fn of_script(mut self, script: &str) -> Failure {
+        if self.log_tail.iter().any(|line| CARRIAGE_RETURN_SIGNS.iter().any(|sign| line.contains(sign))) {
+            self.help = Some(CARRIAGE_RETURN.to_owned());
+        }
         let is_unbound = |line: &&String| UNBOUND_SIGNS.iter().any(|sign| line.contains(sign));
         if let (None, Some(line)) = (&self.help, self.log_tail.iter().find(is_unbound)) {
             let mut words = script.split(|c: char| c.is_whitespace() || "/;&|".contains(c));
@@ -194,6 +197,18 @@ impl Failure {
 fn signal_name(number: i32) -> &'static str {
     Signal::try_from(number).map_or("unknown", Signal::as_str)
 }
+
+/// Signs that a script has the line ends of Windows, by the words of shells and of `env`.
+const CARRIAGE_RETURN_SIGNS: [&str; 6] = [
+    "^M: bad interpreter",
+    "\r: bad interpreter",
+    "\\r’: No such file",
+    "\\r': No such file",
+    "$'\\r': command not found",
+    "\r: not found",
+];
+const CARRIAGE_RETURN: &str = "A script has the line ends of Windows, so that the name of a program ends in a carriage return: \
+     `sed -i 's/\\r$//' FILE` takes them away.";
 
 /// Last lines of a log; none when it cannot be read.
 pub(crate) fn log_tail(log: &Path) -> Vec<String> {
