@@ -207,6 +207,10 @@ fn numbers_that_would_lose_digits_are_refused() {
     let pi = *node::parse("3.14159265358979323846", 0, 0).unwrap_err();
     assert_eq!(pi.message, "`3.14159265358979323846` has more digits than a number keeps");
     assert!(pi.help.unwrap().starts_with("write 3.141592653589793, or quote it"));
+    let odd = *node::parse("9007199254740993.0", 0, 0).unwrap_err();
+    assert_eq!(odd.message, "`9007199254740993.0` has more digits than a number keeps");
+    let small = *node::parse("1e-400", 0, 0).unwrap_err();
+    assert_eq!(small.message, "`1e-400` is nearer to 0 than a number can be");
     let kept = [
         "18446744073709551615",
         "-9223372036854775808",
@@ -216,6 +220,8 @@ fn numbers_that_would_lose_digits_are_refused() {
         "0",
         "0.0",
         "1.50e-7",
+        "5e-324",
+        "!!float 3",
     ];
     for fine in kept {
         assert!(node::parse(&format!("a: {fine}"), 0, 0).is_ok(), "{fine}");

@@ -6,6 +6,9 @@ use serde_json::Number;
 /// Significant digits that a fraction keeps in any case.
 const KEPT_DIGITS: usize = 17;
 
+/// Letters of a whole number that a fraction is, too, in any case; more than that is a number that was too large.
+const ALWAYS_WHOLE: usize = 15;
+
 /// Reason why a plain scalar is refused: the message and the remedy.
 pub(super) type Refusal = (String, String);
 
@@ -19,17 +22,31 @@ pub(super) fn refusal(written: &str, number: Option<&Number>) -> Option<Refusal>
         return Some(unclear(written, value_in_1_1(written)));
     }
     let number = number?;
-    if number.is_f64() && is_whole(written) {
+    if number.is_f64() && is_whole(written) && unsigned(written).len() > ALWAYS_WHOLE {
         let message = format!("`{written}` has more digits than a whole number holds here");
         return Some((message, format!("quote it (`\"{written}\"`): it is a text then, with all its digits")));
     }
-    let read = number.to_string();
-    let (digits, _) = significant(written)?;
-    if digits.len() > KEPT_DIGITS && significant(written) != significant(&read) {
-        let message = format!("`{written}` has more digits than a number keeps");
-        return Some((message, format!("write {read}, or quote it (`\"{written}\"`): it is a text then")));
+    if keeps_its_digits(written, number)? {
+        return None;
     }
-    None
+    let message = if number.as_f64() == Some(0.0) {
+        format!("`{written}` is nearer to 0 than a number can be")
+    } else {
+        format!("`{written}` has more digits than a number keeps")
+    };
+    Some((message, format!("write {number}, or quote it (`\"{written}\"`): it is a text then")))
+}
+
+/// Whether the number has all digits that are written; `None` if these are not decimal. Other programs write 17 of a number for
+/// which fewer are enough.
+fn keeps_its_digits(written: &str, number: &Number) -> Option<bool> {
+    let digits = significant(written)?;
+    let count = digits.0.len();
+    if !number.is_f64() || count == 0 {
+        return Some(true);
+    }
+    let read = if count > KEPT_DIGITS { number.to_string() } else { format!("{:.*e}", count - 1, number.as_f64()?) };
+    Some(significant(&read)? == digits)
 }
 
 /// Whether a scalar that comes after `before` is marked as text: by its tag, or as the lines after `|` or `>`.

@@ -78,13 +78,24 @@ fn full(word: &str) -> Option<String> {
     Some(if is_absolute { format!("/{plain}") } else { plain })
 }
 
+/// Options of Python without a value, one letter each.
+const PYTHON_FLAGS: &str = "bBdEhiIOPqsSuvVx";
+
 /// Modules after `-m`.
 fn modules(words: &[String]) -> IndexSet<String> {
     let pieces: Vec<&str> = words.iter().flat_map(|word| word.split(ENDS)).flat_map(str::split_whitespace).collect();
-    let following =
-        pieces.iter().zip(pieces.iter().skip(1)).filter(|(option, _)| **option == "-m").map(|(_, name)| *name);
-    let joined = pieces.iter().filter_map(|piece| piece.strip_prefix("-m"));
-    following.chain(joined).filter(|name| is_module(name)).map(str::to_owned).collect()
+    let next = pieces.iter().skip(1).chain([&""]);
+    let named = pieces.iter().zip(next).filter_map(|(piece, next)| match after_m(piece)? {
+        "" => Some(*next),
+        joined => Some(joined),
+    });
+    named.filter(|name| is_module(name)).map(str::to_owned).collect()
+}
+
+/// Rest of an option `-m`; other options of one letter may stand before it: `-um`.
+fn after_m(piece: &str) -> Option<&str> {
+    let (flags, rest) = piece.strip_prefix('-')?.split_once('m')?;
+    flags.chars().all(|flag| PYTHON_FLAGS.contains(flag)).then_some(rest)
 }
 
 /// Whether it is names with dots between them.
@@ -130,7 +141,7 @@ mod tests {
 
     #[test]
     fn modules_that_are_run_by_name_are_found() {
-        let line = "python -m pkg.train --epochs 3 && torchrun -mother -m 3x | sh -c 'uv run python -m quoted' -m";
-        assert_eq!(mentions(line, Language::Posix, &[]).modules, ["pkg.train", "quoted", "other"]);
+        let line = "python -m pkg.train --epochs 3 && torchrun -mother -m 3x | sh -c 'uv run python -um quoted' -m";
+        assert_eq!(mentions(line, Language::Posix, &[]).modules, ["pkg.train", "other", "quoted"]);
     }
 }
