@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -162,7 +162,7 @@ impl Sandbox {
 
     /// Writes the script of a command, and the values that it may read as JSON.
     pub(crate) fn write_script(&self, script: &str, context: &[u8]) -> Result<(), CacheError> {
-        let write = |at: PathBuf, bytes: &[u8]| fs::write(&at, bytes).map_err(refused(&at));
+        let write = |at: PathBuf, bytes: &[u8]| write_over(&at, bytes).map_err(refused(&at));
         write(self.work.join(SCRIPT), script.as_bytes())?;
         write(self.context(), context)
     }
@@ -429,6 +429,14 @@ fn holds_only(folder: &Path, names: &[&str]) -> bool {
         entry.is_ok_and(|entry| names.iter().any(|name| entry.file_name() == *name))
     };
     fs::read_dir(folder).is_ok_and(|mut entries| entries.all(is_one))
+}
+
+/// Writes a file, or over what the last attempt left there. A file that is emptied first gives its blocks back, takes others and,
+/// on ext4, is written to the disk when it is closed.
+fn write_over(at: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(at)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)
 }
 
 fn make(folder: &Path) -> Result<(), CacheError> {

@@ -10,7 +10,7 @@ use crate::plan::{CommandLine, InputSource, Instance, Plan, ResultEntry, Work};
 /// Files of that sort that only a line names are warned of: the word may mean something else. `results` is the folder of all
 /// pipelines' results, absolute or relative to the folder `project`.
 pub fn check_own_results(plan: &Plan, project: &Path, results: &Path, problems: &mut Diagnostics) {
-    let own = OwnResults { plan, project, results: without_dots(&project.join(results)) };
+    let own = OwnResults::new(plan, project, results);
     for source in &plan.sources {
         if let Some((message, help)) = own.mistake(&source.path) {
             problems.at(source.span, message, Some(help));
@@ -47,11 +47,28 @@ struct OwnResults<'p> {
     project: &'p Path,
     /// Folder of all pipelines' results, absolute.
     results: PathBuf,
+    /// Its path in the project, if it lies there.
+    within: Option<PathBuf>,
 }
 
-impl OwnResults<'_> {
+impl<'p> OwnResults<'p> {
+    fn new(plan: &'p Plan, project: &'p Path, results: &Path) -> OwnResults<'p> {
+        let results = without_dots(&project.join(results));
+        let within = results.strip_prefix(without_dots(project)).ok().map(Path::to_owned);
+        OwnResults { plan, project, results, within }
+    }
+
+    /// Whether `path` leads past the results for certain. Paths are joined for the few others only: there may be many thousands.
+    fn leads_past(&self, path: &Path) -> bool {
+        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+        is_plain && self.within.as_ref().is_some_and(|within| !path.starts_with(within))
+    }
+
     /// Message and remedy about `path`, as it is written, if it is a result or a folder of results.
     fn mistake(&self, path: &str) -> Option<(String, String)> {
+        if self.leads_past(Path::new(path)) {
+            return None;
+        }
         let read = without_dots(&self.project.join(path));
         if !read.starts_with(&self.results) {
             return None;
