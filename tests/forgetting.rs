@@ -150,9 +150,9 @@ fn pipelines_on_an_unmounted_disk_or_another_machine_are_out_of_reach_as_root() 
     let place = Place::new(&["one", "disk", "theirs"]);
     place.makes("one", &["--set", "word=1"], 1);
     let script = r#"
-        cd "$1" || exit 77
-        mount -t tmpfs disk disk && cp one/p.yaml disk && (cd disk && "$0" --cache ../cache run p.yaml --set word=2) || exit 77
-        umount -l disk && rmdir disk && mkdir disk
+        cd "$1" && echo ours > /proc/sys/kernel/hostname || exit 77
+        rm disk/p.yaml && mount -t tmpfs disk disk && cp one/p.yaml disk && (cd disk && "$0" --cache ../cache run p.yaml --set word=2) || exit 77
+        umount -l disk
         echo theirs > /proc/sys/kernel/hostname && (cd theirs && "$0" --cache ../cache run p.yaml --set word=3) && rm theirs/p.yaml
         echo ours > /proc/sys/kernel/hostname && cd one && "$0" --cache ../cache cache gc --keep-runs 1
     "#;
