@@ -1,0 +1,86 @@
+//! Expressions over the rows of a table say what pandas says, or are refused with what to write in their place.
+
+mod support;
+
+use support::Project;
+
+const COMPARED: &str = "athanor: 1\nname: p\nstages:\n  kept: { kind: filter_rows, inputs: { table: t.csv }, params: { keep: KEEP } }\n\
+                        results: { kept.csv: kept }\n";
+
+fn kept(keep: &str, table: &str) -> Result<String, String> {
+    let project = Project::new(&COMPARED.replace("KEEP", &format!("'{}'", keep.replace('\'', "''"))));
+    project.write("t.csv", table);
+    let outcome = project.run(&[]);
+    if outcome.code == 0 {
+        let table = project.read("results/p/kept.csv");
+        return Ok(table.lines().skip(1).map(|line| line.split(',').next().unwrap_or_default()).collect());
+    }
+    assert!(!project.path("results/p/kept.csv").exists());
+    Err(outcome.out + &outcome.err)
+}
+
+/// The rows of pandas' `query`, where that takes the expression.
+#[test]
+fn columns_of_numbers_are_compared_as_numbers() {
+    let table = "Id,score,year,Target,a b\na,0.1,2018,0,1\nb,0.9,2019,3 25,2\nc,0.2,2018,25,-3\nd,10,2018,,0.5\n";
+    for (keep, expected) in [
+        ("score > 0.5", "bd"),
+        ("score < 0.5", "ac"),
+        ("year == 2019", "b"),
+        ("year in [2018, 2020]", "acd"),
+        ("0.15 < score <= 0.9", "bc"),
+        ("row[\"a b\"] < 1", "cd"),
+        ("score + year > 2019", "bd"),
+        ("score|float > 0.5", "bd"),
+        ("year|string == \"2019\"", "b"),
+        ("year|string|last == \"9\"", "b"),
+        ("\"25\" in Target|split", "bc"),
+        ("\"2018\" in year|split", "acd"),
+        ("Target == \"25\"", "c"),
+        ("Id != \"nobody\" and year != \"none\"", "abcd"),
+    ] {
+        assert_eq!(kept(keep, table).as_deref(), Ok(expected), "{keep}");
+    }
+}
+
+#[test]
+fn a_comparison_of_text_with_numbers_is_an_error() {
+    let table = "Id,score,year,code,note\na,0.1,2018,007,x\nb,,2019,008,3\n";
+    for (keep, expected, advice) in [
+        (
+            "score > 0.5",
+            "column `score`, which holds text (the cell in row 3 is empty), with a number",
+            "score != \"\" and score|float",
+        ),
+        ("code == 7", "column `code`, which holds text (row 2 has `007`), with a number", "`code|float`"),
+        ("note in [3]", "column `note`, which holds text (row 2 has `x`), with a number", "`note|float`"),
+        ("0.5 <= row.score < 1", "column `score`, which holds text", "|float"),
+        ("year == \"2019\"", "column `year`, which holds numbers, with text", "Write `2019` without quotes"),
+        ("year > \"x\"", "column `year`, which holds numbers, with text", "`year|string`"),
+        ("Id == \"a\" or year in [\"2018\"]", "column `year`, which holds numbers, with text", "without quotes"),
+        ("note == year", "column `note`, which holds text", "|float"),
+        ("not 3 in note|split", "compares a number with text of the column `note`", "quotes"),
+        ("year|int == \"2019\"", "compares a number with text of the column `year`", "quotes"),
+        ("\"20\" in year", "column `year` holds numbers, in which nothing is `in`", "`year|string`"),
+        ("year", "column `year` holds numbers, which are neither true nor false", "`year != 0`"),
+        ("year and note", "column `year` holds numbers, which are neither true nor false", "`year != 0`"),
+    ] {
+        let said = kept(keep, table).unwrap_err().replace("\n        ", " ");
+        assert!(said.contains(expected) && said.contains(advice), "{keep}: {said}");
+    }
+}
+
+#[test]
+fn names_that_expressions_do_not_know_are_found_before() {
+    for (keep, expected) in [
+        ("x|nosuch == 1", "there is no filter `nosuch`"),
+        ("x is nosuch", "there is no test `nosuch`"),
+        ("nosuch(x) == 1", "there is no function `nosuch`"),
+        ("Id == \"a\" or (x|default(1)|nosuch)", "there is no filter `nosuch`"),
+    ] {
+        let project = Project::new(&COMPARED.replace("KEEP", &format!("'{keep}'")));
+        project.write("t.csv", "Id,x\na,1\n");
+        let outcome = project.athanor(&["check", "p.yaml"]);
+        assert!(outcome.code == 2 && outcome.err.contains(expected), "{keep}: {outcome:?}");
+    }
+}
