@@ -116,6 +116,33 @@ fn classes_are_found_in_the_table() {
     }
 }
 
+/// pandas counts so, too: "Expected 2 fields in line 4, saw 3".
+#[test]
+fn rows_are_counted_as_editors_do() {
+    for (lines, expected) in [
+        (&["Id,Target", "a,0", "b,0", "b,1"][..], "row 4: the id `b` stands in row 3 already"),
+        (&["Id,Target", "", "", "a,0", "", "a,1"], "row 6: the id `a` stands in row 4 already"),
+        (&["Id,Target", "\"a", "a\",0", "b,0,1"], "row 4: the row has 3 cells"),
+        (&["", "Id,Target", "", "", "a,0,x"], "row 5: the row has 3 cells"),
+        (&["Id,Target", "a,0", "", "b,\u{e4}"], "row 4: the row is not UTF-8 text"),
+        (
+            &["Id,Target", "a,0", "\"b,0", "\"c\",0"],
+            "row 3: the quote that opens here is closed in the middle of a cell of row 4",
+        ),
+        (&["Id,Target", "a,0", "", "\"b,0", ""], "row 4: the quote that opens here is never closed"),
+    ] {
+        for end in ["\n", "\r\n", "\r"] {
+            let project = Project::new(SHAPES);
+            // In Latin-1, of which all but one character are ASCII.
+            let bytes: Vec<u8> = lines.join(end).chars().map(|letter| letter as u8).collect();
+            std::fs::write(project.path("labels.csv"), bytes).unwrap();
+            let outcome = project.run(&[]);
+            let (expected, said) = (format!("labels.csv, {expected}"), outcome.out.replace("\n        ", " "));
+            assert!(outcome.code == 1 && said.contains(&expected), "{expected} {end:?}\n{said}");
+        }
+    }
+}
+
 #[test]
 fn labels_that_fit_no_shape_are_told() {
     for (table, setting, expected) in [
