@@ -215,8 +215,9 @@ fn rows_that_several_rows_match_are_a_choice() {
     project.write("a.csv", "Id,Extra\na,x\nb,z\n");
     project.write("b.csv", "Id,antibody\nx,7\nx,8\nz,9\n");
     let outcome = project.run(&[]);
-    let expected = "b.csv, row 3: `x` stands in row 2 already";
-    assert!(outcome.code == 1 && outcome.out.contains(expected), "{}", outcome.out);
+    let said = outcome.out.replace("\n        ", " ");
+    let expected = "b.csv, row 3: `x` stands in row 2 already, and row 2 of `a.csv` matches both";
+    assert!(outcome.code == 1 && said.contains(expected), "{said}");
     for (several, expected) in [("first", "a,x,7\nb,z,9\n"), ("all", "a,x,7\na,x,8\nb,z,9\n")] {
         let outcome = project.run(&["--set", &format!("several={several}")]);
         assert_eq!(outcome.code, 0, "{}", outcome.out);
@@ -233,6 +234,24 @@ fn rows_that_several_rows_match_are_a_choice() {
     for setting in ["on=[]", "how=semi"] {
         let outcome = project.athanor(&["check", "p.yaml", "--set", setting, "--set", "columns=[antibody]"]);
         assert_eq!(outcome.code, 2, "{setting}: {}", outcome.err);
+    }
+}
+
+/// As in SQL's `EXISTS` and pandas' `isin`; and rows that nothing matches are nobody's choice.
+#[test]
+fn rows_that_are_there_twice_matter_where_they_match() {
+    for (how, other, expected) in [
+        ("inner", "Id,antibody\nx,7\ny,8\ny,9\n", "Id,Extra,antibody\na,x,7\n"),
+        ("left", "Id,antibody\ny,8\ny,9\n", "Id,Extra,antibody\na,x,\nb,z,\n"),
+        ("semi", "Id\nx\nx\n", "Id,Extra\na,x\n"),
+        ("anti", "Id\nx\nx\n", "Id,Extra\nb,z\n"),
+    ] {
+        let project = Project::new(JOIN);
+        project.write("a.csv", "Id,Extra\na,x\nb,z\n");
+        project.write("b.csv", other);
+        let outcome = project.run(&["--set", &format!("how={how}")]);
+        assert_eq!(outcome.code, 0, "{how}: {}", outcome.out);
+        assert_eq!(project.read("results/p/joined.csv"), expected, "{how}");
     }
 }
 
