@@ -38,6 +38,11 @@ fn columns_of_numbers_are_compared_as_numbers() {
         ("\"2018\" in year|split", "acd"),
         ("Target == \"25\"", "c"),
         ("Id != \"nobody\" and year != \"none\"", "abcd"),
+        ("(Id == \"a\") == true", "a"),
+        ("true if year == 2019 else Id == \"a\"", "ab"),
+        ("Target|length or Id == \"d\"", "abcd"),
+        ("gone is undefined or gone == 1", "abcd"),
+        ("gone|default(\"x\") == \"x\" and range(2)|length == 2", "abcd"),
     ] {
         assert_eq!(kept(keep, table).as_deref(), Ok(expected), "{keep}");
     }
@@ -83,4 +88,79 @@ fn names_that_expressions_do_not_know_are_found_before() {
         let outcome = project.athanor(&["check", "p.yaml"]);
         assert!(outcome.code == 2 && outcome.err.contains(expected), "{keep}: {outcome:?}");
     }
+}
+
+/// A column of `True` and `False`, as `label_table` writes one.
+const EXTERNAL: &str = "Id,External,flag\na,False,0\nb,True,1\nc,,0\n";
+
+#[test]
+fn columns_of_words_for_true_are_text() {
+    for (keep, expected) in [
+        ("External == \"True\"", "b"),
+        ("External != \"True\"", "ac"),
+        ("External|lower == \"false\"", "a"),
+        ("flag == true", "b"),
+        ("External in [\"True\", \"\"]", "bc"),
+    ] {
+        assert_eq!(kept(keep, EXTERNAL).as_deref(), Ok(expected), "{keep}");
+    }
+    let truth = "column `External` holds text such as `True`, and any text counts as true";
+    let advice = "`External == \"True\"`, or `External != \"True\"` for the others";
+    for (keep, expected, advice) in [
+        ("External", truth, advice),
+        ("not External", truth, advice),
+        ("row.External or Id == \"a\"", truth, advice),
+        ("Id == \"a\" and (flag == 1 or not External)", truth, advice),
+        ("true if External else false", truth, advice),
+        ("External == true", truth, advice),
+        ("External != (flag == 1)", truth, advice),
+        ("External is true", truth, advice),
+        ("External in [true]", truth, advice),
+        ("Id", "column `Id` holds text, which is neither true nor false", "`Id != \"\"`"),
+        ("Id == true", "the column `Id` holds text or numbers, which are no truth values", "in quotes"),
+        ("External|lower", "text stands in the place of a condition", "Compare it"),
+        ("Id == \"a\" or \"b\"", "stands by itself in the place of a condition", "`x in [1, 2]`"),
+        ("flag == 0 or 1", "stands by itself in the place of a condition", "`x in [1, 2]`"),
+        ("External == none", "the column `External` holds text or numbers, and never none", "`External == \"\"`"),
+        ("flag is not none", "the column `flag` holds text or numbers, and never none", "empty text"),
+    ] {
+        let said = kept(keep, EXTERNAL).unwrap_err().replace("\n        ", " ");
+        assert!(said.contains(expected) && said.contains(advice), "{keep}: {said}");
+    }
+}
+
+#[test]
+fn and_and_or_choose_among_texts() {
+    let project = Project::new(
+        "athanor: 1\nname: p\nstages:\n  set: { kind: filter_rows, inputs: { table: t.csv }, params: { set: { External: 'External or \"none\"', Id: 'Id or \"none\"' } } }\n\
+         results: { set.csv: set }\n",
+    );
+    project.write("t.csv", "Id,External\n,x\nb,\n");
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 0, "{}", outcome.out);
+    assert_eq!(project.read("results/p/set.csv"), "Id,External\nnone,x\nb,none\n");
+    project.write("t.csv", EXTERNAL);
+    let outcome = project.run(&[]);
+    assert!(outcome.code == 1 && outcome.out.contains("any text counts as true"), "{}", outcome.out);
+}
+
+/// Whether or not a row comes to it.
+#[test]
+fn columns_that_are_not_there_are_told() {
+    for table in ["Id,split\n1,train\n", "Id,split\n"] {
+        for keep in [
+            "Targt == \"1\"",
+            "split == \"test\" and Targt == \"1\"",
+            "split == \"train\" or row.Targt == \"1\"",
+            "split == \"train\" or row[\"Targt\"] == \"1\"",
+            "(1 if split == \"train\" else Targt) == 1",
+            "split in [\"train\", Targt]",
+        ] {
+            let said = kept(keep, table).unwrap_err();
+            let expected = "t.csv, row 1: there is no column `Targt`";
+            assert!(said.contains(expected) && said.contains("The header has `Id`, `split`"), "{keep}: {said}");
+        }
+    }
+    let said = kept("Id == \"1\"", "Id,Id\n1,2\n").unwrap_err();
+    assert!(said.contains("the column `Id` is there more than once"), "{said}");
 }

@@ -331,7 +331,7 @@ fn expressions_are_checked_before_and_rows_named_after() {
     let outcome = project.athanor(&["check", "p.yaml"]);
     assert_eq!(outcome.code, 2, "{}", outcome.err);
     assert!(outcome.err.contains("p.yaml:9:"), "{}", outcome.err);
-    project.write("p.yaml", &PIPELINE.replace("Id|upper", "Name|upper"));
+    project.write("p.yaml", &PIPELINE.replace("Id|upper", "Id|int"));
     let outcome = project.athanor(&["run", "p.yaml"]);
     let names_row = outcome.out.contains("row 4") && outcome.out.contains("`Id`, `Target`, `of weight`");
     assert!(outcome.code == 1 && names_row, "{}", outcome.out);

@@ -22,7 +22,8 @@ pub struct FilterRowsParams {
     /// Expression that is true for the rows to keep; all are kept without it. Columns are variables, and `row["a name"]` reads one
     /// whose name is no variable's: `score > 0.5 and "25" in Target|split`. A column whose cells are all numbers holds numbers, and
     /// any other text, as do numbers that are not written as they are printed (`007`, `0.50`). A comparison of text with a number
-    /// is an error; `|float` and `|string` make one of the other.
+    /// is an error; `|float` and `|string` make one of the other. Text and numbers are neither true nor false, words such as `True`
+    /// among them: `External == "True"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
     /// Columns to set, by name: an expression for each. Those that are not there are added.

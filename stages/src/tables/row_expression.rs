@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 use minijinja::{Environment, Error, Expression, UndefinedBehavior, Value, filters};
 
 use super::column_type::{ColumnType, number};
-use super::expression_check::{mistake, unknown_name};
+use super::expression_check::mistake;
+use super::expression_names::{columns, unknown_name};
 use crate::artifact::table::Table;
 use crate::error::StageError;
 
@@ -50,13 +51,18 @@ impl<'e> RowExpressions<'e> {
     /// Reads the expression for rows of `table` that are kept and those for columns.
     ///
     /// # Errors
-    /// An expression that cannot be read, or that compares text with numbers.
+    /// An expression that cannot be read, that names a column which is not there, or that compares text with numbers.
     pub(crate) fn new(
         environment: &'e Environment<'static>,
         table: &Table,
         keep: Option<&str>,
         set: &'e IndexMap<String, String>,
     ) -> Result<RowExpressions<'e>, StageError> {
+        // By their syntax, since a row may not come to a name, and a table may have no rows.
+        for name in keep.into_iter().chain(set.values().map(String::as_str)).flat_map(|text| columns(environment, text))
+        {
+            table.column(&name)?;
+        }
         let types = ColumnType::of(table);
         let column = |name: &str| table.find(name).and_then(|at| types.get(at));
         let conditions = keep.into_iter().map(|text| (text, true));
