@@ -144,6 +144,33 @@ fn and_and_or_choose_among_texts() {
     assert!(outcome.code == 1 && outcome.out.contains("any text counts as true"), "{}", outcome.out);
 }
 
+/// pandas writes `None` and NaN so.
+#[test]
+fn cells_without_a_value_are_empty_and_lists_are_no_cells() {
+    let set = |expression: &str| {
+        let project = Project::new(&format!(
+            "athanor: 1\nname: p\nstages:\n  set: {{ kind: filter_rows, inputs: {{ table: t.csv }}, params: {{ set: {{ x: '{expression}' }} }} }}\n\
+             results: {{ set.csv: set }}\n"
+        ));
+        project.write("t.csv", "Id,x\na,1 2\nb,3\n");
+        let outcome = project.run(&[]);
+        if outcome.code == 0 {
+            Ok(project.read("results/p/set.csv"))
+        } else {
+            Err(outcome.out.replace("\n        ", " "))
+        }
+    };
+    assert_eq!(set("x if Id == \"a\" else none").as_deref(), Ok("Id,x\na,1 2\nb,\n"));
+    assert_eq!(set("x if Id == \"a\"").as_deref(), Ok("Id,x\na,1 2\nb,\n"));
+    assert_eq!(set("Id == \"a\"").as_deref(), Ok("Id,x\na,True\nb,False\n"));
+    assert_eq!(set("x|split|first").as_deref(), Ok("Id,x\na,1\nb,3\n"));
+    for (expression, what) in [("x|split", "a list"), ("{\"a\": x}", "a mapping")] {
+        let said = set(expression).unwrap_err();
+        let expected = format!("t.csv, row 2: `x` is set to {what}");
+        assert!(said.contains(&expected) && said.contains("|join"), "{expression}: {said}");
+    }
+}
+
 /// Whether or not a row comes to it.
 #[test]
 fn columns_that_are_not_there_are_told() {

@@ -26,7 +26,7 @@ pub struct FilterRowsParams {
     /// among them: `External == "True"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
-    /// Columns to set, by name: an expression for each. Those that are not there are added.
+    /// Columns to set, by name: an expression for each; the cell of one that is none is empty. Those that are not there are added.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(example = serde_json::json!({ "Target": "Target|replace(\";\", \" \")" }))]
     pub set: IndexMap<String, String>,
@@ -69,7 +69,7 @@ impl StageKind for FilterRows {
     type Outputs = FilterRowsOutputs;
 
     const NAME: &'static str = "filter_rows";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const DOC: &'static str = "Keeps the rows of a table for which an expression is true, and sets columns. Expressions are those of `${{ }}`, over the columns of a row.";
 
     fn run(

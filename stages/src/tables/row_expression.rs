@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, Expression, UndefinedBehavior, Value, filters};
 
 use super::column_type::{ColumnType, number};
@@ -37,6 +38,20 @@ fn split(value: Value, separator: Option<Arc<str>>, most: Option<i64>) -> Result
 fn explain(error: &minijinja::Error) -> String {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     format!("this is no expression that can be computed: {detail}")
+}
+
+/// Advice for a value that is not one text.
+const AS_TEXT: &str =
+    "A cell is a text, a number or a truth value: write `|join(\" \")` for a list, or `|first` for one of it.";
+
+/// A value as a cell: nothing if there is none, as pandas writes it.
+fn cell(value: &Value) -> Result<String, &'static str> {
+    match value.kind() {
+        ValueKind::None | ValueKind::Undefined => Ok(String::new()),
+        ValueKind::Seq | ValueKind::Iterable => Err("a list"),
+        ValueKind::Map => Err("a mapping"),
+        _ => Ok(value.to_string()),
+    }
 }
 
 /// Expressions for the rows of a table.
@@ -99,7 +114,10 @@ impl<'e> RowExpressions<'e> {
         {
             return Ok(None);
         }
-        let set = self.set.iter().map(|(name, expression)| Ok((*name, compute(expression)?.to_string())));
+        let set = self.set.iter().map(|(name, expression)| {
+            let cell = cell(&compute(expression)?);
+            Ok((*name, cell.map_err(|what| table.error(row, format!("`{name}` is set to {what}")).with_help(AS_TEXT))?))
+        });
         Ok(Some(set.collect::<Result<_, StageError>>()?))
     }
 
