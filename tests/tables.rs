@@ -91,6 +91,9 @@ fn labels_are_read_in_the_shapes_in_which_they_come() {
         ("Id,first,second\na,cat,big bird\nb,dog,dog\nc,,\n", &["target=[first, second]", "separator=''"]),
         ("dog,Id,cat,big bird\n0,a,1,1\n1.0,b,,False\n0,c,0,0\n", &["one_hot=true"]),
         ("Id,Target\na,big bird;cat\nb,dog\nc,\n", &["separator=;", "classes=[cat, dog, big bird]"]),
+        // As pandas writes numbers of a column in which cells are empty.
+        ("Id,Target,second\na,0.0,2\nb,1.0,\nc,nan,NaN\n", &["target=[Target, second]", "separator=''"]),
+        ("Id,cat,dog,big bird\na,1.0,nan,1.0\nb,0.0,1.0,\nc,,,\n", &["one_hot=true"]),
     ] {
         let project = Project::new(SHAPES);
         project.write("labels.csv", table);
@@ -106,6 +109,12 @@ fn classes_are_found_in_the_table() {
     for (table, setting, header) in [
         ("Id,Target\na,10\nb,9 10\n", "separator=' '", "Id,Target,9,10,External\na,1,0,1,False\nb,0 1,1,1,False\n"),
         ("Id,Target\na,owl\nb,elk\n", "separator=' '", "Id,Target,elk,owl,External\na,1,0,1,False\nb,0,1,0,False\n"),
+        (
+            "Id,Target\na,10.0\nb,9.0\nc,nan\n",
+            "separator=''",
+            "Id,Target,9,10,External\na,1,0,1,False\nb,0,1,0,False\nc,,0,0,False\n",
+        ),
+        ("Id,Target\na,10.0\nb,9.5\n", "separator=''", "Id,Target,10.0,9.5,External\na,0,1,0,False\nb,1,0,1,False\n"),
         ("elk,Id,owl\n0,a,1\n1,b,0\n", "one_hot=true", "Id,Target,elk,owl,External\na,1,0,1,False\nb,0,1,0,False\n"),
     ] {
         let project = Project::new(SHAPES);
@@ -161,6 +170,17 @@ fn labels_that_fit_no_shape_are_told() {
         ),
         ("Id,Target\na,0\n", "id=name", "labels.csv, row 1: there is no column `name`"),
         ("Id,Target\na,External\n", "classes=from_table", "a class cannot be called `External`"),
+        ("Id,Target\na,9.0\n", "separator=''", "labels.csv, row 2: there is no class 9.0: classes go from 0 to 2"),
+        (
+            "Id,Target\na,cat\nb,NA\n",
+            "separator=' '",
+            "Empty the cells of rows without a class, or add it to `classes`",
+        ),
+        (
+            "Id,Target\na,cat\nb,NA\n",
+            "classes=from_table",
+            "labels.csv, row 3: `NA` may be a class that is missing, or a class of that name",
+        ),
     ] {
         let project = Project::new(SHAPES);
         project.write("labels.csv", table);
