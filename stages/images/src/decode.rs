@@ -280,6 +280,14 @@ pub fn decode_as(bytes: &[u8], options: &Options) -> Result<Pixels, DecodeError>
     Ok(decoder.orientation(bytes, options).turn(pixels))
 }
 
+/// Channels of a page that says of its samples no more than that they are grey, those of transparency not counted; 1 for any other.
+///
+/// # Errors
+/// If the bytes are not an image, or damaged where they say so.
+pub fn grey_channels(bytes: &[u8], page: Page) -> Result<usize, DecodeError> {
+    decoder(bytes)?.grey_channels(bytes, page)
+}
+
 /// Pages of a file: one, but for TIFF; and the frames of an animation, of which the first is that page.
 ///
 /// # Errors

@@ -138,8 +138,32 @@ impl ReadOptions {
     /// # Errors
     /// A file that cannot be read as an image, or has colours none of which is known to hold the channel.
     pub fn decode(&self, file: &ImageFile) -> Result<Pixels, StageError> {
-        let (_, pixels) = self.decode_page(file, &file.read()?, Page::Only)?;
+        let (_, pixels) = self.decode_colours(file, &file.read()?, Page::Only)?;
         self.channel_of(file, pixels)
+    }
+
+    /// As [`ReadOptions::decode_page`], for a page whose samples are known: grey or colours, and transparency.
+    ///
+    /// # Errors
+    /// As there; also more channels than these, of which only some would be taken.
+    pub(crate) fn decode_colours(
+        &self,
+        file: &ImageFile,
+        bytes: &[u8],
+        page: Page,
+    ) -> Result<(Header, Pixels), StageError> {
+        let (header, pixels) = self.decode_page(file, bytes, page)?;
+        let count = match pixels.channels {
+            2 | 4 => decode::grey_channels(bytes, page).map_err(|error| explain(file, &error))?,
+            count => count,
+        };
+        // Three without a name are taken for colours.
+        if matches!(count, 1 | 3) {
+            return Ok((header, pixels));
+        }
+        let message = format!("has {count} channels in the samples of a pixel, and does not say which they are");
+        let help = "Import such files by `import_images` with `pages: channels`, which makes a channel of each.";
+        Err(StageError::in_file(&file.label, message).with_help(help))
     }
 
     /// All samples of a page, and what its header says; `bytes` are the file's.
