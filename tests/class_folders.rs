@@ -282,6 +282,22 @@ fn channels_that_are_not_told_apart_are_not_dropped() {
     assert!(project.read("results/pages/images/manifest.csv").contains("a,grey,"));
 }
 
+#[test]
+fn formats_that_are_not_read_are_named() {
+    for (start, expected, advice) in [
+        (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC files are not read", "Convert it to PNG"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "AVIF files are not read", "Convert it to PNG"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is the pointer that Git LFS leaves", "git lfs pull"),
+        (b"\xfd7zXZ\0\0\x04", "not an image: it is xz data", "Mend or remove the file"),
+    ] {
+        let project = project(FIVE_LINES);
+        put(&project, "photos/cat/0009.jpg", &[start, &[0; 100]].concat());
+        let outcome = project.run(&[]);
+        let said = outcome.out.replace("\n        ", " ");
+        assert!(outcome.code == 1 && said.contains(expected) && said.contains(advice), "{expected}: {said}");
+    }
+}
+
 /// A grey TIFF file of 1 x 1 pixels a page, with a description.
 fn pages_of(description: &str, pages: u32) -> Vec<u8> {
     let mut file = b"II\x2a\0\x08\0\0\0".to_vec();

@@ -374,6 +374,10 @@ fn tables_in_other_types_of_files_are_named() {
         (&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], "b.csv: is compressed by gzip"),
         (b"PK\x03\x04\xff\xfe", "b.csv: is a zip archive, as spreadsheets (.xlsx, .ods) are"),
         (b"\xff\xfeI\0d\0\n\0", "b.csv: is UTF-16 text"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n",
+            "b.csv: is the pointer that Git LFS leaves",
+        ),
     ] {
         let project = project("");
         std::fs::write(project.path("b.csv"), content).unwrap();

@@ -28,6 +28,9 @@ const UTF_16_HEAD: usize = 64;
 /// Names the type by the first bytes, with what makes a table of it.
 pub(super) fn refuse_other_types(label: &str, bytes: &[u8]) -> Result<(), StageError> {
     let wrong = |message: &str, help: &str| Err(StageError::in_file(label, message).with_help(help));
+    if FileType::of(bytes) == FileType::LfsPointer {
+        return wrong("is the pointer that Git LFS leaves in the place of a file", "Fetch the file: `git lfs pull`.");
+    }
     // Text of any kind may begin with what is a signature elsewhere.
     if !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok() {
         return Ok(());

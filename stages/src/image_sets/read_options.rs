@@ -13,7 +13,7 @@ use crate::artifact::image_set::{
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::params::ParamProblem;
-use athanor_images::decode::{self, DecodeError, Exif, Header, Options, Page, Scale};
+use athanor_images::decode::{self, Appearance, DecodeError, Exif, Header, Options, Page, Scale};
 use athanor_images::pixels::{Pixels, Samples};
 
 /// Parameters of every kind that reads images.
@@ -249,7 +249,10 @@ pub(crate) fn explain(file: &ImageFile, error: &DecodeError) -> StageError {
         DecodeError::SeveralPages { .. } => {
             "Import such files by `import_images`, with `pages: channels` if each page is a channel, or with `pages: first`."
         }
-        _ => "Mend or remove it, or leave such images out with `on_bad: skip`.",
+        DecodeError::NotAnImage(Appearance::OtherImage(_)) => {
+            "Convert it to PNG, TIFF or JPEG, or leave such images out with `on_bad: skip`."
+        }
+        _ => "Mend or remove the file, or leave such images out with `on_bad: skip`.",
     };
     StageError::in_file(&file.label, error.to_string()).with_help(help)
 }
