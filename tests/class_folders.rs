@@ -283,6 +283,46 @@ fn channels_that_are_not_told_apart_are_not_dropped() {
 }
 
 #[test]
+fn folders_without_an_image_of_the_pattern_are_told_what_they_hold() {
+    let grey = encode::png(&Pixels::grey8(1, 1, vec![1])).unwrap();
+    let pipeline = |pattern: &str| {
+        let parameters = format!("params: {{ pattern: \"{pattern}\" }}");
+        format!(
+            "athanor: 1\nname: p\nstages:\n  i: {{ kind: import_images, inputs: {{ images: im }}, {parameters} }}\n"
+        )
+    };
+    for (pattern, file, expected) in [
+        (
+            "{id}.{ext}",
+            "x/a.png",
+            "It holds `x/a.png`, for one. Give the folder that the images are in, or a pattern with",
+        ),
+        (
+            "{id}_{channel}.{ext}",
+            "x/a_red.png",
+            "Give the folder that the images are in, or a pattern with its folders",
+        ),
+        ("{class}/{name}.{ext}", ".keep", "There is no visible file in it"),
+        ("{class}/{name}.{ext}", "a.png", "It holds `a.png`, for one. Give a `pattern` that fits its files."),
+        (
+            "{id}_{channel}.{ext}",
+            "a.png",
+            "The channels looked for are red, green, blue, yellow. Where a file holds all",
+        ),
+    ] {
+        let project = Project::new(&pipeline(pattern));
+        put(&project, &format!("im/{file}"), &grey);
+        let outcome = project.run(&[]);
+        let said = outcome.out.replace("\n        ", " ");
+        assert!(outcome.code == 1 && said.contains(expected), "{pattern} {file}: {said}");
+    }
+    let project = Project::new(&pipeline("{id}_{channel}.{ext}"));
+    ["a_red", "a_green", "b_red"].iter().for_each(|name| put(&project, &format!("im/{name}.png"), &grey));
+    let outcome = project.run(&[]);
+    assert!(outcome.code == 1 && outcome.out.contains("Add, mend or remove the file"), "{outcome:?}");
+}
+
+#[test]
 fn formats_that_are_not_read_are_named() {
     for (start, expected, advice) in [
         (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC files are not read", "Convert it to PNG"),
