@@ -235,6 +235,109 @@ fn other_numbers_of_channels_than_the_parameter_names_are_told_so() {
     assert!(outcome.code == 1 && format!("{outcome:?}").contains(expected), "{outcome:?}");
 }
 
+/// As tifffile and ImageJ give them: each sample is a channel, and none has a name.
+#[test]
+fn channels_that_are_not_told_apart_are_not_dropped() {
+    // One pixel of two grey samples, of which the second is transparency or nothing that is told.
+    let two = |transparency: Option<u16>| {
+        let mut file = pages_of("ab", 1);
+        let value = |at: usize| 8 + 2 + at * 12 + 8;
+        let mut put = |at: usize, bytes: [u8; 4]| file[value(at)..value(at) + 4].copy_from_slice(&bytes);
+        put(2, [8, 0, 8, 0]);
+        put(7, [2, 0, 0, 0]);
+        put(8, [2, 0, 0, 0]);
+        // The number of values.
+        file[8 + 2 + 2 * 12 + 4] = 2;
+        // In the place of the description, which nothing needs.
+        if let Some(kind) = transparency {
+            let at = 8 + 2 + 5 * 12;
+            file.copy_within(at + 12..at + 48, at);
+            let field = [&338u16.to_le_bytes()[..], &[3, 0, 1, 0, 0, 0], &kind.to_le_bytes(), &[0, 0]].concat();
+            file[at + 36..at + 48].copy_from_slice(&field);
+        }
+        file
+    };
+    for (file, count) in [(golden("TIFF 7 channels"), 7), (two(None), 2), (two(Some(0)), 2)] {
+        for kind in [
+            "import_images, inputs: { images: scans }, params: { pattern: \"{id}.{ext}\" }",
+            "channel_statistics, inputs: { images: scans }, params: { pattern: \"{id}.{ext}\" }",
+            "pack_images, inputs: { images: scans }, params: { pattern: \"{id}.{ext}\" }",
+        ] {
+            let project = Project::new(&format!("athanor: 1\nname: p\nstages:\n  s: {{ kind: {kind} }}\n"));
+            put(&project, "scans/a.tif", &file);
+            let outcome = project.run(&[]);
+            let said = outcome.out.replace("\n        ", " ");
+            let expected = format!("has {count} channels in the samples of a pixel, and does not say which they are");
+            assert!(outcome.code == 1 && said.contains(&expected), "{kind}: {said}");
+            assert!(kind.starts_with("pack") || said.contains("`pages: channels`"), "{kind}: {said}");
+        }
+        let project = Project::new(PAGES);
+        put(&project, "scans/a.tif", &file);
+        ok(&project, &[]);
+        assert_eq!(project.read("results/pages/images/manifest.csv").lines().count(), 1 + count);
+    }
+    let project = Project::new(PAGES);
+    put(&project, "scans/a.tif", &two(Some(2)));
+    ok(&project, &["--set", "pages=first"]);
+    assert!(project.read("results/pages/images/manifest.csv").contains("a,grey,"));
+}
+
+#[test]
+fn folders_without_an_image_of_the_pattern_are_told_what_they_hold() {
+    let grey = encode::png(&Pixels::grey8(1, 1, vec![1])).unwrap();
+    let pipeline = |pattern: &str| {
+        let parameters = format!("params: {{ pattern: \"{pattern}\" }}");
+        format!(
+            "athanor: 1\nname: p\nstages:\n  i: {{ kind: import_images, inputs: {{ images: im }}, {parameters} }}\n"
+        )
+    };
+    for (pattern, file, expected) in [
+        (
+            "{id}.{ext}",
+            "x/a.png",
+            "It holds `x/a.png`, for one. Give the folder that the images are in, or a pattern with",
+        ),
+        (
+            "{id}_{channel}.{ext}",
+            "x/a_red.png",
+            "Give the folder that the images are in, or a pattern with its folders",
+        ),
+        ("{class}/{name}.{ext}", ".keep", "There is no visible file in it"),
+        ("{class}/{name}.{ext}", "a.png", "It holds `a.png`, for one. Give a `pattern` that fits its files."),
+        (
+            "{id}_{channel}.{ext}",
+            "a.png",
+            "The channels looked for are red, green, blue, yellow. Where a file holds all",
+        ),
+    ] {
+        let project = Project::new(&pipeline(pattern));
+        put(&project, &format!("im/{file}"), &grey);
+        let outcome = project.run(&[]);
+        let said = outcome.out.replace("\n        ", " ");
+        assert!(outcome.code == 1 && said.contains(expected), "{pattern} {file}: {said}");
+    }
+    let project = Project::new(&pipeline("{id}_{channel}.{ext}"));
+    ["a_red", "a_green", "b_red"].iter().for_each(|name| put(&project, &format!("im/{name}.png"), &grey));
+    let outcome = project.run(&[]);
+    assert!(outcome.code == 1 && outcome.out.contains("Add, mend or remove the file"), "{outcome:?}");
+}
+
+#[test]
+fn formats_that_are_not_read_are_named() {
+    for (start, expected, advice) in [
+        (&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], "HEIC files are not read", "Convert it to PNG"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "AVIF files are not read", "Convert it to PNG"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is the pointer that Git LFS leaves", "git lfs pull"),
+        (b"\xfd7zXZ\0\0\x04", "not an image: it is xz data", "Mend or remove the file"),
+    ] {
+        let project = project(FIVE_LINES);
+        put(&project, "photos/cat/0009.jpg", &[start, &[0; 100]].concat());
+        let outcome = project.run(&[]);
+        let said = outcome.out.replace("\n        ", " ");
+        assert!(outcome.code == 1 && said.contains(expected) && said.contains(advice), "{expected}: {said}");
+    }
+}
+
 /// A grey TIFF file of 1 x 1 pixels a page, with a description.
 fn pages_of(description: &str, pages: u32) -> Vec<u8> {
     let mut file = b"II\x2a\0\x08\0\0\0".to_vec();

@@ -91,6 +91,9 @@ fn labels_are_read_in_the_shapes_in_which_they_come() {
         ("Id,first,second\na,cat,big bird\nb,dog,dog\nc,,\n", &["target=[first, second]", "separator=''"]),
         ("dog,Id,cat,big bird\n0,a,1,1\n1.0,b,,False\n0,c,0,0\n", &["one_hot=true"]),
         ("Id,Target\na,big bird;cat\nb,dog\nc,\n", &["separator=;", "classes=[cat, dog, big bird]"]),
+        // As pandas writes numbers of a column in which cells are empty.
+        ("Id,Target,second\na,0.0,2\nb,1.0,\nc,nan,NaN\n", &["target=[Target, second]", "separator=''"]),
+        ("Id,cat,dog,big bird\na,1.0,nan,1.0\nb,0.0,1.0,\nc,,,\n", &["one_hot=true"]),
     ] {
         let project = Project::new(SHAPES);
         project.write("labels.csv", table);
@@ -106,6 +109,12 @@ fn classes_are_found_in_the_table() {
     for (table, setting, header) in [
         ("Id,Target\na,10\nb,9 10\n", "separator=' '", "Id,Target,9,10,External\na,1,0,1,False\nb,0 1,1,1,False\n"),
         ("Id,Target\na,owl\nb,elk\n", "separator=' '", "Id,Target,elk,owl,External\na,1,0,1,False\nb,0,1,0,False\n"),
+        (
+            "Id,Target\na,10.0\nb,9.0\nc,nan\n",
+            "separator=''",
+            "Id,Target,9,10,External\na,1,0,1,False\nb,0,1,0,False\nc,,0,0,False\n",
+        ),
+        ("Id,Target\na,10.0\nb,9.5\n", "separator=''", "Id,Target,10.0,9.5,External\na,0,1,0,False\nb,1,0,1,False\n"),
         ("elk,Id,owl\n0,a,1\n1,b,0\n", "one_hot=true", "Id,Target,elk,owl,External\na,1,0,1,False\nb,0,1,0,False\n"),
     ] {
         let project = Project::new(SHAPES);
@@ -113,6 +122,33 @@ fn classes_are_found_in_the_table() {
         let outcome = project.run(&["--set", "classes=from_table", "--set", setting]);
         assert_eq!(outcome.code, 0, "{table}: {} {}", outcome.out, outcome.err);
         assert_eq!(project.read("results/p/labels.csv"), header);
+    }
+}
+
+/// pandas counts so, too: "Expected 2 fields in line 4, saw 3".
+#[test]
+fn rows_are_counted_as_editors_do() {
+    for (lines, expected) in [
+        (&["Id,Target", "a,0", "b,0", "b,1"][..], "row 4: the id `b` stands in row 3 already"),
+        (&["Id,Target", "", "", "a,0", "", "a,1"], "row 6: the id `a` stands in row 4 already"),
+        (&["Id,Target", "\"a", "a\",0", "b,0,1"], "row 4: the row has 3 cells"),
+        (&["", "Id,Target", "", "", "a,0,x"], "row 5: the row has 3 cells"),
+        (&["Id,Target", "a,0", "", "b,\u{e4}"], "row 4: the row is not UTF-8 text"),
+        (
+            &["Id,Target", "a,0", "\"b,0", "\"c\",0"],
+            "row 3: the quote that opens here is closed in the middle of a cell of row 4",
+        ),
+        (&["Id,Target", "a,0", "", "\"b,0", ""], "row 4: the quote that opens here is never closed"),
+    ] {
+        for end in ["\n", "\r\n", "\r"] {
+            let project = Project::new(SHAPES);
+            // In Latin-1, of which all but one character are ASCII.
+            let bytes: Vec<u8> = lines.join(end).chars().map(|letter| letter as u8).collect();
+            std::fs::write(project.path("labels.csv"), bytes).unwrap();
+            let outcome = project.run(&[]);
+            let (expected, said) = (format!("labels.csv, {expected}"), outcome.out.replace("\n        ", " "));
+            assert!(outcome.code == 1 && said.contains(&expected), "{expected} {end:?}\n{said}");
+        }
     }
 }
 
@@ -134,11 +170,23 @@ fn labels_that_fit_no_shape_are_told() {
         ),
         ("Id,Target\na,0\n", "id=name", "labels.csv, row 1: there is no column `name`"),
         ("Id,Target\na,External\n", "classes=from_table", "a class cannot be called `External`"),
+        ("Id,Target\na,9.0\n", "separator=''", "labels.csv, row 2: there is no class 9.0: classes go from 0 to 2"),
+        (
+            "Id,Target\na,cat\nb,NA\n",
+            "separator=' '",
+            "Empty the cells of rows without a class, or add it to `classes`",
+        ),
+        (
+            "Id,Target\na,cat\nb,NA\n",
+            "classes=from_table",
+            "labels.csv, row 3: `NA` may be a class that is missing, or a class of that name",
+        ),
     ] {
         let project = Project::new(SHAPES);
         project.write("labels.csv", table);
         let outcome = project.run(&["--set", setting]);
-        assert!(outcome.code == 1 && outcome.out.contains(expected), "{expected}\n{}", outcome.out);
+        let said = outcome.out.replace("\n        ", " ");
+        assert!(outcome.code == 1 && said.contains(expected), "{expected}\n{said}");
     }
     let project = Project::new(SHAPES);
     for (setting, expected) in [
@@ -188,8 +236,9 @@ fn rows_that_several_rows_match_are_a_choice() {
     project.write("a.csv", "Id,Extra\na,x\nb,z\n");
     project.write("b.csv", "Id,antibody\nx,7\nx,8\nz,9\n");
     let outcome = project.run(&[]);
-    let expected = "b.csv, row 3: `x` stands in row 2 already";
-    assert!(outcome.code == 1 && outcome.out.contains(expected), "{}", outcome.out);
+    let said = outcome.out.replace("\n        ", " ");
+    let expected = "b.csv, row 3: `x` stands in row 2 already, and row 2 of `a.csv` matches both";
+    assert!(outcome.code == 1 && said.contains(expected), "{said}");
     for (several, expected) in [("first", "a,x,7\nb,z,9\n"), ("all", "a,x,7\na,x,8\nb,z,9\n")] {
         let outcome = project.run(&["--set", &format!("several={several}")]);
         assert_eq!(outcome.code, 0, "{}", outcome.out);
@@ -206,6 +255,24 @@ fn rows_that_several_rows_match_are_a_choice() {
     for setting in ["on=[]", "how=semi"] {
         let outcome = project.athanor(&["check", "p.yaml", "--set", setting, "--set", "columns=[antibody]"]);
         assert_eq!(outcome.code, 2, "{setting}: {}", outcome.err);
+    }
+}
+
+/// As in SQL's `EXISTS` and pandas' `isin`; and rows that nothing matches are nobody's choice.
+#[test]
+fn rows_that_are_there_twice_matter_where_they_match() {
+    for (how, other, expected) in [
+        ("inner", "Id,antibody\nx,7\ny,8\ny,9\n", "Id,Extra,antibody\na,x,7\n"),
+        ("left", "Id,antibody\ny,8\ny,9\n", "Id,Extra,antibody\na,x,\nb,z,\n"),
+        ("semi", "Id\nx\nx\n", "Id,Extra\na,x\n"),
+        ("anti", "Id\nx\nx\n", "Id,Extra\nb,z\n"),
+    ] {
+        let project = Project::new(JOIN);
+        project.write("a.csv", "Id,Extra\na,x\nb,z\n");
+        project.write("b.csv", other);
+        let outcome = project.run(&["--set", &format!("how={how}")]);
+        assert_eq!(outcome.code, 0, "{how}: {}", outcome.out);
+        assert_eq!(project.read("results/p/joined.csv"), expected, "{how}");
     }
 }
 
@@ -285,7 +352,7 @@ fn expressions_are_checked_before_and_rows_named_after() {
     let outcome = project.athanor(&["check", "p.yaml"]);
     assert_eq!(outcome.code, 2, "{}", outcome.err);
     assert!(outcome.err.contains("p.yaml:9:"), "{}", outcome.err);
-    project.write("p.yaml", &PIPELINE.replace("Id|upper", "Name|upper"));
+    project.write("p.yaml", &PIPELINE.replace("Id|upper", "Id|int"));
     let outcome = project.athanor(&["run", "p.yaml"]);
     let names_row = outcome.out.contains("row 4") && outcome.out.contains("`Id`, `Target`, `of weight`");
     assert!(outcome.code == 1 && names_row, "{}", outcome.out);
@@ -308,92 +375,15 @@ fn tables_in_other_types_of_files_are_named() {
         (&b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..], "b.csv: is compressed by gzip"),
         (b"PK\x03\x04\xff\xfe", "b.csv: is a zip archive, as spreadsheets (.xlsx, .ods) are"),
         (b"\xff\xfeI\0d\0\n\0", "b.csv: is UTF-16 text"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n",
+            "b.csv: is the pointer that Git LFS leaves",
+        ),
     ] {
         let project = project("");
         std::fs::write(project.path("b.csv"), content).unwrap();
         let outcome = project.run(&[]);
         assert!(outcome.code == 1 && outcome.out.contains(expected), "{expected}: {outcome:?}");
-    }
-}
-
-const COMPARED: &str = "athanor: 1\nname: p\nstages:\n  kept: { kind: filter_rows, inputs: { table: t.csv }, params: { keep: KEEP } }\n\
-                        results: { kept.csv: kept }\n";
-
-fn kept(keep: &str, table: &str) -> Result<String, String> {
-    let project = Project::new(&COMPARED.replace("KEEP", &format!("'{}'", keep.replace('\'', "''"))));
-    project.write("t.csv", table);
-    let outcome = project.run(&[]);
-    if outcome.code == 0 {
-        let table = project.read("results/p/kept.csv");
-        return Ok(table.lines().skip(1).map(|line| line.split(',').next().unwrap_or_default()).collect());
-    }
-    assert!(!project.path("results/p/kept.csv").exists());
-    Err(outcome.out + &outcome.err)
-}
-
-/// The rows of pandas' `query`, where that takes the expression.
-#[test]
-fn columns_of_numbers_are_compared_as_numbers() {
-    let table = "Id,score,year,Target,a b\na,0.1,2018,0,1\nb,0.9,2019,3 25,2\nc,0.2,2018,25,-3\nd,10,2018,,0.5\n";
-    for (keep, expected) in [
-        ("score > 0.5", "bd"),
-        ("score < 0.5", "ac"),
-        ("year == 2019", "b"),
-        ("year in [2018, 2020]", "acd"),
-        ("0.15 < score <= 0.9", "bc"),
-        ("row[\"a b\"] < 1", "cd"),
-        ("score + year > 2019", "bd"),
-        ("score|float > 0.5", "bd"),
-        ("year|string == \"2019\"", "b"),
-        ("year|string|last == \"9\"", "b"),
-        ("\"25\" in Target|split", "bc"),
-        ("\"2018\" in year|split", "acd"),
-        ("Target == \"25\"", "c"),
-        ("Id != \"nobody\" and year != \"none\"", "abcd"),
-    ] {
-        assert_eq!(kept(keep, table).as_deref(), Ok(expected), "{keep}");
-    }
-}
-
-#[test]
-fn a_comparison_of_text_with_numbers_is_an_error() {
-    let table = "Id,score,year,code,note\na,0.1,2018,007,x\nb,,2019,008,3\n";
-    for (keep, expected, advice) in [
-        (
-            "score > 0.5",
-            "column `score`, which holds text (the cell in row 3 is empty), with a number",
-            "score != \"\" and score|float",
-        ),
-        ("code == 7", "column `code`, which holds text (row 2 has `007`), with a number", "`code|float`"),
-        ("note in [3]", "column `note`, which holds text (row 2 has `x`), with a number", "`note|float`"),
-        ("0.5 <= row.score < 1", "column `score`, which holds text", "|float"),
-        ("year == \"2019\"", "column `year`, which holds numbers, with text", "Write `2019` without quotes"),
-        ("year > \"x\"", "column `year`, which holds numbers, with text", "`year|string`"),
-        ("Id == \"a\" or year in [\"2018\"]", "column `year`, which holds numbers, with text", "without quotes"),
-        ("note == year", "column `note`, which holds text", "|float"),
-        ("not 3 in note|split", "compares a number with text of the column `note`", "quotes"),
-        ("year|int == \"2019\"", "compares a number with text of the column `year`", "quotes"),
-        ("\"20\" in year", "column `year` holds numbers, in which nothing is `in`", "`year|string`"),
-        ("year", "column `year` holds numbers, which are neither true nor false", "`year != 0`"),
-        ("year and note", "column `year` holds numbers, which are neither true nor false", "`year != 0`"),
-    ] {
-        let said = kept(keep, table).unwrap_err().replace("\n        ", " ");
-        assert!(said.contains(expected) && said.contains(advice), "{keep}: {said}");
-    }
-}
-
-#[test]
-fn names_that_expressions_do_not_know_are_found_before() {
-    for (keep, expected) in [
-        ("x|nosuch == 1", "there is no filter `nosuch`"),
-        ("x is nosuch", "there is no test `nosuch`"),
-        ("nosuch(x) == 1", "there is no function `nosuch`"),
-        ("Id == \"a\" or (x|default(1)|nosuch)", "there is no filter `nosuch`"),
-    ] {
-        let project = Project::new(&COMPARED.replace("KEEP", &format!("'{keep}'")));
-        project.write("t.csv", "Id,x\na,1\n");
-        let outcome = project.athanor(&["check", "p.yaml"]);
-        assert!(outcome.code == 2 && outcome.err.contains(expected), "{keep}: {outcome:?}");
     }
 }
 
@@ -406,6 +396,11 @@ fn a_matrix_that_is_cut_short_is_told() {
         b"\x93NUMPY\x01\x00v\x00".iter().copied().chain(header.into_bytes()).chain(values).collect()
     };
     let whole = npy("(2, 2)", &[0.9, 0.8, 0.1, 0.7]);
+    let of_type = |kind: &str| {
+        let header = format!("{:117}\n", format!("{{'descr': {kind}, 'fortran_order': False, 'shape': (1,), }}"));
+        [&b"\x93NUMPY\x01\x00v\x00"[..], header.as_bytes(), &[0; 16]].concat()
+    };
+    let (with_fields, texts) = (of_type("[('a', '<f8'), ('b', '<f8')]"), of_type("'|S16'"));
     for (content, expected, advice) in [
         (
             &whole[..whole.len() - 8],
@@ -415,7 +410,10 @@ fn a_matrix_that_is_cut_short_is_told() {
         (&whole[..60], "the file ends within its header", "cut short; make it again"),
         (b"", "the file is empty", "cut short; make it again"),
         (&npy("()", &[1.0]), "the array has 0 dimensions", "array.reshape(1, 1)"),
-        (b"Id,x\na,1,2,3,4,5,6\n", "is no .npy file", "numpy.save"),
+        (b"Id,x\na,1,2,3,4,5,6\n", "is no .npy file, but the text `Id,x a,1,2,3,4,5,6`", "numpy.save"),
+        (b"PK\x03\x04\x14\0\0\0\0\0", "is no .npy file, but a zip archive, as .npz files are", "numpy.load("),
+        (&with_fields, "the array has fields, as of a table", "structured_to_unstructured(array)"),
+        (&texts, "the array holds text", "array.astype(float)"),
     ] {
         let project = Project::new(pipeline);
         std::fs::write(project.path("m.npy"), content).unwrap();

@@ -56,6 +56,12 @@ impl Attempt<'_> {
 
     async fn receive(&self, part: &mut PartialFile) -> Result<ReceivedBody, FetchErrorKind> {
         let (response, _permit) = self.open(part.resume_point().as_ref()).await?;
+        // A checksum says which bytes are meant.
+        if self.request.sha256.is_none()
+            && let Some(encoding) = headers::compression(response.headers(), response.url())
+        {
+            return Err(FetchErrorKind::Compressed(encoding));
+        }
         let declared = headers::content_length(response.headers());
         let framed = declared.is_some() || response.headers().contains_key(reqwest::header::TRANSFER_ENCODING);
         let resumed = response.status() == StatusCode::PARTIAL_CONTENT;

@@ -95,6 +95,9 @@ pub enum FetchErrorKind {
     /// The answer breaks HTTP's rules.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(String),
+    /// The server compresses the file although that is not allowed.
+    #[error("the server sends it compressed (`Content-Encoding: {0}`), whatever it is asked for")]
+    Compressed(String),
     /// The file does not have the expected length.
     #[error("the file has {found} bytes{}, but {expected} are expected", if *at_least { " or more" } else { "" })]
     WrongSize {
@@ -212,6 +215,9 @@ impl FetchErrorKind {
             FetchErrorKind::Status { .. } => "Look at the address in a browser, or run again later.",
             FetchErrorKind::NoAnswer(_) | FetchErrorKind::Protocol(_) => {
                 "Look at the address with another program, or tell the server's owner."
+            }
+            FetchErrorKind::Compressed(_) => {
+                "A `command` stage can unpack it: `curl --compressed`. With its `sha256` the compressed bytes are taken as they are."
             }
             FetchErrorKind::WrongSize { .. } | FetchErrorKind::WrongChecksum { .. } => {
                 "Check the expected value, and whether the server has a new version."

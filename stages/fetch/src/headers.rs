@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED, RETRY_AFTER};
+use reqwest::Url;
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED,
+    RETRY_AFTER,
+};
 
 use super::partial::ResumeMetadata;
 
@@ -16,6 +20,17 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a 
 /// Length of the body as declared.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     text(headers, &CONTENT_LENGTH)?.trim().parse().ok()
+}
+
+/// The compression that a server has put around a file although nobody allowed it. Where the file itself is said to be compressed,
+/// servers mean that by it.
+pub(super) fn compression(headers: &HeaderMap, url: &Url) -> Option<String> {
+    let encoding = text(headers, &CONTENT_ENCODING)?.trim().to_ascii_lowercase();
+    let kind = text(headers, &CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
+    let path = url.path().to_ascii_lowercase();
+    let is_packed_file = ["gzip", "tar", "tgz", "bzip", "zstd", "brotli"].iter().any(|word| kind.contains(word))
+        || [".gz", ".tgz", ".svgz", ".bz2", ".zst", ".br", ".z"].iter().any(|end| path.ends_with(end));
+    (!matches!(encoding.as_str(), "" | "identity" | "aws-chunked") && !is_packed_file).then_some(encoding)
 }
 
 /// Metadata of a whole file, from its headers.
@@ -51,6 +66,26 @@ mod tests {
 
     fn headers(name: HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn compression_around_a_file_is_told_from_compressed_files() {
+        let of = |encoding: &str, kind: &'static str, path: &str| {
+            let mut all = headers(CONTENT_ENCODING, encoding);
+            all.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+            compression(&all, &Url::parse(&format!("http://host/{path}")).unwrap())
+        };
+        assert_eq!(of("GZIP", "text/csv", "a.csv").as_deref(), Some("gzip"));
+        assert_eq!(of("br", "application/octet-stream", "file?name=a.csv").as_deref(), Some("br"));
+        for (encoding, kind, path) in [
+            ("identity", "text/csv", "a.csv"),
+            ("x-gzip", "text/csv", "a.csv.gz"),
+            ("gzip", "application/x-gzip", "download"),
+            ("gzip", "application/x-tar", "archive"),
+        ] {
+            assert_eq!(of(encoding, kind, path), None, "{encoding} {kind} {path}");
+        }
+        assert_eq!(compression(&HeaderMap::new(), &Url::parse("http://host/a").unwrap()), None);
     }
 
     #[test]

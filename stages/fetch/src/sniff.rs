@@ -8,10 +8,15 @@ pub fn describe(head: &[u8]) -> String {
     let text = || String::from_utf8_lossy(head);
     let phrase = match FileType::of(head) {
         FileType::Image(format) => return format!("a {format} image"),
-        FileType::OtherImage(name) => return format!("a {name} image"),
+        FileType::OtherImage(name) => {
+            let article = if name.starts_with('A') { "an" } else { "a" };
+            return format!("{article} {name} image");
+        }
         FileType::Zip => "a zip archive",
         FileType::EmptyZip => "an empty zip archive",
         FileType::Gzip => "gzip data",
+        FileType::Packed(name) => name,
+        FileType::LfsPointer => "the pointer of Git LFS to a file",
         FileType::Pdf => "a PDF document",
         FileType::Html => {
             let titled = |title| format!("an HTML page titled `{title}`");
@@ -63,6 +68,11 @@ mod tests {
         assert_eq!(describe(b"{\"error\": 1}"), "JSON text");
         assert_eq!(describe(b"no such\nimage"), "the text `no such image`");
         assert_eq!(describe(b"\xff\xd8\xff\xe0"), "a JPEG image");
+        assert_eq!(describe(b"\xfd7zXZ\0\0"), "xz data");
+        assert_eq!(describe(b"BZh91AY&SY"), "bzip2 data");
+        assert_eq!(describe(b"BZh91 is a text"), "the text `BZh91 is a text`");
+        assert_eq!(describe(b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic"), "a HEIC image");
+        assert_eq!(describe(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf"), "an AVIF image");
         assert_eq!(describe(&[0, 1, 2]), "data of an unknown type that starts with 00 01 02");
     }
 

@@ -187,6 +187,10 @@ pub enum Appearance {
     Gzip,
     /// A zip archive.
     Zip,
+    /// Packed by another program.
+    Packed(&'static str),
+    /// The note of Git LFS in the place of a file.
+    LfsPointer,
     /// An image in a format that is not read here.
     OtherImage(&'static str),
     /// Nothing but zeros, as a download leaves behind that reserved its space and died.
@@ -207,6 +211,8 @@ impl fmt::Display for Appearance {
             Appearance::Html => "it looks like a web page",
             Appearance::Gzip => "it is compressed by gzip",
             Appearance::Zip => "it is a zip archive",
+            Appearance::Packed(name) => return write!(out, "it is {name}"),
+            Appearance::LfsPointer => "it is the pointer that Git LFS leaves in its place; `git lfs pull` fetches it",
             Appearance::OtherImage(name) => return write!(out, "{name} files are not read, only {FORMATS}"),
             Appearance::Zeros => "it holds nothing but zeros",
             Appearance::Text => "it looks like text",
@@ -222,6 +228,8 @@ impl Appearance {
             FileType::Html | FileType::Xml => Appearance::Html,
             FileType::Gzip => Appearance::Gzip,
             FileType::Zip | FileType::EmptyZip => Appearance::Zip,
+            FileType::Packed(name) => Appearance::Packed(name),
+            FileType::LfsPointer => Appearance::LfsPointer,
             FileType::OtherImage(name) => Appearance::OtherImage(name),
             FileType::Zeros => Appearance::Zeros,
             FileType::Text | FileType::Json => Appearance::Text,
@@ -278,6 +286,14 @@ pub fn decode_as(bytes: &[u8], options: &Options) -> Result<Pixels, DecodeError>
     let raster = decoder.decode(bytes, options)?;
     let pixels = scale::apply(raster, options)?;
     Ok(decoder.orientation(bytes, options).turn(pixels))
+}
+
+/// Channels of a page that says of its samples no more than that they are grey, those of transparency not counted; 1 for any other.
+///
+/// # Errors
+/// If the bytes are not an image, or damaged where they say so.
+pub fn grey_channels(bytes: &[u8], page: Page) -> Result<usize, DecodeError> {
+    decoder(bytes)?.grey_channels(bytes, page)
 }
 
 /// Pages of a file: one, but for TIFF; and the frames of an animation, of which the first is that page.

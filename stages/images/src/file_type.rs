@@ -68,6 +68,10 @@ pub enum FileType {
     EmptyZip,
     /// Data compressed by gzip.
     Gzip,
+    /// Data packed by another program, in words.
+    Packed(&'static str),
+    /// The note that Git LFS leaves in the place of a file that was not fetched.
+    LfsPointer,
     /// A PDF document.
     Pdf,
     /// A web page.
@@ -86,7 +90,7 @@ pub enum FileType {
     Unknown,
 }
 
-const SIGNATURES: [(&[u8], FileType); 14] = [
+const SIGNATURES: [(&[u8], FileType); 23] = [
     (b"\x89PNG\r\n\x1a\n", FileType::Image(ImageFormat::Png)),
     (b"\xff\xd8\xff", FileType::Image(ImageFormat::Jpeg)),
     (b"II\x2a\x00", FileType::Image(ImageFormat::Tiff)),
@@ -97,6 +101,15 @@ const SIGNATURES: [(&[u8], FileType); 14] = [
     (b"GIF89a", FileType::Image(ImageFormat::Gif)),
     (b"qoif", FileType::Image(ImageFormat::Qoi)),
     (b"\x00\x00\x00\x0cjP", FileType::OtherImage("JPEG 2000")),
+    (b"\xff\x4f\xff\x51", FileType::OtherImage("JPEG 2000")),
+    (b"\x00\x00\x00\x0cJXL ", FileType::OtherImage("JPEG XL")),
+    (b"\xff\x0a", FileType::OtherImage("JPEG XL")),
+    (b"\xfd7zXZ\x00", FileType::Packed("xz data")),
+    (b"\x28\xb5\x2f\xfd", FileType::Packed("zstd data")),
+    (b"\x04\x22\x4d\x18", FileType::Packed("LZ4 data")),
+    (b"7z\xbc\xaf\x27\x1c", FileType::Packed("a 7-Zip archive")),
+    (b"Rar!\x1a\x07", FileType::Packed("a RAR archive")),
+    (b"version https://git-lfs.github.com/", FileType::LfsPointer),
     (b"PK\x03\x04", FileType::Zip),
     (b"PK\x05\x06", FileType::EmptyZip),
     (b"\x1f\x8b", FileType::Gzip),
@@ -114,6 +127,9 @@ impl FileType {
         }
         if let Some(format) = FileType::of_weak_signature(head) {
             return FileType::Image(format);
+        }
+        if let Some(known) = FileType::of_later_signature(head) {
+            return known;
         }
         let head = &head[..head.len().min(Self::HEAD)];
         if head.is_empty() {
@@ -144,6 +160,22 @@ impl FileType {
             [b'P', b'7', b'\n', ..] => Some(ImageFormat::Pnm),
             _ => None,
         }
+    }
+
+    /// Formats that are told by bytes behind the first.
+    fn of_later_signature(head: &[u8]) -> Option<FileType> {
+        if head.starts_with(b"BZh") && head.get(4..10) == Some(b"1AY&SY") {
+            return Some(FileType::Packed("bzip2 data"));
+        }
+        // ISO's container of media: the length of a list, and the formats in it, the main one first.
+        let formats = head.get(8..).filter(|_| head.get(4..8) == Some(b"ftyp"))?;
+        let length = head.first_chunk().map_or(0, |length| u32::from_be_bytes(*length) as usize);
+        let formats = &formats[..formats.len().min(length.saturating_sub(8))];
+        let has = |known: &[&[u8; 4]]| formats.as_chunks::<4>().0.iter().any(|format| known.contains(&format));
+        if has(&[b"avif", b"avis"]) {
+            return Some(FileType::OtherImage("AVIF"));
+        }
+        has(&[b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"]).then_some(FileType::OtherImage("HEIC"))
     }
 
     fn of_text(head: &[u8]) -> FileType {

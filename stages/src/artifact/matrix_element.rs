@@ -67,7 +67,8 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 pub(crate) fn refusal(kind: &DType) -> (String, String) {
     let save = |array: &str| format!("Save the numbers alone: `numpy.save(file, {array})`.");
     let DType::Plain(kind) = kind else {
-        return ("the array has fields".to_owned(), save("array[\"name\"]"));
+        let rows = "numpy.lib.recfunctions.structured_to_unstructured(array)";
+        return ("the array has fields, as of a table".to_owned(), save(rows));
     };
     let (what, array) = match kind.type_char() {
         TypeChar::Complex => ("complex numbers", "array.real"),

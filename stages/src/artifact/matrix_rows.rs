@@ -5,6 +5,8 @@ use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
+use athanor_fetch::sniff::describe;
+use athanor_images::file_type::FileType;
 use npyz::{DType, NpyHeader, Order};
 
 use super::matrix_element::{Element, refusal};
@@ -51,16 +53,14 @@ impl MatrixRows {
         let mut reader = BufReader::new(file);
         let header = NpyHeader::from_reader(&mut reader).map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => wrong("the file ends within its header".to_owned(), CUT_SHORT),
-            ErrorKind::InvalidData => wrong(format!("is no .npy file: {error}"), "Save it with `numpy.save`."),
+            ErrorKind::InvalidData => {
+                let (message, help) = no_npy(&head(path), &error);
+                wrong(message, help)
+            }
             _ => unreadable(error),
         })?;
         let start = reader.stream_position().map_err(unreadable)?;
-        let [rows, columns] = *header.shape() else {
-            let dimensions = header.shape().len();
-            let message = format!("the array has {dimensions} dimensions, but a matrix has 2");
-            let rows = if dimensions == 0 { "array.reshape(1, 1)" } else { "array.reshape(len(array), -1)" };
-            return Err(wrong(message, &format!("Save rows of columns: `numpy.save(file, {rows})`.")));
-        };
+        // Before the shape, of which fields are no part.
         let element = match header.dtype() {
             DType::Plain(kind) => Element::of(&kind).ok_or(DType::Plain(kind)),
             other => Err(other),
@@ -69,6 +69,12 @@ impl MatrixRows {
             let (message, help) = refusal(&kind);
             wrong(message, &help)
         })?;
+        let [rows, columns] = *header.shape() else {
+            let dimensions = header.shape().len();
+            let message = format!("the array has {dimensions} dimensions, but a matrix has 2");
+            let rows = if dimensions == 0 { "array.reshape(1, 1)" } else { "array.reshape(len(array), -1)" };
+            return Err(wrong(message, &format!("Save rows of columns: `numpy.save(file, {rows})`.")));
+        };
         let size = element.size;
         // A false header must not cause an allocation larger than the file.
         let fits = |needed: u64| needed <= bytes.saturating_sub(start) && usize::try_from(needed).is_ok();
@@ -146,6 +152,27 @@ impl MatrixRows {
             left -= self.bytes.len();
         }
         Ok(())
+    }
+}
+
+/// The first bytes of a file; none of one that cannot be read any more.
+fn head(path: &Path) -> Vec<u8> {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FileType::HEAD as u64).read_to_end(&mut head));
+    read.map_or_else(|_| Vec::new(), |_| head)
+}
+
+/// The problem of a file that is no `.npy`, by its first bytes, and what to do.
+fn no_npy(head: &[u8], error: &std::io::Error) -> (String, &'static str) {
+    if head.starts_with(b"\x93NUMPY") {
+        return (format!("the header of the .npy file is damaged: {error}"), "Make it again with `numpy.save`.");
+    }
+    match FileType::of(head) {
+        FileType::Zip | FileType::EmptyZip => (
+            "is no .npy file, but a zip archive, as .npz files are".to_owned(),
+            "Save one array of it: `numpy.save(\"x.npy\", numpy.load(\"x.npz\")[\"name\"])`.",
+        ),
+        _ => (format!("is no .npy file, but {}", describe(head)), "Save the array with `numpy.save`."),
     }
 }
 

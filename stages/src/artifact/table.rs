@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::ArtifactType;
-use crate::artifact::table_bytes::{refuse_open_quotes, refuse_other_types};
+use crate::artifact::table_bytes::{Lines, refuse_open_quotes, refuse_other_types};
 use crate::error::StageError;
 use crate::ports::{InputFile, InputValue, OutputValue};
 
@@ -86,16 +86,19 @@ impl TableInput {
         let delimiter = delimiter.of(bytes);
         refuse_open_quotes(label, bytes, delimiter)?;
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(false).from_reader(bytes);
-        let header =
-            reader.headers().map_err(|error| explain(label, &error))?.iter().map(|cell| cell.trim().to_owned());
+        let header = reader
+            .headers()
+            .map_err(|error| explain(label, &error, Lines::new(bytes)))?
+            .iter()
+            .map(|cell| cell.trim().to_owned());
         let header: Vec<String> = header.collect();
         if header.is_empty() {
             return Err(StageError::in_file(label, "the file is empty").with_help("A table starts with a header row."));
         }
-        let (mut rows, mut lines) = (Vec::new(), Vec::new());
+        let (mut rows, mut lines, mut all_lines) = (Vec::new(), Vec::new(), Lines::new(bytes));
         for row in reader.records() {
-            let row = row.map_err(|error| explain(label, &error))?;
-            lines.push(row.position().map_or(0, csv::Position::line));
+            let row = row.map_err(|error| explain(label, &error, Lines::new(bytes)))?;
+            lines.push(row.position().map_or(0, |position| line_of(position, &mut all_lines)));
             rows.push(row);
         }
         Ok(Table { label: label.clone(), header, rows, lines })
@@ -119,8 +122,13 @@ impl Delimiter {
     }
 }
 
-fn explain(label: &str, error: &csv::Error) -> StageError {
-    let line = error.position().map(csv::Position::line);
+/// The line in which a row of that position starts.
+fn line_of(position: &csv::Position, lines: &mut Lines<'_>) -> u64 {
+    lines.line_of_row(usize::try_from(position.byte()).unwrap_or(usize::MAX))
+}
+
+fn explain(label: &str, error: &csv::Error, mut lines: Lines<'_>) -> StageError {
+    let line = error.position().map(|position| line_of(position, &mut lines));
     let (message, help) = match error.kind() {
         csv::ErrorKind::UnequalLengths { expected_len, len, .. } => (
             format!("the row has {len} cell{}, but the header has {expected_len}", if *len == 1 { "" } else { "s" }),

@@ -28,6 +28,9 @@ const UTF_16_HEAD: usize = 64;
 /// Names the type by the first bytes, with what makes a table of it.
 pub(super) fn refuse_other_types(label: &str, bytes: &[u8]) -> Result<(), StageError> {
     let wrong = |message: &str, help: &str| Err(StageError::in_file(label, message).with_help(help));
+    if FileType::of(bytes) == FileType::LfsPointer {
+        return wrong("is the pointer that Git LFS leaves in the place of a file", "Fetch the file: `git lfs pull`.");
+    }
     // Text of any kind may begin with what is a signature elsewhere.
     if !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok() {
         return Ok(());
@@ -64,17 +67,57 @@ fn is_utf_16(bytes: &[u8]) -> bool {
 pub(super) fn refuse_open_quotes(label: &str, bytes: &[u8], delimiter: u8) -> Result<(), StageError> {
     let help = "Close it, double a quote that belongs to the text (`\"\"`) in a quoted cell, or take it out.";
     let Some(quote) = open_quote(bytes, delimiter) else { return Ok(()) };
+    let mut lines = Lines::new(bytes);
+    let opened = lines.line_at(quote.opened);
     let message = match quote.closed {
         None => "the quote that opens here is never closed".to_owned(),
-        Some(line) => format!("the quote that opens here is closed in the middle of a cell of row {line}"),
+        Some(at) => {
+            let line = lines.line_at(at);
+            format!("the quote that opens here is closed in the middle of a cell of row {line}")
+        }
     };
-    Err(StageError::at_row(label, quote.opened, message).with_help(help))
+    Err(StageError::at_row(label, opened, message).with_help(help))
 }
 
-/// Lines of a quote that swallows rows.
+/// Lines of a text in the order of its bytes: LF, CRLF and CR each end one, as in editors and for the reader of CSV. That
+/// reader's own lines are others: it counts LF alone, and takes the end of the row before for the place of a row.
+pub(super) struct Lines<'b> {
+    bytes: &'b [u8],
+    at: usize,
+    line: u64,
+}
+
+impl<'b> Lines<'b> {
+    /// The lines of `bytes`, from the first.
+    pub(super) fn new(bytes: &'b [u8]) -> Self {
+        Lines { bytes, at: 0, line: 1 }
+    }
+
+    /// The 1-based line of a byte that is not in front of those asked for before.
+    pub(super) fn line_at(&mut self, place: usize) -> u64 {
+        let ends = |at: usize| match self.bytes[at] {
+            b'\n' => true,
+            b'\r' => self.bytes.get(at + 1) != Some(&b'\n'),
+            _ => false,
+        };
+        let place = place.min(self.bytes.len());
+        self.line += (self.at..place).filter(|at| ends(*at)).count() as u64;
+        self.at = self.at.max(place);
+        self.line
+    }
+
+    /// The line of the first row that starts at a byte or behind it, where empty lines may be in front of it.
+    pub(super) fn line_of_row(&mut self, place: usize) -> u64 {
+        let rest = self.bytes.get(place..).unwrap_or_default();
+        let blanks = rest.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        self.line_at(place + blanks)
+    }
+}
+
+/// Bytes of a quote that swallows rows.
 struct Quote {
-    opened: u64,
-    closed: Option<u64>,
+    opened: usize,
+    closed: Option<usize>,
 }
 
 /// Places in a table, as the reader sees them.
@@ -86,25 +129,26 @@ enum At {
 }
 
 fn open_quote(bytes: &[u8], delimiter: u8) -> Option<Quote> {
-    let (mut at, mut line, mut opened) = (At::CellStart, 1, 1);
-    for &byte in bytes {
-        let ends_cell = byte == delimiter || byte == b'\n' || byte == b'\r';
+    let (mut at, mut opened, mut spans_lines) = (At::CellStart, 0, false);
+    for (place, &byte) in bytes.iter().enumerate() {
+        let ends_line = byte == b'\n' || byte == b'\r';
+        let ends_cell = byte == delimiter || ends_line;
         at = match at {
             At::CellStart if byte == b'"' => {
-                opened = line;
+                (opened, spans_lines) = (place, false);
                 At::Quoted
             }
             At::Quoted if byte == b'"' => At::BehindQuote,
             // Two quotes are one of the text.
             At::BehindQuote if byte == b'"' => At::Quoted,
             At::Quoted => At::Quoted,
-            At::BehindQuote if !ends_cell && byte != b' ' && opened < line => {
-                return Some(Quote { opened, closed: Some(line) });
+            At::BehindQuote if !ends_cell && byte != b' ' && spans_lines => {
+                return Some(Quote { opened, closed: Some(place) });
             }
             _ if ends_cell => At::CellStart,
             _ => At::Cell,
         };
-        line += u64::from(byte == b'\n');
+        spans_lines |= ends_line;
     }
     matches!(at, At::Quoted).then_some(Quote { opened, closed: None })
 }
@@ -114,7 +158,21 @@ mod tests {
     use super::*;
 
     fn quote(table: &str) -> Option<(u64, Option<u64>)> {
-        open_quote(table.as_bytes(), b',').map(|quote| (quote.opened, quote.closed))
+        let mut lines = Lines::new(table.as_bytes());
+        let quote = open_quote(table.as_bytes(), b',')?;
+        Some((lines.line_at(quote.opened), quote.closed.map(|at| lines.line_at(at))))
+    }
+
+    #[test]
+    fn each_way_to_end_a_line_ends_one() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = ["Id,x", "", "", "a,1", "\"b", "c\",2", "d,3", ""].join(end);
+            let mut lines = Lines::new(text.as_bytes());
+            let mut of = |row: &str| lines.line_of_row(text.find(row).unwrap_or_default());
+            assert_eq!([of("Id"), of("a,"), of("\"b"), of("d,3")], [1, 4, 5, 7], "{end:?}");
+            assert_eq!(Lines::new(text.as_bytes()).line_of_row("Id,x".len()), 4, "{end:?}");
+            assert_eq!(quote(&["a,b", "1,\"6 inch", "2,\"7 inch", "3,z"].join(end)), Some((2, Some(3))), "{end:?}");
+        }
     }
 
     #[test]

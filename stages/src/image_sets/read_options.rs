@@ -13,7 +13,7 @@ use crate::artifact::image_set::{
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::params::ParamProblem;
-use athanor_images::decode::{self, DecodeError, Exif, Header, Options, Page, Scale};
+use athanor_images::decode::{self, Appearance, DecodeError, Exif, Header, Options, Page, Scale};
 use athanor_images::pixels::{Pixels, Samples};
 
 /// Parameters of every kind that reads images.
@@ -138,8 +138,32 @@ impl ReadOptions {
     /// # Errors
     /// A file that cannot be read as an image, or has colours none of which is known to hold the channel.
     pub fn decode(&self, file: &ImageFile) -> Result<Pixels, StageError> {
-        let (_, pixels) = self.decode_page(file, &file.read()?, Page::Only)?;
+        let (_, pixels) = self.decode_colours(file, &file.read()?, Page::Only)?;
         self.channel_of(file, pixels)
+    }
+
+    /// As [`ReadOptions::decode_page`], for a page whose samples are known: grey or colours, and transparency.
+    ///
+    /// # Errors
+    /// As there; also more channels than these, of which only some would be taken.
+    pub(crate) fn decode_colours(
+        &self,
+        file: &ImageFile,
+        bytes: &[u8],
+        page: Page,
+    ) -> Result<(Header, Pixels), StageError> {
+        let (header, pixels) = self.decode_page(file, bytes, page)?;
+        let count = match pixels.channels {
+            2 | 4 => decode::grey_channels(bytes, page).map_err(|error| explain(file, &error))?,
+            count => count,
+        };
+        // Three without a name are taken for colours.
+        if matches!(count, 1 | 3) {
+            return Ok((header, pixels));
+        }
+        let message = format!("has {count} channels in the samples of a pixel, and does not say which they are");
+        let help = "Import such files by `import_images` with `pages: channels`, which makes a channel of each.";
+        Err(StageError::in_file(&file.label, message).with_help(help))
     }
 
     /// All samples of a page, and what its header says; `bytes` are the file's.
@@ -225,7 +249,10 @@ pub(crate) fn explain(file: &ImageFile, error: &DecodeError) -> StageError {
         DecodeError::SeveralPages { .. } => {
             "Import such files by `import_images`, with `pages: channels` if each page is a channel, or with `pages: first`."
         }
-        _ => "Mend or remove it, or leave such images out with `on_bad: skip`.",
+        DecodeError::NotAnImage(Appearance::OtherImage(_)) => {
+            "Convert it to PNG, TIFF or JPEG, or leave such images out with `on_bad: skip`."
+        }
+        _ => "Mend or remove the file, or leave such images out with `on_bad: skip`.",
     };
     StageError::in_file(&file.label, error.to_string()).with_help(help)
 }

@@ -22,10 +22,11 @@ pub struct FilterRowsParams {
     /// Expression that is true for the rows to keep; all are kept without it. Columns are variables, and `row["a name"]` reads one
     /// whose name is no variable's: `score > 0.5 and "25" in Target|split`. A column whose cells are all numbers holds numbers, and
     /// any other text, as do numbers that are not written as they are printed (`007`, `0.50`). A comparison of text with a number
-    /// is an error; `|float` and `|string` make one of the other.
+    /// is an error; `|float` and `|string` make one of the other. Text and numbers are neither true nor false, words such as `True`
+    /// among them: `External == "True"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
-    /// Columns to set, by name: an expression for each. Those that are not there are added.
+    /// Columns to set, by name: an expression for each; the cell of one that is none is empty. Those that are not there are added.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schemars(example = serde_json::json!({ "Target": "Target|replace(\";\", \" \")" }))]
     pub set: IndexMap<String, String>,
@@ -68,7 +69,7 @@ impl StageKind for FilterRows {
     type Outputs = FilterRowsOutputs;
 
     const NAME: &'static str = "filter_rows";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const DOC: &'static str = "Keeps the rows of a table for which an expression is true, and sets columns. Expressions are those of `${{ }}`, over the columns of a row.";
 
     fn run(

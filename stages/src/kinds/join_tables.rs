@@ -30,7 +30,7 @@ pub struct JoinTablesParams {
     /// Columns of `other` to add; the default is all but those of `on`. Not for `semi` and `anti`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
-    /// Treatment of a row that several rows of `other` match.
+    /// Treatment of a row that several rows of `other` match. `semi` and `anti` ask only whether one does.
     #[serde(default)]
     pub several: Several,
 }
@@ -122,7 +122,7 @@ impl StageKind for JoinTables {
         let (ours, theirs): (Vec<&str>, Vec<&str>) = params.on.pairs().into_iter().unzip();
         let our_keys = keys(&table, &ours)?;
         let their_keys = keys(&other, &theirs)?;
-        let index = index(&other, &their_keys, params.several)?;
+        let index = index(&their_keys);
         let added = added_columns(&params, &table, &other, &theirs)?;
         let header: Vec<&str> = table.header().iter().map(String::as_str).collect();
         let header: Vec<&str> = header.into_iter().chain(added.iter().map(|at| other.header()[*at].as_str())).collect();
@@ -137,9 +137,13 @@ impl StageKind for JoinTables {
             match (params.how, matches) {
                 (How::Left | How::Anti, []) | (How::Semi, [_, ..]) => rows.push(cells(row, None)),
                 (How::Inner | How::Semi, []) | (How::Anti, [_, ..]) => {}
-                (How::Inner | How::Left, matches) => {
-                    rows.extend(matches.iter().map(|matched| cells(row, Some(*matched))));
-                }
+                (How::Inner | How::Left, [first, more @ ..]) => match (params.several, more) {
+                    (Several::Error, [second, ..]) => {
+                        return Err(several_match((&table, row), &other, &key.join(", "), [*first, *second]));
+                    }
+                    (Several::Error | Several::First, _) => rows.push(cells(row, Some(*first))),
+                    (Several::All, _) => rows.extend(matches.iter().map(|matched| cells(row, Some(*matched)))),
+                },
             }
         }
         context.metric("rows", rows.len() as f64);
@@ -158,25 +162,20 @@ fn keys<'t>(table: &'t Table, columns: &[&str]) -> Result<Keys<'t>, StageError> 
 }
 
 /// The rows of each key.
-fn index<'k>(
-    other: &Table,
-    keys: &'k Keys<'_>,
-    several: Several,
-) -> Result<HashMap<&'k Vec<&'k str>, Vec<usize>>, StageError> {
+fn index<'k>(keys: &'k Keys<'_>) -> HashMap<&'k Vec<&'k str>, Vec<usize>> {
     let mut index: HashMap<&Vec<&str>, Vec<usize>> = HashMap::with_capacity(keys.len());
     for (row, key) in keys.iter().enumerate() {
-        let rows = index.entry(key).or_default();
-        match (several, rows.first()) {
-            (Several::Error, Some(first)) => {
-                let message = format!("`{}` stands in row {} already", key.join(", "), other.line(*first));
-                let help = "Take one of them out, or choose with `several: first` or `several: all`.";
-                return Err(other.error(row, message).with_help(help));
-            }
-            (Several::First, Some(_)) => {}
-            (Several::All, _) | (_, None) => rows.push(row),
-        }
+        index.entry(key).or_default().push(row);
     }
-    Ok(index)
+    index
+}
+
+/// The error about a row of a table that two rows of `other` match.
+fn several_match((table, row): (&Table, usize), other: &Table, key: &str, [first, second]: [usize; 2]) -> StageError {
+    let (ours, first) = (table.line(row), other.line(first));
+    let message = format!("`{key}` stands in row {first} already, and row {ours} of `{}` matches both", table.label);
+    let help = "Take one of them out, or choose with `several: first` or `several: all`.";
+    other.error(second, message).with_help(help)
 }
 
 /// Places in `other` of the columns to add, none of which may be in `table`.

@@ -32,7 +32,7 @@ pub struct LabelTableParams {
     /// Column of ids. Blanks around an id are taken out.
     #[serde(default = "id")]
     pub id: String,
-    /// Column, or list of columns, whose cells hold classes by name or by number. An empty cell is no class.
+    /// Column, or list of columns, whose cells hold classes by name or by number, as `3` or `3.0`. An empty cell, or NaN, is no class.
     #[serde(default = "target")]
     pub target: Columns,
     /// Whether labels are one-hot: each class has a column of its own, with its name, that holds 0 or 1, and there is no `target`.
@@ -149,7 +149,7 @@ impl StageKind for LabelTable {
     type Outputs = LabelTableOutputs;
 
     const NAME: &'static str = "label_table";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
     const DOC: &'static str = "Reads labels in the shape in which they come, multi-label or one class a row, and writes them in that of all other kinds: sorted class numbers, one 0/1 column a class, and for external rows the antibody and its rank among the antibodies sorted as text.\n\nIn this form tables carry the names of their classes: training, reports and submissions take them from it.";
 
     fn run(

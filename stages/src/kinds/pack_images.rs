@@ -279,7 +279,7 @@ impl Pack<'_> {
                 Some((digest, pixels)) if digest == file.digest => Ok(pixels),
                 _ => file
                     .read()
-                    .and_then(|bytes| self.reading.decode_page(file, &bytes, Page::Only))
+                    .and_then(|bytes| self.reading.decode_colours(file, &bytes, Page::Only))
                     .map(|(_, pixels)| pixels),
             };
             let pixels = whole.and_then(|whole| {

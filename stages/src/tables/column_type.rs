@@ -9,12 +9,14 @@ use crate::artifact::table::Table;
 pub(crate) enum ColumnType {
     /// Every cell is a number that is written as it is printed: not `007`, `0.50`, `1e5` or nothing.
     Numbers,
-    /// Anything else; the first cell that is no such number, and its line.
+    /// Anything else, `True` and `False` among them; the first cell that is no such number, and its line.
     Text {
         /// The cell.
         cell: String,
         /// Its line in the file.
         line: u64,
+        /// The word for true, if cells hold words for true and false, or nothing.
+        truth: Option<&'static str>,
     },
 }
 
@@ -28,12 +30,28 @@ pub(crate) fn number(cell: &str) -> Option<Value> {
     (value.to_string() == cell).then_some(value)
 }
 
+/// The word for true of cells that hold words for true and false alone, or nothing.
+fn truth<'c>(cells: impl Iterator<Item = &'c str>) -> Option<&'static str> {
+    let word = |cell: &str| match cell {
+        "True" | "False" => Some("True"),
+        "TRUE" | "FALSE" => Some("TRUE"),
+        "true" | "false" => Some("true"),
+        _ => None,
+    };
+    let words = cells.filter(|cell| !cell.is_empty()).map(word);
+    words.collect::<Option<Vec<_>>>()?.first().copied()
+}
+
 impl ColumnType {
     /// The types of the columns of a table, in order; none for a table without rows.
     pub(crate) fn of(table: &Table) -> Vec<ColumnType> {
         let odd = |column: usize| (0..table.len()).find(|row| number(table.cell(*row, column).trim()).is_none());
         let of = |column: usize| match odd(column) {
-            Some(row) => ColumnType::Text { cell: table.cell(row, column).to_owned(), line: table.line(row) },
+            Some(row) => ColumnType::Text {
+                cell: table.cell(row, column).to_owned(),
+                line: table.line(row),
+                truth: truth((0..table.len()).map(|row| table.cell(row, column).trim())),
+            },
             None => ColumnType::Numbers,
         };
         if table.is_empty() { Vec::new() } else { (0..table.header().len()).map(of).collect() }

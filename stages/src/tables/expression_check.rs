@@ -1,14 +1,15 @@
-//! Checks of expressions over rows by their syntax tree: names of filters, and comparisons of text with numbers, which are
-//! false, or true, whatever the cells hold.
+//! Checks of expressions over rows by their syntax tree, for what is false, or true, whatever the cells hold: comparisons of text
+//! with numbers or truth values, and text or numbers in the place of a condition.
 
 use std::borrow::Cow;
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOpKind};
+use minijinja::Value;
+use minijinja::machinery::ast::{BinOpKind, CompareOpKind, Expr, UnaryOpKind};
 use minijinja::machinery::parse_expr;
 use minijinja::value::ValueKind;
-use minijinja::{Environment, ErrorKind, Value};
 
 use super::column_type::ColumnType;
+use super::expression_tree::{column_name, walk};
 
 /// A mistake in an expression.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,38 +20,8 @@ pub(crate) struct Mistake {
     pub(crate) help: String,
 }
 
-/// The first filter, test or function in `text` that does not exist, described.
-pub(crate) fn unknown_name(environment: &Environment<'_>, text: &str) -> Option<String> {
-    let tree = parse_expr(text).ok()?;
-    let mut unknown = None;
-    walk(&tree, &mut |part| {
-        unknown = unknown.take().or_else(|| unknown_in(environment, part));
-    });
-    unknown
-}
-
-fn unknown_in(environment: &Environment<'_>, part: &Expr<'_>) -> Option<String> {
-    match part {
-        Expr::Filter(filter) => {
-            let error = environment.empty_state().apply_filter(filter.name, &[]).err()?;
-            (error.kind() == ErrorKind::UnknownFilter).then(|| format!("there is no filter `{}`", filter.name))
-        }
-        Expr::Test(test) => {
-            let error = environment.empty_state().perform_test(test.name, &[]).err()?;
-            (error.kind() == ErrorKind::UnknownTest).then(|| format!("there is no test `{}`", test.name))
-        }
-        Expr::Call(call) => match &call.expr {
-            Expr::Var(name) if environment.globals().all(|(known, _)| known != name.id) => {
-                Some(format!("there is no function `{}`", name.id))
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The first comparison in `text` that mixes numbers and text, where `column` tells the types of columns. With `is_condition` a
-/// column of numbers may not stand for true and false: 0 would be false.
+/// The first comparison in `text` that mixes numbers, text and truth values, where `column` tells the types of columns. With
+/// `is_condition` neither numbers nor text may stand for true and false: 0 would be false, and `False` true.
 pub(crate) fn mistake<'c>(
     text: &str,
     is_condition: bool,
@@ -58,56 +29,11 @@ pub(crate) fn mistake<'c>(
 ) -> Option<Mistake> {
     let tree = parse_expr(text).ok()?;
     let types = Types { text, column };
-    let mut found = if is_condition { types.truth(&tree) } else { None };
+    let mut found = if is_condition { types.condition(&tree) } else { None };
     walk(&tree, &mut |part| {
         found = found.take().or_else(|| types.mistake_in(part));
     });
     found
-}
-
-/// Calls `see` for `part` and all parts of it.
-fn walk<'t>(part: &'t Expr<'t>, see: &mut dyn FnMut(&'t Expr<'t>)) {
-    see(part);
-    let mut all: Vec<&Expr<'_>> = Vec::new();
-    let mut arguments: &[CallArg<'_>] = &[];
-    match part {
-        Expr::Var(_) | Expr::Const(_) => {}
-        Expr::Slice(slice) => {
-            all.push(&slice.expr);
-            all.extend([&slice.start, &slice.stop, &slice.step].into_iter().flatten());
-        }
-        Expr::UnaryOp(operation) => all.push(&operation.expr),
-        Expr::BinOp(operation) => all.extend([&operation.left, &operation.right]),
-        Expr::Compare(chain) => {
-            all.push(&chain.expr);
-            all.extend(chain.ops.iter().map(|operation| &operation.expr));
-        }
-        Expr::IfExpr(choice) => {
-            all.extend([&choice.test_expr, &choice.true_expr]);
-            all.extend(&choice.false_expr);
-        }
-        Expr::Filter(filter) => {
-            all.extend(&filter.expr);
-            arguments = &filter.args;
-        }
-        Expr::Test(test) => {
-            all.push(&test.expr);
-            arguments = &test.args;
-        }
-        Expr::GetAttr(attribute) => all.push(&attribute.expr),
-        Expr::GetItem(item) => all.extend([&item.expr, &item.subscript_expr]),
-        Expr::Call(call) => {
-            all.push(&call.expr);
-            arguments = &call.args;
-        }
-        Expr::List(list) => all.extend(&list.items),
-        Expr::Tuple(tuple) => all.extend(&tuple.items),
-        Expr::Map(map) => all.extend(map.keys.iter().chain(&map.values)),
-    }
-    all.extend(arguments.iter().map(|argument| match argument {
-        CallArg::Pos(value) | CallArg::Kwarg(_, value) | CallArg::PosSplat(value) | CallArg::KwargSplat(value) => value,
-    }));
-    all.into_iter().for_each(|part| walk(part, see));
 }
 
 /// Type of a part of an expression, as far as it is certain.
@@ -117,6 +43,8 @@ enum Type {
     Text,
     /// A list of text.
     Texts,
+    Truth,
+    None,
     Unknown,
 }
 
@@ -127,18 +55,9 @@ struct Types<'e, 'c> {
 }
 
 impl<'c> Types<'_, 'c> {
-    /// The column that a part is: `score`, `row.score`, `row["score"]`.
+    /// The column that a part is.
     fn column_of<'t>(&self, part: &'t Expr<'t>) -> Option<(Cow<'t, str>, &'c ColumnType)> {
-        let is_row = |part: &Expr<'_>| matches!(part, Expr::Var(name) if name.id == "row");
-        let name = match part {
-            Expr::Var(name) => Cow::Borrowed(name.id),
-            Expr::GetAttr(attribute) if is_row(&attribute.expr) => Cow::Borrowed(attribute.name),
-            Expr::GetItem(item) if is_row(&item.expr) => match &item.subscript_expr {
-                Expr::Const(name) => Cow::Owned(name.value.as_str()?.to_owned()),
-                _ => return None,
-            },
-            _ => return None,
-        };
+        let name = column_name(part)?;
         let column = (self.column)(&name)?;
         Some((name, column))
     }
@@ -152,10 +71,16 @@ impl<'c> Types<'_, 'c> {
         }
         match part {
             Expr::Const(constant) => of_value(&constant.value),
-            Expr::UnaryOp(operation) if matches!(operation.op, UnaryOpKind::Neg) => Type::Number,
+            Expr::UnaryOp(operation) => match operation.op {
+                UnaryOpKind::Neg => Type::Number,
+                UnaryOpKind::Not => Type::Truth,
+            },
+            Expr::Compare(_) | Expr::Test(_) => Type::Truth,
             Expr::BinOp(operation) => match operation.op {
                 BinOpKind::Sub | BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Rem | BinOpKind::Pow => Type::Number,
                 BinOpKind::Concat => Type::Text,
+                BinOpKind::Eq | BinOpKind::Ne | BinOpKind::In => Type::Truth,
+                BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte => Type::Truth,
                 BinOpKind::Add if self.of(&operation.left) == self.of(&operation.right) => self.of(&operation.left),
                 _ => Type::Unknown,
             },
@@ -184,7 +109,7 @@ impl<'c> Types<'_, 'c> {
                         self.compared(left, right, false)
                     }
                     BinOpKind::In => self.contained(left, right),
-                    BinOpKind::ScAnd | BinOpKind::ScOr => self.truth(left).or_else(|| self.truth(right)),
+                    BinOpKind::ScAnd | BinOpKind::ScOr => self.chosen(left, right),
                     _ => None,
                 }
             }
@@ -196,14 +121,58 @@ impl<'c> Types<'_, 'c> {
                     _ => self.compared(left, &operation.expr, false),
                 })
             }
-            Expr::UnaryOp(operation) if matches!(operation.op, UnaryOpKind::Not) => self.truth(&operation.expr),
-            Expr::IfExpr(choice) => self.truth(&choice.test_expr),
+            Expr::UnaryOp(operation) if matches!(operation.op, UnaryOpKind::Not) => self.condition(&operation.expr),
+            Expr::IfExpr(choice) => self.condition(&choice.test_expr),
+            Expr::Test(test) => match test.name {
+                "true" | "false" => self.never(&test.expr, Type::Truth),
+                "none" => self.never(&test.expr, Type::None),
+                _ => None,
+            },
             _ => None,
         }
     }
 
+    /// Numbers or text in the place of a condition.
+    fn condition(&self, part: &Expr<'_>) -> Option<Mistake> {
+        match part {
+            Expr::BinOp(operation) if matches!(operation.op, BinOpKind::ScAnd | BinOpKind::ScOr) => {
+                return self.condition(&operation.left).or_else(|| self.condition(&operation.right));
+            }
+            Expr::IfExpr(choice) => {
+                let other = || choice.false_expr.as_ref().and_then(|other| self.condition(other));
+                return self.condition(&choice.true_expr).or_else(other);
+            }
+            _ => {}
+        }
+        if let Some(mistake) = self.numbers(part) {
+            return Some(mistake);
+        }
+        let expression = self.text;
+        match (self.column_of(part), self.of(part)) {
+            (Some((name, column)), Type::Text) => Some(self.text_column(&name, column)),
+            (None, Type::Text | Type::Number) if matches!(part, Expr::Const(_)) => Some(Mistake {
+                message: format!("`{expression}`: a text or number stands by itself in the place of a condition"),
+                help: "Write the comparison out, as in `x == 1 or x == 2`, or `x in [1, 2]`.".to_owned(),
+            }),
+            (None, Type::Text) => Some(Mistake {
+                message: format!("`{expression}`: text stands in the place of a condition"),
+                help: "Compare it, as in `… == \"x\"`, or `… != \"\"` for what is not empty.".to_owned(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// A mistake of `and` or `or`, which give one of two values: of text what is not empty, as in `note or "none"`.
+    fn chosen(&self, left: &Expr<'_>, right: &Expr<'_>) -> Option<Mistake> {
+        let truths = || match self.column_of(left)? {
+            (name, column @ ColumnType::Text { truth: Some(_), .. }) => Some(self.text_column(&name, column)),
+            _ => None,
+        };
+        self.numbers(left).or_else(|| self.numbers(right)).or_else(truths)
+    }
+
     /// A column of numbers in the place of a condition.
-    fn truth(&self, part: &Expr<'_>) -> Option<Mistake> {
+    fn numbers(&self, part: &Expr<'_>) -> Option<Mistake> {
         let (name, column) = self.column_of(part)?;
         let word = written(&name);
         (*column == ColumnType::Numbers).then(|| Mistake {
@@ -214,11 +183,57 @@ impl<'c> Types<'_, 'c> {
         })
     }
 
+    /// The mistake of a column of text in the place of a truth value.
+    fn text_column(&self, name: &str, column: &ColumnType) -> Mistake {
+        let word = written(name);
+        let ColumnType::Text { truth: Some(truth), .. } = column else {
+            return Mistake {
+                message: format!("`{}`: the column `{name}` holds text, which is neither true nor false", self.text),
+                help: format!("Compare it, as in `{word} == \"x\"`, or `{word} != \"\"` for cells that are not empty."),
+            };
+        };
+        Mistake {
+            message: format!(
+                "`{}`: the column `{name}` holds text such as `{truth}`, and any text counts as true",
+                self.text
+            ),
+            help: format!("Compare it with text: `{word} == \"{truth}\"`, or `{word} != \"{truth}\"` for the others."),
+        }
+    }
+
+    /// The mistake of a question whether a part is a truth value or none, if it is certain to be neither.
+    fn never(&self, part: &Expr<'_>, other: Type) -> Option<Mistake> {
+        let of_part = self.of(part);
+        if !matches!(of_part, Type::Number | Type::Text | Type::Texts) {
+            return None;
+        }
+        let expression = self.text;
+        let column = self.column_of(part);
+        let word = column.as_ref().map_or("…".into(), |(name, _)| Cow::Owned(written(name)));
+        let holds = column.as_ref().map_or_else(|| "a cell".to_owned(), |(name, _)| format!("the column `{name}`"));
+        if other == Type::None {
+            return Some(Mistake {
+                message: format!("`{expression}`: {holds} holds text or numbers, and never none"),
+                help: format!("An empty cell is an empty text: `{word} == \"\"`."),
+            });
+        }
+        Some(match column {
+            Some((name, column @ ColumnType::Text { truth: Some(_), .. })) => self.text_column(&name, column),
+            _ => Mistake {
+                message: format!("`{expression}`: {holds} holds text or numbers, which are no truth values"),
+                help: "Compare it with text in quotes, or with a number.".to_owned(),
+            },
+        })
+    }
+
     /// A comparison of a number and a text. To be equal to a text that is no number is no mistake: no number is.
     fn compared(&self, left: &Expr<'_>, right: &Expr<'_>, for_equality: bool) -> Option<Mistake> {
         let (number, text) = match (self.of(left), self.of(right)) {
             (Type::Number, Type::Text) => (left, right),
             (Type::Text, Type::Number) => (right, left),
+            // 0 and 1 do equal false and true.
+            (Type::Text, Type::Truth) | (_, Type::None) => return self.never(left, self.of(right)),
+            (Type::Truth, Type::Text) | (Type::None, _) => return self.never(right, self.of(left)),
             _ => return None,
         };
         if let (true, Expr::Const(literal)) = (for_equality, text)
@@ -255,7 +270,7 @@ impl<'c> Types<'_, 'c> {
     /// The mistake of a comparison of a part that is a number with one that is text.
     fn mixed(&self, number: &Expr<'_>, text: &Expr<'_>) -> Mistake {
         let expression = self.text;
-        if let Some((name, ColumnType::Text { cell, line })) = self.column_of(text) {
+        if let Some((name, ColumnType::Text { cell, line, .. })) = self.column_of(text) {
             let word = written(&name);
             let why = match cell.trim() {
                 "" => format!("the cell in row {line} is empty"),
@@ -303,6 +318,8 @@ fn of_value(value: &Value) -> Type {
     match value.kind() {
         ValueKind::Number => Type::Number,
         ValueKind::String => Type::Text,
+        ValueKind::Bool => Type::Truth,
+        ValueKind::None => Type::None,
         _ => Type::Unknown,
     }
 }

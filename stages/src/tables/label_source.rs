@@ -64,10 +64,12 @@ impl LabelSource<'_> {
     /// The classes in cells that name them.
     fn of_cells(&self, table: &Table) -> Result<(Vec<String>, Vec<Target>), StageError> {
         let columns = self.target.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
-        let words = |row: usize| columns.iter().flat_map(move |column| self.words(table.cell(row, *column)));
+        let words = |row: usize| -> Vec<&str> {
+            columns.iter().flat_map(|column| self.words(table.cell(row, *column))).collect()
+        };
         let classes = match self.classes {
             Some(classes) => classes.to_vec(),
-            None => in_order((0..table.len()).flat_map(&words).collect()),
+            None => self.found(table, &words)?,
         };
         if classes.is_empty() {
             return Err(StageError::in_file(&table.label, "no row has a class, so that there are none to name"));
@@ -75,34 +77,50 @@ impl LabelSource<'_> {
         let numbers: HashMap<&str, usize> =
             classes.iter().enumerate().map(|(number, name)| (name.as_str(), number)).collect();
         let class = |row: usize, word: &str| {
-            let number =
-                numbers.get(word).copied().or_else(|| word.parse().ok().filter(|number| *number < classes.len()));
+            let by_number = || whole(word).parse::<usize>().ok().filter(|number| *number < classes.len());
+            let number = numbers.get(word).or_else(|| numbers.get(whole(word))).copied().or_else(by_number);
             number.ok_or_else(|| self.unknown_class(table, row, word, classes.len()))
         };
         let target = |row: usize| -> Result<Target, StageError> {
-            Ok(Target::new(words(row).map(|word| class(row, word)).collect::<Result<Vec<_>, _>>()?))
+            Ok(Target::new(words(row).into_iter().map(|word| class(row, word)).collect::<Result<Vec<_>, _>>()?))
         };
         let targets = (0..table.len()).map(target).collect::<Result<_, _>>()?;
         Ok((classes, targets))
     }
 
-    /// The classes of a cell, as they are written.
+    /// The classes that are written in the table.
+    fn found<'t>(&self, table: &'t Table, words: &impl Fn(usize) -> Vec<&'t str>) -> Result<Vec<String>, StageError> {
+        let rows = || (0..table.len()).flat_map(|row| words(row).into_iter().map(move |word| (row, word)));
+        if let Some((row, word)) = rows().find(|(_, word)| MISSING.contains(word)) {
+            let message = format!("`{word}` may be a class that is missing, or a class of that name");
+            return Err(table.error(row, message).with_help(
+                "Empty the cells of rows without a class, or name the classes with `classes`, this one among them.",
+            ));
+        }
+        let are_whole = rows().all(|(_, word)| whole(word).parse::<u64>().is_ok());
+        Ok(in_order(rows().map(|(_, word)| if are_whole { whole(word) } else { word }).collect()))
+    }
+
+    /// The classes of a cell, as they are written. NaN is no class, unless it is called so.
     fn words<'c>(&self, cell: &'c str) -> Vec<&'c str> {
         let words: Vec<&str> = match self.separator {
             "" => vec![cell],
             separator if separator.trim().is_empty() => cell.split_whitespace().collect(),
             separator => cell.split(separator).collect(),
         };
-        words.into_iter().map(str::trim).filter(|word| !word.is_empty()).collect()
+        let is_class = |word: &str| self.classes.is_some_and(|classes| classes.iter().any(|class| class == word));
+        let is_nan = |word: &str| NAN.contains(&word) && !is_class(word);
+        words.into_iter().map(str::trim).filter(|word| !word.is_empty() && !is_nan(word)).collect()
     }
 
     fn unknown_class(&self, table: &Table, row: usize, word: &str, classes: usize) -> StageError {
-        if word.parse::<usize>().is_ok() {
+        if whole(word).parse::<usize>().is_ok() {
             return table.error(row, format!("there is no class {word}: classes go from 0 to {}", classes - 1));
         }
         let message =
             format!("`{word}` is no class: neither a name of `classes` nor a number from 0 to {}", classes - 1);
         let help = match self.separator.trim() {
+            _ if MISSING.contains(&word) => "Empty the cells of rows without a class, or add it to `classes`.",
             "" if !self.separator.is_empty() => {
                 "Name the table's classes with `classes` (or `classes: from_table`); names with blanks in them need another `separator`."
             }
@@ -135,11 +153,23 @@ impl LabelSource<'_> {
     }
 }
 
+/// NaN, which programs write for a cell without a value.
+const NAN: [&str; 5] = ["nan", "NaN", "NAN", "-nan", "<NA>"];
+
+/// Words that pandas and R read as a cell without a value, and that may be names of classes, too.
+const MISSING: [&str; 8] = ["NA", "N/A", "n/a", "#N/A", "#NA", "NULL", "null", "None"];
+
+/// A whole number without the fraction that pandas gives it where cells of its column are empty.
+fn whole(word: &str) -> &str {
+    let digits = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    word.strip_suffix(".0").filter(digits).unwrap_or(word)
+}
+
 /// Whether a cell says yes; nothing says no.
 fn truth(cell: &str) -> Option<bool> {
     match cell.to_ascii_lowercase().as_str() {
         "1" | "1.0" | "true" => Some(true),
-        "" | "0" | "0.0" | "false" => Some(false),
+        "" | "0" | "0.0" | "false" | "nan" | "<na>" => Some(false),
         _ => None,
     }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, Expression, UndefinedBehavior, Value, filters};
 
 use super::column_type::{ColumnType, number};
-use super::expression_check::{mistake, unknown_name};
+use super::expression_check::mistake;
+use super::expression_names::{columns, unknown_name};
 use crate::artifact::table::Table;
 use crate::error::StageError;
 
@@ -38,6 +40,20 @@ fn explain(error: &minijinja::Error) -> String {
     format!("this is no expression that can be computed: {detail}")
 }
 
+/// Advice for a value that is not one text.
+const AS_TEXT: &str =
+    "A cell is a text, a number or a truth value: write `|join(\" \")` for a list, or `|first` for one of it.";
+
+/// A value as a cell: nothing if there is none, as pandas writes it.
+fn cell(value: &Value) -> Result<String, &'static str> {
+    match value.kind() {
+        ValueKind::None | ValueKind::Undefined => Ok(String::new()),
+        ValueKind::Seq | ValueKind::Iterable => Err("a list"),
+        ValueKind::Map => Err("a mapping"),
+        _ => Ok(value.to_string()),
+    }
+}
+
 /// Expressions for the rows of a table.
 pub(crate) struct RowExpressions<'e> {
     keep: Option<Expression<'e, 'static>>,
@@ -50,13 +66,18 @@ impl<'e> RowExpressions<'e> {
     /// Reads the expression for rows of `table` that are kept and those for columns.
     ///
     /// # Errors
-    /// An expression that cannot be read, or that compares text with numbers.
+    /// An expression that cannot be read, that names a column which is not there, or that compares text with numbers.
     pub(crate) fn new(
         environment: &'e Environment<'static>,
         table: &Table,
         keep: Option<&str>,
         set: &'e IndexMap<String, String>,
     ) -> Result<RowExpressions<'e>, StageError> {
+        // By their syntax, since a row may not come to a name, and a table may have no rows.
+        for name in keep.into_iter().chain(set.values().map(String::as_str)).flat_map(|text| columns(environment, text))
+        {
+            table.column(&name)?;
+        }
         let types = ColumnType::of(table);
         let column = |name: &str| table.find(name).and_then(|at| types.get(at));
         let conditions = keep.into_iter().map(|text| (text, true));
@@ -93,7 +114,10 @@ impl<'e> RowExpressions<'e> {
         {
             return Ok(None);
         }
-        let set = self.set.iter().map(|(name, expression)| Ok((*name, compute(expression)?.to_string())));
+        let set = self.set.iter().map(|(name, expression)| {
+            let cell = cell(&compute(expression)?);
+            Ok((*name, cell.map_err(|what| table.error(row, format!("`{name}` is set to {what}")).with_help(AS_TEXT))?))
+        });
         Ok(Some(set.collect::<Result<_, StageError>>()?))
     }
 

@@ -429,6 +429,7 @@ fn an_archive_is_unpacked_and_not_kept() {
     let archive = writer.finish().unwrap().into_inner();
     let server = Server::start(move |asked, before| match asked.target.as_str() {
         "/good" => ok(&archive),
+        "/a.tar.xz" => ok(b"\xfd7zXZ\0\0\x04"),
         // Cut, although the length is right.
         _ if before == 0 => ok(&archive[..archive.len() - 4]),
         _ => ok(&archive),
@@ -439,6 +440,9 @@ fn an_archive_is_unpacked_and_not_kept() {
     assert_eq!(std::fs::read(fixture.out("unpacked/a/b.txt")).unwrap(), b"inside");
     let error = fixture.run(params("/damaged"), None).unwrap_err().to_string();
     assert!(error.contains("/damaged: it is damaged or cut off"), "{error}");
+    let error = fixture.run(params("/a.tar.xz"), None).unwrap_err();
+    assert!(error.to_string().contains("it is no zip, tar or tar.gz archive, but xz data"), "{error}");
+    assert!(error.help().unwrap_or_default().contains("`as: file` keeps a file as it is"), "{error:?}");
     assert!(!fixture.out("unpacked").exists());
     fixture.run(params("/damaged"), None).unwrap();
     assert_eq!(fixture.files("unpacked/a")["b.txt"], b"inside");

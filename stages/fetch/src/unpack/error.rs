@@ -93,7 +93,9 @@ impl UnpackError {
     /// Advice for the user.
     pub fn help(&self) -> &'static str {
         match self {
-            UnpackError::NotAnArchive { .. } => "Check the address, or leave `unpack` out.",
+            UnpackError::NotAnArchive { .. } => {
+                "Check the address. `as: file` keeps a file as it is, which a `command` stage may unpack."
+            }
             UnpackError::Damaged { .. } => "Fetch it again; a `sha256` tells whether the server's copy is sound.",
             UnpackError::Refused { .. } | UnpackError::Unsupported { .. } => {
                 "If you trust the archive, unpack it by hand or with a `command` stage."

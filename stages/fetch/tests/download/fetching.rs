@@ -29,6 +29,26 @@ fn a_file_arrives_whole_and_nothing_else_is_left() {
 }
 
 #[test]
+fn compression_that_nobody_allowed_is_no_part_of_a_file() {
+    let server = Server::start(|asked, _| {
+        let encoding = if asked.target == "/plain.csv" { "identity" } else { "gzip" };
+        Act::Send(answer("200 OK", &[("Content-Encoding", encoding), ("Content-Type", "text/csv")], "packed"))
+    });
+    let fixture = Fixture::new();
+    let error = fixture.fetch(&server.url("/labels.csv")).unwrap_err();
+    assert!(error.to_string().contains("sends it compressed (`Content-Encoding: gzip`)"), "{error}");
+    assert!(error.kind.help().contains("curl --compressed"));
+    assert!(fixture.names().is_empty() && server.asked().len() == 1);
+    for path in ["/plain.csv", "/labels.csv.gz"] {
+        fixture.fetch(&server.url(path)).unwrap();
+        assert_eq!(fixture.content(), b"packed");
+    }
+    let mut request = Request::new(parse_url(&server.url("/labels.csv")).unwrap());
+    request.sha256 = Some(sha256(b"packed"));
+    fixture.fetch_request(&request).unwrap();
+}
+
+#[test]
 fn a_missing_page_is_not_asked_for_twice_and_the_message_says_what_it_was() {
     let server = Server::start(|_, _| status("404 Not Found"));
     let fixture = Fixture::new();

@@ -29,6 +29,7 @@ pub(crate) enum Tag {
     TileHeight = 323,
     TileOffsets = 324,
     TileByteCounts = 325,
+    ExtraSamples = 338,
     SampleFormat = 339,
     JpegTables = 347,
     YCbCrCoefficients = 529,

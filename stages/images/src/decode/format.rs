@@ -2,7 +2,7 @@
 
 use super::orientation::Orientation;
 use super::raster::Raster;
-use super::{DecodeError, Header, Options};
+use super::{DecodeError, Header, Options, Page};
 
 /// Pages of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,11 @@ pub(crate) trait FormatDecoder: Sync {
     /// How the image must be turned.
     fn orientation(&self, _bytes: &[u8], _options: &Options) -> Orientation {
         Orientation::default()
+    }
+
+    /// Samples a pixel of a page that are grey, and neither colours nor transparency.
+    fn grey_channels(&self, _bytes: &[u8], _page: Page) -> Result<usize, DecodeError> {
+        Ok(1)
     }
 
     /// The file's pages.

@@ -50,6 +50,18 @@ impl FormatDecoder for Tiff {
         Orientation::of(number.unwrap_or(1))
     }
 
+    fn grey_channels(&self, bytes: &[u8], chosen: Page) -> Result<usize, DecodeError> {
+        let directory = page(bytes, chosen)?;
+        let samples = guard::samples(&directory)?;
+        if !matches!(samples.colour, Colour::Grey { .. }) {
+            return Ok(1);
+        }
+        let extra = directory.numbers(Tag::ExtraSamples).map_err(broken)?.unwrap_or_default();
+        // Others than these say nothing of a sample.
+        let transparency = extra.iter().filter(|kind| matches!(kind, 1 | 2)).count();
+        Ok(samples.count.saturating_sub(transparency).max(1))
+    }
+
     fn pages(&self, bytes: &[u8]) -> Result<Pages, DecodeError> {
         let pages = Directory::pages(bytes).map_err(broken)?;
         let description = pages[0].bytes(Tag::ImageDescription).ok().flatten().unwrap_or_default();

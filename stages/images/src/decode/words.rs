@@ -12,6 +12,9 @@ pub(super) fn plain(message: &str) -> String {
     if lower == "limits are exceeded" {
         return "it takes more memory than the limit".to_owned();
     }
+    if let Some((before, name)) = message.split_once("Corrupt deflate stream. ") {
+        return format!("{before}the compressed data are corrupt: {}", separate(name));
+    }
     let mut out = String::with_capacity(message.len());
     let mut rest = message;
     // The name of a chunk comes with the meaning of its letters.
@@ -27,6 +30,18 @@ pub(super) fn plain(message: &str) -> String {
     out
 }
 
+/// The words of a name that joins them by capitals.
+fn separate(name: &str) -> String {
+    let mut words = String::with_capacity(name.len() + 8);
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +53,7 @@ mod tests {
         assert_eq!(plain("failed to fill whole buffer"), "it ends early");
         assert_eq!(plain("limits are exceeded"), "it takes more memory than the limit");
         assert_eq!(plain("ChunkType { type: odd"), "ChunkType { type: odd");
+        let corrupt = "the compressed data are corrupt: wrong checksum";
+        assert_eq!(plain("Corrupt deflate stream. WrongChecksum"), corrupt);
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn read(
         (0..candidates.len()).filter(|channel| naming.selects_channels() || occurs(channel)).collect();
     if found.is_empty() {
         let message = format!("there are no images named `{}` in it", naming.example("<id>", "<channel>"));
-        let help = format!("The channels looked for are {}.{}", candidates.join(", "), other_patterns(naming));
+        let help = no_images(naming, tree);
         return Err(StageError::in_file(label, message).with_help(help));
     }
     let (mut ids, mut files) = (Vec::new(), Vec::new());
@@ -95,10 +95,25 @@ fn find(naming: &Naming, candidates: &[String], tree: &Tree, root: &Path, label:
     (found, bad)
 }
 
-/// Patterns of common folders in which each file holds all channels, for a folder that has none by channel.
-fn other_patterns(naming: &Naming) -> &'static str {
-    if !naming.has_channels() {
-        return "";
+/// Advice for a folder in which no file is named by the pattern.
+fn no_images(naming: &Naming, tree: &Tree) -> String {
+    let mut names = entries(tree).map(|(name, _)| name).filter(|name| !is_hidden(name)).peekable();
+    let Some(first) = names.peek().map(|name| (*name).to_owned()) else {
+        return "There is no visible file in it; look whether it is the right folder.".to_owned();
+    };
+    let depth = |name: &str| name.matches('/').count();
+    let expected = depth(&naming.example("<id>", "<channel>"));
+    let holds = format!("It holds `{first}`, for one.");
+    if names.all(|name| depth(name) > expected) {
+        let deeper = "Give the folder that the images are in, or a pattern with its folders, such as `pattern: \"{class}/{name}.{ext}\"`.";
+        return format!("{holds} {deeper}");
     }
-    " Where a file holds all channels, give `pattern: \"{id}.{ext}\"`, or `\"{class}/{name}.{ext}\"` for a folder for each class."
+    if !naming.has_channels() {
+        return format!("{holds} Give a `pattern` that fits its files.");
+    }
+    let channels = naming.candidates().join(", ");
+    format!(
+        "{holds} The channels looked for are {channels}. Where a file holds all channels, give `pattern: \"{{id}}.{{ext}}\"`, or \
+         `\"{{class}}/{{name}}.{{ext}}\"` for a folder for each class."
+    )
 }

@@ -178,7 +178,7 @@ pub fn fail_if_bad(bad: &[BadImage], on_bad: OnBad) -> Result<(), StageError> {
         count => format!("; {count} more files are bad"),
     };
     let help = match on_bad {
-        OnBad::Error => "Mend or remove it, or leave such images out with `on_bad: skip`.",
+        OnBad::Error => "Add, mend or remove the file, or leave such images out with `on_bad: skip`.",
         OnBad::Skip => "No image is left with `on_bad: skip`; mend them, or give another folder.",
     };
     Err(StageError::in_file(&first.file, format!("{}{others}", first.reason)).with_help(help))

@@ -63,7 +63,7 @@ impl PerItem for Import<'_> {
             Some(choice) if pages.count > 1 => choice.page(),
             _ => Page::Only,
         };
-        let (header, pixels) = self.params.reading.decode_page(image, &bytes, page)?;
+        let (header, pixels) = self.params.reading.decode_colours(image, &bytes, page)?;
         if !self.one_file_each {
             self.params.reading.place_of(image, header.channels)?;
         }
