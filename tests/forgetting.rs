@@ -124,13 +124,32 @@ fn a_project_that_moved_with_its_cache_is_not_gone() {
         command.current_dir(place.path(folder)).args(["--cache", "../cache"]).args(arguments);
         String::from_utf8(command.env("NO_COLOR", "1").output().unwrap().stdout).unwrap()
     };
+    assert!(run("all/one", &["run", "p.yaml", "--set", "word=earlier"]).contains("1 ran"));
     assert!(run("all/one", &["run", "p.yaml"]).contains("1 ran"));
     fs::rename(place.path("all"), place.path("elsewhere")).unwrap();
-    assert!(run("elsewhere/one", &["cache", "gc", "--keep-runs=1"]).starts_with("dropped 0 results"));
+    assert!(run("elsewhere/one", &["cache", "gc"]).starts_with("dropped 0 results"));
+    // Its runs come along, and with them what they used.
+    assert_eq!(run("elsewhere/one", &["runs", "p.yaml"]).matches("1 ran").count(), 2);
     assert!(run("elsewhere/one", &["run", "p.yaml"]).contains("1 cached"));
-    // Once it has run in its new place, its old one is history.
-    assert!(run("elsewhere/one", &["cache", "gc", "--keep-runs=1"]).starts_with("forgot p.yaml in "));
-    assert!(run("elsewhere/one", &["run", "p.yaml"]).contains("1 cached"));
+    assert!(run("elsewhere/one", &["cache", "gc"]).starts_with("dropped 0 results"));
+    assert!(run("elsewhere/one", &["run", "p.yaml", "--set", "word=earlier"]).contains("1 cached"));
+    assert_eq!(place.histories().len(), 1);
+}
+
+#[test]
+fn state_of_a_run_before_the_last_stays() {
+    let place = Place::new(&["one"]);
+    let stage = "d: { kind: command, state: true, run: \"echo 1 > $ATHANOR_STATE/k; [ ${{ vars.n }} = 2 ]; echo > x\", outputs: { x: x } }";
+    let pipeline = format!("athanor: 1\nname: p\nvars: {{ n: 1 }}\nstages:\n  {stage}\n");
+    fs::write(place.path("one/p.yaml"), pipeline).unwrap();
+    assert_eq!(place.athanor("one", &["run", "p.yaml"]).code, 1);
+    place.makes("one", &["--set", "n=2"], 1);
+    let states = || fs::read_dir(place.path("cache/unfinished")).unwrap().count();
+    assert_eq!(states(), 1, "that of the stage which failed");
+    assert!(place.athanor("one", &["cache", "gc"]).out.starts_with("dropped 0 results"));
+    assert_eq!(states(), 1);
+    place.collected(&[]);
+    assert_eq!(states(), 0, "of the last run alone there is none");
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use athanor_stages::nn::devices::{INSTRUCTION_SET_VARIABLE, check_instruction_set};
 use athanor_stages::secrets::mask;
@@ -96,7 +97,20 @@ fn ended(exit: &Exit) -> ExitCode {
     ExitCode::from(exit.code)
 }
 
+/// Refuses a clock that tells a time which cannot be written down.
+fn check_clock() -> Result<(), Exit> {
+    /// Seconds from 1970 to the year 9999.
+    const LATEST: u64 = 253_370_764_800;
+    let is_odd = SystemTime::now().duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_secs() >= LATEST);
+    if is_odd {
+        Err(Exit::failed("The clock of this machine is past the year 9998. Set it right (`date`)."))
+    } else {
+        Ok(())
+    }
+}
+
 fn carry_out(arguments: Arguments) -> Result<u8, Exit> {
+    check_clock()?;
     if let Ok(limit) = std::env::var(INSTRUCTION_SET_VARIABLE) {
         check_instruction_set(&limit).map_err(|error| Exit::wrong(format!("error: {error}")))?;
     }

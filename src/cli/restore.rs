@@ -15,6 +15,7 @@ pub(super) fn restore(settings: &Settings, command: &RestoreCommand) -> Result<u
     let project = project::open(settings)?;
     project.cache.require_writable().map_err(|error| project::refused(&error))?;
     let history = History::open(project.cache.root(), &project.folder, &command.file, &command.profile);
+    let _ = history.take_over_moved();
     if !command.file.exists() && history.last_run().map_err(Exit::failed)?.is_none() {
         let name = escape(&command.file.display().to_string()).into_owned();
         return Err(Exit::wrong(format!("error: `{name}` is not there, and has no runs")));

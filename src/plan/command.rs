@@ -205,7 +205,10 @@ fn shell_words(value: &Node, compiled: &Compiled<'_>, before: &str, escapes: boo
     };
     let Some(words) = words else {
         let message = format!("{} cannot be put into a shell line", value.value.noun());
-        let help = "only text, numbers, truth values and lists of them can";
+        let help = match value.value {
+            Value::Null => "write `\"\"` for an empty text; after `#` all is a comment, unless it is in quotes",
+            _ => "only text, numbers, truth values and lists of them can",
+        };
         return Err(Box::new(Diagnostic::new(compiled.span, message).help(help)));
     };
     let list = matches!(value.value, Value::List(_));

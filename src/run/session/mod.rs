@@ -190,6 +190,8 @@ impl<'a> Session<'a> {
         let closed = vec![project.cache.root().to_owned(), project.folder.join(&project.results)];
         let exclusions = Arc::new(Exclusions::of_project(&project.folder, &closed)?);
         let history = History::open(project.cache.root(), &project.folder, file, profiles);
+        // Where that does not succeed, the pipeline is one that has not run yet.
+        let _ = history.take_over_moved();
         let snapshots = History::snapshots(project.cache.root(), &project.folder, file, profiles);
         Ok(Session { plan, plan_key: *key, project, history, snapshots, wanted, mentions, closed, exclusions })
     }

@@ -11,7 +11,8 @@ use crate::error::StageError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// float32 everywhere.
+    /// float32 everywhere. Tensor cores of GPUs may round the factors of matrix products and convolutions to TF32, which has 10
+    /// bits of fraction, where tuning finds that faster; nothing switches that off.
     #[default]
     F32,
     /// Mixed precision: bfloat16 below the head, for GPUs that compute in it.

@@ -20,6 +20,8 @@ const CONNECTIONS: usize = 4;
 const CONNECT: u64 = 10;
 /// Time for which a connection may stand still.
 const STANDSTILL: Duration = Duration::from_secs(20);
+/// Time for which the last words of a connection are waited for.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A folder behind ssh.
 pub(crate) struct Ssh {
@@ -62,7 +64,7 @@ struct Watched(ChildStdout);
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        wait(&self.0, PollFlags::IN)?;
+        wait(&self.0, PollFlags::IN, STANDSTILL)?;
         self.0.read(buffer)
     }
 }
@@ -74,7 +76,7 @@ impl Write for WatchedWriter<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         // A pipe that is ready takes this much at once.
         const AT_ONCE: usize = 4096;
-        wait(&*self.0, PollFlags::OUT)?;
+        wait(&*self.0, PollFlags::OUT, STANDSTILL)?;
         self.0.write(&buffer[..buffer.len().min(AT_ONCE)])
     }
 
@@ -83,8 +85,23 @@ impl Write for WatchedWriter<'_> {
     }
 }
 
-fn wait(stream: &impl AsFd, what: PollFlags) -> io::Result<()> {
-    let until = Instant::now() + STANDSTILL;
+/// The first words of a stream. It may stay open: what a program started in the background may hold it for hours.
+fn first_words(mut stream: impl AsFd + Read) -> String {
+    const MOST: usize = 2000;
+    let (mut said, mut chunk) = (Vec::new(), [0; MOST]);
+    while said.len() < MOST && wait(&stream, PollFlags::IN, LAST_WORDS).is_ok() {
+        match stream.read(&mut chunk) {
+            Ok(count @ 1..) => said.extend(&chunk[..count]),
+            // If it cannot be read, the rest says enough.
+            Ok(0) | Err(_) => break,
+        }
+    }
+    said.truncate(MOST);
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn wait(stream: &impl AsFd, what: PollFlags, limit: Duration) -> io::Result<()> {
+    let until = Instant::now() + limit;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) };
@@ -143,11 +160,7 @@ impl Ssh {
     /// The failure of a connection that never began, in ssh's own words where it has some.
     fn no_greeting(&self, mut connection: Connection, why: &str) -> StorageError {
         let _ = connection.child.kill();
-        let mut said = String::new();
-        if let Some(errors) = connection.child.stderr.take() {
-            // Whatever was said; if that cannot be read, the rest says enough.
-            let _ = errors.take(2000).read_to_string(&mut said);
-        }
+        let said = connection.child.stderr.take().map(first_words).unwrap_or_default();
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let why = lines.last().copied().unwrap_or(why);
         let is_denied = said.contains("Permission denied") || said.contains("Host key verification failed");

@@ -65,14 +65,14 @@ impl<W: RunBackend> Dispatcher<'_, W> {
         let failure = failure.clone().with_state(kept.as_deref(), &self.name(id));
         self.journal.record(failure.event(self.name(id), attempt, false));
         let waiters = self.leave_in_flight(id);
-        let mut skipped = self.scheduler.failed(id);
-        for waiter in waiters {
-            skipped.push(waiter);
-            skipped.extend(self.scheduler.failed(waiter));
-        }
+        let skipped = self.scheduler.failed(id);
         self.counts.skipped += skipped.len();
         for instance in skipped {
             self.journal.record(RunEvent::Skipped { instance: self.name(instance), because: self.name(id) });
+        }
+        for waiter in waiters {
+            // It needs nothing of the other one: both are the same work.
+            self.fail(waiter, &Failure::new(format!("It is the same work as `{}`, which failed.", self.name(id))));
         }
         if !self.policy.keep_going {
             self.scheduler.stop_accepting();

@@ -13,6 +13,7 @@ mod identity;
 mod instance_list;
 mod ledger;
 mod log;
+mod moved;
 mod pins;
 mod place;
 mod recovery;

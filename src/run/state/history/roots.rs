@@ -117,8 +117,15 @@ impl History {
         for run in all.iter().rev().take(most).filter(is_recent) {
             let reading = self.reading(run).map_err(unknown)?;
             for stamped in reading.iter().flat_map(|reading| &reading.events) {
-                if let RunEvent::Finished { fingerprint, .. } | RunEvent::Cached { fingerprint, .. } = &stamped.event {
-                    roots.results.insert(*fingerprint);
+                match &stamped.event {
+                    RunEvent::Finished { fingerprint, .. } | RunEvent::Cached { fingerprint, .. } => {
+                        roots.results.insert(*fingerprint);
+                    }
+                    // State of work that did not end; of work that did there is none.
+                    RunEvent::Started { fingerprint, .. } => {
+                        roots.unfinished.insert(*fingerprint);
+                    }
+                    _ => {}
                 }
             }
             if reading.is_none_or(|reading| reading.end != LogEnd::Finished) {
@@ -144,27 +151,25 @@ impl History {
 
     /// Whether the pipeline file is there, or moved together with the cache; else whether it is gone or out of reach.
     pub fn presence(&self, all: &[History]) -> Presence {
-        let Some((identity, project, file)) = self.places() else { return Presence::There };
+        let Some((identity, _, file)) = self.places() else { return Presence::There };
         if !is_absent(&file) {
             return Presence::There;
         }
-        let along = |relative_path: PathBuf| fs::canonicalize(self.cache().join(relative_path)).ok();
-        let inside = || along(Path::new("..").join(file.strip_prefix(&project).ok()?));
-        let (relative_path, place) = match InstanceList::read(&self.folder) {
-            StoredList::Sound(list) => (list.relative_path, list.place),
-            _ => (None, None),
-        };
         // Once the pipeline has run where it is now, that history takes over.
-        match relative_path.and_then(|path| along(PathBuf::from(path))).or_else(inside) {
+        match self.moved_to() {
             Some(moved) if all.iter().any(|other| other.is_of(&moved, &identity.profiles())) => return Presence::Gone,
             Some(_) => return Presence::There,
             None => {}
         }
+        let place = match InstanceList::read(&self.folder) {
+            StoredList::Sound(list) => list.place,
+            _ => None,
+        };
         let hidden = place.zip(Place::of(&file)).and_then(|(then, now)| then.out_of_reach(&now));
         hidden.map_or(Presence::Gone, Presence::OutOfReach)
     }
 
-    fn places(&self) -> Option<(&Identity, PathBuf, PathBuf)> {
+    pub(super) fn places(&self) -> Option<(&Identity, PathBuf, PathBuf)> {
         let identity = self.identity.as_ref()?;
         Some((identity, identity.project()?, identity.file()?))
     }
@@ -176,6 +181,6 @@ impl History {
 }
 
 /// Whether nothing lies at a path; what cannot be told counts as there.
-fn is_absent(path: &Path) -> bool {
+pub(super) fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }

@@ -186,7 +186,7 @@ impl History {
     }
 
     /// Makes the history's folder with its identity.
-    fn make_folder(&self) -> Result<()> {
+    pub(super) fn make_folder(&self) -> Result<()> {
         make_lasting_folders(&self.folder).map_err(refused(&self.folder))?;
         match &self.identity {
             Some(identity) if Identity::read(&self.folder).as_ref() != Some(identity) => {
