@@ -42,6 +42,7 @@ pub mod fatal_errors;
 pub mod gpu;
 pub mod guide;
 pub mod language;
+mod metric_names;
 pub mod plan;
 mod report;
 pub mod run;

@@ -182,6 +182,36 @@ fn from_a_sub_folder_the_project_is_found() {
 }
 
 #[test]
+fn files_that_are_written_lie_where_the_command_was_given() {
+    let project = Project::new(PIPELINE);
+    project.write("sub/x", "");
+    project.made(&[]);
+    for arguments in [
+        &["run", "../p.yaml", "--junit", "junit.xml"][..],
+        &["report", "../p.yaml", "-o", "named.html"],
+        &["report", "../p.yaml"],
+    ] {
+        assert_eq!(inside(&project, "sub", arguments).code, 0, "{arguments:?}");
+    }
+    for file in ["junit.xml", "named.html", "p-report.html"] {
+        assert!(project.path("sub").join(file).exists() && !project.path(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_pipeline_of_another_project_is_noted_and_nothing_is_made_for_a_list() {
+    let project = Project::new(PIPELINE);
+    project.made(&[]);
+    std::fs::create_dir_all(project.path("elsewhere/.git")).unwrap();
+    let listed = inside(&project, "elsewhere", &["runs", "../p.yaml"]);
+    assert_eq!((listed.code, listed.out.as_str()), (0, "no runs yet\n"));
+    let folder = std::fs::canonicalize(project.path("")).unwrap();
+    assert!(listed.err.starts_with(&format!("note: `{}` is a project of its own", folder.display())), "{listed:?}");
+    assert_eq!(inside(&project, "elsewhere", &["metrics", "../p.yaml"]).out, "no metrics yet\n");
+    assert!(!project.path("elsewhere/.athanor").exists());
+}
+
+#[test]
 fn the_status_of_what_is_stale_is_an_exit_code() {
     let project = Project::new(PIPELINE);
     assert_eq!(project.athanor(&["status", "p.yaml", "--exit-code"]).code, 3);

@@ -206,7 +206,10 @@ fn a_report_tells_what_came_from_where() {
     let report = data(&project, &["--diff", "last~1"]);
     assert_eq!(report["pipeline"], "p");
     assert_eq!(report["instances"]["state"], json!(["cached", "cached", "cached", "cached"]));
-    assert_eq!(report["headline"][0], json!({ "instance": "report", "metric": "f1", "value": 0.3, "before": 0.5 }));
+    assert_eq!(
+        report["headline"][0],
+        json!({ "instance": "report", "metric": "f1", "value": 0.3, "before": 0.5, "best_of": 1 })
+    );
     assert_eq!(report["stages"][2]["reads"], json!([1]));
     assert_eq!(report["curves"].as_array().unwrap().len(), 2 + 2, "those of the other run are there, too");
     assert_eq!(report["curves"][0]["y"], json!([0.1, 0.2, 0.3]));
@@ -222,6 +225,62 @@ fn a_report_tells_what_came_from_where() {
     let second = data(&project, &["--run", "last~1"]);
     assert_eq!(second["run"]["set"], json!(["epochs=5"]));
     assert_eq!(second["headline"][0]["value"], 0.5);
+}
+
+#[test]
+fn a_cached_run_has_the_metrics_of_the_run_that_made_them() {
+    let project = Project::new(PIPELINE);
+    ok(project.run(&["--tensorboard", "made"]));
+    let json = |arguments: &[&str]| -> Value { serde_json::from_str(&ok(project.athanor(arguments)).out).unwrap() };
+    let made = json(&["metrics", "p.yaml", "--json"]);
+    assert_eq!(made.as_array().unwrap().len(), 3);
+    let report = data(&project, &[]);
+    // A pipeline of another name has no history of its own: all that it knows is in the cache.
+    project.write("p.yaml", &PIPELINE.replace("name: p", "name: q"));
+    let outcome = ok(project.run(&["--tensorboard", "cached"]));
+    assert!(outcome.out.contains("4 cached"), "{outcome:?}");
+    assert_eq!(json(&["metrics", "p.yaml", "--json"]), made, "with their curves");
+    assert_eq!(json(&["runs", "p.yaml", "--json"])[0]["headline"], json!([["report", "f1", 0.3]]));
+    let cached = data(&project, &[]);
+    assert_eq!(cached["instances"]["state"], json!(["cached", "cached", "cached", "cached"]));
+    for part in ["headline", "metrics", "curves", "figures", "reasons", "environments"] {
+        assert_eq!(cached[part], report[part], "{part}");
+    }
+    let files = |folder: &str| {
+        let of_model = project.path(folder).join("model[fold=0]");
+        let files = std::fs::read_dir(of_model).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+        files.collect::<Vec<_>>()
+    };
+    assert!(files("made").len() == 1 && files("made") == files("cached"));
+}
+
+#[test]
+fn a_comparison_of_variants_is_spoken_for_by_the_best_one() {
+    let project = Project::new(
+        r#"
+athanor: 1
+name: p
+stages:
+  model:
+    kind: command
+    matrix: { rate: [1, 5, 3] }
+    run: |
+      echo '{"event":"metric","name":"loss","value":0.${{ matrix.rate }}}' >> $ATHANOR_EVENTS
+      echo '{"event":"metric","name":"accuracy","value":0.${{ matrix.rate }}}' >> $ATHANOR_EVENTS
+      echo > ${{ outputs.o }}
+    outputs: { o: o }
+"#,
+    );
+    ok(project.run(&[]));
+    let runs = ok(project.athanor(&["runs", "p.yaml"])).out;
+    assert!(runs.ends_with("model[rate=5].accuracy = 0.5000\n"), "{runs}");
+    let best = json!({ "instance": "model[rate=5]", "metric": "accuracy", "value": 0.5, "before": null, "best_of": 3 });
+    let report = data(&project, &[]);
+    assert_eq!((&report["headline"], &report["metric_order"]), (&json!([best]), &json!(["accuracy", "loss"])));
+    let md = ok(project.athanor(&["report", "p.yaml", "--md"])).out;
+    assert!(md.contains("| model\\[rate=5\\], the best of 3 | accuracy | 0.5000 |"), "{md}");
+    project.edit("rate: [1, 5, 3]", "rate: [2]");
+    assert_eq!(data(&project, &[])["headline"], json!([]), "what is not made has no metrics");
 }
 
 #[test]

@@ -25,23 +25,18 @@ pub(super) fn enter(arguments: &mut Arguments) -> Result<(), Exit> {
     }
     let here = current_folder()?;
     let home = std::env::var_os("HOME").map(PathBuf::from);
-    let Some((project, marker)) = find(&here, home.as_deref()) else { return Ok(()) };
+    let Some((project, marker)) = find(&here, home.as_deref()) else {
+        if arguments.settings.cache.is_none() && !is_marked(&here) {
+            note_other_project(&mut arguments.command);
+        }
+        return Ok(());
+    };
     if let Some(pipeline) = pipeline_of(&mut arguments.command) {
         pipeline.given = Some(pipeline.file.clone());
         pipeline.file = here.join(&pipeline.file);
         pipeline.vars.iter_mut().for_each(|file| *file = here.join(&*file));
     }
-    if let Command::Export(ExportCommand::Mlflow { folder, .. }) = &mut arguments.command {
-        *folder = here.join(&*folder);
-    }
-    if let Command::Restore(command) = &mut arguments.command {
-        command.file = here.join(&command.file);
-        command.to.iter_mut().for_each(|to| *to = here.join(&*to));
-    }
-    if let Command::Cache(CacheCommand::Gc { forget, .. }) = &mut arguments.command {
-        // Others are names of histories.
-        forget.iter_mut().filter(|file| here.join(file).exists()).for_each(|file| *file = here.join(&*file));
-    }
+    keep_paths(&mut arguments.command, &here);
     let settings = &mut arguments.settings;
     for folder in [&mut settings.cache, &mut settings.results].into_iter().flatten() {
         if !folder.starts_with("~") {
@@ -54,6 +49,47 @@ pub(super) fn enter(arguments: &mut Arguments) -> Result<(), Exit> {
     // A terminal that is gone needs no note.
     let _ = writeln!(std::io::stderr(), "note: the project is `{name}`, which has `{marker}`; this folder has none");
     Ok(())
+}
+
+/// Keeps paths of a command relative to the folder `here`, in which they were given.
+fn keep_paths(command: &mut Command, here: &Path) {
+    let keep = |path: &mut PathBuf| *path = here.join(&*path);
+    match command {
+        Command::Export(ExportCommand::Mlflow { folder, .. }) => keep(folder),
+        Command::Restore(command) => {
+            keep(&mut command.file);
+            command.to.iter_mut().for_each(keep);
+        }
+        Command::Report(command) => {
+            command.output.iter_mut().for_each(keep);
+            command.folder = Some(here.to_owned());
+        }
+        Command::Run(command) => {
+            command.junit.iter_mut().chain(&mut command.tensorboard).for_each(keep);
+        }
+        Command::Cache(CacheCommand::Gc { forget, .. }) => {
+            // Others are names of histories.
+            forget.iter_mut().filter(|file| here.join(file).exists()).for_each(keep);
+        }
+        _ => {}
+    }
+}
+
+/// Says so if the pipeline file lies in a project that this folder is not in, since that one's cache is then not used.
+fn note_other_project(command: &mut Command) {
+    let file = pipeline_of(command).and_then(|pipeline| pipeline.file.canonicalize().ok());
+    let Some(folder) = file.as_deref().and_then(Path::parent).filter(|folder| is_marked(folder)) else { return };
+    let name = escape(&folder.display().to_string()).into_owned();
+    // A terminal that is gone needs no note.
+    let _ = writeln!(
+        std::io::stderr(),
+        "note: `{name}` is a project of its own, whose cache and settings are used by commands in that folder alone"
+    );
+}
+
+/// Whether a folder has a sign of being a project.
+fn is_marked(folder: &Path) -> bool {
+    MARKERS.iter().any(|marker| folder.join(marker).is_file())
 }
 
 /// The nearest folder above `here` that is a project, and its sign; `None` if `here` is one itself. Never above the root of a

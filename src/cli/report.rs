@@ -47,7 +47,8 @@ pub(super) fn report(settings: &Settings, command: &ReportCommand) -> Result<u8,
             None => print(&text),
         };
     }
-    let path = command.output.clone().unwrap_or_else(|| default_path(&plan.name));
+    let folder = command.folder.as_deref().unwrap_or(Path::new(""));
+    let path = command.output.clone().unwrap_or_else(|| folder.join(default_path(&plan.name)));
     write(&path, &page::html(&data).map_err(Exit::failed)?)?;
     print(&format!("{}\n", escape(&path.display().to_string())))
 }
@@ -106,7 +107,7 @@ fn with_session(
     then: impl FnOnce(&Session<'_>, &InspectedProject) -> Result<u8, Exit>,
 ) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
-    let project = project::inspect(settings)?;
+    let project = project::inspect_records(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     then(&session, &project)
 }
@@ -114,7 +115,7 @@ fn with_session(
 pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, &command.selector)?;
-    let project = project::inspect(settings)?;
+    let project = project::inspect_records(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let table = match &command.sweep {
         Some(stage) => {
@@ -141,6 +142,7 @@ pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u
     match (command.json, command.csv) {
         (true, _) => print_json(&json!(table.rows)),
         (_, true) => print_as_it_is(&table.csv()),
+        _ if table.rows.is_empty() && !targets.is_empty() => print("none of these instances has metrics\n"),
         _ if table.rows.is_empty() => print("no metrics yet\n"),
         _ => print(&table.text(line_width(), command.sort.as_deref())),
     }
@@ -154,7 +156,7 @@ fn line_width() -> Option<usize> {
 
 pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
-    let project = project::inspect(settings)?;
+    let project = project::inspect_records(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let one = chosen(session.history(), &command.one)?;
     let other = chosen(session.history(), &command.other)?;
@@ -169,7 +171,7 @@ pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u
 pub(super) fn export(settings: &Settings, command: &ExportCommand) -> Result<u8, Exit> {
     let ExportCommand::Mlflow { folder, pipeline } = command;
     let plan = load::plan(settings, pipeline)?;
-    let project = project::inspect(settings)?;
+    let project = project::inspect_records(settings)?;
     let session = load::session(&project, &plan, pipeline, &[])?;
     let results = results_now(&session).map_err(Exit::failed)?;
     let shown = folder.display().to_string();

@@ -23,6 +23,9 @@ pub(super) struct ReportCommand {
     /// Write a summary in Markdown, for a pull request or for a job of CI.
     #[arg(long)]
     pub md: bool,
+    /// Folder in which the command was given, if that is not the project.
+    #[arg(skip)]
+    pub folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use athanor_cache::Cache;
 use serde::Serialize;
 
 use crate::escape::escape;
+use crate::metric_names::rank;
 use crate::plan::Plan;
 use crate::report::curves::thinned;
 use crate::report::data::{CurveData, InstanceChange, MetricChange, ReportData};
@@ -18,7 +19,7 @@ use crate::run::status::compare;
 use crate::run::{Reason, RunError, Session};
 use crate::view::metrics::shortened;
 use crate::view::status::reason;
-use crate::view::text::table;
+use crate::view::text::{count, table};
 
 /// Instances whose differences are told.
 const MAX_CHANGES: usize = 300;
@@ -60,8 +61,9 @@ impl Comparison {
             return out;
         }
         let show = |value: Option<f64>| value.map(shortened).unwrap_or_default();
-        let rows: Vec<Vec<String>> = self
-            .metrics
+        let (changed, same): (Vec<&MetricChange>, Vec<&MetricChange>) =
+            self.metrics.iter().partition(|change| change.before != change.now);
+        let rows: Vec<Vec<String>> = changed
             .iter()
             .map(|change| {
                 let difference = change.before.zip(change.now).map(|(before, now)| now - before);
@@ -71,7 +73,13 @@ impl Comparison {
                 vec![instance, metric, show(change.before), show(change.now), difference.unwrap_or_default()]
             })
             .collect();
-        out + "\n" + &table(&["INSTANCE", "METRIC", "BEFORE", "NOW", "DIFFERENCE"], &rows)
+        if !rows.is_empty() {
+            out += &format!("\n{}", table(&["INSTANCE", "METRIC", "BEFORE", "NOW", "DIFFERENCE"], &rows));
+        }
+        if !same.is_empty() {
+            out += &format!("\n{} the same in both: --csv and --json have them\n", count(same.len(), "value"));
+        }
+        out
     }
 
     /// The metrics as CSV.
@@ -128,6 +136,8 @@ fn metrics(cache: &Cache, name: &str, before: Option<&KnownResult>, now: Option<
     };
     let (before, now) = (of(before), of(now));
     let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let mut names: Vec<&String> = names.into_iter().collect();
+    names.sort_by_key(|name| rank(name));
     let change = |metric: &String| MetricChange {
         instance: name.to_owned(),
         metric: metric.clone(),

@@ -43,6 +43,10 @@ pub(crate) struct ReportData {
     pub curves: Vec<CurveData>,
     /// Metrics by name.
     pub metrics: BTreeMap<String, MetricColumn>,
+    /// Names of metrics and of curves, the most telling first.
+    pub metric_order: Vec<String>,
+    /// Number of these that tell how good something is.
+    pub telling: usize,
     /// Figures.
     pub figures: Vec<FigureEntry>,
     /// Number of figures that were left out.
@@ -85,6 +89,8 @@ pub(crate) struct HeadlineMetric {
     pub value: f64,
     /// Value in the other run.
     pub before: Option<f64>,
+    /// Number of instances of which this one is the best; 1 if its stage has no other one.
+    pub best_of: usize,
 }
 
 /// Stage.

@@ -1,16 +1,17 @@
 //! Gathering of a report's data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use athanor_cache::{ActionRecord, Cache};
 use jiff::Timestamp;
 
 use crate::events::{Outcome, Stamped};
-use crate::plan::Plan;
+use crate::metric_names::{rank, tells_quality};
+use crate::plan::{InstanceId, Plan};
 use crate::report::comparison;
 use crate::report::curves::thinned;
 use crate::report::data::{
-    CurveData, FigureEntry, GraphLayouts, HeadlineMetric, InstanceState, ReportData, RunData, StageData,
+    CurveData, FigureEntry, GraphLayouts, HeadlineMetric, InstanceState, MetricColumn, ReportData, RunData, StageData,
 };
 use crate::report::figures::fitting;
 use crate::report::parameters;
@@ -18,8 +19,9 @@ use crate::report::results::{KnownResults, results_now, results_of};
 use crate::report::timeline::RunStory;
 use crate::run::attempts::annex::Annex;
 use crate::run::attempts::facts::Facts;
+use crate::run::session::headline::Headline;
 use crate::run::state::history::{History, RunId, RunSummary};
-use crate::run::{PROGRAM, Reason, RunError, Session, Status, headline_instances, tells_quality};
+use crate::run::{PROGRAM, Reason, RunError, Session, Status, headline};
 use crate::view::stage_graph::StageGraph;
 use crate::view::stage_layout::Direction;
 use crate::view::status;
@@ -82,7 +84,7 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
     }
     data.curves = thinned(curves);
     (data.figures, data.figures_left_out) = fitting(figures, &data.instances.stage);
-    data.headline = headline(plan, cache, &results);
+    data.headline = headline_of(plan, &data.metrics);
     data.failures = story.failures.clone();
     data.timeline = Some(story.timeline.clone()).filter(|timeline| !timeline.spans.i.is_empty());
     if let Some(other) = request.other {
@@ -91,6 +93,8 @@ pub(crate) fn gather_with_story(request: &ReportRequest<'_>) -> Result<(ReportDa
         data.other = Some(run_data(history, &summaries, other, &events, &RunStory::of(plan, &events)));
         comparison::compare_into(&mut data, cache, plan, &before, &results);
     }
+    data.metric_order = metric_order(&data.metrics, &data.curves);
+    data.telling = data.metric_order.iter().take_while(|name| tells_quality(name)).count();
     Ok((data, story))
 }
 
@@ -272,21 +276,30 @@ impl<T: Ord + Clone> Distinct<T> {
     }
 }
 
-/// Metrics of the instances that speak for the pipeline.
-fn headline(plan: &Plan, cache: &Cache, results: &KnownResults) -> Vec<HeadlineMetric> {
-    let mut headline = Vec::new();
-    for id in headline_instances(plan) {
-        let instance = &plan.instances[id.index()].name;
-        let Some(result) = results.get(instance) else { continue };
-        let numbers = result.numbers(result.record(cache).as_ref());
-        headline.extend(numbers.into_iter().map(|(metric, value)| HeadlineMetric {
-            instance: instance.clone(),
-            metric,
-            value,
-            before: None,
-        }));
-    }
-    headline.sort_by_key(|metric| !tells_quality(&metric.metric));
-    headline.truncate(MAX_HEADLINE);
-    headline
+/// Metrics that speak for the pipeline, of the instances that are up to date.
+fn headline_of(plan: &Plan, metrics: &BTreeMap<String, MetricColumn>) -> Vec<HeadlineMetric> {
+    let numbers = |id: InstanceId| -> Vec<(String, f64)> {
+        let of_instance = |(name, column): (&String, &MetricColumn)| {
+            // Columns are filled in the order of instances.
+            let at = column.i.binary_search(&id.index()).ok()?;
+            Some((name.clone(), column.v[at]))
+        };
+        metrics.iter().filter_map(of_instance).collect()
+    };
+    let shown = |entry: Headline| HeadlineMetric {
+        instance: plan.instances[entry.instance.index()].name.clone(),
+        metric: entry.metric,
+        value: entry.value,
+        before: None,
+        best_of: entry.best_of,
+    };
+    headline(plan, MAX_HEADLINE, numbers).into_iter().map(shown).collect()
+}
+
+/// Names of metrics and curves, the most telling first.
+fn metric_order(metrics: &BTreeMap<String, MetricColumn>, curves: &[CurveData]) -> Vec<String> {
+    let names: BTreeSet<&String> = metrics.keys().chain(curves.iter().map(|curve| &curve.metric)).collect();
+    let mut names: Vec<String> = names.into_iter().cloned().collect();
+    names.sort_by_key(|name| rank(name));
+    names
 }

@@ -1,7 +1,7 @@
 //! A report in Markdown: a summary for a pull request, or for the page of a job of CI.
 
 use crate::escape::escape;
-use crate::report::data::{InstanceState, ReportData};
+use crate::report::data::{HeadlineMetric, InstanceState, ReportData};
 use crate::view::metrics::shortened;
 use crate::view::text::duration;
 
@@ -50,21 +50,12 @@ fn metrics(data: &ReportData) -> String {
     }
     let show = |value: Option<f64>| value.map(shortened).unwrap_or_default();
     if data.other.is_none() {
-        let rows = data
-            .headline
-            .iter()
-            .map(|metric| vec![cell(&metric.instance), cell(&metric.metric), shortened(metric.value)]);
+        let rows = data.headline.iter().map(|metric| vec![who(metric), cell(&metric.metric), shortened(metric.value)]);
         return table(&["instance", "metric", "value"], rows.collect());
     }
     let unchanged = data.headline.iter().filter(|metric| metric.before == Some(metric.value));
     let unchanged = unchanged.map(|metric| {
-        vec![
-            cell(&metric.instance),
-            cell(&metric.metric),
-            shortened(metric.value),
-            shortened(metric.value),
-            String::new(),
-        ]
+        vec![who(metric), cell(&metric.metric), shortened(metric.value), shortened(metric.value), String::new()]
     });
     let changed = data.metric_changes.iter().map(|change| {
         let difference = change.before.zip(change.now).map(|(before, now)| {
@@ -80,6 +71,12 @@ fn metrics(data: &ReportData) -> String {
         ]
     });
     table(&["instance", "metric", "before", "now", "difference"], changed.chain(unchanged).collect())
+}
+
+/// Instance of a headline metric, and of how many it is the best.
+fn who(metric: &HeadlineMetric) -> String {
+    let instance = cell(&metric.instance);
+    if metric.best_of > 1 { format!("{instance}, the best of {}", metric.best_of) } else { instance }
 }
 
 fn changes(data: &ReportData) -> String {
@@ -147,7 +144,7 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::data::{FailureData, HeadlineMetric, MetricChange, RunData};
+    use crate::report::data::{FailureData, MetricChange, RunData};
 
     #[test]
     fn a_summary_names_metrics_and_failures_and_nothing_in_it_is_markup() {
@@ -160,6 +157,7 @@ mod tests {
             metric: "macro_f1".to_owned(),
             value: 0.75,
             before: Some(0.5),
+            best_of: 1,
         }];
         data.metric_changes = vec![MetricChange {
             instance: "report".to_owned(),

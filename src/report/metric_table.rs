@@ -4,9 +4,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use athanor_cache::Cache;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::escape::escape;
+use crate::metric_names::{is_small_better, rank};
 use crate::plan::{InstanceId, Plan};
 use crate::report::results::{KnownResults, results_now, selected};
 use crate::report::sparkline::sparkline;
@@ -30,7 +32,10 @@ pub(crate) struct MetricTable {
 pub(crate) struct MetricRow {
     /// Instance.
     pub instance: String,
-    /// Parameters in which it differs from others.
+    /// Time at which it was made, where results of one instance stand beside each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made: Option<Timestamp>,
+    /// Parameters and inputs in which it differs from others.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub params: BTreeMap<String, String>,
     /// Last values.
@@ -57,7 +62,7 @@ pub(crate) fn metric_table(
             continue;
         }
         let curves = record.filter(|_| with_curves).map(|record| Annex::of(cache, &record).curves).unwrap_or_default();
-        rows.push(MetricRow { instance: name.to_owned(), params: BTreeMap::new(), metrics, curves });
+        rows.push(MetricRow { instance: name.to_owned(), metrics, curves, ..MetricRow::default() });
     }
     Ok(MetricTable { rows })
 }
@@ -124,11 +129,15 @@ impl MetricTable {
     }
 
     /// The table as text, with sparklines of curves. Where lines have a `width`, it has as many metrics as fit, `first` before all
-    /// others, and the instances that have one of these; a note says how many are left out.
+    /// others and then those that tell most, and the instances that have one of these; a note says how many are left out.
     pub(crate) fn text(&self, width: Option<usize>, first: Option<&str>) -> String {
         let (params, mut names) = (self.params(), self.names());
-        names.sort_by_key(|name| Some(*name) != first);
+        names.sort_by_key(|name| (Some(*name) != first, rank(name)));
         let mut columns = vec![Column::new("INSTANCE", self.rows.iter().map(|row| escape(&row.instance).into_owned()))];
+        if self.rows.iter().any(|row| row.made.is_some()) {
+            let made = |row: &MetricRow| row.made.map(|made| made.strftime("%Y-%m-%d %H:%M").to_string());
+            columns.push(Column::new("MADE (UTC)", self.rows.iter().map(|row| made(row).unwrap_or_default())));
+        }
         columns.extend(params.iter().map(|name| Column::new(name, self.rows.iter().map(|row| row.param(name)))));
         let beside: usize = columns.iter().map(Column::width).sum();
         let metrics: Vec<Column> =
@@ -168,14 +177,6 @@ impl MetricTable {
         }
         lines.join("\n") + "\n"
     }
-}
-
-/// Whether small values of a metric are the good ones, by its name.
-fn is_small_better(metric: &str) -> bool {
-    let metric = metric.to_lowercase();
-    ["loss", "error", "rmse", "mae", "mse", "perplexity", "failures", "duration"]
-        .iter()
-        .any(|word| metric.contains(word))
 }
 
 /// A cell of CSV: in quotes where it has to be.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::escape::escape;
 use crate::events::{Counts, RunEvent};
+use crate::metric_names::rank;
 use crate::report::gather::outcome_name;
 use crate::run::RunError;
 use crate::run::state::history::History;
@@ -99,9 +100,11 @@ pub(crate) fn text(runs: &[ListedRun]) -> String {
         let parts = [(ran, "ran"), (cached, "cached"), (failed, "failed"), (skipped, "skipped")];
         let counts: Vec<String> =
             parts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-        let metrics: Vec<String> = run
-            .headline
-            .iter()
+        // Those of earlier versions are in another order.
+        let mut headline: Vec<&(String, String, f64)> = run.headline.iter().collect();
+        headline.sort_by_key(|(_, metric, _)| rank(metric));
+        let metrics: Vec<String> = headline
+            .into_iter()
             .map(|(instance, metric, value)| format!("{}.{} = {}", escape(instance), escape(metric), shortened(*value)))
             .collect();
         vec![

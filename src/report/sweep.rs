@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use athanor_cache::{ActionRecord, Cache};
+use athanor_cache::{ActionRecord, Cache, Digest};
 use serde_json::Value;
 
 use crate::plan::{Plan, StageInfo};
@@ -11,8 +11,13 @@ use crate::run::RunError;
 
 /// Characters of a parameter that are shown.
 const MAX_VALUE: usize = 60;
+/// Beginning of the name of a column that is about an input.
+const INPUT: &str = "input ";
+/// Digits of the content of an input that are shown.
+const DIGITS: usize = 8;
 
-/// Metrics of all results of the instances of `stage` that the cache has, each with the parameters in which they differ.
+/// Metrics of all results of the instances of `stage` that the cache has, each with the parameters and inputs in which they
+/// differ.
 pub(crate) fn sweep(plan: &Plan, cache: &Cache, stage: &StageInfo) -> Result<MetricTable, RunError> {
     let instance = |record: &ActionRecord| record.recipe["instance"].as_str().unwrap_or_default().to_owned();
     let is_of_stage = |record: &ActionRecord| {
@@ -24,13 +29,23 @@ pub(crate) fn sweep(plan: &Plan, cache: &Cache, stage: &StageInfo) -> Result<Met
     records.sort_by_key(|record| (instance(record), record.sequence));
     let all: Vec<BTreeMap<String, String>> = records.iter().map(parameters).collect();
     let names: BTreeSet<&String> = all.iter().flat_map(BTreeMap::keys).collect();
-    let differing: Vec<&String> =
-        names.into_iter().filter(|name| all.iter().any(|params| params.get(*name) != all[0].get(*name))).collect();
+    // Instances have inputs of their own; it tells something where those of one instance differ.
+    let differs = |name: &String| match name.starts_with(INPUT) {
+        // Sorted by instance.
+        true => {
+            records.iter().zip(&all).zip(records.iter().zip(&all).skip(1)).any(|((one, its), (other, params))| {
+                instance(one) == instance(other) && its.get(name) != params.get(name)
+            })
+        }
+        false => all.iter().any(|params| params.get(name) != all[0].get(name)),
+    };
+    let differing: Vec<&String> = names.into_iter().filter(|name| differs(name)).collect();
     let rows = records.iter().zip(&all).map(|(record, params)| {
         let values = differing.iter().filter_map(|name| Some(((*name).clone(), params.get(*name)?.clone())));
         let metrics = record.metrics.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
         MetricRow {
             instance: instance(record),
+            made: Some(record.finished_at),
             params: values.collect(),
             metrics: metrics.collect(),
             ..MetricRow::default()
@@ -45,11 +60,23 @@ fn kind_of<'p>(plan: &'p Plan, stage: &'p StageInfo) -> &'p str {
     instance.map_or(stage.kind.as_str(), |instance| instance.kind.name())
 }
 
-/// Parameters of a recipe as texts, with dots into mappings.
+/// Parameters of a recipe as texts, with dots into mappings, and beginnings of the contents of its inputs: results that differ
+/// in nothing else, such as before and after a change of a script, can be told apart.
 fn parameters(record: &ActionRecord) -> BTreeMap<String, String> {
     let mut flat = BTreeMap::new();
     flatten("", &record.recipe["params"], &mut flat);
     flat.insert("seed".to_owned(), record.recipe["seed"].to_string());
+    for input in record.recipe["inputs"].as_array().into_iter().flatten() {
+        let items = input["items"].as_array().into_iter().flatten();
+        let digests: Vec<&str> = items.filter_map(|item| item["artifact"]["digest"].as_str()).collect();
+        let digest = match digests.as_slice() {
+            [one] => (*one).to_owned(),
+            several => Digest::of(several.join(" ").as_bytes()).to_string(),
+        };
+        if let (Some(port), Some(digits)) = (input["port"].as_str(), digest.get(..DIGITS)) {
+            flat.insert(format!("{INPUT}{}", port.strip_prefix("./").unwrap_or(port)), digits.to_owned());
+        }
+    }
     flat
 }
 

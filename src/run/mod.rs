@@ -38,7 +38,7 @@ pub use executor::cluster::{QueueCommands, SlurmConfig};
 pub use executor::resources::{Capacity, GpuDevice};
 pub use program::PROGRAM;
 pub(crate) use restore::{RestoreError, RestoreRequest, Restored, RunCommandLine};
-pub(crate) use session::run_summary::{headline_instances, tells_quality};
+pub(crate) use session::headline::headline;
 pub use session::shell::ShellError;
 pub use session::{
     Activity, ActivityProgress, InterruptOutcome, Interrupter, Made, Project, RunError, RunReport, RunRequest, Session,

@@ -4,12 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::escape::escape;
 use crate::events::RunEvent;
+use crate::metric_names::{is_aside, rank};
 use crate::view::lines::describe;
 
-/// Metrics that are about how the work is done, and not about what came out.
-const ASIDE: [&str; 2] = ["share_waiting_for_data", "rate"];
-/// Metrics that say best how good something is, the best first.
-const PREFERRED: [&str; 6] = ["macro_f1", "f1", "accuracy", "auc", "validation_loss", "loss"];
 /// Number of metrics that a line shows of those with steps.
 const SHOWN: usize = 2;
 /// Number of points of a curve that are remembered.
@@ -77,7 +74,7 @@ impl Known {
     /// Metrics for the line that says that the instance has finished: of a training that in its best epoch.
     fn at_the_end(&self) -> Vec<String> {
         let values =
-            self.values.iter().map(|(name, value)| (name.as_str(), *value)).filter(|(name, _)| !ASIDE.contains(name));
+            self.values.iter().map(|(name, value)| (name.as_str(), *value)).filter(|(name, _)| !is_aside(name));
         let best = self.values.iter().find(|(name, _)| name == "best_epoch").map(|(_, epoch)| *epoch as u64);
         let Some(best) = best else {
             let shown: Vec<String> = values.map(|(name, value)| shown(name, value)).collect();
@@ -93,8 +90,7 @@ impl Known {
 
 /// The metrics among these that matter most, in words.
 pub(crate) fn telling<'m>(metrics: impl Iterator<Item = (&'m str, f64)>) -> Vec<String> {
-    let mut all: Vec<(&str, f64)> = metrics.filter(|(name, _)| !ASIDE.contains(name)).collect();
-    let rank = |name: &str| PREFERRED.iter().position(|preferred| *preferred == name).unwrap_or(PREFERRED.len());
+    let mut all: Vec<(&str, f64)> = metrics.filter(|(name, _)| !is_aside(name)).collect();
     all.sort_by_key(|(name, _)| rank(name));
     all.into_iter().take(SHOWN).map(|(name, value)| shown(name, value)).collect()
 }

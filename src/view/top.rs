@@ -16,6 +16,8 @@ use crate::view::text::{bytes, duration};
 
 /// Lines of a log that are shown at least, with its frame.
 const LOG_HEIGHT: u16 = 8;
+/// Characters of a progress in words that are shown.
+const MAX_PROGRESS: usize = 22;
 /// Width of a share as a bar.
 const BAR: usize = 10;
 
@@ -127,13 +129,18 @@ fn draw_running(frame: &mut Frame<'_>, screen: &Screen, area: Rect) {
         Row::new(cells).style(style)
     };
     let rows: Vec<Row<'_>> = screen.running.iter().enumerate().map(row).collect();
-    let mut widths = vec![Constraint::Fill(3)];
+    // What is left is for names and metrics.
+    let widest = |of: fn(&RunningRow) -> usize| {
+        let widths = screen.running.iter().map(of);
+        Constraint::Length(u16::try_from(widths.max().unwrap_or(0)).unwrap_or(u16::MAX))
+    };
+    let mut widths = vec![Constraint::Fill(1)];
     widths.extend(has_nodes.then_some(Constraint::Length(12)));
     widths.extend([
         Constraint::Length(BAR as u16),
-        Constraint::Length(22),
-        Constraint::Length(14),
-        Constraint::Fill(2),
+        widest(|row| row.progress.chars().count().min(MAX_PROGRESS)),
+        widest(|row| duration(row.took).chars().count()),
+        Constraint::Fill(1),
     ]);
     let block = framed(format!("running {}", screen.running.len()));
     frame.render_widget(Table::new(rows, widths).block(block), area);

@@ -119,28 +119,45 @@ fn only_the_own_browser_with_the_token_is_served() {
     assert!(watch.ask("GET /other?token=TOKEN HTTP/1.1\nHost: HOST").starts_with("HTTP/1.1 404"));
 }
 
-/// A training that keeps its state, and waits in its third epoch for a file.
+/// A training that keeps its state and waits in its third epoch for a file, between two other stages.
 const TRAINING: &str = r#"
 athanor: 1
 name: training
 stages:
+  data:
+    kind: command
+    run: seq 6 > ${{ outputs.o }}
+    outputs: { o: o }
   model:
     kind: command
     state: true
+    inputs: { i: data }
     run: |
       done=0
       [ ! -e $ATHANOR_STATE/epoch ] || done=$(cat $ATHANOR_STATE/epoch)
       for epoch in $(seq $((done + 1)) 6); do
         echo '{"event":"metric","name":"loss","value":'$((10 - epoch))',"step":'$epoch'}' >> $ATHANOR_EVENTS
+        echo '{"event":"progress","done":'$epoch',"total":6,"unit":"epochs"}' >> $ATHANOR_EVENTS
         echo $epoch > $ATHANOR_STATE/epoch
         if [ $epoch -eq 3 ]; then
           echo > SIGNS/third
           while [ ! -e SIGNS/go ]; do sleep 0.05; done
         fi
       done
-      echo > ${{ outputs.o }}
+      cat ${{ inputs.i }} > ${{ outputs.o }}
+    outputs: { o: o }
+  report:
+    kind: command
+    inputs: { i: model }
+    run: |
+      echo '{"event":"metric","name":"score","value":0.5}' >> $ATHANOR_EVENTS
+      cat ${{ inputs.i }} > ${{ outputs.o }}
     outputs: { o: o }
 "#;
+
+/// States of the instances, as the page is told them.
+const STATES: &str =
+    "fetch('data' + location.search).then((answer) => answer.json()).then((data) => data.instances.state.join())";
 
 #[test]
 fn the_page_follows_a_training_over_a_kill() {
@@ -151,19 +168,29 @@ fn the_page_follows_a_training_over_a_kill() {
     let watch = Watch::start(&project, &[]);
     browser.set_up(1280, 1000, false);
     browser.open(&watch.address, "document.documentElement.dataset.outcome === 'none'");
+    assert_eq!(browser.eval(STATES), "waiting,waiting,waiting");
     let mut run = project.start(&[]);
     crate::support::wait_for(&signs.path().join("third"), &mut run);
+    browser.wait("document.getElementById('live').innerText.includes('3 of 6 epochs')");
     browser.wait("document.getElementById('live').innerText.includes('loss 7')");
+    browser.wait("document.getElementById('live').innerText.includes('1 instance of 3 up to date')");
+    assert_eq!(browser.eval(STATES), "done,running,waiting");
     run.kill().unwrap();
     run.wait().unwrap();
     browser.wait("document.documentElement.dataset.outcome === 'killed'");
+    browser.wait("document.getElementById('head').innerText.includes('ended early')");
     std::fs::write(signs.path().join("go"), "").unwrap();
     assert!(project.run(&[]).code == 0);
     browser.wait("document.documentElement.dataset.outcome === 'up_to_date'");
+    browser.wait("document.getElementById('live').innerText.includes('3 instances of 3 up to date')");
+    browser.wait("document.getElementById('main').innerText.includes('score of report')");
+    assert_eq!(browser.eval(STATES), "cached,done,done");
     let steps =
         "fetch('data' + location.search).then((answer) => answer.json()).then((data) => data.curves[0].x.join())";
-    assert_eq!(browser.eval(steps), "1,2,3,4,5,6");
+    assert_eq!(browser.eval(steps), "1,2,3,4,5,6", "those of both attempts");
+    browser.wait("document.querySelector('#learning-curves .u-wrap canvas') !== null");
     assert_eq!(browser.errors(), [] as [String; 0]);
+    browser.screenshot("live-resumed");
 }
 
 /// Two stages that wait for files, one of which then fails, and one that needs neither.

@@ -135,4 +135,8 @@ fn a_report_fits_dark_and_narrow_screens() {
     browser.set_up(1280, 1000, true);
     browser.wait("document.querySelector('canvas.gantt').width > 700");
     browser.screenshot("report-dark");
+    let features = serde_json::json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
+    browser.call("Emulation.setEmulatedMedia", serde_json::json!({ "media": "print", "features": features }));
+    assert_eq!(browser.eval("getComputedStyle(document.body).backgroundColor"), "rgb(255, 255, 255)", "paper is light");
+    browser.screenshot("report-print");
 }

@@ -32,7 +32,8 @@ function svg(tag, attributes = {}, ...children) {
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-const PALETTE = ["#4269d0", "#e8743b", "#3ca951", "#d6405b", "#8a63d2", "#1f9aa6", "#b8860b", "#e377c2", "#7a8590", "#6b8e23"];
+const PALETTE = ["#4269d0", "#e8743b", "#3ca951", "#d6405b", "#8a63d2", "#1f9aa6", "#b8860b", "#e377c2", "#7a8590", "#6b8e23",
+  "#1b3a8a", "#a8481a", "#12692a", "#8a1530", "#4e2a94", "#0b6670", "#7a5a00", "#a83a86", "#3f4a55", "#3f5a10"];
 const colour = (index) => PALETTE[index % PALETTE.length];
 
 /** A number with the digits that count. */
@@ -43,6 +44,22 @@ function number(value) {
   if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
   return value.toPrecision(4).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 }
+
+/** A number in a column: with all of its digits that count, so that columns are easy to compare. */
+function measured(value) {
+  if (value == null || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  return Number.isInteger(value) || size < 1e-3 || size >= 1e4 ? number(value) : value.toPrecision(4);
+}
+
+/** A difference, with its sign. */
+const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${measured(Math.abs(value))}`;
+
+/** A long text, of which the beginning is shown until it is clicked. */
+const clamped = (text) => el("div.clamp", { title: text, onclick: (event) => event.currentTarget.classList.toggle("clamp") }, text);
+
+/** Whether a name is short enough for one line. */
+const isShort = (name) => typeof name === "string" && name.length <= 40;
 
 function duration(ms) {
   if (ms == null) return "–";
@@ -90,7 +107,7 @@ function table(columns, rows, { shown = 50, sort = null } = {}) {
   function raw(cell) { return cell && typeof cell === "object" && "sort" in cell ? cell.sort : cell; }
   function show(cell) {
     if (cell && typeof cell === "object" && "sort" in cell) return cell.show;
-    return typeof cell === "number" ? number(cell) : cell ?? "";
+    return typeof cell === "number" ? measured(cell) : cell ?? "";
   }
   function draw() {
     const order = rows.slice();
@@ -105,7 +122,7 @@ function table(columns, rows, { shown = 50, sort = null } = {}) {
       title: column.help,
       onclick: () => { state.up = state.by === at ? !state.up : !isNumber[at]; state.by = at; draw(); },
     }, column.title ?? column, state.by === at ? (state.up ? " ▲" : " ▼") : ""));
-    const body = order.slice(0, state.shown).map((row) => el("tr", {}, row.map((cell, at) => el(`td${isNumber[at] ? ".num" : at === 0 ? ".name" : columns[at].wide ? ".wide" : columns[at].nowrap ? ".nowrap" : ""}`, {}, show(cell)))));
+    const body = order.slice(0, state.shown).map((row) => el("tr", {}, row.map((cell, at) => el(`td${isNumber[at] ? ".num" : at === 0 ? (isShort(cell) ? ".nowrap" : ".name") : columns[at].wide ? ".wide" : columns[at].nowrap ? ".nowrap" : ""}`, {}, show(cell)))));
     const more = rows.length > state.shown
       ? el("p", {}, el("button", { onclick: () => { state.shown *= 4; draw(); } }, `Show more (${plural(rows.length - state.shown, "row")} left)`)) : null;
     box.replaceChildren(el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)), ...(more ? [more] : []));

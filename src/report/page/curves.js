@@ -33,16 +33,18 @@ function smoothed(row, weight) {
   });
 }
 
+/** Distances of marks on an axis of steps, which are whole. */
+const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((each) => each * 10 ** power)).flat();
+
 /** Series of a chart are coloured by instance, so that all charts agree. */
 function drawCurves(data) {
-  const metrics = [...new Set(data.curves.map((curve) => curve.metric))];
+  const withCurves = new Set(data.curves.map((curve) => curve.metric));
+  const metrics = data.metric_order.filter((metric) => withCurves.has(metric));
   const owners = [...new Set(data.curves.map((curve) => curve.i))];
   const colourOf = new Map(owners.map((owner, at) => [owner, colour(at)]));
   const state = (ui.curves ??= { hidden: new Set(), filter: "", smooth: 0, log: false });
   const name = (curve) => data.instances.name[curve.i] + (curve.other ? " (other run)" : "");
   const key = (curve) => `${curve.i}${curve.other ? "'" : ""}`;
-  const preferred = ["loss", "macro_f1", "validation_loss"];
-  metrics.sort((a, b) => (preferred.indexOf(a) + 1 || 99) - (preferred.indexOf(b) + 1 || 99) || (a < b ? -1 : 1));
   const chosen = (ui.chosen ??= new Set(metrics.slice(0, 2)));
   if (!metrics.some((metric) => chosen.has(metric))) metrics.slice(0, 2).forEach((metric) => chosen.add(metric));
   const charts = el("div.charts");
@@ -74,7 +76,7 @@ function drawCurves(data) {
     const options = {
       width, height: Math.min(320, Math.max(220, width * 0.42)), legend: { show: false },
       scales: { x: { time: false }, y: { distr: state.log ? 3 : 1 } },
-      axes: [{ ...axis, values: (_, values) => values.map(number) }, { ...axis, size: 62, values: (_, values) => values.map((value) => (value == null ? "" : number(value))) }],
+      axes: [{ ...axis, incrs: WHOLE, values: (_, values) => values.map(number) }, { ...axis, size: 62, values: (_, values) => values.map((value) => (value == null ? "" : number(value))) }],
       cursor: { focus: { prox: 24 }, points: { size: 7 } }, focus: { alpha: curves.length > 1 ? 0.25 : 1 },
       series: [{}, ...series],
       hooks: { setCursor: [(plot) => onCursor(plot, curves, rows)] },
@@ -115,5 +117,5 @@ function drawCurves(data) {
     picker);
   charts.addEventListener("mouseleave", hideTip);
   onRedraw(draw);
-  return el("div", {}, controls, charts, legend, el("p.soft.small", {}, "A click on a name hides its curve, a click with Alt shows it alone; drag in a chart to zoom, a double click goes back."));
+  return el("div", {}, controls, charts, legend, el("p.soft.small.hint", {}, "A click on a name hides its curve, a click with Alt shows it alone; drag in a chart to zoom, a double click goes back."));
 }

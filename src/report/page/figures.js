@@ -4,7 +4,20 @@
 function drawFigure(figure) {
   const draw = { table: figureTable, matrix: figureMatrix, curves: figureLines, bars: figureBars, histogram: figureHistogram, images: figureImages }[figure.kind];
   if (!draw) return null;
-  return el("figure", {}, el("h3", {}, figure.title), draw(figure), figure.caption ? el("figcaption", {}, figure.caption) : null);
+  const drawn = isEmpty(figure) ? el("p.soft", {}, "There is nothing in it.") : draw(figure);
+  return el("figure", {}, el("h3", {}, figure.title), drawn, figure.caption ? el("figcaption", {}, figure.caption) : null);
+}
+
+/** Whether a figure has nothing that could be drawn. */
+function isEmpty({ kind, rows, columns, values, series, counts }) {
+  const isKnown = (value) => value != null;
+  switch (kind) {
+    case "matrix": return !rows.length || !columns.length || !values.flat().some(isKnown);
+    case "curves": return !series.some((line) => line.y.some(isKnown));
+    case "bars": return !series.some((bars) => bars.values.some(isKnown));
+    case "histogram": return !counts.some((count) => count > 0);
+    default: return !rows.length;
+  }
 }
 
 function figureTable({ columns, rows }) {
@@ -21,7 +34,7 @@ function figureMatrix({ rows, columns, values, row_title: rowTitle, column_title
       onmousemove: (event) => tip(event, `${rowTitle || "row"}: ${rows[r]}\n${columnTitle || "column"}: ${columns[c]}\n${number(value)}`), onmouseleave: hideTip,
     }, value ? number(value) : "");
   };
-  const head = el("tr", {}, el("th"), columns.map((name) => el("th", {}, name)));
+  const head = el("tr", {}, el("th"), columns.map((name) => el("th", { title: name }, el("span", {}, shorter(name, 26)))));
   const body = rows.map((name, r) => el("tr", {}, el("th", { scope: "row" }, name), values[r].map((value, c) => cell(value, r, c))));
   const titles = rowTitle || columnTitle ? el("p.soft.small", {}, [rowTitle ? `rows: ${rowTitle}` : null, columnTitle ? `columns: ${columnTitle}` : null].filter(Boolean).join(", ")) : null;
   return el("div.scroll", {}, el("table.heat", {}, el("thead", {}, head), el("tbody", {}, body)), titles);
@@ -38,19 +51,21 @@ function ticks(from, to, count = 5) {
 }
 
 const [PLOT_W, PLOT_H, PAD_L, PAD_B, PAD_T] = [520, 250, 66, 38, 8];
+const shorter = (text, letters) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
 
-function frame(x, y, xTitle, yTitle, xTicks) {
-  const place = { x: (value) => PAD_L + ((value - x[0]) / (x[1] - x[0] || 1)) * (PLOT_W - PAD_L - 10), y: (value) => PLOT_H - PAD_B - ((value - y[0]) / (y[1] - y[0] || 1)) * (PLOT_H - PAD_B - PAD_T) };
+/** Axes of a plot, of which `below` is left for labels. */
+function frame(x, y, xTitle, yTitle, xTicks, below = PAD_B) {
+  const place = { x: (value) => PAD_L + ((value - x[0]) / (x[1] - x[0] || 1)) * (PLOT_W - PAD_L - 10), y: (value) => PLOT_H - below - ((value - y[0]) / (y[1] - y[0] || 1)) * (PLOT_H - below - PAD_T) };
   const lines = ticks(...y).map((value) => [
     svg("line", { x1: PAD_L, x2: PLOT_W - 10, y1: place.y(value), y2: place.y(value), stroke: "var(--line)" }),
     svg("text", { x: PAD_L - 6, y: place.y(value) + 4, "text-anchor": "end", class: "soft" }, number(value)),
   ]);
-  const below = (xTicks ?? ticks(...x)).map((value) => svg("text", { x: place.x(value), y: PLOT_H - PAD_B + 16, "text-anchor": "middle", class: "soft" }, number(value)));
+  const labels = (xTicks ?? ticks(...x)).map((value) => svg("text", { x: place.x(value), y: PLOT_H - below + 16, "text-anchor": "middle", class: "soft" }, number(value)));
   const titles = [
     xTitle ? svg("text", { x: (PLOT_W + PAD_L) / 2, y: PLOT_H - 4, "text-anchor": "middle", class: "soft" }, xTitle) : null,
     yTitle ? svg("text", { x: 12, y: PLOT_H / 2, "text-anchor": "middle", class: "soft", transform: `rotate(-90 12 ${PLOT_H / 2})` }, yTitle) : null,
   ];
-  return { place, parts: [...lines.flat(), ...below, ...titles] };
+  return { place, parts: [...lines.flat(), ...labels, ...titles] };
 }
 
 const plotBox = (...parts) => svg("svg", { viewBox: `0 0 ${PLOT_W} ${PLOT_H}`, style: "width:100%;max-width:640px;height:auto;display:block" }, ...parts);
@@ -74,6 +89,7 @@ function figureLines({ series, x_title: xTitle, y_title: yTitle }) {
     const path = points.map(([x, y], index) => `${index ? "L" : "M"}${place.x(x).toFixed(1)},${place.y(y).toFixed(1)}`).join("");
     return svg("g", { onmousemove: (event) => tip(event, line.name + (line.mark ? `\n${number(line.mark[0])}: ${number(line.mark[1])}` : "")), onmouseleave: hideTip },
       svg("path", { d: path, fill: "none", stroke: colour(at), "stroke-width": 1.6 }),
+      points.length === 1 ? svg("circle", { cx: place.x(points[0][0]), cy: place.y(points[0][1]), r: 2.5, fill: colour(at) }) : null,
       line.mark ? svg("circle", { cx: place.x(line.mark[0]), cy: place.y(line.mark[1]), r: 3.5, fill: colour(at) }) : null);
   });
   const toggle = (at, item) => { item.classList.toggle("off"); groups[at].style.display = item.classList.contains("off") ? "none" : ""; };
@@ -81,15 +97,20 @@ function figureLines({ series, x_title: xTitle, y_title: yTitle }) {
 }
 
 function figureBars({ labels, series, y_title: yTitle }) {
-  const { place, parts } = frame([0, labels.length], span(series.flatMap((bars) => bars.values), true), null, yTitle, []);
+  const widest = Math.max(...labels.map((label) => label.length));
+  const every = Math.ceil(labels.length / (widest < 4 ? 28 : 14));
+  const slanted = (widest * labels.length) / every > 60;
+  const letters = slanted ? 20 : 40;
+  const longest = Math.min(letters, widest);
+  const below = slanted ? Math.max(PAD_B, 18 + longest * 3.4) : PAD_B;
+  const { place, parts } = frame([0, labels.length], span(series.flatMap((bars) => bars.values), true), null, yTitle, [], below);
   const group = (PLOT_W - PAD_L - 10) / labels.length;
   const width = (group * 0.8) / series.length;
   const bars = series.flatMap((each, at) => each.values.map((value, label) => value == null ? null : svg("rect", {
     x: PAD_L + label * group + group * 0.1 + at * width, y: Math.min(place.y(value), place.y(0)), width: Math.max(width - 0.6, 0.5), height: Math.abs(place.y(0) - place.y(value)), fill: colour(at),
     onmousemove: (event) => tip(event, `${labels[label]}\n${each.name}: ${number(value)}`), onmouseleave: hideTip,
   })));
-  const every = Math.ceil(labels.length / 14);
-  const names = labels.map((label, at) => at % every ? null : svg("text", { x: PAD_L + (at + 0.5) * group, y: PLOT_H - PAD_B + 14, "text-anchor": labels.length > 8 ? "end" : "middle", class: "soft", transform: labels.length > 8 ? `rotate(-32 ${PAD_L + (at + 0.5) * group} ${PLOT_H - PAD_B + 14})` : null, style: "font-size:11px" }, label.length > 14 ? `${label.slice(0, 13)}…` : label));
+  const names = labels.map((label, at) => at % every ? null : svg("text", { x: PAD_L + (at + 0.5) * group, y: PLOT_H - below + 14, "text-anchor": slanted ? "end" : "middle", class: "soft", transform: slanted ? `rotate(-32 ${PAD_L + (at + 0.5) * group} ${PLOT_H - below + 14})` : null, style: "font-size:11px" }, shorter(label, letters)));
   return [plotBox(...parts, ...bars, ...names), series.length > 1 ? legendOf(series.map((each) => each.name)) : null];
 }
 
@@ -105,6 +126,6 @@ function figureHistogram({ edges, counts, x_title: xTitle }) {
 /** Images of a figure have been checked to be data of their own: no address outside of the page is ever loaded. */
 function figureImages({ rows }) {
   const isInline = (image) => /^data:image\/(png|jpeg);base64,[A-Za-z0-9+/=]*$/.test(image);
-  const image = (each) => isInline(each.image) ? el("figure", {}, el("img", { src: each.image, alt: each.caption, loading: "lazy", title: each.caption }), el("figcaption", {}, each.caption)) : null;
+  const image = (each) => isInline(each.image) ? el("figure", {}, el("img", { src: each.image, alt: each.caption, title: each.caption }), el("figcaption", {}, each.caption)) : null;
   return el("div.thumbs", {}, rows.map((row) => el("div", {}, row.map(image))));
 }

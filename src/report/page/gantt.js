@@ -137,10 +137,13 @@ function drawGantt(data) {
   onRedraw(draw);
   const stages = [...new Set(spans.i.map((i) => data.instances.stage[i]))];
   const legend = el("div.legend", {}, stages.map((stage) => el("span", { style: "cursor:default" }, el("i.box", { style: `background:${stageColour(stage)}` }), data.stages[stage].name)));
-  return el("div", {}, canvas, legend, el("p.soft.small", {}, "Framed bars are the critical path; the area on top shows how many instances were ready and waited for a CPU or a GPU. Shift and the wheel zoom, a double click goes back."));
+  return el("div", {}, canvas, legend, el("p.soft.small", {}, "Framed bars are the critical path; the area on top shows how many instances were ready and waited for a CPU or a GPU.", el("span.hint", {}, " Shift and the wheel zoom, a double click goes back.")));
 }
 
 const stageColour = (stage) => colour(stage);
+
+/** A duration without the parts that are nothing: times on an axis are round. */
+const roundTime = (ms) => (ms ? duration(ms).replace(/(\d) (min|h) 0 \w+$/, "$1 $2").replace(".0 s", " s") : "0");
 
 function drawAxis(paint, x, view, width, full) {
   const span = view.to - view.from;
@@ -155,7 +158,7 @@ function drawAxis(paint, x, view, width, full) {
     paint.moveTo(place + 0.5, 30);
     paint.lineTo(place + 0.5, full - 18);
     paint.stroke();
-    if (place < width - 24) paint.fillText(duration(at), place, full - 5);
+    if (place < width - 24) paint.fillText(roundTime(at), place, full - 5);
   }
 }
 

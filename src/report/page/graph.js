@@ -20,9 +20,12 @@ function drawGraph(data, onStage) {
     const stage = data.stages[at];
     const total = Object.values(counts[at]).reduce((sum, count) => sum + count, 0) || 1;
     let left = x + 8;
-    const bars = STATES.filter((state) => counts[at][state]).map((state) => {
-      const share = ((w - 16) * counts[at][state]) / total;
-      const bar = svg("rect", { x: left, y: y + h - 9, width: Math.max(share, 1.5), height: 4, fill: `var(--${state})`, rx: 1 });
+    // One failure among a thousand instances is to be seen.
+    const parts = STATES.filter((state) => counts[at][state]).map((state) => [state, Math.max(counts[at][state] / total, 0.07)]);
+    const all = parts.reduce((sum, [, part]) => sum + part, 0);
+    const bars = parts.map(([state, part]) => {
+      const share = ((w - 16) * part) / all;
+      const bar = svg("rect", { x: left, y: y + h - 9, width: share, height: 4, fill: `var(--${state})`, rx: 1 });
       left += share;
       return bar;
     });

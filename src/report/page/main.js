@@ -29,13 +29,13 @@ function tiles(data) {
   const cpu = sum(data.instances.cpu_ms);
   const peak = Math.max(0, ...data.instances.peak.filter((value) => value != null));
   const tile = (value, name, more) => el("div.tile", {}, el("b", {}, value), el("span", {}, name), more ?? null);
-  const headline = data.headline.map(({ instance, metric, value, before }) => {
-    const delta = before == null || before === value ? null : el(`span.delta`, {}, ` ${value > before ? "+" : "−"}${number(Math.abs(value - before))}`);
-    return tile(number(value), `${metric} of ${instance}`, delta);
+  const headline = data.headline.map(({ instance, metric, value, before, best_of: bestOf }) => {
+    const delta = before == null || before === value ? null : el(`span.delta`, {}, ` ${signed(value - before)}`);
+    return tile(measured(value), `${metric} of ${instance}${bestOf > 1 ? `, the best of ${bestOf}` : ""}`, delta);
   });
   const states = STATES.filter((state) => counts[state]).map((state) => tile(counts[state].toLocaleString("en"), STATE_NAMES[state]));
   const [read, written] = [sum(data.instances.read), sum(data.instances.written)];
-  const costs = [cpu ? tile(duration(cpu), "CPU time of all results") : null, peak ? tile(bytes(peak), "largest memory of a process") : null, read ? tile(bytes(read), "read by all") : null, written ? tile(bytes(written), "written by all") : null];
+  const costs = [cpu ? tile(duration(cpu), "CPU time of all results") : null, peak ? tile(bytes(peak), "largest memory of a process") : null, read || written ? tile(bytes(read), `read by all, and ${bytes(written)} written`) : null];
   return el("div.tiles", {}, headline, states, costs);
 }
 
@@ -52,25 +52,25 @@ function instances(data) {
   const [gpuOf, nodeOf] = [new Map(gpu.i.map((i, at) => [i, at])), new Map(made.i.map((i, at) => [i, made.name[at]]))];
   const box = el("div");
   const filter = (ui.instances ??= { text: "", stage: null });
-  const quality = /f1|score|accuracy|precision|recall|auc|iou|dice|loss|error|rmse|perplexity/i;
-  const metrics = Object.keys(data.metrics).sort((a, b) => quality.test(b) - quality.test(a));
-  const known = metrics.slice(0, 6);
-  const values = Object.fromEntries(known.map((metric) => [metric, new Map(data.metrics[metric].i.map((i, at) => [i, data.metrics[metric].v[at]]))]));
-  const columns = [{ title: "instance" }, { title: "state", num: false, nowrap: true }, { title: "took", num: true }, { title: "CPU", num: true, help: "CPU time of its processes" }, { title: "memory", num: true, help: "Peak memory of its largest process" },
+  const values = Object.fromEntries(Object.keys(data.metrics).map((metric) => [metric, new Map(data.metrics[metric].i.map((i, at) => [i, data.metrics[metric].v[at]]))]));
+  // Of all stages together only scores and losses, as counts of each would be many.
+  const shown = (kept) => data.metric_order.slice(0, filter.stage == null ? data.telling : undefined).filter((metric) => metric in values && kept.some((at) => values[metric].has(at))).slice(0, 6);
+  const columnsOf = (known) => [{ title: "instance" }, { title: "state", num: false, nowrap: true }, { title: "took", num: true }, { title: "CPU", num: true, help: "CPU time of its processes" }, { title: "memory", num: true, help: "Peak memory of its largest process" },
     { title: "read", num: true, help: "Bytes that its processes read from files and pipes" }, { title: "written", num: true, help: "Bytes that they wrote" },
     ...(gpu.i.length ? [{ title: "GPU memory", num: true, help: "Peak memory in use on the fullest of its GPUs, by others, too" }, { title: "GPU busy", num: true, help: "Share of the time in which its GPUs computed" }] : []),
     ...(made.i.length ? [{ title: "node", nowrap: true }] : []), ...known.map((title) => ({ title, num: true })), { title: "why it ran", wide: true }];
   function draw() {
     const kept = name.map((_, at) => at).filter((at) => (filter.stage == null || stage[at] === filter.stage) && name[at].toLowerCase().includes(filter.text));
+    const known = shown(kept);
     const rows = kept.map((at) => [
       name[at], { sort: STATES.indexOf(state[at]), show: el("span", {}, el("span.dot", { style: `background:var(--${state[at]})` }), STATE_NAMES[state[at]]) },
       { sort: ms[at], show: duration(ms[at]) }, { sort: cpu[at], show: duration(cpu[at]) }, { sort: peak[at], show: bytes(peak[at]) },
       { sort: read[at], show: bytes(read[at]) }, { sort: written[at], show: bytes(written[at]) },
       ...(gpu.i.length ? [{ sort: gpu.peak[gpuOf.get(at)], show: bytes(gpu.peak[gpuOf.get(at)]) }, { sort: gpu.busy[gpuOf.get(at)], show: gpu.busy[gpuOf.get(at)] == null ? "–" : `${gpu.busy[gpuOf.get(at)]} %` }] : []),
       ...(made.i.length ? [nodeOf.get(at) ?? ""] : []),
-      ...known.map((metric) => values[metric].get(at) ?? null), data.reasons[why[at]] ?? "",
+      ...known.map((metric) => values[metric].get(at) ?? null), why[at] == null ? "" : clamped(data.reasons[why[at]]),
     ]);
-    box.replaceChildren(table(columns, rows, { shown: 25 }));
+    box.replaceChildren(table(columnsOf(known), rows, { shown: 25 }));
   }
   const input = el("input", { type: "search", placeholder: "Filter instances", "aria-label": "Filter instances", id: "instance-filter", oninput: (event) => { filter.text = event.target.value.toLowerCase(); draw(); } });
   const stages = el("select", { "aria-label": "Stage", onchange: (event) => { filter.stage = event.target.value === "" ? null : Number(event.target.value); draw(); } },
@@ -86,7 +86,10 @@ function figures(data) {
   if (!data.figures.length) return null;
   const byInstance = new Map();
   data.figures.forEach((each) => byInstance.set(each.i, [...(byInstance.get(each.i) ?? []), each.figure]));
-  const groups = [...byInstance].map(([i, list]) => el("details", { open: byInstance.size < 12 }, el("summary", {}, el("b", {}, data.instances.name[i])), el("div.figures", { style: "margin:12px 0 20px" }, list.map(drawFigure))));
+  // Those of the first instance of each stage are open: of its others they are alike.
+  const seen = new Set();
+  const isFirst = (i) => !seen.has(data.instances.stage[i]) && seen.add(data.instances.stage[i]);
+  const groups = [...byInstance].map(([i, list]) => el("details", { open: Boolean(isFirst(i)) }, el("summary", {}, el("b", {}, data.instances.name[i])), el("div.figures", { style: "margin:12px 0 20px" }, list.map(drawFigure))));
   const note = data.figures_left_out ? el("p.soft.small", {}, `${plural(data.figures_left_out, "figure")} left out to keep this file small.`) : null;
   return section("Figures", groups, note);
 }
@@ -104,11 +107,16 @@ function parameters(data) {
 
 function changes(data) {
   if (!data.other) return null;
-  const rows = data.changes.map((each) => [each.instance, el("ul.plain", {}, each.what.map((text) => el("li", {}, text)))]);
-  const metrics = data.metric_changes.map((each) => [each.instance, each.metric, each.before, each.now, each.before != null && each.now != null ? each.now - each.before : null]);
+  // Instances of which the same is said stand together.
+  const alike = new Map();
+  data.changes.forEach((each) => alike.set(each.what.join("\n"), [...(alike.get(each.what.join("\n")) ?? []), each]));
+  const rows = [...alike.values()].map((group) => [group.map((each) => each.instance).join(", "), el("ul.plain", {}, group[0].what.map((text) => el("li", {}, clamped(text))))]);
+  const isPair = (each) => each.before != null && each.now != null;
+  const difference = (each) => (isPair(each) ? { sort: each.now - each.before, show: signed(each.now - each.before) } : null);
+  const metrics = data.metric_changes.slice().sort((a, b) => isPair(b) - isPair(a)).map((each) => [each.instance, each.metric, each.before, each.now, difference(each)]);
   return section("Compared with the other run",
-    rows.length ? el("div.scroll", {}, el("table", {}, el("tbody", {}, rows.map(([name, list]) => el("tr", {}, el("td.name", {}, name), el("td", {}, list)))))) : el("p", {}, "Nothing that was declared differs."),
-    metrics.length ? [el("h3", {}, "Metrics"), table([{ title: "instance" }, { title: "metric" }, { title: "before" }, { title: "now" }, { title: "difference" }], metrics, { shown: 40 })] : null);
+    rows.length ? el("div.scroll", {}, el("table", {}, el("tbody", {}, rows.map(([name, list]) => el("tr", {}, el(isShort(name) ? "td.nowrap" : "td.name", {}, name), el("td", {}, list)))))) : el("p", {}, "Nothing that was declared differs."),
+    metrics.length ? [el("h3", {}, "Metrics"), table([{ title: "instance" }, { title: "metric" }, { title: "before" }, { title: "now" }, { title: "difference", num: true }], metrics, { shown: 40 })] : null);
 }
 
 function environment(data) {
@@ -143,3 +151,4 @@ function show(data) {
 let width = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; redraw(); } });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+matchMedia("print").addEventListener("change", redraw);

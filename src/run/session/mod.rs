@@ -3,11 +3,12 @@
 mod activity;
 mod durations;
 mod execution;
+pub(crate) mod headline;
 mod made;
 mod passes;
 mod remote;
 mod room;
-pub(crate) mod run_summary;
+mod run_summary;
 pub mod second_pass;
 pub mod shell;
 mod time;

@@ -15,14 +15,10 @@ use crate::run::publish::{facts_of_run, places};
 use crate::run::state::history::{PlanSummary, ResultPlace, RunId, RunSummary};
 
 use super::Session;
+use super::headline::headline;
 
 /// Metrics that a run shows in the list of runs.
 const MAX_HEADLINE: usize = 4;
-/// Instances that are searched for them.
-const MAX_SEARCHED: usize = 40;
-/// Words in names of metrics that say how good a result is.
-const QUALITIES: [&str; 12] =
-    ["f1", "score", "accuracy", "precision", "recall", "auc", "iou", "dice", "loss", "error", "rmse", "perplexity"];
 /// Digits of a commit that are kept.
 const COMMIT_DIGITS: usize = 12;
 
@@ -71,7 +67,7 @@ pub(super) fn add_summary(session: &Session<'_>, pass: &PassResult, end: RunEnd)
         counts: end.counts,
         set: facts.set,
         commit,
-        headline: headline(plan, &done, &metrics_of),
+        headline: headline_of(plan, &done, &metrics_of),
         results: BTreeMap::new(),
         gone: BTreeSet::new(),
         plan: Some(PlanSummary {
@@ -110,40 +106,18 @@ fn result_places(plan: &Plan, pass: &PassResult) -> (Vec<ResultPlace>, BTreeSet<
     (results, unmade)
 }
 
-/// Metrics of the instances that speak for the pipeline.
-fn headline(
+/// Headline metrics of what is done.
+fn headline_of(
     plan: &Plan,
     done: &[(InstanceId, Digest)],
     metrics_of: &impl Fn(InstanceId, &Digest) -> Map<String, Value>,
 ) -> Vec<(String, String, f64)> {
     let fingerprints: HashMap<InstanceId, Digest> = done.iter().copied().collect();
-    let mut headline = Vec::new();
-    for id in headline_instances(plan) {
-        let Some(fingerprint) = fingerprints.get(&id) else { continue };
-        let metrics = metrics_of(id, fingerprint);
-        let name = &plan.instances[id.index()].name;
-        headline
-            .extend(metrics.iter().filter_map(|(metric, value)| Some((name.clone(), metric.clone(), value.as_f64()?))));
-    }
-    headline.sort_by_key(|(_, metric, _)| !tells_quality(metric));
-    headline.truncate(MAX_HEADLINE);
-    headline
-}
-
-/// Whether a metric says how good a result is, by its name: such ones come before counts.
-pub(crate) fn tells_quality(metric: &str) -> bool {
-    let metric = metric.to_lowercase();
-    QUALITIES.iter().any(|word| metric.contains(word))
-}
-
-/// Instances whose metrics speak for the pipeline, most telling first: the only ones of their stages, those that no stage reads
-/// from before others, and the last ones first.
-pub(crate) fn headline_instances(plan: &Plan) -> Vec<InstanceId> {
-    let mut sizes = vec![0_usize; plan.stages.len()];
-    plan.instances.iter().for_each(|instance| sizes[instance.stage] += 1);
-    let mut alone: Vec<InstanceId> =
-        plan.order().into_iter().rev().filter(|id| sizes[plan.instances[id.index()].stage] == 1).collect();
-    alone.sort_by_key(|id| plan.consumers(*id).next().is_some());
-    alone.truncate(MAX_SEARCHED);
-    alone
+    let numbers = |id: InstanceId| -> Vec<(String, f64)> {
+        let metrics = fingerprints.get(&id).map(|fingerprint| metrics_of(id, fingerprint)).unwrap_or_default();
+        metrics.into_iter().filter_map(|(metric, value)| Some((metric, value.as_f64()?))).collect()
+    };
+    let name = |id: InstanceId| plan.instances[id.index()].name.clone();
+    let headline = headline(plan, MAX_HEADLINE, numbers).into_iter();
+    headline.map(|entry| (name(entry.instance), entry.metric, entry.value)).collect()
 }

@@ -3,14 +3,17 @@
 use crate::artifact::figure::{Cell, Figure, FigureData};
 use crate::artifact::labels::{Labels, Target, class_names};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
+use crate::artifact::packed_images::PackedImagesInput;
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::kinds::submission::{predict, read_thresholds};
 use crate::kinds::thresholds::targets_of_rows;
 
+use crate::classification::shown_rows::JudgedRows;
 use crate::classification::threshold_params::ThresholdParams;
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
+use crate::learn::data::ImagePool;
 use crate::{input_ports, output_ports};
 
 /// The kind `classification_report`.
@@ -30,6 +33,9 @@ input_ports! {
         thresholds: Option<TableInput>,
         /// Table whose column `Id` names the rows of a matrix that has no ids of its own.
         ids: Option<TableInput>,
+        /// Packed images of the rows, of which the report shows the best, the worst and the most uncertain ones. They are looked
+        /// at for that alone; rows without an image are not shown.
+        images: Option<PackedImagesInput>,
     }
 }
 
@@ -87,6 +93,11 @@ impl StageKind for ClassificationReport {
             None => (0..matrix.columns).map(|class| class.to_string()).collect(),
         };
         context.figure("classes", class_table(&scores, &shown));
+        if let Some(images) = &inputs.images {
+            let (matrix, actual, predicted) = (&matrix, &actual[..], &predicted[..]);
+            let rows = JudgedRows { ids: &ids, matrix, actual, predicted, names: &shown };
+            rows.show(&ImagePool::open(std::slice::from_ref(images))?, context);
+        }
         context.figure("decisions", decisions_matrix(&predicted, &actual, shown));
         let header = ["class", "f1", "precision", "recall", "predicted", "actual"].into_iter();
         let header: Vec<&str> = header.chain(names.map(|_| "name")).collect();

@@ -130,5 +130,5 @@ fn class_shares(labels: &Labels, folds: &[usize], params: &FoldsParams, name: &s
         y_title: "share of rows".to_owned(),
         series: (0..params.folds).map(bars).collect(),
     };
-    Figure::new(format!("Share of each class in each fold of `{name}`"), data)
+    Figure::new(format!("Share of each class in each fold: {name}"), data)
 }

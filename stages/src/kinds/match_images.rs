@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::figure::{Cell, Figure, FigureData};
+use crate::artifact::figure::{Cell, Figure, FigureData, Thumbnail, set_thumbnail};
+use crate::artifact::image_set::{ImageSet, ImageSetInput};
 use crate::artifact::table::{Table, TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
+use crate::image_sets::read_options::ReadOptions;
 use crate::kind::StageKind;
 use crate::params::{ParamProblem, Parameters};
 use crate::{input_ports, output_ports};
@@ -20,6 +22,8 @@ pub struct MatchImages;
 
 /// Pairs that are shown.
 const MAX_SHOWN: usize = 40;
+/// Pairs of which the images are shown.
+const MAX_PICTURES: usize = 10;
 
 /// Parameters of [`MatchImages`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +79,10 @@ input_ports! {
         hashes: TableInput,
         /// Hashes of another set to match with; by default the set is matched with itself.
         others: Option<TableInput>,
+        /// Images of the first set, of which the report shows the closest pairs. They are looked at for that alone.
+        images: Option<ImageSetInput>,
+        /// Images of the other set; by default the first one's.
+        other_images: Option<ImageSetInput>,
     }
 }
 
@@ -125,7 +133,12 @@ impl StageKind for MatchImages {
         let header: Vec<&str> =
             [one.as_str(), two.as_str()].into_iter().chain(similarities.iter().map(String::as_str)).collect();
         let others = right.as_ref().unwrap_or(&left);
-        context.figure("closest", closest(&matches, [&one, &two], &names, [&left, others]));
+        let nearest = nearest_first(&matches, right.is_none());
+        context.figure("closest", closest(&nearest, [&one, &two], &names, [&left, others]));
+        if let Some(images) = &inputs.images {
+            let sides = [images, inputs.other_images.as_ref().unwrap_or(images)];
+            show_pairs(&nearest, sides, [&left, others], context)?;
+        }
         let rows = matches.iter().map(|found| {
             let ids = [left.ids[found.left].clone(), others.ids[found.right].clone()];
             ids.into_iter().chain(found.distances.iter().map(u32::to_string)).collect::<Vec<String>>()
@@ -134,16 +147,64 @@ impl StageKind for MatchImages {
     }
 }
 
+/// Pairs, the nearest first; of those `within` one set, which are there in both orders, each once.
+fn nearest_first(matches: &[hamming::Match], within: bool) -> Vec<&hamming::Match> {
+    let mut nearest: Vec<&hamming::Match> =
+        matches.iter().filter(|found| !within || found.left < found.right).collect();
+    nearest.sort_by_key(|found| (bits(found), found.left, found.right));
+    nearest
+}
+
+/// Bits in which the hashes of a pair differ, in all channels.
+fn bits(found: &hamming::Match) -> u32 {
+    found.distances.iter().sum()
+}
+
+/// Leaves a figure of the images of the nearest pairs, side by side.
+fn show_pairs(
+    nearest: &[&hamming::Match],
+    images: [&ImageSetInput; 2],
+    [left, right]: [&Hashes; 2],
+    context: &StageContext<'_>,
+) -> Result<(), StageError> {
+    let reading = ReadOptions::default();
+    let [one, two] = [reading.read(images[0], context)?.0, reading.read(images[1], context)?.0];
+    let mut rows = Vec::new();
+    for found in nearest.iter().take(MAX_PICTURES) {
+        let (left, right) = (&left.ids[found.left], &right.ids[found.right]);
+        let other = format!("{right}: {} bits differ", bits(found));
+        let pair = [thumbnail(&reading, &one, left, left.clone())?, thumbnail(&reading, &two, right, other)?];
+        rows.extend(pair.into_iter().collect::<Option<Vec<Thumbnail>>>());
+    }
+    let caption = "Each channel in the colour of its name.";
+    context
+        .figure("pairs", Figure::new("Closest pairs side by side", FigureData::Images { rows }).with_caption(caption));
+    Ok(())
+}
+
+/// Thumbnail of the image called `id`; `None` if the set has none.
+fn thumbnail(
+    reading: &ReadOptions,
+    set: &ImageSet,
+    id: &str,
+    caption: String,
+) -> Result<Option<Thumbnail>, StageError> {
+    let Ok(place) = set.ids.binary_search_by(|known| known.as_str().cmp(id)) else { return Ok(None) };
+    let mut channels = Vec::with_capacity(set.channels.len());
+    for (at, name) in set.channels.iter().enumerate() {
+        channels.push((name.clone(), reading.decode(set.file(place, at))?));
+    }
+    Ok(set_thumbnail(channels, caption))
+}
+
 /// The pairs that are nearest to each other.
-fn closest(matches: &[hamming::Match], sides: [&str; 2], channels: &[&str], [left, right]: [&Hashes; 2]) -> Figure {
-    let mut nearest: Vec<&hamming::Match> = matches.iter().collect();
-    nearest.sort_by_key(|found| (found.distances.iter().sum::<u32>(), found.left, found.right));
+fn closest(nearest: &[&hamming::Match], sides: [&str; 2], channels: &[&str], [left, right]: [&Hashes; 2]) -> Figure {
     let row = |found: &hamming::Match| -> Vec<Cell> {
         let ids = [left.ids[found.left].clone(), right.ids[found.right].clone()].map(Cell::from);
         ids.into_iter().chain(found.distances.iter().map(|distance| Cell::from(f64::from(*distance)))).collect()
     };
     let columns = sides.into_iter().chain(channels.iter().copied()).map(str::to_owned).collect();
-    let rows = nearest.into_iter().take(MAX_SHOWN).map(row).collect();
+    let rows = nearest.iter().take(MAX_SHOWN).map(|found| row(found)).collect();
     Figure::new("Closest pairs", FigureData::Table { columns, rows })
         .with_caption("Distances of their hashes in bits of 64, by channel.")
 }

@@ -7,14 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::figure::{Figure, FigureData};
 use crate::artifact::matrix::{MatrixInput, given_ids};
+use crate::artifact::packed_images::PackedImagesInput;
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::context::StageContext;
 use crate::error::StageError;
 use crate::kind::StageKind;
+use crate::learn::data::ImagePool;
 use crate::params::{ParamProblem, Parameters};
 use crate::similarity::agreement::{self, RowProperties};
 use crate::similarity::neighbour_table;
-use crate::similarity::search::{BlockSizes, SearchOptions, nearest};
+use crate::similarity::search::{BlockSizes, Neighbour, SearchOptions, nearest};
 use crate::similarity::unit_rows::UnitRows;
 use crate::{input_ports, output_ports};
 
@@ -23,6 +25,10 @@ pub struct Neighbours;
 
 /// Bins of the histogram.
 const BINS: usize = 50;
+/// Queries that are shown with their images.
+const MAX_QUERIES: usize = 8;
+/// Neighbours that are shown with each.
+const MAX_NEIGHBOURS: usize = 3;
 
 /// Parameters of [`Neighbours`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +83,10 @@ input_ports! {
         query_table: Option<TableInput>,
         /// Table of the references, with the same columns.
         reference_table: Option<TableInput>,
+        /// Packed images of the queries, some of which the report shows beside their neighbours. They are looked at for that alone.
+        query_images: Option<PackedImagesInput>,
+        /// Packed images of the references; by default those of the queries.
+        reference_images: Option<PackedImagesInput>,
     }
 }
 
@@ -125,10 +135,44 @@ impl StageKind for Neighbours {
             "cosines",
             cosine_histogram(found.iter().filter_map(|found| found.first()).map(|first| first.cosine)),
         );
+        if let Some(images) = &inputs.query_images {
+            let sides = [images, inputs.reference_images.as_ref().unwrap_or(images)];
+            let pools = sides.map(|images| ImagePool::open(std::slice::from_ref(images)));
+            let [query_pool, reference_pool] = pools;
+            show_neighbours(&found, [&queries.ids, &references.ids], [&query_pool?, &reference_pool?], context);
+        }
         neighbour_table::write(&outputs.neighbours, &queries.ids, &references.ids, &found)?;
         let report = agreement::report(&params.thresholds, &queries.properties, &references.properties, &found);
         outputs.report.write(&["threshold", "rows", "same_antibody", "same_target", "known"], report)
     }
+}
+
+/// Leaves a figure of queries beside their neighbours: of those that have images, from the farthest to the nearest.
+fn show_neighbours(
+    found: &[Vec<Neighbour>],
+    [queries, references]: [&[String]; 2],
+    [query_images, reference_images]: [&ImagePool; 2],
+    context: &StageContext<'_>,
+) {
+    let cosine = |query: usize| found[query].first().map_or(f64::NEG_INFINITY, |nearest| nearest.cosine);
+    let has_image = |query: &usize| query_images.number(&queries[*query]).is_some();
+    let mut sorted: Vec<usize> = (0..queries.len()).filter(has_image).collect();
+    sorted.sort_by(|one, other| cosine(*one).total_cmp(&cosine(*other)).then(one.cmp(other)));
+    let neighbour = |neighbour: &Neighbour| {
+        let id = &references[neighbour.reference];
+        reference_images.thumbnail(reference_images.number(id)?, format!("{id}: cosine {:.3}", neighbour.cosine))
+    };
+    let row = |query: usize| {
+        let id = &queries[query];
+        let image = query_images.number(id).and_then(|image| query_images.thumbnail(image, format!("query {id}")));
+        image.into_iter().chain(found[query].iter().take(MAX_NEIGHBOURS).filter_map(neighbour)).collect()
+    };
+    let count = sorted.len().min(MAX_QUERIES);
+    // Evenly spaced, with the farthest and the nearest among them.
+    let picked = (0..count).map(|at| sorted[at * (sorted.len() - 1) / (count - 1).max(1)]);
+    let data = FigureData::Images { rows: picked.map(row).collect() };
+    let caption = "Some queries, from the one whose nearest neighbour is farthest to the one whose is nearest.";
+    context.figure("neighbours", Figure::new("Queries beside their neighbours", data).with_caption(caption));
 }
 
 /// Numbers of queries by the cosine of their nearest neighbour.

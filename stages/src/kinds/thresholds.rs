@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::figure::{Figure, FigureData, Series};
-use crate::artifact::labels::{Labels, Target};
+use crate::artifact::labels::{Labels, Target, class_names};
 use crate::artifact::matrix::{Matrix, MatrixInput, given_ids};
 use crate::artifact::table::{TableInput, TableOutput};
 use crate::classification::soft_f1;
@@ -160,7 +160,8 @@ impl StageKind for Thresholds {
     ) -> Result<(), StageError> {
         let mut matrix = inputs.probabilities.read()?;
         matrix.require_probabilities()?;
-        let labels = Labels::of(&inputs.labels.read()?, matrix.columns)?;
+        let table = inputs.labels.read()?;
+        let labels = Labels::of(&table, matrix.columns)?;
         let thresholds = match params.method {
             Method::ExpectedRatio => by_ratio(&params, &matrix, &labels)?,
             Method::SoftF1 => {
@@ -169,14 +170,14 @@ impl StageKind for Thresholds {
                 by_soft_f1(&params, &matrix, &targets)
             }
         };
-        context.figure("shares", share_curves(&matrix, &thresholds));
+        context.figure("shares", share_curves(&matrix, &thresholds, class_names(&table, matrix.columns)));
         let rows = thresholds.iter().enumerate().map(|(class, threshold)| [class.to_string(), threshold.to_string()]);
         outputs.thresholds.write(&["class", "threshold"], rows)
     }
 }
 
 /// Share of rows above each threshold, by class, with the threshold that was found.
-fn share_curves(matrix: &Matrix, thresholds: &[f64]) -> Figure {
+fn share_curves(matrix: &Matrix, thresholds: &[f64], names: Option<&[String]>) -> Figure {
     let line = |(class, threshold): (usize, &f64)| {
         let mut values = column(matrix, class);
         values.sort_by(f64::total_cmp);
@@ -185,7 +186,8 @@ fn share_curves(matrix: &Matrix, thresholds: &[f64]) -> Figure {
         };
         let x: Vec<f64> = (0..=CURVE_STEPS).map(|step| f64::from(step) / f64::from(CURVE_STEPS)).collect();
         let y = x.iter().map(|point| Some(share(*point))).collect();
-        Series { name: format!("class {class}"), x, y, mark: Some([*threshold, share(*threshold)]) }
+        let name = names.map_or_else(|| format!("class {class}"), |names| names[class].clone());
+        Series { name, x, y, mark: Some([*threshold, share(*threshold)]) }
     };
     let series = thresholds.iter().enumerate().map(line).collect();
     let (x_title, y_title) = ("threshold".to_owned(), "share of rows".to_owned());

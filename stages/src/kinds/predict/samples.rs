@@ -1,10 +1,7 @@
 //! Samples of a prediction, for people to look at: the images of which the network is most and least certain.
 
-use athanor_images::pixels::Pixels;
-
 use super::Prediction;
-use crate::artifact::figure::{Figure, FigureData, Thumbnail, set_thumbnail};
-use crate::learn::data::view::View;
+use crate::artifact::figure::{Figure, FigureData, Thumbnail};
 
 /// Images of either kind that are shown.
 const SHOWN: usize = 8;
@@ -42,17 +39,10 @@ impl Prediction {
     }
 
     fn thumbnail(&self, row: usize, probabilities: &[f64]) -> Option<Thumbnail> {
-        let image = self.images[row];
-        let [height, width] = self.pool.size(image);
-        let side = height.min(width);
-        let mut planes = vec![0; self.pool.channels.len() * side * side];
-        self.pool.render(image, &View::whole([height, width], side), &mut planes);
-        let planes = planes.chunks(side * side).map(|plane| Pixels::grey8(side, side, plane.to_vec()));
-        let channels = self.pool.channels.iter().cloned().zip(planes).collect();
         let mut classes: Vec<(usize, f64)> = probabilities.iter().copied().enumerate().collect();
         classes.sort_by(|one, other| other.1.total_cmp(&one.1));
         let classes: Vec<String> =
             classes.iter().take(CLASSES).map(|(class, probability)| format!("{class}: {probability:.2}")).collect();
-        set_thumbnail(channels, format!("{} {}", self.ids[row], classes.join(", ")))
+        self.pool.thumbnail(self.images[row], format!("{} {}", self.ids[row], classes.join(", ")))
     }
 }

@@ -90,7 +90,7 @@ impl StageKind for SyntheticCells {
             let images = entries.iter().zip(drawn.by_ref().take(entries.len())).collect();
             place_set(images, &params, set, &items)?;
         }
-        context.figure("samples", samples(&catalogue.train, &params.channels));
+        context.figure("samples", samples(&catalogue.train, &params));
         write_tables(&catalogue, &outputs)
     }
 }
@@ -151,7 +151,7 @@ fn place_set(
 }
 
 /// The first train images of each class.
-fn samples(train: &[Entry], channels: &[String]) -> Figure {
+fn samples(train: &[Entry], params: &SyntheticCellsParams) -> Figure {
     let mut shown: Vec<&Entry> = Vec::new();
     for entry in train {
         let is_new = !shown.iter().any(|known| known.target == entry.target);
@@ -162,9 +162,10 @@ fn samples(train: &[Entry], channels: &[String]) -> Figure {
     let image = |entry: &Entry| {
         let planes = render(&entry.scene).into_iter().zip(HPA_CHANNELS);
         let side = entry.scene.side;
-        let planes = planes.filter(|(_, channel)| channels.iter().any(|wanted| wanted == channel));
+        let planes = planes.filter(|(_, channel)| params.channels.iter().any(|wanted| wanted == channel));
         let planes = planes.map(|(plane, channel)| (channel.to_owned(), Pixels::grey8(side, side, plane))).collect();
-        set_thumbnail(planes, format!("classes {}", entry.target)).map(|thumbnail| vec![thumbnail])
+        let names = entry.target.classes().iter().map(|class| params.classes[*class].as_str());
+        set_thumbnail(planes, names.collect::<Vec<_>>().join(", ")).map(|thumbnail| vec![thumbnail])
     };
     let rows = shown.into_iter().filter_map(image).collect();
     Figure::new("Train images", FigureData::Images { rows }).with_caption("Each channel in the colour of its name.")

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
+use athanor_images::pixels::Pixels;
+
 use super::view::View;
+use crate::artifact::figure::{Thumbnail, set_thumbnail};
 use crate::artifact::packed_images::{PackedImages, PackedImagesInput};
 use crate::error::StageError;
 
@@ -84,6 +87,22 @@ impl ImagePool {
             }
         }
         Ok(images)
+    }
+
+    /// Number of the image called `id`.
+    pub fn number(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Thumbnail of a whole image, squeezed into a square, each channel in the colour of its name; `None` of one that cannot be
+    /// encoded.
+    pub fn thumbnail(&self, image: usize, caption: impl Into<String>) -> Option<Thumbnail> {
+        let [height, width] = self.size(image);
+        let side = height.min(width);
+        let mut planes = vec![0; self.channels.len() * side * side];
+        self.render(image, &View::whole([height, width], side), &mut planes);
+        let planes = planes.chunks(side * side).map(|plane| Pixels::grey8(side, side, plane.to_vec()));
+        set_thumbnail(self.channels.iter().cloned().zip(planes).collect(), caption)
     }
 
     /// Rows and columns of an image.

@@ -1,0 +1,126 @@
+//! Meaning of metrics, guessed from their names: which tell most, and in which direction they are good.
+//!
+//! It decides the order in which metrics are shown and sorted, and nothing else. A metric of another name counts as one that
+//! tells less and is good when it is large.
+
+/// Words in names of scores, which are good when they are large, the most telling first. Names are compared in lower case.
+const SCORES: [Word; 16] = [
+    Word::Part("f1"),
+    Word::Part("score"),
+    Word::Part("dice"),
+    Word::Part("iou"),
+    Word::Whole("map"),
+    Word::Whole("mcc"),
+    Word::Part("kappa"),
+    Word::Part("auc"),
+    Word::Whole("auroc"),
+    Word::Part("accuracy"),
+    Word::Whole("acc"),
+    Word::Part("recall"),
+    Word::Part("precision"),
+    Word::Whole("r2"),
+    Word::Whole("bleu"),
+    Word::Whole("psnr"),
+];
+
+/// Words in names of losses and errors, which are good when they are small.
+const LOSSES: [Word; 9] = [
+    Word::Part("loss"),
+    Word::Part("error"),
+    Word::Part("rmse"),
+    Word::Whole("mae"),
+    Word::Whole("mse"),
+    Word::Whole("wer"),
+    Word::Whole("cer"),
+    Word::Part("perplexity"),
+    Word::Whole("nll"),
+];
+
+/// Words in names of other metrics that are good when they are small.
+const COSTS: [Word; 3] = [Word::Part("failures"), Word::Part("duration"), Word::Whole("seconds")];
+
+/// Words in names of metrics of the best epoch, or of data that were not trained on: they tell more than others.
+const HELD_OUT: [Word; 5] =
+    [Word::Part("best"), Word::Whole("val"), Word::Part("valid"), Word::Whole("test"), Word::Part("holdout")];
+
+/// Metrics that are about how the work was done, and not about what came out.
+const ASIDE: [&str; 4] = ["share_waiting_for_data", "rate", "lr", "learning_rate"];
+
+/// Word in a name.
+enum Word {
+    /// Anywhere in it.
+    Part(&'static str),
+    /// Between signs that are neither letters nor digits.
+    Whole(&'static str),
+}
+
+impl Word {
+    fn is_in(&self, name: &str) -> bool {
+        match self {
+            Word::Part(word) => name.contains(word),
+            Word::Whole(word) => name.split(|c: char| !c.is_alphanumeric()).any(|part| part == *word),
+        }
+    }
+}
+
+/// Place of a metric among others: the lower, the more it tells. Scores come first, losses and errors next, then all that is
+/// counted, and last what is about the work.
+pub(crate) fn rank(metric: &str) -> (u8, bool, usize) {
+    let metric = metric.to_lowercase();
+    let place = |words: &[Word]| words.iter().position(|word| word.is_in(&metric));
+    let is_seen = !HELD_OUT.iter().any(|word| word.is_in(&metric));
+    // The loss first: an `f1_loss` is one.
+    match (place(&LOSSES), place(&SCORES)) {
+        (Some(place), _) => (1, is_seen, place),
+        (None, Some(place)) => (0, is_seen, place),
+        (None, None) if is_aside(&metric) => (3, false, 0),
+        (None, None) => (2, false, 0),
+    }
+}
+
+/// Whether a metric tells how good something is: a score, a loss or an error.
+pub(crate) fn tells_quality(metric: &str) -> bool {
+    rank(metric).0 <= 1
+}
+
+/// Whether small values of a metric are the good ones.
+pub(crate) fn is_small_better(metric: &str) -> bool {
+    let lower = metric.to_lowercase();
+    rank(metric).0 == 1 || COSTS.iter().any(|word| word.is_in(&lower))
+}
+
+/// Whether a metric is about how the work was done.
+pub(crate) fn is_aside(metric: &str) -> bool {
+    ASIDE.contains(&metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(mut names: Vec<&str>) -> Vec<&str> {
+        names.sort();
+        names.sort_by_key(|name| rank(name));
+        names
+    }
+
+    #[test]
+    fn scores_come_before_losses_and_losses_before_counts() {
+        let of_training = sorted(vec!["loss", "rate", "macro_f1", "best_epoch", "validation_loss"]);
+        assert_eq!(of_training, ["macro_f1", "validation_loss", "loss", "best_epoch", "rate"]);
+        let of_report = sorted(vec!["accuracy", "focal_loss", "macro_f1", "rows"]);
+        assert_eq!(of_report, ["macro_f1", "accuracy", "focal_loss", "rows"]);
+        let own = sorted(vec!["lr", "train_acc", "val_acc", "Test-AUC", "epoch", "mAP@50"]);
+        assert_eq!(own, ["Test-AUC", "val_acc", "mAP@50", "train_acc", "epoch", "lr"]);
+    }
+
+    #[test]
+    fn losses_errors_and_costs_are_good_when_small() {
+        for small in ["loss", "f1_loss", "Validation Loss", "top1_error", "test.mae", "wer", "failures"] {
+            assert!(is_small_better(small), "{small}");
+        }
+        for large in ["f1", "accuracy", "rows", "power", "maestro", "streamer"] {
+            assert!(!is_small_better(large), "{large}");
+        }
+    }
+}
