@@ -51,6 +51,11 @@ impl Cache {
         }
     }
 
+    /// Folders in which everything lies that [`Cache::path_of`] gives.
+    pub fn stored_areas(&self) -> [PathBuf; 2] {
+        ["objects", "trees"].map(|area| self.root().join(area))
+    }
+
     pub(crate) fn object_path(&self, digest: &Digest, executable: bool) -> PathBuf {
         self.root().join(self.layout.object(digest, executable))
     }

@@ -79,6 +79,7 @@ pub use items::item_record::{ItemFile, ItemRecord};
 pub use items::item_store::ItemStore;
 pub use items::program_state::ProgramState;
 pub use locks::agents::AgentLock;
+pub use locks::process::{is_gone as is_process_gone, this_process};
 pub use locks::table::{Claim, Lock, Locks, UseGuard};
 pub use records::action_record::{ActionRecord, OutputRecord, SealedRecord};
 pub use records::actions::{Lookup, StoredResult};
