@@ -73,6 +73,7 @@ pub use fs::folder_view::FolderView;
 pub use fs::freed::Freed;
 pub use fs::fs_time::FsTime;
 pub use fs::names::is_run as is_name_of_run;
+pub use fs::sparse::copy_file;
 pub use fs::stat_snapshot::StatSnapshot;
 pub use index::stat_index::Scan;
 pub use items::item_record::{ItemFile, ItemRecord};
