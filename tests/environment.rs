@@ -162,7 +162,7 @@ fn versions_are_part_of_the_fingerprint_and_asked_once_a_run() {
     assert_eq!(project.read("asked"), "x\nx\n");
     project.write("tool-version", "2.0\n");
     // Commands that only look take the last answer, and say so.
-    let note = "`versions` are as the last run found them";
+    let note = "`versions` and images of containers are as the last run found them";
     for arguments in [&["status", "p.yaml"][..], &["explain", "p.yaml", "a"], &["run", "p.yaml", "-n"]] {
         let outcome = project.athanor(arguments);
         assert!(outcome.out.contains(note), "{outcome:?}");

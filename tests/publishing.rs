@@ -409,3 +409,36 @@ fn names_that_no_file_system_takes_are_mistakes() {
     let outcome = Project::new(&named("all", &"L".repeat(249))).run(&[]);
     assert_eq!(outcome.code, 0, "{}{}", outcome.out, outcome.err);
 }
+
+#[test]
+fn holes_of_a_file_are_in_no_copy_of_it() {
+    let script = "truncate -s 64M o; printf middle | dd of=o bs=1 seek=30000000 conv=notrunc status=none; ln o link; rm o; mv link o; cp -r --sparse=always o p; ln p q";
+    let pipeline = format!(
+        "athanor: 1\nname: p\nstages:\n  a: {{ kind: command, run: \"{script}\", outputs: {{ o: o, p: p }} }}\n  \
+         b:\n    kind: command\n    inputs: {{ i: {{ from: a.p, writable: true }} }}\n    \
+         run: stat -c %b ${{{{ inputs.i }}}} > ${{{{ outputs.blocks }}}}\n    outputs: {{ blocks: b }}\n\
+         results: {{ o: a.o, p: a.p, blocks: b }}\n"
+    );
+    let project = Project::new(&pipeline);
+    let outcome = project.run(&[]);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    let hole = std::fs::File::create(project.path("hole")).unwrap();
+    hole.set_len(1 << 20).unwrap();
+    if hole.metadata().unwrap().blocks() != 0 {
+        return support::skips("the file system has no holes");
+    }
+    // A file with a hole before, and one behind its content.
+    let few = 1 << 10;
+    for result in ["results/p/o", "results/p/p"] {
+        let found = project.path(result).metadata().unwrap();
+        assert_eq!(found.len(), 64 << 20);
+        assert!(found.blocks() < few, "{result}: {} blocks", found.blocks());
+        assert_eq!(&std::fs::read(project.path(result)).unwrap()[30_000_000..30_000_006], b"middle");
+    }
+    for object in objects(&project) {
+        let blocks = object.metadata().unwrap().blocks();
+        assert!(blocks < few, "{}: {blocks} blocks", object.display());
+    }
+    let blocks: u64 = project.read("results/p/blocks").trim().parse().unwrap();
+    assert!(blocks < few, "{blocks} blocks of a private copy");
+}

@@ -29,6 +29,8 @@ pub struct Cache {
     pub(crate) layout: Layout,
     pub(crate) serial: Serial,
     pub(crate) verify_on_use: VerifyOnUse,
+    /// Areas of results that somebody had deleted when it was opened.
+    pub(crate) deleted: Vec<&'static str>,
 }
 
 impl Cache {
@@ -49,6 +51,11 @@ impl Cache {
             ArtifactKind::Folder => self.tree_path(&artifact.digest),
             kind => self.object_path(&artifact.digest, kind == ArtifactKind::Executable),
         }
+    }
+
+    /// Folders in which everything lies that [`Cache::path_of`] gives.
+    pub fn stored_areas(&self) -> [PathBuf; 2] {
+        ["objects", "trees"].map(|area| self.root().join(area))
     }
 
     pub(crate) fn object_path(&self, digest: &Digest, executable: bool) -> PathBuf {
@@ -85,9 +92,18 @@ impl Cache {
         }
     }
 
-    /// Notices for the user about the cache's file system, in sentences; none if it has all capabilities.
+    /// Notices for the user about the cache and its file system, in sentences; none if it is whole and has all capabilities.
     pub fn notices(&self) -> Vec<String> {
-        self.locks.capabilities().notice().into_iter().collect()
+        let deleted = (!self.deleted.is_empty()).then(|| {
+            let names: Vec<String> = self.deleted.iter().map(|area| format!("`{area}`")).collect();
+            format!(
+                "the cache `{}` lacks {}, as if its deletion had been interrupted: results that are gone with that are made \
+                 again; to begin with an empty cache, delete the whole folder",
+                self.root().display(),
+                names.join(" and ")
+            )
+        });
+        self.locks.capabilities().notice().into_iter().chain(deleted).collect()
     }
 
     /// Present time on the cache's file system, for comparison with times of change.

@@ -29,6 +29,8 @@ use crate::{Cache, CacheError, Result};
 const MAX_MENTIONED: usize = 3;
 /// Areas without which a folder is no cache, unless it is just being created.
 const REQUIRED_AREAS: [&str; 2] = ["objects", "actions"];
+/// Areas that hold results: of a cache that lacks one, while another has something in it, a part was deleted.
+const OF_RESULTS: [&str; 3] = ["objects", "trees", "actions"];
 /// Folder at the top of a new file system.
 const LOST_AND_FOUND: &str = "lost+found";
 
@@ -51,6 +53,7 @@ fn open(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<Cache> {
         None if is_whole => return Err(unknown_format(root, text.trim())),
         _ => return Err(foreign_error(&root)?),
     };
+    let deleted = deleted_areas(&root, &missing);
     let disk = Disk::new(&root, hook);
     let claims = open_claims(&disk)?;
     if claims.is_some() {
@@ -77,6 +80,7 @@ fn open(root: &Path, hook: Option<Arc<dyn DiskHook>>) -> Result<Cache> {
         layout,
         serial: Serial::default(),
         verify_on_use: VerifyOnUse::default(),
+        deleted,
     })
 }
 
@@ -186,6 +190,17 @@ fn missing_areas(root: &Path) -> Result<Vec<&'static str>> {
     }
     missing.retain(|area| *area != names::PIPELINES);
     Ok(missing)
+}
+
+/// Areas of results among those that are `missing` which must have been there once.
+fn deleted_areas(root: &Path, missing: &[&'static str]) -> Vec<&'static str> {
+    let is_missing = |area: &&str| missing.contains(area);
+    let holds_something = |area: &str| list(&root.join(area)).is_ok_and(|entries| !entries.is_empty());
+    let rest = OF_RESULTS.into_iter().filter(|area| !is_missing(area)).chain([names::PIPELINES, "manifests"]);
+    if !OF_RESULTS.iter().any(|area| is_missing(area)) || !rest.into_iter().any(holds_something) {
+        return Vec::new();
+    }
+    OF_RESULTS.into_iter().filter(is_missing).collect()
 }
 
 /// Opens the file of claims; `None` if the cache is read-only.

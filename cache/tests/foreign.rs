@@ -218,3 +218,24 @@ fn nothing_is_stored_through_a_link_in_the_place_of_a_folder() {
     assert!(error.to_string().contains("symbolic link"), "{error}");
     assert_eq!(fs::read_dir(&mine).unwrap().count(), 0);
 }
+
+#[test]
+fn a_cache_that_was_deleted_in_part_says_what_is_missing_and_serves_the_rest() {
+    let (_folder, root) = folder();
+    assert!(Cache::open(&root).unwrap().notices().is_empty(), "a new one");
+    assert!(Cache::open(&root).unwrap().notices().is_empty());
+    fs::remove_dir(root.join("trees")).unwrap();
+    assert!(Cache::open(&root).unwrap().notices().is_empty(), "nothing was in it");
+    let output = root.join("tmp/.tmpoutput");
+    write(&output, "kept");
+    let kept = Cache::open(&root).unwrap().ingest(&output).unwrap();
+    for area in ["trees", "actions"] {
+        fs::remove_dir_all(root.join(area)).unwrap();
+    }
+    let cache = Cache::open(&root).unwrap();
+    let notices = cache.notices();
+    assert_eq!(notices.len(), 1, "{notices:?}");
+    assert!(notices[0].contains("lacks `trees` and `actions`, as if its deletion"), "{notices:?}");
+    assert_eq!(fs::read_to_string(cache.path_of(&kept)).unwrap(), "kept");
+    assert!(Cache::open(&root).unwrap().notices().is_empty(), "it is said once");
+}

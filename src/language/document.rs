@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::container_engine::ContainerEngine;
 use super::interpreter::Shell;
 use super::output::DeclaredOutput;
 use super::quantity::{ByteSize, GpuShare};
@@ -83,6 +84,9 @@ keys! {
         /// Commands such as `python --version` whose output is part of what the result of a `command` depends on. They are
         /// asked once a run.
         optional versions: Listed<Literal<String>>,
+        /// Container in which a `command` runs its script and its `versions`. The digest of its image is part of what its result
+        /// depends on.
+        optional container: ContainerKeys,
         /// Files and folders of the project that a `command` reads where they lie: `[src/, params.yaml]`. Their content counts
         /// as that of inputs; `{ params.yaml: [train.lr] }` counts the values of these keys alone.
         optional reads: Anything,
@@ -112,6 +116,19 @@ keys! {
         optional slurm: SlurmKeys,
         /// Description of the stage.
         optional description: Prose,
+    }
+}
+
+keys! {
+    /// Container of a command.
+    "`container`"
+    pub(crate) struct ContainerKeys {
+        /// Image: for `podman` and `docker` as they name it (`docker.io/library/python:3.12`, an id), for `apptainer` the path of
+        /// a file (`envs/tools.sif`) or folder.
+        required image: Templated<String>,
+        /// Engine that runs it: `podman`, `docker` or `apptainer`. If left out, `apptainer` for an image that ends with `.sif`, else
+        /// `podman` where there is one, else `docker`. Not part of the fingerprint.
+        optional engine: Templated<ContainerEngine>,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Texts come in, values and [`Diagnostics`] go out; nothing here reads a file, knows the cache or runs anything.
 
 mod bounds;
+mod container_engine;
 mod diagnostic;
 mod diagnostics_json;
 pub(crate) mod document;
@@ -28,6 +29,7 @@ pub(crate) mod suggest;
 pub(crate) mod variable;
 mod written_number;
 
+pub use container_engine::ContainerEngine;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use interpreter::{Language, Shell};
 pub use quantity::{ByteSize, GpuShare, QuantityError};

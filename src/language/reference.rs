@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::document::{Document, IncludedFile, Profile, ResourceKeys, Stage};
+use super::document::{ContainerKeys, Document, IncludedFile, Profile, ResourceKeys, Stage};
 use super::schema::OF_COMMANDS;
 use super::shape::Shape;
 
@@ -46,6 +46,7 @@ pub fn reference() -> String {
         let generated = match line.strip_prefix("{{").and_then(|line| line.strip_suffix("}}")) {
             Some("keys pipeline") => keys(&Document::schema()),
             Some("keys stage") => keys(&Stage::schema()),
+            Some("keys container") => keys(&ContainerKeys::schema()),
             Some("keys resources") => keys(&ResourceKeys::schema()),
             Some("keys profile") => keys(&Profile::schema()),
             Some("keys included") => keys(&IncludedFile::schema()),

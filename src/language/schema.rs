@@ -9,8 +9,19 @@ use super::document::Document;
 use super::shape::{Shape, or_expression};
 
 /// Keys of stages that only commands have.
-pub(super) const OF_COMMANDS: [&str; 10] =
-    ["run", "shell", "reads", "outputs", "env", "env_passthrough", "versions", "sandbox", "writes", "state"];
+pub(super) const OF_COMMANDS: [&str; 11] = [
+    "run",
+    "shell",
+    "reads",
+    "outputs",
+    "env",
+    "env_passthrough",
+    "versions",
+    "container",
+    "sandbox",
+    "writes",
+    "state",
+];
 
 /// The JSON Schema of a pipeline file, with the parameters and ports of every kind.
 pub fn schema() -> Value {

@@ -100,6 +100,7 @@ impl<'t, 'e> CommandTemplate<'t, 'e> {
             env,
             env_passthrough: passed,
             versions,
+            container: None,
         })
     }
 

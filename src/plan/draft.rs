@@ -15,6 +15,7 @@ use crate::language::{Diagnostic, Diagnostics, SourceText, suggest};
 
 use super::came;
 use super::cluster::ClusterTemplates;
+use super::container::ContainerTemplates;
 use super::evaluate::{Reported, evaluate};
 use super::matrix::{self, Point};
 use super::model::InstanceId;
@@ -75,6 +76,8 @@ pub(super) struct Templates<'d, 'e> {
     pub shell: Option<Template<'e>>,
     /// Variables that it sets, by name.
     pub env: Vec<(&'d Key, Template<'e>)>,
+    /// Container.
+    pub container: Option<ContainerTemplates<'e>>,
     /// Paths of the project that are read in place.
     pub reads: Option<Template<'e>>,
     /// Outputs, by name.
@@ -198,6 +201,10 @@ impl Drafting<'_> {
                 .map(|(key, value)| (key, compile(&value.node, &run_scope)))
                 .collect(),
             shell: keys.shell.as_ref().map(|shell| compile(&shell.node, scope)),
+            container: keys.container.as_ref().map(|container| ContainerTemplates {
+                image: container.image.as_ref().map(|value| compile(&value.node, scope)),
+                engine: container.engine.as_ref().map(|value| compile(&value.node, scope)),
+            }),
             reads: keys.reads.as_ref().map(|reads| compile(&reads.0, scope)),
             outputs: keys
                 .outputs
@@ -309,6 +316,7 @@ fn check_keys(key: &Key, keys: &Stage, kind: Option<&'static dyn Kind>, fixed: b
             ("env", keys.env.as_ref().map(|env| env.span)),
             ("env_passthrough", keys.env_passthrough.as_ref().and_then(|list| list.0.first()).map(|name| name.span)),
             ("versions", keys.versions.as_ref().and_then(first)),
+            ("container", keys.container.as_ref().map(|container| container.span)),
             ("state", keys.state.as_ref().map(|state| state.node.span)),
         ] {
             problems.extend(span.map(|span| Diagnostic::new(span, message(key)).help(help)));

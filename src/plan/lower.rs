@@ -12,6 +12,7 @@ use crate::language::{Diagnostic, Diagnostics, Shell, suggest};
 use super::access::access;
 use super::cluster::cluster_options;
 use super::command::CommandTemplate;
+use super::container::container;
 use super::draft::{Draft, Slot, State, Templates};
 use super::evaluate::evaluate;
 use super::model::{CommandLine, DeclaredRead, Input, Instance, InstanceId, Resources, Work};
@@ -102,6 +103,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let access = access(templates.sandbox.as_ref(), templates.writes.as_ref(), &scope, problems);
         let cluster = cluster_options(&templates.cluster, draft.keys, &scope, problems);
         let state = evaluate::<bool>(templates.state.as_ref(), &scope, problems);
+        let container = container(templates.container.as_ref(), &scope, problems);
         let inputs = self.inputs(slot, &scope, wiring, problems);
         let reads = self.reads(&scope, wiring, problems);
         let params = slot.params.clone();
@@ -115,7 +117,7 @@ impl<'s, 'd, 'e> Lowering<'s, 'd, 'e> {
         let work = match line {
             Some(line) => {
                 let line = line.render(scope, shell.ok()?, &inputs, outputs, &resources, problems)?;
-                Work::Command(Box::new(CommandLine { reads: reads?, ..line }))
+                Work::Command(Box::new(CommandLine { reads: reads?, container: container.ok()?, ..line }))
             }
             None if draft.ports.is_some() => Work::BuiltIn { params },
             None => return None,

@@ -66,7 +66,9 @@ pub(super) fn points(matrix: &Node, problems: &mut Vec<Diagnostic>) -> Option<Ve
     if size.is_none_or(|size| size + include.len() > MAX_POINTS) {
         problems.push(Diagnostic::new(matrix.span, format!("this matrix has more than {MAX_POINTS} points")));
     }
-    check_excluded(&exclude, &axes, problems);
+    // Also those whose values are mistakes: `exclude` is right to name them.
+    let named = entries.iter().filter(|entry| !special(entry)).map(|entry| entry.key.name.as_str());
+    check_excluded(&exclude, &named.collect::<Vec<_>>(), problems);
     if problems.len() > before {
         return None;
     }
@@ -197,10 +199,10 @@ fn changes<'n>(node: &'n Node, noun: &str, problems: &mut Vec<Diagnostic>) -> Op
     Some(changes)
 }
 
-fn check_excluded(exclude: &[&[Entry]], axes: &[Axis], problems: &mut Vec<Diagnostic>) {
+fn check_excluded(exclude: &[&[Entry]], axes: &[&str], problems: &mut Vec<Diagnostic>) {
     for entry in exclude.iter().flat_map(|entries| entries.iter()) {
-        if !axes.iter().any(|axis| *axis.name == *entry.key.name) {
-            let help = suggest::help(&entry.key.name, axes.iter().map(|axis| &*axis.name), "axes");
+        if !axes.contains(&entry.key.name.as_str()) {
+            let help = suggest::help(&entry.key.name, axes.iter().copied(), "axes");
             let message = format!("`exclude` names an unknown axis `{}`", entry.key.name);
             problems.push(Diagnostic::new(entry.key.span, message).maybe_help(help));
         }

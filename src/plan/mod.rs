@@ -7,6 +7,7 @@ mod came;
 mod cluster;
 mod command;
 mod compile;
+mod container;
 pub(crate) mod context;
 mod draft;
 mod evaluate;
@@ -39,8 +40,8 @@ pub(crate) use compile::source_texts;
 pub use compile::{Mistakes, Overrides, compile, compile_in, compile_with};
 pub(crate) use graph::graph;
 pub use model::{
-    ClusterOptions, CommandLine, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan, Resources,
-    ResultEntry, ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
+    ClusterOptions, CommandLine, Container, DeclaredRead, EnvVariable, Input, InputSource, Instance, InstanceId, Plan,
+    Resources, ResultEntry, ResultSource, Source, SourceId, StageAccess, StageInfo, Work,
 };
 pub use select::{Choice, SelectError, Selector};
 pub use surroundings::{Lacks, Surroundings};

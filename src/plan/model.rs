@@ -13,7 +13,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde::{Deserialize, Serialize};
 
 use crate::language::{
-    ByteSize, Diagnostic, Diagnostics, GpuShare, SandboxMode, Shell, SourceText, Span, VariablePattern,
+    ByteSize, ContainerEngine, Diagnostic, Diagnostics, GpuShare, SandboxMode, Shell, SourceText, Span, VariablePattern,
 };
 
 /// Number of an instance: its place in [`Plan::instances`], and its node in [`Plan::graph`].
@@ -222,6 +222,17 @@ pub struct CommandLine {
     pub env_passthrough: Vec<VariablePattern>,
     /// Commands whose output is part of the fingerprint.
     pub versions: Vec<String>,
+    /// Container that it runs in.
+    pub container: Option<Container>,
+}
+
+/// Container of a command, as its stage asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Container {
+    /// Image: a name or id, or the path of a file.
+    pub image: String,
+    /// Engine, where one is named.
+    pub engine: Option<ContainerEngine>,
 }
 
 /// Something of the project that a command declares to read where it lies.

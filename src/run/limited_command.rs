@@ -1,8 +1,9 @@
 //! Commands of the user's that a run waits for, such as those of `versions` and hooks: it says so when they take long, and gives them
 //! up at a limit.
 
-use std::io;
-use std::process::{Child, ExitStatus};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -12,8 +13,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
+use crate::run::own_processes;
+
 /// Time after which it is said that a command is waited for.
 pub(crate) const QUIET: Duration = Duration::from_secs(5);
+
+/// Longest output that is kept, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// Time that a command is given.
 pub(crate) struct Patience<'p> {
@@ -23,6 +29,44 @@ pub(crate) struct Patience<'p> {
     pub limit: Duration,
     /// Says that it is waited for.
     pub tell: &'p dyn Fn(),
+}
+
+/// End of a command, with what it wrote.
+pub(crate) struct Answer {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Beginning of its standard output, without white space around it.
+    pub out: String,
+    /// Beginning of its standard error.
+    pub err: String,
+}
+
+impl Answer {
+    /// The end as the end of a sentence, with the last line of what it wrote about errors.
+    pub(crate) fn failure(&self) -> String {
+        let said = self.err.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+        format!("ended with {}{said}", self.status)
+    }
+}
+
+/// Runs a command and keeps what it writes; `None` if it was given up.
+pub(crate) fn answer_of(command: &mut Command, patience: &Patience<'_>) -> io::Result<Option<Answer>> {
+    // Files, and no pipes: something that it leaves running may keep those open.
+    let (mut out, mut err) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(err.try_clone()?);
+    let mut child = own_processes::spawn(command)?;
+    let status = wait_for(&mut child, patience);
+    own_processes::ended(child.id());
+    let Some(status) = status? else { return Ok(None) };
+    Ok(Some(Answer { status, out: text_in(&mut out)?, err: text_in(&mut err)? }))
+}
+
+/// The beginning of what was written into a file.
+fn text_in(file: &mut File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 /// Waits for the end of `child`; `None` if it was given up, and then it is killed with all that it started.

@@ -8,6 +8,8 @@
 pub mod access;
 #[doc(hidden)]
 pub mod attempts;
+#[doc(hidden)]
+pub mod container;
 pub(crate) mod control;
 #[doc(hidden)]
 pub mod engine;
@@ -21,6 +23,7 @@ pub mod inputs;
 pub(crate) mod limited_command;
 mod own_processes;
 mod program;
+pub(crate) mod program_search;
 pub(crate) mod provenance;
 mod publish;
 #[doc(hidden)]

@@ -16,7 +16,8 @@ use crate::view::text::{bytes, duration};
 const SHOWN_FILES: usize = 10;
 
 /// Note that only a run asks version commands.
-pub(crate) const LAST_VERSIONS: &str = "note: `versions` are as the last run found them; a run asks again\n";
+pub(crate) const LAST_VERSIONS: &str =
+    "note: `versions` and images of containers are as the last run found them; a run asks again\n";
 
 /// Note that only `--remote` asks the remote cache.
 pub(crate) const REMOTE_NOT_ASKED: &str = "note: the remote cache was not asked; `--remote` asks it\n";

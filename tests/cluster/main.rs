@@ -1,8 +1,12 @@
 //! Runs on a cluster: against a stand-in for Slurm everywhere, and against a real one where Slurm is installed.
 
+mod containers;
 mod fake;
 mod real;
 mod scratch;
+#[path = "../containers/stand_in.rs"]
+#[allow(dead_code, reason = "not all of it is for runs on a cluster")]
+mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -13,7 +13,7 @@ import warnings
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 warnings.simplefilter("ignore")
 # Some test files promise gigabytes.
@@ -31,6 +31,11 @@ def by_pillow(path):
         out.append(np.array(turned))
     else:
         out += [np.array(turned), np.array(turned.convert("RGB")), np.array(turned.convert("RGBA"))]
+    if turned.mode == "LAB":
+        # `convert` interpolates in a table of 33 x 33 x 33 colours.
+        profiles = [ImageCms.createProfile(name) for name in ("LAB", "sRGB")]
+        exact = ImageCms.buildTransform(*profiles, "LAB", "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
+        out.append(np.array(ImageCms.applyTransform(turned, exact)))
     return out
 
 
@@ -38,10 +43,13 @@ def by_opencv(path):
     out = []
     if path.suffix.lower() == ".hdr":
         return out
-    for flags in (cv2.IMREAD_UNCHANGED, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH):
+    # Of logarithms of light the last shows what libtiff does, and the others light itself.
+    for flags in (cv2.IMREAD_UNCHANGED, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, cv2.IMREAD_COLOR):
         pixels = cv2.imread(str(path), flags)
         if pixels is None:
             continue
+        if pixels.dtype == np.int8:
+            out.append(pixels.view(np.uint8))
         if pixels.ndim == 3 and pixels.shape[2] >= 3:
             pixels = pixels[:, :, [2, 1, 0] + list(range(3, pixels.shape[2]))]
         out.append(pixels)
@@ -89,9 +97,12 @@ def forms(pixels):
         out += [2**16 - 2**(16 - bits) - numbers for bits in (10, 12, 14)] + [np.floor((2**24 - 1 - numbers) / 2**8)]
     else:
         out.append(np.round(numbers * 65535))
-    spread = numbers.max() - numbers.min()
+    # By halves, since the range of the largest numbers is none.
+    numbers = numbers / 2
+    least = np.nanmin(numbers) if np.isfinite(numbers).any() else 0
+    spread = np.nanmax(numbers) - least
     if np.isfinite(spread) and spread > 0:
-        out.append(np.round((numbers - numbers.min()) / spread * 65535))
+        out.append(np.nan_to_num(np.round((numbers - least) / spread * 65535), nan=0))
     return out
 
 

@@ -16,7 +16,7 @@ import zlib
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
 WIDTH, HEIGHT = 19, 13
 
@@ -167,7 +167,12 @@ def depths():
     add("TIFF counts as float32, bits", by_tifffile(counts), counts.astype(np.uint16) << 4, scale="bits")
     holes = counts.copy()
     holes[3, 3] = np.nan
-    refuse("TIFF NaN", by_tifffile(holes), "NaN or infinite", scale="minmax")
+    refuse("TIFF NaN", by_tifffile(holes), "NaN, which only `scale: minmax` places")
+    # As OpenCV brings NaN to whole numbers.
+    shown = np.nan_to_num(np.round((holes - np.nanmin(holes)) / (np.nanmax(holes) - np.nanmin(holes)) * 65535.0), nan=0)
+    add("TIFF NaN, minmax", by_tifffile(holes), shown.astype(np.uint16), off=1, scale="minmax")
+    holes[3, 3] = np.inf
+    refuse("TIFF infinite", by_tifffile(holes), "infinite", scale="minmax")
 
 
 def compressions():
@@ -225,13 +230,66 @@ def compressions():
         add(f"TIFF JPEG tiles {subsampling}", file, pillow(file, "RGB"))
     file = by_tifffile(np.array(smooth), photometric="rgb", compression="jpeg", planarconfig="contig", rowsperstrip=16)
     add("TIFF JPEG strips", file, pillow(file, "RGB"))
-    for compression, says in (("zstd", "zstd compression"), ("lerc", "LERC compression"), ("lzma", "LZMA compression")):
+    for name, pixels in (("8", grey), ("16", deep)):
+        for options in ({}, {"predictor": 2}, {"predictor": 2, "byteorder": ">", "tile": (16, 16)}):
+            file = by_tifffile(pixels, compression="zstd", **options)
+            add(f"TIFF zstd {name} {options}", file, tifffile.imread(io.BytesIO(file)))
+    runs = runs_without_ends(bitmap)
+    file = by_hand(runs, {258: 1, 259: 3, 262: 0})
+    assert (pillow(file, "L") == bitmap * 255).all()
+    add("TIFF group 3 without ends of lines", file, pillow(file, "L"))
+    sgi_log()
+    for compression, says in (("lerc", "LERC compression"), ("lzma", "LZMA compression")):
         refuse(f"TIFF {compression}", by_tifffile(grey, compression=compression), f"{says} in a TIFF file is not supported")
     old = old_lzw(grey.tobytes())
     file = by_hand(old, {259: 5})
     add("TIFF old LZW", file, pillow(file))
-    refuse("TIFF old LZW of differences", by_hand(old, {259: 5, 317: 2}),
-           "LZW of before TIFF 5 of differences or of more than 8 bits in a TIFF file is not supported")
+    differences = np.diff(grey, axis=1, prepend=np.zeros((HEIGHT, 1), np.uint8))
+    file = by_hand(old_lzw(differences.tobytes()), {259: 5, 317: 2})
+    assert (pillow(file) == grey).all()
+    add("TIFF old LZW of differences", file, grey)
+    old_jpeg(smooth)
+
+
+def runs_without_ends(bitmap):
+    """Fax of Group 3 without ends of lines: the lines of aligned fax, bit behind bit."""
+    bits, end = "", "000000000001"
+    for row in bitmap:
+        # Between the ends of two lines.
+        both = Image.fromarray((1 - np.stack([row, row])) * 255).convert("1")
+        strip = Image.open(io.BytesIO(saved(both, "TIFF", compression="group3")))
+        strip.fp.seek(strip.tag_v2[273][0])
+        bits += "".join(format(byte, "08b") for byte in strip.fp.read(strip.tag_v2[279][0])).split(end)[1]
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+def sgi_log():
+    """Logarithms of light, as OpenCV shows them at 8 bits."""
+    random = np.random.RandomState(38)
+    light = random.randint(60 * 256, 64 * 256, (HEIGHT, WIDTH)).astype(np.uint32)
+    light[2, 3:9], light[3, 3], light[4, 4:8] = 0, 0x8000 | 62 * 256, 66 * 256
+    colour = light << 16 | random.randint(60, 110, light.shape).astype(np.uint32) << 8 | random.randint(170, 210, light.shape).astype(np.uint32)
+    for name, pixels, planes, tags in (("grey", light, 2, {258: 16, 262: 32844, 339: 2}),
+                                       ("colour", colour, 4, {258: [16] * 3, 262: 32845, 277: 3, 339: [2] * 3})):
+        file = by_hand(b"".join(log_row(row, planes) for row in pixels), tags | {259: 34676})
+        shown = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+        add(f"TIFF SGI Log {name}", file, shown[:, :, 0] if name == "grey" else shown[:, :, ::-1])
+    refuse("TIFF SGI Log of 24 bits", by_hand(bytes(3 * WIDTH * HEIGHT), tags | {259: 34677}),
+           "LogLuv colour that is not compressed as SGI Log of 32 bits in a TIFF file is not supported")
+
+
+def log_row(row, planes):
+    """The bytes of a row's samples, the highest of all first: runs of equal ones, and others one by one."""
+    out = b""
+    for plane in reversed(range(planes)):
+        data = [int(sample) >> 8 * plane & 255 for sample in row]
+        at = 0
+        while at < len(data):
+            run = next((count for count in range(1, len(data) - at) if data[at + count] != data[at]), len(data) - at)
+            out += bytes([128 - 2 + run, data[at]]) if run > 1 else bytes([1, data[at]])
+            at += run
+    return out
 
 
 def old_lzw(data):
@@ -239,6 +297,47 @@ def old_lzw(data):
     codes = [code for start in range(0, len(data), 200) for code in (256, *data[start : start + 200])] + [257]
     bits = sum(code << 9 * place for place, code in enumerate(codes))
     return bits.to_bytes((9 * len(codes) + 7) // 8, "little")
+
+
+def segments(jpeg):
+    """The segments of a JPEG stream with one scan: pairs of marker and content, up to the scan and its codes."""
+    at, out = 2, []
+    while not out or out[-1][0] != 0xDA:
+        length = struct.unpack(">H", jpeg[at + 2 : at + 4])[0]
+        out.append((jpeg[at + 1], jpeg[at + 4 : at + 2 + length]))
+        at += 2 + length
+    return out, jpeg[at:-2]
+
+
+def old_jpeg(picture):
+    """JPEG of before TIFF 6.2: a whole stream, and codes whose tables lie apart."""
+    tags = {256: picture.width, 257: picture.height, 278: picture.height, 258: [8, 8, 8], 259: 6, 262: 6, 277: 3}
+    for subsampling, (across, down) in enumerate(((1, 1), (2, 1), (2, 2))):
+        jpeg = saved(picture, "JPEG", quality=80, subsampling=subsampling)
+        named = tags | {513: 8, 514: len(jpeg), 530: [across, down]}
+        file = by_hand(jpeg, named)
+        add(f"TIFF old JPEG {across} x {down}", file, pillow(file, "RGB"))
+        parts, codes = segments(jpeg)
+        quantisations = [content[1:] for marker, content in parts if marker == 0xDB]
+        tables = {content[0]: content[1:] for marker, content in parts if marker == 0xC4}
+        data, places = b"", {}
+        for name, table in (("quantisation 0", quantisations[0]), ("quantisation 1", quantisations[1]), *tables.items()):
+            places[name], data = 8 + len(data), data + table
+        apart = {
+            273: 8 + len(data), 279: len(codes), 512: 1, 519: [places["quantisation 0"], *[places["quantisation 1"]] * 2],
+            520: [places[0x00], places[0x01], places[0x01]], 521: [places[0x10], places[0x11], places[0x11]],
+            532: [16, 235, 128, 240, 128, 240],
+        }
+        file = by_hand(data + codes, tags | apart | {530: [across, down]})
+        add(f"TIFF old JPEG {across} x {down} with tables apart", file, pillow(file, "RGB"))
+    nameless = by_hand(jpeg, named | {277: None, 514: None})
+    add("TIFF old JPEG without SamplesPerPixel", nameless, pillow(nameless, "RGB"))
+    grey = saved(picture.convert("L"), "JPEG", quality=80)
+    file = by_hand(grey, tags | {258: 8, 262: 1, 277: 1, 513: 8, 514: len(grey)})
+    refuse("TIFF old JPEG grey", file, "JPEG of before TIFF 6.2 in other colours than YCbCr in a TIFF file is not supported")
+    half = picture.height // 2
+    strips = by_hand(data + codes, tags | apart | {273: [8 + len(data)] * 2, 279: [len(codes)] * 2, 278: half + 1})
+    refuse("TIFF old JPEG in strips", strips, "JPEG of before TIFF 6.2 in 2 strips or tiles in a TIFF file is not supported")
 
 
 def ycbcr_units(pixels, across, down):
@@ -283,7 +382,14 @@ def colours():
         add(f"TIFF YCbCr {across} x {down}, {width} pixels", file, cv2.imdecode(np.frombuffer(file, np.uint8), 1)[:, :, ::-1])
     refuse("TIFF YCbCr of other samples", by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 6, 530: [3, 1]}),
            "such an arrangement of chroma in a TIFF file is not supported")
-    refuse("TIFF Lab", by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 8}), "Lab colour in a TIFF file is not supported")
+    lab = Image.frombytes("LAB", (WIDTH, HEIGHT), noise(47, 8, 3)[:, :, [2, 0, 1]].tobytes())
+    # Without the table of 33 x 33 x 33 colours in which Pillow's `convert` interpolates.
+    profiles = [ImageCms.createProfile(name) for name in ("LAB", "sRGB")]
+    exact = ImageCms.buildTransform(*profiles, "LAB", "RGB", flags=ImageCms.Flags.NOOPTIMIZE)
+    add("TIFF Lab", saved(lab, "TIFF"), np.array(ImageCms.applyTransform(lab, exact)), off=1)
+    refuse("TIFF Lab of 16 bits", by_hand(noise(47, 16, 3).tobytes(), {258: [16] * 3, 277: 3, 262: 8}),
+           "colour with 3 samples of 16 bits a pixel in a TIFF file is not supported")
+    refuse("TIFF ICC Lab", by_hand(ycbcr.tobytes(), {258: [8, 8, 8], 277: 3, 262: 9}), "ICC or ITU Lab colour in a TIFF file is not supported")
 
 
 def turned():
@@ -343,6 +449,16 @@ def forgiven():
     refuse("TIFF many strips, StripByteCounts too small", by_hand(data, many | {279: [WIDTH - 2] * HEIGHT}), "truncated or damaged")
     for name, tags in (("places beyond the end", {273: 60_000}), ("no places", {273: None}), ("no size", {256: None})):
         refuse(f"TIFF {name}", by_hand(data, tags), "the TIFF file is truncated or damaged")
+    planes = by_tifffile(np.stack([grey, grey]), photometric="minisblack", planarconfig="separate", compression="zlib")
+    with tifffile.TiffFile(io.BytesIO(planes)) as opened:
+        tags = opened.pages[0].tags
+        # Place and length of the second plane, which then was never written.
+        for name, size in (("StripOffsets", 4), ("StripByteCounts", 4 if tags["StripByteCounts"].dtype == 4 else 2)):
+            at = tags[name].valueoffset + size
+            planes = planes[:at] + bytes(size) + planes[at + size :]
+    unwritten = tifffile.imread(io.BytesIO(planes))
+    add("TIFF with a plane that was never written", planes, np.moveaxis(unwritten, 0, 2))
+    refuse("TIFF that was never written", by_hand(b"", {273: 0, 279: 0}), "none of its strips or tiles has a place")
     refuse("TIFF fewer strips than rows", by_hand(data, {278: 4}), "1 of its 4 strips or tiles have a place")
 
 
@@ -388,6 +504,21 @@ def others():
         start = 14 + len(header) + len(palette)
         file = b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + palette + runs
         add(f"BMP of runs of {bits} bits that pass over pixels", file, pillow(file, "RGB"))
+        whole = runs[: runs.rindex(b"\0\4")]
+        early, odd = whole + b"\0\1", whole + b"\x0c\x77\0\1"
+        refuse(f"BMP of runs of {bits} bits that end early", file[: start] + early, "its run lengths end before its last pixel")
+        few = file[:46] + struct.pack("<I", 7) + file[50:start] + odd
+        refuse(f"BMP of runs of {bits} bits beyond the palette", few, "its run lengths have places beyond its palette")
+        # The same from the top down, and with a number of planes that means nothing.
+        turned = file[:22] + struct.pack("<i", -5) + struct.pack("<H", 7) + file[28:]
+        add(f"BMP of runs of {bits} bits from the top down", turned, pillow(turned, "RGB"))
+    for name, picture in (("rgb", rgb), ("palette", rgb.quantize(16))):
+        bare = saved(picture, "DIB")
+        add(f"BMP {name} of a clipboard", bare, pillow(bare, "RGB"))
+    colourless = bytearray(saved(grey, "GIF"))
+    colourless[10] &= 0x7F
+    colourless = bytes(colourless[:13] + colourless[13 + 768 :])
+    add("GIF without colours", colourless, np.dstack([pillow(colourless, "RGB"), np.full((HEIGHT, WIDTH), 255, np.uint8)]))
     for name, picture in (("palette", rgb.quantize(64)), ("grey", grey)):
         file = saved(picture, "GIF")
         add(f"GIF {name}", file, pillow(file, "RGBA"))
@@ -423,6 +554,12 @@ def wrong_and_whole():
     crc[at + 4 + length] ^= 1
     refuse("PNG with a wrong Adler-32", bytes(adler), "the PNG file is truncated or damaged")
     refuse("PNG with a wrong CRC", bytes(crc), "the PNG file is truncated or damaged")
+    # libpng passes a damaged chunk over where it is of no account to the pixels; Pillow does not.
+    chunk = struct.pack(">I", 4) + b"teSt" + b"1234" + bytes(4)
+    beside = bytes(file[:33]) + chunk + bytes(file[33:])
+    add("PNG with a wrong CRC of a chunk beside the image", beside, cv2.imdecode(np.frombuffer(beside, np.uint8), cv2.IMREAD_UNCHANGED))
+    chunk = struct.pack(">I", 2) + b"tRNS" + b"\0\7" + bytes(4)
+    refuse("PNG with a wrong CRC of its transparency", bytes(file[:33]) + chunk + bytes(file[33:]), "the PNG file is truncated or damaged")
     smooth = Image.fromarray(cv2.GaussianBlur(noise(91, 8, 3, 29, 21), (9, 9), 3))
     for progressive in (False, True):
         file = saved(smooth, "JPEG", progressive=progressive)

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 
 use crate::fs::fallback::{is_unsupported, remove_tree};
 use crate::fs::names;
+use crate::fs::sparse::copy_file;
 
 /// An operation on files that is about to be performed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,12 +214,10 @@ impl Disk {
         self.perform(Operation::Overwrite { path, bytes }, || file.write_all_at(bytes, 0))
     }
 
-    /// Copies a file, sharing its blocks where the file system can.
+    /// Copies a file, sharing its blocks where the file system can, else with its holes.
     pub(crate) fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.perform(Operation::Copy { from, to }, || match reflink_copy::reflink_or_copy(from, to) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::copy(from, to).map(|_| ()),
-            other => other.map(|_| ()),
-        })
+        let copy = || reflink_copy::reflink(from, to).or_else(|_| copy_file(from, to));
+        self.perform(Operation::Copy { from, to }, copy)
     }
 
     /// Copies a file by calling `act`, which returns what it found.

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use nix::libc;
 
+use crate::fs::sparse::copy_file;
+
 /// Permission bits that a folder's owner needs to list it and to change its entries.
 pub(crate) const OPEN: u32 = 0o700;
 
@@ -77,7 +79,7 @@ fn unlock(folder: &Path, metadata: &Metadata) -> bool {
 
 pub(crate) fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     if !fs::metadata(from)?.is_dir() {
-        return fs::copy(from, to).map(|_| ());
+        return copy_file(from, to);
     }
     fs::create_dir(to)?;
     fs::read_dir(from)?.try_for_each(|entry| {

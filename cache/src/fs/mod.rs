@@ -15,6 +15,7 @@ pub(crate) mod fs_time;
 pub(crate) mod layout;
 pub(crate) mod list;
 pub(crate) mod names;
+pub(crate) mod sparse;
 pub(crate) mod stat;
 pub(crate) mod stat_snapshot;
 pub(crate) mod walk;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::Digest;
 
 /// Identity of this process: boot and PID namespace, PID, and start time.
-pub(crate) fn this_process() -> String {
+pub fn this_process() -> String {
     let number = std::process::id();
     format!("{}:{number}:{}", host(), started(number).unwrap_or_default())
 }
@@ -27,8 +27,8 @@ fn started(process: u32) -> Option<u64> {
     std::str::from_utf8(after_name).ok()?.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Whether a process is known to be gone: one of this machine that no longer exists.
-pub(crate) fn is_gone(process: &str) -> bool {
+/// Whether a process, as [`this_process`] calls it, is known to be gone: one of this machine that no longer exists.
+pub fn is_gone(process: &str) -> bool {
     let mut parts = process.rsplitn(3, ':');
     let (Some(start), Some(number), Some(where_)) = (parts.next(), parts.next(), parts.next()) else { return false };
     let (Ok(start), Ok(number)) = (start.parse::<u64>(), number.parse::<u32>()) else { return false };

@@ -339,8 +339,11 @@ impl Integrity {
                 shard.notes.iter().flat_map(|(stored, note)| encode(stored, note, &self.boot)).collect();
             if bytes.is_empty() && before > 0 {
                 self.disk.remove_file(&path).map_err(CacheError::io(&path))?;
-            } else if (bytes.len() as u64) < before {
-                self.disk.write_atomically(&path, &bytes)?;
+            } else if (bytes.len() as u64) < before && self.disk.write_atomically(&path, &bytes).is_err() {
+                // A full disk, mostly, which a collection is to make room on: content without a note is read again.
+                self.disk.remove_file(&path).map_err(CacheError::io(&path))?;
+                *shard = Shard::default();
+                continue;
             }
             shard.read = bytes.len() as u64;
         }

@@ -72,6 +72,7 @@ errors! {
     profile_unknown_var: said("vars: { folds: 1 }\nprofiles: { p: { vars: { fold: 2 } } }\nstages: {}\n");
     axis_is_scalar: said_of_stages("  a: { kind: command, run: x, matrix: { b: 3, c: [] } }\n");
     axis_repeats: said_of_stages("  a: { kind: command, run: x, matrix: { b: [1, '1'] } }\n");
+    excluded_axis_repeats: said_of_stages("  a: { kind: command, run: x, matrix: { b: [1, 1], c: [2], exclude: [{ b: 1 }, { d: 1 }] } }\n");
     exclude_unknown_axis: said_of_stages("  a: { kind: command, run: x, matrix: { fold: [1], exclude: [{ folt: 1 }] } }\n");
     all_excluded: said_of_stages("  a: { kind: command, run: x, matrix: { fold: [1], exclude: [{ fold: 1 }] } }\n");
     include_repeats: said_of_stages("  a: { kind: command, run: x, matrix: { include: [{ fold: 1 }, { fold: 1 }] } }\n");

@@ -70,7 +70,8 @@ impl AccessPolicy {
     }
 
     /// The rules for an attempt of `instance` in the folder `attempt`; `None` if it runs without a sandbox. `further` are paths
-    /// in the project that it may read besides its inputs.
+    /// in the project that it may read besides its inputs. A container sees what its rules allow, whether or not there are
+    /// sandboxes.
     pub fn rules(
         &self,
         cache: &Cache,
@@ -80,29 +81,43 @@ impl AccessPolicy {
         further: &[PathBuf],
     ) -> Option<AccessRules> {
         let Work::Command(command) = &instance.work else { return None };
+        let is_contained = command.container.is_some();
         let mode = instance.access.sandbox.unwrap_or(self.config.mode);
-        if mode == SandboxMode::Off
-            || [Some(command.line.as_str()), command.shell.written()].into_iter().flatten().any(starts_container)
-        {
+        let starts_container =
+            || [Some(command.line.as_str()), command.shell.written()].into_iter().flatten().any(starts_container);
+        if !is_contained && (mode == SandboxMode::Off || starts_container()) {
             return None;
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.is_there() {
+        if !is_contained && !state.is_there() {
             return None;
         }
-        let shared = state.shared(&self.config, &self.closed);
+        let shared = match is_contained {
+            true => self.config.rules(&self.closed).collect(),
+            false => state.shared(&self.config, &self.closed),
+        };
         let mut own = vec![AccessRule::write(attempt.to_owned())];
+        if is_contained && links.iter().any(|link| link.stored().is_some()) {
+            // There may be thousands of inputs, and a mount for each would take long.
+            own.extend(cache.stored_areas().map(AccessRule::read));
+        }
         for link in links.iter().filter(|link| !link.copy) {
             match &link.target {
+                Target::Stored(_) if is_contained => {}
                 Target::Stored(artifact) => own.push(AccessRule::read(cache.path_of(artifact))),
-                Target::ProjectFile(path) => state.read_project(path, &self.closed, &mut own),
                 Target::NamedFile(path) if fs::metadata(path).is_ok_and(|found| is_copied(&found)) => {}
-                Target::NamedFile(path) => state.read_project(path, &self.closed, &mut own),
+                Target::ProjectFile(path) | Target::NamedFile(path) => {
+                    own.extend(behind_link(path).filter(|_| is_contained));
+                    state.read_project(path, &self.closed, &mut own);
+                }
             }
         }
-        further.iter().for_each(|path| state.read_project(path, &self.closed, &mut own));
+        for path in further {
+            own.extend(behind_link(path).filter(|_| is_contained));
+            state.read_project(path, &self.closed, &mut own);
+        }
         own.extend(self.writes(instance).map(AccessRule::write));
-        if instance.resources.gpus.devices() > 0 {
+        if !is_contained && instance.resources.gpus.devices() > 0 {
             own.extend(self.config.folders.of_gpus().map(made).map(AccessRule::write));
         }
         Some(AccessRules { shared, own })
@@ -186,6 +201,21 @@ impl State {
     }
 }
 
+impl SandboxConfig {
+    /// Rules for the paths that the settings name.
+    fn rules<'c>(&'c self, closed: &'c Closed) -> impl Iterator<Item = AccessRule> + 'c {
+        let place = |path: &PathBuf| closed.place(&path.to_string_lossy(), self.folders.home.as_deref());
+        let reads = self.reads.iter().map(move |path| AccessRule::read(place(path)));
+        reads.chain(self.writes.iter().map(move |path| AccessRule::write(made(place(path)))))
+    }
+}
+
+/// Rule for a path with a link in it, as it is: in a container the link is not there.
+fn behind_link(path: &Path) -> Option<AccessRule> {
+    let is_real = path.canonicalize().map_or(true, |real| real == path);
+    (!is_real).then(|| AccessRule::read(path.to_owned()))
+}
+
 /// `path`, which is made as a folder if nothing is there.
 fn made(path: PathBuf) -> PathBuf {
     // One that cannot be made is one that the stage cannot write to; it will say so.
@@ -212,13 +242,11 @@ fn shared_rules(config: &SandboxConfig, closed: &Closed) -> (Shared, Option<Stri
     for path in environments.filter_map(|path| path.canonicalize().ok()) {
         rules.extend(open(&path, &stores).into_iter().map(AccessRule::read));
     }
-    let UserFolders { home, caches, writable, .. } = &config.folders;
+    let UserFolders { caches, writable, .. } = &config.folders;
     for folder in writable.iter().chain(caches).filter_map(|folder| folder.canonicalize().ok()) {
         rules.extend(open(&folder, &all).into_iter().map(AccessRule::write));
     }
-    let place = |path: &PathBuf| closed.place(&path.to_string_lossy(), home.as_deref());
-    rules.extend(config.reads.iter().map(|path| AccessRule::read(place(path))));
-    rules.extend(config.writes.iter().map(|path| AccessRule::write(made(place(path)))));
+    rules.extend(config.rules(closed));
     // Each rule takes microseconds of every start, and what may be written may be read.
     let writable: HashSet<PathBuf> =
         rules.iter().filter(|rule| rule.access == FileAccess::Write).map(|rule| rule.path.clone()).collect();

@@ -21,11 +21,11 @@ use crate::run::attempts::command_state::{CommandState, kept_state};
 use crate::run::attempts::curves::Metrics;
 use crate::run::attempts::facts::{Facts, RunFacts};
 use crate::run::attempts::failure::log_tail;
-use crate::run::attempts::sandbox::{Cleared, SCRIPT, Sandbox, ScratchFolder, TakeError};
-use crate::run::attempts::stage_variables::environment;
+use crate::run::attempts::sandbox::{Cleared, Sandbox, ScratchFolder, TakeError};
+use crate::run::attempts::stage_variables::{StageVariables, environment, script_of};
 use crate::run::environment::Variables;
 use crate::run::executor::access_rules::{AccessRule, AccessRules};
-use crate::run::executor::job::{Job, Launch, ResourceUse, Script, StoredOutputs};
+use crate::run::executor::job::{Job, Launch, ResourceUse, StoredOutputs};
 use crate::run::executor::protocol::{PROTOCOL, WorkerRequest};
 use crate::run::executor::resources::Allocation;
 use crate::run::inputs::fingerprint::{Recipe, Resolved};
@@ -72,8 +72,10 @@ pub struct Attempt {
     node: Option<String>,
     force: bool,
     cpu_fallback: bool,
-    /// All that it may read and write, if it runs in a sandbox.
+    /// All that it may read and write, if it runs in a sandbox or a container.
     access: Option<AccessRules>,
+    /// Whether that is a container.
+    is_contained: bool,
     claim: Claim,
 }
 
@@ -154,6 +156,7 @@ impl Attempt {
         if let (Some(access), Some(state)) = (&mut access, &state) {
             access.own.push(AccessRule::write(state.folder().to_owned()));
         }
+        let is_contained = matches!(&instance.work, Work::Command(command) if command.container.is_some());
         let sandbox = prepare_sandbox(cache, folder, instance, &links, views)?;
         let inputs = InputGuard::new(instance, &links, |at| sandbox.path_of(at), reads, began, reader)?;
         Ok(Attempt {
@@ -174,6 +177,7 @@ impl Attempt {
             force: options.force,
             cpu_fallback: options.cpu_fallback,
             access,
+            is_contained,
             claim,
         })
     }
@@ -188,9 +192,12 @@ impl Attempt {
         variables: &Variables,
     ) -> Job {
         self.given.get_or_init(|| (allocation.cpus, allocation.gpus.clone()));
+        let state = self.state.as_ref().map(CommandState::folder);
+        let variables = environment(&self.sandbox, state, inputs.project, instance, allocation, variables);
         let launch = match &instance.work {
             Work::Command(command) => {
-                Launch::Script(Script { shell: command.shell.clone(), path: SCRIPT, text: command.line.clone() })
+                let image = inputs.versions.image(command).map(|image| (image, image.local.as_str()));
+                Launch::Script(script_of(command, image, variables.inside))
             }
             Work::BuiltIn { params } => Launch::Worker(Box::new(WorkerRequest {
                 protocol: PROTOCOL,
@@ -211,8 +218,7 @@ impl Attempt {
                 threads: allocation.cpus as usize,
             })),
         };
-        let state = self.state.as_ref().map(CommandState::folder);
-        let (environment, secrets) = environment(&self.sandbox, state, inputs.project, instance, allocation, variables);
+        let StageVariables { environment, secrets, .. } = variables;
         let folder = self.sandbox.folder().to_owned();
         let attempt = self.sandbox.root().to_owned();
         let (log, access) = (self.log.clone(), self.access.clone());
@@ -230,7 +236,7 @@ impl Attempt {
 
     /// Explanation of accesses that its sandbox denied and of files that it did not find, by the lines of its log.
     pub fn denied(&self, policy: &AccessPolicy, log: &[String]) -> Option<String> {
-        policy.explain(self.access.as_ref(), self.sandbox.folder(), log)
+        policy.explain(self.access.as_ref().filter(|_| !self.is_contained), self.sandbox.folder(), log)
     }
 
     /// Explanation of files of the project that its log, if it has one, says it did not find. Programs may go on without them.

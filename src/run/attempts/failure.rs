@@ -30,6 +30,11 @@ const UNBOUND_IN_SOURCED: &str = "Scripts end at a variable that is not set, and
                                   such ones: write `set +u` before the line that does so, and `set -u` behind it.";
 /// Remedy for a script that keeps state without saying so.
 const NO_STATE: &str = "`state: true` in the stage gives it a folder that is kept until its result is recorded.";
+/// End of the cause of a failure that may be the engine's.
+const ENGINE_STATUS: &str = "exit status 125.";
+/// Explanation of that.
+const OF_ENGINE: &str =
+    "That is the status of a container engine that could not do its part; its last words are in the log.";
 /// How shells say that a variable is not set.
 const UNBOUND_SIGNS: [&str; 2] = ["unbound variable", "parameter not set"];
 /// Words of lines that set up an environment.
@@ -134,6 +139,15 @@ impl Failure {
     #[must_use]
     pub(crate) fn with_log(mut self, tail: Vec<String>) -> Failure {
         self.log_tail = tail;
+        self
+    }
+
+    /// Explains the status with which the engine of a container ends that could not start it.
+    #[must_use]
+    pub(crate) fn of_container(mut self) -> Failure {
+        if self.help.is_none() && self.cause.ends_with(ENGINE_STATUS) {
+            self.help = Some(OF_ENGINE.to_owned());
+        }
         self
     }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use athanor_cache::{CacheError, remove_tree};
+use athanor_cache::{CacheError, copy_file, remove_tree};
 
 /// Whether a folder on the way from `work` to `file` in it is a symbolic link.
 pub(super) fn lies_behind_link(work: &Path, file: &str) -> bool {
@@ -61,7 +61,7 @@ fn replace(link: &Path, target: &Path) -> io::Result<()> {
 
 fn copy_following(from: &Path, to: &Path) -> io::Result<()> {
     if !from.is_dir() {
-        return fs::copy(from, to).map(drop);
+        return copy_file(from, to);
     }
     remove_tree(to)?;
     fs::create_dir(to)?;

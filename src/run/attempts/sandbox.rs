@@ -123,10 +123,13 @@ impl Sandbox {
         };
         // Folders that are there, so that nobody asks the system again.
         let kept = folder.keep_ports(links)?.into_iter().map(|port| inputs.join(port));
-        let there: BTreeSet<PathBuf> = kept.chain([work.clone(), inputs.clone()]).collect();
+        let mut there: BTreeSet<PathBuf> = kept.chain([work.clone(), inputs.clone()]).collect();
         let sandbox = Sandbox { root, work, inputs, links: links.iter().map(|link| link.at.clone()).collect() };
-        let make_parent = |path: &Path| match path.parent() {
-            Some(parent) if !there.contains(parent) => make(parent),
+        let mut make_parent = |path: &Path| match path.parent() {
+            Some(parent) if !there.contains(parent) => {
+                there.insert(parent.to_owned());
+                make(parent)
+            }
             _ => Ok(()),
         };
         for link in links {

@@ -6,18 +6,34 @@ use std::path::Path;
 
 use crate::language::Language;
 use crate::plan::context::CONTEXT_VARIABLE;
-use crate::plan::{EnvVariable, Instance, Work};
-use crate::run::attempts::sandbox::Sandbox;
+use crate::plan::{CommandLine, EnvVariable, Instance, Work};
+use crate::run::attempts::sandbox::{SCRIPT, Sandbox};
+use crate::run::container::ContainerVariables;
+use crate::run::container::image::Image;
 use crate::run::environment::Variables;
+use crate::run::executor::job::{JobContainer, Script};
 use crate::run::executor::machine::gpus;
 use crate::run::executor::protocol::STATE_VARIABLE;
 use crate::run::executor::resources::Allocation;
 
 /// Variable with the folders in which Python looks for modules.
 const PYTHONPATH: &str = "PYTHONPATH";
+/// Variable of the folder for temporary files.
+const TMPDIR: &str = "TMPDIR";
+/// Variable of the folder of the user's own files.
+const HOME: &str = "HOME";
 
-/// Variables of an attempt of `instance` in `sandbox`, and values among them that are secrets: all variables of a command; for a
-/// worker, those to add to this process's.
+/// Variables of an attempt.
+pub(crate) struct StageVariables {
+    /// All variables of a command, or of the engine of its container; for a worker, those to add to this process's.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Values among them that are secrets.
+    pub secrets: Vec<String>,
+    /// Variables in the container of a command.
+    pub inside: ContainerVariables,
+}
+
+/// Variables of an attempt of `instance` in `sandbox`.
 pub(crate) fn environment(
     sandbox: &Sandbox,
     state: Option<&Path>,
@@ -25,30 +41,49 @@ pub(crate) fn environment(
     instance: &Instance,
     allocation: &Allocation,
     variables: &Variables,
-) -> (Vec<(OsString, OsString)>, Vec<String>) {
+) -> StageVariables {
     let temporary = sandbox.folder().join(sandbox.temporary());
-    let mut environment: Vec<(OsString, OsString)> = vec![
+    let mut own: Vec<(OsString, OsString)> = vec![
         ("ATHANOR_PROJECT".into(), project.into()),
         ("ATHANOR_STAGE".into(), instance.name.clone().into()),
         ("ATHANOR_SEED".into(), instance.seed.to_string().into()),
-        ("TMPDIR".into(), temporary.into()),
+        (TMPDIR.into(), temporary.clone().into()),
     ];
-    environment.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
+    own.extend(gpus::environment(&allocation.gpus).map(|(name, value)| (name.into(), value.into())));
     let pools = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"];
-    environment.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
-    let Work::Command(command) = &instance.work else { return (environment, Vec::new()) };
-    environment.push((CONTEXT_VARIABLE.into(), sandbox.context().into()));
-    let mut all = variables.of_command(&command.env_passthrough);
+    own.extend(pools.map(|pool| (pool.into(), allocation.cpus.to_string().into())));
+    let Work::Command(command) = &instance.work else {
+        return StageVariables { environment: own, secrets: Vec::new(), inside: ContainerVariables::default() };
+    };
+    own.push((CONTEXT_VARIABLE.into(), sandbox.context().into()));
+    let is_contained = command.container.is_some();
+    let given = if is_contained { Vec::new() } else { variables.of_command(&command.env_passthrough) };
     if command.shell.language() == Language::Python {
-        environment.extend(python_path(sandbox.folder(), &all).map(|path| (PYTHONPATH.into(), path)));
+        own.extend(python_path(sandbox.folder(), &given).map(|path| (PYTHONPATH.into(), path)));
+    }
+    own.extend(state.map(|folder| (STATE_VARIABLE.into(), folder.into())));
+    // The stage's own come last, and so hold.
+    let of_stage = command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into()));
+    let secrets = variables.secrets(&command.env_passthrough);
+    if is_contained {
+        // The caller may be nobody in the image, who has no home there.
+        own.push((HOME.into(), temporary.into()));
+        own.extend(of_stage);
+        let inside = ContainerVariables { set: own, passed: variables.of_container(&command.env_passthrough) };
+        return StageVariables { environment: variables.all(), secrets, inside };
     }
     // That of a stage of another run, which this run is part of, is none of this command's.
-    all.retain(|(name, _)| name != STATE_VARIABLE);
-    environment.extend(state.map(|folder| (STATE_VARIABLE.into(), folder.into())));
-    all.append(&mut environment);
-    // The stage's own come last, and so hold.
-    all.extend(command.env.iter().map(|EnvVariable { name, value, .. }| (name.into(), value.into())));
-    (all, variables.secrets(&command.env_passthrough))
+    let given = given.into_iter().filter(|(name, _)| name != STATE_VARIABLE);
+    let environment = given.chain(own).chain(of_stage).collect();
+    StageVariables { environment, secrets, inside: ContainerVariables::default() }
+}
+
+/// Script of `command`; in a container of an image, which is given as the engine finds it, with the variables `inside`.
+pub(crate) fn script_of(command: &CommandLine, image: Option<(&Image, &str)>, inside: ContainerVariables) -> Script {
+    let container = image.map(|(image, reference)| {
+        Box::new(JobContainer { image: image.clone(), reference: reference.to_owned(), variables: inside })
+    });
+    Script { shell: command.shell.clone(), path: SCRIPT, text: command.line.clone(), container }
 }
 
 /// Folders in which a Python script that has no file in the project finds modules of it: the stage's own, where they are placed,

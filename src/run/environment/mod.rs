@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::language::VariablePattern;
 
 pub(crate) use names::names_in;
-pub use passed::PASSED;
+pub use passed::{PASSED, PASSED_TO_CONTAINERS};
 
 /// Shortest value of a variable that is taken for a secret, in bytes: shorter ones occur by chance.
 const SHORTEST_SECRET: usize = 6;
@@ -38,6 +38,18 @@ impl Variables {
     /// Variables of a command whose stage passes on what fits `patterns`.
     pub fn of_command(&self, patterns: &[VariablePattern]) -> Vec<(OsString, OsString)> {
         self.passed.iter().chain(self.named(patterns)).cloned().collect()
+    }
+
+    /// All variables, as container engines get them.
+    pub fn all(&self) -> Vec<(OsString, OsString)> {
+        self.passed.iter().chain(&*self.withheld).cloned().collect()
+    }
+
+    /// Variables of a container whose stage passes on what fits `patterns`: paths and programs are the image's own.
+    pub fn of_container(&self, patterns: &[VariablePattern]) -> Vec<(OsString, OsString)> {
+        let is_general = |name: &OsStr| name.to_str().is_some_and(|name| fits_one(&PASSED_TO_CONTAINERS, name));
+        let all = self.passed.iter().chain(&*self.withheld);
+        all.filter(|(name, _)| is_general(name) || is_named(name, patterns)).cloned().collect()
     }
 
     /// Values of variables that a stage passes on by `patterns`, which are not to be seen in logs and events.
@@ -76,9 +88,12 @@ fn is_named(name: &OsStr, patterns: &[VariablePattern]) -> bool {
 
 /// Whether every command gets the variable `name`.
 fn is_passed(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| {
-        PASSED.iter().any(|(_, patterns)| patterns.iter().any(|pattern| crate::language::fits(pattern, name)))
-    })
+    name.to_str().is_some_and(|name| PASSED.iter().any(|(_, patterns)| fits_one(patterns, name)))
+}
+
+/// Whether `name` fits one of these patterns.
+fn fits_one(patterns: &[&str], name: &str) -> bool {
+    patterns.iter().any(|pattern| crate::language::fits(pattern, name))
 }
 
 #[cfg(test)]
@@ -108,6 +123,8 @@ mod tests {
             let line = format!("- {purpose}: {}\n", patterns.join(", "));
             assert!(doc.contains(&line), "{line}");
         }
+        let line = format!("In a container, of these only {}, whatever", PASSED_TO_CONTAINERS.join(", "));
+        assert!(doc.contains(&line), "{line}");
     }
 
     #[test]
@@ -117,6 +134,16 @@ mod tests {
         assert_eq!(variables(true).of_command(&[]).len(), 5);
         assert_eq!(variables(false).withheld(["LR", "PATH", "NOT_SET"].into_iter(), &[]), ["LR"]);
         assert!(variables(false).withheld(["LR"].into_iter(), &patterns(&["L*"])).is_empty());
+    }
+
+    #[test]
+    fn containers_get_no_paths_of_the_machine() {
+        let all = [("PATH", "/bin"), ("TZ", "UTC"), ("LR", "0.1"), ("HF_X", "1")];
+        for inherit in [false, true] {
+            let variables = Variables::new(all.iter().map(|(name, value)| (name.into(), value.into())), inherit);
+            assert_eq!(names(&variables.of_container(&patterns(&["HF_*"]))), ["TZ", "HF_X"]);
+            assert_eq!(variables.all().len(), 4, "an engine gets all");
+        }
     }
 
     #[test]

@@ -121,3 +121,29 @@ pub const PASSED: [(&str, &[&str]); 14] = [
     ("Slurm", &["SLURM*"]),
     ("this program, for runs within a run", &["ATHANOR_*"]),
 ];
+
+/// Names of the variables among these that containers get, too.
+pub const PASSED_TO_CONTAINERS: [&str; 22] = [
+    "TERM",
+    "COLORTERM",
+    "NO_COLOR",
+    "TZ",
+    "CUDA_MODULE_LOADING",
+    "CUDA_LAUNCH_BLOCKING",
+    "NCCL_*",
+    "OMP_*",
+    "GOMP_*",
+    "KMP_*",
+    "NUMEXPR_*_THREADS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "SLURM*",
+];

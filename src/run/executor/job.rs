@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::gpu::GpuId;
 use crate::language::Shell;
 use crate::plan::InstanceId;
+use crate::run::container::ContainerVariables;
+use crate::run::container::image::Image;
 use crate::run::executor::access_rules::AccessRules;
 use crate::run::executor::protocol::WorkerRequest;
 
@@ -32,7 +34,7 @@ pub struct Job {
     pub outputs: Vec<PathBuf>,
     /// Path of its log; a job that prints nothing leaves no file there.
     pub log: PathBuf,
-    /// All variables of a script; for a worker, those to add to this process's.
+    /// All variables of a script, or of the engine of its container; for a worker, those to add to this process's.
     pub environment: Vec<(OsString, OsString)>,
     /// Texts that are not to be seen in its log and its reports.
     pub secrets: Vec<String>,
@@ -62,6 +64,19 @@ pub struct Script {
     pub path: &'static str,
     /// The script.
     pub text: String,
+    /// Container that it runs in.
+    pub container: Option<Box<JobContainer>>,
+}
+
+/// Container of a job. It sees what the job may read and write.
+#[derive(Debug, Clone)]
+pub struct JobContainer {
+    /// Its image.
+    pub image: Image,
+    /// The image as the engine of the machine finds it.
+    pub reference: String,
+    /// Its variables; those of the job are its engine's.
+    pub variables: ContainerVariables,
 }
 
 /// Resources that the processes of a job used.

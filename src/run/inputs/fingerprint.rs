@@ -89,6 +89,9 @@ fn command_params(instance: &Instance, command: &CommandLine, versions: &Version
         let answers = versions.of(command).map(|(question, answer)| (question.to_owned(), json!(answer)));
         params["versions"] = answers.collect::<serde_json::Map<String, Value>>().into();
     }
+    if command.container.is_some() {
+        params["container"] = json!({ "image": versions.image(command).map(|image| &image.digest) });
+    }
     params
 }
 
@@ -127,8 +130,8 @@ pub fn recorded_recipe(cache: &Cache, fingerprint: &Digest) -> Result<Option<Rec
 
 /// Whether a command has a script and outputs, and else nothing that its result depends on.
 fn is_plain(command: &CommandLine) -> bool {
-    let CommandLine { shell, context, env, versions, .. } = command;
-    shell.written().is_none() && context.is_none() && env.is_empty() && versions.is_empty()
+    let CommandLine { shell, context, env, versions, container, .. } = command;
+    shell.written().is_none() && context.is_none() && env.is_empty() && versions.is_empty() && container.is_none()
 }
 
 /// Content of a port, as it enters the fingerprint.

@@ -1,47 +1,71 @@
-//! Answers to the `versions` of commands, which are part of their fingerprints.
+//! Answers to the `versions` of commands, and the images of their containers, which are part of their fingerprints.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{Read, Seek};
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use athanor_cache::Digest;
+use athanor_cache::{Cache, Digest};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::language::Diagnostics;
+use crate::language::{ContainerEngine, Diagnostics};
 use crate::plan::{CommandLine, Instance, InstanceId, Plan, Work};
+use crate::run::container::image::{Image, Images, Search};
+use crate::run::container::{ContainerRun, ContainerVariables, Mount, Purpose, QUESTION, new_name, remove};
 use crate::run::environment::Variables;
-use crate::run::limited_command::{Patience, QUIET, wait_for};
+use crate::run::limited_command::{Answer, Patience, QUIET, answer_of};
+use crate::run::program_search::find_program;
 use crate::run::state::snapshot_file::SnapshotFiles;
 
 /// Name of the file with the last answers.
 const NAME: &str = "versions";
-/// Longest answer that is kept, in bytes.
-const LONGEST: u64 = 1 << 20;
 /// Time after which a command is given up.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Answers to version commands.
+/// Answers to version commands, and images.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {
-    /// Answers, by the question as [`key_of`] writes it.
+    /// Answers, by the question as [`Versions::key_of`] writes it.
     answers: BTreeMap<String, String>,
+    /// Images of containers.
+    #[serde(default)]
+    images: Images,
 }
 
-/// A version command and the variables that the stage sets, as one text.
-fn key_of(question: &str, command: &CommandLine) -> String {
-    let env: BTreeMap<&str, &str> = command.env.iter().map(|variable| (&*variable.name, &*variable.value)).collect();
-    serde_json::json!([question, env]).to_string()
+/// Place in which questions are asked.
+pub struct Asking<'a> {
+    /// The project folder.
+    pub project: &'a Path,
+    /// The cache.
+    pub cache: &'a Cache,
+    /// Variables of the user's.
+    pub variables: &'a Variables,
+    /// Is told of a question that takes long, with its instance.
+    pub waiting: &'a (dyn Fn(&str, &str) + Sync),
 }
 
 impl Versions {
+    /// A version command, the variables that the stage sets, and the image that it is asked in, as one text.
+    fn key_of(&self, question: &str, command: &CommandLine) -> String {
+        let env: BTreeMap<&str, &str> =
+            command.env.iter().map(|variable| (&*variable.name, &*variable.value)).collect();
+        match command.container {
+            Some(_) => serde_json::json!([question, env, self.image(command).map(|image| &image.digest)]).to_string(),
+            None => serde_json::json!([question, env]).to_string(),
+        }
+    }
+
+    /// Image of a command's container, if it has one that is known.
+    pub fn image(&self, command: &CommandLine) -> Option<&Image> {
+        command.container.as_ref().and_then(|container| self.images.get(container))
+    }
+
     /// Answers for a command, in the order of its questions; `None` for one that was never asked.
     pub fn of<'v>(&'v self, command: &'v CommandLine) -> impl Iterator<Item = (&'v str, Option<&'v str>)> {
         let answer = |question: &'v String| {
-            let answer = self.answers.get(&key_of(question, command));
+            let answer = self.answers.get(&self.key_of(question, command));
             (question.as_str(), answer.map(String::as_str))
         };
         command.versions.iter().map(answer)
@@ -70,32 +94,28 @@ impl Versions {
         }
     }
 
-    /// Asks for the versions of the instances in `ids`, each distinct command once, in the project folder. A command that fails
-    /// or does not end is a problem at its stage. `waiting` is told of one that takes long, with its instance.
-    pub fn ask(
-        plan: &Plan,
-        ids: &[InstanceId],
-        project: &Path,
-        variables: &Variables,
-        waiting: &(dyn Fn(&str, &str) + Sync),
-        problems: &mut Diagnostics,
-    ) -> Versions {
+    /// Looks for the images of the instances in `ids`, and asks for their versions, each distinct command once. An image that is not
+    /// there, and a command that fails or does not end, is a problem at its stage.
+    pub fn ask(plan: &Plan, ids: &[InstanceId], asking: &Asking<'_>, problems: &mut Diagnostics) -> Versions {
+        let mut versions = Versions { images: images(plan, ids, asking, problems), ..Versions::default() };
         let mut seen = HashSet::new();
         let mut questions = Vec::new();
-        for instance in ids.iter().map(|id| &plan.instances[id.index()]) {
-            let Work::Command(command) = &instance.work else { continue };
+        for (command, instance) in commands(plan, ids) {
+            let image = versions.image(command);
+            if command.container.is_some() && image.is_none() {
+                continue;
+            }
             for question in &command.versions {
-                let key = key_of(question, command);
+                let key = versions.key_of(question, command);
                 if seen.insert(key.clone()) {
                     questions.push((key, question, command, instance));
                 }
             }
         }
         let asked = questions.into_par_iter().map(|(key, question, command, instance)| {
-            let tell = || waiting(question, &instance.name);
-            (key, question, instance, answer(question, command, project, variables, &tell))
+            let tell = || (asking.waiting)(&format!("the version command `{question}`"), &instance.name);
+            (key, question, instance, answer(question, command, versions.image(command), asking, &tell))
         });
-        let mut versions = Versions::default();
         for (key, question, instance, answer) in asked.collect::<Vec<_>>() {
             match answer {
                 Ok(answer) => drop(versions.answers.insert(key, answer)),
@@ -110,47 +130,100 @@ impl Versions {
     }
 }
 
-/// Whether a plan asks for versions.
-pub fn asks(plan: &Plan, ids: &[InstanceId]) -> bool {
-    ids.iter().any(|id| {
-        let work = &plan.instances[id.index()].work;
-        matches!(work, Work::Command(command) if !command.versions.is_empty())
+/// The commands among the instances in `ids`.
+fn commands<'p>(plan: &'p Plan, ids: &[InstanceId]) -> impl Iterator<Item = (&'p CommandLine, &'p Instance)> {
+    let instances = ids.iter().map(|id| &plan.instances[id.index()]);
+    instances.filter_map(|instance| match &instance.work {
+        Work::Command(command) => Some((&**command, instance)),
+        Work::BuiltIn { .. } => None,
     })
+}
+
+/// Images of the containers of the instances in `ids`, each looked for once.
+fn images(plan: &Plan, ids: &[InstanceId], asking: &Asking<'_>, problems: &mut Diagnostics) -> Images {
+    let mut wanted = BTreeMap::new();
+    for (command, instance) in commands(plan, ids) {
+        if let Some(container) = &command.container {
+            wanted.entry(container).or_insert(instance);
+        }
+    }
+    let environment = asking.variables.all();
+    let search = Search { project: asking.project, cache: asking.cache, environment: &environment };
+    let found = wanted.into_par_iter().map(|(container, instance)| {
+        let tell = || (asking.waiting)(&format!("the image `{}`", container.image), &instance.name);
+        (container, instance, search.find(container, &tell))
+    });
+    let mut images = Images::default();
+    for (container, instance, found) in found.collect::<Vec<_>>() {
+        match found {
+            Ok(image) => images.insert(container, image),
+            Err(why) => problems.at(instance.span, format!("the image `{}` {why}", container.image), None),
+        }
+    }
+    images
+}
+
+/// Whether a plan asks for versions or images.
+pub fn asks(plan: &Plan, ids: &[InstanceId]) -> bool {
+    commands(plan, ids).any(|(command, _)| !command.versions.is_empty() || command.container.is_some())
 }
 
 /// Output of a version command: on its standard output, or where that is empty on the other one.
 fn answer(
     question: &str,
     command: &CommandLine,
-    project: &Path,
-    variables: &Variables,
+    image: Option<&Image>,
+    asking: &Asking<'_>,
     tell: &dyn Fn(),
 ) -> Result<String, String> {
-    let mut shell = Command::new("/bin/sh");
-    shell.args(["-euc", question]).current_dir(project).stdin(Stdio::null()).env_clear();
-    shell.envs(variables.of_command(&command.env_passthrough));
-    shell.envs(command.env.iter().map(|variable| (&variable.name, &variable.value)));
-    let failed = |error: std::io::Error| format!("cannot be started: {error}");
-    // Files, and no pipes: something that it leaves running may keep those open.
-    let (mut out, mut err) = (tempfile::tempfile().map_err(failed)?, tempfile::tempfile().map_err(failed)?);
-    shell.stdout(out.try_clone().map_err(failed)?).stderr(err.try_clone().map_err(failed)?);
-    let mut child = shell.spawn().map_err(failed)?;
-    let status = wait_for(&mut child, &Patience { quiet: QUIET, limit: LIMIT, tell }).map_err(failed)?;
-    let Some(status) = status else { return Err(format!("did not end within {} minutes", LIMIT.as_secs() / 60)) };
-    let (out, err) = (text_in(&mut out).map_err(failed)?, text_in(&mut err).map_err(failed)?);
-    if !status.success() {
-        let said = err.lines().last().map(|line| format!(": {line}")).unwrap_or_default();
-        return Err(format!("ended with {status}{said}"));
+    let patience = Patience { quiet: QUIET, limit: LIMIT, tell };
+    let answer = match image {
+        Some(image) => asked_inside(question, command, image, asking, &patience)?,
+        None => {
+            let mut shell = Command::new("/bin/sh");
+            shell.args([QUESTION, question]).current_dir(asking.project).env_clear();
+            shell.envs(asking.variables.of_command(&command.env_passthrough));
+            shell.envs(command.env.iter().map(|variable| (&variable.name, &variable.value)));
+            answer_of(&mut shell, &patience).map_err(|error| format!("cannot be started: {error}"))?
+        }
+    };
+    let Some(answer) = answer else { return Err(format!("did not end within {} minutes", LIMIT.as_secs() / 60)) };
+    if !answer.status.success() {
+        return Err(answer.failure());
     }
-    Ok(if out.is_empty() { err } else { out })
+    Ok(if answer.out.is_empty() { answer.err } else { answer.out })
 }
 
-/// The beginning of what was written into a file.
-fn text_in(file: &mut File) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    file.rewind()?;
-    file.take(LONGEST).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+/// Answer of a version command in a container of `image`, which sees the project.
+fn asked_inside(
+    question: &str,
+    command: &CommandLine,
+    image: &Image,
+    asking: &Asking<'_>,
+    patience: &Patience<'_>,
+) -> Result<Option<Answer>, String> {
+    let Asking { project, variables, .. } = asking;
+    let (engine, environment) = (image.engine.name(), variables.all());
+    let program = find_program(engine, &environment).ok_or_else(|| format!("cannot be asked: `{engine}` is gone"))?;
+    let name = new_name();
+    let set = command.env.iter().map(|variable| (OsString::from(&variable.name), OsString::from(&variable.value)));
+    let run = ContainerRun {
+        image,
+        reference: &image.local,
+        name: &name,
+        folder: project,
+        mounts: &[Mount { path: project.to_path_buf(), is_writable: false }],
+        variables: &ContainerVariables { set: set.collect(), passed: variables.of_container(&command.env_passthrough) },
+        gpus: &[],
+        purpose: Purpose::Batch,
+    };
+    let words = ["sh", QUESTION, question].map(str::to_owned);
+    let answer = answer_of(run.command(&program, &environment, &words).current_dir(project), patience)
+        .map_err(|error| format!("cannot be started: {error}"))?;
+    if answer.is_none() && image.engine != ContainerEngine::Apptainer {
+        remove(&program, &environment, &name)?;
+    }
+    Ok(answer)
 }
 
 /// Key of the format.

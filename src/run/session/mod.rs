@@ -37,7 +37,7 @@ use crate::run::executor::resources::Capacity;
 use crate::run::inputs::contents::{Contents, Reading};
 use crate::run::inputs::project_reads::{self, Mentions};
 use crate::run::inputs::resolve::Inputs;
-use crate::run::inputs::versions::{self, Versions};
+use crate::run::inputs::versions::{self, Asking, Versions};
 use crate::run::remote::{RemoteConfig, RemoteUse};
 use crate::run::state::history::{History, Ledger, RunId};
 use crate::run::state::last_run::LastRun;
@@ -283,7 +283,7 @@ impl<'a> Session<'a> {
         Contents::read(self.plan, &self.wanted, &self.mentions, &reading, progress)
     }
 
-    /// Whether what instances compute from depends on version commands, which only a run asks.
+    /// Whether what instances compute from depends on version commands and images, for which only a run asks.
     pub fn asks_versions(&self) -> bool {
         versions::asks(self.plan, &self.wanted)
     }
@@ -299,13 +299,13 @@ impl<'a> Session<'a> {
             return Ok(Versions::default());
         }
         let mut problems = self.plan.diagnostics();
-        let Project { folder, variables, .. } = self.project;
-        let waiting = |question: &str, instance: &str| {
-            let (question, instance) = (escape(question), escape(instance));
+        let Project { folder, cache, variables, .. } = self.project;
+        let waiting = |what: &str, instance: &str| {
             // A terminal that is gone needs no notice.
-            let _ = writeln!(std::io::stderr(), "note: waiting for the version command `{question}` of `{instance}`");
+            let _ = writeln!(std::io::stderr(), "note: waiting for {} of `{}`", escape(what), escape(instance));
         };
-        let versions = Versions::ask(self.plan, &self.wanted, folder, variables, &waiting, &mut problems);
+        let asking = Asking { project: folder, cache, variables, waiting: &waiting };
+        let versions = Versions::ask(self.plan, &self.wanted, &asking, &mut problems);
         if !problems.is_empty() {
             return Err(RunError::NoVersions(Box::new(problems)));
         }

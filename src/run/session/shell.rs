@@ -1,22 +1,27 @@
 //! A shell in a stage's folder, prepared as for an attempt.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use athanor_cache::{CacheError, Digest, Lookup, OutputRecord, UseGuard, remove_tree};
 use tempfile::TempDir;
 
+use crate::gpu::GpuId;
 use crate::plan::{InstanceId, Work};
 use crate::run::attempts::attempt::prepare_sandbox;
 use crate::run::attempts::sandbox::Sandbox;
-use crate::run::attempts::stage_variables::environment;
+use crate::run::attempts::stage_variables::{StageVariables, environment, script_of};
+use crate::run::container::{ContainerRun, Purpose, interactive, mounts, new_name};
 use crate::run::executor::access_rules::AccessRules;
+use crate::run::executor::job::JobContainer;
 use crate::run::executor::local::landlock::{OpenRules, Restriction};
 use crate::run::executor::protocol::EVENTS_VARIABLE;
 use crate::run::executor::resources::{Capacity, Pool};
 use crate::run::inputs::folder_views::{FolderViews, ShownFolders};
 use crate::run::inputs::resolve::{Inputs, Unresolved};
+use crate::run::program_search::find_program;
 use crate::run::state::outputs::Outputs;
 
 use super::{Project, Session};
@@ -44,6 +49,9 @@ pub enum ShellError {
     /// The stage's resources are not there.
     #[error("`{0}` asks for more than this machine has; `athanor run` says of what.")]
     Resources(String),
+    /// No run has looked for the image of the stage's container.
+    #[error("The image of `{0}` is not known yet: `athanor run` looks for it.")]
+    NoImage(String),
     /// The system refused.
     #[error("The shell cannot be started: {0}.")]
     Start(#[from] std::io::Error),
@@ -59,6 +67,8 @@ pub struct PreparedStage {
     sandbox: Sandbox,
     environment: Vec<(OsString, OsString)>,
     access: Option<AccessRules>,
+    container: Option<Box<JobContainer>>,
+    gpus: Vec<GpuId>,
     /// Sentences about it for the user.
     pub notices: Vec<String>,
     /// Script of the stage, if it is a command.
@@ -80,8 +90,11 @@ impl PreparedStage {
         self.sandbox.folder()
     }
 
-    /// Runs `shell` in the folder, with the stage's variables and in its sandbox, until it ends.
+    /// Runs `shell` in the folder, with the stage's variables and in its sandbox, until it ends; in a container the image's own.
     pub fn run(&self, shell: &Path) -> Result<ExitStatus, ShellError> {
+        if let Some(container) = &self.container {
+            return self.run_inside(container);
+        }
         let mut command = Command::new(shell);
         command.current_dir(self.folder());
         if self.line.is_some() {
@@ -93,6 +106,28 @@ impl PreparedStage {
             None => command.spawn()?,
         };
         Ok(child.wait()?)
+    }
+
+    /// Runs a shell in the stage's container until it ends.
+    fn run_inside(&self, container: &JobContainer) -> Result<ExitStatus, ShellError> {
+        let JobContainer { image, reference, variables } = container;
+        let engine = image.engine.name();
+        let lacking = || std::io::Error::other(format!("`{engine}` is not on the PATH"));
+        let program = find_program(engine, &self.environment).ok_or_else(lacking)?;
+        let mut variables = variables.clone();
+        variables.set.insert(0, (EVENTS_VARIABLE.into(), "/dev/null".into()));
+        let run = ContainerRun {
+            image,
+            reference,
+            name: &new_name(),
+            folder: self.folder(),
+            mounts: &self.access.as_ref().map(mounts).unwrap_or_default(),
+            variables: &variables,
+            gpus: &self.gpus,
+            purpose: Purpose::Interactive { has_terminal: std::io::stdin().is_terminal() },
+        };
+        let mut command = run.command(&program, &self.environment, &interactive());
+        Ok(command.current_dir(self.folder()).status()?)
     }
 }
 
@@ -123,12 +158,21 @@ impl Session<'_> {
             false => None,
         };
         let Project { folder: project, variables, .. } = self.project;
-        let (environment, _) = environment(&sandbox, state.as_deref(), project, instance, &allocation, variables);
-        let line = match &instance.work {
-            Work::Command(command) => Some(command.line.clone()),
+        let StageVariables { environment, inside, .. } =
+            environment(&sandbox, state.as_deref(), project, instance, &allocation, variables);
+        let script = match &instance.work {
+            Work::Command(command) => {
+                let image = versions.image(command).map(|image| (image, image.local.as_str()));
+                if command.container.is_some() && image.is_none() {
+                    return Err(ShellError::NoImage(instance.name.clone()));
+                }
+                Some(script_of(command, image, inside))
+            }
             Work::BuiltIn { .. } => None,
         };
-        Ok(PreparedStage { sandbox, environment, access, notices, line, _folder: folder, _use: guard })
+        let (line, container) = script.map(|script| (script.text, script.container)).unzip();
+        let (container, gpus) = (container.flatten(), allocation.gpus);
+        Ok(PreparedStage { sandbox, environment, access, container, gpus, notices, line, _folder: folder, _use: guard })
     }
 
     /// Makes a copy of the state that is kept of the work `fingerprint` in `folder`: nothing that is done in a shell decides a result.

@@ -86,7 +86,7 @@ pub enum Scale {
     /// floating-point numbers must be from 0 to 1.
     #[default]
     Full,
-    /// The range of the image: its smallest sample becomes 0, its largest the maximum.
+    /// The range of the image: its smallest sample becomes 0, its largest the maximum, and NaN 0.
     Minmax,
     /// The bits in use: those given as `bits`, by default the smallest of 8, 10, 12, 14, 16 (and so on) that hold the image's
     /// largest sample. They are shifted to the top of 16 bits.

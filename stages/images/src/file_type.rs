@@ -151,6 +151,11 @@ impl FileType {
         if head.starts_with(b"BM") && matches!(rest(14), [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..]) {
             return Some(ImageFormat::Bmp);
         }
+        // A bitmap of a clipboard, which starts with the second header: its length, two sides, one plane, bits, compression.
+        let is_bare = |rest: &[u8]| matches!(rest, [1, 0, 1 | 4 | 8 | 16 | 24 | 32, 0, 0..=3, 0, 0, 0, ..]);
+        if head.starts_with(&[40, 0, 0, 0]) && is_bare(rest(12)) {
+            return Some(ImageFormat::Bmp);
+        }
         match head {
             [b'P', b'1'..=b'6', space, b'0'..=b'9' | b'#' | b'\n' | b'\r' | b' ' | b'\t', ..]
                 if space.is_ascii_whitespace() =>

@@ -190,6 +190,25 @@ fn webp_frames_that_are_not_whole_are_refused() {
     assert!(decode(&beyond, &LIMITS).unwrap_err().to_string().contains("its first partition reaches beyond it"));
 }
 
+/// libwebp refuses these.
+#[test]
+fn webp_files_whose_chunks_contradict_each_other_are_refused() {
+    let refused = |name: &str, at: usize, byte: u8, reason: &str| {
+        let mut file = file(name);
+        assert_ne!(file[at], byte);
+        file[at] = byte;
+        let error = decode(&file, &LIMITS).unwrap_err().to_string();
+        assert!(error.contains(reason), "{name}, byte {at}: {error}");
+    };
+    // The length of the file, and of its only chunk.
+    refused("WebP lossless", 7, 1, "it ends before its last chunk");
+    refused("WebP lossless", 4, 20, "its chunks contradict each other");
+    refused("WebP lossless", 17, 200, "its chunks contradict each other");
+    // Flags and canvas of the extended header.
+    refused("WEBP orientation 1", 20, 0x48, "its chunks contradict each other");
+    refused("WEBP orientation 1", 24, 0, "an image does not fit the size of the whole");
+}
+
 /// libtiff refuses these.
 #[test]
 fn tiff_files_in_rgb_with_fewer_samples_are_refused() {

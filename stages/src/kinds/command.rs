@@ -21,12 +21,15 @@ Keys:
 - `env`: variables and their values. They are part of the fingerprint.
 - `env_passthrough`: names, or patterns such as `HF_*`, of variables of your environment that the script gets besides those below. They are no part of the fingerprint; their values of 6 characters and more are masked in logs and events.
 - `versions`: commands such as `python --version` whose output is part of the fingerprint. A run asks each of them once, in the project folder, and gives one up after two minutes; `status` and `explain` use the last answers.
+- `container: { image: python:3.12 }`: the script and the `versions` run in a container of this image (see below). The digest of the image is part of the fingerprint, its name is not; a run asks for it once, and `status` and `explain` use the last answer. `engine: podman`, `docker` or `apptainer` says what runs it, and is no part of the fingerprint; if left out, `apptainer` where the image ends with `.sif`, else `podman` where there is one, else `docker`.
 - `state: true`: a folder that is kept until the result is recorded, `ATHANOR_STATE` (see below). Neither it, nor `timeout`, nor `retries` is part of the fingerprint.
 - `sandbox: off`: no sandbox for this stage. `writes: [PATH]`: further files and folders that it may write. Neither is part of the fingerprint.
 
 Files of the project folder that the script names lie at the same place in the scratch folder and count as inputs, and so do the modules of the project that Python scripts among them, or a script of `shell: python`, import; those that are named by their full path, or as `$ATHANOR_PROJECT/…`, count and are read where they lie. The script itself is a file beside the folder.
 
 The rest of the project, results and the cache are closed to the script, and it may write only to its own folder, to its state, to temporary folders and to your caches. A script that starts a container engine (docker, podman, nerdctl, apptainer, singularity) runs without a sandbox. `athanor shell FILE SELECTOR` opens a shell in the stage's folder, with its variables and its sandbox.
+
+In a container, the script sees the files of the image, and of the machine's, at the same paths: its own folder, its inputs, what `reads` and `writes` declare, its state, `sandbox.reads` and `sandbox.writes` of the settings, and the stored results of all stages, for reading. Files of one folder are mounted by the folder where there are more than 200 in all. The container has the machine's network, shared memory and the GPUs that the stage was given (for `podman` their CDI names, `nvidia.com/gpu=…`); files that it writes are yours. The image needs a `sh`; its own entry point is not run. An image that is not here is pulled, one that is here is taken as it is; `apptainer` takes files and folders, which `apptainer pull FILE ADDRESS` makes. `sandbox` says nothing about a container. It is removed when the stage ends or is stopped; after `kill -9` of a run, at once or by the next run. On a cluster the container runs on the node, which pulls the same image where a registry has it, and else must have it.
 
 Variables that the script is given:
 
@@ -56,6 +59,8 @@ Variables of your environment that every script gets, as far as they are set (`e
 - container engines: DOCKER_HOST, CONTAINER_HOST
 - Slurm: SLURM*
 - this program, for runs within a run: ATHANOR_*
+
+In a container, of these only TERM, COLORTERM, NO_COLOR, TZ, CUDA_MODULE_LOADING, CUDA_LAUNCH_BLOCKING, NCCL_*, OMP_*, GOMP_*, KMP_*, NUMEXPR_*_THREADS, HTTP_PROXY, HTTPS_PROXY, FTP_PROXY, ALL_PROXY, NO_PROXY, http_proxy, https_proxy, ftp_proxy, all_proxy, no_proxy, SLURM*, whatever the settings say; the others, such as PATH, are the image's own. HOME is the temporary folder there.
 
 A variable that is set, that the script names and that it does not get is said before anything runs.";
 

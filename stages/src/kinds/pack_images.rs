@@ -76,7 +76,7 @@ impl StageKind for PackImages {
     type Outputs = PackImagesOutputs;
 
     const NAME: &'static str = "pack_images";
-    const REVISION: u32 = 3;
+    const REVISION: u32 = 4;
     const DOC: &'static str = "Decodes an image set into memory-mapped safetensors files, from which any crop is read without decoding.\n\nThe file of an image depends on its id alone, so that a new image changes one file; the others in that file are copied, not decoded again.";
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;

@@ -59,7 +59,7 @@ impl StageKind for PerceptualHashes {
     type Outputs = PerceptualHashesOutputs;
 
     const NAME: &'static str = "perceptual_hashes";
-    const REVISION: u32 = 3;
+    const REVISION: u32 = 4;
     const DOC: &'static str = "Computes the 64-bit perceptual hash of each channel, as Python's ImageHash `phash` does: near-duplicate images, which look alike, differ in few bits.";
     const USES_ALL_CPUS: bool = true;
     const RESUMES: bool = true;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Digest;
+use crate::fs::sparse::{has_holes, write_without_zeros};
 
 /// Size from which on sharing blocks is faster than copying.
 const WORTH_SHARING: u64 = 64 << 10;
@@ -19,7 +20,7 @@ pub(super) type Copied = io::Result<io::Result<Digest>>;
 /// Copies `from` to `to`, which must not exist, with the permissions that the user's umask leaves of `mode`. Blocks are
 /// shared (reflink) as long as `shares_blocks` is set; it is cleared once the file system refuses.
 pub(super) fn copy(from: &Path, to: &Path, mode: u32, shares_blocks: &AtomicBool) -> Copied {
-    let (mut source, size) = match open(from) {
+    let (mut source, size, has_holes) = match open(from) {
         Ok(opened) => opened,
         Err(error) => return Ok(Err(error)),
     };
@@ -27,24 +28,32 @@ pub(super) fn copy(from: &Path, to: &Path, mode: u32, shares_blocks: &AtomicBool
     if size >= WORTH_SHARING && shares_blocks.load(Ordering::Relaxed) {
         match rustix::fs::ioctl_ficlone(&copy, &source) {
             // The clone is hashed, not the original: it is the clone that the user gets.
-            Ok(()) => return transfer(&mut copy, size, &mut io::sink()),
+            Ok(()) => return transfer(&mut copy, size, |_, _| Ok(())),
             Err(_) => shares_blocks.store(false, Ordering::Relaxed),
         }
     }
-    transfer(&mut source, size, &mut copy)
+    if !has_holes {
+        return transfer(&mut source, size, |piece, _| copy.write_all(piece));
+    }
+    let copied = transfer(&mut source, size, |piece, at| write_without_zeros(&copy, piece, at))?;
+    copy.set_len(size)?;
+    Ok(copied)
 }
 
-/// Opens a stored file. Anything else in its place is not followed and not waited for.
-fn open(path: &Path) -> io::Result<(File, u64)> {
+/// Opens a stored file; returns also its size, and whether it has holes. Anything else in its place is not followed and not waited for.
+fn open(path: &Path) -> io::Result<(File, u64, bool)> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = File::options().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(io::ErrorKind::InvalidData.into()) }
+    let found = (file, metadata.len(), has_holes(&metadata));
+    if metadata.is_file() { Ok(found) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-fn transfer(from: &mut File, size: u64, to: &mut impl Write) -> Copied {
+/// Hashes a file, and has `write` write each piece of it at its place.
+fn transfer(from: &mut File, size: u64, mut write: impl FnMut(&[u8], u64) -> io::Result<()>) -> Copied {
     let mut hasher = blake3::Hasher::new();
     let mut piece = Vec::with_capacity(usize::try_from(size.min(PIECE)).unwrap_or_default());
+    let mut at = 0;
     loop {
         piece.clear();
         match Read::by_ref(from).take(PIECE).read_to_end(&mut piece) {
@@ -53,6 +62,7 @@ fn transfer(from: &mut File, size: u64, to: &mut impl Write) -> Copied {
             Ok(length) if length < WORTH_SEVERAL_THREADS => hasher.update(&piece),
             Ok(_) => hasher.update_rayon(&piece),
         };
-        to.write_all(&piece)?;
+        write(&piece, at)?;
+        at += piece.len() as u64;
     }
 }

@@ -101,6 +101,7 @@ impl<W: RunBackend> Dispatcher<'_, W> {
             let failure = match &self.plan().instances[id.index()].work {
                 Work::Command(command) => {
                     let withheld = self.policy.withheld.get(&id).map_or(&[][..], Vec::as_slice);
+                    let failure = if command.container.is_some() { failure.of_container() } else { failure };
                     failure.of_script(&command.line).with_withheld(withheld)
                 }
                 Work::BuiltIn { .. } => failure,

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::gpu::GpuId;
 use crate::plan::{Instance, Resources};
+use crate::run::container::image::Image;
 use crate::run::executor::access_rules::{AccessRule, AccessRules};
 use crate::run::executor::job::{Exit, ResourceUse};
 use crate::run::executor::protocol::WorkerRequest;
 
 /// Version of these messages: agents of another version refuse.
-pub(super) const PROTOCOL: u32 = 2;
+pub(super) const PROTOCOL: u32 = 3;
 
 /// Request for one attempt.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub(super) struct Request {
     pub instance: Instance,
     /// Request of a worker; `None` for a command.
     pub worker: Option<Box<WorkerRequest>>,
+    /// Image of the container of a command.
+    pub image: Option<Image>,
     /// Root folder of the attempt.
     #[serde(with = "athanor_cache::any_path")]
     pub attempt: PathBuf,

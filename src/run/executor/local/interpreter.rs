@@ -3,17 +3,12 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use crate::run::executor::job::Script;
-
-/// Variable with the folders in which programs are looked for.
-const PATH: &str = "PATH";
-/// These folders where the variable is not set.
-const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+use crate::run::program_search::{find, is_program, paths_in};
 
 /// Search for interpreters, which remembers what it found: a `PATH` can have many folders, and a run many stages.
 #[derive(Debug, Default)]
@@ -25,11 +20,7 @@ impl Interpreters {
     /// Command that runs a script. Its shell is looked for in the stage's `PATH`, and else in the user's, which comes before it in
     /// `environment`.
     pub(super) fn command(&self, script: &Script, environment: &[(OsString, OsString)]) -> io::Result<Command> {
-        let paths = environment.iter().rev().filter(|(name, _)| name == PATH).map(|(_, value)| value.clone());
-        let mut paths: Vec<OsString> = paths.collect();
-        if paths.is_empty() {
-            paths.push(USUAL_PATH.into());
-        }
+        let paths = paths_in(environment);
         let words = script.shell.command_line(script.path, |name| self.find(name, &paths).is_some());
         let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let usual = || (program == "sh").then(|| PathBuf::from("/bin/sh"));
@@ -55,17 +46,4 @@ impl Interpreters {
         known.insert(key, found.clone());
         Some(found)
     }
-}
-
-/// Path of a program: as it is if it has a slash in it, else the first of this name in the folders that `paths` list.
-fn find(program: &str, paths: &[OsString]) -> Option<PathBuf> {
-    if program.contains('/') {
-        return Some(PathBuf::from(program));
-    }
-    let folders = paths.iter().flat_map(std::env::split_paths).filter(|folder| folder.is_absolute());
-    folders.map(|folder| folder.join(program)).find(|path| is_program(path))
-}
-
-fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }

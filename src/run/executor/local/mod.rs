@@ -4,6 +4,7 @@
 //! started. Processes that outlive their leader, in the group or out of it, are killed before the job counts as over: nothing writes
 //! into a stage's folder after its outputs are hashed.
 
+mod contained;
 mod events_pipe;
 mod gpu_sampler;
 mod interpreter;
@@ -30,6 +31,7 @@ use crate::plan::InstanceId;
 use crate::run::executor::job::{Executor, Job, JobEvent, JobListener, Stop};
 use crate::run::executor::thread_pool::ThreadPool;
 
+use contained::Engines;
 pub(crate) use events_pipe::NAME as EVENTS;
 use interpreter::Interpreters;
 use landlock::OpenRules;
@@ -60,7 +62,7 @@ struct Started {
     shared: Arc<Shared>,
     /// Held until the run ends; the group is left before the reaper is dismissed.
     _group: Option<RunGroup>,
-    _reaper: Option<Reaper>,
+    _reaper: Option<Arc<Reaper>>,
 }
 
 /// Executor that runs jobs as processes on this machine.
@@ -91,6 +93,7 @@ impl LocalExecutor {
             reaper.iter().for_each(|reaper| processes.exempt(reaper.process()));
             // Without a reaper outside of it nobody would kill it.
             let group = group.filter(|_| reaper.is_some()).and_then(RunGroup::enter);
+            let reaper = reaper.map(Arc::new);
             let shared = Arc::new(Shared {
                 program,
                 events,
@@ -99,6 +102,8 @@ impl LocalExecutor {
                 oom_counter,
                 interpreters: Interpreters::default(),
                 open_rules: OpenRules::default(),
+                engines: Engines::default(),
+                reaper: reaper.as_ref().map(Arc::downgrade),
             });
             Started { shared, _group: group, _reaper: reaper }
         });

@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use athanor_stages::context::StageReport;
 use athanor_stages::secrets::MASK;
@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use crate::run::executor::disk_space::FullDisk;
 use crate::run::executor::job::{Exit, Job, JobEvent, JobListener, Launch, ResourceUse, Stop};
+use crate::run::executor::local::contained::{Contained, Engines, TIDYING};
 use crate::run::executor::local::events_pipe::EventsPipe;
 use crate::run::executor::local::gpu_sampler::GpuSampler;
 use crate::run::executor::local::interpreter::Interpreters;
@@ -25,6 +26,7 @@ use crate::run::executor::local::log::Log;
 use crate::run::executor::local::masked_log::MaskedLog;
 use crate::run::executor::local::oom_counter::{Counts, OomCounter};
 use crate::run::executor::local::process_tree::{ProcessTree, Unkillable};
+use crate::run::executor::local::reaper::Reaper;
 use crate::run::executor::local::resource_use::{self, ByteCounter};
 use crate::run::executor::local::script_events::{EventLine, ScriptEvents};
 use crate::run::executor::local::wait::{
@@ -59,6 +61,10 @@ pub(super) struct Shared {
     pub interpreters: Interpreters,
     /// Rules of all sandboxes of the run.
     pub open_rules: OpenRules,
+    /// Engines of containers that the run has used.
+    pub engines: Engines,
+    /// Reaper, which is told of them.
+    pub reaper: Option<Weak<Reaper>>,
 }
 
 /// Handle of a job's process, for those who want to stop it.
@@ -212,6 +218,16 @@ struct Running {
     named_pipe: Option<PathBuf>,
     bytes: ByteCounter,
     oom_counter: Counts,
+    /// Container that it runs.
+    contained: Option<Contained>,
+}
+
+impl Shared {
+    /// Tells the reaper of an engine whose containers it is to remove.
+    fn tell_reaper(&self, engine: &Path) {
+        let reaper = self.reaper.as_ref().and_then(Weak::upgrade);
+        reaper.iter().for_each(|reaper| reaper.tell_of_engine(engine));
+    }
 }
 
 fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
@@ -220,7 +236,13 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
         Launch::Worker(request) => serde_json::to_string(request).map_err(std::io::Error::other)?,
         Launch::Script(_) => String::new(),
     };
-    let restriction = job.access.as_ref().map(|rules| Restriction::new(rules, &shared.open_rules)).transpose()?;
+    let container = match &job.launch {
+        Launch::Script(script) => script.container.as_deref().map(|container| (script, container)),
+        Launch::Worker(_) => None,
+    };
+    // Engines start outside of the sandbox, and containers see what rules allow.
+    let rules = job.access.as_ref().filter(|_| container.is_none());
+    let restriction = rules.map(|rules| Restriction::new(rules, &shared.open_rules)).transpose()?;
     let EventsPipe { reader, writer, path, is_named } = match job.access {
         Some(_) => EventsPipe::named(&job.attempt)?,
         None => EventsPipe::unnamed()?,
@@ -228,23 +250,28 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     let (printed, print) = std::io::pipe()?;
     let log = MaskedLog::new(Log::new(job.log.clone(), shared.log_limit), job.secrets.clone());
     let streams = ProcessStreams { messages: MessageReader::new(reader)?, output: OutputReader::new(printed)?, log };
-    let mut command = match &job.launch {
-        Launch::Worker(_) => {
-            let mut command = Command::new(&shared.program);
-            command.arg("worker").stdin(Stdio::piped()).stdout(writer.try_clone()?);
-            command
+    let (contained, mut command) = match (&job.launch, container) {
+        (_, Some((script, container))) => {
+            let tell = |program: &Path| shared.tell_reaper(program);
+            let (contained, command) = Contained::new(job, script, container, &path, &shared.engines, &tell)?;
+            (Some(contained), command)
         }
-        Launch::Script(script) => {
+        (Launch::Worker(_), None) => (None, Command::new(&shared.program)),
+        (Launch::Script(script), None) => {
             let mut command = shared.interpreters.command(script, &job.environment)?;
-            command.env_clear().stdin(Stdio::null()).stdout(print.try_clone()?);
-            command
+            command.env_clear();
+            (None, command)
         }
     };
+    match &job.launch {
+        Launch::Worker(_) => command.arg("worker").stdin(Stdio::piped()).stdout(writer.try_clone()?),
+        Launch::Script(_) => command.stdin(Stdio::null()).stdout(print.try_clone()?),
+    };
     command.stderr(print).current_dir(&job.folder).process_group(0);
-    command.envs(job.environment.iter().map(|(name, value)| (name, value)));
-    if let Launch::Script(_) = job.launch {
-        // The pipe is opened by name, so that a script can write to it like to any file.
-        command.env(EVENTS_VARIABLE, &path);
+    if contained.is_none() {
+        command.envs(job.environment.iter().map(|(name, value)| (name, value)));
+        // A script opens the pipe by name, so that it can write to it like to any file.
+        command.envs(matches!(job.launch, Launch::Script(_)).then_some((EVENTS_VARIABLE, &path)));
     }
     let lock = job.state.as_ref().and_then(|state| state.lock());
     let mut child = shared.processes.start(number, &mut command, restriction, lock)?;
@@ -256,7 +283,7 @@ fn launch(shared: &Shared, job: &Job, number: u32) -> std::io::Result<Running> {
     }
     let keep_open = matches!(job.launch, Launch::Script(_)).then_some(writer);
     let named_pipe = is_named.then_some(path);
-    Ok(Running { child, number, streams, keep_open, named_pipe, bytes, oom_counter })
+    Ok(Running { child, number, streams, keep_open, named_pipe, bytes, oom_counter, contained })
 }
 
 impl Running {
@@ -279,6 +306,19 @@ impl Running {
         }
         wait_while(&works, &mut self.streams, on_line);
         left.first_writer(&shared.processes.living_orphans())
+    }
+
+    /// Sees to it that its container is gone, if it has one; its engine ended with `status`.
+    fn end_container(&mut self, shared: &Shared, status: &std::io::Result<ExitStatus>) {
+        let Some(contained) = &self.contained else { return };
+        if let Err(left) = contained.end(status) {
+            self.streams.log.write_line(&format!("[{left}]"));
+        }
+        let since = Instant::now();
+        // An engine's helper tidies up after it.
+        while shared.processes.has_orphans_of(self.number) && since.elapsed() < TIDYING {
+            std::thread::sleep(FIRST_BACKOFF);
+        }
     }
 
     /// Waits for the process, and kills what it has left behind; returns its exit, and why its log is not whole, if so.
@@ -319,6 +359,7 @@ impl Running {
             (shared.events)(JobEvent::Used(job.id, ResourceUse { gpu, ..used }));
             status
         });
+        self.end_container(shared, &status);
         let unkillable = shared.processes.end(self.number, &job.attempt);
         drop(self.keep_open.take());
         if let Some(pipe) = self.named_pipe.take().filter(|_| !unkillable.is_empty()) {

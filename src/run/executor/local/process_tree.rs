@@ -137,6 +137,11 @@ impl ProcessTree {
         self.orphans(&state).into_iter().filter(|process| !is_dead(*process)).collect()
     }
 
+    /// Whether an attempt whose leader is gone has living orphans.
+    pub(super) fn has_orphans_of(&self, number: u32) -> bool {
+        self.living_orphans().into_iter().any(|process| self.mark.attempt_of(process) == Some(number))
+    }
+
     /// Ends an attempt whose leader is gone and which worked in `folder`: returns when all its orphans are gone, too, except
     /// those that cannot be killed.
     pub(super) fn end(&self, number: u32, folder: &Path) -> Vec<Unkillable> {

@@ -9,20 +9,24 @@
 //! An orphan without the mark is distinguished from these by its parent, which is that of the reaper, itself an orphan by then.
 //! Where the run has a control group of its own, everything in that is killed first.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, getpgid, getppid};
 
+use crate::run::container::remove_left_over;
 use crate::run::executor::local::process_mark::{RunMark, works_in};
 use crate::run::executor::local::process_tree::parent_of;
 use crate::run::executor::local::run_group;
 
-/// Bytes that a run sends when it ends by itself.
+/// Bytes that a run sends when it ends by itself, behind lines with its identity and the path of an engine.
 const NORMAL_END: &[u8] = b"done";
 
 /// Pause between two scans for marked processes: one that was being started during the first has its mark by the second.
@@ -34,7 +38,7 @@ const MAX_SCANS: u32 = 1200;
 /// Handle of the reaper in the run.
 pub(super) struct Reaper {
     process: Child,
-    pipe: Option<ChildStdin>,
+    pipe: Mutex<Option<ChildStdin>>,
 }
 
 impl Reaper {
@@ -46,18 +50,27 @@ impl Reaper {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let mut process = command.spawn().ok()?;
         let pipe = process.stdin.take();
-        Some(Reaper { process, pipe })
+        Some(Reaper { process, pipe: Mutex::new(pipe) })
     }
 
     /// Process id of the reaper.
     pub(super) fn process(&self) -> i32 {
         self.process.id().cast_signed()
     }
+
+    /// Tells it of the engine of a container: it is to remove those that the run leaves behind.
+    pub(super) fn tell_of_engine(&self, program: &Path) {
+        let mut pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = athanor_cache::this_process();
+        let line = [run.as_bytes(), b" ", program.as_os_str().as_bytes(), b"\n"].concat();
+        // A reaper that has died removes nothing; the next run does.
+        let _ = pipe.as_mut().map(|pipe| pipe.write_all(&line));
+    }
 }
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        if let Some(mut pipe) = self.pipe.take() {
+        if let Some(mut pipe) = self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // The reaper may have died.
             let _ = pipe.write_all(NORMAL_END);
         }
@@ -71,9 +84,10 @@ pub(crate) fn main(mark: &str, folder: &Path, group: Option<&Path>) -> u8 {
     let search = Search::new(RunMark::new(mark, ""), folder);
     let mut received = Vec::new();
     let heard = std::io::stdin().lock().read_to_end(&mut received);
-    if heard.is_ok() && received == NORMAL_END {
+    if heard.is_ok() && received.ends_with(NORMAL_END) {
         return 0;
     }
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     if let Some(group) = group {
         run_group::kill_all(group);
     }
@@ -83,6 +97,14 @@ pub(crate) fn main(mark: &str, folder: &Path, group: Option<&Path>) -> u8 {
         quiet = if found { 0 } else { quiet + 1 };
         scans += 1;
         std::thread::sleep(SCAN_PAUSE);
+    }
+    // The run is gone, and so its containers are nobody's.
+    for line in received.split(|byte| *byte == b'\n') {
+        let mut words = line.splitn(2, |byte| *byte == b' ');
+        if let (Some(run), Some(engine)) = (words.next(), words.next()) {
+            let run = String::from_utf8_lossy(run);
+            remove_left_over(Path::new(OsStr::from_bytes(engine)), &environment, Some(&*run));
+        }
     }
     0
 }

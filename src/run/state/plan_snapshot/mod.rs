@@ -199,13 +199,15 @@ fn has_secret(work: &Work) -> bool {
     match work {
         Work::BuiltIn { params } => secrets::has_secret(params),
         Work::Command(command) => {
-            let CommandLine { line, identity, mentions, in_place, shell, context, env, versions, .. } = &**command;
+            let CommandLine { line, identity, mentions, in_place, shell, context, env, versions, container, .. } =
+                &**command;
             in_text(line)
                 || in_text(identity)
                 || mentions.iter().chain(in_place).any(in_text)
                 || shell.written().is_some_and(|shell| !secrets::secrets(shell).is_empty())
                 || env.iter().any(|variable| in_text(&variable.value))
                 || versions.iter().any(in_text)
+                || container.as_ref().is_some_and(|container| in_text(&container.image))
                 || context.as_ref().is_some_and(secrets::has_secret)
         }
     }

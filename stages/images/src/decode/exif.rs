@@ -26,10 +26,14 @@ impl Metadata<'_> {
 
 fn of_exif(data: &[u8]) -> Option<usize> {
     let data = data.strip_prefix(b"Exif\0\0").unwrap_or(data);
-    if !data.starts_with(b"II") && !data.starts_with(b"MM") {
+    // As Pillow, which also takes the version in the other order.
+    if !matches!(data.first_chunk(), Some(b"II\x2a\0" | b"II\0\x2a" | b"MM\0\x2a" | b"MM\x2a\0")) {
         return None;
     }
-    Directory::first(data).ok()?.numbers(Tag::Orientation).ok()??.first().copied()
+    match Directory::first(data).ok()?.numbers(Tag::Orientation).ok()??[..] {
+        [number] => Some(number),
+        _ => None,
+    }
 }
 
 /// The digit after `tiff:Orientation="` or `tiff:Orientation>`.

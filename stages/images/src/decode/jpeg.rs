@@ -4,7 +4,7 @@
 mod huffman;
 pub(crate) mod markers;
 
-use libjpeg_turbo_rs::{DecodeLimits, Decoder, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, Decoder, JpegError, PixelFormat};
 
 use super::colour::{convert, rgb_of_cmyk};
 use super::format::FormatDecoder;
@@ -50,11 +50,30 @@ impl FormatDecoder for Jpeg {
     }
 }
 
+/// The colours of the samples of a JPEG stream within another file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamColours {
+    /// RGB of YCbCr, and grey or CMYK as they are stored.
+    Rgb,
+    /// Luma and chroma as they are stored, with that of the nearest unit where pixels share it.
+    YCbCr,
+}
+
 /// The samples of a JPEG stream within another file, `components` of 8 bits a pixel, and their width and height.
-pub(crate) fn decode_stream(bytes: &[u8], limits: &Limits) -> Result<(Vec<u8>, Header, usize), DecodeError> {
+pub(crate) fn decode_stream(
+    bytes: &[u8],
+    colours: StreamColours,
+    limits: &Limits,
+) -> Result<(Vec<u8>, Header, usize), DecodeError> {
     Markers::of(bytes).map_err(|reason| damaged(FORMAT, reason))?;
     let (header, decoder) = open(bytes, limits)?;
     let components = decoder.header().components.len();
+    let decoder = match colours {
+        StreamColours::YCbCr if components == 3 => {
+            decoder.with_output_colorspace(ColorSpace::YCbCr).with_fast_upsample(true)
+        }
+        _ => decoder,
+    };
     Ok((samples(decoder, &header, components)?, header, components))
 }
 

@@ -1,5 +1,6 @@
 //! BMP, GIF, WebP, PNM and QOI, through the `image` crate. Of an animation the first frame is read.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, pnm::PnmDecoder, qoi::QoiDecoder, webp::WebPDecoder};
@@ -66,13 +67,12 @@ impl FormatDecoder for Other {
 impl Other {
     fn open<'a>(&self, bytes: &'a [u8], limits: &Limits) -> Result<(Header, Box<dyn ImageDecoder + 'a>), DecodeError> {
         let refuse = |error| self.refusal(error);
-        if self.0 == ImageFormat::Webp {
-            if webp::riff_length(bytes) > bytes.len() {
-                return Err(damaged(self.0, "it ends before its last chunk"));
-            }
-            webp::check(bytes).map_err(|reason| damaged(self.0, reason))?;
-        }
-        let file = Cursor::new(bytes);
+        let file = match self.0 {
+            ImageFormat::Gif => gif::with_colours(bytes),
+            ImageFormat::Webp => Cow::Owned(webp::first_image(bytes).map_err(|reason| damaged(self.0, reason))?),
+            _ => Cow::Borrowed(bytes),
+        };
+        let file = Cursor::new(file);
         let mut decoder: Box<dyn ImageDecoder + 'a> = match self.0 {
             ImageFormat::Bmp => Box::new(BmpDecoder::new(file).map_err(refuse)?),
             ImageFormat::Gif => Box::new(GifDecoder::new(file).map_err(refuse)?),

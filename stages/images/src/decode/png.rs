@@ -55,9 +55,10 @@ impl FormatDecoder for Png {
 
 fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<(Header, Reader<'a>), DecodeError> {
     let mut how = ::png::DecodeOptions::default();
-    // The crate leaves both unchecked by default, and Pillow checks them.
+    // The crate leaves it unchecked by default, and Pillow checks it.
     how.set_ignore_adler32(false);
-    how.set_skip_ancillary_crc_failures(false);
+    // A damaged chunk beside the image is passed over, as by OpenCV, unless it may change the pixels.
+    how.set_skip_ancillary_crc_failures(!chunks(bytes).any(|chunk| matches!(chunk.name, b"tRNS" | b"eXIf")));
     how.set_ignore_text_chunk(true);
     how.set_ignore_iccp_chunk(true);
     let mut decoder = ::png::Decoder::new_with_options(Cursor::new(bytes), how);

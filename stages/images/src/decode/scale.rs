@@ -54,16 +54,20 @@ fn shift_up(samples: &mut [u16], by: u8) {
 }
 
 fn wide(samples: &[f64], numbers: NumberType, options: &Options) -> Result<Vec<u16>, DecodeError> {
-    if samples.iter().any(|sample| !sample.is_finite()) {
-        return Err(DecodeError::Range("the image has samples that are NaN or infinite".to_owned()));
+    let is_number = |sample: &f64| sample.is_finite() || sample.is_nan() && options.scale == Scale::Minmax;
+    if !samples.iter().all(is_number) {
+        let message = "the image has samples that are infinite, or NaN, which only `scale: minmax` places";
+        return Err(DecodeError::Range(message.to_owned()));
     }
     let least = samples.iter().copied().fold(f64::INFINITY, f64::min);
     let most = samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     // What is subtracted, and by what the rest is multiplied; the result is rounded down, as bits are shifted away.
     let (start, factor) = match (options.scale, numbers) {
         (Scale::Minmax, _) => {
-            let range = (most - least).max(f64::MIN_POSITIVE);
-            return Ok(samples.iter().map(|sample| ((sample - least) / range * 65_535.0).round() as u16).collect());
+            // By halves, since the range of the largest numbers is none. NaN becomes 0 in the cast.
+            let above = |sample: f64| sample / 2.0 - least / 2.0;
+            let range = above(most).max(f64::MIN_POSITIVE);
+            return Ok(samples.iter().map(|sample| (above(*sample) / range * 65_535.0).round() as u16).collect());
         }
         (Scale::Full, NumberType::Unsigned(bits)) => (0.0, power(16, bits)),
         (Scale::Full, NumberType::Signed(bits)) => (-power(bits - 1, 0), power(16, bits)),
@@ -143,7 +147,11 @@ mod tests {
         assert_eq!(scaled(float(&[-1.0, 3.0]), Scale::Minmax, None), Ok(vec![0, 65_535]));
         assert_eq!(scaled(float(&[7.0, 7.0]), Scale::Minmax, None), Ok(vec![0, 0]));
         assert_eq!(scaled(float(&[0.0, 1023.0]), Scale::Bits, None), Ok(vec![0, 65_472]));
-        assert!(scaled(float(&[f64::NAN]), Scale::Minmax, None).is_err());
+        assert!(scaled(float(&[f64::NAN, 0.5]), Scale::Full, None).is_err());
+        assert!(scaled(float(&[f64::INFINITY, 0.5]), Scale::Minmax, None).is_err());
+        assert_eq!(scaled(float(&[2.0, f64::NAN, 4.0]), Scale::Minmax, None), Ok(vec![0, 0, 65_535]));
+        assert_eq!(scaled(float(&[f64::NAN]), Scale::Minmax, None), Ok(vec![0]));
+        assert_eq!(scaled(float(&[f64::MIN, 0.0, f64::MAX]), Scale::Minmax, None), Ok(vec![0, 32_768, 65_535]));
     }
 
     #[test]

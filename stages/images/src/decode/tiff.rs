@@ -6,13 +6,16 @@
 mod fax;
 mod guard;
 mod jpeg;
+mod lzw;
 mod mended;
-mod old_lzw;
+mod old_jpeg;
 mod ome;
+mod sgi_log;
 mod unpack;
 mod ycbcr;
+mod zstd;
 
-use super::colour::{convert, rgb_of_cmyk};
+use super::colour::{convert, rgb_of_cmyk, rgb_of_lab};
 use super::directory::{Directory, Tag};
 use super::format::{FormatDecoder, Pages};
 use super::orientation::Orientation;
@@ -33,9 +36,9 @@ impl FormatDecoder for Tiff {
 
     fn decode(&self, bytes: &[u8], options: &Options) -> Result<Raster, DecodeError> {
         let (directory, header, layout) = open(bytes, options)?;
-        let samples = match layout.compression {
-            guard::Compression::Jpeg => RawSamples::U8(jpeg::gather(bytes, &directory, &layout, &options.limits)?),
-            _ => unpack::gather(bytes, &directory, &layout)?,
+        let samples = match layout.is_jpeg() {
+            true => RawSamples::U8(jpeg::gather(bytes, &directory, &layout, &options.limits)?),
+            false => unpack::gather(bytes, &directory, &layout)?,
         };
         let samples = match layout.compression {
             // The JPEG decoder has made RGB of YCbCr.
@@ -141,7 +144,10 @@ fn coloured(samples: RawSamples, kind: &Samples, directory: &Directory<'_>) -> R
             let table = ToRgb::read(directory)?;
             RawSamples::U8(convert(&samples, kind.count, |stored| table.rgb(stored)))
         }
-        (Colour::Palette | Colour::Cmyk | Colour::YCbCr, _) => return Err(unsupported(FORMAT, "such a colour")),
+        (Colour::Lab, RawSamples::U8(samples)) => RawSamples::U8(convert(&samples, kind.count, rgb_of_lab)),
+        (Colour::Palette | Colour::Cmyk | Colour::YCbCr | Colour::Lab, _) => {
+            return Err(unsupported(FORMAT, "such a colour"));
+        }
     })
 }
 

@@ -1,6 +1,7 @@
 //! The chunks of a WebP file: metadata, frames, and whether the header of a lossy frame is sound.
 
 mod bits;
+mod container;
 mod frame;
 mod tables;
 
@@ -8,12 +9,6 @@ use super::exif::Metadata;
 
 /// Bytes of an animation's frame before its chunks.
 const FRAME_HEAD: usize = 16;
-
-/// The length that a file says it has.
-pub(super) fn riff_length(bytes: &[u8]) -> usize {
-    // Lossless: the crate runs where a usize has at least 32 bits.
-    bytes.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |length| u32::from_le_bytes(*length) as usize + 8)
-}
 
 /// The chunks of a file: names and content, up to the first that is not whole.
 fn chunks_of_file(bytes: &[u8]) -> impl Iterator<Item = (&[u8; 4], &[u8])> {
@@ -51,9 +46,10 @@ pub(super) fn frames(bytes: &[u8]) -> usize {
     chunks_of_file(bytes).filter(|(name, _)| *name == b"ANMF").count().max(1)
 }
 
-/// Checks the header of the first frame, if that is lossy; the error says what is wrong.
-pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
-    let frame = chunks_of_file(bytes).find_map(|(name, content)| match name {
+/// The file of the first image alone, whose header is sound; the error says what is wrong.
+pub(super) fn first_image(bytes: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let file = container::first_image(bytes)?;
+    let frame = chunks_of_file(&file).find_map(|(name, content)| match name {
         b"VP8 " => Some(content),
         b"ANMF" => {
             let parts = content.get(FRAME_HEAD..).unwrap_or_default();
@@ -61,5 +57,6 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
         }
         _ => None,
     });
-    frame.map_or(Ok(()), frame::check)
+    frame.map_or(Ok(()), frame::check)?;
+    Ok(file)
 }

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use athanor_cache::{Cache, OutputRecord, Unsynced};
 
 use crate::plan::{InstanceId, Work};
-use crate::run::attempts::sandbox::{SCRIPT, Sandbox};
-use crate::run::attempts::stage_variables::environment;
+use crate::run::attempts::sandbox::Sandbox;
+use crate::run::attempts::stage_variables::{StageVariables, environment, script_of};
 use crate::run::environment::Variables;
-use crate::run::executor::job::{Executor, Exit, Job, Launch, Script};
+use crate::run::executor::job::{Executor, Exit, Job, Launch};
 use crate::run::executor::resources::{Allocation, misfits};
 
 use super::super::messages::{Access, AgentLine, Ended, Request};
@@ -107,11 +107,12 @@ impl Agent {
         let state = state.transpose().map_err(refused)?;
         let variables = Variables::new(self.host.variables.iter().cloned(), self.spec.inherits_environment);
         let folder = state.as_ref().map(athanor_cache::ProgramState::folder);
-        let (environment, secrets) =
+        let StageVariables { environment, secrets, inside } =
             environment(&sandbox, folder, &self.spec.project, &request.instance, allocation, &variables);
         let launch = match (&request.instance.work, &request.worker) {
             (Work::Command(command), _) => {
-                Launch::Script(Script { shell: command.shell.clone(), path: SCRIPT, text: command.line.clone() })
+                let image = request.image.as_ref().map(|image| (image, image.elsewhere()));
+                Launch::Script(script_of(command, image, inside))
             }
             (Work::BuiltIn { .. }, Some(worker)) => {
                 let mut worker = worker.clone();

@@ -71,18 +71,19 @@ impl Controller {
             Work::Command(_) => cache.program_state_path(&job.fingerprint),
             Work::BuiltIn { .. } => cache.resume_state_path(&job.fingerprint),
         };
-        let worker = match job.launch {
+        let (worker, image) = match job.launch {
             Launch::Worker(mut worker) => {
                 worker.shared_kernels = job.attempt.parent().map(|folder| folder.join("kernels"));
-                Some(worker)
+                (Some(worker), None)
             }
-            Launch::Script(_) => None,
+            Launch::Script(script) => (None, script.container.map(|container| container.image)),
         };
         let request = Request {
             key: key.clone(),
             fingerprint: job.fingerprint,
             instance,
             worker,
+            image,
             attempt: job.attempt.clone(),
             log: job.log.clone(),
             access: job.access.as_ref().map(Access::of),

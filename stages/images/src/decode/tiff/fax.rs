@@ -17,6 +17,8 @@ pub(crate) enum FaxForm {
     ByteAligned,
     /// Group 3: lines of one dimension, each behind an end of line.
     OneDimension,
+    /// The same without any end of line, as some programs write it.
+    WithoutEnds,
     /// Group 3: lines of one or two dimensions, each behind an end of line and a bit that says which.
     TwoDimensions,
     /// Lines of two dimensions with nothing between them.
@@ -34,23 +36,44 @@ const A_TAG_AND_AN_END: u16 = 1 << 12 | AN_END;
 /// Runs from this length on are followed by their rest.
 const LONG_RUN: u16 = 64;
 
+/// The number of the second line.
+const SECOND_LINE: usize = 1;
+
 type Bits<I> = ByteReader<I>;
 
 /// Unpacks a strip or tile into rows of `row_bytes` bytes, in which a black pixel is a bit that is set.
 pub(crate) fn unpack(
-    bytes: impl Iterator<Item = u8>,
+    bytes: impl Iterator<Item = u8> + Clone,
     form: FaxForm,
     width: usize,
     row_bytes: usize,
     out: &mut [u8],
 ) -> Result<(), DecodeError> {
+    // Whether there are ends of lines is seen only where the first is missing.
+    let done = match unpack_as(bytes.clone(), form, width, row_bytes, out) {
+        Err((SECOND_LINE, _)) if form == FaxForm::OneDimension => {
+            unpack_as(bytes, FaxForm::WithoutEnds, width, row_bytes, out)
+        }
+        done => done,
+    };
+    done.map_err(|(_, reason)| damaged(FORMAT, reason))
+}
+
+/// The same in a form that is certain; the error says in which line what is wrong.
+fn unpack_as(
+    bytes: impl Iterator<Item = u8>,
+    form: FaxForm,
+    width: usize,
+    row_bytes: usize,
+    out: &mut [u8],
+) -> Result<(), (usize, &'static str)> {
     // The tables look further than the last code reaches.
     let bytes = bytes.chain([0; 2]).map(Ok::<u8, Infallible>);
     let Ok(bits) = ByteReader::new(bytes);
     let mut lines = Lines { bits, form, width, line: Vec::new(), reference: Vec::new() };
     out.fill(0);
     for (number, row) in out.chunks_exact_mut(row_bytes).enumerate() {
-        if !lines.advance(number == 0).map_err(|reason| damaged(FORMAT, reason))? {
+        if !lines.advance(number == 0).map_err(|reason| (number, reason))? {
             break;
         }
         for black in lines.line.chunks(2) {
@@ -83,6 +106,7 @@ impl<I: Iterator<Item = Result<u8, Infallible>>> Lines<I> {
                 self.skip(rest);
                 self.read_one_dimension()
             }
+            FaxForm::WithoutEnds => self.read_one_dimension(),
             FaxForm::OneDimension => {
                 self.pass_end_of_line(first)?;
                 if self.bits.peek(12) == Some(AN_END) {
@@ -102,7 +126,7 @@ impl<I: Iterator<Item = Result<u8, Infallible>>> Lines<I> {
             FaxForm::Group4 if !first && self.bits.peek(END_OF_LINE) == Some(0) => return Ok(false),
             FaxForm::Group4 => self.read_two_dimensions(),
         };
-        if whole.is_none() && matches!(self.form, FaxForm::ByteAligned | FaxForm::Group4) {
+        if whole.is_none() && matches!(self.form, FaxForm::ByteAligned | FaxForm::WithoutEnds | FaxForm::Group4) {
             return Err("a line of fax cannot be read");
         }
         // Of a line that is spoilt the rest is white, and so is a run that reaches too far, as with libtiff.

@@ -6,12 +6,19 @@ use std::ops::Range;
 use super::super::directory::{Directory, Tag};
 use super::super::raster::NumberType;
 use super::super::{DecodeError, Header, Limits, damaged, unsupported};
-use super::FORMAT;
 use super::fax::FaxForm;
+use super::lzw::LzwForm;
 use super::ycbcr::Chroma;
+use super::{FORMAT, old_jpeg};
 
 /// Strips or tiles of an image.
 const MAX_CHUNKS: usize = 1 << 20;
+
+/// The number of JPEG of before TIFF 6.2 among compressions.
+const OLD_JPEG: usize = 6;
+
+/// The number of SGI's logarithms of light among compressions.
+const SGI_LOG: usize = 34_676;
 
 /// Samples a pixel.
 const MAX_SAMPLES: usize = 256;
@@ -29,6 +36,15 @@ pub(crate) enum Colour {
     Cmyk,
     /// Luma and two of chroma.
     YCbCr,
+    /// Lightness, and two numbers of colour around 0 (CIE L*a*b*).
+    Lab,
+}
+
+impl Colour {
+    /// Whether it becomes RGB of 8 bits.
+    fn becomes_rgb(self) -> bool {
+        matches!(self, Colour::Palette | Colour::Cmyk | Colour::YCbCr | Colour::Lab)
+    }
 }
 
 /// Compression of a strip or tile.
@@ -38,14 +54,20 @@ pub(crate) enum Compression {
     ByCrate(u16),
     /// JPEG streams.
     Jpeg,
+    /// JPEG of before TIFF 6.2.
+    OldJpeg,
     /// Fax.
     Fax(FaxForm),
-    /// LZW of before TIFF 5.
-    OldLzw,
+    /// LZW.
+    Lzw(LzwForm),
+    /// Zstandard.
+    Zstd,
+    /// SGI's logarithms of light, which become grey or RGB of 8 bits.
+    SgiLog,
 }
 
 const RAW: Compression = Compression::ByCrate(1);
-const LZW: Compression = Compression::ByCrate(5);
+const LZW: Compression = Compression::Lzw(LzwForm::Tiff5);
 const DEFLATE: Compression = Compression::ByCrate(8);
 
 /// Layout of the samples of an image.
@@ -103,7 +125,10 @@ fn refused<T>(what: impl std::fmt::Display) -> Result<T, DecodeError> {
 /// The samples of an image, if they are supported.
 pub(crate) fn samples(directory: &Directory<'_>) -> Result<Samples, DecodeError> {
     let number = |tag, default| directory.number(tag, default).map_err(broken);
-    let count = number(Tag::SamplesPerPixel, 1)?;
+    let compression = number(Tag::Compression, 1)?;
+    let is_old_jpeg = compression == OLD_JPEG;
+    // Writers of old JPEG leave the tag out.
+    let count = number(Tag::SamplesPerPixel, if is_old_jpeg { 3 } else { 1 })?;
     if !(1..=MAX_SAMPLES).contains(&count) {
         return refused(format!("{count} samples a pixel"));
     }
@@ -121,6 +146,8 @@ pub(crate) fn samples(directory: &Directory<'_>) -> Result<Samples, DecodeError>
         return refused("samples of several types");
     }
     let numbers = match (format, bits) {
+        // Logarithms of light, as which alone they are stored.
+        _ if compression == SGI_LOG => NumberType::Unsigned(8),
         // 4 says that nothing is said.
         (1 | 4, 1..=32 | 64) => NumberType::Unsigned(bits),
         (2, 8 | 16 | 32 | 64) => NumberType::Signed(bits),
@@ -129,7 +156,7 @@ pub(crate) fn samples(directory: &Directory<'_>) -> Result<Samples, DecodeError>
         (format, bits) => return refused(format!("{bits} bits a sample in the sample format {format}")),
     };
     // Without the tag, fax machines mean that 0 is white, and others that it is black.
-    let default = if matches!(number(Tag::Compression, 1)?, 2..=4) { 0 } else { 1 };
+    let default = if matches!(compression, 2..=4) { 0 } else { 1 };
     let colour = match number(Tag::Photometric, default)? {
         0 if matches!(numbers, NumberType::Unsigned(_)) => Colour::Grey { white_is_zero: true },
         0 => return refused("0 for white in signed or floating-point samples"),
@@ -143,24 +170,33 @@ pub(crate) fn samples(directory: &Directory<'_>) -> Result<Samples, DecodeError>
         3 if matches!(numbers, NumberType::Unsigned(..=16)) => Colour::Palette,
         5 if count >= 4 && matches!(numbers, NumberType::Unsigned(8 | 16)) => Colour::Cmyk,
         6 if count == 3 && numbers == NumberType::Unsigned(8) => Colour::YCbCr,
-        3 | 5 | 6 => return refused(format!("colour with {count} samples of {bits} bits a pixel")),
-        8..=10 => return refused("Lab colour"),
+        8 if count == 3 && numbers == NumberType::Unsigned(8) => Colour::Lab,
+        3 | 5 | 6 | 8 => return refused(format!("colour with {count} samples of {bits} bits a pixel")),
+        9 | 10 => return refused("ICC or ITU Lab colour"),
         32_803 => return refused("an undeveloped image of a camera's sensor"),
-        32_844 | 32_845 => return refused("LogLuv colour"),
+        32_844 if compression == SGI_LOG && count == 1 => Colour::Grey { white_is_zero: false },
+        32_845 if compression == SGI_LOG && count == 3 => Colour::Rgb,
+        32_844 | 32_845 => return refused("LogLuv colour that is not compressed as SGI Log of 32 bits"),
         other => return refused(format!("the photometric interpretation {other}")),
     };
+    if compression == SGI_LOG && !matches!(number(Tag::Photometric, default)?, 32_844 | 32_845) {
+        return refused("SGI Log compression of other colours than LogLuv");
+    }
+    if is_old_jpeg && colour != Colour::YCbCr {
+        return refused("JPEG of before TIFF 6.2 in other colours than YCbCr");
+    }
     Ok(Samples { count, numbers, colour })
 }
 
 impl Samples {
     /// Samples a pixel that are delivered.
     pub(crate) fn channels(&self) -> usize {
-        if matches!(self.colour, Colour::Palette | Colour::Cmyk | Colour::YCbCr) { 3 } else { self.count }
+        if self.colour.becomes_rgb() { 3 } else { self.count }
     }
 
     /// Bits a sample that are delivered.
     pub(crate) fn depth(&self) -> u8 {
-        if matches!(self.colour, Colour::Palette | Colour::Cmyk | Colour::YCbCr) { 8 } else { self.numbers.depth() }
+        if self.colour.becomes_rgb() { 8 } else { self.numbers.depth() }
     }
 }
 
@@ -198,18 +234,18 @@ impl Layout {
             lowest_bit_first: number(Tag::FillOrder, 1)? == 2,
             chroma: Chroma::WHOLE,
         };
-        if samples.colour == Colour::YCbCr && compression != Compression::Jpeg {
+        if samples.colour == Colour::YCbCr && !layout.is_jpeg() {
             let chroma = Chroma::read(directory).map_err(broken)?.filter(|chroma| layout.takes(*chroma));
             layout.chroma = chroma.map_or_else(|| refused("such an arrangement of chroma"), Ok)?;
         }
         layout.check(limits)?;
         layout.chunks = layout.find_chunks(directory, file)?;
+        if compression == Compression::OldJpeg {
+            old_jpeg::join(&mut layout, directory, file)?;
+        }
         let old = |place: &Range<usize>| matches!(file[place.clone()], [0, odd, ..] if odd & 1 == 1);
         if layout.compression == LZW && layout.chunks.first().is_some_and(old) {
-            if layout.predictor != 1 || samples.numbers.bits() > 8 {
-                return refused("LZW of before TIFF 5 of differences or of more than 8 bits");
-            }
-            layout.compression = Compression::OldLzw;
+            layout.compression = Compression::Lzw(LzwForm::Old);
         }
         Ok(layout)
     }
@@ -226,14 +262,22 @@ impl Layout {
         if self.chunks_a_plane() * self.planes() > MAX_CHUNKS {
             return refused(format!("more than {MAX_CHUNKS} strips or tiles"));
         }
-        if self.compression == Compression::Jpeg && self.samples.numbers != NumberType::Unsigned(8) {
+        if self.is_jpeg() && self.samples.numbers != NumberType::Unsigned(8) {
             return refused(format!("JPEG at {bits} bits"));
+        }
+        if self.compression == Compression::SgiLog && self.planar {
+            return refused("SGI Log compression in planes");
         }
         let is_fax = matches!(self.compression, Compression::Fax(_));
         if is_fax && (bits != 1 || self.samples.count != 1) {
             return refused("fax compression of grey or coloured samples");
         }
         Ok(())
+    }
+
+    /// Whether strips and tiles are JPEG streams, or parts of one.
+    pub(crate) fn is_jpeg(&self) -> bool {
+        matches!(self.compression, Compression::Jpeg | Compression::OldJpeg)
     }
 
     /// Whether units of such chroma fit: those of several pixels go without planes and differences.
@@ -318,11 +362,16 @@ impl Layout {
             let end = match self.compression {
                 // A length that is too small is a mistake where there is one strip, and a damage where there are several.
                 RAW if count > 1 && !doubtful && (1..whole).contains(&stored) => None,
-                RAW => start.checked_add(whole),
+                RAW if start > 0 || stored > 0 => start.checked_add(whole),
+                // A strip or tile that was never written, of which there are some in files of maps.
+                _ if (start, stored) == (0, 0) && count > 1 => return Some(0..0),
                 _ => Some(start.saturating_add(if stored == 0 { usize::MAX } else { stored }).min(file.len())),
             };
             end.filter(|end| *end <= file.len() && start < *end).map(|end| start..end)
         };
+        if offsets.iter().take(count).all(|start| *start == 0) {
+            return Err(damaged(FORMAT, "none of its strips or tiles has a place"));
+        }
         let places: Option<Vec<Range<usize>>> = offsets.iter().take(count).enumerate().map(place).collect();
         places.ok_or_else(|| damaged(FORMAT, "it ends before its last strip or tile"))
     }
@@ -339,16 +388,17 @@ fn compression(number: usize, t4_options: usize) -> Result<Compression, DecodeEr
         // The official number, and the one from before there was one.
         8 | 32_946 => return Ok(DEFLATE),
         32_773 => return Ok(Compression::ByCrate(32_773)),
+        OLD_JPEG => return Ok(Compression::OldJpeg),
         7 => return Ok(Compression::Jpeg),
         32_771 => "fax aligned to words",
-        6 => "JPEG of before TIFF 6.2",
         32_809 => "ThunderScan",
         32_766 => "NeXT",
-        34_676 | 34_677 => "SGI Log",
+        SGI_LOG => return Ok(Compression::SgiLog),
+        34_677 => "SGI Log of 24 bits",
         34_712 | 33_003 | 33_005 => "JPEG 2000",
         34_887 => "LERC",
         34_925 => "LZMA",
-        50_000 => "zstd",
+        50_000 => return Ok(Compression::Zstd),
         50_001 => "WebP",
         50_002 | 52_546 => "JPEG XL",
         other => return refused(format!("the compression {other}")),
@@ -356,10 +406,10 @@ fn compression(number: usize, t4_options: usize) -> Result<Compression, DecodeEr
     refused(format!("{name} compression"))
 }
 
-/// The predictor, which counts with LZW and deflate alone.
+/// The predictor, which counts with LZW, deflate and zstd alone.
 fn predictor(number: usize, compression: Compression, numbers: NumberType) -> Result<u16, DecodeError> {
     match (number, numbers) {
-        _ if !matches!(compression, LZW | DEFLATE) => Ok(1),
+        _ if !matches!(compression, LZW | DEFLATE | Compression::Zstd) => Ok(1),
         (0 | 1, _) => Ok(1),
         (2, _) if matches!(numbers.bits(), 8 | 16 | 32 | 64) => Ok(2),
         (3, NumberType::Float(_)) => Ok(3),

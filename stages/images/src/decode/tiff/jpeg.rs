@@ -2,11 +2,11 @@
 //! `tiff` crate is not.
 
 use super::super::directory::{Directory, Tag};
-use super::super::jpeg::decode_stream;
 use super::super::jpeg::markers::without_application_segments;
+use super::super::jpeg::{StreamColours, decode_stream};
 use super::super::{DecodeError, ImageFormat, Limits, damaged, unsupported};
-use super::FORMAT;
-use super::guard::{Colour, Layout};
+use super::guard::{Colour, Compression, Layout};
+use super::{FORMAT, old_jpeg};
 
 /// The samples of an image, pixel by pixel.
 pub(crate) fn gather(
@@ -24,8 +24,12 @@ pub(crate) fn gather(
         let (left, top) = (place % layout.across * layout.chunk_width, place / layout.across * layout.chunk_height);
         let (used_width, used_height) =
             (layout.chunk_width.min(layout.width - left), layout.chunk_height.min(layout.height - top));
-        let stream = whole_stream(tables, &file[chunk.clone()], layout.samples.colour);
-        let (samples, header, components) = decode_stream(&stream, limits).map_err(of_tiff)?;
+        let chunk = &file[chunk.clone()];
+        let (stream, colours) = match layout.compression {
+            Compression::OldJpeg => (old_jpeg::stream(chunk, file, directory, layout)?, StreamColours::YCbCr),
+            _ => (whole_stream(tables, chunk, layout.samples.colour), StreamColours::Rgb),
+        };
+        let (samples, header, components) = decode_stream(&stream, colours, limits).map_err(of_tiff)?;
         if components != in_chunk {
             return Err(unsupported(FORMAT, format!("a JPEG of {components} components for {in_chunk} samples")));
         }
@@ -48,7 +52,7 @@ pub(crate) fn gather(
 
 /// A stream with the tables that all strips share, and with Adobe's word on its colours in place of what it says itself: in
 /// TIFF the directory decides.
-fn whole_stream(tables: &[u8], chunk: &[u8], colour: Colour) -> Vec<u8> {
+pub(crate) fn whole_stream(tables: &[u8], chunk: &[u8], colour: Colour) -> Vec<u8> {
     let transform = u8::from(colour == Colour::YCbCr);
     let mut extra = vec![0xff, 0xee, 0, 14];
     extra.extend(b"Adobe\0\x64\0\0\0\0");

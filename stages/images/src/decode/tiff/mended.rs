@@ -2,10 +2,7 @@
 //! that says what the guard has found, and no more.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
-
-use std::rc::Rc;
 
 use super::super::raster::NumberType;
 use super::guard::Layout;
@@ -20,7 +17,7 @@ pub(crate) struct MendedFile<'a> {
     parts: [Cow<'a, [u8]>; 3],
     at: usize,
     /// Where reading ends, so that a strip that ends early is not read on into what follows it.
-    end: Rc<Cell<usize>>,
+    end: usize,
 }
 
 /// How the crate is told to hand samples out.
@@ -43,27 +40,27 @@ impl Presentation {
 }
 
 impl<'a> MendedFile<'a> {
-    /// The file with the directory of `layout`.
-    pub(crate) fn new(file: &'a [u8], big_endian: bool, layout: &Layout, compression: u16) -> MendedFile<'a> {
+    /// A file with the directory of `layout`, in which its strips and tiles lie within `bytes` by this compression.
+    pub(crate) fn new(bytes: Cow<'a, [u8]>, big_endian: bool, layout: &Layout, compression: u16) -> MendedFile<'a> {
         let mut header = DirectoryBytes { bytes: Vec::with_capacity(HEADER), big_endian };
         header.bytes.extend(if big_endian { b"MM" } else { b"II" });
         header.short(43);
         header.short(8);
         header.short(0);
-        let start = HEADER + file.len();
+        let start = HEADER + bytes.len();
         header.long(start as u64);
         let directory = directory(layout, compression, start as u64, big_endian);
-        let file = match layout.lowest_bit_first {
-            true => Cow::Owned(file.iter().map(|byte| byte.reverse_bits()).collect()),
-            false => Cow::Borrowed(file),
-        };
-        let parts = [Cow::Owned(header.bytes), file, Cow::Owned(directory)];
-        MendedFile { parts, at: 0, end: Rc::new(Cell::new(usize::MAX)) }
+        MendedFile { parts: [Cow::Owned(header.bytes), bytes, Cow::Owned(directory)], at: 0, end: usize::MAX }
     }
 
-    /// Where reading ends, to be set by who reads strips and tiles.
-    pub(crate) fn end(&self) -> Rc<Cell<usize>> {
-        Rc::clone(&self.end)
+    /// Lets reading end where the bytes of a strip or tile do.
+    pub(crate) fn end_at(&mut self, end: usize) {
+        self.end = shown(end);
+    }
+
+    /// The bytes between header and directory, to be changed in their place.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        self.parts[1].to_mut()
     }
 
     /// The bytes from `self.at` on, as far as they lie together.
@@ -71,7 +68,7 @@ impl<'a> MendedFile<'a> {
         let mut start = 0;
         for part in &self.parts {
             if self.at - start < part.len() {
-                let end = self.end.get().saturating_sub(start).min(part.len());
+                let end = self.end.saturating_sub(start).min(part.len());
                 return part.get(self.at - start..end).unwrap_or_default();
             }
             start += part.len();
@@ -81,7 +78,7 @@ impl<'a> MendedFile<'a> {
 }
 
 /// The place at which the crate finds a byte of the file.
-pub(crate) fn shown(at: usize) -> usize {
+fn shown(at: usize) -> usize {
     HEADER + at
 }
 

@@ -1,15 +1,21 @@
 //! The samples in strips and tiles, as the `tiff` crate unpacks them.
 
+use std::borrow::Cow;
+
 use super::super::directory::Directory;
 use super::super::raster::{NumberType, RawSamples};
 use super::super::{DecodeError, damaged, unsupported};
 use super::guard::{Colour, Compression, Layout};
-use super::mended::{MendedFile, shown};
+use super::lzw::Lzw;
+use super::mended::{MendedFile, Presentation};
 use super::ycbcr::Chroma;
-use super::{FORMAT, fax, old_lzw};
+use super::{FORMAT, fax, sgi_log, zstd};
 
 use ::tiff::TiffError;
 use ::tiff::decoder::{Decoder, Limits};
+
+/// The number of bytes as they are among compressions.
+const RAW: u16 = 1;
 
 /// Unpacks the strip or tile of a number.
 type Unpack<'a> = Box<dyn FnMut(usize, &mut [u8]) -> Result<(), DecodeError> + 'a>;
@@ -48,27 +54,66 @@ pub(crate) fn gather(file: &[u8], directory: &Directory<'_>, layout: &Layout) ->
 
 /// The way to unpack the strips and tiles of a layout.
 fn unpacking<'a>(file: &'a [u8], big_endian: bool, layout: &'a Layout) -> Result<Unpack<'a>, DecodeError> {
-    let bytes = |at: usize| &file[layout.chunks[at].clone()];
     let order = |byte: &u8| if layout.lowest_bit_first { byte.reverse_bits() } else { *byte };
+    let ordered = move |bytes: &'a [u8]| match layout.lowest_bit_first {
+        true => Cow::Owned(bytes.iter().map(order).collect()),
+        false => Cow::Borrowed(bytes),
+    };
+    let bytes = |at: usize| &file[layout.chunks[at].clone()];
     Ok(match layout.compression {
         Compression::Fax(form) => Box::new(move |at, out| {
             fax::unpack(bytes(at).iter().map(order), form, layout.chunk_width, layout.row_bytes(), out)
         }),
-        Compression::OldLzw => Box::new(move |at, out| old_lzw::unpack(bytes(at), out)),
-        Compression::Jpeg => return Err(unsupported(FORMAT, "JPEG among other samples")),
+        Compression::Lzw(form) => {
+            let mut decoder = Lzw::new(form);
+            undoing_differences(layout, big_endian, move |at, out| decoder.unpack(&ordered(bytes(at)), out))?
+        }
+        Compression::Zstd => undoing_differences(layout, big_endian, move |at, out| zstd::unpack(bytes(at), out))?,
+        Compression::SgiLog => {
+            let in_colour = layout.samples.count == 3;
+            Box::new(move |at, out| sgi_log::unpack(bytes(at), layout.chunk_width, in_colour, out))
+        }
+        Compression::Jpeg | Compression::OldJpeg => return Err(unsupported(FORMAT, "JPEG among other samples")),
         Compression::ByCrate(compression) => {
-            let stored = layout.stored();
-            let mended = MendedFile::new(file, big_endian, &stored, compression);
-            let end = mended.end();
-            // The guard has seen to all sizes.
-            let mut decoder = Decoder::new(mended).map_err(refusal)?.with_limits(Limits::unlimited());
+            let mended = MendedFile::new(ordered(file), big_endian, &layout.stored(), compression);
+            let mut decoder = open(mended)?;
             Box::new(move |at, out| {
-                end.set(shown(layout.chunks[at].end));
+                decoder.inner().end_at(layout.chunks[at].end);
                 // Lossless: the guard lets a million pass.
                 decoder.read_chunk_bytes(at as u32, out).map_err(refusal)
             })
         }
     })
+}
+
+/// The same as `unpack`, but with samples in the order of this machine, and with their differences undone, by the crate: it
+/// is shown each strip or tile unpacked.
+fn undoing_differences<'a>(
+    layout: &Layout,
+    big_endian: bool,
+    mut unpack: impl FnMut(usize, &mut [u8]) -> Result<(), DecodeError> + 'a,
+) -> Result<Unpack<'a>, DecodeError> {
+    let is_bytes = layout.samples.numbers.bits() == 8 || Presentation::of(layout) == Presentation::Bytes;
+    if layout.predictor == 1 && is_bytes {
+        return Ok(Box::new(unpack));
+    }
+    let mut shown = layout.stored();
+    for at in 0..shown.chunks.len() {
+        shown.chunks[at] = 0..shown.row_bytes() * shown.rows_of(at);
+    }
+    let bytes = vec![0; shown.row_bytes() * shown.chunk_height];
+    let mut decoder = open(MendedFile::new(Cow::Owned(bytes), big_endian, &shown, RAW))?;
+    Ok(Box::new(move |at, out| {
+        let bytes = decoder.inner().bytes();
+        unpack(at, bytes.get_mut(..out.len()).unwrap_or_default())?;
+        // Lossless: the guard lets a million pass.
+        decoder.read_chunk_bytes(at as u32, out).map_err(refusal)
+    }))
+}
+
+/// The crate's decoder without limits: the guard has seen to all sizes.
+fn open(file: MendedFile<'_>) -> Result<Decoder<MendedFile<'_>>, DecodeError> {
+    Ok(Decoder::new(file).map_err(refusal)?.with_limits(Limits::unlimited()))
 }
 
 /// The same with rows of samples in place of rows of units whose pixels share their chroma.
@@ -157,7 +202,10 @@ fn place<T: Copy + Default>(
         let (used_width, used_height) =
             (layout.chunk_width.min(layout.width - left), layout.chunk_height.min(layout.height - top));
         let unpacked = &mut unpacked[..layout.row_bytes() * layout.rows_of(at)];
-        chunk(at, unpacked)?;
+        match layout.chunks[at].is_empty() {
+            true => unpacked.fill(0),
+            false => chunk(at, unpacked)?,
+        }
         for (y, stored) in unpacked.chunks_exact(layout.row_bytes()).take(used_height).enumerate() {
             read(stored, &mut row);
             let start = ((top + y) * layout.width + left) * channels;

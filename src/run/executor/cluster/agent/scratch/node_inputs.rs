@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use athanor_cache::remove_tree;
+use athanor_cache::{copy_file, remove_tree};
 
 use super::contents::Contents;
 
@@ -156,7 +156,7 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
         return std::os::unix::fs::symlink(fs::read_link(from)?, to);
     }
     if !kind.is_dir() {
-        return fs::copy(from, to).map(drop);
+        return copy_file(from, to);
     }
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
