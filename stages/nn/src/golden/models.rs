@@ -13,8 +13,9 @@ use super::formula::Summary;
 use super::network::{Images, Mode, Network, Pass, Types, pass};
 use crate::models::{Architecture, StemPool};
 
-/// Gradients smaller than this share of the largest, some of which are zero but for rounding, are compared with the
-/// share.
+/// Gradients smaller than this share of the largest are compared with the share. Some are zero but for rounding, which is no
+/// device's alike: in training, the bias of a ResNet's last batch norm (`layer4.1.bn2.bias`) shifts the features of all images
+/// alike, and the head's batch norm takes that away again.
 pub(super) const NEGLIGIBLE: f64 = 1e-3;
 
 /// Golden values of all networks.

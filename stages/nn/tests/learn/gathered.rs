@@ -6,7 +6,7 @@ use athanor_nn::losses::{bce_with_logits, classifier_loss};
 use burn::prelude::*;
 use burn::tensor::DType;
 
-use crate::golden;
+use crate::{device, golden};
 
 /// The loss, computed in float32, decides how near gradients in float64 come.
 const TOLERANCE: f64 = 2e-5;
@@ -16,7 +16,7 @@ fn batches_with_a_joint_loss_are_pytorchs_data_parallelism() {
     let case = GatheredCase::read(&golden("")).unwrap();
     assert!(case.distance_from_parts() > 0.01, "the loss of the parts is another");
     for again in [false, true] {
-        let compared = compare_gathered(&case, DType::F64, again, TOLERANCE, &Device::flex());
+        let compared = compare_gathered(&case, DType::F64, again, TOLERANCE, &device());
         assert!(compared.iter().all(Comparison::agrees), "again: {again}: {compared:?}");
     }
 }

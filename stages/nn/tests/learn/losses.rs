@@ -4,11 +4,11 @@ use athanor_nn::golden::{LossCases, compare_losses};
 use athanor_nn::losses;
 use burn::prelude::*;
 
-use crate::golden;
+use crate::{device, golden};
 
 #[test]
 fn losses_are_pytorchs_and_the_references() {
-    let comparisons = compare_losses(&LossCases::read(&golden("")).unwrap(), &Device::flex());
+    let comparisons = compare_losses(&LossCases::read(&golden("")).unwrap(), &device());
     for name in ["bce", "focal", "symmetric_lovasz", "hard_log", "classifier", "arcface"] {
         let of_loss: Vec<_> = comparisons.iter().filter(|comparison| comparison.name.starts_with(name)).collect();
         assert!(of_loss.len() >= 6, "{name}: values and gradients of three cases or more");

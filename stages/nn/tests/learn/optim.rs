@@ -7,7 +7,7 @@ use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::prelude::*;
 
-use crate::golden;
+use crate::{device, golden};
 
 #[derive(Module, Debug)]
 struct Parameters {
@@ -17,7 +17,7 @@ struct Parameters {
 
 #[test]
 fn adam_with_clipped_gradients_is_pytorchs() {
-    let comparisons = compare_adam(&OptimiserSteps::read(&golden("")).unwrap(), &Device::flex());
+    let comparisons = compare_adam(&OptimiserSteps::read(&golden("")).unwrap(), &device());
     let differing: Vec<_> = comparisons.iter().filter(|comparison| !comparison.agrees()).collect();
     assert!(differing.is_empty() && comparisons.len() >= 9, "{differing:#?}");
 }
