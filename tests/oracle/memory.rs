@@ -192,7 +192,7 @@ impl RunBackend for InMemory {
 
     fn job(&self, inputs: &Inputs<'_>, id: InstanceId, attempt: &Attempt, _: &Allocation) -> Job {
         let instance = &inputs.plan.instances[id.index()];
-        let line = |text| Launch::Script(Script { shell: Shell::Default, path: "", text });
+        let line = |text| Launch::Script(Script { shell: Shell::Default, path: "", text, container: None });
         let launch = match &instance.work {
             athanor::plan::Work::Command(command) => line(command.line.clone()),
             // What a worker gets is the kind, its parameters, the seed and files; here all are in the line.
