@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::protocol::{Answer, Question, VERSION, read, read_content, write};
-use super::{Body, Occupied, PART, Storage, Stored};
+use super::{Body, Listed, Occupied, PART, Stat, Storage, Stored};
 use crate::error::{StorageError, Trouble};
 use crate::options::{Programs, RemoteOptions};
 
@@ -46,6 +46,8 @@ struct Connection {
     ended: fn(u32),
     to: ChildStdin,
     from: BufReader<Watched>,
+    /// Whether the program there can list and remove.
+    collects: bool,
 }
 
 impl Drop for Connection {
@@ -126,10 +128,13 @@ impl Ssh {
             return Err(StorageError::new(Trouble::Other, "cannot be reached: ssh has no streams."));
         };
         let (from, ended) = (BufReader::with_capacity(1 << 16, Watched(from)), self.programs.ended);
-        let mut connection = Connection { child, ended, to, from };
+        let mut connection = Connection { child, ended, to, from, collects: false };
         match read::<Answer>(&mut connection.from) {
-            Ok(Some(Answer::Hello { athanor_remote: VERSION })) => Ok(connection),
-            Ok(Some(Answer::Hello { athanor_remote })) => {
+            Ok(Some(Answer::Hello { athanor_remote: VERSION, collects })) => {
+                connection.collects = collects;
+                Ok(connection)
+            }
+            Ok(Some(Answer::Hello { athanor_remote, .. })) => {
                 let what = format!(
                     "speaks version {athanor_remote}, and this program version {VERSION}: upgrade the older one."
                 );
@@ -210,6 +215,17 @@ impl Ssh {
         self.with(|connection| exchange(connection, question, content))
     }
 
+    /// Asks a question that the first programs did not know.
+    fn ask_collector(&self, question: &Question) -> Stored<(Answer, Vec<u8>)> {
+        self.with(|connection| match connection.collects {
+            true => exchange(connection, question, &[]).map(Ok),
+            false => {
+                let what = format!("cannot do that: `{}` there is older than this one. Upgrade it.", self.program);
+                Ok(Err(StorageError::new(Trouble::Other, what)))
+            }
+        })?
+    }
+
     fn content(&self, question: &Question) -> Stored<Option<Vec<u8>>> {
         match self.ask(question, &[])? {
             (Answer::Nothing, _) => Ok(None),
@@ -239,10 +255,25 @@ impl Storage for Ssh {
         self.content(&Question::Range { key: key.to_owned(), start: range.start, end: range.end })
     }
 
-    fn size(&self, key: &str) -> Stored<Option<u64>> {
+    fn stat(&self, key: &str) -> Stored<Option<Stat>> {
         match self.ask(&Question::Size { key: key.to_owned() }, &[])?.0 {
             Answer::Nothing => Ok(None),
-            Answer::Size { bytes } => Ok(Some(bytes)),
+            Answer::Size { bytes, put } => Ok(Some(Stat { bytes, put })),
+            other => Err(other.into_error()),
+        }
+    }
+
+    fn list(&self, area: &str) -> Stored<Vec<Listed>> {
+        match self.ask_collector(&Question::List { area: area.to_owned() })? {
+            (Answer::Content { .. }, content) => serde_json::from_slice(&content)
+                .map_err(|_| StorageError::new(Trouble::Damaged, "answered with a listing that is none.")),
+            (other, _) => Err(other.into_error()),
+        }
+    }
+
+    fn remove(&self, key: &str, put: i64) -> Stored<bool> {
+        match self.ask_collector(&Question::Remove { key: key.to_owned(), put })?.0 {
+            Answer::Done { stored } => Ok(stored),
             other => Err(other.into_error()),
         }
     }
