@@ -185,7 +185,7 @@ fn a_connection_that_breaks_off_loses_nothing_that_is_named() {
         let copy = team.copy();
         machine.write("athanor.config.yaml", &format!("remote: \"{}\"\n", over_loopback(&copy)));
         // The client sees the end at once, and the server one of its own.
-        let last = format!("sh -c \"$last\" | {{ head -c {bytes}; kill -9 $$; }}");
+        let last = format!("sh -c \"$last\" | {{ dd bs=1 count={bytes} status=none; kill -9 $$; }}");
         let cut = SERVER.replace("exec sh -c \"$last\"", &last);
         let outcome = over_ssh(&machine, &cut, &COLLECT);
         copy.check();

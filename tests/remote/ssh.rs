@@ -47,6 +47,11 @@ fn a_folder_behind_ssh_is_as_good() {
         ("echo '{\"answer\":\"hello\",\"athanor_remote\":9}'; cat", "speaks version 9, and this program version 1"),
         ("echo Permission denied >&2; exit 255", "cannot be reached: Permission denied"),
         ("exit 0", "cannot be reached: ssh ended"),
+        // What it leaves behind keeps its error stream open, as the master of shared connections does.
+        (
+            "tail --pid=$PPID -f /dev/null > /dev/null & echo no route to host >&2; exit 255",
+            "cannot be reached: no route to host",
+        ),
     ] {
         let third = team.machine_at(&address, "read-only");
         let outcome = over_ssh(&third, line, &["run", "p.yaml"]);

@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ struct Watched(ChildStdout);
 
 impl Read for Watched {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        wait(&self.0, PollFlags::IN)?;
+        wait(&self.0, PollFlags::IN, STANDSTILL)?;
         self.0.read(buffer)
     }
 }
@@ -76,7 +76,7 @@ impl Write for WatchedWriter<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         // A pipe that is ready takes this much at once.
         const AT_ONCE: usize = 4096;
-        wait(&*self.0, PollFlags::OUT)?;
+        wait(&*self.0, PollFlags::OUT, STANDSTILL)?;
         self.0.write(&buffer[..buffer.len().min(AT_ONCE)])
     }
 
@@ -85,8 +85,8 @@ impl Write for WatchedWriter<'_> {
     }
 }
 
-fn wait(stream: &impl AsFd, what: PollFlags) -> io::Result<()> {
-    let until = Instant::now() + STANDSTILL;
+fn wait(stream: &impl AsFd, what: PollFlags, time: Duration) -> io::Result<()> {
+    let until = Instant::now() + time;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) };
@@ -97,6 +97,19 @@ fn wait(stream: &impl AsFd, what: PollFlags) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Words of a program that has ended. What it has left running, such as the master of shared connections, may keep the stream open.
+fn words(mut errors: ChildStderr) -> String {
+    const MOST: usize = 2000;
+    const PAUSE: Duration = Duration::from_millis(500);
+    let (mut said, mut buffer) = (Vec::new(), [0; MOST]);
+    while said.len() < MOST && wait(&errors, PollFlags::IN, PAUSE).is_ok() {
+        // If they cannot be read, the rest says enough.
+        let Ok(read @ 1..) = errors.read(&mut buffer) else { break };
+        said.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 impl Ssh {
@@ -148,11 +161,7 @@ impl Ssh {
     /// The failure of a connection that never began, in ssh's own words where it has some.
     fn no_greeting(&self, mut connection: Connection, why: &str) -> StorageError {
         let _ = connection.child.kill();
-        let mut said = String::new();
-        if let Some(errors) = connection.child.stderr.take() {
-            // Whatever was said; if that cannot be read, the rest says enough.
-            let _ = errors.take(2000).read_to_string(&mut said);
-        }
+        let said = connection.child.stderr.take().map(words).unwrap_or_default();
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let why = lines.last().copied().unwrap_or(why);
         let is_denied = said.contains("Permission denied") || said.contains("Host key verification failed");
