@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
@@ -12,6 +14,8 @@ use super::{PIPELINE, end, pipelines, results, training};
 struct Slurm {
     folder: TempDir,
     port: u32,
+    /// One at a time: each has two nodes, which are this machine.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Slurm {
@@ -26,7 +30,12 @@ impl Slurm {
             skips("Slurm is not installed (slurm-wlm, munge)");
             return None;
         }
-        let slurm = Slurm { folder: tempfile::tempdir().unwrap(), port: 20_000 + std::process::id() % 10_000 };
+        static ALONE: Mutex<()> = Mutex::new(());
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // The one before may not have given its three ports back yet.
+        let port = 20_000 + std::process::id() % 1_000 * 12 + STARTED.fetch_add(1, Ordering::Relaxed) % 4 * 3;
+        let slurm = Slurm { folder: tempfile::tempdir().unwrap(), port, _alone: alone };
         assert!(
             slurm.control("start"),
             "{}",
