@@ -1,10 +1,11 @@
-"""Push and pull of many small files and of one large one, between two caches and a folder.
+"""Push and pull of many small files and of one large one, between two caches and a folder, and rclone on the same files where it is installed.
 
 Usage: python3 benches/remote.py PROGRAM FOLDER [files [bytes of the large file]]
 
-FOLDER is made, needs room for three times the data, and is removed. Prints lines of a table.
+FOLDER is made, needs room for six times the data, and is removed. Prints lines of a table, each with the load of the machine.
 """
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -38,6 +39,26 @@ stages:
 """
 
 
+def rclone(folder, files, size):
+    """Copies as many files of the same sizes to a folder and back, sixteen at a time; a copy of what is there compares sizes and times."""
+    source = folder / "source"
+    (source / "small").mkdir(parents=True)
+    (source / "large").mkdir()
+    block = os.urandom(1 << 20)
+    for number in range(files):
+        start = number * 7 % 900_000
+        (source / "small" / str(number)).write_bytes(b"%d" % number + block[start : start + 17_000])
+    with open(source / "large" / "large.bin", "wb") as file:
+        for _ in range(size >> 24):
+            file.write(os.urandom(1 << 24))
+    for stage in ["small", "large"]:
+        there = folder / "rclone" / stage
+        for what, start, end in [("push", source / stage, there), ("push again", source / stage, there), ("pull", there, folder / "back" / stage)]:
+            begun = time.monotonic()
+            subprocess.run(["rclone", "copy", "--transfers", "16", "--checkers", "16", start, end], check=True)
+            print(f"| {stage} | rclone: {what} | {time.monotonic() - begun:.1f} s | | {os.getloadavg()[0]:.0f} |", flush=True)
+
+
 def main():
     program, folder = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
     files = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
@@ -60,7 +81,9 @@ def main():
     for stage in ["small", "large"]:
         for what, machine, command in [("push", "one", "push"), ("push again", "one", "push"), ("pull", "two", "pull"), ("pull again", "two", "pull")]:
             took, said = timed(machine, "cache", command, "p.yaml", stage)
-            print(f"| {stage} | {what} | {took:.1f} s | {said} |", flush=True)
+            print(f"| {stage} | {what} | {took:.1f} s | {said} | {os.getloadavg()[0]:.0f} |", flush=True)
+    if shutil.which("rclone"):
+        rclone(folder, files, size)
     keys = sum(1 for path in (folder / "team").rglob("*") if path.is_file())
     print(f"{keys} files in the shared folder")
     took, said = timed("two", "run", "p.yaml")

@@ -20,23 +20,6 @@ stages:
 results: { o.txt: whole, d: folder, l: labels }
 "#;
 
-/// A library that refuses operations; `None`, and a message, where there is no C compiler.
-fn shim() -> Option<(tempfile::TempDir, PathBuf)> {
-    let folder = tempfile::tempdir().unwrap();
-    let library = folder.path().join("shim.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/shim.c");
-    let mut compiler = Command::new("cc");
-    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
-    match compiler.output() {
-        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
-        Err(error) => {
-            support::skips(&format!("this needs a C compiler: {error}"));
-            return None;
-        }
-    }
-    Some((folder, library))
-}
-
 /// A project on a file system without some operations.
 struct Lacking {
     project: Project,
@@ -47,7 +30,7 @@ struct Lacking {
 
 impl Lacking {
     fn new(refused: &'static str) -> Option<Lacking> {
-        let (shim, library) = shim()?;
+        let (shim, library) = support::library("tests/support/shim.c")?;
         Some(Lacking { project: Project::new(PIPELINE), library, refused, _shim: shim })
     }
 

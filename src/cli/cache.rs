@@ -14,6 +14,7 @@ use crate::escape::escape;
 use crate::language::ByteSize;
 use crate::plan::Selector;
 use crate::run::gc::{self, GcOptions, GcOutcome, OutOfReach, name_of};
+use crate::run::remote::RemoteGcOptions;
 use crate::run::state::history::{History, Pins};
 use crate::run::suspects::{self, Suspect};
 use crate::settings::Settings;
@@ -22,7 +23,11 @@ use crate::view::text::{bytes, count, duration, table};
 pub(super) fn cache(settings: &Settings, command: &CacheCommand) -> Result<u8, Exit> {
     match command {
         CacheCommand::Ls { json } => list(settings, *json),
-        CacheCommand::Gc { keep_runs, older_than, max_size, dry_run, forget } => {
+        CacheCommand::Gc { remote: true, keep_runs, older_than, dry_run, .. } => {
+            let options = RemoteGcOptions { keep_runs: *keep_runs, min_age: *older_than, dry_run: *dry_run };
+            remote::collect(settings, &options)
+        }
+        CacheCommand::Gc { remote: false, keep_runs, older_than, max_size, dry_run, forget } => {
             let (max_size, folder) = (max_size.map(ByteSize::bytes), load::current_folder()?);
             let (keep_runs, dry_run, forget) = (*keep_runs, *dry_run, forget.clone());
             // An age from before time began spares nothing more.

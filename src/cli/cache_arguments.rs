@@ -19,10 +19,14 @@ pub(super) enum CacheCommand {
     },
     /// Remove what the last runs of known pipelines did not use, and list it.
     Gc {
+        /// Collect in the remote cache instead: what no recorded run of this cache uses, and was put there long ago.
+        #[arg(long, conflicts_with_all = ["max_size", "forget"])]
+        remote: bool,
         /// Number of each pipeline's last runs whose results stay, those of earlier `--set` among them; 1 for the last run's alone.
         #[arg(long, value_name = "RUNS", default_value_t = crate::run::state::history::RETAINED_RUNS, value_parser = whole_number)]
         keep_runs: usize,
-        /// Let runs before the last one count only if they began less than this ago, such as 30d.
+        /// Let runs before the last one count only if they began less than this ago, such as 30d; with `--remote`, also let stay
+        /// whatever was put there less than this ago [default there: 30d; at least 1d].
         #[arg(long, value_name = "AGE", value_parser = parse_time)]
         older_than: Option<Duration>,
         /// Drop results in use, too, the cheapest to recompute per byte first, until the cache is no larger than this.

@@ -1,4 +1,4 @@
-//! `athanor cache push`, `pull` and `serve`.
+//! `athanor cache push`, `pull`, `serve` and `gc --remote`.
 
 use std::collections::HashSet;
 use std::io::{IsTerminal, Write};
@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use athanor_remote::{CollectionPlan, UnneededResult};
+
 use crate::cli::arguments::TransferCommand;
 use crate::cli::{Exit, FAILED, UP_TO_DATE, load, print, project, remote_config};
 use crate::escape::escape;
-use crate::run::remote::{RemoteConfig, RemoteUse};
+use crate::run::remote::{RemoteConfig, RemoteGcOptions, RemoteUse};
 use crate::run::session::transfers::{Pulled, Pushed};
 use crate::run::{RunError, Session, Status};
 use crate::settings::Settings;
@@ -88,6 +90,64 @@ pub(super) fn pull(settings: &Settings, command: &TransferCommand, unfinished: b
     }
     let lines: Vec<String> = failures.iter().take(SHOWN).map(|(name, why)| format!("error: {name}: {why}")).collect();
     Err(Exit { code: FAILED, ..Exit::wrong(lines.join("\n")) })
+}
+
+pub(super) fn collect(settings: &Settings, options: &RemoteGcOptions) -> Result<u8, Exit> {
+    let config = required(settings)?;
+    let project = project::inspect(settings)?;
+    let mut outcome = Ok(UP_TO_DATE);
+    let plan =
+        crate::run::remote::collect(&project.cache, &config, options, |plan| outcome = print(&goes(plan, options)));
+    let plan = plan.map_err(Exit::failed)?;
+    outcome?;
+    let (verb, results) = (if options.dry_run { "would drop" } else { "dropped" }, count(plan.results.len(), "result"));
+    let (freed, before) = (bytes(plan.bytes_freed), bytes(plan.bytes_before));
+    print(&format!("{verb} {results} and {freed} of {before} at {}; {} kept\n", config.address, plan.kept))
+}
+
+/// Lines about what goes, and why: the results that were put there longest ago first.
+fn goes(plan: &CollectionPlan, options: &RemoteGcOptions) -> String {
+    const NAMED: usize = 100;
+    let mut oldest: Vec<&UnneededResult> = plan.results.iter().collect();
+    oldest.sort_by_key(|result| (result.put, result.fingerprint));
+    let mut text = String::new();
+    for UnneededResult { fingerprint, record, put } in oldest.iter().take(NAMED) {
+        let (short, put) = (fingerprint.short(), put.strftime("%Y-%m-%d %H:%M"));
+        text += &match record {
+            None => format!(
+                "  ? ({short}): put there {put}: its record is damaged, and no recorded run of this cache uses it\n"
+            ),
+            Some(record) => {
+                let name = escape(record.recipe["instance"].as_str().unwrap_or("?")).into_owned();
+                let size = bytes(record.outputs.iter().map(|output| output.artifact.bytes).sum());
+                format!("  {name} ({short}): {size}, put there {put}: no recorded run of this cache uses it\n")
+            }
+        };
+    }
+    if oldest.len() > NAMED {
+        text += &format!("  and {} more\n", oldest.len() - NAMED);
+    }
+    let verb = if options.dry_run { "would go" } else { "going" };
+    let rest = [
+        (plan.states, "state", "of work that no recorded run of this cache has begun"),
+        (plan.contents, "stored file", "that nothing names which stays"),
+        (plan.leftovers, "file", "left by killed processes"),
+    ];
+    for (number, noun, what) in rest.into_iter().filter(|(number, ..)| *number > 0) {
+        text += &format!("  {} {what}\n", count(number, noun));
+    }
+    if !text.is_empty() {
+        text = format!("{verb}:\n{text}");
+    }
+    for key in plan.doubts.iter().take(SHOWN) {
+        text += &format!(
+            "note: `{key}` is needed and damaged, so that it is not known what it names, and no stored file goes\n"
+        );
+    }
+    if !plan.doubts.is_empty() {
+        text += "  help: `athanor cache push --again`, where its result is, mends it\n";
+    }
+    text
 }
 
 fn are(number: usize) -> String {

@@ -1,4 +1,4 @@
-//! Garbage collection: removes results that no known pipeline uses.
+//! Garbage collection: removes results that no known pipeline uses, here; and says which are in use, for one elsewhere.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -115,7 +115,7 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
     }
     let mut outcome = GcOutcome::default();
     let (forgotten, used) = divide(&histories, options, &mut outcome.out_of_reach)?;
-    let mut roots = roots_of(&used, options, &mut outcome.rebuilt)?;
+    let mut roots = roots_of(&used, options.keep_runs, options.since, &mut outcome.rebuilt)?;
     roots.push(Roots { results: pins.iter().copied().collect(), ..Roots::default() });
     outcome.forgotten = forgotten.iter().map(|(history, why)| (name_of(history), *why)).collect();
     if !dry_run {
@@ -130,6 +130,27 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
         }
     }
     Ok(outcome)
+}
+
+/// Results and unfinished work that recorded runs of any pipeline use, or pins keep.
+#[derive(Debug, Default)]
+pub(crate) struct InUse {
+    /// Fingerprints of results.
+    pub results: HashSet<Digest>,
+    /// Fingerprints of unfinished work.
+    pub resume_states: HashSet<Digest>,
+}
+
+/// Results in use: those of each pipeline's last `keep_runs` runs, of which earlier ones count if they began at `since` or later.
+/// Pipelines whose files are gone count, too: another branch may have them.
+pub(crate) fn in_use(cache: &Cache, keep_runs: usize, since: Option<Timestamp>) -> Result<InUse, GcError> {
+    let histories = History::all(cache.root())?.filter(|histories| !histories.is_empty());
+    let histories = histories.ok_or_else(|| GcError::NoHistories(history::folder(cache.root())))?;
+    let used: Vec<&History> = histories.iter().collect();
+    let mut roots = roots_of(&used, keep_runs, since, &mut Vec::new())?;
+    let results = Pins::read(cache.root())?.pins.into_iter().collect();
+    roots.push(Roots { results, ..Roots::default() });
+    Ok(of_roots(cache, roots)?)
 }
 
 /// Takes the cache for this process alone. A process that a killed run was about to start holds the run's lock for a moment,
@@ -188,15 +209,16 @@ fn divide<'h>(
 
 fn roots_of(
     used: &[&History],
-    options: &GcOptions,
+    keep_runs: usize,
+    since: Option<Timestamp>,
     rebuilt: &mut Vec<(String, String)>,
 ) -> Result<Vec<Roots>, GcError> {
     let (mut roots, mut unknown) = (Vec::new(), Vec::new());
     for history in used {
         let roots_of_history = history.roots().and_then(|mut found| {
             // The list says what the last run uses.
-            if options.keep_runs > 1 {
-                history.add_recent(&mut found, options.keep_runs, options.since)?;
+            if keep_runs > 1 {
+                history.add_recent(&mut found, keep_runs, since)?;
             }
             Ok(found)
         });
@@ -216,20 +238,25 @@ pub(crate) fn name_of(history: &History) -> String {
     history.identity().map_or_else(|| format!("the pipeline {}", history.key()), history::Identity::describe)
 }
 
-fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRequest, CacheError> {
-    let (mut keep, mut keep_resume_states) = (HashSet::<Digest>::new(), HashSet::new());
+fn of_roots(cache: &Cache, roots: Vec<Roots>) -> Result<InUse, CacheError> {
+    let mut in_use = InUse::default();
     let since = roots.iter().filter_map(|roots| roots.since).min();
     let keep_all_resume_states = roots.iter().any(|roots| roots.all_resume_states);
     for roots in roots {
-        keep.extend(roots.results);
-        keep_resume_states.extend(roots.unfinished);
+        in_use.results.extend(roots.results);
+        in_use.resume_states.extend(roots.unfinished);
     }
     if let Some(since) = since {
-        keep.extend(cache.recorded_since(since)?);
+        in_use.results.extend(cache.recorded_since(since)?);
     }
     if keep_all_resume_states {
-        keep_resume_states.extend(cache.all_resume_states()?);
+        in_use.resume_states.extend(cache.all_resume_states()?);
     }
+    Ok(in_use)
+}
+
+fn request(cache: &Cache, roots: Vec<Roots>, options: &GcOptions) -> Result<GcRequest, CacheError> {
+    let InUse { results: keep, resume_states: keep_resume_states } = of_roots(cache, roots)?;
     let mut keep_manifests = HashSet::new();
     for fingerprint in &keep {
         let recipe = recorded_recipe(cache, fingerprint)?;

@@ -11,12 +11,15 @@ use crate::support::{Outcome, Project, wait_for};
 pub(crate) struct Cluster {
     pub(crate) project: Project,
     state: TempDir,
+    /// Variables that the program, and with it the queue's jobs, has besides.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 impl Cluster {
     /// A cluster and a project with this pipeline.
     pub(crate) fn new(pipeline: &str) -> Cluster {
-        let cluster = Cluster { project: Project::new(pipeline), state: tempfile::tempdir().unwrap() };
+        let cluster =
+            Cluster { project: Project::new(pipeline), state: tempfile::tempdir().unwrap(), variables: Vec::new() };
         cluster.project.write("athanor.config.yaml", "executor: slurm\nslurm: { poll: 1s, idle: 20s, max_jobs: 4 }\n");
         std::fs::create_dir(cluster.path("jobs")).unwrap();
         cluster
@@ -49,6 +52,7 @@ impl Cluster {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::iter::once(programs).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(folders).unwrap()).env("FAKE_SLURM", self.state.path());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
@@ -78,10 +82,15 @@ impl Cluster {
         jobs
     }
 
+    /// Jobs that run, in order.
+    pub(crate) fn running_jobs(&self) -> Vec<String> {
+        let runs = |job: &String| self.get(&format!("jobs/{job}/state")) == "RUNNING";
+        self.jobs().into_iter().filter(runs).collect()
+    }
+
     /// The only job that runs.
     pub(crate) fn running_job(&self) -> String {
-        let runs = |job: &String| self.get(&format!("jobs/{job}/state")) == "RUNNING";
-        let running: Vec<String> = self.jobs().into_iter().filter(runs).collect();
+        let running = self.running_jobs();
         assert_eq!(running.len(), 1, "{running:?}");
         running[0].clone()
     }
@@ -93,6 +102,23 @@ impl Cluster {
         self.set(&format!("jobs/{job}/state"), state);
         let pid = self.get(&format!("jobs/{job}/pid"));
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Puts a job back into the queue, with SIGTERM, and starts it again as soon as the run has put its next request there.
+    pub(crate) fn preempt(&self, job: &str, run: &mut Child) {
+        self.end_job(job, "PENDING", "-TERM");
+        wait_for(&self.path(&format!("jobs/{job}/pid")), run);
+        let area = self.shared_folders().into_iter().find(|path| path.is_dir()).unwrap();
+        // The last word of its script is the name of its submission, and that of its queue but for its number in an array.
+        let (script, index) = (self.get(&format!("jobs/{job}/script")), self.get(&format!("jobs/{job}/index")));
+        let token = script.split_whitespace().last().unwrap();
+        let queue = if index.is_empty() { token.to_owned() } else { format!("{token}_{index}") };
+        let queue = area.join("queues").join(queue);
+        while std::fs::read_dir(&queue).unwrap().count() == 0 {
+            assert!(run.try_wait().unwrap().is_none(), "the run ended");
+            std::thread::yield_now();
+        }
+        self.start_jobs();
     }
 
     /// Folders that runs share with agents, of which none is left after a run that ended.

@@ -2,13 +2,16 @@
 
 mod containers;
 mod fake;
+mod pipelines;
 mod real;
 mod scratch;
+mod shared_folder;
 #[path = "../containers/stand_in.rs"]
 #[allow(dead_code, reason = "not all of it is for runs on a cluster")]
 mod stand_in;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -197,16 +200,7 @@ fn a_preempted_job_goes_on_from_its_state_in_the_same_job() {
     let cluster = counting("{ gpus: 1 }");
     let mut run = cluster.start(&[], "up1");
     let job = cluster.running_job();
-    cluster.end_job(&job, "PENDING", "-TERM");
-    support::wait_for(&cluster.path(&format!("jobs/{job}/pid")), &mut run);
-    // It starts again as soon as the run has put its next request there.
-    let area = cluster.shared_folders().into_iter().find(|path| path.is_dir()).unwrap();
-    let queue = area.join("queues/j00001");
-    while std::fs::read_dir(&queue).unwrap().count() == 0 {
-        assert!(run.try_wait().unwrap().is_none(), "{:?}", end(run));
-        std::thread::yield_now();
-    }
-    cluster.start_jobs();
+    cluster.preempt(&job, &mut run);
     support::wait_for(&cluster.project.path("up2"), &mut run);
     cluster.project.write("go", "");
     let outcome = end(run);

@@ -2,16 +2,20 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
 use super::support::{Outcome, Project, events, is_root, skips, wait_for};
-use super::{PIPELINE, end, results};
+use super::{PIPELINE, end, pipelines, results, training};
 
 /// A Slurm of its own, which ends with the test.
 struct Slurm {
     folder: TempDir,
     port: u32,
+    /// One at a time: each has two nodes, which are this machine.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Slurm {
@@ -26,7 +30,12 @@ impl Slurm {
             skips("Slurm is not installed (slurm-wlm, munge)");
             return None;
         }
-        let slurm = Slurm { folder: tempfile::tempdir().unwrap(), port: 20_000 + std::process::id() % 10_000 };
+        static ALONE: Mutex<()> = Mutex::new(());
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // The one before may not have given its three ports back yet.
+        let port = 20_000 + std::process::id() % 1_000 * 12 + STARTED.fetch_add(1, Ordering::Relaxed) % 4 * 3;
+        let slurm = Slurm { folder: tempfile::tempdir().unwrap(), port, _alone: alone };
         assert!(
             slurm.control("start"),
             "{}",
@@ -53,7 +62,7 @@ impl Slurm {
 
     fn project(&self, pipeline: &str) -> Project {
         let project = Project::new(pipeline);
-        project.write("athanor.config.yaml", "executor: slurm\nslurm: { poll: 1s, time: 30m, max_jobs: 4 }\n");
+        project.write("athanor.config.yaml", SETTINGS);
         project.write("words.txt", "a\nb\nc\nd\ne\nf\n");
         project
     }
@@ -75,6 +84,18 @@ impl Slurm {
     fn job(&self) -> String {
         self.ask("squeue -h -o %i").trim().to_owned()
     }
+
+    /// Preempts a job by one of a partition of a higher tier, and lets it start again.
+    fn preempt(&self, job: &str) {
+        let urgent = self.ask("sbatch --parsable -p urgent -N 2 --exclusive --output=/dev/null --wrap 'sleep 2'");
+        self.ask(&format!("until [ \"$(squeue -h -j {} -o %T)\" = RUNNING ]; do sleep 0.1; done", urgent.trim()));
+        self.hurry(job);
+    }
+
+    fn hurry(&self, job: &str) {
+        // A job that was put back starts two minutes later, if nobody hurries it.
+        self.ask(&format!("until scontrol update job={job} StartTime=now 2> /dev/null; do sleep 0.2; done"));
+    }
 }
 
 impl Drop for Slurm {
@@ -82,6 +103,9 @@ impl Drop for Slurm {
         self.control("stop");
     }
 }
+
+/// Settings of projects.
+const SETTINGS: &str = "executor: slurm\nslurm: { poll: 1s, time: 30m, max_jobs: 4 }\n";
 
 /// A stage with state that counts its attempts, and waits for the file `go`.
 const COUNTING: &str = "athanor: 1
@@ -126,29 +150,20 @@ fn disturbed(slurm: &Slurm, disturb: impl FnOnce(&str)) -> String {
     outcome.out
 }
 
-fn hurry(slurm: &Slurm, job: &str) {
-    // A job that was put back starts two minutes later, if nobody hurries it.
-    slurm.ask(&format!("until scontrol update job={job} StartTime=now 2> /dev/null; do sleep 0.2; done"));
-}
-
 #[test]
 fn a_real_slurm_does_all_this_as_root() {
     let Some(slurm) = Slurm::start() else { return };
     same_results(&slurm);
 
     // Preempted by jobs of a partition of a higher tier.
-    let out = disturbed(&slurm, |job| {
-        let urgent = slurm.ask("sbatch --parsable -p urgent -N 2 --exclusive --output=/dev/null --wrap 'sleep 2'");
-        slurm.ask(&format!("until [ \"$(squeue -h -j {} -o %T)\" = RUNNING ]; do sleep 0.1; done", urgent.trim()));
-        hurry(&slurm, job);
-    });
+    let out = disturbed(&slurm, |job| slurm.preempt(job));
     assert!(out.contains("resuming     a: attempt 1"), "{out}");
 
     // A node is lost.
     let out = disturbed(&slurm, |job| {
         let node = slurm.ask(&format!("squeue -h -j {job} -o %N"));
         slurm.ask(&format!("scontrol update nodename={} state=down reason=test", node.trim()));
-        hurry(&slurm, job);
+        slurm.hurry(job);
         slurm.ask(&format!("scontrol update nodename={} state=resume || true", node.trim()));
     });
     assert!(out.contains("resuming     a: attempt 1"), "{out}");
@@ -173,4 +188,35 @@ fn a_real_slurm_does_all_this_as_root() {
     assert_eq!(outcome.code, 1, "{outcome:?}");
     assert!(outcome.out.contains(&format!("Its job {job} was cancelled")), "{outcome:?}");
     assert_eq!(slurm.ask("squeue -h -t PD,R"), "");
+}
+
+#[test]
+fn a_real_slurm_preempts_a_training_that_ends_with_the_same_bytes_as_root() {
+    let Some(slurm) = Slurm::start() else { return };
+    let project = slurm.project(training::PIPELINE);
+    let mut run = training::start(&project, slurm.command(&project, &["run", "p.yaml", "--json"]));
+    for times in [2, 5] {
+        training::hear_of(&project, times, &mut run);
+        // Its job has the time that it states, and short stages share another one.
+        let job = slurm.ask("squeue -h -t R -o '%i %l' | sed -n 's/ 6:00:00$//p'");
+        slurm.preempt(job.trim());
+    }
+    training::ends_the_same(&project, run);
+}
+
+#[test]
+fn a_real_slurm_makes_the_pipelines_of_this_repository_as_root() {
+    let Some(slurm) = Slurm::start() else { return };
+    let same = |arguments: &[&str]| {
+        let project = pipelines::project();
+        project.write("athanor.config.yaml", SETTINGS);
+        pipelines::same(&project, |arguments| slurm.command(&project, arguments), arguments);
+    };
+    // The whole takes an hour or so where the program is not optimised.
+    if std::env::var_os("ATHANOR_CLUSTER").is_some_and(|wanted| wanted == "all") {
+        same(&["pipelines/demo.yaml"]);
+        same(&["pipelines/hpa.yaml", "--profile", "smoke"]);
+    } else {
+        same(&pipelines::SMALL_DEMO);
+    }
 }

@@ -1,5 +1,6 @@
 //! The remote cache, from outside: two machines with caches of their own and a folder that they share.
 
+mod collection;
 mod ssh;
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,7 +17,7 @@ pub(crate) fn fake_ssh(project: &Project, line: &str) -> String {
     project.path("bin").display().to_string()
 }
 
-fn over_ssh(project: &Project, line: &str, arguments: &[&str]) -> Outcome {
+pub(crate) fn over_ssh(project: &Project, line: &str, arguments: &[&str]) -> Outcome {
     let mut command: Command = project.command(arguments);
     command.env("PATH", format!("{}:/usr/bin:/bin", fake_ssh(project, line)));
     command.env("ATHANOR_REMOTE_PROGRAM", env!("CARGO_BIN_EXE_athanor"));
@@ -25,7 +25,7 @@ fn over_ssh(project: &Project, line: &str, arguments: &[&str]) -> Outcome {
 }
 
 /// Runs the last argument, as a server of ssh does.
-const SERVER: &str = "for last; do :; done; exec sh -c \"$last\"";
+pub(crate) const SERVER: &str = "for last; do :; done; exec sh -c \"$last\"";
 
 #[test]
 fn a_folder_behind_ssh_is_as_good() {
@@ -47,6 +47,11 @@ fn a_folder_behind_ssh_is_as_good() {
         ("echo '{\"answer\":\"hello\",\"athanor_remote\":9}'; cat", "speaks version 9, and this program version 1"),
         ("echo Permission denied >&2; exit 255", "cannot be reached: Permission denied"),
         ("exit 0", "cannot be reached: ssh ended"),
+        // What it leaves behind keeps its error stream open, as the master of shared connections does.
+        (
+            "tail --pid=$PPID -f /dev/null > /dev/null & echo no route to host >&2; exit 255",
+            "cannot be reached: no route to host",
+        ),
     ] {
         let third = team.machine_at(&address, "read-only");
         let outcome = over_ssh(&third, line, &["run", "p.yaml"]);

@@ -161,6 +161,23 @@ pub(crate) fn wait_for(path: &Path, process: &mut Child) {
     }
 }
 
+/// A library to preload, made from a source of the repository; `None`, and a message, where there is no C compiler.
+pub(crate) fn library(source: &str) -> Option<(TempDir, PathBuf)> {
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("shim.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library);
+    compiler.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(source)).arg("-ldl");
+    match compiler.output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => {
+            skips(&format!("this needs a C compiler: {error}"));
+            return None;
+        }
+    }
+    Some((folder, library))
+}
+
 /// The folder of the challenge's real tables, if it is here; says so if not.
 pub(crate) fn real_tables() -> Option<PathBuf> {
     real_data("hpa-meta", "the challenge's real tables")

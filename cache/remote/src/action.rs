@@ -41,9 +41,12 @@ pub struct RemoteResult {
     pub(crate) places: BTreeMap<Digest, Place>,
 }
 
+/// Area of actions.
+pub(crate) const AREA: &str = "actions";
+
 /// Key of the action of a fingerprint.
 pub(crate) fn key(fingerprint: &Digest) -> String {
-    format!("actions/{fingerprint}")
+    format!("{AREA}/{fingerprint}")
 }
 
 impl RemoteResult {

@@ -8,6 +8,7 @@ use athanor_cache::{Artifact, Digest, Tree};
 
 use crate::action::Place;
 use crate::error::{StorageError, Trouble};
+use crate::pack;
 
 /// Largest index that is read, in bytes: some millions of files.
 pub(crate) const LARGEST: u64 = 1 << 30;
@@ -28,9 +29,12 @@ pub(crate) struct PackOfFolder {
     pub(crate) entries: Vec<u32>,
 }
 
+/// Area of folders.
+pub(crate) const AREA: &str = "folders";
+
 /// Key of the index of a folder.
 pub(crate) fn key(digest: &Digest) -> String {
-    format!("folders/{digest}")
+    format!("{AREA}/{digest}")
 }
 
 impl FolderIndex {
@@ -41,6 +45,14 @@ impl FolderIndex {
         let index = index.filter(|index| index.tree.artifact() == *folder);
         let key = key(&folder.digest);
         index.ok_or_else(|| StorageError::new(Trouble::Damaged, format!("holds a damaged file: `{key}`.")))
+    }
+
+    /// Keys of all content that the folder names.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        let places = self.places();
+        let files = self.tree.entries.iter().filter(|entry| entry.bytes > 0).filter_map(|entry| entry.digest);
+        let objects = files.filter(|digest| !places.contains_key(digest)).map(|digest| pack::object_key(&digest));
+        self.packs.iter().map(|pack| pack::key(&pack.pack)).chain(objects).collect()
     }
 
     /// Places of the small files, by digest.

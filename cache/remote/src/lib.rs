@@ -2,7 +2,7 @@
 //!
 //! A [`Remote`] holds what local caches recorded. [`Remote::find`] asks for the result of a fingerprint with one request and
 //! gets its record without its bytes; [`Remote::fetch`] gets the bytes of what is needed into a local cache; [`Remote::push`]
-//! puts results there. Nothing is ever listed.
+//! puts results there. Nothing is listed, except by [`Remote::collect`], which removes what nobody needs.
 //!
 //! # Layout
 //!
@@ -14,6 +14,7 @@
 //! | `packs/<digest>` | small files one after the other, up to 64 MiB |
 //! | `objects/<digest>` | a large file |
 //! | `unfinished/<fingerprint>` | state of a training that was not finished, which is replaced by later state |
+//! | `leases/<name>` | sign of somebody who pushes or collects: neither works while the other does |
 //!
 //! # Trust
 //!
@@ -25,10 +26,12 @@
 mod action;
 mod address;
 mod breaker;
+mod collection;
 mod document;
 mod error;
 mod fetch;
 mod folder_index;
+mod lease;
 mod options;
 mod pack;
 mod parallel;
@@ -41,6 +44,7 @@ mod unfinished;
 
 pub use action::RemoteResult;
 pub use address::{Address, SCHEMES};
+pub use collection::{CollectRequest, CollectionPlan, UnneededResult};
 pub use error::{RemoteError, Trouble};
 pub use options::{Programs, RemoteOptions};
 pub use push::{PushOptions, PushReport};

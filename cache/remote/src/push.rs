@@ -8,6 +8,7 @@ use athanor_cache::{ActionRecord, Artifact, ArtifactKind, Cache, CacheError, Dig
 use crate::action::{self, Place, RemoteResult};
 use crate::error::{RemoteError, Trouble};
 use crate::folder_index::{self, FolderIndex, PackOfFolder};
+use crate::lease::Lease;
 use crate::pack::{self, Content, LARGE};
 use crate::parallel::{BODIES, REQUESTS, try_for_each, try_map};
 use crate::remote::Remote;
@@ -95,7 +96,8 @@ impl Remote {
             };
             let batch = rest.iter().take(RECORDS).take_while(fits).count().max(1);
             let (now, later) = rest.split_at(batch);
-            self.push_batch(cache, now, options, progress, &mut report)?;
+            // What is found to be there is relied on until the records name it.
+            self.while_pushing(progress, |lease| self.push_batch(cache, now, options, lease, progress, &mut report))?;
             rest = later;
         }
         Ok(report)
@@ -117,6 +119,7 @@ impl Remote {
         cache: &Cache,
         jobs: &[Job],
         PushOptions { again, .. }: PushOptions,
+        lease: &Lease<'_>,
         progress: &Transfer,
         report: &mut PushReport,
     ) -> Result<(), RemoteError> {
@@ -150,6 +153,7 @@ impl Remote {
         }
         let stored = try_map(jobs, REQUESTS, |job| {
             progress.check()?;
+            lease.check()?;
             let ours = job.files.iter().filter_map(|file| Some((file.digest, *places.get(&file.digest)?)));
             let result = RemoteResult { record: job.record.clone(), places: ours.collect() };
             let content = result.seal(self.team_key.as_ref()).map_err(|error| self.unwritable(&error))?;

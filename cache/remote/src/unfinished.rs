@@ -8,13 +8,16 @@ use athanor_cache::{Cache, CacheError, Digest};
 
 use crate::document::{seal, unseal};
 use crate::error::{RemoteError, StorageError, Trouble};
+use crate::lease::Lease;
 use crate::pack::object_key;
 use crate::remote::Remote;
 use crate::storage::{Body, Occupied};
 use crate::transfer::Transfer;
 
+/// Area of states.
+pub(crate) const AREA: &str = "unfinished";
 /// Largest list of files that is read, in bytes.
-const LARGEST: u64 = 16 << 20;
+pub(crate) const LARGEST: u64 = 16 << 20;
 
 /// A file of a state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,8 +28,15 @@ struct StateFile {
     bytes: u64,
 }
 
-fn key(fingerprint: &Digest) -> String {
-    format!("unfinished/{fingerprint}")
+/// Key of the state of a fingerprint's work.
+pub(crate) fn key(fingerprint: &Digest) -> String {
+    format!("{AREA}/{fingerprint}")
+}
+
+/// Keys of the files of the state that was stored under `key`, whoever sealed it.
+pub(crate) fn objects(key: &str, bytes: &[u8]) -> Result<Vec<String>, StorageError> {
+    let files: Vec<StateFile> = unseal(key, bytes, None)?;
+    Ok(files.iter().map(|file| object_key(&file.digest)).collect())
 }
 
 impl Remote {
@@ -36,6 +46,20 @@ impl Remote {
         let Some(_claim) = cache.try_claim(fingerprint)?.filter(|_| !cache.is_program_state_held(fingerprint)) else {
             return Ok(false);
         };
+        if cache.resume_state_files(fingerprint)?.is_empty() {
+            return Ok(false);
+        }
+        self.begin()?;
+        self.while_pushing(progress, |lease| self.push_claimed_state(cache, fingerprint, lease, progress))
+    }
+
+    fn push_claimed_state(
+        &self,
+        cache: &Cache,
+        fingerprint: &Digest,
+        lease: &Lease<'_>,
+        progress: &Transfer,
+    ) -> Result<bool, RemoteError> {
         let mut files = Vec::new();
         for (path, place) in cache.resume_state_files(fingerprint)? {
             let failed = |source| CacheError::Io { path: place.clone(), source };
@@ -57,7 +81,7 @@ impl Remote {
         if files.is_empty() {
             return Ok(false);
         }
-        self.begin()?;
+        lease.check()?;
         let key = key(fingerprint);
         let content = seal(&key, &files, self.team_key.as_ref()).map_err(|error| self.unwritable(&error))?;
         self.act(|storage| storage.put(&key, content, Occupied::Replace))?;

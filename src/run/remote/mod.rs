@@ -3,6 +3,7 @@
 //!
 //! A remote cache never fails a run. What it does not give is made here, and one line says so.
 
+mod collection;
 mod promises;
 mod pusher;
 mod remote_use;
@@ -11,4 +12,5 @@ mod workers;
 
 pub use remote_use::{RemoteConfig, RemoteUse};
 
+pub(crate) use collection::{RemoteGcOptions, collect};
 pub(crate) use remote_use::open;

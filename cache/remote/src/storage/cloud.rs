@@ -19,14 +19,14 @@ use object_store::client::{HttpClient, HttpConnector};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{
-    BackoffConfig, ClientOptions, Error, GetOptions, GetResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
-    RetryConfig,
+    BackoffConfig, ClientOptions, Error, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, RetryConfig,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Body, Occupied, Storage, Stored, too_large, wrong_length};
+use super::{Body, Listed, Occupied, Stat, Storage, Stored, too_large, wrong_length};
 use crate::error::{StorageError, Trouble};
 
 /// Time to connect.
@@ -218,6 +218,13 @@ fn time_for(bytes: u64) -> Duration {
     GRACE + Duration::from_secs(bytes / SLOWEST)
 }
 
+/// Facts about an object. Listings of some servers have times to the millisecond, other replies to the second.
+fn stat(meta: &ObjectMeta) -> Stat {
+    Stat { bytes: meta.size, put: meta.last_modified.timestamp() * 1000 }
+}
+
+/// Time that a listing has in all; it ends sooner when it stands still.
+const LISTING: Duration = Duration::from_secs(3600);
 /// Time that a download has in all; it ends sooner when it stands still.
 const DOWNLOAD: Duration = Duration::from_secs(3600);
 
@@ -245,11 +252,45 @@ impl Storage for Cloud {
         })
     }
 
-    fn size(&self, key: &str) -> Stored<Option<u64>> {
+    fn stat(&self, key: &str) -> Stored<Option<Stat>> {
         self.wait(ANSWER, async {
             match self.store.head(&self.path(key)).await {
-                Ok(meta) => Ok(Some(meta.size)),
+                Ok(meta) => Ok(Some(stat(&meta))),
                 Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(self.refused(&error)),
+            }
+        })
+    }
+
+    fn list(&self, area: &str) -> Stored<Vec<Listed>> {
+        self.wait(LISTING, async {
+            let path = self.path(area);
+            let mut stream = self.store.list(Some(&path));
+            let mut listed = Vec::new();
+            loop {
+                match tokio::time::timeout(STANDSTILL, stream.next()).await {
+                    Err(_) => return Err(self.late()),
+                    Ok(None) => return Ok(listed),
+                    Ok(Some(Err(error))) => return Err(self.refused(&error)),
+                    Ok(Some(Ok(meta))) => {
+                        let name =
+                            meta.location.as_ref().strip_prefix(path.as_ref()).and_then(|it| it.strip_prefix('/'));
+                        listed.extend(name.map(|name| (name.to_owned(), stat(&meta))));
+                    }
+                }
+            }
+        })
+    }
+
+    fn remove(&self, key: &str, put: i64) -> Stored<bool> {
+        match self.stat(key)? {
+            None => return Ok(true),
+            Some(stat) if stat.put != put => return Ok(false),
+            Some(_) => {}
+        }
+        self.wait(ANSWER, async {
+            match self.store.delete(&self.path(key)).await {
+                Ok(()) | Err(Error::NotFound { .. }) => Ok(true),
                 Err(error) => Err(self.refused(&error)),
             }
         })

@@ -3,18 +3,20 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::{Body, Occupied, Storage, Stored, too_large};
+use super::{Body, Listed, Occupied, Stat, Storage, Stored, too_large};
 use crate::error::{StorageError, Trouble};
 
 /// Folder of files that are being written.
 const UNFINISHED: &str = "tmp";
 /// Prefix of their names.
 const PREFIX: &str = "athanor-";
+/// Prefix of names that are no keys.
+const HIDDEN: char = '.';
 
 /// A folder.
 #[derive(Debug)]
@@ -120,9 +122,40 @@ impl Storage for Folder {
         }
     }
 
-    fn size(&self, key: &str) -> Stored<Option<u64>> {
+    fn stat(&self, key: &str) -> Stored<Option<Stat>> {
         let path = self.path(key)?;
-        self.found(fs::metadata(path).map(|metadata| metadata.len()))
+        Ok(self.found(fs::symlink_metadata(path))?.map(|metadata| stat(&metadata)))
+    }
+
+    fn list(&self, area: &str) -> Stored<Vec<Listed>> {
+        let path = self.path(area)?;
+        // A client of a network file system that changed a folder itself reads it anew. A folder that cannot be changed can be read.
+        let _ = tempfile::Builder::new().prefix(&HIDDEN.to_string()).tempfile_in(&path);
+        let mut listed = Vec::new();
+        for entry in self.found(fs::read_dir(&path))?.into_iter().flatten() {
+            let entry = entry.map_err(|error| StorageError::io(&error))?;
+            let metadata = match entry.metadata() {
+                Ok(metadata) if metadata.is_file() => metadata,
+                Ok(_) => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(StorageError::io(&error)),
+            };
+            let name = entry.file_name().into_string().ok().filter(|name| !name.starts_with(HIDDEN));
+            listed.extend(name.map(|name| (name, stat(&metadata))));
+        }
+        Ok(listed)
+    }
+
+    fn remove(&self, key: &str, put: i64) -> Stored<bool> {
+        match self.stat(key)? {
+            None => return Ok(true),
+            Some(stat) if stat.put != put => return Ok(false),
+            Some(_) => {}
+        }
+        match fs::remove_file(self.path(key)?) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StorageError::io(&error)),
+            _ => Ok(true),
+        }
     }
 
     fn put(&self, key: &str, content: Vec<u8>, occupied: Occupied) -> Stored<bool> {
@@ -146,6 +179,10 @@ impl Storage for Folder {
     }
 }
 
+fn stat(metadata: &fs::Metadata) -> Stat {
+    Stat { bytes: metadata.len(), put: metadata.mtime() * 1000 + metadata.mtime_nsec() / 1_000_000 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,6 +197,26 @@ mod tests {
         assert_eq!(gone.get("actions/x", 10).unwrap_err().trouble, Trouble::Unreachable);
         assert_eq!(gone.put("actions/x", vec![1], Occupied::Keep).unwrap_err().trouble, Trouble::Unreachable);
         assert!(!folder.path().join("gone").exists());
+    }
+
+    #[test]
+    fn keys_are_listed_and_removed_unless_they_were_put_there_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Folder::new(folder.path().to_owned());
+        assert!(storage.list("a").unwrap().is_empty());
+        storage.put("a/one", b"1".to_vec(), Occupied::Keep).unwrap();
+        storage.put("a/two", b"22".to_vec(), Occupied::Keep).unwrap();
+        let mut listed = storage.list("a").unwrap();
+        listed.sort_by(|left, right| left.0.cmp(&right.0));
+        let names: Vec<(&str, u64)> = listed.iter().map(|(name, stat)| (&**name, stat.bytes)).collect();
+        assert_eq!(names, [("one", 1), ("two", 2)]);
+        assert_eq!(storage.stat("a/two").unwrap(), Some(listed[1].1));
+        assert!(!storage.remove("a/one", listed[0].1.put - 1).unwrap());
+        assert!(storage.remove("a/one", listed[0].1.put).unwrap() && storage.remove("a/one", 0).unwrap());
+        assert_eq!(storage.list("a").unwrap().len(), 1);
+        let gone = Folder::new(folder.path().join("gone"));
+        assert_eq!(gone.list("a").unwrap_err().trouble, Trouble::Unreachable);
+        assert_eq!(gone.remove("a/one", 0).unwrap_err().trouble, Trouble::Unreachable);
     }
 
     #[test]

@@ -34,14 +34,34 @@ pub(crate) enum Occupied {
     Replace,
 }
 
+/// Facts about a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Stat {
+    /// Size.
+    pub(crate) bytes: u64,
+    /// Time at which it was put there, in milliseconds since 1970 by the storage's own clock.
+    pub(crate) put: i64,
+}
+
+/// Key of a listing, by its name in the area.
+pub(crate) type Listed = (String, Stat);
+
 /// Bytes by key. Every operation ends in bounded time while nothing moves.
 pub(crate) trait Storage: Send + Sync {
     /// Reads what `key` holds, if it is no more than `limit` bytes; `None` if it holds nothing.
     fn get(&self, key: &str, limit: u64) -> Stored<Option<Vec<u8>>>;
     /// Reads a part of what `key` holds; `None` if it holds nothing.
     fn get_range(&self, key: &str, range: Range<u64>) -> Stored<Option<Vec<u8>>>;
+    /// Facts about `key`; `None` if it holds nothing.
+    fn stat(&self, key: &str) -> Stored<Option<Stat>>;
     /// Size of what `key` holds; `None` if it holds nothing.
-    fn size(&self, key: &str) -> Stored<Option<u64>>;
+    fn size(&self, key: &str) -> Stored<Option<u64>> {
+        Ok(self.stat(key)?.map(|stat| stat.bytes))
+    }
+    /// All keys in `area`, in no order. For collections alone: it may take long.
+    fn list(&self, area: &str) -> Stored<Vec<Listed>>;
+    /// Removes what `key` holds, unless it was put there at another time than `put`. Returns whether nothing is left.
+    fn remove(&self, key: &str, put: i64) -> Stored<bool>;
     /// Stores `content` under `key`, whole or not at all. Returns whether it did: with [`Occupied::Keep`] only if it held nothing.
     fn put(&self, key: &str, content: Vec<u8>, occupied: Occupied) -> Stored<bool>;
     /// Stores a file under `key`, whole or not at all, if it has this digest to its end.

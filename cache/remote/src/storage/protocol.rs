@@ -23,8 +23,12 @@ pub(crate) enum Question {
     Get { key: String, limit: u64 },
     /// See [`Storage::get_range`](super::Storage::get_range).
     Range { key: String, start: u64, end: u64 },
-    /// See [`Storage::size`](super::Storage::size).
+    /// See [`Storage::stat`](super::Storage::stat).
     Size { key: String },
+    /// See [`Storage::list`](super::Storage::list); the answer's content is JSON.
+    List { area: String },
+    /// See [`Storage::remove`](super::Storage::remove).
+    Remove { key: String, put: i64 },
     /// See [`Storage::put`](super::Storage::put); `bytes` bytes follow.
     Put { key: String, bytes: u64, occupied: Occupied },
     /// Begins a large file, whose parts follow as [`Question::Part`].
@@ -38,14 +42,23 @@ pub(crate) enum Question {
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Answer {
     /// First line, before any question.
-    Hello { athanor_remote: u32 },
+    Hello {
+        athanor_remote: u32,
+        /// Whether the server can list and remove: the first ones could not.
+        #[serde(default)]
+        collects: bool,
+    },
     /// There is nothing.
     Nothing,
     /// `bytes` bytes follow.
     Content { bytes: u64 },
-    /// Size.
-    Size { bytes: u64 },
-    /// It was done; whether the content was stored.
+    /// Size, and when it was put there.
+    Size {
+        bytes: u64,
+        #[serde(default)]
+        put: i64,
+    },
+    /// It was done; whether the content was stored, or is gone.
     Done { stored: bool },
     /// It failed.
     Failed { trouble: String, what: String },

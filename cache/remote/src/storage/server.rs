@@ -7,7 +7,7 @@ use athanor_cache::Digest;
 
 use super::folder::Folder;
 use super::protocol::{Answer, Question, VERSION, read, read_content, write};
-use super::{Body, PART, Storage, Stored};
+use super::{Body, PART, Stat, Storage, Stored};
 use crate::error::{StorageError, Trouble};
 use crate::transfer::Transfer;
 
@@ -17,7 +17,7 @@ const LARGEST: u64 = 256 << 20;
 /// Serves `folder` to the client at the other end of `from` and `to`, until it goes away.
 pub fn serve(folder: &Path, mut from: impl BufRead, mut to: impl Write) -> io::Result<()> {
     let storage = Folder::new(folder.to_owned());
-    write(&mut to, &Answer::Hello { athanor_remote: VERSION }, &[])?;
+    write(&mut to, &Answer::Hello { athanor_remote: VERSION, collects: true }, &[])?;
     while let Some(question) = read::<Question>(&mut from)? {
         let (answer, content) = match answer(&storage, &question, &mut from, &mut to)? {
             Ok((answer, content)) => (answer, content),
@@ -40,10 +40,15 @@ fn answer(storage: &Folder, question: &Question, from: &mut impl BufRead, to: &m
         Question::Get { key, limit } => storage.get(key, (*limit).min(LARGEST)).map(content),
         Question::Range { start, end, .. } if end.saturating_sub(*start) > LARGEST => Err(misused()),
         Question::Range { key, start, end } => storage.get_range(key, *start..*end).map(content),
-        Question::Size { key } => storage.size(key).map(|size| {
-            let answer = size.map_or(Answer::Nothing, |bytes| Answer::Size { bytes });
+        Question::Size { key } => storage.stat(key).map(|stat| {
+            let answer = stat.map_or(Answer::Nothing, |Stat { bytes, put }| Answer::Size { bytes, put });
             (answer, Vec::new())
         }),
+        Question::List { area } => storage.list(area).and_then(|listed| {
+            let listed = serde_json::to_vec(&listed).map_err(|error| StorageError::io(&error.into()))?;
+            if listed.len() as u64 > LARGEST { Err(too_many(area)) } else { Ok(content(Some(listed))) }
+        }),
+        Question::Remove { key, put } => storage.remove(key, *put).map(|stored| (Answer::Done { stored }, Vec::new())),
         Question::Put { bytes, .. } if *bytes > LARGEST => return Err(io::ErrorKind::InvalidData.into()),
         Question::Put { key, bytes, occupied } => {
             let content = read_content(from, *bytes)?;
@@ -88,6 +93,13 @@ fn receive(
     let progress = Transfer::default();
     let mut body = Body::new(&file, bytes, digest, &progress);
     Ok(storage.put_file(key, &mut body).map(|()| (Answer::Done { stored: true }, Vec::new())))
+}
+
+fn too_many(area: &str) -> StorageError {
+    StorageError::new(
+        Trouble::Other,
+        format!("has more keys in `{area}` than can be listed through ssh: collect there."),
+    )
 }
 
 fn misused() -> StorageError {

@@ -3,14 +3,14 @@
 use std::io::{self, BufReader, Read, Write};
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::protocol::{Answer, Question, VERSION, read, read_content, write};
-use super::{Body, Occupied, PART, Storage, Stored};
+use super::{Body, Listed, Occupied, PART, Stat, Storage, Stored};
 use crate::error::{StorageError, Trouble};
 use crate::options::{Programs, RemoteOptions};
 
@@ -20,8 +20,6 @@ const CONNECTIONS: usize = 4;
 const CONNECT: u64 = 10;
 /// Time for which a connection may stand still.
 const STANDSTILL: Duration = Duration::from_secs(20);
-/// Time for which the last words of a connection are waited for.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// A folder behind ssh.
 pub(crate) struct Ssh {
@@ -48,6 +46,8 @@ struct Connection {
     ended: fn(u32),
     to: ChildStdin,
     from: BufReader<Watched>,
+    /// Whether the program there can list and remove.
+    collects: bool,
 }
 
 impl Drop for Connection {
@@ -85,23 +85,8 @@ impl Write for WatchedWriter<'_> {
     }
 }
 
-/// The first words of a stream. It may stay open: what a program started in the background may hold it for hours.
-fn first_words(mut stream: impl AsFd + Read) -> String {
-    const MOST: usize = 2000;
-    let (mut said, mut chunk) = (Vec::new(), [0; MOST]);
-    while said.len() < MOST && wait(&stream, PollFlags::IN, LAST_WORDS).is_ok() {
-        match stream.read(&mut chunk) {
-            Ok(count @ 1..) => said.extend(&chunk[..count]),
-            // If it cannot be read, the rest says enough.
-            Ok(0) | Err(_) => break,
-        }
-    }
-    said.truncate(MOST);
-    String::from_utf8_lossy(&said).into_owned()
-}
-
-fn wait(stream: &impl AsFd, what: PollFlags, limit: Duration) -> io::Result<()> {
-    let until = Instant::now() + limit;
+fn wait(stream: &impl AsFd, what: PollFlags, time: Duration) -> io::Result<()> {
+    let until = Instant::now() + time;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let left = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) };
@@ -112,6 +97,19 @@ fn wait(stream: &impl AsFd, what: PollFlags, limit: Duration) -> io::Result<()> 
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Words of a program that has ended. What it has left running, such as the master of shared connections, may keep the stream open.
+fn words(mut errors: ChildStderr) -> String {
+    const MOST: usize = 2000;
+    const PAUSE: Duration = Duration::from_millis(500);
+    let (mut said, mut buffer) = (Vec::new(), [0; MOST]);
+    while said.len() < MOST && wait(&errors, PollFlags::IN, PAUSE).is_ok() {
+        // If they cannot be read, the rest says enough.
+        let Ok(read @ 1..) = errors.read(&mut buffer) else { break };
+        said.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 impl Ssh {
@@ -143,10 +141,13 @@ impl Ssh {
             return Err(StorageError::new(Trouble::Other, "cannot be reached: ssh has no streams."));
         };
         let (from, ended) = (BufReader::with_capacity(1 << 16, Watched(from)), self.programs.ended);
-        let mut connection = Connection { child, ended, to, from };
+        let mut connection = Connection { child, ended, to, from, collects: false };
         match read::<Answer>(&mut connection.from) {
-            Ok(Some(Answer::Hello { athanor_remote: VERSION })) => Ok(connection),
-            Ok(Some(Answer::Hello { athanor_remote })) => {
+            Ok(Some(Answer::Hello { athanor_remote: VERSION, collects })) => {
+                connection.collects = collects;
+                Ok(connection)
+            }
+            Ok(Some(Answer::Hello { athanor_remote, .. })) => {
                 let what = format!(
                     "speaks version {athanor_remote}, and this program version {VERSION}: upgrade the older one."
                 );
@@ -160,7 +161,7 @@ impl Ssh {
     /// The failure of a connection that never began, in ssh's own words where it has some.
     fn no_greeting(&self, mut connection: Connection, why: &str) -> StorageError {
         let _ = connection.child.kill();
-        let said = connection.child.stderr.take().map(first_words).unwrap_or_default();
+        let said = connection.child.stderr.take().map(words).unwrap_or_default();
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let why = lines.last().copied().unwrap_or(why);
         let is_denied = said.contains("Permission denied") || said.contains("Host key verification failed");
@@ -223,6 +224,17 @@ impl Ssh {
         self.with(|connection| exchange(connection, question, content))
     }
 
+    /// Asks a question that the first programs did not know.
+    fn ask_collector(&self, question: &Question) -> Stored<(Answer, Vec<u8>)> {
+        self.with(|connection| match connection.collects {
+            true => exchange(connection, question, &[]).map(Ok),
+            false => {
+                let what = format!("cannot do that: `{}` there is older than this one. Upgrade it.", self.program);
+                Ok(Err(StorageError::new(Trouble::Other, what)))
+            }
+        })?
+    }
+
     fn content(&self, question: &Question) -> Stored<Option<Vec<u8>>> {
         match self.ask(question, &[])? {
             (Answer::Nothing, _) => Ok(None),
@@ -252,10 +264,25 @@ impl Storage for Ssh {
         self.content(&Question::Range { key: key.to_owned(), start: range.start, end: range.end })
     }
 
-    fn size(&self, key: &str) -> Stored<Option<u64>> {
+    fn stat(&self, key: &str) -> Stored<Option<Stat>> {
         match self.ask(&Question::Size { key: key.to_owned() }, &[])?.0 {
             Answer::Nothing => Ok(None),
-            Answer::Size { bytes } => Ok(Some(bytes)),
+            Answer::Size { bytes, put } => Ok(Some(Stat { bytes, put })),
+            other => Err(other.into_error()),
+        }
+    }
+
+    fn list(&self, area: &str) -> Stored<Vec<Listed>> {
+        match self.ask_collector(&Question::List { area: area.to_owned() })? {
+            (Answer::Content { .. }, content) => serde_json::from_slice(&content)
+                .map_err(|_| StorageError::new(Trouble::Damaged, "answered with a listing that is none.")),
+            (other, _) => Err(other.into_error()),
+        }
+    }
+
+    fn remove(&self, key: &str, put: i64) -> Stored<bool> {
+        match self.ask_collector(&Question::Remove { key: key.to_owned(), put })?.0 {
+            Answer::Done { stored } => Ok(stored),
             other => Err(other.into_error()),
         }
     }

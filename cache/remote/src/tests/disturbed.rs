@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{StorageError, Trouble};
-use crate::storage::{Body, Occupied, Storage, Stored};
+use crate::storage::{Body, Listed, Occupied, Stat, Storage, Stored};
 
 /// Fault of a storage.
 #[derive(Default)]
@@ -58,8 +58,16 @@ impl Storage for Disturbed {
         self.disturbance.check(key, false).and_then(|()| self.inner.get_range(key, range))
     }
 
-    fn size(&self, key: &str) -> Stored<Option<u64>> {
-        self.disturbance.check(key, false).and_then(|()| self.inner.size(key))
+    fn stat(&self, key: &str) -> Stored<Option<Stat>> {
+        self.disturbance.check(key, false).and_then(|()| self.inner.stat(key))
+    }
+
+    fn list(&self, area: &str) -> Stored<Vec<Listed>> {
+        self.disturbance.check(area, false).and_then(|()| self.inner.list(area))
+    }
+
+    fn remove(&self, key: &str, put: i64) -> Stored<bool> {
+        self.disturbance.check(key, false).and_then(|()| self.inner.remove(key, put))
     }
 
     fn put(&self, key: &str, content: Vec<u8>, occupied: Occupied) -> Stored<bool> {
@@ -83,8 +91,16 @@ impl Storage for Nowhere {
         Ok(None)
     }
 
-    fn size(&self, _: &str) -> Stored<Option<u64>> {
+    fn stat(&self, _: &str) -> Stored<Option<Stat>> {
         Ok(None)
+    }
+
+    fn list(&self, _: &str) -> Stored<Vec<Listed>> {
+        Ok(Vec::new())
+    }
+
+    fn remove(&self, _: &str, _: i64) -> Stored<bool> {
+        Ok(false)
     }
 
     fn put(&self, _: &str, _: Vec<u8>, _: Occupied) -> Stored<bool> {

@@ -3,14 +3,16 @@
 
 mod server;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use athanor_cache::{ActionRecord, Cache, Digest, Lookup, OutputRecord};
-use athanor_remote::{Programs, PushOptions, Remote, RemoteError, RemoteOptions, Transfer, Trouble};
+use athanor_remote::{CollectRequest, Programs, PushOptions, Remote, RemoteError, RemoteOptions, Transfer, Trouble};
 use serde_json::{Map, json};
 use tempfile::TempDir;
 
@@ -90,6 +92,64 @@ fn round_trip(endpoint: &str) {
     assert!(pull(&remote(endpoint), &there, &made).unwrap());
     assert!(matches!(there.lookup(&made.fingerprint).unwrap(), Lookup::Hit(found) if found.outputs == made.outputs));
     assert!(there.verify(&|_, _| {}).unwrap().damaged.is_empty());
+}
+
+fn keeping(keep: &[Digest]) -> CollectRequest {
+    let keep = keep.iter().copied().collect();
+    CollectRequest { keep, keep_states: HashSet::new(), min_age: Duration::ZERO }
+}
+
+/// Collects what was pushed: nothing that is needed goes, and then all goes.
+fn collections(endpoint: &str) {
+    let ((_here, here), (_there, there)) = (cache(), cache());
+    let made = result(&here);
+    push(&remote(endpoint), &here, &made).unwrap();
+    let kept = remote(endpoint).collect(&keeping(&[made.fingerprint]), |_| ()).unwrap();
+    assert_eq!((kept.kept, kept.results.len(), kept.contents), (1, 0, 0), "{kept:?}");
+    assert!(pull(&remote(endpoint), &there, &made).unwrap());
+    let gone = remote(endpoint).collect(&keeping(&[]), |_| ()).unwrap();
+    assert_eq!((gone.kept, gone.results.len(), gone.contents), (0, 1, 3), "{gone:?}");
+    assert!(!pull(&remote(endpoint), &there, &made).unwrap());
+    let empty = remote(endpoint).plan_collection(&keeping(&[])).unwrap();
+    assert!(empty.bytes_before > 0 && empty.bytes_freed == 0, "{empty:?}");
+}
+
+#[test]
+fn collections_in_a_bucket_remove_what_nobody_needs() {
+    let server = Server::start();
+    collections(&server.address);
+    assert_eq!(server.keys(), ["some/prefix/athanor-remote"]);
+}
+
+#[test]
+fn a_collection_that_a_server_fails_loses_nothing_that_is_named() {
+    std::thread::scope(|scope| {
+        for area in ["athanor-remote", "leases/", "actions/", "folders/", "packs/", "objects/"] {
+            scope.spawn(move || {
+                for fault in [Fault::Status(403), Fault::Status(500), Fault::Cut, Fault::Wrong, Fault::Closed] {
+                    failed_collection(area, fault);
+                }
+            });
+        }
+    });
+}
+
+/// Collects while every reply about keys of an area fails.
+fn failed_collection(area: &str, fault: Fault) {
+    let server = Server::start();
+    let ((_here, here), (_there, there)) = (cache(), cache());
+    let made = result(&here);
+    push(&remote(&server.address), &here, &made).unwrap();
+    for keep in [vec![made.fingerprint], Vec::new()] {
+        server.fail(area, fault);
+        let outcome = remote(&server.address).collect(&keeping(&keep), |_| ());
+        server.mend();
+        let is_there = remote(&server.address).find(&made.fingerprint).unwrap().is_some();
+        assert!(is_there || keep.is_empty(), "{area} {fault:?}: {outcome:?}");
+        if is_there {
+            assert!(pull(&remote(&server.address), &there, &made).unwrap(), "{area} {fault:?}: {outcome:?}");
+        }
+    }
 }
 
 #[test]
@@ -221,5 +281,7 @@ fn results_go_through_motos_server() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    round_trip(&format!("http://127.0.0.1:{port}"));
+    let endpoint = format!("http://127.0.0.1:{port}");
+    round_trip(&endpoint);
+    collections(&endpoint);
 }

@@ -109,7 +109,9 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, requests: &AtomicUsize) -> st
     while let Some(request) = read(&mut from)? {
         requests.fetch_add(1, Ordering::SeqCst);
         let fault = state.lock().unwrap().fault.clone();
-        let fault = fault.filter(|(piece, _)| request.key.contains(piece.as_str())).map(|(_, fault)| fault);
+        let prefix = request.query.get("prefix").map(|prefix| prefix.replace("%2F", "/")).unwrap_or_default();
+        let is_about = |piece: &str| request.key.contains(piece) || prefix.contains(piece);
+        let fault = fault.filter(|(piece, _)| is_about(piece)).map(|(_, fault)| fault);
         let is_head = request.method == "HEAD";
         let (status, more, mut body) = match fault {
             Some(Fault::Status(status)) => (status, Vec::new(), b"<Error><Code>Made up</Code></Error>".to_vec()),
@@ -139,16 +141,35 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, requests: &AtomicUsize) -> st
     Ok(())
 }
 
+/// Whether a key is a lease: those look as if they had been put there long after everything else.
+fn is_lease(key: &str) -> bool {
+    key.contains("/leases/")
+}
+
 type Answer = (u16, Vec<(&'static str, String)>, Vec<u8>);
 
 fn answer(request: &Request, state: &mut State) -> Answer {
     let Request { method, key, query, headers, body } = request;
     let etag = || vec![("etag", "\"tag\"".to_owned())];
     match (method.as_str(), query.get("uploadId")) {
+        ("GET", _) if query.contains_key("list-type") => {
+            let prefix = query["prefix"].replace("%2F", "/");
+            let listed = state.objects.iter().filter(|(key, _)| key.starts_with(&prefix)).map(|(key, content)| {
+                let (bytes, time) = (content.len(), if is_lease(key) { "2026-03-01T00:00:00.100Z" } else { "2026-01-01T00:00:00.900Z" });
+                format!("<Contents><Key>{key}</Key><Size>{bytes}</Size><LastModified>{time}</LastModified><ETag>t</ETag></Contents>")
+            });
+            let listed: String = listed.collect();
+            (
+                200,
+                Vec::new(),
+                format!("<ListBucketResult><IsTruncated>false</IsTruncated>{listed}</ListBucketResult>").into(),
+            )
+        }
         ("GET" | "HEAD", _) => {
             let Some(content) = state.objects.get(key) else { return (404, Vec::new(), Vec::new()) };
             let mut more = etag();
-            more.push(("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT".to_owned()));
+            let time = if is_lease(key) { "Sun, 01 Mar 2026 00:00:00 GMT" } else { "Thu, 01 Jan 2026 00:00:00 GMT" };
+            more.push(("last-modified", time.to_owned()));
             if method == "HEAD" {
                 more.push(("content-length", content.len().to_string()));
                 return (200, more, Vec::new());
@@ -187,7 +208,10 @@ fn answer(request: &Request, state: &mut State) -> Answer {
             let reply = "<CompleteMultipartUploadResult><ETag>\"tag\"</ETag></CompleteMultipartUploadResult>";
             (200, Vec::new(), reply.as_bytes().to_vec())
         }
-        ("DELETE", _) => (204, Vec::new(), Vec::new()),
+        ("DELETE", _) => {
+            state.objects.remove(key);
+            (204, Vec::new(), Vec::new())
+        }
         _ => (400, Vec::new(), Vec::new()),
     }
 }

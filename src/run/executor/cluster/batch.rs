@@ -66,6 +66,13 @@ pub(super) struct JobStatus {
     pub nodes: String,
 }
 
+impl JobStatus {
+    /// Whether its processes ended by themselves and well, as far as the queue tells.
+    pub(super) fn is_in_good_order(&self) -> bool {
+        self.state == JobState::Ended && self.word == "COMPLETED"
+    }
+}
+
 /// Refusal of the queue.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {

@@ -1,6 +1,7 @@
 //! The node that an agent runs on: its name, its job, and what it may use.
 
 use std::ffi::OsString;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::run::executor::machine::gpus::{self, GpuDevice, GpuId, VISIBLE_DEVICES};
@@ -39,23 +40,31 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Identity of an agent of the submission `token`.
-    pub(super) fn of(host: &AgentHost, token: &str, shared: &Shared) -> Identity {
+    /// Identity of an agent of the submission `token`, whose folder is made.
+    pub(super) fn of(host: &AgentHost, token: &str, shared: &Shared) -> io::Result<Identity> {
         let index = host.get("SLURM_ARRAY_TASK_ID");
         let queue = index.as_ref().map_or_else(|| token.to_owned(), |index| format!("{token}_{index}"));
         let job = match (host.get("SLURM_ARRAY_JOB_ID"), index) {
             (Some(job), Some(index)) => format!("{job}_{index}"),
             _ => host.get("SLURM_JOB_ID").unwrap_or_else(|| "?".to_owned()),
         };
-        // Each start has a folder of its own, also where the queue does not count them.
-        let starts = (0_u32..).map(|start| format!("{queue}.r{start:03}"));
-        let name = starts.into_iter().find(|name| !shared.agent(name).exists()).unwrap_or_else(|| queue.clone());
+        // Each start has a folder of its own, also where the queue does not count them, and where earlier ones are not seen yet:
+        // that a folder is there already is the server's word.
+        let mut start = 0_u32;
+        let name = loop {
+            let name = format!("{queue}.r{start:03}");
+            match std::fs::create_dir(shared.agent(&name)) {
+                Ok(()) => break name,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => start += 1,
+                Err(error) => return Err(error),
+            }
+        };
         let machine = || {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             name.trim().to_owned()
         };
         let node = host.get("SLURMD_NODENAME").unwrap_or_else(machine);
-        Identity { name, queue, job, node }
+        Ok(Identity { name, queue, job, node })
     }
 }
 

@@ -5,7 +5,7 @@ mod scratch;
 mod work;
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -29,6 +29,8 @@ use scratch::{LocalAttempt, NodeScratch};
 const MIN_PAUSE: Duration = Duration::from_millis(2);
 /// … and the longest one.
 const MAX_PAUSE: Duration = Duration::from_millis(250);
+/// Time for which an agent waits until its node shows what its run has written for it.
+const EARLIEST: Duration = Duration::from_secs(60);
 /// Earliest time before its notice at which a cluster may say that the time limit is near: its clock ticks by the minute.
 const EARLY: Duration = Duration::from_secs(75);
 
@@ -101,7 +103,7 @@ struct Agent {
 pub(crate) fn main(root: &Path, token: &str, host: AgentHost) -> Result<(), String> {
     let shared = Shared { root: root.to_owned() };
     let path = shared.job(&format!("{token}.json"));
-    let text = std::fs::read(&path).map_err(|error| format!("`{}` cannot be read: {error}.", path.display()))?;
+    let text = read_early(&path).map_err(|error| format!("`{}` cannot be read: {error}.", path.display()))?;
     let spec: AgentSpec =
         serde_json::from_slice(&text).map_err(|error| format!("`{}` is damaged: {error}.", path.display()))?;
     if spec.protocol != PROTOCOL {
@@ -114,6 +116,19 @@ pub(crate) fn main(root: &Path, token: &str, host: AgentHost) -> Result<(), Stri
     Ok(())
 }
 
+/// Reads a file that was written before this process was started, perhaps just now and on another machine.
+fn read_early(path: &Path) -> io::Result<Vec<u8>> {
+    let begun = Instant::now();
+    loop {
+        match std::fs::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && begun.elapsed() < EARLIEST => {
+                std::thread::sleep(MAX_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
 impl Agent {
     fn begin(
         shared: Shared,
@@ -123,12 +138,13 @@ impl Agent {
         cache: Arc<Cache>,
         sender: Sender<Message>,
     ) -> Result<Agent, String> {
-        let Identity { name, queue, job, node } = Identity::of(&host, token, &shared);
+        let identity = Identity::of(&host, token, &shared);
+        let Identity { name, queue, job, node } =
+            identity.map_err(|error| format!("`{}` cannot be used: {error}.", shared.root.display()))?;
         let queue = shared.queue(spec.queue.as_deref().unwrap_or(&queue));
         let scratch = spec.scratch.as_ref().map(|written| NodeScratch::open(written, &host, cache.root(), &name));
         let scratch = scratch.transpose()?.map(Arc::new);
         let folder = shared.agent(&name);
-        std::fs::create_dir_all(&folder).map_err(|error| format!("`{}` cannot be made: {error}.", folder.display()))?;
         let capacity = capacity(&host, &spec);
         let jobs = sender.clone();
         let on_job = Arc::new(move |event| drop(jobs.send(Message::Job(event))));

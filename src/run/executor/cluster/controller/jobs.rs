@@ -11,7 +11,7 @@ use crate::run::executor::job::{JobEvent, Queued};
 use super::super::batch::{Answer, JobState, JobStatus, Submission};
 use super::super::messages::{AgentSpec, PROTOCOL};
 use super::super::placing::{JobOptions, shared_jobs};
-use super::{ClusterJob, Controller, Step};
+use super::{ClusterJob, Controller, Step, VISIBLE};
 
 /// Maximum number of jobs of an array: clusters have a limit, 1,000 if nobody changed it.
 const MAX_ARRAY: usize = 500;
@@ -19,7 +19,7 @@ const MAX_ARRAY: usize = 500;
 const LONGEST: u32 = 6;
 /// Interval between two looks while somebody waits for the queue's word.
 const URGENT: Duration = Duration::from_secs(2);
-/// Time for which the lines of a job that is over are waited for.
+/// Time for which the lines of a job that is over are waited for, if it may have been killed.
 const LAST_LINES: Duration = Duration::from_secs(3);
 /// Reasons to wait that pass by themselves.
 const COMMON: [&str; 5] = ["Priority", "Resources", "BeginTime", "JobArrayTaskLimit", "Cleaning"];
@@ -250,7 +250,9 @@ impl Controller {
             JobState::Running => job.over_since = None,
             _ => {
                 let since = *job.over_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= LAST_LINES {
+                // An agent that ended in good order wrote that it did, wherever that is seen so late.
+                let patience = if status.is_in_good_order() { VISIBLE } else { LAST_LINES };
+                if since.elapsed() >= patience {
                     self.job_over(name, &status);
                 } else {
                     self.is_urgent = true;
