@@ -133,7 +133,8 @@ fn a_project_that_moved_with_its_cache_is_not_gone() {
     assert!(run("elsewhere/one", &["run", "p.yaml"]).contains("1 cached"));
     assert!(run("elsewhere/one", &["cache", "gc"]).starts_with("dropped 0 results"));
     assert!(run("elsewhere/one", &["run", "p.yaml", "--set", "word=earlier"]).contains("1 cached"));
-    assert_eq!(place.histories().len(), 1);
+    let histories = fs::read_dir(place.path("elsewhere/cache/pipelines")).unwrap();
+    assert_eq!(histories.filter(|history| history.as_ref().unwrap().path().is_dir()).count(), 1);
 }
 
 #[test]
@@ -144,7 +145,11 @@ fn state_of_a_run_before_the_last_stays() {
     fs::write(place.path("one/p.yaml"), pipeline).unwrap();
     assert_eq!(place.athanor("one", &["run", "p.yaml"]).code, 1);
     place.makes("one", &["--set", "n=2"], 1);
-    let states = || fs::read_dir(place.path("cache/unfinished")).unwrap().count();
+    let states = || {
+        let shards = fs::read_dir(place.path("cache/unfinished")).unwrap().map(|shard| shard.unwrap().path());
+        let works = shards.flat_map(|shard| fs::read_dir(shard).unwrap()).map(|work| work.unwrap().path());
+        works.filter(|work| work.join("state/k").exists()).count()
+    };
     assert_eq!(states(), 1, "that of the stage which failed");
     assert!(place.athanor("one", &["cache", "gc"]).out.starts_with("dropped 0 results"));
     assert_eq!(states(), 1);

@@ -197,7 +197,7 @@ fn deleted_areas(root: &Path, missing: &[&'static str]) -> Vec<&'static str> {
     let is_missing = |area: &&str| missing.contains(area);
     let holds_something = |area: &str| list(&root.join(area)).is_ok_and(|entries| !entries.is_empty());
     let rest = OF_RESULTS.into_iter().filter(|area| !is_missing(area)).chain([names::PIPELINES, "manifests"]);
-    if !OF_RESULTS.iter().any(|area| is_missing(area)) || !rest.into_iter().any(holds_something) {
+    if !OF_RESULTS.iter().any(is_missing) || !rest.into_iter().any(holds_something) {
         return Vec::new();
     }
     OF_RESULTS.into_iter().filter(is_missing).collect()

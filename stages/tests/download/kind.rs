@@ -442,7 +442,8 @@ fn an_archive_is_unpacked_and_not_kept() {
     assert!(error.contains("/damaged: it is damaged or cut off"), "{error}");
     let error = fixture.run(params("/a.tar.xz"), None).unwrap_err();
     assert!(error.to_string().contains("it is no zip, tar or tar.gz archive, but xz data"), "{error}");
-    assert!(error.help().unwrap_or_default().contains("`as: file` keeps a file as it is"), "{error:?}");
+    let RunError::Stage(reason) = error else { panic!("{error:?}") };
+    assert!(reason.help().unwrap_or_default().contains("`as: file` keeps a file as it is"), "{reason:?}");
     assert!(!fixture.out("unpacked").exists());
     fixture.run(params("/damaged"), None).unwrap();
     assert_eq!(fixture.files("unpacked/a")["b.txt"], b"inside");

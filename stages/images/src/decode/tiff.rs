@@ -6,6 +6,8 @@
 mod fax;
 mod guard;
 mod jpeg;
+mod jpeg_stream;
+mod layout;
 mod lzw;
 mod mended;
 mod old_jpeg;
@@ -21,7 +23,7 @@ use super::format::{FormatDecoder, Pages};
 use super::orientation::Orientation;
 use super::raster::{NumberType, Raster, RawSamples};
 use super::{DecodeError, Header, ImageFormat, Options, Page, damaged, unsupported};
-use guard::{Colour, Layout, Samples};
+use layout::{Colour, Layout, Samples};
 use ycbcr::ToRgb;
 
 const FORMAT: ImageFormat = ImageFormat::Tiff;
@@ -42,7 +44,7 @@ impl FormatDecoder for Tiff {
         };
         let samples = match layout.compression {
             // The JPEG decoder has made RGB of YCbCr.
-            guard::Compression::Jpeg if layout.samples.colour == Colour::YCbCr => samples,
+            layout::Compression::Jpeg if layout.samples.colour == Colour::YCbCr => samples,
             _ => coloured(samples, &layout.samples, &directory)?,
         };
         Ok(Raster::new(&header, samples))

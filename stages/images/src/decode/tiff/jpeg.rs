@@ -2,10 +2,10 @@
 //! `tiff` crate is not.
 
 use super::super::directory::{Directory, Tag};
-use super::super::jpeg::markers::without_application_segments;
 use super::super::jpeg::{StreamColours, decode_stream};
 use super::super::{DecodeError, ImageFormat, Limits, damaged, unsupported};
-use super::guard::{Colour, Compression, Layout};
+use super::jpeg_stream::whole_stream;
+use super::layout::{Compression, Layout};
 use super::{FORMAT, old_jpeg};
 
 /// The samples of an image, pixel by pixel.
@@ -48,18 +48,6 @@ pub(crate) fn gather(
         }
     }
     Ok(out)
-}
-
-/// A stream with the tables that all strips share, and with Adobe's word on its colours in place of what it says itself: in
-/// TIFF the directory decides.
-pub(crate) fn whole_stream(tables: &[u8], chunk: &[u8], colour: Colour) -> Vec<u8> {
-    let transform = u8::from(colour == Colour::YCbCr);
-    let mut extra = vec![0xff, 0xee, 0, 14];
-    extra.extend(b"Adobe\0\x64\0\0\0\0");
-    extra.push(transform);
-    // The start and end marks of the tables.
-    extra.extend(tables.get(2..tables.len().saturating_sub(2)).unwrap_or_default());
-    without_application_segments(chunk, &extra)
 }
 
 /// A refusal in terms of the file that holds the stream.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 
 use super::super::raster::NumberType;
-use super::guard::Layout;
+use super::layout::Layout;
 
 /// Bytes of the header of BigTIFF.
 const HEADER: usize = 16;

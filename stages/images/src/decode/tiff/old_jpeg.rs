@@ -5,8 +5,8 @@ use super::super::directory::{Directory, Tag};
 use super::super::jpeg::markers::Markers;
 use super::super::{DecodeError, damaged, unsupported};
 use super::FORMAT;
-use super::guard::Layout;
-use super::jpeg::whole_stream;
+use super::jpeg_stream::whole_stream;
+use super::layout::Layout;
 use super::ycbcr::Chroma;
 
 /// Start mark of a stream.

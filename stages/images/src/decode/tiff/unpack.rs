@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::super::directory::Directory;
 use super::super::raster::{NumberType, RawSamples};
 use super::super::{DecodeError, damaged, unsupported};
-use super::guard::{Colour, Compression, Layout};
+use super::layout::{Colour, Compression, Layout};
 use super::lzw::Lzw;
 use super::mended::{MendedFile, Presentation};
 use super::ycbcr::Chroma;
