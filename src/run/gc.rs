@@ -105,10 +105,7 @@ pub(crate) fn collect(cache: &Cache, options: &GcOptions) -> Result<GcOutcome, G
         let is_full = matches!(&error, CacheError::Io { source, .. } if is_lack_of_space(source));
         is_full.then_some(()).ok_or(error)?;
     }
-    let histories = match History::all(cache.root())? {
-        Some(histories) => histories,
-        None => Vec::new(),
-    };
+    let histories = History::all(cache.root())?.unwrap_or_default();
     let pins = Pins::read(cache.root())?.pins;
     if histories.is_empty() && cache.has_records_besides(&pins)? {
         return Err(GcError::NoHistories(history::folder(cache.root())));

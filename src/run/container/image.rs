@@ -81,6 +81,9 @@ fn key_of(Container { image, engine }: &Container) -> String {
     serde_json::json!([engine, image]).to_string()
 }
 
+/// Asks an engine: its answer to arguments within a time, or why there is none.
+type Ask<'a> = dyn Fn(&[&str], Duration) -> Result<Answer, String> + 'a;
+
 /// Machine on which images are looked for.
 pub struct Search<'s> {
     /// The project folder.
@@ -154,11 +157,7 @@ impl Search<'_> {
     }
 
     /// User to whom the caller's files belong in a container, and whether it needs no control groups.
-    fn ways(
-        &self,
-        engine: ContainerEngine,
-        ask: &dyn Fn(&[&str], Duration) -> Result<Answer, String>,
-    ) -> Result<(Owner, bool), String> {
+    fn ways(&self, engine: ContainerEngine, ask: &Ask<'_>) -> Result<(Owner, bool), String> {
         let is_podman = engine == ContainerEngine::Podman || {
             // Some systems give Podman this name, too.
             ask(&["--version"], LIMIT)?.out.to_lowercase().contains("podman")

@@ -1,5 +1,7 @@
 //! Names in expressions over rows: filters, tests, functions and columns, whether or not a row comes to them.
 
+use std::borrow::Cow;
+
 use minijinja::machinery::ast::Expr;
 use minijinja::machinery::parse_expr;
 use minijinja::{Environment, ErrorKind};
@@ -51,5 +53,5 @@ pub(crate) fn columns(environment: &Environment<'_>, text: &str) -> Vec<String> 
     });
     let known = |name: &str| name == "row" || environment.globals().any(|(global, _)| global == name);
     let must = needed.into_iter().filter(|name| !optional.contains(name) && !known(name));
-    must.map(|name| name.into_owned()).collect()
+    must.map(Cow::into_owned).collect()
 }

@@ -127,7 +127,7 @@ fn check_runs(bytes: &[u8], colours: usize) -> Result<(), &'static str> {
     let bits = number::<2>(bytes, FILE_HEADER + 14).unwrap_or(8);
     let mut rest = bytes.get(field(10)..).unwrap_or_default();
     let (mut x, mut y, mut most) = (0usize, 0usize, 0);
-    let half = |byte: u8, at: usize| if at % 2 == 0 { byte >> 4 } else { byte & 15 };
+    let half = |byte: u8, at: usize| if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 };
     while let Some(([count, value], behind)) = rest.split_first_chunk() {
         rest = behind;
         match (count, value) {

@@ -29,7 +29,7 @@ pub(crate) fn join(layout: &mut Layout, directory: &Directory<'_>, file: &[u8]) 
     let start = directory.number(Tag::JpegStream, 0).map_err(broken)?;
     let stream = file.get(start..).filter(|stream| start > 0 && stream.starts_with(START)).unwrap_or_default();
     if let Some(end) = Markers::of(stream).map_err(broken)?.end {
-        layout.chunks = vec![start..start + end];
+        layout.chunks = std::iter::once(start..start + end).collect();
         (layout.chunk_width, layout.chunk_height) = (layout.width, layout.height);
         (layout.across, layout.down) = (1, 1);
         (layout.tiled, layout.planar) = (false, false);
