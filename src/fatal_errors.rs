@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
 /// The system's allocator, which remembers that it has refused something.
@@ -70,6 +71,11 @@ pub fn install_handlers() {
         // SAFETY: Both handlers do nothing but what is allowed in one: atomics and calls that are safe in signals. Where one cannot be set,
         // the process ends as it always did.
         let _ = unsafe { sigaction(signal, &action) };
+    }
+    // Where memory has a limit, the backtrace of a refusal may be refused memory in its turn, and waits for itself for ever.
+    if getrlimit(Resource::RLIMIT_AS).is_ok_and(|(limit, _)| limit != libc::RLIM_INFINITY) {
+        // SAFETY: This is the start of the process, which has no other thread.
+        unsafe { std::env::remove_var("RUST_BACKTRACE") };
     }
 }
 

@@ -23,7 +23,12 @@ stages:
 fn run_under(project: &Project, limit: &str) -> Outcome {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(format!("{limit}; exec \"$0\" run -k p.yaml")).arg(env!("CARGO_BIN_EXE_athanor"));
-    command.current_dir(project.path("")).env_remove("ATHANOR_CACHE").env("NO_COLOR", "1").stdin(Stdio::null());
+    command
+        .current_dir(project.path(""))
+        .env_remove("ATHANOR_CACHE")
+        .env("NO_COLOR", "1")
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::null());
     Outcome::of(command)
 }
 

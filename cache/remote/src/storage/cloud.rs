@@ -106,7 +106,9 @@ impl Cloud {
         let store: Arc<dyn ObjectStore> = match scheme {
             "s3" => {
                 let values = credentials::of_s3(variables);
-                let mut builder = AmazonS3Builder::new().with_allow_http(values.allow_http);
+                // Not every server that speaks S3 removes several objects at once.
+                let mut builder =
+                    AmazonS3Builder::new().with_allow_http(values.allow_http).with_disable_bulk_delete(true);
                 for (name, value) in &values.config {
                     if let Ok(key) = name.parse() {
                         builder = builder.with_config(key, value);
