@@ -2,19 +2,16 @@
 
 use nix::libc;
 
-/// Signals that stay ignored if they were when this process started: a hangup under `nohup`, and an interrupt in what a script
-/// starts in the background, which Ctrl-C is not meant for.
-const MAY_STAY_IGNORED: [i32; 2] = [libc::SIGHUP, libc::SIGINT];
-
-/// Calls `handler` whenever this process is asked to end.
+/// Calls `handler` whenever this process is asked to end. A hangup that was ignored when the process started, as under `nohup`,
+/// stays ignored.
 pub(crate) fn on_request_to_end(handler: impl FnMut() + Send + 'static) {
-    let ignored = MAY_STAY_IGNORED.map(|signal| (signal, is_ignored(signal)));
+    let is_hangup_ignored = is_ignored(libc::SIGHUP);
     // Without a handler a signal ends the process, and the next run finds what was finished.
     let _ = ctrlc::set_handler(handler);
-    for (signal, _) in ignored.into_iter().filter(|(_, was_ignored)| *was_ignored) {
+    if is_hangup_ignored {
         // SAFETY: `SIG_IGN` is no function of ours that could do anything in a signal handler.
         unsafe {
-            libc::signal(signal, libc::SIG_IGN);
+            libc::signal(libc::SIGHUP, libc::SIG_IGN);
         }
     }
 }
