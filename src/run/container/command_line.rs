@@ -50,7 +50,7 @@ pub(crate) struct ContainerRun<'r> {
     pub name: &'r str,
     /// Folder to start in.
     pub folder: &'r Path,
-    /// What it sees of the machine's files.
+    /// Files of the machine that it sees.
     pub mounts: &'r [Mount],
     /// Its variables.
     pub variables: &'r ContainerVariables,

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 const LIMIT_OF_PULL: Duration = Duration::from_secs(2 * 60 * 60);
 /// End of the names of Apptainer's images.
 const IMAGE_FILE: &str = ".sif";
-/// What engines say of an image: its id, and its digests at registries.
+/// Template of an answer about an image: its id, and its digests at registries.
 const FORMAT: &str = "{{.Id}}{{range .RepoDigests}} {{.}}{{end}}";
 /// Runtime of Podman that needs no control groups.
 const CRUN: &str = "crun";
