@@ -64,17 +64,19 @@ impl Word {
 }
 
 /// Place of a metric among others: the lower, the more it tells. Scores come first, losses and errors next, then all that is
-/// counted, and last what is about the work.
-pub(crate) fn rank(metric: &str) -> (u8, bool, usize) {
+/// counted, and last what is about the work. One of a single class (`f1_0`) comes after those of all.
+pub(crate) fn rank(metric: &str) -> (u8, bool, bool, usize) {
     let metric = metric.to_lowercase();
     let place = |words: &[Word]| words.iter().position(|word| word.is_in(&metric));
     let is_seen = !HELD_OUT.iter().any(|word| word.is_in(&metric));
+    let number = metric.rsplit_once('_').map_or("", |(_, number)| number);
+    let is_of_class = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
     // The loss first: an `f1_loss` is one.
     match (place(&LOSSES), place(&SCORES)) {
-        (Some(place), _) => (1, is_seen, place),
-        (None, Some(place)) => (0, is_seen, place),
-        (None, None) if is_aside(&metric) => (3, false, 0),
-        (None, None) => (2, false, 0),
+        (Some(place), _) => (1, is_of_class, is_seen, place),
+        (None, Some(place)) => (0, is_of_class, is_seen, place),
+        (None, None) if is_aside(&metric) => (3, false, false, 0),
+        (None, None) => (2, false, false, 0),
     }
 }
 
@@ -110,6 +112,8 @@ mod tests {
         assert_eq!(of_training, ["macro_f1", "validation_loss", "loss", "best_epoch", "rate"]);
         let of_report = sorted(vec!["accuracy", "focal_loss", "macro_f1", "rows"]);
         assert_eq!(of_report, ["macro_f1", "accuracy", "focal_loss", "rows"]);
+        let of_classes = sorted(vec!["f1_0", "f1_10", "accuracy", "macro_f1", "loss"]);
+        assert_eq!(of_classes, ["macro_f1", "accuracy", "f1_0", "f1_10", "loss"]);
         let own = sorted(vec!["lr", "train_acc", "val_acc", "Test-AUC", "epoch", "mAP@50"]);
         assert_eq!(own, ["Test-AUC", "val_acc", "mAP@50", "train_acc", "epoch", "lr"]);
     }
