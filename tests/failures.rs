@@ -6,7 +6,7 @@ use std::process::Child;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Project, events, wait_for};
+use support::{Project, events, wait_for, wait_until};
 
 /// A pipeline of commands: name, line, further keys.
 fn commands(stages: &[(&str, &str, &str)]) -> Project {
@@ -166,9 +166,7 @@ fn a_timeout_kills_the_whole_process_group() {
 /// Waits until the process group whose number the file `pid` holds is gone: killed processes go only once they are reaped.
 fn wait_for_group_to_end(project: &Project) {
     let pid: i32 = project.read("pid").trim().parse().unwrap();
-    while kill(Pid::from_raw(-pid), None).is_ok() {
-        std::thread::yield_now();
-    }
+    wait_until("the process group is gone", || kill(Pid::from_raw(-pid), None).is_err());
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -241,9 +239,7 @@ fn a_killed_run_leaves_no_orphans_and_loses_only_the_work_in_flight() {
     let project = commands(&[("quick", GOOD, ""), ("long", line, "inputs: { i: quick }")]);
     let mut child = project.start(&[]);
     wait_for(&project.path("pid"), &mut child);
-    while project.read("pid").trim().is_empty() {
-        std::thread::yield_now();
-    }
+    wait_until("its number is written", || !project.read("pid").trim().is_empty());
     child.kill().unwrap();
     child.wait().unwrap();
     wait_for_group_to_end(&project);

@@ -5,7 +5,7 @@ mod support;
 use std::io::Read;
 use std::process::{Child, Stdio};
 
-use support::{Project, wait_for};
+use support::{Project, wait_for, wait_until};
 
 /// Whether a process is there and has not ended.
 fn lives(process: &str) -> bool {
@@ -114,9 +114,7 @@ fn orphans_that_end_are_not_kept_while_a_run_goes_on() {
         let mark = format!(" Z {} ", run.id());
         stats.filter(|stat| stat.contains(&mark)).count()
     };
-    while dead_children() > 0 {
-        std::thread::yield_now();
-    }
+    wait_until("the dead are reaped", || dead_children() == 0);
     project.write("go", "");
     assert!(run.wait().unwrap().success());
 }
@@ -126,9 +124,7 @@ fn a_killed_run_leaves_nobody_without_environment_either() {
     let line = format!("env -i PATH=$PATH P=$ATHANOR_PROJECT setsid sh -c 'cd /; {STAY}' <&- >&- 2>&- &\nwait");
     let project = stage(&line);
     kill(start(&project));
-    while lives(&project.read("pid")) {
-        std::thread::yield_now();
-    }
+    wait_until("the orphan is gone", || !lives(&project.read("pid")));
 }
 
 #[test]
@@ -150,13 +146,9 @@ fn a_killed_run_leaves_nobody_in_its_control_group_as_root() {
         nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL).unwrap();
         return support::skips("no control group of version 2 can be made here");
     }
-    while lives(&process) {
-        std::thread::yield_now();
-    }
+    wait_until("the orphan is gone", || !lives(&process));
     let is_there = |top: &str| std::path::Path::new(&format!("{top}{group}")).exists();
-    while ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().any(is_there) {
-        std::thread::yield_now();
-    }
+    wait_until("its control group is gone", || !["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().any(is_there));
 }
 
 /// The numbers of the reapers of runs in this project.
@@ -181,9 +173,7 @@ fn the_reaper_of_a_killed_run_kills_who_shows_no_mark_and_spares_who_only_looks(
     let mut looking = std::process::Command::new("sleep").arg("1000").current_dir(folder.trim()).spawn().unwrap();
     assert_eq!(reapers(&project).len(), 1);
     kill(run);
-    while !reapers(&project).is_empty() {
-        std::thread::yield_now();
-    }
+    wait_until("the reaper is gone", || reapers(&project).is_empty());
     let (is_gone, is_spared) = (!lives(&project.read("pid")), looking.try_wait().unwrap().is_none());
     looking.kill().unwrap();
     looking.wait().unwrap();

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{Outcome, Project, wait_for};
+use crate::support::{Outcome, Project, wait_for, wait_until, wait_while_running};
 
 /// A project, and a stand-in for Slurm: each job is a process of this machine, and files say what happens to it.
 pub(crate) struct Cluster {
@@ -95,6 +95,11 @@ impl Cluster {
         running[0].clone()
     }
 
+    /// Waits until a job has left its node.
+    pub(crate) fn wait_for_end_of(&self, job: &str) {
+        wait_until("the job has ended", || self.get(&format!("jobs/{job}/state")) != "RUNNING");
+    }
+
     /// Ends a job with a signal, and leaves it in the queue in this state.
     pub(crate) fn end_job(&self, job: &str, state: &str, signal: &str) {
         let restarts: u32 = self.get(&format!("jobs/{job}/restarts")).parse().unwrap();
@@ -114,10 +119,7 @@ impl Cluster {
         let token = script.split_whitespace().last().unwrap();
         let queue = if index.is_empty() { token.to_owned() } else { format!("{token}_{index}") };
         let queue = area.join("queues").join(queue);
-        while std::fs::read_dir(&queue).unwrap().count() == 0 {
-            assert!(run.try_wait().unwrap().is_none(), "the run ended");
-            std::thread::yield_now();
-        }
+        wait_while_running(run, "its next request is there", || std::fs::read_dir(&queue).unwrap().count() > 0);
         self.start_jobs();
     }
 

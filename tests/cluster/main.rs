@@ -19,7 +19,7 @@ use std::process::Child;
 use fake::Cluster;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Outcome, Project, events};
+use support::{Outcome, Project, events, wait_while_running};
 
 /// Stages of several sorts: a matrix, gathered inputs, a project file, a built-in kind, a folder.
 const PIPELINE: &str = "athanor: 1
@@ -67,12 +67,7 @@ fn results(project: &Project) -> BTreeMap<String, String> {
 }
 
 pub(crate) fn end(run: Child) -> Outcome {
-    let output = run.wait_with_output().unwrap();
-    Outcome {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    Outcome::of_child(run)
 }
 
 fn signal(run: &Child, signal: Signal) {
@@ -281,10 +276,7 @@ fn the_next_run_goes_on_with_the_jobs_of_one_that_was_killed() {
         // The run that was killed may not have come to tell it.
         let before = told();
         let mut run = cluster.start(&[], "up1");
-        while told() == before {
-            assert!(run.try_wait().unwrap().is_none(), "{:?}", end(run));
-            std::thread::yield_now();
-        }
+        wait_while_running(&mut run, "it tells where its work is", || told() != before);
         cluster.project.write("go", "");
         let outcome = end(run);
         assert_eq!(outcome.code, 0, "{outcome:?}");
@@ -304,9 +296,7 @@ fn work_that_ended_while_no_run_was_there_is_used() {
     run.wait().unwrap();
     let job = cluster.running_job();
     cluster.project.write("go", "");
-    while cluster.get(&format!("jobs/{job}/state")) == "RUNNING" {
-        std::thread::yield_now();
-    }
+    cluster.wait_for_end_of(&job);
     let outcome = cluster.run(&[]);
     assert_eq!((outcome.code, cluster.jobs()), (0, vec![job]), "{outcome:?}");
     assert_eq!(cluster.project.read("results/p/o.txt"), "x\n");
@@ -351,10 +341,7 @@ fn what_waits_in_the_queue_is_cancelled() {
     cluster.set("hold", "JobHeldUser\n");
     let mut command = cluster.command(&["run", "p.yaml"]);
     let mut run = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    while !cluster.get("polls").contains("poll") {
-        assert!(run.try_wait().unwrap().is_none());
-        std::thread::yield_now();
-    }
+    wait_while_running(&mut run, "it has asked for its job", || cluster.get("polls").contains("poll"));
     signal(&run, Signal::SIGINT);
     let outcome = end(run);
     assert_eq!((outcome.code, cluster.get("jobs/101/state")), (130, "CANCELLED".to_owned()), "{outcome:?}");
@@ -368,10 +355,7 @@ fn a_controller_that_is_away_is_waited_for() {
     let job = cluster.running_job();
     cluster.end_job(&job, "NODE_FAIL", "-KILL");
     let polls = cluster.get("polls").lines().count();
-    while cluster.get("polls").lines().count() < polls + 1 {
-        assert!(run.try_wait().unwrap().is_none());
-        std::thread::yield_now();
-    }
+    wait_while_running(&mut run, "it has asked once more", || cluster.get("polls").lines().count() > polls);
     std::fs::remove_file(cluster.path("away")).unwrap();
     support::wait_for(&cluster.project.path("up2"), &mut run);
     cluster.project.write("go", "");

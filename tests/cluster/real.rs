@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
-use super::support::{Outcome, Project, events, is_root, skips, wait_for};
+use super::support::{Outcome, Project, events, is_root, skips, wait_for, wait_until};
 use super::{PIPELINE, end, pipelines, results, training};
 
 /// A Slurm of its own, which ends with the test.
@@ -51,10 +51,10 @@ impl Slurm {
         command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success()
     }
 
-    /// A command with Slurm's configuration; what it prints.
+    /// A command with Slurm's configuration, which has five minutes; what it prints.
     fn ask(&self, line: &str) -> String {
-        let mut command = Command::new("bash");
-        command.args(["-c", line]).env("SLURM_CONF", self.folder.path().join("slurm.conf"));
+        let mut command = Command::new("timeout");
+        command.args(["300", "bash", "-c", line]).env("SLURM_CONF", self.folder.path().join("slurm.conf"));
         let output = command.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{line}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -87,8 +87,10 @@ impl Slurm {
 
     /// Preempts a job by one of a partition of a higher tier, and lets it start again.
     fn preempt(&self, job: &str) {
-        let urgent = self.ask("sbatch --parsable -p urgent -N 2 --exclusive --output=/dev/null --wrap 'sleep 2'");
-        self.ask(&format!("until [ \"$(squeue -h -j {} -o %T)\" = RUNNING ]; do sleep 0.1; done", urgent.trim()));
+        let urgent = self.ask("sbatch --parsable -p urgent -N 2 --exclusive --output=/dev/null --wrap 'sleep 600'");
+        let urgent = urgent.trim();
+        self.ask(&format!("until [ \"$(squeue -h -j {urgent} -o %T)\" = RUNNING ]; do sleep 0.1; done"));
+        self.ask(&format!("scancel {urgent}"));
         self.hurry(job);
     }
 
@@ -143,10 +145,12 @@ fn disturbed(slurm: &Slurm, disturb: impl FnOnce(&str)) -> String {
     let project = slurm.project(COUNTING);
     let mut run = slurm.start_run(&project, "up1");
     disturb(&slurm.job());
-    wait_for(&project.path("up2"), &mut run);
+    // It says why, if it has ended.
+    wait_until("its job has started again", || project.path("up2").exists() || run.try_wait().unwrap().is_some());
     project.write("go", "");
     let outcome = end(run);
-    assert_eq!((outcome.code, project.read("results/p/o.txt")), (0, "x\nx\n".to_owned()), "{outcome:?}");
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(project.read("results/p/o.txt"), "x\nx\n", "{outcome:?}");
     outcome.out
 }
 
@@ -195,11 +199,9 @@ fn a_real_slurm_preempts_a_training_that_ends_with_the_same_bytes_as_root() {
     let Some(slurm) = Slurm::start() else { return };
     let project = slurm.project(training::PIPELINE);
     let mut run = training::start(&project, slurm.command(&project, &["run", "p.yaml", "--json"]));
-    for times in [2, 5] {
-        training::hear_of(&project, times, &mut run);
-        // Its job has the time that it states, and short stages share another one.
-        let job = slurm.ask("squeue -h -t R -o '%i %l' | sed -n 's/ 6:00:00$//p'");
-        slurm.preempt(job.trim());
+    for steps in training::DISTURBED_AT {
+        training::hear_of(&project, steps, &mut run);
+        slurm.preempt(&training::job(&project));
     }
     training::ends_the_same(&project, run);
 }

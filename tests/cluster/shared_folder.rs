@@ -70,9 +70,7 @@ fn next_run(cluster: &Cluster) -> Outcome {
     run.wait().unwrap();
     let job = cluster.running_job();
     cluster.project.write("go", "");
-    while cluster.get(&format!("jobs/{job}/state")) == "RUNNING" {
-        std::thread::yield_now();
-    }
+    cluster.wait_for_end_of(&job);
     let outcome = cluster.run(&[]);
     let states: Vec<String> = cluster.jobs().iter().map(|job| cluster.get(&format!("jobs/{job}/state"))).collect();
     assert!(states.iter().all(|state| state == "CANCELLED" || state == "COMPLETED"), "{states:?}: {outcome:?}");

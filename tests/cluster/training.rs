@@ -4,17 +4,17 @@ use std::fs::File;
 use std::process::{Child, Command};
 
 use super::results;
-use super::support::{Outcome, Project};
+use super::support::{Outcome, Project, wait_while_running};
 use crate::fake::Cluster;
 
-/// A training that saves its state after each step.
+/// A training of 60 steps that saves its state after each.
 pub(crate) const PIPELINE: &str = "athanor: 1
 name: p
 stages:
   cells:
     kind: synthetic_cells
     seed: 7
-    params: { train: 32, test: 4, external: 4, size: 32 }
+    params: { train: 160, test: 4, external: 4, size: 32 }
   packed: { kind: pack_images, inputs: { images: cells.train_images } }
   model:
     kind: train_classifier
@@ -30,19 +30,32 @@ pub(crate) fn start(project: &Project, mut command: Command) -> Child {
     command.stdout(events).spawn().unwrap()
 }
 
-/// Waits until the training has told its progress `times` times since the run began.
-pub(crate) fn hear_of(project: &Project, times: usize, run: &mut Child) {
-    let told = || project.read("events.jsonl").matches("\"event\":\"progress\",\"instance\":\"model\"").count();
-    while told() < times {
-        assert!(run.try_wait().unwrap().is_none(), "the run ended too soon: {}", project.read("events.jsonl"));
-        std::thread::yield_now();
-    }
+/// Steps after which trainings are disturbed, far enough from each other and from the end for slow ears.
+pub(crate) const DISTURBED_AT: [u64; 2] = [3, 20];
+
+/// Waits until the training has told that it has done so many steps.
+pub(crate) fn hear_of(project: &Project, steps: u64, run: &mut Child) {
+    let told = || told(project, "progress").iter().filter_map(|event| event["done"].as_u64()).max().unwrap_or(0);
+    wait_while_running(run, &format!("it has told {steps} steps"), || told() >= steps);
+}
+
+/// The job in which the training runs.
+pub(crate) fn job(project: &Project) -> String {
+    told(project, "placed").last().and_then(|event| event["job"].as_str().map(str::to_owned)).unwrap()
+}
+
+/// Events of a type that the run told of the training.
+fn told(project: &Project, name: &str) -> Vec<serde_json::Value> {
+    let events = project.read("events.jsonl");
+    // The last line may still be written.
+    let events = events.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    events.filter(|event| event["event"] == name && event["instance"] == "model").collect()
 }
 
 /// Waits for a training that went on from its state, and checks that it ends as one does on this machine that nobody disturbs.
-pub(crate) fn ends_the_same(project: &Project, mut run: Child) {
-    let status = run.wait().unwrap();
-    assert!(status.success(), "{}", project.read("events.jsonl"));
+pub(crate) fn ends_the_same(project: &Project, run: Child) {
+    let outcome = Outcome::of_child(run);
+    assert_eq!(outcome.code, 0, "{outcome:?}: {}", project.read("events.jsonl"));
     let log = project.athanor(&["logs", "p.yaml", "model"]).out;
     assert!(log.lines().any(|line| line.starts_with("continues ")), "it began anew: {log}");
     let local = Project::new(PIPELINE);
@@ -55,8 +68,8 @@ pub(crate) fn ends_the_same(project: &Project, mut run: Child) {
 fn a_training_that_is_preempted_twice_ends_with_the_bytes_of_an_undisturbed_one() {
     let cluster = Cluster::new(PIPELINE);
     let mut run = start(&cluster.project, cluster.command(&["run", "p.yaml", "--json"]));
-    for times in [2, 5] {
-        hear_of(&cluster.project, times, &mut run);
+    for steps in DISTURBED_AT {
+        hear_of(&cluster.project, steps, &mut run);
         let job = cluster.running_jobs().pop().unwrap();
         cluster.preempt(&job, &mut run);
     }

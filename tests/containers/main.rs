@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use stand_in::Engine;
-use support::{Outcome, wait_for};
+use support::{Outcome, wait_for, wait_until};
 
 /// A stage in a container that reads a file and what another stage made.
 const PIPELINE: &str = "athanor: 1
@@ -227,9 +227,7 @@ fn containers_of_a_run_that_was_killed_are_removed_at_once_and_else_by_the_next_
     let name = engine.containers().remove(0);
     run.kill().unwrap();
     run.wait().unwrap();
-    while !engine.lines("rm").contains(&format!("rm -f {name}")) {
-        std::thread::yield_now();
-    }
+    wait_until("its container is removed", || engine.lines("rm").contains(&format!("rm -f {name}")));
     // As if nothing that outlived the run had been there to remove it.
     std::fs::write(engine.path("containers").join(&name), "2147483646\n").unwrap();
     for other in ["postgres", "athanor.1234.5.6.7.0"] {

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::{Outcome, Project, skips, wait_for};
+use crate::support::{Outcome, Project, skips, wait_for, wait_until};
 
 /// Programs of the image.
 const PROGRAMS: [&str; 7] = ["sh", "cat", "sleep", "id", "touch", "ls", "mv"];
@@ -191,9 +191,7 @@ fn a_time_limit_and_kill_9_of_the_run_leave_no_container() {
     assert!(podman.containers().starts_with("athanor."));
     run.kill().unwrap();
     run.wait().unwrap();
-    while !podman.containers().is_empty() {
-        std::thread::yield_now();
-    }
+    wait_until("no container is left", || podman.containers().is_empty());
     podman.project.edit("    state: true\n", "    timeout: 3s\n");
     let outcome = podman.run(&[]);
     assert_eq!(outcome.code, 1, "{outcome:?}");

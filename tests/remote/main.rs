@@ -8,7 +8,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{Outcome, Project, events};
+use support::{Outcome, Project, events, wait_until};
 use tempfile::TempDir;
 
 /// Makes a table, a folder of 200 files from it, and a number from that, which is the result.
@@ -357,9 +357,7 @@ fn a_killed_pull_leaves_nothing_wrong() {
     let second = team.machine("read-only");
     for objects in [0, 1, 40, 120, 201] {
         let mut pull = second.command(&["cache", "pull", "p.yaml"]).spawn().unwrap();
-        while files(&second) < objects && pull.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
-        }
+        wait_until("enough is pulled", || files(&second) >= objects || pull.try_wait().unwrap().is_some());
         let _ = pull.kill();
         pull.wait().unwrap();
         let verified = second.athanor(&["cache", "verify"]);

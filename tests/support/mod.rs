@@ -5,11 +5,11 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -35,7 +35,11 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Runs a command to its end, for which it has [`MAX_TIME`].
     pub(crate) fn of(mut command: Command) -> Outcome {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Outcome::of_child(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Waits for the end of a program, for which it has [`MAX_TIME`].
+    pub(crate) fn of_child(child: Child) -> Outcome {
         let (ended, watched) = channel::<()>();
         let process = Pid::from_raw(child.id().cast_signed());
         let watch = std::thread::spawn(move || {
@@ -45,7 +49,7 @@ impl Outcome {
         let output = child.wait_with_output().unwrap();
         drop(ended);
         if let Some((threads, _)) = watch.join().unwrap() {
-            panic!("{command:?} hangs: {output:?}, its threads: {threads:?}");
+            panic!("the program hangs: {output:?}, its threads: {threads:?}");
         }
         Outcome {
             // A signal is told from an exit status by its sign.
@@ -111,6 +115,9 @@ impl Project {
         ] {
             command.env_remove(name);
         }
+        // A run that a failed test leaves behind may wait for ever, and holds the pipe that the tests print to.
+        // SAFETY: `prctl` allocates nothing and takes no lock.
+        unsafe { command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?)) };
         // Stages of most tests leave signs in the project folder; `sandboxed` is for those about the sandbox.
         command.env("ATHANOR_SANDBOX", "off");
         // The settings of who runs the tests are not to decide them.
@@ -155,9 +162,27 @@ pub(crate) fn events(json_lines: &str, event: &str) -> Vec<String> {
 
 /// Waits for a file that a stage makes, as long as `process` lives.
 pub(crate) fn wait_for(path: &Path, process: &mut Child) {
-    while !path.exists() {
-        assert!(process.try_wait().unwrap().is_none(), "the run ended before it made {}", path.display());
-        std::thread::yield_now();
+    wait_while_running(process, &format!("there is {}", path.display()), || path.exists());
+}
+
+/// Waits until something holds that `process` brings about; fails if it ends before.
+pub(crate) fn wait_while_running(process: &mut Child, what: &str, mut holds: impl FnMut() -> bool) {
+    wait_until(what, || {
+        let has_ended = process.try_wait().unwrap().is_some();
+        // Asked after that: it may be the last that the process does.
+        let it_holds = holds();
+        assert!(it_holds || !has_ended, "the program ended before it came to this: {what}");
+        it_holds
+    });
+}
+
+/// Waits until something holds; fails once it has not come to hold for [`MAX_TIME`], since a test that waits for ever says nothing.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let patience = Instant::now() + MAX_TIME;
+    while !holds() {
+        assert!(Instant::now() < patience, "it never came to this: {what}");
+        // A test that asks without a pause takes a processor from the program that it waits for.
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
